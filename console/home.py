@@ -1,0 +1,84 @@
+"""Where everything that the product writes lives: one directory, CONSOLE_HOME (default `var/` in the checkout).
+
+Paths only: nothing here creates a file. No Django, so the stack, the engines and the tests share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from console import env
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Home:
+    root: Path
+    runtimes: Path
+    """Runtime environments (`triton/`, `vllm/`); shared between homes when CONSOLE_RUNTIMES says so."""
+
+    @property
+    def database(self) -> Path:
+        return self.root / "console.sqlite3"
+
+    @property
+    def credentials(self) -> Path:
+        return self.root / "credentials.json"
+
+    @property
+    def secret_key(self) -> Path:
+        return self.root / "secret_key"
+
+    @property
+    def run(self) -> Path:
+        """Sockets, pid files, supervisord.conf and the working directory of each child."""
+        return self.root / "run"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.run / "supervisor.sock"
+
+    @property
+    def supervisor_conf(self) -> Path:
+        return self.run / "supervisord.conf"
+
+    @property
+    def programs(self) -> Path:
+        """One supervisord program file per replica, written by the local engine."""
+        return self.run / "programs"
+
+    @property
+    def replicas(self) -> Path:
+        """Working directory of each replica."""
+        return self.run / "replicas"
+
+    @property
+    def redis_socket(self) -> Path:
+        return self.run / "redis.sock"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def store(self) -> Path:
+        """Preheated model files of this node."""
+        return self.root / "store"
+
+    @property
+    def gateway(self) -> Path:
+        """The files Envoy reads."""
+        return self.root / "gateway"
+
+    @property
+    def samples(self) -> Path:
+        """The generated sample dataset."""
+        return self.root / "samples"
+
+
+def from_environment() -> Home:
+    root = Path(env.text("CONSOLE_HOME") or CHECKOUT / "var").expanduser().resolve()
+    runtimes = env.text("CONSOLE_RUNTIMES")
+    return Home(root=root, runtimes=Path(runtimes).expanduser().resolve() if runtimes else root / "runtimes")

@@ -1,0 +1,29 @@
+"""Errors of the datasets app. No Django."""
+
+from __future__ import annotations
+
+from console.errors import ConsoleError
+
+
+class SourceError(ConsoleError):
+    """A source cannot give what was asked. `permanent`: trying again will not help."""
+
+    code = "source"
+
+    def __init__(self, message: str, *, permanent: bool = True, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.permanent = permanent
+
+
+class PreheatError(ConsoleError):
+    """A round cannot be finished: the disk is full, a file changed while it was copied, a digest is wrong."""
+
+    code = "preheat"
+
+    def __init__(self, message: str, *, permanent: bool = True, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.permanent = permanent
+
+
+class Cancelled(PreheatError):
+    code = "cancelled"

@@ -1,0 +1,88 @@
+"""Plain values that sources, preheat and the rest of the product exchange. No Django."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a folder listing. `path` is relative to the dataset, with `/`; `size` in bytes (0 for folders)."""
+
+    path: str
+    is_dir: bool
+    size: int
+    modified: float
+    """Seconds since the epoch; 0 when the source does not know."""
+
+    @property
+    def name(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a frozen plan. `path` is relative to the requested model path."""
+
+    path: str
+    size: int
+    version: str
+    """Whatever pins this very content at the source: mtime in nanoseconds for local files, an ETag elsewhere."""
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one round will copy, frozen before the first byte moves. `fingerprint` identifies source and versions."""
+
+    files: tuple[SourceFile, ...]
+    fingerprint: str
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One line of a manifest: `path` relative to the tree, `sha256` in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a published tree holds. `digest` is the SHA-256 over the sorted lines, and the tree's name in the store."""
+
+    files: tuple[StoredFile, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What a folder is.
+
+    kind: triton_repository (several models), triton_model, onnx, huggingface, empty or unknown.
+    `summary` is a sentence for people; `models` the model folders inside a repository; `problems` what would
+    stop it from being served.
+    """
+
+    kind: str
+    summary: str
+    models: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A complete, verified copy of a model path in this node's store."""
+
+    digest: str
+    path: Path
+    total_bytes: int
+    file_count: int

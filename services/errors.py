@@ -1,0 +1,35 @@
+"""Errors of the services app. No Django."""
+
+from __future__ import annotations
+
+from console.errors import ConsoleError
+
+
+class EngineError(ConsoleError):
+    """An engine could not do what was asked. `permanent`: trying again will not help."""
+
+    code = "engine"
+    status = 503
+
+    def __init__(self, message: str, *, permanent: bool = False, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.permanent = permanent
+
+
+class ModelError(ConsoleError):
+    """The model files cannot be served as they are: a file is missing, config.pbtxt is broken, ..."""
+
+    code = "model"
+
+
+class GatewayError(ConsoleError):
+    """A gateway configuration could not be rendered, was refused by Envoy, or could not be published."""
+
+    code = "gateway"
+    status = 500
+
+
+class ProbeError(ConsoleError):
+    """A test request could not be sent at all (the input does not fit the model, the gateway is away)."""
+
+    code = "probe"

@@ -1,0 +1,56 @@
+"""What the console tells the gateway, as plain data. Rendering to Envoy's terms starts from here and from nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One replica: loopback host and its two ports."""
+
+    host: str
+    http_port: int
+    grpc_port: int
+
+
+@dataclass(frozen=True)
+class GatewayService:
+    name: str
+    team: str
+    public: bool
+    """True: no API key is asked for."""
+    ready: bool
+    message: str
+    """When not ready: the sentence a caller gets with the 503, for example "PREHEATING: 40 % copied"."""
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True)
+class GatewayKey:
+    """A live key (not revoked, not expired). `digest` is the SHA-256 of the whole key, in hex."""
+
+    id: str
+    digest: str
+    team: str
+    """Every service of this team, unless `services` names some; "*" is every service there is."""
+    services: tuple[str, ...] = ()
+    can_infer: bool = True
+    rate_limit_per_minute: int | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    max_payload_bytes: int = 16 * MIB
+    request_timeout_seconds: int = 300
+    """For unary requests. Streams have only the idle timeout."""
+    stream_idle_seconds: int = 300
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    services: tuple[GatewayService, ...] = ()
+    keys: tuple[GatewayKey, ...] = ()
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,188 @@
+"""Plain values that policies, frameworks, engines and the gateway exchange. No Django.
+
+`ServiceSpec` is one revision of a service as the REST API spells it; parsing and its messages are in
+`services/parsing.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one replica claims: CPU in cores, memory in GiB, whole GPUs of `gpu_type` ("" is any)."""
+
+    cpu: float = 1.0
+    memory_gib: float = 1.0
+    gpu: int = 0
+    gpu_type: str = ""
+
+    def times(self, replicas: int) -> Resources:
+        return Resources(self.cpu * replicas, self.memory_gib * replicas, self.gpu * replicas, self.gpu_type)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One label rule. operator: In, NotIn, Exists, DoesNotExist, Gt, Lt (as in a Kubernetes node affinity)."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PreferredRule:
+    weight: int
+    """1 to 100."""
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class Affinity:
+    required: tuple[Rule, ...] = ()
+    preferred: tuple[PreferredRule, ...] = ()
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """What a revision freezes. The number of replicas is not part of it: scaling makes no revision."""
+
+    framework: str
+    dataset: str
+    model_path: str
+    queue: str
+    resources: Resources = field(default_factory=Resources)
+    auth_policy: str = "api_key"
+    """api_key or public."""
+    affinity: Affinity = field(default_factory=Affinity)
+    framework_config: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON of design section 7, without name and replicas."""
+        return {
+            "framework": self.framework, "dataset": self.dataset, "model_path": self.model_path, "queue": self.queue,
+            "resources": asdict(self.resources), "auth": {"policy": self.auth_policy},
+            "affinity": {
+                "required": [rule_to_json(rule) for rule in self.affinity.required],
+                "preferred": [{"weight": p.weight, **rule_to_json(p.rule)} for p in self.affinity.preferred],
+            },
+            "framework_config": dict(self.framework_config), "env": dict(self.env),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ServiceSpec:
+        """The inverse of `to_json`, for stored revisions. Input from people goes through `services.parsing`."""
+        affinity = data.get("affinity", {})
+        return cls(
+            framework=data["framework"], dataset=data["dataset"], model_path=data["model_path"], queue=data["queue"],
+            resources=Resources(**data["resources"]), auth_policy=data["auth"]["policy"],
+            affinity=Affinity(
+                required=tuple(rule_from_json(rule) for rule in affinity.get("required", ())),
+                preferred=tuple(PreferredRule(rule["weight"], rule_from_json(rule)) for rule in affinity.get("preferred", ())),
+            ),
+            framework_config=data.get("framework_config", {}), env=data.get("env", {}),
+        )
+
+
+def rule_to_json(rule: Rule) -> dict[str, Any]:
+    return {"key": rule.key, "operator": rule.operator, "values": list(rule.values)}
+
+
+def rule_from_json(data: Mapping[str, Any]) -> Rule:
+    return Rule(data["key"], data["operator"], tuple(data.get("values", ())))
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """A node as placement sees it: labels and what it has in all."""
+
+    name: str
+    labels: Mapping[str, str]
+    cpu: float
+    memory_gib: float
+    gpus: Mapping[str, int]
+    """GPU product -> count."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Loopback ports of one replica."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output of a model. `shape` uses -1 for a free dimension; `datatype` is the V2 name (FP32, BYTES)."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What a framework read from model files on disk, without starting anything.
+
+    `config_text` is an existing config.pbtxt; `problems` stop a launch, each a sentence that says what to do.
+    """
+
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
+    backend: str = ""
+    max_batch_size: int = 0
+    decoupled: bool = False
+    config_text: str = ""
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LaunchContext:
+    """All that a framework needs to say how one replica is started."""
+
+    service: str
+    """Also the model name that the backend answers to."""
+    tree: Path
+    """The preheated model files (read only)."""
+    run_dir: Path
+    """The replica's own working directory."""
+    ports: Ports
+    spec: ServiceSpec
+    runtime: Path
+    """The framework's environment, for example var/runtimes/triton."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How one replica is started: a pure value, rendered by a framework and executed by an engine.
+
+    `files` (relative path -> content) and `links` (relative path -> absolute target) are made under `run_dir` first.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    links: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReplicaSpec:
+    """One process for an engine. `name` is unique on the node: svc-<service>-r<revision>-<index>."""
+
+    name: str
+    run_dir: Path
+    launch: Launch
+    start_seconds: int = 5
+    """It counts as started once it has stayed up this long."""
+    start_retries: int = 2
+    stop_seconds: int = 20

@@ -1,0 +1,48 @@
+"""States of a service, their groups and arrows. Imports nothing of ours.
+
+    PREHEATING -> QUEUED -> STARTING -> READY <-> DEGRADED      owner: actions.reconcile
+    PREHEATING | QUEUED | STARTING -> FAILED                    owner: actions.reconcile
+    anything but STOPPED -> STOPPING                            owner: actions.services.stop and .delete
+    STOPPING -> STOPPED                                         owner: actions.reconcile (deletes the row when that was asked)
+    STOPPED | FAILED -> PREHEATING                              owner: actions.services.start (and edit, of a FAILED one)
+    READY | DEGRADED -> FAILED                                  owner: actions.reconcile (every replica has given up)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+PREHEATING: Final = "PREHEATING"
+QUEUED: Final = "QUEUED"
+STARTING: Final = "STARTING"
+READY: Final = "READY"
+DEGRADED: Final = "DEGRADED"
+STOPPING: Final = "STOPPING"
+STOPPED: Final = "STOPPED"
+FAILED: Final = "FAILED"
+
+ALL: Final = (PREHEATING, QUEUED, STARTING, READY, DEGRADED, STOPPING, STOPPED, FAILED)
+ROUTABLE: Final = frozenset({READY, DEGRADED})
+"""The gateway sends requests to the replicas of these; of any other it answers 503 with the state."""
+CLAIMING: Final = frozenset({STARTING, READY, DEGRADED, STOPPING})
+"""These hold their share of a queue's quota."""
+WAITING: Final = frozenset({PREHEATING, QUEUED, STARTING, STOPPING})
+SETTLED: Final = frozenset({STOPPED, FAILED})
+
+TRANSITIONS: Final[dict[str, frozenset[str]]] = {
+    PREHEATING: frozenset({QUEUED, FAILED, STOPPING}),
+    QUEUED: frozenset({STARTING, FAILED, STOPPING, PREHEATING}),
+    STARTING: frozenset({READY, FAILED, STOPPING, PREHEATING}),
+    READY: frozenset({DEGRADED, FAILED, STOPPING}),
+    DEGRADED: frozenset({READY, FAILED, STOPPING}),
+    STOPPING: frozenset({STOPPED}),
+    STOPPED: frozenset({PREHEATING, STOPPING}),
+    FAILED: frozenset({PREHEATING, STOPPING}),
+}
+
+LABELS: Final = {state: state.title() for state in ALL}
+COLOURS: Final = {
+    PREHEATING: "blue", QUEUED: "amber", STARTING: "blue", READY: "green",
+    DEGRADED: "amber", STOPPING: "grey", STOPPED: "grey", FAILED: "red",
+}
+CHOICES: Final = [(state, LABELS[state]) for state in ALL]
