@@ -1,0 +1,216 @@
+"""One settings file. Every value comes from the environment with a default that runs a checkout as it is."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from celery.schedules import schedule
+
+from console import env
+from console.home import CHECKOUT, from_environment
+
+HOME = from_environment()
+
+CONSOLE_BIND = env.text("CONSOLE_BIND", "127.0.0.1")
+CONSOLE_PORT = env.port("CONSOLE_PORT", 8000)
+GATEWAY_PORT = env.port("GATEWAY_PORT", 8080)
+BRIDGE_PORT = env.port("BRIDGE_PORT", 8090)
+REPLICA_PORTS = range(env.port("REPLICA_PORT_FIRST", 18000), env.port("REPLICA_PORT_LAST", 19999) + 1)
+NODE_NAME = env.text("NODE_NAME", "local")
+MAX_PAYLOAD_BYTES = env.integer("MAX_PAYLOAD_MIB", 16) << 20
+DATASET_ROOTS = [Path(root) for root in env.names("DATASET_ROOTS")]
+"""Directories that `local` datasets may point into, besides the sample dataset. Set by an administrator."""
+
+
+def _secret_key() -> str:
+    """SECRET_KEY, or one made on first use and kept in the home (mode 0600)."""
+    if given := env.text("SECRET_KEY"):
+        return given
+    path = HOME.secret_key
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = secrets.token_urlsafe(50)
+        temporary = path.with_suffix(f".{secrets.token_hex(4)}")
+        temporary.touch(mode=0o600)
+        temporary.write_text(made, encoding="ascii")
+        try:
+            path.hardlink_to(temporary)  # fails when another process was first: then its key counts
+        except FileExistsError:
+            made = path.read_text(encoding="ascii").strip()
+        temporary.unlink()
+        return made
+
+
+SECRET_KEY = _secret_key()
+DEBUG = env.boolean("DEBUG")
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{CONSOLE_BIND}")
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "console.apps.ConsoleConfig",
+    "datasets.apps.DatasetsConfig",
+    "services.apps.ServicesConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django_filters",
+    "django_htmx",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "heroicons",
+    "rest_framework",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "console.middleware.ErrorPages",
+]
+
+ROOT_URLCONF = "console.urls"
+ASGI_APPLICATION = "console.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [CHECKOUT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "console.context.page",
+            ],
+            "builtins": ["heroicons.templatetags.heroicons", "console.templatetags.console"],
+        },
+    }
+]
+
+
+def _database() -> dict[str, Any]:
+    """DATABASE_URL as postgres://user:password@host:port/name, or SQLite in the home."""
+    url = urlparse(env.text("DATABASE_URL"))
+    if url.scheme in {"postgres", "postgresql"}:
+        return {
+            "ENGINE": "django.db.backends.postgresql", "NAME": url.path.lstrip("/"), "USER": unquote(url.username or ""),
+            "PASSWORD": unquote(url.password or ""), "HOST": url.hostname or "", "PORT": url.port or "",
+            "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True,
+        }
+    if url.scheme:
+        raise env.BadSetting(f"DATABASE_URL must start with postgres://, not {url.scheme}://.")
+    return {
+        "ENGINE": "django.db.backends.sqlite3", "NAME": HOME.database,
+        # IMMEDIATE: a transaction that will write waits its turn at its start instead of failing in the middle.
+        "OPTIONS": {
+            "timeout": 20, "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
+        },
+    }
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "dashboard"
+LOGOUT_REDIRECT_URL = "login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+SESSION_COOKIE_NAME = f"console_session_{CONSOLE_PORT}"  # two consoles on one host keep their own logins
+CSRF_COOKIE_NAME = f"console_csrf_{CONSOLE_PORT}"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+if env.boolean("CONSOLE_HTTPS"):
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = env.text("TIME_ZONE", "UTC")
+USE_TZ = True
+STATIC_URL = "static/"
+STATICFILES_DIRS = [CHECKOUT / "console" / "static"]
+STATIC_ROOT = HOME.root / "static"
+WHITENOISE_USE_FINDERS = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_PAYLOAD_BYTES * 6  # a tensor typed as JSON is larger than its bytes
+FILE_UPLOAD_MAX_MEMORY_SIZE = 4 << 20
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "services.api.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["services.api.permissions.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "console.api.Pages",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "EXCEPTION_HANDLER": "console.api.problem_details",
+    "PAGE_SIZE": 100,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Inference Console",
+    "DESCRIPTION": "Everything that the form does: datasets, services, keys, queues and nodes.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+REDIS_URL = env.text("REDIS_URL") or f"redis+socket://{HOME.redis_socket}"
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,
+    "socket_timeout": 10,
+    "socket_connect_timeout": 5,
+    "max_retries": 1,  # a page that enqueues while redis is away must not hang; the sweep catches up
+    "interval_start": 0,
+    "interval_max": 0.2,
+}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"datasets.run_round": {"queue": "preheat"}}
+CELERY_TIMEZONE = TIME_ZONE
+# `expires` a little over the period: a backlog after an outage is not worked off one by one.
+CELERY_BEAT_SCHEDULE = {
+    "reconcile": {"task": "services.sweep", "schedule": schedule(2.0), "options": {"expires": 4}},
+    "rounds": {"task": "datasets.sweep", "schedule": schedule(5.0), "options": {"expires": 10}},
+    "node": {"task": "services.report_node", "schedule": schedule(10.0), "options": {"expires": 20}},
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO")},
+}

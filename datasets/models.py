@@ -1,0 +1,84 @@
+"""Tables of the datasets app: where files come from, and the rounds that copied them. No logic: see actions.py."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+from datasets import states
+from datasets.querysets import DatasetQuerySet, RoundQuerySet
+
+NAME = RegexValidator(
+    r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", "Use lower-case letters, digits and dashes, at most 63, a letter or digit at both ends."
+)
+
+
+class Dataset(models.Model):
+    """A place that model files are read from. Nothing is copied until a service, or a person, asks for a path of it."""
+
+    team = models.ForeignKey("console.Team", on_delete=models.PROTECT, related_name="datasets")
+    name = models.CharField(max_length=63, unique=True, validators=[NAME])
+    kind = models.CharField(max_length=20)
+    options = models.JSONField(default=dict)
+    """What the kind needs, as its source declares: for `local` {"path": "/abs/dir"}."""
+    description = models.CharField(max_length=200, blank=True)
+    created_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar = DatasetQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Round(models.Model):
+    """One preheat of one path: the row is the truth, the Celery message only a hint.
+
+    A worker owns a round while `lease_until` lies ahead and `lease_token` is its own; what it has copied is in the
+    journal on disk, so that the next owner goes on where it stopped.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="rounds")
+    path = models.CharField(max_length=1024, blank=True)
+    node = models.CharField(max_length=63)
+    state = models.CharField(max_length=12, choices=states.CHOICES, default=states.PENDING)
+    message = models.TextField(blank=True)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    files_total = models.PositiveIntegerField(default=0)
+    files_done = models.PositiveIntegerField(default=0)
+    bytes_total = models.PositiveBigIntegerField(default=0)
+    bytes_done = models.PositiveBigIntegerField(default=0)
+    bytes_copied = models.PositiveBigIntegerField(default=0)
+    """Bytes that really moved; less than bytes_done when content was in the store, or a round was resumed."""
+    bytes_per_second = models.FloatField(default=0)
+    tree = models.CharField(max_length=64, blank=True)
+    """Digest of the published tree, once DONE."""
+    attempts = models.PositiveIntegerField(default=0)
+    cancel_requested = models.BooleanField(default=False)
+    lease_token = models.CharField(max_length=32, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    requested_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects: ClassVar = RoundQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["state", "lease_until"])]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["dataset", "path", "node"], condition=models.Q(state__in=sorted(states.ACTIVE)),
+                name="one_active_round_for_a_path",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.path} #{self.pk}"

@@ -1,0 +1,7 @@
+"""API keys: make, check, rotate, revoke."""
+
+from console.principal import Principal
+
+
+def authenticate(key: str) -> Principal | None:
+    return None

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class ServicesConfig(AppConfig):
+    name = "services"
+
+    def ready(self) -> None:
+        from services import receivers  # noqa: F401  (connects signals)

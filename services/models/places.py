@@ -1,0 +1,52 @@
+"""Where services run: nodes and queues. Both belong to the installation."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from services.specs import NodeInfo
+
+
+class Node(models.Model):
+    """A machine that runs replicas. It reports itself; `extra_labels` are an administrator's."""
+
+    name = models.CharField(max_length=63, unique=True)
+    labels = models.JSONField(default=dict)
+    extra_labels = models.JSONField(default=dict, blank=True)
+    cpu = models.FloatField(default=0)
+    memory_gib = models.FloatField(default=0)
+    gpus = models.JSONField(default=dict)
+    """GPU product -> count."""
+    facts = models.JSONField(default=dict)
+    """Live readings: load, free memory, free disk, store use."""
+    schedulable = models.BooleanField(default=True)
+    reported_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def info(self) -> NodeInfo:
+        return NodeInfo(
+            name=self.name, labels={**self.labels, **self.extra_labels}, cpu=self.cpu, memory_gib=self.memory_gib, gpus=self.gpus
+        )
+
+
+class Queue(models.Model):
+    """A quota that services share, first come first served."""
+
+    name = models.CharField(max_length=63, unique=True)
+    description = models.CharField(max_length=200, blank=True)
+    cpu = models.FloatField(default=0)
+    memory_gib = models.FloatField(default=0)
+    gpus = models.JSONField(default=dict, blank=True)
+    """GPU product -> count; the key "" counts GPUs of any type."""
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

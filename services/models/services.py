@@ -1,0 +1,137 @@
+"""A service, its revisions, the replicas that run, and what happened to it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+from services import states
+from services.querysets import ReplicaQuerySet, ServiceQuerySet
+from services.specs import ServiceSpec
+
+NAME = RegexValidator(
+    r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$",
+    "Use lower-case letters, digits and dashes, starting with a letter and ending with a letter or digit, at most 63.",
+)
+RUNNING = "running"
+STOPPED = "stopped"
+DELETED = "deleted"
+
+
+class Service(models.Model):
+    """What people asked for (`desired`, `replicas`, `target`) and how far the console has come (`state`, `serving`)."""
+
+    team = models.ForeignKey("console.Team", on_delete=models.PROTECT, related_name="services")
+    name = models.CharField(max_length=63, unique=True, validators=[NAME])
+    desired = models.CharField(max_length=8, choices=[(d, d) for d in (RUNNING, STOPPED, DELETED)], default=RUNNING)
+    replicas = models.PositiveSmallIntegerField(default=1)
+    target = models.ForeignKey("Revision", null=True, on_delete=models.SET_NULL, related_name="+")
+    """The revision that should run."""
+    serving = models.ForeignKey("Revision", null=True, on_delete=models.SET_NULL, related_name="+")
+    """The revision that the gateway sends requests to; differs from `target` while an edit rolls out."""
+    state = models.CharField(max_length=10, choices=states.CHOICES, default=states.PREHEATING)
+    message = models.TextField(blank=True)
+    """One sentence: what it waits for, or why it failed."""
+    queued_at = models.DateTimeField(null=True)
+    state_since = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True)
+    """Held by the one reconcile that works on this row."""
+    created_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar = ServiceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        indexes = [models.Index(fields=["state"])]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Revision(models.Model):
+    """One frozen ServiceSpec. Its number counts up within the service."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    spec = models.JSONField()
+    round = models.ForeignKey("datasets.Round", null=True, on_delete=models.SET_NULL, related_name="+")
+    tree = models.CharField(max_length=64, blank=True)
+    """Digest of the preheated files, once they are on disk and verified."""
+    failed = models.TextField(blank=True)
+    """Why this revision could not be rolled out; the one before it went on serving."""
+    note = models.CharField(max_length=200, blank=True)
+    created_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["service", "number"], name="revision_numbers_count_up")]
+
+    def __str__(self) -> str:
+        return f"{self.service} revision {self.number}"
+
+    def parsed(self) -> ServiceSpec:
+        return ServiceSpec.from_json(self.spec)
+
+
+class Replica(models.Model):
+    """One process of one revision. The row is made when quota was granted and removed when the process is gone."""
+
+    PENDING = "PENDING"
+    STARTING = "STARTING"
+    READY = "READY"
+    UNREADY = "UNREADY"
+    FAILED = "FAILED"
+    DRAINING = "DRAINING"
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="replica_set")
+    revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="replica_set")
+    index = models.PositiveSmallIntegerField()
+    node = models.CharField(max_length=63)
+    state = models.CharField(max_length=10, default=PENDING)
+    message = models.TextField(blank=True)
+    http_port = models.PositiveIntegerField(unique=True)
+    grpc_port = models.PositiveIntegerField(unique=True)
+    metrics_port = models.PositiveIntegerField(unique=True)
+    started_at = models.DateTimeField(null=True)
+    drain_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar = ReplicaQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["revision__number", "index"]
+        constraints = [models.UniqueConstraint(fields=["revision", "index"], name="one_replica_of_an_index")]
+
+    def __str__(self) -> str:
+        return self.process_name
+
+    @property
+    def process_name(self) -> str:
+        """The engine's name for it; also the name of its log."""
+        return f"svc-{self.service.name}-r{self.revision.number}-{self.index}"
+
+
+class Event(models.Model):
+    """Something that happened to a service. Written in the transaction that made it happen."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(auto_now_add=True)
+    kind = models.CharField(max_length=20)
+    """state, created, edited, scaled, replica, access, gateway, deleted ..."""
+    old = models.CharField(max_length=10, blank=True)
+    new = models.CharField(max_length=10, blank=True)
+    message = models.TextField()
+    detail = models.TextField(blank=True)
+    """Longer text that belongs to it: the last lines of a crashed replica's log."""
+    actor = models.CharField(max_length=150)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%F %T} {self.service}: {self.message}"

@@ -1,0 +1,1 @@
+"""Signals that other apps send and services listens to."""

@@ -1,0 +1,80 @@
+"""The people of every test: Alice owns team vision, Bob is her teammate (a viewer), Charlie is in another team."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+
+from console import roles
+from console.models import Membership, Team
+from console.principal import Principal, for_user
+
+
+@pytest.fixture
+def team(db: None) -> Team:
+    return Team.objects.create(name="vision")
+
+
+@pytest.fixture
+def other_team(db: None) -> Team:
+    return Team.objects.create(name="speech")
+
+
+@pytest.fixture
+def alice(team: Team) -> User:
+    """Owner of team vision."""
+    user = User.objects.create_user("alice", password="alice")
+    Membership.objects.create(team=team, user=user, role=roles.OWNER)
+    return user
+
+
+@pytest.fixture
+def bob(team: Team) -> User:
+    """Teammate of Alice: may look, not touch."""
+    user = User.objects.create_user("bob", password="bob")
+    Membership.objects.create(team=team, user=user, role=roles.VIEWER)
+    return user
+
+
+@pytest.fixture
+def charlie(other_team: Team) -> User:
+    """A stranger: owner of team speech."""
+    user = User.objects.create_user("charlie", password="charlie")
+    Membership.objects.create(team=other_team, user=user, role=roles.OWNER)
+    return user
+
+
+@pytest.fixture
+def admin(db: None) -> User:
+    return User.objects.create_superuser("root", password="root")
+
+
+@pytest.fixture
+def principal_of() -> Callable[[User], Principal]:
+    return for_user
+
+
+@pytest.fixture
+def client_of() -> Callable[[User | None], Client]:
+    """A logged-in browser client of somebody; of None, nobody's."""
+
+    def make(user: User | None) -> Client:
+        client = Client()
+        if user is not None:
+            client.force_login(user)
+        return client
+
+    return make
+
+
+@pytest.fixture
+def dataset_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that local datasets may point into."""
+    root: Path = settings.DATASET_ROOTS[0]
+    root.mkdir(parents=True, exist_ok=True)
+    return root

@@ -1,0 +1,24 @@
+"""Loaded before Django (see addopts in pyproject.toml): every test process has a home of its own.
+
+The runtimes (Triton's environment) are shared, since building one takes minutes: CONSOLE_RUNTIMES, or var/runtimes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "CONSOLE_PORT", "GATEWAY_PORT", "CONSOLE_BIND", "DATASET_ROOTS"):
+    os.environ.pop(name, None)
+os.environ.setdefault("CONSOLE_RUNTIMES", str(CHECKOUT / "var" / "runtimes"))
+# Short: unix socket paths may have at most 107 bytes.
+HOME = Path(tempfile.mkdtemp(prefix="ic-"))
+os.environ["CONSOLE_HOME"] = str(HOME)
+os.environ["DATASET_ROOTS"] = str(HOME / "datasets")
+(HOME / "datasets").mkdir()
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
