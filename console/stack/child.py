@@ -1,0 +1,149 @@
+"""Becomes one program of the stack: `python -IS child.py <launch.json>`. Standard library only, nothing of ours.
+
+supervisord starts every program through this file, because its own configuration language cannot carry arbitrary
+arguments or environments, and because a program of ours must not outlive the supervisord that started it.
+
+launch.json (mode 0600): `argv`, `env`, `cwd`, and optionally
+  inherit_env        true: `env` is added to the environment that supervisord has; false: `env` is all there is
+  lock               file held with flock for as long as the program or a child of it lives
+  lock_grace         seconds to wait for an earlier holder to go before it is killed (default 3)
+  start_limit        [count, seconds, file]: after so many starts in that time it gives up instead of starting
+  death_signal       sent to the program when its parent dies (default SIGKILL)
+  announce_pid_as    environment variable that is to hold the program's own pid
+
+SIGKILL on the parent's death: whatever runs here has to survive a `kill -9` anyway, and a program that takes its time
+over SIGTERM would hold its ports while its successor starts. Triton's Python stubs notice their parent's end
+themselves.
+"""
+
+# Not pathlib, not contextlib: they would double the time that this takes.
+# ruff: noqa: PTH116, PTH123, PTH208, SIM105
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any, NoReturn
+
+PR_SET_PDEATHSIG = 1
+PARENT_PID = "STACK_SUPERVISOR_PID"
+
+
+def refuse(message: str) -> NoReturn:
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def die_with_parent(number: int) -> None:
+    """Linux sends `number` to this process, also after exec, when the process that forked it ends."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
+        refuse(f"prctl(PR_SET_PDEATHSIG): {os.strerror(ctypes.get_errno())}")
+    # The parent may have died before the call; then nobody will send the signal.
+    expected = os.environ.get(PARENT_PID)
+    if expected and os.getppid() != int(expected):
+        refuse("The process supervisor ended while this program was starting.")
+
+
+def holders(path: str) -> list[int]:
+    """Pids of the processes, other than this one, that have `path` open."""
+    found = []
+    wanted = os.stat(path)
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        if pid == os.getpid():
+            continue
+        try:
+            for fd in os.scandir(f"/proc/{pid}/fd"):
+                if os.path.samestat(os.stat(fd.path), wanted):
+                    found.append(pid)
+                    break
+        except OSError:
+            continue  # gone meanwhile, or another user's
+    return found
+
+
+def take_lock(path: str, grace: float) -> None:
+    """Wait until no earlier instance is left. The descriptor stays open across exec, so the lock lives as we do."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + grace
+    kill_at = deadline
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            now = time.monotonic()
+            if now > deadline + 10:
+                refuse(f"An earlier instance of this program does not end; it holds {path}.")
+            if now > kill_at:
+                kill_at = now + 1
+                for pid in holders(path):
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass
+            time.sleep(0.05)
+    os.set_inheritable(fd, True)
+
+
+def count_start(count: int, seconds: float, path: str) -> None:
+    """Give up on a program that was started too often lately: it comes up, stays a while and dies, again and again.
+
+    supervisord itself gives up only on programs that die within their start window. Refusing here makes it do so.
+    Starts under another supervisord do not count: a person who restarts the stack is not a crash loop.
+    """
+    now, parent = time.time(), os.getppid()
+    starts = []
+    try:
+        with open(path, encoding="ascii") as file:
+            starts = [line.split() for line in file]
+    except OSError:
+        pass
+    recent = [at for pid, at in starts if int(pid) == parent and now - seconds < float(at) <= now]
+    if len(recent) >= count:
+        refuse(f"Started {len(recent)} times in the last {seconds:.0f} seconds, and ended each time: giving up.")
+    with open(path, "w", encoding="ascii") as file:
+        file.writelines(f"{parent} {at}\n" for at in [*recent, repr(now)])
+
+
+def reset_signals() -> None:
+    """Python ignores SIGPIPE and SIGXFSZ; an ignored signal stays ignored across exec."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+
+
+def environment(launch: dict[str, Any]) -> dict[str, str]:
+    env: dict[str, str] = dict(os.environ) if launch.get("inherit_env") else {}
+    env.update(launch["env"])
+    if name := launch.get("announce_pid_as"):
+        env[name] = str(os.getpid())
+    return env
+
+
+def main(path: str) -> NoReturn:
+    with open(path, encoding="utf-8") as file:
+        launch: dict[str, Any] = json.load(file)
+    die_with_parent(launch.get("death_signal", signal.SIGKILL))
+    os.umask(0o077)
+    os.chdir(launch["cwd"])
+    if "lock" in launch:
+        take_lock(launch["lock"], launch.get("lock_grace", 3.0))
+    if "start_limit" in launch:
+        count_start(*launch["start_limit"])
+    env = environment(launch)
+    reset_signals()
+    argv: list[str] = launch["argv"]
+    try:
+        os.execvpe(argv[0], argv, env)  # noqa: S606 - no shell is the point
+    except OSError as error:
+        refuse(f"Cannot start {argv[0]}: {error.strerror}.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,53 @@
+"""One run at a time in one home, and ports that are free before anything starts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from console.errors import Conflict
+from console.home import Home
+from console.stack.programs import Doors
+from services.engines.local.ports import is_free
+
+
+@contextmanager
+def held(home: Home) -> Iterator[None]:
+    """Raises Conflict when another run holds the home. The kernel lets go of the lock however this process ends."""
+    home.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(home.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+            raise Conflict(
+                f"The console is already running from {home.root} (pid {pid or 'unknown'}).",
+                hint="Stop it with Ctrl-C there, or choose another CONSOLE_HOME.",
+            ) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def check_ports(doors: Doors) -> None:
+    """Raises Conflict that names the port and the variable that moves it."""
+    wanted = [
+        ("The console", doors.bind, doors.console_port, "CONSOLE_PORT"),
+        ("The gateway", doors.bind, doors.gateway_port, "GATEWAY_PORT"),
+        ("The bridge", "127.0.0.1", doors.bridge_port, "BRIDGE_PORT"),
+    ]
+    seen: dict[int, str] = {}
+    for who, host, port, variable in wanted:
+        if port in seen:
+            raise Conflict(f"{seen[port]} and {variable} are both {port}.", hint="Give each a port of its own.")
+        seen[port] = variable
+        if not is_free(port, host):
+            raise Conflict(
+                f"{who} cannot listen on {host}:{port}: the port is taken, or the address is not this machine's.",
+                hint=f"Stop what uses it, or choose another one, for example {variable}={port + 1000}.",
+            )

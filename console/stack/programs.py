@@ -1,0 +1,125 @@
+"""What the stack consists of, as data: redis, web, worker, beat, bridge. Pure; the gateway's own is in gateway.py.
+
+Replicas are no part of this: the local engine adds them while the stack runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from console.home import CHECKOUT, Home
+
+REDIS = "redis"
+CONTROL = ("beat", "worker", "web")
+"""These decide things; they end first, so that nobody starts again what is being stopped."""
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Where the stack listens."""
+
+    bind: str
+    console_port: int
+    gateway_port: int
+    bridge_port: int
+
+
+@dataclass(frozen=True)
+class StackProgram:
+    name: str
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Added to the environment that `manage.py run` was started with."""
+    priority: int = 100
+    stop_seconds: int = 10
+
+    def launch(self, folder: Path) -> dict[str, Any]:
+        """The launch file for console/stack/child.py."""
+        return {
+            "argv": list(self.argv),
+            "env": dict(self.env),
+            "cwd": str(self.cwd),
+            "inherit_env": True,
+            "lock": str(folder / f"{self.name}.lock"),
+        }
+
+    def digest(self) -> str:
+        document = {**asdict(self), "cwd": str(self.cwd), "env": dict(self.env)}
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def control_plane(home: Home, doors: Doors, redis_server: str) -> list[StackProgram]:
+    env = environment(home, doors)
+    celery = (sys.executable, "-m", "celery", "-A", "console.celery")
+    return [
+        redis(home, redis_server),
+        StackProgram(
+            "web",
+            (
+                *(sys.executable, "-m", "uvicorn", "console.asgi:application"),
+                *("--host", doors.bind, "--port", str(doors.console_port), "--lifespan", "off"),
+                *("--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "5"),
+            ),
+            CHECKOUT,
+            env,
+        ),
+        StackProgram(
+            "worker",
+            # Threads, not processes: a worker that is killed leaves no child behind.
+            (
+                *(*celery, "worker", "--pool=threads", "--concurrency=8", "-Q", "default,preheat"),
+                *("-n", "worker@%h", "--without-gossip", "--without-mingle", "-l", "INFO"),
+            ),
+            CHECKOUT,
+            env,
+        ),
+        StackProgram(
+            "beat",
+            # No pid file: after a kill -9 it would keep the next one from starting.
+            (*celery, "beat", "--pidfile=", "-s", str(home.run / "beat-schedule"), "-l", "WARNING"),
+            CHECKOUT,
+            env,
+        ),
+        StackProgram("bridge", (sys.executable, "-m", "services.bridge"), CHECKOUT, env),
+    ]
+
+
+def redis(home: Home, server: str) -> StackProgram:
+    """On a unix socket only, and with an append-only file: a message that was accepted survives a kill -9."""
+    options = {
+        "port": "0",
+        "unixsocket": str(home.redis_socket),
+        "unixsocketperm": "700",
+        "dir": str(redis_directory(home)),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "daemonize": "no",
+    }
+    argv = [server, *(part for name, text in options.items() for part in (f"--{name}", text))]
+    return StackProgram(REDIS, tuple(argv), redis_directory(home), priority=1)
+
+
+def redis_directory(home: Home) -> Path:
+    return home.run / "redis"
+
+
+def environment(home: Home, doors: Doors) -> dict[str, str]:
+    """What our own Python programs need so that they come to the same paths and ports as `manage.py run`."""
+    return {
+        "CONSOLE_HOME": str(home.root),
+        "CONSOLE_RUNTIMES": str(home.runtimes),
+        "CONSOLE_BIND": doors.bind,
+        "CONSOLE_PORT": str(doors.console_port),
+        "GATEWAY_PORT": str(doors.gateway_port),
+        "BRIDGE_PORT": str(doors.bridge_port),
+        "DJANGO_SETTINGS_MODULE": "console.settings",
+        "PYTHONUNBUFFERED": "1",
+    }

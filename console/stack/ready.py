@@ -1,0 +1,28 @@
+"""Whether the parts of the stack answer, asked over the wire with the standard library."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+
+def redis_answers(path: Path) -> bool:
+    """PING gets PONG: it also says no while it loads its file after a start."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(2)
+            connection.connect(str(path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether something takes connections there. For a wildcard address, loopback is asked."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not bound
+    try:
+        with socket.create_connection((host, port), timeout=2):
+            return True
+    except OSError:
+        return False

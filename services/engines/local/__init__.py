@@ -1,0 +1,5 @@
+"""The local engine: replicas as processes of the stack's own supervisord, on loopback ports."""
+
+from services.engines.local.engine import LocalEngine
+
+__all__ = ["LocalEngine"]

@@ -1,0 +1,144 @@
+"""Replicas under the stack's supervisord. What a replica is doing is always asked of supervisord, never remembered.
+
+Two workers may call this for one replica at the same time: supervisord takes one call after the other, and each step
+here accepts that the other was faster.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from console.home import Home
+from services.engines import base
+from services.engines.base import Engine, LogChunk, Observation
+from services.engines.local import launch, logs
+from services.engines.local.launch import Papers
+from services.engines.local.program import NAME, Program, render
+from services.engines.local.supervisor import ProcessInfo, Supervisor
+from services.errors import EngineError
+from services.specs import ReplicaSpec
+
+PREFIX = "svc-"
+"""Names of replicas begin so; the other programs of this supervisord are the stack's own."""
+
+STATES: Final = {
+    "STARTING": base.STARTING,
+    "RUNNING": base.RUNNING,
+    "BACKOFF": base.BACKOFF,
+    "EXITED": base.BACKOFF,  # it ended by itself and starts again at supervisord's next tick
+    "FATAL": base.FAILED,
+    "UNKNOWN": base.FAILED,
+    "STOPPING": base.STOPPED,
+    "STOPPED": base.STOPPED,
+}
+GAVE_UP: Final = frozenset({"FATAL", "STOPPED", "EXITED"})
+STOP_SECONDS = 60
+"""How long `stop` waits when it has no spec that says; supervisord does have the spec's time and kills after it."""
+
+
+class LocalEngine(Engine):
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._supervisor = Supervisor(home.supervisor_socket)
+
+    def apply(self, spec: ReplicaSpec) -> None:
+        name, papers = spec.name, self._papers(spec.name)
+        before = self._supervisor.info(name)  # first of all: nothing is written when supervisord is away
+        gave_up = before is not None and before.state in GAVE_UP
+        (self._home.logs / "replicas").mkdir(mode=0o700, parents=True, exist_ok=True)
+        digest = launch.prepare(spec, papers)
+        launch.write(papers.conf, render(self._program(spec, digest)).encode())
+        added, changed = self._supervisor.reload()
+        if name in changed:
+            self._end(name, spec.stop_seconds)
+            self._supervisor.remove(name)
+        if name in changed or name in added or gave_up:
+            papers.forget_starts()
+        if name in changed or name in added:
+            self._supervisor.add(name)
+        elif gave_up:
+            self._supervisor.start(name)
+
+    def observe(self, name: str) -> Observation:
+        info = self._supervisor.info(_checked(name))
+        if info is None:
+            return Observation(base.ABSENT)
+        return Observation(STATES.get(info.state, base.FAILED), info.pid, info.uptime, _message(info))
+
+    def restart(self, name: str) -> None:
+        if self._supervisor.info(_checked(name)) is None:
+            raise EngineError(f"{name} is not here to be restarted.", permanent=True)
+        self._end(name)
+        self._papers(name).forget_starts()
+        self._supervisor.start(name)
+
+    def stop(self, name: str) -> None:
+        papers = self._papers(name)
+        # The file first: should we die half-way, no later supervisord starts it again, and `names` still tells of it.
+        papers.conf.unlink(missing_ok=True)
+        self._end(name)
+        self._supervisor.remove(name)
+        papers.launch.unlink(missing_ok=True)
+        papers.forget_starts()
+
+    def names(self) -> list[str]:
+        running = {info.name for info in self._supervisor.all() if info.name.startswith(PREFIX)}
+        written = {path.stem for path in self._home.programs.glob(f"{PREFIX}*.conf")}
+        return sorted(running | written)
+
+    def logs(self, name: str, offset: int | None = None, limit: int = 65536) -> LogChunk:
+        return logs.read(self._log(_checked(name)), offset, limit)
+
+    def _end(self, name: str, stop_seconds: int = STOP_SECONDS) -> None:
+        """Stop the process and wait until it is gone. supervisord kills it once its own `stopwaitsecs` is over."""
+        self._supervisor.stop(name)
+        deadline = time.monotonic() + stop_seconds + 10
+        while (info := self._supervisor.info(name)) is not None and info.alive:
+            if time.monotonic() > deadline:
+                raise EngineError(f"{name} (pid {info.pid}) does not end.")
+            time.sleep(0.05)
+
+    def _program(self, spec: ReplicaSpec, digest: str) -> Program:
+        papers = self._papers(spec.name)
+        return Program(
+            name=spec.name,
+            launch_file=papers.launch,
+            log=self._log(spec.name),
+            digest=digest,
+            start_seconds=spec.start_seconds,
+            start_retries=spec.start_retries,
+            stop_seconds=spec.stop_seconds,
+        )
+
+    def _papers(self, name: str) -> Papers:
+        return Papers(self._home.programs, _checked(name))
+
+    def _log(self, name: str) -> Path:
+        return self._home.logs / "replicas" / f"{name}.log"
+
+
+def _checked(name: str) -> str:
+    if not name.startswith(PREFIX) or not NAME.fullmatch(name):
+        raise EngineError(f"{name!r} is not the name of a replica.", permanent=True)
+    return name
+
+
+def _message(info: ProcessInfo) -> str:
+    match info.state:
+        case "BACKOFF":
+            return "It ended before it was up; starting it again shortly."
+        case "EXITED":
+            return f"It ended ({_how(info.exit_status)}); starting it again."
+        case "FATAL":
+            return "It ended each time it was started; no further try is made."
+        case "STOPPING":
+            return "Stopping."
+        case _:
+            return ""
+
+
+def _how(status: int) -> str:
+    """supervisord says -1 for a process that a signal ended."""
+    return "killed by a signal" if status < 0 else f"exit status {status}"

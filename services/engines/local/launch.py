@@ -1,0 +1,146 @@
+"""Puts a replica's launch on disk: its files, its links and the launch file that `console/stack/child.py` reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from services.errors import EngineError
+from services.specs import Launch, ReplicaSpec
+
+START_WINDOW = 300
+"""Seconds. More than `start_retries` + 3 starts within it are a crash loop, however long each one lasted."""
+
+
+@dataclass(frozen=True)
+class Papers:
+    """What is kept about one replica, beside its run directory so that no file of a model can get in the way."""
+
+    programs: Path
+    name: str
+
+    @property
+    def conf(self) -> Path:
+        """supervisord's own file."""
+        return self.programs / f"{self.name}.conf"
+
+    @property
+    def launch(self) -> Path:
+        """Command and environment, which may hold secrets; gone when the replica is stopped."""
+        return self.programs / f"{self.name}.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process and its children for as long as they live."""
+        return self.programs / f"{self.name}.lock"
+
+    @property
+    def starts(self) -> Path:
+        """When it was started, to notice a crash loop."""
+        return self.programs / f"{self.name}.starts"
+
+    def forget_starts(self) -> None:
+        """A person or the reconciler asked for this start: earlier crashes do not count against it."""
+        self.starts.unlink(missing_ok=True)
+
+
+def prepare(spec: ReplicaSpec, papers: Papers) -> str:
+    """Make the run directory as `spec` says; remove what an earlier launch made and this one does not. -> digest"""
+    run_dir, launch = spec.run_dir, spec.launch
+    _check(launch)
+    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = sorted([*launch.files, *launch.links])
+    try:
+        for stale in sorted(set(_made_before(papers.launch)) - set(made), reverse=True):
+            _remove(run_dir / stale)
+        for name, content in launch.files.items():
+            write(run_dir / name, content)
+        for name, target in launch.links.items():
+            _link(run_dir / name, target)
+        digest = _digest(launch)
+        write_launch(papers.launch, _document(spec, papers, made))
+    except OSError as error:
+        raise EngineError(f"Cannot prepare {run_dir}: {error.strerror or error}.") from error
+    return digest
+
+
+def write_launch(path: Path, document: Mapping[str, Any]) -> None:
+    write(path, json.dumps(document, indent=1).encode(), mode=0o600)
+
+
+def write(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace the file as one step, and only when its content differs."""
+    if not path.is_symlink() and path.is_file() and path.read_bytes() == content:
+        path.chmod(mode)
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+    temporary.replace(path)
+
+
+def _document(spec: ReplicaSpec, papers: Papers, made: list[str]) -> dict[str, Any]:
+    return {
+        "argv": list(spec.launch.argv),
+        "env": dict(spec.launch.env),
+        "cwd": str(spec.run_dir),
+        "lock": str(papers.lock),
+        "start_limit": [spec.start_retries + 3, START_WINDOW, str(papers.starts)],
+        "made": made,
+    }
+
+
+def _digest(launch: Launch) -> str:
+    document = {
+        "argv": launch.argv,
+        "env": dict(launch.env),
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in launch.files.items()},
+        "links": {name: str(target) for name, target in launch.links.items()},
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _check(launch: Launch) -> None:
+    if not launch.argv:
+        raise EngineError("There is nothing to start: the command is empty.", permanent=True)
+    for name in [*launch.files, *launch.links]:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise EngineError(f"A replica may not write {name!r} in its run directory.", permanent=True)
+    if any("\0" in text for text in [*launch.argv, *launch.env, *launch.env.values()]):
+        raise EngineError("An argument or an environment variable holds a NUL character.", permanent=True)
+    if bad := [name for name in launch.env if not name or "=" in name]:
+        raise EngineError(f"{bad[0]!r} cannot be the name of an environment variable.", permanent=True)
+
+
+def _made_before(launch_file: Path) -> list[str]:
+    try:
+        return list(json.loads(launch_file.read_bytes()).get("made", []))
+    except (OSError, ValueError):
+        return []
+
+
+def _link(path: Path, target: Path) -> None:
+    if path.is_symlink() and path.readlink() == target:
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        return  # never made by us: we make files and links only
+    path.unlink(missing_ok=True)

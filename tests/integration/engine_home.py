@@ -1,0 +1,66 @@
+"""A real supervisord in a home of its own, with nothing in it but the replicas that a test adds."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from console.home import Home
+from console.stack import supervisord
+from console.stack.process import SupervisorProcess
+from services.engines.base import Observation
+from services.engines.local import LocalEngine
+from services.specs import Launch, ReplicaSpec
+
+T = TypeVar("T")
+
+
+@contextmanager
+def short_home() -> Iterator[Home]:
+    """Not under pytest's tmp_path: the name of a unix socket may have no more than 107 characters."""
+    root = Path(tempfile.mkdtemp(prefix="home ", dir="/tmp"))
+    try:
+        yield Home(root=root, runtimes=root / "runtimes")
+    finally:
+        shutil.rmtree(root)
+
+
+@contextmanager
+def running(home: Home) -> Iterator[SupervisorProcess]:
+    supervisord.write(home, [])
+    process = SupervisorProcess(home)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def replica(home: Home, launch: Launch, name: str = "svc-it-r1-0", **times: int) -> ReplicaSpec:
+    return ReplicaSpec(name=name, run_dir=home.replicas / name, launch=launch, **{"start_seconds": 1, **times})
+
+
+def wait_for(read: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 20) -> T:
+    deadline = time.monotonic() + seconds
+    while not wanted(value := read()):
+        assert time.monotonic() < deadline, f"still {value!r} after {seconds} s"
+        time.sleep(0.05)
+    return value
+
+
+def wait_for_state(engine: LocalEngine, state: str, name: str = "svc-it-r1-0", seconds: float = 20) -> Observation:
+    return wait_for(lambda: engine.observe(name), lambda seen: seen.state == state, seconds)
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

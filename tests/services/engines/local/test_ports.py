@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from services.engines.local.ports import allocate, is_free
+from services.errors import EngineError
+
+
+def test_ports_that_are_written_down_or_in_use_are_passed_over() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        assert not is_free(port)
+        found = allocate(2, {port + 1}, first=port, last=port + 50)
+    assert port not in found
+    assert port + 1 not in found
+    assert len(set(found)) == 2
+
+
+def test_a_full_range_is_an_error_that_names_it() -> None:
+    with pytest.raises(EngineError, match="between 18000 and 18001"):
+        allocate(2, {18000}, first=18000, last=18001)
+
+
+def test_an_address_of_another_machine_is_not_free() -> None:
+    assert not is_free(8000, "192.0.2.1")
