@@ -1,0 +1,141 @@
+"""config.pbtxt as the real ModelConfig protobuf: read it, lay the form's fields over it, write it.
+
+What the form does not set stays as the file has it. What the form's fields may be is in options.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from services.errors import ModelError
+from services.frameworks.triton import datatypes
+from services.specs import Tensor
+
+ModelConfig = Any
+"""tritonclient ships no types: an inference.ModelConfig message."""
+PLATFORMS = {
+    "onnxruntime_onnx": "onnxruntime", "pytorch_libtorch": "pytorch", "tensorrt_plan": "tensorrt",
+    "tensorflow_savedmodel": "tensorflow", "tensorflow_graphdef": "tensorflow", "ensemble": "ensemble",
+}
+"""The older `platform` names -> backend."""
+
+
+def parse(text: str) -> ModelConfig:
+    """Raises ModelError with line and column."""
+    message = model_config_pb2.ModelConfig()
+    try:
+        text_format.Parse(text, message)
+    except text_format.ParseError as error:
+        line, column = error.GetLine(), error.GetColumn()
+        where = f"line {line}, column {column}" if line else "an unknown line"
+        detail = str(error).removeprefix(f"{line}:{column} : ")
+        raise ModelError(f"config.pbtxt is broken at {where}: {detail.rstrip('.')}.") from error
+    return message
+
+
+def overlay(config: ModelConfig, options: Mapping[str, Any], name: str) -> ModelConfig:
+    """A copy of `config` with what `options` (as from parse_config) sets. `name` is always the service's."""
+    made = model_config_pb2.ModelConfig()
+    made.CopyFrom(config)
+    made.name = name
+    if options.get("backend"):
+        made.backend = options["backend"]
+        made.platform = ""
+    if "max_batch_size" in options:
+        made.max_batch_size = options["max_batch_size"]
+    if "instances" in options:
+        set_instances(made, options["instances"])
+    if options.get("dynamic_batching") is not None:
+        set_dynamic_batching(made, options["dynamic_batching"])
+    for field in ("input", "output"):
+        if options.get(f"{field}s"):
+            set_tensors(getattr(made, field), options[f"{field}s"])
+    for key, value in options.get("parameters", {}).items():
+        made.parameters[key].string_value = value
+    return made
+
+
+def set_instances(config: ModelConfig, count: int) -> None:
+    """Each instance group gets `count`; a model without groups gets one."""
+    if not config.instance_group:
+        config.instance_group.add()
+    for group in config.instance_group:
+        group.count = count
+
+
+def set_dynamic_batching(config: ModelConfig, wanted: Mapping[str, Any]) -> None:
+    if not wanted.get("enabled", True):
+        config.ClearField("dynamic_batching")
+        return
+    other = config.WhichOneof("scheduling_choice")
+    if other not in (None, "dynamic_batching"):
+        raise ModelError(f"config.pbtxt uses {other}, and Triton allows no dynamic batching beside it: switch it off.")
+    config.dynamic_batching.SetInParent()
+    if "preferred_batch_size" in wanted:
+        del config.dynamic_batching.preferred_batch_size[:]
+        config.dynamic_batching.preferred_batch_size.extend(wanted["preferred_batch_size"])
+    if "max_queue_delay_microseconds" in wanted:
+        config.dynamic_batching.max_queue_delay_microseconds = wanted["max_queue_delay_microseconds"]
+
+
+def set_tensors(repeated: Any, wanted: Sequence[Mapping[str, Any]]) -> None:
+    """The wanted tensors in the wanted order. One that the file has under the same name keeps its other fields."""
+    before = {tensor.name: tensor for tensor in repeated}
+    after = []
+    for tensor in wanted:
+        made = type(repeated.add())()
+        if tensor["name"] in before:
+            made.CopyFrom(before[tensor["name"]])
+        made.name = tensor["name"]
+        made.data_type = model_config_pb2.DataType.Value(datatypes.TO_CONFIG[tensor["datatype"]])
+        if list(made.dims) != list(tensor["shape"]):
+            made.ClearField("reshape")  # it was right for the old dims only
+            made.ClearField("dims")
+            made.dims.extend(tensor["shape"])
+        after.append(made)
+    del repeated[:]
+    repeated.extend(after)
+
+
+def complete(config: ModelConfig, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+    """Fill in inputs and outputs that the file leaves out, from the model's own (full shapes, with the batch)."""
+    for repeated, tensors in ((config.input, inputs), (config.output, outputs)):
+        if len(repeated):
+            continue
+        for tensor in tensors:
+            made = repeated.add(name=tensor.name)
+            made.data_type = model_config_pb2.DataType.Value(datatypes.TO_CONFIG[tensor.datatype])
+            dims = tensor.shape[1:] if config.max_batch_size else tensor.shape
+            made.dims.extend(dims or (1,))
+            if not dims:  # config.pbtxt cannot say "scalar": one element on the wire, none for the model
+                made.reshape.SetInParent()
+
+
+def on_cpu(config: ModelConfig) -> None:
+    """Move all instances to the CPU. Unasked, Triton starts two of an ONNX model there: start one, as the form says."""
+    if not config.instance_group:
+        config.instance_group.add(count=1)
+    for group in config.instance_group:
+        group.kind = group.KIND_CPU
+        group.ClearField("gpus")
+
+
+def backend(config: ModelConfig) -> str:
+    return str(config.backend) or PLATFORMS.get(config.platform, str(config.platform))
+
+
+def tensors(repeated: Any) -> tuple[Tensor, ...]:
+    """Shapes as config.pbtxt has them: without the batch dimension when max_batch_size is set."""
+    names = model_config_pb2.DataType
+    return tuple(
+        Tensor(item.name, datatypes.FROM_CONFIG.get(names.Name(item.data_type), ""), tuple(item.dims))
+        for item in repeated
+    )
+
+
+def write(config: ModelConfig) -> str:
+    return str(text_format.MessageToString(config))

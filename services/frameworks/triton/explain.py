@@ -1,0 +1,109 @@
+"""Why Triton gave up, in one sentence, from the last lines of its log.
+
+Every rule was written from the log of a real failing start (tests/services/frameworks/triton/testdata/logs). Without a
+GPU Triton always logs CUDA, NVML and DCGM errors: they are harmless and no rule looks at them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+MAX_DETAIL: Final = 400
+PLACE: Final = re.compile(r"(?:/repository/[^/]+/)?([^/\s]+(?:/[^/\s]+)?)\((\d+)\): (\S+)$")
+PYTHON_ERROR: Final = re.compile(r"(?P<kind>[A-Za-z_][\w.]*): (?P<text>.*)")
+
+
+def explain(log: Sequence[str]) -> str:
+    """One sentence; "" when the log says nothing that helps."""
+    for pattern, say in RULES:
+        for line in reversed(log):
+            if found := pattern.search(line):
+                return say(found)
+    return ""
+
+
+def load_failure(found: re.Match[str]) -> str:
+    """What follows "failed to load '<model>' version <n>:" is the backend's own text, with newlines escaped."""
+    lines = [line.strip() for line in found["text"].rstrip().rstrip('"').split("\\n")]
+    first = lines[0][:MAX_DETAIL].rstrip(".")
+    for pattern, sentence in LOADING:
+        if known := pattern.search(first):
+            return sentence.format(*known.groups())
+    if python := PYTHON_ERROR.match(first):
+        return python_failure(python, lines[1:])
+    return f"Triton could not load the model: {first}."
+
+
+def python_failure(found: re.Match[str], trace: Sequence[str]) -> str:
+    kind, text = found["kind"], found["text"] or "(no message)"
+    return f"The model's Python code raised {kind}{place(trace)}: {text}."
+
+
+def place(trace: Sequence[str]) -> str:
+    """Where in the model's own files: the innermost frame that lies in the generated repository."""
+    for line in trace:
+        if "/repository/" in line and (found := PLACE.search(line)):
+            return f" in {found[1]} line {found[2]} ({found[3]})"
+    return ""
+
+
+LOADING: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
+    (
+        re.compile(r"^ModuleNotFoundError: No module named '([^']+)'"),
+        "The model's Python code needs the package {0}, which the Triton runtime does not have.",
+    ),
+    (
+        re.compile(r"^SyntaxError: (.*?) \((\S+), line (\d+)\)"),
+        "The model's Python code has a syntax error in {1} line {2}: {0}.",
+    ),
+    (re.compile(r"no attribute 'TritonPythonModel'"), "The model's model.py defines no class TritonPythonModel."),
+    (
+        re.compile(r"^Stub process '[^']*' is not healthy"),
+        "The model's Python process ended while it was loading: it called exit, crashed, or ran out of memory.",
+    ),
+    (re.compile(r"^TritonModelException: (.*)"), "The model cannot be loaded: {0}."),
+    (re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : (?:Load model from \S+ failed:\s*)?(.*)"),
+     "onnxruntime cannot load the model: {0}."),
+    (
+        re.compile(r"has kind KIND_GPU but no GPUs are available"),
+        "The model asks for a GPU and Triton finds none that it can use on this node.",
+    ),
+    (
+        re.compile(r"unable to find backend library for backend '([^']+)'"),
+        "The model needs the Triton backend {0}, which this runtime does not have.",
+    ),
+    (
+        re.compile(r"Unable to initialize shared memory key '[^']*' to requested size \((\d+) bytes\)"),
+        "There is not enough shared memory in /dev/shm: {0} bytes were asked for. Free some, or run fewer instances.",
+    ),
+)
+
+
+def _say(sentence: str) -> Callable[[re.Match[str]], str]:
+    return lambda found: sentence.format(*(group.rstrip('"').rstrip(" .") for group in found.groups()))
+
+
+RULES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
+    (
+        re.compile(r"failed to start (HTTP|GRPC|Metrics) service: .*Socket '([^']+)' already in use"),
+        _say("The {0} port {1} is in use by another process."),
+    ),
+    (
+        re.compile(r"Error parsing text-format inference\.ModelConfig: (\d+):(\d+): (.*)"),
+        _say("config.pbtxt is broken at line {0}, column {1}: {2}."),
+    ),
+    (re.compile(r"failed to load '[^']*' version \d+: (?:[A-Z][a-z ]+): (?P<text>.*)"), load_failure),
+    (
+        re.compile(r"at least one version must be available"),
+        _say("The model has no version folder that Triton can load."),
+    ),
+    (re.compile(r"Poll failed for model directory '[^']*': (.*)"), _say("Triton refused config.pbtxt: {0}.")),
+    (
+        re.compile(r"error while loading shared libraries: ([^:]+):"),
+        _say("The Triton runtime cannot run on this machine: the library {0} is missing. Run `make runtime-triton`."),
+    ),
+    (re.compile(r"failed to start \w+ service: (.*)"), _say("Triton could not open its ports: {0}.")),
+    (re.compile(r"^error: creating server: (.*)"), _say("Triton could not start: {0}.")),
+)

@@ -1,0 +1,138 @@
+"""How one Triton replica is started: argv, environment, files and links. Pure; an engine does it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from services.errors import ModelError
+from services.frameworks.triton import config as configs
+from services.frameworks.triton import layout as layouts
+from services.frameworks.triton.describe import Study, study
+from services.frameworks.triton.runtime import Runtime, locate
+from services.specs import Launch, LaunchContext, Ports
+
+CLOSED_APIS: Final = "shared-memory,model-config,model-repository,statistics,trace,logging"
+"""Never for a caller (reference: the gateway's deny-list). Closed here too, in case something gets past the gateway."""
+EXIT_SECONDS: Final = 10
+SHM_DEFAULT_BYTES: Final = 1 << 20
+SHM_GROWTH_BYTES: Final = 1 << 20
+"""Of each model instance, in /dev/shm; it grows with the payloads."""
+REFUSED_ENV: Final = frozenset({
+    "PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH", "PYTHONDONTWRITEBYTECODE",
+    "CUDA_VISIBLE_DEVICES",
+})
+"""They say what the child may reach; so do the prefixes, of which LD_ could load code into it."""
+REFUSED_ENV_PREFIXES: Final = ("LD_", "TRITON_", "AIP_", "SAGEMAKER_")
+
+START: Final = """#!/bin/sh
+# Starts one Triton replica: start.sh FAMILY COMMAND...
+set -eu
+family=$1
+shift
+# A Triton that was killed leaves its shared memory behind, named <family>_<pid>_<uuid>: free that of the dead.
+for region in "/dev/shm/${family}_"*; do
+  [ -e "$region" ] || continue
+  pid=${region#"/dev/shm/${family}_"}
+  kill -0 "${pid%%_*}" 2>/dev/null || rm -f "$region"
+done
+# The APIs that nobody may use are opened by a password that nobody knows.
+nobody=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \\n')
+exec "$@" \\
+  --backend-config="python,shm-region-prefix-name=${family}_$$_" \\
+  --http-restricted-api="{closed}:console-closed=$nobody" \\
+  --grpc-restricted-protocol="{closed}:console-closed=$nobody"
+""".replace("{closed}", CLOSED_APIS)
+
+
+def render(context: LaunchContext) -> Launch:
+    """Raises ModelError when the model files, the environment variables or the runtime rule a start out."""
+    made = study(context.tree, context.spec.framework_config, context.service)
+    if made.problems:
+        raise ModelError(" ".join(made.problems))
+    runtime = locate(context.runtime)
+    check_backend(made, runtime)
+    check_env(context.spec.env)
+    if context.spec.resources.gpu == 0:
+        configs.on_cpu(made.config)
+    repository = f"repository/{context.service}"
+    return Launch(
+        argv=("/bin/sh", str(context.run_dir / "start.sh"), shm_family(context.run_dir), *server(context, runtime)),
+        env=environment(context, runtime),
+        files={
+            "start.sh": START.encode(),
+            "tmp/.keep": b"",
+            f"{repository}/{layouts.CONFIG}": configs.write(made.config).encode(),
+        },
+        links={f"{repository}/{name}": context.tree / target for name, target in made.layout.entries},
+    )
+
+
+def server(context: LaunchContext, runtime: Runtime) -> tuple[str, ...]:
+    return (
+        str(runtime.server),
+        f"--model-repository={context.run_dir / 'repository'}",
+        f"--backend-directory={runtime.backends}",
+        "--model-control-mode=none",  # loads what is in the repository and never anything else
+        "--exit-on-error=true",
+        f"--exit-timeout-secs={EXIT_SECONDS}",
+        *listeners(context.ports),
+        "--allow-sagemaker=false",
+        "--allow-vertex-ai=false",
+        "--pinned-memory-pool-byte-size=0" if context.spec.resources.gpu == 0 else "--allow-gpu-metrics=true",
+        f"--backend-config=python,shm-default-byte-size={SHM_DEFAULT_BYTES}",
+        f"--backend-config=python,shm-growth-byte-size={SHM_GROWTH_BYTES}",
+    )
+
+
+def listeners(ports: Ports) -> tuple[str, ...]:
+    return (
+        "--http-address=127.0.0.1", f"--http-port={ports.http}",
+        "--grpc-address=127.0.0.1", f"--grpc-port={ports.grpc}",
+        "--metrics-address=127.0.0.1", f"--metrics-port={ports.metrics}",
+    )
+
+
+def environment(context: LaunchContext, runtime: Runtime) -> dict[str, str]:
+    """Complete: nothing is inherited. The user's variables may replace all but what isolates the child."""
+    cores = str(max(1, math.floor(context.spec.resources.cpu)))
+    made = {
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": cores,
+        "OPENBLAS_NUM_THREADS": cores,
+        "PYTHONUNBUFFERED": "1",
+        **context.spec.env,
+        "PATH": f"{runtime.root / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+        "LD_LIBRARY_PATH": runtime.library_path,
+        "HOME": str(context.run_dir),
+        "TMPDIR": str(context.run_dir / "tmp"),
+        "PYTHONSAFEPATH": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",  # the model files are shared and read only
+    }
+    if context.spec.resources.gpu == 0:
+        made["CUDA_VISIBLE_DEVICES"] = ""
+    return made
+
+
+def shm_family(run_dir: Path) -> str:
+    """Names the shared memory of all replicas of one home, so that each start can sweep what dead ones left."""
+    return f"triton_{hashlib.sha256(str(run_dir.parent).encode()).hexdigest()[:12]}"
+
+
+def check_env(env: Mapping[str, str]) -> None:
+    refused = sorted(name for name in env if name in REFUSED_ENV or name.startswith(REFUSED_ENV_PREFIXES))
+    if refused:
+        raise ModelError(
+            f"The environment variable {', '.join(refused)} cannot be set: it would break the isolation of the service."
+        )
+
+
+def check_backend(made: Study, runtime: Runtime) -> None:
+    name = configs.backend(made.config)
+    if not runtime.backends.is_dir() or (runtime.backends / name).is_dir():
+        return
+    there = ", ".join(sorted(path.name for path in runtime.backends.iterdir() if path.is_dir()))
+    raise ModelError(f"The model needs the Triton backend {name}, which this runtime does not have (it has {there}).")

@@ -1,0 +1,81 @@
+"""What a folder of model files is to Triton, by names of files alone: nothing is opened here except directories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+CONFIG: Final = "config.pbtxt"
+MODEL: Final = "model"
+"""A Triton model folder: config.pbtxt, version folders, or both."""
+BARE: Final = "bare"
+"""One model file without a version folder: a repository is generated around it."""
+REPOSITORY: Final = "repository"
+NOTHING: Final = "nothing"
+
+DEFAULT_FILES: Final = {
+    "onnxruntime": "model.onnx", "python": "model.py", "pytorch": "model.pt", "tensorrt": "model.plan",
+    "openvino": "model.xml", "tensorrtllm": "", "vllm": "model.json",
+}
+"""Backend -> the file of a version folder that it loads when config.pbtxt does not say otherwise."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`entries` are what to link into the generated repository: name there -> path relative to the tree."""
+
+    kind: str
+    entries: tuple[tuple[str, str], ...] = ()
+    versions: tuple[int, ...] = ()
+    models: tuple[str, ...] = ()
+    backend: str = ""
+    """Guessed from the file names; config.pbtxt has the last word."""
+    graph: str = ""
+    """The ONNX file of the highest version, relative to the tree."""
+
+
+def read(tree: Path) -> Layout:
+    """Raises OSError when the tree cannot be listed."""
+    names = sorted(entry.name for entry in tree.iterdir() if not entry.name.startswith("."))
+    versions = tuple(sorted(int(name) for name in names if is_version(tree / name)))
+    if CONFIG in names or versions:
+        return model(tree, names, versions)
+    models = tuple(name for name in names if is_model(tree / name))
+    if models:
+        return Layout(REPOSITORY, models=models)
+    return bare(names, tree)
+
+
+def is_version(path: Path) -> bool:
+    return path.name.isdecimal() and path.name.isascii() and int(path.name) > 0 and path.is_dir()
+
+
+def is_model(path: Path) -> bool:
+    if not path.is_dir():
+        return False
+    return (path / CONFIG).is_file() or any(is_version(child) for child in path.iterdir())
+
+
+def model(tree: Path, names: list[str], versions: tuple[int, ...]) -> Layout:
+    """Everything but config.pbtxt is linked: label files and environments lie beside the version folders."""
+    entries = tuple((name, name) for name in names if name != CONFIG)
+    if not versions:
+        return Layout(MODEL, entries)
+    files = {path.name for path in (tree / str(versions[-1])).iterdir()}
+    backend = next((backend for backend, file in DEFAULT_FILES.items() if file in files), "")
+    graph = f"{versions[-1]}/{DEFAULT_FILES['onnxruntime']}" if backend == "onnxruntime" else ""
+    return Layout(MODEL, entries, versions, backend=backend, graph=graph)
+
+
+def bare(names: list[str], tree: Path) -> Layout:
+    """model.py or model.onnx (or the only *.onnx): all files go into version 1, for data lying beside the model."""
+    onnx = [name for name in names if name.endswith(".onnx") and (tree / name).is_file()]
+    if "model.py" in names:
+        return Layout(BARE, tuple((f"1/{name}", name) for name in names), (1,), backend="python")
+    if "model.onnx" in onnx or len(onnx) == 1:
+        graph = "model.onnx" if "model.onnx" in onnx else onnx[0]
+        target = DEFAULT_FILES["onnxruntime"]
+        entries = tuple((f"1/{target if name == graph else name}", name) for name in names)
+        return Layout(BARE, entries, (1,), backend="onnxruntime", graph=graph)
+    return Layout(NOTHING)
