@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.contrib.auth import views as auth
+from django.contrib.auth.decorators import login_not_required
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from console.views import health
+
+urlpatterns = [
+    path("login/", auth.LoginView.as_view(template_name="login.html", redirect_authenticated_user=True), name="login"),
+    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("healthz", health, name="health"),
+    path("api/v1/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
+    path("api/v1/docs/", login_not_required(SpectacularSwaggerView.as_view(url_name="schema")), name="api-docs"),
+    path("api/v1/", include("datasets.api_urls")),
+    path("api/v1/", include("services.api.urls")),
+    path("datasets/", include("datasets.urls")),
+    path("", include("services.urls")),
+]

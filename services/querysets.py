@@ -20,10 +20,6 @@ class ServiceQuerySet(models.QuerySet[Any]):
     def routable(self) -> Self:
         return self.filter(state__in=states.ROUTABLE)
 
-    def claiming(self, queue: str) -> Self:
-        """Those that hold a share of the queue's quota."""
-        return self.filter(state__in=states.CLAIMING, target__spec__queue=queue)
-
     def waiting_in(self, queue: str) -> Self:
         """QUEUED ones, first come first served."""
         return self.filter(state=states.QUEUED, target__spec__queue=queue).order_by("queued_at", "id")
@@ -35,8 +31,13 @@ class ServiceQuerySet(models.QuerySet[Any]):
 
 class ReplicaQuerySet(models.QuerySet[Any]):
     def taken_ports(self) -> set[int]:
-        rows = self.values_list("http_port", "grpc_port", "metrics_port")
+        rows = self.order_by().values_list("http_port", "grpc_port", "metrics_port")
         return {port for row in rows for port in row}
+
+
+    def in_queue(self, queue: str) -> Self:
+        """Every replica is a claim: it holds its share of the queue's quota until its row is gone."""
+        return self.filter(revision__spec__queue=queue)
 
 
 class ApiKeyQuerySet(models.QuerySet[Any]):

@@ -1,1 +1,28 @@
-"""Signals that other apps send and services listens to."""
+"""What the services app does when the datasets app says something happened. Connected in apps.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasets.signals import dataset_deleting, round_finished
+from django.dispatch import receiver
+
+from console.errors import Conflict
+from datasets.models import Dataset, Round
+from services import dispatch, states
+from services.models import Service
+
+
+@receiver(round_finished)
+def go_on_after_preheat(sender: object, round: Round, **kwargs: Any) -> None:
+    for pk in Service.objects.filter(target__round=round).values_list("pk", flat=True):
+        dispatch.reconcile(pk)
+
+
+@receiver(dataset_deleting)
+def refuse_while_used(sender: object, dataset: Dataset, **kwargs: Any) -> None:
+    """Raises Conflict: a service that waits for files, or may need them again, must not lose where they come from."""
+    users = Service.objects.filter(target__spec__dataset=dataset.name).exclude(state=states.STOPPED)
+    names = list(users.values_list("name", flat=True)[:5])
+    if names:
+        raise Conflict(f"Dataset {dataset.name} is used by {', '.join(names)}.", hint="Stop or delete those services first.")

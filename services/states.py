@@ -6,6 +6,7 @@
     STOPPING -> STOPPED                                         owner: actions.reconcile (deletes the row when that was asked)
     STOPPED | FAILED -> PREHEATING                              owner: actions.services.start (and edit, of a FAILED one)
     READY | DEGRADED -> FAILED                                  owner: actions.reconcile (every replica has given up)
+    READY -> QUEUED                                             owner: actions.rollout (no room for two revisions at once)
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ FAILED: Final = "FAILED"
 ALL: Final = (PREHEATING, QUEUED, STARTING, READY, DEGRADED, STOPPING, STOPPED, FAILED)
 ROUTABLE: Final = frozenset({READY, DEGRADED})
 """The gateway sends requests to the replicas of these; of any other it answers 503 with the state."""
-CLAIMING: Final = frozenset({STARTING, READY, DEGRADED, STOPPING})
-"""These hold their share of a queue's quota."""
 WAITING: Final = frozenset({PREHEATING, QUEUED, STARTING, STOPPING})
 SETTLED: Final = frozenset({STOPPED, FAILED})
 
@@ -33,7 +32,7 @@ TRANSITIONS: Final[dict[str, frozenset[str]]] = {
     PREHEATING: frozenset({QUEUED, FAILED, STOPPING}),
     QUEUED: frozenset({STARTING, FAILED, STOPPING, PREHEATING}),
     STARTING: frozenset({READY, FAILED, STOPPING, PREHEATING}),
-    READY: frozenset({DEGRADED, FAILED, STOPPING}),
+    READY: frozenset({DEGRADED, QUEUED, FAILED, STOPPING}),
     DEGRADED: frozenset({READY, FAILED, STOPPING}),
     STOPPING: frozenset({STOPPED}),
     STOPPED: frozenset({PREHEATING, STOPPING}),

@@ -19,6 +19,7 @@ os.environ.setdefault("CONSOLE_RUNTIMES", str(CHECKOUT / "var" / "runtimes"))
 # Short: unix socket paths may have at most 107 bytes.
 HOME = Path(tempfile.mkdtemp(prefix="ic-"))
 os.environ["CONSOLE_HOME"] = str(HOME)
+os.environ["REDIS_URL"] = "memory://"  # what is enqueued goes nowhere: tests call the actions themselves
 os.environ["DATASET_ROOTS"] = str(HOME / "datasets")
 (HOME / "datasets").mkdir()
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)

@@ -97,6 +97,8 @@ class Replica(models.Model):
     http_port = models.PositiveIntegerField(unique=True)
     grpc_port = models.PositiveIntegerField(unique=True)
     metrics_port = models.PositiveIntegerField(unique=True)
+    pid = models.PositiveIntegerField(default=0)
+    restarts = models.PositiveIntegerField(default=0)
     started_at = models.DateTimeField(null=True)
     drain_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)

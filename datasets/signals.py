@@ -1,0 +1,11 @@
+"""What other apps may listen to. Datasets know nothing about services; services know this."""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+dataset_deleting = Signal()
+"""Sent with `dataset` before a dataset is deleted. A receiver that still needs it raises Conflict, saying who does."""
+
+round_finished = Signal()
+"""Sent with `round` after a round became DONE, FAILED or CANCELLED, once that is committed."""

@@ -1,0 +1,111 @@
+"""What must hold before a service is made or changed, and needs the database or the files to be decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from console.errors import ConsoleError, InvalidFields
+from console.models import Team
+from console.principal import Principal
+from datasets import reading
+from datasets.models import Dataset
+from services.actions import wiring
+from services.models import Queue, Service
+from services.parsing import parse_name, parse_replicas, parse_spec
+from services.policies import admission
+from services.policies.amounts import Amount
+from services.specs import ModelDescription, ServiceSpec
+
+TAKEN = "There is already a service named {name}. Choose another name."
+
+
+def parse_all(data: Mapping[str, Any]) -> tuple[str, int, ServiceSpec]:
+    """Name, replicas and spec; raises InvalidFields with what is wrong in all three."""
+    errors: dict[str, list[str]] = {}
+    name, replicas, spec = "", 1, None
+    try:
+        name = parse_name(data.get("name"))
+    except InvalidFields as error:
+        errors.update(error.errors)
+    try:
+        replicas = parse_replicas(data.get("replicas", 1))
+    except InvalidFields as error:
+        errors.update(error.errors)
+    try:
+        spec = parse_spec(data)
+    except InvalidFields as error:
+        errors.update(error.errors)
+    if errors or spec is None:
+        raise InvalidFields(errors)
+    return name, replicas, spec
+
+
+def check_name(name: str) -> None:
+    """Raises InvalidFields when it is no DNS label or not free: what the form asks while one types."""
+    parse_name(name)
+    if Service.objects.filter(name=name).exists():
+        raise InvalidFields({"name": TAKEN.format(name=name)})
+
+
+def check_new(name: str, replicas: int, spec: ServiceSpec, *, team: Team, actor: Principal) -> None:
+    errors: dict[str, list[str]] = {}
+    for check in (lambda: check_name(name), lambda: check_spec(spec, replicas, team=team, actor=actor)):
+        try:
+            check()
+        except InvalidFields as error:
+            errors.update(error.errors)
+    if errors:
+        raise InvalidFields(errors)
+
+
+def check_spec(spec: ServiceSpec, replicas: int, *, team: Team, actor: Principal) -> None:
+    """Framework installed, dataset and path there and servable, quota that can fit. Raises InvalidFields."""
+    errors: dict[str, list[str]] = {}
+    available = wiring.framework(spec.framework).availability(wiring.runtime(spec.framework))
+    if not available.available:
+        errors["framework"] = [available.reason]
+    try:
+        check_quota(spec, replicas)
+    except InvalidFields as error:
+        errors.update(error.errors)
+    dataset = Dataset.objects.visible_to(actor).filter(name=spec.dataset, team=team).first()
+    if dataset is None:
+        errors["dataset"] = [f"Team {team.name} has no dataset named {spec.dataset}. Create it first, or choose another."]
+    elif available.available:
+        errors.update(_model_problems(dataset, spec))
+    if errors:
+        raise InvalidFields(errors)
+
+
+def _model_problems(dataset: Dataset, spec: ServiceSpec) -> dict[str, list[str]]:
+    try:
+        description = describe(dataset, spec.model_path, spec.framework, spec.framework_config)
+    except InvalidFields as error:
+        return error.errors
+    except ConsoleError as error:
+        return {"model_path": [str(error)]}
+    return {"model_path": list(description.problems)} if description and description.problems else {}
+
+
+def describe(dataset: Dataset, path: str, framework: str, config: Mapping[str, Any]) -> ModelDescription | None:
+    """What the model files say, read where they lie; None when the source is not on this machine's disk.
+
+    Raises SourceError when the path is not there or leads outside.
+    """
+    local: Path | None = reading.local_path(dataset, path)
+    return None if local is None else wiring.framework(framework).describe(local, config)
+
+
+def check_quota(spec: ServiceSpec, replicas: int) -> None:
+    queue = Queue.objects.filter(name=spec.queue).first()
+    if queue is None:
+        known = ", ".join(Queue.objects.values_list("name", flat=True)) or "none yet: an administrator makes one"
+        raise InvalidFields({"queue": f"There is no queue named {spec.queue}. Queues: {known}."})
+    if impossible := admission.never_fits(spec.resources.times(replicas), quota_of(queue), queue.name):
+        raise InvalidFields({"resources": impossible})
+
+
+def quota_of(queue: Queue) -> Amount:
+    return Amount(queue.cpu, queue.memory_gib, queue.gpus)

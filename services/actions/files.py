@@ -1,0 +1,62 @@
+"""Getting the model files of a revision into the store, and finding out whether they can be served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from console.errors import ConsoleError
+from console.principal import SYSTEM
+from datasets import actions as datasets
+from datasets import reading
+from datasets import states as rounds
+from datasets.models import Dataset, Round
+from services.actions import wiring
+from services.models import Revision
+
+
+@dataclass(frozen=True)
+class Files:
+    """`failed`: waiting longer is of no use. `message` says what is being waited for, or what is wrong."""
+
+    ready: bool = False
+    failed: bool = False
+    message: str = ""
+
+
+def ready(revision: Revision) -> Files:
+    """One look at the revision's files; asks for a preheat when there was none. Sets `revision.tree` once they can be served."""
+    if revision.tree and reading.tree(revision.tree):
+        return Files(ready=True)
+    try:
+        round_ = _round_of(revision)
+    except ConsoleError as error:
+        return Files(failed=True, message=str(error))
+    if round_ is None:
+        dataset = revision.spec["dataset"]
+        return Files(failed=True, message=f"Dataset {dataset} is gone. Edit the service to use another one.")
+    if round_.state in {rounds.FAILED, rounds.CANCELLED}:
+        where = f"{round_.dataset.name}/{round_.path}".rstrip("/")
+        return Files(failed=True, message=f"Preheating {where} ended: {round_.message or round_.state.lower()}")
+    tree = reading.tree(round_.tree) if round_.state == rounds.DONE else None
+    if tree is None:
+        return Files(message=str(reading.progress(round_)["sentence"]))
+    spec = revision.parsed()
+    problems = wiring.framework(spec.framework).describe(tree.path, spec.framework_config).problems
+    if problems:
+        return Files(failed=True, message=" ".join(problems))
+    revision.tree = round_.tree
+    revision.save(update_fields=["tree"])
+    return Files(ready=True)
+
+
+def _round_of(revision: Revision) -> Round | None:
+    """The round that prepares this revision; a new one when there was none, or when its files were evicted since."""
+    round_ = revision.round
+    if round_ is not None and not (round_.state == rounds.DONE and reading.tree(round_.tree) is None):
+        return round_
+    dataset = Dataset.objects.filter(name=revision.spec["dataset"], team=revision.service.team).first()
+    if dataset is None:
+        return None
+    revision.round = datasets.request_round(dataset, revision.spec["model_path"], actor=SYSTEM)
+    revision.save(update_fields=["round"])
+    return revision.round

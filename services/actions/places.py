@@ -1,0 +1,112 @@
+"""Queues and nodes: an administrator's verbs, and what a node reports about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError
+from django.utils import timezone
+
+from console.errors import Conflict, InvalidFields
+from console.principal import Principal
+from services import states
+from services.clients import machine
+from services.models import Node, Queue, Replica, Service
+from services.parsing import LABEL, NAME
+
+CPU_OVERCOMMIT = 4
+"""A node offers this many CPUs per core: model servers mostly wait. GPUs and memory are never offered twice."""
+
+
+def create_queue(*, name: str, description: str = "", cpu: float, memory_gib: float, gpus: Mapping[str, int], actor: Principal) -> Queue:
+    actor.require_admin()
+    errors = _amount_errors(cpu, memory_gib, gpus)
+    if not NAME.fullmatch(name):
+        errors["name"] = ["Use lower-case letters, digits and dashes, starting with a letter, at most 63."]
+    if errors:
+        raise InvalidFields(errors)
+    try:
+        return Queue.objects.create(name=name, description=description, cpu=cpu, memory_gib=memory_gib, gpus=dict(gpus))
+    except IntegrityError:
+        raise InvalidFields({"name": f"There is already a queue named {name}."}) from None
+
+
+def edit_queue(queue: Queue, changes: Mapping[str, Any], *, actor: Principal) -> Queue:
+    """Change description or quota. A quota lowered below what runs ends nothing; it only grants no more."""
+    actor.require_admin()
+    fields = {name: changes[name] for name in ("description", "cpu", "memory_gib", "gpus") if name in changes}
+    errors = _amount_errors(fields.get("cpu", queue.cpu), fields.get("memory_gib", queue.memory_gib), fields.get("gpus", queue.gpus))
+    if errors:
+        raise InvalidFields(errors)
+    for name, value in fields.items():
+        setattr(queue, name, value)
+    queue.save(update_fields=list(fields))
+    return queue
+
+
+def delete_queue(queue: Queue, *, actor: Principal, confirm: str | None = None) -> None:
+    actor.require_admin()
+    if confirm is not None and confirm != queue.name:
+        raise InvalidFields({"confirm": f"Type the name of the queue, {queue.name}, to delete it."})
+    users = list(Service.objects.exclude(state=states.STOPPED).filter(target__spec__queue=queue.name).values_list("name", flat=True)[:5])
+    if users or Replica.objects.in_queue(queue.name).exists():
+        raise Conflict(f"Queue {queue.name} is used by {', '.join(users) or 'replicas that are ending'}.", hint="Move or stop those services first.")
+    queue.delete()
+
+
+def _amount_errors(cpu: Any, memory_gib: Any, gpus: Any) -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = {}
+    for name, value in (("cpu", cpu), ("memory_gib", memory_gib)):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            errors[name] = ["Must be a number, 0 or more."]
+    if not isinstance(gpus, Mapping) or not all(
+        isinstance(kind, str) and isinstance(count, int) and not isinstance(count, bool) and count >= 0 for kind, count in gpus.items()
+    ):
+        errors["gpus"] = ['Must be an object of GPU type and count, such as {"NVIDIA-H200": 8}; the type "" is any.']
+    return errors
+
+
+def edit_node(node: Node, *, extra_labels: Mapping[str, str] | None = None, schedulable: bool | None = None, actor: Principal) -> Node:
+    """Add labels of your own, or keep new replicas away (`schedulable` False); what runs goes on."""
+    actor.require_admin()
+    if extra_labels is not None:
+        wrong = [key for key, value in extra_labels.items() if not LABEL.fullmatch(str(key)) or not isinstance(value, str)]
+        if wrong:
+            raise InvalidFields({"extra_labels": f"Not a label and a text: {', '.join(map(str, wrong))}."})
+        node.extra_labels = dict(extra_labels)
+    if schedulable is not None:
+        node.schedulable = schedulable
+    node.save(update_fields=["extra_labels", "schedulable"])
+    return node
+
+
+def report_node() -> Node:
+    """This machine writes down what it has and how it is doing; the row is its heartbeat."""
+    facts = machine.read(settings.HOME.root)
+    node, _ = Node.objects.update_or_create(
+        name=settings.NODE_NAME,
+        defaults={
+            "labels": machine.labels(facts), "cpu": facts.cores * CPU_OVERCOMMIT, "memory_gib": round(facts.memory_gib, 1),
+            "gpus": dict(facts.gpus), "facts": machine.live(facts), "reported_at": timezone.now(),
+        },
+    )
+    return node
+
+
+def ensure_default_queue() -> Queue:
+    """The queue of a fresh installation holds all that the nodes offer."""
+    nodes = list(Node.objects.all())
+    gpus: dict[str, int] = {}
+    for node in nodes:
+        for kind, count in node.gpus.items():
+            gpus[kind] = gpus.get(kind, 0) + count
+    queue, _ = Queue.objects.get_or_create(
+        name="default",
+        defaults={
+            "description": "All that this installation has.", "cpu": sum(node.cpu for node in nodes),
+            "memory_gib": round(sum(node.memory_gib for node in nodes), 1), "gpus": gpus,
+        },
+    )
+    return queue

@@ -1,0 +1,184 @@
+"""Brings a service one step nearer to what was asked for. Running it twice changes nothing the second time.
+
+One function per state. Each looks at the facts, moves the state or the replicas by at most one step, and says in
+`service.message` what it waits for. Anything that raises is written on the service and tried again by the sweep.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from console.errors import ConsoleError
+from services import dispatch, states
+from services.actions import claims, files, replicas, rollout, wiring
+from services.actions.services import target_of
+from services.actions.transitions import move, say
+from services.errors import EngineError
+from services.models import Replica, Revision, Service
+from services.models.services import DELETED, RUNNING
+
+logger = logging.getLogger(__name__)
+LEASE = timedelta(seconds=60)
+START_TIMEOUT = timedelta(minutes=10)
+
+
+def reconcile(service_pk: int) -> bool:
+    """One step of one service. False when there was nothing to do, or another worker is at it."""
+    now = timezone.now()
+    if not Service.objects.unleased().filter(pk=service_pk).update(lease_until=now + LEASE):
+        return False
+    service = Service.objects.select_related("team", "target", "serving").get(pk=service_pk)
+    before = (service.state, service.target_id, service.serving_id)
+    try:
+        STEPS[service.state](service)
+    except EngineError as error:
+        say(service, str(error))
+    finally:
+        Service.objects.filter(pk=service_pk).update(lease_until=None)
+    after = Service.objects.filter(pk=service_pk).values_list("state", "target_id", "serving_id").first()
+    return after is not None and after != before
+
+
+def preheat(service: Service) -> None:
+    # PREHEATING -> QUEUED when the files are on disk, verified and servable
+    found = files.ready(target_of(service))
+    if found.ready:
+        move(service, states.QUEUED, "Model files are on disk and verified; waiting for quota.", queued_at=timezone.now())
+    elif found.failed:
+        fail(service, found.message)
+    else:
+        say(service, found.message)
+
+
+def admit(service: Service) -> None:
+    # QUEUED -> STARTING when the queue grants the share; the replica rows are the claim
+    revision = target_of(service)
+    if _end_strays(service, revision):
+        return
+    with transaction.atomic():
+        decision = claims.claim(service, revision, range(service.replicas))
+        if decision.granted:
+            if not move(service, states.STARTING, decision.reason, queued_at=None):
+                transaction.set_rollback(True)
+            return
+    say(service, decision.reason)
+
+
+def start(service: Service) -> None:
+    # STARTING -> READY when every replica answers, -> FAILED when one gave up
+    revision = target_of(service)
+    if _end_strays(service, revision):
+        return
+    rows = list(service.replica_set.filter(revision=revision).select_related("revision", "service"))
+    for replica in rows:
+        replicas.look(replica)
+    failed = next((replica for replica in rows if replica.state == Replica.FAILED), None)
+    if failed is not None:
+        fail(service, f"Replica {failed.index} could not start: {failed.message}", detail=replicas.tail(failed))
+    elif service.state_since + START_TIMEOUT < timezone.now():
+        fail(service, f"Not ready within {START_TIMEOUT.seconds // 60} minutes.", detail=replicas.tail(rows[0]) if rows else "")
+    elif rows and all(replica.state == Replica.READY for replica in rows):
+        move(service, states.READY, "", serving=revision)
+    else:
+        ready = sum(replica.state == Replica.READY for replica in rows)
+        why = next((replica.message for replica in rows if replica.state != Replica.READY and replica.message), "")
+        say(service, f"{ready} of {len(rows)} replicas answer. {why}".strip())
+
+
+def watch(service: Service) -> None:
+    # READY <-> DEGRADED by how many replicas answer; -> FAILED when every one has given up
+    rows = list(service.replica_set.filter(revision=service.serving).select_related("revision", "service"))
+    active = [replica for replica in rows if replica.state != Replica.DRAINING]
+    for replica in active:
+        replicas.look(replica)
+    ready = [replica for replica in active if replica.state == Replica.READY]
+    if active and all(replica.state == Replica.FAILED for replica in active):
+        fail(service, f"Every replica has given up: {active[0].message}", detail=replicas.tail(active[0]))
+        return
+    if len(ready) < len(active):
+        down = next(replica for replica in active if replica.state != Replica.READY)
+        message = f"{len(ready)} of {len(active)} replicas answer. Replica {down.index}: {down.message}"
+        _settle(service, states.DEGRADED, message)
+    elif not _settle(service, states.READY, rollout.failed_note(service)):
+        rollout.step(service)
+
+
+def _settle(service: Service, state: str, message: str) -> bool:
+    """True when the state moved just now."""
+    if service.state == state:
+        if service.target_id == service.serving_id:
+            say(service, message)
+        return False
+    return move(service, state, message)
+
+
+def end(service: Service) -> None:
+    # STOPPING -> STOPPED when every process is gone; of a deleted one the row goes too
+    for replica in service.replica_set.select_related("revision", "service"):
+        replicas.drain(replica)
+        replicas.end_when_drained(replica)
+    if service.replica_set.exists():
+        return
+    if service.desired == DELETED:
+        service.delete()
+        dispatch.publish()
+        return
+    if move(service, states.STOPPED, "Stopped.", serving=None) and service.desired == RUNNING:
+        move(service, states.PREHEATING, "Started again; model files are being looked at.")
+
+
+def rest(service: Service) -> None:
+    # STOPPED, FAILED: nothing runs; what a failure left is ended, and its share of the quota given back
+    for replica in service.replica_set.select_related("revision", "service"):
+        replicas.end(replica)
+    if service.state == states.STOPPED and service.desired == RUNNING:
+        move(service, states.PREHEATING, "Started; model files are being looked at.")
+
+
+def fail(service: Service, message: str, *, detail: str = "") -> None:
+    move(service, states.FAILED, message, detail=detail, serving=None)
+
+
+def _end_strays(service: Service, revision: Revision) -> bool:
+    """Replicas of another revision: overtaken by an edit before it served, or making room for its successor."""
+    strays = list(service.replica_set.exclude(revision=revision).select_related("revision", "service"))
+    for replica in strays:
+        replicas.end(replica)
+    return bool(strays)
+
+
+STEPS: dict[str, Callable[[Service], None]] = {
+    states.PREHEATING: preheat, states.QUEUED: admit, states.STARTING: start, states.READY: watch,
+    states.DEGRADED: watch, states.STOPPING: end, states.STOPPED: rest, states.FAILED: rest,
+}
+
+
+def sweep(limit: int = 200) -> int:
+    """Reconcile every service that may need it, and end processes that no row knows. How many were looked at."""
+    resting = Service.objects.filter(state__in=states.SETTLED, replica_set__isnull=True)
+    due = Service.objects.unleased().exclude(pk__in=resting.values("pk")).order_by("updated_at")
+    looked = 0
+    for pk in list(due.values_list("pk", flat=True)[:limit]):
+        try:
+            reconcile(pk)
+        except (ConsoleError, ValueError, AssertionError):
+            logger.exception("service %s could not be reconciled", pk)
+        looked += 1
+    return looked
+
+
+def end_unknown() -> list[str]:
+    """Stop processes that have no replica row: what a crash between two steps may leave."""
+    engine = wiring.engine()
+    running = engine.names()  # before the rows: a process is only ever started after its row was committed
+    known = {replica.process_name for replica in Replica.objects.select_related("service", "revision")}
+    strays = [name for name in running if name not in known]
+    for name in strays:
+        logger.warning("ending %s: no service knows it", name)
+        engine.stop(name)
+    return strays

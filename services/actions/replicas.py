@@ -1,0 +1,117 @@
+"""One replica: start it, look at it, let it drain, end it. Which ones there should be is decided in reconcile and rollout."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from console.errors import ConsoleError
+from datasets import reading
+from services.actions import wiring
+from services.actions.transitions import log
+from services.clients import kserve_v2
+from services.engines import base as engines
+from services.engines.base import Observation
+from services.errors import ModelError
+from services.models import Replica
+from services.specs import LaunchContext, Ports, ReplicaSpec
+
+HOST = "127.0.0.1"
+DRAIN = timedelta(seconds=3)
+"""How long a replica that gets no new requests is left to finish those it has, before its process is told to end."""
+LOG_LINES = 40
+
+
+def spec_of(replica: Replica) -> ReplicaSpec:
+    """How this replica is started. Raises ModelError when its files are gone or cannot be served."""
+    revision = replica.revision
+    tree = reading.tree(revision.tree)
+    if tree is None:
+        raise ModelError(f"The model files of revision {revision.number} are no longer in the store.", hint="Restart the service.")
+    spec = revision.parsed()
+    run_dir = settings.HOME.replicas / replica.process_name
+    launch = wiring.framework(spec.framework).launch(
+        LaunchContext(
+            service=replica.service.name, tree=tree.path, run_dir=run_dir,
+            ports=Ports(replica.http_port, replica.grpc_port, replica.metrics_port),
+            spec=spec, runtime=wiring.runtime(spec.framework),
+        )
+    )
+    return ReplicaSpec(name=replica.process_name, run_dir=run_dir, launch=launch)
+
+
+def look(replica: Replica) -> Observation:
+    """Observe it, start it if it is not there, and bring its row up to date. Safe to call again and again."""
+    engine = wiring.engine()
+    seen = engine.observe(replica.process_name)
+    if seen.state in {engines.ABSENT, engines.STOPPED} and replica.state != Replica.DRAINING:
+        engine.apply(spec_of(replica))
+        seen = engine.observe(replica.process_name)
+    _note_restart(replica, seen)
+    state, message = _judge(replica, seen)
+    if (state, message, seen.pid) != (replica.state, replica.message, replica.pid):
+        replica.state, replica.message, replica.pid = state, message, seen.pid
+        if state == Replica.READY and replica.started_at is None:
+            replica.started_at = timezone.now()
+        replica.save(update_fields=["state", "message", "pid", "restarts", "started_at"])
+    return seen
+
+
+def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
+    if replica.state == Replica.DRAINING:
+        return replica.state, replica.message
+    if seen.state == engines.FAILED:
+        return Replica.FAILED, why_failed(replica) or seen.message
+    waiting = Replica.STARTING if replica.started_at is None else Replica.UNREADY
+    if seen.state not in {engines.RUNNING, engines.STARTING}:
+        return waiting, seen.message or f"Its process is {seen.state.lower()}."
+    probe = kserve_v2.probe(HOST, replica.http_port, replica.service.name, timeout=2.0)
+    return (Replica.READY, "") if probe.ready else (waiting, probe.message)
+
+
+def _note_restart(replica: Replica, seen: Observation) -> None:
+    """A new process id for a replica that had one: it crashed and was brought back. Keep what its log said."""
+    if not (replica.pid and seen.pid and seen.pid != replica.pid):
+        return
+    replica.restarts += 1
+    log(
+        replica.service, "replica", f"Replica {replica.index} ended unexpectedly and was started again.",
+        detail=tail(replica),
+    )
+
+
+def why_failed(replica: Replica) -> str:
+    """One sentence from the end of its log; "" when the log does not say."""
+    lines = tail(replica, 400).splitlines()
+    return wiring.framework(replica.revision.spec["framework"]).explain(lines)
+
+
+def tail(replica: Replica, lines: int = LOG_LINES) -> str:
+    try:
+        chunk = wiring.engine().logs(replica.process_name)
+    except ConsoleError:
+        return ""
+    return "\n".join(chunk.text.splitlines()[-lines:])
+
+
+def drain(replica: Replica) -> None:
+    """No new requests from the next publish on; `end_when_drained` takes it from there."""
+    if replica.state != Replica.DRAINING:
+        replica.state, replica.drain_until = Replica.DRAINING, timezone.now() + DRAIN
+        replica.save(update_fields=["state", "drain_until"])
+
+
+def end_when_drained(replica: Replica) -> bool:
+    """Stop the process once its time has come, then forget the row. True when it is gone."""
+    if replica.drain_until and replica.drain_until > timezone.now():
+        return False
+    end(replica)
+    return True
+
+
+def end(replica: Replica) -> None:
+    """Stop the process now and give its share of the quota back. The log stays."""
+    wiring.engine().stop(replica.process_name)
+    replica.delete()

@@ -1,0 +1,173 @@
+"""What people can do with a service. Each verb writes what is wanted; services/actions/reconcile.py makes it so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from console import roles
+from console.errors import Conflict, InvalidFields
+from console.models import Team
+from console.principal import Principal
+from services import dispatch, states
+from services.actions import checks
+from services.actions.transitions import log, move
+from services.models import Revision, Service
+from services.models.services import DELETED, RUNNING, STOPPED
+from services.parsing import parse_replicas, parse_spec
+from services.specs import ServiceSpec
+
+
+def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
+    """A new service from the JSON of design section 7; it starts to preheat at once.
+
+    Raises InvalidFields naming every wrong field; then nothing was made.
+    """
+    actor.require(team, roles.EDITOR)
+    name, replicas, spec = checks.parse_all(data)
+    checks.check_new(name, replicas, spec, team=team, actor=actor)
+    try:
+        with transaction.atomic():
+            service = Service.objects.create(
+                team=team, name=name, replicas=replicas, state_since=timezone.now(), created_by=actor.label,
+                message="Created; model files are being looked at.",
+            )
+            add_revision(service, spec, actor=actor)
+            log(service, "created", f"Created by {actor.label}.", actor=actor, new=states.PREHEATING)
+            dispatch.reconcile(service.pk)
+            dispatch.publish()
+    except IntegrityError:
+        raise InvalidFields({"name": checks.TAKEN.format(name=name)}) from None
+    return service
+
+
+def add_revision(service: Service, spec: ServiceSpec, *, actor: Principal, note: str = "") -> Revision:
+    """The next revision, made the target. Call inside a transaction."""
+    number = (service.revisions.aggregate(last=Max("number"))["last"] or 0) + 1
+    revision = Revision.objects.create(
+        service=service, number=number, spec=spec.to_json(), created_by=actor.label, note=note
+    )
+    service.target = revision
+    service.save(update_fields=["target", "updated_at"])
+    return revision
+
+
+def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal) -> Service:
+    """Replace the named fields (resources and auth are merged). Anything but `replicas` makes a new revision.
+
+    A serving service goes on serving its present revision until the new one answers.
+    """
+    actor.require(service.team, roles.EDITOR)
+    fixed = sorted(set(changes) & {"name", "team"})
+    if fixed:
+        raise InvalidFields(dict.fromkeys(fixed, "Cannot be changed; create another service instead."))
+    current = target_of(service)
+    merged: dict[str, Any] = {**current.spec, **{k: v for k, v in changes.items() if k != "replicas"}}
+    for field in ("resources", "auth"):
+        if isinstance(changes.get(field), Mapping):
+            merged[field] = {**current.spec[field], **changes[field]}
+    spec = parse_spec(merged)
+    replicas = parse_replicas(changes.get("replicas", service.replicas))
+    checks.check_spec(spec, replicas, team=service.team, actor=actor)
+    if replicas != service.replicas:
+        scale(service, replicas, actor=actor)
+    if spec.to_json() != current.spec:
+        _roll(service, spec, actor=actor, note="Edited")
+    return service
+
+
+def rollback(service: Service, number: int, *, actor: Principal) -> Service:
+    """Make a new revision with the spec of an earlier one."""
+    actor.require(service.team, roles.EDITOR)
+    earlier = service.revisions.filter(number=number).first()
+    if earlier is None:
+        raise InvalidFields({"revision": f"{service.name} has no revision {number}."})
+    spec = parse_spec(earlier.spec)
+    checks.check_spec(spec, service.replicas, team=service.team, actor=actor)
+    _roll(service, spec, actor=actor, note=f"Rolled back to revision {number}")
+    return service
+
+
+def restart(service: Service, *, actor: Principal) -> Service:
+    """New processes for the same spec, rolled out without dropping requests; of one that is not running, a start."""
+    actor.require(service.team, roles.EDITOR)
+    if service.state in states.SETTLED:
+        return start(service, actor=actor)
+    if service.state not in states.ROUTABLE:
+        raise Conflict(f"{service.name} is {service.state}; it can be restarted once it is READY.", hint="Stop it first, or wait.")
+    _roll(service, target_of(service).parsed(), actor=actor, note="Restarted")
+    return service
+
+
+def _roll(service: Service, spec: ServiceSpec, *, actor: Principal, note: str) -> None:
+    if service.desired == DELETED:
+        raise Conflict(f"{service.name} is being deleted.")
+    with transaction.atomic():
+        revision = add_revision(service, spec, actor=actor, note=note)
+        log(service, "edited", f"{note}: revision {revision.number}.", actor=actor)
+        # One that serves is rolled by reconcile; one that never served starts over with the new revision.
+        if service.state in {states.QUEUED, states.STARTING, states.FAILED} and service.desired == RUNNING:
+            move(service, states.PREHEATING, f"Revision {revision.number}: model files are being looked at.", actor=actor)
+        dispatch.reconcile(service.pk)
+
+
+def scale(service: Service, replicas: int, *, actor: Principal) -> Service:
+    """Change how many replicas there are, without touching those that stay."""
+    actor.require(service.team, roles.EDITOR)
+    parse_replicas(replicas)
+    checks.check_quota(target_of(service).parsed(), replicas)
+    with transaction.atomic():
+        old = service.replicas
+        service.replicas = replicas
+        service.save(update_fields=["replicas", "updated_at"])
+        log(service, "scaled", f"Scaled from {old} to {replicas} replicas.", actor=actor)
+        dispatch.reconcile(service.pk)
+    return service
+
+
+def start(service: Service, *, actor: Principal) -> Service:
+    actor.require(service.team, roles.EDITOR)
+    if service.desired == DELETED:
+        raise Conflict(f"{service.name} is being deleted.")
+    with transaction.atomic():
+        Service.objects.filter(pk=service.pk).update(desired=RUNNING)
+        service.desired = RUNNING
+        if service.state in states.SETTLED:
+            move(service, states.PREHEATING, "Started; model files are being looked at.", actor=actor, serving=None)
+    return service
+
+
+def stop(service: Service, *, actor: Principal) -> Service:
+    """Requests are refused at once, those in flight are finished, then the processes end. Model files stay."""
+    actor.require(service.team, roles.EDITOR)
+    return _end(service, STOPPED, "Stopped", actor)
+
+
+def delete(service: Service, *, actor: Principal, confirm: str | None = None) -> None:
+    """Stop and forget it. `confirm`, when given, must be its name (the page asks for it to be typed)."""
+    actor.require(service.team, roles.EDITOR)
+    if confirm is not None and confirm != service.name:
+        raise InvalidFields({"confirm": f"Type the name of the service, {service.name}, to delete it."})
+    _end(service, DELETED, "Deleted", actor)
+
+
+def _end(service: Service, desired: str, word: str, actor: Principal) -> Service:
+    with transaction.atomic():
+        Service.objects.filter(pk=service.pk).update(desired=desired)
+        service.desired = desired
+        if service.state == states.STOPPED and desired == STOPPED:
+            return service
+        if service.state != states.STOPPING:
+            move(service, states.STOPPING, f"{word} by {actor.label}; requests in flight are finished.", actor=actor)
+        dispatch.reconcile(service.pk)
+    return service
+
+
+def target_of(service: Service) -> Revision:
+    """The revision that should run; every service has one from its first transaction on."""
+    assert service.target is not None
+    return service.target

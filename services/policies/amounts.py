@@ -1,0 +1,66 @@
+"""CPU, memory and GPU amounts: adding, comparing, and saying them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from services.specs import Resources
+
+
+@dataclass(frozen=True)
+class Amount:
+    """An amount of everything. `gpus` counts by product; the product "" stands for GPUs of any type."""
+
+    cpu: float = 0.0
+    memory_gib: float = 0.0
+    gpus: Mapping[str, int] = field(default_factory=dict)
+
+    def plus(self, resources: Resources) -> Amount:
+        gpus = dict(self.gpus)
+        if resources.gpu:
+            gpus[resources.gpu_type] = gpus.get(resources.gpu_type, 0) + resources.gpu
+        return Amount(self.cpu + resources.cpu, self.memory_gib + resources.memory_gib, gpus)
+
+
+def total(claims: Iterable[Resources]) -> Amount:
+    amount = Amount()
+    for claim in claims:
+        amount = amount.plus(claim)
+    return amount
+
+
+def shortages(wanted: Resources, have: Amount, used: Amount) -> list[str]:
+    """What is missing for `wanted`, a phrase each ("needs 2 GPU NVIDIA-H200, 1 free"); empty when it fits."""
+    lacking: list[str] = []
+    free_cpu, free_memory = have.cpu - used.cpu, have.memory_gib - used.memory_gib
+    if wanted.cpu > free_cpu + 1e-9:
+        lacking.append(f"needs {wanted.cpu:g} CPU, {max(0.0, free_cpu):g} free")
+    if wanted.memory_gib > free_memory + 1e-9:
+        lacking.append(f"needs {wanted.memory_gib:g} GiB of memory, {max(0.0, free_memory):.4g} GiB free")
+    if wanted.gpu:
+        free = free_gpus(wanted.gpu_type, have.gpus, used.gpus)
+        if wanted.gpu > free:
+            kind = f" {wanted.gpu_type}" if wanted.gpu_type else ""
+            lacking.append(f"needs {wanted.gpu} GPU{kind}, {max(0, free)} free")
+    return lacking
+
+
+def free_gpus(product: str, have: Mapping[str, int], used: Mapping[str, int]) -> int:
+    """GPUs that may still be claimed as `product` ("" is any).
+
+    A quota or node may count GPUs by product, or under "" for any type. A claim of any type may take whatever product
+    is left, so what is free for one product is bounded by what is free in all.
+    """
+    free_in_all = sum(have.values()) - sum(used.values())
+    if not product:
+        return free_in_all
+    return min(free_in_all, have.get(product, 0) + have.get("", 0) - used.get(product, 0))
+
+
+def say(resources: Resources) -> str:
+    """`2 CPU, 4 GiB, 1 GPU NVIDIA-H200`."""
+    parts = [f"{resources.cpu:g} CPU", f"{resources.memory_gib:g} GiB"]
+    if resources.gpu:
+        parts.append(f"{resources.gpu} GPU {resources.gpu_type}".strip())
+    return ", ".join(parts)

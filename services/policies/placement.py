@@ -1,0 +1,74 @@
+"""Which node runs which replica? Pure. Answers with a verdict on every node, so that "why not there" is never a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.policies import affinity as affinities
+from services.policies import amounts
+from services.policies.amounts import Amount
+from services.specs import Affinity, NodeInfo, Resources
+
+
+@dataclass(frozen=True)
+class Candidate:
+    node: NodeInfo
+    used: Amount
+
+
+@dataclass(frozen=True)
+class NodeVerdict:
+    node: str
+    fits: bool
+    score: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    nodes: tuple[str, ...]
+    """One name per replica; empty when they do not all find a place."""
+    verdicts: tuple[NodeVerdict, ...]
+    reason: str
+    """A sentence for people."""
+
+
+def judge(wanted: Resources, affinity: Affinity, candidate: Candidate) -> NodeVerdict:
+    node = candidate.node
+    verdict = affinities.evaluate(affinity, node.labels)
+    if not verdict.matches:
+        return NodeVerdict(node.name, False, verdict.score, "; ".join(verdict.reasons))
+    lacking = amounts.shortages(wanted, Amount(node.cpu, node.memory_gib, node.gpus), candidate.used)
+    if lacking:
+        return NodeVerdict(node.name, False, verdict.score, "; ".join(lacking))
+    return NodeVerdict(node.name, True, verdict.score, "fits")
+
+
+def place(wanted: Resources, affinity: Affinity, candidates: Sequence[Candidate], replicas: int) -> Placement:
+    """`wanted` is one replica. The highest score wins; among equals the node with fewer of these replicas, then the name."""
+    used = {candidate.node.name: candidate.used for candidate in candidates}
+    placed: list[str] = []
+    for _ in range(replicas):
+        now = [Candidate(candidate.node, used[candidate.node.name]) for candidate in candidates]
+        fitting = [verdict for verdict in (judge(wanted, affinity, c) for c in now) if verdict.fits]
+        if not fitting:
+            verdicts = tuple(judge(wanted, affinity, candidate) for candidate in now)
+            return Placement((), verdicts, _why_not(affinity, verdicts, len(placed), replicas))
+        best = min(fitting, key=lambda verdict: (-verdict.score, placed.count(verdict.node), verdict.node))
+        placed.append(best.node)
+        used[best.node] = used[best.node].plus(wanted)
+    verdicts = tuple(judge(wanted, affinity, candidate) for candidate in candidates)
+    return Placement(tuple(placed), verdicts, f"Placed on {', '.join(sorted(set(placed)))}.")
+
+
+def _why_not(affinity: Affinity, verdicts: Sequence[NodeVerdict], placed: int, replicas: int) -> str:
+    if not verdicts:
+        return "There is no node that takes services."
+    some = f" ({placed} of {replicas} replicas would fit)" if placed else ""
+    if len(verdicts) == 1:
+        return f"Node {verdicts[0].node} cannot take it{some}: {verdicts[0].reason}."
+    rules = ", ".join(affinities.describe(rule) for rule in affinity.required)
+    if rules and not any(verdict.fits for verdict in verdicts):
+        return f"No node matches {rules}{some}: " + " | ".join(f"{v.node}: {v.reason}" for v in verdicts[:4]) + "."
+    return f"No node has room{some}: " + " | ".join(f"{v.node}: {v.reason}" for v in verdicts[:4]) + "."
