@@ -31,7 +31,8 @@ def load_failure(found: re.Match[str]) -> str:
     for pattern, sentence in LOADING:
         if known := pattern.search(first):
             return sentence.format(*known.groups())
-    if python := PYTHON_ERROR.match(first):
+    python = PYTHON_ERROR.match(first)
+    if python and ("At:" in lines or python["kind"].endswith(("Error", "Exception"))):
         return python_failure(python, lines[1:])
     return f"Triton could not load the model: {first}."
 
