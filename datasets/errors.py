@@ -15,6 +15,19 @@ class SourceError(ConsoleError):
         self.permanent = permanent
 
 
+class SourceChanged(SourceError):
+    """A file is no longer the version that was planned. A new plan keeps every other file."""
+
+    code = "source_changed"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} changed while it was copied.", permanent=False,
+            hint="Wait until nothing writes to the dataset any more, then try again.",
+        )
+        self.path = path
+
+
 class PreheatError(ConsoleError):
     """A round cannot be finished: the disk is full, a file changed while it was copied, a digest is wrong."""
 

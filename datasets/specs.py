@@ -39,6 +39,8 @@ class Plan:
 
     files: tuple[SourceFile, ...]
     fingerprint: str
+    empty_dirs: tuple[str, ...] = ()
+    """Folders with nothing in them. An ensemble's version folder is one, and Triton wants it there."""
 
     @property
     def total_bytes(self) -> int:
@@ -60,6 +62,11 @@ class Manifest:
 
     files: tuple[StoredFile, ...]
     digest: str
+    empty_dirs: tuple[str, ...] = ()
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(file.size for file in self.files)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,108 @@
+"""Opens names below a directory without ever leaving it, also while somebody swaps links underneath.
+
+Every step is taken relative to an open directory and never follows a link by itself: a link is read, and its target
+walked the same way from where it lies. `..` goes back along our own steps, so nothing can lead above the root.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from pathlib import Path, PurePosixPath
+
+from datasets.errors import SourceError
+
+MAX_LINKS = 40
+_COMMON = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = _COMMON | os.O_DIRECTORY
+FILE = _COMMON | os.O_NONBLOCK  # a fifo put in the place of a file must not make the open wait
+
+
+def open_root(directory: Path, allowed: tuple[Path, ...]) -> tuple[int, PurePosixPath]:
+    """A descriptor of `directory`, which must lie in one of `allowed` once links are resolved, and its real path.
+
+    Walks down from the allowed root, so that a link swapped in after the check is refused by the kernel.
+    Raises OSError, or SourceError when it lies elsewhere.
+    """
+    real = directory.resolve(strict=True)
+    for root in allowed:
+        base = root.resolve()
+        if real.is_relative_to(base):
+            break
+    else:
+        raise SourceError(f"{directory} is not inside a directory that datasets may use.")
+    here = os.open(base, DIRECTORY)
+    for part in real.relative_to(base).parts:
+        try:
+            deeper = os.open(part, DIRECTORY, dir_fd=here)
+        finally:
+            os.close(here)
+        here = deeper
+    return here, PurePosixPath(real)
+
+
+def open_beneath(root: int, real: PurePosixPath, path: str) -> int:
+    """A descriptor of the regular file or directory `path` below the directory open as `root`, whose path is `real`.
+
+    The caller closes it. Raises SourceError for links that lead outside and for special files; OSError otherwise.
+    """
+    steps = [os.dup(root)]
+    pending = deque(_parts(path))
+    links = 0
+    try:
+        while pending:
+            name = pending.popleft()
+            if name == "..":  # from a link's target; `clean_path` refuses it in what people ask for
+                if len(steps) == 1:
+                    raise _escapes(path)
+                os.close(steps.pop())
+                continue
+            info = os.stat(name, dir_fd=steps[-1], follow_symlinks=False)
+            if stat.S_ISLNK(info.st_mode):
+                links += 1
+                if links > MAX_LINKS:
+                    raise SourceError(f"{path} goes through too many symbolic links.")
+                target = os.readlink(name, dir_fd=steps[-1])
+                if target.startswith("/"):
+                    target = _below(PurePosixPath(target), real, path)
+                    while len(steps) > 1:
+                        os.close(steps.pop())
+                pending.extendleft(reversed(_parts(target)))
+            else:
+                steps.append(_open_step(name, steps[-1], info, path, last=not pending))
+        return steps.pop()
+    finally:
+        for descriptor in steps:
+            os.close(descriptor)
+
+
+def _open_step(name: str, parent: int, info: os.stat_result, path: str, *, last: bool) -> int:
+    if stat.S_ISDIR(info.st_mode):
+        return os.open(name, DIRECTORY, dir_fd=parent)
+    if not stat.S_ISREG(info.st_mode):
+        raise SourceError(f"{path} is neither a file nor a folder.", hint="Devices and pipes cannot be copied.")
+    if not last:
+        raise NotADirectoryError(f"{name} is a file")
+    opened = os.open(name, FILE, dir_fd=parent)
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise SourceError(f"{path} was replaced while it was opened.", permanent=False)
+    return opened
+
+
+def _below(target: PurePosixPath, real: PurePosixPath, path: str) -> str:
+    if not target.is_relative_to(real):
+        raise _escapes(path)
+    return str(target.relative_to(real))
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in {"", "."}]
+
+
+def _escapes(path: str) -> SourceError:
+    return SourceError(
+        f"{path} is a symbolic link that leads outside the dataset.",
+        hint="Put the file itself there, or choose a folder without it.",
+    )

@@ -1,0 +1,55 @@
+"""Which kinds of source there are. A kind's module is imported on first use: some need heavy libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from datasets.errors import SourceError
+from datasets.sources.base import Option, Source
+
+SOURCES: Final[dict[str, str]] = {"local": "datasets.sources.local.LocalSource"}
+LATER: Final[dict[str, str]] = {"nfs": "NFS", "s3": "S3", "http": "HTTP", "huggingface": "Hugging Face"}
+"""Named in the design and not here yet: shown, so that nobody looks for them elsewhere."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One choice of the form. `reason` says why an unavailable kind cannot be chosen."""
+
+    kind: str
+    label: str
+    options: tuple[Option, ...] = ()
+    available: bool = True
+    reason: str = ""
+
+
+def kinds() -> list[Kind]:
+    """Every kind, those that work first."""
+    working = [(kind, source_class(kind)) for kind in SOURCES]
+    return [Kind(kind, source.label, source.options) for kind, source in working] + [
+        Kind(kind, label, available=False, reason=f"{label} arrives in a later release.")
+        for kind, label in LATER.items()
+    ]
+
+
+def source_class(kind: str) -> type[Source]:
+    """Raises SourceError for a kind that does not exist, or not yet."""
+    hint = f"Kinds that work now: {', '.join(SOURCES)}."
+    if kind in LATER:
+        raise SourceError(f"{LATER[kind]} arrives in a later release.", hint=hint)
+    if kind not in SOURCES:
+        raise SourceError(f"There is no source of kind {kind!r}.", hint=hint)
+    module, _, name = SOURCES[kind].rpartition(".")
+    found: type[Source] = getattr(import_module(module), name)
+    return found
+
+
+def make(kind: str, options: Mapping[str, Any], *, allowed_roots: Sequence[Path]) -> Source:
+    """A source of `kind`. Does no I/O. Raises SourceError as `source_class` does."""
+    build: Any = source_class(kind)
+    source: Source = build(options, allowed_roots=tuple(allowed_roots))
+    return source
