@@ -11,7 +11,8 @@ from datasets import states
 from datasets.querysets import DatasetQuerySet, RoundQuerySet
 
 NAME = RegexValidator(
-    r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", "Use lower-case letters, digits and dashes, at most 63, a letter or digit at both ends."
+    r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+    "Use lower-case letters, digits and dashes, at most 63, a letter or digit at both ends.",
 )
 
 

@@ -4,6 +4,8 @@
        |          |           |                      except -> CANCELLED (whoever asks, or the worker that sees
        +----------+-----------+--> FAILED            cancel_requested) and the sweep, which only frees a dead lease
        +----------+-----------+--> CANCELLED
+
+Whoever takes a round over starts at COPYING again: what is on disk already counts as copied.
 """
 
 from __future__ import annotations

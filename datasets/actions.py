@@ -1,0 +1,188 @@
+"""The write layer of datasets: one function a verb, called by forms, the REST API, tasks and commands alike.
+
+`claim`, `run` and `sweep` are what a worker does with a round; they live in leases.py and rounds.py.
+What only reads is in reading.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from console import roles
+from console.errors import Conflict, InvalidFields
+from console.models import Team
+from console.principal import Principal
+from datasets import dispatch, reading, states
+from datasets.errors import SourceError
+from datasets.leases import announce, claim
+from datasets.models import NAME, Dataset, Round
+from datasets.rounds import run, sweep
+from datasets.signals import dataset_deleting
+from datasets.sources import registry
+from datasets.sources.base import Option, clean_path
+
+__all__ = ["cancel", "claim", "create", "delete", "request_round", "run", "sweep", "update"]
+
+
+def create(
+    *, team: Team, name: str, kind: str, options: Mapping[str, Any], description: str = "", actor: Principal
+) -> Dataset:
+    """A new dataset, once its source answers. Raises InvalidFields naming every field that is wrong."""
+    actor.require(team, roles.EDITOR)
+    errors = _name_errors(name) | _description_errors(description) | _source_errors(kind, options)
+    if errors:
+        raise InvalidFields(errors)
+    try:
+        with transaction.atomic():
+            return Dataset.objects.create(
+                team=team, name=name, kind=kind, options=dict(options), description=description, created_by=actor.label
+            )
+    except IntegrityError as error:  # somebody took the name since it was looked up
+        raise InvalidFields({"name": _taken(name)}) from error
+
+
+def update(
+    dataset: Dataset, *, actor: Principal, options: Mapping[str, Any] | None = None, description: str | None = None
+) -> Dataset:
+    """Changes what is given. The name stays: services and URLs refer to it. Raises InvalidFields."""
+    actor.require(dataset.team, roles.EDITOR)
+    errors: dict[str, str] = {}
+    changed = ["updated_at"]
+    if options is not None:
+        errors |= _source_errors(dataset.kind, options)
+        dataset.options = dict(options)
+        changed.append("options")
+    if description is not None:
+        errors |= _description_errors(description)
+        dataset.description = description
+        changed.append("description")
+    if errors:
+        dataset.refresh_from_db()
+        raise InvalidFields(errors)
+    dataset.save(update_fields=changed)
+    return dataset
+
+
+def delete(dataset: Dataset, *, actor: Principal) -> None:
+    """Deletes a dataset and its rounds; a worker that copies one stops. Raises Conflict while a service uses it."""
+    actor.require(dataset.team, roles.EDITOR)
+    with transaction.atomic():
+        dataset_deleting.send(Dataset, dataset=dataset)
+        dataset.delete()
+
+
+def request_round(dataset: Dataset, path: str = "", *, actor: Principal) -> Round:
+    """The round that copies `path` to this node: the one under way, or a new one. Raises InvalidFields on the path."""
+    actor.require(dataset.team, roles.EDITOR)
+    path = _checked_path(dataset, path)
+    for _ in range(3):
+        if (active := _active_round(dataset, path)) is not None:
+            return active
+        try:
+            with transaction.atomic():
+                created = Round.objects.create(
+                    dataset=dataset, path=path, node=settings.NODE_NAME, requested_by=actor.label
+                )
+                dispatch.run_round(created.pk)
+        except IntegrityError:  # another request was first: take its round, unless that is over already
+            continue
+        else:
+            return created
+    raise Conflict("This path is being prepared by several requests at once.", hint="Try again.")
+
+
+def cancel(round_: Round, *, actor: Principal) -> Round:
+    """Asks the worker to stop, or ends a round that nobody works on. Raises Conflict when it is over already."""
+    actor.require(round_.dataset.team, roles.EDITOR)
+    # The wish first: a worker that claims the round between these two statements sees it at once.
+    wished = Round.objects.active().filter(pk=round_.pk).update(cancel_requested=True)
+    nobodys = Q(lease_token="") | Q(lease_until=None) | Q(lease_until__lt=timezone.now())
+    with transaction.atomic():
+        if Round.objects.active().filter(nobodys, pk=round_.pk).update(
+            state=states.CANCELLED, message=f"Cancelled by {actor.label}.", finished_at=timezone.now(),
+            lease_token="", lease_until=None,
+        ):
+            announce(round_.pk)
+    round_.refresh_from_db()
+    if not wished and round_.state != states.CANCELLED:
+        raise Conflict(f"This round is over already: {round_.get_state_display().lower()}.")
+    return round_
+
+
+def _active_round(dataset: Dataset, path: str) -> Round | None:
+    found: Round | None = Round.objects.active().filter(dataset=dataset, path=path, node=settings.NODE_NAME).first()
+    return found
+
+
+def _checked_path(dataset: Dataset, path: str) -> str:
+    """The path as it is stored. A source that is away for a while is no reason to refuse: the round will retry."""
+    try:
+        path = clean_path(path)
+        if len(path) > 1024:
+            raise SourceError("A path can have at most 1024 characters.")
+        reading.source_of(dataset).entry(path)
+    except SourceError as error:
+        if error.permanent:
+            raise InvalidFields({"path": str(error)}) from error
+    return path
+
+
+def _name_errors(name: str) -> dict[str, str]:
+    try:
+        NAME(name)
+    except ValidationError as error:
+        return {"name": " ".join(error.messages)}
+    if Dataset.objects.filter(name=name).exists():
+        return {"name": _taken(name)}
+    return {}
+
+
+def _taken(name: str) -> str:
+    return f"There is a dataset named {name} already. Choose another name."
+
+
+def _description_errors(description: str) -> dict[str, str]:
+    return {"description": "At most 200 characters."} if len(description) > 200 else {}
+
+
+def _source_errors(kind: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with the kind or its options; asks the source itself only when they look right."""
+    try:
+        declared = registry.source_class(kind).options
+    except SourceError as error:
+        return {"kind": str(error)}
+    errors = _option_errors(declared, options)
+    if errors:
+        return errors
+    try:
+        registry.make(kind, options, allowed_roots=reading.allowed_roots()).check()
+    except SourceError as error:
+        return {f"options.{declared[0].name}": _with_roots(error)}
+    return {}
+
+
+def _option_errors(declared: tuple[Option, ...], options: Mapping[str, Any]) -> dict[str, str]:
+    errors = {}
+    known = {option.name for option in declared}
+    for option in declared:
+        value = options.get(option.name, "")
+        if not isinstance(value, str):
+            errors[f"options.{option.name}"] = "This must be text."
+        elif option.required and not value.strip():
+            errors[f"options.{option.name}"] = f"{option.label} is required."
+    for name in options:
+        if name not in known:
+            errors[f"options.{name}"] = f"There is no such option. Options: {', '.join(sorted(known))}."
+    return errors
+
+
+def _with_roots(error: SourceError) -> str:
+    roots = ", ".join(str(root) for root in reading.allowed_roots())
+    return f"{error} Allowed directories: {roots}. An administrator changes them with the setting DATASET_ROOTS."

@@ -1,0 +1,98 @@
+"""Who owns a round: claiming one, renewing, and the fence that keeps a worker that lost it from writing.
+
+Every write filters on the lease's token. 0 rows means that the round is somebody else's, or over: LeaseLost.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from datasets.errors import Cancelled
+from datasets.models import Round
+from datasets.signals import round_finished
+
+LEASE = 15.0
+"""Seconds after which a worker that says nothing has lost its round."""
+BEAT = 0.5
+"""Seconds between two writes of a worker: progress, renewal, and the look whether somebody cancelled."""
+
+logger = logging.getLogger(__name__)
+
+
+class LeaseLost(Exception):
+    """The round is not this worker's any more. Not an error to show: whoever owns it now goes on."""
+
+
+def claim(round_pk: int) -> str | None:
+    """Takes a round of this node that no living worker owns; its token, or None when there is nothing to take."""
+    now = timezone.now()
+    token = secrets.token_hex(16)
+    taken = Round.objects.without_owner().filter(pk=round_pk, node=settings.NODE_NAME).update(
+        lease_token=token, lease_until=now + timedelta(seconds=LEASE), started_at=Coalesce("started_at", Value(now)),
+    )
+    return token if taken else None
+
+
+class Lease:
+    """A claimed round. `note` remembers progress, `check` writes it at most every BEAT seconds."""
+
+    def __init__(self, round_pk: int, token: str) -> None:
+        self.round_pk, self.token = round_pk, token
+        self._noted: dict[str, Any] = {}
+        self._written = 0.0
+
+    def note(self, **fields: Any) -> None:
+        self._noted.update(fields)
+
+    def check(self) -> None:
+        """Raises LeaseLost or Cancelled when there is a reason to stop. Cheap enough to call for every chunk."""
+        if time.monotonic() - self._written >= BEAT:
+            self.write()
+
+    def write(self, **fields: Any) -> None:
+        """Writes what was noted and these fields, and renews the lease."""
+        self._noted.update(fields)
+        self._update(lease_until=timezone.now() + timedelta(seconds=LEASE), **self._noted)
+        self._noted.clear()
+        self._written = time.monotonic()
+        if Round.objects.filter(pk=self.round_pk, cancel_requested=True).exists():
+            raise Cancelled("Cancelled.")
+
+    def release(self, *, wait: float, **fields: Any) -> None:
+        """Gives the round back; the sweep hands it out again after `wait` seconds."""
+        self._update(lease_token="", lease_until=timezone.now() + timedelta(seconds=wait), **self._noted, **fields)
+
+    def finish(self, state: str, **fields: Any) -> None:
+        """active -> DONE, FAILED or CANCELLED."""
+        with transaction.atomic():
+            self._update(state=state, finished_at=timezone.now(), lease_until=None, **{**self._noted, **fields})
+            announce(self.round_pk)
+
+    def _update(self, **fields: Any) -> None:
+        mine = Round.objects.active().filter(pk=self.round_pk, lease_token=self.token)
+        if not mine.update(**fields):
+            raise LeaseLost
+
+
+def announce(round_pk: int) -> None:
+    """Tells the other apps, after commit, that a round is over. A receiver that fails hurts nobody else."""
+
+    def send() -> None:
+        round_ = Round.objects.filter(pk=round_pk).first()
+        if round_ is None:
+            return
+        for receiver, answer in round_finished.send_robust(Round, round=round_):
+            if isinstance(answer, Exception):
+                logger.error("%r failed on round %s: %s", receiver, round_pk, answer, exc_info=answer)
+
+    transaction.on_commit(send)

@@ -1,0 +1,17 @@
+"""Celery's door to the actions. The arguments and names are a contract with messages that are already under way."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from datasets import actions
+
+
+@shared_task(name="datasets.run_round")
+def run_round(round_pk: int) -> None:
+    actions.run(round_pk)
+
+
+@shared_task(name="datasets.sweep")
+def sweep() -> None:
+    actions.sweep()
