@@ -1,0 +1,72 @@
+"""A home of its own for each test, a folder of model files, and the dataset that points to it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from console.home import Home
+from console.models import Team
+from console.principal import Principal, for_user
+from datasets import actions
+from datasets.models import Dataset
+from datasets.preheat.store import Store
+from datasets.sources.local import LocalSource
+
+
+@pytest.fixture
+def home(tmp_path: Path, settings: pytest.FixtureRequest) -> Home:
+    """A console home and an allowed root under tmp_path."""
+    made = dataclasses.replace(settings.HOME, root=tmp_path / "home")  # type: ignore[attr-defined]
+    settings.HOME = made  # type: ignore[attr-defined]
+    settings.DATASET_ROOTS = [tmp_path / "allowed"]  # type: ignore[attr-defined]
+    return made
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """The directory of a dataset: a Triton model in a folder `svm`, and a note."""
+    root = tmp_path / "allowed" / "models"
+    (root / "svm" / "1").mkdir(parents=True)
+    (root / "svm" / "config.pbtxt").write_text('name: "svm"\nbackend: "python"\n')
+    (root / "svm" / "1" / "model.py").write_text("print('hello')\n")
+    (root / "svm" / "1" / "weights.bin").write_bytes(bytes(range(256)) * 1000)
+    (root / "README.txt").write_text("models\n")
+    return root
+
+
+@pytest.fixture
+def source(files: Path, tmp_path: Path) -> LocalSource:
+    return LocalSource({"path": str(files)}, allowed_roots=(tmp_path / "allowed",))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path / "home" / "store")
+    made.make()
+    return made
+
+
+@pytest.fixture
+def owner(alice: User) -> Principal:
+    return for_user(alice)
+
+
+@pytest.fixture
+def dataset(home: Home, files: Path, team: Team, owner: Principal) -> Dataset:
+    return actions.create(team=team, name="models", kind="local", options={"path": str(files)}, actor=owner)
+
+
+@pytest.fixture
+def run_now(django_capture_on_commit_callbacks: Callable[..., object]) -> Callable[[int], None]:
+    """Runs a round as a worker would, with what happens on commit."""
+
+    def run(round_pk: int) -> None:
+        with django_capture_on_commit_callbacks(execute=True):  # type: ignore[attr-defined]
+            actions.run(round_pk)
+
+    return run

@@ -1,0 +1,458 @@
+"""A preheat round from request to published tree, and everything that can come in between."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.utils import timezone
+
+from console.errors import Conflict, Forbidden, InvalidFields
+from console.principal import Principal, for_user
+from datasets import actions, dispatch, leases, reading, rounds, states
+from datasets.leases import Lease, LeaseLost
+from datasets.models import Dataset, Round
+from datasets.preheat import copy as copying
+from datasets.preheat.store import Store
+from datasets.signals import round_finished
+from datasets.sources.local import LocalSource
+
+pytestmark = pytest.mark.django_db
+Run = Callable[[int], None]
+
+
+@pytest.fixture
+def finished() -> Iterator[list[tuple[int, str]]]:
+    """Rounds that were announced as finished."""
+    seen: list[tuple[int, str]] = []
+
+    def receive(sender: type[Round], round: Round, **_: Any) -> None:
+        seen.append((round.pk, round.state))
+
+    round_finished.connect(receive)
+    yield seen
+    round_finished.disconnect(receive)
+
+
+def expire(round_: Round) -> None:
+    Round.objects.filter(pk=round_.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+def fresh(round_: Round) -> Round:
+    found: Round = Round.objects.get(pk=round_.pk)
+    return found
+
+
+def test_a_round_publishes_a_verified_copy(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, finished: list[tuple[int, str]]
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    assert (asked.state, asked.requested_by, asked.node) == (states.PENDING, "alice", "local")
+    run_now(asked.pk)
+    done = fresh(asked)
+    assert done.state == states.DONE
+    assert (done.files_done, done.files_total, done.bytes_done) == (3, 3, done.bytes_total)
+    assert done.bytes_copied == done.bytes_total
+    tree = reading.tree_of(done)
+    assert tree is not None
+    assert (tree.path / "1" / "model.py").read_text() == "print('hello')\n"
+    assert store.verify(done.tree) == []
+    assert store.staging_names() == []
+    assert finished == [(asked.pk, states.DONE)]
+
+
+def test_a_single_file_becomes_a_tree_with_that_file(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    asked = actions.request_round(dataset, "svm/1/model.py", actor=owner)
+    run_now(asked.pk)
+    tree = reading.tree_of(fresh(asked))
+    assert tree is not None
+    assert [path.name for path in tree.path.iterdir()] == ["model.py"]
+
+
+def test_the_same_content_asked_for_twice_is_copied_once(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store
+) -> None:
+    first = actions.request_round(dataset, "svm", actor=owner)
+    run_now(first.pk)
+    again = actions.request_round(dataset, "svm/", actor=owner)
+    assert again.pk != first.pk
+    run_now(again.pk)
+    second = fresh(again)
+    assert (second.state, second.tree, second.bytes_copied) == (states.DONE, fresh(first).tree, 0)
+    assert second.bytes_done == second.bytes_total
+    assert len(list((store.root / "blobs").glob("*/*"))) == 3
+
+
+def test_an_evicted_tree_is_copied_again(dataset: Dataset, owner: Principal, run_now: Run, store: Store) -> None:
+    first = actions.request_round(dataset, "svm", actor=owner)
+    run_now(first.pk)
+    store.evict(set(), not_used_since=timezone.now().timestamp() + 1)
+    assert reading.tree_of(fresh(first)) is None
+    again = actions.request_round(dataset, "svm", actor=owner)
+    run_now(again.pk)
+    assert reading.tree_of(fresh(again)) is not None
+
+
+def test_a_second_request_gets_the_round_that_is_under_way(dataset: Dataset, owner: Principal) -> None:
+    first = actions.request_round(dataset, "svm", actor=owner)
+    assert actions.request_round(dataset, "/".join(["svm", ""]), actor=owner) == first
+    assert actions.request_round(dataset, "", actor=owner) != first
+
+
+def test_of_two_requests_at_the_same_moment_one_makes_the_round(
+    dataset: Dataset, owner: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = actions.request_round(dataset, "svm", actor=owner)
+    answers = iter([None, first])  # the second request did not see the first one's row yet
+    monkeypatch.setattr(actions, "_active_round", lambda *_: next(answers))
+    assert actions.request_round(dataset, "svm", actor=owner) == first
+    assert Round.objects.count() == 1
+
+
+def test_a_request_is_put_on_the_queue_when_it_is_committed(
+    dataset: Dataset, owner: Principal, monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Callable[..., Any],
+) -> None:
+    sent: list[tuple[str, tuple[Any, ...]]] = []
+    monkeypatch.setattr(dispatch, "_send", lambda name, args, expires: sent.append((name, args)))
+    with django_capture_on_commit_callbacks(execute=True):
+        asked = actions.request_round(dataset, "svm", actor=owner)
+        assert sent == []
+    assert sent == [("datasets.run_round", (asked.pk,))]
+
+
+@pytest.mark.parametrize("path", ["../secret", "/etc", "svm/../../x", "nothing/here", "a\0b", "x" * 1025])
+def test_a_path_that_cannot_be_is_refused_at_once(dataset: Dataset, owner: Principal, path: str) -> None:
+    with pytest.raises(InvalidFields) as caught:
+        actions.request_round(dataset, path, actor=owner)
+    assert set(caught.value.errors) == {"path"}
+    assert not Round.objects.exists()
+
+
+def test_only_editors_and_owners_start_and_cancel_rounds(
+    dataset: Dataset, owner: Principal, bob: User, charlie: User
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    for person in (bob, charlie, AnonymousUser()):
+        with pytest.raises(Forbidden):
+            actions.request_round(dataset, "svm", actor=for_user(person))
+        with pytest.raises(Forbidden):
+            actions.cancel(asked, actor=for_user(person))
+    assert not fresh(asked).cancel_requested
+
+
+def test_people_see_the_rounds_of_their_teams(dataset: Dataset, owner: Principal, bob: User, charlie: User) -> None:
+    actions.request_round(dataset, "svm", actor=owner)
+    seen = [Round.objects.visible_to(for_user(person)).count() for person in (bob, charlie)]
+    assert seen == [1, 0]
+
+
+def test_a_waiting_round_is_cancelled_at_once(
+    dataset: Dataset, owner: Principal, run_now: Run, finished: list[tuple[int, str]],
+    django_capture_on_commit_callbacks: Callable[..., Any],
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    with django_capture_on_commit_callbacks(execute=True):
+        cancelled = actions.cancel(asked, actor=owner)
+    assert (cancelled.state, cancelled.message) == (states.CANCELLED, "Cancelled by alice.")
+    assert finished == [(asked.pk, states.CANCELLED)]
+    run_now(asked.pk)  # its message arrives late
+    assert fresh(asked).state == states.CANCELLED
+
+
+@pytest.mark.parametrize("stage", ["plan", "copy", "verify", "publish"])
+def test_a_round_is_cancelled_at_every_stage(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setattr(leases, "BEAT", 0.0)
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    place: tuple[Any, str] = {
+        "plan": (LocalSource, "plan"), "copy": (copying, "copy"), "verify": (rounds, "damaged_parts"),
+        "publish": (Store, "publish"),
+    }[stage]
+    original = getattr(*place)
+
+    def cancelled_meanwhile(*args: Any, **options: Any) -> Any:
+        actions.cancel(asked, actor=owner)
+        return original(*args, **options)
+
+    monkeypatch.setattr(*place, cancelled_meanwhile)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.CANCELLED
+    assert not (store.root / "trees").exists()
+    assert store.staging_names() == []
+
+
+def test_a_round_that_is_over_cannot_be_cancelled(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    with pytest.raises(Conflict, match="over already: done"):
+        actions.cancel(asked, actor=owner)
+
+
+def test_cancelling_twice_is_cancelling_once(dataset: Dataset, owner: Principal) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    assert actions.cancel(asked, actor=owner).state == states.CANCELLED
+    assert actions.cancel(asked, actor=owner).state == states.CANCELLED
+
+
+def test_a_message_delivered_twice_does_nothing(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    assert actions.claim(asked.pk) is not None
+    assert actions.claim(asked.pk) is None
+    run_now(asked.pk)
+    assert fresh(asked).state == states.PENDING  # the owner of the lease is at work, this worker was not
+    expire(asked)
+    run_now(asked.pk)
+    before = fresh(asked)
+    run_now(asked.pk)
+    assert (before.state, fresh(asked).finished_at) == (states.DONE, before.finished_at)
+
+
+def test_a_round_of_another_node_is_left_alone(dataset: Dataset, owner: Principal) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    Round.objects.filter(pk=asked.pk).update(node="elsewhere")
+    assert actions.claim(asked.pk) is None
+    assert actions.sweep() == 0
+
+
+def test_an_expired_lease_is_taken_over(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    dead = actions.claim(asked.pk)
+    expire(asked)
+    run_now(asked.pk)
+    done = fresh(asked)
+    assert done.state == states.DONE
+    assert done.lease_token != dead
+
+
+def test_a_worker_that_lost_its_lease_publishes_nothing(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch,
+    finished: list[tuple[int, str]],
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    original = Store.publish
+
+    def overtaken(*args: Any, **options: Any) -> Any:
+        Round.objects.filter(pk=asked.pk).update(lease_token="another")
+        return original(*args, **options)
+
+    monkeypatch.setattr(Store, "publish", overtaken)
+    run_now(asked.pk)
+    assert (fresh(asked).state, fresh(asked).tree) == (states.VERIFYING, "")
+    assert not (store.root / "trees").exists()
+    assert finished == []
+
+
+def test_a_zombie_can_neither_finish_nor_write_progress(dataset: Dataset, owner: Principal) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    token = actions.claim(asked.pk)
+    assert token is not None
+    zombie = Lease(asked.pk, token)
+    expire(asked)
+    assert actions.claim(asked.pk) is not None
+    for write in (zombie.write, zombie.check, lambda: zombie.finish(states.DONE), lambda: zombie.release(wait=1)):
+        with pytest.raises(LeaseLost):
+            write()
+    assert fresh(asked).state == states.PENDING
+
+
+def test_a_deleted_dataset_stops_the_worker(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "BEAT", 0.0)
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    original = copying.copy
+
+    def deleted_meanwhile(*args: Any, **options: Any) -> Any:
+        actions.delete(dataset, actor=owner)
+        return original(*args, **options)
+
+    monkeypatch.setattr(copying, "copy", deleted_meanwhile)
+    run_now(asked.pk)
+    assert not (store.root / "trees").exists()
+    actions.sweep()
+    assert store.staging_names() == []
+
+
+def test_a_file_that_changes_while_it_is_copied_starts_over(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, changes = LocalSource.confirm, iter([b"second " * 100])
+
+    def changing(self: LocalSource, file: Any, path: str) -> None:
+        if file.path == "1/weights.bin" and (content := next(changes, None)) is not None:
+            (files / "svm" / "1" / "weights.bin").write_bytes(content)
+        original(self, file, path)
+
+    monkeypatch.setattr(LocalSource, "confirm", changing)
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    done = fresh(asked)
+    assert done.state == states.DONE
+    tree = reading.tree_of(done)
+    assert tree is not None
+    assert (tree.path / "1" / "weights.bin").read_bytes() == b"second " * 100
+    small = sum(len((files / "svm" / name).read_bytes()) for name in ("config.pbtxt", "1/model.py"))
+    assert done.bytes_copied == small + 256_000 + 700  # the unchanged files moved once
+
+
+def test_a_file_that_never_stops_changing_ends_in_a_clear_error(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = LocalSource.confirm
+
+    def changing(self: LocalSource, file: Any, path: str) -> None:
+        os.utime(files / "svm" / file.path, ns=(0, threading.get_ident() % 1000))
+        original(self, file, path)
+
+    monkeypatch.setattr(LocalSource, "confirm", changing)
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    failed = fresh(asked)
+    assert failed.state == states.FAILED
+    assert "1/model.py changed each of the 4 times" in failed.message
+
+
+def test_a_full_disk_is_told_with_what_is_needed_and_free(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = copying.MARGIN + 1000
+    monkeypatch.setattr(copying.shutil, "disk_usage", lambda _: type("Usage", (), {"free": free}))
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    failed = fresh(asked)
+    assert failed.state == states.FAILED
+    assert "250.0 KiB are needed, 1000 B are free" in failed.message.replace("250 KiB", "250.0 KiB")
+    assert store.staging_names() == []
+
+
+def test_a_source_that_is_away_is_tried_again_a_few_times(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    files.rename(files.with_name("away"))
+    for attempt in range(1, rounds.ATTEMPTS):
+        run_now(asked.pk)
+        waiting = fresh(asked)
+        assert waiting.state == states.COPYING
+        assert f"does not exist on this machine. Attempt {attempt} of 5" in reading.progress(waiting)["sentence"]
+        assert actions.claim(asked.pk) is None  # not before the pause is over
+        expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.FAILED
+    assert "Given up after 5 attempts" in fresh(asked).message
+
+
+def test_a_source_that_comes_back_is_copied(dataset: Dataset, owner: Principal, run_now: Run, files: Path) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    away = files.rename(files.with_name("away"))
+    run_now(asked.pk)
+    away.rename(files)
+    expire(asked)
+    run_now(asked.pk)
+    assert (fresh(asked).state, fresh(asked).message) == (states.DONE, "")
+
+
+def test_a_round_that_waits_for_its_next_attempt_is_cancelled_at_once(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    files.rename(files.with_name("away"))
+    run_now(asked.pk)
+    assert actions.cancel(asked, actor=owner).state == states.CANCELLED
+
+
+def test_files_damaged_on_this_disk_are_copied_again(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    original = copying.copy
+
+    def damaging(plan: Any, source: Any, path: str, staging: Any, **options: Any) -> Any:
+        stored = original(plan, source, path, staging, **options)
+        part = next(part for part in staging.parts.iterdir() if part.stat().st_size == 256_000)
+        with part.open("r+b") as stream:
+            stream.write(b"damage")
+        return stored
+
+    monkeypatch.setattr(copying, "copy", damaging)
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    assert "do not read back" in fresh(asked).message
+    monkeypatch.setattr(copying, "copy", original)
+    expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
+    assert store.verify(fresh(asked).tree) == []
+
+
+def test_an_unexpected_error_ends_the_round(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(copying, "copy", broken)
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.FAILED
+    assert "secret" not in fresh(asked).message
+
+
+def test_a_staging_directory_that_is_still_held_is_not_touched(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    with store.staging(str(asked.pk)):
+        run_now(asked.pk)
+        assert fresh(asked).state == states.COPYING
+    expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
+
+
+def test_the_sweep_hands_out_what_nobody_works_on(
+    dataset: Dataset, owner: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(dispatch, "run_round", lambda pk, **_: sent.append(pk))
+    waiting = actions.request_round(dataset, "svm", actor=owner)
+    held = actions.request_round(dataset, "", actor=owner)
+    dead = actions.request_round(dataset, "svm/1", actor=owner)
+    for round_ in (held, dead):
+        actions.claim(round_.pk)
+    expire(dead)
+    sent.clear()
+    assert actions.sweep() == 2
+    assert sent == [waiting.pk, dead.pk]
+    sent.clear()
+    assert actions.sweep(limit=1) == 1
+
+
+def test_the_sweep_removes_what_ended_rounds_left(dataset: Dataset, owner: Principal, store: Store) -> None:
+    active = actions.request_round(dataset, "svm", actor=owner)
+    ended = actions.cancel(actions.request_round(dataset, "", actor=owner), actor=owner)
+    for name in (str(active.pk), str(ended.pk), "999999"):
+        with store.staging(name):
+            pass
+    actions.sweep()
+    assert store.staging_names() == [str(active.pk)]
+
+
+def test_a_receiver_that_fails_does_not_hurt_the_round(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    def broken(sender: type[Round], **_: Any) -> None:
+        raise RuntimeError("not mine")
+
+    round_finished.connect(broken)
+    try:
+        asked = actions.request_round(dataset, "svm", actor=owner)
+        run_now(asked.pk)
+    finally:
+        round_finished.disconnect(broken)
+    assert fresh(asked).state == states.DONE
