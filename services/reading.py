@@ -1,0 +1,151 @@
+"""The read layer of services, shared by pages and the REST API: one service as the JSON of design section 7, and more.
+
+What changes anything is in services/actions. `gateway_host` is the gateway's `host:port` as the caller reaches it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from datasets import reading as datasets
+from datasets import states as rounds
+from services import states
+from services.models import Replica, Revision, Service
+
+TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+RELATED: Final = ("team", "target__round__dataset", "serving")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One question about a service. `status` is True, False or Unknown; `reason` one word for programs."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+    last_transition: datetime | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "type": self.type, "status": self.status, "reason": self.reason, "message": self.message,
+            "last_transition": _iso(self.last_transition),
+        }
+
+
+def with_related(services: QuerySet[Service]) -> QuerySet[Service]:
+    """Everything that `summary` reads, in three queries however many services there are."""
+    return services.select_related(*RELATED).prefetch_related("replica_set__revision")
+
+
+def gateway_host(request_host: str) -> str:
+    """Where somebody who reaches the console as `request_host` (`10.0.0.5:8000`, `[::1]:8000`) reaches the gateway."""
+    bracketed = request_host.startswith("[")
+    host = request_host.partition("]")[0] + "]" if bracketed else request_host.partition(":")[0]
+    return f"{host}:{settings.GATEWAY_PORT}"
+
+
+def summary(service: Service, *, gateway_host: str) -> dict[str, Any]:
+    """What GET /api/v1/services/{name}/ returns. Times are ISO 8601 in UTC; sizes are bytes."""
+    target = service.target
+    return {
+        "name": service.name, "team": service.team.name, **(target.spec if target else {}),
+        "replicas": service.replicas, "desired": service.desired, "state": service.state, "message": service.message,
+        "conditions": [condition.to_json() for condition in conditions(service)],
+        "revision": target.number if target else None,
+        "serving_revision": service.serving.number if service.serving else None,
+        "endpoints": endpoints(service, gateway_host),
+        "replica_list": [replica_json(replica) for replica in service.replica_set.all()],
+        "preheat": preheat(target), "created_by": service.created_by, "created_at": _iso(service.created_at),
+        "updated_at": _iso(service.updated_at), "state_since": _iso(service.state_since),
+    }
+
+
+def endpoints(service: Service, gateway_host: str) -> dict[str, str]:
+    """`http`: the model's V2 address (add /infer), `grpc`: the target of a channel, `openai`: a base URL or ""."""
+    revision = service.serving or service.target
+    framework = revision.spec["framework"] if revision else ""
+    return {
+        "http": f"http://{gateway_host}/v2/models/{service.name}",
+        "grpc": gateway_host,
+        "openai": f"http://{gateway_host}/v1" if framework == "vllm" else "",
+    }
+
+
+def replica_json(replica: Replica) -> dict[str, Any]:
+    return {
+        "index": replica.index, "revision": replica.revision.number, "name": replica.process_name, "node": replica.node,
+        "state": replica.state, "message": replica.message, "pid": replica.pid or None, "restarts": replica.restarts,
+        "started_at": _iso(replica.started_at), "created_at": _iso(replica.created_at),
+    }
+
+
+def preheat(revision: Revision | None) -> dict[str, Any] | None:
+    """Progress of the round that prepares the revision's files; None when none was asked for yet."""
+    round_ = revision.round if revision else None
+    if round_ is None:
+        return None
+    return {"round": round_.pk, "dataset": round_.dataset.name, "path": round_.path, **datasets.progress(round_)}
+
+
+def conditions(service: Service) -> list[Condition]:
+    return [_files(service), _quota(service), _replicas(service), _rolled_out(service), _ready(service)]
+
+
+def _files(service: Service) -> Condition:
+    target = service.target
+    round_ = target.round if target else None
+    if target is not None and target.tree:
+        since = round_.finished_at if round_ else None
+        said = "Model files are on disk and verified."
+        return Condition("FilesReady", TRUE, "Verified", said, since or target.created_at)
+    if round_ is None:
+        return Condition("FilesReady", UNKNOWN, "NotAsked", "", service.created_at)
+    said, since = datasets.progress(round_)["sentence"], round_.finished_at or round_.started_at or round_.created_at
+    if round_.state in {rounds.FAILED, rounds.CANCELLED}:
+        return Condition("FilesReady", FALSE, "PreheatFailed", said, since)
+    return Condition("FilesReady", FALSE, "Preheating", said, since)
+
+
+def _quota(service: Service) -> Condition:
+    rows = list(service.replica_set.all())
+    if rows:
+        return Condition("QuotaGranted", TRUE, "Claimed", "", min(row.created_at for row in rows))
+    if service.state == states.QUEUED:
+        return Condition("QuotaGranted", FALSE, "Queued", service.message, service.queued_at or service.state_since)
+    return Condition("QuotaGranted", FALSE, "NotAsked", "", service.state_since)
+
+
+def _replicas(service: Service) -> Condition:
+    rows = [row for row in service.replica_set.all() if row.state != Replica.DRAINING]
+    ready = sum(row.state == Replica.READY for row in rows)
+    said = f"{ready} of {service.replicas} replicas answer."
+    started = [row.started_at for row in rows if row.started_at]
+    since = max(started) if started else service.state_since
+    if ready >= service.replicas:
+        return Condition("ReplicasReady", TRUE, "AllAnswer", said, since)
+    return Condition("ReplicasReady", FALSE, "SomeAnswer" if ready else "NoneAnswers", said, since)
+
+
+def _rolled_out(service: Service) -> Condition:
+    target, since = service.target, service.target.created_at if service.target else service.created_at
+    if target is not None and service.serving_id == target.pk:
+        return Condition("RolledOut", TRUE, "Serving", f"Revision {target.number} serves.", since)
+    if service.serving is not None and target is not None:
+        said = f"Revision {service.serving.number} serves until revision {target.number} answers."
+        return Condition("RolledOut", FALSE, "RollingOut", said, since)
+    return Condition("RolledOut", FALSE, "NothingServes", "", service.state_since)
+
+
+def _ready(service: Service) -> Condition:
+    status = TRUE if service.state in states.ROUTABLE else FALSE
+    return Condition("Ready", status, service.state.title(), service.message, service.state_since)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

@@ -1,0 +1,90 @@
+"""One service as pages and the REST API read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from console.models import Team
+from services import reading, states
+from services.models import Replica, Service
+from services.specs import ServiceSpec
+
+SPEC = ServiceSpec(framework="triton", dataset="samples", model_path="mnist", queue="default").to_json()
+
+
+@pytest.fixture
+def service(team: Team) -> Service:
+    made = Service.objects.create(team=team, name="digits", state_since=timezone.now(), created_by="alice")
+    made.target = made.revisions.create(number=1, spec=SPEC, created_by="alice")
+    made.save()
+    return made
+
+
+def replica(service: Service, index: int, state: str) -> Replica:
+    base = 20000 + 3 * index
+    started = timezone.now() if state == Replica.READY else None
+    return Replica.objects.create(
+        service=service, revision=service.target, index=index, node="local", state=state,
+        http_port=base, grpc_port=base + 1, metrics_port=base + 2, started_at=started,
+    )
+
+
+def condition(service: Service, kind: str) -> dict[str, Any]:
+    found = [c.to_json() for c in reading.conditions(service) if c.type == kind]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_a_summary_has_what_was_sent_and_what_became_of_it(service: Service) -> None:
+    made = reading.summary(service, gateway_host="10.0.0.5:8080")
+    assert {key: made[key] for key in SPEC} == SPEC
+    assert (made["name"], made["team"], made["state"], made["revision"]) == ("digits", "vision", states.PREHEATING, 1)
+    assert made["endpoints"] == {"http": "http://10.0.0.5:8080/v2/models/digits", "grpc": "10.0.0.5:8080", "openai": ""}
+    assert made["serving_revision"] is None and made["preheat"] is None and made["replica_list"] == []
+
+
+def test_conditions_follow_the_replicas(service: Service) -> None:
+    service.replicas = 2
+    assert condition(service, "QuotaGranted")["status"] == "False"
+    replica(service, 0, Replica.READY)
+    replica(service, 1, Replica.STARTING)
+    assert condition(service, "QuotaGranted")["status"] == "True"
+    assert condition(service, "ReplicasReady")["message"] == "1 of 2 replicas answer."
+    assert condition(service, "ReplicasReady")["reason"] == "SomeAnswer"
+
+
+def test_a_queued_service_says_what_it_waits_for(service: Service) -> None:
+    service.state, service.message = states.QUEUED, "2nd in queue gpu-small: needs 1 GPU, 0 free."
+    made = condition(service, "QuotaGranted")
+    assert (made["status"], made["reason"], made["message"]) == ("False", "Queued", service.message)
+
+
+def test_a_rollout_names_both_revisions(service: Service) -> None:
+    service.serving = service.target
+    assert condition(service, "RolledOut")["status"] == "True"
+    service.target = service.revisions.create(number=2, spec=SPEC, created_by="alice")
+    assert condition(service, "RolledOut")["message"] == "Revision 1 serves until revision 2 answers."
+
+
+@pytest.mark.parametrize(
+    ("asked", "host"), [("10.0.0.5:8000", "10.0.0.5"), ("console.example", "console.example"), ("[::1]:8000", "[::1]")]
+)
+def test_the_gateway_is_on_the_host_that_the_console_was_reached_at(asked: str, host: str) -> None:
+    assert reading.gateway_host(asked) == f"{host}:{settings.GATEWAY_PORT}"
+
+
+def test_many_services_cost_no_more_queries_than_one(
+    team: Team, service: Service, django_assert_num_queries: Any
+) -> None:
+    for number in range(3):
+        name = f"other-{number}"
+        other = Service.objects.create(team=team, name=name, state_since=timezone.now(), created_by="alice")
+        other.target = other.revisions.create(number=1, spec=SPEC, created_by="alice")
+        other.save()
+    replica(service, 0, Replica.READY)
+    with django_assert_num_queries(3):
+        assert len([reading.summary(s, gateway_host="h:1") for s in reading.with_related(Service.objects.all())]) == 4
