@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from console.errors import ConsoleError, InvalidFields
 from console.models import Team
 from console.principal import Principal
-from datasets import reading
 from datasets.models import Dataset
+from datasets.peek import peek
 from services.actions import wiring
 from services.models import Queue, Service
 from services.parsing import parse_name, parse_replicas, parse_spec
@@ -51,7 +51,7 @@ def check_name(name: str) -> None:
 
 def check_new(name: str, replicas: int, spec: ServiceSpec, *, team: Team, actor: Principal) -> None:
     errors: dict[str, list[str]] = {}
-    for check in (lambda: check_name(name), lambda: check_spec(spec, replicas, team=team, actor=actor)):
+    for check in (partial(check_name, name), partial(check_spec, spec, replicas, team=team, actor=actor)):
         try:
             check()
         except InvalidFields as error:
@@ -90,12 +90,12 @@ def _model_problems(dataset: Dataset, spec: ServiceSpec) -> dict[str, list[str]]
 
 
 def describe(dataset: Dataset, path: str, framework: str, config: Mapping[str, Any]) -> ModelDescription | None:
-    """What the model files say, read where they lie; None when the source is not on this machine's disk.
+    """What the model files say, read through their source; None when they are too large to be looked at beforehand.
 
     Raises SourceError when the path is not there or leads outside.
     """
-    local: Path | None = reading.local_path(dataset, path)
-    return None if local is None else wiring.framework(framework).describe(local, config)
+    with peek(dataset, path) as folder:
+        return None if folder is None else wiring.framework(framework).describe(folder, config)
 
 
 def check_quota(spec: ServiceSpec, replicas: int) -> None:

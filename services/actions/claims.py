@@ -35,7 +35,8 @@ def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> admis
         placed = place(spec, len(indexes))
         if not placed.nodes:
             return admission.Decision(False, f"{admission.ordinal(1)} in queue {queue.name}: {placed.reason}")
-        free = ports.allocate(3 * len(indexes), Replica.objects.taken_ports(), settings.REPLICA_PORTS)
+        first, last = settings.REPLICA_PORTS[0], settings.REPLICA_PORTS[-1]
+        free = ports.allocate(3 * len(indexes), Replica.objects.taken_ports(), first=first, last=last)
         for index, node in zip(indexes, placed.nodes, strict=True):
             http, grpc, metrics = (free.pop(0) for _ in range(3))
             Replica.objects.create(

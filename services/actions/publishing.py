@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from django.conf import settings
 
 from services import states
 from services.errors import GatewayError
-from services.gateway import publish as files
-from services.gateway import render, validate
+from services.gateway import publish as gateway
+from services.gateway.binary import find_envoy
 from services.gateway.snapshot import Endpoint, GatewayKey, GatewayService, Limits, Snapshot
 from services.models import ApiKey, GatewayRevision, Replica, Service
 from services.models.services import DELETED
 
 logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
+KEPT_REVISIONS = 200
 
 
 def publish_now() -> None:
@@ -34,33 +32,29 @@ def publish() -> GatewayRevision | None:
 
     Raises GatewayError when Envoy would refuse the configuration; the last good one goes on.
     """
-    with _alone():
-        shot = snapshot()
-        rendered = render.render(shot, settings.HOME.gateway)
-        digest = render.digest(rendered)
-        newest = GatewayRevision.objects.first()
-        if newest and newest.digest == digest and (newest.error or files.is_current(rendered, settings.HOME.gateway)):
-            return None
-        revision = GatewayRevision(digest=digest, services=len(shot.services), keys=len(shot.keys))
-        try:
-            validate.validate(rendered, settings.HOME.gateway)
-            files.publish(rendered, settings.HOME.gateway)
-        except GatewayError as error:
-            revision.error = str(error)
-            revision.save()
-            raise
-        revision.save()
-    _forget_old()
+    taken: list[Snapshot] = []
+
+    def take() -> Snapshot:
+        taken.append(snapshot())
+        return taken[-1]
+
+    try:
+        changed = gateway.deliver(take, settings.HOME.gateway, find_envoy())
+    except GatewayError as error:
+        _write_down(taken, str(error))
+        raise
+    return _write_down(taken, "") if changed else None
+
+
+def _write_down(taken: list[Snapshot], error: str) -> GatewayRevision:
+    shot = taken[-1] if taken else Snapshot()
+    newest = GatewayRevision.objects.first()
+    if error and newest is not None and newest.error == error:
+        return newest  # the sweep tries again every few seconds; once is enough to be told
+    revision = GatewayRevision.objects.create(services=len(shot.services), keys=len(shot.keys), error=error)
+    old = GatewayRevision.objects.values_list("pk", flat=True)[KEPT_REVISIONS : KEPT_REVISIONS + 100]
+    GatewayRevision.objects.filter(pk__in=list(old)).delete()
     return revision
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Web and worker publish too; snapshot and rename must not interleave, or an older state could win."""
-    settings.HOME.gateway.mkdir(parents=True, exist_ok=True)
-    with (settings.HOME.gateway / ".publish.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def snapshot() -> Snapshot:
@@ -95,8 +89,3 @@ def _key(key: ApiKey) -> GatewayKey:
         id=key.key_id, digest=key.digest, team="*" if key.all_teams else key.team.name, services=tuple(key.services),
         can_infer="infer" in key.scopes, rate_limit_per_minute=key.rate_limit_per_minute,
     )
-
-
-def _forget_old(keep: int = 200) -> None:
-    old = list(GatewayRevision.objects.values_list("pk", flat=True)[keep : keep + 500])
-    GatewayRevision.objects.filter(pk__in=old).delete()

@@ -8,7 +8,6 @@ from django.db import models
 class GatewayRevision(models.Model):
     """One published (or refused) configuration. The newest with an empty error is what Envoy has."""
 
-    digest = models.CharField(max_length=64)
     services = models.PositiveIntegerField(default=0)
     keys = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)

@@ -1,0 +1,55 @@
+"""A look at model files before anything is preheated: a throw-away folder of the same shape, with only what says something.
+
+Small files, and ONNX graphs up to a bound, are read through the source (so nothing outside the dataset can be reached);
+everything else is a hole of the right size. Good for reading configuration, never for serving.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from datasets import reading
+from datasets.models import Dataset
+from datasets.sources.base import Source, clean_path
+from datasets.specs import SourceFile
+
+SMALL = 1 << 20
+GRAPH = 64 << 20
+MOST_BYTES = 128 << 20
+MOST_FILES = 2000
+
+
+@contextmanager
+def peek(dataset: Dataset, path: str) -> Iterator[Path | None]:
+    """The folder, or None when there is too much to look at. Raises SourceError when `path` is not there."""
+    source, path = reading.source_of(dataset), clean_path(path)
+    files = source.plan(path).files
+    wanted = [file for file in files if _says_something(file)]
+    unread_graph = any(file.path.endswith(".onnx") and file not in wanted for file in files)
+    if len(files) > MOST_FILES or unread_graph or sum(file.size for file in wanted) > MOST_BYTES:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="peek-") as made:
+        for file in files:
+            _place(source, file, path, Path(made), whole=file in wanted)
+        yield Path(made)
+
+
+def _says_something(file: SourceFile) -> bool:
+    return file.size <= SMALL or (file.path.endswith(".onnx") and file.size <= GRAPH)
+
+
+def _place(source: Source, file: SourceFile, path: str, folder: Path, *, whole: bool) -> None:
+    target = folder / file.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as out:
+        if whole:
+            with source.open(file, path) as content:
+                shutil.copyfileobj(content, out)
+        else:
+            os.truncate(out.fileno(), file.size)
