@@ -1,0 +1,136 @@
+"""What one test inference is and gives: plain values, shared by the HTTP and the gRPC client. Sends nothing itself.
+
+The clients (inference_http, inference_grpc) take a `Call` and return an `Answer`; an answer of 4xx or 5xx is an
+answer. Reading what people typed into arrays is in inference_values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.specs import Tensor
+
+HTTP = "http"
+GRPC = "grpc"
+SHOWN_VALUES = 256
+"""Of a tensor, at most so many values are shown; the full count is told."""
+SHOWN_BODY = 8192
+"""Of a body, at most so many characters are shown."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input tensor. BYTES: an array of `bytes` objects; BF16: float32, cut when it is sent."""
+
+    name: str
+    datatype: str
+    values: NDArray[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(int(size) for size in self.values.shape)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a running model says of itself; shapes are those of requests, -1 is any size."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    decoupled: bool = False
+    """It may answer one request with any number of responses: only over gRPC streams."""
+    optional: frozenset[str] = frozenset()
+    """Names of inputs that may be left out."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """`key` is the API key, or "" for none. `binary`: HTTP with the binary tensor extension. `timeout` in seconds."""
+
+    host: str
+    port: int
+    model: str
+    inputs: tuple[Input, ...]
+    key: str = field(default="", repr=False)
+    binary: bool = False
+    stream: bool = False
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True)
+class Output:
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    values: list[Any]
+    """Flat, at most SHOWN_VALUES."""
+    total: int
+    """How many values there are."""
+
+    @property
+    def truncated(self) -> bool:
+        return self.total > len(self.values)
+
+
+@dataclass(frozen=True)
+class Response:
+    """One response; a stream has several. `at_ms`: when it came, counted from sending."""
+
+    outputs: tuple[Output, ...]
+    at_ms: float
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds. `wait_ms` is sending the request until the last byte of the answer; `server_ms` the gateway's own figure."""
+
+    build_ms: float = 0.0
+    connect_ms: float = 0.0
+    wait_ms: float = 0.0
+    decode_ms: float = 0.0
+    server_ms: float | None = None
+
+    @property
+    def total_ms(self) -> float:
+        return self.build_ms + self.connect_ms + self.wait_ms + self.decode_ms
+
+
+@dataclass(frozen=True)
+class Message:
+    """A request or an answer as shown: the key is never in `headers`, `body` is cut to SHOWN_BODY."""
+
+    first_line: str
+    headers: Mapping[str, str]
+    body: str
+    body_bytes: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`status`: "200 OK" or "INVALID_ARGUMENT". `error`: what the server or the gateway said; "" when `ok`."""
+
+    ok: bool
+    status: str
+    error: str
+    responses: tuple[Response, ...]
+    timing: Timing
+    request: Message
+    response: Message
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Those of the only, or the last, response."""
+        return self.responses[-1].outputs if self.responses else ()
+
+    def to_json(self) -> dict[str, Any]:
+        made = asdict(self)
+        made["outputs"] = [asdict(output) for output in self.outputs]
+        made["timing"]["total_ms"] = self.timing.total_ms
+        return made
