@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from console.errors import Conflict
 from console.home import Home
+from console.stack import supervisord
+from console.stack.process import until
 from console.stack.programs import Doors
 from services.engines.local.ports import is_free
 
+EARLIER_SECONDS = 90
 
 @contextmanager
 def held(home: Home) -> Iterator[None]:
@@ -51,3 +55,27 @@ def check_ports(doors: Doors) -> None:
                 f"{who} cannot listen on {host}:{port}: the port is taken, or the address is not this machine's.",
                 hint=f"Stop what uses it, or choose another one, for example {variable}={port + 1000}.",
             )
+
+
+def wait_for_earlier(home: Home, announce: Callable[[str], None]) -> None:
+    """When an earlier run was killed, its supervisord is still stopping what it ran: wait for that."""
+    path = supervisord.folder(home) / "supervisord.lock"
+    if _is_free(path):
+        return
+    announce("An earlier run is still ending; waiting for it")
+    until(lambda: _is_free(path), EARLIER_SECONDS, "An earlier run does not end; see supervisord.log in the logs.")
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(fd)

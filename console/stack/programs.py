@@ -20,6 +20,11 @@ CONTROL = ("beat", "worker", "web")
 """These decide things; they end first, so that nobody starts again what is being stopped."""
 
 
+IMPORT_SECONDS = 5
+"""One of our Django processes that ends within this time could not even load its code: supervisord then waits longer
+and longer between tries, instead of keeping a core busy."""
+
+
 @dataclass(frozen=True)
 class Doors:
     """Where the stack listens."""
@@ -38,6 +43,7 @@ class StackProgram:
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment that `manage.py run` was started with."""
     priority: int = 100
+    start_seconds: int = 1
     stop_seconds: int = 10
 
     def launch(self, folder: Path) -> dict[str, Any]:
@@ -69,6 +75,7 @@ def control_plane(home: Home, doors: Doors, redis_server: str) -> list[StackProg
             ),
             CHECKOUT,
             env,
+            start_seconds=IMPORT_SECONDS,
         ),
         StackProgram(
             "worker",
@@ -79,6 +86,7 @@ def control_plane(home: Home, doors: Doors, redis_server: str) -> list[StackProg
             ),
             CHECKOUT,
             env,
+            start_seconds=IMPORT_SECONDS,
         ),
         StackProgram(
             "beat",
@@ -86,6 +94,7 @@ def control_plane(home: Home, doors: Doors, redis_server: str) -> list[StackProg
             (*celery, "beat", "--pidfile=", "-s", str(home.run / "beat-schedule"), "-l", "WARNING"),
             CHECKOUT,
             env,
+            start_seconds=IMPORT_SECONDS,
         ),
         StackProgram("bridge", (sys.executable, "-m", "services.bridge"), CHECKOUT, env),
     ]

@@ -54,6 +54,9 @@ childlogdir={value(home.logs)}
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
+[supervisorctl]
+serverurl=unix://{value(home.supervisor_socket)}
+
 [include]
 files=programs/*.conf
 """
@@ -98,6 +101,7 @@ def _program(home: Home, program: StackProgram) -> section.Program:
         launch_file=folder(home) / f"{program.name}.json",
         log=log(home, program.name),
         digest=program.digest(),
+        start_seconds=program.start_seconds,
         start_retries=NEVER_GIVE_UP,
         stop_seconds=program.stop_seconds,
         priority=program.priority,

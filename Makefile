@@ -1,0 +1,73 @@
+# What a person types. Each target does everything it needs first; what is prepared already is skipped.
+# Variables, as `make run CONSOLE_PORT=9000` or in the environment: PYTHON, CONSOLE_HOME, CONSOLE_RUNTIMES,
+# CONSOLE_PORT, GATEWAY_PORT, BRIDGE_PORT, CONSOLE_BIND.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# The first interpreter that runs and has a version that fits: a pyenv shim may be there and yet fail.
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.12 python3.11 python3 python)
+PY := $(shell for p in $(CANDIDATES); do "$$p" -c '$(FITS)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+ANY_PY := $(or $(PY),$(shell for p in $(CANDIDATES); do "$$p" -c 1 >/dev/null 2>&1 && { echo "$$p"; break; }; done))
+
+HOME_DIR := $(or $(CONSOLE_HOME),var)
+RUNTIMES := $(or $(CONSOLE_RUNTIMES),$(HOME_DIR)/runtimes)
+VENV := .venv/bin
+
+.PHONY: help run test check bench clean golden requirements venv venv-dev runtime-triton python
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Install what is missing, then start everything; Ctrl-C ends it
+	@$(if $(ANY_PY),"$(ANY_PY)" console/preflight.py,$(NO_PYTHON))
+	@$(MAKE) venv runtime-triton
+	@exec $(VENV)/python manage.py run
+
+test: venv-dev runtime-triton ## Run all tests
+	$(VENV)/python -m pytest -n 2 --dist loadgroup
+
+check: venv-dev ## Lint, types, import rules, migrations, settings, API schema
+	$(VENV)/ruff check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+	$(VENV)/python manage.py makemigrations --check --dry-run
+	$(VENV)/python manage.py check
+	@made=$$(mktemp) && trap 'rm -f "$$made"' EXIT && \
+	$(VENV)/python manage.py spectacular --fail-on-warn --file "$$made" && \
+	{ diff -u docs/openapi.yaml "$$made" || { echo 'error: docs/openapi.yaml is out of date: make golden' >&2; exit 1; }; }
+
+bench: venv runtime-triton ## Measure the gateway against Triton itself
+	$(VENV)/python bench/run.py
+
+golden: venv-dev ## Write golden files and the API schema anew; look at the diff
+	$(VENV)/python manage.py spectacular --fail-on-warn --file docs/openapi.yaml
+	UPDATE_GOLDEN=1 $(VENV)/python -m pytest -q -k golden
+
+clean: ## Remove the environment and caches; what is in the home stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +
+
+requirements: venv-dev ## Pin requirements/*.txt anew from requirements/*.in
+	cd requirements && for name in dev console runtime-triton; do \
+	  ../$(VENV)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	    --upgrade --output-file $$name.txt $$name.in || exit 1; done
+
+venv: python
+	@"$(PY)" console/bootstrap.py .venv requirements/console.txt
+
+venv-dev: python
+	@"$(PY)" console/bootstrap.py .venv requirements/dev.txt --also requirements/console.txt
+
+runtime-triton: python ## Prepare Triton's own environment
+	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/triton" requirements/runtime-triton.txt \
+	  --then services/frameworks/triton/runtime.py
+
+python:
+	@$(if $(PY),:,$(if $(ANY_PY),"$(ANY_PY)" console/preflight.py,$(NO_PYTHON)))
+
+NO_PYTHON = echo 'error: there is no Python. Install Python 3.11 or 3.12 (apt install python3 python3-venv).' >&2; exit 1

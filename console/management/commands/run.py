@@ -1,0 +1,72 @@
+"""`python manage.py run`: the whole product on this machine, until Ctrl-C. `make run` makes the environments first."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, call_command
+
+from console.errors import ConsoleError
+from console.home import Home
+from console.stack import binaries, firstrun, gateway, lock, programs, runner, supervisord
+from services.gateway.snapshot import Limits
+
+
+class Command(BaseCommand):
+    help = "Start the console, the gateway and all that they need, and keep them running until Ctrl-C."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--exit-when-ready", action="store_true", help="end once the example service has answered")
+        parser.add_argument("--without-example", action="store_true", help="start the programs and make nothing")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        self._began = time.monotonic()
+        os.umask(0o077)  # the database holds password hashes, and logs are nobody else's business
+        home: Home = settings.HOME
+        status = 0
+        try:
+            with lock.held(home), runner.signals_stop():
+                status = self._run(home, options)
+        except ConsoleError as error:
+            self.stderr.write(self.style.ERROR(str(error)))
+            status = 1
+        except runner.Stop:
+            pass
+        sys.exit(status)
+
+    def _run(self, home: Home, options: Mapping[str, Any]) -> int:
+        doors = programs.Doors(
+            settings.CONSOLE_BIND, settings.CONSOLE_PORT, settings.GATEWAY_PORT, settings.BRIDGE_PORT
+        )
+        lock.wait_for_earlier(home, self.announce)
+        lock.check_ports(doors)
+        limits = Limits(max_payload_bytes=settings.MAX_PAYLOAD_BYTES)
+        control_plane = programs.control_plane(home, doors, binaries.redis_server())
+        stack = [*control_plane, gateway.program(home, doors, limits)]
+        supervisord.write(home, stack)
+        self.announce("Bringing the database up to date")
+        call_command("migrate", verbosity=0, interactive=False)
+
+        def first_run(announce: runner.Announce) -> Mapping[str, str]:
+            return {} if options["without_example"] else firstrun.ensure(home, announce)
+
+        running = runner.Runner(home, doors, stack, self.announce)
+        return running.run(first_run, self.tell, exit_when_ready=options["exit_when_ready"])
+
+    def announce(self, text: str) -> None:
+        self.stdout.write(f"[{time.monotonic() - self._began:6.1f} s] {text}")
+        self.stdout.flush()
+
+    def tell(self, summary: Mapping[str, str]) -> None:
+        self.announce("Everything is up; Ctrl-C ends it")
+        width = max((len(label) for label in summary), default=0)
+        lines = [f"  {label:<{width}}  {text}" for label, text in summary.items()]
+        self.stdout.write("\n".join(["", *lines, ""] if lines else []))
+        self.stdout.flush()

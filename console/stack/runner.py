@@ -1,0 +1,173 @@
+"""Keeps the stack up until it is told to end: what `manage.py run` does once everything is prepared.
+
+The main thread watches; the first-run steps, which wait for a model to load, are in a second one, so that Ctrl-C works
+and a supervisord that dies is replaced at any moment.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+from console.errors import ConsoleError, Unavailable
+from console.home import Home
+from console.stack import ready, supervisord
+from console.stack.process import SupervisorProcess, tail, until
+from console.stack.programs import Doors, StackProgram
+from services.engines.local.supervisor import ProcessInfo
+from services.errors import EngineError
+
+Announce = Callable[[str], None]
+FirstRun = Callable[[Announce], Mapping[str, str]]
+
+LOOK_SECONDS = 1.0
+READY_SECONDS = 60
+RESTARTS, RESTART_WINDOW = 5, 60.0
+"""So many deaths of supervisord in so many seconds, and the run ends instead of starting it once more."""
+
+
+class Stop(BaseException):
+    """A signal asked for the end. Not an Exception: nothing on the way may swallow it."""
+
+
+class Runner:
+    def __init__(self, home: Home, doors: Doors, programs: list[StackProgram], announce: Announce) -> None:
+        self._home, self._doors, self._programs, self._announce = home, doors, programs, announce
+        self._process = SupervisorProcess(home)
+        self._deaths: list[float] = []
+        self._pids: dict[str, int] = {}
+        self._troubled: set[str] = set()
+
+    def run(self, first_run: FirstRun, tell: Callable[[Mapping[str, str]], None], *, exit_when_ready: bool) -> int:
+        """Exit status: 0 after a signal (or when ready, if so asked), 1 when the stack could not be kept up."""
+        outcome = Outcome()
+        try:
+            self._announce(f"Starting {', '.join(program.name for program in self._programs)}")
+            self._process.start()
+            self._wait_until_up()
+            threading.Thread(target=outcome.work, args=(first_run, self._announce), daemon=True).start()
+            while True:
+                time.sleep(LOOK_SECONDS if outcome.told else 0.1)
+                self._look()
+                if outcome.news():
+                    if outcome.crashed or (outcome.failed and exit_when_ready):
+                        self._announce(outcome.text)
+                        return 1
+                    if outcome.failed:
+                        self._announce(f"{outcome.text} The console is up all the same. Ctrl-C ends it.")
+                    else:
+                        tell(outcome.summary)
+                    if exit_when_ready:
+                        return 0
+        except Stop:
+            return 0
+        except ConsoleError as error:
+            self._announce(str(error))
+            return 1
+        finally:
+            self._announce("Stopping")
+            self._process.stop()
+            self._announce("Everything has ended")
+
+    def _wait_until_up(self) -> None:
+        logs = self._home.logs
+        wanted: list[tuple[str, Callable[[], bool]]] = [
+            ("redis", lambda: ready.redis_answers(self._home.redis_socket)),
+            ("web", lambda: ready.listens(self._doors.bind, self._doors.console_port)),
+            ("bridge", lambda: ready.listens("127.0.0.1", self._doors.bridge_port)),
+            ("gateway", lambda: ready.listens(self._doors.bind, self._doors.gateway_port)),
+        ]
+        names = {program.name for program in self._programs}
+        for name, answers in wanted:
+            if name in names:
+                try:
+                    until(answers, READY_SECONDS, "")
+                except Unavailable:
+                    said = tail(logs / f"{name}.log", 5)
+                    raise Unavailable(f"{name} does not answer; the end of its log: {said}") from None
+
+    def _look(self) -> None:
+        if self._process.ended():
+            self._replace_supervisord()
+        try:
+            infos = self._process.client.all()
+        except EngineError:
+            return  # the next look tells whether it is gone
+        for info in infos:
+            if info.name in {program.name for program in self._programs}:
+                self._tell_about(info)
+
+    def _replace_supervisord(self) -> None:
+        now = time.monotonic()
+        self._deaths = [at for at in self._deaths if now - at < RESTART_WINDOW] + [now]
+        if len(self._deaths) > RESTARTS:
+            log = supervisord.log(self._home, "supervisord")
+            raise Unavailable(f"The process supervisor ends again and again; see {log}.")
+        self._announce("The process supervisor ended; starting it again with all that it ran")
+        self._pids.clear()
+        self._process.start()
+
+    def _tell_about(self, info: ProcessInfo) -> None:
+        """A line for a program that ended and is back, and one for a program that does not come back."""
+        if info.state == "RUNNING":
+            before = self._pids.get(info.name)
+            if before not in (None, info.pid) or info.name in self._troubled:
+                self._announce(f"{info.name} had ended; it runs again")
+            self._pids[info.name] = info.pid
+            self._troubled.discard(info.name)
+        elif info.state in {"BACKOFF", "FATAL"} and info.name not in self._troubled:
+            self._troubled.add(info.name)
+            said = tail(supervisord.log(self._home, info.name), 3)
+            self._announce(f"{info.name} does not start; trying again. The end of its log: {said}")
+
+
+class Outcome:
+    """How the first-run steps went, handed from their thread to the main one."""
+
+    def __init__(self) -> None:
+        self.summary: Mapping[str, str] = {}
+        self.text = ""
+        self.failed = self.crashed = self.told = False
+        self._done = threading.Event()
+
+    def work(self, first_run: FirstRun, announce: Announce) -> None:
+        try:
+            self.summary = first_run(announce)
+        except ConsoleError as error:
+            self.failed, self.text = True, str(error)
+        except Exception:
+            self.crashed, self.text = True, traceback.format_exc()
+        finally:
+            self._done.set()
+
+    def news(self) -> bool:
+        """True once, when it is over."""
+        if self.told or not self._done.is_set():
+            return False
+        self.told = True
+        return True
+
+
+@contextmanager
+def signals_stop() -> Iterator[None]:
+    """Within, the first SIGINT, SIGTERM or SIGHUP raises Stop; later ones are ignored, the end is on its way."""
+    watched = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        watched.append(signal.SIGHUP)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in watched:
+            signal.signal(number, signal.SIG_IGN)
+        raise Stop
+
+    before = {number: signal.signal(number, stop) for number in watched}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

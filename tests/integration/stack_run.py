@@ -1,0 +1,114 @@
+"""A whole `manage.py run` as a process of its own, in a home and on ports of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from console.home import CHECKOUT, Home
+from console.stack import ready
+from services.engines.local.supervisor import Supervisor
+from tests.integration.engine_home import wait_for
+
+PROGRAMS = ["beat", "bridge", "gateway", "redis", "web", "worker"]
+
+
+@dataclass
+class Stack:
+    home: Home
+    console_port: int
+    gateway_port: int
+    bridge_port: int
+    process: subprocess.Popen[bytes] | None = None
+    output: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.output = self.home.root / "output"
+        self.supervisor = Supervisor(self.home.supervisor_socket)
+
+    def environment(self) -> dict[str, str]:
+        env = {name: text for name, text in os.environ.items() if name not in {"REDIS_URL", "DATASET_ROOTS"}}
+        ports = {
+            "CONSOLE_PORT": self.console_port,
+            "GATEWAY_PORT": self.gateway_port,
+            "BRIDGE_PORT": self.bridge_port,
+        }
+        return {**env, **{name: str(port) for name, port in ports.items()}, "CONSOLE_HOME": str(self.home.root)}
+
+    def start(self, *options: str) -> None:
+        """Returns at once. Like a shell's foreground job: SIGINT is not ignored."""
+        command = [sys.executable, "manage.py", "run", *(options or ["--without-example"])]
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(
+                command, cwd=CHECKOUT, env=self.environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+
+    def wait_until_up(self) -> None:
+        wait_for(self.said, lambda text: "Everything is up" in text, 60)
+
+    def said(self) -> str:
+        text = self.output.read_text()
+        assert self.process is None or self.process.poll() in (None, 0), text
+        return text
+
+    def end(self, number: int = signal.SIGINT, seconds: float = 60) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(seconds)
+
+    def pid(self, name: str) -> int:
+        info = self.supervisor.info(name)
+        return info.pid if info else 0
+
+    def supervisord(self) -> int:
+        return int((self.home.run / "supervisord.pid").read_text())
+
+    def kill(self, name: str) -> int:
+        """kill -9 of one program; returns its pid."""
+        pid = wait_for(lambda: self.pid(name), bool)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def left(self) -> list[str]:
+        """Every process on this machine that belongs to this home."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                mine = process.environ().get("CONSOLE_HOME") == str(self.home.root)
+                words = process.cmdline()
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+            if words and (mine or any(str(self.home.root) in word for word in words)):
+                found.append(f"{process.pid}: {' '.join(words)}")
+        return found
+
+    def doors_answer(self) -> bool:
+        ports = (self.console_port, self.gateway_port, self.bridge_port)
+        return ready.redis_answers(self.home.redis_socket) and all(ready.listens("127.0.0.1", port) for port in ports)
+
+
+@contextmanager
+def stack() -> Iterator[Stack]:
+    root = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
+    with ExitStack() as sockets:
+        ports = [
+            sockets.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(3)
+        ]
+    made = Stack(Home(root, root / "runtimes"), *ports)
+    try:
+        yield made
+    finally:
+        if made.process and made.process.poll() is None:
+            made.end(signal.SIGTERM)
+        shutil.rmtree(root)

@@ -1,0 +1,122 @@
+"""`manage.py run`: what happens to the stack when a part of it dies, and that nothing is left when it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tests.integration.engine_home import gone, wait_for
+from tests.integration.stack_run import PROGRAMS, Stack, stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("stack")]
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Stack]:
+    with stack() as made:
+        made.start()
+        made.wait_until_up()
+        yield made
+
+
+def test_every_program_runs(up: Stack) -> None:
+    assert sorted(info.name for info in up.supervisor.all()) == PROGRAMS
+    assert up.doors_answer()
+
+
+def test_what_is_written_is_for_the_owner_only(up: Stack) -> None:
+    written = [path for path in up.home.root.rglob("*") if path.is_file() and path != up.output]
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
+
+
+@pytest.mark.parametrize("name", ["redis", "web", "gateway", "bridge"])
+def test_a_killed_program_comes_back(up: Stack, name: str) -> None:
+    before = up.kill(name)
+    wait_for(lambda: up.pid(name), lambda pid: pid not in (0, before))
+    assert wait_for(up.doors_answer, bool)
+    wait_for(up.said, lambda text: f"{name} had ended; it runs again" in text)
+
+
+def test_what_redis_accepted_survives_its_kill(up: Stack) -> None:
+    wait_for(up.doors_answer, bool)
+    with redis.Redis(unix_socket_path=str(up.home.redis_socket)) as client:
+        client.rpush("a-queue", *[f"message {number}" for number in range(1000)])
+    before = up.kill("redis")
+    wait_for(lambda: up.pid("redis"), lambda pid: pid not in (0, before))
+    wait_for(up.doors_answer, bool)
+    with redis.Redis(unix_socket_path=str(up.home.redis_socket)) as client:
+        assert client.llen("a-queue") == 1000
+
+
+def test_a_killed_supervisord_takes_its_programs_along_and_all_come_back(up: Stack) -> None:
+    wait_for(up.doors_answer, bool)
+    before = {name: up.pid(name) for name in ("redis", "web", "gateway", "bridge")}
+    os.kill(up.supervisord(), signal.SIGKILL)
+    for pid in before.values():
+        assert wait_for(lambda pid=pid: gone(pid), bool)  # type: ignore[misc]
+    wait_for(up.doors_answer, bool, 30)
+    assert not set(before.values()) & {up.pid(name) for name in before}
+
+
+def test_a_second_run_in_the_same_home_is_refused_with_the_reason(up: Stack) -> None:
+    second = Stack(up.home, up.console_port + 1, up.gateway_port + 1, up.bridge_port + 1)
+    second.output = up.home.root / "second"
+    second.start()
+    assert second.process and second.process.wait(30) == 1
+    text = second.output.read_text()
+    assert f"already running from {up.home.root} (pid {up.process and up.process.pid})" in text
+    assert up.doors_answer()
+
+
+def test_ctrl_c_leaves_nothing_and_the_next_run_finds_everything() -> None:
+    with stack() as made:
+        made.start()
+        made.wait_until_up()
+        with redis.Redis(unix_socket_path=str(made.home.redis_socket)) as client:
+            client.set("kept", "yes")
+        assert made.end(signal.SIGINT) == 0
+        assert made.left() == []
+        made.output.write_text("")
+        made.start()
+        made.wait_until_up()
+        with redis.Redis(unix_socket_path=str(made.home.redis_socket)) as client:
+            assert client.get("kept") == b"yes"
+
+
+def test_a_killed_run_leaves_nothing_and_the_next_one_waits_for_its_end() -> None:
+    with stack() as made:
+        made.start()
+        made.wait_until_up()
+        assert made.end(signal.SIGKILL) == -signal.SIGKILL
+        made.output.write_text("")
+        made.start()  # at once: the first one's supervisord is still stopping its programs
+        made.wait_until_up()
+        assert made.doors_answer()
+        assert made.end(signal.SIGTERM) == 0
+        assert made.left() == []
+
+
+def test_run_and_supervisord_killed_together_leave_nothing() -> None:
+    with stack() as made:
+        made.start()
+        made.wait_until_up()
+        supervisord = made.supervisord()
+        assert made.process
+        os.kill(made.process.pid, signal.SIGSTOP)  # it must not replace supervisord before it dies itself
+        os.kill(supervisord, signal.SIGKILL)
+        made.end(signal.SIGKILL)
+        assert wait_for(made.left, lambda left: left == []) == []
+
+
+def test_a_taken_port_is_named_with_the_variable_that_moves_it() -> None:
+    with stack() as made, socket.create_server(("127.0.0.1", made.gateway_port)):
+        made.start()
+        assert made.process and made.process.wait(30) == 1
+        assert f"cannot listen on 127.0.0.1:{made.gateway_port}" in made.output.read_text()
+        assert "GATEWAY_PORT=" in made.output.read_text()
+        assert made.left() == []
