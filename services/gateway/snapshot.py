@@ -1,4 +1,4 @@
-"""What the console tells the gateway, as plain data. Rendering to Envoy's terms starts from here and from nothing else."""
+"""What the console tells the gateway, as plain data: all that rendering to Envoy's terms starts from."""
 
 from __future__ import annotations
 

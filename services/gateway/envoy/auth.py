@@ -1,0 +1,96 @@
+"""Who may call what: API key credentials, and the policy each virtual host checks.
+
+A key reaches Envoy as its SHA-256 digest. The name given to its credential carries what it may do
+(`<id>;infer;team=a;`), the api-key filter hands that name on in a header, and a service's policy is one look for
+`;team=a;`, `;svc=x;` or `;all;`. So configuration grows with keys plus services, never with their product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from services.gateway.envoy import names
+from services.gateway.envoy.names import Json, typed
+from services.gateway.snapshot import GatewayKey, GatewayService, Snapshot
+
+INFER = ";infer;"
+_RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
+
+
+def credentials(snapshot: Snapshot) -> Json:
+    """The api-key filter's own configuration, delivered apart so that keys change without touching the listener."""
+    teams = {service.name: service.team for service in snapshot.services}
+    entries = [{"key": key.digest, "client": caller(key, teams)} for key in sorted(snapshot.keys, key=lambda k: k.id)]
+    if any(service.public for service in snapshot.services):
+        entries.append({"key": names.KEYLESS, "client": f"{names.KEYLESS};"})
+    if not entries:
+        # The filter wants at least one credential. No digest looks like this, so nobody has it.
+        entries.append({"key": "no keys yet", "client": "nobody------;"})
+    return typed(
+        "envoy.config.core.v3.TypedExtensionConfig",
+        name=names.API_KEY,
+        typed_config=typed(
+            "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth",
+            credentials=entries,
+            key_sources=[{"header": names.H_DIGEST}],
+            forwarding={"header": names.H_CALLER, "hide_credentials": False},
+        ),
+    )
+
+
+def caller(key: GatewayKey, teams: dict[str, str]) -> str:
+    """`<id>;` and, when the key may infer, `infer;` and its grants, each ended by `;`."""
+    if not key.can_infer:
+        return f"{key.id};"
+    return f"{key.id}{INFER}" + "".join(f"{grant};" for grant in _grants(key, teams))
+
+
+def _grants(key: GatewayKey, teams: dict[str, str]) -> Iterable[str]:
+    if key.services:
+        # A key never reaches past its team, whatever services it names.
+        return sorted(f"svc={name}" for name in key.services if key.team in ("*", teams.get(name)))
+    return ["all"] if key.team == "*" else [team_grant(key.team)]
+
+
+def team_grant(team: str) -> str:
+    return f"team={quote(team, safe='')}"
+
+
+def may_call(service: GatewayService) -> Json:
+    """The policy of a service's virtual host, for both places where it is checked."""
+    if service.public:
+        return _both(_allow([{"any": True}]))
+    grants = (";all;", f";{team_grant(service.team)};", f";svc={service.name};")
+    return _both(_allow([_has(grant) for grant in grants]))
+
+
+def may_infer(*, keyless: bool = False) -> Json:
+    """Any key that may infer at all: for where the service is unknown, or not known yet.
+
+    `keyless` lets a caller without a key pass on to where the service is known.
+    """
+    extra = [_starts_with_keyless()] if keyless else []
+    return _both(_allow([_has(INFER), *extra]))
+
+
+def nobody() -> Json:
+    """The policy of the filters themselves: where no virtual host says otherwise, everything is refused."""
+    return typed(_RBAC, rules={"action": "ALLOW", "policies": {}})
+
+
+def _both(per_route: Json) -> Json:
+    return {names.GRANT_EARLY: per_route, names.GRANT: per_route}
+
+
+def _allow(principals: list[Json]) -> Json:
+    policy = {"permissions": [{"any": True}], "principals": principals}
+    return typed(_RBAC + "PerRoute", rbac={"rules": {"action": "ALLOW", "policies": {"granted": policy}}})
+
+
+def _has(text: str) -> Json:
+    return {"header": {"name": names.H_CALLER, "string_match": {"contains": text}}}
+
+
+def _starts_with_keyless() -> Json:
+    return {"header": {"name": names.H_CALLER, "string_match": {"exact": f"{names.KEYLESS};"}}}

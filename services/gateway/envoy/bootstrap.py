@@ -1,0 +1,102 @@
+"""What Envoy is started with: the listener, the administration socket, where the dynamic files are.
+
+Also the internal listener that answers server-level gRPC calls, and the descriptors of the V2 protocol.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from google.protobuf import descriptor_pb2
+from tritonclient.grpc import model_config_pb2, service_pb2
+
+from services.gateway.envoy import doors, names
+from services.gateway.envoy.filters import subscription
+from services.gateway.envoy.listener import HCM, listener
+from services.gateway.envoy.names import Json, typed
+from services.gateway.snapshot import Limits
+
+MAX_CONNECTIONS = 10_000
+
+
+def bootstrap(
+    gateway_dir: Path, *, host: str, port: int, limits: Limits | None = None, access_log: Path | None = None
+) -> bytes:
+    """The content of bootstrap.json. A change of any argument needs a restart of Envoy."""
+    log = access_log or gateway_dir / names.ACCESS_LOG
+    door = listener(gateway_dir, host=host, port=port, limits=limits or Limits(), access_log=log)
+    return names.dump({
+        "node": {"id": "gateway", "cluster": "gateway"},
+        # A socket file: only this user may administer Envoy, and no port has to be free.
+        "admin": {"address": {"pipe": {"path": str(gateway_dir / names.ADMIN_SOCKET), "mode": 0o600}}},
+        "dynamic_resources": {"cds_config": subscription(gateway_dir, names.CLUSTERS)},
+        "static_resources": {"listeners": [door, _answers()], "clusters": [_answers_cluster()]},
+        "bootstrap_extensions": [{
+            "name": "internal",
+            "typed_config": typed("envoy.extensions.bootstrap.internal_listener.v3.InternalListener"),
+        }],
+        "overload_manager": {"resource_monitors": [{
+            "name": "envoy.resource_monitors.global_downstream_max_connections",
+            "typed_config": typed(
+                "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                max_active_downstream_connections=MAX_CONNECTIONS,
+            ),
+        }]},
+    })  # fmt: skip
+
+
+def descriptors() -> bytes:
+    """A FileDescriptorSet of the V2 protocol, for the filter that reads a model's name out of a message."""
+    made = descriptor_pb2.FileDescriptorSet()
+    for module in (model_config_pb2, service_pb2):
+        module.DESCRIPTOR.CopyToProto(made.file.add())
+    return made.SerializeToString(deterministic=True)
+
+
+def answer_bodies() -> dict[str, bytes]:
+    """Serialized response message of each server-level call."""
+    metadata = service_pb2.ServerMetadataResponse(name=doors.PRODUCT_NAME, version=doors.PRODUCT_VERSION)
+    # grpc.health.v1.HealthCheckResponse{status: SERVING}: field 1, varint 1.
+    bodies = (
+        service_pb2.ServerLiveResponse(live=True).SerializeToString(),
+        service_pb2.ServerReadyResponse(ready=True).SerializeToString(),
+        metadata.SerializeToString(deterministic=True),
+        b"\x08\x01",
+    )
+    return dict(zip(doors.SERVER_RPCS, bodies, strict=True))
+
+
+def _answers() -> Json:
+    """Speaks plain bytes; the bridge filter in front of it makes gRPC of them. Envoy alone cannot send trailers."""
+    routes = [
+        {
+            "match": {"path": path},
+            "direct_response": {"status": 200, "body": {"inline_bytes": base64.b64encode(body).decode()}},
+            "response_headers_to_add": [doors.header("content-type", "application/x-protobuf")],
+        }
+        for path, body in answer_bodies().items()
+    ]
+    manager = typed(
+        HCM,
+        stat_prefix=names.ANSWERS,
+        route_config={"virtual_hosts": [{"name": names.ANSWERS, "domains": ["*"], "routes": routes}]},
+        http_filters=[{"name": "router", "typed_config": typed("envoy.extensions.filters.http.router.v3.Router")}],
+    )
+    return {
+        "name": names.ANSWERS,
+        "internal_listener": {},
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+    }
+
+
+def _answers_cluster() -> Json:
+    address = {"envoy_internal_address": {"server_listener_name": names.ANSWERS}}
+    return {
+        "name": names.ANSWERS,
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": names.ANSWERS,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }

@@ -1,0 +1,114 @@
+"""The HTTP filters, in the order in which a request meets them.
+
+    door         Lua: digest of the key, name of the service when the headers tell it
+    api-key      the digest must be known: 401, and everything after may trust `x-caller`
+    caller(-id)  the key's id, for the access log and the rate limit
+    grant-early  403, when the service is known by now; any key that may infer, when it is not
+    rate-limit   429
+    buffer       only REST bodies that do not say their length: 413
+    fields       gRPC only: reads the model's name out of the first message
+    resolve      Lua: that name chooses the service
+    grant        403 for a service known only now
+    bridge       only server-level gRPC calls: makes a gRPC answer out of plain bytes
+    router
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.gateway.envoy import auth, names
+from services.gateway.envoy.names import Json, typed
+from services.gateway.snapshot import Limits
+
+LUA = Path(__file__).resolve().parent.parent / "lua"
+_HTTP = "envoy.extensions.filters.http."
+FIELD_BY_METHOD = {
+    "ModelInfer": "model_name",
+    "ModelStreamInfer": "model_name",
+    "ModelReady": "name",
+    "ModelMetadata": "name",
+}
+
+
+def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
+    largest = names.largest_body(limits)
+    return [
+        _filter(names.DOOR, _lua(limits, "sha256.lua", "door.lua")),
+        _discovered(gateway_dir, names.KEYS, names.API_KEY, "api_key_auth.v3.ApiKeyAuth"),
+        _filter(names.CALLER, _caller()),
+        _filter(names.CALLER_ID, _caller_id()),
+        _filter(names.GRANT_EARLY, auth.nobody()),
+        _discovered(gateway_dir, names.RATE_LIMITS, names.RATE_LIMIT, "local_ratelimit.v3.LocalRateLimit"),
+        {**_filter(names.BUFFER, typed(_HTTP + "buffer.v3.Buffer", max_request_bytes=largest)), "disabled": True},
+        _filter(names.FIELDS, _fields(gateway_dir)),
+        _filter(names.RESOLVE, _lua(limits, "resolve.lua")),
+        _filter(names.GRANT, auth.nobody()),
+        {**_filter(names.BRIDGE, _bridge()), "disabled": True},
+        _filter("router", typed(_HTTP + "router.v3.Router", suppress_envoy_headers=True)),
+    ]
+
+
+def subscription(gateway_dir: Path, file: str) -> Json:
+    """Envoy watches for moves onto this path, not for edits, so files must be replaced by rename."""
+    return {"path_config_source": {"path": str(gateway_dir / file)}, "resource_api_version": "V3"}
+
+
+def _filter(name: str, config: Json) -> Json:
+    return {"name": name, "typed_config": config}
+
+
+def _discovered(gateway_dir: Path, file: str, name: str, kind: str) -> Json:
+    """Without its file the filter answers 500 to every request: never does a request pass for lack of keys."""
+    source = {"config_source": subscription(gateway_dir, file), "type_urls": [names.TYPE + _HTTP + kind]}
+    return {"name": name, "config_discovery": source}
+
+
+def _lua(limits: Limits, *files: str) -> Json:
+    source = "\n".join((LUA / file).read_text(encoding="utf-8") for file in files)
+    values = {
+        "@LARGEST_BODY@": str(names.largest_body(limits)),
+        "@KEYLESS@": names.KEYLESS,
+        "@UNKNOWN@": names.R_UNKNOWN,
+        "@ENCODED@": names.R_ENCODED,
+        "@TOO_LARGE@": names.R_TOO_LARGE,
+        "@CONFLICT@": names.R_CONFLICT,
+    }
+    for placeholder, value in values.items():
+        source = source.replace(placeholder, value)
+    return typed(_HTTP + "lua.v3.Lua", default_source_code={"inline_string": source})
+
+
+def _caller() -> Json:
+    """Kept beside the request, for the access log: the header itself is gone by the time that is written."""
+    value = {
+        "object_key": names.CALLER,
+        "factory_key": "envoy.string",
+        "format_string": {"text_format_source": {"inline_string": f"%REQ({names.H_CALLER}):12%"}},
+    }
+    return typed(_HTTP + "set_filter_state.v3.Config", on_request_headers=[value])
+
+
+def _caller_id() -> Json:
+    added = {"header": {"key": names.H_CALLER_ID, "value": f"%REQ({names.H_CALLER}):12%"}}
+    mutation = {"append": {**added, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+    return typed(_HTTP + "header_mutation.v3.HeaderMutation", mutations={"request_mutations": [mutation]})
+
+
+def _fields(gateway_dir: Path) -> Json:
+    return typed(
+        _HTTP + "grpc_field_extraction.v3.GrpcFieldExtractionConfig",
+        descriptor_set={"filename": str(gateway_dir / names.DESCRIPTORS)},
+        extractions_by_method={
+            f"inference.GRPCInferenceService.{method}": {"request_field_extractions": {field: {}}}
+            for method, field in FIELD_BY_METHOD.items()
+        },
+    )
+
+
+def _bridge() -> Json:
+    return typed(
+        _HTTP + "grpc_http1_reverse_bridge.v3.FilterConfig",
+        content_type="application/x-protobuf",
+        withhold_grpc_frames=True,
+    )

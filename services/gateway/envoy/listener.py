@@ -1,0 +1,100 @@
+"""The one listener: HTTP/1.1 and HTTP/2 on one port, its limits, path hygiene and access log.
+
+Static: a change here drops connections, so whatever changes while the gateway runs is in files of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.gateway.envoy import names
+from services.gateway.envoy.filters import http_filters, subscription
+from services.gateway.envoy.names import Json, typed
+from services.gateway.envoy.replies import local_replies
+from services.gateway.envoy.route import ROUTE_NAME
+from services.gateway.snapshot import Limits
+
+HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+# Never believed from outside. Prefixes: Envoy's own knobs, Triton's restricted-protocol and Vertex doors.
+SPOOFABLE_PREFIXES = ("x-envoy-", "triton-grpc-protocol-", "x-vertex-ai-", "x-amzn-sagemaker-")
+SPOOFABLE = (*names.INTERNAL_HEADERS, "x-request-id", "x-forwarded-host", "x-forwarded-proto")
+
+
+def listener(gateway_dir: Path, *, host: str, port: int, limits: Limits, access_log: Path) -> Json:
+    return {
+        "name": "inference",
+        "address": {"socket_address": {"address": host, "port_value": port}},
+        "per_connection_buffer_limit_bytes": names.largest_body(limits),
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": _manager(gateway_dir, limits, access_log)}]}],
+    }
+
+
+def _manager(gateway_dir: Path, limits: Limits, access_log: Path) -> Json:
+    return typed(
+        HCM,
+        stat_prefix="gateway",
+        codec_type="AUTO",
+        server_name="inference-console",
+        use_remote_address=True,
+        # Removed before the first route is looked up; a filter would come too late for that.
+        early_header_mutation_extensions=[_strip()],
+        rds={"config_source": subscription(gateway_dir, names.ROUTES), "route_config_name": ROUTE_NAME},
+        http_filters=http_filters(gateway_dir, limits),
+        local_reply_config=local_replies(limits),
+        access_log=[_access_log(access_log)],
+        always_set_request_id_in_response=True,
+        # Path hygiene: one spelling of a path reaches the routes, or none.
+        normalize_path=True,
+        merge_slashes=True,
+        path_with_escaped_slashes_action="REJECT_REQUEST",
+        common_http_protocol_options={
+            "headers_with_underscores_action": "REJECT_REQUEST",
+            "idle_timeout": "3600s",
+        },
+        http2_protocol_options={
+            "max_concurrent_streams": 128,
+            "initial_stream_window_size": names.largest_body(limits),
+            "initial_connection_window_size": names.largest_body(limits),
+        },
+        request_headers_timeout="10s",
+        stream_idle_timeout=f"{limits.stream_idle_seconds}s",
+        # Time for a client that sends a refused body without listening to come to the answer.
+        delayed_close_timeout="5s",
+    )
+
+
+def _strip() -> Json:
+    mutations: list[Json] = [{"remove": name} for name in SPOOFABLE]
+    mutations += [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in SPOOFABLE_PREFIXES]
+    mutations.append({"append": {
+        "header": {"key": names.H_SERVICE, "value": names.AT_THE_DOOR}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }})  # fmt: skip
+    kind = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+    return {"name": "strip", "typed_config": typed(kind, mutations=mutations)}
+
+
+def _access_log(path: Path) -> Json:
+    """One JSON object a line. Never a key, never a query: both may hold secrets."""
+    fields = {
+        "time": "%START_TIME%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+        "client": f"%FILTER_STATE({names.CALLER}:PLAIN)%",
+        "cluster": "%UPSTREAM_CLUSTER_RAW%",
+        "protocol": "%PROTOCOL%",
+        "method": "%REQ(:METHOD)%",
+        "path": "%PATH(NQ)%",
+        "status": "%RESPONSE_CODE%",
+        "grpc_status": "%GRPC_STATUS_NUMBER%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "flags": "%RESPONSE_FLAGS%",
+        "bytes_in": "%BYTES_RECEIVED%",
+        "bytes_out": "%BYTES_SENT%",
+        "ms": "%DURATION%",
+        "upstream_ms": "%RESPONSE_DURATION%",
+        "upstream": "%UPSTREAM_HOST%",
+        "remote": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    }
+    config = typed(
+        "envoy.extensions.access_loggers.file.v3.FileAccessLog", path=str(path), log_format={"json_format": fields}
+    )
+    return {"name": "file", "typed_config": config}

@@ -1,0 +1,104 @@
+"""The names that the parts of the gateway's configuration share: files, filters, headers, paths, clusters.
+
+Headers named here are internal: whatever a client sends under these names is removed before the first route is
+looked up, and they are removed again before a request leaves for a backend.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final
+
+from services.gateway.snapshot import Limits
+
+TYPE: Final = "type.googleapis.com/"
+
+# Files in the gateway directory.
+BOOTSTRAP: Final = "bootstrap.json"
+DESCRIPTORS: Final = "inference.pb"
+CLUSTERS: Final = "cds.json"
+ROUTES: Final = "rds.json"
+KEYS: Final = "keys.json"
+RATE_LIMITS: Final = "limits.json"
+ACCESS_LOG: Final = "access.log"
+ADMIN_SOCKET: Final = "admin.sock"
+
+# HTTP filters, in the order in which a request meets them.
+DOOR: Final = "door"
+API_KEY: Final = "api-key"
+CALLER: Final = "caller"
+CALLER_ID: Final = "caller-id"
+GRANT_EARLY: Final = "grant-early"
+RATE_LIMIT: Final = "rate-limit"
+BUFFER: Final = "buffer"
+FIELDS: Final = "fields"
+RESOLVE: Final = "resolve"
+GRANT: Final = "grant"
+BRIDGE: Final = "bridge"
+
+# Internal headers.
+H_DIGEST: Final = "x-key-digest"
+H_CALLER: Final = "x-caller"
+"""The key's id and its grants, written by the api-key filter alone."""
+H_CALLER_ID: Final = "x-caller-id"
+H_SERVICE: Final = "x-service"
+"""Chooses the virtual host: a service, or one of the refusals below."""
+H_MODEL: Final = "x-model"
+"""The name as the caller spelled it, for messages."""
+INTERNAL_HEADERS: Final = (H_DIGEST, H_CALLER, H_CALLER_ID, H_SERVICE, H_MODEL)
+
+AT_THE_DOOR: Final = "_door"
+"""What H_SERVICE holds when a request comes in."""
+# What the Lua scripts put into H_SERVICE when no service can be looked up. "_" is in no service name.
+R_TOO_LARGE: Final = "_too_large"
+R_ENCODED: Final = "_encoded"
+R_CONFLICT: Final = "_conflict"
+R_UNKNOWN: Final = "_unknown"
+
+KEYLESS: Final = "keyless-call"
+"""Stands for the key of a caller who sent none; as long as a key's id, because the first 12 characters are the id."""
+
+GRPC_SERVICE: Final = "/inference.GRPCInferenceService/"
+GRPC_STREAM: Final = GRPC_SERVICE + "ModelStreamInfer"
+GRPC_UNARY: Final = r"/inference\.GRPCInferenceService/Model(Infer|Metadata|Ready)"
+GRPC_DOORS: Final = r"/inference\.GRPCInferenceService/Model(Infer|StreamInfer|Metadata|Ready)"
+REST_INFER: Final = r"/v2/models/[^/]+(/versions/[0-9]+)?/infer"
+REST_READ: Final = r"/v2/models/[^/]+(/versions/[0-9]+)?(/ready)?"
+
+ANSWERS: Final = "answers"
+"""The internal listener, and its cluster, that answers server-level gRPC calls at the door."""
+
+FRAMING_BYTES: Final = 64 << 10
+"""What a request may add to the largest tensor: names, shapes, the JSON header of the binary extension."""
+KEYLESS_BUFFER_BYTES: Final = 1 << 20
+
+Json = dict[str, Any]
+
+
+def largest_body(limits: Limits) -> int:
+    """Bytes of the largest request that passes."""
+    return limits.max_payload_bytes + FRAMING_BYTES
+
+
+def typed(kind: str, **fields: Any) -> Json:
+    return {"@type": TYPE + kind, **fields}
+
+
+def http_cluster(service: str) -> str:
+    return f"{service}-http"
+
+
+def grpc_cluster(service: str) -> str:
+    return f"{service}-grpc"
+
+
+def dump(value: Any) -> bytes:
+    """JSON that is the same for equal values."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def discovery(resources: list[Json]) -> bytes:
+    """A file that Envoy reads as one discovery response. Its version is the digest of its content."""
+    version = hashlib.sha256(dump(resources)).hexdigest()[:16]
+    return dump({"version_info": version, "resources": resources})

@@ -1,0 +1,106 @@
+"""How a refusal is worded and shaped: `{"error": "..."}` for REST, a status and message for gRPC.
+
+Envoy rewrites its own answers (and those of its filters) with the first mapper that matches. Answers of a backend
+pass untouched.
+"""
+
+from __future__ import annotations
+
+from services.gateway.envoy import names
+from services.gateway.envoy.doors import header, size
+from services.gateway.envoy.names import Json, typed
+from services.gateway.snapshot import Limits
+
+NO_KEY = (
+    "This call needs a valid API key, sent as X-API-Key or as Authorization: Bearer."
+    " The key is missing, mistyped, expired or revoked."
+)
+GRPC_RESOURCE_EXHAUSTED = "8"
+SAID = "%LOCAL_REPLY_BODY%"
+
+
+def local_replies(limits: Limits) -> Json:
+    limit = size(limits.max_payload_bytes)
+    too_large = f"The request is larger than this gateway's limit of {limit}."
+    small = (
+        f"Without an API key a gRPC message is limited to {size(names.KEYLESS_BUFFER_BYTES)},"
+        " unless the header mm-vmodel-id names its service."
+    )
+    no_replica = "No replica of the service %REQ(X-SERVICE)% answers right now. A failed one is restarted: try again."
+    slow = f"The service %REQ(X-SERVICE)% did not answer within {limits.request_timeout_seconds} s."
+    bearer = header("www-authenticate", "Bearer")
+    again = header("retry-after", "1")
+    keyless = {"header_filter": {"header": {"name": names.H_CALLER, "string_match": {"exact": f"{names.KEYLESS};"}}}}
+    unnamed = {"header_filter": {"header": {"name": names.H_MODEL, "present_match": True, "invert_match": True}}}
+    overflow = _details("grpc_field_extraction_FAILED_PRECONDITION")
+    unreadable = _details("grpc_field_extraction_INVALID_ARGUMENT")
+    return {"mappers": [
+        *_worded([keyless, _status(403)], NO_KEY, status=401, headers=[bearer]),
+        *_worded([_status(401)], NO_KEY, headers=[bearer]),
+        *_worded([unnamed, _status(403)], "This API key may not be used for inference."),
+        *_worded([_status(403)], "This API key may not call the service %REQ(X-MODEL)%."),
+        *_worded([keyless, unnamed, _status(413)], small, grpc_status=GRPC_RESOURCE_EXHAUSTED),
+        *_worded([_status(413)], too_large, grpc_status=GRPC_RESOURCE_EXHAUSTED),
+        *_worded([overflow], too_large, grpc_status=GRPC_RESOURCE_EXHAUSTED, rest=False),
+        *_worded([unreadable], "The first message is not an uncompressed message of the V2 protocol.", rest=False),
+        *_worded([_status(429)], "The rate limit of this API key is used up."),
+        *_worded([{"response_flag_filter": {"flags": ["UH", "UF", "UC", "UO", "NC", "URX", "LR", "UR"]}}, _status(503)],
+                 no_replica, headers=[again]),
+        *_worded([_status(504)], slow),
+        *_worded([_at_least(400)], SAID),
+    ]}  # fmt: skip
+
+
+def _worded(
+    conditions: list[Json],
+    sentence: str,
+    *,
+    status: int = 0,
+    grpc_status: str = "",
+    headers: list[Json] | None = None,
+    rest: bool = True,
+) -> list[Json]:
+    """The mapper for gRPC, where the body becomes the status message, and the one for REST.
+
+    `status` replaces the HTTP status, from which the gRPC status follows unless `grpc_status` is given.
+    """
+    common: Json = {"status_code": status} if status else {}
+    grpc = {
+        **common,
+        "filter": _all([_is_grpc(), *conditions]),
+        "headers_to_add": [*(headers or []), *([header("grpc-status", grpc_status)] if grpc_status else [])],
+        "body_format_override": {"text_format_source": {"inline_string": sentence}},
+    }
+    plain = {
+        **common,
+        "filter": _all(conditions),
+        "headers_to_add": headers or [],
+        "body_format_override": {"json_format": {"error": sentence}},
+    }
+    return [grpc, plain] if rest else [grpc]
+
+
+def _all(conditions: list[Json]) -> Json:
+    return conditions[0] if len(conditions) == 1 else {"and_filter": {"filters": conditions}}
+
+
+def _is_grpc() -> Json:
+    return {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
+
+
+def _status(code: int, op: str = "EQ") -> Json:
+    # The runtime key is required, and never set: the default value counts.
+    return {"status_code_filter": {"comparison": {"op": op, "value": {"default_value": code, "runtime_key": "unset"}}}}
+
+
+def _at_least(code: int) -> Json:
+    return _status(code, "GE")
+
+
+def _details(start: str) -> Json:
+    """Matches by the reason that Envoy itself would log."""
+    expression = f"response.code_details.startsWith('{start}')"
+    return {"extension_filter": {
+        "name": "details",
+        "typed_config": typed("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter", expression=expression),
+    }}  # fmt: skip

@@ -1,0 +1,153 @@
+"""Puts rendered files where Envoy sees them, so that no request meets half of a change.
+
+Each file is complete or absent: written beside, synced, renamed. Between files the order makes before it breaks:
+clusters are added before routes lead to them, and removed only by a later publish, when no route does. A process
+that dies between two renames leaves a state that serves, and the next publish completes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.errors import GatewayError
+from services.gateway.envoy import names
+from services.gateway.envoy.bootstrap import bootstrap, descriptors
+from services.gateway.envoy.names import Json
+from services.gateway.render import render
+from services.gateway.snapshot import Limits, Snapshot
+from services.gateway.validate import validate
+
+LINGER_SECONDS = 5.0
+"""Envoy has long read the routes by then, so a cluster that they left may go."""
+
+
+def deliver(take: Callable[[], Snapshot], gateway_dir: Path, envoy: Path) -> bool:
+    """Takes a snapshot, renders, validates and publishes it. False when nothing changed.
+
+    The snapshot is taken under the lock, so of two concurrent calls the later never publishes the older state.
+    Raises GatewayError, and leaves what is published as it was.
+    """
+    with exclusive(gateway_dir):
+        files = render(take())
+        if _pending(files, gateway_dir):
+            validate(files, _bootstrap(gateway_dir), envoy)
+        return publish(files, gateway_dir)
+
+
+def publish(files: dict[str, bytes], gateway_dir: Path) -> bool:
+    """Replaces the files that differ. False when none did. Callers that may run at once hold `exclusive`."""
+    pending = _pending(files, gateway_dir)
+    clusters = gateway_dir / names.CLUSTERS
+    if not pending:
+        return False
+    if pending == {names.CLUSTERS} and _only_removes(files[names.CLUSTERS], clusters):
+        if _settled(gateway_dir):
+            _replace(clusters, files[names.CLUSTERS])
+        return False  # tidying up after an earlier change is none
+    # Clusters first, keys before the routes that trust them.
+    for name in sorted(pending, key=[names.CLUSTERS, names.KEYS, names.RATE_LIMITS, names.ROUTES].index):
+        content = files[name]
+        if name == names.CLUSTERS and names.ROUTES in pending:
+            content = _with_lingering(content, clusters)
+        if not _same(gateway_dir / name, content):
+            _replace(gateway_dir / name, content)
+    return True
+
+
+def prepare(
+    gateway_dir: Path, *, host: str, port: int, limits: Limits | None = None, access_log: Path | None = None
+) -> None:
+    """All that Envoy needs to start, before the console has anything to publish. Keeps what is published already."""
+    gateway_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    socket = gateway_dir / names.ADMIN_SOCKET
+    if len(str(socket).encode()) > 107:
+        raise GatewayError(
+            f"The path of the gateway's socket is too long for this system: {socket}.",
+            hint="Set CONSOLE_HOME to a directory with a shorter path.",
+        )
+    static = {
+        names.BOOTSTRAP: bootstrap(gateway_dir, host=host, port=port, limits=limits, access_log=access_log),
+        names.DESCRIPTORS: descriptors(),
+    }
+    first = render(Snapshot(limits=limits or Limits()))
+    for name, content in {**first, **static}.items():
+        path = gateway_dir / name
+        if (name in static and not _same(path, content)) or not path.exists():
+            _replace(path, content)
+
+
+@contextmanager
+def exclusive(gateway_dir: Path) -> Iterator[None]:
+    """One publisher at a time, over all processes of this machine."""
+    gateway_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (gateway_dir / ".publish.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _bootstrap(gateway_dir: Path) -> bytes:
+    try:
+        return (gateway_dir / names.BOOTSTRAP).read_bytes()
+    except FileNotFoundError:
+        raise GatewayError("The gateway has not been prepared.", hint="`make run` does that when it starts.") from None
+
+
+def _pending(files: dict[str, bytes], gateway_dir: Path) -> set[str]:
+    return {name for name, content in files.items() if not _same(gateway_dir / name, content)}
+
+
+def _same(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except FileNotFoundError:
+        return False
+
+
+def _replace(path: Path, content: bytes) -> None:
+    # Digests of keys and grants are in these files: nobody else's business.
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _with_lingering(content: bytes, published: Path) -> bytes:
+    """The new clusters, and those of before that are no more: routes of before still lead there for a moment."""
+    wanted = {cluster["name"]: cluster for cluster in _resources(content)}
+    before = {cluster["name"]: cluster for cluster in _published(published)}
+    merged = {**before, **wanted}
+    return names.discovery([merged[name] for name in sorted(merged)])
+
+
+def _only_removes(content: bytes, published: Path) -> bool:
+    before = {cluster["name"]: cluster for cluster in _published(published)}
+    return all(before.get(cluster["name"]) == cluster for cluster in _resources(content))
+
+
+def _settled(gateway_dir: Path) -> bool:
+    return time.time() - (gateway_dir / names.ROUTES).stat().st_mtime > LINGER_SECONDS
+
+
+def _published(path: Path) -> list[Json]:
+    try:
+        return _resources(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return []
+
+
+def _resources(content: bytes) -> list[Json]:
+    resources: list[Json] = json.loads(content)["resources"]
+    return resources

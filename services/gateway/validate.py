@@ -1,0 +1,66 @@
+"""Asks the real Envoy whether it would take a configuration, before it is published.
+
+`envoy --mode validate` does not read the dynamic files, so they are put inline into a copy of the bootstrap:
+clusters, routes, keys and limits are then checked as strictly as the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from services.errors import GatewayError
+from services.gateway.envoy import names
+from services.gateway.envoy.bootstrap import descriptors
+from services.gateway.envoy.names import Json
+
+
+def validate(files: dict[str, bytes], bootstrap: bytes, envoy: Path, timeout: float = 20) -> None:
+    """Raises GatewayError with Envoy's own reason. Touches nothing but a temporary directory."""
+    with tempfile.TemporaryDirectory(prefix="gateway-validate-") as directory:
+        config = Path(directory) / names.BOOTSTRAP
+        (Path(directory) / names.DESCRIPTORS).write_bytes(descriptors())
+        config.write_bytes(names.dump(inline(files, json.loads(bootstrap), Path(directory))))
+        argv = [str(envoy), "--mode", "validate", "-c", str(config), "--disable-hot-restart", "--log-level", "error",
+                "--concurrency", "1"]  # fmt: skip
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False, cwd=directory)
+        except subprocess.TimeoutExpired as error:
+            raise GatewayError(f"Envoy did not finish checking the configuration within {timeout:g} s.") from error
+        except OSError as error:
+            raise GatewayError(f"Envoy could not be run to check the configuration: {error.strerror}.") from error
+    if done.returncode != 0:
+        raise GatewayError(f"Envoy refuses the configuration: {_reason(done.stderr)}")
+
+
+def inline(files: dict[str, bytes], bootstrap: Json, directory: Path) -> Json:
+    """The bootstrap with the dynamic files in it, and with nothing in it that points to the live gateway."""
+    resources = {name: json.loads(content)["resources"] for name, content in files.items()}
+    static = bootstrap["static_resources"]
+    static["clusters"] = [*static.get("clusters", []), *map(_untyped, resources[names.CLUSTERS])]
+    bootstrap.pop("dynamic_resources", None)
+    bootstrap.pop("admin", None)
+    manager = static["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager.pop("rds")
+    manager["route_config"] = _untyped(resources[names.ROUTES][0])
+    discovered = {r["name"]: r["typed_config"] for name in (names.KEYS, names.RATE_LIMITS) for r in resources[name]}
+    for http_filter in manager["http_filters"]:
+        if http_filter.pop("config_discovery", None):
+            http_filter["typed_config"] = discovered[http_filter["name"]]
+        if http_filter["name"] == names.FIELDS:
+            http_filter["typed_config"]["descriptor_set"]["filename"] = str(directory / names.DESCRIPTORS)
+    for log in manager["access_log"]:
+        log["typed_config"]["path"] = str(directory / names.ACCESS_LOG)
+    return bootstrap
+
+
+def _untyped(resource: dict[str, Any]) -> Json:
+    return {key: value for key, value in resource.items() if key != "@type"}
+
+
+def _reason(output: str) -> str:
+    lines = [line for line in output.splitlines() if line.strip()]
+    return lines[-1][:1000] if lines else "it gave no reason."

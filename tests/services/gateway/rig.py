@@ -1,0 +1,141 @@
+"""A real Envoy with real backends behind it, for the tests: started on free ports, ended by pid."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from services.gateway.binary import argv, find_envoy
+from services.gateway.publish import deliver, prepare
+from services.gateway.snapshot import Endpoint, Snapshot
+
+T = TypeVar("T")
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def until(look: Callable[[], T], seconds: float = 10.0, every: float = 0.02) -> T:
+    """What `look` says once that is true; the last thing it said fails the test otherwise."""
+    deadline = time.monotonic() + seconds
+    while True:
+        said: Any
+        try:
+            said = look()
+        except (OSError, http.client.HTTPException) as error:
+            said = error
+        else:
+            if said:
+                return said  # type: ignore[no-any-return]
+        assert time.monotonic() < deadline, f"still {said!r} after {seconds} s"
+        time.sleep(every)
+
+
+@dataclass
+class Backend:
+    name: str
+    endpoint: Endpoint
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, name: str, endpoint: Endpoint | None = None) -> Backend:
+        if endpoint is None:
+            endpoint = Endpoint("127.0.0.1", *free_ports(2))
+        ports = [str(endpoint.http_port), str(endpoint.grpc_port)]
+        command = [sys.executable, "-m", "tests.services.gateway.backend", name, *ports]
+        backend = cls(name, endpoint, subprocess.Popen(command, cwd=CHECKOUT))
+        until(lambda: backend.seen() is not None, 20)
+        return backend
+
+    def seen(self) -> list[dict[str, Any]]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.http_port, timeout=2)
+        try:
+            connection.request("GET", "/__seen")
+            calls: list[dict[str, Any]] = json.loads(connection.getresponse().read())
+            return calls
+        finally:
+            connection.close()
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+@dataclass
+class Gateway:
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+    backends: list[Backend] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, directory: Path, snapshot: Snapshot) -> Gateway:
+        gateway = cls(directory, free_ports(1)[0])
+        prepare(directory, host="127.0.0.1", port=gateway.port, limits=snapshot.limits)
+        gateway.publish(snapshot)
+        gateway.run()
+        return gateway
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def run(self) -> None:
+        log = (self.directory / "envoy.log").open("ab")
+        command = argv(self.directory, find_envoy(), concurrency=1)
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory)
+        until(lambda: self.call("GET", "/v2/health/ready").status == 200, 20)
+
+    def publish(self, snapshot: Snapshot) -> bool:
+        return deliver(lambda: snapshot, self.directory, find_envoy())
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """One call on a connection of its own. Header names: `_` stands for `-`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body=body, headers=named)
+            response = connection.getresponse()
+            return Answer(response.status, response.read(), {k.lower(): v for k, v in response.getheaders()})
+        finally:
+            connection.close()
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.directory / "access.log").read_text().splitlines()]
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    @property
+    def error(self) -> str:
+        said: str = json.loads(self.body)["error"]
+        return said
