@@ -54,6 +54,8 @@ def overlay(config: ModelConfig, options: Mapping[str, Any], name: str) -> Model
     for field in ("input", "output"):
         if options.get(f"{field}s"):
             set_tensors(getattr(made, field), options[f"{field}s"])
+    if bool(config.max_batch_size) != bool(made.max_batch_size):
+        rebatch(made, [f for f in ("input", "output") if not options.get(f"{f}s")])
     for key, value in options.get("parameters", {}).items():
         made.parameters[key].string_value = value
     return made
@@ -93,12 +95,32 @@ def set_tensors(repeated: Any, wanted: Sequence[Mapping[str, Any]]) -> None:
         made.name = tensor["name"]
         made.data_type = model_config_pb2.DataType.Value(datatypes.TO_CONFIG[tensor["datatype"]])
         if list(made.dims) != list(tensor["shape"]):
-            made.ClearField("reshape")  # it was right for the old dims only
-            made.ClearField("dims")
-            made.dims.extend(tensor["shape"])
+            set_dims(made, tensor["shape"])  # an old reshape was right for the old dims only
         after.append(made)
     del repeated[:]
     repeated.extend(after)
+
+
+def rebatch(config: ModelConfig, fields: Sequence[str]) -> None:
+    """Keep the shapes of requests when batching is switched on or off: `dims` leave the batch dimension out.
+
+    On: a free first dimension, if all have one, becomes the batch dimension. Off: it becomes a dimension again.
+    """
+    kept = [tensor for field in fields for tensor in getattr(config, field)]
+    if config.max_batch_size and not all(tensor.dims and tensor.dims[0] == -1 for tensor in kept):
+        return
+    for tensor in kept:
+        shape = list(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
+        set_dims(tensor, shape[1:] if config.max_batch_size else [-1, *shape])
+
+
+def set_dims(tensor: Any, shape: Sequence[int]) -> None:
+    """config.pbtxt cannot say "scalar": that is one element on the wire, reshaped to none for the model."""
+    tensor.ClearField("dims")
+    tensor.ClearField("reshape")
+    tensor.dims.extend(shape or (1,))
+    if not shape:
+        tensor.reshape.SetInParent()
 
 
 def complete(config: ModelConfig, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
@@ -110,9 +132,7 @@ def complete(config: ModelConfig, inputs: Sequence[Tensor], outputs: Sequence[Te
             made = repeated.add(name=tensor.name)
             made.data_type = model_config_pb2.DataType.Value(datatypes.TO_CONFIG[tensor.datatype])
             dims = tensor.shape[1:] if config.max_batch_size else tensor.shape
-            made.dims.extend(dims or (1,))
-            if not dims:  # config.pbtxt cannot say "scalar": one element on the wire, none for the model
-                made.reshape.SetInParent()
+            set_dims(made, dims)
 
 
 def on_cpu(config: ModelConfig) -> None:

@@ -72,9 +72,11 @@ def value(data: mmap.mmap, start: int, end: int) -> Tensor:
     element = next((first for number, first, _ in fields(data, *tensor) if number == TENSOR_ELEMENT), 0)
     if element not in datatypes.FROM_ONNX:
         raise BadGraph(f"{name!r} has a datatype that Triton does not know (ONNX number {element})")
+    where = inside(data, *tensor, TENSOR_SHAPE)
+    if where == (0, 0):
+        raise BadGraph(f"{name!r} has no shape: fill in the inputs and outputs of the service")
     shape = tuple(
-        dimension(data, first, last)
-        for number, first, last in fields(data, *inside(data, *tensor, TENSOR_SHAPE)) if number == SHAPE_DIM
+        dimension(data, first, last) for number, first, last in fields(data, *where) if number == SHAPE_DIM
     )
     return Tensor(name, datatypes.FROM_ONNX[element], shape)
 

@@ -1,0 +1,134 @@
+"""config.pbtxt: an existing one is kept, and only what the form sets changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.errors import ModelError
+from services.frameworks.triton import config, options
+from services.specs import Tensor
+
+FULL = """
+name: "old" platform: "onnxruntime_onnx" max_batch_size: 4
+version_policy { all {} }
+input [ { name: "x" data_type: TYPE_FP32 dims: [ 3, 4 ] optional: true reshape { shape: [ 12 ] } },
+        { name: "y" data_type: TYPE_STRING dims: [ 1 ] } ]
+output [ { name: "z" data_type: TYPE_FP32 dims: [ 2 ] label_filename: "labels.txt" } ]
+instance_group [ { count: 1 kind: KIND_GPU gpus: [ 0 ] }, { count: 3 kind: KIND_CPU } ]
+dynamic_batching { preferred_batch_size: [ 4 ] priority_levels: 2 default_priority_level: 1 }
+parameters { key: "kept" value { string_value: "1" } }
+model_warmup [ { name: "w" batch_size: 1 } ]
+"""
+
+
+def overlaid(text: str, **sent: Any) -> Any:
+    return config.overlay(config.parse(text), options.parse(sent), "digits")
+
+
+def test_without_options_only_the_name_changes() -> None:
+    before, after = config.parse(FULL), overlaid(FULL)
+    assert after.name == "digits"
+    after.name = before.name
+    assert after == before
+
+
+def test_what_the_form_sets_changes_and_the_rest_stays() -> None:
+    made = overlaid(
+        FULL, max_batch_size=16, instances=2, parameters={"added": "2"},
+        dynamic_batching={"preferred_batch_size": [8], "max_queue_delay_microseconds": 50},
+    )
+    assert made.max_batch_size == 16
+    assert [(group.count, list(group.gpus)) for group in made.instance_group] == [(2, [0]), (2, [])]
+    assert list(made.dynamic_batching.preferred_batch_size) == [8]
+    assert made.dynamic_batching.max_queue_delay_microseconds == 50
+    assert made.dynamic_batching.priority_levels == 2
+    assert {key: value.string_value for key, value in made.parameters.items()} == {"kept": "1", "added": "2"}
+    assert made.model_warmup[0].name == "w"
+    assert made.version_policy.HasField("all")
+
+
+def test_tensors_of_the_form_replace_the_list_and_keep_the_other_fields_of_their_namesakes() -> None:
+    made = overlaid(FULL, inputs=[
+        {"name": "new", "datatype": "INT64", "shape": [-1]}, {"name": "x", "datatype": "FP16", "shape": [3, 4]},
+    ])
+    assert [tensor.name for tensor in made.input] == ["new", "x"]
+    assert made.input[1].optional
+    assert list(made.input[1].reshape.shape) == [12]
+    assert config.tensors(made.input) == (Tensor("new", "INT64", (-1,)), Tensor("x", "FP16", (3, 4)))
+    assert made.output[0].label_filename == "labels.txt"
+
+
+def test_new_dims_drop_a_reshape_that_was_made_for_the_old_ones() -> None:
+    made = overlaid(FULL, inputs=[{"name": "x", "datatype": "FP32", "shape": [5]}])
+    assert list(made.input[0].dims) == [5]
+    assert not made.input[0].HasField("reshape")
+
+
+def test_dynamic_batching_is_switched_off_and_on() -> None:
+    assert not overlaid(FULL, dynamic_batching={"enabled": False}).HasField("dynamic_batching")
+    assert overlaid("max_batch_size: 2", dynamic_batching={}).HasField("dynamic_batching")
+
+
+def test_dynamic_batching_beside_sequence_batching_is_refused_and_not_overwritten() -> None:
+    with pytest.raises(ModelError, match="uses sequence_batching"):
+        overlaid("max_batch_size: 2 sequence_batching {}", dynamic_batching={})
+
+
+def test_a_backend_of_the_form_replaces_the_platform() -> None:
+    made = overlaid(FULL, backend="python")
+    assert (made.backend, made.platform) == ("python", "")
+    assert config.backend(config.parse(FULL)) == "onnxruntime"
+
+
+BATCHED = """
+input [{ name: "x" data_type: TYPE_FP32 dims: [-1, 64] }] output [{ name: "y" data_type: TYPE_FP32 dims: [-1] }]
+"""
+
+
+def test_switching_batching_on_turns_a_free_first_dimension_into_the_batch() -> None:
+    made = overlaid(BATCHED, max_batch_size=8)
+    assert list(made.input[0].dims) == [64]
+    assert list(made.output[0].dims) == [1]
+    assert made.output[0].HasField("reshape")
+    back = config.overlay(made, {"max_batch_size": 0}, "digits")
+    assert [list(back.input[0].dims), list(back.output[0].dims)] == [[-1, 64], [-1]]
+
+
+def test_switching_batching_on_leaves_fixed_shapes_and_those_of_the_form_alone() -> None:
+    fixed = BATCHED.replace("dims: [-1]", "dims: [10]")
+    assert list(overlaid(fixed, max_batch_size=8).input[0].dims) == [-1, 64]
+    mine = overlaid(BATCHED, max_batch_size=8, inputs=[{"name": "x", "datatype": "FP32", "shape": [-1, 32]}])
+    assert list(mine.input[0].dims) == [-1, 32]
+
+
+def test_a_broken_file_is_refused_with_line_and_column() -> None:
+    with pytest.raises(ModelError, match=r'broken at line 2, column 1: .*no field named "max_batch"\.$'):
+        config.parse('name: "x"\nmax_batch: 3\n')
+    with pytest.raises(ModelError, match="broken at line 1, column "):
+        config.parse("input [ {")
+
+
+def test_what_is_written_reads_back_the_same() -> None:
+    made = overlaid(FULL, instances=4)
+    assert config.parse(config.write(made)) == made
+
+
+def test_missing_tensors_are_filled_in_from_the_model_and_a_scalar_gets_a_reshape() -> None:
+    made = config.parse("max_batch_size: 8")
+    config.complete(made, [Tensor("x", "FP32", (-1, 64))], [Tensor("y", "BYTES", (-1,))])
+    assert config.tensors(made.input) == (Tensor("x", "FP32", (64,)),)
+    assert config.tensors(made.output) == (Tensor("y", "BYTES", (1,)),)
+    assert made.output[0].HasField("reshape")
+
+
+def test_on_a_cpu_gpu_groups_move_and_a_model_without_groups_gets_one_instance() -> None:
+    made = config.parse(FULL)
+    config.on_cpu(made)
+    assert [(group.count, group.kind == group.KIND_CPU, list(group.gpus)) for group in made.instance_group] == [
+        (1, True, []), (3, True, []),
+    ]
+    bare = config.parse("")
+    config.on_cpu(bare)
+    assert [group.count for group in bare.instance_group] == [1]

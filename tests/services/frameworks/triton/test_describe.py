@@ -1,0 +1,172 @@
+"""What a folder of model files is to Triton, and what stands in the way of serving it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.frameworks.triton.describe import describe, study
+from services.specs import ModelDescription, Tensor
+from tests.services.frameworks.triton.onnx_files import write_digits
+
+PYTHON = """
+backend: "python"
+input [{ name: "x" data_type: TYPE_FP32 dims: [ -1, 64 ] }]
+output [{ name: "y" data_type: TYPE_INT64 dims: [ -1 ] }]
+"""
+DIGITS = ((Tensor("pixels", "FP32", (-1, 64)),), (Tensor("label", "INT64", (-1,)),))
+
+
+def python_model(tree: Path, config: str = PYTHON) -> Path:
+    (tree / "1").mkdir(parents=True)
+    (tree / "config.pbtxt").write_text(config)
+    (tree / "1" / "model.py").write_text("class TritonPythonModel: ...")
+    return tree
+
+
+def problem(made: ModelDescription) -> str:
+    assert len(made.problems) == 1, made.problems
+    return made.problems[0]
+
+
+def test_a_model_folder_is_described_by_its_config(tmp_path: Path) -> None:
+    config = PYTHON + "max_batch_size: 4 model_transaction_policy { decoupled: true }"
+    made = describe(python_model(tmp_path, config), {})
+    assert made == ModelDescription(
+        inputs=(Tensor("x", "FP32", (-1, 64)),), outputs=(Tensor("y", "INT64", (-1,)),), backend="python",
+        max_batch_size=4, decoupled=True, config_text=config,
+    )
+
+
+def test_options_are_laid_over_what_the_files_say(tmp_path: Path) -> None:
+    made = describe(python_model(tmp_path), {"inputs": [{"name": "z", "datatype": "BYTES", "shape": [1]}]})
+    assert made.inputs == (Tensor("z", "BYTES", (1,)),)
+
+
+def test_version_folders_without_a_config_are_a_model(tmp_path: Path) -> None:
+    write_digits(tmp_path / "3" / "model.onnx")
+    made = describe(tmp_path, {})
+    assert (made.inputs, made.outputs) == DIGITS
+    assert (made.backend, made.problems) == ("onnxruntime", ())
+    assert made.notes == ("Inputs and outputs were read from 3/model.onnx.",)
+
+
+def test_a_config_without_tensors_is_completed_from_the_onnx_graph(tmp_path: Path) -> None:
+    write_digits(tmp_path / "1" / "model.onnx")
+    (tmp_path / "config.pbtxt").write_text('platform: "onnxruntime_onnx" max_batch_size: 8')
+    made = describe(tmp_path, {})
+    assert made.inputs == (Tensor("pixels", "FP32", (64,)),)
+    assert (made.backend, made.max_batch_size) == ("onnxruntime", 8)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "digits-v2.onnx"])
+def test_a_bare_onnx_file_gets_a_repository(tmp_path: Path, name: str) -> None:
+    write_digits(tmp_path / name)
+    (tmp_path / "weights.bin").write_text("external data lies beside the model")
+    made = study(tmp_path, {}, "digits")
+    assert not made.problems
+    assert made.layout.entries == (("1/model.onnx", name), ("1/weights.bin", "weights.bin"))
+    assert made.config.name == "digits"
+    assert (describe(tmp_path, {}).inputs, describe(tmp_path, {}).outputs) == DIGITS
+
+
+def test_a_bare_python_model_takes_its_tensors_from_the_form(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("class TritonPythonModel: ...")
+    assert problem(describe(tmp_path, {})) == (
+        "Nothing says what inputs and outputs the Python model has: fill in its inputs and outputs."
+    )
+    tensors = [{"name": "x", "datatype": "FP32", "shape": [-1]}]
+    made = describe(tmp_path, {"inputs": tensors, "outputs": tensors})
+    assert (made.backend, made.problems) == ("python", ())
+
+
+def test_a_python_model_that_completes_its_own_config_needs_no_tensors(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("class TritonPythonModel:\n  def auto_complete_config(c): return c")
+    made = describe(tmp_path, {})
+    assert not made.problems
+    assert "says its inputs and outputs itself" in made.notes[0]
+
+
+def test_a_repository_of_several_models_asks_for_a_choice(tmp_path: Path) -> None:
+    for name in ("c", "a", "b"):
+        python_model(tmp_path / name)
+    (tmp_path / "README.txt").write_text("not a model")
+    assert problem(describe(tmp_path, {})) == (
+        "This is a Triton repository with models a, b, c: choose one of them as the model path."
+    )
+
+
+def test_a_repository_of_one_model_names_it(tmp_path: Path) -> None:
+    python_model(tmp_path / "digits")
+    assert "with the model digits: choose it" in problem(describe(tmp_path, {}))
+
+
+def test_a_folder_without_a_model_says_what_was_expected(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    assert "expected config.pbtxt with a version folder" in problem(describe(tmp_path, {}))
+
+
+def test_two_onnx_files_and_none_called_model_are_not_guessed(tmp_path: Path) -> None:
+    write_digits(tmp_path / "a.onnx")
+    write_digits(tmp_path / "b.onnx")
+    assert "no model that Triton can serve" in problem(describe(tmp_path, {}))
+
+
+@pytest.mark.parametrize(("config", "file", "expected"), [
+    ('platform: "onnxruntime_onnx"', "1/other.onnx", "1/model.onnx is missing: the onnxruntime backend loads it."),
+    ('backend: "python" default_model_filename: "run.py"', "1/model.py", "1/run.py is missing: the python backend"),
+    ('backend: "python" version_policy { specific { versions: [ 2 ] } }', "1/model.py", "2/model.py is missing"),
+    ('backend: "python"', "labels.txt", "There is no version folder: put the model into 1/model.py."),
+    ('backend: "onnxruntime"', "v1/model.onnx", "There is no version folder: put the model into 1/model.onnx."),
+    ('backend: "dali"', "1/.keep", "The version folder 1/ is empty"),
+    ("max_batch_size: 1", "1/weights.bin", "names no backend"),
+    ('platform: "ensemble"', "1/.keep", "ensemble: it needs its other models"),
+])
+def test_a_missing_file_is_named(tmp_path: Path, config: str, file: str, expected: str) -> None:
+    (tmp_path / "config.pbtxt").write_text(config)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    if not file.endswith(".keep"):
+        (tmp_path / file).write_text("")
+    assert expected in problem(describe(tmp_path, {}))
+
+
+def test_a_broken_config_is_named_with_line_and_column_and_still_shown(tmp_path: Path) -> None:
+    made = describe(python_model(tmp_path, 'backend: "python"\ninputs [ ]\n'), {})
+    assert "config.pbtxt is broken at line 2, column 1:" in problem(made)
+    assert made.config_text == 'backend: "python"\ninputs [ ]\n'
+
+
+def test_a_config_that_is_no_text_or_far_too_large_is_refused(tmp_path: Path) -> None:
+    python_model(tmp_path)
+    (tmp_path / "config.pbtxt").write_bytes(b"\xff\xfe\x00")
+    assert "not UTF-8" in problem(describe(tmp_path, {}))
+    (tmp_path / "config.pbtxt").write_bytes(b"#" * (1 << 20) + b"##")
+    assert "larger than 1 MiB" in problem(describe(tmp_path, {}))
+
+
+def test_a_broken_onnx_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.onnx").write_bytes(b"<html>404</html>")
+    assert "1/model.onnx cannot be read as ONNX: it is not an ONNX file" in problem(describe(tmp_path, {}))
+
+
+def test_dynamic_batching_is_checked_against_the_batch_size_of_the_file(tmp_path: Path) -> None:
+    python_model(tmp_path)
+    assert "max batch size of at least 1" in problem(describe(tmp_path, {"dynamic_batching": {"enabled": True}}))
+    sizes = {"dynamic_batching": {"enabled": True, "preferred_batch_size": [16]}, "max_batch_size": 8}
+    assert "above the max batch size of 8" in problem(describe(tmp_path, sizes))
+
+
+def test_a_backend_and_a_gpu_that_the_bundled_runtime_lacks_are_notes(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.pt").write_text("")
+    (tmp_path / "config.pbtxt").write_text('backend: "pytorch" instance_group [{ kind: KIND_GPU }]')
+    made = describe(tmp_path, {})
+    assert not made.problems
+    assert "backend pytorch" in made.notes[0]
+    assert "asks for a GPU" in made.notes[1]
+
+
+def test_a_tree_that_is_gone_is_a_problem_and_not_an_exception(tmp_path: Path) -> None:
+    assert problem(describe(tmp_path / "gone", {})) == "The model files cannot be read: No such file or directory."
