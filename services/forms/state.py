@@ -1,0 +1,106 @@
+"""What the page shows of a form: fields, rows, and what is wrong with each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from services.forms.names import BATCHING, COLUMNS, ENV, PARAMETERS, PRESET, flat, short
+
+Row = Mapping[str, str]
+
+
+@dataclass
+class Field:
+    """One input: its name, what it shows, and what is wrong with it."""
+
+    name: str
+    value: str
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return f"id_{flat(self.name)}"
+
+
+@dataclass
+class FormRow:
+    """One row of a list. `errors` are those of the whole row."""
+
+    cells: dict[str, Field]
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def all_errors(self) -> list[str]:
+        return [*self.errors, *(message for cell in self.cells.values() for message in cell.errors)]
+
+
+@dataclass
+class ServiceForm:
+    """`fields` by name with `_` for `.`; `rows` by the last part of the list's name."""
+
+    fields: dict[str, Field]
+    rows: dict[str, list[FormRow]]
+    list_errors: dict[str, list[str]] = field(default_factory=dict)
+    """What is wrong with a list as a whole, by the same names as `rows`."""
+    others: list[str] = field(default_factory=list)
+    """What is wrong and belongs to no field of this page."""
+
+    @property
+    def wrong(self) -> list[Field]:
+        """The fields that have errors, in the order of the page: for the summary on top."""
+        return [field for field in self.fields.values() if field.errors]
+
+    @property
+    def has_errors(self) -> bool:
+        rows = any(row.all_errors for several in self.rows.values() for row in several)
+        return bool(self.wrong or rows or self.others or any(self.list_errors.values()))
+
+    def place(self, errors: Mapping[str, Sequence[str]]) -> ServiceForm:
+        """Put every message where its field is; one that has no field here goes to `others`, with its path."""
+        for path, messages in errors.items():
+            where = self._find(path)
+            if where is None:
+                self.others.extend(f"{path}: {message}" for message in messages)
+            else:
+                where.extend(messages)
+        return self
+
+    def _find(self, path: str) -> list[str] | None:
+        # What a queue cannot hold is a matter of the queue as much as of the amounts.
+        path = {"resources": "queue", BATCHING: f"{BATCHING}.enabled"}.get(path, path)
+        simple = self.fields.get(flat(path))
+        if simple is not None and simple.name == path:
+            return simple.errors
+        for name in COLUMNS:
+            if path == name:
+                return self.list_errors.setdefault(short(name), [])
+            if path.startswith(f"{name}."):
+                return self._in_rows(name, path.removeprefix(f"{name}."))
+        # `framework_config.dynamic_batching.preferred_batch_size.0` is said at the field that holds them all.
+        shorter = path.rpartition(".")[0]
+        return self._find(shorter) if shorter else None
+
+    def _in_rows(self, name: str, rest: str) -> list[str] | None:
+        rows = self.rows[short(name)]
+        if name in {ENV, PARAMETERS}:  # the rest is the name that was given, which may itself have dots
+            return next((row.errors for row in rows if row.cells["name"].value.strip() == rest), None)
+        index, _, column = rest.partition(".")
+        if not index.isdigit() or int(index) >= len(rows):
+            return None
+        row = rows[int(index)]
+        column = column.partition(".")[0]
+        return row.cells[column].errors if column in row.cells else row.errors
+
+
+def make_form(values: Mapping[str, str], rows: Mapping[str, Sequence[Row]]) -> ServiceForm:
+    return ServiceForm(
+        fields={flat(name): Field(name, value) for name, value in values.items()},
+        rows={short(name): [make_row(name, row) for row in several] for name, several in rows.items()},
+    )
+
+
+def make_row(name: str, row: Row | None = None) -> FormRow:
+    """`name`: of COLUMNS. Without `row`, the empty row that "Add" adds."""
+    cells = PRESET if row is None else row
+    return FormRow({column: Field(f"{name}.{column}", cells.get(column, "")) for column in COLUMNS[name]})

@@ -1,0 +1,206 @@
+"""The form's way to the JSON of the API and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.http import QueryDict
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.errors import InvalidFields
+from services.forms import blank, from_post, from_spec, to_payload
+from services.forms.names import COLUMNS, number
+from services.forms.state import ServiceForm
+from services.parsing import parse_spec
+
+FULL: dict[str, Any] = {
+    "name": "digits",
+    "framework": "triton",
+    "dataset": "samples",
+    "model_path": "mnist",
+    "queue": "default",
+    "replicas": 2,
+    "resources": {"cpu": 0.5, "memory_gib": 2.0, "gpu": 1, "gpu_type": "NVIDIA-H200"},
+    "auth": {"policy": "public"},
+    "affinity": {
+        "required": [
+            {"key": "gpu.product", "operator": "In", "values": ["NVIDIA-H200", "NVIDIA-B200"]},
+            {"key": "zone", "operator": "Exists", "values": []},
+        ],
+        "preferred": [{"weight": 50, "key": "cpu", "operator": "Gt", "values": ["4"]}],
+    },
+    "framework_config": {
+        "max_batch_size": 8,
+        "instances": 2,
+        "parameters": {"threads": "4", "a.b": "c"},
+        "backend": "python",
+        "dynamic_batching": {"enabled": True, "preferred_batch_size": [4, 8], "max_queue_delay_microseconds": 100},
+        "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 64]}],
+        "outputs": [{"name": "y", "datatype": "INT64", "shape": [1]}],
+    },
+    "env": {"LOG": "a, b", "EMPTY": ""},
+}
+
+
+def post_of(form: ServiceForm) -> QueryDict:
+    """What a browser sends of the form as it is shown."""
+    post = QueryDict(mutable=True)
+    for field in form.fields.values():
+        post[field.name] = field.value
+    for rows in form.rows.values():
+        for row in rows:
+            for cell in row.cells.values():
+                post.appendlist(cell.name, cell.value)
+    return post
+
+
+def post(**changes: str | list[str]) -> QueryDict:
+    made = post_of(blank(name="digits", team="vision", dataset="samples", model_path="mnist"))
+    for name, value in changes.items():
+        made.setlist(name.replace("__", "."), [value] if isinstance(value, str) else value)
+    return made
+
+
+def spec_of(payload: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in payload.items() if key not in {"name", "replicas"}}
+
+
+def test_a_service_shown_in_the_form_and_sent_back_is_the_same_service() -> None:
+    form = from_spec("digits", "vision", 2, spec_of(FULL))
+    assert to_payload(post_of(form)) == FULL
+    assert from_post(post_of(form)) == form
+
+
+def test_an_untouched_form_asks_for_the_defaults_and_changes_nothing_of_the_model() -> None:
+    payload = to_payload(post())
+    spec = parse_spec(payload)
+    assert (payload["replicas"], spec.resources.cpu, spec.resources.gpu, spec.auth_policy) == (1, 1.0, 0, "api_key")
+    assert spec.framework_config == {} and spec.env == {} and not spec.affinity.required
+
+
+def test_rows_without_text_are_left_out() -> None:
+    payload = to_payload(
+        post(
+            **{
+                "affinity__required__key": ["", "zone"],
+                "affinity__required__operator": ["In", "In"],
+                "affinity__required__values": ["", "a,b"],
+                "env__name": ["", " "],
+                "env__value": ["", ""],
+            }
+        )
+    )
+    assert payload["affinity"]["required"] == [{"key": "zone", "operator": "In", "values": ["a", "b"]}]
+    assert payload["env"] == {}
+
+
+def test_tensors_as_they_were_read_from_the_model_are_not_sent() -> None:
+    read = [{"name": "x", "datatype": "FP32", "shape": [-1, 64]}]
+    cells: dict[str, str | list[str]] = {
+        "framework_config__inputs__name": "x",
+        "framework_config__inputs__datatype": "FP32",
+        "framework_config__inputs__shape": "-1, 64",
+        "framework_config__inputs__read": json.dumps(read),
+    }
+    assert "inputs" not in to_payload(post(**cells))["framework_config"]
+    cells["framework_config__inputs__shape"] = "[1, 64]"
+    assert to_payload(post(**cells))["framework_config"]["inputs"] == [
+        {"name": "x", "datatype": "FP32", "shape": [1, 64]}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ({}, None),
+        ({"enabled": "off", "preferred_batch_size": "4"}, {"enabled": False}),
+        ({"enabled": "on"}, {"enabled": True}),
+        ({"preferred_batch_size": "4, 8"}, {"enabled": True, "preferred_batch_size": [4, 8]}),
+        (
+            {"enabled": "on", "max_queue_delay_microseconds": "50"},
+            {"enabled": True, "max_queue_delay_microseconds": 50},
+        ),
+    ],
+)
+def test_dynamic_batching_is_sent_only_when_it_was_chosen(sent: dict[str, str], expected: Any) -> None:
+    prefix = "framework_config__dynamic_batching__"
+    payload = to_payload(post(**{f"{prefix}{key}": value for key, value in sent.items()}))
+    assert payload["framework_config"].get("dynamic_batching") == expected
+
+
+def test_every_message_of_the_parser_lands_at_a_field() -> None:
+    sent = post(
+        **{
+            "framework": "",
+            "queue": "",
+            "dataset": "",
+            "model_path": "../x",
+            "resources__cpu": "many",
+            "resources__gpu": "1.5",
+            "auth__policy": "none",
+            "framework_config__instances": "0",
+            "framework_config__dynamic_batching__preferred_batch_size": "4, x",
+            "framework_config__inputs__name": "x",
+            "framework_config__inputs__datatype": "FP33",
+            "framework_config__inputs__shape": "a",
+            "affinity__required__key": ["", "zone"],
+            "affinity__required__operator": ["In", "In"],
+            "affinity__required__values": ["", ""],
+            "affinity__preferred__weight": "900",
+            "affinity__preferred__key": "cpu",
+            "affinity__preferred__operator": "Gt",
+            "affinity__preferred__values": "x",
+            "env__name": ["1BAD", ""],
+            "env__value": ["", "value without a name"],
+        }
+    )
+    form = from_post(sent)
+    for framework in ("triton", ""):
+        with pytest.raises(InvalidFields) as caught:
+            parse_spec({**to_payload(sent), "framework": framework})
+        form.place(caught.value.errors)
+    assert form.others == []
+    assert {"framework", "queue", "dataset", "model_path", "resources.cpu", "resources.gpu", "auth.policy"} <= {
+        field.name for field in form.wrong
+    }
+    for name in ("required", "preferred", "env", "inputs"):
+        assert all(row.all_errors for row in form.rows[name]), name
+    assert form.fields["framework_config_dynamic_batching_preferred_batch_size"].errors
+    assert form.fields["framework_config_instances"].errors
+
+
+def test_what_belongs_to_no_field_is_still_said() -> None:
+    form = blank().place({"nothing.like.this": ["Is wrong."], "resources": ["Queue default is too small."]})
+    assert form.others == ["nothing.like.this: Is wrong."]
+    assert form.fields["queue"].errors == ["Queue default is too small."]
+    assert form.has_errors and not blank().has_errors
+
+
+def test_an_error_of_a_whole_list_is_shown_with_the_list() -> None:
+    form = blank().place({"framework_config.outputs": ["'y' is there more than once."]})
+    assert form.list_errors == {"outputs": ["'y' is there more than once."]}
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([f"{n}.{c}" for n in COLUMNS for c in COLUMNS[n]] + ["replicas", "resources.cpu"]),
+        st.lists(st.text(max_size=8), max_size=3),
+    )
+)
+def test_nothing_that_can_be_sent_breaks_the_form(sent: dict[str, list[str]]) -> None:
+    made = QueryDict(mutable=True)
+    for name, values in sent.items():
+        made.setlist(name, values)
+    payload = to_payload(made)
+    try:
+        parse_spec(payload)
+    except InvalidFields as error:
+        assert from_post(made).place(error.errors).has_errors
+
+
+@pytest.mark.parametrize(("text", "value"), [("2", 2), (" 0.5 ", 0.5), ("-1", -1), ("x", "x"), ("", "")])
+def test_numbers_are_read_as_typed(text: str, value: Any) -> None:
+    assert number(text) == value
