@@ -1,10 +1,33 @@
-"""Small filters and tags that every template may use without loading."""
+"""Filters and tags that every template may use without loading. Components that wrap content are block tags here;
+the markup of each is in templates/components/, with its variables listed on top.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
 from django import template
+from django.http import QueryDict
+from django.template.context import Context
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from services import states
 
 register = template.Library()
+
+COLOURS: Mapping[str, str] = {
+    **states.COLOURS,
+    # preheat rounds
+    "PENDING": "grey", "COPYING": "blue", "VERIFYING": "blue", "DONE": "green", "CANCELLED": "grey",
+    # replicas
+    "UNREADY": "amber", "DRAINING": "grey",
+}
+MOVING = {*states.WAITING, "PENDING", "COPYING", "VERIFYING", "DRAINING"}
 
 
 @register.filter
@@ -16,3 +39,86 @@ def bytesize(value: float | None) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+@register.filter
+def from_epoch(value: float | None) -> datetime | None:
+    """Seconds since the epoch as a time; None for 0, which stands for "not known"."""
+    return datetime.fromtimestamp(value, tz=timezone.get_current_timezone()) if value else None
+
+
+@register.filter
+def ago(value: datetime | None) -> str:
+    """A time as "12 s ago", "3 min ago", "2 h ago", "5 d ago"; "in ..." for one that lies ahead."""
+    if value is None:
+        return ""
+    seconds = round((timezone.now() - value).total_seconds())
+    said = duration(abs(seconds))
+    return f"in {said}" if seconds < 0 else f"{said} ago"
+
+
+@register.filter
+def duration(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+@register.filter
+def percent_of(used: float | None, total: float | None) -> int:
+    """0 to 100, whole; 0 when the total is nothing."""
+    return min(100, max(0, round(100 * (used or 0) / total))) if total else 0
+
+
+@register.filter
+def item(mapping: Mapping[Any, Any], key: Any) -> Any:
+    """`mapping|item:key`, None when it is not there."""
+    return mapping.get(key) if isinstance(mapping, Mapping) else None
+
+
+@register.inclusion_tag("components/badge.html")
+def state_badge(state: str, title: str = "") -> dict[str, Any]:
+    """The badge of a state of a service, a replica or a preheat round."""
+    return {"label": state.title(), "colour": COLOURS.get(state, "grey"), "moving": state in MOVING, "title": title}
+
+
+@register.inclusion_tag("components/time.html")
+def ago_time(at: datetime | None, never: str = "never") -> dict[str, Any]:
+    """A time in words, with the exact one on hover."""
+    return {"at": at, "never": never}
+
+
+@register.inclusion_tag("components/nav_link.html", takes_context=True)
+def nav_link(context: Context, url_name: str, label: str, icon: str) -> dict[str, Any]:
+    url, path = reverse(url_name), context["request"].path
+    return {"url": url, "label": label, "icon": icon, "current": path == url if url == "/" else path.startswith(url)}
+
+
+@register.simple_block_tag
+def card(content: SafeString, title: str = "", flush: bool = False, **more: Any) -> str:
+    """`{% card title="Queues" link_url=url link_label="All queues" %}...{% endcard %}`"""
+    return render_to_string("components/card.html", {"content": content, "title": title, "flush": flush, **more})
+
+
+@register.simple_block_tag
+def table(content: SafeString, headings: str, caption: str = "", id: str = "") -> str:
+    """`{% table headings="Name|State|#Size" caption="Services" %}<tr>...</tr>{% endtable %}`; `#` marks a column of numbers."""
+    columns = [{"label": name.lstrip("#"), "number": name.startswith("#")} for name in headings.split("|")]
+    return render_to_string("components/table.html", {"content": content, "columns": columns, "caption": caption, "id": id})
+
+
+@register.simple_block_tag
+def live(content: SafeString, id: str, url: str, every: float = 2, announce: bool = False) -> str:
+    """`{% live id="rounds" url=url every=1 %}...{% endlive %}`: the content is asked for again and again until status 286."""
+    return render_to_string(
+        "components/live.html", {"content": content, "id": id, "url": url, "every": every, "announce": announce}
+    )
+
+
+@register.simple_tag(takes_context=True)
+def page_query(context: Context, number: int, parameter: str = "page") -> str:
+    """This page's query string with another page number."""
+    query: QueryDict = context["request"].GET.copy()
+    query[parameter] = str(number)
+    return f"?{query.urlencode()}"
