@@ -1,0 +1,93 @@
+"""Reads Envoy's administration interface over its socket file. Reads only: Envoy is changed by publishing files.
+
+What the numbers mean for services is in services/gateway/status.py.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.errors import GatewayError
+
+TIMEOUT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Host:
+    """One address of one cluster. `address` is host:port; requests and errors count since Envoy started."""
+
+    cluster: str
+    address: str
+    healthy: bool
+    requests: int
+    errors: int
+
+
+class EnvoyAdmin:
+    """Opens a connection per question. Raises GatewayError when Envoy cannot be asked."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self.socket_path = socket_path
+
+    def ready(self) -> bool:
+        """Whether Envoy takes requests. False, not an error, when it is not running."""
+        try:
+            return self._get("/ready")[0] == 200
+        except GatewayError:
+            return False
+
+    def versions(self) -> dict[str, str]:
+        """Name of the statistic -> `version_info` of the configuration that Envoy runs with."""
+        stats = self._json("/stats?format=json&filter=version_text$")["stats"]
+        return {stat["name"]: str(stat["value"]) for stat in stats if "name" in stat}
+
+    def hosts(self) -> list[Host]:
+        """Sorted by cluster and address."""
+        clusters = self._json("/clusters?format=json").get("cluster_statuses", [])
+        found = [_host(cluster["name"], each) for cluster in clusters for each in cluster.get("host_statuses", [])]
+        return sorted(found, key=lambda host: (host.cluster, host.address))
+
+    def _json(self, path: str) -> Any:
+        status, body = self._get(path)
+        if status != 200:
+            raise GatewayError(f"Envoy's administration interface answered {status}.")
+        return json.loads(body)
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        connection = _SocketConnection(self.socket_path)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise GatewayError("The gateway is not running.", hint="Its log says why it ended.") from error
+        finally:
+            connection.close()
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT_SECONDS)
+        self.sock.connect(str(self.path))
+
+
+def _host(cluster: str, host: dict[str, Any]) -> Host:
+    stats = {stat["name"]: int(stat.get("value", 0)) for stat in host.get("stats", [])}
+    status = host.get("health_status", {})
+    failed = any(status.get(flag) for flag in ("failed_active_health_check", "failed_outlier_check"))
+    return Host(cluster, _address(host["address"]), not failed, stats.get("rq_total", 0), stats.get("rq_error", 0))
+
+
+def _address(address: dict[str, Any]) -> str:
+    place = address.get("socket_address")
+    return f"{place['address']}:{place['port_value']}" if place else ""

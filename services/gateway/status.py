@@ -1,0 +1,76 @@
+"""What the running gateway has loaded, and which replicas it sees. For the dashboard; decides nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.clients.envoy_admin import EnvoyAdmin
+from services.gateway.envoy import names
+from services.gateway.envoy.route import ROUTE_NAME
+
+_STATISTICS = {
+    names.CLUSTERS: "cluster_manager.cds.version_text",
+    names.ROUTES: f"http.gateway.rds.{ROUTE_NAME}.version_text",
+    names.KEYS: f"extension_config_discovery.http_filter.{names.API_KEY}.version_text",
+    names.RATE_LIMITS: f"extension_config_discovery.http_filter.{names.RATE_LIMIT}.version_text",
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Per dynamic file the version that Envoy runs with, and the version that is published."""
+
+    running: dict[str, str]
+    published: dict[str, str]
+
+    @property
+    def current(self) -> bool:
+        return self.running == self.published
+
+
+@dataclass(frozen=True)
+class ReplicaHealth:
+    """One replica as the gateway sees it over one protocol ("http" or "grpc"). `address` is host:port."""
+
+    service: str
+    protocol: str
+    address: str
+    healthy: bool
+    requests: int
+    errors: int
+
+
+def ready(gateway_dir: Path) -> bool:
+    """Whether Envoy takes requests. False when it is not running."""
+    return _admin(gateway_dir).ready()
+
+
+def loaded(gateway_dir: Path) -> Loaded:
+    """Raises GatewayError when the gateway is not running."""
+    found = _admin(gateway_dir).versions()
+    running = {file: found.get(statistic, "") for file, statistic in _STATISTICS.items()}
+    return Loaded(running, {file: _published(gateway_dir / file) for file in _STATISTICS})
+
+
+def replicas(gateway_dir: Path) -> list[ReplicaHealth]:
+    """Of every service that is routed to. Raises GatewayError when the gateway is not running."""
+    made = []
+    for host in _admin(gateway_dir).hosts():
+        if host.cluster != names.ANSWERS:
+            service, _, protocol = host.cluster.rpartition("-")
+            made.append(ReplicaHealth(service, protocol, host.address, host.healthy, host.requests, host.errors))
+    return made
+
+
+def _admin(gateway_dir: Path) -> EnvoyAdmin:
+    return EnvoyAdmin(gateway_dir / names.ADMIN_SOCKET)
+
+
+def _published(path: Path) -> str:
+    try:
+        version: str = json.loads(path.read_bytes())["version_info"]
+    except (OSError, ValueError, KeyError):
+        return ""
+    return version
