@@ -13,6 +13,7 @@ from console import roles
 from console.errors import Conflict, InvalidFields
 from console.models import Team
 from console.principal import Principal
+from datasets import states as rounds
 from services import dispatch, states
 from services.actions import checks
 from services.actions.transitions import log, move
@@ -137,6 +138,9 @@ def start(service: Service, *, actor: Principal) -> Service:
         Service.objects.filter(pk=service.pk).update(desired=RUNNING)
         service.desired = RUNNING
         if service.state in states.SETTLED:
+            # A preheat that failed or was cancelled is asked for again, not remembered.
+            given_up = rounds.TERMINAL - {rounds.DONE}
+            service.revisions.filter(pk=service.target_id, round__state__in=given_up).update(round=None)
             move(service, states.PREHEATING, "Started; model files are being looked at.", actor=actor, serving=None)
     return service
 

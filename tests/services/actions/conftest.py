@@ -1,0 +1,108 @@
+"""A team with a dataset of one servable model, a queue, a node, and an engine that remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from console.models import Team
+from console.principal import Principal, for_user
+from datasets import actions as datasets
+from datasets import rounds
+from datasets.models import Dataset, Round
+from services.actions import publishing, replicas, wiring
+from services.actions import services as verbs
+from services.clients import kserve_v2
+from services.frameworks.base import Availability
+from services.frameworks.triton.framework import Triton
+from services.gateway.snapshot import Snapshot
+from services.models import Node, Queue, Service
+from tests.services.actions.world import RecordingEngine, World
+
+CONFIG = """backend: "python"
+max_batch_size: 0
+input [{ name: "IN" data_type: TYPE_FP32 dims: [-1] }]
+output [{ name: "OUT" data_type: TYPE_FP32 dims: [-1] }]
+"""
+
+
+@pytest.fixture
+def actor(alice: User) -> Principal:
+    return for_user(alice)
+
+
+@pytest.fixture
+def dataset(team: Team, actor: Principal, dataset_root: Path, tmp_path: Path) -> Dataset:
+    folder = dataset_root / tmp_path.name / "models" / "echo"
+    (folder / "1").mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(CONFIG)
+    (folder / "1" / "model.py").write_text("class TritonPythonModel:\n    pass\n")
+    return datasets.create(team=team, name="models", kind="local", options={"path": str(folder.parent)}, actor=actor)
+
+
+@pytest.fixture
+def queue(db: None) -> Queue:
+    return Queue.objects.create(name="default", cpu=4, memory_gib=8)
+
+
+@pytest.fixture
+def node(db: None) -> Node:
+    return Node.objects.create(name="local", labels={"zone": "a"}, cpu=8, memory_gib=16)
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> list[Snapshot]:
+    """What the gateway was told, instead of telling it."""
+    told: list[Snapshot] = []
+    monkeypatch.setattr(publishing, "publish_now", lambda: told.append(publishing.snapshot()))
+    return told
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, queue: Queue, node: Node, published: list[Snapshot]) -> World:
+    made = World(RecordingEngine())
+    monkeypatch.setattr(wiring, "engine", lambda: made.engine)
+    monkeypatch.setattr(kserve_v2, "probe", made.probe)
+    monkeypatch.setattr(replicas, "DRAIN", timedelta(0))
+    monkeypatch.setattr(Triton, "availability", lambda self, runtime: Availability(True))
+    return made
+
+
+@pytest.fixture
+def payload(dataset: Dataset) -> dict[str, Any]:
+    return {"name": "echo", "framework": "triton", "dataset": dataset.name, "model_path": "echo", "queue": "default"}
+
+
+@pytest.fixture
+def make(world: World, team: Team, actor: Principal, payload: dict[str, Any]) -> Callable[..., Service]:
+    """A service, as the form would create it."""
+
+    def create(**changes: Any) -> Service:
+        return verbs.create({**payload, **changes}, team=team, actor=actor)
+
+    return create
+
+
+@pytest.fixture
+def ready(make: Callable[..., Service], world: World) -> Callable[..., Service]:
+    """A service that got all the way to READY."""
+
+    def create(**changes: Any) -> Service:
+        service = make(**changes)
+        world.settle(service)
+        preheat_all()
+        return world.settle(service)
+
+    return create
+
+
+def preheat_all() -> None:
+    for round_ in Round.objects.active():
+        rounds.run(round_.pk)
+
+

@@ -1,0 +1,72 @@
+"""An engine that only remembers, so that each arrow of the state machine can be tested without waiting for processes.
+
+The real engine, the real Triton and the real Envoy are in tests/integration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from datasets import rounds
+from datasets.models import Round
+from services.actions import reconcile
+from services.clients.kserve_v2 import ProbeResult
+from services.engines import base
+from services.engines.base import Engine, LogChunk, Observation
+from services.models import Service
+from services.specs import ReplicaSpec
+
+
+@dataclass
+class RecordingEngine(Engine):
+    running: dict[str, Observation] = field(default_factory=dict)
+    applied: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    log: str = ""
+
+    def apply(self, spec: ReplicaSpec) -> None:
+        self.applied.append(spec.name)
+        self.running[spec.name] = Observation(base.RUNNING, pid=1000 + len(self.applied), uptime=10)
+
+    def observe(self, name: str) -> Observation:
+        return self.running.get(name, Observation(base.ABSENT))
+
+    def restart(self, name: str) -> None:
+        self.running[name] = Observation(base.RUNNING, pid=self.running[name].pid + 1)
+
+    def stop(self, name: str) -> None:
+        self.stopped.append(name)
+        self.running.pop(name, None)
+
+    def names(self) -> list[str]:
+        return list(self.running)
+
+    def logs(self, name: str, offset: int | None = None, limit: int = 65536) -> LogChunk:
+        return LogChunk(self.log, len(self.log))
+
+
+@dataclass
+class World:
+    engine: RecordingEngine
+    deaf: set[int] = field(default_factory=set)
+    """HTTP ports of replicas that do not answer."""
+
+    def probe(self, host: str, http_port: int, model: str, timeout: float = 2.0) -> ProbeResult:
+        return ProbeResult(False, "Nobody answers.") if http_port in self.deaf else ProbeResult(True, "")
+
+    def settle(self, service: Service, steps: int = 20) -> Service:
+        """Reconcile until a step changes nothing any more; the row as it is then."""
+        for _ in range(steps):
+            if not reconcile.reconcile(service.pk):
+                break
+        return Service.objects.filter(pk=service.pk).first() or service
+
+    def converge(self, service: Service, rounds_: int = 5) -> Service:
+        """As the sweep and the preheat worker would, over and over: until all that was asked for is so."""
+        for _ in range(rounds_):
+            for round_ in Round.objects.active():
+                rounds.run(round_.pk)
+            if not Service.objects.filter(pk=service.pk).exists():
+                break
+            service = self.settle(service)
+        return service
