@@ -20,7 +20,8 @@ class Field:
 
     @property
     def id(self) -> str:
-        return f"id_{flat(self.name)}"
+        """For components/field.html, which puts `id_` before it."""
+        return flat(self.name)
 
 
 @dataclass

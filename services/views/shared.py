@@ -1,0 +1,43 @@
+"""What every page of one service needs: the service as the person may see it, and the frame around it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.http import Http404, HttpRequest
+from django.urls import reverse
+
+from console import roles
+from console.principal import Principal, for_user
+from services import reading, states
+from services.models import Service
+
+TABS: Final = (
+    ("Overview", "service"), ("Test", "service-test"), ("Access", "service-access"), ("Logs", "service-logs"),
+    ("Events", "service-events"), ("Revisions", "service-revisions"),
+)
+FAST, SLOW = 1, 5
+"""Seconds between two looks at a service: while something moves, and otherwise."""
+
+
+def find(request: HttpRequest, name: str) -> tuple[Service, Principal]:
+    """Raises Http404 also when the service is another team's: who may not see it is not told that it exists."""
+    actor = for_user(request.user)
+    service: Service | None = reading.with_related(Service.objects.visible_to(actor)).filter(name=name).first()
+    if service is None:
+        raise Http404(f"There is no service named {name} that you may see.")
+    return service, actor
+
+
+def frame(service: Service, actor: Principal, current: str) -> dict[str, Any]:
+    """The context of templates/services/layout.html; `current` is the name of the tab's URL."""
+    return {
+        "service": service,
+        "may_edit": actor.may(service.team_id, roles.EDITOR),
+        "crumbs": [("Services", reverse("services"))],
+        "tabs": [(label, reverse(url, args=[service.name]), url == current) for label, url in TABS],
+    }
+
+
+def pace(service: Service) -> int:
+    return FAST if service.state in states.WAITING or service.target_id != service.serving_id else SLOW
