@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from services.specs import Tensor
@@ -25,7 +24,7 @@ SHOWN_BODY = 8192
 
 @dataclass(frozen=True)
 class Input:
-    """One input tensor. BYTES: an array of `bytes` objects; BF16: float32, cut when it is sent."""
+    """One input tensor. BYTES: an array of `bytes` objects; BF16: of ml_dtypes.bfloat16."""
 
     name: str
     datatype: str
@@ -89,7 +88,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds. `wait_ms` is sending the request until the last byte of the answer; `server_ms` the gateway's own figure."""
+    """Milliseconds. `wait_ms`: sending until the last byte of the answer. `server_ms`: the gateway's own figure."""
 
     build_ms: float = 0.0
     connect_ms: float = 0.0

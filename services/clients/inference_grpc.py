@@ -1,0 +1,153 @@
+"""One V2 gRPC inference, unary or streaming, timed step by step, with tritonclient's own messages and stub."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+import numpy as np
+from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
+
+from console.errors import Unavailable
+from services.clients import inference_wire as wire
+from services.clients.inference import Answer, Call, Input, Message, Response, Timing
+
+CONNECT_SECONDS = 5.0
+OPTIONS = [
+    ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
+    ("grpc.enable_http_proxy", 0),  # the gateway is on this machine, whatever the environment says of proxies
+    ("grpc.enable_retries", 0),  # what the panel shows is one request
+    ("grpc.use_local_subchannel_pool", 1),  # connecting is timed, so connections are not shared
+]  # fmt: skip
+SERVER_TIME = "x-envoy-upstream-service-time"
+CONTENTS = {
+    "BOOL": "bool_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
+    "UINT64": "uint64_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
+    "INT64": "int64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
+}  # fmt: skip
+
+
+def infer(call: Call) -> Answer:
+    """Raises Unavailable when nothing listens there. Any gRPC status gives an Answer."""
+    begun = time.perf_counter()
+    request = build(call.model, call.inputs)
+    built = time.perf_counter()
+    with grpc.insecure_channel(f"{call.host}:{call.port}", options=OPTIONS) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=CONNECT_SECONDS)
+        except grpc.FutureTimeoutError:
+            raise Unavailable(f"The gateway does not answer at {call.host}:{call.port}.") from None
+        connected = time.perf_counter()
+        exchange = _Exchange(call, connected)
+        exchange.run(service_pb2_grpc.GRPCInferenceServiceStub(channel), request)
+        answered = time.perf_counter()
+    responses = tuple(_response(message, at_ms, error) for message, at_ms, error in exchange.received)
+    decoded = time.perf_counter()
+    # A stream says what is wrong with a request inside an OK stream.
+    error = exchange.error or next((response.error for response in responses if response.error), "")
+    timing = Timing(
+        1000 * (built - begun), 1000 * (connected - built), 1000 * (answered - connected), 1000 * (decoded - answered),
+        exchange.server_ms,
+    )
+    return Answer(not error, exchange.status, error, responses, timing, _sent(call, request), exchange.shown())
+
+
+def build(model: str, inputs: tuple[Input, ...]) -> Any:
+    """A ModelInferRequest with raw contents."""
+    request = service_pb2.ModelInferRequest(model_name=model)
+    for item in inputs:
+        request.inputs.add(name=item.name, datatype=item.datatype, shape=item.shape)
+        request.raw_input_contents.append(wire.raw_bytes(item.values))
+    return request
+
+
+class _Exchange:
+    """What came back, with the time of each message in ms after sending."""
+
+    def __init__(self, call: Call, started: float) -> None:
+        self.call = call
+        self.started = started
+        self.received: list[tuple[Any, float, str]] = []
+        self.status = "OK"
+        self.error = ""
+        self.headers: dict[str, str] = {}
+
+    def run(self, stub: Any, request: Any) -> None:
+        metadata = (("authorization", f"Bearer {self.call.key}"),) if self.call.key else ()
+        try:
+            if self.call.stream:
+                self._stream(stub.ModelStreamInfer(iter([request]), timeout=self.call.timeout, metadata=metadata))
+            else:
+                message, rpc = stub.ModelInfer.with_call(request, timeout=self.call.timeout, metadata=metadata)
+                self._note(rpc)
+                self._add(message, "")
+        except grpc.RpcError as error:
+            self._note(error)
+            self.status = error.code().name
+            self.error = error.details() or f"The server answered {self.status} without a reason."
+
+    def _stream(self, rpc: Any) -> None:
+        for message in rpc:
+            self._add(message.infer_response, message.error_message)
+        self._note(rpc)
+
+    def _add(self, message: Any, error: str) -> None:
+        self.received.append((message, 1000 * (time.perf_counter() - self.started), error))
+
+    def _note(self, rpc: Any) -> None:
+        for pairs in (rpc.initial_metadata(), rpc.trailing_metadata()):
+            self.headers |= {key: value if isinstance(value, str) else "(binary)" for key, value in pairs or ()}
+
+    @property
+    def server_ms(self) -> float | None:
+        value = self.headers.get(SERVER_TIME, "")
+        return float(value) if value.isdecimal() else None
+
+    def shown(self) -> Message:
+        first = [json.dumps(_as_json(message)) for message, _, error in self.received[:16] if not error]
+        size = sum(message.ByteSize() for message, _, _ in self.received)
+        return Message(self.status, self.headers, wire.cut("\n".join(first)), size)
+
+
+def _response(message: Any, at_ms: float, error: str) -> Response:
+    if error:
+        return Response((), at_ms, error)
+    result = InferResult(message)
+    try:
+        outputs = tuple(
+            wire.output_of(row.name, row.datatype, _values(result, message, i)) for i, row in enumerate(message.outputs)
+        )
+    except (ValueError, LookupError, TypeError):
+        return Response((), at_ms, "The answer does not fit the shape that it names.")
+    return Response(outputs, at_ms)
+
+
+def _values(result: Any, message: Any, index: int) -> Any:
+    """tritonclient reads raw contents; a server may use the typed ones instead."""
+    row = message.outputs[index]
+    typed = getattr(row.contents, CONTENTS.get(row.datatype, "bytes_contents"))
+    if message.raw_output_contents or not typed:
+        return result.as_numpy(row.name)
+    return np.array(list(typed), dtype=object if row.datatype == "BYTES" else None).reshape(tuple(row.shape))
+
+
+def _sent(call: Call, request: Any) -> Message:
+    method = "ModelStreamInfer" if call.stream else "ModelInfer"
+    headers: Mapping[str, str] = {"authorization": call.key} if call.key else {}
+    body = wire.cut(json.dumps(_as_json(request)))
+    return Message(f"inference.GRPCInferenceService/{method}", wire.shown_headers(headers), body, request.ByteSize())
+
+
+def _as_json(message: Any) -> dict[str, Any]:
+    """A request or response with raw contents told by their size."""
+    made: dict[str, Any] = {"model_name": message.model_name}
+    for field in ("inputs", "outputs"):
+        if rows := getattr(message, field, None):
+            made[field] = [{"name": row.name, "datatype": row.datatype, "shape": list(row.shape)} for row in rows]
+    for field in ("raw_input_contents", "raw_output_contents"):
+        if raw := getattr(message, field, None):
+            made[field] = [f"({len(part)} bytes)" for part in raw]
+    return made

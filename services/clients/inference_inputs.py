@@ -1,0 +1,97 @@
+"""The `inputs` of a test request against what the model says of itself: arrays, or every wrong field named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from console.errors import InvalidFields
+from services.clients import inference_files as files
+from services.clients import inference_values as values
+from services.clients.inference import Input, Model
+from services.clients.inference_values import BadValues, shown
+from services.specs import Tensor
+
+
+def read_inputs(rows: Any, model: Model) -> tuple[Input, ...]:
+    """`rows`: [{"name", "datatype"?, "shape"?, and one of "data", "text", "generate", "file"}].
+
+    data      a list, flat or nested
+    text      what was typed: JSON or numbers
+    generate  zeros, ones, random (with low, high), sequence, text (with text_value)
+    file      {"name", "content": bytes}
+    Raises InvalidFields with keys `inputs.<i>.<field>`.
+    """
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
+        raise InvalidFields({"inputs": "Must be a list of objects with name, datatype, shape and data."})
+    known = {tensor.name: tensor for tensor in model.inputs}
+    errors: dict[str, list[str]] = {}
+    made: list[Input] = []
+    for i, row in enumerate(rows):
+        try:
+            made.append(_read(row, known, [done.name for done in made]))
+        except BadValues as error:
+            errors[f"inputs.{i}.{error.field}"] = [error.message]
+    given = {row.get("name") for row in rows}
+    if missing := [name for name in known if name not in given | model.optional]:
+        errors["inputs"] = [f"{model.name} also needs the input {', '.join(missing)}."]
+    if errors:
+        raise InvalidFields(errors)
+    return tuple(made)
+
+
+def _read(row: Mapping[str, Any], known: Mapping[str, Tensor], done: Sequence[str]) -> Input:
+    name = row.get("name")
+    if not isinstance(name, str) or name not in known:
+        raise BadValues("name", f"The model has no input named {name!r}. It has: {', '.join(known) or 'none'}.")
+    if name in done:
+        raise BadValues("name", f"The input {name} is given twice.")
+    tensor = known[name]
+    datatype = row.get("datatype") or tensor.datatype
+    if datatype != tensor.datatype:
+        raise BadValues("datatype", f"{name} is {tensor.datatype}, not {datatype}.")
+    if datatype not in values.DTYPES:
+        raise BadValues("datatype", f"The test panel cannot send {datatype}.")
+    shape = _shape(row.get("shape"), tensor)
+    return Input(name, datatype, _values(row, name, datatype, shape))
+
+
+def _shape(given: Any, tensor: Tensor) -> tuple[int, ...]:
+    """The shape asked for: the model's, with its free dimensions filled in where they are given."""
+    if given is None:
+        return tensor.shape
+    if not isinstance(given, list | tuple) or not all(type(size) is int and size >= -1 for size in given):
+        raise BadValues("shape", "Must be a list of whole numbers, such as [1, 64].")
+    if len(given) != len(tensor.shape) or any(b not in (-1, a) for a, b in zip(given, tensor.shape, strict=True)):
+        raise BadValues("shape", f"Shape {shown(given)} does not fit {shown(tensor.shape)} (-1 is any size).")
+    values.check_size([max(size, 1) for size in given], tensor.datatype)
+    return tuple(given)
+
+
+def _values(row: Mapping[str, Any], name: str, datatype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    ways = [way for way in ("data", "text", "generate", "file") if row.get(way) is not None]
+    if len(ways) != 1:
+        raise BadValues("data", "Give exactly one of: data, text, generate, file.")
+    value = row[ways[0]]
+    if ways == ["data"]:
+        return values.from_json(value, datatype, shape)
+    if ways == ["text"]:
+        return values.from_json(values.parse_text(str(value), name, datatype), datatype, shape)
+    if ways == ["generate"]:
+        low, high = (_number(row.get(end), default, end) for end, default in (("low", 0.0), ("high", 1.0)))
+        text = row.get("text_value", "hello")
+        return values.generate(str(value), datatype, shape, low=low, high=high, text=str(text))
+    if not isinstance(value, Mapping) or not isinstance(value.get("content"), bytes):
+        raise BadValues("file", "Files can only be sent from the page; send `data` instead.")
+    return files.from_file(value["content"], str(value.get("name", "")), name, datatype, shape)
+
+
+def _number(given: Any, default: float, field: str) -> float:
+    if given is None or given == "":
+        return default
+    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+        raise BadValues("generate", f"`{field}` must be a number.")
+    return float(given)

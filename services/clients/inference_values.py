@@ -1,0 +1,229 @@
+"""Arrays out of what people type, paste, upload or have generated, with messages that say what does not fit.
+
+BYTES are object arrays of `bytes`; BF16, which numpy does not have, is the dtype that tritonclient takes (ml_dtypes).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+DTYPES: Final[dict[str, np.dtype[Any]]] = {
+    "BOOL": np.dtype("?"), "UINT8": np.dtype("u1"), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"), "INT8": np.dtype("i1"), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
+    "BF16": np.dtype(ml_dtypes.bfloat16), "BYTES": np.dtype(object),
+}  # fmt: skip
+GENERATORS: Final = ("zeros", "ones", "random", "sequence", "text")
+LARGEST_BYTES: Final = 64 << 20
+"""The gateway refuses far smaller requests; this only keeps a mistyped shape from filling the memory."""
+NOT_JSON: Final = "This is not JSON{}. Write the values as a list: [1, 2, 3]."
+DEEPEST: Final = 32
+"""Levels of nesting; numpy has no arrays of more dimensions than 64."""
+KINDS: Final[dict[str, tuple[str, set[type]]]] = {
+    "b": ("true or false", {bool}), "i": ("a whole number", {int}), "u": ("a whole number", {int}),
+}  # fmt: skip
+FLOAT: Final[tuple[str, set[type]]] = ("a number", {int, float})
+PLAIN_NUMBERS: Final = re.compile(r"[-+.\deE,;\s]+")
+
+
+class BadValues(Exception):
+    """`field`: which part of an input is wrong: data, shape, datatype, generate or file."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+def bytes_per_value(datatype: str) -> int:
+    """Raw bytes of one value; BYTES: of an empty one, which is only its length."""
+    return 4 if datatype == "BYTES" else DTYPES[datatype].itemsize
+
+
+def resolve_shape(wanted: Sequence[int], found: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    """The shape that `count` values have in a model that asks for `wanted` (-1: free). `found`: that of a nested list.
+
+    Raises BadValues when more than one shape would do, or none.
+    """
+    free = [i for i, size in enumerate(wanted) if size < 0]
+    if not free:
+        return tuple(wanted)
+    if found is not None and len(found) == len(wanted):
+        return tuple(size if size >= 0 else found[i] for i, size in enumerate(wanted))
+    fixed = math.prod(size for size in wanted if size >= 0)
+    if len(free) == 1 and fixed and count % fixed == 0:
+        return tuple(size if size >= 0 else count // fixed for size in wanted)
+    raise BadValues("shape", f"Say how large each free dimension of {shown(wanted)} is: {count} values do not tell.")
+
+
+def parse_text(text: str, name: str, datatype: str) -> Any:
+    """JSON, or plain numbers between commas or spaces; for BYTES that is not a JSON list: one value a line."""
+    stripped = text.strip()
+    if not stripped:
+        raise BadValues("data", "Give values, or let them be generated.")
+    if datatype == "BYTES" and stripped[0] not in "[{":
+        return stripped.splitlines()
+    if stripped[0] not in "[{\"" and PLAIN_NUMBERS.fullmatch(stripped):
+        numbers = re.split(r"[,;\s]+", stripped.strip(",; \n\t"))
+        stripped = f"[{','.join(numbers)}]"
+    return of_request(parse_json(stripped), name)
+
+
+def parse_json(text: str | bytes) -> Any:
+    def refuse(constant: str) -> Any:
+        raise BadValues("data", f"JSON has no {constant}. Upload a .npy file to send such values.")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        where = f" ({error.msg}, line {error.lineno}, column {error.colno})"
+        raise BadValues("data", NOT_JSON.format(where)) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise BadValues("data", NOT_JSON.format("")) from None
+
+
+def of_request(value: Any, name: str) -> Any:
+    """The data of the input `name` when a whole V2 request, or one of its inputs, was pasted."""
+    if isinstance(value, Mapping) and isinstance(value.get("inputs"), list):
+        rows = [row for row in value["inputs"] if isinstance(row, Mapping) and row.get("name") == name]
+        if not rows:
+            raise BadValues("data", f"This request has no input named {name}.")
+        value = rows[0]
+    if isinstance(value, Mapping):
+        if "data" not in value:
+            raise BadValues("data", "This is a JSON object without `data`. Write the values as a list: [1, 2, 3].")
+        value = value["data"]
+    return value
+
+
+def from_json(data: Any, datatype: str, wanted: Sequence[int]) -> NDArray[Any]:
+    """A scalar, a flat or a nested list -> array.
+
+    Raises BadValues: a ragged list, wrong count, wrong kind, out of range.
+    """
+    flat: list[Any] = []
+    found = _flatten(data, flat)
+    shape = resolve_shape(wanted, found, len(flat))
+    fits(shape, len(flat))
+    made = np.empty(len(flat), dtype=object) if datatype == "BYTES" else None
+    if made is not None:
+        made[:] = [_as_bytes(value, i) for i, value in enumerate(flat)]
+        return made.reshape(shape)
+    return _numbers(flat, datatype).reshape(shape)
+
+
+def _flatten(data: Any, into: list[Any], depth: int = 0) -> tuple[int, ...]:
+    """Appends the values to `into`; the shape of the nesting. A scalar counts as one value."""
+    if depth > DEEPEST:
+        raise BadValues("data", "This list is nested too deeply.")
+    if not isinstance(data, list):
+        into.append(data)
+        return ()
+    if not any(isinstance(item, list) for item in data):
+        into.extend(data)
+        return (len(data),)
+    shapes = {_flatten(item, into, depth + 1) for item in data}
+    if len(shapes) != 1:
+        raise BadValues("data", "The rows of this list do not all have the same length.")
+    return (len(data), *shapes.pop())
+
+
+def fits(shape: Sequence[int], given: int) -> None:
+    needed = math.prod(shape)
+    if needed != given:
+        plural = "" if needed == 1 else "s"
+        raise BadValues("data", f"Shape {shown(shape)} needs {needed} value{plural}, you gave {given}.")
+
+
+def _numbers(flat: list[Any], datatype: str) -> NDArray[Any]:
+    dtype = DTYPES[datatype]
+    kind, allowed = KINDS.get(dtype.kind, FLOAT)
+    if not set(map(type, flat)) <= allowed:
+        i, value = next((i, value) for i, value in enumerate(flat) if type(value) not in allowed)
+        raise BadValues("data", f"{datatype} needs {kind} everywhere; value {i + 1} is {_quoted(value)}.")
+    if dtype.kind in "iu" and flat:
+        limits = np.iinfo(dtype)
+        for value in (min(flat), max(flat)):
+            if not limits.min <= value <= limits.max:
+                raise BadValues("data", f"{value} does not fit {datatype}, which holds {limits.min} to {limits.max}.")
+    try:
+        with np.errstate(over="ignore"):
+            made = np.array(flat, dtype=dtype)
+    except OverflowError:
+        raise BadValues("data", f"A value does not fit {datatype}.") from None
+    if dtype.kind not in KINDS and not np.isfinite(made).all():
+        raise BadValues("data", f"{flat[int(np.argmin(np.isfinite(made)))]} does not fit {datatype}.")
+    return made
+
+
+def _quoted(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _as_bytes(value: Any, index: int) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    raise BadValues("data", f"BYTES needs text everywhere; value {index + 1} is {_quoted(value)}.")
+
+
+def generate(
+    kind: str, datatype: str, shape: Sequence[int], *, low: float = 0.0, high: float = 1.0, text: str = "hello"
+) -> NDArray[Any]:
+    """An array of `shape`; a free dimension becomes 1. random: uniform from `low` to `high`, integers inclusive."""
+    if kind not in GENERATORS:
+        raise BadValues("generate", f"Choose one of: {', '.join(GENERATORS)}.")
+    if kind == "text" and datatype != "BYTES":
+        raise BadValues("generate", f"Text can only fill BYTES, and this input is {datatype}.")
+    if not low <= high:
+        raise BadValues("generate", "The lower end of the range must not be above the upper end.")
+    real = tuple(1 if size < 0 else size for size in shape)
+    count = check_size(real, datatype)
+    if datatype == "BYTES":
+        numbers = () if kind == "text" else _generated(kind, np.dtype("<f8"), count, low, high)
+        made = np.empty(count, dtype=object)
+        made[:] = [f"{number:g}".encode() for number in numbers] or [text.encode()] * count
+        return made.reshape(real)
+    return _generated(kind, DTYPES[datatype], count, low, high).reshape(real)
+
+
+def check_size(shape: Sequence[int], datatype: str) -> int:
+    """How many values `shape` holds. Raises BadValues for more than LARGEST_BYTES."""
+    count = math.prod(shape)
+    if count * bytes_per_value(datatype) > LARGEST_BYTES:
+        limit = f"{LARGEST_BYTES >> 20} MiB"
+        raise BadValues("shape", f"Shape {shown(shape)} is more than the {limit} that a test may send.")
+    return count
+
+
+def _generated(kind: str, dtype: np.dtype[Any], count: int, low: float, high: float) -> NDArray[Any]:
+    if kind == "zeros":
+        return np.zeros(count, dtype)
+    if kind == "ones":
+        return np.ones(count, dtype)
+    if kind == "sequence":
+        return np.resize(np.arange(min(count, 1 << (8 * min(dtype.itemsize, 4) - 1)) or 1), count).astype(dtype)
+    random = np.random.default_rng()
+    if dtype.kind == "b":
+        return random.integers(0, 2, count).astype(dtype)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        first, last = max(math.ceil(low), int(limits.min)), min(math.floor(high), int(limits.max))
+        if first > last:
+            raise BadValues("generate", f"No whole number that fits lies between {low:g} and {high:g}.")
+        return random.integers(first, last, count, dtype=dtype, endpoint=True)
+    return random.uniform(low, high, count).astype(dtype)
+
+
+def shown(shape: Sequence[int]) -> str:
+    return f"[{', '.join(str(size) for size in shape)}]"

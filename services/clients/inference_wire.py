@@ -1,0 +1,87 @@
+"""Tensors as the V2 protocol writes them: JSON, raw little-endian bytes, the binary tensor extension. Sends nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.utils import serialize_byte_tensor
+
+from services.clients.inference import SHOWN_BODY, SHOWN_VALUES, Input, Output
+
+KEY_SHOWN = "Bearer $API_KEY"
+"""What stands in for the key wherever a request is shown."""
+
+
+def raw_bytes(values: NDArray[Any]) -> bytes:
+    """As the binary tensor extension and `raw_input_contents` want them."""
+    if values.dtype.kind != "O":
+        return values.tobytes()
+    # tritonclient gives an array of one object for texts, and an empty one for none.
+    serialized = serialize_byte_tensor(values)
+    return b"" if serialized is None or serialized.size == 0 else bytes(serialized.item())
+
+
+def fits_json(item: Input) -> bool:
+    """JSON has neither 16-bit floats (in V2), nor NaN, nor bytes that are not text."""
+    if item.datatype in {"FP16", "BF16"}:
+        return False
+    if item.datatype == "BYTES":
+        return all(_is_text(value) for value in item.values.ravel())
+    return item.values.dtype.kind != "f" or bool(np.isfinite(item.values).all())
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def plain(values: NDArray[Any]) -> list[Any]:
+    """Flat Python values. Floats in their shortest form: 0.1, not 0.10000000149011612; BYTES as text."""
+    flat = values.ravel()
+    if flat.dtype.kind == "O":
+        return [value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value for value in flat]
+    if flat.dtype.kind in "biu" or flat.dtype == np.float64:
+        return list(flat.tolist())
+    return [float(str(value)) for value in flat]
+
+
+def json_request(inputs: Sequence[Input]) -> dict[str, Any]:
+    """The body of a V2 REST inference."""
+    return {"inputs": [
+        {"name": item.name, "shape": list(item.shape), "datatype": item.datatype, "data": plain(item.values)}
+        for item in inputs
+    ]}  # fmt: skip
+
+
+def binary_header(inputs: Sequence[Input], sizes: Sequence[int]) -> bytes:
+    """The JSON that precedes the raw bytes of the inputs; `sizes` in bytes. Outputs are asked for in binary, too."""
+    rows = [
+        {"name": i.name, "shape": list(i.shape), "datatype": i.datatype, "parameters": {"binary_data_size": size}}
+        for i, size in zip(inputs, sizes, strict=True)
+    ]
+    return json.dumps({"inputs": rows, "parameters": {"binary_data_output": True}}).encode()
+
+
+def output_of(name: str, datatype: str, values: NDArray[Any]) -> Output:
+    """Cut to what is shown; NaN and infinities as text, since JSON has none."""
+    flat = values.reshape(-1)
+    first = [value if np.isfinite(value) else str(value) for value in plain(flat[:SHOWN_VALUES])] \
+        if flat.dtype.kind not in "OSU" else plain(flat[:SHOWN_VALUES].astype(object))  # fmt: skip
+    return Output(name, datatype, tuple(int(size) for size in values.shape), first, int(flat.size))
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= SHOWN_BODY else f"{text[:SHOWN_BODY]}… ({len(text):,} characters in all)"
+
+
+def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Without the key."""
+    secret = {"authorization", "x-api-key"}
+    return {name: KEY_SHOWN if name.lower() in secret else value for name, value in headers.items()}
