@@ -66,7 +66,7 @@ def store() -> Store:
 
 def tree_of(round_: Round) -> Tree | None:
     """The copy that a round published on this node; None before it is DONE, or when it was evicted since."""
-    return store().get(round_.tree) if round_.state == states.DONE else None
+    return tree(round_.tree) if round_.state == states.DONE else None
 
 
 def tree(digest: str) -> Tree | None:

@@ -100,7 +100,10 @@ class _Run:
         self.check()
         key = key_of(file)
         sha256 = self.staging.facts.done.get(key)
-        if sha256 is None or _size(self.staging.part(key)) != file.size:
+        if sha256 is not None and _size(self.staging.part(key)) != file.size:
+            self.staging.forget(key)
+            sha256 = None
+        if sha256 is None:
             sha256 = self._copy(file, key)
         self.complete += file.size
         self.files += 1

@@ -1,0 +1,244 @@
+"""The store: one tree at once or none, every content once, and nothing that others can change."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datasets.errors import Cancelled
+from datasets.preheat import store as module
+from datasets.preheat.copy import copy
+from datasets.preheat.journal import key_of
+from datasets.preheat.store import Store, make_manifest
+from datasets.sources.local import LocalSource
+from datasets.specs import StoredFile, Tree
+
+
+class Crash(BaseException):
+    """Stands for the end of the process: nothing but `finally` runs."""
+
+
+def publish(source: LocalSource, store: Store, path: str, name: str = "1", **options: Any) -> Tree:
+    plan = source.plan(path)
+    with store.staging(name) as staging:
+        manifest = make_manifest(copy(plan, source, path, staging), plan.empty_dirs)
+        parts = {file.path: staging.part(key_of(file)) for file in plan.files}
+        return store.publish(staging, parts, manifest, fingerprint=plan.fingerprint, **options)
+
+
+def visible(store: Store) -> list[str]:
+    folder = store.root / "trees"
+    return [entry.name for entry in folder.iterdir()] if folder.exists() else []
+
+
+def blobs(store: Store) -> list[Path]:
+    return sorted((store.root / "blobs").glob("*/*"))
+
+
+def test_a_published_tree_holds_the_files(source: LocalSource, store: Store, files: Path) -> None:
+    tree = publish(source, store, "svm")
+    assert store.get(tree.digest) == tree
+    assert (tree.total_bytes, tree.file_count) == (256_045, 3)
+    assert (tree.path / "1" / "weights.bin").read_bytes() == (files / "svm" / "1" / "weights.bin").read_bytes()
+    assert store.verify(tree.digest) == []
+    assert visible(store) == [tree.digest]
+
+
+def test_a_tree_is_found_by_the_fingerprint_of_its_plan(source: LocalSource, store: Store) -> None:
+    tree = publish(source, store, "svm")
+    assert store.find(source.plan("svm").fingerprint) == tree
+    assert store.find("0" * 64) is None
+
+
+def test_the_digest_depends_on_names_and_content_only() -> None:
+    one, two = StoredFile("a", 1, "11"), StoredFile("b", 1, "22")
+    assert make_manifest((one, two)).digest == make_manifest((two, one)).digest
+    assert len({make_manifest(case, empty).digest for case, empty in [
+        ((one,), ()), ((two,), ()), ((one, two), ()), ((one,), ("c",)), ((StoredFile("a\nb", 1, "11"),), ()),
+    ]}) == 5
+
+
+def test_the_files_of_a_tree_are_read_only_and_not_executable(source: LocalSource, store: Store, files: Path) -> None:
+    (files / "svm" / "1" / "model.py").chmod(0o777)
+    tree = publish(source, store, "svm")
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (tree.path, *tree.path.rglob("*"))}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o444}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o555}
+
+
+def test_every_content_is_kept_once(source: LocalSource, store: Store, files: Path) -> None:
+    (files / "other").mkdir()
+    (files / "other" / "same.bin").write_bytes((files / "svm" / "1" / "weights.bin").read_bytes())
+    one, two = publish(source, store, "svm", "1"), publish(source, store, "other", "2")
+    for name in ("1", "2"):
+        store.discard_staging(name)
+    assert len(blobs(store)) == 3
+    assert (one.path / "1" / "weights.bin").samefile(two.path / "same.bin")
+
+
+def test_the_same_files_published_twice_are_one_tree(source: LocalSource, store: Store) -> None:
+    assert publish(source, store, "svm", "1") == publish(source, store, "svm", "2")
+    assert len(visible(store)) == 1
+
+
+def test_empty_folders_are_in_the_tree(source: LocalSource, store: Store, files: Path) -> None:
+    (files / "ensemble" / "1").mkdir(parents=True)
+    (files / "ensemble" / "config.pbtxt").write_text('platform: "ensemble"')
+    tree = publish(source, store, "ensemble")
+    assert (tree.path / "1").is_dir()
+
+
+def test_a_store_without_hard_links_copies(
+    source: LocalSource, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    tree = publish(source, store, "svm")
+    assert store.verify(tree.digest) == []
+    assert blobs(store) == []
+
+
+def crash_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) -> None:
+    original, left = getattr(owner, name), [call]
+
+    def wrapped(*args: Any, **options: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Crash
+        return original(*args, **options)
+
+    monkeypatch.setattr(owner, name, wrapped)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "appears"),
+    [
+        (Path, "hardlink_to", 1, False), (Path, "hardlink_to", 2, False), (Path, "hardlink_to", 5, False),
+        (Path, "chmod", 1, False), (Path, "chmod", 4, False), ("store", "_flush", 1, False),
+        (os, "fsync", 1, False), (Path, "replace", 1, False), (Path, "rename", 1, False),
+        ("store", "_flush_folder", 1, True), (os, "utime", 1, True), (Path, "replace", 2, True),
+    ],
+)
+def test_a_crash_at_any_step_leaves_a_whole_tree_or_none_and_is_made_good_by_the_next(
+    source: LocalSource, store: Store, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int, appears: bool
+) -> None:
+    with monkeypatch.context() as patched:
+        crash_at(patched, module if owner == "store" else owner, name, call)
+        with pytest.raises(Crash):
+            publish(source, store, "svm")
+    assert len(visible(store)) == appears
+    for digest in visible(store):
+        assert store.verify(digest) == []
+    tree = publish(source, store, "svm")
+    assert store.verify(tree.digest) == []
+    assert store.find(source.plan("svm").fingerprint) == tree
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_publisher_that_is_stopped_publishes_nothing_to_be_found(
+    source: LocalSource, store: Store, calls: int
+) -> None:
+    left = [calls]
+
+    def check() -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise Cancelled("Cancelled.")
+
+    with pytest.raises(Cancelled):
+        publish(source, store, "svm", check=check)
+    assert store.find(source.plan("svm").fingerprint) is None
+    assert len(visible(store)) == calls - 1
+
+
+@pytest.mark.parametrize("damage", ["gone", "shorter", "manifest", "manifest of another"])
+def test_a_damaged_tree_is_not_used_and_is_replaced(
+    source: LocalSource, store: Store, files: Path, damage: str
+) -> None:
+    tree = publish(source, store, "svm")
+    victim = tree.path / "1" / "weights.bin"
+    manifest = store.root / "manifests" / f"{tree.digest}.json"
+    if damage == "gone":
+        victim.parent.chmod(0o755)
+        victim.unlink()
+    elif damage == "shorter":
+        victim.chmod(0o644)
+        os.truncate(victim, 10)
+    elif damage == "manifest":
+        manifest.write_text("{")
+    else:
+        other = publish(source, store, "README.txt", "3")
+        manifest.write_text((store.root / "manifests" / f"{other.digest}.json").read_text())
+    assert store.get(tree.digest) is None
+    assert store.find(source.plan("svm").fingerprint) is None
+    assert publish(source, store, "svm", "2").digest == tree.digest
+    assert store.verify(tree.digest) == []
+
+
+def test_a_blob_that_rotted_is_replaced_before_it_is_shared(source: LocalSource, store: Store, files: Path) -> None:
+    tree = publish(source, store, "svm")
+    store.discard_staging("1")
+    rotten = tree.path / "1" / "weights.bin"
+    rotten.chmod(0o644)
+    with rotten.open("r+b") as stream:
+        stream.write(b"rotten")
+    assert store.verify(tree.digest) == ["1/weights.bin is not what was copied."]
+    (files / "svm" / "new").touch()
+    assert store.verify(publish(source, store, "svm", "2").digest) == []
+
+
+def test_verifying_names_what_is_missing_and_what_does_not_belong(source: LocalSource, store: Store) -> None:
+    tree = publish(source, store, "svm")
+    (tree.path / "1").chmod(0o755)
+    (tree.path / "1" / "model.py").unlink()
+    (tree.path / "1" / "extra").touch()
+    (tree.path / "1" / "__pycache__").mkdir()
+    (tree.path / "1" / "__pycache__" / "model.pyc").touch()
+    assert store.verify(tree.digest) == ["1/model.py is missing.", "1/extra does not belong there."]
+    assert store.verify("0" * 64) == ["The tree is not in the store."]
+
+
+def test_eviction_keeps_what_is_used_or_young(source: LocalSource, store: Store) -> None:
+    kept, old, young = (publish(source, store, path, path.replace("/", "-")) for path in ("svm", "README.txt", "svm/1"))
+    for name in store.staging_names():
+        store.discard_staging(name)
+    for tree in (kept, old):
+        os.utime(tree.path, (1, 1))
+    assert store.evict({kept.digest}, not_used_since=time.time() - 60) == [old.digest]
+    assert store.get(kept.digest) == kept
+    assert store.get(young.digest) == young
+    assert store.get(old.digest) is None
+    assert store.evict(set(), not_used_since=time.time() + 60) != []
+    assert visible(store) == []
+    assert blobs(store) == []
+    assert list((store.root / "trash").iterdir()) == []
+
+
+def test_being_found_makes_a_tree_young(source: LocalSource, store: Store) -> None:
+    tree = publish(source, store, "svm")
+    os.utime(tree.path, (1, 1))
+    store.find(source.plan("svm").fingerprint)
+    assert store.evict(set(), not_used_since=time.time() - 60) == []
+
+
+def test_eviction_leaves_contents_of_a_publication_under_way(source: LocalSource, store: Store) -> None:
+    def evicting() -> None:
+        store.evict(set(), not_used_since=time.time() + 60)
+
+    with pytest.MonkeyPatch.context() as patched:
+        original = module._flush
+        patched.setattr(module, "_flush", lambda folder: (evicting(), original(folder)))
+        tree = publish(source, store, "svm")
+    assert store.verify(tree.digest) == []
+
+
+def test_the_store_is_closed_to_other_users(store: Store) -> None:
+    assert stat.S_IMODE(store.root.stat().st_mode) == 0o700

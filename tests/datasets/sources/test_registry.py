@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from datasets.errors import SourceError
+from datasets.sources import registry
+from datasets.sources.local import LocalSource
+
+
+def test_a_local_source_is_made_without_touching_the_disk() -> None:
+    made = registry.make("local", {"path": "/no/such/place"}, allowed_roots=[Path("/no/such")])
+    assert isinstance(made, LocalSource)
+
+
+def test_every_kind_is_told_with_its_fields_or_the_reason_why_not() -> None:
+    told = {kind.kind: kind for kind in registry.kinds()}
+    assert set(told) == {"local", "nfs", "s3", "http", "huggingface"}
+    assert [option.name for option in told["local"].options] == ["path"]
+    assert told["local"].available
+    assert not told["s3"].available
+    assert told["huggingface"].reason == "Hugging Face arrives in a later release."
+
+
+@pytest.mark.parametrize("kind", ["nfs", "s3", "http", "huggingface", "ftp", ""])
+def test_a_kind_that_does_not_work_is_refused_with_those_that_do(kind: str) -> None:
+    with pytest.raises(SourceError, match="Kinds that work now: local"):
+        registry.make(kind, {}, allowed_roots=[])
