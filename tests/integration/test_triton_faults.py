@@ -1,0 +1,141 @@
+"""Triton when things go wrong: broken models, taken ports, kill -9, two replicas side by side."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as grpcclient
+
+from services.clients import kserve_v2
+from services.frameworks.registry import get
+from services.frameworks.triton import runtime
+from services.frameworks.triton.launch import render, shm_family
+from services.specs import LaunchContext
+from tests.triton import RunningTriton, context_for, free_ports, runtime_root, serve, spawn, stop
+
+pytestmark = pytest.mark.integration
+
+CONFIG = """backend: "python"
+input [ { name: "IN" data_type: TYPE_FP32 dims: [ -1 ] } ]
+output [ { name: "OUT" data_type: TYPE_FP32 dims: [ -1 ] } ]
+"""
+ECHO = """import triton_python_backend_utils as pb_utils
+class TritonPythonModel:
+    def initialize(self, args):
+        {initialize}
+    def execute(self, requests):
+        return [
+            pb_utils.InferenceResponse([pb_utils.Tensor("OUT", pb_utils.get_input_tensor_by_name(r, "IN").as_numpy())])
+            for r in requests
+        ]
+"""
+
+
+def model(tree: Path, initialize: str = "pass") -> Path:
+    (tree / "1").mkdir(parents=True)
+    (tree / "config.pbtxt").write_text(CONFIG)
+    (tree / "1" / "model.py").write_text(ECHO.format(initialize=initialize))
+    return tree
+
+
+def run_to_the_end(context: LaunchContext) -> tuple[int, str]:
+    """Exit status, and the sentence that explains it."""
+    triton = spawn(render(context), context.run_dir, context.ports, context.service)
+    try:
+        status = triton.wait_until_ended()
+    finally:
+        stop(triton)
+    return status, get("triton").explain(triton.log.splitlines())
+
+
+def children(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def echoes(triton: RunningTriton) -> bool:
+    values = np.array([1, 2], dtype=np.float32)
+    sent = grpcclient.InferInput("IN", values.shape, "FP32")
+    sent.set_data_from_numpy(values)
+    with grpcclient.InferenceServerClient(triton.grpc) as client:
+        return bool(np.array_equal(client.infer(triton.service, [sent]).as_numpy("OUT"), values))
+
+
+def test_a_model_that_raises_at_load_ends_with_a_log_that_explains_it(tmp_path: Path) -> None:
+    tree = model(tmp_path / "tree", 'raise ValueError("the weights are for 10 classes, not 12")')
+    status, sentence = run_to_the_end(context_for("broken", tree, tmp_path / "run", runtime_root()))
+    assert status != 0
+    assert sentence == (
+        "The model's Python code raised ValueError in 1/model.py line 4 (initialize): the weights are for 10 classes, not 12."
+    )
+
+
+def test_a_port_that_is_taken_ends_with_a_log_that_explains_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = listener.getsockname()[1]
+        ports = replace(free_ports(), grpc=taken)
+        context = context_for("taken", model(tmp_path / "tree"), tmp_path / "run", runtime_root(), ports)
+        status, sentence = run_to_the_end(context)
+    assert status != 0
+    assert sentence == f"The GRPC port 127.0.0.1:{taken} is in use by another process."
+
+
+def test_two_replicas_of_one_service_run_side_by_side_and_a_killed_one_leaves_nothing(tmp_path: Path) -> None:
+    tree, replicas = model(tmp_path / "tree"), tmp_path / "replicas"
+    first, second = (context_for("echo", tree, replicas / f"svc-echo-r1-{index}", runtime_root()) for index in (0, 1))
+    with serve(second) as survivor:
+        with serve(first) as killed:
+            assert echoes(killed)
+            assert echoes(survivor)
+            stubs = children(killed.process.pid)
+            assert stubs
+            os.kill(killed.process.pid, signal.SIGKILL)
+            killed.process.wait()
+            deadline = time.monotonic() + 10
+            while any(is_alive(pid) for pid in stubs) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert not [pid for pid in stubs if is_alive(pid)], "no Python stub outlives its server"
+            assert echoes(survivor)
+            assert not kserve_v2.probe("127.0.0.1", first.ports.http, "echo").ready
+        left = Path("/dev/shm") / f"{shm_family(first.run_dir)}_{killed.process.pid}_left-behind"
+        left.write_text("")
+        with serve(first) as again:
+            assert echoes(again), "it comes back in the same working directory and on the same ports"
+            assert not left.exists(), "what a dead replica left is freed by the next start"
+            assert echoes(survivor)
+    assert not list(Path("/dev/shm").glob(f"{shm_family(first.run_dir)}_*")), "an orderly end frees everything"
+
+
+def test_a_runtime_is_prepared_once_and_again_when_it_changed(tmp_path: Path) -> None:
+    """On links to the real environment, so that no other test sees it change."""
+    real = runtime_root()
+    root = tmp_path / "triton"
+    root.mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (root / name).symlink_to(real / name)
+    assert get("triton").availability(root).reason == "The Triton runtime is not complete; run `make runtime-triton`."
+    assert runtime.prepare(root)
+    assert not runtime.prepare(root)
+    assert get("triton").availability(root).available
+    assert sorted(path.name for path in (root / "backends").iterdir()) == [".prepared", "onnxruntime", "python"]
+    shutil.rmtree(root / "backends" / "onnxruntime")
+    (root / "backends" / ".prepared").write_text("of an older release")
+    assert runtime.prepare(root)
+    assert (root / "backends" / "onnxruntime" / "model.py").is_file()
+    assert not list(root.glob(".backends-*")), "no half-made folder stays"
