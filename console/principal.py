@@ -13,6 +13,7 @@ from console.errors import Forbidden
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+    from rest_framework.request import Request
 
     from console.models import Team
 
@@ -65,3 +66,8 @@ def for_user(user: User | AbstractBaseUser | AnonymousUser) -> Principal:
         label=user.get_username(), is_admin=bool(getattr(user, "is_superuser", False)),
         roles=dict(memberships), user_id=user.pk,
     )
+
+
+def actor_of(request: Request) -> Principal:
+    """Who sent an API request: the key's principal, or the session's."""
+    return request.auth if isinstance(request.auth, Principal) else for_user(request.user)

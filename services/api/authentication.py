@@ -9,9 +9,10 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from console import principal as principals
-from console.principal import Principal
+from console.principal import Principal, actor_of
 from services.actions import keys
+
+__all__ = ["ApiKeyAuthentication", "actor_of", "presented_key"]
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -33,8 +34,3 @@ def presented_key(request: Request) -> str | None:
         return key
     scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
     return rest.strip() if scheme.lower() == "bearer" and rest.strip() else None
-
-
-def actor_of(request: Request) -> Principal:
-    """Who sent an API request: the key's principal, or the session's."""
-    return request.auth if isinstance(request.auth, Principal) else principals.for_user(request.user)

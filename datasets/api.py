@@ -1,0 +1,251 @@
+"""Datasets and their rounds in the REST API. Views parse, call one action or reader, and render."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema_view
+from rest_framework import serializers, status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from console.errors import InvalidFields
+from console.openapi import describe
+from console.rest import Body, Resource, number, parse, team_for
+from datasets import actions, reading
+from datasets.errors import SourceError
+from datasets.models import Dataset, Round
+from datasets.sources import registry
+
+HIDDEN = "********"
+PATH = OpenApiParameter("path", OpenApiTypes.STR, description="A folder or file of the dataset; empty is its root.")
+OFFSET = OpenApiParameter("offset", OpenApiTypes.INT, description="How many entries to skip.")
+LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="How many entries to give: 200, at most 1000.")
+ROUND_ID = OpenApiParameter("round_id", OpenApiTypes.INT, OpenApiParameter.PATH)
+
+
+class DatasetOut(serializers.ModelSerializer[Dataset]):
+    team = serializers.CharField(source="team.name")
+    options = serializers.SerializerMethodField(help_text="What the kind needs; secret ones are not shown.")
+
+    class Meta:
+        model = Dataset
+        fields = ("name", "team", "kind", "options", "description", "created_by", "created_at", "updated_at")
+
+    def get_options(self, dataset: Dataset) -> dict[str, Any]:
+        secret = _secret_options(dataset.kind)
+        return {name: HIDDEN if name in secret else value for name, value in dataset.options.items()}
+
+
+def _secret_options(kind: str) -> set[str]:
+    try:
+        return {option.name for option in registry.source_class(kind).options if option.secret}
+    except SourceError:  # a kind that this release does not know: nothing says what of it is secret
+        return set()
+
+
+class DatasetBody(Body):
+    name = serializers.CharField(allow_blank=True)
+    team = serializers.CharField(required=False, help_text="May be left out by whoever can create in one team only.")
+    kind = serializers.CharField(allow_blank=True, help_text="local; nfs, s3, http and huggingface arrive later.")
+    options = serializers.DictField(required=False, help_text='What the kind needs; for local {"path": "/abs/dir"}.')
+    credentials = serializers.DictField(required=False, help_text="For kinds that need some; local needs none.")
+    description = serializers.CharField(required=False, allow_blank=True)
+
+
+class DatasetChange(Body):
+    fixed: ClassVar[tuple[str, ...]] = ("name", "team", "kind")
+
+    options = serializers.DictField(required=False)
+    description = serializers.CharField(required=False, allow_blank=True)
+
+
+class EntryOut(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    path = serializers.CharField(help_text="Relative to the dataset.")
+    is_dir = serializers.BooleanField()
+    size = serializers.IntegerField(help_text="Bytes; 0 for folders.")
+    modified = serializers.FloatField(help_text="Seconds since the epoch; 0 when the source does not know.")
+
+
+class RecognisedOut(serializers.Serializer[Any]):
+    kind = serializers.CharField(help_text="triton_repository, triton_model, onnx, huggingface, empty or unknown.")
+    summary = serializers.CharField()
+    models = serializers.ListField(child=serializers.CharField())
+    problems = serializers.ListField(child=serializers.CharField())
+
+
+class ListingOut(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    is_dir = serializers.BooleanField()
+    entries = EntryOut(many=True)
+    total = serializers.IntegerField(allow_null=True, help_text="null when only a full listing could tell.")
+    more = serializers.BooleanField()
+    recognised = RecognisedOut(help_text="What the folder is.")
+
+
+class RoundOut(serializers.ModelSerializer[Round]):
+    """A round with its progress; percent is 100 only once it is DONE."""
+
+    dataset = serializers.CharField(source="dataset.name")
+    state = serializers.CharField(help_text="PENDING, COPYING, VERIFYING, DONE, FAILED or CANCELLED.")
+    percent = serializers.IntegerField()
+    seconds_left = serializers.IntegerField(allow_null=True)
+    sentence = serializers.CharField(help_text="The progress, for people.")
+    finished = serializers.BooleanField()
+
+    class Meta:
+        model = Round
+        fields = (
+            "id",
+            "dataset",
+            "path",
+            "node",
+            "state",
+            "percent",
+            "sentence",
+            "finished",
+            "bytes_done",
+            "bytes_total",
+            "bytes_copied",
+            "bytes_per_second",
+            "seconds_left",
+            "files_done",
+            "files_total",
+            "tree",
+            "attempts",
+            "cancel_requested",
+            "requested_by",
+            "created_at",
+            "started_at",
+            "finished_at",
+        )
+
+    def to_representation(self, instance: Round) -> dict[str, Any]:
+        progress = reading.progress(instance)
+        moment = serializers.DateTimeField().to_representation
+        return {
+            "id": instance.pk,
+            "dataset": instance.dataset.name,
+            "path": instance.path,
+            "node": instance.node,
+            **progress,
+            "tree": instance.tree,
+            "attempts": instance.attempts,
+            "cancel_requested": instance.cancel_requested,
+            "requested_by": instance.requested_by,
+            "created_at": moment(instance.created_at),
+            "started_at": moment(instance.started_at) if instance.started_at else None,
+            "finished_at": moment(instance.finished_at) if instance.finished_at else None,
+        }
+
+
+class PreheatBody(Body):
+    path = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False, help_text="Empty: all of it.")
+
+
+SAMPLE = OpenApiExample(
+    "A directory of this machine",
+    request_only=True,
+    value={"name": "models", "kind": "local", "options": {"path": "/srv/models"}, "description": "Team models"},
+)
+
+
+@extend_schema_view(
+    list=describe("List the datasets that you may see", answers={200: DatasetOut(many=True)}),
+    retrieve=describe("Show a dataset", answers={200: DatasetOut}, errors=[404]),
+    create=describe("Create a dataset", answers={201: DatasetOut}, body=DatasetBody, examples=[SAMPLE]),
+    partial_update=describe(
+        "Change a dataset's options or description", answers={200: DatasetOut}, body=DatasetChange, errors=[404]
+    ),
+    destroy=describe("Delete a dataset that no running service uses", answers={204: None}, errors=[404, 409]),
+)
+class Datasets(Resource):
+    queryset = Dataset.objects.none()
+    serializer_class = DatasetOut
+    lookup_field = "name"
+
+    def get_queryset(self) -> Any:
+        return Dataset.objects.visible_to(self.actor).select_related("team")
+
+    def dataset(self) -> Dataset:
+        found: Dataset = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
+        return found
+
+    def list(self, request: Request) -> Response:
+        page = self.paginate_queryset(self.get_queryset())
+        return self.get_paginated_response(DatasetOut(page, many=True).data)
+
+    def create(self, request: Request) -> Response:
+        data = parse(DatasetBody, request)
+        if data.pop("credentials", None):
+            raise InvalidFields({"credentials": f"A dataset of kind {data['kind'] or '?'} needs none; leave them out."})
+        team = team_for(self.actor, data.pop("team", None))
+        made = actions.create(team=team, options=data.pop("options", {}), actor=self.actor, **data)
+        where = reverse("api-dataset-detail", [made.name], request=request)
+        return Response(DatasetOut(made).data, status=status.HTTP_201_CREATED, headers={"Location": where})
+
+    def retrieve(self, request: Request, name: str) -> Response:
+        return Response(DatasetOut(self.dataset()).data)
+
+    def partial_update(self, request: Request, name: str) -> Response:
+        dataset = self.dataset()
+        changed = actions.update(dataset, actor=self.actor, **parse(DatasetChange, request, partial=True))
+        return Response(DatasetOut(changed).data)
+
+    def destroy(self, request: Request, name: str) -> Response:
+        actions.delete(self.dataset(), actor=self.actor)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @describe("Browse a dataset", answers={200: ListingOut}, errors=[400, 404], parameters=[PATH, OFFSET, LIMIT])
+    @action(detail=True, pagination_class=None)
+    def files(self, request: Request, name: str) -> Response:
+        offset = number(request, "offset", 0, most=10**9)
+        limit = number(request, "limit", 200, most=1000)
+        listing = reading.browse(
+            self.dataset(), request.query_params.get("path", ""), offset=offset, limit=max(1, limit)
+        )
+        return Response(ListingOut(listing).data)
+
+    @describe(
+        "Prepare a path of a dataset on this node",
+        answers={202: RoundOut},
+        body=PreheatBody,
+        errors=[404, 409],
+        description="Gives the round that copies it: the one under way, or a new one. Location is where to follow it.",
+    )
+    @action(detail=True, methods=["post"])
+    def preheat(self, request: Request, name: str) -> Response:
+        dataset = self.dataset()
+        data = parse(PreheatBody, request)
+        round_ = actions.request_round(dataset, data.get("path", ""), actor=self.actor)
+        where = reverse("api-dataset-round", [name, round_.pk], request=request)
+        return Response(RoundOut(round_).data, status=status.HTTP_202_ACCEPTED, headers={"Location": where})
+
+    @describe("List the rounds of a dataset, newest first", answers={200: RoundOut(many=True)}, errors=[404])
+    @action(detail=True)
+    def rounds(self, request: Request, name: str) -> Response:
+        page = self.paginate_queryset(self._rounds())
+        return self.get_paginated_response(RoundOut(page, many=True).data)
+
+    @describe("Show a round and its progress", answers={200: RoundOut}, errors=[404], parameters=[ROUND_ID])
+    @action(detail=True, url_path=r"rounds/(?P<round_id>[0-9]{1,18})", url_name="round")
+    def round(self, request: Request, name: str, round_id: str) -> Response:
+        return Response(RoundOut(self._round(round_id)).data)
+
+    @describe("Cancel a round", answers={202: RoundOut}, errors=[404, 409], parameters=[ROUND_ID])
+    @action(detail=True, methods=["post"], url_path=r"rounds/(?P<round_id>[0-9]{1,18})/cancel", url_name="round-cancel")
+    def cancel(self, request: Request, name: str, round_id: str) -> Response:
+        cancelled = actions.cancel(self._round(round_id), actor=self.actor)
+        return Response(RoundOut(cancelled).data, status=status.HTTP_202_ACCEPTED)
+
+    def _rounds(self) -> Any:
+        return Round.objects.filter(dataset=self.dataset()).select_related("dataset__team")
+
+    def _round(self, round_id: str) -> Round:
+        found: Round = get_object_or_404(self._rounds(), pk=int(round_id))
+        return found

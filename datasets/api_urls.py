@@ -1,0 +1,12 @@
+"""Addresses of the datasets in the REST API."""
+
+from __future__ import annotations
+
+from rest_framework.routers import SimpleRouter
+
+from datasets import api
+
+router = SimpleRouter()
+router.register("datasets", api.Datasets, basename="api-dataset")
+
+urlpatterns = router.urls

@@ -1,0 +1,117 @@
+"""What can be looked at of a service in the REST API: events, revisions, logs and what is known of its replicas."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from console.errors import InvalidFields, NotFound
+from console.openapi import describe
+from console.rest import Resource, number
+from services import reading
+from services.actions import wiring
+from services.api.serializers.services import EventOut, LogOut, MetricsOut, RevisionOut
+from services.models import Replica, Service
+
+LOG_BYTES = 65536
+NOT_COLLECTED: Final = ("request rate", "latency", "errors", "CPU and memory use of a replica", "GPU use")
+REPLICA = OpenApiParameter(
+    "replica", OpenApiTypes.STR, description="Name of its process, such as svc-detector-r2-0, or its index."
+)
+OFFSET = OpenApiParameter("offset", OpenApiTypes.INT, description="Bytes; left out, the end of the log is given.")
+LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="Bytes, 1048576 at most; 65536 by default.")
+
+
+class Inspection(Resource):
+    """The looking half of the services view."""
+
+    def service(self) -> Service:
+        raise NotImplementedError
+
+    @describe("List the events of a service, newest first", answers={200: EventOut(many=True)}, errors=[404])
+    @action(detail=True, filter_backends=[])
+    def events(self, request: Request, name: str) -> Response:
+        page = self.paginate_queryset(self.service().events.all())
+        return self.get_paginated_response(EventOut(page, many=True).data)
+
+    @describe("List the revisions of a service, newest first", answers={200: RevisionOut(many=True)}, errors=[404])
+    @action(detail=True, filter_backends=[])
+    def revisions(self, request: Request, name: str) -> Response:
+        page = self.paginate_queryset(self.service().revisions.select_related("service"))
+        return self.get_paginated_response(RevisionOut(page, many=True).data)
+
+    @describe(
+        "Read the log of a replica",
+        answers={200: LogOut},
+        errors=[400, 404],
+        parameters=[REPLICA, OFFSET, LIMIT],
+        description="Also of a process that is gone: its log is kept. Without `replica`, the newest one's.",
+    )
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def logs(self, request: Request, name: str) -> Response:
+        service = self.service()
+        present = list(service.replica_set.all())
+        process = _process(service, present, request.query_params.get("replica", ""))
+        offset = number(request, "offset", 0, most=1 << 40) if "offset" in request.query_params else None
+        limit = max(4, number(request, "limit", LOG_BYTES, most=1 << 20))
+        chunk = wiring.engine().logs(process, offset, limit)
+        names = [replica.process_name for replica in present]
+        return Response({"replica": process, "replicas": names, "text": chunk.text, "next_offset": chunk.next_offset})
+
+    @describe(
+        "Show what the console knows of a service's replicas",
+        answers={200: MetricsOut},
+        errors=[404],
+        description="Request rates and latencies are not collected yet, and `not_collected` says so.",
+    )
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def metrics(self, request: Request, name: str) -> Response:
+        service = self.service()
+        rows = list(service.replica_set.all())
+        return Response(
+            {
+                "state": service.state,
+                "seconds_in_state": _seconds_since(service.state_since),
+                "replicas_wanted": service.replicas,
+                "replicas_ready": sum(row.state == Replica.READY for row in rows),
+                "restarts": sum(row.restarts for row in rows),
+                "replicas": [
+                    {
+                        **reading.replica_json(row),
+                        "uptime_seconds": _seconds_since(row.started_at) if row.started_at else None,
+                    }
+                    for row in rows
+                ],
+                "not_collected": NOT_COLLECTED,
+            }
+        )
+
+
+def _seconds_since(moment: Any) -> float:
+    return round(max(0.0, (timezone.now() - moment).total_seconds()), 1)
+
+
+def _process(service: Service, present: list[Replica], asked: str) -> str:
+    """The process whose log is meant. Raises InvalidFields for a name that is none of this service's, NotFound."""
+    if not asked:
+        if present:
+            return present[-1].process_name
+        newest = service.revisions.filter(number__lte=service.target.number if service.target else 0).first()
+        if newest is None:
+            raise NotFound(f"{service.name} has no log yet.")
+        return f"svc-{service.name}-r{newest.number}-0"
+    if asked.isascii() and asked.isdigit():
+        found = [replica.process_name for replica in present if replica.index == int(asked[:9])]
+        if not found:
+            raise NotFound(f"{service.name} has no replica {asked[:9]} at present.")
+        return found[-1]
+    if not re.fullmatch(rf"svc-{re.escape(service.name)}-r[0-9]{{1,9}}-[0-9]{{1,5}}", asked):
+        raise InvalidFields({"replica": f"Must be the index of a replica, or a name such as svc-{service.name}-r1-0."})
+    return asked

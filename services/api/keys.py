@@ -1,0 +1,83 @@
+"""API keys in the REST API: make, list, rotate, revoke."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiExample, extend_schema_view
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from console.openapi import describe
+from console.rest import Resource, parse, team_for
+from services.actions import keys as actions
+from services.api.serializers.keys import KeyBody, KeyOut, NewKeyOut, made_json
+from services.models import ApiKey
+
+EXAMPLE = OpenApiExample(
+    "For one service, until the end of the year",
+    request_only=True,
+    value={
+        "name": "shop front",
+        "scopes": ["infer"],
+        "services": ["example-mnist-isvc"],
+        "expires_at": "2030-12-31T23:59:59Z",
+        "rate_limit_per_minute": 600,
+    },
+)
+
+
+@extend_schema_view(
+    list=describe("List the keys of your teams", answers={200: KeyOut(many=True)}),
+    retrieve=describe("Show a key (without the key itself)", answers={200: KeyOut}, errors=[404]),
+    create=describe("Make a key", answers={201: NewKeyOut}, body=KeyBody, examples=[EXAMPLE]),
+)
+class Keys(Resource):
+    queryset = ApiKey.objects.none()
+    serializer_class = KeyOut
+    lookup_value_regex = "[0-9]{1,18}"
+
+    def get_queryset(self) -> Any:
+        return ApiKey.objects.visible_to(self.actor).select_related("team")
+
+    def key(self) -> ApiKey:
+        found: ApiKey = get_object_or_404(self.get_queryset(), pk=int(self.kwargs["pk"]))
+        return found
+
+    def list(self, request: Request) -> Response:
+        page = self.paginate_queryset(self.get_queryset())
+        return self.get_paginated_response(KeyOut(page, many=True).data)
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return Response(KeyOut(self.key()).data)
+
+    def create(self, request: Request) -> Response:
+        data = parse(KeyBody, request)
+        team = team_for(self.actor, data.pop("team", None))
+        return self._made(actions.create(team=team, actor=self.actor, **actions.fields_of(data)))
+
+    @describe(
+        "Make a second key with the same rights",
+        answers={201: NewKeyOut},
+        errors=[404, 409],
+        description="The old one goes on working until it is revoked, so that clients can change over.",
+    )
+    @action(detail=True, methods=["post"])
+    def rotate(self, request: Request, pk: str) -> Response:
+        return self._made(actions.rotate(self.key(), actor=self.actor))
+
+    @describe("Revoke a key, from now on and for good", answers={202: KeyOut}, errors=[404])
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
+        revoked = actions.revoke(self.key(), actor=self.actor)
+        return Response(KeyOut(revoked).data, status=status.HTTP_202_ACCEPTED)
+
+    def _made(self, made: actions.Made) -> Response:
+        where = reverse("api-key-detail", [made.row.pk], request=self.request)
+        # A proxy or a browser must not keep the only copy of the key.
+        headers = {"Location": where, "Cache-Control": "no-store"}
+        return Response(made_json(made.row, made.key), status=status.HTTP_201_CREATED, headers=headers)

@@ -1,0 +1,66 @@
+"""Shapes of API keys. The key itself is shown once, in the answer that makes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from console.rest import Body
+from services.gateway.keys import PREFIX
+from services.models import ApiKey
+
+
+class KeyOut(serializers.ModelSerializer[ApiKey]):
+    team = serializers.CharField(source="team.name")
+    prefix = serializers.SerializerMethodField(help_text="The public part of the key, safe to show and to log.")
+    scopes = serializers.ListField(child=serializers.CharField())
+    services = serializers.ListField(child=serializers.CharField(), help_text="Empty: every service of the team.")
+    replaces = serializers.PrimaryKeyRelatedField[ApiKey](read_only=True, help_text="The key that it was rotated from.")
+
+    class Meta:
+        model = ApiKey
+        fields = (
+            "id",
+            "name",
+            "team",
+            "prefix",
+            "scopes",
+            "services",
+            "all_teams",
+            "rate_limit_per_minute",
+            "expires_at",
+            "revoked_at",
+            "replaces",
+            "last_used_at",
+            "created_by",
+            "created_at",
+        )
+
+    def get_prefix(self, key: ApiKey) -> str:
+        return f"{PREFIX}{key.key_id}"
+
+
+class NewKeyOut(KeyOut):
+    key = serializers.CharField(help_text="The key. It is not stored and cannot be shown again.")
+
+    class Meta(KeyOut.Meta):
+        fields = (*KeyOut.Meta.fields, "key")  # type: ignore[assignment]
+
+
+class KeyBody(Body):
+    name = serializers.CharField(allow_blank=True, help_text="What uses it.")
+    team = serializers.CharField(required=False, help_text="May be left out by whoever can create in one team only.")
+    scopes = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="Of infer, read and manage; [infer] when left out."
+    )
+    services = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="The only services it opens; empty: all of the team's."
+    )
+    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+    rate_limit_per_minute = serializers.IntegerField(required=False, allow_null=True, max_value=10**9)
+    all_teams = serializers.BooleanField(required=False, help_text="An administrator's key: every team's services.")
+
+
+def made_json(row: ApiKey, key: str) -> dict[str, Any]:
+    return {**KeyOut(row).data, "key": key}

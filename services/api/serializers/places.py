@@ -1,0 +1,86 @@
+"""Shapes of queues and nodes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework import serializers
+
+from console.rest import Body
+from services.actions import claims
+from services.models import Node, Queue, Service
+from services.policies.amounts import Amount
+
+
+class AmountOut(serializers.Serializer[Any]):
+    cpu = serializers.FloatField()
+    memory_gib = serializers.FloatField()
+    gpus = serializers.DictField(child=serializers.IntegerField())
+
+
+def amount_json(amount: Amount) -> dict[str, Any]:
+    return {"cpu": amount.cpu, "memory_gib": amount.memory_gib, "gpus": dict(amount.gpus)}
+
+
+class QueueOut(serializers.ModelSerializer[Queue]):
+    gpus = serializers.DictField(child=serializers.IntegerField(), help_text='GPU product to count; "" is any product.')
+    used = serializers.SerializerMethodField(help_text="What the replicas in it hold now.")
+    waiting = serializers.SerializerMethodField(help_text="How many services wait in it, of all teams.")
+
+    class Meta:
+        model = Queue
+        fields = ("name", "description", "cpu", "memory_gib", "gpus", "used", "waiting", "created_at")
+
+    def get_used(self, queue: Queue) -> AmountOut:
+        return amount_json(claims.used_of(queue))  # type: ignore[return-value]  # the annotation is the schema's
+
+    def get_waiting(self, queue: Queue) -> int:
+        return Service.objects.waiting_in(queue.name).count()
+
+
+class QueueChange(Body):
+    fixed: ClassVar[tuple[str, ...]] = ("name",)
+
+    description = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    cpu = serializers.FloatField(max_value=1e6, help_text="Cores.")
+    memory_gib = serializers.FloatField(max_value=1e9)
+    gpus = serializers.DictField(
+        child=serializers.IntegerField(max_value=100_000), required=False, help_text='GPU product to count; "" is any.'
+    )
+
+
+class QueueBody(QueueChange):
+    name = serializers.CharField(allow_blank=True, help_text="A DNS label.")
+
+
+class NodeOut(serializers.ModelSerializer[Node]):
+    labels = serializers.DictField(child=serializers.CharField(), help_text="What the node says of itself.")
+    extra_labels = serializers.DictField(child=serializers.CharField(), help_text="An administrator's.")
+    gpus = serializers.DictField(child=serializers.IntegerField(), help_text="GPU product to count.")
+    facts = serializers.DictField(help_text="Live readings: load, free memory, free disk.")
+    used = serializers.SerializerMethodField(help_text="What the replicas on it hold now.")
+
+    class Meta:
+        model = Node
+        fields = (
+            "name",
+            "labels",
+            "extra_labels",
+            "cpu",
+            "memory_gib",
+            "gpus",
+            "used",
+            "facts",
+            "schedulable",
+            "reported_at",
+        )
+
+    def get_used(self, node: Node) -> AmountOut:
+        return amount_json(claims.used_on(node))  # type: ignore[return-value]  # the annotation is the schema's
+
+
+class NodeChange(Body):
+    fixed: ClassVar[tuple[str, ...]] = ("name", "labels", "cpu", "memory_gib", "gpus", "facts", "reported_at")
+
+    extra_labels = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
+    schedulable = serializers.BooleanField(required=False, help_text="false: no new replicas; what runs goes on.")

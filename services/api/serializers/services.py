@@ -1,0 +1,235 @@
+"""Shapes of a service, its revisions, events, logs and metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+from rest_framework import serializers
+
+from services.models import Event, Revision
+
+
+class ResourcesShape(serializers.Serializer[Any]):
+    cpu = serializers.FloatField(required=False, help_text="Cores for each replica; 1 by default.")
+    memory_gib = serializers.FloatField(required=False, help_text="GiB for each replica; 1 by default.")
+    gpu = serializers.IntegerField(required=False, help_text="Whole GPUs for each replica; 0 by default.")
+    gpu_type = serializers.CharField(required=False, allow_blank=True, help_text='A GPU product; "" is any.')
+
+
+class AuthShape(serializers.Serializer[Any]):
+    policy = serializers.CharField(required=False, help_text="api_key (default) or public.")
+
+
+class RuleShape(serializers.Serializer[Any]):
+    key = serializers.CharField(help_text="A node label, such as gpu.product.")
+    operator = serializers.CharField(help_text="In, NotIn, Exists, DoesNotExist, Gt or Lt.")
+    values = serializers.ListField(child=serializers.CharField(), required=False)
+
+
+class PreferredRuleShape(RuleShape):
+    weight = serializers.IntegerField(required=False, help_text="1 to 100.")
+
+
+class AffinityShape(serializers.Serializer[Any]):
+    required = RuleShape(many=True, required=False)
+    preferred = PreferredRuleShape(many=True, required=False)
+
+
+class ServiceBody(serializers.Serializer[Any]):
+    """What is sent. Read by services.parsing, which says what is wrong in every field at once."""
+
+    name = serializers.CharField(help_text="A DNS label that no other service has.")
+    team = serializers.CharField(required=False, help_text="May be left out by whoever can create in one team only.")
+    framework = serializers.CharField(help_text="triton; vllm once its runtime is installed.")
+    dataset = serializers.CharField()
+    model_path = serializers.CharField(required=False, allow_blank=True, help_text="Relative to the dataset.")
+    queue = serializers.CharField(required=False, help_text="`default` when left out.")
+    replicas = serializers.IntegerField(required=False, help_text="1 when left out.")
+    resources = ResourcesShape(required=False)
+    auth = AuthShape(required=False)
+    affinity = AffinityShape(required=False)
+    framework_config = serializers.DictField(
+        required=False, help_text="Triton: max_batch_size, instances, dynamic_batching, inputs, outputs, parameters."
+    )
+    env = serializers.DictField(child=serializers.CharField(), required=False, help_text="Environment variables.")
+
+
+class ServiceChange(ServiceBody):
+    """Fields that are left out stay; resources and auth are merged. Anything but `replicas` makes a new revision."""
+
+    name = None  # type: ignore[assignment]
+    team = None  # type: ignore[assignment]
+
+
+class ConditionOut(serializers.Serializer[Any]):
+    type = serializers.CharField(help_text="FilesReady, QuotaGranted, ReplicasReady, RolledOut or Ready.")
+    status = serializers.CharField(help_text="True, False or Unknown.")
+    reason = serializers.CharField()
+    message = serializers.CharField()
+    last_transition = serializers.DateTimeField(allow_null=True)
+
+
+class EndpointsOut(serializers.Serializer[Any]):
+    http = serializers.CharField(help_text="The model's V2 address; add /infer.")
+    grpc = serializers.CharField(help_text="The target of a gRPC channel.")
+    openai = serializers.CharField(help_text='A base URL; "" when the service does not speak it.')
+
+
+class ReplicaOut(serializers.Serializer[Any]):
+    index = serializers.IntegerField()
+    revision = serializers.IntegerField()
+    name = serializers.CharField(help_text="Of its process, and of its log.")
+    node = serializers.CharField()
+    state = serializers.CharField(help_text="PENDING, STARTING, READY, UNREADY, FAILED or DRAINING.")
+    message = serializers.CharField()
+    pid = serializers.IntegerField(allow_null=True)
+    restarts = serializers.IntegerField(help_text="How often it ended unexpectedly and was started again.")
+    started_at = serializers.DateTimeField(allow_null=True, help_text="When it answered for the first time.")
+    created_at = serializers.DateTimeField()
+
+
+class PreheatOut(serializers.Serializer[Any]):
+    round = serializers.IntegerField()
+    dataset = serializers.CharField()
+    path = serializers.CharField()
+    state = serializers.CharField()
+    percent = serializers.IntegerField()
+    bytes_done = serializers.IntegerField()
+    bytes_total = serializers.IntegerField()
+    bytes_copied = serializers.IntegerField()
+    bytes_per_second = serializers.FloatField()
+    files_done = serializers.IntegerField()
+    files_total = serializers.IntegerField()
+    seconds_left = serializers.IntegerField(allow_null=True)
+    sentence = serializers.CharField()
+    finished = serializers.BooleanField()
+
+
+class ServiceOut(ServiceBody):
+    """What services.reading.summary makes."""
+
+    team = serializers.CharField()
+    desired = serializers.CharField(help_text="running, stopped or deleted.")
+    state = serializers.CharField(
+        help_text="PREHEATING, QUEUED, STARTING, READY, DEGRADED, STOPPING, STOPPED or FAILED."
+    )
+    message = serializers.CharField(help_text="What it waits for, or why it failed.")
+    conditions = ConditionOut(many=True)
+    revision = serializers.IntegerField(allow_null=True, help_text="The revision that should run.")
+    serving_revision = serializers.IntegerField(allow_null=True, help_text="The revision that answers requests.")
+    endpoints = EndpointsOut()
+    replica_list = ReplicaOut(many=True)
+    preheat = PreheatOut(allow_null=True)
+    created_by = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    state_since = serializers.DateTimeField()
+
+
+class EventOut(serializers.ModelSerializer[Event]):
+    class Meta:
+        model = Event
+        fields = ("id", "at", "kind", "old", "new", "message", "detail", "actor")
+
+
+class RevisionOut(serializers.ModelSerializer[Revision]):
+    is_target = serializers.SerializerMethodField(help_text="It is the one that should run.")
+    is_serving = serializers.SerializerMethodField(help_text="It is the one that answers requests.")
+
+    class Meta:
+        model = Revision
+        fields = ("number", "note", "spec", "failed", "tree", "is_target", "is_serving", "created_by", "created_at")
+
+    def get_is_target(self, revision: Revision) -> bool:
+        return revision.pk == revision.service.target_id
+
+    def get_is_serving(self, revision: Revision) -> bool:
+        return revision.pk == revision.service.serving_id
+
+
+class RollbackBody(serializers.Serializer[Any]):
+    revision = serializers.IntegerField(required=False, help_text="The one before the present one when left out.")
+
+
+class LogOut(serializers.Serializer[Any]):
+    replica = serializers.CharField(help_text="Name of the process.")
+    replicas = serializers.ListField(child=serializers.CharField(), help_text="Processes that there are now.")
+    text = serializers.CharField()
+    next_offset = serializers.IntegerField(help_text="Ask again with offset=next_offset for what came after.")
+
+
+class ReplicaMetricsOut(ReplicaOut):
+    uptime_seconds = serializers.FloatField(allow_null=True, help_text="Since it answered for the first time.")
+
+
+class MetricsOut(serializers.Serializer[Any]):
+    state = serializers.CharField()
+    seconds_in_state = serializers.FloatField()
+    replicas_wanted = serializers.IntegerField()
+    replicas_ready = serializers.IntegerField()
+    restarts = serializers.IntegerField(help_text="Of the replicas that there are now.")
+    replicas = ReplicaMetricsOut(many=True)
+    not_collected = serializers.ListField(
+        child=serializers.CharField(), help_text="What one might look for here and the console does not hold yet."
+    )
+
+
+class TensorShape(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    datatype = serializers.CharField(help_text="As V2 spells it: FP32, INT64, BYTES, ...")
+    shape = serializers.ListField(child=serializers.IntegerField())
+    data = serializers.ListField(child=serializers.JSONField(), help_text="Flat or nested.")
+
+
+class ProbeBody(serializers.Serializer[Any]):
+    protocol = serializers.CharField(required=False, help_text="http (default) or grpc.")
+    inputs = TensorShape(many=True)
+
+
+class ProbeOut(serializers.Serializer[Any]):
+    """An answer of 4xx or 5xx is a result too: see ok, status and error."""
+
+    protocol = serializers.CharField()
+    ok = serializers.BooleanField()
+    status = serializers.CharField(help_text="The HTTP status or the name of the gRPC status.")
+    error = serializers.CharField()
+    hint = serializers.CharField()
+    outputs = serializers.ListField(child=serializers.DictField())
+    responses = serializers.ListField(child=serializers.DictField(), help_text="A streaming model gives several.")
+    timing = serializers.DictField()
+    request = serializers.DictField(help_text="What was sent, without the key.")
+    response = serializers.DictField()
+    snippets = serializers.DictField(child=serializers.CharField())
+
+
+SENT = {
+    "name": "example-mnist-isvc",
+    "framework": "triton",
+    "dataset": "samples",
+    "model_path": "mnist-svm",
+    "queue": "default",
+    "replicas": 1,
+    "resources": {"cpu": 1, "memory_gib": 1, "gpu": 0, "gpu_type": ""},
+    "auth": {"policy": "api_key"},
+    "affinity": {"required": [], "preferred": []},
+    "framework_config": {},
+}
+CREATE_EXAMPLES = [
+    OpenApiExample("The sample model", value=SENT, request_only=True),
+    OpenApiExample(
+        "On certain GPUs only",
+        request_only=True,
+        value={
+            **SENT,
+            "name": "detector",
+            "replicas": 2,
+            "resources": {"cpu": 4, "memory_gib": 16, "gpu": 1, "gpu_type": "NVIDIA-H200"},
+            "affinity": {
+                "required": [{"key": "gpu.product", "operator": "In", "values": ["NVIDIA-H200"]}],
+                "preferred": [{"weight": 50, "key": "zone", "operator": "In", "values": ["a"]}],
+            },
+            "framework_config": {"max_batch_size": 8, "dynamic_batching": {"enabled": True}},
+        },
+    ),
+]

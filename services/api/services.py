@@ -1,0 +1,162 @@
+"""Services in the REST API: create, change, delete, and the verbs. What is only looked at is in inspection.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema_view
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from console.errors import Forbidden, InvalidFields
+from console.openapi import describe
+from console.principal import INFER
+from console.rest import LargeJson, Resource, object_of, team_for, unknown_fields
+from services import reading, states
+from services.actions import checks, probes
+from services.actions import services as actions
+from services.api.inspection import Inspection
+from services.api.serializers.services import (
+    CREATE_EXAMPLES,
+    ProbeBody,
+    ProbeOut,
+    RollbackBody,
+    ServiceBody,
+    ServiceChange,
+    ServiceOut,
+)
+from services.models import Service
+
+ACCEPTED = status.HTTP_202_ACCEPTED
+
+
+class ServiceFilter(filters.FilterSet):
+    state = filters.MultipleChoiceFilter(choices=states.CHOICES)
+    team = filters.CharFilter(field_name="team__name")
+    queue = filters.CharFilter(field_name="target__spec__queue")
+    framework = filters.CharFilter(field_name="target__spec__framework")
+
+    class Meta:
+        model = Service
+        fields = ("state", "team", "queue", "framework")
+
+
+def verb(summary: str, **more: Any) -> Callable[[Any], Any]:
+    return describe(summary, answers={202: ServiceOut}, errors=[400, 404, 409], **more)
+
+
+@extend_schema_view(
+    list=describe("List the services that you may see", answers={200: ServiceOut(many=True)}, errors=[400]),
+    retrieve=describe("Show a service", answers={200: ServiceOut}, errors=[404]),
+    create=describe("Create a service", answers={201: ServiceOut}, body=ServiceBody, examples=CREATE_EXAMPLES),
+    partial_update=describe(
+        "Change or scale a service", answers={200: ServiceOut}, body=ServiceChange, errors=[404, 409]
+    ),
+    destroy=describe("Stop and delete a service", answers={202: ServiceOut}, errors=[404]),
+)
+class Services(Inspection, Resource):
+    queryset = Service.objects.none()
+    serializer_class = ServiceOut
+    lookup_field = "name"
+    filterset_class = ServiceFilter
+    open_to_restricted_keys = True
+
+    def get_queryset(self) -> Any:
+        return reading.with_related(Service.objects.visible_to(self.actor))
+
+    def service(self) -> Service:
+        found: Service = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
+        return found
+
+    def list(self, request: Request) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response([self._json(service) for service in page or ()])
+
+    def create(self, request: Request) -> Response:
+        data = object_of(request)
+        _refuse_unknown(data, ServiceBody().fields, check=checks.parse_all)
+        if self.actor.services and data.get("name") not in self.actor.services:
+            raise Forbidden(f"{self.actor.label} is only for {', '.join(sorted(self.actor.services))}.")
+        made = actions.create(data, team=team_for(self.actor, data.get("team")), actor=self.actor)
+        where = reverse("api-service-detail", [made.name], request=request)
+        return Response(self._fresh(made), status=status.HTTP_201_CREATED, headers={"Location": where})
+
+    def retrieve(self, request: Request, name: str) -> Response:
+        return Response(self._json(self.service()))
+
+    def partial_update(self, request: Request, name: str) -> Response:
+        service, changes = self.service(), object_of(request)
+        _refuse_unknown(changes, ServiceBody().fields)
+        return Response(self._fresh(actions.edit(service, changes, actor=self.actor)))
+
+    def destroy(self, request: Request, name: str) -> Response:
+        service = self.service()
+        actions.delete(service, actor=self.actor)
+        return Response(self._fresh(service), status=ACCEPTED)
+
+    @verb("Start a stopped or failed service")
+    @action(detail=True, methods=["post"])
+    def start(self, request: Request, name: str) -> Response:
+        return self._accepted(actions.start(self.service(), actor=self.actor))
+
+    @verb("Stop a service; its model files stay")
+    @action(detail=True, methods=["post"])
+    def stop(self, request: Request, name: str) -> Response:
+        return self._accepted(actions.stop(self.service(), actor=self.actor))
+
+    @verb("Restart a service without dropping requests")
+    @action(detail=True, methods=["post"])
+    def restart(self, request: Request, name: str) -> Response:
+        return self._accepted(actions.restart(self.service(), actor=self.actor))
+
+    @describe("Go back to an earlier revision", answers={202: ServiceOut}, body=RollbackBody, errors=[404, 409])
+    @action(detail=True, methods=["post"])
+    def rollback(self, request: Request, name: str) -> Response:
+        service, data = self.service(), object_of(request)
+        _refuse_unknown(data, RollbackBody().fields)
+        number = data.get("revision", actions.target_of(service).number - 1)
+        if not isinstance(number, int) or isinstance(number, bool) or number >= 1 << 31:
+            raise InvalidFields({"revision": "Must be the number of a revision."})
+        return self._accepted(actions.rollback(service, number, actor=self.actor))
+
+    @describe(
+        "Send one test inference through the gateway",
+        answers={200: ProbeOut},
+        body=ProbeBody,
+        errors=[404, 409, 413, 503],
+        description="Needs the scope infer. An answer of 4xx or 5xx from the service is a result, not an error.",
+    )
+    @action(detail=True, methods=["post"], required_scopes={"POST": INFER}, parser_classes=[LargeJson])
+    def probe(self, request: Request, name: str) -> Response:
+        return Response(probes.probe(self.service(), object_of(request), actor=self.actor).to_json())
+
+    def _json(self, service: Service) -> dict[str, Any]:
+        return reading.summary(service, gateway_host=reading.gateway_host(self.request.get_host()))
+
+    def _fresh(self, service: Service) -> dict[str, Any]:
+        """As the database has it now; an action may leave related rows on the object behind."""
+        return self._json(reading.with_related(Service.objects.filter(pk=service.pk)).get())
+
+    def _accepted(self, service: Service) -> Response:
+        return Response(self._fresh(service), status=ACCEPTED)
+
+
+def _refuse_unknown(
+    data: Mapping[str, Any], known: Mapping[str, Any], *, check: Callable[[Mapping[str, Any]], object] | None = None
+) -> None:
+    """Raises InvalidFields for fields that there are not, together with what `check` finds wrong in the others."""
+    returned = tuple(name for name in ServiceOut().fields if name not in ServiceBody().fields)
+    errors = unknown_fields(data, known, fixed=returned)
+    if errors and check:
+        try:
+            check(data)
+        except InvalidFields as error:
+            errors.update(error.errors)
+    if errors:
+        raise InvalidFields(errors)
