@@ -35,9 +35,12 @@ def python(code: str) -> list[str]:
 
 
 def test_it_becomes_the_program_with_its_environment_and_nothing_else(tmp_path: Path) -> None:
-    argv = python("import os; print(sorted(os.environ.items()), os.getcwd())")
-    process = start(tmp_path, {"SECRET": "1"}, argv=argv, env={"A": "b"})
-    assert said(process) == f"[('A', 'b')] {tmp_path}\n"
+    process = start(tmp_path, {"SECRET": "1"}, argv=["/usr/bin/env"], env={"A": "b\nc"})
+    assert said(process) == "A=b\nc\n"
+
+
+def test_it_starts_in_the_folder_that_it_is_told(tmp_path: Path) -> None:
+    assert said(start(tmp_path, argv=["/bin/pwd", "-P"])) == f"{tmp_path.resolve()}\n"
 
 
 def test_it_adds_to_the_environment_when_told_so(tmp_path: Path) -> None:
