@@ -10,8 +10,10 @@ import logging
 import threading
 from typing import Any
 
-from celery import current_app, signature
+from celery import signature
 from django.db import transaction
+
+from console.celery import app
 
 PATIENCE = 1.0
 """Seconds that a request waits for the broker."""
@@ -30,8 +32,8 @@ def enqueue(name: str, *args: Any, expires: float | None = None) -> None:
 
 
 def _send(name: str, args: tuple[Any, ...], expires: float | None) -> None:
-    if current_app.conf.task_always_eager:
-        signature(name, args).apply_async()
+    if app.conf.task_always_eager:
+        signature(name, args, app=app).apply_async()
         return
     # A broker that accepts and then says nothing would hold a page for its socket timeout: hence the thread.
     sender = threading.Thread(target=_publish, args=(name, args, expires), name=f"enqueue {name}", daemon=True)
@@ -44,6 +46,6 @@ def _send(name: str, args: tuple[Any, ...], expires: float | None) -> None:
 def _publish(name: str, args: tuple[Any, ...], expires: float | None) -> None:
     try:
         options: dict[str, Any] = {} if expires is None else {"expires": expires}
-        signature(name, args).apply_async(retry=False, **options)
+        signature(name, args, app=app).apply_async(retry=False, **options)
     except Exception as error:  # the edge of a thread: kombu raises what each transport likes
         logger.warning("The broker is away, %s%r waits for the sweep: %s", name, args, error)
