@@ -22,8 +22,15 @@ class Pages(PageNumberPagination):
     max_page_size = 1000
 
 
-def problem(code: str, status_code: int, detail: str, *, hint: str = "", errors: Mapping[str, list[str]] | None = None) -> Response:
-    body: dict[str, Any] = {"type": f"urn:inference-console:{code}", "title": code.replace("_", " "), "status": status_code, "detail": detail}
+def problem(
+    code: str, status_code: int, detail: str, *, hint: str = "", errors: Mapping[str, list[str]] | None = None
+) -> Response:
+    body: dict[str, Any] = {
+        "type": f"urn:inference-console:{code}",
+        "title": code.replace("_", " "),
+        "status": status_code,
+        "detail": detail,
+    }
     if hint:
         body["hint"] = hint
     if errors:

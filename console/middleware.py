@@ -1,4 +1,4 @@
-"""Turns a ConsoleError that reaches the edge of a page request into a page or a fragment. The API has its own mapping."""
+"""Turns a ConsoleError that reaches the edge of a page request into a page or a fragment. The API maps its own."""
 
 from __future__ import annotations
 

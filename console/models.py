@@ -8,7 +8,9 @@ from django.db import models
 
 from console import roles
 
-TEAM_NAME = RegexValidator(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", "Lower-case letters, digits and dashes, at most 63.")
+TEAM_NAME = RegexValidator(
+    r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", "Lower-case letters, digits and dashes, at most 63."
+)
 
 
 class Team(models.Model):

@@ -63,8 +63,10 @@ def for_user(user: User | AbstractBaseUser | AnonymousUser) -> Principal:
 
     memberships = Membership.objects.filter(user_id=user.pk).values_list("team_id", "role")
     return Principal(
-        label=user.get_username(), is_admin=bool(getattr(user, "is_superuser", False)),
-        roles=dict(memberships), user_id=user.pk,
+        label=user.get_username(),
+        is_admin=bool(getattr(user, "is_superuser", False)),
+        roles=dict(memberships),
+        user_id=user.pk,
     )
 
 

@@ -109,17 +109,24 @@ def _database() -> dict[str, Any]:
     url = urlparse(env.text("DATABASE_URL"))
     if url.scheme in {"postgres", "postgresql"}:
         return {
-            "ENGINE": "django.db.backends.postgresql", "NAME": url.path.lstrip("/"), "USER": unquote(url.username or ""),
-            "PASSWORD": unquote(url.password or ""), "HOST": url.hostname or "", "PORT": url.port or "",
-            "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True,
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": url.path.lstrip("/"),
+            "USER": unquote(url.username or ""),
+            "PASSWORD": unquote(url.password or ""),
+            "HOST": url.hostname or "",
+            "PORT": url.port or "",
+            "CONN_MAX_AGE": 60,
+            "CONN_HEALTH_CHECKS": True,
         }
     if url.scheme:
         raise env.BadSetting(f"DATABASE_URL must start with postgres://, not {url.scheme}://.")
     return {
-        "ENGINE": "django.db.backends.sqlite3", "NAME": HOME.database,
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": HOME.database,
         # IMMEDIATE: a transaction that will write waits its turn at its start instead of failing in the middle.
         "OPTIONS": {
-            "timeout": 20, "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
         },
     }

@@ -22,7 +22,8 @@ class SourceChanged(SourceError):
 
     def __init__(self, path: str) -> None:
         super().__init__(
-            f"{path} changed while it was copied.", permanent=False,
+            f"{path} changed while it was copied.",
+            permanent=False,
             hint="Wait until nothing writes to the dataset any more, then try again.",
         )
         self.path = path

@@ -76,7 +76,8 @@ class Round(models.Model):
         indexes = [models.Index(fields=["state", "lease_until"])]
         constraints = [
             models.UniqueConstraint(
-                fields=["dataset", "path", "node"], condition=models.Q(state__in=sorted(states.ACTIVE)),
+                fields=["dataset", "path", "node"],
+                condition=models.Q(state__in=sorted(states.ACTIVE)),
                 name="one_active_round_for_a_path",
             )
         ]

@@ -58,7 +58,9 @@ def parse_spec(data: Mapping[str, Any]) -> ServiceSpec:
     framework = _text(data, "framework", wrong)
     config: dict[str, Any] = {}
     if framework and framework not in registry.all_names():
-        wrong.add("framework", f"There is no framework {framework!r}. Choose one of: {', '.join(registry.all_names())}.")
+        wrong.add(
+            "framework", f"There is no framework {framework!r}. Choose one of: {', '.join(registry.all_names())}."
+        )
     elif framework:
         raw = data.get("framework_config") or {}
         if not isinstance(raw, Mapping):
@@ -69,10 +71,15 @@ def parse_spec(data: Mapping[str, Any]) -> ServiceSpec:
             except InvalidFields as error:
                 wrong.errors.update(error.errors)
     spec = ServiceSpec(
-        framework=framework, dataset=_text(data, "dataset", wrong),
-        model_path=_path(data, wrong), queue=_text(data, "queue", wrong, default="default"),
-        resources=_resources(data.get("resources") or {}, wrong), auth_policy=_auth(data.get("auth") or {}, wrong),
-        affinity=_affinity(data.get("affinity") or {}, wrong), framework_config=config, env=_env(data.get("env") or {}, wrong),
+        framework=framework,
+        dataset=_text(data, "dataset", wrong),
+        model_path=_path(data, wrong),
+        queue=_text(data, "queue", wrong, default="default"),
+        resources=_resources(data.get("resources") or {}, wrong),
+        auth_policy=_auth(data.get("auth") or {}, wrong),
+        affinity=_affinity(data.get("affinity") or {}, wrong),
+        framework_config=config,
+        env=_env(data.get("env") or {}, wrong),
     )
     wrong.end()
     return spec

@@ -25,4 +25,6 @@ def refuse_while_used(sender: object, dataset: Dataset, **kwargs: Any) -> None:
     users = Service.objects.filter(target__spec__dataset=dataset.name).exclude(state=states.STOPPED)
     names = list(users.values_list("name", flat=True)[:5])
     if names:
-        raise Conflict(f"Dataset {dataset.name} is used by {', '.join(names)}.", hint="Stop or delete those services first.")
+        raise Conflict(
+            f"Dataset {dataset.name} is used by {', '.join(names)}.", hint="Stop or delete those services first."
+        )

@@ -67,13 +67,18 @@ class ServiceSpec:
     def to_json(self) -> dict[str, Any]:
         """The JSON of design section 7, without name and replicas."""
         return {
-            "framework": self.framework, "dataset": self.dataset, "model_path": self.model_path, "queue": self.queue,
-            "resources": asdict(self.resources), "auth": {"policy": self.auth_policy},
+            "framework": self.framework,
+            "dataset": self.dataset,
+            "model_path": self.model_path,
+            "queue": self.queue,
+            "resources": asdict(self.resources),
+            "auth": {"policy": self.auth_policy},
             "affinity": {
                 "required": [rule_to_json(rule) for rule in self.affinity.required],
                 "preferred": [{"weight": p.weight, **rule_to_json(p.rule)} for p in self.affinity.preferred],
             },
-            "framework_config": dict(self.framework_config), "env": dict(self.env),
+            "framework_config": dict(self.framework_config),
+            "env": dict(self.env),
         }
 
     @classmethod
@@ -81,13 +86,20 @@ class ServiceSpec:
         """The inverse of `to_json`, for stored revisions. Input from people goes through `services.parsing`."""
         affinity = data.get("affinity", {})
         return cls(
-            framework=data["framework"], dataset=data["dataset"], model_path=data["model_path"], queue=data["queue"],
-            resources=Resources(**data["resources"]), auth_policy=data["auth"]["policy"],
+            framework=data["framework"],
+            dataset=data["dataset"],
+            model_path=data["model_path"],
+            queue=data["queue"],
+            resources=Resources(**data["resources"]),
+            auth_policy=data["auth"]["policy"],
             affinity=Affinity(
                 required=tuple(rule_from_json(rule) for rule in affinity.get("required", ())),
-                preferred=tuple(PreferredRule(rule["weight"], rule_from_json(rule)) for rule in affinity.get("preferred", ())),
+                preferred=tuple(
+                    PreferredRule(rule["weight"], rule_from_json(rule)) for rule in affinity.get("preferred", ())
+                ),
             ),
-            framework_config=data.get("framework_config", {}), env=data.get("env", {}),
+            framework_config=data.get("framework_config", {}),
+            env=data.get("env", {}),
         )
 
 

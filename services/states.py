@@ -1,12 +1,12 @@
 """States of a service, their groups and arrows. Imports nothing of ours.
 
-    PREHEATING -> QUEUED -> STARTING -> READY <-> DEGRADED      owner: actions.reconcile
-    PREHEATING | QUEUED | STARTING -> FAILED                    owner: actions.reconcile
-    anything but STOPPED -> STOPPING                            owner: actions.services.stop and .delete
-    STOPPING -> STOPPED                                         owner: actions.reconcile (deletes the row when that was asked)
-    STOPPED | FAILED -> PREHEATING                              owner: actions.services.start (and edit, of a FAILED one)
-    READY | DEGRADED -> FAILED                                  owner: actions.reconcile (every replica has given up)
-    READY -> QUEUED                                             owner: actions.rollout (no room for two revisions at once)
+PREHEATING -> QUEUED -> STARTING -> READY <-> DEGRADED      owner: actions.reconcile
+PREHEATING | QUEUED | STARTING -> FAILED                    owner: actions.reconcile
+anything but STOPPED -> STOPPING                            owner: actions.services.stop and .delete
+STOPPING -> STOPPED                                         owner: actions.reconcile (deletes the row when that was asked)
+STOPPED | FAILED -> PREHEATING                              owner: actions.services.start (and edit, of a FAILED one)
+READY | DEGRADED -> FAILED                                  owner: actions.reconcile (every replica has given up)
+READY -> QUEUED                                             owner: actions.rollout (no room for two revisions at once)
 """
 
 from __future__ import annotations
@@ -41,7 +41,13 @@ TRANSITIONS: Final[dict[str, frozenset[str]]] = {
 
 LABELS: Final = {state: state.title() for state in ALL}
 COLOURS: Final = {
-    PREHEATING: "blue", QUEUED: "amber", STARTING: "blue", READY: "green",
-    DEGRADED: "amber", STOPPING: "grey", STOPPED: "grey", FAILED: "red",
+    PREHEATING: "blue",
+    QUEUED: "amber",
+    STARTING: "blue",
+    READY: "green",
+    DEGRADED: "amber",
+    STOPPING: "grey",
+    STOPPED: "grey",
+    FAILED: "red",
 }
 CHOICES: Final = [(state, LABELS[state]) for state in ALL]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from services.views import create, dashboard, keys, panel, places, services, team
+from services.views import access, create, dashboard, history, keys, logs, panel, places, services, team
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -17,10 +17,10 @@ urlpatterns = [
     path("services/<str:name>/", services.overview, name="service"),
     path("services/<str:name>/test/", panel.test, name="service-test"),
     path("services/<str:name>/test/send/", panel.send, name="service-test-send"),
-    path("services/<str:name>/access/", services.access, name="service-access"),
-    path("services/<str:name>/logs/", services.logs, name="service-logs"),
-    path("services/<str:name>/events/", services.events, name="service-events"),
-    path("services/<str:name>/revisions/", services.revisions, name="service-revisions"),
+    path("services/<str:name>/access/", access.access, name="service-access"),
+    path("services/<str:name>/logs/", logs.logs, name="service-logs"),
+    path("services/<str:name>/events/", history.events, name="service-events"),
+    path("services/<str:name>/revisions/", history.revisions, name="service-revisions"),
     path("services/<str:name>/edit/", create.edit, name="service-edit"),
     path("services/<str:name>/do/<str:verb>/", services.act, name="service-act"),
     path("queues/", places.queues, name="queues"),

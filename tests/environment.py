@@ -13,7 +13,15 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "CONSOLE_PORT", "GATEWAY_PORT", "CONSOLE_BIND", "DATASET_ROOTS"):
+for name in (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "CONSOLE_PORT",
+    "GATEWAY_PORT",
+    "CONSOLE_BIND",
+    "DATASET_ROOTS",
+):
     os.environ.pop(name, None)
 os.environ.setdefault("CONSOLE_RUNTIMES", str(CHECKOUT / "var" / "runtimes"))
 # Short: unix socket paths may have at most 107 bytes.

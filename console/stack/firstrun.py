@@ -57,7 +57,9 @@ def _account(home: Home, known: dict[str, str], announce: Announce) -> dict[str,
     """The password is written down before the account is made: a crash between the two leaves nobody locked out."""
     host = settings.CONSOLE_BIND if settings.CONSOLE_BIND not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104
     known = {
-        **known, "console_url": f"http://{host}:{settings.CONSOLE_PORT}", "gateway_url": f"http://{host}:{settings.GATEWAY_PORT}",
+        **known,
+        "console_url": f"http://{host}:{settings.CONSOLE_PORT}",
+        "gateway_url": f"http://{host}:{settings.GATEWAY_PORT}",
     }
     if "password" not in known:
         known |= {"username": "admin", "password": secrets.token_urlsafe(15)}
@@ -84,28 +86,42 @@ def _samples(home: Home, announce: Announce) -> None:
     python = home.runtimes / "triton" / "bin" / "python"
     done = subprocess.run(
         [str(python), "-P", str(CHECKOUT / "datasets" / "samples" / "generate.py"), str(home.samples)],
-        capture_output=True, text=True, check=False, cwd=home.root,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=home.root,
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Unavailable(f"The sample models could not be made: {last}", hint="`make runtime-triton` repairs the runtime.")
+        raise Unavailable(
+            f"The sample models could not be made: {last}", hint="`make runtime-triton` repairs the runtime."
+        )
 
 
 @transaction.atomic
 def _example(team: Team, announce: Announce) -> None:
     if not Dataset.objects.filter(name=DATASET).exists():
         datasets.create(
-            team=team, name=DATASET, kind="local", options={"path": str(settings.HOME.samples)},
-            description="Small real models to try things with.", actor=SYSTEM,
+            team=team,
+            name=DATASET,
+            kind="local",
+            options={"path": str(settings.HOME.samples)},
+            description="Small real models to try things with.",
+            actor=SYSTEM,
         )
     if not Service.objects.filter(name=example.NAME).exists():
         announce(f"Creating the service {example.NAME}")
         verbs.create(
             {
-                "name": example.NAME, "framework": "triton", "dataset": DATASET, "model_path": "mnist-svm", "queue": "default",
+                "name": example.NAME,
+                "framework": "triton",
+                "dataset": DATASET,
+                "model_path": "mnist-svm",
+                "queue": "default",
                 "resources": {"cpu": 1, "memory_gib": 1},
             },
-            team=team, actor=SYSTEM,
+            team=team,
+            actor=SYSTEM,
         )
 
 
@@ -142,8 +158,11 @@ def _ask(known: dict[str, str], deadline: float) -> str:
 
 def _summary(home: Home, known: dict[str, str], answered: str) -> dict[str, str]:
     told = {
-        "Console": known["console_url"], "Sign in": f"{known['username']} / {known['password']}",
-        "Gateway": f"{known['gateway_url']}  (REST and gRPC)", "API key": known["api_key"], "Kept in": str(home.credentials),
+        "Console": known["console_url"],
+        "Sign in": f"{known['username']} / {known['password']}",
+        "Gateway": f"{known['gateway_url']}  (REST and gRPC)",
+        "API key": known["api_key"],
+        "Kept in": str(home.credentials),
     }
     if answered:
         told["Answer"] = f"{example.NAME} says {answered}"

@@ -72,7 +72,9 @@ def check_spec(spec: ServiceSpec, replicas: int, *, team: Team, actor: Principal
         errors.update(error.errors)
     dataset = Dataset.objects.visible_to(actor).filter(name=spec.dataset, team=team).first()
     if dataset is None:
-        errors["dataset"] = [f"Team {team.name} has no dataset named {spec.dataset}. Create it first, or choose another."]
+        errors["dataset"] = [
+            f"Team {team.name} has no dataset named {spec.dataset}. Create it first, or choose another."
+        ]
     elif available.available:
         errors.update(_model_problems(dataset, spec))
     if errors:

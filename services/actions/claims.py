@@ -40,8 +40,13 @@ def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> admis
         for index, node in zip(indexes, placed.nodes, strict=True):
             http, grpc, metrics = (free.pop(0) for _ in range(3))
             Replica.objects.create(
-                service=service, revision=revision, index=index, node=node,
-                http_port=http, grpc_port=grpc, metrics_port=metrics,
+                service=service,
+                revision=revision,
+                index=index,
+                node=node,
+                http_port=http,
+                grpc_port=grpc,
+                metrics_port=metrics,
             )
     return decision
 
@@ -81,7 +86,7 @@ def _used(specs: Iterable[dict[str, Any]]) -> Amount:
 
 
 def ahead_of(service: Service, queue: Queue) -> list[Resources]:
-    """What the services before it in the queue want. One that is already running (it scales, it rolls) waits for nobody."""
+    """What the services before it in the queue want. One that runs already (it scales, it rolls) waits for nobody."""
     if service.queued_at is None:
         return []
     ahead: list[Resources] = []

@@ -24,7 +24,10 @@ class Files:
 
 
 def ready(revision: Revision) -> Files:
-    """One look at the revision's files; asks for a preheat when there was none. Sets `revision.tree` once they can be served."""
+    """One look at the revision's files; asks for a preheat when there was none.
+
+    Sets `revision.tree` once they can be served.
+    """
     if revision.tree and reading.tree(revision.tree):
         return Files(ready=True)
     try:

@@ -32,26 +32,47 @@ class Made:
 
 
 def create(
-    *, team: Team, name: str, scopes: Sequence[str] = ("infer",), services: Sequence[str] = (),
-    expires_at: datetime | None = None, rate_limit_per_minute: int | None = None, all_teams: bool = False,
-    actor: Principal, replaces: ApiKey | None = None,
+    *,
+    team: Team,
+    name: str,
+    scopes: Sequence[str] = ("infer",),
+    services: Sequence[str] = (),
+    expires_at: datetime | None = None,
+    rate_limit_per_minute: int | None = None,
+    all_teams: bool = False,
+    actor: Principal,
+    replaces: ApiKey | None = None,
 ) -> Made:
     actor.require(team, roles.EDITOR)
     _check(team, name, scopes, services, expires_at, rate_limit_per_minute, all_teams, actor)
     new = format.generate()
     with transaction.atomic():
         row = ApiKey.objects.create(
-            team=team, name=name, key_id=new.id, digest=new.digest, scopes=sorted(set(scopes)), services=sorted(set(services)),
-            expires_at=expires_at, rate_limit_per_minute=rate_limit_per_minute, all_teams=all_teams,
-            created_by=actor.label, replaces=replaces,
+            team=team,
+            name=name,
+            key_id=new.id,
+            digest=new.digest,
+            scopes=sorted(set(scopes)),
+            services=sorted(set(services)),
+            expires_at=expires_at,
+            rate_limit_per_minute=rate_limit_per_minute,
+            all_teams=all_teams,
+            created_by=actor.label,
+            replaces=replaces,
         )
         transaction.on_commit(publishing.publish_now)
     return Made(row, new.key)
 
 
 def _check(
-    team: Team, name: str, scopes: Sequence[str], services: Sequence[str], expires_at: datetime | None,
-    rate: int | None, all_teams: bool, actor: Principal,
+    team: Team,
+    name: str,
+    scopes: Sequence[str],
+    services: Sequence[str],
+    expires_at: datetime | None,
+    rate: int | None,
+    all_teams: bool,
+    actor: Principal,
 ) -> None:
     errors: dict[str, list[str]] = {}
     if not name.strip() or len(name) > 63:
@@ -88,12 +109,19 @@ def revoke(row: ApiKey, *, actor: Principal) -> ApiKey:
 
 
 def rotate(row: ApiKey, *, actor: Principal) -> Made:
-    """A second key with the same rights. The old one goes on working until it is revoked, so that clients can change over."""
+    """A second key with the same rights. The old one goes on working until it is revoked: clients can change over."""
     if row.revoked_at:
         raise Conflict(f"{row.name} was revoked; make a new key instead.")
     return create(
-        team=row.team, name=row.name, scopes=row.scopes, services=row.services, expires_at=row.expires_at,
-        rate_limit_per_minute=row.rate_limit_per_minute, all_teams=row.all_teams, actor=actor, replaces=row,
+        team=row.team,
+        name=row.name,
+        scopes=row.scopes,
+        services=row.services,
+        expires_at=row.expires_at,
+        rate_limit_per_minute=row.rate_limit_per_minute,
+        all_teams=row.all_teams,
+        actor=actor,
+        replaces=row,
     )
 
 
@@ -107,8 +135,11 @@ def authenticate(key: str) -> Principal | None:
     if row.last_used_at is None or now - row.last_used_at > USED_EVERY:
         ApiKey.objects.filter(pk=row.pk).update(last_used_at=now)
     return Principal(
-        label=f"key {row.name} (isk_{row.key_id})", is_admin=row.all_teams, roles=_roles(row),
-        scopes=frozenset(row.scopes), services=frozenset(row.services),
+        label=f"key {row.name} (isk_{row.key_id})",
+        is_admin=row.all_teams,
+        roles=_roles(row),
+        scopes=frozenset(row.scopes),
+        services=frozenset(row.services),
     )
 
 

@@ -20,7 +20,9 @@ CPU_OVERCOMMIT = 4
 """A node offers this many CPUs per core: model servers mostly wait. GPUs and memory are never offered twice."""
 
 
-def create_queue(*, name: str, description: str = "", cpu: float, memory_gib: float, gpus: Mapping[str, int], actor: Principal) -> Queue:
+def create_queue(
+    *, name: str, description: str = "", cpu: float, memory_gib: float, gpus: Mapping[str, int], actor: Principal
+) -> Queue:
     actor.require_admin()
     errors = _amount_errors(cpu, memory_gib, gpus)
     if not NAME.fullmatch(name):
@@ -37,7 +39,9 @@ def edit_queue(queue: Queue, changes: Mapping[str, Any], *, actor: Principal) ->
     """Change description or quota. A quota lowered below what runs ends nothing; it only grants no more."""
     actor.require_admin()
     fields = {name: changes[name] for name in ("description", "cpu", "memory_gib", "gpus") if name in changes}
-    errors = _amount_errors(fields.get("cpu", queue.cpu), fields.get("memory_gib", queue.memory_gib), fields.get("gpus", queue.gpus))
+    errors = _amount_errors(
+        fields.get("cpu", queue.cpu), fields.get("memory_gib", queue.memory_gib), fields.get("gpus", queue.gpus)
+    )
     if errors:
         raise InvalidFields(errors)
     for name, value in fields.items():
@@ -50,9 +54,16 @@ def delete_queue(queue: Queue, *, actor: Principal, confirm: str | None = None) 
     actor.require_admin()
     if confirm is not None and confirm != queue.name:
         raise InvalidFields({"confirm": f"Type the name of the queue, {queue.name}, to delete it."})
-    users = list(Service.objects.exclude(state=states.STOPPED).filter(target__spec__queue=queue.name).values_list("name", flat=True)[:5])
+    users = list(
+        Service.objects.exclude(state=states.STOPPED)
+        .filter(target__spec__queue=queue.name)
+        .values_list("name", flat=True)[:5]
+    )
     if users or Replica.objects.in_queue(queue.name).exists():
-        raise Conflict(f"Queue {queue.name} is used by {', '.join(users) or 'replicas that are ending'}.", hint="Move or stop those services first.")
+        raise Conflict(
+            f"Queue {queue.name} is used by {', '.join(users) or 'replicas that are ending'}.",
+            hint="Move or stop those services first.",
+        )
     queue.delete()
 
 
@@ -62,17 +73,22 @@ def _amount_errors(cpu: Any, memory_gib: Any, gpus: Any) -> dict[str, list[str]]
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             errors[name] = ["Must be a number, 0 or more."]
     if not isinstance(gpus, Mapping) or not all(
-        isinstance(kind, str) and isinstance(count, int) and not isinstance(count, bool) and count >= 0 for kind, count in gpus.items()
+        isinstance(kind, str) and isinstance(count, int) and not isinstance(count, bool) and count >= 0
+        for kind, count in gpus.items()
     ):
         errors["gpus"] = ['Must be an object of GPU type and count, such as {"NVIDIA-H200": 8}; the type "" is any.']
     return errors
 
 
-def edit_node(node: Node, *, extra_labels: Mapping[str, str] | None = None, schedulable: bool | None = None, actor: Principal) -> Node:
+def edit_node(
+    node: Node, *, extra_labels: Mapping[str, str] | None = None, schedulable: bool | None = None, actor: Principal
+) -> Node:
     """Add labels of your own, or keep new replicas away (`schedulable` False); what runs goes on."""
     actor.require_admin()
     if extra_labels is not None:
-        wrong = [key for key, value in extra_labels.items() if not LABEL.fullmatch(str(key)) or not isinstance(value, str)]
+        wrong = [
+            key for key, value in extra_labels.items() if not LABEL.fullmatch(str(key)) or not isinstance(value, str)
+        ]
         if wrong:
             raise InvalidFields({"extra_labels": f"Not a label and a text: {', '.join(map(str, wrong))}."})
         node.extra_labels = dict(extra_labels)
@@ -88,8 +104,12 @@ def report_node() -> Node:
     node, _ = Node.objects.update_or_create(
         name=settings.NODE_NAME,
         defaults={
-            "labels": machine.labels(facts), "cpu": facts.cores * CPU_OVERCOMMIT, "memory_gib": round(facts.memory_gib, 1),
-            "gpus": dict(facts.gpus), "facts": machine.live(facts), "reported_at": timezone.now(),
+            "labels": machine.labels(facts),
+            "cpu": facts.cores * CPU_OVERCOMMIT,
+            "memory_gib": round(facts.memory_gib, 1),
+            "gpus": dict(facts.gpus),
+            "facts": machine.live(facts),
+            "reported_at": timezone.now(),
         },
     )
     return node
@@ -105,8 +125,10 @@ def ensure_default_queue() -> Queue:
     queue, _ = Queue.objects.get_or_create(
         name="default",
         defaults={
-            "description": "All that this installation has.", "cpu": sum(node.cpu for node in nodes),
-            "memory_gib": round(sum(node.memory_gib for node in nodes), 1), "gpus": gpus,
+            "description": "All that this installation has.",
+            "cpu": sum(node.cpu for node in nodes),
+            "memory_gib": round(sum(node.memory_gib for node in nodes), 1),
+            "gpus": gpus,
         },
     )
     return queue

@@ -20,7 +20,7 @@ KEPT_REVISIONS = 200
 
 
 def publish_now() -> None:
-    """`publish` for callers that cannot do anything about a failure: it is logged, kept, and tried again by the sweep."""
+    """`publish` for callers that can do nothing about a failure: it is logged, kept, and tried again by the sweep."""
     try:
         publish()
     except (GatewayError, OSError):
@@ -74,8 +74,12 @@ def _service(service: Service) -> GatewayService:
     # A replica that answered once stays: Envoy's own health checks are quicker than the console's.
     endpoints = tuple(Endpoint(HOST, row.http_port, row.grpc_port) for row in rows if row.started_at)
     return GatewayService(
-        name=service.name, team=service.team.name, public=revision.spec["auth"]["policy"] == "public",
-        ready=ready and bool(endpoints), message=_why_not(service), endpoints=endpoints,
+        name=service.name,
+        team=service.team.name,
+        public=revision.spec["auth"]["policy"] == "public",
+        ready=ready and bool(endpoints),
+        message=_why_not(service),
+        endpoints=endpoints,
     )
 
 
@@ -86,6 +90,10 @@ def _why_not(service: Service) -> str:
 
 def _key(key: ApiKey) -> GatewayKey:
     return GatewayKey(
-        id=key.key_id, digest=key.digest, team="*" if key.all_teams else key.team.name, services=tuple(key.services),
-        can_infer="infer" in key.scopes, rate_limit_per_minute=key.rate_limit_per_minute,
+        id=key.key_id,
+        digest=key.digest,
+        team="*" if key.all_teams else key.team.name,
+        services=tuple(key.services),
+        can_infer="infer" in key.scopes,
+        rate_limit_per_minute=key.rate_limit_per_minute,
     )

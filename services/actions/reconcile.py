@@ -48,7 +48,9 @@ def preheat(service: Service) -> None:
     # PREHEATING -> QUEUED when the files are on disk, verified and servable
     found = files.ready(target_of(service))
     if found.ready:
-        move(service, states.QUEUED, "Model files are on disk and verified; waiting for quota.", queued_at=timezone.now())
+        move(
+            service, states.QUEUED, "Model files are on disk and verified; waiting for quota.", queued_at=timezone.now()
+        )
     elif found.failed:
         fail(service, found.message)
     else:
@@ -81,7 +83,11 @@ def start(service: Service) -> None:
     if failed is not None:
         fail(service, f"Replica {failed.index} could not start: {failed.message}", detail=replicas.tail(failed))
     elif service.state_since + START_TIMEOUT < timezone.now():
-        fail(service, f"Not ready within {START_TIMEOUT.seconds // 60} minutes.", detail=replicas.tail(rows[0]) if rows else "")
+        fail(
+            service,
+            f"Not ready within {START_TIMEOUT.seconds // 60} minutes.",
+            detail=replicas.tail(rows[0]) if rows else "",
+        )
     elif rows and all(replica.state == Replica.READY for replica in rows):
         move(service, states.READY, "", serving=revision)
     else:
@@ -96,15 +102,16 @@ def watch(service: Service) -> None:
     active = [replica for replica in rows if replica.state != Replica.DRAINING]
     for replica in active:
         replicas.look(replica)
-    ready = [replica for replica in active if replica.state == Replica.READY]
     if active and all(replica.state == Replica.FAILED for replica in active):
         fail(service, f"Every replica has given up: {active[0].message}", detail=replicas.tail(active[0]))
         return
-    if len(ready) < len(active):
-        down = next(replica for replica in active if replica.state != Replica.READY)
-        message = f"{len(ready)} of {len(active)} replicas answer. Replica {down.index}: {down.message}"
+    ready = sum(replica.state == Replica.READY for replica in active)
+    # One that is starting for the first time (the service was scaled) takes nothing away from those that answer.
+    down = next((replica for replica in active if replica.state in {Replica.UNREADY, Replica.FAILED}), None)
+    if down is not None:
+        message = f"{ready} of {len(active)} replicas answer. Replica {down.index}: {down.message}"
         _settle(service, states.DEGRADED, message)
-    elif not _settle(service, states.READY, rollout.failed_note(service)):
+    elif not _settle(service, states.READY, rollout.note(service, ready)):
         rollout.step(service)
 
 
@@ -119,9 +126,10 @@ def _settle(service: Service, state: str, message: str) -> bool:
 
 def end(service: Service) -> None:
     # STOPPING -> STOPPED when every process is gone; of a deleted one the row goes too
-    for replica in service.replica_set.select_related("revision", "service"):
+    rows = list(service.replica_set.select_related("revision", "service"))
+    for replica in rows:
         replicas.drain(replica)
-        replicas.end_when_drained(replica)
+    replicas.end_drained(rows)
     if service.replica_set.exists():
         return
     if service.desired == DELETED:
@@ -134,8 +142,7 @@ def end(service: Service) -> None:
 
 def rest(service: Service) -> None:
     # STOPPED, FAILED: nothing runs; what a failure left is ended, and its share of the quota given back
-    for replica in service.replica_set.select_related("revision", "service"):
-        replicas.end(replica)
+    replicas.end(list(service.replica_set.select_related("revision", "service")))
     if service.state == states.STOPPED and service.desired == RUNNING:
         move(service, states.PREHEATING, "Started; model files are being looked at.")
 
@@ -147,14 +154,19 @@ def fail(service: Service, message: str, *, detail: str = "") -> None:
 def _end_strays(service: Service, revision: Revision) -> bool:
     """Replicas of another revision: overtaken by an edit before it served, or making room for its successor."""
     strays = list(service.replica_set.exclude(revision=revision).select_related("revision", "service"))
-    for replica in strays:
-        replicas.end(replica)
+    replicas.end(strays)
     return bool(strays)
 
 
 STEPS: dict[str, Callable[[Service], None]] = {
-    states.PREHEATING: preheat, states.QUEUED: admit, states.STARTING: start, states.READY: watch,
-    states.DEGRADED: watch, states.STOPPING: end, states.STOPPED: rest, states.FAILED: rest,
+    states.PREHEATING: preheat,
+    states.QUEUED: admit,
+    states.STARTING: start,
+    states.READY: watch,
+    states.DEGRADED: watch,
+    states.STOPPING: end,
+    states.STOPPED: rest,
+    states.FAILED: rest,
 }
 
 

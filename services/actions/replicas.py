@@ -1,7 +1,9 @@
-"""One replica: start it, look at it, let it drain, end it. Which ones there should be is decided in reconcile and rollout."""
+"""One replica: start it, look at it, let it drain, end it. Which ones there should be: see reconcile and rollout."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from django.conf import settings
@@ -9,6 +11,7 @@ from django.utils import timezone
 
 from console.errors import ConsoleError
 from datasets import reading
+from services import dispatch
 from services.actions import wiring
 from services.actions.transitions import log
 from services.clients import kserve_v2
@@ -29,14 +32,19 @@ def spec_of(replica: Replica) -> ReplicaSpec:
     revision = replica.revision
     tree = reading.tree(revision.tree)
     if tree is None:
-        raise ModelError(f"The model files of revision {revision.number} are no longer in the store.", hint="Restart the service.")
+        raise ModelError(
+            f"The model files of revision {revision.number} are no longer in the store.", hint="Restart the service."
+        )
     spec = revision.parsed()
     run_dir = settings.HOME.replicas / replica.process_name
     launch = wiring.framework(spec.framework).launch(
         LaunchContext(
-            service=replica.service.name, tree=tree.path, run_dir=run_dir,
+            service=replica.service.name,
+            tree=tree.path,
+            run_dir=run_dir,
             ports=Ports(replica.http_port, replica.grpc_port, replica.metrics_port),
-            spec=spec, runtime=wiring.runtime(spec.framework),
+            spec=spec,
+            runtime=wiring.runtime(spec.framework),
         )
     )
     return ReplicaSpec(name=replica.process_name, run_dir=run_dir, launch=launch)
@@ -55,6 +63,7 @@ def look(replica: Replica) -> Observation:
         replica.state, replica.message, replica.pid = state, message, seen.pid
         if state == Replica.READY and replica.started_at is None:
             replica.started_at = timezone.now()
+            dispatch.publish()
         replica.save(update_fields=["state", "message", "pid", "restarts", "started_at"])
     return seen
 
@@ -77,7 +86,9 @@ def _note_restart(replica: Replica, seen: Observation) -> None:
         return
     replica.restarts += 1
     log(
-        replica.service, "replica", f"Replica {replica.index} ended unexpectedly and was started again.",
+        replica.service,
+        "replica",
+        f"Replica {replica.index} ended unexpectedly and was started again.",
         detail=tail(replica),
     )
 
@@ -97,21 +108,24 @@ def tail(replica: Replica, lines: int = LOG_LINES) -> str:
 
 
 def drain(replica: Replica) -> None:
-    """No new requests from the next publish on; `end_when_drained` takes it from there."""
+    """No new requests from the next publish on; `end_drained` takes it from there."""
     if replica.state != Replica.DRAINING:
         replica.state, replica.drain_until = Replica.DRAINING, timezone.now() + DRAIN
         replica.save(update_fields=["state", "drain_until"])
 
 
-def end_when_drained(replica: Replica) -> bool:
-    """Stop the process once its time has come, then forget the row. True when it is gone."""
-    if replica.drain_until and replica.drain_until > timezone.now():
-        return False
-    end(replica)
-    return True
+def end_drained(replicas: Iterable[Replica]) -> int:
+    """End those whose time has come. How many are gone."""
+    due = [replica for replica in replicas if not replica.drain_until or replica.drain_until <= timezone.now()]
+    end(due)
+    return len(due)
 
 
-def end(replica: Replica) -> None:
-    """Stop the process now and give its share of the quota back. The log stays."""
-    wiring.engine().stop(replica.process_name)
-    replica.delete()
+def end(replicas: Sequence[Replica]) -> None:
+    """Stop the processes now, all at once, and give their share of the quota back. Their logs stay."""
+    if not replicas:
+        return
+    engine = wiring.engine()
+    with ThreadPoolExecutor(max_workers=len(replicas)) as pool:
+        list(pool.map(engine.stop, [replica.process_name for replica in replicas]))
+    Replica.objects.filter(pk__in=[replica.pk for replica in replicas]).delete()

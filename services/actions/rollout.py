@@ -27,7 +27,7 @@ def step(service: Service) -> None:
 
 def _end_drained(service: Service) -> bool:
     draining = service.replica_set.filter(state=Replica.DRAINING).select_related("revision", "service")
-    return any([replicas.end_when_drained(replica) for replica in draining])
+    return replicas.end_drained(draining) > 0
 
 
 def _scale(service: Service, revision: Revision) -> None:
@@ -42,10 +42,6 @@ def _scale(service: Service, revision: Revision) -> None:
         decision = claims.claim(service, revision, free[: service.replicas - len(rows)])
         if not decision.granted:
             say(service, f"{len(rows)} of {service.replicas} replicas run. {decision.reason}")
-            return
-    # A new replica is routed to once it answers: publishing looks at the rows' states.
-    elif any(replica.state == Replica.READY for replica in rows):
-        dispatch.publish()
 
 
 def _roll(service: Service, target: Revision) -> None:
@@ -97,8 +93,10 @@ def _switch(service: Service, target: Revision) -> None:
         dispatch.publish()
 
 
-def failed_note(service: Service) -> str:
-    """What to keep saying of a READY service whose newest revision could not be rolled out."""
+def note(service: Service, ready: int) -> str:
+    """What to say of a READY service: that it is being scaled, that its newest revision failed; mostly nothing."""
+    if ready < service.replicas:
+        return f"{ready} of {service.replicas} replicas answer; the others are starting."
     newest = service.revisions.order_by("-number").first()
     if newest is None or not newest.failed or service.serving is None or newest.pk == service.serving_id:
         return ""
@@ -109,8 +107,7 @@ def _give_up(service: Service, target: Revision, reason: str, detail: str = "") 
     """The new revision cannot be had: its replicas go, and the old one stays the target."""
     serving = service.serving
     assert serving is not None
-    for replica in service.replica_set.filter(revision=target).select_related("revision", "service"):
-        replicas.end(replica)
+    replicas.end(list(service.replica_set.filter(revision=target).select_related("revision", "service")))
     with transaction.atomic():
         Revision.objects.filter(pk=target.pk).update(failed=reason)
         if Service.objects.filter(pk=service.pk, target=target).update(target=serving):

@@ -34,7 +34,11 @@ def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
     try:
         with transaction.atomic():
             service = Service.objects.create(
-                team=team, name=name, replicas=replicas, state_since=timezone.now(), created_by=actor.label,
+                team=team,
+                name=name,
+                replicas=replicas,
+                state_since=timezone.now(),
+                created_by=actor.label,
                 message="Created; model files are being looked at.",
             )
             add_revision(service, spec, actor=actor)
@@ -99,7 +103,9 @@ def restart(service: Service, *, actor: Principal) -> Service:
     if service.state in states.SETTLED:
         return start(service, actor=actor)
     if service.state not in states.ROUTABLE:
-        raise Conflict(f"{service.name} is {service.state}; it can be restarted once it is READY.", hint="Stop it first, or wait.")
+        raise Conflict(
+            f"{service.name} is {service.state}; it can be restarted once it is READY.", hint="Stop it first, or wait."
+        )
     _roll(service, target_of(service).parsed(), actor=actor, note="Restarted")
     return service
 
@@ -112,7 +118,9 @@ def _roll(service: Service, spec: ServiceSpec, *, actor: Principal, note: str) -
         log(service, "edited", f"{note}: revision {revision.number}.", actor=actor)
         # One that serves is rolled by reconcile; one that never served starts over with the new revision.
         if service.state in {states.QUEUED, states.STARTING, states.FAILED} and service.desired == RUNNING:
-            move(service, states.PREHEATING, f"Revision {revision.number}: model files are being looked at.", actor=actor)
+            move(
+                service, states.PREHEATING, f"Revision {revision.number}: model files are being looked at.", actor=actor
+            )
         dispatch.reconcile(service.pk)
 
 

@@ -42,7 +42,14 @@ def say(service: Service, message: str) -> None:
 
 
 def log(
-    service: Service, kind: str, message: str, *, actor: Principal = SYSTEM, old: str = "", new: str = "", detail: str = ""
+    service: Service,
+    kind: str,
+    message: str,
+    *,
+    actor: Principal = SYSTEM,
+    old: str = "",
+    new: str = "",
+    detail: str = "",
 ) -> Event:
     return Event.objects.create(
         service=service, kind=kind, message=message, actor=actor.label, old=old, new=new, detail=detail

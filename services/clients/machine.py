@@ -50,9 +50,14 @@ def read(home: Path) -> Facts:
     existing = next(path for path in (home, *home.parents) if path.exists())
     disk = shutil.disk_usage(existing)
     return Facts(
-        hostname=platform.node(), cores=len(os.sched_getaffinity(0)), memory_gib=memory.total / GIB,
-        memory_free_gib=memory.available / GIB, load=os.getloadavg()[0], disk_gib=disk.total / GIB,
-        disk_free_gib=disk.free / GIB, devices=tuple(_devices()),
+        hostname=platform.node(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=memory.total / GIB,
+        memory_free_gib=memory.available / GIB,
+        load=os.getloadavg()[0],
+        disk_gib=disk.total / GIB,
+        disk_free_gib=disk.free / GIB,
+        devices=tuple(_devices()),
     )
 
 
@@ -75,7 +80,8 @@ def _device(handle: Any) -> Gpu:
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     return Gpu(
         product=str(name.decode() if isinstance(name, bytes) else name).replace(" ", "-"),
-        memory_gib=memory.total / GIB, memory_used_gib=memory.used / GIB,
+        memory_gib=memory.total / GIB,
+        memory_used_gib=memory.used / GIB,
         utilisation=int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu),
     )
 
@@ -83,8 +89,12 @@ def _device(handle: Any) -> Gpu:
 def labels(facts: Facts) -> dict[str, str]:
     """The labels that affinity rules match. Whole numbers, so that Gt and Lt work."""
     made = {
-        "hostname": facts.hostname, "arch": platform.machine(), "os": platform.system().lower(), "cpu": str(facts.cores),
-        "memory_gib": str(int(facts.memory_gib)), "gpu.count": str(len(facts.devices)),
+        "hostname": facts.hostname,
+        "arch": platform.machine(),
+        "os": platform.system().lower(),
+        "cpu": str(facts.cores),
+        "memory_gib": str(int(facts.memory_gib)),
+        "gpu.count": str(len(facts.devices)),
     }
     if facts.devices:
         made["gpu.product"] = facts.devices[0].product
@@ -95,8 +105,12 @@ def labels(facts: Facts) -> dict[str, str]:
 def live(facts: Facts) -> dict[str, Any]:
     """Readings that change, as JSON."""
     return {
-        "hostname": facts.hostname, "cores": facts.cores, "load": round(facts.load, 2),
-        "memory_gib": round(facts.memory_gib, 1), "memory_free_gib": round(facts.memory_free_gib, 1),
-        "disk_gib": round(facts.disk_gib, 1), "disk_free_gib": round(facts.disk_free_gib, 1),
+        "hostname": facts.hostname,
+        "cores": facts.cores,
+        "load": round(facts.load, 2),
+        "memory_gib": round(facts.memory_gib, 1),
+        "memory_free_gib": round(facts.memory_free_gib, 1),
+        "disk_gib": round(facts.disk_gib, 1),
+        "disk_free_gib": round(facts.disk_free_gib, 1),
         "gpus": [vars(device) for device in facts.devices],
     }

@@ -30,7 +30,11 @@ class Node(models.Model):
 
     def info(self) -> NodeInfo:
         return NodeInfo(
-            name=self.name, labels={**self.labels, **self.extra_labels}, cpu=self.cpu, memory_gib=self.memory_gib, gpus=self.gpus
+            name=self.name,
+            labels={**self.labels, **self.extra_labels},
+            cpu=self.cpu,
+            memory_gib=self.memory_gib,
+            gpus=self.gpus,
         )
 
 

@@ -1,4 +1,4 @@
-"""Which node runs which replica? Pure. Answers with a verdict on every node, so that "why not there" is never a guess."""
+"""Which node runs which replica? Pure. Answers with a verdict on every node: "why not there" is never a guess."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def judge(wanted: Resources, affinity: Affinity, candidate: Candidate) -> NodeVe
 
 
 def place(wanted: Resources, affinity: Affinity, candidates: Sequence[Candidate], replicas: int) -> Placement:
-    """`wanted` is one replica. The highest score wins; among equals the node with fewer of these replicas, then the name."""
+    """`wanted` is one replica. The highest score wins; among equals fewer of these replicas, then the name."""
     used = {candidate.node.name: candidate.used for candidate in candidates}
     placed: list[str] = []
     for _ in range(replicas):

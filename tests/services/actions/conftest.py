@@ -104,5 +104,3 @@ def ready(make: Callable[..., Service], world: World) -> Callable[..., Service]:
 def preheat_all() -> None:
     for round_ in Round.objects.active():
         rounds.run(round_.pk)
-
-

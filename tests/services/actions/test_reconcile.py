@@ -66,9 +66,7 @@ def test_it_waits_in_the_queue_with_position_and_reason(ready: Make, make: Make,
     assert world.settle(third).message == "2nd in queue default: waits for those before it."
 
 
-def test_stopping_one_lets_the_next_in_the_queue_start(
-    ready: Make, make: Make, world: World, actor: Principal
-) -> None:
+def test_stopping_one_lets_the_next_in_the_queue_start(ready: Make, make: Make, world: World, actor: Principal) -> None:
     first = ready(name="first", resources={"cpu": 4})
     second = make(name="second")
     world.settle(second)

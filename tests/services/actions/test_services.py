@@ -158,9 +158,7 @@ def test_scaling_beyond_the_quota_is_refused(ready: Make, actor: Principal) -> N
     assert Service.objects.get().replicas == 1
 
 
-def test_an_edit_serves_on_until_the_new_revision_answers(
-    ready: Make, world: World, actor: Principal
-) -> None:
+def test_an_edit_serves_on_until_the_new_revision_answers(ready: Make, world: World, actor: Principal) -> None:
     service = ready()
     verbs.edit(service, {"env": {"LEVEL": "2"}}, actor=actor)
     world.deaf.update(range(18003, 18100))

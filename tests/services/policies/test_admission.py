@@ -50,6 +50,8 @@ def test_amounts_add_up_by_product() -> None:
     assert summed == Amount(3, 6, {"A": 3, "": 1})
 
 
-@pytest.mark.parametrize(("number", "said"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (22, "22nd"), (113, "113th")])
+@pytest.mark.parametrize(
+    ("number", "said"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (22, "22nd"), (113, "113th")]
+)
 def test_positions_are_said_in_words(number: int, said: str) -> None:
     assert ordinal(number) == said
