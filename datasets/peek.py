@@ -1,6 +1,6 @@
-"""A look at model files before anything is preheated: a throw-away folder of the same shape, with only what says something.
+"""A look at model files before anything is preheated: a throw-away folder of the same shape, with what says something.
 
-Small files, and ONNX graphs up to a bound, are read through the source (so nothing outside the dataset can be reached);
+Small files, and ONNX graphs up to a bound, are read through the source, so nothing outside the dataset can be reached;
 everything else is a hole of the right size. Good for reading configuration, never for serving.
 """
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasets.signals import dataset_deleting, round_finished
 from django.dispatch import receiver
 
 from console.errors import Conflict
 from datasets.models import Dataset, Round
+from datasets.signals import dataset_deleting, round_finished
 from services import dispatch, states
 from services.models import Service
 

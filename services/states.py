@@ -6,7 +6,7 @@ anything but STOPPED -> STOPPING                            owner: actions.servi
 STOPPING -> STOPPED                                         owner: actions.reconcile (deletes the row when that was asked)
 STOPPED | FAILED -> PREHEATING                              owner: actions.services.start (and edit, of a FAILED one)
 READY | DEGRADED -> FAILED                                  owner: actions.reconcile (every replica has given up)
-READY -> QUEUED                                             owner: actions.rollout (no room for two revisions at once)
+READY -> QUEUED                                             owner: actions.rollout (no room for two at once)
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Framework(ABC):
 
     @abstractmethod
     def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """`framework_config` as people send it, normalised. Raises InvalidFields with keys `framework_config.<field>`."""
+        """`framework_config` as people send it, normalised. Raises InvalidFields, keys `framework_config.<field>`."""
 
     @abstractmethod
     def describe(self, tree: Path, config: Mapping[str, Any]) -> ModelDescription:
