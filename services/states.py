@@ -3,7 +3,7 @@
 PREHEATING -> QUEUED -> STARTING -> READY <-> DEGRADED      owner: actions.reconcile
 PREHEATING | QUEUED | STARTING -> FAILED                    owner: actions.reconcile
 anything but STOPPED -> STOPPING                            owner: actions.services.stop and .delete
-STOPPING -> STOPPED                                         owner: actions.reconcile (deletes the row when that was asked)
+STOPPING -> STOPPED                                         owner: actions.reconcile (or the row is deleted)
 STOPPED | FAILED -> PREHEATING                              owner: actions.services.start (and edit, of a FAILED one)
 READY | DEGRADED -> FAILED                                  owner: actions.reconcile (every replica has given up)
 READY -> QUEUED                                             owner: actions.rollout (no room for two at once)
