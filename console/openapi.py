@@ -31,7 +31,7 @@ class Problem(serializers.Serializer[Any]):
     status = serializers.IntegerField(help_text="The HTTP status again.")
     detail = serializers.CharField(help_text="What is wrong, for people.")
     hint = serializers.CharField(required=False, help_text="What to do about it.")
-    errors = serializers.DictField(
+    errors = serializers.DictField(  # type: ignore[assignment]  # a field of ours, not DRF's property
         child=serializers.ListField(child=serializers.CharField()),
         required=False,
         help_text="Dotted field path (`resources.cpu`, `affinity.required.0.key`) to its messages.",
@@ -44,5 +44,7 @@ def describe(
     """extend_schema with the errors that every operation has (401, 403), and 400 and 415 where there is a body."""
     codes = {401, 403, *errors} | ({400, 415} if body is not None else set())
     problems = {(code, PROBLEM): OpenApiResponse(Problem, description=MEANING[code]) for code in sorted(codes)}
+    # Without a description of its own an operation would show the docstring of its view, which is for us.
+    more.setdefault("description", "")
     decorate: Callable[[F], F] = extend_schema(summary=summary, request=body, responses={**answers, **problems}, **more)
     return decorate

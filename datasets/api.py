@@ -226,7 +226,12 @@ class Datasets(Resource):
         where = reverse("api-dataset-round", [name, round_.pk], request=request)
         return Response(RoundOut(round_).data, status=status.HTTP_202_ACCEPTED, headers={"Location": where})
 
-    @describe("List the rounds of a dataset, newest first", answers={200: RoundOut(many=True)}, errors=[404])
+    @describe(
+        "List the rounds of a dataset, newest first",
+        answers={200: RoundOut(many=True)},
+        errors=[404],
+        operation_id="datasets_rounds_list",
+    )
     @action(detail=True)
     def rounds(self, request: Request, name: str) -> Response:
         page = self.paginate_queryset(self._rounds())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -35,13 +36,23 @@ class Inspection(Resource):
     def service(self) -> Service:
         raise NotImplementedError
 
-    @describe("List the events of a service, newest first", answers={200: EventOut(many=True)}, errors=[404])
+    @describe(
+        "List the events of a service, newest first",
+        answers={200: EventOut(many=True)},
+        errors=[404],
+        operation_id="services_events_list",
+    )
     @action(detail=True, filter_backends=[])
     def events(self, request: Request, name: str) -> Response:
         page = self.paginate_queryset(self.service().events.all())
         return self.get_paginated_response(EventOut(page, many=True).data)
 
-    @describe("List the revisions of a service, newest first", answers={200: RevisionOut(many=True)}, errors=[404])
+    @describe(
+        "List the revisions of a service, newest first",
+        answers={200: RevisionOut(many=True)},
+        errors=[404],
+        operation_id="services_revisions_list",
+    )
     @action(detail=True, filter_backends=[])
     def revisions(self, request: Request, name: str) -> Response:
         page = self.paginate_queryset(self.service().revisions.select_related("service"))
@@ -94,7 +105,7 @@ class Inspection(Resource):
         )
 
 
-def _seconds_since(moment: Any) -> float:
+def _seconds_since(moment: datetime) -> float:
     return round(max(0.0, (timezone.now() - moment).total_seconds()), 1)
 
 

@@ -17,7 +17,7 @@ from rest_framework.reverse import reverse
 from console.errors import Forbidden, InvalidFields
 from console.openapi import describe
 from console.principal import INFER
-from console.rest import LargeJson, Resource, object_of, team_for, unknown_fields
+from console.rest import LargeJson, Resource, finite, object_of, team_for, unknown_fields
 from services import reading, states
 from services.actions import checks, probes
 from services.actions import services as actions
@@ -36,7 +36,7 @@ from services.models import Service
 ACCEPTED = status.HTTP_202_ACCEPTED
 
 
-class ServiceFilter(filters.FilterSet):
+class ServiceFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     state = filters.MultipleChoiceFilter(choices=states.CHOICES)
     team = filters.CharFilter(field_name="team__name")
     queue = filters.CharFilter(field_name="target__spec__queue")
@@ -134,7 +134,9 @@ class Services(Inspection, Resource):
     )
     @action(detail=True, methods=["post"], required_scopes={"POST": INFER}, parser_classes=[LargeJson])
     def probe(self, request: Request, name: str) -> Response:
-        return Response(probes.probe(self.service(), object_of(request), actor=self.actor).to_json())
+        host = reading.gateway_host(request.get_host())
+        result = probes.probe(self.service(), object_of(request), actor=self.actor, gateway_host=host)
+        return Response(finite(result.to_json()))
 
     def _json(self, service: Service) -> dict[str, Any]:
         return reading.summary(service, gateway_host=reading.gateway_host(self.request.get_host()))
@@ -151,7 +153,7 @@ def _refuse_unknown(
     data: Mapping[str, Any], known: Mapping[str, Any], *, check: Callable[[Mapping[str, Any]], object] | None = None
 ) -> None:
     """Raises InvalidFields for fields that there are not, together with what `check` finds wrong in the others."""
-    returned = tuple(name for name in ServiceOut().fields if name not in ServiceBody().fields)
+    returned = tuple(set(ServiceOut().fields.keys()) - set(ServiceBody().fields.keys()))
     errors = unknown_fields(data, known, fixed=returned)
     if errors and check:
         try:

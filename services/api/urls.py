@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 
-from services.api import keys, places, schema, services
+from services.api import dashboard, keys, places, schema, services
 
 __all__ = ["schema", "urlpatterns"]
 
@@ -35,6 +35,7 @@ router.register("services", services.Services, basename="api-service")
 router.register("keys", keys.Keys, basename="api-key")
 router.register("queues", places.Queues, basename="api-queue")
 router.register("nodes", places.Nodes, basename="api-node")
+router.register("dashboard", dashboard.DashboardView, basename="api-dashboard")
 router.register("teams", places.Teams, basename="api-team")
 
 urlpatterns = [*router.urls, re_path(r"", Nowhere.as_view(), name="api-nowhere")]

@@ -32,7 +32,7 @@ class PreferredRuleShape(RuleShape):
 
 
 class AffinityShape(serializers.Serializer[Any]):
-    required = RuleShape(many=True, required=False)
+    required = RuleShape(many=True, required=False)  # type: ignore[assignment]  # a field of ours, not DRF's flag
     preferred = PreferredRuleShape(many=True, required=False)
 
 
@@ -177,13 +177,16 @@ class MetricsOut(serializers.Serializer[Any]):
 
 class TensorShape(serializers.Serializer[Any]):
     name = serializers.CharField()
-    datatype = serializers.CharField(help_text="As V2 spells it: FP32, INT64, BYTES, ...")
-    shape = serializers.ListField(child=serializers.IntegerField())
-    data = serializers.ListField(child=serializers.JSONField(), help_text="Flat or nested.")
+    datatype = serializers.CharField(required=False, help_text="As V2 spells it: FP32, INT64, BYTES, ...")
+    shape = serializers.ListField(
+        child=serializers.IntegerField(), required=False, help_text="The data's own if left out."
+    )
+    data = serializers.ListField(child=serializers.JSONField(), help_text="Flat or nested.")  # type: ignore[assignment]
 
 
 class ProbeBody(serializers.Serializer[Any]):
     protocol = serializers.CharField(required=False, help_text="http (default) or grpc.")
+    encoding = serializers.CharField(required=False, help_text="Over HTTP: auto (default), json or binary.")
     inputs = TensorShape(many=True)
 
 
@@ -192,7 +195,7 @@ class ProbeOut(serializers.Serializer[Any]):
 
     protocol = serializers.CharField()
     ok = serializers.BooleanField()
-    status = serializers.CharField(help_text="The HTTP status or the name of the gRPC status.")
+    status = serializers.CharField(help_text="200 OK, or the name of a gRPC status.")
     error = serializers.CharField()
     hint = serializers.CharField()
     outputs = serializers.ListField(child=serializers.DictField())
