@@ -8,7 +8,8 @@ from django.http import Http404, HttpRequest
 from django.urls import reverse
 
 from console import roles
-from console.principal import Principal, for_user
+from console.pages import actor_of
+from console.principal import Principal
 from services import reading, states
 from services.models import Service
 
@@ -22,7 +23,7 @@ FAST, SLOW = 1, 5
 
 def find(request: HttpRequest, name: str) -> tuple[Service, Principal]:
     """Raises Http404 also when the service is another team's: who may not see it is not told that it exists."""
-    actor = for_user(request.user)
+    actor = actor_of(request)
     service: Service | None = reading.with_related(Service.objects.visible_to(actor)).filter(name=name).first()
     if service is None:
         raise Http404(f"There is no service named {name} that you may see.")

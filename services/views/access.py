@@ -1,0 +1,53 @@
+"""How a service is called: addresses, which keys open it, and whether one is needed at all."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from console.errors import Conflict, InvalidFields
+from console.principal import INFER
+from services import reading
+from services.actions import services as actions
+from services.models import ApiKey, Service
+from services.parsing import AUTH_POLICIES
+from services.views.shared import find, frame
+
+POLICIES = {
+    "api_key": "An API key is needed",
+    "public": "Public: anybody who reaches the gateway may call it",
+}
+assert set(POLICIES) == set(AUTH_POLICIES)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def access(request: HttpRequest, name: str) -> HttpResponse:
+    """POST `policy` changes who may call it; that is a new revision."""
+    service, actor = find(request, name)
+    errors: list[str] = []
+    if request.method == "POST":
+        try:
+            actions.edit(service, {"auth": {"policy": request.POST.get("policy", "")}}, actor=actor)
+        except InvalidFields as error:
+            errors = [message for several in error.errors.values() for message in several]
+        except Conflict as error:
+            errors = [str(error)]
+        else:
+            messages.success(request, "Who may call it is being changed.")
+            return redirect("service-access", service.name)
+    host = reading.gateway_host(request.get_host())
+    context = {
+        **frame(service, actor, "service-access"), "endpoints": reading.endpoints(service, host), "host": host,
+        "keys": keys_that_open(service), "policies": list(POLICIES.items()), "errors": errors,
+        "policy": actions.target_of(service).spec["auth"]["policy"],
+    }
+    return render(request, "services/access.html", context, status=422 if errors else 200)
+
+
+def keys_that_open(service: Service) -> list[ApiKey]:
+    """Names and ids only; who sees the service may know which of the team's keys call it."""
+    rows = ApiKey.objects.live().filter(Q(team=service.team) | Q(all_teams=True)).select_related("team")
+    return [row for row in rows if INFER in row.scopes and (not row.services or service.name in row.services)]

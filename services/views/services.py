@@ -1,0 +1,174 @@
+"""The list of services, the overview of one, and the verbs. Creating and editing: create.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from console.errors import Conflict, InvalidFields, NotFound
+from console.pages import actor_of, page, wants_fragment
+from console.principal import Principal
+from datasets import actions as datasets
+from services import reading, states
+from services.actions import services as actions
+from services.actions.services import target_of
+from services.diffs import changes
+from services.forms.names import number
+from services.models import Event, Service
+from services.views.shared import find, frame, pace
+
+POLL = "every"
+
+
+@require_safe
+def listing(request: HttpRequest) -> HttpResponse:
+    """Every service that the person may see, narrowed by `q`, `state` and `team`. By htmx: the table alone."""
+    actor = actor_of(request)
+    visible = Service.objects.visible_to(actor)
+    found, asked = visible, {name: request.GET.get(name, "").strip() for name in ("q", "state", "team")}
+    if asked["q"]:
+        found = found.filter(name__icontains=asked["q"])
+    if asked["state"] in states.ALL:
+        found = found.filter(state=asked["state"])
+    if asked["team"]:
+        found = found.filter(team__name=asked["team"])
+    context = {
+        "rows": [_row(service) for service in reading.with_related(found)], "asked": asked, "any": visible.exists(),
+        "filtered": any(asked.values()), "state_options": [("", "Any state"), *states.CHOICES],
+        "team_options": _team_options(visible),
+    }
+    return page(request, "services/list.html", "services/_table.html", context)
+
+
+def _team_options(visible: Any) -> list[tuple[str, str]]:
+    names = visible.order_by("team__name").values_list("team__name", flat=True).distinct()
+    return [("", "Any team"), *((name, name) for name in names)]
+
+
+def _row(service: Service) -> dict[str, Any]:
+    ready = sum(replica.state == replica.READY for replica in service.replica_set.all())
+    return {"service": service, "ready": ready, "spec": service.target.spec if service.target else {}}
+
+
+@require_safe
+def overview(request: HttpRequest, name: str) -> HttpResponse:
+    """Where the service is in its life. By htmx: what moves, asked for more often while something does."""
+    service, actor = find(request, name)
+    context = {**frame(service, actor, "service"), **_status(service), "every": pace(service)}
+    if not wants_fragment(request):
+        return render(request, "services/overview.html", context)
+    if request.GET.get(POLL) == str(context["every"]):
+        return render(request, "services/_status.html", context)
+    # The pace changed: this answer brings a new poller.
+    response = render(request, "services/_live_status.html", context)
+    response["HX-Reswap"] = "outerHTML"
+    return response
+
+
+def _status(service: Service) -> dict[str, Any]:
+    failure = None
+    if service.state == states.FAILED:
+        failure = Event.objects.filter(service=service, new=states.FAILED).first()
+    return {
+        "steps": _steps(service, failure.old if failure else ""), "failure": failure,
+        "config": changes({}, target_of(service).spec["framework_config"]),
+        "preheat": reading.preheat(service.target), "conditions": reading.conditions(service),
+        "rolling": service.serving_id is not None and service.serving_id != service.target_id,
+        "can_start": service.state in states.SETTLED, "can_restart": service.state in states.ROUTABLE,
+        "can_stop": service.state not in {*states.SETTLED, states.STOPPING},
+    }
+
+
+LIFE = (
+    (states.PREHEATING, "Model files"), (states.QUEUED, "Queue"), (states.STARTING, "Start"), (states.READY, "Ready"),
+)
+
+
+def _steps(service: Service, failed_in: str) -> list[tuple[str, str]]:
+    """(label, done | now | failed | later) of the life line; nothing is done of a service that is stopped."""
+    at = {states.DEGRADED: states.READY, states.FAILED: failed_in}.get(service.state, service.state)
+    order = [state for state, _ in LIFE]
+    if at == states.DEGRADED:  # it failed after it had been ready
+        at = states.READY
+    place = order.index(at) if at in order else -1
+    here = "failed" if service.state == states.FAILED else "done" if at == states.READY else "now"
+    return [
+        (label, here if i == place else "done" if i < place else "later") for i, (_, label) in enumerate(LIFE)
+    ]
+
+
+@require_POST
+def act(request: HttpRequest, name: str, verb: str) -> HttpResponse:
+    """One verb, then back to where the result shows. What the present state does not allow is said there."""
+    service, actor = find(request, name)
+    if verb not in VERBS:
+        raise NotFound(f"There is nothing called {verb} that a service can do.", hint=f"It can: {', '.join(VERBS)}.")
+    try:
+        said = VERBS[verb](service, request, actor)
+    except InvalidFields as error:
+        messages.error(request, " ".join(message for several in error.errors.values() for message in several))
+    except Conflict as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, said)
+        if verb == "delete":
+            return go(request, reverse("services"))
+    return go(request, reverse("service", args=[service.name]))
+
+
+def go(request: HttpRequest, url: str) -> HttpResponse:
+    """A redirect that htmx follows as a page of its own too."""
+    return HttpResponse(headers={"HX-Redirect": url}) if wants_fragment(request) else redirect(url)
+
+
+def _start(service: Service, request: HttpRequest, actor: Principal) -> str:
+    actions.start(service, actor=actor)
+    return f"{service.name} is being started."
+
+
+def _stop(service: Service, request: HttpRequest, actor: Principal) -> str:
+    actions.stop(service, actor=actor)
+    return f"{service.name} is being stopped; requests in flight are finished."
+
+
+def _restart(service: Service, request: HttpRequest, actor: Principal) -> str:
+    actions.restart(service, actor=actor)
+    return f"{service.name} is being restarted."
+
+
+def _scale(service: Service, request: HttpRequest, actor: Principal) -> str:
+    wanted: Any = number(request.POST.get("replicas", ""))
+    actions.scale(service, wanted, actor=actor)
+    return f"{service.name} is being scaled to {wanted} {'replica' if wanted == 1 else 'replicas'}."
+
+
+def _rollback(service: Service, request: HttpRequest, actor: Principal) -> str:
+    wanted: Any = number(request.POST.get("revision", ""))
+    if not isinstance(wanted, int):
+        raise InvalidFields({"revision": "Say which revision: its number."})
+    actions.rollback(service, wanted, actor=actor)
+    return f"{service.name} is being rolled back to revision {wanted}."
+
+
+def _delete(service: Service, request: HttpRequest, actor: Principal) -> str:
+    actions.delete(service, actor=actor, confirm=request.POST.get("confirm", ""))
+    return f"{service.name} is being deleted: its processes are ending."
+
+
+def _cancel_preheat(service: Service, request: HttpRequest, actor: Principal) -> str:
+    round_ = service.target.round if service.target else None
+    if round_ is None:
+        raise Conflict("No model files are being prepared for this service.")
+    datasets.cancel(round_, actor=actor)
+    return "The preparation of model files is being cancelled."
+
+
+VERBS = {
+    "start": _start, "stop": _stop, "restart": _restart, "scale": _scale, "rollback": _rollback, "delete": _delete,
+    "cancel-preheat": _cancel_preheat,
+}
