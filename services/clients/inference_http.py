@@ -159,3 +159,15 @@ def _number(text: str | None) -> float | None:
         return float(text) if text else None
     except ValueError:
         return None
+
+
+def status(host: str, port: int, path: str, key: str, timeout: float = 5.0) -> int:
+    """The HTTP status of a GET. Raises Unavailable when nothing answers; `timeout` in seconds."""
+    connection = HTTPConnection(host, port, timeout=timeout)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
+        return connection.getresponse().status
+    except (OSError, HTTPException) as error:
+        raise Unavailable(f"The gateway does not answer at {host}:{port}.") from error
+    finally:
+        connection.close()

@@ -8,6 +8,7 @@ nothing to guess that a slow hash would protect. Storing keys and deciding who m
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import secrets
 import zlib
@@ -35,8 +36,20 @@ class NewKey:
 
 
 def generate() -> NewKey:
-    key_id = _random(ID_LENGTH)
-    body = f"{PREFIX}{key_id}_{_random(SECRET_LENGTH)}"
+    return _assemble(_random(ID_LENGTH), _random(SECRET_LENGTH))
+
+
+def derive(key_id: str, master: str, purpose: str) -> NewKey:
+    """The key of this id whose secret follows from `master`: for keys that the console itself must find again.
+
+    Who does not know `master` cannot tell it from a random one.
+    """
+    value = int.from_bytes(hmac.digest(master.encode(), f"{purpose}:{key_id}".encode(), "sha256"))
+    return _assemble(key_id, _base62(value, SECRET_LENGTH))
+
+
+def _assemble(key_id: str, secret: str) -> NewKey:
+    body = f"{PREFIX}{key_id}_{secret}"
     key = body + _checksum(body)
     return NewKey(key_id, key, digest(key))
 
@@ -58,9 +71,12 @@ def _random(length: int) -> str:
 
 
 def _checksum(body: str) -> str:
-    value = zlib.crc32(body.encode())
+    return _base62(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
+
+
+def _base62(value: int, length: int) -> str:
     digits = ""
-    for _ in range(CHECKSUM_LENGTH):
+    for _ in range(length):
         value, index = divmod(value, len(ALPHABET))
         digits = ALPHABET[index] + digits
     return digits

@@ -1,0 +1,84 @@
+"""The test panel's own key: one for each service, for half a day, found again without being stored.
+
+A panel that made a key for each test would publish a gateway configuration each time; one that kept the key would keep
+a secret. So the key is a row like any other (people see it among the keys, and may revoke it), and its secret follows
+from SECRET_KEY and the row's id. It opens one service, and for inference only.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from datetime import timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from console.errors import Unavailable
+from console.principal import INFER, SYSTEM
+from services.actions import publishing
+from services.clients import inference_http
+from services.gateway import keys as format
+from services.models import ApiKey, Service
+from services.querysets import ApiKeyQuerySet
+
+NAME: Final = "test panel"
+PURPOSE: Final = "test panel key"
+LIFE = timedelta(hours=12)
+RENEW_BEFORE = timedelta(minutes=10)
+"""A key with less time left is not used any more, so that none expires in the middle of a test."""
+TAKEN_SECONDS = 5.0
+"""How long the gateway may take to read a new configuration (0.3 s with 2,000 services)."""
+
+
+def key_for(service: Service) -> str:
+    """A key that opens `service` now. The first one in half a day is published to the gateway before it is returned.
+
+    Raises GatewayError when the gateway refuses its configuration, Unavailable when it does not take the key in time.
+    """
+    if key := _present(service):
+        return key
+    key = _make(service)
+    publishing.publish()
+    _wait_until_taken(service, key)
+    return key
+
+
+def _present(service: Service) -> str:
+    rows = _rows(service).filter(expires_at__gt=timezone.now() + RENEW_BEFORE, revoked_at=None)
+    for row in rows:
+        derived = _derive(row.key_id)
+        # Differs for a row that a person made under this name, and after SECRET_KEY has been changed.
+        if row.services == [service.name] and hmac.compare_digest(row.digest, derived.digest):
+            return derived.key
+    return ""
+
+
+def _make(service: Service) -> str:
+    new = _derive(format.generate().id)
+    with transaction.atomic():
+        _rows(service).filter(services=[service.name], expires_at__lt=timezone.now()).delete()
+        ApiKey.objects.create(
+            team=service.team, name=NAME, key_id=new.id, digest=new.digest, scopes=[INFER], services=[service.name],
+            expires_at=timezone.now() + LIFE, created_by=SYSTEM.label,
+        )
+    return new.key
+
+
+def _rows(service: Service) -> ApiKeyQuerySet:
+    made: ApiKeyQuerySet = ApiKey.objects.filter(team=service.team, name=NAME, created_by=SYSTEM.label)
+    return made
+
+
+def _derive(key_id: str) -> format.NewKey:
+    return format.derive(key_id, settings.SECRET_KEY, PURPOSE)
+
+
+def _wait_until_taken(service: Service, key: str) -> None:
+    deadline = time.monotonic() + TAKEN_SECONDS
+    while inference_http.status(publishing.HOST, settings.GATEWAY_PORT, f"/v2/models/{service.name}/ready", key) == 401:
+        if time.monotonic() > deadline:
+            raise Unavailable("The gateway has not taken the key of the test panel yet.", hint="Try again in a moment.")
+        time.sleep(0.05)
