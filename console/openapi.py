@@ -44,7 +44,5 @@ def describe(
     """extend_schema with the errors that every operation has (401, 403), and 400 and 415 where there is a body."""
     codes = {401, 403, *errors} | ({400, 415} if body is not None else set())
     problems = {(code, PROBLEM): OpenApiResponse(Problem, description=MEANING[code]) for code in sorted(codes)}
-    # Without a description of its own an operation would show the docstring of its view, which is for us.
-    more.setdefault("description", "")
     decorate: Callable[[F], F] = extend_schema(summary=summary, request=body, responses={**answers, **problems}, **more)
     return decorate

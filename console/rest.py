@@ -7,6 +7,7 @@ resources themselves are not here: a view parses, calls one action and renders.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, ClassVar
 
@@ -131,6 +132,15 @@ def number(request: Request, name: str, default: int, *, most: int) -> int:
     return int(raw)
 
 
+def finite(data: Any) -> Any:
+    """`data` with NaN and infinities as texts ("nan", "inf"): JSON has no such numbers, and models answer them."""
+    if isinstance(data, float):
+        return data if math.isfinite(data) else str(data)
+    if isinstance(data, Mapping):
+        return {key: finite(value) for key, value in data.items()}
+    return [finite(value) for value in data] if isinstance(data, list | tuple) else data
+
+
 def team_for(actor: Principal, name: Any = None) -> Team:
     """The team that a new object goes to: the named one, or the only one where the actor may create.
 
@@ -159,7 +169,8 @@ def _names(teams: Any) -> str:
 
 
 class Resource(GenericViewSet[Any]):
-    """Base of the views. Subclasses list and find through `get_queryset`, which shows an actor only what is theirs."""
+    # Base of the views. Subclasses list and find through `get_queryset`, which shows an actor only what is theirs.
+    # (No docstring: those of views would appear in the OpenAPI document.)
 
     parser_classes = [Json]
     metadata_class = None  # the schema says it better

@@ -31,7 +31,7 @@ LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="Bytes, 1048576 
 
 
 class Inspection(Resource):
-    """The looking half of the services view."""
+    # The looking half of the services view.
 
     def service(self) -> Service:
         raise NotImplementedError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import re_path
+from django.urls import path, re_path
 from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -35,7 +35,10 @@ router.register("services", services.Services, basename="api-service")
 router.register("keys", keys.Keys, basename="api-key")
 router.register("queues", places.Queues, basename="api-queue")
 router.register("nodes", places.Nodes, basename="api-node")
-router.register("dashboard", dashboard.DashboardView, basename="api-dashboard")
 router.register("teams", places.Teams, basename="api-team")
 
-urlpatterns = [*router.urls, re_path(r"", Nowhere.as_view(), name="api-nowhere")]
+urlpatterns = [
+    *router.urls,
+    path("dashboard/", dashboard.DashboardView.as_view({"get": "show"}), name="api-dashboard"),
+    re_path(r"", Nowhere.as_view(), name="api-nowhere"),
+]

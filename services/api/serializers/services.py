@@ -178,9 +178,7 @@ class MetricsOut(serializers.Serializer[Any]):
 class TensorShape(serializers.Serializer[Any]):
     name = serializers.CharField()
     datatype = serializers.CharField(required=False, help_text="As V2 spells it: FP32, INT64, BYTES, ...")
-    shape = serializers.ListField(
-        child=serializers.IntegerField(), required=False, help_text="The data's own if left out."
-    )
+    shape = serializers.ListField(child=serializers.IntegerField(), required=False, help_text="The data's own.")
     data = serializers.ListField(child=serializers.JSONField(), help_text="Flat or nested.")  # type: ignore[assignment]
 
 
