@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,12 @@ def make_samples(root: Path, out: Path) -> Path:
     script = home.CHECKOUT / "datasets" / "samples" / "generate.py"
     subprocess.run([runtime.locate(root).python, "-P", script, out], check=True, capture_output=True, timeout=120)
     return out
+
+
+def shared_samples(factory: pytest.TempPathFactory) -> Path:
+    """The sample dataset, generated once a session. Only read it."""
+    out = factory.getbasetemp() / "sample-dataset"
+    return out if out.is_dir() else make_samples(runtime_root(), out)
 
 
 def context_for(
@@ -126,6 +132,16 @@ def spawn(launch: Launch, run_dir: Path, ports: Ports, service: str) -> RunningT
             start_new_session=True,
         )
     return RunningTriton(process, ports, log_path, service)
+
+
+def stop_all(tritons: Iterable[RunningTriton]) -> None:
+    """End several at once: an orderly end takes Triton some seconds."""
+    running = list(tritons)
+    for triton in running:
+        if triton.process.poll() is None:
+            triton.process.terminate()
+    for triton in running:
+        stop(triton)
 
 
 def stop(triton: RunningTriton, seconds: float = 20) -> None:

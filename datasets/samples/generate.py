@@ -12,11 +12,13 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 MODELS = Path(__file__).resolve().parent / "models"
 STAMP = ".generated"
+LIBRARIES = ("scikit-learn", "skl2onnx", "onnx", "joblib")
 README = """Sample models of Inference Console. Each folder is a Triton model: choose one as the model path.
 
 mnist-svm    digits by a scikit-learn SVC (Python backend). "predict" FP32 [n, 64] -> "predict" FP32 [n]
@@ -45,10 +47,8 @@ def generate(out: Path) -> bool:
 
 
 def fingerprint() -> str:
-    """Changes when the sources here or the training library change."""
-    import sklearn
-
-    digest = hashlib.sha256(f"scikit-learn {sklearn.__version__}\n".encode())
+    """Changes when the sources here or the training libraries change."""
+    digest = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in LIBRARIES).encode())
     sources = sorted(path for path in MODELS.rglob("*") if path.suffix in {".py", ".pbtxt"})
     for path in [Path(__file__).resolve(), *sources]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -59,13 +59,13 @@ def write(out: Path) -> None:
     for source in sorted(MODELS.iterdir()):
         if not (source / "config.pbtxt").is_file():
             continue
-        version = out / source.name / "1"
-        version.mkdir(parents=True)
+        folder = out / source.name / "1"
+        folder.mkdir(parents=True)
         shutil.copyfile(source / "config.pbtxt", out / source.name / "config.pbtxt")
         if (source / "model.py").is_file():
-            shutil.copyfile(source / "model.py", version / "model.py")
+            shutil.copyfile(source / "model.py", folder / "model.py")
         if train := TRAINED.get(source.name):
-            train(version)
+            train(folder)
     (out / "README.txt").write_text(README, encoding="utf-8")
 
 
@@ -77,14 +77,14 @@ def digits() -> tuple[Any, Any]:
     return loaded.data[:-300].astype("float32"), loaded.target[:-300]
 
 
-def train_svm(version: Path) -> None:
+def train_svm(folder: Path) -> None:
     import joblib
     from sklearn.svm import SVC
 
-    joblib.dump(SVC(gamma=0.001).fit(*digits()), version / "model.joblib")
+    joblib.dump(SVC(gamma=0.001).fit(*digits()), folder / "model.joblib")
 
 
-def train_onnx(version: Path) -> None:
+def train_onnx(folder: Path) -> None:
     """Logistic regression: small, and exact enough in float32 that ONNX and scikit-learn agree."""
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
@@ -98,7 +98,8 @@ def train_onnx(version: Path) -> None:
         model, initial_types=[("predict", FloatTensorType([None, 64]))],
         options={id(model): {"zipmap": False}}, target_opset=17, name="mnist-onnx",
     )
-    (version / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
+    graph.opset_import.sort(key=lambda opset: str(opset.domain))  # skl2onnx takes them out of a set
+    (folder / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
 
 
 TRAINED: dict[str, Callable[[Path], None]] = {"mnist-svm": train_svm, "mnist-onnx": train_onnx}

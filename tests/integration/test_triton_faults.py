@@ -82,7 +82,8 @@ def test_a_model_that_raises_at_load_ends_with_a_log_that_explains_it(tmp_path: 
     status, sentence = run_to_the_end(context_for("broken", tree, tmp_path / "run", runtime_root()))
     assert status != 0
     assert sentence == (
-        "The model's Python code raised ValueError in 1/model.py line 4 (initialize): the weights are for 10 classes, not 12."
+        "The model's Python code raised ValueError in 1/model.py line 4 (initialize): the weights are for 10 classes, "
+        "not 12."
     )
 
 

@@ -19,8 +19,9 @@ from tritonclient.utils import InferenceServerException
 
 from services.clients import kserve_v2
 from services.frameworks.triton.describe import describe
+from services.frameworks.triton.launch import render
 from services.specs import Tensor
-from tests.triton import RunningTriton, context_for, make_samples, runtime_root, serve
+from tests.triton import RunningTriton, context_for, runtime_root, serve, shared_samples, spawn, stop_all
 
 pytestmark = pytest.mark.integration
 
@@ -29,27 +30,29 @@ EIGHT = [
     0, 0, 2, 12, 16, 13, 0, 0, 0, 0, 0, 13, 16, 16, 6, 0, 0, 0, 0, 16, 16, 16, 7, 0, 0, 0, 0, 11, 13, 12, 1, 0,
 ]
 """The pixels of the seed document's request."""
-Start = Callable[..., RunningTriton]
+Start = Callable[[str, str], RunningTriton]
 
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_samples(runtime_root(), tmp_path_factory.mktemp("dataset") / "samples")
+    return shared_samples(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def start(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """`start(service, model, **config)`: the replica of that name, started the first time it is asked for."""
+    """`start(service, model)`: the replica of that name, started the first time it is asked for."""
     running: dict[str, RunningTriton] = {}
     home = tmp_path_factory.mktemp("replicas")
-    with ExitStack() as stack:
-        def started(service: str, model: str, **config: Any) -> RunningTriton:
-            if service not in running:
-                context = context_for(service, samples / model, home / service, runtime_root(), config=config)
-                running[service] = stack.enter_context(serve(context))
-            return running[service]
 
-        yield started
+    def started(service: str, model: str) -> RunningTriton:
+        if service not in running:
+            context = context_for(service, samples / model, home / service, runtime_root())
+            running[service] = spawn(render(context), context.run_dir, context.ports, service)
+            running[service].wait_until_ready()
+        return running[service]
+
+    yield started
+    stop_all(running.values())
 
 
 @pytest.fixture
@@ -150,7 +153,9 @@ def test_the_onnx_backend_answers_a_failing_request_with_its_reason_and_lives_on
     assert client.infer("onnx", [tensor("predict", pixels(), "FP32")]).as_numpy("label").tolist() == [8]
 
 
-def test_the_console_reads_the_same_onnx_inputs_and_outputs_as_triton(start: Start, samples: Path, tmp_path: Path) -> None:
+def test_the_console_reads_the_same_onnx_inputs_and_outputs_as_triton(
+    start: Start, samples: Path, tmp_path: Path
+) -> None:
     (tmp_path / "model.onnx").write_bytes((samples / "mnist-onnx" / "1" / "model.onnx").read_bytes())
     described = describe(tmp_path, {})
     metadata = kserve_v2.model_metadata("127.0.0.1", start("onnx", "mnist-onnx").ports.http, "onnx")
@@ -167,7 +172,8 @@ def test_a_bare_onnx_file_with_batching_from_the_form_is_served(
     with serve(context_for("bare", tree, tmp_path / "run", runtime_root(), config=config)) as triton:
         client = grpc_of(triton)
         assert list(client.get_model_metadata("bare").inputs[0].shape) == [-1, 64]
-        assert client.infer("bare", [tensor("predict", pixels(3), "FP32")]).as_numpy("label").ravel().tolist() == [8] * 3
+        labels = client.infer("bare", [tensor("predict", pixels(3), "FP32")]).as_numpy("label")
+        assert labels.ravel().tolist() == [8, 8, 8]
         with pytest.raises(InferenceServerException, match="batch"):
             client.infer("bare", [tensor("predict", pixels(9), "FP32")])
 

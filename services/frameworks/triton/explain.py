@@ -17,10 +17,11 @@ PYTHON_ERROR: Final = re.compile(r"(?P<kind>[A-Za-z_][\w.]*): (?P<text>.*)")
 
 def explain(log: Sequence[str]) -> str:
     """One sentence; "" when the log says nothing that helps."""
-    for pattern, say in RULES:
-        for line in reversed(log):
-            if found := pattern.search(line):
-                return say(found)
+    for rules in (CAUSES, CONSEQUENCES):
+        for line in reversed(log):  # the log may hold several starts: the latest counts
+            for pattern, say in rules:
+                if found := pattern.search(line):
+                    return say(found)
     return ""
 
 
@@ -86,7 +87,8 @@ def _say(sentence: str) -> Callable[[re.Match[str]], str]:
     return lambda found: sentence.format(*(group.rstrip('"').rstrip(" .") for group in found.groups()))
 
 
-RULES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
+Rules = tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]
+CAUSES: Final[Rules] = (
     (
         re.compile(r"failed to start (HTTP|GRPC|Metrics) service: .*Socket '([^']+)' already in use"),
         _say("The {0} port {1} is in use by another process."),
@@ -100,6 +102,8 @@ RULES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]]
         re.compile(r"at least one version must be available"),
         _say("The model has no version folder that Triton can load."),
     ),
+)
+CONSEQUENCES: Final[Rules] = (
     (re.compile(r"Poll failed for model directory '[^']*': (.*)"), _say("Triton refused config.pbtxt: {0}.")),
     (
         re.compile(r"error while loading shared libraries: ([^:]+):"),

@@ -22,14 +22,15 @@ SHM_DEFAULT_BYTES: Final = 1 << 20
 SHM_GROWTH_BYTES: Final = 1 << 20
 """Of each model instance, in /dev/shm; it grows with the payloads."""
 REFUSED_ENV: Final = frozenset({
-    "PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH", "PYTHONDONTWRITEBYTECODE",
-    "CUDA_VISIBLE_DEVICES",
+    "PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH", "CUDA_VISIBLE_DEVICES",
 })
 """They say what the child may reach. So does every LD_...: it could load foreign code into the server."""
 
 START: Final = """#!/bin/sh
 # Starts one Triton replica: start.sh FAMILY COMMAND...
 set -eu
+# The stub puts the working directory first on sys.path: it must be the replica's own.
+cd "${0%/*}"
 family=$1
 shift
 # A Triton that was killed leaves its shared memory behind, named <family>_<pid>_<uuid>: free that of the dead.
@@ -102,14 +103,12 @@ def environment(context: LaunchContext, runtime: Runtime) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": cores,
         "OPENBLAS_NUM_THREADS": cores,
-        "PYTHONUNBUFFERED": "1",
         **context.spec.env,
         "PATH": f"{runtime.root / 'bin'}:/usr/local/bin:/usr/bin:/bin",
         "LD_LIBRARY_PATH": runtime.library_path,
         "HOME": str(context.run_dir),
         "TMPDIR": str(context.run_dir / "tmp"),
-        "PYTHONSAFEPATH": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",  # the model files are shared and read only
+        "PYTHONSAFEPATH": "1",  # for what a model starts: the stub itself is isolated and reads no PYTHON... at all
     }
     if context.spec.resources.gpu == 0:
         made["CUDA_VISIBLE_DEVICES"] = ""

@@ -1,7 +1,12 @@
-"""What a folder of model files is to Triton, by names of files alone: nothing is opened here except directories."""
+"""What a folder of model files is to Triton, by names of files alone: nothing is opened here except directories.
+
+The generated repository has real folders and a link for each file. A link to a whole folder would be shorter, but then
+Python writes its `__pycache__` through it, into model files that other services share.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,9 +62,19 @@ def is_model(path: Path) -> bool:
     return (path / CONFIG).is_file() or any(is_version(child) for child in path.iterdir())
 
 
+def files_of(tree: Path, names: list[str]) -> list[str]:
+    """All files below those of `names`, relative to the tree, without the bytecode that Python left."""
+    found = [name for name in names if not (tree / name).is_dir()]
+    for name in names:
+        for folder, folders, files in os.walk(tree / name):
+            folders[:] = sorted(sub for sub in folders if sub != "__pycache__")
+            found.extend(Path(folder, file).relative_to(tree).as_posix() for file in files)
+    return sorted(found)
+
+
 def model(tree: Path, names: list[str], versions: tuple[int, ...]) -> Layout:
     """Everything but config.pbtxt is linked: label files and environments lie beside the version folders."""
-    entries = tuple((name, name) for name in names if name != CONFIG)
+    entries = tuple((name, name) for name in files_of(tree, names) if name != CONFIG)
     if not versions:
         return Layout(MODEL, entries)
     files = {path.name for path in (tree / str(versions[-1])).iterdir()}
@@ -71,11 +86,12 @@ def model(tree: Path, names: list[str], versions: tuple[int, ...]) -> Layout:
 def bare(names: list[str], tree: Path) -> Layout:
     """model.py or model.onnx (or the only *.onnx): all files go into version 1, for data lying beside the model."""
     onnx = [name for name in names if name.endswith(".onnx") and (tree / name).is_file()]
-    if "model.py" in names:
-        return Layout(BARE, tuple((f"1/{name}", name) for name in names), (1,), backend="python")
+    files = files_of(tree, names)
+    if "model.py" in files:
+        return Layout(BARE, tuple((f"1/{name}", name) for name in files), (1,), backend="python")
     if "model.onnx" in onnx or len(onnx) == 1:
         graph = "model.onnx" if "model.onnx" in onnx else onnx[0]
         target = DEFAULT_FILES["onnxruntime"]
-        entries = tuple((f"1/{target if name == graph else name}", name) for name in names)
+        entries = tuple((f"1/{target if name == graph else name}", name) for name in files)
         return Layout(BARE, entries, (1,), backend="onnxruntime", graph=graph)
     return Layout(NOTHING)

@@ -1,4 +1,4 @@
-"""Writes small ONNX files for tests: the console's environment has no onnx package. Real ones are in tests/integration."""
+"""Writes small ONNX files for tests: the console's environment has no onnx package. Real ones: tests/integration."""
 
 from __future__ import annotations
 

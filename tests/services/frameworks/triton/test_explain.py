@@ -11,13 +11,13 @@ from services.frameworks.triton.explain import explain
 LOGS = Path(__file__).parent / "testdata" / "logs"
 EXPECTED = {
     "backend": "The model needs the Triton backend pytorch, which this runtime does not have.",
-    "badconfig": 'config.pbtxt is broken at line 17, column 12: Message type "inference.ModelConfig" has no field named '
-                 '"wrong_field".',
+    "badconfig": 'config.pbtxt is broken at line 17, column 12: Message type "inference.ModelConfig" has no field '
+                 'named "wrong_field".',
     "exits": "The model's Python process ended while it was loading: it called exit, crashed, or ran out of memory.",
     "gpu": "The model asks for a GPU and Triton finds none that it can use on this node.",
     "import": "The model's Python code needs the package torch, which the Triton runtime does not have.",
-    "missingdata": "The model's Python code raised FileNotFoundError in 1/model.py line 4 (initialize): [Errno 2] No such "
-                   "file or directory: '/run/repository/digits/1/weights.bin'.",
+    "missingdata": "The model's Python code raised FileNotFoundError in 1/model.py line 4 (initialize): [Errno 2] No "
+                   "such file or directory: '/run/repository/digits/1/weights.bin'.",
     "noclass": "The model's model.py defines no class TritonPythonModel.",
     "nofile": "The model has no version folder that Triton can load.",
     "nolib": "The Triton runtime cannot run on this machine: the library libcudart-09529672.so.12.6.77 is missing. "
@@ -31,8 +31,8 @@ EXPECTED = {
     "shm": "There is not enough shared memory in /dev/shm: 99999999999 bytes were asked for. Free some, or run fewer "
            "instances.",
     "syntax": "The model's Python code has a syntax error in model.py line 3: expected ':'.",
-    "wrongname": "Triton refused config.pbtxt: unexpected directory name 'digits' for model 'other', directory name must "
-                 "equal model name.",
+    "wrongname": "Triton refused config.pbtxt: unexpected directory name 'digits' for model 'other', directory name "
+                 "must equal model name.",
 }
 
 
@@ -52,10 +52,11 @@ def test_the_harmless_errors_of_a_machine_without_gpu_explain_nothing() -> None:
 
 def test_the_latest_of_several_failures_counts() -> None:
     line = "E1120 10:00:29 1 model_lifecycle.cc:642] \"failed to load 'm' version 1: Internal: {}\""
-    log = [line.format("ValueError: first"), line.format("KeyError: 'second'")]
+    taken = "E1120 10:00:29 1 main.cc:245] \"failed to start GRPC service: Unavailable - Socket '1:2' already in use \""
+    log = [taken, line.format("ValueError: first"), line.format("KeyError: 'second'"), "error: creating server: Internal"]
     assert explain(log) == "The model's Python code raised KeyError: 'second'."
 
 
 def test_an_error_of_another_kind_is_passed_on_as_triton_says_it() -> None:
-    log = ["E1120 10:00:29 1 x.cc:1] \"failed to load 'm' version 2: Invalid argument: model input must specify 'dims'\""]
-    assert explain(log) == "Triton could not load the model: model input must specify 'dims'."
+    line = "E1120 10:00:29 1 x.cc] \"failed to load 'm' version 2: Invalid argument: model input must specify 'dims'\""
+    assert explain([line]) == "Triton could not load the model: model input must specify 'dims'."
