@@ -7,6 +7,7 @@ another worker after a crash; the staging directory's journal says what need not
 from __future__ import annotations
 
 import logging
+import threading
 
 from django.conf import settings
 
@@ -25,33 +26,48 @@ ATTEMPTS = 5
 PLANS = 4
 """How often one attempt plans again because a file changed under its hands."""
 SWEEP_LIMIT = 20
+AT_ONCE = 4
+"""Rounds that one worker process does side by side: fewer than its threads, so that copying never starves reconcile."""
 
+_seats = threading.BoundedSemaphore(AT_ONCE)
 logger = logging.getLogger(__name__)
 
 
 def run(round_pk: int) -> None:
-    """Does a round, or what is left of one. Does nothing when another worker owns it or it is over."""
-    token = claim(round_pk)
-    if token is None:
+    """Does a round, or what is left of one. Does nothing when another worker owns it, or it is over.
+
+    Nor when this process does enough already: the sweep, or the next round to end, hands it out again.
+    """
+    if not _seats.acquire(blocking=False):
         return
-    lease = Lease(round_pk, token)
     try:
-        _guarded(lease)
+        token = claim(round_pk)
+        if token is None:
+            return
+        _guarded(Lease(round_pk, token))
     except LeaseLost:
         logger.info("Round %s is not this worker's any more.", round_pk)
+    finally:
+        _seats.release()
+    _hand_out(limit=1)  # rather than leaving the seat empty until the next sweep
 
 
 def sweep(limit: int = SWEEP_LIMIT) -> int:
     """Hands out rounds that nobody works on, and removes what ended rounds left. Returns how many were handed out."""
-    ours = Round.objects.without_owner().filter(node=settings.NODE_NAME)
-    waiting = list(ours.order_by("id").values_list("pk", flat=True)[:limit])
-    for round_pk in waiting:
-        dispatch.run_round(round_pk, expires=10)
+    handed_out = _hand_out(limit)
     store = reading.store()
     active = {str(pk) for pk in Round.objects.active().values_list("pk", flat=True)}
     for name in store.staging_names():
         if name not in active:
             _discard(store, name)
+    return handed_out
+
+
+def _hand_out(limit: int) -> int:
+    ours = Round.objects.without_owner().filter(node=settings.NODE_NAME)
+    waiting = list(ours.order_by("id").values_list("pk", flat=True)[:limit])
+    for round_pk in waiting:
+        dispatch.run_round(round_pk, expires=10)
     return len(waiting)
 
 

@@ -417,6 +417,28 @@ def test_a_staging_directory_that_is_still_held_is_not_touched(
     assert fresh(asked).state == states.DONE
 
 
+def test_a_worker_does_only_so_many_rounds_at_once(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    monkeypatch.setattr(rounds, "_seats", threading.BoundedSemaphore(1))
+    with rounds._seats:
+        run_now(asked.pk)
+        assert (fresh(asked).state, fresh(asked).lease_token) == (states.PENDING, "")
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
+
+
+def test_a_round_that_ends_makes_room_for_the_next_at_once(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (actions.request_round(dataset, path, actor=owner) for path in ("svm", ""))
+    sent: list[int] = []
+    monkeypatch.setattr(dispatch, "run_round", lambda pk, **_: sent.append(pk))
+    run_now(first.pk)
+    assert sent == [second.pk]
+
+
 def test_the_sweep_hands_out_what_nobody_works_on(
     dataset: Dataset, owner: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
