@@ -1,0 +1,182 @@
+"""From the sample files to answers, with clients that we did not write: curl and tritonclient."""
+
+from __future__ import annotations
+
+import json
+import queue
+import shlex
+import subprocess
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import tritonclient.grpc as grpcclient
+import tritonclient.http as httpclient
+from tritonclient.utils import InferenceServerException
+
+from console.stack import example
+from tests.integration.live import Live, send
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]
+MIB = 1 << 20
+DIGITS = np.array([example.PIXELS], np.float32)
+
+
+@pytest.fixture(scope="module")
+def models(live: Live) -> Iterator[Live]:
+    """The other samples as services: all three start at once."""
+    names = {"digits-onnx": "mnist-onnx", "stream": "repeat", "echo": "echo"}
+    for name, path in names.items():
+        live.create(name, path)
+    for name in names:
+        live.wait(name)
+    live.until(lambda: live.infer("echo", echo_body(1)).status, lambda status: status == 200)
+    yield live
+    for name in names:
+        live.delete(name)
+
+
+def echo_body(count: int) -> dict[str, object]:
+    return {"inputs": [{"name": "IN", "shape": [count], "datatype": "FP32", "data": [1.5] * count}]}
+
+
+def grpc_client(live: Live) -> grpcclient.InferenceServerClient:
+    return grpcclient.InferenceServerClient(live.grpc_target)
+
+
+def metadata(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def digits_over_grpc(live: Live, headers: dict[str, str]) -> grpcclient.InferResult:
+    tensor = grpcclient.InferInput("predict", [1, 64], "FP32")
+    tensor.set_data_from_numpy(DIGITS)
+    with grpc_client(live) as client:
+        return client.infer(example.NAME, [tensor], headers=headers)
+
+
+def test_the_printed_curl_line_answers_8(live: Live) -> None:
+    line = next(line for line in live.stack.said().splitlines() if "curl -s" in line)
+    command = shlex.split(line[line.index("curl") :])
+    done = subprocess.run(command, capture_output=True, check=True, timeout=30)
+    assert json.loads(done.stdout)["outputs"][0]["data"] == [8.0]
+
+
+def test_the_seeds_rest_request_answers_8(live: Live) -> None:
+    answer = live.infer()
+    assert answer.status == 200
+    assert answer.body["model_name"] == example.NAME
+    assert answer.body["outputs"] == [{"name": "predict", "datatype": "FP32", "shape": [1], "data": [8.0]}]
+
+
+def test_the_seeds_grpc_request_answers_8_on_the_same_port(live: Live) -> None:
+    assert digits_over_grpc(live, metadata(live.key)).as_numpy("predict").tolist() == [8.0]
+
+
+def test_without_a_key_nobody_is_let_in(live: Live) -> None:
+    assert live.infer(key="").status == 401
+    with pytest.raises(InferenceServerException) as caught:
+        digits_over_grpc(live, {})
+    assert caught.value.status() == "StatusCode.UNAUTHENTICATED"
+
+
+def test_another_services_key_is_refused(models: Live) -> None:
+    made = models.api("keys/", {"name": "echo only", "scopes": ["infer"], "services": ["echo"], "team": "default"})
+    assert made.status == 201, made.body
+    key = made.body["key"]
+    models.until(lambda: models.infer("echo", echo_body(1), key=key).status, lambda status: status == 200, 10)
+    assert models.infer(key=key).status == 403
+    with pytest.raises(InferenceServerException) as caught:
+        digits_over_grpc(models, metadata(key))
+    assert caught.value.status() == "StatusCode.PERMISSION_DENIED"
+
+
+def test_onnx_answers_over_both_protocols(models: Live) -> None:
+    body = {"inputs": [{"name": "predict", "shape": [1, 64], "datatype": "FP32", "data": example.PIXELS}]}
+    outputs = {output["name"]: output for output in models.infer("digits-onnx", body).body["outputs"]}
+    assert outputs["label"]["data"] == [8]
+    tensor = grpcclient.InferInput("predict", [1, 64], "FP32")
+    tensor.set_data_from_numpy(DIGITS)
+    with grpc_client(models) as client:
+        result = client.infer("digits-onnx", [tensor], headers=metadata(models.key))
+    assert result.as_numpy("label").tolist() == [8]
+    assert result.as_numpy("probabilities").shape == (1, 10)
+
+
+def test_one_streamed_request_gets_four_responses(models: Live) -> None:
+    answers: queue.Queue[tuple[grpcclient.InferResult | None, Exception | None]] = queue.Queue()
+    tensor = grpcclient.InferInput("IN", [4], "INT32")
+    tensor.set_data_from_numpy(np.array([3, 1, 4, 1], np.int32))
+    with grpc_client(models) as client:
+        client.start_stream(lambda result, error: answers.put((result, error)), headers=metadata(models.key))
+        client.async_stream_infer("stream", [tensor])
+        found = [answers.get(timeout=20) for _ in range(4)]
+        client.stop_stream()
+    assert all(error is None for _, error in found), found
+    assert [int(result.as_numpy("OUT")[0]) for result, _ in found if result] == [3, 1, 4, 1]
+
+
+def big(mebibytes: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    return np.arange(mebibytes * MIB // 4, dtype=np.float32)
+
+
+def echo_over_http(live: Live, data: np.ndarray[tuple[int], np.dtype[np.float32]]) -> httpclient.InferResult:
+    tensor = httpclient.InferInput("IN", list(data.shape), "FP32")
+    tensor.set_data_from_numpy(data, binary_data=True)
+    outputs = [httpclient.InferRequestedOutput("OUT", binary_data=True)]
+    with httpclient.InferenceServerClient(live.grpc_target, network_timeout=60, connection_timeout=60) as client:
+        return client.infer("echo", [tensor], outputs=outputs, headers={"x-api-key": live.key})
+
+
+def echo_over_grpc(live: Live, data: np.ndarray[tuple[int], np.dtype[np.float32]]) -> grpcclient.InferResult:
+    tensor = grpcclient.InferInput("IN", list(data.shape), "FP32")
+    tensor.set_data_from_numpy(data)
+    with grpc_client(live) as client:
+        return client.infer("echo", [tensor], headers=metadata(live.key))
+
+
+@pytest.mark.parametrize("call", [echo_over_http, echo_over_grpc])
+def test_a_tensor_of_16_mib_passes(models: Live, call: object) -> None:
+    data = big(16)
+    assert callable(call)
+    assert np.array_equal(call(models, data).as_numpy("OUT"), data)
+
+
+@pytest.mark.parametrize("call", [echo_over_http, echo_over_grpc])
+def test_a_tensor_of_17_mib_is_refused_with_the_limit_named(models: Live, call: object) -> None:
+    assert callable(call)
+    with pytest.raises(InferenceServerException, match="16 MiB"):
+        call(models, big(17))
+
+
+def test_metadata_and_readiness_are_those_of_the_model(models: Live) -> None:
+    with grpc_client(models) as client:
+        assert client.is_model_ready("echo", headers=metadata(models.key))
+        assert client.get_model_metadata("echo", headers=metadata(models.key)).inputs[0].datatype == "FP32"
+        assert client.is_server_ready(headers=metadata(models.key))
+    answer = send(f"{models.gateway}/v2/models/echo", headers={"X-API-Key": models.key})
+    assert answer.body["inputs"][0]["name"] == "IN"
+    assert send(f"{models.gateway}/v2/health/ready").status == 200
+
+
+def test_a_wrong_shape_and_a_wrong_datatype_are_said(models: Live) -> None:
+    wrong_shape = {"inputs": [{"name": "IN", "shape": [3], "datatype": "FP32", "data": [1]}]}
+    wrong_type = {"inputs": [{"name": "IN", "shape": [1], "datatype": "INT64", "data": [1]}]}
+    for body, said in ((wrong_shape, "shape"), (wrong_type, "INT64")):
+        answer = models.infer("echo", body)
+        assert answer.status == 400
+        assert said in answer.body["error"]
+
+
+def test_two_replicas_are_two_processes_and_one_may_die(models: Live) -> None:
+    models.api("services/echo/", {"replicas": 2}, method="PATCH")
+    pids = models.until(
+        lambda: [replica["pid"] for replica in models.service("echo")["replica_list"] if replica["state"] == "READY"],
+        lambda found: len(found) == 2,
+        60,
+    )
+    assert len(set(pids)) == 2
+    subprocess.run(["kill", "-9", str(pids[0])], check=True)
+    statuses = [models.infer("echo", echo_body(1)).status for _ in range(30)]
+    assert statuses.count(200) == 30, statuses
+    models.until(lambda: models.service("echo")["state"], lambda state: state == "READY", 60)
