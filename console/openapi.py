@@ -15,7 +15,7 @@ MEANING: Final = {
     400: "Something in the request is wrong; `errors` names every wrong field.",
     401: "No API key and no session, or a key that is not valid, has expired or was revoked.",
     403: "The key's scope or the role in the team does not allow this.",
-    404: "There is nothing of that name that you may see.",
+    404: "There is nothing of that name that you may see, or no such page.",
     409: "The present state does not allow this.",
     413: "The body is too large.",
     415: "The body is not application/json.",
@@ -41,8 +41,10 @@ class Problem(serializers.Serializer[Any]):
 def describe(
     summary: str, *, answers: Mapping[int, Any], body: Any = None, errors: Sequence[int] = (), **more: Any
 ) -> Callable[[F], F]:
-    """extend_schema with the errors that every operation has (401, 403), and 400 and 415 where there is a body."""
-    codes = {401, 403, *errors} | ({400, 415} if body is not None else set())
+    """extend_schema with the errors that every operation has (401, 403), and those of reading a body where there is one."""
+    codes = {401, 403, *errors} | ({400, 413, 415} if body is not None else set())
+    if any(isinstance(answer, serializers.ListSerializer) for answer in answers.values()):
+        codes.add(404)  # a page after the last one
     problems = {(code, PROBLEM): OpenApiResponse(Problem, description=MEANING[code]) for code in sorted(codes)}
     decorate: Callable[[F], F] = extend_schema(summary=summary, request=body, responses={**answers, **problems}, **more)
     return decorate

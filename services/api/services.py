@@ -129,7 +129,7 @@ class Services(Inspection, Resource):
         "Send one test inference through the gateway",
         answers={200: ProbeOut},
         body=ProbeBody,
-        errors=[404, 409, 413, 503],
+        errors=[404, 409, 503],
         description="Needs the scope infer. An answer of 4xx or 5xx from the service is a result, not an error.",
     )
     @action(detail=True, methods=["post"], required_scopes={"POST": INFER}, parser_classes=[LargeJson])

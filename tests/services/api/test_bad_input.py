@@ -1,0 +1,141 @@
+"""Bad input over REST: each gets a message that says what is wrong and what to do, and nothing is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.models import Team
+from datasets.models import Round
+from services.models import Event, Revision, Service
+from tests.rest import Api, Fields
+
+
+def refused(owner: Api, payload: dict[str, Any], **changes: Any) -> Fields:
+    """The errors of a POST that makes nothing."""
+    answer = owner.post("services/", {**payload, **changes})
+    assert not any(table.objects.exists() for table in (Service, Revision, Event, Round))
+    return answer.errors
+
+
+def test_an_unknown_dataset(owner: Api, payload: dict[str, Any]) -> None:
+    errors = refused(owner, payload, dataset="nowhere")
+    assert errors == {"dataset": ["Team vision has no dataset named nowhere. Create it first, or choose another."]}
+
+
+@pytest.mark.parametrize("path", ["../secret", "/etc", "echo/../..", "echo\\..\\.."])
+def test_a_path_outside_the_dataset(path: str, owner: Api, payload: dict[str, Any]) -> None:
+    assert list(refused(owner, payload, model_path=path)) == ["model_path"]
+
+
+def test_a_link_that_leads_outside_the_dataset(owner: Api, payload: dict[str, Any], models: Path, tmp_path: Path) -> None:
+    (models / "out").symlink_to(tmp_path)
+    assert list(refused(owner, payload, model_path="out")) == ["model_path"]
+
+
+def test_a_folder_that_is_not_there(owner: Api, payload: dict[str, Any]) -> None:
+    assert "nothing-here" in refused(owner, payload, model_path="nothing-here")["model_path"][0]
+
+
+def test_missing_model_files(owner: Api, payload: dict[str, Any]) -> None:
+    assert "model.py" in refused(owner, payload, model_path="missing")["model_path"][0]
+
+
+def test_a_broken_config(owner: Api, payload: dict[str, Any]) -> None:
+    assert "config.pbtxt" in refused(owner, payload, model_path="broken")["model_path"][0]
+
+
+def test_a_name_in_use(owner: Api, payload: dict[str, Any]) -> None:
+    assert owner.post("services/", payload).status == 201
+    again = owner.post("services/", payload).errors
+    assert again == {"name": ["There is already a service named echo. Choose another name."]}
+    assert Service.objects.count() == Revision.objects.count() == 1
+
+
+def test_a_quota_that_can_never_fit(owner: Api, payload: dict[str, Any]) -> None:
+    said = refused(owner, payload, resources={"cpu": 100})["resources"][0]
+    assert "default" in said and "needs 100 CPU" in said and "Ask for less" in said
+
+
+def test_an_unknown_queue(owner: Api, payload: dict[str, Any]) -> None:
+    assert refused(owner, payload, queue="nowhere") == {"queue": ["There is no queue named nowhere. Queues: default."]}
+
+
+def test_every_wrong_field_is_named_at_once(owner: Api, payload: dict[str, Any]) -> None:
+    errors = refused(
+        owner, payload, name="Not A Label", replicas=0, colour="red", resources={"cpu": "many", "disk": 1},
+        affinity={"required": [{"key": "zone", "operator": "Like", "values": ["a"]}]}, env={"1X": "y"},
+        framework_config={"max_batch_size": -1}, state="READY",
+    )  # fmt: skip
+    assert set(errors) == {
+        "name", "replicas", "colour", "resources.cpu", "resources.disk", "affinity.required.0.operator", "env.1X",
+        "framework_config.max_batch_size", "state",
+    }  # fmt: skip
+    assert errors["state"] == ["Cannot be changed."] and "There is no such field" in errors["colour"][0]
+
+
+def test_nothing_at_all(owner: Api, payload: dict[str, Any]) -> None:
+    answer = owner.post("services/")
+    assert set(answer.errors) == {"name", "framework", "dataset"}
+
+
+@pytest.mark.parametrize("field", ["name", "framework", "dataset", "model_path", "queue", "replicas", "team"])
+@pytest.mark.parametrize("value", [None, 1.5, [], {}, [1], {"a": 1}, True])
+def test_a_field_of_the_wrong_type_never_breaks_it(field: str, value: Any, owner: Api, payload: dict[str, Any]) -> None:
+    if field == "team" and value is None:
+        return  # says the same as leaving it out
+    assert field in refused(owner, payload, **{field: value})
+
+
+@pytest.mark.parametrize("field", ["resources", "auth", "affinity", "framework_config", "env"])
+@pytest.mark.parametrize("value", [1.5, [1], "text", True])
+def test_an_object_of_the_wrong_type_never_breaks_it(field: str, value: Any, owner: Api, payload: dict[str, Any]) -> None:
+    assert any(name.split(".")[0] == field for name in refused(owner, payload, **{field: value}))
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b'{"name": "echo",}', "line 1, column 17"),
+        (b"name=echo", "line 1, column 1"),
+        (b'{"name": NaN}', "NaN"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"[" * 100_000, "nested"),
+        (b'{"replicas": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b'{"name": "\\ud800"}', "no character"),
+        (b'{"name": "a\\u0000"}', "NUL"),
+    ],
+)
+def test_a_body_that_is_no_json(raw: bytes, says: str, owner: Api, payload: dict[str, Any]) -> None:
+    answer = owner.send("POST", "services/", raw=raw)
+    assert answer.status == 400 and says in answer.data["detail"]
+
+
+@pytest.mark.parametrize("body", [[], "text", 7, [{"name": "echo"}]])
+def test_json_that_is_no_object(body: Any, owner: Api, team: Team) -> None:
+    for path in ("services/", "datasets/", "keys/"):
+        assert owner.post(path, body).errors == {"body": ["Must be a JSON object: {...}."]}
+
+
+def test_another_content_type(owner: Api, team: Team) -> None:
+    answer = owner.send("POST", "services/", raw=b"name=echo", content_type="application/x-www-form-urlencoded")
+    assert answer.status == 415
+
+
+def test_a_body_that_is_too_large(owner: Api, team: Team) -> None:
+    answer = owner.send("POST", "services/", raw=b'{"name": "' + b"a" * (1 << 20) + b'"}')
+    assert answer.status == 413 and "1 MiB" in answer.data["detail"]
+
+
+def test_an_address_that_there_is_not(owner: Api) -> None:
+    for path in ("nowhere/", "services/Not%00A%20Name/", "keys/99999999999999999999/"):
+        assert owner.get(path).status == 404
+    without_slash = owner.post("services", {})
+    assert without_slash.status == 404 and "end with a slash" in without_slash.data["detail"]
+
+
+def test_a_method_that_there_is_not(owner: Api) -> None:
+    answer = owner.send("PUT", "services/", {})
+    assert answer.status == 405 and "POST" in answer.headers["Allow"]

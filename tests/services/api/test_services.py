@@ -1,0 +1,166 @@
+"""Services over REST: the answers, and who may. What the verbs do is tested with services/actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from console import roles
+from console.models import Membership, Team
+from services import states
+from services.models import Queue, Service
+from tests.rest import Api, who_may
+
+
+def test_a_service_is_created_and_shown_as_the_design_says(owner: Api, payload: dict[str, Any]) -> None:
+    made = owner.post("services/", {**payload, "resources": {"cpu": 2}, "framework_config": {"max_batch_size": 0}})
+    assert made.status == 201
+    assert made.headers["Location"] == "http://testserver/api/v1/services/echo/"
+    assert made.data["state"] == states.PREHEATING and made.data["revision"] == 1 and made.data["team"] == "vision"
+    assert made.data["resources"] == {"cpu": 2.0, "memory_gib": 1.0, "gpu": 0, "gpu_type": ""}
+    assert made.data["auth"] == {"policy": "api_key"} and made.data["queue"] == "default"
+    assert made.data["endpoints"]["http"] == "http://testserver:8080/v2/models/echo"
+    assert owner.get("services/echo/").data == made.data
+
+
+def test_what_create_returned_can_be_sent_again_under_another_name(owner: Api, payload: dict[str, Any]) -> None:
+    made = owner.post("services/", payload).data
+    again = {name: made[name] for name in ("framework", "dataset", "model_path", "queue", "replicas", "resources", "auth", "affinity")}
+    assert owner.post("services/", {**again, "name": "echo-2"}).status == 201
+
+
+def test_who_may_create(people: dict[str, Api], payload: dict[str, Any]) -> None:
+    # The stranger has a team too, but that team has no such dataset.
+    assert who_may(people, lambda api: api.post("services/", payload)) == {
+        "nobody": 401, "stranger": 400, "teammate": 403, "owner": 201,
+    }  # fmt: skip
+
+
+def test_who_sees_a_service(people: dict[str, Api], service: Service) -> None:
+    asked = {"nobody": 401, "stranger": 404, "teammate": 200, "owner": 200}
+    for part in ("", "events/", "revisions/", "metrics/", "logs/"):
+        assert who_may(people, lambda api, part=part: api.get(f"services/echo/{part}")) == asked, part  # type: ignore[misc]
+
+
+def test_the_list_has_only_services_of_ones_teams(people: dict[str, Api], service: Service) -> None:
+    assert who_may(people, lambda api: api.get("services/")) == {"nobody": 401, "stranger": 200, "teammate": 200, "owner": 200}
+    assert people["stranger"].get("services/").data["count"] == 0
+    assert [row["name"] for row in people["teammate"].get("services/").data["results"]] == ["echo"]
+
+
+def test_who_may_change_a_service(people: dict[str, Api], service: Service) -> None:
+    assert who_may(people, lambda api: api.patch("services/echo/", {"replicas": 2})) == {
+        "nobody": 401, "stranger": 404, "teammate": 403, "owner": 200,
+    }  # fmt: skip
+    service.refresh_from_db()
+    assert service.replicas == 2
+
+
+@pytest.mark.parametrize("verb", ["stop", "start", "rollback"])
+def test_who_may_use_a_verb(verb: str, people: dict[str, Api], service: Service) -> None:
+    body = {"revision": 1} if verb == "rollback" else None
+    assert who_may(people, lambda api: api.post(f"services/echo/{verb}/", body)) == {
+        "nobody": 401, "stranger": 404, "teammate": 403, "owner": 202,
+    }  # fmt: skip
+
+
+def test_who_may_restart(people: dict[str, Api], service: Service) -> None:
+    Service.objects.update(state=states.READY)
+    assert who_may(people, lambda api: api.post("services/echo/restart/")) == {
+        "nobody": 401, "stranger": 404, "teammate": 403, "owner": 202,
+    }  # fmt: skip
+    service.refresh_from_db()
+    assert service.revisions.count() == 2
+
+
+def test_who_may_delete(people: dict[str, Api], service: Service) -> None:
+    assert who_may(people, lambda api: api.delete("services/echo/")) == {
+        "nobody": 401, "stranger": 404, "teammate": 403, "owner": 202,
+    }  # fmt: skip
+    service.refresh_from_db()
+    assert service.desired == "deleted" and service.state == states.STOPPING
+
+
+def test_a_restart_of_a_service_that_is_not_ready_is_a_conflict(owner: Api, service: Service) -> None:
+    refused = owner.post("services/echo/restart/")
+    assert refused.status == 409
+    assert "PREHEATING" in refused.data["detail"] and refused.data["hint"]
+
+
+def test_a_stopped_service_says_so(owner: Api, service: Service) -> None:
+    stopping = owner.post("services/echo/stop/")
+    assert stopping.data["state"] == states.STOPPING and stopping.data["desired"] == "stopped"
+    assert "Stopped by alice" in stopping.data["message"]
+
+
+def test_a_change_makes_a_revision_and_a_rollback_another(owner: Api, service: Service) -> None:
+    edited = owner.patch("services/echo/", {"resources": {"cpu": 2}})
+    assert edited.data["revision"] == 2 and edited.data["resources"]["memory_gib"] == 1.0
+    back = owner.post("services/echo/rollback/")
+    assert back.status == 202 and back.data["revision"] == 3 and back.data["resources"]["cpu"] == 1.0
+    notes = [(row["number"], row["note"], row["is_target"]) for row in owner.get("services/echo/revisions/").data["results"]]
+    assert notes == [(3, "Rolled back to revision 1", True), (2, "Edited", False), (1, "", False)]
+
+
+@pytest.mark.parametrize("number", ["1", 1.5, True, None, -1, 99, 10**30])
+def test_a_rollback_to_no_revision_is_refused(number: Any, owner: Api, service: Service) -> None:
+    assert "revision" in owner.post("services/echo/rollback/", {"revision": number}).errors
+    assert service.revisions.count() == 1
+
+
+def test_scaling_makes_no_revision(owner: Api, service: Service) -> None:
+    scaled = owner.patch("services/echo/", {"replicas": 3})
+    assert scaled.data["replicas"] == 3 and scaled.data["revision"] == 1
+
+
+def test_name_and_team_cannot_be_changed(owner: Api, service: Service) -> None:
+    assert set(owner.patch("services/echo/", {"name": "other", "team": "vision"}).errors) == {"name", "team"}
+
+
+def test_the_list_is_filtered_and_paged(owner: Api, payload: dict[str, Any], alice: User, queue: Queue) -> None:
+    Queue.objects.create(name="big", cpu=64, memory_gib=64)
+    for name, more in {"a": {}, "b": {"queue": "big"}, "c": {}}.items():
+        assert owner.post("services/", {**payload, "name": name, **more}).status == 201
+    Service.objects.filter(name="c").update(state=states.FAILED)
+
+    def names(**query: Any) -> list[str]:
+        return [row["name"] for row in owner.get("services/", **query).data["results"]]
+
+    assert names(queue="big") == ["b"]
+    assert names(state="FAILED") == ["c"]
+    assert names(state=["FAILED", "PREHEATING"]) == ["a", "b", "c"]
+    assert names(team="vision", framework="triton") == ["a", "b", "c"]
+    assert names(team="speech") == []
+    assert names(page=2, page_size=2) == ["c"]
+    assert "state" in owner.get("services/", state="RUNNING").errors
+
+
+def test_a_list_takes_the_same_number_of_queries_however_long(
+    owner: Api, payload: dict[str, Any], django_assert_max_num_queries: Any
+) -> None:
+    for name in ("a", "b", "c", "d", "e"):
+        owner.post("services/", {**payload, "name": name})
+    with django_assert_max_num_queries(9):
+        owner.get("services/")
+
+
+def test_whoever_may_create_in_several_teams_says_in_which(
+    owner: Api, payload: dict[str, Any], alice: User, other_team: Team
+) -> None:
+    Membership.objects.create(team=other_team, user=alice, role=roles.EDITOR)
+    assert owner.post("services/", payload).errors == {"team": ["Say which team it belongs to, one of: speech, vision."]}
+    assert owner.post("services/", {**payload, "team": "vision"}).status == 201
+
+
+def test_a_team_that_one_only_watches_is_no_choice(owner: Api, payload: dict[str, Any], alice: User, other_team: Team) -> None:
+    Membership.objects.create(team=other_team, user=alice, role=roles.VIEWER)
+    assert owner.post("services/", payload).data["team"] == "vision"
+    assert owner.post("services/", {**payload, "name": "b", "team": "speech"}).status == 403
+
+
+def test_a_team_of_others_is_as_unknown_as_none(people: dict[str, Api], payload: dict[str, Any]) -> None:
+    others = people["owner"].post("services/", {**payload, "team": "speech"}).errors
+    assert others == people["owner"].post("services/", {**payload, "team": "nowhere"}).errors
+    assert "vision" in others["team"][0] and not Service.objects.exists()
