@@ -13,13 +13,14 @@ from django.conf import settings
 from console import roles
 from console.errors import Conflict, Forbidden, InvalidFields, NotFound, Unavailable
 from console.principal import INFER, Principal
+from datasets import reading
 from services import states
-from services.actions import panel_keys, publishing
-from services.clients import inference_grpc, inference_http, inference_model
+from services.actions import panel_keys, publishing, wiring
+from services.clients import inference_grpc, inference_http, kserve_v2
 from services.clients.inference import GRPC, HTTP, Answer, Call, Model
 from services.clients.inference_inputs import read_inputs
 from services.errors import ProbeError
-from services.models import Replica, Service
+from services.models import Replica, Revision, Service
 from services.snippets import Snippets, snippets
 
 logger = logging.getLogger(__name__)
@@ -99,10 +100,18 @@ def model_of(service: Service) -> Model:
     reason = "no replica has started"
     for row in sorted(rows, key=lambda row: row.state != Replica.READY):
         try:
-            return inference_model.describe(publishing.HOST, row.http_port, service.name)
+            said = kserve_v2.model_metadata(publishing.HOST, row.http_port, service.name)
+            return Model(said.name, said.inputs, said.outputs, decoupled=_decoupled(service.serving))
         except ProbeError as error:
             reason = error.message
     raise Unavailable(f"No replica of {service.name} says what its inputs are: {reason}", hint="Look at its logs.")
+
+
+def _decoupled(revision: Revision) -> bool:
+    """Read from the model files: a replica's configuration is closed to everybody."""
+    tree = reading.tree(revision.tree)
+    spec = revision.parsed()
+    return tree is not None and wiring.framework(spec.framework).describe(tree.path, spec.framework_config).decoupled
 
 
 def is_public(service: Service) -> bool:

@@ -44,8 +44,6 @@ class Model:
     outputs: tuple[Tensor, ...]
     decoupled: bool = False
     """It may answer one request with any number of responses: only over gRPC streams."""
-    optional: frozenset[str] = frozenset()
-    """Names of inputs that may be left out."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ def read_inputs(rows: Any, model: Model) -> tuple[Input, ...]:
     text      what was typed: JSON or numbers
     generate  zeros, ones, random (with low, high), sequence, text (with text_value)
     file      {"name", "content": bytes}
-    Raises InvalidFields with keys `inputs.<i>.<field>`.
+    Inputs may be left out: which of them are optional is the server's to say. Raises InvalidFields with keys
+    `inputs.<i>.<field>`.
     """
     if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
         raise InvalidFields({"inputs": "Must be a list of objects with name, datatype, shape and data."})
@@ -35,9 +36,6 @@ def read_inputs(rows: Any, model: Model) -> tuple[Input, ...]:
             made.append(_read(row, known, [done.name for done in made]))
         except BadValues as error:
             errors[f"inputs.{i}.{error.field}"] = [error.message]
-    given = {row.get("name") for row in rows}
-    if missing := [name for name in known if name not in given | model.optional]:
-        errors["inputs"] = [f"{model.name} also needs the input {', '.join(missing)}."]
     if errors:
         raise InvalidFields(errors)
     return tuple(made)
