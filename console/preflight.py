@@ -20,6 +20,7 @@ DISK_GIB = 6
 INSTALLED_DISK_GIB = 1
 SOCKET_NAME_BYTES = 107
 """What Linux allows for the name of a unix socket; supervisord adds `.<pid>` to its own while it makes it."""
+FORBIDDEN = " \t*?[](){}<>|&;#$!`'\"\\%"
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -104,8 +105,18 @@ def path_problem(root):
     socket_name = os.path.join(root, "run", "supervisor.sock.4194304")
     if len(socket_name.encode("utf-8")) > SOCKET_NAME_BYTES:
         return "The path %s is too long for the unix sockets in it. Choose a shorter one: CONSOLE_HOME=/path." % root
-    if any(character in root for character in "*?[]\n\r"):
-        return "The path %r holds a character that cannot be used: one of * ? [ ]. Choose another CONSOLE_HOME." % root
+    return character_problem("CONSOLE_HOME", root)
+
+
+def character_problem(variable, path):
+    """Triton passes the path of a model, and of its own backend, through a shell without quoting them."""
+    bad = "".join(sorted({character for character in path if character in FORBIDDEN or ord(character) < 32}))
+    if bad:
+        return "The path %r holds characters that Triton or supervisord cannot deal with: %r. Choose another %s." % (
+            path,
+            bad,
+            variable,
+        )
     return None
 
 
@@ -158,6 +169,7 @@ def problems():
     root, needed = home(), DISK_GIB
     if os.path.exists(os.path.join(runtimes(), "triton", ".stamp-runtime-triton")):
         needed = INSTALLED_DISK_GIB
+    found += [character_problem("CONSOLE_RUNTIMES", runtimes())] if os.environ.get("CONSOLE_RUNTIMES") else []
     found += [path_problem(root), disk_problem(root, free_bytes(root), needed)]
     if already_running(root):
         found.append("The console is already running from %s. Stop it there first (Ctrl-C)." % root)

@@ -78,7 +78,11 @@ def test_free_disk_is_asked_of_the_nearest_folder_that_exists(tmp_path: Path) ->
 def test_a_home_too_long_for_unix_sockets_is_refused() -> None:
     assert "too long" in preflight.path_problem("/" + "x" * 100)
     assert preflight.path_problem("/home/someone/inference-console/var") is None
-    assert "cannot be used" in preflight.path_problem("/data/[1]")
+
+
+@pytest.mark.parametrize("path", ["/home/My Projects/console/var", "/data/[1]", "/it's", "/a\nb", "/100%", "/$HOME"])
+def test_a_home_that_a_shell_would_read_otherwise_is_refused(path: str) -> None:
+    assert preflight.path_problem(path).endswith("Choose another CONSOLE_HOME.")
 
 
 def test_a_taken_port_is_named_with_the_variable_that_moves_it() -> None:

@@ -23,9 +23,12 @@ T = TypeVar("T")
 
 
 @contextmanager
-def short_home() -> Iterator[Home]:
-    """Not under pytest's tmp_path: the name of a unix socket may have no more than 107 characters."""
-    root = Path(tempfile.mkdtemp(prefix="home ", dir="/tmp"))
+def short_home(prefix: str = "en ") -> Iterator[Home]:
+    """Not under pytest's tmp_path: the name of a unix socket may have no more than 107 characters.
+
+    There is a space in the name, because the engine can deal with it. Triton cannot.
+    """
+    root = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
     try:
         yield Home(root=root, runtimes=root / "runtimes")
     finally:
