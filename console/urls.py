@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
-from django.urls import include, path
+from django.urls import include, path, reverse_lazy
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from console.views import health
@@ -12,6 +12,11 @@ from console.views import health
 urlpatterns = [
     path("login/", auth.LoginView.as_view(template_name="login.html", redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path(
+        "password/",
+        auth.PasswordChangeView.as_view(template_name="password.html", success_url=reverse_lazy("dashboard")),
+        name="password",
+    ),
     path("healthz", health, name="health"),
     path("api/v1/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
     path("api/v1/docs/", login_not_required(SpectacularSwaggerView.as_view(url_name="schema")), name="api-docs"),

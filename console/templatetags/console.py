@@ -23,9 +23,14 @@ register = template.Library()
 COLOURS: Mapping[str, str] = {
     **states.COLOURS,
     # preheat rounds
-    "PENDING": "grey", "COPYING": "blue", "VERIFYING": "blue", "DONE": "green", "CANCELLED": "grey",
+    "PENDING": "grey",
+    "COPYING": "blue",
+    "VERIFYING": "blue",
+    "DONE": "green",
+    "CANCELLED": "grey",
     # replicas
-    "UNREADY": "amber", "DRAINING": "grey",
+    "UNREADY": "amber",
+    "DRAINING": "grey",
 }
 MOVING = {*states.WAITING, "PENDING", "COPYING", "VERIFYING", "DRAINING"}
 
@@ -103,16 +108,22 @@ def card(content: SafeString, title: str = "", flush: bool = False, **more: Any)
 
 @register.simple_block_tag
 def table(content: SafeString, headings: str, caption: str = "", id: str = "") -> str:
-    """`{% table headings="Name|State|#Size" caption="Services" %}<tr>...</tr>{% endtable %}`; `#` marks a column of numbers."""
+    """`{% table headings="Name|State|#Size" caption="Services" %}...{% endtable %}`; `#` marks numbers."""
     columns = [{"label": name.lstrip("#"), "number": name.startswith("#")} for name in headings.split("|")]
-    return render_to_string("components/table.html", {"content": content, "columns": columns, "caption": caption, "id": id})
+    return render_to_string(
+        "components/table.html", {"content": content, "columns": columns, "caption": caption, "id": id}
+    )
 
 
 @register.simple_block_tag
-def live(content: SafeString, id: str, url: str, every: float = 2, announce: bool = False) -> str:
-    """`{% live id="rounds" url=url every=1 %}...{% endlive %}`: the content is asked for again and again until status 286."""
+def live(content: SafeString, id: str, url: str, every: float = 2, announce: bool = False, whole: bool = False) -> str:
+    """`{% live id="rounds" url=url every=1 %}...{% endlive %}`: asked for again and again until status 286.
+
+    `whole`: the answer holds this very tag again, and may change how often.
+    """
     return render_to_string(
-        "components/live.html", {"content": content, "id": id, "url": url, "every": every, "announce": announce}
+        "components/live.html",
+        {"content": content, "id": id, "url": url, "every": every, "announce": announce, "whole": whole},
     )
 
 

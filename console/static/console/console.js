@@ -4,7 +4,7 @@
 document.documentElement.classList.add("js");
 
 // A poll that brings the same content again must not move focus, close a <details> or be read out a second time.
-const lastContent = new WeakMap();
+const lastContent = new Map(); // by id: a fragment may bring its own wrapper, which is then another element
 const withoutTokens = (html) => html.replace(/name="csrfmiddlewaretoken" value="[^"]*"/g, "");
 
 document.addEventListener("htmx:beforeSwap", (event) => {
@@ -16,8 +16,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }
   if (!target.hasAttribute("data-live") || xhr.status >= 400) return;
   const content = withoutTokens(xhr.responseText);
-  if (lastContent.get(target) === content) event.detail.shouldSwap = false;
-  lastContent.set(target, content);
+  if (lastContent.get(target.id) === content) event.detail.shouldSwap = false;
+  lastContent.set(target.id, content);
 });
 
 // The console is away: say so once, and stop saying it as soon as an answer comes.

@@ -1,0 +1,42 @@
+"""What the views of every app share: who acts, whether a fragment is wanted, errors shown at their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from console.errors import InvalidFields
+from console.principal import Principal, for_user
+
+STOP_POLLING = 286
+"""htmx ends a poll that is answered with this status."""
+
+
+def actor_of(request: HttpRequest) -> Principal:
+    return for_user(request.user)
+
+
+def wants_fragment(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true"
+
+
+def show_errors(form: forms.Form, error: InvalidFields, fields: Mapping[str, str] | None = None) -> None:
+    """Puts an action's messages at the form's fields. `fields`: dotted path -> form field, where the two differ.
+
+    A path that belongs to no field is shown over the form: nothing that was said gets lost.
+    """
+    for path, messages in error.errors.items():
+        name = (fields or {}).get(path, path)
+        if name in form.fields:
+            form.add_error(name, messages)
+        else:
+            form.add_error(None, [f"{path}: {message}" for message in messages])
+
+
+def page(request: HttpRequest, template: str, fragment: str, context: dict[str, Any]) -> HttpResponse:
+    """The whole page, or only its fragment when htmx polls."""
+    return render(request, fragment if wants_fragment(request) else template, context)

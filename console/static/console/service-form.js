@@ -1,0 +1,20 @@
+/* Conveniences of the service form: rows come and go, errors are jumped to. Without this an empty row is always there. */
+"use strict";
+
+document.addEventListener("click", (event) => {
+  const adder = event.target.closest("[data-add-row]"), remover = event.target.closest("[data-remove-row]");
+  if (adder) {
+    const list = adder.closest("[data-rows]");
+    const row = list.querySelector("template").content.firstElementChild.cloneNode(true);
+    list.querySelector(".rows").append(row);
+    row.querySelector("input, select").focus();
+  }
+  if (remover) {
+    const list = remover.closest("[data-rows]");
+    remover.closest(".row-line").remove();
+    list.dispatchEvent(new Event("change", { bubbles: true }));
+    list.querySelector("[data-add-row]").focus();
+  }
+});
+
+document.getElementById("summary")?.scrollIntoView();

@@ -1,0 +1,17 @@
+"""Pages of the datasets app."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from datasets import views
+
+urlpatterns = [
+    path("", views.listing, name="datasets"),
+    path("<str:name>/", views.detail, name="dataset"),
+    path("<str:name>/edit/", views.edit, name="dataset-edit"),
+    path("<str:name>/delete/", views.delete, name="dataset-delete"),
+    path("<str:name>/preheat/", views.preheat, name="dataset-preheat"),
+    path("<str:name>/rounds/", views.rounds, name="dataset-rounds"),
+    path("<str:name>/rounds/<int:pk>/cancel/", views.cancel, name="round-cancel"),
+]

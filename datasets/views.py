@@ -1,0 +1,183 @@
+"""Pages of datasets: list, create, browse, preheat. Each parses, calls one action and renders."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from console import roles
+from console.errors import Forbidden, InvalidFields
+from console.pages import actor_of, show_errors
+from console.principal import Principal
+from datasets import actions, reading, states
+from datasets.errors import SourceError
+from datasets.forms import DatasetEditForm, DatasetForm, editable_teams
+from datasets.models import Dataset, Round
+from datasets.sources import registry
+
+FOLDER_PAGE = 200
+"""Entries of a folder that are shown at once."""
+ROUNDS = 20
+FAST, SLOW = 1, 5
+"""Seconds between two looks at the rounds: while one is under way, and otherwise."""
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def listing(request: HttpRequest) -> HttpResponse:
+    """The datasets of the person's teams; POST makes one. `?new` shows its form."""
+    actor = actor_of(request)
+    wanted = bool(request.POST) or "new" in request.GET
+    form = DatasetForm(request.POST or None, actor=actor, kind="local") if wanted else None
+    if request.method == "POST":
+        if not editable_teams(actor).exists():
+            raise Forbidden("Making a dataset needs the role editor in a team.", hint="Ask an owner of your team.")
+        if form is not None and form.is_valid() and (made := _create(form, actor)) is not None:
+            messages.success(request, f"Dataset {made.name} is there. Choose a folder to prepare or to serve.")
+            return redirect("dataset", made.name)
+    rows = Dataset.objects.visible_to(actor).select_related("team")
+    return render(
+        request,
+        "datasets/list.html",
+        {
+            "page": Paginator(rows, 50).get_page(request.GET.get("page")),
+            "form": form,
+            "kinds": registry.kinds(),
+            "roots": reading.allowed_roots(),
+            "may_create": editable_teams(actor).exists(),
+        },
+    )
+
+
+def _create(form: DatasetForm, actor: Principal) -> Dataset | None:
+    data = form.cleaned_data
+    try:
+        return actions.create(
+            team=data["team"],
+            name=data["name"],
+            kind=form.data.get("kind", "local"),
+            options=form.options(),
+            description=data["description"],
+            actor=actor,
+        )
+    except InvalidFields as error:
+        show_errors(form, error)
+        return None
+
+
+def detail(request: HttpRequest, name: str) -> HttpResponse:
+    """One folder of a dataset (`?path=`, `?offset=`): what is in it, what it is, and the rounds."""
+    dataset, actor = _find(request, name)
+    path, offset = request.GET.get("path", ""), _offset(request)
+    context = _frame(dataset, actor)
+    try:
+        listing = reading.browse(dataset, path, offset=offset, limit=FOLDER_PAGE)
+    except SourceError as error:
+        return render(request, "datasets/detail.html", {**context, "error": error, "path": ""}, status=error.status)
+    here = reverse("dataset", args=[name])
+    context |= {
+        "listing": listing,
+        "path": listing.path,
+        "offset": offset,
+        "up": [(crumb.name, _address(here, crumb.path)) for crumb in listing.breadcrumbs],
+        "rows": [(entry, _address(here, entry.path)) for entry in listing.entries],
+        "before": _address(here, listing.path, max(0, offset - FOLDER_PAGE)) if offset else "",
+        "after": _address(here, listing.path, offset + FOLDER_PAGE) if listing.more else "",
+        "serve_url": f"{reverse('service-new')}?{urlencode({'dataset': name, 'path': listing.path})}",
+    }
+    return render(request, "datasets/detail.html", context)
+
+
+def _address(here: str, path: str, offset: int = 0) -> str:
+    query = {"path": path} if path else {}
+    return f"{here}?{urlencode(query | ({'offset': str(offset)} if offset else {}))}" if query or offset else here
+
+
+def _offset(request: HttpRequest) -> int:
+    given = request.GET.get("offset", "")
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+
+
+def rounds(request: HttpRequest, name: str) -> HttpResponse:
+    """The fragment that polls itself: the newest rounds with how far each is."""
+    dataset, actor = _find(request, name)
+    return render(request, "datasets/_rounds.html", _frame(dataset, actor))
+
+
+@require_POST
+def preheat(request: HttpRequest, name: str) -> HttpResponse:
+    dataset, actor = _find(request, name)
+    path = request.POST.get("path", "")
+    round_ = actions.request_round(dataset, path, actor=actor)
+    messages.success(request, f"{round_.path or dataset.name} is being prepared on node {round_.node}.")
+    return redirect(_address(reverse("dataset", args=[name]), round_.path) + "#rounds")
+
+
+@require_POST
+def cancel(request: HttpRequest, name: str, pk: int) -> HttpResponse:
+    dataset, actor = _find(request, name)
+    actions.cancel(
+        get_object_or_404(Round.objects.select_related("dataset__team"), dataset=dataset, pk=pk), actor=actor
+    )
+    messages.success(request, "The round is being cancelled.")
+    return redirect(reverse("dataset", args=[name]) + "#rounds")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, name: str) -> HttpResponse:
+    dataset, actor = _find(request, name)
+    actor.require(dataset.team, roles.EDITOR)
+    form = DatasetEditForm.of(dataset)
+    if request.method == "POST":
+        form = DatasetEditForm(request.POST, kind=dataset.kind)
+        if form.is_valid():
+            try:
+                actions.update(
+                    dataset, options=form.options(), description=form.cleaned_data["description"], actor=actor
+                )
+            except InvalidFields as error:
+                show_errors(form, error)
+            else:
+                messages.success(request, f"Dataset {name} was changed.")
+                return redirect("dataset", name)
+    return render(
+        request, "datasets/edit.html", {**_frame(dataset, actor), "form": form, "roots": reading.allowed_roots()}
+    )
+
+
+@require_POST
+def delete(request: HttpRequest, name: str) -> HttpResponse:
+    """Only with the name typed: a form that was sent by mistake deletes nothing."""
+    dataset, actor = _find(request, name)
+    actor.require(dataset.team, roles.EDITOR)
+    if request.POST.get("confirm") != name:
+        raise InvalidFields({"confirm": f"Type the name of the dataset, {name}, to delete it."})
+    actions.delete(dataset, actor=actor)
+    messages.success(request, f"Dataset {name} was deleted. The files it was read from are untouched.")
+    return redirect("datasets")
+
+
+def _find(request: HttpRequest, name: str) -> tuple[Dataset, Principal]:
+    """Raises Http404 also for another team's: who may not see it is not told that it exists."""
+    actor = actor_of(request)
+    return get_object_or_404(Dataset.objects.visible_to(actor).select_related("team"), name=name), actor
+
+
+def _frame(dataset: Dataset, actor: Principal) -> dict[str, Any]:
+    newest = list(Round.objects.filter(dataset=dataset)[:ROUNDS])
+    moving = any(round_.state in states.ACTIVE for round_ in newest)
+    return {
+        "dataset": dataset,
+        "may_edit": actor.may(dataset.team_id, roles.EDITOR),
+        "node": settings.NODE_NAME,
+        "rounds": [(round_, reading.progress(round_)) for round_ in newest],
+        "every": FAST if moving else SLOW,
+        "crumbs": [("Datasets", reverse("datasets"))],
+    }

@@ -1,0 +1,210 @@
+"""The read layer of the dashboard, the queue pages and the node pages: what runs, what waits and why, what is used.
+
+Everything is read from the database and, for the gateway, from Envoy's own administration socket; nothing here waits
+for a worker. A worker's heartbeat is the report of its node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count
+from django.utils import timezone
+
+from console.principal import Principal
+from services import states
+from services.errors import GatewayError
+from services.gateway import status
+from services.models import Event, GatewayRevision, Node, Queue, Replica, Service
+from services.policies import amounts
+from services.policies.amounts import Amount
+from services.specs import Resources
+
+REPORT_LOST_AFTER = timedelta(seconds=45)
+"""A node reports every 10 seconds; one report may be late while the worker copies or starts something."""
+NEEDS_A_LOOK = (*states.WAITING, states.FAILED, states.DEGRADED)
+EVENTS = 12
+
+
+@dataclass(frozen=True)
+class Use:
+    """How much of something is taken. `unit` follows the numbers."""
+
+    label: str
+    used: float
+    total: float
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class QueueUse:
+    name: str
+    description: str
+    uses: tuple[Use, ...]
+    running: int
+    """Replicas that hold a share."""
+    waiting: int
+    """Services that wait for one."""
+
+
+@dataclass(frozen=True)
+class NodeUse:
+    name: str
+    labels: Mapping[str, str]
+    schedulable: bool
+    alive: bool
+    reported_at: datetime | None
+    uses: tuple[Use, ...]
+    """What replicas claim of what the node offers."""
+    live: tuple[Use, ...]
+    """What the machine itself measures: load, memory, disk."""
+    replicas: int
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """`state` is one of current, behind, away; `sentence` says it."""
+
+    state: str
+    sentence: str
+    revision: int | None
+    published_at: datetime | None
+    services: int
+    keys: int
+    error: str
+    """Why the newest configuration was refused; empty when it was not."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """A service that is not simply running or stopped, and why."""
+
+    name: str
+    state: str
+    message: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    counts: Mapping[str, int]
+    """State -> how many services; every state is there."""
+    total: int
+    attention: tuple[Attention, ...]
+    queues: tuple[QueueUse, ...]
+    nodes: tuple[NodeUse, ...]
+    gateway: Gateway
+    events: tuple[Event, ...]
+
+
+def read(actor: Principal) -> Dashboard:
+    """What `actor` may see: services and events of their teams; queues, nodes and the gateway as everybody."""
+    services = Service.objects.visible_to(actor)
+    found = dict(services.order_by().values_list("state").annotate(Count("pk")))
+    counts = {state: found.get(state, 0) for state in states.ALL}
+    attention = services.filter(state__in=NEEDS_A_LOOK).order_by("state_since")
+    events = Event.objects.filter(service__in=services).select_related("service")[:EVENTS]
+    return Dashboard(
+        counts=counts,
+        total=sum(counts.values()),
+        attention=tuple(Attention(s.name, s.state, s.message, s.state_since) for s in attention[:50]),
+        queues=queue_uses(),
+        nodes=node_uses(),
+        gateway=gateway(),
+        events=tuple(events),
+    )
+
+
+def queue_uses() -> tuple[QueueUse, ...]:
+    claims: dict[str, list[Mapping[str, Any]]] = {}
+    for spec in Replica.objects.order_by().values_list("revision__spec", flat=True):
+        claims.setdefault(spec["queue"], []).append(spec)
+    waiting: dict[str, int] = {}
+    for name in Service.objects.filter(state=states.QUEUED).values_list("target__spec__queue", flat=True):
+        waiting[name] = waiting.get(name, 0) + 1
+    return tuple(
+        QueueUse(
+            name=queue.name,
+            description=queue.description,
+            running=len(claims.get(queue.name, ())),
+            waiting=waiting.get(queue.name, 0),
+            uses=_uses(Amount(queue.cpu, queue.memory_gib, queue.gpus), claims.get(queue.name, ())),
+        )
+        for queue in Queue.objects.all()
+    )
+
+
+def node_uses() -> tuple[NodeUse, ...]:
+    claims: dict[str, list[Mapping[str, Any]]] = {}
+    for name, spec in Replica.objects.order_by().values_list("node", "revision__spec"):
+        claims.setdefault(name, []).append(spec)
+    return tuple(_node_use(node, claims.get(node.name, [])) for node in Node.objects.all())
+
+
+def _node_use(node: Node, specs: list[Mapping[str, Any]]) -> NodeUse:
+    alive = node.reported_at is not None and timezone.now() - node.reported_at < REPORT_LOST_AFTER
+    return NodeUse(
+        name=node.name,
+        labels=node.info().labels,
+        schedulable=node.schedulable,
+        alive=alive,
+        reported_at=node.reported_at,
+        uses=_uses(Amount(node.cpu, node.memory_gib, node.gpus), specs),
+        live=_measured(node.facts),
+        replicas=len(specs),
+    )
+
+
+def _uses(have: Amount, specs: Iterable[Mapping[str, Any]]) -> tuple[Use, ...]:
+    used = amounts.total(Resources(**spec["resources"]) for spec in specs)
+    gpus = [
+        Use(f"GPU {kind}".strip(), used.gpus.get(kind, 0), have.gpus.get(kind, 0))
+        for kind in sorted({*have.gpus, *used.gpus})
+    ]
+    return Use("CPU", used.cpu, have.cpu), Use("Memory", used.memory_gib, have.memory_gib, "GiB"), *gpus
+
+
+def _measured(facts: Mapping[str, Any]) -> tuple[Use, ...]:
+    """The node's own readings; empty before its first report."""
+    if "memory_gib" not in facts:
+        return ()
+    gpus = [
+        Use(
+            f"GPU {index} {gpu['product']} memory", round(gpu["memory_used_gib"], 1), round(gpu["memory_gib"], 1), "GiB"
+        )
+        for index, gpu in enumerate(facts.get("gpus", ()))
+    ]
+    return (
+        Use("Load, one minute", facts["load"], facts["cores"], "cores"),
+        Use("Memory in use", round(facts["memory_gib"] - facts["memory_free_gib"], 1), facts["memory_gib"], "GiB"),
+        Use("Disk in use", round(facts["disk_gib"] - facts["disk_free_gib"], 1), facts["disk_gib"], "GiB"),
+        *gpus,
+    )
+
+
+def gateway() -> Gateway:
+    newest = GatewayRevision.objects.first()
+    state, sentence = _gateway_state()
+    return Gateway(
+        state=state,
+        sentence=sentence,
+        revision=newest.pk if newest else None,
+        published_at=newest.published_at if newest else None,
+        services=newest.services if newest else 0,
+        keys=newest.keys if newest else 0,
+        error=newest.error if newest else "",
+    )
+
+
+def _gateway_state() -> tuple[str, str]:
+    try:
+        loaded = status.loaded(settings.HOME.gateway)
+    except (GatewayError, OSError, ValueError):
+        return "away", "The gateway does not answer, so no request is served. The supervisor restarts it."
+    if loaded.current:
+        return "current", "The gateway runs with the newest configuration."
+    return "behind", "The gateway is loading a newer configuration."

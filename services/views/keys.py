@@ -1,0 +1,95 @@
+"""API keys: the list, a new one (shown once), revoke and rotate."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from console import roles
+from console.errors import Forbidden, InvalidFields
+from console.pages import actor_of, show_errors
+from console.principal import Principal
+from services import reading
+from services.actions import keys
+from services.forms.keys import KeyForm, editable_teams
+from services.models import ApiKey, Service
+
+PER_PAGE = 50
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def listing(request: HttpRequest) -> HttpResponse:
+    """The keys of the person's teams; POST makes one and answers with the key. `?new` shows its form."""
+    actor = actor_of(request)
+    form = KeyForm(request.POST or None, actor=actor) if request.POST or "new" in request.GET else None
+    made: keys.Made | None = None
+    if request.method == "POST":
+        if not editable_teams(actor).exists():
+            raise Forbidden("Making a key needs the role editor in a team.", hint="Ask an owner of your team.")
+        if form is not None and form.is_valid():
+            try:
+                made = keys.create(team=form.cleaned_data["team"], **keys.fields_of(form.cleaned_data), actor=actor)
+            except InvalidFields as error:
+                show_errors(form, error)
+    return _page(request, actor, form=None if made else form, made=made)
+
+
+@never_cache
+@require_POST
+def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+    """`revoke` or `rotate`, of a key that the person may see."""
+    actor = actor_of(request)
+    row: ApiKey = get_object_or_404(ApiKey.objects.visible_to(actor).select_related("team"), pk=pk)
+    if verb == "rotate":
+        made = keys.rotate(row, actor=actor)
+        return _page(request, actor, made=made, note=f"isk_{row.key_id} goes on working until you revoke it.")
+    if verb != "revoke":
+        raise Http404(f"A key cannot be told to {verb}.")
+    keys.revoke(row, actor=actor)
+    messages.success(request, f"Key {row.name} was revoked. It opens nothing any more.")
+    return redirect("keys")
+
+
+def _page(
+    request: HttpRequest,
+    actor: Principal,
+    *,
+    form: KeyForm | None = None,
+    made: keys.Made | None = None,
+    note: str = "",
+) -> HttpResponse:
+    rows = Paginator(ApiKey.objects.visible_to(actor).select_related("team"), PER_PAGE).get_page(
+        request.GET.get("page")
+    )
+    context = {
+        "page": rows,
+        "form": form,
+        "made": made,
+        "note": note,
+        "curl": _curl(request, made) if made else "",
+        "live": set(ApiKey.objects.live().filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True)),
+        "editable": {row.pk for row in rows if actor.may(row.team_id, roles.EDITOR)},
+        "may_create": editable_teams(actor).exists(),
+    }
+    return render(request, "keys/page.html", context)
+
+
+def _curl(request: HttpRequest, made: keys.Made) -> str:
+    """One line that works as pasted: a service's metadata through the gateway, or what the REST API lists."""
+    header = f'-H "Authorization: Bearer {made.key}"'
+    opened = Service.objects.routable()
+    if not made.row.all_teams:
+        opened = opened.filter(team=made.row.team_id)
+    if made.row.services:
+        opened = opened.filter(name__in=made.row.services)
+    service = opened.values_list("name", flat=True).first()
+    if service and "infer" in made.row.scopes:
+        return f"curl -fsS {header} http://{reading.gateway_host(request.get_host())}/v2/models/{service}"
+    if set(made.row.scopes) & {"read"}:
+        return f"curl -fsS {header} {request.build_absolute_uri('/api/v1/services/')}"
+    return ""

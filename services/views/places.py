@@ -1,0 +1,122 @@
+"""Queues and nodes: everybody looks, administrators change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from console.errors import InvalidFields
+from console.pages import actor_of, page, show_errors
+from services import dashboard, states
+from services.actions import places
+from services.forms.places import NodeForm, QueueEditForm, QueueForm
+from services.models import Node, Queue, Replica, Service
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def queues(request: HttpRequest) -> HttpResponse:
+    """The list; POST makes a queue. `?new` shows its form."""
+    actor = actor_of(request)
+    form = QueueForm(request.POST or None) if actor.is_admin and (request.POST or "new" in request.GET) else None
+    if request.method == "POST":
+        actor.require_admin()
+        if form is not None and form.is_valid():
+            try:
+                made = places.create_queue(**form.cleaned_data, actor=actor)
+            except InvalidFields as error:
+                show_errors(form, error)
+            else:
+                messages.success(request, f"Queue {made.name} is ready for services.")
+                return redirect("queue", made.name)
+    return page(
+        request,
+        "places/queues.html",
+        "places/_queues.html",
+        {"queues": dashboard.queue_uses(), "form": form, "is_admin": actor.is_admin},
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def queue(request: HttpRequest, name: str) -> HttpResponse:
+    """One queue with what runs and waits in it; POST changes it, or deletes it when `verb` says so."""
+    row, actor = get_object_or_404(Queue, name=name), actor_of(request)
+    form, wrong = QueueEditForm.of(row), ""
+    if request.method == "POST" and request.POST.get("verb") == "delete":
+        try:
+            places.delete_queue(row, actor=actor, confirm=request.POST.get("confirm", ""))
+        except InvalidFields as error:
+            wrong = " ".join(error.errors["confirm"])
+        else:
+            messages.success(request, f"Queue {name} was deleted.")
+            return redirect("queues")
+    elif request.method == "POST":
+        actor.require_admin()
+        form = QueueEditForm(request.POST)
+        if form.is_valid():
+            try:
+                places.edit_queue(row, form.cleaned_data, actor=actor)
+            except InvalidFields as error:
+                show_errors(form, error)
+            else:
+                messages.success(request, f"Queue {name} was changed.")
+                return redirect("queue", name)
+    context = {
+        "queue": next(use for use in dashboard.queue_uses() if use.name == name),
+        "form": form,
+        "delete_error": wrong,
+        "is_admin": actor.is_admin,
+        "delete_fields": [("verb", "delete")],
+        "crumbs": [("Queues", reverse("queues"))],
+        **_services_in(request, name),
+    }
+    return page(request, "places/queue.html", "places/_queue.html", context)
+
+
+def _services_in(request: HttpRequest, queue: str) -> dict[str, Any]:
+    """What of the queue's services this person may see; of the others only how many wait before."""
+    actor = actor_of(request)
+    visible = set(Service.objects.visible_to(actor).filter(target__spec__queue=queue).values_list("pk", flat=True))
+    waiting = list(Service.objects.waiting_in(queue).select_related("team"))
+    running = Service.objects.filter(pk__in=visible, replica_set__isnull=False).exclude(state=states.QUEUED).distinct()
+    return {
+        "line": [
+            (number, service if service.pk in visible else None) for number, service in enumerate(waiting, start=1)
+        ],
+        "running": running.select_related("team"),
+    }
+
+
+def nodes(request: HttpRequest) -> HttpResponse:
+    return page(request, "places/nodes.html", "places/_nodes.html", {"nodes": dashboard.node_uses()})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def node(request: HttpRequest, name: str) -> HttpResponse:
+    """One node; POST changes its own labels and whether it takes new replicas."""
+    row, actor = get_object_or_404(Node, name=name), actor_of(request)
+    form = NodeForm.of(row)
+    if request.method == "POST":
+        actor.require_admin()
+        form = NodeForm(request.POST)
+        if form.is_valid():
+            try:
+                places.edit_node(row, **form.cleaned_data, actor=actor)
+            except InvalidFields as error:
+                show_errors(form, error)
+            else:
+                messages.success(request, f"Node {name} was changed.")
+                return redirect("node", name)
+    visible = Service.objects.visible_to(actor)
+    context = {
+        "node": next(use for use in dashboard.node_uses() if use.name == name),
+        "form": form,
+        "is_admin": actor.is_admin,
+        "replicas": Replica.objects.filter(node=name, service__in=visible).select_related("service", "revision"),
+        "crumbs": [("Nodes", reverse("nodes"))],
+    }
+    return page(request, "places/node.html", "places/_node.html", context)

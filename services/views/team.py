@@ -1,0 +1,181 @@
+"""Teams: their members and what they own; for administrators also the accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from console import roles, teams
+from console.errors import InvalidFields
+from console.models import Membership, Team
+from console.pages import actor_of, show_errors
+from console.principal import Principal
+from services.models import ApiKey, Service
+
+
+class TeamForm(forms.Form):
+    name = forms.CharField(max_length=63, help_text="Lower-case letters, digits and dashes.")
+
+
+class AccountForm(forms.Form):
+    username = forms.CharField(max_length=150)
+
+
+class MemberForm(forms.Form):
+    username = forms.CharField(max_length=150, label="Account")
+    role = forms.ChoiceField(choices=roles.CHOICES, initial=roles.EDITOR)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def listing(request: HttpRequest) -> HttpResponse:
+    """The person's teams; for administrators all teams and all accounts, and by POST new ones (`verb` says which)."""
+    actor = actor_of(request)
+    team_form, account_form, password = TeamForm(), AccountForm(), None
+    if request.method == "POST":
+        actor.require_admin()
+        verb = request.POST.get("verb")
+        try:
+            if verb == "team":
+                team_form = TeamForm(request.POST)
+                if team_form.is_valid():
+                    return redirect("team", teams.create(**team_form.cleaned_data, actor=actor).name)
+            elif verb == "account":
+                account_form = AccountForm(request.POST)
+                if account_form.is_valid():
+                    password = teams.create_user(**account_form.cleaned_data, actor=actor)
+                    account_form = AccountForm()
+            else:
+                password = _change_account(request, actor, verb or "")
+        except InvalidFields as error:
+            show_errors(team_form if verb == "team" else account_form, error)
+    return render(
+        request,
+        "teams/list.html",
+        {
+            "teams": _with_counts(actor),
+            "roles": actor.roles,
+            "is_admin": actor.is_admin,
+            "team_form": team_form,
+            "account_form": account_form,
+            "new_password": password,
+            "accounts": User.objects.prefetch_related("memberships__team").order_by("username")
+            if actor.is_admin
+            else [],
+        },
+    )
+
+
+def _with_counts(actor: Principal) -> list[Team]:
+    return list(
+        teams.visible_to(actor).annotate(
+            members=Count("memberships", distinct=True),
+            owned_services=Count("services", distinct=True),
+            owned_datasets=Count("datasets", distinct=True),
+        )
+    )
+
+
+def _change_account(request: HttpRequest, actor: Principal, verb: str) -> tuple[User, str] | None:
+    user = get_object_or_404(User, pk=_number(request.POST.get("account")))
+    if verb == "password":
+        return user, teams.reset_password(user, actor=actor)
+    if verb not in {"activate", "deactivate"}:
+        raise Http404(f"An account cannot be told to {verb}.")
+    teams.set_active(user, verb == "activate", actor=actor)
+    messages.success(request, f"Account {user.username} can{'' if user.is_active else 'not'} sign in now.")
+    return None
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def detail(request: HttpRequest, name: str) -> HttpResponse:
+    """One team of the person's; POST changes its members or deletes it (`verb` says which)."""
+    actor = actor_of(request)
+    team = get_object_or_404(teams.visible_to(actor), name=name)
+    form, wrong = MemberForm(), ""
+    if request.method == "POST":
+        verb = VERBS.get(request.POST.get("verb", ""))
+        if verb is None:
+            raise Http404("A team cannot be told that.")
+        form = MemberForm(request.POST if verb is _add else None)
+        try:
+            done = verb(request, team, actor, form)
+        except InvalidFields as error:
+            wrong = " ".join(error.errors.get("confirm", []))
+            if not wrong:
+                show_errors(form, error)
+        else:
+            if done:
+                messages.success(request, done)
+                # One may have left the team, or deleted it.
+                still = teams.visible_to(actor_of(request)).filter(name=name).exists()
+                return redirect("team", name) if still else redirect("teams")
+    return render(
+        request,
+        "teams/detail.html",
+        {
+            "team": team,
+            "form": form,
+            "is_owner": actor.may(team.pk, roles.OWNER),
+            "is_admin": actor.is_admin,
+            "members": team.memberships.select_related("user").order_by("user__username"),
+            "choices": roles.CHOICES,
+            "services": Service.objects.filter(team=team),
+            "datasets": team.datasets.all(),
+            "keys": ApiKey.objects.live().filter(team=team).count(),
+            "delete_error": wrong,
+            "delete_fields": [("verb", "delete")],
+            "crumbs": [("Teams", reverse("teams"))],
+        },
+    )
+
+
+def _add(request: HttpRequest, team: Team, actor: Principal, form: MemberForm) -> str:
+    actor.require(team, roles.OWNER)
+    if not form.is_valid():
+        return ""
+    added = teams.add_member(team, **form.cleaned_data, actor=actor)
+    return f"{added.user.get_username()} is in the team now."
+
+
+def _set_role(request: HttpRequest, team: Team, actor: Principal, form: MemberForm) -> str:
+    changed = teams.set_role(_member(request, team), request.POST.get("role", ""), actor=actor)
+    return f"{changed.user.get_username()} is {changed.role} now."
+
+
+def _remove(request: HttpRequest, team: Team, actor: Principal, form: MemberForm) -> str:
+    member = _member(request, team)
+    teams.remove_member(member, actor=actor)
+    return f"{member.user.get_username()} is no longer in team {team.name}."
+
+
+def _delete(request: HttpRequest, team: Team, actor: Principal, form: MemberForm) -> str:
+    teams.delete(team, actor=actor, confirm=request.POST.get("confirm", ""))
+    return f"Team {team.name} was deleted."
+
+
+VERBS: dict[str, Callable[[HttpRequest, Team, Principal, MemberForm], str]] = {
+    "add": _add,
+    "role": _set_role,
+    "remove": _remove,
+    "delete": _delete,
+}
+"""Each returns what to say when it is done, or "" when the form was not filled in well."""
+
+
+def _member(request: HttpRequest, team: Team) -> Membership:
+    return get_object_or_404(team.memberships.select_related("user", "team"), pk=_number(request.POST.get("member")))
+
+
+def _number(text: str | None) -> int:
+    """A primary key as a form sends it; 0, which no row has, for anything else."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0
