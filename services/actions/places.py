@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from console.errors import Conflict, InvalidFields
@@ -30,7 +30,10 @@ def create_queue(
     if errors:
         raise InvalidFields(errors)
     try:
-        return Queue.objects.create(name=name, description=description, cpu=cpu, memory_gib=memory_gib, gpus=dict(gpus))
+        with transaction.atomic():
+            return Queue.objects.create(
+                name=name, description=description, cpu=cpu, memory_gib=memory_gib, gpus=dict(gpus)
+            )
     except IntegrityError:
         raise InvalidFields({"name": f"There is already a queue named {name}."}) from None
 

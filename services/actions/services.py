@@ -148,7 +148,7 @@ def start(service: Service, *, actor: Principal) -> Service:
         if service.state in states.SETTLED:
             # A preheat that failed or was cancelled is asked for again, not remembered.
             given_up = rounds.TERMINAL - {rounds.DONE}
-            service.revisions.filter(pk=service.target_id, round__state__in=given_up).update(round=None)
+            service.revisions.filter(pk=target_of(service).pk, round__state__in=given_up).update(round=None)
             move(service, states.PREHEATING, "Started; model files are being looked at.", actor=actor, serving=None)
     return service
 
