@@ -23,6 +23,7 @@ urlpatterns = [
     path("services/<str:name>/revisions/", history.revisions, name="service-revisions"),
     path("services/<str:name>/edit/", create.edit, name="service-edit"),
     path("services/<str:name>/do/<str:verb>/", services.act, name="service-act"),
+    path("protoset/", panel.protoset, name="protoset"),
     path("queues/", places.queues, name="queues"),
     path("queues/<str:name>/", places.queue, name="queue"),
     path("nodes/", places.nodes, name="nodes"),

@@ -83,7 +83,7 @@ def _values(row: Mapping[str, Any], name: str, datatype: str, shape: tuple[int, 
         text = row.get("text_value", "hello")
         return values.generate(str(value), datatype, shape, low=low, high=high, text=str(text))
     if not isinstance(value, Mapping) or not isinstance(value.get("content"), bytes):
-        raise BadValues("file", "Files can only be sent from the page; send `data` instead.")
+        raise BadValues("file", "Choose a file. (The REST API takes `data` instead.)")
     return files.from_file(value["content"], str(value.get("name", "")), name, datatype, shape)
 
 

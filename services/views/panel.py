@@ -1,0 +1,110 @@
+"""The test panel: a form made from the model's metadata, one real request through the gateway, and what came back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import numpy as np
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_POST, require_safe
+
+from console.errors import Conflict, InvalidFields, Unavailable
+from console.pages import wants_fragment
+from services import reading
+from services.actions import probes
+from services.clients.inference import Answer, Output, Response
+from services.errors import GatewayError
+from services.gateway.envoy.bootstrap import descriptors
+from services.views.panel_form import PanelForm
+from services.views.shared import find, frame
+
+STEPS: Final = (
+    ("build", "Build the request"), ("connect", "Connect"), ("wait", "Send and wait"), ("decode", "Read the answer"),
+)
+SNIPPETS: Final = (
+    ("curl", "curl"), ("python_http", "Python, HTTP"), ("python_grpc", "Python, gRPC"), ("grpcurl", "grpcurl"),
+)
+SHOWN_RESPONSES: Final = 100
+
+
+@require_safe
+def test(request: HttpRequest, name: str) -> HttpResponse:
+    """The panel of a READY service; of any other, why it cannot be tested now, asked again until it can."""
+    service, actor = find(request, name)
+    context = frame(service, actor, "service-test")
+    try:
+        context["form"] = PanelForm(probes.model_of(service), {})
+    except (Conflict, Unavailable) as error:
+        context["problem"] = error
+    if not wants_fragment(request):
+        return render(request, "services/panel/test.html", context)
+    if "form" in context:
+        return HttpResponse(headers={"HX-Refresh": "true"})  # the waiting is over: the page becomes the panel
+    return render(request, "services/panel/_waiting.html", context)
+
+
+@require_POST
+def send(request: HttpRequest, name: str) -> HttpResponse:
+    """One test request. By htmx: the result, and the messages of each input out of band; else the whole page."""
+    service, actor = find(request, name)
+    context: dict[str, Any] = {**frame(service, actor, "service-test"), "sent": True}
+    status = 200
+    try:
+        form = context["form"] = PanelForm(probes.model_of(service), request.POST.dict(), request.FILES.dict())
+        host = reading.gateway_host(request.get_host())
+        result = probes.probe(service, form.payload(), actor=actor, gateway_host=host)
+        context |= _shown(result)
+    except InvalidFields as error:
+        form.place(error.errors)
+        status = 422
+    except (Conflict, Unavailable, GatewayError) as error:
+        # 422 is what htmx puts where the result belongs; other errors go to the top of the page.
+        context["problem"], status = error, 422 if wants_fragment(request) else error.status
+    template = "_result.html" if wants_fragment(request) else "test.html"
+    return render(request, f"services/panel/{template}", context, status=status)
+
+
+@require_safe
+def protoset(request: HttpRequest) -> HttpResponse:
+    """The V2 protocol as a FileDescriptorSet, for grpcurl: the gateway does not tell it by reflection."""
+    response = HttpResponse(descriptors(), content_type="application/octet-stream")
+    response["Content-Disposition"] = 'attachment; filename="inference.protoset"'
+    return response
+
+
+def _shown(result: probes.ProbeResult) -> dict[str, Any]:
+    answer = result.answer
+    made = vars(result.snippets)
+    return {
+        "result": result, "answer": answer, "steps": _steps(answer), "streamed": len(answer.responses) > 1,
+        "responses": [_response(response) for response in answer.responses[:SHOWN_RESPONSES]],
+        "more_responses": max(0, len(answer.responses) - SHOWN_RESPONSES),
+        "snippets": [(f"snippet-{id}", label, made[id]) for id, label in SNIPPETS],
+        "request_text": _headers(answer.request.headers), "response_text": _headers(answer.response.headers),
+    }
+
+
+def _steps(answer: Answer) -> list[tuple[str, float, int]]:
+    """(label, milliseconds, percent of the whole)."""
+    times = [(label, float(getattr(answer.timing, f"{step}_ms"))) for step, label in STEPS]
+    total = answer.timing.total_ms or 1.0
+    return [(label, spent, round(100 * spent / total)) for label, spent in times]
+
+
+def _response(response: Response) -> dict[str, Any]:
+    rows = [(output, _values(output)) for output in response.outputs]
+    return {"at_ms": response.at_ms, "error": response.error, "rows": rows}
+
+
+def _values(output: Output) -> str:
+    """The values as JSON, in the tensor's shape when all of them are there."""
+    if output.truncated:
+        return json.dumps(output.values, ensure_ascii=False)[:-1] + ", …]"
+    nested = np.array(output.values, dtype=object).reshape(output.shape).tolist()
+    return json.dumps(nested, ensure_ascii=False)
+
+
+def _headers(headers: Any) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in headers.items())

@@ -1,0 +1,133 @@
+"""The test panel's form, made from what the model says of its inputs: what it shows, and what was filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.core.files.uploadedfile import UploadedFile
+
+from services.clients.inference import HTTP, Model
+from services.clients.inference_values import shown
+from services.forms.names import number
+from services.specs import Tensor
+
+HOW: Final = (
+    ("text", "Type or paste"), ("generate", "Generate"), ("file", "Upload a file"), ("none", "Leave this input out"),
+)
+KINDS: Final = (("random", "Random numbers"), ("zeros", "Zeros"), ("ones", "Ones"), ("sequence", "0, 1, 2, …"))
+TEXT_KINDS: Final = (("text", "The same text everywhere"), *KINDS)
+ENCODINGS: Final = (("auto", "Whichever suits the size"), ("json", "JSON"), ("binary", "Binary tensors"))
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One dimension of an input. A free one (size -1) has a field; left empty, it follows from the values."""
+
+    name: str
+    label: str
+    size: int
+    value: str
+
+    @property
+    def free(self) -> bool:
+        return self.size < 0
+
+
+@dataclass
+class PanelInput:
+    """One input tensor as the form shows it. Field names start with `prefix`."""
+
+    prefix: str
+    tensor: Tensor
+    values: Mapping[str, str]
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def shape(self) -> str:
+        return shown(self.tensor.shape)
+
+    @property
+    def how(self) -> str:
+        return self.values["how"]
+
+    @property
+    def kinds(self) -> tuple[tuple[str, str], ...]:
+        return TEXT_KINDS if self.tensor.datatype == "BYTES" else KINDS
+
+    @property
+    def dimensions(self) -> list[Dimension]:
+        names = [f"shape-{i}" for i in range(len(self.tensor.shape))]
+        return [
+            Dimension(self.prefix + name, f"Dimension {i} of {self.tensor.name}", size, self.values[name])
+            for i, (name, size) in enumerate(zip(names, self.tensor.shape, strict=True), start=1)
+        ]
+
+
+class PanelForm:
+    """`data` are the fields of a POST, {} for a fresh form."""
+
+    def __init__(self, model: Model, data: Mapping[str, str], files: Mapping[str, Any] | None = None) -> None:
+        self.model = model
+        self.files = files or {}
+        self.protocol = data.get("protocol") or HTTP
+        self.encoding = data.get("encoding") or "auto"
+        self.api_key = (data.get("api_key") or "").strip()
+        self.encodings = ENCODINGS
+        self.how = HOW
+        self.inputs = [
+            PanelInput(f"i{i}-", tensor, _values(tensor, f"i{i}-", data)) for i, tensor in enumerate(model.inputs)
+        ]
+        self.others: list[str] = []
+        """What is wrong and belongs to no input."""
+
+    def payload(self) -> dict[str, Any]:
+        """For actions.probes.probe."""
+        rows = [self._row(item) for item in self.sent]
+        return {"protocol": self.protocol, "encoding": self.encoding, "api_key": self.api_key, "inputs": rows}
+
+    @property
+    def sent(self) -> list[PanelInput]:
+        return [item for item in self.inputs if item.how != "none"]
+
+    def _row(self, item: PanelInput) -> dict[str, Any]:
+        shape = [_size(dimension) if dimension.free else dimension.size for dimension in item.dimensions]
+        row: dict[str, Any] = {"name": item.tensor.name, "datatype": item.tensor.datatype, "shape": shape}
+        if item.how == "generate":
+            low, high = (number(item.values[end]) for end in ("low", "high"))
+            return {
+                **row, "generate": item.values["generate"], "low": low, "high": high,
+                "text_value": item.values["text_value"],
+            }
+        if item.how == "file":
+            return {**row, "file": _file(self.files.get(f"{item.prefix}file"))}
+        return {**row, "text": item.values["text"]}
+
+    def place(self, errors: Mapping[str, list[str]]) -> None:
+        """Puts the messages of InvalidFields (`inputs.0.data`) at their inputs, and none gets lost."""
+        sent = self.sent
+        for path, messages in errors.items():
+            parts = path.split(".")
+            if parts[0] == "inputs" and len(parts) > 1 and parts[1].isdecimal() and int(parts[1]) < len(sent):
+                sent[int(parts[1])].errors += messages
+            else:
+                self.others += messages
+
+
+def _values(tensor: Tensor, prefix: str, data: Mapping[str, str]) -> dict[str, str]:
+    """What each field shows: as it was sent, or what a fresh form offers, which can be sent as it is."""
+    defaults = {
+        "how": "generate", "text": "", "generate": "text" if tensor.datatype == "BYTES" else "random", "low": "0",
+        "high": "1", "text_value": "hello", **{f"shape-{i}": "" for i in range(len(tensor.shape))},
+    }
+    return {name: data.get(prefix + name, default) for name, default in defaults.items()}
+
+
+def _size(dimension: Dimension) -> Any:
+    """-1 when it was left empty; what is no number stays text, and is refused by name."""
+    return number(dimension.value.strip()) if dimension.value.strip() else -1
+
+
+def _file(upload: UploadedFile[bytes] | None) -> dict[str, Any]:
+    return {"name": upload.name, "content": upload.read()} if upload is not None else {"name": "", "content": None}
