@@ -123,6 +123,21 @@ def test_two_replicas_of_one_service_run_side_by_side_and_a_killed_one_leaves_no
     assert not list(Path("/dev/shm").glob(f"{shm_family(first.run_dir)}_*")), "an orderly end frees everything"
 
 
+def test_a_replica_whose_python_process_died_ends_itself_so_that_it_is_started_anew(tmp_path: Path) -> None:
+    """Triton alone would stay ready and fail every request."""
+    context = context_for("echo", model(tmp_path / "tree"), tmp_path / "run", runtime_root())
+    with serve(context) as triton:
+        assert echoes(triton)
+        (stub,) = (pid for pid in children(triton.process.pid) if "stub" in Path(f"/proc/{pid}/cmdline").read_text())
+        os.kill(stub, signal.SIGKILL)
+        assert triton.wait_until_ended(15) == -signal.SIGKILL
+        assert get("triton").explain(triton.log.splitlines()) == (
+            "A Python process of the model ended while it was serving: it crashed or ran out of memory."
+        )
+    with serve(context) as again:
+        assert echoes(again)
+
+
 def test_a_runtime_is_prepared_once_and_again_when_it_changed(tmp_path: Path) -> None:
     """On links to the real environment, so that no other test sees it change."""
     real = runtime_root()

@@ -17,7 +17,7 @@ PYTHON_ERROR: Final = re.compile(r"(?P<kind>[A-Za-z_][\w.]*): (?P<text>.*)")
 
 def explain(log: Sequence[str]) -> str:
     """One sentence; "" when the log says nothing that helps."""
-    for rules in (CAUSES, CONSEQUENCES):
+    for rules in (CAUSES, SYMPTOMS, LAST_WORDS):
         for line in reversed(log):  # the log may hold several starts: the latest counts
             for pattern, say in rules:
                 if found := pattern.search(line):
@@ -90,6 +90,10 @@ def _say(sentence: str) -> Callable[[re.Match[str]], str]:
 Rules = tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]
 CAUSES: Final[Rules] = (
     (
+        re.compile(r"console: a Python process of the model has ended"),
+        _say("A Python process of the model ended while it was serving: it crashed or ran out of memory."),
+    ),
+    (
         re.compile(r"failed to start (HTTP|GRPC|Metrics) service: .*Socket '([^']+)' already in use"),
         _say("The {0} port {1} is in use by another process."),
     ),
@@ -103,12 +107,14 @@ CAUSES: Final[Rules] = (
         _say("The model has no version folder that Triton can load."),
     ),
 )
-CONSEQUENCES: Final[Rules] = (
+SYMPTOMS: Final[Rules] = (
     (re.compile(r"Poll failed for model directory '[^']*': (.*)"), _say("Triton refused config.pbtxt: {0}.")),
     (
         re.compile(r"error while loading shared libraries: ([^:]+):"),
         _say("The Triton runtime cannot run on this machine: the library {0} is missing. Run `make runtime-triton`."),
     ),
+)
+LAST_WORDS: Final[Rules] = (
     (re.compile(r"failed to start \w+ service: (.*)"), _say("Triton could not open its ports: {0}.")),
     (re.compile(r"^error: creating server: (.*)"), _say("Triton could not start: {0}.")),
 )

@@ -26,7 +26,7 @@ REFUSED_ENV: Final = frozenset({
 })
 """They say what the child may reach. So does every LD_...: it could load foreign code into the server."""
 
-START: Final = """#!/bin/sh
+START: Final = r"""#!/bin/sh
 # Starts one Triton replica: start.sh FAMILY COMMAND...
 set -eu
 # The stub puts the working directory first on sys.path: it must be the replica's own.
@@ -39,11 +39,28 @@ for region in "/dev/shm/${family}_"*; do
   pid=${region#"/dev/shm/${family}_"}
   kill -0 "${pid%%_*}" 2>/dev/null || rm -f "$region"
 done
+# When a Python process of the model dies, Triton stays "ready" and fails every request: then end it, for a new start.
+state() { read -r _ _ state _ <"/proc/$1/stat" && echo "$state"; }
+watch() {
+  suspect=none
+  while sleep 2 && [ "$(state $$ || echo Z)" != Z ]; do
+    zombie=none
+    for child in $(cat /proc/$$/task/*/children); do
+      [ "$(state "$child" || true)" != Z ] || zombie=$child
+    done
+    if [ "$zombie" != none ] && [ "$zombie" = "$suspect" ]; then
+      echo "console: a Python process of the model has ended (pid $zombie): Triton is killed" >/proc/$$/fd/2 || true
+      kill -KILL $$
+    fi
+    suspect=$zombie  # one that is seen twice is not about to be reaped
+  done
+}
+watch </dev/null >/dev/null 2>&1 &  # without the log's pipe: who reads it waits for its end
 # The APIs that nobody may use are opened by a password that nobody knows.
-nobody=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \\n')
-exec "$@" \\
-  --backend-config="python,shm-region-prefix-name=${family}_$$_" \\
-  --http-restricted-api="{closed}:console-closed=$nobody" \\
+nobody=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+exec "$@" \
+  --backend-config="python,shm-region-prefix-name=${family}_$$_" \
+  --http-restricted-api="{closed}:console-closed=$nobody" \
   --grpc-restricted-protocol="{closed}:console-closed=$nobody"
 """.replace("{closed}", CLOSED_APIS)
 

@@ -53,7 +53,8 @@ def test_the_harmless_errors_of_a_machine_without_gpu_explain_nothing() -> None:
 def test_the_latest_of_several_failures_counts() -> None:
     line = "E1120 10:00:29 1 model_lifecycle.cc:642] \"failed to load 'm' version 1: Internal: {}\""
     taken = "E1120 10:00:29 1 main.cc:245] \"failed to start GRPC service: Unavailable - Socket '1:2' already in use \""
-    log = [taken, line.format("ValueError: first"), line.format("KeyError: 'second'"), "error: creating server: Internal"]
+    loads = [line.format("ValueError: first"), line.format("KeyError: 'second'")]
+    log = [taken, *loads, "error: creating server: Internal - failed to load all models"]
     assert explain(log) == "The model's Python code raised KeyError: 'second'."
 
 

@@ -119,7 +119,9 @@ def test_the_start_script_frees_the_shared_memory_of_the_dead_only(context: Laun
     try:
         for region in (dead, alive, other):
             region.write_text("")
-        done = subprocess.run(["/bin/sh", script, family, "echo", "a b"], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["/bin/sh", script, family, "echo", "a b"], capture_output=True, text=True, check=True, timeout=5
+        )
         assert (dead.exists(), alive.exists(), other.exists()) == (False, True, True)
     finally:
         for region in (dead, alive, other):
