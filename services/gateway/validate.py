@@ -7,6 +7,7 @@ clusters, routes, keys and limits are then checked as strictly as the rest.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -63,4 +64,9 @@ def _untyped(resource: dict[str, Any]) -> Json:
 
 def _reason(output: str) -> str:
     lines = [line for line in output.splitlines() if line.strip()]
-    return lines[-1][:1000] if lines else "it gave no reason."
+    if not lines:
+        return "it gave no reason."
+    # [time][thread][level][logger] [place] error initializing configuration '<path>': <reason>
+    reason = re.sub(r"^\[.*?error initializing configuration '[^']*': ", "", lines[-1])
+    # After some reasons comes the whole configuration, with the digests of keys in it.
+    return reason.partition(': {"')[0][:1000]

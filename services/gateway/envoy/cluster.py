@@ -71,7 +71,7 @@ def _protocol(limits: Limits, *, grpc: bool) -> Json:
 def _health_check() -> Json:
     return {
         "timeout": "2s",
-        "interval": "5s",
+        "interval": "2s",
         "unhealthy_interval": "1s",
         "no_traffic_interval": "5s",
         "no_traffic_healthy_interval": "5s",

@@ -33,8 +33,10 @@ def virtual_host(limits: Limits, *, keyless: bool) -> Json:
         "routes": [
             *_server_level(),
             *_grpc_doors(keyless=keyless),
+            # Triton's statistics of all models, which look like the metadata of a model named "stats".
+            _nothing_here({"path": "/v2/models/stats"}),
             *_rest_doors(limits),
-            _nothing_here(),
+            _nothing_here({"prefix": "/"}),
         ],
         "typed_per_filter_config": auth.may_infer(),
     }
@@ -168,9 +170,9 @@ def _rest_doors(limits: Limits) -> list[Json]:
     ]
 
 
-def _nothing_here() -> Json:
+def _nothing_here(match: Json) -> Json:
     return {
-        "match": {"prefix": "/"},
+        "match": match,
         "direct_response": _say(404, "This path or method is not served here."),
         "typed_per_filter_config": without(*_GATED, *_GRPC_ONLY),
     }

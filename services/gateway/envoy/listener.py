@@ -79,7 +79,7 @@ def _access_log(path: Path) -> Json:
         "time": "%START_TIME%",
         "request_id": "%REQ(X-REQUEST-ID)%",
         "client": f"%FILTER_STATE({names.CALLER}:PLAIN)%",
-        "cluster": "%UPSTREAM_CLUSTER_RAW%",
+        "service": "%ROUTE_NAME%",
         "protocol": "%PROTOCOL%",
         "method": "%REQ(:METHOD)%",
         "path": "%PATH(NQ)%",

@@ -15,6 +15,7 @@ NO_KEY = (
     "This call needs a valid API key, sent as X-API-Key or as Authorization: Bearer."
     " The key is missing, mistyped, expired or revoked."
 )
+GRPC_DEADLINE_EXCEEDED = "4"
 GRPC_RESOURCE_EXHAUSTED = "8"
 SAID = "%LOCAL_REPLY_BODY%"
 
@@ -26,8 +27,8 @@ def local_replies(limits: Limits) -> Json:
         f"Without an API key a gRPC message is limited to {size(names.KEYLESS_BUFFER_BYTES)},"
         " unless the header mm-vmodel-id names its service."
     )
-    no_replica = "No replica of the service %REQ(X-SERVICE)% answers right now. A failed one is restarted: try again."
-    slow = f"The service %REQ(X-SERVICE)% did not answer within {limits.request_timeout_seconds} s."
+    no_replica = "No replica of the service %ROUTE_NAME% answers right now. A failed one is restarted: try again."
+    slow = "The service %ROUTE_NAME% did not answer in time."
     bearer = header("www-authenticate", "Bearer")
     again = header("retry-after", "1")
     keyless = {"header_filter": {"header": {"name": names.H_CALLER, "string_match": {"exact": f"{names.KEYLESS};"}}}}
@@ -46,7 +47,7 @@ def local_replies(limits: Limits) -> Json:
         *_worded([_status(429)], "The rate limit of this API key is used up."),
         *_worded([{"response_flag_filter": {"flags": ["UH", "UF", "UC", "UO", "NC", "URX", "LR", "UR"]}}, _status(503)],
                  no_replica, headers=[again]),
-        *_worded([_status(504)], slow),
+        *_worded([_status(504)], slow, grpc_status=GRPC_DEADLINE_EXCEEDED),
         *_worded([_at_least(400)], SAID),
     ]}  # fmt: skip
 

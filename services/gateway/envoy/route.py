@@ -55,6 +55,7 @@ def _virtual_host(service: GatewayService, limits: Limits) -> Json:
 def _not_ready(service: GatewayService) -> Json:
     sentence = f"The service {service.name} is not ready. {service.message}".strip()
     return {
+        "name": service.name,
         "match": {"prefix": "/"},
         "direct_response": {"status": 503, "body": {"inline_string": sentence}},
         "response_headers_to_add": [doors.header("retry-after", "5")],
@@ -64,16 +65,17 @@ def _not_ready(service: GatewayService) -> Json:
 def _routes(service: GatewayService, limits: Limits) -> list[Json]:
     rest = rf"/v2/models/{re.escape(service.name)}(/versions/[0-9]+)?(/infer|/ready)?"
     grpc_cluster = names.grpc_cluster(service.name)
+    # The route's name is the service's: messages and the access log have it from there.
     timeout = f"{limits.request_timeout_seconds}s"
     idle = f"{limits.stream_idle_seconds}s"
     return [
         # A stream lives as long as it says something. Retrying one half told would tell it twice.
         {"match": {"path": names.GRPC_STREAM, "grpc": {}},
-         "route": _to(grpc_cluster, timeout="0s", idle_timeout=idle)},
+         "route": _to(grpc_cluster, timeout="0s", idle_timeout=idle), "name": service.name},
         {"match": {"safe_regex": {"regex": names.GRPC_UNARY}, "grpc": {}},
-         "route": _to(grpc_cluster, timeout=timeout, idle_timeout=timeout)},
+         "route": _to(grpc_cluster, timeout=timeout, idle_timeout=timeout), "name": service.name},
         {"match": {"safe_regex": {"regex": rest}},
-         "route": _to(names.http_cluster(service.name), timeout=timeout, idle_timeout=timeout)},
+         "route": _to(names.http_cluster(service.name), timeout=timeout, idle_timeout=timeout), "name": service.name},
     ]  # fmt: skip
 
 

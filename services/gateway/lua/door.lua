@@ -11,10 +11,20 @@ local function presented_key(headers)
   return authorization and string.match(authorization, "^[Bb][Ee][Aa][Rr][Ee][Rr] +(.+)$")
 end
 
+-- Digests of the keys seen last, per worker. It says nothing of whether a key is good.
+local CACHED_DIGESTS = 512
+local digests, cached = {}, 0
+
 local function digest_of(key)
   if not key or key == "" then return "@KEYLESS@" end
   if #key > LONGEST_KEY then return "overlong" end
-  return sha256(key)
+  local digest = digests[key]
+  if not digest then
+    if cached >= CACHED_DIGESTS then digests, cached = {}, 0 end
+    digest = sha256(key)
+    digests[key], cached = digest, cached + 1
+  end
+  return digest
 end
 
 -- A service is a DNS label. Virtual hosts are found whatever the case, so any other spelling must not get there.

@@ -27,13 +27,13 @@ class Model(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         note("ModelInfer", context)
         size = sum(len(raw) for raw in request.raw_input_contents)
-        if delay := request.parameters["sleep_ms"].int64_param if "sleep_ms" in request.parameters else 0:
-            await asyncio.sleep(delay / 1000)
+        await think(request)
         return service_pb2.ModelInferResponse(model_name=request.model_name, model_version=NAME, id=str(size))
 
     async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         note("ModelStreamInfer", context)
         async for request in requests:
+            await think(request)
             for index in range(4):
                 answer = service_pb2.ModelInferResponse(model_name=request.model_name, id=str(index))
                 yield service_pb2.ModelStreamInferResponse(infer_response=answer)
@@ -56,6 +56,12 @@ class Model(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
 
             return slipped
         return super().__getattribute__(method)
+
+
+async def think(request: Any) -> None:
+    """As long as the parameter `sleep_ms` says."""
+    if "sleep_ms" in request.parameters:
+        await asyncio.sleep(request.parameters["sleep_ms"].int64_param / 1000)
 
 
 def note(method: str, context: Any) -> None:

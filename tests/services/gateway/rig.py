@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,7 +63,11 @@ class Backend:
         ports = [str(endpoint.http_port), str(endpoint.grpc_port)]
         command = [sys.executable, "-m", "tests.services.gateway.backend", name, *ports]
         backend = cls(name, endpoint, subprocess.Popen(command, cwd=CHECKOUT))
-        until(lambda: backend.seen() is not None, 20)
+        try:
+            until(lambda: backend.seen() is not None, 20)
+        except BaseException:
+            backend.kill()
+            raise
         return backend
 
     def seen(self) -> list[dict[str, Any]]:
@@ -86,14 +90,14 @@ class Gateway:
     directory: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
-    backends: list[Backend] = field(default_factory=list)
+    """None until `run`."""
 
     @classmethod
-    def start(cls, directory: Path, snapshot: Snapshot) -> Gateway:
+    def prepared(cls, directory: Path, snapshot: Snapshot) -> Gateway:
+        """Not running yet, so that a failing start can be cleaned up after."""
         gateway = cls(directory, free_ports(1)[0])
         prepare(directory, host="127.0.0.1", port=gateway.port, limits=snapshot.limits)
         gateway.publish(snapshot)
-        gateway.run()
         return gateway
 
     @property
@@ -101,10 +105,13 @@ class Gateway:
         return f"127.0.0.1:{self.port}"
 
     def run(self) -> None:
-        log = (self.directory / "envoy.log").open("ab")
-        command = argv(self.directory, find_envoy(), concurrency=1)
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory)
+        self.spawn()
         until(lambda: self.call("GET", "/v2/health/ready").status == 200, 20)
+
+    def spawn(self) -> None:
+        command = argv(self.directory, find_envoy(), concurrency=1)
+        with (self.directory / "envoy.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory)
 
     def publish(self, snapshot: Snapshot) -> bool:
         return deliver(lambda: snapshot, self.directory, find_envoy())

@@ -1,0 +1,88 @@
+"""A running gateway with backends behind it, and how the tests call it over gRPC."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2
+
+from services.gateway.snapshot import Snapshot
+from tests.services.gateway import snapshots
+from tests.services.gateway.rig import Backend, Gateway
+
+
+@dataclass
+class Stage:
+    """The gateway with two replicas of `mnist` and one of each other service, and the snapshot it was given."""
+
+    gateway: Gateway
+    first: Backend
+    second: Backend
+    snapshot: Snapshot
+
+    def seen(self) -> list[dict[str, Any]]:
+        """Every call that reached a backend, oldest first per backend."""
+        return self.first.seen() + self.second.seen()
+
+    def channel(self) -> grpc.Channel:
+        return grpc.insecure_channel(self.gateway.address, options=[
+            ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
+            ("grpc.use_local_subchannel_pool", 1),
+        ])  # fmt: skip
+
+
+class Staging(ExitStack):
+    """Ends whatever was started, in reverse, however far the start came."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+    def enter_all(self) -> Stage:
+        first = Backend.start("one")
+        self.callback(first.kill)
+        second = Backend.start("two")
+        self.callback(second.kill)
+        snapshot = Snapshot(
+            services=(
+                snapshots.ready("mnist", first.endpoint, second.endpoint),
+                snapshots.ready("asr", second.endpoint, team="speech"),
+                snapshots.ready("open", first.endpoint, public=True),
+                snapshots.waiting("slow", "PREHEATING: 40 % copied."),
+            ),
+            keys=snapshots.KEYS,
+        )
+        gateway = Gateway.prepared(self.directory, snapshot)
+        self.callback(gateway.kill)
+        gateway.run()
+        return Stage(gateway, first, second, snapshot)
+
+
+def infer_request(model: str, size: int = 0) -> Any:
+    request = service_pb2.ModelInferRequest(model_name=model)
+    if size:
+        request.raw_input_contents.append(bytes(size))
+    return request
+
+
+def refused(call: Any, request: Any, *, key: str = "", **metadata: str) -> tuple[grpc.StatusCode, str, dict[str, str]]:
+    """Status, message and metadata of a call that must fail. Metadata names: `_` stands for `-`."""
+    with pytest.raises(grpc.RpcError) as caught:
+        send(call, request, key=key, **metadata)
+    error = caught.value
+    told = {name: str(value) for name, value in [*(error.initial_metadata() or ()), *(error.trailing_metadata() or ())]}
+    return error.code(), error.details(), told
+
+
+def send(call: Any, request: Any, *, key: str = "", **metadata: str) -> Any:
+    """The response; the list of all responses for a stream, to which `request` is then an iterator."""
+    pairs = [(name.replace("_", "-"), value) for name, value in metadata.items()]
+    if key:
+        pairs.append(("x-api-key", key))
+    answer = call(request, metadata=tuple(pairs), timeout=20)
+    return list(answer) if hasattr(answer, "__next__") else answer

@@ -1,0 +1,100 @@
+"""How large a request may be: 16 MiB of tensor passes in every form, more is refused with the limit in the message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import tritonclient.grpc
+import tritonclient.http
+from tritonclient.utils import InferenceServerException
+
+from tests.integration.gateway.stage import Stage, infer_request, refused, send
+from tests.services.gateway import snapshots
+
+pytestmark = pytest.mark.integration
+MIB = 1 << 20
+INFER = "/v2/models/mnist/infer"
+TOO_LARGE = "The request is larger than this gateway's limit of 16 MiB."
+
+
+def chunks(total: int) -> Iterator[bytes]:
+    for _ in range(total // 65536):
+        yield bytes(65536)
+
+
+def tensor(module: Any, mib: int) -> Any:
+    data = np.zeros(mib * MIB // 4, dtype=np.float32)
+    made = module.InferInput("x", list(data.shape), "FP32")
+    made.set_data_from_numpy(data)
+    return made
+
+
+@pytest.mark.parametrize("mib", [1, 16])
+def test_a_tensor_of_16_mib_passes(stage: Stage, stub: Any, mib: int) -> None:
+    size = mib * MIB
+    assert send(stub.ModelInfer, infer_request("mnist", size), key=snapshots.TEAM).id == str(size)
+    assert len(send(stub.ModelStreamInfer, iter([infer_request("mnist", size)]), key=snapshots.TEAM)) == 4
+    for body in (bytes(size), chunks(size)):
+        answer = stage.gateway.call("POST", INFER, body, X_API_Key=snapshots.TEAM)
+        assert answer.status == 200
+        assert json.loads(answer.body)["bytes"] == size
+
+
+@pytest.mark.parametrize("mib", [17, 30, 100])
+def test_more_is_refused_in_words_over_grpc(stub: Any, mib: int) -> None:
+    expected = (grpc.StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
+    assert refused(stub.ModelInfer, infer_request("mnist", mib * MIB), key=snapshots.TEAM)[:2] == expected
+    request = iter([infer_request("mnist", mib * MIB)])
+    assert refused(stub.ModelStreamInfer, request, key=snapshots.TEAM)[:2] == expected
+
+
+@pytest.mark.parametrize("mib", [17, 30])
+def test_more_is_refused_in_words_over_rest(stage: Stage, mib: int) -> None:
+    before = len(stage.seen())
+    answer = stage.gateway.call("POST", INFER, bytes(mib * MIB), X_API_Key=snapshots.TEAM)
+    assert (answer.status, answer.error) == (413, TOO_LARGE)
+    answer = stage.gateway.call("POST", INFER, chunks(17 * MIB), X_API_Key=snapshots.TEAM)
+    assert (answer.status, answer.error) == (413, TOO_LARGE)
+    assert len(stage.seen()) == before
+
+
+def test_triton_clients_are_told_the_limit(stage: Stage) -> None:
+    headers = {"X-API-Key": snapshots.TEAM}
+    http = tritonclient.http.InferenceServerClient(stage.gateway.address, network_timeout=30)
+    assert http.infer("mnist", [tensor(tritonclient.http, 16)], headers=headers).get_response()["bytes"] > 16 * MIB
+    with pytest.raises(InferenceServerException, match="16 MiB"):
+        http.infer("mnist", [tensor(tritonclient.http, 17)], headers=headers)
+    http.close()
+    rpc = tritonclient.grpc.InferenceServerClient(stage.gateway.address)
+    sent = {"x-api-key": snapshots.TEAM}
+    assert rpc.infer("mnist", [tensor(tritonclient.grpc, 16)], headers=sent).get_response().id == str(16 * MIB)
+    with pytest.raises(InferenceServerException, match="16 MiB"):
+        rpc.infer("mnist", [tensor(tritonclient.grpc, 17)], headers=sent)
+    rpc.close()
+
+
+def test_the_length_is_checked_after_the_key(stage: Stage, stub: Any) -> None:
+    answer = stage.gateway.call("POST", INFER, b"", Content_Length=str(17 * MIB))
+    assert answer.status == 401
+    code, _, _ = refused(stub.ModelInfer, infer_request("mnist", 17 * MIB), key="isk_bad")
+    assert code is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "x", "identity, gzip"])
+def test_a_compressed_body_is_415(stage: Stage, encoding: str) -> None:
+    answer = stage.gateway.call("POST", INFER, b"{}", X_API_Key=snapshots.TEAM, Content_Encoding=encoding)
+    assert answer.status == 415
+    assert "Content-Encoding" in answer.error
+
+
+def test_a_compressed_message_is_refused_in_words(stub: Any) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.ModelInfer(infer_request("mnist", MIB), metadata=(("x-api-key", snapshots.TEAM),), timeout=5,
+                        compression=grpc.Compression.Gzip)  # fmt: skip
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "uncompressed" in caught.value.details()

@@ -1,0 +1,51 @@
+"""Snapshots that the tests share. Keys are fixed, so that golden files are."""
+
+from __future__ import annotations
+
+from services.gateway import keys
+from services.gateway.snapshot import Endpoint, GatewayKey, GatewayService, Snapshot
+
+ADMIN = "isk_adminadmin00_0000000000000000000000000000000000000000000"
+TEAM = "isk_teamteam0000_0000000000000000000000000000000000000000000"
+NAMED = "isk_named0000000_0000000000000000000000000000000000000000000"
+LIMITED = "isk_limited00000_0000000000000000000000000000000000000000000"
+READER = "isk_reader000000_0000000000000000000000000000000000000000000"
+STRANGER = "isk_stranger0000_0000000000000000000000000000000000000000000"
+
+
+def key(
+    secret: str, team: str, *, services: tuple[str, ...] = (), infer: bool = True, limit: int | None = None
+) -> GatewayKey:
+    return GatewayKey(secret[4:16], keys.digest(secret), team, services, infer, limit)
+
+
+def ready(name: str, *endpoints: Endpoint, team: str = "vision", public: bool = False) -> GatewayService:
+    return GatewayService(name, team, public, True, "", endpoints or (Endpoint("127.0.0.1", 9000, 9001),))
+
+
+def waiting(name: str, message: str, team: str = "vision") -> GatewayService:
+    return GatewayService(name, team, False, False, message)
+
+
+KEYS = (
+    key(ADMIN, "*"),
+    key(TEAM, "vision"),
+    key(NAMED, "vision", services=("mnist",)),
+    key(LIMITED, "vision", limit=3),
+    key(READER, "vision", infer=False),
+    key(STRANGER, "speech"),
+)
+TWO = (Endpoint("127.0.0.1", 9000, 9001), Endpoint("127.0.0.1", 9010, 9011))
+
+CASES = {
+    "empty": Snapshot(),
+    "two_replicas": Snapshot(services=(ready("mnist", *TWO),)),
+    "not_ready": Snapshot(services=(waiting("mnist", "PREHEATING: 40 % copied."),)),
+    "public": Snapshot(services=(ready("mnist", public=True),)),
+    "keys": Snapshot(services=(ready("mnist"), ready("asr", team="speech")), keys=KEYS),
+}
+
+
+def many(count: int) -> Snapshot:
+    services = tuple(ready(f"svc-{i}", *TWO, team=f"team-{i % 7}") for i in range(count))
+    return Snapshot(services=services, keys=KEYS)

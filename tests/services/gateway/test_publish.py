@@ -1,0 +1,120 @@
+"""How rendered files reach the gateway directory."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.errors import GatewayError
+from services.gateway import publish as publishing
+from services.gateway.binary import find_envoy
+from services.gateway.envoy import names
+from services.gateway.publish import deliver, prepare, publish
+from services.gateway.render import render
+from services.gateway.snapshot import Snapshot
+from tests.services.gateway import snapshots
+
+BEFORE = Snapshot(services=(snapshots.ready("mnist"), snapshots.ready("asr")), keys=snapshots.KEYS)
+AFTER = replace(BEFORE, services=BEFORE.services[:1])
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    prepare(tmp_path / "gateway", host="127.0.0.1", port=8080)
+    return tmp_path / "gateway"
+
+
+def published(directory: Path) -> dict[str, bytes]:
+    return {name: (directory / name).read_bytes() for name in render(Snapshot())}
+
+
+def clusters(directory: Path) -> list[str]:
+    return [cluster["name"] for cluster in json.loads((directory / names.CLUSTERS).read_bytes())["resources"]]
+
+
+def grow_old(directory: Path) -> None:
+    long_ago = (directory / names.ROUTES).stat().st_mtime - 60
+    os.utime(directory / names.ROUTES, (long_ago, long_ago))
+
+
+def test_preparing_makes_everything_that_envoy_needs_to_start(directory: Path) -> None:
+    assert published(directory) == render(Snapshot())
+    assert (directory / names.BOOTSTRAP).exists()
+    assert (directory / names.DESCRIPTORS).exists()
+
+
+def test_preparing_again_keeps_what_is_published(directory: Path) -> None:
+    publish(render(BEFORE), directory)
+    prepare(directory, host="127.0.0.1", port=9090)
+    assert published(directory) == render(BEFORE)
+    assert b"9090" in (directory / names.BOOTSTRAP).read_bytes()
+
+
+def test_publishing_the_same_twice_changes_nothing(directory: Path) -> None:
+    assert publish(render(BEFORE), directory) is True
+    inodes = {name: (directory / name).stat().st_ino for name in render(BEFORE)}
+    assert publish(render(BEFORE), directory) is False
+    assert {name: (directory / name).stat().st_ino for name in render(BEFORE)} == inodes
+
+
+def test_nobody_else_may_read_the_files(directory: Path) -> None:
+    publish(render(BEFORE), directory)
+    assert all((directory / name).stat().st_mode & 0o077 == 0 for name in render(BEFORE))
+
+
+def test_clusters_come_before_the_routes_that_lead_to_them(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    real = publishing._replace
+    monkeypatch.setattr(publishing, "_replace", lambda path, content: (written.append(path.name), real(path, content)))
+    publish(render(BEFORE), directory)
+    assert written == [names.CLUSTERS, names.KEYS, names.RATE_LIMITS, names.ROUTES]
+
+
+def test_a_removed_cluster_stays_until_no_route_leads_there(directory: Path) -> None:
+    publish(render(BEFORE), directory)
+    assert publish(render(AFTER), directory) is True
+    assert clusters(directory) == ["asr-grpc", "asr-http", "mnist-grpc", "mnist-http"]
+    assert publish(render(AFTER), directory) is False, "too early to tidy up"
+    assert "asr-http" in clusters(directory)
+    grow_old(directory)
+    assert publish(render(AFTER), directory) is False, "tidying up is no change"
+    assert published(directory) == render(AFTER)
+
+
+def test_what_a_dead_publisher_left_is_completed_by_the_next(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = publishing._replace
+
+    def dies_at_routes(path: Path, content: bytes) -> None:
+        if path.name == names.ROUTES:
+            raise OSError("disk full")
+        real(path, content)
+
+    monkeypatch.setattr(publishing, "_replace", dies_at_routes)
+    with pytest.raises(OSError, match="disk full"):
+        publish(render(BEFORE), directory)
+    monkeypatch.undo()
+    assert publish(render(BEFORE), directory) is True
+    assert published(directory) == render(BEFORE)
+    assert not [path for path in directory.iterdir() if path.name.startswith(".cds")]
+
+
+def test_a_configuration_that_envoy_refuses_is_not_published(directory: Path) -> None:
+    publish(render(BEFORE), directory)
+    twice = (snapshots.KEYS[0], snapshots.key(snapshots.ADMIN, "vision"))
+    with pytest.raises(GatewayError, match="Envoy refuses"):
+        deliver(lambda: Snapshot(keys=twice), directory, find_envoy())
+    assert published(directory) == render(BEFORE)
+
+
+def test_nothing_is_delivered_to_a_gateway_that_was_not_prepared(tmp_path: Path) -> None:
+    with pytest.raises(GatewayError, match="not been prepared"):
+        deliver(lambda: BEFORE, tmp_path / "gateway", find_envoy())
+
+
+def test_a_home_too_deep_for_a_socket_is_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(GatewayError, match="CONSOLE_HOME"):
+        prepare(tmp_path / ("deep" * 30), host="127.0.0.1", port=8080)

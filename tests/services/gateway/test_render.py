@@ -1,0 +1,117 @@
+"""What a snapshot becomes. `UPDATE_GOLDEN=1` in the environment writes the golden files anew."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.errors import GatewayError
+from services.gateway.envoy import names
+from services.gateway.render import render
+from services.gateway.snapshot import Snapshot
+from tests.services.gateway import snapshots
+
+GOLDEN = Path(__file__).parent / "testdata"
+
+
+def resources(snapshot: Snapshot, file: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(render(snapshot)[file])["resources"]
+    return found
+
+
+def clients(snapshot: Snapshot) -> dict[str, str]:
+    """Key id -> the whole text that carries its grants."""
+    credentials = resources(snapshot, names.KEYS)[0]["typed_config"]["credentials"]
+    return {entry["client"][:12]: entry["client"] for entry in credentials}
+
+
+@pytest.mark.parametrize("case", sorted(snapshots.CASES))
+def test_a_snapshot_renders_to_its_golden_file(case: str) -> None:
+    rendered = {name: json.loads(content) for name, content in render(snapshots.CASES[case]).items()}
+    path = GOLDEN / f"{case}.json"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(json.dumps(rendered, indent=1, sort_keys=True) + "\n")
+    assert rendered == json.loads(path.read_text())
+
+
+def test_the_order_of_the_input_changes_nothing() -> None:
+    whole = snapshots.many(20)
+    expected = render(whole)
+    shuffle = random.Random(7)
+    for _ in range(5):
+        services, keys = list(whole.services), list(whole.keys)
+        shuffle.shuffle(services)
+        shuffle.shuffle(keys)
+        turned = [replace(service, endpoints=service.endpoints[::-1]) for service in services]
+        assert render(Snapshot(tuple(turned), tuple(keys))) == expected
+
+
+def test_the_version_follows_the_content() -> None:
+    before, after = snapshots.CASES["keys"], replace(snapshots.CASES["keys"], keys=snapshots.KEYS[1:])
+    old, new = render(before), render(after)
+    assert json.loads(old[names.KEYS])["version_info"] != json.loads(new[names.KEYS])["version_info"]
+    assert old[names.ROUTES] == new[names.ROUTES]
+    assert old[names.RATE_LIMITS] == new[names.RATE_LIMITS]
+
+
+def test_no_secret_is_in_any_file() -> None:
+    content = b"".join(render(snapshots.CASES["keys"]).values())
+    assert snapshots.ADMIN.encode() not in content
+    assert snapshots.ADMIN[17:].encode() not in content
+
+
+def test_each_kind_of_key_is_given_its_grants() -> None:
+    given = clients(snapshots.CASES["keys"])
+    assert given == {
+        "adminadmin00": "adminadmin00;infer;all;",
+        "teamteam0000": "teamteam0000;infer;team=vision;",
+        "named0000000": "named0000000;infer;svc=mnist;",
+        "limited00000": "limited00000;infer;team=vision;",
+        "reader000000": "reader000000;",
+        "stranger0000": "stranger0000;infer;team=speech;",
+    }
+
+
+def test_a_key_never_reaches_a_service_of_another_team_by_naming_it() -> None:
+    stretched = snapshots.key(snapshots.NAMED, "vision", services=("asr", "mnist"))
+    given = clients(replace(snapshots.CASES["keys"], keys=(stretched,)))
+    assert given["named0000000"] == "named0000000;infer;svc=mnist;"
+
+
+def test_a_team_cannot_be_named_so_that_it_grants_more() -> None:
+    sly = snapshots.key(snapshots.TEAM, "a;all;team=vision")
+    assert ";all;" not in clients(Snapshot(keys=(sly,)))["teamteam0000"]
+
+
+def test_a_caller_without_a_key_is_known_only_where_a_service_is_public() -> None:
+    assert names.KEYLESS in clients(snapshots.CASES["public"])
+    assert names.KEYLESS not in clients(snapshots.CASES["keys"])
+
+
+def test_only_limited_keys_have_a_bucket() -> None:
+    config = resources(snapshots.CASES["keys"], names.RATE_LIMITS)[0]["typed_config"]
+    assert [d["entries"][0]["value"] for d in config["descriptors"]] == ["limited00000"]
+    assert config["descriptors"][0]["token_bucket"]["max_tokens"] == 3
+
+
+def test_size_grows_with_services_plus_keys() -> None:
+    small, large = (sum(map(len, render(snapshots.many(count)).values())) for count in (100, 400))
+    assert large < 4.1 * small
+
+
+@pytest.mark.parametrize("name", ["*", "Mnist", "_door", "a.b", "", "a" * 64, "-a", "a\n"])
+def test_a_name_that_is_no_dns_label_is_refused(name: str) -> None:
+    with pytest.raises(GatewayError, match="DNS label"):
+        render(Snapshot(services=(snapshots.ready(name),)))
+
+
+def test_a_ready_service_without_replicas_is_refused() -> None:
+    hollow = replace(snapshots.ready("mnist"), endpoints=())
+    with pytest.raises(GatewayError, match="no endpoint"):
+        render(Snapshot(services=(hollow,)))
