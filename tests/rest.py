@@ -44,7 +44,7 @@ class Api:
         if self.user:
             self.client.force_login(self.user)
 
-    def get(self, path: str, **query: Any) -> Answer:
+    def get(self, path: str, /, **query: Any) -> Answer:
         return self.send("GET", path, query=query)
 
     def post(self, path: str, body: Any = None) -> Answer:
@@ -58,7 +58,8 @@ class Api:
 
     def send(
         self, method: str, path: str, body: Any = None, *, raw: bytes | None = None,
-        content_type: str = "application/json", query: Mapping[str, Any] | None = None, headers: dict[str, str] | None = None,
+        content_type: str = "application/json",
+        query: Mapping[str, Any] | None = None, headers: dict[str, str] | None = None,
     ) -> Answer:  # fmt: skip
         content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         sent = {**({"Authorization": f"Bearer {self.key}"} if self.key else {}), **(headers or {})}

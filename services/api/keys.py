@@ -63,7 +63,7 @@ class Keys(Resource):
     @describe(
         "Make a second key with the same rights",
         answers={201: NewKeyOut},
-        errors=[404, 409],
+        errors=[400, 404, 409],
         description="The old one goes on working until it is revoked, so that clients can change over.",
     )
     @action(detail=True, methods=["post"])

@@ -16,7 +16,9 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
     prefix = serializers.SerializerMethodField(help_text="The public part of the key, safe to show and to log.")
     scopes = serializers.ListField(child=serializers.CharField())
     services = serializers.ListField(child=serializers.CharField(), help_text="Empty: every service of the team.")
-    replaces = serializers.PrimaryKeyRelatedField[ApiKey](read_only=True, help_text="The key that it was rotated from.")
+    replaces = serializers.IntegerField(
+        source="replaces_id", read_only=True, allow_null=True, help_text="The key that it was rotated from."
+    )
 
     class Meta:
         model = ApiKey

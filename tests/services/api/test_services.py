@@ -27,7 +27,10 @@ def test_a_service_is_created_and_shown_as_the_design_says(owner: Api, payload: 
 
 def test_what_create_returned_can_be_sent_again_under_another_name(owner: Api, payload: dict[str, Any]) -> None:
     made = owner.post("services/", payload).data
-    again = {name: made[name] for name in ("framework", "dataset", "model_path", "queue", "replicas", "resources", "auth", "affinity")}
+    again = {
+        name: made[name]
+        for name in ("framework", "dataset", "model_path", "queue", "replicas", "resources", "auth", "affinity")
+    }
     assert owner.post("services/", {**again, "name": "echo-2"}).status == 201
 
 
@@ -45,7 +48,12 @@ def test_who_sees_a_service(people: dict[str, Api], service: Service) -> None:
 
 
 def test_the_list_has_only_services_of_ones_teams(people: dict[str, Api], service: Service) -> None:
-    assert who_may(people, lambda api: api.get("services/")) == {"nobody": 401, "stranger": 200, "teammate": 200, "owner": 200}
+    assert who_may(people, lambda api: api.get("services/")) == {
+        "nobody": 401,
+        "stranger": 200,
+        "teammate": 200,
+        "owner": 200,
+    }
     assert people["stranger"].get("services/").data["count"] == 0
     assert [row["name"] for row in people["teammate"].get("services/").data["results"]] == ["echo"]
 
@@ -100,13 +108,15 @@ def test_a_change_makes_a_revision_and_a_rollback_another(owner: Api, service: S
     assert edited.data["revision"] == 2 and edited.data["resources"]["memory_gib"] == 1.0
     back = owner.post("services/echo/rollback/")
     assert back.status == 202 and back.data["revision"] == 3 and back.data["resources"]["cpu"] == 1.0
-    notes = [(row["number"], row["note"], row["is_target"]) for row in owner.get("services/echo/revisions/").data["results"]]
+    notes = [
+        (row["number"], row["note"], row["is_target"]) for row in owner.get("services/echo/revisions/").data["results"]
+    ]
     assert notes == [(3, "Rolled back to revision 1", True), (2, "Edited", False), (1, "", False)]
 
 
-@pytest.mark.parametrize("number", ["1", 1.5, True, None, -1, 99, 10**30])
-def test_a_rollback_to_no_revision_is_refused(number: Any, owner: Api, service: Service) -> None:
-    assert "revision" in owner.post("services/echo/rollback/", {"revision": number}).errors
+def test_a_rollback_to_no_revision_is_refused(owner: Api, service: Service) -> None:
+    for number in ("1", 1.5, True, None, -1, 99, 10**30):
+        assert "revision" in owner.post("services/echo/rollback/", {"revision": number}).errors
     assert service.revisions.count() == 1
 
 
@@ -150,11 +160,15 @@ def test_whoever_may_create_in_several_teams_says_in_which(
     owner: Api, payload: dict[str, Any], alice: User, other_team: Team
 ) -> None:
     Membership.objects.create(team=other_team, user=alice, role=roles.EDITOR)
-    assert owner.post("services/", payload).errors == {"team": ["Say which team it belongs to, one of: speech, vision."]}
+    assert owner.post("services/", payload).errors == {
+        "team": ["Say which team it belongs to, one of: speech, vision."]
+    }
     assert owner.post("services/", {**payload, "team": "vision"}).status == 201
 
 
-def test_a_team_that_one_only_watches_is_no_choice(owner: Api, payload: dict[str, Any], alice: User, other_team: Team) -> None:
+def test_a_team_that_one_only_watches_is_no_choice(
+    owner: Api, payload: dict[str, Any], alice: User, other_team: Team
+) -> None:
     Membership.objects.create(team=other_team, user=alice, role=roles.VIEWER)
     assert owner.post("services/", payload).data["team"] == "vision"
     assert owner.post("services/", {**payload, "name": "b", "team": "speech"}).status == 403

@@ -1,0 +1,91 @@
+"""Events, logs, metrics and the test inference of a service over REST."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from services import states
+from services.models import ApiKey, Replica, Service
+from tests.rest import Api, who_may
+
+
+@pytest.fixture
+def replica(service: Service) -> Replica:
+    assert service.target is not None
+    return Replica.objects.create(
+        service=service, revision=service.target, index=0, node="local", state=Replica.READY, http_port=1, grpc_port=2,
+        metrics_port=3, pid=4711, started_at=timezone.now() - timedelta(minutes=1), restarts=2,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def log(replica: Replica) -> str:
+    """What the replica has written; the text is as long in bytes as in characters."""
+    folder = settings.HOME.logs / "replicas"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "first line\nsecond line\n"
+    path = folder / f"{replica.process_name}.log"
+    path.write_text(text)
+    return text
+
+
+def test_events_are_listed_newest_first(owner: Api, service: Service) -> None:
+    owner.post("services/echo/stop/")
+    events = owner.get("services/echo/events/").data["results"]
+    assert [(event["kind"], event["old"], event["new"]) for event in events] == [
+        ("state", "PREHEATING", "STOPPING"), ("created", "", "PREHEATING"),
+    ]  # fmt: skip
+    assert events[0]["actor"] == "alice"
+    assert owner.get("services/echo/events/", page=2, page_size=1).data["results"] == events[1:]
+    assert owner.get("services/echo/events/", page=9).status == 404
+
+
+def test_a_log_is_read_and_followed(owner: Api, replica: Replica, log: str) -> None:
+    end = owner.get("services/echo/logs/").data
+    assert end == {"replica": "svc-echo-r1-0", "replicas": ["svc-echo-r1-0"], "text": log, "next_offset": len(log)}
+    assert owner.get("services/echo/logs/", replica="0", offset=6, limit=4).data["text"] == log[6:10]
+    after = owner.get("services/echo/logs/", replica="svc-echo-r1-0", offset=len(log)).data
+    assert after["text"] == "" and after["next_offset"] == len(log)
+
+
+def test_the_log_of_a_process_that_is_gone_is_kept(owner: Api, replica: Replica, log: str) -> None:
+    replica.delete()
+    assert owner.get("services/echo/logs/").data["text"] == log
+    assert owner.get("services/echo/logs/", replica="0").status == 404
+
+
+def test_no_other_file_can_be_read_as_a_log(owner: Api, replica: Replica, log: str) -> None:
+    for name in ("svc-other-r1-0", "../secret", "svc-echo-r1-0/../x", "svc-echo-r1-0\n", "/etc/passwd", "svc-echo-r1-"):
+        assert "svc-echo-r1-0" in owner.get("services/echo/logs/", replica=name).errors["replica"][0]
+    assert set(owner.get("services/echo/logs/", offset="-1").errors) == {"offset"}
+    assert set(owner.get("services/echo/logs/", limit="all").errors) == {"limit"}
+
+
+def test_metrics_say_what_is_known_and_what_is_not(owner: Api, replica: Replica) -> None:
+    known = owner.get("services/echo/metrics/").data
+    assert known["replicas_wanted"] == 1 and known["replicas_ready"] == 1 and known["restarts"] == 2
+    assert known["replicas"][0]["pid"] == 4711 and 55 < known["replicas"][0]["uptime_seconds"] < 120
+    assert "latency" in known["not_collected"]
+
+
+def test_who_may_send_a_test_inference(people: dict[str, Api], service: Service) -> None:
+    # A viewer may: then it is the service's state that speaks.
+    body: dict[str, Any] = {"protocol": "http", "inputs": []}
+    assert who_may(people, lambda api: api.post("services/echo/probe/", body)) == {
+        "nobody": 401, "stranger": 404, "teammate": 409, "owner": 409,
+    }  # fmt: skip
+    assert states.PREHEATING in people["owner"].post("services/echo/probe/", body).data["detail"]
+
+
+def test_a_test_inference_needs_the_scope_infer(key_for: Callable[..., tuple[Api, ApiKey]], service: Service) -> None:
+    body: dict[str, Any] = {"inputs": []}
+    reader, _ = key_for("read", "manage")
+    assert reader.post("services/echo/probe/", body).status == 403
+    caller, _ = key_for("infer", services=["echo"])
+    assert caller.post("services/echo/probe/", body).status == 409

@@ -1,0 +1,91 @@
+"""API keys over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from services.models import ApiKey, Service
+from tests.rest import Api, who_may
+
+BODY = {"name": "ci", "scopes": ["infer", "read"], "rate_limit_per_minute": 60}
+
+
+def test_a_key_is_shown_once_and_works(owner: Api, service: Service) -> None:
+    made = owner.post("keys/", BODY)
+    assert made.status == 201 and made.headers["Cache-Control"] == "no-store"
+    assert made.data["key"].startswith(made.data["prefix"])
+    assert Api(key=made.data["key"]).get("services/echo/").status == 200
+    shown = owner.get(f"keys/{made.data['id']}/").data
+    assert shown == owner.get("keys/").data["results"][0]
+    assert "key" not in shown and made.data["key"] not in str(shown)
+    assert shown["scopes"] == ["infer", "read"] and shown["rate_limit_per_minute"] == 60
+
+
+def test_who_may_make_a_key(people: dict[str, Api]) -> None:
+    assert who_may(people, lambda api: api.post("keys/", {**BODY, "team": "vision"})) == {
+        "nobody": 401, "stranger": 400, "teammate": 403, "owner": 201,
+    }  # fmt: skip
+    assert ApiKey.objects.count() == 1
+
+
+def test_who_sees_a_key(people: dict[str, Api]) -> None:
+    key = people["owner"].post("keys/", BODY).data["id"]
+    assert who_may(people, lambda api: api.get(f"keys/{key}/")) == {
+        "nobody": 401,
+        "stranger": 404,
+        "teammate": 200,
+        "owner": 200,
+    }
+    assert people["stranger"].get("keys/").data["count"] == 0
+    assert people["teammate"].get("keys/").data["count"] == 1
+
+
+def test_who_may_revoke_and_rotate_a_key(people: dict[str, Api]) -> None:
+    key = people["owner"].post("keys/", BODY).data["id"]
+    refused = {"nobody": 401, "stranger": 404, "teammate": 403}
+    assert who_may(people, lambda api: api.post(f"keys/{key}/rotate/")) == {**refused, "owner": 201}
+    assert who_may(people, lambda api: api.post(f"keys/{key}/revoke/")) == {**refused, "owner": 202}
+
+
+def test_a_revoked_key_is_refused_at_once(owner: Api) -> None:
+    made = owner.post("keys/", BODY).data
+    client = Api(key=made["key"])
+    assert client.get("services/").status == 200
+    assert owner.post(f"keys/{made['id']}/revoke/").data["revoked_at"]
+    assert client.get("services/").status == 401
+    assert owner.post(f"keys/{made['id']}/rotate/").status == 409
+
+
+def test_a_rotated_key_works_beside_the_old_one(owner: Api) -> None:
+    old = owner.post("keys/", BODY).data
+    new = owner.post(f"keys/{old['id']}/rotate/").data
+    assert new["replaces"] == old["id"] and new["key"] != old["key"] and new["scopes"] == old["scopes"]
+    assert Api(key=old["key"]).get("services/").status == Api(key=new["key"]).get("services/").status == 200
+
+
+def test_every_wrong_field_of_a_key_is_named(owner: Api) -> None:
+    body = {
+        "name": "", "scopes": ["fly"], "services": ["nowhere"], "expires_at": "2001-01-01T00:00:00Z",
+        "rate_limit_per_minute": 0, "all_teams": True,
+    }  # fmt: skip
+    assert set(owner.post("keys/", body).errors) == set(body)
+    types: dict[str, Any] = {
+        "name": [],
+        "scopes": "infer",
+        "services": 1,
+        "expires_at": "soon",
+        "rate_limit_per_minute": "x",
+    }
+    errors = owner.post("keys/", types).errors
+    assert set(errors) == set(types), errors
+    assert set(owner.post("keys/", {**BODY, "colour": "red"}).errors) == {"colour"}
+    assert not ApiKey.objects.exists()
+
+
+def test_an_administrator_may_make_a_key_for_every_team(admin: User, owner: Api) -> None:
+    made = Api(admin).post("keys/", {**BODY, "team": "vision", "all_teams": True})
+    assert made.status == 201 and made.data["all_teams"] is True
+    refused = owner.post(f"keys/{made.data['id']}/rotate/")
+    assert refused.errors.keys() == {"all_teams"}

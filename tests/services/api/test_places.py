@@ -1,0 +1,82 @@
+"""Queues, nodes, teams and the dashboard over REST."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+
+from console.models import Team
+from services.models import Node, Queue, Service
+from tests.rest import Api, who_may
+
+BODY = {"name": "gpu-small", "description": "Small ones.", "cpu": 8, "memory_gib": 32, "gpus": {"NVIDIA-L4": 2}}
+LOOK = {"nobody": 401, "stranger": 200, "teammate": 200, "owner": 200}
+CHANGE = {"nobody": 401, "stranger": 403, "teammate": 403, "owner": 403}
+
+
+def test_everybody_looks_and_administrators_change_queues(people: dict[str, Api], admin: User, queue: Queue) -> None:
+    assert who_may(people, lambda api: api.get("queues/")) == LOOK
+    assert who_may(people, lambda api: api.get("queues/default/")) == LOOK
+    assert who_may(people, lambda api: api.post("queues/", BODY)) == CHANGE
+    assert who_may(people, lambda api: api.patch("queues/default/", {"cpu": 1})) == CHANGE
+    assert who_may(people, lambda api: api.delete("queues/default/")) == CHANGE
+    root = Api(admin)
+    made = root.post("queues/", BODY)
+    assert made.status == 201 and made.headers["Location"].endswith("/queues/gpu-small/")
+    assert made.data["gpus"] == {"NVIDIA-L4": 2} and made.data["used"]["cpu"] == 0
+    assert root.patch("queues/gpu-small/", {"cpu": 16}).data["cpu"] == 16
+    assert root.delete("queues/gpu-small/").status == 204
+    assert root.get("queues/gpu-small/").status == 404
+
+
+def test_a_queue_that_is_used_cannot_be_deleted(admin: User, service: Service) -> None:
+    refused = Api(admin).delete("queues/default/")
+    assert refused.status == 409 and "echo" in refused.data["detail"] and refused.data["hint"]
+
+
+def test_wrong_fields_of_a_queue_are_named(admin: User, queue: Queue) -> None:
+    root = Api(admin)
+    assert set(root.post("queues/", {}).errors) == {"name", "cpu", "memory_gib"}
+    assert set(root.post("queues/", {**BODY, "name": "Not A Name", "cpu": -1, "gpus": {"a": -1}}).errors) == {
+        "name",
+        "cpu",
+        "gpus",
+    }
+    assert set(root.post("queues/", {**BODY, "gpus": {"a": "many"}}).errors) == {"gpus.a"}
+    assert "default" in root.post("queues/", {**BODY, "name": "default"}).errors["name"][0]
+    assert set(root.patch("queues/default/", {"name": "other", "colour": "red"}).errors) == {"name", "colour"}
+    endless = root.send("POST", "queues/", raw=b'{"name": "endless", "cpu": 1e999, "memory_gib": 1}')
+    assert set(endless.errors) == {"cpu"}
+    assert Queue.objects.count() == 1
+
+
+def test_everybody_looks_and_administrators_change_nodes(people: dict[str, Api], admin: User) -> None:
+    Node.objects.create(name="node.one", labels={"zone": "a"}, cpu=8, memory_gib=16)
+    assert who_may(people, lambda api: api.get("nodes/")) == LOOK
+    assert who_may(people, lambda api: api.get("nodes/node.one/")) == LOOK
+    assert who_may(people, lambda api: api.patch("nodes/node.one/", {"schedulable": False})) == CHANGE
+    changed = Api(admin).patch("nodes/node.one/", {"schedulable": False, "extra_labels": {"rack": "7"}})
+    assert changed.data["schedulable"] is False and changed.data["extra_labels"] == {"rack": "7"}
+    assert changed.data["labels"] == {"zone": "a"}
+    assert set(Api(admin).patch("nodes/node.one/", {"cpu": 9}).errors) == {"cpu"}
+    assert set(Api(admin).patch("nodes/node.one/", {"extra_labels": {"no label!": "7"}}).errors) == {"extra_labels"}
+
+
+def test_one_sees_ones_teams_and_an_administrator_all(people: dict[str, Api], admin: User, team: Team) -> None:
+    assert who_may(people, lambda api: api.get("teams/")) == LOOK
+
+    def teams(api: Api) -> dict[str, str]:
+        return {row["name"]: row["role"] for row in api.get("teams/").data["results"]}
+
+    assert teams(people["owner"]) == {"vision": "owner"}
+    assert teams(people["teammate"]) == {"vision": "viewer"}
+    assert teams(people["stranger"]) == {"speech": "owner"}
+    assert teams(Api(admin)) == {"speech": "", "vision": ""}
+
+
+def test_the_dashboard_counts_only_what_one_may_see(people: dict[str, Api], service: Service) -> None:
+    assert who_may(people, lambda api: api.get("dashboard/")) == LOOK
+    shown = people["teammate"].get("dashboard/").data
+    assert shown["counts"]["PREHEATING"] == 1 and shown["attention"][0]["name"] == "echo"
+    assert shown["events"][0]["service"] == "echo" and shown["queues"][0]["name"] == "default"
+    strangers = people["stranger"].get("dashboard/").data
+    assert strangers["total"] == 0 and strangers["attention"] == [] and strangers["events"] == []
