@@ -215,6 +215,8 @@ def test_eviction_keeps_what_is_used_or_young(source: LocalSource, store: Store)
     assert store.evict({kept.digest}, not_used_since=time.time() - 60) == [old.digest]
     assert store.get(kept.digest) == kept
     assert store.get(young.digest) == young
+    assert store.evict({kept.digest, young.digest}, not_used_since=time.time() + 60) == []
+    assert len(blobs(store)) == 3  # those of the trees stay, to be shared with the next one
     assert store.get(old.digest) is None
     assert store.evict(set(), not_used_since=time.time() + 60) != []
     assert visible(store) == []

@@ -326,7 +326,9 @@ def test_a_file_is_not_listed_and_a_folder_not_read(source: LocalSource) -> None
         source.read("svm", 10)
 
 
-@pytest.mark.parametrize("change", ["content", "size", "gone", "replaced with the same time"])
+@pytest.mark.parametrize(
+    "change", ["content", "size", "gone", "replaced with the same time", "written, and the time put back"]
+)
 def test_another_version_is_not_opened(source: LocalSource, files: Path, change: str) -> None:
     path = files / "README.txt"
     planned = source.plan("README.txt").files[0]
@@ -339,8 +341,8 @@ def test_another_version_is_not_opened(source: LocalSource, files: Path, change:
         os.utime(other, ns=(info.st_atime_ns, info.st_mtime_ns))
         other.rename(path)
     else:
-        path.write_text("MODELS\n" if change == "content" else "x")
-        os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns + 1))
+        path.write_text("x" if change == "size" else "MODELS\n")
+        os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns + (change == "content")))
     for call in (lambda: source.open(planned, "README.txt"), lambda: source.confirm(planned, "README.txt")):
         with pytest.raises(SourceChanged, match=r"README\.txt changed"):
             call()
