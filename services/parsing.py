@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from console.errors import InvalidFields
+from console.errors import ConsoleError, InvalidFields
 from services.frameworks import registry
 from services.policies.affinity import DOES_NOT_EXIST, EXISTS, GT, LT, OPERATORS
 from services.specs import Affinity, PreferredRule, Resources, Rule, ServiceSpec
@@ -70,6 +70,8 @@ def parse_spec(data: Mapping[str, Any]) -> ServiceSpec:
                 config = registry.get(framework).parse_config(raw)
             except InvalidFields as error:
                 wrong.errors.update(error.errors)
+            except ConsoleError as error:  # a framework that cannot be had here
+                wrong.add("framework", str(error))
     spec = ServiceSpec(
         framework=framework,
         dataset=_text(data, "dataset", wrong),

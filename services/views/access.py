@@ -8,12 +8,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from console.errors import Conflict, InvalidFields
+from console.errors import Conflict, ConsoleError, InvalidFields
 from console.principal import INFER
 from services import reading
+from services.actions import probes
 from services.actions import services as actions
+from services.clients.inference import Input
+from services.clients.inference_values import generate
 from services.models import ApiKey, Service
 from services.parsing import AUTH_POLICIES
+from services.snippets import snippets
 from services.views.shared import find, frame
 
 POLICIES = {
@@ -41,8 +45,8 @@ def access(request: HttpRequest, name: str) -> HttpResponse:
     host = reading.gateway_host(request.get_host())
     context = {
         **frame(service, actor, "service-access"), "endpoints": reading.endpoints(service, host), "host": host,
-        "keys": keys_that_open(service), "policies": list(POLICIES.items()), "errors": errors,
-        "policy": actions.target_of(service).spec["auth"]["policy"],
+        "keys": keys_that_open(service), "snippets": calls(service, host), "policies": list(POLICIES.items()),
+        "errors": errors, "policy": actions.target_of(service).spec["auth"]["policy"],
     }
     return render(request, "services/access.html", context, status=422 if errors else 200)
 
@@ -51,3 +55,20 @@ def keys_that_open(service: Service) -> list[ApiKey]:
     """Names and ids only; who sees the service may know which of the team's keys call it."""
     rows = ApiKey.objects.live().filter(Q(team=service.team) | Q(all_teams=True)).select_related("team")
     return [row for row in rows if INFER in row.scopes and (not row.services or service.name in row.services)]
+
+
+def calls(service: Service, host: str) -> list[tuple[str, str, str]]:
+    """(id, label, text) of one call in several languages, with zeros as inputs. Empty while nothing answers."""
+    try:
+        model = probes.model_of(service)
+        inputs = [Input(t.name, t.datatype, generate("zeros", t.datatype, t.shape)) for t in model.inputs]
+    except ConsoleError:
+        return []
+    made = snippets(
+        service.name, inputs, http_url=f"http://{host}", grpc_target=host, decoupled=model.decoupled,
+        authorized=not probes.is_public(service),
+    )
+    return [
+        ("call-curl", "curl", made.curl), ("call-http", "Python, HTTP", made.python_http),
+        ("call-grpc", "Python, gRPC", made.python_grpc), ("call-grpcurl", "grpcurl", made.grpcurl),
+    ]

@@ -6,10 +6,11 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
+from console import roles
 from console.errors import Conflict, InvalidFields, NotFound
 from console.pages import actor_of, page, wants_fragment
 from console.principal import Principal
@@ -21,8 +22,6 @@ from services.diffs import changes
 from services.forms.names import number
 from services.models import Event, Service
 from services.views.shared import find, frame, pace
-
-POLL = "every"
 
 
 @require_safe
@@ -60,14 +59,7 @@ def overview(request: HttpRequest, name: str) -> HttpResponse:
     """Where the service is in its life. By htmx: what moves, asked for more often while something does."""
     service, actor = find(request, name)
     context = {**frame(service, actor, "service"), **_status(service), "every": pace(service)}
-    if not wants_fragment(request):
-        return render(request, "services/overview.html", context)
-    if request.GET.get(POLL) == str(context["every"]):
-        return render(request, "services/_status.html", context)
-    # The pace changed: this answer brings a new poller.
-    response = render(request, "services/_live_status.html", context)
-    response["HX-Reswap"] = "outerHTML"
-    return response
+    return page(request, "services/overview.html", "services/_live_status.html", context)
 
 
 def _status(service: Service) -> dict[str, Any]:
@@ -106,6 +98,7 @@ def _steps(service: Service, failed_in: str) -> list[tuple[str, str]]:
 def act(request: HttpRequest, name: str, verb: str) -> HttpResponse:
     """One verb, then back to where the result shows. What the present state does not allow is said there."""
     service, actor = find(request, name)
+    actor.require(service.team, roles.EDITOR)
     if verb not in VERBS:
         raise NotFound(f"There is nothing called {verb} that a service can do.", hint=f"It can: {', '.join(VERBS)}.")
     try:

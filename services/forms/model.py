@@ -1,0 +1,93 @@
+"""What lies at a model path, as the form shows it: the folder's entries, what it is, and what the framework reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from console.errors import ConsoleError
+from console.principal import Principal
+from datasets import reading
+from datasets.models import Dataset
+from datasets.reading import Listing
+from services.actions import checks, wiring
+from services.forms.names import TENSORS, short
+from services.forms.spec import tensor_rows
+from services.forms.state import ServiceForm, make_row
+from services.specs import ModelDescription, Tensor
+
+ENTRIES = 200
+
+
+@dataclass(frozen=True)
+class Model:
+    """`error`: why there is nothing to show. `description`: of the files alone; None when they cannot be read here."""
+
+    dataset: str = ""
+    path: str = ""
+    error: str = ""
+    listing: Listing | None = None
+    description: ModelDescription | None = None
+    problems: tuple[str, ...] = ()
+    """What would stop a launch with what the form says now."""
+
+    @property
+    def several(self) -> bool:
+        """A repository of models: a place to go on from, not one to serve."""
+        return self.listing is not None and self.listing.recognised.kind == "triton_repository"
+
+    def read(self, name: str) -> str:
+        """The rows of `inputs` or `outputs` as JSON, for the page to send along."""
+        return json.dumps(tensors_json(getattr(self.description, name) if self.description else ()))
+
+    @property
+    def inputs_read(self) -> str:
+        return self.read("inputs")
+
+    @property
+    def outputs_read(self) -> str:
+        return self.read("outputs")
+
+
+def look(actor: Principal, dataset: str, path: str, framework: str, config: Mapping[str, Any] | None = None) -> Model:
+    """Never raises for what a person chose: a wrong path is `error`. `config`: framework_config, if it is valid."""
+    if not dataset:
+        return Model()
+    row = Dataset.objects.visible_to(actor).filter(name=dataset).first()
+    if row is None:
+        return Model(dataset, path, error=f"There is no dataset named {dataset} that you may see.")
+    try:
+        listing = reading.browse(row, path, limit=ENTRIES)
+        description = checks.describe(row, listing.path, framework, {})
+    except ConsoleError as error:
+        return Model(dataset, path, error=str(error))
+    problems = description.problems if description else ()
+    if description is not None and config:
+        overlaid = _with_config(row, listing.path, framework, config)
+        problems = overlaid.problems if overlaid else problems
+    return Model(dataset, listing.path, listing=listing, description=description, problems=problems)
+
+
+def _with_config(row: Dataset, path: str, framework: str, config: Mapping[str, Any]) -> ModelDescription | None:
+    try:
+        return checks.describe(row, path, framework, wiring.framework(framework).parse_config(config))
+    except ConsoleError:
+        return None
+
+
+def fill(form: ServiceForm, model: Model) -> ServiceForm:
+    """Show the tensors that were read from the model where the person has not said others."""
+    for name in TENSORS:
+        if not form.rows[short(name)] and model.description is not None:
+            read = tensor_rows(tensors_json(getattr(model.description, short(name))))
+            form.rows[short(name)] = [make_row(name, row) for row in read]
+    return form
+
+
+def tensors_json(tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
+    """As the API and `to_payload` spell them."""
+    return [{"name": t.name, "datatype": t.datatype, "shape": list(t.shape)} for t in tensors]
+
+

@@ -1,0 +1,153 @@
+"""The form that makes a service or changes one, and the fragments that help to fill it in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console import roles
+from console.errors import Conflict, Forbidden, InvalidFields
+from console.pages import actor_of
+from console.principal import Principal
+from datasets.models import Dataset
+from services import forms
+from services.actions import checks, claims
+from services.actions import services as actions
+from services.forms.choices import choices, teams_of
+from services.forms.model import fill, look
+from services.forms.names import AS_MODEL, COLUMNS, OFF, ON, short
+from services.forms.state import ServiceForm, make_row
+from services.models import Service
+from services.parsing import parse_replicas, parse_spec
+from services.views.shared import find
+
+BATCHING = [(AS_MODEL, "As the model has it"), (ON, "On"), (OFF, "Off")]
+POLICIES = [
+    ("api_key", "An API key is needed (recommended)"),
+    ("public", "Public: anybody who reaches the gateway may call it"),
+]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """GET `dataset` and `path` choose the model already."""
+    actor = actor_of(request)
+    if not teams_of(actor):
+        raise Forbidden("You may not create services in any team.", hint="Ask an owner of a team for the role editor.")
+    if request.method != "POST":
+        return _page(request, actor, _first_form(request, actor))
+    form = forms.from_post(request.POST)
+    team = next((team for team in teams_of(actor) if team.name == request.POST.get("team")), None)
+    if team is None:
+        return _page(request, actor, form.place({"team": ["Choose a team in which you may create services."]}))
+    payload = forms.to_payload(request.POST)
+    try:
+        service = actions.create(payload, team=team, actor=actor)
+    except InvalidFields as error:
+        return _page(request, actor, form.place(error.errors), config=payload["framework_config"])
+    messages.success(request, f"{service.name} was created. Its model files are prepared first.")
+    return redirect("service", service.name)
+
+
+def _first_form(request: HttpRequest, actor: Principal) -> ServiceForm:
+    dataset = request.GET.get("dataset", "")
+    chosen = Dataset.objects.visible_to(actor).filter(name=dataset).select_related("team").first()
+    teams = [team.name for team in teams_of(actor)]
+    team = chosen.team.name if chosen and chosen.team.name in teams else teams[0]
+    return forms.blank(team=team, dataset=dataset, model_path=request.GET.get("path", ""))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, name: str) -> HttpResponse:
+    """The same form for a service that there is; what it saves becomes a new revision."""
+    service, actor = find(request, name)
+    actor.require(service.team, roles.EDITOR)
+    if request.method != "POST":
+        spec = actions.target_of(service).spec
+        form = forms.from_spec(name, service.team.name, service.replicas, spec)
+        return _page(request, actor, form, service, spec["framework_config"])
+    payload = {key: value for key, value in forms.to_payload(request.POST).items() if key != "name"}
+    form = forms.from_post(request.POST)
+    form.fields["name"].value, form.fields["team"].value = service.name, service.team.name
+    config, before = payload["framework_config"], actions.target_of(service).number
+    try:
+        actions.edit(service, payload, actor=actor)
+    except InvalidFields as error:
+        return _page(request, actor, form.place(error.errors), service, config)
+    except Conflict as error:
+        form.others.append(str(error))
+        return _page(request, actor, form, service, config)
+    after = actions.target_of(service).number
+    messages.success(request, f"Revision {after} is being rolled out." if after != before else "Saved.")
+    return redirect("service", service.name)
+
+
+def _page(
+    request: HttpRequest, actor: Principal, form: ServiceForm, service: Service | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> HttpResponse:
+    dataset, path, framework = (form.fields[name].value for name in ("dataset", "model_path", "framework"))
+    found = look(actor, dataset, path, framework, config)
+    context: dict[str, Any] = {
+        "form": fill(form, found), "model": found, "choices": choices(actor), "service": service,
+        "batching": BATCHING, "policies": POLICIES, "crumbs": [("Services", reverse("services"))], **empty_rows(),
+    }
+    if service is not None:
+        context["crumbs"].append((service.name, reverse("service", args=[service.name])))
+    return render(request, "services/form/page.html", context, status=422 if form.has_errors else 200)
+
+
+def empty_rows() -> dict[str, Any]:
+    """`empty`: the row that "Add" adds, by list."""
+    return {"empty": {short(name): make_row(name) for name in COLUMNS}}
+
+
+@require_GET
+def check_name(request: HttpRequest) -> HttpResponse:
+    """One sentence on whether the name can be had, while it is typed."""
+    name, problem = request.GET.get("name", "").strip(), ""
+    try:
+        checks.check_name(name)
+    except InvalidFields as error:
+        problem = " ".join(error.errors["name"])
+    return render(request, "services/form/_name.html", {"name": name, "problem": problem})
+
+
+@require_GET
+def browse(request: HttpRequest) -> HttpResponse:
+    """The part of the form that chooses the model, one folder further; and what that folder is."""
+    actor, asked = actor_of(request), request.GET
+    dataset, path = asked.get("dataset", ""), asked.get("path", asked.get("model_path", ""))
+    form = forms.blank(dataset=dataset, model_path=path)
+    found = look(actor, dataset, path, asked.get("framework") or "triton")
+    context = {"form": fill(form, found), "model": found, "choices": choices(actor), "with_model": True, **empty_rows()}
+    return render(request, "services/form/_source.html", context)
+
+
+@require_GET
+def model(request: HttpRequest) -> HttpResponse:
+    """What the framework reads from the chosen files, read again."""
+    actor, asked = actor_of(request), request.GET
+    found = look(actor, asked.get("dataset", ""), asked.get("model_path", ""), asked.get("framework") or "triton")
+    context = {"form": fill(forms.blank(), found), "model": found, "choices": choices(actor), **empty_rows()}
+    return render(request, "services/form/_model.html", context)
+
+
+@require_POST
+def placement(request: HttpRequest) -> HttpResponse:
+    """Where it would run now: a verdict on every node. POST, since what is typed so far does not belong into a URL."""
+    payload = forms.to_payload(request.POST)
+    asked = {"framework": "triton", "dataset": "-", **{key: payload[key] for key in ("resources", "affinity")}}
+    context: dict[str, Any] = {}
+    try:
+        placed = claims.place(parse_spec(asked), parse_replicas(payload["replicas"]))
+        context = {"placed": placed, "replicas": payload["replicas"]}
+    except InvalidFields as error:
+        context = {"problems": [f"{path}: {' '.join(said)}" for path, said in error.errors.items()]}
+    return render(request, "services/form/_placement.html", context)

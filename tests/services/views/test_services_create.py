@@ -1,0 +1,239 @@
+"""The form that makes and changes services: what it shows, what it refuses and why, and what it makes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import QueryDict
+from django.test import Client
+from django.urls import reverse
+
+from console.principal import Principal
+from services import forms, states
+from services.actions import services as verbs
+from services.models import Node, Queue, Service
+from services.models.services import RUNNING
+from tests.services.actions.world import World
+from tests.services.test_forms import post_of
+
+NEW = "service-new"
+
+
+@pytest.fixture
+def browser(alice: User, client_of: Callable[[User | None], Client]) -> Client:
+    return client_of(alice)
+
+
+@pytest.fixture
+def filled(world: World, payload: dict[str, Any]) -> QueryDict:
+    """The form as a person fills it in for the folder `echo`."""
+    return post_of(forms.blank(name="echo", team="vision", dataset=payload["dataset"], model_path="echo"))
+
+
+def send(browser: Client, filled: QueryDict, **changes: str) -> Any:
+    for name, value in changes.items():
+        filled[name.replace("__", ".")] = value
+    return browser.post(reverse(NEW), filled.urlencode(), content_type="application/x-www-form-urlencoded")
+
+
+def test_the_form_makes_what_the_api_would_make(
+    browser: Client, filled: QueryDict, payload: dict[str, Any], actor: Principal, team: Any
+) -> None:
+    answer = send(browser, filled)
+    assert answer.status_code == 302 and answer["Location"] == reverse("service", args=["echo"])
+    by_form = Service.objects.get(name="echo")
+    by_api = verbs.create({**payload, "name": "by-api"}, team=team, actor=actor)
+    assert verbs.target_of(by_form).spec == verbs.target_of(by_api).spec
+    assert (by_form.state, by_form.desired, by_form.created_by) == (states.PREHEATING, RUNNING, "alice")
+
+
+def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDict, node: Node) -> None:
+    filled.setlist("env.name", ["LOG"])
+    filled.setlist("env.value", ["1"])
+    filled.setlist("affinity.required.key", ["zone"])
+    filled.setlist("affinity.required.operator", ["In"])
+    filled.setlist("affinity.required.values", ["a, b"])
+    answer = send(
+        browser, filled, replicas="2", resources__cpu="0.5", framework_config__instances="2", auth__policy="public"
+    )
+    assert answer.status_code == 302
+    service = Service.objects.get(name="echo")
+    spec = verbs.target_of(service).spec
+    assert service.replicas == 2 and spec["resources"]["cpu"] == 0.5 and spec["auth"] == {"policy": "public"}
+    assert spec["framework_config"] == {"instances": 2} and spec["env"] == {"LOG": "1"}
+    assert spec["affinity"]["required"] == [{"key": "zone", "operator": "In", "values": ["a", "b"]}]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("name", "Not A Label", "Use lower-case letters, digits and dashes"),
+        ("dataset", "nothing", "has no dataset named nothing"),
+        ("model_path", "../secret", "relative, without"),
+        ("model_path", "/etc", "relative, without"),
+        ("model_path", "missing", "missing"),
+        ("queue", "no-queue", "There is no queue named no-queue. Queues: default."),
+        ("replicas", "60", "Queue default is too small"),
+        ("resources__cpu", "many", "Must be a number from 0.1 to 1024."),
+        ("framework", "vllm", "is not installed"),
+        ("framework_config__max_batch_size", "-1", "Must be between 0 and"),
+        ("team", "speech", "Choose a team in which you may create services."),
+    ],
+)
+def test_a_wrong_field_is_named_and_nothing_is_made(
+    field: str, value: str, said: str, browser: Client, filled: QueryDict
+) -> None:
+    answer = send(browser, filled, **{field: value})
+    text = answer.content.decode()
+    assert answer.status_code == 422 and said in text and 'aria-invalid="true"' in text
+    assert "The service was not created" in text
+    assert not Service.objects.exists()
+
+
+def test_a_name_in_use_is_refused(browser: Client, filled: QueryDict, make: Callable[..., Service]) -> None:
+    make()
+    assert "There is already a service named echo." in send(browser, filled).content.decode()
+    assert Service.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda folder: (folder / "config.pbtxt").write_text("input {"), "config.pbtxt"),
+        (lambda folder: (folder / "1" / "model.py").unlink(), "put the model into 1/model.py"),
+    ],
+)
+def test_model_files_that_cannot_be_served_are_refused(
+    broken: Callable[[Path], object], said: str, browser: Client, filled: QueryDict, dataset: Any
+) -> None:
+    broken(Path(dataset.options["path"]) / "echo")
+    answer = send(browser, filled)
+    assert answer.status_code == 422 and said in answer.content.decode()
+    assert not Service.objects.exists()
+
+
+def test_all_that_is_wrong_is_said_at_once_and_what_was_typed_stays(browser: Client, filled: QueryDict) -> None:
+    filled.setlist("env.name", ["1BAD", "GOOD"])
+    filled.setlist("env.value", ["x", "kept value"])
+    text = send(browser, filled, name="Bad Name", resources__gpu="x").content.decode()
+    assert "Use lower-case letters" in text and "whole number from 0 to 64" in text and "A name has letters" in text
+    assert 'value="Bad Name"' in text and 'value="kept value"' in text
+
+
+def test_a_page_made_of_markup_stays_text(browser: Client, filled: QueryDict) -> None:
+    text = send(browser, filled, name="<script>x</script>").content.decode()
+    assert "<script>x" not in text and "&lt;script&gt;x" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("free-name", "is free"), ("echo", "already"), ("Bad", "lower-case"), ("", "lower-case")]
+)
+def test_the_name_is_checked_while_it_is_typed(
+    name: str, said: str, browser: Client, make: Callable[..., Service]
+) -> None:
+    make()
+    assert said in browser.get(reverse("service-check-name"), {"name": name}).content.decode()
+
+
+def test_a_link_from_a_dataset_chooses_the_model(browser: Client, payload: dict[str, Any], queue: Queue) -> None:
+    text = browser.get(reverse(NEW), {"dataset": payload["dataset"], "path": "echo"}).content.decode()
+    assert 'value="echo"' in text and f'<option value="{payload["dataset"]}" selected>' in text
+    assert "It can be served as it is." in text and 'value="IN"' in text
+
+
+def test_the_form_says_what_is_free_and_why_vllm_is_not(browser: Client, queue: Queue, team: Any) -> None:
+    text = browser.get(reverse(NEW)).content.decode()
+    assert "default: 4 of 4 CPU, 8 of 8 GiB free" in text
+    assert "The vLLM runtime is not installed" in text and 'value="vllm" disabled' in text
+
+
+def test_browsing_goes_from_folder_to_model(browser: Client, payload: dict[str, Any]) -> None:
+    url, name = reverse("service-browse"), payload["dataset"]
+    root = browser.get(url, {"dataset": name}).content.decode()
+    assert "A Triton repository of 1 model: echo." in root and "Choose one of its models above." in root
+    model = browser.get(url, {"dataset": name, "path": "echo"}).content.decode()
+    assert "config.pbtxt" in model and "It can be served as it is." in model and 'hx-swap-oob="outerHTML"' in model
+    assert "There is no nothing in this dataset." in browser.get(url, {"dataset": name, "path": "nothing"}).content.decode()
+    outside = browser.get(url, {"dataset": name, "path": "../.."}).content.decode()
+    assert "cannot contain" in outside and "passwd" not in outside
+
+
+def test_the_model_is_read_for_its_inputs(browser: Client, payload: dict[str, Any]) -> None:
+    asked = {"dataset": payload["dataset"], "model_path": "echo", "framework": "triton"}
+    text = browser.get(reverse("service-model"), asked).content.decode()
+    read = json.dumps([{"name": "IN", "datatype": "FP32", "shape": [-1]}]).replace('"', "&quot;")
+    assert f'name="framework_config.inputs.read" value="{read}"' in text and 'value="OUT"' in text
+
+
+def test_tensors_that_were_shown_and_not_changed_are_not_sent(
+    browser: Client, filled: QueryDict, payload: dict[str, Any]
+) -> None:
+    filled["framework_config.inputs.name"], filled["framework_config.inputs.datatype"] = "IN", "FP32"
+    filled["framework_config.inputs.shape"] = "-1"
+    filled["framework_config.inputs.read"] = json.dumps([{"name": "IN", "datatype": "FP32", "shape": [-1]}])
+    assert send(browser, filled).status_code == 302
+    assert verbs.target_of(Service.objects.get()).spec["framework_config"] == {}
+
+
+def test_the_preview_gives_a_verdict_on_every_node(browser: Client, filled: QueryDict, node: Node) -> None:
+    Node.objects.create(name="far", labels={"zone": "b"}, cpu=8, memory_gib=16)
+    filled.setlist("affinity.required.key", ["zone"])
+    filled.setlist("affinity.required.operator", ["In"])
+    filled.setlist("affinity.required.values", ["b"])
+    text = preview(browser, filled)
+    assert "Placed on far." in text and "zone In [b] does not hold: zone is a" in text
+    filled["resources.cpu"] = "100"
+    assert "needs 100 CPU, 8 free" in preview(browser, filled)
+    filled["resources.cpu"] = "x"
+    assert "resources.cpu: Must be a number" in preview(browser, filled)
+
+
+def preview(browser: Client, filled: QueryDict) -> str:
+    url = reverse("service-placement")
+    answer = browser.post(url, filled.urlencode(), content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_the_preview_takes_nothing_from_the_url(browser: Client) -> None:
+    assert browser.get(reverse("service-placement")).status_code == 405
+
+
+def test_an_edit_starts_from_what_there_is_and_makes_a_revision(
+    ready: Callable[..., Service], browser: Client
+) -> None:
+    service = ready(env={"LOG": "1"}, framework_config={"instances": 2})
+    url = reverse("service-edit", args=[service.name])
+    text = browser.get(url).content.decode()
+    assert 'value="LOG"' in text and "Save as a new revision" in text and 'id="id_name"' not in text
+    sent = post_of(forms.from_spec("", "", 1, verbs.target_of(service).spec))
+    sent["framework_config.instances"] = "3"
+    answer = browser.post(url, sent.urlencode(), content_type="application/x-www-form-urlencoded", follow=True)
+    assert "Revision 2 is being rolled out." in answer.content.decode()
+    service.refresh_from_db()
+    assert verbs.target_of(service).spec["framework_config"] == {"instances": 3}
+    assert verbs.target_of(service).spec["env"] == {"LOG": "1"}
+
+
+def test_an_edit_that_changes_nothing_makes_no_revision(ready: Callable[..., Service], browser: Client) -> None:
+    service = ready()
+    sent = post_of(forms.from_spec("", "", 1, verbs.target_of(service).spec))
+    url = reverse("service-edit", args=[service.name])
+    answer = browser.post(url, sent.urlencode(), content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 302 and service.revisions.count() == 1
+
+
+def test_a_wrong_edit_changes_nothing(ready: Callable[..., Service], browser: Client) -> None:
+    service = ready()
+    sent = post_of(forms.from_spec("", "", 1, verbs.target_of(service).spec))
+    sent["model_path"], sent["replicas"] = "missing", "2"
+    url = reverse("service-edit", args=[service.name])
+    answer = browser.post(url, sent.urlencode(), content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 422 and "Nothing was changed" in answer.content.decode()
+    service.refresh_from_db()
+    assert service.replicas == 1 and service.revisions.count() == 1
