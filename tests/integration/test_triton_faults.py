@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -138,13 +139,16 @@ def test_a_replica_whose_python_process_died_ends_itself_so_that_it_is_started_a
         assert echoes(again)
 
 
-def test_a_runtime_is_prepared_once_and_again_when_it_changed(tmp_path: Path) -> None:
-    """On links to the real environment, so that no other test sees it change."""
-    real = runtime_root()
-    root = tmp_path / "triton"
+def linked_runtime(root: Path) -> Path:
+    """The real environment by links, so that no other test sees it change."""
     root.mkdir()
     for name in ("bin", "lib", "pyvenv.cfg"):
-        (root / name).symlink_to(real / name)
+        (root / name).symlink_to(runtime_root() / name)
+    return root
+
+
+def test_a_runtime_is_prepared_once_and_again_when_it_changed(tmp_path: Path) -> None:
+    root = linked_runtime(tmp_path / "triton")
     assert get("triton").availability(root).reason == "The Triton runtime is not complete; run `make runtime-triton`."
     assert runtime.prepare(root)
     assert not runtime.prepare(root)
@@ -155,3 +159,12 @@ def test_a_runtime_is_prepared_once_and_again_when_it_changed(tmp_path: Path) ->
     assert runtime.prepare(root)
     assert (root / "backends" / "onnxruntime" / "model.py").is_file()
     assert not list(root.glob(".backends-*")), "no half-made folder stays"
+
+
+def test_a_runtime_that_several_prepare_at_once_is_prepared_by_one(tmp_path: Path) -> None:
+    root = linked_runtime(tmp_path / "triton")
+    script = Path(runtime.__file__)
+    command = [sys.executable, "-P", script, root]
+    several = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    said = sorted(process.communicate(timeout=60)[0].split(":")[0] for process in several)
+    assert said == ["prepared", "up to date", "up to date", "up to date"]

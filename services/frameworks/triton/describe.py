@@ -117,6 +117,9 @@ def check_files(made: Study, tree: Path) -> None:
         made.problems.append("This is an ensemble: it needs its other models beside it, and a service holds one model.")
         return
     file = str(made.config.default_model_filename) or layouts.DEFAULT_FILES.get(backend, "")
+    if Path(file).is_absolute() or ".." in Path(file).parts:
+        made.problems.append(f"default_model_filename {file!r} leads out of the version folder: name a file in it.")
+        return
     if not made.layout.versions:
         made.problems.append(f"There is no version folder: put the model into 1/{file}.")
         return

@@ -6,6 +6,7 @@ environment: `python -P services/frameworks/triton/runtime.py <runtime>`. Starti
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -84,12 +85,18 @@ def prepare(root: Path) -> bool:
     runtime = locate(root)
     if not runtime.server.is_file():
         raise RuntimeProblem(f"{root} holds no tritonserver: install requirements/runtime-triton.txt into it first.")
+    with (root / ".backends.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two checkouts, or two test processes, may share a runtime
+        return prepare_alone(runtime)
+
+
+def prepare_alone(runtime: Runtime) -> bool:
     asked = subprocess.run([runtime.python, "-I", "-c", ASK], capture_output=True, text=True, timeout=60, check=True)
     interpreter: dict[str, str] = json.loads(asked.stdout)
     stamp = fingerprint(runtime, interpreter)
     if (runtime.backends / STAMP).is_file() and (runtime.backends / STAMP).read_text(encoding="utf-8") == stamp:
         return False
-    fresh = Path(tempfile.mkdtemp(prefix=".backends-", dir=root))
+    fresh = Path(tempfile.mkdtemp(prefix=".backends-", dir=runtime.root))
     try:
         copy_backends(runtime, interpreter, fresh)
         check_runs(runtime, fresh)
