@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,10 +20,13 @@ from django.utils import timezone
 
 from datasets.errors import Cancelled
 from datasets.models import Round
+from datasets.querysets import RoundQuerySet
 from datasets.signals import round_finished
 
 LEASE = 15.0
 """Seconds after which a worker that says nothing has lost its round."""
+SILENCE = 3.0
+"""Seconds without a word after which the sweep looks whether the owner still lives."""
 BEAT = 0.5
 """Seconds between two writes of a worker: progress, renewal, and the look whether somebody cancelled."""
 
@@ -33,14 +37,37 @@ class LeaseLost(Exception):
     """The round is not this worker's any more. Not an error to show: whoever owns it now goes on."""
 
 
+def is_free(round_pk: int) -> bool:
+    """Whether `claim` would take it now."""
+    return bool(_free(round_pk).exists())
+
+
 def claim(round_pk: int) -> str | None:
     """Takes a round of this node that no living worker owns; its token, or None when there is nothing to take."""
     now = timezone.now()
     token = secrets.token_hex(16)
-    taken = Round.objects.without_owner().filter(pk=round_pk, node=settings.NODE_NAME).update(
+    taken = _free(round_pk).update(
         lease_token=token, lease_until=now + timedelta(seconds=LEASE), started_at=Coalesce("started_at", Value(now)),
     )
     return token if taken else None
+
+
+def release_dead(is_held: Callable[[int], bool]) -> None:
+    """Ends the leases of owners that are silent and do not hold their round's staging directory: they were killed.
+
+    Without this a killed worker's round would lie still until its lease runs out.
+    """
+    now = timezone.now()
+    silent = Round.objects.active().filter(
+        node=settings.NODE_NAME, lease_until__gt=now, lease_until__lt=now + timedelta(seconds=LEASE - SILENCE)
+    ).exclude(lease_token="")
+    for round_pk, token in list(silent.values_list("pk", "lease_token")):
+        if not is_held(round_pk):
+            silent.filter(pk=round_pk, lease_token=token).update(lease_until=now)
+
+
+def _free(round_pk: int) -> RoundQuerySet:
+    return Round.objects.without_owner().filter(pk=round_pk, node=settings.NODE_NAME)
 
 
 class Lease:

@@ -1,6 +1,6 @@
 """The work of one preheat round, from claim to published tree, and the sweep. Called as `actions.run` and `.sweep`.
 
-The order: claim, plan, look whether the store has it, copy, verify, publish, finish. Every step may be repeated by
+The order: lock, claim, plan, look whether the store has it, copy, verify, publish, finish. Any step may be repeated by
 another worker after a crash; the staging directory's journal says what need not be.
 """
 
@@ -13,7 +13,7 @@ from django.conf import settings
 
 from datasets import dispatch, reading, states
 from datasets.errors import Cancelled, PreheatError, SourceChanged, SourceError
-from datasets.leases import LEASE, Lease, LeaseLost, claim
+from datasets.leases import Lease, LeaseLost, claim, is_free, release_dead
 from datasets.models import Round
 from datasets.preheat import copy as copying
 from datasets.preheat.journal import Busy, Staging, key_of
@@ -41,12 +41,8 @@ def run(round_pk: int) -> None:
     if not _seats.acquire(blocking=False):
         return
     try:
-        token = claim(round_pk)
-        if token is None:
+        if not _taken(round_pk):
             return
-        _guarded(Lease(round_pk, token))
-    except LeaseLost:
-        logger.info("Round %s is not this worker's any more.", round_pk)
     finally:
         _seats.release()
     _hand_out(limit=1)  # rather than leaving the seat empty until the next sweep
@@ -54,8 +50,9 @@ def run(round_pk: int) -> None:
 
 def sweep(limit: int = SWEEP_LIMIT) -> int:
     """Hands out rounds that nobody works on, and removes what ended rounds left. Returns how many were handed out."""
-    handed_out = _hand_out(limit)
     store = reading.store()
+    release_dead(lambda round_pk: store.is_held(str(round_pk)))
+    handed_out = _hand_out(limit)
     active = {str(pk) for pk in Round.objects.active().values_list("pk", flat=True)}
     for name in store.staging_names():
         if name not in active:
@@ -71,53 +68,75 @@ def _hand_out(limit: int) -> int:
     return len(waiting)
 
 
-def _guarded(lease: Lease) -> None:
+def _taken(round_pk: int) -> bool:
+    """Whether this worker got the round. The lock on disk comes before the row, so that no living owner is robbed."""
+    if not is_free(round_pk):
+        return False
+    store = reading.store()
     try:
-        tree = _tree(lease)
+        store.make()
+        with store.staging(str(round_pk)) as staging:
+            if (token := claim(round_pk)) is None:
+                return False
+            _guarded(Lease(round_pk, token), store, staging)
+    except Busy:
+        return False
+    except LeaseLost:
+        logger.info("Round %s is not this worker's any more.", round_pk)
+    except OSError as error:  # not even the staging directory can be made
+        _cannot_start(round_pk, error)
+    if not Round.objects.active().filter(pk=round_pk).exists():
+        _discard(store, str(round_pk))
+    return True
+
+
+def _cannot_start(round_pk: int, error: OSError) -> None:
+    if (token := claim(round_pk)) is not None:
+        said = f"The store of this node cannot be written: {error.strerror}."
+        _again(Lease(round_pk, token), PreheatError(said, permanent=False))
+
+
+def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
+    try:
+        tree = _tree(lease, store, staging)
         lease.finish(states.DONE, tree=tree.digest, message="", bytes_done=tree.total_bytes, files_done=tree.file_count)
     except Cancelled:
         lease.finish(states.CANCELLED, message="Cancelled.")
-    except Busy:  # its former owner is alive after all: it stops at its next look at the row
-        lease.release(wait=LEASE)
-        return
     except (SourceError, PreheatError) as error:
-        if _again(lease, error):
-            return
+        _again(lease, error)
     except LeaseLost:
         raise
     except Exception:  # the edge of the task: the round must not stay COPYING for ever
         logger.exception("Round %s failed.", lease.round_pk)
         lease.finish(states.FAILED, message="An unexpected error; the log of the worker has the details.")
-    _discard(reading.store(), str(lease.round_pk))
 
 
-def _again(lease: Lease, error: SourceError | PreheatError) -> bool:
-    """Whether the round is tried again. Gives it back with a growing pause, or ends it as FAILED."""
+def _again(lease: Lease, error: SourceError | PreheatError) -> None:
+    """Gives the round back with a growing pause, or ends it as FAILED when trying again is of no use."""
     attempts = Round.objects.values_list("attempts", flat=True).get(pk=lease.round_pk) + 1
     if error.permanent or attempts >= ATTEMPTS:
         said = str(error) if error.permanent else f"{error} Given up after {attempts} attempts."
         lease.finish(states.FAILED, message=said, attempts=attempts)
-        return False
+        return
     pause = 2**attempts
     said = f"{error} Attempt {attempts} of {ATTEMPTS}; the next one follows in {pause} s."
     lease.release(wait=pause, message=said, attempts=attempts)
-    return True
 
 
-def _tree(lease: Lease) -> Tree:
+def _tree(lease: Lease, store: Store, staging: Staging) -> Tree:
     lease.write(state=states.COPYING, message="")
     round_ = Round.objects.select_related("dataset").get(pk=lease.round_pk)
-    source, store = reading.source_of(round_.dataset), reading.store()
+    source = reading.source_of(round_.dataset)
     for _ in range(PLANS):
         plan = source.plan(round_.path, beat=lease.check)
         lease.write(fingerprint=plan.fingerprint, files_total=len(plan.files), bytes_total=plan.total_bytes)
         if (tree := store.find(plan.fingerprint)) is not None:
             return tree
-        with copying.disk_full_explained(plan.total_bytes, store.make()), store.staging(str(round_.pk)) as staging:
-            try:
+        try:
+            with copying.disk_full_explained(plan.total_bytes, store.root):
                 return _copied(plan, source, round_, store, staging, lease)
-            except SourceChanged as error:
-                changed = error
+        except SourceChanged as error:
+            changed = error
     raise PreheatError(
         f"{changed.path} changed each of the {PLANS} times that it was copied.", hint=changed.hint
     ) from changed

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from datasets.errors import PreheatError
-from datasets.preheat.journal import Staging
+from datasets.preheat.journal import Busy, Staging
 from datasets.preheat.verify import sha256_of, verify_tree
 from datasets.specs import Manifest, StoredFile, Tree
 
@@ -53,6 +53,16 @@ class Store:
     def staging_names(self) -> list[str]:
         folder = self.root / "staging"
         return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+
+    def is_held(self, name: str) -> bool:
+        """Whether a living process works in this staging directory."""
+        if not (self.root / "staging" / name).is_dir():
+            return False
+        try:
+            with self.staging(name):
+                return False
+        except Busy:
+            return True
 
     def discard_staging(self, name: str) -> None:
         """Removes a staging directory. Raises Busy while a process holds it."""

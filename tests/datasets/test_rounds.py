@@ -411,8 +411,7 @@ def test_a_staging_directory_that_is_still_held_is_not_touched(
     asked = actions.request_round(dataset, "svm", actor=owner)
     with store.staging(str(asked.pk)):
         run_now(asked.pk)
-        assert fresh(asked).state == states.COPYING
-    expire(asked)
+        assert (fresh(asked).state, fresh(asked).lease_token) == (states.PENDING, "")
     run_now(asked.pk)
     assert fresh(asked).state == states.DONE
 
@@ -455,6 +454,41 @@ def test_the_sweep_hands_out_what_nobody_works_on(
     assert sent == [waiting.pk, dead.pk]
     sent.clear()
     assert actions.sweep(limit=1) == 1
+
+
+def test_the_sweep_takes_a_round_from_a_killed_worker_before_its_lease_ends(
+    dataset: Dataset, owner: Principal, store: Store
+) -> None:
+    held, killed, recent = (actions.request_round(dataset, path, actor=owner) for path in ("", "svm", "svm/1"))
+    for round_ in (held, killed, recent):
+        actions.claim(round_.pk)
+    said_nothing = timezone.now() + timedelta(seconds=leases.LEASE - leases.SILENCE - 1)
+    Round.objects.exclude(pk=recent.pk).update(lease_until=said_nothing)
+    with store.staging(str(held.pk)):
+        assert actions.sweep() == 1
+    assert [actions.claim(round_.pk) is not None for round_ in (held, killed, recent)] == [False, True, False]
+
+
+def test_a_round_that_waits_for_its_next_attempt_is_not_taken_for_a_killed_one(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    files.rename(files.with_name("away"))
+    run_now(asked.pk)
+    assert actions.sweep() == 0
+
+
+def test_a_store_that_cannot_be_written_is_told_and_tried_again(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store
+) -> None:
+    (store.root / "staging").write_text("not a folder")
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    assert "The store of this node cannot be written" in fresh(asked).message
+    (store.root / "staging").unlink()
+    expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
 
 
 def test_the_sweep_removes_what_ended_rounds_left(dataset: Dataset, owner: Principal, store: Store) -> None:
