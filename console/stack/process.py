@@ -55,6 +55,10 @@ class SupervisorProcess:
         try:
             self._stop_programs(programs.CONTROL)
             self._stop_programs([info.name for info in self.client.all() if info.name != programs.REDIS])
+            self._stop_programs([programs.REDIS])
+            # supervisord would take a second for each program, ended or not. Their files stay, for the next start.
+            for info in self.client.all():
+                self.client.remove(info.name)
             self.client.shutdown()
         except (EngineError, Unavailable):
             self._process.terminate()

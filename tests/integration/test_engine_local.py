@@ -71,7 +71,7 @@ def answers(port: int) -> bool:
 
 
 def test_a_program_that_is_applied_runs_and_serves_its_files(home: Home, engine: LocalEngine) -> None:
-    [port] = allocate(1, set())
+    [port] = allocate(1, set(), near=str(home.root))
     engine.apply(replica(home, server(port)))
     seen = wait_for_state(engine, base.RUNNING)
     assert seen.pid > 0
@@ -100,7 +100,7 @@ def test_a_changed_launch_replaces_the_process_and_its_files(home: Home, engine:
 
 
 def test_a_killed_process_comes_back_by_itself_on_the_same_port(home: Home, engine: LocalEngine) -> None:
-    [port] = allocate(1, set())
+    [port] = allocate(1, set(), near=str(home.root))
     engine.apply(replica(home, server(port)))
     first = wait_for_state(engine, base.RUNNING)
     os.kill(first.pid, signal.SIGKILL)
@@ -152,7 +152,7 @@ def test_restart_gives_a_new_process(home: Home, engine: LocalEngine) -> None:
 def test_stop_leaves_nothing_but_the_log(home: Home, engine: LocalEngine) -> None:
     family = "import subprocess, time; subprocess.Popen(['sleep', '600']); print('up', flush=True); time.sleep(600)"
     engine.apply(replica(home, Launch(argv=(sys.executable, "-c", family), env={"PATH": "/usr/bin:/bin"})))
-    seen = wait_for_state(engine, base.RUNNING)
+    seen = wait_until_it_says_up(engine)
     children = children_of(seen.pid)
     assert len(children) == 1
     engine.stop(NAME)
@@ -167,7 +167,7 @@ def test_stop_leaves_nothing_but_the_log(home: Home, engine: LocalEngine) -> Non
 def test_a_process_that_ignores_sigterm_is_killed_in_time(home: Home, engine: LocalEngine) -> None:
     stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
     engine.apply(replica(home, Launch(argv=(sys.executable, "-c", stubborn), env={}), stop_seconds=1))
-    seen = wait_for_state(engine, base.RUNNING)
+    seen = wait_until_it_says_up(engine)
     began = time.monotonic()
     engine.stop(NAME)
     assert gone(seen.pid)
@@ -234,7 +234,7 @@ def test_only_names_of_replicas_are_taken(home: Home, engine: LocalEngine, name:
 def test_when_supervisord_is_killed_its_programs_end_and_come_back_with_the_next_one() -> None:
     with short_home() as home, running(home) as supervisor:
         engine = LocalEngine(home)
-        [port] = allocate(1, set())
+        [port] = allocate(1, set(), near=str(home.root))
         engine.apply(replica(home, server(port)))
         first = wait_for_state(engine, base.RUNNING)
         os.kill(supervisor.pid, signal.SIGKILL)
@@ -264,11 +264,17 @@ def test_a_straggler_that_holds_the_port_is_ended_before_its_successor_starts() 
             "print('up', flush=True); server.serve_forever()\n"
         )
         engine.apply(replica(home, Launch((sys.executable, "-c", straggler), {}, {"hello.txt": b"hello"})))
-        first = wait_for_state(engine, base.RUNNING)
+        first = wait_until_it_says_up(engine)
         [child] = children_of(first.pid)
         os.kill(first.pid, signal.SIGKILL)
         assert wait_for(lambda: gone(child), bool)
         assert wait_for(lambda: answers(port), bool)
+
+
+def wait_until_it_says_up(engine: LocalEngine) -> base.Observation:
+    """RUNNING says only that it lives: on a busy machine its code has not begun by then."""
+    wait_for(lambda: engine.logs(NAME).text, lambda text: "up\n" in text)
+    return wait_for_state(engine, base.RUNNING)
 
 
 def children_of(pid: int) -> list[int]:

@@ -44,7 +44,7 @@ def stack() -> Iterator[tuple[Home, SupervisorProcess]]:
 
 
 def spec_for(home: Home, tree: Path, root: Path) -> tuple[ReplicaSpec, int]:
-    ports = Ports(*allocate(3, set(), first=19000))
+    ports = Ports(*allocate(3, set(), near=str(home.root)))
     context = triton.context_for("mnist", tree, home.replicas / NAME, root, ports)
     return replica(home, render(context), name=NAME, start_seconds=5), ports.http
 

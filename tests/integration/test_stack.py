@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +29,11 @@ def up() -> Iterator[Stack]:
 def test_every_program_runs(up: Stack) -> None:
     assert sorted(info.name for info in up.supervisor.all()) == PROGRAMS
     assert up.doors_answer()
+
+
+def test_the_bridge_says_that_it_is_well(up: Stack) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{up.bridge_port}/healthz", timeout=5) as answer:
+        assert json.load(answer) == {"status": "ok"}
 
 
 def test_what_is_written_is_for_the_owner_only(up: Stack) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import zlib
 from collections.abc import Set
 
 from services.errors import EngineError
@@ -11,10 +12,16 @@ FIRST, LAST = 18000, 19999
 """Below Linux's range for outgoing connections (32768 and up), so that none of those takes one meanwhile."""
 
 
-def allocate(count: int, taken: Set[int], *, first: int = FIRST, last: int = LAST) -> list[int]:
-    """The lowest `count` ports of first..last that are not in `taken` and that nothing listens on."""
+def allocate(count: int, taken: Set[int], *, first: int = FIRST, last: int = LAST, near: str = "") -> list[int]:
+    """`count` ports of first..last that are not in `taken` and that nothing listens on.
+
+    A replica that is down for a moment does not hold its ports, so consoles that run side by side must not look for
+    theirs in the same place: each passes its home as `near` and begins at a place of its own. Without it, at `first`.
+    """
+    size = last - first + 1
+    start = zlib.crc32(near.encode()) % max(1, size) if near else 0
     found: list[int] = []
-    for port in range(first, last + 1):
+    for port in (first + (start + step) % size for step in range(size)):
         if len(found) == count:
             break
         if port not in taken and is_free(port):

@@ -25,3 +25,15 @@ def test_a_full_range_is_an_error_that_names_it() -> None:
 
 def test_an_address_of_another_machine_is_not_free() -> None:
     assert not is_free(8000, "192.0.2.1")
+
+
+def test_two_homes_look_for_their_ports_in_different_places() -> None:
+    one = allocate(3, set(), near="/home/a/var")
+    assert one == allocate(3, set(), near="/home/a/var")
+    assert not set(one) & set(allocate(3, set(), near="/home/b/var"))
+
+
+def test_the_whole_range_is_looked_through_wherever_it_begins() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+    assert sorted(allocate(1, {port + 1, port + 2}, first=port, last=port + 2, near="x")) == [port]
