@@ -25,9 +25,7 @@ def test_members_and_administrators_see_a_team_and_a_stranger_does_not(
     assert client_of(None).get(url)["Location"].startswith(reverse("login"))
 
 
-def test_the_list_holds_only_ones_own_teams(
-    alice: User, charlie: User, admin: User, client_of: ClientOf
-) -> None:
+def test_the_list_holds_only_ones_own_teams(alice: User, charlie: User, admin: User, client_of: ClientOf) -> None:
     url = reverse("teams")
     assert "vision" in client_of(alice).get(url).content.decode()
     assert "speech" not in client_of(alice).get(url).content.decode()
@@ -43,9 +41,7 @@ def test_somebody_without_a_team_is_told_what_to_do(db: None, client_of: ClientO
 
 
 @pytest.mark.parametrize("sent", [{"verb": "team", "name": "nlp"}, {"verb": "account", "username": "dora"}])
-def test_only_an_administrator_makes_teams_and_accounts(
-    sent: dict[str, str], alice: User, client_of: ClientOf
-) -> None:
+def test_only_an_administrator_makes_teams_and_accounts(sent: dict[str, str], alice: User, client_of: ClientOf) -> None:
     assert client_of(alice).post(reverse("teams"), sent).status_code == 403
     assert client_of(None).post(reverse("teams"), sent).status_code == 302
     assert not Team.objects.filter(name="nlp").exists() and not User.objects.filter(username="dora").exists()
@@ -108,7 +104,8 @@ def test_a_viewer_changes_nothing_and_a_stranger_finds_nothing(
     assert client_of(charlie).post(url, sent).status_code == 404
     assert client_of(None).post(url, sent).status_code == 302
     assert set(Membership.objects.filter(team=team).values_list("user__username", "role")) == {
-        ("alice", "owner"), ("bob", "viewer")
+        ("alice", "owner"),
+        ("bob", "viewer"),
     }
 
 

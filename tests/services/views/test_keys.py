@@ -1,0 +1,150 @@
+"""The page of API keys: who sees which, a key shown once, revoke and rotate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from console.models import Team
+from console.principal import for_user
+from services.actions import keys
+from services.actions.keys import Made
+from services.gateway.snapshot import Snapshot
+from services.models import ApiKey, Service
+
+ClientOf = Callable[[User | None], Client]
+
+
+@pytest.fixture
+def made(team: Team, alice: User, published: list[Snapshot]) -> Made:
+    return keys.create(team=team, name="nightly", actor=for_user(alice))
+
+
+@pytest.fixture
+def sent(team: Team, published: list[Snapshot]) -> dict[str, object]:
+    return {"team": str(team.pk), "name": "ci", "scopes": ["infer", "read"]}
+
+
+def shown(page: str) -> str:
+    found = re.search(r'<code id="new-key">([^<]+)</code>', page)
+    assert found is not None
+    return found[1]
+
+
+def test_a_team_sees_its_keys_and_a_stranger_does_not(
+    made: Made, alice: User, bob: User, charlie: User, admin: User, client_of: ClientOf
+) -> None:
+    url = reverse("keys")
+    for user in (alice, bob, admin):
+        page = client_of(user).get(url).content.decode()
+        assert f"isk_{made.row.key_id}" in page and made.key not in page
+    assert made.row.key_id not in client_of(charlie).get(url).content.decode()
+    assert client_of(None).get(url)["Location"].startswith(reverse("login"))
+
+
+def test_a_new_key_is_shown_once_and_works(alice: User, sent: dict[str, object], client_of: ClientOf) -> None:
+    client = client_of(alice)
+    assert "Make the key" in client.get(reverse("keys") + "?new").content.decode()
+    answer = client.post(reverse("keys"), sent)
+    page = answer.content.decode()
+    principal = keys.authenticate(shown(page))
+    assert principal is not None and principal.scopes == {"infer", "read"}
+    assert "curl" in page and "no-store" in answer["Cache-Control"]
+    assert shown(page) not in client.get(reverse("keys")).content.decode()
+
+
+def test_the_ready_line_calls_a_service_that_the_key_opens(
+    ready: Callable[..., Service], alice: User, sent: dict[str, object], client_of: ClientOf
+) -> None:
+    ready(name="of-vision")
+    page = client_of(alice).post(reverse("keys"), {**sent, "services": ["of-vision"]}).content.decode()
+    assert re.search(r"http://testserver:\d+/v2/models/of-vision", page)
+    assert ApiKey.objects.get().services == ["of-vision"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("name", "", "This field is required."),
+        ("scopes", [], "Choose at least one."),
+        ("scopes", ["root"], "There is no scope root."),
+        ("expires_at", "2001-01-01T00:00", "Lies in the past."),
+        ("expires_at", "soon", "Enter a valid date/time."),
+        ("rate_limit_per_minute", "0", "greater than or equal to 1"),
+        ("services", ["unknown"], "Select a valid choice."),
+    ],
+)
+def test_what_is_wrong_with_a_new_key_is_said_at_its_field(
+    field: str, value: object, message: str, alice: User, sent: dict[str, object], client_of: ClientOf
+) -> None:
+    page = client_of(alice).post(reverse("keys"), {**sent, field: value})
+    assert page.status_code == 200 and message in page.content.decode()
+    assert not ApiKey.objects.exists()
+
+
+def test_limits_are_kept(alice: User, sent: dict[str, object], client_of: ClientOf) -> None:
+    soon = timezone.now() + timedelta(days=30)
+    client_of(alice).post(
+        reverse("keys"), {**sent, "expires_at": soon.strftime("%Y-%m-%dT%H:%M"), "rate_limit_per_minute": "60"}
+    )
+    row = ApiKey.objects.get()
+    assert row.rate_limit_per_minute == 60
+    assert row.expires_at is not None and abs(row.expires_at - soon) < timedelta(minutes=1)
+
+
+def test_who_may_not_edit_makes_no_key(bob: User, charlie: User, sent: dict[str, object], client_of: ClientOf) -> None:
+    assert client_of(bob).post(reverse("keys"), sent).status_code == 403
+    assert "Select a valid choice" in client_of(charlie).post(reverse("keys"), sent).content.decode()
+    assert client_of(None).post(reverse("keys"), sent).status_code == 302
+    assert not ApiKey.objects.exists()
+    assert "New key" not in client_of(bob).get(reverse("keys")).content.decode()
+
+
+def test_only_an_administrator_makes_a_key_for_every_team(
+    alice: User, admin: User, sent: dict[str, object], client_of: ClientOf
+) -> None:
+    client_of(alice).post(reverse("keys"), {**sent, "all_teams": "on"})
+    client_of(admin).post(reverse("keys"), {**sent, "all_teams": "on"})
+    assert [row.all_teams for row in ApiKey.objects.order_by("pk")] == [False, True]
+
+
+def test_a_revoked_key_is_refused_and_shown_as_revoked(made: Made, alice: User, client_of: ClientOf) -> None:
+    client = client_of(alice)
+    assert client.post(reverse("key-act", args=[made.row.pk, "revoke"]))["Location"] == reverse("keys")
+    assert keys.authenticate(made.key) is None
+    assert "Revoked" in client.get(reverse("keys")).content.decode()
+
+
+def test_rotating_shows_a_second_key_and_leaves_the_first(made: Made, alice: User, client_of: ClientOf) -> None:
+    page = client_of(alice).post(reverse("key-act", args=[made.row.pk, "rotate"])).content.decode()
+    assert shown(page) != made.key
+    assert keys.authenticate(shown(page)) is not None and keys.authenticate(made.key) is not None
+    assert "goes on working until you revoke it" in page
+
+
+@pytest.mark.parametrize("verb", ["revoke", "rotate"])
+def test_a_viewer_and_a_stranger_do_nothing_to_a_key(
+    verb: str, made: Made, bob: User, charlie: User, client_of: ClientOf
+) -> None:
+    url = reverse("key-act", args=[made.row.pk, verb])
+    assert client_of(bob).post(url).status_code == 403
+    assert client_of(charlie).post(url).status_code == 404
+    assert client_of(None).post(url).status_code == 302
+    assert client_of(bob).get(url).status_code == 405
+    assert keys.authenticate(made.key) is not None and ApiKey.objects.count() == 1
+
+
+def test_a_key_knows_no_other_verbs(made: Made, alice: User, client_of: ClientOf) -> None:
+    assert client_of(alice).post(reverse("key-act", args=[made.row.pk, "explode"])).status_code == 404
+
+
+def test_an_expired_key_is_shown_as_expired(made: Made, alice: User, client_of: ClientOf) -> None:
+    ApiKey.objects.update(expires_at=timezone.now() - timedelta(hours=1))
+    assert "Expired" in client_of(alice).get(reverse("keys")).content.decode()
