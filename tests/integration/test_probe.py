@@ -22,7 +22,6 @@ import grpc
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.utils import timezone
 from google.protobuf import json_format
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -36,8 +35,9 @@ from services.actions import panel_keys, probes, publishing
 from services.clients import inference_grpc
 from services.gateway.snapshot import Snapshot
 from services.models import ApiKey, GatewayRevision, Replica, Service
-from services.specs import Ports, ServiceSpec
+from services.specs import Ports
 from tests.services.gateway.rig import Gateway
+from tests.services.ready import ready_service
 from tests.triton import context_for, free_ports, runtime_root, serve, shared_samples
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -86,9 +86,12 @@ def tritons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Port
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Gateway]:
-    started = Gateway.start(settings.HOME.gateway, Snapshot())
-    yield started
-    started.kill()
+    prepared = Gateway.prepared(settings.HOME.gateway, Snapshot())
+    try:
+        prepared.run()
+        yield prepared
+    finally:
+        prepared.kill()
 
 
 @pytest.fixture
@@ -98,7 +101,10 @@ def services(
     """Ready services of team vision behind the gateway."""
     monkeypatch.setattr(settings, "GATEWAY_PORT", gateway.port)
     trees = {"repeat": repeat_tree}
-    return {name: _ready(team, name, ports, trees.get(name, "")) for name, ports in tritons.items()}
+    return {
+        name: ready_service(team, name, http_port=ports.http, grpc_port=ports.grpc, tree=trees.get(name, ""))
+        for name, ports in tritons.items()
+    }
 
 
 @pytest.fixture
@@ -114,21 +120,6 @@ def repeat_tree(team: Team, dataset_root: Path, tmp_path_factory: pytest.TempPat
     round_.refresh_from_db()
     assert round_.tree, round_.message
     return round_.tree
-
-
-def _ready(team: Team, name: str, ports: Ports, tree: str = "") -> Service:
-    spec = ServiceSpec(framework="triton", dataset="samples", model_path=name, queue="default").to_json()
-    service = Service.objects.create(
-        team=team, name=name, state=states.READY, state_since=timezone.now(), created_by="alice"
-    )
-    revision = service.revisions.create(number=1, spec=spec, tree=tree, created_by="alice")
-    service.target = service.serving = revision
-    service.save()
-    Replica.objects.create(
-        service=service, revision=revision, index=0, node="local", state=Replica.READY, started_at=timezone.now(),
-        http_port=ports.http, grpc_port=ports.grpc, metrics_port=ports.metrics,
-    )
-    return service
 
 
 @pytest.fixture

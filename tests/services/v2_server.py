@@ -25,6 +25,7 @@ class V2Server:
     requests: list[Any] = field(default_factory=list)
     """JSON bodies of inferences."""
     keys: list[str] = field(default_factory=list)
+    ready_status: int = 200
     answer: tuple[int, bytes] | None = None
     """What every inference gets instead of an echo."""
 
@@ -36,7 +37,7 @@ def serve_v2() -> Iterator[V2Server]:
             if self.path == "/v2/models/digits":
                 self.say(200, json.dumps(METADATA).encode())
             else:
-                self.say(200 if self.path.endswith("/ready") else 404, b"{}")
+                self.say(state.ready_status if self.path.endswith("/ready") else 404, b"{}")
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

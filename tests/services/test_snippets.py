@@ -1,0 +1,143 @@
+"""Snippets as text: quoting, keys, sizes. That they run is in tests/integration/test_probe.py."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import dataclasses
+import json
+import shlex
+import subprocess
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from google.protobuf import json_format
+from hypothesis import given
+from hypothesis import strategies as st
+from tritonclient.grpc import service_pb2
+
+from services.clients.inference import Input
+from services.clients.inference_wire import raw_bytes
+from services.snippets import PASTED_BYTES, Snippets, grpc_json, snippets
+
+
+def tensor(values: list[Any], datatype: str = "FP32", dtype: Any = "<f4", name: str = "x") -> Input:
+    return Input(name, datatype, np.array(values, dtype=dtype))
+
+
+def made(*inputs: Input, **more: Any) -> Snippets:
+    return snippets("svc", inputs, http_url="http://127.0.0.1:8080", grpc_target="127.0.0.1:8080", **more)
+
+
+def words_of(command: str) -> list[str]:
+    """What a shell makes of the command's arguments; the key is a word of its own."""
+    script = f'curl() {{ printf "%s\\0" "$@"; }}\n{command}'
+    done = subprocess.run(["bash", "-euc", script], env={"API_KEY": "k"}, capture_output=True, timeout=10, check=True)
+    return done.stdout.decode().split("\0")[:-1]
+
+
+def test_curl_has_the_request_as_json_and_the_key_from_the_environment() -> None:
+    words = words_of(made(tensor([[0.1, 2]])).curl)
+    assert words[1] == "http://127.0.0.1:8080/v2/models/svc/infer"
+    assert "Authorization: Bearer k" in words
+    body = json.loads(words[words.index("-d") + 1])
+    assert body == {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [0.1, 2.0]}]}
+
+
+@given(st.text(max_size=30), st.text(min_size=1, max_size=10))
+def test_any_text_and_name_is_data_to_python_never_code(text: str, name: str) -> None:
+    value = text.encode("utf-8", "surrogatepass")
+    item = Input(name, "BYTES", np.array([value], dtype=object))
+    tree = ast.parse(made(item).python_grpc)
+    literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert name in literals and value in literals
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert called == {
+        "np.array", "np.array([]).reshape".replace("[]", f"[{value!r}], dtype=np.object_"), "inputs.append", "print",
+        "inputs[-1].set_data_from_numpy", "triton.InferInput", "triton.InferenceServerClient", "client.infer",
+        "result.get_response", "result.as_numpy",
+    }
+
+
+@pytest.mark.parametrize("text", [
+    "it's", '"; rm -rf /; "', "$(id) `id` $HOME", "a\nb", "\\", "é 漢 \U0001f600", "'\"'\"'",
+])  # fmt: skip
+def test_any_text_and_name_is_data_to_the_shell_never_code(text: str) -> None:
+    item = Input(text, "BYTES", np.array([text.encode()], dtype=object))
+    words = words_of(made(item).curl)
+    row = json.loads(words[words.index("-d") + 1])["inputs"][0]
+    assert (row["name"], row["data"]) == (text, [text])
+    grpcurl = shlex.split(made(item).grpcurl, comments=True)
+    request = json.loads(grpcurl[grpcurl.index("-d") + 1])
+    assert base64.b64decode(request["inputs"][0]["contents"]["bytes_contents"][0]) == text.encode()
+
+
+def test_large_values_are_not_pasted_and_the_snippet_says_so() -> None:
+    text = Input("w", "BYTES", np.array([b"a"] * 3, dtype=object))
+    result = made(Input("x", "FP32", np.ones((4 << 20,), dtype="<f4")), text)
+    for snippet in dataclasses.astuple(result):
+        assert len(snippet) < 2000
+        assert "# The values are zeros of the same shape and type: 16,777,231 bytes are too many to paste." in snippet
+    assert "np.zeros([4194304], dtype=np.float32)" in result.python_http
+    assert "head -c 16777228 /dev/zero" in result.curl, "an empty text is four bytes of length"
+
+
+def test_values_are_pasted_up_to_the_limit() -> None:
+    fits = Input("x", "UINT8", np.zeros(PASTED_BYTES, dtype="u1"))
+    assert "/dev/zero" not in made(fits).curl
+    assert "/dev/zero" in made(Input("x", "UINT8", np.zeros(PASTED_BYTES + 1, dtype="u1"))).curl
+
+
+@pytest.mark.parametrize("item", [
+    tensor([0.5], "FP16", "<f2"), tensor([0.5], "BF16", ml_dtypes.bfloat16), tensor([float("nan")]),
+    tensor([b"\xff"], "BYTES", object),
+], ids=["FP16", "BF16", "NaN", "bytes"])  # fmt: skip
+def test_what_json_cannot_hold_travels_as_binary_tensors(item: Input) -> None:
+    result = made(item)
+    raw = raw_bytes(item.values)
+    assert base64.b64encode(raw).decode() in result.curl and "Inference-Header-Content-Length" in result.curl
+    assert "binary_data=False" not in result.python_http
+    ast.parse(result.python_http)
+
+
+def test_nan_and_infinity_are_spelt_as_each_language_wants() -> None:
+    item = tensor([float("nan"), float("-inf"), 1])
+    assert 'float("nan"), float("-inf"), 1.0' in made(item).python_grpc
+    parsed = json_format.ParseDict(grpc_json("svc", [item]), service_pb2.ModelInferRequest())
+    values = parsed.inputs[0].contents.fp32_contents
+    assert np.isnan(values[0]) and values[1] == float("-inf")
+
+
+@pytest.mark.parametrize("item", [
+    tensor([True, False], "BOOL", "?"), tensor([250], "UINT8", "u1"), tensor([-5], "INT16", "<i2"),
+    tensor([2**63], "UINT64", "<u8"), tensor([-(2**62)], "INT64", "<i8"), tensor([1e300], "FP64", "<f8"),
+    tensor([b"a\x00\xff"], "BYTES", object), tensor([0.5], "FP16", "<f2"),
+], ids=lambda item: item.datatype)  # fmt: skip
+def test_grpcurls_json_is_a_request_with_the_same_values(item: Input) -> None:
+    grpcurl = shlex.split(made(item).grpcurl, comments=True)
+    request = json_format.Parse(grpcurl[grpcurl.index("-d") + 1], service_pb2.ModelInferRequest())
+    assert request.model_name == "svc" and list(request.inputs[0].shape) == list(item.shape)
+    if item.datatype == "FP16":
+        assert list(request.raw_input_contents) == [raw_bytes(item.values)]
+    else:
+        (_, values), = request.inputs[0].contents.ListFields()
+        assert list(values) == item.values.tolist()
+
+
+def test_a_decoupled_model_is_called_by_stream() -> None:
+    result = made(tensor([1]), decoupled=True)
+    assert "async_stream_infer('svc'" in result.python_grpc and "triton_final_response" in result.python_grpc
+    assert result.grpcurl.endswith("inference.GRPCInferenceService/ModelStreamInfer")
+    ast.parse(result.python_grpc)
+
+
+def test_a_public_service_needs_no_key() -> None:
+    for text in dataclasses.astuple(made(tensor([1]), authorized=False)):
+        assert "API_KEY" not in text and text.startswith("# This service is public")
+
+
+def test_each_snippet_says_on_its_first_line_which_variable_it_needs() -> None:
+    for text in dataclasses.astuple(made(tensor([1]))):
+        assert text.splitlines()[0] == "# Needs an API key: export API_KEY='isk_...'"
