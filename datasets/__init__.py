@@ -1,0 +1,13 @@
+"""Where model files come from, and their copies on this node. Knows nothing about services.
+
+    sources/      one file a kind: listing, planning and reading (base.py is the contract, registry.py the kinds)
+    recognise.py  what a folder of model files is
+    preheat/      copying a plan: journal (what is done), copy (resumable), verify, store (content-addressed)
+    actions.py    the write layer: create, update, delete, request_round, cancel
+    rounds.py     what a worker does with a round, and the sweep; leases.py says who owns one
+    reading.py    the read layer: browse, progress, where a published tree is
+    dispatch.py   enqueueing; tasks.py is the other end of it
+    signals.py    what other apps may listen to
+
+`specs`, `states`, `errors`, `sizes`, `sources`, `recognise` and `preheat` import no Django.
+"""

@@ -183,7 +183,10 @@ class Store:
     def _reveal(self, built: Path, digest: str) -> None:
         target = self._tree(digest)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():  # a damaged one, or `get` had found it
+        if self.get(digest) is not None:  # another round was first; replicas may be reading its tree already
+            _remove(built)
+            return
+        if target.exists():  # a damaged one
             self._retire(target)
         built.rename(target)
         target.chmod(0o555)

@@ -1,0 +1,1 @@
+"""Kinds of source: see base.py for the contract and how to add one."""

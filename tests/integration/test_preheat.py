@@ -134,14 +134,14 @@ def a_model(plane: Plane, size: int) -> None:
 
 
 def test_a_killed_worker_is_resumed_by_the_next_inside_the_same_file(plane: Plane) -> None:
-    size = 600 * MIB
+    size = 320 * MIB
     a_model(plane, size)
     first = plane.worker()
     plane.beat()
     pk = plane.ask("large")
     store = Store(plane.home.store)
     parts = store.root / "staging" / str(pk) / "parts"
-    wait_until(lambda: on_disk(parts) > 2 * INTERVAL)
+    wait_until(lambda: on_disk(parts) > INTERVAL + 8 * MIB)
     first.send_signal(signal.SIGKILL)
     first.wait(10)
     left, there = plane.round(pk), on_disk(parts)

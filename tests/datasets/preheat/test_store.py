@@ -87,6 +87,23 @@ def test_the_same_files_published_twice_are_one_tree(source: LocalSource, store:
     assert len(visible(store)) == 1
 
 
+def test_of_two_rounds_that_publish_the_same_at_once_the_first_ones_tree_stays(
+    source: LocalSource, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, first = module._flush, []
+
+    def overtake(folder: Path) -> None:
+        original(folder)
+        if not first:
+            first.append(0)
+            first[0] = publish(source, store, "svm", "2").path.stat().st_ino
+
+    monkeypatch.setattr(module, "_flush", overtake)
+    tree = publish(source, store, "svm", "1")
+    assert [tree.path.stat().st_ino] == first
+    assert store.verify(tree.digest) == []
+
+
 def test_empty_folders_are_in_the_tree(source: LocalSource, store: Store, files: Path) -> None:
     (files / "ensemble" / "1").mkdir(parents=True)
     (files / "ensemble" / "config.pbtxt").write_text('platform: "ensemble"')
