@@ -14,8 +14,8 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.12 python3.11 python3 python)
 PY := $(shell for p in $(CANDIDATES); do "$$p" -c '$(FITS)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 ANY_PY := $(or $(PY),$(shell for p in $(CANDIDATES); do "$$p" -c 1 >/dev/null 2>&1 && { echo "$$p"; break; }; done))
 
-HOME_DIR := $(or $(CONSOLE_HOME),var)
-RUNTIMES := $(or $(CONSOLE_RUNTIMES),$(HOME_DIR)/runtimes)
+HOME_DIR := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_HOME),var))
+RUNTIMES := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_RUNTIMES),$(HOME_DIR)/runtimes))
 VENV := .venv/bin
 
 .PHONY: help run test check bench clean golden requirements venv venv-dev runtime-triton python
@@ -29,7 +29,7 @@ run: ## Install what is missing, then start everything; Ctrl-C ends it
 	@exec $(VENV)/python manage.py run
 
 test: venv-dev runtime-triton ## Run all tests
-	$(VENV)/python -m pytest -n 2 --dist loadgroup
+	CONSOLE_RUNTIMES="$(abspath $(RUNTIMES))" $(VENV)/python -m pytest -n 2 --dist loadgroup
 
 check: venv-dev ## Lint, types, import rules, migrations, settings, API schema
 	$(VENV)/ruff check .
@@ -52,10 +52,14 @@ clean: ## Remove the environment and caches; what is in the home stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +
 
-requirements: venv-dev ## Pin requirements/*.txt anew from requirements/*.in
-	cd requirements && for name in dev console runtime-triton; do \
-	  ../$(VENV)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-	    --upgrade --output-file $$name.txt $$name.in || exit 1; done
+# Universal: one file holds for Python 3.11 and 3.12. Addresses of package indexes are never written into it.
+UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --no-header --upgrade
+requirements: ## Pin requirements/*.txt anew from requirements/*.in (needs uv)
+	@command -v uv >/dev/null || { echo 'error: uv does this; install it: pip install uv' >&2; exit 1; }
+	cd requirements && $(UV_COMPILE) dev.in -o dev.txt
+	cd requirements && $(UV_COMPILE) console.in -c dev.txt -o console.txt
+	cd requirements && for name in $(filter-out dev console,$(basename $(notdir $(wildcard requirements/*.in)))); do \
+	  $(UV_COMPILE) $$name.in -o $$name.txt || exit 1; done
 
 venv: python
 	@"$(PY)" console/bootstrap.py .venv requirements/console.txt
