@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from console.pages import page
+from console.pages import wants_fragment
 from services.actions import wiring
 from services.engines.base import Engine
 from services.models import Replica, Service
@@ -32,18 +34,26 @@ class Choice:
 def logs(request: HttpRequest, name: str) -> HttpResponse:
     """The end of one replica's log, which then grows: by htmx, the text after `offset` and the next poller."""
     service, actor = find(request, name)
-    engine = wiring.engine()
+    engine, asked = wiring.engine(), request.GET.get("replica", "")
+    if asked and not _is_of(service, asked):
+        raise Http404(f"{service.name} has no log of {asked}.")
+    if asked and wants_fragment(request):
+        offset = request.GET.get("offset", "")
+        chunk = engine.logs(asked, int(offset) if offset.isdecimal() else None, FIRST_LOOK)
+        return render(request, "services/_log_chunk.html", {"service": service, "chosen": asked, "chunk": chunk})
     choices = _choices(service, engine)
-    chosen = request.GET.get("replica") or (choices[0].name if choices else "")
-    if chosen and chosen not in {choice.name for choice in choices}:
-        raise Http404(f"{service.name} has no log of {chosen}.")
-    offset = request.GET.get("offset", "")
-    chunk = engine.logs(chosen, int(offset) if offset.isdecimal() else None, FIRST_LOOK) if chosen else None
+    chosen = asked or (choices[0].name if choices else "")
     context = {
-        **frame(service, actor, "service-logs"),
-        "choices": [(c.name, c.label) for c in choices], "chosen": chosen, "chunk": chunk,
+        **frame(service, actor, "service-logs"), "choices": [(c.name, c.label) for c in choices], "chosen": chosen,
+        "chunk": engine.logs(chosen, None, FIRST_LOOK) if chosen else None,
     }
-    return page(request, "services/logs.html", "services/_log_chunk.html", context)
+    return render(request, "services/logs.html", context)
+
+
+def _is_of(service: Service, replica: str) -> bool:
+    """Whether it is a name that a replica of this service has, or had: what else is in the log directory stays shut."""
+    found = re.fullmatch(rf"svc-{re.escape(service.name)}-r(\d{{1,9}})-\d{{1,5}}", replica, re.ASCII)
+    return found is not None and service.revisions.filter(number=found[1]).exists()
 
 
 def _choices(service: Service, engine: Engine) -> list[Choice]:
