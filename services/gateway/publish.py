@@ -24,7 +24,7 @@ from services.gateway.render import render
 from services.gateway.snapshot import Limits, Snapshot
 from services.gateway.validate import validate
 
-LINGER_SECONDS = 5.0
+LINGER_SECONDS = 1.0
 """Envoy has long read the routes by then, so a cluster that they left may go."""
 
 

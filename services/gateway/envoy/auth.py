@@ -7,7 +7,7 @@ A key reaches Envoy as its SHA-256 digest. The name given to its credential carr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from services.gateway.envoy import names
@@ -43,14 +43,22 @@ def caller(key: GatewayKey, teams: dict[str, str]) -> str:
     """`<id>;` and, when the key may infer, `infer;` and its grants, each ended by `;`."""
     if not key.can_infer:
         return f"{key.id};"
-    return f"{key.id}{INFER}" + "".join(f"{grant};" for grant in _grants(key, teams))
+    return f"{key.id}{INFER}" + "".join(f"{part};" for part in (*_grants(key, teams), *_retry(key)))
 
 
-def _grants(key: GatewayKey, teams: dict[str, str]) -> Iterable[str]:
+def _grants(key: GatewayKey, teams: dict[str, str]) -> Sequence[str]:
     if key.services:
         # A key never reaches past its team, whatever services it names.
         return sorted(f"svc={name}" for name in key.services if key.team in ("*", teams.get(name)))
     return ["all"] if key.team == "*" else [team_grant(key.team)]
+
+
+def _retry(key: GatewayKey) -> list[str]:
+    """Which of the prepared Retry-After answers fits this key's limit (replies.py)."""
+    if key.rate_limit_per_minute is None:
+        return []
+    seconds = 60 / max(key.rate_limit_per_minute, 1)
+    return [f"retry={min(step for step in names.RETRY_STEPS if step >= seconds)}"]
 
 
 def team_grant(team: str) -> str:

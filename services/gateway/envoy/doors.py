@@ -21,7 +21,7 @@ SERVER_RPCS = (
 GRPC_INVALID_ARGUMENT = "3"
 GRPC_NOT_FOUND = "5"
 
-_GATED = (names.DOOR, names.API_KEY, names.CALLER, names.CALLER_ID, names.GRANT_EARLY, names.RATE_LIMIT)
+_GATED = (names.DOOR, names.API_KEY, names.CALLER, names.GRANT_EARLY, names.RATE_LIMIT)
 _GRPC_ONLY = (names.FIELDS, names.RESOLVE, names.GRANT)
 
 
@@ -47,7 +47,7 @@ def refusals(limits: Limits) -> list[Json]:
     too_large = f"The request body is larger than this gateway's limit of {size(limits.max_payload_bytes)}."
     encoded = "Content-Encoding is not supported here: send the body as it is."
     conflict = "The header mm-vmodel-id and the request name different models: make them the same, or leave it out."
-    unknown = "No service is named %REQ(X-MODEL)%."
+    unknown = "No service is named %REQ(X-SERVICE)%."
     misspelled = "No service is named %REQ(X-MODEL)%: names are lower-case letters, digits and hyphens."
     return [
         _refusal(names.R_TOO_LARGE, 413, too_large, filters=_read_first(limits)),

@@ -2,7 +2,7 @@
 
     door         Lua: digest of the key, name of the service when the headers tell it
     api-key      the digest must be known: 401, and everything after may trust `x-caller`
-    caller(-id)  the key's id, for the access log and the rate limit
+    caller       the key's id, kept for the access log
     grant-early  403, when the service is known by now; any key that may infer, when it is not
     rate-limit   429
     buffer       only REST bodies that do not say their length: 413
@@ -37,7 +37,6 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         _filter(names.DOOR, _lua(limits, "sha256.lua", "door.lua")),
         _discovered(gateway_dir, names.KEYS, names.API_KEY, "api_key_auth.v3.ApiKeyAuth"),
         _filter(names.CALLER, _caller()),
-        _filter(names.CALLER_ID, _caller_id()),
         _filter(names.GRANT_EARLY, auth.nobody()),
         _discovered(gateway_dir, names.RATE_LIMITS, names.RATE_LIMIT, "local_ratelimit.v3.LocalRateLimit"),
         {**_filter(names.BUFFER, typed(_HTTP + "buffer.v3.Buffer", max_request_bytes=largest)), "disabled": True},
@@ -45,7 +44,7 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         _filter(names.RESOLVE, _lua(limits, "resolve.lua")),
         _filter(names.GRANT, auth.nobody()),
         {**_filter(names.BRIDGE, _bridge()), "disabled": True},
-        _filter("router", typed(_HTTP + "router.v3.Router", suppress_envoy_headers=True)),
+        _filter("router", typed(_HTTP + "router.v3.Router", suppress_envoy_headers=True, dynamic_stats=False)),
     ]
 
 
@@ -87,12 +86,6 @@ def _caller() -> Json:
         "format_string": {"text_format_source": {"inline_string": f"%REQ({names.H_CALLER}):12%"}},
     }
     return typed(_HTTP + "set_filter_state.v3.Config", on_request_headers=[value])
-
-
-def _caller_id() -> Json:
-    added = {"header": {"key": names.H_CALLER_ID, "value": f"%REQ({names.H_CALLER}):12%"}}
-    mutation = {"append": {**added, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
-    return typed(_HTTP + "header_mutation.v3.HeaderMutation", mutations={"request_mutations": [mutation]})
 
 
 def _fields(gateway_dir: Path) -> Json:

@@ -28,7 +28,6 @@ ADMIN_SOCKET: Final = "admin.sock"
 DOOR: Final = "door"
 API_KEY: Final = "api-key"
 CALLER: Final = "caller"
-CALLER_ID: Final = "caller-id"
 GRANT_EARLY: Final = "grant-early"
 RATE_LIMIT: Final = "rate-limit"
 BUFFER: Final = "buffer"
@@ -41,12 +40,11 @@ BRIDGE: Final = "bridge"
 H_DIGEST: Final = "x-key-digest"
 H_CALLER: Final = "x-caller"
 """The key's id and its grants, written by the api-key filter alone."""
-H_CALLER_ID: Final = "x-caller-id"
 H_SERVICE: Final = "x-service"
 """Chooses the virtual host: a service, or one of the refusals below."""
 H_MODEL: Final = "x-model"
-"""The name as the caller spelled it, for messages."""
-INTERNAL_HEADERS: Final = (H_DIGEST, H_CALLER, H_CALLER_ID, H_SERVICE, H_MODEL)
+"""A name that no service can have, as the caller spelled it, for the message."""
+INTERNAL_HEADERS: Final = (H_DIGEST, H_CALLER, H_SERVICE, H_MODEL)
 
 AT_THE_DOOR: Final = "_door"
 """What H_SERVICE holds when a request comes in."""
@@ -68,6 +66,9 @@ REST_READ: Final = r"/v2/models/[^/]+(/versions/[0-9]+)?(/ready)?"
 
 ANSWERS: Final = "answers"
 """The internal listener, and its cluster, that answers server-level gRPC calls at the door."""
+
+RETRY_STEPS: Final = (1, 2, 3, 5, 10, 20, 30, 60)
+"""Seconds that a Retry-After of a rate limit may say."""
 
 FRAMING_BYTES: Final = 64 << 10
 """What a request may add to the largest tensor: names, shapes, the JSON header of the binary extension."""

@@ -6,6 +6,7 @@ A file of its own: a change of keys that leaves the limits alone must not refill
 from __future__ import annotations
 
 from services.gateway.envoy import names
+from services.gateway.envoy.auth import caller
 from services.gateway.envoy.names import Json, typed
 from services.gateway.snapshot import GatewayKey, Snapshot
 
@@ -14,7 +15,8 @@ ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
 
 def rate_limits(snapshot: Snapshot) -> Json:
     limited = [key for key in sorted(snapshot.keys, key=lambda k: k.id) if key.rate_limit_per_minute is not None]
-    by_key = {"header_name": names.H_CALLER_ID, "descriptor_key": "key"}
+    by_key = {"header_name": names.H_CALLER, "descriptor_key": "key"}
+    teams = {service.name: service.team for service in snapshot.services}
     return typed(
         "envoy.config.core.v3.TypedExtensionConfig",
         name=names.RATE_LIMIT,
@@ -25,16 +27,16 @@ def rate_limits(snapshot: Snapshot) -> Json:
             filter_enforced=ALWAYS,
             always_consume_default_token_bucket=False,
             rate_limits=[{"actions": [{"request_headers": by_key}]}],
-            descriptors=[_descriptor(key) for key in limited],
+            descriptors=[_descriptor(key, caller(key, teams)) for key in limited],
             enable_x_ratelimit_headers="DRAFT_VERSION_03",
             rate_limited_as_resource_exhausted=True,
         ),
     )
 
 
-def _descriptor(key: GatewayKey) -> Json:
+def _descriptor(key: GatewayKey, value: str) -> Json:
     return {
-        "entries": [{"key": "key", "value": key.id}],
+        "entries": [{"key": "key", "value": value}],
         "token_bucket": _bucket(max(key.rate_limit_per_minute or 0, 1)),
     }
 

@@ -32,24 +32,31 @@ def local_replies(limits: Limits) -> Json:
     bearer = header("www-authenticate", "Bearer")
     again = header("retry-after", "1")
     keyless = {"header_filter": {"header": {"name": names.H_CALLER, "string_match": {"exact": f"{names.KEYLESS};"}}}}
-    unnamed = {"header_filter": {"header": {"name": names.H_MODEL, "present_match": True, "invert_match": True}}}
+    unnamed = {"header_filter": {"header": {"name": names.H_SERVICE, "string_match": {"prefix": "_"}}}}
     overflow = _details("grpc_field_extraction_FAILED_PRECONDITION")
     unreadable = _details("grpc_field_extraction_INVALID_ARGUMENT")
     return {"mappers": [
         *_worded([keyless, _status(403)], NO_KEY, status=401, headers=[bearer]),
         *_worded([_status(401)], NO_KEY, headers=[bearer]),
         *_worded([unnamed, _status(403)], "This API key may not be used for inference."),
-        *_worded([_status(403)], "This API key may not call the service %REQ(X-MODEL)%."),
+        *_worded([_status(403)], "This API key may not call the service %REQ(X-SERVICE)%."),
         *_worded([keyless, unnamed, _status(413)], small, grpc_status=GRPC_RESOURCE_EXHAUSTED),
         *_worded([_status(413)], too_large, grpc_status=GRPC_RESOURCE_EXHAUSTED),
         *_worded([overflow], too_large, grpc_status=GRPC_RESOURCE_EXHAUSTED, rest=False),
         *_worded([unreadable], "The first message is not an uncompressed message of the V2 protocol.", rest=False),
-        *_worded([_status(429)], "The rate limit of this API key is used up."),
+        *(mapper for step in names.RETRY_STEPS for mapper in _rate_limited(step)),
         *_worded([{"response_flag_filter": {"flags": ["UH", "UF", "UC", "UO", "NC", "URX", "LR", "UR"]}}, _status(503)],
                  no_replica, headers=[again]),
         *_worded([_status(504)], slow, grpc_status=GRPC_DEADLINE_EXCEEDED),
         *_worded([_at_least(400)], SAID),
     ]}  # fmt: skip
+
+
+def _rate_limited(seconds: int) -> list[Json]:
+    """The credential of a limited key says which step is its own."""
+    step = {"header_filter": {"header": {"name": names.H_CALLER, "string_match": {"contains": f";retry={seconds};"}}}}
+    sentence = f"The rate limit of this API key is used up: the next request may come in {seconds} s."
+    return _worded([_status(429), step], sentence, headers=[header("retry-after", str(seconds))])
 
 
 def _worded(

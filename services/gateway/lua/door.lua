@@ -27,17 +27,6 @@ local function digest_of(key)
   return digest
 end
 
--- A service is a DNS label. Virtual hosts are found whatever the case, so any other spelling must not get there.
-local function service_of(model)
-  if #model <= 63 and string.match(model, "^[a-z0-9][a-z0-9-]*$") then return model end
-  return "@UNKNOWN@"
-end
-
-local function put(headers, name, value)
-  headers:remove(name)
-  headers:add(name, value)
-end
-
 -- What a REST body must not be; a gRPC message is bounded where it is buffered.
 local function refusal(headers, grpc)
   if grpc then return nil end
@@ -48,29 +37,24 @@ local function refusal(headers, grpc)
   return nil
 end
 
+-- A service is a DNS label. Virtual hosts are found whatever the case, so any other spelling must not get there.
+local function service_of(headers, model)
+  if #model <= 63 and string.find(model, "^[a-z0-9][a-z0-9-]*$") then return model end
+  headers:replace("x-model", (string.gsub(string.sub(model, 1, 128), "[^%w%._-]", "?")))
+  return "@UNKNOWN@"
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local digest = digest_of(presented_key(headers))
-  put(headers, "x-key-digest", digest)
+  headers:replace("x-key-digest", digest_of(presented_key(headers)))
 
   local in_path = string.match(headers:get(":path"), "^/v2/models/([^/?]+)")
   local in_header = headers:get("mm-vmodel-id")
   local model = in_header or in_path
-  if model then
-    put(headers, "x-model", (string.gsub(string.sub(model, 1, 128), "[^%w%._-]", "?")))
-    local service = refusal(headers, in_path == nil) or service_of(model)
-    if in_header and in_path and in_header ~= in_path then service = "@CONFLICT@" end
-    put(headers, "x-service", service)
-  end
-  -- A gRPC call by a key waits for its first message; nothing about its route has changed yet.
-  if model or digest == "@KEYLESS@" then handle:clearRouteCache() end
-end
-
--- The rate limiter says when the next request may come only in its own header.
-function envoy_on_response(handle)
-  local headers = handle:headers()
-  local reset = headers:get("x-ratelimit-reset")
-  if reset and (headers:get(":status") == "429" or headers:get("grpc-status") == "8") then
-    headers:replace("retry-after", reset)
-  end
+  -- Any other gRPC call waits for its first message; nothing about its route has changed yet.
+  if not model then return end
+  local service = refusal(headers, in_path == nil) or service_of(headers, model)
+  if in_header and in_path and in_header ~= in_path then service = "@CONFLICT@" end
+  headers:replace("x-service", service)
+  handle:clearRouteCache()
 end

@@ -9,11 +9,6 @@ local function named_in_message(handle)
   return value
 end
 
-local function put(headers, name, value)
-  headers:remove(name)
-  headers:add(name, value)
-end
-
 function envoy_on_request(handle)
   local headers = handle:headers()
   local model = named_in_message(handle) or ""
@@ -22,12 +17,12 @@ function envoy_on_request(handle)
   if model == "" and not chosen then return end
   if chosen then
     if chosen == model then return end
-    put(headers, "x-service", "@CONFLICT@")
-  elseif #model <= 63 and string.match(model, "^[a-z0-9][a-z0-9-]*$") then
-    put(headers, "x-service", model)
+    headers:replace("x-service", "@CONFLICT@")
+  elseif #model <= 63 and string.find(model, "^[a-z0-9][a-z0-9-]*$") then
+    headers:replace("x-service", model)
   else
-    put(headers, "x-service", "@UNKNOWN@")
+    headers:replace("x-service", "@UNKNOWN@")
+    headers:replace("x-model", (string.gsub(string.sub(model, 1, 128), "[^%w%._-]", "?")))
   end
-  put(headers, "x-model", (string.gsub(string.sub(model, 1, 128), "[^%w%._-]", "?")))
   handle:clearRouteCache()
 end

@@ -137,11 +137,11 @@ def test_a_limited_key_is_429_over_all_services_and_protocols(stage: Stage, stub
     answer = stage.gateway.call("POST", INFER, b"{}", X_API_Key=snapshots.LIMITED)
     assert answer.status == 429
     assert "rate limit" in answer.error
-    assert 0 < int(answer.headers["retry-after"]) <= 60
+    assert answer.headers["retry-after"] == "20"
     assert answer.headers["x-ratelimit-remaining"] == "0"
     code, message, told = refused(stub.ModelInfer, infer_request("mnist"), key=snapshots.LIMITED)
     assert (code, message) == (grpc.StatusCode.RESOURCE_EXHAUSTED, answer.error)
-    assert 0 < int(told["retry-after"]) <= 60
+    assert told["retry-after"] == "20"
     assert stage.gateway.call("POST", INFER, b"{}", X_API_Key=snapshots.TEAM).status == 200
 
 
@@ -169,7 +169,7 @@ def test_health_is_answered_at_the_door_in_grpc_too(stage: Stage) -> None:
 
 
 def test_a_spoofed_internal_header_changes_nothing(stage: Stage) -> None:
-    forged = {"x_key_digest": "keyless", "x_caller": "adminadmin00;infer;all;", "x_caller_id": "adminadmin00",
+    forged = {"x_key_digest": "keyless", "x_caller": "adminadmin00;infer;all;",
               "x_service": "mnist", "x_model": "mnist"}  # fmt: skip
     assert stage.gateway.call("POST", INFER, b"{}", **forged).status == 401
     assert stage.gateway.call("POST", INFER, b"{}", **forged, X_API_Key=snapshots.STRANGER).status == 403

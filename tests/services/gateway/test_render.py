@@ -72,7 +72,7 @@ def test_each_kind_of_key_is_given_its_grants() -> None:
         "adminadmin00": "adminadmin00;infer;all;",
         "teamteam0000": "teamteam0000;infer;team=vision;",
         "named0000000": "named0000000;infer;svc=mnist;",
-        "limited00000": "limited00000;infer;team=vision;",
+        "limited00000": "limited00000;infer;team=vision;retry=20;",
         "reader000000": "reader000000;",
         "stranger0000": "stranger0000;infer;team=speech;",
     }
@@ -96,7 +96,7 @@ def test_a_caller_without_a_key_is_known_only_where_a_service_is_public() -> Non
 
 def test_only_limited_keys_have_a_bucket() -> None:
     config = resources(snapshots.CASES["keys"], names.RATE_LIMITS)[0]["typed_config"]
-    assert [d["entries"][0]["value"] for d in config["descriptors"]] == ["limited00000"]
+    assert [d["entries"][0]["value"] for d in config["descriptors"]] == ["limited00000;infer;team=vision;retry=20;"]
     assert config["descriptors"][0]["token_bucket"]["max_tokens"] == 3
 
 
