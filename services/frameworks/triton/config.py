@@ -95,7 +95,7 @@ def set_tensors(repeated: Any, wanted: Sequence[Mapping[str, Any]]) -> None:
         made.name = tensor["name"]
         made.data_type = model_config_pb2.DataType.Value(datatypes.TO_CONFIG[tensor["datatype"]])
         if list(made.dims) != list(tensor["shape"]):
-            set_dims(made, tensor["shape"])  # an old reshape was right for the old dims only
+            set_dims(made, tensor["shape"], batched=False)  # an old reshape was right for the old dims only
         after.append(made)
     del repeated[:]
     repeated.extend(after)
@@ -111,15 +111,18 @@ def rebatch(config: ModelConfig, fields: Sequence[str]) -> None:
         return
     for tensor in kept:
         shape = list(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
-        set_dims(tensor, shape[1:] if config.max_batch_size else [-1, *shape])
+        if config.max_batch_size:
+            set_dims(tensor, shape[1:], batched=True)
+        else:
+            set_dims(tensor, [-1, *shape], batched=False)
 
 
-def set_dims(tensor: Any, shape: Sequence[int]) -> None:
-    """config.pbtxt cannot say "scalar": that is one element on the wire, reshaped to none for the model."""
+def set_dims(tensor: Any, shape: Sequence[int], batched: bool) -> None:
+    """config.pbtxt cannot say "scalar": that is one element, which a batching model wants reshaped to none."""
     tensor.ClearField("dims")
     tensor.ClearField("reshape")
     tensor.dims.extend(shape or (1,))
-    if not shape:
+    if batched and not shape:
         tensor.reshape.SetInParent()
 
 
@@ -132,7 +135,7 @@ def complete(config: ModelConfig, inputs: Sequence[Tensor], outputs: Sequence[Te
             made = repeated.add(name=tensor.name)
             made.data_type = model_config_pb2.DataType.Value(datatypes.TO_CONFIG[tensor.datatype])
             dims = tensor.shape[1:] if config.max_batch_size else tensor.shape
-            set_dims(made, dims)
+            set_dims(made, dims, bool(config.max_batch_size))
 
 
 def on_cpu(config: ModelConfig) -> None:

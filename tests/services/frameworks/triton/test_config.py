@@ -115,12 +115,19 @@ def test_what_is_written_reads_back_the_same() -> None:
     assert config.parse(config.write(made)) == made
 
 
-def test_missing_tensors_are_filled_in_from_the_model_and_a_scalar_gets_a_reshape() -> None:
+def test_missing_tensors_are_filled_in_from_the_model_and_a_scalar_of_a_batch_gets_a_reshape() -> None:
     made = config.parse("max_batch_size: 8")
     config.complete(made, [Tensor("x", "FP32", (-1, 64))], [Tensor("y", "BYTES", (-1,))])
     assert config.tensors(made.input) == (Tensor("x", "FP32", (64,)),)
     assert config.tensors(made.output) == (Tensor("y", "BYTES", (1,)),)
     assert made.output[0].HasField("reshape")
+
+
+def test_a_scalar_of_a_model_without_batching_is_one_element_without_reshape() -> None:
+    made = config.parse("")
+    config.complete(made, [], [Tensor("total", "FP32", ())])
+    assert config.tensors(made.output) == (Tensor("total", "FP32", (1,)),)
+    assert not made.output[0].HasField("reshape"), "Triton refuses it there"
 
 
 def test_on_a_cpu_gpu_groups_move_and_a_model_without_groups_gets_one_instance() -> None:

@@ -54,11 +54,12 @@ class TritonPythonModel:
             array = tensor.as_numpy()
             if value.type == "tensor(string)":  # Triton carries bytes, onnxruntime wants str
                 array = np.array([item.decode() for item in array.ravel()], dtype=object).reshape(array.shape)
-            feed[name] = array
+            # Triton has no scalars: one is an array of one element there.
+            feed[name] = array.reshape(()) if value.shape == [] and array.size == 1 else array
         return feed
 
     def tensor(self, name, value):
-        array = np.asarray(value)
+        array = np.atleast_1d(np.asarray(value))  # Triton has no scalars
         dtype = self.dtypes[name]
         if array.dtype == object or array.dtype.kind == "U":
             array = np.array([str(item).encode() for item in array.ravel()], dtype=object).reshape(array.shape)

@@ -1,0 +1,83 @@
+"""The onnxruntime backend on the real Triton: datatypes, scalars, weights in a file of their own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc as grpcclient
+
+from services.frameworks.triton import runtime
+from services.frameworks.triton.describe import describe
+from services.specs import Tensor
+from tests.triton import context_for, runtime_root, serve
+
+pytestmark = pytest.mark.integration
+
+MAKE = """
+import sys
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+def value(name, element, shape):
+    return helper.make_tensor_value_info(name, element, shape)
+
+weights = numpy_helper.from_array(np.arange(64 * 64, dtype=np.float32).reshape(64, 64), "weights")
+graph = helper.make_graph(
+    [
+        helper.make_node("Identity", ["text"], ["same"]), helper.make_node("Not", ["flag"], ["not"]),
+        helper.make_node("MatMul", ["x", "weights"], ["y"]),
+        helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
+        helper.make_node("Cast", ["x"], ["half"], to=10), helper.make_node("Mul", ["x", "scale"], ["scaled"]),
+    ],
+    "types",
+    [value("text", 8, ["n"]), value("flag", 9, ["n"]), value("x", 1, ["n", 64]), value("scale", 1, [])],
+    [
+        value("same", 8, ["n"]), value("not", 9, ["n"]), value("y", 1, ["n", 64]), value("total", 1, []),
+        value("half", 10, ["n", 64]), value("scaled", 1, ["n", 64]),
+    ],
+    [weights],
+)
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+onnx.save(model, sys.argv[1], save_as_external_data=True, location="weights.bin", size_threshold=0)
+"""
+
+
+def sent(name: str, values: Any, datatype: str) -> Any:
+    made = grpcclient.InferInput(name, values.shape, datatype)
+    made.set_data_from_numpy(values)
+    return made
+
+
+def test_texts_flags_halves_scalars_and_weights_beside_the_model_pass(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    python = runtime.locate(runtime_root()).python
+    subprocess.run([python, "-c", MAKE, tree / "types.onnx"], cwd=tmp_path, check=True, timeout=60)
+    assert (tree / "weights.bin").stat().st_size == 64 * 64 * 4
+    described = describe(tree, {})
+    assert [(tensor.name, tensor.datatype, tensor.shape) for tensor in described.inputs] == [
+        ("text", "BYTES", (-1,)), ("flag", "BOOL", (-1,)), ("x", "FP32", (-1, 64)), ("scale", "FP32", (1,)),
+    ]
+    assert Tensor("total", "FP32", (1,)) in described.outputs
+
+    ones = np.ones((2, 64), dtype=np.float32)
+    with (
+        serve(context_for("types", tree, tmp_path / "run", runtime_root())) as triton,
+        grpcclient.InferenceServerClient(triton.grpc) as client,
+    ):
+        result = client.infer("types", [
+            sent("text", np.array(["grün".encode(), b""], dtype=object), "BYTES"),
+            sent("flag", np.array([True, False]), "BOOL"), sent("x", ones, "FP32"),
+            sent("scale", np.array([3], dtype=np.float32), "FP32"),
+        ])
+    assert [text.decode() for text in result.as_numpy("same")] == ["grün", ""]
+    assert result.as_numpy("not").tolist() == [False, True]
+    assert np.array_equal(result.as_numpy("y"), ones @ np.arange(64 * 64, dtype=np.float32).reshape(64, 64))
+    assert result.as_numpy("total").tolist() == [128]
+    assert (result.as_numpy("half").dtype, result.as_numpy("half").shape) == (np.float16, (2, 64))
+    assert np.array_equal(result.as_numpy("scaled"), ones * 3)
