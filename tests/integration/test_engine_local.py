@@ -225,6 +225,12 @@ def test_a_launch_cannot_write_outside_its_run_directory(home: Home, engine: Loc
     assert engine.observe(NAME).state == base.ABSENT
 
 
+def test_a_launch_cannot_write_through_a_link_of_its_own(home: Home, engine: LocalEngine, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="through a link"):
+        engine.apply(replica(home, Launch(SLEEP.argv, {}, {"tree/x": b"x"}, {"tree": tmp_path})))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["redis", "svc-x\n[program:y]", "svc-../x", "svc-"])
 def test_only_names_of_replicas_are_taken(home: Home, engine: LocalEngine, name: str) -> None:
     with pytest.raises(EngineError, match="not the name of a replica"):

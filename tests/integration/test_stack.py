@@ -120,6 +120,14 @@ def test_run_and_supervisord_killed_together_leave_nothing() -> None:
         assert wait_for(made.left, lambda left: left == []) == []
 
 
+def test_it_ends_by_itself_when_it_is_ready_if_told_so() -> None:
+    with stack() as made:
+        made.start("--without-example", "--exit-when-ready")
+        assert made.process and made.process.wait(60) == 0
+        assert "Everything has ended" in made.said()
+        assert made.left() == []
+
+
 def test_a_taken_port_is_named_with_the_variable_that_moves_it() -> None:
     with stack() as made, socket.create_server(("127.0.0.1", made.gateway_port)):
         made.start()

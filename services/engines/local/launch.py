@@ -115,6 +115,9 @@ def _check(launch: Launch) -> None:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.parts:
             raise EngineError(f"A replica may not write {name!r} in its run directory.", permanent=True)
+    for name in [*launch.files, *launch.links]:
+        if any(str(parent) in launch.links for parent in PurePosixPath(name).parents):
+            raise EngineError(f"{name!r} would be written through a link, outside the run directory.", permanent=True)
     if any("\0" in text for text in [*launch.argv, *launch.env, *launch.env.values()]):
         raise EngineError("An argument or an environment variable holds a NUL character.", permanent=True)
     if bad := [name for name in launch.env if not name or "=" in name]:
