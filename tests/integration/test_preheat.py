@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -174,3 +175,11 @@ def test_a_round_asked_for_while_redis_is_down_is_found_by_the_sweep(plane: Plan
     again = plane.ask("large")
     assert again != pk
     assert plane.wait(again, is_done)["bytes_copied"] == 0
+
+
+def test_people_who_ask_for_the_same_path_at_once_get_the_same_round(plane: Plane) -> None:
+    a_model(plane, MIB)
+    plane.ask("")  # makes the dataset
+    with ThreadPoolExecutor(3) as people:
+        asked = set(people.map(plane.ask, ["large", "large/", "./large"]))
+    assert len(asked) == 1
