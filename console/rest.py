@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, NoReturn
 
 from django.conf import settings
 from rest_framework import exceptions, serializers, status
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from console import roles
@@ -29,6 +30,12 @@ NAME_IN_PATH = "[a-z0-9][-a-z0-9]{0,62}"
 class TooLarge(exceptions.APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
+
+
+class LengthRequired(exceptions.APIException):
+    status_code = status.HTTP_411_LENGTH_REQUIRED
+    default_code = "length_required"
+    default_detail = "Send the body with a Content-Length: a chunked one is not read."
 
 
 class Json(JSONParser):
@@ -172,6 +179,7 @@ class Resource(GenericViewSet[Any]):
     # Base of the views. Subclasses list and find through `get_queryset`, which shows an actor only what is theirs.
     # (No docstring: those of views would appear in the OpenAPI document.)
 
+    http_method_names = ["get", "post", "patch", "delete", "head"]
     parser_classes = [Json]
     metadata_class = None  # the schema says it better
     required_scopes: Mapping[str, str] = {}
@@ -183,3 +191,20 @@ class Resource(GenericViewSet[Any]):
     @property
     def actor(self) -> Principal:
         return actor_of(self.request)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
+            raise LengthRequired  # DRF would take the body for an empty one
+
+    def permission_denied(self, request: Request, message: str | None = None, code: str | None = None) -> NoReturn:
+        if not request.successful_authenticator:
+            raise exceptions.NotAuthenticated("Send an API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`.")
+        raise exceptions.PermissionDenied(message, code)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, exceptions.UnsupportedMediaType):
+            exc = exceptions.UnsupportedMediaType(
+                "", f"Send the body as `Content-Type: application/json`, not {self.request.content_type or 'without'}."
+            )
+        return super().handle_exception(exc)

@@ -54,10 +54,16 @@ class KeyBody(Body):
     name = serializers.CharField(allow_blank=True, help_text="What uses it.")
     team = serializers.CharField(required=False, help_text="May be left out by whoever can create in one team only.")
     scopes = serializers.ListField(
-        child=serializers.CharField(), required=False, help_text="Of infer, read and manage; [infer] when left out."
+        child=serializers.CharField(),
+        max_length=10,
+        required=False,
+        help_text="Of infer, read and manage; [infer] when left out.",
     )
     services = serializers.ListField(
-        child=serializers.CharField(), required=False, help_text="The only services it opens; empty: all of the team's."
+        child=serializers.CharField(),
+        max_length=500,
+        required=False,
+        help_text="The only services it opens; empty: all of the team's.",
     )
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
     rate_limit_per_minute = serializers.IntegerField(required=False, allow_null=True, max_value=10**9)

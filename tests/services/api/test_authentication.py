@@ -114,4 +114,5 @@ def test_nobody_is_told_how_to_authenticate_and_not_sent_to_a_login_page(db: Non
     for path in ("services/", "datasets/", "keys/", "queues/", "nodes/", "teams/", "dashboard/"):
         refused = Api().get(path)
         assert refused.status == 401 and refused.headers["WWW-Authenticate"].startswith("Bearer")
+        assert "Authorization: Bearer" in refused.data["detail"]
         assert Api().post(path, {}).status in {401, 405}

@@ -6,8 +6,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from django.test import RequestFactory
+
 from console.models import Team
 from datasets.models import Round
+from services.api.services import Services
 from services.models import Event, Revision, Service
 from tests.rest import Api, Fields
 
@@ -120,7 +123,22 @@ def test_json_that_is_no_object(owner: Api, team: Team) -> None:
 
 def test_another_content_type(owner: Api, team: Team) -> None:
     answer = owner.send("POST", "services/", raw=b"name=echo", content_type="application/x-www-form-urlencoded")
-    assert answer.status == 415
+    assert answer.status == 415 and "Content-Type: application/json" in answer.data["detail"]
+
+
+def test_a_body_without_a_length(owner: Api, team: Team) -> None:
+    request = RequestFactory().post(
+        "/api/v1/services/", b"{}", "application/json", headers={"Transfer-Encoding": "chunked"}
+    )
+    del request.META["CONTENT_LENGTH"]
+    request.user, request._dont_enforce_csrf_checks = owner.user, True  # type: ignore[attr-defined, assignment]
+    answer = Services.as_view({"post": "create"})(request)
+    assert answer.status_code == 411 and "Content-Length" in answer.data["detail"]
+
+
+def test_a_path_longer_than_any_file_system_takes(owner: Api, payload: dict[str, Any]) -> None:
+    for path in ("a" * 5000, "a/" * 3000, "\u2028" * 300):
+        assert list(refused(owner, payload, model_path=path)) == ["model_path"]
 
 
 def test_a_body_that_is_too_large(owner: Api, team: Team) -> None:
