@@ -46,6 +46,12 @@ def key_for(service: Service) -> str:
     return key
 
 
+def gateway_host() -> str:
+    """Where the console itself reaches the gateway: it listens on CONSOLE_BIND."""
+    bind: str = settings.CONSOLE_BIND
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104 - asked, not bound
+
+
 def _present(service: Service) -> str:
     rows = _rows(service).filter(expires_at__gt=timezone.now() + RENEW_BEFORE, revoked_at=None)
     for row in rows:
@@ -80,7 +86,7 @@ def _wait_until_taken(service: Service, key: str) -> None:
     """Neither 401 (the key is not there yet) nor 503 (the gateway has only just learnt of the replicas)."""
     deadline = time.monotonic() + TAKEN_SECONDS
     path = f"/v2/models/{service.name}/ready"
-    while (status := inference_http.status(publishing.HOST, settings.GATEWAY_PORT, path, key)) in {401, 503}:
+    while (status := inference_http.status(gateway_host(), settings.GATEWAY_PORT, path, key)) in {401, 503}:
         if time.monotonic() < deadline:
             time.sleep(0.05)
         elif status == 401:

@@ -77,13 +77,13 @@ def probe(
     public = is_public(service)
     large = sum(item.values.size for item in inputs) > JSON_VALUES
     call = Call(
-        host=publishing.HOST, port=settings.GATEWAY_PORT, model=service.name, inputs=inputs,
+        host=panel_keys.gateway_host(), port=settings.GATEWAY_PORT, model=service.name, inputs=inputs,
         key=own_key or ("" if public else panel_keys.key_for(service)),
         binary=encoding == "binary" or (encoding == "auto" and large), stream=protocol == GRPC and model.decoupled,
     )
     answer = (inference_grpc if protocol == GRPC else inference_http).infer(call)
     logger.info("%s tested %s over %s: %s", actor.label, service.name, protocol, answer.status)
-    target = gateway_host or f"{publishing.HOST}:{settings.GATEWAY_PORT}"
+    target = gateway_host or call.address
     made = snippets(
         service.name, inputs, http_url=f"http://{target}", grpc_target=target, decoupled=model.decoupled,
         authorized=bool(call.key), binary=call.binary,

@@ -59,6 +59,10 @@ class Call:
     stream: bool = False
     timeout: float = 60.0
 
+    @property
+    def address(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 @dataclass(frozen=True)
 class Output:

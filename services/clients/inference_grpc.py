@@ -16,6 +16,8 @@ from services.clients import inference_wire as wire
 from services.clients.inference import Answer, Call, Input, Message, Response, Timing
 
 CONNECT_SECONDS = 5.0
+MOST_RESPONSES = 1000
+"""A stream is ended after so many: a test has seen enough, and a model may go on for ever."""
 OPTIONS = [
     ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
     ("grpc.enable_http_proxy", 0),  # the gateway is on this machine, whatever the environment says of proxies
@@ -35,11 +37,11 @@ def infer(call: Call) -> Answer:
     begun = time.perf_counter()
     request = build(call.model, call.inputs)
     built = time.perf_counter()
-    with grpc.insecure_channel(f"{call.host}:{call.port}", options=OPTIONS) as channel:
+    with grpc.insecure_channel(call.address, options=OPTIONS) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=CONNECT_SECONDS)
         except grpc.FutureTimeoutError:
-            raise Unavailable(f"The gateway does not answer at {call.host}:{call.port}.") from None
+            raise Unavailable(f"The gateway does not answer at {call.address}.") from None
         connected = time.perf_counter()
         exchange = _Exchange(call, connected)
         exchange.run(service_pb2_grpc.GRPCInferenceServiceStub(channel), request)
@@ -92,6 +94,10 @@ class _Exchange:
     def _stream(self, rpc: Any) -> None:
         for message in rpc:
             self._add(message.infer_response, message.error_message)
+            if len(self.received) == MOST_RESPONSES:
+                rpc.cancel()
+                self.status = f"OK, ended after {MOST_RESPONSES} responses"
+                return
         self._note(rpc)
 
     def _add(self, message: Any, error: str) -> None:

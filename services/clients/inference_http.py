@@ -57,7 +57,7 @@ def infer(call: Call) -> Answer:
 
 
 def _build(call: Call) -> _Request:
-    headers = {"Host": f"{call.host}:{call.port}", "Accept": "*/*", "Accept-Encoding": "identity"}
+    headers = {"Host": call.address, "Accept": "*/*", "Accept-Encoding": "identity"}
     if call.key:
         headers["Authorization"] = f"Bearer {call.key}"
     path = f"/v2/models/{quote(call.model, safe='')}/infer"
@@ -80,7 +80,7 @@ def _connect(call: Call) -> HTTPConnection:
         connection.connect()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise Unavailable(f"The gateway does not answer at {call.host}:{call.port}: {reason}.") from error
+        raise Unavailable(f"The gateway does not answer at {call.address}: {reason}.") from error
     connection.sock.settimeout(call.timeout)
     return connection
 

@@ -15,6 +15,8 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from console.errors import ConsoleError
+
 DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "BOOL": np.dtype("?"), "UINT8": np.dtype("u1"), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"),
     "UINT64": np.dtype("<u8"), "INT8": np.dtype("i1"), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"),
@@ -34,13 +36,14 @@ FLOAT: Final[tuple[str, set[type]]] = ("a number", {int, float})
 PLAIN_NUMBERS: Final = re.compile(r"[-+.\deE,;\s]+")
 
 
-class BadValues(Exception):
+class BadValues(ConsoleError):
     """`field`: which part of an input is wrong: data, shape, datatype, generate or file."""
+
+    code = "invalid"
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
-        self.message = message
 
 
 def bytes_per_value(datatype: str) -> int:
@@ -61,6 +64,8 @@ def resolve_shape(wanted: Sequence[int], found: Sequence[int] | None, count: int
     fixed = math.prod(size for size in wanted if size >= 0)
     if len(free) == 1 and fixed and count % fixed == 0:
         return tuple(size if size >= 0 else count // fixed for size in wanted)
+    if len(free) == 1 and fixed > 1:
+        raise BadValues("data", f"Shape {shown(wanted)} needs a multiple of {fixed} values, you gave {count}.")
     raise BadValues("shape", f"Say how large each free dimension of {shown(wanted)} is: {count} values do not tell.")
 
 

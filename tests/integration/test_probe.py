@@ -158,6 +158,15 @@ def test_a_decoupled_model_answers_once_for_each_value_over_grpc(
     assert times == sorted(times) and times[0] > 0
 
 
+def test_a_stream_without_end_is_ended_by_the_panel(
+    services: dict[str, Service], viewer: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference_grpc, "MOST_RESPONSES", 3)
+    payload = {"protocol": "grpc", "inputs": [{"name": "IN", "data": list(range(500))}]}
+    answer = probes.probe(services["repeat"], payload, actor=viewer).answer
+    assert (answer.ok, len(answer.responses), answer.status) == (True, 3, "OK, ended after 3 responses")
+
+
 def test_a_decoupled_model_over_http_is_refused_and_the_hint_names_grpc(
     services: dict[str, Service], viewer: Principal
 ) -> None:

@@ -6,6 +6,8 @@ const LISTED = 20;
 const showChosen = (input) => {
   const how = input.querySelector("select[name$='-how']").value;
   input.querySelectorAll("[data-how]").forEach((part) => { part.hidden = part.dataset.how !== how; });
+  const kind = input.querySelector("select[name$='-generate']").value;
+  input.querySelectorAll("[data-kind]").forEach((part) => { part.hidden = part.dataset.kind !== kind; });
 };
 const inputs = document.querySelectorAll("[data-panel-input]");
 inputs.forEach(showChosen);
@@ -38,6 +40,7 @@ const result = document.getElementById("panel-result");
 if (result) {
   new MutationObserver(() => {
     markWrong();
+    if (result.getBoundingClientRect().top > innerHeight - 80) result.scrollIntoView(); // on a phone it is below the form
     const answer = document.getElementById("panel-answer");
     if (answer && !answer.dataset.listed) {
       answer.dataset.listed = "true";

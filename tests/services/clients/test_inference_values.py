@@ -47,6 +47,7 @@ def test_flat_and_nested_lists_give_the_same_array() -> None:
     ([10**400], "FP64", [1], "A value does not fit FP64."),
     (["a", 1], "BYTES", [2], "BYTES needs text everywhere; value 2 is 1."),
     ([1, 2], "FP32", [-1, -1], "Say how large each free dimension of [-1, -1] is: 2 values do not tell."),
+    ([1, 2, 3], "FP32", [-1, 2], "Shape [-1, 2] needs a multiple of 2 values, you gave 3."),
     ([None], "FP32", [1], "FP32 needs a number everywhere; value 1 is null."),
     ([{"a": 1}], "FP32", [1], 'FP32 needs a number everywhere; value 1 is {"a": 1}.'),
 ])  # fmt: skip
