@@ -267,10 +267,10 @@ def test_five_thousand_small_files_take_seconds(source: LocalSource, store: Stor
     started = time.monotonic()
     stored, _, _ = copy_all(source, store, "many")
     assert len(stored) == 5000
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
     started = time.monotonic()
     assert copy_all(source, store, "many")[2] == 0
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 30
 
 
 def test_the_speed_is_that_of_the_last_seconds() -> None:
