@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from services import states
+from services.actions import probes
+from services.clients.inference import Answer, Message, Output, Response, Timing
 from services.models import ApiKey, Replica, Service
+from services.snippets import Snippets
 from tests.rest import Api, who_may
 
 
@@ -89,3 +93,16 @@ def test_a_test_inference_needs_the_scope_infer(key_for: Callable[..., tuple[Api
     assert reader.post("services/echo/probe/", body).status == 403
     caller, _ = key_for("infer", services=["echo"])
     assert caller.post("services/echo/probe/", body).status == 409
+
+
+def test_what_a_model_answers_is_shown_even_when_json_has_no_such_number(
+    owner: Api, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The sending itself is tested against the real gateway and Triton in tests/integration.
+    output = Output("OUT", "FP32", (3,), [0.5, math.nan, -math.inf], total=3)
+    message = Message("POST /v2/models/echo/infer", {"content-type": "application/json"}, "{}", 2)
+    answer = Answer(True, "200 OK", "", (Response((output,), at_ms=1.5),), Timing(wait_ms=1.5), message, message)
+    result = probes.ProbeResult("http", answer, Snippets("curl", "http", "grpc", "grpcurl"))
+    monkeypatch.setattr(probes, "probe", lambda *args, **kwargs: result)
+    shown = owner.post("services/echo/probe/", {"inputs": [{"name": "IN", "data": [1]}]})
+    assert shown.status == 200 and shown.data["outputs"][0]["values"] == [0.5, "nan", "-inf"]
