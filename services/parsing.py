@@ -19,6 +19,8 @@ NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]{0,251}[A-Za-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_REPLICAS = 64
+RESERVED = frozenset({"new"})
+"""The pages of a service have its name in their address, and these are other pages there."""
 AUTH_POLICIES = ("api_key", "public")
 NAME_RULE = (
     "Use lower-case letters, digits and dashes, starting with a letter and ending with a letter or digit, at most 63 "
@@ -43,6 +45,8 @@ class Wrong:
 def parse_name(name: Any) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InvalidFields({"name": NAME_RULE})
+    if name in RESERVED:
+        raise InvalidFields({"name": f"{name} is taken by the console itself. Choose another name."})
     return name
 
 
@@ -72,6 +76,10 @@ def parse_spec(data: Mapping[str, Any]) -> ServiceSpec:
                 wrong.errors.update(error.errors)
             except ConsoleError as error:  # a framework that cannot be had here
                 wrong.add("framework", str(error))
+    env = _env(data.get("env") or {}, wrong)
+    if framework in registry.all_names():
+        for name in registry.get(framework).refused_env(env):
+            wrong.add(f"env.{name}", "Cannot be set: it would break the isolation of the service.")
     spec = ServiceSpec(
         framework=framework,
         dataset=_text(data, "dataset", wrong),
@@ -81,7 +89,7 @@ def parse_spec(data: Mapping[str, Any]) -> ServiceSpec:
         auth_policy=_auth(data.get("auth") or {}, wrong),
         affinity=_affinity(data.get("affinity") or {}, wrong),
         framework_config=config,
-        env=_env(data.get("env") or {}, wrong),
+        env=env,
     )
     wrong.end()
     return spec

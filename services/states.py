@@ -25,6 +25,8 @@ FAILED: Final = "FAILED"
 ALL: Final = (PREHEATING, QUEUED, STARTING, READY, DEGRADED, STOPPING, STOPPED, FAILED)
 ROUTABLE: Final = frozenset({READY, DEGRADED})
 """The gateway sends requests to the replicas of these; of any other it answers 503 with the state."""
+OPEN: Final = ROUTABLE | {STARTING}
+"""With a serving revision, the gateway has these open: it is told just before a service is called READY."""
 WAITING: Final = frozenset({PREHEATING, QUEUED, STARTING, STOPPING})
 SETTLED: Final = frozenset({STOPPED, FAILED})
 

@@ -69,7 +69,7 @@ def snapshot() -> Snapshot:
 def _service(service: Service) -> GatewayService:
     revision = service.serving or service.target
     assert revision is not None
-    ready = service.state in states.ROUTABLE and service.serving is not None and service.desired != DELETED
+    ready = service.state in states.OPEN and service.serving is not None and service.desired != DELETED
     rows = service.replica_set.filter(revision=service.serving).exclude(state=Replica.DRAINING) if ready else []
     # A replica that answered once stays: Envoy's own health checks are quicker than the console's.
     endpoints = tuple(Endpoint(HOST, row.http_port, row.grpc_port) for row in rows if row.started_at)

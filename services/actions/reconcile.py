@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from console.errors import ConsoleError
 from services import dispatch, states
-from services.actions import claims, files, replicas, rollout, wiring
+from services.actions import claims, files, publishing, replicas, rollout, wiring
 from services.actions.services import target_of
 from services.actions.transitions import move, say
 from services.errors import EngineError
@@ -89,11 +89,18 @@ def start(service: Service) -> None:
             detail=replicas.tail(rows[0]) if rows else "",
         )
     elif rows and all(replica.state == Replica.READY for replica in rows):
-        move(service, states.READY, "", serving=revision)
+        _open(service, revision)
     else:
         ready = sum(replica.state == Replica.READY for replica in rows)
         why = next((replica.message for replica in rows if replica.state != Replica.READY and replica.message), "")
         say(service, f"{ready} of {len(rows)} replicas answer. {why}".strip())
+
+
+def _open(service: Service, revision: Revision) -> None:
+    # The gateway learns of it first: whoever reads READY may call it at once.
+    Service.objects.filter(pk=service.pk, state=states.STARTING).update(serving=revision)
+    publishing.publish_now()
+    move(service, states.READY, "", serving=revision)
 
 
 def watch(service: Service) -> None:

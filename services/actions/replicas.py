@@ -12,7 +12,7 @@ from django.utils import timezone
 from console.errors import ConsoleError
 from datasets import reading
 from services import dispatch
-from services.actions import wiring
+from services.actions import publishing, wiring
 from services.actions.transitions import log
 from services.clients import kserve_v2
 from services.engines import base as engines
@@ -117,6 +117,10 @@ def drain(replica: Replica) -> None:
 def end_drained(replicas: Iterable[Replica]) -> int:
     """End those whose time has come. How many are gone."""
     due = [replica for replica in replicas if not replica.drain_until or replica.drain_until <= timezone.now()]
+    if due:
+        # By now no route leads there, so this takes their clusters from the gateway too, which closes its idle
+        # connections: Triton would wait for them until its exit timeout.
+        publishing.publish_now()
     end(due)
     return len(due)
 

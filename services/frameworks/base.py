@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +29,10 @@ class Framework(ABC):
     @abstractmethod
     def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """`framework_config` as people send it, normalised. Raises InvalidFields, keys `framework_config.<field>`."""
+
+    @abstractmethod
+    def refused_env(self, names: Iterable[str]) -> list[str]:
+        """Of these names of environment variables, those that nobody may set: they would break the isolation."""
 
     @abstractmethod
     def describe(self, tree: Path, config: Mapping[str, Any]) -> ModelDescription:

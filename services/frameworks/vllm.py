@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -22,6 +22,9 @@ class Vllm(Framework):
 
     def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         raise ModelError(REASON, hint="Choose Triton.")
+
+    def refused_env(self, names: Iterable[str]) -> list[str]:
+        return []
 
     def describe(self, tree: Path, config: Mapping[str, Any]) -> ModelDescription:
         return ModelDescription(problems=(REASON,))

@@ -44,6 +44,11 @@ def test_all_wrong_fields_are_named_at_once() -> None:
     assert set(found) == {"framework", "resources.cpu", "resources.gpus", "auth.policy", "env.1X"}
 
 
+@pytest.mark.parametrize("name", ["PATH", "LD_PRELOAD", "PYTHONPATH"])
+def test_a_variable_that_would_break_the_isolation_is_refused(name: str) -> None:
+    assert "isolation" in errors_of(env={name: "x"})[f"env.{name}"][0]
+
+
 @pytest.mark.parametrize("path", ["../secrets", "a/../../b", "/etc", "a\0b"])
 def test_a_path_that_could_lead_outside_is_refused(path: str) -> None:
     assert "model_path" in errors_of(model_path=path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +20,9 @@ class Triton(Framework):
 
     def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         return options.parse(raw)
+
+    def refused_env(self, names: Iterable[str]) -> list[str]:
+        return launch.refused_env(names)
 
     def describe(self, tree: Path, config: Mapping[str, Any]) -> ModelDescription:
         return describe.describe(tree, config)

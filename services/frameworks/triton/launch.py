@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -137,9 +137,12 @@ def shm_family(run_dir: Path) -> str:
     return f"triton_{hashlib.sha256(str(run_dir.parent).encode()).hexdigest()[:12]}"
 
 
+def refused_env(names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if name in REFUSED_ENV or name.startswith("LD_"))
+
+
 def check_env(env: Mapping[str, str]) -> None:
-    refused = sorted(name for name in env if name in REFUSED_ENV or name.startswith("LD_"))
-    if refused:
+    if refused := refused_env(env):
         raise ModelError(
             f"The environment variable {', '.join(refused)} cannot be set: it would break the isolation of the service."
         )

@@ -18,6 +18,7 @@ from datasets.models import Dataset, Round
 from services.actions import publishing, replicas, wiring
 from services.actions import services as verbs
 from services.clients import kserve_v2
+from services.engines.local import ports
 from services.frameworks.base import Availability
 from services.frameworks.triton.framework import Triton
 from services.gateway.snapshot import Snapshot
@@ -68,6 +69,7 @@ def world(monkeypatch: pytest.MonkeyPatch, queue: Queue, node: Node, published: 
     made = World(RecordingEngine())
     monkeypatch.setattr(wiring, "engine", lambda: made.engine)
     monkeypatch.setattr(kserve_v2, "probe", made.probe)
+    monkeypatch.setattr(ports, "is_free", lambda port: True)  # nothing is started: 18000 and up are always given
     monkeypatch.setattr(replicas, "DRAIN", timedelta(0))
     monkeypatch.setattr(Triton, "availability", lambda self, runtime: Availability(True))
     return made
