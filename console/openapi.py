@@ -41,7 +41,7 @@ class Problem(serializers.Serializer[Any]):
 def describe(
     summary: str, *, answers: Mapping[int, Any], body: Any = None, errors: Sequence[int] = (), **more: Any
 ) -> Callable[[F], F]:
-    """extend_schema with the errors that every operation has (401, 403), and those of reading a body where there is one."""
+    """extend_schema with the errors of every operation (401, 403), and those of reading a body where there is one."""
     codes = {401, 403, *errors} | ({400, 413, 415} if body is not None else set())
     if any(isinstance(answer, serializers.ListSerializer) for answer in answers.values()):
         codes.add(404)  # a page after the last one
