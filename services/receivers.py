@@ -9,7 +9,7 @@ from django.dispatch import receiver
 from console.errors import Conflict
 from datasets.models import Dataset, Round
 from datasets.signals import dataset_deleting, round_finished
-from services import dispatch, states
+from services import dispatch
 from services.models import Service
 
 
@@ -22,9 +22,10 @@ def go_on_after_preheat(sender: object, round: Round, **kwargs: Any) -> None:
 @receiver(dataset_deleting)
 def refuse_while_used(sender: object, dataset: Dataset, **kwargs: Any) -> None:
     """Raises Conflict: a service that waits for files, or may need them again, must not lose where they come from."""
-    users = Service.objects.filter(target__spec__dataset=dataset.name).exclude(state=states.STOPPED)
+    users = Service.objects.filter(target__spec__dataset=dataset.name)
     names = list(users.values_list("name", flat=True)[:5])
     if names:
         raise Conflict(
-            f"Dataset {dataset.name} is used by {', '.join(names)}.", hint="Stop or delete those services first."
+            f"Dataset {dataset.name} is used by {', '.join(names)}.",
+            hint="Delete those services, or have them use another dataset, first.",
         )

@@ -13,6 +13,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.utils import timezone
 
+from console import dispatch as console_dispatch
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.principal import Principal, for_user
 from datasets import actions, dispatch, leases, reading, rounds, states
@@ -120,7 +121,7 @@ def test_a_request_is_put_on_the_queue_when_it_is_committed(
     django_capture_on_commit_callbacks: Callable[..., Any],
 ) -> None:
     sent: list[tuple[str, tuple[Any, ...]]] = []
-    monkeypatch.setattr(dispatch, "_send", lambda name, args, expires: sent.append((name, args)))
+    monkeypatch.setattr(console_dispatch, "send", lambda name, args, expires: sent.append((name, args)))
     with django_capture_on_commit_callbacks(execute=True):
         asked = actions.request_round(dataset, "svm", actor=owner)
         assert sent == []

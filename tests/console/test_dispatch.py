@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from console import dispatch
 from console.celery import app as console_app
-from datasets import dispatch
 
 Commit = Callable[..., Any]
 pytestmark = pytest.mark.django_db
@@ -34,7 +34,7 @@ def use_broker(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_nothing_is_sent_before_the_commit(use_broker: Any, django_capture_on_commit_callbacks: Commit) -> None:
     app = use_broker("memory://nothing-before")
     with django_capture_on_commit_callbacks(execute=False) as callbacks:
-        dispatch.run_round(5)
+        dispatch.on_commit("datasets.run_round", 5)
     assert waiting(app) is None
     for callback in callbacks:
         callback()
@@ -58,7 +58,7 @@ def test_a_broker_that_is_away_is_only_logged(
     use_broker(f"redis+socket://{tmp_path}/nobody.sock")
     started = time.monotonic()
     with django_capture_on_commit_callbacks(execute=True):
-        dispatch.run_round(5)
+        dispatch.on_commit("datasets.run_round", 5)
     assert time.monotonic() - started < 3
     assert "datasets.run_round" in caplog.text
 
@@ -72,7 +72,7 @@ def test_a_broker_that_says_nothing_holds_nobody_up(
         use_broker(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         started = time.monotonic()
         with django_capture_on_commit_callbacks(execute=True):
-            dispatch.run_round(5)
+            dispatch.on_commit("datasets.run_round", 5)
         assert time.monotonic() - started < 3
     assert "has not taken datasets.run_round(5,) yet" in caplog.text
 
