@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from console.errors import NotFound
 from console.pages import wants_fragment
 from services.actions import wiring
 from services.engines.base import Engine
@@ -36,7 +37,7 @@ def logs(request: HttpRequest, name: str) -> HttpResponse:
     service, actor = find(request, name)
     engine, asked = wiring.engine(), request.GET.get("replica", "")
     if asked and not _is_of(service, asked):
-        raise Http404(f"{service.name} has no log of {asked}.")
+        raise NotFound(f"{service.name} has no log of {asked}.")
     if asked and wants_fragment(request):
         offset = request.GET.get("offset", "")
         chunk = engine.logs(asked, int(offset) if offset.isdecimal() else None, FIRST_LOOK)

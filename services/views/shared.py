@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from django.urls import reverse
 
 from console import roles
+from console.errors import NotFound
 from console.pages import actor_of
 from console.principal import Principal
 from services import reading, states
@@ -22,11 +23,11 @@ FAST, SLOW = 1, 5
 
 
 def find(request: HttpRequest, name: str) -> tuple[Service, Principal]:
-    """Raises Http404 also when the service is another team's: who may not see it is not told that it exists."""
+    """Raises NotFound also when the service is another team's: who may not see it is not told that it exists."""
     actor = actor_of(request)
     service: Service | None = reading.with_related(Service.objects.visible_to(actor)).filter(name=name).first()
     if service is None:
-        raise Http404(f"There is no service named {name} that you may see.")
+        raise NotFound(f"There is no service named {name} that you may see.")
     return service, actor
 
 

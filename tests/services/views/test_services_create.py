@@ -73,6 +73,7 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
     ("field", "value", "said"),
     [
         ("name", "Not A Label", "Use lower-case letters, digits and dashes"),
+        ("name", "new", "is taken by the console itself"),
         ("dataset", "nothing", "has no dataset named nothing"),
         ("model_path", "../secret", "relative, without"),
         ("model_path", "/etc", "relative, without"),
@@ -158,7 +159,8 @@ def test_browsing_goes_from_folder_to_model(browser: Client, payload: dict[str, 
     assert "A Triton repository of 1 model: echo." in root and "Choose one of its models above." in root
     model = browser.get(url, {"dataset": name, "path": "echo"}).content.decode()
     assert "config.pbtxt" in model and "It can be served as it is." in model and 'hx-swap-oob="outerHTML"' in model
-    assert "There is no nothing in this dataset." in browser.get(url, {"dataset": name, "path": "nothing"}).content.decode()
+    missing = browser.get(url, {"dataset": name, "path": "nothing"}).content.decode()
+    assert "There is no nothing in this dataset." in missing
     outside = browser.get(url, {"dataset": name, "path": "../.."}).content.decode()
     assert "cannot contain" in outside and "passwd" not in outside
 
