@@ -17,7 +17,7 @@ themselves.
 """
 
 # Not pathlib, not contextlib: they would double the time that this takes.
-# ruff: noqa: PTH116, PTH123, PTH208, SIM105
+# ruff: noqa: PTH110, PTH116, PTH123, PTH208, SIM105
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ import ctypes
 import fcntl
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -32,6 +33,8 @@ from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1
 PARENT_PID = "STACK_SUPERVISOR_PID"
+ORPHAN_GRACE = 0.5
+OPEN_FILES = 65536
 
 
 def refuse(message: str) -> NoReturn:
@@ -70,17 +73,18 @@ def holders(path: str) -> list[int]:
 def take_lock(path: str, grace: float) -> None:
     """Wait until no earlier instance is left. The descriptor stays open across exec, so the lock lives as we do."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + grace
-    kill_at = deadline
+    began = time.monotonic()
+    kill_at = began + grace
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except BlockingIOError:
             now = time.monotonic()
-            if now > deadline + 10:
+            if now > began + grace + 10:
                 refuse(f"An earlier instance of this program does not end; it holds {path}.")
-            if now > kill_at:
+            # When the program itself is gone, what still holds the lock are children that it left behind.
+            if now > kill_at or (now > began + ORPHAN_GRACE and not holder_lives(fd)):
                 kill_at = now + 1
                 for pid in holders(path):
                     try:
@@ -88,7 +92,15 @@ def take_lock(path: str, grace: float) -> None:
                     except ProcessLookupError:
                         pass
             time.sleep(0.05)
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, str(os.getpid()).encode(), 0)
     os.set_inheritable(fd, True)
+
+
+def holder_lives(fd: int) -> bool:
+    """Whether the process that took the lock is still there; it wrote its pid, which exec does not change."""
+    text = os.pread(fd, 20, 0)
+    return not text.isdigit() or os.path.exists(f"/proc/{int(text)}")
 
 
 def count_start(count: int, seconds: float, path: str) -> None:
@@ -118,6 +130,16 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
 
+def raise_open_files() -> None:
+    """The gateway holds two descriptors for each request. supervisord itself closes as many as it allows, one by one,
+    each time it starts a program, so it is given a low limit and the program raises its own.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def environment(launch: dict[str, Any]) -> dict[str, str]:
     env: dict[str, str] = dict(os.environ) if launch.get("inherit_env") else {}
     env.update(launch["env"])
@@ -137,6 +159,7 @@ def main(path: str) -> NoReturn:
     if "start_limit" in launch:
         count_start(*launch["start_limit"])
     env = environment(launch)
+    raise_open_files()
     reset_signals()
     argv: list[str] = launch["argv"]
     try:

@@ -19,7 +19,7 @@ PARENT_PID = "STACK_SUPERVISOR_PID"
 NEVER_GIVE_UP = 1_000_000
 """The stack's own programs are started again for ever; a person reads of it in the output of `make run`."""
 SIGTERM = 15
-OPEN_FILES = 65536
+OPEN_FILES = 1024
 
 
 def folder(home: Home) -> Path:
@@ -90,7 +90,7 @@ def own_launch(home: Home) -> dict[str, Any]:
 
 
 def open_files() -> int:
-    """As many as allowed: the gateway holds two for each request."""
+    """Low: supervisord closes so many, one by one, for each program that it starts. child.py raises it again."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
 

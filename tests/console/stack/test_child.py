@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -59,6 +60,12 @@ def test_the_program_ignores_no_signal_that_python_ignores(tmp_path: Path) -> No
     assert int(ignored.split()[1], 16) & (1 << (signal.SIGPIPE - 1)) == 0
 
 
+def test_the_program_may_open_as_many_files_as_the_machine_allows(tmp_path: Path) -> None:
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
+    assert int(said(start(tmp_path, argv=["/bin/sh", "-c", "ulimit -n"]))) >= wanted
+
+
 def test_it_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "launch.json"
     path.write_text(json.dumps({"argv": ["/bin/sleep", "600"], "env": {}, "cwd": "/"}))
@@ -110,6 +117,20 @@ def test_it_kills_an_earlier_instance_that_does_not_end(tmp_path: Path) -> None:
     assert said(process) == "started\n"
     assert holder.wait(5) == -signal.SIGKILL
     holder.stdout.close()
+
+
+def test_children_that_a_dead_instance_left_behind_are_killed_soon(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    code = "import subprocess; print(subprocess.Popen(['/bin/sleep', '600'], close_fds=False).pid, flush=True)"
+    first = start(tmp_path, argv=python(code), lock=str(lock))
+    assert first.stdout
+    orphan = psutil.Process(int(first.stdout.readline()))
+    assert first.wait(10) == 0
+    began = time.monotonic()
+    assert said(start(tmp_path, argv=["/bin/echo", "started"], lock=str(lock), lock_grace=60)) == "started\n"
+    assert time.monotonic() - began < 20
+    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+    first.stdout.close()
 
 
 def test_it_gives_up_after_too_many_starts_under_one_supervisor(tmp_path: Path) -> None:
