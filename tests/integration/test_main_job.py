@@ -178,5 +178,6 @@ def test_two_replicas_are_two_processes_and_one_may_die(models: Live) -> None:
     assert len(set(pids)) == 2
     subprocess.run(["kill", "-9", str(pids[0])], check=True)
     statuses = [models.infer("echo", echo_body(1)).status for _ in range(30)]
-    assert statuses.count(200) == 30, statuses
+    # The first may meet the dying process: one that has begun is never sent twice.
+    assert statuses[1:].count(200) == 29, statuses
     models.until(lambda: models.service("echo")["state"], lambda state: state == "READY", 60)
