@@ -83,13 +83,13 @@ def _derive(key_id: str) -> format.NewKey:
 
 
 def _wait_until_taken(service: Service, key: str) -> None:
-    """Neither 401 (the key is not there yet) nor 503 (the gateway has only just learnt of the replicas)."""
+    """Not 401 (the key is not there yet), nor 404 or 503 (the gateway has only just learnt of the service)."""
     deadline = time.monotonic() + TAKEN_SECONDS
     path = f"/v2/models/{service.name}/ready"
-    while (status := inference_http.status(gateway_host(), settings.GATEWAY_PORT, path, key)) in {401, 503}:
+    while (status := inference_http.status(gateway_host(), settings.GATEWAY_PORT, path, key)) in {401, 404, 503}:
         if time.monotonic() < deadline:
             time.sleep(0.05)
         elif status == 401:
             raise Unavailable("The gateway has not taken the key of the test panel yet.", hint="Try again in a moment.")
         else:
-            return  # that no replica answers is what the test itself will say
+            return  # what is missing is what the test itself will say
