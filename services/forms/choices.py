@@ -19,6 +19,11 @@ from services.policies.affinity import OPERATORS
 from services.policies.amounts import free_gpus
 
 Options = list[tuple[str, str]]
+POLICIES: Options = [
+    ("api_key", "An API key is needed"),
+    ("public", "Public: anybody who reaches the gateway may call it"),
+]
+"""Those of services.parsing.AUTH_POLICIES, in words."""
 
 
 @dataclass(frozen=True)

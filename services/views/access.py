@@ -15,16 +15,10 @@ from services.actions import probes
 from services.actions import services as actions
 from services.clients.inference import Input
 from services.clients.inference_values import generate
+from services.forms.choices import POLICIES
 from services.models import ApiKey, Service
-from services.parsing import AUTH_POLICIES
 from services.snippets import snippets
 from services.views.shared import find, frame
-
-POLICIES = {
-    "api_key": "An API key is needed",
-    "public": "Public: anybody who reaches the gateway may call it",
-}
-assert set(POLICIES) == set(AUTH_POLICIES)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -45,7 +39,7 @@ def access(request: HttpRequest, name: str) -> HttpResponse:
     host = reading.gateway_host(request.get_host())
     context = {
         **frame(service, actor, "service-access"), "endpoints": reading.endpoints(service, host), "host": host,
-        "keys": keys_that_open(service), "snippets": calls(service, host), "policies": list(POLICIES.items()),
+        "keys": keys_that_open(service), "snippets": calls(service, host), "policies": POLICIES,
         "errors": errors, "policy": actions.target_of(service).spec["auth"]["policy"],
     }
     return render(request, "services/access.html", context, status=422 if errors else 200)

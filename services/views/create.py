@@ -19,7 +19,7 @@ from datasets.models import Dataset
 from services import forms
 from services.actions import checks, claims
 from services.actions import services as actions
-from services.forms.choices import choices, teams_of
+from services.forms.choices import POLICIES, choices, teams_of
 from services.forms.model import fill, look
 from services.forms.names import AS_MODEL, COLUMNS, OFF, ON, short
 from services.forms.state import ServiceForm, make_row
@@ -28,10 +28,6 @@ from services.parsing import parse_replicas, parse_spec
 from services.views.shared import find
 
 BATCHING = [(AS_MODEL, "As the model has it"), (ON, "On"), (OFF, "Off")]
-POLICIES = [
-    ("api_key", "An API key is needed (recommended)"),
-    ("public", "Public: anybody who reaches the gateway may call it"),
-]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -65,7 +65,17 @@ def test_cancelling_the_preparation_fails_the_service_and_says_so(
     service = world.settle(service)
     assert service.state == states.FAILED
     text = shown(browser, "service", service)
-    assert "Cancelled by alice." in text and "Put the model files right" in text
+    assert "Cancelled by alice." in text and "Start it again to prepare the files" in text
+
+
+def test_model_files_that_went_bad_say_what_to_do(
+    make: Callable[..., Service], world: World, dataset: Any, browser: Client
+) -> None:
+    service = make()
+    (Path(dataset.options["path"]) / "echo" / "config.pbtxt").write_text("input {")
+    service = world.converge(service)
+    text = shown(browser, "service", service)
+    assert service.state == states.FAILED and "Put the model files right" in text and "config.pbtxt" in text
 
 
 def test_a_queued_service_says_its_place_and_why(
