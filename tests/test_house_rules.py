@@ -1,0 +1,45 @@
+"""Rules of the repository that a machine can check."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from console.home import CHECKOUT
+
+LONGEST = 400
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """Files that git knows; without git (an unpacked archive) there is nothing to check."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", *patterns], cwd=CHECKOUT, capture_output=True, check=True, text=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [CHECKOUT / name for name in listed.stdout.split("\0") if name and (CHECKOUT / name).is_file()]
+
+
+def test_no_source_file_is_over_400_lines() -> None:
+    files = tracked("*.py", "*.html", "*.css", "*.js", "*.lua", "Makefile")
+    long = [path.name for path in files if len(path.read_text().splitlines()) > LONGEST]
+    assert files
+    assert long == []
+
+
+def test_no_requirement_names_an_index() -> None:
+    for path in tracked("requirements/*"):
+        text = path.read_text()
+        assert "://" not in text, path
+        assert "--index-url" not in text, path
+
+
+def test_templates_load_nothing_from_elsewhere() -> None:
+    for path in tracked("*.html", "*.css", "console/static/*"):
+        text = path.read_text()
+        assert 'src="http' not in text, path
+        assert "url(http" not in text, path
+        assert "@import" not in text, path
