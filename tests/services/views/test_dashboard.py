@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.test import Client
@@ -117,3 +118,13 @@ def test_a_gateway_that_does_not_run_is_away_and_a_refused_configuration_is_told
 def test_who_may_make_a_service_is_offered_to(alice: User, bob: User, client_of: ClientOf) -> None:
     assert reverse("service-new") in client_of(alice).get(reverse("dashboard")).content.decode()
     assert reverse("service-new") not in client_of(bob).get(reverse("dashboard")).content.decode()
+
+
+def test_it_asks_the_database_the_same_few_questions_however_many_services_there_are(
+    make: Callable[..., Service], alice: User, client_of: ClientOf, django_assert_max_num_queries: Callable[[int], Any]
+) -> None:
+    for number in range(6):
+        make(name=f"service-{number}")
+    client = client_of(alice)
+    with django_assert_max_num_queries(14):
+        assert client.get(reverse("dashboard"), headers=HX).status_code == 200
