@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from pytest_django import Settings
 
 from console.home import Home
 from console.models import Team
 from console.principal import Principal, for_user
 from datasets import actions
-from datasets.models import Dataset
+from datasets.models import Dataset, Round
 from datasets.preheat.store import Store
+from datasets.signals import round_finished
 from datasets.sources.local import LocalSource
 
 
 @pytest.fixture
-def home(tmp_path: Path, settings: pytest.FixtureRequest) -> Home:
+def home(tmp_path: Path, settings: Settings) -> Home:
     """A console home and an allowed root under tmp_path."""
-    made = dataclasses.replace(settings.HOME, root=tmp_path / "home")  # type: ignore[attr-defined]
-    settings.HOME = made  # type: ignore[attr-defined]
-    settings.DATASET_ROOTS = [tmp_path / "allowed"]  # type: ignore[attr-defined]
+    made = dataclasses.replace(settings.HOME, root=tmp_path / "home")
+    settings.HOME = made
+    settings.DATASET_ROOTS = [tmp_path / "allowed"]
     return made
 
 
@@ -66,7 +69,20 @@ def run_now(django_capture_on_commit_callbacks: Callable[..., object]) -> Callab
     """Runs a round as a worker would, with what happens on commit."""
 
     def run(round_pk: int) -> None:
-        with django_capture_on_commit_callbacks(execute=True):  # type: ignore[attr-defined]
+        with django_capture_on_commit_callbacks(execute=True):
             actions.run(round_pk)
 
     return run
+
+
+@pytest.fixture
+def finished() -> Iterator[list[tuple[int, str]]]:
+    """Rounds that were announced as finished."""
+    seen: list[tuple[int, str]] = []
+
+    def receive(sender: type[Round], round: Round, **_: Any) -> None:
+        seen.append((round.pk, round.state))
+
+    round_finished.connect(receive)
+    yield seen
+    round_finished.disconnect(receive)

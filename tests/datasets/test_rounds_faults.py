@@ -1,0 +1,258 @@
+"""Rounds when things go wrong: files that change, disks that fill, workers that die, and the sweep."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from console.principal import Principal
+from datasets import actions, dispatch, leases, reading, rounds, states
+from datasets.models import Dataset, Round
+from datasets.preheat import copy as copying
+from datasets.preheat.store import Store
+from datasets.signals import round_finished
+from datasets.sources.local import LocalSource
+from tests.datasets.looking import expire, fresh
+
+pytestmark = pytest.mark.django_db
+Run = Callable[[int], None]
+
+
+def test_a_file_that_changes_while_it_is_copied_starts_over(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, changes = LocalSource.confirm, iter([b"second " * 100])
+
+    def changing(self: LocalSource, file: Any, path: str) -> None:
+        if file.path == "1/weights.bin" and (content := next(changes, None)) is not None:
+            (files / "svm" / "1" / "weights.bin").write_bytes(content)
+        original(self, file, path)
+
+    monkeypatch.setattr(LocalSource, "confirm", changing)
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    done = fresh(asked)
+    assert done.state == states.DONE
+    tree = reading.tree_of(done)
+    assert tree is not None
+    assert (tree.path / "1" / "weights.bin").read_bytes() == b"second " * 100
+    small = sum(len((files / "svm" / name).read_bytes()) for name in ("config.pbtxt", "1/model.py"))
+    assert done.bytes_copied == small + 256_000 + 700  # the unchanged files moved once
+
+
+def test_a_file_that_never_stops_changing_ends_in_a_clear_error(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = LocalSource.confirm
+
+    def changing(self: LocalSource, file: Any, path: str) -> None:
+        os.utime(files / "svm" / file.path, ns=(0, threading.get_ident() % 1000))
+        original(self, file, path)
+
+    monkeypatch.setattr(LocalSource, "confirm", changing)
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    failed = fresh(asked)
+    assert failed.state == states.FAILED
+    assert "1/model.py changed each of the 4 times" in failed.message
+
+
+def test_a_full_disk_is_told_with_what_is_needed_and_free(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = copying.MARGIN + 1000
+    monkeypatch.setattr(copying.shutil, "disk_usage", lambda _: type("Usage", (), {"free": free}))
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    failed = fresh(asked)
+    assert failed.state == states.FAILED
+    assert "250.0 KiB are needed, 1000 B are free" in failed.message.replace("250 KiB", "250.0 KiB")
+    assert store.staging_names() == []
+
+
+def test_a_source_that_is_away_is_tried_again_a_few_times(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    files.rename(files.with_name("away"))
+    for attempt in range(1, rounds.ATTEMPTS):
+        run_now(asked.pk)
+        waiting = fresh(asked)
+        assert waiting.state == states.COPYING
+        assert f"does not exist on this machine. Attempt {attempt} of 5" in reading.progress(waiting)["sentence"]
+        assert actions.claim(asked.pk) is None  # not before the pause is over
+        expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.FAILED
+    assert "Given up after 5 attempts" in fresh(asked).message
+
+
+def test_a_source_that_comes_back_is_copied(dataset: Dataset, owner: Principal, run_now: Run, files: Path) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    away = files.rename(files.with_name("away"))
+    run_now(asked.pk)
+    away.rename(files)
+    expire(asked)
+    run_now(asked.pk)
+    assert (fresh(asked).state, fresh(asked).message) == (states.DONE, "")
+
+
+def test_a_round_that_waits_for_its_next_attempt_is_cancelled_at_once(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    files.rename(files.with_name("away"))
+    run_now(asked.pk)
+    assert actions.cancel(asked, actor=owner).state == states.CANCELLED
+
+
+def test_files_damaged_on_this_disk_are_copied_again(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    original = copying.copy
+
+    def damaging(plan: Any, source: Any, path: str, staging: Any, **options: Any) -> Any:
+        stored = original(plan, source, path, staging, **options)
+        part = next(part for part in staging.parts.iterdir() if part.stat().st_size == 256_000)
+        with part.open("r+b") as stream:
+            stream.write(b"damage")
+        return stored
+
+    monkeypatch.setattr(copying, "copy", damaging)
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    assert "do not read back" in fresh(asked).message
+    monkeypatch.setattr(copying, "copy", original)
+    expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
+    assert store.verify(fresh(asked).tree) == []
+
+
+def test_an_unexpected_error_ends_the_round(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(copying, "copy", broken)
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.FAILED
+    assert "secret" not in fresh(asked).message
+
+
+def test_a_staging_directory_that_is_still_held_is_not_touched(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    with store.staging(str(asked.pk)):
+        run_now(asked.pk)
+        assert (fresh(asked).state, fresh(asked).lease_token) == (states.PENDING, "")
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
+
+
+def test_a_worker_does_only_so_many_rounds_at_once(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    monkeypatch.setattr(rounds, "_seats", threading.BoundedSemaphore(1))
+    with rounds._seats:
+        run_now(asked.pk)
+        assert (fresh(asked).state, fresh(asked).lease_token) == (states.PENDING, "")
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
+
+
+def test_a_round_that_ends_makes_room_for_the_next_at_once(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (actions.request_round(dataset, path, actor=owner) for path in ("svm", ""))
+    sent: list[int] = []
+    monkeypatch.setattr(dispatch, "run_round", lambda pk, **_: sent.append(pk))
+    run_now(first.pk)
+    assert sent == [second.pk]
+
+
+def test_the_sweep_hands_out_what_nobody_works_on(
+    dataset: Dataset, owner: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(dispatch, "run_round", lambda pk, **_: sent.append(pk))
+    waiting = actions.request_round(dataset, "svm", actor=owner)
+    held = actions.request_round(dataset, "", actor=owner)
+    dead = actions.request_round(dataset, "svm/1", actor=owner)
+    for round_ in (held, dead):
+        actions.claim(round_.pk)
+    expire(dead)
+    sent.clear()
+    assert actions.sweep() == 2
+    assert sent == [waiting.pk, dead.pk]
+    sent.clear()
+    assert actions.sweep(limit=1) == 1
+
+
+def test_the_sweep_takes_a_round_from_a_killed_worker_before_its_lease_ends(
+    dataset: Dataset, owner: Principal, store: Store
+) -> None:
+    held, killed, recent = (actions.request_round(dataset, path, actor=owner) for path in ("", "svm", "svm/1"))
+    for round_ in (held, killed, recent):
+        actions.claim(round_.pk)
+    said_nothing = timezone.now() + timedelta(seconds=leases.LEASE - leases.SILENCE - 1)
+    Round.objects.exclude(pk=recent.pk).update(lease_until=said_nothing)
+    with store.staging(str(held.pk)):
+        assert actions.sweep() == 1
+    assert [actions.claim(round_.pk) is not None for round_ in (held, killed, recent)] == [False, True, False]
+
+
+def test_a_round_that_waits_for_its_next_attempt_is_not_taken_for_a_killed_one(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    files.rename(files.with_name("away"))
+    run_now(asked.pk)
+    assert actions.sweep() == 0
+
+
+def test_a_store_that_cannot_be_written_is_told_and_tried_again(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store
+) -> None:
+    (store.root / "staging").write_text("not a folder")
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    assert "The store of this node cannot be written" in fresh(asked).message
+    (store.root / "staging").unlink()
+    expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
+
+
+def test_the_sweep_removes_what_ended_rounds_left(dataset: Dataset, owner: Principal, store: Store) -> None:
+    active = actions.request_round(dataset, "svm", actor=owner)
+    ended = actions.cancel(actions.request_round(dataset, "", actor=owner), actor=owner)
+    for name in (str(active.pk), str(ended.pk), "999999"):
+        with store.staging(name):
+            pass
+    actions.sweep()
+    assert store.staging_names() == [str(active.pk)]
+
+
+def test_a_receiver_that_fails_does_not_hurt_the_round(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    def broken(sender: type[Round], **_: Any) -> None:
+        raise RuntimeError("not mine")
+
+    round_finished.connect(broken)
+    try:
+        asked = actions.request_round(dataset, "svm", actor=owner)
+        run_now(asked.pk)
+    finally:
+        round_finished.disconnect(broken)
+    assert fresh(asked).state == states.DONE
