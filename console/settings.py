@@ -71,6 +71,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "console.middleware.ContentPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -157,7 +158,6 @@ TIME_ZONE = env.text("TIME_ZONE", "UTC")
 USE_TZ = True
 STATIC_URL = "static/"
 STATICFILES_DIRS = [CHECKOUT / "console" / "static"]
-STATIC_ROOT = HOME.root / "static"
 WHITENOISE_USE_FINDERS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_PAYLOAD_BYTES * 6  # a tensor typed as JSON is larger than its bytes
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 << 20
@@ -211,6 +211,7 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE = {
     "reconcile": {"task": "services.sweep", "schedule": schedule(2.0), "options": {"expires": 4}},
     "rounds": {"task": "datasets.sweep", "schedule": schedule(5.0), "options": {"expires": 10}},
+    "access-log": {"task": "services.rotate_access_log", "schedule": schedule(60.0), "options": {"expires": 60}},
     "node": {"task": "services.report_node", "schedule": schedule(10.0), "options": {"expires": 20}},
 }
 

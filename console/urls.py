@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path, reverse_lazy
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from console.views import health
+
+handler500 = "console.views.server_error"
 
 urlpatterns = [
     path("login/", auth.LoginView.as_view(template_name="login.html", redirect_authenticated_user=True), name="login"),
@@ -19,7 +21,7 @@ urlpatterns = [
     ),
     path("healthz", health, name="health"),
     path("api/v1/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
-    path("api/v1/docs/", login_not_required(SpectacularSwaggerView.as_view(url_name="schema")), name="api-docs"),
+    path("api/v1/docs/", login_not_required(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="api-docs"),
     path("api/v1/", include("datasets.api_urls")),
     path("api/v1/", include("services.api.urls")),
     path("datasets/", include("datasets.urls")),

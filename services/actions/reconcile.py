@@ -140,6 +140,7 @@ def end(service: Service) -> None:
     if service.replica_set.exists():
         return
     if service.desired == DELETED:
+        replicas.erase_logs(service)
         service.delete()
         dispatch.publish()
         return
@@ -193,11 +194,10 @@ def sweep(limit: int = 200) -> int:
 
 def end_unknown() -> list[str]:
     """Stop processes that have no replica row: what a crash between two steps may leave."""
-    engine = wiring.engine()
-    running = engine.names()  # before the rows: a process is only ever started after its row was committed
+    running = wiring.engine().names()  # before the rows: a process is only ever started after its row was committed
     known = {replica.process_name for replica in Replica.objects.select_related("service", "revision")}
     strays = [name for name in running if name not in known]
     for name in strays:
         logger.warning("ending %s: no service knows it", name)
-        engine.stop(name)
+        replicas.end_process(name)
     return strays

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -18,7 +20,7 @@ from services.clients import kserve_v2
 from services.engines import base as engines
 from services.engines.base import Observation
 from services.errors import ModelError
-from services.models import Replica
+from services.models import Replica, Service
 from services.specs import LaunchContext, Ports, ReplicaSpec
 
 HOST = "127.0.0.1"
@@ -125,11 +127,25 @@ def end_drained(replicas: Iterable[Replica]) -> int:
     return len(due)
 
 
+def erase_logs(service: Service) -> None:
+    """Nothing of a deleted service is shown to whoever takes its name next."""
+    engine = wiring.engine()
+    mine = re.compile(rf"svc-{re.escape(service.name)}-r\d+-\d+")
+    for name in engine.logged():
+        if mine.fullmatch(name):
+            engine.erase(name)
+
+
 def end(replicas: Sequence[Replica]) -> None:
     """Stop the processes now, all at once, and give their share of the quota back. Their logs stay."""
     if not replicas:
         return
-    engine = wiring.engine()
     with ThreadPoolExecutor(max_workers=len(replicas)) as pool:
-        list(pool.map(engine.stop, [replica.process_name for replica in replicas]))
+        list(pool.map(end_process, [replica.process_name for replica in replicas]))
     Replica.objects.filter(pk__in=[replica.pk for replica in replicas]).delete()
+
+
+def end_process(name: str) -> None:
+    """Stop one process and remove its working directory: a name is never used again. Its log stays."""
+    wiring.engine().stop(name)
+    shutil.rmtree(settings.HOME.replicas / name, ignore_errors=True)

@@ -61,5 +61,13 @@ class Engine(ABC):
         """Names of all replicas this engine knows, so that strays can be found."""
 
     @abstractmethod
+    def logged(self) -> list[str]:
+        """Names of all replicas whose logs are kept, running or not."""
+
+    @abstractmethod
+    def erase(self, name: str) -> None:
+        """Remove the log of a replica that was stopped."""
+
+    @abstractmethod
     def logs(self, name: str, offset: int | None = None, limit: int = 65536) -> LogChunk:
         """Log text from `offset` (None: the last `limit` bytes). Text is UTF-8 with bad bytes replaced."""

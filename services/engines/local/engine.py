@@ -47,7 +47,7 @@ class LocalEngine(Engine):
         name, papers = spec.name, self._papers(spec.name)
         before = self._supervisor.info(name)  # first of all: nothing is written when supervisord is away
         gave_up = before is not None and before.state in GAVE_UP
-        (self._home.logs / "replicas").mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         digest = launch.prepare(spec, papers)
         launch.write(papers.conf, render(self._program(spec, digest)).encode())
         added, changed = self._supervisor.reload()
@@ -88,6 +88,14 @@ class LocalEngine(Engine):
         written = {path.stem for path in self._home.programs.glob(f"{PREFIX}*.conf")}
         return sorted(running | written)
 
+    def logged(self) -> list[str]:
+        return sorted(path.stem for path in self._log_dir.glob(f"{PREFIX}*.log"))
+
+    def erase(self, name: str) -> None:
+        log = self._log(_checked(name))
+        for path in (*log.parent.glob(f"{log.name}.*"), log):
+            path.unlink(missing_ok=True)
+
     def logs(self, name: str, offset: int | None = None, limit: int = 65536) -> LogChunk:
         return logs.read(self._log(_checked(name)), offset, limit)
 
@@ -116,7 +124,11 @@ class LocalEngine(Engine):
         return Papers(self._home.programs, _checked(name))
 
     def _log(self, name: str) -> Path:
-        return self._home.logs / "replicas" / f"{name}.log"
+        return self._log_dir / f"{name}.log"
+
+    @property
+    def _log_dir(self) -> Path:
+        return self._home.logs / "replicas"
 
 
 def _checked(name: str) -> str:

@@ -135,6 +135,17 @@ def test_delete_wants_the_name_typed(ready: Make, world: World, actor: Principal
     assert not world.engine.running
 
 
+def test_the_next_service_of_a_name_sees_no_log_of_the_one_before(
+    ready: Make, world: World, actor: Principal
+) -> None:
+    ready(name="echo-r1", resources={"cpu": 0.5})
+    service = ready()
+    verbs.delete(service, actor=actor)
+    world.converge(service)
+    assert world.engine.erased == ["svc-echo-r1-0"]
+    assert "svc-echo-r1-r1-0" in world.engine.running
+
+
 def test_scaling_up_keeps_the_replicas_that_run(ready: Make, world: World, actor: Principal) -> None:
     service = ready()
     verbs.scale(service, 3, actor=actor)

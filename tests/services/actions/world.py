@@ -22,6 +22,7 @@ class RecordingEngine(Engine):
     running: dict[str, Observation] = field(default_factory=dict)
     applied: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    erased: list[str] = field(default_factory=list)
     log: str = ""
 
     def apply(self, spec: ReplicaSpec) -> None:
@@ -40,6 +41,12 @@ class RecordingEngine(Engine):
 
     def names(self) -> list[str]:
         return list(self.running)
+
+    def logged(self) -> list[str]:
+        return sorted({*self.applied, *self.running} - set(self.erased))
+
+    def erase(self, name: str) -> None:
+        self.erased.append(name)
 
     def logs(self, name: str, offset: int | None = None, limit: int = 65536) -> LogChunk:
         return LogChunk(self.log, len(self.log))
