@@ -36,7 +36,8 @@ def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> admis
         if not placed.nodes:
             return admission.Decision(False, f"{admission.ordinal(1)} in queue {queue.name}: {placed.reason}")
         first, last = settings.REPLICA_PORTS[0], settings.REPLICA_PORTS[-1]
-        free = ports.allocate(3 * len(indexes), Replica.objects.taken_ports(), first=first, last=last)
+        near = str(settings.HOME.root)  # consoles that run side by side do not look in the same place
+        free = ports.allocate(3 * len(indexes), Replica.objects.taken_ports(), first=first, last=last, near=near)
         for index, node in zip(indexes, placed.nodes, strict=True):
             http, grpc, metrics = (free.pop(0) for _ in range(3))
             Replica.objects.create(

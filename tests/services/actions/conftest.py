@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def world(monkeypatch: pytest.MonkeyPatch, queue: Queue, node: Node, published: 
     made = World(RecordingEngine())
     monkeypatch.setattr(wiring, "engine", lambda: made.engine)
     monkeypatch.setattr(kserve_v2, "probe", made.probe)
-    monkeypatch.setattr(ports, "is_free", lambda port: True)  # nothing is started: 18000 and up are always given
+    monkeypatch.setattr(ports, "allocate", in_order)
     monkeypatch.setattr(replicas, "DRAIN", timedelta(0))
     monkeypatch.setattr(Triton, "availability", lambda self, runtime: Availability(True))
     return made
@@ -101,6 +101,12 @@ def ready(make: Callable[..., Service], world: World) -> Callable[..., Service]:
         return world.settle(service)
 
     return create
+
+
+def in_order(count: int, taken: Set[int], *, first: int, last: int, near: str) -> list[int]:
+    """18000 and up, the same in every run and home: nothing is started that would listen on them."""
+    assert near, "each home begins at a place of its own"
+    return [port for port in range(first, last + 1) if port not in taken][:count]
 
 
 def preheat_all() -> None:
