@@ -33,6 +33,8 @@ DATASET = "samples"
 KEY_NAME = "first run"
 PATIENCE = 180.0
 """Seconds for the example to become READY."""
+ASK_SECONDS = 30.0
+"""Seconds for the gateway to answer once it is: on a later run READY is what was true when the last one ended."""
 
 
 def ensure(home: Home, announce: Announce) -> dict[str, str]:
@@ -135,23 +137,25 @@ def _wait(known: dict[str, str], announce: Announce) -> str:
             return ""
         if service.state == states.FAILED:
             raise Unavailable(f"{example.NAME} failed: {service.message}")
+        if service.state == states.READY:
+            announce(f"Asking {example.NAME} through the gateway")
+            return _ask(known)
         now = f"{example.NAME} is {service.state}. {service.message}".strip()
         if now != said:
             announce(now)
             said = now
-        if service.state == states.READY:
-            return _ask(known, deadline)
         time.sleep(0.25)
     raise Unavailable(f"{example.NAME} is not READY after {PATIENCE:.0f} s.", hint="Its page in the console says why.")
 
 
-def _ask(known: dict[str, str], deadline: float) -> str:
-    """The gateway learns of a new replica a moment after the console does, hence more than one try."""
+def _ask(known: dict[str, str]) -> str:
+    """Again and again for ASK_SECONDS: the replica may be starting, the gateway not know of it yet."""
+    deadline = time.monotonic() + ASK_SECONDS
     while True:
         try:
             return f"{example.ask(known['gateway_url'], known['api_key']):g}"
         except Unavailable:
-            if time.monotonic() > deadline - PATIENCE + 30:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(0.25)
 
