@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.core.signals import got_request_exception
 from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from console.errors import ConsoleError, InvalidFields
 
 PROBLEM = "application/problem+json"
+UNEXPECTED = "Something went wrong in the console. Its log has the details."
+
+logger = logging.getLogger(__name__)
 
 
 class Pages(PageNumberPagination):
@@ -39,7 +45,7 @@ def problem(
 
 
 def problem_details(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER: every error of the API in one shape; unknown ones are left to become a 500."""
+    """DRF's EXCEPTION_HANDLER: every error of the API in one shape. What nobody expected is logged, never told."""
     if isinstance(error, ConsoleError):
         errors = error.errors if isinstance(error, InvalidFields) else None
         return problem(error.code, error.status, error.message, hint=error.hint, errors=errors)
@@ -51,13 +57,22 @@ def problem_details(error: Exception, context: Mapping[str, Any]) -> Response | 
         errors = flatten(error.detail)
         return problem("invalid", status.HTTP_400_BAD_REQUEST, "Some fields are wrong.", errors=errors)
     response = exception_handler(error, dict(context))
-    if response is None or not isinstance(error, exceptions.APIException):
+    if response is None:
+        return _unexpected(error, context["request"])
+    if not isinstance(error, exceptions.APIException):
         return response
     made = problem(str(error.default_code), response.status_code, str(error.detail))
     for name in ("WWW-Authenticate", "Retry-After", "Allow"):
         if name in response.headers:
             made.headers[name] = response.headers[name]
     return made
+
+
+def _unexpected(error: Exception, request: Request) -> Response:
+    logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    # As Django itself would: whatever listens for failures (the test client does) learns of this one.
+    got_request_exception.send(sender=None, request=request)
+    return problem("internal", status.HTTP_500_INTERNAL_SERVER_ERROR, UNEXPECTED)
 
 
 def flatten(detail: Any, path: str = "") -> dict[str, list[str]]:
