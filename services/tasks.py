@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from services.actions import places, publishing, reconcile
+from services.actions import access_log, places, publishing, reconcile
 
 
 @shared_task(name="services.reconcile")
@@ -28,3 +28,8 @@ def publish() -> None:
 @shared_task(name="services.report_node")
 def report_node() -> None:
     places.report_node()
+
+
+@shared_task(name="services.rotate_access_log")
+def rotate_access_log() -> None:
+    access_log.rotate()

@@ -1,5 +1,6 @@
-"""Reads Envoy's administration interface over its socket file. Reads only: Envoy is changed by publishing files.
+"""Reads Envoy's administration interface over its socket file.
 
+Envoy is changed by publishing files; the one order given here is to open its logs again, for which there is no file.
 What the numbers mean for services is in services/gateway/status.py.
 """
 
@@ -52,6 +53,12 @@ class EnvoyAdmin:
         found = [_host(cluster["name"], each) for cluster in clusters for each in cluster.get("host_statuses", [])]
         return sorted(found, key=lambda host: (host.cluster, host.address))
 
+    def reopen_logs(self) -> None:
+        """Envoy holds its logs open: after a rename it goes on in the old file until it is told this."""
+        status, _ = self._ask("POST", "/reopen_logs")
+        if status != 200:
+            raise GatewayError(f"Envoy's administration interface answered {status}.")
+
     def _json(self, path: str) -> Any:
         status, body = self._get(path)
         if status != 200:
@@ -59,9 +66,12 @@ class EnvoyAdmin:
         return json.loads(body)
 
     def _get(self, path: str) -> tuple[int, bytes]:
+        return self._ask("GET", path)
+
+    def _ask(self, method: str, path: str) -> tuple[int, bytes]:
         connection = _SocketConnection(self.socket_path)
         try:
-            connection.request("GET", path)
+            connection.request(method, path)
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
