@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from console.principal import Principal
@@ -16,6 +17,7 @@ from services.actions import reconcile
 from services.actions import services as verbs
 from services.engines import base
 from services.engines.base import Observation
+from services.engines.local import ports
 from services.models import Event, Queue, Replica, Service
 from tests.services.actions.conftest import preheat_all
 from tests.services.actions.world import World
@@ -186,3 +188,33 @@ def test_a_dataset_that_is_gone_is_named(make: Make, world: World) -> None:
     service = world.settle(service)
     assert service.state == states.FAILED
     assert "Dataset models is gone" in service.message
+
+
+def test_a_replica_that_ended_leaves_its_log_but_no_working_directory(
+    ready: Make, world: World, actor: Principal
+) -> None:
+    service = ready()
+    folder, stray = (settings.HOME.replicas / name for name in ("svc-echo-r1-0", "svc-ghost-r1-0"))
+    for each in (folder, stray):
+        (each / "models").mkdir(parents=True)
+    (folder / "models" / "echo").symlink_to(settings.HOME.store)
+    verbs.stop(service, actor=actor)
+    world.settle(service)
+    assert not folder.exists() and settings.HOME.store.exists()
+    world.engine.running["svc-ghost-r1-0"] = Observation(base.RUNNING)
+    reconcile.end_unknown()
+    assert not stray.exists()
+
+
+def test_ports_are_looked_for_near_the_home(make: Make, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def allocate(count: int, taken: Set[int], *, near: str, **_range: int) -> list[int]:
+        asked.append(near)
+        return list(range(18000, 18000 + count))
+
+    monkeypatch.setattr(ports, "allocate", allocate)
+    world.settle(make())
+    preheat_all()
+    world.settle(Service.objects.get())
+    assert asked == [str(settings.HOME.root)]
