@@ -146,6 +146,6 @@ def end(replicas: Sequence[Replica]) -> None:
 
 
 def end_process(name: str) -> None:
-    """Stop one process and remove its working directory: a name is never used again. Its log stays."""
+    """Stop one process and remove its working directory, which a later start writes anew. Its log stays."""
     wiring.engine().stop(name)
     shutil.rmtree(settings.HOME.replicas / name, ignore_errors=True)

@@ -23,10 +23,10 @@ def test_nothing_is_said_of_the_state_before_the_gateway_has_answered(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    answers = iter([Unavailable("503"), 8.0])
+    answers: list[float | Exception] = [8.0, Unavailable("503")]
 
     def ask(url: str, key: str) -> float:
-        answer = next(answers)
+        answer = answers.pop()
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -47,8 +47,8 @@ def test_it_asks_for_as_long_as_it_says_however_long_the_start_took(
         raise Unavailable("The gateway answered 503.")
 
     monkeypatch.setattr(example, "ask", ask)
-    monkeypatch.setattr(firstrun.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(firstrun.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     service.state = states.STARTING
     service.save()
 
