@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 
 from console.stack import credentials, example
@@ -24,7 +25,7 @@ class Answer:
 def send(
     url: str, body: Any = None, *, method: str | None = None, headers: dict[str, str] | None = None, timeout: float = 30
 ) -> Answer:
-    """One HTTP request; a 4xx or 5xx is an answer, not an exception. Dicts and lists travel as JSON, bytes as they are."""
+    """One HTTP request; a 4xx or 5xx is an answer, not an exception. Dicts and lists travel as JSON."""
     sent = dict(headers or {})
     data = body
     if isinstance(body, dict | list):
@@ -33,9 +34,13 @@ def send(
     request = urllib.request.Request(url, data, sent, method=method)
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
-            return Answer(answer.status, parsed(answer.read()), dict(answer.headers))
+            return Answer(answer.status, parsed(answer.read()), lowered(answer.headers))
     except urllib.error.HTTPError as error:
-        return Answer(error.code, parsed(error.read()), dict(error.headers))
+        return Answer(error.code, parsed(error.read()), lowered(error.headers))
+
+
+def lowered(headers: Message) -> dict[str, str]:
+    return {name.lower(): text for name, text in headers.items()}
 
 
 def parsed(raw: bytes) -> Any:

@@ -32,9 +32,13 @@ class Stack:
     bridge_port: int
     process: subprocess.Popen[bytes] | None = None
     output: Path = field(init=False)
+    datasets: Path = field(init=False)
+    """An allowed root for `local` datasets."""
 
     def __post_init__(self) -> None:
         self.output = self.home.root / "output"
+        self.datasets = self.home.root / "datasets"
+        self.datasets.mkdir(exist_ok=True)
         self.supervisor = Supervisor(self.home.supervisor_socket)
 
     def environment(self) -> dict[str, str]:
@@ -43,6 +47,7 @@ class Stack:
             "CONSOLE_PORT": self.console_port,
             "GATEWAY_PORT": self.gateway_port,
             "BRIDGE_PORT": self.bridge_port,
+            "DATASET_ROOTS": self.datasets,
         }
         return {**env, **{name: str(port) for name, port in ports.items()}, "CONSOLE_HOME": str(self.home.root)}
 
