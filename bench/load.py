@@ -1,0 +1,135 @@
+"""The load generator, a process of its own: `python -m bench.load`, the plan as JSON on stdin, one JSON line a phase.
+
+A closed loop: each connection sends its next request when its answer has come. One thread over epoll. Phases on the
+targets alternate (A B, B A, A B, ...), so what else happens on the machine meets all of them alike. Every answer is
+compared, byte by byte, with the first; what the first says is for the caller to check. Standard library and psutil.
+
+plan: {"protocol", "path", "body" (base64), "connections", "rounds", "seconds", "warmup", "pids" {name: [pid]},
+       "targets" [{"name", "host", "port", "headers" {}}]}
+line: {"target", "round" (-1 is the warm-up), "requests", "seconds", "rps", "p50_ms", "p99_ms", "max_ms",
+       "answer" (base64), "cpu_s" {name: CPU seconds, "generator", "elsewhere"}}
+"""
+
+from __future__ import annotations
+
+import base64
+import gc
+import json
+import select
+import sys
+import time
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psutil
+
+from bench.wire import PROTOCOLS, Connection, WireError
+
+PATIENCE = 30.0
+"""Seconds without any answer after which the run fails."""
+
+
+def drive(connections: Sequence[Connection], seconds: float, expected: bytes | None) -> tuple[array[int], bytes]:
+    """Latencies in nanoseconds, in order of completion, and the answer that all of them had."""
+    clock = time.perf_counter_ns
+    by_descriptor = {connection.sock.fileno(): connection for connection in connections}
+    latencies = array("q")
+    with select.epoll() as poll:
+        for descriptor in by_descriptor:
+            poll.register(descriptor, select.EPOLLIN)
+        deadline = clock() + int(seconds * 1e9)
+        for connection in connections:
+            connection.began = clock()
+            connection.start()
+        busy = len(connections)
+        while busy:
+            events = poll.poll(PATIENCE)
+            if not events:
+                raise WireError(f"No answer in {PATIENCE:g} s.")
+            for descriptor, _ in events:
+                connection = by_descriptor[descriptor]
+                data = connection.sock.recv(65_536)
+                if not data:
+                    raise WireError("The server closed a connection.")
+                answer = connection.feed(data)
+                if answer is None:
+                    continue
+                now = clock()
+                latencies.append(now - connection.began)
+                if answer != expected:
+                    if expected is not None:
+                        raise WireError(f"An answer differs from the first: {answer[:200]!r}, not {expected[:200]!r}")
+                    expected = answer
+                if now < deadline:
+                    connection.began = clock()
+                    connection.start()
+                else:
+                    busy -= 1
+    return latencies, expected or b""
+
+
+def percentile(ordered: Sequence[int], share: float) -> float:
+    """Nearest rank, in milliseconds."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] / 1e6
+
+
+def phase(connections: Sequence[Connection], seconds: float, expected: bytes | None, processes: CpuTimes) -> Any:
+    before, began = processes.read(), time.perf_counter()
+    latencies, answer = drive(connections, seconds, expected)
+    took, after = time.perf_counter() - began, processes.read()
+    ordered = sorted(latencies)
+    return {
+        "requests": len(ordered), "seconds": took, "rps": len(ordered) / took,
+        "p50_ms": percentile(ordered, 0.5), "p99_ms": percentile(ordered, 0.99), "max_ms": ordered[-1] / 1e6,
+        "answer": base64.b64encode(answer).decode(),
+        "cpu_s": {name: after[name] - before[name] for name in after},
+    }  # fmt: skip
+
+
+class CpuTimes:
+    """CPU seconds so far of the named processes, of this one, and of everything else on the machine."""
+
+    def __init__(self, pids: Mapping[str, Sequence[int]]) -> None:
+        self.processes = {name: [psutil.Process(pid) for pid in each] for name, each in pids.items()}
+
+    def read(self) -> dict[str, float]:
+        used = {name: sum(self._used(process) for process in each) for name, each in self.processes.items()}
+        used["generator"] = time.process_time()
+        times = psutil.cpu_times()
+        busy = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
+        return {**used, "elsewhere": busy - sum(used.values())}
+
+    @staticmethod
+    def _used(process: psutil.Process) -> float:
+        times = process.cpu_times()
+        return float(times.user + times.system)
+
+
+def run(plan: Mapping[str, Any]) -> None:
+    body = base64.b64decode(plan["body"])
+    kind = PROTOCOLS[plan["protocol"]]
+    targets: dict[str, list[Connection]] = {
+        target["name"]: [
+            kind(target["host"], target["port"], plan["path"], target["headers"], body)
+            for _ in range(plan["connections"])
+        ]
+        for target in plan["targets"]
+    }
+    processes = CpuTimes(plan["pids"])
+    expected: bytes | None = None
+    gc.disable()
+    for number in range(-1, plan["rounds"]):
+        order = list(targets) if number % 2 == 0 else list(reversed(targets))
+        for name in order:
+            made = phase(targets[name], plan["seconds" if number >= 0 else "warmup"], expected, processes)
+            expected = base64.b64decode(made["answer"])
+            sys.stdout.write(json.dumps({"target": name, "round": number, **made}) + "\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        run(json.load(sys.stdin))
+    except WireError as failure:
+        sys.exit(f"bench.load: {failure}")

@@ -1,0 +1,77 @@
+"""The results as Markdown, for people and for docs/performance.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.measure import Comparison, Spread, Summary
+
+WANTED, AIM = 0.8, 0.9
+VERDICT_CONNECTIONS = 8
+
+
+def comparison_table(rows: Sequence[Comparison]) -> str:
+    lines = [
+        "| | connections | direct rps | p50 / p99 ms | gateway rps | p50 / p99 ms | ratio of rps (range) | p50 adds |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {row.protocol} | {row.connections} | {row.direct.rps.median:,.0f} | {_latency(row.direct)} "
+        f"| {row.gateway.rps.median:,.0f} | {_latency(row.gateway)} "
+        f"| **{row.ratio.median:.2f}** ({row.ratio.low:.2f} to {row.ratio.high:.2f}) | {row.added_ms.median:.2f} ms |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def cpu_table(rows: Sequence[Comparison]) -> str:
+    """CPU microseconds a request, so that one sees what the time goes to and that it is not the generator."""
+    lines = [
+        "| CPU µs a request | connections | generator | gateway | Triton | model | elsewhere, cores (max) |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        for name, made in (("direct", row.direct), ("gateway", row.gateway)):
+            cells = " | ".join(f"{made.cpu_us[part]:.0f}" for part in ("generator", "gateway", "triton", "model"))
+            lines.append(f"| {row.protocol} {name} | {row.connections} | {cells} | {_cores(made.elsewhere)} |")
+    return "\n".join(lines)
+
+
+def ceiling_table(ceilings: Mapping[str, Summary], connections: int) -> str:
+    lines = [f"| Generator's ceiling, {connections} connections | rps | p50 / p99 ms |", "|---|--:|--:|"]
+    lines += [f"| {protocol} | {made.rps.median:,.0f} | {_latency(made)} |" for protocol, made in ceilings.items()]
+    return "\n".join(lines)
+
+
+def verdict(rows: Sequence[Comparison]) -> str:
+    """Whether what is wanted is reached, a sentence a protocol."""
+    return "\n".join(
+        f"{row.protocol} through the gateway at {row.connections} connections: {row.ratio.median:.2f} of direct"
+        f" ({_word(row.ratio.median)}; wanted {WANTED}, aim {AIM})."
+        for row in rows
+        if row.connections == VERDICT_CONNECTIONS
+    )
+
+
+def _word(ratio: float) -> str:
+    if ratio >= AIM:
+        return "aim reached"
+    return "as wanted" if ratio >= WANTED else "TOO LITTLE"
+
+
+def facts_line(facts: Mapping[str, Any]) -> str:
+    load = "/".join(str(value) for value in facts["load_before"])
+    return (
+        f"{facts['processor']}, {facts['cpus']} CPUs, {facts['memory_gib']} GiB, {facts['system']},"
+        f" Linux {facts['kernel']}, Python {facts['python']}, Envoy {facts['envoy']}, {facts['triton_wheel']};"
+        f" load before: {load}"
+    )
+
+
+def _latency(made: Summary) -> str:
+    return f"{made.p50_ms.median:.2f} / {made.p99_ms.median:.2f}"
+
+
+def _cores(spread: Spread) -> str:
+    return f"{spread.median:.2f} ({spread.high:.2f})"
