@@ -10,7 +10,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from console import roles
-from console.errors import Conflict, InvalidFields
+from console.errors import Conflict, InvalidFields, NotFound
 from console.models import Team
 from console.principal import Principal
 from datasets import states as rounds
@@ -111,9 +111,10 @@ def restart(service: Service, *, actor: Principal) -> Service:
 
 
 def _roll(service: Service, spec: ServiceSpec, *, actor: Principal, note: str) -> None:
-    if service.desired == DELETED:
-        raise Conflict(f"{service.name} is being deleted.")
     with transaction.atomic():
+        _lock(service)
+        if service.desired == DELETED:
+            raise Conflict(f"{service.name} is being deleted.")
         revision = add_revision(service, spec, actor=actor, note=note)
         log(service, "edited", f"{note}: revision {revision.number}.", actor=actor)
         # One that serves is rolled by reconcile; one that never served starts over with the new revision.
@@ -140,9 +141,10 @@ def scale(service: Service, replicas: int, *, actor: Principal) -> Service:
 
 def start(service: Service, *, actor: Principal) -> Service:
     actor.require(service.team, roles.EDITOR)
-    if service.desired == DELETED:
-        raise Conflict(f"{service.name} is being deleted.")
     with transaction.atomic():
+        _lock(service)
+        if service.desired == DELETED:
+            raise Conflict(f"{service.name} is being deleted.")
         Service.objects.filter(pk=service.pk).update(desired=RUNNING)
         service.desired = RUNNING
         if service.state in states.SETTLED:
@@ -169,6 +171,9 @@ def delete(service: Service, *, actor: Principal, confirm: str | None = None) ->
 
 def _end(service: Service, desired: str, word: str, actor: Principal) -> Service:
     with transaction.atomic():
+        _lock(service)
+        if service.desired == DELETED != desired:
+            raise Conflict(f"{service.name} is being deleted.")
         Service.objects.filter(pk=service.pk).update(desired=desired)
         service.desired = desired
         if service.state == states.STOPPED and desired == STOPPED:
@@ -177,6 +182,14 @@ def _end(service: Service, desired: str, word: str, actor: Principal) -> Service
             move(service, states.STOPPING, f"{word} by {actor.label}; requests in flight are finished.", actor=actor)
         dispatch.reconcile(service.pk)
     return service
+
+
+def _lock(service: Service) -> None:
+    """Nobody moves it until the transaction ends. What the caller read may be old: reconcile moves it as well."""
+    now = Service.objects.select_for_update().filter(pk=service.pk).values_list("state", "desired").first()
+    if now is None:
+        raise NotFound(f"{service.name} was deleted meanwhile.")
+    service.state, service.desired = now
 
 
 def target_of(service: Service) -> Revision:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from console.errors import Conflict, Forbidden, InvalidFields
+from console.errors import Conflict, Forbidden, InvalidFields, NotFound
 from console.models import Team
 from console.principal import Principal, for_user
 from datasets.models import Dataset, Round
@@ -133,6 +133,23 @@ def test_delete_wants_the_name_typed(ready: Make, world: World, actor: Principal
     world.converge(service)
     assert not Service.objects.exists()
     assert not world.engine.running
+
+
+def test_a_verb_counts_although_the_service_moved_since_it_was_read(make: Make, world: World, actor: Principal) -> None:
+    read = make()  # PREHEATING, as a page saw it
+    assert world.converge(read).state == states.READY
+    verbs.stop(read, actor=actor)
+    stopped = world.converge(read)
+    assert stopped.state == states.STOPPED
+    verbs.start(read, actor=actor)
+    assert world.converge(read).state == states.READY
+    verbs.delete(stopped, actor=actor)
+    for verb in (verbs.start, verbs.stop):
+        with pytest.raises(Conflict, match="being deleted"):
+            verb(read, actor=actor)
+    world.converge(read)
+    with pytest.raises(NotFound):
+        verbs.delete(read, actor=actor)
 
 
 def test_the_next_service_of_a_name_sees_no_log_of_the_one_before(
