@@ -1,8 +1,11 @@
-"""The people of every test: Alice owns team vision, Bob is her teammate (a viewer), Charlie is in another team."""
+"""The people of every test: Alice owns team vision, Bob is her teammate (a viewer), Charlie is in another team.
+
+And the stack that some tests share. Tests that break something start one of their own (see stack_run.stack).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,11 @@ from pytest_django import Settings
 from console import roles
 from console.models import Membership, Team
 from console.principal import Principal, for_user
+from console.stack import example
+from tests.integration.engine_home import wait_for
+from tests.integration.live import Live
+from tests.integration.stack_run import stack
+from tests.triton import runtime_root
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +93,13 @@ def dataset_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root: Path = settings.DATASET_ROOTS[0]
     root.mkdir(parents=True, exist_ok=True)
     return root
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[Live]:
+    """READY with the example service, as `make run` leaves it. Mark its tests xdist_group("live")."""
+    runtime_root()
+    with stack() as made:
+        made.start("--no-color")
+        wait_for(made.said, lambda text: f"{example.NAME} says 8" in text, 120)
+        yield Live(made)

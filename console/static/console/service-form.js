@@ -17,4 +17,15 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// The link that opened a folder is gone with the folder it was in: go on at the one that it opened. htmx itself keeps
+// the focus on what has the same id before and after.
+let browsed = false;
+document.addEventListener("htmx:beforeSwap", (event) => {
+  browsed = event.detail.target.id === "source" && event.detail.target.contains(document.activeElement);
+});
+document.addEventListener("htmx:afterSwap", () => {
+  if (browsed && document.activeElement === document.body) document.querySelector("#source .crumbs li:last-child a")?.focus();
+  browsed = false;
+});
+
 document.getElementById("summary")?.scrollIntoView();

@@ -1,0 +1,75 @@
+"""Every page: fits a phone, says nothing to the console of the browser, asks nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState
+
+from console.stack import example
+from tests.browser.chromium import Watch
+from tests.browser.conftest import PATIENCE
+from tests.integration.live import Live
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.xdist_group("live")]
+SERVICE = f"/services/{example.NAME}"
+PAGES = [
+    "/", "/services/", "/services/new/", "/services/new/?dataset=samples&path=mnist-onnx", f"{SERVICE}/",
+    f"{SERVICE}/test/", f"{SERVICE}/access/", f"{SERVICE}/logs/", f"{SERVICE}/events/", f"{SERVICE}/revisions/",
+    f"{SERVICE}/edit/", "/datasets/", "/datasets/?new", "/datasets/samples/", "/datasets/samples/?path=mnist-svm",
+    "/queues/", "/queues/default/", "/nodes/", "/nodes/local/", "/keys/", "/keys/?new", "/teams/", "/teams/default/",
+    "/password/", "/api/v1/docs/", "/no-such-page/",
+]  # fmt: skip
+WIDTH = 360
+Scheme = Literal["light", "dark"]
+WIDEST = """() => [...document.querySelectorAll("body *")]
+  .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
+  .slice(0, 3).map((element) => `${element.tagName}.${element.className}`)"""
+
+
+@pytest.fixture
+def phone(browser: Browser, signed_in: StorageState, live: Live, watch: Watch) -> Iterator[Callable[[Scheme], Page]]:
+    """A page 360 px wide, in light or dark."""
+    contexts: list[BrowserContext] = []
+
+    def make(scheme: Scheme) -> Page:
+        context = browser.new_context(
+            base_url=live.console, storage_state=signed_in, color_scheme=scheme,
+            viewport={"width": WIDTH, "height": 740}, has_touch=True,
+        )  # fmt: skip
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+        watch.follow(page)
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_is_wider_than_a_phone(phone: Callable[[Scheme], Page], watch: Watch, scheme: Scheme) -> None:
+    page, wide = phone(scheme), []
+    for address in PAGES:
+        answer = page.goto(address)
+        assert answer is not None
+        assert answer.status == (404 if address == "/no-such-page/" else 200), address
+        if page.evaluate("document.scrollingElement.scrollWidth > innerWidth"):
+            wide.append((address, page.evaluate(WIDEST)))
+    assert wide == []
+    watch.errors = [error for error in watch.errors if "/no-such-page/" not in error]  # its 404 counts as one
+    assert len(watch.asked) > len(PAGES)
+
+
+def test_dark_is_dark_and_light_is_light(phone: Callable[[Scheme], Page]) -> None:
+    shades = {}
+    for scheme in ("light", "dark"):
+        page = phone(scheme)
+        page.goto("/")
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        shades[scheme] = sum(int(part) for part in colour.strip("rgb()").split(",")[:3]) / 3
+    assert shades["light"] > 200
+    assert shades["dark"] < 60
