@@ -185,4 +185,7 @@ def _option_errors(declared: tuple[Option, ...], options: Mapping[str, Any]) -> 
 
 def _with_roots(error: SourceError) -> str:
     roots = ", ".join(str(root) for root in reading.allowed_roots())
-    return f"{error} Allowed directories: {roots}. An administrator changes them with the setting DATASET_ROOTS."
+    return (
+        f"{error} Allowed directories: {roots}. To allow another, an administrator starts the console again with it: "
+        "DATASET_ROOTS=/path/to/models make run"
+    )
