@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect
 
 from console.stack import example
+from tests.browser import pages
 from tests.browser.chromium import Watch
 from tests.browser.conftest import PATIENCE
 from tests.integration.live import Live
@@ -62,6 +63,26 @@ def test_no_page_is_wider_than_a_phone(phone: Callable[[Scheme], Page], watch: W
     assert wide == []
     watch.errors = [error for error in watch.errors if "/no-such-page/" not in error]  # its 404 counts as one
     assert len(watch.asked) > len(PAGES)
+
+
+def test_messages_and_answers_fit_a_phone_too(phone: Callable[[Scheme], Page]) -> None:
+    page = phone("light")
+    page.goto("/services/new/?dataset=samples&path=mnist-onnx")
+    page.get_by_role("button", name="Create service").click()
+    expect(page.get_by_text("The service was not created")).to_be_visible()
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= WIDTH
+    page.goto(f"{SERVICE}/test/")
+    pages.fill_input(page, str(example.PIXELS))
+    pages.send(page, "HTTP")
+    expect(page.locator("#panel-answer")).to_be_visible()
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= WIDTH
+
+
+def test_the_login_fits_a_phone(stranger: Page) -> None:
+    stranger.set_viewport_size({"width": WIDTH, "height": 740})
+    stranger.goto("/")
+    expect(stranger.get_by_role("button", name="Sign in")).to_be_in_viewport()
+    assert stranger.evaluate("document.scrollingElement.scrollWidth") <= WIDTH
 
 
 def test_dark_is_dark_and_light_is_light(phone: Callable[[Scheme], Page]) -> None:
