@@ -1,7 +1,7 @@
 """Brings a service one step nearer to what was asked for. Running it twice changes nothing the second time.
 
 One function per state. Each looks at the facts, moves the state or the replicas by at most one step, and says in
-`service.message` what it waits for. Anything that raises is written on the service and tried again by the sweep.
+`service.message` what it waits for. An error is written on the service, and the sweep tries again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from services import dispatch, states
 from services.actions import claims, files, publishing, replicas, rollout, wiring
 from services.actions.services import target_of
 from services.actions.transitions import move, say
-from services.errors import EngineError
 from services.models import Replica, Revision, Service
 from services.models.services import DELETED, RUNNING
 
@@ -29,17 +28,18 @@ START_TIMEOUT = timedelta(minutes=10)
 
 def reconcile(service_pk: int) -> bool:
     """One step of one service. False when there was nothing to do, or another worker is at it."""
-    now = timezone.now()
-    if not Service.objects.unleased().filter(pk=service_pk).update(lease_until=now + LEASE):
+    lease = timezone.now() + LEASE
+    if not Service.objects.unleased().filter(pk=service_pk).update(lease_until=lease):
         return False
     service = Service.objects.select_related("team", "target", "serving").get(pk=service_pk)
     before = (service.state, service.target_id, service.serving_id)
     try:
         STEPS[service.state](service)
-    except EngineError as error:
+    except ConsoleError as error:
         say(service, str(error))
     finally:
-        Service.objects.filter(pk=service_pk).update(lease_until=None)
+        # Only our own: a step that took longer than LEASE has lost it, and somebody else may be at it by now.
+        Service.objects.filter(pk=service_pk, lease_until=lease).update(lease_until=None)
     after = Service.objects.filter(pk=service_pk).values_list("state", "target_id", "serving_id").first()
     return after is not None and after != before
 
@@ -181,12 +181,13 @@ STEPS: dict[str, Callable[[Service], None]] = {
 def sweep(limit: int = 200) -> int:
     """Reconcile every service that may need it, and end processes that no row knows. How many were looked at."""
     resting = Service.objects.filter(state__in=states.SETTLED, replica_set__isnull=True)
-    due = Service.objects.unleased().exclude(pk__in=resting.values("pk")).order_by("updated_at")
+    # In any order: with more of them than `limit`, one that is fixed would never come to the last ones.
+    due = Service.objects.unleased().exclude(pk__in=resting.values("pk")).order_by("?")
     looked = 0
     for pk in list(due.values_list("pk", flat=True)[:limit]):
         try:
             reconcile(pk)
-        except (ConsoleError, ValueError, AssertionError):
+        except Exception:  # one service that cannot be reconciled must not keep the others waiting
             logger.exception("service %s could not be reconciled", pk)
         looked += 1
     return looked

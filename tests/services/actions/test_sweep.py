@@ -1,0 +1,73 @@
+"""What the sweep survives: services that cannot be reconciled, and workers that took too long."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from services import states
+from services.actions import reconcile
+from services.models import Service
+from tests.services.actions.world import World
+
+Make = Callable[..., Service]
+
+
+def test_a_service_that_cannot_be_reconciled_keeps_no_other_waiting(
+    make: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = make(name="bad"), make(name="good")
+    first = reconcile.STEPS[states.PREHEATING]
+
+    def step(service: Service) -> None:
+        if service.pk == bad.pk:
+            raise OSError("No space left on device")
+        first(service)
+
+    monkeypatch.setitem(reconcile.STEPS, states.PREHEATING, step)
+    assert reconcile.sweep() == 2
+    assert Service.objects.get(pk=good.pk).target.round is not None
+    assert Service.objects.get(pk=bad.pk).lease_until is None
+
+
+def test_with_more_services_than_one_sweep_looks_at_none_is_left_out(make: Make, world: World) -> None:
+    services = [make(name=name) for name in ("one", "two", "three")]
+    for _ in range(60):
+        reconcile.sweep(limit=1)
+    for service in services:
+        assert Service.objects.get(pk=service.pk).target.round is not None
+
+
+def test_files_that_are_gone_are_said_on_the_service(ready: Make, world: World) -> None:
+    service = ready()
+    world.engine.running.clear()  # the process ended, and the files that a new one needs were removed
+    trees = settings.HOME.store / "trees"
+    for tree in trees.iterdir():
+        tree.chmod(0o755)
+        for folder in (path for path in tree.rglob("*") if path.is_dir()):
+            folder.chmod(0o755)
+        shutil.rmtree(tree)
+    world.settle(service)
+    service.refresh_from_db()
+    assert "are no longer in the store" in service.message
+    assert service.lease_until is None
+
+
+def test_a_worker_that_took_too_long_does_not_end_its_successors_lease(
+    make: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make()
+    successors = timezone.now() + timedelta(seconds=60)
+
+    def step(slow: Service) -> None:
+        Service.objects.filter(pk=slow.pk).update(lease_until=successors)
+
+    monkeypatch.setitem(reconcile.STEPS, states.PREHEATING, step)
+    reconcile.reconcile(service.pk)
+    service.refresh_from_db()
+    assert service.lease_until == successors
