@@ -1,0 +1,177 @@
+"""kill -9 of each process in turn: the service answers again, nothing is lost, nothing is made twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from console.stack import example
+from datasets.preheat.copy import INTERVAL
+from tests.integration.engine_home import gone, wait_for
+from tests.integration.stack_run import Stack, stack
+from tests.integration.survivor import Survivor
+from tests.triton import runtime_root
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("survival")]
+MIB = 1 << 20
+ECHO = """class TritonPythonModel:
+    def execute(self, requests):
+        return [
+            pb_utils.InferenceResponse([pb_utils.Tensor("OUT", pb_utils.get_input_tensor_by_name(r, "IN").as_numpy())])
+            for r in requests
+        ]
+"""
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Survivor]:
+    runtime_root()
+    with stack() as made:
+        begin(made)
+        yield Survivor(made)
+
+
+def begin(made: Stack) -> None:
+    """Returns when the example has answered."""
+    made.output.write_text("")
+    made.start("--no-color")
+    wait_for(made.said, lambda text: f"{example.NAME} says 8" in text, 120)
+
+
+def came_back(up: Survivor, name: str, before: int) -> None:
+    wait_for(lambda: up.stack.pid(name), lambda pid: pid not in (0, before), 30)
+
+
+def test_a_killed_replica_comes_back_and_the_other_one_answers_meanwhile(up: Survivor) -> None:
+    before = up.belongings()
+    first, second = up.wait_for_replicas()
+    with up.traffic() as traffic:
+        wait_for(lambda: len(traffic.answered), lambda count: count > 20)
+        killed = time.monotonic()
+        os.kill(first["pid"], signal.SIGKILL)
+        wait_for(lambda: up.service(example.NAME)["replica_list"][0]["restarts"], lambda count: count == 1, 60)
+        rows = up.wait_for_replicas()
+        back = time.monotonic()
+        wait_for(lambda: traffic.answered[-1], lambda sent: sent > back)
+    assert len(traffic.failed) <= 3, "only the one request that each of the three callers had under way may fail"
+    assert [sent - killed for sent in traffic.failed if not -5 < sent - killed < 0.5] == []
+    assert len([sent for sent in traffic.answered if killed < sent < back]) > 20
+    assert rows[0]["pid"] != first["pid"]
+    assert (rows[1]["pid"], rows[1]["restarts"]) == (second["pid"], 0)
+    events = up.api(f"services/{example.NAME}/events/").body["results"]
+    event = next(event for event in events if event["kind"] == "replica")
+    assert "ended unexpectedly" in event["message"] and event["detail"]
+    assert up.api(f"services/{example.NAME}/logs/?replica={first['name']}").body["text"].count("Started GRPC") >= 2
+    up.recovered(before)
+
+
+def test_a_worker_that_is_killed_during_a_preheat_is_resumed_by_the_next(up: Survivor) -> None:
+    before, size = up.belongings(), 320 * MIB
+    make_large_model(up, size)
+    body = {"name": "large", "kind": "local", "options": {"path": str(up.stack.datasets / "large")}, "team": "default"}
+    assert up.api("datasets/", body, method="POST").status == 201
+    worker = up.stack.pid("worker")
+    up.create("large", "echo", dataset="large", team="default")
+    wait_for(lambda: staged(up), lambda count: count > INTERVAL + 8 * MIB, 60)
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: gone(worker), bool)
+    there, left = staged(up), up.service("large")["preheat"]
+    assert (left["state"], there < size) == ("COPYING", True)
+
+    up.wait("large")
+    rounds = up.api("datasets/large/rounds/").body["results"]
+    assert [(each["id"], each["state"]) for each in rounds] == [(left["round"], "DONE")]
+    again = rounds[0]["bytes_copied"] - left["bytes_copied"]
+    assert again <= size - there + INTERVAL + MIB, "at most one interval of the journal is copied again"
+    echo = {"inputs": [{"name": "IN", "shape": [2], "datatype": "FP32", "data": [1.5, 2.5]}]}
+    assert up.infer("large", echo).body["outputs"][0]["data"] == [1.5, 2.5]
+
+    up.delete("large")
+    assert up.api("datasets/large/", method="DELETE").status in {202, 204}
+    now = up.belongings()
+    new_trees = set(now.settled["trees"]) - set(before.settled["trees"])
+    assert len(new_trees) == 1
+    before.settled["trees"] = now.settled["trees"]
+    up.recovered(before)
+
+
+def staged(up: Survivor) -> int:
+    """Bytes of the one round that is under way."""
+    return sum(part.stat().st_size for part in (up.stack.home.store / "staging").glob("*/parts/*"))
+
+
+def make_large_model(up: Survivor, size: int) -> None:
+    folder = up.stack.datasets / "large" / "echo" / "1"
+    folder.mkdir(parents=True)
+    tensors = ("input", "IN"), ("output", "OUT")
+    lines = [f'{kind} [{{ name: "{name}" data_type: TYPE_FP32 dims: [-1] }}]' for kind, name in tensors]
+    (folder.parent / "config.pbtxt").write_text("\n".join(['backend: "python"', "max_batch_size: 0", *lines, ""]))
+    (folder / "model.py").write_text("import triton_python_backend_utils as pb_utils\n\n\n" + ECHO)
+    block = os.urandom(MIB)
+    with (folder / "weights.bin").open("wb") as file:
+        for number in range(size // MIB):
+            file.write(number.to_bytes(8, "big") + block[8:])
+
+
+@pytest.mark.parametrize("name", ["redis", "gateway", "web", "worker", "beat"])
+def test_a_killed_program_comes_back_and_nothing_is_lost(up: Survivor, name: str) -> None:
+    before = up.belongings()
+    pids = [row["pid"] for row in up.wait_for_replicas()]
+    came_back(up, name, up.stack.kill(name))
+    up.recovered(before)
+    assert [row["pid"] for row in up.wait_for_replicas()] == pids, "no replica was touched"
+
+
+def test_inference_goes_on_while_web_worker_and_redis_are_down(up: Survivor) -> None:
+    before = up.belongings()
+    down = ("worker", "web", "redis")
+    for name in down:
+        up.stack.supervisor.stop(name)
+    for name in down:
+        wait_for(lambda name=name: up.stack.pid(name), lambda pid: pid == 0)  # type: ignore[misc]
+    assert [up.ask(up.good) for _ in range(50)] == [200] * 50
+    assert [up.ask_grpc(up.good) for _ in range(50)] == [200] * 50
+    wrong = up.good[:-4] + "0000"
+    assert [up.ask(key) for key in (wrong, up.revoked)] == [401, 401]
+    assert [up.ask_grpc(key) for key in (wrong, up.revoked)] == [401, 401]
+
+    came_back(up, "gateway", up.stack.kill("gateway"))
+    up.until(lambda: up.ask(up.good), lambda status: status == 200, 20)
+    assert (up.ask_grpc(up.good), up.ask(wrong), up.ask(up.revoked)) == (200, 401, 401)
+    assert [up.stack.pid(name) for name in down] == [0, 0, 0]
+    for name in reversed(down):
+        up.stack.supervisor.start(name)
+    up.recovered(before)
+
+
+def test_a_killed_supervisord_is_replaced_with_all_that_it_ran(up: Survivor) -> None:
+    before = up.belongings()
+    pids = [row["pid"] for row in up.wait_for_replicas()]
+    os.kill(up.stack.supervisord(), signal.SIGKILL)
+    for pid in pids:
+        wait_for(lambda pid=pid: gone(pid), bool)  # type: ignore[misc]
+    up.until(lambda: up.ask(up.good), lambda status: status == 200, 60)
+    up.recovered(before)
+
+
+def test_a_killed_run_leaves_nothing_and_the_next_one_has_everything(up: Survivor) -> None:
+    before = up.belongings()
+    up.stack.end(signal.SIGKILL)
+    wait_for(up.stack.left, lambda left: left == [], 30)
+    begin(up.stack)
+    up.recovered(before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_end_does_so_soon_and_leaves_nothing(up: Survivor, number: int) -> None:
+    before = up.belongings()
+    began = time.monotonic()
+    assert up.stack.end(number) == 0
+    assert time.monotonic() - began < 20
+    assert up.stack.left() == []
+    begin(up.stack)
+    up.recovered(before)
