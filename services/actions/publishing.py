@@ -58,9 +58,9 @@ def _write_down(taken: list[Snapshot], error: str) -> GatewayRevision:
 
 
 def snapshot() -> Snapshot:
-    services = Service.objects.select_related("team", "target", "serving").order_by("name")
+    services = Service.objects.select_related("team", "target", "serving").prefetch_related("replica_set")
     return Snapshot(
-        services=tuple(_service(service) for service in services if service.target is not None),
+        services=tuple(_service(service) for service in services.order_by("name") if service.target is not None),
         keys=tuple(_key(key) for key in ApiKey.objects.live().select_related("team").order_by("key_id")),
         limits=Limits(max_payload_bytes=settings.MAX_PAYLOAD_BYTES),
     )
@@ -70,9 +70,12 @@ def _service(service: Service) -> GatewayService:
     revision = service.serving or service.target
     assert revision is not None
     ready = service.state in states.OPEN and service.serving is not None and service.desired != DELETED
-    rows = service.replica_set.filter(revision=service.serving).exclude(state=Replica.DRAINING) if ready else []
     # A replica that answered once stays: Envoy's own health checks are quicker than the console's.
-    endpoints = tuple(Endpoint(HOST, row.http_port, row.grpc_port) for row in rows if row.started_at)
+    endpoints = tuple(
+        Endpoint(HOST, row.http_port, row.grpc_port)
+        for row in service.replica_set.all()
+        if ready and row.revision_id == service.serving_id and row.state != Replica.DRAINING and row.started_at
+    )
     return GatewayService(
         name=service.name,
         team=service.team.name,
