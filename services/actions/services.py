@@ -148,9 +148,12 @@ def start(service: Service, *, actor: Principal) -> Service:
         Service.objects.filter(pk=service.pk).update(desired=RUNNING)
         service.desired = RUNNING
         if service.state in states.SETTLED:
-            # A preheat that failed or was cancelled is asked for again, not remembered.
-            given_up = rounds.TERMINAL - {rounds.DONE}
-            service.revisions.filter(pk=target_of(service).pk, round__state__in=given_up).update(round=None)
+            # After a failure the files may have been put right since, so they are read again; so are those of a
+            # preheat that failed or was cancelled. Those that served are kept.
+            revisions = service.revisions.filter(pk=target_of(service).pk)
+            if service.state != states.FAILED:
+                revisions = revisions.filter(round__state__in=rounds.TERMINAL - {rounds.DONE})
+            revisions.update(round=None, tree="")
             move(service, states.PREHEATING, "Started; model files are being looked at.", actor=actor, serving=None)
     return service
 

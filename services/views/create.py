@@ -71,7 +71,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     payload = {key: value for key, value in forms.to_payload(request.POST).items() if key != "name"}
     form = forms.from_post(request.POST)
     form.fields["name"].value, form.fields["team"].value = service.name, service.team.name
-    config, before = payload["framework_config"], actions.target_of(service).number
+    config, before = payload["framework_config"], (actions.target_of(service).number, service.replicas)
     try:
         actions.edit(service, payload, actor=actor)
     except InvalidFields as error:
@@ -79,9 +79,14 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     except Conflict as error:
         form.others.append(str(error))
         return _page(request, actor, form, service, config)
-    after = actions.target_of(service).number
-    messages.success(request, f"Revision {after} is being rolled out." if after != before else "Saved.")
+    messages.success(request, _saved(before, (actions.target_of(service).number, service.replicas)))
     return redirect("service", service.name)
+
+
+def _saved(before: tuple[int, int], after: tuple[int, int]) -> str:
+    if after == before:
+        return "Nothing was changed, so there is no new revision."
+    return f"Revision {after[0]} is being rolled out." if after[0] != before[0] else f"Scaled to {after[1]} replicas."
 
 
 def _page(

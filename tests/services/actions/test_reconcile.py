@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -18,7 +19,7 @@ from services.actions import services as verbs
 from services.engines import base
 from services.engines.base import Observation
 from services.engines.local import ports
-from services.models import Event, Queue, Replica, Service
+from services.models import Event, Queue, Replica, Revision, Service
 from tests.services.actions.conftest import preheat_all
 from tests.services.actions.world import World
 
@@ -149,6 +150,27 @@ def test_a_cancelled_preheat_fails_the_service_and_start_tries_again(
     world.settle(service)
     preheat_all()
     assert world.settle(service).state == states.READY
+
+
+def test_start_after_a_failure_serves_the_files_as_they_are_now(
+    make: Make, world: World, actor: Principal, dataset: Dataset
+) -> None:
+    service = make()
+    world.settle(service)
+    preheat_all()
+    world.deaf.update(range(18000, 18100))
+    world.settle(service)
+    world.engine.running["svc-echo-r1-0"] = Observation(base.FAILED, message="NameError in 1/model.py")
+    assert world.settle(service).state == states.FAILED
+    broken = Revision.objects.get().tree
+    (Path(dataset.options["path"]) / "echo" / "1" / "model.py").write_text("class TritonPythonModel:\n    mended = 1\n")
+    world.deaf.clear()
+    service.refresh_from_db()
+    verbs.start(service, actor=actor)
+    world.settle(service)
+    preheat_all()
+    assert world.settle(service).state == states.READY
+    assert Revision.objects.get().tree not in {broken, ""}
 
 
 def test_one_that_does_not_get_ready_in_time_fails(make: Make, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
