@@ -25,7 +25,7 @@ from console import home
 from console.errors import ConsoleError
 from services.frameworks.triton import runtime
 
-FULL = Timing(rounds=9, seconds=3.0, warmup=2.0)
+FULL = Timing(rounds=15, seconds=1.5, warmup=2.0)
 QUICK = Timing(rounds=2, seconds=0.3, warmup=0.2)
 CONNECTIONS = (1, 8)
 PROTOCOLS = ("REST", "gRPC")
@@ -73,6 +73,8 @@ def measure_all(root: Path, timing: Timing, out: Path | None) -> None:
         ceilings = measure_ceilings(directory, timing)
     tables = [report.comparison_table(rows), report.cpu_table(rows), report.ceiling_table(ceilings, CONNECTIONS[-1])]
     say("\n" + "\n\n".join([*tables, report.verdict(rows)]))
+    if not all(row.quiet for row in rows):
+        say("Rows marked NOISY: other processes were busy nearly all the time. Run this again on a quiet machine.")
     if out is not None:
         write(out, facts, timing, rows, ceilings)
 

@@ -14,6 +14,11 @@ from typing import Any
 from bench import requests
 from console.home import CHECKOUT
 
+QUIET_CORES = 0.3
+"""A round counts when the rest of the machine kept no more than this busy during both of its phases."""
+FEWEST_ROUNDS = 3
+"""With fewer quiet rounds than this all rounds count: then the figures say as much of the rest as of the gateway."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -69,16 +74,27 @@ class Summary:
             p50,
             p99,
             {name: sum(phase["cpu_s"][name] for phase in phases) / total * 1e6 for name in names},
-            Spread.of([max(0.0, phase["cpu_s"]["elsewhere"]) / phase["seconds"] for phase in phases]),
+            Spread.of([busy_elsewhere(phase) for phase in phases]),
         )
+
+
+def busy_elsewhere(phase: Mapping[str, Any]) -> float:
+    return max(0.0, float(phase["cpu_s"]["elsewhere"])) / float(phase["seconds"])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`ratio` is of requests per second, `added_ms` of the p50, both per round: through the gateway to direct."""
+    """`ratio` is of requests per second, `added_ms` of the p50, both per round: through the gateway to direct.
+
+    All but `phases` and `rounds` is of the rounds that count.
+    """
 
     protocol: str
     connections: int
+    rounds: int
+    counted: int
+    quiet: bool
+    """False: all rounds count, because too few were quiet."""
     direct: Summary
     gateway: Summary
     ratio: Spread
@@ -99,12 +115,17 @@ def compare(
     """Raises WrongAnswer, or RuntimeError when the generator gives up."""
     phases = generate(protocol, connections, [direct, gateway], timing, pids)
     one, other = ([phase for phase in phases if phase["target"] == target.name] for target in (direct, gateway))
-    pairs = list(zip(one, other, strict=True))
+    rounds = list(zip(one, other, strict=True))
+    quiet = [pair for pair in rounds if max(busy_elsewhere(phase) for phase in pair) <= QUIET_CORES]
+    pairs = quiet if len(quiet) >= FEWEST_ROUNDS else rounds
     return Comparison(
         protocol,
         connections,
-        Summary.of(one),
-        Summary.of(other),
+        len(rounds),
+        len(pairs),
+        pairs is quiet,
+        Summary.of([straight for straight, _ in pairs]),
+        Summary.of([through for _, through in pairs]),
         Spread.of([through["rps"] / straight["rps"] for straight, through in pairs]),
         Spread.of([through["p50_ms"] - straight["p50_ms"] for straight, through in pairs]),
         phases,

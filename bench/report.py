@@ -13,13 +13,14 @@ VERDICT_CONNECTIONS = 8
 
 def comparison_table(rows: Sequence[Comparison]) -> str:
     lines = [
-        "| | connections | direct rps | p50 / p99 ms | gateway rps | p50 / p99 ms | ratio of rps (range) | p50 adds |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| | conns | direct rps | p50 / p99 ms | gateway rps | p50 / p99 ms | rps ratio (range) | p50 adds | rounds |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     lines += [
         f"| {row.protocol} | {row.connections} | {row.direct.rps.median:,.0f} | {_latency(row.direct)} "
         f"| {row.gateway.rps.median:,.0f} | {_latency(row.gateway)} "
-        f"| **{row.ratio.median:.2f}** ({row.ratio.low:.2f} to {row.ratio.high:.2f}) | {row.added_ms.median:.2f} ms |"
+        f"| **{row.ratio.median:.2f}** ({row.ratio.low:.2f} to {row.ratio.high:.2f}) | {row.added_ms.median:.2f} ms "
+        f"| {row.counted} of {row.rounds}{'' if row.quiet else ', NOISY'} |"
         for row in rows
     ]
     return "\n".join(lines)

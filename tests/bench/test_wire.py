@@ -9,7 +9,6 @@ from contextlib import closing
 import pytest
 
 from bench import wire
-from bench.measure import Spread
 
 MESSAGE = b"\0\0\0\0\x02ok"
 Peer = tuple[wire.Connection, socket.socket]
@@ -98,7 +97,3 @@ def test_any_other_grpc_answer_is_an_error(connect: Callable[[type[wire.Grpc]], 
     connection.start()
     with pytest.raises(wire.WireError):
         connection.feed(answer)
-
-
-def test_a_spread_has_the_median_and_both_ends() -> None:
-    assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0)
