@@ -34,7 +34,8 @@ def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> admis
             return decision
         placed = place(spec, len(indexes))
         if not placed.nodes:
-            return admission.Decision(False, f"{admission.ordinal(1)} in queue {queue.name}: {placed.reason}")
+            position = f"{admission.ordinal(1)} in queue {queue.name}: " if _place_in_empty(spec, len(indexes)) else ""
+            return admission.Decision(False, position + placed.reason)
         first, last = settings.REPLICA_PORTS[0], settings.REPLICA_PORTS[-1]
         near = str(settings.HOME.root)  # consoles that run side by side do not look in the same place
         free = ports.allocate(3 * len(indexes), Replica.objects.taken_ports(), first=first, last=last, near=near)
@@ -56,6 +57,12 @@ def place(spec: ServiceSpec, replicas: int) -> placement.Placement:
     """Where `replicas` of this spec would go now, with a verdict on every node."""
     candidates = [Candidate(node.info(), used_on(node)) for node in Node.objects.filter(schedulable=True)]
     return placement.place(spec.resources, spec.affinity, candidates, replicas)
+
+
+def _place_in_empty(spec: ServiceSpec, replicas: int) -> bool:
+    """Would the nodes take it if nothing ran on them?"""
+    candidates = [Candidate(node.info(), Amount()) for node in Node.objects.filter(schedulable=True)]
+    return bool(placement.place(spec.resources, spec.affinity, candidates, replicas).nodes)
 
 
 def used_of(queue: Queue) -> Amount:
@@ -87,12 +94,17 @@ def _used(specs: Iterable[dict[str, Any]]) -> Amount:
 
 
 def ahead_of(service: Service, queue: Queue) -> list[Resources]:
-    """What the services before it in the queue want. One that runs already (it scales, it rolls) waits for nobody."""
+    """What the services before it in the queue want. One that runs already (it scales, it rolls) waits for nobody.
+
+    Those that no node would take even if it were empty are left out: they would block everybody behind them for good.
+    """
     if service.queued_at is None:
         return []
     ahead: list[Resources] = []
     for other in Service.objects.waiting_in(queue.name).select_related("target"):
         if other.pk == service.pk:
             break
-        ahead.append(other.target.parsed().resources.times(other.replicas))
+        spec = other.target.parsed()
+        if _place_in_empty(spec, other.replicas):
+            ahead.append(spec.resources.times(other.replicas))
     return ahead

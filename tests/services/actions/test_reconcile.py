@@ -90,6 +90,16 @@ def test_no_node_matches_is_said_in_words(make: Make, world: World) -> None:
     assert "gpu.product In [NVIDIA-H200] does not hold: there is no label gpu.product" in service.message
 
 
+def test_one_that_no_node_can_ever_take_blocks_nobody(make: Make, world: World) -> None:
+    never = make(name="never", affinity={"required": [{"key": "zone", "operator": "In", "values": ["z"]}]})
+    behind = make(name="behind")
+    for service in (never, behind):
+        world.settle(service)
+    preheat_all()
+    assert world.settle(never).state == states.QUEUED
+    assert world.settle(behind).state == states.READY
+
+
 def test_a_model_that_gives_up_fails_with_the_end_of_its_log(make: Make, world: World) -> None:
     service = make()
     world.settle(service)
