@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -187,9 +188,20 @@ class Launch:
     links: Mapping[str, Path] = field(default_factory=dict)
 
 
+def process_name(service: str, revision: int, index: int) -> str:
+    """What an engine calls a replica, and its log: unique on the node."""
+    return f"svc-{service}-r{revision}-{index}"
+
+
+def process_of(service: str, name: str) -> tuple[int, int] | None:
+    """(revision, index) when `name` is that of a process of this service, now or ever; None for any other text."""
+    found = re.fullmatch(rf"svc-{re.escape(service)}-r([0-9]{{1,9}})-([0-9]{{1,5}})", name)
+    return (int(found[1]), int(found[2])) if found else None
+
+
 @dataclass(frozen=True)
 class ReplicaSpec:
-    """One process for an engine. `name` is unique on the node: svc-<service>-r<revision>-<index>."""
+    """One process for an engine; `name` as `process_name` makes it."""
 
     name: str
     run_dir: Path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from services.engines import base as engines
 from services.engines.base import Observation
 from services.errors import ModelError
 from services.models import Replica, Service
-from services.specs import LaunchContext, Ports, ReplicaSpec
+from services.specs import LaunchContext, Ports, ReplicaSpec, process_of
 
 HOST = "127.0.0.1"
 DRAIN = timedelta(seconds=3)
@@ -130,9 +129,8 @@ def end_drained(replicas: Iterable[Replica]) -> int:
 def erase_logs(service: Service) -> None:
     """Nothing of a deleted service is shown to whoever takes its name next."""
     engine = wiring.engine()
-    mine = re.compile(rf"svc-{re.escape(service.name)}-r\d+-\d+")
     for name in engine.logged():
-        if mine.fullmatch(name):
+        if process_of(service.name, name):
             engine.erase(name)
 
 

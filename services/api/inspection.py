@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Final
 
@@ -20,6 +19,7 @@ from services import reading
 from services.actions import wiring
 from services.api.serializers.services import EventOut, LogOut, MetricsOut, RevisionOut
 from services.models import Replica, Service
+from services.specs import process_name, process_of
 
 LOG_BYTES = 65536
 NOT_COLLECTED: Final = ("request rate", "latency", "errors", "CPU and memory use of a replica", "GPU use")
@@ -117,12 +117,13 @@ def _process(service: Service, present: list[Replica], asked: str) -> str:
         newest = service.revisions.filter(number__lte=service.target.number if service.target else 0).first()
         if newest is None:
             raise NotFound(f"{service.name} has no log yet.")
-        return f"svc-{service.name}-r{newest.number}-0"
+        return process_name(service.name, newest.number, 0)
     if asked.isascii() and asked.isdigit():
         found = [replica.process_name for replica in present if replica.index == int(asked[:9])]
         if not found:
             raise NotFound(f"{service.name} has no replica {asked[:9]} at present.")
         return found[-1]
-    if not re.fullmatch(rf"svc-{re.escape(service.name)}-r[0-9]{{1,9}}-[0-9]{{1,5}}", asked):
-        raise InvalidFields({"replica": f"Must be the index of a replica, or a name such as svc-{service.name}-r1-0."})
+    if process_of(service.name, asked) is None:
+        example = process_name(service.name, 1, 0)
+        raise InvalidFields({"replica": f"Must be the index of a replica, or a name such as {example}."})
     return asked

@@ -9,7 +9,7 @@ from django.db import models
 
 from services import states
 from services.querysets import ReplicaQuerySet, ServiceQuerySet
-from services.specs import ServiceSpec
+from services.specs import ServiceSpec, process_name
 
 NAME = RegexValidator(
     r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$",
@@ -115,7 +115,7 @@ class Replica(models.Model):
     @property
     def process_name(self) -> str:
         """The engine's name for it; also the name of its log."""
-        return f"svc-{self.service.name}-r{self.revision.number}-{self.index}"
+        return process_name(self.service.name, self.revision.number, self.index)
 
 
 class Event(models.Model):
