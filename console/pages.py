@@ -12,9 +12,6 @@ from django.shortcuts import render
 from console.errors import InvalidFields
 from console.principal import Principal, for_user
 
-STOP_POLLING = 286
-"""htmx ends a poll that is answered with this status."""
-
 
 def actor_of(request: HttpRequest) -> Principal:
     return for_user(request.user)
@@ -22,6 +19,11 @@ def actor_of(request: HttpRequest) -> Principal:
 
 def wants_fragment(request: HttpRequest) -> bool:
     return request.headers.get("HX-Request") == "true"
+
+
+def whole_number(text: str) -> int | None:
+    """What an address says in digits; None for anything else, and for more digits than a file or a page has."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def show_errors(form: forms.Form, error: InvalidFields, fields: Mapping[str, str] | None = None) -> None:

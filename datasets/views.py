@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console import roles
 from console.errors import Forbidden, InvalidFields
-from console.pages import actor_of, show_errors
+from console.pages import actor_of, show_errors, whole_number
 from console.principal import Principal
 from datasets import actions, reading, states
 from datasets.errors import SourceError
@@ -101,8 +101,7 @@ def _address(here: str, path: str, offset: int = 0) -> str:
 
 
 def _offset(request: HttpRequest) -> int:
-    given = request.GET.get("offset", "")
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+    return whole_number(request.GET.get("offset", "")) or 0
 
 
 def rounds(request: HttpRequest, name: str) -> HttpResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse
@@ -10,10 +9,11 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from console.errors import NotFound
-from console.pages import wants_fragment
+from console.pages import wants_fragment, whole_number
 from services.actions import wiring
 from services.engines.base import Engine
 from services.models import Replica, Service
+from services.specs import process_name, process_of
 from services.views.shared import find, frame
 
 REVISIONS = 10
@@ -39,8 +39,7 @@ def logs(request: HttpRequest, name: str) -> HttpResponse:
     if asked and not _is_of(service, asked):
         raise NotFound(f"{service.name} has no log of {asked}.")
     if asked and wants_fragment(request):
-        offset = request.GET.get("offset", "")
-        chunk = engine.logs(asked, int(offset) if offset.isdecimal() else None, FIRST_LOOK)
+        chunk = engine.logs(asked, whole_number(request.GET.get("offset", "")), FIRST_LOOK)
         return render(request, "services/_log_chunk.html", {"service": service, "chosen": asked, "chunk": chunk})
     choices = _choices(service, engine)
     chosen = asked or (choices[0].name if choices else "")
@@ -53,8 +52,8 @@ def logs(request: HttpRequest, name: str) -> HttpResponse:
 
 def _is_of(service: Service, replica: str) -> bool:
     """Whether it is a name that a replica of this service has, or had: what else is in the log directory stays shut."""
-    found = re.fullmatch(rf"svc-{re.escape(service.name)}-r(\d{{1,9}})-\d{{1,5}}", replica, re.ASCII)
-    return found is not None and service.revisions.filter(number=found[1]).exists()
+    found = process_of(service.name, replica)
+    return found is not None and service.revisions.filter(number=found[0]).exists()
 
 
 def _choices(service: Service, engine: Engine) -> list[Choice]:
@@ -65,7 +64,7 @@ def _choices(service: Service, engine: Engine) -> list[Choice]:
     gone = [
         Choice(name, f"revision {number}, replica {index}: ended")
         for number in newest for index in indexes
-        if (name := f"svc-{service.name}-r{number}-{index}") not in rows and engine.logs(name, 0, 64).next_offset
+        if (name := process_name(service.name, number, index)) not in rows and engine.logs(name, 0, 64).next_offset
     ]
     present = sorted(rows.values(), key=lambda row: (-row.revision.number, row.index))
     return [*(Choice(row.process_name, _label(row)) for row in present), *gone]

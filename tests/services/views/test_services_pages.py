@@ -223,6 +223,18 @@ def test_logs_of_what_is_gone_stay_readable(make: Callable[..., Service], real_l
     assert "it crashed" in text and "Revision 1, replica 0: ended" in text
 
 
+def test_an_offset_that_is_none_shows_the_end_of_the_log(
+    make: Callable[..., Service], real_logs: Path, browser: Client
+) -> None:
+    service = make()
+    (real_logs / "svc-echo-r1-0.log").write_text("the end\n")
+    for offset in ("9" * 5000, "-1", "\u0661", ""):
+        answer = browser.get(
+            reverse("service-logs", args=[service.name]), {"replica": "svc-echo-r1-0", "offset": offset}, headers=HX
+        )
+        assert answer.status_code == 200 and "the end" in answer.content.decode()
+
+
 @pytest.mark.parametrize("name", ["svc-other-r1-0", "svc-echo-r1-0/../../../../secret_key", "svc-echo-r7-0", "redis"])
 def test_only_the_service_s_own_logs_can_be_asked_for(
     name: str, make: Callable[..., Service], real_logs: Path, browser: Client
