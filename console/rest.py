@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any, ClassVar, NoReturn
 
 from django.conf import settings
@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from console import roles
+from console import roles, teams
 from console.errors import Forbidden, InvalidFields
 from console.models import Team
 from console.principal import Principal, actor_of
@@ -153,14 +153,15 @@ def team_for(actor: Principal, name: Any = None) -> Team:
 
     Whether the actor may really create there is the action's question. Raises InvalidFields for `team`, Forbidden.
     """
-    mine = Team.objects.filter(pk__in=list(actor.roles))
-    visible = Team.objects.all() if actor.is_admin else mine
     if name not in (None, ""):
+        visible = teams.visible_to(actor)
         found = visible.filter(name=name).first() if isinstance(name, str) else None
         if found is None:
             raise InvalidFields({"team": f"You have no team of that name. Your teams: {_names(visible)}."})
         return found
-    editable = [team for team in mine if actor.may(team.pk, roles.EDITOR)] or (list(visible) if actor.is_admin else [])
+    every = list(teams.editable_by(actor))
+    # An administrator who is in a team means that one.
+    editable = [team for team in every if team.pk in actor.roles] or every
     if len(editable) == 1:
         return editable[0]
     if editable:
@@ -171,8 +172,8 @@ def team_for(actor: Principal, name: Any = None) -> Team:
     )
 
 
-def _names(teams: Any) -> str:
-    return ", ".join(team.name for team in teams) or "none"
+def _names(several: Iterable[Team]) -> str:
+    return ", ".join(team.name for team in several) or "none"
 
 
 class Resource(GenericViewSet[Any]):

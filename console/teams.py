@@ -23,6 +23,13 @@ def visible_to(actor: Principal) -> QuerySet[Team]:
     return Team.objects.all() if actor.is_admin else Team.objects.filter(pk__in=list(actor.roles))
 
 
+def editable_by(actor: Principal) -> QuerySet[Team]:
+    """The teams in which `actor` may create things."""
+    if actor.is_admin:
+        return Team.objects.all()
+    return Team.objects.filter(pk__in=[pk for pk in actor.roles if actor.may(pk, roles.EDITOR)])
+
+
 def create(*, name: str, actor: Principal) -> Team:
     """A new team without members. Raises InvalidFields."""
     actor.require_admin()

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 
-from console import roles
+from console import teams
 from console.models import Team
 from console.principal import Principal
 from datasets.models import Dataset
@@ -41,7 +41,7 @@ class DatasetForm(OptionsForm):
 
     def __init__(self, *args: Any, actor: Principal, kind: str, **kwargs: Any) -> None:
         super().__init__(*args, kind=kind, **kwargs)
-        self.fields["team"].queryset = editable_teams(actor)  # type: ignore[attr-defined]
+        self.fields["team"].queryset = teams.editable_by(actor)  # type: ignore[attr-defined]
 
 
 class DatasetEditForm(OptionsForm):
@@ -60,10 +60,3 @@ def _field(option: Option) -> forms.CharField:
     return forms.CharField(
         label=option.label, required=option.required, help_text=option.help, widget=widget, max_length=4096
     )
-
-
-def editable_teams(actor: Principal) -> Any:
-    """The teams that `actor` may make datasets for."""
-    if actor.is_admin:
-        return Team.objects.all()
-    return Team.objects.filter(pk__in=[pk for pk in actor.roles if actor.may(pk, roles.EDITOR)])

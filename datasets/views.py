@@ -13,13 +13,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console import roles
+from console import roles, teams
 from console.errors import Forbidden, InvalidFields
 from console.pages import actor_of, show_errors, whole_number
 from console.principal import Principal
 from datasets import actions, reading, states
 from datasets.errors import SourceError
-from datasets.forms import DatasetEditForm, DatasetForm, editable_teams
+from datasets.forms import DatasetEditForm, DatasetForm
 from datasets.models import Dataset, Round
 from datasets.sources import registry
 
@@ -37,7 +37,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     wanted = bool(request.POST) or "new" in request.GET
     form = DatasetForm(request.POST or None, actor=actor, kind="local") if wanted else None
     if request.method == "POST":
-        if not editable_teams(actor).exists():
+        if not teams.editable_by(actor).exists():
             raise Forbidden("Making a dataset needs the role editor in a team.", hint="Ask an owner of your team.")
         if form is not None and form.is_valid() and (made := _create(form, actor)) is not None:
             messages.success(request, f"Dataset {made.name} is there. Choose a folder to prepare or to serve.")
@@ -51,7 +51,7 @@ def listing(request: HttpRequest) -> HttpResponse:
             "form": form,
             "kinds": registry.kinds(),
             "roots": reading.allowed_roots(),
-            "may_create": editable_teams(actor).exists(),
+            "may_create": teams.editable_by(actor).exists(),
         },
     )
 

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
+from console import teams
 from console.models import Team
 from console.openapi import describe
 from console.rest import Resource, parse
@@ -103,8 +104,7 @@ class Teams(Resource):
     serializer_class = TeamOut
 
     def get_queryset(self) -> Any:
-        teams = Team.objects.all()
-        return teams if self.actor.is_admin else teams.filter(pk__in=list(self.actor.roles))
+        return teams.visible_to(self.actor)
 
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(self.get_queryset())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from console import roles
+from console import teams
 from console.models import Team
 from console.principal import Principal
 from datasets.models import Dataset
@@ -62,7 +62,7 @@ def choices(actor: Principal) -> Choices:
 
 def teams_of(actor: Principal) -> list[Team]:
     """Teams in which the actor may create services."""
-    return [team for team in Team.objects.all() if actor.may(team.pk, roles.EDITOR)]
+    return list(teams.editable_by(actor))
 
 
 def datasets_of(actor: Principal) -> Options:

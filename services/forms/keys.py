@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from console import roles
+from console import teams
 from console.models import Team
 from console.principal import Principal
 from services.models import Service
@@ -51,19 +51,12 @@ class KeyForm(forms.Form):
 
     def __init__(self, *args: Any, actor: Principal, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        teams = editable_teams(actor)
-        self.fields["team"].queryset = teams  # type: ignore[attr-defined]
-        self.fields["services"].queryset = Service.objects.filter(team__in=teams)  # type: ignore[attr-defined]
+        mine = teams.editable_by(actor)
+        self.fields["team"].queryset = mine  # type: ignore[attr-defined]
+        self.fields["services"].queryset = Service.objects.filter(team__in=mine)  # type: ignore[attr-defined]
         self.fields["expires_at"].help_text = f"Empty: never. Time zone: {timezone.get_current_timezone_name()}."
         if not actor.is_admin:
             del self.fields["all_teams"]
 
     def clean_services(self) -> list[str]:
         return [service.name for service in self.cleaned_data["services"]]
-
-
-def editable_teams(actor: Principal) -> Any:
-    """The teams that `actor` may make keys for."""
-    if actor.is_admin:
-        return Team.objects.all()
-    return Team.objects.filter(pk__in=[pk for pk in actor.roles if actor.may(pk, roles.EDITOR)])

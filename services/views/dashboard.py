@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 
-from console import roles
+from console import teams
 from console.pages import actor_of, page
 from services import dashboard as reading
 from services import states
@@ -27,12 +27,11 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """The whole page, or for a poll what changes of it."""
     actor = actor_of(request)
     read = reading.read(actor)
-    may_create = actor.is_admin or any(roles.RANK[role] >= roles.RANK[roles.EDITOR] for role in actor.roles.values())
     tiles = [(state, states.LABELS[state], states.COLOURS[state], read.counts[state]) for state in ORDER]
     shown = [tile for tile in tiles if tile[3] or tile[0] in ALWAYS]
     return page(
         request,
         "dashboard/page.html",
         "dashboard/_live.html",
-        {"board": read, "tiles": shown, "may_create": may_create},
+        {"board": read, "tiles": shown, "may_create": teams.editable_by(actor).exists()},
     )

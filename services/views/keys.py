@@ -9,13 +9,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console import roles
+from console import roles, teams
 from console.errors import Forbidden, InvalidFields
 from console.pages import actor_of, show_errors
 from console.principal import Principal
 from services import reading
 from services.actions import keys
-from services.forms.keys import KeyForm, editable_teams
+from services.forms.keys import KeyForm
 from services.models import ApiKey, Service
 
 PER_PAGE = 50
@@ -29,7 +29,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     form = KeyForm(request.POST or None, actor=actor) if request.POST or "new" in request.GET else None
     made: keys.Made | None = None
     if request.method == "POST":
-        if not editable_teams(actor).exists():
+        if not teams.editable_by(actor).exists():
             raise Forbidden("Making a key needs the role editor in a team.", hint="Ask an owner of your team.")
         if form is not None and form.is_valid():
             try:
@@ -74,7 +74,7 @@ def _page(
         "curl": _curl(request, made) if made else "",
         "live": set(ApiKey.objects.live().filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True)),
         "editable": {row.pk for row in rows if actor.may(row.team_id, roles.EDITOR)},
-        "may_create": editable_teams(actor).exists(),
+        "may_create": teams.editable_by(actor).exists(),
     }
     return render(request, "keys/page.html", context)
 
@@ -90,6 +90,6 @@ def _curl(request: HttpRequest, made: keys.Made) -> str:
     service = opened.values_list("name", flat=True).first()
     if service and "infer" in made.row.scopes:
         return f"curl -fsS {header} http://{reading.gateway_host(request.get_host())}/v2/models/{service}"
-    if set(made.row.scopes) & {"read"}:
+    if "read" in made.row.scopes:
         return f"curl -fsS {header} {request.build_absolute_uri('/api/v1/services/')}"
     return ""
