@@ -225,6 +225,18 @@ def test_a_launch_cannot_write_outside_its_run_directory(home: Home, engine: Loc
     assert engine.observe(NAME).state == base.ABSENT
 
 
+def test_a_disk_that_does_not_take_the_files_is_an_engine_error(home: Home, engine: LocalEngine) -> None:
+    spec = replica(home, SLEEP, name="svc-full-r1-0")
+    spec.run_dir.parent.mkdir(parents=True, exist_ok=True)
+    spec.run_dir.write_text("a file where the directory has to be")
+    try:
+        with pytest.raises(EngineError, match="Cannot prepare svc-full-r1-0"):
+            engine.apply(spec)
+    finally:
+        spec.run_dir.unlink()
+    assert engine.observe(spec.name).state == base.ABSENT
+
+
 def test_a_launch_cannot_write_through_a_link_of_its_own(home: Home, engine: LocalEngine, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="through a link"):
         engine.apply(replica(home, Launch(SLEEP.argv, {}, {"tree/x": b"x"}, {"tree": tmp_path})))

@@ -47,9 +47,12 @@ class LocalEngine(Engine):
         name, papers = spec.name, self._papers(spec.name)
         before = self._supervisor.info(name)  # first of all: nothing is written when supervisord is away
         gave_up = before is not None and before.state in GAVE_UP
-        self._log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        digest = launch.prepare(spec, papers)
-        launch.write(papers.conf, render(self._program(spec, digest)).encode())
+        try:
+            self._log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            digest = launch.prepare(spec, papers)
+            launch.write(papers.conf, render(self._program(spec, digest)).encode())
+        except OSError as error:
+            raise EngineError(f"Cannot prepare {name}: {error.strerror or error}.") from error
         added, changed = self._supervisor.reload()
         if name in changed:
             self._end(name, spec.stop_seconds)

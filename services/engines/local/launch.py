@@ -51,23 +51,22 @@ class Papers:
 
 
 def prepare(spec: ReplicaSpec, papers: Papers) -> str:
-    """Make the run directory as `spec` says; remove what an earlier launch made and this one does not. -> digest"""
+    """Make the run directory as `spec` says; remove what an earlier launch made and this one does not. -> digest
+
+    Raises EngineError for a launch that asks for what it must not, OSError when the disk does not take it.
+    """
     run_dir, launch = spec.run_dir, spec.launch
     _check(launch)
     run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = sorted([*launch.files, *launch.links])
-    try:
-        for stale in sorted(set(_made_before(papers.launch)) - set(made), reverse=True):
-            _remove(run_dir / stale)
-        for name, content in launch.files.items():
-            write(run_dir / name, content)
-        for name, target in launch.links.items():
-            _link(run_dir / name, target)
-        digest = _digest(launch)
-        write_launch(papers.launch, _document(spec, papers, made))
-    except OSError as error:
-        raise EngineError(f"Cannot prepare {run_dir}: {error.strerror or error}.") from error
-    return digest
+    for stale in sorted(set(_made_before(papers.launch)) - set(made), reverse=True):
+        _remove(run_dir / stale)
+    for name, content in launch.files.items():
+        write(run_dir / name, content)
+    for name, target in launch.links.items():
+        _link(run_dir / name, target)
+    write_launch(papers.launch, _document(spec, papers, made))
+    return _digest(launch)
 
 
 def write_launch(path: Path, document: Mapping[str, Any]) -> None:
