@@ -23,6 +23,8 @@ for name in (
     "DATASET_ROOTS",
 ):
     os.environ.pop(name, None)
+if database := os.environ.get("TEST_DATABASE_URL"):  # PostgreSQL for the unit tests, instead of SQLite
+    os.environ["DATABASE_URL"] = database
 os.environ.setdefault("CONSOLE_RUNTIMES", str(CHECKOUT / "var" / "runtimes"))
 # Short: unix socket paths may have at most 107 bytes.
 HOME = Path(tempfile.mkdtemp(prefix="ic-"))

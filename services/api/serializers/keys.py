@@ -16,6 +16,8 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
     prefix = serializers.SerializerMethodField(help_text="The public part of the key, safe to show and to log.")
     scopes = serializers.ListField(child=serializers.CharField())
     services = serializers.ListField(child=serializers.CharField(), help_text="Empty: every service of the team.")
+    # Not the model's own field: its bounds are the database's, and the document must not depend on that.
+    rate_limit_per_minute = serializers.IntegerField(allow_null=True)
     replaces = serializers.IntegerField(
         source="replaces_id", read_only=True, allow_null=True, help_text="The key that it was rotated from."
     )
