@@ -94,6 +94,10 @@ class RoundOut(serializers.ModelSerializer[Round]):
     dataset = serializers.CharField(source="dataset.name")
     state = serializers.CharField(help_text="PENDING, COPYING, VERIFYING, DONE, FAILED or CANCELLED.")
     percent = serializers.IntegerField()
+    # A model's own fields would bring the bounds of the database in use.
+    files_done = serializers.IntegerField()
+    files_total = serializers.IntegerField()
+    attempts = serializers.IntegerField()
     seconds_left = serializers.IntegerField(allow_null=True)
     sentence = serializers.CharField(help_text="The progress, for people.")
     finished = serializers.BooleanField()

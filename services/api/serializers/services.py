@@ -134,6 +134,7 @@ class EventOut(serializers.ModelSerializer[Event]):
 
 
 class RevisionOut(serializers.ModelSerializer[Revision]):
+    number = serializers.IntegerField()  # a model's field would bring the bounds of the database in use
     is_target = serializers.SerializerMethodField(help_text="It is the one that should run.")
     is_serving = serializers.SerializerMethodField(help_text="It is the one that answers requests.")
 
