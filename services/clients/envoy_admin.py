@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.clients.unix_http import UnixConnection
 from services.errors import GatewayError
 
 TIMEOUT_SECONDS = 2.0
@@ -69,7 +69,7 @@ class EnvoyAdmin:
         return self._ask("GET", path)
 
     def _ask(self, method: str, path: str) -> tuple[int, bytes]:
-        connection = _SocketConnection(self.socket_path)
+        connection = UnixConnection(self.socket_path, TIMEOUT_SECONDS)
         try:
             connection.request(method, path)
             response = connection.getresponse()
@@ -78,17 +78,6 @@ class EnvoyAdmin:
             raise GatewayError("The gateway is not running.", hint="Its log says why it ended.") from error
         finally:
             connection.close()
-
-
-class _SocketConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_SECONDS)
-        self.sock.connect(str(self.path))
 
 
 def _host(cluster: str, host: dict[str, Any]) -> Host:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import xmlrpc.client
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.clients.unix_http import UnixConnection
 from services.errors import EngineError
 
 TIMEOUT = 10.0
@@ -20,7 +20,6 @@ BAD_NAME = 10
 ALREADY_STARTED = 60
 NOT_RUNNING = 70
 ALREADY_ADDED = 90
-STILL_RUNNING = 91
 CANT_REREAD = 92
 
 NOT_THERE = "The process supervisor is not running; start it with `make run`."
@@ -42,26 +41,15 @@ class ProcessInfo:
         return self.state in {"STARTING", "RUNNING", "STOPPING"}
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 class _Transport(xmlrpc.client.Transport):
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         # A new connection for each call: supervisord may have been replaced since the last one.
         self.close()
-        self._connection = (host, _Connection(self._path))
+        self._connection = (host, UnixConnection(self._path, TIMEOUT))
         return self._connection[1]
 
 
@@ -73,7 +61,7 @@ class Supervisor:
 
     def call(self, method: str, *arguments: object, accept: Iterable[int] = ()) -> Any:
         """None when supervisord answers with one of the fault codes in `accept`."""
-        transport = _Transport(str(self._path))
+        transport = _Transport(self._path)
         proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
         try:
             return getattr(proxy.supervisor, method)(*arguments)
