@@ -25,11 +25,6 @@ OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),  # connecting is timed, so connections are not shared
 ]  # fmt: skip
 SERVER_TIME = "x-envoy-upstream-service-time"
-CONTENTS = {
-    "BOOL": "bool_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
-    "UINT64": "uint64_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
-    "INT64": "int64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
-}  # fmt: skip
 
 
 def infer(call: Call) -> Answer:
@@ -46,8 +41,9 @@ def infer(call: Call) -> Answer:
         exchange = _Exchange(call, connected)
         exchange.run(service_pb2_grpc.GRPCInferenceServiceStub(channel), request)
         answered = time.perf_counter()
-    responses = tuple(_response(message, at_ms, error) for message, at_ms, error in exchange.received)
-    decoded = time.perf_counter()
+        responses = tuple(_response(message, at_ms, error) for message, at_ms, error in exchange.received)
+        # Taken before the channel is closed, which waits up to 0.2 s for gRPC's own connectivity poll.
+        decoded = time.perf_counter()
     # A stream says what is wrong with a request inside an OK stream.
     error = exchange.error or next((response.error for response in responses if response.error), "")
     timing = Timing(
@@ -134,7 +130,7 @@ def _response(message: Any, at_ms: float, error: str) -> Response:
 def _values(result: Any, message: Any, index: int) -> Any:
     """tritonclient reads raw contents; a server may use the typed ones instead."""
     row = message.outputs[index]
-    typed = getattr(row.contents, CONTENTS.get(row.datatype, "bytes_contents"))
+    typed = getattr(row.contents, wire.CONTENTS.get(row.datatype, "bytes_contents"))
     if message.raw_output_contents or not typed:
         return result.as_numpy(row.name)
     return np.array(list(typed), dtype=object if row.datatype == "BYTES" else None).reshape(tuple(row.shape))
