@@ -55,7 +55,7 @@ def send(request: HttpRequest, name: str) -> HttpResponse:
         form = context["form"] = PanelForm(probes.model_of(service), request.POST.dict(), request.FILES.dict())
         host = reading.gateway_host(request.get_host())
         result = probes.probe(service, form.payload(), actor=actor, gateway_host=host)
-        context |= _shown(result)
+        context |= {**_shown(result), "public": probes.is_public(service)}
     except InvalidFields as error:
         form.place(error.errors)
         status = 422
