@@ -18,6 +18,8 @@ ROUTE_NAME = "services"
 STRIPPED = (
     *names.INTERNAL_HEADERS, "x-api-key", "authorization", "cookie", "proxy-authorization", "mm-vmodel-id",
     "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-envoy-expected-rq-timeout-ms",
+    # Only a stream's first message is read here. Without this header a backend inflates none of those that follow.
+    "grpc-encoding",
 )  # fmt: skip
 """Nothing that a backend needs, and nothing that it should know."""
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

@@ -98,3 +98,15 @@ def test_a_compressed_message_is_refused_in_words(stub: Any) -> None:
                         compression=grpc.Compression.Gzip)  # fmt: skip
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "uncompressed" in caught.value.details()
+
+
+def test_a_later_message_of_a_stream_is_not_inflated_either(stub: Any) -> None:
+    """gRPC compresses only what shrinks, so the first message passes as it is, and the second is a small bomb."""
+    sent = iter([infer_request("mnist", 4), infer_request("mnist", 4 * MIB)])
+    metadata = (("x-api-key", snapshots.TEAM),)
+    answers = stub.ModelStreamInfer(sent, metadata=metadata, timeout=10, compression=grpc.Compression.Gzip)
+    seen: list[str] = []
+    with pytest.raises(grpc.RpcError) as caught:
+        seen.extend(answer.infer_response.id for answer in answers)
+    assert caught.value.code() in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNIMPLEMENTED}
+    assert len(seen) <= 4, "four answers to each message that was read"
