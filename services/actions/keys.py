@@ -21,6 +21,8 @@ from services.models import ApiKey, Service
 
 USED_EVERY = timedelta(minutes=1)
 """`last_used_at` is written at most this often: a busy key must not turn every request into a write."""
+MOST_REQUESTS = 10**9
+"""A minute. Envoy refuses a configuration, and so everybody's changes, with a limit that 32 bits do not hold."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def _check(
         errors["services"] = [f"A key for {', '.join(sorted(actor.services))} cannot make one for more than that."]
     if expires_at and expires_at <= timezone.now():
         errors["expires_at"] = ["Lies in the past."]
-    if rate is not None and rate < 1:
-        errors["rate_limit_per_minute"] = ["Must be at least 1; leave it empty for no limit."]
+    if rate is not None and not 1 <= rate <= MOST_REQUESTS:
+        errors["rate_limit_per_minute"] = [f"Must be from 1 to {MOST_REQUESTS:,}; leave it empty for no limit."]
     if all_teams and not actor.is_admin:
         errors["all_teams"] = ["Only an administrator may make a key for every team."]
     if errors:
