@@ -43,7 +43,7 @@ def _from_npy(content: bytes, datatype: str, wanted: Sequence[int]) -> NDArray[A
     try:
         _check_npy_size(content)
         array = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError):
+    except (ValueError, TypeError, OverflowError, RecursionError, EOFError, OSError, MemoryError):
         raise BadValues("file", "This is no .npy file of plain numbers or texts. Write it with numpy.save.") from None
     dtype = DTYPES[datatype]
     if datatype == "BYTES":
@@ -60,13 +60,18 @@ def _from_npy(content: bytes, datatype: str, wanted: Sequence[int]) -> NDArray[A
 
 
 def _check_npy_size(content: bytes) -> None:
-    """numpy allocates what the header promises; a short file must not promise more than it has."""
+    """numpy allocates what the header promises; a short file must not promise more than it has.
+
+    Texts of no length take no bytes in the file, however many there are, and each becomes an object.
+    """
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)
-    if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
+    if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise ValueError("the header and the length differ")
+    if not dtype.itemsize and math.prod(shape) > 0:
+        raise ValueError("values without a size")
 
 
 def _from_raw(content: bytes, datatype: str, wanted: Sequence[int]) -> NDArray[Any]:

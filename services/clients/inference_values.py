@@ -91,7 +91,7 @@ def parse_json(text: str | bytes) -> Any:
     except json.JSONDecodeError as error:
         where = f" ({error.msg}, line {error.lineno}, column {error.colno})"
         raise BadValues("data", NOT_JSON.format(where)) from None
-    except (UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # not UTF-8, or a number of thousands of digits
         raise BadValues("data", NOT_JSON.format("")) from None
 
 

@@ -165,6 +165,27 @@ def test_a_pickle_in_a_npy_file_is_never_loaded() -> None:
         inference_files.from_file(npy(np.array([{"a": 1}], dtype=object)), "a.npy", "x", "FP32", [1])
 
 
+def npy_of(header: str, content: bytes = b"") -> bytes:
+    text = header.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + content
+
+
+@pytest.mark.parametrize(("descr", "shape", "content"), [
+    ("|S0", "(10000000000,)", b""), ("<U0", "(10000000000,)", b""),  # no bytes each, and an object each
+    ("<f4", "(0, 100000000000000000000000)", b""), ("<f4", "(-1, -1)", b"1234"), ("<f4", "(True,)", b"1234"),
+    ("<f4", f"({'-' * 5000}1,)", b"1234"),
+])  # fmt: skip
+def test_a_npy_header_that_promises_too_much_is_refused_at_once(descr: str, shape: str, content: bytes) -> None:
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+    with pytest.raises(BadValues, match=r"no \.npy file"):
+        inference_files.from_file(npy_of(header, content), "a.npy", "x", "BYTES" if "4" not in descr else "FP32", [-1])
+
+
+def test_a_number_of_thousands_of_digits_is_no_json() -> None:
+    with pytest.raises(BadValues, match="This is not JSON"):
+        inference_files.from_file(b"[" + b"1" * 5000 + b"]", "a.json", "x", "INT64", [-1])
+
+
 @given(st.lists(st.binary(max_size=40), max_size=8))
 def test_texts_of_any_bytes_travel_as_tritonclient_writes_them(values: list[bytes]) -> None:
     array = np.empty(len(values), dtype=object)
