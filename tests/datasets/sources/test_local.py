@@ -285,7 +285,8 @@ def test_a_directory_outside_the_allowed_roots_cannot_be_used(tmp_path: Path, fi
     (tmp_path / "far").mkdir()
     (tmp_path / "allowed-too-long-a-name").mkdir()
     (tmp_path / "allowed" / "link").symlink_to(tmp_path / "far")
-    for directory in ("far", "allowed/../far", "allowed/link", "allowed-too-long-a-name"):
+    # "nowhere" does not exist: outside, that is not told.
+    for directory in ("far", "allowed/../far", "allowed/link", "allowed-too-long-a-name", "nowhere", "allowed/../no"):
         source = LocalSource({"path": str(tmp_path / directory)}, allowed_roots=(tmp_path / "allowed",))
         with pytest.raises(SourceError, match="not inside a directory that datasets may use"):
             source.check()
