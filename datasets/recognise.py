@@ -117,7 +117,7 @@ def _huggingface(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:
         return None
     try:
         parsed: Any = json.loads(files.read(config.path, MAX_TEXT))
-    except (ValueError, SourceError):
+    except (ValueError, RecursionError, SourceError):
         return None
     if not isinstance(parsed, dict) or not ("architectures" in parsed or "model_type" in parsed):
         return None

@@ -120,7 +120,7 @@ def test_a_hugging_face_model_without_weights_has_a_problem(folder: Path) -> Non
     assert any("no weights" in problem for problem in found.problems)
 
 
-@pytest.mark.parametrize("config", ["{}", "[]", "not json", '{"other": 1}'])
+@pytest.mark.parametrize("config", ["{}", "[]", "not json", '{"other": 1}', "[" * 50_000])
 def test_another_config_json_is_not_a_hugging_face_model(folder: Path, config: str) -> None:
     put(folder, config_DOT_json=config, model_DOT_safetensors="x")
     assert seen(folder).kind == "unknown"
