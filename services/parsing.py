@@ -19,8 +19,8 @@ NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]{0,251}[A-Za-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_REPLICAS = 64
-RESERVED = frozenset({"new"})
-"""The pages of a service have its name in their address, and these are other pages there."""
+RESERVED = frozenset({"new", "stats"})
+"""These stand for something else in an address that has a service's name in it: at the console, and at Triton."""
 AUTH_POLICIES = ("api_key", "public")
 NAME_RULE = (
     "Use lower-case letters, digits and dashes, starting with a letter and ending with a letter or digit, at most 63 "
@@ -181,8 +181,9 @@ def _rule(row: Any, field: str, wrong: Wrong) -> Rule:
     key, operator, values = row.get("key", ""), row.get("operator", ""), row.get("values") or []
     if not isinstance(key, str) or not LABEL.fullmatch(key):
         wrong.add(f"{field}.key", "Must be a node label such as gpu.product.")
-    if operator not in OPERATORS:
+    if not isinstance(operator, str) or operator not in OPERATORS:
         wrong.add(f"{field}.operator", f"Must be one of: {', '.join(OPERATORS)}.")
+        operator = ""
     if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
         wrong.add(f"{field}.values", "Must be a list of texts.")
         values = []

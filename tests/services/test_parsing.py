@@ -58,6 +58,8 @@ def test_a_path_that_could_lead_outside_is_refused(path: str) -> None:
     ("rule", "field"),
     [
         ({"key": "zone", "operator": "in", "values": ["a"]}, "operator"),
+        ({"key": "zone", "operator": ["In"], "values": ["a"]}, "operator"),
+        ({"key": "zone", "operator": {}}, "operator"),
         ({"key": "zone", "operator": "In", "values": []}, "values"),
         ({"key": "zone", "operator": "Exists", "values": ["a"]}, "values"),
         ({"key": "cpu", "operator": "Gt", "values": ["many"]}, "values"),

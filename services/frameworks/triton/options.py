@@ -11,6 +11,7 @@ from services.frameworks.triton import datatypes
 
 PREFIX: Final = "framework_config"
 INT32_MAX: Final = (1 << 31) - 1
+INT64_MAX: Final = (1 << 63) - 1
 MAX_INSTANCES: Final = 64
 BACKEND_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 
@@ -132,7 +133,7 @@ def dims(field: str, value: Any, problems: Problems) -> list[int]:
         problems.add(field, "Must be a list with at least one dimension, such as [-1, 64]; -1 is any size.")
         return []
     for size in value:
-        if isinstance(size, bool) or not isinstance(size, int) or (size < 1 and size != -1):
+        if isinstance(size, bool) or not isinstance(size, int) or not (size == -1 or 0 < size <= INT64_MAX):
             problems.add(field, f"A dimension is a whole number of at least 1, or -1 for any size, not {size!r}.")
             return []
     return list(value)

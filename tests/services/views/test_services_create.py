@@ -74,6 +74,7 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
     [
         ("name", "Not A Label", "Use lower-case letters, digits and dashes"),
         ("name", "new", "is taken by the console itself"),
+        ("name", "stats", "is taken by the console itself"),
         ("dataset", "nothing", "has no dataset named nothing"),
         ("model_path", "../secret", "relative, without"),
         ("model_path", "/etc", "relative, without"),

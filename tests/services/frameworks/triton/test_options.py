@@ -55,6 +55,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"inputs": [{"name": "x", "datatype": "float", "shape": [1]}]}, "inputs.0.datatype", "one of BOOL, .*'float'"),
     ({"outputs": [{"name": "x", "datatype": "FP32", "shape": []}]}, "outputs.0.shape", "at least one dimension"),
     ({"outputs": [{"name": "x", "datatype": "FP32", "shape": [0]}]}, "outputs.0.shape", "not 0"),
+    ({"outputs": [{"name": "x", "datatype": "FP32", "shape": [1 << 63]}]}, "outputs.0.shape", "not 92"),
     ({"outputs": [{"name": "x", "datatype": "FP32", "shape": ["a"]}]}, "outputs.0.shape", "not 'a'"),
     ({"outputs": [{"name": "x", "datatype": "FP32", "shape": [1], "dims": [1]}]}, "outputs.0.dims", "only"),
     ({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1]}] * 2}, "inputs", "'x' is there more than once"),
