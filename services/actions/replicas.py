@@ -62,10 +62,12 @@ def look(replica: Replica) -> Observation:
     state, message = _judge(replica, seen)
     if (state, message, seen.pid) != (replica.state, replica.message, replica.pid):
         replica.state, replica.message, replica.pid = state, message, seen.pid
-        if state == Replica.READY and replica.started_at is None:
+        answers_now = state == Replica.READY and replica.started_at is None
+        if answers_now:
             replica.started_at = timezone.now()
-            dispatch.publish()
         replica.save(update_fields=["state", "message", "pid", "restarts", "started_at"])
+        if answers_now:
+            dispatch.publish()  # after the row: the task may begin at once, and reads it
     return seen
 
 
