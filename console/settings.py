@@ -161,6 +161,8 @@ STATICFILES_DIRS = [CHECKOUT / "console" / "static"]
 WHITENOISE_USE_FINDERS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_PAYLOAD_BYTES * 6  # a tensor typed as JSON is larger than its bytes
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 << 20
+LARGEST_REQUEST = DATA_UPLOAD_MAX_MEMORY_SIZE + (1 << 20)
+"""Bytes of any request to the console: an uploaded file counts here, and not in what Django limits."""
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
