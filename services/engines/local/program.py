@@ -19,6 +19,10 @@ CHILD = CHECKOUT / "console" / "stack" / "child.py"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 LOG_BYTES = 10 * 1024 * 1024
 LOG_BACKUPS = 3
+REPLICA_PRIORITY = 50
+"""Between redis (1) and the rest of the stack (100). supervisord ends one program after the other, and a replica that
+ends while the gateway still holds connections to it waits for those: the gateway has to go first.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Program:
     start_seconds: int = 2
     start_retries: int = 3
     stop_seconds: int = 10
-    priority: int = 999
+    priority: int = REPLICA_PRIORITY
     """Low numbers start first and stop last."""
 
 

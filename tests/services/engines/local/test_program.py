@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from console.home import Home
+from console.stack.programs import Doors, StackProgram, control_plane
 from services.engines.local.program import Program, render
 from services.errors import EngineError
+
+DOORS = Doors("127.0.0.1", 8000, 8080, 8090)
 
 
 def program(root: str = "/home/it", name: str = "svc-a-r1-0") -> Program:
@@ -44,3 +48,10 @@ def test_names_that_are_not_dns_labels_are_refused(name: str) -> None:
 def test_a_program_is_stopped_with_all_its_children_and_started_again_when_it_ends() -> None:
     options = parsed(render(program()))
     assert options["stopasgroup"] == options["killasgroup"] == options["autorestart"] == "true"
+
+
+def test_at_the_end_the_gateway_goes_before_the_replicas_and_redis_last() -> None:
+    from_stack = {each.name: each.priority for each in control_plane(Home(Path("/h"), Path("/r")), DOORS, "redis-server")}
+    replica = int(parsed(render(program()))["priority"])
+    assert from_stack.pop("redis") < replica < min(from_stack.values())
+    assert replica < StackProgram("gateway", (), Path("/h")).priority
