@@ -73,7 +73,8 @@ def _health_check() -> Json:
         "timeout": "2s",
         "interval": "2s",
         "unhealthy_interval": "1s",
-        "no_traffic_interval": "5s",
+        # Of a replica that is not healthy, such as one that starts together with the gateway.
+        "no_traffic_interval": "1s",
         "no_traffic_healthy_interval": "5s",
         "initial_jitter": "0.05s",
         "interval_jitter_percent": 20,
