@@ -133,8 +133,11 @@ class Survivor(Live):
         return [name for name in {*now, *self.programs} if now[name] != self.programs[name]]
 
     def processes(self) -> Counter[str]:
-        """How many there are of each program. Of Triton's words the first two tell the replicas apart."""
-        lines = [line.split(": ", 1)[1].split() for line in self.stack.left()]
+        """How many there are of each program. Of Triton's words the first two tell the replicas apart.
+
+        An Envoy that checks a configuration before it is published comes and goes.
+        """
+        lines = [line.split(": ", 1)[1].split() for line in self.stack.left() if "--mode validate" not in line]
         return Counter(" ".join(words[: 2 if "triton" in Path(words[0]).name else 6]) for words in lines)
 
     def ask(self, key: str | None = None) -> int:

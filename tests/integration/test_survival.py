@@ -161,7 +161,7 @@ def test_a_killed_supervisord_is_replaced_with_all_that_it_ran(up: Survivor) -> 
 def test_a_killed_run_leaves_nothing_and_the_next_one_has_everything(up: Survivor) -> None:
     before = up.belongings()
     up.stack.end(signal.SIGKILL)
-    wait_for(up.stack.left, lambda left: left == [], 30)
+    wait_for(up.stack.left, lambda left: left == [], 15)
     begin(up.stack)
     up.recovered(before)
 
