@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from services.clients.inference import Input
 from services.clients.inference_values import bytes_per_value
-from services.clients.inference_wire import binary_header, fits_json, json_request, plain, raw_bytes
+from services.clients.inference_wire import CONTENTS, binary_header, fits_json, json_request, plain, raw_bytes
 from services.snippets_python import python_grpc, python_http
 
 PASTED_BYTES: Final = 8192
@@ -25,11 +25,6 @@ NEEDS_KEY: Final = "# Needs an API key: export API_KEY='isk_...'"
 NEEDS_NOTHING: Final = "# This service is public: no API key is needed."
 ZEROS: Final = "# The values are zeros of the same shape and type: {} bytes are too many to paste."
 PROTOSET: Final = "# Needs inference.protoset in this directory: download it from the test page of the console."
-CONTENTS: Final = {
-    "BOOL": "bool_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
-    "UINT64": "uint64_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
-    "INT64": "int64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)

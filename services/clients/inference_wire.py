@@ -14,6 +14,12 @@ from services.clients.inference import SHOWN_BODY, SHOWN_VALUES, Input, Output
 
 KEY_SHOWN = "Bearer $API_KEY"
 """What stands in for the key wherever a request is shown."""
+CONTENTS = {
+    "BOOL": "bool_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
+    "UINT64": "uint64_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
+    "INT64": "int64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
+}  # fmt: skip
+"""Datatype -> field of an InferTensorContents. FP16 and BF16 have none."""
 
 
 def raw_bytes(values: NDArray[Any]) -> bytes:
