@@ -25,6 +25,9 @@ from console.principal import Principal, actor_of
 
 NAME_IN_PATH = "[a-z0-9][-a-z0-9]{0,62}"
 """Anything else in an address is no name, and answers 404 before the database is asked."""
+DEEPEST = 100
+"""Levels of lists and objects in a body."""
+TOO_DEEP = "The body is nested too deeply."
 
 
 class TooLarge(exceptions.APIException):
@@ -57,9 +60,11 @@ class Json(JSONParser):
             said = f"The body is not JSON: {error.msg}, at line {error.lineno}, column {error.colno}."
             raise exceptions.ParseError(said) from error
         except RecursionError as error:
-            raise exceptions.ParseError("The body is nested too deeply.") from error
+            raise exceptions.ParseError(TOO_DEEP) from error
         except ValueError as error:  # NaN, or a number of thousands of digits
             raise exceptions.ParseError(f"The body is not JSON: {error}") from error
+        if raw.count(b"[") + raw.count(b"{") > DEEPEST:
+            _refuse_deep(data)
         if b"\\u" in raw:
             _refuse_unstorable(data)
         return data
@@ -73,6 +78,21 @@ class LargeJson(Json):
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number.")
+
+
+def _refuse_deep(data: Any) -> None:
+    """Not by recursion: since Python 3.12 the parser reads far deeper than code of ours, or a database, may go."""
+    level = [data] if isinstance(data, dict | list) else []
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if type(value) is dict else value)
+            if type(inner) is dict or type(inner) is list
+        ]
+        if not level:
+            return
+    raise exceptions.ParseError(TOO_DEEP)
 
 
 def _refuse_unstorable(data: Any) -> None:

@@ -20,6 +20,8 @@ NOT_JSON = {
     b'{"name": NaN}': "NaN",
     b"\xff\xfe": "UTF-8",
     b"[" * 100_000: "nested",
+    b'{"name": ' + b"[" * 500 + b"]" * 500 + b"}": "nested",
+    b'{"env": ' + b'{"a": ' * 500 + b"1" + b"}" * 501: "nested",
     b'{"replicas": ' + b"9" * 5000 + b"}": "not JSON",
     b'{"name": "\\ud800"}': "no character",
     b'{"name": "a\\u0000"}': "NUL",
