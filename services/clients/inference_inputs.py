@@ -90,6 +90,10 @@ def _values(row: Mapping[str, Any], name: str, datatype: str, shape: tuple[int, 
 def _number(given: Any, default: float, field: str) -> float:
     if given is None or given == "":
         return default
-    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+    try:
+        number = float(given) if isinstance(given, int | float) and not isinstance(given, bool) else math.nan
+    except OverflowError:  # a whole number of hundreds of digits
+        number = math.inf
+    if not math.isfinite(number):
         raise BadValues("generate", f"`{field}` must be a number.")
-    return float(given)
+    return number

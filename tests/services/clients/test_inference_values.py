@@ -220,3 +220,11 @@ def test_every_wrong_input_is_named_at_once() -> None:
 def test_inputs_that_are_no_list_of_objects_are_refused(rows: Any) -> None:
     with pytest.raises(InvalidFields, match="Must be a list of objects"):
         read_inputs(rows, MODEL)
+
+
+@pytest.mark.parametrize("low", [10**400, "1", True, [0]])
+def test_an_end_of_a_range_that_is_no_number_is_refused(low: object) -> None:
+    row = {"name": "a", "datatype": "FP32", "shape": [1, 2], "generate": "random", "low": low}
+    with pytest.raises(InvalidFields) as refused:
+        read_inputs([row], MODEL)
+    assert refused.value.errors == {"inputs.0.generate": ["`low` must be a number."]}
