@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from console.addresses import authority, reachable
 from console.errors import Unavailable
 from console.home import CHECKOUT, Home
 from console.models import Team
@@ -57,11 +58,11 @@ def ensure(home: Home, announce: Announce) -> dict[str, str]:
 
 def _account(home: Home, known: dict[str, str], announce: Announce) -> dict[str, str]:
     """The password is written down before the account is made: a crash between the two leaves nobody locked out."""
-    host = settings.CONSOLE_BIND if settings.CONSOLE_BIND not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104
+    host = reachable(settings.CONSOLE_BIND)
     known = {
         **known,
-        "console_url": f"http://{host}:{settings.CONSOLE_PORT}",
-        "gateway_url": f"http://{host}:{settings.GATEWAY_PORT}",
+        "console_url": f"http://{authority(host, settings.CONSOLE_PORT)}",
+        "gateway_url": f"http://{authority(host, settings.GATEWAY_PORT)}",
     }
     if "password" not in known:
         known |= {"username": "admin", "password": secrets.token_urlsafe(15)}

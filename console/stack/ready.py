@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+from console.addresses import reachable
+
 
 def redis_answers(path: Path) -> bool:
     """PING gets PONG: it also says no while it loads its file after a start."""
@@ -20,9 +22,8 @@ def redis_answers(path: Path) -> bool:
 
 def listens(host: str, port: int) -> bool:
     """Whether something takes connections there. For a wildcard address, loopback is asked."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not bound
     try:
-        with socket.create_connection((host, port), timeout=2):
+        with socket.create_connection((reachable(host), port), timeout=2):
             return True
     except OSError:
         return False

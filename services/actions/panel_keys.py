@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from console.addresses import reachable
 from console.errors import Unavailable
 from console.principal import INFER, SYSTEM
 from services.actions import publishing
@@ -48,8 +49,7 @@ def key_for(service: Service) -> str:
 
 def gateway_host() -> str:
     """Where the console itself reaches the gateway: it listens on CONSOLE_BIND."""
-    bind: str = settings.CONSOLE_BIND
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104 - asked, not bound
+    return reachable(settings.CONSOLE_BIND)
 
 
 def _present(service: Service) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from console.addresses import authority
 from services.specs import Tensor
 
 HTTP = "http"
@@ -61,7 +62,7 @@ class Call:
 
     @property
     def address(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return authority(self.host, self.port)
 
 
 @dataclass(frozen=True)
