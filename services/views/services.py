@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from console import roles
+from console import roles, teams
 from console.errors import Conflict, InvalidFields, NotFound
 from console.pages import actor_of, page, wants_fragment
 from console.principal import Principal
@@ -39,7 +39,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     context = {
         "rows": [_row(service) for service in reading.with_related(found)], "asked": asked, "any": visible.exists(),
         "filtered": any(asked.values()), "state_options": [("", "Any state"), *states.CHOICES],
-        "team_options": _team_options(visible),
+        "team_options": _team_options(visible), "may_create": teams.editable_by(actor).exists(),
     }
     return page(request, "services/list.html", "services/_table.html", context)
 

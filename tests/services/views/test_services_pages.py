@@ -287,3 +287,18 @@ def test_the_list_can_be_narrowed(make: Callable[..., Service], browser: Client)
 
 def test_an_empty_list_says_what_to_do_first(browser: Client) -> None:
     assert reverse("service-new") in browser.get(reverse("services")).content.decode()
+
+
+@pytest.mark.parametrize("has_services", [True, False])
+def test_only_who_may_create_a_service_is_offered_to(
+    has_services: bool,
+    ready: Callable[..., Service],
+    alice: User,
+    bob: User,
+    client_of: Callable[[User | None], Client],
+) -> None:
+    if has_services:
+        ready()
+    link = f'href="{reverse("service-new")}"'
+    assert link in client_of(alice).get(reverse("services")).content.decode()
+    assert link not in client_of(bob).get(reverse("services")).content.decode()
