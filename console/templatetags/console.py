@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from datasets.sizes import size_text
 from services import states
 
 register = template.Library()
@@ -38,12 +39,7 @@ MOVING = {*states.WAITING, "PENDING", "COPYING", "VERIFYING", "DRAINING"}
 @register.filter
 def bytesize(value: float | None) -> str:
     """1536 -> "1.5 KiB"."""
-    size = float(value or 0)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
+    return size_text(value or 0)
 
 
 @register.filter
