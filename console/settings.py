@@ -57,7 +57,6 @@ INSTALLED_APPS = [
     "services.apps.ServicesConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
