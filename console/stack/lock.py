@@ -17,6 +17,7 @@ from services.engines.local.ports import is_free
 
 EARLIER_SECONDS = 90
 
+
 @contextmanager
 def held(home: Home) -> Iterator[None]:
     """Raises Conflict when another run holds the home. The kernel lets go of the lock however this process ends."""
