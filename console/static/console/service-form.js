@@ -21,7 +21,11 @@ document.addEventListener("click", (event) => {
 // the focus on what has the same id before and after.
 let browsed = false;
 document.addEventListener("htmx:beforeSwap", (event) => {
-  browsed = event.detail.target.id === "source" && event.detail.target.contains(document.activeElement);
+  const { target, requestConfig } = event.detail, active = document.activeElement;
+  browsed = target.id === "source" && target.contains(active);
+  // A path that is being typed is worth more than an answer that comes late; leaving the field asks again.
+  const typing = active.id === "id_model_path" && active.value !== active.defaultValue;
+  if (browsed && typing && requestConfig.elt !== active) event.detail.shouldSwap = false;
 });
 document.addEventListener("htmx:afterSwap", () => {
   if (browsed && document.activeElement === document.body) document.querySelector("#source .crumbs li:last-child a")?.focus();
