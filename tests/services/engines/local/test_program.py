@@ -51,7 +51,8 @@ def test_a_program_is_stopped_with_all_its_children_and_started_again_when_it_en
 
 
 def test_at_the_end_the_gateway_goes_before_the_replicas_and_redis_last() -> None:
-    from_stack = {each.name: each.priority for each in control_plane(Home(Path("/h"), Path("/r")), DOORS, "redis-server")}
+    control = control_plane(Home(Path("/h"), Path("/r")), DOORS, "redis-server")
+    from_stack = {each.name: each.priority for each in control}
     replica = int(parsed(render(program()))["priority"])
     assert from_stack.pop("redis") < replica < min(from_stack.values())
     assert replica < StackProgram("gateway", (), Path("/h")).priority
