@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.gateway.envoy import auth, names
+from services.gateway.envoy import auth, doors, names
 from services.gateway.envoy.names import Json, typed
 from services.gateway.snapshot import Limits
 
@@ -67,6 +67,7 @@ def _lua(limits: Limits, *files: str) -> Json:
     source = "\n".join((LUA / file).read_text(encoding="utf-8") for file in files)
     values = {
         "@LARGEST_BODY@": str(names.largest_body(limits)),
+        "@LIMIT@": doors.size(limits.max_payload_bytes),
         "@KEYLESS@": names.KEYLESS,
         "@UNKNOWN@": names.R_UNKNOWN,
         "@ENCODED@": names.R_ENCODED,

@@ -1,6 +1,11 @@
 -- Runs on gRPC calls once the first message has been read: the model named in it chooses the service.
 -- When the header mm-vmodel-id has chosen already, the message must name the same model.
 local FIELDS = "envoy.filters.http.grpc_field_extraction"
+local LARGEST_MESSAGE = @LARGEST_BODY@
+local STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
+local TOO_LARGE = "a message larger than this gateway's limit of @LIMIT@"
+-- A gRPC frame with a ModelInferRequest of which only the first field, model_name, is set.
+local INSTEAD = string.char(0, 0, 0, 0, #TOO_LARGE + 2, 10, #TOO_LARGE) .. TOO_LARGE
 
 local function named_in_message(handle)
   local found = handle:streamInfo():dynamicMetadata():get(FIELDS)
@@ -9,8 +14,42 @@ local function named_in_message(handle)
   return value
 end
 
-function envoy_on_request(handle)
-  local headers = handle:headers()
+-- Every message of a stream has its length in the five bytes before it; until here only the first has been measured.
+-- It is too late for an answer of our own. So in the place of one that is too large goes a small one, which names a
+-- model that there cannot be: the backend's answer to that says what happened, and the stream goes on.
+local function bound_messages(handle)
+  local head, left, dropping = "", 0, false
+  for chunk in handle:bodyChunks() do
+    local size, at, pieces, changed = chunk:length(), 0, {}, false
+    while at < size do
+      local step = math.min(left > 0 and left or 5 - #head, size - at)
+      if left > 0 then
+        left = left - step
+        if not dropping then pieces[#pieces + 1] = { at, step } end
+      else
+        head = head .. chunk:getBytes(at, step)
+        changed = changed or step < 5 -- a head in two chunks is held back until it is whole
+        if #head == 5 then
+          local _, a, b, c, d = string.byte(head, 1, 5)
+          left = ((a * 256 + b) * 256 + c) * 256 + d
+          dropping = left > LARGEST_MESSAGE
+          pieces[#pieces + 1] = dropping and INSTEAD or head
+          head = ""
+        end
+      end
+      changed = changed or dropping
+      at = at + step
+    end
+    if changed then
+      for i, piece in ipairs(pieces) do
+        if type(piece) == "table" then pieces[i] = chunk:getBytes(piece[1], piece[2]) end
+      end
+      chunk:setBytes(table.concat(pieces))
+    end
+  end
+end
+
+local function choose_service(handle, headers)
   local model = named_in_message(handle) or ""
   local chosen = headers:get("mm-vmodel-id")
   -- Left as it was, a message without a name is answered by the door's own route.
@@ -25,4 +64,10 @@ function envoy_on_request(handle)
     headers:replace("x-model", (string.gsub(string.sub(model, 1, 128), "[^%w%._-]", "?")))
   end
   handle:clearRouteCache()
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  choose_service(handle, headers)
+  if headers:get(":path") == STREAM then bound_messages(handle) end
 end

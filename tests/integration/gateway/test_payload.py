@@ -110,3 +110,25 @@ def test_a_later_message_of_a_stream_is_not_inflated_either(stub: Any) -> None:
         seen.extend(answer.infer_response.id for answer in answers)
     assert caught.value.code() in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNIMPLEMENTED}
     assert len(seen) <= 4, "four answers to each message that was read"
+
+
+def streamed(stub: Any, *sizes: int) -> list[str]:
+    """The model names that come back from a stream of messages of these sizes: the backend gives four to each."""
+    sent = iter([infer_request("mnist", size) for size in sizes])
+    answers = stub.ModelStreamInfer(sent, metadata=(("x-api-key", snapshots.TEAM),), timeout=20)
+    return [answer.infer_response.model_name for answer in answers]
+
+
+def test_every_message_of_a_stream_may_be_as_large_as_the_limit(stub: Any) -> None:
+    assert streamed(stub, 4, 16 * MIB, 0, 16 * MIB, 5, 70_000) == ["mnist"] * 24
+
+
+def test_many_messages_of_odd_sizes_arrive_whole(stub: Any) -> None:
+    assert streamed(stub, *(size * 7919 % 50_021 for size in range(400))) == ["mnist"] * 1600
+
+
+@pytest.mark.parametrize("mib", [17, 100])
+def test_a_later_message_of_a_stream_that_is_too_large_reaches_nobody(stub: Any, mib: int) -> None:
+    instead = "a message larger than this gateway's limit of 16 MiB"
+    names = streamed(stub, 4, mib * MIB, 4, mib * MIB)
+    assert names == ["mnist"] * 4 + [instead] * 4 + ["mnist"] * 4 + [instead] * 4
