@@ -35,6 +35,29 @@ COLUMNS: Final = {
 PRESET: Final = {"operator": "In", "weight": "1", "datatype": "FP32"}
 """Columns that always hold something, so that they say nothing about whether a row was filled in."""
 
+LABELS: Final = {
+    "name": "Name", "team": "Team", "framework": "Framework", "queue": "Queue", "dataset": "Dataset",
+    "model_path": "Model path", "replicas": "Replicas", "resources.cpu": "CPUs", "resources.memory_gib": "Memory, GiB",
+    "resources.gpu": "GPUs", "resources.gpu_type": "GPU type", "auth.policy": "Who may call it",
+    f"{CONFIG}.backend": "Backend", f"{CONFIG}.max_batch_size": "Max batch size",
+    f"{CONFIG}.instances": "Instances in each replica", f"{BATCHING}.enabled": "Dynamic batching",
+    f"{BATCHING}.preferred_batch_size": "Preferred batch sizes",
+    f"{BATCHING}.max_queue_delay_microseconds": "Longest queue delay",
+    "affinity.required": "Required rules", "affinity.preferred": "Preferred rules", f"{CONFIG}.inputs": "Inputs",
+    f"{CONFIG}.outputs": "Outputs", PARAMETERS: "Parameters", ENV: "Environment variables",
+}
+"""What the page calls each field and list."""
+
+
+def label(path: str) -> str:
+    """`affinity.required.0.values` -> "Required rules"; a path that is not on the page stays as it is."""
+    part = path
+    while part:
+        if part in LABELS:
+            return LABELS[part]
+        part = part.rpartition(".")[0]
+    return path
+
 
 def short(name: str) -> str:
     """`framework_config.inputs` -> `inputs`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.forms.names import BATCHING, COLUMNS, ENV, PARAMETERS, PRESET, flat, short
+from services.forms.names import BATCHING, COLUMNS, ENV, PARAMETERS, PRESET, flat, label, short
 
 Row = Mapping[str, str]
 
@@ -22,6 +22,10 @@ class Field:
     def id(self) -> str:
         """For components/field.html, which puts `id_` before it."""
         return flat(self.name)
+
+    @property
+    def label(self) -> str:
+        return label(self.name)
 
 
 @dataclass
@@ -53,9 +57,17 @@ class ServiceForm:
         return [field for field in self.fields.values() if field.errors]
 
     @property
+    def wrong_lists(self) -> list[tuple[str, list[str]]]:
+        """(label, messages) of the lists that have errors, of their rows or as a whole."""
+        said = (
+            (label(name), [*self.list_errors.get(short(name), []), *_row_errors(self.rows.get(short(name), []))])
+            for name in COLUMNS
+        )
+        return [(name, messages) for name, messages in said if messages]
+
+    @property
     def has_errors(self) -> bool:
-        rows = any(row.all_errors for several in self.rows.values() for row in several)
-        return bool(self.wrong or rows or self.others or any(self.list_errors.values()))
+        return bool(self.wrong or self.wrong_lists or self.others)
 
     def place(self, errors: Mapping[str, Sequence[str]]) -> ServiceForm:
         """Put every message where its field is; one that has no field here goes to `others`, with its path."""
@@ -92,6 +104,10 @@ class ServiceForm:
         row = rows[int(index)]
         column = column.partition(".")[0]
         return row.cells[column].errors if column in row.cells else row.errors
+
+
+def _row_errors(rows: Sequence[FormRow]) -> list[str]:
+    return [message for row in rows for message in row.all_errors]
 
 
 def make_form(values: Mapping[str, str], rows: Mapping[str, Sequence[Row]]) -> ServiceForm:

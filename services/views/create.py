@@ -21,7 +21,7 @@ from services.actions import checks, claims
 from services.actions import services as actions
 from services.forms.choices import POLICIES, choices, teams_of
 from services.forms.model import fill, look
-from services.forms.names import AS_MODEL, COLUMNS, OFF, ON, short
+from services.forms.names import AS_MODEL, COLUMNS, OFF, ON, label, short
 from services.forms.state import ServiceForm, make_row
 from services.models import Service
 from services.parsing import parse_replicas, parse_spec
@@ -150,5 +150,5 @@ def placement(request: HttpRequest) -> HttpResponse:
         placed = claims.place(parse_spec(asked), parse_replicas(payload["replicas"]))
         context = {"placed": placed, "replicas": payload["replicas"]}
     except InvalidFields as error:
-        context = {"problems": [f"{path}: {' '.join(said)}" for path, said in error.errors.items()]}
+        context = {"problems": [f"{label(path)}: {' '.join(said)}" for path, said in error.errors.items()]}
     return render(request, "services/form/_placement.html", context)

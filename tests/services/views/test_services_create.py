@@ -127,6 +127,16 @@ def test_all_that_is_wrong_is_said_at_once_and_what_was_typed_stays(browser: Cli
     assert 'value="Bad Name"' in text and 'value="kept value"' in text
 
 
+def test_the_summary_calls_fields_and_lists_as_the_page_does(browser: Client, filled: QueryDict) -> None:
+    filled.setlist("env.name", ["1BAD"])
+    filled.setlist("env.value", ["x"])
+    text = send(browser, filled, framework_config__max_batch_size="-1").content.decode()
+    summary = text[text.index('id="summary"') :]
+    summary = summary[: summary.index("</div>")]
+    assert ">Max batch size</a>: Must be between" in summary
+    assert "<li>Environment variables: A name has letters" in summary
+
+
 def test_a_page_made_of_markup_stays_text(browser: Client, filled: QueryDict) -> None:
     text = send(browser, filled, name="<script>x</script>").content.decode()
     assert "<script>x" not in text and "&lt;script&gt;x" in text
@@ -193,7 +203,7 @@ def test_the_preview_gives_a_verdict_on_every_node(browser: Client, filled: Quer
     filled["resources.cpu"] = "100"
     assert "needs 100 CPU, 8 free" in preview(browser, filled)
     filled["resources.cpu"] = "x"
-    assert "resources.cpu: Must be a number" in preview(browser, filled)
+    assert "CPUs: Must be a number" in preview(browser, filled)
 
 
 def preview(browser: Client, filled: QueryDict) -> str:
