@@ -78,10 +78,11 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal) -> S
     spec = parse_spec(merged)
     replicas = parse_replicas(changes.get("replicas", service.replicas))
     checks.check_spec(spec, replicas, team=service.team, actor=actor)
-    if replicas != service.replicas:
-        scale(service, replicas, actor=actor)
-    if spec.to_json() != current.spec:
-        _roll(service, spec, actor=actor, note="Edited")
+    with transaction.atomic():  # both or neither
+        if replicas != service.replicas:
+            scale(service, replicas, actor=actor)
+        if spec.to_json() != current.spec:
+            _roll(service, spec, actor=actor, note="Edited", base=current)
     return service
 
 
@@ -106,15 +107,19 @@ def restart(service: Service, *, actor: Principal) -> Service:
         raise Conflict(
             f"{service.name} is {service.state}; it can be restarted once it is READY.", hint="Stop it first, or wait."
         )
-    _roll(service, target_of(service).parsed(), actor=actor, note="Restarted")
+    current = target_of(service)
+    _roll(service, current.parsed(), actor=actor, note="Restarted", base=current)
     return service
 
 
-def _roll(service: Service, spec: ServiceSpec, *, actor: Principal, note: str) -> None:
+def _roll(
+    service: Service, spec: ServiceSpec, *, actor: Principal, note: str, base: Revision | None = None
+) -> None:
+    """`base`: the revision that `spec` was made from. Raises Conflict when it is no longer the one that should run."""
     with transaction.atomic():
         _lock(service)
-        if service.desired == DELETED:
-            raise Conflict(f"{service.name} is being deleted.")
+        if base is not None and service.target_id != base.pk:
+            raise Conflict(f"{service.name} was changed meanwhile.", hint="Look at it again, then change it.")
         revision = add_revision(service, spec, actor=actor, note=note)
         log(service, "edited", f"{note}: revision {revision.number}.", actor=actor)
         # One that serves is rolled by reconcile; one that never served starts over with the new revision.
@@ -131,8 +136,8 @@ def scale(service: Service, replicas: int, *, actor: Principal) -> Service:
     parse_replicas(replicas)
     checks.check_quota(target_of(service).parsed(), replicas)
     with transaction.atomic():
-        old = service.replicas
-        service.replicas = replicas
+        _lock(service)
+        old, service.replicas = service.replicas, replicas
         service.save(update_fields=["replicas", "updated_at"])
         log(service, "scaled", f"Scaled from {old} to {replicas} replicas.", actor=actor)
         dispatch.reconcile(service.pk)
@@ -143,8 +148,6 @@ def start(service: Service, *, actor: Principal) -> Service:
     actor.require(service.team, roles.EDITOR)
     with transaction.atomic():
         _lock(service)
-        if service.desired == DELETED:
-            raise Conflict(f"{service.name} is being deleted.")
         Service.objects.filter(pk=service.pk).update(desired=RUNNING)
         service.desired = RUNNING
         if service.state in states.SETTLED:
@@ -174,9 +177,7 @@ def delete(service: Service, *, actor: Principal, confirm: str | None = None) ->
 
 def _end(service: Service, desired: str, word: str, actor: Principal) -> Service:
     with transaction.atomic():
-        _lock(service)
-        if service.desired == DELETED != desired:
-            raise Conflict(f"{service.name} is being deleted.")
+        _lock(service, deleting=desired == DELETED)
         Service.objects.filter(pk=service.pk).update(desired=desired)
         service.desired = desired
         if service.state == states.STOPPED and desired == STOPPED:
@@ -187,12 +188,18 @@ def _end(service: Service, desired: str, word: str, actor: Principal) -> Service
     return service
 
 
-def _lock(service: Service) -> None:
-    """Nobody moves it until the transaction ends. What the caller read may be old: reconcile moves it as well."""
-    now = Service.objects.select_for_update().filter(pk=service.pk).values_list("state", "desired").first()
+def _lock(service: Service, *, deleting: bool = False) -> None:
+    """Nobody moves it until the transaction ends. What the caller read may be old: reconcile moves it as well.
+
+    Raises Conflict for one that is being deleted, unless that is what the caller is about.
+    """
+    columns = ("state", "desired", "target_id", "replicas")
+    now = Service.objects.select_for_update().filter(pk=service.pk).values_list(*columns).first()
     if now is None:
         raise NotFound(f"{service.name} was deleted meanwhile.")
-    service.state, service.desired = now
+    service.state, service.desired, service.target_id, service.replicas = now
+    if service.desired == DELETED and not deleting:
+        raise Conflict(f"{service.name} is being deleted.")
 
 
 def target_of(service: Service) -> Revision:
