@@ -3,9 +3,13 @@
 local FIELDS = "envoy.filters.http.grpc_field_extraction"
 local LARGEST_MESSAGE = @LARGEST_BODY@
 local STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
-local TOO_LARGE = "a message larger than this gateway's limit of @LIMIT@"
--- A gRPC frame with a ModelInferRequest of which only the first field, model_name, is set.
-local INSTEAD = string.char(0, 0, 0, 0, #TOO_LARGE + 2, 10, #TOO_LARGE) .. TOO_LARGE
+
+-- A gRPC frame with a ModelInferRequest of which only the first field, model_name, is set. Below 126 characters.
+local function naming(model)
+  return string.char(0, 0, 0, 0, #model + 2, 10, #model) .. model
+end
+local TOO_LARGE = naming("a message larger than this gateway's limit of @LIMIT@")
+local COMPRESSED = naming("a compressed message, which this gateway does not take")
 
 local function named_in_message(handle)
   local found = handle:streamInfo():dynamicMetadata():get(FIELDS)
@@ -15,7 +19,7 @@ local function named_in_message(handle)
 end
 
 -- Every message of a stream has its length in the five bytes before it; until here only the first has been measured.
--- It is too late for an answer of our own. So in the place of one that is too large goes a small one, which names a
+-- It is too late for an answer of our own. So in the place of one that is too large or compressed goes a small one, which names a
 -- model that there cannot be: the backend's answer to that says what happened, and the stream goes on.
 local function bound_messages(handle)
   local head, left, dropping = "", 0, false
@@ -30,10 +34,11 @@ local function bound_messages(handle)
         head = head .. chunk:getBytes(at, step)
         changed = changed or step < 5 -- a head in two chunks is held back until it is whole
         if #head == 5 then
-          local _, a, b, c, d = string.byte(head, 1, 5)
+          local compressed, a, b, c, d = string.byte(head, 1, 5)
           left = ((a * 256 + b) * 256 + c) * 256 + d
-          dropping = left > LARGEST_MESSAGE
-          pieces[#pieces + 1] = dropping and INSTEAD or head
+          local instead = compressed ~= 0 and COMPRESSED or left > LARGEST_MESSAGE and TOO_LARGE
+          dropping = instead and true
+          pieces[#pieces + 1] = instead or head
           head = ""
         end
       end
