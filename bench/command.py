@@ -25,7 +25,7 @@ from console import home
 from console.errors import ConsoleError
 from services.frameworks.triton import runtime
 
-FULL = Timing(rounds=15, seconds=1.5, warmup=2.0)
+FULL = Timing(rounds=30, seconds=0.75, warmup=2.0)
 QUICK = Timing(rounds=2, seconds=0.3, warmup=0.2)
 CONNECTIONS = (1, 8)
 PROTOCOLS = ("REST", "gRPC")
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, help=f"rounds a row (default {FULL.rounds})")
     parser.add_argument("--seconds", type=float, help=f"seconds a phase (default {FULL.seconds:g})")
     parser.add_argument("--out", type=Path, help="folder for the figures (default bench/results; none with --quick)")
+    parser.add_argument("--docs", action="store_true", help="also put the tables into docs/performance.md")
     options = parser.parse_args(arguments)
     base = QUICK if options.quick else FULL
     timing = Timing(options.rounds or base.rounds, options.seconds or base.seconds, base.warmup)
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     if not runtime.locate(root).server.is_file():
         sys.exit("error: there is no Triton runtime. Run `make runtime-triton`.")
     try:
-        measure_all(root, timing, out)
+        measure_all(root, timing, out, docs=options.docs)
     except (RuntimeError, WrongAnswer, ConsoleError) as failure:
         sys.exit(f"error: {failure}")
     except KeyboardInterrupt:
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def measure_all(root: Path, timing: Timing, out: Path | None) -> None:
+def measure_all(root: Path, timing: Timing, out: Path | None, *, docs: bool) -> None:
     facts = machine.facts(root)
     say(report.facts_line(facts))
     say(f"{timing.rounds} rounds of 2 x {timing.seconds:g} s a row; starting Triton and the gateway ...")
@@ -71,12 +72,16 @@ def measure_all(root: Path, timing: Timing, out: Path | None) -> None:
                 rows.append(compare(protocol, connections, direct, gateway, timing, pids))
                 say(f"  {protocol}, {connections} connections: {rows[-1].ratio.median:.2f} of direct")
         ceilings = measure_ceilings(directory, timing)
+    now = datetime.now(UTC)
     tables = [report.comparison_table(rows), report.cpu_table(rows), report.ceiling_table(ceilings, CONNECTIONS[-1])]
-    say("\n" + "\n\n".join([*tables, report.verdict(rows)]))
-    if not all(row.quiet for row in rows):
-        say("Rows marked NOISY: other processes were busy nearly all the time. Run this again on a quiet machine.")
+    tables.append(report.verdict(rows))
+    say("\n" + "\n\n".join(tables))
     if out is not None:
-        write(out, facts, timing, rows, ceilings)
+        write(out, now, facts, timing, rows, ceilings)
+    if docs:
+        page = home.CHECKOUT / "docs" / "performance.md"
+        taken = f"Taken {now:%Y-%m-%d} on {report.facts_line(facts)}."
+        page.write_text(report.into_page(page.read_text(encoding="utf-8"), [taken, *tables]), encoding="utf-8")
 
 
 def measure_ceilings(directory: Path, timing: Timing) -> dict[str, Summary]:
@@ -91,9 +96,8 @@ def measure_ceilings(directory: Path, timing: Timing) -> dict[str, Summary]:
         }
 
 
-def write(out: Path, facts: dict[str, object], timing: Timing, rows: list[Comparison],
+def write(out: Path, now: datetime, facts: dict[str, object], timing: Timing, rows: list[Comparison],
           ceilings: dict[str, Summary]) -> None:  # fmt: skip
-    now = datetime.now(UTC)
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"gateway-{now:%Y-%m-%d}.json"
     made = {

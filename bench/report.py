@@ -9,6 +9,7 @@ from bench.measure import Comparison, Spread, Summary
 
 WANTED, AIM = 0.8, 0.9
 VERDICT_CONNECTIONS = 8
+MARKS = ("<!-- bench -->", "<!-- /bench -->")
 
 
 def comparison_table(rows: Sequence[Comparison]) -> str:
@@ -47,12 +48,23 @@ def ceiling_table(ceilings: Mapping[str, Summary], connections: int) -> str:
 
 def verdict(rows: Sequence[Comparison]) -> str:
     """Whether what is wanted is reached, a sentence a protocol."""
-    return "\n".join(
+    noisy = "Rows marked NOISY: other processes were busy nearly all the time. Run this again on a quiet machine."
+    said = [
         f"{row.protocol} through the gateway at {row.connections} connections: {row.ratio.median:.2f} of direct"
         f" ({_word(row.ratio.median)}; wanted {WANTED}, aim {AIM})."
         for row in rows
         if row.connections == VERDICT_CONNECTIONS
-    )
+    ]
+    return "\n".join(said if all(row.quiet for row in rows) else [*said, noisy])
+
+
+def into_page(page: str, parts: Sequence[str]) -> str:
+    """The page with `parts` instead of what is between its two marks."""
+    before, _, rest = page.partition(MARKS[0])
+    _, found, after = rest.partition(MARKS[1])
+    if not found:
+        raise ValueError(f"The page has no {MARKS[0]} and {MARKS[1]}.")
+    return before + MARKS[0] + "\n\n" + "\n\n".join(parts) + "\n\n" + MARKS[1] + after
 
 
 def _word(ratio: float) -> str:
