@@ -29,6 +29,9 @@ DEEPEST = 100
 """Levels of lists and objects in a body."""
 TOO_DEEP = "The body is nested too deeply."
 
+MOST_CONTAINERS = 1_000_000
+"""Lists and objects in a body. An empty one takes 3 bytes there, and 60 in memory."""
+
 
 class TooLarge(exceptions.APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
@@ -52,6 +55,8 @@ class Json(JSONParser):
         raw: bytes = stream.read(self.limit + 1)
         if len(raw) > self.limit:
             raise TooLarge(f"A request body may have at most {self.limit >> 20} MiB here.")
+        if raw.count(b"[") + raw.count(b"{") > MOST_CONTAINERS:
+            raise TooLarge(f"A request body may have at most {MOST_CONTAINERS:,} lists and objects. Send a flat list.")
         try:
             data = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
         except UnicodeDecodeError as error:

@@ -19,6 +19,9 @@ NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]{0,251}[A-Za-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_REPLICAS = 64
+MAX_RULES = 100
+MAX_VARIABLE = 32 << 10
+"""Characters. Linux starts no process with a variable of more than 128 KiB."""
 RESERVED = frozenset({"new", "stats"})
 """These stand for something else in an address that has a service's name in it: at the console, and at Triton."""
 AUTH_POLICIES = ("api_key", "public")
@@ -171,6 +174,9 @@ def _rows(data: Mapping[str, Any], field: str, wrong: Wrong) -> list[Any]:
     if not isinstance(rows, list | tuple):
         wrong.add(f"affinity.{field}", "Must be a list of rules.")
         return []
+    if len(rows) > MAX_RULES:
+        wrong.add(f"affinity.{field}", f"At most {MAX_RULES} rules.")
+        return []
     return list(rows)
 
 
@@ -205,4 +211,6 @@ def _env(data: Any, wrong: Wrong) -> dict[str, str]:
             wrong.add(f"env.{key}", "A name has letters, digits and underscores and does not start with a digit.")
         elif not isinstance(value, str) or "\0" in value:
             wrong.add(f"env.{key}", "The value must be text.")
+        elif len(value) > MAX_VARIABLE:
+            wrong.add(f"env.{key}", f"At most {MAX_VARIABLE:,} characters.")
     return {str(key): str(value) for key, value in data.items()}

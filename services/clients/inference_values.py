@@ -27,6 +27,8 @@ GENERATORS: Final = ("zeros", "ones", "random", "sequence", "text")
 LARGEST_BYTES: Final = 64 << 20
 """The gateway refuses far smaller requests; this only keeps a mistyped shape from filling the memory."""
 NOT_JSON: Final = "This is not JSON{}. Write the values as a list: [1, 2, 3]."
+MOST_CONTAINERS: Final = 1_000_000
+"""An empty list takes 3 bytes as JSON, and 60 in memory."""
 DEEPEST: Final = 32
 """Levels of nesting; numpy has no arrays of more dimensions than 64."""
 KINDS: Final[dict[str, tuple[str, set[type]]]] = {
@@ -86,6 +88,9 @@ def parse_json(text: str | bytes) -> Any:
     def refuse(constant: str) -> Any:
         raise BadValues("data", f"JSON has no {constant}. Upload a .npy file to send such values.")
 
+    raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    if raw.count(b"[") + raw.count(b"{") > MOST_CONTAINERS:
+        raise BadValues("data", f"These are more than {MOST_CONTAINERS:,} lists. Write the values as one flat list.")
     try:
         return json.loads(text, parse_constant=refuse)
     except json.JSONDecodeError as error:

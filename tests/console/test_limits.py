@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from django.conf import settings
 
-from console import asgi
+from console import asgi, rest
 from console.limits import TOO_LARGE, BodyLimit, Message, Receive, Send
 
 MOST = 100
@@ -64,3 +65,9 @@ def test_a_larger_body_is_read_no_further_than_the_limit(said: list[tuple[bytes,
 def test_the_console_is_served_behind_the_limit() -> None:
     assert isinstance(asgi.application, BodyLimit)
     assert asgi.application.most == settings.LARGEST_REQUEST > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+
+def test_a_body_of_millions_of_lists_is_refused_before_they_are_made() -> None:
+    with pytest.raises(rest.TooLarge, match="lists and objects"):
+        rest.LargeJson().parse(io.BytesIO(b"[" + b"[]," * rest.MOST_CONTAINERS + b"[]]"))
+    assert rest.LargeJson().parse(io.BytesIO(b'{"a": [[1], [2]]}')) == {"a": [[1], [2]]}

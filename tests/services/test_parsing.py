@@ -70,6 +70,15 @@ def test_a_wrong_affinity_rule_is_pointed_at(rule: dict[str, Any], field: str) -
     assert f"affinity.required.0.{field}" in errors_of(affinity={"required": [rule]})
 
 
+def test_more_rules_than_anybody_needs_are_refused() -> None:
+    rule = {"key": "zone", "operator": "Exists"}
+    assert errors_of(affinity={"required": [rule] * 101}) == {"affinity.required": ["At most 100 rules."]}
+
+
+def test_a_variable_too_long_to_start_a_process_with_is_refused() -> None:
+    assert errors_of(env={"A": "x" * 40_000}) == {"env.A": ["At most 32,768 characters."]}
+
+
 def test_a_weight_must_be_between_1_and_100() -> None:
     rule = {"weight": 0, "key": "zone", "operator": "Exists"}
     assert errors_of(affinity={"preferred": [rule]}) == {

@@ -181,6 +181,11 @@ def test_a_npy_header_that_promises_too_much_is_refused_at_once(descr: str, shap
         inference_files.from_file(npy_of(header, content), "a.npy", "x", "BYTES" if "4" not in descr else "FP32", [-1])
 
 
+def test_millions_of_lists_are_refused_before_they_are_made() -> None:
+    with pytest.raises(BadValues, match="one flat list"):
+        inference_files.from_file(b"[" + b"[]," * 1_000_001 + b"[]]", "a.json", "x", "FP32", [-1])
+
+
 def test_a_number_of_thousands_of_digits_is_no_json() -> None:
     with pytest.raises(BadValues, match="This is not JSON"):
         inference_files.from_file(b"[" + b"1" * 5000 + b"]", "a.json", "x", "INT64", [-1])
