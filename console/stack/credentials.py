@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
+
+from console.files import replace
 
 
 def read(path: Path) -> dict[str, str]:
@@ -18,10 +18,4 @@ def read(path: Path) -> dict[str, str]:
 
 
 def write(path: Path, values: dict[str, str]) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=".credentials-", dir=path.parent)  # mkstemp makes it 0600
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(values, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).replace(path)
+    replace(path, (json.dumps(values, indent=2) + "\n").encode())

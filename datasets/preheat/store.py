@@ -22,6 +22,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from console.files import replace
 from datasets.errors import PreheatError
 from datasets.preheat.journal import Busy, Staging
 from datasets.preheat.verify import sha256_of, verify_tree
@@ -206,15 +207,7 @@ class Store:
 
     def _write(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            with temporary.open("w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        replace(path, text.encode(), mode=0o644)
 
     def _tree(self, digest: str) -> Path:
         return self.root / "trees" / digest

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from console.files import replace
 from services.errors import GatewayError
 from services.gateway.envoy import names
 from services.gateway.envoy.bootstrap import bootstrap, descriptors
@@ -49,7 +48,7 @@ def publish(files: dict[str, bytes], gateway_dir: Path) -> bool:
         return False
     if pending == {names.CLUSTERS} and _only_removes(files[names.CLUSTERS], clusters):
         if _settled(gateway_dir):
-            _replace(clusters, files[names.CLUSTERS])
+            replace(clusters, files[names.CLUSTERS])
         return False  # tidying up after an earlier change is none
     # Clusters first, keys before the routes that trust them.
     for name in sorted(pending, key=[names.CLUSTERS, names.KEYS, names.RATE_LIMITS, names.ROUTES].index):
@@ -57,7 +56,7 @@ def publish(files: dict[str, bytes], gateway_dir: Path) -> bool:
         if name == names.CLUSTERS and names.ROUTES in pending:
             content = _with_lingering(content, clusters)
         if not _same(gateway_dir / name, content):
-            _replace(gateway_dir / name, content)
+            replace(gateway_dir / name, content)
     return True
 
 
@@ -80,7 +79,7 @@ def prepare(
     for name, content in {**first, **static}.items():
         path = gateway_dir / name
         if (name in static and not _same(path, content)) or not path.exists():
-            _replace(path, content)
+            replace(path, content)
 
 
 @contextmanager
@@ -108,20 +107,6 @@ def _same(path: Path, content: bytes) -> bool:
         return path.read_bytes() == content
     except FileNotFoundError:
         return False
-
-
-def _replace(path: Path, content: bytes) -> None:
-    # Digests of keys and grants are in these files: nobody else's business.
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _with_lingering(content: bytes, published: Path) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from console.files import replace
 from services.errors import EngineError
 from services.specs import Launch, ReplicaSpec
 
@@ -79,11 +80,7 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> None:
         path.chmod(mode)
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-    temporary.replace(path)
+    replace(path, content, mode=mode)
 
 
 def _document(spec: ReplicaSpec, papers: Papers, made: list[str]) -> dict[str, Any]:

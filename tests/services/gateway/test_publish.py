@@ -68,8 +68,8 @@ def test_nobody_else_may_read_the_files(directory: Path) -> None:
 
 def test_clusters_come_before_the_routes_that_lead_to_them(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    real = publishing._replace
-    monkeypatch.setattr(publishing, "_replace", lambda path, content: (written.append(path.name), real(path, content)))
+    real = publishing.replace
+    monkeypatch.setattr(publishing, "replace", lambda path, content: (written.append(path.name), real(path, content)))
     publish(render(BEFORE), directory)
     assert written == [names.CLUSTERS, names.KEYS, names.RATE_LIMITS, names.ROUTES]
 
@@ -86,14 +86,14 @@ def test_a_removed_cluster_stays_until_no_route_leads_there(directory: Path) -> 
 
 
 def test_what_a_dead_publisher_left_is_completed_by_the_next(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = publishing._replace
+    real = publishing.replace
 
     def dies_at_routes(path: Path, content: bytes) -> None:
         if path.name == names.ROUTES:
             raise OSError("disk full")
         real(path, content)
 
-    monkeypatch.setattr(publishing, "_replace", dies_at_routes)
+    monkeypatch.setattr(publishing, "replace", dies_at_routes)
     with pytest.raises(OSError, match="disk full"):
         publish(render(BEFORE), directory)
     monkeypatch.undo()
