@@ -213,6 +213,7 @@ CELERY_BEAT_SCHEDULE = {
     "reconcile": {"task": "services.sweep", "schedule": schedule(2.0), "options": {"expires": 4}},
     "rounds": {"task": "datasets.sweep", "schedule": schedule(5.0), "options": {"expires": 10}},
     "access-log": {"task": "services.rotate_access_log", "schedule": schedule(60.0), "options": {"expires": 60}},
+    "store": {"task": "services.evict_unused", "schedule": schedule(3600.0), "options": {"expires": 3600}},
     "node": {"task": "services.report_node", "schedule": schedule(10.0), "options": {"expires": 20}},
 }
 

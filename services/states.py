@@ -6,7 +6,7 @@ anything but STOPPED -> STOPPING                            owner: actions.servi
 STOPPING -> STOPPED                                         owner: actions.reconcile (or the row is deleted)
 STOPPED | FAILED -> PREHEATING                              owner: actions.services.start (and edit, of a FAILED one)
 READY | DEGRADED -> FAILED                                  owner: actions.reconcile (every replica has given up)
-READY -> QUEUED                                             owner: actions.rollout (no room for two at once)
+READY | DEGRADED -> QUEUED                                  owner: actions.rollout (no room for two at once)
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TRANSITIONS: Final[dict[str, frozenset[str]]] = {
     QUEUED: frozenset({STARTING, FAILED, STOPPING, PREHEATING}),
     STARTING: frozenset({READY, FAILED, STOPPING, PREHEATING}),
     READY: frozenset({DEGRADED, QUEUED, FAILED, STOPPING}),
-    DEGRADED: frozenset({READY, FAILED, STOPPING}),
+    DEGRADED: frozenset({READY, QUEUED, FAILED, STOPPING}),
     STOPPING: frozenset({STOPPED}),
     STOPPED: frozenset({PREHEATING, STOPPING}),
     FAILED: frozenset({PREHEATING, STOPPING}),

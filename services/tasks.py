@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 from celery import shared_task
 
-from services.actions import access_log, places, publishing, reconcile
+from services.actions import access_log, housekeeping, places, publishing, reconcile
+
+SWEEPING = threading.Lock()
 
 
 @shared_task(name="services.reconcile")
@@ -15,9 +19,14 @@ def reconcile_one(service_pk: int) -> None:
 @shared_task(name="services.sweep")
 def sweep() -> None:
     """What a lost message missed, and what only time brings (a replica answers, a key expires)."""
-    reconcile.sweep()
-    reconcile.end_unknown()
-    publishing.publish_now()
+    if not SWEEPING.acquire(blocking=False):
+        return  # the one before is still at it: many replicas that do not answer must not fill the worker
+    try:
+        publishing.publish_now()
+        reconcile.sweep()
+        reconcile.end_unknown()
+    finally:
+        SWEEPING.release()
 
 
 @shared_task(name="services.publish")
@@ -28,6 +37,11 @@ def publish() -> None:
 @shared_task(name="services.report_node")
 def report_node() -> None:
     places.report_node()
+
+
+@shared_task(name="services.evict_unused")
+def evict_unused() -> None:
+    housekeeping.evict_unused()
 
 
 @shared_task(name="services.rotate_access_log")

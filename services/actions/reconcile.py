@@ -18,6 +18,7 @@ from services import dispatch, states
 from services.actions import claims, files, publishing, replicas, rollout, wiring
 from services.actions.services import target_of
 from services.actions.transitions import move, say
+from services.errors import ModelError
 from services.models import Replica, Revision, Service
 from services.models.services import DELETED, RUNNING
 
@@ -77,8 +78,12 @@ def start(service: Service) -> None:
     if _end_strays(service, revision):
         return
     rows = list(service.replica_set.filter(revision=revision).select_related("revision", "service"))
-    for replica in rows:
-        replicas.look(replica)
+    try:
+        for replica in rows:
+            replicas.look(replica)
+    except ModelError as error:  # the files went away, or cannot be served after all: waiting does not help
+        fail(service, str(error))
+        return
     failed = next((replica for replica in rows if replica.state == Replica.FAILED), None)
     if failed is not None:
         fail(service, f"Replica {failed.index} could not start: {failed.message}", detail=replicas.tail(failed))
@@ -117,9 +122,11 @@ def watch(service: Service) -> None:
     down = next((replica for replica in active if replica.state in {Replica.UNREADY, Replica.FAILED}), None)
     if down is not None:
         message = f"{ready} of {len(active)} replicas answer. Replica {down.index}: {down.message}"
-        _settle(service, states.DEGRADED, message)
-    elif not _settle(service, states.READY, rollout.note(service, ready)):
-        rollout.step(service)
+        moved = _settle(service, states.DEGRADED, message)
+    else:
+        moved = _settle(service, states.READY, rollout.note(service, ready))
+    if not moved:
+        rollout.step(service)  # also of a DEGRADED one: the edit may be what mends it
 
 
 def _settle(service: Service, state: str, message: str) -> bool:

@@ -34,7 +34,8 @@ def spec_of(replica: Replica) -> ReplicaSpec:
     tree = reading.tree(revision.tree)
     if tree is None:
         raise ModelError(
-            f"The model files of revision {revision.number} are no longer in the store.", hint="Restart the service."
+            f"The model files of revision {revision.number} are no longer in the store.",
+            hint="Stop and start the service: its files are prepared again.",
         )
     spec = revision.parsed()
     run_dir = settings.HOME.replicas / replica.process_name

@@ -15,7 +15,7 @@ from services.models import Replica, Revision, Service
 
 
 def step(service: Service) -> None:
-    """One step of whatever is to be done; called while every serving replica answers."""
+    """One step of whatever is to be done."""
     assert service.serving is not None and service.target is not None
     if _end_drained(service):
         return

@@ -250,3 +250,27 @@ def test_ports_are_looked_for_near_the_home(make: Make, world: World, monkeypatc
     preheat_all()
     world.settle(Service.objects.get())
     assert asked == [str(settings.HOME.root)]
+
+
+def test_files_that_vanish_while_it_starts_fail_it(make: Make, world: World) -> None:
+    service = make()
+    world.settle(service)
+    preheat_all()
+    service = world.settle(service, steps=2)
+    assert service.state == states.STARTING
+    Revision.objects.update(tree="0" * 64)
+    service = world.settle(service)
+    assert service.state == states.FAILED
+    assert "no longer in the store" in service.message
+
+
+def test_a_degraded_service_can_be_mended_by_an_edit(ready: Make, world: World, actor: Principal) -> None:
+    service = ready(replicas=2)
+    world.deaf.add(Replica.objects.get(index=1).http_port)
+    service = world.settle(service)
+    assert service.state == states.DEGRADED
+    verbs.edit(service, {"env": {"LEVEL": "2"}}, actor=actor)
+    service = world.converge(service)
+    assert service.state == states.READY
+    assert service.serving is not None
+    assert service.serving.number == 2

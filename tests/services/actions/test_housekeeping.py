@@ -1,0 +1,37 @@
+"""The store keeps what a service may need, and lets go of the rest after a while."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from console.principal import Principal
+from datasets import actions as datasets
+from datasets import reading
+from datasets.models import Dataset, Round
+from services.actions import housekeeping
+from services.models import Service
+from tests.services.actions.conftest import preheat_all
+
+
+def age_all() -> None:
+    for tree in (reading.store().root / "trees").iterdir():
+        os.utime(tree, (0, 0))
+
+
+def test_a_tree_of_a_service_stays_however_old(ready: Callable[..., Service]) -> None:
+    service = ready()
+    age_all()
+    assert housekeeping.evict_unused() == []
+    assert service.serving is not None
+    assert reading.tree(service.serving.tree) is not None
+
+
+def test_a_tree_that_nobody_needs_goes_after_a_while(dataset: Dataset, actor: Principal) -> None:
+    datasets.request_round(dataset, "echo", actor=actor)
+    preheat_all()
+    digest = Round.objects.get().tree
+    assert housekeeping.evict_unused() == []
+    age_all()
+    assert digest in housekeeping.evict_unused()
+    assert reading.tree(digest) is None
