@@ -26,8 +26,9 @@ PAGES = [
 WIDTH = 360
 Scheme = Literal["light", "dark"]
 WIDEST = """() => [...document.querySelectorAll("body *")]
-  .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
-  .slice(0, 3).map((element) => `${element.tagName}.${element.className}`)"""
+  .filter((found) => found.getBoundingClientRect().right > innerWidth && !found.closest(".table-wrap, pre, .tabs"))
+  .slice(0, 3).map((element) => `${element.tagName}.${element.className} ${element.textContent.trim().slice(0, 40)}`)"""
+"""What sticks out, apart from what scrolls in a frame of its own: for the message of a test that fails."""
 
 
 @pytest.fixture
