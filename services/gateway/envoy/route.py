@@ -92,7 +92,9 @@ def _to(cluster: str, *, timeout: str, idle_timeout: str) -> Json:
             # Only failures before a replica can have begun to answer: an inference is never run twice on purpose.
             "retry_on": "connect-failure,refused-stream,reset-before-request",
             "num_retries": 2,
-            "host_selection_retry_max_attempts": 3,
+            # A dead replica has the fewest requests, so the balancer picks it three times of four when there are two:
+            # with few attempts, each try of a request in ten would meet it.
+            "host_selection_retry_max_attempts": 30,
             "retry_host_predicate": [{
                 "name": "envoy.retry_host_predicates.previous_hosts",
                 "typed_config": typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
