@@ -33,13 +33,22 @@ def up() -> Iterator[Survivor]:
     with stack() as made:
         begin(made)
         yield Survivor(made)
+        ends_soon_and_leaves_nothing(made, signal.SIGTERM)
 
 
 def begin(made: Stack) -> None:
     """Returns when the example has answered."""
     made.output.write_text("")
     made.start("--no-color")
-    wait_for(made.said, lambda text: f"{example.NAME} says 8" in text, 120)
+    said = wait_for(made.said, lambda text: "Everything is up" in text or "Ctrl-C ends it" in text, 120)
+    assert f"{example.NAME} says 8" in said, said + (made.home.logs / "worker.log").read_text()[-5000:]
+
+
+def ends_soon_and_leaves_nothing(made: Stack, number: int) -> None:
+    began = time.monotonic()
+    assert made.end(number) == 0
+    assert time.monotonic() - began < 20
+    assert made.left() == []
 
 
 def came_back(up: Survivor, name: str, before: int) -> None:
@@ -161,17 +170,13 @@ def test_a_killed_supervisord_is_replaced_with_all_that_it_ran(up: Survivor) -> 
 def test_a_killed_run_leaves_nothing_and_the_next_one_has_everything(up: Survivor) -> None:
     before = up.belongings()
     up.stack.end(signal.SIGKILL)
-    wait_for(up.stack.left, lambda left: left == [], 15)
+    wait_for(up.stack.left, lambda left: left == [], 30)
     begin(up.stack)
     up.recovered(before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_told_to_end_does_so_soon_and_leaves_nothing(up: Survivor, number: int) -> None:
+def test_ctrl_c_leaves_nothing_and_the_next_run_has_everything(up: Survivor) -> None:
     before = up.belongings()
-    began = time.monotonic()
-    assert up.stack.end(number) == 0
-    assert time.monotonic() - began < 20
-    assert up.stack.left() == []
+    ends_soon_and_leaves_nothing(up.stack, signal.SIGINT)
     begin(up.stack)
     up.recovered(before)
