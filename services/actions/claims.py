@@ -53,6 +53,16 @@ def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> admis
     return decision
 
 
+def preview(spec: ServiceSpec, replicas: int) -> admission.Decision | None:
+    """What the queue would say now to a service that comes last; None when there is no such queue."""
+    queue = Queue.objects.filter(name=spec.queue).first()
+    if queue is None:
+        return None
+    waiting = Service.objects.waiting_in(queue.name).select_related("target")
+    ahead = [other.target.parsed().resources.times(other.replicas) for other in waiting]
+    return admission.decide(spec.resources.times(replicas), quota_of(queue), used_of(queue), queue.name, ahead)
+
+
 def place(spec: ServiceSpec, replicas: int) -> placement.Placement:
     """Where `replicas` of this spec would go now, with a verdict on every node."""
     candidates = [Candidate(node.info(), used_on(node)) for node in Node.objects.filter(schedulable=True)]

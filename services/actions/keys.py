@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from console import roles
-from console.errors import Conflict, InvalidFields
+from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
 from console.principal import ALL_SCOPES, Principal
 from services.actions import publishing
@@ -103,6 +103,8 @@ def _check(
 def revoke(row: ApiKey, *, actor: Principal) -> ApiKey:
     """Refused from now on, at the gateway and at the REST API. Doing it twice is fine."""
     actor.require(row.team, roles.EDITOR)
+    if row.all_teams and not actor.is_admin:
+        raise Forbidden(f"{row.name} opens every team's services: only an administrator may revoke it.")
     with transaction.atomic():
         ApiKey.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=timezone.now())
         transaction.on_commit(publishing.publish_now)

@@ -128,7 +128,7 @@ def ensure_default_queue() -> Queue:
     queue, _ = Queue.objects.get_or_create(
         name="default",
         defaults={
-            "description": "All that this installation has.",
+            "description": f"All there is; a core counts as {CPU_OVERCOMMIT} CPUs, since model servers mostly wait.",
             "cpu": sum(node.cpu for node in nodes),
             "memory_gib": round(sum(node.memory_gib for node in nodes), 1),
             "gpus": gpus,

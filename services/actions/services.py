@@ -13,6 +13,7 @@ from console import roles
 from console.errors import Conflict, InvalidFields, NotFound
 from console.models import Team
 from console.principal import Principal
+from datasets import reading
 from datasets import states as rounds
 from services import dispatch, states
 from services.actions import checks
@@ -50,11 +51,13 @@ def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
     return service
 
 
-def add_revision(service: Service, spec: ServiceSpec, *, actor: Principal, note: str = "") -> Revision:
+def add_revision(
+    service: Service, spec: ServiceSpec, *, actor: Principal, note: str = "", tree: str = ""
+) -> Revision:
     """The next revision, made the target. Call inside a transaction."""
     number = (service.revisions.aggregate(last=Max("number"))["last"] or 0) + 1
     revision = Revision.objects.create(
-        service=service, number=number, spec=spec.to_json(), created_by=actor.label, note=note
+        service=service, number=number, spec=spec.to_json(), created_by=actor.label, note=note, tree=tree
     )
     service.target = revision
     service.save(update_fields=["target", "updated_at"])
@@ -87,14 +90,18 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal) -> S
 
 
 def rollback(service: Service, number: int, *, actor: Principal) -> Service:
-    """Make a new revision with the spec of an earlier one."""
+    """Make a new revision with the spec of an earlier one, and with its very files while the store has them."""
     actor.require(service.team, roles.EDITOR)
     earlier = service.revisions.filter(number=number).first()
     if earlier is None:
         raise InvalidFields({"revision": f"{service.name} has no revision {number}."})
     spec = parse_spec(earlier.spec)
-    checks.check_spec(spec, service.replicas, team=service.team, actor=actor)
-    _roll(service, spec, actor=actor, note=f"Rolled back to revision {number}")
+    kept = earlier.tree if reading.tree(earlier.tree) else ""
+    if kept:  # what the dataset holds by now does not matter: it may be what one rolls back from
+        checks.check_quota(spec, service.replicas)
+    else:
+        checks.check_spec(spec, service.replicas, team=service.team, actor=actor)
+    _roll(service, spec, actor=actor, note=f"Rolled back to revision {number}", tree=kept)
     return service
 
 
@@ -113,14 +120,17 @@ def restart(service: Service, *, actor: Principal) -> Service:
 
 
 def _roll(
-    service: Service, spec: ServiceSpec, *, actor: Principal, note: str, base: Revision | None = None
+    service: Service, spec: ServiceSpec, *, actor: Principal, note: str, base: Revision | None = None, tree: str = ""
 ) -> None:
-    """`base`: the revision that `spec` was made from. Raises Conflict when it is no longer the one that should run."""
+    """`base`: the revision that `spec` was made from. Raises Conflict when it is no longer the one that should run.
+
+    `tree`: files in the store to use instead of preparing the dataset's present ones.
+    """
     with transaction.atomic():
         _lock(service)
         if base is not None and service.target_id != base.pk:
             raise Conflict(f"{service.name} was changed meanwhile.", hint="Look at it again, then change it.")
-        revision = add_revision(service, spec, actor=actor, note=note)
+        revision = add_revision(service, spec, actor=actor, note=note, tree=tree)
         log(service, "edited", f"{note}: revision {revision.number}.", actor=actor)
         # One that serves is rolled by reconcile; one that never served starts over with the new revision.
         if service.state in {states.QUEUED, states.STARTING, states.FAILED} and service.desired == RUNNING:

@@ -144,11 +144,11 @@ def model(request: HttpRequest) -> HttpResponse:
 def placement(request: HttpRequest) -> HttpResponse:
     """Where it would run now: a verdict on every node. POST, since what is typed so far does not belong into a URL."""
     payload = forms.to_payload(request.POST)
-    asked = {"framework": "triton", "dataset": "-", **{key: payload[key] for key in ("resources", "affinity")}}
+    asked = {"framework": "triton", "dataset": "-", **{key: payload[key] for key in ("queue", "resources", "affinity")}}
     context: dict[str, Any] = {}
     try:
-        placed = claims.place(parse_spec(asked), parse_replicas(payload["replicas"]))
-        context = {"placed": placed, "replicas": payload["replicas"]}
+        spec, replicas = parse_spec(asked), parse_replicas(payload["replicas"])
+        context = {"placed": claims.place(spec, replicas), "queue": claims.preview(spec, replicas)}
     except InvalidFields as error:
         context = {"problems": [f"{label(path)}: {' '.join(said)}" for path, said in error.errors.items()]}
     return render(request, "services/form/_placement.html", context)

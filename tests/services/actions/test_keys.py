@@ -93,6 +93,15 @@ def test_a_viewer_and_a_stranger_make_and_revoke_none(
     assert ApiKey.objects.live().count() == 1
 
 
+def test_only_an_administrator_revokes_a_key_for_every_team(
+    team: Team, actor: Principal, admin: User, published: list[Snapshot]
+) -> None:
+    row = keys.create(team=team, name="all", all_teams=True, actor=for_user(admin)).row
+    with pytest.raises(Forbidden, match="only an administrator"):
+        keys.revoke(row, actor=actor)
+    assert keys.revoke(row, actor=for_user(admin)).revoked_at
+
+
 def test_every_wrong_field_is_named(team: Team, actor: Principal) -> None:
     with pytest.raises(InvalidFields) as caught:
         keys.create(

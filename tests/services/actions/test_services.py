@@ -245,6 +245,23 @@ def test_rollback_makes_a_new_revision_of_the_old_spec(ready: Make, world: World
     assert (newest.number, newest.spec["env"], newest.note) == (3, {}, "Rolled back to revision 1")
 
 
+def test_rollback_brings_back_the_files_too(
+    ready: Make, world: World, actor: Principal, dataset: Dataset
+) -> None:
+    service = ready()
+    model = Path(dataset.options["path"]) / "echo" / "1" / "model.py"
+    model.write_text(model.read_text() + "# overwritten in place\n")
+    verbs.restart(service, actor=actor)
+    service = world.converge(service)
+    model.unlink()
+    verbs.rollback(service, 1, actor=actor)
+    service = world.converge(service)
+    trees = dict(Revision.objects.values_list("number", "tree"))
+    assert trees[3] == trees[1] != trees[2]
+    assert service.serving is not None
+    assert service.serving.number == 3
+
+
 def test_restart_of_one_that_is_starting_is_a_conflict(make: Make, actor: Principal) -> None:
     with pytest.raises(Conflict, match="PREHEATING"):
         verbs.restart(make(), actor=actor)
