@@ -143,7 +143,8 @@ class Services(Inspection, Resource):
 
     def _fresh(self, service: Service) -> dict[str, Any]:
         """As the database has it now; an action may leave related rows on the object behind."""
-        return self._json(reading.with_related(Service.objects.filter(pk=service.pk)).get())
+        # A deleted one may be gone already: then what is known of it is what it was a moment ago.
+        return self._json(reading.with_related(Service.objects.filter(pk=service.pk)).first() or service)
 
     def _accepted(self, service: Service) -> Response:
         return Response(self._fresh(service), status=ACCEPTED)

@@ -9,7 +9,9 @@ from django.contrib.auth.models import User
 
 from console import roles
 from console.models import Membership, Team
+from console.principal import Principal
 from services import states
+from services.actions import services as verbs
 from services.models import Queue, Service
 from tests.rest import Api, who_may
 
@@ -89,6 +91,21 @@ def test_who_may_delete(people: dict[str, Api], service: Service) -> None:
     }  # fmt: skip
     service.refresh_from_db()
     assert service.desired == "deleted" and service.state == states.STOPPING
+
+
+def test_a_service_that_is_gone_before_the_answer_was_deleted_all_the_same(
+    owner: Api, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = verbs.delete
+
+    def and_reconciled_at_once(service: Service, *, actor: Principal) -> None:
+        real(service, actor=actor)
+        Service.objects.filter(pk=service.pk).delete()
+
+    monkeypatch.setattr(verbs, "delete", and_reconciled_at_once)
+    answer = owner.delete("services/echo/")
+    assert answer.status == 202
+    assert answer.data["name"] == "echo" and answer.data["state"] == states.STOPPING
 
 
 def test_a_restart_of_a_service_that_is_not_ready_is_a_conflict(owner: Api, service: Service) -> None:
