@@ -108,5 +108,6 @@ class Live:
             time.sleep(0.2)
 
     def delete(self, name: str) -> None:
-        assert self.api(f"services/{name}/", method="DELETE").status == 202
+        answer = self.api(f"services/{name}/", method="DELETE")
+        assert answer.status == 202, answer.body
         self.until(lambda: self.api(f"services/{name}/").status, lambda status: status == 404, 60)

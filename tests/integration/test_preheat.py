@@ -164,6 +164,7 @@ def test_a_killed_worker_is_resumed_by_the_next_inside_the_same_file(plane: Plan
 def test_a_round_asked_for_while_redis_is_down_is_found_by_the_sweep(plane: Plane) -> None:
     a_model(plane, MIB)
     socket = plane.home.redis_socket
+    wait_until(socket.exists)
     moved = socket.rename(socket.with_name("moved"))  # nobody answers at the broker's address
     started = time.monotonic()
     pk = plane.ask("large")

@@ -22,8 +22,8 @@ def age_all() -> None:
 def test_a_tree_of_a_service_stays_however_old(ready: Callable[..., Service]) -> None:
     service = ready()
     age_all()
-    assert housekeeping.evict_unused() == []
     assert service.serving is not None
+    assert service.serving.tree not in housekeeping.evict_unused()
     assert reading.tree(service.serving.tree) is not None
 
 
@@ -31,7 +31,7 @@ def test_a_tree_that_nobody_needs_goes_after_a_while(dataset: Dataset, actor: Pr
     datasets.request_round(dataset, "echo", actor=actor)
     preheat_all()
     digest = Round.objects.get().tree
-    assert housekeeping.evict_unused() == []
+    assert digest not in housekeeping.evict_unused()
     age_all()
     assert digest in housekeeping.evict_unused()
     assert reading.tree(digest) is None
