@@ -23,6 +23,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 IMAGES = CHECKOUT / "docs" / "images"
 HOME = Path(os.environ.get("CONSOLE_HOME") or CHECKOUT / "var").expanduser()
 WINDOW = {"width": 1280, "height": 800}
+DIGIT = "0,0,1,11,14,15,3,0,0,1,13,16,12,16,8,0,0,8,16,4,6,16,5,0,0,5,15,11,13,14,0,0,0,0,2,12,16,13,0,0,0,0,0,13,16,16,6,0,0,0,0,16,16,16,7,0,0,0,0,11,13,12,1,0"  # noqa: E501
 SECOND = {
     "name": "digits-onnx", "framework": "triton", "dataset": "samples", "model_path": "mnist-onnx", "queue": "default",
     "resources": {"cpu": 0.5, "memory_gib": 0.5},
@@ -83,6 +84,13 @@ def main() -> None:
         take(page, "dashboard")
         page.goto(f"/services/{given.get('example', 'example-mnist-isvc')}/")
         take(page, "service")
+        page.get_by_role("link", name="Test", exact=True).click()
+        page.get_by_role("radio", name="gRPC").check()
+        page.get_by_label("Values").first.select_option("text")
+        page.get_by_label("Numbers").first.fill(f"[{DIGIT}]")
+        page.get_by_role("button", name="Send").click()
+        expect(page.locator("#panel-answer")).to_have_attribute("data-ok", "true")
+        take(page, "test")
         browser.close()
 
 
