@@ -18,6 +18,10 @@ from services.gateway.envoy.names import Json, typed
 from services.gateway.snapshot import Limits
 
 MAX_CONNECTIONS = 10_000
+HEAP = "envoy.resource_monitors.fixed_heap"
+LEAST_HEAP = 1 << 30
+HEAP_BODIES = 64
+"""So many requests of the largest size may be buffered at once; a limit of 1 GiB for the default size."""
 
 
 def bootstrap(
@@ -36,14 +40,33 @@ def bootstrap(
             "name": "internal",
             "typed_config": typed("envoy.extensions.bootstrap.internal_listener.v3.InternalListener"),
         }],
-        "overload_manager": {"resource_monitors": [{
-            "name": "envoy.resource_monitors.global_downstream_max_connections",
-            "typed_config": typed(
-                "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                max_active_downstream_connections=MAX_CONNECTIONS,
-            ),
-        }]},
+        "overload_manager": _overload(limits or Limits()),
     })  # fmt: skip
+
+
+def _overload(limits: Limits) -> Json:
+    """Before memory runs out, requests are refused with 503; those under way go on."""
+    heap = max(LEAST_HEAP, HEAP_BODIES * names.largest_body(limits))
+    kinds = "envoy.extensions.resource_monitors"
+    connections = typed(
+        f"{kinds}.downstream_connections.v3.DownstreamConnectionsConfig",
+        max_active_downstream_connections=MAX_CONNECTIONS,
+    )
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": connections},
+            {"name": HEAP, "typed_config": typed(f"{kinds}.fixed_heap.v3.FixedHeapConfig", max_heap_size_bytes=heap)},
+        ],
+        "actions": [
+            {"name": "envoy.overload_actions.shrink_heap", "triggers": [_above(0.85)]},
+            {"name": "envoy.overload_actions.stop_accepting_requests", "triggers": [_above(0.95)]},
+        ],
+    }
+
+
+def _above(share: float) -> Json:
+    return {"name": HEAP, "threshold": {"value": share}}
 
 
 def descriptors() -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -64,3 +65,20 @@ def test_a_broken_part_lets_nobody_through(
                 grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT,
             )  # fmt: skip
     assert [call for call in fresh_stage.seen() if call["call"].startswith("Model")] == before == []
+
+
+def test_without_memory_requests_are_refused_in_words(fresh_stage: Stage) -> None:
+    """With a heap limit that is reached at once; a limit that is not reached is in every other test."""
+    gateway = fresh_stage.gateway
+    gateway.kill()
+    path = gateway.directory / names.BOOTSTRAP
+    bootstrap = json.loads(path.read_text())
+    heap = next(each for each in bootstrap["overload_manager"]["resource_monitors"] if "heap" in each["name"])
+    heap["typed_config"]["max_heap_size_bytes"] = 1 << 20
+    path.write_text(json.dumps(bootstrap))
+    gateway.run()
+    deadline = time.monotonic() + 5
+    while (answer := gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=snapshots.ADMIN)).status == 200:
+        assert time.monotonic() < deadline
+    assert answer.status == 503
+    assert "error" in json.loads(answer.body)
