@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from django.conf import settings
 
 from services import states
 from services.errors import GatewayError
 from services.gateway import publish as gateway
+from services.gateway import status
 from services.gateway.binary import find_envoy
 from services.gateway.snapshot import Endpoint, GatewayKey, GatewayService, Limits, Snapshot
 from services.models import ApiKey, GatewayRevision, Replica, Service
@@ -17,6 +19,8 @@ from services.models.services import DELETED
 logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 KEPT_REVISIONS = 200
+PATIENCE = 2.0
+"""Seconds to wait for Envoy to take what was published; it mostly needs a tenth of one."""
 
 
 def publish_now() -> None:
@@ -25,6 +29,27 @@ def publish_now() -> None:
         publish()
     except (GatewayError, OSError):
         logger.exception("the gateway keeps its last good configuration")
+
+
+def open_up(service: Service) -> None:
+    """Publish, and wait a moment until Envoy sends requests to every replica of the service that has answered.
+
+    Called before anybody is told READY: whoever reads that may call at once, and count on each replica. Envoy that is
+    away, or slow, holds nothing up for longer than PATIENCE.
+    """
+    publish_now()
+    answering = Replica.objects.filter(revision=service.serving, started_at__isnull=False)
+    rows = answering.exclude(state=Replica.DRAINING)
+    wanted = {(service.name, f"{HOST}:{port}") for row in rows for port in (row.http_port, row.grpc_port)}
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            healthy = {(seen.service, seen.address) for seen in status.replicas(settings.HOME.gateway) if seen.healthy}
+        except GatewayError:
+            return
+        if wanted <= healthy:
+            return
+        time.sleep(0.05)
 
 
 def publish() -> GatewayRevision | None:

@@ -102,9 +102,9 @@ def start(service: Service) -> None:
 
 
 def _open(service: Service, revision: Revision) -> None:
-    # The gateway learns of it first: whoever reads READY may call it at once.
     Service.objects.filter(pk=service.pk, state=states.STARTING).update(serving=revision)
-    publishing.publish_now()
+    service.serving = revision
+    publishing.open_up(service)
     move(service, states.READY, "", serving=revision)
 
 

@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from console.errors import ConsoleError
 from datasets import reading
-from services import dispatch
 from services.actions import publishing, wiring
 from services.actions.transitions import log
 from services.clients import kserve_v2
@@ -61,14 +60,14 @@ def look(replica: Replica) -> Observation:
         seen = engine.observe(replica.process_name)
     _note_restart(replica, seen)
     state, message = _judge(replica, seen)
+    if state == Replica.READY and replica.started_at is None:
+        replica.started_at = timezone.now()
+        replica.save(update_fields=["started_at"])
+        if replica.revision_id == replica.service.serving_id:  # the service was scaled
+            publishing.open_up(replica.service)
     if (state, message, seen.pid) != (replica.state, replica.message, replica.pid):
         replica.state, replica.message, replica.pid = state, message, seen.pid
-        answers_now = state == Replica.READY and replica.started_at is None
-        if answers_now:
-            replica.started_at = timezone.now()
-        replica.save(update_fields=["state", "message", "pid", "restarts", "started_at"])
-        if answers_now:
-            dispatch.publish()  # after the row: the task may begin at once, and reads it
+        replica.save(update_fields=["state", "message", "pid", "restarts"])
     return seen
 
 

@@ -181,3 +181,13 @@ def test_two_replicas_are_two_processes_and_one_may_die(models: Live) -> None:
     # The first may meet the dying process: one that has begun is never sent twice.
     assert statuses[1:].count(200) == 29, statuses
     models.until(lambda: models.service("echo")["state"], lambda state: state == "READY", 60)
+
+
+def test_whoever_reads_ready_may_call_at_once(live: Live) -> None:
+    live.create("at-once", "echo")
+    try:
+        live.until(lambda: live.service("at-once")["state"], lambda state: state == "READY", 60)
+        answers = [live.infer("at-once", echo_body(1)).status for _ in range(5)]
+        assert answers == [200] * 5
+    finally:
+        live.delete("at-once")
