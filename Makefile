@@ -42,7 +42,7 @@ check: venv-dev ## Lint, types, import rules, migrations, settings, API schema
 	{ diff -u docs/openapi.yaml "$$made" || { echo 'error: docs/openapi.yaml is out of date: make golden' >&2; exit 1; }; }
 
 bench: venv runtime-triton ## Measure the gateway against Triton itself
-	$(VENV)/python bench/run.py
+	$(VENV)/python bench/run.py $(ARGS)
 
 golden: venv-dev ## Write golden files and the API schema anew; look at the diff
 	$(VENV)/python manage.py spectacular --fail-on-warn --file docs/openapi.yaml
