@@ -1,0 +1,97 @@
+"""Every address of the console, also one that is added tomorrow: nobody gets in, and a stranger sees nothing of a team.
+
+What owners and teammates may do differs from page to page, and is tested beside each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.contrib.admindocs.views import simplify_regex
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+
+from console.models import Team
+from datasets.models import Dataset, Round
+from services.models import ApiKey, Revision, Service
+from services.specs import ServiceSpec
+
+PUBLIC = {"/login/", "/healthz", "/api/v1/schema/", "/api/v1/docs/"}
+OWNED = {"services": "echo", "datasets": "models", "keys": "1", "teams": "vision"}
+"""First part of an address -> what Alice's team has there."""
+
+
+def routes(found: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:
+    for each in found:
+        here = before + str(each.pattern)
+        if isinstance(each, URLResolver):
+            yield from routes(each.url_patterns, here)
+        else:
+            yield simplify_regex(here).replace("//", "/")
+
+
+ALL = sorted({route for route in routes(get_resolver().url_patterns) if "format" not in route})
+OF_A_TEAM = [
+    route
+    for route in ALL
+    if (match := re.match(r"(?:/api/v1)?/([a-z]+)/<", route)) and match[1] in OWNED
+]  # fmt: skip
+
+
+def filled(route: str, owned: str = "echo") -> str:
+    """An address in which every variable has a value; the first is the name of the thing."""
+    path = re.sub(r"<(?:\w+:)?(?:name|pk|id|team)>", owned, route, count=1)
+    path = path.replace("<verb>", "stop").replace("<str:verb>", "stop")
+    return re.sub(r"<(?:\w+:)?\w+>", "1", path)
+
+
+@pytest.fixture
+def things(team: Team, alice: User) -> None:
+    dataset = Dataset.objects.create(team=team, name="models", kind="local", options={"path": "/nowhere"})
+    round_ = Round.objects.create(pk=1, dataset=dataset, path="", node="local")
+    service = Service.objects.create(team=team, name="echo", state_since=timezone.now())
+    spec = ServiceSpec(framework="triton", dataset="models", model_path="", queue="default")
+    service.target = Revision.objects.create(service=service, number=1, spec=spec.to_json(), round=round_)
+    service.save()
+    ApiKey.objects.create(pk=1, team=team, name="ci", key_id="a" * 12, digest="b" * 64)
+
+
+def test_there_are_addresses_to_test() -> None:
+    assert len(ALL) > 50
+    assert len(OF_A_TEAM) > 25
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("route", [route for route in ALL if route not in PUBLIC])
+def test_nobody_gets_in(things: None, client: Client, route: str, method: str) -> None:
+    answer = getattr(client, method)(filled(route))
+    if answer.status_code == 302:
+        assert answer.headers["Location"].startswith("/login/")
+    else:
+        assert answer.status_code in {401, 404, 405}, answer.content[:300]
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("route", OF_A_TEAM)
+def test_a_stranger_sees_nothing_of_a_team(
+    things: None, client_of: Callable[[User | None], Client], charlie: User, route: str, method: str
+) -> None:
+    kind = re.match(r"(?:/api/v1)?/([a-z]+)/<", route)
+    assert kind
+    answer = getattr(client_of(charlie), method)(filled(route, OWNED[kind[1]]))
+    assert answer.status_code in {404, 405}, (answer.status_code, answer.content[:300])
+    assert b"mnist" not in answer.content
+
+
+@pytest.mark.parametrize("route", OF_A_TEAM)
+def test_the_owner_finds_what_the_stranger_does_not(
+    things: None, client_of: Callable[[User | None], Client], alice: User, route: str
+) -> None:
+    """The control: the addresses above are right, and the 404 of a stranger is not that of a wrong address."""
+    kind = re.match(r"(?:/api/v1)?/([a-z]+)/<", route)
+    assert kind
+    assert client_of(alice).get(filled(route, OWNED[kind[1]])).status_code != 404
