@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -58,21 +58,24 @@ def preview(spec: ServiceSpec, replicas: int) -> admission.Decision | None:
     queue = Queue.objects.filter(name=spec.queue).first()
     if queue is None:
         return None
-    waiting = Service.objects.waiting_in(queue.name).select_related("target")
-    ahead = [other.target.parsed().resources.times(other.replicas) for other in waiting]
-    return admission.decide(spec.resources.times(replicas), quota_of(queue), used_of(queue), queue.name, ahead)
+    wanted = spec.resources.times(replicas)
+    return admission.decide(wanted, quota_of(queue), used_of(queue), queue.name, waiting_in(queue))
 
 
 def place(spec: ServiceSpec, replicas: int) -> placement.Placement:
     """Where `replicas` of this spec would go now, with a verdict on every node."""
-    candidates = [Candidate(node.info(), used_on(node)) for node in Node.objects.filter(schedulable=True)]
-    return placement.place(spec.resources, spec.affinity, candidates, replicas)
+    return _place(spec, replicas, used_on)
 
 
 def _place_in_empty(spec: ServiceSpec, replicas: int) -> bool:
     """Would the nodes take it if nothing ran on them?"""
-    candidates = [Candidate(node.info(), Amount()) for node in Node.objects.filter(schedulable=True)]
-    return bool(placement.place(spec.resources, spec.affinity, candidates, replicas).nodes)
+    return bool(_place(spec, replicas, lambda node: Amount()).nodes)
+
+
+def _place(spec: ServiceSpec, replicas: int, used: Callable[[Node], Amount]) -> placement.Placement:
+    """`used`: what to take for granted as claimed on a node."""
+    candidates = [Candidate(node.info(), used(node)) for node in Node.objects.filter(schedulable=True)]
+    return placement.place(spec.resources, spec.affinity, candidates, replicas)
 
 
 def used_of(queue: Queue) -> Amount:
@@ -92,11 +95,11 @@ def could_hold_both(service: Service, spec: ServiceSpec) -> bool:
     in_queue = _used(mine.in_queue(queue.name).values_list("revision__spec", flat=True))
     if amounts.shortages(spec.resources.times(service.replicas), quota_of(queue), in_queue):
         return False
-    candidates = [
-        Candidate(node.info(), _used(mine.filter(node=node.name).values_list("revision__spec", flat=True)))
-        for node in Node.objects.filter(schedulable=True)
-    ]
-    return bool(placement.place(spec.resources, spec.affinity, candidates, service.replicas).nodes)
+
+    def mine_on(node: Node) -> Amount:
+        return _used(mine.filter(node=node.name).values_list("revision__spec", flat=True))
+
+    return bool(_place(spec, service.replicas, mine_on).nodes)
 
 
 def _used(specs: Iterable[dict[str, Any]]) -> Amount:
@@ -104,15 +107,18 @@ def _used(specs: Iterable[dict[str, Any]]) -> Amount:
 
 
 def ahead_of(service: Service, queue: Queue) -> list[Resources]:
-    """What the services before it in the queue want. One that runs already (it scales, it rolls) waits for nobody.
+    """What the services before it in the queue want. One that runs already (it scales, it rolls) waits for nobody."""
+    return [] if service.queued_at is None else waiting_in(queue, before=service)
+
+
+def waiting_in(queue: Queue, before: Service | None = None) -> list[Resources]:
+    """What the services that wait in the queue want, first one first; all of them, or those before `before`.
 
     Those that no node would take even if it were empty are left out: they would block everybody behind them for good.
     """
-    if service.queued_at is None:
-        return []
     ahead: list[Resources] = []
     for other in Service.objects.waiting_in(queue.name).select_related("target"):
-        if other.pk == service.pk:
+        if before is not None and other.pk == before.pk:
             break
         spec = other.target.parsed()
         if _place_in_empty(spec, other.replicas):

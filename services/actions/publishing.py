@@ -18,6 +18,7 @@ from services.models.services import DELETED
 
 logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
+"""Where the local engine's replicas listen."""
 KEPT_REVISIONS = 200
 PATIENCE = 2.0
 """Seconds to wait for Envoy to take what was published; it mostly needs a tenth of one."""

@@ -21,7 +21,6 @@ from services.errors import ModelError
 from services.models import Replica, Service
 from services.specs import LaunchContext, Ports, ReplicaSpec, process_of
 
-HOST = "127.0.0.1"
 DRAIN = timedelta(seconds=3)
 """How long a replica that gets no new requests is left to finish those it has, before its process is told to end."""
 LOG_LINES = 40
@@ -79,7 +78,7 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
     waiting = Replica.STARTING if replica.started_at is None else Replica.UNREADY
     if seen.state not in {engines.RUNNING, engines.STARTING}:
         return waiting, seen.message or f"Its process is {seen.state.lower()}."
-    probe = kserve_v2.probe(HOST, replica.http_port, replica.service.name, timeout=2.0)
+    probe = kserve_v2.probe(publishing.HOST, replica.http_port, replica.service.name, timeout=2.0)
     return (Replica.READY, "") if probe.ready else (waiting, probe.message)
 
 

@@ -14,7 +14,7 @@ from console.principal import Principal
 from datasets import actions as datasets
 from datasets.models import Dataset, Round
 from services import states
-from services.actions import reconcile
+from services.actions import claims, reconcile
 from services.actions import services as verbs
 from services.engines import base
 from services.engines.base import Observation
@@ -191,6 +191,14 @@ def test_one_that_does_not_get_ready_in_time_fails(make: Make, world: World, mon
     world.settle(service)
     Service.objects.update(state_since=timezone.now() - timedelta(hours=1))
     assert world.settle(service).state == states.FAILED
+
+
+def test_the_form_counts_those_ahead_as_the_queue_does(make: Make, world: World) -> None:
+    nowhere = [{"key": "zone", "operator": "In", "values": ["nowhere"]}]
+    world.converge(make(name="stuck", affinity={"required": nowhere}))
+    spec = Service.objects.get().target.parsed()
+    decision = claims.preview(spec, 1)
+    assert decision is not None and decision.granted
 
 
 def test_a_queue_that_vanished_is_named(make: Make, world: World) -> None:
