@@ -73,6 +73,11 @@ class Home:
         return self.root / "gateway"
 
     @property
+    def bridge(self) -> Path:
+        """The bridge's two sockets: what may open a file here is the gateway."""
+        return self.root / "bridge"
+
+    @property
     def samples(self) -> Path:
         """The generated sample dataset."""
         return self.root / "samples"

@@ -20,6 +20,8 @@ GATEWAY_PORT = env.port("GATEWAY_PORT", 8080)
 BRIDGE_PORT = env.port("BRIDGE_PORT", 8090)
 REPLICA_PORTS = range(env.port("REPLICA_PORT_FIRST", 18000), env.port("REPLICA_PORT_LAST", 19999) + 1)
 NODE_NAME = env.text("NODE_NAME", "local")
+# Callers may name a service by host, as <service>.<domain>. *.localhost is this machine, for browsers and curl.
+GATEWAY_DOMAIN = env.text("GATEWAY_DOMAIN", "localhost").lower().strip(".")
 MAX_PAYLOAD_BYTES = env.integer("MAX_PAYLOAD_MIB", 16) << 20
 DATASET_ROOTS = [Path(root) for root in env.names("DATASET_ROOTS")]
 """Directories that `local` datasets may point into, besides the sample dataset. Set by an administrator."""

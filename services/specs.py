@@ -51,6 +51,20 @@ class Affinity:
 
 
 @dataclass(frozen=True)
+class ServiceLimits:
+    """What the gateway lets through to one service; None is the gateway's own default."""
+
+    max_payload_mib: int | None = None
+    """Of one request; never more than the gateway's own."""
+    timeout_seconds: int | None = None
+    """Of a unary request. Streams have none."""
+    concurrency: int | None = None
+    """Requests under way at once, over all replicas."""
+    stall_seconds: int | None = None
+    """A replica that has requests and finishes nothing for so long is tested, and started again if it is stuck."""
+
+
+@dataclass(frozen=True)
 class ServiceSpec:
     """What a revision freezes. The number of replicas is not part of it: scaling makes no revision."""
 
@@ -61,6 +75,11 @@ class ServiceSpec:
     resources: Resources = field(default_factory=Resources)
     auth_policy: str = "api_key"
     """api_key or public."""
+    auth_header: str = ""
+    """A header of the service's own for the API key, beside X-API-Key and Authorization; lower case, "" is none."""
+    auth_parameters: tuple[tuple[str, str], ...] = ()
+    """Headers that each request must carry, with their values; names in lower case. A condition, not a secret."""
+    limits: ServiceLimits = field(default_factory=ServiceLimits)
     affinity: Affinity = field(default_factory=Affinity)
     framework_config: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
@@ -73,7 +92,12 @@ class ServiceSpec:
             "model_path": self.model_path,
             "queue": self.queue,
             "resources": asdict(self.resources),
-            "auth": {"policy": self.auth_policy},
+            "auth": {
+                "policy": self.auth_policy,
+                "header": self.auth_header,
+                "parameters": [{"name": name, "value": value} for name, value in self.auth_parameters],
+            },
+            "limits": asdict(self.limits),
             "affinity": {
                 "required": [rule_to_json(rule) for rule in self.affinity.required],
                 "preferred": [{"weight": p.weight, **rule_to_json(p.rule)} for p in self.affinity.preferred],
@@ -93,6 +117,10 @@ class ServiceSpec:
             queue=data["queue"],
             resources=Resources(**data["resources"]),
             auth_policy=data["auth"]["policy"],
+            # Revisions of before these were there say nothing of them.
+            auth_header=data["auth"].get("header", ""),
+            auth_parameters=tuple((pair["name"], pair["value"]) for pair in data["auth"].get("parameters", ())),
+            limits=ServiceLimits(**data.get("limits", {})),
             affinity=Affinity(
                 required=tuple(rule_from_json(rule) for rule in affinity.get("required", ())),
                 preferred=tuple(

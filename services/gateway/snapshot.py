@@ -26,6 +26,23 @@ class GatewayService:
     message: str
     """When not ready: the sentence a caller gets with the 503, for example "PREHEATING: 40 % copied"."""
     endpoints: tuple[Endpoint, ...] = ()
+    revision: int = 0
+    """Of what is served: whoever keeps what it learned of a model forgets it when this changes."""
+    framework: str = "triton"
+    """triton or vllm: which doors the service has, and in which protocol a backend is spoken to."""
+    task: str = ""
+    """Of a vLLM service: chat, completion or embedding. "" for Triton."""
+    adapters: tuple[str, ...] = ()
+    """LoRA modules of a vLLM service; callers name them `<service>:<adapter>`."""
+    max_model_len: int | None = None
+    """Tokens; of a vLLM service, where it is known."""
+    created: int = 0
+    """Unix seconds, for the catalogue."""
+    max_payload_bytes: int | None = None
+    timeout_seconds: int | None = None
+    concurrency: int | None = None
+    auth_header: str = ""
+    auth_parameters: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,10 @@ class GatewayKey:
     services: tuple[str, ...] = ()
     can_infer: bool = True
     rate_limit_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    """Prompt and completion tokens together."""
+    max_concurrent: int | None = None
+    """Requests under way at once, over all services."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +68,8 @@ class Limits:
     request_timeout_seconds: int = 300
     """For unary requests. Streams have only the idle timeout."""
     stream_idle_seconds: int = 300
+    domain: str = "localhost"
+    """`<service>.<domain>` as Host or :authority names a service."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,10 @@ class ApiKey(models.Model):
     all_teams = models.BooleanField(default=False)
     """An administrator's key: every team's services."""
     rate_limit_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    """Prompt and completion tokens together."""
+    max_concurrent = models.PositiveIntegerField(null=True, blank=True)
+    """Requests under way at once, over all services."""
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True)
     replaces = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="replaced_by")

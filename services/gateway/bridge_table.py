@@ -1,0 +1,38 @@
+"""The file that tells the bridge which services there are: written by the publisher, read by the bridge.
+
+`{"version": "<digest>", "services": {<name>: {"team", "public", "ready", "message", "revision", "framework", "task",
+"adapters", "max_model_len", "created"}}}`. Keys and ports are not in it: who may call was decided before a request
+comes to the bridge, and replicas are reached through the gateway.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from services.gateway.envoy import names
+from services.gateway.envoy.names import Json
+from services.gateway.snapshot import GatewayService, Snapshot
+
+FILE: Final = "bridge.json"
+
+
+def render(snapshot: Snapshot) -> bytes:
+    """Equal snapshots give equal bytes."""
+    services = {service.name: _entry(service) for service in sorted(snapshot.services, key=lambda s: s.name)}
+    return names.dump({"version": hashlib.sha256(names.dump(services)).hexdigest()[:16], "services": services})
+
+
+def _entry(service: GatewayService) -> Json:
+    return {
+        "team": service.team,
+        "public": service.public,
+        "ready": service.ready,
+        "message": service.message,
+        "revision": service.revision,
+        "framework": service.framework,
+        "task": service.task,
+        "adapters": list(service.adapters),
+        "max_model_len": service.max_model_len,
+        "created": service.created,
+    }
