@@ -18,7 +18,7 @@ HOME_DIR := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_HOME),var))
 RUNTIMES := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_RUNTIMES),$(HOME_DIR)/runtimes))
 VENV := .venv/bin
 
-.PHONY: help run test check bench clean golden requirements venv venv-dev runtime-triton python
+.PHONY: help run test check bench clean golden requirements venv venv-dev clients runtime-triton python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ run: ## Install what is missing, then start everything; Ctrl-C ends it
 	@$(MAKE) venv runtime-triton
 	@exec $(VENV)/python manage.py run
 
-test: venv-dev runtime-triton ## Run all tests
+test: venv-dev runtime-triton clients ## Run all tests
 	CONSOLE_RUNTIMES="$(abspath $(RUNTIMES))" $(VENV)/python -m pytest -n 2 --dist loadgroup
 
 check: venv-dev ## Lint, types, import rules, migrations, settings, API schema
@@ -66,6 +66,9 @@ venv: python
 
 venv-dev: python
 	@"$(PY)" console/bootstrap.py .venv requirements/dev.txt --also requirements/console.txt
+
+clients: python ## Prepare the clients of others that the tests call with
+	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/clients" requirements/clients.txt
 
 runtime-triton: python ## Prepare Triton's own environment
 	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/triton" requirements/runtime-triton.txt \
