@@ -14,7 +14,6 @@ from console.errors import ConsoleError
 from datasets import reading
 from services.actions import publishing, wiring
 from services.actions.transitions import log
-from services.clients import kserve_v2
 from services.engines import base as engines
 from services.engines.base import Observation
 from services.errors import ModelError
@@ -42,12 +41,16 @@ def spec_of(replica: Replica) -> ReplicaSpec:
             service=replica.service.name,
             tree=tree.path,
             run_dir=run_dir,
-            ports=Ports(replica.http_port, replica.grpc_port, replica.metrics_port),
+            ports=ports_of(replica),
             spec=spec,
             runtime=wiring.runtime(spec.framework),
         )
     )
     return ReplicaSpec(name=replica.process_name, run_dir=run_dir, launch=launch)
+
+
+def ports_of(replica: Replica) -> Ports:
+    return Ports(replica.http_port, replica.grpc_port, replica.metrics_port)
 
 
 def look(replica: Replica) -> Observation:
@@ -78,7 +81,8 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
     waiting = Replica.STARTING if replica.started_at is None else Replica.UNREADY
     if seen.state not in {engines.RUNNING, engines.STARTING}:
         return waiting, seen.message or f"Its process is {seen.state.lower()}."
-    probe = kserve_v2.probe(publishing.HOST, replica.http_port, replica.service.name, timeout=2.0)
+    framework = wiring.framework(replica.revision.spec["framework"])
+    probe = framework.probe(publishing.HOST, ports_of(replica), replica.service.name, timeout=2.0)
     return (Replica.READY, "") if probe.ready else (waiting, probe.message)
 
 

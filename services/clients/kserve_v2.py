@@ -1,22 +1,19 @@
 """Asks a server that speaks the V2 (KServe) protocol how it is: readiness and model metadata, over HTTP.
 
-For a replica's own loopback ports: requests of people go through the gateway and are not made here. Two plain GETs by
-http.client, because tritonclient.http leaves two open files behind in each thread that used it (a gevent hub), and the
-web process answers in ever new threads.
+For a replica's own loopback ports: requests of people go through the gateway and are not made here.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
+from services.clients import loopback
+from services.clients.loopback import NotHttp, ProbeResult
 from services.errors import ProbeError
 from services.specs import Tensor
-
-MAX_ANSWER_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -28,13 +25,6 @@ class ModelMetadata:
     platform: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
-class ProbeResult:
-    ready: bool
-    message: str
-    """Why not, as a sentence; "" when ready."""
 
 
 def server_ready(host: str, http_port: int, timeout: float = 2.0) -> bool:
@@ -80,20 +70,11 @@ def is_ok(host: str, http_port: int, path: str, timeout: float) -> bool:
 
 
 def get(host: str, http_port: int, path: str, timeout: float) -> tuple[int, bytes]:
-    """Status and body (at most MAX_ANSWER_BYTES). Raises ProbeError when there is no HTTP answer."""
-    connection = HTTPConnection(host, http_port, timeout=timeout)
+    """Status and body (at most 1 MiB). Raises ProbeError when there is no HTTP answer."""
     try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read(MAX_ANSWER_BYTES)
-    except TimeoutError as error:
-        raise ProbeError(f"The server at {host}:{http_port} did not answer within {timeout:g} s.") from error
-    except HTTPException as error:
+        return loopback.get(host, http_port, path, timeout)
+    except NotHttp as error:
         raise not_v2(host, http_port) from error
-    except OSError as error:
-        raise ProbeError(f"Nobody answers at {host}:{http_port}: {error.strerror or error}.") from error
-    finally:
-        connection.close()
 
 
 def not_v2(host: str, http_port: int) -> ProbeError:

@@ -1,4 +1,7 @@
-"""The contract of a framework: how a model is described, configured and started. Pure: reads files, starts nothing."""
+"""The contract of a framework: how a model is described, configured, started and asked how it is.
+
+Starts nothing: files in, values out, and a few questions to a replica's own loopback ports.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from services.specs import Launch, LaunchContext, ModelDescription
+from services.clients.loopback import ProbeResult
+from services.specs import Launch, LaunchContext, ModelDescription, Ports
 
 
 @dataclass(frozen=True)
@@ -45,3 +49,29 @@ class Framework(ABC):
     @abstractmethod
     def explain(self, log: Sequence[str]) -> str:
         """One sentence on why the process gave up, from the last lines of its log; "" when the log does not say."""
+
+    @abstractmethod
+    def needs_administrator(self, config: Mapping[str, Any]) -> list[str]:
+        """What in a parsed `config` only an administrator may ask for, one sentence each; empty when everybody may."""
+
+    @abstractmethod
+    def start_seconds(self, config: Mapping[str, Any]) -> int:
+        """How long a replica with this parsed `config` may take to be ready before it counts as failed."""
+
+    @abstractmethod
+    def probe(self, host: str, ports: Ports, service: str, timeout: float) -> ProbeResult:
+        """Whether a replica takes requests for the model `service`; never raises for a bad server. `timeout` in s."""
+
+    @abstractmethod
+    def answers(self, host: str, ports: Ports, service: str, timeout: float) -> bool:
+        """Whether it still computes, whatever its health endpoint says: one tiny inference within `timeout` seconds.
+
+        Any answer counts, an error of the model too; so does a model that cannot be asked. Never raises.
+        """
+
+    @abstractmethod
+    def progress(self, host: str, ports: Ports, timeout: float) -> float:
+        """A number that grows with the work that a replica finishes, and starts anew when the replica does.
+
+        Of its own counters: compare it with an earlier one only. Raises ProbeError when it cannot be had.
+        """

@@ -11,7 +11,7 @@ from services.frameworks.base import Framework
 
 PATHS: Final = {
     "triton": "services.frameworks.triton.framework.Triton",
-    "vllm": "services.frameworks.vllm.Vllm",
+    "vllm": "services.frameworks.vllm.framework.Vllm",
 }
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from services.clients import kserve_v2, prometheus, triton_alive
+from services.clients.loopback import ProbeResult
 from services.frameworks.base import Availability, Framework
 from services.frameworks.triton import describe, explain, launch, options, runtime
-from services.specs import Launch, LaunchContext, ModelDescription
+from services.specs import Launch, LaunchContext, ModelDescription, Ports
+
+START_SECONDS: Final = 600
 
 
 class Triton(Framework):
@@ -32,6 +36,22 @@ class Triton(Framework):
 
     def explain(self, log: Sequence[str]) -> str:
         return explain.explain(log)
+
+    def needs_administrator(self, config: Mapping[str, Any]) -> list[str]:
+        return []
+
+    def start_seconds(self, config: Mapping[str, Any]) -> int:
+        return START_SECONDS
+
+    def probe(self, host: str, ports: Ports, service: str, timeout: float) -> ProbeResult:
+        return kserve_v2.probe(host, ports.http, service, timeout)
+
+    def answers(self, host: str, ports: Ports, service: str, timeout: float) -> bool:
+        return triton_alive.answers(host, ports, service, timeout)
+
+    def progress(self, host: str, ports: Ports, timeout: float) -> float:
+        """All counters of inferences: done, failed, executed, and the time they took."""
+        return prometheus.total(host, ports.metrics, lambda name: name.startswith("nv_inference_"), timeout)
 
 
 def availability(root: Path) -> Availability:

@@ -1,0 +1,58 @@
+"""One small HTTP exchange with a replica on its own loopback port: what every probe is made of.
+
+http.client, because tritonclient.http leaves two open files behind in each thread that used it (a gevent hub), and
+both the worker and the web process ask in ever new threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from typing import Final
+
+from services.errors import ProbeError
+
+MAX_ANSWER_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    ready: bool
+    message: str
+    """Why not, as a sentence; "" when ready."""
+
+
+class NotHttp(ProbeError):
+    """Somebody answers there, and it is not HTTP."""
+
+
+def get(host: str, port: int, path: str, timeout: float, limit: int = MAX_ANSWER_BYTES) -> tuple[int, bytes]:
+    """Status and at most `limit` bytes of the body. Raises ProbeError without an HTTP answer within `timeout` seconds."""
+    return exchange(host, port, "GET", path, timeout, limit=limit)
+
+
+def post(
+    host: str, port: int, path: str, body: bytes, headers: Mapping[str, str], timeout: float
+) -> tuple[int, bytes]:
+    """As `get`."""
+    return exchange(host, port, "POST", path, timeout, body=body, headers=headers)
+
+
+def exchange(
+    host: str, port: int, method: str, path: str, timeout: float, *, body: bytes | None = None,
+    headers: Mapping[str, str] | None = None, limit: int = MAX_ANSWER_BYTES,
+) -> tuple[int, bytes]:  # fmt: skip
+    connection = HTTPConnection(host, port, timeout=timeout)
+    try:
+        connection.request(method, path, body, dict(headers or {}))
+        answer = connection.getresponse()
+        return answer.status, answer.read(limit)
+    except TimeoutError as error:
+        raise ProbeError(f"The server at {host}:{port} did not answer within {timeout:g} s.") from error
+    except HTTPException as error:
+        raise NotHttp(f"The server at {host}:{port} does not speak HTTP.") from error
+    except OSError as error:
+        raise ProbeError(f"Nobody answers at {host}:{port}: {error.strerror or error}.") from error
+    finally:
+        connection.close()

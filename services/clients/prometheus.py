@@ -1,0 +1,38 @@
+"""Reads counters of a replica's own metrics page, with the parser of prometheus-client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.clients import loopback
+from services.errors import ProbeError
+
+MAX_PAGE_BYTES: Final = 16 << 20
+
+
+def total(host: str, port: int, wanted: Callable[[str], bool], timeout: float = 2.0) -> float:
+    """The sum of all counters of /metrics whose name (without `_total`) is `wanted`, over all labels.
+
+    Raises ProbeError when there is no such page, or none that can be read.
+    """
+    status, page = loopback.get(host, port, "/metrics", timeout, MAX_PAGE_BYTES)
+    if status != 200:
+        raise ProbeError(f"The server at {host}:{port} shows no metrics (status {status}).")
+    try:
+        return sum_of(page.decode(), wanted)
+    except ValueError as error:
+        raise ProbeError(f"The metrics of the server at {host}:{port} cannot be read: {error}.") from error
+
+
+def sum_of(page: str, wanted: Callable[[str], bool]) -> float:
+    """Of a page in Prometheus' text format. Raises ValueError."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(page)
+        if family.type == "counter" and wanted(family.name)
+        for sample in family.samples
+        if not sample.name.endswith("_created")  # when the counter was made, not what it counts
+    )
