@@ -185,6 +185,12 @@ class ModelDescription:
     config_text: str = ""
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    task: str = ""
+    """Of a language model: chat, completion or embedding."""
+    max_model_len: int | None = None
+    """Tokens of context that the model has, or that `config` leaves of them."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """What else the files say, as (label, value), for people."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from console.errors import ConsoleError
 from console.principal import SYSTEM
@@ -28,7 +29,9 @@ def ready(revision: Revision) -> Files:
 
     Sets `revision.tree` once they can be served.
     """
-    if revision.tree and reading.tree(revision.tree):
+    if revision.tree and (kept := reading.tree(revision.tree)):
+        if revision.described is None:  # rolled back to files that are still there
+            _describe(revision, kept.path)
         return Files(ready=True)
     try:
         round_ = _round_of(revision)
@@ -43,13 +46,24 @@ def ready(revision: Revision) -> Files:
     tree = reading.tree(round_.tree) if round_.state == rounds.DONE else None
     if tree is None:
         return Files(message=str(reading.progress(round_)["sentence"]))
-    spec = revision.parsed()
-    problems = wiring.framework(spec.framework).describe(tree.path, spec.framework_config).problems
-    if problems:
+    if problems := _describe(revision, tree.path):
         return Files(failed=True, message=" ".join(problems))
     revision.tree = round_.tree
     revision.save(update_fields=["tree"])
     return Files(ready=True)
+
+
+def _describe(revision: Revision, tree: Path) -> tuple[str, ...]:
+    """Why the files cannot be served; () when they can. Then what the gateway must know of them is kept.
+
+    Kept, because the gateway is told of every service each time that anything changes, and files are slow.
+    """
+    spec = revision.parsed()
+    found = wiring.framework(spec.framework).describe(tree, spec.framework_config)
+    if not found.problems:
+        revision.described = {"task": found.task, "max_model_len": found.max_model_len}
+        revision.save(update_fields=["described"])
+    return found.problems
 
 
 def _round_of(revision: Revision) -> Round | None:

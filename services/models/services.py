@@ -61,6 +61,8 @@ class Revision(models.Model):
     round = models.ForeignKey("datasets.Round", null=True, on_delete=models.SET_NULL, related_name="+")
     tree = models.CharField(max_length=64, blank=True)
     """Digest of the preheated files, once they are on disk and verified."""
+    described = models.JSONField(null=True)
+    """What the gateway must know of the model: {"task", "max_model_len"}; read once from the files of `tree`."""
     failed = models.TextField(blank=True)
     """Why this revision could not be rolled out; the one before it went on serving."""
     note = models.CharField(max_length=200, blank=True)
