@@ -20,13 +20,21 @@ TIMEOUT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Host:
-    """One address of one cluster. `address` is host:port; requests and errors count since Envoy started."""
+    """One address of one cluster. `address` is host:port; requests and errors count since Envoy was told of it.
+
+    `active` requests are under way; `done` ones have been answered, or given up.
+    """
 
     cluster: str
     address: str
     healthy: bool
     requests: int
     errors: int
+    active: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.requests - self.active
 
 
 class EnvoyAdmin:
@@ -84,7 +92,14 @@ def _host(cluster: str, host: dict[str, Any]) -> Host:
     stats = {stat["name"]: int(stat.get("value", 0)) for stat in host.get("stats", [])}
     status = host.get("health_status", {})
     failed = any(status.get(flag) for flag in ("failed_active_health_check", "failed_outlier_check"))
-    return Host(cluster, _address(host["address"]), not failed, stats.get("rq_total", 0), stats.get("rq_error", 0))
+    return Host(
+        cluster,
+        _address(host["address"]),
+        not failed,
+        stats.get("rq_total", 0),
+        stats.get("rq_error", 0),
+        stats.get("rq_active", 0),
+    )
 
 
 def _address(address: dict[str, Any]) -> str:

@@ -40,6 +40,10 @@ class ReplicaHealth:
     healthy: bool
     requests: int
     errors: int
+    active: int = 0
+    """Requests under way."""
+    done: int = 0
+    """Requests that are over, since Envoy was told of this address in its present cluster."""
 
 
 def ready(gateway_dir: Path) -> bool:
@@ -58,9 +62,11 @@ def replicas(gateway_dir: Path) -> list[ReplicaHealth]:
     """Of every service that is routed to. Raises GatewayError when the gateway is not running."""
     made = []
     for host in _admin(gateway_dir).hosts():
-        if host.cluster != names.ANSWERS:
-            service, _, protocol = host.cluster.rpartition("-")
-            made.append(ReplicaHealth(service, protocol, host.address, host.healthy, host.requests, host.errors))
+        service, _, protocol = host.cluster.rpartition("-")
+        # Also no more than a service's clusters end in -http or -grpc, and have addresses: see envoy/names.py.
+        if protocol in {"http", "grpc"} and host.address:
+            counts = (host.requests, host.errors, host.active, host.done)
+            made.append(ReplicaHealth(service, protocol, host.address, host.healthy, *counts))
     return made
 
 

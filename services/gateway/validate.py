@@ -44,7 +44,11 @@ def inline(files: dict[str, bytes], bootstrap: Json, directory: Path) -> Json:
     static["clusters"] = [*static.get("clusters", []), *map(_untyped, resources[names.CLUSTERS])]
     bootstrap.pop("dynamic_resources", None)
     bootstrap.pop("admin", None)
-    manager = static["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    managers = [chain["filters"][0]["typed_config"] for each in static["listeners"] for chain in each["filter_chains"]]
+    for inner in managers[1:]:
+        if inner.pop("rds", None):  # they use the same routes, and once is enough to check them
+            inner["route_config"] = {}
+    manager = managers[0]
     manager.pop("rds")
     manager["route_config"] = _untyped(resources[names.ROUTES][0])
     discovered = {r["name"]: r["typed_config"] for name in (names.KEYS, names.RATE_LIMITS) for r in resources[name]}

@@ -11,7 +11,7 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2
 from tritonclient.grpc import model_config_pb2, service_pb2
 
-from services.gateway.envoy import doors, names
+from services.gateway.envoy import cluster, doors, inside, names
 from services.gateway.envoy.filters import subscription
 from services.gateway.envoy.listener import HCM, listener
 from services.gateway.envoy.names import Json, typed
@@ -25,22 +25,36 @@ HEAP_BODIES = 64
 
 
 def bootstrap(
-    gateway_dir: Path, *, host: str, port: int, limits: Limits | None = None, access_log: Path | None = None
+    gateway_dir: Path,
+    *,
+    host: str,
+    port: int,
+    limits: Limits | None = None,
+    access_log: Path | None = None,
+    bridge_dir: Path | None = None,
 ) -> bytes:
-    """The content of bootstrap.json. A change of any argument needs a restart of Envoy."""
+    """The content of bootstrap.json. A change of any argument needs a restart of Envoy.
+
+    `bridge_dir` holds the bridge's two sockets; by default it is beside `gateway_dir`, as in console/home.py.
+    """
     log = access_log or gateway_dir / names.ACCESS_LOG
-    door = listener(gateway_dir, host=host, port=port, limits=limits or Limits(), access_log=log)
+    limits = limits or Limits()
+    door = listener(gateway_dir, host=host, port=port, limits=limits, access_log=log)
     return names.dump({
         "node": {"id": "gateway", "cluster": "gateway"},
         # A socket file: only this user may administer Envoy, and no port has to be free.
         "admin": {"address": {"pipe": {"path": str(gateway_dir / names.ADMIN_SOCKET), "mode": 0o600}}},
         "dynamic_resources": {"cds_config": subscription(gateway_dir, names.CLUSTERS)},
-        "static_resources": {"listeners": [door, _answers()], "clusters": [_answers_cluster()]},
+        "static_resources": {
+            # The outer one first: it names the statistics of the routes that all of them share.
+            "listeners": [door, *inside.listeners(gateway_dir, limits), _answers()],
+            "clusters": [_answers_cluster(), *cluster.bridge(bridge_dir or gateway_dir.parent / "bridge", limits)],
+        },
         "bootstrap_extensions": [{
             "name": "internal",
             "typed_config": typed("envoy.extensions.bootstrap.internal_listener.v3.InternalListener"),
         }],
-        "overload_manager": _overload(limits or Limits()),
+        "overload_manager": _overload(limits),
     })  # fmt: skip
 
 

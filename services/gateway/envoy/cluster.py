@@ -1,32 +1,86 @@
-"""Where requests go: per ready service one cluster for its HTTP ports and one for its gRPC ports.
+"""Where requests go: per ready service a cluster for its HTTP ports, and for Triton one for its gRPC ports.
 
 Both are probed on the HTTP port. A replica that dies is left at once by the retry of the request that notices it,
-within a second by outlier detection, and comes back when its probe passes again.
+within a second by outlier detection, and comes back when its probe passes again. One that hangs while its probe
+passes is found elsewhere (services/actions/watch.py): a request's time limit is too long for that, and a slow model
+is no broken one. A probe that fails keeps new requests away and cuts none that is under way.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
 
 from services.gateway.envoy import names
 from services.gateway.envoy.names import Json, typed
 from services.gateway.snapshot import Endpoint, GatewayService, Limits, Snapshot
 
-_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 WINDOW_MAX = (1 << 31) - 1
+BRIDGE_HTTP_SOCKET = "http.sock"
+BRIDGE_GRPC_SOCKET = "grpc.sock"
+"""Where the bridge listens, in its own folder."""
+MAX_REQUESTS = 4096
+"""Under way at once to one service, where it sets no limit of its own."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What a cluster has to know of a framework. Times as Envoy writes them."""
+
+    grpc: bool
+    """Whether the backend speaks gRPC, on a port of its own."""
+    health_path: str
+    health_timeout: str
+    failures: int
+    """So many probes in a row that fail take a replica out."""
+
+
+BACKENDS = {
+    "triton": Backend(grpc=True, health_path="/v2/health/ready", health_timeout="2s", failures=2),
+    # Python's event loop answers the probe too, between prompts: on a busy CPU it may be late without being ill.
+    "vllm": Backend(grpc=False, health_path="/health", health_timeout="5s", failures=3),
+}
 
 
 def clusters(snapshot: Snapshot) -> list[Json]:
     """Sorted by name, so that equal snapshots give equal files."""
     made = [
-        cluster
+        _cluster(service, snapshot.limits, grpc=grpc)
         for service in snapshot.services
         if service.ready
-        for cluster in (_cluster(service, snapshot.limits, grpc=False), _cluster(service, snapshot.limits, grpc=True))
+        for grpc in ((False, True) if BACKENDS[service.framework].grpc else (False,))
     ]
     return sorted(made, key=lambda cluster: str(cluster["name"]))
 
 
+def bridge(bridge_dir: Path, limits: Limits) -> list[Json]:
+    """The bridge's two sockets. Its probes are the requests themselves: it is one process, and there is no other."""
+    return [
+        {
+            "name": name,
+            "type": "STATIC",
+            "connect_timeout": "2s",
+            "per_connection_buffer_limit_bytes": names.largest_body(limits),
+            "load_assignment": {
+                "cluster_name": name,
+                "endpoints": [
+                    {"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(bridge_dir / socket)}}}}]}
+                ],
+            },
+            "typed_extension_protocol_options": {HTTP_OPTIONS: _protocol(limits, grpc=grpc)},
+            "circuit_breakers": _breakers(MAX_REQUESTS),
+        }
+        for name, socket, grpc in (
+            (names.BRIDGE_HTTP, BRIDGE_HTTP_SOCKET, False),
+            (names.BRIDGE_GRPC, BRIDGE_GRPC_SOCKET, True),
+        )
+    ]
+
+
 def _cluster(service: GatewayService, limits: Limits, *, grpc: bool) -> Json:
     name = names.grpc_cluster(service.name) if grpc else names.http_cluster(service.name)
+    backend = BACKENDS[service.framework]
     endpoints = sorted(service.endpoints, key=lambda e: (e.host, e.http_port, e.grpc_port))
     return typed(
         "envoy.config.cluster.v3.Cluster",
@@ -39,14 +93,21 @@ def _cluster(service: GatewayService, limits: Limits, *, grpc: bool) -> Json:
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [_endpoint(endpoint, grpc=grpc) for endpoint in endpoints]}],
         },
-        typed_extension_protocol_options={_HTTP_OPTIONS: _protocol(limits, grpc=grpc)},
-        health_checks=[_health_check()],
+        typed_extension_protocol_options={HTTP_OPTIONS: _protocol(limits, grpc=grpc)},
+        health_checks=[_health_check(backend)],
         outlier_detection=_outliers(),
         # With no healthy replica say so at once, instead of trying the dead ones.
         common_lb_config={"healthy_panic_threshold": {"value": 0}},
-        circuit_breakers={"thresholds": [{"max_connections": 4096, "max_pending_requests": 4096,
-                                          "max_requests": 4096, "max_retries": 64}]},
-    )  # fmt: skip
+        circuit_breakers=_breakers(service.concurrency or MAX_REQUESTS),
+    )
+
+
+def _breakers(requests: int) -> Json:
+    """Only requests are limited: connections follow from them, and one that waits for its connection is not lost."""
+    return {"thresholds": [{
+        "max_requests": requests, "max_connections": MAX_REQUESTS, "max_pending_requests": MAX_REQUESTS,
+        "max_retries": 64,
+    }]}  # fmt: skip
 
 
 def _endpoint(endpoint: Endpoint, *, grpc: bool) -> Json:
@@ -62,15 +123,15 @@ def _address(host: str, port: int) -> Json:
 
 def _protocol(limits: Limits, *, grpc: bool) -> Json:
     if not grpc:
-        return typed(_HTTP_OPTIONS, explicit_http_config={"http_protocol_options": {}})
+        return typed(HTTP_OPTIONS, explicit_http_config={"http_protocol_options": {}})
     window = min(names.largest_body(limits), WINDOW_MAX)
     options = {"initial_stream_window_size": window, "initial_connection_window_size": window}
-    return typed(_HTTP_OPTIONS, explicit_http_config={"http2_protocol_options": options})
+    return typed(HTTP_OPTIONS, explicit_http_config={"http2_protocol_options": options})
 
 
-def _health_check() -> Json:
+def _health_check(backend: Backend) -> Json:
     return {
-        "timeout": "2s",
+        "timeout": backend.health_timeout,
         "interval": "2s",
         "unhealthy_interval": "1s",
         # Of a replica that is not healthy, such as one that starts together with the gateway.
@@ -79,8 +140,8 @@ def _health_check() -> Json:
         "initial_jitter": "0.05s",
         "interval_jitter_percent": 20,
         "healthy_threshold": 1,
-        "unhealthy_threshold": 2,
-        "http_health_check": {"host": "localhost", "path": "/v2/health/ready", "codec_client_type": "HTTP1"},
+        "unhealthy_threshold": backend.failures,
+        "http_health_check": {"host": "localhost", "path": backend.health_path, "codec_client_type": "HTTP1"},
     }
 
 

@@ -67,6 +67,10 @@ REST_READ: Final = r"/v2/models/[^/]+(/versions/[0-9]+)?(/ready)?"
 ANSWERS: Final = "answers"
 """The internal listener, and its cluster, that answers server-level gRPC calls at the door."""
 
+BRIDGE_HTTP: Final = "_bridge_http"
+BRIDGE_GRPC: Final = "_bridge_grpc"
+"""The clusters of the bridge process. "_" is in no service name, so no service has clusters of these names."""
+
 RETRY_STEPS: Final = (1, 2, 3, 5, 10, 20, 30, 60)
 """Seconds that a Retry-After of a rate limit may say."""
 

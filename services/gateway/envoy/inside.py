@@ -1,0 +1,115 @@
+"""The two doors that only this installation's own parts come through: they ask for no key.
+
+`egress`, a unix socket in the gateway's folder, is the bridge's way to the replicas: the request names its service in
+`x-service` and takes that service's native paths. `inner`, a listener without an address, is the second half of the
+way of a key that may have only so many requests under way: its cluster (`hops`) is its limit, and leads here.
+Both use the routes of the outer listener, run no filter but the router, and write no access log: a request is
+logged once, where it came in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.gateway.envoy import names
+from services.gateway.envoy.auth import caller
+from services.gateway.envoy.cluster import HTTP_OPTIONS, WINDOW_MAX
+from services.gateway.envoy.filters import subscription
+from services.gateway.envoy.listener import HCM
+from services.gateway.envoy.names import Json, typed
+from services.gateway.envoy.replies import local_replies
+from services.gateway.envoy.route import ROUTE_NAME
+from services.gateway.snapshot import Limits, Snapshot
+
+INNER = "inner"
+EGRESS = "egress"
+EGRESS_SOCKET = "egress.sock"
+UNLIMITED = 1 << 30
+MAX_STREAMS = 1024
+"""On one connection of the bridge."""
+
+
+def listeners(gateway_dir: Path, limits: Limits) -> list[Json]:
+    return [_egress(gateway_dir, limits), _inner(gateway_dir, limits)]
+
+
+def hops(snapshot: Snapshot) -> list[Json]:
+    """One cluster for each key with a limit of concurrent requests, named as the key's caller string.
+
+    Envoy counts a request until its last byte has been passed on or its client has gone away, over all workers.
+    """
+    teams = {service.name: service.team for service in snapshot.services}
+    limited = [key for key in snapshot.keys if key.max_concurrent is not None]
+    return [_hop(caller(key, teams), max(key.max_concurrent or 0, 1), snapshot.limits) for key in limited]
+
+
+def _egress(gateway_dir: Path, limits: Limits) -> Json:
+    """Who can open the socket is trusted: the folder is its owner's alone, and so is the socket."""
+    return {
+        "name": EGRESS,
+        "address": {"pipe": {"path": str(gateway_dir / EGRESS_SOCKET), "mode": 0o600}},
+        "per_connection_buffer_limit_bytes": names.largest_body(limits),
+        "filter_chains": [_chain(EGRESS, gateway_dir, limits, [{"remove": names.H_CALLER}])],
+    }
+
+
+def _inner(gateway_dir: Path, limits: Limits) -> Json:
+    """The route that leads to the hop writes the service's name into Host: the only header that it can write last."""
+    service = {"header": {"key": names.H_SERVICE, "value": "%REQ(:AUTHORITY)%"},
+               "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}  # fmt: skip
+    return {
+        "name": INNER,
+        "internal_listener": {},
+        "per_connection_buffer_limit_bytes": names.largest_body(limits),
+        "filter_chains": [_chain(INNER, gateway_dir, limits, [{"append": service}, {"remove": names.H_CALLER}])],
+    }
+
+
+def _chain(name: str, gateway_dir: Path, limits: Limits, mutations: list[Json]) -> Json:
+    mutation = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+    router = typed("envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True, dynamic_stats=False)
+    manager = typed(
+        HCM,
+        stat_prefix=name,
+        codec_type="AUTO",
+        # What the outer listener wrote stays as it is.
+        server_header_transformation="PASS_THROUGH",
+        use_remote_address=False,
+        skip_xff_append=True,
+        generate_request_id=False,
+        preserve_external_request_id=True,
+        early_header_mutation_extensions=[{"name": name, "typed_config": typed(mutation, mutations=mutations)}],
+        rds={"config_source": subscription(gateway_dir, names.ROUTES), "route_config_name": ROUTE_NAME},
+        http_filters=[{"name": "router", "typed_config": router}],
+        local_reply_config=local_replies(limits),
+        common_http_protocol_options={"idle_timeout": "3600s"},
+        http2_protocol_options={"max_concurrent_streams": MAX_STREAMS, **_windows(limits)},
+        stream_idle_timeout=f"{limits.stream_idle_seconds}s",
+    )
+    return {"filters": [{"name": "http", "typed_config": manager}]}
+
+
+def _hop(name: str, concurrent: int, limits: Limits) -> Json:
+    address = {"envoy_internal_address": {"server_listener_name": INNER}}
+    return typed(
+        "envoy.config.cluster.v3.Cluster",
+        name=name,
+        type="STATIC",
+        connect_timeout="2s",
+        per_connection_buffer_limit_bytes=names.largest_body(limits),
+        load_assignment={
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+        # gRPC stays HTTP/2, and HTTP/1.1 stays what it is.
+        typed_extension_protocol_options={HTTP_OPTIONS: typed(HTTP_OPTIONS, use_downstream_protocol_config={
+            "http_protocol_options": {}, "http2_protocol_options": _windows(limits),
+        })},
+        circuit_breakers={"thresholds": [{"max_requests": concurrent, "max_connections": UNLIMITED,
+                                          "max_pending_requests": UNLIMITED, "max_retries": 0}]},
+    )  # fmt: skip
+
+
+def _windows(limits: Limits) -> Json:
+    window = min(names.largest_body(limits), WINDOW_MAX)
+    return {"initial_stream_window_size": window, "initial_connection_window_size": window}
