@@ -1,6 +1,6 @@
 # What a person types. Each target does everything it needs first; what is prepared already is skipped.
 # Variables, as `make run CONSOLE_PORT=9000` or in the environment: PYTHON, CONSOLE_HOME, CONSOLE_RUNTIMES,
-# CONSOLE_PORT, GATEWAY_PORT, BRIDGE_PORT, CONSOLE_BIND.
+# CONSOLE_PORT, GATEWAY_PORT, CONSOLE_BIND.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help

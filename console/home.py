@@ -78,6 +78,24 @@ class Home:
         return self.root / "bridge"
 
     @property
+    def bridge_http(self) -> Path:
+        return self.bridge / "http.sock"
+
+    @property
+    def bridge_grpc(self) -> Path:
+        return self.bridge / "grpc.sock"
+
+    @property
+    def bridge_table(self) -> Path:
+        """Which services there are; the publisher writes it, the bridge reads it."""
+        return self.gateway / "bridge.json"
+
+    @property
+    def gateway_egress(self) -> Path:
+        """Where the gateway takes the bridge's requests to the backends."""
+        return self.gateway / "egress.sock"
+
+    @property
     def samples(self) -> Path:
         """The generated sample dataset."""
         return self.root / "samples"

@@ -178,7 +178,6 @@ def problems():
         found += [
             port_problem("CONSOLE_PORT", bind, os.environ.get("CONSOLE_PORT") or 8000),
             port_problem("GATEWAY_PORT", bind, os.environ.get("GATEWAY_PORT") or 8080),
-            port_problem("BRIDGE_PORT", "127.0.0.1", os.environ.get("BRIDGE_PORT") or 8090),
         ]
     return [text for text in found if text]
 

@@ -44,7 +44,6 @@ def check_ports(doors: Doors) -> None:
     wanted = [
         ("The console", doors.bind, doors.console_port, "CONSOLE_PORT"),
         ("The gateway", doors.bind, doors.gateway_port, "GATEWAY_PORT"),
-        ("The bridge", "127.0.0.1", doors.bridge_port, "BRIDGE_PORT"),
     ]
     seen: dict[int, str] = {}
     for who, host, port, variable in wanted:

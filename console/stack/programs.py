@@ -32,7 +32,6 @@ class Doors:
     bind: str
     console_port: int
     gateway_port: int
-    bridge_port: int
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,18 @@ def control_plane(home: Home, doors: Doors, redis_server: str) -> list[StackProg
             env,
             start_seconds=IMPORT_SECONDS,
         ),
-        StackProgram("bridge", (sys.executable, "-m", "services.bridge"), CHECKOUT, env),
+        bridge(home),
     ]
+
+
+def bridge(home: Home) -> StackProgram:
+    """On unix sockets in a folder of the owner's. Its command line names all that it reads: it knows no database."""
+    argv = (
+        *(sys.executable, "-m", "services.bridge", "--folder", str(home.bridge)),
+        *("--table", str(home.bridge_table), "--egress", str(home.gateway_egress)),
+    )
+    # What is under way gets 20 s to end (services/bridge/process.py).
+    return StackProgram("bridge", argv, CHECKOUT, {"PYTHONUNBUFFERED": "1"}, stop_seconds=25)
 
 
 def redis(home: Home, server: str) -> StackProgram:
@@ -128,7 +137,6 @@ def environment(home: Home, doors: Doors) -> dict[str, str]:
         "CONSOLE_BIND": doors.bind,
         "CONSOLE_PORT": str(doors.console_port),
         "GATEWAY_PORT": str(doors.gateway_port),
-        "BRIDGE_PORT": str(doors.bridge_port),
         "DJANGO_SETTINGS_MODULE": "console.settings",
         "PYTHONUNBUFFERED": "1",
     }

@@ -20,6 +20,17 @@ def redis_answers(path: Path) -> bool:
         return False
 
 
+def accepts(path: Path) -> bool:
+    """Whether something takes connections on the socket file: one that a killed process left does not."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(2)
+            connection.connect(str(path))
+            return True
+    except OSError:
+        return False
+
+
 def listens(host: str, port: int) -> bool:
     """Whether something takes connections there. For a wildcard address, loopback is asked."""
     try:

@@ -79,7 +79,7 @@ class Runner:
         wanted: list[tuple[str, Callable[[], bool]]] = [
             ("redis", lambda: ready.redis_answers(self._home.redis_socket)),
             ("web", lambda: ready.listens(self._doors.bind, self._doors.console_port)),
-            ("bridge", lambda: ready.listens("127.0.0.1", self._doors.bridge_port)),
+            ("bridge", lambda: ready.accepts(self._home.bridge_http) and ready.accepts(self._home.bridge_grpc)),
             ("gateway", lambda: ready.listens(self._doors.bind, self._doors.gateway_port)),
         ]
         names = {program.name for program in self._programs}

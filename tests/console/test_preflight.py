@@ -24,7 +24,7 @@ def test_it_parses_on_python_3_6_and_uses_nothing_that_2_7_has_not() -> None:
 
 def test_it_is_content_with_this_machine(tmp_path: Path) -> None:
     env = {"CONSOLE_HOME": str(tmp_path), "CONSOLE_RUNTIMES": str(tmp_path / "r"), "PATH": "/usr/bin"}
-    for name in ("CONSOLE_PORT", "GATEWAY_PORT", "BRIDGE_PORT"):
+    for name in ("CONSOLE_PORT", "GATEWAY_PORT"):
         with socket.create_server(("127.0.0.1", 0)) as free:
             env[name] = str(free.getsockname()[1])
     (tmp_path / "r" / "triton").mkdir(parents=True)

@@ -29,7 +29,6 @@ class Stack:
     home: Home
     console_port: int
     gateway_port: int
-    bridge_port: int
     process: subprocess.Popen[bytes] | None = None
     output: Path = field(init=False)
     datasets: Path = field(init=False)
@@ -46,7 +45,6 @@ class Stack:
         ports = {
             "CONSOLE_PORT": self.console_port,
             "GATEWAY_PORT": self.gateway_port,
-            "BRIDGE_PORT": self.bridge_port,
             "DATASET_ROOTS": self.datasets,
         }
         return {**env, **{name: str(port) for name, port in ports.items()}, "CONSOLE_HOME": str(self.home.root)}
@@ -99,8 +97,13 @@ class Stack:
         return found
 
     def doors_answer(self) -> bool:
-        ports = (self.console_port, self.gateway_port, self.bridge_port)
-        return ready.redis_answers(self.home.redis_socket) and all(ready.listens("127.0.0.1", port) for port in ports)
+        ports = (self.console_port, self.gateway_port)
+        sockets = (self.home.bridge_http, self.home.bridge_grpc)
+        return (
+            ready.redis_answers(self.home.redis_socket)
+            and all(ready.listens("127.0.0.1", port) for port in ports)
+            and all(ready.accepts(path) for path in sockets)
+        )
 
 
 @contextmanager
@@ -108,7 +111,7 @@ def stack() -> Iterator[Stack]:
     root = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
     with ExitStack() as sockets:
         ports = [
-            sockets.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(3)
+            sockets.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(2)
         ]
     made = Stack(Home(root, root / "runtimes"), *ports)
     try:

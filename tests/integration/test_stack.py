@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import socket
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
 import redis
 
+from services.clients.unix_http import UnixConnection
 from tests.integration.engine_home import gone, wait_for
 from tests.integration.stack_run import PROGRAMS, Stack, stack
 
@@ -32,8 +32,10 @@ def test_every_program_runs(up: Stack) -> None:
 
 
 def test_the_bridge_says_that_it_is_well(up: Stack) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{up.bridge_port}/healthz", timeout=5) as answer:
-        assert json.load(answer) == {"status": "ok"}
+    connection = UnixConnection(up.home.bridge_http, 5)
+    connection.request("GET", "/healthz")
+    assert json.load(connection.getresponse()) == {"status": "ok"}
+    connection.close()
 
 
 def test_what_is_written_is_for_the_owner_only(up: Stack) -> None:
@@ -71,7 +73,7 @@ def test_a_killed_supervisord_takes_its_programs_along_and_all_come_back(up: Sta
 
 
 def test_a_second_run_in_the_same_home_is_refused_with_the_reason(up: Stack) -> None:
-    second = Stack(up.home, up.console_port + 1, up.gateway_port + 1, up.bridge_port + 1)
+    second = Stack(up.home, up.console_port + 1, up.gateway_port + 1)
     second.output = up.home.root / "second"
     second.start()
     assert second.process and second.process.wait(30) == 1

@@ -42,9 +42,7 @@ class Command(BaseCommand):
         sys.exit(status)
 
     def _run(self, home: Home, options: Mapping[str, Any]) -> int:
-        doors = programs.Doors(
-            settings.CONSOLE_BIND, settings.CONSOLE_PORT, settings.GATEWAY_PORT, settings.BRIDGE_PORT
-        )
+        doors = programs.Doors(settings.CONSOLE_BIND, settings.CONSOLE_PORT, settings.GATEWAY_PORT)
         lock.wait_for_earlier(home, self.announce)
         lock.check_ports(doors)
         limits = Limits(max_payload_bytes=settings.MAX_PAYLOAD_BYTES)

@@ -12,7 +12,7 @@ from console.stack.programs import Doors, StackProgram, control_plane, redis
 
 GOLDEN = Path(__file__).parent / "testdata" / "supervisord.conf"
 HOME = Home(Path("/srv/100% it's"), Path("/srv/runtimes"))
-DOORS = Doors("127.0.0.1", 8000, 8080, 8090)
+DOORS = Doors("127.0.0.1", 8000, 8080)
 
 
 def test_the_configuration_is_the_golden_file() -> None:

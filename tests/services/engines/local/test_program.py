@@ -11,7 +11,7 @@ from console.stack.programs import Doors, StackProgram, control_plane
 from services.engines.local.program import Program, render
 from services.errors import EngineError
 
-DOORS = Doors("127.0.0.1", 8000, 8080, 8090)
+DOORS = Doors("127.0.0.1", 8000, 8080)
 
 
 def program(root: str = "/home/it", name: str = "svc-a-r1-0") -> Program:
