@@ -54,7 +54,7 @@ def summary(service: Service, *, gateway_host: str) -> dict[str, Any]:
     """What GET /api/v1/services/{name}/ returns. Times are ISO 8601 in UTC; sizes are bytes."""
     target = service.target
     return {
-        "name": service.name, "team": service.team.name, **(target.spec if target else {}),
+        "name": service.name, "team": service.team.name, **(target.parsed().to_json() if target else {}),
         "replicas": service.replicas, "desired": service.desired, "state": service.state, "message": service.message,
         "conditions": [condition.to_json() for condition in conditions(service)],
         "revision": target.number if target else None,

@@ -1,7 +1,7 @@
 """Plain values that policies, frameworks, engines and the gateway exchange. No Django.
 
 `ServiceSpec` is one revision of a service as the REST API spells it; parsing and its messages are in
-`services/parsing.py`.
+`services/parsing/`.
 """
 
 from __future__ import annotations

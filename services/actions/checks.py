@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from django.conf import settings
+
 from console.errors import ConsoleError, InvalidFields
 from console.models import Team
 from console.principal import Principal
@@ -61,8 +63,8 @@ def check_new(name: str, replicas: int, spec: ServiceSpec, *, team: Team, actor:
 
 
 def check_spec(spec: ServiceSpec, replicas: int, *, team: Team, actor: Principal) -> None:
-    """Framework installed, dataset and path there and servable, quota that can fit. Raises InvalidFields."""
-    errors: dict[str, list[str]] = {}
+    """Framework installed, dataset and path there and servable, limits and quota that can fit. Raises InvalidFields."""
+    errors = _refused(spec, actor)
     available = wiring.framework(spec.framework).availability(wiring.runtime(spec.framework))
     if not available.available:
         errors["framework"] = [available.reason]
@@ -79,6 +81,24 @@ def check_spec(spec: ServiceSpec, replicas: int, *, team: Team, actor: Principal
         errors.update(_model_problems(dataset, spec))
     if errors:
         raise InvalidFields(errors)
+
+
+def check_permitted(spec: ServiceSpec, *, actor: Principal) -> None:
+    """What a spec asks for that this actor, or this gateway, does not give. Raises InvalidFields."""
+    if errors := _refused(spec, actor):
+        raise InvalidFields(errors)
+
+
+def _refused(spec: ServiceSpec, actor: Principal) -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = {}
+    most, asked = settings.MAX_PAYLOAD_BYTES >> 20, spec.limits.max_payload_mib
+    if asked is not None and asked > most:
+        said = f"The gateway takes at most {most} MiB. An administrator can raise that with MAX_PAYLOAD_MIB."
+        errors["limits.max_payload_mib"] = [said]
+    reasons = wiring.framework(spec.framework).needs_administrator(spec.framework_config)
+    if reasons and not actor.is_admin:
+        errors["framework_config"] = reasons
+    return errors
 
 
 def _model_problems(dataset: Dataset, spec: ServiceSpec) -> dict[str, list[str]]:

@@ -21,8 +21,9 @@ from services.models import ApiKey, Service
 
 USED_EVERY = timedelta(minutes=1)
 """`last_used_at` is written at most this often: a busy key must not turn every request into a write."""
-MOST_REQUESTS = 10**9
-"""A minute. Envoy refuses a configuration, and so everybody's changes, with a limit that 32 bits do not hold."""
+LIMITS = ("rate_limit_per_minute", "tokens_per_minute", "max_concurrent")
+MOST = 10**9
+"""Of any limit. Envoy refuses a configuration, and so everybody's changes, with one that 32 bits do not hold."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,15 @@ def create(
     services: Sequence[str] = (),
     expires_at: datetime | None = None,
     rate_limit_per_minute: int | None = None,
+    tokens_per_minute: int | None = None,
+    max_concurrent: int | None = None,
     all_teams: bool = False,
     actor: Principal,
     replaces: ApiKey | None = None,
 ) -> Made:
     actor.require(team, roles.EDITOR)
-    _check(team, name, scopes, services, expires_at, rate_limit_per_minute, all_teams, actor)
+    limits = dict(zip(LIMITS, (rate_limit_per_minute, tokens_per_minute, max_concurrent), strict=True))
+    _check(team, name, scopes, services, expires_at, limits, all_teams, actor)
     new = format.generate()
     with transaction.atomic():
         row = ApiKey.objects.create(
@@ -57,7 +61,7 @@ def create(
             scopes=sorted(set(scopes)),
             services=sorted(set(services)),
             expires_at=expires_at,
-            rate_limit_per_minute=rate_limit_per_minute,
+            **limits,
             all_teams=all_teams,
             created_by=actor.label,
             replaces=replaces,
@@ -72,7 +76,7 @@ def _check(
     scopes: Sequence[str],
     services: Sequence[str],
     expires_at: datetime | None,
-    rate: int | None,
+    limits: Mapping[str, int | None],
     all_teams: bool,
     actor: Principal,
 ) -> None:
@@ -92,8 +96,9 @@ def _check(
         errors["services"] = [f"A key for {', '.join(sorted(actor.services))} cannot make one for more than that."]
     if expires_at and expires_at <= timezone.now():
         errors["expires_at"] = ["Lies in the past."]
-    if rate is not None and not 1 <= rate <= MOST_REQUESTS:
-        errors["rate_limit_per_minute"] = [f"Must be from 1 to {MOST_REQUESTS:,}; leave it empty for no limit."]
+    for limit, value in limits.items():
+        if value is not None and not 1 <= value <= MOST:
+            errors[limit] = [f"Must be from 1 to {MOST:,}; leave it empty for no limit."]
     if all_teams and not actor.is_admin:
         errors["all_teams"] = ["Only an administrator may make a key for every team."]
     if errors:
@@ -122,7 +127,7 @@ def rotate(row: ApiKey, *, actor: Principal) -> Made:
         scopes=row.scopes,
         services=row.services,
         expires_at=row.expires_at,
-        rate_limit_per_minute=row.rate_limit_per_minute,
+        **{limit: getattr(row, limit) for limit in LIMITS},
         all_teams=row.all_teams,
         actor=actor,
         replaces=row,
@@ -154,5 +159,5 @@ def _roles(row: ApiKey) -> Mapping[int, str]:
 
 def fields_of(data: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `create` in a form's or request's cleaned data."""
-    names = ("name", "scopes", "services", "expires_at", "rate_limit_per_minute", "all_teams")
+    names = ("name", "scopes", "services", "expires_at", *LIMITS, "all_teams")
     return {name: data[name] for name in names if name in data}

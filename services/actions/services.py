@@ -64,27 +64,35 @@ def add_revision(
     return revision
 
 
-def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal) -> Service:
-    """Replace the named fields (resources and auth are merged). Anything but `replicas` makes a new revision.
+def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base: int | None = None) -> Service:
+    """Replace the named fields (resources, auth and limits are merged). Anything but `replicas` makes a new revision.
 
-    A serving service goes on serving its present revision until the new one answers.
+    A serving service goes on serving its present revision until the new one answers. `base`: the number of the
+    revision that whoever made the changes was looking at; Conflict when it is no longer the one that should run.
     """
     actor.require(service.team, roles.EDITOR)
+    if base is not None and target_of(service).number != base:
+        newer = target_of(service)
+        raise Conflict(
+            f"{newer.created_by} saved revision {newer.number} after you had opened revision {base}.",
+            hint="Open the form again: saving this one would undo that change.",
+        )
     fixed = sorted(set(changes) & {"name", "team"})
     if fixed:
         raise InvalidFields(dict.fromkeys(fixed, "Cannot be changed; create another service instead."))
     current = target_of(service)
-    merged: dict[str, Any] = {**current.spec, **{k: v for k, v in changes.items() if k != "replicas"}}
-    for field in ("resources", "auth"):
+    before = current.parsed().to_json()  # with fields that came after it was stored
+    merged: dict[str, Any] = {**before, **{k: v for k, v in changes.items() if k != "replicas"}}
+    for field in ("resources", "auth", "limits"):
         if isinstance(changes.get(field), Mapping):
-            merged[field] = {**current.spec[field], **changes[field]}
+            merged[field] = {**before[field], **changes[field]}
     spec = parse_spec(merged)
     replicas = parse_replicas(changes.get("replicas", service.replicas))
     checks.check_spec(spec, replicas, team=service.team, actor=actor)
     with transaction.atomic():  # both or neither
         if replicas != service.replicas:
             scale(service, replicas, actor=actor)
-        if spec.to_json() != current.spec:
+        if spec.to_json() != before:
             _roll(service, spec, actor=actor, note="Edited", base=current)
     return service
 
@@ -98,6 +106,7 @@ def rollback(service: Service, number: int, *, actor: Principal) -> Service:
     spec = parse_spec(earlier.spec)
     kept = earlier.tree if reading.tree(earlier.tree) else ""
     if kept:  # what the dataset holds by now does not matter: it may be what one rolls back from
+        checks.check_permitted(spec, actor=actor)
         checks.check_quota(spec, service.replicas)
     else:
         checks.check_spec(spec, service.replicas, team=service.team, actor=actor)

@@ -27,6 +27,8 @@ EXAMPLE = OpenApiExample(
         "services": ["example-mnist-isvc"],
         "expires_at": "2030-12-31T23:59:59Z",
         "rate_limit_per_minute": 600,
+        "tokens_per_minute": 100_000,
+        "max_concurrent": 16,
     },
 )
 

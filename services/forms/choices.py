@@ -23,7 +23,7 @@ POLICIES: Options = [
     ("api_key", "An API key is needed"),
     ("public", "Public: anybody who reaches the gateway may call it"),
 ]
-"""Those of services.parsing.AUTH_POLICIES, in words."""
+"""Those of services.parsing.access.POLICIES, in words."""
 
 
 @dataclass(frozen=True)

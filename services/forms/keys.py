@@ -47,6 +47,13 @@ class KeyForm(forms.Form):
     rate_limit_per_minute = forms.IntegerField(
         label="Requests a minute", required=False, min_value=1, help_text="Empty: no limit. More are answered 429."
     )
+    tokens_per_minute = forms.IntegerField(
+        label="Tokens a minute", required=False, min_value=1,
+        help_text="Of language models, prompt and answer together. Empty: no limit.",
+    )
+    max_concurrent = forms.IntegerField(
+        label="Requests at once", required=False, min_value=1, help_text="Over all services. Empty: no limit."
+    )
     all_teams = forms.BooleanField(label="Opens the services of every team", required=False)
 
     def __init__(self, *args: Any, actor: Principal, **kwargs: Any) -> None:

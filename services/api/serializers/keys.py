@@ -17,7 +17,13 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
     scopes = serializers.ListField(child=serializers.CharField())
     services = serializers.ListField(child=serializers.CharField(), help_text="Empty: every service of the team.")
     # Not the model's own field: its bounds are the database's, and the document must not depend on that.
-    rate_limit_per_minute = serializers.IntegerField(allow_null=True)
+    rate_limit_per_minute = serializers.IntegerField(allow_null=True, help_text="Requests; null is no limit.")
+    tokens_per_minute = serializers.IntegerField(
+        allow_null=True, help_text="Prompt and completion tokens together; null is no limit."
+    )
+    max_concurrent = serializers.IntegerField(
+        allow_null=True, help_text="Requests under way at once, over all services; null is no limit."
+    )
     replaces = serializers.IntegerField(
         source="replaces_id", read_only=True, allow_null=True, help_text="The key that it was rotated from."
     )
@@ -33,6 +39,8 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
             "services",
             "all_teams",
             "rate_limit_per_minute",
+            "tokens_per_minute",
+            "max_concurrent",
             "expires_at",
             "revoked_at",
             "replaces",
@@ -68,7 +76,15 @@ class KeyBody(Body):
         help_text="The only services it opens; empty: all of the team's.",
     )
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
-    rate_limit_per_minute = serializers.IntegerField(required=False, allow_null=True, max_value=10**9)
+    rate_limit_per_minute = serializers.IntegerField(
+        required=False, allow_null=True, max_value=10**9, help_text="Requests; more are answered 429."
+    )
+    tokens_per_minute = serializers.IntegerField(
+        required=False, allow_null=True, max_value=10**9, help_text="Prompt and completion tokens together."
+    )
+    max_concurrent = serializers.IntegerField(
+        required=False, allow_null=True, max_value=10**9, help_text="Requests under way at once, over all services."
+    )
     all_teams = serializers.BooleanField(required=False, help_text="An administrator's key: every team's services.")
 
 

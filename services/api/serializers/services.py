@@ -17,8 +17,38 @@ class ResourcesShape(serializers.Serializer[Any]):
     gpu_type = serializers.CharField(required=False, allow_blank=True, help_text='A GPU product; "" is any.')
 
 
+class HeaderShape(serializers.Serializer[Any]):
+    name = serializers.CharField(help_text="Of the header, such as x-tenant; case does not matter.")
+    value = serializers.CharField(help_text="What it must hold: at most 256 printable ASCII characters.")
+
+
 class AuthShape(serializers.Serializer[Any]):
     policy = serializers.CharField(required=False, help_text="api_key (default) or public.")
+    header = serializers.CharField(
+        required=False, allow_blank=True, help_text="One more header that takes the API key; case does not matter."
+    )
+    parameters = HeaderShape(
+        many=True,
+        required=False,
+        help_text="Headers that each request must carry, at most 8. No secrets: shown to all.",
+    )
+
+
+class LimitsShape(serializers.Serializer[Any]):
+    max_payload_mib = serializers.IntegerField(
+        required=False, allow_null=True, help_text="Of one request, 1 to the gateway's own (MAX_PAYLOAD_MIB)."
+    )
+    timeout_seconds = serializers.IntegerField(
+        required=False, allow_null=True, help_text="Of a request that is no stream, 1 to 3600; 300 when null."
+    )
+    concurrency = serializers.IntegerField(
+        required=False, allow_null=True, help_text="Requests under way at once, 1 to 4096; more are answered 429."
+    )
+    stall_seconds = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        help_text="After so long without any progress a busy replica is tested; 5 to 3600.",
+    )
 
 
 class RuleShape(serializers.Serializer[Any]):
@@ -41,22 +71,27 @@ class ServiceBody(serializers.Serializer[Any]):
 
     name = serializers.CharField(help_text="A DNS label that no other service has.")
     team = serializers.CharField(required=False, help_text="May be left out by whoever can create in one team only.")
-    framework = serializers.CharField(help_text="triton; vllm once its runtime is installed.")
+    framework = serializers.CharField(help_text="triton or vllm.")
     dataset = serializers.CharField()
     model_path = serializers.CharField(required=False, allow_blank=True, help_text="Relative to the dataset.")
     queue = serializers.CharField(required=False, help_text="`default` when left out.")
     replicas = serializers.IntegerField(required=False, help_text="1 when left out.")
     resources = ResourcesShape(required=False)
     auth = AuthShape(required=False)
+    limits = LimitsShape(required=False, help_text="What is left out, or null, is as the gateway has it.")
     affinity = AffinityShape(required=False)
     framework_config = serializers.DictField(
-        required=False, help_text="Triton: max_batch_size, instances, dynamic_batching, inputs, outputs, parameters."
+        required=False,
+        help_text="Triton: max_batch_size, instances, backend, dynamic_batching, inputs, outputs, parameters. "
+        "vLLM: task, dtype, max_model_len, tensor_parallel_size, gpu_memory_utilization, quantization, lora_modules, "
+        "max_loras, max_lora_rank, trust_remote_code, tool_call_parser, enable_auto_tool_choice, reasoning_parser, "
+        "shared_memory_mib, cpu_kvcache_gib, extra_args, startup_timeout_seconds. Left out: as the model has it.",
     )
     env = serializers.DictField(child=serializers.CharField(), required=False, help_text="Environment variables.")
 
 
 class ServiceChange(ServiceBody):
-    """Fields that are left out stay; resources and auth are merged. Anything but `replicas` makes a new revision."""
+    """Fields left out stay; resources, auth and limits are merged. Anything but `replicas` makes a new revision."""
 
     name = None  # type: ignore[assignment]
     team = None  # type: ignore[assignment]
@@ -217,6 +252,21 @@ SENT = {
     "affinity": {"required": [], "preferred": []},
     "framework_config": {},
 }
+LANGUAGE = {
+    "name": "assistant",
+    "framework": "vllm",
+    "dataset": "models",
+    "model_path": "llama-3.1-8b",
+    "queue": "gpu",
+    "resources": {"cpu": 8, "memory_gib": 32, "gpu": 1},
+    "auth": {"policy": "api_key", "header": "x-tenant-key", "parameters": [{"name": "x-tenant", "value": "blue"}]},
+    "limits": {"concurrency": 64, "timeout_seconds": 600},
+    "framework_config": {
+        "task": "chat",
+        "max_model_len": 8192,
+        "lora_modules": [{"name": "support", "path": "adapters/support"}],
+    },
+}
 CREATE_EXAMPLES = [
     OpenApiExample("The sample model", value=SENT, request_only=True),
     OpenApiExample(
@@ -234,4 +284,5 @@ CREATE_EXAMPLES = [
             "framework_config": {"max_batch_size": 8, "dynamic_batching": {"enabled": True}},
         },
     ),
+    OpenApiExample("A language model on vLLM", value=LANGUAGE, request_only=True),
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.test import RequestFactory
+from pytest_django import Settings
 
 from console.models import Team
 from datasets.models import Round
@@ -76,6 +77,25 @@ def test_a_quota_that_can_never_fit(owner: Api, payload: dict[str, Any]) -> None
     assert "default" in said and "needs 100 CPU" in said and "Ask for less" in said
 
 
+def test_a_payload_larger_than_the_gateway_takes(owner: Api, payload: dict[str, Any], settings: Settings) -> None:
+    settings.MAX_PAYLOAD_BYTES = 4 << 20
+    said = refused(owner, payload, limits={"max_payload_mib": 5})
+    assert list(said) == ["limits.max_payload_mib"] and "at most 4 MiB" in said["limits.max_payload_mib"][0]
+    made = owner.post("services/", {**payload, "limits": {"max_payload_mib": 4}})
+    assert made.data["limits"]["max_payload_mib"] == 4
+
+
+def test_every_wrong_field_of_access_and_limits_is_named(owner: Api, payload: dict[str, Any]) -> None:
+    errors = refused(
+        owner, payload, auth={"policy": "open", "header": "Host", "parameters": [{"name": "x_a", "value": ""}]},
+        limits={"max_payload_mib": 0, "timeout_seconds": "60", "concurrency": 1.5, "stall_seconds": 1, "retries": 3},
+    )  # fmt: skip
+    assert set(errors) == {
+        "auth.policy", "auth.header", "auth.parameters.0.name", "auth.parameters.0.value", "limits.max_payload_mib",
+        "limits.timeout_seconds", "limits.concurrency", "limits.stall_seconds", "limits.retries",
+    }  # fmt: skip
+
+
 def test_an_unknown_queue(owner: Api, payload: dict[str, Any]) -> None:
     assert refused(owner, payload, queue="nowhere") == {"queue": ["There is no queue named nowhere. Queues: default."]}
 
@@ -106,7 +126,7 @@ def test_a_value_of_the_wrong_type_never_breaks_it(owner: Api, payload: dict[str
 
 
 def test_something_else_than_an_object_never_breaks_it(owner: Api, payload: dict[str, Any]) -> None:
-    for field in ("resources", "auth", "affinity", "framework_config", "env"):
+    for field in ("resources", "auth", "limits", "affinity", "framework_config", "env"):
         for value in (1.5, [1], "text", True):
             errors = refused(owner, payload, **{field: value})
             assert [name.split(".")[0] for name in errors] == [field], value

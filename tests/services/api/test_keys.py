@@ -9,7 +9,11 @@ from django.contrib.auth.models import User
 from services.models import ApiKey, Service
 from tests.rest import Api, who_may
 
-BODY = {"name": "ci", "scopes": ["infer", "read"], "rate_limit_per_minute": 60}
+BODY = {
+    "name": "ci", "scopes": ["infer", "read"], "rate_limit_per_minute": 60, "tokens_per_minute": 9000,
+    "max_concurrent": 4,
+}  # fmt: skip
+LIMITS = ("rate_limit_per_minute", "tokens_per_minute", "max_concurrent")
 
 
 def test_a_key_is_shown_once_and_works(owner: Api, service: Service) -> None:
@@ -20,7 +24,7 @@ def test_a_key_is_shown_once_and_works(owner: Api, service: Service) -> None:
     shown = owner.get(f"keys/{made.data['id']}/").data
     assert shown == owner.get("keys/").data["results"][0]
     assert "key" not in shown and made.data["key"] not in str(shown)
-    assert shown["scopes"] == ["infer", "read"] and shown["rate_limit_per_minute"] == 60
+    assert shown["scopes"] == ["infer", "read"] and [shown[limit] for limit in LIMITS] == [60, 9000, 4]
 
 
 def test_who_may_make_a_key(people: dict[str, Api]) -> None:
@@ -62,13 +66,14 @@ def test_a_rotated_key_works_beside_the_old_one(owner: Api) -> None:
     old = owner.post("keys/", BODY).data
     new = owner.post(f"keys/{old['id']}/rotate/").data
     assert new["replaces"] == old["id"] and new["key"] != old["key"] and new["scopes"] == old["scopes"]
+    assert [new[limit] for limit in LIMITS] == [60, 9000, 4]
     assert Api(key=old["key"]).get("services/").status == Api(key=new["key"]).get("services/").status == 200
 
 
 def test_every_wrong_field_of_a_key_is_named(owner: Api) -> None:
     body = {
         "name": "", "scopes": ["fly"], "services": ["nowhere"], "expires_at": "2001-01-01T00:00:00Z",
-        "rate_limit_per_minute": 0, "all_teams": True,
+        "rate_limit_per_minute": 0, "tokens_per_minute": -1, "max_concurrent": 0, "all_teams": True,
     }  # fmt: skip
     assert set(owner.post("keys/", body).errors) == set(body)
     types: dict[str, Any] = {
@@ -77,6 +82,8 @@ def test_every_wrong_field_of_a_key_is_named(owner: Api) -> None:
         "services": 1,
         "expires_at": "soon",
         "rate_limit_per_minute": "x",
+        "tokens_per_minute": 1.5,
+        "max_concurrent": 10**9 + 1,
     }
     errors = owner.post("keys/", types).errors
     assert set(errors) == set(types), errors

@@ -41,4 +41,4 @@ def test_every_operation_has_a_summary_and_says_how_it_fails() -> None:
 
 def test_creating_a_service_comes_with_examples() -> None:
     content = document()["paths"]["/api/v1/services/"]["post"]["requestBody"]["content"]
-    assert len(content["application/json"]["examples"]) == 2
+    assert len(content["application/json"]["examples"]) == 3

@@ -12,7 +12,7 @@ from console.models import Membership, Team
 from console.principal import Principal
 from services import states
 from services.actions import services as verbs
-from services.models import Queue, Service
+from services.models import Queue, Revision, Service
 from tests.rest import Api, who_may
 
 
@@ -22,7 +22,8 @@ def test_a_service_is_created_and_shown_as_the_design_says(owner: Api, payload: 
     assert made.headers["Location"] == "http://testserver/api/v1/services/echo/"
     assert made.data["state"] == states.PREHEATING and made.data["revision"] == 1 and made.data["team"] == "vision"
     assert made.data["resources"] == {"cpu": 2.0, "memory_gib": 1.0, "gpu": 0, "gpu_type": ""}
-    assert made.data["auth"] == {"policy": "api_key"} and made.data["queue"] == "default"
+    assert made.data["auth"] == {"policy": "api_key", "header": "", "parameters": []}
+    assert made.data["queue"] == "default"
     assert made.data["endpoints"]["http"] == "http://testserver:8080/v2/models/echo"
     assert owner.get("services/echo/").data == made.data
 
@@ -31,9 +32,38 @@ def test_what_create_returned_can_be_sent_again_under_another_name(owner: Api, p
     made = owner.post("services/", payload).data
     again = {
         name: made[name]
-        for name in ("framework", "dataset", "model_path", "queue", "replicas", "resources", "auth", "affinity")
+        for name in (
+            "framework", "dataset", "model_path", "queue", "replicas", "resources", "auth", "limits", "affinity"
+        )
     }
     assert owner.post("services/", {**again, "name": "echo-2"}).status == 201
+
+
+def test_access_and_limits_are_changed_field_by_field(owner: Api, service: Service) -> None:
+    owner.patch("services/echo/", {"auth": {"header": "X-Tenant-Key"}, "limits": {"concurrency": 4}})
+    more = {"auth": {"parameters": [{"name": "X-Tenant", "value": "blue"}]}, "limits": {"timeout_seconds": 9}}
+    changed = owner.patch("services/echo/", more).data
+    assert changed["auth"] == {
+        "policy": "api_key", "header": "x-tenant-key", "parameters": [{"name": "x-tenant", "value": "blue"}]
+    }  # fmt: skip
+    assert changed["limits"] == {
+        "max_payload_mib": None, "timeout_seconds": 9, "concurrency": 4, "stall_seconds": None
+    }  # fmt: skip
+    assert changed["revision"] == 3
+    less = {"auth": {"header": "", "policy": "public"}, "limits": {"concurrency": None}}
+    cleared = owner.patch("services/echo/", less)
+    assert cleared.data["auth"]["header"] == "" and cleared.data["limits"]["concurrency"] is None
+
+
+def test_a_service_of_before_limits_were_there_shows_them_and_an_empty_edit_changes_nothing(
+    owner: Api, service: Service
+) -> None:
+    old = {key: value for key, value in service.target.spec.items() if key != "limits"}
+    Revision.objects.update(spec={**old, "auth": {"policy": "api_key"}})
+    shown = owner.get("services/echo/").data
+    assert shown["limits"]["concurrency"] is None and shown["auth"]["header"] == ""
+    same = owner.patch("services/echo/", {"limits": shown["limits"], "auth": shown["auth"]})
+    assert same.data["revision"] == 1
 
 
 def test_who_may_create(people: dict[str, Api], payload: dict[str, Any]) -> None:

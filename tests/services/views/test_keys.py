@@ -79,6 +79,10 @@ def test_the_ready_line_calls_a_service_that_the_key_opens(
         ("expires_at", "soon", "Enter a valid date/time."),
         ("rate_limit_per_minute", "0", "greater than or equal to 1"),
         ("rate_limit_per_minute", str(1 << 32), "Must be from 1 to 1,000,000,000"),
+        ("tokens_per_minute", "-5", "greater than or equal to 1"),
+        ("tokens_per_minute", "many", "Enter a whole number."),
+        ("max_concurrent", "0", "greater than or equal to 1"),
+        ("max_concurrent", str(1 << 32), "Must be from 1 to 1,000,000,000"),
         ("services", ["unknown"], "Select a valid choice."),
     ],
 )
@@ -90,13 +94,18 @@ def test_what_is_wrong_with_a_new_key_is_said_at_its_field(
     assert not ApiKey.objects.exists()
 
 
-def test_limits_are_kept(alice: User, sent: dict[str, object], client_of: ClientOf) -> None:
+def test_limits_are_kept_by_rotation_and_shown(alice: User, sent: dict[str, object], client_of: ClientOf) -> None:
     soon = timezone.now() + timedelta(days=30)
-    client_of(alice).post(
-        reverse("keys"), {**sent, "expires_at": soon.strftime("%Y-%m-%dT%H:%M"), "rate_limit_per_minute": "60"}
-    )
+    limits = {"rate_limit_per_minute": "60", "tokens_per_minute": "9000", "max_concurrent": "4"}
+    client = client_of(alice)
+    client.post(reverse("keys"), {**sent, **limits, "expires_at": soon.strftime("%Y-%m-%dT%H:%M")})
     row = ApiKey.objects.get()
-    assert row.rate_limit_per_minute == 60
+    assert (row.rate_limit_per_minute, row.tokens_per_minute, row.max_concurrent) == (60, 9000, 4)
+    text = client.get(reverse("keys")).content.decode()
+    assert "60 a minute" in text and "9000 tokens a minute" in text and "4 at once" in text
+    client.post(reverse("key-act", args=[row.pk, "rotate"]))
+    rotated = ApiKey.objects.get(replaces=row)
+    assert (rotated.rate_limit_per_minute, rotated.tokens_per_minute, rotated.max_concurrent) == (60, 9000, 4)
     assert row.expires_at is not None and abs(row.expires_at - soon) < timedelta(minutes=1)
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from console.errors import ConsoleError, InvalidFields
 from services.frameworks import registry
+from services.parsing.access import parse_auth, parse_limits
+from services.parsing.wrong import Wrong, only, whole
 from services.policies.affinity import DOES_NOT_EXIST, EXISTS, GT, LT, OPERATORS
 from services.specs import Affinity, PreferredRule, Resources, Rule, ServiceSpec
 
@@ -24,25 +25,10 @@ MAX_VARIABLE = 32 << 10
 """Characters. Linux starts no process with a variable of more than 128 KiB."""
 RESERVED = frozenset({"new", "stats"})
 """These stand for something else in an address that has a service's name in it: at the console, and at Triton."""
-AUTH_POLICIES = ("api_key", "public")
 NAME_RULE = (
     "Use lower-case letters, digits and dashes, starting with a letter and ending with a letter or digit, at most 63 "
     "characters: it becomes part of an address."
 )
-
-
-@dataclass
-class Wrong:
-    """Collects what is wrong, by dotted field path."""
-
-    errors: dict[str, list[str]]
-
-    def add(self, field: str, message: str) -> None:
-        self.errors.setdefault(field, []).append(message)
-
-    def end(self) -> None:
-        if self.errors:
-            raise InvalidFields(self.errors)
 
 
 def parse_name(name: Any) -> str:
@@ -61,7 +47,7 @@ def parse_replicas(value: Any) -> int:
 
 def parse_spec(data: Mapping[str, Any]) -> ServiceSpec:
     """Raises InvalidFields naming every wrong field."""
-    wrong = Wrong({})
+    wrong = Wrong()
     framework = _text(data, "framework", wrong)
     config: dict[str, Any] = {}
     if framework and framework not in registry.all_names():
@@ -83,13 +69,17 @@ def parse_spec(data: Mapping[str, Any]) -> ServiceSpec:
     if framework in registry.all_names():
         for name in registry.get(framework).refused_env(env):
             wrong.add(f"env.{name}", "Cannot be set: it would break the isolation of the service.")
+    auth = parse_auth(data.get("auth") or {}, wrong)
     spec = ServiceSpec(
         framework=framework,
         dataset=_text(data, "dataset", wrong),
         model_path=_path(data, wrong),
         queue=_text(data, "queue", wrong, default="default"),
         resources=_resources(data.get("resources") or {}, wrong),
-        auth_policy=_auth(data.get("auth") or {}, wrong),
+        auth_policy=auth.policy,
+        auth_header=auth.header,
+        auth_parameters=auth.parameters,
+        limits=parse_limits(data.get("limits") or {}, wrong),
         affinity=_affinity(data.get("affinity") or {}, wrong),
         framework_config=config,
         env=env,
@@ -122,14 +112,10 @@ def _resources(data: Any, wrong: Wrong) -> Resources:
     if not isinstance(data, Mapping):
         wrong.add("resources", "Must be an object.")
         return Resources()
-    for key in sorted(set(data) - {"cpu", "memory_gib", "gpu", "gpu_type"}):
-        wrong.add(f"resources.{key}", "Unknown. Use cpu, memory_gib, gpu and gpu_type.")
+    only(data, "resources", ("cpu", "memory_gib", "gpu", "gpu_type"), wrong)
     cpu = _number(data.get("cpu", 1), "resources.cpu", wrong, low=0.1, high=1024)
     memory = _number(data.get("memory_gib", 1), "resources.memory_gib", wrong, low=0.1, high=65536)
-    gpu = data.get("gpu", 0)
-    if not isinstance(gpu, int) or isinstance(gpu, bool) or not 0 <= gpu <= 64:
-        wrong.add("resources.gpu", "Must be a whole number from 0 to 64.")
-        gpu = 0
+    gpu = whole(data.get("gpu", 0), "resources.gpu", wrong, low=0, high=64)
     gpu_type = data.get("gpu_type", "")
     if not isinstance(gpu_type, str):
         wrong.add("resources.gpu_type", "Must be text.")
@@ -146,14 +132,6 @@ def _number(value: Any, field: str, wrong: Wrong, *, low: float, high: float) ->
     return float(value)
 
 
-def _auth(data: Any, wrong: Wrong) -> str:
-    policy = data.get("policy", "api_key") if isinstance(data, Mapping) else None
-    if policy not in AUTH_POLICIES:
-        wrong.add("auth.policy", f"Must be one of: {', '.join(AUTH_POLICIES)}.")
-        return "api_key"
-    return str(policy)
-
-
 def _affinity(data: Any, wrong: Wrong) -> Affinity:
     if not isinstance(data, Mapping):
         wrong.add("affinity", "Must be an object with `required` and `preferred`.")
@@ -162,9 +140,7 @@ def _affinity(data: Any, wrong: Wrong) -> Affinity:
     preferred = []
     for i, row in enumerate(_rows(data, "preferred", wrong)):
         weight = row.get("weight", 1) if isinstance(row, Mapping) else 1
-        if not isinstance(weight, int) or isinstance(weight, bool) or not 1 <= weight <= 100:
-            wrong.add(f"affinity.preferred.{i}.weight", "Must be a whole number from 1 to 100.")
-            weight = 1
+        weight = whole(weight, f"affinity.preferred.{i}.weight", wrong, low=1, high=100)
         preferred.append(PreferredRule(weight, _rule(row, f"affinity.preferred.{i}", wrong)))
     return Affinity(tuple(required), tuple(preferred))
 
