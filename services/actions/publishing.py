@@ -7,18 +7,18 @@ import time
 
 from django.conf import settings
 
-from services import states
+from services.actions.snapshot import HOST
+from services.actions.snapshot import take as snapshot
 from services.errors import GatewayError
 from services.gateway import publish as gateway
 from services.gateway import status
 from services.gateway.binary import find_envoy
-from services.gateway.snapshot import Endpoint, GatewayKey, GatewayService, Limits, Snapshot
-from services.models import ApiKey, GatewayRevision, Replica, Service
-from services.models.services import DELETED
+from services.gateway.snapshot import Snapshot
+from services.models import GatewayRevision, Replica, Service
+
+__all__ = ["HOST", "open_up", "publish", "publish_now", "snapshot"]
 
 logger = logging.getLogger(__name__)
-HOST = "127.0.0.1"
-"""Where the local engine's replicas listen."""
 KEPT_REVISIONS = 200
 PATIENCE = 2.0
 """Seconds to wait for Envoy to take what was published; it mostly needs a tenth of one."""
@@ -81,48 +81,3 @@ def _write_down(taken: list[Snapshot], error: str) -> GatewayRevision:
     old = GatewayRevision.objects.values_list("pk", flat=True)[KEPT_REVISIONS : KEPT_REVISIONS + 100]
     GatewayRevision.objects.filter(pk__in=list(old)).delete()
     return revision
-
-
-def snapshot() -> Snapshot:
-    services = Service.objects.select_related("team", "target", "serving").prefetch_related("replica_set")
-    return Snapshot(
-        services=tuple(_service(service) for service in services.order_by("name") if service.target is not None),
-        keys=tuple(_key(key) for key in ApiKey.objects.live().select_related("team").order_by("key_id")),
-        limits=Limits(max_payload_bytes=settings.MAX_PAYLOAD_BYTES),
-    )
-
-
-def _service(service: Service) -> GatewayService:
-    revision = service.serving or service.target
-    assert revision is not None
-    ready = service.state in states.OPEN and service.serving is not None and service.desired != DELETED
-    # A replica that answered once stays: Envoy's own health checks are quicker than the console's.
-    endpoints = tuple(
-        Endpoint(HOST, row.http_port, row.grpc_port)
-        for row in service.replica_set.all()
-        if ready and row.revision_id == service.serving_id and row.state != Replica.DRAINING and row.started_at
-    )
-    return GatewayService(
-        name=service.name,
-        team=service.team.name,
-        public=revision.spec["auth"]["policy"] == "public",
-        ready=ready and bool(endpoints),
-        message=_why_not(service),
-        endpoints=endpoints,
-    )
-
-
-def _why_not(service: Service) -> str:
-    """What a caller is told with a 503: the state only. Details may name paths, and are for the console's page."""
-    return "" if service.state in states.ROUTABLE else f"Service {service.name} is {service.state}."
-
-
-def _key(key: ApiKey) -> GatewayKey:
-    return GatewayKey(
-        id=key.key_id,
-        digest=key.digest,
-        team="*" if key.all_teams else key.team.name,
-        services=tuple(key.services),
-        can_infer="infer" in key.scopes,
-        rate_limit_per_minute=key.rate_limit_per_minute,
-    )

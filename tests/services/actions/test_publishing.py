@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from pytest_django import Settings
 
+from console.models import Team
+from console.principal import Principal
+from services import states
 from services.actions import publishing
-from services.models import Replica, Service
+from services.actions import services as verbs
+from services.models import ApiKey, Replica, Revision, Service
+from tests.services.actions.world import World
 
 Make = Callable[..., Service]
 
@@ -35,3 +43,98 @@ def test_a_replica_that_drains_or_never_answered_gets_no_requests(ready: Make) -
     left = Replica.objects.get(index=2)
     endpoints = publishing.snapshot().services[0].endpoints
     assert [(place.http_port, place.grpc_port) for place in endpoints] == [(left.http_port, left.grpc_port)]
+
+
+def test_what_a_revision_says_of_access_limits_and_model_is_told(ready: Make, settings: Settings) -> None:
+    settings.MAX_PAYLOAD_BYTES, settings.GATEWAY_DOMAIN = 8 << 20, "models.example"
+    ready(
+        auth={"header": "x-tenant-key", "parameters": [{"name": "x-tenant", "value": "blue"}]},
+        limits={"max_payload_mib": 4, "timeout_seconds": 9, "concurrency": 2},
+    )
+    told = publishing.snapshot()
+    (service,) = told.services
+    assert (told.limits.domain, told.limits.max_payload_bytes) == ("models.example", 8 << 20)
+    assert (service.auth_header, service.auth_parameters) == ("x-tenant-key", (("x-tenant", "blue"),))
+    assert (service.max_payload_bytes, service.timeout_seconds, service.concurrency) == (4 << 20, 9, 2)
+    assert (service.framework, service.task, service.revision) == ("triton", "", 1) and service.created > 0
+    settings.MAX_PAYLOAD_BYTES = 2 << 20
+    assert publishing.snapshot().services[0].max_payload_bytes == 2 << 20
+
+
+def test_a_revision_of_before_limits_were_there_is_told_too(ready: Make) -> None:
+    revision = ready().serving
+    assert revision is not None
+    revision.spec = {key: value for key, value in revision.spec.items() if key != "limits"}
+    revision.spec["auth"] = {"policy": "public"}
+    revision.save()
+    (service,) = publishing.snapshot().services
+    assert service.public and service.ready and service.concurrency is None and service.auth_parameters == ()
+
+
+def test_while_an_edit_rolls_out_the_gateway_is_told_of_what_serves(ready: Make, actor: Principal) -> None:
+    service = ready()
+    verbs.edit(service, {"limits": {"concurrency": 3}, "auth": {"policy": "public"}}, actor=actor)
+    (told,) = publishing.snapshot().services
+    assert (told.revision, told.concurrency, told.public, told.ready) == (1, None, False, True)
+
+
+def test_a_model_is_told_as_people_said_or_else_as_its_files_say(ready: Make) -> None:
+    revision = ready().serving
+    assert revision is not None
+    revision.spec["framework"] = "vllm"
+    revision.described = {"task": "chat", "max_model_len": 2048}
+    revision.save()
+    (told,) = publishing.snapshot().services
+    assert (told.framework, told.task, told.max_model_len, told.adapters) == ("vllm", "chat", 2048, ())
+    modules = [{"name": "pirate", "path": "adapters/pirate"}]
+    revision.spec["framework_config"] = {"task": "completion", "max_model_len": 128, "lora_modules": modules}
+    revision.save()
+    (told,) = publishing.snapshot().services
+    assert (told.task, told.max_model_len, told.adapters) == ("completion", 128, ("pirate",))
+
+
+def test_what_files_say_is_kept_with_each_revision(ready: Make, actor: Principal, world: World) -> None:
+    service = ready()
+    first = service.revisions.get(number=1)
+    assert first.described == {"task": "", "max_model_len": None}
+    verbs.edit(service, {"env": {"A": "1"}}, actor=actor)
+    service = world.converge(service)
+    verbs.rollback(service, 1, actor=actor)
+    world.converge(service)
+    assert service.revisions.get(number=3).described == first.described
+
+
+def test_thousands_of_services_and_keys_are_told_at_once(ready: Make, team: Team) -> None:
+    """2,000 services and 10,000 keys, in the CPU time that one request may cost."""
+    spec = {**ready().target.spec, "auth": {"policy": "api_key", "header": "x-a", "parameters": []}}
+    now = timezone.now()
+    services = Service.objects.bulk_create(
+        Service(team=team, name=f"many-{n:04}", state=states.READY, state_since=now) for n in range(2000)
+    )
+    revisions = Revision.objects.bulk_create(Revision(service=row, number=1, spec=spec) for row in services)
+    for service, revision in zip(services, revisions, strict=True):
+        service.target = service.serving = revision
+    Service.objects.bulk_update(services, ["target", "serving"], batch_size=200)
+    Replica.objects.bulk_create(
+        Replica(
+            service=row, revision=row.serving, index=0, node="local", started_at=now, http_port=3 * n + 1,
+            grpc_port=3 * n + 2, metrics_port=3 * n + 3,
+        )
+        for n, row in enumerate(services)
+    )  # fmt: skip
+    ApiKey.objects.bulk_create(
+        ApiKey(team=team, name="many", key_id=f"{n:012}", digest=f"{n:064}", scopes=["infer"], services=["many-0001"])
+        for n in range(10_000)
+    )
+    with CaptureQueriesContext(connection) as asked:
+        told = publishing.snapshot()
+    assert len(asked) == 4
+    assert (len(told.services), len(told.keys)) == (2001, 10_000)
+    assert all(service.ready for service in told.services)
+    assert min(_seconds() for _ in range(3)) < 0.3
+
+
+def _seconds() -> float:
+    began = time.process_time()
+    publishing.snapshot()
+    return time.process_time() - began
