@@ -22,6 +22,8 @@ NODE_NAME = env.text("NODE_NAME", "local")
 # Callers may name a service by host, as <service>.<domain>. *.localhost is this machine, for browsers and curl.
 GATEWAY_DOMAIN = env.text("GATEWAY_DOMAIN", "localhost").lower().strip(".")
 MAX_PAYLOAD_BYTES = env.integer("MAX_PAYLOAD_MIB", 16) << 20
+METERING_KEEP_DAYS = env.integer("METERING_KEEP_DAYS", 30)
+"""How long usage is kept by the minute; by the hour and by the day it is kept longer (services/actions/metering.py)."""
 DATASET_ROOTS = [Path(root) for root in env.names("DATASET_ROOTS")]
 """Directories that `local` datasets may point into, besides the sample dataset. Set by an administrator."""
 
@@ -214,6 +216,8 @@ CELERY_BEAT_SCHEDULE = {
     "reconcile": {"task": "services.sweep", "schedule": schedule(2.0), "options": {"expires": 4}},
     "rounds": {"task": "datasets.sweep", "schedule": schedule(5.0), "options": {"expires": 10}},
     "access-log": {"task": "services.rotate_access_log", "schedule": schedule(60.0), "options": {"expires": 60}},
+    "metering": {"task": "services.count_usage", "schedule": schedule(2.0), "options": {"expires": 4}},
+    "usage": {"task": "services.prune_usage", "schedule": schedule(86400.0), "options": {"expires": 86400}},
     "store": {"task": "services.evict_unused", "schedule": schedule(3600.0), "options": {"expires": 3600}},
     "node": {"task": "services.report_node", "schedule": schedule(10.0), "options": {"expires": 20}},
 }

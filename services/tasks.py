@@ -6,9 +6,10 @@ import threading
 
 from celery import shared_task
 
-from services.actions import access_log, housekeeping, places, publishing, reconcile
+from services.actions import access_log, housekeeping, metering, places, publishing, reconcile
 
 SWEEPING = threading.Lock()
+COUNTING = threading.Lock()
 
 
 @shared_task(name="services.reconcile")
@@ -47,3 +48,18 @@ def evict_unused() -> None:
 @shared_task(name="services.rotate_access_log")
 def rotate_access_log() -> None:
     access_log.rotate()
+
+
+@shared_task(name="services.count_usage")
+def count_usage() -> None:
+    if not COUNTING.acquire(blocking=False):
+        return  # right in any case, but two in one process would only read the same lines twice
+    try:
+        metering.catch_up()
+    finally:
+        COUNTING.release()
+
+
+@shared_task(name="services.prune_usage")
+def prune_usage() -> None:
+    metering.prune()

@@ -1,4 +1,7 @@
-"""Keeps the gateway's access log from filling the disk. What is in its lines is the gateway's own matter."""
+"""Keeps the gateway's access log from filling the disk. What is in its lines is the gateway's own matter.
+
+A file is removed only once metering has counted all of it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from services.actions import metering
 from services.clients.envoy_admin import EnvoyAdmin
 from services.gateway.envoy import names
 from services.gateway.publish import exclusive
@@ -17,6 +21,7 @@ KEPT = 3
 def rotate(gateway_dir: Path | None = None, *, limit: int = LIMIT, kept: int = KEPT) -> bool:
     """access.log -> access.log.1 -> .2 -> .3 -> gone, once it is larger than `limit` bytes. Whether it was.
 
+    More than `kept` old ones stay for as long as they are not counted.
     Raises GatewayError when Envoy cannot be told. It then goes on in access.log.1, until a later call tells it.
     """
     directory = gateway_dir or settings.HOME.gateway
@@ -24,17 +29,24 @@ def rotate(gateway_dir: Path | None = None, *, limit: int = LIMIT, kept: int = K
     with exclusive(directory):
         large = log.exists() and log.stat().st_size > limit
         if large:
-            _shift(log, kept)
+            _shift(directory)
         if not log.exists() and _numbered(log, 1).exists():
             EnvoyAdmin(directory / names.ADMIN_SOCKET).reopen_logs()
+        _remove(directory, kept)
     return large
 
 
-def _shift(log: Path, kept: int) -> None:
-    for number in range(kept - 1, 0, -1):
-        if _numbered(log, number).exists():
-            _numbered(log, number).replace(_numbered(log, number + 1))
-    log.replace(_numbered(log, 1))
+def _shift(directory: Path) -> None:
+    """The oldest first, so that none is written over."""
+    for path in metering.log_files(directory):
+        number = int(path.suffix[1:]) if path.suffix[1:].isdigit() else 0
+        path.replace(_numbered(directory / names.ACCESS_LOG, number + 1))
+
+
+def _remove(directory: Path, kept: int) -> None:
+    for path in metering.log_files(directory):
+        if path.suffix[1:].isdigit() and int(path.suffix[1:]) > kept and metering.finished(path):
+            path.unlink(missing_ok=True)
 
 
 def _numbered(log: Path, number: int) -> Path:

@@ -1,0 +1,43 @@
+"""Counting the log survives kill -9 at any line of its code, many that count at once, and rotation under load."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.home import CHECKOUT
+
+pytestmark = pytest.mark.integration
+
+
+def victim(what: str, home: Path) -> dict[str, Any]:
+    env = {**os.environ, "CONSOLE_HOME": str(home), "DJANGO_SETTINGS_MODULE": "console.settings"}
+    env.pop("DATABASE_URL", None)  # killing is about the files and SQLite; PostgreSQL's own server is not killed here
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.integration.metering_victim", what], cwd=CHECKOUT, env=env,
+        capture_output=True, text=True, timeout=150, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    said: dict[str, Any] = json.loads(ran.stdout)
+    return said
+
+
+def test_a_kill_before_any_line_of_the_code_changes_no_total(tmp_path: Path) -> None:
+    said = victim("lines", tmp_path)
+    assert said["deaths"] > 100 and said["last"] == 0, said
+    assert said["wrong"] == []
+    assert said["counted"] == [said["written"]] * 5
+
+
+def test_many_at_once_killed_at_random_while_the_log_is_rotated_count_each_request_once(tmp_path: Path) -> None:
+    said = victim("race", tmp_path)
+    assert said["kills"] > 5 and said["rotations"] > 3 and said["written"] > 1000, said
+    assert said["codes"] == [0, 0]
+    assert said["counted"] == [said["written"]] * 5
+    assert said["left"] <= 2, "files that are counted are removed"
