@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
+
 from console import teams
 from console.models import Team
 from console.principal import Principal
@@ -12,6 +14,7 @@ from datasets.models import Dataset
 from services.actions import wiring
 from services.actions.checks import quota_of
 from services.actions.claims import used_of
+from services.forms import triton, vllm
 from services.frameworks import registry
 from services.frameworks.triton.datatypes import V2
 from services.models import Node, Queue
@@ -45,6 +48,13 @@ class Choices:
     """Keys of the labels that nodes have now; others may be typed."""
     operators: Options = field(default_factory=lambda: [(name, name) for name in OPERATORS])
     datatypes: Options = field(default_factory=lambda: [(name, name) for name in V2])
+    batching: Options = field(default_factory=lambda: triton.BATCHING_OPTIONS)
+    tasks: Options = field(default_factory=lambda: vllm.TASKS)
+    dtypes: Options = field(default_factory=lambda: vllm.DTYPES)
+    policies: Options = field(default_factory=lambda: POLICIES)
+    largest_mib: int = 0
+    """Of a request to the gateway."""
+    is_admin: bool = False
 
 
 def choices(actor: Principal) -> Choices:
@@ -56,7 +66,8 @@ def choices(actor: Principal) -> Choices:
         frameworks=[_framework(name) for name in registry.all_names()],
         queues=[(queue.name, f"{queue.name}: {free_in(queue)}") for queue in queues],
         datasets=[("", "Choose a dataset"), *datasets_of(actor)],
-        gpu_types=sorted(kinds), labels=sorted({key for node in nodes for key in node.info().labels}),
+        gpu_types=sorted(kinds), largest_mib=settings.MAX_PAYLOAD_BYTES >> 20, is_admin=actor.is_admin,
+        labels=sorted({key for node in nodes for key in node.info().labels}),
     )
 
 

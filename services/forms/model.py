@@ -13,9 +13,10 @@ from datasets import reading
 from datasets.models import Dataset
 from datasets.reading import Listing
 from services.actions import checks, wiring
-from services.forms.names import TENSORS, short
-from services.forms.spec import tensor_rows
+from services.forms import vllm
 from services.forms.state import ServiceForm, make_row
+from services.forms.triton import TENSORS, tensor_rows
+from services.forms.typed import CONFIG, flat, plain, short
 from services.specs import ModelDescription, Tensor
 
 ENTRIES = 200
@@ -78,11 +79,17 @@ def _with_config(row: Dataset, path: str, framework: str, config: Mapping[str, A
 
 
 def fill(form: ServiceForm, model: Model) -> ServiceForm:
-    """Show the tensors that were read from the model where the person has not said others."""
+    """Show what was read from the model where the person has not said something else."""
+    if model.description is None:
+        return form
     for name in TENSORS:
-        if not form.rows[short(name)] and model.description is not None:
+        if not form.rows[flat(name)]:
             read = tensor_rows(tensors_json(getattr(model.description, short(name))))
-            form.rows[short(name)] = [make_row(name, row) for row in read]
+            form.rows[flat(name)] = [make_row(name, row) for row in read]
+    for name in vllm.READ:
+        field, said = form.fields[flat(f"{CONFIG}.{name}")], plain(getattr(model.description, name))
+        if not field.value and said:
+            field.value = field.read = said
     return form
 
 

@@ -1,50 +1,67 @@
-"""Which inputs the form has, and how numbers and lists are typed into them.
+"""Which inputs the form has. A list (rules, variables, tensors) is one input name per column, repeated once per row.
 
-A list (rules, variables, tensors) is one input name per column, repeated once per row.
+What belongs to one framework only is in that framework's module here. Of the fields of the others, which a page
+without JavaScript sends along, nothing is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-CONFIG: Final = "framework_config"
-BATCHING: Final = f"{CONFIG}.dynamic_batching"
-AS_MODEL, ON, OFF = "", "on", "off"
-"""Dynamic batching: as the model's own configuration has it, or said here."""
+from django.http import QueryDict
+
+from services.forms import triton, vllm
+from services.forms.typed import Row
+from services.forms.typed import number as number
+from services.parsing.access import LIMITS
+
+
+@dataclass(frozen=True)
+class FrameworkFields:
+    """How the form and `framework_config` of one framework become each other."""
+
+    to_config: Callable[[QueryDict, Callable[[str], Sequence[Row]]], dict[str, Any]]
+    values: Callable[[Mapping[str, Any]], dict[str, str]]
+    rows_of: Callable[[Mapping[str, Any]], dict[str, list[Row]]]
+
+
+FRAMEWORKS: Final = {
+    "triton": FrameworkFields(triton.to_config, triton.values, triton.rows_of),
+    "vllm": FrameworkFields(vllm.to_config, vllm.values, vllm.rows_of),
+}
 
 DEFAULTS: Final = {
     "name": "", "team": "", "framework": "triton", "queue": "default", "dataset": "", "model_path": "", "replicas": "1",
     "resources.cpu": "1", "resources.memory_gib": "1", "resources.gpu": "0", "resources.gpu_type": "",
-    "auth.policy": "api_key",
-    f"{CONFIG}.backend": "", f"{CONFIG}.max_batch_size": "", f"{CONFIG}.instances": "",
-    f"{BATCHING}.enabled": AS_MODEL, f"{BATCHING}.preferred_batch_size": "",
-    f"{BATCHING}.max_queue_delay_microseconds": "",
+    "auth.policy": "api_key", "auth.header": "", **{f"limits.{name}": "" for name in LIMITS},
+    **triton.DEFAULTS, **vllm.DEFAULTS,
 }
 RULES: Final = ("affinity.required", "affinity.preferred")
-TENSORS: Final = (f"{CONFIG}.inputs", f"{CONFIG}.outputs")
-PARAMETERS: Final = f"{CONFIG}.parameters"
+HEADERS: Final = "auth.parameters"
 ENV: Final = "env"
 COLUMNS: Final = {
     "affinity.required": ("key", "operator", "values"),
     "affinity.preferred": ("weight", "key", "operator", "values"),
-    **dict.fromkeys(TENSORS, ("name", "datatype", "shape")),
-    PARAMETERS: ("name", "value"),
+    **triton.COLUMNS,
+    **vllm.COLUMNS,
+    HEADERS: ("name", "value"),
     ENV: ("name", "value"),
 }
-PRESET: Final = {"operator": "In", "weight": "1", "datatype": "FP32"}
+NAMED: Final = frozenset({ENV, triton.PARAMETERS})
+"""Lists that are objects in the API: what is wrong there is said by name, and in other lists by number."""
+PRESET: Final = {"operator": "In", "weight": "1", **triton.PRESET}
 """Columns that always hold something, so that they say nothing about whether a row was filled in."""
 
 LABELS: Final = {
     "name": "Name", "team": "Team", "framework": "Framework", "queue": "Queue", "dataset": "Dataset",
     "model_path": "Model path", "replicas": "Replicas", "resources.cpu": "CPUs", "resources.memory_gib": "Memory, GiB",
     "resources.gpu": "GPUs", "resources.gpu_type": "GPU type", "auth.policy": "Who may call it",
-    f"{CONFIG}.backend": "Backend", f"{CONFIG}.max_batch_size": "Max batch size",
-    f"{CONFIG}.instances": "Instances in each replica", f"{BATCHING}.enabled": "Dynamic batching",
-    f"{BATCHING}.preferred_batch_size": "Preferred batch sizes",
-    f"{BATCHING}.max_queue_delay_microseconds": "Longest queue delay",
-    "affinity.required": "Required rules", "affinity.preferred": "Preferred rules", f"{CONFIG}.inputs": "Inputs",
-    f"{CONFIG}.outputs": "Outputs", PARAMETERS: "Parameters", ENV: "Environment variables",
+    "auth.header": "Header for the key", HEADERS: "Required headers", "limits.max_payload_mib": "Largest request, MiB",
+    "limits.timeout_seconds": "Longest request, seconds", "limits.concurrency": "Requests at once",
+    "limits.stall_seconds": "Stuck after, seconds", "affinity.required": "Required rules",
+    "affinity.preferred": "Preferred rules", ENV: "Environment variables", **triton.LABELS, **vllm.LABELS,
 }
 """What the page calls each field and list."""
 
@@ -57,38 +74,3 @@ def label(path: str) -> str:
             return LABELS[part]
         part = part.rpartition(".")[0]
     return path
-
-
-def short(name: str) -> str:
-    """`framework_config.inputs` -> `inputs`."""
-    return name.rsplit(".", 1)[-1]
-
-
-def flat(name: str) -> str:
-    """`resources.cpu` -> `resources_cpu`, as a template can spell it."""
-    return name.replace(".", "_")
-
-
-def split(text: str) -> list[str]:
-    """`a, b` -> ["a", "b"]."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def join(values: Sequence[Any]) -> str:
-    return ", ".join(str(value) for value in values)
-
-
-def number(text: str) -> int | float | str:
-    """`2` -> 2, `0.5` -> 0.5; anything else as it is, for the parser to say what is wrong."""
-    text = text.strip()
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def plain(value: Any) -> str:
-    """1.0 -> "1"."""
-    return f"{value:g}" if isinstance(value, float) else str(value)

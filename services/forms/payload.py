@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.http import QueryDict
 
-from services.forms.names import (
-    AS_MODEL,
-    BATCHING,
-    COLUMNS,
-    CONFIG,
-    DEFAULTS,
-    ENV,
-    OFF,
-    PARAMETERS,
-    PRESET,
-    RULES,
-    TENSORS,
-    number,
-    short,
-    split,
-)
+from services.forms.names import COLUMNS, DEFAULTS, ENV, FRAMEWORKS, HEADERS, PRESET, RULES
 from services.forms.state import ServiceForm, make_form
-
-Row = dict[str, str]
+from services.forms.typed import CONFIG, Row, number, short, split
+from services.parsing.access import LIMITS
 
 
 def from_post(post: QueryDict) -> ServiceForm:
-    """What was sent, to be shown again."""
+    """What was sent, to be shown again; without what the page itself had filled in from the model's files."""
     values = {name: post.get(name, default) for name, default in DEFAULTS.items()}
+    values |= {name: "" for name in values if post.get(f"{name}.read") == values[name]}
     return make_form(values, {name: rows(post, name) for name in COLUMNS})
 
 
@@ -42,11 +27,12 @@ def rows(post: QueryDict, name: str) -> list[Row]:
 
 
 def to_payload(post: QueryDict) -> dict[str, Any]:
-    """Text that should be a number and is not stays text: the parser says so."""
+    """Text that should be a number and is not stays text: the parser says so. An empty limit is none of its own."""
 
     def text(name: str) -> str:
         return str(post.get(name, DEFAULTS[name])).strip()
 
+    fields = FRAMEWORKS.get(text("framework"), FRAMEWORKS["triton"])
     return {
         **{name: text(name) for name in ("name", "framework", "queue", "dataset", "model_path")},
         "replicas": number(text("replicas")),
@@ -54,58 +40,18 @@ def to_payload(post: QueryDict) -> dict[str, Any]:
             **{part: number(text(f"resources.{part}")) for part in ("cpu", "memory_gib", "gpu")},
             "gpu_type": text("resources.gpu_type"),
         },
-        "auth": {"policy": text("auth.policy")},
+        "auth": {
+            "policy": text("auth.policy"),
+            "header": text("auth.header"),
+            "parameters": [{key: value.strip() for key, value in row.items()} for row in rows(post, HEADERS)],
+        },
+        "limits": {name: number(text(f"limits.{name}")) if text(f"limits.{name}") else None for name in LIMITS},
         "affinity": {short(name): [_rule(row) for row in rows(post, name)] for name in RULES},
-        CONFIG: _config(post),
+        CONFIG: fields.to_config(post, lambda name: rows(post, name)),
         "env": {row["name"].strip(): row["value"] for row in rows(post, ENV)},
     }
-
-
-def _config(post: QueryDict) -> dict[str, Any]:
-    """Only what the person changed: what is left out stays as the model's own configuration has it."""
-    config: dict[str, Any] = {}
-    if backend := post.get(f"{CONFIG}.backend", "").strip():
-        config["backend"] = backend
-    for name in ("max_batch_size", "instances"):
-        if text := post.get(f"{CONFIG}.{name}", "").strip():
-            config[name] = number(text)
-    if (batching := _batching(post)) is not None:
-        config["dynamic_batching"] = batching
-    for name in TENSORS:
-        tensors = [_tensor(row) for row in rows(post, name)]
-        if tensors and tensors != _read_from_model(post, name):
-            config[short(name)] = tensors
-    if parameters := {row["name"].strip(): row["value"] for row in rows(post, PARAMETERS)}:
-        config["parameters"] = parameters
-    return config
-
-
-def _batching(post: QueryDict) -> dict[str, Any] | None:
-    """None: as the model has it. Sizes or a delay without a choice mean that it is wanted."""
-    enabled = post.get(f"{BATCHING}.enabled", AS_MODEL)
-    if enabled == OFF:
-        return {"enabled": False}
-    made: dict[str, Any] = {}
-    if sizes := split(post.get(f"{BATCHING}.preferred_batch_size", "")):
-        made["preferred_batch_size"] = [number(size) for size in sizes]
-    if delay := post.get(f"{BATCHING}.max_queue_delay_microseconds", "").strip():
-        made["max_queue_delay_microseconds"] = number(delay)
-    return {"enabled": True, **made} if made or enabled != AS_MODEL else None
-
-
-def _read_from_model(post: QueryDict, name: str) -> Any:
-    """The rows as they were read from the model's files: the page sends them along, to know what was changed."""
-    try:
-        return json.loads(post.get(f"{name}.read", "null"))
-    except ValueError:
-        return None
 
 
 def _rule(row: Row) -> dict[str, Any]:
     rule: dict[str, Any] = {"key": row["key"].strip(), "operator": row["operator"], "values": split(row["values"])}
     return {"weight": number(row["weight"]), **rule} if "weight" in row else rule
-
-
-def _tensor(row: Row) -> dict[str, Any]:
-    shape = [number(size) for size in split(row["shape"].strip().strip("[]"))]
-    return {"name": row["name"].strip(), "datatype": row["datatype"], "shape": shape}

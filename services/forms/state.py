@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.forms.names import BATCHING, COLUMNS, ENV, PARAMETERS, PRESET, flat, label, short
+from services.forms.names import COLUMNS, NAMED, PRESET, label
+from services.forms.triton import BATCHING
+from services.forms.typed import CONFIG, Row, flat
 
-Row = Mapping[str, str]
+ELSEWHERE = {
+    # What a queue cannot hold is a matter of the queue as much as of the amounts.
+    "resources": "queue",
+    BATCHING: f"{BATCHING}.enabled",
+    # What only an administrator may ask for.
+    CONFIG: f"{CONFIG}.trust_remote_code",
+    "auth": "auth.policy",
+    "limits": "limits.max_payload_mib",
+}
+"""Fields that are no input of their own -> the input where what is wrong with them is said."""
 
 
 @dataclass
@@ -17,6 +28,8 @@ class Field:
     name: str
     value: str
     errors: list[str] = field(default_factory=list)
+    read: str = ""
+    """What the model's files say, when that is what it shows: sent along, to be told from what was typed."""
 
     @property
     def id(self) -> str:
@@ -42,7 +55,7 @@ class FormRow:
 
 @dataclass
 class ServiceForm:
-    """`fields` by name with `_` for `.`; `rows` by the last part of the list's name."""
+    """`fields`, and `rows` of each list, by name with `_` for `.`."""
 
     fields: dict[str, Field]
     rows: dict[str, list[FormRow]]
@@ -60,7 +73,7 @@ class ServiceForm:
     def wrong_lists(self) -> list[tuple[str, list[str]]]:
         """(label, messages) of the lists that have errors, of their rows or as a whole."""
         said = (
-            (label(name), [*self.list_errors.get(short(name), []), *_row_errors(self.rows.get(short(name), []))])
+            (label(name), [*self.list_errors.get(flat(name), []), *_row_errors(self.rows.get(flat(name), []))])
             for name in COLUMNS
         )
         return [(name, messages) for name, messages in said if messages]
@@ -80,23 +93,22 @@ class ServiceForm:
         return self
 
     def _find(self, path: str) -> list[str] | None:
-        # What a queue cannot hold is a matter of the queue as much as of the amounts.
-        path = {"resources": "queue", BATCHING: f"{BATCHING}.enabled"}.get(path, path)
+        path = ELSEWHERE.get(path, path)
         simple = self.fields.get(flat(path))
         if simple is not None and simple.name == path:
             return simple.errors
         for name in COLUMNS:
             if path == name:
-                return self.list_errors.setdefault(short(name), [])
+                return self.list_errors.setdefault(flat(name), [])
             if path.startswith(f"{name}."):
                 return self._in_rows(name, path.removeprefix(f"{name}."))
         # `framework_config.dynamic_batching.preferred_batch_size.0` is said at the field that holds them all.
         shorter = path.rpartition(".")[0]
-        return self._find(shorter) if shorter else None
+        return self._find(shorter) if shorter not in {"", CONFIG} else None
 
     def _in_rows(self, name: str, rest: str) -> list[str] | None:
-        rows = self.rows[short(name)]
-        if name in {ENV, PARAMETERS}:  # the rest is the name that was given, which may itself have dots
+        rows = self.rows[flat(name)]
+        if name in NAMED:  # the rest is the name that was given, which may itself have dots
             return next((row.errors for row in rows if row.cells["name"].value.strip() == rest), None)
         index, _, column = rest.partition(".")
         if not index.isdigit() or int(index) >= len(rows):
@@ -113,7 +125,7 @@ def _row_errors(rows: Sequence[FormRow]) -> list[str]:
 def make_form(values: Mapping[str, str], rows: Mapping[str, Sequence[Row]]) -> ServiceForm:
     return ServiceForm(
         fields={flat(name): Field(name, value) for name, value in values.items()},
-        rows={short(name): [make_row(name, row) for row in several] for name, several in rows.items()},
+        rows={flat(name): [make_row(name, row) for row in several] for name, several in rows.items()},
     )
 
 

@@ -19,20 +19,19 @@ from datasets.models import Dataset
 from services import forms
 from services.actions import checks, claims
 from services.actions import services as actions
-from services.forms.choices import POLICIES, choices, teams_of
+from services.forms.choices import choices, teams_of
 from services.forms.model import fill, look
-from services.forms.names import AS_MODEL, COLUMNS, OFF, ON, label, short
+from services.forms.names import COLUMNS, FRAMEWORKS, label
 from services.forms.state import ServiceForm, make_row
+from services.forms.typed import flat, number
 from services.models import Service
 from services.parsing import parse_replicas, parse_spec
 from services.views.shared import find
 
-BATCHING = [(AS_MODEL, "As the model has it"), (ON, "On"), (OFF, "Off")]
-
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    """GET `dataset` and `path` choose the model already."""
+    """GET `dataset`, `path` and `framework` choose the model already."""
     actor = actor_of(request)
     if not teams_of(actor):
         raise Forbidden("You may not create services in any team.", hint="Ask an owner of a team for the role editor.")
@@ -56,29 +55,41 @@ def _first_form(request: HttpRequest, actor: Principal) -> ServiceForm:
     chosen = Dataset.objects.visible_to(actor).filter(name=dataset).select_related("team").first()
     teams = [team.name for team in teams_of(actor)]
     team = chosen.team.name if chosen and chosen.team.name in teams else teams[0]
-    return forms.blank(team=team, dataset=dataset, model_path=request.GET.get("path", ""))
+    framework = _framework(request.GET)
+    return forms.blank(team=team, dataset=dataset, model_path=request.GET.get("path", ""), framework=framework)
+
+
+def _framework(asked: Mapping[str, str]) -> str:
+    name = asked.get("framework", "")
+    return name if name in FRAMEWORKS else "triton"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """The same form for a service that there is; what it saves becomes a new revision."""
+    """The same form for a service that there is; what it saves becomes a new revision.
+
+    POST `revision`: the one that the form was opened with. When another was saved since, nothing is changed.
+    """
     service, actor = find(request, name)
     actor.require(service.team, roles.EDITOR)
     if request.method != "POST":
-        spec = actions.target_of(service).spec
+        target = actions.target_of(service)
+        spec = target.parsed().to_json()
         form = forms.from_spec(name, service.team.name, service.replicas, spec)
-        return _page(request, actor, form, service, spec["framework_config"])
+        return _page(request, actor, form, service, spec["framework_config"], base=target.number)
     payload = {key: value for key, value in forms.to_payload(request.POST).items() if key != "name"}
     form = forms.from_post(request.POST)
     form.fields["name"].value, form.fields["team"].value = service.name, service.team.name
     config, before = payload["framework_config"], (actions.target_of(service).number, service.replicas)
+    base = number(request.POST.get("revision", ""))
+    base = base if isinstance(base, int) else before[0]
     try:
-        actions.edit(service, payload, actor=actor)
+        actions.edit(service, payload, actor=actor, base=base)
     except InvalidFields as error:
-        return _page(request, actor, form.place(error.errors), service, config)
+        return _page(request, actor, form.place(error.errors), service, config, base=base)
     except Conflict as error:
         form.others.append(str(error))
-        return _page(request, actor, form, service, config)
+        return _page(request, actor, form, service, config, base=base)
     messages.success(request, _saved(before, (actions.target_of(service).number, service.replicas)))
     return redirect("service", service.name)
 
@@ -91,13 +102,13 @@ def _saved(before: tuple[int, int], after: tuple[int, int]) -> str:
 
 def _page(
     request: HttpRequest, actor: Principal, form: ServiceForm, service: Service | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None, base: int | None = None,
 ) -> HttpResponse:
     dataset, path, framework = (form.fields[name].value for name in ("dataset", "model_path", "framework"))
     found = look(actor, dataset, path, framework, config)
     context: dict[str, Any] = {
         "form": fill(form, found), "model": found, "choices": choices(actor), "service": service,
-        "batching": BATCHING, "policies": POLICIES, "crumbs": [("Services", reverse("services"))], **empty_rows(),
+        "revision": base, "crumbs": [("Services", reverse("services"))], **empty_rows(),
     }
     if service is not None:
         context["crumbs"].append((service.name, reverse("service", args=[service.name])))
@@ -106,7 +117,7 @@ def _page(
 
 def empty_rows() -> dict[str, Any]:
     """`empty`: the row that "Add" adds, by list."""
-    return {"empty": {short(name): make_row(name) for name in COLUMNS}}
+    return {"empty": {flat(name): make_row(name) for name in COLUMNS}}
 
 
 @require_GET
@@ -126,7 +137,7 @@ def browse(request: HttpRequest) -> HttpResponse:
     actor, asked = actor_of(request), request.GET
     dataset, path = asked.get("dataset", ""), asked.get("path", asked.get("model_path", ""))
     form = forms.blank(dataset=dataset, model_path=path)
-    found = look(actor, dataset, path, asked.get("framework") or "triton")
+    found = look(actor, dataset, path, _framework(asked))
     context = {"form": fill(form, found), "model": found, "choices": choices(actor), "with_model": True, **empty_rows()}
     return render(request, "services/form/_source.html", context)
 
@@ -135,7 +146,7 @@ def browse(request: HttpRequest) -> HttpResponse:
 def model(request: HttpRequest) -> HttpResponse:
     """What the framework reads from the chosen files, read again."""
     actor, asked = actor_of(request), request.GET
-    found = look(actor, asked.get("dataset", ""), asked.get("model_path", ""), asked.get("framework") or "triton")
+    found = look(actor, asked.get("dataset", ""), asked.get("model_path", ""), _framework(asked))
     context = {"form": fill(forms.blank(), found), "model": found, "choices": choices(actor), **empty_rows()}
     return render(request, "services/form/_model.html", context)
 

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from console.errors import InvalidFields
 from services.forms import blank, from_post, from_spec, to_payload
-from services.forms.names import COLUMNS, number
+from services.forms.model import Model, fill
+from services.forms.names import COLUMNS
 from services.forms.state import ServiceForm
+from services.forms.typed import number
 from services.parsing import parse_spec
+from services.specs import ModelDescription, ServiceLimits
 
 FULL: dict[str, Any] = {
     "name": "digits",
@@ -24,7 +27,8 @@ FULL: dict[str, Any] = {
     "queue": "default",
     "replicas": 2,
     "resources": {"cpu": 0.5, "memory_gib": 2.0, "gpu": 1, "gpu_type": "NVIDIA-H200"},
-    "auth": {"policy": "public"},
+    "auth": {"policy": "api_key", "header": "x-key", "parameters": [{"name": "x-tenant", "value": "blue"}]},
+    "limits": {"max_payload_mib": 4, "timeout_seconds": 60, "concurrency": None, "stall_seconds": 30},
     "affinity": {
         "required": [
             {"key": "gpu.product", "operator": "In", "values": ["NVIDIA-H200", "NVIDIA-B200"]},
@@ -43,6 +47,20 @@ FULL: dict[str, Any] = {
     },
     "env": {"LOG": "a, b", "EMPTY": ""},
 }
+
+
+VLLM: dict[str, Any] = {
+    **FULL,
+    "framework": "vllm",
+    "framework_config": {
+        "task": "chat", "dtype": "bfloat16", "max_model_len": 4096, "tensor_parallel_size": 2,
+        "gpu_memory_utilization": 0.8, "quantization": "awq", "max_loras": 2, "max_lora_rank": 16,
+        "trust_remote_code": True, "tool_call_parser": "hermes", "enable_auto_tool_choice": True,
+        "reasoning_parser": "qwen3", "shared_memory_mib": 512, "cpu_kvcache_gib": 1.5, "startup_timeout_seconds": 900,
+        "lora_modules": [{"name": "pirate", "path": "adapters/pirate"}, {"name": "b", "path": "b"}],
+        "extra_args": ["--max-num-seqs=64", "--enable-prefix-caching"],
+    },
+}  # fmt: skip
 
 
 def post_of(form: ServiceForm) -> QueryDict:
@@ -68,9 +86,10 @@ def spec_of(payload: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in payload.items() if key not in {"name", "replicas"}}
 
 
-def test_a_service_shown_in_the_form_and_sent_back_is_the_same_service() -> None:
-    form = from_spec("digits", "vision", 2, spec_of(FULL))
-    assert to_payload(post_of(form)) == FULL
+@pytest.mark.parametrize("service", [FULL, VLLM], ids=["triton", "vllm"])
+def test_a_service_shown_in_the_form_and_sent_back_is_the_same_service(service: dict[str, Any]) -> None:
+    form = from_spec("digits", "vision", 2, spec_of(service))
+    assert to_payload(post_of(form)) == service
     assert from_post(post_of(form)) == form
 
 
@@ -79,6 +98,41 @@ def test_an_untouched_form_asks_for_the_defaults_and_changes_nothing_of_the_mode
     spec = parse_spec(payload)
     assert (payload["replicas"], spec.resources.cpu, spec.resources.gpu, spec.auth_policy) == (1, 1.0, 0, "api_key")
     assert spec.framework_config == {} and spec.env == {} and not spec.affinity.required
+    assert spec.limits == ServiceLimits() and (spec.auth_header, spec.auth_parameters) == ("", ())
+    assert to_payload(post(framework="vllm"))["framework_config"] == {}
+
+
+def test_of_the_fields_of_another_framework_nothing_is_sent() -> None:
+    cells: dict[str, str | list[str]] = {
+        "framework_config__instances": "2",
+        "framework_config__max_model_len": "128",
+        "framework_config__trust_remote_code": "on",
+    }
+    assert to_payload(post(**cells))["framework_config"] == {"instances": 2}
+    sent = to_payload(post(**cells, framework="vllm"))["framework_config"]
+    assert sent == {"max_model_len": 128, "trust_remote_code": True}
+
+
+def test_what_the_page_filled_in_from_the_files_is_not_sent() -> None:
+    read = ModelDescription(task="chat", max_model_len=2048)
+    form = fill(blank(framework="vllm", dataset="samples"), Model("samples", "llama", description=read))
+    shown = form.fields["framework_config_task"], form.fields["framework_config_max_model_len"]
+    assert [(field.value, field.read) for field in shown] == [("chat", "chat"), ("2048", "2048")]
+    sent = post_of(form)
+    for field in shown:
+        sent[f"{field.name}.read"] = field.read
+    assert to_payload(sent)["framework_config"] == {}
+    assert from_post(sent).fields["framework_config_max_model_len"].value == ""
+    sent["framework_config.max_model_len"] = "512"
+    assert to_payload(sent)["framework_config"] == {"max_model_len": 512}
+    assert from_post(sent).fields["framework_config_max_model_len"].value == "512"
+
+
+def test_what_a_person_said_stays_when_the_files_say_something_else() -> None:
+    read = ModelDescription(task="chat", max_model_len=2048)
+    form = fill(blank(framework_config_max_model_len="512"), Model("samples", "llama", description=read))
+    field = form.fields["framework_config_max_model_len"]
+    assert (field.value, field.read) == ("512", "")
 
 
 def test_rows_without_text_are_left_out() -> None:
@@ -141,6 +195,13 @@ def test_every_message_of_the_parser_lands_at_a_field() -> None:
             "resources__cpu": "many",
             "resources__gpu": "1.5",
             "auth__policy": "none",
+            "auth__header": "host",
+            "auth__parameters__name": ["", "x_bad", "x-good"],
+            "auth__parameters__value": ["", "1", ""],
+            "limits__max_payload_mib": "0",
+            "limits__timeout_seconds": "soon",
+            "limits__concurrency": "1.5",
+            "limits__stall_seconds": "-1",
             "framework_config__instances": "0",
             "framework_config__dynamic_batching__preferred_batch_size": "4, x",
             "framework_config__inputs__name": "x",
@@ -163,13 +224,19 @@ def test_every_message_of_the_parser_lands_at_a_field() -> None:
             parse_spec({**to_payload(sent), "framework": framework})
         form.place(caught.value.errors)
     assert form.others == []
-    assert {"framework", "queue", "dataset", "model_path", "resources.cpu", "resources.gpu", "auth.policy"} <= {
-        field.name for field in form.wrong
-    }
-    for name in ("required", "preferred", "env", "inputs"):
+    assert {"framework", "queue", "dataset", "model_path", "resources.cpu", "resources.gpu", "auth.policy"} | {
+        "auth.header", "limits.max_payload_mib", "limits.timeout_seconds", "limits.concurrency", "limits.stall_seconds",
+    } <= {field.name for field in form.wrong}
+    for name in ("affinity_required", "affinity_preferred", "auth_parameters", "env", "framework_config_inputs"):
         assert all(row.all_errors for row in form.rows[name]), name
     assert form.fields["framework_config_dynamic_batching_preferred_batch_size"].errors
     assert form.fields["framework_config_instances"].errors
+
+
+def test_what_only_an_administrator_may_ask_for_is_said_at_its_switch() -> None:
+    form = blank().place({"framework_config": ["Only an administrator may."], "framework_config.other": ["Unknown."]})
+    assert form.fields["framework_config_trust_remote_code"].errors == ["Only an administrator may."]
+    assert form.others == ["framework_config.other: Unknown."]
 
 
 def test_what_belongs_to_no_field_is_still_said() -> None:
@@ -181,7 +248,7 @@ def test_what_belongs_to_no_field_is_still_said() -> None:
 
 def test_an_error_of_a_whole_list_is_shown_with_the_list() -> None:
     form = blank().place({"framework_config.outputs": ["'y' is there more than once."]})
-    assert form.list_errors == {"outputs": ["'y' is there more than once."]}
+    assert form.list_errors == {"framework_config_outputs": ["'y' is there more than once."]}
 
 
 @given(

@@ -58,13 +58,19 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
     filled.setlist("affinity.required.key", ["zone"])
     filled.setlist("affinity.required.operator", ["In"])
     filled.setlist("affinity.required.values", ["a, b"])
+    filled.setlist("auth.parameters.name", ["X-Tenant"])
+    filled.setlist("auth.parameters.value", ["blue"])
     answer = send(
-        browser, filled, replicas="2", resources__cpu="0.5", framework_config__instances="2", auth__policy="public"
-    )
+        browser, filled, replicas="2", resources__cpu="0.5", framework_config__instances="2", auth__header="X-Key",
+        limits__concurrency="4",
+    )  # fmt: skip
     assert answer.status_code == 302
     service = Service.objects.get(name="echo")
     spec = verbs.target_of(service).spec
-    assert service.replicas == 2 and spec["resources"]["cpu"] == 0.5 and spec["auth"] == {"policy": "public"}
+    assert service.replicas == 2 and spec["resources"]["cpu"] == 0.5 and spec["limits"]["concurrency"] == 4
+    assert spec["auth"] == {
+        "policy": "api_key", "header": "x-key", "parameters": [{"name": "x-tenant", "value": "blue"}]
+    }  # fmt: skip
     assert spec["framework_config"] == {"instances": 2} and spec["env"] == {"LOG": "1"}
     assert spec["affinity"]["required"] == [{"key": "zone", "operator": "In", "values": ["a", "b"]}]
 
@@ -84,6 +90,11 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
         ("resources__cpu", "many", "Must be a number from 0.1 to 1024."),
         ("framework", "vllm", "is not installed"),
         ("framework_config__max_batch_size", "-1", "Must be between 0 and"),
+        ("auth__header", "Host", "has a meaning of its own"),
+        ("limits__max_payload_mib", "17", "The gateway takes at most 16 MiB."),
+        ("limits__timeout_seconds", "0", "Must be a whole number from 1 to 3600."),
+        ("limits__concurrency", "many", "Must be a whole number from 1 to 4096."),
+        ("limits__stall_seconds", "1", "Must be a whole number from 5 to 3600."),
         ("team", "speech", "Choose a team in which you may create services."),
     ],
 )
@@ -250,3 +261,31 @@ def test_a_wrong_edit_changes_nothing(ready: Callable[..., Service], browser: Cl
     assert answer.status_code == 422 and "Nothing was changed" in answer.content.decode()
     service.refresh_from_db()
     assert service.replicas == 1 and service.revisions.count() == 1
+
+
+def test_a_form_that_was_opened_before_somebody_elses_save_is_refused(
+    ready: Callable[..., Service], browser: Client, actor: Principal
+) -> None:
+    service = ready()
+    url = reverse("service-edit", args=[service.name])
+    assert '<input type="hidden" name="revision" value="1">' in browser.get(url).content.decode()
+    sent = post_of(forms.from_spec("", "", 1, verbs.target_of(service).spec))
+    sent["revision"], sent["limits.concurrency"] = "1", "3"
+    verbs.edit(service, {"env": {"WHO": "theirs"}}, actor=actor)
+    for _ in range(2):  # trying again does not help
+        answer = browser.post(url, sent.urlencode(), content_type="application/x-www-form-urlencoded")
+        text = answer.content.decode()
+        assert answer.status_code == 422 and "alice saved revision 2 after you had opened revision 1" in text
+        assert 'name="revision" value="1"' in text and 'name="limits.concurrency" value="3"' in text
+    assert service.revisions.count() == 2
+    assert verbs.target_of(Service.objects.get()).spec["env"] == {"WHO": "theirs"}
+
+
+def test_the_page_shows_access_and_limits(ready: Callable[..., Service], browser: Client) -> None:
+    ready(
+        auth={"header": "x-tenant-key", "parameters": [{"name": "x-tenant", "value": "blue"}]},
+        limits={"max_payload_mib": 4, "concurrency": 2},
+    )
+    text = browser.get(reverse("service", args=["echo"])).content.decode()
+    assert "x-tenant-key" in text and "x-tenant: blue" in text
+    assert "requests of up to 4 MiB" in text and "2 requests at once" in text

@@ -265,7 +265,7 @@ def test_the_policy_can_be_changed_and_warns(ready: Callable[..., Service], brow
     url = reverse("service-access", args=[service.name])
     answer = browser.post(url, {"policy": "public"}, follow=True)
     service.refresh_from_db()
-    assert service.target.spec["auth"] == {"policy": "public"}
+    assert service.target.spec["auth"]["policy"] == "public"
     assert "without a key and without a limit" in answer.content.decode()
     wrong = browser.post(url, {"policy": "everybody"})
     assert wrong.status_code == 422 and "Must be one of: api_key, public." in wrong.content.decode()

@@ -1,0 +1,98 @@
+"""The fields of a Triton service: what is filled in is laid over the model's own config.pbtxt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from django.http import QueryDict
+
+from services.forms.typed import CONFIG, Row, join, number, plain, short, split
+
+BATCHING: Final = f"{CONFIG}.dynamic_batching"
+AS_MODEL, ON, OFF = "", "on", "off"
+"""Dynamic batching: as the model's own configuration has it, or said here."""
+BATCHING_OPTIONS: Final = [(AS_MODEL, "As the model has it"), (ON, "On"), (OFF, "Off")]
+
+DEFAULTS: Final = {
+    f"{CONFIG}.backend": "", f"{CONFIG}.max_batch_size": "", f"{CONFIG}.instances": "",
+    f"{BATCHING}.enabled": AS_MODEL, f"{BATCHING}.preferred_batch_size": "",
+    f"{BATCHING}.max_queue_delay_microseconds": "",
+}
+TENSORS: Final = (f"{CONFIG}.inputs", f"{CONFIG}.outputs")
+PARAMETERS: Final = f"{CONFIG}.parameters"
+COLUMNS: Final = {**dict.fromkeys(TENSORS, ("name", "datatype", "shape")), PARAMETERS: ("name", "value")}
+PRESET: Final = {"datatype": "FP32"}
+LABELS: Final = {
+    f"{CONFIG}.backend": "Backend", f"{CONFIG}.max_batch_size": "Max batch size",
+    f"{CONFIG}.instances": "Instances in each replica", f"{BATCHING}.enabled": "Dynamic batching",
+    f"{BATCHING}.preferred_batch_size": "Preferred batch sizes",
+    f"{BATCHING}.max_queue_delay_microseconds": "Longest queue delay",
+    f"{CONFIG}.inputs": "Inputs", f"{CONFIG}.outputs": "Outputs", PARAMETERS: "Parameters",
+}
+SIMPLE: Final = ("backend", "max_batch_size", "instances")
+
+
+def to_config(post: QueryDict, rows: Callable[[str], Sequence[Row]]) -> dict[str, Any]:
+    """Only what the person changed: what is left out stays as the model's own configuration has it."""
+    config: dict[str, Any] = {}
+    if backend := post.get(f"{CONFIG}.backend", "").strip():
+        config["backend"] = backend
+    for name in ("max_batch_size", "instances"):
+        if text := post.get(f"{CONFIG}.{name}", "").strip():
+            config[name] = number(text)
+    if (batching := _batching(post)) is not None:
+        config["dynamic_batching"] = batching
+    for name in TENSORS:
+        tensors = [_tensor(row) for row in rows(name)]
+        if tensors and tensors != _read_from_model(post, name):
+            config[short(name)] = tensors
+    if parameters := {row["name"].strip(): row["value"] for row in rows(PARAMETERS)}:
+        config["parameters"] = parameters
+    return config
+
+
+def _batching(post: QueryDict) -> dict[str, Any] | None:
+    """None: as the model has it. Sizes or a delay without a choice mean that it is wanted."""
+    enabled = post.get(f"{BATCHING}.enabled", AS_MODEL)
+    if enabled == OFF:
+        return {"enabled": False}
+    made: dict[str, Any] = {}
+    if sizes := split(post.get(f"{BATCHING}.preferred_batch_size", "")):
+        made["preferred_batch_size"] = [number(size) for size in sizes]
+    if delay := post.get(f"{BATCHING}.max_queue_delay_microseconds", "").strip():
+        made["max_queue_delay_microseconds"] = number(delay)
+    return {"enabled": True, **made} if made or enabled != AS_MODEL else None
+
+
+def _read_from_model(post: QueryDict, name: str) -> Any:
+    """The rows as they were read from the model's files: the page sends them along, to know what was changed."""
+    try:
+        return json.loads(post.get(f"{name}.read", "null"))
+    except ValueError:
+        return None
+
+
+def _tensor(row: Row) -> dict[str, Any]:
+    shape = [number(size) for size in split(row["shape"].strip().strip("[]"))]
+    return {"name": row["name"].strip(), "datatype": row["datatype"], "shape": shape}
+
+
+def values(config: Mapping[str, Any]) -> dict[str, str]:
+    """The fields as the page shows them, of a revision's configuration."""
+    shown = {f"{CONFIG}.{part}": plain(config[part]) for part in SIMPLE if part in config}
+    if (batching := config.get("dynamic_batching")) is not None:
+        shown[f"{BATCHING}.enabled"] = ON if batching["enabled"] else OFF
+        shown[f"{BATCHING}.preferred_batch_size"] = join(batching.get("preferred_batch_size", ()))
+        shown[f"{BATCHING}.max_queue_delay_microseconds"] = plain(batching.get("max_queue_delay_microseconds", ""))
+    return shown
+
+
+def rows_of(config: Mapping[str, Any]) -> dict[str, list[Row]]:
+    parameters = [{"name": key, "value": value} for key, value in config.get("parameters", {}).items()]
+    return {**{name: tensor_rows(config.get(short(name), ())) for name in TENSORS}, PARAMETERS: parameters}
+
+
+def tensor_rows(tensors: Sequence[Mapping[str, Any]]) -> list[Row]:
+    return [{"name": t["name"], "datatype": t["datatype"], "shape": join(t["shape"])} for t in tensors]
