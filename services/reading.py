@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from datasets import reading as datasets
 from datasets import states as rounds
 from services import states
+from services.addresses import address_of
 from services.models import Replica, Revision, Service
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
@@ -59,21 +60,10 @@ def summary(service: Service, *, gateway_host: str) -> dict[str, Any]:
         "conditions": [condition.to_json() for condition in conditions(service)],
         "revision": target.number if target else None,
         "serving_revision": service.serving.number if service.serving else None,
-        "endpoints": endpoints(service, gateway_host),
+        "endpoints": address_of(service, gateway_host).to_json(),
         "replica_list": [replica_json(replica) for replica in service.replica_set.all()],
         "preheat": preheat(target), "created_by": service.created_by, "created_at": _iso(service.created_at),
         "updated_at": _iso(service.updated_at), "state_since": _iso(service.state_since),
-    }
-
-
-def endpoints(service: Service, gateway_host: str) -> dict[str, str]:
-    """`http`: the model's V2 address (add /infer), `grpc`: the target of a channel, `openai`: a base URL or ""."""
-    revision = service.serving or service.target
-    framework = revision.spec["framework"] if revision else ""
-    return {
-        "http": f"http://{gateway_host}/v2/models/{service.name}",
-        "grpc": gateway_host,
-        "openai": f"http://{gateway_host}/v1" if framework == "vllm" else "",
     }
 
 

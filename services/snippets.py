@@ -1,4 +1,5 @@
-"""The same call as curl, Python (HTTP and gRPC) and grpcurl, each runnable as pasted. Pure: values in, text out.
+"""One V2 inference as curl, Python (HTTP and gRPC) and grpcurl, each runnable as pasted. Pure: values in, text out.
+Those of KServe V1 are in snippets_v1, those of text in snippets_text.
 
 The key is taken from the environment variable API_KEY and stands in no snippet. Inputs of more than PASTED_BYTES are
 not pasted: zeros of the same shape stand in for them, and the snippet says so.
@@ -9,14 +10,15 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
+from services.clients.caller import KEY_SHOWN
 from services.clients.inference import Input
 from services.clients.inference_values import bytes_per_value
 from services.clients.inference_wire import CONTENTS, binary_header, fits_json, json_request, plain, raw_bytes
+from services.doors import Address
 from services.snippets_python import python_grpc, python_http
 
 PASTED_BYTES: Final = 8192
@@ -26,40 +28,49 @@ NEEDS_NOTHING: Final = "# This service is public: no API key is needed."
 ZEROS: Final = "# The values are zeros of the same shape and type: {} bytes are too many to paste."
 PROTOSET: Final = "# Needs inference.protoset in this directory: download it from the test page of the console."
 
-
-@dataclass(frozen=True)
-class Snippets:
-    """curl and grpcurl are for a POSIX shell; the Python ones need `pip install tritonclient[http]` or `[grpc]`."""
-
-    curl: str
-    python_http: str
-    python_grpc: str
-    grpcurl: str
+Snippets = Mapping[str, str]
+"""Id -> text; LABELS has a label for each id."""
+LABELS: Final = {
+    "curl": "curl", "curl_v1": "curl, KServe V1", "python_openai": "Python, openai", "javascript": "JavaScript",
+    "python_http": "Python, HTTP", "python_v1": "Python, KServe V1", "python_grpc": "Python, gRPC",
+    "python_tfserving": "Python, TensorFlow Serving gRPC", "grpcurl": "grpcurl",
+}  # fmt: skip
 
 
-def snippets(
-    service: str, inputs: Sequence[Input], *, http_url: str, grpc_target: str, decoupled: bool = False,
-    authorized: bool = True, binary: bool = False,
-) -> Snippets:
-    """`http_url`: "http://host:port"; `grpc_target`: "host:port". `authorized`: with a key.
+def snippets(address: Address, inputs: Sequence[Input], *, decoupled: bool = False, binary: bool = False) -> Snippets:
+    """One V2 inference. curl and grpcurl are for a POSIX shell; the Python ones need `pip install tritonclient[http]`
+    or `[grpc]`.
 
     `decoupled`: gRPC by stream. `binary`: HTTP with the binary tensor extension, which inputs that JSON cannot hold
     use anyway.
     """
     raw = [_size(item) for item in inputs]
     zeros = sum(raw) > PASTED_BYTES
-    first = [NEEDS_KEY if authorized else NEEDS_NOTHING, *([ZEROS.format(f"{sum(raw):,}")] if zeros else [])]
+    first = first_lines(address) + ([ZEROS.format(f"{sum(raw):,}")] if zeros else [])
     in_json = not (zeros or binary) and all(fits_json(item) for item in inputs)
-    url = f"{http_url}/v2/models/{quote(service, safe='')}/infer"
-    return Snippets(
-        curl="\n".join([*first, _curl(url, inputs, raw, authorized=authorized, in_json=in_json, zeros=zeros)]),
-        python_http="\n".join([*first, python_http(
-            service, inputs, http_url.partition("://")[2], authorized=authorized, in_json=in_json, zeros=zeros)]),
-        python_grpc="\n".join([*first, python_grpc(
-            service, inputs, grpc_target, authorized=authorized, stream=decoupled, zeros=zeros)]),
-        grpcurl="\n".join([*first, PROTOSET, _grpcurl(
-            service, inputs, grpc_target, authorized=authorized, stream=decoupled, zeros=zeros)]),
-    )  # fmt: skip
+    made = {
+        "curl": _curl(address, inputs, raw, in_json=in_json, zeros=zeros),
+        "python_http": python_http(address, inputs, in_json=in_json, zeros=zeros),
+        "python_grpc": python_grpc(address, inputs, stream=decoupled, zeros=zeros),
+        "grpcurl": f"{PROTOSET}\n{_grpcurl(address, inputs, stream=decoupled, zeros=zeros)}",
+    }
+    return {name: "\n".join([*first, text]) for name, text in made.items()}
+
+
+def first_lines(address: Address) -> list[str]:
+    """What a snippet needs from outside, as a comment of shells and of Python."""
+    return [NEEDS_NOTHING if address.public else NEEDS_KEY]
+
+
+def shell_headers(address: Address) -> list[str]:
+    """Arguments of curl and grpcurl: the key from the environment, and what else the service asks for."""
+    return [f"-H {_shell(name, value)}" for name, value in address.headers().items()]
+
+
+def _shell(name: str, value: str) -> str:
+    if KEY_SHOWN not in value:
+        return shlex.quote(f"{name}: {value}")
+    return '"' + f"{name}: {value}".replace(KEY_SHOWN, "${API_KEY:?}") + '"'
 
 
 def _size(item: Input) -> int:
@@ -74,13 +85,12 @@ def _empty_size(item: Input) -> int:
     return int(item.values.size) * bytes_per_value(item.datatype)
 
 
-def _curl(
-    url: str, inputs: Sequence[Input], raw: Sequence[int], *, authorized: bool, in_json: bool, zeros: bool
-) -> str:
-    key = ['-H "Authorization: Bearer ${API_KEY:?}"'] if authorized else []
+def _curl(address: Address, inputs: Sequence[Input], raw: Sequence[int], *, in_json: bool, zeros: bool) -> str:
+    url = shlex.quote(f"{address.base}/v2/models/{quote(address.service, safe='')}/infer")
+    key = shell_headers(address)
     if in_json:
         body = shlex.quote(json.dumps(json_request(inputs)))
-        return _lines("curl -sS", shlex.quote(url), *key, "-H 'Content-Type: application/json'", f"-d {body}")
+        return lines("curl -sS", url, *key, "-H 'Content-Type: application/json'", f"-d {body}")
     head = binary_header(inputs, [_empty_size(item) for item in inputs] if zeros else raw).decode()
     if zeros:
         values = f"head -c {sum(_empty_size(item) for item in inputs)} /dev/zero"
@@ -89,7 +99,7 @@ def _curl(
     length = f"-H 'Inference-Header-Content-Length: {len(head)}'"
     kind = "-H 'Content-Type: application/octet-stream'"
     kept = "--data-binary @- --output answer.bin -w 'HTTP %{http_code}, see answer.bin\\n'"
-    call = _lines("curl -sS", shlex.quote(url), *key, kind, length, kept)
+    call = lines("curl -sS", url, *key, kind, length, kept)
     return f"{{ printf %s {shlex.quote(head)}; {values}; }} |\n{call}"
 
 
@@ -97,19 +107,18 @@ def _base64(inputs: Sequence[Input]) -> str:
     return base64.b64encode(b"".join(raw_bytes(item.values) for item in inputs)).decode()
 
 
-def _grpcurl(
-    service: str, inputs: Sequence[Input], target: str, *, authorized: bool, stream: bool, zeros: bool
-) -> str:
-    key = ['-H "authorization: Bearer ${API_KEY:?}"'] if authorized else []
+def _grpcurl(address: Address, inputs: Sequence[Input], *, stream: bool, zeros: bool) -> str:
+    service, target = address.service, address.host
     method = METHOD.format("ModelStreamInfer" if stream else "ModelInfer")
-    call = ("grpcurl -plaintext -max-msg-sz 134217728 -protoset inference.protoset", *key)
+    plain_text = "" if address.tls else " -plaintext"
+    call = (f"grpcurl{plain_text} -max-msg-sz 134217728 -protoset inference.protoset", *shell_headers(address))
     if zeros:
         parts = [f"head -c {_empty_size(item)} /dev/zero | base64 | tr -d '\\n'" for item in inputs]
         head = json.dumps(grpc_json(service, inputs, contents=False))[:-1] + ', "raw_input_contents": ["'
         between = "; printf %s '\", \"'; ".join(parts)
         made = f"{{ printf %s {shlex.quote(head)}; {between}; printf %s '\"]}}'; }} |"
-        return f"{made}\n{_lines(*call, '-d @', target, method)}"
-    return _lines(*call, f"-d {shlex.quote(json.dumps(grpc_json(service, inputs)))}", target, method)
+        return f"{made}\n{lines(*call, '-d @', target, method)}"
+    return lines(*call, f"-d {shlex.quote(json.dumps(grpc_json(service, inputs)))}", target, method)
 
 
 def grpc_json(service: str, inputs: Sequence[Input], *, contents: bool = True) -> dict[str, Any]:
@@ -135,5 +144,5 @@ def _proto_values(item: Input) -> list[Any]:
     return [names.get(str(value), value) for value in plain(item.values)]
 
 
-def _lines(*parts: str) -> str:
+def lines(*parts: str) -> str:
     return " \\\n  ".join(parts)

@@ -6,15 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+from services.clients.caller import KEY_SHOWN
 from services.clients.inference import Input
 from services.clients.inference_wire import plain
+from services.doors import Address
 
 NUMPY: Final = {
     "BOOL": "np.bool_", "UINT8": "np.uint8", "UINT16": "np.uint16", "UINT32": "np.uint32", "UINT64": "np.uint64",
     "INT8": "np.int8", "INT16": "np.int16", "INT32": "np.int32", "INT64": "np.int64", "FP16": "np.float16",
     "FP32": "np.float32", "FP64": "np.float64", "BF16": "ml_dtypes.bfloat16", "BYTES": "np.object_",
 }  # fmt: skip
-HEADERS: Final = 'headers = {"authorization": f"Bearer {os.environ[\'API_KEY\']}"}'
 STREAM: Final = '''
 answers = queue.Queue()
 client.start_stream(callback=lambda result, error: answers.put((result, error)), headers=headers)
@@ -32,47 +33,59 @@ client.stop_stream()
 '''
 
 
-def python_http(
-    service: str, inputs: Sequence[Input], target: str, *, authorized: bool, in_json: bool, zeros: bool
-) -> str:
-    """`target`: host:port. `in_json`: tensors as JSON, else with the binary tensor extension."""
-    lines = _imports("tritonclient.http as triton", inputs, "os" if authorized else "")
-    lines += _headers(authorized)
+def python_http(address: Address, inputs: Sequence[Input], *, in_json: bool, zeros: bool) -> str:
+    """`in_json`: tensors as JSON, else with the binary tensor extension."""
+    lines = _imports("tritonclient.http as triton", inputs, "" if address.public else "os")
+    lines.append(headers_line(address))
     how = ", binary_data=False" if in_json else ""
-    lines += [f"client = triton.InferenceServerClient({target!r})", *_inputs(inputs, zeros, how)]
+    lines += [f"client = triton.InferenceServerClient({_target(address)})", *_inputs(inputs, zeros, how)]
     lines += [
-        f"result = client.infer({service!r}, inputs, headers=headers)",
+        f"result = client.infer({address.service!r}, inputs, headers=headers)",
         'for output in result.get_response()["outputs"]:',
         '    print(output["name"], result.as_numpy(output["name"]))',
     ]
     return "\n".join(lines) + "\n"
 
 
-def python_grpc(
-    service: str, inputs: Sequence[Input], target: str, *, authorized: bool, stream: bool, zeros: bool
-) -> str:
+def python_grpc(address: Address, inputs: Sequence[Input], *, stream: bool, zeros: bool) -> str:
     """`stream`: for a decoupled model, every response as it comes."""
-    lines = _imports("tritonclient.grpc as triton", inputs, "os" if authorized else "", "queue" if stream else "")
-    lines += _headers(authorized)
-    lines += [f"client = triton.InferenceServerClient({target!r})", *_inputs(inputs, zeros, "")]
+    lines = _imports(
+        "tritonclient.grpc as triton", inputs, "" if address.public else "os", "queue" if stream else ""
+    )
+    lines.append(headers_line(address))
+    lines += [f"client = triton.InferenceServerClient({_target(address)})", *_inputs(inputs, zeros, "")]
     if stream:
-        return "\n".join(lines) + STREAM.format(service=repr(service))
+        return "\n".join(lines) + STREAM.format(service=repr(address.service))
     lines += [
-        f"result = client.infer({service!r}, inputs, headers=headers)",
+        f"result = client.infer({address.service!r}, inputs, headers=headers)",
         "for output in result.get_response().outputs:",
         "    print(output.name, result.as_numpy(output.name))",
     ]
     return "\n".join(lines) + "\n"
 
 
+def _target(address: Address) -> str:
+    return f"{address.host!r}, ssl=True" if address.tls else repr(address.host)
+
+
+def headers_line(address: Address, name: str = "headers") -> str:
+    """An assignment; the key comes from the environment."""
+    pairs = [f"{key!r}: {literal(value)}" for key, value in address.headers().items()]
+    return f"{name} = {{{', '.join(pairs)}}}" if pairs else f"{name} = None"
+
+
+def literal(value: str) -> str:
+    """A header's value as a Python expression."""
+    if KEY_SHOWN not in value:
+        return repr(value)
+    before = value.removesuffix(KEY_SHOWN)
+    return f"{before!r} + os.environ['API_KEY']" if before else "os.environ['API_KEY']"
+
+
 def _imports(client: str, inputs: Sequence[Input], *standard: str) -> list[str]:
     plain_ones = [f"import {name}" for name in standard if name]
     third = ["import ml_dtypes"] if any(item.datatype == "BF16" for item in inputs) else []
     return [*plain_ones, *([""] if plain_ones else []), *third, "import numpy as np", f"import {client}", ""]
-
-
-def _headers(authorized: bool) -> list[str]:
-    return [HEADERS if authorized else "headers = None"]
 
 
 def _inputs(inputs: Sequence[Input], zeros: bool, how: str) -> list[str]:

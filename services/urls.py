@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from services.views import access, create, dashboard, history, keys, logs, panel, places, services, team
+from services.views import access, create, dashboard, history, keys, logs, panel, panel_text, places, services, team
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -17,6 +17,7 @@ urlpatterns = [
     path("services/<str:name>/", services.overview, name="service"),
     path("services/<str:name>/test/", panel.test, name="service-test"),
     path("services/<str:name>/test/send/", panel.send, name="service-test-send"),
+    path("services/<str:name>/test/stream/", panel_text.stream, name="service-test-stream"),
     path("services/<str:name>/access/", access.access, name="service-access"),
     path("services/<str:name>/logs/", logs.logs, name="service-logs"),
     path("services/<str:name>/events/", history.events, name="service-events"),

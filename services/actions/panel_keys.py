@@ -20,7 +20,9 @@ from console.addresses import reachable
 from console.errors import Unavailable
 from console.principal import INFER, SYSTEM
 from services.actions import publishing
+from services.addresses import address_of
 from services.clients import inference_http
+from services.clients.caller import Caller
 from services.gateway import keys as format
 from services.models import ApiKey, Service
 from services.querysets import ApiKeyQuerySet
@@ -86,7 +88,9 @@ def _wait_until_taken(service: Service, key: str) -> None:
     """Not 401 (the key is not there yet), nor 404 or 503 (the gateway has only just learnt of the service)."""
     deadline = time.monotonic() + TAKEN_SECONDS
     path = f"/v2/models/{service.name}/ready"
-    while (status := inference_http.status(gateway_host(), settings.GATEWAY_PORT, path, key)) in {401, 404, 503}:
+    address = address_of(service, "")
+    caller = Caller(gateway_host(), settings.GATEWAY_PORT, key, address.key_header, address.parameters, timeout=5.0)
+    while (status := inference_http.status(caller, path)) in {401, 404, 503}:
         if time.monotonic() < deadline:
             time.sleep(0.05)
         elif status == 401:

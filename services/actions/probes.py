@@ -1,46 +1,36 @@
-"""The test panel's verb: one real inference of a READY service, through the gateway, with a real API key."""
+"""The test panel's verb: one real inference of a READY service, through the gateway, with a real API key.
+
+Tensors are here, text is in `generations`; `probe` takes either.
+"""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
-from django.conf import settings
-
-from console import roles
-from console.errors import Conflict, Forbidden, InvalidFields, NotFound, Unavailable
-from console.principal import INFER, Principal
+from console.errors import InvalidFields, Unavailable
+from console.principal import Principal
 from datasets import reading
-from services import states
-from services.actions import panel_keys, publishing, wiring
-from services.clients import inference_grpc, inference_http, kserve_v2
-from services.clients.inference import GRPC, HTTP, Answer, Call, Model
+from services.actions import calling, generations, publishing, wiring
+from services.actions.calling import is_public
+from services.addresses import address_of
+from services.clients import inference_grpc, inference_http, kserve_v1, kserve_v2
+from services.clients.inference import GRPC, HTTP, V1, Answer, Call, Model
 from services.clients.inference_inputs import read_inputs
+from services.doors import TRITON
 from services.errors import ProbeError
 from services.models import Replica, Revision, Service
 from services.snippets import Snippets, snippets
+from services.snippets_v1 import v1_snippets
+
+__all__ = ["ProbeResult", "is_public", "model_of", "probe"]
 
 logger = logging.getLogger(__name__)
 ENCODINGS: Final = ("auto", "json", "binary")
 JSON_VALUES: Final = 4096
 """With encoding auto, larger inputs travel as binary tensors."""
-PRINTABLE: Final = re.compile(r"[!-~]{1,256}")
-HINTS: Final = {
-    code: hint
-    for codes, hint in {
-        ("400", "INVALID_ARGUMENT"): "Compare names, datatypes and shapes with what the model asks for.",
-        ("401", "UNAUTHENTICATED"): "The key is unknown, expired or revoked.",
-        ("403", "PERMISSION_DENIED"): "The key does not open this service: see its scopes and services.",
-        ("429",): "The key's rate limit is used up: wait, or use another key.",
-        ("500", "INTERNAL"): "The model failed on this input: the service's log says more.",
-        ("503", "UNAVAILABLE"): "No replica takes requests now: see the service's state.",
-        ("504", "DEADLINE_EXCEEDED"): "The model took too long: see the service's log, or send less at once.",
-    }.items()
-    for code in codes
-}
 
 
 @dataclass(frozen=True)
@@ -56,52 +46,71 @@ class ProbeResult:
     def to_json(self) -> dict[str, Any]:
         """`{protocol, ok, status, error, hint, outputs, responses, timing, request, response, snippets}`."""
         answer = self.answer.to_json()
-        return {"protocol": self.protocol, "hint": self.hint, **answer, "snippets": asdict(self.snippets)}
+        return {"protocol": self.protocol, "hint": self.hint, **answer, "snippets": dict(self.snippets)}
 
 
 def probe(
     service: Service, payload: Mapping[str, Any], *, actor: Principal, gateway_host: str | None = None
-) -> ProbeResult:
+) -> ProbeResult | generations.TextResult:
     """Send one inference and time it.
 
-    `payload`: {"protocol": "http"|"grpc", "inputs": [see clients.inference_inputs.read_inputs]}, and optionally
-    "encoding": "json"|"binary" (HTTP), "api_key": another key to try than the panel's own.
-    `gateway_host`: host:port of the gateway as the caller reaches it, for the snippets.
+    `payload`, of a Triton service: {"protocol": "http"|"grpc", "inputs": [see clients.inference_inputs.read_inputs]}
+    with optionally "encoding": "auto"|"json"|"binary" (HTTP); or {"protocol": "v1", "instances": [...] or
+    "inputs": ...}. Of a vLLM service: see `generations.prepare`. Always optional: "api_key", another key to try than
+    the panel's own. `gateway_host`: host:port of the gateway as the caller reaches it, for the snippets.
     Raises InvalidFields (`inputs.0.data`, ...) for inputs that do not fit the model, Conflict when the service is not
     READY, Unavailable when the gateway or every replica is away, Forbidden without the scope infer.
     """
-    _may(service, actor)
+    calling.may(service, actor)
+    if address_of(service, "").framework != TRITON:
+        return generations.probe(service, payload, actor=actor, gateway_host=gateway_host)
     protocol, encoding, own_key = _options(payload)
     model = model_of(service)
+    send = _v1 if protocol == V1 else _v2
+    result = send(service, model, payload, protocol, encoding, own_key, gateway_host)
+    logger.info("%s tested %s over %s: %s", actor.label, service.name, protocol, result.answer.status)
+    return result
+
+
+def _v2(
+    service: Service, model: Model, payload: Mapping[str, Any], protocol: str, encoding: str, own_key: str,
+    gateway_host: str | None,
+) -> ProbeResult:  # fmt: skip
     inputs = read_inputs(payload.get("inputs"), model)
-    public = is_public(service)
     large = sum(item.values.size for item in inputs) > JSON_VALUES
     call = Call(
-        host=panel_keys.gateway_host(), port=settings.GATEWAY_PORT, model=service.name, inputs=inputs,
-        key=own_key or ("" if public else panel_keys.key_for(service)),
+        calling.caller_for(service, own_key), service.name, inputs,
         binary=encoding == "binary" or (encoding == "auto" and large), stream=protocol == GRPC and model.decoupled,
-    )
+    )  # fmt: skip
     answer = (inference_grpc if protocol == GRPC else inference_http).infer(call)
-    logger.info("%s tested %s over %s: %s", actor.label, service.name, protocol, answer.status)
-    target = gateway_host or call.address
-    made = snippets(
-        service.name, inputs, http_url=f"http://{target}", grpc_target=target, decoupled=model.decoupled,
-        authorized=bool(call.key), binary=call.binary,
-    )
+    address = address_of(service, gateway_host or call.caller.address)
+    made = snippets(address, inputs, decoupled=model.decoupled, binary=call.binary)
+    return ProbeResult(protocol, answer, made, _hint(answer, protocol, model))
+
+
+def _v1(
+    service: Service, model: Model, payload: Mapping[str, Any], protocol: str, encoding: str, own_key: str,
+    gateway_host: str | None,
+) -> ProbeResult:  # fmt: skip
+    given = [name for name in (kserve_v1.ROWS, kserve_v1.COLUMNS) if payload.get(name) is not None]
+    if len(given) != 1:
+        raise InvalidFields({kserve_v1.ROWS: "Give `instances`, a list of rows, or `inputs`, a column for each input."})
+    body = {name: payload[name] for name in (*given, "signature_name") if name in payload}
+    caller = calling.caller_for(service, own_key)
+    answer = kserve_v1.predict(caller, service.name, body)
+    made = v1_snippets(address_of(service, gateway_host or caller.address), body, model)
     return ProbeResult(protocol, answer, made, _hint(answer, protocol, model))
 
 
 def model_of(service: Service) -> Model:
     """What its replicas say. Raises Conflict when the service is not READY, Unavailable when none answers."""
-    if service.state not in states.ROUTABLE or service.serving is None:
-        hint = service.message or "Wait until it is READY."
-        raise Conflict(f"{service.name} is {service.state} and cannot be tested now.", hint=hint)
-    rows = list(service.replica_set.filter(revision=service.serving, started_at__isnull=False))
+    revision = calling.serving(service)
+    rows = list(service.replica_set.filter(revision=revision, started_at__isnull=False))
     reason = "no replica has started"
     for row in sorted(rows, key=lambda row: row.state != Replica.READY):
         try:
             said = kserve_v2.model_metadata(publishing.HOST, row.http_port, service.name)
-            return Model(said.name, said.inputs, said.outputs, decoupled=_decoupled(service.serving))
+            return Model(said.name, said.inputs, said.outputs, decoupled=_decoupled(revision))
         except ProbeError as error:
             reason = error.message
     raise Unavailable(f"No replica of {service.name} says what its inputs are: {reason}", hint="Look at its logs.")
@@ -114,42 +123,22 @@ def _decoupled(revision: Revision) -> bool:
     return tree is not None and wiring.framework(spec.framework).describe(tree.path, spec.framework_config).decoupled
 
 
-def is_public(service: Service) -> bool:
-    revision = service.serving or service.target
-    return revision is not None and bool(revision.spec["auth"]["policy"] == "public")
-
-
-def _may(service: Service, actor: Principal) -> None:
-    if actor.services and service.name not in actor.services:
-        raise NotFound(f"There is no service named {service.name} that you may see.")
-    actor.require(service.team, roles.VIEWER)
-    if INFER not in actor.scopes:
-        raise Forbidden("This needs the scope infer.", hint="Use a key that has it.")
-
-
 def _options(payload: Mapping[str, Any]) -> tuple[str, str, str]:
     errors: dict[str, list[str]] = {}
     protocol, encoding = payload.get("protocol", HTTP), payload.get("encoding") or "auto"
-    own_key = payload.get("api_key") or ""
-    if protocol not in (HTTP, GRPC):
-        errors["protocol"] = [f"Must be {HTTP} or {GRPC}."]
+    own_key = calling.own_key(payload, errors)
+    if protocol not in (HTTP, GRPC, V1):
+        errors["protocol"] = [f"Must be {HTTP}, {GRPC} or {V1}: this is a Triton service."]
     if encoding not in ENCODINGS:
         errors["encoding"] = [f"Must be one of: {', '.join(ENCODINGS)}."]
-    if own_key and not (isinstance(own_key, str) and PRINTABLE.fullmatch(own_key)):
-        errors["api_key"] = ["Must be a key as it was shown: letters, digits and underscores without spaces."]
     if errors:
         raise InvalidFields(errors)
     return protocol, encoding, own_key
 
 
 def _hint(answer: Answer, protocol: str, model: Model) -> str:
-    """What to do about it. The sentence itself came from the gateway or the server."""
     if answer.ok:
         return ""
-    if protocol == HTTP and model.decoupled:
+    if protocol in (HTTP, V1) and model.decoupled:
         return "This model streams its responses, which only gRPC can carry: send it over gRPC."
-    code = answer.status.split(" ")[0]
-    if code in {"413", "RESOURCE_EXHAUSTED"} and "limit" in answer.error and "rate" not in answer.error:
-        limit = settings.MAX_PAYLOAD_BYTES >> 20
-        return f"Send a smaller input, or have an administrator raise MAX_PAYLOAD_MIB, which is {limit}."
-    return HINTS.get(code, "")
+    return calling.hint(answer.status, answer.error)

@@ -22,10 +22,9 @@ from services import reading, states
 from services.actions import checks, probes
 from services.actions import services as actions
 from services.api.inspection import Inspection
+from services.api.serializers.probe import PROBE_EXAMPLES, ProbeBody, ProbeOut
 from services.api.serializers.services import (
     CREATE_EXAMPLES,
-    ProbeBody,
-    ProbeOut,
     RollbackBody,
     ServiceBody,
     ServiceChange,
@@ -130,6 +129,7 @@ class Services(Inspection, Resource):
         answers={200: ProbeOut},
         body=ProbeBody,
         errors=[404, 409, 503],
+        examples=PROBE_EXAMPLES,
         description="Needs the scope infer. An answer of 4xx or 5xx from the service is a result, not an error.",
     )
     @action(detail=True, methods=["post"], required_scopes={"POST": INFER}, parser_classes=[LargeJson])

@@ -7,16 +7,20 @@ answer. Reading what people typed into arrays is in inference_values.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
-from console.addresses import authority
+from services.clients.caller import Caller
 from services.specs import Tensor
 
 HTTP = "http"
 GRPC = "grpc"
+V1 = "v1"
+OPENAI = "openai"
+SHOWN_BYTES = 1 << 20
+"""Of the values of an answer, at most so many bytes are shown, over all its outputs and responses."""
 SHOWN_VALUES = 256
 """Of a tensor, at most so many values are shown; the full count is told."""
 SHOWN_BODY = 8192
@@ -49,20 +53,13 @@ class Model:
 
 @dataclass(frozen=True)
 class Call:
-    """`key` is the API key, or "" for none. `binary`: HTTP with the binary tensor extension. `timeout` in seconds."""
+    """`binary`: HTTP with the binary tensor extension. `stream`: gRPC by ModelStreamInfer."""
 
-    host: str
-    port: int
+    caller: Caller
     model: str
     inputs: tuple[Input, ...]
-    key: str = field(default="", repr=False)
     binary: bool = False
     stream: bool = False
-    timeout: float = 60.0
-
-    @property
-    def address(self) -> str:
-        return authority(self.host, self.port)
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Output:
     datatype: str
     shape: tuple[int, ...]
     values: list[Any]
-    """Flat, at most SHOWN_VALUES."""
+    """Flat, at most SHOWN_VALUES, and what SHOWN_BYTES has room for."""
     total: int
     """How many values there are."""
 
@@ -91,13 +88,12 @@ class Response:
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds. `wait_ms`: sending until the last byte of the answer. `server_ms`: the gateway's own figure."""
+    """Milliseconds, as the console saw them. `wait_ms`: sending until the last byte of the answer."""
 
     build_ms: float = 0.0
     connect_ms: float = 0.0
     wait_ms: float = 0.0
     decode_ms: float = 0.0
-    server_ms: float | None = None
 
     @property
     def total_ms(self) -> float:

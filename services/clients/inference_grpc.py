@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -13,18 +12,19 @@ from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
 from console.errors import Unavailable
 from services.clients import inference_wire as wire
+from services.clients.caller import CONNECT_SECONDS, without_key
+from services.clients.http_exchange import HELD_BYTES
 from services.clients.inference import Answer, Call, Input, Message, Response, Timing
 
-CONNECT_SECONDS = 5.0
 MOST_RESPONSES = 1000
 """A stream is ended after so many: a test has seen enough, and a model may go on for ever."""
+SHOWN_MESSAGES = 16
 OPTIONS = [
-    ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", HELD_BYTES),
     ("grpc.enable_http_proxy", 0),  # the gateway is on this machine, whatever the environment says of proxies
     ("grpc.enable_retries", 0),  # what the panel shows is one request
     ("grpc.use_local_subchannel_pool", 1),  # connecting is timed, so connections are not shared
 ]  # fmt: skip
-SERVER_TIME = "x-envoy-upstream-service-time"
 
 
 def infer(call: Call) -> Answer:
@@ -32,24 +32,23 @@ def infer(call: Call) -> Answer:
     begun = time.perf_counter()
     request = build(call.model, call.inputs)
     built = time.perf_counter()
-    with grpc.insecure_channel(call.address, options=OPTIONS) as channel:
+    with grpc.insecure_channel(call.caller.address, options=OPTIONS) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=CONNECT_SECONDS)
         except grpc.FutureTimeoutError:
-            raise Unavailable(f"The gateway does not answer at {call.address}.") from None
+            raise Unavailable(f"The gateway does not answer at {call.caller.address}.") from None
         connected = time.perf_counter()
         exchange = _Exchange(call, connected)
         exchange.run(service_pb2_grpc.GRPCInferenceServiceStub(channel), request)
-        answered = time.perf_counter()
-        responses = tuple(_response(message, at_ms, error) for message, at_ms, error in exchange.received)
         # Taken before the channel is closed, which waits up to 0.2 s for gRPC's own connectivity poll.
-        decoded = time.perf_counter()
+        answered = time.perf_counter()
     # A stream says what is wrong with a request inside an OK stream.
-    error = exchange.error or next((response.error for response in responses if response.error), "")
+    error = exchange.error or next((response.error for response in exchange.responses if response.error), "")
+    decode_ms = 1000 * exchange.decoding
     timing = Timing(
-        1000 * (built - begun), 1000 * (connected - built), 1000 * (answered - connected), 1000 * (decoded - answered),
-        exchange.server_ms,
+        1000 * (built - begun), 1000 * (connected - built), 1000 * (answered - connected) - decode_ms, decode_ms
     )
+    responses = tuple(exchange.responses)
     return Answer(not error, exchange.status, error, responses, timing, _sent(call, request), exchange.shown())
 
 
@@ -63,23 +62,30 @@ def build(model: str, inputs: tuple[Input, ...]) -> Any:
 
 
 class _Exchange:
-    """What came back, with the time of each message in ms after sending."""
+    """What came back, with the time of each message in ms after sending. Each is read as it comes and not kept: a
+    stream of large tensors would fill the memory."""
 
     def __init__(self, call: Call, started: float) -> None:
         self.call = call
         self.started = started
-        self.received: list[tuple[Any, float, str]] = []
+        self.responses: list[Response] = []
         self.status = "OK"
         self.error = ""
         self.headers: dict[str, str] = {}
+        self.decoding = 0.0
+        """Seconds."""
+        self._size = 0
+        self._texts: list[str] = []
+        self._room = wire.Room()
 
     def run(self, stub: Any, request: Any) -> None:
-        metadata = (("authorization", f"Bearer {self.call.key}"),) if self.call.key else ()
+        metadata = tuple(self.call.caller.headers().items())
+        timeout = self.call.caller.timeout
         try:
             if self.call.stream:
-                self._stream(stub.ModelStreamInfer(iter([request]), timeout=self.call.timeout, metadata=metadata))
+                self._stream(stub.ModelStreamInfer(iter([request]), timeout=timeout, metadata=metadata))
             else:
-                message, rpc = stub.ModelInfer.with_call(request, timeout=self.call.timeout, metadata=metadata)
+                message, rpc = stub.ModelInfer.with_call(request, timeout=timeout, metadata=metadata)
                 self._note(rpc)
                 self._add(message, "")
         except grpc.RpcError as error:
@@ -90,37 +96,36 @@ class _Exchange:
     def _stream(self, rpc: Any) -> None:
         for message in rpc:
             self._add(message.infer_response, message.error_message)
-            if len(self.received) == MOST_RESPONSES:
+            if len(self.responses) == MOST_RESPONSES:
                 rpc.cancel()
                 self.status = f"OK, ended after {MOST_RESPONSES} responses"
                 return
         self._note(rpc)
 
     def _add(self, message: Any, error: str) -> None:
-        self.received.append((message, 1000 * (time.perf_counter() - self.started), error))
+        came = time.perf_counter()
+        self.responses.append(_response(message, 1000 * (came - self.started), error, self._room))
+        self._size += message.ByteSize()
+        if len(self._texts) < SHOWN_MESSAGES and not error:
+            self._texts.append(json.dumps(_as_json(message)))
+        self.decoding += time.perf_counter() - came
 
     def _note(self, rpc: Any) -> None:
         for pairs in (rpc.initial_metadata(), rpc.trailing_metadata()):
             self.headers |= {key: value if isinstance(value, str) else "(binary)" for key, value in pairs or ()}
 
-    @property
-    def server_ms(self) -> float | None:
-        value = self.headers.get(SERVER_TIME, "")
-        return float(value) if value.isdecimal() else None
-
     def shown(self) -> Message:
-        first = [json.dumps(_as_json(message)) for message, _, error in self.received[:16] if not error]
-        size = sum(message.ByteSize() for message, _, _ in self.received)
-        return Message(self.status, self.headers, wire.cut("\n".join(first)), size)
+        return Message(self.status, self.headers, wire.cut("\n".join(self._texts)), self._size)
 
 
-def _response(message: Any, at_ms: float, error: str) -> Response:
+def _response(message: Any, at_ms: float, error: str, room: wire.Room) -> Response:
     if error:
         return Response((), at_ms, error)
     result = InferResult(message)
     try:
         outputs = tuple(
-            wire.output_of(row.name, row.datatype, _values(result, message, i)) for i, row in enumerate(message.outputs)
+            wire.output_of(row.name, row.datatype, _values(result, message, i), room)
+            for i, row in enumerate(message.outputs)
         )
     except (ValueError, LookupError, TypeError):
         return Response((), at_ms, "The answer does not fit the shape that it names.")
@@ -138,9 +143,9 @@ def _values(result: Any, message: Any, index: int) -> Any:
 
 def _sent(call: Call, request: Any) -> Message:
     method = "ModelStreamInfer" if call.stream else "ModelInfer"
-    headers: Mapping[str, str] = {"authorization": call.key} if call.key else {}
+    headers = without_key(call.caller.headers(), call.caller.key)
     body = wire.cut(json.dumps(_as_json(request)))
-    return Message(f"inference.GRPCInferenceService/{method}", wire.shown_headers(headers), body, request.ByteSize())
+    return Message(f"inference.GRPCInferenceService/{method}", headers, body, request.ByteSize())
 
 
 def _as_json(message: Any) -> dict[str, Any]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.utils import serialize_byte_tensor
 
-from services.clients.inference import SHOWN_BODY, SHOWN_VALUES, Input, Output
+from services.clients.inference import SHOWN_BODY, SHOWN_BYTES, SHOWN_VALUES, Input, Output
 
-KEY_SHOWN = "Bearer $API_KEY"
-"""What stands in for the key wherever a request is shown."""
 CONTENTS = {
     "BOOL": "bool_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
     "UINT64": "uint64_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
@@ -75,19 +74,32 @@ def binary_header(inputs: Sequence[Input], sizes: Sequence[int]) -> bytes:
     return json.dumps({"inputs": rows, "parameters": {"binary_data_output": True}}).encode()
 
 
-def output_of(name: str, datatype: str, values: NDArray[Any]) -> Output:
+@dataclass
+class Room:
+    """How many bytes of values may still be shown."""
+
+    left: int = SHOWN_BYTES
+
+    def take(self, values: Sequence[Any]) -> list[Any]:
+        """As many of the values as there is room for; a text that does not fit is cut."""
+        taken: list[Any] = []
+        for value in values:
+            if self.left <= 0:
+                break
+            text = value if isinstance(value, str) else json.dumps(value)
+            taken.append(value if len(text) <= self.left or not isinstance(value, str) else f"{value[:self.left]}…")
+            self.left -= max(1, len(text))
+        return taken
+
+
+def output_of(name: str, datatype: str, values: NDArray[Any], room: Room | None = None) -> Output:
     """Cut to what is shown; NaN and infinities as text, since JSON has none."""
     flat = values.reshape(-1)
     first = [value if np.isfinite(value) else str(value) for value in plain(flat[:SHOWN_VALUES])] \
         if flat.dtype.kind not in "OSU" else plain(flat[:SHOWN_VALUES].astype(object))  # fmt: skip
-    return Output(name, datatype, tuple(int(size) for size in values.shape), first, int(flat.size))
+    shown = (room or Room()).take(first)
+    return Output(name, datatype, tuple(int(size) for size in values.shape), shown, int(flat.size))
 
 
 def cut(text: str) -> str:
     return text if len(text) <= SHOWN_BODY else f"{text[:SHOWN_BODY]}… ({len(text):,} characters in all)"
-
-
-def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Without the key."""
-    secret = {"authorization", "x-api-key"}
-    return {name: KEY_SHOWN if name.lower() in secret else value for name, value in headers.items()}

@@ -11,13 +11,19 @@ from django.views.decorators.http import require_http_methods
 from console.errors import Conflict, ConsoleError, InvalidFields
 from console.principal import INFER
 from services import reading
-from services.actions import probes
+from services.actions import calling, probes
 from services.actions import services as actions
-from services.clients.inference import Input
+from services.addresses import address_of, task_of
+from services.clients.generation import CHAT, EMBEDDING, Ask
+from services.clients.inference import Input, Model
 from services.clients.inference_values import generate
+from services.clients.kserve_v1 import example
+from services.doors import TRITON, Address
 from services.forms.choices import POLICIES
 from services.models import ApiKey, Service
-from services.snippets import snippets
+from services.snippets import LABELS, Snippets, snippets
+from services.snippets_text import text_snippets
+from services.snippets_v1 import v1_snippets
 from services.views.shared import find, frame
 
 
@@ -36,11 +42,11 @@ def access(request: HttpRequest, name: str) -> HttpResponse:
         else:
             messages.success(request, "Who may call it is being changed.")
             return redirect("service-access", service.name)
-    host = reading.gateway_host(request.get_host())
+    address = address_of(service, reading.gateway_host(request.get_host()))
     context = {
-        **frame(service, actor, "service-access"), "endpoints": reading.endpoints(service, host), "host": host,
-        "keys": keys_that_open(service), "snippets": calls(service, host), "policies": POLICIES,
-        "errors": errors, "policy": actions.target_of(service).spec["auth"]["policy"],
+        **frame(service, actor, "service-access"), "address": address, "doors": address.doors(),
+        "headers": address.headers().items(), "keys": keys_that_open(service), "snippets": calls(service, address),
+        "policies": POLICIES, "errors": errors, "policy": actions.target_of(service).spec["auth"]["policy"],
     }
     return render(request, "services/access.html", context, status=422 if errors else 200)
 
@@ -51,18 +57,33 @@ def keys_that_open(service: Service) -> list[ApiKey]:
     return [row for row in rows if INFER in row.scopes and (not row.services or service.name in row.services)]
 
 
-def calls(service: Service, host: str) -> list[tuple[str, str, str]]:
-    """(id, label, text) of one call in several languages, with zeros as inputs. Empty while nothing answers."""
+def calls(service: Service, address: Address) -> list[tuple[str, str, str]]:
+    """(id, label, text) of one call in several languages. Empty while nothing answers."""
     try:
-        model = probes.model_of(service)
-        inputs = [Input(t.name, t.datatype, generate("zeros", t.datatype, t.shape)) for t in model.inputs]
+        revision = calling.serving(service)
+        if address.framework == TRITON:
+            made: Snippets = _tensor_calls(probes.model_of(service), address)
+        else:
+            made = text_snippets(address, _example(task_of(revision) or CHAT, address))
     except ConsoleError:
         return []
-    made = snippets(
-        service.name, inputs, http_url=f"http://{host}", grpc_target=host, decoupled=model.decoupled,
-        authorized=not probes.is_public(service),
-    )
-    return [
-        ("call-curl", "curl", made.curl), ("call-http", "Python, HTTP", made.python_http),
-        ("call-grpc", "Python, gRPC", made.python_grpc), ("call-grpcurl", "grpcurl", made.grpcurl),
-    ]
+    return [(f"call-{name}", LABELS.get(name, name), text) for name, text in made.items()]
+
+
+def _tensor_calls(model: Model, address: Address) -> dict[str, str]:
+    """V2 with zeros as inputs, and V1."""
+    inputs = [Input(t.name, t.datatype, generate("zeros", t.datatype, t.shape)) for t in model.inputs]
+    made = dict(snippets(address, inputs, decoupled=model.decoupled))
+    if not model.decoupled:
+        v1 = dict(v1_snippets(address, example(model), model))
+        made |= {"curl_v1": v1.pop("curl"), **v1}
+    return made
+
+
+def _example(task: str, address: Address) -> Ask:
+    said = "Hello! Who are you?"
+    if task == CHAT:
+        return Ask(task, address.service, ({"role": "user", "content": said},), max_tokens=64, stream=True)
+    if task == EMBEDDING:
+        return Ask(task, address.service, prompt=said)
+    return Ask(task, address.service, prompt=said, max_tokens=64, stream=True)

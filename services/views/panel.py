@@ -13,18 +13,17 @@ from django.views.decorators.http import require_POST, require_safe
 from console.errors import Conflict, InvalidFields, Unavailable
 from console.pages import wants_fragment
 from services import reading
-from services.actions import probes
+from services.actions import calling, probes
 from services.clients.inference import Answer, Output, Response
 from services.errors import GatewayError
 from services.gateway.envoy.bootstrap import descriptors
+from services.snippets import LABELS
 from services.views.panel_form import PanelForm
+from services.views.panel_text import headers_text, is_text, send_text, text_form
 from services.views.shared import find, frame
 
 STEPS: Final = (
     ("build", "Build the request"), ("connect", "Connect"), ("wait", "Send and wait"), ("decode", "Read the answer"),
-)
-SNIPPETS: Final = (
-    ("curl", "curl"), ("python_http", "Python, HTTP"), ("python_grpc", "Python, gRPC"), ("grpcurl", "grpcurl"),
 )
 SHOWN_RESPONSES: Final = 100
 
@@ -35,12 +34,16 @@ def test(request: HttpRequest, name: str) -> HttpResponse:
     service, actor = find(request, name)
     context = frame(service, actor, "service-test")
     try:
-        context["form"] = PanelForm(probes.model_of(service), {})
+        if is_text(service):
+            calling.serving(service)
+            context["text_form"] = text_form(service, request)
+        else:
+            context["form"] = PanelForm(probes.model_of(service), {})
     except (Conflict, Unavailable) as error:
         context["problem"] = error
     if not wants_fragment(request):
         return render(request, "services/panel/test.html", context)
-    if "form" in context:
+    if "problem" not in context:
         return HttpResponse(headers={"HX-Refresh": "true"})  # the waiting is over: the page becomes the panel
     return render(request, "services/panel/_waiting.html", context)
 
@@ -49,12 +52,15 @@ def test(request: HttpRequest, name: str) -> HttpResponse:
 def send(request: HttpRequest, name: str) -> HttpResponse:
     """One test request. By htmx: the result, and the messages of each input out of band; else the whole page."""
     service, actor = find(request, name)
+    if is_text(service):
+        return send_text(request, service, actor)
     context: dict[str, Any] = {**frame(service, actor, "service-test"), "sent": True}
     status = 200
     try:
         form = context["form"] = PanelForm(probes.model_of(service), request.POST.dict(), request.FILES.dict())
         host = reading.gateway_host(request.get_host())
         result = probes.probe(service, form.payload(), actor=actor, gateway_host=host)
+        assert isinstance(result, probes.ProbeResult)
         context |= {**_shown(result), "public": probes.is_public(service)}
     except InvalidFields as error:
         form.place(error.errors)
@@ -76,13 +82,12 @@ def protoset(request: HttpRequest) -> HttpResponse:
 
 def _shown(result: probes.ProbeResult) -> dict[str, Any]:
     answer = result.answer
-    made = vars(result.snippets)
     return {
         "result": result, "answer": answer, "steps": _steps(answer), "streamed": len(answer.responses) > 1,
         "responses": [_response(response) for response in answer.responses[:SHOWN_RESPONSES]],
         "more_responses": max(0, len(answer.responses) - SHOWN_RESPONSES),
-        "snippets": [(f"snippet-{id}", label, made[id]) for id, label in SNIPPETS],
-        "request_text": _headers(answer.request.headers), "response_text": _headers(answer.response.headers),
+        "snippets": [(f"snippet-{id}", LABELS[id], text) for id, text in result.snippets.items()],
+        "request_text": headers_text(answer.request.headers), "response_text": headers_text(answer.response.headers),
     }
 
 
@@ -100,11 +105,10 @@ def _response(response: Response) -> dict[str, Any]:
 
 def _values(output: Output) -> str:
     """The values as JSON, in the tensor's shape when all of them are there."""
+    if output.datatype == "JSON":  # of V1: each row is JSON already, unless it is a scalar
+        rows = [value if isinstance(value, str) and value[:1] in "[{" else json.dumps(value) for value in output.values]
+        return "\n".join([*rows, "…"] if output.truncated else rows)
     if output.truncated:
         return json.dumps(output.values, ensure_ascii=False)[:-1] + ", …]"
     nested = np.array(output.values, dtype=object).reshape(output.shape).tolist()
     return json.dumps(nested, ensure_ascii=False)
-
-
-def _headers(headers: Any) -> str:
-    return "\n".join(f"{name}: {value}" for name, value in headers.items())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.core.files.uploadedfile import UploadedFile
 
-from services.clients.inference import HTTP, Model
+from console.errors import InvalidFields
+from services.clients.inference import HTTP, V1, Model
 from services.clients.inference_values import shown
+from services.clients.kserve_v1 import example
 from services.forms.names import number
 from services.specs import Tensor
 
@@ -79,13 +82,26 @@ class PanelForm:
         self.inputs = [
             PanelInput(f"i{i}-", tensor, _values(tensor, f"i{i}-", data)) for i, tensor in enumerate(model.inputs)
         ]
+        self.v1 = data.get("v1") or json.dumps(example(model))
+        self.v1_errors: list[str] = []
         self.others: list[str] = []
         """What is wrong and belongs to no input."""
 
     def payload(self) -> dict[str, Any]:
-        """For actions.probes.probe."""
+        """For actions.probes.probe. Raises InvalidFields for a V1 body that is no JSON object."""
+        if self.protocol == V1:
+            return {**self._v1_body(), "protocol": V1, "api_key": self.api_key}
         rows = [self._row(item) for item in self.sent]
         return {"protocol": self.protocol, "encoding": self.encoding, "api_key": self.api_key, "inputs": rows}
+
+    def _v1_body(self) -> dict[str, Any]:
+        try:
+            body = json.loads(self.v1)
+        except (ValueError, RecursionError) as error:
+            raise InvalidFields({"instances": f"This is not JSON: {error}."}) from None
+        if not isinstance(body, dict) or not body.keys() & {"instances", "inputs"}:
+            raise InvalidFields({"instances": 'Give an object: {"instances": [...]} or {"inputs": ...}.'})
+        return body
 
     @property
     def sent(self) -> list[PanelInput]:
@@ -106,11 +122,13 @@ class PanelForm:
 
     def place(self, errors: Mapping[str, list[str]]) -> None:
         """Puts the messages of InvalidFields (`inputs.0.data`) at their inputs, and none gets lost."""
-        sent = self.sent
+        sent = [] if self.protocol == V1 else self.sent
         for path, messages in errors.items():
             parts = path.split(".")
             if parts[0] == "inputs" and len(parts) > 1 and parts[1].isdecimal() and int(parts[1]) < len(sent):
                 sent[int(parts[1])].errors += messages
+            elif parts[0] == "instances":
+                self.v1_errors += messages
             else:
                 self.others += messages
 

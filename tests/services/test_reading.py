@@ -43,7 +43,10 @@ def test_a_summary_has_what_was_sent_and_what_became_of_it(service: Service) -> 
     made = reading.summary(service, gateway_host="10.0.0.5:8080")
     assert {key: made[key] for key in SPEC} == SPEC
     assert (made["name"], made["team"], made["state"], made["revision"]) == ("digits", "vision", states.PREHEATING, 1)
-    assert made["endpoints"] == {"http": "http://10.0.0.5:8080/v2/models/digits", "grpc": "10.0.0.5:8080", "openai": ""}
+    found = made["endpoints"]
+    assert found["http"] == "http://10.0.0.5:8080/v2/models/digits"
+    assert (found["grpc"], found["openai"]) == ("10.0.0.5:8080", "")
+    assert found["v1"] == "http://10.0.0.5:8080/v1/models/digits:predict" and found["host"] == "digits.localhost:8080"
     assert made["serving_revision"] is None and made["preheat"] is None and made["replica_list"] == []
 
 

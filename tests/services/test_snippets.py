@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import base64
-import dataclasses
 import json
 import shlex
 import subprocess
@@ -20,6 +19,7 @@ from tritonclient.grpc import service_pb2
 
 from services.clients.inference import Input
 from services.clients.inference_wire import raw_bytes
+from services.doors import Address
 from services.snippets import PASTED_BYTES, Snippets, grpc_json, snippets
 
 
@@ -27,8 +27,8 @@ def tensor(values: list[Any], datatype: str = "FP32", dtype: Any = "<f4", name: 
     return Input(name, datatype, np.array(values, dtype=dtype))
 
 
-def made(*inputs: Input, **more: Any) -> Snippets:
-    return snippets("svc", inputs, http_url="http://127.0.0.1:8080", grpc_target="127.0.0.1:8080", **more)
+def made(*inputs: Input, public: bool = False, **more: Any) -> Snippets:
+    return snippets(Address("svc", "127.0.0.1:8080", public=public), inputs, **more)
 
 
 def words_of(command: str) -> list[str]:
@@ -39,9 +39,9 @@ def words_of(command: str) -> list[str]:
 
 
 def test_curl_has_the_request_as_json_and_the_key_from_the_environment() -> None:
-    words = words_of(made(tensor([[0.1, 2]])).curl)
+    words = words_of(made(tensor([[0.1, 2]]))["curl"])
     assert words[1] == "http://127.0.0.1:8080/v2/models/svc/infer"
-    assert "Authorization: Bearer k" in words
+    assert "authorization: Bearer k" in words
     body = json.loads(words[words.index("-d") + 1])
     assert body == {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [0.1, 2.0]}]}
 
@@ -50,7 +50,7 @@ def test_curl_has_the_request_as_json_and_the_key_from_the_environment() -> None
 def test_any_text_and_name_is_data_to_python_never_code(text: str, name: str) -> None:
     value = text.encode("utf-8", "surrogatepass")
     item = Input(name, "BYTES", np.array([value], dtype=object))
-    tree = ast.parse(made(item).python_grpc)
+    tree = ast.parse(made(item)["python_grpc"])
     literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     assert name in literals and value in literals
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
@@ -66,10 +66,10 @@ def test_any_text_and_name_is_data_to_python_never_code(text: str, name: str) ->
 ])  # fmt: skip
 def test_any_text_and_name_is_data_to_the_shell_never_code(text: str) -> None:
     item = Input(text, "BYTES", np.array([text.encode()], dtype=object))
-    words = words_of(made(item).curl)
+    words = words_of(made(item)["curl"])
     row = json.loads(words[words.index("-d") + 1])["inputs"][0]
     assert (row["name"], row["data"]) == (text, [text])
-    grpcurl = shlex.split(made(item).grpcurl, comments=True)
+    grpcurl = shlex.split(made(item)["grpcurl"], comments=True)
     request = json.loads(grpcurl[grpcurl.index("-d") + 1])
     assert base64.b64decode(request["inputs"][0]["contents"]["bytes_contents"][0]) == text.encode()
 
@@ -77,17 +77,17 @@ def test_any_text_and_name_is_data_to_the_shell_never_code(text: str) -> None:
 def test_large_values_are_not_pasted_and_the_snippet_says_so() -> None:
     text = Input("w", "BYTES", np.array([b"a"] * 3, dtype=object))
     result = made(Input("x", "FP32", np.ones((4 << 20,), dtype="<f4")), text)
-    for snippet in dataclasses.astuple(result):
+    for snippet in result.values():
         assert len(snippet) < 2000
         assert "# The values are zeros of the same shape and type: 16,777,231 bytes are too many to paste." in snippet
-    assert "np.zeros([4194304], dtype=np.float32)" in result.python_http
-    assert "head -c 16777228 /dev/zero" in result.curl, "an empty text is four bytes of length"
+    assert "np.zeros([4194304], dtype=np.float32)" in result["python_http"]
+    assert "head -c 16777228 /dev/zero" in result["curl"], "an empty text is four bytes of length"
 
 
 def test_values_are_pasted_up_to_the_limit() -> None:
     fits = Input("x", "UINT8", np.zeros(PASTED_BYTES, dtype="u1"))
-    assert "/dev/zero" not in made(fits).curl
-    assert "/dev/zero" in made(Input("x", "UINT8", np.zeros(PASTED_BYTES + 1, dtype="u1"))).curl
+    assert "/dev/zero" not in made(fits)["curl"]
+    assert "/dev/zero" in made(Input("x", "UINT8", np.zeros(PASTED_BYTES + 1, dtype="u1")))["curl"]
 
 
 @pytest.mark.parametrize("item", [
@@ -97,14 +97,14 @@ def test_values_are_pasted_up_to_the_limit() -> None:
 def test_what_json_cannot_hold_travels_as_binary_tensors(item: Input) -> None:
     result = made(item)
     raw = raw_bytes(item.values)
-    assert base64.b64encode(raw).decode() in result.curl and "Inference-Header-Content-Length" in result.curl
-    assert "binary_data=False" not in result.python_http
-    ast.parse(result.python_http)
+    assert base64.b64encode(raw).decode() in result["curl"] and "Inference-Header-Content-Length" in result["curl"]
+    assert "binary_data=False" not in result["python_http"]
+    ast.parse(result["python_http"])
 
 
 def test_nan_and_infinity_are_spelt_as_each_language_wants() -> None:
     item = tensor([float("nan"), float("-inf"), 1])
-    assert 'float("nan"), float("-inf"), 1.0' in made(item).python_grpc
+    assert 'float("nan"), float("-inf"), 1.0' in made(item)["python_grpc"]
     parsed = json_format.ParseDict(grpc_json("svc", [item]), service_pb2.ModelInferRequest())
     values = parsed.inputs[0].contents.fp32_contents
     assert np.isnan(values[0]) and values[1] == float("-inf")
@@ -116,7 +116,7 @@ def test_nan_and_infinity_are_spelt_as_each_language_wants() -> None:
     tensor([b"a\x00\xff"], "BYTES", object), tensor([0.5], "FP16", "<f2"),
 ], ids=lambda item: item.datatype)  # fmt: skip
 def test_grpcurls_json_is_a_request_with_the_same_values(item: Input) -> None:
-    grpcurl = shlex.split(made(item).grpcurl, comments=True)
+    grpcurl = shlex.split(made(item)["grpcurl"], comments=True)
     request = json_format.Parse(grpcurl[grpcurl.index("-d") + 1], service_pb2.ModelInferRequest())
     assert request.model_name == "svc" and list(request.inputs[0].shape) == list(item.shape)
     if item.datatype == "FP16":
@@ -128,16 +128,16 @@ def test_grpcurls_json_is_a_request_with_the_same_values(item: Input) -> None:
 
 def test_a_decoupled_model_is_called_by_stream() -> None:
     result = made(tensor([1]), decoupled=True)
-    assert "async_stream_infer('svc'" in result.python_grpc and "triton_final_response" in result.python_grpc
-    assert result.grpcurl.endswith("inference.GRPCInferenceService/ModelStreamInfer")
-    ast.parse(result.python_grpc)
+    assert "async_stream_infer('svc'" in result["python_grpc"] and "triton_final_response" in result["python_grpc"]
+    assert result["grpcurl"].endswith("inference.GRPCInferenceService/ModelStreamInfer")
+    ast.parse(result["python_grpc"])
 
 
 def test_a_public_service_needs_no_key() -> None:
-    for text in dataclasses.astuple(made(tensor([1]), authorized=False)):
+    for text in made(tensor([1]), public=True).values():
         assert "API_KEY" not in text and text.startswith("# This service is public")
 
 
 def test_each_snippet_says_on_its_first_line_which_variable_it_needs() -> None:
-    for text in dataclasses.astuple(made(tensor([1]))):
+    for text in made(tensor([1])).values():
         assert text.splitlines()[0] == "# Needs an API key: export API_KEY='isk_...'"

@@ -9,6 +9,15 @@ const showChosen = (input) => {
   const kind = input.querySelector("select[name$='-generate']").value;
   input.querySelectorAll("[data-kind]").forEach((part) => { part.hidden = part.dataset.kind !== kind; });
 };
+const showProtocol = () => {
+  const chosen = document.querySelector("#panel-form [name=protocol]:checked")?.value;
+  document.querySelectorAll("#panel-form [data-protocol]").forEach((part) => {
+    part.hidden = !part.dataset.protocol.split(" ").includes(chosen);
+  });
+};
+showProtocol();
+document.addEventListener("change", (event) => { if (event.target.name === "protocol") showProtocol(); });
+
 const inputs = document.querySelectorAll("[data-panel-input]");
 inputs.forEach(showChosen);
 document.addEventListener("change", (event) => {

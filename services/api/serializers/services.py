@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
+from services.api.serializers.probe import EndpointsOut
 from services.models import Event, Revision
 
 
@@ -103,12 +104,6 @@ class ConditionOut(serializers.Serializer[Any]):
     reason = serializers.CharField()
     message = serializers.CharField()
     last_transition = serializers.DateTimeField(allow_null=True)
-
-
-class EndpointsOut(serializers.Serializer[Any]):
-    http = serializers.CharField(help_text="The model's V2 address; add /infer.")
-    grpc = serializers.CharField(help_text="The target of a gRPC channel.")
-    openai = serializers.CharField(help_text='A base URL; "" when the service does not speak it.')
 
 
 class ReplicaOut(serializers.Serializer[Any]):
@@ -209,35 +204,6 @@ class MetricsOut(serializers.Serializer[Any]):
     not_collected = serializers.ListField(
         child=serializers.CharField(), help_text="What one might look for here and the console does not hold yet."
     )
-
-
-class TensorShape(serializers.Serializer[Any]):
-    name = serializers.CharField()
-    datatype = serializers.CharField(required=False, help_text="As V2 spells it: FP32, INT64, BYTES, ...")
-    shape = serializers.ListField(child=serializers.IntegerField(), required=False, help_text="The data's own.")
-    data = serializers.ListField(child=serializers.JSONField(), help_text="Flat or nested.")  # type: ignore[assignment]
-
-
-class ProbeBody(serializers.Serializer[Any]):
-    protocol = serializers.CharField(required=False, help_text="http (default) or grpc.")
-    encoding = serializers.CharField(required=False, help_text="Over HTTP: auto (default), json or binary.")
-    inputs = TensorShape(many=True)
-
-
-class ProbeOut(serializers.Serializer[Any]):
-    """An answer of 4xx or 5xx is a result too: see ok, status and error."""
-
-    protocol = serializers.CharField()
-    ok = serializers.BooleanField()
-    status = serializers.CharField(help_text="200 OK, or the name of a gRPC status.")
-    error = serializers.CharField()
-    hint = serializers.CharField()
-    outputs = serializers.ListField(child=serializers.DictField())
-    responses = serializers.ListField(child=serializers.DictField(), help_text="A streaming model gives several.")
-    timing = serializers.DictField()
-    request = serializers.DictField(help_text="What was sent, without the key.")
-    response = serializers.DictField()
-    snippets = serializers.DictField(child=serializers.CharField())
 
 
 SENT = {

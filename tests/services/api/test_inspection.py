@@ -15,7 +15,6 @@ from services import states
 from services.actions import probes
 from services.clients.inference import Answer, Message, Output, Response, Timing
 from services.models import ApiKey, Replica, Service
-from services.snippets import Snippets
 from tests.rest import Api, who_may
 
 
@@ -102,7 +101,7 @@ def test_what_a_model_answers_is_shown_even_when_json_has_no_such_number(
     output = Output("OUT", "FP32", (3,), [0.5, math.nan, -math.inf], total=3)
     message = Message("POST /v2/models/echo/infer", {"content-type": "application/json"}, "{}", 2)
     answer = Answer(True, "200 OK", "", (Response((output,), at_ms=1.5),), Timing(wait_ms=1.5), message, message)
-    result = probes.ProbeResult("http", answer, Snippets("curl", "http", "grpc", "grpcurl"))
+    result = probes.ProbeResult("http", answer, {"curl": "curl"})
     monkeypatch.setattr(probes, "probe", lambda *args, **kwargs: result)
     shown = owner.post("services/echo/probe/", {"inputs": [{"name": "IN", "data": [1]}]})
     assert shown.status == 200 and shown.data["outputs"][0]["values"] == [0.5, "nan", "-inf"]

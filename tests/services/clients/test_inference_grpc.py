@@ -12,6 +12,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from services.clients import inference_grpc
+from services.clients.caller import Caller
 from services.clients.inference import Call, Input
 
 
@@ -35,6 +36,6 @@ def port() -> Iterator[int]:
 
 def test_closing_the_channel_is_not_told_as_time_of_the_answer(port: int) -> None:
     inputs = (Input("x", "FP32", np.array([1, 2], np.float32)),)
-    answers = [inference_grpc.infer(Call("127.0.0.1", port, "double", inputs)) for _ in range(3)]
+    answers = [inference_grpc.infer(Call(Caller("127.0.0.1", port), "double", inputs)) for _ in range(3)]
     assert [answer.responses[0].outputs[0].values for answer in answers] == [[2.0, 4.0]] * 3
     assert min(answer.timing.decode_ms for answer in answers) < 50

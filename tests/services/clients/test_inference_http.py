@@ -12,6 +12,7 @@ import pytest
 
 from console.errors import Unavailable
 from services.clients import inference_http
+from services.clients.caller import Caller
 from services.clients.inference import Answer, Call, Input
 
 KEY = "isk_secret"
@@ -43,7 +44,7 @@ def read_head(connection: socket.socket) -> bytes:
 
 def call(port: int, values: int = 4, timeout: float = 5.0) -> Answer:
     item = Input("x", "FP32", np.zeros(values, dtype="<f4"))
-    return inference_http.infer(Call("127.0.0.1", port, "m", (item,), key=KEY, binary=True, timeout=timeout))
+    return inference_http.infer(Call(Caller("127.0.0.1", port, KEY, timeout=timeout), "m", (item,), binary=True))
 
 
 def answering(raw: bytes) -> Callable[[socket.socket], None]:
@@ -111,5 +112,5 @@ def test_the_key_is_in_the_request_and_in_nothing_that_is_shown() -> None:
 
     with server(behave) as port:
         answer = call(port)
-    assert f"Authorization: Bearer {KEY}".encode() in heads[0]
-    assert answer.request.headers["Authorization"] == "Bearer $API_KEY" and KEY not in repr(answer)
+    assert f"authorization: Bearer {KEY}".encode() in heads[0]
+    assert answer.request.headers["authorization"] == "Bearer $API_KEY" and KEY not in repr(answer)

@@ -112,7 +112,7 @@ def test_an_error_lands_at_its_input_when_one_before_it_is_left_out(owner: Clien
 
 def test_messages_of_no_input_are_shown_above(owner: Client, service: Service) -> None:
     answer = owner.post(SEND, form(protocol="soap"), headers=HTMX)
-    assert answer.status_code == 422 and "Must be http or grpc." in answer.content.decode()
+    assert answer.status_code == 422 and "Must be http, grpc or v1" in answer.content.decode()
 
 
 def test_uploaded_files_are_read(owner: Client, service: Service, server: V2Server) -> None:

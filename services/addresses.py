@@ -1,0 +1,30 @@
+"""How one service of the database is called: its Address, from the revision that serves and the settings."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from services.doors import Address
+from services.models import Revision, Service
+
+
+def address_of(service: Service, host: str) -> Address:
+    """`host`: the gateway's host:port as the caller reaches it."""
+    revision = service.serving or service.target
+    domain, tls = settings.GATEWAY_DOMAIN, bool(getattr(settings, "GATEWAY_TLS_CERTIFICATE", ""))
+    if revision is None:
+        return Address(service.name, host, domain=domain, tls=tls)
+    spec = revision.parsed()
+    modules = spec.framework_config.get("lora_modules") or ()
+    return Address(
+        service.name, host, framework=spec.framework, task=task_of(revision), public=spec.auth_policy == "public",
+        key_header=spec.auth_header, parameters=spec.auth_parameters,
+        adapters=tuple(str(module["name"]) for module in modules), domain=domain, tls=tls,
+    )  # fmt: skip
+
+
+def task_of(revision: Revision) -> str:
+    """chat, completion or embedding of a vLLM service; "" for another, or while nothing has read its files yet."""
+    if task := revision.spec.get("framework_config", {}).get("task"):
+        return str(task)
+    return str((revision.described or {}).get("task", ""))

@@ -1,0 +1,102 @@
+"""How a running service is called from outside: which doors it has, and the ways to name it at each. Pure.
+
+A service is named by the path or a field of the request, by the prefix `/services/<name>/`, by the header
+`mm-vmodel-id`, or by the Host `<name>.<domain>`. What the gateway does with them is in services/gateway; snippets and
+pages say it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from services.clients.caller import KEY_SHOWN, headers
+
+TRITON: Final = "triton"
+OPENAI_PATHS: Final = {
+    "chat": "/v1/chat/completions", "completion": "/v1/completions", "embedding": "/v1/embeddings",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Door:
+    """`door` is the name that access log and metrics use. `url`: a URL, or for gRPC the target of a channel.
+
+    `prefixed` and `by_host`: the same with the service named otherwise; "" where there is no such way.
+    """
+
+    door: str
+    label: str
+    method: str
+    url: str
+    prefixed: str = ""
+    by_host: str = ""
+
+
+@dataclass(frozen=True)
+class Address:
+    """One service as its callers see it. `host`: the gateway's host:port as they reach it; `domain` without port."""
+
+    service: str
+    host: str
+    framework: str = TRITON
+    task: str = ""
+    """Of a vLLM service: chat, completion or embedding; "" when it is not known yet."""
+    public: bool = False
+    key_header: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
+    adapters: tuple[str, ...] = ()
+    domain: str = "localhost"
+    tls: bool = False
+
+    @property
+    def base(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.host}"
+
+    @property
+    def authority(self) -> str:
+        """What Host or :authority must be to name the service."""
+        port = self.host.rpartition(":")[2]
+        return f"{self.service}.{self.domain}" + (f":{port}" if port.isdecimal() else "")
+
+    @property
+    def models(self) -> list[str]:
+        return [self.service, *(f"{self.service}:{adapter}" for adapter in self.adapters)]
+
+    def headers(self, key: str = KEY_SHOWN) -> dict[str, str]:
+        """What each request must carry."""
+        return headers("" if self.public else key, self.key_header, self.parameters)
+
+    def doors(self) -> list[Door]:
+        name = quote(self.service, safe="")
+        if self.framework == TRITON:
+            return [
+                self._http("v2-rest", "KServe V2, REST", f"/v2/models/{name}/infer"),
+                self._grpc("v2-grpc", "KServe V2, gRPC", "inference.GRPCInferenceService/ModelInfer"),
+                self._http("v1", "KServe V1, REST", f"/v1/models/{name}:predict"),
+                self._grpc("tfserving", "TensorFlow Serving, gRPC", "tensorflow.serving.PredictionService/Predict"),
+            ]
+        labels = {"chat": "OpenAI, chat", "completion": "OpenAI, completion", "embedding": "OpenAI, embedding"}
+        tasks = [self.task] if self.task in OPENAI_PATHS else list(OPENAI_PATHS)
+        made = [self._http("openai", labels[task], OPENAI_PATHS[task]) for task in tasks]
+        return [*made, self._grpc("llm-grpc", "Text over V2 gRPC", "inference.GRPCInferenceService/ModelInferStream")]
+
+    def _http(self, door: str, label: str, path: str) -> Door:
+        scheme = "https" if self.tls else "http"
+        prefixed = f"{self.base}/services/{quote(self.service, safe='')}{path}"
+        return Door(door, label, f"POST {path}", f"{self.base}{path}", prefixed, f"{scheme}://{self.authority}{path}")
+
+    def _grpc(self, door: str, label: str, method: str) -> Door:
+        return Door(door, label, method, self.host, "", self.authority)
+
+    def to_json(self) -> dict[str, Any]:
+        """`endpoints` of a service in the REST API."""
+        name, triton = quote(self.service, safe=""), self.framework == TRITON
+        return {
+            "http": f"{self.base}/v2/models/{name}", "grpc": self.host,
+            "openai": "" if triton else f"{self.base}/v1",
+            "v1": f"{self.base}/v1/models/{name}:predict" if triton else "",
+            "models": self.models, "host": self.authority, "tls": self.tls, "headers": self.headers(),
+            "doors": [asdict(door) for door in self.doors()],
+        }  # fmt: skip
