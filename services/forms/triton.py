@@ -90,7 +90,7 @@ def values(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def rows_of(config: Mapping[str, Any]) -> dict[str, list[Row]]:
-    parameters = [{"name": key, "value": value} for key, value in config.get("parameters", {}).items()]
+    parameters: list[Row] = [{"name": key, "value": text} for key, text in config.get("parameters", {}).items()]
     return {**{name: tensor_rows(config.get(short(name), ())) for name in TENSORS}, PARAMETERS: parameters}
 
 

@@ -45,7 +45,7 @@ class Command(BaseCommand):
         doors = programs.Doors(settings.CONSOLE_BIND, settings.CONSOLE_PORT, settings.GATEWAY_PORT)
         lock.wait_for_earlier(home, self.announce)
         lock.check_ports(doors)
-        limits = Limits(max_payload_bytes=settings.MAX_PAYLOAD_BYTES)
+        limits = Limits(max_payload_bytes=settings.MAX_PAYLOAD_BYTES, domain=settings.GATEWAY_DOMAIN)
         control_plane = programs.control_plane(home, doors, binaries.redis_server())
         stack = [*control_plane, gateway.program(home, doors, limits)]
         supervisord.write(home, stack)
