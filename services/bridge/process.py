@@ -12,12 +12,24 @@ import grpc
 from aiohttp import web
 
 from services.bridge import sockets
+from services.bridge.generate import Generator
+from services.bridge.grpc_server import GrpcServer
+from services.bridge.http_server import HttpServer
+from services.bridge.predict import Predictor
 from services.bridge.sockets import Sockets
+from services.bridge.table import Watch
+from services.bridge.upstream import Upstream
 
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 20
 """What is under way when the bridge is told to end may take so long."""
+KEEP_SECONDS = 3700
+"""Idle connections; longer than the gateway keeps them, so that it never sends a request into one that is closing."""
+FRAMING_BYTES = 64 << 10
+"""What a request may have besides its tensors, as at the gateway."""
+ANSWER_TIMES, SMALLEST_ANSWER = 4, 64 << 20
+"""An answer may have so many times the bytes of the largest request, and at least so many."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +44,6 @@ class Options:
     """Bytes of tensor data in one request."""
 
 
-async def healthz(_request: web.Request) -> web.Response:
-    return web.json_response({"status": "ok"})
-
-
 async def serve(options: Options) -> None:
     """Returns after SIGTERM or SIGINT. Raises sockets.Taken, OSError."""
     ending = asyncio.Event()
@@ -43,19 +51,35 @@ async def serve(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     with sockets.claimed(options.folder) as paths:
-        runner, server = await _start(paths)
+        watch = Watch(options.table)
+        upstream = Upstream(options.egress, max(ANSWER_TIMES * options.largest_payload, SMALLEST_ANSWER))
+        predictor = Predictor(upstream, options.largest_payload)
+        watching = asyncio.create_task(watch.run(predictor.models.forget_all_but))
+        largest_body = options.largest_payload + FRAMING_BYTES
+        http = await _http(HttpServer(watch, predictor, largest_body), paths)
+        grpc_server = await _grpc(GrpcServer(watch, predictor, Generator(upstream)), paths, largest_body)
         log.info("The bridge serves in %s.", options.folder)
         await ending.wait()
-        await asyncio.gather(runner.cleanup(), server.stop(GRACE_SECONDS))
+        await asyncio.gather(http.cleanup(), grpc_server.stop(GRACE_SECONDS))
+        watching.cancel()
+        await upstream.close()
 
 
-async def _start(paths: Sockets) -> tuple[web.AppRunner, grpc.aio.Server]:
-    application = web.Application()
-    application.router.add_get("/healthz", healthz)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=GRACE_SECONDS)
+async def _http(server: HttpServer, paths: Sockets) -> web.AppRunner:
+    runner = web.AppRunner(
+        server.application(), access_log=None, shutdown_timeout=GRACE_SECONDS, keepalive_timeout=KEEP_SECONDS,
+        handler_cancellation=True,
+    )  # fmt: skip
     await runner.setup()
     await web.UnixSite(runner, str(paths.http)).start()
-    server = grpc.aio.server()
-    server.add_insecure_port(f"unix:{paths.grpc}")
-    await server.start()
-    return runner, server
+    return runner
+
+
+async def _grpc(server: GrpcServer, paths: Sockets, largest_body: int) -> grpc.aio.Server:
+    made = grpc.aio.server(options=[
+        ("grpc.max_receive_message_length", largest_body), ("grpc.max_send_message_length", -1),
+    ])  # fmt: skip
+    made.add_generic_rpc_handlers(server.handlers())
+    made.add_insecure_port(f"unix:{paths.grpc}")
+    await made.start()
+    return made
