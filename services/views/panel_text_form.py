@@ -67,7 +67,7 @@ class TextForm:
             field = FIELDS.get(path.split(".")[0])
             if field == "user" and self.task == CHAT:
                 messages = ["Write a message."]
-            if field is None:
+            if field is None or (field == "model" and len(self.models) == 1):  # which has no field then
                 self.others += messages
             else:
                 self.errors.setdefault(field, []).extend(messages)
