@@ -30,6 +30,13 @@ def integer(name: str, default: int) -> int:
         raise BadSetting(f"{name} must be a whole number, not {raw!r}.") from error
 
 
+def bounded(name: str, default: int, least: int, most: int) -> int:
+    value = integer(name, default)
+    if not least <= value <= most:
+        raise BadSetting(f"{name} must be between {least} and {most}, not {value}.")
+    return value
+
+
 def port(name: str, default: int) -> int:
     value = integer(name, default)
     if not 0 < value < 65536:

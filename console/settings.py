@@ -21,7 +21,12 @@ REPLICA_PORTS = range(env.port("REPLICA_PORT_FIRST", 18000), env.port("REPLICA_P
 NODE_NAME = env.text("NODE_NAME", "local")
 # Callers may name a service by host, as <service>.<domain>. *.localhost is this machine, for browsers and curl.
 GATEWAY_DOMAIN = env.text("GATEWAY_DOMAIN", "localhost").lower().strip(".")
-MAX_PAYLOAD_BYTES = env.integer("MAX_PAYLOAD_MIB", 16) << 20
+MAX_PAYLOAD_BYTES = env.bounded("MAX_PAYLOAD_MIB", 16, 1, 1024) << 20
+# PEM files; they may be replaced while the gateway runs (services/gateway/envoy/tls.py).
+GATEWAY_TLS_CERTIFICATE = env.text("GATEWAY_TLS_CERT")
+GATEWAY_TLS_KEY = env.text("GATEWAY_TLS_KEY")
+GATEWAY_TLS_CLIENT_CA = env.text("GATEWAY_TLS_CLIENT_CA")
+REPLICA_DRAIN_SECONDS = env.bounded("REPLICA_DRAIN_SECONDS", 30, 3, 3600)
 METERING_KEEP_DAYS = env.integer("METERING_KEEP_DAYS", 30)
 """How long usage is kept by the minute; by the hour and by the day it is kept longer (services/actions/metering.py)."""
 DATASET_ROOTS = [Path(root) for root in env.names("DATASET_ROOTS")]

@@ -6,7 +6,7 @@ import threading
 
 from celery import shared_task
 
-from services.actions import access_log, housekeeping, metering, places, publishing, reconcile
+from services.actions import access_log, housekeeping, metering, places, publishing, reconcile, tls
 
 SWEEPING = threading.Lock()
 COUNTING = threading.Lock()
@@ -24,6 +24,7 @@ def sweep() -> None:
         return  # the one before is still at it: many replicas that do not answer must not fill the worker
     try:
         publishing.publish_now()
+        tls.refresh()
         reconcile.sweep()
         reconcile.end_unknown()
     finally:

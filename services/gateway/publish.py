@@ -18,7 +18,9 @@ from console.files import replace
 from services.errors import GatewayError
 from services.gateway.envoy import names
 from services.gateway.envoy.bootstrap import bootstrap, descriptors
+from services.gateway.envoy.inside import EGRESS_SOCKET
 from services.gateway.envoy.names import Json
+from services.gateway.envoy.tls import Tls, refresh
 from services.gateway.render import render
 from services.gateway.snapshot import Limits, Snapshot
 from services.gateway.validate import validate
@@ -61,18 +63,32 @@ def publish(files: dict[str, bytes], gateway_dir: Path) -> bool:
 
 
 def prepare(
-    gateway_dir: Path, *, host: str, port: int, limits: Limits | None = None, access_log: Path | None = None
+    gateway_dir: Path,
+    *,
+    host: str,
+    port: int,
+    limits: Limits | None = None,
+    access_log: Path | None = None,
+    bridge_dir: Path | None = None,
+    tls: Tls | None = None,
 ) -> None:
-    """All that Envoy needs to start, before the console has anything to publish. Keeps what is published already."""
+    """All that Envoy needs to start, before the console has anything to publish. Keeps what is published already.
+
+    Raises GatewayError for a path that is too long, and for a certificate that cannot be used.
+    """
     gateway_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    socket = gateway_dir / names.ADMIN_SOCKET
+    socket = max((gateway_dir / name for name in (names.ADMIN_SOCKET, EGRESS_SOCKET)), key=lambda path: len(str(path)))
     if len(str(socket).encode()) > 107:
         raise GatewayError(
             f"The path of the gateway's socket is too long for this system: {socket}.",
             hint="Set CONSOLE_HOME to a directory with a shorter path.",
         )
+    if tls is not None:
+        refresh(tls, gateway_dir)
     static = {
-        names.BOOTSTRAP: bootstrap(gateway_dir, host=host, port=port, limits=limits, access_log=access_log),
+        names.BOOTSTRAP: bootstrap(
+            gateway_dir, host=host, port=port, limits=limits, access_log=access_log, bridge_dir=bridge_dir, tls=tls
+        ),
         names.DESCRIPTORS: descriptors(),
     }
     first = render(Snapshot(limits=limits or Limits()))

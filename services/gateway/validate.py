@@ -44,6 +44,10 @@ def inline(files: dict[str, bytes], bootstrap: Json, directory: Path) -> Json:
     static["clusters"] = [*static.get("clusters", []), *map(_untyped, resources[names.CLUSTERS])]
     bootstrap.pop("dynamic_resources", None)
     bootstrap.pop("admin", None)
+    outer = static["listeners"][0]
+    # Once without TLS is enough: what is checked here is what changes, and the certificate is checked elsewhere.
+    outer.pop("listener_filters", None)
+    outer["filter_chains"] = [{"filters": outer["filter_chains"][0]["filters"]}]
     managers = [chain["filters"][0]["typed_config"] for each in static["listeners"] for chain in each["filter_chains"]]
     for inner in managers[1:]:
         if inner.pop("rds", None):  # they use the same routes, and once is enough to check them

@@ -15,6 +15,7 @@ from django.core.management import BaseCommand, call_command
 from console.errors import ConsoleError
 from console.home import Home
 from console.stack import binaries, firstrun, gateway, lock, programs, runner, supervisord
+from services.actions import tls
 from services.gateway.snapshot import Limits
 
 
@@ -47,7 +48,7 @@ class Command(BaseCommand):
         lock.check_ports(doors)
         limits = Limits(max_payload_bytes=settings.MAX_PAYLOAD_BYTES, domain=settings.GATEWAY_DOMAIN)
         control_plane = programs.control_plane(home, doors, binaries.redis_server())
-        stack = [*control_plane, gateway.program(home, doors, limits)]
+        stack = [*control_plane, gateway.program(home, doors, limits, tls.configured())]
         supervisord.write(home, stack)
         self.announce("Bringing the database up to date")
         call_command("migrate", verbosity=0, interactive=False)

@@ -6,6 +6,7 @@ Also the internal listener that answers server-level gRPC calls, and the descrip
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2
@@ -15,6 +16,7 @@ from services.gateway.envoy import cluster, doors, inside, names
 from services.gateway.envoy.filters import subscription
 from services.gateway.envoy.listener import HCM, listener
 from services.gateway.envoy.names import Json, typed
+from services.gateway.envoy.tls import Tls
 from services.gateway.snapshot import Limits
 
 MAX_CONNECTIONS = 10_000
@@ -22,6 +24,10 @@ HEAP = "envoy.resource_monitors.fixed_heap"
 LEAST_HEAP = 1 << 30
 HEAP_BODIES = 64
 """So many requests of the largest size may be buffered at once; a limit of 1 GiB for the default size."""
+HEAP_SHARE = 0.5
+"""Of the machine's memory; what the models need is there too."""
+LEAST_BODIES = 2
+"""One that is read and one that is sent must have room even so."""
 
 
 def bootstrap(
@@ -32,6 +38,7 @@ def bootstrap(
     limits: Limits | None = None,
     access_log: Path | None = None,
     bridge_dir: Path | None = None,
+    tls: Tls | None = None,
 ) -> bytes:
     """The content of bootstrap.json. A change of any argument needs a restart of Envoy.
 
@@ -39,7 +46,7 @@ def bootstrap(
     """
     log = access_log or gateway_dir / names.ACCESS_LOG
     limits = limits or Limits()
-    door = listener(gateway_dir, host=host, port=port, limits=limits, access_log=log)
+    door = listener(gateway_dir, host=host, port=port, limits=limits, access_log=log, tls=tls)
     return names.dump({
         "node": {"id": "gateway", "cluster": "gateway"},
         # A socket file: only this user may administer Envoy, and no port has to be free.
@@ -60,7 +67,9 @@ def bootstrap(
 
 def _overload(limits: Limits) -> Json:
     """Before memory runs out, requests are refused with 503; those under way go on."""
-    heap = max(LEAST_HEAP, HEAP_BODIES * names.largest_body(limits))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    bodies = min(HEAP_BODIES * names.largest_body(limits), int(memory * HEAP_SHARE))
+    heap = max(LEAST_HEAP, bodies, LEAST_BODIES * names.largest_body(limits))
     kinds = "envoy.extensions.resource_monitors"
     connections = typed(
         f"{kinds}.downstream_connections.v3.DownstreamConnectionsConfig",

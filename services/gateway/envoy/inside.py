@@ -15,7 +15,7 @@ from services.gateway.envoy import names
 from services.gateway.envoy.auth import caller
 from services.gateway.envoy.cluster import HTTP_OPTIONS, WINDOW_MAX
 from services.gateway.envoy.filters import subscription
-from services.gateway.envoy.listener import HCM
+from services.gateway.envoy.listener import HCM, MAX_STREAMS
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.replies import local_replies
 from services.gateway.envoy.route import ROUTE_NAME
@@ -25,8 +25,6 @@ INNER = "inner"
 EGRESS = "egress"
 EGRESS_SOCKET = "egress.sock"
 UNLIMITED = 1 << 30
-MAX_STREAMS = 1024
-"""On one connection of the bridge."""
 
 
 def listeners(gateway_dir: Path, limits: Limits) -> list[Json]:

@@ -8,24 +8,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from services.gateway.envoy import names
+from services.gateway.envoy.cluster import WINDOW_MAX
 from services.gateway.envoy.filters import http_filters, subscription
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.replies import local_replies
 from services.gateway.envoy.route import ROUTE_NAME
+from services.gateway.envoy.tls import Tls, filter_chains
 from services.gateway.snapshot import Limits
 
 HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+MAX_STREAMS = 1024
+"""At once on one HTTP/2 connection: one client process may well hold some hundred token streams. A stream that waits
+costs some tens of KiB; what it may send is bounded by the connection's window, which all its streams share."""
 # Never believed from outside. Prefixes: Envoy's own knobs, Triton's restricted-protocol and Vertex doors.
 SPOOFABLE_PREFIXES = ("x-envoy-", "triton-grpc-protocol-", "x-vertex-ai-", "x-amzn-sagemaker-")
 SPOOFABLE = (*names.INTERNAL_HEADERS, "x-request-id", "x-forwarded-host", "x-forwarded-proto")
 
 
-def listener(gateway_dir: Path, *, host: str, port: int, limits: Limits, access_log: Path) -> Json:
+def listener(
+    gateway_dir: Path, *, host: str, port: int, limits: Limits, access_log: Path, tls: Tls | None = None
+) -> Json:
+    chain = {"filters": [{"name": "http", "typed_config": _manager(gateway_dir, limits, access_log)}]}
     return {
         "name": "inference",
         "address": {"socket_address": {"address": host, "port_value": port}},
         "per_connection_buffer_limit_bytes": names.largest_body(limits),
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": _manager(gateway_dir, limits, access_log)}]}],
+        **filter_chains(chain, tls, gateway_dir, subscription),
     }
 
 
@@ -52,9 +60,9 @@ def _manager(gateway_dir: Path, limits: Limits, access_log: Path) -> Json:
             "idle_timeout": "3600s",
         },
         http2_protocol_options={
-            "max_concurrent_streams": 128,
-            "initial_stream_window_size": names.largest_body(limits),
-            "initial_connection_window_size": names.largest_body(limits),
+            "max_concurrent_streams": MAX_STREAMS,
+            "initial_stream_window_size": min(names.largest_body(limits), WINDOW_MAX),
+            "initial_connection_window_size": min(names.largest_body(limits), WINDOW_MAX),
         },
         request_headers_timeout="10s",
         stream_idle_timeout=f"{limits.stream_idle_seconds}s",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from services.gateway.binary import argv, find_envoy
+from services.gateway.envoy.tls import Tls
 from services.gateway.publish import deliver, prepare
 from services.gateway.snapshot import Endpoint, Snapshot
 
@@ -93,10 +94,10 @@ class Gateway:
     """None until `run`."""
 
     @classmethod
-    def prepared(cls, directory: Path, snapshot: Snapshot) -> Gateway:
+    def prepared(cls, directory: Path, snapshot: Snapshot, tls: Tls | None = None, host: str = "127.0.0.1") -> Gateway:
         """Not running yet, so that a failing start can be cleaned up after."""
         gateway = cls(directory, free_ports(1)[0])
-        prepare(directory, host="127.0.0.1", port=gateway.port, limits=snapshot.limits)
+        prepare(directory, host=host, port=gateway.port, limits=snapshot.limits, tls=tls)
         gateway.publish(snapshot)
         return gateway
 
