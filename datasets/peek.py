@@ -1,7 +1,8 @@
 """A look at model files before anything is preheated: a throw-away folder of the same shape, with what says something.
 
 Small files, and ONNX graphs up to a bound, are read through the source, so nothing outside the dataset can be reached;
-everything else is a hole of the right size. Good for reading configuration, never for serving.
+everything else is a hole of the right size. Safetensors files begin with their header, which says what the
+tensors are. Good for reading configuration, never for serving.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from datasets import reading
 from datasets.models import Dataset
@@ -22,6 +24,8 @@ SMALL = 1 << 20
 GRAPH = 64 << 20
 MOST_BYTES = 128 << 20
 MOST_FILES = 2000
+HEADER = 16 << 20
+"""The largest header of a safetensors file that is read; of models with thousands of tensors it has about 1 MiB."""
 
 
 @contextmanager
@@ -51,5 +55,16 @@ def _place(source: Source, file: SourceFile, path: str, folder: Path, *, whole: 
         if whole:
             with source.open(file, path) as content:
                 shutil.copyfileobj(content, out)
-        else:
-            os.truncate(out.fileno(), file.size)
+            return
+        if file.path.endswith(".safetensors"):
+            with source.open(file, path) as content:
+                out.write(_header(content))
+                out.flush()
+        os.truncate(out.fileno(), file.size)
+
+
+def _header(content: BinaryIO) -> bytes:
+    """The first 8 bytes say how long the JSON after them is; b"" when that cannot be true."""
+    length = content.read(8)
+    size = int.from_bytes(length, "little")
+    return length + content.read(size) if size <= HEADER else b""
