@@ -43,7 +43,7 @@ def serve_v2() -> Iterator[V2Server]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             state.requests.append(body)
             state.keys.append(self.headers.get("Authorization", "").removeprefix("Bearer "))
-            row = next((row for row in body["inputs"] if row["datatype"] == "FP32"), None)
+            row = next((row for row in body.get("inputs", ()) if row["datatype"] == "FP32"), None)
             outputs = [{**row, "name": "OUT"}] if row else []
             self.say(*(state.answer or (200, json.dumps({"model_name": "digits", "outputs": outputs}).encode())))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from collections.abc import Callable, Iterator
@@ -189,3 +190,34 @@ def test_the_protoset_describes_the_protocol(owner: Client, db: None) -> None:
     assert {"ModelInfer", "ModelStreamInfer"} <= methods
     names = [file.name for file in files]
     assert all(dependency in names for file in files for dependency in file.dependency), "nothing else is needed"
+
+
+def test_kserve_v1_comes_with_an_example_of_the_models_inputs(owner: Client, service: Service) -> None:
+    text = html.unescape(owner.get(URL).content.decode())
+    assert 'value="v1"' in text and '{"instances": [{"predict": [0.0, 0.0], "word": "hello"}]}' in text
+
+
+@pytest.mark.parametrize(("typed", "said"), [
+    ('{"instances": [1', "This is not JSON"), ("[1]", "Give an object"), ('{"rows": []}', "Give an object"),
+    ('{"instances": [1], "inputs": [1]}', "Give `instances`"),
+])  # fmt: skip
+def test_what_is_wrong_with_a_v1_request_is_said_at_it(
+    owner: Client, service: Service, server: V2Server, typed: str, said: str
+) -> None:
+    answer = owner.post(SEND, form(protocol="v1", v1=typed), headers=HTMX)
+    assert answer.status_code == 422
+    at_field = re.search(r'id="v1-errors" hx-swap-oob="true">(.*?)</ul>', answer.content.decode(), re.S)
+    assert at_field is not None and said in html.unescape(at_field.group(1))
+    assert server.requests == [], "nothing was sent"
+
+
+def test_a_v1_request_is_sent_as_it_was_typed(owner: Client, service: Service, server: V2Server) -> None:
+    server.answer = (200, b'{"predictions": [[8, "<i>"]]}')
+    try:
+        answer = owner.post(SEND, form(protocol="v1", v1='{"instances": [[1, 2]]}'), headers=HTMX)
+    finally:
+        server.answer = None
+    text = html.unescape(answer.content.decode())
+    assert server.requests == [{"instances": [[1, 2]]}]
+    assert '[8, "<i>"]' in text and "/v1/models/digits:predict" in text and "import urllib.request" in text
+    assert b"<i>" not in answer.content
