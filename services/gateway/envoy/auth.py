@@ -40,10 +40,13 @@ def credentials(snapshot: Snapshot) -> Json:
 
 
 def caller(key: GatewayKey, teams: dict[str, str]) -> str:
-    """`<id>;` and, when the key may infer, `infer;` and its grants, each ended by `;`."""
+    """`<id>;` and, when the key may infer, `infer;`, its grants and its limits, each ended by `;`.
+
+    Equal keys give equal strings: the string is also the name of the cluster that limits concurrent requests.
+    """
     if not key.can_infer:
         return f"{key.id};"
-    return f"{key.id}{INFER}" + "".join(f"{part};" for part in (*_grants(key, teams), *_retry(key)))
+    return f"{key.id}{INFER}" + "".join(f"{part};" for part in (*_grants(key, teams), *_retry(key), *_limits(key)))
 
 
 def _grants(key: GatewayKey, teams: dict[str, str]) -> Sequence[str]:
@@ -61,16 +64,38 @@ def _retry(key: GatewayKey) -> list[str]:
     return [f"retry={min(step for step in names.RETRY_STEPS if step >= seconds)}"]
 
 
+def _limits(key: GatewayKey) -> list[str]:
+    """What is counted elsewhere: tokens in text.lua, concurrent requests by the cluster of this name."""
+    tokens = [f"tpm={key.tokens_per_minute}"] if key.tokens_per_minute is not None else []
+    return [*tokens, *([f"concurrent={key.max_concurrent}"] if key.max_concurrent is not None else [])]
+
+
 def team_grant(team: str) -> str:
     return f"team={quote(team, safe='')}"
 
 
 def may_call(service: GatewayService) -> Json:
-    """The policy of a service's virtual host, for both places where it is checked."""
-    if service.public:
-        return _both(_allow([{"any": True}]))
+    """The policy of a service's virtual host: whose key, that its body was looked at, and its own parameters.
+
+    The first is checked as soon as the service is known, the second at the end, where the scripts have run.
+    """
     grants = (";all;", f";{team_grant(service.team)};", f";svc={service.name};")
-    return _both(_allow([_has(grant) for grant in grants]))
+    may: Json = {"any": True} if service.public else {"or_ids": {"ids": [_has(grant) for grant in grants]}}
+    checked = {"header": {"name": names.H_CHECKED, "string_match": {"exact": "1"}}}
+    return {
+        names.GRANT_EARLY: _allow([may]),
+        names.GRANT: _allow([{"and_ids": {"ids": [may, checked]}}]),
+        **({names.PARAMETERS: _parameters(service)} if service.auth_parameters else {}),
+    }
+
+
+def _parameters(service: GatewayService) -> Json:
+    """Denies what lacks one of the headers that this service asks for. Apart from the grants, for its own words."""
+    wanted = [
+        {"header": {"name": name, "string_match": {"exact": value}}} for name, value in sorted(service.auth_parameters)
+    ]
+    lacking = {"permissions": [{"any": True}], "principals": [{"not_id": {"and_ids": {"ids": wanted}}}]}
+    return typed(_RBAC + "PerRoute", rbac={"rules": {"action": "DENY", "policies": {names.PARAMETERS: lacking}}})
 
 
 def may_infer(*, keyless: bool = False) -> Json:
@@ -79,16 +104,13 @@ def may_infer(*, keyless: bool = False) -> Json:
     `keyless` lets a caller without a key pass on to where the service is known.
     """
     extra = [_starts_with_keyless()] if keyless else []
-    return _both(_allow([_has(INFER), *extra]))
+    policy = _allow([_has(INFER), *extra])
+    return {names.GRANT_EARLY: policy, names.GRANT: policy}
 
 
 def nobody() -> Json:
     """The policy of the filters themselves: where no virtual host says otherwise, everything is refused."""
     return typed(_RBAC, rules={"action": "ALLOW", "policies": {}})
-
-
-def _both(per_route: Json) -> Json:
-    return {names.GRANT_EARLY: per_route, names.GRANT: per_route}
 
 
 def _allow(principals: list[Json]) -> Json:

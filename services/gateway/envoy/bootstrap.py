@@ -9,13 +9,13 @@ import base64
 import os
 from pathlib import Path
 
-from google.protobuf import descriptor_pb2
-from tritonclient.grpc import model_config_pb2, service_pb2
+from tritonclient.grpc import service_pb2
 
-from services.gateway.envoy import cluster, doors, inside, names
+from services.gateway.envoy import cluster, doors, inside, names, wire
 from services.gateway.envoy.filters import subscription
 from services.gateway.envoy.listener import HCM, listener
 from services.gateway.envoy.names import Json, typed
+from services.gateway.envoy.refusals import header
 from services.gateway.envoy.tls import Tls
 from services.gateway.snapshot import Limits
 
@@ -93,11 +93,8 @@ def _above(share: float) -> Json:
 
 
 def descriptors() -> bytes:
-    """A FileDescriptorSet of the V2 protocol, for the filter that reads a model's name out of a message."""
-    made = descriptor_pb2.FileDescriptorSet()
-    for module in (model_config_pb2, service_pb2):
-        module.DESCRIPTOR.CopyToProto(made.file.add())
-    return made.SerializeToString(deterministic=True)
+    """A FileDescriptorSet of what the gateway reads a model's name out of."""
+    return wire.descriptors().SerializeToString(deterministic=True)
 
 
 def answer_bodies() -> dict[str, bytes]:
@@ -119,7 +116,7 @@ def _answers() -> Json:
         {
             "match": {"path": path},
             "direct_response": {"status": 200, "body": {"inline_bytes": base64.b64encode(body).decode()}},
-            "response_headers_to_add": [doors.header("content-type", "application/x-protobuf")],
+            "response_headers_to_add": [header("content-type", "application/x-protobuf")],
         }
         for path, body in answer_bodies().items()
     ]

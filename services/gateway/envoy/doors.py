@@ -6,9 +6,12 @@ its first route. So a request for anything unlisted meets no filter, and is 404 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from services.gateway.envoy import auth, names
 from services.gateway.envoy.names import Json, typed
-from services.gateway.snapshot import MIB, Limits
+from services.gateway.envoy.refusals import GRPC_INVALID_ARGUMENT, header, say
+from services.gateway.snapshot import Limits
 
 PRODUCT_NAME = "inference-console"
 PRODUCT_VERSION = "0.1.0"
@@ -18,99 +21,84 @@ SERVER_RPCS = (
     "/inference.GRPCInferenceService/ServerMetadata",
     "/grpc.health.v1.Health/Check",
 )
-GRPC_INVALID_ARGUMENT = "3"
-GRPC_NOT_FOUND = "5"
 
-_GATED = (names.DOOR, names.API_KEY, names.CALLER, names.GRANT_EARLY, names.RATE_LIMIT)
-_GRPC_ONLY = (names.FIELDS, names.RESOLVE, names.GRANT)
+_ALWAYS = (names.DOOR, names.API_KEY, names.CALLER, names.GRANT_EARLY, names.RATE_LIMIT, names.PARAMETERS)
+_BY_DOOR = (names.FIELDS, names.RESOLVE, names.GUARD, names.TEXT, names.GRANT)
+"""Each door has those of these that it needs."""
+_GRPC = (names.FIELDS, names.RESOLVE, names.TEXT, names.GRANT)
+_INFER = (names.GUARD, names.GRANT)
+_OPENAI = (names.TEXT, names.GRANT)
 
 
-def virtual_host(limits: Limits, *, keyless: bool) -> Json:
-    """`keyless`: some service is public, so a gRPC call without a key may go on until its first message is read."""
+def virtual_host(limits: Limits, *, keyless: bool, auth_headers: Iterable[str] = ()) -> Json:
+    """`keyless`: some service is public, so a call without a key may go on until its body names its service.
+
+    `auth_headers` are the headers in which services take keys beside the usual two.
+    """
+    named = sorted(set(auth_headers))
+    gated = [*_grpc_doors(named, keyless=keyless), *_rest_doors(limits, named, keyless=keyless)]
+    if named:
+        told = {"filter_metadata": {names.LUA_METADATA: {"auth_headers": named}}}
+        gated = [{**route, "metadata": told} for route in gated]
     return {
         "name": "doors",
         "domains": [names.AT_THE_DOOR],
         "routes": [
             *_server_level(),
-            *_grpc_doors(keyless=keyless),
             # Triton's statistics of all models, which look like the metadata of a model named "stats".
-            _nothing_here({"path": "/v2/models/stats"}),
-            *_rest_doors(limits),
+            _nothing_here({"safe_regex": {"regex": names.REST_STATS}}),
+            *gated,
             _nothing_here({"prefix": "/"}),
         ],
         "typed_per_filter_config": auth.may_infer(),
     }
 
 
-def refusals(limits: Limits) -> list[Json]:
-    """One virtual host per reason why a request reaches no service."""
-    too_large = f"The request body is larger than this gateway's limit of {size(limits.max_payload_bytes)}."
-    encoded = "Content-Encoding is not supported here: send the body as it is."
-    conflict = "The header mm-vmodel-id and the request name different models: make them the same, or leave it out."
-    unknown = "No service is named %REQ(X-SERVICE)%."
-    misspelled = "No service is named %REQ(X-MODEL)%: names are lower-case letters, digits and hyphens."
-    return [
-        _refusal(names.R_TOO_LARGE, 413, too_large, filters=_read_first(limits)),
-        _refusal(names.R_ENCODED, 415, encoded),
-        _refusal(names.R_CONFLICT, 400, conflict, grpc_status=GRPC_INVALID_ARGUMENT),
-        _refusal("*", 404, unknown, grpc_status=GRPC_NOT_FOUND),
-        _refusal(names.R_UNKNOWN, 404, misspelled, grpc_status=GRPC_NOT_FOUND),
-    ]
-
-
-def size(limit: int) -> str:
-    return f"{limit // MIB} MiB" if limit % MIB == 0 else f"{limit} bytes"
-
-
-def header(name: str, value: str) -> Json:
-    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+def only(*filters: str) -> Json:
+    """Of the filters that are for some doors, these and no other."""
+    return without(*(name for name in _BY_DOOR if name not in filters))
 
 
 def without(*filters: str) -> Json:
     return {name: typed("envoy.config.route.v3.FilterConfig", disabled=True) for name in filters}
 
 
-def _read_first(limits: Limits) -> Json:
-    """Most HTTP/1.1 clients send all of a body before they listen, and would see a reset where an answer was meant.
-    So a body of up to twice the limit is read before it is refused; of anything larger no more than that is read.
+def script(name: str) -> Json:
+    """Names the script that the text filter runs; where no route does, it runs none."""
+    return {names.TEXT: typed("envoy.extensions.filters.http.lua.v3.LuaPerRoute", name=name)}
+
+
+def to_bridge(cluster: str, service: str = "") -> Json:
+    """Fields of a route to the bridge, which believes what these headers say. Behind the inner listener they are
+    there already, and the caller is not.
     """
-    buffer = {"max_request_bytes": 2 * names.largest_body(limits)}
-    return {names.BUFFER: typed("envoy.extensions.filters.http.buffer.v3.BufferPerRoute", buffer=buffer)}
-
-
-def _refusal(name: str, status: int, sentence: str, *, grpc_status: str = "", filters: Json | None = None) -> Json:
-    routes: list[Json] = [{"match": {"prefix": "/"}, "direct_response": _say(status, sentence)}]
-    if grpc_status:
-        routes.insert(0, {
-            "match": {"prefix": "/", "grpc": {}},
-            "direct_response": _say(status, sentence),
-            "response_headers_to_add": [header("grpc-status", grpc_status)],
-        })  # fmt: skip
-    return {"name": f"refusal-{name}", "domains": [name], "routes": routes,
-            "typed_per_filter_config": {**auth.may_infer(), **(filters or {})}}  # fmt: skip
-
-
-def _say(status: int, sentence: str) -> Json:
-    return {"status": status, "body_format": {"text_format_source": {"inline_string": sentence}}}
+    told = {names.H_CONSOLE_CALLER: f"%REQ({names.H_CALLER})%", names.H_CONSOLE_SERVICE: service}
+    return {
+        "route": {"cluster": cluster, "host_rewrite_literal": "localhost"},
+        "request_headers_to_add": [
+            {"header": {"key": key, "value": value}, "append_action": "ADD_IF_ABSENT"}
+            for key, value in told.items() if value
+        ],
+    }  # fmt: skip
 
 
 def _server_level() -> list[Json]:
     """Answered here: a backend's own answer would tell of its extensions, and cost it a connection."""
     bodies: dict[str, Json] = {
-        "/v2": {"name": PRODUCT_NAME, "version": PRODUCT_VERSION, "extensions": []},
-        "/v2/health/live": {"live": True},
-        "/v2/health/ready": {"ready": True},
+        "": {"name": PRODUCT_NAME, "version": PRODUCT_VERSION, "extensions": []},
+        "/health/live": {"live": True},
+        "/health/ready": {"ready": True},
     }
     rest = [
         {
-            "match": {"path": path, "headers": [_method("GET")]},
+            "match": {"safe_regex": {"regex": f"(/services/[^/]+)?/v2{path}"}, "headers": [_method("GET")]},
             "direct_response": {"status": 200, "body": {"inline_string": names.dump(body).decode()}},
             "response_headers_to_add": [header("content-type", "application/json")],
-            "typed_per_filter_config": without(*_GATED, *_GRPC_ONLY),
+            "typed_per_filter_config": without(*_ALWAYS, *_BY_DOOR),
         }
         for path, body in bodies.items()
     ]
-    # The bridge makes plain protobuf of the request, and has it routed again.
+    # The bridge filter makes plain protobuf of the request, and has it routed again.
     protobuf = {"safe_regex": {"regex": r"application/(grpc(\+proto)?|x-protobuf)"}}
     kind = {"name": "content-type", "string_match": protobuf}
     bridge = typed("envoy.extensions.filters.http.grpc_http1_reverse_bridge.v3.FilterConfigPerRoute", disabled=False)
@@ -119,62 +107,87 @@ def _server_level() -> list[Json]:
             "match": {"path": path, "headers": [_method("POST"), kind]},
             "route": {"cluster": names.ANSWERS, "timeout": "5s"},
             "request_headers_to_remove": ["te"],
-            "typed_per_filter_config": {**without(*_GATED, *_GRPC_ONLY), names.BRIDGE: bridge},
+            "typed_per_filter_config": {**without(*_ALWAYS, *_BY_DOOR), names.BRIDGE: bridge},
         }
         for path in SERVER_RPCS
     ]
     return rest + grpc
 
 
-def _grpc_doors(*, keyless: bool) -> list[Json]:
+def _grpc_doors(auth_headers: list[str], *, keyless: bool) -> list[Json]:
     """Stays matched only until the message has been read, so its own answer means that it named no model."""
     policy = auth.may_infer(keyless=keyless)
     answer: Json = {
-        "direct_response": _say(400, "The request names no model."),
+        "direct_response": say(400, "The request names no model."),
         "response_headers_to_add": [header("grpc-status", GRPC_INVALID_ARGUMENT)],
-        "typed_per_filter_config": policy,
+        "typed_per_filter_config": {**policy, **only(*_GRPC)},
     }
-    any_call = {"match": {**_grpc(names.GRPC_DOORS), "headers": [_method("POST")]}, **answer}
+    every = [{"match": {**_grpc(regex), "headers": [_method("POST")]}, **answer} for regex in names.GRPC_DOORS]
     if not keyless:
-        return [any_call]
+        return every
     # A caller without a key may make the gateway hold no more than this before it is known whether that is allowed:
     # Not so for streams: the buffer filter waits for the end of the request, and a stream may wait for answers.
-    no_key = [{"name": name, "present_match": True, "invert_match": True} for name in ("x-api-key", "authorization")]
-    buffer = {"max_request_bytes": names.KEYLESS_BUFFER_BYTES}
-    small = {
-        "match": {**_grpc(names.GRPC_UNARY), "headers": [_method("POST"), *no_key]},
-        **answer,
-        "typed_per_filter_config": {
-            **policy, names.BUFFER: typed("envoy.extensions.filters.http.buffer.v3.BufferPerRoute", buffer=buffer),
-        },
-    }  # fmt: skip
-    return [small, any_call]
+    held = {**answer["typed_per_filter_config"], **_held(names.KEYLESS_BUFFER_BYTES)}
+    no_key = [_method("POST"), *_no_key(auth_headers)]
+    small = [
+        {"match": {**_grpc(regex), "headers": no_key}, **answer, "typed_per_filter_config": held}
+        for regex in names.GRPC_KEYLESS
+    ]
+    return [*small, *every]
 
 
-def _rest_doors(limits: Limits) -> list[Json]:
-    """Routed again as soon as the door script has named the service; matched here, only the filters count."""
-    infer = {"safe_regex": {"regex": names.REST_INFER}}
-    read = {"safe_regex": {"regex": names.REST_READ}}
+def _rest_doors(limits: Limits, auth_headers: list[str], *, keyless: bool) -> list[Json]:
+    """Routed again as soon as a script has named the service; matched here, only the filters count."""
     small = {"name": "content-length", "range_match": {"start": 0, "end": names.largest_body(limits) + 1}}
-    streaming = {"typed_per_filter_config": without(*_GRPC_ONLY)}
     # A body of unknown length is read whole, and so counted, before any of it goes to a backend. One known to be too
     # large comes here as well, see `refusals`.
-    buffered = {"typed_per_filter_config": {
-        **without(*_GRPC_ONLY), names.BUFFER: typed("envoy.config.route.v3.FilterConfig", config={}),
-    }}  # fmt: skip
-    answer = {"direct_response": _say(404, "The request names no service.")}
+    whole = {names.BUFFER: typed("envoy.config.route.v3.FilterConfig", config={})}
+    answer = {"direct_response": say(404, "The request names no service.")}
+    policy = auth.may_infer(keyless=keyless)
+
+    def posted(regex: str, *filters: str, **more: Json) -> list[Json]:
+        match: Json = {"safe_regex": {"regex": regex}}
+        config = {**only(*filters), **more}
+        unbounded = {**config, **whole}
+        return [
+            {"match": {**match, "headers": [_method("POST"), small]}, **answer, "typed_per_filter_config": config},
+            {"match": {**match, "headers": [_method("POST")]}, **answer, "typed_per_filter_config": unbounded},
+        ]
+
+    def read(regex: str) -> Json:
+        return {"safe_regex": {"regex": regex}, "headers": [_method("GET")]}
+
+    openai = posted(names.OPENAI, *_OPENAI, **policy, **script("openai"))
+    if keyless:
+        held = {**openai[0]["typed_per_filter_config"], **_held(names.KEYLESS_BUFFER_BYTES)}
+        regex = {"safe_regex": {"regex": names.OPENAI}, "headers": [_method("POST"), *_no_key(auth_headers)]}
+        openai.insert(0, {"match": regex, **answer, "typed_per_filter_config": held})
     return [
-        {"match": {**infer, "headers": [_method("POST"), small]}, **answer, **streaming},
-        {"match": {**infer, "headers": [_method("POST")]}, **answer, **buffered},
-        {"match": {**read, "headers": [_method("GET")]}, **answer, **buffered},
-    ]
+        *posted(names.REST_INFER, *_INFER),
+        *openai,
+        *posted(names.V1_PREDICT),
+        {"match": read(names.REST_READ), **answer, "typed_per_filter_config": {**only(), **whole}},
+        # What a key may use is told by the bridge; when the host or the path names a service, by that service's route.
+        {"match": read(names.CATALOGUE), **to_bridge(names.BRIDGE_HTTP),
+         "typed_per_filter_config": {**policy, **only(), **whole}},
+    ]  # fmt: skip
+
+
+def _held(most: int) -> Json:
+    buffer = {"max_request_bytes": most}
+    return {names.BUFFER: typed("envoy.extensions.filters.http.buffer.v3.BufferPerRoute", buffer=buffer)}
+
+
+def _no_key(auth_headers: list[str]) -> list[Json]:
+    wanted = ("x-api-key", "authorization", *auth_headers)
+    return [{"name": name, "present_match": True, "invert_match": True} for name in wanted]
 
 
 def _nothing_here(match: Json) -> Json:
     return {
         "match": match,
-        "direct_response": _say(404, "This path or method is not served here."),
-        "typed_per_filter_config": without(*_GATED, *_GRPC_ONLY),
+        "direct_response": say(404, "This path or method is not served here."),
+        "typed_per_filter_config": without(*_ALWAYS, *_BY_DOOR),
     }
 
 

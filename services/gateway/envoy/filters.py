@@ -1,33 +1,42 @@
 """The HTTP filters, in the order in which a request meets them.
 
-    door         Lua: digest of the key, name of the service when the headers tell it
-    api-key      the digest must be known: 401, and everything after may trust `x-caller`
-    caller       the key's id, kept for the access log
-    grant-early  403, when the service is known by now; any key that may infer, when it is not
-    rate-limit   429
-    buffer       only REST bodies that do not say their length: 413
-    fields       gRPC only: reads the model's name out of the first message
-    resolve      Lua: that name chooses the service
-    grant        403 for a service known only now
-    bridge       only server-level gRPC calls: makes a gRPC answer out of plain bytes
-    router
+door         Lua: digest of the key, name of the service when the headers tell it
+api-key      the digest must be known: 401, and everything after may trust `x-caller`
+caller       the key's id, kept for the access log
+grant-early  403, when the service is known by now; any key that may infer, when it is not
+rate-limit   429
+buffer       only REST bodies that do not say their length: 413
+fields       gRPC only: reads the model's name out of the first message
+resolve      gRPC only, Lua: that name chooses the service; nothing but tensors is in the message
+guard        V2 REST only, Lua: nothing but tensors is in the body
+text         OpenAI, and answers of the bridge to text over gRPC, Lua: what is in the body, tokens used
+parameters   401, when the service wants a header that is not there
+grant        403 for a service known only now, or for a body that no script has passed
+bridge       only server-level gRPC calls: makes a gRPC answer out of plain bytes
+router
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from services.gateway.envoy import auth, doors, names
+from services.gateway.envoy import auth, names
 from services.gateway.envoy.names import Json, typed
+from services.gateway.envoy.refusals import size
 from services.gateway.snapshot import Limits
 
 LUA = Path(__file__).resolve().parent.parent / "lua"
 _HTTP = "envoy.extensions.filters.http."
+_V2 = "inference.GRPCInferenceService."
+_TFSERVING = "tensorflow.serving.PredictionService."
 FIELD_BY_METHOD = {
-    "ModelInfer": "model_name",
-    "ModelStreamInfer": "model_name",
-    "ModelReady": "name",
-    "ModelMetadata": "name",
+    _V2 + "ModelInfer": "model_name",
+    _V2 + "ModelInferStream": "model_name",
+    _V2 + "ModelStreamInfer": "model_name",
+    _V2 + "ModelReady": "name",
+    _V2 + "ModelMetadata": "name",
+    _TFSERVING + "Predict": "model_spec.name",
+    _TFSERVING + "GetModelMetadata": "model_spec.name",
 }
 
 
@@ -41,7 +50,10 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         _discovered(gateway_dir, names.RATE_LIMITS, names.RATE_LIMIT, "local_ratelimit.v3.LocalRateLimit"),
         {**_filter(names.BUFFER, typed(_HTTP + "buffer.v3.Buffer", max_request_bytes=largest)), "disabled": True},
         _filter(names.FIELDS, _fields(gateway_dir)),
-        _filter(names.RESOLVE, _lua(limits, "resolve.lua")),
+        _filter(names.RESOLVE, _lua(limits, "protobuf.lua", "resolve.lua")),
+        _filter(names.GUARD, _lua(limits, "json.lua", "guard.lua")),
+        _filter(names.TEXT, _text(limits)),
+        _filter(names.PARAMETERS, typed("envoy.extensions.filters.http.rbac.v3.RBAC")),
         _filter(names.GRANT, auth.nobody()),
         {**_filter(names.BRIDGE, _bridge()), "disabled": True},
         _filter("router", typed(_HTTP + "router.v3.Router", suppress_envoy_headers=True, dynamic_stats=False)),
@@ -64,19 +76,36 @@ def _discovered(gateway_dir: Path, file: str, name: str, kind: str) -> Json:
 
 
 def _lua(limits: Limits, *files: str) -> Json:
+    return typed(_HTTP + "lua.v3.Lua", default_source_code={"inline_string": _source(limits, *files)})
+
+
+def _text(limits: Limits) -> Json:
+    """No script by default: the native gRPC calls, which share the filter chain, run none."""
+    files = ("json.lua", "openai.lua", "usage.lua", "text.lua")
+    return typed(_HTTP + "lua.v3.Lua", source_codes={"openai": {"inline_string": _source(limits, *files)}})
+
+
+def _source(limits: Limits, *files: str) -> str:
     source = "\n".join((LUA / file).read_text(encoding="utf-8") for file in files)
     values = {
         "@LARGEST_BODY@": str(names.largest_body(limits)),
-        "@LIMIT@": doors.size(limits.max_payload_bytes),
+        "@FRAMING@": str(names.FRAMING_BYTES),
+        "@LIMIT@": size(limits.max_payload_bytes),
+        "@DOMAIN@": limits.domain.lower(),
+        "@DOOR@": names.AT_THE_DOOR,
         "@KEYLESS@": names.KEYLESS,
         "@UNKNOWN@": names.R_UNKNOWN,
         "@ENCODED@": names.R_ENCODED,
         "@TOO_LARGE@": names.R_TOO_LARGE,
         "@CONFLICT@": names.R_CONFLICT,
+        "@REFUSED@": names.R_REFUSED,
+        "@TYPE@": names.R_TYPE,
+        "@TOKENS@": names.R_TOKENS,
+        "@LOG@": names.LOG_METADATA,
     }
     for placeholder, value in values.items():
         source = source.replace(placeholder, value)
-    return typed(_HTTP + "lua.v3.Lua", default_source_code={"inline_string": source})
+    return source
 
 
 def _caller() -> Json:
@@ -86,7 +115,8 @@ def _caller() -> Json:
         "factory_key": "envoy.string",
         "format_string": {"text_format_source": {"inline_string": f"%REQ({names.H_CALLER}):12%"}},
     }
-    return typed(_HTTP + "set_filter_state.v3.Config", on_request_headers=[value])
+    # Routed again with the caller known: a key with a limit of concurrent requests goes another way (inside.py).
+    return typed(_HTTP + "set_filter_state.v3.Config", on_request_headers=[value], clear_route_cache=True)
 
 
 def _fields(gateway_dir: Path) -> Json:
@@ -94,8 +124,7 @@ def _fields(gateway_dir: Path) -> Json:
         _HTTP + "grpc_field_extraction.v3.GrpcFieldExtractionConfig",
         descriptor_set={"filename": str(gateway_dir / names.DESCRIPTORS)},
         extractions_by_method={
-            f"inference.GRPCInferenceService.{method}": {"request_field_extractions": {field: {}}}
-            for method, field in FIELD_BY_METHOD.items()
+            method: {"request_field_extractions": {field: {}}} for method, field in FIELD_BY_METHOD.items()
         },
     )
 

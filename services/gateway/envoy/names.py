@@ -33,6 +33,9 @@ RATE_LIMIT: Final = "rate-limit"
 BUFFER: Final = "buffer"
 FIELDS: Final = "fields"
 RESOLVE: Final = "resolve"
+GUARD: Final = "guard"
+TEXT: Final = "text"
+PARAMETERS: Final = "parameters"
 GRANT: Final = "grant"
 BRIDGE: Final = "bridge"
 
@@ -44,7 +47,31 @@ H_SERVICE: Final = "x-service"
 """Chooses the virtual host: a service, or one of the refusals below."""
 H_MODEL: Final = "x-model"
 """A name that no service can have, as the caller spelled it, for the message."""
-INTERNAL_HEADERS: Final = (H_DIGEST, H_CALLER, H_SERVICE, H_MODEL)
+H_CHECKED: Final = "x-checked"
+"""Set last by the script that looked at the body: without it a service's policy lets no inference pass."""
+H_REASON: Final = "x-reason"
+"""Why a script refuses a body, in a sentence."""
+H_PARAM: Final = "x-param"
+"""Which field of the body that is about."""
+H_SIZE: Final = "x-size"
+"""Bytes of a body that was held whole and is no small one: what a service's own limit is compared with."""
+H_UNARY: Final = "x-unary"
+"""Of an OpenAI request that is no stream: only those have a time limit."""
+H_RETRY: Final = "x-retry"
+"""Seconds until a key's tokens are free again."""
+INTERNAL_HEADERS: Final = (
+    H_DIGEST, H_CALLER, H_SERVICE, H_MODEL, H_CHECKED, H_REASON, H_PARAM, H_SIZE, H_UNARY, H_RETRY,
+)  # fmt: skip
+
+# What the bridge is told, and nobody else may say.
+CONSOLE_PREFIX: Final = "x-console-"
+H_CONSOLE_SERVICE: Final = "x-console-service"
+H_CONSOLE_CALLER: Final = "x-console-caller"
+
+LUA_METADATA: Final = "envoy.filters.http.lua"
+"""Where a route keeps what it tells the scripts."""
+LOG_METADATA: Final = "console"
+"""Where a route and the scripts keep what they tell the access log."""
 
 AT_THE_DOOR: Final = "_door"
 """What H_SERVICE holds when a request comes in."""
@@ -53,16 +80,40 @@ R_TOO_LARGE: Final = "_too_large"
 R_ENCODED: Final = "_encoded"
 R_CONFLICT: Final = "_conflict"
 R_UNKNOWN: Final = "_unknown"
+R_REFUSED: Final = "_refused"
+R_TYPE: Final = "_type"
+R_TOKENS: Final = "_tokens"
 
 KEYLESS: Final = "keyless-call"
 """Stands for the key of a caller who sent none; as long as a key's id, because the first 12 characters are the id."""
 
 GRPC_SERVICE: Final = "/inference.GRPCInferenceService/"
 GRPC_STREAM: Final = GRPC_SERVICE + "ModelStreamInfer"
-GRPC_UNARY: Final = r"/inference\.GRPCInferenceService/Model(Infer|Metadata|Ready)"
-GRPC_DOORS: Final = r"/inference\.GRPCInferenceService/Model(Infer|StreamInfer|Metadata|Ready)"
-REST_INFER: Final = r"/v2/models/[^/]+(/versions/[0-9]+)?/infer"
-REST_READ: Final = r"/v2/models/[^/]+(/versions/[0-9]+)?(/ready)?"
+GRPC_TEXT_STREAM: Final = GRPC_SERVICE + "ModelInferStream"
+"""One request, a stream of answers: not in the protocol, but spoken by servers of text."""
+GRPC_TFSERVING: Final = "/tensorflow.serving.PredictionService/"
+_TFSERVING_DOORS: Final = r"/tensorflow\.serving\.PredictionService/(Predict|GetModelMetadata)"
+# More than one, because Envoy takes no long regular expression.
+GRPC_DOORS: Final = (
+    r"/inference\.GRPCInferenceService/Model(Infer|InferStream|StreamInfer|Metadata|Ready)", _TFSERVING_DOORS,
+)  # fmt: skip
+GRPC_KEYLESS: Final = (
+    r"/inference\.GRPCInferenceService/Model(Infer|InferStream|Metadata|Ready)", _TFSERVING_DOORS,
+)  # fmt: skip
+"""All but the call whose client may go on sending: those are read to their end before they go on."""
+# A service may be named in front of every REST path.
+_SERVICES: Final = r"(/services/[^/]+)?"
+REST_INFER: Final = _SERVICES + r"/v2/models/[^/]+(/versions/[0-9]+)?/infer"
+REST_READ: Final = _SERVICES + r"/v2/models/[^/]+(/versions/[0-9]+)?(/ready)?"
+REST_STATS: Final = _SERVICES + r"/v2/models/stats"
+OPENAI: Final = _SERVICES + r"/v1/(chat/completions|completions|embeddings)"
+V1_PREDICT: Final = _SERVICES + r"/v1/models/[^/]+:predict"
+CATALOGUE: Final = _SERVICES + r"/v1/models(/[^/]+)?"
+OPENAI_BY_TASK: Final = {
+    "chat": ("/v1/chat/completions", "/v1/completions"),
+    "completion": ("/v1/completions",),
+    "embedding": ("/v1/embeddings",),
+}
 
 ANSWERS: Final = "answers"
 """The internal listener, and its cluster, that answers server-level gRPC calls at the door."""

@@ -1,4 +1,4 @@
-"""How a refusal is worded and shaped: `{"error": "..."}` for REST, a status and message for gRPC.
+"""How a refusal is worded and shaped: `{"error": "..."}` for REST, OpenAI's error object, a status for gRPC.
 
 Envoy rewrites its own answers (and those of its filters) with the first mapper that matches. Answers of a backend
 pass untouched.
@@ -7,17 +7,30 @@ pass untouched.
 from __future__ import annotations
 
 from services.gateway.envoy import names
-from services.gateway.envoy.doors import header, size
 from services.gateway.envoy.names import Json, typed
+from services.gateway.envoy.refusals import header, size
 from services.gateway.snapshot import Limits
 
 NO_KEY = (
     "This call needs a valid API key, sent as X-API-Key or as Authorization: Bearer."
     " The key is missing, mistyped, expired or revoked."
 )
+NO_PARAMETER = "The service %REQ(X-SERVICE)% asks for a header that is missing here, or has another value."
 GRPC_DEADLINE_EXCEEDED = "4"
 GRPC_RESOURCE_EXHAUSTED = "8"
 SAID = "%LOCAL_REPLY_BODY%"
+# OpenAI's words for a status: type and code.
+_OPENAI_KINDS: dict[int, tuple[str, str | None]] = {
+    400: ("invalid_request_error", None),
+    401: ("authentication_error", "invalid_api_key"),
+    403: ("permission_error", "insufficient_permissions"),
+    404: ("invalid_request_error", "model_not_found"),
+    413: ("invalid_request_error", "request_too_large"),
+    415: ("invalid_request_error", "unsupported_media_type"),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+    503: ("server_error", "service_unavailable"),
+    504: ("server_error", "timeout"),
+}
 
 
 def local_replies(limits: Limits) -> Json:
@@ -36,18 +49,25 @@ def local_replies(limits: Limits) -> Json:
     overflow = _details("grpc_field_extraction_FAILED_PRECONDITION")
     unreadable = _details("grpc_field_extraction_INVALID_ARGUMENT")
     return {"mappers": [
+        *_worded([_details("rbac_access_denied_matched_policy[parameters]"), _status(403)], NO_PARAMETER, status=401),
         *_worded([keyless, _status(403)], NO_KEY, status=401, headers=[bearer]),
         *_worded([_status(401)], NO_KEY, headers=[bearer]),
         *_worded([unnamed, _status(403)], "This API key may not be used for inference."),
         *_worded([_status(403)], "This API key may not call the service %REQ(X-SERVICE)%."),
+        # What a route of our own says has its words already.
+        *_worded([_details("direct_response"), _status(413)], SAID, grpc_status=GRPC_RESOURCE_EXHAUSTED),
+        *_worded([_details("direct_response"), _status(429)], SAID, grpc_status=GRPC_RESOURCE_EXHAUSTED),
         *_worded([keyless, unnamed, _status(413)], small, grpc_status=GRPC_RESOURCE_EXHAUSTED),
         *_worded([_status(413)], too_large, grpc_status=GRPC_RESOURCE_EXHAUSTED),
         *_worded([overflow], too_large, grpc_status=GRPC_RESOURCE_EXHAUSTED, rest=False),
         *_worded([unreadable], "The first message is not an uncompressed message of the V2 protocol.", rest=False),
         *(mapper for step in names.RETRY_STEPS for mapper in _rate_limited(step)),
+        *_too_many(),
         *_worded([{"response_flag_filter": {"flags": ["UH", "UF", "UC", "UO", "NC", "URX", "LR", "UR"]}}, _status(503)],
                  no_replica, headers=[again]),
         *_worded([_status(504)], slow, grpc_status=GRPC_DEADLINE_EXCEEDED),
+        *(mapper for code in (404, 415, 503) for mapper in _worded([_status(code)], SAID)),
+        *_worded([_at_least(500)], SAID, status_like=503),
         *_worded([_at_least(400)], SAID),
     ]}  # fmt: skip
 
@@ -59,6 +79,16 @@ def _rate_limited(seconds: int) -> list[Json]:
     return _worded([_status(429), step], sentence, headers=[header("retry-after", str(seconds))])
 
 
+def _too_many() -> list[Json]:
+    """A cluster whose circuit breaker is a limit of concurrent requests: of a key (inside.py) or of a service."""
+    full: Json = {"response_flag_filter": {"flags": ["UO"]}}
+    of_key = "This API key has as many requests under way as it may have: send the next one when one of them is done."
+    of_service = "The service %ROUTE_NAME% has as many requests under way as it takes: try again."
+    told: Json = {"status": 429, "grpc_status": GRPC_RESOURCE_EXHAUSTED, "headers": [header("retry-after", "1")]}
+    by_key = _expression("xds.cluster_name.contains(';')")  # no service's cluster has that in its name
+    return [*_worded([full, _status(503), by_key], of_key, **told), *_worded([full, _status(503)], of_service, **told)]
+
+
 def _worded(
     conditions: list[Json],
     sentence: str,
@@ -67,10 +97,12 @@ def _worded(
     grpc_status: str = "",
     headers: list[Json] | None = None,
     rest: bool = True,
+    status_like: int = 0,
 ) -> list[Json]:
-    """The mapper for gRPC, where the body becomes the status message, and the one for REST.
+    """The mapper for gRPC, where the body becomes the status message, the one for OpenAI, and the one for other REST.
 
-    `status` replaces the HTTP status, from which the gRPC status follows unless `grpc_status` is given.
+    `status` replaces the HTTP status, from which the gRPC status follows unless `grpc_status` is given. OpenAI's type
+    of error follows from the status too, or from `status_like`.
     """
     common: Json = {"status_code": status} if status else {}
     grpc = {
@@ -85,7 +117,31 @@ def _worded(
         "headers_to_add": headers or [],
         "body_format_override": {"json_format": {"error": sentence}},
     }
-    return [grpc, plain] if rest else [grpc]
+    openai = {
+        **common,
+        "filter": _all([*_is_openai(), *conditions]),
+        "headers_to_add": headers or [],
+        "body_format_override": {"json_format": _openai_error(sentence, status or status_like or _code(conditions))},
+    }
+    return [grpc, openai, plain] if rest else [grpc]
+
+
+def _openai_error(sentence: str, status: int) -> Json:
+    kind, code = _OPENAI_KINDS.get(status, _OPENAI_KINDS[400])
+    return {"error": {"message": sentence, "type": kind, "param": f"%REQ({names.H_PARAM})%", "code": code}}
+
+
+def _code(conditions: list[Json]) -> int:
+    """The status that the conditions ask for."""
+    compared = [each["status_code_filter"]["comparison"] for each in conditions if "status_code_filter" in each]
+    return int(compared[0]["value"]["default_value"]) if compared else 0
+
+
+def _is_openai() -> list[Json]:
+    """The paths below /v1 are OpenAI's, except for KServe's verb."""
+    path = {"name": ":path", "string_match": {"safe_regex": {"regex": r"(/services/[^/]+)?/v1/.*"}}}
+    verb = {"name": ":path", "string_match": {"contains": ":predict"}, "invert_match": True}
+    return [{"header_filter": {"header": path}}, {"header_filter": {"header": verb}}]
 
 
 def _all(conditions: list[Json]) -> Json:
@@ -107,8 +163,11 @@ def _at_least(code: int) -> Json:
 
 def _details(start: str) -> Json:
     """Matches by the reason that Envoy itself would log."""
-    expression = f"response.code_details.startsWith('{start}')"
+    return _expression(f"response.code_details.startsWith('{start}')")
+
+
+def _expression(expression: str) -> Json:
     return {"extension_filter": {
-        "name": "details",
+        "name": "expression",
         "typed_config": typed("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter", expression=expression),
     }}  # fmt: skip

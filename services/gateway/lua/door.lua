@@ -3,12 +3,21 @@
 -- there is no digest, and the api-key filter refuses the request.
 local LARGEST_BODY = @LARGEST_BODY@
 local LONGEST_KEY = 256
+local DOMAIN = ".@DOMAIN@"
 
-local function presented_key(headers)
+local function bearer(value)
+  return value and string.match(value, "^[Bb][Ee][Aa][Rr][Ee][Rr] +(.+)$")
+end
+
+-- The service's own header counts before Authorization, into which some clients always put something.
+local function presented_key(handle, headers)
   local key = headers:get("x-api-key")
   if key then return key end
-  local authorization = headers:get("authorization")
-  return authorization and string.match(authorization, "^[Bb][Ee][Aa][Rr][Ee][Rr] +(.+)$")
+  for _, name in ipairs(handle:metadata():get("auth_headers") or {}) do
+    key = headers:get(name)
+    if key then return bearer(key) or key end
+  end
+  return bearer(headers:get("authorization"))
 end
 
 -- Digests of the keys seen last, per worker. It says nothing of whether a key is good.
@@ -28,8 +37,9 @@ local function digest_of(key)
 end
 
 -- What a REST body must not be; a gRPC message is bounded where it is buffered.
-local function refusal(headers, grpc)
-  if grpc then return nil end
+local function refusal(headers)
+  local kind = headers:get("content-type")
+  if kind and string.find(kind, "application/grpc", 1, true) == 1 then return nil end
   local encoding = headers:get("content-encoding")
   if encoding and encoding ~= "" and encoding ~= "identity" then return "@ENCODED@" end
   local length = headers:get("content-length")
@@ -44,17 +54,40 @@ local function service_of(headers, model)
   return "@UNKNOWN@"
 end
 
+-- <service>.<domain>, with or without a port.
+local function in_host(headers)
+  local host = headers:get(":authority")
+  if not host then return nil end
+  host = string.lower(host)
+  local stop = string.find(host, DOMAIN, 2, true)
+  if not stop then return nil end
+  local rest = string.sub(host, stop + #DOMAIN)
+  if rest ~= "" and not string.find(rest, "^:%d+$") then return nil end
+  return string.sub(host, 1, stop - 1)
+end
+
+-- /services/<service>/... : taken off, so that what follows is the path of a door.
+local function in_prefix(headers, path)
+  local service, rest = string.match(path, "^/services/([^/]+)(/.*)$")
+  if rest then headers:replace(":path", rest) end
+  return service, rest or path
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
-  headers:replace("x-key-digest", digest_of(presented_key(headers)))
+  headers:replace("x-key-digest", digest_of(presented_key(handle, headers)))
 
-  local in_path = string.match(headers:get(":path"), "^/v2/models/([^/?]+)")
-  local in_header = headers:get("mm-vmodel-id")
-  local model = in_header or in_path
-  -- Any other gRPC call waits for its first message; nothing about its route has changed yet.
-  if not model then return end
-  local service = refusal(headers, in_path == nil) or service_of(headers, model)
-  if in_header and in_path and in_header ~= in_path then service = "@CONFLICT@" end
+  local prefix, path = in_prefix(headers, headers:get(":path"))
+  local in_path = string.match(path, "^/v2/models/([^/?]+)") or string.match(path, "^/v1/models/([^/?:]+)")
+  local header, host = headers:get("mm-vmodel-id"), in_host(headers)
+  local model = header or host or prefix or in_path
+  local refused = refusal(headers)
+  -- Any other call waits for its body; nothing about its route has changed yet.
+  if not (model or refused) then return end
+  local service = refused or service_of(headers, model)
+  for _, name in pairs({ host or model, prefix or model, in_path or model }) do
+    if name ~= model then service = refused or "@CONFLICT@" end
+  end
   headers:replace("x-service", service)
   handle:clearRouteCache()
 end

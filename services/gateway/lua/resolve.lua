@@ -1,78 +1,132 @@
--- Runs on gRPC calls once the first message has been read: the model named in it chooses the service.
--- When the header mm-vmodel-id has chosen already, the message must name the same model.
+-- Runs on gRPC calls once the first message has been read, after protobuf.lua: the model named in it chooses the service.
+-- When a header or the host has chosen already, the message must name the same model. No message that makes Triton
+-- read shared memory passes. x-checked is set last, so whatever fails here, the call is refused by its service's policy.
 local FIELDS = "envoy.filters.http.grpc_field_extraction"
 local LARGEST_MESSAGE = @LARGEST_BODY@
+local FRAMING = @FRAMING@
 local STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
+local INFER = "/inference.GRPCInferenceService/ModelInfer"
+local WITH_TENSORS = {
+  [INFER] = true,
+  ["/inference.GRPCInferenceService/ModelInferStream"] = true,
+  ["/tensorflow.serving.PredictionService/Predict"] = true,
+}
+local PIECE, OVERLAP = 262144, 16
 
 -- A gRPC frame with a ModelInferRequest of which only the first field, model_name, is set. Below 126 characters.
 local function naming(model)
   return string.char(0, 0, 0, 0, #model + 2, 10, #model) .. model
 end
-local TOO_LARGE = naming("a message larger than this gateway's limit of @LIMIT@")
 local COMPRESSED = naming("a compressed message, which this gateway does not take")
+local SHARED_MEMORY = naming("a message with shared memory, which this gateway does not take")
+
+local function too_large(limit)
+  local size = limit == LARGEST_MESSAGE and "this gateway's limit of @LIMIT@" or string.format("the limit of %d bytes", limit - FRAMING)
+  return naming("a message larger than " .. size)
+end
 
 local function named_in_message(handle)
   local found = handle:streamInfo():dynamicMetadata():get(FIELDS)
-  local value = found and (found["model_name"] or found["name"])
+  local value = found and (found["model_name"] or found["name"] or found["model_spec.name"])
   if type(value) == "table" then value = value[1] end
   return value
 end
 
--- Every message of a stream has its length in the five bytes before it; until here only the first has been measured.
--- It is too late for an answer of our own. So in the place of one that is too large or compressed goes a small one, which names a
--- model that there cannot be: the backend's answer to that says what happened, and the stream goes on.
-local function bound_messages(handle)
-  local head, left, dropping = "", 0, false
+-- Every message of a stream has its length in the five bytes before it. It is too late for an answer of our own, so
+-- in the place of one that must not pass goes a small one, which names a model that there cannot be: the backend's answer
+-- to that says what happened, and the stream goes on. A message is of no use before its end, so it is held until then.
+local function watch_messages(handle)
+  local told = handle:metadata():get("largest_message")
+  local limit = told and math.min(told, LARGEST_MESSAGE) or LARGEST_MESSAGE
+  local instead_of_large = too_large(limit)
+  local head, left, dropping, parts = "", 0, false, {}
   for chunk in handle:bodyChunks() do
-    local size, at, pieces, changed = chunk:length(), 0, {}, false
-    while at < size do
-      local step = math.min(left > 0 and left or 5 - #head, size - at)
-      if left > 0 then
-        left = left - step
-        if not dropping then pieces[#pieces + 1] = { at, step } end
-      else
-        head = head .. chunk:getBytes(at, step)
-        changed = changed or step < 5 -- a head in two chunks is held back until it is whole
+    local size = chunk:length()
+    local text, at, out = size > 0 and chunk:getBytes(0, size) or "", 1, {}
+    while at <= size do
+      if left == 0 then
+        local step = math.min(5 - #head, size - at + 1)
+        head, at = head .. string.sub(text, at, at + step - 1), at + step
         if #head == 5 then
           local compressed, a, b, c, d = string.byte(head, 1, 5)
           left = ((a * 256 + b) * 256 + c) * 256 + d
-          local instead = compressed ~= 0 and COMPRESSED or left > LARGEST_MESSAGE and TOO_LARGE
+          local instead = compressed ~= 0 and COMPRESSED or left > limit and instead_of_large
           dropping = instead and true
-          pieces[#pieces + 1] = instead or head
+          if instead then out[#out + 1] = instead elseif left == 0 then out[#out + 1] = head end
+          parts = { head }
           head = ""
         end
+      else
+        local step = math.min(left, size - at + 1)
+        if not dropping then parts[#parts + 1] = string.sub(text, at, at + step - 1) end
+        left, at = left - step, at + step
+        if left == 0 and not dropping then
+          local message = table.concat(parts)
+          out[#out + 1] = uses_shared_memory(message, 6, #message) and SHARED_MEMORY or message
+          parts = {}
+        end
       end
-      changed = changed or dropping
-      at = at + step
     end
-    if changed then
-      for i, piece in ipairs(pieces) do
-        if type(piece) == "table" then pieces[i] = chunk:getBytes(piece[1], piece[2]) end
-      end
-      chunk:setBytes(table.concat(pieces))
-    end
+    local passed = table.concat(out)
+    if passed ~= text then chunk:setBytes(passed) end
   end
 end
 
+local function conflict(handle, headers)
+  headers:replace("x-service", "@CONFLICT@")
+  handle:clearRouteCache()
+end
+
+-- True when the call may go on as it is routed now.
 local function choose_service(handle, headers)
   local model = named_in_message(handle) or ""
-  local chosen = headers:get("mm-vmodel-id")
+  local chosen = headers:get("x-service")
+  if chosen ~= "@DOOR@" then
+    -- Refused already, or chosen by a header.
+    if string.byte(chosen) ~= 95 and chosen ~= model then conflict(handle, headers) return false end
+    return true
+  end
   -- Left as it was, a message without a name is answered by the door's own route.
-  if model == "" and not chosen then return end
-  if chosen then
-    if chosen == model then return end
-    headers:replace("x-service", "@CONFLICT@")
-  elseif #model <= 63 and string.find(model, "^[a-z0-9][a-z0-9-]*$") then
+  if model == "" then return false end
+  if #model <= 63 and string.find(model, "^[a-z0-9][a-z0-9-]*$") then
     headers:replace("x-service", model)
   else
     headers:replace("x-service", "@UNKNOWN@")
     headers:replace("x-model", (string.gsub(string.sub(model, 1, 128), "[^%w%._-]", "?")))
   end
   handle:clearRouteCache()
+  return true
+end
+
+-- Whether the word is in the message: only then is all of it made a string.
+local function suspicious(body, size)
+  for from = 0, size - 1, PIECE do
+    if string.find(body:getBytes(from, math.min(PIECE + OVERLAP, size - from)), "hared_memory", 1, true) then return true end
+  end
+  return false
+end
+
+local function check_message(handle, path)
+  local body = handle:body()
+  local headers = handle:headers() -- those of before are not to be used after a wait
+  local size = body and body:length() or 0
+  if size > FRAMING then
+    headers:replace("x-size", tostring(size))
+    handle:clearRouteCache()
+  end
+  -- What the bridge gets it does not pass on as it is.
+  if path == INFER and suspicious(body, size) and uses_shared_memory(body:getBytes(0, size), 6, size) then
+    headers:replace("x-reason", "Tensors in shared memory are not supported here: send them in the message.")
+    headers:replace("x-service", "@REFUSED@")
+    handle:clearRouteCache()
+  end
 end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  choose_service(handle, headers)
-  if headers:get(":path") == STREAM then bound_messages(handle) end
+  if not choose_service(handle, headers) then return end
+  local path = headers:get(":path")
+  if WITH_TENSORS[path] then check_message(handle, path) end
+  handle:headers():replace("x-checked", "1")
+  if path == STREAM then watch_messages(handle) end
 end

@@ -145,5 +145,6 @@ class Answer:
 
     @property
     def error(self) -> str:
-        said: str = json.loads(self.body)["error"]
-        return said
+        """The sentence, in either shape."""
+        said: Any = json.loads(self.body)["error"]
+        return str(said["message"] if isinstance(said, dict) else said)

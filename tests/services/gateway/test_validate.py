@@ -40,7 +40,7 @@ def test_envoy_takes_five_hundred_services(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "reason"),
     [
-        (names.ROUTES, '"/v2/models/mnist(', '"/v2/models/mnist((', r"missing \)"),
+        (names.ROUTES, "/v2/models/stats", "/v2/models/stats(", r"missing \)"),
         (names.ROUTES, "mnist-http", "nowhere", "nowhere"),
         (names.CLUSTERS, '"LEAST_REQUEST"', '"BEST"', "lb_policy|BEST"),
         (names.KEYS, '"stranger0000;', '"stranger0000;","klient":"', "klient"),

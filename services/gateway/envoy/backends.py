@@ -1,0 +1,164 @@
+"""The routes of one service, once it is known: to its replicas in their own protocol, or to the bridge.
+
+What the doors let in has been looked at by then: here it only matters which framework the service has. The routes of a
+key with a limit of concurrent requests are the same ones, by way of the cluster that is its limit (inside.py).
+
+No regular expression here: the doors have pinned path and method, and Lua that the path names this very service.
+With thousands of services, compiling them would take most of the time of a change.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.gateway.envoy import auth, names
+from services.gateway.envoy.doors import script, to_bridge
+from services.gateway.envoy.names import Json, typed
+from services.gateway.envoy.refusals import GRPC_RESOURCE_EXHAUSTED, answers, size
+from services.gateway.snapshot import GatewayService, Limits
+
+RETRY: Json = {
+    # Only failures before a replica can have begun to answer: an inference is never run twice on purpose.
+    "retry_on": "connect-failure,refused-stream,reset-before-request",
+    "num_retries": 2,
+    # A dead replica has the fewest requests, so the balancer picks it three times of four when there are two:
+    # with few attempts, each try of a request in ten would meet it.
+    "host_selection_retry_max_attempts": 30,
+    "retry_host_predicate": [{
+        "name": "envoy.retry_host_predicates.previous_hosts",
+        "typed_config": typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
+    }],
+    "retry_back_off": {"base_interval": "0.02s", "max_interval": "0.2s"},
+}  # fmt: skip
+_OPENAI_PATHS = {
+    "chat": "/v1/chat/completions and /v1/completions",
+    "completion": "/v1/completions",
+    "embedding": "/v1/embeddings",
+}
+_MODELS = "/v1/models"
+_GET: Json = {"name": ":method", "string_match": {"exact": "GET"}}
+_LIMITED: Json = {"name": names.H_CALLER, "string_match": {"contains": ";concurrent="}}
+_UNARY: Json = {"name": names.H_UNARY, "present_match": True}
+
+
+def routes(service: GatewayService, limits: Limits, *, limited: bool) -> list[Json]:
+    """`limited`: there are keys with a limit of concurrent requests."""
+    made = _vllm(service, limits) if service.framework == "vllm" else _triton(service, limits)
+    hops = [_hop(route, service) for route in made] if limited else []
+    return [*_too_large(service, limits), *hops, *made]
+
+
+def spoken(service: GatewayService) -> str:
+    """Which doors the service has, for a caller who came to another one."""
+    if service.framework == "vllm":
+        return f"{_OPENAI_PATHS.get(service.task, 'nothing')}, and ModelInfer and ModelInferStream over gRPC"
+    return f"/v2/models/{service.name}/infer, /v1/models/{service.name}:predict, and the same over gRPC"
+
+
+def _triton(service: GatewayService, limits: Limits) -> list[Json]:
+    http, grpc = names.http_cluster(service.name), names.grpc_cluster(service.name)
+    once, stream = _times(service, limits), _stream(limits)
+    return [
+        # A stream lives as long as it says something. Retrying one half told would tell it twice.
+        _made(service, "v2-grpc", {"path": names.GRPC_STREAM, "grpc": {}}, _to(grpc, **stream), _most(service)),
+        # Of what servers of text have besides, Triton has nothing.
+        _made(service, "v2-grpc", {"path": names.GRPC_SERVICE + "ModelInfer", "grpc": {}}, _to(grpc, **once)),
+        _made(service, "v2-grpc", {"path": names.GRPC_SERVICE + "ModelReady", "grpc": {}}, _to(grpc, **once)),
+        _made(service, "v2-grpc", {"path": names.GRPC_SERVICE + "ModelMetadata", "grpc": {}}, _to(grpc, **once)),
+        _made(service, "v2-rest", {"prefix": "/v2/models/"}, _to(http, **once)),
+        _bridged(service, "tfserving", {"prefix": names.GRPC_TFSERVING, "grpc": {}}, names.BRIDGE_GRPC, once),
+        *_v1(service, once),
+    ]
+
+
+def _v1(service: GatewayService, once: Json) -> list[Json]:
+    posted = {"prefix": _MODELS, "headers": [{"name": ":method", "string_match": {"exact": "POST"}}]}
+    predict = _bridged(service, "v1", posted, names.BRIDGE_HTTP, once)
+    catalogue = _bridged(service, "catalogue", {"prefix": _MODELS}, names.BRIDGE_HTTP, once)
+    return [predict, catalogue] if service.framework == "triton" else [catalogue]
+
+
+def _vllm(service: GatewayService, limits: Limits) -> list[Json]:
+    http = names.http_cluster(service.name)
+    once, stream = _times(service, limits), _stream(limits)
+    counted: Json = {"typed_per_filter_config": script("openai")}
+    openai = []
+    for path in names.OPENAI_BY_TASK.get(service.task, ()):
+        # Only a script that has read the body knows what is no stream; what the bridge sends may be one.
+        openai.append(_made(service, "openai", {"path": path, "headers": [_UNARY]}, _to(http, **once), counted))
+        openai.append(_made(service, "openai", {"path": path}, _to(http, **stream), counted))
+    text = {"path": names.GRPC_TEXT_STREAM, "grpc": {}}
+    return [
+        *openai,
+        _bridged(service, "llm-grpc", text, names.BRIDGE_GRPC, stream, counted),
+        *(
+            _bridged(service, "llm-grpc", {"path": names.GRPC_SERVICE + method, "grpc": {}}, names.BRIDGE_GRPC, once,
+                     counted)
+            for method in ("ModelInfer", "ModelReady", "ModelMetadata")
+        ),
+        _bridged(service, "llm-grpc", {"prefix": "/v2/models/", "headers": [_GET]}, names.BRIDGE_HTTP, once),
+        *_v1(service, once),
+    ]  # fmt: skip
+
+
+def _made(service: GatewayService, door: str, match: Json, action: Json, *more: Json) -> Json:
+    """A route. Its name is the service's: messages and the access log have it from there, and the door from `door`."""
+    made: Json = {"name": service.name, "match": match, "route": action}
+    for each in more:
+        made.update(each)
+    told = made.get("metadata", {}).get("filter_metadata", {})
+    return {**made, "metadata": {"filter_metadata": {**told, names.LOG_METADATA: {"door": door}}}}
+
+
+def _bridged(service: GatewayService, door: str, match: Json, cluster: str, times: Json, *more: Json) -> Json:
+    made = to_bridge(cluster, service.name)
+    return _made(service, door, match, {**made.pop("route"), **times}, made, *more)
+
+
+def _hop(route: Json, service: GatewayService) -> Json:
+    action = {key: value for key, value in route["route"].items() if key != "cluster"}
+    # The inner listener finds the service in Host.
+    action |= {"cluster_header": names.H_CALLER, "host_rewrite_literal": service.name}
+    match = {**route["match"], "headers": [*route["match"].get("headers", []), _LIMITED]}
+    return {**route, "match": match, "route": action}
+
+
+def _too_large(service: GatewayService, limits: Limits) -> list[Json]:
+    """Only for a service that takes less than the gateway does."""
+    most = service.max_payload_bytes
+    if most is None or most >= limits.max_payload_bytes:
+        return []
+    sentence = f"The request is larger than the limit of the service {service.name}, {size(most)}."
+    early = auth.may_call(service)[names.GRANT_EARLY]
+    beyond = {"start": most + names.FRAMING_BYTES + 1, "end": (1 << 63) - 1}
+    return [
+        # It answers by itself, so no script has to have looked at the body.
+        {**answer, "name": service.name, "typed_per_filter_config": {names.GRANT: early}}
+        for measured in ("content-length", names.H_SIZE)
+        for answer in answers(
+            {"prefix": "/", "headers": [{"name": measured, "range_match": beyond}]}, 413, sentence,
+            grpc_status=GRPC_RESOURCE_EXHAUSTED,
+        )
+    ]  # fmt: skip
+
+
+def _most(service: GatewayService) -> Json:
+    """For the script that measures each message of a stream."""
+    if service.max_payload_bytes is None:
+        return {}
+    most = {"largest_message": service.max_payload_bytes + names.FRAMING_BYTES}
+    return {"metadata": {"filter_metadata": {names.LUA_METADATA: most}}}
+
+
+def _to(cluster: str, **times: Any) -> Json:
+    # The backend never sees a Host that a client chose.
+    return {"cluster": cluster, "host_rewrite_literal": "localhost", **times}
+
+
+def _times(service: GatewayService, limits: Limits) -> Json:
+    seconds = f"{service.timeout_seconds or limits.request_timeout_seconds}s"
+    return {"timeout": seconds, "idle_timeout": seconds}
+
+
+def _stream(limits: Limits) -> Json:
+    return {"timeout": "0s", "idle_timeout": f"{limits.stream_idle_seconds}s"}

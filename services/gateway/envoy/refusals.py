@@ -1,0 +1,90 @@
+"""One virtual host per reason why a request reaches no service, and the parts that native answers are made of.
+
+A script never answers by itself: it names one of these, and the answer is given where keys have been checked.
+"""
+
+from __future__ import annotations
+
+from services.gateway.envoy import auth, names
+from services.gateway.envoy.names import Json, typed
+from services.gateway.snapshot import MIB, Limits
+
+GRPC_INVALID_ARGUMENT = "3"
+GRPC_NOT_FOUND = "5"
+GRPC_RESOURCE_EXHAUSTED = "8"
+
+
+def refusals(limits: Limits) -> list[Json]:
+    too_large = f"The request is larger than this gateway's limit of {size(limits.max_payload_bytes)}."
+    encoded = "Content-Encoding is not supported here: send the body as it is."
+    kind = "The body must be JSON, with the content type application/json."
+    conflict = (
+        "The request names different services, in the header mm-vmodel-id, the host, the path or the body:"
+        " name the same one everywhere, or leave the others out."
+    )
+    unknown = "No service is named %REQ(X-SERVICE)%."
+    misspelled = "No service is named %REQ(X-MODEL)%: names are lower-case letters, digits and hyphens."
+    tokens = "The tokens per minute of this API key are used up: the next request may come in %REQ(X-RETRY)% s."
+    return [
+        _refusal(names.R_TOO_LARGE, 413, too_large, filters=_read_first(limits)),
+        _refusal(names.R_ENCODED, 415, encoded),
+        _refusal(names.R_TYPE, 415, kind),
+        _refusal(names.R_CONFLICT, 400, conflict, grpc_status=GRPC_INVALID_ARGUMENT),
+        _refusal(names.R_REFUSED, 400, "%REQ(X-REASON)%", grpc_status=GRPC_INVALID_ARGUMENT),
+        _refusal(names.R_TOKENS, 429, tokens, grpc_status=GRPC_RESOURCE_EXHAUSTED, headers=[again()]),
+        _refusal("*", 404, unknown, grpc_status=GRPC_NOT_FOUND),
+        _refusal(names.R_UNKNOWN, 404, misspelled, grpc_status=GRPC_NOT_FOUND),
+    ]
+
+
+def size(limit: int) -> str:
+    return f"{limit // MIB} MiB" if limit % MIB == 0 else f"{limit} bytes"
+
+
+def again() -> Json:
+    """Retry-After, as the script worked it out."""
+    return header("retry-after", "%REQ(X-RETRY)%")
+
+
+def header(name: str, value: str) -> Json:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def say(status: int, sentence: str) -> Json:
+    return {"status": status, "body_format": {"text_format_source": {"inline_string": sentence}}}
+
+
+def answers(match: Json, status: int, sentence: str, *, grpc_status: str, **more: object) -> list[Json]:
+    """The same answer for gRPC, with its own status, and for REST."""
+    grpc: Json = {"match": {**match, "grpc": {}}, "direct_response": say(status, sentence), **more}
+    told = [*grpc.get("response_headers_to_add", []), header("grpc-status", grpc_status)]
+    rest: Json = {"match": match, "direct_response": say(status, sentence), **more}
+    return [{**grpc, "response_headers_to_add": told}, rest]
+
+
+def _read_first(limits: Limits) -> Json:
+    """Most HTTP/1.1 clients send all of a body before they listen, and would see a reset where an answer was meant.
+    So a body of up to twice the limit is read before it is refused; of anything larger no more than that is read.
+    """
+    buffer = {"max_request_bytes": 2 * names.largest_body(limits)}
+    return {names.BUFFER: typed("envoy.extensions.filters.http.buffer.v3.BufferPerRoute", buffer=buffer)}
+
+
+def _refusal(
+    name: str,
+    status: int,
+    sentence: str,
+    *,
+    grpc_status: str = "",
+    filters: Json | None = None,
+    headers: list[Json] | None = None,
+) -> Json:
+    more: Json = {"response_headers_to_add": headers} if headers else {}
+    anything: Json = {"prefix": "/"}
+    routes: list[Json] = (
+        answers(anything, status, sentence, grpc_status=grpc_status, **more)
+        if grpc_status
+        else [{"match": anything, "direct_response": say(status, sentence), **more}]
+    )
+    return {"name": f"refusal-{name}", "domains": [name], "routes": routes,
+            "typed_per_filter_config": {**auth.may_infer(), **(filters or {})}}  # fmt: skip

@@ -1,0 +1,85 @@
+-- What an OpenAI request must not have, and the little that is changed in it; after json.lua.
+--
+-- check_openai(text) -> nil, { model, stream, hide, text } | a sentence, the field
+--   hide: the client did not ask for the usage of its stream; text: the body as it goes on
+local MOST_CHOICES = 16
+local LARGEST_SCHEMA = 65536
+local NOT_ALLOWED, MALFORMED = "This field is not allowed here.", "This field has a value that is not allowed here."
+
+-- Each had, or could have, a vulnerability behind it, or speaks of the inside of the server: docs/decisions/005.
+local function set(...)
+  local made = {}
+  for _, name in ipairs({ ... }) do made[name] = true end
+  return made
+end
+local RULES = {
+  refused = set(
+    "prompt_embeds", "image_embeds", "video_embeds", "audio_embeds", "image_pil", "chat_template", "chat_template_kwargs",
+    "cache_salt", "kv_transfer_params", "ec_transfer_params", "mm_processor_kwargs", "mm_payload", "return_mm_kwargs",
+    "media_io_kwargs", "vllm_xargs", "request_id", "data_parallel_rank"
+  ),
+  media = set("image_url", "video_url", "audio_url", "input_audio", "input_image", "input_video", "file_url"),
+  inside = set("stream_options"),
+}
+local SCHEMAS = {
+  "tools", "functions", "tool_choice", "response_format", "structured_outputs", "guided_json", "guided_regex",
+  "guided_grammar", "guided_choice", "structural_tag", "regex", "grammar",
+}
+local WORDS = { ["true"] = true, ["false"] = false, null = false }
+
+local function value_of(text, found, name)
+  local span = found[name]
+  return span and string.sub(text, span[1], span[2])
+end
+
+-- Where the usage of a stream is asked for, so that it is counted: the text to put in, and what it takes the place of.
+local function asking(text, found)
+  local options = found["stream_options"]
+  if not options then
+    local start = string.find(text, "{", 1, true)
+    return '"stream_options":{"include_usage":true},', start + 1, start
+  end
+  local include = found["stream_options.include_usage"]
+  if include then return "true", include[1], include[2] end
+  if string.sub(text, options[1], options[2]) == "null" then return '{"include_usage":true}', options[1], options[2] end
+  local comma = string.find(text, "^{[ \t\r\n]*}", options[1]) and "" or ","
+  return '"include_usage":true' .. comma, options[1] + 1, options[1]
+end
+
+local function check_values(text, found)
+  for _, name in ipairs({ "stream", "stream_options.include_usage" }) do
+    local word = value_of(text, found, name)
+    if word and WORDS[word] == nil then return name end
+  end
+  for _, name in ipairs({ "n", "best_of" }) do
+    local number = value_of(text, found, name)
+    if number and number ~= "null" and not (string.find(number, "^%d%d?$") and tonumber(number) <= MOST_CHOICES) then return name end
+  end
+  for _, name in ipairs(SCHEMAS) do
+    local span = found[name]
+    if span and span[2] - span[1] >= LARGEST_SCHEMA then return name end
+  end
+  local format = value_of(text, found, "encoding_format")
+  -- In the others the server says nothing of the tokens used.
+  if format and format ~= '"float"' and format ~= '"base64"' and format ~= "null" then return "encoding_format" end
+  local options = value_of(text, found, "stream_options")
+  if options and options ~= "null" and string.byte(options) ~= 123 then return "stream_options" end
+  return nil
+end
+
+function check_openai(text)
+  local problem, found = scan_json(text, RULES)
+  if problem then return problem, found end
+  if not string.find(text, "^[ \t\r\n]*{") then return "The body is not a JSON object.", nil end
+  local field = check_values(text, found)
+  if field then return MALFORMED, field end
+  local model = value_of(text, found, "model")
+  if model and model ~= "null" and string.byte(model) ~= 34 then return MALFORMED, "model" end
+  local stream = WORDS[value_of(text, found, "stream") or "false"]
+  local hide = stream and value_of(text, found, "stream_options.include_usage") ~= "true"
+  if hide then
+    local put, from, to = asking(text, found)
+    text = string.sub(text, 1, from - 1) .. put .. string.sub(text, to + 1)
+  end
+  return nil, { model = model and model ~= "null" and string.sub(model, 2, -2) or nil, stream = stream, hide = hide, text = text }
+end
