@@ -11,7 +11,7 @@ from services.models import Revision, Service
 def address_of(service: Service, host: str) -> Address:
     """`host`: the gateway's host:port as the caller reaches it."""
     revision = service.serving or service.target
-    domain, tls = settings.GATEWAY_DOMAIN, bool(getattr(settings, "GATEWAY_TLS_CERTIFICATE", ""))
+    domain, tls = settings.GATEWAY_DOMAIN, bool(settings.GATEWAY_TLS_CERTIFICATE)
     if revision is None:
         return Address(service.name, host, domain=domain, tls=tls)
     spec = revision.parsed()
