@@ -20,8 +20,9 @@ HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectio
 MAX_STREAMS = 1024
 """At once on one HTTP/2 connection: one client process may well hold some hundred token streams. A stream that waits
 costs some tens of KiB; what it may send is bounded by the connection's window, which all its streams share."""
-# Never believed from outside. Prefixes: Envoy's own knobs, Triton's restricted-protocol and Vertex doors.
-SPOOFABLE_PREFIXES = ("x-envoy-", "triton-grpc-protocol-", "x-vertex-ai-", "x-amzn-sagemaker-")
+# Never believed from outside. Prefixes: Envoy's own knobs, what the bridge is told, Triton's restricted-protocol and
+# Vertex doors.
+SPOOFABLE_PREFIXES = ("x-envoy-", names.CONSOLE_PREFIX, "triton-grpc-protocol-", "x-vertex-ai-", "x-amzn-sagemaker-")
 SPOOFABLE = (*names.INTERNAL_HEADERS, "x-request-id", "x-forwarded-host", "x-forwarded-proto")
 
 
@@ -100,6 +101,12 @@ def _access_log(path: Path) -> Json:
         "ms": "%DURATION%",
         "upstream_ms": "%RESPONSE_DURATION%",
         "upstream": "%UPSTREAM_HOST%",
+        # A route tells its door, and the scripts what an answer told of tokens. The bridge tells after its own answers.
+        "door": f"%METADATA(ROUTE:{names.LOG_METADATA}:door)%",
+        "prompt_tokens": f"%DYNAMIC_METADATA({names.LOG_METADATA}:prompt_tokens)%",
+        "completion_tokens": f"%DYNAMIC_METADATA({names.LOG_METADATA}:completion_tokens)%",
+        "bridge_prompt_tokens": "%TRAILER(X-PROMPT-TOKENS)%",
+        "bridge_completion_tokens": "%TRAILER(X-COMPLETION-TOKENS)%",
         "remote": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     }
     config = typed(

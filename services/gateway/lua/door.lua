@@ -12,7 +12,7 @@ end
 -- The service's own header counts before Authorization, into which some clients always put something.
 local function presented_key(handle, headers)
   local key = headers:get("x-api-key")
-  if key then return key end
+  if key and key ~= "" then return key end
   for _, name in ipairs(handle:metadata():get("auth_headers") or {}) do
     key = headers:get(name)
     if key then return bearer(key) or key end
