@@ -62,7 +62,7 @@ def _record_text(name: str, port: int, path: str, body: dict[str, Any]) -> None:
 
 
 def main(rows: int, text: int, vectors: int) -> None:
-    """Ports of: Triton with the model of tests/integration/bridge/models.py, vLLM with a chat model, vLLM that embeds."""
+    """Ports of: Triton with the model of tests/integration/bridge/models.py, vLLM that chats, vLLM that embeds."""
     model = "/v2/models/rows"
     record("triton-metadata", rows, "GET", model)
     for name, count in (("triton-infer", 2), ("triton-too-many-rows", 5)):
