@@ -39,7 +39,7 @@ class Problem(serializers.Serializer[Any]):
 
 
 def describe(
-    summary: str, *, answers: Mapping[int, Any], body: Any = None, errors: Sequence[int] = (), **more: Any
+    summary: str, *, answers: Mapping[Any, Any], body: Any = None, errors: Sequence[int] = (), **more: Any
 ) -> Callable[[F], F]:
     """extend_schema with the errors of every operation (401, 403), and those of reading a body where there is one."""
     codes = {401, 403, *errors} | ({400, 413, 415} if body is not None else set())

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from django.urls import path
 
-from services.views import access, create, dashboard, history, keys, logs, panel, panel_text, places, services, team
+from services.api import metrics
+from services.views import (
+    access,
+    create,
+    dashboard,
+    history,
+    keys,
+    logs,
+    panel,
+    panel_text,
+    places,
+    services,
+    team,
+    usage,
+)
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -29,6 +43,10 @@ urlpatterns = [
     path("queues/<str:name>/", places.queue, name="queue"),
     path("nodes/", places.nodes, name="nodes"),
     path("nodes/<str:name>/", places.node, name="node"),
+    path("usage/", usage.usage, name="usage"),
+    path("usage/chart/", usage.chart, name="usage-chart"),
+    path("usage/export/", usage.export, name="usage-export"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("keys/", keys.listing, name="keys"),
     path("keys/<int:pk>/<str:verb>/", keys.act, name="key-act"),
     path("teams/", team.listing, name="teams"),

@@ -137,12 +137,13 @@ def _mark_used(last_use: Mapping[str, int]) -> None:
         if key_id in last_use and (at is None or (used - at).total_seconds() >= USED_EVERY):
             value = connection.ops.adapt_datetimefield_value(used)
             stale.append((value, key_id, value))
+    stale.sort(key=lambda row: str(row[1]))
     if stale:
         with connection.cursor() as cursor:
             cursor.executemany(
                 f"UPDATE {table} SET last_used_at = %s "  # noqa: S608  # the name is ours
                 "WHERE key_id = %s AND (last_used_at IS NULL OR last_used_at < %s)",
-                sorted(stale, key=lambda row: row[1]),
+                stale,
             )
 
 

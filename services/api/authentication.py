@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -29,7 +30,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         return 'Bearer realm="Inference Console"'
 
 
-def presented_key(request: Request) -> str | None:
+def presented_key(request: Request | HttpRequest) -> str | None:
     if key := request.headers.get("X-API-Key"):
         return key
     scheme, _, rest = request.headers.get("Authorization", "").partition(" ")

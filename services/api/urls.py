@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 
-from services.api import dashboard, keys, places, schema, services
+from services.api import dashboard, keys, places, schema, services, usage
 
 __all__ = ["schema", "urlpatterns"]
 
@@ -39,6 +39,7 @@ router.register("teams", places.Teams, basename="api-team")
 
 urlpatterns = [
     *router.urls,
+    path("usage/", usage.UsageView.as_view({"get": "show"}), name="api-usage"),
     path("dashboard/", dashboard.DashboardView.as_view({"get": "show"}), name="api-dashboard"),
     re_path(r"", Nowhere.as_view(), name="api-nowhere"),
 ]

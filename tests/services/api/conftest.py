@@ -19,6 +19,7 @@ from services.frameworks.base import Availability
 from services.frameworks.triton.framework import Triton
 from services.models import ApiKey, Queue, Service
 from tests.rest import Api
+from tests.services.usage.conftest import calls  # noqa: F401
 
 CONFIG = """backend: "python"
 input [{ name: "IN" data_type: TYPE_FP32 dims: [-1] }]

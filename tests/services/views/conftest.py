@@ -13,3 +13,4 @@ from tests.services.actions.conftest import (  # noqa: F401
     ready,
     world,
 )
+from tests.services.usage.conftest import calls  # noqa: F401

@@ -1,0 +1,130 @@
+"""What Prometheus may know: usage from the beginning on, and the state of services, queues, replicas and preheats.
+
+Counters come from the database's totals, so no restart of anything makes one fall. Labels are bounded by the services
+that there are: keys are no label, and a deleted service is left out. Requests that came to none have service="".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db.models import Count, Sum
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from datasets.models import Round
+from services import dashboard, states
+from services.gateway.usage_lines import BOUNDS_MS, MEASURES, OUTCOMES
+from services.models import LogPosition, Queue, Replica, Service, Usage
+from services.models.usage import ALWAYS
+from services.usage.measured import Measured
+
+LABELS = ("service", "team", "door")
+CODES = {"client_errors": "4xx", "server_errors": "5xx", "limited": "429", "cancelled": "cancelled"}
+"""How a request ended, as the label `code`; 2xx otherwise. gRPC's codes are counted with their like."""
+
+
+def text(unread_bytes: int) -> bytes:
+    """In Prometheus' text format. `unread_bytes`: how far the counting is behind the gateway's log."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Figures(unread_bytes))
+    return generate_latest(registry)
+
+
+class Figures(Collector):
+    def __init__(self, unread_bytes: int) -> None:
+        self.unread_bytes = unread_bytes
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _usage()
+        yield from _metering(self.unread_bytes)
+        yield from _services()
+        yield from _queues()
+
+
+def _usage() -> Iterator[Metric]:
+    requests = CounterMetricFamily("inference_requests", "Requests by how they ended.", labels=(*LABELS, "code"))
+    tokens = CounterMetricFamily("inference_tokens", "Tokens of prompts and completions.", labels=(*LABELS, "kind"))
+    size = CounterMetricFamily("inference_bytes", "Bytes of requests and answers.", labels=(*LABELS, "direction"))
+    errors = CounterMetricFamily("inference_errors", "Requests that failed or were refused.", labels=LABELS)
+    took = HistogramMetricFamily(
+        "inference_request_duration_seconds", "How long requests took that ended well.", labels=LABELS
+    )
+    for labels, used in _totals():
+        requests.add_metric([*labels, "2xx"], used.succeeded)
+        for outcome in OUTCOMES:
+            requests.add_metric([*labels, CODES[outcome]], getattr(used, outcome))
+        tokens.add_metric([*labels, "prompt"], used.prompt_tokens)
+        tokens.add_metric([*labels, "completion"], used.completion_tokens)
+        size.add_metric([*labels, "in"], used.bytes_in)
+        size.add_metric([*labels, "out"], used.bytes_out)
+        errors.add_metric(labels, used.errors)
+        took.add_metric(labels, _cumulative(used), sum_value=used.ms / 1000)
+    yield from (requests, errors, tokens, size, took)
+
+
+def _totals() -> list[tuple[list[str], Measured]]:
+    present = [("", 0), *Service.objects.order_by().values_list("name", "team_id")]
+    columns = [f"series__{name}" for name in ("service", "service_team_id", "service_team", "door")]
+    rows = Usage.objects.filter(span=ALWAYS).order_by().values(*columns)
+    rows = rows.annotate(**{f"sum_{name}": Sum(name) for name in MEASURES})
+    found = rows.values_list(*columns, *(f"sum_{name}" for name in MEASURES)).order_by(*columns)
+    now = set(present)
+    return [
+        ([service, team, door], Measured.of(sums))
+        for service, team_id, team, door, *sums in found
+        if (service, team_id) in now or not team_id
+    ]
+
+
+def _cumulative(used: Measured) -> list[tuple[str, float]]:
+    bounds = [*(str(bound / 1000) for bound in BOUNDS_MS), "+Inf"]
+    return [(bound, float(sum(used.buckets[: place + 1]))) for place, bound in enumerate(bounds)]
+
+
+def _metering(unread_bytes: int) -> Iterator[Metric]:
+    sums = LogPosition.objects.aggregate(torn=Sum("torn", default=0), unreadable=Sum("unreadable", default=0))
+    lines = CounterMetricFamily(
+        "console_metering_broken_lines", "Lines of the gateway's log that were not whole.", labels=("kind",)
+    )
+    for kind, count in sums.items():
+        lines.add_metric([kind], count)
+    yield lines
+    yield GaugeMetricFamily(
+        "console_metering_unread_bytes", "Of the gateway's log, not counted yet.", value=unread_bytes
+    )
+
+
+def _services() -> Iterator[Metric]:
+    services = GaugeMetricFamily("console_services", "Services by state.", labels=("state",))
+    counted = dict(Service.objects.order_by().values_list("state").annotate(Count("pk")))
+    for state in states.ALL:
+        services.add_metric([state], counted.get(state, 0))
+    yield services
+    replicas = GaugeMetricFamily("console_replicas", "Replicas of a service by state.", labels=("service", "state"))
+    rows = Replica.objects.order_by().values_list("service__name", "state").annotate(count=Count("pk"))
+    for service, state, count in rows.order_by("service__name", "state"):
+        replicas.add_metric([service, state], count)
+    yield replicas
+    restarts = GaugeMetricFamily(
+        "console_replica_restarts", "How often present replicas ended unexpectedly.", labels=("service",)
+    )
+    ended = Replica.objects.order_by().values_list("service__name").annotate(count=Sum("restarts"))
+    for service, count in ended.order_by("service__name"):
+        restarts.add_metric([service], count)
+    yield restarts
+    rounds = GaugeMetricFamily("console_preheat_rounds", "Preparations of model files by state.", labels=("state",))
+    for state, count in Round.objects.order_by().values_list("state").annotate(Count("pk")).order_by("state"):
+        rounds.add_metric([state], count)
+    yield rounds
+
+
+def _queues() -> Iterator[Metric]:
+    waiting = GaugeMetricFamily("console_queue_waiting", "Services that wait in a queue.", labels=("queue",))
+    running = GaugeMetricFamily("console_queue_running", "Replicas that hold a share of it.", labels=("queue",))
+    for queue in dashboard.queue_uses() if Queue.objects.exists() else ():
+        waiting.add_metric([queue.name], queue.waiting)
+        running.add_metric([queue.name], queue.running)
+    yield from (waiting, running)
