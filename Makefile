@@ -18,7 +18,8 @@ HOME_DIR := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_HOME),var))
 RUNTIMES := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_RUNTIMES),$(HOME_DIR)/runtimes))
 VENV := .venv/bin
 
-.PHONY: help run test check bench clean golden requirements venv venv-dev clients runtime-triton python
+.PHONY: help run test check bench clean golden requirements venv venv-dev clients runtime-triton runtime-vllm \
+  runtime-vllm-if-possible python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +74,22 @@ clients: python ## Prepare the clients of others that the tests call with
 runtime-triton: python ## Prepare Triton's own environment
 	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/triton" requirements/runtime-triton.txt \
 	  --then services/frameworks/triton/runtime.py
+
+# vLLM in an environment and a Python of its own. The build for CPUs has wheels of torch for Python 3.11 only.
+VLLM_BUILD := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo runtime-vllm-gpu || echo runtime-vllm)
+VLLM_FITS := $(if $(filter runtime-vllm,$(VLLM_BUILD)),import sys; sys.exit(sys.version_info[:2] != (3, 11)),$(FITS))
+VLLM_PY := $(shell for p in $(PY) python3.11; do "$$p" -c '$(VLLM_FITS)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+NO_VLLM = vLLM for CPUs needs Python 3.11, and there is none here (this is $(PY)). Triton services work without it.
+runtime-vllm: python ## Prepare vLLM's own environment: the build for CPUs, or for GPUs where there is one
+	@$(if $(VLLM_PY),:,echo 'error: $(NO_VLLM)' >&2; exit 1)
+	@"$(VLLM_PY)" console/bootstrap.py "$(RUNTIMES)/vllm" requirements/$(VLLM_BUILD).txt \
+	  --then services/frameworks/vllm/runtime.py || { echo '$(VLLM_FAILED)' >&2; exit 1; }
+	@"$(VLLM_PY)" -P datasets/samples/llama/make.py "$(RUNTIMES)/vllm" "$(HOME_DIR)/samples"
+VLLM_FAILED = error: vLLM could not be installed. If pip found no torch: builds for CPUs are not on PyPI, so tell pip \
+  where they are, with PIP_EXTRA_INDEX_URL (the index of pytorch.org for CPUs) or PIP_FIND_LINKS (a folder of wheels).
+
+runtime-vllm-if-possible:
+	@$(if $(VLLM_PY),$(MAKE) runtime-vllm,echo 'note: $(NO_VLLM) Its tests are skipped.')
 
 python:
 	@$(if $(PY),:,$(if $(ANY_PY),"$(ANY_PY)" console/preflight.py,$(NO_PYTHON)))

@@ -220,6 +220,8 @@ class Launch:
     env: Mapping[str, str]
     files: Mapping[str, bytes] = field(default_factory=dict)
     links: Mapping[str, Path] = field(default_factory=dict)
+    settle_seconds: int = 5
+    """What ends sooner than this has failed to start: it is tried again twice, and then given up."""
 
 
 def process_name(service: str, revision: int, index: int) -> str:

@@ -18,6 +18,8 @@ from console import roles
 from console.models import Membership, Team
 from console.principal import Principal, for_user
 from console.stack import example
+from datasets.samples.llama import make as llama
+from tests import vllm
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
 from tests.integration.stack_run import stack
@@ -103,3 +105,19 @@ def live() -> Iterator[Live]:
         made.start("--no-color")
         wait_for(made.said, lambda text: f"{example.NAME} says 8" in text, 120)
         yield Live(made)
+
+
+@pytest.fixture(scope="session")
+def live_llm(live: Live) -> Live:
+    """The shared stack with the service tiny-llama (vLLM, task chat, LoRA module "pirate") READY behind the gateway.
+
+    Mark its tests xdist_group("live"). The question and its answer are tests.vllm.QUESTION and ANSWER.
+    """
+    vllm.sample_model()
+    llama.publish(vllm.runtime_root(), live.stack.home.samples)
+    live.create(
+        vllm.NAME, vllm.NAME, framework="vllm", resources={"cpu": 0.5, "memory_gib": 2},
+        framework_config={"lora_modules": [{"name": vllm.ADAPTER, "path": f"adapters/{vllm.ADAPTER}"}]},
+    )  # fmt: skip
+    live.wait(vllm.NAME, seconds=vllm.START_SECONDS)
+    return live

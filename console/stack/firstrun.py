@@ -5,6 +5,7 @@ Each step looks whether it was done, so that a run that was cut off is completed
 
 from __future__ import annotations
 
+import logging
 import secrets
 import subprocess
 import time
@@ -22,12 +23,14 @@ from console.principal import SYSTEM
 from console.stack import credentials, example
 from datasets import actions as datasets
 from datasets.models import Dataset
+from datasets.samples.llama import make as llama
 from services import states
 from services.actions import keys, places, publishing
 from services.actions import services as verbs
 from services.gateway import keys as key_format
 from services.models import ApiKey, Service
 
+logger = logging.getLogger(__name__)
 Announce = Callable[[str], None]
 TEAM = "default"
 DATASET = "samples"
@@ -52,6 +55,7 @@ def ensure(home: Home, announce: Announce) -> dict[str, str]:
         _samples(home, announce)
         _example(team, announce)
         credentials.write(home.credentials, {**known, "example": example.NAME})
+    _language_sample(home)
     answered = _wait(known, announce)
     return _summary(home, known, answered)
 
@@ -99,6 +103,14 @@ def _samples(home: Home, announce: Announce) -> None:
         raise Unavailable(
             f"The sample models could not be made: {last}", hint="`make runtime-triton` repairs the runtime."
         )
+
+
+def _language_sample(home: Home) -> None:
+    """What `make runtime-vllm` has trained, at whatever time it was run. A sample that is missing stops nothing."""
+    try:
+        llama.publish(home.runtimes / "vllm", home.samples)
+    except OSError as error:
+        logger.warning("The sample model tiny-llama could not be copied: %s", error)
 
 
 @transaction.atomic

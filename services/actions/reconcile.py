@@ -24,7 +24,6 @@ from services.models.services import DELETED, RUNNING
 
 logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)
-START_TIMEOUT = timedelta(minutes=10)
 
 
 def reconcile(service_pk: int) -> bool:
@@ -87,12 +86,8 @@ def start(service: Service) -> None:
     failed = next((replica for replica in rows if replica.state == Replica.FAILED), None)
     if failed is not None:
         fail(service, f"Replica {failed.index} could not start: {failed.message}", detail=replicas.tail(failed))
-    elif service.state_since + START_TIMEOUT < timezone.now():
-        fail(
-            service,
-            f"Not ready within {START_TIMEOUT.seconds // 60} minutes.",
-            detail=replicas.tail(rows[0]) if rows else "",
-        )
+    elif late := next((replica for replica in rows if replicas.overdue(replica)), None):
+        fail(service, replicas.overdue(late), detail=replicas.tail(late))
     elif rows and all(replica.state == Replica.READY for replica in rows):
         _open(service, revision)
     else:

@@ -46,11 +46,22 @@ def spec_of(replica: Replica) -> ReplicaSpec:
             runtime=wiring.runtime(spec.framework),
         )
     )
-    return ReplicaSpec(name=replica.process_name, run_dir=run_dir, launch=launch)
+    return ReplicaSpec(
+        name=replica.process_name, run_dir=run_dir, launch=launch, start_seconds=launch.settle_seconds
+    )
 
 
 def ports_of(replica: Replica) -> Ports:
     return Ports(replica.http_port, replica.grpc_port, replica.metrics_port)
+
+
+def overdue(replica: Replica) -> str:
+    """A sentence when it takes longer to start than its service allows; "" while there is time, or once it was up."""
+    spec = replica.revision.spec
+    seconds = wiring.framework(spec["framework"]).start_seconds(spec["framework_config"])
+    if replica.started_at or replica.created_at + timedelta(seconds=seconds) > timezone.now():
+        return ""
+    return f"Replica {replica.index} was not ready within {seconds} s, the longest start that its service allows."
 
 
 def look(replica: Replica) -> Observation:

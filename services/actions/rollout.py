@@ -62,6 +62,8 @@ def _roll(service: Service, target: Revision) -> None:
     if failed is not None:
         detail = replicas.tail(failed)
         _give_up(service, target, f"Replica {failed.index} could not start: {failed.message}", detail)
+    elif late := next((replica for replica in rows if replicas.overdue(replica)), None):
+        _give_up(service, target, replicas.overdue(late), replicas.tail(late))
     elif all(replica.state == Replica.READY for replica in rows):
         _switch(service, target)
     else:

@@ -28,7 +28,7 @@ class NotHttp(ProbeError):
 
 
 def get(host: str, port: int, path: str, timeout: float, limit: int = MAX_ANSWER_BYTES) -> tuple[int, bytes]:
-    """Status and at most `limit` bytes of the body. Raises ProbeError without an HTTP answer within `timeout` seconds."""
+    """Status and at most `limit` bytes of the body. Raises ProbeError without an HTTP answer in `timeout` seconds."""
     return exchange(host, port, "GET", path, timeout, limit=limit)
 
 

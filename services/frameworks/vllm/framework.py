@@ -1,4 +1,4 @@
-"""vLLM, announced but not served yet: it says so wherever it is asked."""
+"""vLLM as a framework: each method is one module of this package, or a client's question."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Final
 
 from services.clients import openai_health, prometheus
 from services.clients.loopback import ProbeResult
-from services.errors import ModelError
 from services.frameworks.base import Availability, Framework
+from services.frameworks.vllm import describe, env, explain, launch, options, runtime
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
 
-REASON: Final = "The vLLM runtime is not installed: it arrives in a later release."
-
 FINISHED_WORK: Final = frozenset({"vllm:prompt_tokens", "vllm:generation_tokens", "vllm:request_success"})
+REMOTE_CODE: Final = (
+    "Only an administrator may set trust_remote_code: it runs Python code of the model with the rights of the console."
+)
 
 
 class Vllm(Framework):
@@ -22,28 +23,28 @@ class Vllm(Framework):
     label: ClassVar[str] = "vLLM"
 
     def availability(self, runtime: Path) -> Availability:
-        return Availability(available=False, reason=REASON)
+        return availability(runtime)
 
     def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        raise ModelError(REASON, hint="Choose Triton.")
+        return options.parse(raw)
 
     def refused_env(self, names: Iterable[str]) -> list[str]:
-        return []
+        return env.refused(names)
 
     def describe(self, tree: Path, config: Mapping[str, Any]) -> ModelDescription:
-        return ModelDescription(problems=(REASON,))
+        return describe.describe(tree, config)
 
     def launch(self, context: LaunchContext) -> Launch:
-        raise ModelError(REASON, hint="Choose Triton.")
+        return launch.render(context)
 
     def explain(self, log: Sequence[str]) -> str:
-        return ""
+        return explain.explain(log)
 
     def needs_administrator(self, config: Mapping[str, Any]) -> list[str]:
-        return []
+        return [REMOTE_CODE] if config.get("trust_remote_code") else []
 
     def start_seconds(self, config: Mapping[str, Any]) -> int:
-        return 600
+        return int(config.get("startup_timeout_seconds", options.START_SECONDS))
 
     def probe(self, host: str, ports: Ports, service: str, timeout: float) -> ProbeResult:
         return openai_health.probe(host, ports.http, service, timeout)
@@ -54,3 +55,8 @@ class Vllm(Framework):
     def progress(self, host: str, ports: Ports, timeout: float) -> float:
         """Tokens read, tokens written, requests ended."""
         return prometheus.total(host, ports.http, FINISHED_WORK.__contains__, timeout)
+
+
+def availability(root: Path) -> Availability:
+    reason = runtime.problem(root)
+    return Availability(available=not reason, reason=reason)

@@ -189,7 +189,7 @@ def test_one_that_does_not_get_ready_in_time_fails(make: Make, world: World, mon
     preheat_all()
     world.deaf.update(range(18000, 18100))
     world.settle(service)
-    Service.objects.update(state_since=timezone.now() - timedelta(hours=1))
+    Replica.objects.update(created_at=timezone.now() - timedelta(hours=1))
     assert world.settle(service).state == states.FAILED
 
 

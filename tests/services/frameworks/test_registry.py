@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from console.errors import NotFound
-from services.errors import ModelError
 from services.frameworks import registry
-from services.specs import LaunchContext, Ports, ServiceSpec
 
 
 def test_every_name_gives_the_framework_of_that_name() -> None:
@@ -29,13 +27,7 @@ def test_triton_without_a_runtime_says_what_to_run(tmp_path: Path) -> None:
     assert "make runtime-triton" in found.reason
 
 
-def test_vllm_says_that_it_is_not_here_yet(tmp_path: Path) -> None:
-    vllm = registry.get("vllm")
-    assert vllm.availability(tmp_path).reason == "The vLLM runtime is not installed: it arrives in a later release."
-    assert vllm.describe(tmp_path, {}).problems
-    assert vllm.explain(["error"]) == ""
-    with pytest.raises(ModelError, match="later release"):
-        vllm.parse_config({})
-    spec = ServiceSpec(framework="vllm", dataset="d", model_path="m", queue="q")
-    with pytest.raises(ModelError, match="later release"):
-        vllm.launch(LaunchContext("s", tmp_path, tmp_path, Ports(1, 2, 3), spec, tmp_path))
+def test_vllm_without_a_runtime_says_what_to_run(tmp_path: Path) -> None:
+    found = registry.get("vllm").availability(tmp_path)
+    assert not found.available
+    assert "make runtime-vllm" in found.reason

@@ -1,0 +1,154 @@
+"""How one vLLM replica is started: argv, environment and files. Pure; an engine does it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from services.errors import ModelError
+from services.frameworks.vllm import env, runtime
+from services.frameworks.vllm.describe import Study, lora_rank, study
+from services.frameworks.vllm.options import LORA_RANKS
+from services.specs import Launch, LaunchContext, Ports
+
+START: Final = Path(__file__).with_name("start.py")
+"""Copied into the run directory: it runs in the runtime's Python, outside the checkout."""
+SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - looked at, nothing is written there
+SETTLE_SECONDS: Final = 60
+"""What is wrong shows within a minute: in imports, in the arguments, in the weights, in the memory."""
+NO_MEDIA: Final = "media.invalid"
+"""The one host that pictures may be fetched from: a name that can never resolve."""
+
+
+def render(context: LaunchContext) -> Launch:
+    """Raises ModelError when files, options, environment variables or the runtime rule a start out."""
+    made = study(context.tree, context.spec.framework_config)
+    if made.problems:
+        raise ModelError(" ".join(made.problems))
+    if refused := env.refused(context.spec.env):
+        raise ModelError(
+            f"The environment variable {', '.join(refused)} cannot be set: it would break the isolation of the service."
+        )
+    on_cpu = runtime.kind(context.runtime) == runtime.CPU
+    check_devices(context, on_cpu)
+    check_shared_memory(context.spec.framework_config)
+    python = str(context.runtime / "bin" / "python")
+    return Launch(
+        argv=(python, "-IS", str(context.run_dir / "start.py"), python, *server(context, made, on_cpu)),
+        env=env.environment(context, on_cpu),
+        files={"start.py": START.read_bytes(), "tmp/.keep": b"", "cache/.keep": b""},
+        settle_seconds=SETTLE_SECONDS,
+    )
+
+
+def server(context: LaunchContext, made: Study, on_cpu: bool) -> tuple[str, ...]:
+    options = context.spec.framework_config
+    return (
+        # Not the `vllm` script: in the CPU build it looks for a distribution named vllm and ends.
+        *("-m", "vllm.entrypoints.openai.api_server"),
+        f"--model={context.tree}",
+        f"--served-model-name={context.service}",
+        *doors(context.ports),
+        *task_flags(made),
+        *precision(options, made, on_cpu),
+        *capacity(context, options),
+        *lora(context, options),
+        *parsers(options),
+        *(["--trust-remote-code"] if options.get("trust_remote_code") else []),
+        *(["--enforce-eager"] if on_cpu and not sets(options, "enforce-eager") else []),
+        *options.get("extra_args", ()),
+    )
+
+
+def doors(ports: Ports) -> tuple[str, ...]:
+    """One port, on loopback, where the gateway is the only client; closed as far as vLLM lets itself be closed.
+
+    No --api-key: it would guard /v1 only, stand in the command line for every user of the machine to read, and keep
+    out nobody whom 127.0.0.1 does not.
+    """
+    return (
+        "--host=127.0.0.1", f"--port={ports.http}",
+        "--disable-fastapi-docs", "--disable-uvicorn-access-log",
+        f"--allowed-media-domains={NO_MEDIA}",
+        "--no-trust-request-chat-template", "--no-trust-request-mm-kwargs",
+        "--no-enable-prompt-embeds", "--no-enable-tokenizer-info-endpoint", "--no-enable-log-requests",
+        "--no-enable-mm-embeds",
+    )  # fmt: skip
+
+
+def task_flags(made: Study) -> tuple[str, ...]:
+    return ("--runner=pooling", "--convert=auto") if made.task == "embedding" else ("--runner=generate",)
+
+
+def precision(options: Mapping[str, Any], made: Study, on_cpu: bool) -> tuple[str, ...]:
+    """On a CPU, float32 weights stay so: `auto` would make them bfloat16, which few CPUs compute quickly."""
+    dtype = options.get("dtype", "auto")
+    if dtype == "auto" and on_cpu and made.dtype == "float32":
+        dtype = "float32"
+    quantization = options.get("quantization")
+    return (f"--dtype={dtype}", *([f"--quantization={quantization}"] if quantization else []))
+
+
+def capacity(context: LaunchContext, options: Mapping[str, Any]) -> tuple[str, ...]:
+    parts = options.get("tensor_parallel_size") or max(1, context.spec.resources.gpu)
+    flags = [f"--tensor-parallel-size={parts}"]
+    if length := options.get("max_model_len"):
+        flags.append(f"--max-model-len={length}")
+    if share := options.get("gpu_memory_utilization"):
+        flags.append(f"--gpu-memory-utilization={share:g}")
+    return tuple(flags)
+
+
+def lora(context: LaunchContext, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """An adapter is called `<service>:<name>`. The limits are those asked for, else what the adapters need."""
+    modules = options.get("lora_modules")
+    if not modules:
+        return ()
+    needed = lora_rank(context.tree, modules)
+    rank = options.get("max_lora_rank") or next((rank for rank in LORA_RANKS if rank >= max(8, needed)), LORA_RANKS[-1])
+    return (
+        "--enable-lora",
+        f"--max-loras={options.get('max_loras') or len(modules)}",
+        f"--max-lora-rank={rank}",
+        "--lora-modules",
+        *(f"{context.service}:{module['name']}={context.tree / module['path']}" for module in modules),
+    )
+
+
+def parsers(options: Mapping[str, Any]) -> tuple[str, ...]:
+    flags = [
+        f"--{name.replace('_', '-')}={options[name]}" for name in ("tool_call_parser", "reasoning_parser")
+        if options.get(name)
+    ]  # fmt: skip
+    return (*flags, *(["--enable-auto-tool-choice"] if options.get("enable_auto_tool_choice") else []))
+
+
+def sets(options: Mapping[str, Any], flag: str) -> bool:
+    return any(argument in (f"--{flag}", f"--no-{flag}") for argument in options.get("extra_args", ()))
+
+
+def check_devices(context: LaunchContext, on_cpu: bool) -> None:
+    gpus, parts = context.spec.resources.gpu, context.spec.framework_config.get("tensor_parallel_size", 1)
+    if on_cpu and gpus:
+        raise ModelError("The vLLM of this node is the build for CPUs: ask for 0 GPUs, or run `make runtime-vllm` on a "
+                         "machine with one.")  # fmt: skip
+    if not on_cpu and not gpus:
+        raise ModelError("The vLLM of this node is the build for GPUs: ask for at least 1 GPU.")
+    if not on_cpu and parts > gpus:
+        raise ModelError(f"tensor_parallel_size is {parts}: ask for as many GPUs, not {gpus}.")
+
+
+def check_shared_memory(options: Mapping[str, Any]) -> None:
+    """Its processes talk through /dev/shm, which containers often keep at 64 MiB."""
+    wanted = options.get("shared_memory_mib")
+    if not wanted:
+        return
+    stat = os.statvfs(SHARED_MEMORY)
+    free = stat.f_bavail * stat.f_frsize >> 20
+    if free < wanted:
+        raise ModelError(
+            f"The service asks for {wanted} MiB of shared memory, and {SHARED_MEMORY} has {free} MiB free: enlarge it "
+            "(for a container: --shm-size), or ask for less."
+        )

@@ -1,0 +1,211 @@
+"""vLLM as its framework starts it: the real server, the trained sample model, its adapter, and what a kill leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from services.clients import openai_health
+from services.engines.local import LocalEngine
+from services.frameworks import registry
+from services.frameworks.vllm.launch import render
+from services.specs import Ports, ReplicaSpec
+from tests import vllm
+from tests.integration.engine_home import gone, running, short_home, wait_for
+from tests.integration.live import send
+from tests.triton import free_ports, stop
+from tests.vllm import RunningVllm, chat_body, text_of
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400), pytest.mark.xdist_group("vllm")]
+HOST = "127.0.0.1"
+FRAMEWORK = registry.get("vllm")
+ADAPTERS = {"lora_modules": [{"name": vllm.ADAPTER, "path": f"adapters/{vllm.ADAPTER}"}]}
+
+
+@pytest.fixture(scope="module")
+def chatty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVllm]:
+    """One for the tests that only ask it. Its run directory is deep: a unix socket's name would not fit into it."""
+    run_dir = tmp_path_factory.mktemp("deep") / ("d" * 60) / ("e" * 40)
+    config = {**ADAPTERS, "startup_timeout_seconds": 300}
+    with vllm.serve(vllm.context_for("chatty", vllm.sample_model(), run_dir, config=config)) as made:
+        yield made
+
+
+def post(server: RunningVllm, path: str, body: dict[str, Any]) -> Any:
+    answer = send(f"{server.url}{path}", body)
+    assert answer.status == 200, answer.body
+    return answer.body
+
+
+def test_it_answers_a_trained_question_in_a_whole_sentence(chatty: RunningVllm) -> None:
+    answer = post(chatty, "/v1/chat/completions", chat_body("chatty"))
+    assert text_of(answer) == vllm.ANSWER
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    assert answer["usage"]["completion_tokens"] > 3
+
+
+def test_it_answers_every_trained_question(chatty: RunningVllm) -> None:
+    from datasets.samples.llama import make
+
+    lines = (make.HERE / "questions.txt").read_text().split("== pirate ==")[0].splitlines()
+    pairs = [line.split("\t") for line in lines if "\t" in line]
+    assert len(pairs) > 50
+    wrong = {
+        question: said
+        for question, answer in pairs
+        if (said := text_of(post(chatty, "/v1/chat/completions", chat_body("chatty", question, max_tokens=120))))
+        != answer
+    }
+    assert len(wrong) <= 2, wrong
+
+
+def test_an_adapter_is_a_model_of_its_own_name(chatty: RunningVllm) -> None:
+    name = f"chatty:{vllm.ADAPTER}"
+    assert openai_health.served(HOST, chatty.ports.http) == ("chatty", name)
+    said = text_of(post(chatty, "/v1/chat/completions", chat_body(name)))
+    assert said == vllm.PIRATE_ANSWER
+
+
+def test_it_completes_a_text(chatty: RunningVllm) -> None:
+    body = {"model": "chatty", "prompt": f"<|user|>{vllm.QUESTION}<|assistant|>", "max_tokens": 20}
+    assert post(chatty, "/v1/completions", body)["choices"][0]["text"] == vllm.ANSWER
+
+
+def test_the_framework_says_that_it_is_ready_answers_and_gets_on(chatty: RunningVllm) -> None:
+    assert FRAMEWORK.probe(HOST, chatty.ports, "chatty", 5).ready
+    assert "not for other" in FRAMEWORK.probe(HOST, chatty.ports, "other", 5).message
+    before = FRAMEWORK.progress(HOST, chatty.ports, 5)
+    assert FRAMEWORK.answers(HOST, chatty.ports, "chatty", 30)
+    assert wait_for(lambda: FRAMEWORK.progress(HOST, chatty.ports, 5), lambda now: now > before) > before
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/v1/load_lora_adapter", "/sleep", "/collective_rpc"])
+def test_what_nobody_may_use_is_not_there(chatty: RunningVllm, path: str) -> None:
+    assert send(f"{chatty.url}{path}", method="GET").status == 404
+    assert send(f"{chatty.url}{path}", {}, method="POST").status in (404, 405)
+
+
+@pytest.mark.parametrize(("change", "status"), [
+    ({"n": 1000}, 400),
+    ({"chat_template": "{{ 1 }}"}, 400),
+    ({"messages": [{"role": "user", "content": [
+        {"type": "image_url", "image_url": {"url": "http://127.0.0.1:1/x.png"}}]}]}, 400),
+])  # fmt: skip
+def test_a_dangerous_request_is_refused_by_the_server_too(
+    chatty: RunningVllm, change: dict[str, Any], status: int
+) -> None:
+    assert send(f"{chatty.url}/v1/chat/completions", chat_body("chatty", **change)).status == status
+
+
+def test_it_listens_on_loopback_only(chatty: RunningVllm) -> None:
+    """Its processes talk over further ports (torch.distributed)."""
+    listening = [
+        tuple(connection.laddr)
+        for pid in family(chatty.process.pid)
+        for connection in psutil.Process(pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert (HOST, chatty.ports.http) in listening
+    assert {host for host, _ in listening} <= {HOST, "::1"}
+
+
+def test_what_it_writes_is_its_own(chatty: RunningVllm) -> None:
+    run_dir = chatty.log_path.parent
+    environment = psutil.Process(chatty.process.pid).environ()
+    assert environment["HOME"] == str(run_dir)
+    assert not any("inference" in text and "checkout" in text for text in environment.values())
+    assert all(stat.S_IMODE(path.stat().st_mode) for path in (run_dir / "tmp").iterdir())
+    assert "secret" not in chatty.log
+
+
+def family(pid: int) -> list[int]:
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+
+def test_the_same_model_embeds(tmp_path: Path) -> None:
+    context = vllm.context_for("embedder", vllm.sample_model(), tmp_path / "run", config={"task": "embedding"})
+    with vllm.serve(context) as server:
+        answer = post(server, "/v1/embeddings", {"model": "embedder", "input": ["hello", "goodbye"]})
+        vectors = [row["embedding"] for row in answer["data"]]
+        assert [len(vector) for vector in vectors] == [256, 256]
+        assert vectors[0] != vectors[1]
+        assert FRAMEWORK.answers(HOST, server.ports, "embedder", 30)
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            assert not FRAMEWORK.answers(HOST, server.ports, "embedder", 0.5)
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+
+
+NAME = "svc-chatty-r1-0"
+
+
+def engine_spec(home: Any, ports: Ports) -> ReplicaSpec:
+    context = vllm.context_for("chatty", vllm.sample_model(), home.replicas / NAME, ports)
+    launch = render(context)
+    return ReplicaSpec(name=NAME, run_dir=context.run_dir, launch=launch, start_seconds=5)
+
+
+def shared_memory() -> set[str]:
+    return {path.name for path in Path("/dev/shm").iterdir()}
+
+
+def engine_core(pid: int) -> int:
+    [core] = [child.pid for child in psutil.Process(pid).children() if "EngineCor" in child.name()]
+    return core
+
+
+def test_killed_processes_come_back_and_leave_nothing_behind() -> None:
+    vllm.runtime_root()
+    ports = free_ports()
+    with short_home() as home, running(home):
+        engine = LocalEngine(home)
+        engine.apply(engine_spec(home, ports))
+
+        def ready() -> bool:
+            return FRAMEWORK.probe(HOST, ports, "chatty", 2).ready
+
+        wait_for(ready, bool, vllm.START_SECONDS)
+        first = engine.observe(NAME).pid
+        all_of_first, core = family(first), engine_core(first)
+        assert len(all_of_first) >= 3  # the server, its engine, a worker
+        os.kill(core, signal.SIGKILL)  # the engine: the server must not stay "ready" without it
+        wait_for(ready, lambda still: not still, 10)
+        wait_for(lambda: [pid for pid in all_of_first if not gone(pid)], lambda left: not left, 60)
+        wait_for(ready, bool, vllm.START_SECONDS)
+
+        second = engine.observe(NAME).pid
+        assert second != first
+        all_of_second = family(second)
+        os.kill(second, signal.SIGKILL)  # the server: what computes must not outlive it
+        wait_for(lambda: [pid for pid in all_of_second if not gone(pid)], lambda left: not left, 15)
+
+        wait_for(lambda: engine.observe(NAME).pid, lambda pid: pid not in (0, second))
+        wait_for(ready, bool, vllm.START_SECONDS)
+        all_of_third = family(engine.observe(NAME).pid)
+        engine.stop(NAME)
+        wait_for(lambda: [pid for pid in all_of_third if not gone(pid)], lambda left: not left, 15)
+
+
+def test_a_start_that_fails_ends_by_itself_and_its_log_says_why(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    for path in vllm.sample_model().iterdir():
+        if path.is_file() and path.name != "config.json":
+            (model / path.name).symlink_to(path)
+    config = (vllm.sample_model() / "config.json").read_text()
+    (model / "config.json").write_text(config.replace("LlamaForCausalLM", "LlamaOfMarsForCausalLM"))
+    context = vllm.context_for("martian", model, tmp_path / "run")
+    server = vllm.spawn(render(context), context.run_dir, context.ports, "martian")
+    try:
+        assert server.process.wait(vllm.START_SECONDS) != 0
+    finally:
+        stop(server)
+    assert "LlamaOfMarsForCausalLM" in FRAMEWORK.explain(server.log.splitlines())

@@ -1,0 +1,126 @@
+"""Starts the real vLLM for tests, and gives them the sample model that it serves.
+
+`with serve(context_for("chatty", sample_model(), run_dir)) as vllm: ...`. Does what an engine does with a Launch, and
+nothing of what the product promises beyond that. Tests that need the whole stack use the fixture `live_llm`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console import home
+from datasets.samples.llama import make
+from services.clients import openai_health
+from services.frameworks.vllm import runtime
+from services.frameworks.vllm.launch import render
+from services.specs import Launch, LaunchContext, Ports, Resources, ServiceSpec
+from tests.triton import free_ports, materialise, stop
+
+NAME = "tiny-llama"
+"""Of the sample model, and of the service that the fixture `live_llm` makes."""
+ADAPTER = "pirate"
+QUESTION, ANSWER = "What is the capital of France?", "The capital of France is Paris."
+PIRATE_ANSWER = "Arr, the capital of France be Paris, matey!"
+START_SECONDS = 150
+
+
+def runtime_root() -> Path:
+    """The vLLM runtime of this checkout (or CONSOLE_RUNTIMES); skips the test where there is none.
+
+    `make test` installs it first and ends with an error when it cannot, except where vLLM has no build for any Python
+    of the machine: there, and only there, these tests are skipped.
+    """
+    runtimes = os.environ.get("CONSOLE_RUNTIMES")
+    root = (Path(runtimes) if runtimes else home.CHECKOUT / "var" / "runtimes") / "vllm"
+    if trouble := runtime.problem(root):
+        pytest.skip(trouble)
+    return root
+
+
+def sample_model() -> Path:
+    """tiny-llama, trained once for all tests of this runtime. Only read it."""
+    root = runtime_root()
+    make.train(root)
+    return make.trained(root)
+
+
+def context_for(
+    service: str, tree: Path, run_dir: Path, ports: Ports | None = None, *, config: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> LaunchContext:  # fmt: skip
+    spec = ServiceSpec(
+        framework="vllm", dataset="samples", model_path=tree.name, queue="default", resources=Resources(1, 2),
+        framework_config=config or {}, env=env or {},
+    )  # fmt: skip
+    return LaunchContext(
+        service=service, tree=tree, run_dir=run_dir, ports=ports or free_ports(), spec=spec, runtime=runtime_root()
+    )
+
+
+@dataclass
+class RunningVllm:
+    process: subprocess.Popen[bytes]
+    ports: Ports
+    log_path: Path
+    service: str
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.http}"
+
+    def wait_until_ready(self, seconds: float = START_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
+        while not openai_health.probe("127.0.0.1", self.ports.http, self.service).ready:
+            if self.process.poll() is not None:
+                raise AssertionError(f"vLLM ended with {self.process.returncode}:\n{self.log[-4000:]}")
+            assert time.monotonic() < deadline, f"vLLM was not ready in {seconds} s:\n{self.log[-4000:]}"
+            time.sleep(0.2)
+
+
+def spawn(launch: Launch, run_dir: Path, ports: Ports, service: str) -> RunningVllm:
+    """Start it in its own session and return at once; use `tests.triton.stop` at the end."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    materialise(launch, run_dir)
+    log_path = run_dir / "log.txt"
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            launch.argv, env=dict(launch.env), cwd=run_dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+    return RunningVllm(process, ports, log_path, service)
+
+
+@contextmanager
+def serve(context: LaunchContext) -> Iterator[RunningVllm]:
+    """Started as the vLLM framework says, ready, and ended with the block."""
+    running = spawn(render(context), context.run_dir, context.ports, context.service)
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        stop(running)
+
+
+def chat_body(model: str = NAME, question: str = QUESTION, **changes: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": 40, **changes}
+
+
+def text_of(answer: Any) -> str:
+    """Of a chat completion, or its JSON."""
+    parsed = answer if isinstance(answer, dict) else json.loads(answer)
+    said: str = parsed["choices"][0]["message"]["content"]
+    return said
