@@ -51,6 +51,7 @@ class Choices:
     batching: Options = field(default_factory=lambda: triton.BATCHING_OPTIONS)
     tasks: Options = field(default_factory=lambda: vllm.TASKS)
     dtypes: Options = field(default_factory=lambda: vllm.DTYPES)
+    ranks: Options = field(default_factory=lambda: vllm.RANKS)
     policies: Options = field(default_factory=lambda: POLICIES)
     largest_mib: int = 0
     """Of a request to the gateway."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from console.errors import ConsoleError
 from console.principal import Principal
@@ -20,6 +20,10 @@ from services.forms.typed import CONFIG, flat, plain, short
 from services.specs import ModelDescription, Tensor
 
 ENTRIES = 200
+FITTING: Final = {
+    "huggingface": "vllm", "triton_model": "triton", "triton_repository": "triton", "onnx": "triton",
+}  # fmt: skip
+"""What a folder was recognised as -> the framework that serves it."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,14 @@ class Model:
     description: ModelDescription | None = None
     problems: tuple[str, ...] = ()
     """What would stop a launch with what the form says now."""
+    framework: str = ""
+    """The one that read the files."""
+
+    @property
+    def better_framework(self) -> str:
+        """The one that such files are for, when it is another."""
+        fits = FITTING.get(self.listing.recognised.kind, "") if self.listing else ""
+        return fits if fits != self.framework else ""
 
     @property
     def several(self) -> bool:
@@ -68,7 +80,17 @@ def look(actor: Principal, dataset: str, path: str, framework: str, config: Mapp
     if description is not None and config:
         overlaid = _with_config(row, listing.path, framework, config)
         problems = overlaid.problems if overlaid else problems
-    return Model(dataset, listing.path, listing=listing, description=description, problems=problems)
+    return Model(dataset, listing.path, "", listing, description, problems, framework)
+
+
+def fitting(actor: Principal, dataset: str, path: str) -> str:
+    """The framework that serves what lies there; "" when that cannot be told, or it is not installed."""
+    row = Dataset.objects.visible_to(actor).filter(name=dataset).first()
+    try:
+        name = FITTING.get(reading.browse(row, path, limit=1).recognised.kind, "") if row else ""
+    except ConsoleError:
+        return ""
+    return name if name and wiring.framework(name).availability(wiring.runtime(name)).available else ""
 
 
 def _with_config(row: Dataset, path: str, framework: str, config: Mapping[str, Any]) -> ModelDescription | None:

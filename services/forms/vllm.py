@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.http import QueryDict
 
 from services.forms.typed import CONFIG, Row, number, plain
+from services.frameworks.vllm.options import LORA_RANKS
 
 TASKS: Final = [
     ("", "As config.json says"), ("chat", "Chat"), ("completion", "Completion"), ("embedding", "Embedding"),
@@ -16,6 +17,7 @@ DTYPES: Final = [
     ("", "As vLLM chooses"), ("auto", "auto: as config.json says"), ("float32", "float32"), ("bfloat16", "bfloat16"),
     ("float16", "float16"),
 ]
+RANKS: Final = [("", "As the adapters have it"), *((str(rank), str(rank)) for rank in LORA_RANKS)]
 READ: Final = ("task", "max_model_len")
 """What the files say is filled in. Left as it was read, it is not sent: other files may say something else."""
 TEXTS: Final = ("task", "dtype", "quantization", "tool_call_parser", "reasoning_parser")

@@ -20,7 +20,7 @@ from services import forms
 from services.actions import checks, claims
 from services.actions import services as actions
 from services.forms.choices import choices, teams_of
-from services.forms.model import fill, look
+from services.forms.model import fill, fitting, look
 from services.forms.names import COLUMNS, FRAMEWORKS, label
 from services.forms.state import ServiceForm, make_row
 from services.forms.typed import flat, number
@@ -55,8 +55,9 @@ def _first_form(request: HttpRequest, actor: Principal) -> ServiceForm:
     chosen = Dataset.objects.visible_to(actor).filter(name=dataset).select_related("team").first()
     teams = [team.name for team in teams_of(actor)]
     team = chosen.team.name if chosen and chosen.team.name in teams else teams[0]
-    framework = _framework(request.GET)
-    return forms.blank(team=team, dataset=dataset, model_path=request.GET.get("path", ""), framework=framework)
+    path = request.GET.get("path", "")
+    framework = _framework({"framework": request.GET.get("framework") or fitting(actor, dataset, path)})
+    return forms.blank(team=team, dataset=dataset, model_path=path, framework=framework)
 
 
 def _framework(asked: Mapping[str, str]) -> str:

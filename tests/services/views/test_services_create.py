@@ -16,12 +16,19 @@ from django.urls import reverse
 from console.principal import Principal
 from services import forms, states
 from services.actions import services as verbs
+from services.actions import wiring
 from services.models import Node, Queue, Service
 from services.models.services import RUNNING
 from tests.services.actions.world import World
 from tests.services.test_forms import post_of
 
 NEW = "service-new"
+
+
+@pytest.fixture(autouse=True)
+def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of runtimes; `world` says that Triton is there nevertheless."""
+    monkeypatch.setattr(wiring, "runtime", lambda name: tmp_path / "runtimes" / name)
 
 
 @pytest.fixture
