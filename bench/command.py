@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from bench import machine, report, requests, servers
 from bench.measure import Comparison, Summary, Target, Timing, WrongAnswer, compare, generate
+from bench.population import measured, populate
 from console import home
 from console.errors import ConsoleError
 from services.frameworks.triton import runtime
@@ -29,6 +30,8 @@ FULL = Timing(rounds=30, seconds=0.75, warmup=2.0)
 QUICK = Timing(rounds=2, seconds=0.3, warmup=0.2)
 CONNECTIONS = (1, 8)
 PROTOCOLS = ("REST", "gRPC")
+KEYS = 100
+"""As in a team's daily life."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -62,14 +65,16 @@ def measure_all(root: Path, timing: Timing, out: Path | None, *, docs: bool) -> 
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         directory = Path(name)
         replica, pids_of_triton = stack.enter_context(servers.triton(root, directory))
-        port, pid, key = stack.enter_context(servers.gateway(directory, replica))
-        direct = Target("direct", servers.HOST, {"REST": replica.http_port, "gRPC": replica.grpc_port})
-        gateway = Target("gateway", servers.HOST, dict.fromkeys(PROTOCOLS, port), key)
-        pids = {"gateway": [pid], **pids_of_triton()}
+        daily = populate(measured(replica), services=1, keys_=KEYS, replica=replica)
+        door = stack.enter_context(servers.gateway(directory / "gateway", daily.snapshot))
+        direct = {"REST": replica.http_port, "gRPC": replica.grpc_port}
+        gateway = Target("gateway", servers.HOST, door.port, daily.key)
+        pids = {"gateway": [door.pid], **pids_of_triton()}
         rows = []
         for protocol in PROTOCOLS:
             for connections in CONNECTIONS:
-                rows.append(compare(protocol, connections, direct, gateway, timing, pids))
+                straight = Target("direct", servers.HOST, direct[protocol])
+                rows.append(compare(requests.DIGIT[protocol], connections, straight, gateway, timing, pids))
                 say(f"  {protocol}, {connections} connections: {rows[-1].ratio.median:.2f} of direct")
         ceilings = measure_ceilings(directory, timing)
     now = datetime.now(UTC)
@@ -86,12 +91,12 @@ def measure_all(root: Path, timing: Timing, out: Path | None, *, docs: bool) -> 
 
 def measure_ceilings(directory: Path, timing: Timing) -> dict[str, Summary]:
     """The generator against a server that computes nothing and sends the same answers."""
-    with servers.plain(directory, {protocol: requests.answer(protocol) for protocol in PROTOCOLS}) as (port, pid):
+    with servers.plain(directory, [requests.REST, requests.GRPC]) as (port, pid):
         # Envoy answers a call that says it is gRPC without a body, so this one says something else.
-        target = Target("plain", servers.HOST, dict.fromkeys(PROTOCOLS, port), content_type="application/octet-stream")
+        target = Target("plain", servers.HOST, port, content_type="application/octet-stream")
         short = Timing(min(3, timing.rounds), timing.seconds, timing.warmup)
         return {
-            protocol: Summary.of(generate(protocol, CONNECTIONS[-1], [target], short, {"plain": [pid]}))
+            protocol: Summary.of(generate(requests.DIGIT[protocol], CONNECTIONS[-1], [target], short, {"plain": [pid]}))
             for protocol in PROTOCOLS
         }
 

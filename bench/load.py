@@ -2,10 +2,12 @@
 
 A closed loop: each connection sends its next request when its answer has come. One thread over epoll. Phases on the
 targets alternate (A B, B A, A B, ...), so what else happens on the machine meets all of them alike. Every answer is
-compared, byte by byte, with the first; what the first says is for the caller to check. Standard library and psutil.
+compared, byte by byte, with the first (unless they may differ: not `repeats`); what the first says is for the caller
+to check. Standard library and psutil.
 
-plan: {"protocol", "path", "body" (base64), "connections", "rounds", "seconds", "warmup", "pids" {name: [pid]},
-       "targets" [{"name", "host", "port", "headers" {}}]}
+plan: {"protocol", "body" (base64), "repeats", "connections", "rounds", "seconds", "warmup", "pids" {name: [pid]},
+       "targets" [{"name", "host", "port", "path", "headers" {}, "frozen" [pid]}]}
+       The processes in "frozen" are stopped (SIGSTOP) while another target has its turn.
 line: {"target", "round" (-1 is the warm-up), "requests", "seconds", "rps", "p50_ms", "p99_ms", "max_ms",
        "answer" (base64), "cpu_s" {name: CPU seconds, "generator", "elsewhere"}}
 """
@@ -15,11 +17,14 @@ from __future__ import annotations
 import base64
 import gc
 import json
+import os
 import select
+import signal
 import sys
 import time
 from array import array
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -30,8 +35,10 @@ PATIENCE = 30.0
 """Seconds without any answer after which the run fails."""
 
 
-def drive(connections: Sequence[Connection], seconds: float, expected: bytes | None) -> tuple[array[int], bytes]:
-    """Latencies in nanoseconds, in order of completion, and the answer that all of them had."""
+def drive(
+    connections: Sequence[Connection], seconds: float, expected: bytes | None, repeats: bool = True
+) -> tuple[array[int], bytes]:
+    """Latencies in nanoseconds, in order of completion, and the answer that all of them had, or the last of them."""
     clock = time.perf_counter_ns
     by_descriptor = {connection.sock.fileno(): connection for connection in connections}
     latencies = array("q")
@@ -58,7 +65,7 @@ def drive(connections: Sequence[Connection], seconds: float, expected: bytes | N
                 now = clock()
                 latencies.append(now - connection.began)
                 if answer != expected:
-                    if expected is not None:
+                    if repeats and expected is not None:
                         raise WireError(f"An answer differs from the first: {answer[:200]!r}, not {expected[:200]!r}")
                     expected = answer
                 if now < deadline:
@@ -74,9 +81,11 @@ def percentile(ordered: Sequence[int], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] / 1e6
 
 
-def phase(connections: Sequence[Connection], seconds: float, expected: bytes | None, processes: CpuTimes) -> Any:
+def phase(
+    connections: Sequence[Connection], seconds: float, expected: bytes | None, processes: CpuTimes, repeats: bool
+) -> Any:
     before, began = processes.read(), time.perf_counter()
-    latencies, answer = drive(connections, seconds, expected)
+    latencies, answer = drive(connections, seconds, expected, repeats)
     took, after = time.perf_counter() - began, processes.read()
     ordered = sorted(latencies)
     return {
@@ -106,23 +115,58 @@ class CpuTimes:
         return float(times.user + times.system)
 
 
+class Frozen:
+    """Stops the processes of all targets but the one whose turn it is."""
+
+    SETTLE = 1.5
+    """Seconds for a process that goes on to do what it put off, such as its probes of replicas."""
+
+    def __init__(self, pids: Mapping[str, Sequence[int]]) -> None:
+        self.pids = {name: list(each) for name, each in pids.items()}
+
+    def thaw(self, name: str) -> None:
+        if not any(self.pids.values()):
+            return
+        for other, each in self.pids.items():
+            for pid in each:
+                os.kill(pid, signal.SIGCONT if other == name else signal.SIGSTOP)
+        time.sleep(self.SETTLE)
+
+    def thaw_all(self) -> None:
+        for pid in (pid for each in self.pids.values() for pid in each):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
 def run(plan: Mapping[str, Any]) -> None:
     body = base64.b64decode(plan["body"])
     kind = PROTOCOLS[plan["protocol"]]
     targets: dict[str, list[Connection]] = {
         target["name"]: [
-            kind(target["host"], target["port"], plan["path"], target["headers"], body)
+            kind(target["host"], target["port"], target["path"], target["headers"], body)
             for _ in range(plan["connections"])
         ]
         for target in plan["targets"]
     }
     processes = CpuTimes(plan["pids"])
-    expected: bytes | None = None
+    frozen = Frozen({target["name"]: target["frozen"] for target in plan["targets"]})
     gc.disable()
+    try:
+        rounds(plan, targets, processes, frozen)
+    finally:
+        frozen.thaw_all()
+
+
+def rounds(
+    plan: Mapping[str, Any], targets: Mapping[str, list[Connection]], processes: CpuTimes, frozen: Frozen
+) -> None:
+    expected: bytes | None = None
     for number in range(-1, plan["rounds"]):
-        order = list(targets) if number % 2 == 0 else list(reversed(targets))
+        order = list(targets)[:: 1 if number % 2 == 0 else -1]
         for name in order:
-            made = phase(targets[name], plan["seconds" if number >= 0 else "warmup"], expected, processes)
+            frozen.thaw(name)
+            seconds = plan["seconds" if number >= 0 else "warmup"]
+            made = phase(targets[name], seconds, expected, processes, plan["repeats"])
             expected = base64.b64decode(made["answer"])
             sys.stdout.write(json.dumps({"target": name, "round": number, **made}) + "\n")
             sys.stdout.flush()

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench import requests
+from bench.requests import Call
 from console.home import CHECKOUT
 
 QUIET_CORES = 0.3
@@ -32,11 +33,14 @@ class Timing:
 class Target:
     name: str
     host: str
-    ports: Mapping[str, int]
-    """Protocol -> port."""
+    port: int
     key: str | None = None
     content_type: str | None = None
-    """Instead of the protocol's own."""
+    """Instead of the call's own."""
+    path: str | None = None
+    """Instead of the call's own."""
+    frozen: Sequence[int] = ()
+    """Processes that are stopped while another target is measured: for those that are busy without requests too."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,38 @@ def busy_elsewhere(phase: Mapping[str, Any]) -> float:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """Several targets measured in turn. `summaries` and ratios are of the rounds that count."""
+
+    call: str
+    connections: int
+    rounds: int
+    quiet: bool
+    """False: all rounds count, because too few were quiet."""
+    counted: Sequence[Mapping[str, Mapping[str, Any]]]
+    """Of each round: target -> phase."""
+    phases: list[dict[str, Any]]
+
+    @property
+    def summaries(self) -> dict[str, Summary]:
+        return {name: Summary.of([each[name] for each in self.counted]) for name in self.counted[0]}
+
+    def ratio(self, name: str, to: str, field: str = "rps") -> Spread:
+        """Of `field` in each round, of one target to another."""
+        return Spread.of([each[name][field] / each[to][field] for each in self.counted])
+
+    def added(self, name: str, to: str, field: str = "p50_ms") -> Spread:
+        return Spread.of([each[name][field] - each[to][field] for each in self.counted])
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "call": self.call, "connections": self.connections, "rounds": self.rounds, "quiet": self.quiet,
+            "counted": len(self.counted), "phases": self.phases,
+            "summaries": {name: asdict(summary) for name, summary in self.summaries.items()},
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Comparison:
     """`ratio` is of requests per second, `added_ms` of the p50, both per round: through the gateway to direct.
 
@@ -94,12 +130,19 @@ class Comparison:
     rounds: int
     counted: int
     quiet: bool
-    """False: all rounds count, because too few were quiet."""
     direct: Summary
     gateway: Summary
     ratio: Spread
     added_ms: Spread
     phases: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, made: Measured, direct: str, gateway: str) -> Comparison:
+        sums = made.summaries
+        return cls(
+            made.call, made.connections, made.rounds, len(made.counted), made.quiet, sums[direct], sums[gateway],
+            made.ratio(gateway, direct), made.added(gateway, direct), made.phases,
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -110,44 +153,40 @@ class WrongAnswer(Exception):
 
 
 def compare(
-    protocol: str, connections: int, direct: Target, gateway: Target, timing: Timing, pids: Mapping[str, Sequence[int]]
+    call: Call, connections: int, direct: Target, gateway: Target, timing: Timing, pids: Mapping[str, Sequence[int]]
 ) -> Comparison:
     """Raises WrongAnswer, or RuntimeError when the generator gives up."""
-    phases = generate(protocol, connections, [direct, gateway], timing, pids)
-    one, other = ([phase for phase in phases if phase["target"] == target.name] for target in (direct, gateway))
-    rounds = list(zip(one, other, strict=True))
-    quiet = [pair for pair in rounds if max(busy_elsewhere(phase) for phase in pair) <= QUIET_CORES]
-    pairs = quiet if len(quiet) >= FEWEST_ROUNDS else rounds
-    return Comparison(
-        protocol,
-        connections,
-        len(rounds),
-        len(pairs),
-        pairs is quiet,
-        Summary.of([straight for straight, _ in pairs]),
-        Summary.of([through for _, through in pairs]),
-        Spread.of([through["rps"] / straight["rps"] for straight, through in pairs]),
-        Spread.of([through["p50_ms"] - straight["p50_ms"] for straight, through in pairs]),
-        phases,
-    )
+    made = measure(call, connections, [direct, gateway], timing, pids)
+    return Comparison.of(made, direct.name, gateway.name)
+
+
+def measure(
+    call: Call, connections: int, targets: Sequence[Target], timing: Timing, pids: Mapping[str, Sequence[int]]
+) -> Measured:
+    """Raises WrongAnswer, or RuntimeError when the generator gives up."""
+    phases = generate(call, connections, targets, timing, pids)
+    by_target = [[phase for phase in phases if phase["target"] == target.name] for target in targets]
+    rounds = [{phase["target"]: phase for phase in each} for each in zip(*by_target, strict=True)]
+    quiet = [each for each in rounds if max(busy_elsewhere(phase) for phase in each.values()) <= QUIET_CORES]
+    counted = quiet if len(quiet) >= FEWEST_ROUNDS else rounds
+    return Measured(call.name, connections, len(rounds), counted is quiet, counted, phases)
 
 
 def generate(
-    protocol: str, connections: int, targets: Sequence[Target], timing: Timing, pids: Mapping[str, Sequence[int]]
+    call: Call, connections: int, targets: Sequence[Target], timing: Timing, pids: Mapping[str, Sequence[int]]
 ) -> list[dict[str, Any]]:
     """The phases of one run of the generator without the warm-up, all answers checked, in order of rounds."""
     plan = {
-        "protocol": protocol, "path": requests.PATHS[protocol],
-        "body": base64.b64encode(requests.body(protocol)).decode(),
+        "protocol": call.wire, "body": base64.b64encode(call.body).decode(), "repeats": call.repeats,
         "connections": connections, **asdict(timing), "pids": pids,
         "targets": [
-            {"name": target.name, "host": target.host, "port": target.ports[protocol],
-             "headers": requests.headers(protocol, target.key, target.content_type)}
+            {"name": target.name, "host": target.host, "port": target.port, "path": target.path or call.path,
+             "headers": requests.headers(call, target.key, target.content_type), "frozen": list(target.frozen)}
             for target in targets
         ],
     }  # fmt: skip
     # The plan holds a key, so it goes in by stdin, where no list of processes shows it.
-    patience = 60 + 2 * len(targets) * (timing.warmup + timing.rounds * timing.seconds)
+    patience = 60 + 4 * len(targets) * (timing.warmup + timing.rounds * (timing.seconds + 1))
     done = subprocess.run(
         [sys.executable, "-m", "bench.load"], cwd=CHECKOUT, input=json.dumps(plan), capture_output=True, text=True,
         timeout=patience, check=False,
@@ -156,7 +195,8 @@ def generate(
         raise RuntimeError(done.stderr.strip()[-2000:])
     phases: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     for phase in phases:
-        # The generator has seen to it that all answers of a run are the same bytes.
-        if not requests.says_the_digit(protocol, base64.b64decode(phase.pop("answer"))):
-            raise WrongAnswer(f"{phase['target']} did not answer with the digit ({protocol}).")
+        # Where answers repeat, the generator has seen to it that all of a run are the same bytes.
+        answer = base64.b64decode(phase.pop("answer"))
+        if not call.good(answer):
+            raise WrongAnswer(f"{phase['target']} gave a wrong answer ({call.name}): {answer[:200]!r}")
     return [phase for phase in phases if phase["round"] >= 0]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
-from bench.requests import PATHS
+from bench.requests import Call, answer
 
 _TYPE = "type.googleapis.com/envoy.extensions.filters."
 BODY_BYTES = 1 << 20
 
 
-def plain_bootstrap(host: str, port: int, answers: Mapping[str, bytes]) -> bytes:
-    """`answers`: protocol -> body of every answer to such a request."""
+def plain_bootstrap(host: str, port: int, calls: Sequence[Call]) -> bytes:
+    """Each of these calls gets its good answer at once."""
     routes = [
         _route({"path": "/ready"}, b"", "text/plain"),
-        *(_route({"path": PATHS[protocol]}, body, "application/octet-stream") for protocol, body in answers.items()),
+        *(_route({"path": call.path}, answer(call), "application/octet-stream") for call in calls),
     ]
     manager = {
         "@type": _TYPE + "network.http_connection_manager.v3.HttpConnectionManager",

@@ -8,27 +8,28 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from bench.plain import plain_bootstrap
+from bench.requests import Call, headers
 from console import home
 from console.stack import example
 from services.frameworks.triton import launch, runtime
-from services.gateway import keys
 from services.gateway.binary import argv, find_envoy
 from services.gateway.publish import deliver, prepare
-from services.gateway.snapshot import Endpoint, GatewayKey, GatewayService, Snapshot
+from services.gateway.snapshot import Endpoint, Snapshot
 from services.specs import LaunchContext, Ports, ServiceSpec
 
 HOST = "127.0.0.1"
-TEAM = "bench"
-KEYS = 100
 START_SECONDS = 120.0
 
 
@@ -45,15 +46,25 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def process(
-    command: tuple[str, ...], directory: Path, ready: Callable[[], bool], env: Mapping[str, str] | None = None
+    command: tuple[str, ...],
+    directory: Path,
+    ready: Callable[[], bool],
+    env: Mapping[str, str] | None = None,
+    *,
+    cwd: Path | None = None,
+    given: str = "",
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Started, `ready`, and ended with the block. Raises RuntimeError with the end of its log when it is not."""
+    """Started, `ready`, and ended with the block. Raises RuntimeError with the end of its log when it is not.
+
+    `directory` has its log and is where it runs, unless `cwd` says otherwise; `given` is what it reads on stdin.
+    """
     log = directory / "log.txt"
-    with log.open("ab") as output:
+    with log.open("ab") as output, tempfile.TemporaryFile() as stdin:
+        stdin.write(given.encode())
+        stdin.seek(0)
         running = subprocess.Popen(
-            command, cwd=directory, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True,
-        )  # fmt: skip
+            command, cwd=cwd or directory, env=env, stdin=stdin, stdout=output, stderr=output, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + START_SECONDS
         while not ready():
@@ -69,6 +80,7 @@ def process(
 def end(running: subprocess.Popen[bytes]) -> None:
     if running.poll() is None:
         running.terminate()
+        running.send_signal(signal.SIGCONT)  # a generator that died may have left it stopped
         try:
             running.wait(20)
         except subprocess.TimeoutExpired:
@@ -88,6 +100,29 @@ def answers(url: str) -> Callable[[], bool]:
             return False
 
     return look
+
+
+def wait_for_service(port: int, call: Call, key: str | None, seconds: float = 30.0) -> None:
+    """Until the gateway has found the service's replicas healthy: any answer but 404 and 503."""
+    deadline = time.monotonic() + seconds
+    while status_of(port, call, key) in (0, 404, 503):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"The gateway does not send {call.name} to its service.")
+        time.sleep(0.02)
+
+
+def status_of(port: int, call: Call, key: str | None) -> int:
+    """HTTP status of one request over HTTP/1.1; 0 when there is none."""
+    if call.wire == "gRPC":
+        raise ValueError("Ask over REST: both lead to the same replicas.")
+    asked = urllib.request.Request(f"http://{HOST}:{port}{call.path}", call.body, headers(call, key))
+    try:
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
 
 
 @contextmanager
@@ -119,28 +154,29 @@ def triton(root: Path, directory: Path) -> Iterator[tuple[Endpoint, Callable[[],
 
 
 @contextmanager
-def gateway(directory: Path, replica: Endpoint) -> Iterator[tuple[int, int, str]]:
-    """Port, pid and a key that may call the service: one of many keys, as in a team's daily life."""
-    made = [keys.generate() for _ in range(KEYS)]
-    snapshot = Snapshot(
-        services=(GatewayService(example.NAME, TEAM, public=False, ready=True, message="", endpoints=(replica,)),),
-        keys=tuple(GatewayKey(key.id, key.digest, TEAM) for key in made),
-    )
-    files = directory / "gateway"
+def gateway(directory: Path, snapshot: Snapshot, *, workers: int | None = None) -> Iterator[Gateway]:
+    """The product's own gateway, told this. `workers`: threads; the product's own number by default."""
     port = free_ports(1)[0]
-    prepare(files, host=HOST, port=port, limits=snapshot.limits)
-    deliver(lambda: snapshot, files, find_envoy())
+    prepare(directory, host=HOST, port=port, limits=snapshot.limits)
+    deliver(lambda: snapshot, directory, find_envoy())
     ready = answers(f"http://{HOST}:{port}/v2/health/ready")
-    with process(tuple(argv(files, find_envoy())), files, ready) as running:
-        yield port, running.pid, made[KEYS // 2].key
+    with process(tuple(argv(directory, find_envoy(), concurrency=workers)), directory, ready) as running:
+        yield Gateway(directory, port, running.pid)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    directory: Path
+    port: int
+    pid: int
 
 
 @contextmanager
-def plain(directory: Path, answer: Mapping[str, bytes]) -> Iterator[tuple[int, int]]:
-    """Port and pid of an Envoy that gives these fixed answers itself: what the load generator can reach at most."""
+def plain(directory: Path, calls: Sequence[Call]) -> Iterator[tuple[int, int]]:
+    """Port and pid of an Envoy that gives fixed answers itself: what the load generator can reach at most."""
     files = directory / "plain"
     files.mkdir()
     port = free_ports(1)[0]
-    (files / "bootstrap.json").write_bytes(plain_bootstrap(HOST, port, answer))
+    (files / "bootstrap.json").write_bytes(plain_bootstrap(HOST, port, calls))
     with process(tuple(argv(files, find_envoy())), files, answers(f"http://{HOST}:{port}/ready")) as running:
         yield port, running.pid

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bench import measure
+from bench import measure, requests
 from bench.measure import Spread, Target, Timing, compare
 
-DIRECT, GATEWAY = Target("direct", "127.0.0.1", {"REST": 1}), Target("gateway", "127.0.0.1", {"REST": 2})
+DIRECT, GATEWAY = Target("direct", "127.0.0.1", 1), Target("gateway", "127.0.0.1", 2)
 
 
 def phase(target: str, number: int, rps: float, elsewhere: float = 0.0) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def phase(target: str, number: int, rps: float, elsewhere: float = 0.0) -> dict[
 
 def compared(monkeypatch: pytest.MonkeyPatch, phases: Sequence[dict[str, Any]]) -> measure.Comparison:
     monkeypatch.setattr(measure, "generate", lambda *_: list(phases))
-    return compare("REST", 8, DIRECT, GATEWAY, Timing(3, 1, 1), {})
+    return compare(requests.REST, 8, DIRECT, GATEWAY, Timing(3, 1, 1), {})
 
 
 def test_the_ratio_is_the_median_of_the_ratios_of_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
