@@ -74,7 +74,7 @@ def _triton(service: GatewayService, limits: Limits) -> list[Json]:
 def _v1(service: GatewayService, once: Json) -> list[Json]:
     posted = {"prefix": _MODELS, "headers": [{"name": ":method", "string_match": {"exact": "POST"}}]}
     predict = _bridged(service, "v1", posted, names.BRIDGE_HTTP, once)
-    catalogue = _bridged(service, "catalogue", {"prefix": _MODELS}, names.BRIDGE_HTTP, once)
+    catalogue = _bridged(service, "catalogue", {"prefix": _MODELS, "headers": [_GET]}, names.BRIDGE_HTTP, once)
     return [predict, catalogue] if service.framework == "triton" else [catalogue]
 
 

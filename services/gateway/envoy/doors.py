@@ -38,8 +38,7 @@ def virtual_host(limits: Limits, *, keyless: bool, auth_headers: Iterable[str] =
     named = sorted(set(auth_headers))
     gated = [*_grpc_doors(named, keyless=keyless), *_rest_doors(limits, named, keyless=keyless)]
     if named:
-        told = {"filter_metadata": {names.LUA_METADATA: {"auth_headers": named}}}
-        gated = [{**route, "metadata": told} for route in gated]
+        gated = [_told(route, names.LUA_METADATA, {"auth_headers": named}) for route in gated]
     return {
         "name": "doors",
         "domains": [names.AT_THE_DOOR],
@@ -168,9 +167,14 @@ def _rest_doors(limits: Limits, auth_headers: list[str], *, keyless: bool) -> li
         *posted(names.V1_PREDICT),
         {"match": read(names.REST_READ), **answer, "typed_per_filter_config": {**only(), **whole}},
         # What a key may use is told by the bridge; when the host or the path names a service, by that service's route.
-        {"match": read(names.CATALOGUE), **to_bridge(names.BRIDGE_HTTP),
-         "typed_per_filter_config": {**policy, **only(), **whole}},
+        _told({"match": read(names.CATALOGUE), **to_bridge(names.BRIDGE_HTTP),
+               "typed_per_filter_config": {**policy, **only(), **whole}}, names.LOG_METADATA, {"door": "catalogue"}),
     ]  # fmt: skip
+
+
+def _told(route: Json, whom: str, what: Json) -> Json:
+    told = route.get("metadata", {}).get("filter_metadata", {})
+    return {**route, "metadata": {"filter_metadata": {**told, whom: what}}}
 
 
 def _held(most: int) -> Json:
@@ -179,8 +183,11 @@ def _held(most: int) -> Json:
 
 
 def _no_key(auth_headers: list[str]) -> list[Json]:
-    wanted = ("x-api-key", "authorization", *auth_headers)
-    return [{"name": name, "present_match": True, "invert_match": True} for name in wanted]
+    empty: Json = {"string_match": {"exact": ""}, "treat_missing_header_as_empty": True}
+    bearer = {"safe_regex": {"regex": "(?i:bearer) +.+"}}
+    no_bearer = {"name": "authorization", "string_match": bearer, "treat_missing_header_as_empty": True,
+                 "invert_match": True}  # fmt: skip
+    return [no_bearer, *({"name": name, **empty} for name in ("x-api-key", *auth_headers))]
 
 
 def _nothing_here(match: Json) -> Json:

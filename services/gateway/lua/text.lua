@@ -93,20 +93,19 @@ end
 
 -- What the answer told of is written down at once: a client that goes away leaves no second chance.
 local function counter(handle, id)
-  local known_prompt, known_completion = 0, 0
-  return function(prompt, completion)
+  local known = {}
+  local function now(name, tokens)
+    if not tokens or tokens == known[name] then return end
     if id then
       local window = window_of(id)
-      window.used = window.used + (prompt or known_prompt) - known_prompt + (completion or known_completion) - known_completion
+      window.used = window.used + tokens - (known[name] or 0)
     end
-    if prompt then
-      known_prompt = prompt
-      log(handle, "prompt_tokens", prompt)
-    end
-    if completion and completion ~= known_completion then
-      known_completion = completion
-      log(handle, "completion_tokens", completion)
-    end
+    known[name] = tokens
+    log(handle, name, tokens)
+  end
+  return function(prompt, completion)
+    now("prompt_tokens", prompt)
+    now("completion_tokens", completion)
   end
 end
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tritonclient.grpc import service_pb2_grpc
 
+from tests.integration.gateway.doors import Doors, OpenDoors
 from tests.integration.gateway.stage import Stage, Staging
 
 
@@ -29,3 +30,16 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def stub(stage: Stage) -> Iterator[service_pb2_grpc.GRPCInferenceServiceStub]:
     with stage.channel() as channel:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+    """Shared by the tests of one file, as `stage`."""
+    with OpenDoors(tmp_path_factory.mktemp("d")) as opened:
+        yield opened.enter_all()
+
+
+@pytest.fixture
+def fresh_doors(tmp_path: Path) -> Iterator[Doors]:
+    with OpenDoors(tmp_path / "d") as opened:
+        yield opened.enter_all()

@@ -2,7 +2,8 @@
 
     python -m tests.services.gateway.backend NAME HTTP_PORT GRPC_PORT
 
-It answers with its own name and what it was sent, and tells at GET /__seen every call that reached it.
+It answers with its own name and what it was sent, and tells at GET /__seen every call that reached it. It also speaks
+OpenAI's protocol (text.py), so that it can stand for vLLM.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import grpc
 import uvicorn
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from tests.services.gateway import text
+
 NAME = sys.argv[1] if len(sys.argv) > 1 else "backend"
 SEEN: list[dict[str, Any]] = []
-PROBE = "/v2/health/ready"
+PROBES = ("/v2/health/ready", "/health")
 BIG = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)]
 
 
@@ -71,20 +74,24 @@ def note(method: str, context: Any) -> None:
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         return
-    size = 0
+    parts = []
     more = True
     while more:
         message = await receive()
-        size += len(message.get("body", b""))
+        parts.append(message.get("body", b""))
         more = message.get("more_body", False)
+    sent = b"".join(parts)
     path = scope["path"]
     headers = {k.decode().lower(): v.decode() for k, v in scope["headers"]}
     if path == "/__seen":
         answer: Any = SEEN
     else:
-        if path != PROBE:
-            SEEN.append({"call": f"{scope['method']} {path}", "headers": headers})
-        answer = {"model_name": path, "model_version": NAME, "bytes": size, "ready": True, "outputs": []}
+        if path not in PROBES:
+            call = {"call": f"{scope['method']} {path}", "headers": headers}
+            SEEN.append({**call, "body": sent.decode()} if path.startswith("/v1/") else call)
+        if path.startswith("/v1/"):
+            return await text.answer(path, sent, send)
+        answer = {"model_name": path, "model_version": NAME, "bytes": len(sent), "ready": True, "outputs": []}
     body = json.dumps(answer).encode()
     start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": start})

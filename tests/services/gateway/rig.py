@@ -87,6 +87,42 @@ class Backend:
 
 
 @dataclass
+class Bridge:
+    """The stand-in of bridge.py, in the folder where a gateway expects the bridge."""
+
+    directory: Path
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, directory: Path) -> Bridge:
+        directory.mkdir(mode=0o700)
+        command = [sys.executable, "-m", "tests.services.gateway.bridge", str(directory)]
+        bridge = cls(directory, subprocess.Popen(command, cwd=CHECKOUT))
+        try:
+            until(lambda: bridge.seen() is not None, 20)
+        except BaseException:
+            bridge.kill()
+            raise
+        return bridge
+
+    def seen(self) -> list[dict[str, Any]]:
+        connection = http.client.HTTPConnection("bridge", timeout=2)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.connect(str(self.directory / "http.sock"))
+            connection.request("GET", "/__seen")
+            calls: list[dict[str, Any]] = json.loads(connection.getresponse().read())
+            return calls
+        finally:
+            connection.close()
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+@dataclass
 class Gateway:
     directory: Path
     port: int

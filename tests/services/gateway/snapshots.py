@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from services.gateway import keys
 from services.gateway.snapshot import Endpoint, GatewayKey, GatewayService, Snapshot
 
@@ -21,6 +24,11 @@ def key(
 
 def ready(name: str, *endpoints: Endpoint, team: str = "vision", public: bool = False) -> GatewayService:
     return GatewayService(name, team, public, True, "", endpoints or (Endpoint("127.0.0.1", 9000, 9001),))
+
+
+def text(name: str, *endpoints: Endpoint, task: str = "chat", **more: Any) -> GatewayService:
+    """A vLLM service."""
+    return replace(ready(name, *endpoints, team="text"), framework="vllm", task=task, **more)
 
 
 def waiting(name: str, message: str, team: str = "vision") -> GatewayService:

@@ -1,0 +1,89 @@
+"""A running gateway with every kind of door: services of text, a Triton one, and a stand-in for the bridge."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from services.gateway.snapshot import Snapshot
+from tests.services.gateway import snapshots
+from tests.services.gateway.rig import Answer, Backend, Bridge, Gateway, until
+
+KEY = "isk_textkey00000_0000000000000000000000000000000000000000000"
+TOKENS = "isk_tokens000000_0000000000000000000000000000000000000000000"
+BOTH = "isk_bothteams000_0000000000000000000000000000000000000000000"
+CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+
+
+@dataclass
+class Doors:
+    gateway: Gateway
+    backend: Backend
+    """Of every service: what reached it is no question of which."""
+    bridge: Bridge
+    snapshot: Snapshot
+
+    def post(self, path: str, body: Any, key: str = KEY, **headers: str) -> Answer:
+        sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+        kind = {"Content_Type": "application/json", **headers}
+        return self.gateway.call("POST", path, sent, X_API_Key=key, **kind)
+
+    def channel(self, **options: str) -> grpc.Channel:
+        chosen = [(f"grpc.{name}", value) for name, value in options.items()]
+        return grpc.insecure_channel(self.gateway.address, options=[("grpc.use_local_subchannel_pool", 1), *chosen])
+
+    def lines(self, path: str, count: int = 1) -> list[dict[str, Any]]:
+        """The last lines of the access log for `path`, when there are so many."""
+
+        def found() -> list[dict[str, Any]]:
+            lines = [line for line in self.gateway.log_lines() if line["path"] == path]
+            return lines[-count:] if len(lines) >= count else []
+
+        return until(found)
+
+
+class OpenDoors(ExitStack):
+    """Ends whatever was started, in reverse, however far the start came."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+    def enter_all(self) -> Doors:
+        self.directory.mkdir(exist_ok=True)
+        bridge = Bridge.start(self.directory / "bridge")
+        self.callback(bridge.kill)
+        backend = Backend.start("one")
+        self.callback(backend.kill)
+        at = backend.endpoint
+        own = replace(
+            snapshots.ready("own", at), auth_header="x-lab-key", auth_parameters=(("x-lab", "7"), ("x-site", "a b"))
+        )
+        snapshot = Snapshot(
+            services=(
+                snapshots.ready("mnist", at),
+                snapshots.text("llama", at, adapters=("french",)),
+                snapshots.text("words", at, task="completion"),
+                snapshots.text("vectors", at, task="embedding"),
+                snapshots.text("open-text", at, public=True),
+                replace(snapshots.ready("small", at), max_payload_bytes=1 << 20, timeout_seconds=1),
+                snapshots.text("little", at, max_payload_bytes=1 << 20),
+                own,
+            ),
+            keys=(
+                *snapshots.KEYS,
+                snapshots.key(KEY, "text"),
+                replace(snapshots.key(TOKENS, "text"), tokens_per_minute=20),
+                snapshots.key(BOTH, "*"),
+            ),
+        )
+        gateway = Gateway.prepared(self.directory / "g", snapshot)
+        self.callback(gateway.kill)
+        gateway.run()
+        until(lambda: gateway.call("GET", "/v2/models/mnist", X_API_Key=BOTH).status == 200)
+        return Doors(gateway, backend, bridge, snapshot)
