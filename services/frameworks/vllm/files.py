@@ -134,7 +134,8 @@ def safetensors_header(path: Path) -> dict[str, Any] | None:
         try:
             header = json.loads(file.read(length))
             header.pop("__metadata__", None)
-            end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+            spans = [(str(tensor["dtype"]), *map(int, tensor["data_offsets"])) for tensor in header.values()]
+            end = max((end for _, _start, end in spans), default=0)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{path.name} is not a safetensors file.") from error
     if end + 8 + length > path.stat().st_size:

