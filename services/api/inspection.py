@@ -18,11 +18,13 @@ from console.rest import Resource, number
 from services import reading
 from services.actions import wiring
 from services.api.serializers.services import EventOut, LogOut, MetricsOut, RevisionOut
+from services.api.serializers.usage import UsedOut
 from services.models import Replica, Service
 from services.specs import process_name, process_of
+from services.usage import reading as usage
 
 LOG_BYTES = 65536
-NOT_COLLECTED: Final = ("request rate", "latency", "errors", "CPU and memory use of a replica", "GPU use")
+NOT_COLLECTED: Final = ("CPU and memory use of a replica", "GPU use")
 REPLICA = OpenApiParameter(
     "replica", OpenApiTypes.STR, description="Name of its process, such as svc-detector-r2-0, or its index."
 )
@@ -77,10 +79,10 @@ class Inspection(Resource):
         return Response({"replica": process, "replicas": names, "text": chunk.text, "next_offset": chunk.next_offset})
 
     @describe(
-        "Show what the console knows of a service's replicas",
+        "Show what the console knows of a service's replicas, and what was used of it in the last hour",
         answers={200: MetricsOut},
         errors=[404],
-        description="Request rates and latencies are not collected yet, and `not_collected` says so.",
+        description="More of what was used: `/api/v1/usage/?service=<name>`. What is not known is in `not_collected`.",
     )
     @action(detail=True, pagination_class=None, filter_backends=[])
     def metrics(self, request: Request, name: str) -> Response:
@@ -100,6 +102,7 @@ class Inspection(Resource):
                     }
                     for row in rows
                 ],
+                "last_hour": UsedOut(usage.last_hour(self.actor, service.name)).data,
                 "not_collected": NOT_COLLECTED,
             }
         )

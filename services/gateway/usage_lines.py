@@ -33,6 +33,8 @@ _MOST: Final = 1 << 40
 _CLIENTS_FAULT: Final = frozenset({3, 5, 6, 7, 9, 11, 12, 16})
 """gRPC: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, FAILED_PRECONDITION, OUT_OF_RANGE,
 UNIMPLEMENTED, UNAUTHENTICATED."""
+_LIMIT: Final = frozenset({"RL", "UO"})
+"""Envoy's flags of a rate limit, and of a cluster that has as many requests as it may have."""
 _GONE: Final = frozenset({"DC", "DR"})
 _CUT: Final = frozenset({"UC", "UR", "UF", "UH", "UT", "UPE", "UMSDR", "SI", "LR", "LH", "OM", "DT"})
 """Flags that spoil an answer which began with a 200."""
@@ -142,7 +144,7 @@ def ended(said: Mapping[str, Any]) -> str:
     """One of OUTCOMES, or "" for a request that ended well."""
     status, grpc = said.get("status"), said.get("grpc_status")
     flags = set(str(said.get("flags") or "").split(","))
-    if status == 429 or "RL" in flags:
+    if status == 429 or flags & _LIMIT:
         return "limited"
     if flags & _GONE:
         return "cancelled"

@@ -81,6 +81,13 @@ def over_time(actor: Principal, asked: Asked) -> dict[int, Measured]:
     return {int(at): Measured.of(sums) for at, *sums in _summed(_rows(actor, asked), ["at"]).iterator(2000)}
 
 
+def last_hour(actor: Principal, service: str) -> Measured:
+    """What was used of a service in this minute and the 59 before it."""
+    end = (int(time.time()) // MINUTE + 1) * MINUTE
+    points = read(actor, Asked(end - HOUR, end, SERVICE, service=service, rows=MINUTE))
+    return sum((point.used for point in points), Measured())
+
+
 def stream(actor: Principal, asked: Asked) -> Iterator[Point]:
     """As the database gives them, without keeping them: what is another team's may come in several parts."""
     fields, naming = NAMINGS[asked.group_by]

@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
 from services.api.serializers.probe import EndpointsOut
+from services.api.serializers.usage import UsedOut
 from services.models import Event, Revision
 
 
@@ -201,6 +202,7 @@ class MetricsOut(serializers.Serializer[Any]):
     replicas_ready = serializers.IntegerField()
     restarts = serializers.IntegerField(help_text="Of the replicas that there are now.")
     replicas = ReplicaMetricsOut(many=True)
+    last_hour = UsedOut(help_text="What was used of it, as far as you may see it.")
     not_collected = serializers.ListField(
         child=serializers.CharField(), help_text="What one might look for here and the console does not hold yet."
     )

@@ -1,18 +1,24 @@
-"""The access log is rotated under a running Envoy, which loses no line."""
+"""The access log is rotated under a running Envoy, which loses no line, and counted before a file is removed."""
 
 from __future__ import annotations
 
+from operator import add as plus
 from pathlib import Path
 
 import pytest
+from django.db.models import Sum
+from tritonclient.grpc import service_pb2_grpc
 
-from services.actions import access_log
+from services.actions import access_log, metering
 from services.errors import GatewayError
 from services.gateway.envoy import names
-from tests.integration.gateway.stage import Stage
+from services.models import Usage
+from services.models.usage import ALWAYS
+from tests.integration.gateway.stage import Stage, infer_request, refused, send
+from tests.services.gateway import snapshots
 from tests.services.gateway.rig import until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
 
 def ask(stage: Stage, mark: str) -> None:
@@ -30,6 +36,7 @@ def test_lines_go_on_in_a_new_file_and_three_old_ones_are_kept(fresh_stage: Stag
         mark = f"agent-{number}"
         ask(fresh_stage, mark)
         until(lambda mark=mark: holds(log, mark))  # type: ignore[misc]
+        metering.catch_up(directory)
         assert access_log.rotate(directory, limit=10, kept=3)
     ask(fresh_stage, "the-last")
     until(lambda: holds(log, "the-last"))
@@ -61,3 +68,34 @@ def test_an_envoy_that_could_not_be_told_is_told_the_next_time(fresh_stage: Stag
     assert not access_log.rotate(directory, limit=10)  # nothing to rename, but Envoy is told
     ask(fresh_stage, "afterwards")
     until(lambda: holds(log, "afterwards"))
+
+
+def test_each_request_is_counted_as_what_it_was(fresh_stage: Stage) -> None:
+    directory = fresh_stage.gateway.directory
+    with fresh_stage.channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        for _ in range(3):
+            send(stub.ModelInfer, infer_request("mnist"), key=snapshots.TEAM)
+        refused(stub.ModelInfer, infer_request("asr"), key=snapshots.TEAM)
+        for _ in range(3):
+            send(stub.ModelInfer, infer_request("mnist"), key=snapshots.LIMITED)
+        refused(stub.ModelInfer, infer_request("mnist"), key=snapshots.LIMITED)
+        refused(stub.ModelInfer, infer_request("slow"), key=snapshots.TEAM)
+    for _ in range(4):
+        assert fresh_stage.gateway.call("POST", "/v2/models/mnist/infer", "{}", X_API_Key=snapshots.TEAM).status == 200
+    assert fresh_stage.gateway.call("POST", "/v2/models/mnist/infer", "{}", X_API_Key=snapshots.LIMITED).status == 429
+    until(lambda: holds(directory / names.ACCESS_LOG, '"status":429'), 20)
+    metering.catch_up(directory)
+
+    def counted(key: str, service: str) -> tuple[int, ...]:
+        measures = ("requests", "client_errors", "server_errors", "limited")
+        rows = Usage.objects.filter(span=ALWAYS, series__key_id=key[4:16], series__service=service)
+        found = rows.aggregate(**{f"sum_{name}": Sum(name, default=0) for name in measures})
+        return tuple(found[f"sum_{name}"] for name in measures)
+
+    assert counted(snapshots.TEAM, "mnist") == (7, 0, 0, 0)
+    assert counted(snapshots.TEAM, "asr") == (1, 1, 0, 0)
+    assert counted(snapshots.TEAM, "slow") == (1, 0, 1, 0)
+    # The limit of a key is taken before a gRPC message is read, so for which service it would have been is not known.
+    mnist, nowhere = counted(snapshots.LIMITED, "mnist"), counted(snapshots.LIMITED, "")
+    assert tuple(map(plus, mnist, nowhere)) == (5, 0, 0, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from services.actions import probes
 from services.clients.inference import Answer, Message, Output, Response, Timing
 from services.models import ApiKey, Replica, Service
 from tests.rest import Api, who_may
+from tests.services import used
 
 
 @pytest.fixture
@@ -74,7 +76,15 @@ def test_metrics_say_what_is_known_and_what_is_not(owner: Api, replica: Replica)
     known = owner.get("services/echo/metrics/").data
     assert known["replicas_wanted"] == 1 and known["replicas_ready"] == 1 and known["restarts"] == 2
     assert known["replicas"][0]["pid"] == 4711 and 55 < known["replicas"][0]["uptime_seconds"] < 120
-    assert "latency" in known["not_collected"]
+    assert "GPU use" in known["not_collected"] and known["last_hour"]["requests"] == 0
+
+
+def test_metrics_say_what_was_used_in_the_last_hour(owner: Api, service: Service, tmp_path: Path) -> None:
+    used.call(tmp_path, 3, service="echo", at=used.now() - timedelta(minutes=58))
+    used.call(tmp_path, 2, service="echo", status=503)
+    used.call(tmp_path, 4, service="echo", at=used.now() - timedelta(minutes=61))
+    hour = owner.get("services/echo/metrics/").data["last_hour"]
+    assert (hour["requests"], hour["succeeded"], hour["server_errors"]) == (5, 3, 2)
 
 
 def test_who_may_send_a_test_inference(people: dict[str, Api], service: Service) -> None:

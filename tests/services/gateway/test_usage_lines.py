@@ -56,6 +56,7 @@ OK: dict[str, Any] = {"status": 200, "grpc_status": None, "flags": "-", "details
         ("limited", {"status": 429, "flags": "RL"}),
         ("limited", {"grpc_status": 8, "flags": "RL", "details": "local_rate_limited"}),
         ("limited", {"grpc_status": 8}),
+        ("limited", {"status": 503, "flags": "UO", "details": "upstream_reset_before_response_started{overflow}"}),
         ("client_errors", {"grpc_status": 8, "details": "grpc_field_extraction_FAILED_PRECONDITION{REQUEST_BUFFER}"}),
         ("client_errors", {"status": 413}),
         ("client_errors", {"status": 401}),
