@@ -96,10 +96,9 @@ class Folder:
             if header is None:
                 return 0, ""
             for tensor in header.values():
-                start, end = tensor["data_offsets"]
-                counts[tensor["dtype"]] = counts.get(tensor["dtype"], 0) + (end - start) // BYTES_OF.get(
-                    tensor["dtype"], 1
-                )
+                start, end = span(tensor)
+                kind = str(tensor["dtype"])
+                counts[kind] = counts.get(kind, 0) + (end - start) // BYTES_OF.get(kind, 1)
         return (sum(counts.values()), max(counts, key=lambda name: counts[name])) if counts else (0, "")
 
 
@@ -134,10 +133,17 @@ def safetensors_header(path: Path) -> dict[str, Any] | None:
         try:
             header = json.loads(file.read(length))
             header.pop("__metadata__", None)
-            spans = [(str(tensor["dtype"]), *map(int, tensor["data_offsets"])) for tensor in header.values()]
-            end = max((end for _, _start, end in spans), default=0)
+            end = max((span(tensor)[1] for tensor in header.values()), default=0)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{path.name} is not a safetensors file.") from error
     if end + 8 + length > path.stat().st_size:
         raise ModelError(f"{path.name} is cut short: copy it again.")
     return dict(header)
+
+
+def span(tensor: Mapping[str, Any]) -> tuple[int, int]:
+    """Where its bytes lie. Raises LookupError, ValueError, TypeError when a header's entry is none."""
+    start, end = tensor["data_offsets"]
+    if not isinstance(tensor["dtype"], str):
+        raise ValueError("no datatype")
+    return int(start), int(end)
