@@ -27,7 +27,11 @@ with urllib.request.urlopen(request) as answer:
     print(json.load(answer)["{answer}"])
 """
 NEEDS_STUBS: Final = "# Needs stubs of TensorFlow Serving without TensorFlow: pip install min-tfs-client"
-TFSERVING: Final = """{imports}import grpc
+TFSERVING: Final = """import os
+
+# These stubs were made by an old protoc, which protobuf's compiled parser does not take.
+os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
+import grpc
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
@@ -69,11 +73,11 @@ def v1_snippets(address: Address, body: Mapping[str, Any], model: Model) -> Snip
     return {
         "curl": "\n".join([*first, lines(*call)]),
         "python_v1": "\n".join([*first, python]),
-        "python_tfserving": "\n".join([*first, NEEDS_STUBS, _tfserving(address, model, imports)]),
+        "python_tfserving": "\n".join([*first, NEEDS_STUBS, _tfserving(address, model)]),
     }
 
 
-def _tfserving(address: Address, model: Model, imports: str) -> str:
+def _tfserving(address: Address, model: Model) -> str:
     """Zeros of the model's shapes: the values of a V1 body need the model's types, which tensors have."""
     rows = []
     for tensor in model.inputs:
@@ -88,6 +92,6 @@ def _tfserving(address: Address, model: Model, imports: str) -> str:
     if address.tls:
         channel = f"grpc.secure_channel({address.host!r}, grpc.ssl_channel_credentials())"
     return TFSERVING.format(
-        imports=f"{imports}\n" if imports else "", headers=headers_line(address), service=address.service,
+        headers=headers_line(address), service=address.service,
         inputs="\n".join(rows), channel=channel,
     )  # fmt: skip

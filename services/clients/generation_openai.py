@@ -6,6 +6,7 @@ aiohttp, so that whoever closes the generator closes the connection, and with it
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from http.client import responses as phrases
@@ -69,7 +70,8 @@ async def generate(call: TextCall) -> AsyncGenerator[Piece | Generation, None]:
                 async for piece in exchange.read(response):
                     yield piece
         except aiohttp.ClientConnectorError as error:
-            raise Unavailable(f"The gateway does not answer at {call.caller.address}: {error.strerror}.") from error
+            reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
+            raise Unavailable(f"The gateway does not answer at {call.caller.address}: {reason}.") from error
         except TimeoutError:
             exchange.error = f"Nothing came for {call.caller.timeout:g} s."
         except (aiohttp.ClientError, OSError) as error:
