@@ -1,14 +1,14 @@
 """Puts rendered files where Envoy sees them, so that no request meets half of a change.
 
 Each file is complete or absent: written beside, synced, renamed. Between files the order makes before it breaks:
-clusters are added before routes lead to them, and removed only by a later publish, when no route does. A process
-that dies between two renames leaves a state that serves, and the next publish completes it.
+clusters are added before routes lead to them, and removed only by a later publish, when no route does; the bridge
+knows of a service before it is sent requests for it. A process that dies between two renames leaves a state that
+serves, and the next publish completes it.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,15 +16,17 @@ from pathlib import Path
 
 from console.files import replace
 from services.errors import GatewayError
-from services.gateway.envoy import names
+from services.gateway import bridge_table, changes
+from services.gateway.envoy import document, names
 from services.gateway.envoy.bootstrap import bootstrap, descriptors
 from services.gateway.envoy.inside import EGRESS_SOCKET
-from services.gateway.envoy.names import Json
 from services.gateway.envoy.tls import Tls, refresh
 from services.gateway.render import render
 from services.gateway.snapshot import Limits, Snapshot
 from services.gateway.validate import validate
 
+ORDER = (names.CLUSTERS, bridge_table.FILE, names.KEYS, names.RATE_LIMITS, names.ROUTES)
+"""Clusters first, keys before the routes that trust them."""
 LINGER_SECONDS = 1.0
 """Envoy has long read the routes by then, so a cluster that they left may go."""
 
@@ -37,9 +39,15 @@ def deliver(take: Callable[[], Snapshot], gateway_dir: Path, envoy: Path) -> boo
     """
     with exclusive(gateway_dir):
         files = render(take())
-        if _pending(files, gateway_dir):
-            validate(files, _bootstrap(gateway_dir), envoy)
-        return publish(files, gateway_dir)
+        if not _pending(files, gateway_dir):
+            return False
+        static = _bootstrap(gateway_dir)
+        checker = changes.identity(envoy, static)
+        if (unchecked := changes.unchecked(files, gateway_dir, checker)) is not None:
+            validate(unchecked, static, envoy)
+        changed = publish(files, gateway_dir)
+        changes.remember(gateway_dir, checker)
+        return changed
 
 
 def publish(files: dict[str, bytes], gateway_dir: Path) -> bool:
@@ -52,8 +60,7 @@ def publish(files: dict[str, bytes], gateway_dir: Path) -> bool:
         if _settled(gateway_dir):
             replace(clusters, files[names.CLUSTERS])
         return False  # tidying up after an earlier change is none
-    # Clusters first, keys before the routes that trust them.
-    for name in sorted(pending, key=[names.CLUSTERS, names.KEYS, names.RATE_LIMITS, names.ROUTES].index):
+    for name in sorted(pending, key=ORDER.index):
         content = files[name]
         if name == names.CLUSTERS and names.ROUTES in pending:
             content = _with_lingering(content, clusters)
@@ -127,28 +134,25 @@ def _same(path: Path, content: bytes) -> bool:
 
 def _with_lingering(content: bytes, published: Path) -> bytes:
     """The new clusters, and those of before that are no more: routes of before still lead there for a moment."""
-    wanted = {cluster["name"]: cluster for cluster in _resources(content)}
-    before = {cluster["name"]: cluster for cluster in _published(published)}
-    merged = {**before, **wanted}
-    return names.discovery([merged[name] for name in sorted(merged)])
+    head, wanted, tail = document.split(content)
+    before = _published(published)
+    known = set(before)
+    renewed = {document.item_name(line) for line in wanted if line not in known}
+    kept = set(wanted)
+    lingering = [line for line in before if line not in kept and document.item_name(line) not in renewed]
+    return document.join(head, [*wanted, *lingering], tail) if lingering else content
 
 
 def _only_removes(content: bytes, published: Path) -> bool:
-    before = {cluster["name"]: cluster for cluster in _published(published)}
-    return all(before.get(cluster["name"]) == cluster for cluster in _resources(content))
+    return set(document.split(content)[1]) <= set(_published(published))
 
 
 def _settled(gateway_dir: Path) -> bool:
     return time.time() - (gateway_dir / names.ROUTES).stat().st_mtime > LINGER_SECONDS
 
 
-def _published(path: Path) -> list[Json]:
+def _published(path: Path) -> list[bytes]:
     try:
-        return _resources(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        return document.split(path.read_bytes())[1]
+    except FileNotFoundError:
         return []
-
-
-def _resources(content: bytes) -> list[Json]:
-    resources: list[Json] = json.loads(content)["resources"]
-    return resources

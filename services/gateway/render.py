@@ -1,10 +1,12 @@
-"""From a snapshot to the files that Envoy reads while it runs. Pure: equal snapshots give equal bytes."""
+"""From a snapshot to the files that Envoy and the bridge read while they run. Pure: equal ones give equal bytes."""
 
 from __future__ import annotations
 
+from services.gateway import bridge_table
 from services.gateway.envoy import names
 from services.gateway.envoy.auth import credentials
 from services.gateway.envoy.cluster import clusters
+from services.gateway.envoy.document import discovery
 from services.gateway.envoy.inside import hops
 from services.gateway.envoy.ratelimit import rate_limits
 from services.gateway.envoy.route import route_configuration
@@ -14,8 +16,9 @@ from services.gateway.snapshot import Snapshot
 def render(snapshot: Snapshot) -> dict[str, bytes]:
     """File name -> content. Raises GatewayError for a snapshot that no configuration can express."""
     return {
-        names.CLUSTERS: names.discovery([*clusters(snapshot), *hops(snapshot)]),
-        names.ROUTES: names.discovery([route_configuration(snapshot)]),
-        names.KEYS: names.discovery([credentials(snapshot)]),
-        names.RATE_LIMITS: names.discovery([rate_limits(snapshot)]),
+        names.CLUSTERS: discovery([*clusters(snapshot), *hops(snapshot)]),
+        bridge_table.FILE: bridge_table.render(snapshot),
+        names.KEYS: credentials(snapshot),
+        names.RATE_LIMITS: rate_limits(snapshot),
+        names.ROUTES: route_configuration(snapshot),
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.clients.envoy_admin import EnvoyAdmin
 from services.gateway.envoy import names
+from services.gateway.envoy.document import version
 from services.gateway.envoy.route import ROUTE_NAME
 
 _STATISTICS = {
@@ -76,7 +76,6 @@ def _admin(gateway_dir: Path) -> EnvoyAdmin:
 
 def _published(path: Path) -> str:
     try:
-        version: str = json.loads(path.read_bytes())["version_info"]
-    except (OSError, ValueError, KeyError):
+        return version(path.read_bytes())
+    except OSError:
         return ""
-    return version

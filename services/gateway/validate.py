@@ -39,7 +39,8 @@ def validate(files: dict[str, bytes], bootstrap: bytes, envoy: Path, timeout: fl
 
 def inline(files: dict[str, bytes], bootstrap: Json, directory: Path) -> Json:
     """The bootstrap with the dynamic files in it, and with nothing in it that points to the live gateway."""
-    resources = {name: json.loads(content)["resources"] for name, content in files.items()}
+    discovered_files = (names.CLUSTERS, names.ROUTES, names.KEYS, names.RATE_LIMITS)
+    resources = {name: json.loads(files[name])["resources"] for name in discovered_files}
     static = bootstrap["static_resources"]
     static["clusters"] = [*static.get("clusters", []), *map(_untyped, resources[names.CLUSTERS])]
     bootstrap.pop("dynamic_resources", None)

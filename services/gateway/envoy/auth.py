@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from services.gateway.envoy import names
+from services.gateway.envoy.document import ITEMS, discovery, remembered
 from services.gateway.envoy.names import Json, typed
 from services.gateway.snapshot import GatewayKey, GatewayService, Snapshot
 
@@ -18,25 +19,31 @@ INFER = ";infer;"
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 
 
-def credentials(snapshot: Snapshot) -> Json:
-    """The api-key filter's own configuration, delivered apart so that keys change without touching the listener."""
+def credentials(snapshot: Snapshot) -> bytes:
+    """The content of keys.json: the api-key filter's configuration, apart so that keys change without the listener."""
     teams = {service.name: service.team for service in snapshot.services}
-    entries = [{"key": key.digest, "client": caller(key, teams)} for key in sorted(snapshot.keys, key=lambda k: k.id)]
+    entries = [_credential(key.digest, caller(key, teams)) for key in sorted(snapshot.keys, key=lambda k: k.id)]
     if any(service.public for service in snapshot.services):
-        entries.append({"key": names.KEYLESS, "client": f"{names.KEYLESS};"})
+        entries.append(_credential(names.KEYLESS, f"{names.KEYLESS};"))
     if not entries:
         # The filter wants at least one credential. No digest looks like this, so nobody has it.
-        entries.append({"key": "no keys yet", "client": "nobody------;"})
-    return typed(
+        entries.append(_credential("no keys yet", "nobody------;"))
+    shell = typed(
         "envoy.config.core.v3.TypedExtensionConfig",
         name=names.API_KEY,
         typed_config=typed(
             "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth",
-            credentials=entries,
+            credentials=[ITEMS],
             key_sources=[{"header": names.H_DIGEST}],
             forwarding={"header": names.H_CALLER, "hide_credentials": False},
         ),
     )
+    return discovery(entries, shell)
+
+
+@remembered
+def _credential(digest: str, client: str) -> Json:
+    return {"key": digest, "client": client}
 
 
 def caller(key: GatewayKey, teams: dict[str, str]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.gateway.envoy import names
+from services.gateway.envoy.document import Item, remembered
 from services.gateway.envoy.names import Json, typed
 from services.gateway.snapshot import Endpoint, GatewayService, Limits, Snapshot
 
@@ -43,7 +44,7 @@ BACKENDS = {
 }
 
 
-def clusters(snapshot: Snapshot) -> list[Json]:
+def clusters(snapshot: Snapshot) -> list[Item]:
     """Sorted by name, so that equal snapshots give equal files."""
     made = [
         _cluster(service, snapshot.limits, grpc=grpc)
@@ -51,7 +52,7 @@ def clusters(snapshot: Snapshot) -> list[Json]:
         if service.ready
         for grpc in ((False, True) if BACKENDS[service.framework].grpc else (False,))
     ]
-    return sorted(made, key=lambda cluster: str(cluster["name"]))
+    return sorted(made, key=lambda cluster: cluster.name)
 
 
 def bridge(bridge_dir: Path, limits: Limits) -> list[Json]:
@@ -78,6 +79,7 @@ def bridge(bridge_dir: Path, limits: Limits) -> list[Json]:
     ]
 
 
+@remembered
 def _cluster(service: GatewayService, limits: Limits, *, grpc: bool) -> Json:
     name = names.grpc_cluster(service.name) if grpc else names.http_cluster(service.name)
     backend = BACKENDS[service.framework]

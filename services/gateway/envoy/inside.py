@@ -14,6 +14,7 @@ from pathlib import Path
 from services.gateway.envoy import names
 from services.gateway.envoy.auth import caller
 from services.gateway.envoy.cluster import HTTP_OPTIONS, WINDOW_MAX
+from services.gateway.envoy.document import Item, remembered
 from services.gateway.envoy.filters import subscription
 from services.gateway.envoy.listener import HCM, MAX_STREAMS
 from services.gateway.envoy.names import Json, typed
@@ -31,13 +32,13 @@ def listeners(gateway_dir: Path, limits: Limits) -> list[Json]:
     return [_egress(gateway_dir, limits), _inner(gateway_dir, limits)]
 
 
-def hops(snapshot: Snapshot) -> list[Json]:
+def hops(snapshot: Snapshot) -> list[Item]:
     """One cluster for each key with a limit of concurrent requests, named as the key's caller string.
 
     Envoy counts a request until its last byte has been passed on or its client has gone away, over all workers.
     """
     teams = {service.name: service.team for service in snapshot.services}
-    limited = [key for key in snapshot.keys if key.max_concurrent is not None]
+    limited = [key for key in sorted(snapshot.keys, key=lambda key: key.id) if key.max_concurrent is not None]
     return [_hop(caller(key, teams), max(key.max_concurrent or 0, 1), snapshot.limits) for key in limited]
 
 
@@ -87,6 +88,7 @@ def _chain(name: str, gateway_dir: Path, limits: Limits, mutations: list[Json]) 
     return {"filters": [{"name": "http", "typed_config": manager}]}
 
 
+@remembered
 def _hop(name: str, concurrent: int, limits: Limits) -> Json:
     address = {"envoy_internal_address": {"server_listener_name": INNER}}
     return typed(

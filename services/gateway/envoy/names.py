@@ -6,7 +6,6 @@ looked up, and they are removed again before a request leaves for a backend.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, Final
 
@@ -152,9 +151,3 @@ def grpc_cluster(service: str) -> str:
 def dump(value: Any) -> bytes:
     """JSON that is the same for equal values."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def discovery(resources: list[Json]) -> bytes:
-    """A file that Envoy reads as one discovery response. Its version is the digest of its content."""
-    version = hashlib.sha256(dump(resources)).hexdigest()[:16]
-    return dump({"version_info": version, "resources": resources})

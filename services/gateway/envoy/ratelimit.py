@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from services.gateway.envoy import names
 from services.gateway.envoy.auth import caller
+from services.gateway.envoy.document import ITEMS, discovery, remembered
 from services.gateway.envoy.names import Json, typed
 from services.gateway.snapshot import GatewayKey, Snapshot
 
 ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
 
 
-def rate_limits(snapshot: Snapshot) -> Json:
+def rate_limits(snapshot: Snapshot) -> bytes:
+    """The content of limits.json."""
     limited = [key for key in sorted(snapshot.keys, key=lambda k: k.id) if key.rate_limit_per_minute is not None]
     by_key = {"header_name": names.H_CALLER, "descriptor_key": "key"}
     teams = {service.name: service.team for service in snapshot.services}
-    return typed(
+    shell = typed(
         "envoy.config.core.v3.TypedExtensionConfig",
         name=names.RATE_LIMIT,
         typed_config=typed(
@@ -27,13 +29,15 @@ def rate_limits(snapshot: Snapshot) -> Json:
             filter_enforced=ALWAYS,
             always_consume_default_token_bucket=False,
             rate_limits=[{"actions": [{"request_headers": by_key}]}],
-            descriptors=[_descriptor(key, caller(key, teams)) for key in limited],
+            descriptors=[ITEMS],
             enable_x_ratelimit_headers="DRAFT_VERSION_03",
             rate_limited_as_resource_exhausted=True,
         ),
     )
+    return discovery([_descriptor(key, caller(key, teams)) for key in limited], shell)
 
 
+@remembered
 def _descriptor(key: GatewayKey, value: str) -> Json:
     return {
         "entries": [{"key": "key", "value": value}],

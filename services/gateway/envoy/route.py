@@ -11,6 +11,7 @@ import re
 
 from services.errors import GatewayError
 from services.gateway.envoy import auth, backends, doors, names
+from services.gateway.envoy.document import ITEMS, discovery, remembered
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import header, refusals
 from services.gateway.snapshot import GatewayService, Limits, Snapshot
@@ -26,24 +27,28 @@ STRIPPED = (
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
-def route_configuration(snapshot: Snapshot) -> Json:
+def route_configuration(snapshot: Snapshot) -> bytes:
+    """The content of rds.json."""
     services = sorted(snapshot.services, key=lambda service: service.name)
     keyless = any(service.public for service in services)
     own = sorted({service.auth_header for service in services if service.auth_header} - set(STRIPPED))
     limited = any(key.max_concurrent is not None for key in snapshot.keys)
-    return typed(
+    shell = typed(
         "envoy.config.route.v3.RouteConfiguration",
         name=ROUTE_NAME,
         vhost_header=names.H_SERVICE,
         request_headers_to_remove=[*STRIPPED, *own],
-        virtual_hosts=[
-            doors.virtual_host(snapshot.limits, keyless=keyless, auth_headers=own),
-            *refusals(snapshot.limits),
-            *(_virtual_host(service, snapshot.limits, limited=limited) for service in services),
-        ],
+        virtual_hosts=[ITEMS],
     )
+    hosts = [
+        doors.virtual_host(snapshot.limits, keyless=keyless, auth_headers=own),
+        *refusals(snapshot.limits),
+        *(_virtual_host(service, snapshot.limits, limited=limited) for service in services),
+    ]
+    return discovery(hosts, shell)
 
 
+@remembered
 def _virtual_host(service: GatewayService, limits: Limits, *, limited: bool) -> Json:
     if not _DNS_LABEL.fullmatch(service.name):
         raise GatewayError(f"The service name {service.name!r} is not a DNS label, so the gateway cannot route to it.")

@@ -18,7 +18,7 @@ from typing import Final
 
 from console.files import replace
 from services.errors import GatewayError
-from services.gateway.envoy import names
+from services.gateway.envoy.document import discovery
 from services.gateway.envoy.names import Json, typed
 
 SERVER: Final = "tls-server.json"
@@ -93,7 +93,7 @@ def filter_chains(chain: Json, tls: Tls | None, gateway_dir: Path, subscription:
 
 
 def _secret(name: str, **content: Json) -> bytes:
-    return names.discovery([typed("envoy.extensions.transport_sockets.tls.v3.Secret", name=name, **content)])
+    return discovery([typed("envoy.extensions.transport_sockets.tls.v3.Secret", name=name, **content)])
 
 
 def _text(pem: str) -> Json:

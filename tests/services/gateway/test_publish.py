@@ -33,7 +33,7 @@ def published(directory: Path) -> dict[str, bytes]:
 
 
 def clusters(directory: Path) -> list[str]:
-    return [cluster["name"] for cluster in json.loads((directory / names.CLUSTERS).read_bytes())["resources"]]
+    return sorted(cluster["name"] for cluster in json.loads((directory / names.CLUSTERS).read_bytes())["resources"])
 
 
 def grow_old(directory: Path) -> None:
@@ -71,7 +71,7 @@ def test_clusters_come_before_the_routes_that_lead_to_them(directory: Path, monk
     real = publishing.replace
     monkeypatch.setattr(publishing, "replace", lambda path, content: (written.append(path.name), real(path, content)))
     publish(render(BEFORE), directory)
-    assert written == [names.CLUSTERS, names.KEYS, names.RATE_LIMITS, names.ROUTES]
+    assert written == [names.CLUSTERS, "bridge.json", names.KEYS, names.RATE_LIMITS, names.ROUTES]
 
 
 def test_a_removed_cluster_stays_until_no_route_leads_there(directory: Path) -> None:

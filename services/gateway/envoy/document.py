@@ -1,0 +1,93 @@
+"""The discovery files as text: one long list each, with one item a line.
+
+With thousands of services and keys, most of a new file is the old one. So an item that was rendered before is
+remembered as the bytes it became, and two files are compared line by line, without reading JSON. JSON has no line
+breaks of its own in these files: a line is an item.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from services.gateway.envoy import names
+from services.gateway.envoy.names import Json
+
+ITEMS: Final = "@items@"
+"""Stands in a shell for the list."""
+_VERSION: Final = "@version@"
+_NAMED: Final = b'{"name":"'
+REMEMBERED: Final = 1 << 15
+"""Items per kind: more than there are clusters of 10,000 services."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A piece of configuration, rendered."""
+
+    content: bytes
+    name: str
+
+
+def remembered(make: Callable[..., Json]) -> Callable[..., Item]:
+    """Equal arguments, which must be frozen, are rendered once in the life of this process."""
+
+    @functools.lru_cache(maxsize=REMEMBERED)
+    def made(*arguments: Any, **options: Any) -> Item:
+        value = make(*arguments, **options)
+        return Item(_line(value), str(value.get("name", "")))
+
+    return functools.wraps(make)(made)
+
+
+def discovery(items: Iterable[Json | Item], shell: Any = ITEMS) -> bytes:
+    """A discovery response. `shell` is what stands around the items: by default the list of resources itself.
+
+    Its version is the digest of its content.
+    """
+    resources = [ITEMS] if shell == ITEMS else [shell]
+    head, _, tail = names.dump({"resources": resources, "version_info": _VERSION}).partition(f'"{ITEMS}"'.encode())
+    return join(head, [item.content if isinstance(item, Item) else _line(item) for item in items], tail)
+
+
+def join(head: bytes, lines: list[bytes], tail: bytes) -> bytes:
+    """The file of these lines, whose version is that of its content."""
+    body = b",\n".join(lines)
+    start = unversioned(tail)
+    version = hashlib.sha256(b"\n".join((head, body, start))).hexdigest()[:16]
+    return b"".join((head, b"\n", body, b"\n", start, b',"version_info":"', version.encode(), b'"}'))
+
+
+def unversioned(tail: bytes) -> bytes:
+    return tail.partition(b',"version_info":')[0]
+
+
+def split(content: bytes) -> tuple[bytes, list[bytes], bytes]:
+    """Head, lines and tail of a file that `join` made. Of any other file the head is all there is."""
+    head, _, rest = content.partition(b"\n")
+    body, _, tail = rest.rpartition(b"\n")
+    return head, body.split(b",\n") if body else [], tail
+
+
+def version(content: bytes) -> str:
+    """Of a file that `join` made; "" of any other."""
+    found = re.search(rb'"version_info":"([0-9a-f]{16})"\}$', content[-64:])
+    return found[1].decode() if found else ""
+
+
+def item_name(line: bytes) -> bytes:
+    """What no two lines of a file may share: the name of a cluster or virtual host, otherwise the line itself."""
+    return line[len(_NAMED) : line.index(b'"', len(_NAMED))] if line.startswith(_NAMED) else line
+
+
+def _line(value: Json) -> bytes:
+    """With its name in front, where `item_name` finds it. Names hold no quotes: they are made of DNS labels."""
+    name = value.get("name")
+    if not isinstance(name, str) or len(value) == 1:
+        return names.dump(value)
+    rest = {key: each for key, each in value.items() if key != "name"}
+    return b'{"name":' + names.dump(name) + b"," + names.dump(rest)[1:]

@@ -1,0 +1,103 @@
+"""Only what is new is checked again, and nothing that is wrong gets past that."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.errors import GatewayError
+from services.gateway import changes
+from services.gateway.binary import find_envoy
+from services.gateway.envoy import document, names
+from services.gateway.publish import deliver, prepare
+from services.gateway.render import render
+from services.gateway.snapshot import GatewayKey, Snapshot
+from services.gateway.validate import validate
+from tests.services.gateway import snapshots
+
+MANY = snapshots.many(50)
+ONE_MORE = replace(MANY, services=(*MANY.services, snapshots.ready("newcomer")))
+ENVOY = find_envoy()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    prepare(tmp_path / "gateway", host="127.0.0.1", port=8080)
+    deliver(lambda: MANY, tmp_path / "gateway", ENVOY)
+    return tmp_path / "gateway"
+
+
+def unchecked(snapshot: Snapshot, directory: Path) -> dict[str, bytes] | None:
+    checker = changes.identity(ENVOY, (directory / names.BOOTSTRAP).read_bytes())
+    return changes.unchecked(render(snapshot), directory, checker)
+
+
+def items(content: bytes) -> list[bytes]:
+    return document.split(content)[1]
+
+
+def test_of_a_new_service_its_own_lines_are_checked_with_the_clusters_they_lead_to(directory: Path) -> None:
+    found = unchecked(ONE_MORE, directory)
+    assert found is not None
+    assert [document.item_name(line) for line in items(found[names.ROUTES])] == [b"service-newcomer"]
+    assert [document.item_name(line) for line in items(found[names.CLUSTERS])] == [b"newcomer-grpc", b"newcomer-http"]
+    validate(found, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
+
+
+def test_a_changed_route_is_checked_with_clusters_that_did_not_change(directory: Path) -> None:
+    changed = replace(MANY.services[0], timeout_seconds=7)
+    found = unchecked(replace(MANY, services=(changed, *MANY.services[1:])), directory)
+    assert found is not None
+    assert {document.item_name(line) for line in items(found[names.CLUSTERS])} == {b"svc-0-grpc", b"svc-0-http"}
+    validate(found, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
+
+
+def test_a_revoked_key_and_a_new_one_of_the_usual_shape_need_no_check(directory: Path) -> None:
+    assert unchecked(replace(MANY, keys=MANY.keys[1:]), directory) is None
+    new = snapshots.key("isk_latelatelate_" + "0" * 49, "vision")
+    assert unchecked(replace(MANY, keys=(*MANY.keys, new)), directory) is None
+    odd = GatewayKey("odd", 'no digest", "really', "vision")
+    assert unchecked(replace(MANY, keys=(*MANY.keys, odd)), directory) is not None
+
+
+def test_a_second_key_with_a_digest_that_is_published_is_refused(directory: Path) -> None:
+    again = replace(snapshots.KEYS[0], id="another00000")
+    with pytest.raises(GatewayError, match=r"Envoy refuses.*[Dd]uplicate"):
+        deliver(lambda: replace(MANY, keys=(*MANY.keys, again)), directory, ENVOY)
+
+
+def test_a_second_service_of_a_name_that_is_published_is_refused(directory: Path) -> None:
+    again = replace(MANY.services[0], team="another")
+    with pytest.raises(GatewayError, match="Envoy refuses"):
+        deliver(lambda: replace(MANY, services=(*MANY.services, again)), directory, ENVOY)
+
+
+def test_a_mistake_in_a_new_line_is_found(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = render(ONE_MORE)
+    files[names.ROUTES] = files[names.ROUTES].replace(b"newcomer-http", b"nowhere-http")
+    checker = changes.identity(ENVOY, (directory / names.BOOTSTRAP).read_bytes())
+    found = changes.unchecked(files, directory, checker)
+    assert found is not None
+    with pytest.raises(GatewayError, match="nowhere-http"):
+        validate(found, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
+
+
+def test_another_bootstrap_or_another_envoy_checks_everything(directory: Path) -> None:
+    files = render(ONE_MORE)
+    assert changes.unchecked(files, directory, "another") == files
+    assert changes.identity(ENVOY, b"one") != changes.identity(ENVOY, b"two")
+    assert changes.unchecked(files, directory, "") == files
+
+
+def test_files_with_one_item_a_line_are_json_that_says_the_same() -> None:
+    content = document.discovery([{"name": "b", "x": 1}, {"x": 2}], {"a": [document.ITEMS], "@type": "t"})
+    told = json.loads(content)
+    assert told["resources"] == [{"@type": "t", "a": [{"name": "b", "x": 1}, {"x": 2}]}]
+    assert told["version_info"] == document.version(content)
+    assert document.join(*document.split(content)) == content
+    empty = document.discovery([])
+    assert json.loads(empty)["resources"] == []
+    assert document.join(*document.split(empty)) == empty
