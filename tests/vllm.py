@@ -31,7 +31,8 @@ NAME = "tiny-llama"
 ADAPTER = "pirate"
 QUESTION, ANSWER = "What is the capital of France?", "The capital of France is Paris."
 PIRATE_ANSWER = "Arr, the capital of France be Paris, matey!"
-START_SECONDS = 150
+START_SECONDS = 300
+"""Some 25 s on cores of its own; many times that beside seven other servers."""
 
 
 def runtime_root() -> Path:

@@ -34,11 +34,16 @@ def render(context: LaunchContext) -> Launch:
     on_cpu = runtime.kind(context.runtime) == runtime.CPU
     check_devices(context, on_cpu)
     check_shared_memory(context.spec.framework_config)
+    known = runtime.known(context.runtime, made.architectures)
     python = str(context.runtime / "bin" / "python")
     return Launch(
         argv=(python, "-IS", str(context.run_dir / "start.py"), python, *server(context, made, on_cpu)),
         env=env.environment(context, on_cpu),
-        files={"start.py": START.read_bytes(), "tmp/.keep": b"", "cache/.keep": b""},
+        files={
+            "start.py": START.read_bytes(),
+            "tmp/.keep": b"",
+            **{f"cache/vllm/{runtime.KNOWN}/{name}": content for name, content in known.items()},
+        },
         settle_seconds=SETTLE_SECONDS,
     )
 

@@ -6,8 +6,10 @@ environment: `python -P services/frameworks/vllm/runtime.py <runtime>`. Starting
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,23 @@ STAMP: Final = ".prepared"
 BESIDE_TORCH: Final = ("torchvision", "torchaudio", "torchcodec")
 """vLLM asks for them, and their builds for CUDA, the only ones on PyPI, do not load beside a torch for CPUs. Text needs
 none of them, and without them vLLM says what it cannot do; with broken ones it does not start."""
+
+KNOWN: Final = "modelinfos"
+"""Folder, in vLLM's own format, of what it found out about architectures; each start would ask anew for 10 s."""
+USUAL: Final = (
+    "LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM",
+    "Qwen3MoeForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM", "Phi3ForCausalLM", "GptOssForCausalLM",
+    "BertModel", "XLMRobertaModel",
+)  # fmt: skip
+INSPECT: Final = """import sys
+from vllm.model_executor.models import registry
+registry._run_in_subprocess = lambda look: look()
+for name in sys.argv[1:]:
+    try:
+        registry.ModelRegistry.models[name].inspect_model_cls()
+    except Exception as error:
+        print(name, error, file=sys.stderr)
+"""
 
 
 class RuntimeProblem(Exception):
@@ -50,15 +69,17 @@ def prepare(root: Path) -> None:
     python = root / "bin" / "python"
     if not kind(root):
         raise RuntimeProblem(f"{root} holds no vLLM: install requirements/runtime-vllm.txt into it first.")
-    (root / STAMP).unlink(missing_ok=True)
     if kind(root) == CPU:
         broken = [name for name in BESIDE_TORCH if not imports(python, name)]
         if broken:
             run(python, "-m", "pip", "uninstall", "--yes", "--quiet", "--disable-pip-version-check", *broken)
     tried = run(python, "-c", "import vllm.entrypoints.openai.api_server")
     if tried.returncode:
+        (root / STAMP).unlink(missing_ok=True)
         trouble = tried.stderr.strip().splitlines()
         raise RuntimeProblem(f"vLLM cannot run here: {trouble[-1] if trouble else 'no reason given'}")
+    # Best effort, with vLLM's inner names: without it a start only takes longer.
+    run(python, "-c", INSPECT, *USUAL, VLLM_CACHE_ROOT=str(root / "cache"), VLLM_NO_USAGE_STATS="1")
     (root / STAMP).write_text(kind(root) + "\n", encoding="ascii")
 
 
@@ -66,11 +87,18 @@ def imports(python: Path, module: str) -> bool:
     return run(python, "-c", f"import {module}").returncode == 0
 
 
-def run(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(python: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(python), "-P", *arguments], capture_output=True, text=True, errors="replace", timeout=600, check=False,
-        cwd="/",
+        cwd="/", env={**os.environ, **environment},
     )  # fmt: skip
+
+
+def known(root: Path, architectures: Sequence[str]) -> dict[str, bytes]:
+    """What vLLM knows already of these architectures: file name -> content, for a replica's own cache."""
+    folder = root / "cache" / KNOWN
+    found = [path for name in architectures for path in folder.glob("*.json") if path.stem.endswith(f"-{name}")]
+    return {path.name: path.read_bytes() for path in found}
 
 
 def main(arguments: list[str]) -> int:
