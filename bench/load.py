@@ -7,6 +7,7 @@ to check. Standard library and psutil.
 
 plan: {"protocol", "body" (base64), "repeats", "connections", "rounds", "seconds", "warmup", "pids" {name: [pid]},
        "targets" [{"name", "host", "port", "path", "headers" {}, "frozen" [pid]}]}
+       and "stop", a file after whose appearance no more rounds begin.
        The processes in "frozen" are stopped (SIGSTOP) while another target has its turn.
 line: {"target", "round" (-1 is the warm-up), "requests", "seconds", "rps", "p50_ms", "p99_ms", "max_ms",
        "answer" (base64), "cpu_s" {name: CPU seconds, "generator", "elsewhere"}}
@@ -25,6 +26,7 @@ import time
 from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -161,7 +163,10 @@ def rounds(
     plan: Mapping[str, Any], targets: Mapping[str, list[Connection]], processes: CpuTimes, frozen: Frozen
 ) -> None:
     expected: bytes | None = None
+    stop = Path(plan.get("stop") or os.devnull)
     for number in range(-1, plan["rounds"]):
+        if stop.is_file():
+            break
         order = list(targets)[:: 1 if number % 2 == 0 else -1]
         for name in order:
             frozen.thaw(name)

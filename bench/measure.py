@@ -176,15 +176,7 @@ def generate(
     call: Call, connections: int, targets: Sequence[Target], timing: Timing, pids: Mapping[str, Sequence[int]]
 ) -> list[dict[str, Any]]:
     """The phases of one run of the generator without the warm-up, all answers checked, in order of rounds."""
-    plan = {
-        "protocol": call.wire, "body": base64.b64encode(call.body).decode(), "repeats": call.repeats,
-        "connections": connections, **asdict(timing), "pids": pids,
-        "targets": [
-            {"name": target.name, "host": target.host, "port": target.port, "path": target.path or call.path,
-             "headers": requests.headers(call, target.key, target.content_type), "frozen": list(target.frozen)}
-            for target in targets
-        ],
-    }  # fmt: skip
+    plan = plan_of(call, connections, targets, timing, pids)
     # The plan holds a key, so it goes in by stdin, where no list of processes shows it.
     patience = 60 + 4 * len(targets) * (timing.warmup + timing.rounds * (timing.seconds + 1))
     done = subprocess.run(
@@ -200,3 +192,18 @@ def generate(
         if not call.good(answer):
             raise WrongAnswer(f"{phase['target']} gave a wrong answer ({call.name}): {answer[:200]!r}")
     return [phase for phase in phases if phase["round"] >= 0]
+
+
+def plan_of(
+    call: Call, connections: int, targets: Sequence[Target], timing: Timing, pids: Mapping[str, Sequence[int]]
+) -> dict[str, Any]:
+    """What bench/load.py reads."""
+    return {
+        "protocol": call.wire, "body": base64.b64encode(call.body).decode(), "repeats": call.repeats,
+        "connections": connections, **asdict(timing), "pids": pids,
+        "targets": [
+            {"name": target.name, "host": target.host, "port": target.port, "path": target.path or call.path,
+             "headers": requests.headers(call, target.key, target.content_type), "frozen": list(target.frozen)}
+            for target in targets
+        ],
+    }  # fmt: skip

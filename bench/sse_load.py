@@ -6,7 +6,7 @@ twice or out of order is seen, and the time on the way is measured frame by fram
 not against the reader's expectation.
 
 plan: {"targets" [{"name", "host", "port", "path", "headers" {}, "streams"}], "body" (with %d), "seconds",
-       "tokens" [least, most], "interval_ms", "pids" {name: [pid]}, "seed"}
+       "tokens" [least, most], "interval_ms", "pids" {name: [pid]}, "seed"}, and "stop", a file that ends it sooner
 result: {"seconds", "targets" {name: {"streams", "frames", "cut", "lost", "first" {}, "later" {}}}, "cpu_s" {}}
         first: the way of a request to the backend and of the first frame back; later: the way of each later frame;
         both as {"count", "p50_ms", "p90_ms", "p99_ms", "max_ms"}.
@@ -17,12 +17,14 @@ from __future__ import annotations
 import gc
 import heapq
 import json
+import os
 import random
 import select
 import sys
 import time
 from array import array
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.load import CpuTimes, percentile
@@ -132,12 +134,17 @@ def drive(slots: Sequence[Slot], plan: Mapping[str, Any], rng: random.Random) ->
     heapq.heapify(waiting)
     deadline = begin + int(plan["seconds"] * 1e9)
     patience = deadline + int(over + 30e9)
-    busy = 0
+    stop = Path(plan.get("stop") or os.devnull)
+    busy, looked = 0, begin
     with select.epoll() as poll:
         for descriptor in by_descriptor:
             poll.register(descriptor, select.EPOLLIN)
         while (busy or waiting) and clock() < patience:
             now = clock()
+            if now < deadline and now - looked > 1e9:
+                looked = now
+                if stop.is_file():
+                    deadline, patience = now, now + int(over + 30e9)
             while waiting and waiting[0][0] <= now:
                 _, number = heapq.heappop(waiting)
                 if now < deadline:

@@ -71,11 +71,11 @@ def target(name: str, port: int, key: str | None, streams: int) -> dict[str, Any
     }  # fmt: skip
 
 
-def plan(targets: list[dict[str, Any]], seconds: float, pids: dict[str, list[int]]) -> str:
-    return json.dumps({
+def plan(targets: list[dict[str, Any]], seconds: float, pids: dict[str, list[int]]) -> dict[str, Any]:
+    return {
         "targets": targets, "body": body(), "seconds": seconds, "tokens": TOKENS, "interval_ms": INTERVAL_MS,
         "pids": pids, "seed": SEED,
-    })  # fmt: skip
+    }  # fmt: skip
 
 
 def measure_streams(directory: Path, *, streams: int, seconds: float) -> Streams:
@@ -90,8 +90,8 @@ def measure_streams(directory: Path, *, streams: int, seconds: float) -> Streams
         ]
         given = plan(targets, seconds, {"gateway": [door.pid], "backend": [pid]})
         done = subprocess.run(
-            [sys.executable, "-m", "bench.sse_load"], cwd=CHECKOUT, input=given, capture_output=True, text=True,
-            timeout=seconds + 120, check=False,
+            [sys.executable, "-m", "bench.sse_load"], cwd=CHECKOUT, input=json.dumps(given), capture_output=True,
+            text=True, timeout=seconds + 120, check=False,
         )  # fmt: skip
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip()[-2000:])

@@ -1,0 +1,177 @@
+"""Many changes of the configuration while requests and streams pass: none may fail, none may be cut.
+
+The load is real requests in three protocols, each in a generator that ends at the first answer that is not right, and
+streams of tokens that live through many changes. The changes are those that a console makes: keys come and go,
+services come and go and become ready and not, and the measured service gets a second replica and loses it again.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench import requests, servers, streams
+from bench.measure import Target, Timing, plan_of
+from bench.null import Null, null
+from bench.population import TEAM, Population, populate, triton_service, vllm_service
+from bench.requests import CHAT_SERVICE, GRPC, REST, Call
+from console.home import CHECKOUT
+from console.stack import example
+from services.gateway import keys
+from services.gateway.binary import find_envoy
+from services.gateway.publish import deliver
+from services.gateway.snapshot import Endpoint, GatewayKey, Snapshot
+
+SERVICES, KEYS = 100, 1_000
+STREAMS = 16
+CONNECTIONS = 2
+CALLS = (REST, GRPC)
+
+
+@dataclass(frozen=True)
+class Changes:
+    changes: int
+    seconds: float
+    failed: list[str]
+    """What the generators said that ended early."""
+    requests: dict[str, int]
+    p99_ms: dict[str, float]
+    streams: dict[str, Any]
+
+    @property
+    def whole(self) -> bool:
+        return not self.failed and self.streams["cut"] == 0 and self.streams["lost"] == 0
+
+
+def measure_changes(directory: Path, *, changes: int) -> Changes:
+    with ExitStack() as stack:
+        one = stack.enter_context(null(directory / "one"))
+        other = stack.enter_context(null(directory / "other"))
+        paced, _ = stack.enter_context(streams.paced(directory))
+        people = population(one, paced)
+        door = stack.enter_context(servers.gateway(directory / "changes", people.snapshot))
+        for call in (REST, requests.CHAT):
+            servers.wait_for_service(door.port, call, people.key)
+        stop = directory / "stop"
+        loads = {call.name: stack.enter_context(load(call, door.port, people.key, stop)) for call in CALLS}
+        flowing = stack.enter_context(stream_load(door.port, people.key, stop))
+        began = time.perf_counter()
+        for number in range(changes):
+            deliver(lambda number=number: changed(people, number, other), door.directory, find_envoy())  # type: ignore[misc]
+        took = time.perf_counter() - began
+        stop.touch()
+        said = {name: finished(process, patience=60) for name, process in loads.items()}
+        streamed, failure = finished(flowing, patience=120)
+    failed = [text for _, text in said.values() if text] + ([failure] if failure else [])
+    phases = {name: [json.loads(line) for line in out.splitlines()] for name, (out, _) in said.items()}
+    return Changes(
+        changes,
+        took,
+        failed,
+        {name: sum(phase["requests"] for phase in each) for name, each in phases.items()},
+        {name: max((phase["p99_ms"] for phase in each), default=0.0) for name, each in phases.items()},
+        json.loads(streamed)["targets"]["gateway"] if streamed else {"cut": -1, "lost": -1, "streams": 0, "frames": 0},
+    )
+
+
+def population(backend: Null, paced: Endpoint) -> Population:
+    named = [triton_service(example.NAME, backend.endpoint), vllm_service(CHAT_SERVICE, paced)]
+    return populate(named, services=SERVICES, keys_=KEYS, replica=backend.endpoint)
+
+
+def changed(people: Population, number: int, other: Null) -> Snapshot:
+    """The state after change `number`: each differs from the one before."""
+    step, base = number % 6, people.snapshot
+    if step == 0:
+        fresh = keys.generate()
+        return people.with_key(GatewayKey(fresh.id, fresh.digest, TEAM))
+    if step == 1:
+        return base  # the key is revoked, or the service is gone
+    if step == 2:
+        return people.with_service(triton_service(f"new-{number}", other.endpoint))
+    if step == 3:
+        waiting = replace(base.services[-1], ready=False, endpoints=(), message="PREHEATING")
+        return replace(base, services=(*base.services[:-1], waiting))
+    if step == 4:
+        more = replace(base.services[0], endpoints=(*base.services[0].endpoints, other.endpoint), revision=number)
+        return replace(base, services=(more, *base.services[1:]))
+    text = replace(base.services[1], max_payload_bytes=1 << 20, revision=number)
+    return replace(base, services=(base.services[0], text, *base.services[2:]))
+
+
+@contextmanager
+def load(call: Call, port: int, key: str, stop: Path) -> Iterator[subprocess.Popen[str]]:
+    """A generator that goes on in short phases until `stop` is there."""
+    target = Target("gateway", servers.HOST, port, key)
+    plan = plan_of(call, CONNECTIONS, [target], Timing(rounds=1_000_000, seconds=1.0, warmup=0.1), {})
+    with generator("bench.load", {**plan, "stop": str(stop)}) as running:
+        yield running
+
+
+@contextmanager
+def stream_load(port: int, key: str, stop: Path) -> Iterator[subprocess.Popen[str]]:
+    target = streams.target("gateway", port, key, STREAMS)
+    with generator("bench.sse_load", {**streams.plan([target], 3600, {}), "stop": str(stop)}) as running:
+        yield running
+
+
+@contextmanager
+def generator(module: str, plan: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
+    # Output goes to files: nobody reads it before the end, and a pipe would fill up.
+    with (
+        tempfile.TemporaryFile("w+") as given,
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as err,
+    ):
+        json.dump(plan, given)
+        given.seek(0)
+        running = subprocess.Popen(
+            [sys.executable, "-m", module], cwd=CHECKOUT, stdin=given, stdout=out, stderr=err, text=True
+        )
+        running.stdout, running.stderr = out, err
+        try:
+            yield running
+        finally:
+            if running.poll() is None:
+                running.terminate()
+                running.wait(10)
+
+
+def finished(running: subprocess.Popen[str], patience: float) -> tuple[str, str]:
+    """What it wrote, and why it ended early ("" when it did not)."""
+    code = running.wait(patience)
+    assert running.stdout is not None and running.stderr is not None
+    running.stdout.seek(0)
+    running.stderr.seek(0)
+    return running.stdout.read(), running.stderr.read().strip()[-500:] if code else ""
+
+
+def table(made: Changes) -> str:
+    lines = [
+        f"{made.changes:,} changes in {made.seconds:.0f} s, {SERVICES} services and {KEYS:,} keys.",
+        "",
+        "| meanwhile | done | failed or cut | worst second's p99 ms |",
+        "|---|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {name} requests | {count:,} | {len(made.failed)} | {made.p99_ms[name]:.1f} |"
+        for name, count in made.requests.items()
+    ]
+    text = made.streams
+    lines.append(
+        f"| streams ({text['frames']:,} frames) | {text['streams']:,} | {text['cut']}, {text['lost']} lost | |"
+    )
+    return "\n".join(lines)
+
+
+def verdict(made: Changes) -> str:
+    word = "no request failed, no stream was cut" if made.whole else f"FAILED: {'; '.join(made.failed) or 'streams'}"
+    return f"{made.changes:,} changes under load: {word}."
