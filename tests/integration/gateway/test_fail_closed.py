@@ -12,59 +12,86 @@ import pytest
 from tritonclient.grpc import service_pb2_grpc
 
 from services.gateway.envoy import names
-from tests.integration.gateway.stage import Stage, infer_request, refused
+from tests.integration.gateway.doors import BOTH, CHAT, Doors
+from tests.integration.gateway.stage import Stage, infer_request, refused, send
 from tests.services.gateway import snapshots
 
 pytestmark = pytest.mark.integration
 Manager = dict[str, Any]
 
 
-def script_fails(manager: Manager, name: str) -> None:
+FAILING = "function envoy_on_request(handle) error('broken') end"
+AFTER_BODY = "function envoy_on_request(handle) handle:body() error('broken') end"
+
+
+def script_fails(manager: Manager, name: str, script: str = FAILING) -> None:
     for each in manager["http_filters"]:
         if each["name"] == name:
-            failing = "function envoy_on_request(handle) error('broken') end"
-            each["typed_config"]["default_source_code"]["inline_string"] = failing
+            config = each["typed_config"]
+            for source in config.get("source_codes", {"": config.get("default_source_code")}).values():
+                source["inline_string"] = script
+
+
+def script_fails_late(manager: Manager, name: str) -> None:
+    """When it has the body already."""
+    script_fails(manager, name, AFTER_BODY)
 
 
 def filter_is_missing(manager: Manager, name: str) -> None:
     manager["http_filters"] = [each for each in manager["http_filters"] if each["name"] != name]
 
 
-@pytest.mark.parametrize(
-    ("damage", "name"),
-    [
-        (script_fails, names.DOOR),
-        (script_fails, names.RESOLVE),
-        (filter_is_missing, names.DOOR),
-        (filter_is_missing, names.API_KEY),
-        (filter_is_missing, names.RESOLVE),
-        (filter_is_missing, names.FIELDS),
-    ],
-)
+REFUSALS = (
+    grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT,
+)  # fmt: skip
+# What still works without the part; everything else must not.
+BROKEN = [
+    (names.DOOR, set()),
+    (names.API_KEY, set()),
+    (names.RESOLVE, {"rest", "openai"}),
+    (names.FIELDS, {"rest", "openai"}),
+    (names.GUARD, {"grpc", "openai"}),
+    (names.TEXT, {"grpc", "rest"}),
+]
+
+
+@pytest.mark.parametrize("damage", [script_fails, script_fails_late, filter_is_missing])
+@pytest.mark.parametrize(("name", "works"), BROKEN, ids=[name for name, _ in BROKEN])
 def test_a_broken_part_lets_nobody_through(
-    fresh_stage: Stage, damage: Callable[[Manager, str], None], name: str
+    fresh_doors: Doors, damage: Callable[[Manager, str], None], name: str, works: set[str]
 ) -> None:
-    gateway = fresh_stage.gateway
+    if name in (names.API_KEY, names.FIELDS) and damage is not filter_is_missing:
+        pytest.skip("no script")
+    gateway = fresh_doors.gateway
     gateway.kill()
     path = gateway.directory / names.BOOTSTRAP
     bootstrap = json.loads(path.read_text())
     damage(bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"], name)
     path.write_text(json.dumps(bootstrap))
     gateway.run()
-    rest_should_pass = name in (names.RESOLVE, names.FIELDS)  # they are for gRPC alone
+    good = fresh_doors.backend.seen()
+    asked = {"model": "llama", "messages": []}
     for key in ("", "isk_bad", snapshots.STRANGER):
         assert gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=key).status in (401, 403, 404)
-    answer = gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=snapshots.ADMIN)
-    assert (answer.status == 200) is rest_should_pass
-    before = [call for call in fresh_stage.seen() if call["call"].startswith("Model")]
-    with fresh_stage.channel() as channel:
+        for door in (CHAT, "/services/llama" + CHAT):
+            assert fresh_doors.post(door, asked, key=key).status in (401, 403, 404)
+    assert fresh_doors.backend.seen() == good
+    rest = gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=BOTH)
+    assert (rest.status == 200) is ("rest" in works)
+    # A service named in the path is known before the script runs: without its script it must not pass either.
+    for door in (CHAT, "/services/llama" + CHAT):
+        assert (fresh_doors.post(door, asked, key=BOTH).status == 200) is ("openai" in works)
+    before = [call for call in fresh_doors.backend.seen() if call["call"].startswith("Model")]
+    with fresh_doors.channel() as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        for key in ("", "isk_bad", snapshots.STRANGER, snapshots.ADMIN):
-            code, _, _ = refused(stub.ModelInfer, infer_request("mnist"), key=key)
-            assert code in (
-                grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT,
-            )  # fmt: skip
-    assert [call for call in fresh_stage.seen() if call["call"].startswith("Model")] == before == []
+        keys = ("", "isk_bad", snapshots.STRANGER, *(() if "grpc" in works else (BOTH,)))
+        for key in keys:
+            for named in ({}, {"mm_vmodel_id": "mnist"}):
+                code, _, _ = refused(stub.ModelInfer, infer_request("mnist"), key=key, **named)
+                assert code in REFUSALS
+        assert [call for call in fresh_doors.backend.seen() if call["call"].startswith("Model")] == before == []
+        if "grpc" in works:
+            assert send(stub.ModelInfer, infer_request("mnist"), key=BOTH).model_name == "mnist"
 
 
 def test_without_memory_requests_are_refused_in_words(fresh_stage: Stage) -> None:

@@ -5,18 +5,27 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from tests.integration.gateway.doors import CHAT, COMPLETIONS, EMBEDDINGS, KEY, TOKENS, Doors
 from tests.services.gateway import text
-from tests.services.gateway.rig import until
+from tests.services.gateway.rig import Answer, until
 
 pytestmark = pytest.mark.integration
 STREAM: dict[str, Any] = {"model": "llama", "stream": True, "max_tokens": 6}
-OPTIONS: list[Any] = [..., None, {}, {"include_usage": False}, {"include_usage": None}, {"include_usage": True},
-                      {"continuous_usage_stats": False}, {"continuous_usage_stats": False, "include_usage": True}]  # fmt: skip
+OPTIONS: list[Any] = [
+    ..., None, {}, {"include_usage": False}, {"include_usage": None}, {"include_usage": True},
+    {"continuous_usage_stats": False}, {"continuous_usage_stats": False, "include_usage": True},
+]  # fmt: skip
+
+
+def logged(doors: Doors, answer: Answer) -> dict[str, Any]:
+    """The line of the access log for the request that was answered so."""
+    mine = answer.headers["x-request-id"]
+    return until(lambda: [line for line in doors.gateway.log_lines() if line["request_id"] == mine])[0]
 
 
 @pytest.mark.parametrize("split", [0, 1, 3, 40, 1000])
@@ -29,10 +38,8 @@ def test_a_stream_is_what_was_asked_for_and_its_tokens_are_logged(doors: Doors, 
         got = json.loads(doors.backend.seen()[-1]["body"])
         assert got["stream_options"]["include_usage"] is True
         assert {**got, "stream_options": 0} == {**asked, "stream_options": 0}
-    line = until(
-        lambda: [each for each in doors.gateway.log_lines() if each["request_id"] == answer.headers["x-request-id"]]
-    )
-    assert (line[0]["prompt_tokens"], line[0]["completion_tokens"], line[0]["door"]) == (
+    line = logged(doors, answer)
+    assert (line["prompt_tokens"], line["completion_tokens"], line["door"]) == (
         text.PROMPT_TOKENS,
         6,
         "openai",
@@ -45,10 +52,8 @@ def test_the_usage_is_found_wherever_it_is(doors: Doors, path: str, model: str, 
     asked = {"model": model, "max_tokens": 6, "input": "a", "user": f"split={split}"}
     answer = doors.post(path, asked)
     assert json.loads(answer.body) == text.whole(path, asked)
-    lines = until(
-        lambda: [each for each in doors.gateway.log_lines() if each["request_id"] == answer.headers["x-request-id"]]
-    )
-    assert (lines[0]["prompt_tokens"], lines[0]["completion_tokens"]) == (text.PROMPT_TOKENS, tokens)
+    line = logged(doors, answer)
+    assert (line["prompt_tokens"], line["completion_tokens"]) == (text.PROMPT_TOKENS, tokens)
 
 
 def test_of_a_stream_that_the_client_leaves_the_tokens_so_far_are_logged(doors: Doors) -> None:
@@ -76,7 +81,7 @@ def test_events_come_one_by_one(doors: Doors) -> None:
     for event in text.events(CHAT, {"max_tokens": 4}):
         assert response.read(len(event)) == event
         came.append(time.monotonic())
-    assert all(later - earlier > 0.15 for earlier, later in zip(came[:4], came[1:5], strict=True))
+    assert all(later - earlier > 0.15 for earlier, later in pairwise(came[:5]))
     connection.close()
 
 
