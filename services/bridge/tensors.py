@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +99,7 @@ def outputs_of(content: bytes, header_length: int | None) -> Outputs:
             tensors.append(Named(row["name"], row["datatype"], _values(row, raw)))
             end += size or 0
         return Outputs(str(data.get("model_version", "")), tuple(tensors))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error):
         raise _not_understood() from None
 
 

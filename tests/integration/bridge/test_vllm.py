@@ -131,7 +131,7 @@ def test_refusals_have_their_codes_in_both_calls(bridge: Bridge) -> None:
         (unknown, NAME, "INVALID_ARGUMENT", "The parameter prompt_embeds is not known here."),
         (cold, NAME, "INVALID_ARGUMENT", "temperature must be non-negative"),
         (other, NAME, "NOT_FOUND", "There is no model other here."),
-        (question("x " * 600), NAME, "INVALID_ARGUMENT", "context length"),
+        (question("x " * 3000), NAME, "INVALID_ARGUMENT", "context length"),
     ]
     gone = question()
     gone.model_name = "gone"
