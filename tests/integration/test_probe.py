@@ -6,7 +6,6 @@ by protobuf's own JSON reader instead, and sent by grpc.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import os
@@ -307,13 +306,13 @@ def test_the_snippets_run_as_pasted(
     payload, expected = CASES[name]
     made = probes.probe(services[name], payload, actor=viewer).snippets
     key = panel_keys.key_for(services[name])
-    said = run([sys.executable, "-P", "-c", made.python_grpc], key, tmp_path)
+    said = run([sys.executable, "-P", "-c", made["python_grpc"]], key, tmp_path)
     assert expected in said
-    check_grpcurl(made.grpcurl, key, gateway)
+    check_grpcurl(made["grpcurl"], key, gateway)
     if name == "repeat":
         return  # it streams, which HTTP cannot
-    assert expected in run([sys.executable, "-P", "-c", made.python_http], key, tmp_path)
-    said = run(["bash", "-euc", made.curl], key, tmp_path)
+    assert expected in run([sys.executable, "-P", "-c", made["python_http"]], key, tmp_path)
+    said = run(["bash", "-euc", made["curl"]], key, tmp_path)
     answer = tmp_path / "answer.bin"
     if answer.exists():
         assert "HTTP 200" in said and b'"outputs"' in answer.read_bytes()
@@ -354,7 +353,8 @@ def test_a_snippet_without_its_key_says_which_variable_to_set(
     services: dict[str, Service], viewer: Principal, tmp_path: Path
 ) -> None:
     made = probes.probe(services["digits"], digits("http"), actor=viewer).snippets
-    for snippet in dataclasses.astuple(made):
+    for snippet in made.values():
         assert snippet.startswith("# Needs an API key: export API_KEY=")
-    done = subprocess.run(["bash", "-euc", made.curl], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    path = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(["bash", "-euc", made["curl"]], env=path, capture_output=True, text=True)
     assert done.returncode != 0 and "API_KEY" in done.stderr
