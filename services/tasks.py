@@ -6,9 +6,10 @@ import threading
 
 from celery import shared_task
 
-from services.actions import access_log, housekeeping, metering, places, publishing, reconcile, tls
+from services.actions import access_log, housekeeping, metering, places, publishing, reconcile, tls, watch
 
 SWEEPING = threading.Lock()
+WATCHING = threading.Lock()
 COUNTING = threading.Lock()
 
 
@@ -29,6 +30,17 @@ def sweep() -> None:
         reconcile.end_unknown()
     finally:
         SWEEPING.release()
+
+
+@shared_task(name="services.watch")
+def watch_replicas() -> None:
+    """Replicas that say they are well, have requests, and finish none."""
+    if not WATCHING.acquire(blocking=False):
+        return
+    try:
+        watch.watch()
+    finally:
+        WATCHING.release()
 
 
 @shared_task(name="services.publish")

@@ -14,14 +14,15 @@ from console.errors import ConsoleError
 from datasets import reading
 from services.actions import publishing, wiring
 from services.actions.transitions import log
+from services.clients import connections
 from services.engines import base as engines
 from services.engines.base import Observation
 from services.errors import ModelError
 from services.models import Replica, Service
 from services.specs import LaunchContext, Ports, ReplicaSpec, process_of
 
-DRAIN = timedelta(seconds=3)
-"""How long a replica that gets no new requests is left to finish those it has, before its process is told to end."""
+LEAST_DRAIN = timedelta(seconds=3)
+"""By then the gateway sends nothing new, and has closed its idle connections."""
 LOG_LINES = 40
 
 
@@ -46,9 +47,7 @@ def spec_of(replica: Replica) -> ReplicaSpec:
             runtime=wiring.runtime(spec.framework),
         )
     )
-    return ReplicaSpec(
-        name=replica.process_name, run_dir=run_dir, launch=launch, start_seconds=launch.settle_seconds
-    )
+    return ReplicaSpec(name=replica.process_name, run_dir=run_dir, launch=launch, start_seconds=launch.settle_seconds)
 
 
 def ports_of(replica: Replica) -> Ports:
@@ -89,7 +88,9 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
         return replica.state, replica.message
     if seen.state == engines.FAILED:
         return Replica.FAILED, why_failed(replica) or seen.message
-    waiting = Replica.STARTING if replica.started_at is None else Replica.UNREADY
+    # One that hung has been taken out of the gateway like one that never answered, and is UNREADY all the same.
+    first = replica.started_at is None and replica.state != Replica.UNREADY
+    waiting = Replica.STARTING if first else Replica.UNREADY
     if seen.state not in {engines.RUNNING, engines.STARTING}:
         return waiting, seen.message or f"Its process is {seen.state.lower()}."
     framework = wiring.framework(replica.revision.spec["framework"])
@@ -127,19 +128,34 @@ def tail(replica: Replica, lines: int = LOG_LINES) -> str:
 def drain(replica: Replica) -> None:
     """No new requests from the next publish on; `end_drained` takes it from there."""
     if replica.state != Replica.DRAINING:
-        replica.state, replica.drain_until = Replica.DRAINING, timezone.now() + DRAIN
+        replica.state, replica.drain_until = Replica.DRAINING, timezone.now() + _longest_drain()
         replica.save(update_fields=["state", "drain_until"])
 
 
 def end_drained(replicas: Iterable[Replica]) -> int:
-    """End those whose time has come. How many are gone."""
-    due = [replica for replica in replicas if not replica.drain_until or replica.drain_until <= timezone.now()]
+    """End those that have finished what they had, or whose time is over. How many are gone."""
+    due = [replica for replica in replicas if _is_drained(replica)]
     if due:
         # By now no route leads there, so this takes their clusters from the gateway too, which closes its idle
         # connections: Triton would wait for them until its exit timeout.
         publishing.publish_now()
     end(due)
     return len(due)
+
+
+def _longest_drain() -> timedelta:
+    return timedelta(seconds=settings.REPLICA_DRAIN_SECONDS)
+
+
+def _is_drained(replica: Replica) -> bool:
+    """A gateway that sends nothing new to a replica keeps a connection only for requests that are under way."""
+    now = timezone.now()
+    if replica.drain_until is None or replica.drain_until <= now:
+        return True
+    if replica.drain_until - _longest_drain() + LEAST_DRAIN > now:
+        return False
+    found = connections.held((replica.http_port, replica.grpc_port))
+    return found is None or found.connections == 0
 
 
 def erase_logs(service: Service) -> None:

@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 2.0
 class Host:
     """One address of one cluster. `address` is host:port; requests and errors count since Envoy was told of it.
 
-    `active` requests are under way; `done` ones have been answered, or given up.
+    `active` requests are under way; `answered` ones had an answer that was no 5xx.
     """
 
     cluster: str
@@ -31,10 +31,7 @@ class Host:
     requests: int
     errors: int
     active: int = 0
-
-    @property
-    def done(self) -> int:
-        return self.requests - self.active
+    answered: int = 0
 
 
 class EnvoyAdmin:
@@ -99,6 +96,7 @@ def _host(cluster: str, host: dict[str, Any]) -> Host:
         stats.get("rq_total", 0),
         stats.get("rq_error", 0),
         stats.get("rq_active", 0),
+        stats.get("rq_success", 0),
     )
 
 

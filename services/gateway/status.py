@@ -42,8 +42,8 @@ class ReplicaHealth:
     errors: int
     active: int = 0
     """Requests under way."""
-    done: int = 0
-    """Requests that are over, since Envoy was told of this address in its present cluster."""
+    answered: int = 0
+    """Requests whose answer began, and was no 5xx. This and `requests` count since Envoy learned of the address."""
 
 
 def ready(gateway_dir: Path) -> bool:
@@ -65,7 +65,7 @@ def replicas(gateway_dir: Path) -> list[ReplicaHealth]:
         service, _, protocol = host.cluster.rpartition("-")
         # Also no more than a service's clusters end in -http or -grpc, and have addresses: see envoy/names.py.
         if protocol in {"http", "grpc"} and host.address:
-            counts = (host.requests, host.errors, host.active, host.done)
+            counts = (host.requests, host.errors, host.active, host.answered)
             made.append(ReplicaHealth(service, protocol, host.address, host.healthy, *counts))
     return made
 

@@ -70,7 +70,7 @@ def world(monkeypatch: pytest.MonkeyPatch, queue: Queue, node: Node, published: 
     monkeypatch.setattr(wiring, "engine", lambda: made.engine)
     monkeypatch.setattr(kserve_v2, "probe", made.probe)
     monkeypatch.setattr(ports, "allocate", in_order)
-    monkeypatch.setattr(replicas, "DRAIN", timedelta(0))
+    monkeypatch.setattr(replicas, "_longest_drain", lambda: timedelta(0))
     monkeypatch.setattr(Triton, "availability", lambda self, runtime: Availability(True))
     return made
 
