@@ -50,8 +50,12 @@ class Triton(Framework):
         return triton_alive.answers(host, ports, service, timeout)
 
     def progress(self, host: str, ports: Ports, timeout: float) -> float:
-        """All counters of inferences: done, failed, executed, and the time they took."""
-        return prometheus.total(host, ports.metrics, lambda name: name.startswith("nv_inference_"), timeout)
+        """All counters of inferences: done, failed, executed, and the time they took; not those that only wait."""
+
+        def counts(name: str) -> bool:
+            return name.startswith("nv_inference_") and "pending" not in name
+
+        return prometheus.total(host, ports.metrics, counts, timeout)
 
 
 def availability(root: Path) -> Availability:
