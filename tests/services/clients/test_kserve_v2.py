@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,41 +11,15 @@ import pytest
 
 from services.clients import kserve_v2
 from services.errors import ProbeError
+from tests.services.clients.raw_server import HOST, body, serving
 
-HOST = "127.0.0.1"
 READY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
-
-
-def body(text: str, status: str = "200 OK") -> bytes:
-    return f"HTTP/1.1 {status}\r\ncontent-length: {len(text)}\r\n\r\n{text}".encode()
 
 
 @pytest.fixture
 def server() -> Iterator[Callable[..., int]]:
-    """`server(first, second)` answers the first connection with `first` and so on (None: never) and gives its port."""
-    open_sockets: list[socket.socket] = []
-
-    def start(*answers: bytes | None) -> int:
-        listener = socket.create_server((HOST, 0))
-        open_sockets.append(listener)
-
-        def run() -> None:
-            for answer in answers:
-                connection, _ = listener.accept()
-                open_sockets.append(connection)
-                connection.recv(65536)
-                if answer is not None:
-                    with contextlib.suppress(OSError):  # the client may have heard enough
-                        connection.sendall(answer)
-                        connection.shutdown(socket.SHUT_RDWR)
-
-        threading.Thread(target=run, daemon=True).start()
-        port: int = listener.getsockname()[1]
-        return port
-
-    yield start
-    for each in open_sockets:
-        each.close()
+    with serving() as start:
+        yield start
 
 
 METADATA = (

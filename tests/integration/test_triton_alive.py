@@ -1,0 +1,68 @@
+"""Whether a Triton replica still computes, asked of the real one: models that answer, stream, hang."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.frameworks import registry
+from services.specs import Tensor
+from tests.integration.engine_home import wait_for
+from tests.triton import context_for, runtime_root, serve, shared_samples
+
+pytestmark = pytest.mark.integration
+HOST = "127.0.0.1"
+TRITON = registry.get("triton")
+HANGS = """
+import time
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        time.sleep(3600)
+"""
+CONFIG = """
+backend: "python"
+max_batch_size: 0
+input { name: "IN" data_type: TYPE_STRING dims: [ -1, 2 ] }
+output { name: "OUT" data_type: TYPE_STRING dims: [ -1 ] }
+%s
+"""
+
+
+@pytest.mark.parametrize("name", ["mnist-svm", "echo", "repeat"])
+def test_a_model_that_answers_is_alive_and_gets_on(
+    name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """`repeat` is decoupled, and answers zeros with no response at all."""
+    tree = shared_samples(tmp_path_factory) / name
+    with serve(context_for(name, tree, tmp_path / "run", runtime_root())) as triton:
+        before = TRITON.progress(HOST, triton.ports, 5)
+        assert TRITON.answers(HOST, triton.ports, name, 20)
+        # Triton counts just after it has answered.
+        wait_for(lambda: TRITON.progress(HOST, triton.ports, 5), lambda now: now > before)
+        assert TRITON.answers(HOST, triton.ports, name, 20)
+
+
+@pytest.mark.parametrize("policy", ["", "model_transaction_policy { decoupled: true }"], ids=["unary", "decoupled"])
+def test_a_model_that_hangs_is_ready_and_not_alive(policy: str, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "1").mkdir(parents=True)
+    (tree / "config.pbtxt").write_text(CONFIG % policy)
+    (tree / "1" / "model.py").write_text(HANGS)
+    with serve(context_for("hangs", tree, tmp_path / "run", runtime_root())) as triton:
+        assert TRITON.probe(HOST, triton.ports, "hangs", 5).ready
+        before = TRITON.progress(HOST, triton.ports, 5)
+        assert not TRITON.answers(HOST, triton.ports, "hangs", 1)
+        assert TRITON.probe(HOST, triton.ports, "hangs", 5).ready
+        assert TRITON.progress(HOST, triton.ports, 5) == before
+        triton.process.kill()  # it would wait for the model
+
+
+def test_zeros_fit_every_datatype() -> None:
+    from services.clients import triton_alive
+
+    tensors = (Tensor("a", "BYTES", (-1, 3)), Tensor("b", "BF16", (2,)), Tensor("c", "BOOL", ()))
+    _, body, headers = triton_alive.request("m", tensors)
+    assert len(body) - int(headers["Inference-Header-Content-Length"]) == 12 + 4 + 1

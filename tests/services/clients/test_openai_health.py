@@ -1,0 +1,89 @@
+"""Readiness of a server that speaks OpenAI's protocol, against servers that are wrong somehow. The real one:
+tests/integration/test_vllm.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from services.clients import openai_health, prometheus
+from services.clients.loopback import ProbeResult
+from services.errors import ProbeError
+from tests.services.clients.raw_server import HOST, body, serving
+
+HEALTHY = body("")
+MODELS = body(json.dumps({"data": [{"id": "chatty"}, {"id": "chatty:pirate"}]}))
+NOT_FOUND = body('{"detail": "Not Found"}', "404 Not Found")
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[..., int]]:
+    with serving() as start:
+        yield start
+
+
+def test_a_healthy_server_that_lists_the_model_is_ready(server: Callable[..., int]) -> None:
+    assert openai_health.probe(HOST, server(HEALTHY, MODELS), "chatty") == ProbeResult(True, "")
+
+
+@pytest.mark.parametrize(("answers", "message"), [
+    ((body("", "503 Service Unavailable"),), "not healthy (status 503)"),
+    ((HEALTHY, MODELS.replace(b"chatty", b"others")), "answers for others, others:pirate, not for chatty"),
+    ((HEALTHY, body("<html>")), "does not speak OpenAI's protocol"),
+    ((HEALTHY, body("[]")), "does not speak OpenAI's protocol"),
+    ((HEALTHY, body('{"data": [1]}')), "does not speak OpenAI's protocol"),
+    ((HEALTHY, body('{"data": []}', "401 Unauthorized")), "lists no models (status 401)"),
+    ((b"SSH-2.0-OpenSSH\r\n",), "does not speak HTTP"),
+    ((None,), "did not answer within 0.2 s"),
+])  # fmt: skip
+def test_a_wrong_answer_is_not_ready_and_never_raises(
+    server: Callable[..., int], answers: tuple[bytes | None, ...], message: str
+) -> None:
+    made = openai_health.probe(HOST, server(*answers), "chatty", timeout=0.2)
+    assert not made.ready
+    assert message in made.message
+
+
+@pytest.mark.parametrize(("answers", "alive"), [
+    ((body("{}"),), True),
+    ((NOT_FOUND, body("{}")), True),  # it only embeds
+    ((NOT_FOUND, NOT_FOUND), True),  # there is no way to ask it
+    ((body("{}", "500 Internal Server Error"),), False),
+    ((NOT_FOUND, body("{}", "503 Service Unavailable")), False),
+    ((None,), False),
+    ((NOT_FOUND, None), False),
+])  # fmt: skip
+def test_an_engine_is_alive_when_it_was_asked_and_answered(
+    server: Callable[..., int], answers: tuple[bytes | None, ...], alive: bool
+) -> None:
+    assert openai_health.answers(HOST, server(*answers), "chatty", timeout=0.2) is alive
+
+
+METRICS = """# HELP vllm:generation_tokens_total Tokens.
+# TYPE vllm:generation_tokens_total counter
+vllm:generation_tokens_total{engine="0",model_name="a"} 5.0
+vllm:generation_tokens_total{engine="1",model_name="a"} 2.0
+# TYPE vllm:generation_tokens_created gauge
+vllm:generation_tokens_created{engine="0",model_name="a"} 1.8e+09
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0"} 100.0
+# TYPE other_total counter
+other_total 1000.0
+"""
+
+
+def test_only_wanted_counters_are_summed(server: Callable[..., int]) -> None:
+    def wanted(name: str) -> bool:
+        return name.startswith("vllm:")
+
+    assert prometheus.sum_of(METRICS, wanted) == 7.0
+    assert prometheus.total(HOST, server(body(METRICS)), wanted) == 7.0
+
+
+@pytest.mark.parametrize("answer", [NOT_FOUND, body("# TYPE x counter\nx{ 1"), body("x y z")])
+def test_a_page_that_is_no_metrics_raises(server: Callable[..., int], answer: bytes) -> None:
+    with pytest.raises(ProbeError):
+        prometheus.total(HOST, server(answer), lambda name: True)
