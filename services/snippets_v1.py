@@ -38,11 +38,20 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 {headers}
 request = predict_pb2.PredictRequest()
 request.model_spec.name = {service!r}
+
+
+def put(name, tensor):
+    # A map in TensorFlow's own stubs; these older ones may show it as a list of entries.
+    inputs = request.inputs
+    (inputs[name] if hasattr(inputs, "keys") else inputs.add(key=name).value).CopyFrom(tensor)
+
+
 {inputs}
 with {channel} as channel:
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
     answer = stub.Predict(request, timeout=60, metadata=list((headers or {{}}).items()))
-for name, tensor in answer.outputs.items():
+outputs = answer.outputs
+for name, tensor in outputs.items() if hasattr(outputs, "keys") else [(entry.key, entry.value) for entry in outputs]:
     print(name, tensor)
 """
 TYPES: Final = {
@@ -84,7 +93,7 @@ def _tfserving(address: Address, model: Model) -> str:
         kind, field, value = TYPES[tensor.datatype]
         sizes = ", ".join(f"tensor_shape_pb2.TensorShapeProto.Dim(size={max(size, 1)})" for size in tensor.shape)
         rows.append(
-            f"request.inputs[{tensor.name!r}].CopyFrom(tensor_pb2.TensorProto(\n"
+            f"put({tensor.name!r}, tensor_pb2.TensorProto(\n"
             f"    dtype=types_pb2.{kind}, {field}=[{value}],\n"
             f"    tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=[{sizes}]),\n))"
         )
