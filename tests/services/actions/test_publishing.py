@@ -128,7 +128,7 @@ def test_thousands_of_services_and_keys_are_told_at_once(ready: Make, team: Team
     )
     with CaptureQueriesContext(connection) as asked:
         told = publishing.snapshot()
-    assert len(asked) == 4
+    assert len(asked) == 2  # a service and its replicas together: an edit may come between two queries
     assert (len(told.services), len(told.keys)) == (2001, 10_000)
     assert all(service.ready for service in told.services)
     assert min(_seconds() for _ in range(3)) < 0.3
