@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from console.errors import Conflict, Forbidden, InvalidFields, NotFound
 from console.models import Team
@@ -213,6 +215,20 @@ def test_a_revision_that_fails_leaves_the_old_one_serving(ready: Make, world: Wo
     assert service.serving is not None and service.target == service.serving
     assert service.serving.number == 1
     assert "Revision 2 failed, revision 1 goes on serving" in service.message
+
+
+def test_a_revision_that_takes_too_long_to_start_leaves_the_old_one_serving(
+    ready: Make, world: World, actor: Principal
+) -> None:
+    service = ready()
+    verbs.edit(service, {"env": {"LEVEL": "2"}}, actor=actor)
+    world.deaf.update(range(18003, 18100))
+    service = world.converge(service)
+    assert service.target != service.serving
+    Replica.objects.filter(revision=service.target).update(created_at=timezone.now() - timedelta(hours=1))
+    service = world.converge(service)
+    assert service.state == states.READY and service.target == service.serving
+    assert "was not ready within 600 s" in service.message
 
 
 def test_without_room_for_both_the_old_revision_ends_first(ready: Make, world: World, actor: Principal) -> None:
