@@ -79,6 +79,8 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
         form = forms.from_spec(name, service.team.name, service.replicas, spec)
         return _page(request, actor, form, service, spec["framework_config"], base=target.number)
     payload = {key: value for key, value in forms.to_payload(request.POST).items() if key != "name"}
+    if payload["replicas"] == number(request.POST.get("replicas.was", "")):
+        del payload["replicas"]  # not changed here, and perhaps scaled by somebody else since
     form = forms.from_post(request.POST)
     form.fields["name"].value, form.fields["team"].value = service.name, service.team.name
     config, before = payload["framework_config"], (actions.target_of(service).number, service.replicas)
@@ -109,7 +111,8 @@ def _page(
     found = look(actor, dataset, path, framework, config)
     context: dict[str, Any] = {
         "form": fill(form, found), "model": found, "choices": choices(actor), "service": service,
-        "revision": base, "crumbs": [("Services", reverse("services"))], **empty_rows(),
+        "revision": base, "replicas_were": request.POST.get("replicas.was", service.replicas if service else ""),
+        "crumbs": [("Services", reverse("services"))], **empty_rows(),
     }
     if service is not None:
         context["crumbs"].append((service.name, reverse("service", args=[service.name])))

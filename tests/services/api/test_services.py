@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +14,11 @@ from console.models import Membership, Team
 from console.principal import Principal
 from services import states
 from services.actions import services as verbs
+from services.frameworks.base import Availability
+from services.frameworks.vllm.framework import Vllm
 from services.models import Queue, Revision, Service
 from tests.rest import Api, who_may
+from tests.services import llama_folder
 
 
 def test_a_service_is_created_and_shown_as_the_design_says(owner: Api, payload: dict[str, Any]) -> None:
@@ -64,6 +69,23 @@ def test_a_service_of_before_limits_were_there_shows_them_and_an_empty_edit_chan
     assert shown["limits"]["concurrency"] is None and shown["auth"]["header"] == ""
     same = owner.patch("services/echo/", {"limits": shown["limits"], "auth": shown["auth"]})
     assert same.data["revision"] == 1
+
+
+def test_only_an_administrator_has_code_of_a_model_run(
+    owner: Api, admin: User, payload: dict[str, Any], models: Path, monkeypatch: pytest.MonkeyPatch,
+    key_for: Callable[..., tuple[Api, Any]],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Vllm, "availability", lambda self, runtime: Availability(True))
+    llama_folder.write(models / "llama")
+    body = {**payload, "name": "llama", "framework": "vllm", "model_path": "llama", "team": "vision"}
+    trusting = {**body, "framework_config": {"trust_remote_code": True}}
+    for refused in (owner, key_for("manage")[0]):
+        assert "Only an administrator" in refused.post("services/", trusting).errors["framework_config"][0]
+    assert owner.post("services/", body).status == 201
+    changed = owner.patch("services/llama/", {"framework_config": {"trust_remote_code": True}})
+    assert "Only an administrator" in changed.errors["framework_config"][0]
+    made = Api(admin).patch("services/llama/", {"framework_config": {"trust_remote_code": True}})
+    assert made.status == 200 and made.data["framework_config"] == {"trust_remote_code": True}
 
 
 def test_who_may_create(people: dict[str, Api], payload: dict[str, Any]) -> None:

@@ -288,6 +288,20 @@ def test_a_form_that_was_opened_before_somebody_elses_save_is_refused(
     assert verbs.target_of(Service.objects.get()).spec["env"] == {"WHO": "theirs"}
 
 
+def test_an_edit_leaves_alone_how_far_somebody_else_has_scaled_since(
+    ready: Callable[..., Service], browser: Client, actor: Principal
+) -> None:
+    service = ready()
+    url = reverse("service-edit", args=[service.name])
+    assert '<input type="hidden" name="replicas.was" value="1">' in browser.get(url).content.decode()
+    sent = post_of(forms.from_spec("", "", 1, verbs.target_of(service).spec))
+    sent["revision"], sent["replicas.was"], sent["limits.concurrency"] = "1", "1", "3"
+    verbs.scale(service, 3, actor=actor)
+    assert browser.post(url, sent.urlencode(), content_type="application/x-www-form-urlencoded").status_code == 302
+    now = Service.objects.get()
+    assert now.replicas == 3 and verbs.target_of(now).spec["limits"]["concurrency"] == 3
+
+
 def test_the_page_shows_access_and_limits(ready: Callable[..., Service], browser: Client) -> None:
     ready(
         auth={"header": "x-tenant-key", "parameters": [{"name": "x-tenant", "value": "blue"}]},
