@@ -153,10 +153,6 @@ def engine_spec(home: Any, ports: Ports) -> ReplicaSpec:
     return ReplicaSpec(name=NAME, run_dir=context.run_dir, launch=launch, start_seconds=5)
 
 
-def shared_memory() -> set[str]:
-    return {path.name for path in Path("/dev/shm").iterdir()}
-
-
 def engine_core(pid: int) -> int:
     [core] = [child.pid for child in psutil.Process(pid).children() if "EngineCor" in child.name()]
     return core

@@ -16,7 +16,7 @@ EMPTY: Final = re.compile(r"^(?:Engine core initialization failed|See root cause
 """What the processes above say of the one that failed."""
 
 RULES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
-    (re.compile(r"address already in use"), "The HTTP port is in use by another process."),
+    (re.compile(r"address already in use", re.I), "The HTTP port is in use by another process."),
     (
         re.compile(r"(?:CUDA out of memory|torch\.OutOfMemoryError|DefaultCPUAllocator: can't allocate memory)"),
         "There is not enough memory for the model: choose a smaller one, a smaller max_model_len, or more memory.",
