@@ -2,8 +2,8 @@
 
 A closed loop: each connection sends its next request when its answer has come. One thread over epoll. Phases on the
 targets alternate (A B, B A, A B, ...), so what else happens on the machine meets all of them alike. Every answer is
-compared, byte by byte, with the first (unless they may differ: not `repeats`); what the first says is for the caller
-to check. Standard library and psutil.
+compared, byte by byte, with the target's first (unless they may differ: not `repeats`); what that says is for the
+caller to check. Standard library and psutil.
 
 plan: {"protocol", "body" (base64), "repeats", "connections", "rounds", "seconds", "warmup", "pids" {name: [pid]},
        "targets" [{"name", "host", "port", "path", "headers" {}, "frozen" [pid]}]}
@@ -162,7 +162,7 @@ def run(plan: Mapping[str, Any]) -> None:
 def rounds(
     plan: Mapping[str, Any], targets: Mapping[str, list[Connection]], processes: CpuTimes, frozen: Frozen
 ) -> None:
-    expected: bytes | None = None
+    expected: dict[str, bytes] = {}
     stop = Path(plan.get("stop") or os.devnull)
     for number in range(-1, plan["rounds"]):
         if stop.is_file():
@@ -171,8 +171,8 @@ def rounds(
         for name in order:
             frozen.thaw(name)
             seconds = plan["seconds" if number >= 0 else "warmup"]
-            made = phase(targets[name], seconds, expected, processes, plan["repeats"])
-            expected = base64.b64decode(made["answer"])
+            made = phase(targets[name], seconds, expected.get(name), processes, plan["repeats"])
+            expected[name] = base64.b64decode(made["answer"])
             sys.stdout.write(json.dumps({"target": name, "round": number, **made}) + "\n")
             sys.stdout.flush()
 

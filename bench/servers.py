@@ -27,7 +27,7 @@ from services.frameworks.triton import launch, runtime
 from services.gateway.binary import argv, find_envoy
 from services.gateway.publish import deliver, prepare
 from services.gateway.snapshot import Endpoint, Snapshot
-from services.specs import LaunchContext, Ports, ServiceSpec
+from services.specs import Launch, LaunchContext, Ports, ServiceSpec
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
@@ -53,6 +53,7 @@ def process(
     *,
     cwd: Path | None = None,
     given: str = "",
+    patience: float = START_SECONDS,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Started, `ready`, and ended with the block. Raises RuntimeError with the end of its log when it is not.
 
@@ -66,7 +67,7 @@ def process(
             command, cwd=cwd or directory, env=env, stdin=stdin, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + patience
         while not ready():
             if running.poll() is not None or time.monotonic() > deadline:
                 said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
@@ -125,6 +126,16 @@ def status_of(port: int, call: Call, key: str | None) -> int:
         return 0
 
 
+def materialise(made: Launch, run_dir: Path) -> None:
+    """The files and links that a replica is started with, as an engine makes them."""
+    for name, content in made.files.items():
+        (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        (run_dir / name).write_bytes(content)
+    for name, target in made.links.items():
+        (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        (run_dir / name).symlink_to(target)
+
+
 @contextmanager
 def triton(root: Path, directory: Path) -> Iterator[tuple[Endpoint, Callable[[], dict[str, list[int]]]]]:
     """One replica of the example service, with the resources that `make run` gives it. `root` is the runtime."""
@@ -136,12 +147,7 @@ def triton(root: Path, directory: Path) -> Iterator[tuple[Endpoint, Callable[[],
     ports = Ports(*free_ports(3))
     spec = ServiceSpec(framework="triton", dataset="samples", model_path="mnist-svm", queue="default")
     made = launch.render(LaunchContext(example.NAME, samples / "mnist-svm", run_dir, ports, spec, root))
-    for name, content in made.files.items():
-        (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        (run_dir / name).write_bytes(content)
-    for name, target in made.links.items():
-        (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        (run_dir / name).symlink_to(target)
+    materialise(made, run_dir)
     ready = answers(f"http://{HOST}:{ports.http}/v2/health/ready")
     with process(made.argv, run_dir, ready, made.env) as running:
 
