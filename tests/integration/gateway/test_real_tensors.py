@@ -1,0 +1,70 @@
+"""The V2 doors in front of the real Triton: raw tensors, and what it is never asked."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import tritonclient.http
+
+from services.gateway.snapshot import Endpoint, Snapshot
+from tests.services.gateway import snapshots
+from tests.services.gateway.rig import Gateway, until
+from tests.triton import context_for, runtime_root, serve, shared_samples
+
+pytestmark = pytest.mark.integration
+NAME = "mnist-onnx"
+INFER = f"/v2/models/{NAME}/infer"
+KEY = snapshots.TEAM
+# The 8 of the ModelMesh documentation.
+DIGIT = [0, 0, 1, 11, 14, 15, 3, 0, 0, 1, 13, 16, 12, 16, 8, 0, 0, 8, 16, 4, 6, 16, 5, 0, 0, 5, 15, 11, 13, 14, 0, 0,
+         0, 0, 2, 12, 16, 13, 0, 0, 0, 0, 0, 13, 16, 16, 6, 0, 0, 0, 0, 16, 16, 16, 7, 0, 0, 0, 0, 11, 13, 12, 1, 0]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    tree = shared_samples(tmp_path_factory) / NAME
+    context = context_for(NAME, tree, tmp_path_factory.mktemp("t"), runtime_root())
+    with serve(context) as triton:
+        endpoint = Endpoint("127.0.0.1", triton.ports.http, triton.ports.grpc)
+        snapshot = Snapshot(services=(snapshots.ready(NAME, endpoint),), keys=snapshots.KEYS)
+        made = Gateway.prepared(tmp_path_factory.mktemp("g") / "g", snapshot)
+        try:
+            made.run()
+            until(lambda: made.call("GET", f"/v2/models/{NAME}/ready", X_API_Key=KEY).status == 200, 20)
+            yield made
+        finally:
+            made.kill()
+
+
+def test_raw_bytes_are_the_tensor(gateway: Gateway) -> None:
+    raw = struct.pack("<64f", *DIGIT)
+    for prefix in ("", f"/services/{NAME}"):
+        answer = gateway.call("POST", prefix + INFER, raw, X_API_Key=KEY, Content_Type="application/octet-stream")
+        assert answer.status == 200, answer.body
+        head = int(answer.headers["inference-header-content-length"])
+        outputs = json.loads(answer.body[:head])["outputs"]
+        assert outputs[0]["name"] == "label"
+        assert struct.unpack("<q", answer.body[head : head + 8]) == (8,)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_the_client_of_triton_passes_in_either_encoding(gateway: Gateway, binary: bool) -> None:
+    client = tritonclient.http.InferenceServerClient(f"{gateway.address}/services/{NAME}")
+    tensor = tritonclient.http.InferInput("predict", [1, 64], "FP32")
+    tensor.set_data_from_numpy(np.array([DIGIT], dtype=np.float32), binary_data=binary)
+    answer = client.infer(NAME, [tensor], headers={"X-API-Key": KEY})
+    assert answer.as_numpy("label").tolist() == [8]
+    client.close()
+
+
+def test_shared_memory_is_refused_before_triton_sees_it(gateway: Gateway) -> None:
+    client = tritonclient.http.InferenceServerClient(gateway.address)
+    tensor = tritonclient.http.InferInput("predict", [1, 64], "FP32")
+    tensor.set_shared_memory("region", 256)
+    with pytest.raises(tritonclient.utils.InferenceServerException, match="not allowed here"):
+        client.infer(NAME, [tensor], headers={"X-API-Key": KEY})
+    client.close()
