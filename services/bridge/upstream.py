@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import aiohttp
@@ -83,11 +84,10 @@ class Upstream:
         self, call: Call, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Until the block ends, also for what its body meets. A status over 399 is raised."""
-        url = URL.build(scheme="http", host="gateway", path=path, encoded=True)
         try:
             async with (
                 asyncio.timeout(call.seconds),
-                self._session.request(method, url, data=body, headers=call.headers(headers)) as response,
+                self._session.request(method, _url(path), data=body, headers=call.headers(headers)) as response,
             ):
                 if response.status >= 400:
                     raise await _refusal(response)
@@ -117,6 +117,11 @@ class Upstream:
 
     def _too_large(self) -> BridgeError:
         return BridgeError(Kind.BAD_ANSWER, f"The service's answer is larger than {self._largest} bytes.")
+
+
+@lru_cache(4096)
+def _url(path: str) -> URL:
+    return URL.build(scheme="http", host="gateway", path=path, encoded=True)
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> BridgeError:

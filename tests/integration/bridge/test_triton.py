@@ -161,6 +161,7 @@ def test_refusals_over_grpc_have_their_codes_and_the_models_words(bridge: Bridge
     cases = [
         (unknown, "rows", "INVALID_ARGUMENT", "unexpected inference output 'nope'"),
         (wrong, "rows", "INVALID_ARGUMENT", "numbers: DataType 8"),
+        (version, "rows", "NOT_FOUND", "version 9"),
         (question(rows=5), "rows", "INVALID_ARGUMENT", "batch-size must be <= 4"),
         (question(), "gone", "UNAVAILABLE", "cannot be reached"),
         (question(), "tiny", "UNIMPLEMENTED", "speaks OpenAI's API"),
