@@ -27,7 +27,7 @@ from services.gateway.envoy import names
 from services.models import LogPosition, Usage
 from services.models.usage import HOUR, MINUTE
 
-CHUNK = 4 << 20
+CHUNK = 8 << 20
 """Bytes read at once: what bounds memory, and how long a transaction takes."""
 LONGEST_LINE = 1 << 20
 """Envoy's are far shorter; more than this without a newline is none of its lines."""

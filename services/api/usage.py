@@ -21,6 +21,7 @@ from console.errors import InvalidFields
 from console.openapi import describe
 from console.rest import Resource
 from services.api.serializers.usage import UsageReportOut
+from services.gateway.keys import PREFIX
 from services.models.usage import MINUTE
 from services.usage import reading, table
 from services.usage.reading import GROUPS, INTERVALS, Asked
@@ -61,7 +62,7 @@ class UsageView(Resource):
             parameter("to", "Now when left out.", OpenApiTypes.DATETIME),
             parameter("interval", f"At most {MOST_INTERVALS} of them.", enum=list(INTERVALS)),
             parameter("service", "Only this service."),
-            parameter("key", "Only the key of this id, such as 4fK0aB12cD34."),
+            parameter("key", "Only the key of this id, with or without `isk_`."),
             parameter("team", "Only this team's."),
         ],
     )
@@ -104,7 +105,7 @@ def _asked(query: Mapping[str, str]) -> tuple[Asked, str | None]:
     if errors:
         raise InvalidFields(errors)
     service, key, team = (query.get(name, "") for name in ("service", "key", "team"))
-    asked = Asked(start, end, group_by, step, service, key, team)
+    asked = Asked(start, end, group_by, step, service, key.removeprefix(PREFIX), team)
     span = asked.span
     return replace(asked, start=start - start % span, end=-(-end // span) * span, rows=span), interval
 

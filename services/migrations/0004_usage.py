@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                 (
                     "series",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="rows", to="services.usageseries"
+                        db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="rows", to="services.usageseries"
                     ),
                 ),
             ],

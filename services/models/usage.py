@@ -50,7 +50,7 @@ class Usage(models.Model):
     Each request is in one row of each span. The columns after `start` are services.gateway.usage_lines.MEASURES.
     """
 
-    series = models.ForeignKey(UsageSeries, on_delete=models.CASCADE, related_name="rows")
+    series = models.ForeignKey(UsageSeries, on_delete=models.CASCADE, related_name="rows", db_index=False)
     span = models.IntegerField()
     """Seconds: 60, 3600, 86400, or 0 for all time."""
     start = models.BigIntegerField()

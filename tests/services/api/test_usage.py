@@ -47,6 +47,7 @@ def test_a_point_says_how_requests_ended_and_how_long_they_took(calls: None, own
     assert point["name"] == f"name of {used.VISION}" and point["at"] is None
     assert point["used"]["succeeded"] == 4 and point["used"]["bytes_out"] == 400
     assert 10 <= point["used"]["latency_ms"]["p50"] <= 20 and point["used"]["latency_ms"]["mean"] == 15
+    assert owner.get("usage/", group_by="key", key=f"isk_{used.VISION}").data["results"] == [point]
     refused = owner.get("usage/", group_by="key", key="keyless-call").data
     assert refused["results"] == []  # it is no team's key
 
