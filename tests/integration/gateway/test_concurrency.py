@@ -1,0 +1,147 @@
+"""How many requests a key and a service may have under way at once, and the bridge's own way in."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2_grpc
+
+from services.clients.unix_http import UnixConnection
+from services.gateway.envoy.inside import EGRESS_SOCKET
+from services.gateway.snapshot import Snapshot
+from tests.integration.gateway.stage import Stage, Staging, infer_request, send
+from tests.services.gateway import snapshots
+from tests.services.gateway.rig import Answer, until
+
+pytestmark = pytest.mark.integration
+TWO = "isk_twotwotwotwo_" + "0" * 49
+LONG = "20000"
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with Staging(tmp_path / "g") as staging:
+        made = staging.enter_all()
+        key = replace(snapshots.key(TWO, "vision"), max_concurrent=2)
+        tight = replace(snapshots.ready("tight", made.first.endpoint), concurrency=1)
+        made.snapshot = Snapshot(services=(*made.snapshot.services, tight), keys=(*snapshots.KEYS, key))
+        made.gateway.publish(made.snapshot)
+        until(lambda: rest(made, "tight", snapshots.TEAM).status == 200)
+        until(lambda: rest(made, "mnist").status == 200)
+        yield made
+
+
+def rest(stage: Stage, service: str, key: str = TWO, sleep_ms: str = "0") -> Answer:
+    return stage.gateway.call("POST", f"/v2/models/{service}/infer", b"{}", X_API_Key=key, X_Sleep_Ms=sleep_ms)
+
+
+def held(stage: Stage, service: str, key: str = TWO) -> socket.socket:
+    """A request that the backend has and does not answer for a long time."""
+    before = len(stage.seen())
+    connection = socket.create_connection(("127.0.0.1", stage.gateway.port), 10)
+    head = (
+        f"POST /v2/models/{service}/infer HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n"
+        f"x-sleep-ms: {LONG}\r\ncontent-length: 2\r\n\r\n{{}}"
+    )
+    connection.sendall(head.encode())
+    until(lambda: len(stage.seen()) > before)
+    return connection
+
+
+def test_a_key_with_two_requests_under_way_may_not_send_a_third_over_rest(stage: Stage) -> None:
+    first, second = held(stage, "mnist"), held(stage, "mnist")
+    refused = rest(stage, "mnist")
+    assert refused.status == 429
+    assert refused.headers["retry-after"] == "1"
+    assert "as many requests under way" in refused.error
+    assert rest(stage, "open").status == 429, "it is counted over all services"
+    assert rest(stage, "mnist", snapshots.TEAM).status == 200, "other keys are not concerned"
+    first.close()  # the caller goes away: the request is over, whatever the backend does
+    until(lambda: rest(stage, "mnist").status == 200, 2)
+    second.close()
+
+
+def test_grpc_calls_are_counted_with_those_over_rest_and_freed_when_they_end_or_are_cancelled(stage: Stage) -> None:
+    slow = infer_request("mnist")
+    slow.parameters["sleep_ms"].int64_param = int(LONG)
+    key = (("x-api-key", TWO),)
+    with stage.channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert send(stub.ModelInfer, infer_request("mnist"), key=TWO).model_name == "mnist"
+        assert len(send(stub.ModelStreamInfer, iter([infer_request("mnist")]), key=TWO)) == 4
+        by_rest = held(stage, "mnist")
+        before = len(stage.seen())
+        pending = stub.ModelInfer.future(slow, metadata=key, timeout=30)
+        until(lambda: len(stage.seen()) > before)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ModelInfer(infer_request("mnist"), metadata=key, timeout=10)
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "as many requests under way" in caught.value.details()
+        told = dict([*(caught.value.initial_metadata() or ()), *(caught.value.trailing_metadata() or ())])
+        assert told["retry-after"] == "1"
+        pending.cancel()
+        until(lambda: rest(stage, "mnist").status == 200, 2)
+        by_rest.close()
+
+
+def test_of_many_at_once_no_more_than_two_reach_a_backend(stage: Stage) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: rest(stage, "mnist", sleep_ms="1000").status, range(12)))
+    assert answers.count(200) == 2
+    assert answers.count(429) == 10
+
+
+def test_a_service_takes_no_more_than_it_says_from_everybody_together(stage: Stage) -> None:
+    first = held(stage, "tight", snapshots.TEAM)
+    refused = rest(stage, "tight", snapshots.ADMIN)
+    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+    assert "tight has as many requests" in refused.error
+    assert rest(stage, "mnist", snapshots.TEAM).status == 200
+    first.close()
+    until(lambda: rest(stage, "tight", snapshots.ADMIN).status == 200, 2)
+
+
+def by_egress(stage: Stage, method: str, path: str, **headers: str) -> tuple[int, bytes]:
+    connection = UnixConnection(stage.gateway.directory / EGRESS_SOCKET, 10)
+    try:
+        connection.request(method, path, b"{}", {name.replace("_", "-"): text for name, text in headers.items()})
+        response: http.client.HTTPResponse = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def test_the_bridge_reaches_a_service_it_names_and_nothing_else(stage: Stage) -> None:
+    assert by_egress(stage, "POST", "/v2/models/mnist/infer", x_service="mnist")[0] == 200
+    before = len(stage.seen())
+    assert by_egress(stage, "POST", "/v2/models/mnist/infer", x_service="nobody")[0] == 404
+    assert by_egress(stage, "POST", "/v2/models/mnist/infer")[0] == 404
+    assert by_egress(stage, "GET", "/v2/repository/index", x_service="mnist")[0] == 404
+    assert by_egress(stage, "POST", "/v2/models/slow/infer", x_service="slow")[0] == 503
+    assert len(stage.seen()) == before
+    with grpc.insecure_channel(f"unix:{stage.gateway.directory / EGRESS_SOCKET}") as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert send(stub.ModelInfer, infer_request("mnist"), x_service="mnist").model_name == "mnist"
+        assert len(send(stub.ModelStreamInfer, iter([infer_request("mnist")]), x_service="mnist")) == 4
+
+
+def test_only_the_owner_may_open_the_bridges_way_in(stage: Stage) -> None:
+    path = stage.gateway.directory / EGRESS_SOCKET
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_limited_key_of_a_gateway_that_was_killed_starts_at_nothing(stage: Stage) -> None:
+    held(stage, "mnist")
+    held(stage, "mnist")
+    stage.gateway.kill()
+    stage.gateway.run()
+    until(lambda: rest(stage, "mnist").status == 200)
