@@ -18,8 +18,8 @@ HOME_DIR := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_HOME),var))
 RUNTIMES := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_RUNTIMES),$(HOME_DIR)/runtimes))
 VENV := .venv/bin
 
-.PHONY: help run test check bench clean golden requirements venv venv-dev clients runtime-triton runtime-vllm \
-  runtime-vllm-if-possible python
+.PHONY: help run test check bench bench-gateway clean golden requirements venv venv-dev clients runtime-bench \
+  runtime-triton runtime-vllm runtime-vllm-if-possible python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: venv-dev ## Lint, types, import rules, migrations, settings, API schema
 
 bench: venv runtime-triton ## Measure the gateway against Triton itself
 	$(VENV)/python bench/run.py $(ARGS)
+
+bench-gateway: venv runtime-triton runtime-bench runtime-vllm-if-possible ## Measure the gateway at size, beside others, and under load
+	$(VENV)/python -m bench.gateway $(ARGS)
 
 golden: venv-dev ## Write golden files and the API schema anew; look at the diff
 	$(VENV)/python manage.py spectacular --fail-on-warn --file docs/openapi.yaml
@@ -70,6 +73,7 @@ venv-dev: python
 
 clients: python ## Prepare the clients of others that the tests call with
 	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/clients" requirements/clients.txt
+	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/clients-tensorflow" requirements/clients-tensorflow.txt
 
 runtime-triton: python ## Prepare Triton's own environment
 	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/triton" requirements/runtime-triton.txt \
@@ -90,6 +94,9 @@ VLLM_FAILED = error: vLLM could not be installed. If pip found no torch: builds 
 
 runtime-vllm-if-possible:
 	@$(if $(VLLM_PY),$(MAKE) runtime-vllm,echo 'note: $(NO_VLLM) Its tests are skipped.')
+
+runtime-bench: python ## Prepare LiteLLM and KServe, which the gateway is measured beside
+	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/bench" requirements/bench.txt
 
 python:
 	@$(if $(PY),:,$(if $(ANY_PY),"$(ANY_PY)" console/preflight.py,$(NO_PYTHON)))

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     base = QUICK if options.quick else FULL
     timing = Timing(options.rounds or base.rounds, options.seconds or base.seconds, base.warmup)
     out = options.out or (None if options.quick else home.CHECKOUT / "bench" / "results")
-    signal.signal(signal.SIGTERM, _leave)  # so that what was started is ended
+    signal.signal(signal.SIGTERM, leave)  # so that what was started is ended
     root = home.from_environment().runtimes / "triton"
     if not runtime.locate(root).server.is_file():
         sys.exit("error: there is no Triton runtime. Run `make runtime-triton`.")
@@ -62,21 +62,8 @@ def measure_all(root: Path, timing: Timing, out: Path | None, *, docs: bool) -> 
     facts = machine.facts(root)
     say(report.facts_line(facts))
     say(f"{timing.rounds} rounds of 2 x {timing.seconds:g} s a row; starting Triton and the gateway ...")
-    with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
-        directory = Path(name)
-        replica, pids_of_triton = stack.enter_context(servers.triton(root, directory))
-        daily = populate(measured(replica), services=1, keys_=KEYS, replica=replica)
-        door = stack.enter_context(servers.gateway(directory / "gateway", daily.snapshot))
-        direct = {"REST": replica.http_port, "gRPC": replica.grpc_port}
-        gateway = Target("gateway", servers.HOST, door.port, daily.key)
-        pids = {"gateway": [door.pid], **pids_of_triton()}
-        rows = []
-        for protocol in PROTOCOLS:
-            for connections in CONNECTIONS:
-                straight = Target("direct", servers.HOST, direct[protocol])
-                rows.append(compare(requests.DIGIT[protocol], connections, straight, gateway, timing, pids))
-                say(f"  {protocol}, {connections} connections: {rows[-1].ratio.median:.2f} of direct")
-        ceilings = measure_ceilings(directory, timing)
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        rows, ceilings = measure_native(root, Path(name), timing)
     now = datetime.now(UTC)
     tables = [report.comparison_table(rows), report.cpu_table(rows), report.ceiling_table(ceilings, CONNECTIONS[-1])]
     tables.append(report.verdict(rows))
@@ -87,6 +74,26 @@ def measure_all(root: Path, timing: Timing, out: Path | None, *, docs: bool) -> 
         page = home.CHECKOUT / "docs" / "performance.md"
         taken = f"Taken {now:%Y-%m-%d} on {report.facts_line(facts)}."
         page.write_text(report.into_page(page.read_text(encoding="utf-8"), [taken, *tables]), encoding="utf-8")
+
+
+def measure_native(root: Path, directory: Path, timing: Timing) -> tuple[list[Comparison], dict[str, Summary]]:
+    """REST and gRPC through the gateway and at Triton itself, and the generator against a server that does nothing."""
+    with ExitStack() as stack:
+        replica, pids_of_triton = stack.enter_context(servers.triton(root, directory))
+        daily = populate(measured(replica), services=1, keys_=KEYS, replica=replica)
+        door = stack.enter_context(servers.gateway(directory / "gateway", daily.snapshot))
+        servers.wait_for_service(door.port, requests.REST, daily.key)
+        direct = {"REST": replica.http_port, "gRPC": replica.grpc_port}
+        gateway = Target("gateway", servers.HOST, door.port, daily.key)
+        pids = {"gateway": [door.pid], **pids_of_triton()}
+        rows = []
+        for protocol in PROTOCOLS:
+            for connections in CONNECTIONS:
+                straight = Target("direct", servers.HOST, direct[protocol])
+                rows.append(compare(requests.DIGIT[protocol], connections, straight, gateway, timing, pids))
+                say(f"  {protocol}, {connections} connections: {rows[-1].ratio.median:.2f} of direct")
+        ceilings = measure_ceilings(directory, timing)
+    return rows, ceilings
 
 
 def measure_ceilings(directory: Path, timing: Timing) -> dict[str, Summary]:
@@ -129,5 +136,5 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def _leave(number: int, frame: object) -> NoReturn:
+def leave(number: int, frame: object) -> NoReturn:
     sys.exit(128 + number)

@@ -58,13 +58,13 @@ def verdict(rows: Sequence[Comparison]) -> str:
     return "\n".join(said if all(row.quiet for row in rows) else [*said, noisy])
 
 
-def into_page(page: str, parts: Sequence[str]) -> str:
+def into_page(page: str, parts: Sequence[str], marks: tuple[str, str] = MARKS) -> str:
     """The page with `parts` instead of what is between its two marks."""
-    before, _, rest = page.partition(MARKS[0])
-    _, found, after = rest.partition(MARKS[1])
+    before, _, rest = page.partition(marks[0])
+    _, found, after = rest.partition(marks[1])
     if not found:
-        raise ValueError(f"The page has no {MARKS[0]} and {MARKS[1]}.")
-    return before + MARKS[0] + "\n\n" + "\n\n".join(parts) + "\n\n" + MARKS[1] + after
+        raise ValueError(f"The page has no {marks[0]} and {marks[1]}.")
+    return before + marks[0] + "\n\n" + "\n\n".join(parts) + "\n\n" + marks[1] + after
 
 
 def _word(ratio: float) -> str:
