@@ -31,6 +31,8 @@ class Stack:
     gateway_port: int
     process: subprocess.Popen[bytes] | None = None
     output: Path = field(init=False)
+    extra: dict[str, str] = field(default_factory=dict)
+    """More environment variables, to be set before the start."""
     datasets: Path = field(init=False)
     """An allowed root for `local` datasets."""
 
@@ -47,7 +49,8 @@ class Stack:
             "GATEWAY_PORT": self.gateway_port,
             "DATASET_ROOTS": self.datasets,
         }
-        return {**env, **{name: str(port) for name, port in ports.items()}, "CONSOLE_HOME": str(self.home.root)}
+        fixed = {name: str(port) for name, port in ports.items()}
+        return {**env, **fixed, **self.extra, "CONSOLE_HOME": str(self.home.root)}
 
     def start(self, *options: str) -> None:
         """Returns at once. Like a shell's foreground job: SIGINT is not ignored."""

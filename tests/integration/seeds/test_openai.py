@@ -1,0 +1,89 @@
+"""The OpenAI package against a vLLM service: chat, completions, embeddings, streams, the catalogue, refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from console.stack import example
+from tests.clients import call
+from tests.integration.live import Live
+from tests.vllm import ADAPTER, ANSWER, NAME, PIRATE_ANSWER, QUESTION
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]
+ROOM = {"cpu": 0.5, "memory_gib": 2}
+MESSAGES = [{"role": "user", "content": QUESTION}]
+
+
+def ask(live: Live, what: str, **changes: Any) -> Any:
+    given = {"base_url": f"{live.gateway}/v1", "key": live.key, "model": NAME, "messages": MESSAGES, "call": what}
+    return call("openai_client", **{**given, **changes})
+
+
+def test_chat_answers_in_a_whole_sentence(live_llm: Live) -> None:
+    said = ask(live_llm, "chat")
+    assert said["text"].strip() == ANSWER
+    assert said["usage"]["prompt_tokens"] > 0
+    assert said["usage"]["completion_tokens"] > 0
+
+
+def test_a_stream_says_the_same_in_pieces_and_no_usage_nobody_asked_for(live_llm: Live) -> None:
+    said = ask(live_llm, "chat_stream", usage=False)
+    assert said["text"].strip() == ANSWER
+    assert said["pieces"] > 3
+    assert (said["usage"], said["empty"]) == (None, 0)
+
+
+def test_a_stream_ends_with_the_usage_that_was_asked_for(live_llm: Live) -> None:
+    said = ask(live_llm, "chat_stream", usage=True)
+    assert said["text"].strip() == ANSWER
+    assert said["usage"] == ask(live_llm, "chat")["usage"]["completion_tokens"]
+
+
+def test_completions_and_the_service_prefix(live_llm: Live) -> None:
+    said = ask(live_llm, "completion", prompt=QUESTION, base_url=f"{live_llm.gateway}/services/{NAME}/v1")
+    assert said["text"]
+
+
+def test_embeddings_have_a_vector_a_text(live_llm: Live) -> None:
+    name = "tiny-embedder"
+    live_llm.create(name, NAME, framework="vllm", framework_config={"task": "embedding"}, resources=ROOM)
+    try:
+        live_llm.wait(name, seconds=240)
+        sizes = ask(live_llm, "embedding", model=name, input=["hello", "world"])["sizes"]
+    finally:
+        live_llm.delete(name)
+    assert len(sizes) == 2
+    assert sizes[0] == sizes[1] > 0
+
+
+def test_an_adapter_is_a_model_of_its_own_name(live_llm: Live) -> None:
+    assert ask(live_llm, "chat", model=f"{NAME}:{ADAPTER}")["text"].strip() == PIRATE_ANSWER
+
+
+def test_the_catalogue_lists_what_the_key_may_use_and_nothing_else(live_llm: Live) -> None:
+    everything = ask(live_llm, "models")
+    assert {NAME, example.NAME} <= set(everything["ids"])
+    assert everything["one"] == NAME
+    made = live_llm.api("keys/", {"name": "one", "scopes": ["infer"], "services": [NAME], "team": "default"})
+    key = made.body["key"]
+    seen = live_llm.until(lambda: ask(live_llm, "refused", key=key), lambda said: said["status"] == 200, 10)
+    assert seen["status"] == 200
+    assert [name for name in ask(live_llm, "models", key=key)["ids"] if not name.startswith(f"{NAME}:")] == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"key": "isk_wrong"}, "AuthenticationError"),
+        ({"model": "no-such-model"}, "NotFoundError"),
+        ({"extra": {"extra_body": {"chat_template": "{{ 1 }}"}}}, "BadRequestError"),
+        ({"extra": {"n": 1000}}, "BadRequestError"),
+        ({"model": example.NAME}, "NotFoundError"),
+    ],
+)
+def test_a_refusal_is_the_error_that_the_package_knows(live_llm: Live, changes: dict[str, Any], kind: str) -> None:
+    said = ask(live_llm, "refused", **changes)
+    assert said["kind"] == kind, said
+    assert said["message"]
