@@ -20,8 +20,8 @@ PAGES = [
     "/", "/services/", "/services/new/", "/services/new/?dataset=samples&path=mnist-onnx", f"{SERVICE}/",
     f"{SERVICE}/test/", f"{SERVICE}/access/", f"{SERVICE}/logs/", f"{SERVICE}/events/", f"{SERVICE}/revisions/",
     f"{SERVICE}/edit/", "/datasets/", "/datasets/?new", "/datasets/samples/", "/datasets/samples/?path=mnist-svm",
-    "/queues/", "/queues/default/", "/nodes/", "/nodes/local/", "/keys/", "/keys/?new", "/teams/", "/teams/default/",
-    "/password/", "/api/v1/docs/", "/no-such-page/",
+    "/queues/", "/queues/default/", "/nodes/", "/nodes/local/", "/keys/", "/keys/?new",
+    "/usage/", "/usage/?metric=latency&by=key", "/teams/", "/teams/default/", "/password/", "/api/v1/docs/", "/no-such-page/",
 ]  # fmt: skip
 WIDTH = 360
 Scheme = Literal["light", "dark"]
