@@ -21,7 +21,8 @@ PAGES = [
     f"{SERVICE}/test/", f"{SERVICE}/access/", f"{SERVICE}/logs/", f"{SERVICE}/events/", f"{SERVICE}/revisions/",
     f"{SERVICE}/edit/", "/datasets/", "/datasets/?new", "/datasets/samples/", "/datasets/samples/?path=mnist-svm",
     "/queues/", "/queues/default/", "/nodes/", "/nodes/local/", "/keys/", "/keys/?new",
-    "/usage/", "/usage/?metric=latency&by=key", "/teams/", "/teams/default/", "/password/", "/api/v1/docs/", "/no-such-page/",
+    "/usage/", "/usage/?metric=latency&by=key", "/teams/", "/teams/default/", "/password/", "/api/v1/docs/",
+    "/no-such-page/",
 ]  # fmt: skip
 WIDTH = 360
 Scheme = Literal["light", "dark"]
