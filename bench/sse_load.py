@@ -130,7 +130,8 @@ def drive(slots: Sequence[Slot], plan: Mapping[str, Any], rng: random.Random) ->
     # The first ones begin one after the other over the time of a stream, and all have lengths of their own, so
     # later ones begin at any time: never all at once, and never when the gateway chooses.
     over = most * plan["interval_ms"] * 1e6
-    waiting = [(begin + int(rng.random() * over), number) for number in range(len(slots))]
+    spread_over = min(over, plan["seconds"] * 0.5e9)
+    waiting = [(begin + int(rng.random() * spread_over), number) for number in range(len(slots))]
     heapq.heapify(waiting)
     deadline = begin + int(plan["seconds"] * 1e9)
     patience = deadline + int(over + 30e9)
