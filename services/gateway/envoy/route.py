@@ -11,7 +11,7 @@ import re
 
 from services.errors import GatewayError
 from services.gateway.envoy import auth, backends, doors, names
-from services.gateway.envoy.document import ITEMS, discovery, remembered
+from services.gateway.envoy.document import ITEMS, Item, discovery, remembered
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import header, refusals
 from services.gateway.snapshot import GatewayService, Limits, Snapshot
@@ -40,7 +40,7 @@ def route_configuration(snapshot: Snapshot) -> bytes:
         request_headers_to_remove=[*STRIPPED, *own],
         virtual_hosts=[ITEMS],
     )
-    hosts = [
+    hosts: list[Json | Item] = [
         doors.virtual_host(snapshot.limits, keyless=keyless, auth_headers=own),
         *refusals(snapshot.limits),
         *(_virtual_host(service, snapshot.limits, limited=limited) for service in services),
