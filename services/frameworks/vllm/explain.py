@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 MAX_DETAIL: Final = 400
+MAX_LINE: Final = 1000
+"""A message says what it is about at its beginning; searching on would take long in a line without end."""
 PREFIX: Final = re.compile(r"^\([A-Za-z0-9_-]+ pid=\d+\) (?:(?:ERROR|CRITICAL) [\d-]+ [\d:]+ \[[^\]]+\] )?")
 LAST_ERROR: Final = re.compile(r"^(?:pydantic\S*\.)?((?:[A-Za-z_][\w.]*)?(?:Error|Exception)): (.+)")
 EMPTY: Final = re.compile(r"^(?:Engine core initialization failed|See root cause above|Worker failed|Executor failed)")
@@ -58,6 +60,10 @@ RULES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         "The quantisation {0} does not run on this kind of device ({1}).",
     ),
     (
+        re.compile(r"torch\.(\w+) is not supported for quantization method (\w+)"),
+        "The quantisation {1} does not compute in {0}: choose another dtype.",
+    ),
+    (
         re.compile(r"Can't load tokenizer for|Couldn't instantiate the backend tokenizer|Tokenizer class \S+ does not"),
         "The model's tokenizer is missing or cannot be read: tokenizer.json must lie beside config.json.",
     ),
@@ -73,7 +79,7 @@ RULES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         re.compile(r"invalid tool call parser: (\w+)"),
         "vLLM has no tool call parser named {0}.",
     ),
-    (re.compile(r"invalid reasoning parser: (\w+)"), "vLLM has no reasoning parser named {0}."),
+    (re.compile(r"Reasoning parser '?(\w+)'? not found"), "vLLM has no reasoning parser named {0}."),
     (
         re.compile(r"head_size \d+ is not supported|[Uu]nsupported head.?size"),
         "vLLM does not serve attention heads of the model's size on this kind of device.",
@@ -83,13 +89,14 @@ RULES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         re.compile(r"SafetensorError|Error while deserializing header"),
         "A file of the weights is broken or cut short: copy it again.",
     ),
+    (re.compile(r"^Value error, (.+?)(?: \[type=value_error|$)"), "vLLM refused its configuration: {0}."),
     (re.compile(r"error: (unrecognized arguments: .*|argument .*)"), "vLLM refused its arguments: {0}."),
 )
 
 
 def explain(log: Sequence[str]) -> str:
     """One sentence; "" when the log says nothing that helps. The log may hold several starts: the latest counts."""
-    lines = [PREFIX.sub("", line).strip() for line in log]
+    lines = [PREFIX.sub("", line[:MAX_LINE]).strip() for line in log]
     for line in reversed(lines):
         for pattern, sentence in RULES:
             if found := pattern.search(line):

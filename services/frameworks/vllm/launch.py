@@ -89,10 +89,9 @@ def task_flags(made: Study) -> tuple[str, ...]:
 
 def precision(options: Mapping[str, Any], made: Study, on_cpu: bool) -> tuple[str, ...]:
     """On a CPU, float32 weights stay so: `auto` would make them bfloat16, which few CPUs compute quickly."""
-    dtype = options.get("dtype", "auto")
-    if dtype == "auto" and on_cpu and made.dtype == "float32":
+    dtype, quantization = options.get("dtype", "auto"), options.get("quantization")
+    if dtype == "auto" and on_cpu and made.dtype == "float32" and not quantization:
         dtype = "float32"
-    quantization = options.get("quantization")
     return (f"--dtype={dtype}", *([f"--quantization={quantization}"] if quantization else []))
 
 
