@@ -1,0 +1,103 @@
+"""The OpenAI door in front of the real vLLM: the same answers as without a gateway, and tokens as vLLM counts them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services.gateway.snapshot import Endpoint, Snapshot
+from tests import vllm
+from tests.services.gateway import snapshots
+from tests.services.gateway.rig import Answer, Gateway, until
+from tests.vllm import RunningVllm, chat_body
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("vllm")]
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+KEY = "isk_textkey00000_0000000000000000000000000000000000000000000"
+USAGE = {"stream_options": {"include_usage": True}}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVllm]:
+    config = {"startup_timeout_seconds": 300}
+    run_dir = tmp_path_factory.mktemp("v")
+    with vllm.serve(vllm.context_for("chatty", vllm.sample_model(), run_dir, config=config)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def gateway(server: RunningVllm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    endpoint = Endpoint("127.0.0.1", server.ports.http, server.ports.grpc)
+    snapshot = Snapshot(services=(snapshots.text("chatty", endpoint),), keys=(snapshots.key(KEY, "text"),))
+    made = Gateway.prepared(tmp_path_factory.mktemp("g") / "g", snapshot)
+    try:
+        made.run()
+        until(lambda: ask(made, CHAT, chat_body("chatty", max_tokens=1)).status == 200, 20)
+        yield made
+    finally:
+        made.kill()
+
+
+def ask(gateway: Gateway, path: str, body: dict[str, Any]) -> Answer:
+    return gateway.call("POST", path, json.dumps(body).encode(), X_API_Key=KEY, Content_Type="application/json")
+
+
+def direct(server: RunningVllm, path: str, body: dict[str, Any]) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", server.ports.http, timeout=240)
+    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    try:
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def events(body: bytes) -> list[Any]:
+    """Of a stream, without what is new in every answer."""
+    said = [line.removeprefix(b"data: ") for line in body.split(b"\n\n") if line]
+    made = [each.decode() if each == b"[DONE]" else json.loads(each) for each in said]
+    for each in made:
+        if isinstance(each, dict):
+            for name in ("id", "created", "system_fingerprint"):
+                each.pop(name, None)
+    return made
+
+
+def logged(gateway: Gateway, answer: Answer) -> tuple[int, int]:
+    mine = answer.headers["x-request-id"]
+    line = until(lambda: [line for line in gateway.log_lines() if line["request_id"] == mine])[0]
+    return line["prompt_tokens"], line["completion_tokens"]
+
+
+def body_for(path: str, **changes: Any) -> dict[str, Any]:
+    if path == CHAT:
+        return chat_body("chatty", **{"temperature": 0, **changes})
+    return {"model": "chatty", "prompt": "What", "max_tokens": 9, "temperature": 0, **changes}
+
+
+@pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
+def test_an_answer_is_logged_with_the_tokens_that_vllm_tells(gateway: Gateway, path: str) -> None:
+    answer = ask(gateway, path, body_for(path, n=2, temperature=0.5))
+    usage = json.loads(answer.body)["usage"]
+    assert logged(gateway, answer) == (usage["prompt_tokens"], usage["completion_tokens"])
+    assert usage["completion_tokens"] > 3
+
+
+@pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
+@pytest.mark.parametrize("more", [{}, USAGE, {"stream_options": None}, {"logprobs": True}, {"logprobs": 1}])
+def test_a_stream_is_the_same_as_without_the_gateway(
+    server: RunningVllm, gateway: Gateway, path: str, more: dict[str, Any]
+) -> None:
+    if more.get("logprobs") not in (None, path == CHAT or 1):
+        pytest.skip("not a value of this door")
+    asked = body_for(path, stream=True, **more)
+    expected = events(direct(server, path, asked))  # first: vLLM compiles what it needs for a new kind of request
+    answer = ask(gateway, path, asked)
+    got = events(answer.body)
+    assert got == expected
+    usage = events(direct(server, path, {**asked, **USAGE}))[-2]["usage"]
+    assert logged(gateway, answer) == (usage["prompt_tokens"], usage["completion_tokens"])
+    assert ("usage" in str(got)) is (more == USAGE)
