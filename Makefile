@@ -86,6 +86,7 @@ VLLM_PY := $(shell for p in $(PY) python3.11; do "$$p" -c '$(VLLM_FITS)' >/dev/n
 NO_VLLM = vLLM for CPUs needs Python 3.11, and there is none here (this is $(PY)). Triton services work without it.
 runtime-vllm: python ## Prepare vLLM's own environment: the build for CPUs, or for GPUs where there is one
 	@$(if $(VLLM_PY),:,echo 'error: $(NO_VLLM)' >&2; exit 1)
+	@"$(VLLM_PY)" console/preflight.py vllm
 	@"$(VLLM_PY)" console/bootstrap.py "$(RUNTIMES)/vllm" requirements/$(VLLM_BUILD).txt \
 	  --then services/frameworks/vllm/runtime.py || { echo '$(VLLM_FAILED)' >&2; exit 1; }
 	@"$(VLLM_PY)" -P datasets/samples/llama/make.py "$(RUNTIMES)/vllm" "$(HOME_DIR)/samples"

@@ -1,5 +1,5 @@
-"""Looks at the machine before anything is installed: `python console/preflight.py`. Exit status 1 and sentences when
-something is missing, each with what to do. Standard library only, and it parses on Python 2.7 and 3.6 too, so that a
+"""Looks at the machine before anything is installed: `python console/preflight.py`, and `... vllm` before vLLM is, which
+nobody needs to have. Exit status 1 and sentences when something is missing, each with what to do. Standard library only, and it parses on Python 2.7 and 3.6 too, so that a
 machine with the wrong Python gets a sentence instead of a syntax error.
 """
 
@@ -16,8 +16,10 @@ import sys
 
 PYTHONS = [(3, 11), (3, 12)]
 GLIBC = (2, 35)
-DISK_GIB = 6
+DISK_GIB = 3
 INSTALLED_DISK_GIB = 1
+VLLM_DISK_GIB = 5
+"""3.4 GiB when it is there, and pip's downloads while it is not."""
 SOCKET_NAME_BYTES = 107
 """What Linux allows for the name of a unix socket; supervisord adds `.<pid>` to its own while it makes it."""
 FORBIDDEN = " \t*?[](){}<>|&;#$!`'\"\\%"
@@ -84,12 +86,12 @@ def glibc_problem(version):
     return None
 
 
-def disk_problem(path, free_bytes, needed_gib):
+def disk_problem(path, free_bytes, needed_gib, variable="CONSOLE_HOME"):
     if free_bytes >= needed_gib << 30:
         return None
     return (
-        "%.1f GiB are free in %s and about %d GiB are needed. Free some, or put the data elsewhere: CONSOLE_HOME=/path."
-        % (free_bytes / float(1 << 30), path, needed_gib)
+        "%.1f GiB are free in %s and about %d GiB are needed. Free some, or put the data elsewhere: %s=/path."
+        % (free_bytes / float(1 << 30), path, needed_gib, variable)
     )
 
 
@@ -182,12 +184,21 @@ def problems():
     return [text for text in found if text]
 
 
-def main():
-    found = [text for text in problems() if text]
+def vllm_problems():
+    """Before `make runtime-vllm`. What is installed already needs no more room, so that a newer one can be put over it."""
+    stamps = [os.path.join(runtimes(), "vllm", ".stamp-runtime-vllm" + build) for build in ("", "-gpu")]
+    if any(os.path.exists(stamp) for stamp in stamps):
+        return []
+    found = disk_problem(runtimes(), free_bytes(runtimes()), VLLM_DISK_GIB, "CONSOLE_RUNTIMES")
+    return [found] if found else []
+
+
+def main(arguments):
+    found = vllm_problems() if arguments == ["vllm"] else problems()
     for text in found:
         print("error: " + text, file=sys.stderr)
     return 1 if found else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -71,6 +71,20 @@ def test_too_little_disk_is_said_with_both_figures() -> None:
     assert preflight.disk_problem("/data", 6 << 30, 6) is None
 
 
+def test_room_for_vllm_is_asked_for_only_where_vllm_is_about_to_be_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSOLE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CONSOLE_RUNTIMES", str(tmp_path))
+    monkeypatch.setattr(preflight, "free_bytes", lambda path: 4 << 30)
+    assert not [text for text in preflight.problems() if "GiB" in text]
+    [text] = preflight.vllm_problems()
+    assert "about 5 GiB are needed" in text and "CONSOLE_RUNTIMES=" in text
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / ".stamp-runtime-vllm").touch()
+    assert preflight.vllm_problems() == []
+
+
 def test_free_disk_is_asked_of_the_nearest_folder_that_exists(tmp_path: Path) -> None:
     assert preflight.free_bytes(str(tmp_path / "not" / "yet")) > 0
 
