@@ -1,6 +1,7 @@
-"""Looks at the machine before anything is installed: `python console/preflight.py`, and `... vllm` before vLLM is, which
-nobody needs to have. Exit status 1 and sentences when something is missing, each with what to do. Standard library only, and it parses on Python 2.7 and 3.6 too, so that a
-machine with the wrong Python gets a sentence instead of a syntax error.
+"""Looks at the machine before anything is installed: `python console/preflight.py`, and `... vllm` before vLLM is,
+which nobody needs to have. Exit status 1 and sentences when something is missing, each with what to do. Standard
+library only, and it parses on Python 2.7 and 3.6 too, so that a machine with the wrong Python gets a sentence instead
+of a syntax error.
 """
 
 # Old syntax on purpose: no annotations, no pathlib.
@@ -89,9 +90,11 @@ def glibc_problem(version):
 def disk_problem(path, free_bytes, needed_gib, variable="CONSOLE_HOME"):
     if free_bytes >= needed_gib << 30:
         return None
-    return (
-        "%.1f GiB are free in %s and about %d GiB are needed. Free some, or put the data elsewhere: %s=/path."
-        % (free_bytes / float(1 << 30), path, needed_gib, variable)
+    return "%.1f GiB are free in %s and about %d GiB are needed. Free some, or put the data elsewhere: %s=/path." % (
+        free_bytes / float(1 << 30),
+        path,
+        needed_gib,
+        variable,
     )
 
 
@@ -185,7 +188,7 @@ def problems():
 
 
 def vllm_problems():
-    """Before `make runtime-vllm`. What is installed already needs no more room, so that a newer one can be put over it."""
+    """Before `make runtime-vllm`. What is installed already is taken to need no more room."""
     stamps = [os.path.join(runtimes(), "vllm", ".stamp-runtime-vllm" + build) for build in ("", "-gpu")]
     if any(os.path.exists(stamp) for stamp in stamps):
         return []
