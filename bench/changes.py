@@ -55,9 +55,13 @@ class Changes:
 
 
 def measure_changes(directory: Path, *, changes: int) -> Changes:
+    with null(directory / "one") as one, null(directory / "other") as other:
+        return while_changing(directory, one, other, changes=changes)
+
+
+def while_changing(directory: Path, one: Null, other: Null, *, changes: int, at_once: int = STREAMS) -> Changes:
+    """What came of requests and of so many streams at once while so much changed. `one` and `other` answer requests."""
     with ExitStack() as stack:
-        one = stack.enter_context(null(directory / "one"))
-        other = stack.enter_context(null(directory / "other"))
         paced, _ = stack.enter_context(streams.paced(directory))
         people = population(one, paced)
         door = stack.enter_context(servers.gateway(directory / "changes", people.snapshot))
@@ -65,7 +69,7 @@ def measure_changes(directory: Path, *, changes: int) -> Changes:
             servers.wait_for_service(door.port, call, people.key)
         stop = directory / "stop"
         loads = {call.name: stack.enter_context(load(call, door.port, people.key, stop)) for call in CALLS}
-        flowing = stack.enter_context(stream_load(door.port, people.key, stop))
+        flowing = stack.enter_context(stream_load(door.port, people.key, stop, at_once))
         began = time.perf_counter()
         for number in range(changes):
             deliver(lambda number=number: changed(people, number, other), door.directory, find_envoy())  # type: ignore[misc]
@@ -120,8 +124,8 @@ def load(call: Call, port: int, key: str, stop: Path) -> Iterator[subprocess.Pop
 
 
 @contextmanager
-def stream_load(port: int, key: str, stop: Path) -> Iterator[subprocess.Popen[str]]:
-    target = streams.target("gateway", port, key, STREAMS)
+def stream_load(port: int, key: str, stop: Path, at_once: int) -> Iterator[subprocess.Popen[str]]:
+    target = streams.target("gateway", port, key, at_once)
     with generator("bench.sse_load", {**streams.plan([target], 3600, {}), "stop": str(stop)}) as running:
         yield running
 

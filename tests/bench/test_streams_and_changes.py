@@ -1,0 +1,33 @@
+"""512 streams of tokens and 100 changes of the configuration at once: no frame is lost, no request fails.
+
+As `make bench-gateway` does for a minute and 1,000 changes; times are not looked at here. Tensors come from the tests'
+own backend, which needs no nginx.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.changes import while_changing
+from bench.null import Null
+from tests.services.gateway.rig import Backend
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+STREAMS, CHANGES = 512, 100
+
+
+def test_changes_lose_no_frame_of_512_streams_and_fail_no_request(tmp_path: Path) -> None:
+    backends = [Backend.start("same"), Backend.start("same")]
+    try:
+        one, other = (Null(backend.endpoint, [backend.process.pid]) for backend in backends)
+        made = while_changing(tmp_path, one, other, changes=CHANGES, at_once=STREAMS)
+    finally:
+        for backend in backends:
+            backend.kill()
+    assert made.whole, made
+    assert made.streams["streams"] >= STREAMS, "each place had a stream that came to its end"
+    assert made.streams["frames"] >= 20 * made.streams["streams"]
+    assert made.requests["REST"] > CHANGES and made.requests["gRPC"] > CHANGES
+    assert made.seconds > 8, "so long takes it for all streams to begin"
