@@ -44,12 +44,14 @@ def _measure(home: Path, lines: int) -> None:
     from django.db import connection
 
     from services.actions import metering
+    from services.gateway.envoy import names
 
     call_command("migrate", verbosity=0)
     for keys, services in CASES:
         folder = home / f"{keys}"
-        folder.mkdir()
-        size = _write(folder / "access.log", lines, keys, services)
+        log = folder / names.ACCESS_LOG
+        log.parent.mkdir(parents=True)
+        size = _write(log, lines, keys, services)
         began, used = time.perf_counter(), time.process_time()
         counted = metering.catch_up(folder, seconds=600)
         took, cpu = time.perf_counter() - began, time.process_time() - used

@@ -56,7 +56,7 @@ def catch_up(directory: Path | None = None, *, seconds: float = 60.0) -> int:
 
 
 def log_files(directory: Path | None = None) -> list[Path]:
-    """access.log.9, .., access.log.1, access.log: the oldest first."""
+    """access.log.9, .., access.log.1, access.log: the oldest first. `directory` is the gateway's."""
     log = (directory or settings.HOME.gateway) / names.ACCESS_LOG
     numbered = {int(path.suffix[1:]): path for path in log.parent.glob(f"{log.name}.*") if path.suffix[1:].isdigit()}
     return [*(numbered[number] for number in sorted(numbered, reverse=True)), *([log] if log.exists() else [])]

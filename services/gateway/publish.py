@@ -90,6 +90,7 @@ def prepare(
             f"The path of the gateway's socket is too long for this system: {socket}.",
             hint="Set CONSOLE_HOME to a directory with a shorter path.",
         )
+    _place_log(gateway_dir)
     if tls is not None:
         refresh(tls, gateway_dir)
     static = {
@@ -103,6 +104,15 @@ def prepare(
         path = gateway_dir / name
         if (name in static and not _same(path, content)) or not path.exists():
             replace(path, content)
+
+
+def _place_log(gateway_dir: Path) -> None:
+    """The access log's folder, with what an earlier release wrote into the one above. Called while no Envoy runs."""
+    folder = (gateway_dir / names.ACCESS_LOG).parent
+    folder.mkdir(exist_ok=True, mode=0o700)
+    for old in gateway_dir.glob("access.log*"):
+        if not (folder / old.name).exists():
+            old.rename(folder / old.name)
 
 
 @contextmanager

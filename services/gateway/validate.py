@@ -63,7 +63,7 @@ def inline(files: dict[str, bytes], bootstrap: Json, directory: Path) -> Json:
         if http_filter["name"] == names.FIELDS:
             http_filter["typed_config"]["descriptor_set"]["filename"] = str(directory / names.DESCRIPTORS)
     for log in manager["access_log"]:
-        log["typed_config"]["path"] = str(directory / names.ACCESS_LOG)
+        log["typed_config"]["path"] = str(directory / Path(names.ACCESS_LOG).name)
     return bootstrap
 
 

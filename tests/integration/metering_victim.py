@@ -18,6 +18,8 @@ from typing import Any
 
 import django
 
+from services.gateway.envoy import names
+
 TRACED = ("metering.py", "metering_rows.py", "django/db/transaction.py")
 
 
@@ -57,7 +59,7 @@ def lines(log: Path) -> dict[str, Any]:
 
     def count(number: int) -> None:
         die_before(number)
-        metering.catch_up(log.parent)
+        metering.catch_up(log.parents[1])
 
     deaths, wrong = 0, []
     for number in range(1, 5000):
@@ -69,7 +71,7 @@ def lines(log: Path) -> dict[str, Any]:
         if status != -signal.SIGKILL:
             break
         deaths += 1
-    metering.catch_up(log.parent)
+    metering.catch_up(log.parents[1])
     return {"deaths": deaths, "last": status, "wrong": wrong, "written": number, "counted": sums()}
 
 
@@ -82,7 +84,7 @@ def race(log: Path) -> dict[str, Any]:
 
     def count() -> None:
         while True:
-            metering.catch_up(log.parent)
+            metering.catch_up(log.parents[1])
             time.sleep(0.005)
 
     chance = random.Random(20)
@@ -91,7 +93,7 @@ def race(log: Path) -> dict[str, Any]:
     written, kills, rotations, ends = 0, 0, 0, time.monotonic() + 6
     while time.monotonic() < ends:
         written += append(log, chance.randrange(1, 40), torn=chance.random() < 0.2)
-        rotations += access_log.rotate(log.parent, limit=200_000, kept=1)
+        rotations += access_log.rotate(log.parents[1], limit=200_000, kept=1)
         if chance.random() < 0.1:
             place = chance.randrange(len(counting))
             os.kill(counting[place], signal.SIGKILL)
@@ -102,10 +104,10 @@ def race(log: Path) -> dict[str, Any]:
     for pid in counting:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    last = [child(metering.catch_up, log.parent) for _ in range(2)]
+    last = [child(metering.catch_up, log.parents[1]) for _ in range(2)]
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in last]
-    access_log.rotate(log.parent, limit=1 << 40, kept=1)
-    left = len(metering.log_files(log.parent))
+    access_log.rotate(log.parents[1], limit=1 << 40, kept=1)
+    left = len(metering.log_files(log.parents[1]))
     return {"written": written, "kills": kills, "rotations": rotations, "codes": codes, "counted": sums(), "left": left}
 
 
@@ -135,8 +137,8 @@ def main(what: str) -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    settings.HOME.gateway.mkdir(parents=True)
-    log = settings.HOME.gateway / "access.log"
+    log = settings.HOME.gateway / names.ACCESS_LOG
+    log.parent.mkdir(parents=True)
     sys.stdout.write(json.dumps({"lines": lines, "race": race}[what](log)))
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from console.models import Team
 from services.actions import metering
+from services.gateway.envoy import names
 from services.models import ApiKey, Service
 from tests.services.usage_log import line
 
@@ -33,6 +34,8 @@ def world(team: Team, other_team: Team) -> None:
 
 def call(folder: Path, times: int = 1, **said: Any) -> None:
     """Calls that the gateway wrote down, and that were counted."""
-    with (folder / "access.log").open("ab") as log:
+    path = folder / names.ACCESS_LOG
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as log:
         log.write(b"".join(line(**{"at": now(), "client": VISION, **said}) for _ in range(times)))
     assert metering.catch_up(folder) == times

@@ -20,7 +20,8 @@ CLUSTERS: Final = "cds.json"
 ROUTES: Final = "rds.json"
 KEYS: Final = "keys.json"
 RATE_LIMITS: Final = "limits.json"
-ACCESS_LOG: Final = "access.log"
+ACCESS_LOG: Final = "log/access.log"
+"""Not beside the files that Envoy watches: each line would wake a watch of that folder."""
 ADMIN_SOCKET: Final = "admin.sock"
 
 # HTTP filters, in the order in which a request meets them.

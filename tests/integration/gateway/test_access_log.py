@@ -41,7 +41,7 @@ def test_lines_go_on_in_a_new_file_and_three_old_ones_are_kept(fresh_stage: Stag
     ask(fresh_stage, "the-last")
     until(lambda: holds(log, "the-last"))
     assert "agent-" not in log.read_text()
-    kept = {path.name: path.read_text() for path in directory.glob("access.log.*")}
+    kept = {path.name: path.read_text() for path in log.parent.glob("access.log.*")}
     assert sorted(kept) == ["access.log.1", "access.log.2", "access.log.3"]
     assert [f"agent-{number}" in kept[f"access.log.{5 - number}"] for number in (4, 3, 2)] == [True, True, True]
 
@@ -49,9 +49,10 @@ def test_lines_go_on_in_a_new_file_and_three_old_ones_are_kept(fresh_stage: Stag
 def test_a_small_log_stays(fresh_stage: Stage) -> None:
     directory = fresh_stage.gateway.directory
     ask(fresh_stage, "agent-0")
-    until(lambda: holds(directory / names.ACCESS_LOG, "agent-0"))
+    log = directory / names.ACCESS_LOG
+    until(lambda: holds(log, "agent-0"))
     assert not access_log.rotate(directory, limit=access_log.LIMIT)
-    assert not list(directory.glob("access.log.*"))
+    assert not list(log.parent.glob("access.log.*"))
 
 
 def test_an_envoy_that_could_not_be_told_is_told_the_next_time(fresh_stage: Stage) -> None:
@@ -63,7 +64,7 @@ def test_an_envoy_that_could_not_be_told_is_told_the_next_time(fresh_stage: Stag
     with pytest.raises(GatewayError):
         access_log.rotate(directory, limit=10)
     ask(fresh_stage, "meanwhile")
-    until(lambda: holds(directory / "access.log.1", "meanwhile"))
+    until(lambda: holds(log.with_name("access.log.1"), "meanwhile"))
     (directory / "aside").rename(socket)
     assert not access_log.rotate(directory, limit=10)  # nothing to rename, but Envoy is told
     ask(fresh_stage, "afterwards")

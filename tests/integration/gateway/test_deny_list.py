@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
+from services.gateway.envoy import names
 from tests.integration.gateway.stage import Stage, infer_request, refused
 from tests.services.gateway import snapshots
 from tests.services.gateway.rig import until
@@ -224,7 +225,7 @@ def test_what_was_refused_is_in_the_access_log_without_the_key(stage: Stage) -> 
     assert lines[0]["status"] == 404
     passed = until(lambda: [line for line in stage.gateway.log_lines() if line["client"] == "teamteam0000"])
     assert (passed[-1]["service"], passed[-1]["status"], passed[-1]["bytes_in"]) == ("mnist", 200, 2)
-    text = (stage.gateway.directory / "access.log").read_text()
+    text = (stage.gateway.directory / names.ACCESS_LOG).read_text()
     assert snapshots.ADMIN not in text
     assert snapshots.TEAM not in text
 

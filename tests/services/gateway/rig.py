@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from services.gateway.binary import argv, find_envoy
+from services.gateway.envoy import names
 from services.gateway.envoy.tls import Tls
 from services.gateway.publish import deliver, prepare
 from services.gateway.snapshot import Endpoint, Snapshot
@@ -165,7 +166,7 @@ class Gateway:
             connection.close()
 
     def log_lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.directory / "access.log").read_text().splitlines()]
+        return [json.loads(line) for line in (self.directory / names.ACCESS_LOG).read_text().splitlines()]
 
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -54,6 +54,16 @@ def test_preparing_again_keeps_what_is_published(directory: Path) -> None:
     assert b"9090" in (directory / names.BOOTSTRAP).read_bytes()
 
 
+def test_the_log_of_an_earlier_release_goes_to_where_logs_are_now(directory: Path) -> None:
+    for name in ("access.log", "access.log.1"):
+        (directory / name).write_text(f"{name} of before")
+    (directory / names.ACCESS_LOG).with_name("access.log.1").write_text("of now")
+    prepare(directory, host="127.0.0.1", port=1)
+    assert (directory / names.ACCESS_LOG).read_text() == "access.log of before"
+    assert (directory / names.ACCESS_LOG).with_name("access.log.1").read_text() == "of now"
+    assert (directory / "access.log.1").exists()
+
+
 def test_publishing_the_same_twice_changes_nothing(directory: Path) -> None:
     assert publish(render(BEFORE), directory) is True
     inodes = {name: (directory / name).stat().st_ino for name in render(BEFORE)}
