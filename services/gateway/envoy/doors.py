@@ -23,9 +23,9 @@ SERVER_RPCS = (
 )
 
 _ALWAYS = (names.DOOR, names.API_KEY, names.CALLER, names.GRANT_EARLY, names.RATE_LIMIT, names.PARAMETERS)
-_BY_DOOR = (names.FIELDS, names.RESOLVE, names.GUARD, names.TEXT, names.GRANT)
+_BY_DOOR = (names.FIELDS, names.RESOLVE, names.TYPED, names.GUARD, names.TEXT, names.GRANT)
 """Each door has those of these that it needs."""
-_GRPC = (names.FIELDS, names.RESOLVE, names.TEXT, names.GRANT)
+_GRPC = (names.FIELDS, names.RESOLVE, names.TYPED, names.TEXT, names.GRANT)
 _INFER = (names.GUARD, names.GRANT)
 _OPENAI = (names.TEXT, names.GRANT)
 

@@ -8,6 +8,7 @@ rate-limit   429
 buffer       only REST bodies that do not say their length: 413
 fields       gRPC only: reads the model's name out of the first message
 resolve      gRPC only, Lua: that name chooses the service; nothing but tensors is in the message
+typed        gRPC only, Lua, where resolve asks for it: the answer with typed contents, as the request has them
 guard        V2 REST only, Lua: nothing but tensors is in the body
 text         OpenAI, and answers of the bridge to text over gRPC, Lua: what is in the body, tokens used
 parameters   401, when the service wants a header that is not there
@@ -51,6 +52,7 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         {**_filter(names.BUFFER, typed(_HTTP + "buffer.v3.Buffer", max_request_bytes=largest)), "disabled": True},
         _filter(names.FIELDS, _fields(gateway_dir)),
         _filter(names.RESOLVE, _lua(limits, "protobuf.lua", "resolve.lua")),
+        _filter(names.TYPED, _where(names.H_TYPED, _filter(names.TYPED, _lua(limits, "typed.lua")))),
         _filter(names.GUARD, _lua(limits, "json.lua", "guard.lua")),
         _filter(names.TEXT, _text(limits)),
         _filter(names.PARAMETERS, typed("envoy.extensions.filters.http.rbac.v3.RBAC")),
@@ -77,6 +79,20 @@ def _discovered(gateway_dir: Path, file: str, name: str, kind: str) -> Json:
 
 def _lua(limits: Limits, *files: str) -> Json:
     return typed(_HTTP + "lua.v3.Lua", default_source_code={"inline_string": _source(limits, *files)})
+
+
+def _where(header: str, inner: Json) -> Json:
+    """The filter for requests that have the header by now; to all others it does nothing."""
+    asked = typed("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=header)
+    there = {"single_predicate": {"input": {"name": header, "typed_config": asked}, "value_match": {"exact": "1"}}}
+    skip = {"name": "skip", "typed_config": typed("envoy.extensions.filters.common.matcher.action.v3.SkipFilter")}
+    return typed(
+        "envoy.extensions.common.matching.v3.ExtensionWithMatcher",
+        extension_config=inner,
+        xds_matcher={
+            "matcher_list": {"matchers": [{"predicate": {"not_matcher": there}, "on_match": {"action": skip}}]}
+        },
+    )
 
 
 def _text(limits: Limits) -> Json:

@@ -33,6 +33,7 @@ RATE_LIMIT: Final = "rate-limit"
 BUFFER: Final = "buffer"
 FIELDS: Final = "fields"
 RESOLVE: Final = "resolve"
+TYPED: Final = "typed"
 GUARD: Final = "guard"
 TEXT: Final = "text"
 PARAMETERS: Final = "parameters"
@@ -57,10 +58,12 @@ H_SIZE: Final = "x-size"
 """Bytes of a body that was held whole and is no small one: what a service's own limit is compared with."""
 H_UNARY: Final = "x-unary"
 """Of an OpenAI request that is no stream: only those have a time limit."""
+H_TYPED: Final = "x-typed"
+"""Set where a request has its tensors in typed fields: so shall the answer."""
 H_RETRY: Final = "x-retry"
 """Seconds until a key's tokens are free again."""
 INTERNAL_HEADERS: Final = (
-    H_DIGEST, H_CALLER, H_SERVICE, H_MODEL, H_CHECKED, H_REASON, H_PARAM, H_SIZE, H_UNARY, H_RETRY,
+    H_DIGEST, H_CALLER, H_SERVICE, H_MODEL, H_CHECKED, H_REASON, H_PARAM, H_SIZE, H_UNARY, H_TYPED, H_RETRY,
 )  # fmt: skip
 
 # What the bridge is told, and nobody else may say.

@@ -15,7 +15,10 @@ NO_KEY = (
     "This call needs a valid API key, sent as X-API-Key or as Authorization: Bearer."
     " The key is missing, mistyped, expired or revoked."
 )
-NO_PARAMETER = "The service %REQ(X-SERVICE)% asks for a header that is missing here, or has another value."
+NO_PARAMETER = (
+    "The service %REQ(X-SERVICE)% asks for a header that is missing here, or has another value:"
+    f" it must have %METADATA(VIRTUAL_HOST:{names.LOG_METADATA}:{names.PARAMETERS})%, each with the value agreed."
+)
 GRPC_DEADLINE_EXCEEDED = "4"
 GRPC_RESOURCE_EXHAUSTED = "8"
 SAID = "%LOCAL_REPLY_BODY%"

@@ -64,7 +64,14 @@ def _virtual_host(service: GatewayService, limits: Limits, *, limited: bool) -> 
         # The last one answers by itself, so no script has to have looked at the body.
         "routes": [*routes, {**answer, "typed_per_filter_config": {names.GRANT: policy[names.GRANT_EARLY]}}],
         "typed_per_filter_config": policy,
+        **_told(service),
     }
+
+
+def _told(service: GatewayService) -> Json:
+    """For the sentence that refuses a call without them: names of headers, never their values."""
+    wanted = ", ".join(sorted(name for name, _ in service.auth_parameters))
+    return {"metadata": {"filter_metadata": {names.LOG_METADATA: {names.PARAMETERS: wanted}}}} if wanted else {}
 
 
 def _not_ready(service: GatewayService) -> Json:

@@ -38,8 +38,6 @@ end
 
 -- What a REST body must not be; a gRPC message is bounded where it is buffered.
 local function refusal(headers)
-  local kind = headers:get("content-type")
-  if kind and string.find(kind, "application/grpc", 1, true) == 1 then return nil end
   local encoding = headers:get("content-encoding")
   if encoding and encoding ~= "" and encoding ~= "identity" then return "@ENCODED@" end
   local length = headers:get("content-length")
@@ -48,15 +46,20 @@ local function refusal(headers)
 end
 
 -- A service is a DNS label. Virtual hosts are found whatever the case, so any other spelling must not get there.
+-- The name found good last is remembered, per worker, as is the host: most requests have the same.
+local last_service
 local function service_of(headers, model)
-  if #model <= 63 and string.find(model, "^[a-z0-9][a-z0-9-]*$") then return model end
+  if model == last_service then return model end
+  if #model <= 63 and string.find(model, "^[a-z0-9][a-z0-9-]*$") then
+    last_service = model
+    return model
+  end
   headers:replace("x-model", (string.gsub(string.sub(model, 1, 128), "[^%w%._-]", "?")))
   return "@UNKNOWN@"
 end
 
 -- <service>.<domain>, with or without a port.
-local function in_host(headers)
-  local host = headers:get(":authority")
+local function named_by(host)
   if not host then return nil end
   host = string.lower(host)
   local stop = string.find(host, DOMAIN, 2, true)
@@ -66,27 +69,43 @@ local function in_host(headers)
   return string.sub(host, 1, stop - 1)
 end
 
--- /services/<service>/... : taken off, so that what follows is the path of a door.
-local function in_prefix(headers, path)
-  local service, rest = string.match(path, "^/services/([^/]+)(/.*)$")
-  if rest then headers:replace(":path", rest) end
-  return service, rest or path
+local last_host, last_named
+local function in_host(headers)
+  local host = headers:get(":authority")
+  if host ~= last_host then last_host, last_named = host, named_by(host) end
+  return last_named
 end
 
+-- The service named in front of the path, and the one named in it. /services/<service> is taken off, so that what
+-- follows is the path of a door.
+local function in_rest_path(headers, path)
+  local named = string.match(path, "^/v2/models/([^/?]+)")
+  if named then return nil, named end
+  local service, rest = string.match(path, "^/services/([^/]+)(/.*)$")
+  if rest then headers:replace(":path", rest) end
+  path = rest or path
+  return service, string.match(path, "^/v2/models/([^/?]+)") or string.match(path, "^/v1/models/([^/?:]+)")
+end
+
+-- Each header looked up costs as much as everything else here, so each is looked up once, and only where it can matter.
 function envoy_on_request(handle)
   local headers = handle:headers()
   headers:replace("x-key-digest", digest_of(presented_key(handle, headers)))
 
-  local prefix, path = in_prefix(headers, headers:get(":path"))
-  local in_path = string.match(path, "^/v2/models/([^/?]+)") or string.match(path, "^/v1/models/([^/?:]+)")
+  local path, prefix, in_path, refused = headers:get(":path"), nil, nil, nil
+  -- The doors are /v1, /v2 and /services, or else gRPC's /inference and /tensorflow.
+  local start = string.byte(path, 2)
+  if start ~= 105 and start ~= 116 then
+    prefix, in_path = in_rest_path(headers, path)
+    refused = refusal(headers)
+  end
   local header, host = headers:get("mm-vmodel-id"), in_host(headers)
   local model = header or host or prefix or in_path
-  local refused = refusal(headers)
   -- Any other call waits for its body; nothing about its route has changed yet.
   if not (model or refused) then return end
   local service = refused or service_of(headers, model)
-  for _, name in pairs({ host or model, prefix or model, in_path or model }) do
-    if name ~= model then service = refused or "@CONFLICT@" end
+  if not refused and (host and host ~= model or prefix and prefix ~= model or in_path and in_path ~= model) then
+    service = "@CONFLICT@"
   end
   headers:replace("x-service", service)
   handle:clearRouteCache()

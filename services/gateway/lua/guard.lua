@@ -17,12 +17,23 @@ local function anything_suspicious(body, size)
   return false
 end
 
+-- Some clients send JSON as application/octet-stream. Taken for one is only what has `inputs`, as every request has:
+-- anything else is a raw tensor, and the backend told so, which then reads no JSON in it.
+local function is_request(body, size)
+  if size == 0 or not string.find(body:getBytes(0, math.min(64, size)), "^[ \t\r\n]*{") then return false end
+  local text = body:getBytes(0, size)
+  if not string.find(text, '"inputs"', 1, true) then return false end
+  local problem, found = scan_json(text, RULES)
+  return problem and problem ~= NOT_JSON or found and found["inputs"] ~= nil
+end
+
 -- How much of the body is JSON: with the binary extension only the beginning, of raw tensors nothing.
-local function json_length(headers)
+local function json_length(headers, body, size)
   local said = headers:get("inference-header-content-length")
   if said then return tonumber(said) or -1 end
   local kind = headers:get("content-type")
-  if not kind or string.find(string.lower(kind), "application/octet-stream", 1, true) ~= 1 then return nil end
+  if not kind or string.find(string.lower(kind), "application/octet-stream", 1, true) ~= 1 then return size end
+  if is_request(body, size) then return size end
   headers:replace("inference-header-content-length", "0")
   return 0
 end
@@ -35,24 +46,21 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local length = json_length(headers)
-  if length ~= 0 then
-    local body = handle:body()
-    headers = handle:headers() -- those of before are not to be used after a wait
-    local size = body and body:length() or 0
-    if size > FRAMING then headers:replace("x-size", tostring(size)) end
-    length = length or size
-    if length < 0 or length > size then
-      return refuse(handle, headers, "Inference-Header-Content-Length is not a length within the body.")
-    end
-    if length > 0 and anything_suspicious(body, length) then
-      local problem, field = scan_json(body:getBytes(0, length), RULES)
-      if problem then
-        local named = type(field) == "string" and " (" .. string.gsub(string.sub(field, 1, 64), "[^%w%._-]", "?") .. ")" or ""
-        return refuse(handle, headers, problem .. named)
-      end
-    end
-    if size > FRAMING then handle:clearRouteCache() end
+  local body = handle:body()
+  headers = handle:headers() -- those of before are not to be used after a wait
+  local size = body and body:length() or 0
+  if size > FRAMING then headers:replace("x-size", tostring(size)) end
+  local length = json_length(headers, body, size)
+  if length < 0 or length > size then
+    return refuse(handle, headers, "Inference-Header-Content-Length is not a length within the body.")
   end
+  if length > 0 and anything_suspicious(body, length) then
+    local problem, field = scan_json(body:getBytes(0, length), RULES)
+    if problem then
+      local named = type(field) == "string" and " (" .. string.gsub(string.sub(field, 1, 64), "[^%w%._-]", "?") .. ")" or ""
+      return refuse(handle, headers, problem .. named)
+    end
+  end
+  if size > FRAMING then handle:clearRouteCache() end
   headers:replace("x-checked", "1")
 end

@@ -10,7 +10,7 @@ local MOST_STEPS, DEEPEST = 250000, 64
 local FIRST_NAME, NAME, VALUE, AFTER = 0, 1, 2, 3
 local QUOTE, COLON, COMMA, BACKSLASH = 34, 58, 44, 92
 local OPEN, CLOSE, OPEN_LIST, CLOSE_LIST = 123, 125, 91, 93
-local NOT_JSON = "The body is not JSON."
+NOT_JSON = "The body is not JSON."
 
 -- The quote that ends the string which starts before `at`: the first with an even number of backslashes before it.
 local function string_end(text, at)

@@ -7,7 +7,7 @@ local ENTRY = { [1] = SHARED_MEMORY }
 local REQUEST = { [4] = ENTRY, [5] = { [4] = ENTRY }, [6] = { [2] = ENTRY } }
 
 -- The number at `at`, and where it ends; nothing when there is none before `stop`.
-local function varint(text, at, stop)
+function varint(text, at, stop)
   local value, factor = 0, 1
   for i = at, math.min(at + 9, stop) do
     local b = string.byte(text, i)

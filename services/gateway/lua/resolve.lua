@@ -18,6 +18,7 @@ local function naming(model)
   return string.char(0, 0, 0, 0, #model + 2, 10, #model) .. model
 end
 local COMPRESSED = naming("a compressed message, which this gateway does not take")
+local FAILED = naming("a message that this gateway failed to look at: it takes no more of this stream")
 local SHARED_MEMORY = naming("a message with shared memory, which this gateway does not take")
 
 local function too_large(limit)
@@ -35,14 +36,15 @@ end
 -- Every message of a stream has its length in the five bytes before it. It is too late for an answer of our own, so
 -- in the place of one that must not pass goes a small one, which names a model that there cannot be: the backend's answer
 -- to that says what happened, and the stream goes on. A message is of no use before its end, so it is held until then.
-local function watch_messages(handle)
+--
+-- Should this fail, the rest of the stream goes nowhere: where a message ends is not known any more.
+local function watcher(handle)
   local told = handle:metadata():get("largest_message")
   local limit = told and math.min(told, LARGEST_MESSAGE) or LARGEST_MESSAGE
   local instead_of_large = too_large(limit)
   local head, left, dropping, parts = "", 0, false, {}
-  for chunk in handle:bodyChunks() do
-    local size = chunk:length()
-    local text, at, out = size > 0 and chunk:getBytes(0, size) or "", 1, {}
+  local function look(chunk, size)
+    local text, at, out = chunk:getBytes(0, size), 1, {}
     while at <= size do
       if left == 0 then
         local step = math.min(5 - #head, size - at + 1)
@@ -68,7 +70,21 @@ local function watch_messages(handle)
       end
     end
     local passed = table.concat(out)
-    if passed ~= text then chunk:setBytes(passed) end
+    return passed ~= text and passed
+  end
+
+  return function()
+    local failed = false
+    for chunk in handle:bodyChunks() do
+      local size = chunk:length()
+      if failed then
+        chunk:setBytes("")
+      elseif size > 0 then
+        local done, instead = pcall(look, chunk, size)
+        if not done then failed, instead = true, FAILED end
+        if instead then chunk:setBytes(instead) end
+      end
+    end
   end
 end
 
@@ -106,6 +122,26 @@ local function suspicious(body, size)
   return false
 end
 
+-- Whether the tensors are in the typed fields: there are inputs, and no raw contents. Only the outermost fields are
+-- looked at, at the beginning: raw contents come after inputs, which are small where there are any.
+local function has_typed_contents(body, size, looked_at)
+  local text = body:getBytes(0, math.min(looked_at, size))
+  local at, stop, inputs = 6, #text, false
+  while at <= stop do
+    local tag, length
+    tag, at = varint(text, at, stop)
+    if not tag then break end
+    local number = math.floor(tag / 8)
+    if number == 7 then return false end
+    if number == 5 then inputs = true end
+    length, at = varint(text, at, stop)
+    if not length then break end
+    if tag % 8 == 2 then at = at + length elseif tag % 8 ~= 0 then return false end
+  end
+  if stop < size and looked_at < PIECE then return has_typed_contents(body, size, PIECE) end
+  return inputs
+end
+
 local function check_message(handle, path)
   local body = handle:body()
   local headers = handle:headers() -- those of before are not to be used after a wait
@@ -120,6 +156,7 @@ local function check_message(handle, path)
     headers:replace("x-service", "@REFUSED@")
     handle:clearRouteCache()
   end
+  if path == INFER and size > 5 and has_typed_contents(body, size, 1024) then headers:replace("x-typed", "1") end
 end
 
 function envoy_on_request(handle)
@@ -127,6 +164,7 @@ function envoy_on_request(handle)
   if not choose_service(handle, headers) then return end
   local path = headers:get(":path")
   if WITH_TENSORS[path] then check_message(handle, path) end
+  local watch = path == STREAM and watcher(handle)
   handle:headers():replace("x-checked", "1")
-  if path == STREAM then watch_messages(handle) end
+  if watch then watch() end
 end

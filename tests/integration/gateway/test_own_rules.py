@@ -40,7 +40,7 @@ def test_the_headers_that_a_service_asks_for_must_be_there(doors: Doors, headers
     before = len(doors.backend.seen()) + len(doors.bridge.seen())
     for path in (INFER, "/v1/models/own:predict"):
         answer = doors.gateway.call("POST", path, b"{}", X_API_Key=BOTH, **headers)
-        assert (answer.status, "service own asks for a header" in answer.error) == (401, True)
+        assert (answer.status, "it must have x-lab, x-site, each" in answer.error) == (401, True)
     with doors.channel() as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         code, message, _ = refused(stub.ModelInfer, infer_request("own"), key=BOTH, **headers)
@@ -83,12 +83,21 @@ def test_a_service_may_have_less_time(doors: Doors) -> None:
         assert (code, message) == (grpc.StatusCode.DEADLINE_EXCEEDED, "The service small did not answer in time.")
 
 
-def test_raw_tensors_are_marked_for_triton(doors: Doors) -> None:
+def test_raw_tensors_are_marked_for_triton_and_json_is_not(doors: Doors) -> None:
     for kind, length in (
         ("application/octet-stream", "0"), ("application/json", None), ("APPLICATION/Octet-Stream", "0"),
     ):  # fmt: skip
         answer = doors.gateway.call("POST", "/v2/models/mnist/infer", b"\x00" * 8, X_API_Key=BOTH, Content_Type=kind)
         assert answer.status == 200
+        assert doors.backend.seen()[-1]["headers"].get("inference-header-content-length") == length
+    said = {"X_API_Key": BOTH, "Content_Type": "application/octet-stream"}
+    for body, length in (
+        (b'{"inputs":[]}', None), (b'\n {"a":0,"inputs" : [1]} ', None), (b'{"inputs":[]', "0"), (b"{", "0"),
+        (b'{"a":{"inputs":1}}', "0"), (b' "inputs"', "0"), (b"", "0"),
+        # What is no request is a raw tensor, and the backend told so, which then reads no JSON in it.
+        (b'{"input\\u0073":[{"parameters":{"shared_memory_region":"r"}}]}', "0"),
+    ):  # fmt: skip
+        assert doors.gateway.call("POST", "/v2/models/mnist/infer", body, **said).status == 200
         assert doors.backend.seen()[-1]["headers"].get("inference-header-content-length") == length
     connection = http.client.HTTPConnection("127.0.0.1", doors.gateway.port, timeout=5)
     head = {"X-API-Key": BOTH, "Content-Type": "application/octet-stream", "Inference-Header-Content-Length": "4"}

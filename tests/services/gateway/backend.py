@@ -2,8 +2,9 @@
 
     python -m tests.services.gateway.backend NAME HTTP_PORT GRPC_PORT
 
-It answers with its own name and what it was sent, and tells at GET /__seen every call that reached it. It also speaks
-OpenAI's protocol (text.py), so that it can stand for vLLM.
+It answers with its own name and what it was sent, and tells at GET /__seen every call that reached it. ModelInfer with
+the parameter `answer` is answered with the message in its first tensor. It also speaks OpenAI's protocol (text.py), so
+that it can stand for vLLM.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Model(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         note("ModelInfer", context)
         size = sum(len(raw) for raw in request.raw_input_contents)
         await think(request)
+        if "answer" in request.parameters:
+            return service_pb2.ModelInferResponse.FromString(told(request))
         return service_pb2.ModelInferResponse(model_name=request.model_name, model_version=NAME, id=str(size))
 
     async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
@@ -59,6 +62,11 @@ class Model(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
 
             return slipped
         return super().__getattribute__(method)
+
+
+def told(request: Any) -> bytes:
+    raw = request.raw_input_contents
+    return bytes(raw[0] if raw else request.inputs[0].contents.bytes_contents[0])
 
 
 async def think(request: Any) -> None:
