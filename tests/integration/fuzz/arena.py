@@ -1,0 +1,171 @@
+"""What is fuzzed: the real gateway and the real bridge, with the real Triton (`rows`) and null backends (`mnist`,
+`llama`) behind them; and `watched`, which says what must hold whatever a client sends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from console.home import CHECKOUT
+from services.gateway.snapshot import Endpoint, Snapshot
+from tests.integration.bridge import models
+from tests.services.gateway import snapshots
+from tests.services.gateway.rig import Backend, Gateway, until
+from tests.triton import context_for, runtime_root, serve
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
+"""Of each property; a night's run takes thousands."""
+KEY = "isk_fuzzfuzz0000_0000000000000000000000000000000000000000000"
+MIB = 1 << 20
+MEMORY_BOUND = {"gateway": 256 * MIB, "bridge": 128 * MIB}
+"""By how many bytes a process may grow in one test. Sixteen of the largest bodies in the gateway; a peak counts."""
+SLOWEST, MARGIN = 20, 2.0
+"""The steady client's median may grow by the factor, or to so many seconds on a busy machine: it waits for no one."""
+
+
+@dataclass
+class Arena:
+    gateway: Gateway
+    backend: Backend
+    bridge: subprocess.Popen[bytes]
+    triton: subprocess.Popen[bytes]
+    bridge_log: Path
+
+    @property
+    def port(self) -> int:
+        return self.gateway.port
+
+    def processes(self) -> dict[str, subprocess.Popen[bytes]]:
+        assert self.gateway.process is not None
+        return {"gateway": self.gateway.process, "bridge": self.bridge, "triton": self.triton,
+                "backend": self.backend.process}  # fmt: skip
+
+    def rss(self) -> dict[str, int]:
+        """Bytes of memory of the processes that have a bound."""
+        return {name: psutil.Process(self.processes()[name].pid).memory_info().rss for name in MEMORY_BOUND}
+
+    def is_well(self) -> bool:
+        return self.gateway.call("GET", "/v2/models/mnist", X_API_Key=KEY).status == 200
+
+
+class OpenArena(ExitStack):
+    """Ends whatever was started, in reverse, however far the start came."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+    def enter_all(self) -> Arena:
+        root = self.directory
+        context = context_for("rows", models.rows(root / "models"), root / "run", runtime_root())
+        triton = self.enter_context(serve(context))
+        backend = Backend.start("null")
+        self.callback(backend.kill)
+        ports = Endpoint("127.0.0.1", triton.ports.http, triton.ports.grpc)
+        services = (
+            snapshots.ready("mnist", backend.endpoint),
+            snapshots.ready("rows", ports),
+            snapshots.ready("open", backend.endpoint, public=True),
+            snapshots.text("llama", backend.endpoint),
+        )
+        snapshot = Snapshot(services=services, keys=(snapshots.key(KEY, "*"),))
+        gateway = Gateway.prepared(root / "g", snapshot)
+        self.callback(gateway.kill)
+        bridge = self._bridge()
+        gateway.run()
+        arena = Arena(gateway, backend, bridge, triton.process, root / "bridge.log")
+        until(arena.is_well)
+        until(lambda: gateway.call("GET", "/v2/models/rows/ready", X_API_Key=KEY).status == 200)
+        until(lambda: gateway.call("GET", "/v1/models", X_API_Key=KEY).status == 200, 20)
+        return arena
+
+    def _bridge(self) -> subprocess.Popen[bytes]:
+        root = self.directory
+        command = [sys.executable, "-m", "services.bridge", "--folder", root / "bridge",
+                   "--table", root / "g" / "bridge.json", "--egress", root / "g" / "egress.sock"]  # fmt: skip
+        with (root / "bridge.log").open("ab") as log:
+            process = subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.callback(_end, process)
+        return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGKILL)
+    process.wait(10)
+
+
+@dataclass
+class Steady:
+    """Another client, one request after the other: what it saw."""
+
+    arena: Arena
+    seconds: list[float] = field(default_factory=list)
+    failed: list[Any] = field(default_factory=list)
+
+    def once(self) -> None:
+        begun = time.monotonic()
+        try:
+            answer = self.arena.gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=KEY)
+            if answer.status != 200:
+                self.failed.append((answer.status, answer.body))
+        except OSError as error:
+            self.failed.append(error)
+        self.seconds.append(time.monotonic() - begun)
+
+
+def _repeat(ended: threading.Event, every: float, what: Callable[[], None]) -> threading.Thread:
+    def loop() -> None:
+        while not ended.is_set():
+            what()
+            ended.wait(every)
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    return thread
+
+
+@contextmanager
+def watched(arena: Arena) -> Iterator[Steady]:
+    """While the block runs and after it: every process lives, memory keeps its bound, a steady client notices nothing,
+    and the bridge logged no failure of its own.
+    """
+    calm = Steady(arena)
+    for _ in range(10):
+        calm.once()
+    before, peak, steady, ended = arena.rss(), arena.rss(), Steady(arena), threading.Event()
+    logged = arena.bridge_log.stat().st_size
+
+    def measure() -> None:
+        for name, size in arena.rss().items():
+            peak[name] = max(peak[name], size)
+
+    threads = [_repeat(ended, 0.05, steady.once), _repeat(ended, 0.02, measure)]
+    try:
+        yield steady
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(30)
+    ends = {name: process.poll() for name, process in arena.processes().items()}
+    assert set(ends.values()) == {None}, ends
+    steady.once()
+    assert steady.failed == []
+    most = max(MARGIN, SLOWEST * statistics.median(calm.seconds))
+    assert statistics.median(steady.seconds) <= most, sorted(steady.seconds)[-5:]
+    grown = {name: peak[name] - before[name] for name in peak}
+    assert all(grown[name] <= bound for name, bound in MEMORY_BOUND.items()), grown
+    assert "Traceback" not in arena.bridge_log.read_text()[logged:]

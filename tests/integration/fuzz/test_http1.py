@@ -1,0 +1,143 @@
+"""HTTP/1.1 that no client would send: torn, endless, too many, too large, contradicting itself, too slow."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import time
+from contextlib import ExitStack
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.integration.fuzz.arena import EXAMPLES, MIB, Arena, watched
+from tests.integration.fuzz.wire import connected, exchange, head, rest, status_of, well_formed
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
+INFER, PREDICT, CHAT = "/v2/models/mnist/infer", "/v1/models/rows:predict", "/v1/chat/completions"
+JSON, CLOSE = "Content-Type: application/json", "Connection: close"
+CHUNKED = "Transfer-Encoding: chunked"
+BOMB = gzip.compress(bytes(64 * MIB), 6)
+WHOLE = head("POST", INFER, JSON, CLOSE, "Content-Length: 2") + b"{}"
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(cut=st.integers(0, len(WHOLE)), noise=st.binary(max_size=64))
+@example(cut=0, noise=b"\x00" * 64)
+@example(cut=len(WHOLE), noise=b"\xff\xfe")
+def test_torn_and_garbled_requests(arena: Arena, cut: int, noise: bytes) -> None:
+    answer = exchange(arena.port, WHOLE[:cut] + noise, half_close=True)
+    if not answer.startswith(b"\x00"):  # what begins as HTTP/2 is answered so
+        assert well_formed(answer) in (0, 200, 400, 401, 404, 408, 413, 415, 431, 505)
+
+
+@pytest.mark.parametrize("lines", [
+    ("Content-Length: -1",), ("Content-Length: 99999999999999999999999",), ("Content-Length: 0x10",),
+    ("Content-Length: +2",), ("Content-Length: 2, 2",), ("Content-Length: 2", "Content-Length: 3"),
+    (CHUNKED, "Content-Length: 5"), ("Transfer-Encoding: identity, chunked",), ("Transfer-Encoding: chunked, chunked",),
+    ("Transfer-Encoding:\x0bchunked",), ("Transfer-Encoding: xchunked",), ("Content-Length: 2 ", " folded: 3"),
+    ("Bad Name: x",), ("x_under: y",), ("X-Nul: a\x00b",), ("Expect: 200-maybe",), 
+    ("Upgrade: h2c", "Connection: Upgrade"),
+])  # fmt: skip
+def test_a_length_that_cannot_be(arena: Arena, lines: tuple[str, ...]) -> None:
+    smuggled = head("GET", "/v2/repository/index", CLOSE)
+    before = len(arena.backend.seen())
+    with watched(arena) as steady:
+        sent = head("POST", INFER, JSON, CLOSE, *lines) + b"0\r\n\r\n" + smuggled
+        well_formed(exchange(arena.port, sent, half_close=True))
+    seen = [each["call"] for each in arena.backend.seen()[before:]]
+    assert len(seen) <= len(steady.seconds) + 11
+    assert not any("repository" in each for each in seen)
+
+
+@pytest.mark.parametrize(("count", "size"), [(90, 10), (101, 10), (5000, 10), (1, 59 << 10), (1, 61 << 10), (1, MIB)])
+def test_headers_too_many_or_too_large(arena: Arena, count: int, size: int) -> None:
+    lines = [f"X-Fill-{i}: {'a' * size}" for i in range(count)]
+    with watched(arena):
+        status = status_of(exchange(arena.port, head("POST", INFER, JSON, CLOSE, "Content-Length: 2", *lines) + b"{}"))
+    assert status == 200 if (count, size) in ((90, 10), (1, 59 << 10)) else status in (0, 431)
+
+
+@pytest.mark.parametrize("target", ["/" + "a" * 70_000, "/v2/models/" + "a/" * 20_000, "/v2/models/" + "%41" * 9000])
+def test_a_target_too_long(arena: Arena, target: str) -> None:
+    with watched(arena):
+        assert status_of(exchange(arena.port, head("GET", target, CLOSE))) in (0, 404, 431)
+
+
+@pytest.mark.parametrize(("target", "expected"), [(INFER, 200), (PREDICT, 400), (CHAT, 400)])
+def test_a_hundred_thousand_chunks(arena: Arena, target: str, expected: int) -> None:
+    """Of one byte each. They are JSON: `[1,1,...1]`."""
+    body = b"[" + b"1," * 49_999 + b"1]"
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    with watched(arena):
+        answer = exchange(arena.port, head("POST", target, JSON, CLOSE, CHUNKED) + chunks + b"0\r\n\r\n")
+    assert well_formed(answer) == expected
+
+
+def test_a_chunk_whose_size_cannot_be(arena: Arena) -> None:
+    with watched(arena):
+        for size in (b"f" * 17, b"7" + b"f" * 15, b"-1", b"g", b"", b"1" * 4000, b"1;" + b"x" * 70_000):
+            sent = head("POST", INFER, JSON, CLOSE, CHUNKED) + size + b"\r\nab\r\n0\r\n\r\n"
+            assert well_formed(exchange(arena.port, sent, half_close=True)) in (0, 400, 413, 431)
+
+
+@pytest.mark.parametrize("target", [INFER, PREDICT, CHAT])
+def test_an_endless_body_is_refused_before_it_is_held(arena: Arena, target: str) -> None:
+    piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    with watched(arena), connected(arena.port) as sock:
+        sock.sendall(head("POST", target, JSON, CLOSE, CHUNKED))
+        sent = 0
+        try:
+            while sent < 100 * MIB:
+                sock.sendall(piece)
+                sent += 65536
+        except OSError:
+            pass
+        assert sent < 60 * MIB  # sixteen are the limit; what fills the sockets' buffers goes on top
+        assert status_of(rest(sock)) in (0, 413)
+
+
+@pytest.mark.parametrize("target", [INFER, PREDICT, CHAT])
+def test_a_compressed_bomb_is_not_opened(arena: Arena, target: str) -> None:
+    with watched(arena):
+        for encoding in ("gzip", "deflate", "br", "zstd", "x-gzip", "GZIP", "identity, gzip"):
+            lines = (JSON, CLOSE, f"Content-Encoding: {encoding}", f"Content-Length: {len(BOMB)}")
+            assert well_formed(exchange(arena.port, head("POST", target, *lines) + BOMB)) == 415
+    assert not [each for each in arena.backend.seen() if each["headers"].get("content-encoding")]
+
+
+def test_slow_headers_are_given_up_and_slow_bodies_hold_nobody_up(arena: Arena) -> None:
+    with watched(arena), ExitStack() as stack:
+        slow = [stack.enter_context(connected(arena.port, 20)) for _ in range(100)]
+        for i, sock in enumerate(slow):
+            whole = head("POST", INFER, JSON, "Content-Length: 1000")
+            sock.sendall(whole[:-2] if i % 2 else whole)
+        begun = time.monotonic()
+        while time.monotonic() - begun < 9:
+            for i, sock in enumerate(slow):
+                try:
+                    sock.sendall(b"X-S: 1\r\n" if i % 2 else b" ")
+                except OSError:
+                    assert i % 2
+            time.sleep(1)
+        slow[1].settimeout(10)
+        assert status_of(rest(slow[1])) in (0, 408)
+        assert time.monotonic() - begun < 15  # request_headers_timeout is ten
+
+
+def test_clients_that_vanish(arena: Arena) -> None:
+    """Half of a body, or a whole question whose answer nobody takes: closed with a reset."""
+    with watched(arena):
+        for i in range(200):
+            with connected(arena.port) as sock:
+                target = (INFER, PREDICT, CHAT)[i % 3]
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+                sock.sendall(head("POST", target, JSON, "Content-Length: 4") + (b"{" if i % 2 else b"{  }"))
+
+
+def test_pipelined_requests_are_answered_in_order(arena: Arena) -> None:
+    one = head("POST", INFER, JSON, "Content-Length: 2") + b"{}"
+    with watched(arena):
+        answer = exchange(arena.port, one * 200 + WHOLE)
+    assert answer.count(b"HTTP/1.1 200 OK") == 201

@@ -1,0 +1,180 @@
+"""HTTP/2 and gRPC that no client would send: floods of frames, windows that stay shut, messages that are none."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import threading
+import time
+
+import grpc
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tritonclient.grpc import service_pb2
+
+from tests.integration.fuzz.arena import EXAMPLES, KEY, MIB, Arena, watched
+from tests.integration.fuzz.wire import (
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INFER, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    block, call, connected, exchange, frame, frames, h2,
+)  # fmt: skip
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
+STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+DOORS = (INFER, STREAM, PREDICT, "/inference.GRPCInferenceService/ModelInferStream",
+         "/inference.GRPCInferenceService/ModelMetadata")  # fmt: skip
+OPEN = frame(HEADERS, END_HEADERS, 1, call())
+
+
+def test_rapid_reset(arena: Arena) -> None:
+    """CVE-2023-44487: streams opened and reset at once, tens of thousands of them on one connection."""
+    flood = b"".join(
+        frame(HEADERS, END_HEADERS, 2 * i + 1, call()) + frame(RST_STREAM, 0, 2 * i + 1, struct.pack(">I", 8))
+        for i in range(20_000)
+    )
+    before = len(arena.backend.seen())
+    with watched(arena) as steady:
+        answer = exchange(arena.port, h2(flood))
+    assert any(kind == GOAWAY for kind, *_ in frames(answer)) or not answer or len(answer) < MIB
+    assert len(arena.backend.seen()) - before <= len(steady.seconds) + 10
+
+
+@pytest.mark.parametrize("piece", [block(("x-a", "b" * 100)) * 100, b""], ids=["large", "empty"])
+def test_continuation_flood(arena: Arena, piece: bytes) -> None:
+    """CVE-2024-27316 and its like: a header block that has no end."""
+    flood = frame(HEADERS, 0, 1, call()) + frame(CONTINUATION, 0, 1, piece) * (20_000 if not piece else 2000)
+    with watched(arena):
+        assert len(exchange(arena.port, h2(flood))) < MIB
+
+
+@pytest.mark.parametrize("flood", [
+    frame(PING, 0, 0, b"12345678"), frame(SETTINGS, 0, 0), frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 1) * 50),
+    frame(7 + 90, 0, 0, b"unknown"), frame(2, 0, 1, struct.pack(">IB", 0, 1)), frame(DATA, 0, 1),
+], ids=["ping", "settings", "many-settings", "unknown", "priority", "empty-data"])  # fmt: skip
+def test_floods_of_frames_whose_answers_nobody_reads(arena: Arena, flood: bytes) -> None:
+    with watched(arena), connected(arena.port, 5) as sock:
+        begun = sent = 0
+        try:
+            sock.sendall(h2(OPEN))
+            while sent < 50_000:
+                sock.sendall(flood * 1000)
+                sent += 1000
+        except OSError:
+            begun = sent  # cut off
+        assert begun <= 50_000
+
+
+@pytest.mark.parametrize("frames_", [
+    frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0)), frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**31 - 1)) * 2,
+    frame(DATA, 0, 0, b"x"), frame(DATA, 0, 99, b"x"), frame(HEADERS, END_HEADERS, 2, call()), frame(HEADERS, 4, 1, b"\xff" * 99),
+    frame(SETTINGS, 0, 0, b"odd"), frame(SETTINGS, ACK, 0, b"123456"), frame(PING, 0, 0, b"1"), b"\xff" * 9,
+    frame(HEADERS, 8 | END_HEADERS, 1, b"\xff" + call()), frame(CONTINUATION, END_HEADERS, 1, call()),
+    frame(HEADERS, END_HEADERS, 1, b"\x3f\xff\xff\xff\xff\xff\xff\xff"), frame(5, END_HEADERS, 1, b"\0\0\0\2" + call()),
+    frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 2**31)), frame(SETTINGS, 0, 0, struct.pack(">HI", 1, 2**32 - 1)),
+])  # fmt: skip
+def test_frames_that_break_the_protocol_end_the_connection_and_nothing_else(arena: Arena, frames_: bytes) -> None:
+    answer = exchange(arena.port, h2(frames_), half_close=True)
+    assert len(answer) < 65536
+    assert arena.is_well()
+
+
+def test_a_window_that_stays_shut_holds_no_more_than_its_own_answers(arena: Arena) -> None:
+    """Five hundred answers that their client asks for and never takes."""
+    message = service_pb2.ModelInferRequest(model_name="mnist").SerializeToString()
+    data = b"\0" + struct.pack(">I", len(message)) + message
+    asked = b"".join(
+        frame(HEADERS, END_HEADERS, i, call()) + frame(DATA, END_STREAM, i, data) for i in range(1, 1000, 2)
+    )
+    with watched(arena), connected(arena.port) as sock:
+        sock.sendall(h2(asked, window=0))
+        time.sleep(2)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(path=st.sampled_from(DOORS), body=st.binary(max_size=200), end=st.booleans())
+@example(path=INFER, body=b"\0\xff\xff\xff\xff", end=True)
+@example(path=INFER, body=b"\x01\0\0\0\x02{}", end=True)
+@example(path=STREAM, body=b"\xff\0\0\0\0" * 40, end=True)
+@example(path=INFER, body=b"\0\0\0\0\x0b" + b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", end=True)
+@example(path=PREDICT, body=b"\0\0\0\0\x0a" + b"\x0b" * 10, end=True)
+def test_grpc_messages_that_are_none(arena: Arena, path: str, body: bytes, end: bool) -> None:
+    sent = frame(HEADERS, END_HEADERS, 1, call(path)) + frame(DATA, END_STREAM if end else 0, 1, body)
+    with connected(arena.port) as sock:
+        sock.sendall(h2(sent, frame(PING, 0, 0, b"fuzzing!")))
+        got = b""
+        try:
+            while not any(kind == PING and flags & ACK for kind, flags, *_ in frames(got)):
+                part = sock.recv(65536)
+                if not part:
+                    break
+                got += part
+        except ConnectionResetError:
+            pass
+        assert not any(kind == GOAWAY for kind, *_ in frames(got)), got
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(path=st.sampled_from(DOORS), named=st.sampled_from(["mnist", "rows", "llama"]), noise=st.binary(max_size=100))
+@example(path=INFER, named="rows", noise=service_pb2.ModelInferRequest(
+    inputs=[{"name": "numbers", "datatype": "FP32", "shape": [-1, 2**62]}]).SerializeToString())
+@example(path=INFER, named="rows", noise=b"\x2a\xff\xff\xff\xff\x07")
+@example(path=INFER, named="llama", noise=b"\x3a\x02\xff\xff")
+def test_named_messages_with_anything_after_the_name(arena: Arena, path: str, named: str, noise: bytes) -> None:
+    """They get to the services and the bridge; whatever these say of them is no failure of their own."""
+    logged = arena.bridge_log.stat().st_size
+    name = bytes([10, len(named)]) + named.encode()
+    message = (bytes([10, len(name)]) + name if path == PREDICT else name) + noise
+    with grpc.insecure_channel(arena.gateway.address) as channel:
+        answers = channel.stream_stream(path)(iter([message]), metadata=(("x-api-key", KEY),), timeout=20)
+        code, details = grpc.StatusCode.OK, ""
+        try:
+            for _ in answers:
+                pass
+        except grpc.RpcError as error:
+            code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNKNOWN and named == "mnist":
+        assert "DecodeError" in details  # the null backend's own word for it
+        return
+    assert code not in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.DEADLINE_EXCEEDED)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        assert named == "rows"
+    assert all(process.poll() is None for process in arena.processes().values())
+    assert "Traceback" not in arena.bridge_log.read_text()[logged:]
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_a_compressed_bomb_over_grpc_is_not_opened(arena: Arena, path: str) -> None:
+    bomb = gzip.compress(bytes(64 * MIB), 6)
+    for named in ((), (("mm-vmodel-id", "rows"),), (("mm-vmodel-id", "llama"),)):
+        with watched(arena), grpc.insecure_channel(arena.gateway.address) as channel:
+            told = (("x-api-key", KEY), ("grpc-encoding", "gzip"), *named)
+            sent = service_pb2.ModelInferRequest(model_name="rows", raw_input_contents=[bytes(15 * MIB)])
+            answers = channel.stream_stream(path, request_serializer=bytes)(
+                iter([sent.SerializeToString()]), metadata=told, timeout=20, compression=grpc.Compression.Gzip)
+            with pytest.raises(grpc.RpcError):
+                list(answers)
+    assert len(bomb) < MIB
+
+
+def test_many_tiny_data_frames(arena: Arena) -> None:
+    """A message of a hundred thousand frames of one byte each."""
+    message = service_pb2.ModelInferRequest(model_name="mnist", raw_input_contents=[bytes(99_000)]).SerializeToString()
+    body = b"\0" + struct.pack(">I", len(message)) + message
+    data = b"".join(frame(DATA, 0, 1, bytes([byte])) for byte in body[:-1]) + frame(DATA, END_STREAM, 1, body[-1:])
+    with watched(arena), connected(arena.port, 30) as sock:
+        threading.Thread(target=sock.sendall, args=(h2(OPEN, data),), daemon=True).start()
+        got = b""
+        while not any(kind == HEADERS and flags & END_STREAM for kind, flags, *_ in frames(got)):
+            part = sock.recv(65536)
+            assert part, frames(got)[-3:]
+            got += part
+
+
+def test_half_closed_connections_are_answered_or_ended(arena: Arena) -> None:
+    with watched(arena):
+        for sent in (b"", h2(), h2(OPEN), h2(OPEN)[:-5], h2()[:20]):
+            exchange(arena.port, sent, half_close=True)
+            with connected(arena.port) as sock:
+                sock.sendall(sent)
+                sock.shutdown(0)
