@@ -64,6 +64,11 @@ class Address:
     def models(self) -> list[str]:
         return [self.service, *(f"{self.service}:{adapter}" for adapter in self.adapters)]
 
+    @property
+    def openai_base(self) -> str:
+        """What OpenAI's clients call the base URL; "" where they have nothing to ask."""
+        return "" if self.framework == TRITON else f"{self.base}/v1"
+
     def headers(self, key: str = KEY_SHOWN) -> dict[str, str]:
         """What each request must carry."""
         return headers("" if self.public else key, self.key_header, self.parameters)
@@ -95,7 +100,7 @@ class Address:
         name, triton = quote(self.service, safe=""), self.framework == TRITON
         return {
             "http": f"{self.base}/v2/models/{name}", "grpc": self.host,
-            "openai": "" if triton else f"{self.base}/v1",
+            "openai": self.openai_base,
             "v1": f"{self.base}/v1/models/{name}:predict" if triton else "",
             "models": self.models, "host": self.authority, "tls": self.tls, "headers": self.headers(),
             "doors": [asdict(door) for door in self.doors()],

@@ -95,7 +95,10 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
         return waiting, seen.message or f"Its process is {seen.state.lower()}."
     framework = wiring.framework(replica.revision.spec["framework"])
     probe = framework.probe(publishing.HOST, ports_of(replica), replica.service.name, timeout=2.0)
-    return (Replica.READY, "") if probe.ready else (waiting, probe.message)
+    if probe.ready:
+        return Replica.READY, ""
+    # A port that is not open yet is nothing to worry about during a first start, and the page should not sound so.
+    return waiting, f"Its process is still starting. {probe.message}" if first else probe.message
 
 
 def _note_restart(replica: Replica, seen: Observation) -> None:

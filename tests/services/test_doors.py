@@ -30,6 +30,11 @@ def test_a_text_service_has_the_openai_path_of_its_task_and_grpc(task: str, path
     assert doors[-1].door == "llm-grpc"
 
 
+def test_clients_of_openai_get_a_base_url_where_there_is_something_to_ask() -> None:
+    assert address(framework="vllm", tls=True).openai_base == "https://10.0.0.5:8080/v1"
+    assert address().openai_base == ""
+
+
 def test_tls_and_a_domain_change_every_address() -> None:
     made = address(tls=True, domain="models.example").to_json()
     assert made["http"].startswith("https://") and made["host"] == "svc.models.example:8080"

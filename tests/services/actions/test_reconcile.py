@@ -100,6 +100,16 @@ def test_one_that_no_node_can_ever_take_blocks_nobody(make: Make, world: World) 
     assert world.settle(behind).state == states.READY
 
 
+def test_one_that_does_not_answer_yet_is_said_to_be_starting_rather_than_broken(make: Make, world: World) -> None:
+    service = make()
+    world.settle(service)
+    preheat_all()
+    world.deaf.update(range(18000, 18100))
+    service = world.settle(service)
+    assert service.state == states.STARTING
+    assert service.message == "0 of 1 replicas answer. Its process is still starting. Nobody answers."
+
+
 def test_a_model_that_gives_up_fails_with_the_end_of_its_log(make: Make, world: World) -> None:
     service = make()
     world.settle(service)
