@@ -120,7 +120,7 @@ class CpuTimes:
 class Frozen:
     """Stops the processes of all targets but the one whose turn it is."""
 
-    SETTLE = 1.5
+    SETTLE = 3.0
     """Seconds for a process that goes on to do what it put off, such as its probes of replicas."""
 
     def __init__(self, pids: Mapping[str, Sequence[int]]) -> None:

@@ -21,7 +21,7 @@ from services.gateway.snapshot import Endpoint
 
 NGINX_HEAD = """
 daemon off; worker_processes 1; pid {at}/nginx.pid; error_log {at}/error.log; {user}
-events {{ worker_connections 4096; }}
+events {{ worker_connections 16384; }}
 http {{
   access_log off; keepalive_requests 1000000000; client_body_buffer_size 64k; client_max_body_size 64m;
   client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/fastcgi;
@@ -37,6 +37,14 @@ BACKEND = """
   server {{
     listen 127.0.0.1:{grpc} http2 backlog=4096; default_type application/grpc;
     location / {{ root {at}/www; error_page 404 405 =200 /answer; }}
+  }}
+}}
+"""
+
+RANGE = """
+  server {{
+    listen 127.0.0.1:{first}-{last}; default_type application/json;
+    location / {{ return 200 '{rest}'; }}
   }}
 }}
 """
@@ -70,6 +78,18 @@ def null(directory: Path) -> Iterator[Null]:
     config = nginx_head(at) + BACKEND.format(at=at, http=http, grpc=grpc, rest=rest, chat=chat)
     with nginx(at, config, http) as pids:
         yield Null(Endpoint(servers.HOST, http, grpc), pids)
+
+
+@contextmanager
+def null_range(directory: Path, count: int) -> Iterator[int]:
+    """The first of so many ports in a row, each an HTTP backend: for replicas that must not share one."""
+    at = directory / "null-range"
+    at.mkdir()
+    first = servers.free_range(count)
+    rest = requests.answer(requests.REST).decode()
+    server = RANGE.format(first=first, last=first + count - 1, rest=rest)
+    with nginx(at, nginx_head(at) + server, first):
+        yield first
 
 
 @contextmanager

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import threading
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from bench import requests, servers
-from bench.measure import Measured, Spread, Target, Timing, measure
-from bench.null import Null, null
+from bench.effects import Effects, time_to
+from bench.measure import Measured, Target, Timing, measure
+from bench.null import Null, null, null_range
 from bench.population import TEAM, Population, populate, triton_service, vllm_service
 from bench.requests import CHAT, GRPC, REST, Call
 from bench.servers import Gateway
+from console.home import CHECKOUT
 from console.stack import example
 from services.gateway import keys
 from services.gateway.binary import find_envoy
@@ -31,6 +37,8 @@ WANTED, WANTED_SECONDS = 0.9, 1.0
 CALLS = (REST, GRPC, CHAT)
 CONNECTIONS = 8
 CHANGES = 10
+REST_SECONDS = 2.0
+"""Between changes: Envoy takes them one after the other, and each is to be timed alone."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +49,15 @@ class Scale:
     memory_mib: Mapping[str, float]
     idle_cores: float
     """What the large gateway uses without a request: it looks after all replicas of all services."""
-    effects: Mapping[str, Spread]
-    """Kind of change -> seconds from the call that publishes it to the first request that meets it."""
-    delivered: Mapping[str, Spread]
-    """Of these the seconds that the publishing call itself took."""
+    effects: Effects
+    """At `deliver`."""
+    console: Effects
+    """At the console's own actions."""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "large": self.large, "rows": [row.to_json() for row in self.rows], "memory_mib": dict(self.memory_mib),
-            "idle_cores": self.idle_cores, "effects": {kind: vars(each) for kind, each in self.effects.items()},
-            "delivered": {kind: vars(each) for kind, each in self.delivered.items()},
+            "idle_cores": self.idle_cores, "effects": self.effects.to_json(), "console": self.console.to_json(),
         }  # fmt: skip
 
 
@@ -61,7 +68,7 @@ def measure_scale(directory: Path, timing: Timing, *, large: tuple[int, int], ch
         big = stack.enter_context(servers.gateway(directory / "large", crowd.snapshot))
         ready(big, crowd)
         idle = idle_cores(big.pid)
-        effects, delivered = measure_effects(big, crowd, backend, changes)
+        effects = measure_effects(big, crowd, backend, changes)
         memory = {"large": _mib(big.pid)}
         rows = []
         for call in CALLS:
@@ -75,7 +82,8 @@ def measure_scale(directory: Path, timing: Timing, *, large: tuple[int, int], ch
                 pids = {"small": [small.pid], "large": [big.pid], "null": backend.pids}
                 rows.append(measure(call, CONNECTIONS, targets, timing, pids))
                 memory["small"] = _mib(small.pid)
-    return Scale(large, rows, memory, idle, effects, delivered)
+    console = through_the_console(directory, large=large, changes=changes)
+    return Scale(large, rows, memory, idle, effects, console)
 
 
 def both(backend: Null) -> list[GatewayService]:
@@ -102,52 +110,45 @@ def idle_cores(pid: int, seconds: float = 6.0) -> float:
     return (after.user + after.system - before.user - before.system) / (time.perf_counter() - began)
 
 
-def measure_effects(
-    door: Gateway, people: Population, backend: Null, changes: int
-) -> tuple[dict[str, Spread], dict[str, Spread]]:
-    """Through `deliver`, as the console publishes. Every change is made `changes` times, each with a key of its own."""
-    took: dict[str, list[float]] = {"a key is made": [], "a key is revoked": [], "a service is made": []}
-    called: dict[str, list[float]] = {kind: [] for kind in took}
+def measure_effects(door: Gateway, people: Population, backend: Null, changes: int) -> Effects:
+    """Through `deliver`, which the console calls. Every change is made `changes` times, on a gateway at rest."""
+    effects = Effects()
 
-    def change(kind: str, snapshot: Snapshot, call: Call, key: str, wanted: Callable[[int], bool]) -> None:
-        seconds, within = time_to(door, snapshot, call, key, wanted)
-        took[kind].append(seconds)
-        called[kind].append(within)
+    def change(kind: str, snapshot: Snapshot, call: Call, key: str, wanted: int) -> None:
+        publish = partial(deliver, lambda: snapshot, door.directory, find_envoy())
+        effects.add(kind, *time_to(publish, lambda: servers.status_of(door.port, call, key) == wanted))
 
     for number in range(changes):
         fresh = keys.generate()
-        row = GatewayKey(fresh.id, fresh.digest, TEAM)
-        change("a key is made", people.with_key(row), REST, fresh.key, lambda status: status == 200)
-        change("a key is revoked", people.snapshot, REST, fresh.key, lambda status: status == 401)
+        change("a key is made", people.with_key(GatewayKey(fresh.id, fresh.digest, TEAM)), REST, fresh.key, 200)
+        change("a key is revoked", people.snapshot, REST, fresh.key, 401)
         added = triton_service(f"new-{number}", backend.endpoint)
         call = replace(REST, path=f"/v2/models/{added.name}/infer")
-        change("a service is made", people.with_service(added), call, people.key, lambda status: status == 200)
-        deliver(lambda: people.snapshot, door.directory, find_envoy())
-    return ({kind: Spread.of(each) for kind, each in made.items()} for made in (took, called))  # type: ignore[return-value]
+        change("a service is made", people.with_service(added), call, people.key, 200)
+        change("a service is removed", people.snapshot, call, people.key, 404)
+        time.sleep(REST_SECONDS)
+    return effects
 
 
-def time_to(
-    door: Gateway, snapshot: Snapshot, call: Call, key: str, wanted: Callable[[int], bool], patience: float = 60.0
-) -> tuple[float, float]:
-    """Seconds from the publishing call to the first request answered as wanted, and those of the call itself."""
-    found: list[float] = []
-    began = time.perf_counter()
-
-    def watch() -> None:
-        while time.perf_counter() - began < patience:
-            if wanted(servers.status_of(door.port, call, key)):
-                found.append(time.perf_counter() - began)
-                return
-            time.sleep(0.01)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    deliver(lambda: snapshot, door.directory, find_envoy())
-    within = time.perf_counter() - began
-    watcher.join()
-    if not found:
-        raise RuntimeError(f"A change did not count within {patience:g} s.")
-    return found[0], within
+def through_the_console(directory: Path, *, large: tuple[int, int], changes: int) -> Effects:
+    """The same at the console's own actions, with a database that holds that many rows (console_rows.py)."""
+    services, many = large
+    home, given = directory / "console", directory / "plan.json"
+    home.mkdir()
+    with null_range(directory, services + changes) as first_port:
+        given.write_text(json.dumps({"services": services, "keys": many, "changes": changes, "first_port": first_port}))
+        env = {
+            **os.environ, "CONSOLE_HOME": str(home), "GATEWAY_PORT": str(servers.free_ports(1)[0]),
+            "DJANGO_SETTINGS_MODULE": "console.settings",
+        }  # fmt: skip
+        with given.open() as stdin:
+            done = subprocess.run(
+                [sys.executable, "-m", "bench.console_rows"], cwd=CHECKOUT, env=env, stdin=stdin, capture_output=True,
+                text=True, timeout=600 + 60 * changes, check=False,
+            )  # fmt: skip
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip()[-3000:])
+    return Effects(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def _mib(pid: int) -> float:
@@ -168,18 +169,11 @@ def table(made: Scale) -> str:
             f" | {many.cpu_us['large']:.0f} | **{ratio.median:.2f}** ({ratio.low:.2f} to {ratio.high:.2f})"
             f" | {len(row.counted)} of {row.rounds}{'' if row.quiet else ', NOISY'} |"
         )
-    lines += [
-        "",
-        "| A change at this size | counts after, s: median (longest) | of which publishing |",
-        "|---|--:|--:|",
-    ]
-    lines += [
-        f"| {kind} | {each.median:.2f} ({each.high:.2f}) | {made.delivered[kind].median:.2f} |"
-        for kind, each in made.effects.items()
-    ]
+    lines += ["", made.effects.table("A change at this size, when published")]
+    lines += ["", made.console.table("The same through the console's actions"), ""]
     memory = f"Memory of the gateway: {made.memory_mib['small']:.0f} MiB, large {made.memory_mib['large']:.0f} MiB."
     idle = f"Without any request the large one keeps {made.idle_cores:.2f} cores busy with its probes."
-    lines += ["", f"{memory} {idle}"]
+    lines.append(f"{memory} {idle}")
     return "\n".join(lines)
 
 
@@ -189,7 +183,6 @@ def verdict(made: Scale) -> Sequence[str]:
         ratio = row.ratio("large", "small").median
         word = "as wanted" if ratio >= WANTED else "TOO LITTLE"
         said.append(f"{row.call} at {made.large[0]:,} services: {ratio:.2f} of one service ({word}; wanted {WANTED}).")
-    for kind, each in made.effects.items():
-        word = "as wanted" if each.high <= WANTED_SECONDS else "TOO SLOW"
-        said.append(f"When {kind}: {each.high:.2f} s at most ({word}; wanted {WANTED_SECONDS:g} s).")
+    said += made.effects.verdict("Published", WANTED_SECONDS)
+    said += made.console.verdict("Through the console", WANTED_SECONDS)
     return said

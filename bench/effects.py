@@ -1,0 +1,72 @@
+"""How soon a change counts: from the call that makes it to the first request that meets it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.measure import Spread
+
+PATIENCE = 60.0
+EVERY = 0.01
+"""Seconds between two looks."""
+
+
+@dataclass
+class Effects:
+    made: dict[str, list[float]] = field(default_factory=dict)
+    """Kind of change -> seconds from the call to the first request that meets it."""
+    called: dict[str, list[float]] = field(default_factory=dict)
+    """Of these the seconds that the call itself took."""
+
+    def add(self, kind: str, seconds: float, call: float) -> None:
+        self.made.setdefault(kind, []).append(seconds)
+        self.called.setdefault(kind, []).append(call)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"made": self.made, "called": self.called}
+
+    def table(self, where: str) -> str:
+        lines = [f"| {where} | counts after, s: median (longest) | of which the call |", "|---|--:|--:|"]
+        for kind, each in self.made.items():
+            spread, call = Spread.of(each), Spread.of(self.called[kind])
+            lines.append(f"| {kind} | {spread.median:.2f} ({spread.high:.2f}) | {call.median:.2f} |")
+        return "\n".join(lines)
+
+    def verdict(self, where: str, wanted: float) -> list[str]:
+        said = []
+        for kind, each in self.made.items():
+            word = "as wanted" if max(each) <= wanted else "TOO SLOW"
+            said.append(f"{where}, when {kind}: {max(each):.2f} s at most ({word}; wanted {wanted:g} s).")
+        return said
+
+
+def time_to(act: Callable[[], Any], met: Callable[[], bool]) -> tuple[float, float]:
+    """Seconds from the start of `act` until `met`, which is asked meanwhile, and those that `act` took."""
+    found: list[float] = []
+    over = threading.Event()
+    began = time.perf_counter()
+
+    def watch() -> None:
+        while not over.is_set() and time.perf_counter() - began < PATIENCE:
+            if met():
+                found.append(time.perf_counter() - began)
+                return
+            time.sleep(EVERY)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        act()
+        took = time.perf_counter() - began
+    except BaseException:
+        over.set()
+        raise
+    finally:
+        watcher.join()
+    if not found:
+        raise RuntimeError(f"A change did not count within {PATIENCE:g} s.")
+    return found[0], took
