@@ -28,25 +28,36 @@ _BY_DOOR = (names.FIELDS, names.RESOLVE, names.TYPED, names.GUARD, names.TEXT, n
 _GRPC = (names.FIELDS, names.RESOLVE, names.TYPED, names.TEXT, names.GRANT)
 _INFER = (names.GUARD, names.GRANT)
 _OPENAI = (names.TEXT, names.GRANT)
+_WHOLE: Json = {names.BUFFER: typed("envoy.config.route.v3.FilterConfig", config={})}
+_NO_SERVICE: Json = {"direct_response": say(404, "The request names no service.")}
 
 
-def virtual_host(limits: Limits, *, keyless: bool, auth_headers: Iterable[str] = ()) -> Json:
+def virtual_host(limits: Limits, *, keyless: bool, auth_headers: Iterable[str] = (), idle: Iterable[str] = ()) -> Json:
     """`keyless`: some service is public, so a call without a key may go on until its body names its service.
 
-    `auth_headers` are the headers in which services take keys beside the usual two.
+    `auth_headers` are the headers in which services take keys beside the usual two. `idle` are filters that nothing
+    published has a use for: even one that finds nothing to do costs each request some microseconds.
     """
     named = sorted(set(auth_headers))
-    gated = [*_grpc_doors(named, keyless=keyless), *_rest_doors(limits, named, keyless=keyless)]
-    if named:
-        gated = [_told(route, names.LUA_METADATA, {"auth_headers": named}) for route in gated]
+
+    def gated(routes: list[Json]) -> list[Json]:
+        for route in routes:
+            route["typed_per_filter_config"] = {**route["typed_per_filter_config"], **without(*idle)}
+        return [_told(route, names.LUA_METADATA, {"auth_headers": named}) for route in routes] if named else routes
+
     return {
         "name": "doors",
         "domains": [names.AT_THE_DOOR],
+        # They are tried one after the other: what is called most comes first.
         "routes": [
+            *gated(_posted(limits, names.REST_INFER, *_INFER)),
+            *gated(_grpc_doors(named, keyless=keyless)),
+            *gated(_openai_doors(limits, named, keyless=keyless)),
+            *gated(_posted(limits, names.V1_PREDICT)),
             *_server_level(),
             # Triton's statistics of all models, which look like the metadata of a model named "stats".
             _nothing_here({"safe_regex": {"regex": names.REST_STATS}}),
-            *gated,
+            *gated(_read_doors(keyless=keyless)),
             _nothing_here({"prefix": "/"}),
         ],
         "typed_per_filter_config": auth.may_infer(),
@@ -121,7 +132,9 @@ def _grpc_doors(auth_headers: list[str], *, keyless: bool) -> list[Json]:
         "response_headers_to_add": [header("grpc-status", GRPC_INVALID_ARGUMENT)],
         "typed_per_filter_config": {**policy, **only(*_GRPC)},
     }
-    every = [{"match": {**_grpc(regex), "headers": [_method("POST")]}, **answer} for regex in names.GRPC_DOORS]
+    # The usual call without a regular expression.
+    paths = [{"path": names.GRPC_INFER, "grpc": {}}, *map(_grpc, names.GRPC_DOORS)]
+    every = [{"match": {**path, "headers": [_method("POST")]}, **answer} for path in paths]
     if not keyless:
         return every
     # A caller without a key may make the gateway hold no more than this before it is known whether that is allowed:
@@ -135,40 +148,39 @@ def _grpc_doors(auth_headers: list[str], *, keyless: bool) -> list[Json]:
     return [*small, *every]
 
 
-def _rest_doors(limits: Limits, auth_headers: list[str], *, keyless: bool) -> list[Json]:
+def _posted(limits: Limits, regex: str, *filters: str, **more: Json) -> list[Json]:
     """Routed again as soon as a script has named the service; matched here, only the filters count."""
+    match: Json = {"safe_regex": {"regex": regex}}
     small = {"name": "content-length", "range_match": {"start": 0, "end": names.largest_body(limits) + 1}}
-    # A body of unknown length is read whole, and so counted, before any of it goes to a backend. One known to be too
-    # large comes here as well, see `refusals`.
-    whole = {names.BUFFER: typed("envoy.config.route.v3.FilterConfig", config={})}
-    answer = {"direct_response": say(404, "The request names no service.")}
-    policy = auth.may_infer(keyless=keyless)
+    config = {**only(*filters), **more}
+    return [
+        {"match": {**match, "headers": [_method("POST"), small]}, **_NO_SERVICE, "typed_per_filter_config": config},
+        # A body of unknown length is read whole, and so counted, before any of it goes to a backend. One known to be
+        # too large comes here as well, see `refusals`.
+        {"match": {**match, "headers": [_method("POST")]}, **_NO_SERVICE,
+         "typed_per_filter_config": {**config, **_WHOLE}},
+    ]  # fmt: skip
 
-    def posted(regex: str, *filters: str, **more: Json) -> list[Json]:
-        match: Json = {"safe_regex": {"regex": regex}}
-        config = {**only(*filters), **more}
-        unbounded = {**config, **whole}
-        return [
-            {"match": {**match, "headers": [_method("POST"), small]}, **answer, "typed_per_filter_config": config},
-            {"match": {**match, "headers": [_method("POST")]}, **answer, "typed_per_filter_config": unbounded},
-        ]
 
+def _openai_doors(limits: Limits, auth_headers: list[str], *, keyless: bool) -> list[Json]:
+    every = _posted(limits, names.OPENAI, *_OPENAI, **auth.may_infer(keyless=keyless), **script("openai"))
+    if not keyless:
+        return every
+    held = {**every[0]["typed_per_filter_config"], **_held(names.KEYLESS_BUFFER_BYTES)}
+    match = {"safe_regex": {"regex": names.OPENAI}, "headers": [_method("POST"), *_no_key(auth_headers)]}
+    return [{"match": match, **_NO_SERVICE, "typed_per_filter_config": held}, *every]
+
+
+def _read_doors(*, keyless: bool) -> list[Json]:
     def read(regex: str) -> Json:
         return {"safe_regex": {"regex": regex}, "headers": [_method("GET")]}
 
-    openai = posted(names.OPENAI, *_OPENAI, **policy, **script("openai"))
-    if keyless:
-        held = {**openai[0]["typed_per_filter_config"], **_held(names.KEYLESS_BUFFER_BYTES)}
-        regex = {"safe_regex": {"regex": names.OPENAI}, "headers": [_method("POST"), *_no_key(auth_headers)]}
-        openai.insert(0, {"match": regex, **answer, "typed_per_filter_config": held})
+    policy = auth.may_infer(keyless=keyless)
     return [
-        *posted(names.REST_INFER, *_INFER),
-        *openai,
-        *posted(names.V1_PREDICT),
-        {"match": read(names.REST_READ), **answer, "typed_per_filter_config": {**only(), **whole}},
+        {"match": read(names.REST_READ), **_NO_SERVICE, "typed_per_filter_config": {**only(), **_WHOLE}},
         # What a key may use is told by the bridge; when the host or the path names a service, by that service's route.
         _told({"match": read(names.CATALOGUE), **to_bridge(names.BRIDGE_HTTP),
-               "typed_per_filter_config": {**policy, **only(), **whole}}, names.LOG_METADATA, {"door": "catalogue"}),
+               "typed_per_filter_config": {**policy, **only(), **_WHOLE}}, names.LOG_METADATA, {"door": "catalogue"}),
     ]  # fmt: skip
 
 

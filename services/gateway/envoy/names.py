@@ -91,6 +91,7 @@ KEYLESS: Final = "keyless-call"
 """Stands for the key of a caller who sent none; as long as a key's id, because the first 12 characters are the id."""
 
 GRPC_SERVICE: Final = "/inference.GRPCInferenceService/"
+GRPC_INFER: Final = GRPC_SERVICE + "ModelInfer"
 GRPC_STREAM: Final = GRPC_SERVICE + "ModelStreamInfer"
 GRPC_TEXT_STREAM: Final = GRPC_SERVICE + "ModelInferStream"
 """One request, a stream of answers: not in the protocol, but spoken by servers of text."""

@@ -41,11 +41,18 @@ def route_configuration(snapshot: Snapshot) -> bytes:
         virtual_hosts=[ITEMS],
     )
     hosts: list[Json | Item] = [
-        doors.virtual_host(snapshot.limits, keyless=keyless, auth_headers=own),
+        doors.virtual_host(snapshot.limits, keyless=keyless, auth_headers=own, idle=_idle(snapshot)),
         *refusals(snapshot.limits),
         *(_virtual_host(service, snapshot.limits, limited=limited) for service in services),
     ]
     return discovery(hosts, shell)
+
+
+def _idle(snapshot: Snapshot) -> list[str]:
+    """Filters without which every request of this snapshot goes the same way."""
+    parameters = any(service.auth_parameters for service in snapshot.services)
+    limits = any(key.rate_limit_per_minute is not None for key in snapshot.keys)
+    return [name for name, used in ((names.PARAMETERS, parameters), (names.RATE_LIMIT, limits)) if not used]
 
 
 @remembered
