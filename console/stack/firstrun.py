@@ -27,8 +27,9 @@ from datasets.samples.llama import make as llama
 from services import states
 from services.actions import keys, places, publishing
 from services.actions import services as verbs
+from services.clients import kserve_v2
 from services.gateway import keys as key_format
-from services.models import ApiKey, Service
+from services.models import ApiKey, Replica, Service
 
 logger = logging.getLogger(__name__)
 Announce = Callable[[str], None]
@@ -162,8 +163,13 @@ def _wait(known: dict[str, str], announce: Announce) -> str:
 
 
 def _ask(known: dict[str, str]) -> str:
-    """Again and again for ASK_SECONDS: the replica may be starting, the gateway not know of it yet."""
+    """Again and again for ASK_SECONDS: the replica may be starting, the gateway not know of it yet.
+
+    The gateway is asked only once the replica itself answers: what it refuses meanwhile counts as failed, in usage.
+    """
     deadline = time.monotonic() + ASK_SECONDS
+    while not _answers() and time.monotonic() < deadline:
+        time.sleep(0.25)
     while True:
         try:
             return f"{example.ask(known['gateway_url'], known['api_key']):g}"
@@ -173,15 +179,23 @@ def _ask(known: dict[str, str]) -> str:
             time.sleep(0.25)
 
 
+def _answers() -> bool:
+    ports = Replica.objects.filter(service__name=example.NAME).values_list("http_port", flat=True)
+    return any(kserve_v2.probe(publishing.HOST, port, example.NAME, timeout=2.0).ready for port in ports)
+
+
 def _summary(home: Home, known: dict[str, str], answered: str) -> dict[str, str]:
+    doors = "every protocol, https too" if settings.GATEWAY_TLS_CERTIFICATE else "every protocol"
     told = {
         "Console": known["console_url"],
         "Sign in": f"{known['username']} / {known['password']}",
-        "Gateway": f"{known['gateway_url']}  (REST and gRPC)",
+        "Gateway": f"{known['gateway_url']}  ({doors})",
         "API key": known["api_key"],
         "Kept in": str(home.credentials),
     }
     if answered:
         told["Answer"] = f"{example.NAME} says {answered}"
         told["Try it"] = example.curl(known["gateway_url"], known["api_key"])
+    if not (home.runtimes / "vllm").is_dir():
+        told["More"] = "language models: make runtime-vllm"
     return told

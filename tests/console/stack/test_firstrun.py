@@ -15,7 +15,8 @@ KNOWN = {"gateway_url": "http://127.0.0.1:1", "api_key": "a key"}
 
 
 @pytest.fixture
-def service(team: Team) -> Service:
+def service(team: Team, monkeypatch: pytest.MonkeyPatch) -> Service:
+    monkeypatch.setattr(firstrun, "_answers", lambda: True)
     return Service.objects.create(team=team, name=example.NAME, state=states.READY, state_since=timezone.now())
 
 
@@ -60,3 +61,19 @@ def test_it_asks_for_as_long_as_it_says_however_long_the_start_took(
     with pytest.raises(Unavailable, match="503"):
         firstrun._wait(KNOWN, lambda text: tell(text) if "STARTING" in text else None)
     assert asked[-1] - asked[0] == pytest.approx(firstrun.ASK_SECONDS, abs=1)
+
+
+def test_the_gateway_is_not_asked_before_the_replica_answers(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it refuses would be counted as failed, in the usage of whoever has just started the console."""
+    replica = iter([False, False, True])
+    asked: list[str] = []
+    monkeypatch.setattr(firstrun, "_answers", lambda: next(replica))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+    def ask(url: str, key: str) -> float:
+        asked.append(url)
+        return 8.0
+
+    monkeypatch.setattr(example, "ask", ask)
+    assert firstrun._wait(KNOWN, lambda text: None) == "8"
+    assert len(asked) == 1 and next(replica, None) is None
