@@ -1,9 +1,10 @@
 """Puts rendered files where Envoy sees them, so that no request meets half of a change.
 
-Each file is complete or absent: written beside, synced, renamed. Between files the order makes before it breaks:
-clusters are added before routes lead to them, and removed only by a later publish, when no route does; the bridge
-knows of a service before it is sent requests for it. A process that dies between two renames leaves a state that
-serves, and the next publish completes it.
+Each file is complete or absent: written beside, synced, renamed. What Envoy reads is the protobuf of a file
+(envoy/encoding.py); its JSON, written after it, is the record of what was published. Between files the order makes
+before it breaks: clusters are added before routes lead to them, and removed only by a later publish, when no route
+does; the bridge knows of a service before it is sent requests for it. A process that dies between two renames leaves
+a state that serves, and the next publish completes it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from console.files import replace
 from services.errors import GatewayError
 from services.gateway import bridge_table, changes
-from services.gateway.envoy import document, names
+from services.gateway.envoy import document, encoding, names
 from services.gateway.envoy.bootstrap import bootstrap, descriptors
 from services.gateway.envoy.inside import EGRESS_SOCKET
 from services.gateway.envoy.tls import Tls, refresh
@@ -58,14 +59,14 @@ def publish(files: dict[str, bytes], gateway_dir: Path) -> bool:
         return False
     if pending == {names.CLUSTERS} and _only_removes(files[names.CLUSTERS], clusters):
         if _settled(gateway_dir):
-            replace(clusters, files[names.CLUSTERS])
+            _put(clusters, files[names.CLUSTERS])
         return False  # tidying up after an earlier change is none
     for name in sorted(pending, key=ORDER.index):
         content = files[name]
         if name == names.CLUSTERS and names.ROUTES in pending:
             content = _with_lingering(content, clusters)
-        if not _same(gateway_dir / name, content):
-            replace(gateway_dir / name, content)
+        if not _published_as(gateway_dir / name, content):
+            _put(gateway_dir / name, content)
     return True
 
 
@@ -99,11 +100,13 @@ def prepare(
         ),
         names.DESCRIPTORS: descriptors(),
     }
-    first = render(Snapshot(limits=limits or Limits()))
-    for name, content in {**first, **static}.items():
-        path = gateway_dir / name
-        if (name in static and not _same(path, content)) or not path.exists():
-            replace(path, content)
+    for name, content in static.items():
+        if not _same(gateway_dir / name, content):
+            replace(gateway_dir / name, content)
+    for name, content in render(Snapshot(limits=limits or Limits())).items():
+        there = _content(gateway_dir / name) or content
+        if not _published_as(gateway_dir / name, there):
+            _put(gateway_dir / name, there)
 
 
 def _place_log(gateway_dir: Path) -> None:
@@ -132,14 +135,39 @@ def _bootstrap(gateway_dir: Path) -> bytes:
 
 
 def _pending(files: dict[str, bytes], gateway_dir: Path) -> set[str]:
-    return {name for name, content in files.items() if not _same(gateway_dir / name, content)}
+    return {name for name, content in files.items() if not _published_as(gateway_dir / name, content)}
+
+
+def _published_as(path: Path, content: bytes) -> bool:
+    """Whether both forms of a file are this one: whoever died between the two left them apart."""
+    if not _same(path, content):
+        return False
+    encoded = _encoded(path)
+    return encoded == path or encoding.version(_content(encoded, 64)) == document.version(content)
+
+
+def _put(path: Path, content: bytes) -> None:
+    encoded = _encoded(path)
+    if encoded != path:
+        replace(encoded, encoding.encode(path.name, content, _content(path), _content(encoded)))
+    replace(path, content)
+
+
+def _encoded(path: Path) -> Path:
+    return path.with_name(encoding.file_name(path.name))
 
 
 def _same(path: Path, content: bytes) -> bool:
+    return path.exists() and _content(path) == content
+
+
+def _content(path: Path, most: int = -1) -> bytes:
+    """All of a file, or its first bytes; empty when it is not there."""
     try:
-        return path.read_bytes() == content
+        with path.open("rb") as file:
+            return file.read(most)
     except FileNotFoundError:
-        return False
+        return b""
 
 
 def _with_lingering(content: bytes, published: Path) -> bytes:
@@ -162,7 +190,4 @@ def _settled(gateway_dir: Path) -> bool:
 
 
 def _published(path: Path) -> list[bytes]:
-    try:
-        return document.split(path.read_bytes())[1]
-    except FileNotFoundError:
-        return []
+    return document.split(_content(path))[1]

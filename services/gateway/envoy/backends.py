@@ -42,7 +42,7 @@ _UNARY: Json = {"name": names.H_UNARY, "present_match": True}
 
 
 def routes(service: GatewayService, limits: Limits, *, limited: bool) -> list[Json]:
-    """`limited`: there are keys with a limit of concurrent requests."""
+    """`limited`: keys with a limit of concurrent requests may call the service."""
     made = _vllm(service, limits) if service.framework == "vllm" else _triton(service, limits)
     hops = [_hop(route, service) for route in made] if limited else []
     return [*_too_large(service, limits), *hops, *made]

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.gateway.envoy import auth, names
+from services.gateway.envoy import auth, encoding, names
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import size
 from services.gateway.snapshot import Limits
@@ -64,7 +64,7 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
 
 def subscription(gateway_dir: Path, file: str) -> Json:
     """Envoy watches for moves onto this path, not for edits, so files must be replaced by rename."""
-    return {"path_config_source": {"path": str(gateway_dir / file)}, "resource_api_version": "V3"}
+    return {"path_config_source": {"path": str(gateway_dir / encoding.file_name(file))}, "resource_api_version": "V3"}
 
 
 def _filter(name: str, config: Json) -> Json:

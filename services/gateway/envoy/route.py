@@ -8,13 +8,15 @@ is known, from the headers or from the body, and its own virtual host takes over
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from services.errors import GatewayError
 from services.gateway.envoy import auth, backends, doors, names
 from services.gateway.envoy.document import ITEMS, Item, discovery, remembered
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import header, refusals
-from services.gateway.snapshot import GatewayService, Limits, Snapshot
+from services.gateway.snapshot import GatewayKey, GatewayService, Limits, Snapshot
 
 ROUTE_NAME = "services"
 STRIPPED = (
@@ -27,12 +29,27 @@ STRIPPED = (
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
+@dataclass(frozen=True)
+class Callers:
+    """What some keys may reach: all services of these teams, and the services named."""
+
+    any: bool
+    teams: frozenset[str]
+    services: frozenset[str]
+
+    @classmethod
+    def of(cls, keys: Iterable[GatewayKey]) -> Callers:
+        found = [key for key in keys if key.can_infer]
+        teams = frozenset(key.team for key in found if not key.services)
+        return cls(bool(found), teams, frozenset(name for key in found for name in key.services))
+
+
 def route_configuration(snapshot: Snapshot) -> bytes:
     """The content of rds.json."""
     services = sorted(snapshot.services, key=lambda service: service.name)
     keyless = any(service.public for service in services)
     own = sorted({service.auth_header for service in services if service.auth_header} - set(STRIPPED))
-    limited = any(key.max_concurrent is not None for key in snapshot.keys)
+    limited = Callers.of(key for key in snapshot.keys if key.max_concurrent is not None)
     shell = typed(
         "envoy.config.route.v3.RouteConfiguration",
         name=ROUTE_NAME,
@@ -43,9 +60,16 @@ def route_configuration(snapshot: Snapshot) -> bytes:
     hosts: list[Json | Item] = [
         doors.virtual_host(snapshot.limits, keyless=keyless, auth_headers=own, idle=_idle(snapshot)),
         *refusals(snapshot.limits),
-        *(_virtual_host(service, snapshot.limits, limited=limited) for service in services),
+        *(_virtual_host(service, snapshot.limits, limited=_met(service, limited)) for service in services),
     ]
     return discovery(hosts, shell)
+
+
+def _met(service: GatewayService, limited: Callers) -> bool:
+    """Whether a key with a limit may call the service: the first such key changes no more than it may reach."""
+    if service.public:
+        return limited.any
+    return bool(limited.teams & {"*", service.team}) or service.name in limited.services
 
 
 def _idle(snapshot: Snapshot) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from tritonclient.grpc import service_pb2_grpc
 
 from services.gateway import status
-from services.gateway.envoy import names
+from services.gateway.envoy import encoding, names
 from services.gateway.snapshot import Limits, Snapshot
 from tests.integration.gateway.stage import Stage, infer_request, send
 from tests.services.gateway import snapshots
@@ -178,12 +178,13 @@ def test_a_damaged_file_never_opens_the_gateway(fresh_stage: Stage, file: str) -
     """It is ignored while Envoy runs, and without it nothing passes after a restart."""
     damaged = fresh_stage.gateway.directory / "damaged"
     damaged.write_bytes(b'{"resources": [{"@type": "nonsense"}]}')
-    damaged.replace(fresh_stage.gateway.directory / file)
+    read = fresh_stage.gateway.directory / encoding.file_name(file)
+    damaged.replace(read)
     for _ in range(5):
         assert rest_status(fresh_stage) == 200
         assert rest_status(fresh_stage, key="isk_bad") == 401
     fresh_stage.gateway.kill()
-    (fresh_stage.gateway.directory / file).unlink()
+    read.unlink()
     fresh_stage.gateway.spawn()
     deadline = time.monotonic() + 3
     while time.monotonic() < deadline:

@@ -12,7 +12,7 @@ import pytest
 from services.errors import GatewayError
 from services.gateway import publish as publishing
 from services.gateway.binary import find_envoy
-from services.gateway.envoy import names
+from services.gateway.envoy import encoding, names
 from services.gateway.publish import deliver, prepare, publish
 from services.gateway.render import render
 from services.gateway.snapshot import Snapshot
@@ -20,6 +20,7 @@ from tests.services.gateway import snapshots
 
 BEFORE = Snapshot(services=(snapshots.ready("mnist"), snapshots.ready("asr")), keys=snapshots.KEYS)
 AFTER = replace(BEFORE, services=BEFORE.services[:1])
+ENCODED = (names.CLUSTERS, names.KEYS, names.RATE_LIMITS, names.ROUTES)
 
 
 @pytest.fixture
@@ -30,6 +31,10 @@ def directory(tmp_path: Path) -> Path:
 
 def published(directory: Path) -> dict[str, bytes]:
     return {name: (directory / name).read_bytes() for name in render(Snapshot())}
+
+
+def read_by_envoy(directory: Path) -> dict[str, bytes]:
+    return {name: (directory / encoding.file_name(name)).read_bytes() for name in ENCODED}
 
 
 def clusters(directory: Path) -> list[str]:
@@ -81,7 +86,11 @@ def test_clusters_come_before_the_routes_that_lead_to_them(directory: Path, monk
     real = publishing.replace
     monkeypatch.setattr(publishing, "replace", lambda path, content: (written.append(path.name), real(path, content)))
     publish(render(BEFORE), directory)
-    assert written == [names.CLUSTERS, "bridge.json", names.KEYS, names.RATE_LIMITS, names.ROUTES]
+    assert [name for name in written if name.endswith(".json")] == [
+        names.CLUSTERS, "bridge.json", names.KEYS, names.RATE_LIMITS, names.ROUTES
+    ]  # fmt: skip
+    assert [name for name in written if name.endswith(".pb")] == ["cds.pb", "keys.pb", "limits.pb", "rds.pb"]
+    assert all(written.index(f"{kind}.pb") < written.index(f"{kind}.json") for kind in ("cds", "keys", "rds"))
 
 
 def test_a_removed_cluster_stays_until_no_route_leads_there(directory: Path) -> None:
@@ -95,11 +104,14 @@ def test_a_removed_cluster_stays_until_no_route_leads_there(directory: Path) -> 
     assert published(directory) == render(AFTER)
 
 
-def test_what_a_dead_publisher_left_is_completed_by_the_next(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at", ["cds.pb", names.CLUSTERS, "keys.pb", names.KEYS, "rds.pb", names.ROUTES])
+def test_what_a_dead_publisher_left_is_completed_by_the_next(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
     real = publishing.replace
 
     def dies_at_routes(path: Path, content: bytes) -> None:
-        if path.name == names.ROUTES:
+        if path.name == at:
             raise OSError("disk full")
         real(path, content)
 
@@ -110,6 +122,59 @@ def test_what_a_dead_publisher_left_is_completed_by_the_next(directory: Path, mo
     assert publish(render(BEFORE), directory) is True
     assert published(directory) == render(BEFORE)
     assert not [path for path in directory.iterdir() if path.name.startswith(".cds")]
+
+
+@pytest.mark.parametrize("at", [names.CLUSTERS, names.KEYS, names.ROUTES])
+def test_what_a_dead_publisher_began_is_taken_back_when_it_is_not_wanted_any_more(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    publish(render(AFTER), directory)
+    real = publishing.replace
+
+    def dies(path: Path, content: bytes) -> None:
+        if path.name == at:
+            raise OSError("disk full")
+        real(path, content)
+
+    monkeypatch.setattr(publishing, "replace", dies)
+    with pytest.raises(OSError, match="disk full"):
+        publish(render(replace(BEFORE, keys=BEFORE.keys[1:])), directory)
+    monkeypatch.undo()
+    grow_old(directory)
+    publish(render(AFTER), directory)
+    grow_old(directory)
+    publish(render(AFTER), directory)
+    assert read_by_envoy(directory) == {name: encoding.encode(name, render(AFTER)[name]) for name in ENCODED}
+
+
+def test_what_envoy_reads_is_what_is_recorded_however_it_came_about(directory: Path) -> None:
+    """Items are taken over from the file of before: that must be the same as to encode all of them."""
+    steps = (BEFORE, AFTER, snapshots.many(30), BEFORE, snapshots.CASES["public"], Snapshot(), AFTER)
+    for step in steps:
+        publish(render(step), directory)
+        recorded = {name: (directory / name).read_bytes() for name in ENCODED}
+        assert read_by_envoy(directory) == {name: encoding.encode(name, recorded[name]) for name in ENCODED}
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"nonsense", b"\x0a\x10" + b"0" * 16])
+def test_a_protobuf_that_is_spoilt_is_made_anew(directory: Path, spoilt: bytes) -> None:
+    publish(render(BEFORE), directory)
+    wanted = read_by_envoy(directory)
+    for name in ENCODED:
+        (directory / encoding.file_name(name)).write_bytes(spoilt)
+    publish(render(BEFORE), directory)
+    grow_old(directory)
+    publish(render(BEFORE), directory)
+    assert read_by_envoy(directory) == wanted
+
+
+def test_a_home_from_before_protobuf_is_completed_when_the_gateway_starts(directory: Path) -> None:
+    publish(render(BEFORE), directory)
+    wanted = read_by_envoy(directory)
+    for name in ENCODED:
+        (directory / encoding.file_name(name)).unlink()
+    prepare(directory, host="127.0.0.1", port=8080)
+    assert read_by_envoy(directory) == wanted
 
 
 def test_a_configuration_that_envoy_refuses_is_not_published(directory: Path) -> None:

@@ -100,6 +100,35 @@ def test_only_limited_keys_have_a_bucket() -> None:
     assert config["descriptors"][0]["token_bucket"]["max_tokens"] == 3
 
 
+@pytest.mark.parametrize(
+    ("team", "named", "reached"),
+    [
+        ("vision", (), {"mnist", "digits", "open"}),
+        ("vision", ("mnist",), {"mnist", "open"}),
+        ("*", (), {"mnist", "digits", "asr", "open"}),
+        ("*", ("asr",), {"asr", "open"}),
+    ],
+)
+def test_a_limit_of_concurrent_requests_changes_only_services_that_its_key_may_call(
+    team: str, named: tuple[str, ...], reached: set[str]
+) -> None:
+    services = (
+        snapshots.ready("mnist"), snapshots.ready("digits"), snapshots.ready("asr", team="speech"),
+        snapshots.ready("open", team="other", public=True),
+    )  # fmt: skip
+    limited = replace(snapshots.key(snapshots.LIMITED, team, services=named), max_concurrent=2)
+    before = {host["name"]: host for host in hosts(Snapshot(services, snapshots.KEYS))}
+    after = {host["name"]: host for host in hosts(Snapshot(services, (*snapshots.KEYS, limited)))}
+    assert {name.removeprefix("service-") for name in after if after[name] != before[name]} == reached
+    for name in reached:
+        assert any(route.get("route", {}).get("cluster_header") for route in after[f"service-{name}"]["routes"])
+
+
+def hosts(snapshot: Snapshot) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = resources(snapshot, names.ROUTES)[0]["virtual_hosts"]
+    return found
+
+
 def test_size_grows_with_services_plus_keys() -> None:
     small, large = (sum(map(len, render(snapshots.many(count)).values())) for count in (100, 400))
     assert large < 4.1 * small
