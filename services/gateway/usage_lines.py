@@ -142,13 +142,13 @@ def _add(sums: Sums, said: Mapping[str, Any]) -> bool:
 
 def ended(said: Mapping[str, Any]) -> str:
     """One of OUTCOMES, or "" for a request that ended well."""
-    status, grpc = said.get("status"), said.get("grpc_status")
+    status, grpc = said.get("status"), _number(said.get("grpc_status"))
     flags = set(str(said.get("flags") or "").split(","))
     if status == 429 or flags & _LIMIT:
         return "limited"
     if flags & _GONE:
         return "cancelled"
-    if isinstance(grpc, int) and status in (200, 0, None):
+    if grpc is not None and status in (200, 0, None):
         return _grpc_ended(grpc, str(said.get("details") or ""))
     if isinstance(status, int) and 200 <= status < 400:
         return "server_errors" if flags & _CUT else ""
@@ -163,6 +163,13 @@ def _grpc_ended(status: int, details: str) -> str:
     if status == 8:  # what is too large says so with the same status as what is too much
         return "client_errors" if details.startswith(("grpc_field_extraction", "request_payload")) else "limited"
     return "client_errors" if status in _CLIENTS_FAULT else "server_errors"
+
+
+def _number(value: Any) -> int | None:
+    """A number, however it is spelled: in the lines of V2 inferences as a text, "-" where there is none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 5:
+        return int(value)
+    return value if isinstance(value, int) else None
 
 
 def _name(value: Any, longest: int) -> str:

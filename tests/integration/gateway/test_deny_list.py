@@ -230,6 +230,19 @@ def test_what_was_refused_is_in_the_access_log_without_the_key(stage: Stage) -> 
     assert snapshots.TEAM not in text
 
 
+@pytest.mark.parametrize(
+    "path",
+    ['/v2/models/mnist/infer"', '/v2/models/mnist"/infer', '/v2/models/mnist/infer","client":"somebody","x":"',
+     '/inference.GRPCInferenceService/ModelInfer","client":"somebody","x":"', "/v2/models/mnist/infer\\"],
+)  # fmt: skip
+def test_no_path_writes_into_another_field_of_the_log(stage: Stage, path: str) -> None:
+    before = len(stage.gateway.log_lines())
+    for head in ("Content-Length: 2", "Content-Length: 2\r\nContent-Type: application/grpc"):
+        raw_status(stage.gateway.port, "POST", path, head)
+    lines = until(lambda: (found := stage.gateway.log_lines()[before:])[1:] and found)
+    assert "somebody" not in {line["client"] for line in lines}
+
+
 def raw_status(port: int, method: str, path: str, head: str = "Content-Length: 2", body: str = "{}") -> int:
     """The status of a request written byte for byte: client libraries would tidy the path up."""
     request = f"{method} {path} HTTP/1.1\r\nHost: a\r\nX-API-Key: {snapshots.ADMIN}\r\nConnection: close\r\n"
