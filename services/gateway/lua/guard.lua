@@ -4,6 +4,8 @@ local SHARED_MEMORY = { shared_memory_region = true, shared_memory_byte_size = t
 local RULES = { refused = SHARED_MEMORY }
 local PIECE, OVERLAP = 262144, 16
 local FRAMING = @FRAMING@
+local DEEPEST_LEVEL, OPENINGS = 64, { "[", "{" }
+local LIST, OBJECT = 91, 123
 
 -- Nearly every body has neither: a word that is in all three names, or a letter that is spelled as an escape.
 local function suspicious(text)
@@ -13,6 +15,43 @@ end
 local function anything_suspicious(body, size)
   for from = 0, size - 1, PIECE do
     if suspicious(body:getBytes(from, math.min(PIECE + OVERLAP, size - from))) then return true end
+  end
+  return false
+end
+
+-- Triton's JSON reader calls itself for each level, and a body of a hundred thousand ends it. Nothing that is deep has few
+-- openings, and those are counted quickly; only a body with many is gone through.
+local function more_openings_than(most, body, size)
+  local count = 0
+  for from = 0, size - 1, PIECE do
+    local text = body:getBytes(from, math.min(PIECE, size - from))
+    for _, opening in ipairs(OPENINGS) do
+      local at = string.find(text, opening, 1, true)
+      while at do
+        count = count + 1
+        if count > most then return true end
+        at = string.find(text, opening, at + 1, true)
+      end
+    end
+  end
+  return false
+end
+
+-- Up to the first mistake in it this sees what any parser sees, and no parser goes on from there.
+local function deeper_than(most, text)
+  local depth, at = 0, string.find(text, '[%[%]{}"]')
+  while at do
+    local c = string.byte(text, at)
+    if c == QUOTE then
+      at = string_end(text, at + 1)
+      if not at then return false end
+    elseif c == LIST or c == OBJECT then
+      depth = depth + 1
+      if depth > most then return true end
+    else
+      depth = depth - 1
+    end
+    at = string.find(text, '[%[%]{}"]', at + 1)
   end
   return false
 end
@@ -60,6 +99,9 @@ function envoy_on_request(handle)
       local named = type(field) == "string" and " (" .. string.gsub(string.sub(field, 1, 64), "[^%w%._-]", "?") .. ")" or ""
       return refuse(handle, headers, problem .. named)
     end
+  end
+  if length > 0 and more_openings_than(DEEPEST_LEVEL, body, length) and deeper_than(DEEPEST_LEVEL, body:getBytes(0, length)) then
+    return refuse(handle, headers, "The body is nested more than 64 levels deep.")
   end
   if size > FRAMING then handle:clearRouteCache() end
   headers:replace("x-checked", "1")
