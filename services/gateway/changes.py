@@ -45,10 +45,12 @@ def unchecked(files: dict[str, bytes], gateway_dir: Path, checker: str) -> dict[
     """Files that Envoy refuses when it would refuse `files`, mostly much shorter. None when nothing in them is new."""
     if not checker or _last(gateway_dir / MARK) != checker:
         return files
-    parts = {name: document.split(files[name]) for name in _CHECKED}
-    new, shells_are_known = {}, True
+    new: dict[str, list[bytes]] = {name: [] for name in _CHECKED}
+    changed = [name for name in _CHECKED if files[name] != _content(gateway_dir / name)]
+    parts = {name: document.split(files[name]) for name in changed}
+    shells_are_known = True
     for name, (head, lines, tail) in parts.items():
-        known_head, known_lines, known_tail = _published(gateway_dir / name)
+        known_head, known_lines, known_tail = document.split(_content(gateway_dir / name))
         checked = set(known_lines)
         new[name] = [line for line in lines if line not in checked]
         shells_are_known &= head == known_head and document.unversioned(tail) == document.unversioned(known_tail)
@@ -57,6 +59,7 @@ def unchecked(files: dict[str, bytes], gateway_dir: Path, checker: str) -> dict[
             return files  # two lines for one subject: Envoy has the words for it
     if shells_are_known and all(_CREDENTIAL.fullmatch(line) for lines in new.values() for line in lines):
         return None
+    parts |= {name: document.split(files[name]) for name in _CHECKED if name not in parts}
     targets = {found for line in new[names.ROUTES] for found in _CLUSTER.findall(line)}
     if targets:
         already = set(new[names.CLUSTERS])
@@ -73,11 +76,11 @@ def _subject(line: bytes) -> bytes:
     return found[0] if found else document.item_name(line)
 
 
-def _published(path: Path) -> tuple[bytes, list[bytes], bytes]:
+def _content(path: Path) -> bytes:
     try:
-        return document.split(path.read_bytes())
+        return path.read_bytes()
     except FileNotFoundError:
-        return b"", [], b""
+        return b""
 
 
 def _last(path: Path) -> str:
