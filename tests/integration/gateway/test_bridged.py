@@ -117,12 +117,13 @@ def test_a_service_says_which_doors_it_has(doors: Doors) -> None:
 
 
 def test_what_the_bridge_tells_of_tokens_is_logged(doors: Doors) -> None:
-    call(doors, V2 + "ModelInferStream", infer_request("llama").SerializeToString(), key=KEY)
+    for method, tokens in (("ModelInferStream", "3"), ("ModelInfer", "6")):
+        call(doors, V2 + method, infer_request("llama").SerializeToString(), key=KEY)
+        log = until(lambda path=V2 + method: [line for line in doors.gateway.log_lines() if line["path"] == path
+                                              and line["door"] == "llm-grpc"])  # type: ignore[misc]  # fmt: skip
+        assert (log[-1]["bridge_prompt_tokens"], log[-1]["bridge_completion_tokens"]) == ("5", tokens)
+        assert (log[-1]["client"], log[-1]["service"]) == (KEY[4:16], "llama")
     call(doors, TF + "Predict", predict_request("mnist"))
-    log = until(lambda: [line for line in doors.gateway.log_lines() if line["door"] == "llm-grpc"
-                         and line["path"].endswith("InferStream")])  # fmt: skip
-    assert (log[-1]["bridge_prompt_tokens"], log[-1]["bridge_completion_tokens"]) == ("5", "3")
-    assert (log[-1]["client"], log[-1]["service"]) == (KEY[4:16], "llama")
     assert until(lambda: [line for line in doors.gateway.log_lines() if line["door"] == "tfserving"])
 
 
