@@ -1,6 +1,7 @@
 """Takes the README's pictures from a console that runs: `.venv/bin/python docs/screenshots.py`.
 
-CONSOLE_HOME says which console (default: var). A second service is made for the pictures and deleted after them.
+CONSOLE_HOME says which console (default: var). Services that the pictures need and that are not there are made, and
+deleted afterwards; vLLM must be installed. The chart of usage shows the last hour: let something call for a while.
 Needs Chromium on the PATH, or its place in CHROMIUM.
 """
 
@@ -23,11 +24,18 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 IMAGES = CHECKOUT / "docs" / "images"
 HOME = Path(os.environ.get("CONSOLE_HOME") or CHECKOUT / "var").expanduser()
 WINDOW = {"width": 1280, "height": 800}
-DIGIT = "0,0,1,11,14,15,3,0,0,1,13,16,12,16,8,0,0,8,16,4,6,16,5,0,0,5,15,11,13,14,0,0,0,0,2,12,16,13,0,0,0,0,0,13,16,16,6,0,0,0,0,16,16,16,7,0,0,0,0,11,13,12,1,0"  # noqa: E501
-SECOND = {
-    "name": "digits-onnx", "framework": "triton", "dataset": "samples", "model_path": "mnist-onnx", "queue": "default",
-    "resources": {"cpu": 0.5, "memory_gib": 0.5},
-}  # fmt: skip
+QUESTION = "What is the capital of France?"
+PANEL_WINDOW = {"width": 1280, "height": 860}
+
+
+def service(name: str, framework: str, model: str, cpu: float, memory: float) -> dict[str, Any]:
+    return {
+        "name": name, "framework": framework, "dataset": "samples", "model_path": model, "queue": "default",
+        "resources": {"cpu": cpu, "memory_gib": memory},
+    }  # fmt: skip
+
+
+OTHERS = [service("tiny-llama", "vllm", "tiny-llama", 1, 1)]
 
 
 def call(given: dict[str, str], path: str, body: Any = None, method: str = "GET") -> dict[str, Any]:
@@ -47,16 +55,20 @@ def call(given: dict[str, str], path: str, body: Any = None, method: str = "GET"
 
 
 @contextmanager
-def second_service(given: dict[str, str]) -> Iterator[None]:
-    path = f"services/{SECOND['name']}/"
-    call(given, "services/", SECOND, "POST")
+def other_services(given: dict[str, str]) -> Iterator[None]:
+    """Those that are there already are used, and stay."""
+    made = [body for body in OTHERS if not call(given, f"services/{body['name']}/")]
+    for body in made:
+        call(given, "services/", body, "POST")
     try:
-        deadline = time.monotonic() + 120
-        while call(given, path).get("state") != "READY" and time.monotonic() < deadline:
-            time.sleep(0.5)
+        deadline = time.monotonic() + 300
+        for body in OTHERS:
+            while call(given, f"services/{body['name']}/").get("state") != "READY" and time.monotonic() < deadline:
+                time.sleep(0.5)
         yield
     finally:
-        call(given, path, method="DELETE")
+        for body in made:
+            call(given, f"services/{body['name']}/", method="DELETE")
 
 
 def sign_in(page: Page, given: dict[str, str]) -> None:
@@ -77,21 +89,28 @@ def main() -> None:
     given: dict[str, str] = json.loads((HOME / "credentials.json").read_text(encoding="utf-8"))
     IMAGES.mkdir(exist_ok=True)
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    with second_service(given), sync_playwright() as playwright:
+    with other_services(given), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(base_url=given["console_url"], viewport=WINDOW, color_scheme="light")
         sign_in(page, given)
-        take(page, "dashboard")
         page.goto(f"/services/{given.get('example', 'example-mnist-isvc')}/")
         take(page, "service")
-        page.get_by_role("link", name="Test", exact=True).click()
-        page.get_by_role("radio", name="gRPC").check()
-        page.get_by_label("Values").first.select_option("text")
-        page.get_by_label("Numbers").first.fill(f"[{DIGIT}]")
+        chat(page)
+        page.goto("/usage/?range=1h")
+        take(page, "usage")
+        browser.close()
+
+
+def chat(page: Page) -> None:
+    page.set_viewport_size(PANEL_WINDOW)
+    page.goto("/services/tiny-llama/test/")
+    page.get_by_label("Message", exact=True).fill(QUESTION)
+    for _ in range(2):  # the first answer of a fresh replica is a slow one
         page.get_by_role("button", name="Send").click()
         expect(page.locator("#panel-answer")).to_have_attribute("data-ok", "true")
-        take(page, "test")
-        browser.close()
+        page.wait_for_timeout(1000)
+    take(page, "chat")
+    page.set_viewport_size(WINDOW)
 
 
 if __name__ == "__main__":
