@@ -18,14 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 IMAGES = CHECKOUT / "docs" / "images"
 HOME = Path(os.environ.get("CONSOLE_HOME") or CHECKOUT / "var").expanduser()
-WINDOW = {"width": 1280, "height": 800}
+WINDOW: ViewportSize = {"width": 1280, "height": 800}
 QUESTION = "What is the capital of France?"
-PANEL_WINDOW = {"width": 1280, "height": 860}
+PANEL_WINDOW: ViewportSize = {"width": 1280, "height": 860}
 
 
 def service(name: str, framework: str, model: str, cpu: float, memory: float) -> dict[str, Any]:
