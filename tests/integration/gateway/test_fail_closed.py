@@ -94,6 +94,36 @@ def test_a_broken_part_lets_nobody_through(
             assert send(stub.ModelInfer, infer_request("mnist"), key=BOTH).model_name == "mnist"
 
 
+FAILS_LATER = """
+local calls, real = 0, uses_shared_memory
+function uses_shared_memory(...)
+  calls = calls + 1
+  if calls > 1 then error("broken") end
+  return real(...)
+end
+"""
+
+
+def test_a_script_that_fails_in_the_middle_of_a_stream_lets_no_more_of_it_through(fresh_stage: Stage) -> None:
+    gateway = fresh_stage.gateway
+    gateway.kill()
+    path = gateway.directory / names.BOOTSTRAP
+    bootstrap = json.loads(path.read_text())
+    manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    resolve = next(each for each in manager["http_filters"] if each["name"] == names.RESOLVE)
+    resolve["typed_config"]["default_source_code"]["inline_string"] += FAILS_LATER
+    path.write_text(json.dumps(bootstrap))
+    gateway.run()
+    with fresh_stage.channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        requests = iter([infer_request("mnist", size) for size in (4, 70_000, 4, 300_000, 4)])
+        answers = send(stub.ModelStreamInfer, requests, key=snapshots.TEAM)
+    named = [answer.infer_response.model_name for answer in answers]
+    assert named[:4] == ["mnist"] * 4
+    assert len(named) == 8
+    assert all("failed to look at" in name for name in named[4:])
+
+
 def test_without_memory_requests_are_refused_in_words(fresh_stage: Stage) -> None:
     """With a heap limit that is reached at once; a limit that is not reached is in every other test."""
     gateway = fresh_stage.gateway
