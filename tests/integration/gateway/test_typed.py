@@ -66,7 +66,8 @@ def asked(told: Any, *, raw: bool = False, size: int = 1) -> bytes:
 def got(stage: Stage, request: bytes) -> bytes:
     with stage.channel() as channel:
         sent = (("x-api-key", snapshots.TEAM),)
-        answered = channel.unary_unary(INFER)(request, metadata=sent, timeout=20)
+        call: Any = channel.unary_unary
+        answered = call(INFER)(request, metadata=sent, timeout=20)
     return bytes(answered)
 
 
