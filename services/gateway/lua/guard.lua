@@ -12,29 +12,30 @@ local function suspicious(text)
   return string.find(text, "hared_memory", 1, true) or string.find(text, "\\u00", 1, true)
 end
 
-local function anything_suspicious(body, size)
-  for from = 0, size - 1, PIECE do
-    if suspicious(body:getBytes(from, math.min(PIECE + OVERLAP, size - from))) then return true end
-  end
-  return false
-end
-
 -- Triton's JSON reader calls itself for each level, and a body of a hundred thousand ends it. Nothing that is deep has few
 -- openings, and those are counted quickly; only a body with many is gone through.
-local function more_openings_than(most, body, size)
+local function openings(text)
   local count = 0
-  for from = 0, size - 1, PIECE do
-    local text = body:getBytes(from, math.min(PIECE, size - from))
-    for _, opening in ipairs(OPENINGS) do
-      local at = string.find(text, opening, 1, true)
-      while at do
-        count = count + 1
-        if count > most then return true end
-        at = string.find(text, opening, at + 1, true)
-      end
+  for _, opening in ipairs(OPENINGS) do
+    local at = string.find(text, opening, 1, true)
+    while at do
+      count = count + 1
+      if count > DEEPEST_LEVEL then return count end
+      at = string.find(text, opening, at + 1, true)
     end
   end
-  return false
+  return count
+end
+
+-- Whether the JSON must be gone through: for one of the words, and for its depth. A large one is looked at in pieces.
+local function worth_a_look(body, size)
+  local words, count = false, 0
+  for from = 0, size - 1, PIECE do
+    local text = body:getBytes(from, math.min(PIECE + OVERLAP, size - from))
+    words = words or suspicious(text)
+    if count <= DEEPEST_LEVEL then count = count + openings(text) end
+  end
+  return words, count > DEEPEST_LEVEL
 end
 
 -- Up to the first mistake in it this sees what any parser sees, and no parser goes on from there.
@@ -93,15 +94,20 @@ function envoy_on_request(handle)
   if length < 0 or length > size then
     return refuse(handle, headers, "Inference-Header-Content-Length is not a length within the body.")
   end
-  if length > 0 and anything_suspicious(body, length) then
-    local problem, field = scan_json(body:getBytes(0, length), RULES)
+  if length > 0 then
+    if not string.find(body:getBytes(0, math.min(64, length)), "^[ \t\r\n]*{") then
+      return refuse(handle, headers, "The body is not a JSON object.")
+    end
+    local words, deep = worth_a_look(body, length)
+    if deep and deeper_than(DEEPEST_LEVEL, body:getBytes(0, length)) then
+      return refuse(handle, headers, "The body is nested more than 64 levels deep.")
+    end
+    local problem, field
+    if words then problem, field = scan_json(body:getBytes(0, length), RULES) end
     if problem then
       local named = type(field) == "string" and " (" .. string.gsub(string.sub(field, 1, 64), "[^%w%._-]", "?") .. ")" or ""
       return refuse(handle, headers, problem .. named)
     end
-  end
-  if length > 0 and more_openings_than(DEEPEST_LEVEL, body, length) and deeper_than(DEEPEST_LEVEL, body:getBytes(0, length)) then
-    return refuse(handle, headers, "The body is nested more than 64 levels deep.")
   end
   if size > FRAMING then handle:clearRouteCache() end
   headers:replace("x-checked", "1")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from console.home import CHECKOUT
 from tests.clients import python, variables
 from tests.integration.fuzz.arena import EXAMPLES, KEY, MIB, Arena, watched
-from tests.integration.fuzz.wire import exchange, head, well_formed
+from tests.integration.fuzz.wire import connected, first_answer, head, well_formed
 from tests.services.gateway.rig import Answer
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
@@ -141,7 +142,9 @@ def test_the_list_of_tritons_own_fuzz_test(arena: Arena, method: str) -> None:
         for target in CLOSED:
             for body in (b"", b"{}", b"\xff" * 1000):
                 top = head(method, target, "Connection: close", f"Content-Length: {len(body)}")
-                answer = exchange(arena.port, top + body)
+                with connected(arena.port) as sock:
+                    sock.sendall(top + body)
+                    answer = first_answer(sock, body=method != "HEAD")
                 if method == "HEAD":
                     answer = answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n{\"error\": \"\"}"
                 assert well_formed(answer) in ((403, 404, 405) if method == "TRACE" else (404,)), (target, answer)
@@ -149,7 +152,8 @@ def test_the_list_of_tritons_own_fuzz_test(arena: Arena, method: str) -> None:
 
 
 def test_what_schemathesis_makes_of_the_document(arena: Arena) -> None:
-    command = [python().with_name("st"), "run", CHECKOUT / "docs" / "gateway-openapi.yaml",
+    config = Path(__file__).with_name("schemathesis.toml")
+    command = [python().with_name("st"), "--config-file", config, "run", CHECKOUT / "docs" / "gateway-openapi.yaml",
                "--url", f"http://{arena.gateway.address}", "--header", f"X-API-Key: {KEY}", "--max-examples",
                str(max(5, EXAMPLES // 4)), "--checks", "not_a_server_error,response_schema_conformance",
                "--phases", "examples,coverage,fuzzing", "--seed", "3", "--no-color", "--generation-database", "none",

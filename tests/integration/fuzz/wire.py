@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -39,6 +40,21 @@ def rest(sock: socket.socket) -> bytes:
     except (ConnectionResetError, BrokenPipeError):
         pass
     return b"".join(parts)
+
+
+def first_answer(sock: socket.socket, *, body: bool = True) -> bytes:
+    """The first answer as far as its Content-Length says: a refusing gateway lets the connection linger for 5 s."""
+    answer = b""
+    try:
+        while part := sock.recv(65536):
+            answer += part
+            top, ended, rest_of_it = answer.partition(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", top, re.IGNORECASE)
+            if ended and (not body or (length and len(rest_of_it) >= int(length[1]))):
+                break
+    except (ConnectionResetError, BrokenPipeError):
+        pass
+    return answer
 
 
 def exchange(port: int, sent: bytes, *, half_close: bool = False) -> bytes:

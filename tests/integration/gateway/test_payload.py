@@ -19,6 +19,7 @@ from tests.services.gateway import snapshots
 pytestmark = pytest.mark.integration
 MIB = 1 << 20
 INFER = "/v2/models/mnist/infer"
+RAW = "application/octet-stream"
 TOO_LARGE = "The request is larger than this gateway's limit of 16 MiB."
 
 
@@ -40,7 +41,7 @@ def test_a_tensor_of_16_mib_passes(stage: Stage, stub: Any, mib: int) -> None:
     assert send(stub.ModelInfer, infer_request("mnist", size), key=snapshots.TEAM).id == str(size)
     assert len(send(stub.ModelStreamInfer, iter([infer_request("mnist", size)]), key=snapshots.TEAM)) == 4
     for body in (bytes(size), chunks(size)):
-        answer = stage.gateway.call("POST", INFER, body, X_API_Key=snapshots.TEAM)
+        answer = stage.gateway.call("POST", INFER, body, X_API_Key=snapshots.TEAM, Content_Type=RAW)
         assert answer.status == 200
         assert json.loads(answer.body)["bytes"] == size
 
@@ -56,9 +57,9 @@ def test_more_is_refused_in_words_over_grpc(stub: Any, mib: int) -> None:
 @pytest.mark.parametrize("mib", [17, 30])
 def test_more_is_refused_in_words_over_rest(stage: Stage, mib: int) -> None:
     before = len(stage.seen())
-    answer = stage.gateway.call("POST", INFER, bytes(mib * MIB), X_API_Key=snapshots.TEAM)
+    answer = stage.gateway.call("POST", INFER, bytes(mib * MIB), X_API_Key=snapshots.TEAM, Content_Type=RAW)
     assert (answer.status, answer.error) == (413, TOO_LARGE)
-    answer = stage.gateway.call("POST", INFER, chunks(17 * MIB), X_API_Key=snapshots.TEAM)
+    answer = stage.gateway.call("POST", INFER, chunks(17 * MIB), X_API_Key=snapshots.TEAM, Content_Type=RAW)
     assert (answer.status, answer.error) == (413, TOO_LARGE)
     assert len(stage.seen()) == before
 

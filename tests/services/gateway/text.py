@@ -44,11 +44,17 @@ def usage(count: int) -> dict[str, Any]:
     return {"prompt_tokens": PROMPT_TOKENS, "total_tokens": PROMPT_TOKENS + count, "completion_tokens": count}
 
 
+def tokens(asked: dict[str, Any]) -> int:
+    """As many as were asked for, when that is a number; a fuzzer asks for anything."""
+    count = asked.get("max_tokens")
+    return min(count, 100_000) if type(count) is int else 3
+
+
 def whole(path: str, asked: dict[str, Any]) -> dict[str, Any]:
     if path.endswith("embeddings"):
         data = [{"object": "embedding", "embedding": [0.5] * 512, "index": 0}]
         return {"id": "embd-1", "object": "list", "model": asked.get("model"), "data": data, "usage": usage(0)}
-    count = asked.get("max_tokens", 3)
+    count = tokens(asked)
     # Text that looks like a usage: it is in a string, so it is none.
     text = " ".join(map(str, range(count))) + ' "usage":{"prompt_tokens":999,"completion_tokens":999}'
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
@@ -59,7 +65,7 @@ def whole(path: str, asked: dict[str, Any]) -> dict[str, Any]:
 def events(path: str, asked: dict[str, Any]) -> list[bytes]:
     """What the client is to see: with the usage at the end only when it asked for that."""
     chat = "chat" in path
-    count = asked.get("max_tokens", 3)
+    count = tokens(asked)
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}] if chat else []
     deltas += [{"content": f"{index} "} if chat else {"text": f"{index} "} for index in range(count)]
     made = []
