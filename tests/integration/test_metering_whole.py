@@ -126,7 +126,8 @@ def same(seen: Seen, said: Seen) -> bool:
 
 
 def as_seen(line: dict[str, Any]) -> Seen:
-    return Seen(line["service"] or "", ended(line) or "succeeded", *(line[name] or 0 for name in AMOUNTS))
+    service = "" if line["service"] in (None, "-") else line["service"]
+    return Seen(service, ended(line) or "succeeded", *(line.get(name) or 0 for name in AMOUNTS))
 
 
 def sums(mine: list[dict[str, Any]]) -> dict[str, int]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from services.errors import ProbeError
 from services.frameworks import registry
 from services.specs import Tensor
 from tests.integration.engine_home import wait_for
-from tests.triton import context_for, runtime_root, serve, shared_samples
+from tests.triton import RunningTriton, context_for, runtime_root, serve, shared_samples
 
 pytestmark = pytest.mark.integration
 HOST = "127.0.0.1"
@@ -31,6 +33,17 @@ output { name: "OUT" data_type: TYPE_STRING dims: [ -1 ] }
 """
 
 
+def first_progress(triton: RunningTriton) -> float:
+    """Triton opens its metrics a moment after it is ready."""
+
+    def look() -> float | None:
+        with suppress(ProbeError):
+            return TRITON.progress(HOST, triton.ports, 5)
+        return None
+
+    return float(wait_for(look, lambda seen: seen is not None))
+
+
 @pytest.mark.parametrize("name", ["mnist-svm", "echo", "repeat"])
 def test_a_model_that_answers_is_alive_and_gets_on(
     name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
@@ -38,7 +51,7 @@ def test_a_model_that_answers_is_alive_and_gets_on(
     """`repeat` is decoupled, and answers zeros with no response at all."""
     tree = shared_samples(tmp_path_factory) / name
     with serve(context_for(name, tree, tmp_path / "run", runtime_root())) as triton:
-        before = TRITON.progress(HOST, triton.ports, 5)
+        before = first_progress(triton)
         assert TRITON.answers(HOST, triton.ports, name, 20)
         # Triton counts just after it has answered.
         wait_for(lambda: TRITON.progress(HOST, triton.ports, 5), lambda now: now > before)
@@ -53,7 +66,7 @@ def test_a_model_that_hangs_is_ready_and_not_alive(policy: str, tmp_path: Path) 
     (tree / "1" / "model.py").write_text(HANGS)
     with serve(context_for("hangs", tree, tmp_path / "run", runtime_root())) as triton:
         assert TRITON.probe(HOST, triton.ports, "hangs", 5).ready
-        before = TRITON.progress(HOST, triton.ports, 5)
+        before = first_progress(triton)
         assert not TRITON.answers(HOST, triton.ports, "hangs", 1)
         assert TRITON.probe(HOST, triton.ports, "hangs", 5).ready
         assert TRITON.progress(HOST, triton.ports, 5) == before

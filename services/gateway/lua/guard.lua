@@ -95,9 +95,6 @@ function envoy_on_request(handle)
     return refuse(handle, headers, "Inference-Header-Content-Length is not a length within the body.")
   end
   if length > 0 then
-    if not string.find(body:getBytes(0, math.min(64, length)), "^[ \t\r\n]*{") then
-      return refuse(handle, headers, "The body is not a JSON object.")
-    end
     local words, deep = worth_a_look(body, length)
     if deep and deeper_than(DEEPEST_LEVEL, body:getBytes(0, length)) then
       return refuse(handle, headers, "The body is nested more than 64 levels deep.")
