@@ -29,7 +29,7 @@ run: ## Install what is missing, then start everything; Ctrl-C ends it
 	@$(MAKE) venv runtime-triton
 	@exec $(VENV)/python manage.py run
 
-test: venv-dev runtime-triton clients ## Run all tests
+test: venv-dev runtime-triton runtime-vllm-if-possible clients ## Run all tests
 	CONSOLE_RUNTIMES="$(abspath $(RUNTIMES))" $(VENV)/python -m pytest -n 2 --dist loadgroup
 
 check: venv-dev ## Lint, types, import rules, migrations, settings, API schema

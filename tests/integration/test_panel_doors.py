@@ -67,7 +67,8 @@ def test_the_snippets_of_kserve_v1_and_tensorflow_serving_run_as_pasted(live: Li
     made = probe(live, example.NAME, protocol="v1", instances=[example.PIXELS])["snippets"]
     assert json.loads(run(["bash", "-euc"], made["curl"], live, tmp_path)) == {"predictions": [8.0]}
     assert run([sys.executable, "-P", "-c"], made["python_v1"], live, tmp_path).strip() == "[8.0]"
-    assert "float_val" in run([clients.python(), "-P", "-c"], made["python_tfserving"], live, tmp_path)
+    stubs = clients.python("clients-tensorflow")
+    assert "float_val" in run([stubs, "-P", "-c"], made["python_tfserving"], live, tmp_path)
 
 
 def chat(**more: Any) -> dict[str, Any]:
