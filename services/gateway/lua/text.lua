@@ -2,6 +2,11 @@
 -- set last, so whatever fails here, the request is refused at the door or by the policy of its service.
 local WINDOW = 60
 local MOST_WINDOWS = 20000
+-- Of an answer that says its length: up to this it is held until it is whole.
+local HELD = 1048576
+local FAILED = '{"error":{"message":"The gateway could not count the tokens of this answer, so it does not pass it on.",'
+  .. '"type":"server_error","param":null,"code":"not_counted"}}'
+local FAILED_EVENT = "\n\ndata: " .. FAILED .. "\n\ndata: [DONE]\n\n"
 
 -- Tokens used by each limited key in its present minute: per worker, as every script's memory is.
 local windows, known = {}, 0
@@ -116,22 +121,91 @@ local function watch_bridge(handle, id)
   if not trailers then return end
   local window = window_of(id)
   for _, name in ipairs({ "x-prompt-tokens", "x-completion-tokens" }) do
-    window.used = window.used + (tonumber(trailers:get(name)) or 0)
+    window.used = window.used + (tonumber(trailers:get(name) or "") or 0)
   end
+end
+
+-- What looks at each piece of an answer of OpenAI's protocol; nothing for those that have no tokens.
+local function watcher(handle, headers, seen)
+  if headers:get(":status") ~= "200" then return nil end
+  local on_use = counter(handle, seen.tokens_of)
+  if string.find(headers:get("content-type") or "", "text/event-stream", 1, true) == 1 then
+    return events_watcher(seen.hide, on_use), "events"
+  end
+  return answer_watcher(on_use), (tonumber(headers:get("content-length") or "") or HELD + 1) <= HELD and "held" or "pieces"
+end
+
+-- Nobody gets tokens that were not counted. A key whose tokens are limited has none left until its window ends.
+local function give_up(handle, id, problem)
+  handle:logErr("an answer was not counted, and is not passed on: " .. tostring(problem))
+  if id then pcall(function() window_of(id).used = math.huge end) end
+end
+
+-- Before any of the answer went on: another one in its place.
+local function replace_headers(headers, length)
+  headers:replace(":status", "502")
+  headers:replace("content-type", "application/json")
+  headers:remove("content-length")
+  if length then headers:replace("content-length", tostring(length)) end
+end
+
+-- No answer is cut short of the length that it has announced: the client would wait for the rest.
+local function in_place_of(size, kind, first, passed)
+  if kind == "events" then return first and FAILED_EVENT or "" end
+  if kind == "new" then return first and FAILED or "" end
+  local said = first and not passed and size >= #FAILED and FAILED or ""
+  return said .. string.rep(" ", size - #said)
+end
+
+local function pass_on(handle, look, kind, id, failed)
+  local passed, told = false, false
+  for chunk in handle:bodyChunks() do
+    local size = chunk:length()
+    if size > 0 and not failed then
+      local done, instead = pcall(look, chunk, size)
+      if done and instead then chunk:setBytes(instead) end
+      if not done then
+        failed = true
+        give_up(handle, id, instead)
+      end
+    end
+    if failed and size > 0 then
+      chunk:setBytes(in_place_of(size, kind, not told, passed))
+      told = true
+    end
+    passed = true
+  end
+end
+
+-- A small answer waits for its end, so that it can still become an error.
+local function pass_on_whole(handle, look, id)
+  local body = handle:body()
+  local size = body and body:length() or 0
+  if size == 0 then return end
+  local done, problem = pcall(look, body, size)
+  if done then return end
+  give_up(handle, id, problem)
+  replace_headers(handle:headers(), #FAILED)
+  body:setBytes(FAILED)
 end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
-  local kind = headers:get("content-type") or ""
   local seen = handle:streamInfo():dynamicMetadata():get("@LOG@") or {}
-  if string.find(kind, "application/grpc", 1, true) == 1 then
-    if seen.tokens_of then watch_bridge(handle, seen.tokens_of) end
-  elseif headers:get(":status") == "200" then
-    local on_use = counter(handle, seen.tokens_of)
-    if string.find(kind, "text/event-stream", 1, true) == 1 then
-      watch_events(handle, seen.hide, on_use)
-    else
-      watch_answer(handle, on_use)
-    end
+  local id = seen.tokens_of
+  if string.find(headers:get("content-type") or "", "application/grpc", 1, true) == 1 then
+    local done, problem = pcall(function() if id then watch_bridge(handle, id) end end)
+    if not done then give_up(handle, id, problem) end
+    return
+  end
+  local done, look, kind = pcall(watcher, handle, headers, seen)
+  if not done then
+    give_up(handle, id, look)
+    replace_headers(headers)
+    pass_on(handle, nil, "new", id, true)
+  elseif kind == "held" then
+    pass_on_whole(handle, look, id)
+  elseif look then
+    pass_on(handle, look, kind, id, false)
   end
 end

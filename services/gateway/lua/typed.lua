@@ -186,8 +186,10 @@ function envoy_on_response(handle)
       local passed = ""
       if size and held >= size then
         passed, parts, done = table.concat(parts), nil, true
-        local made = #passed == size and with_typed_contents(sub(passed, 6))
-        if made then passed = "\0" .. length_of(#made) .. made end
+        -- Some of the answer is held by now: a failure must not lose it.
+        local understood, made = false, nil
+        if #passed == size then understood, made = pcall(with_typed_contents, sub(passed, 6)) end
+        if understood and made then passed = "\0" .. length_of(#made) .. made end
       end
       chunk:setBytes(passed)
     end

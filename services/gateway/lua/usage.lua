@@ -1,5 +1,6 @@
--- How many tokens an answer used: read out of it while it passes, chunk by chunk, and never held up.
+-- How many tokens an answer used: read out of it while it passes, piece by piece.
 -- on_use(prompt, completion, final) is told what is known (or nil); before the end `completion` is what has come so far.
+-- A watcher is called with each piece and its size, and returns what goes on instead, or nothing.
 local LONGEST_EVENT = 65536
 
 -- The first object named "usage" from `at` on; inside a string its quotes would have backslashes before them.
@@ -17,23 +18,21 @@ local function usage_in(text, at)
   return prompt or 0, completion or 0
 end
 
--- One JSON answer: the usage may be anywhere in it, and on the border of two chunks.
-function watch_answer(handle, on_use)
+-- One JSON answer: the usage may be anywhere in it, and on the border of two pieces.
+function answer_watcher(on_use)
   local carried, done = "", false
-  for chunk in handle:bodyChunks() do
-    local size = chunk:length()
-    if size > 0 and not done then
-      local text = carried .. chunk:getBytes(0, size)
-      local prompt, completion = usage_in(text)
-      if prompt then
-        on_use(prompt, completion, true)
-        done = true
-      elseif prompt == false then
-        carried = string.sub(text, completion)
-        done = #carried > LONGEST_EVENT
-      else
-        carried = string.sub(text, -8)
-      end
+  return function(chunk, size)
+    if done then return end
+    local text = carried .. chunk:getBytes(0, size)
+    local prompt, completion = usage_in(text)
+    if prompt then
+      on_use(prompt, completion, true)
+      done = true
+    elseif prompt == false then
+      carried = string.sub(text, completion)
+      done = #carried > LONGEST_EVENT
+    else
+      carried = string.sub(text, -8)
     end
   end
 end
@@ -49,7 +48,7 @@ end
 
 -- Passes on whole events. What follows the last one waits for its end (nobody could use it before), so that the event
 -- which tells the usage can be taken out when the client did not ask for it.
-function watch_events(handle, hide, on_use)
+function events_watcher(hide, on_use)
   local held, events, final = "", 0, false
   local function look(event)
     local prompt, completion = usage_in(event)
@@ -59,36 +58,34 @@ function watch_events(handle, hide, on_use)
     on_use(prompt, final and completion or nil, final)
     return not (hide and final)
   end
-  for chunk in handle:bodyChunks() do
-    local size = chunk:length()
-    if size > 0 then
-      local text = held == "" and chunk:getBytes(0, size) or held .. chunk:getBytes(0, size)
-      local whole, at = 0, 1
-      if string.byte(text, -1) == 10 and string.byte(text, -2) == 10 then
-        whole = #text
-      else
-        while true do
-          local _, stop = string.find(text, "\n\n", at, true)
-          if not stop then break end
-          whole, at = stop, stop + 1
-        end
+  return function(chunk, size)
+    local text = held == "" and chunk:getBytes(0, size) or held .. chunk:getBytes(0, size)
+    local whole, at = 0, 1
+    if string.byte(text, -1) == 10 and string.byte(text, -2) == 10 then
+      whole = #text
+    else
+      while true do
+        local _, stop = string.find(text, "\n\n", at, true)
+        if not stop then break end
+        whole, at = stop, stop + 1
       end
-      local passed = whole == #text and text or string.sub(text, 1, whole)
-      local rest = whole == #text and "" or string.sub(text, whole + 1)
-      if string.find(passed, '"usage"', 1, true) then
-        local kept = {}
-        for event in string.gmatch(passed, "(.-\n\n)") do
-          if look(event) then kept[#kept + 1] = event end
-        end
-        passed = table.concat(kept)
-      end
-      if not final then
-        events = events + count(passed, '"choices":[{') - count(passed, '"delta":{"role":"assistant","content":""}')
-        on_use(nil, events, false)
-      end
-      if #rest > LONGEST_EVENT then passed, rest = passed .. rest, "" end
-      if hide and (held ~= "" or #passed ~= size) then chunk:setBytes(passed) end
-      held = rest
     end
+    local passed = whole == #text and text or string.sub(text, 1, whole)
+    local rest = whole == #text and "" or string.sub(text, whole + 1)
+    if string.find(passed, '"usage"', 1, true) then
+      local kept = {}
+      for event in string.gmatch(passed, "(.-\n\n)") do
+        if look(event) then kept[#kept + 1] = event end
+      end
+      passed = table.concat(kept)
+    end
+    if not final then
+      events = events + count(passed, '"choices":[{') - count(passed, '"delta":{"role":"assistant","content":""}')
+      on_use(nil, events, false)
+    end
+    if #rest > LONGEST_EVENT then passed, rest = passed .. rest, "" end
+    local changed = hide and (held ~= "" or #passed ~= size)
+    held = rest
+    return changed and passed or nil
   end
 end

@@ -1,7 +1,7 @@
 """How the null backend answers OpenAI requests: byte for byte as vLLM does, with tokens that are numbers.
 
 `max_tokens` says how many there are. `user` may hold, apart by commas: `split=N` (the answer is written in pieces of N
-bytes), `wait=MS` (between events), `stall` (the answer never ends after its tokens).
+bytes), `wait=MS` (between events), `stall` (the answer never ends after its tokens), `length` (told before an answer).
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 async def answer(path: str, body: bytes, send: Send) -> None:
     asked = json.loads(body)
     stream = asked.get("stream") is True
-    kind = b"text/event-stream; charset=utf-8" if stream else b"application/json"
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+    headers = [(b"content-type", b"text/event-stream; charset=utf-8" if stream else b"application/json")]
     options = dict(each.partition("=")[::2] for each in str(asked.get("user", "")).split(",") if each)
+    body = b"" if stream else json.dumps(whole(path, asked)).encode()
+    if body and "length" in options:
+        headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     if not stream:
-        return await write(send, [json.dumps(whole(path, asked)).encode()], options, last=True)
+        return await write(send, [body], options, last=True)
     await write(send, events(path, asked), options, last="stall" not in options)
     if "stall" in options:
         await asyncio.sleep(60)

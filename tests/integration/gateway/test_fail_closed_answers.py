@@ -1,0 +1,115 @@
+"""A script that fails on the answer lets no tokens pass that were not counted: the client gets an error instead."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import grpc
+import pytest
+
+from services.gateway.envoy import names
+from tests.integration.gateway.doors import CHAT, EMBEDDINGS, TOKENS, Doors
+from tests.integration.gateway.stage import Stage, infer_request, refused
+from tests.integration.gateway.test_bridged import V2, call
+from tests.integration.gateway.test_typed import answer as told_by_backend
+from tests.integration.gateway.test_typed import asked, got
+from tests.services.gateway import text
+from tests.services.gateway.rig import Answer, until
+
+pytestmark = pytest.mark.integration
+# Where in the script it fails: what stands there, and what stands there instead.
+AT_HEADERS = ("local on_use = counter(handle, seen.tokens_of)", "error('broken')")
+READING = ("local start = string.find(text, '\"usage\"', at or 1, true)", "error('broken')")
+WRITING = (
+    "local function log(handle, name, value)",
+    'local function log(_, name) if name == "prompt_tokens" then error() end',
+)
+LATE = ("on_use(nil, events, false)", "on_use(nil, events, false) if events > 2 then error('broken') end")
+IN_TRAILERS = ("local trailers = handle:trailers()", "error('broken')")
+
+
+def break_script(doors: Doors | Stage, where: tuple[str, str], name: str = names.TEXT) -> None:
+    doors.gateway.kill()
+    path = doors.gateway.directory / names.BOOTSTRAP
+    bootstrap = json.loads(path.read_text())
+    manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    config = next(each for each in manager["http_filters"] if each["name"] == name)["typed_config"]
+    config = config.get("extension_config", {}).get("typed_config", config)
+    source = config.get("default_source_code") or config["source_codes"]["openai"]
+    assert source["inline_string"].count(where[0]) == 1
+    source["inline_string"] = source["inline_string"].replace(*where)
+    path.write_text(json.dumps(bootstrap))
+    doors.gateway.run()
+
+
+def line_of(doors: Doors, answer: Answer) -> dict[str, Any]:
+    mine = answer.headers["x-request-id"]
+    return until(lambda: [line for line in doors.gateway.log_lines() if line["request_id"] == mine])[0]
+
+
+def said(sent: bytes) -> str:
+    """The code of the error; of what is no JSON, that it was spoiled."""
+    try:
+        return str(json.loads(sent)["error"]["code"])
+    except json.JSONDecodeError:
+        return "spoiled"
+
+
+@pytest.mark.parametrize("where", [AT_HEADERS, READING, WRITING], ids=["at the headers", "reading", "writing"])
+def test_an_answer_that_cannot_be_counted_is_an_error(fresh_doors: Doors, where: tuple[str, str]) -> None:
+    break_script(fresh_doors, where)
+    for path, model in ((CHAT, "llama"), (EMBEDDINGS, "vectors")):
+        for user in ("length", "", "split=100", "length,split=1000"):
+            answer = fresh_doors.post(path, {"model": model, "input": "a", "user": user, "max_tokens": 6})
+            line = line_of(fresh_doors, answer)
+            told = "length" in user or where is AT_HEADERS
+            assert (answer.status, line["status"]) == ((502, 502) if told else (200, 200))
+            # Of an answer without a length the beginning may have gone on by then: that is no JSON any more.
+            assert said(answer.body) == "not_counted" or (said(answer.body) == "spoiled" and not told)
+    assert fresh_doors.gateway.process is not None
+    assert fresh_doors.gateway.process.poll() is None
+    assert "not counted" in (fresh_doors.gateway.directory / "envoy.log").read_text()
+
+
+@pytest.mark.parametrize("wanted", [{}, {"stream_options": {"include_usage": True}}], ids=["hidden", "asked"])
+@pytest.mark.parametrize("user", ["wait=30", "split=7,wait=5"])
+def test_a_stream_ends_where_it_cannot_be_counted_any_more(
+    fresh_doors: Doors, user: str, wanted: dict[str, Any]
+) -> None:
+    break_script(fresh_doors, LATE)
+    answer = fresh_doors.post(CHAT, {"model": "llama", "stream": True, "max_tokens": 6, "user": user, **wanted})
+    *events, last, done = [each for each in answer.body.split(b"\n\n") if each.startswith(b"data: ")]
+    assert (said(last.removeprefix(b"data: ")), done) == ("not_counted", b"data: [DONE]")
+    passed = text.events(CHAT, {"max_tokens": 6})
+    assert [each + b"\n\n" for each in events[:3]] == passed[:3]
+    assert len(events) <= 4  # the fourth, in pieces, is cut short
+    line = line_of(fresh_doors, answer)
+    assert 2 <= line["completion_tokens"] <= 3
+
+
+def test_an_answer_that_cannot_be_counted_leaves_its_key_no_tokens(fresh_doors: Doors) -> None:
+    break_script(fresh_doors, READING)
+    assert fresh_doors.post(CHAT, {"model": "llama", "user": "length"}, key=TOKENS).status == 502
+    answer = fresh_doors.post(CHAT, {"model": "llama"}, key=TOKENS)
+    assert answer.status == 429
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+
+
+def test_what_the_bridge_tells_is_logged_though_the_script_fails(fresh_doors: Doors) -> None:
+    break_script(fresh_doors, IN_TRAILERS)
+    message = infer_request("llama").SerializeToString()
+    call(fresh_doors, V2 + "ModelInfer", message, key=TOKENS)
+    log = until(lambda: [line for line in fresh_doors.gateway.log_lines() if line["door"] == "llm-grpc"])
+    assert (log[-1]["bridge_prompt_tokens"], log[-1]["bridge_completion_tokens"]) == ("5", "6")
+    with fresh_doors.channel() as channel:
+        assert refused(channel.unary_unary(V2 + "ModelInfer"), message, key=TOKENS)[0] is (
+            grpc.StatusCode.RESOURCE_EXHAUSTED
+        )
+
+
+def test_an_answer_that_cannot_be_put_in_kind_passes_as_it_is(fresh_stage: Stage) -> None:
+    """It has nothing to do with who may call what, or with what is counted."""
+    break_script(fresh_stage, ("local parts, outputs, raw = {}, {}, {}", "error('broken')"), names.TYPED)
+    answer = told_by_backend(("INT32", b"abcd"))
+    assert got(fresh_stage, asked(answer)) == answer.SerializeToString()
