@@ -71,6 +71,11 @@ class Limits:
     domain: str = "localhost"
     """`<service>.<domain>` as Host or :authority names a service."""
 
+    @property
+    def body_seconds(self) -> int:
+        """So long may the body of a unary request take to come in: a MiB a second, where it may be a large one."""
+        return max(self.request_timeout_seconds, self.max_payload_bytes // MIB)
+
 
 @dataclass(frozen=True)
 class Snapshot:

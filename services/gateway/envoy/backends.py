@@ -39,6 +39,9 @@ _MODELS = "/v1/models"
 _GET: Json = {"name": ":method", "string_match": {"exact": "GET"}}
 _LIMITED: Json = {"name": names.H_CALLER, "string_match": {"contains": ";concurrent="}}
 _UNARY: Json = {"name": names.H_UNARY, "present_match": True}
+_CHECKED: Json = {"name": names.H_CHECKED, "present_match": True}
+_ENDLESS: Json = {"max_stream_duration": {"max_stream_duration": "0s"}}
+"""Else a stream would end when the listener's bound on requests is over."""
 
 
 def routes(service: GatewayService, limits: Limits, *, limited: bool) -> list[Json]:
@@ -57,7 +60,7 @@ def spoken(service: GatewayService) -> str:
 
 def _triton(service: GatewayService, limits: Limits) -> list[Json]:
     http, grpc = names.http_cluster(service.name), names.grpc_cluster(service.name)
-    once, stream = _times(service, limits), _stream(limits)
+    once, stream = _times(service, limits), {**_stream(limits), **_ENDLESS}
     return [
         # A stream lives as long as it says something. Retrying one half told would tell it twice.
         _made(service, "v2-grpc", {"path": names.GRPC_STREAM, "grpc": {}}, _to(grpc, **stream), _most(service)),
@@ -86,11 +89,14 @@ def _vllm(service: GatewayService, limits: Limits) -> list[Json]:
     for path in names.OPENAI_BY_TASK.get(service.task, ()):
         # Only a script that has read the body knows what is no stream; what the bridge sends may be one.
         openai.append(_made(service, "openai", {"path": path, "headers": [_UNARY]}, _to(http, **once), counted))
+        answered = {"path": path, "headers": [_CHECKED]}
+        openai.append(_made(service, "openai", answered, _to(http, **stream, **_ENDLESS), counted))
+        # Whose body is not whole yet: it has the listener's bound. (The inner listeners have none.)
         openai.append(_made(service, "openai", {"path": path}, _to(http, **stream), counted))
     text = {"path": names.GRPC_TEXT_STREAM, "grpc": {}}
     return [
         *openai,
-        _bridged(service, "llm-grpc", text, names.BRIDGE_GRPC, stream, counted),
+        _bridged(service, "llm-grpc", text, names.BRIDGE_GRPC, {**stream, **_ENDLESS}, counted),
         *(
             _bridged(service, "llm-grpc", {"path": names.GRPC_SERVICE + method, "grpc": {}}, names.BRIDGE_GRPC, once,
                      counted)
@@ -156,8 +162,15 @@ def _to(cluster: str, **times: Any) -> Json:
 
 
 def _times(service: GatewayService, limits: Limits) -> Json:
-    seconds = f"{service.timeout_seconds or limits.request_timeout_seconds}s"
-    return {"timeout": seconds, "idle_timeout": seconds}
+    """For a body to come in there is `limits.body_seconds`, for its answer the service's own time."""
+    answer = service.timeout_seconds or limits.request_timeout_seconds
+    times: Json = {"timeout": f"{answer}s", "idle_timeout": f"{answer}s"}
+    if answer > limits.request_timeout_seconds:
+        # More than the listener allows. A route that says so has no `timeout` any more; each try has one instead.
+        whole = f"{limits.body_seconds + answer}s"
+        times["max_stream_duration"] = {"max_stream_duration": whole}
+        times["retry_policy"] = {**RETRY, "per_try_timeout": f"{answer}s"}
+    return times
 
 
 def _stream(limits: Limits) -> Json:

@@ -61,6 +61,9 @@ def _manager(gateway_dir: Path, limits: Limits, access_log: Path) -> Json:
         common_http_protocol_options={
             "headers_with_underscores_action": "REJECT_REQUEST",
             "idle_timeout": "3600s",
+            # A client that sends a byte now and then is never idle. Routes of streams, and of services that take
+            # longer, say something else (backends.py).
+            "max_stream_duration": f"{limits.body_seconds + limits.request_timeout_seconds}s",
         },
         http2_protocol_options={
             "max_concurrent_streams": MAX_STREAMS,

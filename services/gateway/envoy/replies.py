@@ -45,6 +45,7 @@ def local_replies(limits: Limits) -> Json:
     )
     no_replica = "No replica of the service %ROUTE_NAME% answers right now. A failed one is restarted: try again."
     slow = "The service %ROUTE_NAME% did not answer in time."
+    late = "The request's body did not come in within the time that this gateway gives it."
     bearer = header("www-authenticate", "Bearer")
     again = header("retry-after", "1")
     keyless = {"header_filter": {"header": {"name": names.H_CALLER, "string_match": {"exact": f"{names.KEYLESS};"}}}}
@@ -68,6 +69,8 @@ def local_replies(limits: Limits) -> Json:
         *_too_many(),
         *_worded([{"response_flag_filter": {"flags": ["UH", "UF", "UC", "UO", "NC", "URX", "LR", "UR"]}}, _status(503)],
                  no_replica, headers=[again]),
+        # 408: the body is not whole. The headers' own time is the codec's, and has no words.
+        *_worded([_details("max_duration_timeout"), _status(408)], late, grpc_status=GRPC_DEADLINE_EXCEEDED),
         *_worded([_status(504)], slow, grpc_status=GRPC_DEADLINE_EXCEEDED),
         *(mapper for code in (404, 415, 503) for mapper in _worded([_status(code)], SAID)),
         *_worded([_at_least(500)], SAID, status_like=503),
