@@ -19,6 +19,8 @@ NO_PARAMETER = (
     "The service %REQ(X-SERVICE)% asks for a header that is missing here, or has another value:"
     f" it must have %METADATA(VIRTUAL_HOST:{names.LOG_METADATA}:{names.PARAMETERS})%, each with the value agreed."
 )
+NOTHING_ELSE = "This connection can become no other protocol, and has no other scheme, than the one that it has."
+BAD_PATH = "The path is not spelled in a way that this gateway takes."
 GRPC_DEADLINE_EXCEEDED = "4"
 GRPC_RESOURCE_EXHAUSTED = "8"
 SAID = "%LOCAL_REPLY_BODY%"
@@ -54,6 +56,8 @@ def local_replies(limits: Limits) -> Json:
     unreadable = _details("grpc_field_extraction_INVALID_ARGUMENT")
     return {"mappers": [
         *_worded([_details("rbac_access_denied_matched_policy[parameters]"), _status(403)], NO_PARAMETER, status=401),
+        # Envoy's own: an upgrade, or a target of https on a connection without TLS.
+        *_worded([_status(403), _expression("!response.code_details.startsWith('rbac_')")], NOTHING_ELSE),
         *_worded([keyless, _status(403)], NO_KEY, status=401, headers=[bearer]),
         *_worded([_status(401)], NO_KEY, headers=[bearer]),
         *_worded([unnamed, _status(403)], "This API key may not be used for inference."),
@@ -72,6 +76,10 @@ def local_replies(limits: Limits) -> Json:
         # 408: the body is not whole. The headers' own time is the codec's, and has no words.
         *_worded([_details("max_duration_timeout"), _status(408)], late, grpc_status=GRPC_DEADLINE_EXCEEDED),
         *_worded([_status(504)], slow, grpc_status=GRPC_DEADLINE_EXCEEDED),
+        # These Envoy refuses without a word.
+        *_worded([_details("path_normalization_failed"), _status(400)], BAD_PATH),
+        *_worded([_details("missing_host_header"), _status(400)], "The request has no Host header."),
+        *_worded([_details("absolute_path_rejected"), _status(404)], BAD_PATH),
         *(mapper for code in (404, 415, 503) for mapper in _worded([_status(code)], SAID)),
         *_worded([_at_least(500)], SAID, status_like=503),
         *_worded([_at_least(400)], SAID),

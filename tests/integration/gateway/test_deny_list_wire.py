@@ -1,0 +1,258 @@
+"""Requests that no client library writes: whatever two servers could read differently is read by none of the backends.
+
+All cases are sent at once, each on a connection of its own and with its name in a header, by which the backends' calls
+are told apart; a refused HTTP/2 connection lingers for some seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import pytest
+
+from services.gateway.envoy.inside import EGRESS_SOCKET
+from tests.integration.gateway.doors import BOTH, CHAT, Doors
+from tests.integration.gateway.raw import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PREFACE,
+    RESET,
+    SETTINGS,
+    STATUSES,
+    block,
+    frame,
+)  # fmt: skip
+
+pytestmark = pytest.mark.integration
+INFER, CLOSED = "/v2/models/mnist/infer", "/v2/repository/index"
+DEADLINE = 9.0
+KEY = ("x-api-key", BOTH)
+SERVED = 200
+
+
+@dataclass
+class Case:
+    sent: bytes
+    status: int | None
+    """Of the answer; None where there is none, because the connection or the stream is cut."""
+    answer: bytes = field(default=b"", init=False)
+    cut: bool = field(default=False, init=False)
+
+    def told(self) -> int | None:
+        """The status, as far as it has come."""
+        if not self.sent.startswith(PREFACE):
+            return int(self.answer.split()[1]) if b"\r\n\r\n" in self.answer else None
+        left = self.answer
+        while len(left) >= 9 and len(left) >= 9 + (size := int.from_bytes(left[:3])):
+            kind, stream, payload = left[3], int.from_bytes(left[5:9]), left[9 : 9 + size]
+            if kind == HEADERS and stream == 1:
+                found = payload.lstrip(b"\x20")
+                return STATUSES.get(found[0]) or int(found[2:5])
+            self.cut |= kind in (RESET, GOAWAY)
+            left = left[9 + size :]
+        return None
+
+
+def http1(line: str, *lines: str, status: int | None = 400, host: str = "Host: a") -> Case:
+    """Whoever takes the body for shorter than it says finds another request in it."""
+    hidden = f"POST {INFER} HTTP/1.1\r\nHost: a\r\nX-API-Key: {BOTH}\r\nX-Case: hidden\r\nContent-Length: 0\r\n\r\n"
+    body = "0\r\n\r\n" + hidden
+    every = [
+        line,
+        *([host] if host else []),
+        *lines,
+        f"X-API-Key: {BOTH}",
+        "X-Case: @@@",
+        f"Content-Length: {len(body)}",
+    ]
+    return Case(("\r\n".join([*every, "", ""]) + body).encode("latin-1"), status)
+
+
+def http2(
+    *more: tuple[str, str], path: str | None = INFER, method: str = "POST", status: int | None = None,
+    scheme: str | None = "http", authority: str = "a", first: Sequence[tuple[str, str]] = (),
+) -> Case:  # fmt: skip
+    pseudo = [(":method", method), (":scheme", scheme), (":path", path), (":authority", authority)]
+    given = [(name, value) for name, value in pseudo if value is not None]
+    sent = frame(HEADERS, END_HEADERS, 1, block([*first, *given, KEY, ("x-case", "@@@"), *more]))
+    # A table of no size, so that nothing in an answer refers to an earlier one.
+    return Case(
+        PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 1, 0)) + sent + frame(DATA, END_STREAM, 1, b"{}"), status
+    )
+
+
+UPGRADE = (
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "HTTP2-Settings: AAMAAABkAAQAAP__",
+)
+POST = f"POST {INFER} HTTP/1.1"
+HTTP1 = {
+    "an ordinary request": http1(POST, status=SERVED),
+    # Neither counts then: the path names the service, and the backend is told another host anyway.
+    "two hosts": http1(POST, "Host: small.localhost", host="Host: mnist.localhost", status=SERVED),
+    "two hosts and no other name": http1(
+        f"POST {CHAT} HTTP/1.1", "Host: words.localhost", "Content-Type: application/json", host="Host: llama.localhost"
+    ),
+    "the same host twice": http1(POST, "Host: a", status=SERVED),
+    "no host": http1(POST, host=""),
+    "hosts with a comma": http1(POST, host="Host: mnist.localhost, small.localhost"),
+    "a host with a path": http1(POST, host="Host: mnist.localhost/v2"),
+    "a target with the host of another service": http1(
+        f"POST http://small.localhost{INFER} HTTP/1.1", host="Host: mnist.localhost"
+    ),
+    "a target that overrules the host": http1(
+        f"POST http://mnist.localhost{INFER} HTTP/1.1", host="Host: small.localhost", status=SERVED
+    ),
+    "a closed target": http1(f"POST http://a{CLOSED} HTTP/1.1", status=404),
+    "a closed target behind a user": http1(f"POST http://mnist@a{CLOSED} HTTP/1.1", status=404),
+    "a target of https": http1(f"POST https://a{CLOSED} HTTP/1.1", status=403),
+    "a target of an upper-case scheme": http1(f"POST HTTP://a{CLOSED} HTTP/1.1", status=404),
+    "a target without a host": http1(f"POST http://{INFER} HTTP/1.1"),
+    "a file": http1("GET file:///etc/passwd HTTP/1.1"),
+    "a socket": http1(f"GET http+unix://{EGRESS_SOCKET}/v2 HTTP/1.1"),
+    "a relative target": http1(f"POST {INFER[1:]} HTTP/1.1"),
+    "two lengths": http1(POST, "Content-Length: 3"),
+    "lengths with a comma": http1(POST, "Content-Length: 2, 2"),
+    "length and chunks": http1(POST, "Transfer-Encoding: chunked"),
+    "chunks spelled otherwise": http1(POST, "Transfer-Encoding: xchunked"),
+    "chunks twice": http1(POST, "Transfer-Encoding: chunked, chunked"),
+    "chunks in two lines": http1(POST, "Transfer-Encoding: chunked", "Transfer-Encoding: identity"),
+    "chunks behind gzip": http1(POST, "Transfer-Encoding: gzip, chunked"),
+    "a blank before the colon": http1(POST, "Transfer-Encoding : chunked"),
+    "a folded line": http1(POST, "X-A: b", " Transfer-Encoding: chunked", status=SERVED),
+    "a bare line feed": http1(POST, "X-A: b\nTransfer-Encoding: chunked"),
+    "a bare carriage return": http1(POST, "X-A: b\rTransfer-Encoding: chunked", status=SERVED),
+    "a nul": http1(POST, "X-A: \x00"),
+    "HTTP/1.0": http1(f"POST {INFER} HTTP/1.0", status=426),
+    "HTTP/0.9": http1(f"POST {INFER}", status=426),
+    "HTTP/2 in words": http1(f"POST {INFER} HTTP/2.0", status=426),
+    "connect": http1("CONNECT 127.0.0.1:80 HTTP/1.1", host="Host: 127.0.0.1:80"),
+    "connect to a service": http1("CONNECT mnist.localhost:80 HTTP/1.1", host="Host: mnist.localhost:80"),
+    "connect to a path": http1(f"CONNECT {INFER} HTTP/1.1"),
+    "trace": http1(f"TRACE {INFER} HTTP/1.1", status=404),
+    "a trace with a limit": http1(f"TRACE {INFER} HTTP/1.1", "Max-Forwards: 0", status=404),
+    "the PROXY protocol": http1(f"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n{POST}"),
+    "the PROXY protocol in bytes": http1(
+        "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x7f\x00\x00\x01\x7f\x00\x00\x01\x00\x01\x00\x02" + POST
+    ),
+    "a star": http1("OPTIONS * HTTP/1.1", status=404),
+    "a fragment": http1(f"POST {INFER}#{CLOSED} HTTP/1.1"),
+    "a blank in the path": http1(f"POST {INFER} /x HTTP/1.1"),
+    "a tab in the path": http1(f"POST {INFER}\t HTTP/1.1", status=SERVED),
+    "a websocket": http1(POST, "Upgrade: websocket", "Connection: Upgrade", *UPGRADE, status=403),
+    "a websocket by GET": http1(
+        f"GET {INFER} HTTP/1.1", "Upgrade: websocket", "Connection: Upgrade", *UPGRADE, status=403
+    ),
+    "an upgrade to h2c": http1(POST, "Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", *UPGRADE, status=SERVED),
+    "an upgrade to TLS": http1(POST, "Upgrade: TLS/1.2", "Connection: Upgrade", status=403),
+    "an expectation": http1(POST, "Expect: 200-ok", status=SERVED),
+}
+HTTP2 = {
+    "an ordinary stream": http2(status=SERVED),
+    "an absolute path": http2(path="http://a" + INFER),
+    "an absolute path that is closed": http2(path="http://a" + CLOSED),
+    "no leading slash": http2(path=INFER[1:]),
+    "an empty path": http2(path=""),
+    "no path": http2(path=None),
+    "a star as path": http2(path="*"),
+    "a star for OPTIONS": http2(path="*", method="OPTIONS", status=404),
+    "a path with a fragment": http2(path=f"{INFER}#{CLOSED}", status=400),
+    "a path with a blank": http2(path=INFER + " HTTP/1.1"),
+    "a path with a line break": http2(path=INFER + "\r\nx-service: mnist"),
+    "two paths": http2(first=[(":path", CLOSED)]),
+    "two methods": http2(first=[(":method", "GET")]),
+    "two authorities": http2(first=[(":authority", "small.localhost")]),
+    "a pseudo-header behind the others": http2((":authority", "a")),
+    "an unknown pseudo-header": http2(first=[(":x-service", "mnist")]),
+    "the status of an answer": http2(first=[(":status", "200")]),
+    "an upper-case name": http2(("X-Api-Key", BOTH)),
+    "an empty name": http2(("", "x")),
+    "a line break in a value": http2(("x-a", "b\r\nx-service: mnist")),
+    "a line break in a name": http2(("x-a\r\nx-service", "mnist")),
+    "a nul in a value": http2(("x-a", "\x00")),
+    "another host beside the authority": http2(("host", "small.localhost"), authority="mnist.localhost", status=SERVED),
+    "another host that is named": http2(("host", "mnist.localhost"), authority="small.localhost", status=400),
+    "two hosts beside the authority": http2(("host", "a"), ("host", "mnist.localhost")),
+    "a user in the authority": http2(authority="mnist@a"),
+    "a connection": http2(("connection", "x-service")),
+    "a connection that is kept": http2(("keep-alive", "timeout=5")),
+    "a proxy's connection": http2(("proxy-connection", "keep-alive")),
+    "a stream that is an upgrade": http2(("upgrade", "h2c")),
+    "chunks in a stream": http2(("transfer-encoding", "chunked")),
+    "chunks and a length": http2(("transfer-encoding", "chunked"), ("content-length", "2")),
+    "a larger length": http2(("content-length", "7")),
+    "a smaller length": http2(("content-length", "1")),
+    "two lengths in a stream": http2(("content-length", "2"), ("content-length", "3")),
+    "te": http2(("te", "gzip")),
+    "te with trailers and more": http2(("te", "trailers, gzip")),
+    "te that is allowed": http2(("te", "trailers"), status=SERVED),
+    "a stream that connects": http2(method="CONNECT", path=None, scheme=None, status=403),
+    "a stream that traces": http2(method="TRACE", status=404),
+    "a stream that is a websocket": http2(first=[(":protocol", "websocket")], method="CONNECT"),
+    "a method of small letters": http2(method="post", status=404),
+    "another scheme": http2(scheme="file", status=SERVED),
+}  # fmt: skip
+CASES = {**HTTP1, **HTTP2}
+
+
+@pytest.fixture(scope="module")
+def answered(doors: Doors) -> Doors:
+    """When every case has its answer, or was cut."""
+    deadline = time.monotonic() + DEADLINE
+    with ExitStack() as stack:
+        waiting = {}
+        for number, case in enumerate(CASES.values()):
+            made = stack.enter_context(socket.create_connection(("127.0.0.1", doors.gateway.port), timeout=5))
+            made.sendall(case.sent.replace(b"@@@", b"%03d" % number))
+            waiting[made] = case
+        while waiting and time.monotonic() < deadline:
+            for each in select.select(list(waiting), [], [], 0.2)[0]:
+                try:
+                    part = each.recv(65536)
+                except ConnectionError:
+                    part = b""
+                case = waiting[each]
+                case.answer += part
+                case.cut = not part
+                if case.cut or case.told() is not None:
+                    del waiting[each]
+    return doors
+
+
+def reached(doors: Doors, name: str) -> int:
+    return [call["headers"].get("x-case") for call in (*doors.backend.seen(), *doors.bridge.seen())].count(name)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_two_servers_could_read_differently_reaches_nobody(answered: Doors, name: str) -> None:
+    case = CASES[name]
+    assert case.told() == case.status, case.answer
+    assert case.cut or case.status is not None
+    assert reached(answered, f"{list(CASES).index(name):03}") == (case.status == SERVED)
+    if case.status not in (None, SERVED):
+        said = case.answer[case.answer.index(b'{"error":') :]
+        assert json.loads(said)["error"], "refused without a word"
+
+
+def test_nothing_that_hid_in_a_body_was_a_request_and_the_gateway_lives(answered: Doors) -> None:
+    assert reached(answered, "hidden") == 0
+    assert {call["call"] for call in answered.backend.seen()} <= {f"POST {INFER}", "GET /v2/models/mnist"}
+    for call in answered.backend.seen():
+        assert not {"upgrade", "connection", "transfer-encoding"} & set(call["headers"])
+        # Where a line was folded, or had a carriage return in it, it became one.
+        assert call["headers"].get("x-a", "bTransfer-Encoding:chunked").replace(" ", "") == "bTransfer-Encoding:chunked"
+    process = answered.gateway.process
+    assert process is not None
+    assert process.poll() is None
+    assert answered.gateway.call("POST", INFER, b"{}", X_API_Key=BOTH).status == 200
