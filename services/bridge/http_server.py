@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
-from aiohttp import web
 from google.protobuf import json_format
 
 from services.bridge import catalogue, errors
 from services.bridge.errors import BridgeError, Kind
+from services.bridge.http1_server import Request, Response
 from services.bridge.predict import Predictor
 from services.bridge.table import Service, Watch
 from services.bridge.translators import v2grpc_openai
@@ -22,8 +24,11 @@ log = logging.getLogger(__name__)
 SERVICE = "x-console-service"
 CALLER = "x-console-caller"
 REQUEST_ID = "x-request-id"
-JSON = "application/json"
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+JSON = {"content-type": "application/json"}
+MODEL = "([^/?]+)"
+Handler = Callable[[Request, str], Awaitable[Response]]
+"""Takes the model that the path names, too; "" for none."""
+Shape = Callable[[BridgeError], bytes]
 
 
 class HttpServer:
@@ -31,33 +36,47 @@ class HttpServer:
 
     def __init__(self, watch: Watch, predictor: Predictor, largest_body: int) -> None:
         self._watch, self._predictor, self._largest_body = watch, predictor, largest_body
+        v2 = rf"/v2/models/{MODEL}(?:/versions/[0-9]+)?"
+        doors: list[tuple[str, Handler, Shape]] = [
+            (rf"POST /v1/models/{MODEL}:predict", self.predict, errors.v1_body),
+            (r"GET /v1/models", self.models, errors.openai_body),
+            (rf"GET /v1/models/{MODEL}", self.model, errors.openai_body),
+            (v2_get := rf"GET {v2}", self.v2_metadata, errors.v1_body),
+            (rf"{v2_get}/ready", self.v2_ready, errors.v1_body),
+            (r"GET /healthz", healthz, errors.v1_body),
+        ]
+        self._doors = [(re.compile(rf"{door}(?:\?.*)?"), handler, shape) for door, handler, shape in doors]
 
-    def application(self) -> web.Application:
-        made = web.Application(client_max_size=self._largest_body)
-        made.router.add_post("/v1/models/{model:[^/]+}:predict", _answering(self.predict, errors.v1_body))
-        made.router.add_get("/v1/models", _answering(self.models, errors.openai_body))
-        made.router.add_get("/v1/models/{model:[^/]+}", _answering(self.model, errors.openai_body))
-        for path in ("/v2/models/{model:[^/]+}", "/v2/models/{model:[^/]+}/versions/{version:[0-9]+}"):
-            made.router.add_get(path, _answering(self.v2_metadata, errors.v1_body))
-            made.router.add_get(f"{path}/ready", _answering(self.v2_ready, errors.v1_body))
-        made.router.add_get("/healthz", healthz)
-        return made
-
-    async def predict(self, request: web.Request) -> web.Response:
-        service = find(self._watch, request.headers.get(SERVICE, ""))
+    async def answer(self, request: Request) -> Response:
+        """Every failure in the protocol's shape, and none with a traceback."""
+        model, handler, shape = self._door(f"{request.method} {request.path}")
         try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise BridgeError(Kind.TOO_LARGE, f"The request is larger than {self._largest_body} bytes.") from None
-        call = Call(service.name, request.headers.get(REQUEST_ID, ""))
-        return web.Response(body=await self._predictor.v1(service, call, body), content_type=JSON)
+            return await handler(request, model)
+        except BridgeError as error:
+            return _refused(error, shape(error))
+        except Exception:
+            log.exception("request %s failed", request.headers.get(REQUEST_ID, ""))
+            own = BridgeError(Kind.INTERNAL, "Something went wrong here; the bridge's log says what.")
+            return _refused(own, shape(own))
 
-    async def models(self, request: web.Request) -> web.Response:
+    def _door(self, line: str) -> tuple[str, Handler, Shape]:
+        for door, handler, shape in self._doors:
+            if found := door.fullmatch(line):
+                return unquote(found[1]) if door.groups else "", handler, shape
+        return "", nothing, errors.v1_body
+
+    async def predict(self, request: Request, _model: str) -> Response:
+        service = find(self._watch, request.headers.get(SERVICE, ""))
+        if request.body is None:
+            raise BridgeError(Kind.TOO_LARGE, f"The request is larger than {self._largest_body} bytes.")
+        call = Call(service.name, request.headers.get(REQUEST_ID, ""))
+        return Response(200, await self._predictor.v1(service, call, request.body), JSON)
+
+    async def models(self, request: Request, _model: str) -> Response:
         return _json(catalogue.listing(self._watch.table, request.headers.get(CALLER, "")))
 
-    async def model(self, request: web.Request) -> web.Response:
+    async def model(self, request: Request, name: str) -> Response:
         """404 for what the caller may not use, too; 503 with the reason while it is not ready, as V1 clients expect."""
-        name = request.match_info["model"]
         found = catalogue.one(self._watch.table, request.headers.get(CALLER, ""), name)
         if found is None:
             error = BridgeError(Kind.NOT_FOUND, f"There is no model {name}.")
@@ -66,26 +85,30 @@ class HttpServer:
             raise BridgeError(Kind.UNAVAILABLE, self._watch.table.services[name.partition(":")[0]].message)
         return _json(found)
 
-    async def v2_metadata(self, request: web.Request) -> web.Response:
+    async def v2_metadata(self, request: Request, model: str) -> Response:
         service = find(self._watch, request.headers.get(SERVICE, ""))
         _vllm(service)
-        made = v2grpc_openai.metadata(service, request.match_info["model"])
+        made = v2grpc_openai.metadata(service, model)
         data = json_format.MessageToDict(made, preserving_proto_field_name=True)
         for tensor in (*data["inputs"], *data["outputs"]):
             tensor["shape"] = [int(size) for size in tensor["shape"]]  # protobuf's JSON has 64-bit numbers as texts
         return _json(data)
 
-    async def v2_ready(self, request: web.Request) -> web.Response:
+    async def v2_ready(self, request: Request, model: str) -> Response:
         service = find(self._watch, request.headers.get(SERVICE, ""))
         _vllm(service)
-        v2grpc_openai.model_of(request.match_info["model"], service)
+        v2grpc_openai.model_of(model, service)
         if not service.ready:
             raise BridgeError(Kind.UNAVAILABLE, service.message)
-        return web.Response(status=200)
+        return Response()
 
 
-async def healthz(_request: web.Request) -> web.Response:
-    return web.json_response({"status": "ok"})
+async def healthz(_request: Request, _model: str) -> Response:
+    return _json({"status": "ok"})
+
+
+async def nothing(_request: Request, _model: str) -> Response:
+    raise BridgeError(Kind.NOT_FOUND, "This is not served here.")
 
 
 def find(watch: Watch, name: str) -> Service:
@@ -101,26 +124,10 @@ def _vllm(service: Service) -> None:
         raise BridgeError(Kind.NOT_FOUND, f"{service.name} answers this itself.")
 
 
-def _answering(handler: Handler, shape: Callable[[BridgeError], bytes]) -> Handler:
-    """Every failure in the protocol's shape, and none with a traceback."""
-
-    async def answering(request: web.Request) -> web.Response:
-        try:
-            return await handler(request)
-        except BridgeError as error:
-            return _refused(error, shape(error))
-        except Exception:
-            log.exception("request %s failed", request.headers.get(REQUEST_ID, ""))
-            own = BridgeError(Kind.INTERNAL, "Something went wrong here; the bridge's log says what.")
-            return _refused(own, shape(own))
-
-    return answering
+def _refused(error: BridgeError, body: bytes) -> Response:
+    again = {"retry-after": error.retry_after} if error.retry_after else {}
+    return Response(error.kind.http, body, {**JSON, **again})
 
 
-def _refused(error: BridgeError, body: bytes) -> web.Response:
-    headers = {"Retry-After": error.retry_after} if error.retry_after else {}
-    return web.Response(status=error.kind.http, body=body, content_type=JSON, headers=headers)
-
-
-def _json(data: Any) -> web.Response:
-    return web.Response(body=json.dumps(data).encode(), content_type=JSON)
+def _json(data: Any) -> Response:
+    return Response(200, json.dumps(data).encode(), JSON)

@@ -76,7 +76,7 @@ class Predictor:
         path = f"/v2/models/{call.service}{f'/versions/{version}' if version else ''}/infer"
         headers = {tensors.HEADER_LENGTH: str(body.header_length), "content-type": "application/octet-stream"}
         answer = await self._upstream.post(call, path, body.content, headers)
-        length = answer.headers.get(tensors.HEADER_LENGTH, "")
+        length = answer.headers.get(tensors.HEADER_LENGTH.lower(), "")
         return tensors.outputs_of(answer.content, int(length) if length.isdecimal() else None)
 
     async def tfserving(self, service: Service, call: Call, message: bytes) -> bytes:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from aiohttp import web
 
 from services.bridge import sockets
 from services.bridge.generate import Generator
 from services.bridge.grpc_server import GrpcServer
+from services.bridge.http1_server import Server
 from services.bridge.http_server import HttpServer
 from services.bridge.predict import Predictor
 from services.bridge.sockets import Sockets
@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 20
 """What is under way when the bridge is told to end may take so long."""
-KEEP_SECONDS = 3700
-"""Idle connections; longer than the gateway keeps them, so that it never sends a request into one that is closing."""
 FRAMING_BYTES = 64 << 10
 """What a request may have besides its tensors, as at the gateway."""
 ANSWER_TIMES, SMALLEST_ANSWER = 4, 64 << 20
@@ -56,23 +54,14 @@ async def serve(options: Options) -> None:
         predictor = Predictor(upstream, options.largest_payload)
         watching = asyncio.create_task(watch.run(predictor.models.forget_all_but))
         largest_body = options.largest_payload + FRAMING_BYTES
-        http = await _http(HttpServer(watch, predictor, largest_body), paths)
+        http = Server(HttpServer(watch, predictor, largest_body).answer, largest_body)
+        await http.start(paths.http)
         grpc_server = await _grpc(GrpcServer(watch, predictor, Generator(upstream)), paths, largest_body)
         log.info("The bridge serves in %s.", options.folder)
         await ending.wait()
-        await asyncio.gather(http.cleanup(), grpc_server.stop(GRACE_SECONDS))
+        await asyncio.gather(http.stop(GRACE_SECONDS), grpc_server.stop(GRACE_SECONDS))
         watching.cancel()
-        await upstream.close()
-
-
-async def _http(server: HttpServer, paths: Sockets) -> web.AppRunner:
-    runner = web.AppRunner(
-        server.application(), access_log=None, shutdown_timeout=GRACE_SECONDS, keepalive_timeout=KEEP_SECONDS,
-        handler_cancellation=True,
-    )  # fmt: skip
-    await runner.setup()
-    await web.UnixSite(runner, str(paths.http)).start()
-    return runner
+        upstream.close()
 
 
 async def _grpc(server: GrpcServer, paths: Sockets, largest_body: int) -> grpc.aio.Server:

@@ -10,13 +10,10 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-import aiohttp
-from yarl import URL
-
 from services.bridge.errors import AWAY, LATE, BridgeError, Kind, from_backend
+from services.bridge.http1_client import Connection, Lost
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +38,7 @@ class Call:
 @dataclass(frozen=True)
 class Answer:
     headers: Mapping[str, str]
+    """Names in lower case."""
     content: bytes
 
 
@@ -48,27 +46,20 @@ class Upstream:
     """Make it where the event loop runs; close it at the end. `largest`: bytes of the largest answer that is held."""
 
     def __init__(self, socket: Path, largest: int) -> None:
-        self._largest = largest
-        self._session = aiohttp.ClientSession(
-            # The gateway bounds what is under way for each service. It keeps idle connections for an hour.
-            connector=aiohttp.UnixConnector(str(socket), limit=0, keepalive_timeout=600),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
-        )
+        self._socket, self._largest = str(socket), largest
+        # The gateway bounds what is under way for each service, and closes what is idle for an hour.
+        self._idle: list[Connection] = []
 
-    async def close(self) -> None:
-        await self._session.close()
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
 
     async def get(self, call: Call, path: str) -> Answer:
         """Raises BridgeError, as all of these do."""
-        async with self._answered(call, "GET", path, None, {}) as response:
-            return Answer(response.headers, await self._whole(response))
+        return await self._whole(call, "GET", path, b"", {})
 
     async def post(self, call: Call, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        async with self._answered(call, "POST", path, body, headers) as response:
-            return Answer(response.headers, await self._whole(response))
+        return await self._whole(call, "POST", path, body, headers)
 
     @asynccontextmanager
     async def stream(self, call: Call, path: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -76,54 +67,72 @@ class Upstream:
 
         What is not taken is not read, so a slow taker slows the backend down, and nobody else.
         """
-        async with self._answered(call, "POST", path, body, {"content-type": "application/json"}) as response:
-            yield response.content.iter_any()
+        async with self._answered(call, "POST", path, body, {"content-type": "application/json"}) as connection:
+            yield _pieces(connection)
+
+    async def _whole(self, call: Call, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        async with self._answered(call, method, path, body, headers) as connection:
+            content = await _up_to(self._largest, connection)
+            if len(content) > self._largest:
+                what = f"The service's answer is larger than {self._largest} bytes."
+                raise BridgeError(Kind.BAD_ANSWER, what)
+            return Answer(connection.headers, content)
 
     @asynccontextmanager
     async def _answered(
-        self, call: Call, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        self, call: Call, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> AsyncIterator[Connection]:
         """Until the block ends, also for what its body meets. A status over 399 is raised."""
+        connection = None
         try:
-            async with (
-                asyncio.timeout(call.seconds),
-                self._session.request(method, _url(path), data=body, headers=call.headers(headers)) as response,
-            ):
-                if response.status >= 400:
-                    raise await _refusal(response)
-                yield response
+            async with asyncio.timeout(call.seconds):
+                connection = await self._connected()
+                await connection.send(method, path, call.headers(headers), body)
+                if connection.status >= 400:
+                    said = await _up_to(LARGEST_ERROR, connection)
+                    raise from_backend(connection.status, said, connection.headers.get("retry-after", ""))
+                yield connection
         except TimeoutError:
             raise BridgeError(Kind.TIMEOUT, LATE) from None
-        except aiohttp.ClientConnectionError as error:
-            log.warning("request %s for %s: %s", call.request_id, call.service, error)
-            connected = not isinstance(error, aiohttp.ClientConnectorError)
-            raise BridgeError(Kind.UNAVAILABLE, CUT if connected else AWAY) from None
-        except aiohttp.ClientError as error:
-            log.warning("request %s for %s: %s", call.request_id, call.service, error)
+        except Lost:
+            log.warning("request %s for %s: the connection was lost", call.request_id, call.service)
             raise BridgeError(Kind.UNAVAILABLE, CUT) from None
+        finally:
+            if connection is not None:
+                self._done_with(connection)
 
-    async def _whole(self, response: aiohttp.ClientResponse) -> bytes:
-        if (response.content_length or 0) > self._largest:
-            raise self._too_large()
-        if response.content_length is not None:
-            return await response.read()
-        chunks, size = [], 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > self._largest:
-                raise self._too_large()
-            chunks.append(chunk)
-        return b"".join(chunks)
+    async def _connected(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.lost:
+                return connection
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, made = await asyncio.get_running_loop().create_unix_connection(Connection, self._socket)
+                return made
+        except (OSError, TimeoutError) as error:
+            log.warning("the gateway's socket cannot be reached: %s", error or "it does not answer")
+            raise BridgeError(Kind.UNAVAILABLE, AWAY) from None
 
-    def _too_large(self) -> BridgeError:
-        return BridgeError(Kind.BAD_ANSWER, f"The service's answer is larger than {self._largest} bytes.")
-
-
-@lru_cache(4096)
-def _url(path: str) -> URL:
-    return URL.build(scheme="http", host="gateway", path=path, encoded=True)
+    def _done_with(self, connection: Connection) -> None:
+        if connection.reusable:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> BridgeError:
-    content = await response.content.read(LARGEST_ERROR)
-    return from_backend(response.status, content, response.headers.get("retry-after", ""))
+async def _pieces(connection: Connection) -> AsyncIterator[bytes]:
+    while piece := await connection.read():
+        yield piece
+
+
+async def _up_to(most: int, connection: Connection) -> bytes:
+    """The body, read to its end unless it is longer than that."""
+    content = await connection.read()
+    if not content or connection.reusable:
+        return content
+    pieces, size = [content], len(content)
+    while size <= most and (piece := await connection.read()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)

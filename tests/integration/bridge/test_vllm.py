@@ -178,7 +178,6 @@ def test_generation_stops_when_the_caller_goes_away(bridge: Bridge, vllm: Runnin
     with bridge.channel() as channel:
         rpc = stream(channel, long_question())
         next(rpc)
-        assert metric(vllm, "num_requests_running") == 1
         rpc.cancel()
         wait_for(lambda: metric(vllm, "num_requests_running"), (0.0).__eq__, 5)
     assert metric(vllm, "generation_tokens_total") - before < LONG
