@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import signal
 import statistics
@@ -20,6 +22,8 @@ from typing import Any
 import psutil
 
 from console.home import CHECKOUT
+from services.clients.unix_http import UnixConnection
+from services.gateway.envoy import names
 from services.gateway.snapshot import Endpoint, Snapshot
 from tests.integration.bridge import models
 from tests.services.gateway import snapshots
@@ -32,6 +36,9 @@ KEY = "isk_fuzzfuzz0000_0000000000000000000000000000000000000000000"
 MIB = 1 << 20
 MEMORY_BOUND = {"gateway": 256 * MIB, "bridge": 128 * MIB}
 """By how many bytes a process may grow in one test. Sixteen of the largest bodies in the gateway; a peak counts."""
+LEAST_STEADY = 3
+"""Requests of the steady client, even around the shortest test."""
+STEADY_PATH = "/v2/models/mnist/infer"
 SLOWEST, MARGIN = 20, 2.0
 """The steady client's median may grow by the factor, or to so many seconds on a busy machine: it waits for no one."""
 
@@ -56,6 +63,32 @@ class Arena:
     def rss(self) -> dict[str, int]:
         """Bytes of memory of the processes that have a bound."""
         return {name: psutil.Process(self.processes()[name].pid).memory_info().rss for name in MEMORY_BOUND}
+
+    def counters(self) -> dict[str, int]:
+        """Envoy's own, of those that have counted anything."""
+        lines = self._admin("/stats?usedonly&type=Counters").splitlines()
+        return {name: int(value) for name, _, value in (line.partition(": ") for line in lines) if value.isdigit()}
+
+    def allocated(self) -> int:
+        """Bytes that the gateway holds now. Its process keeps some of what is free again."""
+        return int(json.loads(self._admin("/memory"))["allocated"])
+
+    def _admin(self, path: str) -> str:
+        connection = UnixConnection(self.gateway.directory / names.ADMIN_SOCKET, 5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    def triton_requests(self, before: dict[str, int]) -> int:
+        """How many have gone to the real Triton since, by either way; probes are no requests."""
+        grown = self.grown(before)
+        return sum(grown.get(f"cluster.rows-{kind}.upstream_rq_total", 0) for kind in ("http", "grpc"))
+
+    def grown(self, before: dict[str, int]) -> dict[str, int]:
+        return {name: value - before.get(name, 0) for name, value in self.counters().items()
+                if value > before.get(name, 0)}  # fmt: skip
 
     def is_well(self) -> bool:
         return self.gateway.call("GET", "/v2/models/mnist", X_API_Key=KEY).status == 200
@@ -110,21 +143,41 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @dataclass
 class Steady:
-    """Another client, one request after the other: what it saw."""
+    """Another client, one request after the other: what it saw. Every other one goes over the same connection."""
 
     arena: Arena
     seconds: list[float] = field(default_factory=list)
     failed: list[Any] = field(default_factory=list)
+    sent: int = 0
+    kept: http.client.HTTPConnection | None = None
 
     def once(self) -> None:
         begun = time.monotonic()
+        self.sent += 1
         try:
-            answer = self.arena.gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=KEY)
-            if answer.status != 200:
-                self.failed.append((answer.status, answer.body))
-        except OSError as error:
+            answer = self._kept() if self.sent % 2 else self._new()
+            if answer[0] != 200:
+                self.failed.append(answer)
+        except (OSError, http.client.HTTPException) as error:
             self.failed.append(error)
         self.seconds.append(time.monotonic() - begun)
+
+    def _new(self) -> tuple[int, bytes]:
+        answer = self.arena.gateway.call("POST", STEADY_PATH, b"{}", X_API_Key=KEY)
+        return answer.status, answer.body
+
+    def _kept(self) -> tuple[int, bytes]:
+        if self.kept is None:
+            self.kept = http.client.HTTPConnection("127.0.0.1", self.arena.port, timeout=20)
+            self.kept.connect()
+            self.kept.auto_open = 0  # a connection that is ended shows as a failure
+        self.kept.request("POST", STEADY_PATH, b"{}", {"X-API-Key": KEY})
+        answer = self.kept.getresponse()
+        return answer.status, answer.read()
+
+    def close(self) -> None:
+        if self.kept is not None:
+            self.kept.close()
 
 
 def _repeat(ended: threading.Event, every: float, what: Callable[[], None]) -> threading.Thread:
@@ -139,13 +192,16 @@ def _repeat(ended: threading.Event, every: float, what: Callable[[], None]) -> t
 
 
 @contextmanager
-def watched(arena: Arena) -> Iterator[Steady]:
-    """While the block runs and after it: every process lives, memory keeps its bound, a steady client notices nothing,
-    and the bridge logged no failure of its own.
+def watched(arena: Arena, *, gateway: int = MEMORY_BOUND["gateway"]) -> Iterator[Steady]:
+    """While the block runs and after it: every process is the one it was, memory keeps its bound (`gateway` bytes for
+    that process), a steady client notices nothing, and the bridge logged no failure of its own.
     """
     calm = Steady(arena)
-    for _ in range(10):
+    for _ in range(6):
         calm.once()
+    calm.close()
+    bounds = {**MEMORY_BOUND, "gateway": gateway}
+    pids = {name: process.pid for name, process in arena.processes().items()}
     before, peak, steady, ended = arena.rss(), arena.rss(), Steady(arena), threading.Event()
     logged = arena.bridge_log.stat().st_size
 
@@ -162,10 +218,14 @@ def watched(arena: Arena) -> Iterator[Steady]:
             thread.join(30)
     ends = {name: process.poll() for name, process in arena.processes().items()}
     assert set(ends.values()) == {None}, ends
+    assert pids == {name: process.pid for name, process in arena.processes().items()}
     steady.once()
-    assert steady.failed == []
+    steady.once()
+    steady.close()
+    assert calm.failed == steady.failed == []
+    assert steady.sent >= LEAST_STEADY
     most = max(MARGIN, SLOWEST * statistics.median(calm.seconds))
     assert statistics.median(steady.seconds) <= most, sorted(steady.seconds)[-5:]
     grown = {name: peak[name] - before[name] for name in peak}
-    assert all(grown[name] <= bound for name, bound in MEMORY_BOUND.items()), grown
+    assert all(grown[name] <= bound for name, bound in bounds.items()), grown
     assert "Traceback" not in arena.bridge_log.read_text()[logged:]

@@ -7,16 +7,21 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.integration.fuzz.arena import KEY
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 7, 8, 9
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 STATUS_200, SHORT = b"\x88", 126
+
+
+_GRPC_STATUS = b"\x88\x9a\xca\xc8\xb2\x12\x34\xda\x8f"
+"""The name, in Huffman's code with its length before it. Its value is shorter as it is."""
 
 
 @contextmanager
@@ -67,6 +72,21 @@ def exchange(port: int, sent: bytes, *, half_close: bool = False) -> bytes:
         except (ConnectionResetError, BrokenPipeError):
             pass
         return rest(sock)
+
+
+def asked(port: int, sent: bytes) -> bytes:
+    """Sends all of it, as far as it is taken, and returns the first answer, or b"" when the connection ends without."""
+    with connected(port) as sock, ThreadPoolExecutor(1) as pool:
+        pool.submit(_send, sock, sent)  # beside the reading: the answer may come before all is sent
+        answer = first_answer(sock)
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+        return answer
+
+
+def _send(sock: socket.socket, sent: bytes) -> None:
+    with suppress(OSError):
+        sock.sendall(sent)
 
 
 def status_of(answer: bytes) -> int:
@@ -128,3 +148,10 @@ def frames(answer: bytes) -> list[tuple[int, int, int, bytes]]:
         found.append((answer[at + 3], answer[at + 4], stream, answer[at + 9 : at + 9 + size]))
         at += 9 + size
     return found
+
+
+def grpc_status(answer: bytes) -> str | None:
+    """Of the only call on a connection, so that the name is not yet one that both sides have in a table."""
+    blocks = b"".join(payload for kind, _, _, payload in frames(answer) if kind == HEADERS)
+    _, there, value = blocks.partition(_GRPC_STATUS)
+    return value[1 : 1 + value[0]].decode() if there else None
