@@ -61,6 +61,39 @@ def test_frames_that_break_the_protocol_end_the_connection_and_nothing_else(aren
     assert arena.is_well()
 
 
+@pytest.mark.parametrize(("count", "passes"), [(85, True), (101, False), (5000, False)])
+def test_headers_too_many(arena: Arena, count: int, passes: bool) -> None:
+    fill = tuple((f"x-fill-{i}", "a" * 10) for i in range(count))
+    _limited(arena, call(INFER, *fill), passes)
+
+
+@pytest.mark.parametrize(("count", "passes"), [(60, True), (700, False)])
+def test_headers_too_large(arena: Arena, count: int, passes: bool) -> None:
+    """Of few names, so that only their size can be too much: 60 KiB are the limit."""
+    _limited(arena, call(INFER, *[("cookie", "a" * 120)] * count), passes)
+
+
+def _limited(arena: Arena, fields: bytes, passes: bool) -> None:
+    """Over the limit the stream is refused, with 431 or a reset, or the connection is; the rest goes on."""
+    message = service_pb2.ModelInferRequest(model_name="mnist").SerializeToString()
+    body = frame(DATA, END_STREAM, 1, b"\0" + struct.pack(">I", len(message)) + message)
+    first, *more = [fields[at : at + 16000] for at in range(0, len(fields), 16000)]
+    top = frame(HEADERS, 0 if more else END_HEADERS, 1, first)
+    for i, piece in enumerate(more):
+        top += frame(CONTINUATION, END_HEADERS if i == len(more) - 1 else 0, 1, piece)
+    before = len(arena.backend.seen())
+    with watched(arena) as steady, connected(arena.port) as sock, suppress(ConnectionResetError):
+        sock.sendall(h2(top, body))
+        got = b""
+        while not any(_is_last(kind, flags) for kind, flags, *_ in frames(got)):
+            part = sock.recv(65536)
+            if not part:
+                break
+            got += part
+    assert (grpc_status(got) == "0") == passes, got
+    assert len(arena.backend.seen()) - before <= steady.sent + 6 + passes
+
+
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 @given(path=st.sampled_from(DOORS), body=st.binary(max_size=200), end=st.booleans())
 @example(path=INFER, body=b"\0\xff\xff\xff\xff", end=True)
@@ -169,12 +202,16 @@ def _answer_to(arena: Arena, top: bytes, message: bytes, first: bytes = b"") -> 
                 got += sock.recv(65536)
         # Beside the reading, as the answer may come before the end of the question.
         threading.Thread(target=_send, args=(sock, b"".join(data)), daemon=True).start()
-        while not any(kind == RST_STREAM or (kind == HEADERS and flags & 1) for kind, flags, *_ in frames(got)):
+        while not any(_is_last(kind, flags) for kind, flags, *_ in frames(got)):
             part = sock.recv(65536)
             if not part:
                 break
             got += part
         return got
+
+
+def _is_last(kind: int, flags: int) -> bool:
+    return kind in (RST_STREAM, GOAWAY) or (kind == HEADERS and bool(flags & END_STREAM))
 
 
 def _send(sock: socket.socket, sent: bytes) -> None:

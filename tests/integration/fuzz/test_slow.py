@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import queue
+import struct
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from tests.integration.fuzz.wire import (
     HEADERS,
     INFER,
     PING,
+    RST_STREAM,
     call,
     connected,
     first_answer,
@@ -45,7 +47,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
 LIMITED = "isk_fuzzlimited0_0000000000000000000000000000000000000000000"
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 CHAT, JSON = "/v1/chat/completions", "Content-Type: application/json"
-LIMITS = Limits(max_payload_bytes=MIB, request_timeout_seconds=1, stream_idle_seconds=20)
+LIMITS = Limits(max_payload_bytes=MIB, request_timeout_seconds=1, stream_idle_seconds=4)
 BOUND = LIMITS.body_seconds + LIMITS.request_timeout_seconds
 PATIENCE = 4
 LATE = "The request's body did not come in within the time that this gateway gives it."
@@ -161,6 +163,23 @@ def test_the_status_of_a_message_that_never_comes_to_its_end_is_deadline_exceede
         asked.put(None)
     assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert refused.value.details() == LATE
+
+
+def test_an_answer_that_nobody_takes_is_given_up(hasty: Hasty) -> None:
+    """Its window stays shut, so all but its headers wait in the gateway."""
+    message = service_pb2.ModelInferRequest(model_name="mnist").SerializeToString()
+    body = b"\0" + struct.pack(">I", len(message)) + message
+    asked = frame(HEADERS, END_HEADERS, 1, call(INFER)) + frame(DATA, END_STREAM, 1, body)
+    with connected(hasty.gateway.port) as sock:
+        begun, got = time.monotonic(), b""
+        sock.sendall(h2(asked, window=0))
+        sock.settimeout(LIMITS.stream_idle_seconds + 2 * MARGIN)
+        while not any(kind == RST_STREAM for kind, *_ in frames(got)):
+            part = sock.recv(65536)
+            assert part, frames(got)
+            got += part
+        assert time.monotonic() - begun < LIMITS.stream_idle_seconds + 2 * MARGIN
+    assert any(kind == HEADERS for kind, *_ in frames(got))
 
 
 def test_two_hundred_slow_bodies_at_once_are_all_given_up(hasty: Hasty) -> None:

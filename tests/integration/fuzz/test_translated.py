@@ -10,6 +10,7 @@ import base64
 import json
 import struct
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import grpc
@@ -149,13 +150,14 @@ def bodies(draw: st.DrawFn) -> Any:
         holder, key = above[-1] if above else ({}, "")
         change = draw(st.sampled_from(["replace", "double", "drop", "wrap", "rename"]))
         if change == "replace":
-            holder[key] = draw(LEAVES)
+            holder[key] = deepcopy(draw(LEAVES))
         elif change == "wrap":
             holder[key] = [at]
         elif change == "double" and isinstance(holder, list):
-            holder.insert(key, at)
+            holder.insert(key, deepcopy(at))
         elif change == "rename" and isinstance(holder, dict):
-            holder[draw(st.sampled_from(["instances", "inputs", "numbers", "b64", "", "signature_name"]))] = at
+            renamed = draw(st.sampled_from(["instances", "inputs", "numbers", "b64", "", "signature_name"]))
+            holder[renamed] = deepcopy(at)
         elif change == "drop" and above:
             del holder[key]
     return body
