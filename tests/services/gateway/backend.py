@@ -2,7 +2,8 @@
 
     python -m tests.services.gateway.backend NAME HTTP_PORT GRPC_PORT
 
-It answers with its own name and what it was sent, and tells at GET /__seen every call that reached it. ModelInfer with
+It answers with its own name and what it was sent, and tells at GET /__seen every call that reached it (`?N`: but for
+the first N), and at /__count how many. ModelInfer with
 the parameter `answer` is answered with the message in its first tensor. It also speaks OpenAI's protocol (text.py), so
 that it can stand for vLLM.
 """
@@ -92,7 +93,9 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     path = scope["path"]
     headers = {k.decode().lower(): v.decode() for k, v in scope["headers"]}
     if path == "/__seen":
-        answer: Any = SEEN
+        answer: Any = SEEN[int(scope["query_string"] or 0) :]
+    elif path == "/__count":
+        answer = len(SEEN)
     else:
         if path not in PROBES:
             call = {"call": f"{scope['method']} {path}", "headers": headers}

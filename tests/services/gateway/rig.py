@@ -72,12 +72,20 @@ class Backend:
             raise
         return backend
 
-    def seen(self) -> list[dict[str, Any]]:
+    def seen(self, since: int = 0) -> list[dict[str, Any]]:
+        """Every call that reached it, but for the first `since`."""
+        calls: list[dict[str, Any]] = self._told(f"/__seen?{since}")
+        return calls
+
+    def count(self) -> int:
+        """How many calls those are: cheap, however many."""
+        return int(self._told("/__count"))
+
+    def _told(self, path: str) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.http_port, timeout=2)
         try:
-            connection.request("GET", "/__seen")
-            calls: list[dict[str, Any]] = json.loads(connection.getresponse().read())
-            return calls
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
         finally:
             connection.close()
 
