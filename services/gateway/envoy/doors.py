@@ -22,7 +22,8 @@ SERVER_RPCS = (
     "/grpc.health.v1.Health/Check",
 )
 
-_ALWAYS = (names.DOOR, names.API_KEY, names.CALLER, names.GRANT_EARLY, names.RATE_LIMIT, names.PARAMETERS)
+_ALWAYS = (names.DOOR, names.API_KEY, names.CALLER, names.REROUTE, names.GRANT_EARLY, names.RATE_LIMIT,
+           names.PARAMETERS)  # fmt: skip
 _BY_DOOR = (names.FIELDS, names.RESOLVE, names.TYPED, names.GUARD, names.TEXT, names.GRANT)
 """Each door has those of these that it needs."""
 _GRPC = (names.FIELDS, names.RESOLVE, names.TYPED, names.TEXT, names.GRANT)
@@ -50,7 +51,7 @@ def virtual_host(limits: Limits, *, keyless: bool, auth_headers: Iterable[str] =
         "domains": [names.AT_THE_DOOR],
         # They are tried one after the other: what is called most comes first.
         "routes": [
-            *gated(_posted(limits, names.REST_INFER, *_INFER)),
+            *gated([_small(names.REST_INFER, *_INFER), *_posted(limits, names.REST_INFER, *_INFER)]),
             *gated(_grpc_doors(named, keyless=keyless)),
             *gated(_openai_doors(limits, named, keyless=keyless)),
             *gated(_posted(limits, names.V1_PREDICT)),
@@ -146,6 +147,16 @@ def _grpc_doors(auth_headers: list[str], *, keyless: bool) -> list[Json]:
         for regex in names.GRPC_KEYLESS
     ]
     return [*small, *every]
+
+
+def _small(regex: str, *filters: str) -> Json:
+    """The usual inference: its caller is checked once, after the script that looks at the body."""
+    small = {"name": "content-length", "range_match": {"start": 0, "end": names.SMALL_BODY_BYTES + 1}}
+    return {
+        "match": {"safe_regex": {"regex": regex}, "headers": [_method("POST"), small]},
+        **_NO_SERVICE,
+        "typed_per_filter_config": {**only(*filters), **without(names.GRANT_EARLY)},
+    }
 
 
 def _posted(limits: Limits, regex: str, *filters: str, **more: Json) -> list[Json]:

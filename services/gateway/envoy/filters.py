@@ -3,7 +3,8 @@
 door         Lua: digest of the key, name of the service when the headers tell it
 api-key      the digest must be known: 401, and everything after may trust `x-caller`
 caller       the key's id, kept for the access log
-grant-early  403, when the service is known by now; any key that may infer, when it is not
+reroute      only where some key may have so many requests under way: now that the caller is known, another way
+grant-early  403, when the service is known by now; any key that may infer, when it is not. Not for small V2 REST bodies
 rate-limit   429
 buffer       only REST bodies that do not say their length: 413
 fields       gRPC only: reads the model's name out of the first message
@@ -47,6 +48,7 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         _filter(names.DOOR, _lua(limits, "sha256.lua", "door.lua")),
         _discovered(gateway_dir, names.KEYS, names.API_KEY, "api_key_auth.v3.ApiKeyAuth"),
         _filter(names.CALLER, _caller()),
+        _filter(names.REROUTE, typed(_HTTP + "set_filter_state.v3.Config", clear_route_cache=True)),
         _filter(names.GRANT_EARLY, auth.nobody()),
         _discovered(gateway_dir, names.RATE_LIMITS, names.RATE_LIMIT, "local_ratelimit.v3.LocalRateLimit"),
         {**_filter(names.BUFFER, typed(_HTTP + "buffer.v3.Buffer", max_request_bytes=largest)), "disabled": True},
@@ -131,8 +133,7 @@ def _caller() -> Json:
         "factory_key": "envoy.string",
         "format_string": {"text_format_source": {"inline_string": f"%REQ({names.H_CALLER}):12%"}},
     }
-    # Routed again with the caller known: a key with a limit of concurrent requests goes another way (inside.py).
-    return typed(_HTTP + "set_filter_state.v3.Config", on_request_headers=[value], clear_route_cache=True)
+    return typed(_HTTP + "set_filter_state.v3.Config", on_request_headers=[value])
 
 
 def _fields(gateway_dir: Path) -> Json:

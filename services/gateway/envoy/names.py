@@ -28,6 +28,7 @@ ADMIN_SOCKET: Final = "admin.sock"
 DOOR: Final = "door"
 API_KEY: Final = "api-key"
 CALLER: Final = "caller"
+REROUTE: Final = "reroute"
 GRANT_EARLY: Final = "grant-early"
 RATE_LIMIT: Final = "rate-limit"
 BUFFER: Final = "buffer"
@@ -132,6 +133,8 @@ RETRY_STEPS: Final = (1, 2, 3, 5, 10, 20, 30, 60)
 FRAMING_BYTES: Final = 64 << 10
 """What a request may add to the largest tensor: names, shapes, the JSON header of the binary extension."""
 KEYLESS_BUFFER_BYTES: Final = 1 << 20
+SMALL_BODY_BYTES: Final = 64 << 10
+"""Held without asking first whether its caller may call the service: a check less on the way of most inferences."""
 
 Json = dict[str, Any]
 

@@ -76,7 +76,9 @@ def _idle(snapshot: Snapshot) -> list[str]:
     """Filters without which every request of this snapshot goes the same way."""
     parameters = any(service.auth_parameters for service in snapshot.services)
     limits = any(key.rate_limit_per_minute is not None for key in snapshot.keys)
-    return [name for name, used in ((names.PARAMETERS, parameters), (names.RATE_LIMIT, limits)) if not used]
+    concurrent = any(key.max_concurrent is not None for key in snapshot.keys)
+    used = {names.PARAMETERS: parameters, names.RATE_LIMIT: limits, names.REROUTE: concurrent}
+    return [name for name, needed in used.items() if not needed]
 
 
 @remembered

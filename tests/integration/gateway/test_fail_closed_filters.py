@@ -2,8 +2,8 @@
 
 The api-key filter and the scripts are in test_fail_closed.py: without any of them nobody passes at all. A wrong key
 passes in no case. But the two grants are who may call what, and no third part looks again: `grant-early` alone where
-the headers name the service and no body is looked at, `grant` alone where the body names it. Envoy leaves out no filter
-by itself, so this is a mistake in the configuration, and the last test is against that.
+the headers name the service and no body is looked at, `grant` alone where the body names it or is a small V2 one.
+Envoy leaves out no filter by itself, so this is a mistake in the configuration, and the last test is against that.
 """
 
 from __future__ import annotations
@@ -65,15 +65,17 @@ STRANGERS = {
 }
 NAMED_IN_HEADERS = set(product(("no key", "another team", "no inference"), ("v1", "v2-rest metadata", "catalogue")))
 NAMED_IN_BODY = set(product(("no key", "another team"), ("v2-grpc", "openai", "tfserving", "llm-grpc")))
+SMALL_BODY = set(product(("no key", "another team", "no inference"), ("v2-rest",)))
 EVERYBODY = set(product(("no key", "another team", "no inference"), WAYS))
 OPENED: dict[tuple[str, ...], set[tuple[str, str]]] = {
     (): set(),
     (names.CALLER,): set(),
+    (names.REROUTE,): set(),
     (names.RATE_LIMIT,): set(),
     (names.PARAMETERS,): set(),
     (names.CALLER, names.RATE_LIMIT, names.PARAMETERS): set(),
     (names.GRANT_EARLY,): NAMED_IN_HEADERS,
-    (names.GRANT,): NAMED_IN_BODY,
+    (names.GRANT,): NAMED_IN_BODY | SMALL_BODY,
     (names.GRANT_EARLY, names.GRANT): EVERYBODY,
 }
 OFF_BY_DEFAULT = {names.BUFFER, names.BRIDGE}
@@ -107,8 +109,9 @@ def test_what_passes_without_a_filter(fresh_doors: Doors, missing: tuple[str, ..
 def test_a_gateway_is_always_written_with_all_of_them(tmp_path: Path) -> None:
     written = http_filters(tmp_path, Limits())
     assert [each["name"] for each in written] == [
-        names.DOOR, names.API_KEY, names.CALLER, names.GRANT_EARLY, names.RATE_LIMIT, names.BUFFER, names.FIELDS,
-        names.RESOLVE, names.TYPED, names.GUARD, names.TEXT, names.PARAMETERS, names.GRANT, names.BRIDGE, "router",
+        names.DOOR, names.API_KEY, names.CALLER, names.REROUTE, names.GRANT_EARLY, names.RATE_LIMIT, names.BUFFER,
+        names.FIELDS, names.RESOLVE, names.TYPED, names.GUARD, names.TEXT, names.PARAMETERS, names.GRANT, names.BRIDGE,
+        "router",
     ]  # fmt: skip
     assert {each["name"] for each in written if each.get("disabled")} == OFF_BY_DEFAULT
     assert not [each for each in written if each.get("is_optional")]
