@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
 def measure_all(root: Path, timing: Timing, out: Path | None, *, docs: bool) -> None:
     facts = machine.facts(root)
     say(report.facts_line(facts))
-    say(f"{timing.rounds} rounds of 2 x {timing.seconds:g} s a row; starting Triton and the gateway ...")
+    say(f"{timing.rounds} rounds of 3 x {timing.seconds:g} s a row; starting Triton and the gateway ...")
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         rows, ceilings = measure_native(root, Path(name), timing)
     now = datetime.now(UTC)
@@ -85,12 +85,18 @@ def measure_native(root: Path, directory: Path, timing: Timing) -> tuple[list[Co
         servers.wait_for_service(door.port, requests.REST, daily.key)
         direct = {"REST": replica.http_port, "gRPC": replica.grpc_port}
         gateway = Target("gateway", servers.HOST, door.port, daily.key)
-        pids = {"gateway": [door.pid], **pids_of_triton()}
+        bare, pids_of_bare = {}, []
+        for protocol, port in direct.items():
+            forwarding, pid = stack.enter_context(servers.bare(directory, port, http2=protocol == "gRPC"))
+            bare[protocol] = Target("bare Envoy", servers.HOST, forwarding)
+            pids_of_bare.append(pid)
+        pids = {"gateway": [door.pid], "bare Envoy": pids_of_bare, **pids_of_triton()}
         rows = []
         for protocol in PROTOCOLS:
             for connections in CONNECTIONS:
                 straight = Target("direct", servers.HOST, direct[protocol])
-                rows.append(compare(requests.DIGIT[protocol], connections, straight, gateway, timing, pids))
+                call, between = requests.DIGIT[protocol], bare[protocol]
+                rows.append(compare(call, connections, straight, between, gateway, timing, pids))
                 say(f"  {protocol}, {connections} connections: {rows[-1].ratio.median:.2f} of direct")
         ceilings = measure_ceilings(directory, timing)
     return rows, ceilings

@@ -122,6 +122,7 @@ class Measured:
 class Comparison:
     """`ratio` is of requests per second, `added_ms` of the p50, both per round: through the gateway to direct.
 
+    `bare` is an Envoy that does nothing but forward: below what it adds, no gateway built on Envoy can be.
     All but `phases` and `rounds` is of the rounds that count.
     """
 
@@ -131,17 +132,20 @@ class Comparison:
     counted: int
     quiet: bool
     direct: Summary
+    bare: Summary
     gateway: Summary
     ratio: Spread
     added_ms: Spread
+    bare_added_ms: Spread
     phases: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, made: Measured, direct: str, gateway: str) -> Comparison:
+    def of(cls, made: Measured, direct: str, bare: str, gateway: str) -> Comparison:
         sums = made.summaries
         return cls(
-            made.call, made.connections, made.rounds, len(made.counted), made.quiet, sums[direct], sums[gateway],
-            made.ratio(gateway, direct), made.added(gateway, direct), made.phases,
+            made.call, made.connections, made.rounds, len(made.counted), made.quiet, sums[direct], sums[bare],
+            sums[gateway], made.ratio(gateway, direct), made.added(gateway, direct), made.added(bare, direct),
+            made.phases,
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
@@ -153,11 +157,12 @@ class WrongAnswer(Exception):
 
 
 def compare(
-    call: Call, connections: int, direct: Target, gateway: Target, timing: Timing, pids: Mapping[str, Sequence[int]]
-) -> Comparison:
+    call: Call, connections: int, direct: Target, bare: Target, gateway: Target, timing: Timing,
+    pids: Mapping[str, Sequence[int]],
+) -> Comparison:  # fmt: skip
     """Raises WrongAnswer, or RuntimeError when the generator gives up."""
-    made = measure(call, connections, [direct, gateway], timing, pids)
-    return Comparison.of(made, direct.name, gateway.name)
+    made = measure(call, connections, [direct, bare, gateway], timing, pids)
+    return Comparison.of(made, direct.name, bare.name, gateway.name)
 
 
 def measure(

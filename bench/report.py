@@ -8,20 +8,22 @@ from typing import Any
 from bench.measure import Comparison, Spread, Summary
 
 WANTED, AIM = 0.8, 0.9
+WANTED_MS = 0.3
+"""Added to the p50 at one connection."""
 VERDICT_CONNECTIONS = 8
 MARKS = ("<!-- bench -->", "<!-- /bench -->")
 
 
 def comparison_table(rows: Sequence[Comparison]) -> str:
     lines = [
-        "| | conns | direct rps | p50 / p99 ms | gateway rps | p50 / p99 ms | rps ratio (range) | p50 adds | rounds |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| | conns | direct rps | p50 / p99 ms | gateway rps | p50 / p99 ms | rps ratio | p50 adds | bare | rounds |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     lines += [
         f"| {row.protocol} | {row.connections} | {row.direct.rps.median:,.0f} | {_latency(row.direct)} "
         f"| {row.gateway.rps.median:,.0f} | {_latency(row.gateway)} "
         f"| **{row.ratio.median:.2f}** ({row.ratio.low:.2f} to {row.ratio.high:.2f}) | {row.added_ms.median:.2f} ms "
-        f"| {row.counted} of {row.rounds}{'' if row.quiet else ', NOISY'} |"
+        f"| {row.bare_added_ms.median:.2f} ms | {row.counted} of {row.rounds}{'' if row.quiet else ', NOISY'} |"
         for row in rows
     ]
     return "\n".join(lines)
@@ -34,8 +36,9 @@ def cpu_table(rows: Sequence[Comparison]) -> str:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
-        for name, made in (("direct", row.direct), ("gateway", row.gateway)):
-            cells = " | ".join(f"{made.cpu_us[part]:.0f}" for part in ("generator", "gateway", "triton", "model"))
+        for name, made in (("direct", row.direct), ("bare Envoy", row.bare), ("gateway", row.gateway)):
+            own = name if name == "bare Envoy" else "gateway"
+            cells = " | ".join(f"{made.cpu_us[part]:.0f}" for part in ("generator", own, "triton", "model"))
             lines.append(f"| {row.protocol} {name} | {row.connections} | {cells} | {_cores(made.elsewhere)} |")
     return "\n".join(lines)
 
@@ -54,6 +57,13 @@ def verdict(rows: Sequence[Comparison]) -> str:
         f" ({_word(row.ratio.median)}; wanted {WANTED}, aim {AIM})."
         for row in rows
         if row.connections == VERDICT_CONNECTIONS
+    ]
+    said += [
+        f"{row.protocol} at one connection: the gateway adds {row.added_ms.median:.2f} ms to the p50"
+        f" ({'as wanted' if row.added_ms.median <= WANTED_MS else 'TOO MUCH'}; wanted {WANTED_MS:g}),"
+        f" an Envoy that only forwards {row.bare_added_ms.median:.2f} ms."
+        for row in rows
+        if row.connections == 1
     ]
     return "\n".join(said if all(row.quiet for row in rows) else [*said, noisy])
 

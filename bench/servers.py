@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.plain import plain_bootstrap
+from bench.plain import bare_bootstrap, plain_bootstrap
 from bench.requests import Call, headers
 from console import home
 from console.stack import example
@@ -188,6 +188,23 @@ class Gateway:
     directory: Path
     port: int
     pid: int
+
+
+@contextmanager
+def bare(directory: Path, backend_port: int, *, http2: bool) -> Iterator[tuple[int, int]]:
+    """Port and pid of an Envoy that does nothing but forward to this backend, with as many workers as the gateway."""
+    files = directory / f"bare-{backend_port}"
+    files.mkdir()
+    port = free_ports(1)[0]
+    (files / "bootstrap.json").write_bytes(bare_bootstrap(HOST, port, backend_port, http2=http2))
+
+    def ready() -> bool:
+        with suppress(OSError), socket.create_connection((HOST, port), 1):
+            return True
+        return False
+
+    with process(tuple(argv(files, find_envoy())), files, ready) as running:
+        yield port, running.pid
 
 
 @contextmanager

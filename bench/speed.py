@@ -25,6 +25,8 @@ from services.gateway.snapshot import Endpoint
 KEYS = 100
 WANTED_LITELLM, WANTED_BRIDGE_MS, WANTED_KSERVE = 50.0, 1.0, 1.0
 
+IN_FRONT, INSIDE = "in front of the same Triton", "with the model inside"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -68,7 +70,9 @@ def proxying(directory: Path, timing: Timing, connections: Sequence[int]) -> lis
 
 
 def bridging(directory: Path, triton: Endpoint, timing: Timing, connections: Sequence[int]) -> list[Row]:
-    """V1 through gateway and bridge to the real Triton, beside V2 through the gateway alone, and beside KServe."""
+    """V1 through gateway and bridge to the real Triton, beside V2 through the gateway alone, and KServe's server: once
+    in the bridge's place, in front of the same Triton, and once with the model in its own process instead.
+    """
     with ExitStack() as stack:
         home = Home(directory / "home", directory / "runtimes")
         people = populate(measured(triton), services=1, keys_=KEYS, replica=triton)
@@ -79,16 +83,19 @@ def bridging(directory: Path, triton: Endpoint, timing: Timing, connections: Seq
         v2 = Target("V2 by the gateway", servers.HOST, door.port, people.key)
         pids = {v2.name: [door.pid], "V1 by the bridge": [door.pid, pid]}
         rows = []
-        root = python.environment()
-        peer = stack.enter_context(python.kserve(root, directory)) if root else None
+        peers = {}
+        if root := python.environment():
+            peers[IN_FRONT] = stack.enter_context(python.kserve(root, directory, triton.http_port))
+            peers[INSIDE] = stack.enter_context(python.kserve(root, directory))
+        versions = {name: f"{peer.version}, {name}" for name, peer in peers.items()}
         for count in connections:
             straight = measure(REST, count, [v2], timing, pids)
             targets = [Target("V1 by the bridge", servers.HOST, door.port, people.key)]
-            if peer:
-                targets.append(Target("KServe", servers.HOST, peer.port))
-                pids["KServe"] = peer.pids
+            for name, peer in peers.items():
+                targets.append(Target(name, servers.HOST, peer.port))
+                pids[name] = peer.pids
             bridged = measure(V1, count, targets, timing, pids)
-            rows.append(Row(_beside(straight, bridged), v2.name, {"KServe": peer.version} if peer else {}))
+            rows.append(Row(_beside(straight, bridged), v2.name, versions))
         return rows
 
 
@@ -136,10 +143,11 @@ def verdict(rows: Sequence[Row]) -> list[str]:
             word = "as wanted" if added <= WANTED_BRIDGE_MS else "TOO MUCH"
             if made.connections == 1:
                 said.append(f"The bridge adds {added:.2f} ms to p50 {where} ({word}; wanted {WANTED_BRIDGE_MS:g}).")
-        if "KServe" in names:
-            times = made.ratio("V1 by the bridge", "KServe").median
-            word = "as wanted" if times > WANTED_KSERVE else "TOO LITTLE"
-            said.append(f"V1 {where}: {times:.2f} times the requests of KServe's Python server ({word}).")
+        for name in (IN_FRONT, INSIDE):
+            if name in names:
+                times = made.ratio("V1 by the bridge", name).median
+                word = "as wanted" if times > WANTED_KSERVE else "TOO LITTLE"
+                said.append(f"V1 {where}: {times:.2f} times the requests of KServe's Python server, {name} ({word}).")
     return said
 
 

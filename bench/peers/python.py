@@ -68,13 +68,15 @@ def litellm(root: Path, directory: Path, backend_port: int) -> Iterator[Peer]:
 
 
 @contextmanager
-def kserve(root: Path, directory: Path) -> Iterator[Peer]:
-    at = directory / "kserve"
+def kserve(root: Path, directory: Path, predictor_port: int | None = None) -> Iterator[Peer]:
+    """The server with the model in its own process or, with `predictor_port`, in front of a Triton that has it."""
+    at = directory / ("kserve-transformer" if predictor_port else "kserve")
     at.mkdir()
     port = servers.free_ports(1)[0]
+    behind = ("--predictor_host", f"{servers.HOST}:{predictor_port}", "--predictor_protocol", "v2")
     command = (
         str(root / "bin" / "python"), str(KSERVE), "--http_port", str(port), "--enable_grpc", "false",
-        "--enable_latency_logging", "false",
+        "--enable_latency_logging", "false", *(behind if predictor_port else ()),
     )  # fmt: skip
     ready = servers.answers(f"http://{servers.HOST}:{port}/v2/health/ready")
     with servers.process(command, at, ready, _env(at)) as running:

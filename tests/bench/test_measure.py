@@ -10,7 +10,7 @@ import pytest
 from bench import measure, requests
 from bench.measure import Spread, Target, Timing, compare
 
-DIRECT, GATEWAY = Target("direct", "127.0.0.1", 1), Target("gateway", "127.0.0.1", 2)
+DIRECT, BARE, GATEWAY = (Target(name, "127.0.0.1", i) for i, name in enumerate(("direct", "bare Envoy", "gateway"), 1))
 
 
 def phase(target: str, number: int, rps: float, elsewhere: float = 0.0) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def phase(target: str, number: int, rps: float, elsewhere: float = 0.0) -> dict[
 
 def compared(monkeypatch: pytest.MonkeyPatch, phases: Sequence[dict[str, Any]]) -> measure.Comparison:
     monkeypatch.setattr(measure, "generate", lambda *_: list(phases))
-    return compare(requests.REST, 8, DIRECT, GATEWAY, Timing(3, 1, 1), {})
+    return compare(requests.REST, 8, DIRECT, BARE, GATEWAY, Timing(3, 1, 1), {})
 
 
 def test_the_ratio_is_the_median_of_the_ratios_of_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,25 +30,31 @@ def test_the_ratio_is_the_median_of_the_ratios_of_rounds(monkeypatch: pytest.Mon
     phases = [
         made
         for number, (direct, gateway) in enumerate(rates)
-        for made in (phase("direct", number, direct), phase("gateway", number, gateway))
+        for made in (
+            phase("direct", number, direct),
+            phase("bare Envoy", number, 950),
+            phase("gateway", number, gateway),
+        )
     ]
     made = compared(monkeypatch, phases)
     assert made.ratio == Spread(0.9, 0.8, 0.95)
     assert made.direct.rps == Spread(1000, 500, 2000)
+    assert made.bare_added_ms.median == pytest.approx(1000 / 950 - 1)
     assert made.gateway.cpu_us["gateway"] == pytest.approx(100)
 
 
 def test_rounds_disturbed_by_other_processes_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     phases = []
     for number in range(4):
-        phases += [phase("direct", number, 1000), phase("gateway", number, 900)]
-    phases += [phase("direct", 4, 1000), phase("gateway", 4, 100, elsewhere=1.5)]
+        phases += [phase("direct", number, 1000), phase("bare Envoy", number, 950), phase("gateway", number, 900)]
+    phases += [phase("direct", 4, 1000), phase("bare Envoy", 4, 950), phase("gateway", 4, 100, elsewhere=1.5)]
     made = compared(monkeypatch, phases)
     assert (made.counted, made.rounds, made.quiet) == (4, 5, True)
     assert made.ratio.low == 0.9
 
 
 def test_when_nearly_all_rounds_are_disturbed_all_count_and_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    phases = [phase(name, number, 100, elsewhere=1.0) for number in range(5) for name in ("direct", "gateway")]
+    targets = ("direct", "bare Envoy", "gateway")
+    phases = [phase(name, number, 100, elsewhere=1.0) for number in range(5) for name in targets]
     made = compared(monkeypatch, phases)
     assert (made.counted, made.rounds, made.quiet) == (5, 5, False)
