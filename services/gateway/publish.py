@@ -1,10 +1,10 @@
 """Puts rendered files where Envoy sees them, so that no request meets half of a change.
 
 Each file is complete or absent: written beside, synced, renamed. What Envoy reads is the protobuf of a file
-(envoy/encoding.py); its JSON, written after it, is the record of what was published. Between files the order makes
-before it breaks: clusters are added before routes lead to them, and removed only by a later publish, when no route
-does; the bridge knows of a service before it is sent requests for it. A process that dies between two renames leaves
-a state that serves, and the next publish completes it.
+(envoy/encoding.py); its JSON, written after all of them, is the record of what was published. Between files the order
+makes before it breaks: clusters are added before routes lead to them, and removed only by a later publish, when no
+route does; the bridge knows of a service before it is sent requests for it. A process that dies between two renames
+leaves a state that serves, and the next publish completes it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from services.gateway.validate import validate
 
 ORDER = (names.CLUSTERS, bridge_table.FILE, names.KEYS, names.RATE_LIMITS, names.ROUTES)
 """Clusters first, keys before the routes that trust them."""
+Writes = list[tuple[Path, bytes]]
 LINGER_SECONDS = 1.0
 """Envoy has long read the routes by then, so a cluster that they left may go."""
 
@@ -44,30 +46,59 @@ def deliver(take: Callable[[], Snapshot], gateway_dir: Path, envoy: Path) -> boo
             return False
         static = _bootstrap(gateway_dir)
         checker = changes.identity(envoy, static)
-        if (unchecked := changes.unchecked(files, gateway_dir, checker)) is not None:
-            validate(unchecked, static, envoy)
-        changed = publish(files, gateway_dir)
+        try:
+            with ThreadPoolExecutor(1) as beside:
+                unchecked = changes.unchecked(files, gateway_dir, checker)
+                checked = beside.submit(validate, unchecked, static, envoy) if unchecked is not None else None
+                writes, changed = _plan(files, gateway_dir)  # meanwhile
+                if checked is not None:
+                    checked.result()
+        finally:
+            document.forget()
+        _carry_out(writes)
         changes.remember(gateway_dir, checker)
         return changed
 
 
 def publish(files: dict[str, bytes], gateway_dir: Path) -> bool:
     """Replaces the files that differ. False when none did. Callers that may run at once hold `exclusive`."""
+    writes, changed = _plan(files, gateway_dir)
+    document.forget()
+    _carry_out(writes)
+    return changed
+
+
+def _plan(files: dict[str, bytes], gateway_dir: Path) -> tuple[Writes, bool]:
+    """What is to be written, in order, and whether it is a change."""
     pending = _pending(files, gateway_dir)
     clusters = gateway_dir / names.CLUSTERS
-    if not pending:
-        return False
     if pending == {names.CLUSTERS} and _only_removes(files[names.CLUSTERS], clusters):
-        if _settled(gateway_dir):
-            _put(clusters, files[names.CLUSTERS])
-        return False  # tidying up after an earlier change is none
-    for name in sorted(pending, key=ORDER.index):
-        content = files[name]
-        if name == names.CLUSTERS and names.ROUTES in pending:
-            content = _with_lingering(content, clusters)
-        if not _published_as(gateway_dir / name, content):
-            _put(gateway_dir / name, content)
-    return True
+        # Tidying up after an earlier change is none.
+        return _writes({clusters: files[names.CLUSTERS]}) if _settled(gateway_dir) else [], False
+    wanted = {gateway_dir / name: files[name] for name in sorted(pending, key=ORDER.index)}
+    if {names.CLUSTERS, names.ROUTES} <= pending:
+        wanted[clusters] = _with_lingering(files[names.CLUSTERS], clusters)
+        if _published_as(clusters, wanted[clusters]):
+            del wanted[clusters]
+    return _writes(wanted), bool(pending)
+
+
+def _writes(wanted: dict[Path, bytes]) -> Writes:
+    """First what Envoy and the bridge read, then the records of it."""
+    encoded, records = [], []
+    for path, content in wanted.items():
+        if _encoded(path) == path:
+            encoded.append((path, content))
+        else:
+            before = _content(path), _content(_encoded(path))
+            encoded.append((_encoded(path), encoding.encode(path.name, content, *before)))
+            records.append((path, content))
+    return [*encoded, *records]
+
+
+def _carry_out(writes: Writes) -> None:
+    for path, content in writes:
+        replace(path, content)
 
 
 def prepare(
@@ -106,7 +137,7 @@ def prepare(
     for name, content in render(Snapshot(limits=limits or Limits())).items():
         there = _content(gateway_dir / name) or content
         if not _published_as(gateway_dir / name, there):
-            _put(gateway_dir / name, there)
+            _carry_out(_writes({gateway_dir / name: there}))
 
 
 def _place_log(gateway_dir: Path) -> None:
@@ -144,13 +175,6 @@ def _published_as(path: Path, content: bytes) -> bool:
         return False
     encoded = _encoded(path)
     return encoded == path or encoding.version(_content(encoded, 64)) == document.version(content)
-
-
-def _put(path: Path, content: bytes) -> None:
-    encoded = _encoded(path)
-    if encoded != path:
-        replace(encoded, encoding.encode(path.name, content, _content(path), _content(encoded)))
-    replace(path, content)
 
 
 def _encoded(path: Path) -> Path:

@@ -7,6 +7,7 @@ A key reaches Envoy as its SHA-256 digest. The name given to its credential carr
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -77,6 +78,7 @@ def _limits(key: GatewayKey) -> list[str]:
     return [*tokens, *([f"concurrent={key.max_concurrent}"] if key.max_concurrent is not None else [])]
 
 
+@functools.cache
 def team_grant(team: str) -> str:
     return f"team={quote(team, safe='')}"
 

@@ -66,11 +66,21 @@ def unversioned(tail: bytes) -> bytes:
     return tail.partition(b',"version_info":')[0]
 
 
+@functools.lru_cache(maxsize=12)
 def split(content: bytes) -> tuple[bytes, list[bytes], bytes]:
-    """Head, lines and tail of a file that `join` made. Of any other file the head is all there is."""
+    """Head, lines and tail of a file that `join` made. Of any other file the head is all there is.
+
+    The same few files are asked for again and again while one change is published; `forget` afterwards. Do not change
+    the list.
+    """
     head, _, rest = content.partition(b"\n")
     body, _, tail = rest.rpartition(b"\n")
     return head, body.split(b",\n") if body else [], tail
+
+
+def forget() -> None:
+    """Lets go of the files that `split` keeps: some ten MB when there are thousands of services."""
+    split.cache_clear()
 
 
 def version(content: bytes) -> str:
