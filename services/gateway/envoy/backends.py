@@ -3,8 +3,8 @@
 What the doors let in has been looked at by then: here it only matters which framework the service has. The routes of a
 key with a limit of concurrent requests are the same ones, by way of the cluster that is its limit (inside.py).
 
-No regular expression here: the doors have pinned path and method, and Lua that the path names this very service.
-With thousands of services, compiling them would take most of the time of a change.
+No regular expression here, and no route more than needed: the doors have pinned path and method, and Lua that the path
+names this very service. With thousands of services, to read and compile them is most of the time of a change.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ _OPENAI_PATHS = {
 }
 _MODELS = "/v1/models"
 _GET: Json = {"name": ":method", "string_match": {"exact": "GET"}}
+_NOT_OF_TEXT: Json = {
+    "name": ":path", "string_match": {"exact": names.GRPC_TEXT_STREAM}, "invert_match": True,
+}  # fmt: skip
 _LIMITED: Json = {"name": names.H_CALLER, "string_match": {"contains": ";concurrent="}}
 _UNARY: Json = {"name": names.H_UNARY, "present_match": True}
 _CHECKED: Json = {"name": names.H_CHECKED, "present_match": True}
@@ -61,14 +64,13 @@ def spoken(service: GatewayService) -> str:
 def _triton(service: GatewayService, limits: Limits) -> list[Json]:
     http, grpc = names.http_cluster(service.name), names.grpc_cluster(service.name)
     once, stream = _times(service, limits), {**_stream(limits), **_ENDLESS}
+    # Of what servers of text have besides, Triton has nothing.
+    others = {"prefix": names.GRPC_SERVICE, "grpc": {}, "headers": [_NOT_OF_TEXT]}
     return [
+        _made(service, "v2-rest", {"prefix": "/v2/models/"}, _to(http, **once)),
         # A stream lives as long as it says something. Retrying one half told would tell it twice.
         _made(service, "v2-grpc", {"path": names.GRPC_STREAM, "grpc": {}}, _to(grpc, **stream), _most(service)),
-        # Of what servers of text have besides, Triton has nothing.
-        _made(service, "v2-grpc", {"path": names.GRPC_SERVICE + "ModelInfer", "grpc": {}}, _to(grpc, **once)),
-        _made(service, "v2-grpc", {"path": names.GRPC_SERVICE + "ModelReady", "grpc": {}}, _to(grpc, **once)),
-        _made(service, "v2-grpc", {"path": names.GRPC_SERVICE + "ModelMetadata", "grpc": {}}, _to(grpc, **once)),
-        _made(service, "v2-rest", {"prefix": "/v2/models/"}, _to(http, **once)),
+        _made(service, "v2-grpc", others, _to(grpc, **once)),
         _bridged(service, "tfserving", {"prefix": names.GRPC_TFSERVING, "grpc": {}}, names.BRIDGE_GRPC, once),
         *_v1(service, once),
     ]
