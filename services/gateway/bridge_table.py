@@ -8,9 +8,11 @@ comes to the bridge, and replicas are reached through the gateway.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 from services.gateway.envoy import names
+from services.gateway.envoy.document import REMEMBERED, Item
 from services.gateway.envoy.names import Json
 from services.gateway.snapshot import GatewayService, Snapshot
 
@@ -19,12 +21,15 @@ FILE: Final = "bridge.json"
 
 def render(snapshot: Snapshot) -> bytes:
     """Equal snapshots give equal bytes."""
-    services = {service.name: _entry(service) for service in sorted(snapshot.services, key=lambda s: s.name)}
-    return names.dump({"version": hashlib.sha256(names.dump(services)).hexdigest()[:16], "services": services})
+    entries = [_entry(service).content for service in sorted(snapshot.services, key=lambda service: service.name)]
+    services = b"{" + b",".join(entries) + b"}"
+    version = hashlib.sha256(services).hexdigest()[:16]
+    return b'{"services":' + services + b',"version":' + names.dump(version) + b"}"
 
 
-def _entry(service: GatewayService) -> Json:
-    return {
+@lru_cache(REMEMBERED)
+def _entry(service: GatewayService) -> Item:
+    told: Json = {
         "team": service.team,
         "public": service.public,
         "ready": service.ready,
@@ -36,3 +41,4 @@ def _entry(service: GatewayService) -> Json:
         "max_model_len": service.max_model_len,
         "created": service.created,
     }
+    return Item(names.dump(service.name) + b":" + names.dump(told), service.name)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from services.gateway.envoy import names
-from services.gateway.envoy.document import ITEMS, discovery, remembered
+from services.gateway.envoy.document import ITEMS, REMEMBERED, Item, discovery, remembered
 from services.gateway.envoy.names import Json, typed
 from services.gateway.snapshot import GatewayKey, GatewayService, Snapshot
 
@@ -23,7 +23,10 @@ _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 def credentials(snapshot: Snapshot) -> bytes:
     """The content of keys.json: the api-key filter's configuration, apart so that keys change without the listener."""
     teams = {service.name: service.team for service in snapshot.services}
-    entries = [_credential(key.digest, caller(key, teams)) for key in sorted(snapshot.keys, key=lambda k: k.id)]
+    entries = [
+        _credential(key.digest, caller(key, teams)) if key.services else _of_whole_team(key)
+        for key in sorted(snapshot.keys, key=lambda key: key.id)
+    ]
     if any(service.public for service in snapshot.services):
         entries.append(_credential(names.KEYLESS, f"{names.KEYLESS};"))
     if not entries:
@@ -45,6 +48,12 @@ def credentials(snapshot: Snapshot) -> bytes:
 @remembered
 def _credential(digest: str, client: str) -> Json:
     return {"key": digest, "client": client}
+
+
+@functools.lru_cache(REMEMBERED)
+def _of_whole_team(key: GatewayKey) -> Item:
+    """Of a key that names no services, so that nothing but the key itself says what it may do."""
+    return _credential(key.digest, caller(key, {}))
 
 
 def caller(key: GatewayKey, teams: dict[str, str]) -> str:
