@@ -40,6 +40,7 @@ end
 local function refusal(headers)
   local encoding = headers:get("content-encoding")
   if encoding and encoding ~= "" and encoding ~= "identity" then return "@ENCODED@" end
+  if encoding then headers:remove("content-encoding") end -- it says nothing, and Triton knows only gzip and deflate
   local length = headers:get("content-length")
   if length and (tonumber(length) or LARGEST_BODY + 1) > LARGEST_BODY then return "@TOO_LARGE@" end
   return nil

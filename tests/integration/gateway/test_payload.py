@@ -93,6 +93,15 @@ def test_a_compressed_body_is_415(stage: Stage, encoding: str) -> None:
     assert "Content-Encoding" in answer.error
 
 
+@pytest.mark.parametrize("encoding", ["identity", ""])
+def test_a_body_that_says_it_is_not_compressed_goes_on_without_saying_so(stage: Stage, encoding: str) -> None:
+    before = len(stage.seen())
+    answer = stage.gateway.call("POST", INFER, b"{}", X_API_Key=snapshots.TEAM, Content_Encoding=encoding)
+    assert answer.status == 200
+    assert len(stage.seen()) == before + 1
+    assert all("content-encoding" not in request["headers"] for request in stage.seen())
+
+
 def test_a_compressed_message_is_refused_in_words(stub: Any) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.ModelInfer(infer_request("mnist", MIB), metadata=(("x-api-key", snapshots.TEAM),), timeout=5,
