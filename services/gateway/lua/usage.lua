@@ -37,12 +37,15 @@ function answer_watcher(on_use)
   end
 end
 
-local function count(text, word)
+-- Words are looked for by a part that begins with a letter which is rare in JSON: a search stops at each first letter.
+-- How often `before .. part` is in the text.
+local function count(text, before, part)
   local found, at = 0, 1
   while true do
-    local _, stop = string.find(text, word, at, true)
-    if not stop then return found end
-    found, at = found + 1, stop + 1
+    local start, stop = string.find(text, part, at, true)
+    if not start then return found end
+    if string.sub(text, start - #before, start - 1) == before then found = found + 1 end
+    at = stop + 1
   end
 end
 
@@ -72,7 +75,7 @@ function events_watcher(hide, on_use)
     end
     local passed = whole == #text and text or string.sub(text, 1, whole)
     local rest = whole == #text and "" or string.sub(text, whole + 1)
-    if string.find(passed, '"usage"', 1, true) then
+    if string.find(passed, 'usage"', 1, true) then
       local kept = {}
       for event in string.gmatch(passed, "(.-\n\n)") do
         if look(event) then kept[#kept + 1] = event end
@@ -80,7 +83,7 @@ function events_watcher(hide, on_use)
       passed = table.concat(kept)
     end
     if not final then
-      events = events + count(passed, '"choices":[{') - count(passed, '"delta":{"role":"assistant","content":""}')
+      events = events + count(passed, '"choices":', '[{') - count(passed, '"delta":', '{"role":"assistant","content":""}')
       on_use(nil, events, false)
     end
     if #rest > LONGEST_EVENT then passed, rest = passed .. rest, "" end
