@@ -20,7 +20,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,7 @@ class Missing(Exception):
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Measure the gateway.")
     parser.add_argument("--quick", action="store_true", help="whether it works at all: the figures mean nothing")
+    parser.add_argument("--rounds", type=int, help=f"rounds a row (default {FULL.rounds})")
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--out", type=Path, help="folder for the figures (default bench/results; none with --quick)")
     parser.add_argument("--docs", action="store_true", help="also put the tables into docs/performance.md")
@@ -144,7 +145,10 @@ def main(arguments: Sequence[str]) -> int:
     say(report.facts_line(facts))
     out = options.out or (None if options.quick else home.CHECKOUT / "bench" / "results")
     try:
-        parts, missing = measure(wanted, LITTLE if options.quick else ALL, runtimes)
+        scope = LITTLE if options.quick else ALL
+        if options.rounds:
+            scope = replace(scope, timing=replace(scope.timing, rounds=options.rounds))
+        parts, missing = measure(wanted, scope, runtimes)
     except KeyboardInterrupt:
         return 130
     now = datetime.now(UTC)

@@ -21,6 +21,8 @@ REPLICA_PORTS = range(env.port("REPLICA_PORT_FIRST", 18000), env.port("REPLICA_P
 NODE_NAME = env.text("NODE_NAME", "local")
 # Callers may name a service by host, as <service>.<domain>. *.localhost is this machine, for browsers and curl.
 GATEWAY_DOMAIN = env.text("GATEWAY_DOMAIN", "localhost").lower().strip(".")
+GATEWAY_WORKERS = env.bounded("GATEWAY_WORKERS", 0, 0, 256)
+"""Threads of the gateway; 0: it says itself (services/gateway/binary.py)."""
 MAX_PAYLOAD_BYTES = env.bounded("MAX_PAYLOAD_MIB", 16, 1, 1024) << 20
 # PEM files; they may be replaced while the gateway runs (services/gateway/envoy/tls.py).
 GATEWAY_TLS_CERTIFICATE = env.text("GATEWAY_TLS_CERT")

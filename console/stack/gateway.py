@@ -9,12 +9,16 @@ from services.gateway.envoy.tls import Tls
 from services.gateway.snapshot import Limits
 
 
-def program(home: Home, doors: Doors, limits: Limits, tls: Tls | None = None) -> StackProgram:
+def program(
+    home: Home, doors: Doors, limits: Limits, tls: Tls | None = None, *, workers: int | None = None
+) -> StackProgram:
     """Also writes what Envoy needs to start; what was published earlier stays, so it serves before the console does.
 
-    Raises GatewayError for a certificate that cannot be used.
+    `workers`: threads; by default as many as `binary.argv` says. Raises GatewayError for a certificate that cannot be
+    used.
     """
     publish.prepare(
         home.gateway, host=doors.bind, port=doors.gateway_port, limits=limits, bridge_dir=home.bridge, tls=tls
     )
-    return StackProgram("gateway", tuple(binary.argv(home.gateway, binary.find_envoy())), home.run / "gateway")
+    command = binary.argv(home.gateway, binary.find_envoy(), concurrency=workers)
+    return StackProgram("gateway", tuple(command), home.run / "gateway")

@@ -48,7 +48,8 @@ class Command(BaseCommand):
         lock.check_ports(doors)
         limits = Limits(max_payload_bytes=settings.MAX_PAYLOAD_BYTES, domain=settings.GATEWAY_DOMAIN)
         control_plane = programs.control_plane(home, doors, binaries.redis_server())
-        stack = [*control_plane, gateway.program(home, doors, limits, tls.configured())]
+        front = gateway.program(home, doors, limits, tls.configured(), workers=settings.GATEWAY_WORKERS or None)
+        stack = [*control_plane, front]
         supervisord.write(home, stack)
         self.announce("Bringing the database up to date")
         call_command("migrate", verbosity=0, interactive=False)
