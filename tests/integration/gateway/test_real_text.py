@@ -66,6 +66,32 @@ def events(body: bytes) -> list[Any]:
     return made
 
 
+def joined(stream: list[Any]) -> list[Any]:
+    """With neighbouring pieces of text as one: how many tokens vLLM puts into an event is a matter of the moment."""
+    made: list[Any] = []
+    for event in stream:
+        if made and _has_text(made[-1]) and _has_text(event):
+            made[-1] = _merged(made[-1], event)
+        else:
+            made.append(event)
+    return made
+
+
+def _has_text(event: Any) -> bool:
+    return isinstance(event, dict) and bool(event["choices"]) and "role" not in event["choices"][0].get("delta", {})
+
+
+def _merged(one: Any, other: Any, name: str = "") -> Any:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {key: _merged(one.get(key), other.get(key), key) for key in {**one, **other}}
+    if isinstance(one, list) and isinstance(other, list):
+        return [_merged(*pair) for pair in zip(one, other, strict=True)] if name == "choices" else one + other
+    if name in ("content", "text") and isinstance(one, str) and isinstance(other, str):
+        return one + other
+    assert one is None or other is None or one == other, (name, one, other)
+    return other if one is None else one
+
+
 def logged(gateway: Gateway, answer: Answer) -> tuple[int, int]:
     mine = answer.headers["x-request-id"]
     line = until(lambda: [line for line in gateway.log_lines() if line["request_id"] == mine])[0]
@@ -88,7 +114,7 @@ def test_an_answer_is_logged_with_the_tokens_that_vllm_tells(gateway: Gateway, p
 
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
 @pytest.mark.parametrize("more", [{}, USAGE, {"stream_options": None}, {"logprobs": True}, {"logprobs": 1}])
-def test_a_stream_is_the_same_as_without_the_gateway(
+def test_a_stream_says_the_same_as_without_the_gateway(
     server: RunningVllm, gateway: Gateway, path: str, more: dict[str, Any]
 ) -> None:
     if more.get("logprobs") not in (None, path == CHAT or 1):
@@ -97,7 +123,7 @@ def test_a_stream_is_the_same_as_without_the_gateway(
     expected = events(direct(server, path, asked))  # first: vLLM compiles what it needs for a new kind of request
     answer = ask(gateway, path, asked)
     got = events(answer.body)
-    assert got == expected
+    assert joined(got) == joined(expected)
     usage = events(direct(server, path, {**asked, **USAGE}))[-2]["usage"]
     assert logged(gateway, answer) == (usage["prompt_tokens"], usage["completion_tokens"])
     assert ("usage" in str(got)) is (more == USAGE)
