@@ -60,7 +60,7 @@ def litellm(root: Path, directory: Path, backend_port: int) -> Iterator[Peer]:
     (at / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
     command = (
         str(root / "bin" / "litellm"), "--config", str(at / "config.yaml"), "--host", servers.HOST, "--port", str(port),
-        "--num_workers", "1", "--telemetry", "False",
+        "--num_workers", "1", "--telemetry", "False", "--keepalive_timeout", "600",  # while others have their turn
     )  # fmt: skip
     ready = servers.answers(f"http://{servers.HOST}:{port}/health/liveliness")
     with servers.process(command, at, ready, _env(at)) as running:
