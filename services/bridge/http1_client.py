@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         """What has come of the body, b"" at its end. Raises Lost."""
         while not self._parts and not self._ended:
             await self._more()
-        taken = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        taken = b"".join(self._parts)
         self._parts = []
         self._held = 0
         if self._paused and self._transport:

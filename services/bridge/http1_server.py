@@ -152,8 +152,7 @@ class Connection(asyncio.Protocol):
             self._parts.append(piece)
 
     def on_message_complete(self) -> None:
-        whole = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        body = whole if self._size <= self._server.largest_body else None
+        body = b"".join(self._parts) if self._size <= self._server.largest_body else None
         method = self._parser.get_method().decode("latin-1")
         request = Request(method, self._url.decode("latin-1"), self._headers, body)
         self._waiting.append((request, self._parser.should_keep_alive()))

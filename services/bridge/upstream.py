@@ -128,10 +128,7 @@ async def _pieces(connection: Connection) -> AsyncIterator[bytes]:
 
 async def _up_to(most: int, connection: Connection) -> bytes:
     """The body, read to its end unless it is longer than that."""
-    content = await connection.read()
-    if not content or connection.reusable:
-        return content
-    pieces, size = [content], len(content)
+    pieces, size = [], 0
     while size <= most and (piece := await connection.read()):
         pieces.append(piece)
         size += len(piece)

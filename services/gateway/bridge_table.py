@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from services.gateway.envoy import names
-from services.gateway.envoy.document import REMEMBERED, Item
+from services.gateway.envoy.document import REMEMBERED
 from services.gateway.envoy.names import Json
 from services.gateway.snapshot import GatewayService, Snapshot
 
@@ -21,14 +21,14 @@ FILE: Final = "bridge.json"
 
 def render(snapshot: Snapshot) -> bytes:
     """Equal snapshots give equal bytes."""
-    entries = [_entry(service).content for service in sorted(snapshot.services, key=lambda service: service.name)]
+    entries = [_entry(service) for service in sorted(snapshot.services, key=lambda service: service.name)]
     services = b"{" + b",".join(entries) + b"}"
     version = hashlib.sha256(services).hexdigest()[:16]
     return b'{"services":' + services + b',"version":' + names.dump(version) + b"}"
 
 
 @lru_cache(REMEMBERED)
-def _entry(service: GatewayService) -> Item:
+def _entry(service: GatewayService) -> bytes:
     told: Json = {
         "team": service.team,
         "public": service.public,
@@ -41,4 +41,4 @@ def _entry(service: GatewayService) -> Item:
         "max_model_len": service.max_model_len,
         "created": service.created,
     }
-    return Item(names.dump(service.name) + b":" + names.dump(told), service.name)
+    return names.dump(service.name) + b":" + names.dump(told)

@@ -151,9 +151,8 @@ def _grpc_doors(auth_headers: list[str], *, keyless: bool) -> list[Json]:
 
 def _small(regex: str, *filters: str) -> Json:
     """The usual inference: its caller is checked once, after the script that looks at the body."""
-    small = {"name": "content-length", "range_match": {"start": 0, "end": names.SMALL_BODY_BYTES + 1}}
     return {
-        "match": {"safe_regex": {"regex": regex}, "headers": [_method("POST"), small]},
+        "match": {"safe_regex": {"regex": regex}, "headers": [_method("POST"), _length(names.SMALL_BODY_BYTES)]},
         **_NO_SERVICE,
         "typed_per_filter_config": {**only(*filters), **without(names.GRANT_EARLY)},
     }
@@ -162,10 +161,10 @@ def _small(regex: str, *filters: str) -> Json:
 def _posted(limits: Limits, regex: str, *filters: str, **more: Json) -> list[Json]:
     """Routed again as soon as a script has named the service; matched here, only the filters count."""
     match: Json = {"safe_regex": {"regex": regex}}
-    small = {"name": "content-length", "range_match": {"start": 0, "end": names.largest_body(limits) + 1}}
     config = {**only(*filters), **more}
     return [
-        {"match": {**match, "headers": [_method("POST"), small]}, **_NO_SERVICE, "typed_per_filter_config": config},
+        {"match": {**match, "headers": [_method("POST"), _length(names.largest_body(limits))]}, **_NO_SERVICE,
+         "typed_per_filter_config": config},
         # A body of unknown length is read whole, and so counted, before any of it goes to a backend. One known to be
         # too large comes here as well, see `refusals`.
         {"match": {**match, "headers": [_method("POST")]}, **_NO_SERVICE,
@@ -223,6 +222,11 @@ def _nothing_here(match: Json) -> Json:
 
 def _grpc(path_regex: str) -> Json:
     return {"safe_regex": {"regex": path_regex}, "grpc": {}}
+
+
+def _length(most: int) -> Json:
+    """A body that says how long it is, and is no longer than that."""
+    return {"name": "content-length", "range_match": {"start": 0, "end": most + 1}}
 
 
 def _method(name: str) -> Json:
