@@ -6,7 +6,7 @@ import re
 import signal
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -173,29 +173,46 @@ def test_the_catalogue_follows_the_table(own_bridge: Bridge) -> None:
     assert (hidden.status, hidden.data["error"]["code"]) == (404, "model_not_found")
 
 
-def test_generation_stops_when_the_caller_goes_away(bridge: Bridge, vllm: RunningVllm) -> None:
-    before = metric(vllm, "generation_tokens_total")
-    with bridge.channel() as channel:
-        rpc = stream(channel, long_question())
-        next(rpc)
-        rpc.cancel()
+def stops(vllm: RunningVllm, leave: Callable[[], None]) -> bool:
+    """Whether vLLM says less than all of the long answer when its caller leaves.
+
+    On a busy machine all of it may have been said before the word of that is there. If none came, it always would be.
+    """
+
+    def generated() -> float:
+        before = metric(vllm, "generation_tokens_total")
+        leave()
         wait_for(lambda: metric(vllm, "num_requests_running"), (0.0).__eq__, 5)
-    assert metric(vllm, "generation_tokens_total") - before < LONG
+        return metric(vllm, "generation_tokens_total") - before
+
+    return any(generated() < LONG for _ in range(5))
+
+
+def test_generation_stops_when_the_caller_goes_away(bridge: Bridge, vllm: RunningVllm) -> None:
+    with bridge.channel() as channel:
+
+        def leave() -> None:
+            rpc = stream(channel, long_question())
+            next(rpc)
+            rpc.cancel()
+
+        assert stops(vllm, leave)
     assert "Traceback" not in bridge.log
 
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_generation_stops_when_the_deadline_passes(bridge: Bridge, vllm: RunningVllm, streamed: bool) -> None:
-    before = metric(vllm, "generation_tokens_total")
     with bridge.channel() as channel:
-        with pytest.raises(grpc.RpcError) as caught:
-            if streamed:
-                list(stream(channel, long_question(), timeout=0.3))
-            else:
-                infer(channel, long_question(), timeout=0.3)
-        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-        wait_for(lambda: metric(vllm, "num_requests_running"), (0.0).__eq__, 5)
-    assert metric(vllm, "generation_tokens_total") - before < LONG
+
+        def leave() -> None:
+            with pytest.raises(grpc.RpcError) as caught:
+                if streamed:
+                    list(stream(channel, long_question(), timeout=0.3))
+                else:
+                    infer(channel, long_question(), timeout=0.3)
+            assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+        assert stops(vllm, leave)
 
 
 def test_a_caller_that_takes_its_time_gets_everything_and_holds_nobody(bridge: Bridge) -> None:

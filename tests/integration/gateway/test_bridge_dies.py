@@ -61,17 +61,20 @@ def others_work(doors: Doors) -> bool:
 def test_a_bridge_that_was_killed_harms_nobody_and_comes_back(fresh_doors: Doors) -> None:
     doors = fresh_doors
     stop = Event()
+    rest: list[Answer | None] = []
+    text: list[grpc.StatusCode] = []
+    other: list[bool] = []
 
-    def keep(look: Any) -> list[Any]:
-        seen = []
+    def keep(seen: list[Any], look: Any) -> None:
         while not stop.is_set():
             seen.append(look())
-        return seen
 
-    with ThreadPoolExecutor(4) as pool:
-        rest = pool.submit(keep, lambda: predict(doors))
-        text = pool.submit(keep, lambda: status_of(doors, *CALLS[2]))
-        other = pool.submit(keep, lambda: others_work(doors))
+    with ThreadPoolExecutor(3) as pool:
+        under_way = [
+            pool.submit(keep, rest, lambda: predict(doors)),
+            pool.submit(keep, text, lambda: status_of(doors, *CALLS[2])),
+            pool.submit(keep, other, lambda: others_work(doors)),
+        ]
         try:
             until(lambda: len(doors.bridge.seen()) > 20)
             doors.bridge.kill()
@@ -88,6 +91,9 @@ def test_a_bridge_that_was_killed_harms_nobody_and_comes_back(fresh_doors: Doors
                     call(doors, method, message)
                 assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
             assert others_work(doors)
+            # On a busy machine one of their requests may be tried again for all of that time.
+            until(lambda: any(answer and answer.status == 503 for answer in rest))
+            until(lambda: grpc.StatusCode.UNAVAILABLE in text)
             shutil.rmtree(doors.bridge.directory)
             doors.bridge = Bridge.start(doors.bridge.directory)
             until(lambda: status(doors) == 200)
@@ -96,12 +102,14 @@ def test_a_bridge_that_was_killed_harms_nobody_and_comes_back(fresh_doors: Doors
         finally:
             stop.set()
             doors.bridge.kill()
-    whole = [answer for answer in rest.result() if answer]
-    assert len(whole) >= len(rest.result()) - 1  # of the moment of its death
+    for each in under_way:
+        each.result()
+    whole = [answer for answer in rest if answer]
+    assert len(whole) >= len(rest) - 1  # of the moment of its death
     assert {answer.status for answer in whole} == {200, 503}
     assert all(json.loads(answer.body)["error"] for answer in whole if answer.status == 503)
-    assert len([code for code in text.result() if code not in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)]) <= 1
-    assert len(other.result()) > 3
-    assert all(other.result())
+    assert len([code for code in text if code not in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)]) <= 1
+    assert len(other) > 3
+    assert all(other)
     assert doors.gateway.process is not None
     assert doors.gateway.process.poll() is None
