@@ -91,6 +91,8 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
     # One that hung has been taken out of the gateway like one that never answered, and is UNREADY all the same.
     first = replica.started_at is None and replica.state != Replica.UNREADY
     waiting = Replica.STARTING if first else Replica.UNREADY
+    if seen.pid and seen.pid == replica.hung_pid:
+        return Replica.UNREADY, replica.message  # until it is started again, see watch.py
     if seen.state not in {engines.RUNNING, engines.STARTING}:
         return waiting, seen.message or f"Its process is {seen.state.lower()}."
     framework = wiring.framework(replica.revision.spec["framework"])
@@ -104,6 +106,8 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
 def _note_restart(replica: Replica, seen: Observation) -> None:
     """A new process id for a replica that had one: it crashed and was brought back. Keep what its log said."""
     if not (replica.pid and seen.pid and seen.pid != replica.pid):
+        return
+    if replica.pid == replica.hung_pid:  # told already, by watch.py, which ended it
         return
     replica.restarts += 1
     log(

@@ -65,6 +65,7 @@ _seen: dict[int, Seen] = {}
 
 def watch(now: float | None = None) -> list[Replica]:
     """Those that were found hung, and are being started again. Two at once in one process must not run."""
+    _start_again(_still_there())
     moment = time.monotonic() if now is None else now
     rows = Replica.objects.filter(state=Replica.READY, service__state__in=states.ROUTABLE)
     ready = {row.pk: row for row in rows.select_related("service", "revision")}
@@ -150,8 +151,9 @@ def _take_out(replica: Replica) -> bool:
     with transaction.atomic():
         found = Replica.objects.filter(pk=replica.pk, state=Replica.READY, pid=replica.pid)
         if not found.update(
-            state=Replica.UNREADY, message=sentence, started_at=None, pid=0, restarts=replica.restarts + 1
-        ):
+            state=Replica.UNREADY, message=sentence, started_at=None, pid=0, hung_pid=replica.pid,
+            restarts=replica.restarts + 1,
+        ):  # fmt: skip
             return False
         log(
             replica.service,
@@ -164,6 +166,12 @@ def _take_out(replica: Replica) -> bool:
     return True
 
 
+def _still_there() -> list[Replica]:
+    """Those found hung before whose process is the same still: it could not be started again."""
+    rows = Replica.objects.filter(state=Replica.UNREADY, hung_pid__gt=0).select_related("service", "revision")
+    return [row for row in rows if wiring.engine().observe(row.process_name).pid == row.hung_pid]
+
+
 def _start_again(hung: list[Replica]) -> None:
     if not hung:
         return
@@ -172,4 +180,4 @@ def _start_again(hung: list[Replica]) -> None:
         try:
             wiring.engine().restart(replica.process_name)
         except ConsoleError:
-            logger.exception("%s could not be started again; the sweep tries", replica.process_name)
+            logger.exception("%s could not be started again; the next look tries", replica.process_name)

@@ -100,6 +100,8 @@ class Replica(models.Model):
     grpc_port = models.PositiveIntegerField(unique=True)
     metrics_port = models.PositiveIntegerField(unique=True)
     pid = models.PositiveIntegerField(default=0)
+    hung_pid = models.PositiveIntegerField(default=0)
+    """The process that was found hung last. Whatever it says of its health, it does not count as READY any more."""
     restarts = models.PositiveIntegerField(default=0)
     started_at = models.DateTimeField(null=True)
     drain_until = models.DateTimeField(null=True)

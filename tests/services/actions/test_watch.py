@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from services.actions import watch
+from services.actions import publishing, watch
 from services.clients import connections
 from services.clients.connections import Held
-from services.errors import GatewayError
+from services.errors import EngineError, GatewayError
 from services.frameworks.triton.framework import Triton
 from services.gateway import status
 from services.gateway.status import ReplicaHealth
@@ -84,6 +84,28 @@ def test_it_serves_again_once_it_answers(numbers: Numbers, world: World) -> None
     assert Replica.objects.get().started_at is not None
     assert service.state == "READY"
     assert not Event.objects.filter(message__contains="ended unexpectedly").exists(), "it was no crash"
+
+
+def test_the_process_that_hung_does_not_come_back_by_what_it_says_of_itself(
+    numbers: Numbers, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its health is fine all the time; here it cannot be started again at first, and the sweep comes by."""
+    numbers.active, numbers.answers = 1, False
+
+    def refuse(name: str) -> None:
+        raise EngineError("The supervisor is busy.")
+
+    restart = world.engine.restart
+    monkeypatch.setattr(world.engine, "restart", refuse)
+    assert hung_at(numbers, 0, 3, 15) == [15]
+    world.settle(Service.objects.get())
+    assert Replica.objects.get().state == Replica.UNREADY
+    assert not any(service.endpoints for service in publishing.snapshot().services)
+    monkeypatch.setattr(world.engine, "restart", restart)
+    assert hung_at(numbers, 18) == []
+    world.settle(Service.objects.get())
+    assert Replica.objects.get().state == Replica.READY
+    assert Replica.objects.get().restarts == 1
 
 
 def test_one_that_still_computes_is_left_alone(numbers: Numbers) -> None:
