@@ -49,7 +49,7 @@ class Scope:
     chat_rounds: int
 
 
-ALL = Scope(FULL, scale.LARGE, scale.CHANGES, 1_000, 512, 60.0, 20)
+ALL = Scope(FULL, scale.LARGE, scale.CHANGES, 1_000, 512, 60.0, 60)
 LITTLE = Scope(QUICK, scale.QUICK_LARGE, 1, 6, 16, 3.0, 1)
 """Whether it works at all: the figures mean nothing."""
 
@@ -84,8 +84,8 @@ class Run:
 
     def v1(self) -> Part:
         self._peers()
-        with servers.triton(self.runtimes / "triton", self.directory) as (replica, _):
-            rows = speed.bridging(self.directory, replica, self.scope.timing, CONNECTIONS)
+        with servers.triton(self.runtimes / "triton", self.directory) as (replica, triton):
+            rows = speed.bridging(self.directory, replica, triton(), self.scope.timing, CONNECTIONS)
         return Part("V1 by the bridge", [speed.table(rows)], speed.verdict(rows), [row.to_json() for row in rows])
 
     def chat(self) -> Part:

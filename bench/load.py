@@ -6,9 +6,10 @@ compared, byte by byte, with the target's first (unless they may differ: not `re
 caller to check. Standard library and psutil.
 
 plan: {"protocol", "body" (base64), "repeats", "connections", "rounds", "seconds", "warmup", "pids" {name: [pid]},
-       "targets" [{"name", "host", "port", "path", "headers" {}, "frozen" [pid]}]}
+       "targets" [{"name", "host", "port", "path", "headers" {}, "frozen" [pid], "settle" s}]}
        and "stop", a file after whose appearance no more rounds begin.
-       The processes in "frozen" are stopped (SIGSTOP) while another target has its turn.
+       The processes in "frozen" are stopped (SIGSTOP) while another target has its turn, and have "settle" seconds
+       when they go on, to do what they put off.
 line: {"target", "round" (-1 is the warm-up), "requests", "seconds", "rps", "p50_ms", "p99_ms", "max_ms",
        "answer" (base64), "cpu_s" {name: CPU seconds, "generator", "elsewhere"}}
 """
@@ -102,14 +103,17 @@ class CpuTimes:
     """CPU seconds so far of the named processes, of this one, and of everything else on the machine."""
 
     def __init__(self, pids: Mapping[str, Sequence[int]]) -> None:
-        self.processes = {name: [psutil.Process(pid) for pid in each] for name, each in pids.items()}
+        self.pids = {name: list(each) for name, each in pids.items()}
+        # One may be named twice: the gateway is part of what V1 costs, and all of what V2 does.
+        self.processes = {pid: psutil.Process(pid) for each in self.pids.values() for pid in each}
 
     def read(self) -> dict[str, float]:
-        used = {name: sum(self._used(process) for process in each) for name, each in self.processes.items()}
-        used["generator"] = time.process_time()
+        used = {pid: self._used(process) for pid, process in self.processes.items()}
+        generator = time.process_time()
         times = psutil.cpu_times()
         busy = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
-        return {**used, "elsewhere": busy - sum(used.values())}
+        named = {name: sum(used[pid] for pid in each) for name, each in self.pids.items()}
+        return {**named, "generator": generator, "elsewhere": busy - sum(used.values()) - generator}
 
     @staticmethod
     def _used(process: psutil.Process) -> float:
@@ -120,19 +124,16 @@ class CpuTimes:
 class Frozen:
     """Stops the processes of all targets but the one whose turn it is."""
 
-    SETTLE = 3.0
-    """Seconds for a process that goes on to do what it put off, such as its probes of replicas."""
-
-    def __init__(self, pids: Mapping[str, Sequence[int]]) -> None:
-        self.pids = {name: list(each) for name, each in pids.items()}
+    def __init__(self, targets: Sequence[Mapping[str, Any]]) -> None:
+        self.pids = {target["name"]: list(target["frozen"]) for target in targets}
+        self.settle = {target["name"]: target["settle"] for target in targets}
 
     def thaw(self, name: str) -> None:
-        if not any(self.pids.values()):
-            return
         for other, each in self.pids.items():
             for pid in each:
                 os.kill(pid, signal.SIGCONT if other == name else signal.SIGSTOP)
-        time.sleep(self.SETTLE)
+        if self.pids[name]:
+            time.sleep(self.settle[name])
 
     def thaw_all(self) -> None:
         for pid in (pid for each in self.pids.values() for pid in each):
@@ -151,7 +152,7 @@ def run(plan: Mapping[str, Any]) -> None:
         for target in plan["targets"]
     }
     processes = CpuTimes(plan["pids"])
-    frozen = Frozen({target["name"]: target["frozen"] for target in plan["targets"]})
+    frozen = Frozen(plan["targets"])
     gc.disable()
     try:
         rounds(plan, targets, processes, frozen)

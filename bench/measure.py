@@ -41,6 +41,8 @@ class Target:
     """Instead of the call's own."""
     frozen: Sequence[int] = ()
     """Processes that are stopped while another target is measured: for those that are busy without requests too."""
+    settle: float = 3.0
+    """Seconds for them to do what they put off meanwhile, such as probes of replicas, before their turn begins."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,8 @@ def plan_of(
         "connections": connections, **asdict(timing), "pids": pids,
         "targets": [
             {"name": target.name, "host": target.host, "port": target.port, "path": target.path or call.path,
-             "headers": requests.headers(call, target.key, target.content_type), "frozen": list(target.frozen)}
+             "headers": requests.headers(call, target.key, target.content_type), "frozen": list(target.frozen),
+             "settle": target.settle}
             for target in targets
         ],
     }  # fmt: skip

@@ -62,16 +62,22 @@ def proxying(directory: Path, timing: Timing, connections: Sequence[int]) -> lis
         root = python.environment()
         if root is not None:
             peer = stack.enter_context(python.litellm(root, directory, port))
-            with_litellm = [*targets[:2], Target("LiteLLM", servers.HOST, peer.port, peer.key)]
+            # It goes on working after it has answered: that shall take its own turn, and nobody else's.
+            slow = Target("LiteLLM", servers.HOST, peer.port, peer.key, frozen=peer.pids, settle=0.0)
+            with_litellm = [*targets[:2], slow]
             pids = {"direct": backend.pids, "gateway": [door.pid], "LiteLLM": peer.pids}
             known = {"LiteLLM": peer.version}
             rows += [Row(measure(CHAT, count, with_litellm, timing, pids), "direct", known) for count in connections]
         return rows
 
 
-def bridging(directory: Path, triton: Endpoint, timing: Timing, connections: Sequence[int]) -> list[Row]:
+def bridging(
+    directory: Path, triton: Endpoint, behind: Mapping[str, list[int]], timing: Timing, connections: Sequence[int]
+) -> list[Row]:
     """V1 through gateway and bridge to the real Triton, beside V2 through the gateway alone, and KServe's server: once
     in the bridge's place, in front of the same Triton, and once with the model in its own process instead.
+
+    `behind` are the processes of Triton, by name.
     """
     with ExitStack() as stack:
         home = Home(directory / "home", directory / "runtimes")
@@ -81,7 +87,7 @@ def bridging(directory: Path, triton: Endpoint, timing: Timing, connections: Seq
         for call in (REST, V1):
             servers.wait_for_service(door.port, call, people.key)
         v2 = Target("V2 by the gateway", servers.HOST, door.port, people.key)
-        pids = {v2.name: [door.pid], "V1 by the bridge": [door.pid, pid]}
+        pids = {**behind, v2.name: [door.pid], "V1 by the bridge": [door.pid, pid]}
         rows = []
         peers = {}
         if root := python.environment():
