@@ -98,11 +98,11 @@ def may_call(service: GatewayService) -> Json:
     The first is checked as soon as the service is known, the second at the end, where the scripts have run.
     """
     grants = (";all;", f";{team_grant(service.team)};", f";svc={service.name};")
-    may: Json = {"any": True} if service.public else {"or_ids": {"ids": [_has(grant) for grant in grants]}}
+    may: list[Json] = [{"any": True}] if service.public else [_has(grant) for grant in grants]
     checked = {"header": {"name": names.H_CHECKED, "string_match": {"exact": "1"}}}
     return {
-        names.GRANT_EARLY: _allow([may]),
-        names.GRANT: _allow([{"and_ids": {"ids": [may, checked]}}]),
+        names.GRANT_EARLY: _allow(may),
+        names.GRANT: _allow(may, only=checked),
         **({names.PARAMETERS: _parameters(service)} if service.auth_parameters else {}),
     }
 
@@ -131,8 +131,12 @@ def nobody() -> Json:
     return typed(_RBAC, rules={"action": "ALLOW", "policies": {}})
 
 
-def _allow(principals: list[Json]) -> Json:
-    policy = {"permissions": [{"any": True}], "principals": principals}
+def _allow(principals: list[Json], only: Json | None = None) -> Json:
+    """Whoever is one of `principals`, for requests that are as `only` says.
+
+    As flat as can be: of what Envoy does when it takes thousands of services, to build their policies is nearly half.
+    """
+    policy = {"permissions": [only or {"any": True}], "principals": principals}
     return typed(_RBAC + "PerRoute", rbac={"rules": {"action": "ALLOW", "policies": {"granted": policy}}})
 
 

@@ -97,7 +97,7 @@ def _cluster(service: GatewayService, limits: Limits, *, grpc: bool) -> Json:
         },
         typed_extension_protocol_options={HTTP_OPTIONS: _protocol(limits, grpc=grpc)},
         health_checks=[_health_check(backend)],
-        outlier_detection=_outliers(),
+        **({"outlier_detection": _outliers()} if len(endpoints) > 1 else {}),
         # With no healthy replica say so at once, instead of trying the dead ones.
         common_lb_config={"healthy_panic_threshold": {"value": 0}},
         circuit_breakers=_breakers(service.concurrency or MAX_REQUESTS),
@@ -138,7 +138,8 @@ def _health_check(backend: Backend) -> Json:
         "unhealthy_interval": "1s",
         # Of a replica that is not healthy, such as one that starts together with the gateway.
         "no_traffic_interval": "1s",
-        "no_traffic_healthy_interval": "5s",
+        # Of one that nobody has called yet: there may be thousands, and the first request notices what this does not.
+        "no_traffic_healthy_interval": "15s",
         "initial_jitter": "0.05s",
         "interval_jitter_percent": 20,
         "healthy_threshold": 1,
@@ -149,6 +150,7 @@ def _health_check(backend: Backend) -> Json:
 
 def _outliers() -> Json:
     """Only failures to reach a replica count: an answer of 500 is the model's own, and no reason to stop asking it.
+    One that is alone is asked again and again: there is no other, and so it serves from the moment that it is back.
 
     What is Envoy's default already is not said: with thousands of clusters that is read at every change.
     """

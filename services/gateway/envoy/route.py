@@ -94,8 +94,8 @@ def _virtual_host(service: GatewayService, limits: Limits, *, limited: bool) -> 
         "name": f"service-{service.name}",
         "domains": [service.name],
         "retry_policy": backends.RETRY,
-        # The last one answers by itself, so no script has to have looked at the body.
-        "routes": [*routes, {**answer, "typed_per_filter_config": {names.GRANT: policy[names.GRANT_EARLY]}}],
+        # What comes to the last one has been looked at like what is served: OpenAI bodies by the script of their route.
+        "routes": [*routes, {**answer, "typed_per_filter_config": doors.script("openai")}],
         "typed_per_filter_config": policy,
         **_told(service),
     }
