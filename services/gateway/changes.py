@@ -2,24 +2,36 @@
 
 To check all of it takes Envoy seconds when there are thousands of services. But what is published was checked, line
 by line: each line is one cluster, one virtual host, one key, one limit, and stands for itself. So the next check is of
-the lines that are new, and of the clusters that they lead to. What only the whole can tell, that no two lines are for
-one name, is looked at here. Another Envoy, or another bootstrap, checks everything again.
+the lines that are new, and of the clusters that they lead to. A line that differs from a checked one only in the name
+of its service, its team and its ports is not new. What only the whole can tell, that no two lines are for one name, is
+looked at here. Another Envoy, or another bootstrap, checks everything again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from services.gateway.envoy import document, names
 
 MARK: Final = ".checked"
-"""By whom the published files were checked."""
+"""By whom the published files were checked, and the shapes of the lines that were."""
+SHAPES: Final = 1000
+"""Kept of those: far more than services have ways to differ."""
 _CREDENTIAL: Final = re.compile(rb'\{"client":"[A-Za-z0-9;=._~%-]+","key":"[0-9a-f]{64}"\}')
 """A key as all keys are: two texts, of which Envoy asks only that no two digests are the same."""
 _DIGEST: Final = re.compile(rb'"key":"[0-9a-f]{64}"\}$')
+_DIGEST_BYTES: Final = 80
+"""Not to look for it in all of a line: with the lines of thousands of services that takes longer than the rest here."""
+_TEAM: Final = re.compile(rb';team=[^;"]*;')
+_PORT: Final = re.compile(rb'"port_value":[0-9]+')
+_OF_SERVICE: Final = re.compile(rb"service-([a-z0-9-]+)|([a-z0-9-]+)-(?:http|grpc)")
+"""Names of lines: of a virtual host, or of a cluster."""
 _CLUSTER: Final = re.compile(rb'"cluster":"([^"\\]+)"')
 _CHECKED: Final = (names.CLUSTERS, names.KEYS, names.RATE_LIMITS, names.ROUTES)
 
@@ -34,30 +46,41 @@ def identity(envoy: Path, bootstrap: bytes) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def remember(gateway_dir: Path, checker: str) -> None:
-    """What is published now was checked by `checker`."""
-    path = gateway_dir / MARK
-    if _last(path) != checker:
-        path.write_text(checker, encoding="ascii")
+@dataclass(frozen=True)
+class _Mark:
+    checker: str = ""
+    shapes: tuple[str, ...] = ()
+
+
+def remember(gateway_dir: Path, checker: str, checked: dict[str, bytes] | None) -> None:
+    """What is published now is fine with `checker`, which has looked at `checked` for that."""
+    if checked is None:
+        return
+    before = _last(gateway_dir)
+    known = before.shapes if before.checker == checker else ()
+    found = (_shape(line) for name in _CHECKED if name in checked for line in document.split(checked[name])[1])
+    shapes = list(dict.fromkeys([*known, *found]))[-SHAPES:]
+    (gateway_dir / MARK).write_text(json.dumps({"checker": checker, "shapes": shapes}), encoding="ascii")
 
 
 def unchecked(files: dict[str, bytes], gateway_dir: Path, checker: str) -> dict[str, bytes] | None:
     """Files that Envoy refuses when it would refuse `files`, mostly much shorter. None when nothing in them is new."""
-    if not checker or _last(gateway_dir / MARK) != checker:
+    mark = _last(gateway_dir)
+    if not checker or mark.checker != checker:
         return files
     new: dict[str, list[bytes]] = {name: [] for name in _CHECKED}
-    changed = [name for name in _CHECKED if files[name] != _content(gateway_dir / name)]
+    changed = [name for name in _CHECKED if files[name] != document.published(gateway_dir / name)]
     parts = {name: document.split(files[name]) for name in changed}
     shells_are_known = True
     for name, (head, lines, tail) in parts.items():
-        known_head, known_lines, known_tail = document.split(_content(gateway_dir / name))
+        known_head, known_lines, known_tail = document.split(document.published(gateway_dir / name))
         checked = set(known_lines)
         new[name] = [line for line in lines if line not in checked]
         shells_are_known &= head == known_head and document.unversioned(tail) == document.unversioned(known_tail)
     for name in _CHECKED:
         if new[name] and len({_subject(line) for line in parts[name][1]}) < len(parts[name][1]):
             return files  # two lines for one subject: Envoy has the words for it
-    if shells_are_known and all(_CREDENTIAL.fullmatch(line) for lines in new.values() for line in lines):
+    if shells_are_known and _all_known((line for lines in new.values() for line in lines), frozenset(mark.shapes)):
         return None
     parts |= {name: document.split(files[name]) for name in _CHECKED if name not in parts}
     targets = {found for line in new[names.ROUTES] for found in _CLUSTER.findall(line)}
@@ -70,21 +93,31 @@ def unchecked(files: dict[str, bytes], gateway_dir: Path, checker: str) -> dict[
     return {name: document.join(head, new[name] or lines[:1], tail) for name, (head, lines, tail) in parts.items()}
 
 
+def _all_known(lines: Iterable[bytes], shapes: frozenset[str]) -> bool:
+    return all(_CREDENTIAL.fullmatch(line) or _shape(line) in shapes for line in lines)
+
+
+def _shape(line: bytes) -> str:
+    """Equal for lines in which Envoy can find nothing different but names that are DNS labels, teams, and ports."""
+    found = _OF_SERVICE.fullmatch(document.item_name(line))
+    if found:
+        name = re.escape(found[1] or found[2])
+        # As a word of its own, and in the names of its virtual host and clusters.
+        line = re.sub(rb"(?<![a-z0-9-])(service-)?" + name + rb"(?=-http\b|-grpc\b|(?![a-z0-9-]))", rb"\1*", line)
+        line = _PORT.sub(b'"port_value":*', _TEAM.sub(b";team=*;", line))
+    return hashlib.sha256(line).hexdigest()[:16]
+
+
 def _subject(line: bytes) -> bytes:
     """What a line is about: the digest of a key, the name of anything else."""
-    found = _DIGEST.search(line)
+    found = _DIGEST.search(line[-_DIGEST_BYTES:])
     return found[0] if found else document.item_name(line)
 
 
-def _content(path: Path) -> bytes:
+def _last(gateway_dir: Path) -> _Mark:
+    """What `remember` wrote; nothing when that cannot be read, and then everything is checked."""
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
-
-
-def _last(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii")
-    except OSError:
-        return ""
+        told = json.loads((gateway_dir / MARK).read_text(encoding="ascii"))
+        return _Mark(str(told["checker"]), tuple(map(str, told["shapes"])))
+    except (OSError, ValueError, KeyError, TypeError):
+        return _Mark()

@@ -40,32 +40,29 @@ def deliver(take: Callable[[], Snapshot], gateway_dir: Path, envoy: Path) -> boo
     The snapshot is taken under the lock, so of two concurrent calls the later never publishes the older state.
     Raises GatewayError, and leaves what is published as it was.
     """
-    with exclusive(gateway_dir):
+    with exclusive(gateway_dir), document.remembering():
         files = render(take())
         if not _pending(files, gateway_dir):
             return False
         static = _bootstrap(gateway_dir)
         checker = changes.identity(envoy, static)
-        try:
-            with ThreadPoolExecutor(1) as beside:
-                unchecked = changes.unchecked(files, gateway_dir, checker)
-                checked = beside.submit(validate, unchecked, static, envoy) if unchecked is not None else None
-                writes, changed = _plan(files, gateway_dir)  # meanwhile
-                if checked is not None:
-                    checked.result()
-        finally:
-            document.forget()
+        with ThreadPoolExecutor(1) as beside:
+            unchecked = changes.unchecked(files, gateway_dir, checker)
+            checked = beside.submit(validate, unchecked, static, envoy) if unchecked is not None else None
+            writes, changed = _plan(files, gateway_dir)  # meanwhile
+            if checked is not None:
+                checked.result()
         _carry_out(writes)
-        changes.remember(gateway_dir, checker)
+        changes.remember(gateway_dir, checker, unchecked)
         return changed
 
 
 def publish(files: dict[str, bytes], gateway_dir: Path) -> bool:
     """Replaces the files that differ. False when none did. Callers that may run at once hold `exclusive`."""
-    writes, changed = _plan(files, gateway_dir)
-    document.forget()
-    _carry_out(writes)
-    return changed
+    with document.remembering():
+        writes, changed = _plan(files, gateway_dir)
+        _carry_out(writes)
+        return changed
 
 
 def _plan(files: dict[str, bytes], gateway_dir: Path) -> tuple[Writes, bool]:
@@ -90,7 +87,7 @@ def _writes(wanted: dict[Path, bytes]) -> Writes:
         if _encoded(path) == path:
             encoded.append((path, content))
         else:
-            before = _content(path), _content(_encoded(path))
+            before = document.published(path), document.published(_encoded(path))
             encoded.append((_encoded(path), encoding.encode(path.name, content, *before)))
             records.append((path, content))
     return [*encoded, *records]
@@ -131,13 +128,14 @@ def prepare(
         ),
         names.DESCRIPTORS: descriptors(),
     }
-    for name, content in static.items():
-        if not _same(gateway_dir / name, content):
-            replace(gateway_dir / name, content)
-    for name, content in render(Snapshot(limits=limits or Limits())).items():
-        there = _content(gateway_dir / name) or content
-        if not _published_as(gateway_dir / name, there):
-            _carry_out(_writes({gateway_dir / name: there}))
+    with document.remembering():
+        for name, content in static.items():
+            if not _same(gateway_dir / name, content):
+                replace(gateway_dir / name, content)
+        for name, content in render(Snapshot(limits=limits or Limits())).items():
+            there = document.published(gateway_dir / name) or content
+            if not _published_as(gateway_dir / name, there):
+                _carry_out(_writes({gateway_dir / name: there}))
 
 
 def _place_log(gateway_dir: Path) -> None:
@@ -174,7 +172,7 @@ def _published_as(path: Path, content: bytes) -> bool:
     if not _same(path, content):
         return False
     encoded = _encoded(path)
-    return encoded == path or encoding.version(_content(encoded, 64)) == document.version(content)
+    return encoded == path or encoding.version(document.published(encoded)) == document.version(content)
 
 
 def _encoded(path: Path) -> Path:
@@ -182,16 +180,7 @@ def _encoded(path: Path) -> Path:
 
 
 def _same(path: Path, content: bytes) -> bool:
-    return path.exists() and _content(path) == content
-
-
-def _content(path: Path, most: int = -1) -> bytes:
-    """All of a file, or its first bytes; empty when it is not there."""
-    try:
-        with path.open("rb") as file:
-            return file.read(most)
-    except FileNotFoundError:
-        return b""
+    return path.exists() and document.published(path) == content
 
 
 def _with_lingering(content: bytes, published: Path) -> bytes:
@@ -214,4 +203,4 @@ def _settled(gateway_dir: Path) -> bool:
 
 
 def _published(path: Path) -> list[bytes]:
-    return document.split(_content(path))[1]
+    return document.split(document.published(path))[1]

@@ -1,4 +1,4 @@
-"""512 streams of tokens and 100 changes of the configuration at once: no frame is lost, no request fails.
+"""512 streams of tokens and 200 changes of the configuration at once: no frame is lost, no request fails.
 
 As `make bench-gateway` does for a minute and 1,000 changes; times are not looked at here. Tensors come from the tests'
 own backend, which needs no nginx.
@@ -15,7 +15,7 @@ from bench.null import Null
 from tests.services.gateway.rig import Backend
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
-STREAMS, CHANGES = 512, 100
+STREAMS, CHANGES = 512, 200
 
 
 def test_changes_lose_no_frame_of_512_streams_and_fail_no_request(tmp_path: Path) -> None:

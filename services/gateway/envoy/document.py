@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from services.gateway.envoy import names
@@ -23,6 +25,11 @@ _VERSION: Final = "@version@"
 _NAMED: Final = b'{"name":"'
 REMEMBERED: Final = 1 << 15
 """Items per kind: more than there are clusters of 10,000 services."""
+KEPT: Final = 12
+"""Files: more than there are, before and after a change."""
+Parts = tuple[bytes, list[bytes], bytes]
+_parts: dict[bytes, Parts] = {}
+"""Content of a file -> what `split` says of it."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +66,59 @@ def join(head: bytes, lines: list[bytes], tail: bytes) -> bytes:
     body = b",\n".join(lines)
     start = unversioned(tail)
     version = hashlib.sha256(b"\n".join((head, body, start))).hexdigest()[:16]
-    return b"".join((head, b"\n", body, b"\n", start, b',"version_info":"', version.encode(), b'"}'))
+    end = b"".join((start, b',"version_info":"', version.encode(), b'"}'))
+    content = b"\n".join((head, body, end))
+    _keep(content, (head, lines, end))
+    return content
 
 
 def unversioned(tail: bytes) -> bytes:
     return tail.partition(b',"version_info":')[0]
 
 
-@functools.lru_cache(maxsize=12)
-def split(content: bytes) -> tuple[bytes, list[bytes], bytes]:
+def split(content: bytes) -> Parts:
     """Head, lines and tail of a file that `join` made. Of any other file the head is all there is.
 
-    The same few files are asked for again and again while one change is published; `forget` afterwards. Do not change
-    the list.
+    The same few files are asked for again and again while one change is published. Do not change the list.
     """
+    if (known := _parts.get(content)) is not None:
+        return known
     head, _, rest = content.partition(b"\n")
     body, _, tail = rest.rpartition(b"\n")
-    return head, body.split(b",\n") if body else [], tail
+    return _keep(content, (head, body.split(b",\n") if body else [], tail))
 
 
-def forget() -> None:
-    """Lets go of the files that `split` keeps: some ten MB when there are thousands of services."""
-    split.cache_clear()
+@functools.lru_cache(maxsize=KEPT)
+def published(path: Path) -> bytes:
+    """What the file holds; nothing when it is not there. For use within `remembering`."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """Meanwhile each file is read and taken apart once, so nobody else may write it. It is some ten MB in memory when
+    there are thousands of services, which are let go afterwards.
+    """
+    _forget()
+    try:
+        yield
+    finally:
+        _forget()
+
+
+def _keep(content: bytes, parts: Parts) -> Parts:
+    if len(_parts) >= KEPT:
+        _parts.clear()
+    _parts[content] = parts
+    return parts
+
+
+def _forget() -> None:
+    _parts.clear()
+    published.cache_clear()
 
 
 def version(content: bytes) -> str:

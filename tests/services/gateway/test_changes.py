@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,16 @@ from services.gateway.binary import find_envoy
 from services.gateway.envoy import document, names
 from services.gateway.publish import deliver, prepare
 from services.gateway.render import render
-from services.gateway.snapshot import GatewayKey, Snapshot
+from services.gateway.snapshot import Endpoint, GatewayKey, GatewayService, Snapshot
 from services.gateway.validate import validate
 from tests.services.gateway import snapshots
 
 MANY = snapshots.many(50)
-ONE_MORE = replace(MANY, services=(*MANY.services, snapshots.ready("newcomer")))
+NEWCOMER = snapshots.ready("newcomer", *snapshots.TWO)
+ALIKE = replace(MANY, services=(*MANY.services, NEWCOMER))
+ONE_MORE = replace(MANY, services=(*MANY.services, replace(NEWCOMER, timeout_seconds=7)))
+"""Unlike the others in what Envoy could find something wrong with."""
+OTHER = Endpoint("127.0.0.1", 31, 32)
 ENVOY = find_envoy()
 
 
@@ -45,6 +50,51 @@ def test_of_a_new_service_its_own_lines_are_checked_with_the_clusters_they_lead_
     assert [document.item_name(line) for line in items(found[names.ROUTES])] == [b"service-newcomer"]
     assert [document.item_name(line) for line in items(found[names.CLUSTERS])] == [b"newcomer-grpc", b"newcomer-http"]
     validate(found, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        NEWCOMER,
+        replace(NEWCOMER, name="a"),
+        replace(NEWCOMER, name="http-grpc", team="some other/team"),
+        replace(NEWCOMER, name="b", team="some other/team", endpoints=(OTHER, replace(OTHER, http_port=33))),
+        replace(NEWCOMER, name="svc-0-http"),
+        replace(NEWCOMER, name="service-x"),
+    ],
+    ids=lambda service: service.name,
+)
+def test_a_service_like_another_needs_no_check_whatever_its_name_team_and_ports(
+    service: GatewayService, directory: Path
+) -> None:
+    with_it = replace(MANY, services=(*MANY.services, service))
+    # One whose clusters are called as if they were virtual hosts is looked at: that is slower, and never wrong.
+    assert (unchecked(with_it, directory) is None) == (service.name != "service-x")
+    assert deliver(lambda: with_it, directory, ENVOY)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"public": True},
+        {"timeout_seconds": 7},
+        {"max_payload_bytes": 1 << 20},
+        {"concurrency": 3},
+        {"auth_parameters": (("x-lab", "7"),)},
+        {"endpoints": (OTHER,)},
+        {"endpoints": (OTHER, replace(OTHER, host="127.0.0.2"))},
+        {"framework": "vllm", "task": "chat"},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_one_that_differs_in_anything_else_is_checked_and_the_next_like_it_is_not(
+    other: dict[str, Any], directory: Path
+) -> None:
+    first, second = replace(NEWCOMER, **other), replace(NEWCOMER, name="second", **other)
+    services = (*MANY.services, first)
+    assert unchecked(replace(MANY, services=services), directory) is not None
+    deliver(lambda: replace(MANY, services=services), directory, ENVOY)
+    assert unchecked(replace(MANY, services=(*services, second)), directory) is None
 
 
 def test_a_changed_route_is_checked_with_clusters_that_did_not_change(directory: Path) -> None:
