@@ -51,6 +51,8 @@ def bootstrap(
         "node": {"id": "gateway", "cluster": "gateway"},
         # A socket file: only this user may administer Envoy, and no port has to be free.
         "admin": {"address": {"pipe": {"path": str(gateway_dir / names.ADMIN_SOCKET), "mode": 0o600}}},
+        # Hundreds for each service, which nobody reads: what is told of replicas is counted apart from these.
+        "stats_config": {"stats_matcher": {"exclusion_list": {"patterns": [{"prefix": "cluster."}]}}},
         "dynamic_resources": {"cds_config": subscription(gateway_dir, names.CLUSTERS)},
         "static_resources": {
             # The outer one first: it names the statistics of the routes that all of them share.

@@ -23,6 +23,7 @@ import psutil
 
 from console.home import CHECKOUT
 from services.clients.unix_http import UnixConnection
+from services.gateway import status
 from services.gateway.envoy import names
 from services.gateway.snapshot import Endpoint, Snapshot
 from tests.integration.bridge import models
@@ -65,9 +66,11 @@ class Arena:
         return {name: psutil.Process(self.processes()[name].pid).memory_info().rss for name in MEMORY_BOUND}
 
     def counters(self) -> dict[str, int]:
-        """Envoy's own, of those that have counted anything."""
+        """Envoy's own, of those that have counted anything, and the requests that each replica got."""
         lines = self._admin("/stats?usedonly&type=Counters").splitlines()
-        return {name: int(value) for name, _, value in (line.partition(": ") for line in lines) if value.isdigit()}
+        found = {name: int(value) for name, _, value in (line.partition(": ") for line in lines) if value.isdigit()}
+        return found | {f"{each.service}-{each.protocol}": each.requests
+                        for each in status.replicas(self.gateway.directory)}  # fmt: skip
 
     def allocated(self) -> int:
         """Bytes that the gateway holds now. Its process keeps some of what is free again."""
@@ -84,7 +87,7 @@ class Arena:
     def triton_requests(self, before: dict[str, int]) -> int:
         """How many have gone to the real Triton since, by either way; probes are no requests."""
         grown = self.grown(before)
-        return sum(grown.get(f"cluster.rows-{kind}.upstream_rq_total", 0) for kind in ("http", "grpc"))
+        return sum(grown.get(f"rows-{kind}", 0) for kind in ("http", "grpc"))
 
     def grown(self, before: dict[str, int]) -> dict[str, int]:
         return {name: value - before.get(name, 0) for name, value in self.counters().items()
