@@ -32,6 +32,7 @@ REPLICA_DRAIN_SECONDS = env.bounded("REPLICA_DRAIN_SECONDS", 30, 3, 3600)
 METERING_KEEP_DAYS = env.integer("METERING_KEEP_DAYS", 30)
 """How long usage is kept by the minute; by the hour and by the day it is kept longer (services/actions/metering.py)."""
 DATASET_ROOTS = [Path(root) for root in env.names("DATASET_ROOTS")]
+DATASET_ENDPOINTS = env.names("DATASET_ENDPOINTS", "huggingface.co,*.huggingface.co,*.hf.co,*.amazonaws.com")
 """Directories that `local` datasets may point into, besides the sample dataset. Set by an administrator."""
 
 

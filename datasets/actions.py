@@ -162,7 +162,7 @@ def _source_errors(kind: str, options: Mapping[str, Any]) -> dict[str, str]:
     if errors:
         return errors
     try:
-        registry.make(kind, options, allowed_roots=reading.allowed_roots()).check()
+        registry.make(kind, options, reading.site()).check()
     except SourceError as error:
         return {f"options.{declared[0].name}": _with_roots(error)}
     return {}

@@ -23,7 +23,7 @@ from datasets.sources import registry
 
 HIDDEN = "********"
 PATH = OpenApiParameter("path", OpenApiTypes.STR, description="A folder or file of the dataset; empty is its root.")
-OFFSET = OpenApiParameter("offset", OpenApiTypes.INT, description="How many entries to skip.")
+AFTER = OpenApiParameter("after", OpenApiTypes.STR, description="The answer's `next`, for the page after it.")
 LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="How many entries to give: 200, at most 1000.")
 ROUND_ID = OpenApiParameter("round_id", OpenApiTypes.INT, OpenApiParameter.PATH)
 
@@ -84,7 +84,7 @@ class ListingOut(serializers.Serializer[Any]):
     is_dir = serializers.BooleanField()
     entries = EntryOut(many=True)
     total = serializers.IntegerField(allow_null=True, help_text="null when only a full listing could tell.")
-    more = serializers.BooleanField()
+    next = serializers.CharField(help_text="Ask again with after=next for the next page; empty on the last one.")
     recognised = RecognisedOut(help_text="What the folder is.")
 
 
@@ -205,13 +205,13 @@ class Datasets(Resource):
         actions.delete(self.dataset(), actor=self.actor)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @describe("Browse a dataset", answers={200: ListingOut}, errors=[400, 404], parameters=[PATH, OFFSET, LIMIT])
+    @describe("Browse a dataset", answers={200: ListingOut}, errors=[400, 404], parameters=[PATH, AFTER, LIMIT])
     @action(detail=True, pagination_class=None)
     def files(self, request: Request, name: str) -> Response:
-        offset = number(request, "offset", 0, most=10**9)
         limit = number(request, "limit", 200, most=1000)
+        asked = request.query_params
         listing = reading.browse(
-            self.dataset(), request.query_params.get("path", ""), offset=offset, limit=max(1, limit)
+            self.dataset(), asked.get("path", ""), after=asked.get("after", ""), limit=max(1, limit)
         )
         return Response(ListingOut(listing).data)
 

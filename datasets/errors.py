@@ -29,6 +29,20 @@ class SourceChanged(SourceError):
         self.path = path
 
 
+class SourceDamaged(SourceError):
+    """Bytes arrived that are not what the source itself says they are."""
+
+    code = "source_damaged"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} arrived damaged: its bytes are not what the source says they are.",
+            permanent=False,
+            hint="If it happens again, the file is damaged at the source.",
+        )
+        self.path = path
+
+
 class PreheatError(ConsoleError):
     """A round cannot be finished: the disk is full, a file changed while it was copied, a digest is wrong."""
 

@@ -8,16 +8,14 @@ tensors are. Good for reading configuration, never for serving.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from datasets import reading
 from datasets.models import Dataset
-from datasets.sources.base import Source, clean_path
+from datasets.sources.base import Body, Source, clean_path
 from datasets.specs import SourceFile
 
 SMALL = 1 << 20
@@ -54,7 +52,8 @@ def _place(source: Source, file: SourceFile, path: str, folder: Path, *, whole: 
     with target.open("wb") as out:
         if whole:
             with source.open(file, path) as content:
-                shutil.copyfileobj(content, out)
+                while data := content.read(SMALL):
+                    out.write(data)
             return
         if file.path.endswith(".safetensors"):
             with source.open(file, path) as content:
@@ -63,8 +62,8 @@ def _place(source: Source, file: SourceFile, path: str, folder: Path, *, whole: 
         os.truncate(out.fileno(), file.size)
 
 
-def _header(content: BinaryIO) -> bytes:
+def _header(content: Body) -> bytes:
     """The first 8 bytes say how long the JSON after them is; b"" when that cannot be true."""
-    length = content.read(8)
+    length = content.read(8) or b""
     size = int.from_bytes(length, "little")
-    return length + content.read(size) if size <= HEADER else b""
+    return length + (content.read(size) or b"") if size <= HEADER else b""

@@ -14,7 +14,7 @@ from datasets.preheat.store import Store
 from datasets.recognise import recognise
 from datasets.sizes import duration_text, size_text
 from datasets.sources import registry
-from datasets.sources.base import Source, clean_path
+from datasets.sources.base import Site, Source, clean_path
 from datasets.specs import Entry, Recognised, Tree
 
 
@@ -34,7 +34,8 @@ class Listing:
     is_dir: bool
     entries: tuple[Entry, ...]
     total: int | None
-    more: bool
+    next: str
+    """What to ask for the next page with, "" on the last one."""
     recognised: Recognised
     breadcrumbs: tuple[Crumb, ...]
 
@@ -60,6 +61,11 @@ def allowed_roots() -> tuple[Path, ...]:
     return (*settings.DATASET_ROOTS, settings.HOME.samples)
 
 
+def site() -> Site:
+    """What sources may reach here."""
+    return Site(roots=allowed_roots(), endpoints=tuple(settings.DATASET_ENDPOINTS))
+
+
 def store() -> Store:
     return Store(settings.HOME.store)
 
@@ -76,20 +82,20 @@ def tree(digest: str) -> Tree | None:
 
 def source_of(dataset: Dataset) -> Source:
     """Raises SourceError for a kind that this release does not have."""
-    return registry.make(dataset.kind, dataset.options, allowed_roots=allowed_roots())
+    return registry.make(dataset.kind, dataset.options, site())
 
 
-def browse(dataset: Dataset, path: str = "", *, offset: int = 0, limit: int = 200) -> Listing:
+def browse(dataset: Dataset, path: str = "", *, after: str = "", limit: int = 200) -> Listing:
     """One page of a folder with what it is. Raises SourceError."""
     source, path = source_of(dataset), clean_path(path)
     here = source.entry(path)
     entries: tuple[Entry, ...] = (here,)
     total: int | None = 1
-    more = False
+    further = ""
     if here.is_dir:
-        page = source.list(path, max(0, offset), limit)
-        entries, total, more = page.entries, page.total, page.more
-    return Listing(path, here.is_dir, entries, total, more, recognise(source, path), _crumbs(dataset.name, path))
+        page = source.list(path, after, limit)
+        entries, total, further = page.entries, page.total, page.next
+    return Listing(path, here.is_dir, entries, total, further, recognise(source, path), _crumbs(dataset.name, path))
 
 
 def _crumbs(name: str, path: str) -> tuple[Crumb, ...]:

@@ -27,7 +27,7 @@ class Files(Protocol):
     """What is needed of a source."""
 
     def entry(self, path: str) -> Entry: ...
-    def list(self, path: str, offset: int = 0, limit: int = 200) -> Page: ...
+    def list(self, path: str, after: str = "", limit: int = 200) -> Page: ...
     def read(self, path: str, limit: int) -> bytes: ...
 
 
@@ -36,7 +36,7 @@ def recognise(files: Files, path: str = "") -> Recognised:
     here = files.entry(path)
     if not here.is_dir:
         return _single_file(here)
-    entries = files.list(path, 0, MAX_ENTRIES).entries
+    entries = files.list(path, limit=MAX_ENTRIES).entries
     if not entries:
         return Recognised("empty", "An empty folder.")
     if _looks_like_model(entries):
@@ -169,13 +169,13 @@ def _repository(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:
 
 def _is_model(files: Files, path: str) -> bool:
     try:
-        return _looks_like_model(files.list(path, 0, MAX_ENTRIES).entries)
+        return _looks_like_model(files.list(path, limit=MAX_ENTRIES).entries)
     except SourceError:
         return False
 
 
 def _names(files: Files, path: str) -> list[str]:
     try:
-        return [entry.name for entry in files.list(path, 0, MAX_ENTRIES).entries]
+        return [entry.name for entry in files.list(path, limit=MAX_ENTRIES).entries]
     except SourceError:
         return []

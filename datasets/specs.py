@@ -31,6 +31,10 @@ class SourceFile:
     version: str
     """Whatever pins this very content at the source: mtime in nanoseconds for local files, an ETag elsewhere."""
     executable: bool = False
+    ranged: bool = False
+    """Whether the source can give a part of it (`open` with offset and length) as well as the whole."""
+    check: str = ""
+    """What the source says of the whole content, as `algorithm:hex`; "" if it says nothing. See preheat/digests.py."""
 
 
 @dataclass(frozen=True)

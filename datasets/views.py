@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console import roles, teams
 from console.errors import Forbidden, InvalidFields
-from console.pages import actor_of, show_errors, whole_number
+from console.pages import actor_of, show_errors
 from console.principal import Principal
 from datasets import actions, reading, states
 from datasets.errors import SourceError
@@ -73,35 +73,30 @@ def _create(form: DatasetForm, actor: Principal) -> Dataset | None:
 
 
 def detail(request: HttpRequest, name: str) -> HttpResponse:
-    """One folder of a dataset (`?path=`, `?offset=`): what is in it, what it is, and the rounds."""
+    """One folder of a dataset (`?path=`, `?after=`): what is in it, what it is, and the rounds."""
     dataset, actor = _find(request, name)
-    path, offset = request.GET.get("path", ""), _offset(request)
+    path, after = request.GET.get("path", ""), request.GET.get("after", "")
     context = _frame(dataset, actor)
     try:
-        listing = reading.browse(dataset, path, offset=offset, limit=FOLDER_PAGE)
+        listing = reading.browse(dataset, path, after=after, limit=FOLDER_PAGE)
     except SourceError as error:
         return render(request, "datasets/detail.html", {**context, "error": error, "path": ""}, status=error.status)
     here = reverse("dataset", args=[name])
     context |= {
         "listing": listing,
         "path": listing.path,
-        "offset": offset,
         "up": [(crumb.name, _address(here, crumb.path)) for crumb in listing.breadcrumbs],
         "rows": [(entry, _address(here, entry.path)) for entry in listing.entries],
-        "before": _address(here, listing.path, max(0, offset - FOLDER_PAGE)) if offset else "",
-        "after": _address(here, listing.path, offset + FOLDER_PAGE) if listing.more else "",
+        "first": _address(here, listing.path) if after else "",
+        "after": _address(here, listing.path, listing.next) if listing.next else "",
         "serve_url": f"{reverse('service-new')}?{urlencode({'dataset': name, 'path': listing.path})}",
     }
     return render(request, "datasets/detail.html", context)
 
 
-def _address(here: str, path: str, offset: int = 0) -> str:
-    query = {"path": path} if path else {}
-    return f"{here}?{urlencode(query | ({'offset': str(offset)} if offset else {}))}" if query or offset else here
-
-
-def _offset(request: HttpRequest) -> int:
-    return whole_number(request.GET.get("offset", "")) or 0
+def _address(here: str, path: str, after: str = "") -> str:
+    query = {name: value for name, value in (("path", path), ("after", after)) if value}
+    return f"{here}?{urlencode(query)}" if query else here
 
 
 def rounds(request: HttpRequest, name: str) -> HttpResponse:

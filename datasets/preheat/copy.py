@@ -121,7 +121,7 @@ class _Run:
             with self.source.open(file, self.path, offset) as stream:
                 while offset < file.size:
                     self.check()
-                    data = stream.read(min(self.chunk, file.size - offset))
+                    data = stream.read(min(self.chunk, file.size - offset)) or b""
                     if not data:
                         raise SourceChanged(file.path)  # shorter than it was
                     _write(descriptor, data)

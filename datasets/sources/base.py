@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import BinaryIO, ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from io import RawIOBase
+from pathlib import Path
+from typing import Any, ClassVar
 
 from datasets.errors import SourceError
 from datasets.specs import Entry, Plan, SourceFile
@@ -22,31 +24,66 @@ MAX_FILES = 200_000
 
 
 @dataclass(frozen=True)
+class Site:
+    """What an administrator of this installation allows sources to reach. Everything else is refused."""
+
+    roots: tuple[Path, ...] = ()
+    """Directories of this machine that `local` and `nfs` may read."""
+    endpoints: tuple[str, ...] = ()
+    """Servers that the others may connect to, as network.py spells them."""
+
+
+@dataclass(frozen=True)
 class Option:
-    """One field of the form that makes a dataset of a kind, and one key of `Dataset.options`."""
+    """One field of the form that makes a dataset of a kind.
+
+    Its value is text in `Dataset.options`; that of a `secret` one in `Dataset.credentials`, encrypted.
+    """
 
     name: str
     label: str
     required: bool = True
     secret: bool = False
     help: str = ""
+    choices: tuple[tuple[str, str], ...] = field(default=())
+    """(value, label) pairs when only these values are good; the first one is the default."""
+
+
+Body = RawIOBase
+"""Bytes of a file, read once from the front by `read` and `readinto`, which raise SourceError.
+
+Another thread may call `close` while one waits in `readinto`: that one ends soon, with an error.
+"""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a folder: folders first, then by name. `total` is None when only a full listing could tell."""
+    """One page of a folder. `total` is None when only a full listing could tell.
+
+    Folders first, then by name, where the whole folder is known; else in the server's order.
+    """
 
     entries: tuple[Entry, ...]
     total: int | None
-    more: bool
+    next: str
+    """What to ask the next page with: `list(path, after=next)`. "" on the last one. Only the source can read it."""
 
 
 class Source(ABC):
-    """Paths are relative to the dataset, with `/`, "" being its root. The constructor does no I/O."""
+    """Paths are relative to the dataset, with `/`, "" being its root. The constructor does no I/O.
+
+    One object serves many threads at once: a round reads several files, and several parts of one, side by side.
+    """
 
     kind: ClassVar[str]
     label: ClassVar[str]
     options: ClassVar[tuple[Option, ...]]
+    streams: ClassVar[int] = 8
+    """How many bodies a round reads at once."""
+
+    @abstractmethod
+    def __init__(self, options: Mapping[str, Any], site: Site) -> None:
+        """`options` has the secret ones too, in plain text."""
 
     @abstractmethod
     def check(self) -> str:
@@ -57,8 +94,8 @@ class Source(ABC):
         """What lies at `path`."""
 
     @abstractmethod
-    def list(self, path: str, offset: int = 0, limit: int = 200) -> Page:
-        """One page of a folder. What could not be copied (links that lead outside, devices) is left out."""
+    def list(self, path: str, after: str = "", limit: int = 200) -> Page:
+        """One page of a folder, at most `limit` entries, also of a folder with millions of them. What could not be copied (links that lead outside, devices) is left out."""
 
     @abstractmethod
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
@@ -69,12 +106,19 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def open(self, file: SourceFile, path: str, offset: int = 0) -> BinaryIO:
-        """A file of the plan of `path`, positioned `offset` bytes in. Raises SourceChanged for another version."""
+    def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
+        """A file of the plan of `path`, from `offset` on, `length` bytes of it or all that is left.
 
-    @abstractmethod
-    def confirm(self, file: SourceFile, path: str) -> None:
-        """Raises SourceChanged unless the file still is the version that was planned."""
+        `offset` and `length` are given for `ranged` files only. Raises SourceChanged for another version. Where the
+        server says what the bytes of an answer should be (a checksum, an MD5), the body raises SourceDamaged at
+        its end when they are not.
+        """
+
+    def confirm(self, file: SourceFile, path: str) -> None:  # noqa: B027 - not abstract: most need not do anything
+        """Raises SourceChanged unless the file still is the version that was planned.
+
+        For sources whose `open` cannot pin a version while it is read.
+        """
 
     @abstractmethod
     def read(self, path: str, limit: int) -> bytes:
@@ -104,10 +148,14 @@ def is_text(name: str) -> bool:
     return True
 
 
-def make_plan(kind: str, files: list[SourceFile], empty_dirs: list[str]) -> Plan:
-    """A sorted plan with its fingerprint: equal for equal names, sizes and versions, whatever dataset asked."""
+def make_plan(kind: str, files: list[SourceFile], empty_dirs: list[str], *, origin: str = "") -> Plan:
+    """A sorted plan with its fingerprint: equal for equal names, sizes and versions, whatever dataset asked.
+
+    `origin` names the server and place that the versions hold for (an ETag of one server says nothing of another's).
+    """
     ordered = tuple(sorted(files, key=lambda file: file.path))
     folders = tuple(sorted(empty_dirs))
-    lines = [kind, [[file.path, file.size, file.version] for file in ordered], list(folders)]
+    versions = [[file.path, file.size, file.version] for file in ordered]
+    lines = [kind, *([origin] if origin else []), versions, list(folders)]
     fingerprint = hashlib.sha256(json.dumps(lines).encode()).hexdigest()
     return Plan(files=ordered, fingerprint=fingerprint, empty_dirs=folders)

@@ -11,10 +11,10 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, ClassVar
 
 from datasets.errors import SourceChanged, SourceError
-from datasets.sources.base import MAX_FILES, Option, Page, Source, clean_path, is_text, make_plan
+from datasets.sources.base import MAX_FILES, Body, Option, Page, Site, Source, clean_path, is_text, make_plan
 from datasets.sources.beneath import DIRECTORY, open_beneath, open_root
 from datasets.specs import Entry, Plan, SourceFile
 
@@ -30,9 +30,9 @@ class LocalSource(Source):
         Option("path", "Directory", help="Absolute path, inside a directory that an administrator allowed."),
     )
 
-    def __init__(self, options: Mapping[str, Any], *, allowed_roots: tuple[Path, ...]) -> None:
+    def __init__(self, options: Mapping[str, Any], site: Site) -> None:
         self._directory = str(options.get("path", ""))
-        self._allowed = allowed_roots
+        self._allowed = site.roots
 
     def check(self) -> str:
         with self._root() as (root, real), _explained(""), os.scandir(root) as found:
@@ -44,7 +44,8 @@ class LocalSource(Source):
         with self._opened(path) as descriptor:
             return _entry(path, os.fstat(descriptor))
 
-    def list(self, path: str, offset: int = 0, limit: int = 200) -> Page:
+    def list(self, path: str, after: str = "", limit: int = 200) -> Page:
+        offset = int(after) if after.isdecimal() else 0
         path = clean_path(path)
         with self._root() as (root, real), self._opened(path) as folder:
             _require_folder(folder, path)
@@ -67,7 +68,8 @@ class LocalSource(Source):
                 seen = _look(root, real, _join(path, name))
                 if seen is not None:
                     entries.append(_entry(_join(path, name), seen))
-        return Page(tuple(entries), total=len(rows), more=offset + limit < len(rows))
+        further = offset + limit
+        return Page(tuple(entries), total=len(rows), next=str(further) if further < len(rows) else "")
 
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
         path = clean_path(path)
@@ -83,10 +85,10 @@ class LocalSource(Source):
             raise SourceError(f"There are no files in {path or 'this dataset'}.")
         return make_plan(self.kind, files, empty)
 
-    def open(self, file: SourceFile, path: str, offset: int = 0) -> BinaryIO:
+    def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         descriptor = self._open_planned(file, path)
         os.lseek(descriptor, offset, os.SEEK_SET)
-        return os.fdopen(descriptor, "rb", buffering=0)
+        return os.fdopen(descriptor, "rb", buffering=0)  # whoever gave `length` reads no further
 
     def confirm(self, file: SourceFile, path: str) -> None:
         os.close(self._open_planned(file, path))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Final
 
 from datasets.errors import SourceError
-from datasets.sources.base import Option, Source
+from datasets.sources.base import Option, Site, Source
 
 SOURCES: Final[dict[str, str]] = {"local": "datasets.sources.local.LocalSource"}
 LATER: Final[dict[str, str]] = {"nfs": "NFS", "s3": "S3", "http": "HTTP", "huggingface": "Hugging Face"}
@@ -48,8 +47,6 @@ def source_class(kind: str) -> type[Source]:
     return found
 
 
-def make(kind: str, options: Mapping[str, Any], *, allowed_roots: Sequence[Path]) -> Source:
+def make(kind: str, options: Mapping[str, Any], site: Site) -> Source:
     """A source of `kind`. Does no I/O. Raises SourceError as `source_class` does."""
-    build: Any = source_class(kind)
-    source: Source = build(options, allowed_roots=tuple(allowed_roots))
-    return source
+    return source_class(kind)(options, site)

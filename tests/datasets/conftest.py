@@ -18,6 +18,7 @@ from datasets import actions
 from datasets.models import Dataset, Round
 from datasets.preheat.store import Store
 from datasets.signals import round_finished
+from datasets.sources.base import Site
 from datasets.sources.local import LocalSource
 
 
@@ -44,7 +45,7 @@ def files(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def source(files: Path, tmp_path: Path) -> LocalSource:
-    return LocalSource({"path": str(files)}, allowed_roots=(tmp_path / "allowed",))
+    return LocalSource({"path": str(files)}, Site(roots=(tmp_path / "allowed",)))
 
 
 @pytest.fixture

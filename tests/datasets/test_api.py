@@ -98,8 +98,8 @@ def test_files_are_browsed_in_pages(mine: Api, dataset: Dataset) -> None:
     assert [(entry["name"], entry["is_dir"]) for entry in root["entries"]] == [("svm", True), ("README.txt", False)]
     svm = mine.get("datasets/models/files/", path="svm").data
     assert svm["recognised"]["kind"] == "triton_model"
-    page = mine.get("datasets/models/files/", path="svm/1", offset=1, limit=1).data
-    assert [entry["path"] for entry in page["entries"]] == ["svm/1/weights.bin"] and page["more"] is False
+    page = mine.get("datasets/models/files/", path="svm/1", after="1", limit=1).data
+    assert [entry["path"] for entry in page["entries"]] == ["svm/1/weights.bin"] and page["next"] == ""
     assert page["entries"][0]["size"] == 256_000
 
 
@@ -111,7 +111,7 @@ def test_nothing_outside_the_dataset_can_be_browsed(mine: Api, dataset: Dataset,
         assert answer.status == 400 and "secret" not in str(answer.data.get("entries")), path
     for path in ("../x", "/etc", "link", "nowhere"):
         assert set(mine.post("datasets/models/preheat/", {"path": path}).errors) == {"path"}
-    assert set(mine.get("datasets/models/files/", offset="x").errors) == {"offset"}
+    assert set(mine.get("datasets/models/files/", limit="x").errors) == {"limit"}
     assert not Round.objects.exists()
 
 

@@ -25,14 +25,14 @@ def round_with(**fields: Any) -> Round:
 def test_a_folder_is_browsed_with_what_it_is_and_the_way_to_it(dataset: Dataset) -> None:
     seen = reading.browse(dataset, "svm/")
     assert [entry.name for entry in seen.entries] == ["1", "config.pbtxt"]
-    assert (seen.path, seen.is_dir, seen.total, seen.more) == ("svm", True, 2, False)
+    assert (seen.path, seen.is_dir, seen.total, seen.next) == ("svm", True, 2, "")
     assert seen.recognised.kind == "triton_model"
     assert [(crumb.name, crumb.path) for crumb in seen.breadcrumbs] == [("models", ""), ("svm", "svm")]
 
 
 @pytest.mark.django_db
 def test_a_page_of_a_folder_still_says_what_the_whole_folder_is(dataset: Dataset) -> None:
-    seen = reading.browse(dataset, "svm", offset=1, limit=1)
+    seen = reading.browse(dataset, "svm", after="1", limit=1)
     assert [entry.name for entry in seen.entries] == ["config.pbtxt"]
     assert seen.recognised.kind == "triton_model"
 

@@ -9,7 +9,7 @@ import pytest
 
 from datasets.errors import SourceError
 from datasets.recognise import recognise
-from datasets.sources.base import Page
+from datasets.sources.base import Page, Site
 from datasets.sources.local import LocalSource
 from datasets.specs import Recognised
 
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def seen(folder: Path, path: str = "thing") -> Recognised:
-    return recognise(LocalSource({"path": str(folder.parent)}, allowed_roots=(folder.parent,)), path)
+    return recognise(LocalSource({"path": str(folder.parent)}, Site(roots=(folder.parent,))), path)
 
 
 def put(folder: Path, **files: str) -> None:
@@ -148,9 +148,9 @@ def test_a_huge_folder_costs_a_bounded_number_of_looks(folder: Path, monkeypatch
     looks: list[str] = []
     original = LocalSource.list
 
-    def counted(self: LocalSource, path: str, offset: int = 0, limit: int = 200) -> Page:
+    def counted(self: LocalSource, path: str, after: str = "", limit: int = 200) -> Page:
         looks.append(path)
-        return original(self, path, offset, limit)
+        return original(self, path, after, limit)
 
     monkeypatch.setattr(LocalSource, "list", counted)
     found = seen(folder)

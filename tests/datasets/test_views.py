@@ -106,11 +106,11 @@ def test_a_large_folder_is_shown_page_by_page(
     many.mkdir()
     for number in range(5):
         (many / f"file-{number}").write_text("x")
-    first, second = text(browser, dataset, "?path=many"), text(browser, dataset, "?path=many&offset=2")
-    assert "file-1" in first and "file-2" not in first and "path=many&amp;offset=2" in first
-    assert "file-2" in second and "file-1" not in second and "Previous" in second
-    assert text(browser, dataset, "?path=many&offset=x") == first or "file-0" in text(
-        browser, dataset, "?path=many&offset=x"
+    first, second = text(browser, dataset, "?path=many"), text(browser, dataset, "?path=many&after=2")
+    assert "file-1" in first and "file-2" not in first and "path=many&amp;after=2" in first
+    assert "file-2" in second and "file-1" not in second and "First" in second
+    assert text(browser, dataset, "?path=many&after=x") == first or "file-0" in text(
+        browser, dataset, "?path=many&after=x"
     )
 
 

@@ -291,9 +291,10 @@ import sys
 from pathlib import Path
 from datasets.preheat.copy import copy
 from datasets.preheat.journal import Staging
+from datasets.sources.base import Site
 from datasets.sources.local import LocalSource
 root, staging, chunk, interval = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-source = LocalSource({"path": str(root)}, allowed_roots=(root,))
+source = LocalSource({"path": str(root)}, Site(roots=(root,)))
 moved = 0
 def tell(seen):
     print(seen.bytes_copied, flush=True)

@@ -12,6 +12,7 @@ import pytest
 
 from datasets.errors import SourceChanged, SourceError
 from datasets.sources import beneath
+from datasets.sources.base import Site
 from datasets.sources.local import LocalSource
 
 SECRET = b"the secret of another team"
@@ -53,16 +54,16 @@ def test_a_folder_is_listed_with_folders_first(source: LocalSource) -> None:
     ]
     assert [entry.path for entry in source.list("svm").entries] == ["svm/1", "svm/config.pbtxt"]
     assert listed.entries[1].modified > 1e9
-    assert (listed.total, listed.more) == (2, False)
+    assert (listed.total, listed.next) == (2, "")
 
 
 def test_a_long_folder_comes_in_pages(source: LocalSource, files: Path) -> None:
     (files / "many").mkdir()
     for number in range(25):
         (files / "many" / f"{number:02}").touch()
-    pages = [source.list("many", offset, 10) for offset in (0, 10, 20)]
+    pages = [source.list("many", offset, 10) for offset in ("", "10", "20")]
     assert [len(page.entries) for page in pages] == [10, 10, 5]
-    assert [page.more for page in pages] == [True, True, False]
+    assert [page.next for page in pages] == ["10", "20", ""]
     assert {page.total for page in pages} == {25}
     assert pages[1].entries[0].name == "10"
 
@@ -287,14 +288,14 @@ def test_a_directory_outside_the_allowed_roots_cannot_be_used(tmp_path: Path, fi
     (tmp_path / "allowed" / "link").symlink_to(tmp_path / "far")
     # "nowhere" does not exist: outside, that is not told.
     for directory in ("far", "allowed/../far", "allowed/link", "allowed-too-long-a-name", "nowhere", "allowed/../no"):
-        source = LocalSource({"path": str(tmp_path / directory)}, allowed_roots=(tmp_path / "allowed",))
+        source = LocalSource({"path": str(tmp_path / directory)}, Site(roots=(tmp_path / "allowed",)))
         with pytest.raises(SourceError, match="not inside a directory that datasets may use"):
             source.check()
 
 
 def test_an_allowed_root_may_itself_be_a_link_and_be_a_dataset(tmp_path: Path, files: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "allowed")
-    source = LocalSource({"path": str(tmp_path / "link")}, allowed_roots=(tmp_path / "link",))
+    source = LocalSource({"path": str(tmp_path / "link")}, Site(roots=(tmp_path / "link",)))
     assert names(source) == ["models"]
 
 
@@ -304,13 +305,13 @@ def test_the_check_says_what_was_reached(source: LocalSource, files: Path) -> No
 
 def test_a_directory_that_is_away_is_worth_another_try(tmp_path: Path, files: Path) -> None:
     with pytest.raises(SourceError, match="does not exist") as caught:
-        LocalSource({"path": str(files / "gone")}, allowed_roots=(tmp_path / "allowed",)).check()
+        LocalSource({"path": str(files / "gone")}, Site(roots=(tmp_path / "allowed",))).check()
     assert not caught.value.permanent
 
 
 def test_a_file_as_a_datasets_directory_is_refused(tmp_path: Path, files: Path) -> None:
     with pytest.raises(SourceError, match="not a directory"):
-        LocalSource({"path": str(files / "README.txt")}, allowed_roots=(tmp_path / "allowed",)).check()
+        LocalSource({"path": str(files / "README.txt")}, Site(roots=(tmp_path / "allowed",))).check()
 
 
 @pytest.mark.parametrize("path", ["nothing", "README.txt/below", "svm/1/2/3"])

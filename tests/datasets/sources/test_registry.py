@@ -6,11 +6,12 @@ import pytest
 
 from datasets.errors import SourceError
 from datasets.sources import registry
+from datasets.sources.base import Site
 from datasets.sources.local import LocalSource
 
 
 def test_a_local_source_is_made_without_touching_the_disk() -> None:
-    made = registry.make("local", {"path": "/no/such/place"}, allowed_roots=[Path("/no/such")])
+    made = registry.make("local", {"path": "/no/such/place"}, Site(roots=(Path("/no/such"),)))
     assert isinstance(made, LocalSource)
 
 
@@ -26,4 +27,4 @@ def test_every_kind_is_told_with_its_fields_or_the_reason_why_not() -> None:
 @pytest.mark.parametrize("kind", ["nfs", "s3", "http", "huggingface", "ftp", ""])
 def test_a_kind_that_does_not_work_is_refused_with_those_that_do(kind: str) -> None:
     with pytest.raises(SourceError, match="Kinds that work now: local"):
-        registry.make(kind, {}, allowed_roots=[])
+        registry.make(kind, {}, Site())
