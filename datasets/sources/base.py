@@ -95,7 +95,10 @@ class Source(ABC):
 
     @abstractmethod
     def list(self, path: str, after: str = "", limit: int = 200) -> Page:
-        """One page of a folder, at most `limit` entries, also of a folder with millions of them. What could not be copied (links that lead outside, devices) is left out."""
+        """One page of a folder, at most `limit` entries, also of a folder with millions of them.
+
+        What could not be copied (links that lead outside, devices) is left out.
+        """
 
     @abstractmethod
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
