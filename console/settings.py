@@ -32,6 +32,9 @@ REPLICA_DRAIN_SECONDS = env.bounded("REPLICA_DRAIN_SECONDS", 30, 3, 3600)
 METERING_KEEP_DAYS = env.integer("METERING_KEEP_DAYS", 30)
 """How long usage is kept by the minute; by the hour and by the day it is kept longer (services/actions/metering.py)."""
 DATASET_ROOTS = [Path(root) for root in env.names("DATASET_ROOTS")]
+# 0 means no limit, for both.
+PREHEAT_BYTES_PER_SECOND = env.bounded("PREHEAT_MIB_PER_SECOND", 0, 0, 10**6) << 20
+STORE_QUOTA_BYTES = env.bounded("STORE_QUOTA_GIB", 0, 0, 10**6) << 30
 DATASET_ENDPOINTS = env.names("DATASET_ENDPOINTS", "huggingface.co,*.huggingface.co,*.hf.co,*.amazonaws.com")
 """Directories that `local` datasets may point into, besides the sample dataset. Set by an administrator."""
 
@@ -227,7 +230,9 @@ CELERY_BEAT_SCHEDULE = {
     "access-log": {"task": "services.rotate_access_log", "schedule": schedule(60.0), "options": {"expires": 60}},
     "metering": {"task": "services.count_usage", "schedule": schedule(2.0), "options": {"expires": 4}},
     "usage": {"task": "services.prune_usage", "schedule": schedule(86400.0), "options": {"expires": 86400}},
-    "store": {"task": "services.evict_unused", "schedule": schedule(3600.0), "options": {"expires": 3600}},
+    "store": {"task": "datasets.evict_unused", "schedule": schedule(3600.0), "options": {"expires": 3600}},
+    "settle": {"task": "datasets.settle", "schedule": schedule(60.0), "options": {"expires": 60}},
+    "reverify": {"task": "datasets.reverify", "schedule": schedule(6 * 3600.0), "options": {"expires": 3600}},
     "node": {"task": "services.report_node", "schedule": schedule(10.0), "options": {"expires": 20}},
 }
 

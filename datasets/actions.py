@@ -21,14 +21,16 @@ from console.models import Team
 from console.principal import Principal
 from datasets import dispatch, reading, states
 from datasets.errors import SourceError
-from datasets.leases import announce, claim
+from datasets.leases import announce, claim, say
 from datasets.models import NAME, Dataset, Round
 from datasets.rounds import run, sweep
 from datasets.signals import dataset_deleting
 from datasets.sources import registry
 from datasets.sources.base import Option, clean_path
 
-__all__ = ["cancel", "claim", "create", "delete", "request_round", "run", "sweep", "update"]
+__all__ = [
+    "cancel", "claim", "create", "delete", "pause", "request_round", "resume", "retry", "run", "sweep", "update",
+]
 
 
 def create(
@@ -78,9 +80,16 @@ def delete(dataset: Dataset, *, actor: Principal) -> None:
         dataset.delete()
 
 
-def request_round(dataset: Dataset, path: str = "", *, actor: Principal) -> Round:
-    """The round that copies `path` to this node: the one under way, or a new one. Raises InvalidFields on the path."""
+def request_round(
+    dataset: Dataset, path: str = "", *, mode: str = states.MIRROR, actor: Principal
+) -> Round:
+    """The round that copies `path` to this node: the one under way, or a new one. Raises InvalidFields.
+
+    `mode` says what becomes of files that were copied before and are gone from the source: states.MODES.
+    """
     actor.require(dataset.team, roles.EDITOR)
+    if mode not in dict(states.MODES):
+        raise InvalidFields({"mode": f"Choose one of {', '.join(dict(states.MODES))}."})
     path = _checked_path(dataset, path)
     for _ in range(3):
         if (active := _active_round(dataset, path)) is not None:
@@ -88,8 +97,9 @@ def request_round(dataset: Dataset, path: str = "", *, actor: Principal) -> Roun
         try:
             with transaction.atomic():
                 created = Round.objects.create(
-                    dataset=dataset, path=path, node=settings.NODE_NAME, requested_by=actor.label
+                    dataset=dataset, path=path, node=settings.NODE_NAME, mode=mode, requested_by=actor.label
                 )
+                say(created.pk, f"Asked for by {actor.label}.")
                 dispatch.run_round(created.pk)
         except IntegrityError:  # another request was first: take its round, unless that is over already
             continue
@@ -109,11 +119,53 @@ def cancel(round_: Round, *, actor: Principal) -> Round:
             state=states.CANCELLED, message=f"Cancelled by {actor.label}.", finished_at=timezone.now(),
             lease_token="", lease_until=None,
         ):
+            say(round_.pk, f"Cancelled by {actor.label}.")
             announce(round_.pk)
     round_.refresh_from_db()
     if not wished and round_.state != states.CANCELLED:
         raise Conflict(f"This round is over already: {round_.get_state_display().lower()}.")
     return round_
+
+
+def pause(round_: Round, *, actor: Principal) -> Round:
+    """Has the worker stop and keep what it has; a round that nobody works on is paused at once. Raises Conflict."""
+    actor.require(round_.dataset.team, roles.EDITOR)
+    wished = Round.objects.underway().filter(pk=round_.pk).update(pause_requested=True)
+    nobodys = Q(lease_token="") | Q(lease_until=None) | Q(lease_until__lt=timezone.now())
+    if Round.objects.underway().filter(nobodys, pk=round_.pk).update(
+        state=states.PAUSED, pause_requested=False, lease_token="", lease_until=None
+    ):
+        say(round_.pk, "Paused before a worker had it.")
+    round_.refresh_from_db()
+    if not wished and round_.state != states.PAUSED:
+        raise Conflict(f"This round is over already: {round_.get_state_display().lower()}.")
+    if wished:
+        say(round_.pk, f"{actor.label} asked to pause.")
+    return round_
+
+
+def resume(round_: Round, *, actor: Principal) -> Round:
+    """PAUSED -> PENDING. Raises Conflict for a round that is not paused."""
+    actor.require(round_.dataset.team, roles.EDITOR)
+    with transaction.atomic():
+        resumed = Round.objects.filter(pk=round_.pk, state=states.PAUSED).update(
+            state=states.PENDING, message="", attempts=0
+        )
+        withdrawn = Round.objects.underway().filter(pk=round_.pk, pause_requested=True).update(pause_requested=False)
+        if resumed:
+            say(round_.pk, f"Resumed by {actor.label}.")
+            dispatch.run_round(round_.pk)
+    round_.refresh_from_db()
+    if not resumed and not withdrawn:
+        raise Conflict(f"This round is not paused but {round_.get_state_display().lower()}.")
+    return round_
+
+
+def retry(round_: Round, *, actor: Principal) -> Round:
+    """A new round for the path of one that failed or was cancelled; it goes on with what a failed one had copied."""
+    if round_.state not in {states.FAILED, states.CANCELLED}:
+        raise Conflict(f"Only a round that failed or was cancelled is tried again; this one is {round_.state}.")
+    return request_round(round_.dataset, round_.path, mode=round_.mode, actor=actor)
 
 
 def _active_round(dataset: Dataset, path: str) -> Round | None:

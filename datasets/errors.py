@@ -55,3 +55,13 @@ class PreheatError(ConsoleError):
 
 class Cancelled(PreheatError):
     code = "cancelled"
+
+
+class Paused(PreheatError):
+    code = "paused"
+
+
+class Waiting(PreheatError):
+    """Nothing is wrong: another round copies the same files, and this one will find them."""
+
+    code = "waiting"

@@ -18,8 +18,9 @@ from django.db.models import Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from datasets.errors import Cancelled
-from datasets.models import Round
+from datasets import states
+from datasets.errors import Cancelled, Paused
+from datasets.models import Round, RoundLine
 from datasets.querysets import RoundQuerySet
 from datasets.signals import round_finished
 
@@ -58,7 +59,7 @@ def release_dead(is_held: Callable[[int], bool]) -> None:
     Without this a killed worker's round would lie still until its lease runs out.
     """
     now = timezone.now()
-    silent = Round.objects.active().filter(
+    silent = Round.objects.underway().filter(
         node=settings.NODE_NAME, lease_until__gt=now, lease_until__lt=now + timedelta(seconds=LEASE - SILENCE)
     ).exclude(lease_token="")
     for round_pk, token in list(silent.values_list("pk", "lease_token")):
@@ -82,7 +83,7 @@ class Lease:
         self._noted.update(fields)
 
     def check(self) -> None:
-        """Raises LeaseLost or Cancelled when there is a reason to stop. Cheap enough to call for every chunk."""
+        """Raises LeaseLost, Cancelled or Paused when there is a reason to stop. Cheap enough to call often."""
         if time.monotonic() - self._written >= BEAT:
             self.write()
 
@@ -92,12 +93,22 @@ class Lease:
         self._update(lease_until=timezone.now() + timedelta(seconds=LEASE), **self._noted)
         self._noted.clear()
         self._written = time.monotonic()
-        if Round.objects.filter(pk=self.round_pk, cancel_requested=True).exists():
+        wishes = Round.objects.filter(pk=self.round_pk).values_list("cancel_requested", "pause_requested").first()
+        if wishes and wishes[0]:
             raise Cancelled("Cancelled.")
+        if wishes and wishes[1]:
+            raise Paused("Paused.")
 
     def release(self, *, wait: float, **fields: Any) -> None:
         """Gives the round back; the sweep hands it out again after `wait` seconds."""
         self._update(lease_token="", lease_until=timezone.now() + timedelta(seconds=wait), **self._noted, **fields)
+
+    def pause(self) -> None:
+        """Lets go of the round until somebody resumes it."""
+        self._update(state=states.PAUSED, pause_requested=False, lease_token="", lease_until=None, **self._noted)
+
+    def say(self, text: str) -> None:
+        say(self.round_pk, text)
 
     def finish(self, state: str, **fields: Any) -> None:
         """active -> DONE, FAILED or CANCELLED."""
@@ -106,9 +117,14 @@ class Lease:
             announce(self.round_pk)
 
     def _update(self, **fields: Any) -> None:
-        mine = Round.objects.active().filter(pk=self.round_pk, lease_token=self.token)
+        mine = Round.objects.underway().filter(pk=self.round_pk, lease_token=self.token)
         if not mine.update(**fields):
             raise LeaseLost
+
+
+def say(round_pk: int, text: str) -> None:
+    """Adds a line to the round's log, which pages and the API show."""
+    RoundLine.objects.create(round_id=round_pk, text=text[:1000])
 
 
 def announce(round_pk: int) -> None:

@@ -50,6 +50,7 @@ class Round(models.Model):
     node = models.CharField(max_length=63)
     state = models.CharField(max_length=12, choices=states.CHOICES, default=states.PENDING)
     message = models.TextField(blank=True)
+    mode = models.CharField(max_length=8, choices=states.MODES, default=states.MIRROR)
     fingerprint = models.CharField(max_length=64, blank=True)
     files_total = models.PositiveIntegerField(default=0)
     files_done = models.PositiveIntegerField(default=0)
@@ -62,6 +63,7 @@ class Round(models.Model):
     """Digest of the published tree, once DONE."""
     attempts = models.PositiveIntegerField(default=0)
     cancel_requested = models.BooleanField(default=False)
+    pause_requested = models.BooleanField(default=False)
     lease_token = models.CharField(max_length=32, blank=True)
     lease_until = models.DateTimeField(null=True)
     requested_by = models.CharField(max_length=150)
@@ -84,3 +86,17 @@ class Round(models.Model):
 
     def __str__(self) -> str:
         return f"{self.dataset}/{self.path} #{self.pk}"
+
+
+class RoundLine(models.Model):
+    """One line of a round's log: what happened, in words for people. Never with a secret in it."""
+
+    round = models.ForeignKey(Round, on_delete=models.CASCADE, related_name="lines")
+    at = models.DateTimeField(auto_now_add=True)
+    text = models.CharField(max_length=1000)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%H:%M:%S} {self.text}"

@@ -24,6 +24,9 @@ class RoundQuerySet(models.QuerySet[Any]):
     def active(self) -> Self:
         return self.filter(state__in=states.ACTIVE)
 
+    def underway(self) -> Self:
+        return self.filter(state__in=states.UNDERWAY)
+
     def without_owner(self) -> Self:
-        """Active rounds that no living worker holds: never claimed, or the lease ran out."""
-        return self.active().filter(models.Q(lease_until=None) | models.Q(lease_until__lt=timezone.now()))
+        """Rounds to do that no living worker holds: never claimed, or the lease ran out."""
+        return self.underway().filter(models.Q(lease_until=None) | models.Q(lease_until__lt=timezone.now()))

@@ -132,6 +132,10 @@ def _sentence(round_: Round, seconds_left: int | None) -> str:
         return _done_sentence(round_, total)
     if round_.cancel_requested:
         return "Being cancelled."
+    if round_.state == states.PAUSED:
+        return f"Paused at {size_text(round_.bytes_done)} of {total}." if round_.files_total else "Paused."
+    if round_.pause_requested:
+        return "Being paused."
     if round_.message:  # why it waits for its next attempt
         return round_.message
     if round_.state == states.PENDING:

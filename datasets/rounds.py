@@ -1,33 +1,33 @@
-"""The work of one preheat round, from claim to published tree, and the sweep. Called as `actions.run` and `.sweep`.
+"""What a worker does with a round, from claim to its end, and the sweep. Called as `actions.run` and `.sweep`.
 
-The order: lock, claim, plan, look whether the store has it, copy, verify, publish, finish. Any step may be repeated by
-another worker after a crash; the staging directory's journal says what need not be.
+The order: lock, claim, the work (work.py), finish, flush. Any step may be repeated by another worker after a crash.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from datetime import timedelta
 
 from django.conf import settings
+from django.utils import timezone
 
-from datasets import dispatch, reading, states
-from datasets.errors import Cancelled, PreheatError, SourceChanged, SourceError
+from datasets import dispatch, housekeeping, reading, states
+from datasets.errors import Cancelled, Paused, PreheatError, SourceError, Waiting
 from datasets.leases import Lease, LeaseLost, claim, is_free, release_dead
 from datasets.models import Round
-from datasets.preheat import copy as copying
-from datasets.preheat.journal import Busy, Staging, key_of
-from datasets.preheat.store import Store, make_manifest
-from datasets.preheat.verify import damaged_parts
-from datasets.sources.base import Source
-from datasets.specs import Plan, Tree
+from datasets.preheat.journal import Busy, Staging
+from datasets.preheat.store import Store
+from datasets.work import tree_of
 
 ATTEMPTS = 5
-PLANS = 4
-"""How often one attempt plans again because a file changed under its hands."""
 SWEEP_LIMIT = 20
 AT_ONCE = 4
 """Rounds that one worker process does side by side: fewer than its threads, so that copying never starves reconcile."""
+WAIT = 1.0
+"""Seconds until a round that waits for another one looks again."""
+FAILED_KEEP = timedelta(days=1)
+"""How long the next round of a path can go on with what a failed one had copied."""
 
 _seats = threading.BoundedSemaphore(AT_ONCE)
 logger = logging.getLogger(__name__)
@@ -53,9 +53,12 @@ def sweep(limit: int = SWEEP_LIMIT) -> int:
     store = reading.store()
     release_dead(lambda round_pk: store.is_held(str(round_pk)))
     handed_out = _hand_out(limit)
-    active = {str(pk) for pk in Round.objects.active().values_list("pk", flat=True)}
+    needed = Round.objects.active() | Round.objects.filter(
+        state=states.FAILED, finished_at__gt=timezone.now() - FAILED_KEEP
+    )
+    names = {str(pk) for pk in needed.values_list("pk", flat=True)}
     for name in store.staging_names():
-        if name not in active:
+        if name not in names:
             _discard(store, name)
     return handed_out
 
@@ -75,6 +78,7 @@ def _taken(round_pk: int) -> bool:
     store = reading.store()
     try:
         store.make()
+        _adopt(store, round_pk)
         with store.staging(str(round_pk)) as staging:
             if (token := claim(round_pk)) is None:
                 return False
@@ -85,9 +89,21 @@ def _taken(round_pk: int) -> bool:
         logger.info("Round %s is not this worker's any more.", round_pk)
     except OSError as error:  # not even the staging directory can be made
         _cannot_start(round_pk, error)
-    if not Round.objects.active().filter(pk=round_pk).exists():
+    if Round.objects.filter(pk=round_pk, state__in={states.DONE, states.CANCELLED}).exists():
         _discard(store, str(round_pk))
+    housekeeping.settle()
     return True
+
+
+def _adopt(store: Store, round_pk: int) -> None:
+    """What the last failed round of the same path had copied need not come again."""
+    round_ = Round.objects.filter(pk=round_pk).first()
+    if round_ is not None:
+        failed = Round.objects.filter(
+            dataset=round_.dataset_id, path=round_.path, node=round_.node, state=states.FAILED, pk__lt=round_pk
+        ).first()
+        if failed is not None:
+            store.adopt_staging(str(failed.pk), str(round_pk))
 
 
 def _cannot_start(round_pk: int, error: OSError) -> None:
@@ -98,10 +114,17 @@ def _cannot_start(round_pk: int, error: OSError) -> None:
 
 def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
     try:
-        tree = _tree(lease, store, staging)
+        tree = tree_of(lease, store, staging)
         lease.finish(states.DONE, tree=tree.digest, message="", bytes_done=tree.total_bytes, files_done=tree.file_count)
+        lease.say(f"Done: {tree.file_count} files are published as {tree.digest[:12]}.")
     except Cancelled:
         lease.finish(states.CANCELLED, message="Cancelled.")
+        lease.say("Cancelled.")
+    except Paused:
+        lease.pause()
+        lease.say("Paused. What was copied stays.")
+    except Waiting as error:
+        lease.release(wait=WAIT, message=str(error))
     except (SourceError, PreheatError) as error:
         _again(lease, error)
     except LeaseLost:
@@ -117,54 +140,12 @@ def _again(lease: Lease, error: SourceError | PreheatError) -> None:
     if error.permanent or attempts >= ATTEMPTS:
         said = str(error) if error.permanent else f"{error} Given up after {attempts} attempts."
         lease.finish(states.FAILED, message=said, attempts=attempts)
+        lease.say(f"Failed: {said}")
         return
     pause = 2**attempts
     said = f"{error} Attempt {attempts} of {ATTEMPTS}; the next one follows in {pause} s."
     lease.release(wait=pause, message=said, attempts=attempts)
-
-
-def _tree(lease: Lease, store: Store, staging: Staging) -> Tree:
-    lease.write(state=states.COPYING, message="")
-    round_ = Round.objects.select_related("dataset").get(pk=lease.round_pk)
-    source = reading.source_of(round_.dataset)
-    for _ in range(PLANS):
-        plan = source.plan(round_.path, beat=lease.check)
-        lease.write(fingerprint=plan.fingerprint, files_total=len(plan.files), bytes_total=plan.total_bytes)
-        if (tree := store.find(plan.fingerprint)) is not None:
-            return tree
-        try:
-            with copying.disk_full_explained(plan.total_bytes, store.root):
-                return _copied(plan, source, round_, store, staging, lease)
-        except SourceChanged as error:
-            changed = error
-    raise PreheatError(
-        f"{changed.path} changed each of the {PLANS} times that it was copied.", hint=changed.hint
-    ) from changed
-
-
-def _copied(plan: Plan, source: Source, round_: Round, store: Store, staging: Staging, lease: Lease) -> Tree:
-    speed, before = copying.Speed(), Round.objects.values_list("bytes_copied", flat=True).get(pk=round_.pk)
-
-    def progress(seen: copying.Progress) -> None:
-        lease.note(
-            bytes_done=seen.bytes_done, files_done=seen.files_done, bytes_copied=before + seen.bytes_copied,
-            bytes_per_second=speed.reading(seen.bytes_copied),
-        )
-
-    try:
-        stored = copying.copy(plan, source, round_.path, staging, progress=progress, check=lease.check)
-    except SourceChanged:
-        lease.write()  # so that what this plan moved is counted before the next one starts to
-        raise
-    lease.write(state=states.VERIFYING)
-    if damaged := damaged_parts(plan, stored, staging, lease.check):
-        for key in damaged:
-            staging.forget(key)
-        raise PreheatError(f"{len(damaged)} copied files do not read back as they were written.", permanent=False)
-    parts = {file.path: staging.part(key_of(file)) for file in plan.files}
-    return store.publish(
-        staging, parts, make_manifest(stored, plan.empty_dirs), fingerprint=plan.fingerprint, check=lease.write
-    )
+    lease.say(said)
 
 
 def _discard(store: Store, name: str) -> None:

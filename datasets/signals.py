@@ -7,5 +7,8 @@ from django.dispatch import Signal
 dataset_deleting = Signal()
 """Sent with `dataset` before a dataset is deleted. A receiver that still needs it raises Conflict, saying who does."""
 
+trees_wanted = Signal()
+"""Sent without arguments before trees are evicted. A receiver returns the set of digests that it still needs."""
+
 round_finished = Signal()
 """Sent with `round` after a round became DONE, FAILED or CANCELLED, once that is committed."""

@@ -45,6 +45,8 @@ class Plan:
     fingerprint: str
     empty_dirs: tuple[str, ...] = ()
     """Folders with nothing in them. An ensemble's version folder is one, and Triton wants it there."""
+    origin: str = ""
+    """Kind and place that the versions hold for."""
 
     @property
     def total_bytes(self) -> int:

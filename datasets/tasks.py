@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from datasets import actions
+from datasets import actions, healing, housekeeping
 
 
 @shared_task(name="datasets.run_round")
@@ -15,3 +15,19 @@ def run_round(round_pk: int) -> None:
 @shared_task(name="datasets.sweep")
 def sweep() -> None:
     actions.sweep()
+
+
+@shared_task(name="datasets.evict_unused")
+def evict_unused() -> None:
+    housekeeping.evict_unused()
+
+
+@shared_task(name="datasets.settle")
+def settle() -> None:
+    """What a worker that was killed left unflushed."""
+    housekeeping.settle()
+
+
+@shared_task(name="datasets.reverify")
+def reverify() -> None:
+    healing.reverify()

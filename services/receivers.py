@@ -8,15 +8,21 @@ from django.dispatch import receiver
 
 from console.errors import Conflict
 from datasets.models import Dataset, Round
-from datasets.signals import dataset_deleting, round_finished
+from datasets.signals import dataset_deleting, round_finished, trees_wanted
 from services import dispatch
-from services.models import Service
+from services.models import Revision, Service
 
 
 @receiver(round_finished)
 def go_on_after_preheat(sender: object, round: Round, **kwargs: Any) -> None:
     for pk in Service.objects.filter(target__round=round).values_list("pk", flat=True):
         dispatch.reconcile(pk)
+
+
+@receiver(trees_wanted)
+def trees_of_revisions(sender: object, **kwargs: Any) -> set[str]:
+    """Every revision's: a service may be started again, or rolled back."""
+    return set(Revision.objects.exclude(tree="").values_list("tree", flat=True))
 
 
 @receiver(dataset_deleting)

@@ -6,7 +6,7 @@ import threading
 
 from celery import shared_task
 
-from services.actions import access_log, housekeeping, metering, places, publishing, reconcile, tls, watch
+from services.actions import access_log, metering, places, publishing, reconcile, tls, watch
 
 SWEEPING = threading.Lock()
 WATCHING = threading.Lock()
@@ -51,11 +51,6 @@ def publish() -> None:
 @shared_task(name="services.report_node")
 def report_node() -> None:
     places.report_node()
-
-
-@shared_task(name="services.evict_unused")
-def evict_unused() -> None:
-    housekeeping.evict_unused()
 
 
 @shared_task(name="services.rotate_access_log")

@@ -1,14 +1,12 @@
-"""Copies a plan into a staging directory, resumable to the journal interval. No Django; publishing is the store's.
+"""Brings the files of a plan into a staging directory: several files, and pieces of one file, at the same time.
 
-Digests are taken while the bytes pass. A file under way is flushed and noted every INTERVAL bytes, so a killed
-worker's successor copies at most that much again.
+Resumable to the piece by the staging directory's journal: a killed worker's successor fetches again at most what was
+under way, one piece a stream. Digests are taken of every byte. No Django; publishing is the store's.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,26 +14,43 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.errors import PreheatError, SourceChanged
+from datasets.errors import PreheatError
 from datasets.preheat.journal import Staging, key_of
+from datasets.preheat.speed import Limit
+from datasets.preheat.streams import Streams
 from datasets.sizes import size_text
 from datasets.sources.base import Source
 from datasets.specs import Plan, SourceFile, StoredFile
 
 CHUNK = 1 << 20
-INTERVAL = 64 << 20
-"""Bytes between two flushes inside a file: what a kill costs at most. Half of it made copying twice as slow."""
+"""Bytes of the buffer that each stream has."""
+PIECE = 16 << 20
+"""Bytes of a file that one stream fetches at a time: what a kill costs at most, for each stream."""
 MARGIN = 64 << 20
 """Bytes of the disk that a round never takes: logs and the database live there too."""
+LOOK = 0.1
+"""Seconds between two looks whether to stop, and two reports of progress."""
+FLUSH = 20.0
+"""Seconds after which what was copied is brought to the disk, for the case that the machine goes down."""
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A file under way, as pages show it."""
+
+    path: str
+    size: int
+    bytes_done: int
 
 
 @dataclass(frozen=True)
 class Progress:
-    """`bytes_done` counts what is complete or on disk, `bytes_copied` what this call really moved."""
+    """`bytes_done` counts what is on disk and never shrinks, `bytes_copied` what this call really moved."""
 
     bytes_done: int
     files_done: int
     bytes_copied: int
+    moving: tuple[Moving, ...] = ()
 
 
 def copy(
@@ -46,26 +61,94 @@ def copy(
     *,
     progress: Callable[[Progress], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
+    known: Callable[[SourceFile], tuple[str, Path] | None] = lambda _: None,
+    limit: Limit | None = None,
     chunk: int = CHUNK,
-    interval: int = INTERVAL,
+    piece: int = PIECE,
 ) -> tuple[StoredFile, ...]:
     """Brings every file of the plan into `staging.parts` and returns their digests, in the plan's order.
 
-    `check` is called for every chunk and every file, also while an earlier part is read again, and raises to stop.
+    `known` gives the SHA-256 and a file of a content that is on this disk already: it is linked instead of fetched.
+    `check` and `progress` are called by this thread, ten times a second; `check` raises to stop.
     Raises SourceChanged when a file is another version by now (plan again, and call again: the rest is kept),
     SourceError when it cannot be read, PreheatError when the disk is full.
     """
     staging.keep_only({key_of(file) for file in plan.files})
-    require_space(plan, staging)
-    run = _Run(source, path, staging, progress, check, chunk, interval)
     with disk_full_explained(plan.total_bytes, staging.directory):
-        return tuple(run.file(file) for file in plan.files)
+        sums = _there(plan, staging, known, check)
+        require_space(plan, staging, sums)
+        missing = [file for file in plan.files if file.path not in sums]
+        # The largest first: a long one that begins last would keep one stream busy and leave the others idle.
+        missing.sort(key=lambda file: -file.size)
+        done = sum(file.size for file in plan.files if file.path in sums)
+        streams = Streams(missing, source, path, staging, limit or Limit(0), chunk=chunk, piece=piece)
+        sums |= _watched(streams, staging, done, len(sums), progress, check)
+    return tuple(StoredFile(file.path, file.size, sums[file.path]) for file in plan.files)
 
 
-def require_space(plan: Plan, staging: Staging) -> None:
+def _there(
+    plan: Plan, staging: Staging, known: Callable[[SourceFile], tuple[str, Path] | None], check: Callable[[], None]
+) -> dict[str, str]:
+    """path -> SHA-256 of the files that need not be fetched."""
+    sums = {}
+    for file in plan.files:
+        check()
+        key = key_of(file)
+        sha256 = staging.facts.done.get(key, "")
+        if sha256 and _size(staging.part(key)) != file.size:
+            staging.forget(key)
+            sha256 = ""
+        if not sha256 and (found := known(file)) is not None:
+            sha256 = _link(found[1], staging.part(key), found[0], file.size)
+            if sha256:
+                staging.finished(key, sha256)
+        if sha256:
+            sums[file.path] = sha256
+    return sums
+
+
+def _link(content: Path, part: Path, sha256: str, size: int) -> str:
+    try:
+        part.unlink(missing_ok=True)
+        part.hardlink_to(content)
+        return sha256 if _size(part) == size else ""
+    except OSError:  # evicted a moment ago, or too many links: it is fetched
+        return ""
+
+
+def _watched(
+    streams: Streams, staging: Staging, bytes_before: int, files_before: int, progress: Callable[[Progress], None],
+    check: Callable[[], None],
+) -> dict[str, str]:
+    most = 0
+    flushed = time.monotonic()
+
+    def report() -> None:
+        nonlocal most
+        seen = streams.seen()
+        most = max(most, bytes_before + seen.there)
+        moving = tuple(Moving(path, size, done) for path, size, done in seen.moving)
+        progress(Progress(most, files_before + seen.files, seen.moved, moving))
+
+    with streams:
+        while not streams.wait(LOOK):
+            check()
+            report()
+            if time.monotonic() - flushed > FLUSH:
+                streams.flush_beside()
+                flushed = time.monotonic()
+        report()  # also when it failed: what came is to be counted
+        sums = streams.result()
+    report()
+    check()
+    return sums
+
+
+def require_space(plan: Plan, staging: Staging, there: dict[str, str]) -> None:
     """Raises PreheatError when what is still missing does not fit on the disk."""
-    there = sum(part.stat().st_size for part in staging.parts.iterdir())
-    need = max(0, plan.total_bytes - there)
+    need = sum(
+        max(0, file.size - _blocks(staging.part(key_of(file)))) for file in plan.files if file.path not in there
+    )
     free = shutil.disk_usage(staging.directory).free - MARGIN
     if need > free:
         raise _no_space(need, max(0, free))
@@ -88,91 +171,6 @@ def _no_space(need: int, free: int) -> PreheatError:
     )
 
 
-class _Run:
-    def __init__(
-        self, source: Source, path: str, staging: Staging, progress: Callable[[Progress], None],
-        check: Callable[[], None], chunk: int, interval: int,
-    ) -> None:
-        self.source, self.path, self.staging = source, path, staging
-        self.progress, self.check, self.chunk, self.interval = progress, check, chunk, interval
-        self.complete = self.files = self.copied = 0
-
-    def file(self, file: SourceFile) -> StoredFile:
-        self.check()
-        key = key_of(file)
-        sha256 = self.staging.facts.done.get(key)
-        if sha256 is not None and _size(self.staging.part(key)) != file.size:
-            self.staging.forget(key)
-            sha256 = None
-        if sha256 is None:
-            sha256 = self._copy(file, key)
-        self.complete += file.size
-        self.files += 1
-        self._tell(0)
-        return StoredFile(file.path, file.size, sha256)
-
-    def _copy(self, file: SourceFile, key: str) -> str:
-        descriptor = os.open(self.staging.part(key), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            offset, digest = self._resume(key, descriptor)
-            os.ftruncate(descriptor, offset)
-            os.lseek(descriptor, offset, os.SEEK_SET)
-            noted = offset
-            with self.source.open(file, self.path, offset) as stream:
-                while offset < file.size:
-                    self.check()
-                    data = stream.read(min(self.chunk, file.size - offset)) or b""
-                    if not data:
-                        raise SourceChanged(file.path)  # shorter than it was
-                    _write(descriptor, data)
-                    digest.update(data)
-                    offset += len(data)
-                    self.copied += len(data)
-                    if offset - noted >= self.interval and offset < file.size:
-                        self._note(file, key, descriptor, offset, digest.hexdigest())
-                        noted = offset
-                    self._tell(offset)
-            self.source.confirm(file, self.path)
-        except SourceChanged:
-            self.staging.forget(key)
-            raise
-        finally:
-            os.close(descriptor)
-        self.staging.finished(key, digest.hexdigest())
-        return digest.hexdigest()
-
-    def _note(self, file: SourceFile, key: str, descriptor: int, offset: int, sha256: str) -> None:
-        self.source.confirm(file, self.path)
-        os.fsync(descriptor)
-        self.staging.reached(key, offset, sha256)
-
-    def _resume(self, key: str, descriptor: int) -> tuple[int, hashlib._Hash]:
-        """How many bytes of the part are good, and their digest so far; none when they are not what was noted."""
-        count, expected = self.staging.facts.at.get(key, (0, ""))
-        digest = hashlib.sha256()
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        left = count
-        while left:
-            self.check()
-            data = os.read(descriptor, min(self.chunk, left))
-            if not data:
-                break
-            digest.update(data)
-            left -= len(data)
-        if count and (left or digest.hexdigest() != expected):
-            return 0, hashlib.sha256()
-        return count, digest
-
-    def _tell(self, within: int) -> None:
-        self.progress(Progress(self.complete + within, self.files, self.copied))
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view):]
-
-
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
@@ -180,18 +178,9 @@ def _size(path: Path) -> int:
         return -1
 
 
-class Speed:
-    """Bytes per second over the last few seconds, from readings of a growing count."""
-
-    def __init__(self, window: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._window, self._clock = window, clock
-        self._readings: list[tuple[float, int]] = []
-
-    def reading(self, count: int) -> float:
-        now = self._clock()
-        self._readings.append((now, count))
-        while len(self._readings) > 2 and self._readings[0][0] < now - self._window:
-            self._readings.pop(0)
-        then, before = self._readings[0]
-        elapsed = now - then
-        return (count - before) / elapsed if elapsed > 0 else 0.0
+def _blocks(path: Path) -> int:
+    """Bytes that a part has taken on the disk already."""
+    try:
+        return path.stat().st_blocks * 512
+    except FileNotFoundError:
+        return 0

@@ -7,6 +7,9 @@
 
 Keys name path, size and version: after a new plan everything that did not change is still known.
 A line that a crash cut short is ignored, and so is all that follows it.
+
+Facts are not flushed one by one: what a killed process wrote, the kernel still has. When the machine itself went down
+(the boot id is another one) only what lies before the last completed flush counts.
 """
 
 from __future__ import annotations
@@ -15,12 +18,15 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from datasets.errors import PreheatError
+from datasets.preheat.disk import boot_id, flush
 from datasets.specs import SourceFile
 
 
@@ -30,10 +36,10 @@ def key_of(file: SourceFile) -> str:
 
 @dataclass
 class Facts:
-    """`done`: key -> SHA-256 of a whole file. `at`: key -> (bytes on disk, SHA-256 of them) of a file under way."""
+    """`done`: key -> SHA-256 of a whole file. `pieces`: key -> {number of a piece that is on disk: its XXH3}."""
 
     done: dict[str, str] = field(default_factory=dict)
-    at: dict[str, tuple[int, str]] = field(default_factory=dict)
+    pieces: dict[str, dict[int, str]] = field(default_factory=dict)
 
 
 class Busy(PreheatError):
@@ -41,7 +47,7 @@ class Busy(PreheatError):
 
 
 class Staging:
-    """The staging directory of one round; a context manager that holds its lock."""
+    """The staging directory of one round; a context manager that holds its lock. Threads may call its methods."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -50,6 +56,7 @@ class Staging:
         self.facts = Facts()
         self._journal = -1
         self._lock = -1
+        self._writing = threading.Lock()
 
     def __enter__(self) -> Self:
         self.parts.mkdir(parents=True, exist_ok=True)
@@ -72,22 +79,27 @@ class Staging:
         return self.parts / key
 
     def finished(self, key: str, sha256: str) -> None:
-        """The part is complete. Not flushed: `verify` reads what is really on disk before anything is published."""
-        self._append({"done": key, "sha256": sha256})
-        self.facts.done[key] = sha256
-        self.facts.at.pop(key, None)
+        """The part is complete, and has this digest."""
+        self._note({"done": key, "sha256": sha256})
 
-    def reached(self, key: str, count: int, sha256: str) -> None:
-        """The first `count` bytes of the part are on disk; the caller has flushed them."""
-        self._append({"at": key, "bytes": count, "sha256": sha256})
-        os.fsync(self._journal)
-        self.facts.at[key] = (count, sha256)
+    def reached(self, key: str, number: int, xxh3: str) -> None:
+        """A piece of the part was written."""
+        self._note({"piece": key, "n": number, "xxh3": xxh3})
 
-    def forget(self, key: str) -> None:
-        """The part is not what it should be: it starts over."""
-        self._append({"forget": key})
-        _apply(self.facts, {"forget": key})
-        self.part(key).unlink(missing_ok=True)
+    def forget(self, key: str, number: int | None = None) -> None:
+        """The part, or one piece of it, is not what it should be: it starts over."""
+        if number is None:
+            self._note({"forget": key})
+            self.part(key).unlink(missing_ok=True)
+        else:
+            self._note({"forget": key, "n": number})
+
+    def flush(self) -> None:
+        """Brings all that was noted until now onto the disk; it counts even if the machine goes down."""
+        self._note({"flush": "begun"})
+        flush(self.directory)
+        self._note({"flush": "done"})
+        os.fdatasync(self._journal)
 
     def keep_only(self, keys: set[str]) -> None:
         """Drops the parts of files that are no longer in the plan."""
@@ -98,33 +110,87 @@ class Staging:
     def _open_journal(self) -> None:
         path = self.directory / "journal"
         self._journal = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self.facts, sound = _parse(path.read_bytes())
+        lines, sound = _sound_lines(path.read_bytes())
         os.ftruncate(self._journal, sound)
+        now = boot_id()
+        counting = _counting(lines, now)
+        for line in counting:
+            _apply(self.facts, line)
+        if not lines or _last_boot(lines) != now:
+            # Facts of an earlier boot that do not count must not count for the next reader either.
+            if len(counting) != len(lines):
+                self._rewrite(counting)
+            self._note({"boot": now})
 
-    def _append(self, line: dict[str, Any]) -> None:
-        os.write(self._journal, json.dumps(line).encode() + b"\n")
+    def _rewrite(self, lines: list[dict[str, Any]]) -> None:
+        os.ftruncate(self._journal, 0)
+        for line in [*lines, {"flush": "begun"}, {"flush": "done"}]:
+            os.write(self._journal, _encoded(line))
+
+    def _note(self, line: dict[str, Any]) -> None:
+        with self._writing:
+            os.write(self._journal, _encoded(line))
+            _apply(self.facts, line)
 
 
-def _parse(raw: bytes) -> tuple[Facts, int]:
-    """The facts, and how many bytes of the journal are sound."""
-    facts, sound = Facts(), 0
-    for line in raw.splitlines(keepends=True):
+def read_facts(path: Path) -> Facts:
+    """The facts of a journal that somebody else may be writing."""
+    facts = Facts()
+    with suppress(OSError):
+        for line in _sound_lines(path.read_bytes())[0]:
+            _apply(facts, line)
+    return facts
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    return json.dumps(line).encode() + b"\n"
+
+
+def _sound_lines(raw: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The lines that can be read, and how many bytes they are."""
+    lines: list[dict[str, Any]] = []
+    sound = 0
+    for raw_line in raw.splitlines(keepends=True):
         try:
-            if not line.endswith(b"\n"):
+            if not raw_line.endswith(b"\n"):
                 break
-            _apply(facts, json.loads(line))
+            line = json.loads(raw_line)
+            _apply(Facts(), line)
         except (ValueError, KeyError, TypeError):
             break
-        sound += len(line)
-    return facts, sound
+        lines.append(line)
+        sound += len(raw_line)
+    return lines, sound
+
+
+def _last_boot(lines: list[dict[str, Any]]) -> str:
+    return next((str(line["boot"]) for line in reversed(lines) if "boot" in line), "")
+
+
+def _counting(lines: list[dict[str, Any]], now: str) -> list[dict[str, Any]]:
+    """Lines written since this boot, or before a flush that was completed."""
+    if _last_boot(lines) == now:
+        return lines
+    kept = begun = 0
+    for number, line in enumerate(lines):
+        if line.get("flush") == "begun":
+            begun = number
+        elif line.get("flush") == "done":
+            kept = begun
+    return lines[:kept]
 
 
 def _apply(facts: Facts, line: dict[str, Any]) -> None:
     if "done" in line:
         facts.done[line["done"]] = line["sha256"]
-        facts.at.pop(line["done"], None)
-    elif "at" in line:
-        facts.at[line["at"]] = (int(line["bytes"]), line["sha256"])
-    else:
-        facts.done.pop(line["forget"], None)
-        facts.at.pop(line["forget"], None)
+        facts.pieces.pop(line["done"], None)
+    elif "piece" in line:
+        facts.pieces.setdefault(line["piece"], {})[int(line["n"])] = line["xxh3"]
+    elif "forget" in line:
+        if "n" in line:
+            facts.pieces.get(line["forget"], {}).pop(int(line["n"]), None)
+        else:
+            facts.done.pop(line["forget"], None)
+            facts.pieces.pop(line["forget"], None)
+    elif "boot" not in line and "flush" not in line:
+        raise ValueError(f"no such fact: {line}")

@@ -4,29 +4,35 @@
     trees/<digest>/            the files as a server reads them: hard links to blobs
     manifests/<digest>.json    what the tree holds; written before the tree appears
     fingerprints/<fingerprint> digest of the tree that a plan became
+    contents/<place>.json      which content each version of a file had, when that place was last copied
+    unflushed/<digest>         boot id: a tree that may not be on the disk yet, see upkeep.py
+    damaged/<digest>           what a re-verification found wrong; the tree is not given out any more
     staging/<round>/           see journal.py
     trash/                     trees on their way out
 
 A tree appears by one rename of a complete directory. What is half-made is never under `trees/`.
+Nobody waits for the disk: a tree counts as soon as it is complete in the page cache. Until it is flushed a mark says
+so, and after a crash of the machine a marked tree is read again before it counts.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from console.files import replace
 from datasets.errors import PreheatError
-from datasets.preheat.journal import Busy, Staging
-from datasets.preheat.verify import sha256_of, verify_tree
-from datasets.specs import Manifest, StoredFile, Tree
+from datasets.preheat.disk import boot_id, flush_folder
+from datasets.preheat.journal import Busy, Staging, key_of
+from datasets.preheat.verify import sha256_of
+from datasets.specs import Manifest, Plan, SourceFile, StoredFile, Tree
 
 
 def make_manifest(files: tuple[StoredFile, ...], empty_dirs: tuple[str, ...] = ()) -> Manifest:
@@ -71,21 +77,61 @@ class Store:
         if not directory.exists():
             return
         with self.staging(name):
-            _remove(directory)
+            remove(directory)
+
+    def adopt_staging(self, old: str, new: str) -> None:
+        """Lets round `new` go on with what round `old` left, unless it has something of its own, or `old` is held."""
+        here, there = self.root / "staging" / old, self.root / "staging" / new
+        if not here.is_dir() or there.exists():
+            return
+        with contextlib.suppress(Busy, OSError), self.staging(old):
+            here.rename(there)
 
     def get(self, digest: str) -> Tree | None:
-        """The tree of this digest; None when it is not here, or files of it are gone or have another size."""
+        """The tree of this digest; None when it is not here, is damaged, or files of it are gone or have another size.
+
+        None too for one that was not flushed before the machine went down, until `upkeep.settle` has read it again.
+        """
         manifest = self.manifest(digest)
-        if manifest is None or manifest.digest != digest:
+        if manifest is None or manifest.digest != digest or self.damage(digest) or self.doubtful(digest):
             return None
-        path = self._tree(digest)
+        path = str(self._tree(digest))
         for file in manifest.files:
             try:
-                if (path / file.path).lstat().st_size != file.size:
+                if os.lstat(f"{path}/{file.path}").st_size != file.size:
                     return None
             except OSError:
                 return None
-        return Tree(digest, path, manifest.total_bytes, len(manifest.files))
+        return Tree(digest, self._tree(digest), manifest.total_bytes, len(manifest.files))
+
+    def damage(self, digest: str) -> str:
+        """What was found wrong with the tree, "" when nothing was."""
+        try:
+            return (self.root / "damaged" / digest).read_text(encoding="utf-8")
+        except OSError:
+            return ""
+
+    def mark_damaged(self, digest: str, problems: list[str]) -> None:
+        self._write(self.root / "damaged" / digest, "\n".join(problems[:100]) or "damaged")
+
+    def verified_at(self, digest: str) -> float:
+        """When the tree was last read as a whole, or published: seconds since 1970. 0 when that is not known."""
+        try:
+            return (self.root / "manifests" / f"{digest}.json").stat().st_mtime
+        except OSError:
+            return 0.0
+
+    def note_verified(self, digest: str) -> None:
+        with contextlib.suppress(OSError):
+            now = time.time_ns()  # finer than what the kernel would take
+            os.utime(self.root / "manifests" / f"{digest}.json", ns=(now, now))
+
+    def doubtful(self, digest: str) -> bool:
+        """Whether the machine went down before the tree was flushed."""
+        try:
+            return (self.root / "unflushed" / digest).read_text(encoding="ascii", errors="replace") != boot_id()
+        except OSError:
+            return False
 
     def manifest(self, digest: str) -> Manifest | None:
         """The manifest of a tree that is here."""
@@ -98,15 +144,40 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def digest_of(self, fingerprint: str) -> str:
+        """Digest of the tree that a plan with this fingerprint became; "" when none did."""
+        try:
+            return (self.root / "fingerprints" / fingerprint).read_text(encoding="ascii", errors="replace").strip()
+        except OSError:
+            return ""
+
     def find(self, fingerprint: str) -> Tree | None:
         """The tree that a plan with this fingerprint became, if it is still here."""
-        try:
-            digest = (self.root / "fingerprints" / fingerprint).read_text(encoding="ascii").strip()
-        except OSError:
-            return None
+        digest = self.digest_of(fingerprint)
         if (tree := self.get(digest)) is not None:
             self._touch(digest)
         return tree
+
+    def known(self, plan: Plan, path: str) -> Callable[[SourceFile], tuple[str, Path] | None]:
+        """Says of a planned file which content (SHA-256, and a file of it) the store holds already, if it does.
+
+        Because the source names the digest, or because this version was copied from the same place before.
+        """
+        try:
+            found = json.loads(self._contents(plan, path).read_text(encoding="ascii"))
+            before: dict[str, str] = found if isinstance(found, dict) else {}
+        except (OSError, ValueError):
+            before = {}
+
+        def content(file: SourceFile) -> tuple[str, Path] | None:
+            algorithm, _, digest = file.check.partition(":")
+            sha256 = digest if algorithm == "sha256" else before.get(key_of(file), "")
+            if not sha256:
+                return None
+            blob = self.blob(sha256)
+            return (sha256, blob) if blob.is_file() else None
+
+        return content
 
     def publish(
         self, staging: Staging, parts: dict[str, Path], manifest: Manifest, *, fingerprint: str,
@@ -114,17 +185,22 @@ class Store:
     ) -> Tree:
         """Makes verified parts (path in the tree -> file) a tree. May be repeated after a crash at any step.
 
-        `check` is called before anything becomes visible, and may raise.
+        `check` is called now and then before anything becomes visible, and may raise. The tree is not flushed yet:
+        `upkeep.settle` does that.
         """
         if self.get(manifest.digest) is None:
-            _remove(staging.tree)
+            remove(staging.tree)
+            staging.tree.mkdir()
+            made: set[str] = set()
             for folder in manifest.empty_dirs:
                 (staging.tree / folder).mkdir(parents=True, exist_ok=True)
-            for file in manifest.files:
-                self._place(parts[file.path], file, staging.tree / file.path)
+            for number, file in enumerate(manifest.files):
+                self._place(parts[file.path], file, staging.tree / file.path, made)
+                if number % 1000 == 999:
+                    check()
             _make_read_only(staging.tree)
-            _flush(self.root)
             check()
+            self._write(self.root / "unflushed" / manifest.digest, boot_id())
             self._write(self.root / "manifests" / f"{manifest.digest}.json", _dump(manifest))
             self._reveal(staging.tree, manifest.digest)
         check()
@@ -135,70 +211,60 @@ class Store:
             raise PreheatError("The files vanished from the store while they were published.", permanent=False)
         return tree
 
-    def verify(self, digest: str) -> list[str]:
-        """Reads a whole tree again; sentences about what is wrong, empty when nothing is."""
-        manifest = self.manifest(digest)
-        if manifest is None:
-            return ["The tree is not in the store."]
-        if manifest.digest != digest:
-            return ["The manifest is not the one that this tree was published with."]
-        return verify_tree(self._tree(digest), manifest)
+    def remember(self, plan: Plan, path: str, manifest: Manifest) -> None:
+        """Keeps which content each file of the plan had, for the next time that this place is copied."""
+        sums = {file.path: file.sha256 for file in manifest.files}
+        contents = {key_of(file): sums[file.path] for file in plan.files if file.path in sums}
+        self._write(self._contents(plan, path), json.dumps(contents))
 
-    def evict(self, keep: set[str], *, not_used_since: float) -> list[str]:
-        """Removes trees that are not in `keep` and were last asked for before that time (seconds since the epoch).
+    def _place(self, part: Path, file: StoredFile, target: Path, made: set[str]) -> None:
+        """Puts one content into the tree being built, sharing it with every other tree that holds it.
 
-        Returns their digests. Contents that no tree uses any more go too.
+        `made` remembers folders and contents that this call of `publish` has seen to already.
         """
-        gone = []
-        for tree in list(self._children("trees")):
-            if tree.name not in keep and tree.stat().st_mtime < not_used_since:
-                self._retire(tree)
-                (self.root / "manifests" / f"{tree.name}.json").unlink(missing_ok=True)
-                gone.append(tree.name)
-        for entry in self._children("trash"):
-            _remove(entry)
-        for folder in self._children("blobs"):
-            for blob in list(folder.iterdir()):
-                with contextlib.suppress(FileNotFoundError):
-                    info = blob.stat()
-                    # One link is the blob's own name. A part that is being published still holds a second one.
-                    if info.st_nlink == 1 and info.st_ctime < not_used_since:
-                        blob.unlink()
-        return gone
-
-    def _place(self, part: Path, file: StoredFile, target: Path) -> None:
-        """Puts one content into the tree being built, sharing it with every other tree that holds it."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        blob = self.root / "blobs" / file.sha256[:2] / file.sha256
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        part.chmod(0o444)
+        blob = str(self.blob(file.sha256))
+        for folder in (Path(blob).parent, target.parent):
+            if str(folder) not in made:
+                folder.mkdir(parents=True, exist_ok=True)
+                made.add(str(folder))
         try:
-            if not _is_sound(blob, part, file):
-                blob.unlink(missing_ok=True)
-                blob.hardlink_to(part)
-            target.hardlink_to(blob)
+            if blob not in made:
+                part.chmod(0o444)
+                self._keep(part, blob, file)
+                made.add(blob)
+            os.link(blob, target)
         except OSError:  # a file system without hard links, too many of them, or an eviction in between
             shutil.copyfile(part, target)
             target.chmod(0o444)
+
+    def _keep(self, part: Path, blob: str, file: StoredFile) -> None:
+        try:
+            os.link(part, blob)
+        except FileExistsError:
+            if not _is_sound(Path(blob), part, file):
+                Path(blob).unlink()
+                os.link(part, blob)
 
     def _reveal(self, built: Path, digest: str) -> None:
         target = self._tree(digest)
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.get(digest) is not None:  # another round was first; replicas may be reading its tree already
-            _remove(built)
+            remove(built)
             return
         if target.exists():  # a damaged one
-            self._retire(target)
+            self.retire(target)
+        (self.root / "damaged" / digest).unlink(missing_ok=True)
         built.rename(target)
         target.chmod(0o555)
-        _flush_folder(target.parent)
+        flush_folder(target.parent)
 
-    def _retire(self, tree: Path) -> None:
+    def retire(self, tree: Path) -> None:
+        """Takes a tree away. Who has files of it open keeps them."""
         trash = self.root / "trash"
         trash.mkdir(parents=True, exist_ok=True)
         tree.chmod(0o755)  # a folder that moves must be writable by its owner
         moved = tree.rename(trash / f"{tree.name}.{secrets.token_hex(4)}")
-        _remove(moved)
+        remove(moved)
 
     def _touch(self, digest: str) -> None:
         """Notes that the tree was asked for: `evict` goes by this time."""
@@ -212,7 +278,14 @@ class Store:
     def _tree(self, digest: str) -> Path:
         return self.root / "trees" / digest
 
-    def _children(self, name: str) -> Iterator[Path]:
+    def blob(self, sha256: str) -> Path:
+        return self.root / "blobs" / sha256[:2] / sha256
+
+    def _contents(self, plan: Plan, path: str) -> Path:
+        place = hashlib.sha256(json.dumps([plan.origin, path]).encode()).hexdigest()
+        return self.root / "contents" / f"{place}.json"
+
+    def children(self, name: str) -> Iterator[Path]:
         folder = self.root / name
         return folder.iterdir() if folder.is_dir() else iter(())
 
@@ -238,28 +311,10 @@ def _make_read_only(tree: Path) -> None:
             Path(folder).chmod(0o555)
 
 
-def _remove(tree: Path) -> None:
+def remove(tree: Path) -> None:
     """rmtree for trees with read-only folders."""
     if not tree.exists():
         return
     for folder, _, _ in os.walk(tree):
         Path(folder).chmod(0o755)
     shutil.rmtree(tree)
-
-
-def _flush(folder: Path) -> None:
-    """Flushes the whole file system once, rather than each of thousands of files."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-            raise OSError(ctypes.get_errno(), "the file system cannot be flushed")
-    finally:
-        os.close(descriptor)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -161,4 +161,4 @@ def make_plan(kind: str, files: list[SourceFile], empty_dirs: list[str], *, orig
     versions = [[file.path, file.size, file.version] for file in ordered]
     lines = [kind, *([origin] if origin else []), versions, list(folders)]
     fingerprint = hashlib.sha256(json.dumps(lines).encode()).hexdigest()
-    return Plan(files=ordered, fingerprint=fingerprint, empty_dirs=folders)
+    return Plan(files=ordered, fingerprint=fingerprint, empty_dirs=folders, origin=f"{kind} {origin}")

@@ -26,6 +26,7 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 class LocalSource(Source):
     kind: ClassVar[str] = "local"
     label: ClassVar[str] = "Directory of this machine"
+    streams: ClassVar[int] = 3
     options: ClassVar[tuple[Option, ...]] = (
         Option("path", "Directory", help="Absolute path, inside a directory that an administrator allowed."),
     )
@@ -217,7 +218,9 @@ def _entry(path: str, info: os.stat_result) -> Entry:
 
 
 def _file(name: str, info: os.stat_result) -> SourceFile:
-    return SourceFile(name, info.st_size, _version(info), executable=bool(info.st_mode & stat.S_IXUSR))
+    return SourceFile(
+        name, info.st_size, _version(info), executable=bool(info.st_mode & stat.S_IXUSR), ranged=True
+    )
 
 
 def _version(info: os.stat_result) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from datasets.errors import Cancelled
 from datasets.preheat import store as module
+from datasets.preheat import upkeep
 from datasets.preheat.copy import copy
 from datasets.preheat.journal import key_of
 from datasets.preheat.store import Store, make_manifest
@@ -46,7 +47,7 @@ def test_a_published_tree_holds_the_files(source: LocalSource, store: Store, fil
     assert store.get(tree.digest) == tree
     assert (tree.total_bytes, tree.file_count) == (256_045, 3)
     assert (tree.path / "1" / "weights.bin").read_bytes() == (files / "svm" / "1" / "weights.bin").read_bytes()
-    assert store.verify(tree.digest) == []
+    assert upkeep.verify(store, tree.digest) == []
     assert visible(store) == [tree.digest]
 
 
@@ -90,7 +91,7 @@ def test_the_same_files_published_twice_are_one_tree(source: LocalSource, store:
 def test_of_two_rounds_that_publish_the_same_at_once_the_first_ones_tree_stays(
     source: LocalSource, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, first = module._flush, []
+    original, first = module._make_read_only, []
 
     def overtake(folder: Path) -> None:
         original(folder)
@@ -98,10 +99,10 @@ def test_of_two_rounds_that_publish_the_same_at_once_the_first_ones_tree_stays(
             first.append(0)
             first[0] = publish(source, store, "svm", "2").path.stat().st_ino
 
-    monkeypatch.setattr(module, "_flush", overtake)
+    monkeypatch.setattr(module, "_make_read_only", overtake)
     tree = publish(source, store, "svm", "1")
     assert [tree.path.stat().st_ino] == first
-    assert store.verify(tree.digest) == []
+    assert upkeep.verify(store, tree.digest) == []
 
 
 def test_empty_folders_are_in_the_tree(source: LocalSource, store: Store, files: Path) -> None:
@@ -117,9 +118,9 @@ def test_a_store_without_hard_links_copies(
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     tree = publish(source, store, "svm")
-    assert store.verify(tree.digest) == []
+    assert upkeep.verify(store, tree.digest) == []
     assert blobs(store) == []
 
 
@@ -138,10 +139,10 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) 
 @pytest.mark.parametrize(
     ("owner", "name", "call", "appears"),
     [
-        (Path, "hardlink_to", 1, False), (Path, "hardlink_to", 2, False), (Path, "hardlink_to", 5, False),
-        (Path, "chmod", 1, False), (Path, "chmod", 4, False), ("store", "_flush", 1, False),
-        (os, "fsync", 1, False), (Path, "replace", 1, False), (Path, "rename", 1, False),
-        ("store", "_flush_folder", 1, True), (os, "utime", 1, True), (Path, "replace", 2, True),
+        (os, "link", 1, False), (os, "link", 2, False), (os, "link", 5, False),
+        (Path, "chmod", 1, False), (Path, "chmod", 4, False), (os, "fsync", 1, False), (Path, "replace", 1, False),
+        (Path, "replace", 2, False), (Path, "rename", 1, False), ("store", "flush_folder", 1, True),
+        (os, "utime", 1, True), (Path, "replace", 3, True),
     ],
 )
 def test_a_crash_at_any_step_leaves_a_whole_tree_or_none_and_is_made_good_by_the_next(
@@ -153,9 +154,9 @@ def test_a_crash_at_any_step_leaves_a_whole_tree_or_none_and_is_made_good_by_the
             publish(source, store, "svm")
     assert len(visible(store)) == appears
     for digest in visible(store):
-        assert store.verify(digest) == []
+        assert upkeep.verify(store, digest) == []
     tree = publish(source, store, "svm")
-    assert store.verify(tree.digest) == []
+    assert upkeep.verify(store, tree.digest) == []
     assert store.find(source.plan("svm").fingerprint) == tree
 
 
@@ -197,7 +198,7 @@ def test_a_damaged_tree_is_not_used_and_is_replaced(
     assert store.get(tree.digest) is None
     assert store.find(source.plan("svm").fingerprint) is None
     assert publish(source, store, "svm", "2").digest == tree.digest
-    assert store.verify(tree.digest) == []
+    assert upkeep.verify(store, tree.digest) == []
 
 
 def test_a_blob_that_rotted_is_replaced_before_it_is_shared(source: LocalSource, store: Store, files: Path) -> None:
@@ -207,9 +208,9 @@ def test_a_blob_that_rotted_is_replaced_before_it_is_shared(source: LocalSource,
     rotten.chmod(0o644)
     with rotten.open("r+b") as stream:
         stream.write(b"rotten")
-    assert store.verify(tree.digest) == ["1/weights.bin is not what was copied."]
+    assert upkeep.verify(store, tree.digest) == ["1/weights.bin is not what was copied."]
     (files / "svm" / "new").touch()
-    assert store.verify(publish(source, store, "svm", "2").digest) == []
+    assert upkeep.verify(store, publish(source, store, "svm", "2").digest) == []
 
 
 def test_verifying_names_what_is_missing_and_what_does_not_belong(source: LocalSource, store: Store) -> None:
@@ -219,8 +220,8 @@ def test_verifying_names_what_is_missing_and_what_does_not_belong(source: LocalS
     (tree.path / "1" / "extra").touch()
     (tree.path / "1" / "__pycache__").mkdir()
     (tree.path / "1" / "__pycache__" / "model.pyc").touch()
-    assert store.verify(tree.digest) == ["1/model.py is missing.", "1/extra does not belong there."]
-    assert store.verify("0" * 64) == ["The tree is not in the store."]
+    assert upkeep.verify(store, tree.digest) == ["1/model.py is missing.", "1/extra does not belong there."]
+    assert upkeep.verify(store, "0" * 64) == ["The tree is not in the store."]
 
 
 def test_eviction_keeps_what_is_used_or_young(source: LocalSource, store: Store) -> None:
@@ -229,13 +230,13 @@ def test_eviction_keeps_what_is_used_or_young(source: LocalSource, store: Store)
         store.discard_staging(name)
     for tree in (kept, old):
         os.utime(tree.path, (1, 1))
-    assert store.evict({kept.digest}, not_used_since=time.time() - 60) == [old.digest]
+    assert upkeep.evict(store, {kept.digest}, not_used_since=time.time() - 60) == [old.digest]
     assert store.get(kept.digest) == kept
     assert store.get(young.digest) == young
-    assert store.evict({kept.digest, young.digest}, not_used_since=time.time() + 60) == []
+    assert upkeep.evict(store, {kept.digest, young.digest}, not_used_since=time.time() + 60) == []
     assert len(blobs(store)) == 3  # those of the trees stay, to be shared with the next one
     assert store.get(old.digest) is None
-    assert store.evict(set(), not_used_since=time.time() + 60) != []
+    assert upkeep.evict(store, set(), not_used_since=time.time() + 60) != []
     assert visible(store) == []
     assert blobs(store) == []
     assert list((store.root / "trash").iterdir()) == []
@@ -245,18 +246,18 @@ def test_being_found_makes_a_tree_young(source: LocalSource, store: Store) -> No
     tree = publish(source, store, "svm")
     os.utime(tree.path, (1, 1))
     store.find(source.plan("svm").fingerprint)
-    assert store.evict(set(), not_used_since=time.time() - 60) == []
+    assert upkeep.evict(store, set(), not_used_since=time.time() - 60) == []
 
 
 def test_eviction_leaves_contents_of_a_publication_under_way(source: LocalSource, store: Store) -> None:
     def evicting() -> None:
-        store.evict(set(), not_used_since=time.time() + 60)
+        upkeep.evict(store, set(), not_used_since=time.time() + 60)
 
     with pytest.MonkeyPatch.context() as patched:
-        original = module._flush
-        patched.setattr(module, "_flush", lambda folder: (evicting(), original(folder)))
+        original = module._make_read_only
+        patched.setattr(module, "_make_read_only", lambda folder: (evicting(), original(folder)))
         tree = publish(source, store, "svm")
-    assert store.verify(tree.digest) == []
+    assert upkeep.verify(store, tree.digest) == []
 
 
 def test_the_store_is_closed_to_other_users(store: Store) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 from console.principal import Principal
 from datasets import actions as datasets
-from datasets import reading
+from datasets import housekeeping, reading
 from datasets.models import Dataset, Round
-from services.actions import housekeeping
 from services.models import Service
 from tests.services.actions.conftest import preheat_all
 

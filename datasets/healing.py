@@ -1,0 +1,41 @@
+"""Reading the store again on a schedule, and copying anew what a disk has damaged."""
+
+from __future__ import annotations
+
+import logging
+
+from django.conf import settings
+
+from console.principal import SYSTEM
+from datasets import reading, states
+from datasets.actions import request_round
+from datasets.models import Round
+from datasets.preheat import upkeep
+
+logger = logging.getLogger(__name__)
+
+
+def reverify() -> str | None:
+    """Reads the tree again that was not read for the longest time, and heals it from its source when it is damaged.
+
+    Its digest; None when there is no tree.
+    """
+    store = reading.store()
+    if (digest := upkeep.least_recently_verified(store)) is None:
+        return None
+    if problems := upkeep.condemn(store, digest):
+        logger.error("Tree %s is damaged: %s", digest, " ".join(problems[:5]))
+        heal(digest)
+    else:
+        store.note_verified(digest)
+    return digest
+
+
+def heal(digest: str) -> None:
+    """Has the damaged files of a tree copied again, once for each place that it came from."""
+    places = Round.objects.filter(tree=digest, state=states.DONE, node=settings.NODE_NAME).order_by("-id")
+    seen: set[tuple[int, str]] = set()
+    for round_ in places.select_related("dataset"):
+        if (place := (round_.dataset_id, round_.path)) not in seen:
+            seen.add(place)
+            request_round(round_.dataset, round_.path, actor=SYSTEM)

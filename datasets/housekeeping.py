@@ -1,0 +1,74 @@
+"""Upkeep of this node's store, with what the rest of the product knows: which trees are wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import threading
+import time
+from datetime import timedelta
+
+from django.conf import settings
+
+from datasets import reading, states
+from datasets.models import Round
+from datasets.preheat import upkeep
+from datasets.preheat.copy import MARGIN
+from datasets.preheat.journal import Busy
+from datasets.signals import trees_wanted
+
+KEEPS = timedelta(days=7)
+"""How long model files that no service needs stay in the store, counted from when they were last asked for."""
+GRACE = 600.0
+"""Seconds for which a tree stays whatever happens: whoever asked for it is about to say that it needs it."""
+
+_settling = threading.Lock()
+logger = logging.getLogger(__name__)
+
+
+def wanted() -> set[str]:
+    """Digests of the trees that somebody still needs."""
+    found: set[str] = set()
+    for _, digests in trees_wanted.send(None):
+        found |= set(digests or ())
+    return found
+
+
+def evict_unused() -> list[str]:
+    """Removes trees that nobody needs, and that nobody asked for in a while, or while the store is over its quota.
+
+    Their digests.
+    """
+    store, now = reading.store(), time.time()
+    gone = upkeep.evict(store, wanted(), not_used_since=now - KEEPS.total_seconds())
+    if settings.STORE_QUOTA_BYTES:
+        over = upkeep.used_bytes(store) - settings.STORE_QUOTA_BYTES
+        gone += upkeep.make_room(store, wanted(), over, grace=GRACE, now=now)
+    return gone
+
+
+def make_room(need: int) -> list[str]:
+    """Removes what nobody needs, the longest unused first, when `need` bytes more would not fit. Digests."""
+    store = reading.store()
+    missing = need + MARGIN - shutil.disk_usage(store.root).free
+    if settings.STORE_QUOTA_BYTES:
+        missing = max(missing, need + upkeep.used_bytes(store) - settings.STORE_QUOTA_BYTES)
+    if missing <= 0:
+        return []
+    for round_pk in Round.objects.filter(state=states.FAILED).values_list("pk", flat=True):
+        with contextlib.suppress(Busy):
+            store.discard_staging(str(round_pk))  # it would have spared copying again, which is a lesser good
+    return upkeep.make_room(store, wanted(), missing, grace=GRACE, now=time.time())
+
+
+def settle() -> None:
+    """Brings what was published to the disk. One thread at a time: another one's tree is among those flushed next."""
+    if _settling.acquire(blocking=False):
+        try:
+            for digest in upkeep.settle(reading.store()):
+                logger.error("Tree %s was damaged when the machine went down. It is copied again when needed.", digest)
+        except OSError as error:
+            logger.error("The store cannot be flushed: %s", error.strerror)
+        finally:
+            _settling.release()

@@ -1,0 +1,184 @@
+"""One file of a plan on its way to this disk: pieces arrive in any order, the digest follows from the front.
+
+A file of one piece is digested while it passes. Of a larger one each piece has a quick checksum (XXH3) of what arrived,
+and the SHA-256 is taken of what is then read back from the part: so it says what is in the file, whoever wrote it, in
+this process or in one that was killed. No Django.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Mapping
+
+import xxhash
+
+from datasets.errors import SourceChanged, SourceDamaged, SourceError
+from datasets.preheat.digests import Digest, agrees, digest_for
+from datasets.preheat.disk import reserve
+from datasets.preheat.journal import Staging, key_of
+from datasets.sources.base import Body
+from datasets.specs import SourceFile
+
+SMALL = 1 << 20
+"""Bytes up to which the blocks of a file are not reserved: file by file that costs more than it tells."""
+
+
+class Assembly:
+    """The part of one file. Threads `take` a piece, `fill` it, and `advance`; the one that `finishes` calls `seal`."""
+
+    def __init__(self, file: SourceFile, staging: Staging, piece: int) -> None:
+        self.file, self.staging, self.key = file, staging, key_of(file)
+        self._piece = piece if file.ranged and file.size > piece else max(1, file.size)
+        self.pieces = max(1, -(-file.size // self._piece))
+        self._lock, self._digesting = threading.Lock(), threading.Lock()
+        self._front, self._sealing = 0, False
+        self._sha256: Digest = hashlib.sha256()
+        self._check = digest_for(file.check, file.size)
+        self._known = {number: xxh3 for number, xxh3 in staging.facts.pieces.get(self.key, {}).items()
+                       if number < self.pieces}
+        self._descriptor = self._open()
+        self._waiting = [number for number in range(self.pieces) if number not in self._known]
+
+    def _open(self) -> int:
+        descriptor = os.open(
+            self.staging.part(self.key), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        if os.fstat(descriptor).st_size != self.file.size:
+            self._known.clear()
+            try:
+                os.ftruncate(descriptor, 0)
+                if self.pieces > 1 or self.file.size > SMALL:
+                    reserve(descriptor, self.file.size)
+            except OSError:
+                os.close(descriptor)
+                raise
+        return descriptor
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def bytes_there(self, underway: Mapping[int, int]) -> int:
+        """Bytes on disk; `underway` has how many came of the pieces that somebody fills just now."""
+        with self._lock:
+            whole = sum(self.span(number)[1] for number in self._known)
+            return whole + sum(count for number, count in underway.items() if number not in self._known)
+
+    def span(self, number: int) -> tuple[int, int]:
+        """Offset and length of a piece, in bytes."""
+        offset = number * self._piece
+        return offset, min(self._piece, self.file.size - offset)
+
+    def take(self) -> int | None:
+        """The next piece that nobody has; None when there is none just now."""
+        with self._lock:
+            return self._waiting.pop(0) if self._waiting else None
+
+    def give_back(self, number: int) -> None:
+        with self._lock:
+            self._waiting.insert(0, number)
+
+    def fill(self, number: int, body: Body, buffer: memoryview, moved: Callable[[int], None]) -> None:
+        """Writes one piece from `body`. `moved` is called with each count of bytes, and raises to stop.
+
+        Raises SourceError, or OSError when it is the disk that fails.
+        """
+        offset, length = self.span(number)
+        quick = xxhash.xxh3_64()
+        digests: list[Digest] = []
+        if self.pieces == 1:
+            self._sha256, self._check = hashlib.sha256(), digest_for(self.file.check, length)
+            digests = [self._sha256] if self._check is None else [self._sha256, self._check]
+        done = 0
+        while done < length:
+            data = buffer[: self._read(body, buffer[: length - done])]
+            for digest in digests or [quick]:
+                digest.update(data)
+            _write(self._descriptor, data, offset + done)
+            done += len(data)
+            moved(len(data))
+        if not digests:
+            self.staging.reached(self.key, number, quick.hexdigest())
+        with self._lock:
+            self._known[number] = quick.hexdigest()
+            self._front = 1 if digests else self._front
+
+    def _read(self, body: Body, buffer: memoryview) -> int:
+        try:
+            count = body.readinto(buffer)
+        except (OSError, ValueError) as error:  # ValueError: closed by another thread
+            raise SourceError(f"{self.file.path} could not be read on: {error}.", permanent=False) from error
+        if not count:
+            raise SourceChanged(self.file.path)  # shorter than it was
+        return count
+
+    def advance(self, buffer: memoryview, alive: Callable[[], None]) -> None:
+        """Digests what lies in front of the first gap; a piece that reads back differently is to be fetched again.
+
+        One thread at a time does it; another that comes meanwhile returns at once.
+        """
+        while self._ready() and self._digesting.acquire(blocking=False):
+            try:
+                while self._ready():
+                    if self._digest(self._front, buffer, alive):
+                        self._front += 1
+                    else:
+                        self._start_over(self._front)
+            finally:
+                self._digesting.release()
+
+    def _ready(self) -> bool:
+        with self._lock:
+            return self._front in self._known
+
+    def finishes(self) -> bool:
+        """True once, for the thread that is to `seal`: everything is there and digested."""
+        with self._lock:
+            if self._front < self.pieces or self._sealing:
+                return False
+            self._sealing = True
+            return True
+
+    def seal(self) -> str:
+        """Notes the complete file and gives its SHA-256. Raises SourceDamaged when the source says another digest."""
+        if self._check is not None and not agrees(self.file.check, self._check):
+            raise SourceDamaged(self.file.path)
+        self.close()
+        self.staging.finished(self.key, self._sha256.hexdigest())
+        return self._sha256.hexdigest()
+
+    def _digest(self, number: int, buffer: memoryview, alive: Callable[[], None]) -> bool:
+        offset, length = self.span(number)
+        quick = xxhash.xxh3_64()
+        # Copies: what turns out to be damaged must not have been counted.
+        sha256, check = self._sha256.copy(), self._check.copy() if self._check is not None else None
+        done = 0
+        while done < length:
+            alive()
+            data = buffer[: os.preadv(self._descriptor, [buffer[: length - done]], offset + done)]
+            if not data:
+                return False
+            quick.update(data)
+            sha256.update(data)
+            if check is not None:
+                check.update(data)
+            done += len(data)
+        if quick.hexdigest() != self._known[number]:
+            return False
+        self._sha256, self._check = sha256, check
+        return True
+
+    def _start_over(self, number: int) -> None:
+        self.staging.forget(self.key, number)
+        with self._lock:
+            del self._known[number]
+            self._waiting.insert(0, number)
+
+
+def _write(descriptor: int, data: memoryview, offset: int) -> None:
+    while data:
+        count = os.pwrite(descriptor, data, offset)
+        data, offset = data[count:], offset + count

@@ -1,0 +1,49 @@
+"""What the operating system offers for writing much, and for not losing it. Linux; no Django."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from functools import cache
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+
+
+@cache
+def boot_id() -> str:
+    """Another one after each start of the machine. What was written since is in the page cache, flushed or not."""
+    return _BOOT_ID.read_text(encoding="ascii").strip()
+
+
+def flush(folder: Path) -> None:
+    """Brings the file system that `folder` lies on to the disk: once, rather than each of thousands of files."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            raise OSError(ctypes.get_errno(), "the file system cannot be flushed")
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Makes a rename in `folder` last."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Takes the blocks of a file before it is written. Raises OSError (ENOSPC) when there are too few."""
+    if size == 0:
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        os.ftruncate(descriptor, size)

@@ -1,0 +1,42 @@
+"""How fast bytes move: measured, and held back. No Django."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class Speed:
+    """Bytes per second over the last few seconds, from readings of a growing count."""
+
+    def __init__(self, window: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._window, self._clock = window, clock
+        self._readings: list[tuple[float, int]] = []
+
+    def reading(self, count: int) -> float:
+        now = self._clock()
+        self._readings.append((now, count))
+        while len(self._readings) > 2 and self._readings[0][0] < now - self._window:
+            self._readings.pop(0)
+        then, before = self._readings[0]
+        elapsed = now - then
+        return (count - before) / elapsed if elapsed > 0 else 0.0
+
+
+class Limit:
+    """At most so many bytes a second, for all streams of this process together. 0: no limit."""
+
+    def __init__(self, bytes_per_second: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._clock = bytes_per_second, clock
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+
+    def pause(self, count: int) -> float:
+        """How many seconds to wait after `count` bytes more."""
+        if not self._rate:
+            return 0.0
+        with self._lock:
+            now = self._clock()
+            self._free_at = max(self._free_at, now) + count / self._rate
+            return self._free_at - now

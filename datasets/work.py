@@ -1,0 +1,142 @@
+"""The work of a round between claim and end: plan, look whether the store has it, copy, publish.
+
+Called by rounds.py, which holds the staging directory and the lease.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+from django.conf import settings
+from django.db.models import Q
+
+from datasets import housekeeping, reading, states
+from datasets.errors import PreheatError, SourceChanged, SourceDamaged, Waiting
+from datasets.leases import Lease
+from datasets.models import Round
+from datasets.preheat import copy as copying
+from datasets.preheat.journal import Staging, key_of
+from datasets.preheat.moving import Watch
+from datasets.preheat.speed import Limit, Speed
+from datasets.preheat.store import Store, make_manifest
+from datasets.preheat.upkeep import settle_one
+from datasets.sizes import duration_text, size_text
+from datasets.sources.base import Source
+from datasets.specs import Plan, StoredFile, Tree
+
+PLANS = 4
+"""How often one attempt plans again because a file changed under its hands."""
+
+limit = Limit(settings.PREHEAT_BYTES_PER_SECOND)
+
+
+def tree_of(lease: Lease, store: Store, staging: Staging) -> Tree:
+    """The published tree of a claimed round. Raises SourceError, PreheatError, and what the lease raises."""
+    lease.write(state=states.COPYING, message="")
+    round_ = Round.objects.select_related("dataset").get(pk=lease.round_pk)
+    source = reading.source_of(round_.dataset)
+    for _ in range(PLANS):
+        lease.say(f"Listing {round_.path or 'all files'} of {round_.dataset.name}.")
+        plan = source.plan(round_.path, beat=lease.check)
+        stays = _stays(round_, plan, store)
+        fingerprint = _fingerprint(plan, stays)
+        lease.write(fingerprint=fingerprint, files_total=len(plan.files), bytes_total=plan.total_bytes)
+        lease.say(f"{len(plan.files)} files of {size_text(plan.total_bytes)} are planned.")
+        if (tree := _found(store, fingerprint)) is not None:
+            lease.say("The store of this node has all of them already.")
+            return tree
+        _wait_for_others(round_, fingerprint)
+        try:
+            with copying.disk_full_explained(plan.total_bytes, store.root):
+                return _copied(plan, stays, fingerprint, source, round_, store, staging, lease)
+        except SourceChanged as error:
+            changed = error
+            lease.say(f"{error.path} changed: the files are listed again.")
+    raise PreheatError(
+        f"{changed.path} changed each of the {PLANS} times that it was copied.", hint=changed.hint
+    ) from changed
+
+
+def _found(store: Store, fingerprint: str) -> Tree | None:
+    """The tree of that plan. One that the machine went down with is read again before it counts."""
+    if (tree := store.find(fingerprint)) is None and (digest := store.digest_of(fingerprint)):
+        settle_one(store, digest)
+        tree = store.find(fingerprint)
+    return tree
+
+
+def _stays(round_: Round, plan: Plan, store: Store) -> tuple[StoredFile, ...]:
+    """Files of the last copy that are gone from the source and are to stay."""
+    if round_.mode != states.KEEP:
+        return ()
+    last = Round.objects.filter(
+        dataset=round_.dataset, path=round_.path, node=round_.node, state=states.DONE
+    ).exclude(tree="").first()
+    manifest = store.manifest(last.tree) if last is not None else None
+    if manifest is None:
+        return ()
+    planned = {file.path for file in plan.files}
+    folders = {"/".join(path.split("/")[:depth]) for path in planned for depth in range(1, path.count("/") + 1)}
+    return tuple(
+        file for file in manifest.files
+        if file.path not in planned | folders and not any(_is_below(file.path, path) for path in planned)
+    )
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(f"{folder}/")
+
+
+def _fingerprint(plan: Plan, stays: tuple[StoredFile, ...]) -> str:
+    if not stays:
+        return plan.fingerprint
+    kept = "".join(f"\n{file.path}\0{file.sha256}" for file in stays)
+    return hashlib.sha256(f"{plan.fingerprint}{kept}".encode()).hexdigest()
+
+
+def _wait_for_others(round_: Round, fingerprint: str) -> None:
+    """Raises Waiting while an older round of this node copies the same files: they need to come once."""
+    older = Round.objects.underway().filter(
+        ~Q(lease_token=""), fingerprint=fingerprint, node=round_.node, pk__lt=round_.pk
+    ).first()
+    if older is not None:
+        raise Waiting(f"Waiting for round {older.pk}, which copies the same files.", permanent=False)
+
+
+def _copied(
+    plan: Plan, stays: tuple[StoredFile, ...], fingerprint: str, source: Source, round_: Round, store: Store,
+    staging: Staging, lease: Lease,
+) -> Tree:
+    began, speed = time.monotonic(), Speed()
+    before, least = Round.objects.values_list("bytes_copied", "bytes_done").get(pk=round_.pk)
+    housekeeping.make_room(plan.total_bytes)
+    watch = Watch(staging.directory, plan)
+
+    def progress(seen: copying.Progress) -> None:
+        watch.note(seen)
+        lease.note(
+            bytes_done=min(plan.total_bytes, max(least, seen.bytes_done)), files_done=seen.files_done,
+            bytes_copied=before + seen.bytes_copied, bytes_per_second=speed.reading(seen.bytes_copied),
+        )
+
+    try:
+        stored = copying.copy(
+            plan, source, round_.path, staging, progress=progress, check=lease.check,
+            known=store.known(plan, round_.path), limit=limit,
+        )
+    except (SourceChanged, SourceDamaged):
+        lease.write()  # so that what this plan moved is counted before the next one starts to
+        raise
+    lease.write(state=states.VERIFYING)
+    parts = {file.path: staging.part(key_of(file)) for file in plan.files}
+    parts |= {file.path: store.blob(file.sha256) for file in stays}
+    manifest = make_manifest((*stored, *stays), plan.empty_dirs)
+    tree = store.publish(staging, parts, manifest, fingerprint=fingerprint, check=lease.write)
+    store.remember(plan, round_.path, manifest)
+    moved = Round.objects.values_list("bytes_copied", flat=True).get(pk=round_.pk)
+    lease.say(
+        f"Every byte has its digest. {size_text(moved)} were moved, the last of them in "
+        f"{duration_text(time.monotonic() - began)}."
+    )
+    return tree

@@ -1,0 +1,102 @@
+"""A disk that damages files, and a machine that goes down: found, never served, and made good from the source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from console.principal import Principal
+from datasets import actions, healing, housekeeping, reading, states
+from datasets.models import Dataset, Round
+from datasets.preheat import disk, store, upkeep
+from datasets.preheat.store import Store
+from tests.datasets.looking import fresh
+
+pytestmark = pytest.mark.django_db
+Run = Callable[[int], None]
+
+
+def prepared(dataset: Dataset, owner: Principal, run_now: Run, path: str = "svm") -> Round:
+    asked = actions.request_round(dataset, path, actor=owner)
+    run_now(asked.pk)
+    return fresh(asked)
+
+
+def damage(path: Path) -> None:
+    path.chmod(0o644)
+    with path.open("r+b") as stream:
+        stream.write(b"damage")
+
+
+def another_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (store, disk):
+        monkeypatch.setattr(module, "boot_id", lambda: "another boot")
+
+
+def test_a_damaged_file_is_found_and_only_it_is_copied_again(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store
+) -> None:
+    done = prepared(dataset, owner, run_now)
+    tree = reading.tree_of(done)
+    assert tree is not None
+    damage(tree.path / "1" / "model.py")
+    assert healing.reverify() == done.tree
+    assert "1/model.py is not what was copied." in store.damage(done.tree)
+    assert reading.tree_of(done) is None
+    healed = Round.objects.latest("id")
+    assert (healed.requested_by, healed.state) == ("console", states.PENDING)
+    run_now(healed.pk)
+    assert (fresh(healed).state, fresh(healed).tree, fresh(healed).bytes_copied) == (states.DONE, done.tree, 15)
+    assert upkeep.verify(store, done.tree) == []
+    assert reading.tree_of(done) is not None
+
+
+def test_the_tree_that_was_read_longest_ago_is_read_next(
+    dataset: Dataset, owner: Principal, run_now: Run
+) -> None:
+    one, two = prepared(dataset, owner, run_now), prepared(dataset, owner, run_now, "README.txt")
+    seen = [healing.reverify() for _ in range(4)]
+    assert sorted(seen[:2], key=str) == sorted([one.tree, two.tree])
+    assert seen[2:] == seen[:2]
+
+
+def test_an_empty_store_has_nothing_to_read_again(dataset: Dataset) -> None:
+    assert healing.reverify() is None
+
+
+def test_a_published_tree_is_on_the_disk_when_its_round_is_over(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store
+) -> None:
+    prepared(dataset, owner, run_now)
+    assert list(store.children("unflushed")) == []
+
+
+def test_a_tree_that_the_machine_went_down_with_is_read_before_it_counts(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "settle", lambda: None)
+    done = prepared(dataset, owner, run_now)
+    assert reading.tree_of(done) is not None
+    another_boot(monkeypatch)
+    assert reading.tree_of(done) is None
+    again = prepared(dataset, owner, run_now)
+    assert (again.tree, again.bytes_copied) == (done.tree, 0)
+    assert reading.tree_of(done) is not None
+
+
+def test_a_tree_that_the_machine_damaged_as_it_went_down_is_copied_again(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "settle", lambda: None)
+    done = prepared(dataset, owner, run_now)
+    tree = reading.tree_of(done)
+    assert tree is not None
+    damage(tree.path / "1" / "weights.bin")
+    another_boot(monkeypatch)
+    again = prepared(dataset, owner, run_now)
+    assert (again.state, again.tree, again.bytes_copied) == (states.DONE, done.tree, 256_000)
+    assert upkeep.verify(store, done.tree) == []
+    assert upkeep.settle(store) == []
+    assert list(store.children("unflushed")) == []
