@@ -6,13 +6,17 @@ from console.errors import ConsoleError
 
 
 class SourceError(ConsoleError):
-    """A source cannot give what was asked. `permanent`: trying again will not help."""
+    """A source cannot give what was asked. `permanent`: trying again will not help.
+
+    `wait`: seconds that the server asks to stay away, 0 if it does not say.
+    """
 
     code = "source"
 
-    def __init__(self, message: str, *, permanent: bool = True, hint: str = "") -> None:
+    def __init__(self, message: str, *, permanent: bool = True, hint: str = "", wait: float = 0.0) -> None:
         super().__init__(message, hint=hint)
         self.permanent = permanent
+        self.wait = wait
 
 
 class SourceChanged(SourceError):

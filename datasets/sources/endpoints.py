@@ -1,0 +1,64 @@
+"""The entries of DATASET_ENDPOINTS, taken apart. No I/O."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+
+from datasets.errors import SourceError
+from datasets.sources.addresses import Address, literal
+
+_NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+_PORTED = re.compile(r"\[(?P<bracketed>[^]]+)\](:(?P<a>\d+))?|(?P<plain>[^:]*)(:(?P<b>\d+))?|(?P<bare>.*)")
+
+
+class Endpoints:
+    """Which hosts, domains and networks are listed, each for one port or for all (None)."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        self._hosts: set[tuple[str, int | None]] = set()
+        self._domains: list[tuple[str, int | None]] = []
+        self.networks: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, int | None]] = []
+        for entry in entries:
+            self._add(entry.strip())
+
+    def names(self, host: str, port: int) -> bool:
+        """Whether this very host is listed."""
+        return (host, None) in self._hosts or (host, port) in self._hosts
+
+    def covers(self, host: str, port: int) -> bool:
+        """Whether a `*.domain` covers it. `*.domain` is not the domain itself."""
+        return any(host.endswith(end) and len(host) > len(end) and p in {None, port} for end, p in self._domains)
+
+    def holds(self, address: Address, port: int) -> bool:
+        """Whether a listed network, or a listed address, has it."""
+        return any(p in {None, port} and address in network for network, p in self.networks)
+
+    def _add(self, entry: str) -> None:
+        found = _PORTED.fullmatch(entry)
+        assert found is not None
+        host = found["bracketed"] or found["plain"] or found["bare"] or ""
+        given = found["a"] or found["b"]
+        port = int(given) if given else None
+        host = host.lower().rstrip(".")
+        if port is not None and not 0 < port < 65536:
+            raise _bad(entry)
+        if "/" in host or literal(host) is not None:
+            try:
+                self.networks.append((ipaddress.ip_network(literal(host) or host), port))
+            except ValueError as error:
+                raise _bad(entry) from error
+        elif not _NAME.fullmatch(host):
+            raise _bad(entry)
+        elif host.startswith("*."):
+            self._domains.append((host[1:], port))
+        else:
+            self._hosts.add((host, port))
+
+
+def _bad(entry: str) -> SourceError:
+    return SourceError(
+        f"DATASET_ENDPOINTS has an entry that is no host, *.domain, address or network: {entry!r}.",
+        hint="For example models.example.com, *.example.com:9000, 10.1.0.0/16.",
+    )
