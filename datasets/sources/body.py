@@ -1,0 +1,111 @@
+"""The bytes of an HTTP answer, straight from the socket, as the contract's Body."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from http.client import HTTPException, HTTPResponse
+from io import RawIOBase
+from typing import TYPE_CHECKING
+
+from datasets.errors import SourceChanged, SourceError
+from datasets.sources.answers import broken
+from datasets.sources.weburl import Url
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class HttpBody(RawIOBase):
+    """Read by one thread; any other may call `close`.
+
+    `done(reusable)` is called once, when the connection is no longer needed: with True after the last byte.
+    A body of another length than `must_be` (bytes, once known) raises SourceChanged with `name`.
+    """
+
+    def __init__(self, response: HTTPResponse, wire: socket.socket, url: Url, done: Callable[[bool], None]) -> None:
+        super().__init__()
+        self._response, self._wire, self._url = response, wire, url
+        self._done: Callable[[bool], None] | None = done
+        self._lock = threading.Lock()
+        self._count = 0
+        self._expected: int | None = None
+        self._name = ""
+        if response.isclosed():  # there is no body: HEAD, 204
+            self._finish(True)
+
+    def must_be(self, size: int, name: str) -> None:
+        self._expected, self._name = size, name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """As much as fits, or as is left: few calls move many bytes. Raises SourceError."""
+        if self._done is None:
+            if self.closed:
+                raise self._closed()
+            return 0
+        view = memoryview(buffer)
+        if not view:
+            return 0
+        got = self._take(view)
+        self._count += got
+        if self._expected is not None and (self._count > self._expected or (not got and self._count < self._expected)):
+            self._finish(False)
+            raise SourceChanged(self._name)
+        if not got or self._response.isclosed():
+            self._finish(True)
+        elif self._count == self._expected:
+            # No length was announced: the end is only known when the server says so, and the reader may not ask again.
+            if self._take(memoryview(bytearray(1))):
+                self._finish(False)
+                raise SourceChanged(self._name)
+            self._finish(True)
+        return got
+
+    def readall(self) -> bytes:
+        parts = []
+        while part := self.read(1 << 20):
+            parts.append(part)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._finish(False)
+
+    def _take(self, view: memoryview) -> int:
+        try:
+            got = self._response.readinto(view)
+        except (OSError, HTTPException, ValueError, AttributeError) as error:
+            # The last two: another thread closed the response underneath.
+            self._finish(False)
+            if self.closed or not isinstance(error, OSError | HTTPException):
+                raise self._closed() from error
+            raise broken(self._url, error) from error
+        if not got and self.closed:  # the end that our own shutdown made looks like the server's
+            raise self._closed()
+        if not got and self._response.length:
+            self._finish(False)
+            raise broken(self._url, ConnectionResetError())
+        return got
+
+    def _finish(self, whole: bool) -> None:
+        """Lets go of the connection, once. A thread that waits for bytes of it wakes up."""
+        with self._lock:
+            done, self._done = self._done, None
+            if done is None:
+                return
+            if not whole:
+                with suppress(OSError):
+                    # Of the plain socket also under TLS, whose own shutdown would wait for the other side.
+                    socket.socket.shutdown(self._wire, socket.SHUT_RDWR)
+        if not whole:
+            self._response.close()
+        done(whole)
+
+    def _closed(self) -> SourceError:
+        return SourceError(f"Reading from {self._url.authority} was given up.", permanent=False)

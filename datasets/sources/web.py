@@ -1,0 +1,237 @@
+"""Requests over HTTP/1.1 to servers that an administrator allowed, fast enough for many small files and for huge ones.
+
+urllib3's connections connect and do TLS, the standard library's response reads the answer: going through urllib3's own
+request and response costs 150 µs more each, and copies. Redirects are followed here, each one checked as the first
+address was. Nothing is retried, but for a reused connection that the server had closed meanwhile.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPMessage
+from typing import Final
+
+from urllib3.connection import HTTPConnection
+
+from datasets.errors import SourceChanged, SourceError
+from datasets.sources.answers import explained, refusal
+from datasets.sources.body import HttpBody
+from datasets.sources.connections import CONNECT, Idle
+from datasets.sources.network import Network
+from datasets.sources.pace import paced
+from datasets.sources.weburl import Url
+
+MAX_REDIRECTS: Final = 5
+MAX_HEAD: Final = 256 << 10
+"""Bytes of status and headers of one answer."""
+_REDIRECTS: Final = {301, 302, 303, 307, 308}
+_SPENT: Final = 64 << 10
+"""Bytes of an unwanted body that are read to keep its connection."""
+_STALE = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a request, after redirects. Close `body`, or read it to its end."""
+
+    status: int
+    headers: HTTPMessage
+    """Case does not matter for names."""
+    body: HttpBody
+    url: Url
+    """The address that answered: another one than asked after a redirect."""
+
+    @property
+    def size(self) -> int | None:
+        """Content-Length in bytes, if there is one."""
+        told = self.headers.get("Content-Length", "")
+        return int(told) if told.isdecimal() and told.isascii() else None
+
+
+class Web:
+    """Serves many threads at once, each with a connection of its own; `keep` idle ones stay open to each server.
+
+    Raises SourceError, not permanent where trying again may help: connecting takes longer than `connect` seconds; no
+    byte comes for `stall` seconds; fewer than `least` bytes come in `window` seconds of waiting.
+    """
+
+    def __init__(
+        self, network: Network, *, connect: float = CONNECT, stall: float = 30.0, window: float = 30.0,
+        least: int = 64 << 10, keep: int = 32,
+    ) -> None:
+        self.network = network
+        self._connect, self._stall = connect, stall
+        self._idle = Idle(network, (window, least), keep)
+
+    def open(
+        self, url: Url | str, headers: Mapping[str, str] | None = None, *,
+        credentials: Mapping[str, str] | None = None, method: str = "GET",
+    ) -> Answer:
+        """The answer of a success. `credentials` are headers too, but not sent on to another server by a redirect.
+
+        Raises SourceError for every other status.
+        """
+        here = self.network.require(url) if isinstance(url, str) else url
+        start = here.origin
+        for _ in range(MAX_REDIRECTS + 1):
+            sent = {**(headers or {}), **((credentials or {}) if here.origin == start else {})}
+            answer = self._ask(here, sent, method)
+            if answer.status not in _REDIRECTS:
+                break
+            _spend(answer)
+            here = self._next(here, answer.headers.get("Location", ""))
+            if here.origin != start:
+                start = ("", "", 0)  # not even when a later redirect leads back
+        else:
+            raise SourceError(f"{here.authority} sends from one address to the next without end.")
+        if not 200 <= answer.status < 300:
+            _spend(answer)
+            if answer.status in {412, 416}:
+                raise SourceChanged(here.path)
+            raise refusal(here, answer.status, answer.headers)
+        _require_plain(answer)
+        return answer
+
+    def part(
+        self, url: Url | str, name: str, size: int, *, offset: int = 0, length: int | None = None, version: str = "",
+        headers: Mapping[str, str] | None = None, credentials: Mapping[str, str] | None = None,
+    ) -> HttpBody:
+        """`length` bytes from `offset` on, or all that is left, of a file of `size` bytes whose `version` is pinned.
+
+        `version` is a strong ETag with its quotes, a Last-Modified, or "". Raises SourceChanged with `name` for another
+        one, or for another size, here or at the end of the body.
+        """
+        count = size - offset if length is None else length
+        asked = {**(headers or {})}
+        partial_ = offset > 0 or count < size
+        if partial_:
+            asked["Range"] = f"bytes={offset}-{offset + count - 1}"
+        if version:
+            asked["If-Match" if version.startswith('"') else "If-Unmodified-Since"] = version
+        try:
+            answer = self.open(url, asked, credentials=credentials)
+        except SourceChanged as error:
+            raise SourceChanged(name) from error
+        try:
+            _require_version(answer, name, version)
+            if partial_:
+                _require_range(answer, name, offset, count, size)
+            elif answer.status != 200:
+                raise SourceError(f"{answer.url.authority} answered {answer.status} instead of {name}.")
+            if answer.size not in {None, count}:
+                raise SourceChanged(name)
+        except BaseException:
+            answer.body.close()
+            raise
+        answer.body.must_be(count, name)
+        return answer.body
+
+    def read(
+        self, url: Url | str, limit: int, what: str, *, credentials: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[bytes, Answer]:
+        """All of something small. Raises SourceError when `what` is longer than `limit` bytes."""
+        answer = self.open(url, headers, credentials=credentials)
+        found = bytearray()
+        with answer.body as body:
+            while part := body.read(min(256 << 10, limit + 1 - len(found))):
+                found += part
+                if len(found) > limit:
+                    raise SourceError(f"{what} is longer than {limit} bytes.")
+        return bytes(found), answer
+
+    def close(self) -> None:
+        """Closes the idle connections. Bodies being read go on."""
+        self._idle.close()
+
+    def _next(self, here: Url, location: str) -> Url:
+        if not location:
+            raise SourceError(f"{here.authority} sends to another address without saying which.")
+        there = here.joined(location)
+        if here.scheme == "https" and there.scheme == "http":
+            raise SourceError(f"{here.authority} sends on to an address without TLS, {there.authority}.")
+        self.network.require_host(there.host, there.port)
+        return there
+
+    def _ask(self, url: Url, headers: Mapping[str, str], method: str) -> Answer:
+        with explained(url):
+            while (connection := self._idle.take(url)) is not None:
+                try:
+                    return self._exchange(connection, url, headers, method)
+                except _STALE:
+                    continue  # closed by the server between our look and our request
+            return self._exchange(self._idle.new(url, self._connect), url, headers, method)
+
+    def _exchange(self, connection: HTTPConnection, url: Url, headers: Mapping[str, str], method: str) -> Answer:
+        wire = paced(connection.sock)
+        try:
+            wire.settimeout(self._stall)
+            wire.pace.begin(MAX_HEAD)
+            connection.putrequest(method, url.target, skip_host=True, skip_accept_encoding=True)
+            connection.putheader("Host", url.authority)
+            connection.putheader("Accept-Encoding", "identity")
+            connection.putheader("User-Agent", "inference-console")
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            response = http.client.HTTPConnection.getresponse(connection)
+            wire.pace.begin()
+        except BaseException:
+            connection.close()
+            raise
+        done = partial(self._done, url, connection)
+        return Answer(response.status, response.headers, HttpBody(response, wire, url, done), url)
+
+    def _done(self, url: Url, connection: HTTPConnection, reusable: bool) -> None:
+        if reusable and connection.sock is not None:
+            self._idle.give_back(url, connection)
+        else:
+            connection.close()
+
+
+def _spend(answer: Answer) -> None:
+    """Reads a short body that nobody wants, so that its connection can be used again; closes a longer one."""
+    with answer.body as body:
+        if answer.size is not None and answer.size <= _SPENT:
+            body.readall()
+
+
+def _require_plain(answer: Answer) -> None:
+    """The bytes as they are: a length and a checksum say nothing of bytes packed on the way."""
+    packed = answer.headers.get("Content-Encoding", "").strip().lower()
+    wrapped = answer.headers.get("Transfer-Encoding", "").strip().lower()
+    if packed not in {"", "identity"} or wrapped not in {"", "chunked"}:
+        answer.body.close()
+        raise SourceError(
+            f"{answer.url.authority} packs {answer.url.path} on the way although it was asked not to.",
+            hint="Switch Content-Encoding off for model files at the server.",
+        )
+    if answer.size is None and "Content-Length" in answer.headers:
+        answer.body.close()
+        raise SourceError(f"{answer.url.authority} announces a length that is none.", permanent=False)
+
+
+def _require_version(answer: Answer, name: str, version: str) -> None:
+    if version:
+        now = answer.headers.get("ETag" if version.startswith('"') else "Last-Modified")
+        if now != version:
+            raise SourceChanged(name)
+
+
+def _require_range(answer: Answer, name: str, offset: int, count: int, size: int) -> None:
+    host = answer.url.authority
+    if answer.status != 206:
+        raise SourceError(f"{host} no longer gives parts of files: it answered {answer.status}.", permanent=False)
+    told = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if told is None:
+        raise SourceError(f"{host} does not say which part of {name} it sends.", permanent=False)
+    if told[3] not in {"*", str(size)}:
+        raise SourceChanged(name)
+    if (int(told[1]), int(told[2])) != (offset, offset + count - 1):
+        raise SourceError(f"{host} sends another part of {name} than it was asked for.", permanent=False)
