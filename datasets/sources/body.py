@@ -33,7 +33,8 @@ class HttpBody(RawIOBase):
         self._count = 0
         self._expected: int | None = None
         self._name = ""
-        if response.isclosed():  # there is no body: HEAD, 204
+        if response.length == 0:  # there is no body, which for HEAD and 204 is so whatever the headers say
+            response.close()
             self._finish(True)
 
     def must_be(self, size: int, name: str) -> None:
@@ -47,17 +48,19 @@ class HttpBody(RawIOBase):
         if self._done is None:
             if self.closed:
                 raise self._closed()
+            self._require_size()
             return 0
         view = memoryview(buffer)
         if not view:
             return 0
         got = self._take(view)
         self._count += got
-        if self._expected is not None and (self._count > self._expected or (not got and self._count < self._expected)):
-            self._finish(False)
-            raise SourceChanged(self._name)
         if not got or self._response.isclosed():
             self._finish(True)
+            self._require_size()
+        elif self._expected is not None and self._count > self._expected:
+            self._finish(False)
+            raise SourceChanged(self._name)
         elif self._count == self._expected:
             # No length was announced: the end is only known when the server says so, and the reader may not ask again.
             if self._take(memoryview(bytearray(1))):
@@ -86,12 +89,16 @@ class HttpBody(RawIOBase):
             if self.closed or not isinstance(error, OSError | HTTPException):
                 raise self._closed() from error
             raise broken(self._url, error) from error
-        if not got and self.closed:  # the end that our own shutdown made looks like the server's
+        if self.closed:  # the end that our own shutdown made looks like the server's
             raise self._closed()
         if not got and self._response.length:
             self._finish(False)
             raise broken(self._url, ConnectionResetError())
         return got
+
+    def _require_size(self) -> None:
+        if self._expected is not None and self._count != self._expected:
+            raise SourceChanged(self._name)
 
     def _finish(self, whole: bool) -> None:
         """Lets go of the connection, once. A thread that waits for bytes of it wakes up."""

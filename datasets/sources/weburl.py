@@ -56,7 +56,10 @@ class Url:
 
     def joined(self, location: str) -> Url:
         """Where a redirect leads. Raises SourceError as `parse` does."""
-        return parse(urljoin(self.whole(), location))
+        try:
+            return parse(urljoin(self.whole(), location))
+        except ValueError as error:
+            raise SourceError(f"{self.authority} sends to an address that cannot be understood.") from error
 
 
 def parse(text: str) -> Url:
