@@ -68,6 +68,11 @@ class Home:
         return self.root / "store"
 
     @property
+    def spool(self) -> Path:
+        """Archives of datasets, unpacked to be read; beside the store, so that there is as much room."""
+        return self.root / "spool"
+
+    @property
     def gateway(self) -> Path:
         """The files Envoy reads."""
         return self.root / "gateway"

@@ -63,7 +63,7 @@ def allowed_roots() -> tuple[Path, ...]:
 
 def site() -> Site:
     """What sources may reach here."""
-    return Site(roots=allowed_roots(), endpoints=tuple(settings.DATASET_ENDPOINTS))
+    return Site(allowed_roots(), endpoints=tuple(settings.DATASET_ENDPOINTS), spool=settings.HOME.spool)
 
 
 def store() -> Store:

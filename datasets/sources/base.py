@@ -31,6 +31,8 @@ class Site:
     """Directories of this machine that `local` and `nfs` may read."""
     endpoints: tuple[str, ...] = ()
     """Servers that the others may connect to, as network.py spells them."""
+    spool: Path | None = None
+    """A directory of this node for archives that are unpacked to be read; None: a temporary file each time."""
 
 
 @dataclass(frozen=True)

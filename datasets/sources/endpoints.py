@@ -23,6 +23,11 @@ class Endpoints:
         for entry in entries:
             self._add(entry.strip())
 
+    @property
+    def has_ranges(self) -> bool:
+        """Whether a name that is not listed may still turn out to be in a listed network of several addresses."""
+        return any(network.num_addresses > 1 for network, _ in self.networks)
+
     def names(self, host: str, port: int) -> bool:
         """Whether this very host is listed."""
         return (host, None) in self._hosts or (host, port) in self._hosts

@@ -1,8 +1,8 @@
 """Which servers a source may connect to. Every socket of every kind that speaks over a network is opened here.
 
 An administrator lists them in DATASET_ENDPOINTS: `host`, `*.domain`, an address or a network, each with `:port` if only
-that port is meant. A host named exactly may have any address; one that only `*.domain` covers, a public one, or one in
-a listed network. Addresses that hand out a machine's own credentials are never connected to (see addresses.py).
+that port is meant. A host named exactly may have any address; one that `*.domain` covers, a public one; any other, one
+in a listed network. Addresses that hand out a machine's own credentials are never connected to (see addresses.py).
 
 What is checked is the address that the socket then connects to: a name is resolved once, here, for every connection.
 """
@@ -36,10 +36,10 @@ class Network:
 
     def require_host(self, host: str, port: int) -> None:
         """As `require`, for what is not written as a URL. A name may still turn out to have a refused address."""
-        host = host.lower().rstrip(".")
+        host, known = host.lower().rstrip("."), self._endpoints
         if (address := literal(host)) is not None:
             self._require_address(host, port, address)
-        elif not (self._endpoints.names(host, port) or self._endpoints.covers(host, port) or self._endpoints.networks):
+        elif not (known.has_ranges or known.names(host, port) or known.covers(host, port)):
             raise _unlisted(host, port)
 
     def connect(self, host: str, port: int, timeout: float) -> socket.socket:

@@ -71,11 +71,11 @@ class Web:
 
     def open(
         self, url: Url | str, headers: Mapping[str, str] | None = None, *,
-        credentials: Mapping[str, str] | None = None, method: str = "GET",
+        credentials: Mapping[str, str] | None = None, method: str = "GET", accept: frozenset[int] = frozenset(),
     ) -> Answer:
         """The answer of a success. `credentials` are headers too, but not sent on to another server by a redirect.
 
-        Raises SourceError for every other status.
+        Raises SourceError for every other status that is not in `accept`.
         """
         here = self.network.require(url) if isinstance(url, str) else url
         start = here.origin
@@ -90,7 +90,7 @@ class Web:
                 start = ("", "", 0)  # not even when a later redirect leads back
         else:
             raise SourceError(f"{here.authority} sends from one address to the next without end.")
-        if not 200 <= answer.status < 300:
+        if not 200 <= answer.status < 300 and answer.status not in accept:
             _spend(answer)
             if answer.status in {412, 416}:
                 raise SourceChanged(here.path)

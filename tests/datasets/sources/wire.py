@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -134,3 +135,41 @@ def certificate(folder: Path, name: str = "127.0.0.1") -> tuple[ssl.SSLContext, 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(public, private)
     return context, public
+
+
+def holding(files: dict[str, bytes], *, ranges: bool = True, etags: bool = True, dates: bool = False, head: bool = True,
+            extra: dict[str, tuple[str, ...]] | None = None) -> Answer:
+    """An honest server: `files` by target, which may change while it runs. `extra` are more headers for a target."""
+    def answer(request: str, connection: socket.socket) -> bool:
+        method, target, _ = request.split("\r\n")[0].split(" ")
+        asked = dict(line.split(": ", 1) for line in request.split("\r\n")[1:] if ": " in line)
+        content = files.get(target)
+        if content is None:
+            connection.sendall(reply(b"" if method == "HEAD" else b"none", status="404 Not Found", length=4))
+            return True
+        if method == "HEAD" and not head:
+            connection.sendall(reply(status="405 Method Not Allowed", length=0))
+            return True
+        headers = list((extra or {}).get(target, ()))
+        tag = f'"{zlib.crc32(content):08x}"'
+        if etags:
+            headers.append(f"ETag: {tag}")
+        if dates:
+            headers.append("Last-Modified: Wed, 01 Jul 2026 10:00:00 GMT")
+        if asked.get("If-Match", tag) != tag:
+            connection.sendall(reply(status="412 Precondition Failed"))
+            return True
+        status, body = "200 OK", content
+        if ranges and (asked_range := asked.get("Range")):
+            first, _, last = asked_range.removeprefix("bytes=").partition("-")
+            begin, end = int(first), min(int(last or len(content)) + 1, len(content))
+            if begin >= len(content):
+                connection.sendall(reply(b"", f"Content-Range: bytes */{len(content)}", status="416 No"))
+                return True
+            status, body = "206 Partial Content", content[begin:end]
+            headers.append(f"Content-Range: bytes {begin}-{end - 1}/{len(content)}")
+        sent = reply(b"" if method == "HEAD" else body, *headers, status=status, length=len(body))
+        connection.sendall(sent)
+        return True
+
+    return answer

@@ -1,0 +1,105 @@
+"""What is in a tar. The standard library reads the headers; nothing is extracted by it."""
+
+from __future__ import annotations
+
+import tarfile
+
+from datasets.errors import SourceError
+from datasets.sources.archives.blob import Blob, Reader
+from datasets.sources.archives.members import MAX_MEMBERS, Member, Members, not_an_archive
+from datasets.sources.tree import safe_name
+
+MAX_HEADER = 256 << 10
+"""Bytes of everything that says something about one member: long names, extended attributes."""
+
+
+def members(blob: Blob, name: str) -> Members:
+    """Raises SourceError for what is no tar, is torn, or has a name that leads out of it."""
+    found = Members()
+    links: dict[str, str] = {}
+    reader = Reader(blob, name)
+    reader.allow(MAX_HEADER)
+    try:
+        with tarfile.open(fileobj=reader, mode="r:", errorlevel=2) as tar:
+            for _ in range(MAX_MEMBERS):
+                reader.allow(MAX_HEADER)
+                if (info := tar.next()) is None:
+                    break
+                tar.members = []  # type: ignore[attr-defined]  # it would keep every header otherwise
+                _add(info, found, links, blob, name)
+            else:
+                raise SourceError(f"{name} has more than {MAX_MEMBERS} members.")
+            _require_end(blob, tar.offset, name)
+    except (tarfile.TarError, OSError, ValueError, RecursionError, OverflowError) as error:
+        raise not_an_archive(name, "tar") from error
+    _resolve(found, links)
+    return found
+
+
+def _add(info: tarfile.TarInfo, found: Members, links: dict[str, str], blob: Blob, name: str) -> None:
+    path = safe_name(info.name, name)
+    if not path:
+        return
+    if not 0 <= info.size <= blob.size or (info.isreg() and info.offset_data + info.size > blob.size):
+        raise not_an_archive(name, "tar")
+    # What comes later replaces what came before, as when it is unpacked.
+    found.files.pop(path, None)
+    found.problems.pop(path, None)
+    links.pop(path, None)
+    if info.isdir():
+        found.folders.add(path)
+    elif info.issparse():
+        found.problems[path] = "is stored with holes, which is not read."
+    elif info.isreg():
+        found.files[path] = Member(
+            path, info.size, info.offset_data, modified=max(0.0, float(info.mtime)), executable=bool(info.mode & 0o100),
+        )
+    elif info.islnk():
+        links[path] = "/" + info.linkname
+    elif info.issym() and not info.linkname.startswith("/"):
+        links[path] = info.linkname
+    elif info.issym():
+        found.problems[path] = "is a link that leads outside of the archive, or in a circle."
+    else:
+        found.problems[path] = "is neither a file nor a folder."
+
+
+def _resolve(found: Members, links: dict[str, str]) -> None:
+    """Links to files of the archive become those files; others are problems."""
+    for path, link in links.items():
+        here, target, seen = path, link, {path}
+        while True:
+            # A hard link's target is as seen from the root of the archive, marked with a slash by `_add`.
+            there = _join("" if target.startswith("/") else here.rpartition("/")[0], target)
+            if there is None or there in seen:
+                found.problems[path] = "is a link that leads outside of the archive, or in a circle."
+                break
+            if (file := found.files.get(there)) is not None:
+                found.files[path] = Member(path, file.size, file.offset, file.modified, file.executable)
+                break
+            if there not in links:
+                what = "a folder" if there in found.folders else "something that is not in the archive"
+                found.problems[path] = f"is a link to {what}."
+                break
+            seen.add(there)
+            here, target = there, links[there]
+
+
+def _join(folder: str, target: str) -> str | None:
+    """None when it leads above the root."""
+    parts = folder.split("/") if folder else []
+    for part in target.split("/"):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in {"", "."}:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _require_end(blob: Blob, offset: int, name: str) -> None:
+    """A tar ends with a block of zeros, or just ends; the library also stops, silently, at what is no header."""
+    with blob.stream(offset, max(0, min(512, blob.size - offset))) as rest:
+        if any(rest.readall() or b""):
+            raise not_an_archive(name, "tar")

@@ -1,0 +1,218 @@
+"""What is in a zip, from its directory, and the bytes of a member. Nothing is extracted by the standard library."""
+
+from __future__ import annotations
+
+import calendar
+import io
+import stat
+import struct
+import threading
+import zipfile
+import zlib
+from typing import TYPE_CHECKING
+
+from datasets.errors import SourceDamaged, SourceError
+from datasets.sources.archives.blob import Blob, Reader
+from datasets.sources.archives.members import (
+    MAX_MEMBERS,
+    MAX_UNPACKED,
+    RATIO,
+    SLACK,
+    Member,
+    Members,
+    not_an_archive,
+    too_much,
+)
+from datasets.sources.base import Body
+from datasets.sources.tree import safe_name
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+MAX_DIRECTORY = 64 << 20
+"""Bytes of the directory: of 200,000 files it has about 20 MiB."""
+_LOCAL = struct.Struct("<4s22xHH")
+_PIECE = 256 << 10
+_SPENT = 64 << 10
+
+
+def members(blob: Blob, name: str) -> Members:
+    """Raises SourceError for what is no zip, unpacks to too much, or has a name that leads out of it."""
+    reader = Reader(blob, name)
+    reader.allow(MAX_DIRECTORY)
+    found = Members()
+    try:
+        with zipfile.ZipFile(reader) as opened:
+            rows = opened.infolist()
+            end = opened.start_dir
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        raise not_an_archive(name, "zip") from error
+    if len(rows) > MAX_MEMBERS:
+        raise SourceError(f"{name} has more than {MAX_MEMBERS} members.")
+    if sum(row.file_size for row in rows) > min(RATIO * blob.size + SLACK, MAX_UNPACKED):
+        raise too_much(name)
+    # In the order of where they lie: two that share bytes are how a small zip unpacks to a huge one.
+    following = end
+    for row in sorted(rows, key=lambda row: row.header_offset, reverse=True):
+        room = following - row.header_offset
+        if row.header_offset < 0 or room < _LOCAL.size + row.compress_size:
+            raise not_an_archive(name, "zip")
+        _add(row, room, found, name)
+        following = row.header_offset
+    return found
+
+
+def _add(row: zipfile.ZipInfo, room: int, found: Members, name: str) -> None:
+    path = safe_name(row.filename, name)
+    if not path:
+        return
+    mode = row.external_attr >> 16 if row.create_system == 3 else 0  # from Unix
+    kind = stat.S_IFMT(mode)
+    if path in found.files or path in found.problems:
+        raise SourceError(f"{name} has two members with the name {path}.")
+    if row.is_dir():
+        found.folders.add(path)
+    elif kind not in {0, stat.S_IFREG}:
+        what = "a link" if kind == stat.S_IFLNK else "neither a file nor a folder"
+        found.problems[path] = f"is {what}, which is not read from a zip."
+    elif row.flag_bits & 0x41:
+        found.problems[path] = "is encrypted."
+    elif row.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        found.problems[path] = "is packed in a way that is not read: deflate is."
+    elif row.compress_type == zipfile.ZIP_STORED and row.compress_size != row.file_size:
+        raise not_an_archive(name, "zip")
+    elif row.file_size > RATIO * row.compress_size + SLACK:
+        raise too_much(f"{path} in {name}")
+    else:
+        found.files[path] = Member(
+            path, row.file_size, row.header_offset, _seconds(row), executable=bool(mode & 0o100),
+            deflated=row.compress_type == zipfile.ZIP_DEFLATED, room=room, packed=row.compress_size,
+            check=f"crc32:{row.CRC:08x}",
+        )
+
+
+def _seconds(row: zipfile.ZipInfo) -> float:
+    try:
+        return float(max(0, calendar.timegm(row.date_time)))
+    except ValueError:
+        return 0.0
+
+
+class Offsets:
+    """Where the bytes of stored members begin, which only their local headers say. Serves many threads."""
+
+    def __init__(self, blob: Blob) -> None:
+        self._blob = blob
+        self._known: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    def stream(self, member: Member, offset: int, length: int) -> Body:
+        """A part of a member that is stored, straight from the blob."""
+        with self._lock:
+            start = self._known.get(member.offset)
+        if start is None:
+            with self._blob.stream(member.offset, _LOCAL.size) as header:
+                start = member.offset + header_length(member, header.readall() or b"")
+            with self._lock:
+                self._known[member.offset] = start
+        return self._blob.stream(start + offset, length)
+
+
+def header_length(member: Member, header: bytes) -> int:
+    """Bytes from the local header to the content. Raises SourceDamaged when there is no such header."""
+    if len(header) < _LOCAL.size:
+        raise SourceDamaged(member.path)
+    signature, name, extra = _LOCAL.unpack(header[:_LOCAL.size])
+    length = int(_LOCAL.size + name + extra)
+    if signature != b"PK\x03\x04" or length + member.packed > member.room:
+        raise SourceDamaged(member.path)
+    return length
+
+
+class MemberBody(io.RawIOBase):
+    """A whole member, read from its local header on: one request at a server, and its connection can be reused.
+
+    Never gives more than the size that the directory says; raises SourceDamaged for less or for more.
+    """
+
+    def __init__(self, member: Member, source: Body) -> None:
+        super().__init__()
+        self._member, self._source = member, source
+        self._left, self._packed = member.size, -1
+        self._inflate = zlib.decompressobj(-15) if member.deflated else None
+        self._pending = b""
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        if self.closed:
+            raise SourceError("Reading was given up.", permanent=False)
+        view = memoryview(buffer)
+        if self._ended or not view:
+            return 0
+        if self._packed < 0:
+            self._skip_header()
+        if self._inflate is None:
+            got = self._stored(view[:self._left])
+        else:
+            data = self._inflated(self._inflate, min(len(view), self._left))
+            got = len(data)
+            view[:got] = data
+        self._left -= got
+        if not got and self._left:
+            raise SourceDamaged(self._member.path)
+        if not self._left:
+            self._end()
+        return got
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._source.close()
+
+    def _skip_header(self) -> None:
+        header = self._exactly(_LOCAL.size)
+        self._exactly(header_length(self._member, header) - _LOCAL.size)
+        self._packed = self._member.packed
+
+    def _exactly(self, size: int) -> bytes:
+        found = bytearray()
+        while len(found) < size:
+            if not (part := self._source.read(size - len(found))):
+                raise SourceDamaged(self._member.path)
+            found += part
+        return bytes(found)
+
+    def _stored(self, view: memoryview) -> int:
+        got = self._source.readinto(view) or 0
+        self._packed -= got
+        return got
+
+    def _inflated(self, inflate: zlib._Decompress, limit: int) -> bytes:
+        """At most `limit` bytes of content; none only at its end."""
+        while limit and not inflate.eof:
+            data = self._pending
+            if not data and self._packed:
+                data = self._source.read(min(_PIECE, self._packed)) or b""
+                self._packed -= len(data)
+            try:
+                found = inflate.decompress(data, limit)
+            except zlib.error as error:
+                raise SourceDamaged(self._member.path) from error
+            self._pending = inflate.unconsumed_tail
+            if found:
+                return found
+            if not data and not inflate.eof:
+                raise SourceDamaged(self._member.path)
+        return b""
+
+    def _end(self) -> None:
+        """Looks that nothing more would come, and takes what follows, if short, so that a connection can be reused."""
+        if self._inflate is not None and self._inflated(self._inflate, 1):
+            raise SourceDamaged(self._member.path)
+        left = _SPENT
+        while left > 0 and (part := self._source.read(min(left, _PIECE))):
+            left -= len(part)
+        self._ended = True
