@@ -80,12 +80,12 @@ class HttpSource(Source):
         path = clean_path(path)
         files = self._found(again=True)
         entries, empty = files.fresh(beat).below(path)
-        if not entries:
-            raise SourceError(f"There are no files in {path or 'this dataset'}.")
         found = [
             SourceFile(inside(path, file.path), file.size, file.version, file.executable, file.ranged, file.check)
             for file in files.planned(path, entries, beat)
         ]
+        if not found:
+            raise SourceError(f"There are no files in {path or 'this dataset'}.")
         origin = self._url().whole()
         if any(not file.version for file in found):
             # Nothing tells this content from the next one of the same size: no earlier copy may pass for it.

@@ -40,7 +40,8 @@ def _add(info: tarfile.TarInfo, found: Members, links: dict[str, str], blob: Blo
     path = safe_name(info.name, name)
     if not path:
         return
-    if not 0 <= info.size <= blob.size or (info.isreg() and info.offset_data + info.size > blob.size):
+    holes = info.issparse()  # then its size is not that of its bytes
+    if info.size < 0 or (info.isreg() and not holes and info.offset_data + info.size > blob.size):
         raise not_an_archive(name, "tar")
     # What comes later replaces what came before, as when it is unpacked.
     found.files.pop(path, None)
@@ -48,7 +49,7 @@ def _add(info: tarfile.TarInfo, found: Members, links: dict[str, str], blob: Blo
     links.pop(path, None)
     if info.isdir():
         found.folders.add(path)
-    elif info.issparse():
+    elif holes:
         found.problems[path] = "is stored with holes, which is not read."
     elif info.isreg():
         found.files[path] = Member(
