@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from pathlib import Path
 
@@ -55,3 +57,19 @@ def boolean(name: str, default: bool = False) -> bool:
 
 def names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def fernet_keys(name: str) -> list[str]:
+    """Keys for `cryptography.fernet`, separated by commas. What is wrong with one is said without showing it."""
+    keys = names(name)
+    for number, key in enumerate(keys, start=1):
+        try:
+            good = len(base64.b64decode(key, altchars=b"-_", validate=True)) == 32
+        except (binascii.Error, ValueError):
+            good = False
+        if not good:
+            raise BadSetting(
+                f"Key {number} of {name} is not 32 bytes in URL-safe base64.",
+                hint="Make one with: openssl rand -base64 32 | tr '+/' '-_'",
+            )
+    return keys

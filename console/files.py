@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -21,3 +23,21 @@ def replace(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def made_once(path: Path, make: Callable[[], str]) -> str:
+    """The text of `path`, which is made with mode 0600 when it is not there. Several processes may ask at once."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        pass
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        replace(temporary, make().encode("ascii"))
+        path.hardlink_to(temporary)  # fails when another process was first: then its text counts
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path.read_text(encoding="ascii").strip()

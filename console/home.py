@@ -32,6 +32,11 @@ class Home:
         return self.root / "secret_key"
 
     @property
+    def secrets_key(self) -> Path:
+        """Encrypts the credentials of datasets, unless CONSOLE_SECRETS_KEY does."""
+        return self.root / "secrets_key"
+
+    @property
     def run(self) -> Path:
         """Sockets, pid files, supervisord.conf and the working directory of each child."""
         return self.root / "run"
@@ -53,6 +58,11 @@ class Home:
     def replicas(self) -> Path:
         """Working directory of each replica."""
         return self.run / "replicas"
+
+    @property
+    def mounts(self) -> Path:
+        """Where NFS exports are mounted, on machines where the console may mount any."""
+        return self.run / "nfs"
 
     @property
     def redis_socket(self) -> Path:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlparse
 from celery.schedules import schedule
 
 from console import env
+from console.files import made_once
 from console.home import CHECKOUT, from_environment
 
 HOME = from_environment()
@@ -32,36 +33,20 @@ REPLICA_DRAIN_SECONDS = env.bounded("REPLICA_DRAIN_SECONDS", 30, 3, 3600)
 METERING_KEEP_DAYS = env.integer("METERING_KEEP_DAYS", 30)
 """How long usage is kept by the minute; by the hour and by the day it is kept longer (services/actions/metering.py)."""
 DATASET_ROOTS = [Path(root) for root in env.names("DATASET_ROOTS")]
+"""Directories that `local` and `nfs` datasets may point into, besides the sample dataset. Set by an administrator."""
 # 0 means no limit, for both.
 PREHEAT_BYTES_PER_SECOND = env.bounded("PREHEAT_MIB_PER_SECOND", 0, 0, 10**6) << 20
 STORE_QUOTA_BYTES = env.bounded("STORE_QUOTA_GIB", 0, 0, 10**6) << 30
 DATASET_ENDPOINTS = env.names("DATASET_ENDPOINTS", "huggingface.co,*.huggingface.co,*.hf.co,*.amazonaws.com")
-"""Directories that `local` datasets may point into, besides the sample dataset. Set by an administrator."""
+"""Servers that the other kinds may connect to."""
 
 
-def _secret_key() -> str:
-    """SECRET_KEY, or one made on first use and kept in the home (mode 0600)."""
-    if given := env.text("SECRET_KEY"):
-        return given
-    path = HOME.secret_key
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made = secrets.token_urlsafe(50)
-        temporary = path.with_suffix(f".{secrets.token_hex(4)}")
-        temporary.touch(mode=0o600)
-        temporary.write_text(made, encoding="ascii")
-        try:
-            path.hardlink_to(temporary)  # fails when another process was first: then its key counts
-        except FileExistsError:
-            made = path.read_text(encoding="ascii").strip()
-        temporary.unlink()
-        return made
-
-
-SECRET_KEY = _secret_key()
+SECRET_KEY = env.text("SECRET_KEY") or made_once(HOME.secret_key, lambda: secrets.token_urlsafe(50))
+"""Signs sessions. Made on first use and kept in the home, unless it is given."""
+SECRETS_KEYS = env.fernet_keys("CONSOLE_SECRETS_KEY")
+"""They encrypt the credentials of datasets: the first one new ones, and all of them decrypt. None: the home has one."""
 DEBUG = env.boolean("DEBUG")
+DEFAULT_EXCEPTION_REPORTER_FILTER = "console.debug.NoValues"
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{CONSOLE_BIND}")
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 

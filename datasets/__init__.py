@@ -3,11 +3,13 @@
     sources/      one file a kind: listing, planning and reading (base.py is the contract, registry.py the kinds)
     recognise.py  what a folder of model files is
     preheat/      copying a plan: journal (what is done), copy (resumable), verify, store (content-addressed)
-    actions.py    the write layer: create, update, delete, request_round, cancel
+    vault.py      encrypts a secret; credentials.py says with which key, and opens those of a dataset
+    drafts.py     what is wrong with options and credentials, and whether the source answers
+    actions.py    the write layer: create, update, check, delete, request_round, cancel
     rounds.py     what a worker does with a round, and the sweep; leases.py says who owns one
     reading.py    the read layer: browse, progress, where a published tree is
     dispatch.py   enqueueing; tasks.py is the other end of it
     signals.py    what other apps may listen to
 
-`specs`, `states`, `errors`, `sizes`, `sources`, `recognise` and `preheat` import no Django.
+`specs`, `states`, `errors`, `sizes`, `sources`, `recognise`, `preheat` and `vault` import no Django.
 """

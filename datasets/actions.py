@@ -19,57 +19,84 @@ from console import roles
 from console.errors import Conflict, InvalidFields
 from console.models import Team
 from console.principal import Principal
-from datasets import dispatch, reading, states
+from datasets import dispatch, drafts, reading, states
 from datasets.errors import SourceError
 from datasets.leases import announce, claim, say
 from datasets.models import NAME, Dataset, Round
 from datasets.rounds import run, sweep
 from datasets.signals import dataset_deleting
-from datasets.sources import registry
-from datasets.sources.base import Option, clean_path
+from datasets.sources.base import clean_path
+
+RESERVED = {"check"}
+"""Names that stand for something else in the addresses of pages and of the REST API."""
 
 __all__ = [
-    "cancel", "claim", "create", "delete", "pause", "request_round", "resume", "retry", "run", "sweep", "update",
+    "cancel", "check", "check_dataset", "claim", "create", "delete", "pause", "request_round", "resume", "retry",
+    "run", "sweep", "update",
 ]
 
 
 def create(
-    *, team: Team, name: str, kind: str, options: Mapping[str, Any], description: str = "", actor: Principal
+    *, team: Team, name: str, kind: str, options: Mapping[str, Any], credentials: Mapping[str, Any] | None = None,
+    description: str = "", actor: Principal,
 ) -> Dataset:
-    """A new dataset, once its source answers. Raises InvalidFields naming every field that is wrong."""
+    """A new dataset, once its source answers. Raises InvalidFields naming every field that is wrong, and TooOften."""
     actor.require(team, roles.EDITOR)
-    errors = _name_errors(name) | _description_errors(description) | _source_errors(kind, options)
-    if errors:
+    draft = drafts.new(kind, options, credentials or {})
+    if errors := _name_errors(name) | _description_errors(description) | _source_errors(draft, actor):
         raise InvalidFields(errors)
     try:
         with transaction.atomic():
             return Dataset.objects.create(
-                team=team, name=name, kind=kind, options=dict(options), description=description, created_by=actor.label
+                team=team, name=name, kind=kind, options=dict(options), credentials=draft.sealed(name),
+                description=description, created_by=actor.label,
             )
     except IntegrityError as error:  # somebody took the name since it was looked up
         raise InvalidFields({"name": _taken(name)}) from error
 
 
 def update(
-    dataset: Dataset, *, actor: Principal, options: Mapping[str, Any] | None = None, description: str | None = None
+    dataset: Dataset, *, actor: Principal, options: Mapping[str, Any] | None = None,
+    credentials: Mapping[str, Any] | None = None, description: str | None = None,
 ) -> Dataset:
-    """Changes what is given. The name stays: services and URLs refer to it. Raises InvalidFields."""
+    """Changes what is given; of `credentials` those that are named, "" removing one. The name stays: services and URLs
+    refer to it. Raises InvalidFields, TooOften, and Conflict when somebody else changed the dataset meanwhile.
+    """
     actor.require(dataset.team, roles.EDITOR)
     errors: dict[str, str] = {}
-    changed = ["updated_at"]
-    if options is not None:
-        errors |= _source_errors(dataset.kind, options)
-        dataset.options = dict(options)
-        changed.append("options")
+    fields: dict[str, Any] = {"updated_at": timezone.now()}
+    if options is not None or credentials is not None:
+        draft = drafts.changed(dataset, options, credentials)
+        errors |= _source_errors(draft, actor)
+        if not errors:
+            fields |= {"options": dict(draft.options), "credentials": draft.sealed(dataset.name)}
     if description is not None:
         errors |= _description_errors(description)
-        dataset.description = description
-        changed.append("description")
+        fields["description"] = description
     if errors:
-        dataset.refresh_from_db()
         raise InvalidFields(errors)
-    dataset.save(update_fields=changed)
+    # Only what was looked at above: options of one request must not meet the credentials of another.
+    if not Dataset.objects.filter(pk=dataset.pk, updated_at=dataset.updated_at).update(**fields):
+        raise Conflict("Somebody else changed this dataset meanwhile.", hint="Look at it, then try again.")
+    dataset.refresh_from_db()
     return dataset
+
+
+def check(
+    *, team: Team, kind: str, options: Mapping[str, Any], credentials: Mapping[str, Any] | None = None, actor: Principal
+) -> str:
+    """What a new dataset would reach, in a sentence. Makes none. Raises InvalidFields as `create`, and TooOften."""
+    actor.require(team, roles.EDITOR)
+    return _reached(drafts.new(kind, options, credentials or {}), actor)
+
+
+def check_dataset(
+    dataset: Dataset, *, actor: Principal, options: Mapping[str, Any] | None = None,
+    credentials: Mapping[str, Any] | None = None,
+) -> str:
+    """What it reaches, or would reach with these changes, in a sentence. Raises as `check` does."""
+    actor.require(dataset.team, roles.EDITOR)
+    return _reached(drafts.changed(dataset, options, credentials), actor)
 
 
 def delete(dataset: Dataset, *, actor: Principal) -> None:
@@ -191,6 +218,8 @@ def _name_errors(name: str) -> dict[str, str]:
         NAME(name)
     except ValidationError as error:
         return {"name": " ".join(error.messages)}
+    if name in RESERVED:
+        return {"name": f"{name} is an address of the console itself. Choose another name."}
     if Dataset.objects.filter(name=name).exists():
         return {"name": _taken(name)}
     return {}
@@ -204,40 +233,19 @@ def _description_errors(description: str) -> dict[str, str]:
     return {"description": "At most 200 characters."} if len(description) > 200 else {}
 
 
-def _source_errors(kind: str, options: Mapping[str, Any]) -> dict[str, str]:
-    """What is wrong with the kind or its options; asks the source itself only when they look right."""
+def _source_errors(draft: drafts.Draft, actor: Principal) -> dict[str, str]:
     try:
-        declared = registry.source_class(kind).options
-    except SourceError as error:
-        return {"kind": str(error)}
-    errors = _option_errors(declared, options)
-    if errors:
-        return errors
-    try:
-        registry.make(kind, options, reading.site()).check()
-    except SourceError as error:
-        return {f"options.{declared[0].name}": _with_roots(error)}
+        _reached(draft, actor)
+    except InvalidFields as error:
+        return {field: " ".join(messages) for field, messages in error.errors.items()}
     return {}
 
 
-def _option_errors(declared: tuple[Option, ...], options: Mapping[str, Any]) -> dict[str, str]:
-    errors = {}
-    known = {option.name for option in declared}
-    for option in declared:
-        value = options.get(option.name, "")
-        if not isinstance(value, str):
-            errors[f"options.{option.name}"] = "This must be text."
-        elif option.required and not value.strip():
-            errors[f"options.{option.name}"] = f"{option.label} is required."
-    for name in options:
-        if name not in known:
-            errors[f"options.{name}"] = f"There is no such option. Options: {', '.join(sorted(known))}."
-    return errors
-
-
-def _with_roots(error: SourceError) -> str:
-    roots = ", ".join(str(root) for root in reading.allowed_roots())
-    return (
-        f"{error} Allowed directories: {roots}. To allow another, an administrator starts the console again with it: "
-        "DATASET_ROOTS=/path/to/models make run"
-    )
+def _reached(draft: drafts.Draft, actor: Principal) -> str:
+    """Asks the source itself only when everything looks right."""
+    if errors := drafts.mistakes(draft):
+        raise InvalidFields(errors)
+    try:
+        return drafts.ask(draft, actor)
+    except SourceError as error:
+        raise InvalidFields(drafts.refusal(draft, error)) from error

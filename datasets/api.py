@@ -13,15 +13,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from console.errors import InvalidFields
 from console.openapi import describe
 from console.rest import Body, Resource, number, parse, team_for
 from datasets import actions, reading
-from datasets.errors import SourceError
 from datasets.models import Dataset, Round
 from datasets.sources import registry
 
-HIDDEN = "********"
+SET = "set"
 PATH = OpenApiParameter("path", OpenApiTypes.STR, description="A folder or file of the dataset; empty is its root.")
 AFTER = OpenApiParameter("after", OpenApiTypes.STR, description="The answer's `next`, for the page after it.")
 LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="How many entries to give: 200, at most 1000.")
@@ -30,38 +28,55 @@ ROUND_ID = OpenApiParameter("round_id", OpenApiTypes.INT, OpenApiParameter.PATH)
 
 class DatasetOut(serializers.ModelSerializer[Dataset]):
     team = serializers.CharField(source="team.name")
-    options = serializers.SerializerMethodField(help_text="What the kind needs; secret ones are not shown.")
+    options = serializers.DictField(child=serializers.CharField(), help_text="What the kind needs.")
+    credentials = serializers.SerializerMethodField(
+        help_text='Which credentials are stored: {"secret_key": "set"}. Their values are never shown.'
+    )
 
     class Meta:
         model = Dataset
-        fields = ("name", "team", "kind", "options", "description", "created_by", "created_at", "updated_at")
+        fields = (
+            "name", "team", "kind", "options", "credentials", "description", "created_by", "created_at", "updated_at",
+        )  # fmt: skip
 
-    def get_options(self, dataset: Dataset) -> dict[str, Any]:
-        secret = _secret_options(dataset.kind)
-        return {name: HIDDEN if name in secret else value for name, value in dataset.options.items()}
-
-
-def _secret_options(kind: str) -> set[str]:
-    try:
-        return {option.name for option in registry.source_class(kind).options if option.secret}
-    except SourceError:  # a kind that this release does not know: nothing says what of it is secret
-        return set()
+    def get_credentials(self, dataset: Dataset) -> dict[str, str]:
+        return dict.fromkeys(dataset.credentials, SET)
 
 
-class DatasetBody(Body):
+class Place(Body):
+    """What a kind needs, as it is sent. The rules are those of the kind: see datasets/drafts.py."""
+
+    options = serializers.DictField(required=False, help_text='What the kind needs; for local {"path": "/abs/dir"}.')
+    credentials = serializers.DictField(
+        required=False, write_only=True, help_text="The secret ones of what it needs. They are stored encrypted."
+    )
+
+
+class DatasetBody(Place):
     name = serializers.CharField(allow_blank=True)
     team = serializers.CharField(required=False, help_text="May be left out by whoever can create in one team only.")
-    kind = serializers.CharField(allow_blank=True, help_text="local; nfs, s3, http and huggingface arrive later.")
-    options = serializers.DictField(required=False, help_text='What the kind needs; for local {"path": "/abs/dir"}.')
-    credentials = serializers.DictField(required=False, help_text="For kinds that need some; local needs none.")
+    kind = serializers.CharField(allow_blank=True, help_text=f"One of: {', '.join(registry.SOURCES)}.")
     description = serializers.CharField(required=False, allow_blank=True)
 
 
-class DatasetChange(Body):
+class DatasetChange(Place):
     fixed: ClassVar[tuple[str, ...]] = ("name", "team", "kind")
 
-    options = serializers.DictField(required=False)
+    credentials = serializers.DictField(
+        required=False,
+        write_only=True,
+        help_text='One that is left out stays, "" removes it. When the place changes, all must be sent again.',
+    )
     description = serializers.CharField(required=False, allow_blank=True)
+
+
+class CheckBody(Place):
+    team = serializers.CharField(required=False)
+    kind = serializers.CharField(allow_blank=True)
+
+
+class CheckOut(serializers.Serializer[Any]):
+    reached = serializers.CharField(help_text="What was reached, in a sentence.")
 
 
 class EntryOut(serializers.Serializer[Any]):
@@ -162,9 +177,12 @@ SAMPLE = OpenApiExample(
 @extend_schema_view(
     list=describe("List the datasets that you may see", answers={200: DatasetOut(many=True)}),
     retrieve=describe("Show a dataset", answers={200: DatasetOut}, errors=[404]),
-    create=describe("Create a dataset", answers={201: DatasetOut}, body=DatasetBody, examples=[SAMPLE]),
+    create=describe(
+        "Create a dataset", answers={201: DatasetOut}, body=DatasetBody, errors=[429], examples=[SAMPLE]
+    ),
     partial_update=describe(
-        "Change a dataset's options or description", answers={200: DatasetOut}, body=DatasetChange, errors=[404]
+        "Change a dataset's options, credentials or description", answers={200: DatasetOut}, body=DatasetChange,
+        errors=[404, 409, 429],
     ),
     destroy=describe("Delete a dataset that no running service uses", answers={204: None}, errors=[404, 409]),
 )
@@ -186,8 +204,6 @@ class Datasets(Resource):
 
     def create(self, request: Request) -> Response:
         data = parse(DatasetBody, request)
-        if data.pop("credentials", None):
-            raise InvalidFields({"credentials": f"A dataset of kind {data['kind'] or '?'} needs none; leave them out."})
         team = team_for(self.actor, data.pop("team", None))
         made = actions.create(team=team, options=data.pop("options", {}), actor=self.actor, **data)
         where = reverse("api-dataset-detail", [made.name], request=request)
@@ -204,6 +220,33 @@ class Datasets(Resource):
     def destroy(self, request: Request, name: str) -> Response:
         actions.delete(self.dataset(), actor=self.actor)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @describe(
+        "Look whether a new dataset would work",
+        answers={200: CheckOut},
+        body=CheckBody,
+        errors=[429],
+        operation_id="datasets_check_new",
+        description="Makes nothing. Errors are those of creating one, at the fields that they are about.",
+    )
+    @action(detail=False, methods=["post"], url_path="check", url_name="check-new")
+    def check_new(self, request: Request) -> Response:
+        data = parse(CheckBody, request)
+        team = team_for(self.actor, data.pop("team", None))
+        said = actions.check(team=team, options=data.pop("options", {}), actor=self.actor, **data)
+        return Response(CheckOut({"reached": said}).data)
+
+    @describe(
+        "Look whether a dataset works, as it is or with changes",
+        answers={200: CheckOut},
+        body=Place,
+        errors=[404, 429],
+        description="Changes nothing. What is not sent is taken as it is stored, as when the dataset is changed.",
+    )
+    @action(detail=True, methods=["post"])
+    def check(self, request: Request, name: str) -> Response:
+        said = actions.check_dataset(self.dataset(), actor=self.actor, **parse(Place, request))
+        return Response(CheckOut({"reached": said}).data)
 
     @describe("Browse a dataset", answers={200: ListingOut}, errors=[400, 404], parameters=[PATH, AFTER, LIMIT])
     @action(detail=True, pagination_class=None)

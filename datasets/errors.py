@@ -9,14 +9,18 @@ class SourceError(ConsoleError):
     """A source cannot give what was asked. `permanent`: trying again will not help.
 
     `wait`: seconds that the server asks to stay away, 0 if it does not say.
+    `option`: the option that is to blame, so that a form can say it there; "" is the kind's first one.
     """
 
     code = "source"
 
-    def __init__(self, message: str, *, permanent: bool = True, hint: str = "", wait: float = 0.0) -> None:
+    def __init__(
+        self, message: str, *, permanent: bool = True, hint: str = "", wait: float = 0.0, option: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
         self.permanent = permanent
         self.wait = wait
+        self.option = option
 
 
 class SourceChanged(SourceError):
@@ -45,6 +49,18 @@ class SourceDamaged(SourceError):
             hint="If it happens again, the file is damaged at the source.",
         )
         self.path = path
+
+
+class CredentialsLocked(SourceError):
+    """What is stored cannot be decrypted."""
+
+    code = "credentials_locked"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The stored credentials of this dataset cannot be read: {reason}.",
+            hint="Put the key back (secrets_key in the home, or CONSOLE_SECRETS_KEY), or enter the credentials again.",
+        )
 
 
 class PreheatError(ConsoleError):

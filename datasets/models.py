@@ -24,6 +24,8 @@ class Dataset(models.Model):
     kind = models.CharField(max_length=20)
     options = models.JSONField(default=dict)
     """What the kind needs, as its source declares: for `local` {"path": "/abs/dir"}."""
+    credentials = models.JSONField(default=dict)
+    """The secret ones of these, sealed (credentials.py): name -> text. Nothing outside of the app needs them."""
     description = models.CharField(max_length=200, blank=True)
     created_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from django.conf import settings
 
-from datasets import states
+from datasets import credentials, states
 from datasets.models import Dataset, Round
 from datasets.preheat.store import Store
 from datasets.recognise import recognise
@@ -63,7 +63,10 @@ def allowed_roots() -> tuple[Path, ...]:
 
 def site() -> Site:
     """What sources may reach here."""
-    return Site(allowed_roots(), endpoints=tuple(settings.DATASET_ENDPOINTS), spool=settings.HOME.spool)
+    return Site(
+        allowed_roots(), endpoints=tuple(settings.DATASET_ENDPOINTS), spool=settings.HOME.spool,
+        mounts=settings.HOME.mounts,
+    )
 
 
 def store() -> Store:
@@ -81,8 +84,9 @@ def tree(digest: str) -> Tree | None:
 
 
 def source_of(dataset: Dataset) -> Source:
-    """Raises SourceError for a kind that this release does not have."""
-    return registry.make(dataset.kind, dataset.options, site())
+    """Raises SourceError for a kind that this release does not have, or credentials that cannot be decrypted."""
+    secrets = credentials.unseal(dataset.name, dataset.credentials)
+    return registry.make(dataset.kind, {**dataset.options, **secrets}, site())
 
 
 def browse(dataset: Dataset, path: str = "", *, after: str = "", limit: int = 200) -> Listing:

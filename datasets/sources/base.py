@@ -33,6 +33,8 @@ class Site:
     """Servers that the others may connect to, as network.py spells them."""
     spool: Path | None = None
     """A directory of this node for archives that are unpacked to be read; None: a temporary file each time."""
+    mounts: Path | None = None
+    """Where `nfs` may mount exports."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,14 @@ class Option:
     help: str = ""
     choices: tuple[tuple[str, str], ...] = field(default=())
     """(value, label) pairs when only these values are good; the first one is the default."""
+    lines: bool = False
+    """Text of several lines."""
+    keeps_credentials: bool = False
+    """Stored credentials stay when this changes, as it cannot lead them to another server or into other hands.
+
+    When any other option changes they must be entered again: else whoever may edit a dataset could have the console
+    send a teammate's key to a server of their own.
+    """
 
 
 Body = RawIOBase
@@ -82,6 +92,8 @@ class Source(ABC):
     options: ClassVar[tuple[Option, ...]]
     streams: ClassVar[int] = 8
     """How many bodies a round reads at once."""
+    connects: ClassVar[bool] = True
+    """Whether `check` reaches out to other machines; then it is counted how often somebody asks for it."""
 
     @abstractmethod
     def __init__(self, options: Mapping[str, Any], site: Site) -> None:

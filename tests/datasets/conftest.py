@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from pytest_django import Settings
 
 from console.home import Home
@@ -18,8 +19,10 @@ from datasets import actions
 from datasets.models import Dataset, Round
 from datasets.preheat.store import Store
 from datasets.signals import round_finished
+from datasets.sources import registry
 from datasets.sources.base import Site
 from datasets.sources.local import LocalSource
+from tests.datasets import guarded
 
 
 @pytest.fixture
@@ -63,6 +66,24 @@ def owner(alice: User) -> Principal:
 @pytest.fixture
 def dataset(home: Home, files: Path, team: Team, owner: Principal) -> Dataset:
     return actions.create(team=team, name="models", kind="local", options={"path": str(files)}, actor=owner)
+
+
+@pytest.fixture
+def guarded_kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The kind `guarded`, which has secret options and choices. Nobody has asked too often yet."""
+    monkeypatch.setitem(registry.SOURCES, "guarded", f"{guarded.__name__}.GuardedSource")
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def guarded_dataset(guarded_kind: None, home: Home, files: Path, team: Team, owner: Principal) -> Dataset:
+    guarded.guard(files)
+    return actions.create(
+        team=team, name="guarded", kind="guarded", options={"place": str(files)},
+        credentials={"word": guarded.WORD}, actor=owner,
+    )  # fmt: skip
 
 
 @pytest.fixture

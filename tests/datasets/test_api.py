@@ -123,7 +123,7 @@ def test_every_wrong_field_of_a_dataset_is_named(mine: Api, home: Home, files: P
         "options.more",
     }
     assert set(mine.post("datasets/", body(files, colour="red", name="x")).errors) == {"colour"}
-    assert set(mine.post("datasets/", body(files, credentials={"key": "x"})).errors) == {"credentials"}
+    assert set(mine.post("datasets/", body(files, credentials={"key": "x"})).errors) == {"credentials.key"}
     assert set(mine.post("datasets/", body(files, name=[], options=[], description={})).errors) == {
         "name",
         "options",
