@@ -129,7 +129,7 @@ def _led_elsewhere(draft: Draft, plain: list[Option]) -> dict[str, str]:
 
 
 def _with_roots(source: type[Source], error: SourceError) -> str:
-    if source.connects:
+    if source.connects or not source.directories:
         return str(error)
     roots = ", ".join(str(root) for root in reading.allowed_roots())
     return (

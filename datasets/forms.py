@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 
 from console import teams
 from console.models import Team
 from console.principal import Principal
+from datasets.drafts import LONGEST
 from datasets.models import Dataset
 from datasets.sources import registry
 from datasets.sources.base import Option
 
-PREFIX = "options."
-"""Options are fields named as the REST API spells them: `options.path`."""
+OPTIONS, CREDENTIALS, REMOVE = "options.", "credentials.", "remove."
+"""Fields are named as the REST API spells them: `options.path`. `remove.x` ticks away the stored credential x."""
 
 
-class OptionsForm(forms.Form):
-    """A form with one field for each option of `kind`."""
+class PlaceForm(forms.Form):
+    """The fields that the options of `kind` make. `stored` names the credentials that there are already."""
 
-    def __init__(self, *args: Any, kind: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, kind: str, stored: Collection[str] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.kind = kind
         for option in registry.source_class(kind).options:
-            self.fields[PREFIX + option.name] = _field(option)
+            if not option.secret:
+                self.fields[OPTIONS + option.name] = _field(option)
+                continue
+            self.fields[CREDENTIALS + option.name] = _secret_field(option, stored=option.name in stored)
+            if option.name in stored and not option.required:
+                self.fields[REMOVE + option.name] = forms.BooleanField(
+                    label=f"Remove the stored {option.label.lower()}", required=False
+                )
+
+    @property
+    def place(self) -> list[forms.BoundField]:
+        """The fields of the options, for the page to show together."""
+        return [field for field in self if field.name.startswith((OPTIONS, CREDENTIALS, REMOVE))]
 
     def options(self) -> dict[str, str]:
+        return {name: value for name, value in self._given(OPTIONS).items() if value}
+
+    def credentials(self) -> dict[str, str]:
+        """Those that were typed, and "" for those to remove: what is left empty stays."""
+        removed = {name: "" for name, wanted in self._given(REMOVE).items() if wanted}
+        return removed | {name: value for name, value in self._given(CREDENTIALS).items() if value}
+
+    def _given(self, prefix: str) -> dict[str, Any]:
         return {
-            name.removeprefix(PREFIX): value for name, value in self.cleaned_data.items() if name.startswith(PREFIX)
+            name.removeprefix(prefix): value for name, value in self.cleaned_data.items() if name.startswith(prefix)
         }
 
 
-class DatasetForm(OptionsForm):
+class DatasetForm(PlaceForm):
     """A new dataset. `actor` decides which teams can be chosen."""
 
     name = forms.CharField(max_length=63, help_text="Lower-case letters, digits and dashes.")
@@ -44,19 +67,35 @@ class DatasetForm(OptionsForm):
         self.fields["team"].queryset = teams.editable_by(actor)  # type: ignore[attr-defined]
 
 
-class DatasetEditForm(OptionsForm):
+class DatasetEditForm(PlaceForm):
     """The name stays: services and addresses refer to it."""
 
     description = forms.CharField(max_length=200, required=False)
 
     @classmethod
-    def of(cls, dataset: Dataset) -> DatasetEditForm:
-        options = {PREFIX + name: value for name, value in dataset.options.items()}
-        return cls(kind=dataset.kind, initial={"description": dataset.description, **options})
+    def of(cls, dataset: Dataset, data: QueryDict | None = None) -> DatasetEditForm:
+        options = {OPTIONS + name: value for name, value in dataset.options.items()}
+        initial = {"description": dataset.description, **options}
+        return cls(data, kind=dataset.kind, stored=dataset.credentials, initial=initial)
 
 
-def _field(option: Option) -> forms.CharField:
-    widget = forms.PasswordInput() if option.secret else forms.TextInput(attrs={"spellcheck": "false"})
+def _field(option: Option) -> forms.Field:
+    if option.choices:
+        return forms.ChoiceField(
+            label=option.label, required=False, help_text=option.help, choices=option.choices,
+        )  # fmt: skip
+    attributes = {"spellcheck": "false", "autocomplete": "off", "autocapitalize": "off"}
+    widget = forms.Textarea(attrs={**attributes, "rows": 5}) if option.lines else forms.TextInput(attrs=attributes)
     return forms.CharField(
-        label=option.label, required=option.required, help_text=option.help, widget=widget, max_length=4096
+        label=option.label, required=option.required, help_text=option.help, widget=widget, max_length=LONGEST
     )
+
+
+def _secret_field(option: Option, *, stored: bool) -> forms.Field:
+    """Never filled in: what is stored does not leave the console."""
+    attributes = {"autocomplete": "new-password"} | ({"placeholder": "set"} if stored else {})
+    keep = "One is set: leave this empty to keep it." if stored else ""
+    return forms.CharField(
+        label=option.label, required=option.required and not stored, help_text=f"{option.help} {keep}".strip(),
+        widget=forms.PasswordInput(attrs=attributes), strip=False, max_length=LONGEST,
+    )  # fmt: skip

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", views.listing, name="datasets"),
     path("<str:name>/", views.detail, name="dataset"),
     path("<str:name>/edit/", views.edit, name="dataset-edit"),
+    path("<str:name>/check/", views.check, name="dataset-check"),
     path("<str:name>/delete/", views.delete, name="dataset-delete"),
     path("<str:name>/preheat/", views.preheat, name="dataset-preheat"),
     path("<str:name>/rounds/", views.rounds, name="dataset-rounds"),

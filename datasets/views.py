@@ -15,11 +15,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console import roles, teams
 from console.errors import Forbidden, InvalidFields
-from console.pages import actor_of, show_errors
+from console.pages import actor_of, show_errors, wants_fragment
 from console.principal import Principal
-from datasets import actions, reading, states
+from datasets import actions, facts, reading, states
 from datasets.errors import SourceError
 from datasets.forms import DatasetEditForm, DatasetForm
+from datasets.looking import Looked, allowed, look
 from datasets.models import Dataset, Round
 from datasets.sources import registry
 
@@ -32,38 +33,50 @@ FAST, SLOW = 1, 5
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def listing(request: HttpRequest) -> HttpResponse:
-    """The datasets of the person's teams; POST makes one. `?new` shows its form."""
+    """The datasets of the person's teams; POST makes one, or looks whether it would work. `?new` shows its form."""
     actor = actor_of(request)
-    wanted = bool(request.POST) or "new" in request.GET
-    form = DatasetForm(request.POST or None, actor=actor, kind="local") if wanted else None
+    kind = (request.POST if request.method == "POST" else request.GET).get("kind", registry.FIRST)
+    form, looked = None, None
     if request.method == "POST":
-        if not teams.editable_by(actor).exists():
+        if (team := teams.editable_by(actor).first()) is None:
             raise Forbidden("Making a dataset needs the role editor in a team.", hint="Ask an owner of your team.")
-        if form is not None and form.is_valid() and (made := _create(form, actor)) is not None:
+        form = DatasetForm(request.POST, actor=actor, kind=_known(kind))
+        if "again" in request.POST:  # another kind was chosen, and there is no script to show its fields
+            form = DatasetForm(initial=request.POST.dict(), actor=actor, kind=_known(kind))
+        elif "check" in request.POST:
+            looked = look(form, lambda **place: actions.check(team=team, kind=kind, actor=actor, **place))
+            if wants_fragment(request):
+                return render(request, "datasets/_looked.html", {"form": form, "looked": looked})
+        elif form.is_valid() and (made := _create(form, kind, actor)) is not None:
             messages.success(request, f"Dataset {made.name} is there. Choose a folder to prepare or to serve.")
             return redirect("dataset", made.name)
+    elif "new" in request.GET:
+        form = DatasetForm(actor=actor, kind=_known(kind))
+        if wants_fragment(request):
+            return render(request, "datasets/_place.html", {"form": form, **allowed(form.kind)})
     rows = Dataset.objects.visible_to(actor).select_related("team")
-    return render(
-        request,
-        "datasets/list.html",
-        {
-            "page": Paginator(rows, 50).get_page(request.GET.get("page")),
-            "form": form,
-            "kinds": registry.kinds(),
-            "roots": reading.allowed_roots(),
-            "may_create": teams.editable_by(actor).exists(),
-        },
-    )
+    page = Paginator(rows, 50).get_page(request.GET.get("page"))
+    context = {
+        "page": page, "rows": [(dataset, facts.where(dataset)) for dataset in page], "form": form, "looked": looked,
+        "kinds": registry.kinds(), "is_admin": actor.is_admin, "may_create": teams.editable_by(actor).exists(),
+    }  # fmt: skip
+    return render(request, "datasets/list.html", {**context, **allowed(form.kind if form else "")})
 
 
-def _create(form: DatasetForm, actor: Principal) -> Dataset | None:
+def _known(kind: str) -> str:
+    """Of a kind that there is not, the action tells; the form has to have some fields then too."""
+    return kind if kind in registry.SOURCES else registry.FIRST
+
+
+def _create(form: DatasetForm, kind: str, actor: Principal) -> Dataset | None:
     data = form.cleaned_data
     try:
         return actions.create(
             team=data["team"],
             name=data["name"],
-            kind=form.data.get("kind", "local"),
+            kind=kind,
             options=form.options(),
+            credentials=form.credentials(),
             description=data["description"],
             actor=actor,
         )
@@ -126,24 +139,43 @@ def cancel(request: HttpRequest, name: str, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, name: str) -> HttpResponse:
+    """POST saves, or only looks whether it would work."""
     dataset, actor = _find(request, name)
     actor.require(dataset.team, roles.EDITOR)
-    form = DatasetEditForm.of(dataset)
-    if request.method == "POST":
-        form = DatasetEditForm(request.POST, kind=dataset.kind)
-        if form.is_valid():
-            try:
-                actions.update(
-                    dataset, options=form.options(), description=form.cleaned_data["description"], actor=actor
-                )
-            except InvalidFields as error:
-                show_errors(form, error)
-            else:
-                messages.success(request, f"Dataset {name} was changed.")
-                return redirect("dataset", name)
-    return render(
-        request, "datasets/edit.html", {**_frame(dataset, actor), "form": form, "roots": reading.allowed_roots()}
-    )
+    form, looked = DatasetEditForm.of(dataset, request.POST if request.method == "POST" else None), None
+    if "check" in request.POST:
+        looked = look(form, lambda **place: actions.check_dataset(dataset, actor=actor, **place))
+        if wants_fragment(request):
+            return render(request, "datasets/_looked.html", {"form": form, "looked": looked})
+    elif form.is_bound and form.is_valid():
+        try:
+            actions.update(
+                dataset, options=form.options(), credentials=form.credentials(),
+                description=form.cleaned_data["description"], actor=actor,
+            )  # fmt: skip
+        except InvalidFields as error:
+            show_errors(form, error)
+        else:
+            messages.success(request, f"Dataset {name} was changed.")
+            return redirect("dataset", name)
+    context = {"dataset": dataset, "form": form, "looked": looked, "crumbs": _crumbs(dataset)}
+    return render(request, "datasets/edit.html", {**context, **allowed(dataset.kind)})
+
+
+@require_POST
+def check(request: HttpRequest, name: str) -> HttpResponse:
+    """Whether the source answers, as the dataset is."""
+    dataset, actor = _find(request, name)
+    try:
+        said = actions.check_dataset(dataset, actor=actor)
+    except InvalidFields as error:
+        looked = Looked(False, " ".join(message for each in error.errors.values() for message in each))
+    else:
+        looked = Looked(True, said)
+    if wants_fragment(request):
+        return render(request, "datasets/_looked.html", {"looked": looked})
+    (messages.success if looked.good else messages.error)(request, looked.sentence)
+    return redirect("dataset", name)
 
 
 @require_POST
@@ -174,4 +206,10 @@ def _frame(dataset: Dataset, actor: Principal) -> dict[str, Any]:
         "rounds": [(round_, reading.progress(round_)) for round_ in newest],
         "every": FAST if moving else SLOW,
         "crumbs": [("Datasets", reverse("datasets"))],
+        "facts": facts.options_of(dataset),
+        "credentials": facts.credentials_of(dataset),
     }
+
+
+def _crumbs(dataset: Dataset) -> list[tuple[str, str]]:
+    return [("Datasets", reverse("datasets")), (dataset.name, reverse("dataset", args=[dataset.name]))]

@@ -94,6 +94,8 @@ class Source(ABC):
     """How many bodies a round reads at once."""
     connects: ClassVar[bool] = True
     """Whether `check` reaches out to other machines; then it is counted how often somebody asks for it."""
+    directories: ClassVar[bool] = False
+    """Whether it reads directories of this machine, which `Site.roots` bounds."""
 
     @abstractmethod
     def __init__(self, options: Mapping[str, Any], site: Site) -> None:

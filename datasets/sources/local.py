@@ -26,6 +26,7 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 class LocalSource(Source):
     kind: ClassVar[str] = "local"
     connects: ClassVar[bool] = False
+    directories: ClassVar[bool] = True
     label: ClassVar[str] = "Directory of this machine"
     streams: ClassVar[int] = 3
     options: ClassVar[tuple[Option, ...]] = (

@@ -9,10 +9,10 @@ from django.views.debug import ExceptionReporter
 
 
 def report() -> tuple[str, str]:
-    request = RequestFactory().post("/datasets/", {"credentials.word": "typed-in-4711", "name": "plain-name"})
-    word = "local-4711"
+    word, name = "-".join(("typed", "in", "4711")), "-".join(("plain", "name"))  # else the source lines would show them
+    request = RequestFactory().post("/datasets/", {"credentials.word": word, "name": name})
     try:
-        raise ValueError(len(word))
+        raise ValueError(len(word + name))
     except ValueError:
         reporter = ExceptionReporter(request, *sys.exc_info())
         return reporter.get_traceback_html(), reporter.get_traceback_text()
@@ -21,6 +21,4 @@ def report() -> tuple[str, str]:
 def test_neither_variables_nor_what_was_posted_are_shown() -> None:
     for text in report():
         assert "test_debug.py" in text and "credentials.word" in text
-        for value in ("typed-in-4711", "plain-name"):
-            assert value not in text
-        assert text.count("local-4711") <= 1  # the line of the source that names it
+        assert "typed-in-4711" not in text and "plain-name" not in text

@@ -26,7 +26,7 @@ def test_keys_are_taken_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert env.fernet_keys("CONSOLE_SECRETS_KEY") == keys
 
 
-@pytest.mark.parametrize("bad", ["hunter2", "x" * 44, "+" * 43 + "=", "ß", "A" * 43])
+@pytest.mark.parametrize("bad", ["hunter2", "x" * 44, "ß", "A" * 43])
 def test_a_key_that_is_none_is_named_by_its_place_and_not_shown(bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONSOLE_SECRETS_KEY", f"{Fernet.generate_key().decode()},{bad}")
     with pytest.raises(env.BadSetting, match=r"Key 2 of CONSOLE_SECRETS_KEY.*openssl rand") as caught:

@@ -10,7 +10,9 @@ import pytest
 from django.contrib.auth.models import User
 
 from console.home import Home
+from datasets import drafts
 from datasets.models import Dataset, Round
+from tests.datasets.guarded import WORD, guard
 from tests.rest import Api, who_may
 
 LOOK = {"nobody": 401, "stranger": 404, "teammate": 200, "owner": 200}
@@ -147,3 +149,54 @@ def test_name_team_and_kind_cannot_be_changed(mine: Api, dataset: Dataset) -> No
     assert set(mine.patch("datasets/models/", {"options": {"path": "/etc"}}).errors) == {"options.path"}
     dataset.refresh_from_db()
     assert dataset.options["path"].endswith("models")
+
+
+def guarded(files: Path, **changes: Any) -> dict[str, Any]:
+    guard(files)
+    return {"kind": "guarded", "options": {"place": str(files)}, "credentials": {"word": WORD}, **changes}
+
+
+def test_of_credentials_only_names_come_out(mine: Api, guarded_kind: None, home: Home, files: Path) -> None:
+    made = mine.post("datasets/", guarded(files, name="models"))
+    assert made.status == 201 and made.data["credentials"] == {"word": "set"} and WORD not in str(made.data)
+    patched = mine.patch("datasets/models/", {"credentials": {"second": "two"}})
+    assert patched.data["credentials"] == {"word": "set", "second": "set"}
+    assert mine.patch("datasets/models/", {"credentials": {"second": ""}}).data["credentials"] == {"word": "set"}
+    assert mine.get("datasets/").data["results"][0]["credentials"] == {"word": "set"}
+    assert mine.get("datasets/models/files/").status == 200
+
+
+def test_a_new_dataset_is_tried_without_making_it(mine: Api, guarded_kind: None, home: Home, files: Path) -> None:
+    assert "The folder opened." in mine.post("datasets/check/", guarded(files)).data["reached"]
+    wrong = mine.post("datasets/check/", guarded(files, credentials={"word": "guess"}))
+    assert wrong.errors == {"credentials.word": ["That is not the word."]}
+    assert set(mine.post("datasets/check/", guarded(files, kind="floppy")).errors) == {"kind"}
+    assert set(mine.post("datasets/check/", guarded(files, name="x")).errors) == {"name"}
+    assert not Dataset.objects.exists()
+
+
+def test_a_dataset_is_tried_as_it_is_and_with_changes(mine: Api, guarded_dataset: Dataset, files: Path) -> None:
+    assert "The folder opened." in mine.post("datasets/guarded/check/", {}).data["reached"]
+    assert mine.post("datasets/guarded/check/").status == 200
+    rude = {"options": {"place": str(files), "manner": "rude"}, "credentials": {"word": WORD}}
+    assert set(mine.post("datasets/guarded/check/", rude).errors) == {"options.manner"}
+    moved = {"options": {"place": str(files.parent)}}
+    assert set(mine.post("datasets/guarded/check/", moved).errors) == {"credentials.word"}
+    assert set(mine.patch("datasets/guarded/", moved).errors) == {"credentials.word"}
+
+
+def test_who_may_try_a_dataset(people: dict[str, Api], guarded_dataset: Dataset, files: Path) -> None:
+    new = guarded(files, team="vision")
+    assert who_may(people, lambda api: api.post("datasets/check/", new)) == {
+        "nobody": 401, "stranger": 400, "teammate": 403, "owner": 200,
+    }  # fmt: skip
+    assert who_may(people, lambda api: api.post("datasets/guarded/check/", {})) == {**REFUSED, "owner": 200}
+
+
+def test_trying_is_counted(mine: Api, guarded_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafts, "CHECKS", 2)  # making the dataset was the first
+    assert [mine.post("datasets/guarded/check/", {}).status for _ in range(2)] == [200, 429]
+
+
+def test_a_name_that_is_an_address_is_refused(mine: Api, home: Home, files: Path) -> None:
+    assert "address of the console" in mine.post("datasets/", body(files, name="check")).errors["name"][0]

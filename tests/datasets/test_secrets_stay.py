@@ -18,7 +18,7 @@ from console import dispatch
 from console.home import Home
 from console.principal import Principal
 from datasets import actions, drafts, reading
-from datasets.models import Dataset, Round
+from datasets.models import Dataset
 from tests.datasets.guarded import WORD
 from tests.rest import Api
 
@@ -69,10 +69,11 @@ def test_a_secret_is_found_nowhere(
     run_now(round_.pk)
     round_.refresh_from_db()
     assert round_.state == "DONE", round_.message
-    (files / ".word").write_text("changed meanwhile")
     failed = actions.request_round(guarded_dataset, "", actor=owner)
-    Round.objects.filter(pk=failed.pk).update(state="PENDING")
+    (files / ".word").write_text("changed meanwhile")
     run_now(failed.pk)
+    failed.refresh_from_db()
+    assert failed.state == "FAILED" and "not the word" in failed.message
     for address in ("dataset", "dataset-edit", "dataset-rounds"):
         answers.append(page.get(reverse(address, args=["guarded"])).content.decode())
     answers += [api.get("datasets/guarded/").data, api.get("datasets/guarded/rounds/").data, str(sent)]
@@ -82,9 +83,9 @@ def test_a_secret_is_found_nowhere(
         file.read_bytes().decode("utf-8", "replace") for file in home.root.rglob("*") if file.is_file()
     )
     for secret in (WORD, WRONG):
-        for where in (*map(str, answers), everything_stored(), said(), written):
+        for number, where in enumerate((*map(str, answers), everything_stored(), said(), written)):
             at = where.find(secret)
-            assert at < 0, where[max(0, at - 200) : at + 200]
+            assert at < 0, (number, where[max(0, at - 200) : at + 200])
 
 
 def test_an_error_that_nobody_expected_shows_no_secret(
