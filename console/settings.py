@@ -212,6 +212,7 @@ CELERY_BEAT_SCHEDULE = {
     "reconcile": {"task": "services.sweep", "schedule": schedule(2.0), "options": {"expires": 4}},
     "stalls": {"task": "services.watch", "schedule": schedule(3.0), "options": {"expires": 6}},
     "rounds": {"task": "datasets.sweep", "schedule": schedule(5.0), "options": {"expires": 10}},
+    "mounts": {"task": "datasets.release_mounts", "schedule": schedule(60.0), "options": {"expires": 60}},
     "access-log": {"task": "services.rotate_access_log", "schedule": schedule(60.0), "options": {"expires": 60}},
     "metering": {"task": "services.count_usage", "schedule": schedule(2.0), "options": {"expires": 4}},
     "usage": {"task": "services.prune_usage", "schedule": schedule(86400.0), "options": {"expires": 86400}},

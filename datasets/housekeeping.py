@@ -1,4 +1,4 @@
-"""Upkeep of this node's store, with what the rest of the product knows: which trees are wanted."""
+"""Upkeep of this node: its store, with what the rest of the product knows (which trees are wanted), and its mounts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from datasets.preheat import upkeep
 from datasets.preheat.copy import MARGIN
 from datasets.preheat.journal import Busy
 from datasets.signals import trees_wanted
+from datasets.sources import nfs_mounts
 
 KEEPS = timedelta(days=7)
 """How long model files that no service needs stay in the store, counted from when they were last asked for."""
@@ -72,3 +73,8 @@ def settle() -> None:
             logger.error("The store cannot be flushed: %s", error.strerror)
         finally:
             _settling.release()
+
+
+def release_mounts() -> int:
+    """Unmounts the NFS exports that nothing on this machine has asked for lately. Returns how many."""
+    return nfs_mounts.release(settings.HOME.mounts)

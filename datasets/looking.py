@@ -36,7 +36,7 @@ def look(form: PlaceForm, check: Callable[..., str]) -> Looked:
         except InvalidFields as error:
             show_errors(form, error)
     elsewhere = [str(message) for message in form.non_field_errors()]
-    labels = [field.label for field in form.place if field.errors]
+    labels = [str(field.label) for field in form.place if field.errors]
     at = f"See what is said at {', '.join(labels)}." if labels else ""
     return Looked(False, " ".join(["It does not work like this.", *elsewhere, at]).strip())
 

@@ -31,3 +31,8 @@ def settle() -> None:
 @shared_task(name="datasets.reverify")
 def reverify() -> None:
     healing.reverify()
+
+
+@shared_task(name="datasets.release_mounts")
+def release_mounts() -> None:
+    housekeeping.release_mounts()

@@ -200,6 +200,8 @@ class _Walk:
         if len(self.files) >= MAX_FILES:
             raise SourceError(f"There are more than {MAX_FILES} files here.", hint="Choose the folder of one model.")
         self.files.append(_file(name, info))
+        if len(self.files) % 256 == 0:
+            self.beat()
 
 
 def _look(root: int, real: PurePosixPath, path: str) -> os.stat_result | None:

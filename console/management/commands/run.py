@@ -15,6 +15,7 @@ from django.core.management import BaseCommand, call_command
 from console.errors import ConsoleError
 from console.home import Home
 from console.stack import binaries, firstrun, gateway, lock, programs, runner, supervisord
+from datasets.sources import nfs_mounts
 from services.actions import tls
 from services.gateway.snapshot import Limits
 
@@ -58,7 +59,10 @@ class Command(BaseCommand):
             return {} if options["without_example"] else firstrun.ensure(home, announce)
 
         running = runner.Runner(home, doors, stack, self.announce)
-        return running.run(first_run, self.tell, exit_when_ready=options["exit_when_ready"])
+        try:
+            return running.run(first_run, self.tell, exit_when_ready=options["exit_when_ready"])
+        finally:
+            nfs_mounts.release(home.mounts, 0)
 
     def announce(self, text: str) -> None:
         self.stdout.write(f"[{time.monotonic() - self._began:6.1f} s] {text}")

@@ -24,7 +24,7 @@ def test_every_kind_is_told_with_its_fields_or_the_reason_why_not() -> None:
     assert told["huggingface"].reason == "Hugging Face arrives in a later release."
 
 
-@pytest.mark.parametrize("kind", ["nfs", "s3", "huggingface", "ftp", ""])
+@pytest.mark.parametrize("kind", [*registry.LATER, "ftp", ""])
 def test_a_kind_that_does_not_work_is_refused_with_those_that_do(kind: str) -> None:
     with pytest.raises(SourceError, match="Kinds that work now: local"):
         registry.make(kind, {}, Site())
