@@ -62,7 +62,7 @@ def mounted(export: Export, options: tuple[str, ...], folder: Path, network: Net
             target.mkdir(exist_ok=True, mode=0o700)
             # By the address that was looked at: mount would resolve the name again, perhaps to another one.
             reached = Export(_address(export, network), export.path)
-            _run(command(reached, options, PurePosixPath(target)), f"{export} could not be mounted")
+            _run(command(reached, (*options, "retry=0"), PurePosixPath(target)), f"{export} could not be mounted")
         os.utime(_lock_file(target))
     return target
 

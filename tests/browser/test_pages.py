@@ -19,8 +19,9 @@ SERVICE = f"/services/{example.NAME}"
 PAGES = [
     "/", "/services/", "/services/new/", "/services/new/?dataset=samples&path=mnist-onnx", f"{SERVICE}/",
     f"{SERVICE}/test/", f"{SERVICE}/access/", f"{SERVICE}/logs/", f"{SERVICE}/events/", f"{SERVICE}/revisions/",
-    f"{SERVICE}/edit/", "/datasets/", "/datasets/?new", "/datasets/?new&kind=nfs", "/datasets/samples/", "/datasets/samples/edit/",
-    "/datasets/samples/?path=mnist-svm", "/queues/", "/queues/default/", "/nodes/", "/nodes/local/", "/keys/", "/keys/?new",
+    f"{SERVICE}/edit/", "/datasets/", "/datasets/?new", "/datasets/?new&kind=nfs", "/datasets/samples/",
+    "/datasets/samples/edit/", "/datasets/samples/?path=mnist-svm",
+    "/queues/", "/queues/default/", "/nodes/", "/nodes/local/", "/keys/", "/keys/?new",
     "/usage/", "/usage/?metric=latency&by=key", "/teams/", "/teams/default/", "/password/", "/api/v1/docs/",
     "/no-such-page/",
 ]  # fmt: skip
