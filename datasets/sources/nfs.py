@@ -124,11 +124,12 @@ class NfsSource(Source):
         origin = f"{export}/{folder}"
         if given := self._text("path"):
             return self._given(given, export, folder, origin)
-        for mount in reversed(mounts()):
-            if mount.is_nfs and mount.root == "/" and (there := parse_source(mount.source)) is not None:
-                rest = export.beneath(there)
-                if rest is not None and not self._is_ours(mount):
-                    return self._mounted_by_others(mount, export, PurePosixPath(rest, folder), origin)
+        there = mounts()
+        for mount in reversed(there):
+            if not mount.is_nfs or mount.root != "/" or self._is_ours(mount) or holding(mount.point, there) is not mount:
+                continue  # one that another mount lies over is not seen
+            if (source := parse_source(mount.source)) and (rest := export.beneath(source)) is not None:
+                return self._mounted_by_others(mount, export, PurePosixPath(rest, folder), origin)
         return self._mounted_by_us(export, options, folder, origin)
 
     def _given(self, given: str, export: Export, folder: str, origin: str) -> _Found:

@@ -13,12 +13,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from datasets.errors import SourceError
 
 T = TypeVar("T")
 MOST_LEFT = 16
 """Threads that hang in one place. One more would not come back either, so the next caller is told at once."""
+MOST_LEFT_EVER = 256
+"""The same for all places together: the same server may be asked for by many paths."""
 MOST_IDLE = 64
 LOOK = 0.2
 """Seconds between two beats of a caller that follows a long call."""
@@ -58,6 +61,7 @@ class Job(Generic[T]):
         if left:
             with _lock:
                 self._place.left -= 1
+                _everywhere.left -= 1
             with suppress(Exception):
                 self._undo(self._result)
         else:
@@ -77,6 +81,7 @@ class Job(Generic[T]):
             self.was_left = True
             with _lock:
                 self._place.left += 1
+                _everywhere.left += 1
             self._over.release()  # for whoever else waits for it
             return True
 
@@ -91,7 +96,7 @@ class Patience:
 
     def __init__(self, text: str, seconds: float) -> None:
         with _lock:
-            self._place = _places.setdefault(text, Place(text))
+            self._place = _places.setdefault(text, Place(text))  # kept by those who wait for it
         self.seconds = seconds
 
     def call(self, work: Callable[[], T], undo: Callable[[T | None], object] = lambda _: None) -> T:
@@ -136,11 +141,12 @@ class Patience:
 
     def _hand_over(self, job: Job[Any]) -> None:
         with _lock:
-            if self._place.left >= MOST_LEFT:
-                raise SourceError(
-                    f"{self._place.text} does not answer, and {self._place.left} earlier requests still wait for it.",
-                    permanent=False, hint="Is the file server up, and does the network reach it?",
-                )
+            for place, most in ((self._place, MOST_LEFT), (_everywhere, MOST_LEFT_EVER)):
+                if place.left >= most:
+                    raise SourceError(
+                        f"{place.text} does not answer, and {place.left} earlier requests still wait for it.",
+                        permanent=False, hint="Is the file server up, and does the network reach it?",
+                    )
             hand = _idle.pop() if _idle else None
         if hand is None:
             hand = _Hand()
@@ -166,5 +172,6 @@ class _Hand(threading.Thread):
 
 _lock = threading.Lock()
 _idle: list[_Hand] = []
-_places: dict[str, Place] = {}
+_places: WeakValueDictionary[str, Place] = WeakValueDictionary()
+_everywhere = Place("More than one file server")
 os.register_at_fork(after_in_child=_idle.clear)  # threads do not come along

@@ -131,6 +131,12 @@ def test_a_part_of_an_export_that_is_mounted_by_itself_is_not_taken_for_it(files
     assert "is not mounted on this machine" in str(refused(source(files.parent)))
 
 
+def test_an_export_that_something_else_was_mounted_over_is_not_seen(files: Path, mounted: Mounted) -> None:
+    mounted(files)
+    mounted(files, "none", kind="tmpfs", address="")
+    assert "is not mounted on this machine" in str(refused(source(files.parent)))
+
+
 @pytest.mark.parametrize("endpoint", ["nas.example.org", "nas.example.org:2049", "10.1.2.3", "10.1.0.0/16:2049"])
 def test_a_mount_outside_the_allowed_directories_needs_an_allowed_server(
     endpoint: str, files: Path, mounted: Mounted, tmp_path: Path

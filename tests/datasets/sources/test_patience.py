@@ -85,6 +85,20 @@ def test_a_place_where_much_hangs_is_not_asked_again_until_it_comes_back(
     assert place.call(lambda: 1) == 1
 
 
+def test_no_number_of_names_for_a_place_makes_more_threads_than_may_hang(
+    dam: Dam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "MOST_LEFT_EVER", 2)
+    for name in ("/mnt/a", "/mnt/a/"):
+        with pytest.raises(SourceError, match="nothing came"):
+            Patience(name, 0.1).call(dam.wait)
+    with pytest.raises(SourceError, match="More than one file server does not answer, and 2 earlier"):
+        Patience("/mnt/./a", 0.1).call(dam.wait)
+    dam.open()
+    until(lambda: patience._everywhere.left == 0)
+    assert Patience("/mnt/a", 5).call(lambda: 1) == 1 and "/mnt/a/" not in patience._places
+
+
 def test_a_long_call_goes_on_as_long_as_it_is_heard_of() -> None:
     beats: list[int] = []
 
