@@ -126,8 +126,10 @@ class NfsSource(Source):
             return self._given(given, export, folder, origin)
         there = mounts()
         for mount in reversed(there):
-            if not mount.is_nfs or mount.root != "/" or self._is_ours(mount) or holding(mount.point, there) is not mount:
-                continue  # one that another mount lies over is not seen
+            if not mount.is_nfs or mount.root != "/" or self._is_ours(mount):
+                continue
+            if holding(mount.point, there) is not mount:  # something else is mounted over it
+                continue
             if (source := parse_source(mount.source)) and (rest := export.beneath(source)) is not None:
                 return self._mounted_by_others(mount, export, PurePosixPath(rest, folder), origin)
         return self._mounted_by_us(export, options, folder, origin)

@@ -14,7 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 import pytest
+from pytest_django import Settings
 
+from console.home import Home
+from datasets import tasks
 from datasets.errors import SourceError
 from datasets.sources import nfs_mounts
 from datasets.sources.base import Site
@@ -154,3 +157,14 @@ def test_it_is_known_whether_this_process_could() -> None:
     assert nfs_mounts.hindrance() == "" or any(
         word in nfs_mounts.hindrance() for word in ("CAP_SYS_ADMIN", "no NFS client", "nfs-common")
     )
+
+
+def test_the_worker_unmounts_what_is_unused(
+    server: Network, home: Home, in_memory: list[list[str]], settings: Settings
+) -> None:
+    target = nfs_mounts.mounted(EXPORT, OPTIONS, home.mounts, server)
+    long_ago = time.time() - nfs_mounts.IDLE_SECONDS - 1
+    os.utime(f"{target}.lock", (long_ago, long_ago))
+    tasks.release_mounts()
+    assert not mounted_in(home.mounts)
+    assert settings.CELERY_BEAT_SCHEDULE["mounts"]["task"] == tasks.release_mounts.name
