@@ -45,7 +45,7 @@ class HttpSource(Source):
     options: ClassVar[tuple[Option, ...]] = (
         Option("url", "Address", help="Of a file, an archive (tar, zip), or the folder that a list's files are in."),
         Option(
-            "list", "List of files", required=False,
+            "list", "List of files", required=False, lines=True,
             help="One file a line: path, size, SHA-256. Or where the server has such a list.",
         ),
         Option("username", "User name", required=False),
@@ -149,15 +149,17 @@ class HttpSource(Source):
         token, user = self._options.get("token", ""), self._options.get("username", "")
         password = self._options.get("password", "")
         if token and (user or password):
-            raise SourceError("Give a token, or a user name and password, not both.")
+            raise SourceError("Give a token, or a user name and password, not both.", option="token")
         if token:
             if not token.isascii() or not token.isprintable() or " " in token:
-                raise SourceError("The token has characters in it that no token has.", hint="Copy it again.")
+                raise SourceError(
+                    "The token has characters in it that no token has.", hint="Copy it again.", option="token"
+                )
             return {"Authorization": f"Bearer {token}"}
         if not user:
             if password:
-                raise SourceError("A password needs a user name.")
+                raise SourceError("A password needs a user name.", option="username")
             return {}
         if ":" in user:
-            raise SourceError("A user name for a web server has no colon in it.")
+            raise SourceError("A user name for a web server has no colon in it.", option="username")
         return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
