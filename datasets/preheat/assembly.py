@@ -11,6 +11,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import xxhash
 
@@ -21,6 +22,8 @@ from datasets.preheat.journal import Staging, key_of
 from datasets.sources.base import Body
 from datasets.specs import SourceFile
 
+READ_ONLY = 0o444
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 SMALL = 1 << 20
 """Bytes up to which the blocks of a file are not reserved: file by file that costs more than it tells."""
 
@@ -42,18 +45,26 @@ class Assembly:
         self._waiting = [number for number in range(self.pieces) if number not in self._known]
 
     def _open(self) -> int:
-        descriptor = os.open(
-            self.staging.part(self.key), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
-        if os.fstat(descriptor).st_size != self.file.size:
-            self._known.clear()
-            try:
-                os.ftruncate(descriptor, 0)
+        name = self.staging.part_name(self.key)
+        try:
+            # Read-only for everybody from the start: what this descriptor may do was said when it was opened.
+            descriptor = os.open(name, _FLAGS | os.O_CREAT | os.O_EXCL, READ_ONLY)
+        except FileExistsError:
+            Path(name).chmod(0o600)
+            descriptor = os.open(name, _FLAGS)
+        try:
+            info = os.fstat(descriptor)
+            if info.st_mode & 0o777 != READ_ONLY:
+                os.fchmod(descriptor, READ_ONLY)
+            if info.st_size != self.file.size:
+                self._known.clear()
+                if info.st_size:
+                    os.ftruncate(descriptor, 0)
                 if self.pieces > 1 or self.file.size > SMALL:
                     reserve(descriptor, self.file.size)
-            except OSError:
-                os.close(descriptor)
-                raise
+        except OSError:
+            os.close(descriptor)
+            raise
         return descriptor
 
     def close(self) -> None:

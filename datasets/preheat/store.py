@@ -29,6 +29,7 @@ from pathlib import Path
 
 from console.files import replace
 from datasets.errors import PreheatError
+from datasets.preheat.assembly import READ_ONLY
 from datasets.preheat.disk import boot_id, flush_folder
 from datasets.preheat.journal import Busy, Staging, key_of
 from datasets.preheat.verify import sha256_of
@@ -48,6 +49,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._blobs = f"{root}/blobs/"
 
     def make(self) -> Path:
         """Makes the directory itself; nobody but the console's own user may look into it."""
@@ -195,7 +197,7 @@ class Store:
             for folder in manifest.empty_dirs:
                 (staging.tree / folder).mkdir(parents=True, exist_ok=True)
             for number, file in enumerate(manifest.files):
-                self._place(parts[file.path], file, staging.tree / file.path, made)
+                self._place(parts[file.path], file, f"{staging.tree}/{file.path}", made)
                 if number % 1000 == 999:
                     check()
             _make_read_only(staging.tree)
@@ -217,25 +219,24 @@ class Store:
         contents = {key_of(file): sums[file.path] for file in plan.files if file.path in sums}
         self._write(self._contents(plan, path), json.dumps(contents))
 
-    def _place(self, part: Path, file: StoredFile, target: Path, made: set[str]) -> None:
+    def _place(self, part: Path, file: StoredFile, target: str, made: set[str]) -> None:
         """Puts one content into the tree being built, sharing it with every other tree that holds it.
 
         `made` remembers folders and contents that this call of `publish` has seen to already.
         """
-        blob = str(self.blob(file.sha256))
-        for folder in (Path(blob).parent, target.parent):
-            if str(folder) not in made:
-                folder.mkdir(parents=True, exist_ok=True)
-                made.add(str(folder))
+        blob = f"{self._blobs}{file.sha256[:2]}/{file.sha256}"
+        for folder in (blob.rpartition("/")[0], target.rpartition("/")[0]):
+            if folder not in made:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                made.add(folder)
         try:
             if blob not in made:
-                part.chmod(0o444)
                 self._keep(part, blob, file)
                 made.add(blob)
             os.link(blob, target)
         except OSError:  # a file system without hard links, too many of them, or an eviction in between
             shutil.copyfile(part, target)
-            target.chmod(0o444)
+            Path(target).chmod(READ_ONLY)
 
     def _keep(self, part: Path, blob: str, file: StoredFile) -> None:
         try:

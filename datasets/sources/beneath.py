@@ -6,6 +6,8 @@ walked the same way from where it lies. `..` goes back along our own steps, so n
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import stat
 from collections import deque
@@ -76,6 +78,33 @@ def open_beneath(root: int, real: PurePosixPath, path: str) -> int:
     finally:
         for descriptor in steps:
             os.close(descriptor)
+
+
+def open_plainly(folder: int, path: str) -> int:
+    """A descriptor of the regular file `path` below an open folder, when no step of the way is a link.
+
+    Much cheaper than `open_beneath`. Raises OSError for anything else, also when the kernel cannot promise it.
+    """
+    raw = path.encode()
+    descriptor: int = _libc.syscall(_OPENAT2, folder, raw, ctypes.byref(_NO_LINKS), ctypes.sizeof(_NO_LINKS))
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return descriptor
+
+
+class _How(ctypes.Structure):
+    """`struct open_how` of openat2(2), which Python does not offer."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+_OPENAT2 = 437  # the same number on every architecture
+_RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x04, 0x08
+_NO_LINKS = _How(FILE, 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH)
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _open_step(name: str, parent: int, info: os.stat_result, path: str, *, last: bool) -> int:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from datasets.errors import SourceChanged, SourceError
 from datasets.sources.base import MAX_FILES, Body, Option, Page, Site, Source, clean_path, is_text, make_plan
-from datasets.sources.beneath import DIRECTORY, open_beneath, open_root
+from datasets.sources.beneath import DIRECTORY, open_beneath, open_plainly, open_root
 from datasets.specs import Entry, Plan, SourceFile
 
 MAX_DEPTH = 64
@@ -36,6 +38,7 @@ class LocalSource(Source):
     def __init__(self, options: Mapping[str, Any], site: Site) -> None:
         self._directory = str(options.get("path", ""))
         self._allowed = site.roots
+        self._start: Start | None = None
 
     def check(self) -> str:
         with self._root() as (root, real), _explained(""), os.scandir(root) as found:
@@ -89,12 +92,7 @@ class LocalSource(Source):
         return make_plan(self.kind, files, empty)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
-        descriptor = self._open_planned(file, path)
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        return os.fdopen(descriptor, "rb", buffering=0)  # whoever gave `length` reads no further
-
-    def confirm(self, file: SourceFile, path: str) -> None:
-        os.close(self._open_planned(file, path))
+        return LocalBody(self._open_planned(file, path), file, offset, file.size - offset if length is None else length)
 
     def read(self, path: str, limit: int) -> bytes:
         path = clean_path(path)
@@ -105,21 +103,26 @@ class LocalSource(Source):
 
     def _open_planned(self, file: SourceFile, path: str) -> int:
         path, name = clean_path(path), clean_path(file.path)
-        with self._root() as (root, real), _explained(name):
+        with _explained(name):
             try:
-                start = open_beneath(root, real, path)
-                try:
-                    # The plan of a single file names it by its last part; `path` is the file itself then.
-                    single = stat.S_ISREG(os.fstat(start).st_mode)
-                finally:
-                    os.close(start)
-                descriptor = open_beneath(root, real, path if single else _join(path, name))
+                descriptor = self._planned(path, name)
             except FileNotFoundError as error:
                 raise SourceChanged(name) from error
-            if (info := os.fstat(descriptor)).st_size != file.size or _version(info) != file.version:
+            if not is_version(os.fstat(descriptor), file):
                 os.close(descriptor)
                 raise SourceChanged(name)
             return descriptor
+
+    def _planned(self, path: str, name: str) -> int:
+        if self._start is None or self._start.path != path:
+            with self._root() as (root, real):
+                self._start = Start(path, open_beneath(root, real, path))
+        # The plan of a single file names it by its last part; `path` is the file itself then.
+        if not self._start.is_file:
+            with suppress(OSError):  # a link, perhaps: then the long way says whether it may be followed
+                return open_plainly(self._start.descriptor, name)
+        with self._root() as (root, real):
+            return open_beneath(root, real, path if self._start.is_file else _join(path, name))
 
     @contextmanager
     def _root(self) -> Iterator[tuple[int, PurePosixPath]]:
@@ -150,6 +153,36 @@ class LocalSource(Source):
                 yield descriptor
             finally:
                 os.close(descriptor)
+
+
+class Start:
+    """The folder or file that a plan begins at, kept open so that its files are found without walking there anew."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path, self.descriptor = path, descriptor
+        self.is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        weakref.finalize(self, os.close, descriptor)
+
+
+class LocalBody(FileIO):
+    """Some bytes of one version of a file. Raises SourceChanged at their end when the file was written meanwhile."""
+
+    def __init__(self, descriptor: int, file: SourceFile, offset: int, length: int) -> None:
+        super().__init__(descriptor, "rb")
+        self._file, self._left = file, length
+        self.seek(offset)
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        count = super().readinto(buffer) or 0
+        self._left -= count
+        if self._left <= 0 and not is_version(os.fstat(self.fileno()), self._file):
+            raise SourceChanged(self._file.path)
+        return count
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(-1 if size is None else size) or b""
+        self._left -= len(data)
+        return data
 
 
 class _Walk:
@@ -225,6 +258,10 @@ def _file(name: str, info: os.stat_result) -> SourceFile:
     return SourceFile(
         name, info.st_size, _version(info), executable=bool(info.st_mode & stat.S_IXUSR), ranged=True
     )
+
+
+def is_version(info: os.stat_result, file: SourceFile) -> bool:
+    return info.st_size == file.size and _version(info) == file.version
 
 
 def _version(info: os.stat_result) -> str:

@@ -140,7 +140,7 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) 
     ("owner", "name", "call", "appears"),
     [
         (os, "link", 1, False), (os, "link", 2, False), (os, "link", 5, False),
-        (Path, "chmod", 1, False), (Path, "chmod", 4, False), (os, "fsync", 1, False), (Path, "replace", 1, False),
+        (Path, "chmod", 1, False), (Path, "chmod", 2, True), (os, "fsync", 1, False), (Path, "replace", 1, False),
         (Path, "replace", 2, False), (Path, "rename", 1, False), ("store", "flush_folder", 1, True),
         (os, "utime", 1, True), (Path, "replace", 3, True),
     ],
