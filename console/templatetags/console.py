@@ -28,6 +28,7 @@ COLOURS: Mapping[str, str] = {
     "COPYING": "blue",
     "VERIFYING": "blue",
     "DONE": "green",
+    "PAUSED": "grey",
     "CANCELLED": "grey",
     # replicas
     "UNREADY": "amber",
