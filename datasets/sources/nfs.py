@@ -99,7 +99,7 @@ class NfsSource(Source):
         return content(opened, file.path, self._patience)
 
     def confirm(self, file: SourceFile, path: str) -> None:
-        self._call(lambda local: local.confirm(file, path))
+        self._call(lambda local: local.still(file, path))
 
     def read(self, path: str, limit: int) -> bytes:
         return self._call(lambda local: local.read(path, limit))

@@ -1,4 +1,4 @@
-"""Copying a plan: resuming inside a file, stopping, and sources and disks that misbehave."""
+"""Copying a plan: every byte, stopping, and sources and disks that misbehave."""
 
 from __future__ import annotations
 
@@ -6,96 +6,33 @@ import dataclasses
 import errno
 import hashlib
 import os
-import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable
-from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from console.home import CHECKOUT
 from datasets.errors import Cancelled, PreheatError, SourceChanged, SourceDamaged, SourceError
-from datasets.preheat import assembly, journal, streams
+from datasets.preheat import assembly, streams
 from datasets.preheat import copy as copying
 from datasets.preheat.copy import Progress, copy
-from datasets.preheat.journal import Busy, Staging, key_of, read_facts
+from datasets.preheat.journal import Busy
 from datasets.preheat.speed import Limit, Speed
 from datasets.preheat.store import Store
 from datasets.sources.base import Body
 from datasets.sources.local import LocalSource
-from datasets.specs import SourceFile, StoredFile
-
-KIB = 1024
-CHUNK, PIECE = 16 * KIB, 64 * KIB
-
-
-def copy_all(
-    source: LocalSource, store: Store, path: str, **options: Any
-) -> tuple[tuple[StoredFile, ...], dict[str, bytes], int]:
-    """Copies in small steps; the stored files, what is in the parts, and how many bytes moved."""
-    plan = source.plan(path)
-    moved = [0]
-    options = {"progress": lambda seen: moved.append(seen.bytes_copied), "chunk": CHUNK, "piece": PIECE} | options
-    with store.staging("1") as staging:
-        stored = copy(plan, source, path, staging, **options)
-        content = {file.path: staging.part(key_of(file)).read_bytes() for file in plan.files}
-    return stored, content, moved[-1]
-
-
-class Dying(BaseException):
-    """Stands for the end of the process inside a stream."""
-
-
-class Watched(LocalSource):
-    """A source that does something at certain counts of bytes, over all that is read from it."""
-
-    streams = 1
-
-    def __init__(self, source: LocalSource, at: dict[int, Callable[[], None]]) -> None:
-        self.__dict__.update(source.__dict__)
-        self._at, self._read, self._lock = dict(at), 0, threading.Lock()
-
-    def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
-        return Counted(super().open(file, path, offset, length), self.count)
-
-    def count(self, count: int) -> None:
-        with self._lock:
-            self._read += count
-            due = [self._at.pop(at) for at in sorted(self._at) if at <= self._read]
-        for act in due:
-            act()
-
-
-class Counted(RawIOBase):
-    def __init__(self, body: Body, count: Callable[[int], None]) -> None:
-        self._body, self._count = body, count
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        count = self._body.readinto(buffer)
-        self._count(count or 0)
-        return count
-
-    def close(self) -> None:
-        self._body.close()
-        super().close()
-
-
-def die() -> None:
-    raise Dying
-
-
-def big(files: Path, size: int = 1024 * KIB) -> bytes:
-    (files / "big").mkdir(exist_ok=True)
-    content = os.urandom(size)
-    (files / "big" / "big.bin").write_bytes(content)
-    return content
+from datasets.specs import SourceFile
+from tests.datasets.preheat.copying import (
+    KIB,
+    PIECE,
+    Counted,
+    Watched,
+    big,
+    copy_all,
+    interrupted,
+)
 
 
 def test_every_file_arrives_with_its_digest(source: LocalSource, store: Store) -> None:
@@ -130,107 +67,6 @@ def test_a_second_run_copies_nothing_again(source: LocalSource, store: Store) ->
     again = copy_all(source, store, "svm")
     assert again[:2] == first[:2]
     assert again[2] == 0
-
-
-@pytest.mark.parametrize("at", [1, 17 * KIB, 64 * KIB, 65 * KIB, 300 * KIB, 1000 * KIB, 1024 * KIB])
-@pytest.mark.parametrize("streams", [1, 4])
-def test_an_interrupted_file_goes_on_inside_it(
-    source: LocalSource, store: Store, files: Path, at: int, streams: int
-) -> None:
-    content = big(files)
-    dying = Watched(source, {at: die})
-    dying.streams = streams  # type: ignore[misc]
-    with pytest.raises(Dying):
-        copy_all(dying, store, "big")
-    came = store_pieces(store)
-    stored, found, again = copy_all(source, store, "big")
-    assert found == {"big.bin": content}
-    assert stored[0].sha256 == hashlib.sha256(content).hexdigest()
-    assert again == len(content) - came
-    assert came >= min(at, len(content)) - streams * PIECE
-
-
-def store_pieces(store: Store) -> int:
-    """Bytes of the pieces that the journal of round 1 knows."""
-    facts = read_facts(store.root / "staging" / "1" / "journal")
-    return sum(len(pieces) for pieces in facts.pieces.values()) * PIECE
-
-
-def interrupted(source: LocalSource, store: Store) -> Path:
-    """The part of a file of which 640 KiB came."""
-    with pytest.raises(Dying):
-        copy_all(Watched(source, {641 * KIB: die}), store, "big")
-    return next((store.root / "staging" / "1" / "parts").iterdir())
-
-
-def test_only_the_piece_that_is_not_what_was_noted_comes_again(
-    source: LocalSource, store: Store, files: Path
-) -> None:
-    content = big(files)
-    with interrupted(source, store).open("r+b") as stream:
-        stream.seek(3 * PIECE + 5)
-        stream.write(b"damaged")
-    _, found, moved = copy_all(source, store, "big")
-    assert (found, moved) == ({"big.bin": content}, len(content) - 640 * KIB + PIECE)
-
-
-def test_a_part_shorter_than_what_was_noted_starts_over(source: LocalSource, store: Store, files: Path) -> None:
-    content = big(files)
-    os.truncate(interrupted(source, store), 10)
-    assert copy_all(source, store, "big")[1:] == ({"big.bin": content}, len(content))
-
-
-def test_after_the_machine_went_down_only_what_was_flushed_counts(
-    source: LocalSource, store: Store, files: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = big(files)
-    staging = store.root / "staging" / "1"
-
-    def flush() -> None:
-        with (staging / "journal").open("ab") as stream:
-            stream.write(b'{"flush": "begun"}\n{"flush": "done"}\n')
-
-    with pytest.raises(Dying):
-        copy_all(Watched(source, {321 * KIB: flush, 641 * KIB: die}), store, "big")
-    monkeypatch.setattr(journal, "boot_id", lambda: "another boot")
-    with store.staging("1") as held:
-        assert [len(pieces) for pieces in held.facts.pieces.values()] == [5]
-    assert copy_all(source, store, "big")[1:] == ({"big.bin": content}, len(content) - 320 * KIB)
-
-
-def test_after_the_machine_went_down_without_a_flush_nothing_counts(
-    source: LocalSource, store: Store, files: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = big(files)
-    interrupted(source, store)
-    monkeypatch.setattr(journal, "boot_id", lambda: "another boot")
-    assert copy_all(source, store, "big")[1:] == ({"big.bin": content}, len(content))
-
-
-def test_a_finished_part_that_went_missing_is_copied_again(source: LocalSource, store: Store) -> None:
-    copy_all(source, store, "svm")
-    for part in (store.root / "staging" / "1" / "parts").iterdir():
-        if part.stat().st_size == 256_000:
-            part.unlink()
-    assert copy_all(source, store, "svm")[2] == 256_000
-
-
-@pytest.mark.parametrize(
-    "tail", [b'{"done": "abc", "sha', b"\x00\x00\x00\n", b"[]\n", b'{"piece": "k"}\n', b"not json\n"]
-)
-def test_a_journal_cut_short_is_used_up_to_there(source: LocalSource, store: Store, tail: bytes) -> None:
-    copy_all(source, store, "svm")
-    with (store.root / "staging" / "1" / "journal").open("ab") as stream:
-        stream.write(tail)
-    next(part for part in (store.root / "staging" / "1" / "parts").iterdir() if part.stat().st_size == 15).unlink()
-    assert copy_all(source, store, "svm")[2] == 15  # what is noted from here on counts again
-    assert copy_all(source, store, "svm")[2] == 0
-
-
-def test_a_lost_journal_only_costs_copying_again(source: LocalSource, store: Store) -> None:
-    first = copy_all(source, store, "svm")
-    (store.root / "staging" / "1" / "journal").unlink()
-    assert copy_all(source, store, "svm") == first
 
 
 def test_stopping_ends_every_stream(source: LocalSource, store: Store, files: Path) -> None:
@@ -433,73 +269,3 @@ def test_the_speed_is_that_of_the_last_seconds() -> None:
         now[0] = second
         last = speed.reading(1000)
     assert last == 0
-
-
-CHILD = """
-import sys, time
-from pathlib import Path
-from datasets.preheat.copy import copy
-from datasets.preheat.journal import Staging
-from datasets.preheat.speed import Limit
-from datasets.sources.base import Site
-from datasets.sources.local import LocalSource
-root, staging, chunk, piece = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-source = LocalSource({"path": str(root)}, Site(roots=(root,)))
-def tell(seen):
-    print(seen.bytes_copied, flush=True)
-from datasets.preheat import copy as module
-module.LOOK = 0.005
-with Staging(staging) as held:
-    copy(source.plan("big"), source, "big", held, progress=tell, chunk=chunk, piece=piece, limit=Limit(4 << 20))
-"""
-
-
-def test_a_killed_copier_is_resumed_inside_its_file(source: LocalSource, store: Store, files: Path) -> None:
-    """A real process is killed with -9 at ten random points; what comes again is at most one piece a stream."""
-    size = 4096 * KIB
-    content = big(files, size)
-    staging = store.root / "staging" / "1"
-    command = [sys.executable, "-c", CHILD, str(files), str(staging), str(CHUNK), str(PIECE)]
-    came, known = 0, 0
-    for _ in range(10):
-        target = random.randrange(1, 24) * CHUNK
-        with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            for line in child.stdout:
-                if int(line) >= target:
-                    child.send_signal(signal.SIGKILL)
-                    break
-            told = max(int(line), *(int(more) for more in child.stdout), 0)  # what it did before the signal arrived
-        if child.returncode != -signal.SIGKILL:
-            break  # it was quicker
-        assert store_pieces(store) >= known + told - source.streams * PIECE
-        known, came = store_pieces(store), came + told
-    _, found, last = copy_all(source, store, "big")
-    assert found == {"big.bin": content}
-    assert last == size - known
-
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from datasets.preheat.journal import Staging
-with Staging(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_staging_locks_end_with_their_process(tmp_path: Path) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path / "s")], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "held\n"
-        with pytest.raises(Busy):
-            Staging(tmp_path / "s").__enter__()
-    finally:
-        child.kill()
-        child.communicate()
-    with Staging(tmp_path / "s"):
-        pass
