@@ -30,6 +30,9 @@ class HttpBody(RawIOBase):
         self._response, self._wire, self._url = response, wire, url
         self._done: Callable[[bool], None] | None = done
         self._lock = threading.Lock()
+        self._reading = False
+        self._owed: Callable[[bool], None] | None = None
+        """`done`, when another thread closed while one was reading, which has to call it then."""
         self._count = 0
         self._expected: int | None = None
         self._name = ""
@@ -81,12 +84,18 @@ class HttpBody(RawIOBase):
             self._finish(False)
 
     def _take(self, view: memoryview) -> int:
+        with self._lock:
+            if self._done is None:
+                raise self._closed()
+            self._reading = True
         try:
-            got = self._response.readinto(view)
-        except (OSError, HTTPException, ValueError, AttributeError) as error:
-            # The last two: another thread closed the response underneath.
+            try:
+                got = self._response.readinto(view)
+            finally:
+                self._read()
+        except (OSError, HTTPException) as error:
             self._finish(False)
-            if self.closed or not isinstance(error, OSError | HTTPException):
+            if self.closed:
                 raise self._closed() from error
             raise broken(self._url, error) from error
         if self.closed:  # the end that our own shutdown made looks like the server's
@@ -100,8 +109,20 @@ class HttpBody(RawIOBase):
         if self._expected is not None and self._count != self._expected:
             raise SourceChanged(self._name)
 
+    def _read(self) -> None:
+        """This thread is no longer in the socket."""
+        with self._lock:
+            self._reading = False
+            owed, self._owed = self._owed, None
+        if owed is not None:
+            self._response.close()
+            owed(False)
+
     def _finish(self, whole: bool) -> None:
-        """Lets go of the connection, once. A thread that waits for bytes of it wakes up."""
+        """Lets go of the connection, once. A thread that waits for bytes of it wakes up.
+
+        That one then closes it: the number of a closed socket could be another one's before it has woken up.
+        """
         with self._lock:
             done, self._done = self._done, None
             if done is None:
@@ -110,6 +131,9 @@ class HttpBody(RawIOBase):
                 with suppress(OSError):
                     # Of the plain socket also under TLS, whose own shutdown would wait for the other side.
                     socket.socket.shutdown(self._wire, socket.SHUT_RDWR)
+            if self._reading:
+                self._owed = done
+                return
         if not whole:
             self._response.close()
         done(whole)
