@@ -18,6 +18,7 @@ from datasets.preheat.copy import MARGIN
 from datasets.preheat.journal import Busy
 from datasets.signals import trees_wanted
 from datasets.sources import nfs_mounts
+from datasets.sources.archives import spool
 
 KEEPS = timedelta(days=7)
 """How long model files that no service needs stay in the store, counted from when they were last asked for."""
@@ -39,8 +40,9 @@ def wanted() -> set[str]:
 def evict_unused() -> list[str]:
     """Removes trees that nobody needs, and that nobody asked for in a while, or while the store is over its quota.
 
-    Their digests.
+    Their digests. Archives that were unpacked to be read go as well, an hour after their last use.
     """
+    spool.sweep(settings.HOME.spool)
     store, now = reading.store(), time.time()
     gone = upkeep.evict(store, wanted(), not_used_since=now - KEEPS.total_seconds())
     if settings.STORE_QUOTA_BYTES:

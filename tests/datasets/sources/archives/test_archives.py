@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import dataclasses
 import gzip
 import io
 import lzma
@@ -11,6 +12,7 @@ import stat
 import struct
 import tarfile
 import threading
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -19,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
+from datasets import housekeeping
 from datasets.errors import SourceChanged, SourceDamaged, SourceError
 from datasets.recognise import recognise
 from datasets.sources.archives import members, spool, unpack
@@ -452,6 +456,17 @@ def test_a_member_of_a_zip_that_cannot_be_read_is_told(change: Callable[[zipfile
 
 
 # The spool
+
+
+def test_the_hourly_upkeep_of_the_node_removes_what_is_old(tmp_path: Path, settings: Settings, db: None) -> None:
+    home = dataclasses.replace(settings.HOME, root=tmp_path)
+    settings.HOME = home
+    home.spool.mkdir()
+    for name, age in (("old", 7200), ("new", 60)):
+        (home.spool / name).touch()
+        os.utime(home.spool / name, (time.time() - age,) * 2)
+    housekeeping.evict_unused()
+    assert [path.name for path in home.spool.iterdir()] == ["new"]
 
 
 def test_no_room_is_said_before_the_disk_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
