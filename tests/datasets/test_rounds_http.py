@@ -18,7 +18,7 @@ from datasets import actions, reading, states
 from datasets.models import Dataset, Round
 from datasets.preheat import streams
 from tests.datasets.looking import fresh
-from tests.datasets.sources.archives.test_archives import NAMES, tarred
+from tests.datasets.sources.archives.making import NAMES, tarred
 from tests.datasets.sources.test_http import FILES, full_list
 from tests.datasets.sources.wire import Wire, holding, serving
 

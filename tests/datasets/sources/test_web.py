@@ -1,14 +1,11 @@
-"""Requests, against servers that answer well, badly, slowly, or lead elsewhere."""
+"""Requests, against servers that answer well, or wrongly."""
 
 from __future__ import annotations
 
-import os
 import socket
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,37 +16,8 @@ from datasets.errors import SourceChanged, SourceError
 from datasets.sources.answers import retry_after
 from datasets.sources.connections import pool_classes
 from datasets.sources.network import Network
-from datasets.sources.web import Web
-from tests.datasets.sources.test_network import EVERYTHING, METADATA, NOWHERE
-from tests.datasets.sources.wire import Answer, Wire, always, certificate, reply, serving
-
-CONTENT = bytes(range(256)) * 64
-SECRET = {"Authorization": "Bearer hidden"}
-
-
-def web(*endpoints: str, stall: float = 5.0, window: float = 5.0, least: int = 64 << 10) -> Web:
-    return Web(Network(endpoints or ("127.0.0.1",)), connect=2.0, stall=stall, window=window, least=least)
-
-
-def failing(answer: Answer, stall: float = 5.0, window: float = 5.0) -> SourceError:
-    """What reading the whole of /file?signature=hidden with credentials says, which never shows a secret."""
-    with serving(answer) as wire:
-        made = web(stall=stall, window=window)
-        with pytest.raises(SourceError) as caught:
-            made.open(wire.url("/file?signature=hidden"), credentials=SECRET).body.readall()
-        made.close()
-    assert "hidden" not in str(caught.value)
-    return caught.value
-
-
-def part(answer: Answer, offset: int = 0, length: int | None = None, version: str = "") -> bytes:
-    """A part of a file of 16 KiB."""
-    with serving(answer) as wire:
-        made = web()
-        with made.part(wire.url(), "file", len(CONTENT), offset=offset, length=length, version=version) as body:
-            found = body.readall()
-        made.close()
-    return found
+from tests.datasets.sources.asking import CONTENT, failing, leading, part, ranged, web
+from tests.datasets.sources.wire import Answer, always, reply, serving
 
 
 def test_a_body_arrives_as_it_is_and_its_connection_is_used_again() -> None:
@@ -195,10 +163,6 @@ def test_what_is_no_answer_can_be_tried_again(answer: bytes) -> None:
 # Parts of files
 
 
-def ranged(told: str, body: bytes, *headers: str) -> Answer:
-    return always(reply(body, f"Content-Range: {told}", *headers, status="206 Partial Content"))
-
-
 def test_a_part_is_asked_for_by_its_bytes_and_pinned_to_its_version() -> None:
     with serving(ranged(f"bytes 100-199/{len(CONTENT)}", CONTENT[100:200], 'ETag: "v1"')) as wire:
         made = web()
@@ -264,135 +228,6 @@ def test_a_torn_part_can_be_tried_again() -> None:
     assert not caught.value.permanent
 
 
-# Servers that are slow, or never stop
-
-
-def dripping(start: bytes, wait: float = 0.05) -> Answer:
-    def answer(_: str, connection: socket.socket) -> None:
-        connection.sendall(start)
-        with suppress(OSError):
-            while True:
-                connection.sendall(b"x")
-                time.sleep(wait)
-
-    return answer
-
-
-@pytest.mark.parametrize("start", [
-    reply(length=1_000_000),
-    b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nX: ",  # a header without an end
-    b"HTTP/1.1 ",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n",
-])
-def test_a_server_that_drips_is_given_up(start: bytes) -> None:
-    begun = time.monotonic()
-    told = failing(dripping(start), window=0.5)
-    assert "stopped sending, or sends too slowly" in told.message
-    assert not told.permanent
-    assert time.monotonic() - begun < 5
-
-
-def test_a_server_that_stops_is_given_up() -> None:
-    with serving(lambda _, connection: (connection.sendall(reply(length=9)), wire.over.wait(20))[0]) as wire:
-        made = web(stall=0.3)
-        with pytest.raises(SourceError, match="stopped sending") as caught:
-            made.open(wire.url()).body.readall()
-        made.close()
-    assert not caught.value.permanent
-
-
-def test_a_reader_that_takes_its_time_is_not_taken_for_a_slow_server() -> None:
-    with serving(always(reply(b"x" * 4_000_000))) as wire:
-        made = web(window=0.2, stall=0.2)
-        with made.open(wire.url()).body as body:
-            count = 0
-            while got := len(body.read(1_000_000)):
-                count += got
-                time.sleep(0.3)
-        made.close()
-    assert count == 4_000_000
-
-
-@pytest.mark.parametrize("piece", [b"X: y\r\n", b"X: " + b"y" * 5000 + b"\r\n", b"x" * 5000])
-def test_headers_without_end_are_given_up(piece: bytes) -> None:
-    def answer(_: str, connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\n")
-        with suppress(OSError):
-            while True:
-                connection.sendall(piece)
-
-    assert "127.0.0.1" in failing(answer).message
-
-
-def test_a_server_that_says_go_on_for_ever_is_given_up() -> None:
-    def answer(_: str, connection: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
-
-    assert "more headers" in failing(answer).message
-
-
-def test_something_small_is_not_read_beyond_its_limit() -> None:
-    def answer(_: str, connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        with suppress(OSError):
-            while True:
-                connection.sendall(CONTENT)
-
-    with serving(answer) as wire:
-        made = web()
-        with pytest.raises(SourceError, match="The list is longer than 1000000 bytes"):
-            made.read(wire.url(), 1_000_000, "The list")
-        made.close()
-
-
-@pytest.mark.parametrize("framing", ["Content-Length: 100000", "Connection: close", "Transfer-Encoding: chunked"])
-@pytest.mark.parametrize("secure", [False, True])
-def test_closing_from_another_thread_ends_a_wait_at_once(
-    framing: str, secure: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    context, public = certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(public))
-
-    def answer(_: str, connection: socket.socket) -> None:
-        start = b"400\r\n" if "chunked" in framing else b""
-        connection.sendall(f"HTTP/1.1 200 OK\r\n{framing}\r\n\r\n".encode() + start + b"x" * 100)
-        wire.over.wait(30)
-
-    with serving(answer, context if secure else None) as wire, ThreadPoolExecutor(1) as threads:
-        made = web(stall=20, window=20)
-        body = made.open(wire.url()).body
-        waiting = threads.submit(body.readinto, bytearray(10_000))
-        time.sleep(0.3)
-        begun = time.monotonic()
-        body.close()
-        with pytest.raises(SourceError, match="given up") as caught:
-            waiting.result(10)
-        assert time.monotonic() - begun < 2
-        assert not caught.value.permanent
-        with pytest.raises(SourceError, match="given up"):
-            body.readinto(bytearray(10))
-        made.close()
-
-
-def test_closing_at_any_moment_leaves_no_connection_to_somebody_else_shut() -> None:
-    """A body that ends gives its connection back; a late close of that body must not touch it."""
-    with serving(always(reply(CONTENT))) as wire:
-        made = web()
-        for _ in range(300):
-            body = made.open(wire.url()).body
-            closer = threading.Thread(target=body.close)
-            closer.start()
-            with suppress(SourceError):
-                body.readall()
-            closer.join()
-            with made.open(wire.url()).body as after:
-                assert after.readall() == CONTENT
-        made.close()
-
-
 # Statuses, in words
 
 
@@ -429,128 +264,6 @@ def test_a_date_to_wait_for_is_counted_in_seconds() -> None:
     later = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 100))
     assert 90 < retry_after(later) <= 100
     assert retry_after("Wed, 01 Jul 2020 10:00:00 GMT") == 0
-
-
-# Redirects
-
-
-def leading(to: Callable[[Wire], str] | str, status: int = 302) -> Answer:
-    """Leads /file to `to` and answers everything else."""
-    def answer(head: str, connection: socket.socket) -> bool:
-        if head.startswith(("GET /file ", "GET /file?")):
-            connection.sendall(reply(b"", f"Location: {to}", status=f"{status} Found"))
-        else:
-            connection.sendall(reply(CONTENT))
-        return True
-
-    return answer
-
-
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_at_the_same_server_keeps_credentials_and_connection(status: int) -> None:
-    with serving(leading("other?a=b", status)) as wire:
-        made = web()
-        answer = made.open(wire.url(), credentials=SECRET)
-        assert answer.body.readall() == CONTENT
-        assert answer.url.target == "/other?a=b"
-        made.close()
-    assert [request.split()[1] for request in wire.requests] == ["/file", "/other?a=b"]
-    assert all("Authorization: Bearer hidden" in request for request in wire.requests)
-    assert wire.connections == 1
-
-
-def test_a_redirect_to_another_server_drops_credentials_for_good() -> None:
-    """Also when that one leads back. The headers that say what is wanted go along."""
-    there: list[Wire] = []
-
-    def first(head: str, connection: socket.socket) -> bool:
-        return leading(there[0].url())(head, connection) is True
-
-    def second(head: str, connection: socket.socket) -> bool:
-        return leading(start.url("/back"))(head, connection) is True
-
-    with serving(first) as start, serving(second) as other:
-        there.append(other)
-        made = web()
-        answer = made.open(start.url(), {"Range": "bytes=0-"}, credentials=SECRET)
-        assert answer.body.readall() == CONTENT
-        made.close()
-    assert ["hidden" in request for request in [*start.requests, *other.requests]] == [True, False, False]
-    assert all("Range: bytes=0-" in request for request in [*start.requests, *other.requests])
-
-
-@pytest.mark.parametrize("host", METADATA + NOWHERE)
-def test_a_redirect_to_a_forbidden_address_is_not_followed(host: str) -> None:
-    with serving(leading(f"http://{host}/latest/meta-data/iam?hidden")) as wire:
-        made = web("127.0.0.1", *EVERYTHING)
-        with pytest.raises(SourceError, match="is not connected to") as caught:
-            made.open(wire.url())
-        made.close()
-    assert "hidden" not in str(caught.value)
-
-
-@pytest.mark.parametrize("location", [
-    "http://other.example/", "//other.example/", "ftp://127.0.0.1/", "file:///etc/passwd", "http://me:hidden@127.0.0.1/",
-    "http://127.0.0.2/", "javascript:alert(1)", "http://[::1", "", "http://127.0.0.1\\@other.example/",
-])
-def test_a_redirect_to_where_nobody_may_go_is_not_followed(location: str) -> None:
-    told = failing(leading(location))
-    assert told.permanent
-
-
-def test_a_redirect_from_tls_to_none_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context, public = certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(public))
-    with serving(always(reply(CONTENT))) as plain, serving(leading(plain.url()), context) as wire:
-        made = web()
-        with pytest.raises(SourceError, match="without TLS"):
-            made.open(wire.url())
-        made.close()
-    assert plain.requests == []
-
-
-def test_redirects_in_a_circle_end() -> None:
-    with serving(leading("/file")) as wire:
-        made = web()
-        with pytest.raises(SourceError, match="without end"):
-            made.open(wire.url())
-        made.close()
-    assert len(wire.requests) == 6
-
-
-# TLS
-
-
-def test_a_certificate_that_is_not_trusted_is_said_so_with_what_to_do(tmp_path: Path) -> None:
-    context, _ = certificate(tmp_path)
-    trusted = pytest.raises(SourceError, match="is not trusted: self-signed")
-    with serving(always(reply(CONTENT)), context) as wire, trusted as caught:
-        web().open(wire.url())
-    assert "SSL_CERT_FILE" in caught.value.hint
-    assert caught.value.permanent
-
-
-def test_a_certificate_of_another_host_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context, public = certificate(tmp_path, "models.example")
-    monkeypatch.setenv("SSL_CERT_FILE", str(public))
-    with serving(always(reply(CONTENT)), context) as wire, pytest.raises(SourceError, match="is not trusted"):
-        web().open(wire.url())
-
-
-def test_over_tls_bytes_arrive_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context, public = certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(public))
-    big = os.urandom(3 << 20)
-    with serving(always(reply(big)), context) as wire:
-        made = web()
-        assert [made.open(wire.url()).body.readall() for _ in range(2)] == [big] * 2
-        made.close()
-    assert wire.connections == 1
-
-
-def test_tls_to_a_server_that_speaks_none_is_said_so() -> None:
-    with serving(always(reply(CONTENT))) as wire, pytest.raises(SourceError, match="No TLS connection to"):
-        web().open(wire.url().replace("http:", "https:"))
 
 
 # Nothing stays behind
