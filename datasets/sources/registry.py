@@ -14,10 +14,11 @@ SOURCES: Final[dict[str, str]] = {
     "local": "datasets.sources.local.LocalSource",
     "nfs": "datasets.sources.nfs.NfsSource",
     "http": "datasets.sources.http.HttpSource",
+    "huggingface": "datasets.sources.huggingface.HuggingFaceSource",
 }
 FIRST: Final = "local"
 """What a form begins with."""
-LATER: Final[dict[str, str]] = {"s3": "S3", "huggingface": "Hugging Face"}
+LATER: Final[dict[str, str]] = {"s3": "S3"}
 """Named in the design and not here yet: shown, so that nobody looks for them elsewhere."""
 
 
