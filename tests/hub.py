@@ -3,7 +3,8 @@
     with hub(tmp_path / "hub") as server:
         commit = server.push("org/model", folder)
 
-That the official client takes it for the real one is a test itself (tests/integration/datasets/test_hub.py).
+That the official client takes it for the real one is a test itself:
+tests/integration/datasets/huggingface/test_hub.py.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ class Hub:
         self.folder = folder
         self.hub_port = self.cdn_port = 0
         (folder / "blobs").mkdir(parents=True)
-        self._settings: dict[str, Any] = {
+        self.settings: dict[str, Any] = {
             "tokens": [], "page": 1000, "cdn_key": "first", "cdn_seconds": 3600, "cdn_host": "127.0.0.1",
-            "faults": [], "cut_after": None, "damage": False,
+            "faults": [], "cut_after": None, "damage": False, "direct": False,
         }
         self.set()
 
@@ -50,10 +51,10 @@ class Hub:
 
         `cdn_key`: another one makes every URL signed before invalid, as if it had expired.
         `faults`: [{"match": part of a path, "side": "hub" or "cdn", "status": 429, "headers": {...}}].
-        `cut_after`: bytes after which the CDN breaks off; `damage`: it flips a bit.
+        `cut_after`: bytes after which the CDN breaks off; `damage`: it flips a bit. `direct`: there is no CDN.
         """
-        self._settings |= changes
-        _write(self.folder / "settings.json", self._settings)
+        self.settings |= changes
+        _write(self.folder / "settings.json", self.settings)
 
     def push(
         self, repo: str, files: Path, branch: str = "main", *, xet: bool = False, link: bool = False, **access: Any
@@ -81,8 +82,11 @@ class Hub:
         path = self.folder / "repos" / repo / "repo.json"
         _write(path, {**json.loads(path.read_text()), **access})
 
-    def forget(self, repo: str) -> None:
-        shutil.rmtree(self.folder / "repos" / repo)
+    def rewrite(self, repo: str, commit: str, path: str, content: bytes) -> None:
+        """Another content under the same commit, which git would not do."""
+        place, part = self.folder / "repos" / repo / f"{commit}.json", self.folder / Path(path).name
+        part.write_bytes(content)
+        _write(place, {**json.loads(place.read_text()), path: self._blob(part, xet=False, link=False)})
 
     def requests(self, side: str = "", method: str = "") -> list[dict[str, str]]:
         """What came in so far: side, method, path, range, authorization, agent."""

@@ -301,6 +301,8 @@ class Handler(BaseHTTPRequestHandler):
                 "ETag": f'"{row["oid"]}"', "X-Linked-Size": str(row["size"]),
             })
         sha256 = row["lfs"]["oid"]
+        if self.state.settings["direct"]:  # a mirror that has the bytes itself
+            return self.send_blob(sha256, {**common, "ETag": f'"{sha256}"'})
         expires = int(time.time()) + self.state.settings["cdn_seconds"]
         where = f"/{'xet-bridge-us' if 'xetHash' in row else 'repos'}/{commit[:24]}/{sha256}"
         signed = urlencode({"response-content-disposition": f"inline; filename*=UTF-8''{quote(path)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from datasets.errors import SourceError
 from datasets.sources.pace import HeadTooLong
 from datasets.sources.weburl import Url
 
+_SPENT = re.compile(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", re.ASCII)
 MAX_WAIT = 600.0
 """Seconds of a Retry-After that are believed."""
 
@@ -28,11 +30,17 @@ def refusal(url: Url, status: int, headers: Message) -> SourceError:
     if status in {404, 410}:
         return SourceError(f"There is no {url.path} at {host} ({status}).", hint="Check the address.")
     if status in {408, 425, 429} or status >= 500:
-        wait = retry_after(headers.get("Retry-After", ""))
+        wait = max(retry_after(headers.get("Retry-After", "")), reset_after(headers.get("RateLimit", "")))
         asks = f" It asks to wait {wait:.0f} seconds." if wait else ""
         what = "is asked too often" if status == 429 else "cannot answer right now"
         return SourceError(f"{host} {what} ({status}).{asks}", permanent=False, wait=wait)
     return SourceError(f"{host} answered {status} to a request for {url.path}.", hint="Check the address.")
+
+
+def reset_after(value: str) -> float:
+    """Seconds from a RateLimit (`"name";r=0;t=55`) of which nothing remains; 0 for one that says something else."""
+    said = _SPENT.search(value)
+    return min(float(said[1]), MAX_WAIT) if said else 0.0
 
 
 def retry_after(value: str) -> float:

@@ -10,6 +10,7 @@ The client's own downloads are not used: see files.py.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -50,6 +51,8 @@ def _make_client() -> _Client:
 
 
 set_client_factory(_make_client)
+# It writes down the whole address of each request, and what it was redirected to may be signed.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from huggingface_hub.errors import (
     RemoteEntryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import parse_ratelimit_headers
 
 from datasets.errors import SourceError
-from datasets.sources.answers import MAX_WAIT, retry_after
+from datasets.sources.answers import reset_after, retry_after
 
 BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105 - what the Hub says of a wrong one
 PASSING = {408, 425, 429}
@@ -66,10 +65,7 @@ def words(error: HfHubHTTPError, asked: Asked, path: str = "") -> SourceError:
 
 def _passing(error: HfHubHTTPError, asked: Asked, status: int) -> SourceError:
     headers = error.response.headers
-    limit = parse_ratelimit_headers(headers)
-    wait = retry_after(headers.get("Retry-After", ""))
-    if limit is not None and status == 429 and limit.remaining == 0:
-        wait = max(wait, min(float(limit.reset_in_seconds), MAX_WAIT))
+    wait = max(retry_after(headers.get("Retry-After", "")), reset_after(headers.get("RateLimit", "")))
     asks = f" It asks to wait {wait:.0f} seconds." if wait else ""
     if status == 429:
         hint = "" if asked.with_token else "With a token more requests are allowed."

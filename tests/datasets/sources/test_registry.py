@@ -21,7 +21,7 @@ def test_every_kind_is_told_with_its_fields_or_the_reason_why_not() -> None:
     assert [option.name for option in told["local"].options] == ["path"]
     assert told["local"].available
     assert not told["s3"].available
-    assert told["huggingface"].reason == "Hugging Face arrives in a later release."
+    assert told["huggingface"].available
 
 
 @pytest.mark.parametrize("kind", [*registry.LATER, "ftp", ""])
