@@ -30,6 +30,7 @@ class Hub:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.hub_port = self.cdn_port = 0
+        self.scheme = "http"
         (folder / "blobs").mkdir(parents=True)
         self.settings: dict[str, Any] = {
             "tokens": [], "page": 1000, "cdn_key": "first", "cdn_seconds": 3600, "cdn_host": "127.0.0.1",
@@ -39,7 +40,7 @@ class Hub:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.hub_port}"
+        return f"{self.scheme}://127.0.0.1:{self.hub_port}"
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -129,11 +130,13 @@ def _write(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def hub(folder: Path) -> Iterator[Hub]:
-    """A server that is up, and gone afterwards."""
+def hub(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[Hub]:
+    """A server that is up, and gone afterwards; over TLS if it gets a certificate and its key (PEM)."""
     made = Hub(folder)
+    made.scheme = "https" if certificate else "http"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.hub_server", str(folder)], cwd=REPOSITORY,
+        [sys.executable, "-m", "tests.hub_server", str(folder), *map(str, certificate or ())],
+        cwd=REPOSITORY,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )
     assert process.stdin is not None and process.stdout is not None

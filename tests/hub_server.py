@@ -1,6 +1,8 @@
 """The process behind tests/hub.py: the Hub's own HTTP API on one port, its storage ("CDN") on another.
 
-    python -m tests.hub_server FOLDER      prints {"hub": port, "cdn": port} and serves until its stdin closes
+    python -m tests.hub_server FOLDER [CERTIFICATE KEY]
+
+It prints {"hub": port, "cdn": port} and serves until its stdin closes, over TLS if it got a certificate.
 
 What it serves lies in FOLDER, which tests/hub.py writes, and is read anew with every request:
 
@@ -18,6 +20,7 @@ import hashlib
 import hmac
 import json
 import re
+import ssl
 import sys
 import threading
 import time
@@ -50,7 +53,8 @@ class State:
         self.folder = folder
         self.lock = threading.Lock()
         self.kept: dict[Path, tuple[tuple[int, int], Any]] = {}
-        self.cdn_port = self.hub_port = 0
+        self.cdn_port = 0
+        self.scheme = "http"
 
     def read(self, path: Path) -> Any:
         try:
@@ -283,7 +287,7 @@ class Handler(BaseHTTPRequestHandler):
         if offset + limit < len(below):
             further = {"recursive": str(recursive).lower(), "expand": "false", "limit": str(limit),
                        "cursor": base64.b64encode(str(offset + limit).encode()).decode()}
-            own = f"http://{self.headers['Host']}{urlsplit(self.path).path}?{urlencode(further)}"
+            own = f"{self.state.scheme}://{self.headers['Host']}{urlsplit(self.path).path}?{urlencode(further)}"
             headers["Link"] = f'<{own}>; rel="next"'
         raise Answer(200, page, headers)
 
@@ -307,10 +311,10 @@ class Handler(BaseHTTPRequestHandler):
         where = f"/{'xet-bridge-us' if 'xetHash' in row else 'repos'}/{commit[:24]}/{sha256}"
         signed = urlencode({"response-content-disposition": f"inline; filename*=UTF-8''{quote(path)}",
                             "Expires": expires, "Signature": self.state.sign(where, expires)})
-        location = f"http://{self.state.settings['cdn_host']}:{self.state.cdn_port}{where}?{signed}"
+        location = f"{self.state.scheme}://{self.state.settings['cdn_host']}:{self.state.cdn_port}{where}?{signed}"
         headers = {**common, "Location": location, "X-Linked-Size": str(row["size"]), "X-Linked-ETag": f'"{sha256}"'}
         if "xetHash" in row:
-            token = f"http://{self.headers['Host']}/api/models/{name}/xet-read-token/{commit}"
+            token = f"{self.state.scheme}://{self.headers['Host']}/api/models/{name}/xet-read-token/{commit}"
             headers |= {"X-Xet-Hash": row["xetHash"], "Link": f'<{token}>; rel="xet-auth"'}
         raise Answer(302, f"Found. Redirecting to {location}".encode(), headers)
 
@@ -341,12 +345,20 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, certificate: str = "", key: str = "") -> None:
     state = State(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if certificate:
+        context.load_cert_chain(certificate, key)
+        state.scheme = "https"
     servers = {}
     for side in ("hub", "cdn"):
         handler = type(f"{side}Handler", (Handler,), {"state": state, "side": side})
         servers[side] = Server(("127.0.0.1", 0), handler)
+        if certificate:
+            servers[side].socket = context.wrap_socket(
+                servers[side].socket, server_side=True, do_handshake_on_connect=False
+            )
         threading.Thread(target=servers[side].serve_forever, daemon=True).start()
     state.cdn_port = servers["cdn"].server_address[1]
     sys.stdout.write(json.dumps({side: server.server_address[1] for side, server in servers.items()}) + "\n")
@@ -355,4 +367,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

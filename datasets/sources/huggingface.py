@@ -111,9 +111,10 @@ class HuggingFaceSource(Source):
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
         path, hub = clean_path(path), self._hub()
         commit = hub.client.commit()
-        pin = self._pin(path, commit)
-        if pin.single:
-            files = [_file(hub.tree.found(commit, path), path.rsplit("/", 1)[-1])]
+        row = hub.tree.found(commit, path) if path else None
+        pin = _Pin(commit, isinstance(row, RepoFile))
+        if isinstance(row, RepoFile):
+            files = [_file(row, path.rsplit("/", 1)[-1])]
         else:
             start = len(path) + 1 if path else 0
             files = [_file(row, row.path[start:]) for row in hub.tree.below(commit, path, beat)]
@@ -128,9 +129,8 @@ class HuggingFaceSource(Source):
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         pin = self._pins.get(path)
         if pin is None:  # planned by another object
-            path = clean_path(path)
-            pin = self._pins.setdefault(path, self._pin(path, self._current()))
-        full, hub = _full(pin, path, file.path), self._hub()
+            pin = self._look(clean_path(path))
+        full, hub = _full(pin, clean_path(path), file.path), self._hub()
         if file.ranged:
             return hub.files.large(pin.commit, full, file.size, file.version, offset, length)
         return hub.files.small(pin.commit, full, file.size, file.version)
@@ -180,8 +180,10 @@ class HuggingFaceSource(Source):
                 self._commit = self._commit or commit
         return self._commit
 
-    def _pin(self, path: str, commit: str) -> _Pin:
-        return _Pin(commit, bool(path) and isinstance(self._hub().tree.found(commit, path), RepoFile))
+    def _look(self, path: str) -> _Pin:
+        commit = self._current()
+        single = bool(path) and isinstance(self._hub().tree.found(commit, path), RepoFile)
+        return self._pins.setdefault(path, _Pin(commit, single))
 
     def _nothing(self, path: str) -> SourceError:
         what = f"{self._repository}/{path}".rstrip("/")
@@ -192,8 +194,7 @@ class HuggingFaceSource(Source):
         return SourceError(f"There are no files in {what}.")
 
 
-def _file(row: Row, name: str) -> SourceFile:
-    assert isinstance(row, RepoFile)
+def _file(row: RepoFile, name: str) -> SourceFile:
     if row.lfs is None:
         return SourceFile(name, row.size, row.blob_id, check=f"git-sha1:{row.blob_id}")
     sha256 = row.lfs.sha256

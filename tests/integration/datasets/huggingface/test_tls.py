@@ -1,0 +1,69 @@
+"""The Hub over TLS, as the real one is: with its certificate checked by what this machine trusts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from datasets.sources.base import Site
+from datasets.sources.huggingface import HuggingFaceSource
+from tests.datasets.sources.wire import certificate
+from tests.hub import Hub, hub
+from tests.integration.datasets.huggingface.asking import named, part, refused, whole
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Path]]:
+    """The server, and the file with its certificate."""
+    folder = tmp_path_factory.mktemp("secure")
+    _, public = certificate(folder / "pem")
+    with hub(folder / "hub", (public, folder / "pem" / "key.pem")) as made:
+        yield made, public
+
+
+def test_every_byte_arrives_over_tls_with_a_certificate_that_is_trusted(
+    secure: tuple[Hub, Path], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, public = secure
+    monkeypatch.setenv("SSL_CERT_FILE", str(public))
+    server.push("org/model", model)
+    made = HuggingFaceSource({"repository": "org/model", "endpoint": server.url}, Site(endpoints=server.endpoints))
+    plan = made.plan("")
+    for file in plan.files:
+        assert whole(made, file) == (model / file.path).read_bytes()
+    weights = named(plan, "model.safetensors")
+    assert part(made, weights, 70_000, 100_000) == (model / "model.safetensors").read_bytes()[70_000:170_000]
+    assert "can be read" in made.check()
+
+
+def test_a_certificate_that_is_not_trusted_is_said_to_be_so(
+    secure: tuple[Hub, Path], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    server, _ = secure
+    server.push("org/model", model)
+    made = HuggingFaceSource({"repository": "org/model", "endpoint": server.url}, Site(endpoints=server.endpoints))
+    error = refused(made.check)
+    assert error.permanent
+    assert "certificate" in error.message
+    assert "SSL_CERT_FILE" in error.hint
+
+
+def test_nothing_without_tls_is_gone_on_to(
+    secure: tuple[Hub, Path], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, public = secure
+    monkeypatch.setenv("SSL_CERT_FILE", str(public))
+    server.push("org/plain", model)
+    made = HuggingFaceSource({"repository": "org/plain", "endpoint": server.url}, Site(endpoints=server.endpoints))
+    weights = named(made.plan(""), "model.safetensors")
+    plain = f"http://127.0.0.1:{server.cdn_port}/plain"
+    server.set(faults=[{"match": "/resolve/", "status": 302, "headers": {"Location": plain}}])
+    assert "without TLS" in refused(lambda: made.open(weights, "")).message
+    server.set(faults=[{"match": "/revision/", "status": 307, "headers": {"Location": plain}}])
+    assert "without TLS" in refused(lambda: made.plan("")).message
+    server.set(faults=[])
