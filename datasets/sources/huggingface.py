@@ -6,6 +6,7 @@ is its version and its checksum. Xet's chunks are not used: see docs/datasets.md
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from datasets.specs import Entry, Plan, SourceFile
 ENDPOINT: Final = "https://huggingface.co"
 LARGE: Final = 1 << 20
 """Bytes from which a file of the large-file storage is read in parts, and its address there kept."""
+_DIGESTS: Final = {"git-sha1": re.compile("[0-9a-f]{40}"), "sha256": re.compile("[0-9a-f]{64}")}
 
 
 @dataclass(frozen=True)
@@ -195,10 +197,12 @@ class HuggingFaceSource(Source):
 
 
 def _file(row: RepoFile, name: str) -> SourceFile:
-    if row.lfs is None:
-        return SourceFile(name, row.size, row.blob_id, check=f"git-sha1:{row.blob_id}")
-    sha256 = row.lfs.sha256
-    return SourceFile(name, row.lfs.size, sha256, ranged=row.lfs.size >= LARGE, check=f"sha256:{sha256}")
+    size, digest = (row.size, row.blob_id) if row.lfs is None else (row.lfs.size, row.lfs.sha256)
+    algorithm = "git-sha1" if row.lfs is None else "sha256"
+    if not isinstance(size, int) or size < 0 or not _DIGESTS[algorithm].fullmatch(str(digest)):
+        raise SourceError(f"The server does not say what is in {row.path} as a Hugging Face Hub does.")
+    ranged = row.lfs is not None and size >= LARGE
+    return SourceFile(name, size, digest, ranged=ranged, check=f"{algorithm}:{digest}")
 
 
 def _entry(row: Row) -> Entry:

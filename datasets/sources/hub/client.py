@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import httpx2
 from huggingface_hub import HfApi, get_hf_file_metadata, get_session, set_client_factory
@@ -57,7 +57,7 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 @dataclass(frozen=True)
 class TreePage:
-    """Rows of one answer of the tree API. `next` is the server's cursor, "" on the last page."""
+    """Rows of one answer of the tree API. `next` is what to ask for the next one with, "" on the last page."""
 
     rows: tuple[RepoFile | RepoFolder, ...]
     next: str
@@ -88,23 +88,26 @@ class HubClient:
         return next((row for row in found if row.path == path), None)
 
     def tree(self, commit: str, path: str, *, recursive: bool, cursor: str = "") -> TreePage:
-        """One page of a folder: about 1,000 rows. A file has none, and is not found.
+        """One page of a folder: about 1,000 rows. `cursor` is the `next` of the page before. A file is not found.
 
         The client's own `list_repo_tree` starts at the first page each time, and sleeps and retries by itself.
         """
         below = f"/{quote(path, safe='')}" if path else ""
         url = f"{self._endpoint}/api/models/{self._asked.repository}/tree/{commit}{below}"
-        params = {"recursive": str(recursive).lower(), "expand": "false", **({"cursor": cursor} if cursor else {})}
+        how = {"recursive": str(recursive).lower(), "expand": "false"}
         with self._speaking(path):
-            response = get_session().get(url, params=params, headers=self._api_headers())
+            response = get_session().get(url, params={**dict(parse_qsl(cursor)), **how}, headers=self._api_headers())
             hf_raise_for_status(response)
             rows = tuple(
                 RepoFile(**row) if row["type"] == "file" else RepoFolder(**row)
                 for row in response.json() if row["type"] in {"file", "directory"}
             )
-            # Only the cursor of the link: a mirror may hand on the address of the Hub behind it.
-            further = urlsplit(response.links.get("next", {}).get("url", "")).query
-        return TreePage(rows, next(iter(parse_qs(further).get("cursor", [])), ""))
+            link = response.links.get("next", {}).get("url", "")
+        # Only what the link asks with: a mirror may hand on the address of the Hub behind it.
+        further = urlencode([(name, value) for name, value in parse_qsl(urlsplit(link).query) if name not in how])
+        if link and further in {"", cursor}:
+            raise self._not_a_hub()
+        return TreePage(rows, further)
 
     def metadata(self, url: str, path: str) -> HfFileMetadata:
         """What the Hub says of a file, and the address of its bytes. `url` is one of the Hub's own."""

@@ -6,6 +6,7 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,6 +142,45 @@ def test_a_plan_of_many_pages_is_whole_and_beats_at_each(server: Hub, source: Ma
 
     with pytest.raises(InterruptedError):
         source("org/many").plan("", beat=stop)
+
+
+def test_a_listing_that_never_ends_is_given_up(server: Hub, source: Make, model: Path) -> None:
+    server.push("org/model", model)
+    for link in ("/elsewhere", "/elsewhere?cursor=same"):
+        headers = {"Link": f'<{server.url}{link}>; rel="next"'}
+        server.set(faults=[{"match": "/tree/", "status": 200, "headers": headers, "body": []}])
+        assert "as a Hugging Face Hub does" in refused(lambda: source().plan("")).message
+        server.set(faults=[])
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a//b", "a/./b", "", "a\0b"])
+def test_a_name_that_must_not_be_copied_stops_a_plan_and_is_not_shown(
+    server: Hub, source: Make, model: Path, path: str
+) -> None:
+    server.push("org/model", model)
+    row = {"type": "file", "oid": "0" * 40, "size": 1, "path": path}
+    server.set(faults=[{"match": "/tree/", "status": 200, "body": [row]}])
+    assert "cannot be copied" in refused(lambda: source().plan("")).message
+    assert source().list("").entries == ()
+
+
+@pytest.mark.parametrize("wrong", [
+    {"oid": "W/xyz"}, {"oid": None}, {"size": -1}, {"size": "7"}, {"lfs": {"oid": "0" * 40, "size": 1, "pointerSize": 1}},
+])
+def test_a_listing_that_does_not_say_what_a_file_is_is_refused(
+    server: Hub, source: Make, model: Path, wrong: dict[str, Any]
+) -> None:
+    server.push("org/model", model)
+    row = {"type": "file", "oid": "0" * 40, "size": 1, "path": "file", **wrong}
+    server.set(faults=[{"match": "/tree/", "status": 200, "body": [row]}])
+    assert "as a Hugging Face Hub does" in refused(lambda: source().plan("")).message
+
+
+def test_a_listing_of_another_folder_than_was_asked_for_is_refused(server: Hub, source: Make, model: Path) -> None:
+    server.push("org/model", model)
+    row = {"type": "file", "oid": "0" * 40, "size": 1, "path": "elsewhere/file"}
+    server.set(faults=[{"match": "/tree/", "status": 200, "body": [row]}])
+    assert "cannot be copied" in refused(lambda: source().plan("onnx")).message
 
 
 def test_patterns_choose_what_is_planned_and_what_is_shown(server: Hub, source: Make, model: Path) -> None:
