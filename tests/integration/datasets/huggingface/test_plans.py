@@ -165,7 +165,8 @@ def test_a_name_that_must_not_be_copied_stops_a_plan_and_is_not_shown(
 
 
 @pytest.mark.parametrize("wrong", [
-    {"oid": "W/xyz"}, {"oid": None}, {"size": -1}, {"size": "7"}, {"lfs": {"oid": "0" * 40, "size": 1, "pointerSize": 1}},
+    {"oid": "W/xyz"}, {"oid": None}, {"size": -1}, {"size": "7"},
+    {"lfs": {"oid": "0" * 40, "size": 1, "pointerSize": 1}},
 ])
 def test_a_listing_that_does_not_say_what_a_file_is_is_refused(
     server: Hub, source: Make, model: Path, wrong: dict[str, Any]

@@ -74,6 +74,30 @@ def test_no_cookie_of_a_server_comes_back_to_it(server: Hub, source: Make, model
     assert {line["cookie"] for line in server.requests()} == {""}
 
 
+PROGRAM = """
+import hashlib, sys
+from datasets.sources.base import Site
+from datasets.sources.huggingface import HuggingFaceSource
+
+options = {"repository": sys.argv[1], "endpoint": sys.argv[2], "token": sys.argv[3]}
+source = HuggingFaceSource(options, Site(endpoints=("127.0.0.1",)))
+source.check()
+for file in source.plan("").files:
+    with source.open(file, "") as body:
+        print(hashlib.sha256(body.readall()).hexdigest())
+"""
+
+
+def alone(*arguments: str, home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """PROGRAM in a process that starts with those settings, since the official client reads them when it is loaded."""
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, cwd=CHECKOUT, timeout=60,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", **settings},
+    )
+    assert result.returncode == 0, result.stderr
+    return result
+
+
 def test_nothing_of_this_machines_own_settings_is_used_and_nothing_is_written(
     server: Hub, model: Path, tmp_path: Path
 ) -> None:
@@ -82,33 +106,28 @@ def test_nothing_of_this_machines_own_settings_is_used_and_nothing_is_written(
     (home / "hf").mkdir(parents=True)
     (home / "hf" / "token").write_text("hf_saved")
     nowhere = "http://127.0.0.1:1"
-    program = """
-import hashlib, sys
-from datasets.sources.base import Site
-from datasets.sources.huggingface import HuggingFaceSource
-
-source = HuggingFaceSource({"repository": "org/model", "endpoint": sys.argv[1]}, Site(endpoints=("127.0.0.1",)))
-source.check()
-for file in source.plan("").files:
-    with source.open(file, "") as body:
-        print(hashlib.sha256(body.readall()).hexdigest())
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", program, server.url], capture_output=True, text=True, cwd=CHECKOUT, timeout=60,
-        env={
-            "PATH": os.environ["PATH"], "HOME": str(home), "HF_HOME": str(home / "hf"), "HF_TOKEN": "hf_environment",
-            "HF_ENDPOINT": nowhere, "HF_HUB_OFFLINE": "1", "HF_DEBUG": "1", "HF_HUB_USER_AGENT_ORIGIN": "here",
-            "HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere, "ALL_PROXY": nowhere, "http_proxy": nowhere,
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
+    result = alone(
+        "org/model", server.url, "", home=home, HF_HOME=str(home / "hf"), HF_TOKEN="hf_environment",
+        HF_ENDPOINT=nowhere, HF_HUB_OFFLINE="1", HF_DEBUG="1", HF_HUB_USER_AGENT_ORIGIN="here",
+        HTTP_PROXY=nowhere, HTTPS_PROXY=nowhere, ALL_PROXY=nowhere, http_proxy=nowhere,
     )
-    assert result.returncode == 0, result.stderr
     expected = [path.read_bytes() for path in sorted(model.rglob("*")) if path.is_file()]
     assert sorted(result.stdout.split()) == sorted(hashlib.sha256(content).hexdigest() for content in expected)
     assert {line["authorization"] for line in server.requests()} == {""}
     assert {line["agent"] for line in server.requests()} == {"inference-console"}
     assert [path.name for path in home.rglob("*") if path.is_file()] == ["token"]
     assert "hf_" not in result.stderr
+
+
+def test_a_server_that_the_official_client_trusts_by_itself_does_not_get_the_token(
+    server: Hub, model: Path, tmp_path: Path
+) -> None:
+    # It follows redirects to HF_ENDPOINT, and to the real Hub, with the token of the server that it was asked to use.
+    server.push("org/private", model, private=True, readers=["hf_in"])
+    storage = f"http://127.0.0.1:{server.cdn_port}"
+    alone("org/private", server.url, "hf_in", home=tmp_path, HF_ENDPOINT=storage)
+    assert {line["method"] for line in server.requests("cdn")} == {"GET", "HEAD"}
+    assert {line["authorization"] for line in server.requests("cdn")} == {""}
 
 
 def test_a_worker_that_is_forked_speaks_over_connections_of_its_own(server: Hub, source: Make, model: Path) -> None:
