@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar, Final
 
 from huggingface_hub.hf_api import RepoFile
@@ -30,6 +31,8 @@ from datasets.specs import Entry, Plan, SourceFile
 ENDPOINT: Final = "https://huggingface.co"
 LARGE: Final = 1 << 20
 """Bytes from which a file of the large-file storage is read in parts, and its address there kept."""
+ENOUGH: Final = 1000
+"""Files that are looked at to check a repository."""
 _DIGESTS: Final = {"git-sha1": re.compile("[0-9a-f]{40}"), "sha256": re.compile("[0-9a-f]{64}")}
 
 
@@ -82,16 +85,16 @@ class HuggingFaceSource(Source):
     def check(self) -> str:
         hub = self._hub()
         commit = hub.client.commit()
-        files, all_ = hub.tree.beginning(commit)
+        files = [_file(row, row.path) for row in islice(hub.tree.below(commit, "", lambda: None), ENOUGH)]
         if not files:
             raise self._nothing("")
         hub.files.prove(commit, files[0].path)
-        large = [file for row in files if (file := _file(row, row.path)).ranged]
+        large = next((file for file in files if file.ranged), None)
         if large:  # the storage is another server, which may not be allowed here
-            hub.files.large(commit, large[0].path, large[0].size, large[0].version, 0, 1).close()
+            hub.files.large(commit, large.path, large.size, large.version, 0, 1).close()
         count = f"{len(files)} {'file' if len(files) == 1 else 'files'}"
         return (
-            f"{self._repository} can be read at {hub.host}: {count if all_ else f'more than {count}'}"
+            f"{self._repository} can be read at {hub.host}: {count if len(files) < ENOUGH else f'at least {count}'}"
             f" at {self._revision}, which is commit {commit[:12]}."
         )
 

@@ -18,6 +18,8 @@ KEPT: Final = 32
 """Pages kept: looking at a folder asks for it several times. At a commit they never change."""
 MOST_PAGES: Final = 10
 """Pages read to fill one page of a listing, when the patterns choose little."""
+MOST_LISTED: Final = 2000
+"""Pages of everything below a folder."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class HubTree:
 
     def __init__(self, client: HubClient, patterns: Patterns) -> None:
         self._client, self._patterns = client, patterns
-        self._kept: dict[tuple[str, str, str, bool], TreePage] = {}
+        self._kept: dict[tuple[str, str, str], TreePage] = {}
 
     def found(self, commit: str, path: str) -> Row:
         """What lies at `path`. Raises SourceError when there is nothing, or nothing that is chosen."""
@@ -82,15 +84,10 @@ class HubTree:
                 break
         return found, place
 
-    def beginning(self, commit: str) -> tuple[list[RepoFile], bool]:
-        """The chosen files of the first page of everything, and whether those are all."""
-        page = self._page(commit, "", recursive=True)
-        return [row for row in self._chosen(page.rows) if isinstance(row, RepoFile)], not page.next
-
     def below(self, commit: str, path: str, beat: Callable[[], None]) -> Iterator[RepoFile]:
         """Every chosen file below a folder. Raises SourceError for a name that must not be copied."""
         start, count, cursor = f"{path}/" if path else "", 0, ""
-        while True:
+        for _ in range(MOST_LISTED):
             beat()
             page = self._client.tree(commit, path, recursive=True, cursor=cursor)
             files = [row for row in self._patterns_only(page.rows) if isinstance(row, RepoFile)]
@@ -102,11 +99,12 @@ class HubTree:
             yield from files
             if not (cursor := page.next):
                 return
+        raise SourceError("The listing of the repository does not end.", hint="Choose the folder of one model.")
 
-    def _page(self, commit: str, path: str, cursor: str = "", *, recursive: bool = False) -> TreePage:
-        key = (commit, path, cursor, recursive)
+    def _page(self, commit: str, path: str, cursor: str = "") -> TreePage:
+        key = (commit, path, cursor)
         if (kept := self._kept.get(key)) is None:
-            kept = self._client.tree(commit, path, recursive=recursive, cursor=cursor)
+            kept = self._client.tree(commit, path, recursive=False, cursor=cursor)
             if len(self._kept) >= KEPT:
                 self._kept.clear()
             self._kept[key] = kept
