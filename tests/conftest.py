@@ -19,7 +19,7 @@ from console.models import Membership, Team
 from console.principal import Principal, for_user
 from console.stack import example
 from datasets.samples.llama import make as llama
-from tests import vllm
+from tests import s3, vllm
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
 from tests.integration.stack_run import stack
@@ -121,3 +121,16 @@ def live_llm(live: Live) -> Live:
     )  # fmt: skip
     live.wait(vllm.NAME, seconds=vllm.START_SECONDS)
     return live
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[s3.Server]:
+    """A real S3 server of this test process. Mark tests xdist_group("s3"), so that one process starts it."""
+    with s3.start_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: s3.Server) -> s3.Bucket:
+    """A new one, empty, without versions."""
+    return s3_server.bucket()
