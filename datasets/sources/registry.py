@@ -15,10 +15,11 @@ SOURCES: Final[dict[str, str]] = {
     "nfs": "datasets.sources.nfs.NfsSource",
     "http": "datasets.sources.http.HttpSource",
     "huggingface": "datasets.sources.huggingface.HuggingFaceSource",
+    "s3": "datasets.sources.s3.S3Source",
 }
 FIRST: Final = "local"
 """What a form begins with."""
-LATER: Final[dict[str, str]] = {"s3": "S3"}
+LATER: Final[dict[str, str]] = {}
 """Named in the design and not here yet: shown, so that nobody looks for them elsewhere."""
 
 

@@ -146,6 +146,10 @@ class Web:
                     raise SourceError(f"{what} is longer than {limit} bytes.")
         return bytes(found), answer
 
+    def ask(self, url: Url, headers: Mapping[str, str], *, method: str = "GET") -> Answer:
+        """One exchange as it is: no redirect is followed, no status is an error, any Content-Encoding will do."""
+        return self._ask(url, headers, method)
+
     def close(self) -> None:
         """Closes the idle connections. Bodies being read go on."""
         self._idle.close()

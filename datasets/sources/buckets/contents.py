@@ -1,0 +1,99 @@
+"""The bytes of objects: one signed GET each, over pooled connections. The path that has to be fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import RawIOBase
+
+from datasets.errors import SourceChanged, SourceError
+from datasets.sources.buckets.checksums import Verified, said_of
+from datasets.sources.buckets.place import Place
+from datasets.sources.buckets.sign import Signer, quoted, versioned
+from datasets.sources.buckets.words import Refusal, refused
+from datasets.sources.web import Answer, Web
+from datasets.sources.weburl import Url
+
+_SAID = 64 << 10
+"""Bytes of an error's text that are read."""
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """An object as it was planned. `name` is for messages; `etag` with its quotes; `size` in bytes."""
+
+    key: str
+    name: str
+    size: int
+    etag: str
+    version_id: str = ""
+
+
+class Contents:
+    """Serves many threads. `base` is the bucket's address, its target ending in `/`."""
+
+    def __init__(self, place: Place, web: Web, base: Url) -> None:
+        self._place, self._web, self._base = place, web, base
+        self._signer = Signer(place.access_key, place.secret_key, place.session_token, place.region)
+
+    def open(self, pinned: Pinned, offset: int, count: int, *, verify: bool) -> RawIOBase:
+        """`count` bytes from `offset` on. With `verify`, all of an object is held against what the server says of it.
+
+        Raises SourceChanged, here or at the end, when it is not what was planned.
+        """
+        part = offset > 0 or count < pinned.size
+        headers = {"If-Match": pinned.etag}
+        if part:
+            headers["Range"] = f"bytes={offset}-{offset + count - 1}"
+        elif verify:
+            headers["x-amz-checksum-mode"] = "ENABLED"
+        answer = self._get(versioned(self._target(pinned.key), pinned.version_id), headers)
+        if answer.status in {404, 412, 416}:
+            _said(answer)
+            raise SourceChanged(pinned.name)
+        if answer.status != (206 if part else 200):
+            raise self._refused(answer, pinned.name)
+        told = {name.lower(): value for name, value in answer.headers.items()}
+        if (
+            (part and told.get("content-range") != f"bytes {offset}-{offset + count - 1}/{pinned.size}")
+            or told.get("etag", pinned.etag) != pinned.etag
+            or told.get("content-length", str(count)) != str(count)
+        ):
+            answer.body.close()
+            raise SourceChanged(pinned.name)
+        answer.body.must_be(count, pinned.name)
+        check = said_of(told) if verify and not part else ""
+        return Verified(answer.body, pinned.name, check) if check else answer.body
+
+    def head(self, key: str, name: str, limit: int) -> bytes:
+        """The first `limit` bytes of whatever the object is now."""
+        answer = self._get(self._target(key), {"Range": f"bytes=0-{limit - 1}"} if limit else {})
+        if answer.status == 416:  # there is no first byte
+            _said(answer)
+            return b""
+        if answer.status not in {200, 206}:
+            raise self._refused(answer, name)
+        found = bytearray()
+        with answer.body as body:
+            while len(found) < limit and (more := body.read(limit - len(found))):
+                found += more
+        return bytes(found)
+
+    def _target(self, key: str) -> str:
+        return self._base.target + quoted(key)
+
+    def _get(self, target: str, headers: dict[str, str]) -> Answer:
+        url = self._base.with_target(target)
+        return self._web.ask(url, self._signer.sign(self._base.authority, target, headers))
+
+    def _refused(self, answer: Answer, name: str) -> SourceError:
+        told = {key.lower(): value for key, value in answer.headers.items()}
+        return refused(Refusal.read(answer.status, told, _said(answer)), self._place, name)
+
+
+def _said(answer: Answer) -> bytes:
+    """The text of an error, read to its end if it is short, so that the connection can be used again."""
+    found = bytearray()
+    with answer.body as body:
+        while len(found) < _SAID and (more := body.read(_SAID - len(found))):
+            found += more
+    return bytes(found)
