@@ -1,7 +1,7 @@
 """The kind `s3`: a bucket of Amazon S3 or of any server that speaks its protocol, or a prefix in one.
 
-Names of objects become paths; `buckets/` has what that takes. Each content is pinned by its ETag when it is read, and by
-its version as well where the plan knows it.
+Names of objects become paths; `buckets/` has what that takes. Each content is pinned by its ETag when it is read, and
+by its version as well where the plan knows it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class S3Source(Source):
                 # Who may list may not be one who may read; and contents are signed for in another way.
                 bucket.contents.head(str(item["Key"]), str(item["Key"]), 1)
                 break
-        count = "100 objects or more" if page.get("IsTruncated") else "1 object" if len(found) == 1 else f"{len(found)} objects"
+        more = " and more" if page.get("IsTruncated") else ""
+        count = f"{len(found)} {'object' if len(found) == 1 else 'objects'}{more}"
         return f"{where} at {at.server} can be read: {count}."
 
     def entry(self, path: str) -> Entry:

@@ -110,7 +110,9 @@ class Client:
             "aws_session_token": place.session_token or None,
         } if place.access_key else {}  # fmt: skip
         try:
-            client = _session().create_client("s3", region_name=place.region, endpoint_url=endpoint, config=config, **keys)
+            client = _session().create_client(
+                "s3", region_name=place.region, endpoint_url=endpoint, config=config, **keys
+            )
         except (BotoCoreError, ValueError) as error:
             raise self._impossible() from error
         client.meta.events.register("before-send.s3", self._send)
@@ -148,7 +150,7 @@ def _session() -> Session:
     """One that knows nothing of this machine: no variables, no files, no profile, no provider of credentials."""
     session = Session()
     defaults = {name: ConstantProvider(row[2]) for name, row in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()}
-    nothing = {"config_file": None, "credentials_file": None, "s3": {}, "proxies_config": {}}
+    nothing: dict[str, Any] = {"config_file": None, "credentials_file": None, "s3": {}, "proxies_config": {}}
     store = ConfigValueStore({**defaults, **{name: ConstantProvider(value) for name, value in nothing.items()}})
     session.register_component("config_store", store)
     session.register_component("data_loader", _LOADER)

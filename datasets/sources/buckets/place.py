@@ -50,7 +50,7 @@ def place(options: Mapping[str, Any]) -> Place:
     )}  # fmt: skip
     bucket, region = values["bucket"], values["region"] or DEFAULT_REGION
     if not _BUCKET.fullmatch(bucket) or ".." in bucket:
-        raise SourceError("The bucket is not a bucket's name.", hint="For example my-models, without s3:// and slashes.")
+        raise SourceError("The bucket is not a bucket's name.", hint="Such as my-models, without s3:// and slashes.")
     if not _REGION.fullmatch(region):
         raise SourceError("The region is not a region's name.", hint="For example eu-west-1.")
     for name in ("access_key", "secret_key", "session_token"):

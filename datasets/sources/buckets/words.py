@@ -31,7 +31,9 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "AllAccessDisabled": ("All access to the bucket {bucket} is disabled.", "Ask its owner."),
     "NotImplemented": ("{server} cannot do what is needed here.", "Is it an S3 server?"),
 }
-_FOR_NOW: Final = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted", "Throttling"}
+_FOR_NOW: Final = {
+    "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted", "Throttling",
+}  # fmt: skip
 _MOVED: Final = {"PermanentRedirect", "TemporaryRedirect", "Redirect", "IllegalLocationConstraintException"}
 
 
@@ -79,7 +81,7 @@ def refused(refusal: Refusal, place: Place, key: str = "") -> SourceError:
     told = f"{status} {code}".strip()
     return SourceError(
         f"{place.server} answered {told} to a request for {what}.",
-        hint="Is it an S3 server, and is the path style right? What lies under a key of its own (SSE-C) cannot be read.",
+        hint="Is it an S3 server, and is the path style right? Objects with a key of their own (SSE-C) cannot be read.",
     )
 
 
