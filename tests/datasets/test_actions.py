@@ -76,7 +76,7 @@ def test_an_unknown_kind_is_refused(home: Home, files: Path, team: Team, owner: 
 
 
 def test_a_kind_of_a_later_release_says_so(home: Home, files: Path, team: Team, owner: Principal) -> None:
-    assert "later release" in errors_of(team, files, owner, kind="s3")["kind"][0]
+    assert "later release" in errors_of(team, files, owner, kind="nfs")["kind"][0]
 
 
 def test_an_unknown_option_is_refused(home: Home, files: Path, team: Team, owner: Principal) -> None:

@@ -50,7 +50,7 @@ def test_a_dataset_is_made_by_form(browser: Client, team: Team, home: Home, file
         ({"name": "models"}, "There is a dataset named models already."),
         ({"options.path": ""}, "This field is required."),
         ({"options.path": "/etc"}, "DATASET_ROOTS"),
-        ({"kind": "s3"}, "arrives in a later release"),
+        ({"kind": "nfs"}, "arrives in a later release"),
         ({"kind": "floppy"}, "There is no source of kind"),
     ],
 )

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import zlib
+from base64 import b64encode
+
+import pytest
+from awscrt import checksums as crt
+
+from datasets.errors import SourceDamaged
+from datasets.sources.buckets.checksums import Verified, said_of
+
+CONTENT = bytes(range(256)) * 300
+
+
+def b64(value: bytes) -> str:
+    return b64encode(value).decode()
+
+
+DIGESTS = {
+    "sha256": hashlib.sha256(CONTENT).digest(), "sha1": hashlib.sha1(CONTENT).digest(),
+    "md5": hashlib.md5(CONTENT).digest(), "crc32": zlib.crc32(CONTENT).to_bytes(4, "big"),
+    "crc32c": crt.crc32c(CONTENT).to_bytes(4, "big"), "crc64nvme": crt.crc64nvme(CONTENT).to_bytes(8, "big"),
+}  # fmt: skip
+MD5 = DIGESTS["md5"].hex()
+
+
+@pytest.mark.parametrize("name", ["sha256", "sha1", "crc32", "crc32c", "crc64nvme"])
+def test_a_checksum_of_the_whole_is_taken_before_the_etag(name: str) -> None:
+    headers = {f"x-amz-checksum-{name}": b64(DIGESTS[name]), "etag": f'"{MD5}"'}
+    assert said_of(headers) == f"{name}:{DIGESTS[name].hex()}"
+    assert said_of({**headers, "x-amz-checksum-type": "FULL_OBJECT"}) == f"{name}:{DIGESTS[name].hex()}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"etag": f'"{MD5}"'}, f"md5:{MD5}"),
+        ({"etag": MD5}, f"md5:{MD5}"),
+        ({"etag": f'"{MD5}"', "x-amz-server-side-encryption": "AES256"}, f"md5:{MD5}"),
+        ({"etag": f'"{MD5}"', "x-amz-server-side-encryption": "aws:kms"}, ""),
+        ({"etag": f'"{MD5}"', "x-amz-server-side-encryption": "aws:kms:dsse"}, ""),
+        ({"etag": f'"{MD5}"', "x-amz-server-side-encryption-customer-algorithm": "AES256"}, ""),
+        ({"etag": f'"{MD5}-3"'}, ""),
+        ({"etag": f'"{MD5}-3"', "x-amz-checksum-sha256": f"{b64(DIGESTS['sha256'])}-3"}, ""),
+        ({"etag": f'"{MD5}-3"', "x-amz-checksum-crc32": b64(b"abcd"), "x-amz-checksum-type": "COMPOSITE"}, ""),
+        ({"x-amz-checksum-crc32": "not base64!"}, ""),
+        ({"x-amz-checksum-sha256": b64(b"short")}, ""),
+        ({}, ""),
+    ],
+)  # fmt: skip
+def test_only_what_is_said_of_the_whole_content_counts(headers: dict[str, str], expected: str) -> None:
+    assert said_of(headers) == expected
+
+
+@pytest.mark.parametrize("algorithm", DIGESTS)
+def test_a_body_is_held_against_what_was_said(algorithm: str) -> None:
+    check = f"{algorithm}:{DIGESTS[algorithm].hex()}"
+    assert Verified(io.BytesIO(CONTENT), "a.bin", check).read() == CONTENT  # type: ignore[arg-type]
+    damaged = CONTENT[:-1] + b"\0"
+    with pytest.raises(SourceDamaged, match=r"a\.bin arrived damaged"):
+        Verified(io.BytesIO(damaged), "a.bin", check).read()  # type: ignore[arg-type]
+
+
+def test_a_body_is_closed_with_its_wrapper() -> None:
+    inner = io.BytesIO(CONTENT)
+    with Verified(inner, "a.bin", "crc32:00000000") as body:  # type: ignore[arg-type]
+        body.read(10)
+    assert inner.closed
