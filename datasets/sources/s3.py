@@ -64,7 +64,7 @@ class S3Source(Source):
             page = bucket.client.page(at.prefix, limit=100)
         except SourceError as error:
             if at.virtual and at.endpoint and f"{at.bucket}.{at.endpoint.host}" in error.message:
-                error.hint = "Choose 'In the path' for where the bucket is named, or check the endpoint."
+                error.hint = f"{error.hint} Perhaps this server wants the bucket named in the path."
             raise
         found = [item for item in page.get("Contents", []) if not str(item["Key"]).endswith("/")]
         where = f"{at.bucket}/{at.prefix}" if at.prefix else at.bucket

@@ -133,6 +133,8 @@ class Client:
                 found += part
                 if len(found) > MAX_ANSWER:
                     raise self._strange()
+        if request.method == "GET" and answer.status == 200 and b"<ListBucketResult" not in found[:1000]:
+            raise self._strange()  # botocore would take a page of HTML for a bucket with nothing in it
         return AWSResponse(request.url, answer.status, dict(answer.headers.items()), _Read(bytes(found)))
 
 

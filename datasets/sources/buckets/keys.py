@@ -36,7 +36,7 @@ def path_of(key: str, prefix: str) -> str:
     # What is not UTF-8 arrives with the character for things that cannot be read.
     if "\ufffd" in path or not is_text(path):
         raise _refused(key, "is not a name in UTF-8")
-    if len(path) > MAX_NAME and any(len(part.encode()) > MAX_NAME for part in parts):
+    if (len(path) > MAX_NAME or not path.isascii()) and any(len(part.encode()) > MAX_NAME for part in parts):
         raise _refused(key, f"has a part of more than {MAX_NAME} bytes")
     return path
 

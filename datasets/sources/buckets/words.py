@@ -64,8 +64,7 @@ def refused(refusal: Refusal, place: Place, key: str = "") -> SourceError:
         return _elsewhere(refusal, place)
     if code in _WORDS:
         message, hint = _WORDS[code]
-        filled = message.format(bucket=place.bucket, server=place.server, what=what)
-        return SourceError(filled[0].upper() + filled[1:], hint=hint)
+        return SourceError(message.format(bucket=place.bucket, server=place.server, what=what), hint=hint)
     if code in _FOR_NOW or status in {408, 425, 429} or status >= 500:
         wait = retry_after(refusal.retry_after)
         told = f"{status} {code}".strip()

@@ -71,7 +71,7 @@ def answering(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Odd
             if self.command != "HEAD":
                 self.wfile.write(said.body)
 
-        do_HEAD = do_GET  # noqa: N815 - the name that the library calls
+        do_HEAD = do_GET
 
         def log_message(self, *_: object) -> None:
             pass
