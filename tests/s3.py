@@ -133,8 +133,9 @@ def start_s3(certificate: tuple[Path, Path] | None = None) -> Iterator[Server]:
 def _argv(home: Path, config: Path, ports: Mapping[str, int]) -> list[str]:
     return [
         str(Path(sys.executable).parent / "weed"), "-logtostderr=true", "server", f"-dir={home / 'data'}",
-        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-master.electionTimeout=1s", "-volume.max=0",
-        "-master.volumeSizeLimitMB=1024", "-filer", "-s3", f"-s3.config={config}", "-s3.iam=false",
+        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-master.electionTimeout=1s",
+        # Each bucket has volumes of its own, which take no space before something is in them.
+        "-volume.max=100000", "-master.volumeSizeLimitMB=256", "-filer", "-s3", f"-s3.config={config}", "-s3.iam=false",
         "-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
         f"-filer.localSocket={home / 'filer.sock'}", f"-s3.localSocket={home / 's3.sock'}",
         *(f"-{name}={ports[_dotted(name)]}" for name in (

@@ -1,0 +1,238 @@
+"""The source of buckets against a real S3 server, SeaweedFS."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from base64 import b64encode
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from datasets.errors import SourceChanged, SourceError
+from datasets.sources import registry
+from datasets.sources.base import Site
+from datasets.sources.s3 import S3Source
+from datasets.specs import Plan
+from tests.s3 import PART, Bucket, Server
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("s3")]
+SITE = Site(endpoints=("127.0.0.1",))
+MIB = 1 << 20
+LARGE = bytes(range(256)) * (33 * MIB // 256)
+TREE = {
+    "svm/config.pbtxt": b'name: "svm"\n', "svm/1/model.py": b"print('hello')\n", "svm/1/empty.bin": b"",
+    "svm/1/we ird/\u00fc+&%=?#;,~'().bin": b"odd", "svm/\u6a21\u578b.onnx": bytes(range(256)) * 64,
+    "svm-other/config.pbtxt": b"not this one",
+}  # fmt: skip
+
+
+def source(bucket: Bucket, /, **options: str) -> S3Source:
+    made = registry.make("s3", {**bucket.options, **options}, SITE)
+    assert isinstance(made, S3Source)
+    return made
+
+
+def contents(made: S3Source, plan: Plan, path: str) -> dict[str, bytes]:
+    found = {}
+    for file in plan.files:
+        with made.open(file, path) as body:
+            found[file.path] = body.read() or b""
+    return found
+
+
+def below(tree: Mapping[str, bytes], folder: str) -> dict[str, bytes]:
+    return {key.removeprefix(f"{folder}/"): value for key, value in tree.items() if key.startswith(f"{folder}/")}
+
+
+def test_a_folder_of_a_bucket_arrives_as_it_is(bucket: Bucket) -> None:
+    bucket.put_all(TREE)
+    bucket.put("svm/2/", b"")
+    made = source(bucket)
+    plan = made.plan("svm")
+    assert plan.empty_dirs == ("2",)
+    assert [file.path for file in plan.files] == sorted(below(TREE, "svm"))
+    assert contents(made, plan, "svm") == below(TREE, "svm")
+    assert contents(made, made.plan(""), "") == TREE
+
+
+def test_a_prefix_is_the_root_of_the_dataset(bucket: Bucket) -> None:
+    bucket.put_all({f"team/models/{key}": value for key, value in TREE.items()})
+    bucket.put("team/secret.txt", b"not this one")
+    made = source(bucket, prefix="/team/models/")
+    assert contents(made, made.plan("svm"), "svm") == below(TREE, "svm")
+    assert {entry.path for entry in made.list("").entries} == {"svm", "svm-other"}
+    with pytest.raises(SourceError):
+        made.read("../secret.txt", 10)
+
+
+def test_one_file_is_a_plan_of_one_also_in_a_folder_of_its_name(bucket: Bucket) -> None:
+    bucket.put_all({"m/a.onnx": b"alone", "twice/twice": b"inside"})
+    made = source(bucket)
+    alone = made.plan("m/a.onnx")
+    assert [file.path for file in alone.files] == ["a.onnx"]
+    assert contents(made, alone, "m/a.onnx") == {"a.onnx": b"alone"}
+    assert contents(made, made.plan("twice"), "twice") == {"twice": b"inside"}
+
+
+def test_parts_of_a_file_make_the_whole(bucket: Bucket) -> None:
+    bucket.put("m/large.bin", LARGE)
+    made = source(bucket)
+    file = made.plan("m").files[0]
+    assert (file.ranged, file.size) == (True, len(LARGE))
+    offsets = range(0, len(LARGE), 5_000_001)
+
+    def part(offset: int) -> bytes:
+        with made.open(file, "m", offset, min(5_000_001, len(LARGE) - offset)) as body:
+            return body.read() or b""
+
+    with ThreadPoolExecutor(8) as pool:
+        assert hashlib.sha256(b"".join(pool.map(part, offsets))).digest() == hashlib.sha256(LARGE).digest()
+
+
+def test_the_plan_has_the_checksum_that_the_server_knows(bucket: Bucket) -> None:
+    bucket.put("m/etag.bin", LARGE)
+    bucket.put_with_sha256("m/sha256.bin", LARGE)
+    crc = b64encode(zlib.crc32(LARGE).to_bytes(4, "big")).decode()
+    bucket.put("m/crc32.bin", LARGE, ChecksumCRC32=crc)
+    bucket.put_parts("m/parts.bin", [LARGE[:PART], LARGE[PART:]])
+    bucket.put("m/small.bin", b"small")
+    checks = {file.path: file.check for file in source(bucket).plan("m").files}
+    assert checks == {
+        "etag.bin": f"md5:{hashlib.md5(LARGE).hexdigest()}", "crc32.bin": f"crc32:{zlib.crc32(LARGE):08x}",
+        "sha256.bin": f"sha256:{hashlib.sha256(LARGE).hexdigest()}", "parts.bin": "", "small.bin": "",
+    }  # fmt: skip
+
+
+def test_an_upload_in_parts_arrives_as_it_is(bucket: Bucket) -> None:
+    content = LARGE[: PART + 12345]
+    bucket.put_parts("m/parts.bin", [content[:PART], content[PART:]])
+    made = source(bucket)
+    plan = made.plan("m")
+    assert plan.files[0].version.endswith('-2"')
+    assert contents(made, plan, "m") == {"parts.bin": content}
+
+
+def test_a_file_that_is_replaced_or_removed_after_the_plan_is_a_change(bucket: Bucket) -> None:
+    bucket.put_all({"m/a": b"first", "m/b": b"first", "m/c": b"first"})
+    made = source(bucket)
+    plan = made.plan("m")
+    bucket.put("m/a", b"other")
+    bucket.remove("m/b")
+    for name in ("a", "b"):
+        with pytest.raises(SourceChanged, match=f"^{name} changed"):
+            made.open(next(file for file in plan.files if file.path == name), "m")
+    assert contents(made, Plan(plan.files[2:], ""), "m") == {"c": b"first"}
+    assert made.plan("m").fingerprint != plan.fingerprint
+
+
+def test_a_large_file_of_a_bucket_with_versions_is_read_as_planned_after_it_was_replaced(s3_server: Server) -> None:
+    bucket = s3_server.bucket(versioned=True)
+    planned = bucket.put("m/large.bin", LARGE)
+    made = source(bucket)
+    plan = made.plan("m")
+    assert plan.files[0].version.split(" ")[1] == planned
+    bucket.put("m/large.bin", b"another")
+    with made.open(plan.files[0], "m", 10, 20) as body:
+        assert body.read() == LARGE[10:30]
+    bucket.remove("m/large.bin")
+    with made.open(plan.files[0], "m", 10, 20) as body:
+        assert body.read() == LARGE[10:30]
+    with pytest.raises(SourceError, match="There are no files in m"):
+        made.plan("m")
+
+
+def test_the_same_tree_elsewhere_has_another_fingerprint(s3_server: Server, bucket: Bucket) -> None:
+    other = s3_server.bucket()
+    for each in (bucket, other):
+        each.put_all({"m/a": b"1", "n/a": b"1"})
+    made = source(bucket)
+    assert made.plan("m").fingerprint == made.plan("m").fingerprint == source(bucket).plan("n").fingerprint
+    assert source(other).plan("m").fingerprint != made.plan("m").fingerprint
+
+
+def test_a_name_that_is_file_and_folder_is_refused(bucket: Bucket) -> None:
+    bucket.put_all({"m/a": b"1", "m/a/b": b"1"})
+    with pytest.raises(SourceError, match=r"^a is a file and a folder at once"):
+        source(bucket).plan("m")
+    with pytest.raises(SourceError, match=r"^m/a is a file and a folder at once"):
+        source(bucket).plan("m/a")
+
+
+def test_what_is_archived_or_under_a_key_of_its_own_is_refused_by_name(bucket: Bucket) -> None:
+    bucket.put("archive/a.bin", b"1", StorageClass="GLACIER")
+    with pytest.raises(SourceError, match=r"archive/a\.bin is archived \(GLACIER\)"):
+        source(bucket).plan("archive")
+    bucket.put("locked/a.bin", b"1" * 100, SSECustomerAlgorithm="AES256", SSECustomerKey=b"k" * 32)
+    made = source(bucket)
+    with pytest.raises(SourceError, match=r"answered 400 .*SSE-C"):
+        made.open(made.plan("locked").files[0], "locked")
+
+
+def test_browsing_goes_a_page_at_a_time_and_misses_nothing(bucket: Bucket) -> None:
+    names = [f"m/{number:04}.bin" for number in range(1100)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: bucket.put(name, b""), names))
+    bucket.put("m/sub/x", b"xyz")
+    made = source(bucket)
+    seen, after = [], ""
+    while True:
+        page = made.list("m", after=after, limit=200)
+        assert len(page.entries) <= 200
+        seen += [entry.path for entry in page.entries]
+        if not (after := page.next):
+            break
+    assert sorted(seen) == sorted([*names, "m/sub"])
+    assert len(made.plan("m").files) == 1101  # more than one page of the server
+    sub = made.list("m/sub")
+    assert [(entry.path, entry.is_dir, entry.size) for entry in sub.entries] == [("m/sub/x", False, 3)]
+    assert (sub.total, sub.next) == (1, "")
+    assert sub.entries[0].modified > 1_700_000_000
+
+
+def test_entries_say_what_lies_there(bucket: Bucket) -> None:
+    bucket.put_all({"m/a.txt": b"hello", "m/none": b""})
+    made = source(bucket)
+    assert made.entry("").is_dir and made.entry("m").is_dir
+    assert (made.entry("m/a.txt").size, made.entry("m/a.txt").is_dir) == (5, False)
+    assert (made.read("m/a.txt", 3), made.read("m/a.txt", 99), made.read("m/none", 5)) == (b"hel", b"hello", b"")
+    for ask in (made.entry, made.list, made.plan, lambda path: made.read(path, 5)):
+        with pytest.raises(SourceError, match=r"no files in m/no|There is no m/no"):
+            ask("m/no")
+    with pytest.raises(SourceError, match=r"m/a\.txt is a file, not a folder"):
+        made.list("m/a.txt")
+
+
+def test_the_check_says_what_was_reached(bucket: Bucket) -> None:
+    made = source(bucket)
+    server = bucket.server.endpoint.removeprefix("http://")
+    assert made.check() == f"{bucket.name} at {server} can be listed: there is nothing in it yet."
+    bucket.put("m/a", b"1")
+    assert made.check() == f"{bucket.name} at {server} can be read: 1 object."
+    assert source(bucket, prefix="m").check().startswith(f"{bucket.name}/m/ at")
+
+
+def test_the_check_says_what_is_wrong(s3_server: Server, bucket: Bucket) -> None:
+    bucket.put("m/a", b"1")
+    key, secret = s3_server.lister
+    wrong = {
+        "There is no bucket no-such-bucket at": {"bucket": "no-such-bucket"},
+        "does not know the access key": {"access_key": "AKIDNOBODY"},
+        "The secret key does not fit the access key": {"secret_key": "wrong"},
+        "does not let this access key read m/a. It needs s3:ListBucket": {"access_key": key, "secret_key": secret},
+        "does not let anybody who gives no access key read the bucket": {"access_key": "", "secret_key": ""},
+    }
+    for words, options in wrong.items():
+        with pytest.raises(SourceError) as refused:
+            source(bucket, **options).check()
+        assert words in str(refused.value)
+        assert secret not in str(refused.value)
+
+
+def test_a_public_bucket_needs_no_keys(s3_server: Server) -> None:
+    bucket = s3_server.bucket(public=True)
+    bucket.put_all({"m/a": b"for all"})
+    made = source(bucket, access_key="", secret_key="")
+    assert made.check().endswith("can be read: 1 object.")
+    assert contents(made, made.plan("m"), "m") == {"a": b"for all"}
