@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
+from time import gmtime, strftime, time
 from urllib.parse import quote
 
 _EMPTY = sha256(b"").hexdigest()
@@ -32,7 +33,7 @@ class Signer:
         """
         if not self._access_key:
             return dict(headers)
-        stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
+        stamp = _stamp(int(now.timestamp() if now else time()))
         sent = {**headers, "x-amz-content-sha256": _EMPTY, "x-amz-date": stamp}
         if self._session_token:
             sent["x-amz-security-token"] = self._session_token
@@ -60,6 +61,11 @@ class Signer:
                 key = hmac.digest(key, part.encode(), "sha256")
             self._day = (day, key)
         return key
+
+
+@lru_cache(maxsize=8)
+def _stamp(seconds: int) -> str:
+    return strftime("%Y%m%dT%H%M%SZ", gmtime(seconds))
 
 
 @lru_cache(maxsize=1024)
