@@ -113,7 +113,7 @@ class S3Source(Source):
         return make_plan(self.kind, files, empty, origin=bucket.place.origin)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
-        bucket = self._bucket
+        path, bucket = clean_path(path), self._bucket
         key = bucket.place.prefix + path
         if path and not self._is_file(path, file.path):
             key = f"{key}/{file.path}"
