@@ -49,10 +49,10 @@ def said_of(headers: Mapping[str, str]) -> str:
 
 
 class Verified(RawIOBase):
-    """A body that raises SourceDamaged at its end when it was not what `check` says."""
+    """A body of `size` bytes that raises SourceDamaged with its last byte when it was not what `check` says."""
 
-    def __init__(self, body: RawIOBase, path: str, check: str) -> None:
-        self._body, self._path = body, path
+    def __init__(self, body: RawIOBase, path: str, check: str, size: int) -> None:
+        self._body, self._path, self._left = body, path, size
         algorithm, _, self._expected = check.partition(":")
         self._update, self._hex = _digest(algorithm)
 
@@ -63,8 +63,10 @@ class Verified(RawIOBase):
         got = self._body.readinto(buffer)
         if got:
             self._update(memoryview(buffer)[:got])
-        elif got == 0 and len(memoryview(buffer)) and self._hex() != self._expected:
-            raise SourceDamaged(self._path)
+            self._left -= got
+            # Not only at the end of the body: who knows the size need not ask for one byte more.
+            if not self._left and self._hex() != self._expected:
+                raise SourceDamaged(self._path)
         return got
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class Contents:
             raise SourceChanged(pinned.name)
         answer.body.must_be(count, pinned.name)
         check = said_of(told) if verify and not part else ""
-        return Verified(answer.body, pinned.name, check) if check else answer.body
+        return Verified(answer.body, pinned.name, check, count) if check else answer.body
 
     def head(self, key: str, name: str, limit: int) -> bytes:
         """The first `limit` bytes of whatever the object is now."""

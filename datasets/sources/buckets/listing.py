@@ -14,8 +14,9 @@ from datasets.sources.buckets.client import Client
 from datasets.sources.buckets.keys import Folders, path_of, shown
 from datasets.specs import SourceFile
 
-LARGE: Final = 32 << 20
-"""From this size on, in bytes, the server is asked what it knows of an object before it is copied."""
+LARGE: Final = 16 << 20
+"""From this size on, in bytes, the server is asked what it knows of an object: such a one is read in parts, and the
+answer to a part says nothing of the whole."""
 MAX_EMPTY_PAGES: Final = 1000
 """Servers may send pages with nothing on them, where much was deleted; but not for ever."""
 _ARCHIVED: Final = {"GLACIER", "DEEP_ARCHIVE"}

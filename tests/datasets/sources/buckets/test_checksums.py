@@ -4,6 +4,7 @@ import hashlib
 import io
 import zlib
 from base64 import b64encode
+from typing import cast
 
 import pytest
 from awscrt import checksums as crt
@@ -16,6 +17,10 @@ CONTENT = bytes(range(256)) * 300
 
 def b64(value: bytes) -> str:
     return b64encode(value).decode()
+
+
+def raw(content: bytes) -> io.RawIOBase:
+    return cast(io.RawIOBase, io.BytesIO(content))
 
 
 DIGESTS = {
@@ -57,14 +62,18 @@ def test_only_what_is_said_of_the_whole_content_counts(headers: dict[str, str], 
 @pytest.mark.parametrize("algorithm", DIGESTS)
 def test_a_body_is_held_against_what_was_said(algorithm: str) -> None:
     check = f"{algorithm}:{DIGESTS[algorithm].hex()}"
-    assert Verified(io.BytesIO(CONTENT), "a.bin", check).read() == CONTENT  # type: ignore[arg-type]
-    damaged = CONTENT[:-1] + b"\0"
-    with pytest.raises(SourceDamaged, match=r"a\.bin arrived damaged"):
-        Verified(io.BytesIO(damaged), "a.bin", check).read()  # type: ignore[arg-type]
+    size = len(CONTENT)
+    assert Verified(raw(CONTENT), "a.bin", check, size).read() == CONTENT
+    damaged = Verified(raw(CONTENT[:-1] + b"\0"), "a.bin", check, size)
+    buffer = bytearray(1000)
+    for _ in range(size // 1000):
+        assert damaged.readinto(buffer) == 1000
+    with pytest.raises(SourceDamaged, match=r"a\.bin arrived damaged"):  # with the last byte, not after it
+        damaged.readinto(buffer)
 
 
 def test_a_body_is_closed_with_its_wrapper() -> None:
-    inner = io.BytesIO(CONTENT)
-    with Verified(inner, "a.bin", "crc32:00000000") as body:  # type: ignore[arg-type]
+    inner = raw(CONTENT)
+    with Verified(inner, "a.bin", "crc32:00000000", len(CONTENT)) as body:
         body.read(10)
     assert inner.closed
