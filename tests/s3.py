@@ -93,13 +93,15 @@ class Bucket:
     def put_with_sha256(self, key: str, content: bytes) -> None:
         self.put(key, content, ChecksumSHA256=b64encode(hashlib.sha256(content).digest()).decode())
 
-    def put_parts(self, key: str, parts: Iterable[bytes], **more: Any) -> None:
-        """A multipart upload. All but the last must have PART bytes or more."""
+    def put_parts(self, key: str, parts: Iterable[bytes], *, checksum: str = "") -> None:
+        """A multipart upload. All but the last must have PART bytes or more. `checksum`, such as CRC64NVME: of all."""
         where = {"Bucket": self.name, "Key": key}
-        upload = self.client.create_multipart_upload(**where, **more)["UploadId"]
+        each = {"ChecksumAlgorithm": checksum} if checksum else {}
+        whole = {**each, "ChecksumType": "FULL_OBJECT"} if checksum else {}
+        upload = self.client.create_multipart_upload(**where, **whole)["UploadId"]
         tags = []
         for number, part in enumerate(parts, start=1):
-            answer = self.client.upload_part(**where, UploadId=upload, PartNumber=number, Body=part)
+            answer = self.client.upload_part(**where, UploadId=upload, PartNumber=number, Body=part, **each)
             tags.append({"PartNumber": number, "ETag": answer["ETag"]})
         self.client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": tags})
 

@@ -1,14 +1,17 @@
 """Digests by the names that sources use in `SourceFile.check`. No Django.
 
-`sha256:hex`, `sha1:hex`, `md5:hex`, `crc32:hex`, and `git-sha1:hex`, which is git's name of a blob: SHA-1 over
-"blob <size>" and a NUL before the content.
+`sha256:hex`, `sha1:hex`, `md5:hex`, `crc32:hex`, `crc32c:hex`, `crc64nvme:hex`, and `git-sha1:hex`, which is git's name
+of a blob: SHA-1 over "blob <size>" and a NUL before the content.
 """
 
 from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Callable
 from typing import Protocol, Self
+
+from awscrt import checksums as crt
 
 
 class Digest(Protocol):
@@ -17,20 +20,22 @@ class Digest(Protocol):
     def copy(self) -> Self: ...
 
 
-class Crc32:
-    """zlib's, with hashlib's manners; 8 hex digits."""
+class Crc:
+    """A CRC of `size` bytes with hashlib's manners. `function` is given the bytes and the value so far."""
 
-    def __init__(self, value: int = 0) -> None:
-        self._value = value
+    def __init__(
+        self, function: Callable[[bytes | bytearray | memoryview, int], int], size: int, value: int = 0
+    ) -> None:
+        self._function, self._size, self._value = function, size, value
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None:
-        self._value = zlib.crc32(data, self._value)
+        self._value = self._function(data, self._value)
 
     def hexdigest(self) -> str:
-        return f"{self._value:08x}"
+        return f"{self._value:0{self._size * 2}x}"
 
     def copy(self) -> Self:
-        return type(self)(self._value)
+        return type(self)(self._function, self._size, self._value)
 
 
 def digest_for(check: str, size: int) -> Digest | None:
@@ -43,7 +48,11 @@ def digest_for(check: str, size: int) -> Digest | None:
         case "md5":
             return hashlib.md5(usedforsecurity=False)
         case "crc32":
-            return Crc32()
+            return Crc(zlib.crc32, 4)
+        case "crc32c":
+            return Crc(crt.crc32c, 4)
+        case "crc64nvme":
+            return Crc(crt.crc64nvme, 8)
         case "git-sha1":
             return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     return None

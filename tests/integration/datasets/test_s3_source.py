@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from awscrt import checksums as crt
 
 from datasets.errors import SourceChanged, SourceError
 from datasets.sources import registry
@@ -97,11 +98,13 @@ def test_the_plan_has_the_checksum_that_the_server_knows(bucket: Bucket) -> None
     crc = b64encode(zlib.crc32(LARGE).to_bytes(4, "big")).decode()
     bucket.put("m/crc32.bin", LARGE, ChecksumCRC32=crc)
     bucket.put_parts("m/parts.bin", [LARGE[:PART], LARGE[PART:]])
+    bucket.put_parts("m/crc64.bin", [LARGE[:PART], LARGE[PART:]], checksum="CRC64NVME")
     bucket.put("m/small.bin", b"small")
     checks = {file.path: file.check for file in source(bucket).plan("m").files}
     assert checks == {
         "etag.bin": f"md5:{hashlib.md5(LARGE).hexdigest()}", "crc32.bin": f"crc32:{zlib.crc32(LARGE):08x}",
         "sha256.bin": f"sha256:{hashlib.sha256(LARGE).hexdigest()}", "parts.bin": "", "small.bin": "",
+        "crc64.bin": f"crc64nvme:{crt.crc64nvme(LARGE):016x}",
     }  # fmt: skip
 
 
