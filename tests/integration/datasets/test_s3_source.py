@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import zlib
 from base64 import b64encode
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from awscrt import checksums as crt
 
-from datasets.errors import SourceChanged, SourceError
+from datasets.errors import SourceChanged, SourceDamaged, SourceError
+from datasets.preheat.copy import copy
+from datasets.preheat.journal import Staging
 from datasets.sources import registry
 from datasets.sources.base import Site
 from datasets.sources.s3 import S3Source
@@ -239,3 +243,19 @@ def test_a_public_bucket_needs_no_keys(s3_server: Server) -> None:
     made = source(bucket, access_key="", secret_key="")
     assert made.check().endswith("can be read: 1 object.")
     assert contents(made, made.plan("m"), "m") == {"a": b"for all"}
+
+
+def test_a_round_copies_a_bucket_and_believes_only_what_the_server_says(bucket: Bucket, tmp_path: Path) -> None:
+    small = {f"m/parts/{number:03}.bin": number.to_bytes(2, "big") * 8192 for number in range(150)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda item: bucket.put(*item), small.items()))
+    bucket.put("m/large.bin", LARGE)
+    made = source(bucket)
+    plan = made.plan("m")
+    with Staging(tmp_path / "staging") as staging:
+        stored = copy(plan, made, "m", staging)
+    sums = {f"m/{file.path}": file.sha256 for file in stored}
+    assert sums == {key: hashlib.sha256(value).hexdigest() for key, value in {**small, "m/large.bin": LARGE}.items()}
+    lying = dataclasses.replace(plan.files[0], check=f"md5:{'0' * 32}")
+    with Staging(tmp_path / "again") as staging, pytest.raises(SourceDamaged, match=r"^large\.bin arrived damaged"):
+        copy(dataclasses.replace(plan, files=(lying,)), made, "m", staging)
