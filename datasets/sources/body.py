@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from datasets.errors import SourceChanged, SourceError
 from datasets.sources.answers import broken
+from datasets.sources.heads import Sized
 from datasets.sources.weburl import Url
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ class HttpBody(RawIOBase):
     A body of another length than `must_be` (bytes, once known) raises SourceChanged with `name`.
     """
 
-    def __init__(self, response: HTTPResponse, wire: socket.socket, url: Url, done: Callable[[bool], None]) -> None:
+    def __init__(
+        self, response: Sized | HTTPResponse, wire: socket.socket, url: Url, done: Callable[[bool], None]
+    ) -> None:
         super().__init__()
         self._response, self._wire, self._url = response, wire, url
         self._done: Callable[[bool], None] | None = done
