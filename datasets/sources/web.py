@@ -1,7 +1,7 @@
 """Requests over HTTP/1.1 to servers that an administrator allowed, fast enough for many small files and for huge ones.
 
-urllib3's connections connect and do TLS, heads.py sends and reads: going through urllib3's own request and response
-costs 250 µs more each, and copies. Redirects are followed here, each one checked as the first
+urllib3's connections connect and do TLS, heads.py sends and reads. The standard library's request and response cost
+100 µs more each, urllib3's another 150 µs, and they copy. Redirects are followed here, each one checked as the first
 address was. Nothing is retried, but for a reused connection that the server had closed meanwhile.
 """
 

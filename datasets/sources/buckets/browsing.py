@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from datasets.errors import SourceError
@@ -30,9 +32,12 @@ def browse(client: Client, prefix: str, path: str, after: str, limit: int) -> tu
 
 
 def modified(item: Mapping[str, Any]) -> float:
-    """Seconds since the epoch; 0 when the server does not say."""
-    when = item.get("LastModified")
-    return float(when.timestamp()) if when is not None else 0.0
+    """Seconds since the epoch; 0 when the server does not say. Listings have it in ISO 8601, headers as HTTP has."""
+    text = str(item.get("LastModified") or "")
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        with suppress(ValueError):
+            return parse(text).timestamp()
+    return 0.0
 
 
 def _entries(page: Mapping[str, Any], prefix: str, path: str) -> list[Entry]:
