@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -114,3 +115,19 @@ def error(status: int, code: str, extra: str = "", **headers: str) -> Said:
     text = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>No.</Message>{extra}</Error>'
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Said(status, text.encode(), {"Content-Type": "application/xml", **named})
+
+
+def lists(*keys: str, **more: str) -> Answer:
+    """One page of these keys, and nothing in them."""
+    return lambda asked: listing([*keys], **more) if not asked.key else Said(404)
+
+
+CONTENT = bytes(range(200))
+ETAG = f'"{hashlib.md5(CONTENT).hexdigest()}"'
+
+
+def gives(body: bytes = CONTENT, status: int = 200, **headers: str) -> Answer:
+    """A bucket with one object, `a`, of CONTENT and ETAG, to which this is the answer."""
+    named = {"ETag": ETAG, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    whole = listing(["a"], size=len(CONTENT), etag=ETAG)
+    return lambda asked: Said(status, body, named) if asked.key else whole
