@@ -57,12 +57,18 @@ class HuggingFaceSource(Source):
     label: ClassVar[str] = "Hugging Face"
     options: ClassVar[tuple[Option, ...]] = (
         Option("repository", "Repository", help="As on the Hub, for example Qwen/Qwen3-0.6B."),
-        Option("revision", "Revision", required=False, help="A branch, a tag or a commit. Default: main."),
+        Option(
+            "revision", "Revision", required=False, help="A branch, a tag or a commit. Default: main.",
+            keeps_credentials=True,
+        ),
         Option(
             "include", "Only these files", required=False,
-            help="Patterns, with commas between them: *.json, *.safetensors.",
+            help="Patterns, with commas between them: *.json, *.safetensors.", keeps_credentials=True,
         ),
-        Option("exclude", "Not these files", required=False, help="Patterns, with commas between them: original/*."),
+        Option(
+            "exclude", "Not these files", required=False, help="Patterns, with commas between them: original/*.",
+            keeps_credentials=True,
+        ),
         Option(
             "token", "Token", required=False, secret=True,
             help="For private and gated repositories. It needs no more than read access.",

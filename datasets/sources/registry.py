@@ -13,43 +13,32 @@ from datasets.sources.base import Option, Site, Source
 SOURCES: Final[dict[str, str]] = {
     "local": "datasets.sources.local.LocalSource",
     "nfs": "datasets.sources.nfs.NfsSource",
+    "s3": "datasets.sources.s3.S3Source",
     "http": "datasets.sources.http.HttpSource",
     "huggingface": "datasets.sources.huggingface.HuggingFaceSource",
-    "s3": "datasets.sources.s3.S3Source",
 }
 FIRST: Final = "local"
 """What a form begins with."""
-LATER: Final[dict[str, str]] = {}
-"""Named in the design and not here yet: shown, so that nobody looks for them elsewhere."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One choice of the form. `reason` says why an unavailable kind cannot be chosen."""
+    """One choice of the form."""
 
     kind: str
     label: str
     options: tuple[Option, ...] = ()
-    available: bool = True
-    reason: str = ""
 
 
 def kinds() -> list[Kind]:
-    """Every kind, those that work first."""
-    working = [(kind, source_class(kind)) for kind in SOURCES]
-    return [Kind(kind, source.label, source.options) for kind, source in working] + [
-        Kind(kind, label, available=False, reason=f"{label} arrives in a later release.")
-        for kind, label in LATER.items()
-    ]
+    found = [(kind, source_class(kind)) for kind in SOURCES]
+    return [Kind(kind, source.label, source.options) for kind, source in found]
 
 
 def source_class(kind: str) -> type[Source]:
-    """Raises SourceError for a kind that does not exist, or not yet."""
-    hint = f"Kinds that work now: {', '.join(SOURCES)}."
-    if kind in LATER:
-        raise SourceError(f"{LATER[kind]} arrives in a later release.", hint=hint)
+    """Raises SourceError for a kind that does not exist."""
     if kind not in SOURCES:
-        raise SourceError(f"There is no source of kind {kind!r}.", hint=hint)
+        raise SourceError(f"There is no source of kind {kind!r}.", hint=f"Kinds: {', '.join(SOURCES)}.")
     module, _, name = SOURCES[kind].rpartition(".")
     found: type[Source] = getattr(import_module(module), name)
     return found

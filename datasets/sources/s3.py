@@ -36,7 +36,10 @@ class S3Source(Source):
     streams: ClassVar[int] = 16  # a small object is waiting more than work, and a server far away gives one slowly
     options: ClassVar[tuple[Option, ...]] = (
         Option("bucket", "Bucket"),
-        Option("prefix", "Folder in the bucket", required=False, help="Such as models/llama. Empty: all of it."),
+        Option(
+            "prefix", "Folder in the bucket", required=False, help="Such as models/llama. Empty: all of it.",
+            keeps_credentials=True,
+        ),
         Option("endpoint", "Endpoint", required=False, help="Such as https://s3.example.com. Empty: Amazon's own."),
         Option("region", "Region", required=False, help=f"Empty: {DEFAULT_REGION}."),
         Option(

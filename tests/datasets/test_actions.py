@@ -75,10 +75,6 @@ def test_an_unknown_kind_is_refused(home: Home, files: Path, team: Team, owner: 
     assert "local" in errors_of(team, files, owner, kind="ftp")["kind"][0]
 
 
-def test_a_kind_of_a_later_release_says_so(home: Home, files: Path, team: Team, owner: Principal) -> None:
-    assert "later release" in errors_of(team, files, owner, kind="nfs")["kind"][0]
-
-
 def test_an_unknown_option_is_refused(home: Home, files: Path, team: Team, owner: Principal) -> None:
     assert "options.bucket" in errors_of(team, files, owner, options={"path": str(files), "bucket": "b"})
 
