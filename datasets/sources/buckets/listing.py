@@ -109,10 +109,11 @@ def _with_metadata(file: SourceFile, found: Mapping[str, Any], key: str) -> Sour
 
 
 def etag_of(item: Mapping[str, Any], key: str) -> str:
-    etag = str(item.get("ETag") or "")
+    """With its quotes, which some servers leave out of listings."""
+    etag = str(item.get("ETag") or "").strip('"')
     if not etag or " " in etag or not etag.isascii() or not etag.isprintable():
         raise SourceError(f"The server gives no ETag for {shown(key)}, so nothing says whether it changed meanwhile.")
-    return etag
+    return f'"{etag}"'
 
 
 def _endless(prefix: str) -> SourceError:

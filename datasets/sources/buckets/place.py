@@ -51,6 +51,8 @@ def place(options: Mapping[str, Any]) -> Place:
     bucket, region = values["bucket"], values["region"] or DEFAULT_REGION
     if not _BUCKET.fullmatch(bucket) or ".." in bucket:
         raise SourceError("The bucket is not a bucket's name.", hint="Such as my-models, without s3:// and slashes.")
+    if bucket.endswith("--x-s3"):
+        raise SourceError("Directory buckets (S3 Express) cannot be read.", hint="Choose a general purpose bucket.")
     if not _REGION.fullmatch(region):
         raise SourceError("The region is not a region's name.", hint="For example eu-west-1.")
     for name in ("access_key", "secret_key", "session_token"):

@@ -40,6 +40,16 @@ def test_a_damaged_content_is_noticed_by_what_the_server_says_of_it() -> None:
         first(odd)
 
 
+@pytest.mark.parametrize(("listed", "answered"), [(ETAG.strip('"'), ETAG), (ETAG, ETAG.strip('"'))])
+def test_an_etag_is_the_same_with_and_without_quotes(listed: str, answered: str) -> None:
+    def answer(asked: Asked) -> Said:
+        return Said(200, CONTENT, {"ETag": answered}) if asked.key else listing(["a"], size=len(CONTENT), etag=listed)
+
+    with answering(answer) as odd:
+        assert first(odd) == CONTENT
+        assert odd.asked[-1].headers["if-match"] == ETAG
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -14,6 +14,7 @@ from datasets.sources.s3 import S3Source
         ({"bucket": "s3://models"}, "without s3://"),
         ({"bucket": "models/llama"}, "without s3:// and slashes"),
         ({"bucket": "arn:aws:s3:eu-west-1:1:accesspoint/x"}, "not a bucket's name"),
+        ({"bucket": "models--use1-az4--x-s3"}, "S3 Express"),
         ({"region": "Europe"}, "For example eu-west-1"),
         ({"region": "eu/../west"}, "For example eu-west-1"),
         ({"endpoint": "s3.example.com"}, "The endpoint cannot be used: The address must start with http"),
