@@ -1,0 +1,55 @@
+"""What a worker of the console does with a round, without the database: plan, copy, digest, publish.
+
+    python -m bench.movers.console_mover <kind> <store> [again]      options and endpoints as JSON on stdin
+
+Prints one JSON line: seconds of each step. Published is when a service may start; flushed is when it is on the disk.
+With `again` the plan is made a second time, and found in the store.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from datasets.preheat import upkeep
+from datasets.preheat.copy import copy
+from datasets.preheat.journal import key_of
+from datasets.preheat.store import Store, make_manifest
+from datasets.sources import registry
+from datasets.sources.base import Site
+
+
+def main(kind: str, folder: str, again: bool) -> None:
+    told = json.load(sys.stdin)
+    registry.source_class(kind)  # a worker has loaded it long ago
+    print("ready", flush=True)
+    site = Site(roots=tuple(Path(root) for root in told["roots"]), endpoints=tuple(told["endpoints"]))
+    source = registry.make(kind, told["options"], site)
+    store = Store(Path(folder))
+    store.make()
+    began = time.monotonic()
+    plan = source.plan("")
+    planned = time.monotonic()
+    with store.staging("1") as staging:
+        stored = copy(plan, source, "", staging, known=store.known(plan, ""))
+        copied = time.monotonic()
+        manifest = make_manifest(stored, plan.empty_dirs)
+        parts = {file.path: staging.part(key_of(file)) for file in plan.files}
+        tree = store.publish(staging, parts, manifest, fingerprint=plan.fingerprint)
+    published = time.monotonic()
+    said = {
+        "files": tree.file_count, "bytes": tree.total_bytes, "plan": planned - began, "copy": copied - planned,
+        "publish": published - copied, "digest": tree.digest,
+    }
+    if again:
+        began = time.monotonic()
+        assert store.find(registry.make(kind, told["options"], site).plan("").fingerprint) == tree
+        said["again"] = time.monotonic() - began
+    print(json.dumps(said), flush=True)
+    upkeep.settle(store)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], "again" in sys.argv[3:])
