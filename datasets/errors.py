@@ -37,6 +37,19 @@ class SourceChanged(SourceError):
         self.path = path
 
 
+class NotLookedInto(SourceError):
+    """Looking would fetch too much. A round can copy it all the same."""
+
+    code = "source_not_looked_into"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is too large to look into before it is preheated.",
+            permanent=False,
+            hint="Name the path of the model in it, or put the files themselves on the server.",
+        )
+
+
 class SourceDamaged(SourceError):
     """Bytes arrived that are not what the source itself says they are."""
 

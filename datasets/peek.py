@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datasets import reading
+from datasets.errors import NotLookedInto
 from datasets.models import Dataset
 from datasets.sources.base import Body, Source, clean_path
 from datasets.specs import SourceFile
@@ -30,6 +31,11 @@ HEADER = 16 << 20
 def peek(dataset: Dataset, path: str) -> Iterator[Path | None]:
     """The folder, or None when there is too much to look at. Raises SourceError when `path` is not there."""
     source, path = reading.source_of(dataset), clean_path(path)
+    try:
+        source.entry(path)  # a plan would fetch what is too large to look into
+    except NotLookedInto:
+        yield None
+        return
     files = source.plan(path).files
     wanted = [file for file in files if _says_something(file)]
     unread_graph = any(file.path.endswith(".onnx") and file not in wanted for file in files)

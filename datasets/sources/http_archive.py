@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from datasets.errors import SourceChanged, SourceDamaged, SourceError
+from datasets.errors import NotLookedInto, SourceChanged, SourceDamaged, SourceError
 from datasets.sizes import size_text
 from datasets.sources.archives import tar
 from datasets.sources.archives import zip as zips
@@ -149,10 +149,7 @@ class ArchiveFiles:
     def _fetched(self, seen: Seen, beat: Callable[[], None], limit: int | None) -> tuple[Blob, str]:
         key = (self._url.whole(), seen.version, str(seen.size), self._packing) if seen.version else None
         if limit is not None and seen.size > limit and (key is None or not self._spool.has(key)):
-            raise SourceError(
-                f"{self._name} is too large to look into before it is preheated.", permanent=False,
-                hint="Name the path of the model in it, or put the files themselves on the server.",
-            )
+            raise NotLookedInto(self._name)
         whole = hashlib.sha256()
         algorithm, _, expected = seen.check.partition(":")
         digest = hashlib.new(algorithm, usedforsecurity=False) if algorithm in _HASHES else None

@@ -15,7 +15,9 @@ from console.home import Home
 from console.models import Team
 from console.principal import Principal
 from datasets import actions, reading, states
+from datasets.errors import NotLookedInto
 from datasets.models import Dataset, Round
+from datasets.peek import peek
 from datasets.preheat import streams
 from tests.datasets.looking import fresh
 from tests.datasets.sources.archives.making import NAMES, tarred
@@ -65,6 +67,25 @@ def test_an_archive_becomes_a_tree_and_its_spool_lies_in_the_home(
         name.removeprefix("svm/"): body for name, body in NAMES.items() if name.startswith("svm/")
     }
     assert any(not path.suffix for path in home.spool.iterdir())
+
+
+def test_a_packed_archive_too_large_to_look_into_is_copied_all_the_same(
+    make: Make, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("datasets.sources.http_archive.LOOK_LIMIT", 1000)
+    with serving(holding({"/m.tar.gz": gzip.compress(tarred())})) as wire:
+        dataset = make(wire, "/m.tar.gz")
+        with pytest.raises(NotLookedInto):
+            reading.browse(dataset)
+        with peek(dataset, "svm") as found:
+            assert found is None
+        assert not any(request.startswith("GET") and "Range:" not in request for request in wire.requests)
+        asked = actions.request_round(dataset, "svm", actor=owner)
+        run_now(asked.pk)
+        assert tree(asked)["config.pbtxt"] == NAMES["svm/config.pbtxt"]
+        with peek(dataset, "svm") as found:  # what lies unpacked on this node costs nothing to look at
+            assert found is not None
+            assert (found / "config.pbtxt").read_bytes() == NAMES["svm/config.pbtxt"]
 
 
 def test_bytes_that_are_not_what_the_list_says_are_not_published(
