@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from console.home import CHECKOUT
 from console.stack import example
 from services.gateway import keys
 from services.gateway.binary import find_envoy
+from services.gateway.envoy import names
 from services.gateway.publish import deliver
 from services.gateway.snapshot import Endpoint, GatewayKey, Snapshot
 
@@ -34,6 +37,8 @@ SERVICES, KEYS = 100, 1_000
 STREAMS = 16
 CONNECTIONS = 2
 CALLS = (REST, GRPC)
+_FINE = (None, "", "-", "DC")
+"""Flags of a request that came to its end, or whose caller went away."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Changes:
     requests: dict[str, int]
     p99_ms: dict[str, float]
     streams: dict[str, Any]
+    refused: list[dict[str, Any]]
+    """Of the gateway's access log, the lines of requests that it did not answer well: what it says of the reason."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -67,7 +74,7 @@ def while_changing(directory: Path, one: Null, other: Null, *, changes: int, at_
         door = stack.enter_context(servers.gateway(directory / "changes", people.snapshot))
         for call in (REST, requests.CHAT):
             servers.wait_for_service(door.port, call, people.key)
-        stop = directory / "stop"
+        stop, since = directory / "stop", datetime.now(UTC)
         loads = {call.name: stack.enter_context(load(call, door.port, people.key, stop)) for call in CALLS}
         flowing = stack.enter_context(stream_load(door.port, people.key, stop, at_once))
         began = time.perf_counter()
@@ -77,6 +84,7 @@ def while_changing(directory: Path, one: Null, other: Null, *, changes: int, at_
         stop.touch()
         said = {name: finished(process, patience=60) for name, process in loads.items()}
         streamed, failure = finished(flowing, patience=120)
+        refused = not_well(door.directory / names.ACCESS_LOG, since)
     failed = [text for _, text in said.values() if text] + ([failure] if failure else [])
     phases = {name: [json.loads(line) for line in out.splitlines()] for name, (out, _) in said.items()}
     return Changes(
@@ -86,6 +94,7 @@ def while_changing(directory: Path, one: Null, other: Null, *, changes: int, at_
         {name: sum(phase["requests"] for phase in each) for name, each in phases.items()},
         {name: max((phase["p99_ms"] for phase in each), default=0.0) for name, each in phases.items()},
         json.loads(streamed)["targets"]["gateway"] if streamed else {"cut": -1, "lost": -1, "streams": 0, "frames": 0},
+        refused,
     )
 
 
@@ -161,6 +170,19 @@ def finished(running: subprocess.Popen[str], patience: float) -> tuple[str, str]
     return running.stdout.read(), running.stderr.read().strip()[-500:] if code else ""
 
 
+def not_well(log: Path, since: datetime, most: int = 50) -> list[dict[str, Any]]:
+    """Lines of the access log of requests that began since then and failed; at most so many, the first ones."""
+    began = since.strftime("%Y-%m-%dT%H:%M:%S")
+    lines = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    return list(islice((line for line in lines if line["time"] >= began and _failed(line)), most))
+
+
+def _failed(line: dict[str, Any]) -> bool:
+    """The status of gRPC is null, or a dash, where there is none."""
+    grpc = str(line["grpc_status"]) not in ("0", "-", "None")
+    return grpc or line["status"] >= 400 or line["flags"] not in _FINE
+
+
 def table(made: Changes) -> str:
     lines = [
         f"{made.changes:,} changes in {made.seconds:.0f} s, {SERVICES} services and {KEYS:,} keys.",
@@ -181,4 +203,5 @@ def table(made: Changes) -> str:
 
 def verdict(made: Changes) -> str:
     word = "no request failed, no stream was cut" if made.whole else f"FAILED: {'; '.join(made.failed) or 'streams'}"
-    return f"{made.changes:,} changes under load: {word}."
+    said = "" if made.whole else "".join(f" {json.dumps(line)}" for line in made.refused[:3])
+    return f"{made.changes:,} changes under load: {word}.{said}"
