@@ -29,6 +29,10 @@ class GatewayError(ConsoleError):
     status = 500
 
 
+class GatewaySilent(GatewayError):
+    """The gateway runs, but did not answer in time."""
+
+
 class ProbeError(ConsoleError):
     """A test request could not be sent at all (the input does not fit the model, the gateway is away)."""
 

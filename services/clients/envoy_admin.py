@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from services.clients.unix_http import UnixConnection
-from services.errors import GatewayError
+from services.errors import GatewayError, GatewaySilent
 
 TIMEOUT_SECONDS = 2.0
 
@@ -35,7 +35,9 @@ class Host:
 
 
 class EnvoyAdmin:
-    """Opens a connection per question. Raises GatewayError when Envoy cannot be asked."""
+    """Opens a connection per question. Raises GatewayError when Envoy cannot be asked, and GatewaySilent, which is one,
+    when it says nothing.
+    """
 
     def __init__(self, socket_path: Path) -> None:
         self.socket_path = socket_path
@@ -79,6 +81,8 @@ class EnvoyAdmin:
             connection.request(method, path)
             response = connection.getresponse()
             return response.status, response.read()
+        except TimeoutError as error:
+            raise GatewaySilent(f"The gateway has not answered for {TIMEOUT_SECONDS:g} s.") from error
         except (OSError, http.client.HTTPException) as error:
             raise GatewayError("The gateway is not running.", hint="Its log says why it ended.") from error
         finally:

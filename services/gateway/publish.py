@@ -2,15 +2,14 @@
 
 Each file is complete or absent: written beside, synced, renamed. What Envoy reads is the protobuf of a file
 (envoy/encoding.py); its JSON, written after all of them, is the record of what was published. Between files the order
-makes before it breaks: clusters are added before routes lead to them, and removed only by a later publish, when no
-route does; the bridge knows of a service before it is sent requests for it. A process that dies between two renames
-leaves a state that serves, and the next publish completes it.
+makes before it breaks: clusters are added before routes lead to them, and removed only by a later publish, when
+nothing leads to them any more (lingering.py); the bridge knows of a service before it is sent requests for it. A
+process that dies between two renames leaves a state that serves, and the next publish completes it.
 """
 
 from __future__ import annotations
 
 import fcntl
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from console.files import replace
 from services.errors import GatewayError
-from services.gateway import bridge_table, changes
+from services.gateway import bridge_table, changes, lingering
 from services.gateway.envoy import document, encoding, names
 from services.gateway.envoy.bootstrap import bootstrap, descriptors
 from services.gateway.envoy.inside import EGRESS_SOCKET
@@ -30,8 +29,6 @@ from services.gateway.validate import validate
 ORDER = (names.CLUSTERS, bridge_table.FILE, names.KEYS, names.RATE_LIMITS, names.ROUTES)
 """Clusters first, keys before the routes that trust them."""
 Writes = list[tuple[Path, bytes]]
-LINGER_SECONDS = 1.0
-"""Envoy has long read the routes by then, so a cluster that they left may go."""
 
 
 def deliver(take: Callable[[], Snapshot], gateway_dir: Path, envoy: Path) -> bool:
@@ -69,15 +66,18 @@ def _plan(files: dict[str, bytes], gateway_dir: Path) -> tuple[Writes, bool]:
     """What is to be written, in order, and whether it is a change."""
     pending = _pending(files, gateway_dir)
     clusters = gateway_dir / names.CLUSTERS
-    if pending == {names.CLUSTERS} and _only_removes(files[names.CLUSTERS], clusters):
-        # Tidying up after an earlier change is none.
-        return _writes({clusters: files[names.CLUSTERS]}) if _settled(gateway_dir) else [], False
     wanted = {gateway_dir / name: files[name] for name in sorted(pending, key=ORDER.index)}
-    if {names.CLUSTERS, names.ROUTES} <= pending:
-        wanted[clusters] = _with_lingering(files[names.CLUSTERS], clusters)
-        if _published_as(clusters, wanted[clusters]):
-            del wanted[clusters]
-    return _writes(wanted), bool(pending)
+    kept, note = lingering.keep(files[names.CLUSTERS], gateway_dir)
+    # Tidying up after an earlier change is none.
+    changed = bool(pending - {names.CLUSTERS}) or not _only_removes(files[names.CLUSTERS], clusters)
+    if clusters in wanted and _published_as(clusters, kept):
+        del wanted[clusters]
+    elif clusters in wanted:
+        wanted[clusters] = kept
+    writes = _writes(wanted)
+    if note != lingering.note(gateway_dir):
+        writes.append((gateway_dir / lingering.LEFT, note))
+    return writes, changed
 
 
 def _writes(wanted: dict[Path, bytes]) -> Writes:
@@ -183,23 +183,8 @@ def _same(path: Path, content: bytes) -> bool:
     return path.exists() and document.published(path) == content
 
 
-def _with_lingering(content: bytes, published: Path) -> bytes:
-    """The new clusters, and those of before that are no more: routes of before still lead there for a moment."""
-    head, wanted, tail = document.split(content)
-    before = _published(published)
-    known = set(before)
-    renewed = {document.item_name(line) for line in wanted if line not in known}
-    kept = set(wanted)
-    lingering = [line for line in before if line not in kept and document.item_name(line) not in renewed]
-    return document.join(head, [*wanted, *lingering], tail) if lingering else content
-
-
 def _only_removes(content: bytes, published: Path) -> bool:
     return set(document.split(content)[1]) <= set(_published(published))
-
-
-def _settled(gateway_dir: Path) -> bool:
-    return time.time() - (gateway_dir / names.ROUTES).stat().st_mtime > LINGER_SECONDS
 
 
 def _published(path: Path) -> list[bytes]:

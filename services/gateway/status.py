@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.clients.envoy_admin import EnvoyAdmin
+from services.errors import GatewayError, GatewaySilent
 from services.gateway.envoy import names
 from services.gateway.envoy.document import version
 from services.gateway.envoy.route import ROUTE_NAME
@@ -56,6 +58,20 @@ def loaded(gateway_dir: Path) -> Loaded:
     found = _admin(gateway_dir).versions()
     running = {file: found.get(statistic, "") for file, statistic in _STATISTICS.items()}
     return Loaded(running, {file: _published(gateway_dir / file) for file in _STATISTICS})
+
+
+def follows(gateway_dir: Path, files: Iterable[str]) -> bool:
+    """Whether no Envoy runs with anything older than what is published of `files`.
+
+    True when none runs: the next one starts with that. False when it does not answer in time: nobody knows.
+    """
+    try:
+        now = loaded(gateway_dir)
+    except GatewaySilent:
+        return False
+    except GatewayError:
+        return True
+    return all(now.running[file] == now.published[file] for file in files)
 
 
 def replicas(gateway_dir: Path) -> list[ReplicaHealth]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from services.errors import GatewayError
+from services.gateway import lingering
 from services.gateway import publish as publishing
 from services.gateway.binary import find_envoy
 from services.gateway.envoy import encoding, names
@@ -42,8 +42,9 @@ def clusters(directory: Path) -> list[str]:
 
 
 def grow_old(directory: Path) -> None:
-    long_ago = (directory / names.ROUTES).stat().st_mtime - 60
-    os.utime(directory / names.ROUTES, (long_ago, long_ago))
+    """As if what was published had been there for a minute."""
+    left = json.loads(lingering.note(directory))
+    (directory / lingering.LEFT).write_text(json.dumps({name: since - 60 for name, since in left.items()}))
 
 
 def test_preparing_makes_everything_that_envoy_needs_to_start(directory: Path) -> None:
@@ -99,6 +100,46 @@ def test_a_removed_cluster_stays_until_no_route_leads_there(directory: Path) -> 
     grow_old(directory)
     assert publish(render(AFTER), directory) is False, "tidying up is no change"
     assert published(directory) == render(AFTER)
+
+
+def test_a_removed_cluster_stays_also_when_the_next_change_is_of_clusters_only(directory: Path) -> None:
+    publish(render(BEFORE), directory)
+    publish(render(AFTER), directory)
+    fewer = replace(AFTER, services=(replace(AFTER.services[0], concurrency=7),))
+    assert publish(render(fewer), directory) is True
+    assert "asr-http" in clusters(directory)
+    grow_old(directory)
+    assert publish(render(AFTER), directory) is True, "what has left long ago goes with the next change"
+    assert published(directory) == render(AFTER)
+
+
+def test_a_cluster_that_came_back_and_leaves_again_stays_as_long_as_the_first_time(directory: Path) -> None:
+    for step in (BEFORE, AFTER):
+        publish(render(step), directory)
+    grow_old(directory)
+    for step in (BEFORE, AFTER):
+        publish(render(step), directory)
+    assert "asr-http" in clusters(directory)
+
+
+def test_a_cluster_whose_removal_was_not_finished_is_not_taken_for_long_gone(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(render(BEFORE), directory)
+    real = publishing.replace
+
+    def dies(path: Path, content: bytes) -> None:
+        if path.name == "rds.pb":
+            raise OSError("disk full")
+        real(path, content)
+
+    monkeypatch.setattr(publishing, "replace", dies)
+    with pytest.raises(OSError, match="disk full"):
+        publish(render(AFTER), directory)
+    monkeypatch.undo()
+    grow_old(directory)
+    publish(render(AFTER), directory)
+    assert "asr-http" in clusters(directory), "only now the routes have left it"
 
 
 @pytest.mark.parametrize("at", ["cds.pb", names.CLUSTERS, "keys.pb", names.KEYS, "rds.pb", names.ROUTES])
