@@ -24,23 +24,28 @@ BRIDGE_GRPC_SOCKET = "grpc.sock"
 MAX_REQUESTS = 4096
 """Under way at once to one service, where it sets no limit of its own."""
 
+PATIENCE_SECONDS = 5
+"""For the answer to a probe. A cluster that changed is a new one to Envoy, which knows nothing of its replicas: the old
+one serves until each of them was probed once, and of that one probe it depends who is asked then. A machine that is
+busy may well be late with it, by more than two seconds even.
+"""
+
 
 @dataclass(frozen=True)
 class Backend:
-    """What a cluster has to know of a framework. Times as Envoy writes them."""
+    """What a cluster has to know of a framework."""
 
     grpc: bool
     """Whether the backend speaks gRPC, on a port of its own."""
     health_path: str
-    health_timeout: str
     failures: int
     """So many probes in a row that fail take a replica out."""
 
 
 BACKENDS = {
-    "triton": Backend(grpc=True, health_path="/v2/health/ready", health_timeout="2s", failures=2),
+    "triton": Backend(grpc=True, health_path="/v2/health/ready", failures=2),
     # Python's event loop answers the probe too, between prompts: on a busy CPU it may be late without being ill.
-    "vllm": Backend(grpc=False, health_path="/health", health_timeout="5s", failures=3),
+    "vllm": Backend(grpc=False, health_path="/health", failures=3),
 }
 
 
@@ -133,7 +138,7 @@ def _protocol(limits: Limits, *, grpc: bool) -> Json:
 
 def _health_check(backend: Backend) -> Json:
     return {
-        "timeout": backend.health_timeout,
+        "timeout": f"{PATIENCE_SECONDS}s",
         "interval": "2s",
         "unhealthy_interval": "1s",
         # Of a replica that is not healthy, such as one that starts together with the gateway.
