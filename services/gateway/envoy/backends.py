@@ -17,10 +17,13 @@ from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import GRPC_RESOURCE_EXHAUSTED, answers, size
 from services.gateway.snapshot import GatewayService, Limits
 
-RETRY: Json = {
+_RETRY: Json = {
     # Only failures before a replica can have begun to answer: an inference is never run twice on purpose.
     "retry_on": "connect-failure,refused-stream,reset-before-request",
     "num_retries": 2,
+    "retry_back_off": {"base_interval": "0.02s", "max_interval": "0.2s"},
+}
+_ANOTHER: Json = {
     # A dead replica has the fewest requests, so the balancer picks it three times of four when there are two:
     # with few attempts, each try of a request in ten would meet it.
     "host_selection_retry_max_attempts": 30,
@@ -28,7 +31,6 @@ RETRY: Json = {
         "name": "envoy.retry_host_predicates.previous_hosts",
         "typed_config": typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
     }],
-    "retry_back_off": {"base_interval": "0.02s", "max_interval": "0.2s"},
 }  # fmt: skip
 _OPENAI_PATHS = {
     "chat": "/v1/chat/completions and /v1/completions",
@@ -43,6 +45,8 @@ _NOT_OF_TEXT: Json = {
 _LIMITED: Json = {"name": names.H_CALLER, "string_match": {"contains": ";concurrent="}}
 _UNARY: Json = {"name": names.H_UNARY, "present_match": True}
 _CHECKED: Json = {"name": names.H_CHECKED, "present_match": True}
+_STREAM: Json = {"timeout": "0s"}
+"""How long it may be idle says the listener."""
 _ENDLESS: Json = {"max_stream_duration": {"max_stream_duration": "0s"}}
 """Else a stream would end when the listener's bound on requests is over."""
 
@@ -54,6 +58,11 @@ def routes(service: GatewayService, limits: Limits, *, limited: bool) -> list[Js
     return [*_too_large(service, limits), *hops, *made]
 
 
+def retry(service: GatewayService) -> Json:
+    """Of a service's requests; where there is another replica, at that one."""
+    return {**_RETRY, **_ANOTHER} if len(service.endpoints) > 1 else _RETRY
+
+
 def spoken(service: GatewayService) -> str:
     """Which doors the service has, for a caller who came to another one."""
     if service.framework == "vllm":
@@ -63,7 +72,7 @@ def spoken(service: GatewayService) -> str:
 
 def _triton(service: GatewayService, limits: Limits) -> list[Json]:
     http, grpc = names.http_cluster(service.name), names.grpc_cluster(service.name)
-    once, stream = _times(service, limits), {**_stream(limits), **_ENDLESS}
+    once, stream = _times(service, limits), {**_STREAM, **_ENDLESS}
     # Of what servers of text have besides, Triton has nothing.
     others = {"prefix": names.GRPC_SERVICE, "grpc": {}, "headers": [_NOT_OF_TEXT]}
     return [
@@ -85,7 +94,7 @@ def _v1(service: GatewayService, once: Json) -> list[Json]:
 
 def _vllm(service: GatewayService, limits: Limits) -> list[Json]:
     http = names.http_cluster(service.name)
-    once, stream = _times(service, limits), _stream(limits)
+    once, stream = _times(service, limits), _STREAM
     counted: Json = {"typed_per_filter_config": script("openai")}
     openai = []
     for path in names.OPENAI_BY_TASK.get(service.task, ()):
@@ -166,14 +175,12 @@ def _to(cluster: str, **times: Any) -> Json:
 def _times(service: GatewayService, limits: Limits) -> Json:
     """For a body to come in there is `limits.body_seconds`, for its answer the service's own time."""
     answer = service.timeout_seconds or limits.request_timeout_seconds
-    times: Json = {"timeout": f"{answer}s", "idle_timeout": f"{answer}s"}
+    times: Json = {"timeout": f"{answer}s"}
+    if answer != limits.stream_idle_seconds:  # which is the listener's own, and then need not be read for each route
+        times["idle_timeout"] = f"{answer}s"
     if answer > limits.request_timeout_seconds:
         # More than the listener allows. A route that says so has no `timeout` any more; each try has one instead.
         whole = f"{limits.body_seconds + answer}s"
         times["max_stream_duration"] = {"max_stream_duration": whole}
-        times["retry_policy"] = {**RETRY, "per_try_timeout": f"{answer}s"}
+        times["retry_policy"] = {**retry(service), "per_try_timeout": f"{answer}s"}
     return times
-
-
-def _stream(limits: Limits) -> Json:
-    return {"timeout": "0s", "idle_timeout": f"{limits.stream_idle_seconds}s"}

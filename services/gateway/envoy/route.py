@@ -93,7 +93,7 @@ def _virtual_host(service: GatewayService, limits: Limits, *, limited: bool) -> 
     return {
         "name": f"service-{service.name}",
         "domains": [service.name],
-        "retry_policy": backends.RETRY,
+        "retry_policy": backends.retry(service),
         # What comes to the last one has been looked at like what is served: OpenAI bodies by the script of their route.
         "routes": [*routes, {**answer, "typed_per_filter_config": doors.script("openai")}],
         "typed_per_filter_config": policy,
