@@ -25,9 +25,8 @@ SHAPES: Final = 1000
 """Kept of those: far more than services have ways to differ."""
 _CREDENTIAL: Final = re.compile(rb'\{"client":"[A-Za-z0-9;=._~%-]+","key":"[0-9a-f]{64}"\}')
 """A key as all keys are: two texts, of which Envoy asks only that no two digests are the same."""
-_DIGEST: Final = re.compile(rb'"key":"[0-9a-f]{64}"\}$')
-_DIGEST_BYTES: Final = 80
-"""Not to look for it in all of a line: with the lines of thousands of services that takes longer than the rest here."""
+_FEW: Final = 16
+"""Lines, for which to search the text is quicker than to read all of its lines."""
 _TEAM: Final = re.compile(rb';team=[^;"]*;')
 _PORT: Final = re.compile(rb'"port_value":[0-9]+')
 _OF_SERVICE: Final = re.compile(rb"service-([a-z0-9-]+)|([a-z0-9-]+)-(?:http|grpc)")
@@ -74,11 +73,10 @@ def unchecked(files: dict[str, bytes], gateway_dir: Path, checker: str) -> dict[
     shells_are_known = True
     for name, (head, lines, tail) in parts.items():
         known_head, known_lines, known_tail = document.split(document.published(gateway_dir / name))
-        checked = set(known_lines)
-        new[name] = [line for line in lines if line not in checked]
+        new[name] = document.new_lines(known_lines, lines)
         shells_are_known &= head == known_head and document.unversioned(tail) == document.unversioned(known_tail)
     for name in _CHECKED:
-        if new[name] and len({_subject(line) for line in parts[name][1]}) < len(parts[name][1]):
+        if new[name] and _any_twice(new[name], files[name], parts[name][1]):
             return files  # two lines for one subject: Envoy has the words for it
     if shells_are_known and _all_known((line for lines in new.values() for line in lines), frozenset(mark.shapes)):
         return None
@@ -108,10 +106,11 @@ def _shape(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()[:16]
 
 
-def _subject(line: bytes) -> bytes:
-    """What a line is about: the digest of a key, the name of anything else."""
-    found = _DIGEST.search(line[-_DIGEST_BYTES:])
-    return found[0] if found else document.item_name(line)
+def _any_twice(new: list[bytes], content: bytes, lines: list[bytes]) -> bool:
+    """Whether something that new lines are about has another line in the file."""
+    if len(new) <= _FEW:
+        return any(content.count(document.subject(line)) > 1 for line in new)
+    return len({document.subject(line) for line in lines}) < len(lines)
 
 
 def _last(gateway_dir: Path) -> _Mark:

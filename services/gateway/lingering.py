@@ -24,9 +24,8 @@ def keep(content: bytes, gateway_dir: Path) -> tuple[bytes, bytes]:
     """The clusters to publish: those of `content`, and those of before that may still be led to. And the new note."""
     head, wanted, tail = document.split(content)
     before = document.split(document.published(gateway_dir / names.CLUSTERS))[1]
-    known, kept = set(before), set(wanted)
-    renewed = {document.item_name(line) for line in wanted if line not in known}
-    leaving = [line for line in before if line not in kept and document.item_name(line) not in renewed]
+    renewed = {document.item_name(line) for line in document.new_lines(before, wanted)}
+    leaving = [line for line in document.new_lines(wanted, before) if document.item_name(line) not in renewed]
     told, now = _told(gateway_dir), time.time()
     since = {name: told.get(name, now) for name in (document.item_name(line).decode() for line in leaving)}
     gone = {name for name, left in since.items() if now - left > LINGER_SECONDS}

@@ -184,8 +184,4 @@ def _same(path: Path, content: bytes) -> bool:
 
 
 def _only_removes(content: bytes, published: Path) -> bool:
-    return set(document.split(content)[1]) <= set(_published(published))
-
-
-def _published(path: Path) -> list[bytes]:
-    return document.split(document.published(path))[1]
+    return not document.new_lines(document.split(document.published(published))[1], document.split(content)[1])

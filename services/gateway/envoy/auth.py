@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from services.gateway.envoy import names
-from services.gateway.envoy.document import ITEMS, REMEMBERED, Item, discovery, remembered
+from services.gateway.envoy.document import ITEMS, REMEMBERED, Item, discovery, remembered, unless_the_same
 from services.gateway.envoy.names import Json, typed
 from services.gateway.snapshot import GatewayKey, GatewayService, Snapshot
 
@@ -23,11 +23,19 @@ _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 def credentials(snapshot: Snapshot) -> bytes:
     """The content of keys.json: the api-key filter's configuration, apart so that keys change without the listener."""
     teams = {service.name: service.team for service in snapshot.services}
+    named = {name for key in snapshot.keys for name in key.services}
+    keyless = any(service.public for service in snapshot.services)
+    return _credentials(snapshot.keys, {name: teams[name] for name in named if name in teams}, keyless=keyless)
+
+
+@unless_the_same
+def _credentials(keys: tuple[GatewayKey, ...], teams: dict[str, str], *, keyless: bool) -> bytes:
+    """`teams`: of the services that keys name."""
     entries = [
         _credential(key.digest, caller(key, teams)) if key.services else _of_whole_team(key)
-        for key in sorted(snapshot.keys, key=lambda key: key.id)
+        for key in sorted(keys, key=lambda key: key.id)
     ]
-    if any(service.public for service in snapshot.services):
+    if keyless:
         entries.append(_credential(names.KEYLESS, f"{names.KEYLESS};"))
     if not entries:
         # The filter wants at least one credential. No digest looks like this, so nobody has it.

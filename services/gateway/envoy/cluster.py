@@ -9,10 +9,12 @@ is no broken one. A probe that fails keeps new requests away and cuts none that 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from services.gateway.envoy import names
-from services.gateway.envoy.document import Item, remembered
+from services.gateway.envoy.document import REMEMBERED, Item, remembered
 from services.gateway.envoy.names import Json, typed
 from services.gateway.snapshot import Endpoint, GatewayService, Limits, Snapshot
 
@@ -51,13 +53,14 @@ BACKENDS = {
 
 def clusters(snapshot: Snapshot) -> list[Item]:
     """Sorted by name, so that equal snapshots give equal files."""
-    made = [
-        _cluster(service, snapshot.limits, grpc=grpc)
-        for service in snapshot.services
-        if service.ready
-        for grpc in ((False, True) if BACKENDS[service.framework].grpc else (False,))
-    ]
-    return sorted(made, key=lambda cluster: cluster.name)
+    made = [_of(service, snapshot.limits) for service in snapshot.services if service.ready]
+    return sorted(chain.from_iterable(made), key=lambda cluster: cluster.name)
+
+
+@lru_cache(REMEMBERED)
+def _of(service: GatewayService, limits: Limits) -> tuple[Item, ...]:
+    protocols = (False, True) if BACKENDS[service.framework].grpc else (False,)
+    return tuple(_cluster(service, limits, grpc=grpc) for grpc in protocols)
 
 
 def bridge(bridge_dir: Path, limits: Limits) -> list[Json]:

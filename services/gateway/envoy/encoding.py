@@ -63,12 +63,20 @@ def encode(name: str, content: bytes, before: bytes = b"", encoded_before: bytes
     Raises GatewayError for what has no such form.
     """
     head, lines, tail = document.split(content)
-    known = _known(name, before, encoded_before)
     path = _LISTS[name]
-    items = [known.get(line) or _item(path, line) for line in lines]
+    number = _number(*path[-1]) if path else _RESOURCES
+    known_lines = document.split(before)[1]
+    known = _list(name, before, encoded_before, len(known_lines))
+    front, old, new = document.apart(known_lines, lines) if known else (0, 0, len(lines))
+    made = dict(zip(known_lines[front:old], known[front:old], strict=True))
+    items = b"".join([
+        *known[:front],
+        *(made.get(line) or _field(number, _item(path, line)) for line in lines[front:new]),
+        *known[old:],
+    ])  # fmt: skip
     start = _field(_VERSION, document.version(content).encode())
     if not path:
-        return start + b"".join(_field(_RESOURCES, item) for item in items)
+        return start + items
     shell = json.loads(head + tail)["resources"][0]
     return start + _field(_RESOURCES, _any(_around(path, shell, items)))
 
@@ -79,31 +87,62 @@ def version(encoded: bytes) -> str:
     return found[1].decode("ascii", "replace") if found and found[0] == _VERSION else ""
 
 
-def _known(name: str, before: bytes, encoded: bytes) -> dict[bytes, bytes]:
-    """Line -> what it became. Empty when the two files do not belong together."""
+def _list(name: str, before: bytes, encoded: bytes, count: int) -> list[bytes]:
+    """What the `count` lines of before became, each as a field. Empty when the two files do not belong together."""
     if not encoded or version(encoded) != document.version(before):
-        return {}
-    lines = document.split(before)[1]
-    made = [content for number, content in _fields(encoded) if number == _RESOURCES]
+        return []
+    message, number = encoded, _RESOURCES
     for kind, field in _LISTS[name]:
+        made = _values(message, number)
         if len(made) != 1:
-            return {}
-        made = _inside(made[0], _number(kind, field))
-    return dict(zip(lines, made, strict=True)) if len(lines) == len(made) else {}
+            return []
+        message, number = next((value for key, value in _fields(made[0]) if key == _VALUE), b""), _number(kind, field)
+    found = _cut(message, number)
+    return found if len(found) == count else []
 
 
-def _inside(packed: bytes, number: int) -> list[bytes]:
-    """All values of one field of the message in an Any."""
-    message = next((content for field, content in _fields(packed) if field == _VALUE), b"")
+def _values(message: bytes, number: int) -> list[bytes]:
     return [content for field, content in _fields(message) if field == number]
 
 
-def _around(path: tuple[tuple[str, str], ...], shell: Any, items: list[bytes]) -> tuple[str, bytes]:
-    """Type and content of the message `shell`, with the items in the list at the end of `path`."""
+def _cut(message: bytes, number: int) -> list[bytes]:
+    """The list `number` at the end of a message, each item with its tag and length: there may be thousands. Empty for
+    anything else.
+    """
+    tag = _varint(number << 3 | _BYTES)
+    at, end, made = _start(message, number), len(message), []
+    while at < end:
+        size, over = _read_varint(message, at + len(tag))
+        if message[at : at + len(tag)] != tag:
+            return []
+        made.append(message[at : over + size])
+        at = over + size
+    return made if at == end else []
+
+
+def _start(message: bytes, number: int) -> int:
+    """Where the first item of a list is, and the end where there is none."""
+    at, end = 0, len(message)
+    while at < end:
+        began = at
+        tag, at = _read_varint(message, at)
+        if tag >> 3 == number:
+            return began
+        size, at = _read_varint(message, at)
+        if tag & 7 == _BYTES:
+            at += size
+        elif tag & 7:
+            return end  # as in `_fields`
+    return end
+
+
+def _around(path: tuple[tuple[str, str], ...], shell: Any, items: bytes) -> tuple[str, bytes]:
+    """Type and content of the message `shell`, with the items, which are fields, in the list at the end of `path`."""
     (kind, field), *rest = path
     inner = shell.pop(field)
-    values = [_any(_around(tuple(rest), inner, items))] if rest else items
-    return kind, _serialized(kind, shell) + b"".join(_field(_number(kind, field), value) for value in values)
+    if rest:
+        items = _field(_number(kind, field), _any(_around(tuple(rest), inner, items)))
+    return kind, _serialized(kind, shell) + items
 
 
 def _item(path: tuple[tuple[str, str], ...], line: bytes) -> bytes:
