@@ -36,11 +36,12 @@ class Host:
 
 class EnvoyAdmin:
     """Opens a connection per question. Raises GatewayError when Envoy cannot be asked, and GatewaySilent, which is one,
-    when it says nothing.
+    when it says nothing for `timeout` seconds.
     """
 
-    def __init__(self, socket_path: Path) -> None:
+    def __init__(self, socket_path: Path, timeout: float = TIMEOUT_SECONDS) -> None:
         self.socket_path = socket_path
+        self.timeout = timeout
 
     def ready(self) -> bool:
         """Whether Envoy takes requests. False, not an error, when it is not running."""
@@ -76,13 +77,13 @@ class EnvoyAdmin:
         return self._ask("GET", path)
 
     def _ask(self, method: str, path: str) -> tuple[int, bytes]:
-        connection = UnixConnection(self.socket_path, TIMEOUT_SECONDS)
+        connection = UnixConnection(self.socket_path, self.timeout)
         try:
             connection.request(method, path)
             response = connection.getresponse()
             return response.status, response.read()
         except TimeoutError as error:
-            raise GatewaySilent(f"The gateway has not answered for {TIMEOUT_SECONDS:g} s.") from error
+            raise GatewaySilent(f"The gateway has not answered for {self.timeout:g} s.") from error
         except (OSError, http.client.HTTPException) as error:
             raise GatewayError("The gateway is not running.", hint="Its log says why it ended.") from error
         finally:

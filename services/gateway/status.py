@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
 
 from services.clients.envoy_admin import EnvoyAdmin
@@ -18,6 +19,9 @@ _STATISTICS = {
     names.KEYS: f"extension_config_discovery.http_filter.{names.API_KEY}.version_text",
     names.RATE_LIMITS: f"extension_config_discovery.http_filter.{names.RATE_LIMIT}.version_text",
 }
+
+SOON_SECONDS = 0.25
+_END_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,11 @@ def ready(gateway_dir: Path) -> bool:
 
 def loaded(gateway_dir: Path) -> Loaded:
     """Raises GatewayError when the gateway is not running."""
-    found = _admin(gateway_dir).versions()
+    return _loaded(gateway_dir, _admin(gateway_dir))
+
+
+def _loaded(gateway_dir: Path, admin: EnvoyAdmin) -> Loaded:
+    found = admin.versions()
     running = {file: found.get(statistic, "") for file, statistic in _STATISTICS.items()}
     return Loaded(running, {file: _published(gateway_dir / file) for file in _STATISTICS})
 
@@ -63,10 +71,11 @@ def loaded(gateway_dir: Path) -> Loaded:
 def follows(gateway_dir: Path, files: Iterable[str]) -> bool:
     """Whether no Envoy runs with anything older than what is published of `files`.
 
-    True when none runs: the next one starts with that. False when it does not answer in time: nobody knows.
+    True when none runs: the next one starts with that. False when it does not answer soon: nobody knows, and whoever
+    asks has a change to publish.
     """
     try:
-        now = loaded(gateway_dir)
+        now = _loaded(gateway_dir, EnvoyAdmin(gateway_dir / names.ADMIN_SOCKET, SOON_SECONDS))
     except GatewaySilent:
         return False
     except GatewayError:
@@ -91,7 +100,10 @@ def _admin(gateway_dir: Path) -> EnvoyAdmin:
 
 
 def _published(path: Path) -> str:
+    """Read at the end, where it is: there may be megabytes in front."""
     try:
-        return version(path.read_bytes())
+        with path.open("rb") as file:
+            file.seek(-min(_END_BYTES, file.seek(0, SEEK_END)), SEEK_END)
+            return version(file.read())
     except OSError:
         return ""
