@@ -26,6 +26,11 @@ FAMILIES: Final = (
 MAX_N: Final = 16
 """Answers that one request may ask for (`n`): vLLM's own limit, 16,384, is a way to run out of memory."""
 
+KEEP_ALIVE_SECONDS: Final = 7200
+"""Longer than the hour after which the gateway closes a connection that is idle: by default vLLM closes it after five
+seconds, and a request that was sent in the same moment fails.
+"""
+
 
 def refused(names: Iterable[str]) -> list[str]:
     return sorted(
@@ -55,6 +60,7 @@ def environment(context: LaunchContext, on_cpu: bool) -> dict[str, str]:
         **HARDENING,
         # Relative to the working directory: a unix socket's name has room for 107 bytes, and a home may be long.
         "VLLM_RPC_BASE_PATH": "tmp",
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(KEEP_ALIVE_SECONDS),
         "VLLM_ENGINE_READY_TIMEOUT_S": str(context.spec.framework_config.get("startup_timeout_seconds", START_SECONDS)),
     }
     return made | (cpu(context.spec.framework_config, context.spec.resources.memory_gib) if on_cpu else {})

@@ -70,6 +70,7 @@ def test_the_environment_is_closed_and_offline(context: LaunchContext) -> None:
         assert made[name] == "0"
     assert made["VLLM_RPC_BASE_PATH"] == "tmp"
     assert made["VLLM_ENGINE_READY_TIMEOUT_S"] == "600"
+    assert int(made["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"]) > 3600, "the gateway closes idle connections first"
 
 
 def test_options_become_flags(context: LaunchContext) -> None:
