@@ -74,9 +74,9 @@ def without(*filters: str) -> Json:
     return {name: typed("envoy.config.route.v3.FilterConfig", disabled=True) for name in filters}
 
 
-def script(name: str) -> Json:
-    """Names the script that the text filter runs; where no route does, it runs none."""
-    return {names.TEXT: typed("envoy.extensions.filters.http.lua.v3.LuaPerRoute", name=name)}
+def script(name: str, of: str = names.TEXT) -> Json:
+    """Names the script that a filter runs. Where no route does, the text filter runs none, the others one for all."""
+    return {of: typed("envoy.extensions.filters.http.lua.v3.LuaPerRoute", name=name)}
 
 
 def to_bridge(cluster: str, service: str = "") -> Json:
@@ -133,9 +133,13 @@ def _grpc_doors(auth_headers: list[str], *, keyless: bool) -> list[Json]:
         "response_headers_to_add": [header("grpc-status", GRPC_INVALID_ARGUMENT)],
         "typed_per_filter_config": {**policy, **only(*_GRPC)},
     }
-    # The usual call without a regular expression.
-    paths = [{"path": names.GRPC_INFER, "grpc": {}}, *map(_grpc, names.GRPC_DOORS)]
-    every = [{"match": {**path, "headers": [_method("POST")]}, **answer} for path in paths]
+    # The usual call without a regular expression. Its script holds the message, and reads the name by itself.
+    usual = {"path": names.GRPC_INFER, "grpc": {}, "headers": [_method("POST")]}
+    reads = {**policy, **only(*_GRPC), **without(names.FIELDS), **script(names.INFER, names.RESOLVE)}
+    every = [
+        {"match": usual, **answer, "typed_per_filter_config": reads},
+        *({"match": {**_grpc(regex), "headers": [_method("POST")]}, **answer} for regex in names.GRPC_DOORS),
+    ]
     if not keyless:
         return every
     # A caller without a key may make the gateway hold no more than this before it is known whether that is allowed:

@@ -7,7 +7,7 @@ reroute      only where some key may have so many requests under way: now that t
 grant-early  403, when the service is known by now; any key that may infer, when it is not. Not for small V2 REST bodies
 rate-limit   429
 buffer       only REST bodies that do not say their length: 413
-fields       gRPC only: reads the model's name out of the first message
+fields       gRPC only, but for ModelInfer: reads the model's name out of the first message
 resolve      gRPC only, Lua: that name chooses the service; nothing but tensors is in the message
 typed        gRPC only, Lua, where resolve asks for it: the answer with typed contents, as the request has them
 guard        V2 REST only, Lua: nothing but tensors is in the body
@@ -20,6 +20,7 @@ router
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from services.gateway.envoy import auth, encoding, names
@@ -53,7 +54,7 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         _discovered(gateway_dir, names.RATE_LIMITS, names.RATE_LIMIT, "local_ratelimit.v3.LocalRateLimit"),
         {**_filter(names.BUFFER, typed(_HTTP + "buffer.v3.Buffer", max_request_bytes=largest)), "disabled": True},
         _filter(names.FIELDS, _fields(gateway_dir)),
-        _filter(names.RESOLVE, _lua(limits, "protobuf.lua", "resolve.lua")),
+        _filter(names.RESOLVE, _lua(limits, "protobuf.lua", "resolve.lua", ending={names.INFER: "infer.lua"})),
         _filter(names.TYPED, _where(names.H_TYPED, _filter(names.TYPED, _lua(limits, "typed.lua")))),
         _filter(names.GUARD, _lua(limits, "json.lua", "guard.lua")),
         _filter(names.TEXT, _text(limits)),
@@ -79,8 +80,14 @@ def _discovered(gateway_dir: Path, file: str, name: str, kind: str) -> Json:
     return {"name": name, "config_discovery": source}
 
 
-def _lua(limits: Limits, *files: str) -> Json:
-    return typed(_HTTP + "lua.v3.Lua", default_source_code={"inline_string": _source(limits, *files)})
+def _lua(limits: Limits, *files: str, ending: Mapping[str, str] | None = None) -> Json:
+    """`ending`: name -> the file that makes another script of these, for routes that ask for it by that name."""
+    named = {name: {"inline_string": _source(limits, *files, last)} for name, last in (ending or {}).items()}
+    return typed(
+        _HTTP + "lua.v3.Lua",
+        default_source_code={"inline_string": _source(limits, *files)},
+        **({"source_codes": named} if named else {}),
+    )
 
 
 def _where(header: str, inner: Json) -> Json:

@@ -41,6 +41,9 @@ PARAMETERS: Final = "parameters"
 GRANT: Final = "grant"
 BRIDGE: Final = "bridge"
 
+INFER: Final = "infer"
+"""A script of the filter RESOLVE, for the route that asks for it by name."""
+
 # Internal headers.
 H_DIGEST: Final = "x-key-digest"
 H_CALLER: Final = "x-caller"

@@ -85,9 +85,8 @@ local function refuse(handle, headers, reason)
 end
 
 function envoy_on_request(handle)
-  local headers = handle:headers()
   local body = handle:body()
-  headers = handle:headers() -- those of before are not to be used after a wait
+  local headers = handle:headers() -- not before: those are not to be used after a wait
   local size = body and body:length() or 0
   if size > FRAMING then headers:replace("x-size", tostring(size)) end
   local length = json_length(headers, body, size)

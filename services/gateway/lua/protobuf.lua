@@ -18,29 +18,40 @@ function varint(text, at, stop)
   return nil
 end
 
+-- The number and the kind of a field. Of a tag of more than 32 bits a backend takes the lower 32, so none passes.
+function field_tag(text, at, stop)
+  local tag, after = varint(text, at, stop)
+  if not tag or tag > 4294967295 then return nil end
+  return tag, after
+end
+
+-- How long a field's content is, and where that begins; nothing for groups, which are in no message of this protocol.
+function field_length(kind, text, at, stop)
+  if kind == 2 then return varint(text, at, stop) end
+  if kind == 1 then return 8, at end
+  if kind == 5 then return 4, at end
+  local value, after
+  if kind == 0 then value, after = varint(text, at, stop) end
+  if not value then return nil end
+  return 0, after
+end
+
 -- True when one of the names is there, or when the bytes are not what they should be.
 local function names_shared_memory(text, at, stop, fields)
   while at <= stop do
     local tag, size
-    tag, at = varint(text, at, stop)
+    tag, at = field_tag(text, at, stop)
     if not tag then return true end
     local kind = tag % 8
-    if kind == 0 then
-      size, at = varint(text, at, stop)
-      if not size then return true end
-    elseif kind == 1 then at = at + 8
-    elseif kind == 5 then at = at + 4
-    elseif kind == 2 then
-      size, at = varint(text, at, stop)
-      if not size or at + size - 1 > stop then return true end
+    size, at = field_length(kind, text, at, stop)
+    if not size or at + size - 1 > stop then return true end
+    if kind == 2 then
       local inner = fields[math.floor(tag / 8)]
       if inner == SHARED_MEMORY then
         if inner[string.sub(text, at, at + size - 1)] then return true end
       elseif inner and names_shared_memory(text, at, at + size - 1, inner) then return true end
-      at = at + size
-    else
-      return true -- groups are in no message of this protocol
     end
+    at = at + size
   end
   return at ~= stop + 1
 end

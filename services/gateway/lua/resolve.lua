@@ -1,4 +1,5 @@
--- Runs on gRPC calls once the first message has been read, after protobuf.lua: the model named in it chooses the service.
+-- Runs on gRPC calls, after protobuf.lua: the model named in the first message chooses the service. Where the route runs
+-- infer.lua besides, that is the whole message and this reads it itself; else a filter before this one has read the name.
 -- When a header or the host has chosen already, the message must name the same model. No message that makes Triton
 -- read shared memory passes. x-checked is set last, so whatever fails here, the call is refused by its service's policy.
 local FIELDS = "envoy.filters.http.grpc_field_extraction"
@@ -6,12 +7,14 @@ local LARGEST_MESSAGE = @LARGEST_BODY@
 local FRAMING = @FRAMING@
 local STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 local INFER = "/inference.GRPCInferenceService/ModelInfer"
-local WITH_TENSORS = {
-  [INFER] = true,
+local FOR_THE_BRIDGE = {
   ["/inference.GRPCInferenceService/ModelInferStream"] = true,
   ["/tensorflow.serving.PredictionService/Predict"] = true,
 }
 local PIECE, OVERLAP = 262144, 16
+-- Of the outermost fields: how many a message may have, how much is fetched at once, the most that a tag and a length
+-- take, and how much of a name is worth reading (a service's has 63 characters at most).
+local MOST_FIELDS, WINDOW, LONGEST_HEAD, LONGEST_NAME = 100000, 4096, 20, 129
 
 -- A gRPC frame with a ModelInferRequest of which only the first field, model_name, is set. Below 126 characters.
 local function naming(model)
@@ -94,8 +97,7 @@ local function conflict(handle, headers)
 end
 
 -- True when the call may go on as it is routed now.
-local function choose_service(handle, headers)
-  local model = named_in_message(handle) or ""
+local function choose_service(handle, headers, model)
   local chosen = headers:get("x-service")
   if chosen ~= "@DOOR@" then
     -- Refused already, or chosen by a header.
@@ -114,56 +116,88 @@ local function choose_service(handle, headers)
   return true
 end
 
--- Whether the word is in the message: only then is all of it made a string.
-local function suspicious(body, size)
-  for from = 0, size - 1, PIECE do
+-- Whether the word is in the message, which begins with `text`: only then is all of it made a string.
+local function suspicious(body, size, text)
+  if string.find(text, "hared_memory", 1, true) then return true end
+  for from = PIECE - OVERLAP, size - 1, PIECE do
     if string.find(body:getBytes(from, math.min(PIECE + OVERLAP, size - from)), "hared_memory", 1, true) then return true end
   end
   return false
 end
 
--- Whether the tensors are in the typed fields: there are inputs, and no raw contents. Only the outermost fields are
--- looked at, at the beginning: raw contents come after inputs, which are small where there are any.
-local function has_typed_contents(body, size, looked_at)
-  local text = body:getBytes(0, math.min(looked_at, size))
-  local at, stop, inputs = 6, #text, false
-  while at <= stop do
+-- The outermost fields of a ModelInferRequest, which begins with `text`. Returns the model's name, as a backend reads it
+-- (the last one counts), and whether the tensors are in the typed fields: there are inputs, and no raw contents. Nothing
+-- when the bytes are no such message. What is large is jumped over; of what comes after that only a little is fetched.
+local function outline(body, size, text)
+  local compressed, a, b, c, d = string.byte(text, 1, 5)
+  if compressed ~= 0 or ((a * 256 + b) * 256 + c) * 256 + d ~= size - 5 then return nil end
+  local model, inputs, raw, before, at, last = "", false, false, 0, 6, #text
+  for _ = 1, MOST_FIELDS do
+    if before + at > size then return before + at == size + 1 and model, inputs and not raw end
+    if at + LONGEST_HEAD > last and before + last < size then
+      before, at = before + at - 1, 1
+      text = body:getBytes(before, math.min(WINDOW, size - before))
+      last = #text
+    end
     local tag, length
-    tag, at = varint(text, at, stop)
-    if not tag then break end
-    local number = math.floor(tag / 8)
-    if number == 7 then return false end
-    if number == 5 then inputs = true end
-    length, at = varint(text, at, stop)
-    if not length then break end
-    if tag % 8 == 2 then at = at + length elseif tag % 8 ~= 0 then return false end
+    tag, at = field_tag(text, at, last)
+    if not tag then return nil end
+    local number, kind = math.floor(tag / 8), tag % 8
+    length, at = field_length(kind, text, at, last)
+    if not length then return nil end
+    if number == 1 then
+      if kind ~= 2 or before + at + length - 1 > size then return nil end
+      model = length > 0 and body:getBytes(before + at - 1, math.min(length, LONGEST_NAME)) or ""
+    elseif number == 5 then inputs = true
+    elseif number == 7 then raw = true end
+    at = at + length
   end
-  if stop < size and looked_at < PIECE then return has_typed_contents(body, size, PIECE) end
-  return inputs
+  return nil
 end
 
-local function check_message(handle, path)
+local function refuse(handle, headers, reason)
+  headers:replace("x-reason", reason)
+  headers:replace("x-service", "@REFUSED@")
+  handle:clearRouteCache()
+end
+
+-- The usual call, read without the filter that reads the others: its message is held here anyway.
+function infer(handle)
   local body = handle:body()
-  local headers = handle:headers() -- those of before are not to be used after a wait
+  local headers = handle:headers() -- not before: those are not to be used after a wait
   local size = body and body:length() or 0
+  local text = size > 0 and body:getBytes(0, math.min(PIECE, size)) or ""
+  local model, typed = nil, false
+  if size >= 5 then model, typed = outline(body, size, text) end
+  if not model then return refuse(handle, headers, "The first message is not an uncompressed message of the V2 protocol.") end
+  if not choose_service(handle, headers, model) then return end
+  if suspicious(body, size, text) and uses_shared_memory(body:getBytes(0, size), 6, size) then
+    return refuse(handle, headers, "Tensors in shared memory are not supported here: send them in the message.")
+  end
   if size > FRAMING then
     headers:replace("x-size", tostring(size))
     handle:clearRouteCache()
   end
-  -- What the bridge gets it does not pass on as it is.
-  if path == INFER and suspicious(body, size) and uses_shared_memory(body:getBytes(0, size), 6, size) then
-    headers:replace("x-reason", "Tensors in shared memory are not supported here: send them in the message.")
-    headers:replace("x-service", "@REFUSED@")
+  if typed then headers:replace("x-typed", "1") end
+  headers:replace("x-checked", "1")
+end
+
+-- Held whole, so that its size can be compared with its service's limit. What the bridge gets it does not pass on as it is.
+local function measure(handle)
+  local body = handle:body()
+  local size = body and body:length() or 0
+  if size > FRAMING then
+    handle:headers():replace("x-size", tostring(size))
     handle:clearRouteCache()
   end
-  if path == INFER and size > 5 and has_typed_contents(body, size, 1024) then headers:replace("x-typed", "1") end
 end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  if not choose_service(handle, headers) then return end
   local path = headers:get(":path")
-  if WITH_TENSORS[path] then check_message(handle, path) end
+  if path == INFER then return infer(handle) end
+  if not choose_service(handle, headers, named_in_message(handle) or "") then return end
+  if FOR_THE_BRIDGE[path] then measure(handle) end
   local watch = path == STREAM and watcher(handle)
   handle:headers():replace("x-checked", "1")
   if watch then watch() end

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tritonclient.grpc import service_pb2_grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from services.gateway.envoy import names
 from tests.integration.gateway.doors import BOTH, CHAT, Doors
@@ -28,8 +28,9 @@ def script_fails(manager: Manager, name: str, script: str = FAILING) -> None:
     for each in manager["http_filters"]:
         if each["name"] == name:
             config = each["typed_config"]
-            for source in config.get("source_codes", {"": config.get("default_source_code")}).values():
-                source["inline_string"] = script
+            for source in (config.get("default_source_code"), *config.get("source_codes", {}).values()):
+                if source:
+                    source["inline_string"] = script
 
 
 def script_fails_late(manager: Manager, name: str) -> None:
@@ -49,7 +50,8 @@ BROKEN = [
     (names.DOOR, set()),
     (names.API_KEY, set()),
     (names.RESOLVE, {"rest", "openai"}),
-    (names.FIELDS, {"rest", "openai"}),
+    # ModelInfer's script reads its message by itself.
+    (names.FIELDS, {"rest", "openai", "grpc"}),
     (names.GUARD, {"grpc", "openai"}),
     (names.TEXT, {"grpc", "rest"}),
 ]
@@ -92,6 +94,29 @@ def test_a_broken_part_lets_nobody_through(
         assert [call for call in fresh_doors.backend.seen() if call["call"].startswith("Model")] == before == []
         if "grpc" in works:
             assert send(stub.ModelInfer, infer_request("mnist"), key=BOTH).model_name == "mnist"
+        if name == names.FIELDS:
+            code, _, _ = refused(stub.ModelReady, service_pb2.ModelReadyRequest(name="mnist"), key=BOTH)
+            assert code in REFUSALS
+            code, _, _ = refused(stub.ModelStreamInfer, iter([infer_request("mnist")]), key=BOTH)
+            assert code in REFUSALS
+
+
+def test_a_script_that_is_missing_under_its_name_lets_nobody_through(fresh_doors: Doors) -> None:
+    gateway = fresh_doors.gateway
+    gateway.kill()
+    path = gateway.directory / names.BOOTSTRAP
+    bootstrap = json.loads(path.read_text())
+    manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    resolve = next(each for each in manager["http_filters"] if each["name"] == names.RESOLVE)
+    del resolve["typed_config"]["source_codes"]
+    path.write_text(json.dumps(bootstrap))
+    gateway.run()
+    with fresh_doors.channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        # Where a header names the service, its own route runs the script for all instead.
+        code, _, _ = refused(stub.ModelInfer, infer_request("mnist"), key=BOTH)
+        assert code in REFUSALS
+    assert [call for call in fresh_doors.backend.seen() if call["call"].startswith("Model")] == []
 
 
 FAILS_LATER = """
