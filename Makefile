@@ -18,7 +18,7 @@ HOME_DIR := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_HOME),var))
 RUNTIMES := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_RUNTIMES),$(HOME_DIR)/runtimes))
 VENV := .venv/bin
 
-.PHONY: help run test check bench bench-gateway clean golden requirements venv venv-dev clients runtime-bench \
+.PHONY: help run test check bench bench-gateway bench-preheat clean golden requirements venv venv-dev clients runtime-bench runtime-bench-preheat \
   runtime-triton runtime-vllm runtime-vllm-if-possible python
 
 help: ## Show this list
@@ -55,6 +55,9 @@ bench-gateway: venv runtime-triton runtime-bench runtime-vllm-if-possible ## Mea
 golden: venv-dev ## Write golden files and the API schema anew; look at the diff
 	$(VENV)/python manage.py spectacular --fail-on-warn --file docs/openapi.yaml
 	UPDATE_GOLDEN=1 $(VENV)/python -m pytest -q -k golden
+
+bench-preheat: venv-dev runtime-bench-preheat ## Measure preheating beside aws s3 cp, rclone, boto3 and cp
+	$(VENV)/python -m bench.preheat $(ARGS)
 
 clean: ## Remove the environment and caches; what is in the home stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -102,6 +105,9 @@ runtime-vllm-if-possible:
 
 runtime-bench: python ## Prepare LiteLLM and KServe, which the gateway is measured beside
 	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/bench" requirements/bench.txt
+
+runtime-bench-preheat: python ## Prepare the AWS command line, which preheating is measured beside
+	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/bench-preheat" requirements/bench-preheat.txt
 
 python:
 	@$(if $(PY),:,$(if $(ANY_PY),"$(ANY_PY)" console/preflight.py,$(NO_PYTHON)))

@@ -156,8 +156,9 @@ def s3_movers(bucket: s3.Bucket) -> list[Mover]:
         aws = python.with_name("aws")
         script = str(CHECKOUT / "bench" / "movers" / "boto_mover.py")
         found += [
-            Mover("aws s3 cp", lambda to: [str(aws), "s3", "cp", "--recursive", "--only-show-errors",
-                                           f"s3://{bucket.name}/", str(to)], environment),
+            Mover("aws s3 cp", lambda to: [
+                str(aws), "s3", "cp", "--recursive", "--only-show-errors", f"s3://{bucket.name}/", str(to),
+            ], environment),
             Mover("boto3", lambda to: [str(python), "-P", script, bucket.name, str(to)], environment),
         ]
     if (rclone := shutil.which("rclone")) is not None:
@@ -262,12 +263,14 @@ def versions() -> dict[str, str]:
 def report(result: dict[str, Any]) -> str:
     """The tables of docs/performance.md."""
     facts, versions_ = result["machine"], result["versions"]
-    lines = [
+    taken_on = (
         f"Taken {result['date']} on {facts['processor']}, {facts['cpus']} CPUs, {facts['memory_gib']} GiB, "
         f"{facts['system']}, Linux {facts['kernel']}, Python {facts['python']}; {', '.join(versions_.values())}; "
-        f"load before: {'/'.join(f'{load:.2f}' for load in facts['load_before'])}.",
-        "",
-        "| from | files | with | seconds, median (range) | of the console's | MiB/s | then to the disk, s | CPU s | MiB |",
+        f"load before: {'/'.join(f'{load:.2f}' for load in facts['load_before'])}."
+    )
+    lines = [
+        taken_on, "",
+        "| from | files | with | seconds, median (range) | of the console's | MiB/s | to the disk, s | CPU s | MiB |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     verdicts = []
@@ -276,7 +279,8 @@ def report(result: dict[str, Any]) -> str:
         for name, taken in row["movers"].items():
             seconds = [one["seconds"] for one in taken]
             middle = statistics.median(seconds)
-            ratio = statistics.median([one["seconds"] / our["seconds"] for one, our in zip(taken, ours, strict=True)])
+            pairs = zip(taken, ours, strict=True)
+            ratio = statistics.median(one["seconds"] / our["seconds"] for one, our in pairs)
             lines.append(
                 f"| {row['kind']} | {row['case']} | {name} | {middle:.2f} ({min(seconds):.2f} to {max(seconds):.2f}) | "
                 f"{ratio:.2f} | {row['bytes'] / MIB / middle:,.0f} | {_median(taken, 'flush'):.2f} | "

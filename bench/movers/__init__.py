@@ -1,1 +1,1 @@
-"""The programs that `make bench-preheat` measures, each run as a process of its own: preheat.py and what is beside it."""
+"""Programs that `make bench-preheat` measures, each as a process of its own."""

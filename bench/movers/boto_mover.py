@@ -1,4 +1,4 @@
-"""boto3 as its guide has it: list the bucket, and download_file for each object. Keys and names come from the environment.
+"""boto3 as its guide has it: list the bucket, and download_file for each object. Keys come from the environment.
 
     python boto_mover.py <bucket> <folder>
 """

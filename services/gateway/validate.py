@@ -19,7 +19,7 @@ from services.gateway.envoy.bootstrap import descriptors
 from services.gateway.envoy.names import Json
 
 
-def validate(files: dict[str, bytes], bootstrap: bytes, envoy: Path, timeout: float = 20) -> None:
+def validate(files: dict[str, bytes], bootstrap: bytes, envoy: Path, timeout: float = 60) -> None:
     """Raises GatewayError with Envoy's own reason. Touches nothing but a temporary directory."""
     with tempfile.TemporaryDirectory(prefix="gateway-validate-") as directory:
         config = Path(directory) / names.BOOTSTRAP
