@@ -247,7 +247,8 @@ def remove(target: Path) -> None:
 def versions() -> dict[str, str]:
     """What was measured, in its own words."""
     commands = {
-        "aws": [str(home.from_environment().runtimes / "bench-preheat" / "bin" / "aws"), "--version"], "rclone": ["rclone", "version"],
+        "aws": [str(home.from_environment().runtimes / "bench-preheat" / "bin" / "aws"), "--version"],
+        "rclone": ["rclone", "version"],
         "cp": ["cp", "--version"], "weed": [str(Path(sys.executable).with_name("weed")), "version"],
     }
     found = {}
@@ -309,7 +310,7 @@ def _verdict(row: dict[str, Any]) -> str:
 
 
 def _median(taken: list[dict[str, Any]], what: str) -> float:
-    return statistics.median(one[what] for one in taken)
+    return float(statistics.median(one[what] for one in taken))
 
 
 def write_docs(text: str) -> None:
