@@ -26,5 +26,6 @@ urlpatterns = [
     path("api/v1/", include("datasets.api_urls")),
     path("api/v1/", include("services.api.urls")),
     path("datasets/", include("datasets.urls")),
+    path("store/", include("datasets.store_urls")),
     path("", include("services.urls")),
 ]

@@ -14,16 +14,16 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from console.openapi import describe
-from console.rest import Body, Resource, number, parse, team_for
-from datasets import actions, reading
-from datasets.models import Dataset, Round
+from console.rest import Body, number, parse, team_for
+from datasets import actions, reading, states
+from datasets.models import Dataset
+from datasets.round_api import RoundOut, Rounds
 from datasets.sources import registry
 
 SET = "set"
 PATH = OpenApiParameter("path", OpenApiTypes.STR, description="A folder or file of the dataset; empty is its root.")
 AFTER = OpenApiParameter("after", OpenApiTypes.STR, description="The answer's `next`, for the page after it.")
 LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="How many entries to give: 200, at most 1000.")
-ROUND_ID = OpenApiParameter("round_id", OpenApiTypes.INT, OpenApiParameter.PATH)
 
 
 class DatasetOut(serializers.ModelSerializer[Dataset]):
@@ -103,68 +103,14 @@ class ListingOut(serializers.Serializer[Any]):
     recognised = RecognisedOut(help_text="What the folder is.")
 
 
-class RoundOut(serializers.ModelSerializer[Round]):
-    """A round with its progress; percent is 100 only once it is DONE."""
-
-    dataset = serializers.CharField(source="dataset.name")
-    state = serializers.CharField(help_text="PENDING, COPYING, VERIFYING, DONE, FAILED or CANCELLED.")
-    percent = serializers.IntegerField()
-    # A model's own fields would bring the bounds of the database in use.
-    files_done = serializers.IntegerField()
-    files_total = serializers.IntegerField()
-    attempts = serializers.IntegerField()
-    seconds_left = serializers.IntegerField(allow_null=True)
-    sentence = serializers.CharField(help_text="The progress, for people.")
-    finished = serializers.BooleanField()
-
-    class Meta:
-        model = Round
-        fields = (
-            "id",
-            "dataset",
-            "path",
-            "node",
-            "state",
-            "percent",
-            "sentence",
-            "finished",
-            "bytes_done",
-            "bytes_total",
-            "bytes_copied",
-            "bytes_per_second",
-            "seconds_left",
-            "files_done",
-            "files_total",
-            "tree",
-            "attempts",
-            "cancel_requested",
-            "requested_by",
-            "created_at",
-            "started_at",
-            "finished_at",
-        )
-
-    def to_representation(self, instance: Round) -> dict[str, Any]:
-        progress = reading.progress(instance)
-        moment = serializers.DateTimeField().to_representation
-        return {
-            "id": instance.pk,
-            "dataset": instance.dataset.name,
-            "path": instance.path,
-            "node": instance.node,
-            **progress,
-            "tree": instance.tree,
-            "attempts": instance.attempts,
-            "cancel_requested": instance.cancel_requested,
-            "requested_by": instance.requested_by,
-            "created_at": moment(instance.created_at),
-            "started_at": moment(instance.started_at) if instance.started_at else None,
-            "finished_at": moment(instance.finished_at) if instance.finished_at else None,
-        }
-
-
 class PreheatBody(Body):
     path = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False, help_text="Empty: all of it.")
+    mode = serializers.ChoiceField(
+        states.MODES,
+        required=False,
+        help_text="mirror (default): exactly what is at the source now; keep: what was copied before and is gone from "
+        "the source stays.",
+    )
 
 
 SAMPLE = OpenApiExample(
@@ -186,7 +132,7 @@ SAMPLE = OpenApiExample(
     ),
     destroy=describe("Delete a dataset that no running service uses", answers={204: None}, errors=[404, 409]),
 )
-class Datasets(Resource):
+class Datasets(Rounds):
     queryset = Dataset.objects.none()
     serializer_class = DatasetOut
     lookup_field = "name"
@@ -269,35 +215,8 @@ class Datasets(Resource):
     def preheat(self, request: Request, name: str) -> Response:
         dataset = self.dataset()
         data = parse(PreheatBody, request)
-        round_ = actions.request_round(dataset, data.get("path", ""), actor=self.actor)
+        round_ = actions.request_round(
+            dataset, data.get("path", ""), mode=data.get("mode", states.MIRROR), actor=self.actor
+        )
         where = reverse("api-dataset-round", [name, round_.pk], request=request)
         return Response(RoundOut(round_).data, status=status.HTTP_202_ACCEPTED, headers={"Location": where})
-
-    @describe(
-        "List the rounds of a dataset, newest first",
-        answers={200: RoundOut(many=True)},
-        errors=[404],
-        operation_id="datasets_rounds_list",
-    )
-    @action(detail=True)
-    def rounds(self, request: Request, name: str) -> Response:
-        page = self.paginate_queryset(self._rounds())
-        return self.get_paginated_response(RoundOut(page, many=True).data)
-
-    @describe("Show a round and its progress", answers={200: RoundOut}, errors=[404], parameters=[ROUND_ID])
-    @action(detail=True, url_path=r"rounds/(?P<round_id>[0-9]{1,18})", url_name="round")
-    def round(self, request: Request, name: str, round_id: str) -> Response:
-        return Response(RoundOut(self._round(round_id)).data)
-
-    @describe("Cancel a round", answers={202: RoundOut}, errors=[404, 409], parameters=[ROUND_ID])
-    @action(detail=True, methods=["post"], url_path=r"rounds/(?P<round_id>[0-9]{1,18})/cancel", url_name="round-cancel")
-    def cancel(self, request: Request, name: str, round_id: str) -> Response:
-        cancelled = actions.cancel(self._round(round_id), actor=self.actor)
-        return Response(RoundOut(cancelled).data, status=status.HTTP_202_ACCEPTED)
-
-    def _rounds(self) -> Any:
-        return Round.objects.filter(dataset=self.dataset()).select_related("dataset__team")
-
-    def _round(self, round_id: str) -> Round:
-        found: Round = get_object_or_404(self._rounds(), pk=int(round_id))
-        return found

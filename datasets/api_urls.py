@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rest_framework.routers import SimpleRouter
 
-from datasets import api
+from datasets import api, store_api
 
 router = SimpleRouter()
 router.register("datasets", api.Datasets, basename="api-dataset")
+router.register("store", store_api.StoreView, basename="api-store")
 
 urlpatterns = router.urls

@@ -20,15 +20,22 @@ def reverify() -> str | None:
 
     Its digest; None when there is no tree.
     """
-    store = reading.store()
-    if (digest := upkeep.least_recently_verified(store)) is None:
+    if (digest := upkeep.least_recently_verified(reading.store())) is None:
         return None
+    read_again(digest)
+    return digest
+
+
+def read_again(digest: str) -> None:
+    """Reads one tree, and heals it from its source when it is damaged. Nothing when it was evicted meanwhile."""
+    store = reading.store()
+    if digest not in {tree.name for tree in store.children("trees")}:
+        return
     if problems := upkeep.condemn(store, digest):
         logger.error("Tree %s is damaged: %s", digest, " ".join(problems[:5]))
         heal(digest)
     else:
         store.note_verified(digest)
-    return digest
 
 
 def heal(digest: str) -> None:

@@ -10,5 +10,8 @@ dataset_deleting = Signal()
 trees_wanted = Signal()
 """Sent without arguments before trees are evicted. A receiver returns the set of digests that it still needs."""
 
+trees_used = Signal()
+"""Sent without arguments when somebody looks at the store. A receiver returns {digest: names of what needs it}."""
+
 round_finished = Signal()
 """Sent with `round` after a round became DONE, FAILED or CANCELLED, once that is committed."""

@@ -36,3 +36,9 @@ def reverify() -> None:
 @shared_task(name="datasets.release_mounts")
 def release_mounts() -> None:
     housekeeping.release_mounts()
+
+
+@shared_task(name="datasets.verify_tree")
+def verify_tree(digest: str) -> None:
+    """One that an administrator asked about."""
+    healing.read_again(digest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from datasets import views
+from datasets import round_views, verbs, views
 
 urlpatterns = [
     path("", views.listing, name="datasets"),
@@ -14,5 +14,9 @@ urlpatterns = [
     path("<str:name>/delete/", views.delete, name="dataset-delete"),
     path("<str:name>/preheat/", views.preheat, name="dataset-preheat"),
     path("<str:name>/rounds/", views.rounds, name="dataset-rounds"),
-    path("<str:name>/rounds/<int:pk>/cancel/", views.cancel, name="round-cancel"),
+    path("<str:name>/rounds/<int:pk>/", round_views.detail, name="round"),
+    *(
+        path(f"<str:name>/rounds/<int:pk>/{verb}/", round_views.act, {"verb": verb}, name=f"round-{verb}")
+        for verb in verbs.ALL
+    ),
 ]

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -17,7 +17,7 @@ from console import roles, teams
 from console.errors import Forbidden, InvalidFields
 from console.pages import actor_of, show_errors, wants_fragment
 from console.principal import Principal
-from datasets import actions, facts, reading, states
+from datasets import actions, facts, reading, round_views, states
 from datasets.errors import SourceError
 from datasets.forms import DatasetEditForm, DatasetForm
 from datasets.looking import Looked, allowed, look
@@ -87,7 +87,7 @@ def _create(form: DatasetForm, kind: str, actor: Principal) -> Dataset | None:
 
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """One folder of a dataset (`?path=`, `?after=`): what is in it, what it is, and the rounds."""
-    dataset, actor = _find(request, name)
+    dataset, actor = round_views.find(request, name)
     path, after = request.GET.get("path", ""), request.GET.get("after", "")
     context = _frame(dataset, actor)
     try:
@@ -114,33 +114,23 @@ def _address(here: str, path: str, after: str = "") -> str:
 
 def rounds(request: HttpRequest, name: str) -> HttpResponse:
     """The fragment that polls itself: the newest rounds with how far each is."""
-    dataset, actor = _find(request, name)
+    dataset, actor = round_views.find(request, name)
     return render(request, "datasets/_rounds.html", _frame(dataset, actor))
 
 
 @require_POST
 def preheat(request: HttpRequest, name: str) -> HttpResponse:
-    dataset, actor = _find(request, name)
+    dataset, actor = round_views.find(request, name)
     path = request.POST.get("path", "")
-    round_ = actions.request_round(dataset, path, actor=actor)
+    round_ = actions.request_round(dataset, path, mode=request.POST.get("mode", states.MIRROR), actor=actor)
     messages.success(request, f"{round_.path or dataset.name} is being prepared on node {round_.node}.")
     return redirect(_address(reverse("dataset", args=[name]), round_.path) + "#rounds")
-
-
-@require_POST
-def cancel(request: HttpRequest, name: str, pk: int) -> HttpResponse:
-    dataset, actor = _find(request, name)
-    actions.cancel(
-        get_object_or_404(Round.objects.select_related("dataset__team"), dataset=dataset, pk=pk), actor=actor
-    )
-    messages.success(request, "The round is being cancelled.")
-    return redirect(reverse("dataset", args=[name]) + "#rounds")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, name: str) -> HttpResponse:
     """POST saves, or only looks whether it would work."""
-    dataset, actor = _find(request, name)
+    dataset, actor = round_views.find(request, name)
     actor.require(dataset.team, roles.EDITOR)
     form, looked = DatasetEditForm.of(dataset, request.POST if request.method == "POST" else None), None
     if "check" in request.POST:
@@ -165,7 +155,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def check(request: HttpRequest, name: str) -> HttpResponse:
     """Whether the source answers, as the dataset is."""
-    dataset, actor = _find(request, name)
+    dataset, actor = round_views.find(request, name)
     try:
         said = actions.check_dataset(dataset, actor=actor)
     except InvalidFields as error:
@@ -181,7 +171,7 @@ def check(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """Only with the name typed: a form that was sent by mistake deletes nothing."""
-    dataset, actor = _find(request, name)
+    dataset, actor = round_views.find(request, name)
     actor.require(dataset.team, roles.EDITOR)
     if request.POST.get("confirm") != name:
         raise InvalidFields({"confirm": f"Type the name of the dataset, {name}, to delete it."})
@@ -190,20 +180,15 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("datasets")
 
 
-def _find(request: HttpRequest, name: str) -> tuple[Dataset, Principal]:
-    """Raises Http404 also for another team's: who may not see it is not told that it exists."""
-    actor = actor_of(request)
-    return get_object_or_404(Dataset.objects.visible_to(actor).select_related("team"), name=name), actor
-
-
 def _frame(dataset: Dataset, actor: Principal) -> dict[str, Any]:
     newest = list(Round.objects.filter(dataset=dataset)[:ROUNDS])
-    moving = any(round_.state in states.ACTIVE for round_ in newest)
+    moving = any(round_.state in states.UNDERWAY for round_ in newest)
     return {
         "dataset": dataset,
         "may_edit": actor.may(dataset.team_id, roles.EDITOR),
         "node": settings.NODE_NAME,
-        "rounds": [(round_, reading.progress(round_)) for round_ in newest],
+        "rounds": round_views.rows(newest),
+        "modes": states.MODES,
         "every": FAST if moving else SLOW,
         "crumbs": [("Datasets", reverse("datasets"))],
         "facts": facts.options_of(dataset),

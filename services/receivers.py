@@ -8,7 +8,7 @@ from django.dispatch import receiver
 
 from console.errors import Conflict
 from datasets.models import Dataset, Round
-from datasets.signals import dataset_deleting, round_finished, trees_wanted
+from datasets.signals import dataset_deleting, round_finished, trees_used, trees_wanted
 from services import dispatch
 from services.models import Revision, Service
 
@@ -23,6 +23,14 @@ def go_on_after_preheat(sender: object, round: Round, **kwargs: Any) -> None:
 def trees_of_revisions(sender: object, **kwargs: Any) -> set[str]:
     """Every revision's: a service may be started again, or rolled back."""
     return set(Revision.objects.exclude(tree="").values_list("tree", flat=True))
+
+
+@receiver(trees_used)
+def services_with_trees(sender: object, **kwargs: Any) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for digest, name in Revision.objects.exclude(tree="").order_by().values_list("tree", "service__name").distinct():
+        found.setdefault(digest, set()).add(name)
+    return found
 
 
 @receiver(dataset_deleting)

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from datasets.sizes import size_text
+from datasets.sizes import duration_text, size_text
 from services import states
 
 register = template.Library()
@@ -27,6 +27,7 @@ COLOURS: Mapping[str, str] = {
     "PENDING": "grey",
     "COPYING": "blue",
     "VERIFYING": "blue",
+    "PAUSED": "amber",
     "DONE": "green",
     "PAUSED": "grey",
     "CANCELLED": "grey",
@@ -65,6 +66,12 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
     return f"{int(seconds)} s"
+
+
+@register.filter
+def duration_words(seconds: float | None) -> str:
+    """75 -> "1 min 15 s"; two units, where `duration` gives one."""
+    return duration_text(seconds or 0)
 
 
 @register.filter

@@ -1,0 +1,47 @@
+"""What administrators do to the store by hand: have one tree read again, and remove one that nobody needs."""
+
+from __future__ import annotations
+
+import time
+
+from console.errors import Conflict, NotFound
+from console.principal import Principal
+from datasets import dispatch, housekeeping, reading, store_use
+from datasets.preheat import upkeep
+from datasets.preheat.store import Store
+
+
+def verify(digest: str, *, actor: Principal) -> None:
+    """Has a worker read every byte of a tree; damaged files are copied again. Raises Forbidden, NotFound."""
+    actor.require_admin()
+    _require(reading.store(), digest)
+    dispatch.verify_tree(digest)
+
+
+def evict(digest: str, *, actor: Principal) -> int:
+    """Removes a tree that nobody needs; how many bytes the disk won. Raises Forbidden, NotFound, and Conflict.
+
+    A later preheat copies it again.
+    """
+    actor.require_admin()
+    store = reading.store()
+    _require(store, digest)
+    wanted = housekeeping.wanted()
+    if digest in wanted:
+        users = ", ".join(store_use.users_of([digest])[digest]) or "something"
+        raise Conflict(f"These files are needed by {users}.", hint="Delete the service first, or keep the files.")
+    now = time.time()
+    others = {tree.name for tree in store.children("trees")} - {digest}
+    before = upkeep.used_bytes(store)
+    if digest not in upkeep.evict(store, wanted | others, not_used_since=now - housekeeping.GRACE):
+        raise Conflict(
+            "Somebody asked for these files in the last minutes, and may be about to use them.",
+            hint=f"Try again {round(housekeeping.GRACE / 60)} minutes after they were last asked for.",
+        )
+    upkeep.clear(store, time.time())  # the contents too; that they lost a name a moment ago made them look new
+    return before - upkeep.used_bytes(store)
+
+
+def _require(store: Store, digest: str) -> None:
+    if digest not in {tree.name for tree in store.children("trees")}:
+        raise NotFound("There is no such tree in the store of this node.", hint="It may have been evicted meanwhile.")
