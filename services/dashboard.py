@@ -16,7 +16,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from console.principal import Principal
-from services import states
+from services import savings, states
 from services.errors import GatewayError
 from services.gateway import status
 from services.models import Event, GatewayRevision, Node, Queue, Replica, Service
@@ -99,6 +99,8 @@ class Dashboard:
     nodes: tuple[NodeUse, ...]
     gateway: Gateway
     events: tuple[Event, ...]
+    gpu_seconds_saved: float
+    """Of the services that the actor may see: services/savings.py."""
 
 
 def read(actor: Principal) -> Dashboard:
@@ -116,6 +118,7 @@ def read(actor: Principal) -> Dashboard:
         nodes=node_uses(),
         gateway=gateway(),
         events=tuple(events),
+        gpu_seconds_saved=sum(savings.gpu_seconds(services).values()),
     )
 
 

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from console.errors import InvalidFields, NotFound
 from console.openapi import describe
 from console.rest import Resource, number
-from services import reading
+from services import reading, savings
 from services.actions import wiring
 from services.api.serializers.services import EventOut, LogOut, MetricsOut, RevisionOut
 from services.api.serializers.usage import UsedOut
@@ -92,6 +92,7 @@ class Inspection(Resource):
             {
                 "state": service.state,
                 "seconds_in_state": _seconds_since(service.state_since),
+                "gpu_seconds_saved": savings.gpu_seconds(Service.objects.filter(pk=service.pk)).get(service.name, 0.0),
                 "replicas_wanted": service.replicas,
                 "replicas_ready": sum(row.state == Replica.READY for row in rows),
                 "restarts": sum(row.restarts for row in rows),

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django.conf import settings
 from django.db.models import Count, Sum
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from datasets import reading as datasets
 from datasets.models import Round
-from services import dashboard, states
+from datasets.preheat import upkeep
+from services import dashboard, savings, states
 from services.gateway.usage_lines import BOUNDS_MS, MEASURES, OUTCOMES
 from services.models import LogPosition, Queue, Replica, Service, Usage
 from services.models.usage import ALWAYS
@@ -41,6 +44,7 @@ class Figures(Collector):
         yield from _usage()
         yield from _metering(self.unread_bytes)
         yield from _services()
+        yield from _preheats()
         yield from _queues()
 
 
@@ -115,10 +119,34 @@ def _services() -> Iterator[Metric]:
     for service, count in ended.order_by("service__name"):
         restarts.add_metric([service], count)
     yield restarts
+
+
+def _preheats() -> Iterator[Metric]:
+    """Bytes are by dataset, so that a deleted one takes its own counter with it and makes no other fall."""
     rounds = GaugeMetricFamily("console_preheat_rounds", "Preparations of model files by state.", labels=("state",))
     for state, count in Round.objects.order_by().values_list("state").annotate(Count("pk")).order_by("state"):
         rounds.add_metric([state], count)
     yield rounds
+    moved = CounterMetricFamily(
+        "console_preheat_bytes", "Bytes that preparations fetched from where a dataset is.", labels=("dataset",)
+    )
+    sums = Round.objects.order_by().values_list("dataset__name").annotate(moved=Sum("bytes_copied"))
+    for name, count in sums.order_by("dataset__name"):
+        moved.add_metric([name], count)
+    yield moved
+    store = GaugeMetricFamily(
+        "console_store_bytes", "Bytes of model files in a node's store, each content once.", labels=("node",)
+    )
+    store.add_metric([settings.NODE_NAME], upkeep.used_bytes(datasets.store()))
+    yield store
+    saved = GaugeMetricFamily(
+        "console_gpu_seconds_saved",
+        "GPUs x replicas x seconds of each preheat of a present service: they were not held meanwhile.",
+        labels=("service",),
+    )
+    for name, seconds in sorted(savings.gpu_seconds(Service.objects.all()).items()):
+        saved.add_metric([name], seconds)
+    yield saved
 
 
 def _queues() -> Iterator[Metric]:

@@ -15,7 +15,10 @@ from console.errors import Conflict, InvalidFields, NotFound
 from console.pages import actor_of, page, wants_fragment
 from console.principal import Principal
 from datasets import actions as datasets
-from services import reading, states
+from datasets import states as rounds
+from datasets import verbs as round_verbs
+from datasets.models import Round
+from services import reading, savings, states
 from services.actions import services as actions
 from services.actions.services import target_of
 from services.diffs import changes
@@ -69,15 +72,23 @@ def _status(service: Service) -> dict[str, Any]:
     return {
         "steps": _steps(service, failure.old if failure else ""), "failure": failure,
         "config": changes({}, target_of(service).spec["framework_config"]),
-        "preheat": reading.preheat(service.target), "conditions": reading.conditions(service),
+        "preheat": reading.preheat(service.target), "verbs": _verbs(service),
+        "gpu_seconds_saved": savings.gpu_seconds(Service.objects.filter(pk=service.pk)).get(service.name, 0.0),
+        "conditions": reading.conditions(service),
         "rolling": service.serving_id is not None and service.serving_id != service.target_id,
         "can_start": service.state in states.SETTLED, "can_restart": service.state in states.ROUTABLE,
         "can_stop": service.state not in {*states.SETTLED, states.STOPPING},
     }
 
 
+def _verbs(service: Service) -> tuple[str, ...]:
+    """What can be asked of the round that prepares its files."""
+    round_ = service.target.round if service.target else None
+    return round_verbs.possible(round_) if round_ is not None and round_.state not in rounds.TERMINAL else ()
+
+
 LIFE = (
-    (states.PREHEATING, "Model files"), (states.QUEUED, "Queue"), (states.STARTING, "Start"), (states.READY, "Ready"),
+    (states.PREHEATING, "Preheat"), (states.QUEUED, "Queue"), (states.STARTING, "Starting"), (states.READY, "Ready"),
 )
 
 
@@ -153,15 +164,29 @@ def _delete(service: Service, request: HttpRequest, actor: Principal) -> str:
     return f"{service.name} is being deleted: its processes are ending."
 
 
-def _cancel_preheat(service: Service, request: HttpRequest, actor: Principal) -> str:
+def _round_of(service: Service) -> Round:
     round_ = service.target.round if service.target else None
     if round_ is None:
         raise Conflict("No model files are being prepared for this service.")
-    datasets.cancel(round_, actor=actor)
+    return round_
+
+
+def _cancel_preheat(service: Service, request: HttpRequest, actor: Principal) -> str:
+    datasets.cancel(_round_of(service), actor=actor)
     return "The preparation of model files is being cancelled."
+
+
+def _pause_preheat(service: Service, request: HttpRequest, actor: Principal) -> str:
+    datasets.pause(_round_of(service), actor=actor)
+    return "The preparation of model files is being paused. What was copied stays."
+
+
+def _resume_preheat(service: Service, request: HttpRequest, actor: Principal) -> str:
+    datasets.resume(_round_of(service), actor=actor)
+    return "The preparation of model files goes on."
 
 
 VERBS = {
     "start": _start, "stop": _stop, "restart": _restart, "scale": _scale, "rollback": _rollback, "delete": _delete,
-    "cancel-preheat": _cancel_preheat,
+    "cancel-preheat": _cancel_preheat, "pause-preheat": _pause_preheat, "resume-preheat": _resume_preheat,
 }

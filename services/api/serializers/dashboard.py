@@ -67,3 +67,6 @@ class DashboardOut(serializers.Serializer[Any]):
     nodes = NodeUseOut(many=True)
     gateway = GatewayOut()
     events = RecentEventOut(many=True, help_text="The newest ones.")
+    gpu_seconds_saved = serializers.FloatField(
+        help_text="GPU-seconds not held because files are prepared first: GPUs x replicas x time of each preheat."
+    )

@@ -198,6 +198,9 @@ class ReplicaMetricsOut(ReplicaOut):
 class MetricsOut(serializers.Serializer[Any]):
     state = serializers.CharField()
     seconds_in_state = serializers.FloatField()
+    gpu_seconds_saved = serializers.FloatField(
+        help_text="GPUs x replicas x time of each preheat: they were not held meanwhile."
+    )
     replicas_wanted = serializers.IntegerField()
     replicas_ready = serializers.IntegerField()
     restarts = serializers.IntegerField(help_text="Of the replicas that there are now.")
