@@ -104,7 +104,7 @@ def _files(request: HttpRequest, round_: Round) -> dict[str, Any]:
         "round": round_,
         "page": page,
         "files": [(row, round_files.seconds_left(row)) for row in page],
-        "choices": [(label, each, count, f"{here}?state={each}" if each else here) for label, each, count in choices],
+        "choices": [(label, each, count, f"{here}?state={each}#round-files") for label, each, count in choices],
         "asked": state,
         "missing": found.missing,
         "files_url": f"{here}?files&state={state}&page={page.number}",

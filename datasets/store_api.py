@@ -63,7 +63,7 @@ class StoreView(Resource):
     lookup_value_regex = "[0-9a-f]{64}"
 
     @describe("Show what is in the store of this node (administrators)", answers={200: StoreOut})
-    def list(self, request: Request) -> Response:
+    def show(self, request: Request) -> Response:
         self.actor.require_admin()
         return Response(StoreOut(store_use.read()).data)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,15 @@ from pytest_django import Settings
 from console.home import Home
 from console.models import Team
 from console.principal import Principal, for_user
-from datasets import actions
+from datasets import actions, reading
 from datasets.models import Dataset, Round
 from datasets.preheat.store import Store
-from datasets.signals import round_finished
+from datasets.signals import round_finished, trees_used, trees_wanted
 from datasets.sources import registry
 from datasets.sources.base import Site
 from datasets.sources.local import LocalSource
 from tests.datasets import guarded
+from tests.datasets.looking import OLD, Prepare, fresh
 
 
 @pytest.fixture
@@ -108,3 +111,36 @@ def finished() -> Iterator[list[tuple[int, str]]]:
     round_finished.connect(receive)
     yield seen
     round_finished.disconnect(receive)
+
+
+@pytest.fixture
+def prepare(dataset: Dataset, owner: Principal, run_now: Callable[[int], None]) -> Prepare:
+    """Digest of a copy that was last asked for some time ago."""
+
+    def make(path: str, age: float = OLD, of: Dataset | None = None) -> str:
+        asked = actions.request_round(of or dataset, path, actor=owner)
+        run_now(asked.pk)
+        digest = fresh(asked).tree
+        then = time.time() - age
+        os.utime(reading.store().root / "trees" / digest, (then, then))
+        return str(digest)
+
+    return make
+
+
+@pytest.fixture
+def needed() -> Iterator[dict[str, set[str]]]:
+    """Digest -> who needs it; fill it in."""
+    by: dict[str, set[str]] = {}
+
+    def wanted(sender: object, **_: object) -> set[str]:
+        return set(by)
+
+    def used(sender: object, **_: object) -> dict[str, set[str]]:
+        return by
+
+    trees_wanted.connect(wanted)
+    trees_used.connect(used)
+    yield by
+    trees_wanted.disconnect(wanted)
+    trees_used.disconnect(used)

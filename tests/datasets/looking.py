@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.utils import timezone
 
 from datasets.models import Round
+
+Prepare = Callable[..., str]
+"""Of the fixture `prepare`."""
+OLD = 10_000.0
+"""Seconds: older than the time for which a copy is safe after it was asked for."""
 
 
 def expire(round_: Round) -> None:
