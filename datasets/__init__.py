@@ -9,6 +9,7 @@
     actions.py    the write layer: create, update, check, delete, request_round, cancel
     rounds.py     what a worker does with a round, and the sweep; leases.py says who owns one
     reading.py    the read layer: browse, progress, where a published tree is
+    round_files.py, store_use.py   what pages and the API are told of a round's files, and of the store
     dispatch.py   enqueueing; tasks.py is the other end of it
     signals.py    what other apps may listen to
 

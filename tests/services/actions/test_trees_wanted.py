@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from console.principal import Principal
 from datasets import actions as datasets
-from datasets import housekeeping, reading
+from datasets import housekeeping, reading, store_use
 from datasets.models import Dataset, Round
 from services.models import Service
 from tests.services.actions.conftest import preheat_all
@@ -24,6 +24,13 @@ def test_a_tree_of_a_service_stays_however_old(ready: Callable[..., Service]) ->
     assert service.serving is not None
     assert service.serving.tree not in housekeeping.evict_unused()
     assert reading.tree(service.serving.tree) is not None
+
+
+def test_the_store_says_which_services_need_a_tree(ready: Callable[..., Service]) -> None:
+    service = ready()
+    (tree,) = store_use.read().trees
+    assert service.serving is not None
+    assert (tree.digest, tree.wanted, tree.users) == (service.serving.tree, True, (service.name,))
 
 
 def test_a_tree_that_nobody_needs_goes_after_a_while(dataset: Dataset, actor: Principal) -> None:

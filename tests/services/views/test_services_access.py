@@ -14,7 +14,7 @@ from services.models import Service
 from services.models.services import STOPPED
 
 PAGES = ["service", "service-access", "service-logs", "service-events", "service-revisions"]
-VERBS = ["start", "stop", "restart", "scale", "rollback", "delete", "cancel-preheat"]
+VERBS = ["start", "stop", "restart", "scale", "rollback", "delete", "cancel-preheat", "pause-preheat", "resume-preheat"]
 HX = {"HX-Request": "true"}
 
 

@@ -57,6 +57,35 @@ def test_a_service_that_prepares_its_files_shows_how_far_it_is(
     assert "every 1s" in text and 'aria-current="step"' in text
 
 
+def test_the_phase_and_the_round_of_a_service_are_shown(
+    make: Callable[..., Service], world: World, browser: Client
+) -> None:
+    service = world.settle(make())
+    text = shown(browser, "service", service)
+    link = reverse("round", args=["models", service.target.round.pk])
+    assert f'href="{link}"' in text and "no GPU is held meanwhile" in text
+    assert all(f"<span>{phase}</span>" in text for phase in ("Preheat", "Queue", "Starting", "Ready"))
+    now = text.split('aria-current="step"')[1]
+    assert now.index("<span>Preheat</span>") < now.index(": under way") < now.index("<span>Queue</span>")
+    service = world.converge(service)
+    after = shown(browser, "service", service)
+    assert service.state == states.READY and f'href="{link}"' in after and "copied and verified" in after
+
+
+def test_the_preparation_is_paused_and_goes_on_by_button(
+    make: Callable[..., Service], world: World, browser: Client
+) -> None:
+    service = world.settle(make())
+    assert "being paused" in act(browser, service, "pause-preheat")
+    service = world.settle(service)
+    text = shown(browser, "service", service)
+    assert service.state == states.PREHEATING and "Paused." in text
+    assert 'id="verb-resume"' in text and 'id="verb-pause"' not in text
+    assert "goes on" in act(browser, service, "resume-preheat")
+    assert world.converge(service).state == states.READY
+    assert "not paused" in act(browser, service, "resume-preheat")
+
+
 def test_cancelling_the_preparation_fails_the_service_and_says_so(
     make: Callable[..., Service], world: World, browser: Client
 ) -> None:
