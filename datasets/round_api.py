@@ -157,7 +157,7 @@ class Rounds(Resource):
         if state not in {"", *round_files.STATES}:
             raise InvalidFields({"state": f"Choose one of {', '.join(round_files.STATES)}."})
         rows = round_files.files_of(self._round(round_id), state).rows
-        page = self.paginate_queryset(rows)
+        page: Any = self.paginate_queryset(rows)
         return self.get_paginated_response(RoundFileOut(page, many=True).data)
 
     @describe(

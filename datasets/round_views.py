@@ -67,7 +67,8 @@ def act(request: HttpRequest, name: str, pk: int, verb: str) -> HttpResponse:
 
 
 def _find_round(dataset: Dataset, pk: int) -> Round:
-    return get_object_or_404(Round.objects.select_related("dataset__team"), dataset=dataset, pk=pk)
+    found: Round = get_object_or_404(Round.objects.select_related("dataset__team"), dataset=dataset, pk=pk)
+    return found
 
 
 def _head(round_: Round, actor: Principal) -> dict[str, Any]:

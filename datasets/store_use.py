@@ -92,7 +92,8 @@ def users_of(digests: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     """Digest -> names of what needs the tree, as the other apps say."""
     named: dict[str, set[str]] = {digest: set() for digest in digests}
     for _, answer in trees_used.send(None):
-        for digest, names in (answer or {}).items():
+        answered: Mapping[str, Iterable[str]] = answer or {}
+        for digest, names in answered.items():
             if digest in named:
                 named[digest] |= set(names)
     return {digest: tuple(sorted(names)) for digest, names in named.items()}
