@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 
@@ -92,7 +93,7 @@ def users_of(digests: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     """Digest -> names of what needs the tree, as the other apps say."""
     named: dict[str, set[str]] = {digest: set() for digest in digests}
     for _, answer in trees_used.send(None):
-        answered: Mapping[str, Iterable[str]] = answer or {}
+        answered: Any = answer or {}
         for digest, names in answered.items():
             if digest in named:
                 named[digest] |= set(names)
