@@ -21,6 +21,7 @@ PAGES = [
     f"{SERVICE}/test/", f"{SERVICE}/access/", f"{SERVICE}/logs/", f"{SERVICE}/events/", f"{SERVICE}/revisions/",
     f"{SERVICE}/edit/", "/datasets/", "/datasets/?new", "/datasets/?new&kind=nfs", "/datasets/samples/",
     "/datasets/samples/edit/", "/datasets/samples/?path=mnist-svm",
+    "/datasets/samples/rounds/1/", "/store/",
     "/queues/", "/queues/default/", "/nodes/", "/nodes/local/", "/keys/", "/keys/?new",
     "/usage/", "/usage/?metric=latency&by=key", "/teams/", "/teams/default/", "/password/", "/api/v1/docs/",
     "/no-such-page/",
