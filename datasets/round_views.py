@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -45,12 +46,12 @@ def rows(found: list[Round]) -> list[tuple[Round, reading.Progress, tuple[str, .
 
 @require_safe
 def detail(request: HttpRequest, name: str, pk: int) -> HttpResponse:
-    """The whole page; for a poll how far the round is, or with `?files` its files (`state`, `page`)."""
+    """The whole page; for a poll how far the round is, or its files (`state`, `page`), as it says itself."""
     dataset, actor = find(request, name)
     round_ = _find_round(dataset, pk)
     if not wants_fragment(request):
         return render(request, "datasets/round.html", _head(round_, actor) | _files(request, round_))
-    if "files" in request.GET:
+    if request.headers.get("HX-Target") == "round-files":
         return render(request, "datasets/_round_files.html", _files(request, round_))
     return render(request, "datasets/_round.html", _head(round_, actor))
 
@@ -108,7 +109,7 @@ def _files(request: HttpRequest, round_: Round) -> dict[str, Any]:
         "choices": [(label, each, count, f"{here}?state={each}#round-files") for label, each, count in choices],
         "asked": state,
         "missing": found.missing,
-        "files_url": f"{here}?files&state={state}&page={page.number}",
+        "files_url": f"{here}?{urlencode({**({'state': state} if state else {}), 'page': page.number})}",
         "files_every": FILES_EVERY if round_.state in states.UNDERWAY else SLOW,
         "over": round_.state in states.TERMINAL,
     }

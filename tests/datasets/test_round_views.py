@@ -19,7 +19,8 @@ from tests.datasets.looking import fresh
 from tests.datasets.test_round_files import under_way
 
 ClientOf = Callable[[User | None], Client]
-HX = {"HX-Request": "true"}
+HX = {"HX-Request": "true", "HX-Target": "round"}
+HX_FILES = {"HX-Request": "true", "HX-Target": "round-files"}
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_poll_brings_only_what_changes(browser: Client, asked: Round, store: S
     under_way(asked, store)
     head = text(browser, asked, **HX)
     assert 'id="round"' in head and "<html" not in head and "00001.bin" not in head
-    files = text(browser, asked, "?files&state=&page=1", **HX)
+    files = text(browser, asked, "?page=1", **HX_FILES)
     assert 'id="round-files"' in files and "00001.bin" in files and "Asked for by" not in files
 
 
@@ -68,7 +69,7 @@ def test_a_round_that_is_over_is_asked_for_no_more(
     page = text(browser, asked)
     assert "hx-trigger" not in page
     assert "copied and verified" in page and "1/weights.bin" in page and fresh(asked).tree in page
-    assert "hx-trigger" not in text(browser, asked, **HX) + text(browser, asked, "?files", **HX)
+    assert "hx-trigger" not in text(browser, asked, **HX) + text(browser, asked, **HX_FILES)
 
 
 def test_files_are_filtered_and_paged(
@@ -81,7 +82,7 @@ def test_files_are_filtered_and_paged(
     assert "00002.bin" not in first and "00002.bin" in text(browser, asked, "?page=2")
     waiting = text(browser, asked, "?state=waiting")
     assert "00002.bin" in waiting and "00000.bin" not in waiting and "?state=waiting&amp;page=2" in waiting
-    assert "files&amp;state=waiting&amp;page=1" in waiting  # what the poll asks for
+    assert f'hx-get="{url(asked)}?state=waiting&amp;page=1"' in waiting
     assert "00000.bin" in text(browser, asked, "?state=nonsense")
     assert "No file is there just now." not in text(browser, asked, "?state=there")
 
@@ -138,13 +139,12 @@ def test_the_mode_is_chosen_with_the_folder(browser: Client, dataset: Dataset) -
 def test_who_may_look_at_a_round(
     asked: Round, alice: User, bob: User, charlie: User, admin: User, client_of: ClientOf
 ) -> None:
-    for query in ("", "?files"):
-        for headers in ({}, HX):
-            answers = [
-                client_of(user).get(url(asked) + query, headers=headers).status_code
-                for user in (alice, bob, admin, charlie, None)
-            ]
-            assert answers == [200, 200, 200, 404, 302]
+    for headers in ({}, HX, HX_FILES):
+        answers = [
+            client_of(user).get(url(asked), headers=headers).status_code
+            for user in (alice, bob, admin, charlie, None)
+        ]
+        assert answers == [200, 200, 200, 404, 302]
 
 
 @pytest.mark.parametrize("verb", verbs.ALL)
