@@ -29,7 +29,6 @@ COLOURS: Mapping[str, str] = {
     "VERIFYING": "blue",
     "PAUSED": "amber",
     "DONE": "green",
-    "PAUSED": "grey",
     "CANCELLED": "grey",
     # replicas
     "UNREADY": "amber",
