@@ -26,6 +26,8 @@ AT_ONCE = 4
 """Rounds that one worker process does side by side: fewer than its threads, so that copying never starves reconcile."""
 WAIT = 1.0
 """Seconds until a round that waits for another one looks again."""
+LONGEST_PAUSE = 600.0
+"""Seconds that a server may ask a round to wait for."""
 FAILED_KEEP = timedelta(days=1)
 """How long the next round of a path can go on with what a failed one had copied."""
 
@@ -142,7 +144,7 @@ def _again(lease: Lease, error: SourceError | PreheatError) -> None:
         lease.finish(states.FAILED, message=said, attempts=attempts)
         lease.say(f"Failed: {said}")
         return
-    pause = 2**attempts
+    pause = max(2**attempts, round(min(getattr(error, "wait", 0.0), LONGEST_PAUSE)))
     said = f"{error} Attempt {attempts} of {ATTEMPTS}; the next one follows in {pause} s."
     lease.release(wait=pause, message=said, attempts=attempts)
     lease.say(said)

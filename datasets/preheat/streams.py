@@ -22,6 +22,8 @@ from datasets.specs import SourceFile
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further try of a piece."""
+LONGEST = 60.0
+"""Seconds that a stream waits when the server asks for more patience; then the round has its own pauses."""
 
 
 class Stopped(Exception):
@@ -194,7 +196,7 @@ class Streams:
                 self._alive()
                 if error.permanent or pause is None:
                     raise
-                self._stop.wait(pause)
+                self._stop.wait(max(pause, min(error.wait, LONGEST)))
 
     def _once(self, assembly: Assembly, number: int, buffer: memoryview) -> None:
         thread = threading.current_thread()

@@ -142,6 +142,27 @@ def test_a_piece_that_fails_is_tried_again_alone(
     assert seen[-1].bytes_done == len(content)
 
 
+def test_a_server_that_asks_for_patience_gets_it(
+    source: LocalSource, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(streams, "PAUSES", (0.0,))
+    monkeypatch.setattr(streams, "LONGEST", 0.25)
+    original = LocalSource.open
+
+    def busy(self: LocalSource, *args: Any) -> Any:
+        if not waited:
+            waited.append(time.monotonic())
+            raise SourceError("The server is busy.", permanent=False, wait=3.0)
+        waited.append(time.monotonic())
+        return original(self, *args)
+
+    monkeypatch.setattr(LocalSource, "open", busy)
+    monkeypatch.setattr(LocalSource, "streams", 1)
+    copy_all(source, store, "README.txt")
+    assert waited[1] - waited[0] >= 0.25
+
+
 def test_a_content_that_is_not_what_the_source_says_is_not_kept(
     source: LocalSource, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
