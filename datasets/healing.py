@@ -45,4 +45,4 @@ def heal(digest: str) -> None:
     for round_ in places.select_related("dataset"):
         if (place := (round_.dataset_id, round_.path)) not in seen:
             seen.add(place)
-            request_round(round_.dataset, round_.path, actor=SYSTEM)
+            request_round(round_.dataset, round_.path, mode=round_.mode, actor=SYSTEM)

@@ -81,6 +81,7 @@ def _stays(round_: Round, plan: Plan, store: Store) -> tuple[StoredFile, ...]:
     return tuple(
         file for file in manifest.files
         if file.path not in planned | folders and not any(_is_below(file.path, path) for path in planned)
+        and store.blob(file.sha256).is_file()  # damaged here and gone from the source: lost
     )
 
 

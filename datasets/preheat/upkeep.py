@@ -150,7 +150,13 @@ def clear(store: Store, not_used_since: float) -> None:
 
 
 def _drop(store: Store, tree: Path) -> None:
+    manifest = store.manifest(tree.name)
     store.retire(tree)
+    for file in manifest.files if manifest else ():
+        blob = store.blob(file.sha256)
+        with contextlib.suppress(FileNotFoundError):
+            if blob.stat().st_nlink == 1:  # no other tree has it, nor a part that is about to be published
+                blob.unlink()
     for name in (f"manifests/{tree.name}.json", f"unflushed/{tree.name}", f"damaged/{tree.name}"):
         (store.root / name).unlink(missing_ok=True)
 

@@ -242,6 +242,22 @@ def test_eviction_keeps_what_is_used_or_young(source: LocalSource, store: Store)
     assert list((store.root / "trash").iterdir()) == []
 
 
+def test_making_room_frees_the_bytes_at_once_and_no_more_than_needed(source: LocalSource, store: Store) -> None:
+    trees = [publish(source, store, path, path.replace("/", "-")) for path in ("README.txt", "svm/1", "svm")]
+    for name in store.staging_names():
+        store.discard_staging(name)
+    for age, tree in enumerate(trees):
+        os.utime(tree.path, (age + 1, age + 1))
+    before = upkeep.used_bytes(store)
+    assert upkeep.make_room(store, set(), 1, grace=60, now=time.time()) == [trees[0].digest]
+    assert upkeep.used_bytes(store) == before - 7
+    # What svm/1 has, svm has too: nothing is free before both are gone.
+    assert upkeep.make_room(store, {trees[2].digest}, 1000, grace=60, now=time.time()) == [trees[1].digest]
+    assert upkeep.used_bytes(store) == before - 7
+    assert upkeep.verify(store, trees[2].digest) == []
+    assert upkeep.make_room(store, set(), 1000, grace=1e12, now=time.time()) == []
+
+
 def test_being_found_makes_a_tree_young(source: LocalSource, store: Store) -> None:
     tree = publish(source, store, "svm")
     os.utime(tree.path, (1, 1))
