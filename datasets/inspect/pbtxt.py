@@ -1,0 +1,168 @@
+"""config.pbtxt as the real ModelConfig protobuf, with errors that say where and what to do."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from datasets.inspect.errors import Unreadable
+from datasets.inspect.onnx import Graph, Value
+
+NAME: Final = "config.pbtxt"
+MOST_BYTES: Final = 1 << 20
+ModelConfig = Any
+"""tritonclient ships no types: an inference.ModelConfig message."""
+PLATFORMS: Final = {
+    "onnxruntime_onnx": "onnxruntime", "pytorch_libtorch": "pytorch", "tensorrt_plan": "tensorrt",
+    "tensorflow_savedmodel": "tensorflow", "tensorflow_graphdef": "tensorflow", "ensemble": "ensemble",
+}  # fmt: skip
+"""The older `platform` names -> backend."""
+TYPES: Final = {
+    1: "TYPE_FP32", 2: "TYPE_UINT8", 3: "TYPE_INT8", 4: "TYPE_UINT16", 5: "TYPE_INT16", 6: "TYPE_INT32",
+    7: "TYPE_INT64", 8: "TYPE_STRING", 9: "TYPE_BOOL", 10: "TYPE_FP16", 11: "TYPE_FP64", 12: "TYPE_UINT32",
+    13: "TYPE_UINT64", 16: "TYPE_BF16",
+}  # fmt: skip
+"""onnx.TensorProto.DataType -> what config.pbtxt calls it; the others Triton cannot carry."""
+BATCH_NAMES: Final = frozenset({"batch", "batch_size", "batchsize", "batch_dim", "n", "b", "bs", "none"})
+"""What exporters call the first axis when it is that of a batch."""
+USUAL_BATCH: Final = 8
+_UNKNOWN_FIELD: Final = re.compile(r'Message type "inference\.([\w.]+)" (?:has no field named|should not have) "(\w+)"')
+
+
+def read(folder: Path) -> str:
+    """The text of the folder's config.pbtxt, "" without one. Raises OSError and Unreadable."""
+    path = folder / NAME
+    if not path.is_file():
+        return ""
+    if path.stat().st_size > MOST_BYTES:
+        raise Unreadable("config.pbtxt is larger than 1 MiB: that is not a model configuration")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Unreadable("config.pbtxt is not UTF-8 text") from error
+
+
+def parse(text: str) -> ModelConfig:
+    """Raises Unreadable with line and column."""
+    message = model_config_pb2.ModelConfig()
+    try:
+        text_format.Parse(text, message)
+    except text_format.ParseError as error:
+        line, column = error.GetLine(), error.GetColumn()
+        where = f"line {line}, column {column}" if line else "an unknown line"
+        detail = str(error).removeprefix(f"{line}:{column} : ").rstrip(".")
+        raise Unreadable(f"config.pbtxt is broken at {where}: {detail}{_meant(detail)}") from error
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise Unreadable(f"config.pbtxt is broken: {error}") from error
+    return message
+
+
+def _meant(detail: str) -> str:
+    """For a field that there is not: the one that was meant."""
+    found = _UNKNOWN_FIELD.search(detail)
+    if found is None:
+        return ""
+    fields = _fields_of(found[1])
+    close = difflib.get_close_matches(found[2], fields, 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _fields_of(message: str) -> list[str]:
+    descriptor: Any = model_config_pb2.DESCRIPTOR
+    for part in message.split("."):
+        found = descriptor.message_types_by_name if hasattr(descriptor, "message_types_by_name") else (
+            descriptor.nested_types_by_name
+        )  # fmt: skip
+        if part not in found:
+            return []
+        descriptor = found[part]
+    return [field.name for field in descriptor.fields]
+
+
+def backend(config: ModelConfig) -> str:
+    return str(config.backend) or PLATFORMS.get(config.platform, str(config.platform))
+
+
+def type_name(tensor: Any) -> str:
+    return str(model_config_pb2.DataType.Name(tensor.data_type))
+
+
+def batches(graph: Graph) -> bool:
+    """Whether the first axis of every input and output looks like that of a batch: free, and called so."""
+    values = (*graph.inputs, *graph.outputs)
+    return bool(values) and all(
+        value.shape and isinstance(value.shape[0], str) and value.shape[0].lower() in BATCH_NAMES for value in values
+    )
+
+
+def suggest(graph: Graph, config: ModelConfig | None, name: str = "") -> str:
+    """A complete config.pbtxt: what the file has and the model does not contradict, and the model's own tensors.
+
+    "" when Triton cannot carry one of the tensors. `name`: of the folder, which Triton takes when the file has none.
+    """
+    if any(value.element not in TYPES or value.sizes is None for value in (*graph.inputs, *graph.outputs)):
+        return ""
+    made = model_config_pb2.ModelConfig()
+    if config is not None:
+        made.CopyFrom(config)
+    elif batches(graph):
+        made.max_batch_size = USUAL_BATCH
+        made.dynamic_batching.SetInParent()
+    if name:
+        made.name = name
+    if not backend(made):
+        made.backend = "onnxruntime"
+    values = (*graph.inputs, *graph.outputs)
+    if made.max_batch_size and not all(value.sizes and value.sizes[0] == -1 for value in values):
+        made.max_batch_size = 0  # the first axis is no batch, whatever the file hoped
+        made.ClearField("dynamic_batching")
+    # Triton can leave an output out, so those that the file names on purpose stay the only ones.
+    named = {tensor.name for tensor in made.output} & {value.name for value in graph.outputs}
+    outputs = [value for value in graph.outputs if not named or value.name in named]
+    _fill(made.input, graph.inputs, made.max_batch_size)
+    _fill(made.output, outputs, made.max_batch_size)
+    return str(text_format.MessageToString(made, use_short_repeated_primitives=True))
+
+
+def _fill(repeated: Any, values: Any, batch: int) -> None:
+    before: Mapping[str, Any] = {tensor.name: tensor for tensor in repeated}
+    after = [_tensor(repeated, before.get(value.name), value, batch) for value in values]
+    del repeated[:]
+    repeated.extend(after)
+
+
+def _tensor(repeated: Any, before: Any, value: Value, batch: int) -> Any:
+    """With the model's type and dims; what else the file says of it (label_filename) stays."""
+    made = type(repeated.add())()
+    if before is not None:
+        made.CopyFrom(before)
+    made.name = value.name
+    made.data_type = model_config_pb2.DataType.Value(TYPES[value.element])
+    dims = list(value.sizes or ())[1 if batch else 0 :]
+    if before is not None and fits(dims_of(before), dims):
+        return made
+    made.ClearField("dims")
+    made.ClearField("reshape")
+    made.dims.extend(dims or [1])  # config.pbtxt cannot say "scalar": that is one element
+    if batch and not dims:
+        made.reshape.SetInParent()
+    return made
+
+
+def dims_of(tensor: Any) -> list[int]:
+    """As the model gets them, without the batch."""
+    return list(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
+
+
+def fits(config: list[int], model: list[int]) -> bool:
+    """Whether Triton takes these dims for that model: equal wherever the model's are not free."""
+    config = [] if not model and config == [1] else config
+    return len(config) == len(model) and all(
+        have in (-1, said) for said, have in zip(config, model, strict=True)
+    )

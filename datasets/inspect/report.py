@@ -1,0 +1,118 @@
+"""What is said of a folder of model files: plain values, stored as JSON beside a copy. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+VERSION: Final = 1
+"""Of the readers: a stored report of another version is made anew."""
+
+
+@dataclass(frozen=True)
+class Executable:
+    """Content that runs as code when it is loaded.
+
+    kind: python, pickle, torchscript, auto_map, keras_lambda or library.
+    """
+
+    path: str
+    kind: str
+    said: str
+    """One sentence for people."""
+    runs: bool = True
+    """False for what merely lies there: nothing that serves this folder opens it."""
+    seen: bool = True
+    """False for what was not looked into, as it lies at its source: it may turn out to be harmless."""
+    imports: tuple[str, ...] = ()
+    """Of a pickle: what loading it would import and may call, as `module.name`."""
+
+
+@dataclass(frozen=True)
+class TensorSaid:
+    """An input or output as the model's file has it; in `shape` a text is a named free size, -1 an unnamed one."""
+
+    name: str
+    datatype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row of config.pbtxt beside the model. verdict: same, left_out, differs (works in places) or wrong."""
+
+    what: str
+    config: str
+    model: str
+    verdict: str
+    said: str = ""
+    """What follows from it, and what to do; "" when they agree."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a language model needs of a GPU, in bytes. See memory.py for the formula."""
+
+    weights: int
+    kv_per_token: int | None
+    """None when the architecture's cache cannot be told from config.json."""
+    max_model_len: int | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """`kind` as of recognise.py, and gguf. `problems` stop a model from being served; `notes` do not."""
+
+    kind: str
+    summary: str
+    name: str = ""
+    """Of the folder, in a repository of several models."""
+    facts: tuple[tuple[str, str], ...] = ()
+    inputs: tuple[TensorSaid, ...] = ()
+    outputs: tuple[TensorSaid, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    executable: tuple[Executable, ...] = ()
+    comparison: tuple[Difference, ...] = ()
+    suggested: str = ""
+    """A complete config.pbtxt."""
+    memory: Memory | None = None
+    models: tuple[Report, ...] = ()
+    """Of a Triton repository."""
+    whole: bool = True
+    """False when it was not looked at to its end: then there may be more, in `executable` too."""
+    version: int = VERSION
+
+    @property
+    def runs_code(self) -> tuple[Executable, ...]:
+        """What would run here if it were served."""
+        own = tuple(found for found in self.executable if found.runs)
+        return own + tuple(found for model in self.models for found in model.runs_code)
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        return tuple(row for row in self.comparison if row.verdict != "same")
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Report:
+        """The inverse. Raises LookupError, TypeError or ValueError for JSON that is no report of this version."""
+        if data["version"] != VERSION:
+            raise ValueError("a report of another version")
+        return cls(
+            kind=str(data["kind"]), summary=str(data["summary"]), name=str(data["name"]),
+            facts=tuple((str(label), str(text)) for label, text in data["facts"]),
+            inputs=_tensors(data["inputs"]), outputs=_tensors(data["outputs"]),
+            problems=tuple(map(str, data["problems"])), notes=tuple(map(str, data["notes"])),
+            executable=tuple(Executable(**{**one, "imports": tuple(one["imports"])}) for one in data["executable"]),
+            comparison=tuple(Difference(**row) for row in data["comparison"]), suggested=str(data["suggested"]),
+            memory=Memory(**data["memory"]) if data["memory"] else None,
+            models=tuple(cls.from_json(model) for model in data["models"]), whole=bool(data["whole"]),
+        )  # fmt: skip
+
+
+def _tensors(data: Any) -> tuple[TensorSaid, ...]:
+    return tuple(TensorSaid(one["name"], one["datatype"], tuple(one["shape"])) for one in data)

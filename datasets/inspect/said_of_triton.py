@@ -1,0 +1,137 @@
+"""Triton models, repositories of them, and ONNX files, in words and tables, for the report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from datasets.inspect import compare, executable, onnx, pbtxt, triton
+from datasets.inspect.budget import Budget
+from datasets.inspect.errors import TooMuch, Unreadable
+from datasets.inspect.huggingface import human
+from datasets.inspect.listing import files_below, is_hole
+from datasets.inspect.report import Executable, Report, TensorSaid
+
+MOST_MODELS: Final = 100
+EVERYTHING: Final = frozenset(executable.ENDINGS)
+LOADS: Final = {
+    "python": EVERYTHING, "pytorch": frozenset({".pt", ".pt2", *executable.LIBRARIES}),
+    **dict.fromkeys(("onnxruntime", "tensorrt", "openvino", "ensemble", "dali"), frozenset(executable.LIBRARIES)),
+}  # fmt: skip
+"""Backend of Triton -> endings of files that it opens and that can hold code; of any other backend, all."""
+
+
+def code_of(
+    folder: Path, files: list[str], backend: str, model_file: str, config: Any, budget: Budget
+) -> tuple[Executable, ...]:
+    """What of `files` is code; `model_file`: what the backend loads, "" if not known; `config`: None without one.
+
+    Triton also takes a model.py, or a libtriton_….so, that lies with the model for the backend itself.
+    """
+    found = (*_named(config), *executable.find(folder, files, LOADS.get(backend, EVERYTHING), budget))
+    programs = [file for file in files if file.endswith(".py")]
+    named = [file for file in programs if file.rsplit("/", 1)[-1] == "model.py"]
+    if backend != "python" and not named:
+        return found
+    first = model_file if backend == "python" and model_file else next(iter((*named, *programs)), "model.py")
+    return (python_program(first, len(set(programs) - {first})), *found)
+
+
+def _named(config: Any) -> tuple[Executable, ...]:
+    """Libraries that config.pbtxt names: they run whatever their files are called."""
+    if config is None:
+        return ()
+    names = [str(config.runtime), *map(str, config.model_operations.op_library_filename)]
+    said = "It names {} as a library, which Triton loads from beside the model."
+    return tuple(Executable(pbtxt.NAME, "library", said.format(name)) for name in names[:10] if name)
+
+
+def python_program(path: str, more: int = 0) -> Executable:
+    others = f" So may {'the other .py file' if more == 1 else f'{more} other .py files'} beside it." if more else ""
+    return Executable(path, "python", f"A Python program: it runs with the rights of the console.{others}")
+
+
+def repository_report(path: Path, name: str, models: list[str], budget: Budget) -> Report:
+    siblings: dict[str, Any] = {}
+    for model in models:
+        try:
+            text = pbtxt.read(path / model)
+            budget.step(1 + len(text) // 16)
+            siblings[model] = pbtxt.parse(text)
+        except TooMuch:
+            raise
+        except Unreadable:
+            siblings[model] = None  # there, and broken: said of that model
+    reports = tuple(triton_report(path / model, model, budget, siblings) for model in models[:MOST_MODELS])
+    count = "1 model" if len(models) == 1 else f"{len(models)} models"
+    shown = ", ".join(models[:5]) + (", …" if len(models) > 5 else "")
+    said = tuple(f"{model.name}: {problem}" for model in reports for problem in model.problems)
+    notes = (f"Only the first {MOST_MODELS} models were looked at.",) if len(models) > MOST_MODELS else ()
+    return Report(
+        "triton_repository", f"A Triton repository of {count}: {shown}.", name, problems=said, notes=notes,
+        models=reports,
+    )  # fmt: skip
+
+
+def triton_report(path: Path, name: str, budget: Budget, siblings: dict[str, Any] | None) -> Report:
+    layout = triton.read(path, name, siblings)
+    files = files_below(path, budget)
+    backend = layout.backend
+    found = code_of(path, files, backend, layout.model_file, layout.config, budget)
+    versions = f" with version{'s' if len(layout.versions) > 1 else ''} {', '.join(map(str, layout.versions[:5]))}"
+    summary = f"A Triton model{f' ({backend})' if backend else ''}{versions if layout.versions else ''}."
+    report = Report("triton_model", summary, name)
+    if backend == "onnxruntime" and layout.model_file:
+        report = onnx_report(path / layout.model_file, name, layout.config, budget, compared=True)
+    facts = [("Backend", backend), *report.facts]
+    if layout.config is not None and layout.config.max_batch_size:
+        facts.insert(1, ("Batches", f"of up to {layout.config.max_batch_size}"))
+    if layout.config is not None and not report.inputs:
+        report = replace(report, inputs=_configured(layout.config.input), outputs=_configured(layout.config.output))
+    return replace(
+        report, kind="triton_model", summary=summary, executable=found,
+        facts=tuple((label, text) for label, text in facts if text), problems=(*layout.problems, *report.problems),
+        notes=(*layout.notes, *report.notes),
+    )  # fmt: skip
+
+
+def _configured(repeated: Any) -> tuple[TensorSaid, ...]:
+    return tuple(
+        TensorSaid(one.name, pbtxt.type_name(one).removeprefix("TYPE_"), tuple(one.dims)) for one in repeated
+    )
+
+
+def onnx_report(path: Path, name: str, config: Any, budget: Budget, *, compared: bool = False) -> Report:
+    size = path.stat().st_size
+    summary = f"An ONNX model: {path.name}."
+    try:
+        graph = onnx.read(path, budget)
+        problems = onnx.problems(path, graph)
+    except Unreadable as error:
+        if not size or is_hole(path):
+            return Report("onnx", summary, name, notes=(f"{path.name} was not looked into yet.",))
+        return Report("onnx", summary, name, problems=(f"{path.name} cannot be read as ONNX: {error}.",))
+    opset = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in sorted(graph.opsets.items())[:5])
+    facts = [
+        ("Made by", graph.producer[:80]), ("Opset", opset), ("Operators", str(graph.nodes)),
+        ("Parameters", human(graph.parameters)),
+        ("Weights beside the file", ", ".join(sorted(graph.external)[:5])),
+    ]  # fmt: skip
+    notes = [
+        f"The model uses operators of {domain}: the server needs the library that has them."
+        for domain in graph.foreign_domains[:5]
+    ]
+    rows = compare.compare(config, graph) if compared else ()
+    problems += compare.problems(rows)
+    notes += compare.notes(rows)
+    return Report(
+        "onnx", summary, name, facts=tuple((label, text) for label, text in facts if text),
+        inputs=tuple(map(_said, graph.inputs)), outputs=tuple(map(_said, graph.outputs)), problems=tuple(problems),
+        notes=tuple(notes), comparison=rows, suggested=pbtxt.suggest(graph, config, name),
+    )  # fmt: skip
+
+
+def _said(value: onnx.Value) -> TensorSaid:
+    kind = pbtxt.TYPES.get(value.element, "").removeprefix("TYPE_") or onnx.ELEMENTS.get(value.element, "")
+    return TensorSaid(value.name, kind if value.kind == "tensor" else value.kind, value.shape or ())

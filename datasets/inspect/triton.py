@@ -1,0 +1,188 @@
+"""Whether a folder is laid out as Triton expects a model, explained before anything is started. Reads, runs nothing.
+
+See https://github.com/triton-inference-server/server/blob/main/docs/user_guide/model_repository.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from datasets.inspect import pbtxt
+from datasets.inspect.errors import Unreadable
+
+DEFAULT_FILES: Final = {
+    "onnxruntime": "model.onnx", "python": "model.py", "pytorch": "model.pt", "tensorrt": "model.plan",
+    "openvino": "model.xml", "tensorrtllm": "", "vllm": "model.json",
+}  # fmt: skip
+"""Backend -> the file of a version folder that it loads when config.pbtxt does not say otherwise."""
+MOST_SHOWN: Final = 5
+ALMOST_VERSION: Final = re.compile(r"v?0*\d+(\.\d+)*", re.I)
+
+
+@dataclass
+class Layout:
+    """One model's folder. `config` is None when there is no config.pbtxt, or it cannot be read."""
+
+    config: Any = None
+    has_config: bool = False
+    backend: str = ""
+    versions: tuple[int, ...] = ()
+    model_file: str = ""
+    """What the highest version would load, relative to the folder; "" when it is not there."""
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def is_version(path: Path) -> bool:
+    """Triton takes folders whose name is a number, and that does not begin with zero."""
+    return path.name.isascii() and path.name.isdecimal() and not path.name.startswith("0") and path.is_dir()
+
+
+def is_model(path: Path) -> bool:
+    return path.is_dir() and ((path / pbtxt.NAME).is_file() or any(is_version(child) for child in path.iterdir()))
+
+
+def read(folder: Path, name: str = "", siblings: Mapping[str, Any] | None = None) -> Layout:
+    """`name`: of the folder in its repository, "" if not known; `siblings`: config by model of that repository.
+
+    Raises OSError.
+    """
+    made = Layout()
+    entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    versions = [entry for entry in entries if is_version(entry)]
+    made.versions = tuple(sorted(int(entry.name) for entry in versions))
+    made.has_config = (folder / pbtxt.NAME).is_file()
+    try:
+        if made.has_config:
+            made.config = pbtxt.parse(pbtxt.read(folder))
+    except Unreadable as error:
+        made.problems.append(f"{error}.")
+    if made.config is not None:
+        made.backend = pbtxt.backend(made.config)
+        _check_name(made, name)
+        _check_backend(made)
+    _check_versions(made, folder, entries)
+    if made.backend == "ensemble":
+        _check_ensemble(made, siblings)
+    elif made.versions:
+        _check_files(made, folder)
+    return made
+
+
+def _check_name(made: Layout, name: str) -> None:
+    own = str(made.config.name)
+    if name and own and own != name:
+        made.notes.append(
+            f"config.pbtxt is of {own} and the folder is named {name}: Triton by itself refuses that. A service puts "
+            "its own name there."
+        )
+
+
+def _check_backend(made: Layout) -> None:
+    platform = str(made.config.platform)
+    if platform and not made.config.backend and platform not in pbtxt.PLATFORMS:
+        known = ", ".join(pbtxt.PLATFORMS)
+        hint = f'write backend: "{platform}" instead' if platform in DEFAULT_FILES else f"known ones are {known}"
+        made.problems.append(f"config.pbtxt has the platform {platform!r}, which Triton does not know: {hint}.")
+
+
+def _check_versions(made: Layout, folder: Path, entries: list[Path]) -> None:
+    if made.versions:
+        return
+    almost = [entry.name for entry in entries if entry.is_dir() and ALMOST_VERSION.fullmatch(entry.name)]
+    loose = [entry.name for entry in entries if entry.is_file() and entry.name in DEFAULT_FILES.values()]
+    if almost:
+        said = f"The folder {almost[0]} is no version to Triton: name it with a number that begins with 1 to 9, as 1."
+    elif loose:
+        said = f"There is no version folder: make a folder named 1 and move {loose[0]} into it."
+    elif made.backend == "ensemble":
+        said = "There is no version folder: an ensemble needs one as well, empty, named 1."
+    else:
+        said = "There is no version folder: put the model file into a folder named 1."
+    made.problems.append(said)
+
+
+def _check_files(made: Layout, folder: Path) -> None:
+    for version in wanted_versions(made):
+        inside = folder / str(version)
+        if not inside.is_dir():
+            made.problems.append(f"config.pbtxt asks for version {version}, and there is no folder {version}.")
+            continue
+        names = sorted(entry.name for entry in inside.iterdir())
+        if not made.backend:
+            found = next((backend for backend, file in DEFAULT_FILES.items() if file and file in names), "")
+            if not found:
+                made.problems.append(_no_backend(version, names))
+                continue
+            made.backend = found
+        _check_file(made, version, names)
+
+
+def _no_backend(version: int, names: list[str]) -> str:
+    if not names:
+        return f"The version folder {version} is empty: put the model file into it."
+    return (
+        f"The version folder {version} holds {_shown(names)}, which tells no backend: name the file as Triton expects "
+        'it (as model.onnx), or write backend: "…" into config.pbtxt.'
+    )
+
+
+def _check_file(made: Layout, version: int, names: list[str]) -> None:
+    said = str(made.config.default_model_filename) if made.config is not None else ""
+    file = said or DEFAULT_FILES.get(made.backend, "")
+    if "/" in file or ".." in file:
+        made.problems.append(f"default_model_filename {file!r} leads out of the version folder: name a file in it.")
+    elif not names:
+        made.problems.append(f"The version folder {version} is empty: put {file or 'the model file'} into it.")
+    elif file and file not in names:
+        ending = Path(file).suffix
+        alike = [name for name in names if ending and name.endswith(ending)]
+        hint = f'name {alike[0]} so, or write default_model_filename: "{alike[0]}"' if alike else (
+            f"the folder holds {_shown(names)}"
+        )  # fmt: skip
+        made.problems.append(f"{version}/{file} is missing, which the backend {made.backend} loads: {hint}.")
+    elif file:
+        made.model_file = f"{version}/{file}"
+
+
+def wanted_versions(made: Layout) -> tuple[int, ...]:
+    """What the version policy loads: the highest unless config.pbtxt says more."""
+    policy = made.config.version_policy if made.config is not None else None
+    if policy is not None and policy.HasField("specific"):
+        return tuple(policy.specific.versions)[:100]
+    if policy is not None and policy.HasField("all"):
+        return made.versions[-100:]
+    count = policy.latest.num_versions if policy is not None else 1
+    return made.versions[-min(max(count, 1), 100) :]
+
+
+def _check_ensemble(made: Layout, siblings: Mapping[str, Any] | None) -> None:
+    steps = made.config.ensemble_scheduling.step
+    if not steps:
+        made.problems.append("config.pbtxt is of an ensemble and names no steps: add ensemble_scheduling { step […] }.")
+    if siblings is None:
+        return
+    for index, step in enumerate(steps, start=1):
+        there = ", ".join(sorted(siblings)) or "none"
+        if step.model_name not in siblings:
+            made.problems.append(
+                f"Step {index} of the ensemble names the model {str(step.model_name)!r}, which is not beside it (there "
+                f"is {there})."
+            )
+            continue
+        other = siblings[step.model_name]
+        for kind, mapped, tensors in (("input", step.input_map, other and other.input),
+                                      ("output", step.output_map, other and other.output)):  # fmt: skip
+            known = {tensor.name for tensor in tensors} if tensors else set()
+            made.problems += [
+                f"Step {index} of the ensemble maps the {kind} {key!r}, which {step.model_name} does not have."
+                for key in sorted(mapped) if known and key not in known
+            ]  # fmt: skip
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:MOST_SHOWN]) + (", …" if len(names) > MOST_SHOWN else "")

@@ -1,0 +1,124 @@
+"""Content that runs as code, and which of it the folder's own server would load."""
+
+from __future__ import annotations
+
+import collections
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datasets.inspect.folder import inspect
+from tests.datasets.inspect.made import LLAMA_3_8B, config, safetensors
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return os.system, ("touch /tmp/never",)
+
+
+SYSTEM = f"{os.system.__module__}.system"
+
+
+def model(root: Path, backend: str, *names: str) -> Path:
+    (root / "1").mkdir(parents=True)
+    (root / "config.pbtxt").write_text(f'backend: "{backend}"')
+    for name in names:
+        (root / name).write_bytes(pickle.dumps(Evil()))
+    return root
+
+
+def found(folder: Path) -> dict[str, tuple[str, bool]]:
+    return {one.path: (one.kind, one.runs) for one in inspect(folder).executable}
+
+
+def tensors(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m/data.pkl", pickle.dumps(collections.OrderedDict(), 2))
+
+
+def test_a_python_model_runs_and_so_does_every_pickle_beside_it(tmp_path: Path) -> None:
+    seen = found(model(tmp_path / "m", "python", "1/model.py", "1/m.pkl", "1/helper.py", "1/w.bin"))
+    assert seen == {"1/model.py": ("python", True), "1/m.pkl": ("pickle", True), "1/w.bin": ("pickle", True)}
+    assert SYSTEM in next(one for one in inspect(tmp_path / "m").executable if one.path == "1/m.pkl").said
+
+
+def test_an_onnx_model_runs_nothing_that_lies_beside_it(tmp_path: Path) -> None:
+    seen = found(model(tmp_path / "m", "onnxruntime", "1/model.onnx", "1/preprocessing.pkl"))
+    assert seen == {"1/preprocessing.pkl": ("pickle", False)}
+
+
+@pytest.mark.parametrize("backend", ["python", "onnxruntime", "pytorch", "mine", ""])
+def test_what_triton_takes_for_a_backend_runs_whatever_the_backend_is_called(tmp_path: Path, backend: str) -> None:
+    seen = found(model(tmp_path / "m", backend, "1/model.py", "libtriton_x.so"))
+    assert seen["1/model.py"] == ("python", True) and seen["libtriton_x.so"] == ("library", True)
+
+
+def test_a_python_backend_runs_a_file_of_any_name(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m", "python", "1/weights.onnx")
+    (folder / "config.pbtxt").write_text('backend: "python" default_model_filename: "weights.onnx"')
+    assert found(folder) == {"1/weights.onnx": ("python", True)}
+
+
+def test_of_a_hugging_face_folder_only_pickles_without_safetensors_count(tmp_path: Path) -> None:
+    folder = config(tmp_path / "m", LLAMA_3_8B)
+    for name in ("pytorch_model.bin", "training_args.bin", "optimizer.pt"):
+        (folder / name).write_bytes(pickle.dumps(Evil()))
+    assert found(folder)["pytorch_model.bin"] == ("pickle", True)
+    assert not found(folder)["training_args.bin"][1] and not found(folder)["optimizer.pt"][1]
+    safetensors(folder / "model.safetensors", {"w": ("BF16", (4,))})
+    assert not any(runs for _, runs in found(folder).values())
+
+
+def test_a_pickle_of_tensors_alone_is_no_code(tmp_path: Path) -> None:
+    folder = config(tmp_path / "m", LLAMA_3_8B)
+    tensors(folder / "pytorch_model.bin")
+    report = inspect(folder)
+    assert report.executable == ()
+    assert report.notes == ("pytorch_model.bin is a pickle, and holds nothing but tensors.",)
+
+
+def test_code_that_a_configuration_names_is_told(tmp_path: Path) -> None:
+    folder = config(tmp_path / "m", {**LLAMA_3_8B, "auto_map": {"AutoModel": "modeling.Mine"}})
+    assert found(folder) == {"config.json": ("auto_map", True)}
+
+
+def test_what_was_not_looked_into_is_said_to_be_so(tmp_path: Path) -> None:
+    folder = config(tmp_path / "m", LLAMA_3_8B)
+    (folder / "pytorch_model.bin").touch()
+    os.truncate(folder / "pytorch_model.bin", 5 << 30)
+    [one] = inspect(folder).executable
+    assert (one.runs, one.seen) == (True, False) and "not looked into yet" in one.said
+
+
+def test_a_keras_lambda_and_a_file_that_is_no_pickle_are_told(tmp_path: Path) -> None:
+    (tmp_path / "m.h5").write_bytes(b"\x89HDF" + b'{"class_name": "Lambda"}')
+    (tmp_path / "plain.h5").write_bytes(b"\x89HDF" + b'{"class_name": "Dense"}')
+    (tmp_path / "x.joblib").write_bytes(b"\xff\xff")
+    (tmp_path / "weights.bin").write_bytes(bytes(range(1, 250)))
+    kinds = {path: kind for path, (kind, _) in found(tmp_path).items()}
+    assert kinds == {"m.h5": "keras_lambda", "x.joblib": "pickle"}
+
+
+def test_links_and_pipes_do_not_hold_the_look_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pkl")
+    (tmp_path / "gone.pkl").symlink_to(tmp_path / "nowhere")
+    assert {one.path for one in inspect(tmp_path).executable} == {"pipe.pkl", "gone.pkl"}
+
+
+def test_what_only_lies_there_does_not_crowd_out_what_runs(tmp_path: Path) -> None:
+    folder = config(tmp_path / "m", LLAMA_3_8B)
+    for number in range(300):
+        (folder / f"a{number:03}.pkl").write_bytes(b"\x80\x04N.")
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Evil()))
+    assert [one.path for one in inspect(folder).runs_code] == ["pytorch_model.bin"]
+
+
+@pytest.mark.parametrize("said", ['runtime: "1/weights.bin"', 'model_operations { op_library_filename: "ops.bin" }'])
+def test_a_library_that_the_configuration_names_runs_whatever_it_is_called(tmp_path: Path, said: str) -> None:
+    folder = model(tmp_path / "m", "onnxruntime", "1/model.onnx")
+    (folder / "config.pbtxt").write_text(f'backend: "onnxruntime" {said}')
+    assert found(folder) == {"config.pbtxt": ("library", True)}
