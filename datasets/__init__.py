@@ -7,11 +7,13 @@
     vault.py      encrypts a secret; credentials.py says with which key, and opens those of a dataset
     drafts.py     what is wrong with options and credentials, and whether the source answers
     actions.py    the write layer: create, update, check, delete, request_round, cancel
+    trust.py      whether a team trusts what runs as code
+    reports.py    what the files at a path say; inspect/ reads them
     rounds.py     what a worker does with a round, and the sweep; leases.py says who owns one
     reading.py    the read layer: browse, progress, where a published tree is
     round_files.py, store_use.py   what pages and the API are told of a round's files, and of the store
     dispatch.py   enqueueing; tasks.py is the other end of it
     signals.py    what other apps may listen to
 
-`specs`, `states`, `errors`, `sizes`, `sources`, `recognise`, `preheat` and `vault` import no Django.
+`specs`, `states`, `errors`, `sizes`, `sources`, `recognise`, `inspect`, `preheat` and `vault` import no Django.
 """

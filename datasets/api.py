@@ -16,12 +16,12 @@ from rest_framework.reverse import reverse
 from console.openapi import describe
 from console.rest import Body, number, parse, team_for
 from datasets import actions, reading, states
+from datasets.api_files import PATH, WithFiles
 from datasets.models import Dataset
 from datasets.round_api import RoundOut, Rounds
 from datasets.sources import registry
 
 SET = "set"
-PATH = OpenApiParameter("path", OpenApiTypes.STR, description="A folder or file of the dataset; empty is its root.")
 AFTER = OpenApiParameter("after", OpenApiTypes.STR, description="The answer's `next`, for the page after it.")
 LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="How many entries to give: 200, at most 1000.")
 
@@ -36,7 +36,8 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
     class Meta:
         model = Dataset
         fields = (
-            "name", "team", "kind", "options", "credentials", "description", "created_by", "created_at", "updated_at",
+            "name", "team", "kind", "options", "credentials", "description", "trusted", "trusted_by", "trusted_at",
+            "created_by", "created_at", "updated_at",
         )  # fmt: skip
 
     def get_credentials(self, dataset: Dataset) -> dict[str, str]:
@@ -132,7 +133,7 @@ SAMPLE = OpenApiExample(
     ),
     destroy=describe("Delete a dataset that no running service uses", answers={204: None}, errors=[404, 409]),
 )
-class Datasets(Rounds):
+class Datasets(Rounds, WithFiles):
     queryset = Dataset.objects.none()
     serializer_class = DatasetOut
     lookup_field = "name"

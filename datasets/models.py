@@ -27,6 +27,11 @@ class Dataset(models.Model):
     credentials = models.JSONField(default=dict)
     """The secret ones of these, sealed (credentials.py): name -> text. Nothing outside of the app needs them."""
     description = models.CharField(max_length=200, blank=True)
+    trusted = models.BooleanField(default=False)
+    """Whether the team trusts the executable content of it: see trust.py."""
+    trusted_by = models.CharField(max_length=150, blank=True)
+    """Who said so last, or took it back."""
+    trusted_at = models.DateTimeField(null=True)
     created_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

@@ -102,6 +102,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "rows": [(entry, _address(here, entry.path)) for entry in listing.entries],
         "first": _address(here, listing.path) if after else "",
         "after": _address(here, listing.path, listing.next) if listing.next else "",
+        "reads_itself": listing.recognised.kind in {"triton_model", "huggingface", "onnx"},
         "serve_url": f"{reverse('service-new')}?{urlencode({'dataset': name, 'path': listing.path})}",
     }
     return render(request, "datasets/detail.html", context)
@@ -186,6 +187,7 @@ def _frame(dataset: Dataset, actor: Principal) -> dict[str, Any]:
     return {
         "dataset": dataset,
         "may_edit": actor.may(dataset.team_id, roles.EDITOR),
+        "may_trust": actor.may(dataset.team_id, roles.OWNER),
         "node": settings.NODE_NAME,
         "rounds": round_views.rows(newest),
         "modes": states.MODES,

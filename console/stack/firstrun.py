@@ -22,6 +22,7 @@ from console.models import Team
 from console.principal import SYSTEM
 from console.stack import credentials, example
 from datasets import actions as datasets
+from datasets import trust
 from datasets.models import Dataset
 from datasets.samples.llama import make as llama
 from services import states
@@ -117,7 +118,7 @@ def _language_sample(home: Home) -> None:
 @transaction.atomic
 def _example(team: Team, announce: Announce) -> None:
     if not Dataset.objects.filter(name=DATASET).exists():
-        datasets.create(
+        made = datasets.create(
             team=team,
             name=DATASET,
             kind="local",
@@ -125,6 +126,7 @@ def _example(team: Team, announce: Announce) -> None:
             description="Small real models to try things with.",
             actor=SYSTEM,
         )
+        trust.trust(made, actor=SYSTEM)  # the samples are Python models of ours
     if not Service.objects.filter(name=example.NAME).exists():
         announce(f"Creating the service {example.NAME}")
         verbs.create(

@@ -1,0 +1,72 @@
+"""What model files say, and whether the team trusts what of them runs as code, in the REST API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from console.openapi import describe
+from console.rest import Body, Resource, parse
+from datasets import reports, trust
+from datasets.models import Dataset
+
+PATH = OpenApiParameter("path", OpenApiTypes.STR, description="A folder or file of the dataset; empty is its root.")
+
+
+class TrustBody(Body):
+    trusted = serializers.BooleanField(help_text="Whether the team trusts what of the files runs as code.")
+
+
+class TrustOut(serializers.ModelSerializer[Dataset]):
+    class Meta:
+        model = Dataset
+        fields = ("name", "trusted", "trusted_by", "trusted_at")
+
+
+class ReportOut(serializers.Serializer[Any]):
+    copied_at = serializers.DateTimeField(allow_null=True, help_text="Of the copy that was read; null: the source was.")
+    report = serializers.DictField(
+        allow_null=True,
+        help_text="kind, summary, facts, inputs, outputs, problems, notes, executable, comparison, suggested (a whole "
+        "config.pbtxt), memory (bytes), models. null when the files are too large to be read where they lie.",
+    )
+
+
+class WithFiles(Resource):
+    """Two more operations of a dataset."""
+
+    def dataset(self) -> Dataset:
+        raise NotImplementedError
+
+    @describe(
+        "Say whether the team trusts code in the files of a dataset",
+        answers={200: TrustOut},
+        body=TrustBody,
+        errors=[404],
+        description="Only an owner of the team can. Without it no service starts whose files run as code: Python "
+        "models, pickles, code that a model brings.",
+    )
+    @action(detail=True, methods=["post"])
+    def trust(self, request: Request, name: str) -> Response:
+        dataset = self.dataset()
+        verb = trust.trust if parse(TrustBody, request)["trusted"] else trust.withdraw
+        return Response(TrustOut(verb(dataset, actor=self.actor)).data)
+
+    @describe(
+        "What the model files at a path say",
+        answers={200: ReportOut},
+        errors=[400, 404],
+        parameters=[PATH],
+        description="Read from the copy on this node when there is one, else through the source.",
+    )
+    @action(detail=True, pagination_class=None)
+    def report(self, request: Request, name: str) -> Response:
+        seen = reports.look(self.dataset(), request.query_params.get("path", ""))
+        said = seen.report.to_json() if seen.report else None
+        return Response({"copied_at": seen.copied_at, "report": said})
