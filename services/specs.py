@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from datasets.inspect.report import Difference, Executable
+
 GIB = 1 << 30
 
 
@@ -191,6 +193,16 @@ class ModelDescription:
     """Tokens of context that the model has, or that `config` leaves of them."""
     facts: tuple[tuple[str, str], ...] = ()
     """What else the files say, as (label, value), for people."""
+    comparison: tuple[Difference, ...] = ()
+    """config.pbtxt beside the model itself, for an ONNX model."""
+    suggested: str = ""
+    """A complete config.pbtxt for it."""
+    dtype: str = ""
+    """That a language model's configuration names, when a service can be asked for it by that name."""
+    executable: tuple[Executable, ...] = ()
+    """What would run as code when this is served so; and what only lies there, with `runs` False."""
+    gpu_memory: str = ""
+    """One sentence on what a language model needs of a GPU; "" when that cannot be told."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from console.principal import Principal
 from datasets.models import Dataset
 from datasets.peek import peek
 from services.actions import wiring
+from services.actions.code import refusal
 from services.models import Queue, Service
 from services.parsing import parse_name, parse_replicas, parse_spec
 from services.policies import admission
@@ -108,7 +109,11 @@ def _model_problems(dataset: Dataset, spec: ServiceSpec) -> dict[str, list[str]]
         return error.errors
     except ConsoleError as error:
         return {"model_path": [str(error)]}
-    return {"model_path": list(description.problems)} if description and description.problems else {}
+    if description is None:
+        return {}
+    refused = refusal(dataset, description.executable, copied=False)
+    said = [*description.problems, *([refused] if refused else [])]
+    return {"model_path": said} if said else {}
 
 
 def describe(dataset: Dataset, path: str, framework: str, config: Mapping[str, Any]) -> ModelDescription | None:

@@ -16,7 +16,7 @@ from console.principal import Principal
 from datasets import reading
 from datasets import states as rounds
 from services import dispatch, states
-from services.actions import checks
+from services.actions import checks, files
 from services.actions.transitions import log, move
 from services.models import Revision, Service
 from services.models.services import DELETED, RUNNING, STOPPED
@@ -164,7 +164,10 @@ def scale(service: Service, replicas: int, *, actor: Principal) -> Service:
 
 
 def start(service: Service, *, actor: Principal) -> Service:
+    """Raises Conflict when its files hold code that the team does not trust any more."""
     actor.require(service.team, roles.EDITOR)
+    if service.state in states.SETTLED and (refused := files.refused(target_of(service))):
+        raise Conflict(f"{service.name} is not started. {refused}")
     with transaction.atomic():
         _lock(service)
         Service.objects.filter(pk=service.pk).update(desired=RUNNING)

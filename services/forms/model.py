@@ -13,6 +13,7 @@ from datasets import reading
 from datasets.models import Dataset
 from datasets.reading import Listing
 from services.actions import checks, wiring
+from services.actions.code import refusal
 from services.forms import vllm
 from services.forms.state import ServiceForm, make_row
 from services.forms.triton import TENSORS, tensor_rows
@@ -39,6 +40,8 @@ class Model:
     """What would stop a launch with what the form says now."""
     framework: str = ""
     """The one that read the files."""
+    untrusted: str = ""
+    """Why code in the files keeps a service from starting, and what to do."""
 
     @property
     def better_framework(self) -> str:
@@ -68,7 +71,7 @@ def look(actor: Principal, dataset: str, path: str, framework: str, config: Mapp
     """Never raises for what a person chose: a wrong path is `error`. `config`: framework_config, if it is valid."""
     if not dataset:
         return Model()
-    row = Dataset.objects.visible_to(actor).filter(name=dataset).first()
+    row = Dataset.objects.visible_to(actor).filter(name=dataset).select_related("team").first()
     if row is None:
         return Model(dataset, path, error=f"There is no dataset named {dataset} that you may see.")
     try:
@@ -77,10 +80,11 @@ def look(actor: Principal, dataset: str, path: str, framework: str, config: Mapp
     except ConsoleError as error:
         return Model(dataset, path, error=str(error))
     problems = description.problems if description else ()
+    untrusted = refusal(row, description.executable, copied=False) if description else ""
     if description is not None and config:
         overlaid = _with_config(row, listing.path, framework, config)
         problems = overlaid.problems if overlaid else problems
-    return Model(dataset, listing.path, "", listing, description, problems, framework)
+    return Model(dataset, listing.path, "", listing, description, problems, framework, untrusted)
 
 
 def fitting(actor: Principal, dataset: str, path: str) -> str:

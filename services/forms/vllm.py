@@ -18,7 +18,7 @@ DTYPES: Final = [
     ("float16", "float16"),
 ]
 RANKS: Final = [("", "As the adapters have it"), *((str(rank), str(rank)) for rank in LORA_RANKS)]
-READ: Final = ("task", "max_model_len")
+READ: Final = ("task", "max_model_len", "dtype")
 """What the files say is filled in. Left as it was read, it is not sent: other files may say something else."""
 TEXTS: Final = ("task", "dtype", "quantization", "tool_call_parser", "reasoning_parser")
 NUMBERS: Final = (

@@ -37,6 +37,7 @@ def dataset(live: Live) -> Iterator[str]:
     (root / "outside").symlink_to("/etc")
     body = {"name": "broken", "kind": "local", "options": {"path": str(root)}, "team": "default"}
     assert live.api("datasets/", body, method="POST").status == 201
+    assert live.api("datasets/broken/trust/", {"trusted": True}, method="POST").status == 200
     yield "broken"
     live.api("datasets/broken/", method="DELETE")
 

@@ -58,6 +58,7 @@ def models(live: Live) -> Iterator[str]:
         (root / name / "1" / "model.py").write_text(code)
     body = {"name": "stalls", "kind": "local", "options": {"path": str(root)}}
     assert live.api("datasets/", body, method="POST").status == 201
+    assert live.api("datasets/stalls/trust/", {"trusted": True}, method="POST").status == 200
     yield "stalls"
     live.api("datasets/stalls/", method="DELETE")
 

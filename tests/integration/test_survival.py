@@ -83,6 +83,7 @@ def test_a_worker_that_is_killed_during_a_preheat_is_resumed_by_the_next(up: Sur
     make_large_model(up, size)
     body = {"name": "large", "kind": "local", "options": {"path": str(up.stack.datasets / "large")}, "team": "default"}
     assert up.api("datasets/", body, method="POST").status == 201
+    assert up.api("datasets/large/trust/", {"trusted": True}, method="POST").status == 200
     worker = up.stack.pid("worker")
     up.create("large", "echo", dataset="large", team="default")
     wait_for(lambda: staged(up), lambda count: count > INTERVAL + 8 * MIB, 60)

@@ -81,3 +81,29 @@ def test_texts_flags_halves_scalars_and_weights_beside_the_model_pass(tmp_path: 
     assert result.as_numpy("total").tolist() == [128]
     assert (result.as_numpy("half").dtype, result.as_numpy("half").shape) == (np.float16, (2, 64))
     assert np.array_equal(result.as_numpy("scaled"), ones * 3)
+
+
+def test_the_config_that_is_suggested_loads_and_batches(tmp_path: Path) -> None:
+    made = MAKE.replace('"n"', '"batch"').split("weights = ")[0] + """
+node = helper.make_node("ReduceSum", ["x"], ["y"], axes=[1], keepdims=1)
+graph = helper.make_graph([node], "sums", [value("x", 1, ["batch", 64])], [value("y", 1, ["batch", 1])])
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
+onnx.save(model, sys.argv[1])
+"""
+    (tmp_path / "tree" / "1").mkdir(parents=True)
+    python = runtime.locate(runtime_root()).python
+    subprocess.run([python, "-c", made, tmp_path / "tree" / "1" / "model.onnx"], cwd=tmp_path, check=True, timeout=60)
+    suggested = describe(tmp_path / "tree", {}).suggested
+    assert "max_batch_size: 8" in suggested and "dynamic_batching" in suggested
+    (tmp_path / "tree" / "config.pbtxt").write_text(suggested)
+    described = describe(tmp_path / "tree", {})
+    assert not described.problems and described.max_batch_size == 8
+    assert {row.verdict for row in described.comparison} == {"same"}
+
+    x = np.arange(3 * 64, dtype=np.float32).reshape(3, 64)
+    with (
+        serve(context_for("sums", tmp_path / "tree", tmp_path / "run", runtime_root())) as triton,
+        grpcclient.InferenceServerClient(triton.grpc) as client,
+    ):
+        answer = client.infer("sums", [sent("x", x, "FP32")]).as_numpy("y")
+    assert np.array_equal(answer, x.sum(axis=1, keepdims=True))

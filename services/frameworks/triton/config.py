@@ -11,30 +11,22 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from datasets.inspect import pbtxt
+from datasets.inspect.errors import Unreadable
 from services.errors import ModelError
 from services.frameworks.triton import datatypes
 from services.specs import Tensor
 
 ModelConfig = Any
 """tritonclient ships no types: an inference.ModelConfig message."""
-PLATFORMS = {
-    "onnxruntime_onnx": "onnxruntime", "pytorch_libtorch": "pytorch", "tensorrt_plan": "tensorrt",
-    "tensorflow_savedmodel": "tensorflow", "tensorflow_graphdef": "tensorflow", "ensemble": "ensemble",
-}
-"""The older `platform` names -> backend."""
 
 
 def parse(text: str) -> ModelConfig:
     """Raises ModelError with line and column."""
-    message = model_config_pb2.ModelConfig()
     try:
-        text_format.Parse(text, message)
-    except text_format.ParseError as error:
-        line, column = error.GetLine(), error.GetColumn()
-        where = f"line {line}, column {column}" if line else "an unknown line"
-        detail = str(error).removeprefix(f"{line}:{column} : ")
-        raise ModelError(f"config.pbtxt is broken at {where}: {detail.rstrip('.')}.") from error
-    return message
+        return pbtxt.parse(text)
+    except Unreadable as error:
+        raise ModelError(f"{error}.") from error
 
 
 def overlay(config: ModelConfig, options: Mapping[str, Any], name: str) -> ModelConfig:
@@ -148,7 +140,7 @@ def on_cpu(config: ModelConfig) -> None:
 
 
 def backend(config: ModelConfig) -> str:
-    return str(config.backend) or PLATFORMS.get(config.platform, str(config.platform))
+    return pbtxt.backend(config)
 
 
 def tensors(repeated: Any) -> tuple[Tensor, ...]:

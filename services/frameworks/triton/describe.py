@@ -6,11 +6,18 @@ they cannot disagree.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from datasets.inspect import compare, onnx, pbtxt, said_of_triton
+from datasets.inspect.budget import Budget
+from datasets.inspect.errors import TooMuch, Unreadable
+from datasets.inspect.listing import files_below
+from datasets.inspect.report import Difference, Executable
+from datasets.inspect.triton import DEFAULT_FILES
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import layout as layouts
@@ -18,7 +25,8 @@ from services.frameworks.triton import onnx_graph
 from services.frameworks.triton.layout import Layout
 from services.specs import ModelDescription
 
-MAX_CONFIG_BYTES: Final = 1 << 20
+BACKEND: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Triton looks for a folder and a library of that name."""
 BUILT_IN: Final = ("onnxruntime", "python")
 """Backends that the bundled runtime has. A runtime made for a GPU server may have more, so others are a note."""
 
@@ -30,6 +38,13 @@ class Study:
     layout: Layout = field(default_factory=lambda: Layout(layouts.NOTHING))
     config_text: str = ""
     config: configs.ModelConfig = None
+    graph: onnx.Graph | None = None
+    """Of an ONNX model, as its file has it."""
+    comparison: tuple[Difference, ...] = ()
+    """What the file config.pbtxt says beside what the model says."""
+    suggested: str = ""
+    """A complete config.pbtxt for an ONNX model."""
+    executable: tuple[Executable, ...] = ()
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -43,10 +58,13 @@ def study(tree: Path, options: Mapping[str, Any], name: str = "model") -> Study:
             made.problems.append(trouble)
             return made
         made.config_text = read_config(tree)
-        made.config = configs.overlay(configs.parse(made.config_text), options, name)
+        of_file = configs.parse(made.config_text)
+        made.config = configs.overlay(of_file, options, name)
         infer_backend(made)
         check_files(made, tree)
+        made.executable = code_of(made, tree)
         if not made.problems:
+            read_graph(made, tree, of_file)
             fill_tensors(made, tree)
             check_config(made)
     except ModelError as error:
@@ -67,7 +85,8 @@ def describe(tree: Path, options: Mapping[str, Any]) -> ModelDescription:
         inputs=configs.tensors(made.config.input), outputs=configs.tensors(made.config.output),
         backend=configs.backend(made.config), max_batch_size=made.config.max_batch_size,
         decoupled=made.config.model_transaction_policy.decoupled, config_text=made.config_text,
-        problems=tuple(made.problems), notes=tuple(made.notes),
+        problems=tuple(made.problems), notes=tuple(made.notes), comparison=made.comparison, suggested=made.suggested,
+        executable=made.executable,
     )
 
 
@@ -86,15 +105,10 @@ def unusable(layout: Layout) -> str:
 
 
 def read_config(tree: Path) -> str:
-    path = tree / layouts.CONFIG
-    if not path.exists():
-        return ""
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise ModelError("config.pbtxt is larger than 1 MiB: that is not a model configuration.")
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ModelError("config.pbtxt is not UTF-8 text.") from error
+        return pbtxt.read(tree)
+    except Unreadable as error:
+        raise ModelError(f"{error}.") from error
 
 
 def infer_backend(made: Study) -> None:
@@ -113,16 +127,22 @@ def infer_backend(made: Study) -> None:
 def check_files(made: Study, tree: Path) -> None:
     """The files that Triton will open must be there; it would say so only after a start."""
     backend = configs.backend(made.config)
+    if backend and not BACKEND.fullmatch(backend):
+        said = f"config.pbtxt names the backend {backend!r}, which cannot be: a backend's name is a word."
+        made.problems.append(said)
+        return
     if backend == "ensemble":
         made.problems.append("This is an ensemble: it needs its other models beside it, and a service holds one model.")
         return
-    file = str(made.config.default_model_filename) or layouts.DEFAULT_FILES.get(backend, "")
+    file = str(made.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
     if Path(file).is_absolute() or ".." in Path(file).parts:
         made.problems.append(f"default_model_filename {file!r} leads out of the version folder: name a file in it.")
         return
     if not made.layout.versions:
         made.problems.append(f"There is no version folder: put the model into 1/{file}.")
         return
+    if not wanted_versions(made):
+        made.problems.append("version_policy in config.pbtxt names no version: name one, or leave it out.")
     for version in wanted_versions(made):
         folder = tree / str(version)
         if made.layout.kind == layouts.BARE or (file and (folder / file).exists()):
@@ -143,16 +163,55 @@ def wanted_versions(made: Study) -> tuple[int, ...]:
     return made.layout.versions[-max(policy.latest.num_versions, 1):]
 
 
+def code_of(made: Study, tree: Path) -> tuple[Executable, ...]:
+    """Of the backend that was decided on, whoever decided it. Raises ModelError when that cannot be told."""
+    budget, backend = Budget(), configs.backend(made.config)
+    file = str(made.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
+    if made.layout.kind == layouts.MODEL and (versions := wanted_versions(made)):
+        file = f"{versions[-1]}/{file}"
+    try:
+        return said_of_triton.code_of(tree, files_below(tree, budget), backend, file, made.config, budget)
+    except TooMuch as error:
+        raise ModelError(f"The folder cannot be looked through for code: {error}.") from error
+
+
+def graph_file(made: Study) -> str:
+    """The ONNX file that would be served, relative to the tree; "" for any other model."""
+    if configs.backend(made.config) != "onnxruntime":
+        return ""
+    if made.layout.kind == layouts.BARE:
+        return made.layout.graph
+    file = str(made.config.default_model_filename) or DEFAULT_FILES["onnxruntime"]
+    return f"{wanted_versions(made)[-1]}/{file}"
+
+
+def read_graph(made: Study, tree: Path, of_file: configs.ModelConfig) -> None:
+    """Hold config.pbtxt, and what the form lays over it, against an ONNX model itself."""
+    if not (name := graph_file(made)):
+        return
+    try:
+        made.graph = onnx_graph.load(tree / name)
+    except onnx_graph.BadGraph as error:
+        raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
+    shown = of_file if made.config_text else None
+    made.comparison = compare.compare(shown, made.graph)
+    made.suggested = pbtxt.suggest(made.graph, shown)
+    asked = compare.compare(made.config, made.graph)
+    made.problems += [*onnx.problems(tree / name, made.graph), *compare.problems(asked)]
+    made.notes += compare.notes(asked)
+
+
 def fill_tensors(made: Study, tree: Path) -> None:
     if made.config.input and made.config.output:
         return
-    if made.layout.graph:
+    if made.graph is not None:
+        name = graph_file(made)
         try:
-            inputs, outputs = onnx_graph.read(tree / made.layout.graph)
+            inputs, outputs = onnx_graph.tensors(made.graph)
         except onnx_graph.BadGraph as error:
-            raise ModelError(f"{made.layout.graph} cannot be read as ONNX: {error}.") from error
+            raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
         configs.complete(made.config, inputs, outputs)
-        made.notes.append(f"Inputs and outputs were read from {made.layout.graph}.")
+        made.notes.append(f"Inputs and outputs were read from {name}.")
     elif configs.backend(made.config) == "python":
         if b"auto_complete_config" not in python_source(made, tree):
             missing = " and ".join(

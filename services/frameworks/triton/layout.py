@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from datasets.inspect.triton import DEFAULT_FILES, is_model, is_version
+
 CONFIG: Final = "config.pbtxt"
 MODEL: Final = "model"
 """A Triton model folder: config.pbtxt, version folders, or both."""
@@ -19,11 +21,6 @@ BARE: Final = "bare"
 REPOSITORY: Final = "repository"
 NOTHING: Final = "nothing"
 
-DEFAULT_FILES: Final = {
-    "onnxruntime": "model.onnx", "python": "model.py", "pytorch": "model.pt", "tensorrt": "model.plan",
-    "openvino": "model.xml", "tensorrtllm": "", "vllm": "model.json",
-}
-"""Backend -> the file of a version folder that it loads when config.pbtxt does not say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +47,6 @@ def read(tree: Path) -> Layout:
     if models:
         return Layout(REPOSITORY, models=models)
     return bare(names, tree)
-
-
-def is_version(path: Path) -> bool:
-    return path.name.isdecimal() and path.name.isascii() and int(path.name) > 0 and path.is_dir()
-
-
-def is_model(path: Path) -> bool:
-    if not path.is_dir():
-        return False
-    return (path / CONFIG).is_file() or any(is_version(child) for child in path.iterdir())
 
 
 def files_of(tree: Path, names: list[str]) -> list[str]:

@@ -10,33 +10,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from datasets.inspect import huggingface, memory
+from datasets.inspect import said_of_huggingface as words
+from datasets.inspect.budget import Budget
+from datasets.inspect.errors import TooMuch
+from datasets.inspect.listing import files_below
+from datasets.inspect.report import Executable, Memory
+from datasets.inspect.said_of_huggingface import GENERATING
 from services.errors import ModelError
-from services.frameworks.vllm.files import Folder, safetensors_header
-from services.specs import GIB, ModelDescription
-
-GENERATING: Final = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
-LENGTHS: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
-"""What different architectures call the length of their context."""
-DTYPE_NAMES: Final = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "fp8"}
-DTYPE_BYTES: Final = {"float32": 4, "bfloat16": 2, "float16": 2}
+from services.frameworks.vllm.files import Folder, check_safetensors
+from services.frameworks.vllm.options import DTYPES
+from services.specs import ModelDescription
 
 
 @dataclass
 class Study:
     folder: Folder
     options: Mapping[str, Any]
+    said: huggingface.Model = field(default_factory=huggingface.Model)
+    """What the folder says by itself."""
     task: str = ""
     max_model_len: int | None = None
     parameters: int = 0
     dtype: str = ""
     """Of the weights."""
+    executable: tuple[Executable, ...] = ()
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def architectures(self) -> list[str]:
-        said = self.folder.config.get("architectures")
-        return [str(name) for name in said] if isinstance(said, list) else []
+        return self.said.architectures
+
+    @property
+    def gpu_memory(self) -> str:
+        return words.gpu_sentence(need(self), self.max_model_len, self.options.get("tensor_parallel_size", 1))
 
 
 def study(tree: Path, options: Mapping[str, Any]) -> Study:
@@ -49,7 +57,8 @@ def study(tree: Path, options: Mapping[str, Any]) -> Study:
         for check in CHECKS:
             check(made)
     except ModelError as error:
-        made.problems.append(str(error))
+        if str(error) not in made.problems:
+            made.problems.append(str(error))
     except (OSError, UnicodeDecodeError) as error:
         made.problems.append(f"The model files cannot be read: {getattr(error, 'strerror', None) or error}.")
     return made
@@ -60,21 +69,32 @@ def describe(tree: Path, options: Mapping[str, Any]) -> ModelDescription:
     return ModelDescription(
         backend="vllm", problems=tuple(made.problems), notes=tuple(made.notes), task=made.task,
         max_model_len=made.max_model_len, facts=() if made.problems and not made.task else facts(made),
+        dtype=made.said.kv_dtype if made.said.kv_dtype in DTYPES else "", gpu_memory=made.gpu_memory,
+        executable=made.executable,
     )
 
 
 def facts(made: Study) -> tuple[tuple[str, str], ...]:
-    length = context_length(made.folder)
-    said = [
-        ("Architecture", ", ".join(made.architectures)),
-        ("Parameters", human(made.parameters)),
-        ("Data type of the weights", made.dtype),
-        ("Quantisation", quantization(made.folder)),
-        ("Context", f"{length} tokens" if length else ""),
-        ("Chat template", "yes" if made.folder.has_chat_template else "no"),
-        ("Memory of the weights", f"about {max(0.1, weights_gib(made)):.1f} GiB"),
-    ]
-    return tuple((label, text) for label, text in said if text)
+    """What the files say, with the memory that the chosen length and datatype need."""
+    said = [*words.facts(made.said, need=need(made), length=made.max_model_len)]
+    template = "yes" if made.folder.has_chat_template else "no"
+    said.insert(-2 if made.gpu_memory else len(said), ("Chat template", template))
+    return tuple(said)
+
+
+def need(made: Study) -> Memory | None:
+    """With the datatype that was chosen, which is that of the cache as well."""
+    found, dtype = words.memory_of(made.said), made.options.get("dtype", "")
+    chosen = memory.BYTES_OF.get(dtype)
+    if found is None or chosen is None:
+        return found
+    weights = found.weights
+    if made.parameters and not huggingface.quantization(made.said.config):
+        weights = made.parameters * chosen
+    attention = memory.attention(made.said.text)
+    if found.kv_per_token is None or attention is None:
+        return Memory(weights, None, found.max_model_len)
+    return Memory(weights, memory.kv_bytes_per_token(attention, dtype), found.max_model_len)
 
 
 def unusable(folder: Folder) -> str:
@@ -90,25 +110,22 @@ def unusable(folder: Folder) -> str:
 
 
 def check_weights(made: Study) -> None:
-    folder = made.folder
-    if folder.safetensors:
-        if missing := folder.missing_shards():
-            made.problems.append(f"Files of the weights are missing: {', '.join(missing[:5])}. Copy the whole folder.")
-        made.parameters, kind = folder.parameters()
-        made.dtype = DTYPE_NAMES.get(kind, kind.lower())
-    elif folder.pickles:
+    said = made.said = huggingface.read(made.folder.root)
+    made.problems += said.problems
+    made.parameters, made.dtype = said.parameters, said.dtype
+    if not made.folder.safetensors and made.folder.pickles:
         made.notes.append(
-            f"The weights are Python pickles ({folder.pickles[0]}), which can hold code: prefer safetensors files."
+            f"The weights are Python pickles ({made.folder.pickles[0]}), which can hold code: prefer safetensors files."
         )
-    else:
-        made.problems.append("There are no weights: expected *.safetensors files beside config.json.")
-    said = folder.text_config.get("dtype") or folder.text_config.get("torch_dtype") or folder.config.get("torch_dtype")
-    made.dtype = made.dtype or (str(said) if said else "")
-    if not made.parameters and folder.weights_bytes and made.dtype in DTYPE_BYTES:
-        made.parameters = folder.weights_bytes // DTYPE_BYTES[made.dtype]
 
 
 def check_code(made: Study) -> None:
+    budget, trusting = Budget(), bool(made.options.get("trust_remote_code"))
+    try:
+        files = files_below(made.folder.root, budget)
+        made.executable = words.code_of(made.said, made.folder.root, files, budget, trusts_remote_code=trusting)
+    except TooMuch as error:
+        raise ModelError(f"The folder cannot be looked through for code: {error}.") from error
     maps = [name for name in ("config.json", "tokenizer_config.json") if "auto_map" in made.folder.json(name)]
     if maps and not made.options.get("trust_remote_code"):
         made.problems.append(
@@ -137,19 +154,17 @@ def check_task(made: Study) -> None:
             "The model has no chat template: choose the task completion, or add a chat_template to "
             "tokenizer_config.json."
         )
-    if not made.folder.has_tokenizer:
-        made.problems.append("There is no tokenizer: expected tokenizer.json or tokenizer.model beside config.json.")
 
 
 def check_length(made: Study) -> None:
-    wanted, own = made.options.get("max_model_len"), context_length(made.folder)
+    wanted, own = made.options.get("max_model_len"), huggingface.context_length(made.folder.text_config)
     made.max_model_len = wanted or own
     if wanted and own and wanted > own:
         made.problems.append(f"max_model_len is {wanted}, and the model's own context is {own}: choose at most that.")
 
 
 def check_quantization(made: Study) -> None:
-    own, wanted = quantization(made.folder), made.options.get("quantization")
+    own, wanted = huggingface.quantization(made.folder.config), made.options.get("quantization")
     if own and wanted and own.replace("-", "_") not in (wanted, wanted.removesuffix("_marlin")):
         made.problems.append(f"The model is quantised with {own}, not {wanted}: leave quantization empty.")
 
@@ -181,7 +196,7 @@ def check_adapter(made: Study, name: str, folder: Folder) -> None:
     if isinstance(rank, int) and most and rank > most:
         made.problems.append(f"The LoRA module {name} has rank {rank}: max_lora_rank must be at least that.")
     for file in folder.safetensors:
-        safetensors_header(folder.root / file)
+        check_safetensors(folder.root / file)
 
 
 CHECKS: Final = (
@@ -189,40 +204,7 @@ CHECKS: Final = (
 )  # fmt: skip
 
 
-def context_length(folder: Folder) -> int | None:
-    """Tokens, as config.json has it; None when it does not say. A scaled RoPE makes it longer."""
-    config = folder.text_config
-    length: int | None = next((config[name] for name in LENGTHS if isinstance(config.get(name), int)), None)
-    scaling = config.get("rope_scaling") or config.get("rope_parameters")
-    if length and isinstance(scaling, dict) and scaling.get("rope_type", scaling.get("type")) in ("yarn", "linear"):
-        factor = scaling.get("factor")
-        original = scaling.get("original_max_position_embeddings")
-        if isinstance(factor, int | float) and factor >= 1:
-            return max(length, int((original if isinstance(original, int) else length) * factor))
-    return length
-
-
 def lora_rank(tree: Path, modules: list[Mapping[str, str]]) -> int:
     """The highest rank that the adapters say they have; 0 when none says."""
     said = [Folder(tree / module["path"]).json("adapter_config.json").get("r") for module in modules]
     return max((rank for rank in said if isinstance(rank, int)), default=0)
-
-
-def quantization(folder: Folder) -> str:
-    said = folder.config.get("quantization_config") or folder.config.get("compression_config")
-    return str(said.get("quant_method") or "") if isinstance(said, dict) else ""
-
-
-def weights_gib(made: Study) -> float:
-    """In memory: as in the files, or as the chosen dtype makes them."""
-    chosen = DTYPE_BYTES.get(made.options.get("dtype", ""))
-    if chosen and made.parameters and not quantization(made.folder):
-        return made.parameters * chosen / GIB
-    return made.folder.weights_bytes / GIB
-
-
-def human(count: int) -> str:
-    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
-        if count >= size:
-            return f"{count / size:.1f} {letter}"
-    return str(count) if count else ""

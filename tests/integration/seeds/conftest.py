@@ -61,6 +61,7 @@ def flower(live: Live) -> Iterator[str]:
     options = {"path": str(live.stack.datasets / "flowers")}
     made = live.api("datasets/", {"name": "flowers", "kind": "local", "options": options, "team": "default"})
     assert made.status == 201, made.body
+    assert live.api("datasets/flowers/trust/", {"trusted": True}).status == 200
     live.create("flower-sample", "flower-sample", dataset="flowers")
     live.wait("flower-sample")
     yield "flower-sample"

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from console.models import Team
 from console.principal import Principal, for_user
 from datasets import actions as datasets
-from datasets import rounds
+from datasets import rounds, trust
 from datasets.models import Dataset, Round
 from services.actions import publishing, replicas, wiring
 from services.actions import services as verbs
@@ -43,7 +43,8 @@ def dataset(team: Team, actor: Principal, dataset_root: Path, tmp_path: Path) ->
     (folder / "1").mkdir(parents=True)
     (folder / "config.pbtxt").write_text(CONFIG)
     (folder / "1" / "model.py").write_text("class TritonPythonModel:\n    pass\n")
-    return datasets.create(team=team, name="models", kind="local", options={"path": str(folder.parent)}, actor=actor)
+    made = datasets.create(team=team, name="models", kind="local", options={"path": str(folder.parent)}, actor=actor)
+    return trust.trust(made, actor=actor)
 
 
 @pytest.fixture

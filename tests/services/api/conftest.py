@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from console.models import Team
 from console.principal import for_user
 from datasets import actions as datasets
+from datasets import trust
 from datasets.models import Dataset
 from services.actions import keys, publishing
 from services.actions import services as verbs
@@ -48,7 +49,9 @@ def models(dataset_root: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dataset(team: Team, alice: User, models: Path) -> Dataset:
-    return datasets.create(team=team, name="models", kind="local", options={"path": str(models)}, actor=for_user(alice))
+    owner = for_user(alice)
+    made = datasets.create(team=team, name="models", kind="local", options={"path": str(models)}, actor=owner)
+    return trust.trust(made, actor=owner)
 
 
 @pytest.fixture

@@ -104,7 +104,8 @@ def test_switching_batching_on_leaves_fixed_shapes_and_those_of_the_form_alone()
 
 
 def test_a_broken_file_is_refused_with_line_and_column() -> None:
-    with pytest.raises(ModelError, match=r'broken at line 2, column 1: .*no field named "max_batch"\.$'):
+    wrong = r'broken at line 2, column 1: .*no field named "max_batch" \(did you mean max_batch_size\?\)\.$'
+    with pytest.raises(ModelError, match=wrong):
         config.parse('name: "x"\nmax_batch: 3\n')
     with pytest.raises(ModelError, match="broken at line 1, column "):
         config.parse("input [ {")

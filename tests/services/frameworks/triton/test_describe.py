@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from services.frameworks.triton.describe import describe, study
 from services.specs import ModelDescription, Tensor
+from tests.datasets.inspect.test_onnx import external
 from tests.services.frameworks.triton.onnx_files import write_digits
 
 PYTHON = """
@@ -33,7 +35,8 @@ def problem(made: ModelDescription) -> str:
 def test_a_model_folder_is_described_by_its_config(tmp_path: Path) -> None:
     config = PYTHON + "max_batch_size: 4 model_transaction_policy { decoupled: true }"
     made = describe(python_model(tmp_path, config), {})
-    assert made == ModelDescription(
+    assert [one.path for one in made.executable] == ["1/model.py"]
+    assert replace(made, executable=()) == ModelDescription(
         inputs=(Tensor("x", "FP32", (-1, 64)),), outputs=(Tensor("y", "INT64", (-1,)),), backend="python",
         max_batch_size=4, decoupled=True, config_text=config,
     )
@@ -172,3 +175,56 @@ def test_a_backend_and_a_gpu_that_the_bundled_runtime_lacks_are_notes(tmp_path: 
 
 def test_a_tree_that_is_gone_is_a_problem_and_not_an_exception(tmp_path: Path) -> None:
     assert problem(describe(tmp_path / "gone", {})) == "The model files cannot be read: No such file or directory."
+
+
+ONNX = 'backend: "onnxruntime" input { name: "pixels" data_type: TYPE_FP32 dims: [-1, 64] }'
+
+
+def onnx_model(tree: Path, config: str = ONNX) -> Path:
+    write_digits(tree / "1" / "model.onnx")
+    (tree / "config.pbtxt").write_text(config)
+    return tree
+
+
+def test_a_config_that_contradicts_the_graph_stops_a_start(tmp_path: Path) -> None:
+    made = describe(onnx_model(tmp_path, ONNX.replace("64", "32")), {})
+    assert problem(made) == "Input pixels: The model has [-1, 64]: write dims: [-1, 64]."
+    assert 'name: "pixels"' in made.suggested and [row.verdict for row in made.comparison].count("wrong") == 1
+
+
+def test_what_the_form_says_is_held_against_the_graph_as_well(tmp_path: Path) -> None:
+    tree = onnx_model(tmp_path)
+    wrong = {"inputs": [{"name": "pixels", "datatype": "FP16", "shape": [-1, 64]}]}
+    assert "write data_type: TYPE_FP32" in problem(describe(tree, wrong))
+    right = {"inputs": [{"name": "pixels", "datatype": "FP32", "shape": [-1, 64]}]}
+    broken = onnx_model(tmp_path / "other", ONNX.replace("64", "32"))
+    assert not describe(broken, right).problems
+
+
+def test_a_graph_without_its_weights_stops_a_start(tmp_path: Path) -> None:
+    tree = onnx_model(tmp_path)
+    (tree / "1" / "model.onnx").write_bytes(external("model.onnx.data"))
+    assert any("model.onnx.data, which is missing" in said for said in describe(tree, {}).problems)
+
+
+def test_code_is_told_by_the_backend_that_serves_and_not_by_the_file(tmp_path: Path) -> None:
+    tree = onnx_model(tmp_path)
+    assert describe(tree, {}).executable == ()
+    assert [one.kind for one in describe(tree, {"backend": "python"}).executable] == ["python"]
+    assert [one.path for one in describe(python_model(tmp_path / "p"), {}).executable] == ["1/model.py"]
+
+
+def test_a_version_policy_without_a_version_is_named(tmp_path: Path) -> None:
+    made = describe(python_model(tmp_path, PYTHON + "version_policy { specific { } }"), {})
+    assert problem(made) == "version_policy in config.pbtxt names no version: name one, or leave it out."
+
+
+def test_a_version_folder_that_triton_ignores_is_none(tmp_path: Path) -> None:
+    tree = python_model(tmp_path)
+    (tree / "1").rename(tree / "01")
+    assert "There is no version folder" in problem(describe(tree, {}))
+
+
+def test_a_backend_that_is_a_path_is_refused(tmp_path: Path) -> None:
+    made = describe(python_model(tmp_path, PYTHON.replace('"python"', '"../../x"')), {})
+    assert problem(made) == "config.pbtxt names the backend '../../x', which cannot be: a backend's name is a word."

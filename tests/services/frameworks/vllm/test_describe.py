@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import struct
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from services.frameworks.vllm.describe import describe
+from tests.datasets.inspect.made import LLAMA_3_8B, config, llama_shapes, safetensors
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "dtype": "float32", "max_position_embeddings": 2048,
@@ -82,7 +84,7 @@ def test_large_files_that_were_not_looked_into_are_counted_by_size(tmp_path: Pat
     found = describe(tree, {})
     assert not found.problems
     facts = dict(found.facts)
-    assert (facts["Parameters"], facts["Memory of the weights"]) == ("1.1 B", "about 4.0 GiB")
+    assert (facts["Parameters"], facts["Memory of the weights"]) == ("about 1.07 B", "about 4.0 GiB")
     assert dict(describe(tree, {"dtype": "bfloat16"}).facts)["Memory of the weights"] == "about 2.0 GiB"
 
 
@@ -132,8 +134,8 @@ def test_adapters_are_looked_at(tmp_path: Path) -> None:
     ("config.json", b"[" * 200_000, "config.json is nested too deeply"),
     ("model.safetensors", None, "There are no weights"),
     ("model.safetensors", b"\x05\0\0\0\0\0\0\0hello", "not a safetensors file"),
-    ("model.safetensors", b"\xff" * 100, "cut short"),
-    ("model.safetensors", b'\x0a\0\0\0\0\0\0\0{"w": {}  }', "not a safetensors file"),
+    ("model.safetensors", b"\xff" * 100, "its first bytes are damaged"),
+    ("model.safetensors", b'\x0a\0\0\0\0\0\0\0{"w": {}  }', "its header is damaged"),
     ("tokenizer.json", None, "There is no tokenizer"),
 ])  # fmt: skip
 def test_broken_files_are_said_in_one_sentence(
@@ -149,7 +151,7 @@ def test_broken_files_are_said_in_one_sentence(
 def test_weights_that_were_cut_short_are_told(tmp_path: Path) -> None:
     tree = model(tmp_path)
     os.truncate(tree / "model.safetensors", (tree / "model.safetensors").stat().st_size - 1)
-    assert "model.safetensors is cut short" in problem(tree)
+    assert "model.safetensors: it is cut short: 1 bytes are missing" in problem(tree)
 
 
 def test_missing_shards_are_named(tmp_path: Path) -> None:
@@ -162,3 +164,23 @@ def test_missing_shards_are_named(tmp_path: Path) -> None:
 def test_a_folder_of_another_kind_says_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "config.pbtxt").write_text("")
     assert "choose the framework Triton" in problem(tmp_path)
+
+
+def test_the_memory_follows_the_length_the_datatype_and_the_gpus_that_were_chosen(tmp_path: Path) -> None:
+    tree = config(tmp_path / "m", LLAMA_3_8B)
+    safetensors(tree / "model.safetensors", llama_shapes(LLAMA_3_8B))
+    assert "about 18.5 GiB" in describe(tree, {}).gpu_memory
+    short = describe(tree, {"max_model_len": 1024}).gpu_memory
+    assert "0.1 GiB for the KV cache of one request of 1024 tokens" in short
+    assert "29.9 GiB for the weights, 2.0 GiB for the KV cache" in describe(tree, {"dtype": "float32"}).gpu_memory
+    assert "9.2 GiB on each of 2 GPUs" in describe(tree, {"tensor_parallel_size": 2}).gpu_memory
+    assert describe(tree, {}).dtype == "bfloat16"
+
+
+def test_pickles_are_code_and_so_is_an_auto_map_that_is_trusted(tmp_path: Path) -> None:
+    tree = model(tmp_path, {"auto_map": {"AutoModel": "modeling.Mine"}})
+    assert [one.runs for one in describe(tree, {}).executable] == [False]
+    assert [one.runs for one in describe(tree, {"trust_remote_code": True}).executable] == [True]
+    (tree / "model.safetensors").unlink()
+    (tree / "pytorch_model.bin").write_bytes(pickle.dumps(os.system))
+    assert [(one.path, one.runs) for one in describe(tree, {}).executable][1] == ("pytorch_model.bin", True)

@@ -1,0 +1,154 @@
+"""Services whose files run as code: made and started only from a dataset that the team trusts."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.errors import Conflict, InvalidFields
+from console.models import Team
+from console.principal import Principal
+from datasets import trust
+from datasets.models import Dataset
+from services import states
+from services.actions import services as verbs
+from services.frameworks.base import Availability
+from services.frameworks.vllm.framework import Vllm
+from services.models import Service
+from tests.services.actions.world import World
+from tests.services.frameworks.triton.onnx_files import write_digits
+
+Make = Callable[..., Service]
+
+
+@pytest.fixture
+def untrusted(dataset: Dataset, actor: Principal) -> Dataset:
+    return trust.withdraw(dataset, actor=actor)
+
+
+def root(dataset: Dataset) -> Path:
+    return Path(dataset.options["path"])
+
+
+def refused(payload: dict[str, Any], team: Team, actor: Principal) -> list[str]:
+    with pytest.raises(InvalidFields) as caught:
+        verbs.create(payload, team=team, actor=actor)
+    return caught.value.errors["model_path"]
+
+
+def test_a_service_with_a_python_model_is_refused_and_what_to_do_is_said(
+    world: World, untrusted: Dataset, payload: dict[str, Any], team: Team, actor: Principal
+) -> None:
+    [said] = refused(payload, team, actor)
+    assert "1/model.py: A Python program" in said and "dataset models is not trusted" in said
+    assert "an owner of team vision says so on the page of dataset models" in said
+    assert not Service.objects.exists()
+    trust.trust(untrusted, actor=actor)
+    assert verbs.create(payload, team=team, actor=actor).state == states.PREHEATING
+
+
+def test_one_without_code_needs_no_trust(
+    world: World, untrusted: Dataset, payload: dict[str, Any], team: Team, actor: Principal
+) -> None:
+    write_digits(root(untrusted) / "digits" / "1" / "model.onnx")
+    service = verbs.create({**payload, "model_path": "digits"}, team=team, actor=actor)
+    world.converge(service)
+    service.refresh_from_db()
+    assert service.state == states.READY
+
+
+def test_a_backend_that_the_form_chooses_counts_and_not_that_of_the_file(
+    world: World, untrusted: Dataset, payload: dict[str, Any], team: Team, actor: Principal
+) -> None:
+    write_digits(root(untrusted) / "digits" / "1" / "model.onnx")
+    config = {"backend": "python", "parameters": {"a": "b"}}
+    said = refused({**payload, "model_path": "digits", "framework_config": config}, team, actor)
+    assert any("is not trusted" in text for text in said)
+
+
+def test_what_turns_up_in_the_copy_is_refused_before_anything_starts(
+    world: World, make: Make, dataset: Dataset, actor: Principal
+) -> None:
+    service = make()
+    trust.withdraw(dataset, actor=actor)
+    world.converge(service)
+    service.refresh_from_db()
+    assert service.state == states.FAILED and "is not trusted" in service.message
+    assert not world.engine.running
+
+
+def test_a_stopped_service_is_not_started_again_once_trust_is_taken_back(
+    world: World, ready: Make, dataset: Dataset, actor: Principal
+) -> None:
+    service = ready()
+    trust.withdraw(dataset, actor=actor)
+    world.converge(service)
+    service.refresh_from_db()
+    assert service.state == states.READY, "one that runs goes on"
+    verbs.stop(service, actor=actor)
+    world.converge(service)
+    service.refresh_from_db()
+    with pytest.raises(Conflict, match=r"echo is not started\. .* is not trusted"):
+        verbs.start(service, actor=actor)
+    assert service.state == states.STOPPED
+    trust.trust(dataset, actor=actor)
+    verbs.start(service, actor=actor)
+    world.converge(service)
+    service.refresh_from_db()
+    assert service.state == states.READY
+
+
+def test_a_new_revision_is_not_rolled_out_once_trust_is_taken_back(
+    world: World, ready: Make, dataset: Dataset, actor: Principal
+) -> None:
+    service = ready()
+    trust.withdraw(dataset, actor=actor)
+    verbs.restart(service, actor=actor)
+    world.converge(service)
+    service.refresh_from_db()
+    assert service.state == states.READY and service.target is not None and service.target.number == 1
+    assert any("is not trusted" in text for text in service.events.values_list("message", flat=True))
+    assert list(world.engine.running) == ["svc-echo-r1-0"]
+
+
+def language_model(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "dtype": "float32"}))
+    (folder / "tokenizer.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def vllm_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Vllm, "availability", lambda self, runtime: Availability(True))
+
+
+def test_a_pickle_of_weights_is_refused_unless_it_holds_nothing_but_tensors(
+    world: World, vllm_there: None, untrusted: Dataset, payload: dict[str, Any], team: Team, actor: Principal
+) -> None:
+    folder = language_model(root(untrusted) / "llm")
+    asked = {**payload, "framework": "vllm", "model_path": "llm"}
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(os.system))
+    assert "pytorch_model.bin: A Python pickle" in refused(asked, team, actor)[0]
+    with zipfile.ZipFile(folder / "pytorch_model.bin", "w") as archive:
+        archive.writestr("m/data.pkl", pickle.dumps(collections.OrderedDict(), 2))
+    assert verbs.create(asked, team=team, actor=actor).state == states.PREHEATING
+
+
+def test_a_pickle_too_large_to_be_looked_into_is_left_for_the_copy(
+    world: World, vllm_there: None, untrusted: Dataset, payload: dict[str, Any], team: Team, actor: Principal
+) -> None:
+    folder = language_model(root(untrusted) / "llm")
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps([os.system, b"x" * (2 << 20)]))
+    service = verbs.create({**payload, "framework": "vllm", "model_path": "llm"}, team=team, actor=actor)
+    world.converge(service)
+    service.refresh_from_db()
+    assert service.state == states.FAILED and "pytorch_model.bin: A Python pickle" in service.message

@@ -1,0 +1,61 @@
+"""What the form shows of model files beyond their tensors: contradictions, code, memory, and a config.pbtxt to copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from console.principal import Principal
+from datasets import trust
+from datasets.models import Dataset
+from services.frameworks.base import Availability
+from services.frameworks.vllm.framework import Vllm
+from tests.datasets.inspect.made import LLAMA_3_8B, config, llama_shapes, safetensors
+from tests.services.frameworks.triton.onnx_files import write_digits
+
+
+@pytest.fixture
+def read(alice: User, client_of: Callable[[User | None], Client], dataset: Dataset) -> Callable[..., str]:
+    def ask(path: str, framework: str = "triton", **more: Any) -> str:
+        asked = {"dataset": dataset.name, "model_path": path, "framework": framework, **more}
+        return client_of(alice).get(reverse("service-model"), asked).content.decode()
+
+    return ask
+
+
+def test_a_contradiction_is_shown_with_what_to_write(read: Callable[..., str], dataset: Dataset) -> None:
+    root = Path(dataset.options["path"]) / "digits"
+    write_digits(root / "1" / "model.onnx")
+    (root / "config.pbtxt").write_text('backend: "onnxruntime" input { name: "pixels" data_type: TYPE_FP32 dims: 9 }')
+    page = read("digits")
+    assert "contradicts" in page and "Input pixels: The model has [-1, 64]: write dims: [-1, 64]." in page
+    assert "A complete config.pbtxt" in page and "dims: [-1, 64]" in page.split("A complete config.pbtxt")[1]
+    (root / "config.pbtxt").unlink()
+    assert "contradicts" not in read("digits") and "It can be served as it is." in read("digits")
+
+
+def test_code_in_the_files_is_shown_and_what_is_missing_to_run_it(
+    read: Callable[..., str], dataset: Dataset, actor: Principal
+) -> None:
+    assert "Runs as code" in read("echo") and "is not trusted" not in read("echo")
+    trust.withdraw(dataset, actor=actor)
+    assert "1/model.py: A Python program" in read("echo") and "dataset models is not trusted" in read("echo")
+
+
+def test_a_language_model_says_its_datatype_and_the_memory_that_it_needs(
+    read: Callable[..., str], dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Vllm, "availability", lambda self, runtime: Availability(True))
+    folder = config(Path(dataset.options["path"]) / "llama", LLAMA_3_8B)
+    safetensors(folder / "model.safetensors", llama_shapes(LLAMA_3_8B))
+    page = read("llama", "vllm")
+    assert 'name="framework_config.dtype.read" value="bfloat16"' in page
+    assert '<option value="bfloat16" selected>' in page
+    assert "It needs about 18.5 GiB of GPU memory: 15.0 GiB for the weights, 1.0 GiB for the KV cache" in page
+    assert "8.03 B" in page and "128 KiB a token" in page
