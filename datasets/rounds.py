@@ -18,6 +18,8 @@ from datasets.leases import Lease, LeaseLost, claim, is_free, release_dead
 from datasets.models import Round
 from datasets.preheat.journal import Busy, Staging
 from datasets.preheat.store import Store
+from datasets.specs import Tree
+from datasets.tree_reports import report_of
 from datasets.work import tree_of
 
 ATTEMPTS = 5
@@ -119,6 +121,7 @@ def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
         tree = tree_of(lease, store, staging)
         lease.finish(states.DONE, tree=tree.digest, message="", bytes_done=tree.total_bytes, files_done=tree.file_count)
         lease.say(f"Done: {tree.file_count} files are published as {tree.digest[:12]}.")
+        _look_into(lease, store, tree)
     except Cancelled:
         lease.finish(states.CANCELLED, message="Cancelled.")
         lease.say("Cancelled.")
@@ -134,6 +137,14 @@ def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
     except Exception:  # the edge of the task: the round must not stay COPYING for ever
         logger.exception("Round %s failed.", lease.round_pk)
         lease.finish(states.FAILED, message="An unexpected error; the log of the worker has the details.")
+
+
+def _look_into(lease: Lease, store: Store, tree: Tree) -> None:
+    """Reads what the files say while nobody waits for it; pages and forms have it at once then."""
+    path = Round.objects.values_list("path", flat=True).get(pk=lease.round_pk)
+    report = report_of(store, tree, path.rsplit("/", 1)[-1])
+    if report.summary:
+        lease.say(report.summary)
 
 
 def _again(lease: Lease, error: SourceError | PreheatError) -> None:

@@ -6,6 +6,7 @@
     fingerprints/<fingerprint> digest of the tree that a plan became
     contents/<place>.json      which content each version of a file had, when that place was last copied
     unflushed/<digest>         boot id: a tree that may not be on the disk yet, see upkeep.py
+    reports/<digest>-…         what its files say, see datasets/tree_reports.py
     damaged/<digest>           what a re-verification found wrong; the tree is not given out any more
     staging/<round>/           see journal.py
     trash/                     trees on their way out

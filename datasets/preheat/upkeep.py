@@ -157,6 +157,8 @@ def _drop(store: Store, tree: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if blob.stat().st_nlink == 1:  # no other tree has it, nor a part that is about to be published
                 blob.unlink()
+    for report in store.root.glob(f"reports/{tree.name}-*"):
+        report.unlink(missing_ok=True)
     for name in (f"manifests/{tree.name}.json", f"unflushed/{tree.name}", f"damaged/{tree.name}"):
         (store.root / name).unlink(missing_ok=True)
 

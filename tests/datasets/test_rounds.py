@@ -65,6 +65,18 @@ def test_the_same_content_asked_for_twice_is_copied_once(
     assert len(list((store.root / "blobs").glob("*/*"))) == 3
 
 
+def test_what_the_files_say_is_kept_beside_the_tree_and_goes_with_it(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    (kept,) = (store.root / "reports").iterdir()
+    assert kept.name.startswith(fresh(asked).tree)
+    assert any("Triton" in line for line in asked.lines.values_list("text", flat=True))
+    upkeep.evict(store, set(), not_used_since=timezone.now().timestamp() + 1)
+    assert list((store.root / "reports").iterdir()) == []
+
+
 def test_an_evicted_tree_is_copied_again(dataset: Dataset, owner: Principal, run_now: Run, store: Store) -> None:
     first = actions.request_round(dataset, "svm", actor=owner)
     run_now(first.pk)
