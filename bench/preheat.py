@@ -278,7 +278,7 @@ def report(result: dict[str, Any]) -> str:
     )
     lines = [
         taken_on, "",
-        "| from | files | with | rounds | seconds, median (range) | of the console's | MiB/s | to the disk, s | CPU s | MiB |",
+        "| from | files | with | rounds | seconds: median (range) | of ours | MiB/s | to the disk, s | CPU s | MiB |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     verdicts = []
@@ -289,8 +289,9 @@ def report(result: dict[str, Any]) -> str:
             middle = statistics.median(seconds)
             pairs = zip(taken, ours, strict=False)
             ratio = statistics.median(one["seconds"] / our["seconds"] for one, our in pairs)
+            between = f"{middle:.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
             lines.append(
-                f"| {row['kind']} | {row['case']} | {name} | {len(taken)} | {middle:.2f} ({min(seconds):.2f} to {max(seconds):.2f}) | "
+                f"| {row['kind']} | {row['case']} | {name} | {len(taken)} | {between} | "
                 f"{ratio:.2f} | {row['bytes'] / MIB / middle:,.0f} | {_median(taken, 'flush'):.2f} | "
                 f"{_median(taken, 'cpu'):.1f} | {max(one['memory_mib'] for one in taken):.0f} |"
             )
