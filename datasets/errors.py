@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from console.errors import ConsoleError
 
+SERVER = "endpoint"
+"""The option to blame for a server. The kinds that have none by this name have the server in their first one."""
+
 
 class SourceError(ConsoleError):
     """A source cannot give what was asked. `permanent`: trying again will not help.

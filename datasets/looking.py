@@ -36,9 +36,9 @@ def look(form: PlaceForm, check: Callable[..., str]) -> Looked:
         except InvalidFields as error:
             show_errors(form, error)
     elsewhere = [str(message) for message in form.non_field_errors()]
-    labels = [str(field.label) for field in form.place if field.errors]
-    at = f"See what is said at {', '.join(labels)}." if labels else ""
-    return Looked(False, " ".join(["It does not work like this.", *elsewhere, at]).strip())
+    # Said again here: in a long form the field itself may be out of sight.
+    at = [f"{field.label}: {message}" for field in form.place for message in field.errors]
+    return Looked(False, " ".join(["It does not work like this.", *elsewhere, *at]))
 
 
 def allowed(kind: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, IncompleteRead
 
-from datasets.errors import SourceError
+from datasets.errors import SERVER, SourceError
 from datasets.sources.pace import HeadTooLong
 from datasets.sources.weburl import Url
 
@@ -66,7 +66,12 @@ def explained(url: Url) -> Iterator[None]:
 
 def broken(url: Url, error: OSError | HTTPException) -> SourceError:
     """The words for `error`. Not permanent, but for a certificate that is not trusted."""
-    host = url.authority
+    said = _words(url.authority, error)
+    said.option = SERVER
+    return said
+
+
+def _words(host: str, error: OSError | HTTPException) -> SourceError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return SourceError(
             f"The certificate of {host} is not trusted: {error.verify_message}.",

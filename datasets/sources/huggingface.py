@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-from datasets.errors import SourceError
+from datasets.errors import SERVER, SourceError
 from datasets.sources.base import Body, Option, Page, Site, Source, clean_path, make_plan
 from datasets.sources.hub.client import HubClient
 from datasets.sources.hub.errors import Asked
@@ -169,13 +169,23 @@ class HuggingFaceSource(Source):
                 f"{self._repository!r} is not the name of a repository.", hint="For example Qwen/Qwen3-0.6B.",
             ) from error
         if not self._token.isprintable() or not self._token.isascii() or " " in self._token:
-            raise SourceError("The token has characters in it that tokens do not have.", hint="Copy it once more.")
+            raise SourceError(
+                "The token has characters in it that tokens do not have.", hint="Copy it once more.", option="token",
+            )
         if not self._revision.isprintable():
-            raise SourceError("The revision has characters in it that branches and tags do not have.")
+            raise SourceError(
+                "The revision has characters in it that branches and tags do not have.", option="revision",
+            )
         network = Network(self._site.endpoints)
-        home = network.require(self._endpoint)
+        try:
+            home = network.require(self._endpoint)
+        except SourceError as error:
+            error.option = SERVER
+            raise
         if "?" in home.target:
-            raise SourceError("The address of the server has a question mark in it.", hint=f"For example {ENDPOINT}.")
+            raise SourceError(
+                "The address of the server has a question mark in it.", hint=f"For example {ENDPOINT}.", option=SERVER,
+            )
         asked = Asked(
             home.authority, f"{self._endpoint}/{self._repository}", self._repository, self._revision, bool(self._token),
         )

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from datasets.errors import SourceError
+from datasets.errors import SERVER, SourceError
 from datasets.sources.addresses import Address, forms, is_public, literal, never
 from datasets.sources.endpoints import Endpoints
 from datasets.sources.weburl import Url, parse
@@ -79,13 +79,13 @@ class Network:
             reason = "it did not answer in time" if isinstance(failed, TimeoutError) else failed.strerror or "no route"
             raise SourceError(
                 f"No connection to {name}:{port}: {reason.lower()}.", permanent=False,
-                hint="Is the server up, and is the port right?",
+                hint="Is the server up, and is the port right?", option=SERVER,
             ) from failed
-        raise refused or SourceError(f"{name} has no address.", permanent=False)
+        raise refused or SourceError(f"{name} has no address.", permanent=False, option=SERVER)
 
     def _require_address(self, name: str, port: int, address: Address) -> None:
         if reason := never(address):
-            raise SourceError(f"{name} is not connected to: {reason}.")
+            raise SourceError(f"{name} is not connected to: {reason}.", option=SERVER)
         if self._endpoints.names(name, port) or any(self._endpoints.holds(form, port) for form in forms(address)):
             return
         if not self._endpoints.covers(name, port):
@@ -93,7 +93,7 @@ class Network:
         if not is_public(address):
             raise SourceError(
                 f"{name} is not connected to: it has an address of a private network.",
-                hint=f"An administrator can add {name}:{port}, or its network, to DATASET_ENDPOINTS.",
+                hint=f"An administrator can add {name}:{port}, or its network, to DATASET_ENDPOINTS.", option=SERVER,
             )
 
 
@@ -107,7 +107,7 @@ def _resolve(name: str, host: str, port: int) -> list[_Row]:
         for_now = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
         raise SourceError(
             f"There is no address for the name {name}{' right now' if for_now else ''}.", permanent=not for_now,
-            hint="Check the spelling, and that this machine can resolve it.",
+            hint="Check the spelling, and that this machine can resolve it.", option=SERVER,
         ) from error
     found: list[_Row] = []
     for family, kind, protocol, _, sockaddr in rows:
@@ -120,5 +120,5 @@ def _resolve(name: str, host: str, port: int) -> list[_Row]:
 def _unlisted(name: str, port: int) -> SourceError:
     return SourceError(
         f"{name}:{port} is not a server that datasets may be read from.",
-        hint=f"An administrator can add {name} or {name}:{port} to DATASET_ENDPOINTS.",
+        hint=f"An administrator can add {name} or {name}:{port} to DATASET_ENDPOINTS.", option=SERVER,
     )

@@ -22,7 +22,7 @@ from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
-from datasets.errors import SourceError
+from datasets.errors import SERVER, SourceError
 from datasets.sources.buckets.place import Place
 from datasets.sources.buckets.words import Refusal, refused
 from datasets.sources.web import Web
@@ -81,7 +81,8 @@ class Client:
 
     def _strange(self) -> SourceError:
         return SourceError(
-            f"{self._place.server} does not answer as an S3 server does.", hint="Check the endpoint and its port."
+            f"{self._place.server} does not answer as an S3 server does.", hint="Check the endpoint and its port.",
+            option=SERVER,
         )
 
     def _impossible(self) -> SourceError:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from datasets.errors import SourceError
+from datasets.errors import SERVER, SourceError
 from datasets.sources.base import clean_path
 from datasets.sources.weburl import Url, parse
 
@@ -54,14 +54,17 @@ def place(options: Mapping[str, Any]) -> Place:
     if bucket.endswith("--x-s3"):
         raise SourceError("Directory buckets (S3 Express) cannot be read.", hint="Choose a general purpose bucket.")
     if not _REGION.fullmatch(region):
-        raise SourceError("The region is not a region's name.", hint="For example eu-west-1.")
+        raise SourceError("The region is not a region's name.", hint="For example eu-west-1.", option="region")
     for name in ("access_key", "secret_key", "session_token"):
         if not _KEY.fullmatch(values[name]):
-            raise SourceError(f"The {_words(name)} has a character in it that no key has.", hint="Paste it again.")
+            raise SourceError(
+                f"The {_words(name)} has a character in it that no key has.", hint="Paste it again.", option=name,
+            )
     if bool(values["access_key"]) != bool(values["secret_key"]):
         raise SourceError(
             "Access key and secret key belong together, and only one is given.",
             hint="Give both, or none for a bucket that everybody may read.",
+            option="secret_key" if values["access_key"] else "access_key",
         )
     endpoint = _endpoint(values["endpoint"])
     return Place(
@@ -74,7 +77,9 @@ def _prefix(value: str) -> str:
     try:
         cleaned = clean_path(value.strip("/"))
     except SourceError as error:
-        raise SourceError(f"The prefix cannot be used: {error.message}", hint="For example models/llama.") from error
+        raise SourceError(
+            f"The prefix cannot be used: {error.message}", hint="For example models/llama.", option="prefix",
+        ) from error
     return f"{cleaned}/" if cleaned else ""
 
 
@@ -84,11 +89,14 @@ def _endpoint(value: str) -> Url | None:
     try:
         url = parse(value)
     except SourceError as error:
-        raise SourceError(f"The endpoint cannot be used: {error.message}", hint=error.hint) from error
+        raise SourceError(
+            f"The endpoint cannot be used: {error.message}", hint=error.hint or "For example https://s3.example.com.",
+            option=SERVER,
+        ) from error
     if url.target != "/":
         raise SourceError(
             "The endpoint has a path; buckets and prefixes have fields of their own.",
-            hint=f"Give {url.scheme}://{url.authority}.",
+            hint=f"Give {url.scheme}://{url.authority}.", option=SERVER,
         )
     return url
 

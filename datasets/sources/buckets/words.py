@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from datasets.errors import SourceError
+from datasets.errors import SERVER, SourceError
 from datasets.sources.answers import retry_after
 from datasets.sources.buckets.keys import shown
 from datasets.sources.buckets.place import Place
@@ -31,6 +31,11 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "AllAccessDisabled": ("All access to the bucket {bucket} is disabled.", "Ask its owner."),
     "NotImplemented": ("{server} cannot do what is needed here.", "Is it an S3 server?"),
 }
+_AT: Final = {
+    "InvalidAccessKeyId": "access_key", "SignatureDoesNotMatch": "secret_key", "ExpiredToken": "session_token",
+    "TokenRefreshRequired": "session_token", "InvalidToken": "session_token", "NotImplemented": SERVER,
+}  # fmt: skip
+"""The option to blame, where it is not the bucket."""
 _FOR_NOW: Final = {
     "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted", "Throttling",
 }  # fmt: skip
@@ -64,7 +69,8 @@ def refused(refusal: Refusal, place: Place, key: str = "") -> SourceError:
         return _elsewhere(refusal, place)
     if code in _WORDS:
         message, hint = _WORDS[code]
-        return SourceError(message.format(bucket=place.bucket, server=place.server, what=what), hint=hint)
+        said = message.format(bucket=place.bucket, server=place.server, what=what)
+        return SourceError(said, hint=hint, option=_AT.get(code, ""))
     if code in _FOR_NOW or status in {408, 425, 429} or status >= 500:
         wait = retry_after(refusal.retry_after)
         told = f"{status} {code}".strip()
@@ -73,7 +79,7 @@ def refused(refusal: Refusal, place: Place, key: str = "") -> SourceError:
         who = "this access key" if place.access_key else "anybody who gives no access key"
         return SourceError(
             f"{place.server} does not let {who} read {what}.",
-            hint="It needs s3:ListBucket for the bucket and s3:GetObject for what lies in it.",
+            hint="It needs s3:ListBucket for the bucket and s3:GetObject for what lies in it.", option="access_key",
         )
     if status == 404:
         return SourceError(f"There is no {what} at {place.server}.", hint="Check bucket and prefix.")
@@ -88,9 +94,9 @@ def _elsewhere(refusal: Refusal, place: Place) -> SourceError:
     if refusal.region and refusal.region != place.region:
         return SourceError(
             f"The bucket {place.bucket} lies in the region {refusal.region}, not in {place.region}.",
-            hint=f"Set the region to {refusal.region}.",
+            hint=f"Set the region to {refusal.region}.", option="region",
         )
     return SourceError(
         f"The bucket {place.bucket} has to be asked for at another address than {place.server}.",
-        hint="Check region, endpoint and path style.",
+        hint="Check region, endpoint and path style.", option=SERVER,
     )

@@ -25,7 +25,7 @@ from huggingface_hub.file_download import HfFileMetadata
 from huggingface_hub.hf_api import RepoFile, RepoFolder
 from huggingface_hub.utils import HFValidationError, hf_raise_for_status
 
-from datasets.errors import SourceError
+from datasets.errors import SERVER, SourceError
 from datasets.sources.hub.errors import Asked, words
 from datasets.sources.hub.wire import Wire
 
@@ -135,4 +135,6 @@ class HubClient:
             _caller.reset(set_back)
 
     def _not_a_hub(self) -> SourceError:
-        return SourceError(f"{self._asked.host} does not answer as a Hugging Face Hub does.", hint="Check the server.")
+        return SourceError(
+            f"{self._asked.host} does not answer as a Hugging Face Hub does.", hint="Check the server.", option=SERVER,
+        )

@@ -12,7 +12,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from datasets.errors import SourceError
+from datasets.errors import SERVER, SourceError
 from datasets.sources.answers import reset_after, retry_after
 
 BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105 - what the Hub says of a wrong one
@@ -41,6 +41,7 @@ def words(error: HfHubHTTPError, asked: Asked, path: str = "") -> SourceError:
     if isinstance(error, RevisionNotFoundError):
         return SourceError(
             f"{asked.repository} has no branch, tag or commit {asked.revision}.", hint="The usual one is main.",
+            option="revision",
         )
     if isinstance(error, RemoteEntryNotFoundError):
         return SourceError(f"There is no {path or 'such file'} in {asked.repository} at {asked.revision}.")
@@ -49,6 +50,7 @@ def words(error: HfHubHTTPError, asked: Asked, path: str = "") -> SourceError:
     if error.response.headers.get("X-Error-Message") == BAD_TOKEN:
         return SourceError(
             f"{asked.host} does not accept the token.", hint="It may be revoked or mistyped. Enter another one.",
+            option="token",
         )
     # RepositoryNotFoundError, and its 401 where the client does not know the address for one of a Hub.
     if status == 401 or (status == 404 and error.response.headers.get("X-Error-Code") == "RepoNotFound"):
@@ -56,10 +58,10 @@ def words(error: HfHubHTTPError, asked: Asked, path: str = "") -> SourceError:
     if status == 403:
         return SourceError(
             f"{asked.host} does not let this token read {asked.repository} (403).",
-            hint="It needs read access to the contents of this repository.",
+            hint="It needs read access to the contents of this repository.", option="token",
         )
     return SourceError(
-        f"{asked.host} answered {status}, as no Hugging Face Hub does.", hint="Check the server.",
+        f"{asked.host} answered {status}, as no Hugging Face Hub does.", hint="Check the server.", option=SERVER,
     )
 
 
@@ -77,11 +79,11 @@ def _gated(asked: Asked) -> SourceError:
     if asked.with_token:
         return SourceError(
             f"{asked.repository} is gated, and the account of this token has not been let in.",
-            hint=f"Ask for access at {asked.page}, and try again once it is granted.",
+            hint=f"Ask for access at {asked.page}, and try again once it is granted.", option="token",
         )
     return SourceError(
         f"{asked.repository} is gated: only accounts that were let in can read its files.",
-        hint=f"Ask for access at {asked.page}, then enter a token of that account.",
+        hint=f"Ask for access at {asked.page}, then enter a token of that account.", option="token",
     )
 
 

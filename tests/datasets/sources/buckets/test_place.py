@@ -32,6 +32,8 @@ def test_options_that_cannot_be_right_are_refused_with_what_would_be(options: di
         source.check()
     assert message in str(refused.value)
     assert refused.value.permanent
+    blamed = refused.value.option or "bucket"
+    assert blamed in options or {blamed, *options} == {"access_key", "secret_key"}  # of two keys, the missing one
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ def test_a_server_that_nobody_allowed_is_not_asked(options: dict[str, str], addr
     with pytest.raises(SourceError, match="DATASET_ENDPOINTS") as refused:
         S3Source({"bucket": "models", **options}, Site(endpoints=("elsewhere.example.com",))).check()
     assert f"{address} is not a server that datasets may be read from" in str(refused.value)
+    assert refused.value.option == "endpoint"
 
 
 def test_making_a_source_does_nothing() -> None:

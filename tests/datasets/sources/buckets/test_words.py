@@ -57,6 +57,25 @@ def test_a_refusal_is_said_in_words_and_for_good(said: Said, words: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("said", "option"),
+    [
+        (error(403, "InvalidAccessKeyId"), "access_key"),
+        (error(403, "SignatureDoesNotMatch"), "secret_key"),
+        (error(400, "ExpiredToken"), "session_token"),
+        (error(403, "AccessDenied"), "access_key"),
+        (error(404, "NoSuchBucket"), ""),
+        (error(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>"), "region"),
+        (Said(200, b"<html><body>It works!</body></html>"), "endpoint"),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_blamed_on_the_option_to_change(said: Said, option: str) -> None:
+    with answering(lambda _: said) as odd:
+        with pytest.raises(SourceError) as refused:
+            odd.source().check()
+        assert refused.value.option == option
+
+
+@pytest.mark.parametrize(
     ("said", "wait"),
     [
         (error(503, "SlowDown", Retry_After="7"), 7.0),

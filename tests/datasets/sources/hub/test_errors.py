@@ -55,6 +55,7 @@ def test_a_token_that_is_not_accepted_is_not_taken_for_a_missing_repository(sche
     error = said(401, {"X-Error-Message": "Invalid credentials in Authorization header"}, token=True, scheme=scheme)
     assert error.message == "hub.test does not accept the token."
     assert error.permanent
+    assert error.option == "token"
 
 
 def test_a_missing_revision_and_a_missing_file_are_named() -> None:
