@@ -2,6 +2,8 @@
 
 CONSOLE_HOME says which console (default: var). Services that the pictures need and that are not there are made, and
 deleted afterwards; vLLM must be installed. The chart of usage shows the last hour: let something call for a while.
+A preheat is taken only while one is under way: start the console with PREHEAT_MIB_PER_SECOND=10, and preheat a folder
+of some hundred MiB. `docs/screenshots.py preheat` takes that one alone.
 Needs Chromium on the PATH, or its place in CHROMIUM.
 """
 
@@ -10,11 +12,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +88,29 @@ def take(page: Page, name: str) -> None:
     print(path)  # noqa: T201
 
 
+def preheat(page: Page, given: dict[str, str]) -> None:
+    for dataset in call(given, "datasets/")["results"]:
+        for found in call(given, f"datasets/{dataset['name']}/rounds/")["results"]:
+            if found["state"] == "COPYING":
+                page.goto(f"/datasets/{dataset['name']}/rounds/{found['id']}/")
+                page.wait_for_timeout(4000)  # until speeds are known
+                take(page, "preheat")
+                return
+    print("no preheat is under way")  # noqa: T201
+
+
 def main() -> None:
     given: dict[str, str] = json.loads((HOME / "credentials.json").read_text(encoding="utf-8"))
     IMAGES.mkdir(exist_ok=True)
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    with other_services(given), sync_playwright() as playwright:
+    alone = sys.argv[1:] == ["preheat"]
+    with nullcontext() if alone else other_services(given), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(base_url=given["console_url"], viewport=WINDOW, color_scheme="light")
         sign_in(page, given)
+        preheat(page, given)
+        if alone:
+            return
         page.goto(f"/services/{given.get('example', 'example-mnist-isvc')}/")
         take(page, "service")
         chat(page)
