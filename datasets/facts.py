@@ -26,6 +26,14 @@ def credentials_of(dataset: Dataset) -> list[str]:
     return [labels.get(name, name) for name in sorted(dataset.credentials)]
 
 
+def kind_of(dataset: Dataset) -> str:
+    """As the form calls it."""
+    try:
+        return registry.source_class(dataset.kind).label
+    except SourceError:
+        return dataset.kind
+
+
 def where(dataset: Dataset) -> str:
     """The place in a word or two: what the kind cannot do without."""
     required = {option.label for option in _declared(dataset.kind) if option.required}

@@ -57,7 +57,8 @@ def listing(request: HttpRequest) -> HttpResponse:
     rows = Dataset.objects.visible_to(actor).select_related("team")
     page = Paginator(rows, 50).get_page(request.GET.get("page"))
     context = {
-        "page": page, "rows": [(dataset, facts.where(dataset)) for dataset in page], "form": form, "looked": looked,
+        "page": page, "form": form, "looked": looked,
+        "rows": [(dataset, facts.kind_of(dataset), facts.where(dataset)) for dataset in page],
         "kinds": registry.kinds(), "is_admin": actor.is_admin, "may_create": teams.editable_by(actor).exists(),
     }  # fmt: skip
     return render(request, "datasets/list.html", {**context, **allowed(form.kind if form else "")})
@@ -193,6 +194,7 @@ def _frame(dataset: Dataset, actor: Principal) -> dict[str, Any]:
         "modes": states.MODES,
         "every": FAST if moving else SLOW,
         "crumbs": [("Datasets", reverse("datasets"))],
+        "kind": facts.kind_of(dataset),
         "facts": facts.options_of(dataset),
         "credentials": facts.credentials_of(dataset),
     }
