@@ -17,9 +17,10 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ PART = 5 << 20
 """The smallest part of a multipart upload, in bytes; only the last one may be smaller."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Server:
     """`everything` is the identity that may do all; `lister` may list buckets named like `bucket(...)` and read none.
 
@@ -40,14 +41,27 @@ class Server:
 
     port: int
     tls_port: int
-    process: subprocess.Popen[bytes]
+    launch: Callable[[], subprocess.Popen[bytes]] = field(repr=False)
     log_path: Path
     everything: tuple[str, str]
     lister: tuple[str, str]
 
+    def __post_init__(self) -> None:
+        self.process = self.launch()
+
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        """Nobody answers at its port until `again`."""
+        self.process.kill()
+        self.process.wait(timeout=20)
+
+    def again(self) -> None:
+        """At the same ports, with what was put there. Returns when it answers."""
+        self.process = self.launch()
+        _wait(self)
 
     def client(self) -> Any:
         """A boto3 client, to put things there."""
@@ -122,12 +136,13 @@ def start_s3(certificate: tuple[Path, Path] | None = None) -> Iterator[Server]:
         ports = dict(zip(names, _free_ports(len(names)), strict=True))
         (home / "data").mkdir()
         log = stack.enter_context((home / "log").open("ab"))
-        process = subprocess.Popen(
-            [*_argv(home, config, ports), *_tls(certificate, ports)], cwd=home, stdin=subprocess.DEVNULL, stdout=log,
-            stderr=log, env={"PATH": "/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home)},
+        launch = partial(
+            subprocess.Popen, [*_argv(home, config, ports), *_tls(certificate, ports)], cwd=home,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home)},
         )  # fmt: skip
-        stack.callback(_end, process, ports)
-        server = Server(ports["s3"], ports["https"], process, home / "log", everything, lister)
+        server = Server(ports["s3"], ports["https"], launch, home / "log", everything, lister)
+        stack.callback(_end, server, ports)
         _wait(server)
         yield server
 
@@ -208,10 +223,9 @@ def _wait(server: Server) -> None:
             time.sleep(0.2)
 
 
-def _end(process: subprocess.Popen[bytes], ports: Mapping[str, int]) -> None:
+def _end(server: Server, ports: Mapping[str, int]) -> None:
     # What it holds is thrown away, and an orderly end would take it 20 s. Its sockets in /tmp cannot be put elsewhere.
-    process.kill()
-    process.wait(timeout=20)
+    server.kill()
     for path in Path("/tmp").glob("seaweedfs-*.sock"):
         if any(path.name.endswith(f"-{port}.sock") for port in ports.values()):
             path.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="package")
-def browser(live: Live) -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     with launch() as browser:
         yield browser
 
