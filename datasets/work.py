@@ -42,7 +42,9 @@ def tree_of(lease: Lease, store: Store, staging: Staging) -> Tree:
         stays = _stays(round_, plan, store)
         fingerprint = _fingerprint(plan, stays)
         lease.write(fingerprint=fingerprint, files_total=len(plan.files), bytes_total=plan.total_bytes)
-        lease.say(f"{len(plan.files)} files of {size_text(plan.total_bytes)} are planned.")
+        size = size_text(plan.total_bytes)
+        one = len(plan.files) == 1
+        lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
         if (tree := _found(store, fingerprint)) is not None:
             lease.say("The store of this node has all of them already.")
             return tree
