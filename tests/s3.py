@@ -20,7 +20,6 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,11 +135,13 @@ def start_s3(certificate: tuple[Path, Path] | None = None) -> Iterator[Server]:
         ports = dict(zip(names, _free_ports(len(names)), strict=True))
         (home / "data").mkdir()
         log = stack.enter_context((home / "log").open("ab"))
-        launch = partial(
-            subprocess.Popen, [*_argv(home, config, ports), *_tls(certificate, ports)], cwd=home,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env={"PATH": "/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home)},
-        )  # fmt: skip
+
+        def launch() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                [*_argv(home, config, ports), *_tls(certificate, ports)], cwd=home, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, env={"PATH": "/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home)},
+            )  # fmt: skip
+
         server = Server(ports["s3"], ports["https"], launch, home / "log", everything, lister)
         stack.callback(_end, server, ports)
         _wait(server)
