@@ -28,6 +28,8 @@ LEASE = 15.0
 """Seconds after which a worker that says nothing has lost its round."""
 SILENCE = 3.0
 """Seconds without a word after which the sweep looks whether the owner still lives."""
+LONGEST_PAUSE = 600.0
+"""Seconds that a server may ask a round to wait for: no round that is to be tried again waits longer."""
 BEAT = 0.5
 """Seconds between two writes of a worker: progress, renewal, and the look whether somebody cancelled."""
 
@@ -56,12 +58,14 @@ def claim(round_pk: int) -> str | None:
 def release_dead(is_held: Callable[[int], bool]) -> None:
     """Ends the leases of owners that are silent and do not hold their round's staging directory: they were killed.
 
-    Without this a killed worker's round would lie still until its lease runs out.
+    Without this a killed worker's round would lie still until its lease runs out. No lease and no pause is longer than
+    these: one that is was written before the clock was set back, and would keep the round for as long as that.
     """
     now = timezone.now()
-    silent = Round.objects.underway().filter(
-        node=settings.NODE_NAME, lease_until__gt=now, lease_until__lt=now + timedelta(seconds=LEASE - SILENCE)
-    ).exclude(lease_token="")
+    ours = Round.objects.underway().filter(node=settings.NODE_NAME, lease_until__gt=now)
+    ours.filter(lease_token="", lease_until__gt=now + timedelta(seconds=LONGEST_PAUSE)).update(lease_until=now)
+    heard, longest = now + timedelta(seconds=LEASE - SILENCE), now + timedelta(seconds=LEASE)
+    silent = ours.exclude(lease_token="").exclude(lease_until__range=(heard, longest))
     for round_pk, token in list(silent.values_list("pk", "lease_token")):
         if not is_held(round_pk):
             silent.filter(pk=round_pk, lease_token=token).update(lease_until=now)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from datasets import dispatch, housekeeping, reading, states
 from datasets.errors import Cancelled, Paused, PreheatError, SourceError, Waiting
-from datasets.leases import Lease, LeaseLost, claim, is_free, release_dead
+from datasets.leases import LONGEST_PAUSE, Lease, LeaseLost, claim, is_free, release_dead
 from datasets.models import Round
 from datasets.preheat.journal import Busy, Staging
 from datasets.preheat.store import Store
@@ -28,8 +28,6 @@ AT_ONCE = 4
 """Rounds that one worker process does side by side: fewer than its threads, so that copying never starves reconcile."""
 WAIT = 1.0
 """Seconds until a round that waits for another one looks again."""
-LONGEST_PAUSE = 600.0
-"""Seconds that a server may ask a round to wait for."""
 FAILED_KEEP = timedelta(days=1)
 """How long the next round of a path can go on with what a failed one had copied."""
 

@@ -219,6 +219,25 @@ def test_the_sweep_takes_a_round_from_a_killed_worker_before_its_lease_ends(
     assert [actions.claim(round_.pk) is not None for round_ in (held, killed, recent)] == [False, True, False]
 
 
+@pytest.mark.parametrize("token", ["", "0" * 32])
+def test_a_time_that_a_moved_clock_wrote_does_not_keep_a_round(
+    dataset: Dataset, owner: Principal, store: Store, token: str
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    tomorrow = timezone.now() + timedelta(days=1)
+    Round.objects.filter(pk=asked.pk).update(lease_token=token, lease_until=tomorrow)
+    assert actions.claim(asked.pk) is None
+    with store.staging(str(asked.pk)):  # as by a worker that lives
+        assert actions.sweep() == (0 if token else 1)
+    Round.objects.filter(pk=asked.pk).update(lease_until=tomorrow)
+    assert actions.sweep() == 1
+    assert actions.claim(asked.pk) is not None
+
+
+def test_the_longest_pause_is_no_longer_than_the_sweep_believes() -> None:
+    assert 2 ** (rounds.ATTEMPTS - 1) <= leases.LONGEST_PAUSE
+
+
 def test_a_round_that_waits_for_its_next_attempt_is_not_taken_for_a_killed_one(
     dataset: Dataset, owner: Principal, run_now: Run, files: Path
 ) -> None:
