@@ -19,7 +19,7 @@ from console import roles
 from console.errors import Conflict, InvalidFields
 from console.models import Team
 from console.principal import Principal
-from datasets import dispatch, drafts, reading, states
+from datasets import dispatch, drafts, reading, refusals, states
 from datasets.errors import SourceError
 from datasets.leases import announce, claim, say
 from datasets.models import NAME, Dataset, Round
@@ -208,6 +208,7 @@ def _checked_path(dataset: Dataset, path: str) -> str:
             raise SourceError("A path can have at most 1024 characters.")
         reading.source_of(dataset).entry(path)
     except SourceError as error:
+        refusals.count(error, f"dataset {dataset.name}")
         if error.permanent:
             raise InvalidFields({"path": str(error)}) from error
     return path
@@ -248,4 +249,5 @@ def _reached(draft: drafts.Draft, actor: Principal) -> str:
     try:
         return drafts.ask(draft, actor)
     except SourceError as error:
+        refusals.count(error, f"a dataset of kind {draft.kind}")
         raise InvalidFields(drafts.refusal(draft, error)) from error

@@ -6,6 +6,14 @@ from console.errors import ConsoleError
 
 SERVER = "endpoint"
 """The option to blame for a server. The kinds that have none by this name have the server in their first one."""
+REFUSED = {
+    "address": "servers with an address that hands out credentials, or is private although nobody listed it",
+    "path": "names that lead out of their dataset, or that no folder could hold",
+    "link": "links that lead out of their dataset, or go in a circle",
+    "archive": "archives with members that are no files, or that unpack to far more than they are",
+    "endless": "listings, lists and headers without end",
+    "slow": "servers that send a byte now and then",
+}
 
 
 class SourceError(ConsoleError):
@@ -13,14 +21,17 @@ class SourceError(ConsoleError):
 
     `wait`: seconds that the server asks to stay away, 0 if it does not say.
     `option`: the option that is to blame, so that a form can say it there; "" is the kind's first one.
+    `refused`: what harm it would do, one of REFUSED; "" for what is no more than a failure. These are counted.
     """
 
     code = "source"
 
     def __init__(
-        self, message: str, *, permanent: bool = True, hint: str = "", wait: float = 0.0, option: str = ""
+        self, message: str, *, permanent: bool = True, hint: str = "", wait: float = 0.0, option: str = "",
+        refused: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
+        self.refused = refused
         self.permanent = permanent
         self.wait = wait
         self.option = option

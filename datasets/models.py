@@ -95,6 +95,16 @@ class Round(models.Model):
         return f"{self.dataset}/{self.path} #{self.pk}"
 
 
+class Refusal(models.Model):
+    """How often something harmful was refused, by what it was (errors.REFUSED). Only ever grows."""
+
+    reason = models.CharField(max_length=20, primary_key=True)
+    count = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.count}"
+
+
 class RoundLine(models.Model):
     """One line of a round's log: what happened, in words for people. Never with a secret in it."""
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from datasets import dispatch, housekeeping, reading, states
+from datasets import dispatch, housekeeping, reading, refusals, states
 from datasets.errors import Cancelled, Paused, PreheatError, SourceError, Waiting
 from datasets.leases import LONGEST_PAUSE, Lease, LeaseLost, claim, is_free, release_dead
 from datasets.models import Round
@@ -147,6 +147,7 @@ def _look_into(lease: Lease, store: Store, tree: Tree) -> None:
 
 def _again(lease: Lease, error: SourceError | PreheatError) -> None:
     """Gives the round back with a growing pause, or ends it as FAILED when trying again is of no use."""
+    refusals.count(error, f"round {lease.round_pk}")
     attempts = Round.objects.values_list("attempts", flat=True).get(pk=lease.round_pk) + 1
     if error.permanent or attempts >= ATTEMPTS:
         said = str(error) if error.permanent else f"{error} Given up after {attempts} attempts."

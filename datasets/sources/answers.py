@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException, IncompleteRead
 
 from datasets.errors import SERVER, SourceError
-from datasets.sources.pace import HeadTooLong
+from datasets.sources.pace import HeadTooLong, TooSlow
 from datasets.sources.weburl import Url
 
 _SPENT = re.compile(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", re.ASCII)
@@ -83,9 +83,10 @@ def _words(host: str, error: OSError | HTTPException) -> SourceError:
             hint="Is it https, and is the port right?",
         )
     if isinstance(error, TimeoutError):
-        return SourceError(f"{host} stopped sending, or sends too slowly.", permanent=False)
+        dripped = "slow" if isinstance(error, TooSlow) else ""
+        return SourceError(f"{host} stopped sending, or sends too slowly.", permanent=False, refused=dripped)
     if isinstance(error, HeadTooLong):
-        return SourceError(f"{host} sent more headers than an answer has.")
+        return SourceError(f"{host} sent more headers than an answer has.", refused="endless")
     if isinstance(error, ConnectionError | IncompleteRead):
         return SourceError(f"{host} closed the connection too early.", permanent=False)
     if isinstance(error, OSError):

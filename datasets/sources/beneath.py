@@ -65,7 +65,7 @@ def open_beneath(root: int, real: PurePosixPath, path: str) -> int:
             if stat.S_ISLNK(info.st_mode):
                 links += 1
                 if links > MAX_LINKS:
-                    raise SourceError(f"{path} goes through too many symbolic links.")
+                    raise SourceError(f"{path} goes through too many symbolic links.", refused="link")
                 target = os.readlink(name, dir_fd=steps[-1])
                 if target.startswith("/"):
                     target = _below(PurePosixPath(target), real, path)
@@ -134,5 +134,5 @@ def _parts(path: str) -> list[str]:
 def _escapes(path: str) -> SourceError:
     return SourceError(
         f"{path} is a symbolic link that leads outside the dataset.",
-        hint="Put the file itself there, or choose a folder without it.",
+        hint="Put the file itself there, or choose a folder without it.", refused="link",
     )

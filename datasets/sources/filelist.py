@@ -38,7 +38,7 @@ def parse(text: str) -> list[Listed]:
             continue
         found.append(_line(line, f"Line {number} of the list"))
         if len(found) > MAX_FILES:
-            raise SourceError(f"The list has more than {MAX_FILES} files.")
+            raise SourceError(f"The list has more than {MAX_FILES} files.", refused="endless")
     if not found:
         raise SourceError("The list names no file.", hint="One file a line: path, size in bytes, SHA-256.")
     return found

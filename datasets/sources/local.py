@@ -202,7 +202,7 @@ class _Walk:
     def folder(self, descriptor: int, prefix: str, above: tuple[tuple[int, int], ...]) -> None:
         info = os.fstat(descriptor)
         if (key := (info.st_dev, info.st_ino)) in above:
-            raise SourceError(f"{prefix} is a symbolic link to a folder that it lies in.")
+            raise SourceError(f"{prefix} is a symbolic link to a folder that it lies in.", refused="link")
         if len(above) >= MAX_DEPTH:
             raise SourceError(f"{prefix} lies more than {MAX_DEPTH} folders deep.")
         self.beat()
@@ -235,7 +235,10 @@ class _Walk:
         if not stat.S_ISREG(info.st_mode):
             raise SourceError(f"{name} is neither a file nor a folder.", hint="Remove it, or choose another folder.")
         if len(self.files) >= MAX_FILES:
-            raise SourceError(f"There are more than {MAX_FILES} files here.", hint="Choose the folder of one model.")
+            raise SourceError(
+                f"There are more than {MAX_FILES} files here.", hint="Choose the folder of one model.",
+                refused="endless",
+            )  # fmt: skip
         self.files.append(_file(name, info))
         if len(self.files) % 256 == 0:
             self.beat()

@@ -85,7 +85,7 @@ class Network:
 
     def _require_address(self, name: str, port: int, address: Address) -> None:
         if reason := never(address):
-            raise SourceError(f"{name} is not connected to: {reason}.", option=SERVER)
+            raise SourceError(f"{name} is not connected to: {reason}.", option=SERVER, refused="address")
         if self._endpoints.names(name, port) or any(self._endpoints.holds(form, port) for form in forms(address)):
             return
         if not self._endpoints.covers(name, port):
@@ -94,6 +94,7 @@ class Network:
             raise SourceError(
                 f"{name} is not connected to: it has an address of a private network.",
                 hint=f"An administrator can add {name}:{port}, or its network, to DATASET_ENDPOINTS.", option=SERVER,
+                refused="address",
             )
 
 

@@ -22,7 +22,7 @@ class Tree:
             self._folder(folder)
         for count, file in enumerate(files, start=1):
             if count > MAX_FILES:
-                raise SourceError(f"There are more than {MAX_FILES} files here.")
+                raise SourceError(f"There are more than {MAX_FILES} files here.", refused="endless")
             folder, _, name = file.path.rpartition("/")
             inside = self._folder(folder)
             if name in inside:
@@ -90,11 +90,11 @@ def safe_name(name: str, where: str) -> str:
         path = clean_path(name)
     except SourceError as error:
         shown = name.encode("utf-8", "backslashreplace").decode()[:200]
-        raise SourceError(f"{where} has a name that may not be: {shown!r}. {error.message}") from error
+        raise SourceError(f"{where} has a name that may not be: {shown!r}. {error.message}", refused="path") from error
     if not path:
         return path
     if any(len(part.encode()) > MAX_NAME for part in path.split("/")) or any(ord(letter) < 32 for letter in path):
-        raise SourceError(f"{where} has a name that no folder could hold: {path[:200]!r}.")
+        raise SourceError(f"{where} has a name that no folder could hold: {path[:200]!r}.", refused="path")
     return path
 
 

@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from datasets import reading as datasets
+from datasets import refusals
 from datasets.models import Round
 from datasets.preheat import upkeep
 from services import dashboard, savings, states
@@ -46,6 +47,7 @@ class Figures(Collector):
         yield from _services()
         yield from _preheats()
         yield from _queues()
+        yield _refused()
 
 
 def _usage() -> Iterator[Metric]:
@@ -156,3 +158,12 @@ def _queues() -> Iterator[Metric]:
         waiting.add_metric([queue.name], queue.waiting)
         running.add_metric([queue.name], queue.running)
     yield from (waiting, running)
+
+
+def _refused() -> Metric:
+    refused = CounterMetricFamily(
+        "console_sources_refused", "What sources of model files gave that would do harm.", labels=("reason",)
+    )
+    for reason, count in refusals.totals().items():
+        refused.add_metric([reason], count)
+    return refused

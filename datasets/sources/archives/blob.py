@@ -109,7 +109,7 @@ class Reader(io.RawIOBase):
             size = max(0, self._blob.size - self._position)
         self._allowed -= max(size, 512)  # also for what asks for nothing again and again
         if self._allowed < 0:
-            raise SourceError(f"{self._name} has a header that is too large to be true.")
+            raise SourceError(f"{self._name} has a header that is too large to be true.", refused="archive")
         begin = self._position - self._start
         if not (self._window and begin >= 0 and begin + size <= len(self._window)):
             self._fill(size)

@@ -54,13 +54,16 @@ class Members:
         """Raises SourceError when something below `path` cannot be copied."""
         for name, reason in self.problems.items():
             if not path or name == path or name.startswith(f"{path}/"):
-                raise SourceError(f"{name} {reason}", hint="Leave it out of the archive, or choose another folder.")
+                raise SourceError(
+                    f"{name} {reason}", hint="Leave it out of the archive, or choose another folder.",
+                    refused="archive",
+                )  # fmt: skip
 
 
 def too_much(name: str) -> SourceError:
     return SourceError(
         f"{name} unpacks to more than {RATIO} times its size, or more than {MAX_UNPACKED >> 40} TiB.",
-        hint="Is it a model? Such archives are made to fill disks.",
+        hint="Is it a model? Such archives are made to fill disks.", refused="archive",
     )
 
 

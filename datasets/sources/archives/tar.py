@@ -28,7 +28,7 @@ def members(blob: Blob, name: str) -> Members:
                 tar.members = []  # type: ignore[attr-defined]  # it would keep every header otherwise
                 _add(info, found, links, blob, name)
             else:
-                raise SourceError(f"{name} has more than {MAX_MEMBERS} members.")
+                raise SourceError(f"{name} has more than {MAX_MEMBERS} members.", refused="archive")
             _require_end(blob, tar.offset, name)
     except (tarfile.TarError, OSError, ValueError, RecursionError, OverflowError) as error:
         raise not_an_archive(name, "tar") from error

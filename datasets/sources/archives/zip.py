@@ -48,7 +48,7 @@ def members(blob: Blob, name: str) -> Members:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise not_an_archive(name, "zip") from error
     if len(rows) > MAX_MEMBERS:
-        raise SourceError(f"{name} has more than {MAX_MEMBERS} members.")
+        raise SourceError(f"{name} has more than {MAX_MEMBERS} members.", refused="archive")
     if sum(row.file_size for row in rows) > min(RATIO * blob.size + SLACK, MAX_UNPACKED):
         raise too_much(name)
     # In the order of where they lie: two that share bytes are how a small zip unpacks to a huge one.

@@ -19,7 +19,7 @@ def path_of(key: str, prefix: str) -> str:
     Raises SourceError, naming the key, for one that is not a plain relative path.
     """
     if not key.startswith(prefix):
-        raise SourceError(f"The server listed {shown(key)}, which nobody asked for.")
+        raise SourceError(f"The server listed {shown(key)}, which nobody asked for.", refused="path")
     path = key[len(prefix):]
     if not path:
         return ""
@@ -81,4 +81,4 @@ class Folders:
 
 
 def _refused(key: str, why: str) -> SourceError:
-    return SourceError(f"The key {shown(key)} {why}.", hint=_HINT)
+    return SourceError(f"The key {shown(key)} {why}.", hint=_HINT, refused="path")

@@ -93,13 +93,19 @@ class HubTree:
             files = [row for row in self._patterns_only(page.rows) if isinstance(row, RepoFile)]
             for row in files:
                 if not _is_sound(row.path) or not row.path.startswith(start):
-                    raise SourceError(f"The repository has a file with a name that cannot be copied: {row.path!r}.")
+                    raise SourceError(
+                        f"The repository has a file with a name that cannot be copied: {row.path!r}.", refused="path"
+                    )
             if (count := count + len(files)) > MAX_FILES:
-                raise SourceError(f"There are more than {MAX_FILES} files here.", hint="Choose fewer by include.")
+                raise SourceError(
+                    f"There are more than {MAX_FILES} files here.", hint="Choose fewer by include.", refused="endless"
+                )
             yield from files
             if not (cursor := page.next):
                 return
-        raise SourceError("The listing of the repository does not end.", hint="Choose the folder of one model.")
+        raise SourceError(
+            "The listing of the repository does not end.", hint="Choose the folder of one model.", refused="endless"
+        )
 
     def _page(self, commit: str, path: str, cursor: str = "") -> TreePage:
         key = (commit, path, cursor)
