@@ -17,11 +17,11 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import boto3
 from botocore.config import Config
@@ -31,7 +31,7 @@ PART = 5 << 20
 """The smallest part of a multipart upload, in bytes; only the last one may be smaller."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Server:
     """`everything` is the identity that may do all; `lister` may list buckets named like `bucket(...)` and read none.
 
@@ -40,27 +40,30 @@ class Server:
 
     port: int
     tls_port: int
-    launch: Callable[[], subprocess.Popen[bytes]] = field(repr=False)
+    running: list[subprocess.Popen[bytes]] = field(repr=False)
+    """All that were started for it; only the last one may be alive."""
     log_path: Path
     everything: tuple[str, str]
     lister: tuple[str, str]
 
-    def __post_init__(self) -> None:
-        self.process = self.launch()
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        return self.running[-1]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(timeout=20)
+
+    def start_again(self) -> None:
+        """At the same ports, with what it had; returns when it answers."""
+        home = self.log_path.parent
+        with self.log_path.open("ab") as log:
+            self.running.append(_start(cast("list[str]", self.process.args), home, log))
+        _wait(self)
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    def kill(self) -> None:
-        """Nobody answers at its port until `again`."""
-        self.process.kill()
-        self.process.wait(timeout=20)
-
-    def again(self) -> None:
-        """At the same ports, with what was put there. Returns when it answers."""
-        self.process = self.launch()
-        _wait(self)
 
     def client(self) -> Any:
         """A boto3 client, to put things there."""
@@ -135,17 +138,18 @@ def start_s3(certificate: tuple[Path, Path] | None = None) -> Iterator[Server]:
         ports = dict(zip(names, _free_ports(len(names)), strict=True))
         (home / "data").mkdir()
         log = stack.enter_context((home / "log").open("ab"))
-
-        def launch() -> subprocess.Popen[bytes]:
-            return subprocess.Popen(
-                [*_argv(home, config, ports), *_tls(certificate, ports)], cwd=home, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, env={"PATH": "/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home)},
-            )  # fmt: skip
-
-        server = Server(ports["s3"], ports["https"], launch, home / "log", everything, lister)
-        stack.callback(_end, server, ports)
+        running = [_start([*_argv(home, config, ports), *_tls(certificate, ports)], home, log)]
+        stack.callback(_end, running, ports)
+        server = Server(ports["s3"], ports["https"], running, home / "log", everything, lister)
         _wait(server)
         yield server
+
+
+def _start(argv: list[str], home: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home)},
+    )  # fmt: skip
 
 
 def _argv(home: Path, config: Path, ports: Mapping[str, int]) -> list[str]:
@@ -224,9 +228,11 @@ def _wait(server: Server) -> None:
             time.sleep(0.2)
 
 
-def _end(server: Server, ports: Mapping[str, int]) -> None:
+def _end(running: list[subprocess.Popen[bytes]], ports: Mapping[str, int]) -> None:
     # What it holds is thrown away, and an orderly end would take it 20 s. Its sockets in /tmp cannot be put elsewhere.
-    server.kill()
+    for process in running:
+        process.kill()
+        process.wait(timeout=20)
     for path in Path("/tmp").glob("seaweedfs-*.sock"):
         if any(path.name.endswith(f"-{port}.sock") for port in ports.values()):
             path.unlink(missing_ok=True)

@@ -134,7 +134,7 @@ def test_a_preheat_says_that_the_server_is_away_and_goes_on_when_it_is_back(page
         expect(round_).to_contain_text("Attempt 1 of 5; the next one follows in")
         the_secret_is_not_in(page, world)
     finally:
-        world.server.again()
+        world.server.start_again()
     expect(round_.locator(".badge").first).to_have_text("Done", timeout=90_000)
     after = world.live.api(f"datasets/{name}/rounds/").body["results"][0]
     assert after["bytes_total"] == after["bytes_done"] == PADDING

@@ -83,6 +83,31 @@ def test_stopping_ends_every_stream(source: LocalSource, store: Store, files: Pa
     assert threading.active_count() == before
 
 
+def test_stopping_ends_a_stream_that_digests(
+    source: LocalSource, store: Store, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big(files)
+    digesting = threading.Event()
+    preadv = os.preadv
+
+    def slow(*args: Any) -> int:
+        digesting.set()
+        time.sleep(0.2)  # as on a disk that takes its time: a mebibyte in chunks of 16 KiB takes 13 s
+        return preadv(*args)
+
+    def check() -> None:
+        if digesting.is_set():
+            raise Cancelled("Cancelled.")
+
+    monkeypatch.setattr(assembly.os, "preadv", slow)
+    before, began = threading.active_count(), time.monotonic()
+    with pytest.raises(Cancelled):
+        copy_all(source, store, "big", check=check)
+    assert time.monotonic() - began < 5
+    assert threading.active_count() == before
+    assert not (store.root / "trees").exists()
+
+
 def test_a_limit_on_the_speed_holds_for_all_streams_together() -> None:
     now = [100.0]
     limit = Limit(1000, clock=lambda: now[0])

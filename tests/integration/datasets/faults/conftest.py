@@ -1,0 +1,26 @@
+"""A bucket behind a proxy that can misbehave, and the processes that preheat from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.datasets.faults.outcome import point
+from tests.integration.plane import Plane, start_plane
+from tests.proxy import Proxy
+from tests.s3 import Bucket
+
+
+@pytest.fixture
+def plane() -> Iterator[Plane]:
+    with start_plane() as made:
+        yield made
+
+
+@pytest.fixture
+def proxy(bucket: Bucket, plane: Plane) -> Iterator[Proxy]:
+    """Between the plane's dataset and the bucket."""
+    with Proxy(bucket.server.port) as made:
+        point(plane, bucket, made)
+        yield made
