@@ -7,7 +7,9 @@ from celery import shared_task
 from datasets import actions, healing, housekeeping
 
 
-@shared_task(name="datasets.run_round")
+# Acknowledged as it begins: a worker that loses redis while a message is not acknowledged ends as soon as its tasks do,
+# and takes no other one until then, which may be hours. What is lost with a worker, the sweep hands out again.
+@shared_task(name="datasets.run_round", acks_late=False)
 def run_round(round_pk: int) -> None:
     actions.run(round_pk)
 
