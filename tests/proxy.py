@@ -158,7 +158,7 @@ class Proxy:
         self.rules.append(rule)
 
     def hold(self, key: str, at: int = 0, *, drip: bool = False) -> Hold:
-        """Holds answers to requests that name `key` from about the `at`th byte on, or lets one byte a second through.
+        """Holds answers to requests that name `key` from the `at`th byte on, or lets one byte a second through.
 
         What is held never comes; whoever asks again is held too, until the Hold lets others pass.
         """
@@ -168,8 +168,10 @@ class Proxy:
             if made.others_pass or not _gets(exchange, key) or exchange.position + len(data) <= at:
                 yield data
                 return
+            keep = max(0, at - exchange.position)
+            yield data[:keep]
             self.held += 1
-            left = iter(range(len(data)))
+            left = iter(range(keep, len(data)))
             while not (made.is_cut.wait(1) or self.over.is_set()):
                 if drip and (place := next(left, None)) is not None:
                     yield data[place : place + 1]

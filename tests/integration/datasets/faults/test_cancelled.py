@@ -30,7 +30,7 @@ def test_a_round_is_cancelled_while_it_waits_fetches_rests_or_waits_to_try_again
     cancelled(plane.ask("m"))  # nobody has it: there is no worker, and its message stays
 
     plane.env["PREHEAT_MIB_PER_SECOND"] = "8"
-    held = proxy.hold("/m/", 4000)
+    held = proxy.hold("/m/", 4000)  # bytes: the headers come, and little more
     plane.worker()
     plane.beat()
     fetching = plane.ask("m")
