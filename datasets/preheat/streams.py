@@ -139,6 +139,7 @@ class Streams:
             # A plain file's number could be another file's by the time that its reader wakes up; it never waits long.
             if not isinstance(body, io.FileIO):
                 body.close()
+        self._source.abort()
         self._over.set()
 
     def _alive(self) -> None:

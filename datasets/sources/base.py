@@ -139,6 +139,9 @@ class Source(ABC):
         For sources whose `open` cannot pin a version while it is read.
         """
 
+    def abort(self) -> None:  # noqa: B027 - not abstract: most never wait long
+        """Called by another thread when a round stops: `open` that waits for a server ends soon, with an error."""
+
     @abstractmethod
     def read(self, path: str, limit: int) -> bytes:
         """The first `limit` bytes of a file, to recognise what a folder is."""

@@ -107,6 +107,10 @@ class HttpSource(Source):
             raise SourceError(f"{path or 'The dataset'} is a folder, not a file.")
         return files.read(path, limit)
 
+    def abort(self) -> None:
+        if self._web is not None:
+            self._web.abort()
+
     def _found(self, *, again: bool = False) -> Files:
         """What is at the address. `again`: not what is known from before, where it may have changed."""
         with self._lock:

@@ -154,6 +154,10 @@ class HuggingFaceSource(Source):
             raise SourceError(f"{path} is left out of this dataset.", hint="Its include and exclude say so.")
         return self._hub().files.beginning(commit, path, limit)
 
+    def abort(self) -> None:
+        if self._made is not None:
+            self._made.files.abort()
+
     def _hub(self) -> _Hub:
         """Made on first use: here the options are found to be good. Raises SourceError."""
         if self._made is None:

@@ -28,6 +28,7 @@ class _Bucket:
     place: Place
     client: Client
     contents: Contents
+    web: Web
 
 
 class S3Source(Source):
@@ -133,6 +134,10 @@ class S3Source(Source):
             raise SourceError("The dataset is a folder, not a file.")
         return bucket.contents.head(bucket.place.prefix + path, path, limit)
 
+    def abort(self) -> None:
+        if self._made is not None:
+            self._made.web.abort()
+
     def _is_file(self, path: str, name: str) -> bool:
         """Whether `name` in the plan of `path` is that file itself. A plan never has both."""
         if path.rpartition("/")[2] != name:
@@ -148,7 +153,7 @@ class S3Source(Source):
                 if self._made is None:
                     at, web = place(self._options), Web(Network(self._endpoints))
                     client = Client(at, web)
-                    self._made = _Bucket(at, client, Contents(at, web, client.base))
+                    self._made = _Bucket(at, client, Contents(at, web, client.base), web)
         return self._made
 
 

@@ -8,8 +8,10 @@ address was. Nothing is retried, but for a reused connection that the server had
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPMessage
@@ -68,6 +70,9 @@ class Web:
         self.network = network
         self._connect, self._stall = connect, stall
         self._idle = Idle(network, (window, least), keep)
+        self._waiting: set[socket.socket] = set()
+        """Sockets on which somebody waits for an answer to begin."""
+        self._aborted = 0
 
     def open(
         self, url: Url | str, headers: Mapping[str, str] | None = None, *,
@@ -154,6 +159,13 @@ class Web:
         """Closes the idle connections. Bodies being read go on."""
         self._idle.close()
 
+    def abort(self) -> None:
+        """Ends every wait for an answer, from another thread: a SourceError for who waits. Later requests are made."""
+        self._aborted += 1
+        for wire in list(self._waiting):
+            with suppress(OSError):
+                socket.socket.shutdown(wire, socket.SHUT_RDWR)  # of the plain socket also under TLS, see body.py
+
     def _next(self, here: Url, location: str) -> Url:
         if not location:
             raise SourceError(f"{here.authority} sends to another address without saying which.")
@@ -164,17 +176,21 @@ class Web:
         return there
 
     def _ask(self, url: Url, headers: Mapping[str, str], method: str) -> Answer:
+        begun = self._aborted
         with explained(url):
             while (connection := self._idle.take(url)) is not None:
                 try:
                     return self._exchange(connection, url, headers, method)
                 except _STALE:
+                    if self._aborted != begun:
+                        raise
                     continue  # closed by the server between our look and our request
             return self._exchange(self._idle.new(url, self._connect), url, headers, method)
 
     def _exchange(self, connection: HTTPConnection, url: Url, headers: Mapping[str, str], method: str) -> Answer:
         wire = paced(connection.sock)
         try:
+            self._waiting.add(wire)
             wire.settimeout(self._stall)
             wire.pace.begin(MAX_HEAD)
             heads.send(wire, method, url.target, {
@@ -185,6 +201,8 @@ class Web:
         except BaseException:
             connection.close()
             raise
+        finally:
+            self._waiting.discard(wire)
         done = partial(self._done, url, connection, response.will_close)
         return Answer(response.status, response.headers, HttpBody(response, wire, url, done), url)
 

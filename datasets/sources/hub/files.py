@@ -35,6 +35,7 @@ class HubFiles:
 
     def __init__(self, web: Web, client: HubClient, home: Url, repository: str, token: str) -> None:
         self._web, self._client, self._home = web, client, home
+        self.abort = web.abort
         self._credentials: Mapping[str, str] = {"Authorization": f"Bearer {token}"} if token else {}
         self._prefix = f"{home.target.rstrip('/')}/{repository}/resolve"
         self._large: dict[tuple[str, str], _Large] = {}
