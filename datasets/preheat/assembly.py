@@ -11,6 +11,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import xxhash
@@ -28,8 +29,17 @@ SMALL = 1 << 20
 """Bytes up to which the blocks of a file are not reserved: file by file that costs more than it tells."""
 
 
+@dataclass
+class Filling:
+    """A piece under way: `done` bytes of it are written and digested, so a broken connection need not cost them."""
+
+    number: int
+    digests: list[Digest]
+    done: int = 0
+
+
 class Assembly:
-    """The part of one file. Threads `take` a piece, `fill` it, and `advance`; the one that `finishes` calls `seal`."""
+    """The part of one file. Threads `take` a piece, `begin` and `fill` it, and `advance`; who `finishes`, `seal`s."""
 
     def __init__(self, file: SourceFile, staging: Staging, piece: int) -> None:
         self.file, self.staging, self.key = file, staging, key_of(file)
@@ -92,30 +102,32 @@ class Assembly:
         with self._lock:
             self._waiting.insert(0, number)
 
-    def fill(self, number: int, body: Body, buffer: memoryview, moved: Callable[[int], None]) -> None:
-        """Writes one piece from `body`. `moved` is called with each count of bytes, and raises to stop.
+    def begin(self, number: int) -> Filling:
+        if self.pieces > 1:
+            return Filling(number, [xxhash.xxh3_64()])
+        check = digest_for(self.file.check, self.file.size)
+        return Filling(number, [hashlib.sha256()] if check is None else [hashlib.sha256(), check])
+
+    def fill(self, filling: Filling, body: Body, buffer: memoryview, moved: Callable[[int], None]) -> None:
+        """Writes what is missing of a piece from `body`. `moved` is called with each count, and raises to stop.
 
         Raises SourceError, or OSError when it is the disk that fails.
         """
-        offset, length = self.span(number)
-        quick = xxhash.xxh3_64()
-        digests: list[Digest] = []
-        if self.pieces == 1:
-            self._sha256, self._check = hashlib.sha256(), digest_for(self.file.check, length)
-            digests = [self._sha256] if self._check is None else [self._sha256, self._check]
-        done = 0
-        while done < length:
-            data = buffer[: self._read(body, buffer[: length - done])]
-            for digest in digests or [quick]:
+        offset, length = self.span(filling.number)
+        while filling.done < length:
+            data = buffer[: self._read(body, buffer[: length - filling.done])]
+            for digest in filling.digests:
                 digest.update(data)
-            _write(self._descriptor, data, offset + done)
-            done += len(data)
+            _write(self._descriptor, data, offset + filling.done)
+            filling.done += len(data)
             moved(len(data))
-        if not digests:
-            self.staging.reached(self.key, number, quick.hexdigest())
+        if self.pieces > 1:
+            self.staging.reached(self.key, filling.number, filling.digests[0].hexdigest())
+        else:
+            self._sha256, self._check = filling.digests[0], filling.digests[1] if len(filling.digests) > 1 else None
         with self._lock:
-            self._known[number] = quick.hexdigest()
-            self._front = 1 if digests else self._front
+            self._known[filling.number] = filling.digests[0].hexdigest()
+            self._front = 1 if self.pieces == 1 else self._front
 
     def _read(self, body: Body, buffer: memoryview) -> int:
         try:

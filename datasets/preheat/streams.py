@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from datasets.errors import SourceChanged, SourceError
-from datasets.preheat.assembly import Assembly
+from datasets.errors import SourceChanged, SourceDamaged, SourceError
+from datasets.preheat.assembly import Assembly, Filling
 from datasets.preheat.journal import Staging
 from datasets.preheat.speed import Limit
 from datasets.sources.base import Body, Source
@@ -186,9 +186,12 @@ class Streams:
                 self._lock.notify_all()
 
     def _fetch(self, assembly: Assembly, number: int, buffer: memoryview) -> None:
+        filling = assembly.begin(number)
         for pause in (*PAUSES, None):
+            if not assembly.file.ranged:
+                filling = assembly.begin(number)
             try:
-                return self._once(assembly, number, buffer)
+                return self._once(assembly, filling, buffer)
             except SourceChanged:
                 self._alive()  # a body that was closed to stop looks short too
                 self._staging.forget(assembly.key)
@@ -197,29 +200,28 @@ class Streams:
                 self._alive()
                 if error.permanent or pause is None:
                     raise
+                if isinstance(error, SourceDamaged):
+                    filling = assembly.begin(number)
                 self._stop.wait(max(pause, min(error.wait, LONGEST)))
 
-    def _once(self, assembly: Assembly, number: int, buffer: memoryview) -> None:
+    def _once(self, assembly: Assembly, filling: Filling, buffer: memoryview) -> None:
         thread = threading.current_thread()
-        offset, length = assembly.span(number)
-        came = 0
+        offset, length = assembly.span(filling.number)
 
         def moved(count: int) -> None:
-            nonlocal came
             self._alive()
-            came += count
             with self._lock:
                 self._moved += count
-                self._underway[thread] = assembly, number, came
+                self._underway[thread] = assembly, filling.number, filling.done
             if pause := self._limit.pause(count):
                 self._stop.wait(pause)
 
         try:
-            with self._opened(assembly, offset, length) as body:
+            with self._opened(assembly, offset + filling.done, length - filling.done) as body:
                 with self._lock:
                     self._bodies[thread] = body
                 self._alive()
-                assembly.fill(number, body, buffer, moved)
+                assembly.fill(filling, body, buffer, moved)
         finally:
             with self._lock:
                 self._bodies.pop(thread, None)
@@ -229,6 +231,6 @@ class Streams:
         file = assembly.file
         if not file.size:
             return io.FileIO("/dev/null")
-        if assembly.pieces == 1:
+        if assembly.pieces == 1 and not offset:
             return self._source.open(file, self._path)
         return self._source.open(file, self._path, offset, length)
