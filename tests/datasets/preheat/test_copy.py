@@ -168,7 +168,7 @@ def test_a_piece_that_fails_is_tried_again_alone(
     assert copy_all(flaky, store, "big", progress=seen.append)[1] == {"big.bin": content}
     assert len(flaky.failed) == 16
     assert seen[-1].bytes_done == len(content)
-    assert seen[-1].bytes_copied == len(content)  # what had come of a piece before the connection broke need not come again
+    assert seen[-1].bytes_copied == len(content)  # what came of a piece before the connection broke stays
 
 
 def test_a_server_that_asks_for_patience_gets_it(
