@@ -45,6 +45,7 @@ def tree_of(lease: Lease, store: Store, staging: Staging) -> Tree:
         size = size_text(plan.total_bytes)
         one = len(plan.files) == 1
         lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
+        _prove(source, plan, round_.path)
         if (tree := _found(store, fingerprint)) is not None:
             lease.say("The store of this node has all of them already.")
             return tree
@@ -66,6 +67,14 @@ def _found(store: Store, fingerprint: str) -> Tree | None:
         settle_one(store, digest)
         tree = store.find(fingerprint)
     return tree
+
+
+def _prove(source: Source, plan: Plan, path: str) -> None:
+    """Reads a byte of the plan: who may only list must not be given from the store what another team could read."""
+    file = next((file for file in plan.files if file.size), None)
+    if file is not None:
+        with (source.open(file, path, 0, 1) if file.ranged else source.open(file, path)) as body:
+            body.read(1)
 
 
 def _stays(round_: Round, plan: Plan, store: Store) -> tuple[StoredFile, ...]:

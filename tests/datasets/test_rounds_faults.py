@@ -142,6 +142,21 @@ def test_the_round_after_a_failed_one_goes_on_with_what_was_copied(
     assert (fresh(again).state, fresh(again).bytes_copied) == (states.DONE, 45)
 
 
+def test_who_may_list_but_not_read_is_given_nothing_from_the_store(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_now(actions.request_round(dataset, "svm", actor=owner).pk)
+
+    def forbidden(*_: Any) -> None:
+        raise SourceError("These credentials may not read.")
+
+    monkeypatch.setattr(LocalSource, "open", forbidden)
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    assert (fresh(asked).state, fresh(asked).tree) == (states.FAILED, "")
+    assert fresh(asked).message == "These credentials may not read."
+
+
 def test_an_unexpected_error_ends_the_round(
     dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import stat
@@ -240,6 +241,16 @@ def test_eviction_keeps_what_is_used_or_young(source: LocalSource, store: Store)
     assert visible(store) == []
     assert blobs(store) == []
     assert list((store.root / "trash").iterdir()) == []
+
+
+def test_a_digest_that_a_source_merely_names_gives_nobody_a_content(source: LocalSource, store: Store) -> None:
+    tree = publish(source, store, "svm")
+    manifest = store.manifest(tree.digest)
+    assert manifest is not None
+    plan = source.plan("README.txt")
+    for stored in manifest.files:
+        claimed = dataclasses.replace(plan.files[0], size=stored.size, check=f"sha256:{stored.sha256}")
+        assert store.known(plan, "README.txt")(claimed) is None
 
 
 def test_making_room_frees_the_bytes_at_once_and_no_more_than_needed(source: LocalSource, store: Store) -> None:
