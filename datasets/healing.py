@@ -6,6 +6,7 @@ import logging
 
 from django.conf import settings
 
+from console.errors import ConsoleError
 from console.principal import SYSTEM
 from datasets import reading, states
 from datasets.actions import request_round
@@ -31,9 +32,12 @@ def read_again(digest: str) -> None:
     store = reading.store()
     if digest not in {tree.name for tree in store.children("trees")}:
         return
+    known = {tree.name for tree in store.children("damaged")}
     if problems := upkeep.condemn(store, digest):
         logger.error("Tree %s is damaged: %s", digest, " ".join(problems[:5]))
-        heal(digest)
+        # Others that hold the same content are damaged with it.
+        for damaged in {digest, *(tree.name for tree in store.children("damaged"))} - (known - {digest}):
+            heal(damaged)
     else:
         store.note_verified(digest)
 
@@ -45,4 +49,7 @@ def heal(digest: str) -> None:
     for round_ in places.select_related("dataset"):
         if (place := (round_.dataset_id, round_.path)) not in seen:
             seen.add(place)
-            request_round(round_.dataset, round_.path, mode=round_.mode, actor=SYSTEM)
+            try:
+                request_round(round_.dataset, round_.path, mode=round_.mode, actor=SYSTEM)
+            except ConsoleError as error:  # one place that is gone must not keep the others from healing it
+                logger.error("Tree %s cannot be copied again from %s: %s", digest, round_.dataset.name, error)

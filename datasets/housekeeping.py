@@ -51,8 +51,11 @@ def evict_unused() -> list[str]:
     return gone
 
 
-def make_room(need: int) -> list[str]:
-    """Removes what nobody needs, the longest unused first, when `need` bytes more would not fit. Digests."""
+def make_room(need: int, *, keep: set[str]) -> list[str]:
+    """Removes what nobody needs, the longest unused first, when `need` bytes more would not fit. Digests.
+
+    Not the trees in `keep`, which whoever asks is about to build on.
+    """
     store = reading.store()
     missing = need + MARGIN - shutil.disk_usage(store.root).free
     if settings.STORE_QUOTA_BYTES:
@@ -62,7 +65,7 @@ def make_room(need: int) -> list[str]:
     for round_pk in Round.objects.filter(state=states.FAILED).values_list("pk", flat=True):
         with contextlib.suppress(Busy):
             store.discard_staging(str(round_pk))  # it would have spared copying again, which is a lesser good
-    return upkeep.make_room(store, wanted(), missing, grace=GRACE, now=time.time())
+    return upkeep.make_room(store, wanted() | keep, missing, grace=GRACE, now=time.time())
 
 
 def settle() -> None:

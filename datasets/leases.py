@@ -107,9 +107,14 @@ class Lease:
         """Gives the round back; the sweep hands it out again after `wait` seconds."""
         self._update(lease_token="", lease_until=timezone.now() + timedelta(seconds=wait), **self._noted, **fields)
 
-    def pause(self) -> None:
-        """Lets go of the round until somebody resumes it."""
-        self._update(state=states.PAUSED, pause_requested=False, lease_token="", lease_until=None, **self._noted)
+    def pause(self) -> bool:
+        """Lets go of the round until somebody resumes it. False when that is not wished any more."""
+        still = Round.objects.underway().filter(
+            pk=self.round_pk, lease_token=self.token, pause_requested=True, cancel_requested=False
+        )
+        return bool(still.update(
+            state=states.PAUSED, pause_requested=False, lease_token="", lease_until=None, **self._noted
+        ))
 
     def say(self, text: str) -> None:
         say(self.round_pk, text)

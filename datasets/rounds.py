@@ -124,8 +124,7 @@ def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
         lease.finish(states.CANCELLED, message="Cancelled.")
         lease.say("Cancelled.")
     except Paused:
-        lease.pause()
-        lease.say("Paused. What was copied stays.")
+        _pause(lease)
     except Waiting as error:
         lease.release(wait=WAIT, message=str(error))
     except (SourceError, PreheatError) as error:
@@ -135,6 +134,16 @@ def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
     except Exception:  # the edge of the task: the round must not stay COPYING for ever
         logger.exception("Round %s failed.", lease.round_pk)
         lease.finish(states.FAILED, message="An unexpected error; the log of the worker has the details.")
+
+
+def _pause(lease: Lease) -> None:
+    if lease.pause():
+        lease.say("Paused. What was copied stays.")
+    elif Round.objects.filter(pk=lease.round_pk, cancel_requested=True).exists():
+        lease.finish(states.CANCELLED, message="Cancelled.")
+        lease.say("Cancelled.")
+    else:  # resumed while the streams were ending
+        lease.release(wait=0.0)
 
 
 def _look_into(lease: Lease, store: Store, tree: Tree) -> None:

@@ -16,11 +16,11 @@ from datasets.errors import PreheatError, SourceChanged, SourceDamaged, Waiting
 from datasets.leases import Lease
 from datasets.models import Round
 from datasets.preheat import copy as copying
+from datasets.preheat import upkeep
 from datasets.preheat.journal import Staging, key_of
 from datasets.preheat.moving import Watch
 from datasets.preheat.speed import Limit, Speed
 from datasets.preheat.store import Store, make_manifest
-from datasets.preheat.upkeep import settle_one
 from datasets.sizes import duration_text, size_text
 from datasets.sources.base import Source
 from datasets.specs import Plan, StoredFile, Tree
@@ -35,18 +35,21 @@ def tree_of(lease: Lease, store: Store, staging: Staging) -> Tree:
     """The published tree of a claimed round. Raises SourceError, PreheatError, and what the lease raises."""
     lease.write(state=states.COPYING, message="")
     round_ = Round.objects.select_related("dataset").get(pk=lease.round_pk)
+    upkeep.settle_doubtful(store, lease.check)  # before anything of what a crash may have damaged is built on
+    if round_.fingerprint:
+        _wait_for_others(round_, round_.fingerprint)
     source = reading.source_of(round_.dataset)
     for _ in range(PLANS):
         lease.say(f"Listing {round_.path or 'all files'} of {round_.dataset.name}.")
         plan = source.plan(round_.path, beat=lease.check)
         stays = _stays(round_, plan, store)
-        fingerprint = _fingerprint(plan, stays)
+        fingerprint = _fingerprint(plan, stays, round_.dataset.team_id if source.connects else 0)
         lease.write(fingerprint=fingerprint, files_total=len(plan.files), bytes_total=plan.total_bytes)
         size = size_text(plan.total_bytes)
         one = len(plan.files) == 1
         lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
         _prove(source, plan, round_.path)
-        if (tree := _found(store, fingerprint)) is not None:
+        if (tree := store.find(fingerprint)) is not None:
             lease.say("The store of this node has all of them already.")
             return tree
         _wait_for_others(round_, fingerprint)
@@ -61,14 +64,6 @@ def tree_of(lease: Lease, store: Store, staging: Staging) -> Tree:
     ) from changed
 
 
-def _found(store: Store, fingerprint: str) -> Tree | None:
-    """The tree of that plan. One that the machine went down with is read again before it counts."""
-    if (tree := store.find(fingerprint)) is None and (digest := store.digest_of(fingerprint)):
-        settle_one(store, digest)
-        tree = store.find(fingerprint)
-    return tree
-
-
 def _prove(source: Source, plan: Plan, path: str) -> None:
     """Reads a byte of the plan: who may only list must not be given from the store what another team could read."""
     file = next((file for file in plan.files if file.size), None)
@@ -81,13 +76,10 @@ def _stays(round_: Round, plan: Plan, store: Store) -> tuple[StoredFile, ...]:
     """Files of the last copy that are gone from the source and are to stay."""
     if round_.mode != states.KEEP:
         return ()
-    last = Round.objects.filter(
-        dataset=round_.dataset, path=round_.path, node=round_.node, state=states.DONE
-    ).exclude(tree="").first()
-    manifest = store.manifest(last.tree) if last is not None else None
+    manifest = store.manifest(_last_tree(round_))
     if manifest is None:
         return ()
-    planned = {file.path for file in plan.files}
+    planned = {*(file.path for file in plan.files), *plan.empty_dirs}
     folders = {"/".join(path.split("/")[:depth]) for path in planned for depth in range(1, path.count("/") + 1)}
     return tuple(
         file for file in manifest.files
@@ -96,15 +88,28 @@ def _stays(round_: Round, plan: Plan, store: Store) -> tuple[StoredFile, ...]:
     )
 
 
+def _last_tree(round_: Round) -> str:
+    """Digest of the last copy of this folder; "" when there was none."""
+    done = Round.objects.filter(dataset=round_.dataset, path=round_.path, node=round_.node, state=states.DONE)
+    last: str | None = done.exclude(tree="").values_list("tree", flat=True).first()
+    return last or ""
+
+
+def _place(round_: Round, source: Source) -> str:
+    """What the store remembers contents under. A team's own, where credentials decide who may read."""
+    return f"{round_.dataset.team_id}:{round_.path}" if source.connects else round_.path
+
+
 def _is_below(path: str, folder: str) -> bool:
     return path.startswith(f"{folder}/")
 
 
-def _fingerprint(plan: Plan, stays: tuple[StoredFile, ...]) -> str:
-    if not stays:
-        return plan.fingerprint
+def _fingerprint(plan: Plan, stays: tuple[StoredFile, ...], team: int) -> str:
+    """What the store finds a tree of this plan by. `team` keeps apart what only that team's credentials may read."""
     kept = "".join(f"\n{file.path}\0{file.sha256}" for file in stays)
-    return hashlib.sha256(f"{plan.fingerprint}{kept}".encode()).hexdigest()
+    if not stays and not team:
+        return plan.fingerprint
+    return hashlib.sha256(f"{plan.fingerprint}\n{team}{kept}".encode()).hexdigest()
 
 
 def _wait_for_others(round_: Round, fingerprint: str) -> None:
@@ -122,7 +127,9 @@ def _copied(
 ) -> Tree:
     began, speed = time.monotonic(), Speed()
     before, least = Round.objects.values_list("bytes_copied", "bytes_done").get(pk=round_.pk)
-    housekeeping.make_room(plan.total_bytes)
+    known = store.known(plan, _place(round_, source))
+    last = _last_tree(round_)
+    housekeeping.make_room(copying.missing_bytes(plan, staging, known), keep={last} if last else set())
     watch = Watch(staging.directory, plan)
 
     def progress(seen: copying.Progress) -> None:
@@ -135,7 +142,7 @@ def _copied(
     try:
         stored = copying.copy(
             plan, source, round_.path, staging, progress=progress, check=lease.check,
-            known=store.known(plan, round_.path), limit=limit,
+            known=known, limit=limit,
         )
     except (SourceChanged, SourceDamaged):
         lease.write()  # so that what this plan moved is counted before the next one starts to
@@ -145,7 +152,8 @@ def _copied(
     parts |= {file.path: store.blob(file.sha256) for file in stays}
     manifest = make_manifest((*stored, *stays), plan.empty_dirs)
     tree = store.publish(staging, parts, manifest, fingerprint=fingerprint, check=lease.write)
-    store.remember(plan, round_.path, manifest)
+    if all(file.version for file in plan.files):  # else no later plan can name them
+        store.remember(plan, _place(round_, source), manifest)
     moved = Round.objects.values_list("bytes_copied", flat=True).get(pk=round_.pk)
     lease.say(
         f"Every byte has its digest. {size_text(moved)} were moved, the last of them in "

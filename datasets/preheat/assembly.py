@@ -60,8 +60,7 @@ class Assembly:
             # Read-only for everybody from the start: what this descriptor may do was said when it was opened.
             descriptor = os.open(name, _FLAGS | os.O_CREAT | os.O_EXCL, READ_ONLY)
         except FileExistsError:
-            Path(name).chmod(0o600)
-            descriptor = os.open(name, _FLAGS)
+            descriptor = _reopened(name)
         try:
             info = os.fstat(descriptor)
             if info.st_mode & 0o777 != READ_ONLY:
@@ -199,6 +198,16 @@ class Assembly:
         with self._lock:
             del self._known[number]
             self._waiting.insert(0, number)
+
+
+def _reopened(name: str) -> int:
+    """A descriptor of a part that is there already; of a new file when others hold that one too: it is no part."""
+    path = Path(name)
+    if path.lstat().st_nlink > 1:
+        path.unlink()
+        return os.open(name, _FLAGS | os.O_CREAT | os.O_EXCL, READ_ONLY)
+    path.chmod(0o600)
+    return os.open(name, _FLAGS)
 
 
 def _write(descriptor: int, data: memoryview, offset: int) -> None:

@@ -73,6 +73,7 @@ def copy(
     Raises SourceChanged when a file is another version by now (plan again, and call again: the rest is kept),
     SourceError when it cannot be read, PreheatError when the disk is full.
     """
+    staging.begin(plan.origin)
     staging.keep_only({key_of(file) for file in plan.files})
     with disk_full_explained(plan.total_bytes, staging.directory):
         sums = _there(plan, staging, known, check)
@@ -84,6 +85,16 @@ def copy(
         streams = Streams(missing, source, path, staging, limit or Limit(0), chunk=chunk, piece=piece)
         sums |= _watched(streams, staging, done, len(sums), progress, check)
     return tuple(StoredFile(file.path, file.size, sums[file.path]) for file in plan.files)
+
+
+def missing_bytes(
+    plan: Plan, staging: Staging, known: Callable[[SourceFile], tuple[str, Path] | None]
+) -> int:
+    """Bytes that `copy` would have to write: what neither the staging directory nor the store has."""
+    return sum(
+        max(0, file.size - _blocks(staging.part(key))) for file in plan.files
+        if (key := key_of(file)) not in staging.facts.done and known(file) is None
+    )
 
 
 def _there(
@@ -110,10 +121,12 @@ def _there(
 def _link(content: Path, part: Path, sha256: str, size: int) -> str:
     try:
         part.unlink(missing_ok=True)
+        if _size(content) != size:  # before it is linked: a part of another size is written anew, and this is no part
+            return ""
         part.hardlink_to(content)
-        return sha256 if _size(part) == size else ""
     except OSError:  # evicted a moment ago, or too many links: it is fetched
         return ""
+    return sha256
 
 
 def _watched(

@@ -2,6 +2,7 @@
 
     staging/<round>/lock      held (flock) by the one process that may write here
     staging/<round>/journal   one JSON line a fact, only ever appended to
+    staging/<round>/origin    the place that all of it came from
     staging/<round>/parts/    one file for each file of the plan, named by its key
     staging/<round>/tree/     built at the end, renamed into place by the store
 
@@ -25,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from console.files import replace
 from datasets.errors import PreheatError
 from datasets.preheat.disk import boot_id, flush
 from datasets.specs import SourceFile
@@ -68,7 +70,13 @@ class Staging:
         except BlockingIOError as error:
             os.close(self._lock)
             raise Busy("Another worker is still busy with these files.", permanent=False) from error
-        self._open_journal()
+        try:
+            self._open_journal()
+        except BaseException:
+            os.close(self._lock)  # who cannot read it must not hold it
+            if self._journal >= 0:
+                os.close(self._journal)
+            raise
         return self
 
     def __exit__(
@@ -105,6 +113,17 @@ class Staging:
         flush(self.directory)
         self._note({"flush": "done"})
         os.fdatasync(self._journal)
+
+    def begin(self, origin: str) -> None:
+        """Forgets everything that came from another place than `origin`: its names and versions hold for there only."""
+        noted = self.directory / "origin"
+        before = noted.read_text(encoding="utf-8") if noted.exists() else origin
+        if before != origin:
+            for key in {*self.facts.done, *self.facts.pieces}:
+                self.forget(key)
+            self.keep_only(set())
+        if before != origin or not noted.exists():
+            replace(noted, origin.encode(), mode=0o600)
 
     def keep_only(self, keys: set[str]) -> None:
         """Drops the parts of files that are no longer in the plan."""

@@ -202,6 +202,8 @@ class Store:
                     check()
             _make_read_only(staging.tree)
             check()
+            if self.doubtful(manifest.digest):  # the one there is not to pass for the one that was just made
+                self.mark_damaged(manifest.digest, ["The machine went down before it was on the disk."])
             self._write(self.root / "unflushed" / manifest.digest, boot_id())
             self._write(self.root / "manifests" / f"{manifest.digest}.json", _dump(manifest))
             self._reveal(staging.tree, manifest.digest)

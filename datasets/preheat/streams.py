@@ -22,6 +22,7 @@ from datasets.specs import SourceFile
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further try of a piece."""
+FLUSHER = "preheat-flush"
 LONGEST = 60.0
 """Seconds that a stream waits when the server asks for more patience; then the round has its own pauses."""
 
@@ -104,7 +105,9 @@ class Streams:
 
     def flush_beside(self) -> None:
         """Brings what is there to the disk, without holding anybody up."""
-        flusher = threading.Thread(target=self._flush, name="preheat-flush", daemon=True)
+        if any(thread.name == FLUSHER and thread.is_alive() for thread in self._threads):
+            return  # two at a time would each end what the other one has not brought there yet
+        flusher = threading.Thread(target=self._flush, name=FLUSHER, daemon=True)
         self._threads.append(flusher)
         flusher.start()
 

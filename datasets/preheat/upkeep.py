@@ -25,11 +25,12 @@ class Kept:
     damage: str
 
 
-def settle_one(store: Store, digest: str) -> None:
-    """Makes a tree count that the machine went down with, if it is what it should be."""
-    if store.doubtful(digest) and not condemn(store, digest):
-        flush(store.root)
-        (store.root / "unflushed" / digest).unlink(missing_ok=True)
+def settle_doubtful(store: Store, check: Callable[[], None] = lambda: None) -> None:
+    """Reads every tree that the machine went down with, before anything is built on it or on its contents."""
+    for mark in list(store.children("unflushed")):
+        if store.doubtful(mark.name) and not condemn(store, mark.name, check):
+            flush(store.root)
+            mark.unlink(missing_ok=True)
 
 
 def settle(store: Store, check: Callable[[], None] = lambda: None) -> list[str]:
@@ -50,18 +51,24 @@ def settle(store: Store, check: Callable[[], None] = lambda: None) -> list[str]:
 def condemn(store: Store, digest: str, check: Callable[[], None] = lambda: None) -> list[str]:
     """Reads a tree again. When files of it are damaged it is not given out any more, nor are those contents.
 
-    Returns what is wrong, a sentence a file.
+    Neither is any other tree that holds them. Returns what is wrong, a sentence a file.
     """
     manifest = store.manifest(digest)
     if manifest is None:
+        store.mark_damaged(digest, ["There is no list of what it holds."])
         return ["The tree is not in the store."]
     found = damaged_files(store.root / "trees" / digest, manifest, check)
+    if not found:
+        return []
     problems = [sentence for _, sentence in found]
-    if problems:
-        store.mark_damaged(digest, problems)
-    for file, _ in found:
-        if file is not None:
-            store.blob(file.sha256).unlink(missing_ok=True)
+    store.mark_damaged(digest, problems)
+    bad = {file.sha256 for file, _ in found if file is not None}
+    for tree in store.children("trees"):
+        other = store.manifest(tree.name)
+        if tree.name != digest and other is not None and (shared := [f for f in other.files if f.sha256 in bad]):
+            store.mark_damaged(tree.name, [f"{file.path} is not what was copied." for file in shared])
+    for sha256 in bad:
+        store.blob(sha256).unlink(missing_ok=True)
     return problems
 
 
@@ -147,6 +154,12 @@ def clear(store: Store, not_used_since: float) -> None:
                 # One link is the blob's own name. A part that is being published still holds a second one.
                 if info.st_nlink == 1 and info.st_ctime < not_used_since:
                     blob.unlink()
+    trees = {tree.name for tree in store.children("trees")}
+    for note in [*store.children("fingerprints"), *store.children("contents")]:
+        with contextlib.suppress(FileNotFoundError):
+            led_to = store.digest_of(note.name) if note.parent.name == "fingerprints" else ""
+            if note.stat().st_mtime < not_used_since and led_to not in trees:
+                note.unlink()
 
 
 def _drop(store: Store, tree: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 from datasets.specs import Manifest, StoredFile
 
 CHUNK = 1 << 20
+_OURS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What this process lacks says nothing of a file."""
 
 
 def sha256_of(path: Path, check: Callable[[], None] = lambda: None) -> str:
@@ -39,6 +42,8 @@ def damaged_files(
         except FileNotFoundError:
             problems.append((file, f"{file.path} is missing."))
         except OSError as error:
+            if error.errno in _OURS:
+                raise
             problems.append((file, f"{file.path} cannot be read: {error.strerror}."))
     known = {file.path for file in manifest.files}
     for folder, folders, names in os.walk(tree):

@@ -89,7 +89,7 @@ class LocalSource(Source):
                 _Walk(root, real, path, files, empty, beat).folder(start, "", ())
         if not files:
             raise SourceError(f"There are no files in {path or 'this dataset'}.")
-        return make_plan(self.kind, files, empty)
+        return make_plan(self.kind, files, empty, origin=f"{real}/{path}")
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         return LocalBody(self._open_planned(file, path), file, offset, file.size - offset if length is None else length)

@@ -13,6 +13,7 @@ from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
 from console.principal import Principal, for_user
 from datasets import actions, leases, reading, states
+from datasets.errors import Paused
 from datasets.models import Dataset, Round
 from datasets.preheat import copy as copying
 from datasets.preheat.store import Store
@@ -72,6 +73,22 @@ def test_a_wish_to_pause_is_withdrawn_by_resuming(dataset: Dataset, owner: Princ
     assert actions.claim(asked.pk)
     assert actions.pause(asked, actor=owner).pause_requested
     assert not actions.resume(asked, actor=owner).pause_requested
+
+
+@pytest.mark.parametrize(("verb", "state"), [(actions.cancel, states.CANCELLED), (actions.resume, states.COPYING)])
+def test_who_thinks_better_of_a_pause_while_it_begins_is_heard(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, verb: Any, state: str
+) -> None:
+    asked = actions.request_round(dataset, "svm", actor=owner)
+
+    def paused_meanwhile(*_: Any, **__: Any) -> Any:
+        actions.pause(asked, actor=owner)
+        verb(asked, actor=owner)
+        raise Paused("Paused.")
+
+    monkeypatch.setattr(copying, "copy", paused_meanwhile)
+    run_now(asked.pk)
+    assert (fresh(asked).state, fresh(asked).pause_requested and not fresh(asked).cancel_requested) == (state, False)
 
 
 def test_only_editors_pause_resume_and_try_again(

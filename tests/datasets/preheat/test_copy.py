@@ -18,7 +18,7 @@ from datasets.errors import Cancelled, PreheatError, SourceChanged, SourceDamage
 from datasets.preheat import assembly, streams
 from datasets.preheat import copy as copying
 from datasets.preheat.copy import Progress, copy
-from datasets.preheat.journal import Busy
+from datasets.preheat.journal import Busy, key_of
 from datasets.preheat.speed import Limit, Speed
 from datasets.preheat.store import Store
 from datasets.sources.base import Body
@@ -240,6 +240,37 @@ def test_a_content_that_is_on_this_disk_already_is_linked(source: LocalSource, s
     assert content["1/weights.bin"] == here.read_bytes()
     assert moved == 45
     assert here.stat().st_nlink == 2
+
+
+def test_a_content_of_another_size_is_neither_linked_nor_touched(
+    source: LocalSource, store: Store, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"another team's")
+    _, content, _ = copy_all(source, store, "svm", known=lambda _: ("0" * 64, theirs))
+    assert content["1/weights.bin"] == bytes(range(256)) * 1000
+    assert (theirs.read_bytes(), theirs.stat().st_nlink) == (b"another team's", 1)
+
+
+def test_a_part_that_others_hold_too_is_not_written_into(source: LocalSource, store: Store, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"another team's")
+    plan = source.plan("svm")
+    with store.staging("1") as staging:
+        for file in plan.files:
+            os.link(theirs, staging.part(key_of(file)))
+        copy(plan, source, "svm", staging)
+    assert theirs.read_bytes() == b"another team's"
+
+
+def test_what_came_from_another_place_does_not_count(source: LocalSource, store: Store) -> None:
+    plan = source.plan("svm")
+    moved, last = [], list[Progress]()
+    for origin in ("here", "here", "there"):
+        with store.staging("1") as staging:
+            copy(dataclasses.replace(plan, origin=origin), source, "svm", staging, progress=last.append)
+        moved.append(last[-1].bytes_copied)
+    assert moved == [256_045, 0, 256_045]
 
 
 def test_parts_of_files_that_left_the_plan_are_dropped(source: LocalSource, store: Store, files: Path) -> None:

@@ -113,6 +113,18 @@ def test_a_journal_cut_short_is_used_up_to_there(source: LocalSource, store: Sto
     assert copy_all(source, store, "svm")[2] == 0
 
 
+def test_who_cannot_read_the_journal_does_not_keep_the_lock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", broken)
+        with pytest.raises(OSError, match="Input/output"):
+            store.staging("1").__enter__()
+    with store.staging("1"):
+        pass
+
+
 def test_a_lost_journal_only_costs_copying_again(source: LocalSource, store: Store) -> None:
     first = copy_all(source, store, "svm")
     (store.root / "staging" / "1" / "journal").unlink()

@@ -141,9 +141,9 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) 
     ("owner", "name", "call", "appears"),
     [
         (os, "link", 1, False), (os, "link", 2, False), (os, "link", 5, False),
-        (Path, "chmod", 1, False), (Path, "chmod", 2, True), (os, "fsync", 1, False), (Path, "replace", 1, False),
-        (Path, "replace", 2, False), (Path, "rename", 1, False), ("store", "flush_folder", 1, True),
-        (os, "utime", 1, True), (Path, "replace", 3, True),
+        (Path, "chmod", 1, False), (Path, "chmod", 2, True), (os, "fsync", 1, False), (Path, "replace", 2, False),
+        (Path, "replace", 3, False), (Path, "rename", 1, False), ("store", "flush_folder", 1, True),
+        (os, "utime", 1, True), (Path, "replace", 4, True),
     ],
 )
 def test_a_crash_at_any_step_leaves_a_whole_tree_or_none_and_is_made_good_by_the_next(
@@ -251,6 +251,39 @@ def test_a_digest_that_a_source_merely_names_gives_nobody_a_content(source: Loca
     for stored in manifest.files:
         claimed = dataclasses.replace(plan.files[0], size=stored.size, check=f"sha256:{stored.sha256}")
         assert store.known(plan, "README.txt")(claimed) is None
+
+
+def test_a_tree_that_the_machine_went_down_with_does_not_pass_for_the_one_just_made(
+    source: LocalSource, store: Store, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = publish(source, store, "svm")
+    victim = old.path / "1" / "weights.bin"
+    victim.chmod(0o644)
+    victim.write_bytes(bytes(256_000))  # blocks that were reserved and never written
+    monkeypatch.setattr(module, "boot_id", lambda: "another boot")
+    for file in (files / "svm").rglob("*"):
+        os.utime(file)  # another plan with the same contents
+    new = publish(source, store, "svm", "2")
+    assert new.digest == old.digest
+    assert upkeep.verify(store, new.digest) == []
+
+
+def test_what_is_damaged_is_damaged_in_every_tree_that_holds_it(source: LocalSource, store: Store) -> None:
+    one, two, other = (publish(source, store, path, path[-4:]) for path in ("svm", "svm/1", "README.txt"))
+    victim = one.path / "1" / "weights.bin"
+    victim.chmod(0o644)
+    victim.write_bytes(bytes(256_000))
+    assert upkeep.condemn(store, one.digest) == ["1/weights.bin is not what was copied."]
+    assert [store.get(tree.digest) for tree in (one, two)] == [None, None]
+    assert store.get(other.digest) == other
+
+
+def test_a_tree_without_a_list_of_its_files_is_not_read_for_ever(source: LocalSource, store: Store) -> None:
+    tree = publish(source, store, "svm")
+    (store.root / "manifests" / f"{tree.digest}.json").unlink()
+    assert upkeep.least_recently_verified(store) == tree.digest
+    upkeep.condemn(store, tree.digest)
+    assert upkeep.least_recently_verified(store) is None
 
 
 def test_making_room_frees_the_bytes_at_once_and_no_more_than_needed(source: LocalSource, store: Store) -> None:
