@@ -7,6 +7,7 @@ front. The first error that no try can mend stops all of them.
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from datasets.specs import SourceFile
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further try of a piece."""
+CORE_STREAMS = 4
+"""Streams for each core at most: more of them only wait for each other, and for their turn to take digests."""
 FLUSHER = "preheat-flush"
 LONGEST = 60.0
 """Seconds that a stream waits when the server asks for more patience; then the round has its own pauses."""
@@ -63,7 +66,9 @@ class Streams:
         self._error: BaseException | None = None
         self._threads = [
             threading.Thread(target=self._run, name=f"preheat-{number}", daemon=True)
-            for number in range(min(source.streams, max(1, sum(-(-max(1, f.size) // piece) for f in files))))
+            for number in range(min(
+                source.streams, CORE_STREAMS * (os.cpu_count() or 1), sum(max(1, -(-f.size // piece)) for f in files),
+            ))
         ]
 
     def __enter__(self) -> Self:
