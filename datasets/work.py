@@ -48,8 +48,10 @@ def tree_of(lease: Lease, store: Store, staging: Staging) -> Tree:
         size = size_text(plan.total_bytes)
         one = len(plan.files) == 1
         lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
-        _prove(source, plan, round_.path)
-        if (tree := store.find(fingerprint)) is not None:
+        tree, known = store.find(fingerprint), store.known(plan, _place(round_, source))
+        if tree is not None or any(known(file) for file in plan.files):
+            _prove(source, plan, round_.path)
+        if tree is not None:
             lease.say("The store of this node has all of them already.")
             return tree
         _wait_for_others(round_, fingerprint)
