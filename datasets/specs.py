@@ -34,7 +34,7 @@ class SourceFile:
     ranged: bool = False
     """Whether the source can give a part of it (`open` with offset and length) as well as the whole."""
     check: str = ""
-    """What the source says of the whole content, as `algorithm:hex`; "" if it says nothing. See preheat/digests.py."""
+    """What the source says of the whole content, as `algorithm:hex`; "" if it says nothing. See digests.py."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import xxhash
 
+from datasets.digests import Digest, agrees, digest_for
 from datasets.errors import SourceChanged, SourceDamaged, SourceError
-from datasets.preheat.digests import Digest, agrees, digest_for
 from datasets.preheat.disk import reserve
 from datasets.preheat.journal import Staging, key_of
 from datasets.sources.base import Body

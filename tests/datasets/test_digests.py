@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from datasets.preheat.digests import agrees, digest_for
+from datasets.digests import agrees, digest_for
 
 CHECKS = {  # of b"123456789", as the catalogues of CRCs and git have them
     "crc32": "cbf43926", "crc32c": "e3069283", "crc64nvme": "ae8b14860a799888",
