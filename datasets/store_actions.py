@@ -38,7 +38,6 @@ def evict(digest: str, *, actor: Principal) -> int:
             "Somebody asked for these files in the last minutes, and may be about to use them.",
             hint=f"Try again {round(housekeeping.GRACE / 60)} minutes after they were last asked for.",
         )
-    upkeep.clear(store, time.time())  # the contents too; that they lost a name a moment ago made them look new
     return before - upkeep.used_bytes(store)
 
 

@@ -20,7 +20,7 @@ from datasets.preheat import upkeep
 from datasets.preheat.journal import Staging, key_of
 from datasets.preheat.moving import Watch
 from datasets.preheat.speed import Limit, Speed
-from datasets.preheat.store import Store, make_manifest
+from datasets.preheat.store import Known, Store, make_manifest
 from datasets.sizes import duration_text, size_text
 from datasets.sources.base import Source
 from datasets.specs import Plan, StoredFile, Tree
@@ -57,7 +57,7 @@ def tree_of(lease: Lease, store: Store, staging: Staging) -> Tree:
         _wait_for_others(round_, fingerprint)
         try:
             with copying.disk_full_explained(plan.total_bytes, store.root):
-                return _copied(plan, stays, fingerprint, source, round_, store, staging, lease)
+                return _copied(plan, stays, fingerprint, known, source, round_, store, staging, lease)
         except SourceChanged as error:
             changed = error
             lease.say(f"{error.path} changed: the files are listed again.")
@@ -124,12 +124,11 @@ def _wait_for_others(round_: Round, fingerprint: str) -> None:
 
 
 def _copied(
-    plan: Plan, stays: tuple[StoredFile, ...], fingerprint: str, source: Source, round_: Round, store: Store,
-    staging: Staging, lease: Lease,
+    plan: Plan, stays: tuple[StoredFile, ...], fingerprint: str, known: Known, source: Source, round_: Round,
+    store: Store, staging: Staging, lease: Lease,
 ) -> Tree:
     began, speed = time.monotonic(), Speed()
     before, least = Round.objects.values_list("bytes_copied", "bytes_done").get(pk=round_.pk)
-    known = store.known(plan, _place(round_, source))
     last = _last_tree(round_)
     housekeeping.make_room(copying.missing_bytes(plan, staging, known), keep={last} if last else set())
     watch = Watch(staging.directory, plan)
@@ -143,8 +142,7 @@ def _copied(
 
     try:
         stored = copying.copy(
-            plan, source, round_.path, staging, progress=progress, check=lease.check,
-            known=known, limit=limit,
+            plan, source, round_.path, staging, progress=progress, check=lease.check, known=known, limit=limit,
         )
     except (SourceChanged, SourceDamaged):
         lease.write()  # so that what this plan moved is counted before the next one starts to

@@ -45,6 +45,10 @@ def make_manifest(files: tuple[StoredFile, ...], empty_dirs: tuple[str, ...] = (
     return Manifest(ordered, hashlib.sha256(json.dumps(lines).encode()).hexdigest(), folders)
 
 
+Known = Callable[[SourceFile], tuple[str, Path] | None]
+"""Of a planned file the SHA-256 and a file of its content, or None."""
+
+
 class Store:
     """`root` is `home.store`. The constructor does no I/O; folders are made when they are needed."""
 
@@ -161,7 +165,7 @@ class Store:
             self._touch(digest)
         return tree
 
-    def known(self, plan: Plan, path: str) -> Callable[[SourceFile], tuple[str, Path] | None]:
+    def known(self, plan: Plan, path: str) -> Known:
         """Says of a planned file which content (SHA-256, and a file of it) the store holds already, if it does.
 
         Because this version was copied from the same place before. Not because the source names a digest: anybody's
