@@ -26,6 +26,7 @@ from datasets.sources.base import Site
 from datasets.sources.local import LocalSource
 from tests.datasets import guarded
 from tests.datasets.looking import OLD, Prepare, fresh
+from tests.rest import Api
 
 
 @pytest.fixture
@@ -64,6 +65,16 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def owner(alice: User) -> Principal:
     return for_user(alice)
+
+
+@pytest.fixture
+def people(alice: User, bob: User, charlie: User) -> dict[str, Api]:
+    return {"nobody": Api(), "stranger": Api(charlie), "teammate": Api(bob), "owner": Api(alice)}
+
+
+@pytest.fixture
+def mine(alice: User) -> Api:
+    return Api(alice)
 
 
 @pytest.fixture

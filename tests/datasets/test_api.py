@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 
 from console.home import Home
 from datasets import drafts
@@ -17,16 +16,6 @@ from tests.rest import Api, who_may
 
 LOOK = {"nobody": 401, "stranger": 404, "teammate": 200, "owner": 200}
 REFUSED = {"nobody": 401, "stranger": 404, "teammate": 403}
-
-
-@pytest.fixture
-def people(alice: User, bob: User, charlie: User) -> dict[str, Api]:
-    return {"nobody": Api(), "stranger": Api(charlie), "teammate": Api(bob), "owner": Api(alice)}
-
-
-@pytest.fixture
-def mine(alice: User) -> Api:
-    return Api(alice)
 
 
 def body(files: Path, **changes: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from django.contrib.auth.models import User
 
 from console.principal import Principal
 from datasets import actions, states
@@ -17,16 +16,6 @@ from tests.rest import Api, who_may
 
 LOOK = {"nobody": 401, "stranger": 404, "teammate": 200, "owner": 200}
 REFUSED = {"nobody": 401, "stranger": 404, "teammate": 403}
-
-
-@pytest.fixture
-def people(alice: User, bob: User, charlie: User) -> dict[str, Api]:
-    return {"nobody": Api(), "stranger": Api(charlie), "teammate": Api(bob), "owner": Api(alice)}
-
-
-@pytest.fixture
-def mine(alice: User) -> Api:
-    return Api(alice)
 
 
 @pytest.fixture
