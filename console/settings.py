@@ -217,6 +217,7 @@ CELERY_BEAT_SCHEDULE = {
     "metering": {"task": "services.count_usage", "schedule": schedule(2.0), "options": {"expires": 4}},
     "usage": {"task": "services.prune_usage", "schedule": schedule(86400.0), "options": {"expires": 86400}},
     "store": {"task": "datasets.evict_unused", "schedule": schedule(3600.0), "options": {"expires": 3600}},
+    "pruning": {"task": "datasets.prune_rounds", "schedule": schedule(3600.0), "options": {"expires": 3600}},
     "settle": {"task": "datasets.settle", "schedule": schedule(60.0), "options": {"expires": 60}},
     "reverify": {"task": "datasets.reverify", "schedule": schedule(6 * 3600.0), "options": {"expires": 3600}},
     "node": {"task": "services.report_node", "schedule": schedule(10.0), "options": {"expires": 20}},

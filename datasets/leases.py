@@ -32,6 +32,8 @@ LONGEST_PAUSE = 600.0
 """Seconds that a server may ask a round to wait for: no round that is to be tried again waits longer."""
 BEAT = 0.5
 """Seconds between two writes of a worker: progress, renewal, and the look whether somebody cancelled."""
+LINES = 500
+"""Lines that the log of a round keeps. Attempts write far fewer; workers that die again and again might not."""
 
 logger = logging.getLogger(__name__)
 
@@ -132,8 +134,11 @@ class Lease:
 
 
 def say(round_pk: int, text: str) -> None:
-    """Adds a line to the round's log, which pages and the API show."""
+    """Adds a line to the round's log, which pages and the API show, and lets go of the oldest when it is long."""
     RoundLine.objects.create(round_id=round_pk, text=text[:1000])
+    log = RoundLine.objects.filter(round_id=round_pk)
+    for newest_beyond in log.order_by("-id").values_list("pk", flat=True)[LINES : LINES + 1]:
+        log.filter(pk__lte=newest_beyond).delete()
 
 
 def announce(round_pk: int) -> None:

@@ -32,6 +32,8 @@ class Dataset(models.Model):
     trusted_by = models.CharField(max_length=150, blank=True)
     """Who said so last, or took it back."""
     trusted_at = models.DateTimeField(null=True)
+    bytes_of_pruned = models.PositiveBigIntegerField(default=0)
+    """What rounds moved whose rows are gone (pruning.py): a counter must not fall."""
     created_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

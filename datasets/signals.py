@@ -13,5 +13,8 @@ trees_wanted = Signal()
 trees_used = Signal()
 """Sent without arguments when somebody looks at the store. A receiver returns {digest: names of what needs it}."""
 
+rounds_wanted = Signal()
+"""Sent with `rounds`, a set of primary keys, before these are removed. A receiver returns those that it still needs."""
+
 round_finished = Signal()
 """Sent with `round` after a round became DONE, FAILED or CANCELLED, once that is committed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from datasets import actions, healing, housekeeping
+from datasets import actions, healing, housekeeping, pruning
 
 
 # Acknowledged as it begins: a worker that loses redis while a message is not acknowledged ends as soon as its tasks do,
@@ -22,6 +22,11 @@ def sweep() -> None:
 @shared_task(name="datasets.evict_unused")
 def evict_unused() -> None:
     housekeeping.evict_unused()
+
+
+@shared_task(name="datasets.prune_rounds")
+def prune_rounds() -> None:
+    pruning.prune()
 
 
 @shared_task(name="datasets.settle")

@@ -8,7 +8,7 @@ from django.dispatch import receiver
 
 from console.errors import Conflict
 from datasets.models import Dataset, Round
-from datasets.signals import dataset_deleting, round_finished, trees_used, trees_wanted
+from datasets.signals import dataset_deleting, round_finished, rounds_wanted, trees_used, trees_wanted
 from services import dispatch
 from services.models import Revision, Service
 
@@ -23,6 +23,12 @@ def go_on_after_preheat(sender: object, round: Round, **kwargs: Any) -> None:
 def trees_of_revisions(sender: object, **kwargs: Any) -> set[str]:
     """Every revision's: a service may be started again, or rolled back."""
     return set(Revision.objects.exclude(tree="").values_list("tree", flat=True))
+
+
+@receiver(rounds_wanted)
+def rounds_of_revisions(sender: object, rounds: set[int], **kwargs: Any) -> set[int]:
+    """What a revision waited for says why it failed, and how much GPU time it saved."""
+    return set(Revision.objects.filter(round__in=rounds).values_list("round", flat=True))
 
 
 @receiver(trees_used)

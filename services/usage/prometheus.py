@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django.conf import settings
-from django.db.models import Count, Sum
+from django.db.models import Count, F, Sum
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from datasets import reading as datasets
 from datasets import refusals
-from datasets.models import Round
+from datasets.models import Dataset, Round
 from datasets.preheat import upkeep
 from services import dashboard, savings, states
 from services.gateway.usage_lines import BOUNDS_MS, MEASURES, OUTCOMES
@@ -132,8 +132,8 @@ def _preheats() -> Iterator[Metric]:
     moved = CounterMetricFamily(
         "console_preheat_bytes", "Bytes that preparations fetched from where a dataset is.", labels=("dataset",)
     )
-    sums = Round.objects.order_by().values_list("dataset__name").annotate(moved=Sum("bytes_copied"))
-    for name, count in sums.order_by("dataset__name"):
+    sums = Dataset.objects.annotate(moved=F("bytes_of_pruned") + Sum("rounds__bytes_copied", default=0))
+    for name, count in sums.order_by("name").values_list("name", "moved"):
         moved.add_metric([name], count)
     yield moved
     store = GaugeMetricFamily(

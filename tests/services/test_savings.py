@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from console.models import Team
 from console.principal import for_user
+from datasets import pruning
 from datasets import states as rounds
 from datasets.models import Dataset, Round
 from services import dashboard, savings
@@ -127,3 +129,20 @@ def test_a_deleted_dataset_makes_no_counter_fall(team: Team, dataset: Dataset) -
     name = "console_preheat_bytes_total"
     assert value(before, name, dataset="models") == value(after, name, dataset="models") == 100
     assert not any(each == name and ("dataset", "other") in labels for each, labels in after)
+
+
+def test_rounds_of_long_ago_go_and_neither_what_was_saved_nor_what_was_moved_falls(
+    team: Team, dataset: Dataset
+) -> None:
+    waited_for, failed = round_of(dataset, 60, bytes_copied=5), round_of(dataset, 60, rounds.FAILED)
+    service_of(team, waited_for)
+    service_of(team, failed, name="broken")
+    others = [round_of(dataset, 60, bytes_copied=1) for _ in range(pruning.NEWEST + 3)]
+    before, said = saved(), samples()
+    Round.objects.update(finished_at=timezone.now() - timedelta(days=31))
+    Round.objects.update(started_at=F("finished_at") - timedelta(seconds=60))
+    assert pruning.prune() == 3
+    assert list(Round.objects.order_by("pk")) == [waited_for, failed, *others[3:]]
+    assert saved() == before == {"echo": 360}
+    name = "console_preheat_bytes_total"
+    assert value(samples(), name, dataset="models") == value(said, name, dataset="models") == 28
