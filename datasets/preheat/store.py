@@ -23,17 +23,15 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from console.files import replace
 from datasets.errors import PreheatError
-from datasets.preheat.assembly import READ_ONLY
+from datasets.preheat.building import build, remove
 from datasets.preheat.disk import boot_id, flush_folder
 from datasets.preheat.journal import Busy, Staging, key_of
-from datasets.preheat.verify import sha256_of
 from datasets.specs import Manifest, Plan, SourceFile, StoredFile, Tree
 
 
@@ -54,7 +52,6 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._blobs = f"{root}/blobs/"
 
     def make(self) -> Path:
         """Makes the directory itself; nobody but the console's own user may look into it."""
@@ -195,16 +192,7 @@ class Store:
         `upkeep.settle` does that.
         """
         if self.get(manifest.digest) is None:
-            remove(staging.tree)
-            staging.tree.mkdir()
-            made: set[str] = set()
-            for folder in manifest.empty_dirs:
-                (staging.tree / folder).mkdir(parents=True, exist_ok=True)
-            for number, file in enumerate(manifest.files):
-                self._place(parts[file.path], file, f"{staging.tree}/{file.path}", made)
-                if number % 1000 == 999:
-                    check()
-            _make_read_only(staging.tree)
+            build(staging.tree, manifest, parts, self.root / "blobs", check)
             check()
             if self.doubtful(manifest.digest):  # the one there is not to pass for the one that was just made
                 self.mark_damaged(manifest.digest, ["The machine went down before it was on the disk."])
@@ -224,33 +212,6 @@ class Store:
         sums = {file.path: file.sha256 for file in manifest.files}
         contents = {key_of(file): sums[file.path] for file in plan.files if file.path in sums}
         self._write(self._contents(plan, path), json.dumps(contents))
-
-    def _place(self, part: Path, file: StoredFile, target: str, made: set[str]) -> None:
-        """Puts one content into the tree being built, sharing it with every other tree that holds it.
-
-        `made` remembers folders and contents that this call of `publish` has seen to already.
-        """
-        blob = f"{self._blobs}{file.sha256[:2]}/{file.sha256}"
-        for folder in (blob.rpartition("/")[0], target.rpartition("/")[0]):
-            if folder not in made:
-                Path(folder).mkdir(parents=True, exist_ok=True)
-                made.add(folder)
-        try:
-            if blob not in made:
-                self._keep(part, blob, file)
-                made.add(blob)
-            os.link(blob, target)
-        except OSError:  # a file system without hard links, too many of them, or an eviction in between
-            shutil.copyfile(part, target)
-            Path(target).chmod(READ_ONLY)
-
-    def _keep(self, part: Path, blob: str, file: StoredFile) -> None:
-        try:
-            os.link(part, blob)
-        except FileExistsError:
-            if not _is_sound(Path(blob), part, file):
-                Path(blob).unlink()
-                os.link(part, blob)
 
     def _reveal(self, built: Path, digest: str) -> None:
         target = self._tree(digest)
@@ -297,31 +258,8 @@ class Store:
         return folder.iterdir() if folder.is_dir() else iter(())
 
 
-def _is_sound(blob: Path, part: Path, file: StoredFile) -> bool:
-    """The blob is there and holds what its name says; it is read again, as it may be years old."""
-    try:
-        return blob.samefile(part) or (blob.stat().st_size == file.size and sha256_of(blob) == file.sha256)
-    except FileNotFoundError:
-        return False
-
-
 def _dump(manifest: Manifest) -> str:
     return json.dumps({
         "files": [[file.path, file.size, file.sha256] for file in manifest.files],
         "empty_dirs": list(manifest.empty_dirs),
     })
-
-
-def _make_read_only(tree: Path) -> None:
-    for folder, _, _ in os.walk(tree, topdown=False):
-        if Path(folder) != tree:  # the top one has yet to move
-            Path(folder).chmod(0o555)
-
-
-def remove(tree: Path) -> None:
-    """rmtree for trees with read-only folders."""
-    if not tree.exists():
-        return
-    for folder, _, _ in os.walk(tree):
-        Path(folder).chmod(0o755)
-    shutil.rmtree(tree)

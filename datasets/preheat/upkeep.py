@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.preheat.building import remove
 from datasets.preheat.disk import flush
-from datasets.preheat.store import Store, remove
+from datasets.preheat.store import Store
 from datasets.preheat.verify import damaged_files
 
 

@@ -15,8 +15,9 @@ from datasets import actions, leases, reading, round_files, states
 from datasets.models import Dataset, Round
 from datasets.preheat import copy as copying
 from datasets.preheat import moving
+from datasets.preheat.building import remove
 from datasets.preheat.journal import Staging, key_of
-from datasets.preheat.store import Store, remove
+from datasets.preheat.store import Store
 from datasets.specs import Plan, SourceFile
 from tests.datasets.looking import fresh
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from datasets.errors import Cancelled
+from datasets.preheat import building, upkeep
 from datasets.preheat import store as module
-from datasets.preheat import upkeep
 from datasets.preheat.copy import copy
 from datasets.preheat.journal import key_of
 from datasets.preheat.store import Store, make_manifest
@@ -92,7 +92,7 @@ def test_the_same_files_published_twice_are_one_tree(source: LocalSource, store:
 def test_of_two_rounds_that_publish_the_same_at_once_the_first_ones_tree_stays(
     source: LocalSource, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, first = module._make_read_only, []
+    original, first = building._make_read_only, []
 
     def overtake(folder: Path) -> None:
         original(folder)
@@ -100,7 +100,7 @@ def test_of_two_rounds_that_publish_the_same_at_once_the_first_ones_tree_stays(
             first.append(0)
             first[0] = publish(source, store, "svm", "2").path.stat().st_ino
 
-    monkeypatch.setattr(module, "_make_read_only", overtake)
+    monkeypatch.setattr(building, "_make_read_only", overtake)
     tree = publish(source, store, "svm", "1")
     assert [tree.path.stat().st_ino] == first
     assert upkeep.verify(store, tree.digest) == []
@@ -314,8 +314,8 @@ def test_eviction_leaves_contents_of_a_publication_under_way(source: LocalSource
         upkeep.evict(store, set(), not_used_since=time.time() + 60)
 
     with pytest.MonkeyPatch.context() as patched:
-        original = module._make_read_only
-        patched.setattr(module, "_make_read_only", lambda folder: (evicting(), original(folder)))
+        original = building._make_read_only
+        patched.setattr(building, "_make_read_only", lambda folder: (evicting(), original(folder)))
         tree = publish(source, store, "svm")
     assert upkeep.verify(store, tree.digest) == []
 
