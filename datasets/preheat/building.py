@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 from datasets.preheat.assembly import READ_ONLY
 from datasets.preheat.verify import sha256_of
@@ -33,12 +35,16 @@ def build(
 
 
 def remove(tree: Path) -> None:
-    """rmtree for trees with read-only folders."""
-    if not tree.exists():
-        return
+    """rmtree for trees with read-only folders, which somebody else may be removing too."""
     for folder, _, _ in os.walk(tree):
-        Path(folder).chmod(0o755)
-    shutil.rmtree(tree)
+        with suppress(FileNotFoundError):
+            Path(folder).chmod(0o755)
+    shutil.rmtree(tree, onerror=_unless_gone)
+
+
+def _unless_gone(_: object, __: str, raised: tuple[type[BaseException], BaseException, TracebackType]) -> None:
+    if not isinstance(raised[1], FileNotFoundError):
+        raise raised[1]
 
 
 def _place(part: Path, file: StoredFile, blob: str, target: str, made: set[str]) -> None:

@@ -10,27 +10,29 @@
     damaged/<digest>           what a re-verification found wrong; the tree is not given out any more
     staging/<round>/           see journal.py
     trash/                     trees on their way out
+    lock                       held (flock) while a tree appears, is given out, is marked or goes
 
 A tree appears by one rename of a complete directory. What is half-made is never under `trees/`.
+What takes long (building, reading, removing files, flushing) is done without the lock: before, or in the trash.
 Nobody waits for the disk: a tree counts as soon as it is complete in the page cache. Until it is flushed a mark says
 so, and after a crash of the machine a marked tree is read again before it counts.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from console.files import replace
 from datasets.errors import PreheatError
 from datasets.preheat.building import build, remove
-from datasets.preheat.disk import boot_id, flush_folder
+from datasets.preheat.disk import boot_id, flush_folder, locked
 from datasets.preheat.journal import Busy, Staging, key_of
 from datasets.specs import Manifest, Plan, SourceFile, StoredFile, Tree
 
@@ -57,6 +59,10 @@ class Store:
         """Makes the directory itself; nobody but the console's own user may look into it."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.root
+
+    def lock(self) -> AbstractContextManager[None]:
+        """To be held for a moment, and never twice by one thread."""
+        return locked(self.root / "lock")
 
     def staging(self, name: str) -> Staging:
         return Staging(self.root / "staging" / name)
@@ -88,7 +94,7 @@ class Store:
         here, there = self.root / "staging" / old, self.root / "staging" / new
         if not here.is_dir() or there.exists():
             return
-        with contextlib.suppress(Busy, OSError), self.staging(old):
+        with suppress(Busy, OSError), self.staging(old):
             here.rename(there)
 
     def get(self, digest: str) -> Tree | None:
@@ -116,6 +122,7 @@ class Store:
             return ""
 
     def mark_damaged(self, digest: str, problems: list[str]) -> None:
+        """Has a tree not be given out any more. To be called with the lock."""
         self._write(self.root / "damaged" / digest, "\n".join(problems[:100]) or "damaged")
 
     def verified_at(self, digest: str) -> float:
@@ -126,7 +133,7 @@ class Store:
             return 0.0
 
     def note_verified(self, digest: str) -> None:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             now = time.time_ns()  # finer than what the kernel would take
             os.utime(self.root / "manifests" / f"{digest}.json", ns=(now, now))
 
@@ -156,11 +163,15 @@ class Store:
             return ""
 
     def find(self, fingerprint: str) -> Tree | None:
-        """The tree that a plan with this fingerprint became, if it is still here."""
+        """The tree that a plan with this fingerprint became, if it is still here. It stays for a while: see `evict`."""
         digest = self.digest_of(fingerprint)
-        if (tree := self.get(digest)) is not None:
-            self._touch(digest)
-        return tree
+        tree = self.get(digest)
+        return tree if tree is not None and self._asked_for(digest) else None
+
+    def _asked_for(self, digest: str) -> bool:
+        """Notes that a tree which was looked at is asked for. False when it went, or was found damaged, meanwhile."""
+        with self.lock():
+            return not self.damage(digest) and self._touch(digest)
 
     def known(self, plan: Plan, path: str) -> Known:
         """Says of a planned file which content (SHA-256, and a file of it) the store holds already, if it does.
@@ -191,18 +202,16 @@ class Store:
         `check` is called now and then before anything becomes visible, and may raise. The tree is not flushed yet:
         `upkeep.settle` does that.
         """
-        if self.get(manifest.digest) is None:
+        digest = manifest.digest
+        if self.get(digest) is None or not self._asked_for(digest):
             build(staging.tree, manifest, parts, self.root / "blobs", check)
             check()
-            if self.doubtful(manifest.digest):  # the one there is not to pass for the one that was just made
-                self.mark_damaged(manifest.digest, ["The machine went down before it was on the disk."])
-            self._write(self.root / "unflushed" / manifest.digest, boot_id())
-            self._write(self.root / "manifests" / f"{manifest.digest}.json", _dump(manifest))
-            self._reveal(staging.tree, manifest.digest)
+            self._reveal(staging, manifest)
         check()
-        self._touch(manifest.digest)
-        self._write(self.root / "fingerprints" / fingerprint, manifest.digest)
-        tree = self.get(manifest.digest)
+        found = self._prepared(staging, "fingerprints", digest)
+        with self.lock():
+            found.replace(self.root / "fingerprints" / fingerprint)
+        tree = self.get(digest)
         if tree is None:
             raise PreheatError("The files vanished from the store while they were published.", permanent=False)
         return tree
@@ -213,31 +222,52 @@ class Store:
         contents = {key_of(file): sums[file.path] for file in plan.files if file.path in sums}
         self._write(self._contents(plan, path), json.dumps(contents))
 
-    def _reveal(self, built: Path, digest: str) -> None:
-        target = self._tree(digest)
+    def _reveal(self, staging: Staging, manifest: Manifest) -> None:
+        digest, target = manifest.digest, self._tree(manifest.digest)
+        listed = self._prepared(staging, "manifests", _dump(manifest))
+        unflushed = self._prepared(staging, "unflushed", boot_id())
         target.parent.mkdir(parents=True, exist_ok=True)
-        if self.get(digest) is not None:  # another round was first; replicas may be reading its tree already
-            remove(built)
-            return
-        if target.exists():  # a damaged one
-            self.retire(target)
-        (self.root / "damaged" / digest).unlink(missing_ok=True)
-        built.rename(target)
-        target.chmod(0o555)
+        before = None
+        with self.lock():
+            # Another round may have been first; replicas may be reading its tree already. Hardly ever is there one.
+            if self.get(digest) is None:
+                if self.doubtful(digest):  # the one there is not to pass for the one that was just made
+                    self.mark_damaged(digest, ["The machine went down before it was on the disk."])
+                unflushed.replace(self.root / "unflushed" / digest)
+                listed.replace(self.root / "manifests" / f"{digest}.json")
+                if target.exists():
+                    before = self.retire(digest)
+                (self.root / "damaged" / digest).unlink(missing_ok=True)
+                staging.tree.rename(target)
+                target.chmod(0o555)
+            self._touch(digest)
         flush_folder(target.parent)
+        remove(staging.tree)
+        if before is not None:
+            remove(before)
 
-    def retire(self, tree: Path) -> None:
-        """Takes a tree away. Who has files of it open keeps them."""
-        trash = self.root / "trash"
+    def retire(self, digest: str) -> Path:
+        """Takes a tree away; what is left of it is to be removed. To be called with the lock.
+
+        Who has files of it open keeps them.
+        """
+        trash, tree = self.root / "trash", self._tree(digest)
         trash.mkdir(parents=True, exist_ok=True)
         tree.chmod(0o755)  # a folder that moves must be writable by its owner
-        moved = tree.rename(trash / f"{tree.name}.{secrets.token_hex(4)}")
-        remove(moved)
+        return tree.rename(trash / f"{digest}.{secrets.token_hex(4)}")
 
-    def _touch(self, digest: str) -> None:
-        """Notes that the tree was asked for: `evict` goes by this time."""
-        with contextlib.suppress(OSError):
+    def _touch(self, digest: str) -> bool:
+        """Notes that the tree was asked for: `evict` goes by this time. False when there is none."""
+        with suppress(OSError):
             os.utime(self._tree(digest))
+        return self._tree(digest).is_dir()
+
+    def _prepared(self, staging: Staging, folder: str, text: str) -> Path:
+        """A file that only needs a rename into `folder`: what waits for the disk is not done with the lock."""
+        (self.root / folder).mkdir(parents=True, exist_ok=True)
+        prepared = staging.directory / f"{folder}.new"
+        replace(prepared, text.encode(), mode=0o644)
+        return prepared
 
     def _write(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from datasets.preheat.building import remove
 from datasets.preheat.disk import flush
 from datasets.preheat.store import Store
 from datasets.preheat.verify import damaged_files
+from datasets.specs import StoredFile
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,10 @@ class Kept:
 
 def settle_doubtful(store: Store, check: Callable[[], None] = lambda: None) -> None:
     """Reads every tree that the machine went down with, before anything is built on it or on its contents."""
-    for mark in list(store.children("unflushed")):
-        if store.doubtful(mark.name) and not condemn(store, mark.name, check):
+    for digest, written in _unflushed(store).items():
+        if store.doubtful(digest) and not condemn(store, digest, check):
             flush(store.root)
-            mark.unlink(missing_ok=True)
+            _flushed(store, digest, written)
 
 
 def settle(store: Store, check: Callable[[], None] = lambda: None) -> list[str]:
@@ -39,38 +41,86 @@ def settle(store: Store, check: Callable[[], None] = lambda: None) -> list[str]:
 
     A tree of an earlier start of the machine is read as a whole first.
     """
-    marks = [mark.name for mark in store.children("unflushed")]
+    marks = _unflushed(store)
     lost = [digest for digest in marks if store.doubtful(digest) and condemn(store, digest, check)]
     if marks:
         flush(store.root)
-    for digest in marks:
-        if not store.damage(digest):
-            (store.root / "unflushed" / digest).unlink(missing_ok=True)
+    for digest, written in marks.items():
+        _flushed(store, digest, written)
     return lost
+
+
+def _unflushed(store: Store) -> dict[str, int]:
+    """Digests of trees that may not be on the disk, and when each mark was written."""
+    found = {}
+    for mark in store.children("unflushed"):
+        with suppress(FileNotFoundError):
+            found[mark.name] = mark.stat().st_mtime_ns
+    return found
+
+
+def _flushed(store: Store, digest: str, written: int) -> None:
+    """Removes the mark that was there before flushing, not that of a tree which was published since."""
+    mark = store.root / "unflushed" / digest
+    with store.lock(), suppress(FileNotFoundError):
+        if mark.stat().st_mtime_ns == written and not store.damage(digest):
+            mark.unlink()
 
 
 def condemn(store: Store, digest: str, check: Callable[[], None] = lambda: None) -> list[str]:
     """Reads a tree again. When files of it are damaged it is not given out any more, nor are those contents.
 
-    Neither is any other tree that holds them. Returns what is wrong, a sentence a file.
+    Neither is any other tree that holds them. Returns what is wrong, a sentence a file; nothing of a tree that went, or
+    was replaced, while it was read.
     """
-    manifest = store.manifest(digest)
-    if manifest is None:
-        store.mark_damaged(digest, ["There is no list of what it holds."])
-        return ["The tree is not in the store."]
-    found = damaged_files(store.root / "trees" / digest, manifest, check)
-    if not found:
-        return []
-    problems = [sentence for _, sentence in found]
-    store.mark_damaged(digest, problems)
-    bad = {file.sha256 for file, _ in found if file is not None}
-    for tree in store.children("trees"):
-        other = store.manifest(tree.name)
-        if tree.name != digest and other is not None and (shared := [f for f in other.files if f.sha256 in bad]):
-            store.mark_damaged(tree.name, [f"{file.path} is not what was copied." for file in shared])
-    for sha256 in bad:
-        store.blob(sha256).unlink(missing_ok=True)
+    with _watched(store.root / "trees" / digest) as is_same:
+        manifest = store.manifest(digest)
+        if manifest is None:
+            found: list[tuple[StoredFile | None, str]] = [(None, "There is no list of what it holds.")]
+        else:
+            found = damaged_files(store.root / "trees" / digest, manifest, check)
+        if not found:
+            return []
+        problems = [sentence for _, sentence in found]
+        bad = {file.sha256 for file, _ in found if file is not None}
+        sharing = _holders(store, bad) if bad else {}
+        with store.lock():
+            if not is_same():
+                return []
+            for other, shared in sharing.items():
+                store.mark_damaged(other, [f"{file.path} is not what was copied." for file in shared])
+            store.mark_damaged(digest, problems)
+            for sha256 in bad:
+                store.blob(sha256).unlink(missing_ok=True)
     return problems
+
+
+@contextmanager
+def _watched(tree: Path) -> Iterator[Callable[[], bool]]:
+    """Says, also later, whether the tree that is here now still is: not gone, and no other one in its place."""
+    try:
+        descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield lambda: False
+        return
+
+    def is_same() -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), tree.stat())
+        except FileNotFoundError:
+            return False
+
+    try:
+        yield is_same  # while its directory is open, no other one gets its number
+    finally:
+        os.close(descriptor)
+
+
+def _holders(store: Store, contents: set[str]) -> dict[str, list[StoredFile]]:
+    """Digests of trees that hold one of these contents, each with its files of them."""
+    manifests = {tree.name: store.manifest(tree.name) for tree in store.children("trees")}
+    held = {digest: [f for f in m.files if f.sha256 in contents] for digest, m in manifests.items() if m is not None}
+    return {digest: files for digest, files in held.items() if files}
 
 
 def verify(store: Store, digest: str) -> list[str]:
@@ -110,7 +160,12 @@ def kept(store: Store, wanted: Iterable[str]) -> list[Kept]:
 
 def used_bytes(store: Store) -> int:
     """Bytes of the contents of the store, each once."""
-    return sum(blob.stat().st_size for folder in store.children("blobs") for blob in folder.iterdir())
+    used = 0
+    for folder in store.children("blobs"):
+        for blob in folder.iterdir():
+            with suppress(FileNotFoundError):  # evicted meanwhile
+                used += blob.stat().st_size
+    return used
 
 
 def evict(store: Store, keep: set[str], *, not_used_since: float) -> list[str]:
@@ -120,8 +175,7 @@ def evict(store: Store, keep: set[str], *, not_used_since: float) -> list[str]:
     """
     gone = []
     for tree in list(store.children("trees")):
-        if tree.name not in keep and _used(tree) < not_used_since:
-            _drop(store, tree)
+        if tree.name not in keep and _drop(store, tree.name, not_used_since):
             gone.append(tree.name)
     clear(store, not_used_since)
     return gone
@@ -136,9 +190,9 @@ def make_room(store: Store, keep: set[str], need: int, *, grace: float, now: flo
     for row in kept(store, keep):
         if need <= 0 or row.wanted or row.used > now - grace:
             break
-        _drop(store, store.root / "trees" / row.digest)
-        gone.append(row.digest)
-        need -= row.frees
+        if _drop(store, row.digest, now - grace):
+            gone.append(row.digest)
+            need -= row.frees
     if gone:
         clear(store, now)
     return gone
@@ -150,31 +204,44 @@ def clear(store: Store, not_used_since: float) -> None:
         remove(entry)
     for folder in store.children("blobs"):
         for blob in list(folder.iterdir()):
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 info = blob.stat()
                 # One link is the blob's own name. A part that is being published still holds a second one.
                 if info.st_nlink == 1 and info.st_ctime < not_used_since:
                     blob.unlink()
     trees = {tree.name for tree in store.children("trees")}
     for note in [*store.children("fingerprints"), *store.children("contents")]:
-        with contextlib.suppress(FileNotFoundError):
+        with store.lock(), suppress(FileNotFoundError):
             led_to = store.digest_of(note.name) if note.parent.name == "fingerprints" else ""
             if note.stat().st_mtime < not_used_since and led_to not in trees:
                 note.unlink()
 
 
-def _drop(store: Store, tree: Path) -> None:
-    manifest = store.manifest(tree.name)
-    store.retire(tree)
+def _drop(store: Store, digest: str, not_used_since: float) -> bool:
+    """Removes one tree. False when somebody asked for it since, or it is gone."""
+    tree = store.root / "trees" / digest
+    if not _is_unused(tree, not_used_since):
+        return False
+    manifest = store.manifest(digest)
+    with store.lock():
+        if not _is_unused(tree, not_used_since):
+            return False
+        retired = store.retire(digest)
+        for name in (f"manifests/{digest}.json", f"unflushed/{digest}", f"damaged/{digest}"):
+            (store.root / name).unlink(missing_ok=True)
+    remove(retired)
     for file in manifest.files if manifest else ():
         blob = store.blob(file.sha256)
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             if blob.stat().st_nlink == 1:  # no other tree has it, nor a part that is about to be published
                 blob.unlink()
-    for report in store.root.glob(f"reports/{tree.name}-*"):
+    for report in store.root.glob(f"reports/{digest}-*"):
         report.unlink(missing_ok=True)
-    for name in (f"manifests/{tree.name}.json", f"unflushed/{tree.name}", f"damaged/{tree.name}"):
-        (store.root / name).unlink(missing_ok=True)
+    return True
+
+
+def _is_unused(tree: Path, not_used_since: float) -> bool:
+    return tree.is_dir() and _used(tree) < not_used_since
 
 
 def _used(tree: Path) -> float:

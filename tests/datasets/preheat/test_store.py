@@ -15,23 +15,14 @@ import pytest
 from datasets.errors import Cancelled
 from datasets.preheat import building, upkeep
 from datasets.preheat import store as module
-from datasets.preheat.copy import copy
-from datasets.preheat.journal import key_of
 from datasets.preheat.store import Store, make_manifest
 from datasets.sources.local import LocalSource
-from datasets.specs import StoredFile, Tree
+from datasets.specs import StoredFile
+from tests.datasets.preheat.publishing import publish
 
 
 class Crash(BaseException):
     """Stands for the end of the process: nothing but `finally` runs."""
-
-
-def publish(source: LocalSource, store: Store, path: str, name: str = "1", **options: Any) -> Tree:
-    plan = source.plan(path)
-    with store.staging(name) as staging:
-        manifest = make_manifest(copy(plan, source, path, staging), plan.empty_dirs)
-        parts = {file.path: staging.part(key_of(file)) for file in plan.files}
-        return store.publish(staging, parts, manifest, fingerprint=plan.fingerprint, **options)
 
 
 def visible(store: Store) -> list[str]:
@@ -142,8 +133,9 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) 
     [
         (os, "link", 1, False), (os, "link", 2, False), (os, "link", 5, False),
         (Path, "chmod", 1, False), (Path, "chmod", 2, True), (os, "fsync", 1, False), (Path, "replace", 2, False),
-        (Path, "replace", 3, False), (Path, "rename", 1, False), ("store", "flush_folder", 1, True),
-        (os, "utime", 1, True), (Path, "replace", 4, True),
+        (Path, "replace", 3, False), (Path, "replace", 4, False), (Path, "replace", 5, False),
+        (Path, "rename", 1, False), (os, "utime", 1, True), ("store", "flush_folder", 1, True),
+        (Path, "replace", 6, True), (Path, "replace", 7, True),
     ],
 )
 def test_a_crash_at_any_step_leaves_a_whole_tree_or_none_and_is_made_good_by_the_next(

@@ -1,0 +1,19 @@
+"""What tests of the store share: a publication as a round does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasets.preheat.copy import copy
+from datasets.preheat.journal import key_of
+from datasets.preheat.store import Store, make_manifest
+from datasets.sources.local import LocalSource
+from datasets.specs import Tree
+
+
+def publish(source: LocalSource, store: Store, path: str, name: str = "1", **options: Any) -> Tree:
+    plan = source.plan(path)
+    with store.staging(name) as staging:
+        manifest = make_manifest(copy(plan, source, path, staging), plan.empty_dirs)
+        parts = {file.path: staging.part(key_of(file)) for file in plan.files}
+        return store.publish(staging, parts, manifest, fingerprint=plan.fingerprint, **options)
