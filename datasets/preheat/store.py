@@ -12,7 +12,8 @@
     trash/                     trees on their way out
     lock                       held (flock) while a tree appears, is given out, is marked or goes
 
-A tree appears by one rename of a complete directory. What is half-made is never under `trees/`.
+A tree appears by one rename of a complete directory, and takes the place of a damaged one by one exchange of names: at
+no moment is there none. What is half-made is never under `trees/`.
 What takes long (building, reading, removing files, flushing) is done without the lock: before, or in the trash.
 Nobody waits for the disk: a tree counts as soon as it is complete in the page cache. Until it is flushed a mark says
 so, and after a crash of the machine a marked tree is read again before it counts.
@@ -32,7 +33,7 @@ from pathlib import Path
 from console.files import replace
 from datasets.errors import PreheatError
 from datasets.preheat.building import build, remove
-from datasets.preheat.disk import boot_id, flush_folder, locked
+from datasets.preheat.disk import boot_id, exchange, flush_folder, locked
 from datasets.preheat.journal import Busy, Staging, key_of
 from datasets.specs import Manifest, Plan, SourceFile, StoredFile, Tree
 
@@ -227,7 +228,6 @@ class Store:
         listed = self._prepared(staging, "manifests", _dump(manifest))
         unflushed = self._prepared(staging, "unflushed", boot_id())
         target.parent.mkdir(parents=True, exist_ok=True)
-        before = None
         with self.lock():
             # Another round may have been first; replicas may be reading its tree already. Hardly ever is there one.
             if self.get(digest) is None:
@@ -235,16 +235,26 @@ class Store:
                     self.mark_damaged(digest, ["The machine went down before it was on the disk."])
                 unflushed.replace(self.root / "unflushed" / digest)
                 listed.replace(self.root / "manifests" / f"{digest}.json")
-                if target.exists():
-                    before = self.retire(digest)
+                self._put(staging.tree, digest)
                 (self.root / "damaged" / digest).unlink(missing_ok=True)
-                staging.tree.rename(target)
                 target.chmod(0o555)
             self._touch(digest)
         flush_folder(target.parent)
-        remove(staging.tree)
-        if before is not None:
-            remove(before)
+        remove(staging.tree)  # what is there now is not needed
+
+    def _put(self, built: Path, digest: str) -> None:
+        """Gives a tree its name. A damaged one that has it keeps it until then, and is at `built` afterwards."""
+        target = self._tree(digest)
+        if not target.exists():
+            built.rename(target)
+            return
+        target.chmod(0o755)  # as `retire` says
+        if not exchange(built, target):
+            # Here there is none for a moment. Whoever dies in it leaves that to the next worker of the round, which
+            # publishes again.
+            old = self.retire(digest)
+            built.rename(target)
+            old.rename(built)
 
     def retire(self, digest: str) -> Path:
         """Takes a tree away; what is left of it is to be removed. To be called with the lock.

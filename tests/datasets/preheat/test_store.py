@@ -8,7 +8,6 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,16 +17,7 @@ from datasets.preheat import store as module
 from datasets.preheat.store import Store, make_manifest
 from datasets.sources.local import LocalSource
 from datasets.specs import StoredFile
-from tests.datasets.preheat.publishing import publish
-
-
-class Crash(BaseException):
-    """Stands for the end of the process: nothing but `finally` runs."""
-
-
-def visible(store: Store) -> list[str]:
-    folder = store.root / "trees"
-    return [entry.name for entry in folder.iterdir()] if folder.exists() else []
+from tests.datasets.preheat.publishing import publish, rot, visible
 
 
 def blobs(store: Store) -> list[Path]:
@@ -114,43 +104,6 @@ def test_a_store_without_hard_links_copies(
     tree = publish(source, store, "svm")
     assert upkeep.verify(store, tree.digest) == []
     assert blobs(store) == []
-
-
-def crash_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) -> None:
-    original, left = getattr(owner, name), [call]
-
-    def wrapped(*args: Any, **options: Any) -> Any:
-        left[0] -= 1
-        if left[0] == 0:
-            raise Crash
-        return original(*args, **options)
-
-    monkeypatch.setattr(owner, name, wrapped)
-
-
-@pytest.mark.parametrize(
-    ("owner", "name", "call", "appears"),
-    [
-        (os, "link", 1, False), (os, "link", 2, False), (os, "link", 5, False),
-        (Path, "chmod", 1, False), (Path, "chmod", 2, True), (os, "fsync", 1, False), (Path, "replace", 2, False),
-        (Path, "replace", 3, False), (Path, "replace", 4, False), (Path, "replace", 5, False),
-        (Path, "rename", 1, False), (os, "utime", 1, True), ("store", "flush_folder", 1, True),
-        (Path, "replace", 6, True), (Path, "replace", 7, True),
-    ],
-)
-def test_a_crash_at_any_step_leaves_a_whole_tree_or_none_and_is_made_good_by_the_next(
-    source: LocalSource, store: Store, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int, appears: bool
-) -> None:
-    with monkeypatch.context() as patched:
-        crash_at(patched, module if owner == "store" else owner, name, call)
-        with pytest.raises(Crash):
-            publish(source, store, "svm")
-    assert len(visible(store)) == appears
-    for digest in visible(store):
-        assert upkeep.verify(store, digest) == []
-    tree = publish(source, store, "svm")
-    assert upkeep.verify(store, tree.digest) == []
-    assert store.find(source.plan("svm").fingerprint) == tree
 
 
 @pytest.mark.parametrize("calls", [1, 2])
@@ -249,9 +202,7 @@ def test_a_tree_that_the_machine_went_down_with_does_not_pass_for_the_one_just_m
     source: LocalSource, store: Store, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = publish(source, store, "svm")
-    victim = old.path / "1" / "weights.bin"
-    victim.chmod(0o644)
-    victim.write_bytes(bytes(256_000))  # blocks that were reserved and never written
+    rot(old)  # blocks that were reserved and never written
     monkeypatch.setattr(module, "boot_id", lambda: "another boot")
     for file in (files / "svm").rglob("*"):
         os.utime(file)  # another plan with the same contents
@@ -262,9 +213,7 @@ def test_a_tree_that_the_machine_went_down_with_does_not_pass_for_the_one_just_m
 
 def test_what_is_damaged_is_damaged_in_every_tree_that_holds_it(source: LocalSource, store: Store) -> None:
     one, two, other = (publish(source, store, path, path[-4:]) for path in ("svm", "svm/1", "README.txt"))
-    victim = one.path / "1" / "weights.bin"
-    victim.chmod(0o644)
-    victim.write_bytes(bytes(256_000))
+    rot(one)
     assert upkeep.condemn(store, one.digest) == ["1/weights.bin is not what was copied."]
     assert [store.get(tree.digest) for tree in (one, two)] == [None, None]
     assert store.get(other.digest) == other

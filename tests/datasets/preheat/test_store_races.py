@@ -16,11 +16,12 @@ import pytest
 
 from datasets.errors import PreheatError
 from datasets.preheat import building, upkeep
+from datasets.preheat.disk import exchange
 from datasets.preheat.store import Store
 from datasets.sources.base import Site
 from datasets.sources.local import LocalSource
 from datasets.specs import Tree
-from tests.datasets.preheat.publishing import publish
+from tests.datasets.preheat.publishing import publish, rot
 
 GRACE = 0.2
 """Seconds for which a tree stays that was given out."""
@@ -48,11 +49,6 @@ def grow_old(tree: Tree) -> None:
 
 def evict(store: Store) -> list[str]:
     return upkeep.evict(store, set(), not_used_since=time.time() - 60)
-
-
-def damage(tree: Tree) -> None:
-    (tree.path / "1" / "weights.bin").chmod(0o644)
-    (tree.path / "1" / "weights.bin").write_bytes(bytes(256_000))
 
 
 def test_a_tree_that_is_found_while_its_eviction_begins_stays(
@@ -133,7 +129,7 @@ def test_a_tree_that_took_the_place_of_the_one_that_was_read_is_not_taken_for_da
     source: LocalSource, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = publish(source, store, "svm")
-    damage(tree)
+    rot(tree)
     store.discard_staging("1")
 
     def heal() -> None:
@@ -174,11 +170,16 @@ def test_a_mark_of_a_tree_that_never_appeared_is_forgotten(source: LocalSource, 
 # The processes of the race. Each ends by itself, and says how often it did what it does.
 
 
-def publishes(root: Path, files: Path, name: str) -> int:
+def publishes(root: Path, files: Path, name: str, replaces: bool) -> int:
+    """Every other time it finds the tree that is there damaged, and puts another one in its place."""
     source, store, times = LocalSource({"path": str(files)}, Site(roots=(files,))), Store(root), 0
     ends = time.time() + LASTS
     while time.time() < ends:
         await_eviction(store)
+        if replaces and times % 2:
+            with store.lock():
+                for tree in store.children("trees"):
+                    store.mark_damaged(tree.name, ["It is."])
         asked = time.time()
         try:
             times += stays(publish(source, store, "svm", name), asked)
@@ -232,9 +233,13 @@ def stays(tree: Tree, asked: float) -> int:
 def test_between_processes_no_tree_that_was_given_out_goes_and_no_publication_fails(
     source: LocalSource, store: Store, files: Path
 ) -> None:
+    names = [store.root / "one", store.root / "other"]
+    for name in names:
+        name.mkdir()
+    replaces = exchange(*names)  # where names cannot be exchanged there is none for a moment
     fingerprint = source.plan("svm").fingerprint
     with ProcessPoolExecutor(6, mp_context=multiprocessing.get_context("spawn")) as pool:
-        publishers = [pool.submit(publishes, store.root, files, str(number)) for number in range(2)]
+        publishers = [pool.submit(publishes, store.root, files, str(number), replaces) for number in range(2)]
         finders = [pool.submit(finds, store.root, fingerprint) for _ in range(2)]
         evictors = [pool.submit(evicts, store.root) for _ in range(2)]
         counted = [sum(each.result(60) for each in kind) for kind in (publishers, finders, evictors)]
