@@ -1,7 +1,8 @@
 """Brings the files of a plan into a staging directory: several files, and pieces of one file, at the same time.
 
-Resumable to the piece by the staging directory's journal: a killed worker's successor fetches again at most what was
-under way, one piece a stream. Digests are taken of every byte. No Django; publishing is the store's.
+Resumable by the staging directory's journal: a killed worker's successor fetches again at most what was under way, one
+piece a stream, and who goes on after an attempt that ended by itself not even that. Digests are taken of every byte.
+No Django; publishing is the store's.
 """
 
 from __future__ import annotations

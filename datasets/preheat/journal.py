@@ -39,10 +39,14 @@ def key_of(file: SourceFile) -> str:
 
 @dataclass
 class Facts:
-    """`done`: key -> SHA-256 of a whole file. `pieces`: key -> {number of a piece that is on disk: its XXH3}."""
+    """`done`: key -> SHA-256 of a whole file. `pieces`: key -> {number of a piece that is on disk: its XXH3}.
+
+    `partly`: key -> {number of a piece of which only the front is: how many bytes, and their XXH3}.
+    """
 
     done: dict[str, str] = field(default_factory=dict)
     pieces: dict[str, dict[int, str]] = field(default_factory=dict)
+    partly: dict[str, dict[int, tuple[int, str]]] = field(default_factory=dict)
 
 
 class Busy(PreheatError):
@@ -99,6 +103,10 @@ class Staging:
         """A piece of the part was written."""
         self._note({"piece": key, "n": number, "xxh3": xxh3})
 
+    def partly(self, key: str, number: int, count: int, xxh3: str) -> None:
+        """Of a piece of the part so many bytes were written before something ended it."""
+        self._note({"partly": key, "n": number, "bytes": count, "xxh3": xxh3})
+
     def forget(self, key: str, number: int | None = None) -> None:
         """The part, or one piece of it, is not what it should be: it starts over."""
         if number is None:
@@ -119,7 +127,7 @@ class Staging:
         noted = self.directory / "origin"
         before = noted.read_text(encoding="utf-8") if noted.exists() else origin
         if before != origin:
-            for key in {*self.facts.done, *self.facts.pieces}:
+            for key in {*self.facts.done, *self.facts.pieces, *self.facts.partly}:
                 self.forget(key)
             self.keep_only(set())
         if before != origin or not noted.exists():
@@ -208,13 +216,19 @@ def _apply(facts: Facts, line: dict[str, Any]) -> None:
     if "done" in line:
         facts.done[line["done"]] = line["sha256"]
         facts.pieces.pop(line["done"], None)
+        facts.partly.pop(line["done"], None)
     elif "piece" in line:
         facts.pieces.setdefault(line["piece"], {})[int(line["n"])] = line["xxh3"]
+        facts.partly.get(line["piece"], {}).pop(int(line["n"]), None)
+    elif "partly" in line:
+        facts.partly.setdefault(line["partly"], {})[int(line["n"])] = int(line["bytes"]), line["xxh3"]
     elif "forget" in line:
         if "n" in line:
             facts.pieces.get(line["forget"], {}).pop(int(line["n"]), None)
+            facts.partly.get(line["forget"], {}).pop(int(line["n"]), None)
         else:
             facts.done.pop(line["forget"], None)
             facts.pieces.pop(line["forget"], None)
+            facts.partly.pop(line["forget"], None)
     elif "boot" not in line and "flush" not in line:
         raise ValueError(f"no such fact: {line}")

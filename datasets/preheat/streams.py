@@ -194,7 +194,7 @@ class Streams:
                 self._lock.notify_all()
 
     def _fetch(self, assembly: Assembly, number: int, buffer: memoryview) -> None:
-        filling = assembly.begin(number)
+        filling = assembly.go_on(number)
         for pause in (*PAUSES, None):
             if not assembly.file.ranged:
                 filling = assembly.begin(number)
@@ -230,6 +230,12 @@ class Streams:
                     self._bodies[thread] = body
                 self._alive()
                 assembly.fill(filling, body, buffer, moved)
+        except SourceDamaged:
+            self._staging.forget(assembly.key, filling.number)  # nothing of it is to be gone on with
+            raise
+        except (SourceError, Stopped):
+            assembly.leave(filling)
+            raise
         finally:
             with self._lock:
                 self._bodies.pop(thread, None)

@@ -85,9 +85,10 @@ def big(files: Path, size: int = 1024 * KIB) -> bytes:
 
 
 def store_pieces(store: Store) -> int:
-    """Bytes of the pieces that the journal of round 1 knows."""
+    """Bytes of the pieces, and of those that came partly, that the journal of round 1 knows."""
     facts = read_facts(store.root / "staging" / "1" / "journal")
-    return sum(len(pieces) for pieces in facts.pieces.values()) * PIECE
+    partly = sum(count for pieces in facts.partly.values() for count, _ in pieces.values())
+    return sum(len(pieces) for pieces in facts.pieces.values()) * PIECE + partly
 
 
 def interrupted(source: LocalSource, store: Store) -> Path:

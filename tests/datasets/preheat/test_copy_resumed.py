@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 
 from console.home import CHECKOUT
+from datasets.errors import Paused, SourceDamaged, SourceError
+from datasets.preheat import copy as copying
 from datasets.preheat import journal
+from datasets.preheat import streams as streams_module
 from datasets.preheat.journal import Busy, Staging
+from datasets.preheat.speed import Limit
 from datasets.preheat.store import Store
 from datasets.sources.local import LocalSource
 from tests.datasets.preheat.copying import (
@@ -47,6 +51,70 @@ def test_an_interrupted_file_goes_on_inside_it(
     assert stored[0].sha256 == hashlib.sha256(content).hexdigest()
     assert again == len(content) - came
     assert came >= min(at, len(content)) - streams * PIECE
+
+
+def refuse() -> None:
+    raise SourceError("The server is away.")
+
+
+def pause() -> None:
+    raise Paused("Paused.")
+
+
+@pytest.mark.parametrize("at", [17 * KIB, 64 * KIB, 100 * KIB, 700 * KIB])
+@pytest.mark.parametrize("streams", [1, 4])
+def test_an_attempt_that_ends_loses_no_byte_of_the_pieces_that_were_under_way(
+    source: LocalSource, store: Store, files: Path, at: int, streams: int
+) -> None:
+    content, came = big(files), [0]
+    failing = Watched(source, {at: refuse})
+    failing.streams = streams  # type: ignore[misc]
+    with pytest.raises(SourceError, match="away"):
+        copy_all(failing, store, "big", progress=lambda seen: came.append(seen.bytes_copied))
+    assert came[-1] <= (known := store_pieces(store))
+    assert copy_all(source, store, "big")[1:] == ({"big.bin": content}, len(content) - known)
+
+
+def test_a_pause_loses_no_byte_either(
+    source: LocalSource, store: Store, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "LOOK", 0.01)
+    content, came, wishes = big(files), [0], [False]
+    wished = Watched(source, {100 * KIB: lambda: wishes.append(True)})
+    with pytest.raises(Paused):
+        copy_all(
+            wished, store, "big", limit=Limit(1 << 20), progress=lambda seen: came.append(seen.bytes_copied),
+            check=lambda: pause() if wishes[-1] else None,
+        )
+    assert 0 < came[-1] <= (known := store_pieces(store))
+    assert copy_all(source, store, "big")[1:] == ({"big.bin": content}, len(content) - known)
+
+
+def test_the_front_of_a_piece_that_is_not_what_was_noted_comes_again(
+    source: LocalSource, store: Store, files: Path
+) -> None:
+    content = big(files)
+    with pytest.raises(SourceError):
+        copy_all(Watched(source, {100 * KIB: refuse}), store, "big")
+    assert store_pieces(store) == 96 * KIB  # one piece, and half of the next
+    with next((store.root / "staging" / "1" / "parts").iterdir()).open("r+b") as stream:
+        stream.seek(PIECE + 5)
+        stream.write(b"damaged")
+    assert copy_all(source, store, "big")[1:] == ({"big.bin": content}, len(content) - PIECE)
+
+
+def test_of_a_piece_that_arrived_damaged_nothing_is_gone_on_with(
+    source: LocalSource, store: Store, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams_module, "PAUSES", ())
+
+    def damaged() -> None:
+        raise SourceDamaged("big.bin")
+
+    content = big(files)
+    with pytest.raises(SourceDamaged):
+        copy_all(Watched(source, {100 * KIB: damaged}), store, "big")
+    assert copy_all(source, store, "big")[1:] == ({"big.bin": content}, len(content) - PIECE)
 
 
 def test_only_the_piece_that_is_not_what_was_noted_comes_again(
