@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.db.models import Q
@@ -31,6 +32,29 @@ PLANS = 4
 limit = Limit(settings.PREHEAT_BYTES_PER_SECOND)
 
 
+@dataclass(frozen=True)
+class Job:
+    """A round that this worker has claimed, and what it works with."""
+
+    round: Round
+    source: Source
+    store: Store
+    staging: Staging
+    lease: Lease
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What is to become a tree: the files of the source, and those of the last copy that are to stay."""
+
+    plan: Plan
+    stays: tuple[StoredFile, ...]
+    fingerprint: str
+    """What the store finds the tree by."""
+    known: Known
+    """Which of the files the store has already."""
+
+
 def tree_of(lease: Lease, store: Store, staging: Staging) -> Tree:
     """The published tree of a claimed round. Raises SourceError, PreheatError, and what the lease raises."""
     lease.write(state=states.COPYING, message="")
@@ -38,32 +62,39 @@ def tree_of(lease: Lease, store: Store, staging: Staging) -> Tree:
     upkeep.settle_doubtful(store, lease.check)  # before anything of what a crash may have damaged is built on
     if round_.fingerprint:
         _wait_for_others(round_, round_.fingerprint)
-    source = reading.source_of(round_.dataset)
+    job = Job(round_, reading.source_of(round_.dataset), store, staging, lease)
     for _ in range(PLANS):
-        lease.say(f"Listing {round_.path or 'all files'} of {round_.dataset.name}.")
-        plan = source.plan(round_.path, beat=lease.check)
-        stays = _stays(round_, plan, store)
-        fingerprint = _fingerprint(plan, stays, round_.dataset.team_id if source.connects else 0)
-        lease.write(fingerprint=fingerprint, files_total=len(plan.files), bytes_total=plan.total_bytes)
-        size = size_text(plan.total_bytes)
-        one = len(plan.files) == 1
-        lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
-        tree, known = store.find(fingerprint), store.known(plan, _place(round_, source))
-        if tree is not None or any(known(file) for file in plan.files):
-            _prove(source, plan, round_.path)
+        planned = _plan(job)
+        tree = store.find(planned.fingerprint)
+        if tree is not None or any(planned.known(file) for file in planned.plan.files):
+            _prove(job.source, planned.plan, round_.path)
         if tree is not None:
             lease.say("The store of this node has all of them already.")
             return tree
-        _wait_for_others(round_, fingerprint)
+        _wait_for_others(round_, planned.fingerprint)
         try:
-            with copying.disk_full_explained(plan.total_bytes, store.root):
-                return _copied(plan, stays, fingerprint, known, source, round_, store, staging, lease)
+            with copying.disk_full_explained(planned.plan.total_bytes, store.root):
+                return _published(job, planned)
         except SourceChanged as error:
             changed = error
             lease.say(f"{error.path} changed: the files are listed again.")
     raise PreheatError(
         f"{changed.path} changed each of the {PLANS} times that it was copied.", hint=changed.hint
     ) from changed
+
+
+def _plan(job: Job) -> Planned:
+    """Lists the files at the source, and notes in the round what there is to do."""
+    round_, source, lease = job.round, job.source, job.lease
+    lease.say(f"Listing {round_.path or 'all files'} of {round_.dataset.name}.")
+    plan = source.plan(round_.path, beat=lease.check)
+    stays = _stays(round_, plan, job.store)
+    fingerprint = _fingerprint(plan, stays, round_.dataset.team_id if source.connects else 0)
+    lease.write(fingerprint=fingerprint, files_total=len(plan.files), bytes_total=plan.total_bytes)
+    size = size_text(plan.total_bytes)
+    one = len(plan.files) == 1
+    lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
+    return Planned(plan, stays, fingerprint, job.store.known(plan, _place(round_, source)))
 
 
 def _prove(source: Source, plan: Plan, path: str) -> None:
@@ -123,15 +154,33 @@ def _wait_for_others(round_: Round, fingerprint: str) -> None:
         raise Waiting(f"Waiting for round {older.pk}, which copies the same files.", permanent=False)
 
 
-def _copied(
-    plan: Plan, stays: tuple[StoredFile, ...], fingerprint: str, known: Known, source: Source, round_: Round,
-    store: Store, staging: Staging, lease: Lease,
-) -> Tree:
-    began, speed = time.monotonic(), Speed()
-    before, least = Round.objects.values_list("bytes_copied", "bytes_done").get(pk=round_.pk)
-    last = _last_tree(round_)
-    housekeeping.make_room(copying.missing_bytes(plan, staging, known), keep={last} if last else set())
-    watch = Watch(staging.directory, plan)
+def _published(job: Job, planned: Planned) -> Tree:
+    """Copies what is missing, puts it together with what stays, and publishes that."""
+    began, plan, store, staging = time.monotonic(), planned.plan, job.store, job.staging
+    stored = _copied(job, planned)
+    job.lease.write(state=states.VERIFYING)
+    parts = {file.path: staging.part(key_of(file)) for file in plan.files}
+    parts |= {file.path: store.blob(file.sha256) for file in planned.stays}
+    manifest = make_manifest((*stored, *planned.stays), plan.empty_dirs)
+    tree = store.publish(staging, parts, manifest, fingerprint=planned.fingerprint, check=job.lease.write)
+    if all(file.version for file in plan.files):  # else no later plan can name them
+        store.remember(plan, _place(job.round, job.source), manifest)
+    moved = Round.objects.values_list("bytes_copied", flat=True).get(pk=job.round.pk)
+    job.lease.say(
+        f"Every byte has its digest. {size_text(moved)} were moved, the last of them in "
+        f"{duration_text(time.monotonic() - began)}."
+    )
+    return tree
+
+
+def _copied(job: Job, planned: Planned) -> tuple[StoredFile, ...]:
+    """Brings the files of the plan into the staging directory, and says in the round how far it is."""
+    plan, lease, speed = planned.plan, job.lease, Speed()
+    before, least = Round.objects.values_list("bytes_copied", "bytes_done").get(pk=job.round.pk)
+    last = _last_tree(job.round)
+    missing = copying.missing_bytes(plan, job.staging, planned.known)
+    housekeeping.make_room(missing, keep={last} if last else set())
+    watch = Watch(job.staging.directory, plan)
 
     def progress(seen: copying.Progress) -> None:
         watch.note(seen)
@@ -141,22 +190,10 @@ def _copied(
         )
 
     try:
-        stored = copying.copy(
-            plan, source, round_.path, staging, progress=progress, check=lease.check, known=known, limit=limit,
+        return copying.copy(
+            plan, job.source, job.round.path, job.staging, progress=progress, check=lease.check, known=planned.known,
+            limit=limit,
         )
     except (SourceChanged, SourceDamaged):
         lease.write()  # so that what this plan moved is counted before the next one starts to
         raise
-    lease.write(state=states.VERIFYING)
-    parts = {file.path: staging.part(key_of(file)) for file in plan.files}
-    parts |= {file.path: store.blob(file.sha256) for file in stays}
-    manifest = make_manifest((*stored, *stays), plan.empty_dirs)
-    tree = store.publish(staging, parts, manifest, fingerprint=fingerprint, check=lease.write)
-    if all(file.version for file in plan.files):  # else no later plan can name them
-        store.remember(plan, _place(round_, source), manifest)
-    moved = Round.objects.values_list("bytes_copied", flat=True).get(pk=round_.pk)
-    lease.say(
-        f"Every byte has its digest. {size_text(moved)} were moved, the last of them in "
-        f"{duration_text(time.monotonic() - began)}."
-    )
-    return tree
