@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 _FIRST: Final = 32 << 10
 """Bytes asked for at first: a small file comes with its head."""
-_STATUS = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?")
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\n\r]*)")
+_STATUS = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\n\r]*)")
+_FIELDS = re.compile(rf"(?:{_FIELD.pattern}\r\n)*{_FIELD.pattern}")
 _MAX_HEADERS: Final = 100  # this and the next as the standard library has them
 _MAX_LINE: Final = 65536
 _END: Final = b"\r\n\r\n"
@@ -98,16 +99,13 @@ def receive(wire: socket.socket, method: str) -> Sized | HTTPResponse:
 
 def _usual(head: bytes) -> tuple[int, HTTPMessage, int] | None:
     """Status, headers and Content-Length; None for a head with anything in it that needs thought."""
-    first, *lines = head.split(b"\r\n")
+    first, _, rest = head.decode("latin-1").partition("\r\n")
     status = _STATUS.fullmatch(first)
-    if status is None or len(lines) > _MAX_HEADERS or status[1] in {b"204", b"304"}:
+    if status is None or status[1] in {"204", "304"} or _FIELDS.fullmatch(rest) is None:
         return None
     headers, length = HTTPMessage(), ""
-    for line in lines:
-        header = _HEADER.fullmatch(line.decode("latin-1"))
-        if header is None:
-            return None
-        name, value = header[1], header[2]
+    fields = _FIELD.findall(rest)
+    for name, value in fields:
         lower = name.lower()
         if lower == "content-length":
             if length or not (value.isascii() and value.isdecimal()):
@@ -116,7 +114,7 @@ def _usual(head: bytes) -> tuple[int, HTTPMessage, int] | None:
         elif lower == "transfer-encoding" or (lower == "connection" and value.lower() != "keep-alive"):
             return None
         headers.set_raw(name, value)
-    return (int(status[1]), headers, int(length)) if length else None
+    return (int(status[1]), headers, int(length)) if length and len(fields) <= _MAX_HEADERS else None
 
 
 class _Replay(io.RawIOBase):

@@ -17,6 +17,7 @@ from datasets.sources.buckets.browsing import browse, modified
 from datasets.sources.buckets.client import Client
 from datasets.sources.buckets.contents import Contents, Pinned
 from datasets.sources.buckets.listing import alone, walk
+from datasets.sources.buckets.pages import Pages
 from datasets.sources.buckets.place import DEFAULT_REGION, Place, place
 from datasets.sources.network import Network
 from datasets.sources.web import Web
@@ -28,6 +29,7 @@ class _Bucket:
     place: Place
     client: Client
     contents: Contents
+    pages: Pages
     web: Web
 
 
@@ -65,7 +67,7 @@ class S3Source(Source):
         bucket = self._bucket
         at = bucket.place
         try:
-            page = bucket.client.page(at.prefix, limit=100)
+            page = bucket.pages.page(at.prefix, limit=100)
         except SourceError as error:
             if at.virtual and at.endpoint and f"{at.bucket}.{at.endpoint.host}" in error.message:
                 error.hint = f"{error.hint} Perhaps this server wants the bucket named in the path."
@@ -90,14 +92,14 @@ class S3Source(Source):
         key = bucket.place.prefix + path
         if (found := bucket.client.head(key)) is not None:
             return Entry(path, is_dir=False, size=int(found["ContentLength"]), modified=modified(found))
-        if bucket.client.page(f"{key}/", limit=1).get("Contents"):
+        if bucket.pages.page(f"{key}/", limit=1).get("Contents"):
             return Entry(path, is_dir=True, size=0, modified=0)
         raise _missing(path)
 
     def list(self, path: str, after: str = "", limit: int = 200) -> Page:
         path, bucket = clean_path(path), self._bucket
         key = bucket.place.prefix + path
-        entries, more, there = browse(bucket.client, f"{key}/" if path else key, path, after, limit)
+        entries, more, there = browse(bucket.pages, f"{key}/" if path else key, path, after, limit)
         if path and not there and not after:
             if bucket.client.head(key) is not None:
                 raise SourceError(f"{path} is a file, not a folder.")
@@ -107,7 +109,7 @@ class S3Source(Source):
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
         path, bucket = clean_path(path), self._bucket
         key = bucket.place.prefix + path
-        files, empty = walk(bucket.client, f"{key}/" if path else key, beat)
+        files, empty = walk(bucket.pages, bucket.client, f"{key}/" if path else key, beat)
         if path and (file := alone(bucket.client, key, bucket.place.prefix)) is not None:
             if files or empty:
                 raise SourceError(f"{path} is a file and a folder at once.", hint="Choose something inside of it.")
@@ -153,7 +155,8 @@ class S3Source(Source):
                 if self._made is None:
                     at, web = place(self._options), Web(Network(self._endpoints))
                     client = Client(at, web)
-                    self._made = _Bucket(at, client, Contents(at, web, client.base), web)
+                    contents = Contents(at, web, client.base)
+                    self._made = _Bucket(at, client, contents, Pages(contents, at.server), web)
         return self._made
 
 

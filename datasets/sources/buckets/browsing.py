@@ -9,19 +9,19 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from datasets.errors import SourceError
-from datasets.sources.buckets.client import Client
 from datasets.sources.buckets.keys import path_of
 from datasets.sources.buckets.listing import MAX_EMPTY_PAGES
+from datasets.sources.buckets.pages import Pages
 from datasets.specs import Entry
 
 
-def browse(client: Client, prefix: str, path: str, after: str, limit: int) -> tuple[list[Entry], str, bool]:
+def browse(pages: Pages, prefix: str, path: str, after: str, limit: int) -> tuple[list[Entry], str, bool]:
     """Entries of the folder `path`, whose keys begin with `prefix`; the token of the next page; whether it is there.
 
     Keys that no plan would take are left out. So a page may show less than `limit`, but only the last one nothing.
     """
     for _ in range(MAX_EMPTY_PAGES):
-        page = client.page(prefix, delimiter="/", after=after, limit=min(limit, 1000))
+        page = pages.page(prefix, delimiter="/", after=after, limit=min(limit, 1000))
         found = _entries(page, prefix, path)
         more = str(page.get("NextContinuationToken") or "") if page.get("IsTruncated") else ""
         there = bool(found or page.get("Contents"))

@@ -1,4 +1,4 @@
-"""Listings and metadata of a bucket, by the official client (botocore).
+"""Metadata of objects, and a bucket's own address, by the official client (botocore).
 
 That client looks for credentials and settings in many places of the machine: variables, files, the metadata service.
 None of them is asked: every setting is a constant here, and every request goes over `Web`, whose sockets network.py
@@ -28,8 +28,8 @@ from datasets.sources.buckets.words import Refusal, refused
 from datasets.sources.web import Web
 from datasets.sources.weburl import Url, parse
 
-MAX_ANSWER: Final = 16 << 20
-"""Bytes of an answer that is not a content. A page of 1,000 keys of the greatest length has 4 MiB."""
+MAX_ANSWER: Final = 1 << 20
+"""Bytes of an answer: none has more than headers and an error's text."""
 _OURS: Final = {"user-agent", "host", "accept-encoding", "content-length"}
 """Headers that `Web` writes itself."""
 # Also of a process that logs everything: it would write the session token, which is a header.
@@ -53,12 +53,6 @@ class Client:
         except BotoCoreError as error:
             raise self._impossible() from error
         return parse(url.partition("?")[0].removesuffix("x"))
-
-    def page(self, prefix: str, *, delimiter: str = "", after: str = "", limit: int = 1000) -> Mapping[str, Any]:
-        """One page of ListObjectsV2, as the official client returns it. `after` is a continuation token."""
-        more = {"ContinuationToken": after} if after else {}
-        asked = {"Bucket": self._place.bucket, "Prefix": prefix, "MaxKeys": limit, **more}
-        return self._call("list_objects_v2", {**asked, **({"Delimiter": delimiter} if delimiter else {})}, key="")
 
     def head(self, key: str) -> Mapping[str, Any] | None:
         """What HeadObject says, None when there is no such object. Headers, as sent, are in `ResponseMetadata`."""
@@ -134,8 +128,6 @@ class Client:
                 found += part
                 if len(found) > MAX_ANSWER:
                     raise self._strange()
-        if request.method == "GET" and answer.status == 200 and b"<ListBucketResult" not in found[:1000]:
-            raise self._strange()  # botocore would take a page of HTML for a bucket with nothing in it
         return AWSResponse(request.url, answer.status, dict(answer.headers.items()), _Read(bytes(found)))
 
 
@@ -156,8 +148,7 @@ def _session() -> Session:
     nothing: dict[str, Any] = {"config_file": None, "credentials_file": None, "s3": {}, "proxies_config": {}}
     store = ConfigValueStore({**defaults, **{name: ConstantProvider(value) for name, value in nothing.items()}})
     session.register_component("config_store", store)
-    # Times stay text: taking them apart was more than half of the work on a listing, and only pages need them.
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)  # as in listings
     session.register_component("data_loader", _LOADER)
     session.register_component("credential_provider", _Nobody())
     session.register_component("token_provider", _Nobody())

@@ -1,4 +1,4 @@
-"""The bytes of objects: one signed GET each, over pooled connections. The path that has to be fast."""
+"""The bytes of objects, and pages of listings: one signed GET each, over pooled connections. What has to be fast."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from datasets.sources.buckets.words import Refusal, refused
 from datasets.sources.web import Answer, Web
 from datasets.sources.weburl import Url
 
+MAX_ANSWER = 16 << 20
+"""Bytes of an answer that is not a content. A page of 1,000 keys of the greatest length has 4 MiB."""
 _SAID = 64 << 10
 """Bytes of an error's text that are read."""
 
@@ -76,6 +78,19 @@ class Contents:
         with answer.body as body:
             while len(found) < limit and (more := body.read(limit - len(found))):
                 found += more
+        return bytes(found)
+
+    def query(self, query: str) -> bytes:
+        """The answer to a question about the bucket itself; `query` quoted and in the order of its names."""
+        answer = self._get(f"{self._base.target.rstrip('/') or '/'}?{query}", {})
+        if answer.status != 200:
+            raise self._refused(answer, "")
+        found = bytearray()
+        with answer.body as body:
+            while more := body.read(256 << 10):
+                found += more
+                if len(found) > MAX_ANSWER:
+                    raise SourceError(f"{self._place.server} answers with more than any listing has.")
         return bytes(found)
 
     def _target(self, key: str) -> str:

@@ -12,6 +12,7 @@ from datasets.sources.base import MAX_FILES
 from datasets.sources.buckets.checksums import said_of
 from datasets.sources.buckets.client import Client
 from datasets.sources.buckets.keys import Folders, path_of, shown
+from datasets.sources.buckets.pages import Pages
 from datasets.specs import SourceFile
 
 LARGE: Final = 16 << 20
@@ -23,32 +24,36 @@ _ARCHIVED: Final = {"GLACIER", "DEEP_ARCHIVE"}
 _ASKED_AT_ONCE: Final = 8
 
 
-def objects(client: Client, prefix: str, beat: Callable[[], None]) -> Iterator[Mapping[str, Any]]:
+def objects(pages: Pages, prefix: str, beat: Callable[[], None]) -> Iterator[Mapping[str, Any]]:
     """Every object below `prefix`. Raises SourceError for a listing that does not end, and for one that is too long."""
-    after, seen, count, empty = "", set[str](), 0, 0
-    while True:
-        beat()
-        page = client.page(prefix, after=after)
-        found = page.get("Contents", [])
-        count += len(found)
-        empty = 0 if found else empty + 1
-        if count > 2 * MAX_FILES or empty > MAX_EMPTY_PAGES:
-            raise _endless(prefix)
-        yield from found
-        if not page.get("IsTruncated"):
-            return
-        after = str(page.get("NextContinuationToken") or "")
-        if not after or after in seen:
-            raise _endless(prefix)
-        seen.add(after)
+    seen, count, empty = set[str](), 0, 0
+    with ThreadPoolExecutor(1) as ahead:  # the server makes the next page while this one is looked at
+        asked = ahead.submit(pages.page, prefix)
+        while True:
+            beat()
+            page = asked.result()
+            found = page["Contents"]
+            count += len(found)
+            empty = 0 if found else empty + 1
+            if count > 2 * MAX_FILES or empty > MAX_EMPTY_PAGES:
+                raise _endless(prefix)
+            more = page["NextContinuationToken"] if page["IsTruncated"] else ""
+            if page["IsTruncated"] and (not more or more in seen):
+                raise _endless(prefix)
+            if more:
+                seen.add(more)
+                asked = ahead.submit(pages.page, prefix, after=more)
+            yield from found
+            if not more:
+                return
 
 
-def walk(client: Client, prefix: str, beat: Callable[[], None]) -> tuple[list[SourceFile], list[str]]:
+def walk(pages: Pages, client: Client, prefix: str, beat: Callable[[], None]) -> tuple[list[SourceFile], list[str]]:
     """The files below `prefix`, with what the server says of the large ones, and the empty folders."""
     folders = Folders()
     files: list[SourceFile] = []
     asked: dict[int, str] = {}  # index of a file -> its key
-    for item in objects(client, prefix, beat):
+    for item in objects(pages, prefix, beat):
         key, size = str(item["Key"]), int(item.get("Size", 0))
         path = path_of(key, prefix)
         if not path or path.endswith("/"):
