@@ -25,7 +25,7 @@ from datasets.specs import Plan, SourceFile, StoredFile
 
 CHUNK = 1 << 20
 """Bytes of the buffer that each stream has."""
-PIECE = 16 << 20
+PIECE = 4 << 20
 """Bytes of a file that one stream fetches at a time: what a kill costs at most, for each stream."""
 MARGIN = 64 << 20
 """Bytes of the disk that a round never takes: logs and the database live there too."""

@@ -7,13 +7,15 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_BLOCK = 4096
+"""Bytes that what is written past the page cache has to be a multiple of, in the file and in memory."""
 
 
 @cache
@@ -75,3 +77,31 @@ def reserve(descriptor: int, size: int) -> None:
         if error.errno not in _UNSUPPORTED:
             raise
         os.ftruncate(descriptor, size)
+
+
+def open_past_cache(name: str) -> int:
+    """A descriptor that writes to the disk itself (O_DIRECT); -1 where the file system has no such thing.
+
+    Many gigabytes that nobody reads soon need neither the copying nor the memory of the page cache, which costs more
+    than the disk where fresh memory is dear, as on a virtual machine.
+    """
+    with suppress(OSError):
+        return os.open(name, os.O_WRONLY | os.O_DIRECT | os.O_NOFOLLOW | os.O_CLOEXEC)
+    return -1
+
+
+def write_past_cache(descriptor: int, data: memoryview, offset: int) -> int:
+    """How many bytes of `data` were written there: whole blocks, or 0 where that cannot be.
+
+    Only the beginning of `data` has to lie at the start of a page.
+    """
+    written, whole = 0, len(data) - len(data) % _BLOCK
+    if descriptor < 0 or offset % _BLOCK:
+        return 0
+    try:
+        while written < whole and not written % _BLOCK:
+            written += os.pwrite(descriptor, data[written:whole], offset + written)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+    return written

@@ -9,22 +9,31 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from datasets.errors import SourceChanged, SourceDamaged, SourceError
+from datasets.preheat import small
 from datasets.preheat.assembly import Assembly, Filling
+from datasets.preheat.buffers import MEMORY, SPARE, Buffers
 from datasets.preheat.journal import Staging
-from datasets.preheat.speed import Limit
+from datasets.preheat.requests import Request, run_of
+from datasets.preheat.speed import BUSY_LOOK, Interpreter, Limit
 from datasets.sources.base import Body, Source
 from datasets.specs import SourceFile
 
+Result = TypeVar("Result")
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further try of a piece."""
 CORE_STREAMS = 4
 """Streams for each core at most: more of them only wait for each other, and for their turn to take digests."""
+LIGHT = 256 << 10
+"""Bytes below which a file is more work than bytes. Those of this machine are one thread's."""
+CORE_ALWAYS = 2
+"""Streams for each core that fetch such files when the interpreter is busy too: more are for servers far away."""
 FLUSHER = "preheat-flush"
 LONGEST = 60.0
 """Seconds that a stream waits when the server asks for more patience; then the round has its own pauses."""
@@ -57,18 +66,23 @@ class Streams:
         self._lock = threading.Condition()
         self._stop, self._over = threading.Event(), threading.Event()
         self._active: list[Assembly] = []
-        self._bodies: dict[threading.Thread, Body] = {}
+        self._requests: dict[threading.Thread, Request] = {}
         self._underway: dict[threading.Thread, tuple[Assembly, int, int]] = {}
         """The assembly, the piece's number, and how many bytes of it came."""
+        self._small: dict[threading.Thread, tuple[SourceFile, int]] = {}
+        """Of small files under way, how many bytes came."""
         self._sums: dict[str, str] = {}
         self._left = len(files)
         self._moved = self._sealed_bytes = 0
         self._error: BaseException | None = None
+        self._interpreter, self._always = Interpreter(), max(1, CORE_ALWAYS * (os.cpu_count() or 1))
+        self._untaken = sum(max(1, -(-file.size // piece)) for file in files)
+        self._count = min(source.streams, CORE_STREAMS * (os.cpu_count() or 1), self._untaken)
+        self._buffers = Buffers(max(MEMORY // piece, self._count + SPARE + 1), piece)
+        self._longest = run_of(self._count, piece, MEMORY)
         self._threads = [
-            threading.Thread(target=self._run, name=f"preheat-{number}", daemon=True)
-            for number in range(min(
-                source.streams, CORE_STREAMS * (os.cpu_count() or 1), sum(max(1, -(-f.size // piece)) for f in files),
-            ))
+            threading.Thread(target=self._run, args=(number,), name=f"preheat-{number}", daemon=True)
+            for number in range(self._count)
         ]
 
     def __enter__(self) -> Self:
@@ -105,6 +119,7 @@ class Streams:
             for assembly in self._active:
                 pieces = {number: came for whose, number, came in self._underway.values() if whose is assembly}
                 moving.append((assembly.file.path, assembly.file.size, assembly.bytes_there(pieces)))
+            moving += [(file.path, file.size, came) for file, came in self._small.values()]
             there = self._sealed_bytes + sum(count for _, _, count in moving)
             return Seen(there, self._moved, len(self._sums), tuple(moving))
 
@@ -122,11 +137,14 @@ class Streams:
         except OSError as error:
             self._fail(error)
 
-    def _run(self) -> None:
+    def _run(self, number: int) -> None:
         buffer = memoryview(bytearray(self._chunk))
         try:
-            while (job := self._next()) is not None:
-                self._do(*job, buffer)
+            while (job := self._next(number)) is not None:
+                if isinstance(job, SourceFile):
+                    self._do_small(job, buffer)
+                else:
+                    self._do(*job, buffer)
         except Stopped:
             pass
         except BaseException as error:  # whatever it is, the watching thread raises it
@@ -141,11 +159,11 @@ class Streams:
     def _halt(self) -> None:
         self._stop.set()
         with self._lock:
-            bodies = list(self._bodies.values())
+            bodies = [request.body for request in self._requests.values()]
             self._lock.notify_all()
         for body in bodies:
             # A plain file's number could be another file's by the time that its reader wakes up; it never waits long.
-            if not isinstance(body, io.FileIO):
+            if body is not None and not isinstance(body, io.FileIO):
                 body.close()
         self._source.abort()
         self._over.set()
@@ -154,29 +172,49 @@ class Streams:
         if self._stop.is_set():
             raise Stopped
 
-    def _next(self) -> tuple[Assembly, int | None] | None:
-        """A piece to fetch, or a file that only needs to be digested; None when there is no more to do."""
+    def _next(self, thread: int) -> tuple[Assembly, list[int]] | SourceFile | None:
+        """Pieces to fetch, or none of a file that only needs to be digested; a small file; None when all is done."""
         with self._lock:
             while True:
                 self._alive()
                 for assembly in self._active:
-                    if (number := assembly.take()) is not None:
-                        return assembly, number
+                    if run := self._take(assembly):
+                        return assembly, run
+                if thread and self._files and self._is_light(self._files[-1]):
+                    return None  # only such files are left: the largest come first
+                if thread >= self._always and self._files and self._files[-1].size < LIGHT and self._interpreter.busy():
+                    self._lock.wait(BUSY_LOOK)
+                    continue
+                if self._files and self._files[-1].size <= self._chunk:
+                    self._untaken -= 1
+                    return self._files.pop()
                 if self._files:
-                    assembly = Assembly(self._files.pop(), self._staging, self._piece)
+                    assembly = Assembly(self._files.pop(), self._staging, self._piece, self._buffers)
                     self._active.append(assembly)
-                    return assembly, assembly.take()
+                    return assembly, self._take(assembly)
                 if not self._left:
                     return None
                 self._lock.wait()  # a piece under way may turn out damaged, and have to be fetched again
 
-    def _do(self, assembly: Assembly, number: int | None, buffer: memoryview) -> None:
-        if number is not None:
-            self._fetch(assembly, number, buffer)
-        assembly.advance(buffer, self._alive)
+    def _is_light(self, file: SourceFile) -> bool:
+        """Whether there is nothing to wait for: then threads would only pass the interpreter to one another."""
+        return not self._source.connects and file.size < LIGHT
+
+    def _take(self, assembly: Assembly) -> list[int]:
+        # The less there is left the less at a time, so that all streams end together.
+        run = assembly.take(max(1, min(self._longest, self._untaken // (2 * self._count))))
+        self._untaken -= len(run)
+        return run
+
+    def _do(self, assembly: Assembly, run: list[int], buffer: memoryview) -> None:
+        end = sum(assembly.span(run[-1])) if run else 0
+        with Request(partial(self._opened, assembly), end) as request:
+            for number in run:
+                self._fetch(assembly, number, request, buffer)
+                if number != run[-1]:
+                    self._digest(assembly, buffer)
+        self._digest(assembly, buffer)
         if not assembly.finishes():
-            with self._lock:
-                self._lock.notify()
             return
         try:
             self._source.confirm(assembly.file, self._path)
@@ -186,65 +224,120 @@ class Streams:
             raise
         with self._lock:
             self._active.remove(assembly)
-            self._sums[assembly.file.path] = sha256
-            self._sealed_bytes += assembly.file.size
-            self._left -= 1
-            if not self._left:
-                self._over.set()
-                self._lock.notify_all()
+            self._finished(assembly.file, sha256)
 
-    def _fetch(self, assembly: Assembly, number: int, buffer: memoryview) -> None:
-        filling = assembly.go_on(number)
-        for pause in (*PAUSES, None):
-            if not assembly.file.ranged:
-                filling = assembly.begin(number)
-            try:
-                return self._once(assembly, filling, buffer)
-            except SourceChanged:
-                self._alive()  # a body that was closed to stop looks short too
-                self._staging.forget(assembly.key)
-                raise
-            except SourceError as error:
-                self._alive()
-                if error.permanent or pause is None:
-                    raise
-                if isinstance(error, SourceDamaged):
-                    filling = assembly.begin(number)
-                self._stop.wait(max(pause, min(error.wait, LONGEST)))
+    def _finished(self, file: SourceFile, sha256: str) -> None:
+        self._sums[file.path] = sha256
+        self._sealed_bytes += file.size
+        self._left -= 1
+        if not self._left:
+            self._over.set()
+            self._lock.notify_all()
 
-    def _once(self, assembly: Assembly, filling: Filling, buffer: memoryview) -> None:
+    def _do_small(self, file: SourceFile, buffer: memoryview) -> None:
+        sha256 = self._tried(lambda: self._received(file, buffer))
+        self._source.confirm(file, self._path)
+        small.keep(file, buffer[:file.size], sha256, self._staging)
+        with self._lock:
+            self._small.pop(threading.current_thread(), None)
+            self._finished(file, sha256)
+
+    def _received(self, file: SourceFile, buffer: memoryview) -> str:
         thread = threading.current_thread()
-        offset, length = assembly.span(filling.number)
+        came = 0
+
+        def moved(count: int) -> None:
+            nonlocal came
+            self._alive()
+            came += count
+            with self._lock:
+                self._small[thread] = file, came
+            self._count_moved(count)
+
+        with Request(lambda offset, length: self._source.open(file, self._path), file.size) as request:
+            with self._lock:
+                self._small[thread] = file, 0
+            if file.size:
+                request.go_to(0)
+                with self._lock:
+                    self._requests[thread] = request
+                self._alive()
+            return small.receive(file, request, buffer, moved)
+
+    def _digest(self, assembly: Assembly, buffer: memoryview) -> None:
+        assembly.advance(buffer, self._alive)
+        with self._lock:
+            self._lock.notify()
+
+    def _fetch(self, assembly: Assembly, number: int, request: Request, buffer: memoryview) -> None:
+        filling = assembly.begin(number, self._alive)
+        try:
+            assembly.go_on(filling)
+            self._fill(assembly, filling, request, buffer)
+        finally:
+            assembly.drop(filling)
+
+    def _fill(self, assembly: Assembly, filling: Filling, request: Request, buffer: memoryview) -> None:
+        def attempt() -> None:
+            if not assembly.file.ranged:
+                assembly.restart(filling)
+            self._once(assembly, filling, request, buffer)
+
+        def failed(error: SourceError) -> None:
+            if isinstance(error, SourceChanged):
+                self._staging.forget(assembly.key)
+            elif isinstance(error, SourceDamaged):
+                assembly.restart(filling)
+
+        self._tried(attempt, failed)
+
+    def _tried(self, attempt: Callable[[], Result], failed: Callable[[SourceError], None] = lambda _: None) -> Result:
+        """What `attempt` gives, in the end; `failed` is told of each error of the source."""
+        for pause in (*PAUSES, None):
+            try:
+                return attempt()
+            except SourceError as error:
+                self._alive()  # a body that was closed to stop looks like an error of the server
+                failed(error)
+                if isinstance(error, SourceChanged) or error.permanent or pause is None:
+                    raise
+                self._stop.wait(max(pause, min(error.wait, LONGEST)))
+        raise AssertionError
+
+    def _count_moved(self, count: int) -> None:
+        with self._lock:
+            self._moved += count
+        if pause := self._limit.pause(count):
+            self._stop.wait(pause)
+
+    def _once(self, assembly: Assembly, filling: Filling, request: Request, buffer: memoryview) -> None:
+        thread = threading.current_thread()
 
         def moved(count: int) -> None:
             self._alive()
             with self._lock:
-                self._moved += count
                 self._underway[thread] = assembly, filling.number, filling.done
-            if pause := self._limit.pause(count):
-                self._stop.wait(pause)
+            self._count_moved(count)
 
         try:
-            with self._opened(assembly, offset + filling.done, length - filling.done) as body:
-                with self._lock:
-                    self._bodies[thread] = body
-                self._alive()
-                assembly.fill(filling, body, buffer, moved)
-        except SourceDamaged:
-            self._staging.forget(assembly.key, filling.number)  # nothing of it is to be gone on with
-            raise
-        except (SourceError, Stopped):
-            assembly.leave(filling)
+            request.go_to(assembly.span(filling.number)[0] + filling.done)
+            with self._lock:
+                self._requests[thread] = request
+            self._alive()
+            assembly.fill(filling, request, buffer, moved)
+        except BaseException as error:
+            request.close()
+            if isinstance(error, SourceDamaged):
+                self._staging.forget(assembly.key, filling.number)  # nothing of it is to be gone on with
+            elif isinstance(error, SourceError | Stopped):
+                assembly.leave(filling)
             raise
         finally:
             with self._lock:
-                self._bodies.pop(thread, None)
                 self._underway.pop(thread, None)
 
     def _opened(self, assembly: Assembly, offset: int, length: int) -> Body:
         file = assembly.file
-        if not file.size:
-            return io.FileIO("/dev/null")
         if assembly.pieces == 1 and not offset:
             return self._source.open(file, self._path)
         return self._source.open(file, self._path, offset, length)

@@ -30,7 +30,7 @@ class LocalSource(Source):
     connects: ClassVar[bool] = False
     directories: ClassVar[bool] = True
     label: ClassVar[str] = "Directory of this machine"
-    streams: ClassVar[int] = 3
+    streams: ClassVar[int] = 6
     options: ClassVar[tuple[Option, ...]] = (
         Option("path", "Directory", help="Absolute path, inside a directory that an administrator allowed."),
     )
