@@ -32,7 +32,7 @@ def test_a_bit_that_flips_once_is_noticed_and_the_file_comes_again(
     plane: Plane, bucket: Bucket, proxy: Proxy
 ) -> None:
     contents = a_model(bucket)
-    proxy.flip("/m/in-parts.bin", 5 * MIB)
+    proxy.flip("/m/in-parts.bin", 3 * MIB)
     proxy.flip("/m/large.bin", 100_000)
     proxy.flip("/m/md5.bin", 30_000)
     proxy.flip("/m/sha256.bin", 30_000)
