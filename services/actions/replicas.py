@@ -69,6 +69,7 @@ def look(replica: Replica) -> Observation:
     seen = engine.observe(replica.process_name)
     if seen.state in {engines.ABSENT, engines.STOPPED} and replica.state != Replica.DRAINING:
         engine.apply(spec_of(replica))
+        reading.read_ahead(replica.revision.tree)
         seen = engine.observe(replica.process_name)
     _note_restart(replica, seen)
     state, message = _judge(replica, seen)

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from console.principal import Principal
 from datasets import actions as datasets
+from datasets import reading
 from datasets.models import Dataset, Round
 from services import states
 from services.actions import claims, reconcile
@@ -50,6 +51,17 @@ def test_running_it_again_changes_nothing(ready: Make, world: World) -> None:
     assert not reconcile.reconcile(service.pk)
     assert not reconcile.reconcile(service.pk)
     assert (Event.objects.count(), world.engine.applied) == (events, applied)
+
+
+def test_files_are_read_into_memory_when_a_replica_starts_and_not_again(
+    ready: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(reading, "read_ahead", asked.append)
+    service = ready(replicas=2)
+    assert asked == [Revision.objects.get().tree] * 2
+    world.settle(service)
+    assert len(asked) == 2
 
 
 def test_two_replicas_are_two_processes_on_six_ports(ready: Make, world: World) -> None:
