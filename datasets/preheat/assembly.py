@@ -18,7 +18,7 @@ from pathlib import Path
 import xxhash
 
 from datasets.digests import Digest, agrees, digest_for
-from datasets.errors import SourceChanged, SourceDamaged, SourceError
+from datasets.errors import SourceDamaged
 from datasets.preheat.buffers import Buffers
 from datasets.preheat.disk import open_past_cache, reserve, write_past_cache
 from datasets.preheat.journal import Staging, key_of
@@ -158,7 +158,7 @@ class Assembly:
         while filling.done < length:
             step = min(len(buffer), length - filling.done)  # few enough to be in a cache still when they are digested
             into = buffer[:step] if filling.memory is None else filling.memory[filling.done:filling.done + step]
-            data = into[: self._read(request, into)]
+            data = into[: request.readinto(into)]
             for digest in filling.digests:
                 digest.update(data)
             if filling.memory is None:
@@ -188,15 +188,6 @@ class Assembly:
         if filling.memory is not None:
             self._buffers.give_back(filling.memory)
             filling.memory = None
-
-    def _read(self, request: Request, buffer: memoryview) -> int:
-        try:
-            count = request.readinto(buffer)
-        except (OSError, ValueError) as error:  # ValueError: closed by another thread
-            raise SourceError(f"{self.file.path} could not be read on: {error}.", permanent=False) from error
-        if not count:
-            raise SourceChanged(self.file.path)  # shorter than it was
-        return count
 
     def advance(self, buffer: memoryview, alive: Callable[[], None]) -> None:
         """Digests what lies in front of the first gap; a piece that reads back differently is to be fetched again.

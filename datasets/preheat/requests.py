@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from datasets.errors import SourceChanged, SourceError
 from datasets.sources.base import Body
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ def run_of(streams: int, piece: int, memory: int) -> int:
 
 
 class Request:
-    """Bytes of one file up to `end`; `body` is what they are read from. A context manager that closes it."""
+    """Bytes of the file `name` up to `end`; `body` is what they are read from. A context manager that closes it."""
 
-    def __init__(self, opened: Callable[[int, int], Body], end: int) -> None:
-        self._opened, self._end = opened, end
+    def __init__(self, name: str, opened: Callable[[int, int], Body], end: int) -> None:
+        self._name, self._opened, self._end = name, opened, end
         self._at = -1
         self.body: Body | None = None
 
@@ -43,8 +44,14 @@ class Request:
             self.body, self._at = self._opened(offset, self._end - offset), offset
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """At least one byte. Raises SourceChanged at an end that comes too early, SourceError for all else."""
         assert self.body is not None
-        count = self.body.readinto(buffer) or 0
+        try:
+            count = self.body.readinto(buffer)
+        except (OSError, ValueError) as error:  # ValueError: closed by another thread
+            raise SourceError(f"{self._name} could not be read on: {error}.", permanent=False) from error
+        if not count:
+            raise SourceChanged(self._name)
         self._at += count
         return count
 

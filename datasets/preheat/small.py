@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from datasets.digests import agrees, digest_for
-from datasets.errors import SourceChanged, SourceDamaged
+from datasets.errors import SourceDamaged
 from datasets.preheat.assembly import READ_ONLY
 from datasets.preheat.journal import Staging, key_of
 from datasets.preheat.requests import Request
@@ -23,13 +23,11 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def receive(file: SourceFile, request: Request, buffer: memoryview, moved: Callable[[int], None]) -> str:
     """Fills the front of `buffer` with the file and gives its SHA-256. `moved` gets each count, and raises to stop.
 
-    Raises SourceChanged when it is shorter, SourceDamaged when it is not what the source says, and what reading raises.
+    Raises SourceDamaged when it is not what the source says, and what reading raises.
     """
     got = 0
     while got < file.size:
         count = request.readinto(buffer[got:file.size])
-        if not count:
-            raise SourceChanged(file.path)
         got += count
         moved(count)
     data = buffer[:got]

@@ -208,7 +208,7 @@ class Streams:
 
     def _do(self, assembly: Assembly, run: list[int], buffer: memoryview) -> None:
         end = sum(assembly.span(run[-1])) if run else 0
-        with Request(partial(self._opened, assembly), end) as request:
+        with Request(assembly.file.path, partial(self._opened, assembly), end) as request:
             for number in run:
                 self._fetch(assembly, number, request, buffer)
                 if number != run[-1]:
@@ -254,7 +254,7 @@ class Streams:
                 self._small[thread] = file, came
             self._count_moved(count)
 
-        with Request(lambda offset, length: self._source.open(file, self._path), file.size) as request:
+        with Request(file.path, lambda offset, length: self._source.open(file, self._path), file.size) as request:
             with self._lock:
                 self._small[thread] = file, 0
             if file.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import threading
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from datasets.errors import SourceError
 from datasets.preheat import speed, streams
 from datasets.preheat.buffers import MEMORY
 from datasets.preheat.requests import LONGEST, Request, run_of
@@ -37,7 +39,7 @@ def test_a_request_goes_on_where_it_is_and_another_begins_where_it_is_not() -> N
         return io.FileIO("/dev/zero")
 
     buffer = memoryview(bytearray(10))
-    with Request(opened, 100) as request:
+    with Request("a.bin", opened, 100) as request:
         request.go_to(20)
         assert request.readinto(buffer) == 10
         request.go_to(30)
@@ -110,3 +112,21 @@ def test_an_interpreter_that_works_is_busy_and_one_that_waits_is_not(monkeypatch
     assert interpreter.busy()  # too early to say anything else
     clock[0] = 101.0
     assert not interpreter.busy()
+
+
+@pytest.mark.parametrize("size", [100, 1024 * KIB])
+def test_a_read_that_fails_is_the_sources_fault_and_tried_again(
+    source: LocalSource, store: Store, files: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    def failing() -> None:
+        failed.append(None)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(streams, "PAUSES", (0.0,))
+    failed: list[None] = []
+    content = big(files, size)
+    assert copy_all(Watched(source, {50: failing}), store, "big")[1] == {"big.bin": content}
+    assert failed == [None]
+    monkeypatch.setattr(streams, "PAUSES", ())
+    with pytest.raises(SourceError, match=r"big\.bin could not be read on"):
+        copy_all(Watched(source, {1: failing}), Store(store.root.with_name("other")), "big")
