@@ -180,9 +180,7 @@ class Streams:
                 for assembly in self._active:
                     if run := self._take(assembly):
                         return assembly, run
-                if thread and self._files and self._is_light(self._files[-1]):
-                    return None  # only such files are left: the largest come first
-                if thread >= self._always and self._files and self._files[-1].size < LIGHT and self._interpreter.busy():
+                if self._files and thread >= self._welcome(self._files[-1]):
                     self._lock.wait(BUSY_LOOK)
                     continue
                 if self._files and self._files[-1].size <= self._chunk:
@@ -196,9 +194,13 @@ class Streams:
                     return None
                 self._lock.wait()  # a piece under way may turn out damaged, and have to be fetched again
 
-    def _is_light(self, file: SourceFile) -> bool:
-        """Whether there is nothing to wait for: then threads would only pass the interpreter to one another."""
-        return not self._source.connects and file.size < LIGHT
+    def _welcome(self, file: SourceFile) -> int:
+        """How many streams may fetch such files: the largest come first, so only such are left."""
+        if file.size >= LIGHT:
+            return self._count
+        if not self._source.connects:
+            return 1  # there is nothing to wait for: threads would only pass the interpreter to one another
+        return self._always if self._interpreter.busy() else self._count
 
     def _take(self, assembly: Assembly) -> list[int]:
         # The less there is left the less at a time, so that all streams end together.
@@ -258,10 +260,7 @@ class Streams:
             with self._lock:
                 self._small[thread] = file, 0
             if file.size:
-                request.go_to(0)
-                with self._lock:
-                    self._requests[thread] = request
-                self._alive()
+                self._go_to(request, 0)
             return small.receive(file, request, buffer, moved)
 
     def _digest(self, assembly: Assembly, buffer: memoryview) -> None:
@@ -320,10 +319,7 @@ class Streams:
             self._count_moved(count)
 
         try:
-            request.go_to(assembly.span(filling.number)[0] + filling.done)
-            with self._lock:
-                self._requests[thread] = request
-            self._alive()
+            self._go_to(request, assembly.span(filling.number)[0] + filling.done)
             assembly.fill(filling, request, buffer, moved)
         except BaseException as error:
             request.close()
@@ -335,6 +331,12 @@ class Streams:
         finally:
             with self._lock:
                 self._underway.pop(thread, None)
+
+    def _go_to(self, request: Request, offset: int) -> None:
+        request.go_to(offset)
+        with self._lock:
+            self._requests[threading.current_thread()] = request
+        self._alive()
 
     def _opened(self, assembly: Assembly, offset: int, length: int) -> Body:
         file = assembly.file
