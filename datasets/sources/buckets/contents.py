@@ -74,24 +74,17 @@ class Contents:
             return b""
         if answer.status not in {200, 206}:
             raise self._refused(answer, name)
-        found = bytearray()
-        with answer.body as body:
-            while len(found) < limit and (more := body.read(limit - len(found))):
-                found += more
-        return bytes(found)
+        return _beginning(answer, limit)
 
     def query(self, query: str) -> bytes:
         """The answer to a question about the bucket itself; `query` quoted and in the order of its names."""
         answer = self._get(f"{self._base.target.rstrip('/') or '/'}?{query}", {})
         if answer.status != 200:
             raise self._refused(answer, "")
-        found = bytearray()
-        with answer.body as body:
-            while more := body.read(256 << 10):
-                found += more
-                if len(found) > MAX_ANSWER:
-                    raise SourceError(f"{self._place.server} answers with more than any listing has.")
-        return bytes(found)
+        found = _beginning(answer, MAX_ANSWER + 1)
+        if len(found) > MAX_ANSWER:
+            raise SourceError(f"{self._place.server} answers with more than any listing has.")
+        return found
 
     def _target(self, key: str) -> str:
         return self._base.target + quoted(key)
@@ -111,8 +104,12 @@ def _headers(answer: Answer) -> dict[str, str]:
 
 def _said(answer: Answer) -> bytes:
     """The text of an error, read to its end if it is short, so that the connection can be used again."""
+    return _beginning(answer, _SAID)
+
+
+def _beginning(answer: Answer, limit: int) -> bytes:
     found = bytearray()
     with answer.body as body:
-        while len(found) < _SAID and (more := body.read(_SAID - len(found))):
+        while len(found) < limit and (more := body.read(min(limit - len(found), 256 << 10))):
             found += more
     return bytes(found)
