@@ -10,7 +10,6 @@ from django.conf import settings
 
 from datasets import credentials, states
 from datasets.models import Dataset, Round
-from datasets.preheat import ahead
 from datasets.preheat.store import Store
 from datasets.recognise import recognise
 from datasets.sizes import duration_text, size_text
@@ -82,12 +81,6 @@ def tree_of(round_: Round) -> Tree | None:
 def tree(digest: str) -> Tree | None:
     """The published tree of that digest; None for "" and when it was evicted since."""
     return store().get(digest) if digest else None
-
-
-def read_ahead(digest: str) -> None:
-    """Has the tree read into memory, for a server that is about to start. Returns at once."""
-    if (found := tree(digest)) is not None:
-        ahead.read_ahead(found.path)
 
 
 def source_of(dataset: Dataset) -> Source:

@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from console.errors import ConsoleError
 from datasets import reading
+from datasets.preheat.ahead import read_ahead
+from datasets.specs import Tree
 from services.actions import publishing, wiring
 from services.actions.transitions import log
 from services.clients import connections
@@ -26,8 +28,8 @@ LEAST_DRAIN = timedelta(seconds=3)
 LOG_LINES = 40
 
 
-def spec_of(replica: Replica) -> ReplicaSpec:
-    """How this replica is started. Raises ModelError when its files are gone or cannot be served."""
+def tree_of(replica: Replica) -> Tree:
+    """The files that it serves. Raises ModelError when they are gone."""
     revision = replica.revision
     tree = reading.tree(revision.tree)
     if tree is None:
@@ -35,7 +37,12 @@ def spec_of(replica: Replica) -> ReplicaSpec:
             f"The model files of revision {revision.number} are no longer in the store.",
             hint="Stop and start the service: its files are prepared again.",
         )
-    spec = revision.parsed()
+    return tree
+
+
+def spec_of(replica: Replica, tree: Tree) -> ReplicaSpec:
+    """How this replica is started. Raises ModelError when its files cannot be served."""
+    spec = replica.revision.parsed()
     run_dir = settings.HOME.replicas / replica.process_name
     launch = wiring.framework(spec.framework).launch(
         LaunchContext(
@@ -68,8 +75,9 @@ def look(replica: Replica) -> Observation:
     engine = wiring.engine()
     seen = engine.observe(replica.process_name)
     if seen.state in {engines.ABSENT, engines.STOPPED} and replica.state != Replica.DRAINING:
-        engine.apply(spec_of(replica))
-        reading.read_ahead(replica.revision.tree)
+        tree = tree_of(replica)
+        engine.apply(spec_of(replica, tree))
+        read_ahead(tree.path)
         seen = engine.observe(replica.process_name)
     _note_restart(replica, seen)
     state, message = _judge(replica, seen)

@@ -12,10 +12,9 @@ from django.utils import timezone
 
 from console.principal import Principal
 from datasets import actions as datasets
-from datasets import reading
 from datasets.models import Dataset, Round
 from services import states
-from services.actions import claims, reconcile
+from services.actions import claims, reconcile, replicas
 from services.actions import services as verbs
 from services.engines import base
 from services.engines.base import Observation
@@ -56,10 +55,10 @@ def test_running_it_again_changes_nothing(ready: Make, world: World) -> None:
 def test_files_are_read_into_memory_when_a_replica_starts_and_not_again(
     ready: Make, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(reading, "read_ahead", asked.append)
+    asked: list[Path] = []
+    monkeypatch.setattr(replicas, "read_ahead", asked.append)
     service = ready(replicas=2)
-    assert asked == [Revision.objects.get().tree] * 2
+    assert [path.name for path in asked] == [Revision.objects.get().tree] * 2
     world.settle(service)
     assert len(asked) == 2
 
