@@ -1,10 +1,19 @@
 """The Celery application. Tasks live in `<app>/tasks.py`; each loads by primary key and calls one action."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import worker_ready
+
+from console.memory import keep_what_is_loaded
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 app = Celery("console")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_ready.connect
+def settle(**_: Any) -> None:
+    keep_what_is_loaded()

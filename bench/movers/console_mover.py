@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from console.memory import keep_what_is_loaded
 from datasets.preheat import upkeep
 from datasets.preheat.copy import copy
 from datasets.preheat.journal import key_of
@@ -24,6 +25,7 @@ from datasets.sources.base import Site
 def main(kind: str, folder: str, again: bool) -> None:
     told = json.load(sys.stdin)
     registry.source_class(kind)  # a worker has loaded it long ago
+    keep_what_is_loaded()  # as it does when it is ready
     print("ready", flush=True)
     site = Site(roots=tuple(Path(root) for root in told["roots"]), endpoints=tuple(told["endpoints"]))
     source = registry.make(kind, told["options"], site)
