@@ -113,7 +113,10 @@ class Store:
                     return None
             except OSError:
                 return None
-        return Tree(digest, self._tree(digest), manifest.total_bytes, len(manifest.files))
+        return self._described(manifest)
+
+    def _described(self, manifest: Manifest) -> Tree:
+        return Tree(manifest.digest, self._tree(manifest.digest), manifest.total_bytes, len(manifest.files))
 
     def damage(self, digest: str) -> str:
         """What was found wrong with the tree, "" when nothing was."""
@@ -212,10 +215,9 @@ class Store:
         found = self._prepared(staging, "fingerprints", digest)
         with self.lock():
             found.replace(self.root / "fingerprints" / fingerprint)
-        tree = self.get(digest)
-        if tree is None:
-            raise PreheatError("The files vanished from the store while they were published.", permanent=False)
-        return tree
+            if self.damage(digest) or not self._touch(digest):
+                raise PreheatError("The files vanished from the store while they were published.", permanent=False)
+        return self._described(manifest)
 
     def remember(self, plan: Plan, path: str, manifest: Manifest) -> None:
         """Keeps which content each file of the plan had, for the next time that this place is copied."""
