@@ -12,7 +12,7 @@ from datasets.sources.base import MAX_FILES
 from datasets.sources.buckets.checksums import said_of
 from datasets.sources.buckets.client import Client
 from datasets.sources.buckets.keys import Folders, path_of, shown
-from datasets.sources.buckets.pages import Pages
+from datasets.sources.buckets.pages import Pages, likely_next
 from datasets.specs import SourceFile
 
 LARGE: Final = 16 << 20
@@ -27,11 +27,14 @@ _ASKED_AT_ONCE: Final = 8
 def objects(pages: Pages, prefix: str, beat: Callable[[], None]) -> Iterator[Mapping[str, Any]]:
     """Every object below `prefix`. Raises SourceError for a listing that does not end, and for one that is too long."""
     seen, count, empty = set[str](), 0, 0
-    with ThreadPoolExecutor(1) as ahead:  # the server makes the next page while this one is looked at
-        asked = ahead.submit(pages.page, prefix)
+    with ThreadPoolExecutor(1) as ahead:  # the server makes the next page while this one is read
+        asked = ahead.submit(pages.text, prefix)
         while True:
             beat()
-            page = asked.result()
+            text = asked.result()
+            if (likely := likely_next(text)) and likely not in seen:
+                asked = ahead.submit(pages.text, prefix, after=likely)
+            page = pages.read(text)
             found = page["Contents"]
             count += len(found)
             empty = 0 if found else empty + 1
@@ -42,7 +45,8 @@ def objects(pages: Pages, prefix: str, beat: Callable[[], None]) -> Iterator[Map
                 raise _endless(prefix)
             if more:
                 seen.add(more)
-                asked = ahead.submit(pages.page, prefix, after=more)
+                if more != likely:
+                    asked = ahead.submit(pages.text, prefix, after=more)
             yield from found
             if not more:
                 return

@@ -6,6 +6,7 @@ they are. Their names and values are the ones that it gives: the tests hold one 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote_plus
@@ -15,6 +16,7 @@ from datasets.errors import SERVER, SourceError
 from datasets.sources.buckets.contents import Contents
 
 _ROOT: Final = "ListBucketResult"
+_NEXT: Final = re.compile(rb"<NextContinuationToken>([!-%'-;=-~]+)</NextContinuationToken>")
 
 
 class Pages:
@@ -25,18 +27,31 @@ class Pages:
 
     def page(self, prefix: str, *, delimiter: str = "", after: str = "", limit: int = 1000) -> Mapping[str, Any]:
         """One page of ListObjectsV2, as the official client returns it. `after` is a continuation token."""
+        return self.read(self.text(prefix, delimiter=delimiter, after=after, limit=limit))
+
+    def text(self, prefix: str, *, delimiter: str = "", after: str = "", limit: int = 1000) -> bytes:
+        """The same as the server sends it, for `read`."""
         asked = {
             "continuation-token": after, "delimiter": delimiter, "encoding-type": "url", "list-type": "2",
             "max-keys": str(limit), "prefix": prefix,
         }  # fmt: skip - in the order in which they are signed
         query = "&".join(f"{name}={quote(value, safe='~')}" for name, value in asked.items() if value)
+        return self._contents.query(query)
+
+    def read(self, text: bytes) -> Mapping[str, Any]:
         try:
-            return read_page(self._contents.query(query))
+            return read_page(text)
         except (ElementTree.ParseError, ValueError) as error:
             raise SourceError(
                 f"{self._server} does not answer as an S3 server does.", hint="Check the endpoint and its port.",
                 option=SERVER,
             ) from error
+
+
+def likely_next(text: bytes) -> str:
+    """The token of the page after this one, without reading all of it; "" when it is not as easy as that."""
+    found = _NEXT.search(text)
+    return found[1].decode("ascii") if found else ""
 
 
 def read_page(text: bytes) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def test_a_listing_of_empty_pages_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(lambda asked: listing([], next=asked.query.get("continuation-token", "") + "x")) as odd:
         with pytest.raises(SourceError, match="without end"):
             odd.source().plan("")
-        assert len(odd.asked) == 6
+        assert len(odd.asked) == 7  # the next one is asked for before a page is read
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
@@ -97,7 +97,7 @@ def test_a_listing_of_more_than_a_model_has_is_given_up(monkeypatch: pytest.Monk
     with answering(answer) as odd:
         with pytest.raises(SourceError, match=r"more than 2500 files|without end"):
             odd.source().plan("")
-        assert len(odd.asked) <= 6
+        assert len(odd.asked) <= 7
 
 
 def test_a_listing_with_a_key_twice_is_not_believed() -> None:

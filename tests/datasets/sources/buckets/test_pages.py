@@ -9,7 +9,7 @@ import pytest
 from botocore.parsers import RestXMLParser
 from botocore.session import Session
 
-from datasets.sources.buckets.pages import read_page
+from datasets.sources.buckets.pages import likely_next, read_page
 
 ROWS = """
 <Contents><Key>{key}</Key><LastModified>2026-11-01T10:00:00.000Z</LastModified><ETag>&quot;abc-2&quot;</ETag>
@@ -59,6 +59,13 @@ def test_a_listing_says_whether_it_goes_on(space: str) -> None:
     page = read_page(listing("", more, space))
     assert (page["IsTruncated"], page["NextContinuationToken"], page["Contents"]) == (True, "abc=", [])
     assert read_page(listing("", "", space))["IsTruncated"] is False
+
+
+@pytest.mark.parametrize("token", ["abc=", "1/a+b/c==", "&amp;", "ab c", "模", "", "&#65;"])
+def test_the_likely_next_page_is_the_next_one_or_none(token: str) -> None:
+    text = listing("", f"<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>")
+    assert likely_next(text) in {"", read_page(text)["NextContinuationToken"]}
+    assert bool(likely_next(text)) == (token in {"abc=", "1/a+b/c=="})
 
 
 @pytest.mark.parametrize("text", [b"", b"<html><body>Welcome</body></html>", b"{}", b"<ListBucketResult>", b"\xff\xfe"])
