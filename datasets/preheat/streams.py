@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +22,8 @@ from datasets.preheat.assembly import Assembly, Filling
 from datasets.preheat.buffers import MEMORY, SPARE, Buffers
 from datasets.preheat.journal import Staging
 from datasets.preheat.requests import Request, run_of
-from datasets.preheat.speed import BUSY_LOOK, Interpreter, Limit
-from datasets.sources.base import Body, Source
+from datasets.preheat.speed import Limit
+from datasets.sources.base import Begun, Body, Source
 from datasets.specs import SourceFile
 
 Result = TypeVar("Result")
@@ -31,9 +32,7 @@ PAUSES = (0.5, 1.0, 2.0, 4.0)
 CORE_STREAMS = 4
 """Streams for each core at most: more of them only wait for each other, and for their turn to take digests."""
 LIGHT = 256 << 10
-"""Bytes below which a file is more work than bytes. Those of this machine are one thread's."""
-CORE_ALWAYS = 2
-"""Streams for each core that fetch such files when the interpreter is busy too: more are for servers far away."""
+"""Bytes below which a file is more work than bytes: further threads would only pass the interpreter to one another."""
 FLUSHER = "preheat-flush"
 LONGEST = 60.0
 """Seconds that a stream waits when the server asks for more patience; then the round has its own pauses."""
@@ -75,7 +74,6 @@ class Streams:
         self._left = len(files)
         self._moved = self._sealed_bytes = 0
         self._error: BaseException | None = None
-        self._interpreter, self._always = Interpreter(), max(1, CORE_ALWAYS * (os.cpu_count() or 1))
         self._untaken = sum(max(1, -(-file.size // piece)) for file in files)
         self._count = min(source.streams, CORE_STREAMS * (os.cpu_count() or 1), self._untaken)
         self._buffers = Buffers(max(MEMORY // piece, self._count + SPARE + 1), piece)
@@ -142,7 +140,7 @@ class Streams:
         try:
             while (job := self._next(number)) is not None:
                 if isinstance(job, SourceFile):
-                    self._do_small(job, buffer)
+                    self._do_small(job, number, buffer)
                 else:
                     self._do(*job, buffer)
         except Stopped:
@@ -181,7 +179,7 @@ class Streams:
                     if run := self._take(assembly):
                         return assembly, run
                 if self._files and thread >= self._welcome(self._files[-1]):
-                    self._lock.wait(BUSY_LOOK)
+                    self._lock.wait()
                     continue
                 if self._files and self._files[-1].size <= self._chunk:
                     self._untaken -= 1
@@ -199,8 +197,8 @@ class Streams:
         if file.size >= LIGHT:
             return self._count
         if not self._source.connects:
-            return 1  # there is nothing to wait for: threads would only pass the interpreter to one another
-        return self._always if self._interpreter.busy() else self._count
+            return 1  # there is nothing to wait for
+        return min(self._count, os.cpu_count() or 1) if self._source.ahead > 1 else self._count
 
     def _take(self, assembly: Assembly) -> list[int]:
         # The less there is left the less at a time, so that all streams end together.
@@ -236,15 +234,53 @@ class Streams:
             self._over.set()
             self._lock.notify_all()
 
-    def _do_small(self, file: SourceFile, buffer: memoryview) -> None:
-        sha256 = self._tried(lambda: self._received(file, buffer))
+    def _do_small(self, first: SourceFile, thread: int, buffer: memoryview) -> None:
+        """`first` and light files after it. Several are asked for before the first answer is read."""
+        asked = deque([(first, self._begun(first))])
+        try:
+            while asked:
+                # Not while that fails: each try of a server that is away may take as long as connecting may.
+                while len(asked) < self._source.ahead and asked[-1][1] and (
+                    more := self._next_light(thread)
+                ):
+                    asked.append((more, self._begun(more)))
+                self._do_one(*asked.popleft(), buffer)
+        finally:
+            for _, begun in asked:
+                if begun is not None:
+                    begun.close()
+
+    def _next_light(self, thread: int) -> SourceFile | None:
+        with self._lock:
+            self._alive()
+            if not self._files or self._files[-1].size >= LIGHT or thread >= self._welcome(self._files[-1]):
+                return None
+            self._untaken -= 1
+            return self._files.pop()
+
+    def _begun(self, file: SourceFile) -> Begun | None:
+        """None when that failed: then it is asked for, and told, when it is its turn."""
+        if not file.size:
+            return None
+        try:
+            return self._source.begin(file, self._path)
+        except SourceError:
+            return None
+
+    def _do_one(self, file: SourceFile, begun: Begun | None, buffer: memoryview) -> None:
+        def body(offset: int, length: int) -> Body:
+            nonlocal begun
+            now, begun = begun, None
+            return self._source.open(file, self._path) if now is None else now.body()
+
+        sha256 = self._tried(lambda: self._received(file, body, buffer))
         self._source.confirm(file, self._path)
         small.keep(file, buffer[:file.size], sha256, self._staging)
         with self._lock:
             self._small.pop(threading.current_thread(), None)
             self._finished(file, sha256)
 
-    def _received(self, file: SourceFile, buffer: memoryview) -> str:
+    def _received(self, file: SourceFile, body: Callable[[int, int], Body], buffer: memoryview) -> str:
         thread = threading.current_thread()
         came = 0
 
@@ -256,7 +292,7 @@ class Streams:
                 self._small[thread] = file, came
             self._count_moved(count)
 
-        with Request(file.path, lambda offset, length: self._source.open(file, self._path), file.size) as request:
+        with Request(file.path, body, file.size) as request:
             with self._lock:
                 self._small[thread] = file, 0
             if file.size:

@@ -69,6 +69,14 @@ Another thread may call `close` while one waits in `readinto`: that one ends soo
 
 
 @dataclass(frozen=True)
+class Begun:
+    """A whole file that was asked for. Either `body` is called, once, and does what `open` does, or `close` is."""
+
+    body: Callable[[], Body]
+    close: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
 class Page:
     """One page of a folder. `total` is None when only a full listing could tell.
 
@@ -92,6 +100,9 @@ class Source(ABC):
     options: ClassVar[tuple[Option, ...]]
     streams: ClassVar[int] = 8
     """How many bodies a round reads at once."""
+    ahead: ClassVar[int] = 1
+    """How many small files each of them asks for before it reads the first: more than one where `begin` does not wait.
+    """
     connects: ClassVar[bool] = True
     """Whether `check` reaches out to other machines; then it is counted how often somebody asks for it."""
     directories: ClassVar[bool] = False
@@ -132,6 +143,10 @@ class Source(ABC):
         server says what the bytes of an answer should be (a checksum, an MD5), the body raises SourceDamaged at
         its end when they are not.
         """
+
+    def begin(self, file: SourceFile, path: str) -> Begun:
+        """Asks for a whole file, and waits for it only when its body is wanted, if the source can. Raises as `open`."""
+        return Begun(lambda: self.open(file, path))
 
     def confirm(self, file: SourceFile, path: str) -> None:  # noqa: B027 - not abstract: most need not do anything
         """Raises SourceChanged unless the file still is the version that was planned.

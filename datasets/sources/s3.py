@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from datasets.errors import SourceError
-from datasets.sources.base import Body, Option, Page, Site, Source, clean_path, make_plan
+from datasets.sources.base import Begun, Body, Option, Page, Site, Source, clean_path, make_plan
 from datasets.sources.buckets.browsing import browse, modified
 from datasets.sources.buckets.client import Client
 from datasets.sources.buckets.contents import Contents, Pinned
@@ -36,7 +36,8 @@ class _Bucket:
 class S3Source(Source):
     kind: ClassVar[str] = "s3"
     label: ClassVar[str] = "S3 bucket"
-    streams: ClassVar[int] = 16  # a small object is waiting more than work, and a server far away gives one slowly
+    streams: ClassVar[int] = 16  # a server far away gives one slowly
+    ahead: ClassVar[int] = 16  # a small object is waiting more than work
     options: ClassVar[tuple[Option, ...]] = (
         Option("bucket", "Bucket"),
         Option(
@@ -119,16 +120,22 @@ class S3Source(Source):
         return make_plan(self.kind, files, empty, origin=bucket.place.origin)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
-        path, bucket = clean_path(path), self._bucket
-        key = bucket.place.prefix + path
+        count = file.size - offset if length is None else length
+        return self._bucket.contents.open(self._pinned(file, path), offset, count, verify=not file.check)
+
+    def begin(self, file: SourceFile, path: str) -> Begun:
+        wanted = self._bucket.contents.begin(self._pinned(file, path), 0, file.size, verify=not file.check)
+        return Begun(wanted.body, wanted.close)
+
+    def _pinned(self, file: SourceFile, path: str) -> Pinned:
+        path = clean_path(path)
+        key = self._bucket.place.prefix + path
         if path and not self._is_file(path, file.path):
             key = f"{key}/{file.path}"
         elif not path:
             key += file.path
         etag, _, version_id = file.version.partition(" ")
-        pinned = Pinned(key, file.path, file.size, etag, version_id)
-        count = file.size - offset if length is None else length
-        return bucket.contents.open(pinned, offset, count, verify=not file.check)
+        return Pinned(key, file.path, file.size, etag, version_id)
 
     def read(self, path: str, limit: int) -> bytes:
         path, bucket = clean_path(path), self._bucket

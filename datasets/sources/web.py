@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPMessage
+from time import monotonic
 from typing import Final
 
 from urllib3.connection import HTTPConnection
@@ -31,6 +32,8 @@ from datasets.sources.weburl import Url
 MAX_REDIRECTS: Final = 5
 MAX_HEAD: Final = 256 << 10
 """Bytes of status and headers of one answer."""
+LATE: Final = 1.0
+"""Seconds for the beginning of an answer that was asked for so long ago that it should be there."""
 _REDIRECTS: Final = {301, 302, 303, 307, 308}
 _SPENT: Final = 64 << 10
 """Bytes of an unwanted body that are read to keep its connection."""
@@ -86,7 +89,7 @@ class Web:
         start = here.origin
         for _ in range(MAX_REDIRECTS + 1):
             sent = {**(headers or {}), **((credentials or {}) if here.origin == start else {})}
-            answer = self._ask(here, sent, method)
+            answer = self.ask(here, sent, method=method)
             if answer.status not in _REDIRECTS:
                 break
             _spend(answer)
@@ -153,7 +156,11 @@ class Web:
 
     def ask(self, url: Url, headers: Mapping[str, str], *, method: str = "GET") -> Answer:
         """One exchange as it is: no redirect is followed, no status is an error, any Content-Encoding will do."""
-        return self._ask(url, headers, method)
+        return self.begin(url, headers, method=method).answer()
+
+    def begin(self, url: Url, headers: Mapping[str, str], *, method: str = "GET") -> Asked:
+        """The first half of `ask`: the request is sent, and the server works on it while the caller does more."""
+        return Asked(self, url, headers, method)
 
     def close(self) -> None:
         """Closes the idle connections. Bodies being read go on."""
@@ -175,28 +182,31 @@ class Web:
         self.network.require_host(there.host, there.port)
         return there
 
-    def _ask(self, url: Url, headers: Mapping[str, str], method: str) -> Answer:
-        begun = self._aborted
-        with explained(url):
-            while (connection := self._idle.take(url)) is not None:
-                try:
-                    return self._exchange(connection, url, headers, method)
-                except _STALE:
-                    if self._aborted != begun:
-                        raise
-                    continue  # closed by the server between our look and our request
-            return self._exchange(self._idle.new(url, self._connect), url, headers, method)
-
-    def _exchange(self, connection: HTTPConnection, url: Url, headers: Mapping[str, str], method: str) -> Answer:
+    def _send(self, connection: HTTPConnection, url: Url, headers: Mapping[str, str], method: str) -> None:
         wire = paced(connection.sock)
         try:
-            self._waiting.add(wire)
             wire.settimeout(self._stall)
             wire.pace.begin(MAX_HEAD)
             heads.send(wire, method, url.target, {
                 "Host": url.authority, "Accept-Encoding": "identity", "User-Agent": "inference-console", **headers,
             })  # fmt: skip
+        except BaseException:
+            connection.close()
+            raise
+
+    def _receive(self, connection: HTTPConnection, url: Url, method: str, begun: int, waited: float) -> Answer:
+        """`begun`: how often there was an `abort` when the request was begun. One since then is not to be missed.
+
+        `waited`: seconds since it was sent, which the server had, too.
+        """
+        wire = paced(connection.sock)
+        try:
+            self._waiting.add(wire)
+            if self._aborted != begun:
+                raise ConnectionAbortedError
+            wire.settimeout(max(self._stall - waited, min(LATE, self._stall)))
             response = heads.receive(wire, method)
+            wire.settimeout(self._stall)
             wire.pace.begin()
         except BaseException:
             connection.close()
@@ -211,6 +221,48 @@ class Web:
             self._idle.give_back(url, connection)
         else:
             connection.close()
+
+
+class Asked:
+    """A request that was sent. Who made it calls `answer` or `close`, once. Both, and making it, raise SourceError."""
+
+    def __init__(self, web: Web, url: Url, headers: Mapping[str, str], method: str) -> None:
+        self._web, self._url, self._headers, self._method = web, url, headers, method
+        self._begun = web._aborted
+        with explained(url):
+            self._connection, self._reused = self._sent()
+
+    def answer(self) -> Answer:
+        web = self._web
+        with explained(self._url):
+            while True:
+                try:
+                    waited = monotonic() - self._at
+                    return web._receive(self._connection, self._url, self._method, self._begun, waited)
+                except _STALE:  # closed by the server between our look and our request
+                    if not self._reused or web._aborted != self._begun:
+                        raise
+                self._connection, self._reused = self._sent()
+
+    def close(self) -> None:
+        """Gives it up: nobody wants the answer."""
+        self._connection.close()
+
+    def _sent(self) -> tuple[HTTPConnection, bool]:
+        """The connection that the request went over, and whether it had been used before."""
+        self._at = monotonic()
+        web, sent = self._web, (self._url, self._headers, self._method)
+        while (connection := web._idle.take(self._url)) is not None:
+            try:
+                web._send(connection, *sent)
+            except _STALE:
+                if web._aborted != self._begun:
+                    raise
+            else:
+                return connection, True
+        connection = web._idle.new(self._url, web._connect)
+        web._send(connection, *sent)
+        return connection, False
 
 
 def _spend(answer: Answer) -> None:

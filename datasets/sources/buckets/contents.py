@@ -10,7 +10,7 @@ from datasets.sources.buckets.checksums import Verified, said_of
 from datasets.sources.buckets.place import Place
 from datasets.sources.buckets.sign import Signer, quoted, versioned
 from datasets.sources.buckets.words import Refusal, refused
-from datasets.sources.web import Answer, Web
+from datasets.sources.web import Answer, Asked, Web
 from datasets.sources.weburl import Url
 
 MAX_ANSWER = 16 << 20
@@ -42,29 +42,18 @@ class Contents:
 
         Raises SourceChanged, here or at the end, when it is not what was planned.
         """
+        return self.begin(pinned, offset, count, verify=verify).body()
+
+    def begin(self, pinned: Pinned, offset: int, count: int, *, verify: bool) -> Wanted:
+        """As `open`, but does not wait for the answer."""
         part = offset > 0 or count < pinned.size
         headers = {"If-Match": pinned.etag}
         if part:
             headers["Range"] = f"bytes={offset}-{offset + count - 1}"
         elif verify:
             headers["x-amz-checksum-mode"] = "ENABLED"
-        answer = self._get(versioned(self._target(pinned.key), pinned.version_id), headers)
-        if answer.status in {404, 412, 416}:
-            _said(answer)
-            raise SourceChanged(pinned.name)
-        if answer.status != (206 if part else 200):
-            raise self._refused(answer, pinned.name)
-        told = _headers(answer)
-        if (
-            (part and told.get("content-range") != f"bytes {offset}-{offset + count - 1}/{pinned.size}")
-            or told.get("etag", pinned.etag).strip('"') != pinned.etag.strip('"')
-            or told.get("content-length", str(count)) != str(count)
-        ):
-            answer.body.close()
-            raise SourceChanged(pinned.name)
-        answer.body.must_be(count, pinned.name)
-        check = said_of(told) if verify and not part else ""
-        return Verified(answer.body, pinned.name, check, count) if check else answer.body
+        asked = self._ask(versioned(self._target(pinned.key), pinned.version_id), headers)
+        return Wanted(self._place, asked, pinned, offset, count, part, verify)
 
     def head(self, key: str, name: str, limit: int) -> bytes:
         """The first `limit` bytes of whatever the object is now."""
@@ -90,11 +79,54 @@ class Contents:
         return self._base.target + quoted(key)
 
     def _get(self, target: str, headers: dict[str, str]) -> Answer:
+        return self._ask(target, headers).answer()
+
+    def _ask(self, target: str, headers: dict[str, str]) -> Asked:
         url = self._base.with_target(target)
-        return self._web.ask(url, self._signer.sign(self._base.authority, target, headers))
+        return self._web.begin(url, self._signer.sign(self._base.authority, target, headers))
 
     def _refused(self, answer: Answer, name: str) -> SourceError:
-        return refused(Refusal.read(answer.status, _headers(answer), _said(answer)), self._place, name)
+        return _refused(self._place, answer, name)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Bytes of an object that were asked for: `body` waits for them, `close` gives them up."""
+
+    place: Place
+    asked: Asked
+    pinned: Pinned
+    offset: int
+    count: int
+    part: bool
+    verify: bool
+
+    def body(self) -> RawIOBase:
+        pinned, answer = self.pinned, self.asked.answer()
+        if answer.status in {404, 412, 416}:
+            _said(answer)
+            raise SourceChanged(pinned.name)
+        if answer.status != (206 if self.part else 200):
+            raise _refused(self.place, answer, pinned.name)
+        told = _headers(answer)
+        last = self.offset + self.count - 1
+        if (
+            (self.part and told.get("content-range") != f"bytes {self.offset}-{last}/{pinned.size}")
+            or told.get("etag", pinned.etag).strip('"') != pinned.etag.strip('"')
+            or told.get("content-length", str(self.count)) != str(self.count)
+        ):
+            answer.body.close()
+            raise SourceChanged(pinned.name)
+        answer.body.must_be(self.count, pinned.name)
+        check = said_of(told) if self.verify and not self.part else ""
+        return Verified(answer.body, pinned.name, check, self.count) if check else answer.body
+
+    def close(self) -> None:
+        self.asked.close()
+
+
+def _refused(place: Place, answer: Answer, name: str) -> SourceError:
+    return refused(Refusal.read(answer.status, _headers(answer), _said(answer)), place, name)
 
 
 def _headers(answer: Answer) -> dict[str, str]:

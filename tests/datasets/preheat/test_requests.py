@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import threading
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from datasets.errors import SourceError
-from datasets.preheat import speed, streams
+from datasets.preheat import streams
 from datasets.preheat.buffers import MEMORY
 from datasets.preheat.requests import LONGEST, Request, run_of
 from datasets.preheat.store import Store
@@ -78,40 +78,13 @@ def test_small_files_of_this_machine_are_one_threads_work(
     threads = set()
     received = streams.Streams._received
 
-    def watched(self: streams.Streams, file: SourceFile, buffer: memoryview) -> str:
+    def watched(self: streams.Streams, *rest: Any) -> str:
         threads.add(threading.current_thread().name)
-        return received(self, file, buffer)
+        return received(self, *rest)
 
     monkeypatch.setattr(streams.Streams, "_received", watched)
     assert len(copy_all(source, store, "many")[1]) == 50
     assert threads == {"preheat-0"}
-
-
-@pytest.mark.parametrize("busy", [True, False])
-def test_the_more_distant_streams_wait_while_the_interpreter_is_busy(
-    source: LocalSource, store: Store, files: Path, monkeypatch: pytest.MonkeyPatch, busy: bool
-) -> None:
-    (files / "many").mkdir()
-    for number in range(200):
-        (files / "many" / str(number)).write_bytes(b"x" * KIB)
-    monkeypatch.setattr(LocalSource, "connects", True)
-    monkeypatch.setattr(streams.Interpreter, "busy", lambda self: busy)
-    monkeypatch.setattr(streams, "CORE_ALWAYS", 0)  # then only the first one is left, which always works
-    assert len(copy_all(source, store, "many")[1]) == 200
-
-
-def test_an_interpreter_that_works_is_busy_and_one_that_waits_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, used = [100.0], [5.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(time, "process_time", lambda: used[0])
-    interpreter = speed.Interpreter()
-    assert not interpreter.busy()
-    clock[0], used[0] = 100.5, 5.45
-    assert interpreter.busy()
-    clock[0], used[0] = 100.7, 5.45
-    assert interpreter.busy()  # too early to say anything else
-    clock[0] = 101.0
-    assert not interpreter.busy()
 
 
 @pytest.mark.parametrize("size", [100, 1024 * KIB])

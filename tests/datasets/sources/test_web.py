@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +68,59 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
     with serving(answer) as wire:
         made = web()
         assert [made.open(wire.url()).body.readall() for _ in range(3)] == [CONTENT] * 3
+        made.close()
+    assert wire.connections == 2
+
+
+def test_requests_are_sent_before_the_first_answer_is_read() -> None:
+    def answer(head: str, connection: socket.socket) -> bool:
+        if len(wire.requests) == 5:
+            everything.set()
+        assert everything.wait(10)  # nobody gets an answer before all have asked
+        connection.sendall(reply(head.split(" ")[1].encode()))
+        return True
+
+    everything = threading.Event()
+    with serving(answer) as wire:
+        made = web()
+        asked = [made.begin(made.network.require(wire.url(f"/{number}")), {}) for number in range(5)]
+        assert [one.answer().body.readall() for one in asked] == [b"/0", b"/1", b"/2", b"/3", b"/4"]
+        assert made.open(wire.url("/again")).body.readall() == b"/again"
+        made.close()
+    assert wire.connections == 5
+
+
+def test_a_request_is_sent_again_when_the_server_closed_its_used_connection() -> None:
+    def answer(head: str, connection: socket.socket) -> bool:
+        if wire.connections == 1 and len(wire.requests) == 2:
+            return False
+        connection.sendall(reply(CONTENT))
+        return True
+
+    with serving(answer) as wire:
+        made = web()
+        url = made.network.require(wire.url())
+        made.ask(url, {}).body.readall()
+        asked = made.begin(url, {})
+        assert asked.answer().body.readall() == CONTENT
+        made.close()
+    assert (wire.connections, len(wire.requests)) == (2, 3)
+
+
+def test_a_new_connection_that_is_closed_without_an_answer_is_an_error() -> None:
+    with serving(lambda head, connection: False) as wire:
+        made = web()
+        asked = made.begin(made.network.require(wire.url()), {})
+        with pytest.raises(SourceError, match="closed the connection"):
+            asked.answer()
+    assert len(wire.requests) == 1
+
+
+def test_a_request_that_is_given_up_leaves_no_connection() -> None:
+    with serving(always(reply(CONTENT))) as wire:
+        made = web()
+        made.begin(made.network.require(wire.url()), {}).close()
+        assert made.open(wire.url()).body.readall() == CONTENT
         made.close()
     assert wire.connections == 2
 

@@ -52,6 +52,16 @@ def test_a_wait_is_ended_by_another_thread(silent: int) -> None:
     assert not caught.value.permanent
 
 
+def test_what_was_asked_for_before_an_abort_is_not_waited_for(silent: int) -> None:
+    web = Web(Network([f"127.0.0.1:{silent}"]))
+    asked = web.begin(web.network.require(f"http://127.0.0.1:{silent}/model.bin"), {})
+    web.abort()
+    began = time.monotonic()
+    with pytest.raises(SourceError):
+        asked.answer()
+    assert time.monotonic() - began < 10
+
+
 class Silent(HttpSource):
     """Its files are known; the server that has them says nothing."""
 

@@ -140,3 +140,17 @@ def test_closing_at_any_moment_leaves_no_connection_to_somebody_else_shut() -> N
             with made.open(wire.url()).body as after:
                 assert after.readall() == CONTENT
         made.close()
+
+
+def test_answers_that_were_asked_for_long_ago_are_not_waited_for_one_after_the_other() -> None:
+    def silent(head: str, connection: socket.socket) -> bool:
+        return not wire.over.wait(20)
+
+    with serving(silent) as wire:
+        made = web(stall=2.0)
+        asked = [made.begin(made.network.require(wire.url()), {}) for _ in range(4)]
+        began = time.monotonic()
+        for one in asked:
+            with pytest.raises(SourceError, match="stopped sending"):
+                one.answer()
+        assert time.monotonic() - began < 7  # 2 and three times 1, not 8

@@ -57,7 +57,7 @@ def test_connections_that_stall_or_drip_are_left_and_only_their_pieces_come_agai
     plane: Plane, bucket: Bucket, proxy: Proxy
 ) -> None:
     contents = {
-        "large.bin": os.urandom(40 * MIB), "stalls.bin": os.urandom(64 << 10), "drips.bin": os.urandom(64 << 10),
+        "large.bin": os.urandom(3 * PIECE), "stalls.bin": os.urandom(64 << 10), "drips.bin": os.urandom(64 << 10),
         "other.bin": b"other",
     }  # fmt: skip
     size = put(bucket, contents)
@@ -72,7 +72,7 @@ def test_connections_that_stall_or_drip_are_left_and_only_their_pieces_come_agai
     for over in (*stalled, dripping):
         over.let_others_pass()
     done = plane.wait(pk, is_done, 90)
-    assert 25 < time.monotonic() - began < 75
+    assert 25 < time.monotonic() - began < 100
     assert_whole(plane, done, contents)
     assert done["attempts"] == 0  # the streams themselves try again
     assert done["bytes_copied"] <= size + 3 * 2 * MIB + (128 << 10)
