@@ -127,6 +127,11 @@ def _note_restart(replica: Replica, seen: Observation) -> None:
     )
 
 
+def forget_processes() -> None:
+    """For a start of the whole product: what ran before ended with it, and was not unexpected."""
+    Replica.objects.update(pid=0, hung_pid=0)
+
+
 def why_failed(replica: Replica) -> str:
     """One sentence from the end of its log; "" when the log does not say."""
     lines = tail(replica, 400).splitlines()

@@ -16,7 +16,7 @@ from console.errors import ConsoleError
 from console.home import Home
 from console.stack import binaries, firstrun, gateway, lock, programs, runner, supervisord
 from datasets.sources import nfs_mounts
-from services.actions import tls
+from services.actions import replicas, tls
 from services.gateway.snapshot import Limits
 
 
@@ -54,6 +54,7 @@ class Command(BaseCommand):
         supervisord.write(home, stack)
         self.announce("Bringing the database up to date")
         call_command("migrate", verbosity=0, interactive=False)
+        replicas.forget_processes()
 
         def first_run(announce: runner.Announce) -> Mapping[str, str]:
             return {} if options["without_example"] else firstrun.ensure(home, announce)

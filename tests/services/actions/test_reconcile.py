@@ -161,6 +161,17 @@ def test_a_crash_is_an_event_with_the_log_of_before(ready: Make, world: World) -
     assert Event.objects.filter(service=service, kind="replica").get().detail == "Segmentation fault"
 
 
+def test_a_start_of_the_whole_product_is_no_crash_of_its_replicas(ready: Make, world: World) -> None:
+    service = ready()
+    world.engine.restart("svc-echo-r1-0")  # with the console, while nobody looked
+    replicas.forget_processes()
+    assert world.settle(service).state == states.READY
+    assert (Replica.objects.get().restarts, Event.objects.filter(kind="replica").count()) == (0, 0)
+    world.engine.restart("svc-echo-r1-0")
+    world.settle(service)
+    assert Replica.objects.get().restarts == 1
+
+
 def test_a_process_that_the_engine_forgot_is_started_again(ready: Make, world: World) -> None:
     service = ready()
     world.engine.running.clear()
