@@ -74,6 +74,8 @@ class DatasetChange(Place):
 class CheckBody(Place):
     team = serializers.CharField(required=False)
     kind = serializers.CharField(allow_blank=True)
+    name = serializers.CharField(required=False, allow_blank=True, help_text="Not looked at.")
+    description = serializers.CharField(required=False, allow_blank=True, help_text="Not looked at.")
 
 
 class CheckOut(serializers.Serializer[Any]):
@@ -174,11 +176,14 @@ class Datasets(Rounds, WithFiles):
         body=CheckBody,
         errors=[429],
         operation_id="datasets_check_new",
-        description="Makes nothing. Errors are those of creating one, at the fields that they are about.",
+        description="Makes nothing. Errors are those of creating one, at the fields that they are about. Takes the "
+        "body that would make it.",
     )
     @action(detail=False, methods=["post"], url_path="check", url_name="check-new")
     def check_new(self, request: Request) -> Response:
         data = parse(CheckBody, request)
+        for other in ("name", "description"):
+            data.pop(other, None)
         team = team_for(self.actor, data.pop("team", None))
         said = actions.check(team=team, options=data.pop("options", {}), actor=self.actor, **data)
         return Response(CheckOut({"reached": said}).data)

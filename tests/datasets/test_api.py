@@ -159,7 +159,9 @@ def test_a_new_dataset_is_tried_without_making_it(mine: Api, guarded_kind: None,
     wrong = mine.post("datasets/check/", guarded(files, credentials={"word": "guess"}))
     assert wrong.errors == {"credentials.word": ["That is not the word."]}
     assert set(mine.post("datasets/check/", guarded(files, kind="floppy")).errors) == {"kind"}
-    assert set(mine.post("datasets/check/", guarded(files, name="x")).errors) == {"name"}
+    whole = guarded(files, name="x", description="y")
+    assert "The folder opened." in mine.post("datasets/check/", whole).data["reached"]
+    assert set(mine.post("datasets/check/", guarded(files, colour="x")).errors) == {"colour"}
     assert not Dataset.objects.exists()
 
 
