@@ -7,6 +7,7 @@ from celery import Celery
 from celery.signals import worker_ready
 
 from console.memory import keep_what_is_loaded
+from datasets.sources import registry
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 app = Celery("console")
@@ -16,4 +17,5 @@ app.autodiscover_tasks()
 
 @worker_ready.connect
 def settle(**_: Any) -> None:
+    registry.kinds()  # else loaded, with their libraries, by the first round that needs one
     keep_what_is_loaded()

@@ -11,8 +11,8 @@ FEW = 10_000
 def keep_what_is_loaded() -> None:
     """Takes modules and all else that is there out of the garbage collector's sight: they stay until the end.
 
-    It would look at these half a million objects again each time that a listing of some thousand files has been read,
-    which takes longer than reading it.
+    It would look at these 200,000 objects again each time that a listing of some thousand files has been read, which
+    takes longer than reading it.
     """
     gc.collect()
     gc.freeze()

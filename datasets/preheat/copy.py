@@ -1,8 +1,8 @@
 """Brings the files of a plan into a staging directory: several files, and pieces of one file, at the same time.
 
-Resumable by the staging directory's journal: a killed worker's successor fetches again at most what was under way, one
-piece a stream, and who goes on after an attempt that ended by itself not even that. Digests are taken of every byte.
-No Django; publishing is the store's.
+Resumable by the staging directory's journal: a killed worker's successor fetches again at most what was under way, a
+piece or a few light files of each stream, and who goes on after an attempt that ended by itself no piece at all.
+Digests are taken of every byte. No Django; publishing is the store's.
 """
 
 from __future__ import annotations

@@ -40,3 +40,25 @@ class Limit:
             now = self._clock()
             self._free_at = max(self._free_at, now) + count / self._rate
             return self._free_at - now
+
+
+BUSY_LOOK = 0.5
+"""Seconds over which the interpreter is looked at."""
+BUSY = 0.75
+"""Cores that keep it busy: of Python's own work threads share one."""
+
+
+class Interpreter:
+    """Whether this process has so much to do that another thread of Python would only hold up the others."""
+
+    def __init__(self) -> None:
+        self._busy = False
+        self._since, self._used = time.monotonic(), time.process_time()
+
+    def busy(self) -> bool:
+        """May be asked often; looks at the last half second or so."""
+        if (passed := time.monotonic() - self._since) >= BUSY_LOOK:
+            used = time.process_time()
+            self._busy = used - self._used > BUSY * passed
+            self._since, self._used = self._since + passed, used
+        return self._busy

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,21 +17,26 @@ from typing import Self, TypeVar
 
 from datasets.errors import SourceChanged, SourceDamaged, SourceError
 from datasets.preheat import small
+from datasets.preheat.asking import Ahead
 from datasets.preheat.assembly import Assembly, Filling
 from datasets.preheat.buffers import MEMORY, SPARE, Buffers
 from datasets.preheat.journal import Staging
 from datasets.preheat.requests import Request, run_of
-from datasets.preheat.speed import Limit
-from datasets.sources.base import Begun, Body, Source
+from datasets.preheat.speed import BUSY_LOOK, Interpreter, Limit
+from datasets.sources.base import Body, Source
 from datasets.specs import SourceFile
 
 Result = TypeVar("Result")
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further try of a piece."""
+CORES = os.cpu_count() or 1
 CORE_STREAMS = 4
 """Streams for each core at most: more of them only wait for each other, and for their turn to take digests."""
 LIGHT = 256 << 10
-"""Bytes below which a file is more work than bytes: further threads would only pass the interpreter to one another."""
+"""Bytes below which a file is more work than bytes. Those of this machine are one thread's."""
+CORE_ALWAYS = 2
+"""Streams for each core that fetch such files when the interpreter is busy too: more are for servers far away. One of
+sources that can be asked ahead: further threads would only pass the interpreter to one another."""
 FLUSHER = "preheat-flush"
 LONGEST = 60.0
 """Seconds that a stream waits when the server asks for more patience; then the round has its own pauses."""
@@ -53,7 +57,7 @@ class Seen:
 
 
 class Streams:
-    """A context manager: leaving it ends every thread. `files` in the order in which they are to be fetched."""
+    """A context manager: leaving it ends every thread. `files` are fetched in their order: the largest first."""
 
     def __init__(
         self, files: Sequence[SourceFile], source: Source, path: str, staging: Staging, limit: Limit, *, chunk: int,
@@ -74,12 +78,17 @@ class Streams:
         self._left = len(files)
         self._moved = self._sealed_bytes = 0
         self._error: BaseException | None = None
-        self._untaken = sum(max(1, -(-file.size // piece)) for file in files)
-        self._count = min(source.streams, CORE_STREAMS * (os.cpu_count() or 1), self._untaken)
+        self._untaken = sum(-(-file.size // piece) for file in files if file.size > chunk)
+        """Pieces of large files."""
+        jobs = self._untaken + sum(file.size <= chunk for file in files)
+        self._count = min(source.streams, CORE_STREAMS * CORES, jobs)
+        self._interpreter, self._light = Interpreter(), 0
+        """`_light`: streams that fetch light files."""
+        self._always = CORES if source.ahead > 1 else CORE_ALWAYS * CORES
         self._buffers = Buffers(max(MEMORY // piece, self._count + SPARE + 1), piece)
         self._longest = run_of(self._count, piece, MEMORY)
         self._threads = [
-            threading.Thread(target=self._run, args=(number,), name=f"preheat-{number}", daemon=True)
+            threading.Thread(target=self._run, name=f"preheat-{number}", daemon=True)
             for number in range(self._count)
         ]
 
@@ -135,12 +144,16 @@ class Streams:
         except OSError as error:
             self._fail(error)
 
-    def _run(self, number: int) -> None:
+    def _run(self) -> None:
         buffer = memoryview(bytearray(self._chunk))
+        ahead = Ahead(self._source, self._path, max(1, self._source.ahead // CORES))
         try:
-            while (job := self._next(number)) is not None:
+            while (job := self._next()) is not None:
                 if isinstance(job, SourceFile):
-                    self._do_small(job, number, buffer)
+                    if self._is_light(job):
+                        self._do_light(job, ahead, buffer)
+                    else:
+                        self._do_small(job, lambda *_: self._source.open(job, self._path), buffer)
                 else:
                     self._do(*job, buffer)
         except Stopped:
@@ -170,7 +183,7 @@ class Streams:
         if self._stop.is_set():
             raise Stopped
 
-    def _next(self, thread: int) -> tuple[Assembly, list[int]] | SourceFile | None:
+    def _next(self) -> tuple[Assembly, list[int]] | SourceFile | None:
         """Pieces to fetch, or none of a file that only needs to be digested; a small file; None when all is done."""
         with self._lock:
             while True:
@@ -178,11 +191,13 @@ class Streams:
                 for assembly in self._active:
                     if run := self._take(assembly):
                         return assembly, run
-                if self._files and thread >= self._welcome(self._files[-1]):
-                    self._lock.wait()
-                    continue
+                if self._files and self._is_light(self._files[-1]):  # then all others are, as the largest come first
+                    if self._light >= self._welcome():
+                        self._lock.wait(BUSY_LOOK)
+                        continue
+                    self._light += 1
+                    return self._files.pop()
                 if self._files and self._files[-1].size <= self._chunk:
-                    self._untaken -= 1
                     return self._files.pop()
                 if self._files:
                     assembly = Assembly(self._files.pop(), self._staging, self._piece, self._buffers)
@@ -192,13 +207,14 @@ class Streams:
                     return None
                 self._lock.wait()  # a piece under way may turn out damaged, and have to be fetched again
 
-    def _welcome(self, file: SourceFile) -> int:
-        """How many streams may fetch such files: the largest come first, so only such are left."""
-        if file.size >= LIGHT:
-            return self._count
+    def _is_light(self, file: SourceFile) -> bool:
+        return file.size < LIGHT and file.size <= self._chunk
+
+    def _welcome(self) -> int:
+        """How many streams may fetch light files just now."""
         if not self._source.connects:
             return 1  # there is nothing to wait for
-        return min(self._count, os.cpu_count() or 1) if self._source.ahead > 1 else self._count
+        return min(self._count, self._always) if self._interpreter.busy() else self._count
 
     def _take(self, assembly: Assembly) -> list[int]:
         # The less there is left the less at a time, so that all streams end together.
@@ -234,46 +250,38 @@ class Streams:
             self._over.set()
             self._lock.notify_all()
 
-    def _do_small(self, first: SourceFile, thread: int, buffer: memoryview) -> None:
-        """`first` and light files after it. Several are asked for before the first answer is read."""
-        asked = deque([(first, self._begun(first))])
+    def _do_light(self, first: SourceFile, ahead: Ahead, buffer: memoryview) -> None:
+        """`first`, and others after it while there is reason to ask for several before the first answer is read."""
         try:
-            while asked:
-                # Not while that fails: each try of a server that is away may take as long as connecting may.
-                while len(asked) < self._source.ahead and asked[-1][1] and (
-                    more := self._next_light(thread)
-                ):
-                    asked.append((more, self._begun(more)))
-                self._do_one(*asked.popleft(), buffer)
+            file, body = first, ahead.opening(first)
+            while True:
+                self._do_small(file, body, buffer, ahead.went_wrong)
+                ahead.went_well()
+                while ahead.has_room() and (more := self._next_light()) is not None:
+                    ahead.ask(more)
+                if not ahead:
+                    return
+                file, body = ahead.take()
         finally:
-            for _, begun in asked:
-                if begun is not None:
-                    begun.close()
+            ahead.close()
+            with self._lock:
+                self._light -= 1
+                self._lock.notify()
 
-    def _next_light(self, thread: int) -> SourceFile | None:
+    def _next_light(self) -> SourceFile | None:
+        """None also when other threads are to do it: the first file was this thread's turn, all others are extra."""
         with self._lock:
             self._alive()
-            if not self._files or self._files[-1].size >= LIGHT or thread >= self._welcome(self._files[-1]):
+            # A server that this process waits for would have to be asked by all threads, and each waits for itself.
+            if not self._files or not self._interpreter.busy() or self._light > self._welcome():
                 return None
-            self._untaken -= 1
             return self._files.pop()
 
-    def _begun(self, file: SourceFile) -> Begun | None:
-        """None when that failed: then it is asked for, and told, when it is its turn."""
-        if not file.size:
-            return None
-        try:
-            return self._source.begin(file, self._path)
-        except SourceError:
-            return None
-
-    def _do_one(self, file: SourceFile, begun: Begun | None, buffer: memoryview) -> None:
-        def body(offset: int, length: int) -> Body:
-            nonlocal begun
-            now, begun = begun, None
-            return self._source.open(file, self._path) if now is None else now.body()
-
-        sha256 = self._tried(lambda: self._received(file, body, buffer))
+    def _do_small(
+        self, file: SourceFile, body: Callable[[int, int], Body], buffer: memoryview,
+        failed: Callable[[SourceError], None] = lambda _: None,
+    ) -> None:
+        sha256 = self._tried(lambda: self._received(file, body, buffer), failed)
         self._source.confirm(file, self._path)
         small.keep(file, buffer[:file.size], sha256, self._staging)
         with self._lock:

@@ -101,8 +101,8 @@ class Source(ABC):
     streams: ClassVar[int] = 8
     """How many bodies a round reads at once."""
     ahead: ClassVar[int] = 1
-    """How many small files each of them asks for before it reads the first: more than one where `begin` does not wait.
-    """
+    """How many small files a round asks for before it reads the first: more than one where `begin` does not wait for
+    the answer."""
     connects: ClassVar[bool] = True
     """Whether `check` reaches out to other machines; then it is counted how often somebody asks for it."""
     directories: ClassVar[bool] = False
@@ -145,7 +145,8 @@ class Source(ABC):
         """
 
     def begin(self, file: SourceFile, path: str) -> Begun:
-        """Asks for a whole file, and waits for it only when its body is wanted, if the source can. Raises as `open`."""
+        """Asks for a whole file. The answer is waited for when its body is wanted, if the source can. Raises as `open`.
+        """
         return Begun(lambda: self.open(file, path))
 
     def confirm(self, file: SourceFile, path: str) -> None:  # noqa: B027 - not abstract: most need not do anything

@@ -37,7 +37,7 @@ class S3Source(Source):
     kind: ClassVar[str] = "s3"
     label: ClassVar[str] = "S3 bucket"
     streams: ClassVar[int] = 16  # a server far away gives one slowly
-    ahead: ClassVar[int] = 16  # a small object is waiting more than work
+    ahead: ClassVar[int] = 32  # a small object is waiting more than work
     options: ClassVar[tuple[Option, ...]] = (
         Option("bucket", "Bucket"),
         Option(

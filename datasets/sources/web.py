@@ -19,6 +19,7 @@ from time import monotonic
 from typing import Final
 
 from urllib3.connection import HTTPConnection
+from urllib3.util.wait import wait_for_read
 
 from datasets.errors import SourceChanged, SourceError
 from datasets.sources import heads
@@ -34,6 +35,8 @@ MAX_HEAD: Final = 256 << 10
 """Bytes of status and headers of one answer."""
 LATE: Final = 1.0
 """Seconds for the beginning of an answer that was asked for so long ago that it should be there."""
+AGAIN: Final = 60.0
+"""Seconds for which a request may be sent again as it is."""
 _REDIRECTS: Final = {301, 302, 303, 307, 308}
 _SPENT: Final = 64 << 10
 """Bytes of an unwanted body that are read to keep its connection."""
@@ -60,7 +63,7 @@ class Answer:
 
 
 class Web:
-    """Serves many threads at once, each with a connection of its own; `keep` idle ones stay open to each server.
+    """Serves many threads at once, with a connection for each request; `keep` idle ones stay open to each server.
 
     Raises SourceError, not permanent where trying again may help: connecting takes longer than `connect` seconds; no
     byte comes for `stall` seconds; fewer than `least` bytes come in `window` seconds of waiting.
@@ -197,16 +200,16 @@ class Web:
     def _receive(self, connection: HTTPConnection, url: Url, method: str, begun: int, waited: float) -> Answer:
         """`begun`: how often there was an `abort` when the request was begun. One since then is not to be missed.
 
-        `waited`: seconds since it was sent, which the server had, too.
+        `waited`: seconds since it was sent, which the server had, too, to begin its answer.
         """
         wire = paced(connection.sock)
         try:
             self._waiting.add(wire)
             if self._aborted != begun:
                 raise ConnectionAbortedError
-            wire.settimeout(max(self._stall - waited, min(LATE, self._stall)))
+            if waited > LATE and not wait_for_read(wire, max(self._stall - waited, LATE)):
+                raise TimeoutError
             response = heads.receive(wire, method)
-            wire.settimeout(self._stall)
             wire.pace.begin()
         except BaseException:
             connection.close()
@@ -224,7 +227,8 @@ class Web:
 
 
 class Asked:
-    """A request that was sent. Who made it calls `answer` or `close`, once. Both, and making it, raise SourceError."""
+    """A request that was sent. Who makes it calls `answer` or `close`, once. Making it and `answer` raise SourceError.
+    """
 
     def __init__(self, web: Web, url: Url, headers: Mapping[str, str], method: str) -> None:
         self._web, self._url, self._headers, self._method = web, url, headers, method
@@ -240,7 +244,8 @@ class Asked:
                     waited = monotonic() - self._at
                     return web._receive(self._connection, self._url, self._method, self._begun, waited)
                 except _STALE:  # closed by the server between our look and our request
-                    if not self._reused or web._aborted != self._begun:
+                    # What is older may be signed with a time that no longer holds: who asks anew signs anew.
+                    if not self._reused or web._aborted != self._begun or waited > AGAIN:
                         raise
                 self._connection, self._reused = self._sent()
 
@@ -250,7 +255,6 @@ class Asked:
 
     def _sent(self) -> tuple[HTTPConnection, bool]:
         """The connection that the request went over, and whether it had been used before."""
-        self._at = monotonic()
         web, sent = self._web, (self._url, self._headers, self._method)
         while (connection := web._idle.take(self._url)) is not None:
             try:
@@ -259,9 +263,11 @@ class Asked:
                 if web._aborted != self._begun:
                     raise
             else:
+                self._at = monotonic()
                 return connection, True
         connection = web._idle.new(self._url, web._connect)
         web._send(connection, *sent)
+        self._at = monotonic()
         return connection, False
 
 

@@ -6,12 +6,13 @@ import subprocess
 import sys
 
 SCRIPT = """
-import gc
+import gc, sys
 from celery.signals import worker_ready
 import console.celery
 assert gc.get_freeze_count() == 0
 worker_ready.send(sender=None)
 assert gc.get_freeze_count() > 10_000
+assert "datasets.sources.s3" in sys.modules
 assert len(gc.get_objects()) < 1000
 assert gc.isenabled() and gc.get_threshold()[0] == 10_000
 """

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from datasets.errors import SourceError
-from datasets.preheat import streams
+from datasets.preheat import speed, streams
 from datasets.preheat.buffers import MEMORY
 from datasets.preheat.requests import LONGEST, Request, run_of
 from datasets.preheat.store import Store
@@ -85,6 +86,20 @@ def test_small_files_of_this_machine_are_one_threads_work(
     monkeypatch.setattr(streams.Streams, "_received", watched)
     assert len(copy_all(source, store, "many")[1]) == 50
     assert threads == {"preheat-0"}
+
+
+def test_an_interpreter_that_works_is_busy_and_one_that_waits_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, used = [100.0], [5.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "process_time", lambda: used[0])
+    interpreter = speed.Interpreter()
+    assert not interpreter.busy()
+    clock[0], used[0] = 100.5, 5.45
+    assert interpreter.busy()
+    clock[0], used[0] = 100.7, 5.45
+    assert interpreter.busy()  # too early to say anything else
+    clock[0] = 101.0
+    assert not interpreter.busy()
 
 
 @pytest.mark.parametrize("size", [100, 1024 * KIB])

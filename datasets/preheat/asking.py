@@ -1,0 +1,86 @@
+"""Light files that one stream has asked for before it reads their answers. No Django.
+
+An answer is on its way while the one before it is digested and written, so one thread is enough to keep a server busy.
+How many are asked for grows by one with each answer that is good. When one is not, or does not come, all others are
+given up and asked for one by one later: a server that has too much to do, or few threads and one for each connection,
+is not to refuse each of them in turn. From then on at most half as many are asked for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from datasets.errors import SourceError
+from datasets.sources.base import Begun, Body, Source
+from datasets.specs import SourceFile
+
+BYTES = 1 << 20
+"""Bytes of files that are asked for ahead: what the buffers of sockets hold without the server having to wait."""
+
+
+class Ahead:
+    """In the order in which they were asked for. One thread's own; `most` at a time."""
+
+    def __init__(self, source: Source, path: str, most: int) -> None:
+        self._source, self._path, self._most = source, path, most
+        self._asked: deque[tuple[SourceFile, Begun | None]] = deque()
+        self._window = 1
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def has_room(self) -> bool:
+        """Whether one more is to be asked for. Not when the last one was in vain: each try may take long."""
+        if not self._asked:
+            return True
+        return len(self._asked) < self._window and self._bytes < BYTES and self._asked[-1][1] is not None
+
+    def ask(self, file: SourceFile) -> None:
+        """Where this fails, it is told when the file is opened."""
+        begun = None
+        if file.size and self._window > 1:
+            try:
+                begun = self._source.begin(file, self._path)
+            except SourceError:
+                self._slower()
+        self._asked.append((file, begun))
+        self._bytes += file.size
+
+    def take(self) -> tuple[SourceFile, Callable[[int, int], Body]]:
+        """The first of them, and what opens it: by its answer for the first time, anew after that."""
+        file, begun = self._asked.popleft()
+        self._bytes -= file.size
+        return file, self.opening(file, begun)
+
+    def opening(self, file: SourceFile, begun: Begun | None = None) -> Callable[[int, int], Body]:
+        def opened(_offset: int, _length: int) -> Body:
+            nonlocal begun
+            now, begun = begun, None
+            return self._source.open(file, self._path) if now is None else now.body()
+
+        return opened
+
+    def went_well(self) -> None:
+        self._window = min(self._most, self._window + 1)
+
+    def went_wrong(self, _error: SourceError) -> None:
+        if any(begun for _, begun in self._asked):
+            self._slower()
+        self._give_up()
+        self._asked = deque((file, None) for file, _ in self._asked)
+
+    def close(self) -> None:
+        self._give_up()
+        self._asked.clear()
+        self._bytes = 0
+
+    def _give_up(self) -> None:
+        for _, begun in self._asked:
+            if begun is not None:
+                begun.close()
+
+    def _slower(self) -> None:
+        self._most = max(1, self._window // 2)
+        self._window = 1
