@@ -20,10 +20,10 @@ BYTES = 1 << 20
 
 
 class Ahead:
-    """In the order in which they were asked for. One thread's own; `most` at a time."""
+    """In the order in which they were asked for. One thread's own."""
 
-    def __init__(self, source: Source, path: str, most: int) -> None:
-        self._source, self._path, self._most = source, path, most
+    def __init__(self, source: Source, path: str) -> None:
+        self._source, self._path, self._most = source, path, source.ahead
         self._asked: deque[tuple[SourceFile, Begun | None]] = deque()
         self._window = 1
         self._bytes = 0

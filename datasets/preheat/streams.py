@@ -146,7 +146,7 @@ class Streams:
 
     def _run(self) -> None:
         buffer = memoryview(bytearray(self._chunk))
-        ahead = Ahead(self._source, self._path, max(1, self._source.ahead // CORES))
+        ahead = Ahead(self._source, self._path)
         try:
             while (job := self._next()) is not None:
                 if isinstance(job, SourceFile):
@@ -251,13 +251,13 @@ class Streams:
             self._lock.notify_all()
 
     def _do_light(self, first: SourceFile, ahead: Ahead, buffer: memoryview) -> None:
-        """`first`, and others after it while there is reason to ask for several before the first answer is read."""
+        """`first`, and others after it. Of these several are asked for before the first answer is read."""
         try:
             file, body = first, ahead.opening(first)
             while True:
                 self._do_small(file, body, buffer, ahead.went_wrong)
                 ahead.went_well()
-                while ahead.has_room() and (more := self._next_light()) is not None:
+                while ahead.has_room() and (more := self._next_light(len(ahead))) is not None:
                     ahead.ask(more)
                 if not ahead:
                     return
@@ -268,12 +268,11 @@ class Streams:
                 self._light -= 1
                 self._lock.notify()
 
-    def _next_light(self) -> SourceFile | None:
-        """None also when other threads are to do it: the first file was this thread's turn, all others are extra."""
+    def _next_light(self, asked: int) -> SourceFile | None:
+        """Another one for a thread that has `asked` for so many; None also when others are to do it."""
         with self._lock:
             self._alive()
-            # A server that this process waits for would have to be asked by all threads, and each waits for itself.
-            if not self._files or not self._interpreter.busy() or self._light > self._welcome():
+            if not self._files or asked >= self._source.ahead // self._light or self._light > self._welcome():
                 return None
             return self._files.pop()
 
