@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -144,7 +144,13 @@ def stop_all(tritons: Iterable[RunningTriton]) -> None:
         stop(triton)
 
 
-def stop(triton: RunningTriton, seconds: float = 20) -> None:
+class Running(Protocol):
+    """Triton, or anything else that was started as a process."""
+
+    process: subprocess.Popen[bytes]
+
+
+def stop(triton: Running, seconds: float = 20) -> None:
     if triton.process.poll() is None:
         triton.process.send_signal(signal.SIGTERM)
         try:
