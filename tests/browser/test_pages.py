@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -98,3 +99,21 @@ def test_dark_is_dark_and_light_is_light(phone: Callable[[Scheme], Page]) -> Non
         shades[scheme] = sum(int(part) for part in colour.strip("rgb()").split(",")[:3]) / 3
     assert shades["light"] > 200
     assert shades["dark"] < 60
+
+
+def test_times_in_words_go_on_while_a_page_is_open(page: Page) -> None:
+    page.clock.install()
+    page.goto("/keys/")
+    page.evaluate("""() => { const time = document.createElement("time");
+      time.setAttribute("datetime", new Date(document.body.dataset.now * 1000 - 100_000).toISOString());
+      time.dataset.ago = ""; time.id = "mine"; document.body.append(time); }""")  # no poll brings it anew
+    for passed, said in ((6, "1 min ago"), (20, "2 min ago"), (3 * 3600, "3 h ago")):
+        page.clock.run_for(passed * 1000)
+        expect(page.locator("#mine")).to_have_text(said)
+
+
+def test_a_time_in_words_says_when_exactly(page: Page) -> None:
+    page.goto(f"{SERVICE}/")
+    time = page.locator("time[data-ago]").first
+    expect(time).to_have_attribute("datetime", re.compile(r"^20\d\d-"))
+    expect(time).to_have_attribute("title", re.compile(r"^20\d\d-"))

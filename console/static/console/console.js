@@ -69,3 +69,15 @@ document.addEventListener("input", (event) => {
 
 // A dialog that came back with errors is open again.
 document.querySelectorAll("dialog[data-opened]").forEach((dialog) => dialog.showModal());
+
+// Times in words go on while a page is open, in the words of the filter `ago`. By the console's clock, not this one's.
+const behind = document.body.dataset.now * 1000 - Date.now();
+const ago = (at) => {
+  const seconds = Math.round((Date.now() + behind - Date.parse(at)) / 1000), far = Math.abs(seconds);
+  const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([size]) => far >= size) || [1, "s"];
+  const said = `${Math.floor(far / size)} ${unit}`;
+  return seconds < 0 ? `in ${said}` : `${said} ago`;
+};
+setInterval(() => document.querySelectorAll("time[data-ago]").forEach((time) => {
+  time.textContent = ago(time.getAttribute("datetime"));
+}), 5000);
