@@ -34,8 +34,8 @@ RESULTS = CHECKOUT / "bench" / "results"
 DOCS = CHECKOUT / "docs" / "performance.md"
 MIB = 1 << 20
 ROUNDS = 5
-FLOOR = "SHA-256, bare"
-"""No program that anybody uses: a copy with the digest of every byte and nothing else. See movers/floor_mover.py."""
+BARE = "SHA-256, bare"
+"""No program that anybody uses: a copy with the digest of every byte and nothing else. See movers/bare_mover.py."""
 MANY = 1000
 """From so many files on what a program brought stays until the end of all: ext4 without a journal looks for minutes at
 every inode that was freed before it gives out a new one, which would cost the next program more than its own work."""
@@ -182,7 +182,7 @@ def local_movers(files: Path) -> list[Mover]:
     return [
         Mover("console", console("local"), {}, told),
         Mover("cp -r", lambda to: ["cp", "-r", "--reflink=auto", f"{files}/.", str(to)], {}),
-        Mover(FLOOR, lambda to: [sys.executable, "-m", "bench.movers.floor_mover", str(files), str(to)], {}),
+        Mover(BARE, lambda to: [sys.executable, "-m", "bench.movers.bare_mover", str(files), str(to)], {}),
     ]
 
 
@@ -308,7 +308,7 @@ def report(result: dict[str, Any]) -> str:
 
 def _verdict(row: dict[str, Any]) -> str:
     middles = {name: _median(taken, "seconds") for name, taken in row["movers"].items()}
-    ours, floor = middles.pop("console"), middles.pop(FLOOR, None)
+    ours, plain = middles.pop("console"), middles.pop(BARE, None)
     again = statistics.median(one["said"]["again"] for one in row["movers"]["console"])
     memory = max(one["memory_mib"] for one in row["movers"]["console"])
     if not middles:
@@ -317,7 +317,7 @@ def _verdict(row: dict[str, Any]) -> str:
     word = "as wanted" if ours <= middles[best] else "TOO SLOW"
     small = "as wanted" if memory <= 300 else "TOO MUCH"
     soon = "as wanted" if again < 1 else "TOO SLOW"
-    bare = f", where a bare copy with SHA-256 takes {floor / middles[best]:.2f} of it" if floor else ""
+    bare = f", where a bare copy with SHA-256 takes {plain / middles[best]:.2f} of it" if plain else ""
     return (
         f"- {row['kind']}, {row['case']}: {ours / middles[best]:.2f} of the time of {best}, the fastest beside it "
         f"({word}; wanted at most 1){bare}, at most {memory:.0f} MiB ({small}; wanted 300); a second round of the same "

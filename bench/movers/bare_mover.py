@@ -1,9 +1,9 @@
-"""The least that a copy with the SHA-256 of every byte takes on this machine: one process for each core, nothing else.
+"""What a plain copy with the SHA-256 of every byte takes on this machine: one process for each core, nothing else.
 
-    python -m bench.movers.floor_mover <folder> <target>
+    python -m bench.movers.bare_mover <folder> <target>
 
 No journal, no resuming, no store, no look whether a file has changed. A single file is summed by one process while
-another copies it: the SHA-256 of one file cannot be shared. What this takes longer than `cp`, no mover makes up for.
+another copies it: the SHA-256 of one file cannot be shared. Written through the page cache, as `cp` does.
 """
 
 from __future__ import annotations
