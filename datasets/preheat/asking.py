@@ -26,7 +26,6 @@ class Ahead:
         self._source, self._path, self._most = source, path, source.ahead
         self._asked: deque[tuple[SourceFile, Begun | None]] = deque()
         self._window = 1
-        self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._asked)
@@ -35,7 +34,8 @@ class Ahead:
         """Whether one more is to be asked for. Not when the last one was in vain: each try may take long."""
         if not self._asked:
             return True
-        return len(self._asked) < self._window and self._bytes < BYTES and self._asked[-1][1] is not None
+        asked = sum(file.size for file, _ in self._asked)
+        return len(self._asked) < self._window and asked < BYTES and self._asked[-1][1] is not None
 
     def ask(self, file: SourceFile) -> None:
         """Where this fails, it is told when the file is opened."""
@@ -46,12 +46,10 @@ class Ahead:
             except SourceError:
                 self._slower()
         self._asked.append((file, begun))
-        self._bytes += file.size
 
     def take(self) -> tuple[SourceFile, Callable[[int, int], Body]]:
         """The first of them, and what opens it: by its answer for the first time, anew after that."""
         file, begun = self._asked.popleft()
-        self._bytes -= file.size
         return file, self.opening(file, begun)
 
     def opening(self, file: SourceFile, begun: Begun | None = None) -> Callable[[int, int], Body]:
@@ -74,7 +72,6 @@ class Ahead:
     def close(self) -> None:
         self._give_up()
         self._asked.clear()
-        self._bytes = 0
 
     def _give_up(self) -> None:
         for _, begun in self._asked:

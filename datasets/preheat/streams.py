@@ -153,7 +153,7 @@ class Streams:
                     if self._is_light(job):
                         self._do_light(job, ahead, buffer)
                     else:
-                        self._do_small(job, lambda *_: self._source.open(job, self._path), buffer)
+                        self._do_small(job, ahead.opening(job), buffer)
                 else:
                     self._do(*job, buffer)
         except Stopped:
