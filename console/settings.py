@@ -30,6 +30,7 @@ GATEWAY_TLS_CERTIFICATE = env.text("GATEWAY_TLS_CERT")
 GATEWAY_TLS_KEY = env.text("GATEWAY_TLS_KEY")
 GATEWAY_TLS_CLIENT_CA = env.text("GATEWAY_TLS_CLIENT_CA")
 REPLICA_DRAIN_SECONDS = env.bounded("REPLICA_DRAIN_SECONDS", 30, 3, 3600)
+REPLICA_RETRY_SECONDS = env.bounded("REPLICA_RETRY_SECONDS", 10, 1, 3600)
 METERING_KEEP_DAYS = env.integer("METERING_KEEP_DAYS", 30)
 """How long usage is kept by the minute; by the hour and by the day it is kept longer (services/actions/metering.py)."""
 DATASET_ROOTS = [Path(root) for root in env.names("DATASET_ROOTS")]

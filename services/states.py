@@ -5,7 +5,6 @@ PREHEATING | QUEUED | STARTING -> FAILED                    owner: actions.recon
 anything but STOPPED -> STOPPING                            owner: actions.services.stop and .delete
 STOPPING -> STOPPED                                         owner: actions.reconcile (or the row is deleted)
 STOPPED | FAILED -> PREHEATING                              owner: actions.services.start (and edit, of a FAILED one)
-READY | DEGRADED -> FAILED                                  owner: actions.reconcile (every replica has given up)
 READY | DEGRADED -> QUEUED                                  owner: actions.rollout (no room for two at once)
 """
 
@@ -34,8 +33,8 @@ TRANSITIONS: Final[dict[str, frozenset[str]]] = {
     PREHEATING: frozenset({QUEUED, FAILED, STOPPING}),
     QUEUED: frozenset({STARTING, FAILED, STOPPING, PREHEATING}),
     STARTING: frozenset({READY, FAILED, STOPPING, PREHEATING}),
-    READY: frozenset({DEGRADED, QUEUED, FAILED, STOPPING}),
-    DEGRADED: frozenset({READY, QUEUED, FAILED, STOPPING}),
+    READY: frozenset({DEGRADED, QUEUED, STOPPING}),
+    DEGRADED: frozenset({READY, QUEUED, STOPPING}),
     STOPPING: frozenset({STOPPED}),
     STOPPED: frozenset({PREHEATING, STOPPING}),
     FAILED: frozenset({PREHEATING, STOPPING}),

@@ -102,6 +102,7 @@ def live() -> Iterator[Live]:
     """READY with the example service, as `make run` leaves it. Mark its tests xdist_group("live")."""
     runtime_root()
     with stack() as made:
+        made.extra["REPLICA_RETRY_SECONDS"] = "2"
         made.start("--no-color")
         wait_for(made.said, lambda text: f"{example.NAME} says 8" in text, 120)
         yield Live(made)

@@ -32,6 +32,7 @@ COLOURS: Mapping[str, str] = {
     "CANCELLED": "grey",
     # replicas
     "UNREADY": "amber",
+    "BACKOFF": "amber",
     "DRAINING": "grey",
 }
 MOVING = {*states.WAITING, "PENDING", "COPYING", "VERIFYING", "DRAINING"}

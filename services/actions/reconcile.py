@@ -24,6 +24,7 @@ from services.models.services import DELETED, RUNNING
 
 logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)
+DOWN = frozenset({Replica.UNREADY, Replica.BACKOFF, Replica.FAILED})
 
 
 def reconcile(service_pk: int) -> bool:
@@ -104,17 +105,14 @@ def _open(service: Service, revision: Revision) -> None:
 
 
 def watch(service: Service) -> None:
-    # READY <-> DEGRADED by how many replicas answer; -> FAILED when every one has given up
+    # READY <-> DEGRADED by how many replicas answer. One that has served is never given up: see retries.
     rows = list(service.replica_set.filter(revision=service.serving).select_related("revision", "service"))
     active = [replica for replica in rows if replica.state != Replica.DRAINING]
     for replica in active:
         replicas.look(replica)
-    if active and all(replica.state == Replica.FAILED for replica in active):
-        fail(service, f"Every replica has given up: {active[0].message}", detail=replicas.tail(active[0]))
-        return
     ready = sum(replica.state == Replica.READY for replica in active)
     # One that is starting for the first time (the service was scaled) takes nothing away from those that answer.
-    down = next((replica for replica in active if replica.state in {Replica.UNREADY, Replica.FAILED}), None)
+    down = next((replica for replica in active if replica.state in DOWN), None)
     if down is not None:
         message = f"{ready} of {len(active)} replicas answer. Replica {down.index}: {down.message}"
         moved = _settle(service, states.DEGRADED, message)

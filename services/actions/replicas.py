@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from django.conf import settings
 from django.utils import timezone
@@ -14,13 +16,14 @@ from console.errors import ConsoleError
 from datasets import reading
 from datasets.preheat.ahead import read_ahead
 from datasets.specs import Tree
-from services.actions import publishing, wiring
+from services.actions import publishing, retries, wiring
 from services.actions.transitions import log
 from services.clients import connections
 from services.engines import base as engines
 from services.engines.base import Observation
 from services.errors import ModelError
 from services.models import Replica, Service
+from services.policies.admission import ordinal
 from services.specs import LaunchContext, Ports, ReplicaSpec, process_of
 
 LEAST_DRAIN = timedelta(seconds=3)
@@ -73,32 +76,69 @@ def overdue(replica: Replica) -> str:
 def look(replica: Replica) -> Observation:
     """Observe it, start it if it is not there, and bring its row up to date. Safe to call again and again."""
     engine = wiring.engine()
+    before = _columns(replica)
     seen = engine.observe(replica.process_name)
-    if seen.state in {engines.ABSENT, engines.STOPPED} and replica.state != Replica.DRAINING:
-        tree = tree_of(replica)
-        engine.apply(spec_of(replica, tree))
-        read_ahead(tree.path)
+    _note_end(replica, seen)
+    if replica.state != Replica.DRAINING and _is_to_be_started(replica, seen):
+        try:
+            _start(replica, seen)
+        except ConsoleError as error:  # the files are gone, or there is no room to write: the next look tries again
+            if not retries.has_served(replica):
+                raise
+            replica.state, replica.message, replica.pid = Replica.UNREADY, str(error), 0
+            _save(replica, before)
+            return seen
         seen = engine.observe(replica.process_name)
-    _note_restart(replica, seen)
-    state, message = _judge(replica, seen)
-    if state == Replica.READY and replica.started_at is None:
+    replica.state, replica.message = _judge(replica, seen)
+    replica.pid = seen.pid
+    if replica.state == Replica.READY:
+        replica.well_pid = seen.pid
+        retries.forget(replica, seen)
+    if replica.state == Replica.READY and replica.started_at is None:
         replica.started_at = timezone.now()
         replica.save(update_fields=["started_at"])
         if replica.revision_id == replica.service.serving_id:  # the service was scaled
             publishing.open_up(replica.service)
-    if (state, message, seen.pid) != (replica.state, replica.message, replica.pid):
-        replica.state, replica.message, replica.pid = state, message, seen.pid
-        replica.save(update_fields=["state", "message", "pid", "restarts"])
+    _save(replica, before)
     return seen
+
+
+LOOKED_AT: Final = ("state", "message", "pid", "well_pid", "restarts", "attempts", "retry_at")
+
+
+def _columns(replica: Replica) -> tuple[object, ...]:
+    return tuple(getattr(replica, name) for name in LOOKED_AT)
+
+
+def _save(replica: Replica, before: tuple[object, ...]) -> None:
+    if _columns(replica) != before:
+        replica.save(update_fields=LOOKED_AT)
+
+
+def _is_to_be_started(replica: Replica, seen: Observation) -> bool:
+    if seen.state == engines.FAILED:
+        return retries.has_served(replica) and retries.is_due(replica)
+    return seen.state in {engines.ABSENT, engines.STOPPED}
+
+
+def _start(replica: Replica, seen: Observation) -> None:
+    tree = tree_of(replica)
+    spec = spec_of(replica, tree)
+    if seen.state == engines.FAILED:
+        wiring.engine().apply(replace(spec, start_retries=0))  # one start: the next one has its pause
+        retries.begin(replica)
+    else:
+        wiring.engine().apply(spec)
+    read_ahead(tree.path)
 
 
 def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
     if replica.state == Replica.DRAINING:
         return replica.state, replica.message
     if seen.state == engines.FAILED:
-        return Replica.FAILED, why_failed(replica) or seen.message
+        return _judge_failed(replica, seen)
     # One that hung has been taken out of the gateway like one that never answered, and is UNREADY all the same.
-    first = replica.started_at is None and replica.state != Replica.UNREADY
+    first = replica.started_at is None and replica.state in {Replica.PENDING, Replica.STARTING}
     waiting = Replica.STARTING if first else Replica.UNREADY
     if seen.pid and seen.pid == replica.hung_pid:
         return Replica.UNREADY, replica.message  # until it is started again, see watch.py
@@ -108,28 +148,43 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
     probe = framework.probe(publishing.HOST, ports_of(replica), replica.service.name, timeout=2.0)
     if probe.ready:
         return Replica.READY, ""
-    # A port that is not open yet is nothing to worry about during a first start, and the page should not sound so.
-    return waiting, f"Its process is still starting. {probe.message}" if first else probe.message
+    # A port that is not open yet is nothing to worry about during a start, and the page should not sound so.
+    return waiting, f"{_starting(replica, seen)}{probe.message}"
 
 
-def _note_restart(replica: Replica, seen: Observation) -> None:
-    """A new process id for a replica that had one: it crashed and was brought back. Keep what its log said."""
-    if not (replica.pid and seen.pid and seen.pid != replica.pid):
+def _judge_failed(replica: Replica, seen: Observation) -> tuple[str, str]:
+    """The engine gave up. Once its revision has served, it is tried again for ever."""
+    if not retries.has_served(replica):
+        return Replica.FAILED, why_failed(replica) or seen.message
+    if replica.state != Replica.BACKOFF or replica.retry_at is None:
+        retries.plan(replica, why_failed(replica) or "It ended each time it was started.", tail(replica))
+    return replica.state, replica.message
+
+
+def _starting(replica: Replica, seen: Observation) -> str:
+    if seen.pid == replica.well_pid:  # it was up before
+        return ""
+    times = f", for the {ordinal(replica.attempts)} time" if replica.attempts else ""
+    return f"Its process is still starting{times}. "
+
+
+def _note_end(replica: Replica, seen: Observation) -> None:
+    """A process that was well is no longer there. Keep what its log said."""
+    if not replica.well_pid or seen.pid == replica.well_pid or replica.state == Replica.DRAINING:
         return
-    if replica.pid == replica.hung_pid:  # told already, by watch.py, which ended it
-        return
+    replica.well_pid = 0
     replica.restarts += 1
     log(
         replica.service,
         "replica",
-        f"Replica {replica.index} ended unexpectedly and was started again.",
+        f"Replica {replica.index} ended unexpectedly and is started again.",
         detail=tail(replica),
     )
 
 
 def forget_processes() -> None:
     """For a start of the whole product: what ran before ended with it, and was not unexpected."""
-    Replica.objects.update(pid=0, hung_pid=0)
+    Replica.objects.update(pid=0, hung_pid=0, well_pid=0)
 
 
 def why_failed(replica: Replica) -> str:

@@ -151,7 +151,7 @@ def _take_out(replica: Replica) -> bool:
     with transaction.atomic():
         found = Replica.objects.filter(pk=replica.pk, state=Replica.READY, pid=replica.pid)
         if not found.update(
-            state=Replica.UNREADY, message=sentence, started_at=None, pid=0, hung_pid=replica.pid,
+            state=Replica.UNREADY, message=sentence, started_at=None, pid=0, well_pid=0, hung_pid=replica.pid,
             restarts=replica.restarts + 1,
         ):  # fmt: skip
             return False

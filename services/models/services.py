@@ -87,7 +87,10 @@ class Replica(models.Model):
     STARTING = "STARTING"
     READY = "READY"
     UNREADY = "UNREADY"
+    BACKOFF = "BACKOFF"
+    """It ends each time it is started, of a revision that has served: started again at `retry_at`."""
     FAILED = "FAILED"
+    """It never answered, of a revision that never served: no further try is made."""
     DRAINING = "DRAINING"
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="replica_set")
@@ -102,7 +105,13 @@ class Replica(models.Model):
     pid = models.PositiveIntegerField(default=0)
     hung_pid = models.PositiveIntegerField(default=0)
     """The process that was found hung last. Whatever it says of its health, it does not count as READY any more."""
+    well_pid = models.PositiveIntegerField(default=0)
+    """The process that answered last; 0 once its end was noted. Any other process is still on its first start."""
     restarts = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)
+    """Starts by the control loop since it last stayed up; the pause before the next one grows with it."""
+    retry_at = models.DateTimeField(null=True)
+    """Of a replica in BACKOFF: when it is started again."""
     started_at = models.DateTimeField(null=True)
     drain_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)

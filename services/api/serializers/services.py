@@ -112,10 +112,12 @@ class ReplicaOut(serializers.Serializer[Any]):
     revision = serializers.IntegerField()
     name = serializers.CharField(help_text="Of its process, and of its log.")
     node = serializers.CharField()
-    state = serializers.CharField(help_text="PENDING, STARTING, READY, UNREADY, FAILED or DRAINING.")
+    state = serializers.CharField(help_text="PENDING, STARTING, READY, UNREADY, BACKOFF, FAILED or DRAINING.")
     message = serializers.CharField()
     pid = serializers.IntegerField(allow_null=True)
     restarts = serializers.IntegerField(help_text="How often it ended unexpectedly and was started again.")
+    attempts = serializers.IntegerField(help_text="Starts since it last stayed up for a while.")
+    retry_at = serializers.DateTimeField(allow_null=True, help_text="Of one in BACKOFF: when it is started again.")
     started_at = serializers.DateTimeField(allow_null=True, help_text="When it answered for the first time.")
     created_at = serializers.DateTimeField()
 

@@ -21,12 +21,15 @@ from services.specs import ReplicaSpec
 class RecordingEngine(Engine):
     running: dict[str, Observation] = field(default_factory=dict)
     applied: list[str] = field(default_factory=list)
+    retries: list[int] = field(default_factory=list)
+    """Of each launch, how often the engine itself may try again."""
     stopped: list[str] = field(default_factory=list)
     erased: list[str] = field(default_factory=list)
     log: str = ""
 
     def apply(self, spec: ReplicaSpec) -> None:
         self.applied.append(spec.name)
+        self.retries.append(spec.start_retries)
         self.running[spec.name] = Observation(base.RUNNING, pid=1000 + len(self.applied), uptime=10)
 
     def observe(self, name: str) -> Observation:
