@@ -96,8 +96,6 @@ def _steps(service: Service, failed_in: str) -> list[tuple[str, str]]:
     """(label, done | now | failed | later) of the life line; nothing is done of a service that is stopped."""
     at = {states.DEGRADED: states.READY, states.FAILED: failed_in}.get(service.state, service.state)
     order = [state for state, _ in LIFE]
-    if at == states.DEGRADED:  # it failed after it had been ready
-        at = states.READY
     place = order.index(at) if at in order else -1
     here = "failed" if service.state == states.FAILED else "done" if at == states.READY else "now"
     return [
