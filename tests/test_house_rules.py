@@ -30,6 +30,13 @@ def test_no_source_file_is_over_400_lines() -> None:
     assert long == []
 
 
+def test_scripts_of_the_gateway_read_numbers_by_one_grammar() -> None:
+    """`tonumber` takes signs, exponents and hexadecimal digits, which a backend reads as another number."""
+    scripts = tracked("services/gateway/lua/*.lua")
+    assert "tonumber(" in next(path for path in scripts if path.name == "numbers.lua").read_text()
+    assert [path.name for path in scripts if "tonumber(" in path.read_text()] == ["numbers.lua"]
+
+
 def test_no_requirement_names_an_index() -> None:
     for path in tracked("requirements/*"):
         text = path.read_text()

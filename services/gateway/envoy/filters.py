@@ -46,7 +46,7 @@ FIELD_BY_METHOD = {
 def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
     largest = names.largest_body(limits)
     return [
-        _filter(names.DOOR, _lua(limits, "sha256.lua", "door.lua")),
+        _filter(names.DOOR, _lua(limits, "numbers.lua", "sha256.lua", "door.lua")),
         _discovered(gateway_dir, names.KEYS, names.API_KEY, "api_key_auth.v3.ApiKeyAuth"),
         _filter(names.CALLER, _caller()),
         _filter(names.REROUTE, typed(_HTTP + "set_filter_state.v3.Config", clear_route_cache=True)),
@@ -56,7 +56,7 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         _filter(names.FIELDS, _fields(gateway_dir)),
         _filter(names.RESOLVE, _lua(limits, "protobuf.lua", "resolve.lua", ending={names.INFER: "infer.lua"})),
         _filter(names.TYPED, _where(names.H_TYPED, _filter(names.TYPED, _lua(limits, "typed.lua")))),
-        _filter(names.GUARD, _lua(limits, "json.lua", "guard.lua")),
+        _filter(names.GUARD, _lua(limits, "numbers.lua", "json.lua", "guard.lua")),
         _filter(names.TEXT, _text(limits)),
         _filter(names.PARAMETERS, typed("envoy.extensions.filters.http.rbac.v3.RBAC")),
         _filter(names.GRANT, auth.nobody()),
@@ -106,7 +106,7 @@ def _where(header: str, inner: Json) -> Json:
 
 def _text(limits: Limits) -> Json:
     """No script by default: the native gRPC calls, which share the filter chain, run none."""
-    files = ("json.lua", "openai.lua", "usage.lua", "text.lua")
+    files = ("numbers.lua", "json.lua", "openai.lua", "usage.lua", "text.lua")
     return typed(_HTTP + "lua.v3.Lua", source_codes={"openai": {"inline_string": _source(limits, *files)}})
 
 

@@ -1,4 +1,4 @@
--- Runs on the headers of every request that came through a listed door, after sha256.lua. It decides nothing:
+-- Runs on the headers of every request that came through a listed door, after numbers.lua and sha256.lua. It decides nothing:
 -- it writes down the digest of the key and the name of the service, and native filters decide on them. If it fails,
 -- there is no digest, and the api-key filter refuses the request.
 local LARGEST_BODY = @LARGEST_BODY@
@@ -36,14 +36,16 @@ local function digest_of(key)
   return digest
 end
 
--- What a REST body must not be; a gRPC message is bounded where it is buffered.
+-- What a REST body must not be, and why where that needs words; a gRPC message is bounded where it is buffered.
 local function refusal(headers)
   local encoding = headers:get("content-encoding")
   if encoding and encoding ~= "" and encoding ~= "identity" then return "@ENCODED@" end
   if encoding then headers:remove("content-encoding") end -- it says nothing, and Triton knows only gzip and deflate
-  local length = headers:get("content-length")
-  if length and (tonumber(length) or LARGEST_BODY + 1) > LARGEST_BODY then return "@TOO_LARGE@" end
-  return nil
+  local text = headers:get("content-length")
+  if not text then return nil end
+  local length = whole_number(text)
+  if not length then return "@REFUSED@", "Content-Length must be one number, in digits, without leading zeros." end
+  return length > LARGEST_BODY and "@TOO_LARGE@" or nil
 end
 
 -- A service is a DNS label. Virtual hosts are found whatever the case, so any other spelling must not get there.
@@ -66,7 +68,7 @@ local function named_by(host)
   local stop = string.find(host, DOMAIN, 2, true)
   if not stop then return nil end
   local rest = string.sub(host, stop + #DOMAIN)
-  if rest ~= "" and not string.find(rest, "^:%d+$") then return nil end
+  if rest ~= "" and not string.find(rest, "^:%d*$") then return nil end
   return string.sub(host, 1, stop - 1)
 end
 
@@ -93,17 +95,21 @@ function envoy_on_request(handle)
   local headers = handle:headers()
   headers:replace("x-key-digest", digest_of(presented_key(handle, headers)))
 
-  local path, prefix, in_path, refused = headers:get(":path"), nil, nil, nil
+  local path, prefix, in_path, refused, reason = headers:get(":path"), nil, nil, nil, nil
   -- The doors are /v1, /v2 and /services, or else gRPC's /inference and /tensorflow.
   local start = string.byte(path, 2)
   if start ~= 105 and start ~= 116 then
     prefix, in_path = in_rest_path(headers, path)
-    refused = refusal(headers)
+    refused, reason = refusal(headers)
   end
   local header, host = headers:get("mm-vmodel-id"), in_host(headers)
   local model = header or host or prefix or in_path
   -- Any other call waits for its body; nothing about its route has changed yet.
   if not (model or refused) then return end
+  if header and string.find(header, ",", 1, true) then
+    refused, reason = "@REFUSED@", "The header mm-vmodel-id must be there once, with one name."
+  end
+  if reason then headers:replace("x-reason", reason) end
   local service = refused or service_of(headers, model)
   if not refused and (host and host ~= model or prefix and prefix ~= model or in_path and in_path ~= model) then
     service = "@CONFLICT@"

@@ -1,4 +1,4 @@
--- Runs on V2 REST inference, after json.lua. Triton reads tensors out of shared memory when a body says so: no body
+-- Runs on V2 REST inference, after numbers.lua and json.lua. Triton reads tensors out of shared memory when a body says so: no body
 -- that does may pass. x-checked is set last, so whatever fails here, the request is refused by the policy of its service.
 local SHARED_MEMORY = { shared_memory_region = true, shared_memory_byte_size = true, shared_memory_offset = true }
 local RULES = { refused = SHARED_MEMORY }
@@ -69,8 +69,8 @@ end
 
 -- How much of the body is JSON: with the binary extension only the beginning, of raw tensors nothing.
 local function json_length(headers, body, size)
-  local said = headers:get("inference-header-content-length")
-  if said then return tonumber(said) or -1 end
+  local length = headers:get("inference-header-content-length")
+  if length then return whole_number(length) or -1 end
   local kind = headers:get("content-type")
   if not kind or string.find(string.lower(kind), "application/octet-stream", 1, true) ~= 1 then return size end
   if is_request(body, size) then return size end
@@ -91,7 +91,7 @@ function envoy_on_request(handle)
   if size > FRAMING then headers:replace("x-size", tostring(size)) end
   local length = json_length(headers, body, size)
   if length < 0 or length > size then
-    return refuse(handle, headers, "Inference-Header-Content-Length is not a length within the body.")
+    return refuse(handle, headers, "Inference-Header-Content-Length must be one number, in digits, no larger than the body.")
   end
   if length > 0 then
     local words, deep = worth_a_look(body, length)

@@ -1,4 +1,4 @@
--- What an OpenAI request must not have, and the little that is changed in it; after json.lua.
+-- What an OpenAI request must not have, and the little that is changed in it; after numbers.lua and json.lua.
 --
 -- check_openai(text) -> nil, { model, stream, hide, text } | a sentence, the field
 --   hide: the client did not ask for the usage of its stream; text: the body as it goes on
@@ -53,7 +53,7 @@ local function check_values(text, found)
   end
   for _, name in ipairs({ "n", "best_of" }) do
     local number = value_of(text, found, name)
-    if number and number ~= "null" and not (string.find(number, "^%d%d?$") and tonumber(number) <= MOST_CHOICES) then return name end
+    if number and number ~= "null" and (whole_number(number) or MOST_CHOICES + 1) > MOST_CHOICES then return name end
   end
   for _, name in ipairs(SCHEMAS) do
     local span = found[name]

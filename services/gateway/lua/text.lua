@@ -1,4 +1,4 @@
--- Runs on OpenAI requests and on the answers to text over gRPC, after json.lua, openai.lua and usage.lua. x-checked is
+-- Runs on OpenAI requests and on the answers to text over gRPC, after numbers.lua, json.lua, openai.lua and usage.lua. x-checked is
 -- set last, so whatever fails here, the request is refused at the door or by the policy of its service.
 local WINDOW = 60
 local MOST_WINDOWS = 20000
@@ -25,7 +25,7 @@ end
 
 -- Seconds until the key may go on; nothing when it may now.
 local function must_wait(caller)
-  local limit = tonumber(string.match(caller, ";tpm=(%d+);"))
+  local limit = whole_number(string.match(caller, ";tpm=(%d+);") or "")
   if not limit then return nil end
   local window = window_of(string.sub(caller, 1, 12))
   if window.used < limit then return nil, string.sub(caller, 1, 12) end
@@ -121,7 +121,7 @@ local function watch_bridge(handle, id)
   if not trailers then return end
   local window = window_of(id)
   for _, name in ipairs({ "x-prompt-tokens", "x-completion-tokens" }) do
-    window.used = window.used + (tonumber(trailers:get(name) or "") or 0)
+    window.used = window.used + (whole_number(trailers:get(name) or "") or 0)
   end
 end
 
@@ -132,7 +132,7 @@ local function watcher(handle, headers, seen)
   if string.find(headers:get("content-type") or "", "text/event-stream", 1, true) == 1 then
     return events_watcher(seen.hide, on_use), "events"
   end
-  return answer_watcher(on_use), (tonumber(headers:get("content-length") or "") or HELD + 1) <= HELD and "held" or "pieces"
+  return answer_watcher(on_use), (whole_number(headers:get("content-length") or "") or HELD + 1) <= HELD and "held" or "pieces"
 end
 
 -- Nobody gets tokens that were not counted. A key whose tokens are limited has none left until its window ends.

@@ -13,9 +13,9 @@ local function usage_in(text, at)
     if string.find(text, '^"usage"%s*:%s*[^%s{]', start) then return usage_in(text, start + 7) end
     return false, start
   end
-  local prompt = tonumber(string.match(object, '"prompt_tokens"%s*:%s*(%d+)'))
-  local completion = tonumber(string.match(object, '"completion_tokens"%s*:%s*(%d+)'))
-  return prompt or 0, completion or 0
+  local prompt = string.match(object, '"prompt_tokens"%s*:%s*(%d+)')
+  local completion = string.match(object, '"completion_tokens"%s*:%s*(%d+)')
+  return prompt and whole_number(prompt) or 0, completion and whole_number(completion) or 0
 end
 
 -- One JSON answer: the usage may be anywhere in it, and on the border of two pieces.

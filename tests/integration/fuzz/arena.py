@@ -51,6 +51,9 @@ class Arena:
     bridge: subprocess.Popen[bytes]
     triton: subprocess.Popen[bytes]
     bridge_log: Path
+    triton_http: int
+    triton_grpc: int
+    """Triton's own ports, past the gateway."""
 
     @property
     def port(self) -> int:
@@ -122,7 +125,7 @@ class OpenArena(ExitStack):
         self.callback(gateway.kill)
         bridge = self._bridge()
         gateway.run()
-        arena = Arena(gateway, backend, bridge, triton.process, root / "bridge.log")
+        arena = Arena(gateway, backend, bridge, triton.process, root / "bridge.log", ports.http_port, ports.grpc_port)
         until(arena.is_well)
         until(lambda: gateway.call("GET", "/v2/models/rows/ready", X_API_Key=KEY).status == 200)
         until(lambda: gateway.call("GET", "/v1/models", X_API_Key=KEY).status == 200, 20)

@@ -1,0 +1,31 @@
+"""One plane for the folder: the real gateway, bridge and Triton, the last also asked without the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.differences.both import Both
+from tests.integration.fuzz.arena import OpenArena
+
+
+@pytest.fixture(scope="package")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """Mark its tests xdist_group("differences")."""
+    with OpenArena(tmp_path_factory.mktemp("x")) as opened:
+        made = Both(opened.enter_all())
+        opened.callback(made.close)  # before Triton ends, which waits for open connections
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def nothing_ends(both: Both) -> Iterator[None]:
+    """After every test each process is the one that it was, and nothing reached Triton that was counted as refused."""
+    counted, both.passed = both.arena.counters(), 0
+    before = {name: process.pid for name, process in both.arena.processes().items()}
+    yield
+    ends = {name: process.poll() for name, process in both.arena.processes().items()}
+    assert set(ends.values()) == {None}, ends
+    assert before == {name: process.pid for name, process in both.arena.processes().items()}
+    assert both.arena.triton_requests(counted) == both.passed
