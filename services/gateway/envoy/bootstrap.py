@@ -26,6 +26,8 @@ HEAP_BODIES = 64
 """So many requests of the largest size may be buffered at once; a limit of 1 GiB for the default size."""
 HEAP_SHARE = 0.5
 """Of the machine's memory; what the models need is there too."""
+STRICT: Json = {"envoy.reloadable_features.strict_chunk_parsing": True}
+"""Off by default: the end of a chunk's data is CRLF, and no other bytes."""
 LEAST_BODIES = 2
 """One that is read and one that is sent must have room even so."""
 
@@ -51,6 +53,7 @@ def bootstrap(
         "node": {"id": "gateway", "cluster": "gateway"},
         # A socket file: only this user may administer Envoy, and no port has to be free.
         "admin": {"address": {"pipe": {"path": str(gateway_dir / names.ADMIN_SOCKET), "mode": 0o600}}},
+        "layered_runtime": {"layers": [{"name": "strict", "static_layer": STRICT}]},
         # Hundreds for each service, which nobody reads: what is told of replicas is counted apart from these.
         "stats_config": {"stats_matcher": {"exclusion_list": {"patterns": [{"prefix": "cluster."}]}}},
         "dynamic_resources": {"cds_config": subscription(gateway_dir, names.CLUSTERS)},

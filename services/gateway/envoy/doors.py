@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from services.gateway.envoy import auth, names
 from services.gateway.envoy.names import Json, typed
-from services.gateway.envoy.refusals import GRPC_INVALID_ARGUMENT, header, say
+from services.gateway.envoy.refusals import GRPC_INVALID_ARGUMENT, answers, header, say
 from services.gateway.snapshot import Limits
 
 PRODUCT_NAME = "inference-console"
@@ -51,6 +51,7 @@ def virtual_host(limits: Limits, *, keyless: bool, auth_headers: Iterable[str] =
         "domains": [names.AT_THE_DOOR],
         # They are tried one after the other: what is called most comes first.
         "routes": [
+            *_no_host(),
             *gated([_small(names.REST_INFER, *_INFER), *_posted(limits, names.REST_INFER, *_INFER)]),
             *gated(_grpc_doors(named, keyless=keyless)),
             *gated(_openai_doors(limits, named, keyless=keyless)),
@@ -91,6 +92,15 @@ def to_bridge(cluster: str, service: str = "") -> Json:
             for key, value in told.items() if value
         ],
     }  # fmt: skip
+
+
+def _no_host() -> list[Json]:
+    """RFC 9112: 400 for more than one Host, which Envoy joins by a comma, and for one that is no host."""
+    malformed = {"name": ":authority", "string_match": {"safe_regex": {"regex": names.HOST}}, "invert_match": True}
+    sentence = "The request must have one Host, which is a name or an address, and a port at most."
+    nothing = without(*_ALWAYS, *_BY_DOOR)
+    match = {"prefix": "/", "headers": [malformed]}
+    return answers(match, 400, sentence, grpc_status=GRPC_INVALID_ARGUMENT, typed_per_filter_config=nothing)
 
 
 def _server_level() -> list[Json]:

@@ -91,6 +91,16 @@ def http2(
     )
 
 
+def chunks(body: str, status: int | None = 400) -> Case:
+    lines = ("Host: a", f"X-API-Key: {BOTH}", "X-Case: @@@", "Transfer-Encoding: chunked", "", body)
+    return Case("\r\n".join((f"POST {INFER} HTTP/1.1", *lines)).encode("latin-1"), status)
+
+
+def lengthy(length: str) -> Case:
+    lines = ("Host: a", f"X-API-Key: {BOTH}", "X-Case: @@@", f"Content-Length: {length}", "", "{}".ljust(47))
+    return Case("\r\n".join((f"POST {INFER} HTTP/1.1", *lines)).encode("latin-1"), 400)
+
+
 UPGRADE = (
     "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
@@ -99,13 +109,25 @@ UPGRADE = (
 POST = f"POST {INFER} HTTP/1.1"
 HTTP1 = {
     "an ordinary request": http1(POST, status=SERVED),
-    # Neither counts then: the path names the service, and the backend is told another host anyway.
-    "two hosts": http1(POST, "Host: small.localhost", host="Host: mnist.localhost", status=SERVED),
+    "two hosts": http1(POST, "Host: small.localhost", host="Host: mnist.localhost"),
     "two hosts and no other name": http1(
         f"POST {CHAT} HTTP/1.1", "Host: words.localhost", "Content-Type: application/json", host="Host: llama.localhost"
     ),
-    "the same host twice": http1(POST, "Host: a", status=SERVED),
+    "the same host twice": http1(POST, "Host: a"),
+    "two hosts for a closed path": http1(f"GET {CLOSED} HTTP/1.1", "Host: b"),
+    "two hosts for the health of the server": http1("GET /v2/health/ready HTTP/1.1", "Host: b"),
     "no host": http1(POST, host=""),
+    "an empty host": http1(POST, host="Host:"),
+    "a host of blanks": http1(POST, host="Host:  \t "),
+    "a user before the host": http1(POST, host="Host: mnist@a"),
+    "a host that is escaped": http1(POST, host="Host: mnist%2elocalhost"),
+    "a host with two ports": http1(POST, host="Host: a:80:80"),
+    "a host with a port of letters": http1(POST, host="Host: a:http"),
+    "a host with a port of six digits": http1(POST, host="Host: a:000080"),
+    "a host in brackets": http1(POST, host="Host: [mnist.localhost]"),
+    "an address as host": http1(POST, host="Host: [::1]:8080", status=SERVED),
+    "an address of four numbers": http1(POST, host="Host: 127.0.0.1:8080", status=SERVED),
+    "a host with an empty port": http1(POST, host="Host: a:", status=SERVED),
     "hosts with a comma": http1(POST, host="Host: mnist.localhost, small.localhost"),
     "a host with a path": http1(POST, host="Host: mnist.localhost/v2"),
     "a target with the host of another service": http1(
@@ -125,6 +147,16 @@ HTTP1 = {
     "two lengths": http1(POST, "Content-Length: 3"),
     "lengths with a comma": http1(POST, "Content-Length: 2, 2"),
     "length and chunks": http1(POST, "Transfer-Encoding: chunked"),
+    "a length that begins with a zero": lengthy("047"),
+    "a length of many zeros": lengthy("0" * 40 + "47"),
+    "chunks of which one ends without a carriage return": chunks("2\r\n{}\n0\r\n\r\n"),
+    "chunks of which one ends too late": chunks("2\r\n{}x\r\n0\r\n\r\n"),
+    "chunks of which one ends not at all": chunks("2\r\n{}0\r\n\r\n"),
+    "chunks whose size is signed": chunks("+2\r\n{}\r\n0\r\n\r\n"),
+    "chunks whose size begins with 0x": chunks("0x2\r\n{}\r\n0\r\n\r\n"),
+    "chunks whose size ends without a carriage return": chunks("2\n{}\r\n0\r\n\r\n"),
+    "chunks with a carriage return in an extension": chunks("2;a\rb\r\n{}\r\n0\r\n\r\n"),
+    "chunks as they should be": chunks("2\r\n{}\r\n0\r\n\r\n", status=SERVED),
     "chunks spelled otherwise": http1(POST, "Transfer-Encoding: xchunked"),
     "chunks twice": http1(POST, "Transfer-Encoding: chunked, chunked"),
     "chunks in two lines": http1(POST, "Transfer-Encoding: chunked", "Transfer-Encoding: identity"),
