@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from console import trouble
 from console.errors import ConsoleError, InvalidFields
 
 PROBLEM = "application/problem+json"
@@ -57,6 +58,9 @@ def problem_details(error: Exception, context: Mapping[str, Any]) -> Response | 
         errors = flatten(error.detail)
         return problem("invalid", status.HTTP_400_BAD_REQUEST, "Some fields are wrong.", errors=errors)
     response = exception_handler(error, dict(context))
+    if response is None and (cause := trouble.explain(error)) is not None:
+        logger.error("%s %s failed: %s", context["request"].method, context["request"].path, cause)
+        return problem(cause.code, cause.status, cause.message, hint=cause.hint)
     if response is None:
         return _unexpected(error, context["request"])
     if not isinstance(error, exceptions.APIException):

@@ -86,7 +86,7 @@ def make(environment: Path) -> None:
 
 
 def install(environment: Path, requirements: Path) -> str:
-    """"" or the end of what pip said."""
+    """ "" or the end of what pip said."""
     total = sum(1 for line in requirements.read_text("utf-8").splitlines() if "==" in line and line[:1].isalnum())
     command = [
         *(str(environment / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"),

@@ -62,3 +62,10 @@ class Unavailable(ConsoleError):
 
     code = "unavailable"
     status = 503
+
+
+class NoRoom(Unavailable):
+    """A disk takes no more. What was asked for can be asked for again once it does."""
+
+    code = "insufficient_storage"
+    status = 507

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from console import trouble
 from console.errors import ConsoleError
 
 CONTENT_POLICY = (
@@ -28,7 +29,7 @@ class ContentPolicy:
 
 
 class ErrorPages:
-    """A ConsoleError that reaches the edge of a page request. The API maps its own."""
+    """A ConsoleError, or a disk or database in trouble, at the edge of a page request. The API maps its own."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -37,7 +38,8 @@ class ErrorPages:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, ConsoleError):
+        error = exception if isinstance(exception, ConsoleError) else trouble.explain(exception)
+        if error is None:
             return None
         template = "_error.html" if request.headers.get("HX-Request") else "error.html"
-        return render(request, template, {"error": exception}, status=exception.status)
+        return render(request, template, {"error": error}, status=error.status)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
+from django.template import loader
 from django.views import defaults
 
-from console import api
+from console import api, trouble
 
 API = "/api/v1/"
 
@@ -19,8 +22,17 @@ def health(request: HttpRequest) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """What the API's own handler does not see, such as an error while an answer is rendered."""
-    if not request.path.startswith(API):
+    """What no other handler sees: an error while an answer is rendered, or in a middleware that saves a session."""
+    error = sys.exc_info()[1]
+    cause = trouble.explain(error) if error is not None else None
+    if request.path.startswith(API):
+        said = (
+            api.problem(cause.code, cause.status, cause.message, hint=cause.hint)
+            if cause
+            else api.problem("internal", 500, api.UNEXPECTED)
+        )
+        return JsonResponse(said.data, status=said.status_code, content_type=api.PROBLEM)
+    if cause is None:
         return defaults.server_error(request)
-    said = api.problem("internal", 500, api.UNEXPECTED)
-    return JsonResponse(said.data, status=said.status_code, content_type=api.PROBLEM)
+    # Without request: who is signed in may be what could not be read.
+    return HttpResponse(loader.render_to_string("trouble.html", {"error": cause}), status=cause.status)

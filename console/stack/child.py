@@ -9,7 +9,6 @@ launch.json (mode 0600): `argv`, `env`, `cwd`, and optionally
   lock_grace         seconds to wait for an earlier holder to go before it is killed (default 3)
   start_limit        [count, seconds, file]: after so many starts in that time it gives up instead of starting
   death_signal       sent to the program when its parent dies (default SIGKILL)
-  announce_pid_as    environment variable that is to hold the program's own pid
 
 SIGKILL on the parent's death: whatever runs here has to survive a `kill -9` anyway, and a program that takes its time
 over SIGTERM would hold its ports while its successor starts. Triton's Python stubs notice their parent's end
@@ -92,8 +91,11 @@ def take_lock(path: str, grace: float) -> None:
                     except ProcessLookupError:
                         pass
             time.sleep(0.05)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, str(os.getpid()).encode(), 0)
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+    except OSError:
+        pass  # a full disk: without a pid, `holder_lives` believes that we do
     os.set_inheritable(fd, True)
 
 
@@ -110,17 +112,30 @@ def count_start(count: int, seconds: float, path: str) -> None:
     Starts under another supervisord do not count: a person who restarts the stack is not a crash loop.
     """
     now, parent = time.time(), os.getppid()
-    starts = []
-    try:
-        with open(path, encoding="ascii") as file:
-            starts = [line.split() for line in file]
-    except OSError:
-        pass
-    recent = [at for pid, at in starts if int(pid) == parent and now - seconds < float(at) <= now]
+    recent = [at for pid, at in read_starts(path) if pid == parent and now - seconds < at <= now]
     if len(recent) >= count:
         refuse(f"Started {len(recent)} times in the last {seconds:.0f} seconds, and ended each time: giving up.")
-    with open(path, "w", encoding="ascii") as file:
-        file.writelines(f"{parent} {at}\n" for at in [*recent, repr(now)])
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.writelines(f"{parent} {at!r}\n" for at in [*recent, now])
+    except OSError:
+        pass  # a full disk: starting matters more than counting
+
+
+def read_starts(path: str) -> list[tuple[int, float]]:
+    """Pid of the supervisor and time of each start. What a full disk left of a line is left out."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            lines = [line.split() for line in file if line.endswith("\n")]
+    except OSError:
+        return []
+    starts = []
+    for line in lines:
+        try:
+            starts.append((int(line[0]), float(line[1])))
+        except (IndexError, ValueError):
+            pass
+    return starts
 
 
 def reset_signals() -> None:
@@ -143,8 +158,6 @@ def raise_open_files() -> None:
 def environment(launch: dict[str, Any]) -> dict[str, str]:
     env: dict[str, str] = dict(os.environ) if launch.get("inherit_env") else {}
     env.update(launch["env"])
-    if name := launch.get("announce_pid_as"):
-        env[name] = str(os.getpid())
     return env
 
 

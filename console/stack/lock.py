@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from console.errors import Conflict
@@ -18,11 +18,16 @@ from services.engines.local.ports import is_free
 EARLIER_SECONDS = 90
 
 
+def make(home: Home) -> None:
+    """The file that `held` locks. Raises OSError."""
+    home.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (home.run / "lock").touch(mode=0o600)
+
+
 @contextmanager
 def held(home: Home) -> Iterator[None]:
     """Raises Conflict when another run holds the home. The kernel lets go of the lock however this process ends."""
-    home.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(home.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(home.run / "lock", os.O_RDWR | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -32,8 +37,9 @@ def held(home: Home) -> Iterator[None]:
                 f"The console is already running from {home.root} (pid {pid or 'unknown'}).",
                 hint="Stop it with Ctrl-C there, or choose another CONSOLE_HOME.",
             ) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        with suppress(OSError):  # the pid is for the sentence above only
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(fd)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import IO
 
 from console.errors import Unavailable
 from console.home import Home
@@ -29,11 +31,12 @@ class SupervisorProcess:
         self.client = Supervisor(home.supervisor_socket)
 
     def start(self) -> None:
-        """Returns when supervisord takes orders; raises Unavailable with the reason when it does not come up."""
+        """Returns when supervisord takes orders. Raises Unavailable, or OSError, when it does not come up."""
         command = [sys.executable, "-IS", str(CHILD), str(supervisord.folder(self._home) / "supervisord.json")]
         env = {**os.environ, supervisord.PARENT_PID: str(os.getpid())}
         output = supervisord.log(self._home, "supervisord-output")
-        with output.open("wb") as file:
+        self._process = None
+        with _opened(output) as file:
             # A session of its own: Ctrl-C in the terminal is for the run command, which then stops things in order.
             self._process = subprocess.Popen(
                 command, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
@@ -43,7 +46,8 @@ class SupervisorProcess:
 
     @property
     def pid(self) -> int:
-        return self._process.pid if self._process else 0
+        """Of supervisord itself, which the guard started."""
+        return int(self.client.call("getPID"))
 
     def ended(self) -> bool:
         return self._process is None or self._process.poll() is not None
@@ -65,7 +69,7 @@ class SupervisorProcess:
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()  # its children end with it
+            self._process.send_signal(signal.SIGQUIT)  # the guard kills supervisord and all that it ran
             self._process.wait()
         self._process = None
 
@@ -83,6 +87,14 @@ class SupervisorProcess:
 
     def _among(self, names: set[str]) -> list[ProcessInfo]:
         return [info for info in self.client.all() if info.name in names]
+
+
+def _opened(output: Path) -> IO[bytes]:
+    """A disk without room must not keep supervisord from starting: it writes nothing there unless it fails."""
+    try:
+        return output.open("wb")
+    except OSError:
+        return Path(os.devnull).open("wb")
 
 
 def until(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:

@@ -18,7 +18,8 @@ from console.home import CHECKOUT, Home
 REDIS = "redis"
 CONTROL = ("beat", "worker", "web")
 """These decide things; they end first, so that nobody starts again what is being stopped."""
-
+NEVER_GIVE_UP = 1_000_000
+"""The stack's own programs are started again for ever; a person reads of it in the output of `make run`."""
 
 IMPORT_SECONDS = 5
 """One of our Django processes that ends within this time could not even load its code: supervisord then waits longer

@@ -12,8 +12,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
+from typing import TypeVar
 
+from console import trouble
 from console.errors import ConsoleError, Unavailable
 from console.home import Home
 from console.stack import ready, supervisord
@@ -22,13 +25,16 @@ from console.stack.programs import Doors, StackProgram
 from services.engines.local.supervisor import ProcessInfo
 from services.errors import EngineError
 
+T = TypeVar("T")
 Announce = Callable[[str], None]
 FirstRun = Callable[[Announce], Mapping[str, str]]
 
 LOOK_SECONDS = 1.0
 READY_SECONDS = 60
-RESTARTS, RESTART_WINDOW = 5, 60.0
-"""So many deaths of supervisord in so many seconds, and the run ends instead of starting it once more."""
+SHORT_PAUSE, FIRST_PAUSE, LONGEST_PAUSE = 0.25, 1.0, 16.0
+"""Seconds between tries. There is always a next one: a full disk, or a database that is away, comes to an end."""
+STEADY_SECONDS = 60.0
+"""A supervisord that ran for so long is started again at once."""
 
 
 class Stop(BaseException):
@@ -39,17 +45,18 @@ class Runner:
     def __init__(self, home: Home, doors: Doors, programs: list[StackProgram], announce: Announce) -> None:
         self._home, self._doors, self._programs, self._announce = home, doors, programs, announce
         self._process = SupervisorProcess(home)
-        self._deaths: list[float] = []
+        self._pauses = Pauses(SHORT_PAUSE)
+        self._started = 0.0
         self._pids: dict[str, int] = {}
         self._troubled: set[str] = set()
 
     def run(self, first_run: FirstRun, tell: Callable[[Mapping[str, str]], None], *, exit_when_ready: bool) -> int:
-        """Exit status: 0 after a signal (or when ready, if so asked), 1 when the stack could not be kept up."""
-        outcome = Outcome()
+        """Exit status: 0 after a signal. With `exit_when_ready`, 0 when ready and 1 for whatever is in the way."""
+        outcome = Outcome(patient=not exit_when_ready)
         try:
             self._announce(f"Starting {', '.join(program.name for program in self._programs)}")
-            self._process.start()
-            self._wait_until_up()
+            for step in (self._start, self._wait_until_up):
+                insist(step, self._announce, patient=not exit_when_ready, explain=passing)
             threading.Thread(target=outcome.work, args=(first_run, self._announce), daemon=True).start()
             while True:
                 time.sleep(LOOK_SECONDS if outcome.told else 0.1)
@@ -75,6 +82,7 @@ class Runner:
             self._announce("Everything has ended")
 
     def _wait_until_up(self) -> None:
+        """A program that died meanwhile is told about, and so is a supervisord; both are started again."""
         logs = self._home.logs
         wanted: list[tuple[str, Callable[[], bool]]] = [
             ("redis", lambda: ready.redis_answers(self._home.redis_socket)),
@@ -86,10 +94,14 @@ class Runner:
         for name, answers in wanted:
             if name in names:
                 try:
-                    until(answers, READY_SECONDS, "")
+                    until(partial(self._look_for, answers), READY_SECONDS, "")
                 except Unavailable:
                     said = tail(logs / f"{name}.log", 5)
                     raise Unavailable(f"{name} does not answer; the end of its log: {said}") from None
+
+    def _look_for(self, answers: Callable[[], bool]) -> bool:
+        self._look()
+        return answers()
 
     def _look(self) -> None:
         if self._process.ended():
@@ -102,15 +114,25 @@ class Runner:
             if info.name in {program.name for program in self._programs}:
                 self._tell_about(info)
 
-    def _replace_supervisord(self) -> None:
-        now = time.monotonic()
-        self._deaths = [at for at in self._deaths if now - at < RESTART_WINDOW] + [now]
-        if len(self._deaths) > RESTARTS:
-            log = supervisord.log(self._home, "supervisord")
-            raise Unavailable(f"The process supervisor ends again and again; see {log}.")
-        self._announce("The process supervisor ended; starting it again with all that it ran")
+    def _start(self) -> None:
         self._pids.clear()
         self._process.start()
+        self._started = time.monotonic()
+
+    def _replace_supervisord(self) -> None:
+        """One try, unless it is too early for the next one."""
+        if self._started:
+            if time.monotonic() - self._started > STEADY_SECONDS:
+                self._pauses = Pauses(SHORT_PAUSE)
+            self._started = 0.0
+            self._announce("The process supervisor ended; starting it again with all that it ran")
+        if self._pauses.over():
+            try:
+                self._start()
+            except (ConsoleError, OSError) as error:
+                self._announce(f"{passing(error) or error} {self._pauses.next()}")
+            else:
+                self._pauses.next()
 
     def _tell_about(self, info: ProcessInfo) -> None:
         """A line for a program that ended and is back, and one for a program that does not come back."""
@@ -126,10 +148,54 @@ class Runner:
             self._announce(f"{info.name} does not start; trying again. The end of its log: {said}")
 
 
+class Pauses:
+    """Growing pauses between tries of one thing."""
+
+    def __init__(self, first: float = FIRST_PAUSE) -> None:
+        self._seconds, self._until = first, 0.0
+
+    def over(self) -> bool:
+        return time.monotonic() >= self._until
+
+    def left(self) -> float:
+        return max(0.0, self._until - time.monotonic())
+
+    def next(self) -> str:
+        """Begins the next pause; the sentence that says so."""
+        seconds, self._seconds = self._seconds, min(2 * self._seconds, LONGEST_PAUSE)
+        self._until = time.monotonic() + seconds
+        return f"Trying again in {seconds:g} s."
+
+
+def passing(error: Exception) -> ConsoleError | None:
+    """For a start: whatever keeps a program from coming up may change while this waits."""
+    return error if isinstance(error, ConsoleError) else trouble.explain(error)
+
+
+def insist(
+    step: Callable[[], T], announce: Announce, *, patient: bool,
+    explain: Callable[[Exception], ConsoleError | None] = trouble.explain,
+) -> T:  # fmt: skip
+    """What the step gives, once nothing that passes is in its way. Without patience, its first error is raised."""
+    pauses = Pauses()
+    while True:
+        try:
+            return step()
+        except Exception as error:
+            reason = explain(error)
+            if reason is None:
+                raise
+            if not patient:
+                raise reason from error
+            announce(f"{reason} {pauses.next()}")
+            time.sleep(pauses.left())
+
+
 class Outcome:
     """How the first-run steps went, handed from their thread to the main one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool) -> None:
+        self._patient = patient
         self.summary: Mapping[str, str] = {}
         self.text = ""
         self.failed = self.crashed = self.told = False
@@ -137,7 +203,7 @@ class Outcome:
 
     def work(self, first_run: FirstRun, announce: Announce) -> None:
         try:
-            self.summary = first_run(announce)
+            self.summary = insist(lambda: first_run(announce), announce, patient=self._patient)
         except ConsoleError as error:
             self.failed, self.text = True, str(error)
         except Exception:

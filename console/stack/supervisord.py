@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from console.home import Home
-from console.stack.programs import StackProgram
+from console.home import CHECKOUT, Home
+from console.stack.programs import NEVER_GIVE_UP, StackProgram
 from services.engines.local import launch
 from services.engines.local import program as section
 from services.engines.local.program import LOG_BACKUPS, LOG_BYTES, value
 
 PARENT_PID = "STACK_SUPERVISOR_PID"
 """console/stack/child.py reads this: each child makes sure that it was this supervisord that forked it."""
-NEVER_GIVE_UP = 1_000_000
-"""The stack's own programs are started again for ever; a person reads of it in the output of `make run`."""
+GUARD = CHECKOUT / "console" / "stack" / "guard.py"
 SIGTERM = 15
 OPEN_FILES = 1024
 
@@ -77,15 +76,15 @@ def write(home: Home, programs: Sequence[StackProgram]) -> None:
 
 def own_launch(home: Home) -> dict[str, Any]:
     """How supervisord itself is started. It gets SIGTERM, not SIGKILL, when `manage.py run` dies: it then stops all."""
+    supervisor = [sys.executable, "-m", "console.stack.supervise", "-c", str(home.supervisor_conf)]
     return {
-        "argv": [sys.executable, "-m", "supervisor.supervisord", "-c", str(home.supervisor_conf)],
+        "argv": [sys.executable, "-IS", str(GUARD), *supervisor],
         "env": {},
-        "cwd": str(home.run),
+        "cwd": str(CHECKOUT),
         "inherit_env": True,
         "lock": str(folder(home) / "supervisord.lock"),
         "lock_grace": 60,
         "death_signal": SIGTERM,
-        "announce_pid_as": PARENT_PID,
     }
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -33,7 +34,9 @@ class Command(BaseCommand):
         os.umask(0o077)  # the database holds password hashes, and logs are nobody else's business
         home: Home = settings.HOME
         status = 0
+        patient = not options["exit_when_ready"]
         try:
+            runner.insist(lambda: lock.make(home), self.announce, patient=patient)
             with lock.held(home), runner.signals_stop():
                 status = self._run(home, options)
         except ConsoleError as error:
@@ -47,14 +50,8 @@ class Command(BaseCommand):
         doors = programs.Doors(settings.CONSOLE_BIND, settings.CONSOLE_PORT, settings.GATEWAY_PORT)
         lock.wait_for_earlier(home, self.announce)
         lock.check_ports(doors)
-        limits = Limits(max_payload_bytes=settings.MAX_PAYLOAD_BYTES, domain=settings.GATEWAY_DOMAIN)
-        control_plane = programs.control_plane(home, doors, binaries.redis_server())
-        front = gateway.program(home, doors, limits, tls.configured(), workers=settings.GATEWAY_WORKERS or None)
-        stack = [*control_plane, front]
-        supervisord.write(home, stack)
-        self.announce("Bringing the database up to date")
-        call_command("migrate", verbosity=0, interactive=False)
-        replicas.forget_processes()
+        patient = not options["exit_when_ready"]
+        stack = runner.insist(lambda: self._prepare(home, doors), self.announce, patient=patient)
 
         def first_run(announce: runner.Announce) -> Mapping[str, str]:
             return {} if options["without_example"] else firstrun.ensure(home, announce)
@@ -65,13 +62,29 @@ class Command(BaseCommand):
         finally:
             nfs_mounts.release(home.mounts, 0)
 
+    def _prepare(self, home: Home, doors: programs.Doors) -> list[programs.StackProgram]:
+        """All that has to be there before the first program starts. Each step may be repeated."""
+        limits = Limits(max_payload_bytes=settings.MAX_PAYLOAD_BYTES, domain=settings.GATEWAY_DOMAIN)
+        control_plane = programs.control_plane(home, doors, binaries.redis_server())
+        front = gateway.program(home, doors, limits, tls.configured(), workers=settings.GATEWAY_WORKERS or None)
+        stack = [*control_plane, front]
+        supervisord.write(home, stack)
+        self.announce("Bringing the database up to date")
+        call_command("migrate", verbosity=0, interactive=False)
+        replicas.forget_processes()
+        return stack
+
     def announce(self, text: str) -> None:
-        self.stdout.write(f"[{time.monotonic() - self._began:6.1f} s] {text}")
-        self.stdout.flush()
+        self._print(f"[{time.monotonic() - self._began:6.1f} s] {text}")
 
     def tell(self, summary: Mapping[str, str]) -> None:
         self.announce("Everything is up; Ctrl-C ends it")
         width = max((len(label) for label in summary), default=0)
         lines = [f"  {label:<{width}}  {text}" for label, text in summary.items()]
-        self.stdout.write("\n".join(["", *lines, ""] if lines else []))
-        self.stdout.flush()
+        self._print("\n".join(["", *lines, ""] if lines else []))
+
+    def _print(self, text: str) -> None:
+        """The output may be a file on a full disk, or a pipe that nobody reads: no reason to end."""
+        with suppress(OSError):
+            self.stdout.write(text)
+            self.stdout.flush()

@@ -1,0 +1,72 @@
+"""A small file system of a test's own, which it can fill and empty."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+MIB = 1 << 20
+INSIDE = "SMALL_DISK_NAMESPACE"
+
+
+@dataclass(frozen=True)
+class SmallDisk:
+    folder: Path
+
+    @property
+    def free(self) -> int:
+        return shutil.disk_usage(self.folder).free
+
+    def fill(self, left: int = 0) -> None:
+        """Takes all but `left` bytes, whatever others write meanwhile."""
+        filler = os.open(self.folder / "filler", os.O_WRONLY | os.O_CREAT)
+        try:
+            for step in (16 * MIB, MIB, 4096):
+                with suppress(OSError):
+                    while self.free - left >= step:
+                        os.posix_fallocate(filler, 0, os.fstat(filler).st_size + step)
+        finally:
+            os.close(filler)
+
+    def empty(self) -> None:
+        (self.folder / "filler").unlink()
+
+
+@contextmanager
+def small_disk(size: int) -> Iterator[SmallDisk]:
+    """Skips the test where nothing may be mounted."""
+    folder = Path(tempfile.mkdtemp(prefix="sd-", dir="/tmp"))
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(folder)]
+    try:
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("nothing may be mounted here; the last test of this file tries a namespace of its own")
+        try:
+            yield SmallDisk(folder)
+        finally:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    finally:
+        folder.rmdir()
+
+
+def run_in_a_namespace(file: str) -> None:
+    """Runs the tests of a file once more where an ordinary user may mount. Skips when they ran already, or cannot."""
+    if os.geteuid() == 0 or os.environ.get(INSIDE):
+        pytest.skip("they ran outside of it")
+    prefix = ["unshare", "--user", "--map-root-user", "--mount"]
+    trial = [*prefix, "mount", "-t", "tmpfs", "none", "/mnt"]
+    if subprocess.run(trial, capture_output=True, check=False).returncode:
+        pytest.skip("nothing may be mounted here, not in a namespace of its own either")
+    env = {**os.environ, INSIDE: "1"}
+    command = [*prefix, sys.executable, "-m", "pytest", "-n", "0", "-q", "-rs", file]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout.replace("they ran outside of it", ""), done.stdout
