@@ -2,44 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
 
+from services.actions import lines
 from services.actions.checks import quota_of
 from services.engines.local import ports
 from services.models import Node, Queue, Replica, Revision, Service
 from services.policies import admission, amounts, placement
+from services.policies.admission import Claim, Decision, Room
 from services.policies.amounts import Amount
-from services.policies.placement import Candidate
 from services.specs import Resources, ServiceSpec
 
+TAKEN = "Another worker took the same ports or places in this moment; this is tried again."
 
-def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> admission.Decision:
+
+def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> Decision:
     """Make the replica rows of `indexes` when quota and a node are free; the decision's reason says why not.
 
-    The queue's row is locked meanwhile, so that two claims never see the same free share.
+    The rows of the queue and of all nodes are locked meanwhile, always in this order: two claims never see the same
+    free share, be it of one queue or, from two queues, of one node.
     """
     spec = revision.parsed()
     with transaction.atomic():
         queue = Queue.objects.select_for_update().filter(name=spec.queue).first()
         if queue is None:
-            return admission.Decision(False, f"Queue {spec.queue} is gone. Edit the service to use another queue.")
-        decision = admission.decide(
-            spec.resources.times(len(indexes)), quota_of(queue), used_of(queue), queue.name, ahead_of(service, queue)
-        )
+            return Decision(False, f"Queue {spec.queue} is gone. Edit the service to use another queue.")
+        line = lines.read(queue, lock=True)
+        standing = line.standings.get(service.pk)
+        if service.queued_at is not None and standing is not None:
+            decision, nodes = standing.decision, standing.nodes
+            passed = admission.passed_by(service.pk, line.standings)
+        else:
+            mine = lines.claim_of(service, spec, len(indexes))
+            decision, nodes = _beside_the_line(mine, line, grows=revision.pk == service.serving_id)
+            passed = []
         if not decision.granted:
             return decision
-        placed = place(spec, len(indexes))
-        if not placed.nodes:
-            position = f"{admission.ordinal(1)} in queue {queue.name}: " if _place_in_empty(spec, len(indexes)) else ""
-            return admission.Decision(False, position + placed.reason)
-        first, last = settings.REPLICA_PORTS[0], settings.REPLICA_PORTS[-1]
-        near = str(settings.HOME.root)  # consoles that run side by side do not look in the same place
-        free = ports.allocate(3 * len(indexes), Replica.objects.taken_ports(), first=first, last=last, near=near)
-        for index, node in zip(indexes, placed.nodes, strict=True):
+        try:
+            _make_replicas(service, revision, indexes, nodes)
+        except IntegrityError:
+            return Decision(False, TAKEN)
+        Service.objects.filter(pk__in=passed).update(passed=F("passed") + 1)
+        Service.objects.filter(pk=service.pk).update(passed=0, held_at=None)
+        lines.end_hold(queue, service.pk)
+    return Decision(True, f"{decision.reason} {admission.ahead_of(len(passed))}".strip())
+
+
+def _beside_the_line(mine: Claim, line: lines.Line, *, grows: bool) -> tuple[Decision, tuple[str, ...]]:
+    """A service that runs already (it scales, it rolls) waits for nobody, but does not grow into what is kept."""
+    room = line.room
+    if grows and line.holder is not None:
+        room = room.keep(line.holder)
+    if lacking := room.lacks(mine):
+        return Decision(False, f"Queue {line.queue.name}: {'; '.join(lacking)}."), ()
+    placed = room.place(mine)
+    return Decision(bool(placed.nodes), placed.reason), placed.nodes
+
+
+def _make_replicas(service: Service, revision: Revision, indexes: Sequence[int], nodes: Sequence[str]) -> None:
+    first, last = settings.REPLICA_PORTS[0], settings.REPLICA_PORTS[-1]
+    near = str(settings.HOME.root)  # consoles that run side by side do not look in the same place
+    free = ports.allocate(3 * len(indexes), Replica.objects.taken_ports(), first=first, last=last, near=near)
+    with transaction.atomic():  # a savepoint: the transaction around it goes on
+        for index, node in zip(indexes, nodes, strict=True):
             http, grpc, metrics = (free.pop(0) for _ in range(3))
             Replica.objects.create(
                 service=service,
@@ -50,32 +81,20 @@ def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> admis
                 grpc_port=grpc,
                 metrics_port=metrics,
             )
-    return decision
 
 
-def preview(spec: ServiceSpec, replicas: int) -> admission.Decision | None:
-    """What the queue would say now to a service that comes last; None when there is no such queue."""
+def preview(spec: ServiceSpec, replicas: int, team: int) -> Decision | None:
+    """What the queue would say now to a service of this team that comes last; None when there is no such queue."""
     queue = Queue.objects.filter(name=spec.queue).first()
     if queue is None:
         return None
-    wanted = spec.resources.times(replicas)
-    return admission.decide(wanted, quota_of(queue), used_of(queue), queue.name, waiting_in(queue))
+    newcomer = Claim(0, team, spec.resources, replicas, timezone.now())  # what its affinity does is said beside it
+    return lines.read(queue, newcomer=newcomer).standings[0].decision
 
 
 def place(spec: ServiceSpec, replicas: int) -> placement.Placement:
     """Where `replicas` of this spec would go now, with a verdict on every node."""
-    return _place(spec, replicas, used_on)
-
-
-def _place_in_empty(spec: ServiceSpec, replicas: int) -> bool:
-    """Would the nodes take it if nothing ran on them?"""
-    return bool(_place(spec, replicas, lambda node: Amount()).nodes)
-
-
-def _place(spec: ServiceSpec, replicas: int, used: Callable[[Node], Amount]) -> placement.Placement:
-    """`used`: what to take for granted as claimed on a node."""
-    candidates = [Candidate(node.info(), used(node)) for node in Node.objects.filter(schedulable=True)]
-    return placement.place(spec.resources, spec.affinity, candidates, replicas)
+    return placement.place(spec.resources, spec.affinity, lines.candidates(), replicas)
 
 
 def used_of(queue: Queue) -> Amount:
@@ -89,38 +108,15 @@ def used_on(node: Node) -> Amount:
 def could_hold_both(service: Service, spec: ServiceSpec) -> bool:
     """Would the queue and the nodes hold what the service has now and `spec` beside it, if nobody else were there?"""
     queue = Queue.objects.filter(name=spec.queue).first()
-    mine = Replica.objects.filter(service=service)
     if queue is None:
         return True
+    mine = Replica.objects.filter(service=service)
     in_queue = _used(mine.in_queue(queue.name).values_list("revision__spec", flat=True))
-    if amounts.shortages(spec.resources.times(service.replicas), quota_of(queue), in_queue):
-        return False
-
-    def mine_on(node: Node) -> Amount:
-        return _used(mine.filter(node=node.name).values_list("revision__spec", flat=True))
-
-    return bool(_place(spec, service.replicas, mine_on).nodes)
+    nodes = lines.candidates(mine)
+    newer = lines.claim_of(service, spec, service.replicas)
+    room = Room(quota_of(queue), in_queue, nodes)
+    return not room.lacks(newer) and bool(room.place(newer).nodes)
 
 
-def _used(specs: Iterable[dict[str, Any]]) -> Amount:
+def _used(specs: Iterable[Mapping[str, Any]]) -> Amount:
     return amounts.total(Resources(**spec["resources"]) for spec in specs)
-
-
-def ahead_of(service: Service, queue: Queue) -> list[Resources]:
-    """What the services before it in the queue want. One that runs already (it scales, it rolls) waits for nobody."""
-    return [] if service.queued_at is None else waiting_in(queue, before=service)
-
-
-def waiting_in(queue: Queue, before: Service | None = None) -> list[Resources]:
-    """What the services that wait in the queue want, first one first; all of them, or those before `before`.
-
-    Those that no node would take even if it were empty are left out: they would block everybody behind them for good.
-    """
-    ahead: list[Resources] = []
-    for other in Service.objects.waiting_in(queue.name).select_related("target"):
-        if before is not None and other.pk == before.pk:
-            break
-        spec = other.target.parsed()
-        if _place_in_empty(spec, other.replicas):
-            ahead.append(spec.resources.times(other.replicas))
-    return ahead

@@ -15,16 +15,31 @@ from services import states
 from services.clients import machine
 from services.models import Node, Queue, Replica, Service
 from services.parsing import LABEL, NAME
+from services.policies.admission import FAIR, ORDERS
 
 CPU_OVERCOMMIT = 4
 """A node offers this many CPUs per core: model servers mostly wait. GPUs and memory are never offered twice."""
 
 
+LONGEST_MINUTES = 7 * 24 * 60
+"""Of a queue's patience and its holds."""
+TURNS = {"order": FAIR, "patience_minutes": 10, "hold_minutes": 5}
+"""Who is granted a share next, as queues have it that do not say."""
+
+
 def create_queue(
-    *, name: str, description: str = "", cpu: float, memory_gib: float, gpus: Mapping[str, int], actor: Principal
+    *,
+    name: str,
+    description: str = "",
+    cpu: float,
+    memory_gib: float,
+    gpus: Mapping[str, int],
+    actor: Principal,
+    **turns: Any,
 ) -> Queue:
+    """`turns`: of TURNS."""
     actor.require_admin()
-    errors = _amount_errors(cpu, memory_gib, gpus)
+    errors = _amount_errors(cpu, memory_gib, gpus) | _turn_errors(TURNS | turns)
     if not NAME.fullmatch(name):
         errors["name"] = ["Use lower-case letters, digits and dashes, starting with a letter, at most 63."]
     if errors:
@@ -32,19 +47,25 @@ def create_queue(
     try:
         with transaction.atomic():
             return Queue.objects.create(
-                name=name, description=description, cpu=cpu, memory_gib=memory_gib, gpus=dict(gpus)
+                name=name,
+                description=description,
+                cpu=cpu,
+                memory_gib=memory_gib,
+                gpus=dict(gpus),
+                **{field: turns.get(field, default) for field, default in TURNS.items()},
             )
     except IntegrityError:
         raise InvalidFields({"name": f"There is already a queue named {name}."}) from None
 
 
 def edit_queue(queue: Queue, changes: Mapping[str, Any], *, actor: Principal) -> Queue:
-    """Change description or quota. A quota lowered below what runs ends nothing; it only grants no more."""
+    """Change description, quota or order. A quota lowered below what runs ends nothing; it only grants no more."""
     actor.require_admin()
-    fields = {name: changes[name] for name in ("description", "cpu", "memory_gib", "gpus") if name in changes}
+    editable = ("description", "cpu", "memory_gib", "gpus", *TURNS)
+    fields = {name: changes[name] for name in editable if name in changes}
     errors = _amount_errors(
         fields.get("cpu", queue.cpu), fields.get("memory_gib", queue.memory_gib), fields.get("gpus", queue.gpus)
-    )
+    ) | _turn_errors({name: fields.get(name, getattr(queue, name)) for name in TURNS})
     if errors:
         raise InvalidFields(errors)
     for name, value in fields.items():
@@ -80,6 +101,17 @@ def _amount_errors(cpu: Any, memory_gib: Any, gpus: Any) -> dict[str, list[str]]
         for kind, count in gpus.items()
     ):
         errors["gpus"] = ['Must be an object of GPU type and count, such as {"NVIDIA-H200": 8}; the type "" is any.']
+    return errors
+
+
+def _turn_errors(turns: Mapping[str, Any]) -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = {}
+    if turns["order"] not in dict(ORDERS):
+        errors["order"] = [f"Choose one of {', '.join(dict(ORDERS))}."]
+    for name in ("patience_minutes", "hold_minutes"):
+        minutes = turns[name]
+        if isinstance(minutes, bool) or not isinstance(minutes, int) or not 0 <= minutes <= LONGEST_MINUTES:
+            errors[name] = [f"Must be a whole number of minutes, 0 to {LONGEST_MINUTES}."]
     return errors
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from console.errors import ConsoleError
 from services import dispatch, states
-from services.actions import claims, files, publishing, replicas, rollout, wiring
+from services.actions import claims, files, lines, publishing, replicas, rollout, wiring
 from services.actions.services import target_of
 from services.actions.transitions import move, say
 from services.errors import ModelError
@@ -49,9 +49,8 @@ def preheat(service: Service) -> None:
     # PREHEATING -> QUEUED when the files are on disk, verified and servable
     found = files.ready(target_of(service))
     if found.ready:
-        move(
-            service, states.QUEUED, "Model files are on disk and verified; waiting for quota.", queued_at=timezone.now()
-        )
+        message = "Model files are on disk and verified; waiting for quota."
+        move(service, states.QUEUED, message, queued_at=timezone.now())
     elif found.failed:
         fail(service, found.message)
     else:
@@ -180,11 +179,13 @@ STEPS: dict[str, Callable[[Service], None]] = {
 
 def sweep(limit: int = 200) -> int:
     """Reconcile every service that may need it, and end processes that no row knows. How many were looked at."""
-    resting = Service.objects.filter(state__in=states.SETTLED, replica_set__isnull=True)
-    # In any order: with more of them than `limit`, one that is fixed would never come to the last ones.
+    granted = lines.look()
+    # Those that wait in a queue are told where they stand by the line just above: all of them at once.
+    resting = Service.objects.filter(state__in=states.SETTLED | {states.QUEUED}, replica_set__isnull=True)
+    # Random order, so that services beyond `limit` are not starved.
     due = Service.objects.unleased().exclude(pk__in=resting.values("pk")).order_by("?")
     looked = 0
-    for pk in list(due.values_list("pk", flat=True)[:limit]):
+    for pk in [*granted, *due.values_list("pk", flat=True)[:limit]]:
         try:
             reconcile(pk)
         except Exception:  # one service that cannot be reconciled must not keep the others waiting

@@ -6,7 +6,9 @@ from typing import Any
 
 from django import forms
 
+from services.actions.places import LONGEST_MINUTES, TURNS
 from services.models import Node, Queue
+from services.policies.admission import FAIR, ORDERS
 
 ANY = "any"
 """How the GPU type "" is typed."""
@@ -57,6 +59,21 @@ class QueueForm(forms.Form):
     gpus = GpusField(
         label="GPUs by type", help_text=f"One a line, such as NVIDIA-H200 = 8. {ANY} = 2 counts GPUs of any type."
     )
+    order = forms.ChoiceField(choices=ORDERS, initial=FAIR)
+    patience_minutes = forms.IntegerField(
+        label="Minutes until one that was passed comes first",
+        min_value=0,
+        max_value=LONGEST_MINUTES,
+        initial=TURNS["patience_minutes"],
+        help_text="In a fair queue a service that does not fit yet is passed by others for so long.",
+    )
+    hold_minutes = forms.IntegerField(
+        label="Minutes for which it then does",
+        min_value=0,
+        max_value=LONGEST_MINUTES,
+        initial=TURNS["hold_minutes"],
+        help_text="What it needs is kept for it meanwhile; then it is passed again. 0: never.",
+    )
 
 
 class QueueEditForm(QueueForm):
@@ -71,6 +88,7 @@ class QueueEditForm(QueueForm):
                 "cpu": queue.cpu,
                 "memory_gib": queue.memory_gib,
                 "gpus": pairs_text(gpus),
+                **{name: getattr(queue, name) for name in TURNS},
             }
         )
 

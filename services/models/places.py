@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from services.policies.admission import FAIR, ORDERS
 from services.specs import NodeInfo
 
 
@@ -39,7 +40,7 @@ class Node(models.Model):
 
 
 class Queue(models.Model):
-    """A quota that services share, first come first served."""
+    """A quota that services share. Who is granted a share next: services/policies/admission.py."""
 
     name = models.CharField(max_length=63, unique=True)
     description = models.CharField(max_length=200, blank=True)
@@ -47,6 +48,14 @@ class Queue(models.Model):
     memory_gib = models.FloatField(default=0)
     gpus = models.JSONField(default=dict, blank=True)
     """GPU product -> count; the key "" counts GPUs of any type."""
+    order = models.CharField(max_length=6, choices=ORDERS, default=FAIR)
+    patience_minutes = models.PositiveIntegerField(default=10)
+    """How long a service that does not fit is passed by later ones before it may hold the queue."""
+    hold_minutes = models.PositiveIntegerField(default=5)
+    """How long it then comes first, and what it needs is kept for it."""
+    # The service (by primary key) that holds the queue, or held it last: services/policies/holding.py.
+    held_for = models.BigIntegerField(null=True)
+    held_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

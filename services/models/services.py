@@ -35,6 +35,10 @@ class Service(models.Model):
     message = models.TextField(blank=True)
     """One sentence: what it waits for, or why it failed."""
     queued_at = models.DateTimeField(null=True)
+    passed = models.PositiveIntegerField(default=0)
+    """How many services went ahead of it since it waits."""
+    held_at = models.DateTimeField(null=True)
+    """When it held its queue last (services/policies/holding.py), since it waits."""
     state_since = models.DateTimeField()
     lease_until = models.DateTimeField(null=True)
     """Held by the one reconcile that works on this row."""

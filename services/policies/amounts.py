@@ -34,9 +34,9 @@ def shortages(wanted: Resources, have: Amount, used: Amount) -> list[str]:
     """What is missing for `wanted`, a phrase each ("needs 2 GPU NVIDIA-H200, 1 free"); empty when it fits."""
     lacking: list[str] = []
     free_cpu, free_memory = have.cpu - used.cpu, have.memory_gib - used.memory_gib
-    if wanted.cpu > free_cpu + 1e-9:
+    if wanted.cpu and wanted.cpu > free_cpu + 1e-9:
         lacking.append(f"needs {wanted.cpu:g} CPU, {max(0.0, free_cpu):g} free")
-    if wanted.memory_gib > free_memory + 1e-9:
+    if wanted.memory_gib and wanted.memory_gib > free_memory + 1e-9:
         lacking.append(f"needs {wanted.memory_gib:g} GiB of memory, {max(0.0, free_memory):.4g} GiB free")
     if wanted.gpu:
         free = free_gpus(wanted.gpu_type, have.gpus, used.gpus)
@@ -56,6 +56,16 @@ def free_gpus(product: str, have: Mapping[str, int], used: Mapping[str, int]) ->
     if not product:
         return free_in_all
     return min(free_in_all, have.get(product, 0) + have.get("", 0) - used.get(product, 0))
+
+
+def share(part: Amount, whole: Amount) -> float:
+    """How much of `whole` that is: of CPU, memory or GPUs, whichever it takes most of."""
+    pairs = (
+        (part.cpu, whole.cpu),
+        (part.memory_gib, whole.memory_gib),
+        (sum(part.gpus.values()), sum(whole.gpus.values())),
+    )
+    return max(taken / have if have else float(taken > 0) for taken, have in pairs)
 
 
 def say(resources: Resources) -> str:

@@ -163,7 +163,8 @@ def placement(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {}
     try:
         spec, replicas = parse_spec(asked), parse_replicas(payload["replicas"])
-        context = {"placed": claims.place(spec, replicas), "queue": claims.preview(spec, replicas)}
+        team = next((team.pk for team in teams_of(actor_of(request)) if team.name == request.POST.get("team")), 0)
+        context = {"placed": claims.place(spec, replicas), "queue": claims.preview(spec, replicas, team)}
     except InvalidFields as error:
         context = {"problems": [f"{label(path)}: {' '.join(said)}" for path, said in error.errors.items()]}
     return render(request, "services/form/_placement.html", context)

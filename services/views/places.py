@@ -13,9 +13,16 @@ from django.views.decorators.http import require_http_methods
 from console.errors import InvalidFields
 from console.pages import actor_of, page, show_errors
 from services import dashboard, states
-from services.actions import places
+from services.actions import lines, places
 from services.forms.places import NodeForm, QueueEditForm, QueueForm
 from services.models import Node, Queue, Replica, Service
+from services.policies.admission import FAIR, STRICT
+
+ORDER_SAYS = {
+    FAIR: "By team in turn, the one that holds least first. What fits passes what does not fit yet; after {patience}"
+    " minutes one that was passed comes first, for {hold} minutes.",
+    STRICT: "First come, first served: nobody passes one that does not fit yet.",
+}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -72,21 +79,28 @@ def queue(request: HttpRequest, name: str) -> HttpResponse:
         "is_admin": actor.is_admin,
         "delete_fields": [("verb", "delete")],
         "crumbs": [("Queues", reverse("queues"))],
-        **_services_in(request, name),
+        "order": ORDER_SAYS[row.order].format(patience=row.patience_minutes, hold=row.hold_minutes),
+        **_services_in(request, row),
     }
     return page(request, "places/queue.html", "places/_queue.html", context)
 
 
-def _services_in(request: HttpRequest, queue: str) -> dict[str, Any]:
-    """What of the queue's services this person may see; of the others only how many wait before."""
+def _services_in(request: HttpRequest, queue: Queue) -> dict[str, Any]:
+    """What of the queue's services this person may see; of the others only how many wait before.
+
+    In the line's order; at its end, with the position 0, those that could not start even if nothing ran.
+    """
     actor = actor_of(request)
-    visible = set(Service.objects.visible_to(actor).filter(target__spec__queue=queue).values_list("pk", flat=True))
-    waiting = list(Service.objects.waiting_in(queue).select_related("team"))
+    visible = set(Service.objects.visible_to(actor).filter(target__spec__queue=queue.name).values_list("pk", flat=True))
+    standings = lines.read(queue).standings
+    positions = {pk: standing.position for pk, standing in standings.items()}
+    waiting = sorted(
+        Service.objects.waiting_in(queue.name).select_related("team"),
+        key=lambda service: positions.get(service.pk) or len(positions) + 1,
+    )
     running = Service.objects.filter(pk__in=visible, replica_set__isnull=False).exclude(state=states.QUEUED).distinct()
     return {
-        "line": [
-            (number, service if service.pk in visible else None) for number, service in enumerate(waiting, start=1)
-        ],
+        "line": [(positions.get(service.pk, 0), service if service.pk in visible else None) for service in waiting],
         "running": running.select_related("team"),
     }
 

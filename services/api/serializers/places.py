@@ -8,8 +8,14 @@ from rest_framework import serializers
 
 from console.rest import Body
 from services.actions import claims
+from services.actions.places import LONGEST_MINUTES
 from services.models import Node, Queue, Service
+from services.policies.admission import ORDERS
 from services.policies.amounts import Amount
+
+ORDER_HELP = "fair: by team in turn, and what fits passes what does not fit yet. strict: first come, first served."
+PATIENCE_HELP = "fair: after this long a service that others passed may hold the queue."
+HOLD_HELP = "fair: for this long it then comes first, and what it needs is kept for it. 0: never."
 
 
 class AmountOut(serializers.Serializer[Any]):
@@ -25,11 +31,26 @@ def amount_json(amount: Amount) -> dict[str, Any]:
 class QueueOut(serializers.ModelSerializer[Queue]):
     gpus = serializers.DictField(child=serializers.IntegerField(), help_text='GPU product to count; "" is any product.')
     used = serializers.SerializerMethodField(help_text="What the replicas in it hold now.")
+    order = serializers.ChoiceField(ORDERS, help_text=ORDER_HELP)
+    patience_minutes = serializers.IntegerField(help_text=PATIENCE_HELP)
+    hold_minutes = serializers.IntegerField(help_text=HOLD_HELP)
     waiting = serializers.SerializerMethodField(help_text="How many services wait in it, of all teams.")
 
     class Meta:
         model = Queue
-        fields = ("name", "description", "cpu", "memory_gib", "gpus", "used", "waiting", "created_at")
+        fields = (
+            "name",
+            "description",
+            "cpu",
+            "memory_gib",
+            "gpus",
+            "order",
+            "patience_minutes",
+            "hold_minutes",
+            "used",
+            "waiting",
+            "created_at",
+        )
 
     def get_used(self, queue: Queue) -> AmountOut:
         return amount_json(claims.used_of(queue))  # type: ignore[return-value]  # the annotation is the schema's
@@ -47,6 +68,11 @@ class QueueChange(Body):
     gpus = serializers.DictField(
         child=serializers.IntegerField(max_value=100_000), required=False, help_text='GPU product to count; "" is any.'
     )
+    order = serializers.ChoiceField(ORDERS, required=False, help_text=ORDER_HELP)
+    patience_minutes = serializers.IntegerField(
+        required=False, min_value=0, max_value=LONGEST_MINUTES, help_text=PATIENCE_HELP
+    )
+    hold_minutes = serializers.IntegerField(required=False, min_value=0, max_value=LONGEST_MINUTES, help_text=HOLD_HELP)
 
 
 class QueueBody(QueueChange):

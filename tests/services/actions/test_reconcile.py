@@ -69,7 +69,9 @@ def test_two_replicas_are_two_processes_on_six_ports(ready: Make, world: World) 
     assert len(Replica.objects.taken_ports()) == 6
 
 
-def test_it_waits_in_the_queue_with_position_and_reason(ready: Make, make: Make, world: World) -> None:
+def test_it_waits_in_the_queue_with_position_and_reason(ready: Make, make: Make, world: World, queue: Queue) -> None:
+    queue.order = "strict"
+    queue.save()
     ready(name="first", resources={"cpu": 3})
     second = make(name="second", resources={"cpu": 2})
     third = make(name="third", resources={"cpu": 1})
@@ -229,7 +231,7 @@ def test_the_form_counts_those_ahead_as_the_queue_does(make: Make, world: World)
     nowhere = [{"key": "zone", "operator": "In", "values": ["nowhere"]}]
     world.converge(make(name="stuck", affinity={"required": nowhere}))
     spec = Service.objects.get().target.parsed()
-    decision = claims.preview(spec, 1)
+    decision = claims.preview(spec, 1, 0)
     assert decision is not None and decision.granted
 
 

@@ -23,7 +23,10 @@ def test_everybody_looks_and_administrators_change_queues(people: dict[str, Api]
     made = root.post("queues/", BODY)
     assert made.status == 201 and made.headers["Location"].endswith("/queues/gpu-small/")
     assert made.data["gpus"] == {"NVIDIA-L4": 2} and made.data["used"]["cpu"] == 0
+    assert (made.data["order"], made.data["patience_minutes"], made.data["hold_minutes"]) == ("fair", 10, 5)
     assert root.patch("queues/gpu-small/", {"cpu": 16}).data["cpu"] == 16
+    strict = root.patch("queues/gpu-small/", {"order": "strict", "hold_minutes": 0}).data
+    assert (strict["order"], strict["hold_minutes"], strict["cpu"]) == ("strict", 0, 16)
     assert root.delete("queues/gpu-small/").status == 204
     assert root.get("queues/gpu-small/").status == 404
 
@@ -42,6 +45,8 @@ def test_wrong_fields_of_a_queue_are_named(admin: User, queue: Queue) -> None:
         "gpus",
     }
     assert set(root.post("queues/", {**BODY, "gpus": {"a": "many"}}).errors) == {"gpus.a"}
+    turns = {"order": "mine first", "patience_minutes": -1, "hold_minutes": 10**9}
+    assert set(root.patch("queues/default/", turns).errors) == set(turns)
     assert "default" in root.post("queues/", {**BODY, "name": "default"}).errors["name"][0]
     assert set(root.patch("queues/default/", {"name": "other", "colour": "red"}).errors) == {"name", "colour"}
     endless = root.send("POST", "queues/", raw=b'{"name": "endless", "cpu": 1e999, "memory_gib": 1}')

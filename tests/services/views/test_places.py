@@ -19,6 +19,9 @@ QUOTA = {
     "cpu": "8",
     "memory_gib": "32.5",
     "gpus": "NVIDIA-H200 = 2\nany = 1",
+    "order": "strict",
+    "patience_minutes": "3",
+    "hold_minutes": "2",
 }
 
 
@@ -53,6 +56,7 @@ def test_an_administrator_makes_a_queue(admin: User, client_of: ClientOf) -> Non
     assert answer["Location"] == reverse("queue", args=["gpu-small"])
     made = Queue.objects.get(name="gpu-small")
     assert (made.cpu, made.memory_gib, made.gpus) == (8, 32.5, {"NVIDIA-H200": 2, "": 1})
+    assert (made.order, made.patience_minutes, made.hold_minutes) == ("strict", 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +70,9 @@ def test_an_administrator_makes_a_queue(admin: User, client_of: ClientOf) -> Non
         ("gpus", "NVIDIA-H200", "Line 1 is not of the form"),
         ("gpus", "A = 1\nA = 2", "A is there twice"),
         ("gpus", "A = -1", "must be a whole number"),
+        ("order", "mine first", "Select a valid choice"),
+        ("patience_minutes", "-1", "greater than or equal to 0"),
+        ("hold_minutes", "a while", "Enter a whole number"),
     ],
 )
 def test_a_queue_that_makes_no_sense_is_explained_at_its_field(
@@ -101,6 +108,7 @@ def test_an_administrator_changes_a_quota(queue: Queue, admin: User, client_of: 
     assert (queue.name, queue.cpu, queue.gpus) == ("default", 8, {"NVIDIA-H200": 2, "": 1})
     page = client_of(admin).get(url).content.decode()
     assert "NVIDIA-H200 = 2" in page and "any = 1" in page  # as it was typed
+    assert "First come, first served: nobody passes one that does not fit yet." in page
 
 
 def test_a_queue_is_deleted_with_its_name_typed(queue: Queue, admin: User, client_of: ClientOf) -> None:
