@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 
 from django.conf import settings
 
 from services.actions.snapshot import HOST
 from services.actions.snapshot import take as snapshot
-from services.errors import GatewayError
+from services.errors import GatewayError, GatewaySilent
 from services.gateway import publish as gateway
 from services.gateway import status
 from services.gateway.binary import find_envoy
+from services.gateway.envoy.cluster import BACKENDS
 from services.gateway.snapshot import Snapshot
 from services.models import GatewayRevision, Replica, Service
 
@@ -32,25 +34,39 @@ def publish_now() -> None:
         logger.exception("the gateway keeps its last good configuration")
 
 
-def open_up(service: Service) -> None:
-    """Publish, and wait a moment until Envoy sends requests to every replica of the service that has answered.
+def open_up(service: Service, rows: Iterable[Replica]) -> str:
+    """Publish, and wait a moment until Envoy sends requests to these replicas, over each of their protocols.
 
-    Called before anybody is told READY: whoever reads that may call at once, and count on each replica. Envoy that is
-    away, or slow, holds nothing up for longer than PATIENCE.
+    Called before READY is said of them: a caller who reads that may call at once, and count on each replica. Returns
+    what is missing after PATIENCE, for a later try; "" when all is well, and when Envoy is away.
     """
     publish_now()
-    answering = Replica.objects.filter(revision=service.serving, started_at__isnull=False)
-    rows = answering.exclude(state=Replica.DRAINING)
-    wanted = {(service.name, f"{HOST}:{port}") for row in rows for port in (row.http_port, row.grpc_port)}
+    framework = BACKENDS[service.serving.spec["framework"]] if service.serving else BACKENDS["triton"]
+    expected = {f"{HOST}:{port}" for row in rows for port in _ports(row, grpc=framework.grpc)}
     deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            healthy = {(seen.service, seen.address) for seen in status.replicas(settings.HOME.gateway) if seen.healthy}
-        except GatewayError:
-            return
-        if wanted <= healthy:
-            return
+    while reason := _lacking(service.name, expected):
+        if time.monotonic() > deadline:
+            return f"It answers. {reason}"
         time.sleep(0.05)
+    return ""
+
+
+def _ports(row: Replica, *, grpc: bool) -> tuple[int, ...]:
+    return (row.http_port, row.grpc_port) if grpc else (row.http_port,)
+
+
+def _lacking(service: str, expected: set[str]) -> str:
+    """What Envoy has not done yet of sending requests to these addresses."""
+    try:
+        current = status.loaded(settings.HOME.gateway).current
+        seen = [each for each in status.replicas(settings.HOME.gateway) if each.service == service]
+    except GatewaySilent as error:
+        return str(error)
+    except GatewayError:
+        return ""  # Envoy is away, and what it starts with is published
+    if missing := expected - {each.address for each in seen if each.healthy}:
+        return f"The gateway does not send requests to {', '.join(sorted(missing))} yet."
+    return "" if current else "The gateway has not read its newest configuration yet."
 
 
 def publish() -> GatewayRevision | None:

@@ -89,17 +89,19 @@ def start(service: Service) -> None:
     elif late := next((replica for replica in rows if replicas.overdue(replica)), None):
         fail(service, replicas.overdue(late), detail=replicas.tail(late))
     elif rows and all(replica.state == Replica.READY for replica in rows):
-        _open(service, revision)
+        _open(service, revision, rows)
     else:
         ready = sum(replica.state == Replica.READY for replica in rows)
         why = next((replica.message for replica in rows if replica.state != Replica.READY and replica.message), "")
         say(service, f"{ready} of {len(rows)} replicas answer. {why}".strip())
 
 
-def _open(service: Service, revision: Revision) -> None:
+def _open(service: Service, revision: Revision, rows: list[Replica]) -> None:
     Service.objects.filter(pk=service.pk, state=states.STARTING).update(serving=revision)
     service.serving = revision
-    publishing.open_up(service)
+    if missing := publishing.open_up(service, rows):
+        say(service, missing)
+        return
     move(service, states.READY, "", serving=revision)
 
 

@@ -21,7 +21,8 @@ from services.actions.transitions import log
 from services.clients import connections
 from services.engines import base as engines
 from services.engines.base import Observation
-from services.errors import ModelError
+from services.errors import GatewayError, GatewaySilent, ModelError
+from services.gateway import status
 from services.models import Replica, Service
 from services.policies.admission import ordinal
 from services.specs import LaunchContext, Ports, ReplicaSpec, process_of
@@ -76,7 +77,7 @@ def overdue(replica: Replica) -> str:
 def look(replica: Replica) -> Observation:
     """Observe it, start it if it is not there, and bring its row up to date. Safe to call again and again."""
     engine = wiring.engine()
-    before = _columns(replica)
+    before, state = _columns(replica), replica.state
     seen = engine.observe(replica.process_name)
     _note_end(replica, seen)
     if replica.state != Replica.DRAINING and _is_to_be_started(replica, seen):
@@ -97,8 +98,8 @@ def look(replica: Replica) -> Observation:
     if replica.state == Replica.READY and replica.started_at is None:
         replica.started_at = timezone.now()
         replica.save(update_fields=["started_at"])
-        if replica.revision_id == replica.service.serving_id:  # the service was scaled
-            publishing.open_up(replica.service)
+    if replica.state == Replica.READY != state and (missing := _missing_at_the_gateway(replica)):
+        replica.state, replica.message = (Replica.STARTING if state == Replica.PENDING else state), missing
     _save(replica, before)
     return seen
 
@@ -130,6 +131,12 @@ def _start(replica: Replica, seen: Observation) -> None:
     else:
         wiring.engine().apply(spec)
     read_ahead(tree.path)
+
+
+def _missing_at_the_gateway(replica: Replica) -> str:
+    """For a service that was scaled, and for a replica that is back. A revision's first ones are opened together."""
+    service = replica.service
+    return publishing.open_up(service, [replica]) if replica.revision_id == service.serving_id else ""
 
 
 def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
@@ -224,14 +231,30 @@ def _longest_drain() -> timedelta:
 
 
 def _is_drained(replica: Replica) -> bool:
-    """A gateway that sends nothing new to a replica keeps a connection only for requests that are under way."""
+    """A gateway that sends nothing new to a replica keeps a connection only for requests that are under way.
+
+    It goes on sending as long as it lists the address: a cluster that changed serves once its replicas were probed.
+    """
     now = timezone.now()
     if replica.drain_until is None or replica.drain_until <= now:
         return True
     if replica.drain_until - _longest_drain() + LEAST_DRAIN > now:
         return False
+    if _is_listed(replica):
+        return False
     found = connections.held((replica.http_port, replica.grpc_port))
     return found is None or found.connections == 0
+
+
+def _is_listed(replica: Replica) -> bool:
+    """Whether Envoy may still choose it. False when no Envoy runs."""
+    addresses = {f"{publishing.HOST}:{port}" for port in (replica.http_port, replica.grpc_port)}
+    try:
+        return any(seen.address in addresses for seen in status.replicas(settings.HOME.gateway))
+    except GatewaySilent:
+        return True
+    except GatewayError:
+        return False
 
 
 def erase_logs(service: Service) -> None:

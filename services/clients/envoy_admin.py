@@ -52,7 +52,14 @@ class EnvoyAdmin:
 
     def versions(self) -> dict[str, str]:
         """Name of the statistic -> `version_info` of the configuration that Envoy runs with."""
-        stats = self._json("/stats?format=json&filter=version_text$")["stats"]
+        return self._statistics("version_text$")
+
+    def warming(self) -> int:
+        """How many clusters wait for the first probe of their hosts. Until then routes to a new one lead nowhere."""
+        return int(self._statistics("^cluster_manager.warming_clusters$").get("cluster_manager.warming_clusters", "0"))
+
+    def _statistics(self, pattern: str) -> dict[str, str]:
+        stats = self._json(f"/stats?format=json&filter={pattern}")["stats"]
         return {stat["name"]: str(stat["value"]) for stat in stats if "name" in stat}
 
     def hosts(self) -> list[Host]:

@@ -2,14 +2,16 @@
 
 Each file is complete or absent: written beside, synced, renamed. What Envoy reads is the protobuf of a file
 (envoy/encoding.py); its JSON, written after all of them, is the record of what was published. Between files the order
-makes before it breaks: clusters are added before routes lead to them, and removed only by a later publish, when
-nothing leads to them any more (lingering.py); the bridge knows of a service before it is sent requests for it. A
-process that dies between two renames leaves a state that serves, and the next publish completes it.
+makes before it breaks: clusters are added, and their replicas probed once, before routes lead to them, and removed only
+by a later publish, when nothing leads to them any more (lingering.py); the bridge knows of a service before it is sent
+requests for it. A process that dies between two renames leaves a state that serves, and the next publish completes it.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,9 +19,10 @@ from pathlib import Path
 
 from console.files import replace
 from services.errors import GatewayError
-from services.gateway import bridge_table, changes, lingering
+from services.gateway import bridge_table, changes, lingering, status
 from services.gateway.envoy import document, encoding, names
 from services.gateway.envoy.bootstrap import bootstrap, descriptors
+from services.gateway.envoy.cluster import PATIENCE_SECONDS
 from services.gateway.envoy.inside import EGRESS_SOCKET
 from services.gateway.envoy.tls import Tls, refresh
 from services.gateway.render import render
@@ -28,7 +31,10 @@ from services.gateway.validate import validate
 
 ORDER = (names.CLUSTERS, bridge_table.FILE, names.KEYS, names.RATE_LIMITS, names.ROUTES)
 """Clusters first, keys before the routes that trust them."""
+WARM_SECONDS = PATIENCE_SECONDS + 2
+"""Longest wait for the first probe of new replicas: each has PATIENCE_SECONDS to answer it."""
 Writes = list[tuple[Path, bytes]]
+logger = logging.getLogger(__name__)
 
 
 def deliver(take: Callable[[], Snapshot], gateway_dir: Path, envoy: Path) -> bool:
@@ -94,8 +100,28 @@ def _writes(wanted: dict[Path, bytes]) -> Writes:
 
 
 def _carry_out(writes: Writes) -> None:
+    clusters = next(((path, content) for path, content in writes if path.name == names.CLUSTERS), None)
+    version = document.version(clusters[1]) if clusters is not None and _adds(*clusters) else ""
     for path, content in writes:
+        if version and path.name == encoding.file_name(names.ROUTES):
+            _wait_until_warm(path.parent, version)
         replace(path, content)
+
+
+def _adds(clusters: Path, content: bytes) -> bool:
+    """Whether a cluster is new by name. One that only changed is served by its predecessor until it is warm."""
+    before = {document.item_name(line) for line in document.split(document.published(clusters))[1]}
+    return any(document.item_name(line) not in before for line in document.split(content)[1])
+
+
+def _wait_until_warm(gateway_dir: Path, clusters: str) -> None:
+    """Until then a route to a new cluster is answered 503, although its replica answers."""
+    deadline = time.monotonic() + WARM_SECONDS
+    while not status.is_warm(gateway_dir, clusters):
+        if time.monotonic() > deadline:
+            logger.warning("Envoy has not taken the new clusters within %d s", WARM_SECONDS)
+            return
+        time.sleep(0.02)
 
 
 def prepare(

@@ -83,6 +83,20 @@ def follows(gateway_dir: Path, files: Iterable[str]) -> bool:
     return all(now.running[file] == now.published[file] for file in files)
 
 
+def is_warm(gateway_dir: Path, clusters: str) -> bool:
+    """Whether routes may lead to every cluster of that version: Envoy has it, and has probed its replicas once.
+
+    True when no Envoy runs: one that starts listens only then. False when it does not answer soon.
+    """
+    admin = EnvoyAdmin(gateway_dir / names.ADMIN_SOCKET, SOON_SECONDS)
+    try:
+        return admin.versions().get(_STATISTICS[names.CLUSTERS]) == clusters and admin.warming() == 0
+    except GatewaySilent:
+        return False
+    except GatewayError:
+        return True
+
+
 def replicas(gateway_dir: Path) -> list[ReplicaHealth]:
     """Of every service that is routed to. Raises GatewayError when the gateway is not running."""
     made = []

@@ -18,10 +18,11 @@ from services.gateway.envoy.refusals import GRPC_RESOURCE_EXHAUSTED, answers, si
 from services.gateway.snapshot import GatewayService, Limits
 
 _RETRY: Json = {
-    # Only failures before a replica can have begun to answer: an inference is never run twice on purpose.
+    # Only failures before a replica has the request: an inference is never run twice, since it may change a state.
     "retry_on": "connect-failure,refused-stream,reset-before-request",
-    "num_retries": 2,
-    "retry_back_off": {"base_interval": "0.02s", "max_interval": "0.2s"},
+    # Over about two seconds, with growing pauses at random: the time in which a listener is opened again.
+    "num_retries": 8,
+    "retry_back_off": {"base_interval": "0.025s", "max_interval": "1s"},
 }
 _ANOTHER: Json = {
     # A dead replica has the fewest requests, so the balancer picks it three times of four when there are two:

@@ -4,6 +4,10 @@ Both are probed on the HTTP port. A replica that dies is left at once by the ret
 within a second by outlier detection, and comes back when its probe passes again. One that hangs while its probe
 passes is found elsewhere (services/actions/watch.py): a request's time limit is too long for that, and a slow model
 is no broken one. A probe that fails keeps new requests away and cuts none that is under way.
+
+Probes choose between replicas, and never turn a request away: on a busy machine every probe of a service may fail while
+each replica still answers. Where no replica is healthy, requests go to all of them, and a dead one refuses the
+connection, which is tried again (backends.py).
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ BRIDGE_GRPC_SOCKET = "grpc.sock"
 """Where the bridge listens, in its own folder."""
 MAX_REQUESTS = 4096
 """Under way at once to one service, where it sets no limit of its own."""
+PANIC_PERCENT = 1
+"""With fewer healthy replicas than this, so with none, requests go to all of them."""
 
 PATIENCE_SECONDS = 5
 """For the answer to a probe. A cluster that changed is a new one to Envoy, which knows nothing of its replicas: the old
@@ -106,17 +112,19 @@ def _cluster(service: GatewayService, limits: Limits, *, grpc: bool) -> Json:
         typed_extension_protocol_options={HTTP_OPTIONS: _protocol(limits, grpc=grpc)},
         health_checks=[_health_check(backend)],
         **({"outlier_detection": _outliers()} if len(endpoints) > 1 else {}),
-        # With no healthy replica say so at once, instead of trying the dead ones.
-        common_lb_config={"healthy_panic_threshold": {"value": 0}},
+        common_lb_config={"healthy_panic_threshold": {"value": PANIC_PERCENT}},
         circuit_breakers=_breakers(service.concurrency or MAX_REQUESTS),
     )
 
 
 def _breakers(requests: int) -> Json:
-    """Only requests are limited: connections follow from them, and one that waits for its connection is not lost."""
+    """Only requests are limited: connections follow from them, and one that waits for its connection is not lost.
+
+    Each request under way may wait for its next try: when a replica dies, all that it had is tried elsewhere at once.
+    """
     return {"thresholds": [{
         "max_requests": requests, "max_connections": MAX_REQUESTS, "max_pending_requests": MAX_REQUESTS,
-        "max_retries": 64,
+        "max_retries": MAX_REQUESTS,
     }]}  # fmt: skip
 
 

@@ -46,6 +46,10 @@ def local_replies(limits: Limits) -> Json:
         " unless the header mm-vmodel-id names its service."
     )
     no_replica = "No replica of the service %ROUTE_NAME% answers right now. A failed one is restarted: try again."
+    cut = (
+        "The connection over which the service %ROUTE_NAME% had this request was lost before the answer:"
+        " the request may have been carried out."
+    )
     slow = "The service %ROUTE_NAME% did not answer in time."
     late = "The request's body did not come in within the time that this gateway gives it."
     bearer = header("www-authenticate", "Bearer")
@@ -71,8 +75,9 @@ def local_replies(limits: Limits) -> Json:
         *_worded([unreadable], "The first message is not an uncompressed message of the V2 protocol.", rest=False),
         *(mapper for step in names.RETRY_STEPS for mapper in _rate_limited(step)),
         *_too_many(),
-        *_worded([{"response_flag_filter": {"flags": ["UH", "UF", "UC", "UO", "NC", "URX", "LR", "UR"]}}, _status(503)],
-                 no_replica, headers=[again]),
+        *_worded([_flagged("UH", "UF", "UO", "NC", "URX"), _status(503)], no_replica, headers=[again]),
+        # Never tried again by the gateway: a request that was sent may change what a model remembers.
+        *_worded([_flagged("UC", "LR", "UR"), _status(503)], cut, headers=[again]),
         # 408: the body is not whole. The headers' own time is the codec's, and has no words.
         *_worded([_details("max_duration_timeout"), _status(408)], late, grpc_status=GRPC_DEADLINE_EXCEEDED),
         *_worded([_status(504)], slow, grpc_status=GRPC_DEADLINE_EXCEEDED),
@@ -95,12 +100,17 @@ def _rate_limited(seconds: int) -> list[Json]:
 
 def _too_many() -> list[Json]:
     """A cluster whose circuit breaker is a limit of concurrent requests: of a key (inside.py) or of a service."""
-    full: Json = {"response_flag_filter": {"flags": ["UO"]}}
+    full = _flagged("UO")
     of_key = "This API key has as many requests under way as it may have: send the next one when one of them is done."
     of_service = "The service %ROUTE_NAME% has as many requests under way as it takes: try again."
     told: Json = {"status": 429, "grpc_status": GRPC_RESOURCE_EXHAUSTED, "headers": [header("retry-after", "1")]}
     by_key = _expression("xds.cluster_name.contains(';')")  # no service's cluster has that in its name
     return [*_worded([full, _status(503), by_key], of_key, **told), *_worded([full, _status(503)], of_service, **told)]
+
+
+def _flagged(*flags: str) -> Json:
+    """One of Envoy's response flags is set: URX stands beside others when every try was in vain."""
+    return {"response_flag_filter": {"flags": list(flags)}}
 
 
 def _worded(

@@ -3,7 +3,7 @@
     python -m tests.services.gateway.backend NAME HTTP_PORT GRPC_PORT
 
 It answers with its own name and what it was sent, and tells at GET /__seen every call that reached it (`?N`: but for
-the first N), and at /__count how many. ModelInfer with
+the first N), and at /__count how many. After GET /__ill its health probe fails until GET /__well. ModelInfer with
 the parameter `answer` is answered with the message in its first tensor. It also speaks OpenAI's protocol (text.py), so
 that it can stand for vLLM.
 """
@@ -25,6 +25,7 @@ from tests.services.gateway import text
 NAME = sys.argv[1] if len(sys.argv) > 1 else "backend"
 SEEN: list[dict[str, Any]] = []
 PROBES = ("/v2/health/ready", "/health")
+ILL = asyncio.Event()
 BIG = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)]
 
 
@@ -96,6 +97,8 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         answer: Any = SEEN[int(scope["query_string"] or 0) :]
     elif path == "/__count":
         answer = len(SEEN)
+    elif path in ("/__ill", "/__well"):
+        answer = ILL.set() if path == "/__ill" else ILL.clear()
     else:
         if path not in PROBES:
             call = {"call": f"{scope['method']} {path}", "headers": headers}
@@ -106,7 +109,8 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         answer = {"model_name": path, "model_version": NAME, "bytes": len(sent), "ready": True, "outputs": []}
     body = json.dumps(answer).encode()
     start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": start})
+    status = 503 if path in PROBES and ILL.is_set() else 200
+    await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})
 
 

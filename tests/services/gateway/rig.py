@@ -81,6 +81,10 @@ class Backend:
         """How many calls those are: cheap, however many."""
         return int(self._told("/__count"))
 
+    def feel(self, state: str) -> None:
+        """`ill`: its health probe fails from now on, though it answers; `well` ends that."""
+        self._told(f"/__{state}")
+
     def _told(self, path: str) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.http_port, timeout=2)
         try:
