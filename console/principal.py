@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -24,6 +25,16 @@ ALL_SCOPES = frozenset({INFER, READ, MANAGE})
 
 
 @dataclass(frozen=True)
+class PresentedKey:
+    """The API key that acts: whatever it hands on is bounded by this."""
+
+    pk: int
+    expires_at: datetime | None = None
+    limits: Mapping[str, int | None] = field(default_factory=dict)
+    """By field of the key; None is no limit."""
+
+
+@dataclass(frozen=True)
 class Principal:
     label: str
     """How events name it: `alice`, `key ci (isk_4fK...)`, `console`."""
@@ -31,9 +42,15 @@ class Principal:
     roles: Mapping[int, str] = field(default_factory=dict)
     """Team primary key -> role."""
     scopes: frozenset[str] = ALL_SCOPES
-    services: frozenset[str] = frozenset()
-    """Service names that a key is restricted to; empty is no restriction."""
+    services: frozenset[int] | None = None
+    """Primary keys of the only services that a key may touch, 0 for one that is gone. None: no restriction."""
     user_id: int | None = None
+    key: PresentedKey | None = None
+    """None for people and for the console itself."""
+
+    @property
+    def restricted(self) -> bool:
+        return self.services is not None
 
     def may(self, team_id: int, role: str) -> bool:
         if self.is_admin:

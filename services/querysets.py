@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any, Self
 
 from django.db import models
@@ -13,9 +14,9 @@ from services import states
 
 class ServiceQuerySet(models.QuerySet[Any]):
     def visible_to(self, actor: Principal) -> Self:
-        """Those of the actor's teams (and, for a restricted key, only the named ones); all for an administrator."""
+        """Those of the actor's teams (and, for a restricted key, only those it is for); all for an administrator."""
         visible = self if actor.is_admin else self.filter(team_id__in=list(actor.roles))
-        return visible.filter(name__in=actor.services) if actor.services else visible
+        return visible if actor.services is None else visible.filter(pk__in=actor.services)
 
     def routable(self) -> Self:
         return self.filter(state__in=states.ROUTABLE)
@@ -47,3 +48,24 @@ class ApiKeyQuerySet(models.QuerySet[Any]):
         """Neither revoked nor expired."""
         now = timezone.now()
         return self.filter(revoked_at=None).filter(models.Q(expires_at=None) | models.Q(expires_at__gt=now))
+
+    def below(self, pks: Iterable[int], without: Collection[int | None] = ()) -> dict[int, list[int]]:
+        """Primary key -> those of the keys that it made, that those made, and so on; nothing at or below `without`.
+
+        One query, however long the chains are.
+        """
+        children: dict[int, list[int]] = {}
+        for pk, parent in self.exclude(parent=None).order_by("pk").values_list("pk", "parent_id"):
+            if pk not in without:
+                children.setdefault(parent, []).append(pk)
+        return {pk: _descendants(pk, children) for pk in pks}
+
+
+def _descendants(pk: int, children: dict[int, list[int]]) -> list[int]:
+    found: list[int] = []
+    waiting = [pk]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found

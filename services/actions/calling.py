@@ -36,7 +36,7 @@ HINTS: Final = {
 
 def may(service: Service, actor: Principal) -> None:
     """Raises NotFound, or Forbidden without the role viewer or the scope infer."""
-    if actor.services and service.name not in actor.services:
+    if actor.services is not None and service.pk not in actor.services:
         raise NotFound(f"There is no service named {service.name} that you may see.")
     actor.require(service.team, roles.VIEWER)
     if INFER not in actor.scopes:

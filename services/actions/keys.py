@@ -14,16 +14,16 @@ from django.utils import timezone
 from console import roles
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
-from console.principal import ALL_SCOPES, Principal
-from services.actions import publishing
+from console.principal import PresentedKey, Principal
+from services.actions import key_bounds, publishing
+from services.actions.key_bounds import LIMITS, Rights
 from services.gateway import keys as format
-from services.models import ApiKey, Service
+from services.models import ApiKey
 
 USED_EVERY = timedelta(minutes=1)
 """`last_used_at` is written at most this often: a busy key must not turn every request into a write."""
-LIMITS = ("rate_limit_per_minute", "tokens_per_minute", "max_concurrent")
-MOST = 10**9
-"""Of any limit. Envoy refuses a configuration, and so everybody's changes, with one that 32 bits do not hold."""
+BATCH = 500
+"""Rows of one statement: databases bound its parameters."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,13 @@ class Made:
 
     row: ApiKey
     key: str
+
+
+@dataclass(frozen=True)
+class Revoked:
+    row: ApiKey
+    children: tuple[ApiKey, ...] = ()
+    """Revoked with it."""
 
 
 def create(
@@ -46,92 +53,98 @@ def create(
     max_concurrent: int | None = None,
     all_teams: bool = False,
     actor: Principal,
-    replaces: ApiKey | None = None,
 ) -> Made:
+    """Raises InvalidFields naming every wrong field. A key that makes one is its parent, and its bound."""
     actor.require(team, roles.EDITOR)
     limits = dict(zip(LIMITS, (rate_limit_per_minute, tokens_per_minute, max_concurrent), strict=True))
-    _check(team, name, scopes, services, expires_at, limits, all_teams, actor)
+    rights = Rights(tuple(scopes), tuple(services), (), expires_at, limits, all_teams)
+    rights = key_bounds.inherit(rights, actor.key)
+    errors: dict[str, list[str]] = {}
+    if not name.strip() or len(name) > 63:
+        errors["name"] = ["Give it a name of 1 to 63 characters, so that people know what uses it."]
+    try:
+        rights = key_bounds.bind(rights, team)
+    except InvalidFields as error:
+        errors |= error.errors
+    errors = {**key_bounds.problems(rights, actor), **errors}
+    if errors:
+        raise InvalidFields(errors)
+    return _make(team, name, rights, actor=actor)
+
+
+def _make(team: Team, name: str, rights: Rights, *, actor: Principal, replaces: ApiKey | None = None) -> Made:
     new = format.generate()
     with transaction.atomic():
+        _lock_live(actor, replaces)
         row = ApiKey.objects.create(
             team=team,
             name=name,
             key_id=new.id,
             digest=new.digest,
-            scopes=sorted(set(scopes)),
-            services=sorted(set(services)),
-            expires_at=expires_at,
-            **limits,
-            all_teams=all_teams,
+            scopes=sorted(set(rights.scopes)),
+            services=list(rights.services),
+            service_ids=list(rights.service_ids),
+            expires_at=rights.expires_at,
+            **rights.limits,
+            all_teams=rights.all_teams,
             created_by=actor.label,
             replaces=replaces,
+            parent_id=actor.key.pk if actor.key else None,
         )
         transaction.on_commit(publishing.publish_now)
     return Made(row, new.key)
 
 
-def _check(
-    team: Team,
-    name: str,
-    scopes: Sequence[str],
-    services: Sequence[str],
-    expires_at: datetime | None,
-    limits: Mapping[str, int | None],
-    all_teams: bool,
-    actor: Principal,
-) -> None:
-    errors: dict[str, list[str]] = {}
-    if not name.strip() or len(name) > 63:
-        errors["name"] = ["Give it a name of 1 to 63 characters, so that people know what uses it."]
-    if unknown := sorted(set(scopes) - ALL_SCOPES):
-        errors["scopes"] = [f"Unknown: {', '.join(unknown)}. Choose from: infer, manage, read."]
-    elif not scopes:
-        errors["scopes"] = ["Choose at least one of: infer, manage, read."]
-    elif not set(scopes) <= actor.scopes:
-        errors["scopes"] = ["A key cannot make a key that may do more than itself."]
-    known = set(Service.objects.filter(team=team, name__in=services).values_list("name", flat=True))
-    if missing := sorted(set(services) - known):
-        errors["services"] = [f"Team {team.name} has no service named {', '.join(missing)}."]
-    elif actor.services and not (services and set(services) <= actor.services):
-        errors["services"] = [f"A key for {', '.join(sorted(actor.services))} cannot make one for more than that."]
-    if expires_at and expires_at <= timezone.now():
-        errors["expires_at"] = ["Lies in the past."]
-    for limit, value in limits.items():
-        if value is not None and not 1 <= value <= MOST:
-            errors[limit] = [f"Must be from 1 to {MOST:,}; leave it empty for no limit."]
-    if all_teams and not actor.is_admin:
-        errors["all_teams"] = ["Only an administrator may make a key for every team."]
-    if errors:
+def _lock_live(actor: Principal, replaces: ApiKey | None) -> None:
+    """A key that was revoked since it was read makes no other one. Raises Conflict."""
+    pks = {pk for pk in (actor.key and actor.key.pk, replaces and replaces.pk) if pk}
+    rows = list(ApiKey.objects.select_for_update().filter(pk__in=pks).order_by("pk"))
+    if any(row.revoked_at for row in rows) or len(rows) < len(pks):
+        raise Conflict("The key was revoked meanwhile; make a new key instead.")
+
+
+def rotate(row: ApiKey, *, actor: Principal) -> Made:
+    """A second key with the same rights. The old one goes on working until it is revoked: clients can change over.
+
+    A key gets none this way that may do more than itself: InvalidFields names what would be more.
+    """
+    actor.require(row.team, roles.EDITOR)
+    if row.revoked_at:
+        raise Conflict(f"{row.name} was revoked; make a new key instead.")
+    rights = Rights.of(row)
+    if errors := key_bounds.problems(rights, actor):
         raise InvalidFields(errors)
+    return _make(row.team, row.name, rights, actor=actor, replaces=row)
 
 
-def revoke(row: ApiKey, *, actor: Principal) -> ApiKey:
-    """Refused from now on, at the gateway and at the REST API. Doing it twice is fine."""
+def revoke(row: ApiKey, *, actor: Principal, children: bool = True) -> Revoked:
+    """Refused from now on, at the gateway and at the REST API. Doing it twice is fine.
+
+    The keys that it made go with it unless `children` is False: a key is revoked because it leaked, mostly, and then
+    they are in the same hands. The key that asks stays, and so does the successor of one that revokes itself.
+    """
     actor.require(row.team, roles.EDITOR)
     if row.all_teams and not actor.is_admin:
         raise Forbidden(f"{row.name} opens every team's services: only an administrator may revoke it.")
     with transaction.atomic():
-        ApiKey.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=timezone.now())
+        ApiKey.objects.select_for_update().filter(pk=row.pk).first()  # it makes no more children from here on
+        below = _with_it(row, actor) if children else []
+        now, pks = timezone.now(), [row.pk, *(child.pk for child in below)]
+        for at in range(0, len(pks), BATCH):
+            ApiKey.objects.filter(pk__in=pks[at : at + BATCH], revoked_at=None).update(revoked_at=now)
         transaction.on_commit(publishing.publish_now)
     row.refresh_from_db()
-    return row
+    return Revoked(row, tuple(below))
 
 
-def rotate(row: ApiKey, *, actor: Principal) -> Made:
-    """A second key with the same rights. The old one goes on working until it is revoked: clients can change over."""
-    if row.revoked_at:
-        raise Conflict(f"{row.name} was revoked; make a new key instead.")
-    return create(
-        team=row.team,
-        name=row.name,
-        scopes=row.scopes,
-        services=row.services,
-        expires_at=row.expires_at,
-        **{limit: getattr(row, limit) for limit in LIMITS},
-        all_teams=row.all_teams,
-        actor=actor,
-        replaces=row,
-    )
+def _with_it(row: ApiKey, actor: Principal) -> list[ApiKey]:
+    """The living keys below `row` that are revoked with it."""
+    presented = actor.key.pk if actor.key else None
+    stay = {presented}
+    if presented == row.pk:
+        stay |= set(row.replaced_by.values_list("pk", flat=True))
+    below = set(ApiKey.objects.below([row.pk], without=stay)[row.pk])
+    return [child for child in ApiKey.objects.live().exclude(parent=None) if child.pk in below] if below else []
 
 
 def authenticate(key: str) -> Principal | None:
@@ -143,12 +156,17 @@ def authenticate(key: str) -> Principal | None:
     now = timezone.now()
     if row.last_used_at is None or now - row.last_used_at > USED_EVERY:
         ApiKey.objects.filter(pk=row.pk).update(last_used_at=now)
+    return principal(row)
+
+
+def principal(row: ApiKey) -> Principal:
     return Principal(
         label=f"key {row.name} (isk_{row.key_id})",
         is_admin=row.all_teams,
         roles=_roles(row),
         scopes=frozenset(row.scopes),
-        services=frozenset(row.services),
+        services=frozenset(row.service_ids or [0]) if row.services else None,
+        key=PresentedKey(row.pk, row.expires_at, {limit: getattr(row, limit) for limit in LIMITS}),
     )
 
 

@@ -59,7 +59,7 @@ def _present(service: Service) -> str:
     for row in rows:
         derived = _derive(row.key_id)
         # Differs for a row that a person made under this name, and after SECRET_KEY has been changed.
-        if row.services == [service.name] and hmac.compare_digest(row.digest, derived.digest):
+        if row.service_ids == [service.pk] and hmac.compare_digest(row.digest, derived.digest):
             return derived.key
     return ""
 
@@ -67,9 +67,10 @@ def _present(service: Service) -> str:
 def _make(service: Service) -> str:
     new = _derive(format.generate().id)
     with transaction.atomic():
-        _rows(service).filter(services=[service.name], expires_at__lt=timezone.now()).delete()
+        _rows(service).filter(expires_at__lt=timezone.now()).delete()
         ApiKey.objects.create(
             team=service.team, name=NAME, key_id=new.id, digest=new.digest, scopes=[INFER], services=[service.name],
+            service_ids=[service.pk],
             expires_at=timezone.now() + LIFE, created_by=SYSTEM.label,
         )
     return new.key

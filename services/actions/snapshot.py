@@ -33,6 +33,7 @@ class Row(NamedTuple):
     Of the revision: the one that serves or, before the first one does, the one that should. JSON is left as text.
     """
 
+    pk: int
     name: str
     team: str
     state: str
@@ -59,7 +60,7 @@ def take() -> Snapshot:
 def _rows() -> Iterable[Row]:
     replica = "serving__replica_set"
     values = (
-        "name", "team__name", "state", "desired", "created_at", "serving_id", "revision", "spec", "described",
+        "pk", "name", "team__name", "state", "desired", "created_at", "serving_id", "revision", "spec", "described",
         f"{replica}__state", f"{replica}__started_at", f"{replica}__http_port", f"{replica}__grpc_port",
     )  # fmt: skip
     json_of = {name: Cast(_shown(name, output_field=JSONField()), TextField()) for name in ("spec", "described")}
@@ -83,6 +84,7 @@ def _service(rows: tuple[Row, ...], most: int) -> GatewayService:
     endpoints = tuple(_endpoints(rows)) if ready else ()
     spec, described = json.loads(row.spec), json.loads(row.described or "{}") or {}
     return GatewayService(
+        uid=str(row.pk),
         name=row.name,
         team=row.team,
         public=spec["auth"]["policy"] == "public",
@@ -135,13 +137,16 @@ def _allowed(spec: Mapping[str, Any], most: int) -> dict[str, Any]:
     }
 
 
+_TEXTS: Final = {"services": "service_ids", "scopes": "scopes"}
+
+
 def _keys() -> tuple[GatewayKey, ...]:
     """Most keys say the same of scopes and services, so each text is read once."""
     values = (
         "key_id", "digest", "all_teams", "team__name", "services_text", "scopes_text", "rate_limit_per_minute",
         "tokens_per_minute", "max_concurrent",
     )  # fmt: skip
-    texts = {f"{name}_text": Cast(name, TextField()) for name in ("services", "scopes")}
+    texts = {f"{name}_text": Cast(field, TextField()) for name, field in _TEXTS.items()}
     rows = ApiKey.objects.live().annotate(**texts).order_by("key_id").values_list(*values)
     read = cache(_names)
     return tuple(
@@ -155,4 +160,4 @@ _key = lru_cache(maxsize=1 << 16)(GatewayKey)
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
+    return tuple(map(str, json.loads(text)))

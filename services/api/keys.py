@@ -15,7 +15,16 @@ from rest_framework.reverse import reverse
 from console.openapi import describe
 from console.rest import Resource, parse, team_for
 from services.actions import keys as actions
-from services.api.serializers.keys import KeyBody, KeyOut, NewKeyOut, made_json
+from services.api.serializers.keys import (
+    KeyBody,
+    KeyOut,
+    NewKeyOut,
+    RevokeBody,
+    RevokedOut,
+    made_json,
+    revoked_json,
+    rows_json,
+)
 from services.models import ApiKey
 
 EXAMPLE = OpenApiExample(
@@ -36,7 +45,14 @@ EXAMPLE = OpenApiExample(
 @extend_schema_view(
     list=describe("List the keys of your teams", answers={200: KeyOut(many=True)}),
     retrieve=describe("Show a key (without the key itself)", answers={200: KeyOut}, errors=[404]),
-    create=describe("Make a key", answers={201: NewKeyOut}, body=KeyBody, examples=[EXAMPLE]),
+    create=describe(
+        "Make a key",
+        answers={201: NewKeyOut},
+        body=KeyBody,
+        examples=[EXAMPLE],
+        description="A key that makes one hands on no more than it has itself: it expires no later, its limits are no "
+        "wider, it has no other scopes and services. Limits and expiry that are left out are those of its maker.",
+    ),
 )
 class Keys(Resource):
     queryset = ApiKey.objects.none()
@@ -52,10 +68,10 @@ class Keys(Resource):
 
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(self.get_queryset())
-        return self.get_paginated_response(KeyOut(page, many=True).data)
+        return self.get_paginated_response(rows_json(page or ()))
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        return Response(KeyOut(self.key()).data)
+        return Response(rows_json([self.key()])[0])
 
     def create(self, request: Request) -> Response:
         data = parse(KeyBody, request)
@@ -66,17 +82,27 @@ class Keys(Resource):
         "Make a second key with the same rights",
         answers={201: NewKeyOut},
         errors=[400, 404, 409],
-        description="The old one goes on working until it is revoked, so that clients can change over.",
+        description="The old one goes on working until it is revoked, so that clients can change over. A key gets none "
+        "this way that may do more than itself.",
     )
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
         return self._made(actions.rotate(self.key(), actor=self.actor))
 
-    @describe("Revoke a key, from now on and for good", answers={202: KeyOut}, errors=[404])
+    @describe(
+        "Revoke a key, from now on and for good",
+        answers={202: RevokedOut},
+        body=RevokeBody,
+        errors=[400, 404],
+        description="The keys that it made are revoked with it, unless `children` is false: mostly a key is revoked "
+        "because others have it, and then they have those as well. The key that asks stays.",
+    )
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
-        revoked = actions.revoke(self.key(), actor=self.actor)
-        return Response(KeyOut(revoked).data, status=status.HTTP_202_ACCEPTED)
+        row = self.key()
+        data = parse(RevokeBody, request)
+        revoked = actions.revoke(row, actor=self.actor, children=data["children"])
+        return Response(revoked_json(revoked.row, revoked.children), status=status.HTTP_202_ACCEPTED)
 
     def _made(self, made: actions.Made) -> Response:
         where = reverse("api-key-detail", [made.row.pk], request=self.request)

@@ -24,6 +24,6 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if actor is None or not (actor.is_admin or actor.scopes):
         said = "This needs an API key with the scope read for every team, or an administrator's session.\n"
         return HttpResponse(said, status=401, content_type="text/plain", headers={"WWW-Authenticate": "Bearer"})
-    if not (actor.is_admin and READ in actor.scopes and not actor.services):
+    if not (actor.is_admin and READ in actor.scopes and not actor.restricted):
         return HttpResponse("Only an administrator may read the metrics.\n", status=403, content_type="text/plain")
     return HttpResponse(prometheus.text(metering.unread_bytes()), content_type=CONTENT_TYPE_LATEST)

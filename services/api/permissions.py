@@ -35,7 +35,7 @@ class HasScope(BasePermission):
                 f"This needs the scope {needed}; the API key has {', '.join(sorted(actor.scopes)) or 'none'}."
             )
             return False
-        if actor.services and not looking and not getattr(view, "open_to_restricted_keys", False):
-            self.message = f"The API key is only for {', '.join(sorted(actor.services))}."
+        if actor.restricted and not looking and not getattr(view, "open_to_restricted_keys", False):
+            self.message = "The API key is only for some services, and changes nothing else."
             return False
         return True

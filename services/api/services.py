@@ -80,8 +80,8 @@ class Services(Inspection, Resource):
     def create(self, request: Request) -> Response:
         data = object_of(request)
         _refuse_unknown(data, ServiceBody().fields, check=checks.parse_all)
-        if self.actor.services and data.get("name") not in self.actor.services:
-            raise Forbidden(f"{self.actor.label} is only for {', '.join(sorted(self.actor.services))}.")
+        if self.actor.restricted:
+            raise Forbidden(f"{self.actor.label} is only for services that exist, so it cannot create one.")
         made = actions.create(data, team=team_for(self.actor, data.get("team")), actor=self.actor)
         where = reverse("api-service-detail", [made.name], request=request)
         return Response(self._fresh(made), status=status.HTTP_201_CREATED, headers={"Location": where})

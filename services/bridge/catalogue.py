@@ -18,7 +18,7 @@ def may_use(caller: str, service: Service) -> bool:
     """`caller` is the gateway's string `<key id>;infer;<grant>;...;` (services/gateway/envoy/auth.py writes it)."""
     if service.public:
         return True
-    grants = (";all;", f";team={quote(service.team, safe='')};", f";svc={service.name};")
+    grants = (";all;", f";team={quote(service.team, safe='')};", f";svc={service.uid};")
     return any(grant in caller for grant in grants)
 
 

@@ -23,6 +23,8 @@ class Service:
     """One entry of the table; services/gateway/bridge_table.py writes it."""
 
     name: str
+    uid: str
+    """What the grant of a key names it by."""
     team: str
     public: bool
     ready: bool
@@ -58,6 +60,7 @@ def _service(name: str, row: Mapping[str, Any]) -> Service:
     longest = row.get("max_model_len")
     return Service(
         name=name,
+        uid=str(row["uid"]),
         team=str(row["team"]),
         public=bool(row["public"]),
         ready=bool(row["ready"]),

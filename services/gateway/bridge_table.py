@@ -1,8 +1,8 @@
 """The file that tells the bridge which services there are: written by the publisher, read by the bridge.
 
-`{"version": "<digest>", "services": {<name>: {"team", "public", "ready", "message", "revision", "framework", "task",
-"adapters", "max_model_len", "created"}}}`. Keys and ports are not in it: who may call was decided before a request
-comes to the bridge, and replicas are reached through the gateway.
+`{"version": "<digest>", "services": {<name>: {"uid", "team", "public", "ready", "message", "revision", "framework",
+"task", "adapters", "max_model_len", "created"}}}`. Keys and ports are not in it: who may call was decided before a
+request comes to the bridge, and replicas are reached through the gateway.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def render(snapshot: Snapshot) -> bytes:
 @lru_cache(REMEMBERED)
 def _entry(service: GatewayService) -> bytes:
     told: Json = {
+        "uid": service.uid,
         "team": service.team,
         "public": service.public,
         "ready": service.ready,

@@ -3,8 +3,8 @@
 To check all of it takes Envoy seconds when there are thousands of services. But what is published was checked, line
 by line: each line is one cluster, one virtual host, one key, one limit, and stands for itself. So the next check is of
 the lines that are new, and of the clusters that they lead to. A line that differs from a checked one only in the name
-of its service, its team and its ports is not new. What only the whole can tell, that no two lines are for one name, is
-looked at here. Another Envoy, or another bootstrap, checks everything again.
+and uid of its service, its team and its ports is not new. What only the whole can tell, that no two lines are for one
+name, is looked at here. Another Envoy, or another bootstrap, checks everything again.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _CREDENTIAL: Final = re.compile(rb'\{"client":"[A-Za-z0-9;=._~%-]+","key":"[0-9a
 _FEW: Final = 16
 """Lines, for which to search the text is quicker than to read all of its lines."""
 _TEAM: Final = re.compile(rb';team=[^;"]*;')
+_UID: Final = re.compile(rb";svc=[0-9]+;")
 _PORT: Final = re.compile(rb'"port_value":[0-9]+')
 _OF_SERVICE: Final = re.compile(rb"service-([a-z0-9-]+)|([a-z0-9-]+)-(?:http|grpc)")
 """Names of lines: of a virtual host, or of a cluster."""
@@ -96,13 +97,13 @@ def _all_known(lines: Iterable[bytes], shapes: frozenset[str]) -> bool:
 
 
 def _shape(line: bytes) -> str:
-    """Equal for lines in which Envoy can find nothing different but names that are DNS labels, teams, and ports."""
+    """Equal for lines in which Envoy finds nothing different but names that are DNS labels, uids, teams, and ports."""
     found = _OF_SERVICE.fullmatch(document.item_name(line))
     if found:
         name = re.escape(found[1] or found[2])
         # As a word of its own, and in the names of its virtual host and clusters.
         line = re.sub(rb"(?<![a-z0-9-])(service-)?" + name + rb"(?=-http\b|-grpc\b|(?![a-z0-9-]))", rb"\1*", line)
-        line = _PORT.sub(b'"port_value":*', _TEAM.sub(b";team=*;", line))
+        line = _PORT.sub(b'"port_value":*', _UID.sub(b";svc=*;", _TEAM.sub(b";team=*;", line)))
     return hashlib.sha256(line).hexdigest()[:16]
 
 

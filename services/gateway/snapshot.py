@@ -43,6 +43,8 @@ class GatewayService:
     concurrency: int | None = None
     auth_header: str = ""
     auth_parameters: tuple[tuple[str, str], ...] = ()
+    uid: str = ""
+    """What a key's grant names: never given to another service, not even to a later one of the same name."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class GatewayKey:
     id: str
     digest: str
     team: str
-    """Every service of this team, unless `services` names some; "*" is every service there is."""
+    """Every service of this team, unless `services` holds some; "*" is every service there is."""
     services: tuple[str, ...] = ()
+    """Their `uid`."""
     can_infer: bool = True
     rate_limit_per_minute: int | None = None
     tokens_per_minute: int | None = None

@@ -19,7 +19,9 @@ class ApiKey(models.Model):
     scopes = models.JSONField(default=list)
     """Of infer, read, manage."""
     services = models.JSONField(default=list, blank=True)
-    """Names of the only services it opens; empty: every service of the team."""
+    """Names of the only services it opens, for people to read; empty: every service of the team."""
+    service_ids = models.JSONField(default=list, blank=True)
+    """Primary keys of `services`, which decide: a later service of the same name is another one. 0 was gone before."""
     all_teams = models.BooleanField(default=False)
     """An administrator's key: every team's services."""
     rate_limit_per_minute = models.PositiveIntegerField(null=True, blank=True)
@@ -29,6 +31,8 @@ class ApiKey(models.Model):
     """Requests under way at once, over all services."""
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True)
+    parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="children")
+    """The key that made it, and that it is bounded by."""
     replaces = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="replaced_by")
     last_used_at = models.DateTimeField(null=True)
     created_by = models.CharField(max_length=150)

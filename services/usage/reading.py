@@ -19,7 +19,7 @@ from django.db.models import F, Q, Sum
 from console.principal import Principal
 from services.gateway.envoy.names import KEYLESS
 from services.gateway.usage_lines import MEASURES
-from services.models import Usage
+from services.models import Service, Usage
 from services.models.usage import DAY, HOUR, MINUTE
 from services.usage.measured import Measured, Point
 
@@ -105,8 +105,9 @@ def visible(actor: Principal) -> Q:
     if not actor.is_admin:
         own = list(actor.roles)
         allowed &= Q(series__service_team_id__in=own) | Q(series__key_team_id__in=own)
-    if actor.services:
-        allowed &= Q(series__service__in=actor.services)
+    if actor.services is not None:
+        names = Service.objects.filter(pk__in=actor.services).values("name")
+        allowed &= Q(series__service__in=names)
     return allowed
 
 

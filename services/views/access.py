@@ -54,7 +54,7 @@ def access(request: HttpRequest, name: str) -> HttpResponse:
 def keys_that_open(service: Service) -> list[ApiKey]:
     """Names and ids only; who sees the service may know which of the team's keys call it."""
     rows = ApiKey.objects.live().filter(Q(team=service.team) | Q(all_teams=True)).select_related("team")
-    return [row for row in rows if INFER in row.scopes and (not row.services or service.name in row.services)]
+    return [row for row in rows if INFER in row.scopes and (not row.services or service.pk in row.service_ids)]
 
 
 def calls(service: Service, address: Address) -> list[tuple[str, str, str]]:

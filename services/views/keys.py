@@ -13,7 +13,7 @@ from console import roles, teams
 from console.errors import Forbidden, InvalidFields
 from console.pages import actor_of, show_errors
 from console.principal import Principal
-from services import reading
+from services import key_facts, reading
 from services.actions import keys
 from services.forms.keys import KeyForm
 from services.models import ApiKey, Service
@@ -50,9 +50,15 @@ def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         return _page(request, actor, made=made, note=f"isk_{row.key_id} goes on working until you revoke it.")
     if verb != "revoke":
         raise Http404(f"A key cannot be told to {verb}.")
-    keys.revoke(row, actor=actor)
-    messages.success(request, f"Key {row.name} was revoked. It opens nothing any more.")
+    revoked = keys.revoke(row, actor=actor, children="children" in request.POST)
+    messages.success(request, _sentence(revoked))
     return redirect("keys")
+
+
+def _sentence(revoked: keys.Revoked) -> str:
+    count = len(revoked.children)
+    more = {0: "", 1: ", and the key that it made"}.get(count, f", and the {count} keys that it made")
+    return f"Key {revoked.row.name} was revoked{more}."
 
 
 def _page(
@@ -66,6 +72,7 @@ def _page(
     rows = Paginator(ApiKey.objects.visible_to(actor).select_related("team"), PER_PAGE).get_page(
         request.GET.get("page")
     )
+    facts = key_facts.read(list(rows))
     context = {
         "page": rows,
         "form": form,
@@ -73,6 +80,7 @@ def _page(
         "note": note,
         "curl": _curl(request, made) if made else "",
         "live": set(ApiKey.objects.live().filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True)),
+        "rows": [(row, facts[row.pk]) for row in rows],
         "editable": {row.pk for row in rows if actor.may(row.team_id, roles.EDITOR)},
         "may_create": teams.editable_by(actor).exists(),
     }
@@ -86,7 +94,7 @@ def _curl(request: HttpRequest, made: keys.Made) -> str:
     if not made.row.all_teams:
         opened = opened.filter(team=made.row.team_id)
     if made.row.services:
-        opened = opened.filter(name__in=made.row.services)
+        opened = opened.filter(pk__in=made.row.service_ids)
     service = opened.values_list("name", flat=True).first()
     if service and "infer" in made.row.scopes:
         return f"curl -fsS {header} http://{reading.gateway_host(request.get_host())}/v2/models/{service}"

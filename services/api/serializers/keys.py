@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rest_framework import serializers
 
 from console.rest import Body
+from services import key_facts
 from services.gateway.keys import PREFIX
 from services.models import ApiKey
 
@@ -16,6 +18,9 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
     prefix = serializers.SerializerMethodField(help_text="The public part of the key, safe to show and to log.")
     scopes = serializers.ListField(child=serializers.CharField())
     services = serializers.ListField(child=serializers.CharField(), help_text="Empty: every service of the team.")
+    deleted_services = serializers.SerializerMethodField(
+        help_text="Those of `services` that were deleted. A later service of the same name is not opened."
+    )
     # Not the model's own field: its bounds are the database's, and the document must not depend on that.
     rate_limit_per_minute = serializers.IntegerField(allow_null=True, help_text="Requests; null is no limit.")
     tokens_per_minute = serializers.IntegerField(
@@ -28,6 +33,13 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
         source="replaces_id", read_only=True, allow_null=True, help_text="The key that it was rotated from."
     )
 
+    parent = serializers.IntegerField(  # type: ignore[assignment]  # the metaclass keeps it apart from Field.parent
+        source="parent_id", read_only=True, allow_null=True, help_text="The key that made it, if one did."
+    )
+    children = serializers.SerializerMethodField(
+        help_text="How many living keys it made, with those that they made: what goes with it when it is revoked."
+    )
+
     class Meta:
         model = ApiKey
         fields = (
@@ -37,6 +49,7 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
             "prefix",
             "scopes",
             "services",
+            "deleted_services",
             "all_teams",
             "rate_limit_per_minute",
             "tokens_per_minute",
@@ -44,6 +57,8 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
             "expires_at",
             "revoked_at",
             "replaces",
+            "parent",
+            "children",
             "last_used_at",
             "created_by",
             "created_at",
@@ -51,6 +66,12 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
 
     def get_prefix(self, key: ApiKey) -> str:
         return f"{PREFIX}{key.key_id}"
+
+    def get_deleted_services(self, key: ApiKey) -> list[str]:
+        return list(self.context["facts"][key.pk].deleted_services)
+
+    def get_children(self, key: ApiKey) -> int:
+        return int(self.context["facts"][key.pk].children)
 
 
 class NewKeyOut(KeyOut):
@@ -75,7 +96,9 @@ class KeyBody(Body):
         required=False,
         help_text="The only services it opens; empty: all of the team's.",
     )
-    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+    expires_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="Made by a key that expires: at most, and by default, as that one."
+    )
     rate_limit_per_minute = serializers.IntegerField(
         required=False, allow_null=True, max_value=10**9, help_text="Requests; more are answered 429."
     )
@@ -88,5 +111,28 @@ class KeyBody(Body):
     all_teams = serializers.BooleanField(required=False, help_text="An administrator's key: every team's services.")
 
 
+class RevokeBody(Body):
+    children = serializers.BooleanField(
+        required=False, default=True, help_text="Whether the keys that it made are revoked with it."
+    )
+
+
+class RevokedOut(KeyOut):
+    revoked_children = serializers.ListField(
+        child=serializers.IntegerField(), help_text="The keys that were revoked with it."
+    )
+
+    class Meta(KeyOut.Meta):
+        fields = (*KeyOut.Meta.fields, "revoked_children")  # type: ignore[assignment]
+
+
+def rows_json(rows: Sequence[ApiKey]) -> list[dict[str, Any]]:
+    return list(KeyOut(rows, many=True, context={"facts": key_facts.read(rows)}).data)
+
+
 def made_json(row: ApiKey, key: str) -> dict[str, Any]:
-    return {**KeyOut(row).data, "key": key}
+    return {**rows_json([row])[0], "key": key}
+
+
+def revoked_json(row: ApiKey, children: Sequence[ApiKey]) -> dict[str, Any]:
+    return {**rows_json([row])[0], "revoked_children": [child.pk for child in children]}

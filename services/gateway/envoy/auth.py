@@ -2,7 +2,8 @@
 
 A key reaches Envoy as its SHA-256 digest. The name given to its credential carries what it may do
 (`<id>;infer;team=a;`), the api-key filter hands that name on in a header, and a service's policy is one look for
-`;team=a;`, `;svc=x;` or `;all;`. So configuration grows with keys plus services, never with their product.
+`;team=a;`, `;svc=7;` or `;all;`. So configuration grows with keys plus services, never with their product. A key names
+a service by its uid: the next service of the same name is another one, and keys of the first do not open it.
 """
 
 from __future__ import annotations
@@ -22,24 +23,17 @@ _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 
 def credentials(snapshot: Snapshot) -> bytes:
     """The content of keys.json: the api-key filter's configuration, apart so that keys change without the listener."""
-    teams = {service.name: service.team for service in snapshot.services}
-    named = {name for key in snapshot.keys for name in key.services}
-    keyless = any(service.public for service in snapshot.services)
-    return _credentials(snapshot.keys, {name: teams[name] for name in named if name in teams}, keyless=keyless)
+    return _credentials(snapshot.keys, keyless=any(service.public for service in snapshot.services))
 
 
 @unless_the_same
-def _credentials(keys: tuple[GatewayKey, ...], teams: dict[str, str], *, keyless: bool) -> bytes:
-    """`teams`: of the services that keys name."""
-    entries = [
-        _credential(key.digest, caller(key, teams)) if key.services else _of_whole_team(key)
-        for key in sorted(keys, key=lambda key: key.id)
-    ]
+def _credentials(keys: tuple[GatewayKey, ...], *, keyless: bool) -> bytes:
+    entries = [_credential(key) for key in sorted(keys, key=lambda key: key.id)]
     if keyless:
-        entries.append(_credential(names.KEYLESS, f"{names.KEYLESS};"))
+        entries.append(_entry(names.KEYLESS, f"{names.KEYLESS};"))
     if not entries:
         # The filter wants at least one credential. No digest looks like this, so nobody has it.
-        entries.append(_credential("no keys yet", "nobody------;"))
+        entries.append(_entry("no keys yet", "nobody------;"))
     shell = typed(
         "envoy.config.core.v3.TypedExtensionConfig",
         name=names.API_KEY,
@@ -54,30 +48,28 @@ def _credentials(keys: tuple[GatewayKey, ...], teams: dict[str, str], *, keyless
 
 
 @remembered
-def _credential(digest: str, client: str) -> Json:
+def _entry(digest: str, client: str) -> Json:
     return {"key": digest, "client": client}
 
 
 @functools.lru_cache(REMEMBERED)
-def _of_whole_team(key: GatewayKey) -> Item:
-    """Of a key that names no services, so that nothing but the key itself says what it may do."""
-    return _credential(key.digest, caller(key, {}))
+def _credential(key: GatewayKey) -> Item:
+    return _entry(key.digest, caller(key))
 
 
-def caller(key: GatewayKey, teams: dict[str, str]) -> str:
+def caller(key: GatewayKey) -> str:
     """`<id>;` and, when the key may infer, `infer;`, its grants and its limits, each ended by `;`.
 
     Equal keys give equal strings: the string is also the name of the cluster that limits concurrent requests.
     """
     if not key.can_infer:
         return f"{key.id};"
-    return f"{key.id}{INFER}" + "".join(f"{part};" for part in (*_grants(key, teams), *_retry(key), *_limits(key)))
+    return f"{key.id}{INFER}" + "".join(f"{part};" for part in (*_grants(key), *_retry(key), *_limits(key)))
 
 
-def _grants(key: GatewayKey, teams: dict[str, str]) -> Sequence[str]:
+def _grants(key: GatewayKey) -> Sequence[str]:
     if key.services:
-        # A key never reaches past its team, whatever services it names.
-        return sorted(f"svc={name}" for name in key.services if key.team in ("*", teams.get(name)))
+        return sorted(f"svc={uid}" for uid in key.services)
     return ["all"] if key.team == "*" else [team_grant(key.team)]
 
 
@@ -105,7 +97,7 @@ def may_call(service: GatewayService) -> Json:
 
     The first is checked as soon as the service is known, the second at the end, where the scripts have run.
     """
-    grants = (";all;", f";{team_grant(service.team)};", f";svc={service.name};")
+    grants = (";all;", f";{team_grant(service.team)};", f";svc={service.uid};")
     may: list[Json] = [{"any": True}] if service.public else [_has(grant) for grant in grants]
     checked = {"header": {"name": names.H_CHECKED, "string_match": {"exact": "1"}}}
     return {

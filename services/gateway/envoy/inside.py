@@ -37,9 +37,8 @@ def hops(snapshot: Snapshot) -> list[Item]:
 
     Envoy counts a request until its last byte has been passed on or its client has gone away, over all workers.
     """
-    teams = {service.name: service.team for service in snapshot.services}
     limited = [key for key in sorted(snapshot.keys, key=lambda key: key.id) if key.max_concurrent is not None]
-    return [_hop(caller(key, teams), max(key.max_concurrent or 0, 1), snapshot.limits) for key in limited]
+    return [_hop(caller(key), max(key.max_concurrent or 0, 1), snapshot.limits) for key in limited]
 
 
 def _egress(gateway_dir: Path, limits: Limits) -> Json:

@@ -18,7 +18,6 @@ def rate_limits(snapshot: Snapshot) -> bytes:
     """The content of limits.json."""
     limited = [key for key in sorted(snapshot.keys, key=lambda k: k.id) if key.rate_limit_per_minute is not None]
     by_key = {"header_name": names.H_CALLER, "descriptor_key": "key"}
-    teams = {service.name: service.team for service in snapshot.services}
     shell = typed(
         "envoy.config.core.v3.TypedExtensionConfig",
         name=names.RATE_LIMIT,
@@ -34,7 +33,7 @@ def rate_limits(snapshot: Snapshot) -> bytes:
             rate_limited_as_resource_exhausted=True,
         ),
     )
-    return discovery([_descriptor(key, caller(key, teams)) for key in limited], shell)
+    return discovery([_descriptor(key, caller(key)) for key in limited], shell)
 
 
 @remembered

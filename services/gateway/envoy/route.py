@@ -31,7 +31,7 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Callers:
-    """What some keys may reach: all services of these teams, and the services named."""
+    """What some keys may reach: all services of these teams, and the services of these uids."""
 
     any: bool
     teams: frozenset[str]
@@ -41,7 +41,7 @@ class Callers:
     def of(cls, keys: Iterable[GatewayKey]) -> Callers:
         found = [key for key in keys if key.can_infer]
         teams = frozenset(key.team for key in found if not key.services)
-        return cls(bool(found), teams, frozenset(name for key in found for name in key.services))
+        return cls(bool(found), teams, frozenset(uid for key in found for uid in key.services))
 
 
 def route_configuration(snapshot: Snapshot) -> bytes:
@@ -69,7 +69,7 @@ def _met(service: GatewayService, limited: Callers) -> bool:
     """Whether a key with a limit may call the service: the first such key changes no more than it may reach."""
     if service.public:
         return limited.any
-    return bool(limited.teams & {"*", service.team}) or service.name in limited.services
+    return bool(limited.teams & {"*", service.team}) or service.uid in limited.services
 
 
 def _idle(snapshot: Snapshot) -> list[str]:

@@ -107,8 +107,8 @@ class Bridge:
 def entry(framework: str, **more: Any) -> Json:
     """One service of the table, as services/gateway/bridge_table.py writes it."""
     return {
-        "team": "vision", "public": False, "ready": True, "message": "", "revision": 1, "framework": framework,
-        "task": "", "adapters": [], "max_model_len": None, "created": 1_700_000_000, **more,
+        "uid": "17", "team": "vision", "public": False, "ready": True, "message": "", "revision": 1,
+        "framework": framework, "task": "", "adapters": [], "max_model_len": None, "created": 1_700_000_000, **more,
     }  # fmt: skip
 
 

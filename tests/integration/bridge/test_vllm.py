@@ -162,7 +162,7 @@ def test_the_model_is_described_and_its_readiness_told(bridge: Bridge) -> None:
 
 
 def test_the_catalogue_follows_the_table(own_bridge: Bridge) -> None:
-    caller = "abcdefghijkl;infer;svc=tiny-llama;"
+    caller = "abcdefghijkl;infer;svc=17;"
     assert own_bridge.get("/v1/models", caller=caller).data["models"] == [NAME]
     own_bridge.services = {name: {**row, "adapters": ["pirate"]} for name, row in own_bridge.services.items()}
     own_bridge.publish()

@@ -113,7 +113,7 @@ def test_who_may_test(
 def test_a_key_needs_the_scope_infer_and_the_service(service: Service, alice: User) -> None:
     team = service.team
     reader = keys.create(team=team, name="reader", scopes=["read", "manage"], actor=for_user(alice))
-    elsewhere = Principal(label="key", roles={team.pk: "viewer"}, services=frozenset({"other"}))
+    elsewhere = Principal(label="key", roles={team.pk: "viewer"}, services=frozenset({service.pk + 1}))
     actor = keys.authenticate(reader.key)
     assert actor is not None
     with pytest.raises(Forbidden, match="scope infer"):

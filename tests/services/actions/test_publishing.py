@@ -123,7 +123,8 @@ def test_thousands_of_services_and_keys_are_told_at_once(ready: Make, team: Team
         for n, row in enumerate(services)
     )  # fmt: skip
     ApiKey.objects.bulk_create(
-        ApiKey(team=team, name="many", key_id=f"{n:012}", digest=f"{n:064}", scopes=["infer"], services=["many-0001"])
+        ApiKey(team=team, name="many", key_id=f"{n:012}", digest=f"{n:064}", scopes=["infer"], services=["many-0001"],
+               service_ids=[1])
         for n in range(10_000)
     )
     with CaptureQueriesContext(connection) as asked:

@@ -116,3 +116,17 @@ def test_nobody_is_told_how_to_authenticate_and_not_sent_to_a_login_page(db: Non
         assert refused.status == 401 and refused.headers["WWW-Authenticate"].startswith("Bearer")
         assert "Authorization: Bearer" in refused.data["detail"]
         assert Api().post(path, {}).status in {401, 405}
+
+
+def test_a_key_for_a_service_that_was_deleted_gets_no_hold_of_the_next_one(
+    key_for: KeyFor, service: Service, payload: dict[str, Any]
+) -> None:
+    only, _ = key_for("read", "manage", services=["echo"])
+    everything, _ = key_for("read", "manage")
+    service.delete()
+    assert only.post("services/", payload).status == 403, "nor may it make that itself"
+    assert everything.post("services/", payload).status == 201
+    assert only.get("services/").data["count"] == 0
+    for path in ("", "logs/", "events/", "revisions/"):
+        assert only.get(f"services/echo/{path}").status == 404
+    assert only.delete("services/echo/").status == 404

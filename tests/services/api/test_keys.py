@@ -96,3 +96,35 @@ def test_an_administrator_may_make_a_key_for_every_team(admin: User, owner: Api)
     assert made.status == 201 and made.data["all_teams"] is True
     refused = owner.post(f"keys/{made.data['id']}/rotate/")
     assert refused.errors.keys() == {"all_teams"}
+
+
+def test_a_key_hands_on_no_more_than_it_has(owner: Api) -> None:
+    soon = "2030-01-01T00:00:00Z"
+    parent = owner.post("keys/", {**BODY, "scopes": ["manage", "read"], "expires_at": soon}).data
+    by_key = Api(key=parent["key"])
+    child = by_key.post("keys/", {"name": "child", "scopes": ["read"]}).data
+    assert (child["parent"], child["expires_at"]) == (parent["id"], soon)
+    assert [child[limit] for limit in LIMITS] == [60, 9000, 4]
+    wider = {"expires_at": "2030-01-01T00:00:01Z", **dict.fromkeys(LIMITS, 10**6)}
+    assert set(by_key.post("keys/", {"name": "wide", "scopes": ["read"], **wider}).errors) == set(wider)
+    assert by_key.post("keys/", {"name": "wide"}).errors.keys() == {"scopes"}
+    free = owner.post("keys/", {"name": "free", "scopes": ["read", "manage"]}).data
+    assert set(by_key.post(f"keys/{free['id']}/rotate/").errors) == set(wider)
+
+
+def test_revoking_tells_of_the_children_and_takes_them_along(owner: Api) -> None:
+    parent = owner.post("keys/", {"name": "parent", "scopes": ["manage", "read"]}).data
+    child = Api(key=parent["key"]).post("keys/", {"name": "child", "scopes": ["read"]}).data
+    assert owner.get(f"keys/{parent['id']}/").data["children"] == 1
+    assert owner.post(f"keys/{parent['id']}/revoke/", {"children": "perhaps"}).errors.keys() == {"children"}
+    assert owner.post(f"keys/{parent['id']}/revoke/", {"children": False}).data["revoked_children"] == []
+    assert Api(key=child["key"]).get("services/").status == 200
+    assert owner.post(f"keys/{parent['id']}/revoke/").data["revoked_children"] == [child["id"]]
+    assert Api(key=child["key"]).get("services/").status == 401
+
+
+def test_a_key_tells_which_of_its_services_are_gone(owner: Api, service: Service) -> None:
+    key = owner.post("keys/", {"name": "one", "services": ["echo"]}).data
+    assert (key["services"], key["deleted_services"]) == (["echo"], [])
+    service.delete()
+    assert owner.get(f"keys/{key['id']}/").data["deleted_services"] == ["echo"]

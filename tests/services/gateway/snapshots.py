@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -19,11 +20,18 @@ STRANGER = "isk_stranger0000_0000000000000000000000000000000000000000000"
 def key(
     secret: str, team: str, *, services: tuple[str, ...] = (), infer: bool = True, limit: int | None = None
 ) -> GatewayKey:
-    return GatewayKey(secret[4:16], keys.digest(secret), team, services, infer, limit)
+    """`services`: names."""
+    return GatewayKey(secret[4:16], keys.digest(secret), team, tuple(map(uid, services)), infer, limit)
+
+
+def uid(service: str) -> str:
+    """As a primary key is: nothing in it says what the service is called."""
+    return str(zlib.crc32(service.encode()))
 
 
 def ready(name: str, *endpoints: Endpoint, team: str = "vision", public: bool = False) -> GatewayService:
-    return GatewayService(name, team, public, True, "", endpoints or (Endpoint("127.0.0.1", 9000, 9001),))
+    endpoints = endpoints or (Endpoint("127.0.0.1", 9000, 9001),)
+    return GatewayService(name, team, public, True, "", endpoints, uid=uid(name))
 
 
 def text(name: str, *endpoints: Endpoint, task: str = "chat", **more: Any) -> GatewayService:
@@ -32,7 +40,7 @@ def text(name: str, *endpoints: Endpoint, task: str = "chat", **more: Any) -> Ga
 
 
 def waiting(name: str, message: str, team: str = "vision") -> GatewayService:
-    return GatewayService(name, team, False, False, message)
+    return GatewayService(name, team, False, False, message, uid=uid(name))
 
 
 KEYS = (

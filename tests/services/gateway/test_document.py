@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from services.gateway.envoy import document, encoding, names
 from services.gateway.render import render
-from services.gateway.snapshot import Snapshot
 from tests.services.gateway import snapshots
 
 LINES = some.lists(some.sampled_from([b"a", b"b", b"c", b"d"]), max_size=8)
@@ -59,12 +56,3 @@ def test_only_the_last_call_is_remembered_and_only_for_the_same() -> None:
     assert [make((1, 2), more=False), make((1, 2), more=False), make((1, 2), more=True)] == [b"3", b"3", b"3+"]
     assert [make((3,), more=True), make((1, 2), more=True)] == [b"3+", b"3+"]
     assert made == [(1, 2), (1, 2), (3,), (1, 2)]
-
-
-def test_keys_are_rendered_anew_when_a_service_that_they_name_changes_its_team() -> None:
-    key = snapshots.key(snapshots.ADMIN, "vision", services=("mnist",))
-    service = snapshots.ready("mnist", team="vision")
-    ours, others = (Snapshot(services=(replace(service, team=team),), keys=(key,)) for team in ("vision", "speech"))
-    assert b"svc=mnist" in render(ours)[names.KEYS]
-    assert b"svc=mnist" not in render(others)[names.KEYS]
-    assert b"svc=mnist" in render(ours)[names.KEYS]

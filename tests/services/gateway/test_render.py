@@ -71,17 +71,19 @@ def test_each_kind_of_key_is_given_its_grants() -> None:
     assert given == {
         "adminadmin00": "adminadmin00;infer;all;",
         "teamteam0000": "teamteam0000;infer;team=vision;",
-        "named0000000": "named0000000;infer;svc=mnist;",
+        "named0000000": f"named0000000;infer;svc={snapshots.uid('mnist')};",
         "limited00000": "limited00000;infer;team=vision;retry=20;",
         "reader000000": "reader000000;",
         "stranger0000": "stranger0000;infer;team=speech;",
     }
 
 
-def test_a_key_never_reaches_a_service_of_another_team_by_naming_it() -> None:
-    stretched = snapshots.key(snapshots.NAMED, "vision", services=("asr", "mnist"))
-    given = clients(replace(snapshots.CASES["keys"], keys=(stretched,)))
-    assert given["named0000000"] == "named0000000;infer;svc=mnist;"
+def test_a_key_for_a_service_does_not_open_the_next_one_of_that_name() -> None:
+    first = snapshots.ready("mnist")
+    grant = f";svc={first.uid};"
+    assert grant in clients(snapshots.CASES["keys"])["named0000000"] and grant in str(hosts(Snapshot((first,))))
+    assert grant not in str(hosts(Snapshot((replace(first, uid="4711"),))))
+    assert ";svc=mnist;" not in str(hosts(Snapshot((first,))))
 
 
 def test_a_team_cannot_be_named_so_that_it_grants_more() -> None:

@@ -69,7 +69,12 @@ def test_nobody_and_whoever_is_in_no_team_see_nothing(calls: None, db: None) -> 
 
 
 def test_a_key_for_one_service_sees_that_service_only(calls: None, admin: User) -> None:
-    assert seen(Principal("key", is_admin=True, services=frozenset({"asr"})), "service") == {"asr": 3}
+    asr = Service.objects.get(name="asr")
+    only = Principal("key", is_admin=True, services=frozenset({asr.pk}))
+    assert seen(only, "service") == {"asr": 3}
+    asr.delete()
+    Service.objects.create(team=asr.team, name="asr", state_since=asr.state_since)
+    assert seen(only, "service") == {}, "the next service of that name is another one"
 
 
 def test_sums_go_by_the_interval(calls: None, admin: User, tmp_path: Path) -> None:

@@ -158,3 +158,20 @@ def test_a_key_knows_no_other_verbs(made: Made, alice: User, client_of: ClientOf
 def test_an_expired_key_is_shown_as_expired(made: Made, alice: User, client_of: ClientOf) -> None:
     ApiKey.objects.update(expires_at=timezone.now() - timedelta(hours=1))
     assert "Expired" in client_of(alice).get(reverse("keys")).content.decode()
+
+
+@pytest.mark.parametrize("along", [True, False])
+def test_a_person_chooses_whether_a_keys_children_go_with_it(
+    along: bool, team: Team, alice: User, published: list[Snapshot], client_of: ClientOf
+) -> None:
+    parent = keys.create(team=team, name="parent", scopes=["manage", "infer"], actor=for_user(alice))
+    acting = keys.authenticate(parent.key)
+    assert acting is not None
+    child = keys.create(team=team, name="child", actor=acting)
+    client = client_of(alice)
+    page = client.get(reverse("keys")).content.decode()
+    assert re.search(r'name="children" [^>]*checked><span>Revoke the 1 key that it made as well', page)
+    url = reverse("key-act", args=[parent.row.pk, "revoke"])
+    page = client.post(url, {"children": "on"} if along else {}, follow=True).content.decode()
+    assert ("and the key that it made" in page) == along
+    assert (keys.authenticate(child.key) is None) == along
