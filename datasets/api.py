@@ -15,7 +15,7 @@ from rest_framework.reverse import reverse
 
 from console.openapi import describe
 from console.rest import Body, number, parse, team_for
-from datasets import actions, reading, states
+from datasets import actions, reading, states, trust
 from datasets.api_files import PATH, WithFiles
 from datasets.models import Dataset
 from datasets.round_api import RoundOut, Rounds
@@ -32,13 +32,23 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
     credentials = serializers.SerializerMethodField(
         help_text='Which credentials are stored: {"secret_key": "set"}. Their values are never shown.'
     )
+    digest = serializers.SerializerMethodField(
+        help_text="Of the location and of what was copied last. Send it along to trust what you saw."
+    )
+    trusted = serializers.BooleanField(help_text="Whether the team trusts the code at the present location.")
+    trust_covers_changes = serializers.BooleanField(help_text="Also code that changes there later.")
 
     class Meta:
         model = Dataset
         fields = (
-            "name", "team", "kind", "options", "credentials", "description", "trusted", "trusted_by", "trusted_at",
-            "created_by", "created_at", "updated_at",
+            "name", "team", "kind", "options", "credentials", "description", "trusted", "trust_covers_changes",
+            "trusted_by", "trusted_at", "digest", "created_by", "created_at", "updated_at",
         )  # fmt: skip
+
+    def get_digest(self, dataset: Dataset) -> str:
+        """A list has them all at hand."""
+        found = self.context.get("digests") or trust.digests([dataset])
+        return str(found[dataset.pk])
 
     def get_credentials(self, dataset: Dataset) -> dict[str, str]:
         return dict.fromkeys(dataset.credentials, SET)
@@ -148,8 +158,8 @@ class Datasets(Rounds, WithFiles):
         return found
 
     def list(self, request: Request) -> Response:
-        page = self.paginate_queryset(self.get_queryset())
-        return self.get_paginated_response(DatasetOut(page, many=True).data)
+        page = self.paginate_queryset(self.get_queryset()) or []
+        return self.get_paginated_response(DatasetOut(page, many=True, context={"digests": trust.digests(page)}).data)
 
     def create(self, request: Request) -> Response:
         data = parse(DatasetBody, request)

@@ -21,12 +21,25 @@ PATH = OpenApiParameter("path", OpenApiTypes.STR, description="A folder or file 
 
 class TrustBody(Body):
     trusted = serializers.BooleanField(help_text="Whether the team trusts what of the files runs as code.")
+    digest = serializers.CharField(
+        required=False,
+        help_text="`digest` of the dataset as you saw it: 409 when something else is there by now. Left out, whatever "
+        "is there now is trusted.",
+    )
+    later_changes = serializers.BooleanField(
+        required=False,
+        help_text="Trust code that changes at the location later, too. false: what is copied by now, and the first "
+        "copy of each other path.",
+    )
 
 
 class TrustOut(serializers.ModelSerializer[Dataset]):
+    trusted = serializers.BooleanField()
+    trust_covers_changes = serializers.BooleanField()
+
     class Meta:
         model = Dataset
-        fields = ("name", "trusted", "trusted_by", "trusted_at")
+        fields = ("name", "trusted", "trust_covers_changes", "trusted_by", "trusted_at")
 
 
 class ReportOut(serializers.Serializer[Any]):
@@ -48,15 +61,20 @@ class WithFiles(Resource):
         "Say whether the team trusts code in the files of a dataset",
         answers={200: TrustOut},
         body=TrustBody,
-        errors=[404],
+        errors=[404, 409],
         description="Only an owner of the team can. Without it no service starts whose files run as code: Python "
-        "models, pickles, code that a model brings.",
+        "models, pickles, code that a model brings. Trust holds for the location that the dataset points to, and for "
+        "the code as it was copied from there.",
     )
     @action(detail=True, methods=["post"])
     def trust(self, request: Request, name: str) -> Response:
         dataset = self.dataset()
-        verb = trust.trust if parse(TrustBody, request)["trusted"] else trust.withdraw
-        return Response(TrustOut(verb(dataset, actor=self.actor)).data)
+        body = parse(TrustBody, request)
+        if not body["trusted"]:
+            return Response(TrustOut(trust.withdraw(dataset, actor=self.actor)).data)
+        later = body.get("later_changes", False)
+        trust.trust(dataset, actor=self.actor, seen=body.get("digest"), later_changes=later)
+        return Response(TrustOut(dataset).data)
 
     @describe(
         "What the model files at a path say",

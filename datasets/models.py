@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import ClassVar
 
 from django.core.validators import RegexValidator
@@ -27,10 +29,8 @@ class Dataset(models.Model):
     credentials = models.JSONField(default=dict)
     """The secret ones of these, sealed (credentials.py): name -> text. Nothing outside of the app needs them."""
     description = models.CharField(max_length=200, blank=True)
-    trusted = models.BooleanField(default=False)
-    """Whether the team trusts the executable content of it: see trust.py."""
+    # Who gave trust last, or took it back. What is trusted is in the table Trust.
     trusted_by = models.CharField(max_length=150, blank=True)
-    """Who said so last, or took it back."""
     trusted_at = models.DateTimeField(null=True)
     bytes_of_pruned = models.PositiveBigIntegerField(default=0)
     """What rounds moved whose rows are gone (pruning.py): a counter must not fall."""
@@ -45,6 +45,57 @@ class Dataset(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def location(self) -> str:
+        """Digest of where the files come from: the kind and every option that is no secret."""
+        place = {name: value for name, value in self.options.items() if value}
+        return hashlib.sha256(json.dumps([self.kind, place], sort_keys=True).encode()).hexdigest()
+
+    @property
+    def trust(self) -> Trust | None:
+        """The trust in the place that the dataset points to now."""
+        location = self.location
+        return next((trust for trust in self.trusts.all() if trust.location == location), None)
+
+    @property
+    def trusted(self) -> bool:
+        return self.trust is not None
+
+    @property
+    def trust_covers_changes(self) -> bool:
+        return self.trust is not None and self.trust.later_changes
+
+
+class Trust(models.Model):
+    """An owner's word that the team trusts the code at one location of a dataset. The verbs are in trust.py.
+
+    It is compared with the location whenever it is used, so a dataset that is pointed elsewhere is not trusted there,
+    and files copied from the old location still are.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="trusts")
+    location = models.CharField(max_length=64)
+    # Whether it covers code that changes at the location later. Otherwise only the files in `copies` are trusted.
+    later_changes = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["dataset", "location"], name="one_trust_in_a_location")]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} at {self.location[:12]}"
+
+
+class TrustedCopy(models.Model):
+    """The files of one copied path as they were when trust was given, or when the path was copied first after it."""
+
+    trust = models.ForeignKey(Trust, on_delete=models.CASCADE, related_name="copies")
+    path = models.CharField(max_length=1024, blank=True)
+    # Path in the dataset -> SHA-256. All files: which of them run depends on the service that loads them.
+    files = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"{self.trust}: {self.path or 'all of it'}"
 
 
 class Round(models.Model):
@@ -61,6 +112,8 @@ class Round(models.Model):
     message = models.TextField(blank=True)
     mode = models.CharField(max_length=8, choices=states.MODES, default=states.MIRROR)
     fingerprint = models.CharField(max_length=64, blank=True)
+    # Dataset.location as it was when the files were listed: where the tree came from.
+    location = models.CharField(max_length=64, blank=True)
     files_total = models.PositiveIntegerField(default=0)
     files_done = models.PositiveIntegerField(default=0)
     bytes_total = models.PositiveBigIntegerField(default=0)

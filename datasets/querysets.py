@@ -14,7 +14,8 @@ from datasets import states
 class DatasetQuerySet(models.QuerySet[Any]):
     def visible_to(self, actor: Principal) -> Self:
         """Those of the actor's teams; all of them for an administrator."""
-        return self if actor.is_admin else self.filter(team_id__in=list(actor.roles))
+        seen = self.prefetch_related("trusts")
+        return seen if actor.is_admin else seen.filter(team_id__in=list(actor.roles))
 
 
 class RoundQuerySet(models.QuerySet[Any]):

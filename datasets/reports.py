@@ -40,9 +40,9 @@ def look(dataset: Dataset, path: str) -> Look:
 
 
 def _copy(dataset: Dataset, path: str) -> tuple[Round, Tree] | None:
-    """The newest copy of the path itself."""
-    done = Round.objects.filter(dataset=dataset, path=path, state=states.DONE).exclude(tree="")
-    for round_ in done.order_by("-id")[:ROUNDS]:
+    """The newest copy of the path itself from where the dataset points to now."""
+    done = Round.objects.filter(dataset=dataset, path=path, state=states.DONE, location=dataset.location)
+    for round_ in done.exclude(tree="").order_by("-id")[:ROUNDS]:
         if (tree := reading.tree_of(round_)) is not None:
             return round_, tree
     return None

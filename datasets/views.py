@@ -17,7 +17,7 @@ from console import roles, teams
 from console.errors import Forbidden, InvalidFields
 from console.pages import actor_of, show_errors, wants_fragment
 from console.principal import Principal
-from datasets import actions, facts, reading, round_views, states
+from datasets import actions, facts, reading, round_views, states, trust
 from datasets.errors import SourceError
 from datasets.forms import DatasetEditForm, DatasetForm
 from datasets.looking import Looked, allowed, look
@@ -189,6 +189,7 @@ def _frame(dataset: Dataset, actor: Principal) -> dict[str, Any]:
         "dataset": dataset,
         "may_edit": actor.may(dataset.team_id, roles.EDITOR),
         "may_trust": actor.may(dataset.team_id, roles.OWNER),
+        "seen": trust.digest(dataset),
         "node": settings.NODE_NAME,
         "rounds": round_views.rows(newest),
         "modes": states.MODES,

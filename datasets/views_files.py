@@ -35,10 +35,11 @@ def said(request: HttpRequest, name: str) -> HttpResponse:
 
 @require_POST
 def trust(request: HttpRequest, name: str) -> HttpResponse:
-    """POST `trusted`: "yes" or anything else. Only for owners of the team."""
+    """POST `trusted`: "yes" or anything else; with "yes" `seen` and `later_changes`. Only for owners of the team."""
     dataset, actor = _find(request, name)
     if request.POST.get("trusted") == "yes":
-        trusting.trust(dataset, actor=actor)
+        later = request.POST.get("later_changes") == "yes"
+        trusting.trust(dataset, actor=actor, seen=request.POST.get("seen", ""), later_changes=later)
         messages.success(request, f"Services may run the code in the files of {name} from now on.")
     else:
         trusting.withdraw(dataset, actor=actor)

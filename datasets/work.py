@@ -90,7 +90,9 @@ def _plan(job: Job) -> Planned:
     plan = source.plan(round_.path, beat=lease.check)
     stays = _stays(round_, plan, job.store)
     fingerprint = _fingerprint(plan, stays, round_.dataset.team_id if source.connects else 0)
-    lease.write(fingerprint=fingerprint, files_total=len(plan.files), bytes_total=plan.total_bytes)
+    # The source was made of this very row: whatever the dataset points to by now, the files come from here.
+    lease.write(location=round_.dataset.location, fingerprint=fingerprint, files_total=len(plan.files),
+                bytes_total=plan.total_bytes)  # fmt: skip
     size = size_text(plan.total_bytes)
     one = len(plan.files) == 1
     lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
@@ -122,8 +124,10 @@ def _stays(round_: Round, plan: Plan, store: Store) -> tuple[StoredFile, ...]:
 
 
 def _last_tree(round_: Round) -> str:
-    """Digest of the last copy of this folder; "" when there was none."""
-    done = Round.objects.filter(dataset=round_.dataset, path=round_.path, node=round_.node, state=states.DONE)
+    """Digest of the last copy of this folder from the same location; "" when there was none."""
+    done = Round.objects.filter(
+        dataset=round_.dataset, path=round_.path, node=round_.node, state=states.DONE, location=round_.dataset.location
+    )
     last: str | None = done.exclude(tree="").values_list("tree", flat=True).first()
     return last or ""
 

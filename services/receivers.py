@@ -42,7 +42,7 @@ def services_with_trees(sender: object, **kwargs: Any) -> dict[str, set[str]]:
 @receiver(dataset_deleting)
 def refuse_while_used(sender: object, dataset: Dataset, **kwargs: Any) -> None:
     """Raises Conflict: a service that waits for files, or may need them again, must not lose where they come from."""
-    users = Service.objects.filter(target__spec__dataset=dataset.name)
+    users = Service.objects.filter(target__dataset=dataset)
     names = list(users.values_list("name", flat=True)[:5])
     if names:
         raise Conflict(

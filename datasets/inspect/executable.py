@@ -1,12 +1,15 @@
 """Which files of a folder run as code when they are loaded, and which of them the folder's server would load.
 
-Said of Python models, pickles in all their wrappings, TorchScript, compiled libraries, Hugging Face's auto_map and the
-Lambda layers of Keras. What looks harmless is said to be so only where it was followed to its end.
+Finds Python models, pickles in all their wrappings, TorchScript, compiled libraries, bytecode, scripts, Hugging Face's
+auto_map, the Lambda layers of Keras, and OpenSSL configuration, which names libraries. Names only hint at what a file
+is: the first bytes decide, since a loader goes by them. What looks harmless counts as such only when it was followed
+to its end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,33 +23,54 @@ MAYBE_PICKLES: Final = (".pt", ".pth", ".bin", ".ckpt", ".pt2")
 KERAS: Final = (".h5", ".hdf5", ".keras")
 LIBRARIES: Final = (".so", ".dll", ".dylib")
 ENDINGS: Final = (*ALWAYS_PICKLES, *MAYBE_PICKLES, *KERAS, *LIBRARIES)
-MOST_SAID: Final = 200
+EVERYTHING: Final = frozenset(ENDINGS)
+BYTECODE: Final = (".pyc", ".pyo")
+PROGRAMS: Final = (".py", ".pyw")
+MOST_SHOWN: Final = 200
 SHOWN: Final = 6
+HEAD: Final = 4096
 NOT_SEEN: Final = "It can hold code, and was not looked into yet."
 TOO_LARGE: Final = "It can hold code, and is too large to be looked through."
+LIBRARY: Final = "A compiled library: it runs as soon as a server loads it."
+PROTOCOLS: Final = (b"\x02", b"\x03", b"\x04", b"\x05")
+"""Of pickles, as they begin after the first byte."""
+OPENSSL: Final = re.compile(rb"^[ \t]*openssl_conf[ \t]*=", re.M)
 
 
 def find(folder: Path, files: list[str], loads: frozenset[str], budget: Budget) -> Iterator[Executable]:
     """`files`: relative to `folder`; `loads`: endings and full names that the folder's server opens.
 
-    Of each sort, what runs and what only lies there, at most MOST_SAID: the one must not crowd out the other.
+    Compiled code and OpenSSL configuration always count as running: whatever they are called, nothing else is done
+    with them.
     """
-    said = {True: 0, False: 0}
     for name in files:
-        if not name.lower().endswith(ENDINGS):
+        budget.step()
+        if name.lower().endswith(PROGRAMS):  # one entry for all of them: see said_of_triton.code_of
             continue
-        runs = name in loads or Path(name).suffix.lower() in loads
-        if said[runs] >= MOST_SAID:
-            continue
-        if (found := _look(folder / name, name, runs, budget)) is not None:
+        if name.lower().endswith(ENDINGS):
+            runs = name in loads or Path(name).suffix.lower() in loads
+            found = _look(folder / name, name, runs, budget)
+        else:
+            found = _by_content(folder / name, name, loads >= EVERYTHING, budget)
+        if found is not None:
             yield found
-            said[runs] += 1
+
+
+def shown(found: Iterable[Executable]) -> tuple[Executable, ...]:
+    """What a page and a report hold of it: of what runs, and of what only lies there, MOST_SHOWN each."""
+    count = {True: 0, False: 0}
+    kept = []
+    for one in found:
+        count[one.runs] += 1
+        if count[one.runs] <= MOST_SHOWN:
+            kept.append(one)
+    return tuple(kept)
 
 
 def _look(path: Path, name: str, runs: bool, budget: Budget) -> Executable | None:
     ending = path.suffix.lower()
-    if ending in LIBRARIES:
-        return Executable(name, "library", "A compiled library: it runs as soon as a server loads it.", runs)
+    if ending in LIBRARIES or (path.is_file() and _head(path, 4) == b"\x7fELF"):
+        return Executable(name, "library", LIBRARY, runs or ending not in LIBRARIES)
     if not path.is_file():  # a pipe would keep whoever opens it
         return Executable(name, "pickle", "It is named as a pickle, and is no file that can be read.", runs)
     try:
@@ -64,6 +88,34 @@ def _look(path: Path, name: str, runs: bool, budget: Budget) -> Executable | Non
         return Executable(name, "pickle", f"It cannot be read: {error.strerror or error}.", runs)
 
 
+def _by_content(path: Path, name: str, loads_all: bool, budget: Budget) -> Executable | None:
+    """Of a file whose name promises nothing. `loads_all`: its server may open any file."""
+    if not path.is_file():
+        return None
+    try:
+        head = _head(path, HEAD)
+        if head.startswith(b"\x7fELF"):
+            return Executable(name, "library", LIBRARY)
+        if name.lower().endswith(BYTECODE) or (head[2:4] == b"\r\n" and 0x0A <= head[1] <= 0x0F):
+            return Executable(name, "bytecode", "Compiled Python code: it runs as soon as it is imported.", loads_all)
+        if head.startswith(b"#!"):
+            return Executable(name, "script", "A script: it runs when a program starts it.", loads_all)
+        if OPENSSL.search(head):
+            return Executable(name, "configuration", "OpenSSL configuration, which can name libraries to load.")
+        if head[:1] == b"\x80" and head[1:2] in PROTOCOLS and not name.lower().endswith(".onnx"):
+            return _pickle(archives.look(path, budget), name, loads_all)
+    except TooMuch:
+        return Executable(name, "pickle", TOO_LARGE, loads_all)
+    except (Unreadable, OSError):
+        return None
+    return None
+
+
+def _head(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(size)
+
+
 def _pickle(content: archives.Content, name: str, runs: bool) -> Executable | None:
     if content.only_tensors:
         return None
@@ -72,8 +124,8 @@ def _pickle(content: archives.Content, name: str, runs: bool) -> Executable | No
     if not content.kind:
         return Executable(name, "pickle", NOT_SEEN, runs, seen=False)
     foreign = [one for one in content.imports if one not in archives.HARMLESS]
-    shown = ", ".join(foreign[:SHOWN]) + (", …" if len(foreign) > SHOWN else "")
-    said = f"A Python pickle: loading it imports {shown}." if foreign else "A Python pickle."
+    listed = ", ".join(foreign[:SHOWN]) + (", …" if len(foreign) > SHOWN else "")
+    said = f"A Python pickle: loading it imports {listed}." if foreign else "A Python pickle."
     if not content.whole:
         said += " It could not be followed to its end, and may name more."
     if content.libraries:

@@ -13,7 +13,7 @@ from datasets.inspect.errors import TooMuch, Unreadable
 from datasets.inspect.listing import files_below, is_hole
 from datasets.inspect.report import Report
 from datasets.inspect.said_of_huggingface import report_of
-from datasets.inspect.said_of_triton import EVERYTHING, code_of, onnx_report, repository_report, triton_report
+from datasets.inspect.said_of_triton import LOADS, code_of, onnx_report, repository_report, triton_report
 
 MOST_PROBLEMS: Final = 50
 MOST_ROWS: Final = 500
@@ -44,6 +44,9 @@ def _bounded(report: Report) -> Report:
         report, problems=report.problems[:MOST_PROBLEMS], notes=report.notes[:MOST_PROBLEMS],
         inputs=report.inputs[:MOST_ROWS], outputs=report.outputs[:MOST_ROWS], comparison=report.comparison[:MOST_ROWS],
         models=tuple(map(_bounded, report.models)),
+        executable=tuple(
+            replace(one, others=one.others[:executable.MOST_SHOWN]) for one in executable.shown(report.executable)
+        ),
     )  # fmt: skip
 
 
@@ -61,7 +64,7 @@ def _inspect(path: Path, name: str, budget: Budget) -> Report:
     if models := [entry for entry in names if triton.is_model(path / entry)]:
         return repository_report(path, name, models, budget)
     files = files_below(path, budget)
-    found = tuple(executable.find(path, files, EVERYTHING, budget))
+    found = tuple(executable.find(path, files, executable.EVERYTHING, budget))
     if "model.py" in names:
         said = "A Python model of Triton, without a version folder."
         return Report("python", said, name, executable=code_of(path, files, "python", "model.py", None, budget))
@@ -70,8 +73,8 @@ def _inspect(path: Path, name: str, budget: Budget) -> Report:
         chosen = "model.onnx" if "model.onnx" in graphs else graphs[0]
         notes = () if len(graphs) == 1 else (f"There are {len(graphs)} .onnx files here; this is said of {chosen}.",)
         report = onnx_report(path / chosen, name, None, budget)
-        idle = tuple(replace(one, runs=False) for one in found)
-        return replace(report, notes=(*notes, *report.notes), executable=idle)
+        runs = tuple(executable.find(path, files, LOADS["onnxruntime"], budget))
+        return replace(report, notes=(*notes, *report.notes), executable=runs)
     if quantised := [entry for entry in names if entry.endswith(".gguf") and (path / entry).is_file()]:
         return replace(_gguf(path / quantised[0], name, budget), executable=found)
     return Report("unknown", "Not a model that the console knows.", name, executable=found)
@@ -82,7 +85,7 @@ def _single(path: Path, name: str, budget: Budget) -> Report:
         return onnx_report(path, name, None, budget)
     if path.name.endswith(".gguf"):
         return _gguf(path, name, budget)
-    found = tuple(executable.find(path.parent, [path.name], EVERYTHING, budget))
+    found = tuple(executable.find(path.parent, [path.name], executable.EVERYTHING, budget))
     return Report("unknown", "A single file.", name, executable=found)
 
 

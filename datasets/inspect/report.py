@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the readers: a stored report of another version is made anew."""
 
 
@@ -14,7 +14,7 @@ VERSION: Final = 1
 class Executable:
     """Content that runs as code when it is loaded.
 
-    kind: python, pickle, torchscript, auto_map, keras_lambda or library.
+    kind: python, pickle, torchscript, auto_map, keras_lambda, library, bytecode, script, configuration or setting.
     """
 
     path: str
@@ -27,6 +27,8 @@ class Executable:
     """False for what was not looked into, as it lies at its source: it may turn out to be harmless."""
     imports: tuple[str, ...] = ()
     """Of a pickle: what loading it would import and may call, as `module.name`."""
+    others: tuple[str, ...] = ()
+    """Files that run with it, as those that a program may import."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,15 @@ class Report:
             facts=tuple((str(label), str(text)) for label, text in data["facts"]),
             inputs=_tensors(data["inputs"]), outputs=_tensors(data["outputs"]),
             problems=tuple(map(str, data["problems"])), notes=tuple(map(str, data["notes"])),
-            executable=tuple(Executable(**{**one, "imports": tuple(one["imports"])}) for one in data["executable"]),
+            executable=tuple(map(_executable, data["executable"])),
             comparison=tuple(Difference(**row) for row in data["comparison"]), suggested=str(data["suggested"]),
             memory=Memory(**data["memory"]) if data["memory"] else None,
             models=tuple(cls.from_json(model) for model in data["models"]), whole=bool(data["whole"]),
         )  # fmt: skip
+
+
+def _executable(data: Mapping[str, Any]) -> Executable:
+    return Executable(**{**data, "imports": tuple(data["imports"]), "others": tuple(data["others"])})
 
 
 def _tensors(data: Any) -> tuple[TensorSaid, ...]:

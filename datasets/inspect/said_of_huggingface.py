@@ -40,7 +40,8 @@ def code_of(
     model: Model, folder: Path, files: list[str], budget: Budget, *, trusts_remote_code: bool = True
 ) -> tuple[Executable, ...]:
     said = "It names Python code of its own (auto_map), which runs when the service trusts remote code."
-    named = tuple(Executable(file, "auto_map", said, trusts_remote_code) for file in model.custom_code)
+    others = tuple(file for file in files if file.lower().endswith(executable.PROGRAMS))
+    named = tuple(Executable(file, "auto_map", said, trusts_remote_code, others=others) for file in model.custom_code)
     return (*named, *executable.find(folder, files, pickles_loaded(files), budget))
 
 

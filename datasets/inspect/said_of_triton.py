@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +15,8 @@ from datasets.inspect.listing import files_below, is_hole
 from datasets.inspect.report import Executable, Report, TensorSaid
 
 MOST_MODELS: Final = 100
-EVERYTHING: Final = frozenset(executable.ENDINGS)
 LOADS: Final = {
-    "python": EVERYTHING, "pytorch": frozenset({".pt", ".pt2", *executable.LIBRARIES}),
+    "python": executable.EVERYTHING, "pytorch": frozenset({".pt", ".pt2", *executable.LIBRARIES}),
     **dict.fromkeys(("onnxruntime", "tensorrt", "openvino", "ensemble", "dali"), frozenset(executable.LIBRARIES)),
 }  # fmt: skip
 """Backend of Triton -> endings of files that it opens and that can hold code; of any other backend, all."""
@@ -29,13 +29,13 @@ def code_of(
 
     Triton also takes a model.py, or a libtriton_….so, that lies with the model for the backend itself.
     """
-    found = (*_named(config), *executable.find(folder, files, LOADS.get(backend, EVERYTHING), budget))
-    programs = [file for file in files if file.endswith(".py")]
+    found = (*_named(config), *executable.find(folder, files, LOADS.get(backend, executable.EVERYTHING), budget))
+    programs = [file for file in files if file.lower().endswith(executable.PROGRAMS)]
     named = [file for file in programs if file.rsplit("/", 1)[-1] == "model.py"]
     if backend != "python" and not named:
         return found
     first = model_file if backend == "python" and model_file else next(iter((*named, *programs)), "model.py")
-    return (python_program(first, len(set(programs) - {first})), *found)
+    return (python_program(first, sorted(set(programs) - {first})), *found)
 
 
 def _named(config: Any) -> tuple[Executable, ...]:
@@ -47,9 +47,11 @@ def _named(config: Any) -> tuple[Executable, ...]:
     return tuple(Executable(pbtxt.NAME, "library", said.format(name)) for name in names[:10] if name)
 
 
-def python_program(path: str, more: int = 0) -> Executable:
-    others = f" So may {'the other .py file' if more == 1 else f'{more} other .py files'} beside it." if more else ""
-    return Executable(path, "python", f"A Python program: it runs with the rights of the console.{others}")
+def python_program(path: str, others: Sequence[str] = ()) -> Executable:
+    more = "the other .py file" if len(others) == 1 else f"{len(others)} other .py files"
+    also = f" So may {more} beside it." if others else ""
+    said = f"A Python program: it runs with the rights of the console.{also}"
+    return Executable(path, "python", said, others=tuple(others))
 
 
 def repository_report(path: Path, name: str, models: list[str], budget: Budget) -> Report:

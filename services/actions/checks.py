@@ -14,7 +14,7 @@ from console.principal import Principal
 from datasets.models import Dataset
 from datasets.peek import peek
 from services.actions import wiring
-from services.actions.code import refusal
+from services.actions.code import Origin, refusal
 from services.models import Queue, Service
 from services.parsing import parse_name, parse_replicas, parse_spec
 from services.policies import admission
@@ -111,7 +111,7 @@ def _model_problems(dataset: Dataset, spec: ServiceSpec) -> dict[str, list[str]]
         return {"model_path": [str(error)]}
     if description is None:
         return {}
-    refused = refusal(dataset, description.executable, copied=False)
+    refused = refusal(Origin(dataset, dataset.location, spec.model_path), description.executable)
     said = [*description.problems, *([refused] if refused else [])]
     return {"model_path": said} if said else {}
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from console.errors import ConsoleError
@@ -10,9 +13,11 @@ from console.principal import SYSTEM
 from datasets import actions as datasets
 from datasets import reading
 from datasets import states as rounds
-from datasets.models import Dataset, Round
-from services.actions import wiring
-from services.actions.code import refusal
+from datasets.inspect.report import Executable
+from datasets.models import Round
+from datasets.specs import Tree
+from services.actions import code, wiring
+from services.errors import ModelError
 from services.models import Revision
 from services.specs import ModelDescription
 
@@ -29,13 +34,13 @@ class Files:
 def ready(revision: Revision) -> Files:
     """One look at the revision's files; asks for a preheat when there was none.
 
-    Sets `revision.tree` once they can be served.
+    Sets `revision.tree` and `revision.location` once they can be served.
     """
-    if revision.tree and (kept := reading.tree(revision.tree)):
-        if revision.described is not None and _trusted(revision):
-            return Files(ready=True)
-        # Rolled back to files that are still there; or started again, and perhaps not trusted any more.
-        refused = refusal(_dataset(revision), _describe(revision, kept.path).executable, copied=True)
+    if (kept := _kept(revision)) is not None:
+        # Rolled back to files that are still there; or started again, and perhaps not trusted any longer.
+        if revision.described is None:
+            _describe(revision, kept.path)
+        refused = _refused_kept(revision, kept)
         return Files(ready=not refused, failed=bool(refused), message=refused)
     try:
         round_ = _round_of(revision)
@@ -53,11 +58,17 @@ def ready(revision: Revision) -> Files:
     found = _describe(revision, tree.path)
     if found.problems:
         return Files(failed=True, message=" ".join(found.problems))
-    if code := refusal(_dataset(revision), found.executable, copied=True):
-        return Files(failed=True, message=code)
-    revision.tree = round_.tree
-    revision.save(update_fields=["tree"])
+    revision.tree, revision.location = round_.tree, round_.location
+    if refused := _refused(revision, found.executable):
+        revision.tree = revision.location = ""
+        return Files(failed=True, message=refused)
+    revision.save(update_fields=["tree", "location"])
     return Files(ready=True)
+
+
+def _kept(revision: Revision) -> Tree | None:
+    """The copy that the revision has. One whose origin is not known (of an earlier release) is prepared again."""
+    return reading.tree(revision.tree) if revision.location else None
 
 
 def _describe(revision: Revision, tree: Path) -> ModelDescription:
@@ -73,36 +84,52 @@ def _describe(revision: Revision, tree: Path) -> ModelDescription:
     return found
 
 
-def refused(revision: Revision) -> str:
-    """Why its files, if they are on this node already, may not be run; "" when they may, or are not."""
-    kept = reading.tree(revision.tree)
-    if kept is None or _trusted(revision):
-        return ""
+def refused(revision: Revision, *, again: bool) -> str:
+    """Why its files, if they are on this node already, may not be run; "" when they may, or are not.
+
+    `again`: those whose origin is not known are prepared again before they run.
+    """
+    kept = _kept(revision) if again else reading.tree(revision.tree)
+    return _refused_kept(revision, kept) if kept is not None else ""
+
+
+def _refused(revision: Revision, found: Sequence[Executable]) -> str:
+    """Why what runs in the tree of the revision may not."""
     spec = revision.parsed()
-    found = wiring.framework(spec.framework).describe(kept.path, spec.framework_config)
-    return refusal(_dataset(revision), found.executable, copied=True)
-
-
-def _trusted(revision: Revision) -> bool:
-    dataset = _dataset(revision)
-    return dataset is not None and dataset.trusted
-
-
-def _dataset(revision: Revision) -> Dataset | None:
-    found: Dataset | None = (
-        Dataset.objects.filter(name=revision.spec["dataset"], team=revision.service.team).select_related("team").first()
+    framework = wiring.framework(spec.framework)
+    return code.forbidden(revision, found, framework.needs_administrator(spec.framework_config)) or code.refusal(
+        code.origin_of(revision), found
     )
-    return found
+
+
+def _refused_kept(revision: Revision, kept: Tree) -> str:
+    spec = revision.parsed()
+    try:
+        found = _code(kept.digest, str(kept.path), spec.framework, json.dumps(spec.framework_config))
+    except ModelError as error:  # what cannot be read may hold code
+        return str(error)
+    return _refused(revision, found)
+
+
+@lru_cache(maxsize=128)
+def _code(digest: str, path: str, framework: str, config: str) -> tuple[Executable, ...]:
+    """Read once: what a digest names never changes, and a rollout asks every two seconds. Raises ModelError."""
+    found = wiring.framework(framework).describe(Path(path), json.loads(config))
+    if found.problems:
+        raise ModelError(" ".join(found.problems))
+    return found.executable
 
 
 def _round_of(revision: Revision) -> Round | None:
     """The round that prepares this revision; a new one when there was none, or when its files were evicted since."""
     round_ = revision.round
-    if round_ is not None and not (round_.state == rounds.DONE and reading.tree(round_.tree) is None):
+    gone = round_ is not None and round_.state == rounds.DONE and (
+        not round_.location or reading.tree(round_.tree) is None
+    )
+    if round_ is not None and not gone:
         return round_
-    dataset = _dataset(revision)
-    if dataset is None:
+    if revision.dataset is None:
         return None
-    revision.round = datasets.request_round(dataset, revision.spec["model_path"], actor=SYSTEM)
+    revision.round = datasets.request_round(revision.dataset, revision.spec["model_path"], actor=SYSTEM)
     revision.save(update_fields=["round"])
     return revision.round

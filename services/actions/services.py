@@ -15,8 +15,9 @@ from console.models import Team
 from console.principal import Principal
 from datasets import reading
 from datasets import states as rounds
+from datasets.models import Dataset
 from services import dispatch, states
-from services.actions import checks, files
+from services.actions import checks, code, files, wiring
 from services.actions.transitions import log, move
 from services.models import Revision, Service
 from services.models.services import DELETED, RUNNING, STOPPED
@@ -52,12 +53,22 @@ def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
 
 
 def add_revision(
-    service: Service, spec: ServiceSpec, *, actor: Principal, note: str = "", tree: str = ""
+    service: Service, spec: ServiceSpec, *, actor: Principal, note: str = "", like: Revision | None = None,
+    tree: str = "",
 ) -> Revision:
-    """The next revision, made the target. Call inside a transaction."""
+    """The next revision, made the target. Call inside a transaction.
+
+    `like`: the revision whose dataset it keeps, whatever has that dataset's name by now; `tree`: its files, to use.
+    """
     number = (service.revisions.aggregate(last=Max("number"))["last"] or 0) + 1
+    dataset = like.dataset if like else Dataset.objects.filter(name=spec.dataset, team=service.team).first()
+    location = like.location if like and tree else ""
+    permission = like.permission if like else None
+    if actor.is_admin and wiring.framework(spec.framework).needs_administrator(spec.framework_config):
+        permission = code.permission(actor, location or (dataset.location if dataset else ""))
     revision = Revision.objects.create(
-        service=service, number=number, spec=spec.to_json(), created_by=actor.label, note=note, tree=tree
+        service=service, number=number, spec=spec.to_json(), created_by=actor.label, note=note, dataset=dataset,
+        tree=tree, location=location, permission=permission,
     )
     service.target = revision
     service.save(update_fields=["target", "updated_at"])
@@ -86,14 +97,16 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base
     for field in ("resources", "auth", "limits"):
         if isinstance(changes.get(field), Mapping):
             merged[field] = {**before[field], **changes[field]}
+    like = None if "dataset" in changes else current
+    _check_dataset(like)
     spec = parse_spec(merged)
     replicas = parse_replicas(changes.get("replicas", service.replicas))
     checks.check_spec(spec, replicas, team=service.team, actor=actor)
     with transaction.atomic():  # both or neither
         if replicas != service.replicas:
             scale(service, replicas, actor=actor)
-        if spec.to_json() != before:
-            _roll(service, spec, actor=actor, note="Edited", base=current)
+        if spec.to_json() != before or (like is None and current.dataset is None):
+            _roll(service, spec, actor=actor, note="Edited", base=current, like=like)
     return service
 
 
@@ -109,8 +122,9 @@ def rollback(service: Service, number: int, *, actor: Principal) -> Service:
         checks.check_permitted(spec, actor=actor)
         checks.check_quota(spec, service.replicas)
     else:
+        _check_dataset(earlier)
         checks.check_spec(spec, service.replicas, team=service.team, actor=actor)
-    _roll(service, spec, actor=actor, note=f"Rolled back to revision {number}", tree=kept)
+    _roll(service, spec, actor=actor, note=f"Rolled back to revision {number}", like=earlier, tree=kept)
     return service
 
 
@@ -124,22 +138,23 @@ def restart(service: Service, *, actor: Principal) -> Service:
             f"{service.name} is {service.state}; it can be restarted once it is READY.", hint="Stop it first, or wait."
         )
     current = target_of(service)
-    _roll(service, current.parsed(), actor=actor, note="Restarted", base=current)
+    _roll(service, current.parsed(), actor=actor, note="Restarted", base=current, like=current)
     return service
 
 
 def _roll(
-    service: Service, spec: ServiceSpec, *, actor: Principal, note: str, base: Revision | None = None, tree: str = ""
+    service: Service, spec: ServiceSpec, *, actor: Principal, note: str, base: Revision | None = None,
+    like: Revision | None = None, tree: str = "",
 ) -> None:
     """`base`: the revision that `spec` was made from. Raises Conflict when it is no longer the one that should run.
 
-    `tree`: files in the store to use instead of preparing the dataset's present ones.
+    `tree`: files in the store to use instead of preparing the dataset's present ones; `like`: as of add_revision.
     """
     with transaction.atomic():
         _lock(service)
         if base is not None and service.target_id != base.pk:
             raise Conflict(f"{service.name} was changed meanwhile.", hint="Look at it again, then change it.")
-        revision = add_revision(service, spec, actor=actor, note=note, tree=tree)
+        revision = add_revision(service, spec, actor=actor, note=note, like=like, tree=tree)
         log(service, "edited", f"{note}: revision {revision.number}.", actor=actor)
         # One that serves is rolled by reconcile; one that never served starts over with the new revision.
         if service.state in {states.QUEUED, states.STARTING, states.FAILED} and service.desired == RUNNING:
@@ -153,6 +168,8 @@ def scale(service: Service, replicas: int, *, actor: Principal) -> Service:
     """Change how many replicas there are, without touching those that stay."""
     actor.require(service.team, roles.EDITOR)
     parse_replicas(replicas)
+    if replicas > service.replicas and (refused := files.refused(service.serving or target_of(service), again=False)):
+        raise Conflict(f"{service.name} is not scaled up. {refused}")
     checks.check_quota(target_of(service).parsed(), replicas)
     with transaction.atomic():
         _lock(service)
@@ -166,7 +183,7 @@ def scale(service: Service, replicas: int, *, actor: Principal) -> Service:
 def start(service: Service, *, actor: Principal) -> Service:
     """Raises Conflict when its files hold code that the team does not trust any more."""
     actor.require(service.team, roles.EDITOR)
-    if service.state in states.SETTLED and (refused := files.refused(target_of(service))):
+    if service.state in states.SETTLED and (refused := files.refused(target_of(service), again=True)):
         raise Conflict(f"{service.name} is not started. {refused}")
     with transaction.atomic():
         _lock(service)
@@ -178,7 +195,7 @@ def start(service: Service, *, actor: Principal) -> Service:
             revisions = service.revisions.filter(pk=target_of(service).pk)
             if service.state != states.FAILED:
                 revisions = revisions.filter(round__state__in=rounds.TERMINAL - {rounds.DONE})
-            revisions.update(round=None, tree="")
+            revisions.update(round=None, tree="", location="")
             move(service, states.PREHEATING, "Started; model files are being looked at.", actor=actor, serving=None)
     return service
 
@@ -222,6 +239,14 @@ def _lock(service: Service, *, deleting: bool = False) -> None:
     service.state, service.desired, service.target_id, service.replicas = now
     if service.desired == DELETED and not deleting:
         raise Conflict(f"{service.name} is being deleted.")
+
+
+def _check_dataset(revision: Revision | None) -> None:
+    """Raises InvalidFields when the dataset of a revision is gone: one that took its name is another."""
+    if revision is not None and revision.dataset is None:
+        name = revision.spec["dataset"]
+        said = f"Dataset {name} of revision {revision.number} was deleted. Choose the dataset to take the files from."
+        raise InvalidFields({"dataset": said})
 
 
 def target_of(service: Service) -> Revision:

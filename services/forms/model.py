@@ -13,7 +13,7 @@ from datasets import reading
 from datasets.models import Dataset
 from datasets.reading import Listing
 from services.actions import checks, wiring
-from services.actions.code import refusal
+from services.actions.code import Origin, refusal
 from services.forms import vllm
 from services.forms.state import ServiceForm, make_row
 from services.forms.triton import TENSORS, tensor_rows
@@ -80,7 +80,8 @@ def look(actor: Principal, dataset: str, path: str, framework: str, config: Mapp
     except ConsoleError as error:
         return Model(dataset, path, error=str(error))
     problems = description.problems if description else ()
-    untrusted = refusal(row, description.executable, copied=False) if description else ""
+    origin = Origin(row, row.location, listing.path)
+    untrusted = refusal(origin, description.executable) if description else ""
     if description is not None and config:
         overlaid = _with_config(row, listing.path, framework, config)
         problems = overlaid.problems if overlaid else problems

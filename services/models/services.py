@@ -62,9 +62,15 @@ class Revision(models.Model):
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="revisions")
     number = models.PositiveIntegerField()
     spec = models.JSONField()
+    # The dataset that `spec` names. Another one that takes its name later is not meant.
+    dataset = models.ForeignKey("datasets.Dataset", null=True, on_delete=models.SET_NULL, related_name="+")
     round = models.ForeignKey("datasets.Round", null=True, on_delete=models.SET_NULL, related_name="+")
     tree = models.CharField(max_length=64, blank=True)
     """Digest of the preheated files, once they are on disk and verified."""
+    # Where the files of `tree` came from: Dataset.location at that time. "" for trees of earlier releases.
+    location = models.CharField(max_length=64, blank=True)
+    # What an administrator allowed for this revision, if it needs one: {"by", "location", "code"}; see actions/code.py.
+    permission = models.JSONField(null=True)
     described = models.JSONField(null=True)
     """What the gateway must know of the model: {"task", "max_model_len"}; read once from the files of `tree`."""
     failed = models.TextField(blank=True)

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from console.principal import Principal
 from datasets import actions as datasets
+from datasets import trust
 from datasets.models import Dataset, Round
 from services import states
 from services.actions import claims, reconcile, replicas
@@ -209,6 +210,7 @@ def test_start_after_a_failure_serves_the_files_as_they_are_now(
     broken = Revision.objects.get().tree
     (Path(dataset.options["path"]) / "echo" / "1" / "model.py").write_text("class TritonPythonModel:\n    mended = 1\n")
     world.deaf.clear()
+    trust.trust(dataset, actor=actor, later_changes=True)
     service.refresh_from_db()
     verbs.start(service, actor=actor)
     world.settle(service)
