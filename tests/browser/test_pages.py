@@ -70,6 +70,21 @@ def test_no_page_is_wider_than_a_phone(phone: Callable[[Scheme], Page], watch: W
     assert len(watch.asked) > len(PAGES)
 
 
+@pytest.mark.parametrize("width", [WIDTH, 1440])
+def test_no_page_grows_when_all_that_is_folded_is_opened(page: Page, width: int) -> None:
+    """A line of code scrolls in its own frame, wherever it is."""
+    page.set_viewport_size({"width": width, "height": 900})
+    wide = []
+    for address in PAGES:
+        if address == "/no-such-page/" or address.startswith("/api/"):
+            continue
+        page.goto(address)
+        page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+        if page.evaluate("document.scrollingElement.scrollWidth > innerWidth"):
+            wide.append((address, page.evaluate(WIDEST)))
+    assert wide == []
+
+
 def test_messages_and_answers_fit_a_phone_too(phone: Callable[[Scheme], Page]) -> None:
     page = phone("light")
     page.goto("/services/new/?dataset=samples&path=mnist-onnx")
