@@ -85,6 +85,16 @@ def test_no_page_grows_when_all_that_is_folded_is_opened(page: Page, width: int)
     assert wide == []
 
 
+def test_a_page_says_once_that_its_service_was_deleted_and_asks_no_more(page: Page, live: Live) -> None:
+    """The 404 of each further poll would be an error in the log of the browser, which the fixture `watch` notes."""
+    live.create("soon-gone", "echo", resources={"cpu": 0.1, "memory_gib": 0.1})
+    page.goto("/services/soon-gone/")
+    live.delete("soon-gone")
+    expect(page.get_by_text("This was deleted, or you can no longer see it.")).to_have_count(1)
+    expect(page.locator("#gone")).to_be_visible()
+    expect(page.get_by_role("heading", name="soon-gone")).to_be_visible()  # its last state stays
+
+
 def test_messages_and_answers_fit_a_phone_too(phone: Callable[[Scheme], Page]) -> None:
     page = phone("light")
     page.goto("/services/new/?dataset=samples&path=mnist-onnx")

@@ -55,6 +55,18 @@ def test_a_person_changes_the_password(alice: User, client_of: ClientOf) -> None
     assert client_of(None).get(reverse("password")).status_code == 302
 
 
+@pytest.mark.parametrize("address", ["/teams/unknown/", "/services/unknown/", "/datasets/unknown/rounds/"])
+def test_a_live_page_whose_subject_is_gone_is_told_so_instead_of_an_error(
+    alice: User, client_of: ClientOf, address: str
+) -> None:
+    answer = client_of(alice).get(address, headers={**HX, "X-Live": "true"})
+    assert answer.status_code == 286  # the end of a poll
+    assert answer["HX-Reswap"] == "none"  # what the page shows stays
+    assert 'id="gone"' in answer.content.decode() and "This was deleted" in answer.content.decode()
+    assert client_of(alice).get(address, headers=HX).status_code == 404
+    assert client_of(None).get(address, headers={**HX, "X-Live": "true"}).status_code == 302
+
+
 def test_what_is_not_there_is_a_page_or_a_fragment(alice: User, client_of: ClientOf) -> None:
     page = client_of(alice).get("/teams/unknown/")
     part = client_of(alice).get("/teams/unknown/", headers=HX)

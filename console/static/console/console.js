@@ -20,6 +20,12 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   lastContent.set(target.id, content);
 });
 
+// The server answers a poll whose subject is gone with the end of polling, instead of an error a second.
+document.addEventListener("htmx:configRequest", (event) => {
+  const { elt, headers } = event.detail;
+  if (elt.matches("[data-live], [data-log-more]")) headers["X-Live"] = "true";
+});
+
 // The console is away: say so once, and stop saying it as soon as an answer comes.
 const offline = (away) => {
   const notice = document.getElementById("offline");
