@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from console.errors import InvalidFields
 from console.principal import Principal, for_user
+
+ROWS = 50
+"""Rows of a list on one page."""
 
 
 def actor_of(request: HttpRequest) -> Principal:
@@ -37,6 +42,14 @@ def show_errors(form: forms.Form, error: InvalidFields, fields: Mapping[str, str
             form.add_error(name, messages)
         else:
             form.add_error(None, [f"{path}: {message}" for message in messages])
+
+
+def paginate(request: HttpRequest, rows: QuerySet[Any] | Sequence[Any], parameter: str = "page") -> Page[Any]:
+    """The page of a list that the address asks for; the nearest one when it asks for a page that does not exist.
+
+    `parameter`: its name in the query string, for addresses with more than one list.
+    """
+    return Paginator(rows, ROWS).get_page(request.GET.get(parameter))
 
 
 def page(request: HttpRequest, template: str, fragment: str, context: dict[str, Any]) -> HttpResponse:

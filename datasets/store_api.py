@@ -48,7 +48,8 @@ class StoreOut(serializers.Serializer[Any]):
     disk_total = serializers.IntegerField()
     disk_free = serializers.IntegerField()
     damaged = serializers.IntegerField(help_text="How many trees are.")
-    trees = StoredTreeOut(many=True)
+    count = serializers.IntegerField(help_text="How many trees there are in all.")
+    trees = StoredTreeOut(many=True, help_text="The page of them that was asked for.")
 
 
 class EvictedOut(serializers.Serializer[Any]):
@@ -57,7 +58,6 @@ class EvictedOut(serializers.Serializer[Any]):
 
 class StoreView(Resource):
     serializer_class = StoreOut
-    pagination_class = None
     filter_backends = []
     lookup_field = "digest"
     lookup_value_regex = "[0-9a-f]{64}"
@@ -65,7 +65,9 @@ class StoreView(Resource):
     @describe("Show what is in the store of this node (administrators)", answers={200: StoreOut})
     def show(self, request: Request) -> Response:
         self.actor.require_admin()
-        return Response(StoreOut(store_use.read()).data)
+        use = store_use.read()
+        trees = self.paginate_queryset(use.trees)
+        return Response(StoreOut({**vars(use), "damaged": use.damaged, "count": len(use.trees), "trees": trees}).data)
 
     @describe(
         "Remove a tree that nobody needs (administrators)", answers={200: EvictedOut}, errors=[404, 409],

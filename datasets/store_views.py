@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from console.errors import Conflict
-from console.pages import actor_of
+from console.pages import actor_of, paginate
 from datasets import store_actions, store_use
 from datasets.sizes import size_text
 
@@ -17,7 +17,8 @@ from datasets.sizes import size_text
 def store(request: HttpRequest) -> HttpResponse:
     """Not polled: reading it takes longer the more the store holds."""
     actor_of(request).require_admin()
-    return render(request, "store/page.html", {"store": store_use.read()})
+    use = store_use.read()
+    return render(request, "store/page.html", {"store": use, "trees": paginate(request, use.trees)})
 
 
 @require_POST

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -15,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console import roles, teams
 from console.errors import Forbidden, InvalidFields
-from console.pages import actor_of, show_errors, wants_fragment
+from console.pages import actor_of, paginate, show_errors, wants_fragment
 from console.principal import Principal
 from datasets import actions, facts, reading, round_views, states, trust
 from datasets.errors import SourceError
@@ -55,7 +54,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         if wants_fragment(request):
             return render(request, "datasets/_place.html", {"form": form, **allowed(form.kind)})
     rows = Dataset.objects.visible_to(actor).select_related("team")
-    page = Paginator(rows, 50).get_page(request.GET.get("page"))
+    page = paginate(request, rows)
     context = {
         "page": page, "form": form, "looked": looked,
         "rows": [(dataset, facts.kind_of(dataset), facts.where(dataset)) for dataset in page],

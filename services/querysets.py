@@ -21,9 +21,12 @@ class ServiceQuerySet(models.QuerySet[Any]):
     def routable(self) -> Self:
         return self.filter(state__in=states.ROUTABLE)
 
-    def waiting_in(self, queue: str) -> Self:
+    def waiting(self) -> Self:
         """QUEUED ones, first come first served."""
-        return self.filter(state=states.QUEUED, target__spec__queue=queue).order_by("queued_at", "id")
+        return self.filter(state=states.QUEUED).order_by("queued_at", "id")
+
+    def waiting_in(self, queue: str) -> Self:
+        return self.waiting().filter(target__spec__queue=queue)
 
     def unleased(self) -> Self:
         now = timezone.now()

@@ -101,6 +101,22 @@ def used_of(queue: Queue) -> Amount:
     return _used(Replica.objects.in_queue(queue.name).values_list("revision__spec", flat=True))
 
 
+def used_by_queue() -> dict[str, Amount]:
+    """What the replicas of each queue hold, in one query; a queue that nothing uses is missing."""
+    specs: dict[str, list[dict[str, Any]]] = {}
+    for spec in Replica.objects.order_by().values_list("revision__spec", flat=True):
+        specs.setdefault(spec["queue"], []).append(spec)
+    return {queue: _used(claimed) for queue, claimed in specs.items()}
+
+
+def used_by_node() -> dict[str, Amount]:
+    """What the replicas on each node hold, in one query; a node without any is missing."""
+    specs: dict[str, list[dict[str, Any]]] = {}
+    for node, spec in Replica.objects.order_by().values_list("node", "revision__spec"):
+        specs.setdefault(node, []).append(spec)
+    return {node: _used(claimed) for node, claimed in specs.items()}
+
+
 def used_on(node: Node) -> Amount:
     return _used(Replica.objects.filter(node=node.name).values_list("revision__spec", flat=True))
 

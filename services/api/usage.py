@@ -19,6 +19,7 @@ from rest_framework.response import Response
 
 from console.errors import InvalidFields
 from console.openapi import describe
+from console.pages import whole_number
 from console.rest import Resource
 from services.api.serializers.usage import UsageReportOut
 from services.gateway.keys import PREFIX
@@ -28,6 +29,8 @@ from services.usage.reading import GROUPS, INTERVALS, Asked
 
 MOST_INTERVALS: Final = 1500
 MOST_POINTS: Final = 20_000
+POINTS: Final = 1_000
+"""Where a request names no `limit`."""
 DAY_SECONDS: Final = 86400
 
 
@@ -61,6 +64,7 @@ class UsageView(Resource):
             parameter("from", "The last 24 hours when left out.", OpenApiTypes.DATETIME),
             parameter("to", "Now when left out.", OpenApiTypes.DATETIME),
             parameter("interval", f"At most {MOST_INTERVALS} of them.", enum=list(INTERVALS)),
+            parameter("limit", f"Points, at most {MOST_POINTS:,}; {POINTS:,} when left out.", OpenApiTypes.INT),
             parameter("service", "Only this service."),
             parameter("key", "Only the key of this id, with or without `isk_`."),
             parameter("team", "Only this team's."),
@@ -68,16 +72,14 @@ class UsageView(Resource):
     )
     def show(self, request: Request) -> HttpResponseBase:
         asked, interval = _asked(request.query_params)
+        limit = _limit(request.query_params)
         if request.accepted_renderer.format == Csv.format:
             lines = table.lines(asked.group_by, reading.stream(self.actor, asked))
             return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
         points = reading.read(self.actor, asked)
-        if len(points) > MOST_POINTS:
-            said = f"That is {len(points)} points, and more than {MOST_POINTS}: take a longer one, or format=csv."
-            raise InvalidFields({"interval": said})
         answer = {
             "start": _time(asked.start), "end": _time(asked.end), "group_by": asked.group_by, "interval": interval,
-            "results": points,
+            "results": points[:limit], "left_out": max(0, len(points) - limit),
         }  # fmt: skip
         return Response(UsageReportOut(answer).data)
 
@@ -108,6 +110,13 @@ def _asked(query: Mapping[str, str]) -> tuple[Asked, str | None]:
     asked = Asked(start, end, group_by, step, service, key.removeprefix(PREFIX), team)
     span = asked.span
     return replace(asked, start=start - start % span, end=-(-end // span) * span, rows=span), interval
+
+
+def _limit(query: Mapping[str, str]) -> int:
+    limit = whole_number(query.get("limit") or str(POINTS))
+    if limit is None or not 1 <= limit <= MOST_POINTS:
+        raise InvalidFields({"limit": f"Must be a whole number from 1 to {MOST_POINTS:,}."})
+    return limit
 
 
 def _moment(query: Mapping[str, str], name: str, default: int, errors: dict[str, str]) -> int:

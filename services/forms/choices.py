@@ -13,13 +13,13 @@ from console.principal import Principal
 from datasets.models import Dataset
 from services.actions import wiring
 from services.actions.checks import quota_of
-from services.actions.claims import used_of
+from services.actions.claims import used_by_queue
 from services.forms import triton, vllm
 from services.frameworks import registry
 from services.frameworks.triton.datatypes import V2
 from services.models import Node, Queue
 from services.policies.affinity import OPERATORS
-from services.policies.amounts import free_gpus
+from services.policies.amounts import Amount, free_gpus
 
 Options = list[tuple[str, str]]
 POLICIES: Options = [
@@ -60,12 +60,12 @@ class Choices:
 
 def choices(actor: Principal) -> Choices:
     nodes = list(Node.objects.all())
-    queues = list(Queue.objects.all())
+    queues, uses = list(Queue.objects.all()), used_by_queue()
     kinds = {kind for counts in (*(n.gpus for n in nodes), *(q.gpus for q in queues)) for kind in counts if kind}
     return Choices(
         teams=[(team.name, team.name) for team in teams_of(actor)],
         frameworks=[_framework(name) for name in registry.all_names()],
-        queues=[(queue.name, f"{queue.name}: {free_in(queue)}") for queue in queues],
+        queues=[(queue.name, f"{queue.name}: {free_in(queue, uses.get(queue.name, Amount()))}") for queue in queues],
         datasets=[("", "Choose a dataset"), *datasets_of(actor)],
         gpu_types=sorted(kinds), largest_mib=settings.MAX_PAYLOAD_BYTES >> 20, is_admin=actor.is_admin,
         labels=sorted({key for node in nodes for key in node.info().labels}),
@@ -89,9 +89,9 @@ def _framework(name: str) -> FrameworkChoice:
     return FrameworkChoice(name, framework.label, framework.availability(wiring.runtime(name)).reason)
 
 
-def free_in(queue: Queue) -> str:
+def free_in(queue: Queue, used: Amount) -> str:
     """`3.5 of 8 CPU, 12 of 16 GiB, 1 of 2 GPU NVIDIA-H200 free`."""
-    quota, used = quota_of(queue), used_of(queue)
+    quota = quota_of(queue)
     parts = [
         f"{max(0.0, quota.cpu - used.cpu):g} of {quota.cpu:g} CPU",
         f"{max(0.0, quota.memory_gib - used.memory_gib):.4g} of {quota.memory_gib:g} GiB",

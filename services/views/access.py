@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -9,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from console.errors import Conflict, ConsoleError, InvalidFields
+from console.pages import ROWS
 from console.principal import INFER
 from services import reading
 from services.actions import calling, probes
@@ -43,18 +46,23 @@ def access(request: HttpRequest, name: str) -> HttpResponse:
             messages.success(request, "Who may call it is being changed.")
             return redirect("service-access", service.name)
     address = address_of(service, reading.gateway_host(request.get_host()))
+    keys = keys_that_open(service)
     context = {
         **frame(service, actor, "service-access"), "address": address, "doors": address.doors(),
-        "headers": address.headers().items(), "keys": keys_that_open(service), "snippets": calls(service, address),
+        "headers": address.headers().items(), "keys": keys[:ROWS], "more_keys": len(keys) > ROWS,
+        "snippets": calls(service, address),
         "policies": POLICIES, "errors": errors, "policy": actions.target_of(service).spec["auth"]["policy"],
     }
     return render(request, "services/access.html", context, status=422 if errors else 200)
 
 
 def keys_that_open(service: Service) -> list[ApiKey]:
-    """Names and ids only; who sees the service may know which of the team's keys call it."""
+    """The first ROWS, and one more where there are more. Anyone who sees the service may know names and ids."""
     rows = ApiKey.objects.live().filter(Q(team=service.team) | Q(all_teams=True)).select_related("team")
-    return [row for row in rows if INFER in row.scopes and (not row.services or service.pk in row.service_ids)]
+    opening = (
+        row for row in rows.iterator() if INFER in row.scopes and (not row.services or service.pk in row.service_ids)
+    )
+    return list(islice(opening, ROWS + 1))
 
 
 def calls(service: Service, address: Address) -> list[tuple[str, str, str]]:

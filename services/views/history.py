@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from console.pages import page as answer
+from console.pages import paginate
 from services.diffs import changes
 from services.models import Service
 from services.views.shared import find, frame
-
-PAGE = 50
 
 
 @require_safe
 def events(request: HttpRequest, name: str) -> HttpResponse:
     service, actor = find(request, name)
-    page = Paginator(service.events.all(), PAGE).get_page(request.GET.get("page"))
+    page = paginate(request, service.events.all())
     context = {**frame(service, actor, "service-events"), "page": page}
     return answer(request, "services/events.html", "services/_events.html", context)
 
@@ -28,7 +26,7 @@ def events(request: HttpRequest, name: str) -> HttpResponse:
 def revisions(request: HttpRequest, name: str) -> HttpResponse:
     """Newest first, each with what it changed. The oldest on a page is compared with the first of the next page."""
     service, actor = find(request, name)
-    page = Paginator(service.revisions.all(), PAGE).get_page(request.GET.get("page"))
+    page = paginate(request, service.revisions.all())
     context = {**frame(service, actor, "service-revisions"), "page": page, "rows": _rows(service, page)}
     return answer(request, "services/revisions.html", "services/_revisions.html", context)
 

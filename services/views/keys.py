@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -11,14 +10,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console import roles, teams
 from console.errors import Forbidden, InvalidFields
-from console.pages import actor_of, show_errors
+from console.pages import actor_of, paginate, show_errors
 from console.principal import Principal
 from services import key_facts, reading
 from services.actions import keys
 from services.forms.keys import KeyForm
 from services.models import ApiKey, Service
-
-PER_PAGE = 50
 
 
 @never_cache
@@ -69,9 +66,7 @@ def _page(
     made: keys.Made | None = None,
     note: str = "",
 ) -> HttpResponse:
-    rows = Paginator(ApiKey.objects.visible_to(actor).select_related("team"), PER_PAGE).get_page(
-        request.GET.get("page")
-    )
+    rows = paginate(request, ApiKey.objects.visible_to(actor).select_related("team"))
     facts = key_facts.read(list(rows))
     context = {
         "page": rows,

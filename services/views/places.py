@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from console.errors import InvalidFields
-from console.pages import actor_of, page, show_errors
+from console.pages import actor_of, page, paginate, show_errors
 from services import dashboard, states
 from services.actions import lines, places
 from services.forms.places import NodeForm, QueueEditForm, QueueForm
@@ -44,7 +45,7 @@ def queues(request: HttpRequest) -> HttpResponse:
         request,
         "places/queues.html",
         "places/_queues.html",
-        {"queues": dashboard.queue_uses(), "form": form, "is_admin": actor.is_admin},
+        {"queues": paginate(request, dashboard.queue_uses()), "form": form, "is_admin": actor.is_admin},
     )
 
 
@@ -91,22 +92,28 @@ def _services_in(request: HttpRequest, queue: Queue) -> dict[str, Any]:
     In the line's order; at its end, with the position 0, those that could not start even if nothing ran.
     """
     actor = actor_of(request)
-    visible = set(Service.objects.visible_to(actor).filter(target__spec__queue=queue.name).values_list("pk", flat=True))
-    standings = lines.read(queue).standings
-    positions = {pk: standing.position for pk, standing in standings.items()}
-    waiting = sorted(
-        Service.objects.waiting_in(queue.name).select_related("team"),
-        key=lambda service: positions.get(service.pk) or len(positions) + 1,
+    positions = {pk: standing.position for pk, standing in lines.read(queue).standings.items()}
+    waiting = paginate(
+        request,
+        sorted(
+            Service.objects.waiting_in(queue.name).values_list("pk", flat=True),
+            key=lambda pk: positions.get(pk) or len(positions) + 1,
+        ),
+        "waiting",
     )
-    running = Service.objects.filter(pk__in=visible, replica_set__isnull=False).exclude(state=states.QUEUED).distinct()
+    visible = Service.objects.visible_to(actor).filter(target__spec__queue=queue.name).select_related("team")
+    shown = visible.in_bulk(list(waiting))
+    holding = Exists(Replica.objects.filter(service=OuterRef("pk")))
+    running = visible.filter(holding).exclude(state=states.QUEUED)
     return {
-        "line": [(positions.get(service.pk, 0), service if service.pk in visible else None) for service in waiting],
-        "running": running.select_related("team"),
+        "waiting": waiting,
+        "line": [(positions.get(pk, 0), shown.get(pk)) for pk in waiting],
+        "running": paginate(request, running, "running"),
     }
 
 
 def nodes(request: HttpRequest) -> HttpResponse:
-    return page(request, "places/nodes.html", "places/_nodes.html", {"nodes": dashboard.node_uses()})
+    return page(request, "places/nodes.html", "places/_nodes.html", {"nodes": paginate(request, dashboard.node_uses())})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -130,7 +137,12 @@ def node(request: HttpRequest, name: str) -> HttpResponse:
         "node": next(use for use in dashboard.node_uses() if use.name == name),
         "form": form,
         "is_admin": actor.is_admin,
-        "replicas": Replica.objects.filter(node=name, service__in=visible).select_related("service", "revision"),
+        "replicas": paginate(
+            request,
+            Replica.objects.filter(node=name, service__in=visible)
+            .select_related("service", "revision")
+            .order_by("service__name", "index", "pk"),
+        ),
         "crumbs": [("Nodes", reverse("nodes"))],
     }
     return page(request, "places/node.html", "places/_node.html", context)

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from console import roles, teams
 from console.errors import Conflict, InvalidFields, NotFound
-from console.pages import actor_of, page, wants_fragment
+from console.pages import actor_of, page, paginate, wants_fragment
 from console.principal import Principal
 from datasets import actions as datasets
 from datasets import states as rounds
@@ -39,8 +39,9 @@ def listing(request: HttpRequest) -> HttpResponse:
         found = found.filter(state=asked["state"])
     if asked["team"]:
         found = found.filter(team__name=asked["team"])
+    rows = paginate(request, reading.with_related(found))
     context = {
-        "rows": [_row(service) for service in reading.with_related(found)], "asked": asked, "any": visible.exists(),
+        "page": rows, "rows": [_row(service) for service in rows], "asked": asked, "any": visible.exists(),
         "filtered": any(asked.values()), "state_options": [("", "Any state"), *states.CHOICES],
         "team_options": _team_options(visible), "may_create": teams.editable_by(actor).exists(),
     }

@@ -89,5 +89,5 @@ def test_many_services_cost_no_more_queries_than_one(
         other.target = other.revisions.create(number=1, spec=SPEC, created_by="alice")
         other.save()
     replica(service, 0, Replica.READY)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         assert len([reading.summary(s, gateway_host="h:1") for s in reading.with_related(Service.objects.all())]) == 4

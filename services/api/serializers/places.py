@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import cached_property
 from typing import Any, ClassVar
 
 from rest_framework import serializers
@@ -53,10 +55,18 @@ class QueueOut(serializers.ModelSerializer[Queue]):
         )
 
     def get_used(self, queue: Queue) -> AmountOut:
-        return amount_json(claims.used_of(queue))  # type: ignore[return-value]  # the annotation is the schema's
+        return amount_json(self._uses.get(queue.name, Amount()))  # type: ignore[return-value]  # the schema's
 
     def get_waiting(self, queue: Queue) -> int:
-        return Service.objects.waiting_in(queue.name).count()
+        return self._waiting[queue.name]
+
+    @cached_property
+    def _uses(self) -> dict[str, Amount]:
+        return claims.used_by_queue()
+
+    @cached_property
+    def _waiting(self) -> Counter[str]:
+        return Counter(Service.objects.waiting().values_list("target__spec__queue", flat=True))
 
 
 class QueueChange(Body):
@@ -102,7 +112,11 @@ class NodeOut(serializers.ModelSerializer[Node]):
         )
 
     def get_used(self, node: Node) -> AmountOut:
-        return amount_json(claims.used_on(node))  # type: ignore[return-value]  # the annotation is the schema's
+        return amount_json(self._uses.get(node.name, Amount()))  # type: ignore[return-value]  # the schema's
+
+    @cached_property
+    def _uses(self) -> dict[str, Amount]:
+        return claims.used_by_node()
 
 
 class NodeChange(Body):

@@ -42,4 +42,5 @@ class UsageReportOut(serializers.Serializer[Any]):
     end = serializers.DateTimeField(help_text="`to`, put on to where one ends.")
     group_by = serializers.CharField()
     interval = serializers.CharField(allow_null=True)
-    results = PointOut(many=True)
+    results = PointOut(many=True, help_text="Those of the group with the most requests first.")
+    left_out = serializers.IntegerField(help_text="Points beyond `limit`: narrow the question, or ask for CSV.")
