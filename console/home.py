@@ -69,6 +69,11 @@ class Home:
         return self.run / "redis.sock"
 
     @property
+    def swept(self) -> Path:
+        """Empty; its time is when the last sweep ended."""
+        return self.run / "swept"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -97,6 +97,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "console.context.page",
+                "services.context.problems",
             ],
             "builtins": ["heroicons.templatetags.heroicons", "console.templatetags.console"],
         },

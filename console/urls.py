@@ -8,7 +8,7 @@ from django.urls import include, path, reverse_lazy
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from console.login import Login
-from console.views import health
+from console.views import alive
 
 handler500 = "console.views.server_error"
 
@@ -20,7 +20,7 @@ urlpatterns = [
         auth.PasswordChangeView.as_view(template_name="password.html", success_url=reverse_lazy("dashboard")),
         name="password",
     ),
-    path("healthz", health, name="health"),
+    path("livez", alive, name="alive"),
     path("api/v1/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
     path("api/v1/docs/", login_not_required(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="api-docs"),
     path("api/v1/", include("datasets.api_urls")),

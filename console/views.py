@@ -16,8 +16,8 @@ API = "/api/v1/"
 
 
 @login_not_required
-def health(request: HttpRequest) -> HttpResponse:
-    """The web process answers. Asks neither database nor broker, so that it says nothing about them."""
+def alive(request: HttpRequest) -> HttpResponse:
+    """The web process answers. Asks nobody else: /healthz does."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 

@@ -16,7 +16,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from console.principal import Principal
-from services import savings, states
+from services import savings, standing, states
 from services.errors import GatewayError
 from services.gateway import status
 from services.models import Event, GatewayRevision, Node, Queue, Replica, Service
@@ -78,6 +78,12 @@ class Gateway:
     error: str
     """Why the newest configuration was refused; empty when it was not."""
 
+    @property
+    def refusal(self) -> str:
+        """What that means for callers."""
+        goes_on = "" if self.state == "away" else " It goes on with the one before it."
+        return f"The gateway refused the newest configuration.{goes_on}"
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -98,6 +104,8 @@ class Dashboard:
     queues: tuple[QueueUse, ...]
     nodes: tuple[NodeUse, ...]
     gateway: Gateway
+    problems: tuple[standing.Problem, ...]
+    """What is wrong with the parts of the console right now."""
     events: tuple[Event, ...]
     gpu_seconds_saved: float
     """Of the services that the actor may see: services/savings.py."""
@@ -117,6 +125,7 @@ def read(actor: Principal) -> Dashboard:
         queues=queue_uses(),
         nodes=node_uses(),
         gateway=gateway(),
+        problems=standing.problems(),
         events=tuple(events),
         gpu_seconds_saved=sum(savings.gpu_seconds(services).values()),
     )
@@ -204,10 +213,12 @@ def gateway() -> Gateway:
 
 
 def _gateway_state() -> tuple[str, str]:
+    if (problem := standing.of("gateway")) is not None:
+        return "away", problem.message
     try:
         loaded = status.loaded(settings.HOME.gateway)
     except (GatewayError, OSError, ValueError):
-        return "away", "The gateway does not answer, so no request is served. The supervisor restarts it."
+        return "away", "The gateway does not say what it runs with."
     if loaded.current:
         return "current", "The gateway runs with the newest configuration."
     return "behind", "The gateway is loading a newer configuration."

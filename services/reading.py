@@ -14,7 +14,7 @@ from django.db.models import Prefetch, QuerySet
 
 from datasets import reading as datasets
 from datasets import states as rounds
-from services import states
+from services import standing, states
 from services.addresses import address_of
 from services.models import Replica, Revision, Service
 
@@ -89,7 +89,9 @@ def preheat(revision: Revision | None) -> dict[str, Any] | None:
 
 
 def conditions(service: Service) -> list[Condition]:
-    return [_files(service), _quota(service), _replicas(service), _rolled_out(service), _ready(service)]
+    return [
+        _files(service), _quota(service), _replicas(service), _rolled_out(service), _ready(service), _reachable()
+    ]  # fmt: skip
 
 
 def _files(service: Service) -> Condition:
@@ -140,6 +142,14 @@ def _rolled_out(service: Service) -> Condition:
 def _ready(service: Service) -> Condition:
     status = TRUE if service.state in states.ROUTABLE else FALSE
     return Condition("Ready", status, service.state.title(), service.message, service.state_since)
+
+
+def _reachable() -> Condition:
+    """Whether callers get to the gateway now. From asking it: the state of a service says nothing about that."""
+    problem = standing.of("gateway")
+    if problem is None:
+        return Condition("Reachable", TRUE, "GatewayAnswers", "The gateway takes requests.", None)
+    return Condition("Reachable", FALSE, "GatewayAway", problem.message, None)
 
 
 def _iso(moment: datetime | None) -> str | None:

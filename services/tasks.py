@@ -28,6 +28,7 @@ def sweep() -> None:
         tls.refresh()
         reconcile.sweep()
         reconcile.end_unknown()
+        places.note_sweep()
     finally:
         SWEEPING.release()
 

@@ -16,6 +16,7 @@ from services.views import (
     panel_text,
     places,
     services,
+    standing,
     team,
     usage,
 )
@@ -46,6 +47,8 @@ urlpatterns = [
     path("usage/", usage.usage, name="usage"),
     path("usage/chart/", usage.chart, name="usage-chart"),
     path("usage/export/", usage.export, name="usage-export"),
+    path("healthz", standing.health, name="health"),
+    path("problems/", standing.problems, name="problems"),
     path("metrics", metrics.metrics, name="metrics"),
     path("keys/", keys.listing, name="keys"),
     path("keys/<int:pk>/<str:verb>/", keys.act, name="key-act"),

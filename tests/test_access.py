@@ -20,7 +20,7 @@ from datasets.models import Dataset, Round
 from services.models import ApiKey, Revision, Service
 from services.specs import ServiceSpec
 
-PUBLIC = {"/login/", "/healthz", "/api/v1/schema/", "/api/v1/docs/"}
+PUBLIC = {"/login/", "/healthz", "/livez", "/api/v1/schema/", "/api/v1/docs/"}
 OWNED = {"services": "echo", "datasets": "models", "keys": "1", "teams": "vision"}
 """First part of an address -> what Alice's team has there."""
 

@@ -16,7 +16,7 @@ themselves.
 """
 
 # Not pathlib, not contextlib: they would double the time that this takes.
-# ruff: noqa: PTH110, PTH116, PTH123, PTH208, SIM105
+# ruff: noqa: PTH103, PTH110, PTH116, PTH123, PTH208, SIM105
 
 from __future__ import annotations
 
@@ -166,6 +166,7 @@ def main(path: str) -> NoReturn:
         launch: dict[str, Any] = json.load(file)
     die_with_parent(launch.get("death_signal", signal.SIGKILL))
     os.umask(0o077)
+    os.makedirs(launch["cwd"], 0o700, exist_ok=True)
     os.chdir(launch["cwd"])
     if "lock" in launch:
         take_lock(launch["lock"], launch.get("lock_grace", 3.0))

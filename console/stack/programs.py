@@ -42,6 +42,8 @@ class StackProgram:
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment that `manage.py run` was started with."""
+    sockets: tuple[Path, ...] = ()
+    """Socket files that it makes at its start. One that lost them runs, and is of no use to anybody."""
     priority: int = 100
     start_seconds: int = 1
     stop_seconds: int = 10
@@ -57,7 +59,7 @@ class StackProgram:
         }
 
     def digest(self) -> str:
-        document = {**asdict(self), "cwd": str(self.cwd), "env": dict(self.env)}
+        document = {**asdict(self), "cwd": str(self.cwd), "env": dict(self.env), "sockets": None}
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -107,7 +109,8 @@ def bridge(home: Home) -> StackProgram:
         *("--table", str(home.bridge_table), "--egress", str(home.gateway_egress)),
     )
     # What is under way gets 20 s to end (services/bridge/process.py).
-    return StackProgram("bridge", argv, CHECKOUT, {"PYTHONUNBUFFERED": "1"}, stop_seconds=25)
+    sockets = (home.bridge_http, home.bridge_grpc)
+    return StackProgram("bridge", argv, CHECKOUT, {"PYTHONUNBUFFERED": "1"}, stop_seconds=25, sockets=sockets)
 
 
 def redis(home: Home, server: str) -> StackProgram:
@@ -123,7 +126,7 @@ def redis(home: Home, server: str) -> StackProgram:
         "daemonize": "no",
     }
     argv = [server, *(part for name, text in options.items() for part in (f"--{name}", text))]
-    return StackProgram(REDIS, tuple(argv), redis_directory(home), priority=1)
+    return StackProgram(REDIS, tuple(argv), redis_directory(home), priority=1, sockets=(home.redis_socket,))
 
 
 def redis_directory(home: Home) -> Path:

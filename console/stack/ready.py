@@ -10,14 +10,19 @@ from console.addresses import reachable
 
 def redis_answers(path: Path) -> bool:
     """PING gets PONG: it also says no while it loads its file after a start."""
+    return redis_reply(path, 2).startswith("+PONG")
+
+
+def redis_reply(path: Path, timeout: float) -> str:
+    """The beginning of what it says to PING, also an error such as `-MISCONF`; "" when it says nothing."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(2)
+            connection.settimeout(timeout)
             connection.connect(str(path))
             connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
+            return connection.recv(16).decode("ascii", "replace")
     except OSError:
-        return False
+        return ""
 
 
 def accepts(path: Path) -> bool:

@@ -6,12 +6,13 @@ and a supervisord that dies is replaced at any moment.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
 from typing import TypeVar
@@ -33,6 +34,8 @@ LOOK_SECONDS = 1.0
 READY_SECONDS = 60
 SHORT_PAUSE, FIRST_PAUSE, LONGEST_PAUSE = 0.25, 1.0, 16.0
 """Seconds between tries. There is always a next one: a full disk, or a database that is away, comes to an end."""
+SOCKET_SECONDS = 10.0
+"""After so long a program has made its sockets."""
 STEADY_SECONDS = 60.0
 """A supervisord that ran for so long is started again at once."""
 
@@ -110,11 +113,25 @@ class Runner:
             infos = self._process.client.all()
         except EngineError:
             return  # the next look tells whether it is gone
+        programs = {program.name: program for program in self._programs}
         for info in infos:
-            if info.name in {program.name for program in self._programs}:
+            if info.name in programs:
                 self._tell_about(info)
+                self._mend(programs[info.name], info)
+
+    def _mend(self, program: StackProgram, info: ProcessInfo) -> None:
+        """Makes anew what somebody removed: the files that a program starts from, and the sockets of one that runs."""
+        with suppress(OSError):  # a full disk: the next look tries again
+            if info.state == "BACKOFF":
+                supervisord.write(self._home, self._programs)
+            elif info.state == "RUNNING" and info.uptime > SOCKET_SECONDS:
+                missing = [path.name for path in program.sockets if not path.exists()]
+                if missing:
+                    self._announce(f"{program.name} has lost {', '.join(missing)}; starting it again")
+                    os.kill(info.pid, signal.SIGTERM)  # supervisord starts what ends by itself
 
     def _start(self) -> None:
+        supervisord.write(self._home, self._programs)
         self._pids.clear()
         self._process.start()
         self._started = time.monotonic()

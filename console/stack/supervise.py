@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from supervisor import loggers, process, supervisord
+from supervisor.states import SupervisorStates
 
 from console.stack.logfile import LogFile
 from console.stack.programs import NEVER_GIVE_UP
@@ -90,7 +91,24 @@ def limit_pauses(change_state: Any) -> Any:
     return changed
 
 
+def keep_sockets(tick: Any) -> Any:
+    """Around Supervisor.tick, which comes by each second: a socket file that somebody removed is made again."""
+
+    def ticked(self: Any, now: float | None = None) -> None:
+        tick(self, now)
+        options = self.options
+        files = [Path(config["file"]) for config in options.server_configs if "file" in config]
+        if options.mood == SupervisorStates.RUNNING and not all(file.exists() for file in files):
+            options.close_httpservers()
+            options.httpservers = []
+            with suppress(OSError, ValueError):
+                options.httpservers = options.make_http_servers(self)
+
+    return ticked
+
+
 def main() -> None:
+    supervisord.Supervisor.tick = keep_sockets(supervisord.Supervisor.tick)
     loggers.handle_file = handle_file
     process.Subprocess.change_state = limit_pauses(process.Subprocess.change_state)
     sys.stdout, sys.stderr = Output(sys.stdout), Output(sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -25,6 +26,12 @@ LONGEST_MINUTES = 7 * 24 * 60
 """Of a queue's patience and its holds."""
 TURNS = {"order": FAIR, "patience_minutes": 10, "hold_minutes": 5}
 """Who is granted a share next, as queues have it that do not say."""
+
+
+def note_sweep() -> None:
+    """A sweep has ended. A file's time, not a row: a full disk must not make it look as if nobody swept."""
+    with suppress(OSError):
+        settings.HOME.swept.touch(mode=0o600)
 
 
 def create_queue(

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from django.conf import settings
 
-from services.actions.snapshot import HOST
+from services.actions import tls
+from services.actions.snapshot import HOST, limits
 from services.actions.snapshot import take as snapshot
 from services.errors import GatewayError, GatewaySilent
 from services.gateway import publish as gateway
@@ -24,6 +25,20 @@ logger = logging.getLogger(__name__)
 KEPT_REVISIONS = 200
 PATIENCE = 2.0
 """Seconds to wait for Envoy to take what was published; it mostly needs a tenth of one."""
+
+
+def prepare() -> None:
+    """All that Envoy needs to start; what was published stays. Raises GatewayError for a certificate that is wrong."""
+    home, certificate = settings.HOME, tls.configured()
+    with gateway.exclusive(home.gateway):
+        gateway.prepare(
+            home.gateway,
+            host=settings.CONSOLE_BIND,
+            port=settings.GATEWAY_PORT,
+            limits=limits(),
+            bridge_dir=home.bridge,
+            tls=certificate,
+        )
 
 
 def publish_now() -> None:
@@ -80,6 +95,8 @@ def publish() -> GatewayRevision | None:
         taken.append(snapshot())
         return taken[-1]
 
+    if not gateway.is_prepared(settings.HOME.gateway):
+        prepare()  # somebody removed a part: Envoy, which is tried again and again, then starts
     try:
         changed = gateway.deliver(take, settings.HOME.gateway, find_envoy())
     except GatewayError as error:

@@ -46,9 +46,13 @@ class EnvoyAdmin:
     def ready(self) -> bool:
         """Whether Envoy takes requests. False, not an error, when it is not running."""
         try:
-            return self._get("/ready")[0] == 200
+            return self.started()
         except GatewayError:
             return False
+
+    def started(self) -> bool:
+        """The same of one that is running; raises when it does not say."""
+        return self._get("/ready")[0] == 200
 
     def versions(self) -> dict[str, str]:
         """Name of the statistic -> `version_info` of the configuration that Envoy runs with."""

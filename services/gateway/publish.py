@@ -164,6 +164,12 @@ def prepare(
                 _carry_out(_writes({gateway_dir / name: there}))
 
 
+def is_prepared(gateway_dir: Path) -> bool:
+    """Whether nothing is missing of what only `prepare` makes."""
+    parts = (gateway_dir / names.BOOTSTRAP, gateway_dir / names.DESCRIPTORS, (gateway_dir / names.ACCESS_LOG).parent)
+    return all(part.exists() for part in parts)
+
+
 def _place_log(gateway_dir: Path) -> None:
     """The access log's folder, with what an earlier release wrote into the one above. Called while no Envoy runs."""
     folder = (gateway_dir / names.ACCESS_LOG).parent

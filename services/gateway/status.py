@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import SEEK_END
@@ -55,6 +56,23 @@ class ReplicaHealth:
 def ready(gateway_dir: Path) -> bool:
     """Whether Envoy takes requests. False when it is not running."""
     return _admin(gateway_dir).ready()
+
+
+def unanswered(gateway_dir: Path, host: str, port: int, timeout: float) -> str:
+    """What a caller would meet now, when that is no answer; "" when the gateway takes requests."""
+    try:
+        socket.create_connection((host, port), timeout).close()
+    except ConnectionRefusedError:
+        return "The gateway does not answer: every request is refused, connection refused"
+    except OSError as error:
+        return f"The gateway does not answer: no request is served, {error.strerror or error}"
+    try:
+        started = EnvoyAdmin(gateway_dir / names.ADMIN_SOCKET, timeout).started()
+    except GatewaySilent:
+        return "The gateway hangs: it takes connections and does not answer"
+    except GatewayError:
+        return "The gateway cannot be asked: something listens in its place, or its administration socket is gone"
+    return "" if started else "The gateway is starting, or ending: it takes no requests at the moment"
 
 
 def loaded(gateway_dir: Path) -> Loaded:

@@ -27,6 +27,7 @@ def gateway(settings: Settings) -> Iterator[Gateway]:
     root = Path(tempfile.mkdtemp(prefix="ic-"))
     settings.HOME = dataclasses.replace(settings.HOME, root=root)
     made = Gateway.prepared(settings.HOME.gateway, Snapshot())
+    settings.GATEWAY_PORT = made.port
     try:
         yield made
     finally:

@@ -1,18 +1,21 @@
-"""`manage.py run`: what happens to the stack when a part of it dies, and that nothing is left when it ends."""
+"""`manage.py run`: a part that dies, hangs or loses its files is told and comes back; nothing is left at the end."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import redis
 
 from services.clients.unix_http import UnixConnection
 from tests.integration.engine_home import gone, wait_for
+from tests.integration.live import send
 from tests.integration.stack_run import PROGRAMS, Stack, stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("stack")]
@@ -137,3 +140,119 @@ def test_a_taken_port_is_named_with_the_variable_that_moves_it() -> None:
         assert f"cannot listen on 127.0.0.1:{made.gateway_port}" in made.output.read_text()
         assert "GATEWAY_PORT=" in made.output.read_text()
         assert made.left() == []
+
+
+def health(up: Stack) -> tuple[int, str]:
+    try:
+        answer = send(f"http://127.0.0.1:{up.console_port}/healthz", timeout=20)
+    except OSError:
+        return 0, ""
+    return answer.status, answer.body.decode()
+
+
+def is_well(up: Stack) -> None:
+    wait_for(lambda: health(up), lambda said: said == (200, "ok\n"), 60)
+
+
+@contextmanager
+def stopped(up: Stack, name: str) -> Iterator[None]:
+    up.supervisor.stop(name)
+    try:
+        yield
+    finally:
+        wait_for(lambda: up.pid(name), lambda pid: pid == 0)
+        up.supervisor.start(name)
+
+
+SENTENCES = {
+    "gateway": "The gateway does not answer: every request is refused, connection refused (127.0.0.1:{port}).",
+    "bridge": "The bridge does not answer: requests over KServe V1, TensorFlow Serving and text over gRPC fail.",
+    "redis": "Redis does not answer: changes take effect with the next sweep, seconds later.",
+    "worker": "Worker does not run: nothing is started, replaced, preheated or counted.",
+    "beat": "Beat does not run: nothing is swept: a lost message is not noticed.",
+}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_a_part_that_does_not_run_is_told_until_it_does(up: Stack, name: str) -> None:
+    is_well(up)
+    with stopped(up, name):
+        sentence = SENTENCES[name].format(port=up.gateway_port)
+        status, _ = wait_for(lambda: health(up), lambda said: sentence in said[1])
+        assert status == 503
+    is_well(up)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("gateway", "The gateway hangs"), ("bridge", "The bridge does not answer"), ("redis", "Redis does not answer")],
+)
+def test_a_part_that_hangs_is_told_and_holds_no_page(up: Stack, name: str, words: str) -> None:
+    is_well(up)
+    pid = up.pid(name)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        status, _ = wait_for(lambda: health(up), lambda said: words in said[1])
+        assert status == 503
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    is_well(up)
+
+
+def test_a_worker_that_hangs_is_told(up: Stack) -> None:
+    is_well(up)
+    pid = up.pid("worker")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        os.utime(up.home.swept, (0, 0))
+        status, said = wait_for(lambda: health(up), lambda said: "No sweep has ended for" in said[1])
+        assert status == 503 and "nothing is started, replaced, preheated or counted" in said
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    is_well(up)
+
+
+def test_a_gateway_without_any_of_its_files_is_made_anew(up: Stack) -> None:
+    is_well(up)
+    before = up.pid("gateway")
+    shutil.rmtree(up.home.gateway)
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: up.pid("gateway"), lambda pid: pid not in (0, before))
+    wait_for(up.doors_answer, bool, 30)
+    is_well(up)
+
+
+@pytest.mark.parametrize("name", ["gateway", "redis"])
+def test_a_program_whose_launch_file_and_folder_are_gone_starts_again(up: Stack, name: str) -> None:
+    is_well(up)
+    (up.home.run / "stack" / f"{name}.json").unlink()
+    if (up.home.run / name).is_dir():
+        shutil.rmtree(up.home.run / name)
+    before = up.kill(name)
+    wait_for(lambda: up.pid(name), lambda pid: pid not in (0, before))
+    is_well(up)
+
+
+@pytest.mark.parametrize("name", ["redis", "bridge", "gateway", "supervisor"])
+def test_a_socket_file_that_is_gone_is_made_again(up: Stack, name: str) -> None:
+    is_well(up)
+    sockets = {
+        "redis": up.home.redis_socket,
+        "bridge": up.home.bridge_http,
+        "gateway": up.home.gateway_egress,
+        "supervisor": up.home.supervisor_socket,
+    }
+    before = up.supervisord()
+    sockets[name].unlink()
+    wait_for(sockets[name].exists, bool, 30)
+    is_well(up)
+    assert up.supervisord() == before
+
+
+def test_supervisord_finds_its_configuration_although_it_was_removed(up: Stack) -> None:
+    is_well(up)
+    up.home.supervisor_conf.unlink()
+    shutil.rmtree(up.home.run / "stack")
+    os.kill(up.supervisord(), signal.SIGKILL)
+    wait_for(up.doors_answer, bool, 60)
+    is_well(up)

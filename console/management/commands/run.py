@@ -17,8 +17,7 @@ from console.errors import ConsoleError
 from console.home import Home
 from console.stack import binaries, firstrun, gateway, lock, programs, runner, supervisord
 from datasets.sources import nfs_mounts
-from services.actions import replicas, tls
-from services.gateway.snapshot import Limits
+from services.actions import places, publishing, replicas
 
 
 class Command(BaseCommand):
@@ -64,11 +63,11 @@ class Command(BaseCommand):
 
     def _prepare(self, home: Home, doors: programs.Doors) -> list[programs.StackProgram]:
         """All that has to be there before the first program starts. Each step may be repeated."""
-        limits = Limits(max_payload_bytes=settings.MAX_PAYLOAD_BYTES, domain=settings.GATEWAY_DOMAIN)
         control_plane = programs.control_plane(home, doors, binaries.redis_server())
-        front = gateway.program(home, doors, limits, tls.configured(), workers=settings.GATEWAY_WORKERS or None)
-        stack = [*control_plane, front]
+        publishing.prepare()
+        stack = [*control_plane, gateway.program(home, workers=settings.GATEWAY_WORKERS or None)]
         supervisord.write(home, stack)
+        places.note_sweep()  # the first one is due only once the worker runs
         self.announce("Bringing the database up to date")
         call_command("migrate", verbosity=0, interactive=False)
         replicas.forget_processes()

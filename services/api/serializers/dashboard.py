@@ -45,6 +45,12 @@ class GatewayOut(serializers.Serializer[Any]):
     error = serializers.CharField(help_text="Why the newest configuration was refused.")
 
 
+class ProblemOut(serializers.Serializer[Any]):
+    part = serializers.CharField(help_text="disk, gateway, bridge, redis, worker, beat or supervisor.")
+    message = serializers.CharField()
+    hint = serializers.CharField(help_text="What to do about it.")
+
+
 class AttentionOut(serializers.Serializer[Any]):
     name = serializers.CharField()
     state = serializers.CharField()
@@ -66,6 +72,7 @@ class DashboardOut(serializers.Serializer[Any]):
     queues = QueueUseOut(many=True)
     nodes = NodeUseOut(many=True)
     gateway = GatewayOut()
+    problems = ProblemOut(many=True, help_text="Parts of the console that are not well, from asking them now.")
     events = RecentEventOut(many=True, help_text="The newest ones.")
     gpu_seconds_saved = serializers.FloatField(
         help_text="GPU-seconds not held because files are prepared first: GPUs x replicas x time of each preheat."

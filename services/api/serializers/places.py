@@ -6,9 +6,11 @@ from collections import Counter
 from functools import cached_property
 from typing import Any, ClassVar
 
+from django.conf import settings
 from rest_framework import serializers
 
 from console.rest import Body
+from services import standing
 from services.actions import claims
 from services.actions.places import LONGEST_MINUTES
 from services.models import Node, Queue, Service
@@ -95,6 +97,7 @@ class NodeOut(serializers.ModelSerializer[Node]):
     gpus = serializers.DictField(child=serializers.IntegerField(), help_text="GPU product to count.")
     facts = serializers.DictField(help_text="Live readings: load, free memory, free disk.")
     used = serializers.SerializerMethodField(help_text="What the replicas on it hold now.")
+    problem = serializers.SerializerMethodField(help_text="What is wrong with its disk right now; empty: nothing.")
 
     class Meta:
         model = Node
@@ -107,9 +110,14 @@ class NodeOut(serializers.ModelSerializer[Node]):
             "gpus",
             "used",
             "facts",
+            "problem",
             "schedulable",
             "reported_at",
         )
+
+    def get_problem(self, node: Node) -> str:
+        problem = standing.of("disk") if node.name == settings.NODE_NAME else None
+        return f"{problem.message} {problem.hint}" if problem else ""
 
     def get_used(self, node: Node) -> AmountOut:
         return amount_json(self._uses.get(node.name, Amount()))  # type: ignore[return-value]  # the schema's

@@ -42,26 +42,26 @@ class ProcessInfo:
 
 
 class _Transport(xmlrpc.client.Transport):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timeout: float) -> None:
         super().__init__()
-        self._path = path
+        self._path, self._timeout = path, timeout
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         # A new connection for each call: supervisord may have been replaced since the last one.
         self.close()
-        self._connection = (host, UnixConnection(self._path, TIMEOUT))
+        self._connection = (host, UnixConnection(self._path, self._timeout))
         return self._connection[1]
 
 
 class Supervisor:
     """Each method is one call. Raises EngineError when supervisord is away or refuses."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, timeout: float = TIMEOUT) -> None:
+        self._path, self._timeout = path, timeout
 
     def call(self, method: str, *arguments: object, accept: Iterable[int] = ()) -> Any:
         """None when supervisord answers with one of the fault codes in `accept`."""
-        transport = _Transport(self._path)
+        transport = _Transport(self._path, self._timeout)
         proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
         try:
             return getattr(proxy.supervisor, method)(*arguments)

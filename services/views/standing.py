@@ -1,0 +1,21 @@
+"""What is wrong right now, as a part of every page, and for whoever watches over the console from outside."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from services import standing
+
+
+def problems(request: HttpRequest) -> HttpResponse:
+    return render(request, "_problems.html", {"console_problems": standing.problems()})
+
+
+@login_not_required
+def health(request: HttpRequest) -> HttpResponse:
+    """200 `ok`, or 503 with a sentence for each part that is not well. Says nothing of paths: anybody may ask."""
+    found = standing.problems()
+    text = "\n".join(problem.message for problem in found) or "ok"
+    return HttpResponse(f"{text}\n", content_type="text/plain; charset=utf-8", status=503 if found else 200)
