@@ -119,7 +119,7 @@ def _quota(service: Service) -> Condition:
 
 
 def _replicas(service: Service) -> Condition:
-    rows = [row for row in service.replica_set.all() if row.state != Replica.DRAINING]
+    rows = [row for row in service.replica_set.all() if row.state not in Replica.LEAVING]
     ready = sum(row.state == Replica.READY for row in rows)
     said = f"{ready} of {service.replicas} replicas answer."
     started = [row.started_at for row in rows if row.started_at]

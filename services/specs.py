@@ -15,6 +15,9 @@ from typing import Any
 from datasets.inspect.report import Difference, Executable
 
 GIB = 1 << 30
+ROLLING = "rolling"
+RECREATE = "recreate"
+STRATEGIES = (ROLLING, RECREATE)
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,8 @@ class NodeInfo:
     memory_gib: float
     gpus: Mapping[str, int]
     """GPU product -> count."""
+    cordoned: bool = False
+    """It keeps what it runs and takes nothing new."""
 
 
 @dataclass(frozen=True)

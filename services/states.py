@@ -5,7 +5,9 @@ PREHEATING | QUEUED | STARTING -> FAILED                    owner: actions.recon
 anything but STOPPED -> STOPPING                            owner: actions.services.stop and .delete
 STOPPING -> STOPPED                                         owner: actions.reconcile (or the row is deleted)
 STOPPED | FAILED -> PREHEATING                              owner: actions.services.start (and edit, of a FAILED one)
-READY | DEGRADED -> QUEUED                                  owner: actions.rollout (no room for two at once)
+
+A service that serves does not go back to the queue: a new revision waits beside the one that serves, or takes over its
+claim (actions.rollout), and meanwhile the service is READY or DEGRADED.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ TRANSITIONS: Final[dict[str, frozenset[str]]] = {
     PREHEATING: frozenset({QUEUED, FAILED, STOPPING}),
     QUEUED: frozenset({STARTING, FAILED, STOPPING, PREHEATING}),
     STARTING: frozenset({READY, FAILED, STOPPING, PREHEATING}),
-    READY: frozenset({DEGRADED, QUEUED, STOPPING}),
-    DEGRADED: frozenset({READY, QUEUED, STOPPING}),
+    READY: frozenset({DEGRADED, STOPPING}),
+    DEGRADED: frozenset({READY, STOPPING}),
     STOPPING: frozenset({STOPPED}),
     STOPPED: frozenset({PREHEATING, STOPPING}),
     FAILED: frozenset({PREHEATING, STOPPING}),

@@ -34,6 +34,7 @@ COLOURS: Mapping[str, str] = {
     "UNREADY": "amber",
     "BACKOFF": "amber",
     "DRAINING": "grey",
+    "STANDBY": "grey",
 }
 MOVING = {*states.WAITING, "PENDING", "COPYING", "VERIFYING", "DRAINING"}
 

@@ -15,9 +15,9 @@ from datasets.models import Dataset
 from datasets.peek import peek
 from services.actions import wiring
 from services.actions.code import Origin, refusal
-from services.models import Queue, Service
+from services.models import Node, Queue, Service
 from services.parsing import parse_name, parse_replicas, parse_spec
-from services.policies import admission
+from services.policies import admission, placement
 from services.policies.amounts import Amount
 from services.specs import ModelDescription, ServiceSpec
 
@@ -63,14 +63,19 @@ def check_new(name: str, replicas: int, spec: ServiceSpec, *, team: Team, actor:
         raise InvalidFields(errors)
 
 
-def check_spec(spec: ServiceSpec, replicas: int, *, team: Team, actor: Principal) -> None:
-    """Framework installed, dataset and path there and servable, limits and quota that can fit. Raises InvalidFields."""
+def check_spec(
+    spec: ServiceSpec, replicas: int, *, team: Team, actor: Principal, room: bool = True, node: bool = False
+) -> None:
+    """Framework installed, dataset and path there and servable, limits that can hold, and what `check_room` checks.
+
+    Raises InvalidFields.
+    """
     errors = _refused(spec, actor)
     available = wiring.framework(spec.framework).availability(wiring.runtime(spec.framework))
     if not available.available:
         errors["framework"] = [available.reason]
     try:
-        check_quota(spec, replicas)
+        check_room(spec, replicas, room=room, node=node)
     except InvalidFields as error:
         errors.update(error.errors)
     dataset = Dataset.objects.visible_to(actor).filter(name=spec.dataset, team=team).first()
@@ -125,13 +130,27 @@ def describe(dataset: Dataset, path: str, framework: str, config: Mapping[str, A
         return None if folder is None else wiring.framework(framework).describe(folder, config)
 
 
-def check_quota(spec: ServiceSpec, replicas: int) -> None:
+def is_placed_anew(before: tuple[ServiceSpec, int], after: tuple[ServiceSpec, int]) -> bool:
+    """Does it ask for another place or for more than before, so that this may be refused?"""
+    (old, count), (new, replicas) = before, after
+    return (old.queue, old.resources, old.affinity.required) != (
+        new.queue, new.resources, new.affinity.required,
+    ) or replicas > count  # fmt: skip
+
+
+def check_room(spec: ServiceSpec, replicas: int, *, room: bool = True, node: bool = False) -> None:
+    """Raises InvalidFields when `replicas` of it can never run: the queue is gone or too small (with `room`), or no
+    node could hold them (with `node`), even if nothing else ran."""
     queue = Queue.objects.filter(name=spec.queue).first()
     if queue is None:
         known = ", ".join(Queue.objects.values_list("name", flat=True)) or "none yet: an administrator makes one"
         raise InvalidFields({"queue": f"There is no queue named {spec.queue}. Queues: {known}."})
-    if impossible := admission.never_fits(spec.resources.times(replicas), quota_of(queue), queue.name):
+    if room and (impossible := admission.never_fits(spec.resources.times(replicas), quota_of(queue), queue.name)):
         raise InvalidFields({"resources": impossible})
+    nodes = [row.info() for row in Node.objects.all()] if node else []
+    field, impossible = placement.never_fits(spec.resources, spec.affinity, nodes, replicas)
+    if impossible:
+        raise InvalidFields({field: impossible})
 
 
 def quota_of(queue: Queue) -> Amount:

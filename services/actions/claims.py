@@ -2,38 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from services.actions import lines
-from services.actions.checks import quota_of
+from services.actions import leases, lines
 from services.engines.local import ports
 from services.models import Node, Queue, Replica, Revision, Service
+from services.models.services import RUNNING
 from services.policies import admission, amounts, placement
-from services.policies.admission import Claim, Decision, Room
+from services.policies.admission import Claim, Decision
 from services.policies.amounts import Amount
-from services.specs import Resources, ServiceSpec
+from services.specs import ServiceSpec
 
+GONE = "Queue {name} is gone. Edit the service to use another queue."
+CHANGED = Decision(False, "It was changed meanwhile; looking again.")
 TAKEN = "Another worker took the same ports or places in this moment; this is tried again."
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Could a revision start now? `beside` what its service runs, or only `instead` of it."""
+
+    beside: Decision
+    instead: Decision
+
+    @property
+    def needs_choice(self) -> bool:
+        """Only a person may say that the old revision ends before the new one answers."""
+        return self.instead.granted and not self.beside.granted
+
+    @property
+    def reason(self) -> str:
+        """Why it cannot start beside the old one; "" when it can."""
+        if self.beside.granted:
+            return ""
+        both = f"There is no room for both revisions at once. {self.beside.reason}"
+        return both if self.needs_choice else self.instead.reason
 
 
 def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> Decision:
     """Make the replica rows of `indexes` when quota and a node are free; the decision's reason says why not.
 
-    The rows of the queue and of all nodes are locked meanwhile, always in this order: two claims never see the same
-    free share, be it of one queue or, from two queues, of one node.
+    The rows of the queue, of all nodes and of the service are locked meanwhile, always in this order: two claims never
+    see the same free share, be it of one queue or, from two queues, of one node, and nobody claims for a revision that
+    a verb has just replaced.
     """
+    leases.check()
     spec = revision.parsed()
     with transaction.atomic():
         queue = Queue.objects.select_for_update().filter(name=spec.queue).first()
         if queue is None:
-            return Decision(False, f"Queue {spec.queue} is gone. Edit the service to use another queue.")
+            return Decision(False, GONE.format(name=spec.queue))
         line = lines.read(queue, lock=True)
+        if not _is_current(service, revision):
+            return CHANGED
         standing = line.standings.get(service.pk)
         if service.queued_at is not None and standing is not None:
             decision, nodes = standing.decision, standing.nodes
@@ -54,11 +82,59 @@ def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> Decis
     return Decision(True, f"{decision.reason} {admission.ahead_of(len(passed))}".strip())
 
 
-def _beside_the_line(mine: Claim, line: lines.Line, *, grows: bool) -> tuple[Decision, tuple[str, ...]]:
+def take_over(service: Service, revision: Revision, give_way: Callable[[], object]) -> Decision:
+    """In one step the claim of what the service runs passes to `revision`; nobody else can take it in between.
+
+    `give_way` puts the old replicas on standby. When the new revision needs more than they free, nothing changes.
+    """
+    leases.check()
+    spec = revision.parsed()
+    with transaction.atomic():
+        queue = Queue.objects.select_for_update().filter(name=spec.queue).first()
+        if queue is None:
+            return Decision(False, GONE.format(name=spec.queue))
+        line = lines.read(queue, without=service, lock=True)
+        if not _is_current(service, revision):
+            return CHANGED
+        decision, nodes = _beside_the_line(lines.claim_of(service, spec, service.replicas), line)
+        if not decision.granted:
+            return decision
+        give_way()
+        try:
+            _make_replicas(service, revision, range(service.replicas), nodes)
+        except IntegrityError:
+            transaction.set_rollback(True)
+            return Decision(False, TAKEN)
+    return decision
+
+
+def outlook(service: Service, spec: ServiceSpec, replicas: int) -> Outlook:
+    """What `claim` and `take_over` would decide now."""
+    queue = Queue.objects.filter(name=spec.queue).first()
+    if queue is None:
+        gone = Decision(False, GONE.format(name=spec.queue))
+        return Outlook(gone, gone)
+    mine = lines.claim_of(service, spec, replicas)
+    beside, _ = _beside_the_line(mine, lines.read(queue))
+    if beside.granted:
+        return Outlook(beside, beside)
+    instead, _ = _beside_the_line(mine, lines.read(queue, without=service))
+    return Outlook(beside, instead)
+
+
+def _is_current(service: Service, revision: Revision) -> bool:
+    """Locks the service. False when somebody has moved it, or its revisions, since it was read."""
+    rows = Service.objects.select_for_update().filter(pk=service.pk, state=service.state, desired=RUNNING)
+    return bool(rows.filter(Q(target=revision) | Q(serving=revision)).values_list("pk"))
+
+
+def _beside_the_line(mine: Claim, line: lines.Line, *, grows: bool = False) -> tuple[Decision, tuple[str, ...]]:
     """A service that runs already (it scales, it rolls) waits for nobody, but does not grow into what is kept."""
     room = line.room
     if grows and line.holder is not None:
         room = room.keep(line.holder)
+    if impossible := admission.never_fits(mine.total, room.quota, line.queue.name):
+        return Decision(False, impossible), ()
     if lacking := room.lacks(mine):
         return Decision(False, f"Queue {line.queue.name}: {'; '.join(lacking)}."), ()
     placed = room.place(mine)
@@ -98,41 +174,22 @@ def place(spec: ServiceSpec, replicas: int) -> placement.Placement:
 
 
 def used_of(queue: Queue) -> Amount:
-    return _used(Replica.objects.in_queue(queue.name).values_list("revision__spec", flat=True))
+    return _used(Replica.objects.in_queue(queue.name))
 
 
 def used_by_queue() -> dict[str, Amount]:
-    """What the replicas of each queue hold, in one query; a queue that nothing uses is missing."""
-    specs: dict[str, list[dict[str, Any]]] = {}
-    for spec in Replica.objects.order_by().values_list("revision__spec", flat=True):
-        specs.setdefault(spec["queue"], []).append(spec)
-    return {queue: _used(claimed) for queue, claimed in specs.items()}
+    """What the replicas in each queue claim, in one query; a queue without any is missing."""
+    return lines.claimed_by("revision__spec__queue", Replica.objects.all())
 
 
 def used_by_node() -> dict[str, Amount]:
     """What the replicas on each node hold, in one query; a node without any is missing."""
-    specs: dict[str, list[dict[str, Any]]] = {}
-    for node, spec in Replica.objects.order_by().values_list("node", "revision__spec"):
-        specs.setdefault(node, []).append(spec)
-    return {node: _used(claimed) for node, claimed in specs.items()}
+    return lines.claimed_by("node", Replica.objects.all())
 
 
 def used_on(node: Node) -> Amount:
-    return _used(Replica.objects.filter(node=node.name).values_list("revision__spec", flat=True))
+    return _used(Replica.objects.filter(node=node.name))
 
 
-def could_hold_both(service: Service, spec: ServiceSpec) -> bool:
-    """Would the queue and the nodes hold what the service has now and `spec` beside it, if nobody else were there?"""
-    queue = Queue.objects.filter(name=spec.queue).first()
-    if queue is None:
-        return True
-    mine = Replica.objects.filter(service=service)
-    in_queue = _used(mine.in_queue(queue.name).values_list("revision__spec", flat=True))
-    nodes = lines.candidates(mine)
-    newer = lines.claim_of(service, spec, service.replicas)
-    room = Room(quota_of(queue), in_queue, nodes)
-    return not room.lacks(newer) and bool(room.place(newer).nodes)
-
-
-def _used(specs: Iterable[Mapping[str, Any]]) -> Amount:
-    return amounts.total(Resources(**spec["resources"]) for spec in specs)
+def _used(replicas: QuerySet[Any]) -> Amount:
+    return amounts.sum_up(lines.claimed_by("service_id", replicas).values())

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from services import states
 from services.actions.checks import quota_of
 from services.models import Node, Queue, Replica, Service
-from services.policies import admission, holding
+from services.policies import admission, amounts, holding
 from services.policies.admission import Claim, Room, Standing
 from services.policies.amounts import Amount
 from services.policies.holding import Hold
@@ -32,17 +33,20 @@ class Line:
     holder: Claim | None
 
 
-def read(queue: Queue, *, newcomer: Claim | None = None, lock: bool = False) -> Line:
+def read(
+    queue: Queue, *, newcomer: Claim | None = None, without: Service | None = None, lock: bool = False
+) -> Line:
     """`lock`: the caller has locked the queue's row; the nodes' are locked too, and a hold may begin or end.
 
-    `newcomer`: one more claim, which nobody has made yet.
+    `newcomer`: one more claim, which nobody has made yet. `without`: a service whose replicas are to count as gone.
     """
     now = timezone.now()
     claims, held_at = _waiting(queue)
     if newcomer is not None:
         claims.append(newcomer)
-    used, used_by = _used(queue)
-    room = Room(quota_of(queue), used, candidates(lock=lock))
+    replicas = Replica.objects.all() if without is None else Replica.objects.exclude(service=without)
+    used_by = claimed_by("service__team_id", replicas.in_queue(queue.name))
+    room = Room(quota_of(queue), amounts.sum_up(used_by.values()), candidates(replicas, lock=lock))
 
     def stand(hold: Hold | None) -> dict[int, Standing]:
         active = hold if hold is not None and now < hold.until else None
@@ -70,15 +74,19 @@ def claim_of(service: Service, spec: ServiceSpec, replicas: int) -> Claim:
 
 
 def candidates(replicas: ReplicaQuerySet | None = None, *, lock: bool = False) -> tuple[Candidate, ...]:
-    """The nodes that take services, with what these replicas (all, if not given) hold of each."""
-    rows = Node.objects.filter(schedulable=True).order_by("name")
+    """The nodes, with what these replicas (all, if not given) hold of each. Cordoned ones say that they are."""
+    rows = Node.objects.order_by("name")
     nodes = list(rows.select_for_update() if lock else rows)
-    used = {node.name: Amount() for node in nodes}
-    held = Replica.objects.all() if replicas is None else replicas
-    for name, spec in held.order_by().values_list("node", "revision__spec"):
-        if name in used:
-            used[name] = used[name].plus(Resources(**spec["resources"]))
-    return tuple(Candidate(node.info(), used[node.name]) for node in nodes)
+    used = claimed_by("node", Replica.objects.all() if replicas is None else replicas)
+    return tuple(Candidate(node.info(), used.get(node.name, Amount())) for node in nodes)
+
+
+def claimed_by(field: str, replicas: QuerySet[Any]) -> dict[Any, Amount]:
+    """What these replicas claim, by the value of a field of theirs."""
+    parts: dict[Any, list[tuple[int, bool, Resources]]] = {}
+    for key, service, state, spec in replicas.order_by().values_list(field, "service_id", "state", "revision__spec"):
+        parts.setdefault(key, []).append((service, state == Replica.STANDBY, Resources(**spec["resources"])))
+    return {key: amounts.claimed(claims) for key, claims in parts.items()}
 
 
 def end_hold(queue: Queue, key: int) -> None:
@@ -132,17 +140,6 @@ def _waiting(queue: Queue) -> tuple[list[Claim], dict[int, datetime]]:
 def _affinity(spec: Mapping[str, Any]) -> Affinity:
     rules = spec.get("affinity") or {}
     return ServiceSpec.from_json(spec).affinity if rules.get("required") or rules.get("preferred") else Affinity()
-
-
-def _used(queue: Queue) -> tuple[Amount, dict[int, Amount]]:
-    """What is used of the queue, in all and by each team."""
-    used, used_by = Amount(), dict[int, Amount]()
-    rows = Replica.objects.in_queue(queue.name).order_by().values_list("service__team_id", "revision__spec")
-    for team, spec in rows:
-        resources = Resources(**spec["resources"])
-        used = used.plus(resources)
-        used_by[team] = used_by.get(team, Amount()).plus(resources)
-    return used, used_by
 
 
 def _hold_of(queue: Queue) -> Hold | None:

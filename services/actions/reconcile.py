@@ -8,41 +8,45 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from console.errors import ConsoleError
 from services import dispatch, states
-from services.actions import claims, files, lines, publishing, replicas, rollout, wiring
+from services.actions import claims, files, leases, lines, publishing, replicas, rollout, wiring
 from services.actions.services import target_of
 from services.actions.transitions import move, say
 from services.errors import ModelError
 from services.models import Replica, Revision, Service
-from services.models.services import DELETED, RUNNING
+from services.models.services import DELETED, RUNNING, STOPPED
 
 logger = logging.getLogger(__name__)
-LEASE = timedelta(seconds=60)
 DOWN = frozenset({Replica.UNREADY, Replica.BACKOFF, Replica.FAILED})
 
 
 def reconcile(service_pk: int) -> bool:
     """One step of one service. False when there was nothing to do, or another worker is at it."""
-    lease = timezone.now() + LEASE
-    if not Service.objects.unleased().filter(pk=service_pk).update(lease_until=lease):
-        return False
-    service = Service.objects.select_related("team", "target", "serving").get(pk=service_pk)
-    before = (service.state, service.target_id, service.serving_id)
+    with leases.lease_of(service_pk) as lease:
+        if lease is None:
+            return False
+        service = Service.objects.select_related("team", "target", "serving").get(pk=service_pk)
+        before = (service.state, service.target_id, service.serving_id)
+        try:
+            _take_step(service)
+        except leases.LostLease as error:
+            logger.warning("%s: %s", service.name, error)
+            return False
+    after = Service.objects.filter(pk=service_pk).values_list("state", "target_id", "serving_id").first()
+    return after is not None and after != before
+
+
+def _take_step(service: Service) -> None:
     try:
         STEPS[service.state](service)
     except ConsoleError as error:
         say(service, str(error))
-    finally:
-        # Only our own: a step that took longer than LEASE has lost it, and somebody else may be at it by now.
-        Service.objects.filter(pk=service_pk, lease_until=lease).update(lease_until=None)
-    after = Service.objects.filter(pk=service_pk).values_list("state", "target_id", "serving_id").first()
-    return after is not None and after != before
 
 
 def preheat(service: Service) -> None:
@@ -97,26 +101,31 @@ def start(service: Service) -> None:
 
 
 def _open(service: Service, revision: Revision, rows: list[Replica]) -> None:
-    Service.objects.filter(pk=service.pk, state=states.STARTING).update(serving=revision)
+    starting = Service.objects.filter(pk=service.pk, state=states.STARTING, target=revision)
+    if not starting.update(serving=revision, serving_replicas=None):
+        return  # a verb was quicker
     service.serving = revision
     if missing := publishing.open_up(service, rows):
         say(service, missing)
         return
-    move(service, states.READY, "", serving=revision)
+    move(service, states.READY, "")
 
 
 def watch(service: Service) -> None:
     # READY <-> DEGRADED by how many replicas answer. One that has served is never given up: see retries.
     rows = list(service.replica_set.filter(revision=service.serving).select_related("revision", "service"))
-    active = [replica for replica in rows if replica.state != Replica.DRAINING]
+    active = [replica for replica in rows if replica.state not in Replica.LEAVING]
+    if not active and not rollout.is_off(service):
+        rollout.step(service)  # a verb has just changed what serves
+        return
     for replica in active:
         replicas.look(replica)
     ready = sum(replica.state == Replica.READY for replica in active)
     # One that is starting for the first time (the service was scaled) takes nothing away from those that answer.
     down = next((replica for replica in active if replica.state in DOWN), None)
-    if down is not None:
-        message = f"{ready} of {len(active)} replicas answer. Replica {down.index}: {down.message}"
-        moved = _settle(service, states.DEGRADED, message)
+    if down is not None or not ready:
+        why = f" Replica {down.index}: {down.message}" if down else ""
+        moved = _settle(service, states.DEGRADED, f"{ready} of {service.replicas} replicas answer.{why}")
     else:
         moved = _settle(service, states.READY, rollout.note(service, ready))
     if not moved:
@@ -140,24 +149,34 @@ def end(service: Service) -> None:
     replicas.end_drained(rows)
     if service.replica_set.exists():
         return
-    if service.desired == DELETED:
-        replicas.erase_logs(service)
-        service.delete()
-        dispatch.publish()
-        return
-    if move(service, states.STOPPED, "Stopped.", serving=None) and service.desired == RUNNING:
-        move(service, states.PREHEATING, "Started again; model files are being looked at.")
+    if not _forget(service) and move(service, states.STOPPED, "Stopped.", serving=None, serving_replicas=None):
+        rest(service)
 
 
 def rest(service: Service) -> None:
     # STOPPED, FAILED: nothing runs; what a failure left is ended, and its share of the quota given back
     replicas.end(list(service.replica_set.select_related("revision", "service")))
+    if _forget(service):
+        return
+    # As it is now: ending processes takes long, and what people ask for meanwhile comes after what was read.
+    service.desired = Service.objects.filter(pk=service.pk).values_list("desired", flat=True).first() or DELETED
     if service.state == states.STOPPED and service.desired == RUNNING:
         move(service, states.PREHEATING, "Started; model files are being looked at.")
 
 
+def _forget(service: Service) -> bool:
+    """Remove the row of a service that was deleted and runs nothing any more; False when it was not."""
+    leases.check()
+    if not Service.objects.filter(pk=service.pk, desired=DELETED).exists():
+        return False
+    replicas.erase_logs(service)
+    Service.objects.filter(pk=service.pk).delete()
+    dispatch.publish()
+    return True
+
+
 def fail(service: Service, message: str, *, detail: str = "") -> None:
-    move(service, states.FAILED, message, detail=detail, serving=None)
+    move(service, states.FAILED, message, detail=detail, serving=None, serving_replicas=None)
 
 
 def _end_strays(service: Service, revision: Revision) -> bool:
@@ -182,8 +201,11 @@ STEPS: dict[str, Callable[[Service], None]] = {
 def sweep(limit: int = 200) -> int:
     """Reconcile every service that may need it, and end processes that no row knows. How many were looked at."""
     granted = lines.look()
-    # Those that wait in a queue are told where they stand by the line just above: all of them at once.
-    resting = Service.objects.filter(state__in=states.SETTLED | {states.QUEUED}, replica_set__isnull=True)
+    # Whatever was asked for and has not come about is due, whether or not its message arrived. Services that wait in a
+    # queue are told where they stand by the line just above: all of them at once.
+    stopped, queued = Q(state=states.STOPPED, desired=STOPPED), Q(state=states.QUEUED)
+    failed = Q(state=states.FAILED) & ~Q(desired=DELETED)
+    resting = Service.objects.filter(stopped | failed | queued, replica_set__isnull=True)
     # Random order, so that services beyond `limit` are not starved.
     due = Service.objects.unleased().exclude(pk__in=resting.values("pk")).order_by("?")
     looked = 0

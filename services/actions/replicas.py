@@ -7,16 +7,17 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from console.errors import ConsoleError
 from datasets import reading
 from datasets.preheat.ahead import read_ahead
 from datasets.specs import Tree
-from services.actions import publishing, retries, wiring
+from services.actions import leases, publishing, retries, wiring
 from services.actions.transitions import log
 from services.clients import connections
 from services.engines import base as engines
@@ -79,8 +80,8 @@ def look(replica: Replica) -> Observation:
     engine = wiring.engine()
     before, state = _columns(replica), replica.state
     seen = engine.observe(replica.process_name)
-    _note_end(replica, seen)
-    if replica.state != Replica.DRAINING and _is_to_be_started(replica, seen):
+    _note_end(replica, seen, before)
+    if replica.state not in Replica.LEAVING and _is_to_be_started(replica, seen):
         try:
             _start(replica, seen)
         except ConsoleError as error:  # the files are gone, or there is no room to write: the next look tries again
@@ -90,30 +91,50 @@ def look(replica: Replica) -> Observation:
             _save(replica, before)
             return seen
         seen = engine.observe(replica.process_name)
+    tries = replica.attempts
     replica.state, replica.message = _judge(replica, seen)
     replica.pid = seen.pid
     if replica.state == Replica.READY:
         replica.well_pid = seen.pid
         retries.forget(replica, seen)
-    if replica.state == Replica.READY and replica.started_at is None:
-        replica.started_at = timezone.now()
-        replica.save(update_fields=["started_at"])
+    if replica.state == Replica.READY and replica.started_at is None and not _answers_now(replica, before):
+        return seen
     if replica.state == Replica.READY != state and (missing := _missing_at_the_gateway(replica)):
         replica.state, replica.message = (Replica.STARTING if state == Replica.PENDING else state), missing
-    _save(replica, before)
+    if _save(replica, before) and tries == 0 < replica.attempts:
+        retries.tell(replica, why_failed(replica), tail(replica))
     return seen
 
 
-LOOKED_AT: Final = ("state", "message", "pid", "well_pid", "restarts", "attempts", "retry_at")
+LOOKED_AT: Final = ("state", "message", "pid", "well_pid", "restarts", "attempts", "retry_at", "started_at")
+DECIDED_BY: Final = ("state", "pid", "well_pid", "started_at")
 
 
-def _columns(replica: Replica) -> tuple[object, ...]:
-    return tuple(getattr(replica, name) for name in LOOKED_AT)
+def _columns(replica: Replica) -> dict[str, Any]:
+    return {name: getattr(replica, name) for name in LOOKED_AT}
 
 
-def _save(replica: Replica, before: tuple[object, ...]) -> None:
-    if _columns(replica) != before:
-        replica.save(update_fields=LOOKED_AT)
+def _save(replica: Replica, before: dict[str, Any]) -> bool:
+    """False when its row is not as it was read: it leaves by now, was found hung, or is gone. Then it is read again."""
+    leases.check()
+    changes = {name: value for name, value in _columns(replica).items() if value != before[name]}
+    rows = Replica.objects.filter(pk=replica.pk)
+    if not changes or rows.filter(**{name: before[name] for name in DECIDED_BY}).update(**changes):
+        before.update(changes)
+        return True
+    for name, value in (rows.values(*LOOKED_AT).first() or before).items():
+        setattr(replica, name, value)
+    return False
+
+
+def _answers_now(replica: Replica, before: dict[str, Any]) -> bool:
+    """Written before the gateway is told, which sends requests only to replicas that have answered."""
+    state, replica.state = replica.state, before["state"]
+    replica.started_at = timezone.now()
+    saved = _save(replica, before)
+    if saved:
+        replica.state = state
+    return saved
 
 
 def _is_to_be_started(replica: Replica, seen: Observation) -> bool:
@@ -123,6 +144,7 @@ def _is_to_be_started(replica: Replica, seen: Observation) -> bool:
 
 
 def _start(replica: Replica, seen: Observation) -> None:
+    leases.check()
     tree = tree_of(replica)
     spec = spec_of(replica, tree)
     if seen.state == engines.FAILED:
@@ -140,7 +162,7 @@ def _missing_at_the_gateway(replica: Replica) -> str:
 
 
 def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
-    if replica.state == Replica.DRAINING:
+    if replica.state in Replica.LEAVING:
         return replica.state, replica.message
     if seen.state == engines.FAILED:
         return _judge_failed(replica, seen)
@@ -164,7 +186,7 @@ def _judge_failed(replica: Replica, seen: Observation) -> tuple[str, str]:
     if not retries.has_served(replica):
         return Replica.FAILED, why_failed(replica) or seen.message
     if replica.state != Replica.BACKOFF or replica.retry_at is None:
-        retries.plan(replica, why_failed(replica) or "It ended each time it was started.", tail(replica))
+        retries.plan(replica, why_failed(replica))
     return replica.state, replica.message
 
 
@@ -175,12 +197,14 @@ def _starting(replica: Replica, seen: Observation) -> str:
     return f"Its process is still starting{times}. "
 
 
-def _note_end(replica: Replica, seen: Observation) -> None:
+def _note_end(replica: Replica, seen: Observation, before: dict[str, Any]) -> None:
     """A process that was well is no longer there. Keep what its log said."""
-    if not replica.well_pid or seen.pid == replica.well_pid or replica.state == Replica.DRAINING:
+    if not replica.well_pid or seen.pid == replica.well_pid or replica.state in Replica.LEAVING:
         return
     replica.well_pid = 0
     replica.restarts += 1
+    if not _save(replica, before):
+        return
     log(
         replica.service,
         "replica",
@@ -210,20 +234,59 @@ def tail(replica: Replica, lines: int = LOG_LINES) -> str:
 
 def drain(replica: Replica) -> None:
     """No new requests from the next publish on; `end_drained` takes it from there."""
-    if replica.state != Replica.DRAINING:
-        replica.state, replica.drain_until = Replica.DRAINING, timezone.now() + _longest_drain()
-        replica.save(update_fields=["state", "drain_until"])
+    leases.check()
+    until = timezone.now()
+    if not (replica.state == Replica.STANDBY and replica.drain_until is None):  # that one has no process
+        until += _longest_drain()
+    if Replica.objects.filter(pk=replica.pk).exclude(state=Replica.DRAINING).update(
+        state=Replica.DRAINING, drain_until=until
+    ):
+        replica.state, replica.drain_until = Replica.DRAINING, until
+
+
+def stand_by(replicas: QuerySet[Replica]) -> None:
+    """No new requests from the next publish on; `make_room` ends the processes. The rows keep their claim."""
+    rows = replicas.exclude(state__in=Replica.LEAVING)
+    rows.update(state=Replica.STANDBY, drain_until=timezone.now() + _longest_drain(), message="")
+
+
+def make_room(replicas: QuerySet[Replica]) -> bool:
+    """End the processes of those on standby that have finished their requests. True once none runs any more."""
+    going = replicas.filter(state=Replica.STANDBY, drain_until__isnull=False).select_related("revision", "service")
+    rows = list(going)
+    due = [replica for replica in rows if _is_drained(replica)]
+    if due:
+        _end_processes(due)
+        fields = {"drain_until": None, "started_at": None, "pid": 0, "well_pid": 0, "message": "Ended to make room."}
+        replicas.filter(pk__in=[replica.pk for replica in due], state=Replica.STANDBY).update(**fields)
+    return len(due) == len(rows)
+
+
+def return_from_standby(replicas: QuerySet[Replica]) -> int:
+    """Those whose process still runs go on; the others start anew. How many there were."""
+    standby = replicas.filter(state=Replica.STANDBY)
+    still = standby.filter(drain_until__isnull=False).update(state=Replica.UNREADY, drain_until=None)
+    return still + standby.update(
+        state=Replica.PENDING, created_at=timezone.now(), message="", attempts=0, retry_at=None
+    )
 
 
 def end_drained(replicas: Iterable[Replica]) -> int:
     """End those that have finished what they had, or whose time is over. How many are gone."""
     due = [replica for replica in replicas if _is_drained(replica)]
-    if due:
+    end(due)
+    return len(due)
+
+
+def _end_processes(due: Sequence[Replica]) -> None:
+    """All at once."""
+    leases.check()
+    if any(replica.state in Replica.LEAVING for replica in due):
         # By now no route leads there, so this takes their clusters from the gateway too, which closes its idle
         # connections: Triton would wait for them until its exit timeout.
         publishing.publish_now()
-    end(due)
-    return len(due)
+    with ThreadPoolExecutor(max_workers=len(due)) as pool:
+        list(pool.map(end_process, [replica.process_name for replica in due]))
 
 
 def _longest_drain() -> timedelta:
@@ -269,8 +332,8 @@ def end(replicas: Sequence[Replica]) -> None:
     """Stop the processes now, all at once, and give their share of the quota back. Their logs stay."""
     if not replicas:
         return
-    with ThreadPoolExecutor(max_workers=len(replicas)) as pool:
-        list(pool.map(end_process, [replica.process_name for replica in replicas]))
+    _end_processes(replicas)
+    leases.check()
     Replica.objects.filter(pk__in=[replica.pk for replica in replicas]).delete()
 
 

@@ -19,6 +19,7 @@ from services.policies.admission import ordinal
 
 LONGEST = 30
 """The pause doubles until it is so many times the first one."""
+UNEXPLAINED = "It ended each time it was started."
 JITTER = 0.25
 """Replicas that ended for one reason, such as a full disk, are not all started again in one second."""
 
@@ -37,15 +38,18 @@ def pause(attempt: int) -> timedelta:
     return timedelta(seconds=seconds * random.uniform(1, 1 + JITTER))  # noqa: S311 - not a secret
 
 
-def plan(replica: Replica, reason: str, detail: str) -> None:
-    """The engine gave up: say when the next start is. One event for a series, however long it is."""
+def plan(replica: Replica, reason: str) -> None:
+    """The engine gave up: say when the next start is."""
     replica.attempts += 1
     replica.retry_at = timezone.now() + pause(replica.attempts)
     replica.state = Replica.BACKOFF
-    replica.message = f"{reason} {_next(replica)}"
-    if replica.attempts == 1:
-        sentence = f"Replica {replica.index} ends each time it is started, and is tried again after growing pauses:"
-        log(replica.service, "replica", f"{sentence} {reason}", detail=detail)
+    replica.message = f"{reason or UNEXPLAINED} {_next(replica)}"
+
+
+def tell(replica: Replica, reason: str, detail: str) -> None:
+    """One event for a series, however long it is."""
+    sentence = f"Replica {replica.index} ends each time it is started, and is tried again after growing pauses:"
+    log(replica.service, "replica", f"{sentence} {reason or UNEXPLAINED}", detail=detail)
 
 
 def is_due(replica: Replica) -> bool:

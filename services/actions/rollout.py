@@ -1,28 +1,35 @@
 """A running service whose target or size changed: new replicas first, then the switch, then the old ones go.
 
-Everything is decided from the facts (which rows there are, which answer), so it can be cut off anywhere and go on.
+Where both do not fit at once the new revision waits beside the old one, or takes its place if a person chose so:
+see `_take_over`. Everything is decided from the facts (which rows there are, which answer), so it can be cut off
+anywhere and go on.
 """
 
 from __future__ import annotations
 
-from django.db import transaction
-from django.utils import timezone
+from functools import partial
 
-from services import dispatch, states
-from services.actions import claims, files, replicas
-from services.actions.transitions import log, move, say
+from django.db import transaction
+from django.db.models import F
+
+from services import dispatch
+from services.actions import claims, files, leases, publishing, replicas
+from services.actions.transitions import log, say
+from services.errors import ModelError
 from services.models import Replica, Revision, Service
+from services.specs import RECREATE
 
 
 def step(service: Service) -> None:
     """One step of whatever is to be done."""
-    assert service.serving is not None and service.target is not None
-    if _end_drained(service):
+    serving, target = service.serving, service.target
+    assert serving is not None and target is not None
+    if _end_drained(service) or _end_overtaken(service):
         return
-    if service.target_id != service.serving_id:
-        _roll(service, service.target)
-    else:
-        _scale(service, service.serving)
+    if target.pk != serving.pk:
+        _roll(service, serving, target)
+    elif not _come_back(service, serving):
+        _scale(service, serving)
 
 
 def _end_drained(service: Service) -> bool:
@@ -30,34 +37,68 @@ def _end_drained(service: Service) -> bool:
     return replicas.end_drained(draining) > 0
 
 
-def _scale(service: Service, revision: Revision) -> None:
-    rows = list(service.replica_set.filter(revision=revision).exclude(state=Replica.DRAINING))
+def _end_overtaken(service: Service) -> bool:
+    """Replicas of a revision that was replaced, or given up, before it answered. By what the database says now."""
+    rows = service.replica_set.exclude(state=Replica.DRAINING)
+    rows = rows.exclude(revision=F("service__serving")).exclude(revision=F("service__target"))
+    overtaken = list(rows.select_related("revision", "service"))
+    replicas.end(overtaken)
+    return bool(overtaken)
+
+
+def _come_back(service: Service, serving: Revision) -> bool:
+    """The revision that was to take its place failed, or was given up."""
+    leases.check()
+    if not replicas.return_from_standby(service.replica_set.filter(revision=serving)):
+        return False
+    log(service, "rollout", f"Revision {serving.number} comes back.")
+    dispatch.publish()
+    dispatch.reconcile(service.pk)
+    return True
+
+
+def _scale(service: Service, revision: Revision, *, unless: str = "") -> None:
+    """`unless`: what to say rather than that it waits for room."""
+    rows = [row for row in service.replica_set.filter(revision=revision) if row.state not in Replica.LEAVING]
     taken = {replica.index for replica in service.replica_set.filter(revision=revision)}
-    if len(rows) > service.replicas:
-        for replica in sorted(rows, key=lambda row: row.index)[service.replicas :]:
+    count = service.count_of(revision)
+    if len(rows) > count:
+        for replica in sorted(rows, key=lambda row: row.index)[count:]:
             replicas.drain(replica)
         dispatch.publish()
-    elif len(rows) < service.replicas:
-        free = [index for index in range(2 * service.replicas + len(taken)) if index not in taken]
-        decision = claims.claim(service, revision, free[: service.replicas - len(rows)])
+    elif len(rows) < count:
+        free = [index for index in range(2 * count + len(taken)) if index not in taken]
+        decision = claims.claim(service, revision, free[: count - len(rows)])
         if not decision.granted:
-            say(service, f"{len(rows)} of {service.replicas} replicas run. {decision.reason}")
+            say(service, unless or f"{len(rows)} of {count} replicas run. {decision.reason}")
+    elif unless:
+        say(service, unless)
 
 
-def _roll(service: Service, target: Revision) -> None:
-    found = files.ready(target)
-    if not found.ready:
-        if found.failed:
-            _give_up(service, target, found.message)
-        else:
-            say(service, f"Revision {target.number} is being rolled out. {found.message}")
-        return
+def _roll(service: Service, serving: Revision, target: Revision) -> None:
     rows = list(service.replica_set.filter(revision=target).select_related("revision", "service"))
-    if not rows:
-        _claim(service, target)
+    prepared = files.ready(target)
+    if not prepared.ready:
+        if prepared.failed:
+            _give_up(service, target, prepared.message)
+        elif not _come_back(service, serving):
+            _scale(service, serving, unless=f"Revision {target.number} is being rolled out. {prepared.message}")
+    elif not rows:
+        if not _come_back(service, serving):
+            _claim(service, serving, target)
+    elif replicas.make_room(service.replica_set.filter(revision=serving)):
+        _look(service, target, rows)
+    else:
+        say(service, f"Revision {serving.number} finishes its requests before revision {target.number} starts.")
+
+
+def _look(service: Service, target: Revision, rows: list[Replica]) -> None:
+    try:
+        for replica in rows:
+            replicas.look(replica)
+    except ModelError as error:  # the files went away, or cannot be served after all
+        _give_up(service, target, str(error))
         return
-    for replica in rows:
-        replicas.look(replica)
     failed = next((replica for replica in rows if replica.state == Replica.FAILED), None)
     if failed is not None:
         detail = replicas.tail(failed)
@@ -65,34 +106,54 @@ def _roll(service: Service, target: Revision) -> None:
     elif late := next((replica for replica in rows if replicas.overdue(replica)), None):
         _give_up(service, target, replicas.overdue(late), replicas.tail(late))
     elif all(replica.state == Replica.READY for replica in rows):
-        _switch(service, target)
+        _switch(service, target, rows)
     else:
         say(service, f"Revision {target.number} is being rolled out: its replicas are starting.")
 
 
-def _claim(service: Service, target: Revision) -> None:
-    """Room for the new ones beside the old ones; where both could never be held at once, the old ones go first."""
-    spec = target.parsed()
-    decision = claims.claim(service, target, range(service.replicas))
-    if decision.granted:
+def _claim(service: Service, serving: Revision, target: Revision) -> None:
+    """Room beside the old replicas, or else their place if a person chose so; otherwise it waits and they serve on."""
+    if claims.claim(service, target, range(service.replicas)).granted:
         return
-    if claims.could_hold_both(service, spec):
-        say(service, f"Revision {target.number} waits. {decision.reason}")
+    if target.strategy == RECREATE and _take_over(service, serving, target):
         return
-    message = f"There is no room for two revisions at once: the old one ends before revision {target.number} starts."
-    move(service, states.QUEUED, message, serving=None, queued_at=timezone.now())
+    outlook = claims.outlook(service, target.parsed(), service.replicas)
+    if outlook.needs_choice and target.strategy == RECREATE:
+        return  # there is room since a moment ago
+    waits = f"Revision {target.number} waits, revision {serving.number} serves on. {outlook.reason}"
+    _scale(service, serving, unless=waits)
 
 
-def _switch(service: Service, target: Revision) -> None:
+def _take_over(service: Service, serving: Revision, target: Revision) -> bool:
+    """The old replicas stand by until the new ones answer, so that they can come back with the claim they had."""
+    old = service.replica_set.filter(revision=serving)
     with transaction.atomic():
-        old = service.serving
-        if not Service.objects.filter(pk=service.pk, serving=old).update(serving=target, message=""):
+        if not claims.take_over(service, target, partial(replicas.stand_by, old)).granted:
+            return False
+        log(service, "rollout", f"Revision {serving.number} ends, and revision {target.number} starts in its place.")
+        dispatch.publish()
+    return True
+
+
+def _switch(service: Service, target: Revision, rows: list[Replica]) -> None:
+    leases.check()
+    with transaction.atomic():
+        # A verb may have replaced the target since it was read: then these replicas are not what should serve.
+        row = Service.objects.filter(pk=service.pk, serving=service.serving, target=target)
+        if not row.update(serving=target, serving_replicas=None, message=""):
             return
-        service.serving, service.message = target, ""
+        service.serving, service.serving_replicas, service.message = target, None, ""
         for replica in service.replica_set.exclude(revision=target):
             replicas.drain(replica)
         log(service, "rollout", f"Revision {target.number} serves now.")
         dispatch.publish()
+    publishing.open_up(service, rows)
+
+
+def is_off(service: Service) -> bool:
+    """Nothing of the serving revision runs, because another takes its place."""
+    rows = service.replica_set.filter(revision=service.serving)
+    return rows.filter(state=Replica.STANDBY).exists() and not rows.exclude(state__in=Replica.LEAVING).exists()
 
 
 def note(service: Service, ready: int) -> str:
@@ -106,11 +167,23 @@ def note(service: Service, ready: int) -> str:
 
 
 def _give_up(service: Service, target: Revision, reason: str, detail: str = "") -> None:
-    """The new revision cannot be had: its replicas go, and the old one stays the target."""
+    """The new revision cannot be had: its replicas go, and the old one stays the target, with the size it had."""
+    leases.check()
     serving = service.serving
     assert serving is not None
-    replicas.end(list(service.replica_set.filter(revision=target).select_related("revision", "service")))
     with transaction.atomic():
         Revision.objects.filter(pk=target.pk).update(failed=reason)
-        if Service.objects.filter(pk=service.pk, target=target).update(target=serving):
+        if stay(service, target):
             log(service, "rollout", f"Revision {target.number} failed: {reason}", detail=detail)
+
+
+def stay(service: Service, target: Revision) -> bool:
+    """The serving revision becomes the target again; reconcile ends what there is of the other one. False when
+    `target` is not the target any more."""
+    serving, replicas_ = service.serving, service.serving_replicas or service.replicas
+    row = Service.objects.filter(pk=service.pk, target=target, serving=serving)
+    if not row.update(target=serving, replicas=replicas_, serving_replicas=None):
+        return False
+    service.target, service.replicas, service.serving_replicas = serving, replicas_, None
+    dispatch.reconcile(service.pk)
+    return True

@@ -17,12 +17,12 @@ from datasets import reading
 from datasets import states as rounds
 from datasets.models import Dataset
 from services import dispatch, states
-from services.actions import checks, code, files, wiring
+from services.actions import checks, code, files, rollout, wiring
 from services.actions.transitions import log, move
 from services.models import Revision, Service
 from services.models.services import DELETED, RUNNING, STOPPED
-from services.parsing import parse_replicas, parse_spec
-from services.specs import ServiceSpec
+from services.parsing import parse_replicas, parse_spec, parse_strategy
+from services.specs import RECREATE, ROLLING, ServiceSpec
 
 
 def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
@@ -54,7 +54,7 @@ def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
 
 def add_revision(
     service: Service, spec: ServiceSpec, *, actor: Principal, note: str = "", like: Revision | None = None,
-    tree: str = "",
+    tree: str = "", strategy: str = ROLLING,
 ) -> Revision:
     """The next revision, made the target. Call inside a transaction.
 
@@ -68,8 +68,8 @@ def add_revision(
         permission = code.permission(actor, location or (dataset.location if dataset else ""))
     revision = Revision.objects.create(
         service=service, number=number, spec=spec.to_json(), created_by=actor.label, note=note, dataset=dataset,
-        tree=tree, location=location, permission=permission,
-    )
+        tree=tree, location=location, permission=permission, strategy=strategy,
+    )  # fmt: skip
     service.target = revision
     service.save(update_fields=["target", "updated_at"])
     return revision
@@ -78,8 +78,9 @@ def add_revision(
 def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base: int | None = None) -> Service:
     """Replace the named fields (resources, auth and limits are merged). Anything but `replicas` makes a new revision.
 
-    A serving service goes on serving its present revision until the new one answers. `base`: the number of the
-    revision that whoever made the changes was looking at; Conflict when it is no longer the one that should run.
+    A serving service goes on serving its present revision until the new one answers; `strategy` says what happens
+    where both do not fit at once (see Revision.strategy). `base`: the number of the revision that whoever made the
+    changes was looking at; Conflict when it is no longer the one that should run.
     """
     actor.require(service.team, roles.EDITOR)
     if base is not None and target_of(service).number != base:
@@ -93,7 +94,8 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base
         raise InvalidFields(dict.fromkeys(fixed, "Cannot be changed; create another service instead."))
     current = target_of(service)
     before = current.parsed().to_json()  # with fields that came after it was stored
-    merged: dict[str, Any] = {**before, **{k: v for k, v in changes.items() if k != "replicas"}}
+    strategy = parse_strategy(changes.get("strategy", ROLLING))
+    merged: dict[str, Any] = {**before, **{k: v for k, v in changes.items() if k not in {"replicas", "strategy"}}}
     for field in ("resources", "auth", "limits"):
         if isinstance(changes.get(field), Mapping):
             merged[field] = {**before[field], **changes[field]}
@@ -101,36 +103,47 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base
     _check_dataset(like)
     spec = parse_spec(merged)
     replicas = parse_replicas(changes.get("replicas", service.replicas))
-    checks.check_spec(spec, replicas, team=service.team, actor=actor)
-    with transaction.atomic():  # both or neither
-        if replicas != service.replicas:
-            scale(service, replicas, actor=actor)
-        if spec.to_json() != before or (like is None and current.dataset is None):
-            _roll(service, spec, actor=actor, note="Edited", base=current, like=like)
+    if spec.to_json() == before and not (like is None and current.dataset is None):
+        return scale(service, replicas, actor=actor) if replicas != service.replicas else service
+    moved = checks.is_placed_anew((current.parsed(), service.replicas), (spec, replicas))
+    checks.check_spec(spec, replicas, team=service.team, actor=actor, room=moved, node=moved and is_up(service))
+    _roll(service, spec, actor=actor, note="Edited", base=current, like=like, strategy=strategy, replicas=replicas)
     return service
 
 
-def rollback(service: Service, number: int, *, actor: Principal) -> Service:
+def is_up(service: Service) -> bool:
+    """Something serves, so what replaces it must have a place. One that waits may wait for a node as well."""
+    return service.state in states.ROUTABLE
+
+
+def rollback(service: Service, number: int, *, actor: Principal, strategy: str = ROLLING) -> Service:
     """Make a new revision with the spec of an earlier one, and with its very files while the store has them."""
     actor.require(service.team, roles.EDITOR)
     earlier = service.revisions.filter(number=number).first()
     if earlier is None:
         raise InvalidFields({"revision": f"{service.name} has no revision {number}."})
+    parse_strategy(strategy)
     spec = parse_spec(earlier.spec)
+    moved = checks.is_placed_anew(
+        (target_of(service).parsed(), service.replicas), (spec, service.replicas)
+    )
+    room = {"room": moved, "node": moved and is_up(service)}
     kept = earlier.tree if reading.tree(earlier.tree) else ""
     if kept:  # what the dataset holds by now does not matter: it may be what one rolls back from
         checks.check_permitted(spec, actor=actor)
-        checks.check_quota(spec, service.replicas)
+        checks.check_room(spec, service.replicas, **room)
     else:
         _check_dataset(earlier)
-        checks.check_spec(spec, service.replicas, team=service.team, actor=actor)
-    _roll(service, spec, actor=actor, note=f"Rolled back to revision {number}", like=earlier, tree=kept)
+        checks.check_spec(spec, service.replicas, team=service.team, actor=actor, **room)
+    note = f"Rolled back to revision {number}"
+    _roll(service, spec, actor=actor, note=note, like=earlier, tree=kept, strategy=strategy)
     return service
 
 
-def restart(service: Service, *, actor: Principal) -> Service:
+def restart(service: Service, *, actor: Principal, strategy: str = ROLLING) -> Service:
     """New processes for the same spec, rolled out without dropping requests; of one that is not running, a start."""
     actor.require(service.team, roles.EDITOR)
+    parse_strategy(strategy)
     if service.state in states.SETTLED:
         return start(service, actor=actor)
     if service.state not in states.ROUTABLE:
@@ -138,29 +151,34 @@ def restart(service: Service, *, actor: Principal) -> Service:
             f"{service.name} is {service.state}; it can be restarted once it is READY.", hint="Stop it first, or wait."
         )
     current = target_of(service)
-    _roll(service, current.parsed(), actor=actor, note="Restarted", base=current, like=current)
+    note = "Restarted"
+    _roll(service, current.parsed(), actor=actor, note=note, base=current, like=current, strategy=strategy)
     return service
 
 
 def _roll(
     service: Service, spec: ServiceSpec, *, actor: Principal, note: str, base: Revision | None = None,
-    like: Revision | None = None, tree: str = "",
-) -> None:
+    like: Revision | None = None, tree: str = "", strategy: str = ROLLING, replicas: int | None = None,
+) -> None:  # fmt: skip
     """`base`: the revision that `spec` was made from. Raises Conflict when it is no longer the one that should run.
 
     `tree`: files in the store to use instead of preparing the dataset's present ones; `like`: as of add_revision.
+    `replicas`: their number, when it changes with the spec; the revision that serves keeps the number that it has.
     """
     with transaction.atomic():
         _lock(service)
         if base is not None and service.target_id != base.pk:
             raise Conflict(f"{service.name} was changed meanwhile.", hint="Look at it again, then change it.")
-        revision = add_revision(service, spec, actor=actor, note=note, like=like, tree=tree)
+        revision = add_revision(service, spec, actor=actor, note=note, like=like, tree=tree, strategy=strategy)
         log(service, "edited", f"{note}: revision {revision.number}.", actor=actor)
+        if replicas is not None and replicas != service.replicas:
+            _resize(service, replicas, actor=actor, keep=service.serving_replicas or service.replicas)
         # One that serves is rolled by reconcile; one that never served starts over with the new revision.
         if service.state in {states.QUEUED, states.STARTING, states.FAILED} and service.desired == RUNNING:
             move(
-                service, states.PREHEATING, f"Revision {revision.number}: model files are being looked at.", actor=actor
-            )
+                service, states.PREHEATING, f"Revision {revision.number}: model files are being looked at.",
+                actor=actor, serving=None, serving_replicas=None,
+            )  # fmt: skip
         dispatch.reconcile(service.pk)
 
 
@@ -168,16 +186,58 @@ def scale(service: Service, replicas: int, *, actor: Principal) -> Service:
     """Change how many replicas there are, without touching those that stay."""
     actor.require(service.team, roles.EDITOR)
     parse_replicas(replicas)
-    if replicas > service.replicas and (refused := files.refused(service.serving or target_of(service), again=False)):
+    more = replicas > service.replicas
+    if more and (refused := files.refused(service.serving or target_of(service), again=False)):
         raise Conflict(f"{service.name} is not scaled up. {refused}")
-    checks.check_quota(target_of(service).parsed(), replicas)
+    checks.check_room(target_of(service).parsed(), replicas, room=more, node=more and is_up(service))
     with transaction.atomic():
         _lock(service)
-        old, service.replicas = service.replicas, replicas
-        service.save(update_fields=["replicas", "updated_at"])
-        log(service, "scaled", f"Scaled from {old} to {replicas} replicas.", actor=actor)
+        _resize(service, replicas, actor=actor, keep=service.serving_replicas)
         dispatch.reconcile(service.pk)
     return service
+
+
+def _resize(service: Service, replicas: int, *, actor: Principal, keep: int | None) -> None:
+    """`keep`: how many the revision that serves keeps until another replaces it; None: as many."""
+    log(service, "scaled", f"Scaled from {service.replicas} to {replicas} replicas.", actor=actor)
+    service.replicas, service.serving_replicas = replicas, keep
+    service.save(update_fields=["replicas", "serving_replicas", "updated_at"])
+
+
+def replace_now(service: Service, *, actor: Principal) -> Service:
+    """The revision that waits for room takes the place of the one that serves, which ends first.
+
+    Raises Conflict when none waits.
+    """
+    actor.require(service.team, roles.EDITOR)
+    with transaction.atomic():
+        target = _waiting(service)
+        if target.replica_set.exists():
+            raise Conflict(f"Revision {target.number} has its place already: its replicas are starting.")
+        Revision.objects.filter(pk=target.pk).update(strategy=RECREATE)
+        message = f"Revision {target.number} replaces the one that serves as soon as its model files are ready."
+        log(service, "rollout", message, actor=actor)
+        dispatch.reconcile(service.pk)
+    return service
+
+
+def cancel_rollout(service: Service, *, actor: Principal) -> Service:
+    """The revision that serves stays. Raises Conflict when no other one is on its way."""
+    actor.require(service.team, roles.EDITOR)
+    with transaction.atomic():
+        target = _waiting(service)
+        Revision.objects.filter(pk=target.pk).update(note=f"{target.note} (canceled by {actor.label})"[:200])
+        rollout.stay(service, target)
+        log(service, "rollout", f"Revision {target.number} was canceled.", actor=actor)
+    return service
+
+
+def _waiting(service: Service) -> Revision:
+    """The revision that is to replace the one that serves. Locks the service."""
+    _lock(service)
+    if service.state not in states.ROUTABLE or service.target_id == service.serving_id:
+        raise Conflict(f"{service.name} has no revision that waits to be rolled out.")
+    return target_of(service)
 
 
 def start(service: Service, *, actor: Principal) -> Service:
@@ -232,11 +292,12 @@ def _lock(service: Service, *, deleting: bool = False) -> None:
 
     Raises Conflict for one that is being deleted, unless that is what the caller is about.
     """
-    columns = ("state", "desired", "target_id", "replicas")
+    columns = ("state", "desired", "target_id", "serving_id", "replicas", "serving_replicas")
     now = Service.objects.select_for_update().filter(pk=service.pk).values_list(*columns).first()
     if now is None:
         raise NotFound(f"{service.name} was deleted meanwhile.")
-    service.state, service.desired, service.target_id, service.replicas = now
+    for column, value in zip(columns, now, strict=True):
+        setattr(service, column, value)
     if service.desired == DELETED and not deleting:
         raise Conflict(f"{service.name} is being deleted.")
 

@@ -102,7 +102,7 @@ def _service(rows: tuple[Row, ...], most: int) -> GatewayService:
 def _endpoints(rows: tuple[Row, ...]) -> Iterable[Endpoint]:
     """A replica that answered once stays: Envoy's own health checks are quicker than the console's."""
     for row in rows:
-        if row.answered and row.replica != Replica.DRAINING and row.http_port and row.grpc_port:
+        if row.answered and row.replica not in Replica.LEAVING and row.http_port and row.grpc_port:
             yield Endpoint(HOST, row.http_port, row.grpc_port)
 
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from console.principal import SYSTEM, Principal
 from services import dispatch, states
+from services.actions import leases
 from services.models import Event, Service
 
 
@@ -19,6 +20,7 @@ def move(
 
     `fields` are other columns to set with it. Raises ValueError for an arrow that states.TRANSITIONS does not have.
     """
+    leases.check()
     old = service.state
     if to not in states.TRANSITIONS[old]:
         raise ValueError(f"There is no way from {old} to {to}.")
@@ -36,6 +38,7 @@ def move(
 
 def say(service: Service, message: str) -> None:
     """Update what it waits for, without an event."""
+    leases.check()
     if service.message != message:
         Service.objects.filter(pk=service.pk, state=service.state).update(message=message)
         service.message = message

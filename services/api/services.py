@@ -26,13 +26,17 @@ from services.api.serializers.probe import PROBE_EXAMPLES, ProbeBody, ProbeOut
 from services.api.serializers.services import (
     CREATE_EXAMPLES,
     RollbackBody,
+    RolloutBody,
     ServiceBody,
     ServiceChange,
     ServiceOut,
+    StrategyBody,
 )
 from services.models import Service
+from services.specs import ROLLING
 
 ACCEPTED = status.HTTP_202_ACCEPTED
+DECISIONS = {"replace_now": actions.replace_now, "cancel": actions.cancel_rollout}
 
 
 class ServiceFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
@@ -91,7 +95,7 @@ class Services(Inspection, Resource):
 
     def partial_update(self, request: Request, name: str) -> Response:
         service, changes = self.service(), object_of(request)
-        _refuse_unknown(changes, ServiceBody().fields)
+        _refuse_unknown(changes, {**ServiceBody().fields, **ServiceChange().fields})
         return Response(self._fresh(actions.edit(service, changes, actor=self.actor)))
 
     def destroy(self, request: Request, name: str) -> Response:
@@ -109,20 +113,42 @@ class Services(Inspection, Resource):
     def stop(self, request: Request, name: str) -> Response:
         return self._accepted(actions.stop(self.service(), actor=self.actor))
 
-    @verb("Restart a service without dropping requests")
+    @describe(
+        "Restart a service without dropping requests", answers={202: ServiceOut}, body=StrategyBody, errors=[404, 409]
+    )
     @action(detail=True, methods=["post"])
     def restart(self, request: Request, name: str) -> Response:
-        return self._accepted(actions.restart(self.service(), actor=self.actor))
+        service, data = self.service(), object_of(request)
+        _refuse_unknown(data, StrategyBody().fields)
+        return self._accepted(actions.restart(service, actor=self.actor, strategy=data.get("strategy", ROLLING)))
+
+    @describe(
+        "Decide on a revision that waits to be rolled out",
+        answers={202: ServiceOut},
+        body=RolloutBody,
+        errors=[404, 409],
+        description="`replace_now`: it takes the place of the revision that serves, which ends first. "
+        "`cancel`: the revision that serves stays.",
+    )
+    @action(detail=True, methods=["post"])
+    def rollout(self, request: Request, name: str) -> Response:
+        service, data = self.service(), object_of(request)
+        _refuse_unknown(data, RolloutBody().fields)
+        decide = DECISIONS.get(str(data.get("action")))
+        if decide is None:
+            raise InvalidFields({"action": f"Must be {' or '.join(DECISIONS)}."})
+        return self._accepted(decide(service, actor=self.actor))
 
     @describe("Go back to an earlier revision", answers={202: ServiceOut}, body=RollbackBody, errors=[404, 409])
     @action(detail=True, methods=["post"])
     def rollback(self, request: Request, name: str) -> Response:
         service, data = self.service(), object_of(request)
         _refuse_unknown(data, RollbackBody().fields)
+        strategy = data.get("strategy", ROLLING)
         number = data.get("revision", actions.target_of(service).number - 1)
         if not isinstance(number, int) or isinstance(number, bool) or number >= 1 << 31:
             raise InvalidFields({"revision": "Must be the number of a revision."})
-        return self._accepted(actions.rollback(service, number, actor=self.actor))
+        return self._accepted(actions.rollback(service, number, actor=self.actor, strategy=strategy))
 
     @describe(
         "Send one test inference through the gateway",

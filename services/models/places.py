@@ -36,6 +36,7 @@ class Node(models.Model):
             cpu=self.cpu,
             memory_gib=self.memory_gib,
             gpus=self.gpus,
+            cordoned=not self.schedulable,
         )
 
 

@@ -9,7 +9,7 @@ from django.db import models
 
 from services import states
 from services.querysets import ReplicaQuerySet, ServiceQuerySet
-from services.specs import ServiceSpec, process_name
+from services.specs import ROLLING, STRATEGIES, ServiceSpec, process_name
 
 NAME = RegexValidator(
     r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$",
@@ -27,6 +27,8 @@ class Service(models.Model):
     name = models.CharField(max_length=63, unique=True, validators=[NAME])
     desired = models.CharField(max_length=8, choices=[(d, d) for d in (RUNNING, STOPPED, DELETED)], default=RUNNING)
     replicas = models.PositiveSmallIntegerField(default=1)
+    serving_replicas = models.PositiveSmallIntegerField(null=True)
+    """How many replicas the serving revision keeps while one with another number replaces it; null is `replicas`."""
     target = models.ForeignKey("Revision", null=True, on_delete=models.SET_NULL, related_name="+")
     """The revision that should run."""
     serving = models.ForeignKey("Revision", null=True, on_delete=models.SET_NULL, related_name="+")
@@ -55,6 +57,11 @@ class Service(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def count_of(self, revision: Revision) -> int:
+        """How many replicas of it there should be."""
+        is_replaced = revision.pk == self.serving_id != self.target_id
+        return (is_replaced and self.serving_replicas) or self.replicas
+
 
 class Revision(models.Model):
     """One frozen ServiceSpec. Its number counts up within the service."""
@@ -73,6 +80,9 @@ class Revision(models.Model):
     permission = models.JSONField(null=True)
     described = models.JSONField(null=True)
     """What the gateway must know of the model: {"task", "max_model_len"}; read once from the files of `tree`."""
+    strategy = models.CharField(max_length=8, choices=[(name, name) for name in STRATEGIES], default=ROLLING)
+    """Where there is no room for two revisions at once: `rolling` waits beside the one that serves, `recreate` ends it
+    first and takes its place."""
     failed = models.TextField(blank=True)
     """Why this revision could not be rolled out; the one before it went on serving."""
     note = models.CharField(max_length=200, blank=True)
@@ -102,6 +112,11 @@ class Replica(models.Model):
     FAILED = "FAILED"
     """It never answered, of a revision that never served: no further try is made."""
     DRAINING = "DRAINING"
+    STANDBY = "STANDBY"
+    """Replaced by a revision that has not answered yet. Its process ends, and its claim is kept: it comes back if that
+    revision fails. `drain_until` is set while the process finishes its requests."""
+    LEAVING = (DRAINING, STANDBY)
+    """No new requests are sent to these."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="replica_set")
     revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="replica_set")

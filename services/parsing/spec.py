@@ -14,7 +14,7 @@ from services.frameworks import registry
 from services.parsing.access import parse_auth, parse_limits
 from services.parsing.wrong import Wrong, only, whole
 from services.policies.affinity import DOES_NOT_EXIST, EXISTS, GT, LT, OPERATORS
-from services.specs import Affinity, PreferredRule, Resources, Rule, ServiceSpec
+from services.specs import STRATEGIES, Affinity, PreferredRule, Resources, Rule, ServiceSpec
 
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]{0,251}[A-Za-z0-9])?")
@@ -43,6 +43,12 @@ def parse_replicas(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_REPLICAS:
         raise InvalidFields({"replicas": f"Must be a whole number from 1 to {MAX_REPLICAS}."})
     return value
+
+
+def parse_strategy(value: Any) -> str:
+    if value not in STRATEGIES:
+        raise InvalidFields({"strategy": f"Must be {' or '.join(STRATEGIES)}."})
+    return str(value)
 
 
 def parse_spec(data: Mapping[str, Any]) -> ServiceSpec:

@@ -30,6 +30,39 @@ def total(claims: Iterable[Resources]) -> Amount:
     return amount
 
 
+def larger(first: Amount, second: Amount) -> Amount:
+    """Of each kind the larger amount."""
+    kinds = {*first.gpus, *second.gpus}
+    return Amount(
+        max(first.cpu, second.cpu),
+        max(first.memory_gib, second.memory_gib),
+        {kind: max(first.gpus.get(kind, 0), second.gpus.get(kind, 0)) for kind in kinds},
+    )
+
+
+def sum_up(parts: Iterable[Amount]) -> Amount:
+    cpu, memory_gib, gpus = 0.0, 0.0, dict[str, int]()
+    for part in parts:
+        cpu, memory_gib = cpu + part.cpu, memory_gib + part.memory_gib
+        for kind, count in part.gpus.items():
+            gpus[kind] = gpus.get(kind, 0) + count
+    return Amount(cpu, memory_gib, gpus)
+
+
+def claimed(replicas: Iterable[tuple[int, bool, Resources]]) -> Amount:
+    """What replicas claim: (service, is it on standby, resources) of each.
+
+    Replicas on standby and those that take their place hold one claim, the larger of the two.
+    """
+    active: dict[int, Amount] = {}
+    standby: dict[int, Amount] = {}
+    for service, is_standby, resources in replicas:
+        side = standby if is_standby else active
+        side[service] = side.get(service, Amount()).plus(resources)
+    nothing = Amount()
+    return sum_up(larger(active.get(key, nothing), standby.get(key, nothing)) for key in active.keys() | standby.keys())
+
+
 def shortages(wanted: Resources, have: Amount, used: Amount) -> list[str]:
     """What is missing for `wanted`, a phrase each ("needs 2 GPU NVIDIA-H200, 1 free"); empty when it fits."""
     lacking: list[str] = []

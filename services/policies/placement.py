@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.policies import affinity as affinities
 from services.policies import amounts
 from services.policies.amounts import Amount
 from services.specs import Affinity, NodeInfo, Resources
+
+CORDONED = "is cordoned"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class NodeVerdict:
     fits: bool
     score: int
     reason: str
+    matches: bool = True
+    """Its labels satisfy the affinity."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,9 @@ def judge(wanted: Resources, affinity: Affinity, candidate: Candidate) -> NodeVe
     node = candidate.node
     verdict = affinities.evaluate(affinity, node.labels)
     if not verdict.matches:
-        return NodeVerdict(node.name, False, verdict.score, "; ".join(verdict.reasons))
+        return NodeVerdict(node.name, False, verdict.score, "; ".join(verdict.reasons), matches=False)
+    if node.cordoned:
+        return NodeVerdict(node.name, False, verdict.score, CORDONED)
     lacking = amounts.shortages(wanted, Amount(node.cpu, node.memory_gib, node.gpus), candidate.used)
     if lacking:
         return NodeVerdict(node.name, False, verdict.score, "; ".join(lacking))
@@ -65,10 +71,27 @@ def place(wanted: Resources, affinity: Affinity, candidates: Sequence[Candidate]
 def _why_not(affinity: Affinity, verdicts: Sequence[NodeVerdict], placed: int, replicas: int) -> str:
     if not verdicts:
         return "There is no node that takes services."
+    cordoned = [verdict.node for verdict in verdicts if verdict.reason == CORDONED]
+    if len(cordoned) == len(verdicts):
+        nodes = f"node {cordoned[0]} is" if len(cordoned) == 1 else f"{', '.join(cordoned)} are"
+        return f"There is no node that takes services: {nodes} cordoned."
     some = f" ({placed} of {replicas} replicas would fit)" if placed else ""
     if len(verdicts) == 1:
         return f"Node {verdicts[0].node} cannot take it{some}: {verdicts[0].reason}."
     rules = ", ".join(affinities.describe(rule) for rule in affinity.required)
-    if rules and not any(verdict.fits for verdict in verdicts):
+    if rules and not any(verdict.matches for verdict in verdicts):
         return f"No node matches {rules}{some}: " + " | ".join(f"{v.node}: {v.reason}" for v in verdicts[:4]) + "."
     return f"No node has room{some}: " + " | ".join(f"{v.node}: {v.reason}" for v in verdicts[:4]) + "."
+
+
+def never_fits(wanted: Resources, affinity: Affinity, nodes: Sequence[NodeInfo], replicas: int) -> tuple[str, str]:
+    """Why these nodes could not hold it even if they were empty: the field to change, and a sentence. ("", "") if
+    they could, or while no node has reported."""
+    empty = [Candidate(replace(node, cordoned=False), Amount()) for node in nodes]
+    placed = place(wanted, affinity, empty, replicas)
+    if placed.nodes or not nodes:
+        return "", ""
+    if not any(verdict.matches for verdict in placed.verdicts):
+        return "affinity.required", placed.reason
+    one = place(wanted, affinity, empty, 1)
+    return ("replicas" if one.nodes else "resources"), placed.reason

@@ -92,7 +92,15 @@ class ServiceBody(serializers.Serializer[Any]):
     env = serializers.DictField(child=serializers.CharField(), required=False, help_text="Environment variables.")
 
 
-class ServiceChange(ServiceBody):
+class StrategyBody(serializers.Serializer[Any]):
+    strategy = serializers.CharField(
+        required=False,
+        help_text="Where two revisions do not fit at once: rolling (default) waits beside the one that serves until "
+        "there is room; recreate ends that one first, takes its place in the queue, and brings it back if it fails.",
+    )
+
+
+class ServiceChange(StrategyBody, ServiceBody):
     """Fields left out stay; resources, auth and limits are merged. Anything but `replicas` makes a new revision."""
 
     name = None  # type: ignore[assignment]
@@ -112,7 +120,9 @@ class ReplicaOut(serializers.Serializer[Any]):
     revision = serializers.IntegerField()
     name = serializers.CharField(help_text="Of its process, and of its log.")
     node = serializers.CharField()
-    state = serializers.CharField(help_text="PENDING, STARTING, READY, UNREADY, BACKOFF, FAILED or DRAINING.")
+    state = serializers.CharField(
+        help_text="PENDING, STARTING, READY, UNREADY, BACKOFF, FAILED, DRAINING or STANDBY."
+    )
     message = serializers.CharField()
     pid = serializers.IntegerField(allow_null=True)
     restarts = serializers.IntegerField(help_text="How often it ended unexpectedly and was started again.")
@@ -173,7 +183,10 @@ class RevisionOut(serializers.ModelSerializer[Revision]):
 
     class Meta:
         model = Revision
-        fields = ("number", "note", "spec", "failed", "tree", "is_target", "is_serving", "created_by", "created_at")
+        fields = (
+            "number", "note", "spec", "strategy", "failed", "tree", "is_target", "is_serving", "created_by",
+            "created_at",
+        )  # fmt: skip
 
     def get_is_target(self, revision: Revision) -> bool:
         return revision.pk == revision.service.target_id
@@ -182,7 +195,11 @@ class RevisionOut(serializers.ModelSerializer[Revision]):
         return revision.pk == revision.service.serving_id
 
 
-class RollbackBody(serializers.Serializer[Any]):
+class RolloutBody(serializers.Serializer[Any]):
+    action = serializers.CharField(help_text="replace_now or cancel.")
+
+
+class RollbackBody(StrategyBody):
     revision = serializers.IntegerField(required=False, help_text="The one before the present one when left out.")
 
 

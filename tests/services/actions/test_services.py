@@ -21,7 +21,7 @@ from services.actions import services as verbs
 from services.engines import base
 from services.engines.base import Observation
 from services.gateway.snapshot import Snapshot
-from services.models import Event, Replica, Revision, Service
+from services.models import Replica, Revision, Service
 from tests.services.actions.conftest import preheat_all
 from tests.services.actions.world import World
 
@@ -229,15 +229,6 @@ def test_a_revision_that_takes_too_long_to_start_leaves_the_old_one_serving(
     service = world.converge(service)
     assert service.state == states.READY and service.target == service.serving
     assert "was not ready within 600 s" in service.message
-
-
-def test_without_room_for_both_the_old_revision_ends_first(ready: Make, world: World, actor: Principal) -> None:
-    service = ready(resources={"cpu": 3})
-    verbs.restart(service, actor=actor)
-    service = world.converge(service)
-    assert service.state == states.READY
-    assert list(world.engine.running) == ["svc-echo-r2-0"]
-    assert Event.objects.filter(message__contains="no room for two revisions").exists()
 
 
 def test_an_edit_that_changes_nothing_makes_no_revision(ready: Make, actor: Principal) -> None:

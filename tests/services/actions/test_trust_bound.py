@@ -221,7 +221,7 @@ def test_a_service_is_not_scaled_up_once_trust_is_taken_back(
     verbs.scale(service, 1, actor=actor)
     with pytest.raises(Conflict, match=r"not scaled up\. .* is not trusted"):
         verbs.scale(service, 3, actor=actor)
-    with pytest.raises(InvalidFields, match="is not trusted"):
+    with pytest.raises(Conflict, match="is not trusted"):
         verbs.edit(service, {"replicas": 3}, actor=actor)
 
 

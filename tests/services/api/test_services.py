@@ -16,7 +16,7 @@ from services import states
 from services.actions import services as verbs
 from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
-from services.models import Queue, Revision, Service
+from services.models import Node, Queue, Revision, Service
 from tests.rest import Api, who_may
 from tests.services import llama_folder
 
@@ -135,6 +135,54 @@ def test_who_may_restart(people: dict[str, Api], service: Service) -> None:
     }  # fmt: skip
     service.refresh_from_db()
     assert service.revisions.count() == 2
+
+
+@pytest.mark.parametrize(("action", "left"), [("replace_now", (2, "recreate")), ("cancel", (1, "rolling"))])
+def test_who_may_decide_on_a_revision_that_waits(
+    action: str, left: tuple[int, str], people: dict[str, Api], service: Service
+) -> None:
+    Service.objects.update(state=states.READY, serving=service.target)
+    assert people["owner"].patch("services/echo/", {"env": {"A": "b"}}).data["serving_revision"] == 1
+    assert who_may(people, lambda api: api.post("services/echo/rollout/", {"action": action})) == {
+        "nobody": 401, "stranger": 404, "teammate": 403, "owner": 202,
+    }  # fmt: skip
+    service.refresh_from_db()
+    assert (service.target.number, service.target.strategy) == left
+
+
+def test_without_a_revision_that_waits_there_is_nothing_to_decide(owner: Api, service: Service) -> None:
+    for action in ("replace_now", "cancel"):
+        refused = owner.post("services/echo/rollout/", {"action": action})
+        assert refused.status == 409 and "no revision that waits" in refused.data["detail"]
+    for body in ({}, {"action": None}, {"action": "now"}, {"action": ["cancel"]}):
+        assert owner.post("services/echo/rollout/", body).errors == {"action": ["Must be replace_now or cancel."]}
+    assert "verb" in owner.post("services/echo/rollout/", {"action": "cancel", "verb": 1}).errors
+
+
+def test_each_way_to_a_new_revision_takes_a_strategy(owner: Api, service: Service) -> None:
+    Service.objects.update(state=states.READY, serving=service.target)
+    recreate = {"strategy": "recreate"}
+    assert owner.patch("services/echo/", {"env": {"A": "b"}, **recreate}).status == 200
+    assert owner.post("services/echo/restart/", recreate).status == 202
+    assert owner.post("services/echo/rollback/", {"revision": 1, **recreate}).status == 202
+    rows = owner.get("services/echo/revisions/").data["results"]
+    assert [row["strategy"] for row in rows] == ["recreate", "recreate", "recreate", "rolling"]
+    for strategy in ("now", None, 1, ["recreate"]):
+        for answer in (
+            owner.patch("services/echo/", {"env": {"C": "d"}, "strategy": strategy}),
+            owner.post("services/echo/restart/", {"strategy": strategy}),
+            owner.post("services/echo/rollback/", {"revision": 1, "strategy": strategy}),
+        ):
+            assert answer.errors == {"strategy": ["Must be rolling or recreate."]}
+
+
+def test_a_revision_that_no_node_could_hold_is_refused_with_its_field(owner: Api, service: Service) -> None:
+    Node.objects.create(name="local", labels={"zone": "a"}, cpu=8, memory_gib=16)
+    Service.objects.update(state=states.READY, serving=service.target)
+    nowhere = {"required": [{"key": "gpu.product", "operator": "In", "values": ["H200"]}]}
+    errors = owner.patch("services/echo/", {"affinity": nowhere}).errors
+    assert "gpu.product In [H200] does not hold" in errors["affinity.required"][0]
+    assert service.revisions.count() == 1
 
 
 def test_who_may_delete(people: dict[str, Api], service: Service) -> None:
