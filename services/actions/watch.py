@@ -1,132 +1,124 @@
-"""Finds replicas that hang while they claim to be healthy, takes them out of the gateway and starts them again.
+"""Finds replicas that hang, takes them out of the gateway and starts them again. docs/services.md has the table.
 
-A replica is suspected when requests were sent to it and neither the gateway saw it answer one nor its own counters
-moved, nor anything left its gRPC port that could be a message of a stream. After `stall_seconds` of that it is asked
-for one tiny inference, and is hung when it does not answer that either. So a model whose single request takes longer,
-and which works on one at a time, needs a longer `stall_seconds` of its own. What was seen is kept in the memory of
-this process: a worker that starts anew begins to look anew, and finds the same a little later.
+Two kinds are suspected: a READY one that has requests and finishes none, and one that does not answer although its
+process is there. Each is left alone while its processes compute or read; then it is sent one tiny inference, and hangs
+when it does not answer that either. What was seen is kept in the memory of this process: a worker that starts anew
+begins to look anew, and finds the same a little later.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F, Q
 
 from console.errors import ConsoleError
 from services import dispatch, states
-from services.actions import publishing, replicas, wiring
+from services.actions import publishing, replicas, stalls, wiring
+from services.actions.replicas import ports_of
 from services.actions.snapshot import HOST
+from services.actions.stalls import Load, Seen
 from services.actions.transitions import log
 from services.clients import connections
-from services.errors import GatewayError
+from services.errors import EngineError, GatewayError
 from services.gateway import status
 from services.models import Replica
-from services.specs import Ports
 
 logger = logging.getLogger(__name__)
-STALL_SECONDS = 15
-"""Where a service says nothing else."""
 ANSWER_SECONDS = 5.0
 PROGRESS_SECONDS = 2.0
-FRAME_BYTES = 100
-"""More than acknowledgements and window updates for one request; less than a message of a stream."""
-
-
-@dataclass(frozen=True)
-class Load:
-    """What the gateway has had to do with one replica, over all its ports."""
-
-    requests: int = 0
-    answered: int = 0
-    active: int = 0
-
-
-@dataclass(frozen=True)
-class Seen:
-    """When it was last known to get on, and with what numbers. Times of time.monotonic()."""
-
-    since: float
-    pid: int
-    load: Load
-    progress: float | None = None
-    sent: int = 0
-    """Bytes that left its gRPC port."""
-
 
 _seen: dict[int, Seen] = {}
 """By primary key of the replica."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    replica: Replica
+    seen: Seen
+    overdue: bool
+    """Longer than it may compute."""
+    healthy: bool = False
+    answers: bool = False
 
 
 def watch(now: float | None = None) -> list[Replica]:
     """Those that were found hung, and are being started again. Two at once in one process must not run."""
     _start_again(_still_there())
     moment = time.monotonic() if now is None else now
-    rows = Replica.objects.filter(state=Replica.READY, service__state__in=states.ROUTABLE)
-    ready = {row.pk: row for row in rows.select_related("service", "revision")}
-    for gone in _seen.keys() - ready.keys():
+    rows = _rows()
+    for gone in _seen.keys() - {row.pk for row in rows}:
         del _seen[gone]
-    try:
-        loads = _loads(ready.values())
-    except GatewayError:
-        _seen.clear()  # a gateway that starts anew counts anew
+    loads = _loads(rows)
+    due = [suspect for row in rows if (suspect := _suspect(row, loads.get(row.pk), moment))]
+    if not due:
         return []
-    suspects = [row for row in ready.values() if _is_stalled(row, loads[row.pk], moment)]
-    if not suspects:
-        return []
-    with ThreadPoolExecutor(max_workers=min(8, len(suspects))) as pool:
-        answers = list(pool.map(_answers, suspects))
-    hung = []
-    for replica, answered in zip(suspects, answers, strict=True):
-        _seen.pop(replica.pk)
-        if not answered and _take_out(replica):
-            hung.append(replica)
-    _start_again(hung)
-    return hung
+    with ThreadPoolExecutor(max_workers=min(8, len(due))) as pool:
+        asked = list(pool.map(_ask, due))
+    hung = [suspect for suspect in asked if _is_hung(suspect, moment)]
+    taken = [suspect.replica for suspect in _one_at_a_time(hung, rows) if _take_out(suspect, moment)]
+    _start_again(taken)
+    return taken
 
 
-def _loads(rows: Iterable[Replica]) -> dict[int, Load]:
+def _rows() -> list[Replica]:
+    """Of a revision that never served, the first start has its own bound: see replicas.overdue."""
+    scaled = Q(state=Replica.STARTING, revision=F("service__serving"))
+    rows = Replica.objects.filter(scaled | Q(state__in=(Replica.READY, Replica.UNREADY)), pid__gt=0)
+    rows = rows.exclude(pid=F("hung_pid"))  # about to be started again
+    return list(rows.filter(service__state__in=states.OPEN).select_related("revision", "service"))
+
+
+def _loads(rows: Iterable[Replica]) -> Mapping[int, Load]:
+    """Of the READY ones; none while the gateway does not tell. One that starts anew counts anew."""
     by_port: dict[str, Load] = {}
-    for each in status.replicas(settings.HOME.gateway):
-        by_port[each.address] = Load(each.requests, each.answered, each.active)
+    try:
+        for each in status.replicas(settings.HOME.gateway):
+            by_port[each.address] = Load(each.requests, each.answered, each.active)
+    except GatewayError:
+        return {}
     return {
-        row.pk: _sum(by_port.get(f"{HOST}:{port}", Load()) for port in (row.http_port, row.grpc_port)) for row in rows
+        row.pk: stalls.total(by_port.get(f"{HOST}:{port}", Load()) for port in (row.http_port, row.grpc_port))
+        for row in rows
+        if row.state == Replica.READY
     }
 
 
-def _sum(loads: Iterable[Load]) -> Load:
-    found = list(loads)
-    return Load(sum(x.requests for x in found), sum(x.answered for x in found), sum(x.active for x in found))
-
-
-def _is_stalled(replica: Replica, load: Load, now: float) -> bool:
-    """Also brings what is known of it up to date."""
+def _suspect(replica: Replica, load: Load | None, now: float) -> Suspect | None:
+    """One that it is time to ask. Also brings what is known of it up to date."""
     before = _seen.get(replica.pk)
-    idle = before is not None and load.active == 0 and load.requests == before.load.requests
-    if before is None or idle or before.pid != replica.pid or load.answered != before.load.answered:
-        _seen[replica.pk] = Seen(now, replica.pid, load)
+    if replica.state == Replica.READY and load is None:
+        _seen.pop(replica.pk, None)
+        return None
+    load = load or Load()
+    if before is None or not before.is_of(replica) or _gets_on(replica, before, load):
+        _seen[replica.pk] = stalls.first(replica, now, load)
+        return None
+    if replica.state == Replica.READY:
+        before = stalls.with_load(before, load, _progress(replica), _sent(replica), now)
+    _seen[replica.pk] = seen = stalls.with_usage(before, now)
+    allowed = stalls.bounds(replica)
+    return Suspect(replica, seen, seen.is_overdue(allowed, now)) if seen.is_due(allowed, now) else None
+
+
+def _gets_on(replica: Replica, before: Seen, load: Load) -> bool:
+    if replica.state != Replica.READY:
         return False
-    progress, sent = _progress(replica), _sent(replica)
-    if before.progress is None:
-        before = replace(before, progress=progress, sent=before.sent or sent)
-    # What HTTP/2 itself says to each new request is no answer.
-    told = sent - before.sent > FRAME_BYTES * (1 + load.requests - before.load.requests)
-    if told or (progress is not None and progress != before.progress):
-        before = Seen(now, replica.pid, load, progress, sent)
-    _seen[replica.pk] = before
-    return now - before.since >= (replica.revision.parsed().limits.stall_seconds or STALL_SECONDS)
+    idle = load.active == 0 and load.requests == before.load.requests
+    return idle or load.answered != before.load.answered
 
 
 def _progress(replica: Replica) -> float | None:
     """Its own count of work done; None when it does not tell, which proves nothing."""
     framework = wiring.framework(replica.revision.spec["framework"])
     try:
-        return framework.progress(HOST, _ports(replica), PROGRESS_SECONDS)
+        return framework.progress(HOST, ports_of(replica), PROGRESS_SECONDS)
     except ConsoleError:
         return None
 
@@ -136,40 +128,90 @@ def _sent(replica: Replica) -> int:
     return found.sent if found else 0
 
 
-def _answers(replica: Replica) -> bool:
+def _ask(suspect: Suspect) -> Suspect:
+    """In two ways: for one tiny inference, and for its health."""
+    replica = suspect.replica
     framework = wiring.framework(replica.revision.spec["framework"])
-    return framework.answers(HOST, _ports(replica), replica.service.name, ANSWER_SECONDS)
+    ports, name = ports_of(replica), replica.service.name
+    if framework.answers(HOST, ports, name, ANSWER_SECONDS):
+        return replace(suspect, answers=True)
+    return replace(suspect, healthy=framework.probe(HOST, ports, name, PROGRESS_SECONDS).ready)
 
 
-def _ports(replica: Replica) -> Ports:
-    return Ports(replica.http_port, replica.grpc_port, replica.metrics_port)
+def _is_hung(suspect: Suspect, now: float) -> bool:
+    """Also remembers what it said."""
+    replica, seen = suspect.replica, suspect.seen
+    if not suspect.answers:
+        _seen[replica.pk] = replace(seen, silences=seen.silences + 1)
+        return True
+    if replica.state == Replica.READY:
+        _seen.pop(replica.pk)
+    elif suspect.overdue:  # it computes, and is never healthy: the gateway sends it nothing
+        return True
+    else:
+        _seen[replica.pk] = replace(seen, idle_since=now)
+    return False
 
 
-def _take_out(replica: Replica) -> bool:
-    """READY -> UNREADY, and out of the gateway as one that never answered. False when somebody else moved it."""
-    sentence = "It had requests and answered none, so it is started again."
+def _one_at_a_time(hung: Iterable[Suspect], rows: Iterable[Replica]) -> list[Suspect]:
+    """Of the READY ones of a service one, and the last one only when it is beyond doubt: this may be a mistake."""
+    suspects = list(hung)
+    suspected = {suspect.replica.pk for suspect in suspects}
+    serving = {row.service_id for row in rows if row.state == Replica.READY and row.pk not in suspected}
+    chosen: dict[int, Suspect] = {}
+    for suspect in suspects:
+        replica = suspect.replica
+        if replica.state != Replica.READY:
+            chosen[-replica.pk] = suspect  # it serves nobody
+        elif replica.service_id in serving or _is_beyond_doubt(suspect):
+            chosen.setdefault(replica.service_id, suspect)
+    return list(chosen.values())
+
+
+def _is_beyond_doubt(suspect: Suspect) -> bool:
+    return suspect.overdue or not suspect.healthy or suspect.seen.silences > 0
+
+
+def _take_out(suspect: Suspect, now: float) -> bool:
+    """-> UNREADY, and out of the gateway as one that never answered. False when somebody else moved it."""
+    replica, seconds = suspect.replica, round(now - suspect.seen.since)
+    if _pid(replica) != replica.pid:  # it ended meanwhile, or its engine is away
+        return False
+    started = replica.state == Replica.READY or replica.well_pid == replica.pid
+    sentence = f"It hung ({_why(suspect, seconds)}), so it is started again."
     with transaction.atomic():
-        found = Replica.objects.filter(pk=replica.pk, state=Replica.READY, pid=replica.pid)
+        found = Replica.objects.filter(pk=replica.pk, state=replica.state, pid=replica.pid)
         if not found.update(
             state=Replica.UNREADY, message=sentence, started_at=None, pid=0, well_pid=0, hung_pid=replica.pid,
-            restarts=replica.restarts + 1,
+            restarts=F("restarts") + 1, attempts=F("attempts") + (0 if started else 1),
         ):  # fmt: skip
             return False
-        log(
-            replica.service,
-            "replica",
-            f"Replica {replica.index} hung: it had requests, answered none, and said that it was healthy."
-            " It is started again.",
-            detail=replicas.tail(replica),
-        )
+        sentence = f"Replica {replica.index} hung: {_why(suspect, seconds)}. It is started again."
+        log(replica.service, "replica", sentence, detail=replicas.tail(replica))
         dispatch.reconcile(replica.service_id)
+    _seen.pop(replica.pk, None)
     return True
+
+
+def _why(suspect: Suspect, seconds: int) -> str:
+    what = "longer than it may take" if suspect.overdue else "and its processes neither computed nor read"
+    if suspect.replica.state == Replica.READY:
+        return f"it had requests and finished none for {seconds} s, {what}"
+    return f"its process was there and did not answer for {seconds} s, {what}"
 
 
 def _still_there() -> list[Replica]:
     """Those found hung before whose process is the same still: it could not be started again."""
-    rows = Replica.objects.filter(state=Replica.UNREADY, hung_pid__gt=0).select_related("service", "revision")
-    return [row for row in rows if wiring.engine().observe(row.process_name).pid == row.hung_pid]
+    rows = Replica.objects.filter(state=Replica.UNREADY, hung_pid__gt=0).select_related("revision", "service")
+    return [row for row in rows if _pid(row) == row.hung_pid]
+
+
+def _pid(replica: Replica) -> int:
+    """0 when the engine cannot be asked: nothing is done about what is not known."""
+    try:
+        return wiring.engine().observe(replica.process_name).pid
+    except EngineError:
+        return 0
 
 
 def _start_again(hung: list[Replica]) -> None:
@@ -178,6 +220,6 @@ def _start_again(hung: list[Replica]) -> None:
     publishing.publish_now()  # first: nobody is sent there while it ends
     for replica in hung:
         try:
-            wiring.engine().restart(replica.process_name)
+            wiring.engine().restart(replica.process_name, hangs=True)
         except ConsoleError:
             logger.exception("%s could not be started again; the next look tries", replica.process_name)

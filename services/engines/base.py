@@ -49,8 +49,8 @@ class Engine(ABC):
         """What the replica is doing now."""
 
     @abstractmethod
-    def restart(self, name: str) -> None:
-        """Stop and start the process with the same spec."""
+    def restart(self, name: str, *, hangs: bool = False) -> None:
+        """Stop and start the process with the same spec. One that `hangs` is killed, with its group."""
 
     @abstractmethod
     def stop(self, name: str) -> None:

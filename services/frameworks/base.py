@@ -25,6 +25,8 @@ class Availability:
 class Framework(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
+    stall_seconds: ClassVar[int]
+    """Where a service does not say for how long a replica may rest with a request before it is tested."""
 
     @abstractmethod
     def availability(self, runtime: Path) -> Availability:

@@ -7,6 +7,7 @@ import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -87,6 +88,26 @@ def test_a_killed_triton_leaves_no_stub_and_answers_again(
     third = family(engine.observe(NAME).pid)
     engine.stop(NAME)
     assert wait_for(lambda: all(gone(pid) for pid in third), bool)
+
+
+def test_one_that_hangs_altogether_is_killed_with_its_stub_and_answers_again(
+    stack: tuple[Home, SupervisorProcess], samples: Path, root: Path
+) -> None:
+    """A stopped process acts on no SIGTERM: without SIGKILL it would be waited for."""
+    home, _ = stack
+    engine = LocalEngine(home)
+    spec, port = spec_for(home, samples / "mnist-svm", root)
+    engine.apply(replace(spec, stop_seconds=300))
+    wait_for(lambda: ready(port), bool, 60)
+    server, *others = first = family(engine.observe(NAME).pid)
+    assert any("stub" in psutil.Process(pid).name() for pid in others)
+    for pid in first:
+        os.kill(pid, signal.SIGSTOP)
+    engine.restart(NAME, hangs=True)
+    assert wait_for(lambda: all(gone(pid) for pid in first), bool)
+    wait_for(lambda: ready(port), bool, 60)
+    assert engine.observe(NAME).pid != server
+    engine.stop(NAME)
 
 
 def test_a_model_that_raises_at_load_is_failed_with_the_reason_in_its_log(

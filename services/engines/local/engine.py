@@ -6,7 +6,10 @@ here accepts that the other was faster.
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -70,10 +73,10 @@ class LocalEngine(Engine):
             return Observation(base.ABSENT)
         return Observation(STATES.get(info.state, base.FAILED), info.pid, info.uptime, _message(info))
 
-    def restart(self, name: str) -> None:
+    def restart(self, name: str, *, hangs: bool = False) -> None:
         if self._supervisor.info(_checked(name)) is None:
             raise EngineError(f"{name} is not here to be restarted.", permanent=True)
-        self._end(name)
+        self._end(name, kill=hangs)
         self._papers(name).forget_starts()
         self._supervisor.start(name)
 
@@ -102,9 +105,12 @@ class LocalEngine(Engine):
     def logs(self, name: str, offset: int | None = None, limit: int = 65536) -> LogChunk:
         return logs.read(self._log(_checked(name)), offset, limit)
 
-    def _end(self, name: str, stop_seconds: int = STOP_SECONDS) -> None:
+    def _end(self, name: str, stop_seconds: int = STOP_SECONDS, *, kill: bool = False) -> None:
         """Stop the process and wait until it is gone. supervisord kills it once its own `stopwaitsecs` is over."""
-        self._supervisor.stop(name)
+        self._supervisor.stop(name)  # first: supervisord must not start again what is killed
+        if kill and (hung := self._supervisor.info(name)) is not None and hung.alive and hung.pid:
+            with suppress(ProcessLookupError):
+                os.killpg(hung.pid, signal.SIGKILL)
         deadline = time.monotonic() + stop_seconds + 10
         while (info := self._supervisor.info(name)) is not None and info.alive:
             if time.monotonic() > deadline:

@@ -18,6 +18,7 @@ START_SECONDS: Final = 600
 class Triton(Framework):
     name: ClassVar[str] = "triton"
     label: ClassVar[str] = "NVIDIA Triton"
+    stall_seconds: ClassVar[int] = 15
 
     def availability(self, runtime: Path) -> Availability:
         return availability(runtime)

@@ -39,20 +39,21 @@ for region in "/dev/shm/${family}_"*; do
   pid=${region#"/dev/shm/${family}_"}
   kill -0 "${pid%%_*}" 2>/dev/null || rm -f "$region"
 done
-# When a Python process of the model dies, Triton stays "ready" and fails every request: then end it, for a new start.
+# When a Python process of the model dies or is stopped, Triton stays "ready" and fails every request: then end it, for
+# a new start.
 state() { read -r _ _ state _ <"/proc/$1/stat" && echo "$state"; }
 watch() {
   suspect=none
   while sleep 2 && [ "$(state $$ || echo Z)" != Z ]; do
-    zombie=none
+    lost=none
     for child in $(cat /proc/$$/task/*/children); do
-      [ "$(state "$child" || true)" != Z ] || zombie=$child
+      case "$(state "$child" || true)" in Z|T) lost=$child ;; esac
     done
-    if [ "$zombie" != none ] && [ "$zombie" = "$suspect" ]; then
-      echo "console: a Python process of the model has ended (pid $zombie): Triton is killed" >/proc/$$/fd/2 || true
+    if [ "$lost" != none ] && [ "$lost" = "$suspect" ]; then
+      echo "console: a Python process of the model has ended (pid $lost): Triton is killed" >/proc/$$/fd/2 || true
       kill -KILL $$
     fi
-    suspect=$zombie  # one that is seen twice is not about to be reaped
+    suspect=$lost  # one that is seen twice is not about to be reaped
   done
 }
 watch </dev/null >/dev/null 2>&1 &  # without the log's pipe: who reads it waits for its end

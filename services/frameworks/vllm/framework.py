@@ -21,6 +21,7 @@ REMOTE_CODE: Final = (
 class Vllm(Framework):
     name: ClassVar[str] = "vllm"
     label: ClassVar[str] = "vLLM"
+    stall_seconds: ClassVar[int] = 30
 
     def availability(self, runtime: Path) -> Availability:
         return availability(runtime)

@@ -15,14 +15,17 @@ from console.principal import Principal, for_user
 from datasets import actions as datasets
 from datasets import rounds, trust
 from datasets.models import Dataset, Round
-from services.actions import publishing, replicas, wiring
+from services.actions import publishing, replicas, watch, wiring
 from services.actions import services as verbs
-from services.clients import kserve_v2
+from services.clients import activity, connections, kserve_v2
+from services.clients.connections import Held
 from services.engines.local import ports
 from services.frameworks.base import Availability
 from services.frameworks.triton.framework import Triton
+from services.gateway import status
 from services.gateway.snapshot import Snapshot
 from services.models import Node, Queue, Service
+from tests.services.actions.watched import Numbers
 from tests.services.actions.world import RecordingEngine, World
 
 CONFIG = """backend: "python"
@@ -113,3 +116,23 @@ def in_order(count: int, taken: Set[int], *, first: int, last: int, near: str) -
 def preheat_all() -> None:
     for round_ in Round.objects.active():
         rounds.run(round_.pk)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch, world: World) -> Numbers:
+    """What the watchdog sees."""
+    made = Numbers()
+    watch._seen.clear()
+    monkeypatch.setattr(status, "replicas", lambda gateway_dir: made.health())
+    monkeypatch.setattr(Triton, "answers", lambda self, *arguments: made.answer(*arguments))
+    monkeypatch.setattr(Triton, "progress", lambda self, host, ports, timeout: made.progress)
+    monkeypatch.setattr(activity, "read", made.usage)
+    monkeypatch.setattr(connections, "held", lambda ports: Held(1, made.sent))
+    return made
+
+
+@pytest.fixture
+def numbers(watched: Numbers, ready: Callable[..., Service]) -> Numbers:
+    """Of the one replica of a READY service."""
+    ready()
+    return watched

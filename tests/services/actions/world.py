@@ -35,7 +35,7 @@ class RecordingEngine(Engine):
     def observe(self, name: str) -> Observation:
         return self.running.get(name, Observation(base.ABSENT))
 
-    def restart(self, name: str) -> None:
+    def restart(self, name: str, *, hangs: bool = False) -> None:
         self.running[name] = Observation(base.RUNNING, pid=self.running[name].pid + 1)
 
     def stop(self, name: str) -> None:

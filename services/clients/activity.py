@@ -1,0 +1,116 @@
+"""Whether a process computes, as the kernel and the GPU's driver tell: they ask nobody, so nobody can hang.
+
+A process that waits for a CPU on a busy machine counts like one that runs, and one that reads from a disk counts, too:
+a replica is stuck only when it does none of that. The descendants of the process count with it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import pynvml
+
+BUSY_CORES: Final = 0.25
+"""More than an idle server's own timers and our questions take, less than one thread that computes."""
+READ_BYTES: Final = 1 << 16
+"""From disks, between two looks."""
+PROC: Final = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process and its descendants have used since they began."""
+
+    at: float
+    """time.monotonic()."""
+    seconds: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    """By process and thread: how long it ran, or was ready to run."""
+    read: Mapping[int, int] = field(default_factory=dict)
+    """By process: bytes that came from disks."""
+    blocked: bool = False
+    """A thread of them waits for a disk just now."""
+    on_gpu: bool = False
+    """A GPU worked for one of them lately."""
+
+
+def read(pid: int) -> Usage | None:
+    """None when the process is gone."""
+    try:
+        process = psutil.Process(pid)
+        pids = [pid, *(child.pid for child in process.children(recursive=True))]
+    except psutil.Error:
+        return None
+    seconds: dict[tuple[int, int], float] = {}
+    bytes_read: dict[int, int] = {}
+    blocked = False
+    for each in pids:
+        with suppress(OSError, ValueError, IndexError):
+            bytes_read[each] = _bytes_read(each)
+        for thread in _threads(each):
+            with suppress(OSError, ValueError, IndexError):
+                state, seconds[each, thread] = _thread(each, thread)
+                blocked = blocked or state == "D"
+    return Usage(time.monotonic(), seconds, bytes_read, blocked, _on_gpu(frozenset(pids)))
+
+
+def is_busy(before: Usage, after: Usage) -> bool:
+    """Whether it computed, or read, between the two."""
+    if after.on_gpu or after.blocked or _grown(before.read, after.read) >= READ_BYTES:
+        return True
+    return _grown(before.seconds, after.seconds) >= BUSY_CORES * max(0.1, after.at - before.at)
+
+
+def _grown(before: Mapping[Any, float], after: Mapping[Any, float]) -> float:
+    return sum(max(0.0, value - before.get(key, 0)) for key, value in after.items())
+
+
+def _threads(pid: int) -> list[int]:
+    try:
+        return [int(path.name) for path in (PROC / str(pid) / "task").iterdir()]
+    except OSError:
+        return []
+
+
+def _thread(pid: int, thread: int) -> tuple[str, float]:
+    folder = PROC / str(pid) / "task" / str(thread)
+    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    try:
+        ran, waited, _slices = (int(text) for text in (folder / "schedstat").read_text().split())
+    except (OSError, ValueError):  # a kernel without it tells only how long it ran
+        return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return fields[0], (ran + waited) / 1e9
+
+
+def _bytes_read(pid: int) -> int:
+    [line] = [line for line in (PROC / str(pid) / "io").read_text().splitlines() if line.startswith("read_bytes:")]
+    return int(line.split()[1])
+
+
+def _on_gpu(pids: frozenset[int]) -> bool:
+    """Samples of the driver's last second or so. No driver, no device, or one that does not tell: no."""
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return False
+    try:
+        return any(_works(index, pids) for index in range(pynvml.nvmlDeviceGetCount()))
+    except pynvml.NVMLError:
+        return False
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _works(index: int, pids: frozenset[int]) -> bool:
+    since = int((time.time() - 5) * 1e6)
+    try:
+        samples = pynvml.nvmlDeviceGetProcessUtilization(pynvml.nvmlDeviceGetHandleByIndex(index), since)
+    except pynvml.NVMLError:  # "not found" when no process used it
+        return False
+    return any(sample.pid in pids and (sample.smUtil or sample.memUtil) for sample in samples)
