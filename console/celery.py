@@ -16,6 +16,7 @@ app.autodiscover_tasks()
 
 
 @worker_ready.connect
-def settle(**_: Any) -> None:
-    registry.kinds()  # else loaded, with their libraries, by the first round that needs one
+def settle(sender: Any, **_: Any) -> None:
+    if "preheat" in sender.app.amqp.queues.consume_from:
+        registry.kinds()  # else loaded, with their libraries, by the first round that needs one
     keep_what_is_loaded()

@@ -35,6 +35,8 @@ METERING_KEEP_DAYS = env.integer("METERING_KEEP_DAYS", 30)
 """How long usage is kept by the minute; by the hour and by the day it is kept longer (services/actions/metering.py)."""
 DATASET_ROOTS = [Path(root) for root in env.names("DATASET_ROOTS")]
 """Directories that `local` and `nfs` datasets may point into, besides the sample dataset. Set by an administrator."""
+PREHEAT_SLOW_BYTES_PER_SECOND = env.bounded("PREHEAT_SLOW_KIB_PER_SECOND", 256, 0, 10**6) << 10
+"""A source that gives less lets others go first while they wait. 0: none is slow."""
 # 0 means no limit, for both.
 PREHEAT_BYTES_PER_SECOND = env.bounded("PREHEAT_MIB_PER_SECOND", 0, 0, 10**6) << 20
 STORE_QUOTA_BYTES = env.bounded("STORE_QUOTA_GIB", 0, 0, 10**6) << 30
@@ -207,7 +209,8 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"datasets.run_round": {"queue": "preheat"}}
+# A worker of its own does what may take long: it must never keep the control loop waiting (console/stack/programs.py).
+CELERY_TASK_ROUTES = {"datasets.*": {"queue": "preheat"}}
 CELERY_TIMEZONE = TIME_ZONE
 # `expires` a little over the period: a backlog after an outage is not worked off one by one.
 CELERY_BEAT_SCHEDULE = {
@@ -221,6 +224,7 @@ CELERY_BEAT_SCHEDULE = {
     "store": {"task": "datasets.evict_unused", "schedule": schedule(3600.0), "options": {"expires": 3600}},
     "pruning": {"task": "datasets.prune_rounds", "schedule": schedule(3600.0), "options": {"expires": 3600}},
     "settle": {"task": "datasets.settle", "schedule": schedule(60.0), "options": {"expires": 60}},
+    "verify": {"task": "datasets.verify_asked", "schedule": schedule(60.0), "options": {"expires": 60}},
     "reverify": {"task": "datasets.reverify", "schedule": schedule(6 * 3600.0), "options": {"expires": 3600}},
     "node": {"task": "services.report_node", "schedule": schedule(10.0), "options": {"expires": 20}},
 }

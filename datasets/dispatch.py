@@ -10,6 +10,6 @@ def run_round(round_pk: int, *, expires: float | None = None) -> None:
     dispatch.on_commit("datasets.run_round", round_pk, expires=expires)
 
 
-def verify_tree(digest: str) -> None:
-    """Asks a worker of this node to read one tree of its store again."""
-    dispatch.on_commit("datasets.verify_tree", digest)
+def verify_asked() -> None:
+    """Asks a worker of this node to read the trees of its store that are to be read again."""
+    dispatch.on_commit("datasets.verify_asked")

@@ -17,14 +17,24 @@ logger = logging.getLogger(__name__)
 
 
 def reverify() -> str | None:
-    """Reads the tree again that was not read for the longest time, and heals it from its source when it is damaged.
-
-    Its digest; None when there is no tree.
-    """
-    if (digest := upkeep.least_recently_verified(reading.store())) is None:
-        return None
-    read_again(digest)
+    """Has the tree read again that was not read for the longest time. Its digest; None when there is no tree."""
+    if (digest := upkeep.least_recently_verified(reading.store())) is not None:
+        upkeep.ask_to_verify(reading.store(), digest)
+        verify_asked()
     return digest
+
+
+def verify_asked() -> None:
+    """Reads the trees that somebody asked for, one after another. Nothing when somebody on this node is at it."""
+    store = reading.store()
+    with upkeep.only_reader(store) as is_mine:
+        while is_mine and (asked := upkeep.to_verify(store)):
+            try:
+                read_again(asked[0])
+            except Exception:
+                upkeep.ask_to_verify(store, asked[0])  # at the end: it must not keep the others from being read
+                raise
+            upkeep.note_read(store, asked[0])
 
 
 def read_again(digest: str) -> None:

@@ -12,10 +12,14 @@ from datasets.preheat.store import Store
 
 
 def verify(digest: str, *, actor: Principal) -> None:
-    """Has a worker read every byte of a tree; damaged files are copied again. Raises Forbidden, NotFound."""
+    """Has a worker read every byte of a tree; damaged files are copied again. Raises Forbidden, NotFound.
+
+    One tree at a time: reading leaves the disk to those that serve, and asking for many is no way to stop a worker.
+    """
     actor.require_admin()
     _require(reading.store(), digest)
-    dispatch.verify_tree(digest)
+    upkeep.ask_to_verify(reading.store(), digest)
+    dispatch.verify_asked()
 
 
 def evict(digest: str, *, actor: Principal) -> int:

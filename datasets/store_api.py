@@ -37,6 +37,7 @@ class StoredTreeOut(serializers.Serializer[Any]):
     users = serializers.ListField(child=serializers.CharField(), help_text="Services.")
     origins = OriginOut(many=True)
     damage = serializers.ListField(child=serializers.CharField(), help_text="What the last reading found wrong.")
+    to_verify = serializers.BooleanField(help_text="It is being read again, or will be: one tree at a time is.")
 
 
 class StoreOut(serializers.Serializer[Any]):

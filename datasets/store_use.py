@@ -48,6 +48,8 @@ class StoredTree:
     origins: tuple[Origin, ...]
     damage: tuple[str, ...]
     """What the last reading found wrong, a sentence a file; () when nothing."""
+    to_verify: bool
+    """It is being read again, or will be."""
 
     @property
     def leaves(self) -> float:
@@ -104,10 +106,12 @@ def _trees(store: Store) -> tuple[StoredTree, ...]:
     rows = upkeep.kept(store, housekeeping.wanted())
     digests = [row.digest for row in rows]
     users, origins = users_of(digests), _origins(digests)
+    asked = set(upkeep.to_verify(store))
     return tuple(
         StoredTree(
             row.digest, row.bytes, row.files, row.frees, row.used, store.verified_at(row.digest), row.wanted,
             users[row.digest], origins.get(row.digest, ()), tuple(row.damage.splitlines()),
+            row.digest in asked,
         )
         for row in rows
     )

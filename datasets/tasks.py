@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from console.alone import alone
 from datasets import actions, healing, housekeeping, pruning
 
 
@@ -15,37 +16,45 @@ def run_round(round_pk: int) -> None:
 
 
 @shared_task(name="datasets.sweep")
+@alone
 def sweep() -> None:
     actions.sweep()
 
 
 @shared_task(name="datasets.evict_unused")
+@alone
 def evict_unused() -> None:
     housekeeping.evict_unused()
 
 
 @shared_task(name="datasets.prune_rounds")
+@alone
 def prune_rounds() -> None:
     pruning.prune()
 
 
 @shared_task(name="datasets.settle")
+@alone
 def settle() -> None:
     """What a worker that was killed left unflushed."""
     housekeeping.settle()
 
 
-@shared_task(name="datasets.reverify")
-def reverify() -> None:
-    healing.reverify()
-
-
 @shared_task(name="datasets.release_mounts")
+@alone
 def release_mounts() -> None:
     housekeeping.release_mounts()
 
 
-@shared_task(name="datasets.verify_tree")
-def verify_tree(digest: str) -> None:
-    """One that an administrator asked about."""
-    healing.read_again(digest)
+# Reading may take hours, and what is asked for is written down: nothing is delivered again because of the time.
+@shared_task(name="datasets.reverify", acks_late=False)
+@alone
+def reverify() -> None:
+    healing.reverify()
+
+
+@shared_task(name="datasets.verify_asked", acks_late=False)
+@alone
+def verify_asked() -> None:
+    """The trees that an administrator asked about, or that a worker which was killed had not read yet."""
+    healing.verify_asked()

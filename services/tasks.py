@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 from celery import shared_task
 
+from console.alone import alone
 from services.actions import access_log, metering, places, publishing, reconcile, tls, watch
-
-SWEEPING = threading.Lock()
-WATCHING = threading.Lock()
-COUNTING = threading.Lock()
 
 
 @shared_task(name="services.reconcile")
@@ -19,29 +14,21 @@ def reconcile_one(service_pk: int) -> None:
 
 
 @shared_task(name="services.sweep")
+@alone
 def sweep() -> None:
     """What a lost message missed, and what only time brings (a replica answers, a key expires)."""
-    if not SWEEPING.acquire(blocking=False):
-        return  # the one before is still at it: many replicas that do not answer must not fill the worker
-    try:
-        publishing.publish_now()
-        tls.refresh()
-        reconcile.sweep()
-        reconcile.end_unknown()
-        places.note_sweep()
-    finally:
-        SWEEPING.release()
+    publishing.publish_now()
+    tls.refresh()
+    reconcile.sweep()
+    reconcile.end_unknown()
+    places.note_sweep()
 
 
 @shared_task(name="services.watch")
+@alone
 def watch_replicas() -> None:
     """Replicas that say they are well, have requests, and finish none."""
-    if not WATCHING.acquire(blocking=False):
-        return
-    try:
-        watch.watch()
-    finally:
-        WATCHING.release()
+    watch.watch()
 
 
 @shared_task(name="services.publish")
@@ -50,25 +37,24 @@ def publish() -> None:
 
 
 @shared_task(name="services.report_node")
+@alone
 def report_node() -> None:
     places.report_node()
 
 
 @shared_task(name="services.rotate_access_log")
+@alone
 def rotate_access_log() -> None:
     access_log.rotate()
 
 
 @shared_task(name="services.count_usage")
+@alone
 def count_usage() -> None:
-    if not COUNTING.acquire(blocking=False):
-        return  # right in any case, but two in one process would only read the same lines twice
-    try:
-        metering.catch_up()
-    finally:
-        COUNTING.release()
+    metering.catch_up()  # right in any case, but two in one process would only read the same lines twice
 
 
 @shared_task(name="services.prune_usage")
+@alone
 def prune_usage() -> None:
     metering.prune()

@@ -1,4 +1,4 @@
-"""What the stack consists of, as data: redis, web, worker, beat, bridge. Pure; the gateway's own is in gateway.py.
+"""What the stack consists of, as data: redis, web, workers, beat, bridge. Pure; the gateway's own is in gateway.py.
 
 Replicas are no part of this: the local engine adds them while the stack runs.
 """
@@ -16,11 +16,12 @@ from typing import Any
 from console.home import CHECKOUT, Home
 
 REDIS = "redis"
-CONTROL = ("beat", "worker", "web")
+CONTROL = ("beat", "worker", "preheat", "web")
 """These decide things; they end first, so that nobody starts again what is being stopped."""
 NEVER_GIVE_UP = 1_000_000
 """The stack's own programs are started again for ever; a person reads of it in the output of `make run`."""
 
+CELERY = (sys.executable, "-m", "celery", "-A", "console.celery")
 IMPORT_SECONDS = 5
 """One of our Django processes that ends within this time could not even load its code: supervisord then waits longer
 and longer between tries, instead of keeping a core busy."""
@@ -65,7 +66,6 @@ class StackProgram:
 
 def control_plane(home: Home, doors: Doors, redis_server: str) -> list[StackProgram]:
     env = environment(home, doors)
-    celery = (sys.executable, "-m", "celery", "-A", "console.celery")
     return [
         redis(home, redis_server),
         StackProgram(
@@ -79,27 +79,29 @@ def control_plane(home: Home, doors: Doors, redis_server: str) -> list[StackProg
             env,
             start_seconds=IMPORT_SECONDS,
         ),
-        StackProgram(
-            "worker",
-            # Threads, not processes: a worker that is killed leaves no child behind.
-            (
-                *(*celery, "worker", "--pool=threads", "--concurrency=8", "-Q", "default,preheat"),
-                *("-n", "worker@%h", "--without-gossip", "--without-mingle", "-l", "INFO"),
-            ),
-            CHECKOUT,
-            env,
-            start_seconds=IMPORT_SECONDS,
-        ),
+        worker("worker", "default", 8, env),
+        # What copies and reads files may take hours: in a process of its own it never keeps the control loop waiting.
+        # Its threads are those of datasets/seats.py and of one reader, and some for what is short.
+        worker("preheat", "preheat", 12, env),
         StackProgram(
             "beat",
             # No pid file: after a kill -9 it would keep the next one from starting.
-            (*celery, "beat", "--pidfile=", "-s", str(home.run / "beat-schedule"), "-l", "WARNING"),
+            (*CELERY, "beat", "--pidfile=", "-s", str(home.run / "beat-schedule"), "-l", "WARNING"),
             CHECKOUT,
             env,
             start_seconds=IMPORT_SECONDS,
         ),
         bridge(home),
     ]
+
+
+def worker(name: str, queue: str, threads: int, env: Mapping[str, str]) -> StackProgram:
+    """Threads, not processes: a worker that is killed leaves no child behind."""
+    argv = (
+        *(*CELERY, "worker", "--pool=threads", f"--concurrency={threads}", "-Q", queue),
+        *("-n", f"{name}@%h", "--without-gossip", "--without-mingle", "-l", "INFO"),
+    )
+    return StackProgram(name, argv, CHECKOUT, env, start_seconds=IMPORT_SECONDS)
 
 
 def bridge(home: Home) -> StackProgram:

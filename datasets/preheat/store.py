@@ -8,6 +8,7 @@
     unflushed/<digest>         boot id: a tree that may not be on the disk yet, see upkeep.py
     reports/<digest>-…         what its files say, see datasets/tree_reports.py
     damaged/<digest>           what a re-verification found wrong; the tree is not given out any more
+    to-verify/<digest>         a tree that is to be read again, see upkeep.py
     staging/<round>/           see journal.py
     trash/                     trees on their way out
     lock                       held (flock) while a tree appears, is given out, is marked or goes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -121,6 +122,38 @@ def _holders(store: Store, contents: set[str]) -> dict[str, list[StoredFile]]:
     manifests = {tree.name: store.manifest(tree.name) for tree in store.children("trees")}
     held = {digest: [f for f in m.files if f.sha256 in contents] for digest, m in manifests.items() if m is not None}
     return {digest: files for digest, files in held.items() if files}
+
+
+def ask_to_verify(store: Store, digest: str) -> None:
+    """Has a tree read again: by whoever reads next, also after a crash."""
+    folder = store.root / "to-verify"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / digest).touch(exist_ok=True)
+
+
+def to_verify(store: Store) -> list[str]:
+    """Digests of the trees that are to be read again, the one that was asked for first at the front."""
+    asked = []
+    for mark in store.children("to-verify"):
+        with suppress(FileNotFoundError):
+            asked.append((mark.stat().st_mtime, mark.name))
+    return [digest for _, digest in sorted(asked)]
+
+
+def note_read(store: Store, digest: str) -> None:
+    (store.root / "to-verify" / digest).unlink(missing_ok=True)
+
+
+@contextmanager
+def only_reader(store: Store) -> Iterator[bool]:
+    """Whether nobody else on this machine reads trees again; nobody begins to, inside of the context."""
+    with (store.make() / "reading").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def verify(store: Store, digest: str) -> list[str]:

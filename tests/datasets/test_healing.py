@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +62,44 @@ def test_the_tree_that_was_read_longest_ago_is_read_next(
     seen = [healing.reverify() for _ in range(4)]
     assert sorted(seen[:2], key=str) == sorted([one.tree, two.tree])
     assert seen[2:] == seen[:2]
+
+
+def test_one_at_a_time_is_read_and_what_is_asked_for_is_not_forgotten(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = [prepared(dataset, owner, run_now, path).tree for path in ("svm", "README.txt", "svm/1")]
+    read: list[str] = []
+    monkeypatch.setattr(healing, "read_again", read.append)
+    for digest in digests:
+        upkeep.ask_to_verify(store, digest)
+    with upkeep.only_reader(store) as mine:
+        assert mine
+        healing.verify_asked()  # as another worker of this node would
+        assert read == [] and set(upkeep.to_verify(store)) == set(digests)
+    healing.verify_asked()
+    assert set(read) == set(digests) and upkeep.to_verify(store) == []
+
+
+def test_a_tree_that_cannot_be_read_does_not_keep_the_others_from_it(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (prepared(dataset, owner, run_now, path).tree for path in ("svm", "README.txt"))
+    read: list[str] = []
+
+    def fail_on_first(digest: str) -> None:
+        read.append(digest)
+        if digest == first:
+            raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(healing, "read_again", fail_on_first)
+    for age, digest in ((2, first), (1, second)):
+        upkeep.ask_to_verify(store, digest)
+        os.utime(store.root / "to-verify" / digest, (time.time() - age,) * 2)
+    with pytest.raises(OSError, match="Too many open files"):
+        healing.verify_asked()
+    with pytest.raises(OSError, match="Too many open files"):
+        healing.verify_asked()
+    assert read == [first, second, first] and upkeep.to_verify(store) == [first]
 
 
 def test_an_empty_store_has_nothing_to_read_again(dataset: Dataset) -> None:

@@ -59,10 +59,10 @@ def test_a_copy_is_read_again_by_button(
     prepare: Prepare, admin: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(dispatch, "verify_tree", sent.append)
+    monkeypatch.setattr(dispatch, "verify_asked", lambda: sent.append("asked"))
     digest = prepare("svm")
     assert client_of(admin).post(reverse("store-verify", args=[digest])).status_code == 302
-    assert sent == [digest]
+    assert sent == ["asked"]
 
 
 @pytest.mark.parametrize("verb", ["evict", "verify"])
@@ -71,7 +71,7 @@ def test_who_is_no_administrator_presses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(dispatch, "verify_tree", sent.append)
+    monkeypatch.setattr(dispatch, "verify_asked", lambda: sent.append("asked"))
     digest = prepare("svm")
     url = reverse(f"store-{verb}", args=[digest])
     assert [client_of(user).post(url).status_code for user in (alice, bob, charlie, None)] == [403, 403, 403, 302]
@@ -85,7 +85,7 @@ def test_the_store_over_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(dispatch, "verify_tree", sent.append)
+    monkeypatch.setattr(dispatch, "verify_asked", lambda: sent.append("asked"))
     api, digest, kept = Api(admin), prepare("svm"), prepare("README.txt")
     needed[kept] = {"echo"}
     found = api.get("store/").data
@@ -95,7 +95,7 @@ def test_the_store_over_rest(
     assert tree["origins"] == [{"dataset": "models", "team": "vision", "path": "svm", "round": 1}]
     assert (other["wanted"], other["users"], other["leaves"]) == (True, ["echo"], 0)
     assert [Api(user).get("store/").status for user in (alice, None)] == [403, 401]
-    assert api.post(f"store/{digest}/verify/").status == 202 and sent == [digest]
+    assert api.post(f"store/{digest}/verify/").status == 202 and sent == ["asked"]
     assert api.post(f"store/{kept}/evict/").status == 409
     assert api.post(f"store/{digest}/evict/").data == {"freed": 256_045}
     assert api.post(f"store/{digest}/evict/").status == api.post(f"store/{NOWHERE}/verify/").status == 404

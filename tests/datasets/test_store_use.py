@@ -134,10 +134,11 @@ def test_a_copy_is_read_again_by_a_worker(
     manifest = reading.store().root / "manifests" / f"{digest}.json"
     os.utime(manifest, (1, 1))
     sent: list[str] = []
-    monkeypatch.setattr(dispatch, "verify_tree", sent.append)
+    monkeypatch.setattr(dispatch, "verify_asked", lambda: sent.append("asked"))
     store_actions.verify(digest, actor=root)
-    assert sent == [digest]
-    healing.read_again(digest)
+    assert sent == ["asked"] and [tree.to_verify for tree in store_use.read().trees] == [True]
+    healing.verify_asked()
+    assert [tree.to_verify for tree in store_use.read().trees] == [False]
     assert abs(reading.store().verified_at(digest) - time.time()) < 60
 
 

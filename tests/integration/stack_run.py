@@ -21,7 +21,7 @@ from console.stack import ready
 from services.engines.local.supervisor import Supervisor
 from tests.integration.engine_home import wait_for
 
-PROGRAMS = ["beat", "bridge", "gateway", "redis", "web", "worker"]
+PROGRAMS = ["beat", "bridge", "gateway", "preheat", "redis", "web", "worker"]
 
 
 @dataclass
