@@ -112,3 +112,9 @@ class Waiting(PreheatError):
     """Nothing is wrong: another round copies the same files, and this one will find them."""
 
     code = "waiting"
+
+
+class Yielded(PreheatError):
+    """Nothing is wrong: others need the seat more, and this round goes on in its next turn."""
+
+    code = "yielded"

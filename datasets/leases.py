@@ -53,6 +53,7 @@ def claim(round_pk: int) -> str | None:
     token = secrets.token_hex(16)
     taken = _free(round_pk).update(
         lease_token=token, lease_until=now + timedelta(seconds=LEASE), started_at=Coalesce("started_at", Value(now)),
+        seated_at=now, bytes_per_second=0.0,
     )
     return token if taken else None
 

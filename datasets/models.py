@@ -131,6 +131,12 @@ class Round(models.Model):
     requested_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
+    seated_at = models.DateTimeField(null=True)
+    """When a worker took it last: it has had a seat (seats.py) since then, or until it gave it up."""
+    planned_at = models.DateTimeField(null=True)
+    """When its files were listed last."""
+    slow_yields = models.PositiveIntegerField(default=0)
+    """How often it gave its seat up because its source was slow."""
     finished_at = models.DateTimeField(null=True)
 
     objects: ClassVar = RoundQuerySet.as_manager()

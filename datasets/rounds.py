@@ -6,47 +6,52 @@ The order: lock, claim, the work (work.py), finish, flush. Any step may be repea
 from __future__ import annotations
 
 import logging
-import threading
 from datetime import timedelta
 
-from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models import F
 from django.utils import timezone
 
-from datasets import dispatch, housekeeping, reading, refusals, states
-from datasets.errors import Cancelled, Paused, PreheatError, SourceError, Waiting
+from datasets import dispatch, housekeeping, reading, refusals, seats, states, turns
+from datasets.errors import Cancelled, Paused, PreheatError, SourceError, Waiting, Yielded
 from datasets.leases import LONGEST_PAUSE, Lease, LeaseLost, claim, is_free, release_dead
 from datasets.models import Round
 from datasets.preheat.journal import Busy, Staging
 from datasets.preheat.store import Store
+from datasets.seats import Seats, Turn
 from datasets.specs import Tree
 from datasets.tree_reports import report_of
 from datasets.work import tree_of
 
 ATTEMPTS = 5
 SWEEP_LIMIT = 20
-AT_ONCE = 4
-"""Rounds that one worker process does side by side: fewer than its threads, so that copying never starves reconcile."""
 WAIT = 1.0
 """Seconds until a round that waits for another one looks again."""
 FAILED_KEEP = timedelta(days=1)
 """How long the next round of a path can go on with what a failed one had copied."""
+YIELD = 3.0
+"""Seconds after which a round that gave its seat up waits for one again: somebody else has it by then."""
 
-_seats = threading.BoundedSemaphore(AT_ONCE)
+_seats = Seats()
 logger = logging.getLogger(__name__)
 
 
 def run(round_pk: int) -> None:
-    """Does a round, or what is left of one. Does nothing when another worker owns it, or it is over.
+    """Does a round, or what is left of one: this one, unless others come first. Does nothing when there is none.
 
     Nor when this process does enough already: the sweep, or the next round to end, hands it out again.
     """
-    if not _seats.acquire(blocking=False):
+    if not _seats.take():
         return
     try:
-        if not _taken(round_pk):
+        if not _taken(seats.following(round_pk, _seats.left() + 1)):
             return
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("The database is away; round %s waits until it is back: %s", round_pk, error)
+        connection.close()
+        return
     finally:
-        _seats.release()
+        _seats.leave()
     _hand_out(limit=1)  # rather than leaving the seat empty until the next sweep
 
 
@@ -66,11 +71,10 @@ def sweep(limit: int = SWEEP_LIMIT) -> int:
 
 
 def _hand_out(limit: int) -> int:
-    ours = Round.objects.without_owner().filter(node=settings.NODE_NAME)
-    waiting = list(ours.order_by("id").values_list("pk", flat=True)[:limit])
-    for round_pk in waiting:
+    following = seats.call(limit)
+    for round_pk in following:
         dispatch.run_round(round_pk, expires=10)
-    return len(waiting)
+    return len(following)
 
 
 def _taken(round_pk: int) -> bool:
@@ -116,7 +120,7 @@ def _cannot_start(round_pk: int, error: OSError) -> None:
 
 def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
     try:
-        tree = tree_of(lease, store, staging)
+        tree = tree_of(lease, store, staging, Turn(lease.round_pk, _seats.most))
         lease.finish(states.DONE, tree=tree.digest, message="", bytes_done=tree.total_bytes, files_done=tree.file_count)
         lease.say(f"Done: {tree.file_count} files are published as {tree.digest[:12]}.")
         _look_into(lease, store, tree)
@@ -127,10 +131,14 @@ def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
         _pause(lease)
     except Waiting as error:
         lease.release(wait=WAIT, message=str(error))
+    except Yielded as error:
+        slow = str(error) == turns.SLOW
+        lease.release(wait=YIELD, message=str(error), slow_yields=F("slow_yields") + slow)
+        lease.say(str(error))
     except (SourceError, PreheatError) as error:
         _again(lease, error)
-    except LeaseLost:
-        raise
+    except (LeaseLost, OperationalError, InterfaceError):
+        raise  # the round is another worker's, or will be as soon as there is a database again
     except Exception:  # the edge of the task: the round must not stay COPYING for ever
         logger.exception("Round %s failed.", lease.round_pk)
         lease.finish(states.FAILED, message="An unexpected error; the log of the worker has the details.")

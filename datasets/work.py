@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db.models import Q
+from django.utils import timezone
 
 from datasets import housekeeping, reading, states
 from datasets.errors import PreheatError, SourceChanged, SourceDamaged, Waiting
@@ -22,6 +23,7 @@ from datasets.preheat.journal import Staging, key_of
 from datasets.preheat.moving import Watch
 from datasets.preheat.speed import Limit, Speed
 from datasets.preheat.store import Known, Store, make_manifest
+from datasets.seats import Turn
 from datasets.sizes import duration_text, size_text
 from datasets.sources.base import Source
 from datasets.specs import Plan, StoredFile, Tree
@@ -41,6 +43,12 @@ class Job:
     store: Store
     staging: Staging
     lease: Lease
+    turn: Turn
+
+    def check(self) -> None:
+        """Raises what the lease and the turn raise. Cheap enough to call often."""
+        self.lease.check()
+        self.turn.check()
 
 
 @dataclass(frozen=True)
@@ -55,14 +63,14 @@ class Planned:
     """Which of the files the store has already."""
 
 
-def tree_of(lease: Lease, store: Store, staging: Staging) -> Tree:
-    """The published tree of a claimed round. Raises SourceError, PreheatError, and what the lease raises."""
+def tree_of(lease: Lease, store: Store, staging: Staging, turn: Turn) -> Tree:
+    """The published tree of a claimed round. Raises SourceError, PreheatError, and what lease and turn raise."""
     lease.write(state=states.COPYING, message="")
     round_ = Round.objects.select_related("dataset").get(pk=lease.round_pk)
     upkeep.settle_doubtful(store, lease.check)  # before anything of what a crash may have damaged is built on
     if round_.fingerprint:
         _wait_for_others(round_, round_.fingerprint)
-    job = Job(round_, reading.source_of(round_.dataset), store, staging, lease)
+    job = Job(round_, reading.source_of(round_.dataset), store, staging, lease, turn)
     for _ in range(PLANS):
         planned = _plan(job)
         tree = store.find(planned.fingerprint)
@@ -87,12 +95,14 @@ def _plan(job: Job) -> Planned:
     """Lists the files at the source, and notes in the round what there is to do."""
     round_, source, lease = job.round, job.source, job.lease
     lease.say(f"Listing {round_.path or 'all files'} of {round_.dataset.name}.")
-    plan = source.plan(round_.path, beat=lease.check)
+    plan = source.plan(round_.path, beat=job.check)
     stays = _stays(round_, plan, job.store)
     fingerprint = _fingerprint(plan, stays, round_.dataset.team_id if source.connects else 0)
     # The source was made of this very row: whatever the dataset points to by now, the files come from here.
-    lease.write(location=round_.dataset.location, fingerprint=fingerprint, files_total=len(plan.files),
-                bytes_total=plan.total_bytes)  # fmt: skip
+    lease.write(
+        location=round_.dataset.location, fingerprint=fingerprint, files_total=len(plan.files),
+        bytes_total=plan.total_bytes, planned_at=timezone.now(),
+    )  # fmt: skip
     size = size_text(plan.total_bytes)
     one = len(plan.files) == 1
     lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
@@ -195,7 +205,7 @@ def _copied(job: Job, planned: Planned) -> tuple[StoredFile, ...]:
 
     try:
         return copying.copy(
-            plan, job.source, job.round.path, job.staging, progress=progress, check=lease.check, known=planned.known,
+            plan, job.source, job.round.path, job.staging, progress=progress, check=job.check, known=planned.known,
             limit=limit,
         )
     except (SourceChanged, SourceDamaged):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from datasets.errors import SourceError
 from datasets.models import Dataset, Round
 from datasets.preheat import copy as copying
 from datasets.preheat.store import Store
+from datasets.seats import Seats
 from datasets.signals import round_finished
 from datasets.sources.local import LocalSource
 from tests.datasets.looking import expire, fresh
@@ -185,10 +185,11 @@ def test_a_worker_does_only_so_many_rounds_at_once(
     dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = actions.request_round(dataset, "svm", actor=owner)
-    monkeypatch.setattr(rounds, "_seats", threading.BoundedSemaphore(1))
-    with rounds._seats:
-        run_now(asked.pk)
-        assert (fresh(asked).state, fresh(asked).lease_token) == (states.PENDING, "")
+    monkeypatch.setattr(rounds, "_seats", Seats(1))
+    assert rounds._seats.take()
+    run_now(asked.pk)
+    assert (fresh(asked).state, fresh(asked).lease_token) == (states.PENDING, "")
+    rounds._seats.leave()
     run_now(asked.pk)
     assert fresh(asked).state == states.DONE
 
