@@ -54,9 +54,9 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         _discovered(gateway_dir, names.RATE_LIMITS, names.RATE_LIMIT, "local_ratelimit.v3.LocalRateLimit"),
         {**_filter(names.BUFFER, typed(_HTTP + "buffer.v3.Buffer", max_request_bytes=largest)), "disabled": True},
         _filter(names.FIELDS, _fields(gateway_dir)),
-        _filter(names.RESOLVE, _lua(limits, "protobuf.lua", "resolve.lua", ending={names.INFER: "infer.lua"})),
+        _filter(names.RESOLVE, _resolve(limits)),
         _filter(names.TYPED, _where(names.H_TYPED, _filter(names.TYPED, _lua(limits, "typed.lua")))),
-        _filter(names.GUARD, _lua(limits, "numbers.lua", "json.lua", "guard.lua")),
+        _filter(names.GUARD, _lua(limits, "numbers.lua", "shapes.lua", "json.lua", "guard.lua")),
         _filter(names.TEXT, _text(limits)),
         _filter(names.PARAMETERS, typed("envoy.extensions.filters.http.rbac.v3.RBAC")),
         _filter(names.GRANT, auth.nobody()),
@@ -108,6 +108,11 @@ def _text(limits: Limits) -> Json:
     """No script by default: the native gRPC calls, which share the filter chain, run none."""
     files = ("numbers.lua", "json.lua", "openai.lua", "usage.lua", "text.lua")
     return typed(_HTTP + "lua.v3.Lua", source_codes={"openai": {"inline_string": _source(limits, *files)}})
+
+
+def _resolve(limits: Limits) -> Json:
+    files = ("shapes.lua", "protobuf.lua", "message.lua", "resolve.lua")
+    return _lua(limits, *files, ending={names.INFER: "infer.lua"})
 
 
 def _source(limits: Limits, *files: str) -> str:

@@ -1,4 +1,4 @@
--- Runs on gRPC calls, after protobuf.lua: the model named in the first message chooses the service. Where the route runs
+-- Runs on gRPC calls, after shapes.lua, protobuf.lua and message.lua: the model named in the first message chooses the service. Where the route runs
 -- infer.lua besides, that is the whole message and this reads it itself; else a filter before this one has read the name.
 -- When a header or the host has chosen already, the message must name the same model. No message that makes Triton
 -- read shared memory passes. x-checked is set last, so whatever fails here, the call is refused by its service's policy.
@@ -12,9 +12,6 @@ local FOR_THE_BRIDGE = {
   ["/tensorflow.serving.PredictionService/Predict"] = true,
 }
 local PIECE, OVERLAP = 262144, 16
--- Of the outermost fields: how many a message may have, how much is fetched at once, the most that a tag and a length
--- take, and how much of a name is worth reading (a service's has 63 characters at most).
-local MOST_FIELDS, WINDOW, LONGEST_HEAD, LONGEST_NAME = 100000, 4096, 20, 129
 
 -- A gRPC frame with a ModelInferRequest of which only the first field, model_name, is set. Below 126 characters.
 local function naming(model)
@@ -23,6 +20,12 @@ end
 local COMPRESSED = naming("a compressed message, which this gateway does not take")
 local FAILED = naming("a message that this gateway failed to look at: it takes no more of this stream")
 local SHARED_MEMORY = naming("a message with shared memory, which this gateway does not take")
+local NO_REQUEST = naming("a message that is no inference, or has a shape of more elements than it has bytes")
+
+-- A text with the method of a buffer that is used here.
+local function held(text)
+  return { getBytes = function(_, from, length) return string.sub(text, from + 1, from + length) end }
+end
 
 local function too_large(limit)
   local size = limit == LARGEST_MESSAGE and "this gateway's limit of @LIMIT@" or string.format("the limit of %d bytes", limit - FRAMING)
@@ -67,7 +70,9 @@ local function watcher(handle)
         left, at = left - step, at + step
         if left == 0 and not dropping then
           local message = table.concat(parts)
-          out[#out + 1] = uses_shared_memory(message, 6, #message) and SHARED_MEMORY or message
+          local instead = uses_shared_memory(message, 6, #message) and SHARED_MEMORY
+            or not outline(held(message), #message, message) and NO_REQUEST
+          out[#out + 1] = instead or message
           parts = {}
         end
       end
@@ -125,36 +130,6 @@ local function suspicious(body, size, text)
   return false
 end
 
--- The outermost fields of a ModelInferRequest, which begins with `text`. Returns the model's name, as a backend reads it
--- (the last one counts), and whether the tensors are in the typed fields: there are inputs, and no raw contents. Nothing
--- when the bytes are no such message. What is large is jumped over; of what comes after that only a little is fetched.
-local function outline(body, size, text)
-  local compressed, a, b, c, d = string.byte(text, 1, 5)
-  if compressed ~= 0 or ((a * 256 + b) * 256 + c) * 256 + d ~= size - 5 then return nil end
-  local model, inputs, raw, before, at, last = "", false, false, 0, 6, #text
-  for _ = 1, MOST_FIELDS do
-    if before + at > size then return before + at == size + 1 and model, inputs and not raw end
-    if at + LONGEST_HEAD > last and before + last < size then
-      before, at = before + at - 1, 1
-      text = body:getBytes(before, math.min(WINDOW, size - before))
-      last = #text
-    end
-    local tag, length
-    tag, at = field_tag(text, at, last)
-    if not tag then return nil end
-    local number, kind = math.floor(tag / 8), tag % 8
-    length, at = field_length(kind, text, at, last)
-    if not length then return nil end
-    if number == 1 then
-      if kind ~= 2 or before + at + length - 1 > size then return nil end
-      model = length > 0 and body:getBytes(before + at - 1, math.min(length, LONGEST_NAME)) or ""
-    elseif number == 5 then inputs = true
-    elseif number == 7 then raw = true end
-    at = at + length
-  end
-  return nil
-end
-
 local function refuse(handle, headers, reason)
   headers:replace("x-reason", reason)
   headers:replace("x-service", "@REFUSED@")
@@ -169,7 +144,7 @@ function infer(handle)
   local text = size > 0 and body:getBytes(0, math.min(PIECE, size)) or ""
   local model, typed = nil, false
   if size >= 5 then model, typed = outline(body, size, text) end
-  if not model then return refuse(handle, headers, "The first message is not an uncompressed message of the V2 protocol.") end
+  if not model then return refuse(handle, headers, typed or NO_MESSAGE) end
   if not choose_service(handle, headers, model) then return end
   if suspicious(body, size, text) and uses_shared_memory(body:getBytes(0, size), 6, size) then
     return refuse(handle, headers, "Tensors in shared memory are not supported here: send them in the message.")

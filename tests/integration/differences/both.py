@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from tests.integration.fuzz.arena import KEY, Arena
 
 INFER = "/v2/models/rows/infer"
+LENGTH = "Inference-Header-Content-Length"
 REFUSALS = (400, 404, 413, 415)
 Headers = Sequence[tuple[str, str]]
 READ_SHARED_MEMORY = "Unable to find shared memory region"
@@ -31,6 +32,12 @@ class Answer:
         return str(error["message"] if isinstance(error, dict) else error)
 
 
+def _are_bytes(headers: Headers) -> bool:
+    """Whether the gateway may take the body for one raw tensor, and say so."""
+    kinds = [value for name, value in headers if name == "Content-Type"]
+    return not any(name == LENGTH for name, _ in headers) and "application/octet-stream" in ",".join(kinds).lower()
+
+
 @dataclass
 class Both:
     arena: Arena
@@ -49,12 +56,14 @@ class Both:
         request in words of its own. (What passed is compared with Envoy's count after each test.)
         """
         direct, through = self.triton(headers, body, path), self.gateway(headers, body, path)
+        if through != direct and _are_bytes(headers):
+            direct = self.triton([*headers, (LENGTH, "0")], body, path)  # as the gateway tells it to read them
         if through == direct:
             self.passed += 1
             assert READ_SHARED_MEMORY not in direct.error, (headers, body[:200])
             return True
         assert through.status in REFUSALS, (headers, body[:200], through, direct)
-        assert through.error, through
+        assert through.body.strip(), through
         return False
 
     def close(self) -> None:

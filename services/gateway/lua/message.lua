@@ -1,0 +1,75 @@
+-- Reads the outline of a ModelInferRequest, after shapes.lua and protobuf.lua: request { 1: model_name, 5: inputs { 3: shape },
+-- 7: raw_input_contents }. What is large is jumped over; of what comes after that only a little is fetched.
+--
+-- How many fields a message may have, how much is fetched at once, the most that a tag and a length take, the longest shape,
+-- and how much of a name is worth reading (a service's has 63 characters at most).
+local MOST_FIELDS, WINDOW, LONGEST_HEAD, LONGEST_SHAPE, LONGEST_NAME = 100000, 4096, 20, 1024, 129
+local BYTES, VARINT = 2, 0
+local NAME, INPUTS, SHAPE, RAW = 1, 5, 3, 7
+local NO_MESSAGE = "The first message is not an uncompressed message of the V2 protocol."
+
+-- Adds the numbers of a packed shape; false when they are none, or too many.
+local function add_packed(dimensions, text, at, stop)
+  while at <= stop do
+    local number
+    number, at = varint(text, at, stop)
+    if not number or #dimensions > LONGEST_SHAPE then return false end
+    dimensions[#dimensions + 1] = number
+  end
+  return true
+end
+
+-- `body` has a frame of `size` bytes, which begins with `text`. Returns the model's name, as a backend reads it (the last
+-- one counts), and whether the tensors are in the typed fields: there are inputs, and no raw contents. Else nothing, and
+-- what is wrong.
+function outline(body, size, text)
+  local compressed, a, b, c, d = string.byte(text, 1, 5)
+  if compressed ~= 0 or ((a * 256 + b) * 256 + c) * 256 + d ~= size - 5 then return nil, NO_MESSAGE end
+  local model, inputs, raw, before, at, last = "", false, false, 0, 6, #text
+  local dimensions, stop = nil, size -- of the input that is being read, or of the whole message
+
+  local function fetch(least)
+    if at + least > last and before + last < size then
+      before, at = before + at - 1, 1
+      text = body:getBytes(before, math.min(WINDOW, size - before))
+      last = #text
+    end
+  end
+
+  for _ = 1, MOST_FIELDS do
+    if dimensions and before + at == stop + 1 then
+      if not is_possible_shape(dimensions, size) then return nil, WRONG_SHAPE end
+      dimensions, stop = nil, size
+    end
+    if before + at > stop then
+      if before + at ~= size + 1 then return nil, NO_MESSAGE end
+      return model, inputs and not raw
+    end
+    fetch(LONGEST_HEAD)
+    local tag, length
+    tag, at = field_tag(text, at, last)
+    if not tag then return nil, NO_MESSAGE end
+    local number, kind, start = math.floor(tag / 8), tag % 8, at
+    length, at = field_length(kind, text, at, last)
+    if not length or before + at + length - 1 > stop then return nil, NO_MESSAGE end
+    if dimensions then
+      if number == SHAPE and kind == VARINT then
+        dimensions[#dimensions + 1] = varint(text, start, last)
+      elseif number == SHAPE and kind == BYTES then
+        if length > LONGEST_SHAPE then return nil, WRONG_SHAPE end
+        fetch(length)
+        if not add_packed(dimensions, text, at, at + length - 1) then return nil, WRONG_SHAPE end
+      end
+    elseif number == NAME then
+      if kind ~= BYTES then return nil, NO_MESSAGE end
+      model = length > 0 and body:getBytes(before + at - 1, math.min(length, LONGEST_NAME)) or ""
+    elseif number == INPUTS then
+      inputs = true
+      if kind == BYTES then
+        dimensions, stop, length = {}, before + at + length - 1, 0 -- what is in it comes next
+      end
+    elseif number == RAW then raw = true end
+    at = at + length
+  end
+  return nil, NO_MESSAGE
+end
