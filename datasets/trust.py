@@ -92,9 +92,10 @@ def untrusted_files(trust: Trust, path: str, tree: str, code: Iterable[str]) -> 
     if trust.later_changes:
         return []
     files = files_of(path, tree)
-    running = {name: files.get(name, "") for name in (_join(path, one) for one in code)}
     if not files:
-        return sorted(running)
+        return sorted(code)
+    # Settings are among `code` by a name that is no file.
+    running = {name: files[name] for name in (_join(path, one) for one in code) if name in files}
     with transaction.atomic():
         if Trust.objects.select_for_update().filter(pk=trust.pk).first() is None:
             return sorted(running)  # withdrawn meanwhile

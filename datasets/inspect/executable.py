@@ -25,6 +25,8 @@ LIBRARIES: Final = (".so", ".dll", ".dylib")
 ENDINGS: Final = (*ALWAYS_PICKLES, *MAYBE_PICKLES, *KERAS, *LIBRARIES)
 EVERYTHING: Final = frozenset(ENDINGS)
 BYTECODE: Final = (".pyc", ".pyo")
+ARCHIVES: Final = (".zip", ".whl", ".egg", ".pyz", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".conda")
+INERT: Final = (".onnx", ".npz")
 PROGRAMS: Final = (".py", ".pyw")
 MOST_SHOWN: Final = 200
 SHOWN: Final = 6
@@ -47,11 +49,13 @@ def find(folder: Path, files: list[str], loads: frozenset[str], budget: Budget) 
         budget.step()
         if name.lower().endswith(PROGRAMS):  # one entry for all of them: see said_of_triton.code_of
             continue
-        if name.lower().endswith(ENDINGS):
-            runs = name in loads or Path(name).suffix.lower() in loads
-            found = _look(folder / name, name, runs, budget)
-        else:
-            found = _by_content(folder / name, name, loads >= EVERYTHING, budget)
+        path, runs = folder / name, name in loads or Path(name).suffix.lower() in loads
+        head = _head(path)
+        found = _always(name, head)
+        if found is None and (name.lower().endswith(ENDINGS) or name in loads):
+            found = _look(path, name, runs, budget)
+        elif found is None:
+            found = _by_content(path, name, head, loads >= EVERYTHING, budget)
         if found is not None:
             yield found
 
@@ -69,8 +73,8 @@ def shown(found: Iterable[Executable]) -> tuple[Executable, ...]:
 
 def _look(path: Path, name: str, runs: bool, budget: Budget) -> Executable | None:
     ending = path.suffix.lower()
-    if ending in LIBRARIES or (path.is_file() and _head(path, 4) == b"\x7fELF"):
-        return Executable(name, "library", LIBRARY, runs or ending not in LIBRARIES)
+    if ending in LIBRARIES:
+        return Executable(name, "library", LIBRARY, runs)
     if not path.is_file():  # a pipe would keep whoever opens it
         return Executable(name, "pickle", "It is named as a pickle, and is no file that can be read.", runs)
     try:
@@ -88,21 +92,26 @@ def _look(path: Path, name: str, runs: bool, budget: Budget) -> Executable | Non
         return Executable(name, "pickle", f"It cannot be read: {error.strerror or error}.", runs)
 
 
-def _by_content(path: Path, name: str, loads_all: bool, budget: Budget) -> Executable | None:
+def _always(name: str, head: bytes) -> Executable | None:
+    """Of any file: what is only ever loaded as code."""
+    if head.startswith(b"\x7fELF") and not name.lower().endswith(LIBRARIES):
+        return Executable(name, "library", LIBRARY)
+    if OPENSSL.search(head):
+        return Executable(name, "configuration", "OpenSSL configuration, which can name libraries to load.")
+    return None
+
+
+def _by_content(path: Path, name: str, head: bytes, loads_all: bool, budget: Budget) -> Executable | None:
     """Of a file whose name promises nothing. `loads_all`: its server may open any file."""
-    if not path.is_file():
-        return None
     try:
-        head = _head(path, HEAD)
-        if head.startswith(b"\x7fELF"):
-            return Executable(name, "library", LIBRARY)
         if name.lower().endswith(BYTECODE) or (head[2:4] == b"\r\n" and 0x0A <= head[1] <= 0x0F):
             return Executable(name, "bytecode", "Compiled Python code: it runs as soon as it is imported.", loads_all)
         if head.startswith(b"#!"):
             return Executable(name, "script", "A script: it runs when a program starts it.", loads_all)
-        if OPENSSL.search(head):
-            return Executable(name, "configuration", "OpenSSL configuration, which can name libraries to load.")
-        if head[:1] == b"\x80" and head[1:2] in PROTOCOLS and not name.lower().endswith(".onnx"):
+        if name.lower().endswith(ARCHIVES):
+            return Executable(name, "archive", "An archive that a program may import from or unpack.", loads_all)
+        pickled = head[:1] == b"\x80" and head[1:2] in PROTOCOLS
+        if (pickled or (loads_all and head.startswith(archives.ZIP))) and not name.lower().endswith(INERT):
             return _pickle(archives.look(path, budget), name, loads_all)
     except TooMuch:
         return Executable(name, "pickle", TOO_LARGE, loads_all)
@@ -111,9 +120,15 @@ def _by_content(path: Path, name: str, loads_all: bool, budget: Budget) -> Execu
     return None
 
 
-def _head(path: Path, size: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(size)
+def _head(path: Path) -> bytes:
+    """Of a file that can be read; b"" for any other, as a pipe would keep whoever opens it."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(HEAD)
+    except OSError:
+        return b""
 
 
 def _pickle(content: archives.Content, name: str, runs: bool) -> Executable | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import compare, executable, onnx, pbtxt, triton
+from datasets.inspect import compare, config_fields, executable, onnx, pbtxt, triton
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import TooMuch, Unreadable
 from datasets.inspect.huggingface import human
@@ -15,6 +15,7 @@ from datasets.inspect.listing import files_below, is_hole
 from datasets.inspect.report import Executable, Report, TensorSaid
 
 MOST_MODELS: Final = 100
+MOST_NAMED: Final = 50
 LOADS: Final = {
     "python": executable.EVERYTHING, "pytorch": frozenset({".pt", ".pt2", *executable.LIBRARIES}),
     **dict.fromkeys(("onnxruntime", "tensorrt", "openvino", "ensemble", "dali"), frozenset(executable.LIBRARIES)),
@@ -29,7 +30,12 @@ def code_of(
 
     Triton also takes a model.py, or a libtriton_….so, that lies with the model for the backend itself.
     """
-    found = (*_named(config), *executable.find(folder, files, LOADS.get(backend, executable.EVERYTHING), budget))
+    loads = LOADS.get(backend, executable.EVERYTHING)
+    if backend != "python" and loads & {*executable.MAYBE_PICKLES}:  # the model's file is one, whatever it is called
+        versions = {file.partition("/")[0] for file in files if "/" in file}
+        others = [str(name) for name in config.cc_model_filenames.values()] if config is not None else []
+        loads |= {model_file, *(f"{version}/{name}" for version in versions for name in others)} - {""}
+    found = (*_named(config, files), *executable.find(folder, files, loads, budget))
     programs = [file for file in files if file.lower().endswith(executable.PROGRAMS)]
     named = [file for file in programs if file.rsplit("/", 1)[-1] == "model.py"]
     if backend != "python" and not named:
@@ -38,13 +44,22 @@ def code_of(
     return (python_program(first, sorted(set(programs) - {first})), *found)
 
 
-def _named(config: Any) -> tuple[Executable, ...]:
-    """Libraries that config.pbtxt names: they run whatever their files are called."""
+def _named(config: Any, files: list[str]) -> tuple[Executable, ...]:
+    """Libraries and settings that config.pbtxt has: they run whatever their files are called."""
     if config is None:
         return ()
-    names = [str(config.runtime), *map(str, config.model_operations.op_library_filename)]
-    said = "It names {} as a library, which Triton loads from beside the model."
-    return tuple(Executable(pbtxt.NAME, "library", said.format(name)) for name in names[:10] if name)
+    found = tuple(config_fields.settings(config, pbtxt.NAME)[:MOST_NAMED])
+    if environment := config_fields.environment_of(config):
+        # With a version folder the path is as the files lie; a model without one gets them below 1/.
+        path = environment if any(_is_below(file, environment) for file in files) else environment.removeprefix("1/")
+        inside = tuple(file for file in files if _is_below(file, path))
+        said = "The Python environment that the model runs in."
+        found += (Executable(path, "archive", said, others=tuple(file for file in inside if file != path)),)
+    return found
+
+
+def _is_below(file: str, path: str) -> bool:
+    return file == path or file.startswith(f"{path}/")
 
 
 def python_program(path: str, others: Sequence[str] = ()) -> Executable:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import pbtxt
+from datasets.inspect import config_fields, pbtxt
 from datasets.inspect.errors import Unreadable
 
 DEFAULT_FILES: Final = {
@@ -65,6 +65,7 @@ def read(folder: Path, name: str = "", siblings: Mapping[str, Any] | None = None
         made.backend = pbtxt.backend(made.config)
         _check_name(made, name)
         _check_backend(made)
+        made.problems += config_fields.problems(made.config)
     _check_versions(made, folder, entries)
     if made.backend == "ensemble":
         _check_ensemble(made, siblings)
@@ -134,8 +135,9 @@ def _no_backend(version: int, names: list[str]) -> str:
 def _check_file(made: Layout, version: int, names: list[str]) -> None:
     said = str(made.config.default_model_filename) if made.config is not None else ""
     file = said or DEFAULT_FILES.get(made.backend, "")
-    if "/" in file or ".." in file:
-        made.problems.append(f"default_model_filename {file!r} leads out of the version folder: name a file in it.")
+    if "/" in file or not config_fields.is_inside(file):
+        said = f"default_model_filename {file!r} leads out of the version folder: name a file in it."
+        made.problems += [said] if said not in made.problems else []
     elif not names:
         made.problems.append(f"The version folder {version} is empty: put {file or 'the model file'} into it.")
     elif file and file not in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from datasets.models import Dataset
 from datasets.peek import peek
 from services.actions import wiring
 from services.actions.code import Origin, refusal
+from services.frameworks.variables import leads_to
 from services.models import Node, Queue, Service
 from services.parsing import parse_name, parse_replicas, parse_spec
 from services.policies import admission, placement
@@ -83,8 +85,10 @@ def check_spec(
         errors["dataset"] = [
             f"Team {team.name} has no dataset named {spec.dataset}. Create it first, or choose another."
         ]
-    elif available.available:
-        errors.update(_model_problems(dataset, spec))
+    else:
+        errors.update(_unlisted(dataset, spec))
+        if available.available:
+            errors.update(_model_problems(dataset, spec))
     if errors:
         raise InvalidFields(errors)
 
@@ -101,10 +105,28 @@ def _refused(spec: ServiceSpec, actor: Principal) -> dict[str, list[str]]:
     if asked is not None and asked > most:
         said = f"The gateway takes at most {most} MiB. An administrator can raise that with MAX_PAYLOAD_MIB."
         errors["limits.max_payload_mib"] = [said]
-    reasons = wiring.framework(spec.framework).needs_administrator(spec.framework_config)
+    framework = wiring.framework(spec.framework)
+    for name in framework.unlisted_env(spec.env):
+        if leads_to(spec.env[name], _foreign()):
+            errors[f"env.{name}"] = ["Names files that are not of this model. Name a file in it by a relative path."]
+    reasons = framework.needs_administrator(spec.framework_config)
     if reasons and not actor.is_admin:
         errors["framework_config"] = reasons
     return errors
+
+
+def _foreign() -> list[str]:
+    """Folders that hold files of other models, or of the console: trust in one dataset is not trust in them."""
+    roots = (settings.HOME.root, *settings.DATASET_ROOTS, Path("/proc"), Path("/dev/fd"))
+    return [str(path) for root in roots for path in (root, Path(root).resolve())]
+
+
+def _unlisted(dataset: Dataset, spec: ServiceSpec) -> dict[str, list[str]]:
+    """Variables that only a trusted dataset may have."""
+    if dataset.trusted:
+        return {}
+    unlisted = wiring.framework(spec.framework).unlisted_env(spec.env)
+    return {f"env.{name}": [why] for name, why in unlisted.items()}
 
 
 def _model_problems(dataset: Dataset, spec: ServiceSpec) -> dict[str, list[str]]:

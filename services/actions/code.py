@@ -49,19 +49,21 @@ def refusal(origin: Origin, found: Sequence[Executable]) -> str:
     if not runs:
         return ""
     dataset, shown = origin.dataset, _shown([f"{one.path}: {one.said}" for one in runs])
+    only_settings = all(one.kind == "setting" for one in runs)
+    what = "The service has settings that can load code" if only_settings else "The model files hold code"
     if dataset is None:
-        return f"The model files hold code, and their dataset, which could be trusted, is gone. {shown}"
+        return f"{what}, and their dataset, which could be trusted, is gone. {shown}"
     todo = LOOK.format(team=dataset.team.name, dataset=dataset.name)
     given = trust.trust_in(dataset, origin.location)
     if given is None and origin.location == dataset.location:
-        return f"The model files hold code, and dataset {dataset.name} is not trusted. {shown} {todo}"
+        return f"{what}, and dataset {dataset.name} is not trusted. {shown} {todo}"
     if given is None:
         where = (
             f"were copied from a location that is not trusted: dataset {dataset.name} points elsewhere now"
             if origin.location else "were copied by an earlier release, which did not record from where"
         )  # fmt: skip
         return (
-            f"The model files hold code, and {where}. {shown} Restart the service to copy the files from the present "
+            f"{what}, and {where}. {shown} Restart the service to copy the files from the present "
             "location of the dataset."
         )
     strange = trust.untrusted_files(given, origin.path, origin.tree, files_of(runs)) if origin.tree else []

@@ -97,6 +97,8 @@ def _refused(revision: Revision, found: Sequence[Executable]) -> str:
     """Why what runs in the tree of the revision may not."""
     spec = revision.parsed()
     framework = wiring.framework(spec.framework)
+    unlisted = framework.unlisted_env(spec.env)
+    found = [*found, *(Executable(f"env.{name}", "setting", why) for name, why in unlisted.items())]
     return code.forbidden(revision, found, framework.needs_administrator(spec.framework_config)) or code.refusal(
         code.origin_of(revision), found
     )

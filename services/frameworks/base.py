@@ -41,6 +41,10 @@ class Framework(ABC):
         """Of these names of environment variables, those that nobody may set: they would break the isolation."""
 
     @abstractmethod
+    def unlisted_env(self, env: Mapping[str, str]) -> dict[str, str]:
+        """The variables that only a service on a trusted dataset may set: name -> why, in a sentence."""
+
+    @abstractmethod
     def describe(self, tree: Path, config: Mapping[str, Any]) -> ModelDescription:
         """What the files in `tree` say, with `config` overlaid. Never raises for bad files: they are `problems`."""
 

@@ -6,13 +6,12 @@ they cannot disagree.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import compare, onnx, pbtxt, said_of_triton
+from datasets.inspect import compare, config_fields, onnx, pbtxt, said_of_triton
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import TooMuch, Unreadable
 from datasets.inspect.listing import files_below
@@ -25,8 +24,6 @@ from services.frameworks.triton import onnx_graph
 from services.frameworks.triton.layout import Layout
 from services.specs import ModelDescription
 
-BACKEND: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""Triton looks for a folder and a library of that name."""
 BUILT_IN: Final = ("onnxruntime", "python")
 """Backends that the bundled runtime has. A runtime made for a GPU server may have more, so others are a note."""
 
@@ -60,6 +57,9 @@ def study(tree: Path, options: Mapping[str, Any], name: str = "model") -> Study:
         made.config_text = read_config(tree)
         of_file = configs.parse(made.config_text)
         made.config = configs.overlay(of_file, options, name)
+        made.problems += config_fields.problems(made.config)
+        if made.problems:
+            return made
         infer_backend(made)
         check_files(made, tree)
         made.executable = code_of(made, tree)
@@ -127,17 +127,10 @@ def infer_backend(made: Study) -> None:
 def check_files(made: Study, tree: Path) -> None:
     """The files that Triton will open must be there; it would say so only after a start."""
     backend = configs.backend(made.config)
-    if backend and not BACKEND.fullmatch(backend):
-        said = f"config.pbtxt names the backend {backend!r}, which cannot be: a backend's name is a word."
-        made.problems.append(said)
-        return
-    if backend == "ensemble":
+    if backend == "ensemble" or made.config.HasField("ensemble_scheduling"):
         made.problems.append("This is an ensemble: it needs its other models beside it, and a service holds one model.")
         return
     file = str(made.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
-    if Path(file).is_absolute() or ".." in Path(file).parts:
-        made.problems.append(f"default_model_filename {file!r} leads out of the version folder: name a file in it.")
-        return
     if not made.layout.versions:
         made.problems.append(f"There is no version folder: put the model into 1/{file}.")
         return

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 
 from services.clients import kserve_v2, prometheus, triton_alive
 from services.clients.loopback import ProbeResult
+from services.frameworks import variables
 from services.frameworks.base import Availability, Framework
 from services.frameworks.triton import describe, explain, launch, options, runtime
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
@@ -28,6 +29,9 @@ class Triton(Framework):
 
     def refused_env(self, names: Iterable[str]) -> list[str]:
         return launch.refused_env(names)
+
+    def unlisted_env(self, env: Mapping[str, str]) -> dict[str, str]:
+        return variables.unlisted(env)
 
     def describe(self, tree: Path, config: Mapping[str, Any]) -> ModelDescription:
         return describe.describe(tree, config)

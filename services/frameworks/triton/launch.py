@@ -22,9 +22,12 @@ SHM_DEFAULT_BYTES: Final = 1 << 20
 SHM_GROWTH_BYTES: Final = 1 << 20
 """Of each model instance, in /dev/shm; it grows with the payloads."""
 REFUSED_ENV: Final = frozenset({
-    "PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH", "CUDA_VISIBLE_DEVICES",
+    "PATH", "HOME", "TMPDIR", "TEMP", "TMP", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "BASH_ENV", "ENV",
+    "SHELL", "IFS",
 })
-"""They say what the child may reach. So does every LD_...: it could load foreign code into the server."""
+REFUSED_FAMILIES: Final = ("LD_", "PYTHON")
+"""What the launch itself sets, and what decides which programs and libraries the child is made of: nobody's, trusted
+or not. Which of the others need trust is in services/frameworks/variables.py."""
 
 START: Final = r"""#!/bin/sh
 # Starts one Triton replica: start.sh FAMILY COMMAND...
@@ -139,7 +142,7 @@ def shm_family(run_dir: Path) -> str:
 
 
 def refused_env(names: Iterable[str]) -> list[str]:
-    return sorted(name for name in names if name in REFUSED_ENV or name.startswith("LD_"))
+    return sorted(name for name in names if name in REFUSED_ENV or name.startswith(REFUSED_FAMILIES))
 
 
 def check_env(env: Mapping[str, str]) -> None:

@@ -1,4 +1,7 @@
-"""The environment of a vLLM replica: what the console sets, and what nobody else may."""
+"""The environment of a vLLM replica: what the console sets, and what nobody else may, trusted or not.
+
+Which of the other variables need trust is in services/frameworks/variables.py.
+"""
 
 from __future__ import annotations
 

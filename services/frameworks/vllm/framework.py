@@ -8,10 +8,12 @@ from typing import Any, ClassVar, Final
 
 from services.clients import openai_health, prometheus
 from services.clients.loopback import ProbeResult
+from services.frameworks import variables
 from services.frameworks.base import Availability, Framework
 from services.frameworks.vllm import describe, env, explain, launch, options, runtime
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
 
+LOGGED: Final = dict.fromkeys(env.ALLOWED, variables.WORDS)
 FINISHED_WORK: Final = frozenset({"vllm:prompt_tokens", "vllm:generation_tokens", "vllm:request_success"})
 REMOTE_CODE: Final = (
     "Only an administrator may set trust_remote_code: it runs Python code of the model with the rights of the console."
@@ -31,6 +33,9 @@ class Vllm(Framework):
 
     def refused_env(self, names: Iterable[str]) -> list[str]:
         return env.refused(names)
+
+    def unlisted_env(self, env: Mapping[str, str]) -> dict[str, str]:
+        return variables.unlisted(env, LOGGED)
 
     def describe(self, tree: Path, config: Mapping[str, Any]) -> ModelDescription:
         return describe.describe(tree, config)

@@ -122,3 +122,59 @@ def test_a_library_that_the_configuration_names_runs_whatever_it_is_called(tmp_p
     folder = model(tmp_path / "m", "onnxruntime", "1/model.onnx")
     (folder / "config.pbtxt").write_text(f'backend: "onnxruntime" {said}')
     assert found(folder) == {"config.pbtxt": ("library", True)}
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "python", "tensorrt", "mine", ""])
+@pytest.mark.parametrize(("content", "kind"), [
+    (b"\x7fELF\x02\x01", "library"), (b"openssl_conf = i\n[i]\nproviders = p\n", "configuration"),
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["notes.dat", "weights.bin", "labels.txt", "README"])
+def test_what_is_only_ever_loaded_as_code_runs_whatever_it_is_called(
+    tmp_path: Path, backend: str, content: bytes, kind: str, name: str
+) -> None:
+    folder = model(tmp_path / "m", backend)
+    (folder / "1" / name).write_bytes(content)
+    assert found(folder)[f"1/{name}"] == (kind, True)
+
+
+def test_compiled_code_runs_in_a_language_model_and_beside_a_bare_graph_too(tmp_path: Path) -> None:
+    llm = config(tmp_path / "llm", LLAMA_3_8B)
+    (llm / "tokenizer.model").write_bytes(b"\x7fELF\x02\x01")
+    assert found(llm) == {"tokenizer.model": ("library", True)}
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "model.onnx").write_bytes(b"\x08\x07")
+    (bare / "model.onnx.data").write_bytes(b"\x7fELF\x02\x01")
+    (bare / "notes.pkl").write_bytes(pickle.dumps(Evil()))
+    assert found(bare) == {"model.onnx.data": ("library", True), "notes.pkl": ("pickle", False)}
+
+
+@pytest.mark.parametrize(("name", "content", "kind"), [
+    ("helper.pyc", b"\xa7\x0d\r\n", "bytecode"), ("data", b"\xa7\x0d\r\n\0\0", "bytecode"),
+    ("start", b"#!/bin/sh\n", "script"), ("wheels.zip", b"PK\x03\x04", "archive"),
+    ("env.tar.gz", b"\x1f\x8b", "archive"), ("weights.dat", pickle.dumps(Evil()), "pickle"),
+])  # fmt: skip
+def test_what_a_python_model_could_load_counts_with_it_only(
+    tmp_path: Path, name: str, content: bytes, kind: str
+) -> None:
+    for backend, runs in (("python", True), ("onnxruntime", False)):
+        folder = model(tmp_path / backend, backend)
+        (folder / "1" / name).write_bytes(content)
+        assert found(folder)[f"1/{name}"] == (kind, runs)
+
+
+def test_the_file_that_pytorch_loads_is_one_whatever_it_is_called(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m", "pytorch", "1/weights.dat")
+    (folder / "config.pbtxt").write_text('backend: "pytorch" default_model_filename: "weights.dat"')
+    assert found(folder) == {"1/weights.dat": ("pickle", True)}
+
+
+def test_the_environment_of_a_python_model_is_code(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m", "python", "1/model.py")
+    (folder / "env" / "bin").mkdir(parents=True)
+    (folder / "env" / "bin" / "activate").write_text("set")
+    value = "$$TRITON_MODEL_DIRECTORY/env"
+    setting = f'parameters {{ key: "EXECUTION_ENV_PATH" value {{ string_value: "{value}" }} }}'
+    (folder / "config.pbtxt").write_text(f'backend: "python" {setting}')
+    [one] = [one for one in inspect(folder).executable if one.kind == "archive"]
+    assert one.others == ("env/bin/activate",)

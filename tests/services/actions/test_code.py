@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from console.errors import Conflict, InvalidFields
 from console.models import Team
@@ -152,3 +153,73 @@ def test_a_pickle_too_large_to_be_looked_into_is_left_for_the_copy(
     world.converge(service)
     service.refresh_from_db()
     assert service.state == states.FAILED and "pytorch_model.bin: A Python pickle" in service.message
+
+
+ATTACK = {"OPENSSL_CONF": "repository/echo/1/settings.txt", "OPENSSL_MODULES": "repository/echo/1"}
+
+
+@pytest.fixture
+def digits(untrusted: Dataset) -> Path:
+    """The version folder of a model without code."""
+    write_digits(root(untrusted) / "digits" / "1" / "model.onnx")
+    return root(untrusted) / "digits" / "1"
+
+
+def test_variables_that_could_load_code_need_trust(
+    world: World, digits: Path, untrusted: Dataset, payload: dict[str, Any], team: Team, actor: Principal
+) -> None:
+    body = {**payload, "model_path": "digits", "env": {**ATTACK, "MODEL_X": "1"}}
+    with pytest.raises(InvalidFields) as caught:
+        verbs.create(body, team=team, actor=actor)
+    assert sorted(caught.value.errors) == ["env.OPENSSL_CONF", "env.OPENSSL_MODULES"]
+    assert "the dataset must be trusted first" in caught.value.errors["env.OPENSSL_CONF"][0]
+    trust.trust(untrusted, actor=actor)
+    assert world.converge(verbs.create(body, team=team, actor=actor)).state == states.READY
+
+
+def test_a_library_among_the_weights_needs_trust_whatever_the_service_says(
+    world: World, digits: Path, payload: dict[str, Any], team: Team, actor: Principal
+) -> None:
+    (digits / "notes.dat").write_bytes(b"\x7fELF\x02\x01")
+    assert "1/notes.dat: A compiled library" in refused({**payload, "model_path": "digits"}, team, actor)[0]
+    (digits / "notes.dat").unlink()
+    (digits / "settings.txt").write_text("openssl_conf = i\n[i]\nproviders = p\n")
+    assert "1/settings.txt: OpenSSL configuration" in refused({**payload, "model_path": "digits"}, team, actor)[0]
+
+
+def test_settings_stored_before_they_needed_trust_do_not_start_again(
+    world: World, digits: Path, untrusted: Dataset, make: Make, actor: Principal
+) -> None:
+    service = world.converge(make(model_path="digits"))
+    service.revisions.update(spec={**verbs.target_of(service).spec, "env": ATTACK})
+    verbs.stop(service, actor=actor)
+    service = world.converge(service)
+    service.refresh_from_db()
+    with pytest.raises(Conflict, match=r"settings that can load code, and .* is not trusted\. env\.OPENSSL"):
+        verbs.start(service, actor=actor)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_no_variable_leads_to_files_of_another_model(
+    world: World, digits: Path, untrusted: Dataset, payload: dict[str, Any], team: Team, actor: Principal,
+    settings: Settings, trusted: bool,
+) -> None:  # fmt: skip
+    if trusted:
+        trust.trust(untrusted, actor=actor)
+    for value in (f"{settings.HOME.store}/trees/x", "repository/../../x", str(digits)):
+        with pytest.raises(InvalidFields) as caught:
+            verbs.create({**payload, "model_path": "digits", "env": {"GCONV_PATH": value}}, team=team, actor=actor)
+        assert "env.GCONV_PATH" in caught.value.errors
+
+
+def test_a_parameter_that_a_backend_could_load_code_by_needs_trust(
+    world: World, digits: Path, payload: dict[str, Any], team: Team, actor: Principal
+) -> None:
+    body = {**payload, "model_path": "digits"}
+    inside = "$$TRITON_MODEL_DIRECTORY/1/env.tar.gz"
+    for config in ({"parameters": {"EXECUTION_ENV_PATH": inside}}, {"parameters": {"anything": "x"}}):
+        assert "can have files loaded as code" in refused({**body, "framework_config": config}, team, actor)[0]
+    outside = {"parameters": {"EXECUTION_ENV_PATH": "/tmp/env.tar.gz"}}
+    assert "must be a file of the model" in refused({**body, "framework_config": outside}, team, actor)[0]
+    tuned = {"parameters": {"intra_op_thread_count": "2", "MODEL_LABELS": "a/b"}}
+    assert verbs.create({**body, "framework_config": tuned}, team=team, actor=actor).state == states.PREHEATING
