@@ -12,6 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from datasets.models import Dataset, Round
+from services.models import Revision
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OPTIONS = {"path": "/srv/models"}
@@ -23,11 +24,15 @@ def migrate(app: str, name: str) -> Any:
     return executor.loader.project_state([(app, name)]).apps
 
 
+def migrate_all() -> None:
+    latest = MigrationExecutor(connection)
+    latest.migrate(latest.loader.graph.leaf_nodes())
+
+
 @pytest.fixture
 def brought_up_to_date() -> Iterator[None]:
     yield
-    latest = MigrationExecutor(connection)
-    latest.migrate(latest.loader.graph.leaf_nodes())
+    migrate_all()
 
 
 def old_dataset(apps: Any, *, trusted_at: Any, updated_at: Any) -> Any:
@@ -48,7 +53,7 @@ def test_trust_of_a_dataset_that_nobody_changed_since_goes_on(brought_up_to_date
         rounds.create(dataset=row, path=path, node="local", state="DONE", tree="t", requested_by="alice")
     rounds.filter(path="before").update(created_at=now - timedelta(days=1))
     rounds.filter(path="after").update(created_at=now + timedelta(days=1))
-    migrate("datasets", "0007_trust_in_locations")
+    migrate_all()
     dataset = Dataset.objects.get(name="old")
     assert dataset.trusted and dataset.trust_covers_changes and dataset.trusted_by == "alice"
     assert Round.objects.get(path="after").location == dataset.location
@@ -58,7 +63,7 @@ def test_trust_of_a_dataset_that_nobody_changed_since_goes_on(brought_up_to_date
 def test_trust_of_one_that_was_changed_since_is_not_carried_over(brought_up_to_date: None) -> None:
     now = timezone.now()
     old_dataset(migrate("datasets", "0006_pruning"), trusted_at=now - timedelta(days=1), updated_at=now)
-    migrate("datasets", "0007_trust_in_locations")
+    migrate_all()
     dataset = Dataset.objects.get(name="old")
     assert not dataset.trusted and "had been changed after it was trusted" in dataset.trusted_by
 
@@ -81,7 +86,8 @@ def test_revisions_are_bound_to_the_dataset_that_they_were_made_with(brought_up_
     for number, its in ((1, done), (2, None), (3, None)):
         make(service=service, number=number, spec=spec, created_by="root", tree="t", round=its)
     services.get_model("services", "Revision").objects.filter(number=3).update(created_at=now - timedelta(days=1))
-    revisions = migrate("services", "0009_where_files_came_from").get_model("services", "Revision").objects
+    migrate_all()
+    revisions = Revision.objects
     location = Dataset.objects.get(name="old").location
     assert list(revisions.order_by("number").values_list("dataset", "location")) == [
         (row.pk, location), (row.pk, location), (None, ""),
@@ -95,5 +101,5 @@ def test_datasets_of_before_there_was_trust_are_trusted(brought_up_to_date: None
     apps.get_model("datasets", "Dataset").objects.create(team=team, name="old", kind="local", created_by="alice")
     row = migrate("datasets", "0004_trust").get_model("datasets", "Dataset").objects.get(name="old")
     assert row.trusted and row.trusted_by == "the console, when it was updated"
-    migrate("datasets", "0007_trust_in_locations")
+    migrate_all()
     assert Dataset.objects.get(name="old").trusted
