@@ -189,6 +189,8 @@ class ModelDescription:
     backend: str = ""
     max_batch_size: int = 0
     decoupled: bool = False
+    sequences: bool = False
+    """Requests of one sequence must meet the same replica, which remembers it."""
     config_text: str = ""
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from console.errors import ConsoleError
 from console.principal import SYSTEM
@@ -20,6 +21,9 @@ from services.actions import code, wiring
 from services.errors import ModelError
 from services.models import Revision
 from services.specs import ModelDescription
+
+SEQUENCES: Final = "sequences"
+"""In Revision.described: whether requests of one sequence must meet the same replica."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,7 @@ def ready(revision: Revision) -> Files:
     """
     if (kept := _kept(revision)) is not None:
         # Rolled back to files that are still there; or started again, and perhaps not trusted any longer.
-        if revision.described is None:
-            _describe(revision, kept.path)
+        describe_again(revision)
         refused = _refused_kept(revision, kept)
         return Files(ready=not refused, failed=bool(refused), message=refused)
     try:
@@ -66,6 +69,18 @@ def ready(revision: Revision) -> Files:
     return Files(ready=True)
 
 
+def describe_again(revision: Revision | None) -> None:
+    """What an earlier release did not ask of the files."""
+    if revision is None or SEQUENCES in (revision.described or {}):
+        return
+    if kept := reading.tree(revision.tree):
+        _describe(revision, kept.path)
+
+
+def has_sequences(revision: Revision) -> bool:
+    return bool((revision.described or {}).get(SEQUENCES))
+
+
 def _kept(revision: Revision) -> Tree | None:
     """The copy that the revision has. One whose origin is not known (of an earlier release) is prepared again."""
     return reading.tree(revision.tree) if revision.location else None
@@ -79,7 +94,11 @@ def _describe(revision: Revision, tree: Path) -> ModelDescription:
     spec = revision.parsed()
     found = wiring.framework(spec.framework).describe(tree, spec.framework_config)
     if not found.problems:
-        revision.described = {"task": found.task, "max_model_len": found.max_model_len}
+        revision.described = {
+            "task": found.task,
+            "max_model_len": found.max_model_len,
+            SEQUENCES: found.sequences,
+        }
         revision.save(update_fields=["described"])
     return found
 

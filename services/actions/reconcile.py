@@ -113,6 +113,7 @@ def _open(service: Service, revision: Revision, rows: list[Replica]) -> None:
 
 def watch(service: Service) -> None:
     # READY <-> DEGRADED by how many replicas answer. One that has served is never given up: see retries.
+    files.describe_again(service.serving)
     rows = list(service.replica_set.filter(revision=service.serving).select_related("revision", "service"))
     active = [replica for replica in rows if replica.state not in Replica.LEAVING]
     if not active and not rollout.is_off(service):

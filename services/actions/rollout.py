@@ -8,16 +8,22 @@ anywhere and go on.
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from django.db import transaction
 from django.db.models import F
 
+from console.principal import SYSTEM, Principal
 from services import dispatch
 from services.actions import claims, files, leases, publishing, replicas
+from services.actions.revisions import add_revision
 from services.actions.transitions import log, say
 from services.errors import ModelError
 from services.models import Replica, Revision, Service
 from services.specs import RECREATE
+
+CONSOLE: Final = Principal(label=SYSTEM.label)
+"""Who makes a revision here. It may nothing: what an administrator permitted stays as it was."""
 
 
 def step(service: Service) -> None:
@@ -62,7 +68,9 @@ def _scale(service: Service, revision: Revision, *, unless: str = "") -> None:
     rows = [row for row in service.replica_set.filter(revision=revision) if row.state not in Replica.LEAVING]
     taken = {replica.index for replica in service.replica_set.filter(revision=revision)}
     count = service.count_of(revision)
-    if len(rows) > count:
+    if rows and len(rows) != count and files.has_sequences(revision):
+        _renew(service, revision, len(rows), unless=unless)
+    elif len(rows) > count:
         for replica in sorted(rows, key=lambda row: row.index)[count:]:
             replicas.drain(replica)
         dispatch.publish()
@@ -73,6 +81,28 @@ def _scale(service: Service, revision: Revision, *, unless: str = "") -> None:
             say(service, unless or f"{len(rows)} of {count} replicas run. {decision.reason}")
     elif unless:
         say(service, unless)
+
+
+def _renew(service: Service, revision: Revision, running: int, *, unless: str) -> None:
+    """Another number of replicas, all of them new: with one more or less, sequences would move between those that stay.
+
+    A replica that had a sequence before would go on where it was then, without an error. A new one knows none, and
+    refuses a request in the middle of one.
+    """
+    if service.target_id != revision.pk:
+        say(service, unless)
+        return
+    leases.check()
+    note = f"Scaled to {service.replicas} replicas: with sequences, all of them are started anew"
+    with transaction.atomic():
+        unchanged = Service.objects.filter(pk=service.pk, target=revision, serving=revision, replicas=service.replicas)
+        if not unchanged.update(serving_replicas=running):
+            return
+        renewed = add_revision(
+            service, revision.parsed(), actor=CONSOLE, note=note, like=revision, tree=revision.tree
+        )
+        log(service, "rollout", f"Revision {renewed.number}: {note}.")
+        dispatch.reconcile(service.pk)
 
 
 def _roll(service: Service, serving: Revision, target: Revision) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
 from django.utils import timezone
 
 from console import roles
@@ -15,9 +14,9 @@ from console.models import Team
 from console.principal import Principal
 from datasets import reading
 from datasets import states as rounds
-from datasets.models import Dataset
 from services import dispatch, states
-from services.actions import checks, code, files, rollout, wiring
+from services.actions import checks, files, rollout
+from services.actions.revisions import add_revision
 from services.actions.transitions import log, move
 from services.models import Revision, Service
 from services.models.services import DELETED, RUNNING, STOPPED
@@ -50,29 +49,6 @@ def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
     except IntegrityError:
         raise InvalidFields({"name": checks.TAKEN.format(name=name)}) from None
     return service
-
-
-def add_revision(
-    service: Service, spec: ServiceSpec, *, actor: Principal, note: str = "", like: Revision | None = None,
-    tree: str = "", strategy: str = ROLLING,
-) -> Revision:
-    """The next revision, made the target. Call inside a transaction.
-
-    `like`: the revision whose dataset it keeps, whatever has that dataset's name by now; `tree`: its files, to use.
-    """
-    number = (service.revisions.aggregate(last=Max("number"))["last"] or 0) + 1
-    dataset = like.dataset if like else Dataset.objects.filter(name=spec.dataset, team=service.team).first()
-    location = like.location if like and tree else ""
-    permission = like.permission if like else None
-    if actor.is_admin and wiring.framework(spec.framework).needs_administrator(spec.framework_config):
-        permission = code.permission(actor, location or (dataset.location if dataset else ""))
-    revision = Revision.objects.create(
-        service=service, number=number, spec=spec.to_json(), created_by=actor.label, note=note, dataset=dataset,
-        tree=tree, location=location, permission=permission, strategy=strategy,
-    )  # fmt: skip
-    service.target = revision
-    service.save(update_fields=["target", "updated_at"])
-    return revision
 
 
 def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base: int | None = None) -> Service:

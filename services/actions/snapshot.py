@@ -19,6 +19,7 @@ from django.db.models import Case, F, JSONField, TextField, When
 from django.db.models.functions import Cast
 
 from services import states
+from services.actions import files
 from services.gateway.snapshot import MIB, Endpoint, GatewayKey, GatewayService, Limits, Snapshot
 from services.models import ApiKey, Replica, Service
 from services.models.services import DELETED
@@ -47,6 +48,8 @@ class Row(NamedTuple):
     replica: str | None
     """Its state."""
     answered: datetime | None
+    number: int | None
+    """Its index."""
     http_port: int | None
     grpc_port: int | None
 
@@ -61,7 +64,8 @@ def _rows() -> Iterable[Row]:
     replica = "serving__replica_set"
     values = (
         "pk", "name", "team__name", "state", "desired", "created_at", "serving_id", "revision", "spec", "described",
-        f"{replica}__state", f"{replica}__started_at", f"{replica}__http_port", f"{replica}__grpc_port",
+        f"{replica}__state", f"{replica}__started_at", f"{replica}__index", f"{replica}__http_port",
+        f"{replica}__grpc_port",
     )  # fmt: skip
     json_of = {name: Cast(_shown(name, output_field=JSONField()), TextField()) for name in ("spec", "described")}
     services = Service.objects.exclude(target=None).annotate(revision=_shown("number"), **json_of)
@@ -81,8 +85,9 @@ def _service(rows: tuple[Row, ...], most: int) -> GatewayService:
     """Remembered: of thousands, hardly any has changed since the last time. `most` bytes are what the gateway takes."""
     row = rows[0]
     ready = row.state in states.OPEN and row.serving is not None and row.desired != DELETED
-    endpoints = tuple(_endpoints(rows)) if ready else ()
     spec, described = json.loads(row.spec), json.loads(row.described or "{}") or {}
+    sequences = spec["framework"] == "triton" and bool(described.get(files.SEQUENCES))
+    endpoints = tuple(_endpoints(rows, sequences=sequences)) if ready else ()
     return GatewayService(
         uid=str(row.pk),
         name=row.name,
@@ -94,16 +99,20 @@ def _service(rows: tuple[Row, ...], most: int) -> GatewayService:
         revision=row.revision,
         created=int(row.created.timestamp()),
         framework=spec["framework"],
+        sequences=sequences,
         **_model(spec, described),
         **_allowed(spec, most),
     )
 
 
-def _endpoints(rows: tuple[Row, ...]) -> Iterable[Endpoint]:
-    """A replica that answered once stays: Envoy's own health checks are quicker than the console's."""
+def _endpoints(rows: tuple[Row, ...], *, sequences: bool) -> Iterable[Endpoint]:
+    """A replica that answered once stays: Envoy's own health checks are quicker than the console's.
+
+    With sequences each replica stays while its revision serves: without it, its sequences would move to others.
+    """
     for row in rows:
-        if row.answered and row.replica not in Replica.LEAVING and row.http_port and row.grpc_port:
-            yield Endpoint(HOST, row.http_port, row.grpc_port)
+        if (row.answered or sequences) and row.replica not in Replica.LEAVING and row.http_port and row.grpc_port:
+            yield Endpoint(HOST, row.http_port, row.grpc_port, (row.number or 0) if sequences else 0)
 
 
 def _why_not(row: Row) -> str:

@@ -14,6 +14,8 @@ class Endpoint:
     host: str
     http_port: int
     grpc_port: int
+    index: int = 0
+    """Which replica of its service it is, whatever its ports: what sequences are bound to."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class GatewayService:
     """Of a vLLM service: chat, completion or embedding. "" for Triton."""
     adapters: tuple[str, ...] = ()
     """LoRA modules of a vLLM service; callers name them `<service>:<adapter>`."""
+    sequences: bool = False
+    """Requests with the same sequence id go to the same replica, well or not: no other one knows the sequence."""
     max_model_len: int | None = None
     """Tokens; of a vLLM service, where it is known."""
     created: int = 0

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from services.gateway.envoy.names import INTERNAL_HEADERS
 from services.parsing.wrong import Wrong, only, whole
 from services.specs import ServiceLimits
 
@@ -35,8 +36,7 @@ TAKEN: Final = frozenset({
     # Of Triton, which says in one where the tensors begin.
     "inference-header-content-length",
     # Written by the gateway.
-    "x-service", "x-caller", "x-model", "x-key-digest", "x-request-id", "x-prompt-tokens", "x-completion-tokens",
-    "x-retry-after",
+    *INTERNAL_HEADERS, "x-request-id", "x-prompt-tokens", "x-completion-tokens", "x-retry-after",
 })  # fmt: skip
 TAKEN_PREFIXES: Final = (
     "content-", "accept", "grpc-", "proxy-", "sec-", "if-", "access-control-", "forwarded", "x-forwarded-", "x-envoy-",

@@ -143,6 +143,11 @@ def backend(config: ModelConfig) -> str:
     return pbtxt.backend(config)
 
 
+def has_sequences(config: ModelConfig) -> bool:
+    """Whether an instance keeps a state between the requests of a sequence."""
+    return bool(config.WhichOneof("scheduling_choice") == "sequence_batching")
+
+
 def tensors(repeated: Any) -> tuple[Tensor, ...]:
     """Shapes as config.pbtxt has them: without the batch dimension when max_batch_size is set."""
     names = model_config_pb2.DataType

@@ -84,7 +84,8 @@ def describe(tree: Path, options: Mapping[str, Any]) -> ModelDescription:
     return ModelDescription(
         inputs=configs.tensors(made.config.input), outputs=configs.tensors(made.config.output),
         backend=configs.backend(made.config), max_batch_size=made.config.max_batch_size,
-        decoupled=made.config.model_transaction_policy.decoupled, config_text=made.config_text,
+        decoupled=made.config.model_transaction_policy.decoupled, sequences=configs.has_sequences(made.config),
+        config_text=made.config_text,
         problems=tuple(made.problems), notes=tuple(made.notes), comparison=made.comparison, suggested=made.suggested,
         executable=made.executable,
     )
@@ -229,6 +230,8 @@ def check_config(made: Study) -> None:
             made.problems.append("Dynamic batching needs a max batch size of at least 1.")
         elif any(size > limit for size in made.config.dynamic_batching.preferred_batch_size):
             made.problems.append(f"A preferred batch size is above the max batch size of {limit}.")
+    if configs.has_sequences(made.config):
+        made.notes.append("The model has sequences: each one stays at the replica that its sequence_id leads to.")
     if backend not in BUILT_IN:
         made.notes.append(f"The model needs the Triton backend {backend}, which the bundled CPU runtime does not have.")
     if any(group.kind == group.KIND_GPU for group in made.config.instance_group):

@@ -60,8 +60,8 @@ def routes(service: GatewayService, limits: Limits, *, limited: bool) -> list[Js
 
 
 def retry(service: GatewayService) -> Json:
-    """Of a service's requests; where there is another replica, at that one."""
-    return {**_RETRY, **_ANOTHER} if len(service.endpoints) > 1 else _RETRY
+    """Of a service's requests; where there is another replica that can answer them, at that one."""
+    return {**_RETRY, **_ANOTHER} if len(service.endpoints) > 1 and not service.sequences else _RETRY
 
 
 def spoken(service: GatewayService) -> str:
@@ -124,8 +124,11 @@ def _made(service: GatewayService, door: str, match: Json, action: Json, *more: 
     made: Json = {"name": service.name, "match": match, "route": action}
     for each in more:
         made.update(each)
-    told = made.get("metadata", {}).get("filter_metadata", {})
-    return {**made, "metadata": {"filter_metadata": {**told, names.LOG_METADATA: {"door": door}}}}
+    told = {**made.get("metadata", {}).get("filter_metadata", {}), names.LOG_METADATA: {"door": door}}
+    if service.sequences and door.startswith("v2-"):
+        told[names.LUA_METADATA] = {**told.get(names.LUA_METADATA, {}), "sequences": True}
+        made["route"] = {**action, "hash_policy": [{"header": {"header_name": names.H_SEQUENCE}}]}
+    return {**made, "metadata": {"filter_metadata": told}}
 
 
 def _bridged(service: GatewayService, door: str, match: Json, cluster: str, times: Json, *more: Json) -> Json:

@@ -31,6 +31,8 @@ MAX_REQUESTS = 4096
 """Under way at once to one service, where it sets no limit of its own."""
 PANIC_PERCENT = 1
 """With fewer healthy replicas than this, so with none, requests go to all of them."""
+ALL = 100
+"""As soon as one is not healthy: a sequence is never moved to a replica that does not know it."""
 
 PATIENCE_SECONDS = 5
 """For the answer to a probe. A cluster that changed is a new one to Envoy, which knows nothing of its replicas: the old
@@ -103,16 +105,17 @@ def _cluster(service: GatewayService, limits: Limits, *, grpc: bool) -> Json:
         name=name,
         type="STATIC",
         connect_timeout="2s",
-        lb_policy="LEAST_REQUEST",
+        lb_policy="RING_HASH" if service.sequences else "LEAST_REQUEST",
         per_connection_buffer_limit_bytes=names.largest_body(limits),
         load_assignment={
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [_endpoint(endpoint, grpc=grpc) for endpoint in endpoints]}],
+            "endpoints": [{"lb_endpoints": [_endpoint(endpoint, service, grpc=grpc) for endpoint in endpoints]}],
+            **({"policy": {"overprovisioning_factor": ALL}} if service.sequences else {}),
         },
         typed_extension_protocol_options={HTTP_OPTIONS: _protocol(limits, grpc=grpc)},
         health_checks=[_health_check(backend)],
-        **({"outlier_detection": _outliers()} if len(endpoints) > 1 else {}),
-        common_lb_config={"healthy_panic_threshold": {"value": PANIC_PERCENT}},
+        **({"outlier_detection": _outliers()} if len(endpoints) > 1 and not service.sequences else {}),
+        common_lb_config={"healthy_panic_threshold": {"value": ALL if service.sequences else PANIC_PERCENT}},
         circuit_breakers=_breakers(service.concurrency or MAX_REQUESTS),
     )
 
@@ -128,11 +131,14 @@ def _breakers(requests: int) -> Json:
     }]}  # fmt: skip
 
 
-def _endpoint(endpoint: Endpoint, *, grpc: bool) -> Json:
+def _endpoint(endpoint: Endpoint, service: GatewayService, *, grpc: bool) -> Json:
     made: Json = {"address": _address(endpoint.host, endpoint.grpc_port if grpc else endpoint.http_port)}
     if grpc:
         made["health_check_config"] = {"port_value": endpoint.http_port}
-    return {"endpoint": made}
+    if not service.sequences:
+        return {"endpoint": made}
+    # The same over both protocols, so that a sequence may be continued over the other one.
+    return {"endpoint": made, "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": f"replica-{endpoint.index}"}}}}
 
 
 def _address(host: str, port: int) -> Json:

@@ -41,6 +41,8 @@ FIELD_BY_METHOD = {
     _TFSERVING + "Predict": "model_spec.name",
     _TFSERVING + "GetModelMetadata": "model_spec.name",
 }
+MORE_FIELDS = {_V2 + "ModelStreamInfer": ("parameters",)}
+"""Read beside the name. In a stream no script sees the first message before the replica is chosen."""
 
 
 def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
@@ -56,7 +58,7 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         _filter(names.FIELDS, _fields(gateway_dir)),
         _filter(names.RESOLVE, _resolve(limits)),
         _filter(names.TYPED, _where(names.H_TYPED, _filter(names.TYPED, _lua(limits, "typed.lua")))),
-        _filter(names.GUARD, _lua(limits, "numbers.lua", "shapes.lua", "json.lua", "guard.lua")),
+        _filter(names.GUARD, _lua(limits, "numbers.lua", "shapes.lua", "json.lua", "sequence.lua", "guard.lua")),
         _filter(names.TEXT, _text(limits)),
         _filter(names.PARAMETERS, typed("envoy.extensions.filters.http.rbac.v3.RBAC")),
         _filter(names.GRANT, auth.nobody()),
@@ -111,7 +113,7 @@ def _text(limits: Limits) -> Json:
 
 
 def _resolve(limits: Limits) -> Json:
-    files = ("shapes.lua", "protobuf.lua", "message.lua", "resolve.lua")
+    files = ("shapes.lua", "protobuf.lua", "message.lua", "sequence.lua", "resolve.lua")
     return _lua(limits, *files, ending={names.INFER: "infer.lua"})
 
 
@@ -153,7 +155,8 @@ def _fields(gateway_dir: Path) -> Json:
         _HTTP + "grpc_field_extraction.v3.GrpcFieldExtractionConfig",
         descriptor_set={"filename": str(gateway_dir / names.DESCRIPTORS)},
         extractions_by_method={
-            method: {"request_field_extractions": {field: {}}} for method, field in FIELD_BY_METHOD.items()
+            method: {"request_field_extractions": {field: {} for field in (name, *MORE_FIELDS.get(method, ()))}}
+            for method, name in FIELD_BY_METHOD.items()
         },
     )
 

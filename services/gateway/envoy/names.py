@@ -64,10 +64,14 @@ H_UNARY: Final = "x-unary"
 """Of an OpenAI request that is no stream: only those have a time limit."""
 H_TYPED: Final = "x-typed"
 """Set where a request has its tensors in typed fields: so shall the answer."""
+H_SEQUENCE: Final = "x-sequence"
+"""Which sequence a request belongs to, written by the scripts that read its message. It goes on to the replica: Envoy
+chooses that one by what is left of the headers then."""
 H_RETRY: Final = "x-retry"
 """Seconds until a key's tokens are free again."""
 INTERNAL_HEADERS: Final = (
     H_DIGEST, H_CALLER, H_SERVICE, H_MODEL, H_CHECKED, H_REASON, H_PARAM, H_SIZE, H_UNARY, H_TYPED, H_RETRY,
+    H_SEQUENCE,
 )  # fmt: skip
 
 # What the bridge is told, and nobody else may say.

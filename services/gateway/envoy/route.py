@@ -20,7 +20,8 @@ from services.gateway.snapshot import GatewayKey, GatewayService, Limits, Snapsh
 
 ROUTE_NAME = "services"
 STRIPPED = (
-    *names.INTERNAL_HEADERS, "x-api-key", "authorization", "cookie", "proxy-authorization", "mm-vmodel-id",
+    *(name for name in names.INTERNAL_HEADERS if name != names.H_SEQUENCE),
+    "x-api-key", "authorization", "cookie", "proxy-authorization", "mm-vmodel-id",
     "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-envoy-expected-rq-timeout-ms",
     # Only a stream's first message is read here. Without this header a backend inflates none of those that follow.
     "grpc-encoding",

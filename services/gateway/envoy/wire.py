@@ -1,6 +1,7 @@
 """Descriptors of the gRPC protocols, as far as the gateway reads their messages: the field that names the model.
 
-The V2 protocol's are tritonclient's, and the streaming call of servers of text is added to them. Of TF-Serving's only
+The V2 protocol's are tritonclient's, but for the parameters of a request, and the streaming call of servers of text is
+added to them. Of TF-Serving's only
 the fields on the way to the name are described; all others are passed on unread.
 """
 
@@ -17,9 +18,20 @@ def descriptors() -> descriptor_pb2.FileDescriptorSet:
     made = descriptor_pb2.FileDescriptorSet()
     for module in (model_config_pb2, service_pb2):
         module.DESCRIPTOR.CopyToProto(made.file.add())
+    _keep_parameters(made.file[-1])
     _add_text_stream(made.file[-1])
     made.file.append(_tfserving())
     return made
+
+
+def _keep_parameters(file: descriptor_pb2.FileDescriptorProto) -> None:
+    """A map is not extracted. On the wire it is a repeated message, and that can be taken for a repeated text."""
+    request = next(each for each in file.message_type if each.name == "ModelInferRequest")
+    field = next(each for each in request.field if each.name == "parameters")
+    field.type = _FIELD.TYPE_STRING
+    field.ClearField("type_name")
+    entry = next(each for each in request.nested_type if each.name == "ParametersEntry")
+    request.nested_type.remove(entry)
 
 
 def _add_text_stream(file: descriptor_pb2.FileDescriptorProto) -> None:

@@ -2,6 +2,7 @@
 -- that does may pass. x-checked is set last, so whatever fails here, the request is refused by the policy of its service.
 local SHARED_MEMORY = { shared_memory_region = true, shared_memory_byte_size = true, shared_memory_offset = true }
 local RULES = { refused = SHARED_MEMORY }
+local WITH_PARAMETERS = { refused = SHARED_MEMORY, inside = { parameters = true } }
 local PIECE, OVERLAP = 262144, 16
 local FRAMING = @FRAMING@
 local DEEPEST_LEVEL, OPENINGS = 64, { "[", "{" }
@@ -140,7 +141,14 @@ function envoy_on_request(handle)
     local problem, field = much and too_much(body:getBytes(0, length)) or nil, nil
     if not problem and has_wrong_shape(body, length, size) then problem = WRONG_SHAPE end
     if problem then return refuse(handle, headers, problem) end
-    if words then problem, field = scan_json(body:getBytes(0, length), RULES) end
+    local sequences = handle:metadata():get("sequences")
+    if words or sequences then
+      local text = body:getBytes(0, length)
+      problem, field = scan_json(text, WITH_PARAMETERS)
+      local id = not problem and sequences and field["parameters.sequence_id"]
+      local sequence = id and sequence_in_json(string.sub(text, id[1], id[2]))
+      if sequence then headers:replace("x-sequence", sequence) end
+    end
     if problem then
       local named = type(field) == "string" and " (" .. string.gsub(string.sub(field, 1, 64), "[^%w%._-]", "?") .. ")" or ""
       return refuse(handle, headers, problem .. named)

@@ -39,6 +39,19 @@ local function named_in_message(handle)
   return value
 end
 
+-- A stream stays at one replica: the one of the sequence that its first message belongs to.
+local function choose_replica(handle, headers)
+  local found = handle:streamInfo():dynamicMetadata():get(FIELDS)
+  local entries = found and found["parameters"]
+  if not entries or not handle:metadata():get("sequences") then return end
+  local sequence
+  for _, entry in ipairs(type(entries) == "table" and entries or { entries }) do
+    local its, name = sequence_in_entry(entry, 1, #entry)
+    if its then sequence = name end
+  end
+  if sequence then headers:replace("x-sequence", sequence) end
+end
+
 -- Every message of a stream has its length in the five bytes before it. It is too late for an answer of our own, so
 -- in the place of one that must not pass goes a small one, which names a model that there cannot be: the backend's answer
 -- to that says what happened, and the stream goes on. A message is of no use before its end, so it is held until then.
@@ -149,6 +162,10 @@ function infer(handle)
   if suspicious(body, size, text) and uses_shared_memory(body:getBytes(0, size), 6, size) then
     return refuse(handle, headers, "Tensors in shared memory are not supported here: send them in the message.")
   end
+  if handle:metadata():get("sequences") then
+    local sequence = sequence_in_message(body:getBytes(0, size), 6, size)
+    if sequence then headers:replace("x-sequence", sequence) end
+  end
   if size > FRAMING then
     headers:replace("x-size", tostring(size))
     handle:clearRouteCache()
@@ -173,6 +190,7 @@ function envoy_on_request(handle)
   if path == INFER then return infer(handle) end
   if not choose_service(handle, headers, named_in_message(handle) or "") then return end
   if FOR_THE_BRIDGE[path] then measure(handle) end
+  if path == STREAM then choose_replica(handle, handle:headers()) end
   local watch = path == STREAM and watcher(handle)
   handle:headers():replace("x-checked", "1")
   if watch then watch() end

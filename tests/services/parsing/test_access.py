@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from console.errors import InvalidFields
+from services.gateway.envoy.names import INTERNAL_HEADERS
 from services.parsing import parse_spec
 from services.parsing.access import LIMITS
 from services.specs import ServiceLimits, ServiceSpec
@@ -51,6 +52,7 @@ def test_a_revision_of_before_these_were_there_can_still_be_read() -> None:
         "host", "Cookie", "content-type", "Content-Encoding", "x-service", "x-caller", "x-key-digest", "x-request-id",
         "grpc-timeout", "authorization", "x-api-key", "transfer-encoding", "te", "x-forwarded-for", "x-envoy-retry-on",
         "x-console-caller", "mm-vmodel-id", "inference-header-content-length", "proxy-authorization", "accept",
+        *INTERNAL_HEADERS,
     ],
 )  # fmt: skip
 def test_a_header_with_a_meaning_of_its_own_is_refused(name: str) -> None:
