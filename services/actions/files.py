@@ -12,7 +12,7 @@ from typing import Final
 from console.errors import ConsoleError
 from console.principal import SYSTEM
 from datasets import actions as datasets
-from datasets import reading
+from datasets import reading, trust
 from datasets import states as rounds
 from datasets.inspect.report import Executable
 from datasets.models import Round
@@ -110,6 +110,13 @@ def refused(revision: Revision, *, again: bool) -> str:
     """
     kept = _kept(revision) if again else reading.tree(revision.tree)
     return _refused_kept(revision, kept) if kept is not None else ""
+
+
+def withdrawn(revision: Revision) -> str:
+    """Why no process of a revision that was ready may be started any longer: trust was taken back meanwhile."""
+    if trust.trust_in(revision.dataset, revision.location) is not None:
+        return ""
+    return refused(revision, again=False)
 
 
 def _refused(revision: Revision, found: Sequence[Executable]) -> str:

@@ -68,11 +68,13 @@ def admit(service: Service) -> None:
         return
     with transaction.atomic():
         decision = claims.claim(service, revision, range(service.replicas))
-        if decision.granted:
-            if not move(service, states.STARTING, decision.reason, queued_at=None):
-                transaction.set_rollback(True)
-            return
-    say(service, decision.reason)
+        withdrawn = files.withdrawn(revision) if decision.granted else ""  # it may have waited for days
+        if withdrawn or (decision.granted and not move(service, states.STARTING, decision.reason, queued_at=None)):
+            transaction.set_rollback(True)
+    if withdrawn:
+        fail(service, withdrawn)
+    elif not decision.granted:
+        say(service, decision.reason)
 
 
 def start(service: Service) -> None:

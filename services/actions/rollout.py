@@ -75,6 +75,9 @@ def _scale(service: Service, revision: Revision, *, unless: str = "") -> None:
             replicas.drain(replica)
         dispatch.publish()
     elif len(rows) < count:
+        if withdrawn := files.withdrawn(revision):
+            say(service, f"{len(rows)} of {count} replicas run. {withdrawn}")
+            return
         free = [index for index in range(2 * count + len(taken)) if index not in taken]
         decision = claims.claim(service, revision, free[: count - len(rows)])
         if not decision.granted:

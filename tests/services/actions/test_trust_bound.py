@@ -23,7 +23,7 @@ from services.actions import services as verbs
 from services.clients import openai_health
 from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
-from services.models import Service
+from services.models import Queue, Service
 from services.specs import Launch
 from tests.services import llama_folder
 from tests.services.actions.conftest import CONFIG
@@ -223,6 +223,31 @@ def test_a_service_is_not_scaled_up_once_trust_is_taken_back(
         verbs.scale(service, 3, actor=actor)
     with pytest.raises(Conflict, match="is not trusted"):
         verbs.edit(service, {"replicas": 3}, actor=actor)
+
+
+def test_one_that_waited_for_room_does_not_start_once_trust_is_taken_back(
+    world: World, make: Make, dataset: Dataset, actor: Principal, queue: Queue
+) -> None:
+    Queue.objects.update(cpu=1)
+    first, second = make(), make(name="second")
+    world.converge(first)
+    assert world.converge(second).state == states.QUEUED
+    trust.withdraw(dataset, actor=actor)
+    Queue.objects.update(cpu=4)
+    second = world.converge(second)
+    assert second.state == states.FAILED and "is not trusted" in second.message
+    assert list(world.engine.running) == ["svc-echo-r1-0"]
+
+
+def test_a_replica_that_waited_for_room_does_not_start_once_trust_is_taken_back(
+    world: World, ready: Make, dataset: Dataset, actor: Principal, queue: Queue
+) -> None:
+    service = ready()
+    Service.objects.filter(pk=service.pk).update(replicas=2)  # as if it had been asked for before
+    trust.withdraw(dataset, actor=actor)
+    service = world.converge(service)
+    assert service.message.startswith("1 of 2 replicas run. ") and "is not trusted" in service.message
+    assert list(world.engine.running) == ["svc-echo-r1-0"]
 
 
 def test_one_with_files_of_an_earlier_release_copies_them_again(world: World, ready: Make, actor: Principal) -> None:
