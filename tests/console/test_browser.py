@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from unittest.mock import Mock
 
 import pytest
 from django.conf import settings
@@ -14,6 +15,7 @@ from django.urls import reverse
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from console.errors import Conflict
 from console.models import Membership, Team
 from datasets.models import Dataset, Round
 
@@ -126,8 +128,19 @@ def test_when_the_session_ends_the_page_goes_to_the_login(
     page.wait_for_url(re.compile(r"/login/\?next=/$"))
 
 
-def test_an_error_of_a_poll_is_shown_in_place(page: Page, copying: Round, alice: User, live_server: LiveServer) -> None:
+def test_a_poll_of_what_one_can_no_longer_see_is_the_last(
+    page: Page, copying: Round, alice: User, live_server: LiveServer
+) -> None:
     page.goto(live_server.url + reverse("dataset", args=["models"]))
     Membership.objects.filter(user=alice).delete()
-    expect(page.locator("#flash")).to_contain_text("nothing that you may see")
+    expect(page.locator("#gone")).to_contain_text("you can no longer see it")
+    expect(page.locator("#rounds")).to_be_visible()
+
+
+def test_an_error_of_a_poll_is_shown_in_place(
+    page: Page, copying: Round, live_server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.goto(live_server.url + reverse("dataset", args=["models"]))
+    monkeypatch.setattr("datasets.views._frame", Mock(side_effect=Conflict("The rounds cannot be read now.")))
+    expect(page.locator("#flash")).to_contain_text("The rounds cannot be read now.")
     expect(page.locator("#rounds")).to_be_visible()
