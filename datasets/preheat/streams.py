@@ -83,6 +83,7 @@ class Streams:
         jobs = self._untaken + sum(file.size <= chunk for file in files)
         self._count = min(source.streams, CORE_STREAMS * CORES, jobs)
         self._interpreter, self._light = Interpreter(), 0
+        self._asked: dict[threading.Thread, int] = {}
         """`_light`: streams that fetch light files."""
         self._always = CORES if source.ahead > 1 else CORE_ALWAYS * CORES
         self._buffers = Buffers(max(MEMORY // piece, self._count + SPARE + 1), piece)
@@ -266,14 +267,23 @@ class Streams:
             ahead.close()
             with self._lock:
                 self._light -= 1
+                self._asked.pop(threading.current_thread(), None)
                 self._lock.notify()
 
     def _next_light(self, asked: int) -> SourceFile | None:
-        """Another one for a thread that has `asked` for so many; None also when others are to do it."""
+        """Another one for a thread that has `asked` for so many; None also when others are to do it.
+
+        Its share shrinks when another thread joins, but not what it has asked for by then: the sum is bounded as well.
+        """
         with self._lock:
             self._alive()
-            if not self._files or asked >= self._source.ahead // self._light or self._light > self._welcome():
+            thread, most = threading.current_thread(), self._source.ahead
+            self._asked[thread] = asked
+            if not self._files or asked >= most // self._light or self._light > self._welcome():
                 return None
+            if sum(self._asked.values()) >= most:
+                return None
+            self._asked[thread] += 1
             return self._files.pop()
 
     def _do_small(

@@ -106,6 +106,31 @@ def test_a_busy_process_asks_ahead_by_a_thread_for_each_core(
     assert not any(far.waiting.values())
 
 
+def test_a_thread_that_joins_late_adds_nothing_to_what_is_asked_for(
+    source: LocalSource, store: Store, many: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one, alone until then, has asked for all that may be, and reads on when the second one has got on."""
+    far = Far(source)
+    full, joined = threading.Event(), threading.Event()
+    monkeypatch.setattr(streams.Streams, "_welcome", lambda self: 2 if full.is_set() else 1)
+    opened, by = far.open, Counter[str]()
+
+    def watched(file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
+        thread = threading.current_thread().name
+        by[thread] += 1
+        if far.together >= far.ahead and thread == next(iter(by)):
+            full.set()
+            assert joined.wait(20)
+        if len(by) > 1 and by[thread] >= 4 and thread != next(iter(by)):
+            joined.set()
+        return opened(file, path, offset, length)
+
+    far.open = watched  # type: ignore[method-assign]
+    assert copy_all(far, store, "many")[1] == many
+    assert joined.is_set()
+    assert far.together == far.ahead
+
+
 def test_a_process_that_waits_asks_by_all_its_threads_that_share_what_is_asked_for(
     source: LocalSource, store: Store, many: dict[str, bytes], busy: list[bool]
 ) -> None:
