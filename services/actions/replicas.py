@@ -17,7 +17,7 @@ from console.errors import ConsoleError
 from datasets import reading
 from datasets.preheat.ahead import read_ahead
 from datasets.specs import Tree
-from services.actions import leases, publishing, retries, wiring
+from services.actions import leases, publishing, retries, warming, wiring
 from services.actions.transitions import log
 from services.clients import connections
 from services.engines import base as engines
@@ -176,6 +176,11 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
     framework = wiring.framework(replica.revision.spec["framework"])
     probe = framework.probe(publishing.HOST, ports_of(replica), replica.service.name, timeout=2.0)
     if probe.ready:
+        is_new = seen.pid != replica.well_pid
+        if is_new and not warming.is_warm(
+            framework, publishing.HOST, ports_of(replica), replica.service.name, replica.process_name, seen.pid
+        ):
+            return waiting, warming.SENTENCE
         return Replica.READY, ""
     # A port that is not open yet is nothing to worry about during a start, and the page should not sound so.
     return waiting, f"{_starting(replica, seen)}{probe.message}"

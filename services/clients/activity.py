@@ -18,7 +18,9 @@ import psutil
 import pynvml
 
 BUSY_CORES: Final = 0.25
-"""More than an idle server's own timers and our questions take, less than one thread that computes."""
+"""All threads together: more than an idle server's own timers and our questions take, less than what computes."""
+BUSY_THREAD: Final = 0.5
+"""One thread that runs, or could if a CPU were free. Not all together: many that wake now and then wait each time."""
 READ_BYTES: Final = 1 << 16
 """From disks, between two looks."""
 PROC: Final = Path("/proc")
@@ -30,8 +32,10 @@ class Usage:
 
     at: float
     """time.monotonic()."""
-    seconds: Mapping[tuple[int, int], float] = field(default_factory=dict)
-    """By process and thread: how long it ran, or was ready to run."""
+    ran: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    """Seconds, by process and thread."""
+    waited: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    """Seconds in which it could have run, and had no CPU."""
     read: Mapping[int, int] = field(default_factory=dict)
     """By process: bytes that came from disks."""
     blocked: bool = False
@@ -47,7 +51,8 @@ def read(pid: int) -> Usage | None:
         pids = [pid, *(child.pid for child in process.children(recursive=True))]
     except psutil.Error:
         return None
-    seconds: dict[tuple[int, int], float] = {}
+    ran: dict[tuple[int, int], float] = {}
+    waited: dict[tuple[int, int], float] = {}
     bytes_read: dict[int, int] = {}
     blocked = False
     for each in pids:
@@ -55,20 +60,23 @@ def read(pid: int) -> Usage | None:
             bytes_read[each] = _bytes_read(each)
         for thread in _threads(each):
             with suppress(OSError, ValueError, IndexError):
-                state, seconds[each, thread] = _thread(each, thread)
+                state, ran[each, thread], waited[each, thread] = _thread(each, thread)
                 blocked = blocked or state == "D"
-    return Usage(time.monotonic(), seconds, bytes_read, blocked, _on_gpu(frozenset(pids)))
+    return Usage(time.monotonic(), ran, waited, bytes_read, blocked, _on_gpu(frozenset(pids)))
 
 
 def is_busy(before: Usage, after: Usage) -> bool:
     """Whether it computed, or read, between the two."""
-    if after.on_gpu or after.blocked or _grown(before.read, after.read) >= READ_BYTES:
+    if after.on_gpu or after.blocked or sum(_grown(before.read, after.read).values()) >= READ_BYTES:
         return True
-    return _grown(before.seconds, after.seconds) >= BUSY_CORES * max(0.1, after.at - before.at)
+    seconds = max(0.1, after.at - before.at)
+    ran, waited = _grown(before.ran, after.ran), _grown(before.waited, after.waited)
+    busiest = max((ran[thread] + waited.get(thread, 0) for thread in ran), default=0.0)
+    return sum(ran.values()) >= BUSY_CORES * seconds or busiest >= BUSY_THREAD * seconds
 
 
-def _grown(before: Mapping[Any, float], after: Mapping[Any, float]) -> float:
-    return sum(max(0.0, value - before.get(key, 0)) for key, value in after.items())
+def _grown(before: Mapping[Any, float], after: Mapping[Any, float]) -> dict[Any, float]:
+    return {key: max(0.0, value - before.get(key, 0)) for key, value in after.items()}
 
 
 def _threads(pid: int) -> list[int]:
@@ -78,14 +86,15 @@ def _threads(pid: int) -> list[int]:
         return []
 
 
-def _thread(pid: int, thread: int) -> tuple[str, float]:
+def _thread(pid: int, thread: int) -> tuple[str, float, float]:
+    """Its state, and for how many seconds it ran and waited for a CPU."""
     folder = PROC / str(pid) / "task" / str(thread)
     fields = (folder / "stat").read_text().rpartition(")")[2].split()
     try:
         ran, waited, _slices = (int(text) for text in (folder / "schedstat").read_text().split())
     except (OSError, ValueError):  # a kernel without it tells only how long it ran
-        return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return fields[0], (ran + waited) / 1e9
+        return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), 0.0
+    return fields[0], ran / 1e9, waited / 1e9
 
 
 def _bytes_read(pid: int) -> int:

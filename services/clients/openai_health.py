@@ -63,3 +63,29 @@ def answers(host: str, port: int, model: str, timeout: float) -> bool:
     except ProbeError:
         return False
     return True
+
+
+def warm_up(host: str, port: int, model: str, timeout: float) -> None:
+    """What a server prepares only when it is first asked: sampling, log probabilities, a grammar, each adapter.
+
+    Any answer will do: what the model cannot do is refused. Raises ProbeError for a request without one.
+    """
+    plain = {"prompt": "a", "max_tokens": 1}
+    if _status(host, port, "/v1/completions", {"model": model, **plain}, timeout) != HTTPStatus.OK:
+        _status(host, port, "/v1/embeddings", {"model": model, "input": "a"}, timeout)
+        return
+    for more in FIRST_USES:
+        _status(host, port, "/v1/completions", {"model": model, **plain, **more}, timeout)
+    for adapter in served(host, port, timeout):
+        if adapter != model:
+            _status(host, port, "/v1/completions", {"model": adapter, **plain}, timeout)
+
+
+FIRST_USES: Final[tuple[dict[str, Any], ...]] = (
+    {"logprobs": 1, "temperature": 1, "top_k": 2, "top_p": 0.9},
+    {"response_format": {"type": "json_object"}},
+)
+
+
+def _status(host: str, port: int, path: str, body: dict[str, Any], timeout: float) -> int:
+    return loopback.post(host, port, path, json.dumps(body).encode(), JSON, timeout)[0]

@@ -14,7 +14,8 @@ MAX_PAGE_BYTES: Final = 16 << 20
 
 
 def total(host: str, port: int, wanted: Callable[[str], bool], timeout: float = 2.0) -> float:
-    """The sum of all counters of /metrics whose name (without `_total`) is `wanted`, over all labels.
+    """The sum of all counters of /metrics whose name (without `_total`) is `wanted`, over all labels; of a histogram,
+    how many values it has.
 
     Raises ProbeError when there is no such page, or none that can be read.
     """
@@ -32,7 +33,12 @@ def sum_of(page: str, wanted: Callable[[str], bool]) -> float:
     return sum(
         sample.value
         for family in text_string_to_metric_families(page)
-        if family.type == "counter" and wanted(family.name)
+        if family.type in {"counter", "histogram"} and wanted(family.name)
         for sample in family.samples
-        if not sample.name.endswith("_created")  # when the counter was made, not what it counts
+        if _counts(family.type, sample.name)
     )
+
+
+def _counts(kind: str, name: str) -> bool:
+    """Not `_created`: it says when, and not how many."""
+    return name.endswith("_count") if kind == "histogram" else not name.endswith("_created")

@@ -25,6 +25,8 @@ class Availability:
 class Framework(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
+    warms_up: ClassVar[bool] = False
+    """Whether `warm_up` does anything."""
     stall_seconds: ClassVar[int]
     """Where a service does not say for how long a replica may rest with a request before it is tested."""
 
@@ -67,6 +69,10 @@ class Framework(ABC):
     @abstractmethod
     def probe(self, host: str, ports: Ports, service: str, timeout: float) -> ProbeResult:
         """Whether a replica takes requests for the model `service`; never raises for a bad server. `timeout` in s."""
+
+    @abstractmethod
+    def warm_up(self, host: str, ports: Ports, service: str, timeout: float) -> None:
+        """Make a new process do once what takes long the first time. Raises ProbeError when it gives no answer."""
 
     @abstractmethod
     def answers(self, host: str, ports: Ports, service: str, timeout: float) -> bool:

@@ -85,6 +85,17 @@ def test_the_framework_says_that_it_is_ready_answers_and_gets_on(chatty: Running
     assert wait_for(lambda: FRAMEWORK.progress(HOST, chatty.ports, 5), lambda now: now > before) > before
 
 
+def test_first_uses_are_warmed_up_without_a_compiler(chatty: RunningVllm) -> None:
+    """torch would compile what `logprobs` needs when it is first asked for: up to a minute without a token."""
+    before = FRAMEWORK.progress(HOST, chatty.ports, 5)
+    FRAMEWORK.warm_up(HOST, chatty.ports, "chatty", 300)
+    assert wait_for(lambda: FRAMEWORK.progress(HOST, chatty.ports, 5), lambda now: now > before) > before
+    body = chat_body("chatty", logprobs=True, top_logprobs=2, temperature=1, top_k=5, seed=1)
+    assert post(chatty, "/v1/chat/completions", body)["choices"][0]["logprobs"]["content"]
+    compiled = psutil.Process(chatty.process.pid).environ()["TORCHINDUCTOR_CACHE_DIR"]
+    assert not list(Path(compiled).rglob("*.so"))
+
+
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/v1/load_lora_adapter", "/sleep", "/collective_rpc"])
 def test_what_nobody_may_use_is_not_there(chatty: RunningVllm, path: str) -> None:
     assert send(f"{chatty.url}{path}", method="GET").status == 404
@@ -184,8 +195,14 @@ def test_killed_processes_come_back_and_leave_nothing_behind() -> None:
 
         wait_for(lambda: engine.observe(NAME).pid, lambda pid: pid not in (0, second))
         all_of_third = family(engine.observe(NAME).pid)
-        engine.stop(NAME)
+        for pid in all_of_third:  # it hangs altogether: no SIGTERM ends it
+            os.kill(pid, signal.SIGSTOP)
+        engine.restart(NAME, hangs=True)
         wait_for(lambda: [pid for pid in all_of_third if not gone(pid)], lambda left: not left, 15)
+
+        all_of_fourth = family(wait_for(lambda: engine.observe(NAME).pid, bool))
+        engine.stop(NAME)
+        wait_for(lambda: [pid for pid in all_of_fourth if not gone(pid)], lambda left: not left, 15)
 
 
 def test_a_start_that_fails_ends_by_itself_and_its_log_says_why(tmp_path: Path) -> None:

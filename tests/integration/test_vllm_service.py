@@ -26,6 +26,18 @@ def test_its_adapter_is_asked_by_its_name(live_llm: Live) -> None:
     assert text_of(answer.body) == vllm.PIRATE_ANSWER
 
 
+def test_the_first_logprobs_take_no_replica_away(live_llm: Live) -> None:
+    headers = {"Authorization": f"Bearer {live_llm.key}"}
+    [before] = live_llm.service(vllm.NAME)["replica_list"]
+    body = chat_body(logprobs=True, top_logprobs=2)
+    answer = send(f"{live_llm.gateway}/v1/chat/completions", body, headers=headers, timeout=300)
+    assert answer.status == 200, answer.body
+    [after] = live_llm.service(vllm.NAME)["replica_list"]
+    assert (after["pid"], after["restarts"]) == (before["pid"], 0)
+    events = [event["message"] for event in live_llm.api(f"services/{vllm.NAME}/events/").body["results"]]
+    assert not [message for message in events if "hung" in message]
+
+
 def test_what_does_not_fit_the_model_is_refused_before_anything_starts(live_llm: Live) -> None:
     body = {
         "name": "too-long", "framework": "vllm", "dataset": "samples", "model_path": vllm.NAME, "queue": "default",

@@ -49,7 +49,7 @@ class LimitsShape(serializers.Serializer[Any]):
     stall_seconds = serializers.IntegerField(
         required=False,
         allow_null=True,
-        help_text="After so long without any progress a busy replica is tested; 5 to 3600.",
+        help_text="A replica that finishes nothing and computes nothing for so long is tested; 5 to 3600.",
     )
 
 

@@ -51,6 +51,9 @@ class Triton(Framework):
     def probe(self, host: str, ports: Ports, service: str, timeout: float) -> ProbeResult:
         return kserve_v2.probe(host, ports.http, service, timeout)
 
+    def warm_up(self, host: str, ports: Ports, service: str, timeout: float) -> None:
+        """Nothing: Triton itself runs the `model_warmup` of a model, and our inference could change a state."""
+
     def answers(self, host: str, ports: Ports, service: str, timeout: float) -> bool:
         return triton_alive.answers(host, ports, service, timeout)
 

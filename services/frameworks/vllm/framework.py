@@ -14,7 +14,9 @@ from services.frameworks.vllm import describe, env, explain, launch, options, ru
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
 
 LOGGED: Final = dict.fromkeys(env.ALLOWED, variables.WORDS)
-FINISHED_WORK: Final = frozenset({"vllm:prompt_tokens", "vllm:generation_tokens", "vllm:request_success"})
+FINISHED_WORK: Final = frozenset({
+    "vllm:prompt_tokens", "vllm:generation_tokens", "vllm:request_success", "vllm:iteration_tokens_total",
+})  # fmt: skip
 REMOTE_CODE: Final = (
     "Only an administrator may set trust_remote_code: it runs Python code of the model with the rights of the console."
 )
@@ -24,6 +26,7 @@ class Vllm(Framework):
     name: ClassVar[str] = "vllm"
     label: ClassVar[str] = "vLLM"
     stall_seconds: ClassVar[int] = 30
+    warms_up: ClassVar[bool] = True
 
     def availability(self, runtime: Path) -> Availability:
         return availability(runtime)
@@ -55,11 +58,14 @@ class Vllm(Framework):
     def probe(self, host: str, ports: Ports, service: str, timeout: float) -> ProbeResult:
         return openai_health.probe(host, ports.http, service, timeout)
 
+    def warm_up(self, host: str, ports: Ports, service: str, timeout: float) -> None:
+        openai_health.warm_up(host, ports.http, service, timeout)
+
     def answers(self, host: str, ports: Ports, service: str, timeout: float) -> bool:
         return openai_health.answers(host, ports.http, service, timeout)
 
     def progress(self, host: str, ports: Ports, timeout: float) -> float:
-        """Tokens read, tokens written, requests ended."""
+        """Tokens read, tokens written, requests ended, and steps of its engine: a long prompt takes many."""
         return prometheus.total(host, ports.http, FINISHED_WORK.__contains__, timeout)
 
 

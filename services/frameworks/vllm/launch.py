@@ -18,6 +18,9 @@ START: Final = Path(__file__).with_name("start.py")
 SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - looked at, nothing is written there
 SETTLE_SECONDS: Final = 60
 """What is wrong shows within a minute: in imports, in the arguments, in the weights, in the memory."""
+NO_COMPILER: Final = {"TORCHDYNAMO_DISABLE": "1"}
+"""Eager mode compiles no model, but vLLM has torch compile some functions of its sampler when they are first used, such
+as for `logprobs`: that takes a CPU a minute, in which no request gets on, and saves next to nothing after."""
 NO_MEDIA: Final = "media.invalid"
 """The one host that pictures may be fetched from: a name that can never resolve."""
 
@@ -38,7 +41,7 @@ def render(context: LaunchContext) -> Launch:
     python = str(context.runtime / "bin" / "python")
     return Launch(
         argv=(python, "-IS", str(context.run_dir / "start.py"), python, *server(context, made, on_cpu)),
-        env=env.environment(context, on_cpu),
+        env=env.environment(context, on_cpu) | (NO_COMPILER if is_eager(context, on_cpu) else {}),
         files={
             "start.py": START.read_bytes(),
             "tmp/.keep": b"",
@@ -127,6 +130,11 @@ def parsers(options: Mapping[str, Any]) -> tuple[str, ...]:
         if options.get(name)
     ]  # fmt: skip
     return (*flags, *(["--enable-auto-tool-choice"] if options.get("enable_auto_tool_choice") else []))
+
+
+def is_eager(context: LaunchContext, on_cpu: bool) -> bool:
+    """As --enforce-eager is given in `server`, or by the user."""
+    return on_cpu and "--no-enforce-eager" not in context.spec.framework_config.get("extra_args", ())
 
 
 def sets(options: Mapping[str, Any], flag: str) -> bool:

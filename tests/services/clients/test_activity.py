@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import psutil
@@ -14,6 +15,7 @@ import pynvml
 import pytest
 
 from services.clients import activity
+from services.clients.activity import Usage
 
 SPINS = "print('up', flush=True)\nwhile True: pass"
 RESTS = "import time; print('up', flush=True); time.sleep(600)"
@@ -67,6 +69,15 @@ def test_one_that_waits_for_a_cpu_is_busy() -> None:
             each.cpu_affinity([cpu])
         process.nice(19)
         assert busy(process)
+
+
+def test_many_threads_that_wake_now_and_then_are_not_busy_however_long_each_waits_for_a_cpu() -> None:
+    """A server that has nothing to do, on a machine that has too much."""
+    threads = [(1, number) for number in range(60)]
+    before = Usage(0, dict.fromkeys(threads, 5.0), dict.fromkeys(threads, 50.0))
+    after = Usage(3, dict.fromkeys(threads, 5.003), dict.fromkeys(threads, 50.1))
+    assert not activity.is_busy(before, after)
+    assert activity.is_busy(before, replace(after, waited={**after.waited, (1, 0): 51.6}))
 
 
 def test_one_that_is_gone_has_no_usage() -> None:

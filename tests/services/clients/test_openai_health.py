@@ -87,3 +87,29 @@ def test_only_wanted_counters_are_summed(server: Callable[..., int]) -> None:
 def test_a_page_that_is_no_metrics_raises(server: Callable[..., int], answer: bytes) -> None:
     with pytest.raises(ProbeError):
         prometheus.total(HOST, server(answer), lambda name: True)
+
+
+@pytest.mark.parametrize("answers", [
+    (body("{}"), body("{}"), NOT_FOUND, MODELS, body("{}")),  # it generates, and has an adapter
+    (NOT_FOUND, body("{}")),  # it only embeds
+    (NOT_FOUND, NOT_FOUND),
+], ids=["generates", "embeds", "neither"])  # fmt: skip
+def test_it_is_warm_when_each_first_use_was_answered(
+    server: Callable[..., int], answers: tuple[bytes | None, ...]
+) -> None:
+    openai_health.warm_up(HOST, server(*answers), "chatty", timeout=5)
+
+
+def test_it_is_not_warm_when_one_was_not(server: Callable[..., int]) -> None:
+    with pytest.raises(ProbeError, match=r"did not answer within 0\.2 s"):
+        openai_health.warm_up(HOST, server(body("{}"), None), "chatty", timeout=0.2)
+
+
+def test_the_values_of_a_histogram_are_counted_too() -> None:
+    page = """# TYPE steps histogram
+steps_bucket{le="1"} 2
+steps_bucket{le="+Inf"} 3
+steps_count 3
+steps_sum 40
+"""
+    assert prometheus.sum_of(page, "steps".__eq__) == 3
