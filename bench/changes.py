@@ -28,9 +28,7 @@ from bench.requests import CHAT_SERVICE, GRPC, REST, Call
 from console.home import CHECKOUT
 from console.stack import example
 from services.gateway import keys
-from services.gateway.binary import find_envoy
 from services.gateway.envoy import names
-from services.gateway.publish import deliver
 from services.gateway.snapshot import Endpoint, GatewayKey, Snapshot
 
 SERVICES, KEYS = 100, 1_000
@@ -79,7 +77,7 @@ def while_changing(directory: Path, one: Null, other: Null, *, changes: int, at_
         flowing = stack.enter_context(stream_load(door.port, people.key, stop, at_once))
         began = time.perf_counter()
         for number in range(changes):
-            deliver(lambda number=number: changed(people, number, other), door.directory, find_envoy())  # type: ignore[misc]
+            servers.publish(changed(people, number, other), door.directory)
         took = time.perf_counter() - began
         stop.touch()
         said = {name: finished(process, patience=60) for name, process in loads.items()}

@@ -26,8 +26,6 @@ from bench.servers import Gateway
 from console.home import CHECKOUT
 from console.stack import example
 from services.gateway import keys
-from services.gateway.binary import find_envoy
-from services.gateway.publish import deliver
 from services.gateway.snapshot import GatewayKey, GatewayService, Snapshot
 
 SMALL, LARGE = (1, 10), (2_000, 10_000)
@@ -111,11 +109,11 @@ def idle_cores(pid: int, seconds: float = 6.0) -> float:
 
 
 def measure_effects(door: Gateway, people: Population, backend: Null, changes: int) -> Effects:
-    """Through `deliver`, which the console calls. Every change is made `changes` times, on a gateway at rest."""
+    """Through what the console calls. Every change is made `changes` times, on a gateway at rest."""
     effects = Effects()
 
     def change(kind: str, snapshot: Snapshot, call: Call, key: str, wanted: int) -> None:
-        publish = partial(deliver, lambda: snapshot, door.directory, find_envoy())
+        publish = partial(servers.publish, snapshot, door.directory)
         effects.add(kind, *time_to(publish, lambda: servers.status_of(door.port, call, key) == wanted))
 
     for number in range(changes):

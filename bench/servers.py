@@ -24,6 +24,7 @@ from bench.requests import Call, headers
 from console import home
 from console.stack import example
 from services.frameworks.triton import launch, runtime
+from services.gateway import credentials
 from services.gateway.binary import argv, find_envoy
 from services.gateway.publish import deliver, prepare
 from services.gateway.snapshot import Endpoint, Snapshot
@@ -172,12 +173,18 @@ def triton(root: Path, directory: Path) -> Iterator[tuple[Endpoint, Callable[[],
         yield Endpoint(HOST, ports.http, ports.grpc), pids
 
 
+def publish(snapshot: Snapshot, directory: Path) -> None:
+    """Services and keys, as the console does."""
+    credentials.deliver(snapshot.for_keys, directory)
+    deliver(lambda: snapshot, directory, find_envoy())
+
+
 @contextmanager
 def gateway(directory: Path, snapshot: Snapshot, *, workers: int | None = None) -> Iterator[Gateway]:
     """The product's own gateway, told this. `workers`: threads; the product's own number by default."""
     port = free_ports(1)[0]
     prepare(directory, host=HOST, port=port, limits=snapshot.limits)
-    deliver(lambda: snapshot, directory, find_envoy())
+    publish(snapshot, directory)
     ready = answers(f"http://{HOST}:{port}/v2/health/ready")
     with process(tuple(argv(directory, find_envoy(), concurrency=workers)), directory, ready) as running:
         yield Gateway(directory, port, running.pid)

@@ -81,6 +81,8 @@ class Gateway:
     @property
     def refusal(self) -> str:
         """What that means for callers."""
+        if self.error.startswith(GatewayRevision.LEFT_OUT):
+            return "The gateway goes on without a service that it refuses."
         goes_on = "" if self.state == "away" else " It goes on with the one before it."
         return f"The gateway refused the newest configuration.{goes_on}"
 

@@ -29,6 +29,10 @@ class GatewayError(ConsoleError):
     status = 500
 
 
+class GatewayRefused(GatewayError):
+    """Envoy, or what renders for it, does not take what the configuration says."""
+
+
 class GatewaySilent(GatewayError):
     """The gateway runs, but did not answer in time."""
 

@@ -90,7 +90,7 @@ def preheat(revision: Revision | None) -> dict[str, Any] | None:
 
 def conditions(service: Service) -> list[Condition]:
     return [
-        _files(service), _quota(service), _replicas(service), _rolled_out(service), _ready(service), _reachable()
+        _files(service), _quota(service), _replicas(service), _rolled_out(service), _ready(service), _reachable(service)
     ]  # fmt: skip
 
 
@@ -144,9 +144,11 @@ def _ready(service: Service) -> Condition:
     return Condition("Ready", status, service.state.title(), service.message, service.state_since)
 
 
-def _reachable() -> Condition:
+def _reachable(service: Service) -> Condition:
     """Whether callers get to the gateway now. From asking it: the state of a service says nothing about that."""
     problem = standing.of("gateway")
+    if service.gateway_message:
+        return Condition("Reachable", FALSE, "Refused", f"The gateway goes without it. {service.gateway_message}", None)
     if problem is None:
         return Condition("Reachable", TRUE, "GatewayAnswers", "The gateway takes requests.", None)
     return Condition("Reachable", FALSE, "GatewayAway", problem.message, None)

@@ -51,6 +51,7 @@ urlpatterns = [
     path("problems/", standing.problems, name="problems"),
     path("metrics", metrics.metrics, name="metrics"),
     path("keys/", keys.listing, name="keys"),
+    path("keys/gateway/", keys.waiting, name="keys-waiting"),
     path("keys/<int:pk>/<str:verb>/", keys.act, name="key-act"),
     path("teams/", team.listing, name="teams"),
     path("teams/<str:name>/", team.detail, name="team"),

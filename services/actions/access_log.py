@@ -11,11 +11,12 @@ from django.conf import settings
 
 from services.actions import metering
 from services.clients.envoy_admin import EnvoyAdmin
+from services.gateway import locks
 from services.gateway.envoy import names
-from services.gateway.publish import exclusive
 
 LIMIT = 64 << 20
 KEPT = 3
+WAIT_SECONDS = 10.0
 
 
 def rotate(gateway_dir: Path | None = None, *, limit: int = LIMIT, kept: int = KEPT) -> bool:
@@ -26,7 +27,7 @@ def rotate(gateway_dir: Path | None = None, *, limit: int = LIMIT, kept: int = K
     """
     directory = gateway_dir or settings.HOME.gateway
     log = directory / names.ACCESS_LOG
-    with exclusive(directory):
+    with locks.exclusive(directory, locks.LOG, WAIT_SECONDS):
         large = log.exists() and log.stat().st_size > limit
         if large:
             _shift(directory)

@@ -1,4 +1,4 @@
-"""API keys: make, check, rotate, revoke. A change reaches the gateway before the answer reaches the person."""
+"""API keys: make, check, rotate, revoke. Whoever does it is told whether the gateway has the change by then."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from console import roles
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
 from console.principal import PresentedKey, Principal
-from services.actions import key_bounds, publishing
+from services.actions import delivery, key_bounds, key_shares
+from services.actions.delivery import Delivery
 from services.actions.key_bounds import LIMITS, Rights
 from services.gateway import keys as format
 from services.models import ApiKey
@@ -32,13 +33,17 @@ class Made:
 
     row: ApiKey
     key: str
+    gateway: Delivery
+    """Whether the gateway has it."""
 
 
 @dataclass(frozen=True)
 class Revoked:
     row: ApiKey
-    children: tuple[ApiKey, ...] = ()
+    children: tuple[ApiKey, ...]
     """Revoked with it."""
+    gateway: Delivery
+    """Whether the gateway has let go of all of them."""
 
 
 def create(
@@ -75,7 +80,11 @@ def create(
 def _make(team: Team, name: str, rights: Rights, *, actor: Principal, replaces: ApiKey | None = None) -> Made:
     new = format.generate()
     with transaction.atomic():
-        _lock_live(actor, replaces)
+        parent = _lock_live(actor, replaces)
+        shares = key_shares.of(new.id, rights.limits["max_concurrent"], parent, replaces)
+        if len(shares.get(key_shares.SLOTS, ())) > key_shares.DEEPEST:
+            said = "Must be that of this key: it is below too many other limits for one of its own."
+            raise InvalidFields({"max_concurrent": [said]})
         row = ApiKey.objects.create(
             team=team,
             name=name,
@@ -86,21 +95,22 @@ def _make(team: Team, name: str, rights: Rights, *, actor: Principal, replaces: 
             service_ids=list(rights.service_ids),
             expires_at=rights.expires_at,
             **rights.limits,
+            shares=shares,
             all_teams=rights.all_teams,
             created_by=actor.label,
             replaces=replaces,
-            parent_id=actor.key.pk if actor.key else None,
+            parent=parent,
         )
-        transaction.on_commit(publishing.publish_now)
-    return Made(row, new.key)
+    return Made(row, new.key, delivery.carry_out([row]))
 
 
-def _lock_live(actor: Principal, replaces: ApiKey | None) -> None:
-    """A key that was revoked since it was read makes no other one. Raises Conflict."""
+def _lock_live(actor: Principal, replaces: ApiKey | None) -> ApiKey | None:
+    """The key that acts. One that was revoked since it was read makes no other one: raises Conflict."""
     pks = {pk for pk in (actor.key and actor.key.pk, replaces and replaces.pk) if pk}
     rows = list(ApiKey.objects.select_for_update().filter(pk__in=pks).order_by("pk"))
     if any(row.revoked_at for row in rows) or len(rows) < len(pks):
         raise Conflict("The key was revoked meanwhile; make a new key instead.")
+    return next((row for row in rows if actor.key and row.pk == actor.key.pk), None)
 
 
 def rotate(row: ApiKey, *, actor: Principal) -> Made:
@@ -132,9 +142,10 @@ def revoke(row: ApiKey, *, actor: Principal, children: bool = True) -> Revoked:
         now, pks = timezone.now(), [row.pk, *(child.pk for child in below)]
         for at in range(0, len(pks), BATCH):
             ApiKey.objects.filter(pk__in=pks[at : at + BATCH], revoked_at=None).update(revoked_at=now)
-        transaction.on_commit(publishing.publish_now)
     row.refresh_from_db()
-    return Revoked(row, tuple(below))
+    for child in below:
+        child.revoked_at = now
+    return Revoked(row, tuple(below), delivery.carry_out([row, *below]))
 
 
 def _with_it(row: ApiKey, actor: Principal) -> list[ApiKey]:

@@ -44,7 +44,7 @@ def key_for(service: Service) -> str:
     if key := _present(service):
         return key
     key = _make(service)
-    publishing.publish()
+    publishing.publish_keys()
     _wait_until_taken(service, key)
     return key
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from django.conf import settings
 
 from services.actions import tls
 from services.actions.snapshot import HOST, limits
+from services.actions.snapshot import keys as snapshot_keys
 from services.actions.snapshot import take as snapshot
+from services.actions.transitions import log
 from services.errors import GatewayError, GatewaySilent
+from services.gateway import credentials, locks, status
 from services.gateway import publish as gateway
-from services.gateway import status
 from services.gateway.binary import find_envoy
 from services.gateway.envoy.cluster import BACKENDS
 from services.gateway.snapshot import Snapshot
 from services.models import GatewayRevision, Replica, Service
 
-__all__ = ["HOST", "open_up", "publish", "publish_now", "snapshot"]
+__all__ = ["HOST", "open_up", "publish", "publish_keys", "publish_now", "snapshot"]
 
 logger = logging.getLogger(__name__)
 KEPT_REVISIONS = 200
@@ -30,7 +32,7 @@ PATIENCE = 2.0
 def prepare() -> None:
     """All that Envoy needs to start; what was published stays. Raises GatewayError for a certificate that is wrong."""
     home, certificate = settings.HOME, tls.configured()
-    with gateway.exclusive(home.gateway):
+    with locks.exclusive(home.gateway, locks.SERVICES, gateway.WAIT_SECONDS):
         gateway.prepare(
             home.gateway,
             host=settings.CONSOLE_BIND,
@@ -87,7 +89,8 @@ def _lacking(service: str, expected: set[str]) -> str:
 def publish() -> GatewayRevision | None:
     """Tell the gateway the present state of services and keys. None when it knows already.
 
-    Raises GatewayError when Envoy would refuse the configuration; the last good one goes on.
+    A service that Envoy refuses is left out, and says so. Raises GatewayError when nothing could be published; the last
+    good configuration goes on.
     """
     taken: list[Snapshot] = []
 
@@ -95,14 +98,54 @@ def publish() -> GatewayRevision | None:
         taken.append(snapshot())
         return taken[-1]
 
+    keys_changed, _ = _try_keys()
     if not gateway.is_prepared(settings.HOME.gateway):
         prepare()  # somebody removed a part: Envoy, which is tried again and again, then starts
     try:
-        changed = gateway.deliver(take, settings.HOME.gateway, find_envoy())
-    except GatewayError as error:
+        delivered = gateway.deliver(take, settings.HOME.gateway, find_envoy())
+    except (GatewayError, OSError) as error:
         _write_down(taken, str(error))
         raise
-    return _write_down(taken, "") if changed else None
+    changed, problem = _try_keys()  # those that had to wait for their limits
+    _note_refusals(delivered.refused)
+    problem = problem or _left_out(delivered.refused)
+    newest = GatewayRevision.objects.first()
+    over = newest is not None and newest.error != problem
+    return _write_down(taken, problem) if delivered.changed or keys_changed or changed or over else None
+
+
+def publish_keys() -> bool:
+    """Tell the gateway which keys there are now. False when it knows already. Nothing about a service holds this up.
+
+    Raises GatewayError; what was published goes on.
+    """
+    return credentials.deliver(snapshot_keys, settings.HOME.gateway)
+
+
+def _try_keys() -> tuple[bool, str]:
+    """Whether they changed, and what went wrong: services are published all the same."""
+    try:
+        return publish_keys(), ""
+    except GatewayError as error:
+        logger.error("keys were not published: %s", error)
+        return False, str(error)
+
+
+def _note_refusals(refused: Mapping[str, str]) -> None:
+    """On each service, with an event when it begins."""
+    for name, why in refused.items():
+        for service in Service.objects.filter(name=name).exclude(gateway_message=why):
+            Service.objects.filter(pk=service.pk).update(gateway_message=why)
+            log(service, "gateway", f"Left out of the gateway: {why}")
+    Service.objects.exclude(gateway_message="").exclude(name__in=refused).update(gateway_message="")
+
+
+def _left_out(refused: Mapping[str, str]) -> str:
+    if not refused:
+        return ""
+    first = next(iter(sorted(refused)))
+    more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+    return f"{GatewayRevision.LEFT_OUT} {first}{more}. {refused[first]}"
 
 
 def _write_down(taken: list[Snapshot], error: str) -> GatewayRevision:

@@ -20,7 +20,7 @@ from django.db.models.functions import Cast
 
 from services import states
 from services.actions import files
-from services.gateway.snapshot import MIB, Endpoint, GatewayKey, GatewayService, Limits, Snapshot
+from services.gateway.snapshot import MIB, Endpoint, GatewayKey, GatewayService, Keys, Limits, Snapshot
 from services.models import ApiKey, Replica, Service
 from services.models.services import DELETED
 
@@ -58,6 +58,12 @@ def take() -> Snapshot:
     most = settings.MAX_PAYLOAD_BYTES
     services = tuple(_service(tuple(rows), most) for _, rows in groupby(_rows(), lambda row: row.name))
     return Snapshot(services, _keys(), limits())
+
+
+def keys() -> Keys:
+    """Keys alone, which change apart from services."""
+    shown = Service.objects.exclude(target=None).annotate(spec=_shown("spec", output_field=JSONField()))
+    return Keys(_keys(), shown.filter(spec__auth__policy="public").exists())
 
 
 def _rows() -> Iterable[Row]:
@@ -146,26 +152,33 @@ def _allowed(spec: Mapping[str, Any], most: int) -> dict[str, Any]:
     }
 
 
-_TEXTS: Final = {"services": "service_ids", "scopes": "scopes"}
+_TEXTS: Final = {"services": "service_ids", "scopes": "scopes", "shares": "shares"}
 
 
 def _keys() -> tuple[GatewayKey, ...]:
     """Most keys say the same of scopes and services, so each text is read once."""
     values = (
-        "key_id", "digest", "all_teams", "team__name", "services_text", "scopes_text", "rate_limit_per_minute",
-        "tokens_per_minute", "max_concurrent",
+        "key_id", "digest", "all_teams", "team__name", "services_text", "scopes_text", "shares_text",
+        "rate_limit_per_minute", "tokens_per_minute", "max_concurrent",
     )  # fmt: skip
     texts = {f"{name}_text": Cast(field, TextField()) for name, field in _TEXTS.items()}
     rows = ApiKey.objects.live().annotate(**texts).order_by("key_id").values_list(*values)
-    read = cache(_names)
+    read, share = cache(_names), cache(_shares)
     return tuple(
-        _key(key_id, digest, "*" if every else team, read(services), "infer" in read(scopes), *limits)
-        for key_id, digest, every, team, services, scopes, *limits in rows
+        _key(key_id, digest, "*" if every else team, read(services), "infer" in read(scopes), *limits, *share(shares))
+        for key_id, digest, every, team, services, scopes, shares, *limits in rows
     )
 
 
 _key = lru_cache(maxsize=1 << 16)(GatewayKey)
 """Remembered, as services are."""
+
+
+def _shares(text: str) -> tuple[str, str, tuple[tuple[str, int], ...]]:
+    """Buckets of requests and tokens a minute, and slots of requests at once: see GatewayKey."""
+    shares = json.loads(text)
+    slots = tuple((str(key), int(most)) for key, most in shares.get("slots", ()))
+    return str(shares.get("rate", "")), str(shares.get("tokens", "")), slots
 
 
 def _names(text: str) -> tuple[str, ...]:

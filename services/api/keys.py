@@ -47,11 +47,12 @@ EXAMPLE = OpenApiExample(
     retrieve=describe("Show a key (without the key itself)", answers={200: KeyOut}, errors=[404]),
     create=describe(
         "Make a key",
-        answers={201: NewKeyOut},
+        answers={201: NewKeyOut, 202: NewKeyOut},
         body=KeyBody,
         examples=[EXAMPLE],
         description="A key that makes one hands on no more than it has itself: it expires no later, its limits are no "
-        "wider, it has no other scopes and services. Limits and expiry that are left out are those of its maker.",
+        "wider, it has no other scopes and services. Limits and expiry that are left out are those of its maker. "
+        "202: the gateway does not have it yet, and `gateway` says why.",
     ),
 )
 class Keys(Resource):
@@ -80,7 +81,7 @@ class Keys(Resource):
 
     @describe(
         "Make a second key with the same rights",
-        answers={201: NewKeyOut},
+        answers={201: NewKeyOut, 202: NewKeyOut},
         errors=[400, 404, 409],
         description="The old one goes on working until it is revoked, so that clients can change over. A key gets none "
         "this way that may do more than itself.",
@@ -91,21 +92,24 @@ class Keys(Resource):
 
     @describe(
         "Revoke a key, from now on and for good",
-        answers={202: RevokedOut},
+        answers={200: RevokedOut, 202: RevokedOut},
         body=RevokeBody,
         errors=[400, 404],
         description="The keys that it made are revoked with it, unless `children` is false: mostly a key is revoked "
-        "because others have it, and then they have those as well. The key that asks stays.",
+        "because others have it, and then they have those as well. The key that asks stays. 200: the gateway refuses "
+        "them all by now; 202: not yet, and `gateway` says why. GET the key to see when it does.",
     )
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         row = self.key()
         data = parse(RevokeBody, request)
         revoked = actions.revoke(row, actor=self.actor, children=data["children"])
-        return Response(revoked_json(revoked.row, revoked.children), status=status.HTTP_202_ACCEPTED)
+        done = status.HTTP_200_OK if revoked.gateway.applied else status.HTTP_202_ACCEPTED
+        return Response(revoked_json(revoked), status=done)
 
     def _made(self, made: actions.Made) -> Response:
         where = reverse("api-key-detail", [made.row.pk], request=self.request)
         # A proxy or a browser must not keep the only copy of the key.
         headers = {"Location": where, "Cache-Control": "no-store"}
-        return Response(made_json(made.row, made.key), status=status.HTTP_201_CREATED, headers=headers)
+        done = status.HTTP_201_CREATED if made.gateway.applied else status.HTTP_202_ACCEPTED
+        return Response(made_json(made), status=done, headers=headers)

@@ -1,7 +1,7 @@
 """Which part of a new configuration Envoy has not checked yet.
 
 To check all of it takes Envoy seconds when there are thousands of services. But what is published was checked, line
-by line: each line is one cluster, one virtual host, one key, one limit, and stands for itself. So the next check is of
+by line: each line is one cluster or one virtual host, and stands for itself. So the next check is of
 the lines that are new, and of the clusters that they lead to. A line that differs from a checked one only in the name
 and uid of its service, its team and its ports is not new. What only the whole can tell, that no two lines are for one
 name, is looked at here. Another Envoy, or another bootstrap, checks everything again.
@@ -23,8 +23,6 @@ MARK: Final = ".checked"
 """By whom the published files were checked, and the shapes of the lines that were."""
 SHAPES: Final = 1000
 """Kept of those: far more than services have ways to differ."""
-_CREDENTIAL: Final = re.compile(rb'\{"client":"[A-Za-z0-9;=._~%-]+","key":"[0-9a-f]{64}"\}')
-"""A key as all keys are: two texts, of which Envoy asks only that no two digests are the same."""
 _FEW: Final = 16
 """Lines, for which to search the text is quicker than to read all of its lines."""
 _TEAM: Final = re.compile(rb';team=[^;"]*;')
@@ -33,7 +31,7 @@ _PORT: Final = re.compile(rb'"port_value":[0-9]+')
 _OF_SERVICE: Final = re.compile(rb"service-([a-z0-9-]+)|([a-z0-9-]+)-(?:http|grpc)")
 """Names of lines: of a virtual host, or of a cluster."""
 _CLUSTER: Final = re.compile(rb'"cluster":"([^"\\]+)"')
-_CHECKED: Final = (names.CLUSTERS, names.KEYS, names.RATE_LIMITS, names.ROUTES)
+_CHECKED: Final = (names.CLUSTERS, names.ROUTES)
 
 
 def identity(envoy: Path, bootstrap: bytes) -> str:
@@ -92,8 +90,19 @@ def unchecked(files: dict[str, bytes], gateway_dir: Path, checker: str) -> dict[
     return {name: document.join(head, new[name] or lines[:1], tail) for name, (head, lines, tail) in parts.items()}
 
 
+def services_with_new_lines(files: dict[str, bytes], gateway_dir: Path) -> list[str]:
+    """Whose virtual host or clusters are not published like this; all, when something that is of no service is new."""
+    names_of: set[str] = set()
+    for file in (names.CLUSTERS, names.ROUTES):
+        before = document.split(document.published(gateway_dir / file))[1]
+        for line in document.new_lines(before, document.split(files[file])[1]):
+            if found := _OF_SERVICE.fullmatch(document.item_name(line)):
+                names_of.add((found[1] or found[2]).decode())
+    return sorted(names_of)
+
+
 def _all_known(lines: Iterable[bytes], shapes: frozenset[str]) -> bool:
-    return all(_CREDENTIAL.fullmatch(line) or _shape(line) in shapes for line in lines)
+    return all(_shape(line) in shapes for line in lines)
 
 
 def _shape(line: bytes) -> str:

@@ -9,59 +9,112 @@ requests for it. A process that dies between two renames leaves a state that ser
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from console.files import replace
-from services.errors import GatewayError
-from services.gateway import bridge_table, changes, lingering, status
+from services.errors import GatewayError, GatewayRefused
+from services.gateway import bridge_table, changes, credentials, isolation, lingering, locks, status
 from services.gateway.envoy import document, encoding, names
 from services.gateway.envoy.bootstrap import bootstrap, descriptors
 from services.gateway.envoy.cluster import PATIENCE_SECONDS
-from services.gateway.envoy.inside import EGRESS_SOCKET
+from services.gateway.envoy.inside import EGRESS_SOCKET, HOPS_FILE
 from services.gateway.envoy.tls import Tls, refresh
 from services.gateway.render import render
-from services.gateway.snapshot import Limits, Snapshot
+from services.gateway.snapshot import GatewayService, Limits, Snapshot
 from services.gateway.validate import validate
 
-ORDER = (names.CLUSTERS, bridge_table.FILE, names.KEYS, names.RATE_LIMITS, names.ROUTES)
-"""Clusters first, keys before the routes that trust them."""
+ORDER = (names.CLUSTERS, bridge_table.FILE, names.ROUTES, HOPS_FILE)
+"""Clusters before the routes that lead to them, and those before it is told that keys may lead there."""
+WAIT_SECONDS = 120.0
+"""Longest wait for another publisher: longer than Envoy may take to check a configuration."""
+REMEMBERED_REFUSALS = 1000
+_refusals: dict[tuple[str, GatewayService], str] = {}
+"""By whom a service was refused as it is, and why: so that it is not asked again every few seconds."""
 WARM_SECONDS = PATIENCE_SECONDS + 2
 """Longest wait for the first probe of new replicas: each has PATIENCE_SECONDS to answer it."""
 Writes = list[tuple[Path, bytes]]
 logger = logging.getLogger(__name__)
 
 
-def deliver(take: Callable[[], Snapshot], gateway_dir: Path, envoy: Path) -> bool:
-    """Takes a snapshot, renders, validates and publishes it. False when nothing changed.
+@dataclass(frozen=True)
+class Delivered:
+    changed: bool
+    refused: Mapping[str, str]
+    """Name of each service that was left out -> why."""
 
-    The snapshot is taken under the lock, so of two concurrent calls the later never publishes the older state.
-    Raises GatewayError, and leaves what is published as it was.
+
+def deliver(take: Callable[[], Snapshot], gateway_dir: Path, envoy: Path) -> Delivered:
+    """Takes a snapshot, renders, validates and publishes it; keys are apart (credentials.py).
+
+    The snapshot is taken under the lock, so of two concurrent calls the later never publishes the older state. A
+    service that Envoy refuses is left out. Raises GatewayError for everything else, and leaves what is published.
     """
-    with exclusive(gateway_dir), document.remembering():
-        files = render(take())
-        if not _pending(files, gateway_dir):
+    with locks.exclusive(gateway_dir, locks.SERVICES, WAIT_SECONDS), document.remembering():
+        publication = _Publication(gateway_dir, envoy, _bootstrap(gateway_dir))
+        snapshot = take()
+        refused = {service: why for service in snapshot.services if (why := publication.refusal(service))}
+        try:
+            changed = publication.carry_out(isolation.without(snapshot, list(refused)))
+        except GatewayRefused:
+            refused |= publication.isolate(isolation.without(snapshot, list(refused)))
+            changed = publication.carry_out(isolation.without(snapshot, list(refused)))
+        return Delivered(changed, {service.name: why for service, why in refused.items()})
+
+
+class _Publication:
+    """One configuration on its way. Lives as long as the lock is held."""
+
+    def __init__(self, gateway_dir: Path, envoy: Path, static: bytes) -> None:
+        self._gateway_dir, self._envoy, self._static = gateway_dir, envoy, static
+        self._checker = changes.identity(envoy, static)
+
+    def refusal(self, service: GatewayService) -> str:
+        """Why the service was refused the last time; "" when it was not. Envoy would say the same of it again."""
+        return _refusals.get((self._checker, service), "")
+
+    def carry_out(self, snapshot: Snapshot) -> bool:
+        files = render(snapshot)
+        if not _pending(files, self._gateway_dir):
             return False
-        static = _bootstrap(gateway_dir)
-        checker = changes.identity(envoy, static)
+        (writes, changed), unchecked = self._check(files)
+        _carry_out(writes)
+        changes.remember(self._gateway_dir, self._checker, unchecked)
+        return changed
+
+    def isolate(self, snapshot: Snapshot) -> dict[GatewayService, str]:
+        refused = isolation.isolate(snapshot, self._suspects(snapshot), lambda part: self._check(render(part)))
+        if len(_refusals) > REMEMBERED_REFUSALS:
+            _refusals.clear()
+        _refusals.update({(self._checker, service): why for service, why in refused.items()})
+        for service, why in refused.items():
+            logger.error("The service %s is left out of the gateway: %s", service.name, why)
+        return refused
+
+    def _suspects(self, snapshot: Snapshot) -> list[str]:
+        every = [service.name for service in snapshot.services]
+        try:
+            return changes.services_with_new_lines(render(snapshot), self._gateway_dir) or every
+        except GatewayRefused:
+            return every
+
+    def _check(self, files: dict[str, bytes]) -> tuple[tuple[Writes, bool], dict[str, bytes] | None]:
+        """What is to be written, which Envoy takes, and what it was asked about. Raises GatewayRefused."""
         with ThreadPoolExecutor(1) as beside:
-            unchecked = changes.unchecked(files, gateway_dir, checker)
-            checked = beside.submit(validate, unchecked, static, envoy) if unchecked is not None else None
-            writes, changed = _plan(files, gateway_dir)  # meanwhile
+            unchecked = changes.unchecked(files, self._gateway_dir, self._checker)
+            checked = beside.submit(validate, unchecked, self._static, self._envoy) if unchecked is not None else None
+            plan = _plan(files, self._gateway_dir)  # meanwhile
             if checked is not None:
                 checked.result()
-        _carry_out(writes)
-        changes.remember(gateway_dir, checker, unchecked)
-        return changed
+        return plan, unchecked
 
 
 def publish(files: dict[str, bytes], gateway_dir: Path) -> bool:
-    """Replaces the files that differ. False when none did. Callers that may run at once hold `exclusive`."""
+    """Replaces the files that differ. False when none did. Callers that may run at once hold the lock."""
     with document.remembering():
         writes, changed = _plan(files, gateway_dir)
         _carry_out(writes)
@@ -162,6 +215,7 @@ def prepare(
             there = document.published(gateway_dir / name) or content
             if not _published_as(gateway_dir / name, there):
                 _carry_out(_writes({gateway_dir / name: there}))
+    credentials.prepare(gateway_dir)
 
 
 def is_prepared(gateway_dir: Path) -> bool:
@@ -177,15 +231,6 @@ def _place_log(gateway_dir: Path) -> None:
     for old in gateway_dir.glob("access.log*"):
         if not (folder / old.name).exists():
             old.rename(folder / old.name)
-
-
-@contextmanager
-def exclusive(gateway_dir: Path) -> Iterator[None]:
-    """One publisher at a time, over all processes of this machine."""
-    gateway_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (gateway_dir / ".publish.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _bootstrap(gateway_dir: Path) -> bytes:

@@ -1,14 +1,15 @@
-"""From a snapshot to the files that Envoy and the bridge read while they run. Pure: equal ones give equal bytes."""
+"""From a snapshot to the files that Envoy and the bridge read while they run. Pure: equal ones give equal bytes.
+
+Keys are published apart: see credentials.py.
+"""
 
 from __future__ import annotations
 
 from services.gateway import bridge_table
 from services.gateway.envoy import names
-from services.gateway.envoy.auth import credentials
 from services.gateway.envoy.cluster import clusters
 from services.gateway.envoy.document import discovery
-from services.gateway.envoy.inside import hops
-from services.gateway.envoy.ratelimit import rate_limits
+from services.gateway.envoy.inside import HOPS_FILE, hop_names, hops
 from services.gateway.envoy.route import route_configuration
 from services.gateway.snapshot import Snapshot
 
@@ -18,7 +19,6 @@ def render(snapshot: Snapshot) -> dict[str, bytes]:
     return {
         names.CLUSTERS: discovery([*clusters(snapshot), *hops(snapshot)]),
         bridge_table.FILE: bridge_table.render(snapshot),
-        names.KEYS: credentials(snapshot),
-        names.RATE_LIMITS: rate_limits(snapshot),
         names.ROUTES: route_configuration(snapshot),
+        HOPS_FILE: hop_names(snapshot),
     }

@@ -67,6 +67,28 @@ class GatewayKey:
     """Prompt and completion tokens together."""
     max_concurrent: int | None = None
     """Requests under way at once, over all services."""
+    rate_bucket: str = ""
+    """The id of the key whose bucket it takes from: of the first of those that were rotated into it, or of the one that
+    made it and has a limit itself. "" for its own."""
+    tokens_bucket: str = ""
+    slots: tuple[tuple[str, int], ...] = ()
+    """The limits of requests at once that it passes, each with the id of the key that it is of; () for its own."""
+
+    @property
+    def hops(self) -> tuple[str, ...]:
+        """Names of the clusters that are those limits."""
+        if self.max_concurrent is None or not self.can_infer:
+            return ()
+        return tuple(f"hop={key}:{most}" for key, most in self.slots or ((self.id, self.max_concurrent),))
+
+
+@dataclass(frozen=True)
+class Keys:
+    """All that the file of keys is made from."""
+
+    keys: tuple[GatewayKey, ...] = ()
+    keyless: bool = False
+    """Whether some service is public: only then is a caller without a key somebody."""
 
 
 @dataclass(frozen=True)
@@ -89,3 +111,6 @@ class Snapshot:
     services: tuple[GatewayService, ...] = ()
     keys: tuple[GatewayKey, ...] = ()
     limits: Limits = field(default_factory=Limits)
+
+    def for_keys(self) -> Keys:
+        return Keys(self.keys, any(service.public for service in self.services))

@@ -18,10 +18,11 @@ _STATISTICS = {
     names.CLUSTERS: "cluster_manager.cds.version_text",
     names.ROUTES: f"http.gateway.rds.{ROUTE_NAME}.version_text",
     names.KEYS: f"extension_config_discovery.http_filter.{names.API_KEY}.version_text",
-    names.RATE_LIMITS: f"extension_config_discovery.http_filter.{names.RATE_LIMIT}.version_text",
 }
 
 SOON_SECONDS = 0.25
+KEYS_SECONDS = 1.0
+"""Somebody waits for a page."""
 _END_BYTES = 64
 
 
@@ -78,6 +79,12 @@ def unanswered(gateway_dir: Path, host: str, port: int, timeout: float) -> str:
 def loaded(gateway_dir: Path) -> Loaded:
     """Raises GatewayError when the gateway is not running."""
     return _loaded(gateway_dir, _admin(gateway_dir))
+
+
+def running_keys(gateway_dir: Path) -> str:
+    """The version of keys that Envoy runs with. Raises GatewayError when it does not say soon."""
+    admin = EnvoyAdmin(gateway_dir / names.ADMIN_SOCKET, KEYS_SECONDS)
+    return admin.versions().get(_STATISTICS[names.KEYS], "")
 
 
 def _loaded(gateway_dir: Path, admin: EnvoyAdmin) -> Loaded:

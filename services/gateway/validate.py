@@ -1,7 +1,7 @@
 """Asks the real Envoy whether it would take a configuration, before it is published.
 
 `envoy --mode validate` does not read the dynamic files, so they are put inline into a copy of the bootstrap:
-clusters, routes, keys and limits are then checked as strictly as the rest.
+clusters and routes are then checked as strictly as the rest.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from services.errors import GatewayError
+from services.errors import GatewayError, GatewayRefused
 from services.gateway.envoy import names
+from services.gateway.envoy.auth import credentials
 from services.gateway.envoy.bootstrap import descriptors
 from services.gateway.envoy.names import Json
 
 
 def validate(files: dict[str, bytes], bootstrap: bytes, envoy: Path, timeout: float = 60) -> None:
-    """Raises GatewayError with Envoy's own reason. Touches nothing but a temporary directory."""
+    """Raises GatewayRefused with Envoy's own reason, and GatewayError when it could not be asked.
+
+    Touches nothing but a temporary directory.
+    """
     with tempfile.TemporaryDirectory(prefix="gateway-validate-") as directory:
         config = Path(directory) / names.BOOTSTRAP
         (Path(directory) / names.DESCRIPTORS).write_bytes(descriptors())
@@ -34,12 +38,14 @@ def validate(files: dict[str, bytes], bootstrap: bytes, envoy: Path, timeout: fl
         except OSError as error:
             raise GatewayError(f"Envoy could not be run to check the configuration: {error.strerror}.") from error
     if done.returncode != 0:
-        raise GatewayError(f"Envoy refuses the configuration: {_reason(done.stderr)}")
+        raise GatewayRefused(f"Envoy refuses the configuration: {_reason(done.stderr)}")
 
 
 def inline(files: dict[str, bytes], bootstrap: Json, directory: Path) -> Json:
     """The bootstrap with the dynamic files in it, and with nothing in it that points to the live gateway."""
-    discovered_files = (names.CLUSTERS, names.ROUTES, names.KEYS, names.RATE_LIMITS)
+    # Keys are published on their own: any will do.
+    files = {**files, names.KEYS: credentials((), keyless=True)}
+    discovered_files = (names.CLUSTERS, names.ROUTES, names.KEYS)
     resources = {name: json.loads(files[name])["resources"] for name in discovered_files}
     static = bootstrap["static_resources"]
     static["clusters"] = [*static.get("clusters", []), *map(_untyped, resources[names.CLUSTERS])]
@@ -56,7 +62,7 @@ def inline(files: dict[str, bytes], bootstrap: Json, directory: Path) -> Json:
     manager = managers[0]
     manager.pop("rds")
     manager["route_config"] = _untyped(resources[names.ROUTES][0])
-    discovered = {r["name"]: r["typed_config"] for name in (names.KEYS, names.RATE_LIMITS) for r in resources[name]}
+    discovered = {r["name"]: r["typed_config"] for r in resources[names.KEYS]}
     for http_filter in manager["http_filters"]:
         if http_filter.pop("config_discovery", None):
             http_filter["typed_config"] = discovered[http_filter["name"]]

@@ -29,6 +29,8 @@ class ApiKey(models.Model):
     """Prompt and completion tokens together."""
     max_concurrent = models.PositiveIntegerField(null=True, blank=True)
     """Requests under way at once, over all services."""
+    shares = models.JSONField(default=dict, blank=True)
+    """Whose limits it takes from, where they are not its own alone: see services/actions/key_shares.py."""
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True)
     parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="children")

@@ -36,6 +36,8 @@ class Service(models.Model):
     state = models.CharField(max_length=10, choices=states.CHOICES, default=states.PREHEATING)
     message = models.TextField(blank=True)
     """One sentence: what it waits for, or why it failed."""
+    gateway_message = models.TextField(blank=True)
+    """Why the gateway refuses the service, and goes on without it; empty when it does not."""
     queued_at = models.DateTimeField(null=True)
     passed = models.PositiveIntegerField(default=0)
     """How many services went ahead of it since it waits."""

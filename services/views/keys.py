@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console import roles, teams
 from console.errors import Forbidden, InvalidFields
 from console.pages import actor_of, paginate, show_errors
 from console.principal import Principal
 from services import key_facts, reading
-from services.actions import keys
+from services.actions import delivery, keys
 from services.forms.keys import KeyForm
 from services.models import ApiKey, Service
+
+STOP_POLLING: Final = 286
+"""htmx takes it for: show this, and ask no more."""
 
 
 @never_cache
@@ -48,8 +53,24 @@ def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     if verb != "revoke":
         raise Http404(f"A key cannot be told to {verb}.")
     revoked = keys.revoke(row, actor=actor, children="children" in request.POST)
-    messages.success(request, _sentence(revoked))
+    if revoked.gateway.applied:
+        messages.success(request, f"{_sentence(revoked)} The gateway refuses it.")
+    else:
+        messages.warning(request, f"{_sentence(revoked)} The gateway may still take it. {revoked.gateway.message}")
     return redirect("keys")
+
+
+@never_cache
+@require_safe
+def waiting(request: HttpRequest) -> HttpResponse:
+    """Asked again by the page for as long as the gateway does not do what it says."""
+    late = delivery.waiting(_for_delivery(actor_of(request)))
+    return render(request, "keys/_waiting.html", {"waiting": late}, status=200 if late else STOP_POLLING)
+
+
+def _for_delivery(actor: Principal) -> Any:
+    fields = ("key_id", "name", "digest", "revoked_at", "expires_at", "max_concurrent")
+    return ApiKey.objects.visible_to(actor).only(*fields)
 
 
 def _sentence(revoked: keys.Revoked) -> str:
@@ -77,6 +98,7 @@ def _page(
         "live": set(ApiKey.objects.live().filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True)),
         "rows": [(row, facts[row.pk]) for row in rows],
         "editable": {row.pk for row in rows if actor.may(row.team_id, roles.EDITOR)},
+        "waiting": delivery.waiting(_for_delivery(actor)),
         "may_create": teams.editable_by(actor).exists(),
     }
     return render(request, "keys/page.html", context)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from console.rest import Body
 from services import key_facts
+from services.actions import delivery
+from services.actions.delivery import Delivery
+from services.actions.keys import Made, Revoked
 from services.gateway.keys import PREFIX
 from services.models import ApiKey
+
+
+class DeliveryOut(serializers.Serializer[Delivery]):
+    applied = serializers.BooleanField(help_text="Whether the gateway does what is said here of the key.")
+    message = serializers.CharField(allow_blank=True, help_text="What holds it up; empty when it is applied.")
 
 
 class KeyOut(serializers.ModelSerializer[ApiKey]):
@@ -40,6 +49,8 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
         help_text="How many living keys it made, with those that they made: what goes with it when it is revoked."
     )
 
+    gateway = serializers.SerializerMethodField()
+
     class Meta:
         model = ApiKey
         fields = (
@@ -62,7 +73,13 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
             "last_used_at",
             "created_by",
             "created_at",
+            "gateway",
         )
+
+    @extend_schema_field(DeliveryOut)
+    def get_gateway(self, key: ApiKey) -> dict[str, Any]:
+        delivery: Delivery = self.context["deliveries"][key.pk]
+        return delivery.to_json()
 
     def get_prefix(self, key: ApiKey) -> str:
         return f"{PREFIX}{key.key_id}"
@@ -126,13 +143,16 @@ class RevokedOut(KeyOut):
         fields = (*KeyOut.Meta.fields, "revoked_children")  # type: ignore[assignment]
 
 
-def rows_json(rows: Sequence[ApiKey]) -> list[dict[str, Any]]:
-    return list(KeyOut(rows, many=True, context={"facts": key_facts.read(rows)}).data)
+def rows_json(rows: Sequence[ApiKey], deliveries: Mapping[int, Delivery] | None = None) -> list[dict[str, Any]]:
+    """`deliveries`: by primary key, where they were asked for just now."""
+    context = {"facts": key_facts.read(rows), "deliveries": deliveries or delivery.states(rows)}
+    return list(KeyOut(rows, many=True, context=context).data)
 
 
-def made_json(row: ApiKey, key: str) -> dict[str, Any]:
-    return {**rows_json([row])[0], "key": key}
+def made_json(made: Made) -> dict[str, Any]:
+    return {**rows_json([made.row], {made.row.pk: made.gateway})[0], "key": made.key}
 
 
-def revoked_json(row: ApiKey, children: Sequence[ApiKey]) -> dict[str, Any]:
-    return {**rows_json([row])[0], "revoked_children": [child.pk for child in children]}
+def revoked_json(revoked: Revoked) -> dict[str, Any]:
+    shown = rows_json([revoked.row], {revoked.row.pk: revoked.gateway})[0]
+    return {**shown, "revoked_children": [child.pk for child in revoked.children]}

@@ -15,19 +15,16 @@ from urllib.parse import quote
 from services.gateway.envoy import names
 from services.gateway.envoy.document import ITEMS, REMEMBERED, Item, discovery, remembered, unless_the_same
 from services.gateway.envoy.names import Json, typed
-from services.gateway.snapshot import GatewayKey, GatewayService, Snapshot
+from services.gateway.envoy.ratelimit import cost
+from services.gateway.snapshot import GatewayKey, GatewayService
 
 INFER = ";infer;"
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 
 
-def credentials(snapshot: Snapshot) -> bytes:
-    """The content of keys.json: the api-key filter's configuration, apart so that keys change without the listener."""
-    return _credentials(snapshot.keys, keyless=any(service.public for service in snapshot.services))
-
-
 @unless_the_same
-def _credentials(keys: tuple[GatewayKey, ...], *, keyless: bool) -> bytes:
+def credentials(keys: tuple[GatewayKey, ...], *, keyless: bool) -> bytes:
+    """The content of keys.json: the api-key filter's configuration, apart so that keys change without the listener."""
     entries = [_credential(key) for key in sorted(keys, key=lambda key: key.id)]
     if keyless:
         entries.append(_entry(names.KEYLESS, f"{names.KEYLESS};"))
@@ -58,13 +55,10 @@ def _credential(key: GatewayKey) -> Item:
 
 
 def caller(key: GatewayKey) -> str:
-    """`<id>;` and, when the key may infer, `infer;`, its grants and its limits, each ended by `;`.
-
-    Equal keys give equal strings: the string is also the name of the cluster that limits concurrent requests.
-    """
+    """`<id>;` and, when the key may infer, `infer;`, its grants and its limits, each ended by `;`."""
     if not key.can_infer:
         return f"{key.id};"
-    return f"{key.id}{INFER}" + "".join(f"{part};" for part in (*_grants(key), *_retry(key), *_limits(key)))
+    return f"{key.id}{INFER}" + "".join(f"{part};" for part in (*_grants(key), *_rate(key), *_tokens(key), *key.hops))
 
 
 def _grants(key: GatewayKey) -> Sequence[str]:
@@ -73,18 +67,19 @@ def _grants(key: GatewayKey) -> Sequence[str]:
     return ["all"] if key.team == "*" else [team_grant(key.team)]
 
 
-def _retry(key: GatewayKey) -> list[str]:
-    """Which of the prepared Retry-After answers fits this key's limit (replies.py)."""
-    if key.rate_limit_per_minute is None:
+def _rate(key: GatewayKey) -> list[str]:
+    """Whose bucket, what a request takes of it, and of which limit; which of the prepared Retry-After answers fits."""
+    limit = key.rate_limit_per_minute
+    if limit is None:
         return []
-    seconds = 60 / max(key.rate_limit_per_minute, 1)
-    return [f"retry={min(step for step in names.RETRY_STEPS if step >= seconds)}"]
+    step = min(step for step in names.RETRY_STEPS if step >= 60 / max(limit, 1))
+    return [f"rate={key.rate_bucket or key.id}:{cost(limit)}:{limit}", f"retry={step}"]
 
 
-def _limits(key: GatewayKey) -> list[str]:
-    """What is counted elsewhere: tokens in text.lua, concurrent requests by the cluster of this name."""
-    tokens = [f"tpm={key.tokens_per_minute}"] if key.tokens_per_minute is not None else []
-    return [*tokens, *([f"concurrent={key.max_concurrent}"] if key.max_concurrent is not None else [])]
+def _tokens(key: GatewayKey) -> list[str]:
+    """Counted in text.lua."""
+    limit = key.tokens_per_minute
+    return [f"tpm={key.tokens_bucket or key.id}:{limit}"] if limit is not None else []
 
 
 @functools.cache

@@ -43,7 +43,7 @@ _GET: Json = {"name": ":method", "string_match": {"exact": "GET"}}
 _NOT_OF_TEXT: Json = {
     "name": ":path", "string_match": {"exact": names.GRPC_TEXT_STREAM}, "invert_match": True,
 }  # fmt: skip
-_LIMITED: Json = {"name": names.H_CALLER, "string_match": {"contains": ";concurrent="}}
+_LIMITED: Json = {"name": names.H_CALLER, "string_match": {"contains": "hop="}}
 _UNARY: Json = {"name": names.H_UNARY, "present_match": True}
 _CHECKED: Json = {"name": names.H_CHECKED, "present_match": True}
 _STREAM: Json = {"timeout": "0s"}
@@ -139,7 +139,7 @@ def _bridged(service: GatewayService, door: str, match: Json, cluster: str, time
 def _hop(route: Json, service: GatewayService) -> Json:
     action = {key: value for key, value in route["route"].items() if key != "cluster"}
     # The inner listener finds the service in Host.
-    action |= {"cluster_header": names.H_CALLER, "host_rewrite_literal": service.name}
+    action |= {"cluster_header": names.H_HOP, "host_rewrite_literal": service.name}
     match = {**route["match"], "headers": [*route["match"].get("headers", []), _LIMITED]}
     return {**route, "match": match, "route": action}
 

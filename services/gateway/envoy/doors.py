@@ -22,7 +22,7 @@ SERVER_RPCS = (
     "/grpc.health.v1.Health/Check",
 )
 
-_ALWAYS = (names.DOOR, names.API_KEY, names.CALLER, names.REROUTE, names.GRANT_EARLY, names.RATE_LIMIT,
+_ALWAYS = (names.DOOR, names.API_KEY, names.CALLER, names.LIMITS, names.GRANT_EARLY, names.RATE_LIMIT,
            names.PARAMETERS)  # fmt: skip
 _BY_DOOR = (names.FIELDS, names.RESOLVE, names.TYPED, names.GUARD, names.TEXT, names.GRANT)
 """Each door has those of these that it needs."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.message import Message
 
-from services.errors import GatewayError
+from services.errors import GatewayRefused
 from services.gateway.envoy import document, names
 
 _MODULES: Final = (
@@ -25,7 +25,6 @@ _MODULES: Final = (
     "extensions.filters.http.api_key_auth.v3.api_key_auth",
     "extensions.filters.http.buffer.v3.buffer",
     "extensions.filters.http.grpc_http1_reverse_bridge.v3.config",
-    "extensions.filters.http.local_ratelimit.v3.local_rate_limit",
     "extensions.filters.http.lua.v3.lua",
     "extensions.filters.http.rbac.v3.rbac",
     "extensions.filters.http.set_filter_state.v3.set_filter_state",
@@ -38,10 +37,6 @@ _LISTS: Final = {
     names.KEYS: (
         ("envoy.config.core.v3.TypedExtensionConfig", "typed_config"),
         ("envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth", "credentials"),
-    ),
-    names.RATE_LIMITS: (
-        ("envoy.config.core.v3.TypedExtensionConfig", "typed_config"),
-        ("envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit", "descriptors"),
     ),
     names.CLUSTERS: (),
 }
@@ -60,7 +55,7 @@ def file_name(name: str) -> str:
 def encode(name: str, content: bytes, before: bytes = b"", encoded_before: bytes = b"") -> bytes:
     """The file `name` in protobuf. `before` is the file published now, `encoded_before` the same in protobuf.
 
-    Raises GatewayError for what has no such form.
+    Raises GatewayRefused for what has no such form.
     """
     head, lines, tail = document.split(content)
     path = _LISTS[name]
@@ -158,7 +153,7 @@ def _read(line: bytes) -> Any:
     try:
         return json.loads(line)
     except ValueError as error:
-        raise GatewayError(f"The gateway's configuration is no JSON: {error}") from error
+        raise GatewayRefused(f"The gateway's configuration is no JSON: {error}") from error
 
 
 def _any(message: tuple[str, bytes]) -> bytes:
@@ -172,7 +167,7 @@ def _serialized(kind: str, value: Any) -> bytes:
     try:
         json_format.ParseDict(value, made, descriptor_pool=_pool())
     except json_format.ParseError as error:
-        raise GatewayError(f"The gateway's configuration cannot be written for Envoy: {error}") from error
+        raise GatewayRefused(f"The gateway's configuration cannot be written for Envoy: {error}") from error
     return made.SerializeToString(deterministic=True)
 
 

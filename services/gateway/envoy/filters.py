@@ -3,7 +3,7 @@
 door         Lua: digest of the key, name of the service when the headers tell it
 api-key      the digest must be known: 401, and everything after may trust `x-caller`
 caller       the key's id, kept for the access log
-reroute      only where some key may have so many requests under way: now that the caller is known, another way
+limits       Lua, only for keys with a limit of requests: which bucket and which clusters stand for it
 grant-early  403, when the service is known by now; any key that may infer, when it is not. Not for small V2 REST bodies
 rate-limit   429
 buffer       only REST bodies that do not say their length: 413
@@ -25,9 +25,12 @@ from pathlib import Path
 
 from services.gateway.envoy import auth, encoding, names
 from services.gateway.envoy.names import Json, typed
+from services.gateway.envoy.ratelimit import rate_limit
 from services.gateway.envoy.refusals import size
 from services.gateway.snapshot import Limits
 
+LIMITED: Json = {"safe_regex": {"google_re2": {}, "regex": ".*;(rate|hop)=.*"}}
+ANYTHING: Json = {"safe_regex": {"google_re2": {}, "regex": ".+"}}
 LUA = Path(__file__).resolve().parent.parent / "lua"
 _HTTP = "envoy.extensions.filters.http."
 _V2 = "inference.GRPCInferenceService."
@@ -51,13 +54,13 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         _filter(names.DOOR, _lua(limits, "numbers.lua", "sha256.lua", "door.lua")),
         _discovered(gateway_dir, names.KEYS, names.API_KEY, "api_key_auth.v3.ApiKeyAuth"),
         _filter(names.CALLER, _caller()),
-        _filter(names.REROUTE, typed(_HTTP + "set_filter_state.v3.Config", clear_route_cache=True)),
+        _filter(names.LIMITS, _where(names.H_CALLER, LIMITED, _limits(limits))),
         _filter(names.GRANT_EARLY, auth.nobody()),
-        _discovered(gateway_dir, names.RATE_LIMITS, names.RATE_LIMIT, "local_ratelimit.v3.LocalRateLimit"),
+        _filter(names.RATE_LIMIT, _where(names.H_BUCKET, ANYTHING, _filter(names.RATE_LIMIT, rate_limit()))),
         {**_filter(names.BUFFER, typed(_HTTP + "buffer.v3.Buffer", max_request_bytes=largest)), "disabled": True},
         _filter(names.FIELDS, _fields(gateway_dir)),
         _filter(names.RESOLVE, _resolve(limits)),
-        _filter(names.TYPED, _where(names.H_TYPED, _filter(names.TYPED, _lua(limits, "typed.lua")))),
+        _filter(names.TYPED, _where(names.H_TYPED, {"exact": "1"}, _filter(names.TYPED, _lua(limits, "typed.lua")))),
         _filter(names.GUARD, _lua(limits, "numbers.lua", "shapes.lua", "json.lua", "sequence.lua", "guard.lua")),
         _filter(names.TEXT, _text(limits)),
         _filter(names.PARAMETERS, typed("envoy.extensions.filters.http.rbac.v3.RBAC")),
@@ -92,10 +95,14 @@ def _lua(limits: Limits, *files: str, ending: Mapping[str, str] | None = None) -
     )
 
 
-def _where(header: str, inner: Json) -> Json:
-    """The filter for requests that have the header by now; to all others it does nothing."""
+def _limits(limits: Limits) -> Json:
+    return _filter(names.LIMITS, _lua(limits, "numbers.lua", "limits.lua"))
+
+
+def _where(header: str, value: Json, inner: Json) -> Json:
+    """The filter for requests whose header has such a value by now; to all others it does nothing."""
     asked = typed("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=header)
-    there = {"single_predicate": {"input": {"name": header, "typed_config": asked}, "value_match": {"exact": "1"}}}
+    there = {"single_predicate": {"input": {"name": header, "typed_config": asked}, "value_match": value}}
     skip = {"name": "skip", "typed_config": typed("envoy.extensions.filters.common.matcher.action.v3.SkipFilter")}
     return typed(
         "envoy.extensions.common.matching.v3.ExtensionWithMatcher",

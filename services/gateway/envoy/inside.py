@@ -2,17 +2,18 @@
 
 `egress`, a unix socket in the gateway's folder, is the bridge's way to the replicas: the request names its service in
 `x-service` and takes that service's native paths. `inner`, a listener without an address, is the second half of the
-way of a key that may have only so many requests under way: its cluster (`hops`) is its limit, and leads here.
+way of a key that may have only so many requests under way: its cluster (`hops`) is its limit, and leads here. Where it
+is bounded by the limit of another key too, the next cluster is that one's, and leads here again.
 Both use the routes of the outer listener, run no filter but the router, and write no access log: a request is
 logged once, where it came in.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 from services.gateway.envoy import names
-from services.gateway.envoy.auth import caller
 from services.gateway.envoy.cluster import HTTP_OPTIONS, WINDOW_MAX
 from services.gateway.envoy.document import Item, remembered
 from services.gateway.envoy.filters import subscription
@@ -25,7 +26,10 @@ from services.gateway.snapshot import Limits, Snapshot
 INNER = "inner"
 EGRESS = "egress"
 EGRESS_SOCKET = "egress.sock"
+HOPS_FILE = "hops.json"
+"""Names of the hops that routes lead to. Written after those, and read by whoever publishes keys (credentials.py)."""
 UNLIMITED = 1 << 30
+_NO_CALLER: list[Json] = [{"remove": name} for name in (names.H_CALLER, names.H_HOP, *names.LATER_HOPS)]
 
 
 def listeners(gateway_dir: Path, limits: Limits) -> list[Json]:
@@ -33,12 +37,17 @@ def listeners(gateway_dir: Path, limits: Limits) -> list[Json]:
 
 
 def hops(snapshot: Snapshot) -> list[Item]:
-    """One cluster for each key with a limit of concurrent requests, named as the key's caller string.
+    """One cluster for each limit of concurrent requests. It is named by the key that the limit is of: those that were
+    rotated into another, and those that a key made, go through the same one, and so are counted together.
 
     Envoy counts a request until its last byte has been passed on or its client has gone away, over all workers.
     """
-    limited = [key for key in sorted(snapshot.keys, key=lambda key: key.id) if key.max_concurrent is not None]
-    return [_hop(caller(key), max(key.max_concurrent or 0, 1), snapshot.limits) for key in limited]
+    limits = {hop: int(hop.rpartition(":")[2]) for key in snapshot.keys for hop in key.hops}
+    return [_hop(name, max(limits[name], 1), snapshot.limits) for name in sorted(limits)]
+
+
+def hop_names(snapshot: Snapshot) -> bytes:
+    return names.dump([hop.name for hop in hops(snapshot)])
 
 
 def _egress(gateway_dir: Path, limits: Limits) -> Json:
@@ -47,20 +56,29 @@ def _egress(gateway_dir: Path, limits: Limits) -> Json:
         "name": EGRESS,
         "address": {"pipe": {"path": str(gateway_dir / EGRESS_SOCKET), "mode": 0o600}},
         "per_connection_buffer_limit_bytes": names.largest_body(limits),
-        "filter_chains": [_chain(EGRESS, gateway_dir, limits, [{"remove": names.H_CALLER}])],
+        "filter_chains": [_chain(EGRESS, gateway_dir, limits, _NO_CALLER)],
     }
 
 
 def _inner(gateway_dir: Path, limits: Limits) -> Json:
     """The route that leads to the hop writes the service's name into Host: the only header that it can write last."""
-    service = {"header": {"key": names.H_SERVICE, "value": "%REQ(:AUTHORITY)%"},
-               "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}  # fmt: skip
+    moves = [*_move(":AUTHORITY", names.H_SERVICE)]
+    # Of several limits the next one: `backends.py` looks for it where a caller is.
+    for old, new in pairwise((names.H_HOP, *names.LATER_HOPS, "")):
+        moves += _move(new, old)
+    moves += _move(names.H_HOP, names.H_CALLER)
     return {
         "name": INNER,
         "internal_listener": {},
         "per_connection_buffer_limit_bytes": names.largest_body(limits),
-        "filter_chains": [_chain(INNER, gateway_dir, limits, [{"append": service}, {"remove": names.H_CALLER}])],
+        "filter_chains": [_chain(INNER, gateway_dir, limits, moves)],
     }
+
+
+def _move(source: str, target: str) -> list[Json]:
+    """`target` has what is in `source`; it goes when there is nothing."""
+    value = {"header": {"key": target, "value": f"%REQ({source})%"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return [{"remove": target}, *([{"append": value}] if source else [])]
 
 
 def _chain(name: str, gateway_dir: Path, limits: Limits, mutations: list[Json]) -> Json:

@@ -19,7 +19,6 @@ DESCRIPTORS: Final = "inference.pb"
 CLUSTERS: Final = "cds.json"
 ROUTES: Final = "rds.json"
 KEYS: Final = "keys.json"
-RATE_LIMITS: Final = "limits.json"
 ACCESS_LOG: Final = "log/access.log"
 """Not beside the files that Envoy watches: each line would wake a watch of that folder."""
 ADMIN_SOCKET: Final = "admin.sock"
@@ -28,7 +27,7 @@ ADMIN_SOCKET: Final = "admin.sock"
 DOOR: Final = "door"
 API_KEY: Final = "api-key"
 CALLER: Final = "caller"
-REROUTE: Final = "reroute"
+LIMITS: Final = "limits"
 GRANT_EARLY: Final = "grant-early"
 RATE_LIMIT: Final = "rate-limit"
 BUFFER: Final = "buffer"
@@ -48,6 +47,12 @@ INFER: Final = "infer"
 H_DIGEST: Final = "x-key-digest"
 H_CALLER: Final = "x-caller"
 """The key's id and its grants, written by the api-key filter alone."""
+H_BUCKET: Final = "x-bucket"
+"""Which bucket of requests a minute a limited key takes from, and..."""
+H_COST: Final = "x-cost"
+"""...how much of it one request takes."""
+H_HOP: Final = "x-hop"
+"""The cluster whose limit of requests at once a request has to pass next (inside.py)."""
 H_SERVICE: Final = "x-service"
 """Chooses the virtual host: a service, or one of the refusals below."""
 H_MODEL: Final = "x-model"
@@ -70,14 +75,16 @@ chooses that one by what is left of the headers then."""
 H_RETRY: Final = "x-retry"
 """Seconds until a key's tokens are free again."""
 INTERNAL_HEADERS: Final = (
-    H_DIGEST, H_CALLER, H_SERVICE, H_MODEL, H_CHECKED, H_REASON, H_PARAM, H_SIZE, H_UNARY, H_TYPED, H_RETRY,
-    H_SEQUENCE,
+    H_DIGEST, H_CALLER, H_BUCKET, H_COST, H_HOP, H_SERVICE, H_MODEL, H_CHECKED, H_REASON, H_PARAM, H_SIZE, H_UNARY,
+    H_TYPED, H_RETRY, H_SEQUENCE,
 )  # fmt: skip
 
 # What the bridge is told, and nobody else may say.
 CONSOLE_PREFIX: Final = "x-console-"
 H_CONSOLE_SERVICE: Final = "x-console-service"
 H_CONSOLE_CALLER: Final = "x-console-caller"
+LATER_HOPS: Final = ("x-console-hop-2", "x-console-hop-3")
+"""Those after H_HOP. Not among the internal headers, because those do not go on to the next listener."""
 
 LUA_METADATA: Final = "envoy.filters.http.lua"
 """Where a route keeps what it tells the scripts."""

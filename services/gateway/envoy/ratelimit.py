@@ -1,48 +1,51 @@
 """Requests per minute of each limited key, counted over all services of this gateway, shared by its workers.
 
-A file of its own: a change of keys that leaves the limits alone must not refill anybody's bucket.
+The configuration never changes, whatever keys there are: a filter that is configured anew starts with full buckets, so
+a key that is made, rotated or revoked would give every other key its minute back. There is one descriptor for whatever
+bucket a credential names, and each bucket holds SIZE tokens, filled in a minute. A request of a key with a limit of 60
+costs a sixtieth of that. A key that was rotated, and the keys that a key made, name the same bucket as that one.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from services.gateway.envoy import names
-from services.gateway.envoy.auth import caller
-from services.gateway.envoy.document import ITEMS, discovery, remembered
 from services.gateway.envoy.names import Json, typed
-from services.gateway.snapshot import GatewayKey, Snapshot
 
 ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+SIZE: Final = 10**9
+"""Also the most that Envoy lets one request cost."""
+ROUNDING: Final = 1e-6
+"""A request costs so much less than its share, so that the last one of a minute is not lost to rounding."""
+BUCKETS: Final = 1 << 16
+"""Beyond that, the one that was used longest ago is forgotten: more than there are keys with a limit."""
 
 
-def rate_limits(snapshot: Snapshot) -> bytes:
-    """The content of limits.json."""
-    limited = [key for key in sorted(snapshot.keys, key=lambda k: k.id) if key.rate_limit_per_minute is not None]
-    by_key = {"header_name": names.H_CALLER, "descriptor_key": "key"}
-    shell = typed(
-        "envoy.config.core.v3.TypedExtensionConfig",
-        name=names.RATE_LIMIT,
-        typed_config=typed(
-            "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
-            stat_prefix="keys",
-            filter_enabled=ALWAYS,
-            filter_enforced=ALWAYS,
-            always_consume_default_token_bucket=False,
-            rate_limits=[{"actions": [{"request_headers": by_key}]}],
-            descriptors=[ITEMS],
-            enable_x_ratelimit_headers="DRAFT_VERSION_03",
-            rate_limited_as_resource_exhausted=True,
-        ),
+def cost(per_minute: int) -> int:
+    """Tokens of one request. Up to a limit of 30,000 exact; of a million a thousandth more may pass."""
+    return max(1, int(SIZE * (1 - ROUNDING)) // max(per_minute, 1))
+
+
+def rate_limit() -> Json:
+    """limits.lua has written bucket and cost into headers; a request without them is not limited."""
+    by_bucket = {"header_name": names.H_BUCKET, "descriptor_key": "bucket"}
+    return typed(
+        "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        stat_prefix="keys",
+        filter_enabled=ALWAYS,
+        filter_enforced=ALWAYS,
+        always_consume_default_token_bucket=False,
+        rate_limits=[
+            {"actions": [{"request_headers": by_bucket}], "hits_addend": {"format": f"%REQ({names.H_COST})%"}}
+        ],
+        descriptors=[
+            {
+                "entries": [{"key": "bucket"}],
+                "token_bucket": {"max_tokens": SIZE, "tokens_per_fill": SIZE, "fill_interval": "60s"},
+            }
+        ],
+        max_dynamic_descriptors=BUCKETS,
+        enable_x_ratelimit_headers="DRAFT_VERSION_03",
+        rate_limited_as_resource_exhausted=True,
     )
-    return discovery([_descriptor(key, caller(key)) for key in limited], shell)
-
-
-@remembered
-def _descriptor(key: GatewayKey, value: str) -> Json:
-    return {
-        "entries": [{"key": "key", "value": value}],
-        "token_bucket": _bucket(max(key.rate_limit_per_minute or 0, 1)),
-    }
-
-
-def _bucket(per_minute: int) -> Json:
-    return {"max_tokens": per_minute, "tokens_per_fill": per_minute, "fill_interval": "60s"}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.errors import GatewayError
+from services.errors import GatewayRefused
 from services.gateway.envoy import auth, backends, doors, names
 from services.gateway.envoy.document import ITEMS, Item, discovery, remembered
 from services.gateway.envoy.names import Json, typed
@@ -27,7 +27,7 @@ STRIPPED = (
     "grpc-encoding",
 )  # fmt: skip
 """Nothing that a backend needs, and nothing that it should know."""
-_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,15 @@ def _met(service: GatewayService, limited: Callers) -> bool:
 def _idle(snapshot: Snapshot) -> list[str]:
     """Filters without which every request of this snapshot goes the same way."""
     parameters = any(service.auth_parameters for service in snapshot.services)
-    limits = any(key.rate_limit_per_minute is not None for key in snapshot.keys)
-    concurrent = any(key.max_concurrent is not None for key in snapshot.keys)
-    used = {names.PARAMETERS: parameters, names.RATE_LIMIT: limits, names.REROUTE: concurrent}
-    return [name for name, needed in used.items() if not needed]
+    return [] if parameters else [names.PARAMETERS]
 
 
 @remembered
 def _virtual_host(service: GatewayService, limits: Limits, *, limited: bool) -> Json:
-    if not _DNS_LABEL.fullmatch(service.name):
-        raise GatewayError(f"The service name {service.name!r} is not a DNS label, so the gateway cannot route to it.")
+    if not DNS_LABEL.fullmatch(service.name):
+        raise GatewayRefused(f"The service name {service.name!r} is not a DNS label: the gateway cannot route to it.")
     if service.ready and not service.endpoints:
-        raise GatewayError(f"The service {service.name} is ready but has no endpoint.")
+        raise GatewayRefused(f"The service {service.name} is ready but has no endpoint.")
     routes = [*backends.routes(service, limits, limited=limited)] if service.ready else []
     policy = auth.may_call(service)
     answer = _elsewhere(service) if service.ready else _not_ready(service)

@@ -1,21 +1,30 @@
 -- Runs on OpenAI requests and on the answers to text over gRPC, after numbers.lua, json.lua, openai.lua and usage.lua. x-checked is
 -- set last, so whatever fails here, the request is refused at the door or by the policy of its service.
 local WINDOW = 60
-local MOST_WINDOWS = 20000
+-- So many are kept before those that are over are forgotten; one that is not is never.
+local MANY_WINDOWS = 20000
 -- Of an answer that says its length: up to this it is held until it is whole.
 local HELD = 1048576
 local FAILED = '{"error":{"message":"The gateway could not count the tokens of this answer, so it does not pass it on.",'
   .. '"type":"server_error","param":null,"code":"not_counted"}}'
 local FAILED_EVENT = "\n\ndata: " .. FAILED .. "\n\ndata: [DONE]\n\n"
 
--- Tokens used by each limited key in its present minute: per worker, as every script's memory is.
-local windows, known = {}, 0
+-- Tokens used by each limited key in its present minute: per worker, as every script's memory is. Keys that were rotated
+-- into each other, or made by one that has a limit, share the window of the first.
+local windows, known, many = {}, 0, MANY_WINDOWS
+
+local function forget_old(now)
+  for id, window in pairs(windows) do
+    if now - window.start >= WINDOW then windows[id], known = nil, known - 1 end
+  end
+  many = math.max(MANY_WINDOWS, 2 * known)
+end
 
 local function window_of(id)
   local window, now = windows[id], os.time()
   if window and now - window.start < WINDOW then return window end
   if not window then
-    if known >= MOST_WINDOWS then windows, known = {}, 0 end
+    if known >= many then forget_old(now) end
     known = known + 1
   end
   window = { start = now, used = 0 }
@@ -25,10 +34,11 @@ end
 
 -- Seconds until the key may go on; nothing when it may now.
 local function must_wait(caller)
-  local limit = whole_number(string.match(caller, ";tpm=(%d+);") or "")
+  local id, most = string.match(caller, ";tpm=(%w+):(%d+);")
+  local limit = whole_number(most or "")
   if not limit then return nil end
-  local window = window_of(string.sub(caller, 1, 12))
-  if window.used < limit then return nil, string.sub(caller, 1, 12) end
+  local window = window_of(id)
+  if window.used < limit then return nil, id end
   return math.max(1, window.start + WINDOW - os.time())
 end
 

@@ -173,7 +173,7 @@ def test_a_killed_gateway_comes_back_with_what_was_published(fresh_stage: Stage)
     assert status.ready(fresh_stage.gateway.directory)
 
 
-@pytest.mark.parametrize("file", [names.KEYS, names.RATE_LIMITS, names.ROUTES])
+@pytest.mark.parametrize("file", [names.KEYS, names.ROUTES])
 def test_a_damaged_file_never_opens_the_gateway(fresh_stage: Stage, file: str) -> None:
     """It is ignored while Envoy runs, and without it nothing passes after a restart."""
     damaged = fresh_stage.gateway.directory / "damaged"

@@ -70,7 +70,7 @@ EVERYBODY = set(product(("no key", "another team", "no inference"), WAYS))
 OPENED: dict[tuple[str, ...], set[tuple[str, str]]] = {
     (): set(),
     (names.CALLER,): set(),
-    (names.REROUTE,): set(),
+    (names.LIMITS,): set(),
     (names.RATE_LIMIT,): set(),
     (names.PARAMETERS,): set(),
     (names.CALLER, names.RATE_LIMIT, names.PARAMETERS): set(),
@@ -109,7 +109,7 @@ def test_what_passes_without_a_filter(fresh_doors: Doors, missing: tuple[str, ..
 def test_a_gateway_is_always_written_with_all_of_them(tmp_path: Path) -> None:
     written = http_filters(tmp_path, Limits())
     assert [each["name"] for each in written] == [
-        names.DOOR, names.API_KEY, names.CALLER, names.REROUTE, names.GRANT_EARLY, names.RATE_LIMIT, names.BUFFER,
+        names.DOOR, names.API_KEY, names.CALLER, names.LIMITS, names.GRANT_EARLY, names.RATE_LIMIT, names.BUFFER,
         names.FIELDS, names.RESOLVE, names.TYPED, names.GUARD, names.TEXT, names.PARAMETERS, names.GRANT, names.BRIDGE,
         "router",
     ]  # fmt: skip

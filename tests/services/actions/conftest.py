@@ -15,8 +15,9 @@ from console.principal import Principal, for_user
 from datasets import actions as datasets
 from datasets import rounds, trust
 from datasets.models import Dataset, Round
-from services.actions import publishing, replicas, watch, wiring
+from services.actions import delivery, publishing, replicas, watch, wiring
 from services.actions import services as verbs
+from services.actions.delivery import Delivery
 from services.clients import activity, connections, kserve_v2
 from services.clients.connections import Held
 from services.engines.local import ports
@@ -65,6 +66,8 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[Snapshot]:
     """What the gateway was told, instead of telling it."""
     told: list[Snapshot] = []
     monkeypatch.setattr(publishing, "publish_now", lambda: told.append(publishing.snapshot()))
+    monkeypatch.setattr(delivery, "carry_out", lambda rows: told.append(publishing.snapshot()) or Delivery())
+    monkeypatch.setattr(delivery, "states", lambda rows: {row.pk: Delivery() for row in rows})
     return told
 
 

@@ -31,7 +31,7 @@ def server() -> Iterator[V2Server]:
 def published(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each time the gateway was told: how many live keys it was told of."""
     told: list[int] = []
-    monkeypatch.setattr(publishing, "publish", lambda: told.append(ApiKey.objects.live().count()))
+    monkeypatch.setattr(publishing, "publish_keys", lambda: told.append(ApiKey.objects.live().count()))
     return told
 
 

@@ -14,8 +14,9 @@ from console.principal import for_user
 from datasets import actions as datasets
 from datasets import trust
 from datasets.models import Dataset
-from services.actions import keys, publishing
+from services.actions import delivery, keys, publishing
 from services.actions import services as verbs
+from services.actions.delivery import Delivery
 from services.frameworks.base import Availability
 from services.frameworks.triton.framework import Triton
 from services.models import ApiKey, Queue, Service
@@ -32,6 +33,8 @@ output [{ name: "OUT" data_type: TYPE_FP32 dims: [-1] }]
 def without_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys are published to a real Envoy in tests/integration; here nobody listens."""
     monkeypatch.setattr(publishing, "publish_now", lambda: None)
+    monkeypatch.setattr(delivery, "carry_out", lambda rows: Delivery())
+    monkeypatch.setattr(delivery, "states", lambda rows: {row.pk: Delivery() for row in rows})
     monkeypatch.setattr(Triton, "availability", lambda self, runtime: Availability(True))
 
 

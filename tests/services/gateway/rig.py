@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from services.gateway import credentials
 from services.gateway.binary import argv, find_envoy
 from services.gateway.envoy import names
 from services.gateway.envoy.tls import Tls
@@ -164,7 +165,10 @@ class Gateway:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory)
 
     def publish(self, snapshot: Snapshot) -> bool:
-        return deliver(lambda: snapshot, self.directory, find_envoy())
+        """Keys as well: those with a limit of requests at once come after their limit."""
+        delivered = deliver(lambda: snapshot, self.directory, find_envoy())
+        assert delivered.refused == {}, delivered.refused
+        return credentials.deliver(snapshot.for_keys, self.directory) or delivered.changed
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """One call on a connection of its own. Header names: `_` stands for `-`."""

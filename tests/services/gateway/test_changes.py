@@ -15,7 +15,7 @@ from services.gateway.binary import find_envoy
 from services.gateway.envoy import document, names
 from services.gateway.publish import deliver, prepare
 from services.gateway.render import render
-from services.gateway.snapshot import Endpoint, GatewayKey, GatewayService, Snapshot
+from services.gateway.snapshot import Endpoint, GatewayService, Snapshot
 from services.gateway.validate import validate
 from tests.services.gateway import snapshots
 
@@ -103,20 +103,6 @@ def test_a_changed_route_is_checked_with_clusters_that_did_not_change(directory:
     assert found is not None
     assert {document.item_name(line) for line in items(found[names.CLUSTERS])} == {b"svc-0-grpc", b"svc-0-http"}
     validate(found, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
-
-
-def test_a_revoked_key_and_a_new_one_of_the_usual_shape_need_no_check(directory: Path) -> None:
-    assert unchecked(replace(MANY, keys=MANY.keys[1:]), directory) is None
-    new = snapshots.key("isk_latelatelate_" + "0" * 49, "vision")
-    assert unchecked(replace(MANY, keys=(*MANY.keys, new)), directory) is None
-    odd = GatewayKey("odd", 'no digest", "really', "vision")
-    assert unchecked(replace(MANY, keys=(*MANY.keys, odd)), directory) is not None
-
-
-def test_a_second_key_with_a_digest_that_is_published_is_refused(directory: Path) -> None:
-    again = replace(snapshots.KEYS[0], id="another00000")
-    with pytest.raises(GatewayError, match=r"Envoy refuses.*[Dd]uplicate"):
-        deliver(lambda: replace(MANY, keys=(*MANY.keys, again)), directory, ENVOY)
 
 
 def test_a_second_service_of_a_name_that_is_published_is_refused(directory: Path) -> None:

@@ -20,7 +20,7 @@ from tests.services.gateway import snapshots
 
 BEFORE = Snapshot(services=(snapshots.ready("mnist"), snapshots.ready("asr")), keys=snapshots.KEYS)
 AFTER = replace(BEFORE, services=BEFORE.services[:1])
-ENCODED = (names.CLUSTERS, names.KEYS, names.RATE_LIMITS, names.ROUTES)
+ENCODED = (names.CLUSTERS, names.ROUTES)
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ def test_clusters_come_before_the_routes_that_lead_to_them(directory: Path, monk
     real = publishing.replace
     monkeypatch.setattr(publishing, "replace", lambda path, content: (written.append(path.name), real(path, content)))
     publish(render(BEFORE), directory)
-    read = ["cds.pb", "bridge.json", "keys.pb", "limits.pb", "rds.pb"]
-    assert written == [*read, names.CLUSTERS, names.KEYS, names.RATE_LIMITS, names.ROUTES]
+    read = ["cds.pb", "bridge.json", "rds.pb"]
+    assert written == [*read, names.CLUSTERS, names.ROUTES]
 
 
 def test_a_removed_cluster_stays_until_no_route_leads_there(directory: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_cluster_whose_removal_was_not_finished_is_not_taken_for_long_gone(
     assert "asr-http" in clusters(directory), "only now the routes have left it"
 
 
-@pytest.mark.parametrize("at", ["cds.pb", names.CLUSTERS, "keys.pb", names.KEYS, "rds.pb", names.ROUTES])
+@pytest.mark.parametrize("at", ["cds.pb", names.CLUSTERS, "rds.pb", names.ROUTES])
 def test_what_a_dead_publisher_left_is_completed_by_the_next(
     directory: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
@@ -162,7 +162,7 @@ def test_what_a_dead_publisher_left_is_completed_by_the_next(
     assert not [path for path in directory.iterdir() if path.name.startswith(".cds")]
 
 
-@pytest.mark.parametrize("at", [names.CLUSTERS, names.KEYS, names.ROUTES])
+@pytest.mark.parametrize("at", [names.CLUSTERS, names.ROUTES])
 def test_what_a_dead_publisher_began_is_taken_back_when_it_is_not_wanted_any_more(
     directory: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
@@ -176,7 +176,7 @@ def test_what_a_dead_publisher_began_is_taken_back_when_it_is_not_wanted_any_mor
 
     monkeypatch.setattr(publishing, "replace", dies)
     with pytest.raises(OSError, match="disk full"):
-        publish(render(replace(BEFORE, keys=BEFORE.keys[1:])), directory)
+        publish(render(BEFORE), directory)
     monkeypatch.undo()
     grow_old(directory)
     publish(render(AFTER), directory)
@@ -217,9 +217,9 @@ def test_a_home_from_before_protobuf_is_completed_when_the_gateway_starts(direct
 
 def test_a_configuration_that_envoy_refuses_is_not_published(directory: Path) -> None:
     publish(render(BEFORE), directory)
-    twice = (snapshots.KEYS[0], snapshots.key(snapshots.ADMIN, "vision"))
+    twice = Snapshot((BEFORE.services[0], replace(BEFORE.services[0], team="another")))
     with pytest.raises(GatewayError, match="Envoy refuses"):
-        deliver(lambda: Snapshot(keys=twice), directory, find_envoy())
+        deliver(lambda: twice, directory, find_envoy())
     assert published(directory) == render(BEFORE)
 
 

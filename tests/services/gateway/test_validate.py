@@ -43,8 +43,6 @@ def test_envoy_takes_five_hundred_services(tmp_path: Path) -> None:
         (names.ROUTES, "/v2/models/stats", "/v2/models/stats(", r"missing \)"),
         (names.ROUTES, "mnist-http", "nowhere", "nowhere"),
         (names.CLUSTERS, '"LEAST_REQUEST"', '"BEST"', "lb_policy|BEST"),
-        (names.KEYS, '"stranger0000;', '"stranger0000;","klient":"', "klient"),
-        (names.RATE_LIMITS, '"max_tokens":3', '"max_tokenz":3', "max_tokenz"),
     ],
 )
 def test_a_mistake_in_any_dynamic_file_is_found_and_told(
@@ -52,12 +50,6 @@ def test_a_mistake_in_any_dynamic_file_is_found_and_told(
 ) -> None:
     with pytest.raises(GatewayError, match=f"Envoy refuses.*({reason})"):
         check(broken(file, old, new), tmp_path)
-
-
-def test_two_keys_with_one_digest_are_refused(tmp_path: Path) -> None:
-    twice = (snapshots.KEYS[0], snapshots.key(snapshots.ADMIN, "vision"))
-    with pytest.raises(GatewayError, match=r"[Dd]uplicate"):
-        check(render(Snapshot(keys=twice)), tmp_path)
 
 
 def test_an_envoy_that_cannot_be_run_is_an_error_of_the_gateway(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from console.models import Team
 from console.principal import for_user
-from services.actions import keys, publishing
+from services.actions import delivery, keys
+from services.actions.delivery import Delivery
 from services.models import Queue, Service
 from services.usage import prometheus
 from tests.services import used
@@ -89,7 +90,7 @@ def test_who_may_read_them(
 def test_a_scraper_uses_a_key_for_every_team_that_may_read(
     calls: None, team: Team, alice: User, admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "publish_now", lambda: None)
+    monkeypatch.setattr(delivery, "carry_out", lambda rows: Delivery())
 
     def scrape(*scopes: str, all_teams: bool = True) -> int:
         actor = for_user(admin if all_teams else alice)

@@ -1,0 +1,185 @@
+"""Who makes, rotates or revokes a key is told whether the gateway does it: REST API, pages, a real Envoy."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from console.models import Team
+from services import dashboard
+from services.actions import delivery, publishing
+from services.gateway import locks
+from services.gateway.envoy import encoding, names
+from services.gateway.publish import prepare
+from services.gateway.snapshot import Limits
+from services.models import GatewayRevision, Service
+from tests.rest import Answer, Api
+from tests.services.gateway.rig import Backend, Gateway, free_ports, until
+from tests.services.ready import ready_service
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db]
+
+
+@pytest.fixture(scope="module")
+def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Backend]]:
+    """Shared: the tests make keys and services of their own."""
+    directory = tmp_path_factory.mktemp("home") / "gateway"
+    gateway = Gateway(directory, free_ports(1)[0])
+    prepare(directory, host="127.0.0.1", port=gateway.port, limits=Limits())
+    backend = Backend.start("one")
+    try:
+        gateway.run()
+        yield gateway, backend
+    finally:
+        gateway.kill()
+        backend.kill()
+
+
+@pytest.fixture
+def gateway(
+    envoy: tuple[Gateway, Backend], team: Team, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Gateway]:
+    running, backend = envoy
+    monkeypatch.setattr(settings, "HOME", replace(settings.HOME, root=running.directory.parent))
+    ready_service(team, "mnist", http_port=backend.endpoint.http_port, grpc_port=backend.endpoint.grpc_port)
+    publishing.publish()
+    until(lambda: call(running, "isk_nobody") == 401)
+    yield running
+    if running.process is None or running.process.poll() is not None:
+        running.run()
+
+
+@pytest.fixture
+def owner(alice: User) -> Api:
+    return Api(alice)
+
+
+def call(gateway: Gateway, key: str) -> int:
+    return gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=key).status
+
+
+def make(owner: Api, **rights: Any) -> Answer:
+    return owner.post("keys/", {"name": "a key", **rights})
+
+
+def bad_service(team: Team) -> Service:
+    """As a form would not let through, and Envoy refuses."""
+    service = ready_service(team, "bad", http_port=9, grpc_port=10)
+    revision = service.serving
+    assert revision is not None
+    revision.spec["limits"]["timeout_seconds"] = -5
+    revision.save()
+    return service
+
+
+def test_done_means_that_the_gateway_does_it(gateway: Gateway, owner: Api) -> None:
+    made = make(owner)
+    assert (made.status, made.data["gateway"]) == (201, {"applied": True, "message": ""})
+    until(lambda: call(gateway, made.data["key"]) == 200)
+    revoked = owner.post(f"keys/{made.data['id']}/revoke/")
+    assert (revoked.status, revoked.data["gateway"]["applied"]) == (200, True)
+    until(lambda: call(gateway, made.data["key"]) == 401, 2)
+
+
+def test_no_service_and_no_lock_holds_a_revocation_up(gateway: Gateway, owner: Api, team: Team) -> None:
+    made = make(owner)
+    until(lambda: call(gateway, made.data["key"]) == 200)
+    bad_service(team)
+    with (gateway.directory / locks.SERVICES).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        revoked = owner.post(f"keys/{made.data['id']}/revoke/")
+    assert (revoked.status, revoked.data["gateway"]["applied"]) == (200, True)
+    until(lambda: call(gateway, made.data["key"]) == 401, 2)
+
+
+def test_a_gateway_that_is_away_is_told_of_and_catches_up(gateway: Gateway, owner: Api, alice: User) -> None:
+    made = make(owner).data
+    gateway.kill()
+    revoked = owner.post(f"keys/{made['id']}/revoke/")
+    assert revoked.status == 202 and "does not answer" in revoked.data["gateway"]["message"]
+    client = Client()
+    client.force_login(alice)
+    assert "does not answer" in client.get(reverse("keys")).content.decode()
+    waiting = client.get(reverse("keys-waiting"))
+    assert waiting.status_code == 200 and "does not answer" in waiting.content.decode()
+    gateway.run()
+    assert owner.get(f"keys/{made['id']}/").data["gateway"] == {"applied": True, "message": ""}
+    over = client.get(reverse("keys-waiting"))
+    assert over.status_code == 286 and "has every key" in over.content.decode()
+    assert call(gateway, made["key"]) == 401
+
+
+def test_what_cannot_be_written_is_not_called_done(gateway: Gateway, owner: Api, alice: User) -> None:
+    made = make(owner).data
+    until(lambda: call(gateway, made["key"]) == 200)
+    read = gateway.directory / encoding.file_name(names.KEYS)
+    kept = read.rename(read.with_suffix(".kept"))
+    (read / "in the way").mkdir(parents=True)  # a rename onto it fails, as on a disk that is full
+    try:
+        revoked = owner.post(f"keys/{made['id']}/revoke/")
+        assert revoked.status == 202 and "could not be written" in revoked.data["gateway"]["message"]
+        assert make(owner).status == 202
+        client = Client()
+        client.force_login(alice)
+        page = client.get(reverse("keys")).content.decode()
+        assert "the gateway still takes it" in page and "could not be written" in page
+        assert call(gateway, made["key"]) == 200, "the page is right"
+    finally:
+        (read / "in the way").rmdir()
+        read.rmdir()
+        kept.rename(read)
+    assert owner.get(f"keys/{made['id']}/").data["gateway"] == {"applied": True, "message": ""}
+    until(lambda: call(gateway, made["key"]) == 401, 2)
+
+
+def test_a_rotated_key_has_used_up_what_the_one_before_has(gateway: Gateway, owner: Api) -> None:
+    old = make(owner, rate_limit_per_minute=2, scopes=["infer", "manage"]).data
+    until(lambda: call(gateway, old["key"]) == 200)
+    until(lambda: call(gateway, old["key"]) == 429)
+    new = owner.post(f"keys/{old['id']}/rotate/").data
+    child = Api(key=old["key"]).post("keys/", {"name": "child"}).data
+    make(owner, rate_limit_per_minute=7)
+    until(lambda: call(gateway, new["key"]) != 401)
+    until(lambda: call(gateway, child["key"]) != 401)
+    assert [call(gateway, key["key"]) for key in (old, new, child)] == [429] * 3
+    owner.post(f"keys/{old['id']}/revoke/", {"children": False})
+    assert [call(gateway, key["key"]) for key in (new, child)] == [429] * 2
+
+
+def test_a_limit_of_requests_at_once_is_there_before_the_key_is(gateway: Gateway, owner: Api) -> None:
+    made = make(owner, max_concurrent=2)
+    assert made.status == 202 and made.data["gateway"]["message"] == delivery.WAITING
+    assert call(gateway, made.data["key"]) == 401
+    publishing.publish()  # as the worker does
+    assert owner.get(f"keys/{made.data['id']}/").data["gateway"]["applied"] or until(
+        lambda: owner.get(f"keys/{made.data['id']}/").data["gateway"]["applied"]
+    )
+    until(lambda: call(gateway, made.data["key"]) == 200)
+
+
+def test_a_service_that_is_refused_says_so_and_the_others_go_on(gateway: Gateway, owner: Api, team: Team) -> None:
+    bad = bad_service(team)
+    publishing.publish()
+    shown = {row["type"]: row for row in owner.get("services/bad/").data["conditions"]}["Reachable"]
+    assert (shown["status"], shown["reason"]) == ("False", "Refused") and "-5" in shown["message"]
+    assert dashboard.gateway().error.startswith(GatewayRevision.LEFT_OUT)
+    made = make(owner).data
+    until(lambda: call(gateway, made["key"]) == 200)
+    bad.delete()
+    publishing.publish()
+    assert dashboard.gateway().error == "", "it is over"
+
+
+def test_an_error_that_is_over_is_not_kept(gateway: Gateway) -> None:
+    GatewayRevision.objects.create(error="Envoy refuses the configuration: something of before")
+    publishing.publish()
+    assert dashboard.gateway().error == ""
+    assert publishing.publish() is None, "once"

@@ -1,0 +1,103 @@
+"""One service that Envoy refuses holds up no other one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.errors import GatewayRefused
+from services.gateway import isolation, publish
+from services.gateway.binary import find_envoy
+from services.gateway.envoy import names
+from services.gateway.publish import deliver, prepare
+from services.gateway.snapshot import GatewayService, Snapshot
+from tests.services.gateway import snapshots
+
+GOOD = tuple(snapshots.ready(f"good-{number}") for number in range(5))
+# What no form lets through, as an older release or a later Envoy might have it.
+BAD_HEADER = replace(snapshots.ready("bad-header"), auth_parameters=(("x bad\n", "v"),))
+BAD_TIME = replace(snapshots.ready("bad-time"), timeout_seconds=-5)
+NO_LABEL = replace(snapshots.ready("x"), name="No.Label")
+NO_PLACE = replace(snapshots.ready("nowhere"), endpoints=())
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    prepare(tmp_path / "gateway", host="127.0.0.1", port=8080)
+    return tmp_path / "gateway"
+
+
+def hosts(directory: Path) -> dict[str, str]:
+    (shell,) = json.loads((directory / names.ROUTES).read_bytes())["resources"]
+    return {host["name"].removeprefix("service-"): json.dumps(host) for host in shell["virtual_hosts"]}
+
+
+@pytest.mark.parametrize("bad", [(BAD_HEADER,), (BAD_TIME,), (BAD_HEADER, BAD_TIME)], ids=["header", "time", "both"])
+def test_all_but_the_refused_ones_are_published(directory: Path, bad: tuple[GatewayService, ...]) -> None:
+    deliver(lambda: Snapshot(GOOD[:3]), directory, find_envoy())
+    snapshot = Snapshot((*GOOD[:4], *bad, GOOD[4]))
+    delivered = deliver(lambda: snapshot, directory, find_envoy())
+    assert set(delivered.refused) == {service.name for service in bad}
+    assert all("Envoy refuses" in why or "written for Envoy" in why for why in delivered.refused.values())
+    there = hosts(directory)
+    assert all("good" in there[service.name] for service in GOOD)
+    for service in bad:
+        assert "refuses its configuration" in there[service.name] and '"cluster"' not in there[service.name]
+
+
+@pytest.mark.parametrize("bad", [NO_PLACE, NO_LABEL], ids=lambda bad: bad.name)
+def test_what_cannot_even_be_rendered_is_left_out(directory: Path, bad: GatewayService) -> None:
+    delivered = deliver(lambda: Snapshot((*GOOD, bad)), directory, find_envoy())
+    assert set(delivered.refused) == {bad.name}
+    assert all(service.name in hosts(directory) for service in GOOD)
+
+
+def test_a_service_that_was_open_is_closed_while_its_new_form_is_refused(directory: Path) -> None:
+    open_one = snapshots.ready("open", public=True)
+    deliver(lambda: Snapshot((*GOOD, open_one)), directory, find_envoy())
+    before = hosts(directory)["open"]
+    refused = replace(open_one, public=False, timeout_seconds=-5)
+    deliver(lambda: Snapshot((*GOOD, refused)), directory, find_envoy())
+    anybody = '"principals": [{"any": true}]'
+    assert anybody in before and anybody not in hosts(directory)["open"]
+
+
+def test_envoy_is_not_asked_again_about_what_it_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = Snapshot((*GOOD, BAD_TIME))
+    first = deliver(lambda: snapshot, directory, find_envoy())
+    asked: list[object] = []
+    monkeypatch.setattr(publish, "validate", lambda *args: asked.append(args))
+    again = deliver(lambda: snapshot, directory, find_envoy())
+    assert (again.changed, again.refused, asked) == (False, first.refused, [])
+
+
+def test_a_service_that_is_mended_comes_back(directory: Path) -> None:
+    deliver(lambda: Snapshot((*GOOD, BAD_TIME)), directory, find_envoy())
+    mended = replace(BAD_TIME, timeout_seconds=5)
+    assert deliver(lambda: Snapshot((*GOOD, mended)), directory, find_envoy()).refused == {}
+    assert "refuses" not in hosts(directory)["bad-time"]
+
+
+def test_few_questions_find_one_of_many() -> None:
+    services = tuple(snapshots.ready(f"svc-{number}") for number in range(64))
+    asked = 0
+
+    def check(snapshot: Snapshot) -> None:
+        nonlocal asked
+        asked += 1
+        if any(service.name == "svc-41" and service.ready for service in snapshot.services):
+            raise GatewayRefused("no")
+
+    found = isolation.isolate(Snapshot(services), [service.name for service in services], check)
+    assert {service.name for service in found} == {"svc-41"} and asked <= 16
+
+
+def test_when_no_service_is_to_blame_that_is_an_error() -> None:
+    def check(snapshot: Snapshot) -> None:
+        raise GatewayRefused("whatever is in it")
+
+    with pytest.raises(GatewayRefused, match="whatever"):
+        isolation.isolate(Snapshot(GOOD), [service.name for service in GOOD], check)
