@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from services.bridge.errors import invalid
 
+_WHOLE: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,3})?")
+"""What a number in a text must be: int() and float() take blanks, `1_0`, digits of other alphabets and NaN too."""
+
 
 def _integer(value: Any) -> int:
-    if isinstance(value, bool):
+    if isinstance(value, bool) or (isinstance(value, str) and not _WHOLE.fullmatch(value)):
         raise ValueError
     number = int(value) if isinstance(value, (int, str)) else float(value)
     if int(number) != number:
@@ -23,7 +28,9 @@ def _integer(value: Any) -> int:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not math.isfinite(float(value)):
+    if isinstance(value, bool) or (isinstance(value, str) and not _DECIMAL.fullmatch(value)):
+        raise ValueError
+    if not math.isfinite(float(value)):
         raise ValueError
     return float(value)
 

@@ -128,6 +128,14 @@ def test_parameters_are_read_whatever_type_they_come_as() -> None:
     ("name", "kind", "value", "sentence"),
     [
         ("max_tokens", "string_param", "many", "The parameter max_tokens must be a whole number."),
+        *(
+            ("max_tokens", "string_param", text, "The parameter max_tokens must be a whole number.")
+            for text in ("1_0", " 5", "5 ", "+5", "05", "5.0", "5e0", "0x5", "\u0665", "\uff15", "", "-", "1" * 30)
+        ),
+        *(
+            ("temperature", "string_param", text, "The parameter temperature must be a number.")
+            for text in ("1_0.5", " 0.5", "0.5\n", "+0.5", ".5", "5.", "00.5", "nan", "inf", "1e999", "0x1p4", "\u0665")
+        ),
         ("max_tokens", "double_param", 1.5, "The parameter max_tokens must be a whole number."),
         ("max_tokens", "double_param", float("inf"), "The parameter max_tokens must be a whole number."),
         ("max_tokens", "bool_param", True, "The parameter max_tokens must be a whole number."),
