@@ -1,16 +1,19 @@
--- Reads JSON from end to end without building it, and without recursion. It knows the structure exactly as any parser
--- does (strings, objects, arrays); numbers and words it does not judge, because nothing can hide in them.
+-- Reads JSON from end to end without building it, and without recursion, after numbers.lua. It knows the structure exactly
+-- as any parser does (strings, objects, arrays). Numbers and words it judges where `strict` says so: Python's parser takes
+-- NaN, Infinity and 1e999, and no limit that a server has bounds those.
 --
 -- scan_json(text, rules) -> nil, found | what is wrong, the field
 --   rules.refused   names that must not be there, at any depth
 --   rules.media     names under which every `url`, or a string itself, must start with "data:"
 --   rules.inside    names of objects at the top whose own names are of interest
+--   rules.strict    numbers and words must be those of RFC 8259, no number longer than it can matter
 --   found           full name -> { from, to }: of the names at the top, and as "outer.inner" of those inside
 local MOST_STEPS, DEEPEST = 250000, 64
 local FIRST_NAME, NAME, VALUE, AFTER = 0, 1, 2, 3
 local QUOTE, COLON, COMMA, BACKSLASH = 34, 58, 44, 92
 local OPEN, CLOSE, OPEN_LIST, CLOSE_LIST = 123, 125, 91, 93
 NOT_JSON = "The body is not JSON."
+NOT_PLAIN = "Numbers must have at most 32 characters and fit into 64 bits; there are no words but true, false and null."
 
 -- The quote that ends the string which starts before `at`: the first with an even number of backslashes before it.
 local function string_end(text, at)
@@ -25,10 +28,30 @@ local function string_end(text, at)
   end
 end
 
+local MOST_DIGITS = 32
+local TOO_LONG = string.rep("%d", MOST_DIGITS + 1)
+local WORDS_OF_JSON = { ["true"] = true, ["false"] = true, null = true }
+
+-- A number of at most 32 characters that 64 bits hold, or one of three words.
+local function is_plain(word)
+  return WORDS_OF_JSON[word] or #word <= MOST_DIGITS and is_finite(word)
+end
+
+-- Where a row of numbers ends that is one step; before `at` where there is none. Nothing for a number that is too long.
+local function end_of_numbers(text, at, strict)
+  if not strict then return select(2, string.find(text, "^[-+%d.eE, \t\r\n]+", at)) end
+  local stop = select(2, string.find(text, "^[%d, \t\r\n]*", at))
+  if string.find(text, "^[.eE]", stop + 1) then
+    while stop >= at and string.find(text, "^%d", stop) do stop = stop - 1 end -- a fraction begins there
+  end
+  if string.find(string.sub(text, at, stop), TOO_LONG) then return nil end
+  return stop
+end
+
 local function remote(text, from) return string.sub(text, from, from + 5) ~= '"data:' end
 
 function scan_json(text, rules)
-  local refused, media, inside = rules.refused, rules.media or {}, rules.inside or {}
+  local refused, media, inside, strict = rules.refused, rules.media or {}, rules.inside or {}, rules.strict
   local found, kinds, names, starts = {}, {}, {}, {}
   local at, depth, state, steps, name, in_media = 1, 0, VALUE, 0, nil, nil
 
@@ -83,13 +106,19 @@ function scan_json(text, rules)
         end
         ended(at, stop)
         at, state = stop + 1, AFTER
-      elseif kinds[depth] == OPEN_LIST and (c == 45 or c >= 48 and c <= 57) then
-        at = select(2, string.find(text, "^[-+%d.eE, \t\r\n]+", at)) + 1 -- any number of numbers
       else
-        local _, stop = string.find(text, "^[-+.%w]+", at)
-        if not stop then return NOT_JSON, nil end
-        ended(at, stop)
-        at, state = stop + 1, AFTER
+        local stop = at - 1
+        if kinds[depth] == OPEN_LIST and (c == 45 or c >= 48 and c <= 57) then stop = end_of_numbers(text, at, strict) end
+        if not stop then return NOT_PLAIN, names[depth] end
+        if stop >= at then
+          at = stop + 1
+        else
+          stop = select(2, string.find(text, "^[-+.%w]+", at))
+          if not stop then return NOT_JSON, nil end
+          if strict and not is_plain(string.sub(text, at, stop)) then return NOT_PLAIN, name or names[depth] end
+          ended(at, stop)
+          at, state = stop + 1, AFTER
+        end
       end
     end
     if state == AFTER and at then

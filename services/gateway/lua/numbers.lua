@@ -9,3 +9,12 @@ function whole_number(text)
   if #text > 1 and string.byte(text) == 48 then return nil end
   return tonumber(text)
 end
+
+-- Whether the text is a number of JSON, as RFC 8259 spells them, that a float of 64 bits holds.
+function is_finite(text)
+  local rest = string.match(text, "^-?0(.*)$") or string.match(text, "^-?[1-9]%d*(.*)$")
+  if not rest then return false end
+  rest = string.match(rest, "^%.%d+(.*)$") or rest
+  if rest ~= "" and not string.find(rest, "^[eE][-+]?%d+$") then return false end
+  return math.abs(tonumber(text)) < math.huge
+end

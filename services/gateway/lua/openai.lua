@@ -20,6 +20,7 @@ local RULES = {
   ),
   media = set("image_url", "video_url", "audio_url", "input_audio", "input_image", "input_video", "file_url"),
   inside = set("stream_options"),
+  strict = true,
 }
 local SCHEMAS = {
   "tools", "functions", "tool_choice", "response_format", "structured_outputs", "guided_json", "guided_regex",

@@ -102,7 +102,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     else:
         if path not in PROBES:
             call = {"call": f"{scope['method']} {path}", "headers": headers}
-            SEEN.append({**call, "body": sent.decode()} if path.startswith("/v1/") else call)
+            SEEN.append({**call, "body": sent.decode("latin-1")} if path.startswith("/v1/") else call)
         await asyncio.sleep(int(headers.get("x-sleep-ms", "0")) / 1000)
         if path.startswith("/v1/"):
             return await text.answer(path, sent, send)

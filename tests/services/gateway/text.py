@@ -16,7 +16,12 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 async def answer(path: str, body: bytes, send: Send) -> None:
-    asked = json.loads(body)
+    try:
+        asked = json.loads(body)
+    except ValueError:  # as vLLM
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"error": {"message": "not JSON"}}'})
+        return
     stream = asked.get("stream") is True
     headers = [(b"content-type", b"text/event-stream; charset=utf-8" if stream else b"application/json")]
     options = dict(each.partition("=")[::2] for each in str(asked.get("user", "")).split(",") if each)

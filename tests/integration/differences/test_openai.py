@@ -1,0 +1,298 @@
+"""Every spelling of an OpenAI body is read by the gateway as Python (which is vLLM) reads it, or is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.integration.differences import bodies
+from tests.integration.differences.both import REFUSALS, Both
+from tests.integration.fuzz.arena import EXAMPLES
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differences")]
+CHAT = "/v1/chat/completions"
+CLOSED = (
+    "prompt_embeds",
+    "image_embeds",
+    "chat_template",
+    "chat_template_kwargs",
+    "cache_salt",
+    "kv_transfer_params",
+    "mm_processor_kwargs",
+    "media_io_kwargs",
+    "vllm_xargs",
+    "request_id",
+    "data_parallel_rank",
+)
+MEDIA = ("image_url", "video_url", "audio_url", "input_audio")
+JSON = [("Content-Type", "application/json")]
+GOOD = b'{"model": "llama", "messages": [{"role": "user", "content": "a"}]}'
+
+
+def with_member(member: bytes) -> bytes:
+    return GOOD[:-1] + b", " + member + b"}"
+
+
+def every(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value with the name under which it stands, those in lists too."""
+    yield name, value
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from every(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from every(inner, name)
+
+
+def check(both: Both, body: bytes, headers: list[tuple[str, str]] = JSON) -> bool:
+    """Whether the body passes. What passes is, to Python, what the gateway took it for."""
+    before = both.arena.backend.count()
+    answer = both.gateway(headers, body, CHAT)
+    seen = [
+        call["body"].encode("latin-1") for call in both.arena.backend.seen(before) if call["call"] == f"POST {CHAT}"
+    ]
+    if not seen:
+        assert answer.status in REFUSALS, (body[:200], answer)
+        assert answer.error, answer
+        return False
+    try:
+        read = json.loads(body)
+    except ValueError:
+        assert answer.status == 400
+        return True
+    assert isinstance(read, dict), body[:200]
+    assert str(read.get("model", "llama")).partition(":")[0] == "llama", body[:200]
+    assert read.get("stream") in (True, False, None)
+    assert all(
+        type(read.get(name, 1)) in (int, type(None)) and (read.get(name) or 0) <= 16 for name in ("n", "best_of")
+    )
+    for name, value in every(read):
+        assert name not in CLOSED, body[:200]
+        assert not isinstance(value, float) or math.isfinite(value), body[:200]
+        assert not isinstance(value, int) or abs(value) < 10**32, body[:200]
+        if name in MEDIA and isinstance(value, str):
+            assert value.startswith("data:"), body[:200]
+    passed = json.loads(seen[0])
+    options = passed.pop("stream_options", None)
+    asked = read.pop("stream_options", None)
+    assert passed == read, body[:200]
+    assert options == asked or (read["stream"] and options["include_usage"] is True)
+    return True
+
+
+@pytest.mark.parametrize("value", bodies.VALUES, ids=range(len(bodies.VALUES)))
+def test_a_number(both: Both, value: str) -> None:
+    for name in ("temperature", "n", "max_tokens", "best_of", "x"):
+        check(both, with_member(f'"{name}": {value}'.encode()))
+    check(both, with_member(f'"logit_bias": {{"1": {value}}}, "x": [[{value}, {value}], {value}]'.encode()))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1",
+        "0.5",
+        "-1.5",
+        "1e3",
+        "-1E-5",
+        "0",
+        "true",
+        "null",
+        "[1, 2.5, -3, 4e2]",
+        "[]",
+        "-0",
+        "[[1, 2], [3]]",
+        "12345678901234567890123456789012",
+        "1.0000000000000000000000000001",
+        "-1.7976931348623157e+308",
+        "1e-400",
+    ],
+)
+def test_a_number_that_is_one_passes(both: Both, value: str) -> None:
+    assert check(both, with_member(f'"x": {value}'.encode()))
+    assert check(both, with_member(f'"x": [{value}, {value}]'.encode()))
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "-1e400", "9" * 33, "0." + "1" * 40])
+def test_a_number_that_no_limit_bounds_is_refused(both: Both, value: str) -> None:
+    """Python's parser takes them, and a sampler that is told NaN or infinity is a matter of luck."""
+    for member in ('"temperature": {}', '"x": [{}]', '"x": [1, {}, 2]', '"x": {{"y": {}}}', '"x": [[1], [{}]]'):
+        assert not check(both, with_member(member.format(value).encode()))
+
+
+@pytest.mark.parametrize("text", bodies.TEXTS, ids=range(len(bodies.TEXTS)))
+def test_a_text(both: Both, text: bytes) -> None:
+    check(both, with_member(b'"user": ' + text))
+    check(both, GOOD.replace(b'"llama"', text))
+    check(both, with_member(text + b": 1"))
+
+
+@pytest.mark.parametrize("wrapped", bodies.WRAPPED)
+def test_an_encoding(both: Both, wrapped: str) -> None:
+    """Python finds UTF-16 and UTF-32 by itself; here nothing but UTF-8 passes."""
+    passed = check(both, bodies.WRAPPED[wrapped](GOOD))
+    assert passed is wrapped.startswith("blanks") or wrapped == "UTF-7"
+    check(both, bodies.WRAPPED[wrapped](with_member(b'"chat_template": "x"')))
+    check(both, bodies.WRAPPED[wrapped](GOOD), [("Content-Type", "application/json; charset=utf-16")])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        '"llama"',
+        '"llam\\u0061"',
+        '"Llama"',
+        '"llama "',
+        '" llama"',
+        '"llama\\u0000"',
+        '"llama:x"',
+        '"llama:"',
+        '":llama"',
+        '"llama:x:y"',
+        '"llama/x"',
+        '"mnist"',
+        '""',
+        "null",
+        "1",
+        "true",
+        '["llama"]',
+        '{"a": 1}',
+        "llama",
+        "'llama'",
+        '"llama", "model": "mnist"',
+        '"mnist", "model": "llama"',
+        '"llama", "mod\\u0065l": "mnist"',
+        '"llama", "Model": "mnist"',
+        '"llama", "x": {"model": "mnist"}',
+        '"_door"',
+        '"a.b"',
+        '"\\ud83d\\ude00"',
+        '"\\ud800"',
+        '"' + "l" * 64 + '"',
+    ],
+)
+def test_a_name_of_a_model(both: Both, model: str) -> None:
+    check(both, b'{"model": ' + model.encode() + GOOD[len(b'{"model": "llama"') :])
+    check(both, b'{"model": ' + model.encode() + b', "stream": true, "messages": []}')
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        "true",
+        "false",
+        "null",
+        "True",
+        '"true"',
+        "1",
+        "0",
+        "1.0",
+        "[]",
+        "[true]",
+        "{}",
+        'true, "stream": false',
+        "TRUE",
+        "yes",
+        'false, "str\\u0065am": true',
+        'true, "stream_options": null',
+        'true, "stream_options": {}',
+        'true, "stream_options": []',
+        'true, "stream_options": {"include_usage": true}',
+        'true, "stream_options": {"include_usage": false}',
+        'true, "stream_options": {"include_usage": 1}',
+        'true, "stream_options": {"include_usage": "true"}',
+        'true, "stream_options": {"include_usage": false, "include_usage": true}',
+        'true, "stream_options": {"x": [1]}',
+        'true, "stream_options": {"include_usage": null}',
+        'true, "stream_options": {"\\u0069nclude_usage": false}',
+        'false, "stream_options": {"include_usage": true}',
+        'true, "stream_options": {}, "stream_options": {}',
+    ],
+)
+def test_whether_it_is_a_stream(both: Both, stream: str) -> None:
+    check(both, with_member(f'"stream": {stream}'.encode()))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        '"data:image/png;base64,AA=="',
+        '"http://a/"',
+        '"\\u0064ata:x"',
+        '"DATA:x"',
+        '" data:x"',
+        '"dat\\u0061:x"',
+        '"file:///x"',
+        "null",
+        '["http://a/"]',
+        '"data:x", "url": "http://a/"',
+        '"http://a/", "url": "data:x"',
+        '"data:x", "ur\\u006c": "http://a/"',
+        "1",
+        '{"url": "http://a/"}',
+        '"data:x"}, "x": {"url": "http://a/"',
+        '"data\\u003ax"',
+        '"\\ndata:x"',
+        '"//a/"',
+        '""',
+        '"data"',
+    ],
+)
+@pytest.mark.parametrize("kind", MEDIA)
+def test_where_media_come_from(both: Both, kind: str, url: str) -> None:
+    check(both, with_member(f'"x": [{{"type": "{kind}", "{kind}": {{"url": {url}}}}}]'.encode()))
+    check(both, with_member(f'"x": {{"{kind}": {url.split("}")[0]}}}'.encode()))
+
+
+@settings(max_examples=2 * EXAMPLES, deadline=None, derandomize=True)
+@given(
+    name=st.sampled_from(CLOSED),
+    escaped=st.integers(0, 2**24),
+    capitals=st.booleans(),
+    upper=st.booleans(),
+    before=st.sampled_from(
+        ['"x": ', '"x": [', '"x": [1, 2.5, ', '"x": {"y": ', '"x": "\\\\", "y": ', '"x": "\\"", "y": ']
+    ),
+)
+def test_a_field_that_is_closed(both: Both, name: str, escaped: int, capitals: bool, upper: bool, before: str) -> None:
+    pattern = "\\u{:04X}" if capitals else "\\u{:04x}"
+    spelled = "".join(pattern.format(ord(c)) if escaped >> i & 1 else c for i, c in enumerate(name))
+    after = {"[": "]", "{": "}"}
+    opened = [after[c] for c in before if c in after]
+    member = (
+        before + '{"' + (spelled.upper() if upper and not escaped else spelled) + '": 1}' + "".join(reversed(opened))
+    )
+    check(both, with_member(member.encode()))
+
+
+VALUE = st.recursive(
+    st.sampled_from(["1", "-2.5", "1e5", "NaN", "1e999", "true", "null", '"a"', '"\\"', '"\\\\"', "'a'", "01", "tru"]),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: "[" + ", ".join(items) + "]")
+        | st.dictionaries(
+            st.sampled_from(['"a"', '"cache_salt"', '"url"', '"image_url"', '"model"', '"\\u0061"', "a", '"n"']),
+            inner,
+            max_size=3,
+        ).map(lambda items: "{" + ", ".join(map(": ".join, items.items())) + "}")
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=3 * EXAMPLES, deadline=None, derandomize=True)
+@given(member=st.tuples(st.sampled_from(["x", "n", "stream", "model", "stream_options", "image_url", "tools"]), VALUE))
+def test_any_member(both: Both, member: tuple[str, str]) -> None:
+    check(both, with_member(f'"{member[0]}": {member[1]}'.encode()))
+
+
+@pytest.mark.parametrize("depth", [1, 60, 61, 62, 63, 64, 65, 1000, 100_000])
+def test_a_nesting(both: Both, depth: int) -> None:
+    for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
+        assert check(both, with_member(b'"x": ' + opening * depth + b"1" + closing * depth)) is (depth + 1 <= 64)
+        assert not check(both, with_member(b'"x": ' + opening * depth))
