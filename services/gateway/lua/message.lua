@@ -19,6 +19,11 @@ local function add_packed(dimensions, text, at, stop)
   return true
 end
 
+-- A text with the method of a buffer that is used here.
+function held(text)
+  return { getBytes = function(_, from, length) return string.sub(text, from + 1, from + length) end }
+end
+
 -- `body` has a frame of `size` bytes, which begins with `text`. Returns the model's name, as a backend reads it (the last
 -- one counts), and whether the tensors are in the typed fields: there are inputs, and no raw contents. Else nothing, and
 -- what is wrong.
@@ -72,4 +77,38 @@ function outline(body, size, text)
     at = at + length
   end
   return nil, NO_MESSAGE
+end
+
+-- The name in a message of another method, when it is there once: in field 1, or (`inside`) in field 1 of the message in
+-- field 1. A backend takes the last of several, and merges messages; nobody but an attacker sends them.
+function single_name(body, size, text, inside)
+  local found, before, at, last = nil, 0, 6, #text
+  local compressed, a, b, c, d = string.byte(text, 1, 5)
+  if compressed ~= 0 or ((a * 256 + b) * 256 + c) * 256 + d ~= size - 5 then return nil end
+  for _ = 1, MOST_FIELDS do
+    if before + at > size then return before + at == size + 1 and found or nil end
+    if at + LONGEST_HEAD > last and before + last < size then
+      before, at = before + at - 1, 1
+      text = body:getBytes(before, math.min(WINDOW, size - before))
+      last = #text
+    end
+    local tag, length
+    tag, at = field_tag(text, at, last)
+    if not tag then return nil end
+    local number, kind = math.floor(tag / 8), tag % 8
+    length, at = field_length(kind, text, at, last)
+    if not length or before + at + length - 1 > size then return nil end
+    if number == NAME then
+      if found or kind ~= BYTES or length > WINDOW then return nil end
+      found = length > 0 and body:getBytes(before + at - 1, length) or ""
+      if inside then
+        -- Framed, so that the same reads it.
+        local framed = string.char(0, 0, 0, math.floor(length / 256), length % 256) .. found
+        found = single_name(held(framed), #framed, framed, false)
+        if not found then return nil end
+      end
+    end
+    at = at + length
+  end
+  return nil
 end

@@ -7,10 +7,6 @@ local LARGEST_MESSAGE = @LARGEST_BODY@
 local FRAMING = @FRAMING@
 local STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 local INFER = "/inference.GRPCInferenceService/ModelInfer"
-local FOR_THE_BRIDGE = {
-  ["/inference.GRPCInferenceService/ModelInferStream"] = true,
-  ["/tensorflow.serving.PredictionService/Predict"] = true,
-}
 local PIECE, OVERLAP = 262144, 16
 
 -- A gRPC frame with a ModelInferRequest of which only the first field, model_name, is set. Below 126 characters.
@@ -21,11 +17,6 @@ local COMPRESSED = naming("a compressed message, which this gateway does not tak
 local FAILED = naming("a message that this gateway failed to look at: it takes no more of this stream")
 local SHARED_MEMORY = naming("a message with shared memory, which this gateway does not take")
 local NO_REQUEST = naming("a message that is no inference, or has a shape of more elements than it has bytes")
-
--- A text with the method of a buffer that is used here.
-local function held(text)
-  return { getBytes = function(_, from, length) return string.sub(text, from + 1, from + length) end }
-end
 
 local function too_large(limit)
   local size = limit == LARGEST_MESSAGE and "this gateway's limit of @LIMIT@" or string.format("the limit of %d bytes", limit - FRAMING)
@@ -174,22 +165,32 @@ function infer(handle)
   headers:replace("x-checked", "1")
 end
 
--- Held whole, so that its size can be compared with its service's limit. What the bridge gets it does not pass on as it is.
-local function measure(handle)
+-- Held whole, so that its size can be compared with its service's limit, and so that it is the name which a backend reads
+-- that has chosen the service.
+local function whole(handle, path, model)
   local body = handle:body()
+  local headers = handle:headers() -- not before: those are not to be used after a wait
   local size = body and body:length() or 0
+  local text = size > 0 and body:getBytes(0, math.min(PIECE, size)) or ""
+  local in_spec = string.find(path, "/tensorflow", 1, true) == 1
+  if size < 5 or single_name(body, size, text, in_spec) ~= model then
+    refuse(handle, headers, "The message must name its model, and once.")
+    return false
+  end
   if size > FRAMING then
-    handle:headers():replace("x-size", tostring(size))
+    headers:replace("x-size", tostring(size))
     handle:clearRouteCache()
   end
+  return true
 end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local path = headers:get(":path")
+  local path = string.match(headers:get(":path"), "^[^?]*")
   if path == INFER then return infer(handle) end
-  if not choose_service(handle, headers, named_in_message(handle) or "") then return end
-  if FOR_THE_BRIDGE[path] then measure(handle) end
+  local model = named_in_message(handle) or ""
+  if not choose_service(handle, headers, model) then return end
+  if path ~= STREAM and not whole(handle, path, model) then return end
   if path == STREAM then choose_replica(handle, handle:headers()) end
   local watch = path == STREAM and watcher(handle)
   handle:headers():replace("x-checked", "1")

@@ -41,8 +41,8 @@ def _are_bytes(headers: Headers) -> bool:
 @dataclass
 class Both:
     arena: Arena
-    passed: int = 0
-    """Requests that went through the gateway to Triton, by their answers."""
+    passed: int | None = 0
+    """Requests that went through the gateway to Triton, by their answers; None where nobody counts."""
     _connections: dict[int, http.client.HTTPConnection] = field(default_factory=dict)
 
     def gateway(self, headers: Headers, body: bytes, path: str = INFER) -> Answer:
@@ -59,7 +59,7 @@ class Both:
         if through != direct and _are_bytes(headers):
             direct = self.triton([*headers, (LENGTH, "0")], body, path)  # as the gateway tells it to read them
         if through == direct:
-            self.passed += 1
+            self.passed = (self.passed or 0) + 1
             assert READ_SHARED_MEMORY not in direct.error, (headers, body[:200])
             return True
         assert through.status in REFUSALS, (headers, body[:200], through, direct)

@@ -28,4 +28,4 @@ def nothing_ends(both: Both) -> Iterator[None]:
     ends = {name: process.poll() for name, process in both.arena.processes().items()}
     assert set(ends.values()) == {None}, ends
     assert before == {name: process.pid for name, process in both.arena.processes().items()}
-    assert both.arena.triton_requests(counted) == both.passed
+    assert both.passed is None or both.arena.triton_requests(counted) == both.passed
