@@ -56,6 +56,8 @@ class NodeUse:
     name: str
     labels: Mapping[str, str]
     schedulable: bool
+    absence: str
+    """Why nothing can be started on it; "" when it can."""
     alive: bool
     reported_at: datetime | None
     uses: tuple[Use, ...]
@@ -165,6 +167,7 @@ def _node_use(node: Node, specs: list[Mapping[str, Any]]) -> NodeUse:
         name=node.name,
         labels=node.info().labels,
         schedulable=node.schedulable,
+        absence=node.absence,
         alive=alive,
         reported_at=node.reported_at,
         uses=_uses(Amount(node.cpu, node.memory_gib, node.gpus), specs),

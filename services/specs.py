@@ -157,6 +157,8 @@ class NodeInfo:
     """GPU product -> count."""
     cordoned: bool = False
     """It keeps what it runs and takes nothing new."""
+    absence: str = ""
+    """Why nothing can be started on it, whatever it has; "" when it can."""
 
 
 @dataclass(frozen=True)

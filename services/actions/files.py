@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from django.conf import settings
+
 from console.errors import ConsoleError
 from console.principal import SYSTEM
 from datasets import actions as datasets
@@ -149,12 +151,16 @@ def _code(digest: str, path: str, framework: str, config: str) -> tuple[Executab
 
 
 def _round_of(revision: Revision) -> Round | None:
-    """The round that prepares this revision; a new one when there was none, or when its files were evicted since."""
+    """The round that prepares this revision; a new one when there was none, or when its files were evicted since.
+
+    Also when it is a round of a node that this machine is not (any more): nobody here would do it.
+    """
     round_ = revision.round
     gone = round_ is not None and round_.state == rounds.DONE and (
         not round_.location or reading.tree(round_.tree) is None
     )
-    if round_ is not None and not gone:
+    elsewhere = round_ is not None and round_.node != settings.NODE_NAME and round_.state in rounds.ACTIVE
+    if round_ is not None and not gone and not elsewhere:
         return round_
     if revision.dataset is None:
         return None

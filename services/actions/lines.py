@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -74,18 +75,26 @@ def claim_of(service: Service, spec: ServiceSpec, replicas: int) -> Claim:
 
 
 def candidates(replicas: ReplicaQuerySet | None = None, *, lock: bool = False) -> tuple[Candidate, ...]:
-    """The nodes, with what these replicas (all, if not given) hold of each. Cordoned ones say that they are."""
+    """The nodes, with what these replicas (all, if not given) hold of each. Cordoned and absent ones say that they are.
+
+    Replicas of an absent node count for this machine, which had another name when they were started.
+    """
     rows = Node.objects.order_by("name")
     nodes = list(rows.select_for_update() if lock else rows)
-    used = claimed_by("node", Replica.objects.all() if replicas is None else replicas)
+    absent = {node.name for node in nodes if node.absence}
+    held = Replica.objects.all() if replicas is None else replicas
+    used = claimed_by("node", held, place=lambda name: settings.NODE_NAME if name in absent else name)
     return tuple(Candidate(node.info(), used.get(node.name, Amount())) for node in nodes)
 
 
-def claimed_by(field: str, replicas: QuerySet[Any]) -> dict[Any, Amount]:
-    """What these replicas claim, by the value of a field of theirs."""
+def claimed_by(
+    field: str, replicas: QuerySet[Any], place: Callable[[Any], Any] = lambda value: value
+) -> dict[Any, Amount]:
+    """What these replicas claim, by what `place` makes of a field of theirs."""
     parts: dict[Any, list[tuple[int, bool, Resources]]] = {}
     for key, service, state, spec in replicas.order_by().values_list(field, "service_id", "state", "revision__spec"):
-        parts.setdefault(key, []).append((service, state == Replica.STANDBY, Resources(**spec["resources"])))
+        claimed = service, state == Replica.STANDBY, Resources(**spec["resources"])
+        parts.setdefault(place(key), []).append(claimed)
     return {key: amounts.claimed(claims) for key, claims in parts.items()}
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from console.errors import Conflict, InvalidFields
 from console.principal import Principal
+from datasets import actions as datasets
 from services import states
 from services.clients import machine
 from services.models import Node, Queue, Replica, Service
@@ -140,6 +141,25 @@ def edit_node(
     return node
 
 
+def delete_node(node: Node, *, actor: Principal, confirm: str | None = None) -> None:
+    """Forget a node that is gone, with the preheats that wait for it. Raises Conflict while it is in use."""
+    actor.require_admin()
+    if confirm is not None and confirm != node.name:
+        raise InvalidFields({"confirm": f"Type the name of the node, {node.name}, to delete it."})
+    if not node.absence:
+        raise Conflict(f"Node {node.name} reports itself.", hint="End its worker first: it would be back in seconds.")
+    with transaction.atomic():
+        Node.objects.select_for_update().get(pk=node.pk)
+        names = set(Replica.objects.filter(node=node.name).values_list("service__name", flat=True))
+        if names:
+            raise Conflict(
+                f"Replicas on node {node.name} belong to {', '.join(sorted(names)[:5])}.",
+                hint="Restart or stop those services first.",
+            )
+        datasets.cancel_on(node.name, actor=actor)
+        node.delete()
+
+
 def report_node() -> Node:
     """This machine writes down what it has and how it is doing; the row is its heartbeat."""
     facts = machine.read(settings.HOME.root)
@@ -158,8 +178,8 @@ def report_node() -> Node:
 
 
 def ensure_default_queue() -> Queue:
-    """The queue of a fresh installation holds all that the nodes offer."""
-    nodes = list(Node.objects.all())
+    """The queue of a fresh installation holds all that the nodes offer that take services."""
+    nodes = [node for node in Node.objects.all() if not node.absence]
     gpus: dict[str, int] = {}
     for node in nodes:
         for kind, count in node.gpus.items():

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from services.policies.admission import FAIR, ORDERS
 from services.specs import NodeInfo
+
+LOST_AFTER = timedelta(minutes=2)
+"""A node reports every 10 seconds. One that is silent for so long takes no new replicas until it reports again."""
 
 
 class Node(models.Model):
@@ -21,13 +28,22 @@ class Node(models.Model):
     facts = models.JSONField(default=dict)
     """Live readings: load, free memory, free disk, store use."""
     schedulable = models.BooleanField(default=True)
-    reported_at = models.DateTimeField(null=True)
+    reported_at = models.DateTimeField(null=True, default=timezone.now)
 
     class Meta:
         ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def absence(self) -> str:
+        """Why nothing can be started on it, whatever it has, as a part of a sentence; "" when it can."""
+        if self.name != settings.NODE_NAME:
+            return f"services run on node {settings.NODE_NAME}, where this console is: it does not reach other machines"
+        if self.reported_at is None or timezone.now() - self.reported_at > LOST_AFTER:
+            return f"it has not reported for more than {LOST_AFTER.seconds // 60} minutes: what it has may have changed"
+        return ""
 
     def info(self) -> NodeInfo:
         return NodeInfo(
@@ -37,6 +53,7 @@ class Node(models.Model):
             memory_gib=self.memory_gib,
             gpus=self.gpus,
             cordoned=not self.schedulable,
+            absence=self.absence,
         )
 
 

@@ -40,6 +40,8 @@ class Placement:
 
 def judge(wanted: Resources, affinity: Affinity, candidate: Candidate) -> NodeVerdict:
     node = candidate.node
+    if node.absence:
+        return NodeVerdict(node.name, False, 0, node.absence)
     verdict = affinities.evaluate(affinity, node.labels)
     if not verdict.matches:
         return NodeVerdict(node.name, False, verdict.score, "; ".join(verdict.reasons), matches=False)
@@ -87,9 +89,9 @@ def _why_not(affinity: Affinity, verdicts: Sequence[NodeVerdict], placed: int, r
 def never_fits(wanted: Resources, affinity: Affinity, nodes: Sequence[NodeInfo], replicas: int) -> tuple[str, str]:
     """Why these nodes could not hold it even if they were empty: the field to change, and a sentence. ("", "") if
     they could, or while no node has reported."""
-    empty = [Candidate(replace(node, cordoned=False), Amount()) for node in nodes]
+    empty = [Candidate(replace(node, cordoned=False), Amount()) for node in nodes if not node.absence]
     placed = place(wanted, affinity, empty, replicas)
-    if placed.nodes or not nodes:
+    if placed.nodes or not empty:
         return "", ""
     if not any(verdict.matches for verdict in placed.verdicts):
         return "affinity.required", placed.reason

@@ -118,10 +118,18 @@ def nodes(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def node(request: HttpRequest, name: str) -> HttpResponse:
-    """One node; POST changes its own labels and whether it takes new replicas."""
+    """One node; POST changes its own labels and whether it takes new replicas, or forgets it when `verb` says so."""
     row, actor = get_object_or_404(Node, name=name), actor_of(request)
-    form = NodeForm.of(row)
-    if request.method == "POST":
+    form, wrong = NodeForm.of(row), ""
+    if request.method == "POST" and request.POST.get("verb") == "delete":
+        try:
+            places.delete_node(row, actor=actor, confirm=request.POST.get("confirm", ""))
+        except InvalidFields as error:
+            wrong = " ".join(error.errors["confirm"])
+        else:
+            messages.success(request, f"Node {name} was forgotten.")
+            return redirect("nodes")
+    elif request.method == "POST":
         actor.require_admin()
         form = NodeForm(request.POST)
         if form.is_valid():
@@ -136,6 +144,8 @@ def node(request: HttpRequest, name: str) -> HttpResponse:
     context = {
         "node": next(use for use in dashboard.node_uses() if use.name == name),
         "form": form,
+        "delete_error": wrong,
+        "delete_fields": [("verb", "delete")],
         "is_admin": actor.is_admin,
         "replicas": paginate(
             request,

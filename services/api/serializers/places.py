@@ -99,6 +99,8 @@ class NodeOut(serializers.ModelSerializer[Node]):
     used = serializers.SerializerMethodField(help_text="What the replicas on it hold now.")
     problem = serializers.SerializerMethodField(help_text="What is wrong with its disk right now; empty: nothing.")
 
+    absence = serializers.CharField(help_text="Why nothing can be started on it; empty when it can.")
+
     class Meta:
         model = Node
         fields = (
@@ -112,6 +114,7 @@ class NodeOut(serializers.ModelSerializer[Node]):
             "facts",
             "problem",
             "schedulable",
+            "absence",
             "reported_at",
         )
 

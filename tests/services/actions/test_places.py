@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
+from pytest_django import Settings
 
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.principal import SYSTEM, Principal, for_user
+from datasets import actions as datasets
+from datasets.models import Dataset, Round
 from services.actions import claims, places
+from services.actions import services as verbs
 from services.models import Node, Queue, Service
 from services.policies.amounts import Amount
 from tests.services.actions.world import World
@@ -71,3 +77,70 @@ def test_a_node_that_is_cordoned_takes_nothing_new(
     service = world.converge(make())
     assert service.state == "QUEUED"
     assert "no node that takes services" in service.message
+
+
+def gone(node: Node, settings: Settings) -> None:
+    settings.NODE_NAME = "renamed"
+    places.report_node()
+    assert node.absence
+
+
+def test_a_node_that_is_silent_takes_nothing_new_until_it_reports(
+    make: Callable[..., Service], world: World, node: Node
+) -> None:
+    Node.objects.update(reported_at=timezone.now() - timedelta(hours=3))
+    service = world.converge(make())
+    assert service.state == "QUEUED"
+    assert service.message == (
+        "Node local cannot take it: it has not reported for more than 2 minutes: what it has may have changed."
+    )
+    places.report_node()
+    Node.objects.update(labels={}, cpu=8)
+    assert world.converge(service).state == "READY"
+
+
+def test_a_node_that_was_renamed_takes_nothing_and_holds_what_runs(
+    ready: Callable[..., Service], make: Callable[..., Service], world: World, node: Node, settings: Settings
+) -> None:
+    ready(name="before", resources={"cpu": 3})
+    gone(node, settings)
+    Node.objects.update(cpu=4)
+    Queue.objects.update(cpu=100)
+    second = world.converge(make(name="second", resources={"cpu": 2}))
+    assert "renamed: needs 2 CPU, 1 free" in second.message
+    third = world.converge(make(name="third", resources={"cpu": 1}))
+    assert third.state == "READY" and third.replica_set.get().node == "renamed"
+    Queue.objects.all().delete()
+    assert places.ensure_default_queue().cpu == 4
+
+
+def test_a_preheat_that_waits_for_a_node_of_another_name_is_asked_for_here(
+    make: Callable[..., Service], world: World, node: Node, settings: Settings
+) -> None:
+    service = world.settle(make())
+    before = Round.objects.get()
+    gone(node, settings)
+    Node.objects.update(cpu=8, memory_gib=16)
+    assert world.converge(service).state == "READY"
+    assert Round.objects.exclude(pk=before.pk).get().node == "renamed"
+
+
+def test_a_node_that_is_gone_is_forgotten_once_nothing_runs_on_it(
+    ready: Callable[..., Service], world: World, node: Node, settings: Settings, dataset: Dataset, actor: Principal
+) -> None:
+    service = ready()
+    with pytest.raises(Conflict, match="reports itself"):
+        places.delete_node(node, actor=SYSTEM)
+    waits = datasets.request_round(dataset, "echo/1", actor=actor)
+    gone(node, settings)
+    with pytest.raises(Conflict, match="belong to echo"):
+        places.delete_node(node, actor=SYSTEM)
+    Node.objects.update(cpu=8, memory_gib=16)
+    verbs.restart(service, actor=actor)
+    world.converge(service)
+    with pytest.raises(InvalidFields, match="Type the name"):
+        places.delete_node(node, actor=SYSTEM, confirm="renamed")
+    places.delete_node(node, actor=SYSTEM, confirm="local")
+    assert [each.name for each in Node.objects.all()] == ["renamed"]
+    waits.refresh_from_db()
+    assert (waits.state, waits.message) == ("CANCELLED", "Node local is gone.")

@@ -212,12 +212,14 @@ def test_tensors_that_were_shown_and_not_changed_are_not_sent(
 
 
 def test_the_preview_gives_a_verdict_on_every_node(browser: Client, filled: QueryDict, node: Node) -> None:
-    Node.objects.create(name="far", labels={"zone": "b"}, cpu=8, memory_gib=16)
+    Node.objects.create(name="far", labels={"zone": "b"}, cpu=8, memory_gib=16)  # of another machine
     filled.setlist("affinity.required.key", ["zone"])
     filled.setlist("affinity.required.operator", ["In"])
     filled.setlist("affinity.required.values", ["b"])
     text = preview(browser, filled)
-    assert "Placed on far." in text and "zone In [b] does not hold: zone is a" in text
+    assert "services run on node local" in text and "zone In [b] does not hold: zone is a" in text
+    filled.setlist("affinity.required.values", ["a"])
+    assert "Placed on local." in preview(browser, filled)
     filled["resources.cpu"] = "100"
     assert "needs 100 CPU, 8 free" in preview(browser, filled)
     filled["resources.cpu"] = "x"
