@@ -18,7 +18,7 @@ HOME_DIR := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_HOME),var))
 RUNTIMES := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_RUNTIMES),$(HOME_DIR)/runtimes))
 VENV := .venv/bin
 
-.PHONY: help run test check bench bench-gateway bench-preheat clean golden requirements venv venv-dev clients runtime-bench runtime-bench-preheat \
+.PHONY: help run test test-postgres check bench bench-gateway bench-preheat clean golden requirements venv venv-dev clients runtime-bench runtime-bench-preheat \
   runtime-triton runtime-vllm runtime-vllm-if-possible python
 
 help: ## Show this list
@@ -35,6 +35,14 @@ PYTEST = CONSOLE_RUNTIMES="$(abspath $(RUNTIMES))" $(VENV)/python -m pytest
 test: venv-dev runtime-triton runtime-vllm-if-possible clients ## Run all tests
 	$(PYTEST) -n 2 --dist loadgroup || { [ $$? = 1 ] && echo 'note: what failed is run once more, by itself' && \
 	  $(PYTEST) --last-failed --last-failed-no-failures none -x; }
+	@$(MAKE) test-postgres
+
+# SQLite has one writer at a time and takes many a mistake: what claims, counts and locks runs on PostgreSQL as well.
+ON_POSTGRES = tests/services/actions tests/datasets/test_actions.py tests/datasets/test_pruning.py tests/datasets/test_rounds.py \
+  tests/datasets/test_rounds_faults.py tests/datasets/test_rounds_wishes.py tests/datasets/test_seats.py \
+  tests/datasets/test_store_use.py tests/console
+test-postgres: venv-dev ## Run the tests of tables and locks on a PostgreSQL of their own, where it is installed
+	@if $(VENV)/python -m tests.postgres; then TEST_DATABASE=postgres $(PYTEST) -n 2 -m "not integration and not browser" $(ON_POSTGRES); fi
 
 check: venv-dev ## Lint, types, import rules, migrations, settings, API schema
 	$(VENV)/ruff check .

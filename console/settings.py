@@ -31,6 +31,13 @@ GATEWAY_TLS_KEY = env.text("GATEWAY_TLS_KEY")
 GATEWAY_TLS_CLIENT_CA = env.text("GATEWAY_TLS_CLIENT_CA")
 REPLICA_DRAIN_SECONDS = env.bounded("REPLICA_DRAIN_SECONDS", 30, 3, 3600)
 REPLICA_RETRY_SECONDS = env.bounded("REPLICA_RETRY_SECONDS", 10, 1, 3600)
+TEAM_BOUNDS = {
+    "services": env.bounded("TEAM_SERVICES", 200, 0, 10**6),
+    "datasets": env.bounded("TEAM_DATASETS", 200, 0, 10**6),
+    "keys": env.bounded("TEAM_KEYS", 1000, 0, 10**6),
+    "preheats": env.bounded("TEAM_PREHEATS", 50, 0, 10**6),
+}
+"""What a team may have at most, unless it has a number of its own (console/bounds.py)."""
 METERING_KEEP_DAYS = env.integer("METERING_KEEP_DAYS", 30)
 """How long usage is kept by the minute; by the hour and by the day it is kept longer (services/actions/metering.py)."""
 DATASET_ROOTS = [Path(root) for root in env.names("DATASET_ROOTS")]
@@ -118,8 +125,8 @@ def _database() -> dict[str, Any]:
             "PASSWORD": unquote(url.password or ""),
             "HOST": url.hostname or "",
             "PORT": url.port or "",
-            "CONN_MAX_AGE": 60,
-            "CONN_HEALTH_CHECKS": True,
+            # On ASGI each request has a thread, and so a connection, of its own: kept ones would only pile up.
+            "CONN_MAX_AGE": 0,
         }
     if url.scheme:
         raise env.BadSetting(f"DATABASE_URL must start with postgres://, not {url.scheme}://.")

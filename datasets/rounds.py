@@ -133,7 +133,7 @@ def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
         lease.release(wait=WAIT, message=str(error))
     except Yielded as error:
         slow = str(error) == turns.SLOW
-        lease.release(wait=YIELD, message=str(error), slow_yields=F("slow_yields") + slow)
+        lease.release(wait=YIELD, message=str(error), slow_yields=F("slow_yields") + int(slow))
         lease.say(str(error))
     except (SourceError, PreheatError) as error:
         _again(lease, error)

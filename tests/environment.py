@@ -11,6 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from tests.postgres import Postgres
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 for name in (
@@ -23,7 +25,12 @@ for name in (
     "DATASET_ROOTS",
 ):
     os.environ.pop(name, None)
-if database := os.environ.get("TEST_DATABASE_URL"):  # PostgreSQL for the unit tests, instead of SQLite
+# TEST_DATABASE=postgres: a PostgreSQL of these tests' own instead of SQLite, which they share; TEST_DATABASE_URL: that one.
+if os.environ.get("TEST_DATABASE") == "postgres" and "TEST_DATABASE_URL" not in os.environ:
+    postgres = Postgres()
+    atexit.register(postgres.stop)
+    os.environ["TEST_DATABASE_URL"] = postgres.url  # processes that this one starts use it too
+if database := os.environ.get("TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = database
 os.environ.setdefault("CONSOLE_RUNTIMES", str(CHECKOUT / "var" / "runtimes"))
 # Short: unix socket paths may have at most 107 bytes.

@@ -32,6 +32,8 @@ CHUNK = 8 << 20
 LONGEST_LINE = 1 << 20
 """Envoy's are far shorter; more than this without a newline is none of its lines."""
 HOURS_KEPT = timedelta(days=400)
+PRUNED_AT_ONCE = 2000
+"""Rows that one transaction removes: short enough for the others that wait to write. A day may have millions."""
 POSITIONS_KEPT = timedelta(days=30)
 """How long the position of a file that is not there any more is remembered: somebody may put it back."""
 
@@ -92,7 +94,9 @@ def prune() -> None:
     """Let go of minutes after METERING_KEEP_DAYS and of hours after HOURS_KEPT; days and totals stay."""
     now = time.time()
     for span, kept in ((MINUTE, timedelta(days=settings.METERING_KEEP_DAYS)), (HOUR, HOURS_KEPT)):
-        Usage.objects.filter(span=span, start__lt=int(now - kept.total_seconds())).delete()
+        rows = Usage.objects.filter(span=span, start__lt=int(now - kept.total_seconds())).order_by()
+        while batch := list(rows.values_list("pk", flat=True)[:PRUNED_AT_ONCE]):
+            Usage.objects.filter(pk__in=batch).delete()
     _forget_positions()
 
 

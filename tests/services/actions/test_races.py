@@ -1,273 +1,134 @@
-"""What is asked for, or happens, while a step is under way: it counts, although the step had read the row before."""
+"""What two workers do in the same moment. On PostgreSQL: SQLite lets only one of them write, and so hides missing locks."""
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
-from console.principal import Principal
+from console import bounds
+from console.errors import Conflict
+from console.models import Team
+from console.principal import for_user
 from services import states
-from services.actions import leases, publishing, reconcile, replicas
+from services.actions import claims, keys, lines
 from services.actions import services as verbs
-from services.clients import kserve_v2
-from services.clients.kserve_v2 import ProbeResult
-from services.models import Event, Replica, Service
+from services.models import ApiKey, Node, Queue, Replica, Revision, Service
+from services.policies.amounts import Amount
 from tests.services.actions.world import World
 
-Make = Callable[..., Service]
-During = Callable[[Callable[[], object]], None]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time"),
+]
 
 
-@pytest.fixture
-def during_the_end(world: World, monkeypatch: pytest.MonkeyPatch) -> During:
-    """Something that happens while a process is being ended, which may take more than a minute."""
+def at_once(*works: Callable[[], Any]) -> list[Any]:
+    """What each gave, or the exception that it raised; each has a thread and a connection of its own."""
+    outcomes: list[Any] = [None] * len(works)
+    ready = threading.Barrier(len(works))
 
-    def happen(what: Callable[[], object]) -> None:
-        stop = world.engine.stop
+    def run(number: int) -> None:
+        try:
+            ready.wait(30)
+            outcomes[number] = works[number]()
+        except Exception as error:
+            outcomes[number] = error
+        finally:
+            connections.close_all()
 
-        def slow(name: str) -> None:
-            stop(name)
-            what()
-
-        monkeypatch.setattr(world.engine, "stop", slow)
-        monkeypatch.setattr(replicas, "ThreadPoolExecutor", InThisThread)
-
-    return happen
-
-
-class InThisThread:
-    """A thread of its own would not see the test's transaction."""
-
-    def __init__(self, **_options: Any) -> None: ...
-
-    def __enter__(self) -> InThisThread:
-        return self
-
-    def __exit__(self, *_error: object) -> None: ...
-
-    def map(self, call: Callable[[str], None], names: list[str]) -> list[None]:
-        return [call(name) for name in names]
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return outcomes
 
 
-@pytest.fixture
-def no_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every message is lost: only the sweep is left."""
-    monkeypatch.setattr("services.dispatch.reconcile", lambda pk: None)
+def waiting(team: Team, name: str, queue: str, cpu: float) -> Service:
+    since = timezone.now() - timedelta(minutes=1)
+    service: Service = Service.objects.create(
+        team=team, name=name, state=states.QUEUED, state_since=since, queued_at=since
+    )
+    resources = {"cpu": cpu, "memory_gib": 0.1, "gpu": 0, "gpu_type": ""}
+    spec = {"framework": "triton", "dataset": "models", "model_path": "echo", "queue": queue, "resources": resources}
+    service.target = Revision.objects.create(service=service, number=1, spec={**spec, "auth": {"policy": "api_key"}})
+    service.save()
+    return service
 
 
-def sweep_until(goal: Callable[[], bool]) -> bool:
-    return any(reconcile.sweep() >= 0 and goal() for _ in range(10))
+def claim(service: Service) -> Callable[[], bool]:
+    def work() -> bool:
+        row = Service.objects.select_related("target", "serving").get(pk=service.pk)
+        return claims.claim(row, verbs.target_of(row), range(1)).granted
+
+    return work
 
 
-def test_a_delete_while_a_stop_ends_counts(
-    ready: Make, world: World, actor: Principal, during_the_end: During, no_messages: None
+def test_two_queues_do_not_give_the_same_node_away(
+    world: World, team: Team, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = ready()
-    during_the_end(lambda: verbs.delete(Service.objects.get(pk=service.pk), actor=actor))
-    verbs.stop(service, actor=actor)
-    assert sweep_until(lambda: not Service.objects.exists())
+    Queue.objects.create(name="second", cpu=8, memory_gib=8)
+    Queue.objects.filter(name="default").update(cpu=8)
+    services = [waiting(team, "one", "default", 5), waiting(team, "two", "second", 5)]
+    both_have_read = threading.Barrier(2)
+    read = claims._make_replicas
 
+    def slowly(*args: Any) -> None:
+        try:  # without a lock on the node both come here before either has made its replica
+            both_have_read.wait(0.5)
+        except threading.BrokenBarrierError:
+            pass
+        read(*args)
 
-def test_a_delete_just_before_it_is_stopped_counts(
-    ready: Make, world: World, actor: Principal, no_messages: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service = ready()
-    verbs.stop(service, actor=actor)
-    Service.objects.filter(pk=service.pk).update(state=states.STOPPED, desired="deleted")
-    assert sweep_until(lambda: not Service.objects.exists())
-
-
-def test_a_start_while_a_stop_ends_counts(
-    ready: Make, world: World, actor: Principal, during_the_end: During, no_messages: None
-) -> None:
-    service = ready()
-    during_the_end(lambda: verbs.start(Service.objects.get(pk=service.pk), actor=actor))
-    verbs.stop(service, actor=actor)
-    assert sweep_until(lambda: bool(Service.objects.get().state == states.READY))
-
-
-def test_a_start_while_it_stops_needs_no_message(
-    ready: Make, world: World, actor: Principal, no_messages: None
-) -> None:
-    service = ready()
-    verbs.stop(service, actor=actor)
-    Service.objects.filter(pk=service.pk).update(state=states.STOPPED, desired="running")
-    assert sweep_until(lambda: bool(Service.objects.get().state == states.READY))
-
-
-def test_one_that_was_stopped_is_not_looked_at_by_every_sweep(ready: Make, world: World, actor: Principal) -> None:
-    service = ready()
-    verbs.stop(service, actor=actor)
-    world.settle(service)
-    assert reconcile.sweep() == 0
-
-
-def while_it_is_probed(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object], answer: ProbeResult) -> None:
-    def probe(*_where: object, **_how: object) -> ProbeResult:
-        what()
-        return answer
-
-    monkeypatch.setattr(kserve_v2, "probe", probe)
-
-
-@pytest.mark.parametrize("answer", [ProbeResult(True, ""), ProbeResult(False, "Nobody answers.")])
-def test_a_replica_that_drains_since_it_was_read_goes_on_draining(
-    answer: ProbeResult, ready: Make, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ready()
-    replica = Replica.objects.select_related("revision", "service").get()
-    world.engine.restart(replica.process_name)
-    while_it_is_probed(monkeypatch, lambda: replicas.drain(Replica.objects.get()), answer)
-    replicas.look(replica)
-    assert Replica.objects.get().state == replica.state == Replica.DRAINING
-
-
-def test_a_first_answer_does_not_bring_back_a_replica_that_drains(
-    ready: Make, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ready()
-    Replica.objects.update(started_at=None, state=Replica.STARTING)
-    replica = Replica.objects.select_related("revision", "service").get()
-    while_it_is_probed(monkeypatch, lambda: replicas.drain(Replica.objects.get()), ProbeResult(True, ""))
-    replicas.look(replica)
-    now = Replica.objects.get()
-    assert (now.state, now.started_at) == (Replica.DRAINING, None)
-
-
-@pytest.mark.parametrize("answer", [ProbeResult(True, ""), ProbeResult(False, "Nobody answers.")])
-def test_a_late_look_writes_over_no_newer_process(
-    answer: ProbeResult, ready: Make, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ready()
-    replica = Replica.objects.select_related("revision", "service").get()
-    newer = {"pid": 4711, "well_pid": 4711, "message": "A newer one."}
-    while_it_is_probed(monkeypatch, lambda: Replica.objects.update(**newer), answer)
-    Replica.objects.update(message="Before.")
-    replicas.look(replica)
-    now = Replica.objects.get()
-    assert (now.state, now.pid, now.message) == (Replica.READY, 4711, "A newer one.")
-
-
-def test_an_end_that_somebody_else_has_noted_is_no_second_event(
-    ready: Make, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ready()
-    replica = Replica.objects.select_related("revision", "service").get()
-    world.engine.restart(replica.process_name)
-    Replica.objects.update(pid=0, well_pid=0, hung_pid=replica.pid, restarts=1, state=Replica.UNREADY)
-    replicas.look(replica)
-    assert not Event.objects.filter(kind="replica").exists()
-    assert Replica.objects.get().restarts == 1
-
-
-def test_a_lease_is_renewed_while_a_long_step_goes_on(
-    make: Make, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service = make()
-    seen: list[bool] = []
-
-    def step(slow: Service) -> None:
-        (lease,) = leases._held
-        before = lease.until
-        lease.deadline -= 50
-        leases.renew_held()
-        now = Service.objects.get(pk=slow.pk)
-        assert before is not None
-        seen.append(now.lease_until == lease.until > before)
-        leases.check()
-
-    monkeypatch.setattr(leases.connection, "close", lambda: None)
-    monkeypatch.setitem(reconcile.STEPS, states.PREHEATING, step)
-    reconcile.reconcile(service.pk)
-    assert seen == [True]
-    assert Service.objects.get(pk=service.pk).lease_until is None
-
-
-def test_a_fresh_lease_is_not_renewed(make: Make, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def step(_service: Service) -> None:
-        (lease,) = leases._held
-        before = lease.until
-        leases.renew_held()
-        assert lease.until == before
-
-    monkeypatch.setitem(reconcile.STEPS, states.PREHEATING, step)
-    reconcile.reconcile(make().pk)
-
-
-WRITES: dict[str, Callable[[Service], object]] = {
-    "a state": lambda service: reconcile.fail(service, "It is late."),
-    "a message": lambda service: reconcile.say(service, "It is late."),
-    "a replica": lambda service: replicas.look(service.replica_set.select_related("revision", "service").get()),
-    "a drain": lambda service: replicas.drain(service.replica_set.get()),
-    "an end": lambda service: replicas.end(list(service.replica_set.select_related("revision", "service"))),
-}
-
-
-@pytest.mark.parametrize("write", WRITES)
-def test_a_step_that_lost_its_lease_writes_nothing(
-    write: str, ready: Make, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service = ready()
-    successors = timezone.now() + timedelta(seconds=60)
-
-    def step(slow: Service) -> None:
-        world.engine.restart("svc-echo-r1-0")
-        (lease,) = leases._held
-        lease.deadline = 0.0  # the process stood still for longer than its lease
-        Service.objects.filter(pk=slow.pk).update(lease_until=successors)
-        WRITES[write](slow)
-
-    monkeypatch.setitem(reconcile.STEPS, states.READY, step)
-    before = list(Service.objects.values_list("state", "message")), list(Replica.objects.values_list("state", "pid"))
-    assert not reconcile.reconcile(service.pk)
-    after = list(Service.objects.values_list("state", "message")), list(Replica.objects.values_list("state", "pid"))
-    assert after == before
-    assert not world.engine.stopped
-    assert Service.objects.get().lease_until == successors
-
-
-def test_a_switch_does_not_count_once_another_revision_is_the_target(
-    ready: Make, world: World, actor: Principal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service = ready(resources={"cpu": 1})
-    verbs.restart(service, actor=actor)
-    world.deaf.update(range(18003, 18006))
-    service = world.converge(service)
-
-    def overtake() -> None:
-        if Service.objects.get().target.number == 2:
-            verbs.edit(Service.objects.get(), {"env": {"LEVEL": "3"}}, actor=actor)
-
-    while_it_is_probed(monkeypatch, overtake, ProbeResult(True, ""))
-    reconcile.reconcile(service.pk)
-    now = Service.objects.get()
-    assert (now.serving.number, now.target.number) == (1, 3)
-
-
-def test_no_share_is_claimed_for_a_service_that_was_stopped_meanwhile(
-    ready: Make, world: World, actor: Principal
-) -> None:
-    from services.actions import claims
-
-    read = ready()
-    verbs.stop(Service.objects.get(), actor=actor)
-    assert not claims.claim(read, read.serving, [1]).granted
+    monkeypatch.setattr(claims, "_make_replicas", slowly)
+    numbers = itertools.count(20000)  # two that choose the same ports would find each other out by these
+    monkeypatch.setattr(claims.ports, "allocate", lambda count, *_, **__: [next(numbers) for _ in range(count)])
+    granted = at_once(*(claim(service) for service in services))
+    assert sorted(granted) == [False, True], granted
+    assert lines.candidates()[0].used == Amount(cpu=5, memory_gib=0.1)
     assert Replica.objects.count() == 1
 
 
-def test_the_gateway_is_told_before_anybody_is_told_ready(
-    make: Make, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
+def test_many_claims_in_two_queues_never_overbook_and_never_deadlock(world: World, team: Team, node: Node) -> None:
+    Queue.objects.create(name="second", cpu=8, memory_gib=8)
+    services = [waiting(team, f"s-{number}", ("default", "second")[number % 2], 1.5) for number in range(10)]
+    outcomes = at_once(*(claim(service) for service in services), *(lines.look for _ in range(2)))
+    assert [one for one in outcomes if isinstance(one, Exception)] == []
+    (candidate,) = lines.candidates()
+    assert candidate.used.cpu <= 8 and Replica.objects.filter(revision__spec__queue="default").count() * 1.5 <= 4
+    assert len(Replica.objects.taken_ports()) == 3 * Replica.objects.count()
 
-    def open_up(service: Service, rows: object) -> str:
-        told.append(Service.objects.get().state)
-        return ""
 
-    monkeypatch.setattr(publishing, "open_up", open_up)
-    world.converge(make())
-    assert told == [states.STARTING]
+def test_the_last_of_a_teams_bound_is_one(world: World, team: Team, alice: User) -> None:
+    bounds.change(team, {"keys": 3}, actor=for_user(User.objects.create_superuser("root")))
+    actor = for_user(alice)
+    outcomes = at_once(
+        *((lambda number=number: keys.create(team=team, name=f"k-{number}", actor=actor)) for number in range(8))
+    )
+    assert ApiKey.objects.count() == 3
+    assert sum(isinstance(one, Conflict) for one in outcomes) == 5, outcomes
+
+
+def test_a_connection_that_the_server_ended_is_an_operational_error(world: World) -> None:
+    """What datasets/rounds.py takes for a database that is away: a round is tried again then."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (mine,) = cursor.fetchone()
+
+    def end() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [mine])
+
+    at_once(end)
+    with pytest.raises(OperationalError):
+        Service.objects.count()
+    connection.close()
+    assert Service.objects.count() == 0
