@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from console import roles
+from console import bounds, roles
 from console.errors import Conflict, InvalidFields
 from console.models import Team
 from console.principal import Principal
@@ -31,8 +31,8 @@ RESERVED = {"check"}
 """Names that stand for something else in the addresses of pages and of the REST API."""
 
 __all__ = [
-    "cancel", "check", "check_dataset", "claim", "create", "delete", "pause", "request_round", "resume", "retry",
-    "run", "sweep", "update",
+    "cancel", "cancel_on", "check", "check_dataset", "claim", "create", "delete", "pause", "request_round", "resume",
+    "retry", "run", "sweep", "update",
 ]
 
 
@@ -47,6 +47,7 @@ def create(
         raise InvalidFields(errors)
     try:
         with transaction.atomic():
+            bounds.require_room(team, bounds.DATASETS, Dataset.objects.filter(team=team), actor=actor)
             return Dataset.objects.create(
                 team=team, name=name, kind=kind, options=dict(options), credentials=draft.sealed(name),
                 description=description, created_by=actor.label,
@@ -123,6 +124,8 @@ def request_round(
             return active
         try:
             with transaction.atomic():
+                mine = Round.objects.active().filter(dataset__team=dataset.team)
+                bounds.require_room(dataset.team, bounds.PREHEATS, mine, actor=actor)
                 created = Round.objects.create(
                     dataset=dataset, path=path, node=settings.NODE_NAME, mode=mode, requested_by=actor.label
                 )
@@ -152,6 +155,19 @@ def cancel(round_: Round, *, actor: Principal) -> Round:
     if not wished and round_.state != states.CANCELLED:
         raise Conflict(f"This round is over already: {round_.get_state_display().lower()}.")
     return round_
+
+
+def cancel_on(node: str, *, actor: Principal) -> None:
+    """Ends the rounds that wait for a node which is gone: nobody else would."""
+    actor.require_admin()
+    with transaction.atomic():
+        for pk in list(Round.objects.active().filter(node=node).values_list("pk", flat=True)):
+            if Round.objects.active().filter(pk=pk).update(
+                state=states.CANCELLED, message=f"Node {node} is gone.", finished_at=timezone.now(),
+                lease_token="", lease_until=None,
+            ):
+                say(pk, f"Cancelled: node {node} is gone.")
+                announce(pk)
 
 
 def pause(round_: Round, *, actor: Principal) -> Round:

@@ -25,7 +25,7 @@ for name in (
     "DATASET_ROOTS",
 ):
     os.environ.pop(name, None)
-# TEST_DATABASE=postgres: a PostgreSQL of these tests' own instead of SQLite, which they share; TEST_DATABASE_URL: that one.
+# TEST_DATABASE=postgres: a PostgreSQL of the tests' own instead of SQLite. TEST_DATABASE_URL: that one.
 if os.environ.get("TEST_DATABASE") == "postgres" and "TEST_DATABASE_URL" not in os.environ:
     postgres = Postgres()
     atexit.register(postgres.stop)

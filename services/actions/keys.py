@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from console import roles
+from console import bounds, roles
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
 from console.principal import PresentedKey, Principal
@@ -80,6 +80,7 @@ def create(
 def _make(team: Team, name: str, rights: Rights, *, actor: Principal, replaces: ApiKey | None = None) -> Made:
     new = format.generate()
     with transaction.atomic():
+        bounds.require_room(team, bounds.KEYS, ApiKey.objects.live().filter(team=team), actor=actor)
         parent = _lock_live(actor, replaces)
         shares = key_shares.of(new.id, rights.limits["max_concurrent"], parent, replaces)
         if len(shares.get(key_shares.SLOTS, ())) > key_shares.DEEPEST:

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from console import roles
+from console import bounds, roles
 from console.errors import Conflict, InvalidFields, NotFound
 from console.models import Team
 from console.principal import Principal
@@ -34,6 +34,7 @@ def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
     checks.check_new(name, replicas, spec, team=team, actor=actor)
     try:
         with transaction.atomic():
+            bounds.require_room(team, bounds.SERVICES, Service.objects.filter(team=team), actor=actor)
             service = Service.objects.create(
                 team=team,
                 name=name,

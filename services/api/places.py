@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema_view
@@ -11,10 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from console import teams
+from console import bounds, teams
 from console.models import Team
 from console.openapi import describe
-from console.rest import Resource, parse
+from console.rest import Body, Resource, parse
 from services.actions import places as actions
 from services.api.serializers.places import NodeChange, NodeOut, QueueBody, QueueChange, QueueOut
 from services.models import Node, Queue
@@ -64,6 +64,9 @@ class Queues(Resource):
     partial_update=describe(
         "Label a node or keep new replicas away (administrators)", answers={200: NodeOut}, body=NodeChange, errors=[404]
     ),
+    destroy=describe(
+        "Forget a node that is gone and that nothing runs on (administrators)", answers={204: None}, errors=[404, 409]
+    ),
 )
 class Nodes(Resource):
     queryset = Node.objects.all()
@@ -86,26 +89,98 @@ class Nodes(Resource):
         changed = actions.edit_node(node, actor=self.actor, **parse(NodeChange, request, partial=True))
         return Response(NodeOut(changed).data)
 
+    def destroy(self, request: Request, name: str) -> Response:
+        actions.delete_node(self.node(), actor=self.actor)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class BoundsOut(serializers.Serializer[Team]):
+    """How many of each the team may have at most."""
+
+    services = serializers.SerializerMethodField()
+    datasets = serializers.SerializerMethodField()
+    keys = serializers.SerializerMethodField(help_text="That are neither revoked nor expired.")
+    preheats = serializers.SerializerMethodField(help_text="Under way or waiting.")
+
+    def get_services(self, team: Team) -> int:
+        return bounds.most(team, bounds.SERVICES)
+
+    def get_datasets(self, team: Team) -> int:
+        return bounds.most(team, bounds.DATASETS)
+
+    def get_keys(self, team: Team) -> int:
+        return bounds.most(team, bounds.KEYS)
+
+    def get_preheats(self, team: Team) -> int:
+        return bounds.most(team, bounds.PREHEATS)
+
 
 class TeamOut(serializers.ModelSerializer[Team]):
     role = serializers.SerializerMethodField(help_text="Yours in it: viewer, editor or owner; empty for no member.")
+    bounds = BoundsOut(source="*")
 
     class Meta:
         model = Team
-        fields = ("name", "role", "created_at")
+        fields = ("name", "role", "bounds", "created_at")
 
     def get_role(self, team: Team) -> str:
         return str(self.context["roles"].get(team.pk, ""))
 
 
-@extend_schema_view(list=describe("List your teams", answers={200: TeamOut(many=True)}))
+def _bound() -> serializers.IntegerField:
+    return serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=bounds.MOST,
+        help_text="null: what the installation has.",
+    )
+
+
+class BoundsBody(serializers.Serializer[Any]):
+    services = _bound()
+    datasets = _bound()
+    keys = _bound()
+    preheats = _bound()
+
+
+class TeamChange(Body):
+    fixed: ClassVar[tuple[str, ...]] = ("name", "role", "created_at")
+
+    bounds = BoundsBody(required=False)
+
+
+@extend_schema_view(
+    list=describe("List your teams", answers={200: TeamOut(many=True)}),
+    retrieve=describe("Show a team of yours", answers={200: TeamOut}, errors=[404]),
+    partial_update=describe(
+        "Bound what a team may have (administrators)", answers={200: TeamOut}, body=TeamChange, errors=[404]
+    ),
+)
 class Teams(Resource):
     queryset = Team.objects.none()
     serializer_class = TeamOut
+    lookup_field = "name"
 
     def get_queryset(self) -> Any:
         return teams.visible_to(self.actor)
 
+    def team(self) -> Team:
+        found: Team = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
+        return found
+
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(self.get_queryset())
         return self.get_paginated_response(TeamOut(page, many=True, context={"roles": self.actor.roles}).data)
+
+    def retrieve(self, request: Request, name: str) -> Response:
+        return self._shown(self.team())
+
+    def partial_update(self, request: Request, name: str) -> Response:
+        team = self.team()
+        self.actor.require_admin()
+        changes = parse(TeamChange, request, partial=True).get("bounds", {})
+        return self._shown(bounds.change(team, changes, actor=self.actor))
+
+    def _shown(self, team: Team) -> Response:
+        return Response(TeamOut(team, context={"roles": self.actor.roles}).data)

@@ -6,22 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from console import roles, teams
+from console import bounds, roles, teams
 from console.errors import InvalidFields
 from console.models import Membership, Team
 from console.pages import ROWS, actor_of, paginate, show_errors
 from console.principal import Principal
-from datasets.models import Dataset
+from datasets.models import Dataset, Round
 from services.models import ApiKey, Service
 
 
@@ -31,6 +32,22 @@ class TeamForm(forms.Form):
 
 class AccountForm(forms.Form):
     username = forms.CharField(max_length=150)
+
+
+class BoundsForm(forms.Form):
+    """Of each kind of console/bounds.py how many; empty: as the installation has it."""
+
+    services = forms.IntegerField(min_value=0, max_value=bounds.MOST, required=False)
+    datasets = forms.IntegerField(min_value=0, max_value=bounds.MOST, required=False)
+    keys = forms.IntegerField(label="Live API keys", min_value=0, max_value=bounds.MOST, required=False)
+    preheats = forms.IntegerField(label="Preheats at once", min_value=0, max_value=bounds.MOST, required=False)
+
+    @classmethod
+    def of(cls, team: Team, data: QueryDict | None = None) -> BoundsForm:
+        form = cls(data, initial={kind: getattr(team, f"most_{kind}") for kind in bounds.KINDS})
+        for kind in bounds.KINDS:
+            form.fields[kind].widget.attrs["placeholder"] = settings.TEAM_BOUNDS[kind]
+        return form
 
 
 class MemberForm(forms.Form):
@@ -134,6 +151,8 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         {
             "team": team,
             "form": form,
+            "uses": _uses(team),
+            "bounds_form": BoundsForm.of(team, request.POST if request.POST.get("verb") == "bounds" else None),
             "is_owner": actor.may(team.pk, roles.OWNER),
             "is_admin": actor.is_admin,
             "members": paginate(request, team.memberships.select_related("user").order_by("user__username")),
@@ -174,11 +193,32 @@ def _delete(request: HttpRequest, team: Team, actor: Principal, form: MemberForm
     return f"Team {team.name} was deleted."
 
 
+def _bound(request: HttpRequest, team: Team, actor: Principal, form: MemberForm) -> str:
+    actor.require_admin()
+    asked = BoundsForm.of(team, request.POST)
+    if not asked.is_valid():
+        return ""  # the page shows what is wrong at each number
+    bounds.change(team, asked.cleaned_data, actor=actor)
+    return f"What team {team.name} may have was changed."
+
+
+def _uses(team: Team) -> list[tuple[str, int, int]]:
+    """Label, how many there are, and how many there may be."""
+    rounds = Round.objects.active().filter(dataset__team=team)
+    return [
+        ("Services", team.services.count(), bounds.most(team, bounds.SERVICES)),
+        ("Datasets", team.datasets.count(), bounds.most(team, bounds.DATASETS)),
+        ("Live API keys", ApiKey.objects.live().filter(team=team).count(), bounds.most(team, bounds.KEYS)),
+        ("Preheats under way or waiting", rounds.count(), bounds.most(team, bounds.PREHEATS)),
+    ]
+
+
 VERBS: dict[str, Callable[[HttpRequest, Team, Principal, MemberForm], str]] = {
     "add": _add,
     "role": _set_role,
     "remove": _remove,
     "delete": _delete,
+    "bounds": _bound,
 }
 """Each returns what to say when it is done, or "" when the form was not filled in well."""
 

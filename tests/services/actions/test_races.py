@@ -1,10 +1,11 @@
-"""What two workers do in the same moment. On PostgreSQL: SQLite lets only one of them write, and so hides missing locks."""
+"""What two workers do in the same moment. On PostgreSQL: SQLite lets only one write, and hides missing locks."""
 
 from __future__ import annotations
 
 import itertools
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -82,10 +83,8 @@ def test_two_queues_do_not_give_the_same_node_away(
     read = claims._make_replicas
 
     def slowly(*args: Any) -> None:
-        try:  # without a lock on the node both come here before either has made its replica
-            both_have_read.wait(0.5)
-        except threading.BrokenBarrierError:
-            pass
+        with suppress(threading.BrokenBarrierError):
+            both_have_read.wait(0.5)  # without a lock on the node both come here before either has made its replica
         read(*args)
 
     monkeypatch.setattr(claims, "_make_replicas", slowly)

@@ -66,6 +66,20 @@ def test_everybody_looks_and_administrators_change_nodes(people: dict[str, Api],
     assert set(Api(admin).patch("nodes/node.one/", {"extra_labels": {"no label!": "7"}}).errors) == {"extra_labels"}
 
 
+def test_administrators_forget_nodes_that_are_gone(people: dict[str, Api], admin: User) -> None:
+    Node.objects.create(name="node.one")
+    here = Node.objects.create(name="local")
+    assert who_may(people, lambda api: api.delete("nodes/node.one/")) == CHANGE
+    root = Api(admin)
+    assert "services run on node local" in root.get("nodes/node.one/").data["absence"]
+    assert root.get("nodes/local/").data["absence"] == ""
+    assert root.delete("nodes/node.one/").status == 204
+    assert root.delete("nodes/node.one/").status == 404
+    refused = root.delete("nodes/local/")
+    assert refused.status == 409 and "reports itself" in refused.data["detail"]
+    assert list(Node.objects.all()) == [here]
+
+
 def test_one_sees_ones_teams_and_an_administrator_all(people: dict[str, Api], admin: User, team: Team) -> None:
     assert who_may(people, lambda api: api.get("teams/")) == LOOK
 
