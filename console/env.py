@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import os
 from pathlib import Path
 
@@ -57,6 +58,14 @@ def boolean(name: str, default: bool = False) -> bool:
 
 def names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Addresses and networks, separated by commas."""
+    try:
+        return [ipaddress.ip_network(part, strict=False) for part in names(name)]
+    except ValueError as error:
+        raise BadSetting(f"{name} must hold addresses or networks as 10.0.0.0/8: {error}.") from error
 
 
 def fernet_keys(name: str) -> list[str]:

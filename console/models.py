@@ -1,4 +1,4 @@
-"""Teams and who is in them. Datasets, services and keys belong to a team; queues and nodes to the installation."""
+"""Teams and who is in them, and what is counted. Datasets, services and keys belong to a team."""
 
 from __future__ import annotations
 
@@ -40,3 +40,15 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.team}: {self.role}"
+
+
+class Tally(models.Model):
+    """How often something was done in the present window: see console/rates.py."""
+
+    # A digest: people type passwords into the field for the name.
+    key = models.CharField(max_length=64, primary_key=True)
+    number = models.PositiveIntegerField(default=0)
+    ends_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.number} until {self.ends_at}"

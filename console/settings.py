@@ -18,6 +18,8 @@ HOME = from_environment()
 CONSOLE_BIND = env.text("CONSOLE_BIND", "127.0.0.1")
 CONSOLE_PORT = env.port("CONSOLE_PORT", 8000)
 GATEWAY_PORT = env.port("GATEWAY_PORT", 8080)
+# Whose X-Forwarded-For counts, at the console and at the gateway.
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 REPLICA_PORTS = range(env.port("REPLICA_PORT_FIRST", 18000), env.port("REPLICA_PORT_LAST", 19999) + 1)
 NODE_NAME = env.text("NODE_NAME", "local")
 # Callers may name a service by host, as <service>.<domain>. *.localhost is this machine, for browsers and curl.
@@ -78,6 +80,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "console.proxies.Proxies",
     "django.middleware.security.SecurityMiddleware",
     "console.middleware.ContentPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -73,7 +73,8 @@ def control_plane(home: Home, doors: Doors, redis_server: str) -> list[StackProg
             (
                 *(sys.executable, "-m", "uvicorn", "console.asgi:application"),
                 *("--host", doors.bind, "--port", str(doors.console_port), "--lifespan", "off"),
-                *("--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "5"),
+                # What proxies say is read in console/proxies.py.
+                *("--no-access-log", "--no-server-header", "--no-proxy-headers", "--timeout-graceful-shutdown", "5"),
             ),
             CHECKOUT,
             env,

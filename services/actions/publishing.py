@@ -40,6 +40,7 @@ def prepare() -> None:
             limits=limits(),
             bridge_dir=home.bridge,
             tls=certificate,
+            proxies=[str(network) for network in settings.TRUSTED_PROXIES],
         )
 
 

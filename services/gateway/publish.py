@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +186,7 @@ def prepare(
     access_log: Path | None = None,
     bridge_dir: Path | None = None,
     tls: Tls | None = None,
+    proxies: Sequence[str] = (),
 ) -> None:
     """All that Envoy needs to start, before the console has anything to publish. Keeps what is published already.
 
@@ -203,7 +204,8 @@ def prepare(
         refresh(tls, gateway_dir)
     static = {
         names.BOOTSTRAP: bootstrap(
-            gateway_dir, host=host, port=port, limits=limits, access_log=access_log, bridge_dir=bridge_dir, tls=tls
+            gateway_dir, host=host, port=port, limits=limits, access_log=access_log, bridge_dir=bridge_dir, tls=tls,
+            proxies=proxies,
         ),
         names.DESCRIPTORS: descriptors(),
     }

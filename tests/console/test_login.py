@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.test import Client
+from pytest_django import Settings
 
 from console.login import MOST_FAILURES
+from console.proxies import caller
+
+PROXIES = [ipaddress.ip_network(text) for text in ("127.0.0.1", "10.1.0.0/16", "fd00::/8")]
 
 
-@pytest.fixture(autouse=True)
-def forget() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
-
-
-def sign_in(client: Client, password: str, address: str = "127.0.0.1") -> bool:
-    answer = client.post("/login/", {"username": "alice", "password": password}, REMOTE_ADDR=address)
+def sign_in(client: Client, password: str, address: str = "127.0.0.1", name: str = "alice", **headers: Any) -> bool:
+    answer = client.post("/login/", {"username": name, "password": password}, REMOTE_ADDR=address, **headers)
+    assert answer.status_code in (200, 302)
     return answer.status_code == 302
 
 
@@ -36,7 +34,63 @@ def test_after_too_many_wrong_ones_the_right_one_has_to_wait(client: Client, ali
     assert "Too many wrong passwords" in page
 
 
+def test_right_passwords_are_no_failures(client: Client, alice: User) -> None:
+    for _ in range(MOST_FAILURES + 1):
+        assert sign_in(client, "alice")
+        client.logout()
+
+
 def test_somebody_elses_guesses_lock_nobody_out(client: Client, alice: User) -> None:
     for _ in range(MOST_FAILURES):
         sign_in(client, "guess", address="127.0.0.9")
     assert sign_in(client, "alice")
+
+
+def test_guesses_at_other_names_wipe_no_count(client: Client, alice: User, settings: Settings) -> None:
+    """More than a cache in memory would hold."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    for _ in range(MOST_FAILURES):
+        sign_in(client, "guess")
+    for number in range(310):
+        sign_in(client, "guess", name=f"other-{number}")
+    assert not sign_in(client, "alice")
+
+
+@pytest.mark.parametrize("trusted", [[], PROXIES[1:]], ids=["nobody", "another proxy"])
+def test_whom_a_stranger_says_he_forwards_for_counts_nothing(
+    client: Client, alice: User, settings: Settings, trusted: list[Any]
+) -> None:
+    settings.TRUSTED_PROXIES = trusted
+    for number in range(MOST_FAILURES):
+        sign_in(client, "guess", HTTP_X_FORWARDED_FOR=f"203.0.113.{number}")
+    assert not sign_in(client, "alice", HTTP_X_FORWARDED_FOR="203.0.113.99")
+
+
+def test_behind_a_named_proxy_each_caller_has_an_own_count(
+    client: Client, alice: User, settings: Settings
+) -> None:
+    settings.TRUSTED_PROXIES = PROXIES
+    for number in range(MOST_FAILURES):
+        sign_in(client, "guess", HTTP_X_FORWARDED_FOR=f"198.51.100.{number}, 203.0.113.7")
+    assert not sign_in(client, "alice", HTTP_X_FORWARDED_FOR="203.0.113.7")
+    assert sign_in(client, "alice", HTTP_X_FORWARDED_FOR="203.0.113.8")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("203.0.113.1", "198.51.100.1", "203.0.113.1"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("127.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("127.0.0.1", "198.51.100.1,203.0.113.7 , 10.1.2.3", "203.0.113.7"),
+        ("127.0.0.1", "10.1.2.4, 10.1.2.3", "10.1.2.4"),
+        ("127.0.0.1", "198.51.100.1, unknown", "127.0.0.1"),
+        ("127.0.0.1", "198.51.100.1, unknown, 10.1.2.3", "10.1.2.3"),
+        ("127.0.0.1", ",,", "127.0.0.1"),
+        ("::ffff:127.0.0.1", "::ffff:198.51.100.1", "198.51.100.1"),
+        ("fd00::1", "2001:DB8::1", "2001:db8::1"),
+        ("", "198.51.100.1", ""),
+    ],
+)
+def test_the_caller_is_the_last_one_that_is_no_named_proxy(peer: str, forwarded: str, address: str) -> None:
+    assert caller(peer, forwarded, PROXIES) == address

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from pytest_django import Settings
 
 from console.home import Home
@@ -84,11 +83,9 @@ def dataset(home: Home, files: Path, team: Team, owner: Principal) -> Dataset:
 
 @pytest.fixture
 def guarded_kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The kind `guarded`, which has secret options and choices. Nobody has asked too often yet."""
+    """The kind `guarded`, which has secret options and choices."""
     monkeypatch.setitem(registry.SOURCES, "guarded", f"{guarded.__name__}.GuardedSource")
-    cache.clear()
     yield
-    cache.clear()
 
 
 @pytest.fixture

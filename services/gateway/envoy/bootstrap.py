@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from tritonclient.grpc import service_pb2
@@ -41,6 +42,7 @@ def bootstrap(
     access_log: Path | None = None,
     bridge_dir: Path | None = None,
     tls: Tls | None = None,
+    proxies: Sequence[str] = (),
 ) -> bytes:
     """The content of bootstrap.json. A change of any argument needs a restart of Envoy.
 
@@ -48,7 +50,7 @@ def bootstrap(
     """
     log = access_log or gateway_dir / names.ACCESS_LOG
     limits = limits or Limits()
-    door = listener(gateway_dir, host=host, port=port, limits=limits, access_log=log, tls=tls)
+    door = listener(gateway_dir, host=host, port=port, limits=limits, access_log=log, tls=tls, proxies=proxies)
     return names.dump({
         "node": {"id": "gateway", "cluster": "gateway"},
         # A socket file: only this user may administer Envoy, and no port has to be free.

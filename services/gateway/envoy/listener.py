@@ -5,6 +5,7 @@ Static: a change here drops connections, so whatever changes while the gateway r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from services.gateway.envoy import names
@@ -29,9 +30,12 @@ _INFERENCE = r"/v2/models/[a-z0-9-]+/(versions/[0-9]+/)?infer|/inference\.GRPCIn
 
 
 def listener(
-    gateway_dir: Path, *, host: str, port: int, limits: Limits, access_log: Path, tls: Tls | None = None
+    gateway_dir: Path, *, host: str, port: int, limits: Limits, access_log: Path, tls: Tls | None = None,
+    proxies: Sequence[str] = (),
 ) -> Json:
-    chain = {"filters": [{"name": "http", "typed_config": _manager(gateway_dir, limits, access_log)}]}
+    """`proxies`: networks, as 10.0.0.0/8, of those that may say for whom they forward."""
+    manager = {**_manager(gateway_dir, limits, access_log), **_callers(proxies)}
+    chain = {"filters": [{"name": "http", "typed_config": manager}]}
     return {
         "name": "inference",
         "address": {"socket_address": {"address": host, "port_value": port}},
@@ -40,13 +44,25 @@ def listener(
     }
 
 
+def _callers(proxies: Sequence[str]) -> Json:
+    """Whose address is logged: of a forwarded list, from its end, the first that is no named proxy."""
+    if not proxies:
+        return {"use_remote_address": True}
+    pairs = [network.split("/") for network in proxies]
+    cidrs = [{"address_prefix": address, "prefix_len": int(length)} for address, length in pairs]
+    config = typed(
+        "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig", xff_trusted_cidrs={"cidrs": cidrs}
+    )
+    detection = {"name": "envoy.http.original_ip_detection.xff", "typed_config": config}
+    return {"use_remote_address": False, "original_ip_detection_extensions": [detection]}
+
+
 def _manager(gateway_dir: Path, limits: Limits, access_log: Path) -> Json:
     return typed(
         HCM,
         stat_prefix="gateway",
         codec_type="AUTO",
         server_name="inference-console",
-        use_remote_address=True,
         # Removed before the first route is looked up; a filter would come too late for that.
         early_header_mutation_extensions=[_strip()],
         rds={"config_source": subscription(gateway_dir, names.ROUTES), "route_config_name": ROUTE_NAME},

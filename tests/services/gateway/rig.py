@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -144,10 +144,17 @@ class Gateway:
     """None until `run`."""
 
     @classmethod
-    def prepared(cls, directory: Path, snapshot: Snapshot, tls: Tls | None = None, host: str = "127.0.0.1") -> Gateway:
+    def prepared(
+        cls,
+        directory: Path,
+        snapshot: Snapshot,
+        tls: Tls | None = None,
+        host: str = "127.0.0.1",
+        proxies: Sequence[str] = (),
+    ) -> Gateway:
         """Not running yet, so that a failing start can be cleaned up after."""
         gateway = cls(directory, free_ports(1)[0])
-        prepare(directory, host=host, port=gateway.port, limits=snapshot.limits, tls=tls)
+        prepare(directory, host=host, port=gateway.port, limits=snapshot.limits, tls=tls, proxies=proxies)
         gateway.publish(snapshot)
         return gateway
 
