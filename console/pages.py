@@ -34,8 +34,12 @@ def whole_number(text: str) -> int | None:
 def show_errors(form: forms.Form, error: InvalidFields, fields: Mapping[str, str] | None = None) -> None:
     """Puts an action's messages at the form's fields. `fields`: dotted path -> form field, where the two differ.
 
-    A path that belongs to no field is shown over the form: nothing that was said gets lost.
+    A path that belongs to no field is shown over the form: nothing that was said gets lost. The form may be one that
+    was sent nothing: the error is then of something else on its page.
     """
+    form.full_clean()  # once more changes nothing, and without it an error has nowhere to go
+    if not form.is_bound:
+        form.cleaned_data = {}
     for path, messages in error.errors.items():
         name = (fields or {}).get(path, path)
         if name in form.fields:

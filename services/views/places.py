@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from django.contrib import messages
@@ -58,7 +59,7 @@ def queue(request: HttpRequest, name: str) -> HttpResponse:
         try:
             places.delete_queue(row, actor=actor, confirm=request.POST.get("confirm", ""))
         except InvalidFields as error:
-            wrong = " ".join(error.errors["confirm"])
+            wrong = " ".join(chain.from_iterable(error.errors.values()))
         else:
             messages.success(request, f"Queue {name} was deleted.")
             return redirect("queues")

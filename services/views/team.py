@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from django import forms
@@ -137,8 +138,10 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
             done = verb(request, team, actor, form)
         except InvalidFields as error:
             wrong = " ".join(error.errors.get("confirm", []))
-            if not wrong:
+            if verb is _add:
                 show_errors(form, error)
+            elif not wrong:
+                messages.error(request, " ".join(chain.from_iterable(error.errors.values())))
         else:
             if done:
                 messages.success(request, done)
