@@ -222,6 +222,8 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 # A worker of its own does what may take long: it must never keep the control loop waiting (console/stack/programs.py).
 CELERY_TASK_ROUTES = {"datasets.*": {"queue": "preheat"}}
 CELERY_TIMEZONE = TIME_ZONE
+# The worker and beat log as LOGGING says, too.
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # `expires` a little over the period: a backlog after an outage is not worked off one by one.
 CELERY_BEAT_SCHEDULE = {
     "reconcile": {"task": "services.sweep", "schedule": schedule(2.0), "options": {"expires": 4}},

@@ -37,11 +37,16 @@ def report_of(model: Model, folder: Path, name: str, files: list[str], budget: B
 
 
 def code_of(
-    model: Model, folder: Path, files: list[str], budget: Budget, *, trusts_remote_code: bool = True
+    model: Model, folder: Path, files: list[str], budget: Budget, *, trusts_remote_code: bool | None = None
 ) -> tuple[Executable, ...]:
+    """`trusts_remote_code`: what the service that loads the folder says; None without one."""
     said = "It names Python code of its own (auto_map), which runs when the service trusts remote code."
     others = tuple(file for file in files if file.lower().endswith(executable.PROGRAMS))
-    named = tuple(Executable(file, "auto_map", said, trusts_remote_code, others=others) for file in model.custom_code)
+    runs = trusts_remote_code is not False
+    named = tuple(Executable(file, "auto_map", said, runs, others=others) for file in model.custom_code)
+    if trusts_remote_code and others and not named:  # any of its files may name them
+        said = "A Python program, and the service trusts remote code."
+        named = (Executable(others[0], "python", said, others=others),)
     return (*named, *executable.find(folder, files, pickles_loaded(files), budget))
 
 

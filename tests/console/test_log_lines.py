@@ -28,5 +28,6 @@ def test_a_traceback_keeps_its_lines() -> None:
     assert said.startswith("It failed: a\\nb\nTraceback ") and said.endswith("ValueError: inside")
 
 
-def test_the_console_logs_so() -> None:
+def test_every_process_of_the_console_logs_so() -> None:
+    assert settings.CELERY_WORKER_HIJACK_ROOT_LOGGER is False
     assert settings.LOGGING["formatters"]["line"]["()"] == f"{Lines.__module__}.Lines"

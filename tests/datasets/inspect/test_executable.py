@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from datasets.inspect import huggingface
+from datasets.inspect.budget import Budget
 from datasets.inspect.folder import inspect
+from datasets.inspect.said_of_huggingface import code_of
 from tests.datasets.inspect.made import LLAMA_3_8B, config, safetensors
 
 
@@ -178,3 +181,17 @@ def test_the_environment_of_a_python_model_is_code(tmp_path: Path) -> None:
     (folder / "config.pbtxt").write_text(f'backend: "python" {setting}')
     [one] = [one for one in inspect(folder).executable if one.kind == "archive"]
     assert one.others == ("env/bin/activate",)
+
+
+def test_every_program_counts_when_a_service_trusts_remote_code(tmp_path: Path) -> None:
+    folder = config(tmp_path / "m", {**LLAMA_3_8B, "auto_map": {"AutoModel": "modeling.Mine"}})
+    (folder / "modeling.py").touch()
+    (folder / "helper.py").touch()
+    read, files, budget = huggingface.read(folder), ["helper.py", "modeling.py"], Budget()
+    [one] = code_of(read, folder, files, budget, trusts_remote_code=True)
+    assert one.path == "config.json" and one.others == ("helper.py", "modeling.py")
+    assert not code_of(read, folder, files, budget, trusts_remote_code=False)[0].runs
+    read.custom_code = ()
+    [one] = code_of(read, folder, files, budget, trusts_remote_code=True)
+    assert one.runs and one.others == ("helper.py", "modeling.py")
+    assert code_of(read, folder, files, budget) == ()
