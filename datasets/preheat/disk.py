@@ -6,16 +6,23 @@ import ctypes
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+
+from console.errors import Unavailable
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _BLOCK = 4096
 """Bytes that what is written past the page cache has to be a multiple of, in the file and in memory."""
+
+LOCK_SECONDS = 60.0
+"""Far longer than anything here holds a lock."""
+_LOOK_SECONDS = 0.005
 
 
 @cache
@@ -56,15 +63,27 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds a lock, between processes and between threads of one. A thread that takes it twice waits for ever."""
+def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Holds a lock, between processes and between threads of one. Raises Unavailable when others do for so long."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        deadline = time.monotonic() + seconds
+        while not _take(descriptor):
+            if time.monotonic() > deadline:
+                raise Unavailable(f"{path.parent.name} has been in use for {seconds:g} s.", hint="Try again later.")
+            time.sleep(_LOOK_SECONDS)
         yield
     finally:
         fcntl.flock(descriptor, fcntl.LOCK_UN)  # a process that was forked meanwhile has this descriptor too
         os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def reserve(descriptor: int, size: int) -> None:
