@@ -21,6 +21,7 @@ from console.rest import LargeJson, Resource, finite, object_of, team_for, unkno
 from services import reading, states
 from services.actions import checks, probes
 from services.actions import services as actions
+from services.api.authentication import presented_key
 from services.api.inspection import Inspection
 from services.api.serializers.probe import PROBE_EXAMPLES, ProbeBody, ProbeOut
 from services.api.serializers.services import (
@@ -156,12 +157,17 @@ class Services(Inspection, Resource):
         body=ProbeBody,
         errors=[404, 409, 503],
         examples=PROBE_EXAMPLES,
-        description="Needs the scope infer. An answer of 4xx or 5xx from the service is a result, not an error.",
+        description="Needs the scope infer. A key sends it with itself, within its own limits. "
+        "An answer of 4xx or 5xx from the service is a result, not an error.",
     )
     @action(detail=True, methods=["post"], required_scopes={"POST": INFER}, parser_classes=[LargeJson])
     def probe(self, request: Request, name: str) -> Response:
         host = reading.gateway_host(request.get_host())
-        result = probes.probe(self.service(), object_of(request), actor=self.actor, gateway_host=host)
+        service, payload = self.service(), dict(object_of(request))
+        if self.actor.key is not None:
+            # With the key of the panel it would pass its own limits.
+            payload["api_key"] = payload.get("api_key") or presented_key(request)
+        result = probes.probe(service, payload, actor=self.actor, gateway_host=host)
         return Response(finite(result.to_json()))
 
     def _json(self, service: Service) -> dict[str, Any]:

@@ -115,3 +115,23 @@ def test_what_a_model_answers_is_shown_even_when_json_has_no_such_number(
     monkeypatch.setattr(probes, "probe", lambda *args, **kwargs: result)
     shown = owner.post("services/echo/probe/", {"inputs": [{"name": "IN", "data": [1]}]})
     assert shown.status == 200 and shown.data["outputs"][0]["values"] == [0.5, "nan", "-inf"]
+
+
+def test_a_key_tests_a_service_with_itself_and_a_person_with_the_panels_key(
+    owner: Api, service: Service, key_for: Callable[..., tuple[Api, ApiKey]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a key that may send ten requests a minute would send as many tests as it likes."""
+    sent: list[Any] = []
+    answer = Answer(True, "200 OK", "", (), Timing(), Message("POST /", {}, "", 0), Message("200", {}, "", 0))
+
+    def probe(service: Service, payload: dict[str, Any], **more: Any) -> probes.ProbeResult:
+        sent.append(payload.get("api_key"))
+        return probes.ProbeResult("http", answer, {})
+
+    monkeypatch.setattr(probes, "probe", probe)
+    caller, _ = key_for("infer")
+    body: dict[str, Any] = {"inputs": []}
+    for api in (caller, owner):
+        assert api.post("services/echo/probe/", body).status == 200
+    caller.post("services/echo/probe/", {**body, "api_key": "isk_another"})
+    assert sent == [caller.key, None, "isk_another"]
