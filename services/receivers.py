@@ -1,16 +1,37 @@
-"""What the services app does when the datasets app says something happened. Connected in apps.py."""
+"""What the services app does when another app says something happened. Connected in apps.py."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from django.db import transaction
+from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from console.errors import Conflict
+from console.models import Team
 from datasets.models import Dataset, Round
 from datasets.signals import dataset_deleting, round_finished, rounds_wanted, trees_used, trees_wanted
 from services import dispatch
+from services.actions import publishing
+from services.errors import GatewayError
 from services.models import Revision, Service
+
+logger = logging.getLogger(__name__)
+
+
+@receiver(post_delete, sender=Team)
+def let_go_of_keys(sender: object, **kwargs: Any) -> None:
+    """They went with their team."""
+    transaction.on_commit(_publish_keys)
+
+
+def _publish_keys() -> None:
+    try:
+        publishing.publish_keys()
+    except GatewayError:
+        logger.exception("keys of a deleted team are still at the gateway; the sweep tries again")
 
 
 @receiver(round_finished)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
+import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
+from console import teams
 from console.models import Team
-from console.principal import Principal
+from console.principal import Principal, for_user
 from services import states
 from services.actions import publishing
 from services.actions import services as verbs
@@ -139,3 +143,14 @@ def _seconds() -> float:
     began = time.process_time()
     publishing.snapshot()
     return time.process_time() - began
+
+
+def test_keys_of_a_team_that_is_deleted_leave_the_gateway_with_it(
+    team: Team, admin: User, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Callable[..., Any]
+) -> None:
+    ApiKey.objects.create(team=team, name="ci", key_id="a" * 12, digest="0" * 64, scopes=["infer"])
+    told: list[int] = []
+    monkeypatch.setattr(publishing, "publish_keys", lambda: told.append(len(publishing.snapshot().keys)))
+    with django_capture_on_commit_callbacks(execute=True):
+        teams.delete(team, actor=for_user(admin), confirm=team.name)
+    assert told == [0]
