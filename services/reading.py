@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, QuerySet, Subquery
 
 from datasets import reading as datasets
 from datasets import states as rounds
 from services import standing, states
 from services.addresses import address_of
-from services.models import Replica, Revision, Service
+from services.models import GatewayRevision, Replica, Revision, Service
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 RELATED: Final = ("team", "target__round__dataset", "serving")
@@ -45,7 +45,8 @@ def with_related(services: QuerySet[Service]) -> QuerySet[Service]:
     The revision of a replica is joined: Django would prefetch it with one `OR` a row, and SQLite refuses a thousand.
     """
     replicas = Prefetch("replica_set", Replica.objects.select_related("revision"))
-    return services.select_related(*RELATED).prefetch_related(replicas)
+    newest = GatewayRevision.objects.order_by("-id").values("error")[:1]
+    return services.annotate(gateway_error=Subquery(newest)).select_related(*RELATED).prefetch_related(replicas)
 
 
 def gateway_host(request_host: str) -> str:
@@ -90,7 +91,8 @@ def preheat(revision: Revision | None) -> dict[str, Any] | None:
 
 def conditions(service: Service) -> list[Condition]:
     return [
-        _files(service), _quota(service), _replicas(service), _rolled_out(service), _ready(service), _reachable(service)
+        _files(service), _quota(service), _replicas(service), _rolled_out(service), _ready(service),
+        _published(service), _reachable(),
     ]  # fmt: skip
 
 
@@ -144,11 +146,27 @@ def _ready(service: Service) -> Condition:
     return Condition("Ready", status, service.state.title(), service.message, service.state_since)
 
 
-def _reachable(service: Service) -> Condition:
+def not_published(service: Service) -> str:
+    """Why the gateway does not do what is said of the service here; "" when it does. Rows of `with_related` know."""
+    if service.gateway_message:
+        return f"The gateway goes without this service, and callers are answered 503. {service.gateway_message}"
+    error = getattr(service, "gateway_error", None) or ""
+    if not error or error.startswith(GatewayRevision.LEFT_OUT):
+        return ""
+    return f"The gateway goes on with what was published before the last changes. {error}"
+
+
+def _published(service: Service) -> Condition:
+    """Whether what changes at the gateway (who may call, limits, replicas) has changed there."""
+    problem = not_published(service)
+    if not problem:
+        return Condition("Published", TRUE, "Published", "", None)
+    return Condition("Published", FALSE, "Refused" if service.gateway_message else "NotPublished", problem, None)
+
+
+def _reachable() -> Condition:
     """Whether callers get to the gateway now. From asking it: the state of a service says nothing about that."""
     problem = standing.of("gateway")
-    if service.gateway_message:
-        return Condition("Reachable", FALSE, "Refused", f"The gateway goes without it. {service.gateway_message}", None)
     if problem is None:
         return Condition("Reachable", TRUE, "GatewayAnswers", "The gateway takes requests.", None)
     return Condition("Reachable", FALSE, "GatewayAway", problem.message, None)

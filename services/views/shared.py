@@ -35,6 +35,7 @@ def frame(service: Service, actor: Principal, current: str) -> dict[str, Any]:
     """The context of templates/services/layout.html; `current` is the name of the tab's URL."""
     return {
         "service": service,
+        "not_published": reading.not_published(service),
         "may_edit": actor.may(service.team_id, roles.EDITOR),
         "crumbs": [("Services", reverse("services"))],
         "tabs": [(label, reverse(url, args=[service.name]), url == current) for label, url in TABS],

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from console.models import Team
 from services import reading, states
-from services.models import Replica, Service
+from services.models import GatewayRevision, Replica, Service
 from services.specs import ServiceSpec
 
 SPEC = ServiceSpec(framework="triton", dataset="samples", model_path="mnist", queue="default").to_json()
@@ -91,3 +91,21 @@ def test_many_services_cost_no_more_queries_than_one(
     replica(service, 0, Replica.READY)
     with django_assert_num_queries(2):
         assert len([reading.summary(s, gateway_host="h:1") for s in reading.with_related(Service.objects.all())]) == 4
+
+
+def test_a_change_that_is_not_at_the_gateway_is_not_called_done(service: Service) -> None:
+    def published() -> dict[str, Any]:
+        row = reading.with_related(Service.objects.filter(pk=service.pk)).get()
+        return condition(row, "Published")
+
+    assert published()["status"] == "True"
+    GatewayRevision.objects.create(error=f"{GatewayRevision.LEFT_OUT} another. Envoy refuses it.")
+    assert published()["status"] == "True", "that is about another service"
+    GatewayRevision.objects.create(error="No space left on device")
+    assert (published()["status"], published()["reason"]) == ("False", "NotPublished")
+    assert "No space left" in published()["message"]
+    Service.objects.update(gateway_message="Envoy refuses it: -5")
+    assert (published()["reason"], "-5" in published()["message"]) == ("Refused", True)
+    GatewayRevision.objects.create()
+    Service.objects.update(gateway_message="")
+    assert published()["status"] == "True"

@@ -168,7 +168,7 @@ def test_a_limit_of_requests_at_once_is_there_before_the_key_is(gateway: Gateway
 def test_a_service_that_is_refused_says_so_and_the_others_go_on(gateway: Gateway, owner: Api, team: Team) -> None:
     bad = bad_service(team)
     publishing.publish()
-    shown = {row["type"]: row for row in owner.get("services/bad/").data["conditions"]}["Reachable"]
+    shown = {row["type"]: row for row in owner.get("services/bad/").data["conditions"]}["Published"]
     assert (shown["status"], shown["reason"]) == ("False", "Refused") and "-5" in shown["message"]
     assert dashboard.gateway().error.startswith(GatewayRevision.LEFT_OUT)
     made = make(owner).data
