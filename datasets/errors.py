@@ -118,3 +118,16 @@ class Yielded(PreheatError):
     """Nothing is wrong: others need the seat more, and this round goes on in its next turn."""
 
     code = "yielded"
+
+
+class NoRoomYet(Waiting):
+    """The disk takes nothing now. What was copied stays, and the round goes on by itself once there is room.
+
+    `need`: bytes that must be free before another try is of any use; 0 when nobody knows.
+    """
+
+    code = "no_room"
+
+    def __init__(self, message: str, *, need: int = 0, hint: str = "") -> None:
+        super().__init__(message, permanent=False, hint=hint)
+        self.need = need

@@ -12,10 +12,11 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import F
 from django.utils import timezone
 
-from datasets import dispatch, housekeeping, reading, refusals, seats, states, turns
-from datasets.errors import Cancelled, Paused, PreheatError, SourceError, Waiting, Yielded
+from datasets import dispatch, housekeeping, reading, refusals, room, seats, states, turns
+from datasets.errors import Cancelled, NoRoomYet, Paused, PreheatError, SourceError, Waiting, Yielded
 from datasets.leases import LONGEST_PAUSE, Lease, LeaseLost, claim, is_free, release_dead
 from datasets.models import Round
+from datasets.preheat.copy import unwritable
 from datasets.preheat.journal import Busy, Staging
 from datasets.preheat.store import Store
 from datasets.seats import Seats, Turn
@@ -114,13 +115,14 @@ def _adopt(store: Store, round_pk: int) -> None:
 
 def _cannot_start(round_pk: int, error: OSError) -> None:
     if (token := claim(round_pk)) is not None:
-        said = f"The store of this node cannot be written: {error.strerror}."
-        _again(Lease(round_pk, token), PreheatError(said, permanent=False))
+        _wait_or_try_again(Lease(round_pk, token), unwritable(error))
 
 
 def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
     try:
+        room.require(lease, store.root)
         tree = tree_of(lease, store, staging, Turn(lease.round_pk, _seats.most))
+        room.forget(lease)
         lease.finish(states.DONE, tree=tree.digest, message="", bytes_done=tree.total_bytes, files_done=tree.file_count)
         lease.say(f"Done: {tree.file_count} files are published as {tree.digest[:12]}.")
         _look_into(lease, store, tree)
@@ -129,19 +131,28 @@ def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
         lease.say("Cancelled.")
     except Paused:
         _pause(lease)
-    except Waiting as error:
-        lease.release(wait=WAIT, message=str(error))
     except Yielded as error:
         slow = str(error) == turns.SLOW
         lease.release(wait=YIELD, message=str(error), slow_yields=F("slow_yields") + int(slow))
         lease.say(str(error))
     except (SourceError, PreheatError) as error:
-        _again(lease, error)
+        _wait_or_try_again(lease, error)
     except (LeaseLost, OperationalError, InterfaceError):
         raise  # the round is another worker's, or will be as soon as there is a database again
+    except OSError as error:  # of a journal or a note beside the files
+        _wait_or_try_again(lease, unwritable(error))
     except Exception:  # the edge of the task: the round must not stay COPYING for ever
         logger.exception("Round %s failed.", lease.round_pk)
         lease.finish(states.FAILED, message="An unexpected error; the log of the worker has the details.")
+
+
+def _wait_or_try_again(lease: Lease, error: SourceError | PreheatError) -> None:
+    if isinstance(error, NoRoomYet):
+        room.short(lease, error)
+    elif isinstance(error, Waiting):
+        lease.release(wait=WAIT, message=str(error))
+    else:
+        _again(lease, error)
 
 
 def _pause(lease: Lease) -> None:

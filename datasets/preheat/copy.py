@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.errors import PreheatError
+from datasets.errors import NoRoomYet, PreheatError
 from datasets.preheat.journal import Staging, key_of
 from datasets.preheat.speed import Limit
 from datasets.preheat.streams import Streams
@@ -29,6 +29,7 @@ PIECE = 4 << 20
 """Bytes of a file that one stream fetches at a time: what a kill costs at most, for each stream."""
 MARGIN = 64 << 20
 """Bytes of the disk that a round never takes: logs and the database live there too."""
+WAITS = "It goes on by itself once there is room. Free space in CONSOLE_HOME, or delete models that are not used."
 LOOK = 0.1
 """Seconds between two looks whether to stop, and two reports of progress."""
 FLUSH = 20.0
@@ -72,7 +73,7 @@ def copy(
     `known` gives the SHA-256 and a file of a content that is on this disk already: it is linked instead of fetched.
     `check` and `progress` are called by this thread, ten times a second; `check` raises to stop.
     Raises SourceChanged when a file is another version by now (plan again, and call again: the rest is kept),
-    SourceError when it cannot be read, PreheatError when the disk is full.
+    SourceError when it cannot be read, NoRoomYet when the disk is full.
     """
     staging.begin(plan.origin)
     staging.keep_only({key_of(file) for file in plan.files})
@@ -159,13 +160,15 @@ def _watched(
 
 
 def require_space(plan: Plan, staging: Staging, there: dict[str, str]) -> None:
-    """Raises PreheatError when what is still missing does not fit on the disk."""
+    """Raises NoRoomYet when what is still missing does not fit on the disk now, PreheatError when it never will."""
     need = sum(
         max(0, file.size - _blocks(staging.part(key_of(file)))) for file in plan.files if file.path not in there
     )
-    free = shutil.disk_usage(staging.directory).free - MARGIN
-    if need > free:
-        raise _no_space(need, max(0, free))
+    disk = shutil.disk_usage(staging.directory)
+    if need > disk.total - MARGIN:
+        raise PreheatError(_shortage(need, disk.total - MARGIN, "the whole disk has"), hint="Ask for a larger disk.")
+    if need > disk.free - MARGIN:
+        raise NoRoomYet(_shortage(need, disk.free - MARGIN), need=need, hint=WAITS)
 
 
 @contextmanager
@@ -173,16 +176,28 @@ def disk_full_explained(need: int, directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise _no_space(need, shutil.disk_usage(directory).free) from error
-        raise PreheatError(f"The store of this node cannot be written: {error.strerror}.", permanent=False) from error
+        free = shutil.disk_usage(directory).free - MARGIN
+        if error.errno == errno.ENOSPC and free < need:
+            raise NoRoomYet(_shortage(need, free), hint=WAITS) from error
+        raise unwritable(error) from error  # also a quota, and a disk that has room and takes no more files
 
 
-def _no_space(need: int, free: int) -> PreheatError:
-    return PreheatError(
-        f"Not enough disk space on this node: {size_text(need)} are needed, {size_text(free)} are free.",
-        hint="Delete models that are not used any more, or ask an administrator for a larger disk.",
-    )
+def unwritable(error: OSError) -> PreheatError:
+    """A disk that is full, broken or read-only is waited for; anything else is tried a few times."""
+    message = f"The store of this node cannot be written: {error.strerror}."
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}:
+        return NoRoomYet(message, hint=WAITS)
+    return PreheatError(message, permanent=False)
+
+
+def has_room(directory: Path, need: int) -> bool:
+    """Whether `need` bytes fit beside the margin now."""
+    return shutil.disk_usage(directory).free - MARGIN >= need
+
+
+def _shortage(need: int, free: int, what: str = "") -> str:
+    there = f"{what} {size_text(max(0, free))}" if what else f"{size_text(max(0, free))} are free"
+    return f"Not enough disk space on this node: {size_text(need)} are needed, {there}."
 
 
 def _size(path: Path) -> int:

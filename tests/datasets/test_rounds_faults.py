@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,8 +15,9 @@ from django.utils import timezone
 from console.principal import Principal
 from datasets import actions, dispatch, leases, reading, rounds, states
 from datasets.errors import SourceError
-from datasets.models import Dataset, Round
+from datasets.models import Dataset, Round, RoundLine
 from datasets.preheat import copy as copying
+from datasets.preheat.journal import Staging
 from datasets.preheat.store import Store
 from datasets.seats import Seats
 from datasets.signals import round_finished
@@ -71,16 +73,46 @@ def test_a_file_that_never_stops_changing_ends_in_a_clear_error(
     assert "1/weights.bin changed each of the 4 times" in failed.message
 
 
-def test_a_full_disk_is_told_with_what_is_needed_and_free(
+def test_a_round_that_finds_a_full_disk_waits_says_so_once_and_goes_on_when_there_is_room(
     dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = copying.MARGIN + 1000
-    monkeypatch.setattr(copying.shutil, "disk_usage", lambda _: type("Usage", (), {"free": free}))
+    disk = {"free": copying.MARGIN + 1000, "total": 1 << 40}
+    monkeypatch.setattr(copying.shutil, "disk_usage", lambda _: type("Usage", (), disk))
     asked = actions.request_round(dataset, "svm", actor=owner)
+    for _ in range(2 * rounds.ATTEMPTS):
+        run_now(asked.pk)
+        waiting = fresh(asked)
+        assert (waiting.state, waiting.attempts) == (states.COPYING, 0)
+        sentence = "250.0 KiB are needed, 1000 B are free. It goes on by itself once there is room."
+        assert sentence in waiting.message.replace("250 KiB", "250.0 KiB")
+        assert actions.claim(asked.pk) is None  # not before the pause is over
+        expire(asked)
+    log = [line.text for line in RoundLine.objects.filter(round=asked)]
+    assert len([text for text in log if "are needed" in text]) == 1
+    assert len([text for text in log if text.startswith("Listing")]) == 1
+    disk["free"] = 1 << 39
     run_now(asked.pk)
-    failed = fresh(asked)
-    assert failed.state == states.FAILED
-    assert "250.0 KiB are needed, 1000 B are free" in failed.message.replace("250 KiB", "250.0 KiB")
+    assert (fresh(asked).state, fresh(asked).message) == (states.DONE, "")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize("place", ["make", "begin"])
+def test_a_disk_that_takes_no_note_is_waited_for(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, code: int, place: str
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    with monkeypatch.context() as broken:
+        broken.setattr(*{"make": (Store, "make"), "begin": (Staging, "begin")}[place], refuse)
+        for _ in range(2 * rounds.ATTEMPTS):
+            run_now(asked.pk)
+            assert fresh(asked).state in states.UNDERWAY
+            assert os.strerror(code) in fresh(asked).message
+            expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
 
 
 def test_a_source_that_is_away_is_tried_again_a_few_times(

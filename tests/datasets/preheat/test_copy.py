@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from datasets.errors import Cancelled, PreheatError, SourceChanged, SourceDamaged, SourceError
+from datasets.errors import Cancelled, NoRoomYet, PreheatError, SourceChanged, SourceDamaged, SourceError
 from datasets.preheat import assembly, streams
 from datasets.preheat import copy as copying
 from datasets.preheat.copy import Progress, copy
@@ -286,11 +286,16 @@ def test_a_plan_that_does_not_fit_is_refused_before_a_byte_moves(
 ) -> None:
     with (files / "huge").open("wb") as stream:
         stream.truncate(5 << 30)
-    monkeypatch.setattr(copying.shutil, "disk_usage", lambda _: type("U", (), {"free": copying.MARGIN + (3 << 30)}))
+    disk = {"free": copying.MARGIN + (3 << 30), "total": copying.MARGIN + (5 << 30)}
+    monkeypatch.setattr(copying.shutil, "disk_usage", lambda _: type("U", (), disk))
     seen: list[Progress] = []
-    with pytest.raises(PreheatError, match=r"5\.0 GiB are needed, 3\.0 GiB are free") as caught:
+    with pytest.raises(NoRoomYet, match=r"5\.0 GiB are needed, 3\.0 GiB are free") as caught:
         copy_all(source, store, "huge", progress=seen.append)
-    assert caught.value.permanent
+    assert not caught.value.permanent
+    disk["total"] -= 1
+    with pytest.raises(PreheatError, match=r"5\.0 GiB are needed, the whole disk has 5\.0 GiB") as final:
+        copy_all(source, store, "huge", progress=seen.append)
+    assert final.value.permanent
     assert seen == []
 
 
@@ -299,21 +304,45 @@ def test_what_is_on_disk_already_does_not_count_as_needed(
 ) -> None:
     big(files, 4096 * KIB)
     interrupted(source, store)
-    monkeypatch.setattr(copying.shutil, "disk_usage", lambda _: type("U", (), {"free": copying.MARGIN}))
+    disk = {"free": copying.MARGIN, "total": 1 << 40}
+    monkeypatch.setattr(copying.shutil, "disk_usage", lambda _: type("U", (), disk))
     assert copy_all(source, store, "big")[2] == (4096 - 640) * KIB  # its blocks were taken when it began
 
 
-def test_a_disk_that_fills_up_midway_is_told_in_words(
-    source: LocalSource, store: Store, files: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.ENOSPC, "cannot be written: No space left on device"),
+        (errno.EDQUOT, "cannot be written: Disk quota exceeded"),
+        (errno.EIO, "cannot be written: Input/output error"),
+        (errno.EROFS, "cannot be written: Read-only file system"),
+    ],
+)
+def test_a_disk_that_takes_nothing_midway_is_told_in_words_and_waited_for(
+    source: LocalSource, store: Store, files: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str
 ) -> None:
     big(files)
 
     def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(assembly, "_write", full)
-    with pytest.raises(PreheatError, match="Not enough disk space"):
+    with pytest.raises(NoRoomYet, match=words):
         copy_all(source, store, "big")
+
+
+def test_a_right_that_is_missing_is_not_waited_for_for_ever(
+    source: LocalSource, store: Store, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big(files)
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(assembly, "_write", refuse)
+    with pytest.raises(PreheatError, match="Permission denied") as caught:
+        copy_all(source, store, "big")
+    assert not isinstance(caught.value, NoRoomYet)
 
 
 def test_only_one_process_may_hold_a_staging_directory(store: Store) -> None:

@@ -55,17 +55,15 @@ def test_a_disk_that_fills_up_midway_is_told_and_what_was_copied_is_kept(plane: 
             with suppress(OSError):
                 os.posix_fallocate(stream.fileno(), 0, shutil.disk_usage(small_disk).free - left * MIB)
                 break
-    row = plane.ended(pk)
-    assert row["state"] == "FAILED"
-    assert "Not enough disk space on this node" in row["message"]
+    row = plane.wait(pk, lambda row: "Not enough disk space on this node" in row["message"])
+    assert row["state"] == "COPYING"
     assert "are needed" in row["message"]
     assert_none(plane)
 
     filler.unlink()
-    again = plane.act("retry", pk)
-    done = plane.wait(again, is_done)
+    done = plane.wait(pk, is_done)
     assert_whole(plane, done, contents)
-    assert done["bytes_copied"] <= 100 * MIB  # twenty files were there
+    assert done["bytes_copied"] <= 132 * MIB  # of what was there, a few unfinished pieces came again
 
 
 def test_a_disk_with_too_little_room_is_told_before_a_byte_moves(plane: Plane, small_disk: Path) -> None:
