@@ -29,7 +29,8 @@ SWEEP_LOST = 30.0
 """Seconds without a finished sweep, of which there is one every two, after which the console counts as blind."""
 WHILE_AWAY = {
     "web": "pages and the REST API are away",
-    "worker": "nothing is started, replaced, preheated or counted",
+    "worker": "nothing is started, replaced or counted",
+    "preheat": "no model files are copied or verified",
     "beat": "nothing is swept: a lost message is not noticed",
     "bridge": "requests over KServe V1, TensorFlow Serving and text over gRPC fail",
     "redis": "changes take effect with the next sweep, seconds later",
@@ -40,7 +41,7 @@ AGAIN = "It is started again by itself; logs/{name}.log says what is in the way.
 
 @dataclass(frozen=True)
 class Problem:
-    """`part`: disk, gateway, bridge, redis, worker, beat or supervisor."""
+    """`part`: disk, gateway, bridge, redis, worker, preheat, beat or supervisor."""
 
     part: str
     message: str

@@ -23,6 +23,8 @@ class LogFile:
         self._dropped = 0
         self._whole = True
         self._reason = ""
+        with suppress(OSError):
+            self._open()
 
     def write(self, content: bytes) -> None:
         try:

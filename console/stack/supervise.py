@@ -16,10 +16,13 @@ from typing import Any
 from supervisor import loggers, process, supervisord
 from supervisor.states import SupervisorStates
 
+from console.home import Home, from_environment
+from console.stack import reserve
 from console.stack.logfile import LogFile
 from console.stack.programs import NEVER_GIVE_UP
 
 RAW = "%(message)s"
+RESERVE_SECONDS = 2.0
 LONGEST_PAUSE = 15.0
 """Seconds between two tries to start a program of the stack. supervisord alone waits a second longer each time."""
 
@@ -91,11 +94,19 @@ def limit_pauses(change_state: Any) -> Any:
     return changed
 
 
-def keep_sockets(tick: Any) -> Any:
-    """Around Supervisor.tick, which comes by each second: a socket file that somebody removed is made again."""
+def keep_up(tick: Any, home: Home) -> Any:
+    """Around Supervisor.tick, which comes by each second.
+
+    A socket file that somebody removed is made again, and room is set aside for the files that must go on growing.
+    """
+    next_reserve = 0.0
 
     def ticked(self: Any, now: float | None = None) -> None:
+        nonlocal next_reserve
         tick(self, now)
+        if time.monotonic() > next_reserve:
+            next_reserve = time.monotonic() + RESERVE_SECONDS
+            reserve.keep(home)
         options = self.options
         files = [Path(config["file"]) for config in options.server_configs if "file" in config]
         if options.mood == SupervisorStates.RUNNING and not all(file.exists() for file in files):
@@ -108,7 +119,7 @@ def keep_sockets(tick: Any) -> Any:
 
 
 def main() -> None:
-    supervisord.Supervisor.tick = keep_sockets(supervisord.Supervisor.tick)
+    supervisord.Supervisor.tick = keep_up(supervisord.Supervisor.tick, from_environment())
     loggers.handle_file = handle_file
     process.Subprocess.change_state = limit_pauses(process.Subprocess.change_state)
     sys.stdout, sys.stderr = Output(sys.stdout), Output(sys.stderr)

@@ -79,7 +79,7 @@ def own_launch(home: Home) -> dict[str, Any]:
     supervisor = [sys.executable, "-m", "console.stack.supervise", "-c", str(home.supervisor_conf)]
     return {
         "argv": [sys.executable, "-IS", str(GUARD), *supervisor],
-        "env": {},
+        "env": {"CONSOLE_HOME": str(home.root)},
         "cwd": str(CHECKOUT),
         "inherit_env": True,
         "lock": str(folder(home) / "supervisord.lock"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from console import room
 from services.actions import metering
 from services.clients.envoy_admin import EnvoyAdmin
 from services.gateway import locks
@@ -28,13 +29,19 @@ def rotate(gateway_dir: Path | None = None, *, limit: int = LIMIT, kept: int = K
     directory = gateway_dir or settings.HOME.gateway
     log = directory / names.ACCESS_LOG
     with locks.exclusive(directory, locks.LOG, WAIT_SECONDS):
-        large = log.exists() and log.stat().st_size > limit
+        # Not on a full disk: the new file would have none of the room that is set aside (console/stack/reserve.py).
+        large = log.exists() and log.stat().st_size > limit and room.look(directory).problem is None
         if large:
             _shift(directory)
-        if not log.exists() and _numbered(log, 1).exists():
+        if not log.exists() and (_numbered(log, 1).exists() or _is_ready(directory)):
             EnvoyAdmin(directory / names.ADMIN_SOCKET).reopen_logs()
         _remove(directory, kept)
     return large
+
+
+def _is_ready(directory: Path) -> bool:
+    """Somebody removed the log that the gateway writes to."""
+    return EnvoyAdmin(directory / names.ADMIN_SOCKET).ready()
 
 
 def _shift(directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 MIB = 1 << 20
+KEEP_SIZE, PUNCH_HOLE = 1, 2
 INSIDE = "SMALL_DISK_NAMESPACE"
 
 
@@ -39,6 +41,18 @@ class SmallDisk:
 
     def empty(self) -> None:
         (self.folder / "filler").unlink()
+
+
+def give_back(path: Path) -> None:
+    """Frees the blocks that are set aside beyond the end of a file, which others may be writing to."""
+    fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        start = (os.fstat(descriptor).st_size // 4096 + 16) * 4096
+        assert fallocate(descriptor, KEEP_SIZE | PUNCH_HOLE, start, 1 << 30) == 0, os.strerror(ctypes.get_errno())
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

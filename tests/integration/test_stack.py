@@ -168,7 +168,8 @@ SENTENCES = {
     "gateway": "The gateway does not answer: every request is refused, connection refused (127.0.0.1:{port}).",
     "bridge": "The bridge does not answer: requests over KServe V1, TensorFlow Serving and text over gRPC fail.",
     "redis": "Redis does not answer: changes take effect with the next sweep, seconds later.",
-    "worker": "Worker does not run: nothing is started, replaced, preheated or counted.",
+    "worker": "Worker does not run: nothing is started, replaced or counted.",
+    "preheat": "Preheat does not run: no model files are copied or verified.",
     "beat": "Beat does not run: nothing is swept: a lost message is not noticed.",
 }
 
@@ -206,7 +207,7 @@ def test_a_worker_that_hangs_is_told(up: Stack) -> None:
     try:
         os.utime(up.home.swept, (0, 0))
         status, said = wait_for(lambda: health(up), lambda said: "No sweep has ended for" in said[1])
-        assert status == 503 and "nothing is started, replaced, preheated or counted" in said
+        assert status == 503 and "nothing is started, replaced or counted" in said
     finally:
         os.kill(pid, signal.SIGCONT)
     is_well(up)

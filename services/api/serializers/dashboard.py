@@ -46,7 +46,7 @@ class GatewayOut(serializers.Serializer[Any]):
 
 
 class ProblemOut(serializers.Serializer[Any]):
-    part = serializers.CharField(help_text="disk, gateway, bridge, redis, worker, beat or supervisor.")
+    part = serializers.CharField(help_text="disk, gateway, bridge, redis, worker, preheat, beat or supervisor.")
     message = serializers.CharField()
     hint = serializers.CharField(help_text="What to do about it.")
 
