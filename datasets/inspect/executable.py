@@ -22,6 +22,8 @@ ALWAYS_PICKLES: Final = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
 MAYBE_PICKLES: Final = (".pt", ".pth", ".bin", ".ckpt", ".pt2")
 KERAS: Final = (".h5", ".hdf5", ".keras")
 LIBRARIES: Final = (".so", ".dll", ".dylib")
+PLANS: Final = (".plan", ".engine", ".trt")
+GRAPHS: Final = ("saved_model.pb", ".savedmodel", ".graphdef")
 ENDINGS: Final = (*ALWAYS_PICKLES, *MAYBE_PICKLES, *KERAS, *LIBRARIES)
 EVERYTHING: Final = frozenset(ENDINGS)
 BYTECODE: Final = (".pyc", ".pyo")
@@ -34,6 +36,7 @@ HEAD: Final = 4096
 NOT_SEEN: Final = "It can hold code, and was not looked into yet."
 TOO_LARGE: Final = "It can hold code, and is too large to be looked through."
 LIBRARY: Final = "A compiled library: it runs as soon as a server loads it."
+PLAN: Final = "A compiled plan or graph of TensorRT or TensorFlow, which can do what a program can."
 PROTOCOLS: Final = (b"\x02", b"\x03", b"\x04", b"\x05")
 """Of pickles, as they begin after the first byte."""
 OPENSSL: Final = re.compile(rb"^[ \t]*openssl_conf[ \t]*=", re.M)
@@ -55,7 +58,8 @@ def find(folder: Path, files: list[str], loads: frozenset[str], budget: Budget) 
         if found is None and (name.lower().endswith(ENDINGS) or name in loads):
             found = _look(path, name, runs, budget)
         elif found is None:
-            found = _by_content(path, name, head, loads >= EVERYTHING, budget)
+            everything = loads >= EVERYTHING
+            found = _by_content(path, name, head, budget, loads_all=everything, runs=runs or everything)
         if found is not None:
             yield found
 
@@ -101,13 +105,17 @@ def _always(name: str, head: bytes) -> Executable | None:
     return None
 
 
-def _by_content(path: Path, name: str, head: bytes, loads_all: bool, budget: Budget) -> Executable | None:
-    """Of a file whose name promises nothing. `loads_all`: its server may open any file."""
+def _by_content(
+    path: Path, name: str, head: bytes, budget: Budget, *, loads_all: bool, runs: bool
+) -> Executable | None:
+    """Of a file whose name promises nothing. `loads_all`: its server may open any file; `runs`: it opens this one."""
     try:
         if name.lower().endswith(BYTECODE) or (head[2:4] == b"\r\n" and 0x0A <= head[1] <= 0x0F):
             return Executable(name, "bytecode", "Compiled Python code: it runs as soon as it is imported.", loads_all)
         if head.startswith(b"#!"):
             return Executable(name, "script", "A script: it runs when a program starts it.", loads_all)
+        if name.lower().endswith((*PLANS, *GRAPHS)):
+            return Executable(name, "plan", PLAN, runs)
         if name.lower().endswith(ARCHIVES):
             return Executable(name, "archive", "An archive that a program may import from or unpack.", loads_all)
         pickled = head[:1] == b"\x80" and head[1:2] in PROTOCOLS

@@ -14,8 +14,8 @@ VERSION: Final = 2
 class Executable:
     """Content that runs as code when it is loaded.
 
-    kind: python, pickle, torchscript, auto_map, keras_lambda, library, bytecode, script, archive, configuration
-    or setting.
+    kind: python, pickle, torchscript, auto_map, keras_lambda, library, bytecode, script, archive, configuration,
+    plan, backend or setting.
     """
 
     path: str

@@ -18,9 +18,11 @@ MOST_MODELS: Final = 100
 MOST_NAMED: Final = 50
 LOADS: Final = {
     "python": executable.EVERYTHING, "pytorch": frozenset({".pt", ".pt2", *executable.LIBRARIES}),
-    **dict.fromkeys(("onnxruntime", "tensorrt", "openvino", "ensemble", "dali"), frozenset(executable.LIBRARIES)),
+    "tensorrt": frozenset({*executable.PLANS, *executable.LIBRARIES}), "tensorflow": executable.EVERYTHING,
+    **dict.fromkeys(("onnxruntime", "openvino", "ensemble", "fil", "identity"), frozenset(executable.LIBRARIES)),
 }  # fmt: skip
-"""Backend of Triton -> endings of files that it opens and that can hold code; of any other backend, all."""
+"""Backend of Triton -> endings of files that it opens and that can hold code. Any other one can run whatever it finds.
+"""
 
 
 def code_of(
@@ -35,13 +37,24 @@ def code_of(
         versions = {file.partition("/")[0] for file in files if "/" in file}
         others = [str(name) for name in config.cc_model_filenames.values()] if config is not None else []
         loads |= {model_file, *(f"{version}/{name}" for version in versions for name in others)} - {""}
-    found = (*_named(config, files), *executable.find(folder, files, loads, budget))
+    named_there = (*_named(config, files), *_of_backend(backend, model_file, files))
+    found = (*named_there, *executable.find(folder, files, loads, budget))
     programs = [file for file in files if file.lower().endswith(executable.PROGRAMS)]
     named = [file for file in programs if file.rsplit("/", 1)[-1] == "model.py"]
     if backend != "python" and not named:
         return found
     first = model_file if backend == "python" and model_file else next(iter((*named, *programs)), "model.py")
     return (python_program(first, sorted(set(programs) - {first})), *found)
+
+
+def _of_backend(backend: str, model_file: str, files: list[str]) -> tuple[Executable, ...]:
+    """What runs because of who loads it."""
+    if backend and backend not in LOADS:
+        said = f"It is loaded by the backend {backend}, and the console does not know what that runs."
+        return (Executable(model_file or pbtxt.NAME, "backend", said, others=tuple(files)),)
+    if backend == "tensorrt" and model_file in files and not model_file.lower().endswith(executable.PLANS):
+        return (Executable(model_file, "plan", executable.PLAN),)
+    return ()
 
 
 def _named(config: Any, files: list[str]) -> tuple[Executable, ...]:

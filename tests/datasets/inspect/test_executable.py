@@ -195,3 +195,33 @@ def test_every_program_counts_when_a_service_trusts_remote_code(tmp_path: Path) 
     [one] = code_of(read, folder, files, budget, trusts_remote_code=True)
     assert one.runs and one.others == ("helper.py", "modeling.py")
     assert code_of(read, folder, files, budget) == ()
+
+
+@pytest.mark.parametrize(("backend", "name", "runs"), [
+    ("tensorrt", "model.plan", True), ("tensorrt", "weights.dat", True), ("onnxruntime", "old.plan", False),
+    ("tensorflow", "model.savedmodel/saved_model.pb", True), ("tensorflow", "model.graphdef", True),
+])  # fmt: skip
+def test_a_compiled_plan_or_graph_counts_with_the_backend_that_loads_it(
+    tmp_path: Path, backend: str, name: str, runs: bool
+) -> None:
+    folder = model(tmp_path / "m", backend)
+    (folder / "1" / name).parent.mkdir(exist_ok=True)
+    (folder / "1" / name).write_bytes(b"ptrt")
+    if name == "weights.dat":
+        (folder / "config.pbtxt").write_text(f'backend: "{backend}" default_model_filename: "{name}"')
+    assert found(folder)[f"1/{name}"] == ("plan", runs)
+
+
+def test_a_backend_that_is_not_known_can_run_anything(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m", "vllm")
+    (folder / "1" / "model.json").write_text('{"model": "x", "trust_remote_code": true}')
+    assert found(folder) == {"1/model.json": ("backend", True)}
+    assert "the console does not know what that runs" in inspect(folder).executable[0].said
+
+
+def test_graphs_and_weights_without_code_need_no_trust(tmp_path: Path) -> None:
+    for backend, name in (("onnxruntime", "model.onnx"), ("openvino", "model.xml"), ("openvino", "model.bin")):
+        folder = model(tmp_path / f"{backend}{name}", backend)
+        (folder / "1" / name).write_bytes(b"\x08\x07 a graph")
+        (folder / "1" / "labels.txt").write_text("one\ntwo\n")
+        assert found(folder) == {}
