@@ -18,6 +18,8 @@ from services.bridge.http1_client import Connection, Lost
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
+IDLE_SECONDS = 600.0
+"""Well below the hour after which the gateway closes what is idle, perhaps in the moment in which it is used."""
 CUT = "The service ended the connection before it had answered."
 LARGEST_ERROR = 64 << 10
 
@@ -47,12 +49,12 @@ class Upstream:
 
     def __init__(self, socket: Path, largest: int) -> None:
         self._socket, self._largest = str(socket), largest
-        # The gateway bounds what is under way for each service, and closes what is idle for an hour.
-        self._idle: list[Connection] = []
+        # With the time since when. The gateway bounds what is under way for each service.
+        self._idle: list[tuple[float, Connection]] = []
 
     def close(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[1].close()
 
     async def get(self, call: Call, path: str) -> Answer:
         """Raises BridgeError, as all of these do."""
@@ -103,9 +105,10 @@ class Upstream:
 
     async def _connected(self) -> Connection:
         while self._idle:
-            connection = self._idle.pop()
-            if not connection.lost:
+            since, connection = self._idle.pop()
+            if not connection.lost and asyncio.get_running_loop().time() - since < IDLE_SECONDS:
                 return connection
+            connection.close()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 _, made = await asyncio.get_running_loop().create_unix_connection(Connection, self._socket)
@@ -116,7 +119,7 @@ class Upstream:
 
     def _done_with(self, connection: Connection) -> None:
         if connection.reusable:
-            self._idle.append(connection)
+            self._idle.append((asyncio.get_running_loop().time(), connection))
         else:
             connection.close()
 

@@ -12,18 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 from services.gateway.envoy import auth, names
-from services.gateway.envoy.doors import script, to_bridge
+from services.gateway.envoy.doors import RETRY, script, to_bridge
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import GRPC_RESOURCE_EXHAUSTED, answers, size
 from services.gateway.snapshot import GatewayService, Limits
 
-_RETRY: Json = {
-    # Only failures before a replica has the request: an inference is never run twice, since it may change a state.
-    "retry_on": "connect-failure,refused-stream,reset-before-request",
-    # Over about two seconds, with growing pauses at random: the time in which a listener is opened again.
-    "num_retries": 8,
-    "retry_back_off": {"base_interval": "0.025s", "max_interval": "1s"},
-}
 _ANOTHER: Json = {
     # A dead replica has the fewest requests, so the balancer picks it three times of four when there are two:
     # with few attempts, each try of a request in ten would meet it.
@@ -61,7 +54,7 @@ def routes(service: GatewayService, limits: Limits, *, limited: bool) -> list[Js
 
 def retry(service: GatewayService) -> Json:
     """Of a service's requests; where there is another replica that can answer them, at that one."""
-    return {**_RETRY, **_ANOTHER} if len(service.endpoints) > 1 and not service.sequences else _RETRY
+    return {**RETRY, **_ANOTHER} if len(service.endpoints) > 1 and not service.sequences else RETRY
 
 
 def spoken(service: GatewayService) -> str:

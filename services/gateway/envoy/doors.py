@@ -30,6 +30,13 @@ _GRPC = (names.FIELDS, names.RESOLVE, names.TYPED, names.TEXT, names.GRANT)
 _INFER = (names.GUARD, names.GRANT)
 _OPENAI = (names.TEXT, names.GRANT)
 _WHOLE: Json = {names.BUFFER: typed("envoy.config.route.v3.FilterConfig", config={})}
+RETRY: Json = {
+    # Only failures before a replica has the request: an inference is never run twice, since it may change a state.
+    "retry_on": "connect-failure,refused-stream,reset-before-request",
+    # Over about two seconds, with growing pauses at random: the time in which a listener is opened again.
+    "num_retries": 8,
+    "retry_back_off": {"base_interval": "0.025s", "max_interval": "1s"},
+}
 _NO_SERVICE: Json = {"direct_response": say(404, "The request names no service.")}
 
 
@@ -49,6 +56,7 @@ def virtual_host(limits: Limits, *, keyless: bool, auth_headers: Iterable[str] =
     return {
         "name": "doors",
         "domains": [names.AT_THE_DOOR],
+        "retry_policy": RETRY,
         # They are tried one after the other: what is called most comes first.
         "routes": [
             *_no_host(),

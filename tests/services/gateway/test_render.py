@@ -157,3 +157,18 @@ def test_a_ready_service_without_replicas_is_refused() -> None:
     hollow = replace(snapshots.ready("mnist"), endpoints=())
     with pytest.raises(GatewayError, match="no endpoint"):
         render(Snapshot(services=(hollow,)))
+
+
+def test_every_way_to_a_backend_is_tried_again_when_nothing_was_sent() -> None:
+    two = snapshots.ready("pair", *snapshots.TWO)
+    stateful = replace(snapshots.ready("counter", *snapshots.TWO), sequences=True)
+    services = (two, stateful, snapshots.text("llama"), replace(snapshots.ready("slow"), timeout_seconds=900))
+    hosts = json.loads(render(Snapshot(services, snapshots.KEYS))[names.ROUTES])["resources"][0]["virtual_hosts"]
+    policies = [
+        route["route"].get("retry_policy") or host["retry_policy"]
+        for host in hosts for route in host["routes"] if "route" in route
+    ]  # fmt: skip
+    assert len(policies) > 20
+    assert {policy["retry_on"] for policy in policies} == {"connect-failure,refused-stream,reset-before-request"}
+    elsewhere = [host["name"] for host in hosts if "retry_host_predicate" in host.get("retry_policy", {})]
+    assert elsewhere == ["service-pair"], "no other replica knows a sequence"
