@@ -52,6 +52,8 @@ class Seen:
     progress: float | None = None
     sent: int = 0
     """Bytes that left its gRPC port."""
+    measured: bool = False
+    """It had something to do at the last look. What came between two looks may be as new as the second one."""
     usage: Usage | None = None
     silences: int = 0
     """Test requests that it did not answer."""
@@ -68,7 +70,8 @@ class Seen:
 
 
 def first(replica: Replica, now: float, load: Load) -> Seen:
-    return Seen(replica.state, replica.pid, now, now, load)
+    has_work = replica.state != Replica.READY or load.active > 0
+    return Seen(replica.state, replica.pid, now, now, load, measured=has_work)
 
 
 def bounds(replica: Replica) -> Bounds:
@@ -96,6 +99,8 @@ def with_load(seen: Seen, load: Load, progress: float | None, sent: int, now: fl
 def with_usage(seen: Seen, now: float) -> Seen:
     """One that computes is slow and does not hang, as far as can be told before `Bounds.longest`."""
     usage = activity.read(seen.pid)
+    if not seen.measured:
+        return replace(seen, measured=True, usage=usage, since=now, idle_since=now)
     busy = usage is not None and seen.usage is not None and activity.is_busy(seen.usage, usage)
     return replace(seen, usage=usage, idle_since=now if busy else seen.idle_since)
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
 import pynvml
 
 BUSY_CORES: Final = 0.25
@@ -46,10 +45,8 @@ class Usage:
 
 def read(pid: int) -> Usage | None:
     """None when the process is gone."""
-    try:
-        process = psutil.Process(pid)
-        pids = [pid, *(child.pid for child in process.children(recursive=True))]
-    except psutil.Error:
+    pids = _family(pid)
+    if not pids:
         return None
     ran: dict[tuple[int, int], float] = {}
     waited: dict[tuple[int, int], float] = {}
@@ -77,6 +74,17 @@ def is_busy(before: Usage, after: Usage) -> bool:
 
 def _grown(before: Mapping[Any, float], after: Mapping[Any, float]) -> dict[Any, float]:
     return {key: max(0.0, value - before.get(key, 0)) for key, value in after.items()}
+
+
+def _family(pid: int) -> list[int]:
+    """The process and its descendants; none when it is gone. One file a thread: psutil would read all of /proc."""
+    pids = [pid] if _threads(pid) else []
+    for each in pids:
+        for thread in _threads(each):
+            with suppress(OSError):
+                children = PROC / str(each) / "task" / str(thread) / "children"
+                pids.extend(int(child) for child in children.read_text().split())
+    return pids
 
 
 def _threads(pid: int) -> list[int]:

@@ -79,12 +79,12 @@ def test_what_http2_says_to_new_requests_is_no_progress(numbers: Numbers) -> Non
         numbers.active = numbers.requests = 10 * step
         numbers.sent = 30 * numbers.requests
 
-    assert hung_at(numbers, *range(0, 33, 3), change=more) == [30]
+    assert hung_at(numbers, *range(0, 36, 3), change=more) == [33]
 
 
 def test_callers_who_give_up_do_not_hide_a_replica_that_hangs(numbers: Numbers) -> None:
     numbers.answers = False
-    assert hung_at(numbers, *range(0, 36, 3), change=lambda step: setattr(numbers, "requests", step)) == [30]
+    assert hung_at(numbers, *range(0, 36, 3), change=lambda step: setattr(numbers, "requests", step)) == [33]
 
 
 def test_an_idle_replica_is_no_suspect(numbers: Numbers) -> None:
@@ -103,3 +103,10 @@ def test_a_service_may_be_given_longer(numbers: Numbers) -> None:
 def test_a_gateway_that_started_anew_is_looked_at_anew(numbers: Numbers) -> None:
     numbers.active, numbers.answers = 1, False
     assert hung_at(numbers, 0, 24, 28, 32, change=lambda step: setattr(numbers, "down", step == 2)) == []
+
+
+def test_a_request_that_came_after_the_last_look_is_new_however_long_ago_that_was(numbers: Numbers) -> None:
+    """The worker was held up for a minute, and the request may be a second old."""
+    numbers.answers = False
+    assert hung_at(numbers, 0, 60, 63, change=lambda step: setattr(numbers, "active", min(step, 1))) == []
+    assert numbers.asked == []
