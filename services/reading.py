@@ -76,7 +76,7 @@ def replica_json(replica: Replica) -> dict[str, Any]:
     return {
         "index": replica.index, "revision": replica.revision.number, "name": replica.process_name, "node": replica.node,
         "state": replica.state, "message": replica.message, "pid": replica.pid or None, "restarts": replica.restarts,
-        "attempts": replica.attempts, "retry_at": _iso(replica.retry_at),
+        "attempts": replica.attempts, "retry_at": _iso(replica.retry_at if replica.state == Replica.BACKOFF else None),
         "started_at": _iso(replica.started_at), "created_at": _iso(replica.created_at),
     }
 

@@ -91,7 +91,7 @@ def look(replica: Replica) -> Observation:
             _save(replica, before)
             return seen
         seen = engine.observe(replica.process_name)
-    tries = replica.attempts
+    is_first = replica.retry_at is None
     replica.state, replica.message = _judge(replica, seen)
     replica.pid = seen.pid
     if replica.state == Replica.READY:
@@ -101,7 +101,7 @@ def look(replica: Replica) -> Observation:
         return seen
     if replica.state == Replica.READY != state and (missing := _missing_at_the_gateway(replica)):
         replica.state, replica.message = (Replica.STARTING if state == Replica.PENDING else state), missing
-    if _save(replica, before) and tries == 0 < replica.attempts:
+    if _save(replica, before) and is_first and replica.retry_at is not None:
         retries.tell(replica, why_failed(replica), tail(replica))
     return seen
 
@@ -190,7 +190,7 @@ def _judge_failed(replica: Replica, seen: Observation) -> tuple[str, str]:
     """The engine gave up. Once its revision has served, it is tried again for ever."""
     if not retries.has_served(replica):
         return Replica.FAILED, why_failed(replica) or seen.message
-    if replica.state != Replica.BACKOFF or replica.retry_at is None:
+    if replica.state != Replica.BACKOFF:
         retries.plan(replica, why_failed(replica))
     return replica.state, replica.message
 

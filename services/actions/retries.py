@@ -58,7 +58,6 @@ def is_due(replica: Replica) -> bool:
 
 def begin(replica: Replica) -> None:
     """Its process is being started."""
-    replica.retry_at = None
     replica.restarts += 1
     replica.state = Replica.UNREADY
 
@@ -67,7 +66,7 @@ def forget(replica: Replica, seen: Observation) -> bool:
     """True when it has stayed up for as long as the longest pause, and its next end begins a new series."""
     if not replica.attempts or seen.uptime < settings.REPLICA_RETRY_SECONDS * LONGEST:
         return False
-    replica.attempts = 0
+    replica.attempts, replica.retry_at = 0, None
     return True
 
 

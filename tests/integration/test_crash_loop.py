@@ -21,10 +21,14 @@ CONFIG = """backend: "python"
 input [ { name: "IN" data_type: TYPE_FP32 dims: [ 1 ] } ]
 output [ { name: "OUT" data_type: TYPE_FP32 dims: [ 1 ] } ]
 """
-NEEDS = """import triton_python_backend_utils as pb_utils
+NEEDS = """import time
+import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     def initialize(self, args):
-        open({needed!r}).close()
+        with open({needed!r}) as file:
+            if file.read() == "hang":
+                print("it hangs", flush=True)
+                time.sleep(3600)
     def execute(self, requests):
         read = pb_utils.get_input_tensor_by_name
         return [pb_utils.InferenceResponse([pb_utils.Tensor("OUT", read(r, "IN").as_numpy())]) for r in requests]
@@ -32,7 +36,7 @@ class TritonPythonModel:
 BODY = {"inputs": [{"name": "IN", "datatype": "FP32", "shape": [1], "data": [1]}]}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def needed(live: Live) -> Iterator[Path]:
     """The file that the model of the READY service reads at each start."""
     root = live.stack.datasets / NAME
@@ -44,7 +48,7 @@ def needed(live: Live) -> Iterator[Path]:
     body = {"name": NAME, "kind": "local", "options": {"path": str(root)}}
     assert live.api("datasets/", body, method="POST").status == 201
     assert live.api(f"datasets/{NAME}/trust/", {"trusted": True}, method="POST").status == 200
-    live.create(NAME, "", dataset=NAME)
+    live.create(NAME, "", dataset=NAME, limits={"stall_seconds": 5})
     live.wait(NAME)
     yield needed
     live.delete(NAME)
@@ -67,6 +71,18 @@ def in_backoff(live: Live, reason: str) -> dict[str, Any]:
 def http_port(pid: int) -> int:
     [flag] = [part for part in psutil.Process(pid).cmdline() if part.startswith("--http-port=")]
     return int(flag.partition("=")[2])
+
+
+def test_a_start_that_hangs_after_it_was_up_is_started_again(live: Live, needed: Path) -> None:
+    """Its process is there and waits for ever while the model is loaded."""
+    needed.write_text("hang")
+    os.kill(replica(live)["pid"], signal.SIGKILL)
+    log = live.stack.home.logs / "replicas" / f"{replica(live)['name']}.log"
+    live.until(log.read_text, lambda text: "it hangs" in text, 60)
+    needed.write_text("")
+    live.until(lambda: live.infer(NAME, BODY).status, lambda status: status == 200, 120)
+    messages = [event["message"] for event in live.api(f"services/{NAME}/events/").body["results"]]
+    assert any("hung" in message and "did not answer" in message for message in messages)
 
 
 def test_it_is_tried_again_until_each_cause_is_gone(live: Live, needed: Path) -> None:

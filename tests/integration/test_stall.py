@@ -146,6 +146,8 @@ def test_a_server_that_is_stopped_is_started_again_without_a_request(live: Live,
     before, told = family(live, lone), len(events(live, lone))
     before[0].suspend()
     live.until(lambda: events(live, lone)[: -told or None], lambda new: any("hung" in message for message in new), 90)
+    meanwhile = live.infer(lone, tensor(1))
+    assert meanwhile.status == 200 or (meanwhile.status == 503 and "retry-after" in meanwhile.headers)
     serves_anew(live, lone, before)
 
 

@@ -176,3 +176,11 @@ def test_an_end_that_is_seen_half_way_is_an_event_all_the_same(ready: Make, worl
     world.settle(service)
     assert Event.objects.filter(message__contains="ended unexpectedly").count() == 1
     assert Replica.objects.get().restarts == 1
+
+
+def test_a_crash_loop_after_starts_that_hung_is_an_event_too(ready: Make, world: World) -> None:
+    service = ready()
+    Replica.objects.update(attempts=2)
+    give_up(world)
+    world.settle(service)
+    assert Event.objects.filter(message__contains="ends each time").count() == 1
