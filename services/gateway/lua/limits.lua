@@ -1,14 +1,14 @@
 -- Runs after numbers.lua for callers whose key has a limit of requests, once they are known. It decides nothing: it writes down which
 -- bucket a request takes from and how much, and by which clusters it goes, and native filters decide on them.
-local HOPS = { "x-hop", "x-console-hop-2", "x-console-hop-3" }
+local HOPS = { "x-console-hop", "x-console-hop-2", "x-console-hop-3" }
 
 function envoy_on_request(handle)
   local headers = handle:headers()
   local caller = headers:get("x-caller") or ""
   local bucket, cost, limit = string.match(caller, ";rate=(%w+):(%d+):(%d+);")
   if bucket then
-    headers:replace("x-bucket", bucket)
-    headers:replace("x-cost", cost)
+    headers:replace("x-console-bucket", bucket)
+    headers:replace("x-console-cost", cost)
     handle:streamInfo():dynamicMetadata():set("limits", "cost", cost)
     handle:streamInfo():dynamicMetadata():set("limits", "limit", limit)
   end

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from console.models import Team
 from console.principal import for_user
-from services.actions import keys
+from services.actions import delivery, keys
+from services.actions.delivery import Delivery
 from services.actions.keys import Made
 from services.gateway.snapshot import Snapshot
 from services.models import ApiKey, Service
@@ -175,3 +176,28 @@ def test_a_person_chooses_whether_a_keys_children_go_with_it(
     page = client.post(url, {"children": "on"} if along else {}, follow=True).content.decode()
     assert ("and the key that it made" in page) == along
     assert (keys.authenticate(child.key) is None) == along
+
+
+def test_only_a_keys_team_is_told_what_the_gateway_does_not_do_of_it(
+    made: Made, alice: User, bob: User, charlie: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = Delivery(applied=False, message="The disk is full.")
+    monkeypatch.setattr(delivery, "states", lambda rows: {row.pk: late for row in rows})
+    url = reverse("keys-waiting")
+    for user in (alice, bob):
+        fragment = client_of(user).get(url)
+        assert fragment.status_code == 200 and "The disk is full." in fragment.content.decode()
+        assert made.row.key_id in fragment.content.decode()
+        assert "The disk is full." in client_of(user).get(reverse("keys")).content.decode()
+    over = client_of(charlie).get(url)
+    assert over.status_code == 286 and made.row.key_id not in over.content.decode()
+    assert client_of(None).get(url).status_code == 302 and client_of(alice).post(url).status_code == 405
+
+
+def test_a_revocation_that_the_gateway_has_not_is_not_called_done(
+    made: Made, alice: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = Delivery(applied=False, message="The disk is full.")
+    monkeypatch.setattr(delivery, "carry_out", lambda rows: late)
+    page = client_of(alice).post(reverse("key-act", args=[made.row.pk, "revoke"]), follow=True).content.decode()
+    assert "The gateway may still take it. The disk is full." in page and "refuses it" not in page
