@@ -15,10 +15,11 @@ def address_of(service: Service, host: str) -> Address:
     if revision is None:
         return Address(service.name, host, domain=domain, tls=tls)
     spec = revision.parsed()
+    access = service.target.parsed() if service.target else spec  # holds at once, see services/actions/snapshot.py
     modules = spec.framework_config.get("lora_modules") or ()
     return Address(
-        service.name, host, framework=spec.framework, task=task_of(revision), public=spec.auth_policy == "public",
-        key_header=spec.auth_header, parameters=spec.auth_parameters,
+        service.name, host, framework=spec.framework, task=task_of(revision), public=access.auth_policy == "public",
+        key_header=access.auth_header, parameters=access.auth_parameters,
         adapters=tuple(str(module["name"]) for module in modules), domain=domain, tls=tls,
     )  # fmt: skip
 

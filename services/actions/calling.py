@@ -52,7 +52,7 @@ def serving(service: Service) -> Revision:
 
 
 def is_public(service: Service) -> bool:
-    revision = service.serving or service.target
+    revision = service.target  # what it says of access holds at once, see snapshot
     return revision is not None and bool(revision.spec["auth"]["policy"] == "public")
 
 

@@ -108,6 +108,28 @@ def take_over(service: Service, revision: Revision, give_way: Callable[[], objec
     return decision
 
 
+def move(service: Service, serving: Revision, target: Revision) -> Decision:
+    """The replicas of `serving` become those of `target`, in the queue that it names, when it has room for them."""
+    leases.check()
+    spec = target.parsed()
+    with transaction.atomic():
+        queue = Queue.objects.select_for_update().filter(name=spec.queue).first()
+        if queue is None:
+            return Decision(False, GONE.format(name=spec.queue))
+        line = lines.read(queue, without=service, lock=True)
+        if not _is_current(service, target):
+            return CHANGED
+        mine = lines.claim_of(service, spec, serving.replica_set.count())
+        if impossible := admission.never_fits(mine.total, line.room.quota, queue.name):
+            return Decision(False, impossible)
+        if lacking := line.room.lacks(mine):
+            return Decision(False, f"Queue {queue.name}: {'; '.join(lacking)}.")
+        if not Service.objects.filter(pk=service.pk, serving=serving, target=target).update(serving=target):
+            return CHANGED
+        serving.replica_set.update(revision=target)
+    return Decision(True, f"Queue {queue.name} granted {amounts.say(mine.total)}.")
+
+
 def outlook(service: Service, spec: ServiceSpec, replicas: int) -> Outlook:
     """What `claim` and `take_over` would decide now."""
     queue = Queue.objects.filter(name=spec.queue).first()

@@ -16,10 +16,11 @@ from django.db.models import F
 from console.principal import SYSTEM, Principal
 from services import dispatch
 from services.actions import claims, files, leases, publishing, replicas
-from services.actions.revisions import add_revision
+from services.actions.revisions import add_revision, carry_on
 from services.actions.transitions import log, say
 from services.errors import ModelError
 from services.models import Replica, Revision, Service
+from services.policies import workload
 from services.specs import RECREATE
 
 CONSOLE: Final = Principal(label=SYSTEM.label)
@@ -32,7 +33,9 @@ def step(service: Service) -> None:
     assert serving is not None and target is not None
     if _end_drained(service) or _end_overtaken(service):
         return
-    if target.pk != serving.pk:
+    if target.pk != serving.pk and target.process_number == serving.process_number:
+        _move(service, serving, target)
+    elif target.pk != serving.pk:
         _roll(service, serving, target)
     elif not _come_back(service, serving):
         _scale(service, serving)
@@ -106,6 +109,18 @@ def _renew(service: Service, revision: Revision, running: int, *, unless: str) -
         )
         log(service, "rollout", f"Revision {renewed.number}: {note}.")
         dispatch.reconcile(service.pk)
+
+
+def _move(service: Service, serving: Revision, target: Revision) -> None:
+    """The same replicas, once the other queue has room for them."""
+    decision = claims.move(service, serving, target)
+    if decision.granted:
+        log(service, "rollout", f"Revision {target.number} serves now, with the replicas of before.")
+        dispatch.publish()
+        dispatch.reconcile(service.pk)
+    else:
+        waits = f"Revision {target.number} waits, revision {serving.number} serves on. {decision.reason}"
+        _scale(service, serving, unless=waits)
 
 
 def _roll(service: Service, serving: Revision, target: Revision) -> None:
@@ -193,10 +208,14 @@ def note(service: Service, ready: int) -> str:
     """What to say of a READY service: that it is being scaled, that its newest revision failed; mostly nothing."""
     if ready < service.replicas:
         return f"{ready} of {service.replicas} replicas answer; the others are starting."
-    newest = service.revisions.order_by("-number").first()
-    if newest is None or not newest.failed or service.serving is None or newest.pk == service.serving_id:
+    serving = service.serving
+    if serving is None:
         return ""
-    return f"Revision {newest.number} failed, revision {service.serving.number} goes on serving: {newest.failed}"
+    newer = service.revisions.filter(number__gt=serving.process_number).exclude(failed="")
+    failed = newer.order_by("-number").first()
+    if failed is None:
+        return ""
+    return f"Revision {failed.number} failed, revision {serving.number} goes on serving: {failed.failed}"
 
 
 def _give_up(service: Service, target: Revision, reason: str, detail: str = "") -> None:
@@ -206,8 +225,14 @@ def _give_up(service: Service, target: Revision, reason: str, detail: str = "") 
     assert serving is not None
     with transaction.atomic():
         Revision.objects.filter(pk=target.pk).update(failed=reason)
-        if stay(service, target):
-            log(service, "rollout", f"Revision {target.number} failed: {reason}", detail=detail)
+        if not stay(service, target):
+            return
+        log(service, "rollout", f"Revision {target.number} failed: {reason}", detail=detail)
+        if not workload.same_access(serving.parsed(), target.parsed()):
+            # What was asked of the gateway holds already, and must not be undone by a model that does not start.
+            spec = workload.with_access_of(serving.parsed(), target.parsed())
+            note = f"Access and limits of revision {target.number}"
+            carry_on(service, serving, spec, actor=CONSOLE, note=note)
 
 
 def stay(service: Service, target: Revision) -> bool:

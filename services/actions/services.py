@@ -16,12 +16,14 @@ from datasets import reading
 from datasets import states as rounds
 from services import dispatch, states
 from services.actions import checks, files, rollout
-from services.actions.revisions import add_revision
+from services.actions.revisions import add_revision, carrier_of, carry_on, goes_on
 from services.actions.transitions import log, move
 from services.models import Revision, Service
 from services.models.services import DELETED, RUNNING, STOPPED
 from services.parsing import parse_replicas, parse_spec, parse_strategy
 from services.specs import RECREATE, ROLLING, ServiceSpec
+
+CHANGED = "{name} was changed meanwhile."
 
 
 def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
@@ -77,14 +79,23 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base
         if isinstance(changes.get(field), Mapping):
             merged[field] = {**before[field], **changes[field]}
     like = None if "dataset" in changes else current
-    _check_dataset(like)
     spec = parse_spec(merged)
     replicas = parse_replicas(changes.get("replicas", service.replicas))
     if spec.to_json() == before and not (like is None and current.dataset is None):
         return scale(service, replicas, actor=actor) if replicas != service.replicas else service
     moved = checks.is_placed_anew((current.parsed(), service.replicas), (spec, replicas))
-    checks.check_spec(spec, replicas, team=service.team, actor=actor, room=moved, node=moved and is_up(service))
-    _roll(service, spec, actor=actor, note="Edited", base=current, like=like, strategy=strategy, replicas=replicas)
+    room = {"room": moved, "node": moved and is_up(service)}
+    carrier = carrier_of(service, spec, like=like)
+    if carrier is not None:  # no replica is started, so model files are not looked at
+        checks.check_permitted(spec, actor=actor)
+        checks.check_room(spec, replicas, **room)
+    else:
+        _check_dataset(like)
+        checks.check_spec(spec, replicas, team=service.team, actor=actor, **room)
+    _roll(
+        service, spec, actor=actor, note="Edited", base=current, like=like, strategy=strategy, replicas=replicas,
+        carrier=carrier,
+    )  # fmt: skip
     return service
 
 
@@ -105,15 +116,16 @@ def rollback(service: Service, number: int, *, actor: Principal, strategy: str =
         (target_of(service).parsed(), service.replicas), (spec, service.replicas)
     )
     room = {"room": moved, "node": moved and is_up(service)}
+    carrier = carrier_of(service, spec, like=earlier, tree=earlier.tree)
     kept = earlier.tree if reading.tree(earlier.tree) else ""
-    if kept:  # what the dataset holds by now does not matter: it may be what one rolls back from
+    if kept or carrier:  # what the dataset holds by now does not matter: it may be what one rolls back from
         checks.check_permitted(spec, actor=actor)
         checks.check_room(spec, service.replicas, **room)
     else:
         _check_dataset(earlier)
         checks.check_spec(spec, service.replicas, team=service.team, actor=actor, **room)
     note = f"Rolled back to revision {number}"
-    _roll(service, spec, actor=actor, note=note, like=earlier, tree=kept, strategy=strategy)
+    _roll(service, spec, actor=actor, note=note, like=earlier, tree=kept, strategy=strategy, carrier=carrier)
     return service
 
 
@@ -136,16 +148,21 @@ def restart(service: Service, *, actor: Principal, strategy: str = ROLLING) -> S
 def _roll(
     service: Service, spec: ServiceSpec, *, actor: Principal, note: str, base: Revision | None = None,
     like: Revision | None = None, tree: str = "", strategy: str = ROLLING, replicas: int | None = None,
+    carrier: Revision | None = None,
 ) -> None:  # fmt: skip
     """`base`: the revision that `spec` was made from. Raises Conflict when it is no longer the one that should run.
 
     `tree`: files in the store to use instead of preparing the dataset's present ones; `like`: as of add_revision.
     `replicas`: their number, when it changes with the spec; the revision that serves keeps the number that it has.
+    `carrier`: the revision whose processes go on under the new one (see revisions.carrier_of).
     """
     with transaction.atomic():
         _lock(service)
         if base is not None and service.target_id != base.pk:
-            raise Conflict(f"{service.name} was changed meanwhile.", hint="Look at it again, then change it.")
+            raise Conflict(CHANGED.format(name=service.name), hint="Look at it again, then change it.")
+        if carrier is not None:
+            _carry_on(service, carrier, spec, actor=actor, note=note, replicas=replicas, strategy=strategy)
+            return
         revision = add_revision(service, spec, actor=actor, note=note, like=like, tree=tree, strategy=strategy)
         log(service, "edited", f"{note}: revision {revision.number}.", actor=actor)
         if replicas is not None and replicas != service.replicas:
@@ -157,6 +174,21 @@ def _roll(
                 actor=actor, serving=None, serving_replicas=None,
             )  # fmt: skip
         dispatch.reconcile(service.pk)
+
+
+def _carry_on(
+    service: Service, carrier: Revision, spec: ServiceSpec, *, actor: Principal, note: str, replicas: int | None,
+    strategy: str,
+) -> None:  # fmt: skip
+    """Call inside a transaction, the service locked. Raises Conflict when it has moved since `carrier` was found."""
+    if carrier.pk not in {service.target_id, service.serving_id} or not goes_on(service, carrier, spec):
+        raise Conflict(CHANGED.format(name=service.name), hint="Look at it again, then change it.")
+    serves = carrier.pk == service.serving_id
+    count = (service.count_of(carrier) if serves else service.replicas) if replicas is None else replicas
+    revision = carry_on(service, carrier, spec, actor=actor, note=note, strategy=strategy)
+    log(service, "edited", f"{note}: revision {revision.number}. No replica is restarted.", actor=actor)
+    if count != service.replicas or serves:
+        _resize(service, count, actor=actor, keep=None if serves else service.serving_replicas or service.replicas)
 
 
 def scale(service: Service, replicas: int, *, actor: Principal) -> Service:
@@ -176,7 +208,8 @@ def scale(service: Service, replicas: int, *, actor: Principal) -> Service:
 
 def _resize(service: Service, replicas: int, *, actor: Principal, keep: int | None) -> None:
     """`keep`: how many the revision that serves keeps until another replaces it; None: as many."""
-    log(service, "scaled", f"Scaled from {service.replicas} to {replicas} replicas.", actor=actor)
+    if replicas != service.replicas:
+        log(service, "scaled", f"Scaled from {service.replicas} to {replicas} replicas.", actor=actor)
     service.replicas, service.serving_replicas = replicas, keep
     service.save(update_fields=["replicas", "serving_replicas", "updated_at"])
 

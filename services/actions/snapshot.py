@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
-from django.db.models import Case, F, JSONField, TextField, When
+from django.db.models import Case, F, JSONField, Q, TextField, When
 from django.db.models.functions import Cast
 
 from services import states
@@ -45,6 +45,8 @@ class Row(NamedTuple):
     spec: str
     described: str | None
     """See Revision.described."""
+    access: str | None
+    """The spec that says who may call and how much, if it is another: what people asked for holds at once."""
     replica: str | None
     """Its state."""
     answered: datetime | None
@@ -70,11 +72,14 @@ def _rows() -> Iterable[Row]:
     replica = "serving__replica_set"
     values = (
         "pk", "name", "team__name", "state", "desired", "created_at", "serving_id", "revision", "spec", "described",
-        f"{replica}__state", f"{replica}__started_at", f"{replica}__index", f"{replica}__http_port",
+        "access", f"{replica}__state", f"{replica}__started_at", f"{replica}__index", f"{replica}__http_port",
         f"{replica}__grpc_port",
     )  # fmt: skip
     json_of = {name: Cast(_shown(name, output_field=JSONField()), TextField()) for name in ("spec", "described")}
-    services = Service.objects.exclude(target=None).annotate(revision=_shown("number"), **json_of)
+    other = Case(When(~Q(serving=F("target")), then=F("target__spec")), output_field=JSONField())
+    services = Service.objects.exclude(target=None).annotate(
+        revision=_shown("number"), access=Cast(other, TextField()), **json_of
+    )
     return (Row(*row) for row in services.order_by("name", f"{replica}__index").values_list(*values))
 
 
@@ -92,13 +97,14 @@ def _service(rows: tuple[Row, ...], most: int) -> GatewayService:
     row = rows[0]
     ready = row.state in states.OPEN and row.serving is not None and row.desired != DELETED
     spec, described = json.loads(row.spec), json.loads(row.described or "{}") or {}
+    access = json.loads(row.access) if row.access else spec
     sequences = spec["framework"] == "triton" and bool(described.get(files.SEQUENCES))
     endpoints = tuple(_endpoints(rows, sequences=sequences)) if ready else ()
     return GatewayService(
         uid=str(row.pk),
         name=row.name,
         team=row.team,
-        public=spec["auth"]["policy"] == "public",
+        public=access["auth"]["policy"] == "public",
         ready=bool(endpoints),
         message=_why_not(row),
         endpoints=endpoints,
@@ -107,7 +113,7 @@ def _service(rows: tuple[Row, ...], most: int) -> GatewayService:
         framework=spec["framework"],
         sequences=sequences,
         **_model(spec, described),
-        **_allowed(spec, most),
+        **_allowed(access, most),
     )
 
 

@@ -121,7 +121,7 @@ def _process(service: Service, present: list[Replica], asked: str) -> str:
         newest = service.revisions.filter(number__lte=service.target.number if service.target else 0).first()
         if newest is None:
             raise NotFound(f"{service.name} has no log yet.")
-        return process_name(service.name, newest.number, 0)
+        return process_name(service.name, newest.process_number, 0)
     if asked.isascii() and asked.isdigit():
         found = [replica.process_name for replica in present if replica.index == int(asked[:9])]
         if not found:

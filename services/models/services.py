@@ -70,6 +70,8 @@ class Revision(models.Model):
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="revisions")
     number = models.PositiveIntegerField()
+    launch = models.PositiveIntegerField(null=True)
+    """Number of the revision that its processes were started as, if it took over those of an earlier one."""
     spec = models.JSONField()
     # The dataset that `spec` names. Another one that takes its name later is not meant.
     dataset = models.ForeignKey("datasets.Dataset", null=True, on_delete=models.SET_NULL, related_name="+")
@@ -97,6 +99,11 @@ class Revision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.service} revision {self.number}"
+
+    @property
+    def process_number(self) -> int:
+        """In the names of its processes; two revisions of one number share them."""
+        return self.launch or self.number
 
     def parsed(self) -> ServiceSpec:
         return ServiceSpec.from_json(self.spec)
@@ -155,7 +162,7 @@ class Replica(models.Model):
     @property
     def process_name(self) -> str:
         """The engine's name for it; also the name of its log."""
-        return process_name(self.service.name, self.revision.number, self.index)
+        return process_name(self.service.name, self.revision.process_number, self.index)
 
 
 class Event(models.Model):

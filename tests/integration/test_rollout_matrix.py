@@ -113,6 +113,12 @@ class Subject:
         answer = self.live.api(f"nodes/{node['name']}/", {"schedulable": schedulable}, method="PATCH")
         assert answer.status == 200, answer.body
 
+    def other(self) -> int:
+        """The newest revision that starts its processes in another way than the present one."""
+        rows = self.live.api(f"services/{self.name}/revisions/").body["results"]
+        env = next(row["spec"]["env"] for row in rows if row["is_serving"])
+        return next(int(row["number"]) for row in rows if row["spec"]["env"] != env and not row["failed"])
+
     def serves(self, number: int, replicas: int | None = None) -> dict[str, Any]:
         """Until the revision serves, with all of its replicas; others may be finishing their requests."""
         count = replicas or self.count
@@ -190,7 +196,7 @@ def restart(subject: Subject) -> None:
 
 
 def rollback(subject: Subject) -> None:
-    subject.serves(subject.act("rollback", revision=1))
+    subject.serves(subject.act("rollback", revision=subject.other()))
 
 
 def scale(subject: Subject) -> None:
@@ -201,13 +207,26 @@ def scale(subject: Subject) -> None:
     subject.serves(serving)
 
 
+def access_and_limits(subject: Subject) -> None:
+    """At the gateway within a moment, and no process is another one."""
+    pids = [row["pid"] for row in subject.now()["replica_list"]]
+    body: dict[str, Any] = {"auth": {"policy": "public"}, "limits": {"concurrency": 64, "max_payload_mib": 1}}
+    number = subject.patch(**body)
+    subject.live.until(lambda: subject.live.infer(subject.name, BODY, key="").status, lambda status: status == 200, 10)
+    subject.serves(number)
+    number = subject.act("rollback", revision=number - 1)
+    subject.live.until(lambda: subject.live.infer(subject.name, BODY, key="").status, lambda status: status == 401, 10)
+    service = subject.serves(number)
+    assert [row["pid"] for row in service["replica_list"]] == pids
+
+
 def node_cordoned(subject: Subject) -> None:
     before = subject.now()["revision"]
     subject.cordon(schedulable=False)
     try:
         subject.act("restart")
         subject.waits("cordoned")
-        subject.act("rollback", revision=1)
+        subject.act("rollback", revision=subject.other())
         subject.waits("cordoned")
         subject.act("rollout", action="replace_now")
         subject.waits("cordoned")
@@ -258,7 +277,10 @@ def files_gone(subject: Subject) -> None:
     subject.serves(before)
 
 
-CASES = [edit, restart, rollback, scale, node_cordoned, node_full, queue_full, revision_broken, files_gone]
+CASES = [
+    access_and_limits, edit, restart, rollback, scale, node_cordoned, node_full, queue_full, revision_broken,
+    files_gone,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("change", CASES, ids=lambda change: change.__name__)

@@ -76,10 +76,12 @@ def test_a_revision_of_before_limits_were_there_is_told_too(ready: Make) -> None
 
 
 def test_while_an_edit_rolls_out_the_gateway_is_told_of_what_serves(ready: Make, actor: Principal) -> None:
+    """And of who may call, and how much, as it was saved last."""
     service = ready()
-    verbs.edit(service, {"limits": {"concurrency": 3}, "auth": {"policy": "public"}}, actor=actor)
+    changes = {"env": {"A": "b"}, "limits": {"concurrency": 3}, "auth": {"policy": "public"}}
+    verbs.edit(service, changes, actor=actor)
     (told,) = publishing.snapshot().services
-    assert (told.revision, told.concurrency, told.public, told.ready) == (1, None, False, True)
+    assert (told.revision, told.concurrency, told.public, told.ready) == (1, 3, True, True)
 
 
 def test_a_model_is_told_as_people_said_or_else_as_its_files_say(ready: Make) -> None:

@@ -35,7 +35,9 @@ def restart(service: Service, actor: Principal, **more: Any) -> Service:
 
 
 def rollback(service: Service, actor: Principal, **more: Any) -> Service:
-    return verbs.rollback(service, 1, actor=actor, **more)
+    spec = {**service.target.spec, "env": {"LEVEL": "0"}}
+    Revision.objects.create(service=service, number=0, spec=spec, dataset=service.target.dataset)
+    return verbs.rollback(service, 0, actor=actor, **more)
 
 
 def serves(service: Service, world: World, number: int) -> bool:
