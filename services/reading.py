@@ -136,6 +136,9 @@ def _rolled_out(service: Service) -> Condition:
     if target is not None and service.serving_id == target.pk:
         return Condition("RolledOut", TRUE, "Serving", f"Revision {target.number} serves.", since)
     if service.serving is not None and target is not None:
+        if any(row.state == Replica.STANDBY for row in service.replica_set.all()):
+            made_room = f"Revision {service.serving.number} has ended to make room for revision {target.number}."
+            return Condition("RolledOut", FALSE, "Replacing", made_room, since)
         said = f"Revision {service.serving.number} serves until revision {target.number} answers."
         return Condition("RolledOut", FALSE, "RollingOut", said, since)
     return Condition("RolledOut", FALSE, "NothingServes", "", service.state_since)

@@ -43,7 +43,7 @@ def access(request: HttpRequest, name: str) -> HttpResponse:
         except Conflict as error:
             errors = [str(error)]
         else:
-            messages.success(request, "Who may call it is being changed.")
+            messages.success(request, "Saved. No replica is restarted; the gateway is told now.")
             return redirect("service-access", service.name)
     address = address_of(service, reading.gateway_host(request.get_host()))
     keys = keys_that_open(service)

@@ -17,7 +17,7 @@ from console.pages import actor_of
 from console.principal import Principal
 from datasets.models import Dataset
 from services import forms
-from services.actions import checks, claims
+from services.actions import checks, claims, forecasts
 from services.actions import services as actions
 from services.forms.choices import choices, teams_of
 from services.forms.model import fill, fitting, look
@@ -81,6 +81,8 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     payload = {key: value for key, value in forms.to_payload(request.POST).items() if key != "name"}
     if payload["replicas"] == number(request.POST.get("replicas.was", "")):
         del payload["replicas"]  # not changed here, and perhaps scaled by somebody else since
+    if "strategy" in request.POST:  # there is no room for both revisions, so the form asked
+        payload["strategy"] = request.POST["strategy"]
     form = forms.from_post(request.POST)
     form.fields["name"].value, form.fields["team"].value = service.name, service.team.name
     config, before = payload["framework_config"], (actions.target_of(service).number, service.replicas)
@@ -93,13 +95,17 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     except Conflict as error:
         form.others.append(str(error))
         return _page(request, actor, form, service, config, base=base)
-    messages.success(request, _saved(before, (actions.target_of(service).number, service.replicas)))
+    messages.success(request, _saved(service, before))
     return redirect("service", service.name)
 
 
-def _saved(before: tuple[int, int], after: tuple[int, int]) -> str:
+def _saved(service: Service, before: tuple[int, int]) -> str:
+    target = actions.target_of(service)
+    after = target.number, service.replicas
     if after == before:
         return "Nothing was changed, so there is no new revision."
+    if target.launch and after[0] != before[0]:
+        return f"Saved as revision {target.number}. No replica is restarted."
     return f"Revision {after[0]} is being rolled out." if after[0] != before[0] else f"Scaled to {after[1]} replicas."
 
 
@@ -117,6 +123,16 @@ def _page(
     if service is not None:
         context["crumbs"].append((service.name, reverse("service", args=[service.name])))
     return render(request, "services/form/page.html", context, status=422 if form.has_errors else 200)
+
+
+def _forecast(request: HttpRequest, payload: Mapping[str, Any], replicas: int) -> dict[str, Any]:
+    """Raises InvalidFields while something else in the form is wrong."""
+    if not (name := request.POST.get("service")):
+        return {}
+    service, actor = find(request, name)
+    actor.require(service.team, roles.EDITOR)
+    forecast = forecasts.of_edit(service, parse_spec(payload), replicas)
+    return {"service": service, "forecast": forecast, "strategy": request.POST.get("strategy", "")}
 
 
 def empty_rows() -> dict[str, Any]:
@@ -157,7 +173,10 @@ def model(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def placement(request: HttpRequest) -> HttpResponse:
-    """Where it would run now: a verdict on every node. POST, since what is typed so far does not belong into a URL."""
+    """Where it would run now: a verdict on every node. POST, since what is typed so far does not belong into a URL.
+
+    `service`: the name of the one that is being edited; of one that serves, what saving would do to it comes first.
+    """
     payload = forms.to_payload(request.POST)
     asked = {"framework": "triton", "dataset": "-", **{key: payload[key] for key in ("queue", "resources", "affinity")}}
     context: dict[str, Any] = {}
@@ -165,6 +184,7 @@ def placement(request: HttpRequest) -> HttpResponse:
         spec, replicas = parse_spec(asked), parse_replicas(payload["replicas"])
         team = next((team.pk for team in teams_of(actor_of(request)) if team.name == request.POST.get("team")), 0)
         context = {"placed": claims.place(spec, replicas), "queue": claims.preview(spec, replicas, team)}
+        context |= _forecast(request, payload, replicas)
     except InvalidFields as error:
         context = {"problems": [f"{label(path)}: {' '.join(said)}" for path, said in error.errors.items()]}
     return render(request, "services/form/_placement.html", context)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
@@ -19,11 +19,13 @@ from datasets import states as rounds
 from datasets import verbs as round_verbs
 from datasets.models import Round
 from services import reading, savings, states
+from services.actions import forecasts, rollout
 from services.actions import services as actions
 from services.actions.services import target_of
 from services.diffs import changes
 from services.forms.names import number
 from services.models import Event, Service
+from services.specs import ROLLING
 from services.views.shared import find, frame, pace
 
 
@@ -77,9 +79,18 @@ def _status(service: Service) -> dict[str, Any]:
         "gpu_seconds_saved": savings.gpu_seconds(Service.objects.filter(pk=service.pk)).get(service.name, 0.0),
         "conditions": reading.conditions(service),
         "rolling": service.serving_id is not None and service.serving_id != service.target_id,
+        "off": rollout.is_off(service), "waits_for_room": _waits_for_room(service),
         "can_start": service.state in states.SETTLED, "can_restart": service.state in states.ROUTABLE,
         "can_stop": service.state not in {*states.SETTLED, states.STOPPING},
     }
+
+
+def _waits_for_room(service: Service) -> bool:
+    """A revision that a person may have replace the one that serves at once."""
+    target = service.target
+    if target is None or service.serving is None or target.process_number == service.serving.process_number:
+        return False
+    return target.strategy == ROLLING and all(row.revision_id != target.pk for row in service.replica_set.all())
 
 
 def _verbs(service: Service) -> tuple[str, ...]:
@@ -111,6 +122,10 @@ def act(request: HttpRequest, name: str, verb: str) -> HttpResponse:
     actor.require(service.team, roles.EDITOR)
     if verb not in VERBS:
         raise NotFound(f"There is nothing called {verb} that a service can do.", hint=f"It can: {', '.join(VERBS)}.")
+    if asks := _asks(service, request, verb):
+        sent = [(key, value) for key, value in request.POST.items() if key != "csrfmiddlewaretoken"]
+        context = {**frame(service, actor, "service"), "verb": verb, "sent": sent, "forecast": asks}
+        return render(request, "services/choose.html", {**context, "title": TITLES[verb]})
     try:
         said = VERBS[verb](service, request, actor)
     except InvalidFields as error:
@@ -122,6 +137,23 @@ def act(request: HttpRequest, name: str, verb: str) -> HttpResponse:
         if verb == "delete":
             return go(request, reverse("services"))
     return go(request, reverse("service", args=[service.name]))
+
+
+TITLES = {"restart": "Restart", "rollback": "Roll back"}
+
+
+def _asks(service: Service, request: HttpRequest, verb: str) -> forecasts.Forecast | None:
+    """What a person has to decide first: there is no room for two revisions at once."""
+    if verb not in TITLES or "strategy" in request.POST or wants_fragment(request):
+        return None
+    revision: Any = number(request.POST.get("revision", ""))
+    earlier = service.revisions.filter(number=revision).first() if isinstance(revision, int) else None
+    forecast = forecasts.of_restart(service) if verb == "restart" else forecasts.of_rollback(service, earlier)
+    return forecast if forecast is not None and forecast.needs_choice else None
+
+
+def _strategy(request: HttpRequest) -> str:
+    return request.POST.get("strategy", ROLLING)
 
 
 def go(request: HttpRequest, url: str) -> HttpResponse:
@@ -140,7 +172,7 @@ def _stop(service: Service, request: HttpRequest, actor: Principal) -> str:
 
 
 def _restart(service: Service, request: HttpRequest, actor: Principal) -> str:
-    actions.restart(service, actor=actor)
+    actions.restart(service, actor=actor, strategy=_strategy(request))
     return f"{service.name} is being restarted."
 
 
@@ -154,7 +186,7 @@ def _rollback(service: Service, request: HttpRequest, actor: Principal) -> str:
     wanted: Any = number(request.POST.get("revision", ""))
     if not isinstance(wanted, int):
         raise InvalidFields({"revision": "Say which revision: its number."})
-    actions.rollback(service, wanted, actor=actor)
+    actions.rollback(service, wanted, actor=actor, strategy=_strategy(request))
     return f"{service.name} is being rolled back to revision {wanted}."
 
 
@@ -185,7 +217,18 @@ def _resume_preheat(service: Service, request: HttpRequest, actor: Principal) ->
     return "The preparation of model files goes on."
 
 
+def _replace_now(service: Service, request: HttpRequest, actor: Principal) -> str:
+    actions.replace_now(service, actor=actor)
+    return f"{service.name} is being replaced: it is off while the new revision starts."
+
+
+def _cancel_rollout(service: Service, request: HttpRequest, actor: Principal) -> str:
+    actions.cancel_rollout(service, actor=actor)
+    return f"The rollout was canceled: revision {actions.target_of(service).number} stays."
+
+
 VERBS = {
+    "replace-now": _replace_now, "cancel-rollout": _cancel_rollout,
     "start": _start, "stop": _stop, "restart": _restart, "scale": _scale, "rollback": _rollback, "delete": _delete,
     "cancel-preheat": _cancel_preheat, "pause-preheat": _pause_preheat, "resume-preheat": _resume_preheat,
 }

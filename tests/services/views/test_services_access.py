@@ -14,7 +14,8 @@ from services.models import Service
 from services.models.services import STOPPED
 
 PAGES = ["service", "service-access", "service-logs", "service-events", "service-revisions"]
-VERBS = ["start", "stop", "restart", "scale", "rollback", "delete", "cancel-preheat", "pause-preheat", "resume-preheat"]
+VERBS = ["start", "stop", "restart", "scale", "rollback", "delete", "cancel-preheat", "pause-preheat", "resume-preheat",
+         "replace-now", "cancel-rollout"]
 HX = {"HX-Request": "true"}
 
 
