@@ -16,10 +16,12 @@ from datasets.models import Dataset, Round
 from services import states
 from services.actions import publishing
 from services.actions import services as verbs
+from services.actions.revisions import carrier_of
 from services.engines import base
 from services.engines.base import Observation
 from services.gateway.snapshot import GatewayService
-from services.models import Event, Node, Queue, Replica, Revision, Service
+from services.models import Event, Queue, Replica, Revision, Service
+from services.parsing import parse_spec
 from services.policies import workload
 from services.specs import Affinity, Resources, Rule, ServiceLimits, ServiceSpec
 from tests.services.actions.conftest import preheat_all
@@ -188,15 +190,11 @@ def test_a_queue_that_is_too_small_is_refused(ready: Make, actor: Principal, oth
         verbs.edit(ready(), {"queue": "other"}, actor=actor)
 
 
-def test_a_rule_that_its_node_does_not_satisfy_moves_it(ready: Make, world: World, actor: Principal) -> None:
+def test_a_rule_that_its_node_does_not_satisfy_needs_new_processes(ready: Make, actor: Principal) -> None:
     service = ready()
-    Node.objects.create(name="second", labels={"zone": "b"}, cpu=8, memory_gib=16)
-    verbs.edit(
-        service, {"affinity": {"required": [{"key": "zone", "operator": "In", "values": ["b"]}]}}, actor=actor
-    )
-    service = world.converge(service)
-    assert list(world.engine.running) == ["svc-echo-r2-0"]
-    assert Replica.objects.get().node == "second"
+    elsewhere = {"required": [{"key": "zone", "operator": "In", "values": ["b"]}]}
+    assert carrier_of(service, parse_spec({**service.target.spec, "affinity": IN_A})) == service.target
+    assert carrier_of(service, parse_spec({**service.target.spec, "affinity": elsewhere})) is None
 
 
 def test_one_that_is_starting_goes_on_starting(make: Make, world: World, actor: Principal) -> None:

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("services", "0010_how_a_revision_takes_over"),
+        ("services", "0012_nodes_that_report"),
     ]
 
     operations = [
