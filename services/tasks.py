@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import threading
+
 from celery import shared_task
 
 from console.alone import alone
+from services import dispatch
 from services.actions import access_log, metering, places, publishing, reconcile, tls, watch
+from services.models import Service
+
+ENDING = threading.BoundedSemaphore(4)
+"""Steps that end processes at once: fewer than the worker has threads, since each may take a minute."""
 
 
 @shared_task(name="services.reconcile")
 def reconcile_one(service_pk: int) -> None:
-    reconcile.reconcile(service_pk)
+    if not reconcile.may_take_long(Service.objects.filter(pk=service_pk)).exists():
+        reconcile.reconcile(service_pk)
+    elif ENDING.acquire(blocking=False):  # if not, the sweep hands it over again
+        try:
+            reconcile.reconcile(service_pk)
+        finally:
+            ENDING.release()
 
 
 @shared_task(name="services.sweep")
@@ -19,7 +32,7 @@ def sweep() -> None:
     """What a lost message missed, and what only time brings (a replica answers, a key expires)."""
     publishing.publish_now()
     tls.refresh()
-    reconcile.sweep()
+    reconcile.sweep(hand_over=dispatch.reconcile)
     reconcile.end_unknown()
     places.note_sweep()
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from console.errors import ConsoleError
@@ -201,8 +201,18 @@ STEPS: dict[str, Callable[[Service], None]] = {
 }
 
 
-def sweep(limit: int = 200) -> int:
-    """Reconcile every service that may need it, and end processes that no row knows. How many were looked at."""
+def may_take_long(services: QuerySet[Service]) -> QuerySet[Service]:
+    """Those of which a process is ended by the next step: one that does not listen takes a minute for that."""
+    left = states.SETTLED | {states.STOPPING, states.QUEUED}
+    ending = Q(state__in=left) | Q(replica_set__state=Replica.DRAINING)
+    return services.filter(ending, replica_set__isnull=False).distinct()
+
+
+def sweep(limit: int = 200, *, hand_over: Callable[[int], None] | None = None) -> int:
+    """Reconcile every service that may need it. How many were looked at.
+
+    `hand_over` gets those that may take long, so that they keep no other service waiting; without it they are next.
+    """
     granted = lines.look()
     # Whatever was asked for and has not come about is due, whether or not its message arrived. Services that wait in a
     # queue are told where they stand by the line just above: all of them at once.
@@ -211,10 +221,14 @@ def sweep(limit: int = 200) -> int:
     resting = Service.objects.filter(stopped | failed | queued, replica_set__isnull=True)
     # Random order, so that services beyond `limit` are not starved.
     due = Service.objects.unleased().exclude(pk__in=resting.values("pk")).order_by("?")
-    looked = 0
-    for pk in [*granted, *due.values_list("pk", flat=True)[:limit]]:
+    looked, found = 0, [*granted, *due.values_list("pk", flat=True)[:limit]]
+    slow = set(may_take_long(Service.objects.filter(pk__in=found)).values_list("pk", flat=True)) if hand_over else set()
+    for pk in found:
         try:
-            reconcile(pk)
+            if hand_over is not None and pk in slow:
+                hand_over(pk)
+            else:
+                reconcile(pk)
         except Exception:  # one service that cannot be reconciled must not keep the others waiting
             logger.exception("service %s could not be reconciled", pk)
         looked += 1

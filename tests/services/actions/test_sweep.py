@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -10,8 +11,10 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from services import states
+from console.principal import Principal
+from services import states, tasks
 from services.actions import reconcile
+from services.actions import services as verbs
 from services.models import Service
 from tests.services.actions.world import World
 
@@ -41,6 +44,37 @@ def test_with_more_services_than_one_sweep_looks_at_none_is_left_out(make: Make,
         reconcile.sweep(limit=1)
     for service in services:
         assert Service.objects.get(pk=service.pk).target.round is not None
+
+
+def test_services_that_take_their_time_to_end_keep_no_other_waiting(
+    ready: Make, make: Make, world: World, actor: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = [ready(name=f"slow-{number}", resources={"cpu": 0.1}) for number in range(3)]
+    for service in slow:
+        verbs.stop(service, actor=actor)
+    good = make(name="good")
+    monkeypatch.setattr(world.engine, "stop", lambda name: pytest.fail(f"the sweep waits for {name}"))
+    handed: list[int] = []
+    reconcile.sweep(hand_over=handed.append)
+    assert sorted(handed) == sorted(service.pk for service in slow)
+    assert Service.objects.get(pk=good.pk).target.round is not None
+
+
+def test_only_so_many_threads_of_the_worker_end_processes(
+    ready: Make, make: Make, world: World, actor: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = verbs.stop(ready(), actor=actor)
+    good = make(name="good")
+    monkeypatch.setattr(tasks, "ENDING", threading.BoundedSemaphore(1))
+    with tasks.ENDING:  # another thread ends a process that does not listen
+        for _ in range(3):
+            tasks.reconcile_one(service.pk)
+        tasks.reconcile_one(good.pk)
+        assert world.engine.stopped == []
+        assert Service.objects.get(pk=good.pk).target.round is not None
+    for _ in range(3):
+        tasks.reconcile_one(service.pk)
+    assert world.engine.stopped == ["svc-echo-r1-0"]
 
 
 def test_files_that_are_gone_are_said_on_the_service(ready: Make, world: World) -> None:
