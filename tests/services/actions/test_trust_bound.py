@@ -274,6 +274,7 @@ def remote(
 ) -> Service:
     """A service for which an administrator allowed the code of one language model; the owner trusts later changes."""
     monkeypatch.setattr(Vllm, "availability", lambda self, runtime: Availability(True))
+    monkeypatch.setattr(Vllm, "warms_up", False)
     monkeypatch.setattr(openai_health, "probe", world.probe)
     monkeypatch.setattr(Vllm, "launch", lambda self, context: Launch(argv=("true",), env={}))
     folder = Path(dataset.options["path"]) / "llm"
