@@ -23,6 +23,7 @@ from services.clients.connections import Held
 from services.engines.local import ports
 from services.frameworks.base import Availability
 from services.frameworks.triton.framework import Triton
+from services.frameworks.vllm.framework import Vllm
 from services.gateway import status
 from services.gateway.snapshot import Snapshot
 from services.models import Node, Queue, Service
@@ -79,6 +80,7 @@ def world(monkeypatch: pytest.MonkeyPatch, queue: Queue, node: Node, published: 
     monkeypatch.setattr(ports, "allocate", in_order)
     monkeypatch.setattr(replicas, "_longest_drain", lambda: timedelta(0))
     monkeypatch.setattr(Triton, "availability", lambda self, runtime: Availability(True))
+    monkeypatch.setattr(Vllm, "warms_up", False)  # no process is there; see test_warming.py
     return made
 
 
