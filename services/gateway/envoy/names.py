@@ -134,7 +134,7 @@ OPENAI_BY_TASK: Final = {
     "embedding": ("/v1/embeddings",),
 }
 
-HOST: Final = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?"
+HOST: Final = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\])(:[0-9]{0,5})?"
 """What a Host may be: no list, no user in front of it, and not nothing."""
 
 ANSWERS: Final = "answers"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.differences.both import LENGTH, READ_SHARED_MEMORY, Both
-from tests.integration.fuzz.arena import EXAMPLES
+from tests.integration.differences.both import INFER, LENGTH, READ_SHARED_MEMORY, Both
+from tests.integration.fuzz.arena import EXAMPLES, KEY
+from tests.integration.gateway.raw import CUT, http2
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differences")]
 PLAIN = json.dumps({"inputs": [
@@ -84,3 +86,17 @@ def test_any_text_for_a_length(both: Both, value: str) -> None:
        after=st.sampled_from(["", "e0", "e-1", "e-9", ".0", ".5", "x", ",0"]))  # fmt: skip
 def test_any_number_for_a_length(both: Both, number: int, before: str, after: str) -> None:
     assert check(both, [f"{before}{number}{after}"]) is (not before and not after and number <= N + len(RAW))
+
+
+def test_a_length_over_http2(both: Both) -> None:
+    """There no codec takes blanks off a value, and the rest of the way is HTTP/1.1. All at once: some linger."""
+    patterns = [*BY_HAND, " {n}", "{n} ", "\t{n}", "{n}\t", "{n}\x0b", "\x0c{n}", "{n}\x00"]
+
+    def told(pattern: str) -> set[int]:
+        headers = [("x-api-key", KEY), (LENGTH.lower(), spelled(pattern))]
+        return {http2(both.arena.port, "POST", INFER, headers, body) for body in (SHARED, DEEP)}
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = dict(zip(patterns, pool.map(told, patterns), strict=True))
+    assert set().union(*statuses.values()) <= {CUT, 400}, statuses
+    both.passed = None  # a length of 0 passes, and is refused by Triton
