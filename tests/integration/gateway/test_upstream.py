@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,6 +24,8 @@ from tests.services.gateway.relay import Relay
 from tests.services.gateway.rig import until
 
 pytestmark = pytest.mark.integration
+ANSWERS = 4
+"""Of the backend, to each message of a stream."""
 BURST = 150
 """More requests at once than the retries that Envoy allows by itself."""
 
@@ -109,18 +112,28 @@ def connections(stage: Stage, what: str) -> int:
     return stats[what]
 
 
+def messages(held: threading.Event) -> Iterator[Any]:
+    yield infer_request("again", 100_000)
+    held.wait(20)
+    yield infer_request("again")
+
+
 def test_requests_that_meet_a_closed_listener_are_tried_again_until_it_is_open(relayed: tuple[Stage, Relay]) -> None:
     stage, relay = relayed
     with stage.channel() as channel:
-        call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
-        key = (("x-api-key", snapshots.ADMIN),)
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        call, key = stub.ModelInfer, (("x-api-key", snapshots.ADMIN),)
         call(infer_request("again"), metadata=key, timeout=20)
         relay.close()
         until(lambda: connections(stage, "cx_active") == 0)  # a request on its way there may have been carried out
         burst = [call.future(infer_request("again"), metadata=key, timeout=20) for _ in range(BURST)]
+        held = threading.Event()  # their callers have more to send, and go on sending
+        streams = [stub.ModelStreamInfer(messages(held), metadata=key, timeout=20) for _ in range(10)]
         until(lambda: connections(stage, "cx_connect_fail") > 0)
         relay.listen()
         assert {each.exception() for each in burst} == {None}
+        held.set()
+        assert [len(list(stream)) for stream in streams] == [2 * ANSWERS] * len(streams), "nothing was sent twice"
 
 
 def test_a_service_whose_replica_is_gone_is_unavailable_for_now(relayed: tuple[Stage, Relay]) -> None:
