@@ -103,13 +103,15 @@ def gateway() -> Iterator[Gateway]:
 def services(
     tritons: dict[str, Ports], gateway: Gateway, team: Team, repeat_tree: str, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Service]:
-    """Ready services of team vision behind the gateway."""
+    """Ready services of team vision behind the gateway, which sends to their replicas over both protocols."""
     monkeypatch.setattr(settings, "GATEWAY_PORT", gateway.port)
     trees = {"repeat": repeat_tree}
-    return {
+    made = {
         name: ready_service(team, name, http_port=ports.http, grpc_port=ports.grpc, tree=trees.get(name, ""))
         for name, ports in tritons.items()
     }
+    until(lambda: not any(publishing.open_up(each, each.replica_set.all()) for each in made.values()), 30)
+    return made
 
 
 @pytest.fixture
