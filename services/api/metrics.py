@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
@@ -12,6 +13,7 @@ from console.pages import actor_of
 from console.principal import READ
 from services.actions import keys, metering
 from services.api.authentication import presented_key
+from services.gateway import status
 from services.usage import prometheus
 
 
@@ -26,4 +28,5 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return HttpResponse(said, status=401, content_type="text/plain", headers={"WWW-Authenticate": "Bearer"})
     if not (actor.is_admin and READ in actor.scopes and not actor.restricted):
         return HttpResponse("Only an administrator may read the metrics.\n", status=403, content_type="text/plain")
-    return HttpResponse(prometheus.text(metering.unread_bytes()), content_type=CONTENT_TYPE_LATEST)
+    failed = status.failed_writes(settings.HOME.gateway)
+    return HttpResponse(prometheus.text(metering.unread_bytes(), failed), content_type=CONTENT_TYPE_LATEST)

@@ -62,6 +62,10 @@ class EnvoyAdmin:
         """How many clusters wait for the first probe of their hosts. Until then routes to a new one lead nowhere."""
         return int(self._statistics("^cluster_manager.warming_clusters$").get("cluster_manager.warming_clusters", "0"))
 
+    def failed_writes(self) -> int:
+        """How often it could not write its logs since it started: what it had to write then is gone."""
+        return int(self._statistics("^filesystem.write_failed$").get("filesystem.write_failed", "0"))
+
     def _statistics(self, pattern: str) -> dict[str, str]:
         stats = self._json(f"/stats?format=json&filter={pattern}")["stats"]
         return {stat["name"]: str(stat["value"]) for stat in stats if "name" in stat}

@@ -122,6 +122,14 @@ def is_warm(gateway_dir: Path, clusters: str) -> bool:
         return True
 
 
+def failed_writes(gateway_dir: Path) -> int:
+    """Of the access log, since the gateway started; 0 when it is not running."""
+    try:
+        return _admin(gateway_dir).failed_writes()
+    except GatewayError:
+        return 0
+
+
 def replicas(gateway_dir: Path) -> list[ReplicaHealth]:
     """Of every service that is routed to. Raises GatewayError when the gateway is not running."""
     made = []

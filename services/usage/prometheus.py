@@ -30,20 +30,20 @@ CODES = {"client_errors": "4xx", "server_errors": "5xx", "limited": "429", "canc
 """How a request ended, as the label `code`; 2xx otherwise. gRPC's codes are counted with their like."""
 
 
-def text(unread_bytes: int) -> bytes:
+def text(unread_bytes: int, failed_writes: int = 0) -> bytes:
     """In Prometheus' text format. `unread_bytes`: how far the counting is behind the gateway's log."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Figures(unread_bytes))
+    registry.register(Figures(unread_bytes, failed_writes))
     return generate_latest(registry)
 
 
 class Figures(Collector):
-    def __init__(self, unread_bytes: int) -> None:
-        self.unread_bytes = unread_bytes
+    def __init__(self, unread_bytes: int, failed_writes: int) -> None:
+        self.unread_bytes, self.failed_writes = unread_bytes, failed_writes
 
     def collect(self) -> Iterator[Metric]:
         yield from _usage()
-        yield from _metering(self.unread_bytes)
+        yield from _metering(self.unread_bytes, self.failed_writes)
         yield from _services()
         yield from _preheats()
         yield from _queues()
@@ -90,7 +90,7 @@ def _cumulative(used: Measured) -> list[tuple[str, float]]:
     return [(bound, float(sum(used.buckets[: place + 1]))) for place, bound in enumerate(bounds)]
 
 
-def _metering(unread_bytes: int) -> Iterator[Metric]:
+def _metering(unread_bytes: int, failed_writes: int) -> Iterator[Metric]:
     sums = LogPosition.objects.aggregate(torn=Sum("torn", default=0), unreadable=Sum("unreadable", default=0))
     lines = CounterMetricFamily(
         "console_metering_broken_lines", "Lines of the gateway's log that were not whole.", labels=("kind",)
@@ -100,6 +100,11 @@ def _metering(unread_bytes: int) -> Iterator[Metric]:
     yield lines
     yield GaugeMetricFamily(
         "console_metering_unread_bytes", "Of the gateway's log, not counted yet.", value=unread_bytes
+    )
+    yield GaugeMetricFamily(
+        "console_metering_failed_writes",
+        "Writes of the gateway's log that failed since it started; their requests are not counted.",
+        value=failed_writes,
     )
 
 

@@ -17,10 +17,14 @@ import pytest
 from console.home import Home
 from services.engines import base
 from services.engines.local import LocalEngine
+from services.gateway import status, usage_lines
+from services.gateway.envoy import names
+from services.gateway.snapshot import Snapshot
 from services.specs import Launch
 from tests.integration.engine_home import gone, replica, running, wait_for, wait_for_state
 from tests.integration.small_disk import MIB, SmallDisk, run_in_a_namespace, small_disk
 from tests.integration.stack_run import Stack
+from tests.services.gateway.rig import Gateway
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("full-disk")]
 NAME = "svc-it-r1-0"
@@ -95,6 +99,35 @@ def test_what_a_program_detached_from_itself_ends_with_it_also_by_kill_9(disk: S
             end()
             wait_for(lambda: gone(pids[-1]), bool)
         wait_for(supervisor.ended, bool)
+
+
+def test_a_gateway_that_cannot_write_its_log_serves_on_and_says_so_and_half_a_line_is_no_request(
+    disk: SmallDisk,
+) -> None:
+    gateway = Gateway.prepared(disk.folder / "gateway", Snapshot())
+    log = gateway.directory / names.ACCESS_LOG
+
+    def ask(mark: str) -> None:
+        assert gateway.call("GET", f"/nothing/{mark}").status == 404
+
+    gateway.run()
+    try:
+        ask("before")
+        wait_for(log.read_text, lambda text: "before" in text)
+        disk.fill()
+        for _ in range(40):  # more than what is left of the last block
+            ask("while-full")
+        assert wait_for(lambda: status.failed_writes(gateway.directory), lambda count: count > 0) > 0
+        disk.empty()
+        ask("after")
+        text = wait_for(log.read_text, lambda text: "after" in text)
+    finally:
+        gateway.kill()
+    sums = usage_lines.add_up(text.encode())
+    written = text.count('"request_id"')
+    assert sums.unreadable == 0
+    assert written - sums.torn <= sums.requests <= written
+    assert status.failed_writes(gateway.directory) == 0  # it does not run
 
 
 @pytest.fixture

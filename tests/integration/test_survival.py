@@ -170,8 +170,12 @@ def test_a_killed_supervisord_is_replaced_with_all_that_it_ran(up: Survivor) -> 
     up.recovered(before)
 
 
-def test_a_killed_run_leaves_nothing_and_the_next_one_has_everything(up: Survivor) -> None:
+def test_run_and_supervisord_killed_together_leave_nothing_and_the_next_run_has_everything(up: Survivor) -> None:
     before = up.belongings()
+    supervisord = up.stack.supervisord()
+    assert up.stack.process
+    os.kill(up.stack.process.pid, signal.SIGSTOP)  # it must not replace supervisord before it dies itself
+    os.kill(supervisord, signal.SIGKILL)
     up.stack.end(signal.SIGKILL)
     wait_for(up.stack.left, lambda left: left == [], 30)
     begin(up.stack)
