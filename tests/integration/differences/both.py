@@ -48,6 +48,10 @@ class Both:
     def gateway(self, headers: Headers, body: bytes, path: str = INFER) -> Answer:
         return self._post(self.arena.port, path, [("X-API-Key", KEY), *headers], body)
 
+    def keyless(self, headers: Headers, body: bytes) -> Answer:
+        """What a caller without a key is told by a public service."""
+        return self._post(self.arena.port, "/v2/models/open/infer", headers, body)
+
     def triton(self, headers: Headers, body: bytes, path: str = INFER) -> Answer:
         return self._post(self.arena.triton_http, path, headers, body)
 

@@ -32,8 +32,10 @@ def test_what_once_got_through_is_refused(both: Both, case: dict[str, Any]) -> N
     """None of these may be sent to Triton itself: most of them end it."""
     body = body_of(case)
     headers = [(name, value.replace("@", str(len(body)))) for name, value in case["headers"].items()]
-    answer = both.gateway(headers, body)
-    assert (answer.status, case["says"] in answer.error) == (400, True), answer
+    before = both.arena.backend.count()
+    for answer in (both.gateway(headers, body), both.keyless(headers, body)):
+        assert (answer.status, case["says"] in answer.error) == (400, True), answer
+    assert both.arena.backend.count() == before
     assert both.gateway([], bodies.GOOD).status == 200
     both.passed = (both.passed or 0) + 1
 
