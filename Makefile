@@ -38,9 +38,8 @@ test: venv-dev runtime-triton runtime-vllm-if-possible clients ## Run all tests
 	@$(MAKE) test-postgres
 
 # SQLite has one writer at a time and takes many a mistake: what claims, counts and locks runs on PostgreSQL as well.
-ON_POSTGRES = tests/services/actions tests/datasets/test_actions.py tests/datasets/test_pruning.py tests/datasets/test_rounds.py \
-  tests/datasets/test_rounds_faults.py tests/datasets/test_rounds_wishes.py tests/datasets/test_seats.py \
-  tests/datasets/test_store_use.py tests/console
+ON_POSTGRES = $(addprefix tests/services/actions/test_,races.py lines.py bounds.py sweep.py places.py keys.py metering.py) \
+  $(addprefix tests/datasets/test_,seats.py rounds.py rounds_faults.py pruning.py) $(addprefix tests/console/test_,connections.py teams.py)
 test-postgres: venv-dev ## Run the tests of tables and locks on a PostgreSQL of their own, where it is installed
 	@if $(VENV)/python -m tests.postgres; then TEST_DATABASE=postgres $(PYTEST) -n 2 -m "not integration and not browser" $(ON_POSTGRES); fi
 
