@@ -100,7 +100,7 @@ def _make(team: Team, name: str, rights: Rights, *, actor: Principal, replaces: 
             all_teams=rights.all_teams,
             created_by=actor.label,
             replaces=replaces,
-            parent=parent,
+            parent=parent or (replaces.parent if replaces else None),
         )
     return Made(row, new.key, delivery.carry_out([row]))
 

@@ -127,6 +127,17 @@ def test_what_a_revoked_child_made_still_goes_along(mint: Callable[..., Made], a
     assert [row.pk for row in keys.revoke(parent.row, actor=alice_acts).children] == [grandchild.row.pk]
 
 
+def test_what_a_person_rotates_still_goes_along_with_the_key_that_made_it(
+    mint: Callable[..., Made], alice_acts: Principal
+) -> None:
+    parent = mint()
+    child = mint(as_key(parent))
+    successor = keys.rotate(child.row, actor=alice_acts)
+    assert successor.row.parent == parent.row
+    gone = keys.revoke(parent.row, actor=alice_acts).children
+    assert {row.pk for row in gone} == {child.row.pk, successor.row.pk}
+
+
 def test_children_may_be_left_alone(mint: Callable[..., Made], alice_acts: Principal) -> None:
     parent = mint(**BOUND)
     child = mint(as_key(parent))
