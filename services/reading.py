@@ -92,7 +92,7 @@ def preheat(revision: Revision | None) -> dict[str, Any] | None:
 def conditions(service: Service) -> list[Condition]:
     return [
         _files(service), _quota(service), _replicas(service), _rolled_out(service), _ready(service),
-        _published(service), _reachable(),
+        _reachable(service),
     ]  # fmt: skip
 
 
@@ -159,16 +159,13 @@ def not_published(service: Service) -> str:
     return f"The gateway goes on with what was published before the last changes. {error}"
 
 
-def _published(service: Service) -> Condition:
-    """Whether what changes at the gateway (who may call, limits, replicas) has changed there."""
-    problem = not_published(service)
-    if not problem:
-        return Condition("Published", TRUE, "Published", "", None)
-    return Condition("Published", FALSE, "Refused" if service.gateway_message else "NotPublished", problem, None)
-
-
-def _reachable() -> Condition:
-    """Whether callers get to the gateway now. From asking it: the state of a service says nothing about that."""
+def _reachable(service: Service) -> Condition:
+    """Whether callers get to the gateway now, and meet there what is said here. From asking it: the state of a service
+    says nothing about that.
+    """
+    if unpublished := not_published(service):
+        reason = "Refused" if service.gateway_message else "NotPublished"
+        return Condition("Reachable", FALSE if service.gateway_message else UNKNOWN, reason, unpublished, None)
     problem = standing.of("gateway")
     if problem is None:
         return Condition("Reachable", TRUE, "GatewayAnswers", "The gateway takes requests.", None)

@@ -111,8 +111,9 @@ def publish() -> GatewayRevision | None:
     _note_refusals(delivered.refused)
     problem = problem or _left_out(delivered.refused)
     newest = GatewayRevision.objects.first()
-    over = newest is not None and newest.error != problem
-    return _write_down(taken, problem) if delivered.changed or keys_changed or changed or over else None
+    # An error that is over, and keys that were published on their own.
+    stale = newest is None or (newest.error, newest.keys) != (problem, len(taken[-1].keys))
+    return _write_down(taken, problem) if delivered.changed or keys_changed or changed or stale else None
 
 
 def publish_keys() -> bool:

@@ -96,16 +96,16 @@ def test_many_services_cost_no_more_queries_than_one(
 def test_a_change_that_is_not_at_the_gateway_is_not_called_done(service: Service) -> None:
     def published() -> dict[str, Any]:
         row = reading.with_related(Service.objects.filter(pk=service.pk)).get()
-        return condition(row, "Published")
+        return condition(row, "Reachable")
 
-    assert published()["status"] == "True"
+    assert published()["reason"] not in {"NotPublished", "Refused"}
     GatewayRevision.objects.create(error=f"{GatewayRevision.LEFT_OUT} another. Envoy refuses it.")
-    assert published()["status"] == "True", "that is about another service"
+    assert published()["reason"] != "NotPublished", "that is about another service"
     GatewayRevision.objects.create(error="No space left on device")
-    assert (published()["status"], published()["reason"]) == ("False", "NotPublished")
+    assert (published()["status"], published()["reason"]) == ("Unknown", "NotPublished")
     assert "No space left" in published()["message"]
     Service.objects.update(gateway_message="Envoy refuses it: -5")
     assert (published()["reason"], "-5" in published()["message"]) == ("Refused", True)
     GatewayRevision.objects.create()
     Service.objects.update(gateway_message="")
-    assert published()["status"] == "True"
+    assert published()["reason"] not in {"NotPublished", "Refused"}

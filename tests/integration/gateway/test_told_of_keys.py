@@ -168,7 +168,7 @@ def test_a_limit_of_requests_at_once_is_there_before_the_key_is(gateway: Gateway
 def test_a_service_that_is_refused_says_so_and_the_others_go_on(gateway: Gateway, owner: Api, team: Team) -> None:
     bad = bad_service(team)
     publishing.publish()
-    shown = {row["type"]: row for row in owner.get("services/bad/").data["conditions"]}["Published"]
+    shown = {row["type"]: row for row in owner.get("services/bad/").data["conditions"]}["Reachable"]
     assert (shown["status"], shown["reason"]) == ("False", "Refused") and "-5" in shown["message"]
     assert dashboard.gateway().error.startswith(GatewayRevision.LEFT_OUT)
     made = make(owner).data
@@ -182,4 +182,12 @@ def test_an_error_that_is_over_is_not_kept(gateway: Gateway) -> None:
     GatewayRevision.objects.create(error="Envoy refuses the configuration: something of before")
     publishing.publish()
     assert dashboard.gateway().error == ""
+    assert publishing.publish() is None, "once"
+
+
+def test_the_dashboard_counts_keys_that_were_published_on_their_own(gateway: Gateway, owner: Api) -> None:
+    before = dashboard.gateway().keys
+    make(owner)
+    publishing.publish()
+    assert dashboard.gateway().keys == before + 1
     assert publishing.publish() is None, "once"
