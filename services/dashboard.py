@@ -6,7 +6,7 @@ for a worker. A worker's heartbeat is the report of its node.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from services.errors import GatewayError
 from services.gateway import status
 from services.models import Event, GatewayRevision, Node, Queue, Replica, Service
 from services.policies import amounts
-from services.policies.amounts import Amount
+from services.policies.amounts import Amount, ReplicaClaim
 from services.specs import Resources
 
 REPORT_LOST_AFTER = timedelta(seconds=45)
@@ -136,9 +136,7 @@ def read(actor: Principal) -> Dashboard:
 
 
 def queue_uses() -> tuple[QueueUse, ...]:
-    claims: dict[str, list[Mapping[str, Any]]] = {}
-    for spec in Replica.objects.order_by().values_list("revision__spec", flat=True):
-        claims.setdefault(spec["queue"], []).append(spec)
+    claims = _claims("revision__spec__queue")
     waiting: dict[str, int] = {}
     for name in Service.objects.filter(state=states.QUEUED).values_list("target__spec__queue", flat=True):
         waiting[name] = waiting.get(name, 0) + 1
@@ -146,7 +144,7 @@ def queue_uses() -> tuple[QueueUse, ...]:
         QueueUse(
             name=queue.name,
             description=queue.description,
-            running=len(claims.get(queue.name, ())),
+            running=_running(claims.get(queue.name, ())),
             waiting=waiting.get(queue.name, 0),
             uses=_uses(Amount(queue.cpu, queue.memory_gib, queue.gpus), claims.get(queue.name, ())),
         )
@@ -155,13 +153,25 @@ def queue_uses() -> tuple[QueueUse, ...]:
 
 
 def node_uses() -> tuple[NodeUse, ...]:
-    claims: dict[str, list[Mapping[str, Any]]] = {}
-    for name, spec in Replica.objects.order_by().values_list("node", "revision__spec"):
-        claims.setdefault(name, []).append(spec)
+    claims = _claims("node")
     return tuple(_node_use(node, claims.get(node.name, [])) for node in Node.objects.all())
 
 
-def _node_use(node: Node, specs: list[Mapping[str, Any]]) -> NodeUse:
+def _claims(field: str) -> dict[str, list[ReplicaClaim]]:
+    """What replicas claim, by the value of a field of theirs."""
+    claims: dict[str, list[ReplicaClaim]] = {}
+    for key, service, state, spec in Replica.objects.order_by().values_list(
+        field, "service_id", "state", "revision__spec"
+    ):
+        claims.setdefault(key, []).append((service, state == Replica.STANDBY, Resources(**spec["resources"])))
+    return claims
+
+
+def _running(claims: Sequence[ReplicaClaim]) -> int:
+    return sum(not is_standby for _, is_standby, _ in claims)
+
+
+def _node_use(node: Node, claims: Sequence[ReplicaClaim]) -> NodeUse:
     alive = node.reported_at is not None and timezone.now() - node.reported_at < REPORT_LOST_AFTER
     return NodeUse(
         name=node.name,
@@ -170,14 +180,14 @@ def _node_use(node: Node, specs: list[Mapping[str, Any]]) -> NodeUse:
         absence=node.absence,
         alive=alive,
         reported_at=node.reported_at,
-        uses=_uses(Amount(node.cpu, node.memory_gib, node.gpus), specs),
+        uses=_uses(Amount(node.cpu, node.memory_gib, node.gpus), claims),
         live=_measured(node.facts),
-        replicas=len(specs),
+        replicas=_running(claims),
     )
 
 
-def _uses(have: Amount, specs: Iterable[Mapping[str, Any]]) -> tuple[Use, ...]:
-    used = amounts.total(Resources(**spec["resources"]) for spec in specs)
+def _uses(have: Amount, claims: Sequence[ReplicaClaim]) -> tuple[Use, ...]:
+    used = amounts.claimed(claims)
     gpus = [
         Use(f"GPU {kind}".strip(), used.gpus.get(kind, 0), have.gpus.get(kind, 0))
         for kind in sorted({*have.gpus, *used.gpus})

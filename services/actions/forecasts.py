@@ -59,5 +59,5 @@ def _beside(service: Service, serving: Revision, spec: ServiceSpec, replicas: in
     if outlook.beside.granted:
         return Forecast(f"There is room for both: revision {serving.number} serves until the new one answers.")
     if outlook.needs_choice:
-        return Forecast(outlook.reason, needs_choice=True)
+        return Forecast(outlook.beside.reason, needs_choice=True)
     return Forecast(f"The new revision would wait, and revision {serving.number} serves on. {outlook.reason}")

@@ -49,8 +49,12 @@ def sum_up(parts: Iterable[Amount]) -> Amount:
     return Amount(cpu, memory_gib, gpus)
 
 
-def claimed(replicas: Iterable[tuple[int, bool, Resources]]) -> Amount:
-    """What replicas claim: (service, is it on standby, resources) of each.
+ReplicaClaim = tuple[int, bool, Resources]
+"""Of one replica: its service, whether it is on standby, and its resources."""
+
+
+def claimed(replicas: Iterable[ReplicaClaim]) -> Amount:
+    """What replicas claim.
 
     Replicas on standby and those that take their place hold one claim, the larger of the two.
     """

@@ -12,6 +12,7 @@ from console.principal import Principal, for_user
 from services import states
 from services.actions import claims, rollout
 from services.actions import services as verbs
+from services.dashboard import node_uses, queue_uses
 from services.engines import base
 from services.engines.base import Observation
 from services.gateway.snapshot import Snapshot
@@ -134,6 +135,8 @@ def test_replaced_now_it_takes_no_less_than_both_need_so_that_the_old_one_can_co
     assert running(world, 2) and not running(world, 1)
     assert world.converge(behind).state == states.QUEUED, "4 CPU are kept until 1 CPU is known to do"
     assert claims.used_of(Queue.objects.get()).cpu == 4
+    (shown,), (node,) = queue_uses(), node_uses()
+    assert (shown.running, shown.uses[0].used, node.replicas, node.uses[0].used) == (1, 4, 1, 4)
     fail_on(world, 2)
     world.deaf.clear()
     service = world.converge(service)

@@ -20,6 +20,7 @@ from datasets import trust, work
 from datasets.models import Dataset, Round
 from services import states
 from services.actions import services as verbs
+from services.actions import warming
 from services.clients import openai_health
 from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
@@ -276,6 +277,7 @@ def remote(
     monkeypatch.setattr(Vllm, "availability", lambda self, runtime: Availability(True))
     monkeypatch.setattr(Vllm, "warms_up", False)
     monkeypatch.setattr(openai_health, "probe", world.probe)
+    monkeypatch.setattr(warming, "is_warm", lambda *_where: True)
     monkeypatch.setattr(Vllm, "launch", lambda self, context: Launch(argv=("true",), env={}))
     folder = Path(dataset.options["path"]) / "llm"
     llama_folder.write(folder)
