@@ -128,6 +128,7 @@ def edit_node(
 ) -> Node:
     """Add labels of your own, or keep new replicas away (`schedulable` False); what runs goes on."""
     actor.require_admin()
+    changed = []
     if extra_labels is not None:
         wrong = [
             key for key, value in extra_labels.items() if not LABEL.fullmatch(str(key)) or not isinstance(value, str)
@@ -135,9 +136,11 @@ def edit_node(
         if wrong:
             raise InvalidFields({"extra_labels": f"Not a label and a text: {', '.join(map(str, wrong))}."})
         node.extra_labels = dict(extra_labels)
+        changed.append("extra_labels")
     if schedulable is not None:
         node.schedulable = schedulable
-    node.save(update_fields=["extra_labels", "schedulable"])
+        changed.append("schedulable")
+    node.save(update_fields=changed)  # another administrator may have changed the other one since it was read
     return node
 
 

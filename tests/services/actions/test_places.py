@@ -144,3 +144,11 @@ def test_a_node_that_is_gone_is_forgotten_once_nothing_runs_on_it(
     assert [each.name for each in Node.objects.all()] == ["renamed"]
     waits.refresh_from_db()
     assert (waits.state, waits.message) == ("CANCELLED", "Node local is gone.")
+
+
+def test_two_administrators_change_a_node_and_both_count(node: Node) -> None:
+    first, second = Node.objects.get(), Node.objects.get()
+    places.edit_node(first, extra_labels={"rack": "7"}, actor=SYSTEM)
+    places.edit_node(second, schedulable=False, actor=SYSTEM)
+    now = Node.objects.get()
+    assert (now.extra_labels, now.schedulable) == ({"rack": "7"}, False)

@@ -78,6 +78,7 @@ def test_gpus_are_counted_by_type(db: None) -> None:
 
 
 def test_a_node_that_no_longer_reports_is_silent(node: Node) -> None:
+    Node.objects.update(reported_at=None)
     assert not dashboard.node_uses()[0].alive
     Node.objects.update(reported_at=timezone.now())
     assert dashboard.node_uses()[0].alive
