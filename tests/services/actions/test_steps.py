@@ -77,7 +77,8 @@ def test_a_delete_just_before_it_is_stopped_counts(
 ) -> None:
     service = ready()
     verbs.stop(service, actor=actor)
-    Service.objects.filter(pk=service.pk).update(state=states.STOPPED, desired="deleted")
+    assert world.settle(service).state == states.STOPPED
+    Service.objects.update(desired="deleted")  # between the last look and the move to STOPPED
     assert sweep_until(lambda: not Service.objects.exists())
 
 
@@ -95,7 +96,8 @@ def test_a_start_while_it_stops_needs_no_message(
 ) -> None:
     service = ready()
     verbs.stop(service, actor=actor)
-    Service.objects.filter(pk=service.pk).update(state=states.STOPPED, desired="running")
+    assert world.settle(service).state == states.STOPPED
+    Service.objects.update(desired="running")
     assert sweep_until(lambda: bool(Service.objects.get().state == states.READY))
 
 
