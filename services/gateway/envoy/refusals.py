@@ -14,7 +14,8 @@ GRPC_NOT_FOUND = "5"
 GRPC_RESOURCE_EXHAUSTED = "8"
 
 
-def refusals(limits: Limits) -> list[Json]:
+def refusals(limits: Limits, *, keyless: bool = False) -> list[Json]:
+    """`keyless`: some service is public, so a caller without a key is told what is wrong with a body."""
     too_large = f"The request is larger than this gateway's limit of {size(limits.max_payload_bytes)}."
     encoded = "Content-Encoding is not supported here: send the body as it is."
     kind = "The body must be JSON, with the content type application/json."
@@ -30,7 +31,7 @@ def refusals(limits: Limits) -> list[Json]:
         _refusal(names.R_ENCODED, 415, encoded),
         _refusal(names.R_TYPE, 415, kind),
         _refusal(names.R_CONFLICT, 400, conflict, grpc_status=GRPC_INVALID_ARGUMENT),
-        _refusal(names.R_REFUSED, 400, "%REQ(X-REASON)%", grpc_status=GRPC_INVALID_ARGUMENT),
+        _refusal(names.R_REFUSED, 400, "%REQ(X-REASON)%", grpc_status=GRPC_INVALID_ARGUMENT, keyless=keyless),
         _refusal(names.R_TOKENS, 429, tokens, grpc_status=GRPC_RESOURCE_EXHAUSTED, headers=[again()]),
         _refusal("*", 404, unknown, grpc_status=GRPC_NOT_FOUND),
         _refusal(names.R_UNKNOWN, 404, misspelled, grpc_status=GRPC_NOT_FOUND),
@@ -78,6 +79,7 @@ def _refusal(
     grpc_status: str = "",
     filters: Json | None = None,
     headers: list[Json] | None = None,
+    keyless: bool = False,
 ) -> Json:
     more: Json = {"response_headers_to_add": headers} if headers else {}
     anything: Json = {"prefix": "/"}
@@ -87,4 +89,4 @@ def _refusal(
         else [{"match": anything, "direct_response": say(status, sentence), **more}]
     )
     return {"name": f"refusal-{name}", "domains": [name], "routes": routes,
-            "typed_per_filter_config": {**auth.may_infer(), **(filters or {})}}  # fmt: skip
+            "typed_per_filter_config": {**auth.may_infer(keyless=keyless), **(filters or {})}}  # fmt: skip
