@@ -16,10 +16,10 @@ ONE, OTHER = (Null(Endpoint("127.0.0.1", port, port + 1), []) for port in (9001,
 
 def test_every_change_is_one_and_leaves_the_measured_services_ready() -> None:
     people = changes.population(ONE, ONE.endpoint)
-    before = render(people.snapshot)
+    before = render(people.snapshot), people.snapshot.for_keys()
     for number in range(12):
         snapshot = changes.changed(people, number, OTHER)
-        files = render(snapshot)
+        files = render(snapshot), snapshot.for_keys()  # keys are published apart
         assert files != before, f"change {number} changes nothing"
         before = files
         assert all(service.ready and ONE.endpoint in service.endpoints for service in snapshot.services[:2])
