@@ -1,6 +1,7 @@
 """States of a service, their groups and arrows. Imports nothing of ours.
 
 PREHEATING -> QUEUED -> STARTING -> READY <-> DEGRADED      owner: actions.reconcile
+STARTING -> DEGRADED                                        owner: actions.reconcile, of a revision that has served
 PREHEATING | QUEUED | STARTING -> FAILED                    owner: actions.reconcile
 anything but STOPPED -> STOPPING                            owner: actions.services.stop and .delete
 STOPPING -> STOPPED                                         owner: actions.reconcile (or the row is deleted)
@@ -34,7 +35,7 @@ SETTLED: Final = frozenset({STOPPED, FAILED})
 TRANSITIONS: Final[dict[str, frozenset[str]]] = {
     PREHEATING: frozenset({QUEUED, FAILED, STOPPING}),
     QUEUED: frozenset({STARTING, FAILED, STOPPING, PREHEATING}),
-    STARTING: frozenset({READY, FAILED, STOPPING, PREHEATING}),
+    STARTING: frozenset({READY, DEGRADED, FAILED, STOPPING, PREHEATING}),
     READY: frozenset({DEGRADED, STOPPING}),
     DEGRADED: frozenset({READY, STOPPING}),
     STOPPING: frozenset({STOPPED}),

@@ -16,6 +16,7 @@ from django.utils import timezone
 from console.errors import ConsoleError
 from services import dispatch, states
 from services.actions import claims, files, leases, lines, publishing, replicas, rollout, wiring
+from services.actions.revisions import note_served
 from services.actions.services import target_of
 from services.actions.transitions import move, say
 from services.errors import ModelError
@@ -78,7 +79,8 @@ def admit(service: Service) -> None:
 
 
 def start(service: Service) -> None:
-    # STARTING -> READY when every replica answers, -> FAILED when one gave up
+    # STARTING -> READY when every replica answers, -> FAILED when one gave up. Once the revision has served, none does:
+    # see retries. Then STARTING -> DEGRADED when some answer and the others are tried again.
     revision = target_of(service)
     if _end_strays(service, revision):
         return
@@ -90,27 +92,34 @@ def start(service: Service) -> None:
         fail(service, str(error))
         return
     failed = next((replica for replica in rows if replica.state == Replica.FAILED), None)
+    ready = [replica for replica in rows if replica.state == Replica.READY]
+    others = [replica for replica in rows if replica.state != Replica.READY]
+    why = next((replica.message for replica in others if replica.message), "")
+    message = f"{len(ready)} of {len(rows)} replicas answer. {why}".strip()
     if failed is not None:
         fail(service, f"Replica {failed.index} could not start: {failed.message}", detail=replicas.tail(failed))
     elif late := next((replica for replica in rows if replicas.overdue(replica)), None):
         fail(service, replicas.overdue(late), detail=replicas.tail(late))
-    elif rows and all(replica.state == Replica.READY for replica in rows):
-        _open(service, revision, rows)
+    elif rows and not others:
+        _open(service, revision, ready, lacking="")
+    elif ready and revision.served_at is not None and all(replica.state in DOWN for replica in others):
+        _open(service, revision, ready, lacking=message)
     else:
-        ready = sum(replica.state == Replica.READY for replica in rows)
-        why = next((replica.message for replica in rows if replica.state != Replica.READY and replica.message), "")
-        say(service, f"{ready} of {len(rows)} replicas answer. {why}".strip())
+        say(service, message)
 
 
-def _open(service: Service, revision: Revision, rows: list[Replica]) -> None:
+def _open(service: Service, revision: Revision, rows: list[Replica], *, lacking: str) -> None:
+    """`lacking`: what to say of the replicas that do not answer; "" when all do."""
     starting = Service.objects.filter(pk=service.pk, state=states.STARTING, target=revision)
-    if not starting.update(serving=revision, serving_replicas=None):
-        return  # a verb was quicker
+    with transaction.atomic():
+        if not starting.update(serving=revision, serving_replicas=None):
+            return  # a verb was quicker
+        note_served(revision)
     service.serving = revision
     if missing := publishing.open_up(service, rows):
         say(service, missing)
         return
-    move(service, states.READY, "")
+    move(service, states.DEGRADED if lacking else states.READY, lacking)
 
 
 def watch(service: Service) -> None:

@@ -68,9 +68,11 @@ def ports_of(replica: Replica) -> Ports:
 
 def overdue(replica: Replica) -> str:
     """A sentence when it takes longer to start than its service allows; "" while there is time, or once it was up."""
+    if replica.started_at or retries.has_served(replica):
+        return ""
     spec = replica.revision.spec
     seconds = wiring.framework(spec["framework"]).start_seconds(spec["framework_config"])
-    if replica.started_at or replica.created_at + timedelta(seconds=seconds) > timezone.now():
+    if replica.created_at + timedelta(seconds=seconds) > timezone.now():
         return ""
     return f"Replica {replica.index} was not ready within {seconds} s, the longest start that its service allows."
 

@@ -25,8 +25,8 @@ JITTER = 0.25
 
 
 def has_served(replica: Replica) -> bool:
-    """Whether its revision serves: giving up is for first starts only."""
-    return replica.service.serving_id is not None and replica.revision_id == replica.service.serving_id
+    """Whether its revision serves, or did before it was stopped: giving up is for first starts only."""
+    return replica.revision.served_at is not None
 
 
 def pause(attempt: int) -> timedelta:

@@ -7,6 +7,7 @@ before (services/policies/workload.py). Access and limits hold from the next pub
 from __future__ import annotations
 
 from django.db.models import Max
+from django.utils import timezone
 
 from console.principal import Principal
 from datasets.models import Dataset
@@ -58,6 +59,13 @@ def carrier_of(
     return None
 
 
+def note_served(revision: Revision) -> None:
+    """From now on its replicas are never given up, also after a stop and a start."""
+    if revision.served_at is None:
+        revision.served_at = timezone.now()
+        revision.save(update_fields=["served_at"])
+
+
 def goes_on(service: Service, base: Revision, spec: ServiceSpec) -> bool:
     """May the processes of `base` go on under `spec`, and where they are?"""
     before = base.parsed()
@@ -84,7 +92,8 @@ def carry_on(
     strategy = base.strategy if strategy == ROLLING else strategy
     revision = add_revision(service, spec, actor=actor, note=note, like=base, tree=base.tree, strategy=strategy)
     revision.launch, revision.described, revision.round = base.process_number, base.described, base.round
-    revision.save(update_fields=["launch", "described", "round"])
+    revision.served_at = base.served_at
+    revision.save(update_fields=["launch", "described", "round", "served_at"])
     if base.spec["queue"] == spec.queue:
         base.replica_set.update(revision=revision)
         if base.pk == service.serving_id:

@@ -16,7 +16,7 @@ from django.db.models import F
 from console.principal import SYSTEM, Principal
 from services import dispatch
 from services.actions import claims, files, leases, publishing, replicas
-from services.actions.revisions import add_revision, carry_on
+from services.actions.revisions import add_revision, carry_on, note_served
 from services.actions.transitions import log, say
 from services.errors import ModelError
 from services.models import Replica, Revision, Service
@@ -191,6 +191,7 @@ def _switch(service: Service, target: Revision, rows: list[Replica]) -> None:
         if not row.update(serving=target, serving_replicas=None, message=""):
             return
         service.serving, service.serving_replicas, service.message = target, None, ""
+        note_served(target)
         for replica in service.replica_set.exclude(revision=target):
             replicas.drain(replica)
         log(service, "rollout", f"Revision {target.number} serves now.")

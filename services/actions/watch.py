@@ -69,8 +69,8 @@ def watch(now: float | None = None) -> list[Replica]:
 
 def _rows() -> list[Replica]:
     """Of a revision that never served, the first start has its own bound: see replicas.overdue."""
-    scaled = Q(state=Replica.STARTING, revision=F("service__serving"))
-    rows = Replica.objects.filter(scaled | Q(state__in=(Replica.READY, Replica.UNREADY)), pid__gt=0)
+    again = Q(state=Replica.STARTING, revision__served_at__isnull=False)
+    rows = Replica.objects.filter(again | Q(state__in=(Replica.READY, Replica.UNREADY)), pid__gt=0)
     rows = rows.exclude(pid=F("hung_pid"))  # about to be started again
     return list(rows.filter(service__state__in=states.OPEN).select_related("revision", "service"))
 

@@ -89,6 +89,8 @@ class Revision(models.Model):
     first and takes its place."""
     failed = models.TextField(blank=True)
     """Why this revision could not be rolled out; the one before it went on serving."""
+    # When it, or the one whose processes it took over, first answered callers. Its replicas are then never given up.
+    served_at = models.DateTimeField(null=True)
     note = models.CharField(max_length=200, blank=True)
     created_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(auto_now_add=True)

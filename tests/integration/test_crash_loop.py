@@ -108,3 +108,17 @@ def test_it_is_tried_again_until_each_cause_is_gone(live: Live, needed: Path) ->
     assert replica(live)["retry_at"] is None
     messages = [event["message"] for event in live.api(f"services/{NAME}/events/").body["results"]]
     assert sum("ends each time" in message for message in messages) == 1
+
+
+def test_it_is_tried_again_after_a_stop_and_a_start_too(live: Live, needed: Path) -> None:
+    needed.unlink()
+    assert live.api(f"services/{NAME}/stop/", {}, method="POST").status in {200, 202}
+    live.until(lambda: live.service(NAME), lambda service: service["state"] == "STOPPED", 60)
+    assert live.api(f"services/{NAME}/start/", {}, method="POST").status in {200, 202}
+    live.until(lambda: live.service(NAME)["replica_list"], bool, 60)
+    waiting = in_backoff(live, "needed")
+    service = live.service(NAME)
+    assert service["state"] == "STARTING" and waiting["message"] in service["message"]
+    needed.touch()
+    live.wait(NAME)
+    live.until(lambda: live.infer(NAME, BODY).status, lambda status: status == 200)

@@ -16,7 +16,9 @@ from services.actions import services as verbs
 from services.engines import base
 from services.engines.base import Observation
 from services.errors import EngineError, ModelError
-from services.models import Event, Replica, Service
+from services.models import Event, Queue, Replica, Service
+from services.policies.admission import ordinal
+from tests.services.actions.watched import Numbers, hung_at
 from tests.services.actions.world import World
 
 Make = Callable[..., Service]
@@ -105,6 +107,88 @@ def test_with_one_of_two_in_a_crash_loop_the_other_serves(ready: Make, world: Wo
     service = world.settle(service)
     assert service.state == states.DEGRADED
     assert [row.state for row in Replica.objects.order_by("index")] == [Replica.BACKOFF, Replica.READY]
+
+
+def stop_and_start(world: World, service: Service, actor: Principal) -> Service:
+    """The row as it is while its replicas start."""
+    verbs.stop(service, actor=actor)
+    service = world.settle(service)
+    assert service.state == states.STOPPED
+    world.deaf.update(range(18000, 18100))
+    verbs.start(service, actor=actor)
+    return world.converge(service)
+
+
+def test_one_that_served_before_it_was_stopped_is_never_given_up(
+    ready: Make, world: World, actor: Principal
+) -> None:
+    service = stop_and_start(world, ready(), actor)
+    for attempt in range(1, 9):
+        give_up(world)
+        service = world.settle(service)
+        replica = Replica.objects.get()
+        assert (service.state, replica.state, replica.attempts) == (states.STARTING, Replica.BACKOFF, attempt)
+        assert replica.retry_at is not None and replica.retry_at > timezone.now()
+        next_start = f"It is started again at {replica.retry_at:%H:%M:%S} UTC, for the {ordinal(attempt)} time."
+        assert service.message == f"0 of 1 replicas answer. It ended each time it was started. {next_start}"
+        is_due()
+        world.settle(service)
+    assert Event.objects.filter(message__contains="ends each time").count() == 1, "one event for the series"
+    world.deaf.clear()
+    assert world.settle(service).state == states.READY
+
+
+def test_a_person_can_stop_one_that_is_tried_again(ready: Make, world: World, actor: Principal) -> None:
+    service = stop_and_start(world, ready(), actor)
+    give_up(world)
+    verbs.stop(world.settle(service), actor=actor)
+    assert world.settle(service).state == states.STOPPED
+    assert not Replica.objects.exists(), "nothing is claimed"
+
+
+def test_a_slow_start_of_one_that_served_is_not_given_up(
+    ready: Make, world: World, watched: Numbers, actor: Principal
+) -> None:
+    service = stop_and_start(world, ready(), actor)
+    watched.answers = False
+    Replica.objects.update(created_at=timezone.now() - timedelta(hours=10))
+    assert world.settle(service).state == states.STARTING
+    assert hung_at(watched, *range(0, 66, 3)) == [60], "the watchdog starts it again"
+    assert world.settle(service).state == states.STARTING
+
+
+def test_one_of_two_serves_while_the_other_is_tried_again(ready: Make, world: World, actor: Principal) -> None:
+    service = stop_and_start(world, ready(replicas=2), actor)
+    world.deaf.clear()
+    world.engine.running[NAME] = GAVE_UP
+    service = world.settle(service)
+    assert service.state == states.DEGRADED and service.message.startswith("1 of 2 replicas answer.")
+    [row] = publishing.snapshot().services
+    assert (row.ready, len(row.endpoints)) == (True, 1)
+    is_due()
+    assert world.settle(service).state == states.READY
+
+
+@pytest.mark.parametrize("changes", [{"limits": {"concurrency": 3}}, {"queue": "second"}], ids=str)
+def test_a_revision_that_took_over_its_processes_has_served_too(
+    ready: Make, world: World, actor: Principal, changes: dict[str, Any]
+) -> None:
+    Queue.objects.create(name="second", cpu=4, memory_gib=8)
+    service = verbs.edit(ready(), changes, actor=actor)
+    service = world.settle(service)
+    assert service.serving is not None and service.serving.number == 2
+    service = stop_and_start(world, service, actor)
+    give_up(world)
+    assert world.settle(service).state == states.STARTING
+
+
+def test_an_edit_of_a_stopped_service_is_a_first_start(ready: Make, world: World, actor: Principal) -> None:
+    service = verbs.stop(ready(), actor=actor)
+    service = world.settle(service)
+    verbs.edit(service, {"resources": {"cpu": 0.5}}, actor=actor)
+    service = stop_and_start(world, service, actor)
+    give_up(world, "svc-echo-r2-0")
+    assert world.settle(service).state == states.FAILED
 
 
 def test_a_replica_of_a_scaled_service_is_tried_again_too(ready: Make, world: World, actor: Principal) -> None:
