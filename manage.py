@@ -6,6 +6,11 @@ import sys
 
 from django.core.management import execute_from_command_line
 
+from console.errors import ConsoleError
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ConsoleError as error:  # a wrong setting, for one: a sentence says what to do, and a traceback does not
+        sys.exit(f"error: {error}")

@@ -53,8 +53,20 @@ DATASET_ENDPOINTS = env.names("DATASET_ENDPOINTS", "huggingface.co,*.huggingface
 """Servers that the other kinds may connect to."""
 
 
-SECRET_KEY = env.text("SECRET_KEY") or made_once(HOME.secret_key, lambda: secrets.token_urlsafe(50))
-"""Signs sessions. Made on first use and kept in the home, unless it is given."""
+def _session_key() -> str:
+    """SECRET_KEY, or else a key that is made on first use and kept in the home."""
+    if given := env.text("SECRET_KEY"):
+        return given
+    try:
+        return made_once(HOME.secret_key, lambda: secrets.token_urlsafe(50))
+    except OSError as error:
+        raise env.BadSetting(
+            f"The key that signs sessions cannot be kept in {HOME.secret_key}: {error.strerror}.",
+            hint="Put that right and start again, or choose another CONSOLE_HOME.",
+        ) from error
+
+
+SECRET_KEY = _session_key()
 SECRETS_KEYS = env.fernet_keys("CONSOLE_SECRETS_KEY")
 """They encrypt the credentials of datasets: the first one new ones, and all of them decrypt. None: the home has one."""
 DEBUG = env.boolean("DEBUG")
