@@ -163,16 +163,26 @@ def is_placed_anew(before: tuple[ServiceSpec, int], after: tuple[ServiceSpec, in
 def check_room(spec: ServiceSpec, replicas: int, *, room: bool = True, node: bool = False) -> None:
     """Raises InvalidFields when `replicas` of it can never run: the queue is gone or too small (with `room`), or no
     node could hold them (with `node`), even if nothing else ran."""
-    queue = Queue.objects.filter(name=spec.queue).first()
-    if queue is None:
-        known = ", ".join(Queue.objects.values_list("name", flat=True)) or "none yet: an administrator makes one"
-        raise InvalidFields({"queue": f"There is no queue named {spec.queue}. Queues: {known}."})
+    queue = find_queue(spec.queue)
     if room and (impossible := admission.never_fits(spec.resources.times(replicas), quota_of(queue), queue.name)):
         raise InvalidFields({"resources": impossible})
     nodes = [row.info() for row in Node.objects.all()] if node else []
     field, impossible = placement.never_fits(spec.resources, spec.affinity, nodes, replicas)
     if impossible:
         raise InvalidFields({field: impossible})
+
+
+def find_queue(name: str, *, lock: bool = False) -> Queue:
+    """Raises InvalidFields for one that is not there.
+
+    `lock`: nobody deletes it until the transaction ends. Lock it before the service, as claims do.
+    """
+    rows = Queue.objects.select_for_update() if lock else Queue.objects.all()
+    queue: Queue | None = rows.filter(name=name).first()
+    if queue is None:
+        known = ", ".join(Queue.objects.values_list("name", flat=True)) or "none yet: an administrator makes one"
+        raise InvalidFields({"queue": f"There is no queue named {name}. Queues: {known}."})
+    return queue
 
 
 def quota_of(queue: Queue) -> Amount:

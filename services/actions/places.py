@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from console.errors import Conflict, InvalidFields
+from console.errors import Conflict, InvalidFields, NotFound
 from console.principal import Principal
 from datasets import actions as datasets
 from services import states
@@ -86,17 +86,21 @@ def delete_queue(queue: Queue, *, actor: Principal, confirm: str | None = None) 
     actor.require_admin()
     if confirm is not None and confirm != queue.name:
         raise InvalidFields({"confirm": f"Type the name of the queue, {queue.name}, to delete it."})
-    users = list(
-        Service.objects.exclude(state=states.STOPPED)
-        .filter(target__spec__queue=queue.name)
-        .values_list("name", flat=True)[:5]
-    )
-    if users or Replica.objects.in_queue(queue.name).exists():
-        raise Conflict(
-            f"Queue {queue.name} is used by {', '.join(users) or 'replicas that are ending'}.",
-            hint="Move or stop those services first.",
+    with transaction.atomic():
+        # Verbs that put a service into it lock it too: from here on none does.
+        if not Queue.objects.select_for_update().filter(pk=queue.pk).exists():
+            raise NotFound(f"Queue {queue.name} was deleted meanwhile.")
+        users = list(
+            Service.objects.exclude(state=states.STOPPED)
+            .filter(target__spec__queue=queue.name)
+            .values_list("name", flat=True)[:5]
         )
-    queue.delete()
+        if users or Replica.objects.in_queue(queue.name).exists():
+            raise Conflict(
+                f"Queue {queue.name} is used by {', '.join(users) or 'replicas that are ending'}.",
+                hint="Move or stop those services first.",
+            )
+        queue.delete()
 
 
 def _amount_errors(cpu: Any, memory_gib: Any, gpus: Any) -> dict[str, list[str]]:

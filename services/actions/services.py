@@ -36,6 +36,7 @@ def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
     checks.check_new(name, replicas, spec, team=team, actor=actor)
     try:
         with transaction.atomic():
+            checks.find_queue(spec.queue, lock=True)
             bounds.require_room(team, bounds.SERVICES, Service.objects.filter(team=team), actor=actor)
             service = Service.objects.create(
                 team=team,
@@ -157,6 +158,7 @@ def _roll(
     `carrier`: the revision whose processes go on under the new one (see revisions.carrier_of).
     """
     with transaction.atomic():
+        checks.find_queue(spec.queue, lock=True)
         _lock(service)
         if base is not None and service.target_id != base.pk:
             raise Conflict(CHANGED.format(name=service.name), hint="Look at it again, then change it.")

@@ -15,16 +15,17 @@ from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
 from console import bounds
-from console.errors import Conflict
+from console.errors import Conflict, InvalidFields
 from console.models import Team
 from console.principal import for_user
 from services import states
-from services.actions import claims, keys, lines
+from services.actions import claims, keys, lines, places
 from services.actions import services as verbs
 from services.models import ApiKey, Node, Queue, Replica, Revision, Service
 from services.policies.amounts import Amount
 from tests.services.actions.world import World
 
+Make = Callable[..., Service]
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time"),
@@ -104,6 +105,39 @@ def test_many_claims_in_two_queues_never_overbook_and_never_deadlock(world: Worl
     (candidate,) = lines.candidates()
     assert candidate.used.cpu <= 8 and Replica.objects.filter(revision__spec__queue="default").count() * 1.5 <= 4
     assert len(Replica.objects.taken_ports()) == 3 * Replica.objects.count()
+
+
+@pytest.mark.parametrize("verb", ["create", "edit"])
+def test_a_queue_is_not_deleted_under_a_service_that_comes_into_it(
+    make: Make, payload: dict[str, Any], team: Team, alice: User, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    queue = Queue.objects.create(name="second", cpu=8, memory_gib=8)
+    actor, admin = for_user(alice), for_user(User.objects.create_superuser("root"))
+    service = make() if verb == "edit" else None
+
+    def put() -> Service:
+        if service is not None:
+            return verbs.edit(service, {"queue": "second"}, actor=actor)
+        return verbs.create({**payload, "queue": "second"}, team=team, actor=actor)
+
+    both_have_read = threading.Barrier(2)
+
+    def together(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with suppress(threading.BrokenBarrierError):
+                both_have_read.wait(0.5)  # without a lock on the queue both come here, and each believes the other away
+            return method(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(verbs, "log", together(verbs.log))
+    monkeypatch.setattr(verbs, "carry_on", together(verbs.carry_on))
+    monkeypatch.setattr(Queue, "delete", together(Queue.delete))
+    outcomes = at_once(put, lambda: places.delete_queue(queue, actor=admin))
+    [refused] = [one for one in outcomes if isinstance(one, Exception)]
+    users = Service.objects.filter(target__spec__queue="second").count()
+    assert Queue.objects.filter(name="second").count() == users
+    assert isinstance(refused, Conflict if users else InvalidFields), refused
 
 
 def test_the_last_of_a_teams_bound_is_one(world: World, team: Team, alice: User) -> None:
