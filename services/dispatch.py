@@ -9,5 +9,9 @@ def reconcile(service_pk: int) -> None:
     dispatch.on_commit("services.reconcile", service_pk)
 
 
+def end_unknown() -> None:
+    dispatch.on_commit("services.end_unknown")
+
+
 def publish() -> None:
     dispatch.on_commit("services.publish")

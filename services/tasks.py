@@ -33,8 +33,20 @@ def sweep() -> None:
     publishing.publish_now()
     tls.refresh()
     reconcile.sweep(hand_over=dispatch.reconcile)
-    reconcile.end_unknown()
+    if reconcile.unknown():
+        dispatch.end_unknown()
     places.note_sweep()
+
+
+@shared_task(name="services.end_unknown")
+@alone
+def end_unknown() -> None:
+    """Processes that no service knows."""
+    if ENDING.acquire(blocking=False):  # if not, the next sweep finds them again
+        try:
+            reconcile.end_unknown()
+        finally:
+            ENDING.release()
 
 
 @shared_task(name="services.watch")

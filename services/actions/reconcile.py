@@ -244,12 +244,17 @@ def sweep(limit: int = 200, *, hand_over: Callable[[int], None] | None = None) -
     return looked
 
 
-def end_unknown() -> list[str]:
-    """Stop processes that have no replica row: what a crash between two steps may leave."""
+def unknown() -> list[str]:
+    """Processes that have no replica row: what a crash between two steps may leave."""
     running = wiring.engine().names()  # before the rows: a process is only ever started after its row was committed
     known = {replica.process_name for replica in Replica.objects.select_related("service", "revision")}
-    strays = [name for name in running if name not in known]
+    return [name for name in running if name not in known]
+
+
+def end_unknown() -> list[str]:
+    """End them, all at once. Those that do not listen take a minute, so the sweep leaves this to another thread."""
+    strays = unknown()
     for name in strays:
         logger.warning("ending %s: no service knows it", name)
-        replicas.end_process(name)
+    replicas.end_processes(strays)
     return strays

@@ -292,8 +292,7 @@ def _end_processes(due: Sequence[Replica]) -> None:
         # By now no route leads there, so this takes their clusters from the gateway too, which closes its idle
         # connections: Triton would wait for them until its exit timeout.
         publishing.publish_now()
-    with ThreadPoolExecutor(max_workers=len(due)) as pool:
-        list(pool.map(end_process, [replica.process_name for replica in due]))
+    end_processes([replica.process_name for replica in due])
 
 
 def _longest_drain() -> timedelta:
@@ -344,7 +343,14 @@ def end(replicas: Sequence[Replica]) -> None:
     Replica.objects.filter(pk__in=[replica.pk for replica in replicas]).delete()
 
 
-def end_process(name: str) -> None:
+def end_processes(names: Sequence[str]) -> None:
+    """All at once: each may take its time."""
+    if names:
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:
+            list(pool.map(_end_process, names))
+
+
+def _end_process(name: str) -> None:
     """Stop one process and remove its working directory, which a later start writes anew. Its log stays."""
     wiring.engine().stop(name)
     shutil.rmtree(settings.HOME.replicas / name, ignore_errors=True)

@@ -11,10 +11,13 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from console import dispatch as console_dispatch
 from console.principal import Principal
 from services import states, tasks
 from services.actions import reconcile
 from services.actions import services as verbs
+from services.engines import base
+from services.engines.base import Observation
 from services.models import Service
 from tests.services.actions.world import World
 
@@ -58,6 +61,43 @@ def test_services_that_take_their_time_to_end_keep_no_other_waiting(
     reconcile.sweep(hand_over=handed.append)
     assert sorted(handed) == sorted(service.pk for service in slow)
     assert Service.objects.get(pk=good.pk).target.round is not None
+
+
+def test_processes_that_no_service_knows_keep_the_sweep_waiting_no_more_than_services_do(
+    ready: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready()
+    names = [f"svc-ghost-r1-{number}" for number in range(3)]
+    world.engine.running |= {name: Observation(base.RUNNING, pid=7) for name in names}
+    sent: list[str] = []
+    monkeypatch.setattr(console_dispatch, "on_commit", lambda task, *_, **__: sent.append(task))
+    stop = world.engine.stop
+    monkeypatch.setattr(world.engine, "stop", lambda name: pytest.fail(f"the sweep waits for {name}"))
+    tasks.sweep()
+    assert "services.end_unknown" in sent
+
+    all_at_once = threading.Barrier(len(names))
+
+    def slow(name: str) -> None:
+        all_at_once.wait(30)
+        stop(name)
+
+    monkeypatch.setattr(world.engine, "stop", slow)
+    tasks.end_unknown()
+    assert sorted(world.engine.stopped) == names and list(world.engine.running) == ["svc-echo-r1-0"]
+    sent.clear()
+    tasks.sweep()
+    assert "services.end_unknown" not in sent
+
+
+def test_a_worker_that_ends_enough_processes_leaves_unknown_ones_to_the_next_sweep(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.engine.running["svc-ghost-r1-0"] = Observation(base.RUNNING, pid=7)
+    monkeypatch.setattr(tasks, "ENDING", threading.BoundedSemaphore(1))
+    with tasks.ENDING:
+        tasks.end_unknown()
+    assert world.engine.stopped == []
 
 
 def test_only_so_many_threads_of_the_worker_end_processes(
