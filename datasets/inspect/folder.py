@@ -67,7 +67,7 @@ def _inspect(path: Path, name: str, budget: Budget) -> Report:
     found = tuple(executable.find(path, files, executable.EVERYTHING, budget))
     if "model.py" in names:
         said = "A Python model of Triton, without a version folder."
-        return Report("python", said, name, executable=code_of(path, files, "python", "model.py", None, budget))
+        return Report("python", said, name, executable=code_of(path, files, "python", ["model.py"], None, budget))
     graphs = [entry for entry in names if entry.endswith(".onnx") and (path / entry).is_file()]
     if graphs:
         chosen = "model.onnx" if "model.onnx" in graphs else graphs[0]

@@ -26,35 +26,37 @@ LOADS: Final = {
 
 
 def code_of(
-    folder: Path, files: list[str], backend: str, model_file: str, config: Any, budget: Budget
+    folder: Path, files: list[str], backend: str, model_files: Sequence[str], config: Any, budget: Budget
 ) -> tuple[Executable, ...]:
-    """What of `files` is code; `model_file`: what the backend loads, "" if not known; `config`: None without one.
+    """What of `files` is code.
 
+    `model_files`: what the backend loads (triton.model_files_of); `config`: None without a config.pbtxt.
     Triton also takes a model.py, or a libtriton_….so, that lies with the model for the backend itself.
     """
     loads = LOADS.get(backend, executable.EVERYTHING)
     if backend != "python" and loads & {*executable.MAYBE_PICKLES}:  # the model's file is one, whatever it is called
-        versions = {file.partition("/")[0] for file in files if "/" in file}
-        others = [str(name) for name in config.cc_model_filenames.values()] if config is not None else []
-        loads |= {model_file, *(f"{version}/{name}" for version in versions for name in others)} - {""}
-    named_there = (*_named(config, files), *_of_backend(backend, model_file, files))
+        loads |= {*model_files}
+    named_there = (*_named(config, files), *_of_backend(backend, model_files, files))
     found = (*named_there, *executable.find(folder, files, loads, budget))
     programs = [file for file in files if file.lower().endswith(executable.PROGRAMS)]
     named = [file for file in programs if file.rsplit("/", 1)[-1] == "model.py"]
     if backend != "python" and not named:
         return found
-    first = model_file if backend == "python" and model_file else next(iter((*named, *programs)), "model.py")
-    return (python_program(first, sorted(set(programs) - {first})), *found)
+    main = model_files if backend == "python" and model_files else (*named, *programs, "model.py")[:1]
+    others = {*programs, *main[1:]} - {main[0]}
+    return (python_program(main[0], sorted(others)), *found)
 
 
-def _of_backend(backend: str, model_file: str, files: list[str]) -> tuple[Executable, ...]:
+def _of_backend(backend: str, model_files: Sequence[str], files: list[str]) -> tuple[Executable, ...]:
     """What runs because of who loads it."""
     if backend and backend not in LOADS:
         said = f"It is loaded by the backend {backend}, and the console does not know what that runs."
-        return (Executable(model_file or pbtxt.NAME, "backend", said, others=tuple(files)),)
-    if backend == "tensorrt" and model_file in files and not model_file.lower().endswith(executable.PLANS):
-        return (Executable(model_file, "plan", executable.PLAN),)
-    return ()
+        return (Executable(next(iter(model_files), pbtxt.NAME), "backend", said, others=tuple(files)),)
+    if backend not in {"tensorrt", "tensorflow"}:
+        return ()
+    by_name = executable.PLANS if backend == "tensorrt" else (*executable.PLANS, *executable.GRAPHS)
+    others = [file for file in model_files if file in files and not file.lower().endswith(by_name)]
+    return tuple(Executable(file, "plan", executable.PLAN) for file in others)
 
 
 def _named(config: Any, files: list[str]) -> tuple[Executable, ...]:
@@ -108,7 +110,7 @@ def triton_report(path: Path, name: str, budget: Budget, siblings: dict[str, Any
     layout = triton.read(path, name, siblings)
     files = files_below(path, budget)
     backend = layout.backend
-    found = code_of(path, files, backend, layout.model_file, layout.config, budget)
+    found = code_of(path, files, backend, triton.model_files(layout), layout.config, budget)
     versions = f" with version{'s' if len(layout.versions) > 1 else ''} {', '.join(map(str, layout.versions[:5]))}"
     summary = f"A Triton model{f' ({backend})' if backend else ''}{versions if layout.versions else ''}."
     report = Report("triton_model", summary, name)

@@ -6,7 +6,7 @@ See https://github.com/triton-inference-server/server/blob/main/docs/user_guide/
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ ALMOST_VERSION: Final = re.compile(r"v?0*\d+(\.\d+)*", re.I)
 class Layout:
     """One model's folder. `config` is None when there is no config.pbtxt, or it cannot be read."""
 
+    folder: Path
     config: Any = None
     has_config: bool = False
     backend: str = ""
@@ -51,7 +52,7 @@ def read(folder: Path, name: str = "", siblings: Mapping[str, Any] | None = None
 
     Raises OSError.
     """
-    made = Layout()
+    made = Layout(folder)
     entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     versions = [entry for entry in entries if is_version(entry)]
     made.versions = tuple(sorted(int(entry.name) for entry in versions))
@@ -160,6 +161,23 @@ def wanted_versions(made: Layout) -> tuple[int, ...]:
         return made.versions[-100:]
     count = policy.latest.num_versions if policy is not None else 1
     return made.versions[-min(max(count, 1), 100) :]
+
+
+def model_files(layout: Layout) -> tuple[str, ...]:
+    """Those of `model_files_of` that are there."""
+    name = str(layout.config.default_model_filename) if layout.config is not None else ""
+    paths = model_files_of(layout.config, name or DEFAULT_FILES.get(layout.backend, ""), wanted_versions(layout))
+    return tuple(path for path in paths if (layout.folder / path).exists())
+
+
+def model_files_of(config: Any, file: str, versions: Sequence[int]) -> tuple[str, ...]:
+    """Paths that the backend loads as the model, one in each version folder: the last version's first.
+
+    `file`: what it is called there. A compute capability may have a file of its own.
+    """
+    names = (file, *map(str, config.cc_model_filenames.values())) if config is not None else (file,)
+    paths = (f"{version}/{name}" for name in names if name for version in reversed(versions))
+    return tuple(dict.fromkeys(paths))
 
 
 def _check_ensemble(made: Layout, siblings: Mapping[str, Any] | None) -> None:

@@ -16,7 +16,7 @@ from datasets.inspect.budget import Budget
 from datasets.inspect.errors import TooMuch, Unreadable
 from datasets.inspect.listing import files_below
 from datasets.inspect.report import Difference, Executable
-from datasets.inspect.triton import DEFAULT_FILES
+from datasets.inspect.triton import DEFAULT_FILES, model_files_of
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import layout as layouts
@@ -161,10 +161,11 @@ def code_of(made: Study, tree: Path) -> tuple[Executable, ...]:
     """Of the backend that was decided on, whoever decided it. Raises ModelError when that cannot be told."""
     budget, backend = Budget(), configs.backend(made.config)
     file = str(made.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
+    model_files: tuple[str, ...] = (file,) if file else ()
     if made.layout.kind == layouts.MODEL and (versions := wanted_versions(made)):
-        file = f"{versions[-1]}/{file}"
+        model_files = model_files_of(made.config, file, versions)
     try:
-        return said_of_triton.code_of(tree, files_below(tree, budget), backend, file, made.config, budget)
+        return said_of_triton.code_of(tree, files_below(tree, budget), backend, model_files, made.config, budget)
     except TooMuch as error:
         raise ModelError(f"The folder cannot be looked through for code: {error}.") from error
 

@@ -15,6 +15,7 @@ from datasets.inspect import huggingface
 from datasets.inspect.budget import Budget
 from datasets.inspect.folder import inspect
 from datasets.inspect.said_of_huggingface import code_of
+from services.frameworks.triton.describe import describe
 from tests.datasets.inspect.made import LLAMA_3_8B, config, safetensors
 
 
@@ -52,6 +53,21 @@ def test_a_python_model_runs_and_so_does_every_pickle_beside_it(tmp_path: Path) 
 def test_an_onnx_model_runs_nothing_that_lies_beside_it(tmp_path: Path) -> None:
     seen = found(model(tmp_path / "m", "onnxruntime", "1/model.onnx", "1/preprocessing.pkl"))
     assert seen == {"1/preprocessing.pkl": ("pickle", False)}
+
+
+TENSORS = {kind: [{"name": kind, "datatype": "FP32", "shape": [1]}] for kind in ("inputs", "outputs")}
+
+
+def versions(folder: Path, text: str) -> Path:
+    """The file w.dat is a TorchScript program in version 1 and tensors in version 2."""
+    for version in ("1", "2"):
+        (folder / version).mkdir(parents=True)
+        tensors(folder / version / "w.dat")
+    with zipfile.ZipFile(folder / "1" / "w.dat", "a") as archive:
+        archive.writestr("m/code/x.py", "")
+        archive.writestr("m/constants.pkl", pickle.dumps((), 2))
+    (folder / "config.pbtxt").write_text(text)
+    return folder
 
 
 @pytest.mark.parametrize("backend", ["python", "onnxruntime", "pytorch", "mine", ""])
@@ -170,6 +186,23 @@ def test_the_file_that_pytorch_loads_is_one_whatever_it_is_called(tmp_path: Path
     folder = model(tmp_path / "m", "pytorch", "1/weights.dat")
     (folder / "config.pbtxt").write_text('backend: "pytorch" default_model_filename: "weights.dat"')
     assert found(folder) == {"1/weights.dat": ("pickle", True)}
+
+
+@pytest.mark.parametrize("policy", ["all {}", "specific { versions: [2, 1] }", "latest { num_versions: 2 }"])
+@pytest.mark.parametrize("names", [
+    'default_model_filename: "w.dat"', 'cc_model_filenames { key: "8.0" value: "w.dat" }',
+])  # fmt: skip
+def test_every_version_that_is_loaded_counts(tmp_path: Path, policy: str, names: str) -> None:
+    for backend, kind in (("python", "python"), ("pytorch", "torchscript"), ("tensorrt", "plan")):
+        folder = versions(tmp_path / backend, f'backend: "{backend}" {names} version_policy {{ {policy} }}')
+        code = {path for one in inspect(folder).executable if one.kind == kind for path in (one.path, *one.others)}
+        described = {path for one in describe(folder, TENSORS).executable for path in (one.path, *one.others)}
+        assert "1/w.dat" in code and "1/w.dat" in described
+
+
+def test_a_version_that_is_not_loaded_needs_no_trust(tmp_path: Path) -> None:
+    folder = versions(tmp_path / "m", 'backend: "pytorch" default_model_filename: "w.dat"')
+    assert inspect(folder).executable == () and describe(folder, TENSORS).executable == ()
 
 
 def test_the_environment_of_a_python_model_is_code(tmp_path: Path) -> None:
