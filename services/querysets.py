@@ -63,6 +63,15 @@ class ApiKeyQuerySet(models.QuerySet[Any]):
                 children.setdefault(parent, []).append(pk)
         return {pk: _descendants(pk, children) for pk in pks}
 
+    def above(self, pks: Iterable[int]) -> set[int]:
+        """Primary keys of the keys that made these, of those that made them, and so on. One query."""
+        waiting = set(pks)
+        parents = dict(self.exclude(parent=None).values_list("pk", "parent_id")) if waiting else {}
+        rows: set[int] = set()
+        while waiting := {parents[pk] for pk in waiting if pk in parents} - rows:
+            rows |= waiting
+        return rows
+
 
 def _descendants(pk: int, children: dict[int, list[int]]) -> list[int]:
     found: list[int] = []

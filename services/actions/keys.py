@@ -43,7 +43,7 @@ class Revoked:
     children: tuple[ApiKey, ...]
     """Revoked with it."""
     gateway: Delivery
-    """Whether the gateway has let go of all of them."""
+    """Whether the gateway now rejects all of them."""
 
 
 def create(
@@ -100,24 +100,42 @@ def _make(team: Team, name: str, rights: Rights, *, actor: Principal, replaces: 
             all_teams=rights.all_teams,
             created_by=actor.label,
             replaces=replaces,
-            parent=parent or (replaces.parent if replaces else None),
+            parent=_parent(parent, replaces),
         )
     return Made(row, new.key, delivery.carry_out([row]))
 
 
+def _parent(acting: ApiKey | None, replaced: ApiKey | None) -> ApiKey | None:
+    """A replacement stays where the replaced key is in the tree, or below a key that rotates itself."""
+    if replaced is None or (acting and acting.pk == replaced.pk):
+        return acting
+    return replaced.parent
+
+
 def _lock_live(actor: Principal, replaces: ApiKey | None) -> ApiKey | None:
-    """The key that acts. One that was revoked since it was read makes no other one: raises Conflict."""
+    """The key that acts. Raises Conflict if it, or the replaced key, was revoked since it was read.
+
+    Locks the keys above it as well, so that `revoke` of one of them waits for the new key, or refuses it.
+    """
     pks = {pk for pk in (actor.key and actor.key.pk, replaces and replaces.pk) if pk}
-    rows = list(ApiKey.objects.select_for_update().filter(pk__in=pks).order_by("pk"))
+    every = sorted(pks | ApiKey.objects.above(pks))
+    rows = [row for row in _lock(every) if row.pk in pks]
     if any(row.revoked_at for row in rows) or len(rows) < len(pks):
         raise Conflict("The key was revoked meanwhile; make a new key instead.")
     return next((row for row in rows if actor.key and row.pk == actor.key.pk), None)
 
 
+def _lock(pks: Sequence[int]) -> list[ApiKey]:
+    """Parents before children, like everybody who locks several: a child's primary key is the larger one."""
+    batches = (sorted(pks)[at : at + BATCH] for at in range(0, len(pks), BATCH))
+    return [row for batch in batches for row in ApiKey.objects.select_for_update().filter(pk__in=batch).order_by("pk")]
+
+
 def rotate(row: ApiKey, *, actor: Principal) -> Made:
     """A second key with the same rights. The old one goes on working until it is revoked: clients can change over.
 
-    A key gets none this way that may do more than itself: InvalidFields names what would be more.
+    A key rotates itself and the keys below it: the limits of any other would come on top of its own (Forbidden). It
+    gets none that may do more than itself: InvalidFields names what would be more.
     """
     actor.require(row.team, roles.EDITOR)
     if row.revoked_at:
@@ -125,6 +143,8 @@ def rotate(row: ApiKey, *, actor: Principal) -> Made:
     rights = Rights.of(row)
     if errors := key_bounds.problems(rights, actor):
         raise InvalidFields(errors)
+    if actor.key and row.pk != actor.key.pk and actor.key.pk not in ApiKey.objects.above([row.pk]):
+        raise Forbidden("A key rotates only itself and the keys that it made.")
     return _make(row.team, row.name, rights, actor=actor, replaces=row)
 
 
@@ -138,9 +158,10 @@ def revoke(row: ApiKey, *, actor: Principal, children: bool = True) -> Revoked:
     if row.all_teams and not actor.is_admin:
         raise Forbidden(f"{row.name} opens every team's services: only an administrator may revoke it.")
     with transaction.atomic():
-        ApiKey.objects.select_for_update().filter(pk=row.pk).first()  # it makes no more children from here on
+        _lock([row.pk])  # neither it nor a key below it makes more keys from here on
         below = _with_it(row, actor) if children else []
         now, pks = timezone.now(), [row.pk, *(child.pk for child in below)]
+        _lock(pks)
         for at in range(0, len(pks), BATCH):
             ApiKey.objects.filter(pk__in=pks[at : at + BATCH], revoked_at=None).update(revoked_at=now)
     row.refresh_from_db()

@@ -106,6 +106,24 @@ def test_a_key_rotates_itself_and_stays_bounded(mint: Callable[..., Made]) -> No
         mint(as_key(second), rate_limit_per_minute=11)
 
 
+def test_a_key_rotates_no_other_key_than_those_that_it_made(mint: Callable[..., Made]) -> None:
+    parent, sibling = mint(**BOUND), mint(**BOUND)
+    child = mint(as_key(parent), **BOUND)
+    for row in (sibling.row, parent.row):
+        with pytest.raises(Forbidden):
+            keys.rotate(row, actor=as_key(child))
+    assert not ApiKey.objects.exclude(replaces=None).exists()
+
+
+def test_a_replacement_stays_in_the_place_of_the_key_that_it_replaces(mint: Callable[..., Made]) -> None:
+    first = mint()
+    second = mint(as_key(first))
+    third = mint(as_key(second), **BOUND)
+    replacement = keys.rotate(third.row, actor=as_key(first)).row
+    assert replacement.parent == second.row
+    assert replacement in keys.revoke(second.row, actor=as_key(first)).children
+
+
 def test_revoking_takes_along_what_the_key_made_and_what_those_made(mint: Callable[..., Made]) -> None:
     parent, other = mint(), mint()
     child = mint(as_key(parent))
@@ -158,11 +176,12 @@ def test_a_client_that_rotates_its_own_key_is_not_locked_out(mint: Callable[...,
 def test_a_key_that_was_revoked_meanwhile_makes_none(mint: Callable[..., Made], alice_acts: Principal) -> None:
     parent = mint()
     acting = as_key(parent)
-    keys.revoke(parent.row, actor=alice_acts)
+    child = mint(acting)
+    keys.revoke(parent.row, actor=alice_acts, children=False)
     with pytest.raises(Conflict):
         mint(acting)
     with pytest.raises(Conflict):
-        keys.rotate(mint().row, actor=acting)
+        keys.rotate(child.row, actor=acting)
     stale = mint()
     keys.revoke(ApiKey.objects.get(pk=stale.row.pk), actor=alice_acts)
     with pytest.raises(Conflict):
@@ -200,3 +219,17 @@ def test_keys_of_before_are_bound_to_the_services_that_have_their_names(
     ApiKey.objects.update(all_teams=True)
     importlib.import_module("services.migrations.0008_what_a_key_is_bound_to").bind(apps, None)
     assert ApiKey.objects.get().service_ids == [echo.pk, asr.pk, 0]
+
+
+def test_keys_of_before_get_the_key_that_made_them_for_a_parent(
+    mint: Callable[..., Made], alice_acts: Principal
+) -> None:
+    first = mint()
+    second = mint(as_key(first))
+    by_a_person = keys.rotate(second.row, actor=alice_acts)
+    third = mint(as_key(second))
+    ApiKey.objects.update(parent=None)
+    importlib.import_module("services.migrations.0015_parents_of_earlier_keys").set_parents(apps, None)
+    parents = dict(ApiKey.objects.values_list("pk", "parent"))
+    tree = {first.row: None, second.row: first.row.pk, by_a_person.row: first.row.pk, third.row: second.row.pk}
+    assert parents == {row.pk: parent for row, parent in tree.items()}

@@ -17,7 +17,7 @@ from django.utils import timezone
 from console import bounds
 from console.errors import Conflict, InvalidFields
 from console.models import Team
-from console.principal import for_user
+from console.principal import Principal, for_user
 from services import states
 from services.actions import claims, keys, lines, places
 from services.actions import services as verbs
@@ -148,6 +148,40 @@ def test_the_last_of_a_teams_bound_is_one(world: World, team: Team, alice: User)
     )
     assert ApiKey.objects.count() == 3
     assert sum(isinstance(one, Conflict) for one in outcomes) == 5, outcomes
+
+
+def test_a_key_made_below_a_key_that_is_being_revoked_goes_with_it(
+    world: World, team: Team, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = for_user(alice)
+
+    def mint(actor: Principal) -> keys.Made:
+        return keys.create(team=team, name="k", scopes=["infer", "manage"], actor=actor)
+
+    parent = mint(actor)
+    child = mint(keys.principal(parent.row))
+    making, listed = threading.Event(), threading.Event()
+    share, list_below = keys.key_shares.of, keys._with_it
+
+    def share_slowly(*args: Any) -> Any:
+        making.set()
+        listed.wait(0.5)  # without a lock on the keys above, `revoke` lists what is below without this one
+        return share(*args)
+
+    def list_and_tell(*args: Any) -> list[ApiKey]:
+        rows = list_below(*args)
+        listed.set()
+        return rows
+
+    def revoke() -> keys.Revoked:
+        making.wait(30)
+        return keys.revoke(ApiKey.objects.get(pk=parent.row.pk), actor=actor)
+
+    monkeypatch.setattr(keys.key_shares, "of", share_slowly)
+    monkeypatch.setattr(keys, "_with_it", list_and_tell)
+    outcomes = at_once(lambda: mint(keys.principal(child.row)), revoke)
+    assert not any(isinstance(one, Exception) for one in outcomes), outcomes
+    assert ApiKey.objects.count() == 3 and not ApiKey.objects.live().exists()
 
 
 def test_a_connection_that_the_server_ended_is_an_operational_error(world: World) -> None:
