@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.utils import timezone
 
 from services.models import Service
@@ -110,10 +110,11 @@ def renew_held() -> None:
     due = [lease for lease in list(_held) if lease.deadline < soon]
     if not due:
         return
-    try:
-        for lease in due:
+    for lease in due:
+        try:
             lease.renew()
-    except DatabaseError:
-        logger.exception("leases could not be renewed; the next try is in %g s", RENEW_SECONDS)
-    finally:
-        connection.close()
+        except Error:  # of this lease, or of a connection that the next one opens anew
+            pk = lease.service_pk
+            logger.exception("the lease of service %s was not renewed; the next try is in %g s", pk, RENEW_SECONDS)
+            connection.close()
+    connection.close()

@@ -272,6 +272,8 @@ def make_room(replicas: QuerySet[Replica]) -> bool:
 def return_from_standby(replicas: QuerySet[Replica]) -> int:
     """Those whose process still runs go on; the others start anew. How many there were."""
     standby = replicas.filter(state=Replica.STANDBY)
+    if not standby.exists():  # asked in each step of each service, and even an UPDATE of nothing locks SQLite
+        return 0
     still = standby.filter(drain_until__isnull=False).update(state=Replica.UNREADY, drain_until=None)
     return still + standby.update(
         state=Replica.PENDING, created_at=timezone.now(), message="", attempts=0, retry_at=None

@@ -28,7 +28,7 @@ from services.actions.transitions import log
 from services.clients import connections
 from services.errors import EngineError, GatewayError
 from services.gateway import status
-from services.models import Replica
+from services.models import Replica, Service
 
 logger = logging.getLogger(__name__)
 ANSWER_SECONDS = 5.0
@@ -178,8 +178,10 @@ def _take_out(suspect: Suspect, now: float) -> bool:
     if _pid(replica) != replica.pid:  # it ended meanwhile, or its engine is away
         return False
     started = replica.state == Replica.READY or replica.well_pid == replica.pid
-    sentence = f"It hung ({_why(suspect, seconds)}), so it is started again."
+    sentence, end_of_log = f"It hung ({_why(suspect, seconds)}), so it is started again.", replicas.tail(replica)
     with transaction.atomic():
+        # The service before its replica, as everybody locks them: its event needs the service as well.
+        list(Service.objects.select_for_update(no_key=True).filter(pk=replica.service_id).values_list("pk"))
         found = Replica.objects.filter(pk=replica.pk, state=replica.state, pid=replica.pid)
         if not found.update(
             state=Replica.UNREADY, message=sentence, started_at=None, pid=0, well_pid=0, hung_pid=replica.pid,
@@ -187,7 +189,7 @@ def _take_out(suspect: Suspect, now: float) -> bool:
         ):  # fmt: skip
             return False
         sentence = f"Replica {replica.index} hung: {_why(suspect, seconds)}. It is started again."
-        log(replica.service, "replica", sentence, detail=replicas.tail(replica))
+        log(replica.service, "replica", sentence, detail=end_of_log)
         dispatch.reconcile(replica.service_id)
     _seen.pop(replica.pk, None)
     return True
