@@ -2,6 +2,7 @@
 
 PREHEATING -> QUEUED -> STARTING -> READY <-> DEGRADED      owner: actions.reconcile
 STARTING -> DEGRADED                                        owner: actions.reconcile, of a revision that has served
+STARTING -> QUEUED (its replicas are gone)                  owner: actions.reconcile
 PREHEATING | QUEUED | STARTING -> FAILED                    owner: actions.reconcile
 anything but STOPPED -> STOPPING                            owner: actions.services.stop and .delete
 STOPPING -> STOPPED                                         owner: actions.reconcile (or the row is deleted)
@@ -35,7 +36,7 @@ SETTLED: Final = frozenset({STOPPED, FAILED})
 TRANSITIONS: Final[dict[str, frozenset[str]]] = {
     PREHEATING: frozenset({QUEUED, FAILED, STOPPING}),
     QUEUED: frozenset({STARTING, FAILED, STOPPING, PREHEATING}),
-    STARTING: frozenset({READY, DEGRADED, FAILED, STOPPING, PREHEATING}),
+    STARTING: frozenset({READY, DEGRADED, FAILED, STOPPING, PREHEATING, QUEUED}),
     READY: frozenset({DEGRADED, STOPPING}),
     DEGRADED: frozenset({READY, STOPPING}),
     STOPPING: frozenset({STOPPED}),

@@ -72,6 +72,8 @@ def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> Decis
             passed = []
         if not decision.granted:
             return decision
+        if len(nodes) != len(indexes):  # it was scaled since it was read
+            return CHANGED
         try:
             _make_replicas(service, revision, indexes, nodes)
         except IntegrityError:

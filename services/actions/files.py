@@ -17,7 +17,7 @@ from datasets import actions as datasets
 from datasets import reading, trust
 from datasets import states as rounds
 from datasets.inspect.report import Executable
-from datasets.models import Round
+from datasets.models import Round, Trust
 from datasets.specs import Tree
 from services.actions import code, wiring
 from services.errors import ModelError
@@ -114,9 +114,14 @@ def refused(revision: Revision, *, again: bool) -> str:
     return _refused_kept(revision, kept) if kept is not None else ""
 
 
+def trust_in(revision: Revision) -> Trust | None:
+    """What covers the files of a revision that was ready. Asks the database only."""
+    return trust.trust_in(revision.dataset, revision.location)
+
+
 def withdrawn(revision: Revision) -> str:
     """Why no process of a revision that was ready may be started any longer: trust was taken back meanwhile."""
-    if trust.trust_in(revision.dataset, revision.location) is not None:
+    if trust_in(revision) is not None:
         return ""
     return refused(revision, again=False)
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from console.errors import ConsoleError
@@ -52,37 +52,53 @@ def _take_step(service: Service) -> None:
 
 def preheat(service: Service) -> None:
     # PREHEATING -> QUEUED when the files are on disk, verified and servable
-    found = files.ready(target_of(service))
+    found = files.ready(target_of(service))  # takes its time, and an edit may come meanwhile
     if found.ready:
-        message = "Model files are on disk and verified; waiting for quota."
-        move(service, states.QUEUED, message, queued_at=timezone.now())
+        _queue(service, "Model files are on disk and verified; waiting for quota.")
     elif found.failed:
         fail(service, found.message)
     else:
         say(service, found.message)
 
 
+def _queue(service: Service, message: str) -> None:
+    """It comes last, whatever it had waited before."""
+    move(
+        service, states.QUEUED, message, about=target_of(service),
+        queued_at=timezone.now(), passed=0, held_at=None, serving=None, serving_replicas=None,
+    )  # fmt: skip
+
+
 def admit(service: Service) -> None:
     # QUEUED -> STARTING when the queue grants the share; the replica rows are the claim
     revision = target_of(service)
-    if _end_strays(service, revision):
+    if _end_strays(service):
+        return
+    trust = files.trust_in(revision)
+    if withdrawn := files.withdrawn(revision):  # it may have waited for days. Reads files, so before anything is locked
+        fail(service, withdrawn)
         return
     with transaction.atomic():
         decision = claims.claim(service, revision, range(service.replicas))
-        withdrawn = files.withdrawn(revision) if decision.granted else ""  # it may have waited for days
-        if withdrawn or (decision.granted and not move(service, states.STARTING, decision.reason, queued_at=None)):
+        if decision.granted and files.trust_in(revision) != trust:
+            decision = claims.CHANGED
             transaction.set_rollback(True)
-    if withdrawn:
-        fail(service, withdrawn)
-    elif not decision.granted:
+        elif decision.granted:
+            granted = move(service, states.STARTING, decision.reason, about=revision, queued_at=None)
+            transaction.set_rollback(not granted)
+    if not decision.granted:
         say(service, decision.reason)
 
 
 def start(service: Service) -> None:
     # STARTING -> READY when every replica answers, -> FAILED when one gave up. Once the revision has served, none does:
     # see retries. Then STARTING -> DEGRADED when some answer and the others are tried again.
+    # STARTING -> QUEUED when it has lost its replicas.
     revision = target_of(service)
-    if _end_strays(service, revision):
+    if _end_strays(service):
+        return
+    if not service.replica_set.exists():
+        _queue(service, "Its replicas are gone; waiting for quota.")
         return
     rows = list(service.replica_set.filter(revision=revision).select_related("revision", "service"))
     try:
@@ -188,12 +204,16 @@ def _forget(service: Service) -> bool:
 
 
 def fail(service: Service, message: str, *, detail: str = "") -> None:
-    move(service, states.FAILED, message, detail=detail, serving=None, serving_replicas=None)
+    """Not when an edit has put another revision in the place of the one that failed."""
+    move(
+        service, states.FAILED, message, detail=detail, about=service.target, serving=None, serving_replicas=None
+    )
 
 
-def _end_strays(service: Service, revision: Revision) -> bool:
-    """Replicas of another revision: overtaken by an edit before it served, or making room for its successor."""
-    strays = list(service.replica_set.exclude(revision=revision).select_related("revision", "service"))
+def _end_strays(service: Service) -> bool:
+    """Replicas of another revision than the target, by what the database says now: an edit hands replicas over."""
+    rows = service.replica_set.exclude(revision=F("service__target"))
+    strays = list(rows.select_related("revision", "service"))
     replicas.end(strays)
     return bool(strays)
 
@@ -212,9 +232,11 @@ STEPS: dict[str, Callable[[Service], None]] = {
 
 def may_take_long(services: QuerySet[Service]) -> QuerySet[Service]:
     """Those of which a process is ended by the next step: one that does not listen takes a minute for that."""
-    left = states.SETTLED | {states.STOPPING, states.QUEUED}
-    ending = Q(state__in=left) | Q(replica_set__state=Replica.DRAINING)
-    return services.filter(ending, replica_set__isnull=False).distinct()
+    left = Q(service__state__in=states.SETTLED | {states.STOPPING, states.QUEUED})
+    leaving = Q(state=Replica.DRAINING) | Q(state=Replica.STANDBY, drain_until__isnull=False)
+    overtaken = ~Q(revision=F("service__serving")) & ~Q(revision=F("service__target"))
+    ending = Replica.objects.filter(left | leaving | overtaken)
+    return services.filter(pk__in=ending.order_by().values("service"))
 
 
 def sweep(limit: int = 200, *, hand_over: Callable[[int], None] | None = None) -> int:

@@ -81,18 +81,20 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base
             merged[field] = {**before[field], **changes[field]}
     like = None if "dataset" in changes else current
     spec = parse_spec(merged)
-    replicas = parse_replicas(changes.get("replicas", service.replicas))
+    # Only if asked for: somebody may scale it while the rest is checked.
+    replicas = parse_replicas(changes["replicas"]) if "replicas" in changes else None
+    count = service.replicas if replicas is None else replicas
     if spec.to_json() == before and not (like is None and current.dataset is None):
-        return scale(service, replicas, actor=actor) if replicas != service.replicas else service
-    moved = checks.is_placed_anew((current.parsed(), service.replicas), (spec, replicas))
+        return scale(service, count, actor=actor) if count != service.replicas else service
+    moved = checks.is_placed_anew((current.parsed(), service.replicas), (spec, count))
     room = {"room": moved, "node": moved and is_up(service)}
     carrier = carrier_of(service, spec, like=like)
     if carrier is not None:  # no replica is started, so model files are not looked at
         checks.check_permitted(spec, actor=actor)
-        checks.check_room(spec, replicas, **room)
+        checks.check_room(spec, count, **room)
     else:
         _check_dataset(like)
-        checks.check_spec(spec, replicas, team=service.team, actor=actor, **room)
+        checks.check_spec(spec, count, team=service.team, actor=actor, **room)
     _roll(
         service, spec, actor=actor, note="Edited", base=current, like=like, strategy=strategy, replicas=replicas,
         carrier=carrier,
@@ -126,7 +128,10 @@ def rollback(service: Service, number: int, *, actor: Principal, strategy: str =
         _check_dataset(earlier)
         checks.check_spec(spec, service.replicas, team=service.team, actor=actor, **room)
     note = f"Rolled back to revision {number}"
-    _roll(service, spec, actor=actor, note=note, like=earlier, tree=kept, strategy=strategy, carrier=carrier)
+    _roll(
+        service, spec, actor=actor, note=note, like=earlier, tree=kept, strategy=strategy, carrier=carrier,
+        size_of_carrier=True,
+    )  # fmt: skip
     return service
 
 
@@ -149,13 +154,14 @@ def restart(service: Service, *, actor: Principal, strategy: str = ROLLING) -> S
 def _roll(
     service: Service, spec: ServiceSpec, *, actor: Principal, note: str, base: Revision | None = None,
     like: Revision | None = None, tree: str = "", strategy: str = ROLLING, replicas: int | None = None,
-    carrier: Revision | None = None,
+    carrier: Revision | None = None, size_of_carrier: bool = False,
 ) -> None:  # fmt: skip
     """`base`: the revision that `spec` was made from. Raises Conflict when it is no longer the one that should run.
 
     `tree`: files in the store to use instead of preparing the dataset's present ones; `like`: as of add_revision.
     `replicas`: their number, when it changes with the spec; the revision that serves keeps the number that it has.
-    `carrier`: the revision whose processes go on under the new one (see revisions.carrier_of).
+    `carrier`: the revision whose processes go on under the new one (see revisions.carrier_of); with `size_of_carrier`,
+    as many as it has.
     """
     with transaction.atomic():
         checks.find_queue(spec.queue, lock=True)
@@ -163,7 +169,8 @@ def _roll(
         if base is not None and service.target_id != base.pk:
             raise Conflict(CHANGED.format(name=service.name), hint="Look at it again, then change it.")
         if carrier is not None:
-            _carry_on(service, carrier, spec, actor=actor, note=note, replicas=replicas, strategy=strategy)
+            count = service.count_of(carrier) if size_of_carrier else service.replicas
+            _carry_on(service, carrier, spec, actor=actor, note=note, count=replicas or count, strategy=strategy)
             return
         revision = add_revision(service, spec, actor=actor, note=note, like=like, tree=tree, strategy=strategy)
         log(service, "edited", f"{note}: revision {revision.number}.", actor=actor)
@@ -179,14 +186,12 @@ def _roll(
 
 
 def _carry_on(
-    service: Service, carrier: Revision, spec: ServiceSpec, *, actor: Principal, note: str, replicas: int | None,
-    strategy: str,
+    service: Service, carrier: Revision, spec: ServiceSpec, *, actor: Principal, note: str, count: int, strategy: str,
 ) -> None:  # fmt: skip
     """Call inside a transaction, the service locked. Raises Conflict when it has moved since `carrier` was found."""
     if carrier.pk not in {service.target_id, service.serving_id} or not goes_on(service, carrier, spec):
         raise Conflict(CHANGED.format(name=service.name), hint="Look at it again, then change it.")
     serves = carrier.pk == service.serving_id
-    count = (service.count_of(carrier) if serves else service.replicas) if replicas is None else replicas
     revision = carry_on(service, carrier, spec, actor=actor, note=note, strategy=strategy)
     log(service, "edited", f"{note}: revision {revision.number}. No replica is restarted.", actor=actor)
     if count != service.replicas or serves:

@@ -10,14 +10,16 @@ from django.utils import timezone
 from console.principal import SYSTEM, Principal
 from services import dispatch, states
 from services.actions import leases
-from services.models import Event, Service
+from services.models import Event, Revision, Service
 
 
 def move(
-    service: Service, to: str, message: str, *, actor: Principal = SYSTEM, detail: str = "", **fields: Any
-) -> bool:
+    service: Service, to: str, message: str, *, actor: Principal = SYSTEM, detail: str = "",
+    about: Revision | None = None, **fields: Any,
+) -> bool:  # fmt: skip
     """service.state -> `to`. False when somebody else moved it first; then nothing was changed.
 
+    `about`: the revision that this was decided for; False, too, when another one is the target by now.
     `fields` are other columns to set with it. Raises ValueError for an arrow that states.TRANSITIONS does not have.
     """
     leases.check()
@@ -25,8 +27,9 @@ def move(
     if to not in states.TRANSITIONS[old]:
         raise ValueError(f"There is no way from {old} to {to}.")
     changes = {"state": to, "message": message, "state_since": timezone.now(), **fields}
+    rows = Service.objects.filter(pk=service.pk, state=old)
     with transaction.atomic():
-        if not Service.objects.filter(pk=service.pk, state=old).update(**changes):
+        if not (rows if about is None else rows.filter(target=about)).update(**changes):
             return False
         log(service, "state", message, actor=actor, old=old, new=to, detail=detail)
         dispatch.reconcile(service.pk)
