@@ -1,7 +1,8 @@
-"""The address that a request comes from, behind the proxies that an administrator named, and behind no other.
+"""What proxies say of a request: its address, and whether it came over HTTPS. Only those count that an administrator
+named.
 
-Whoever connects may write any `X-Forwarded-For`; a proxy appends whom it saw. So the list is read from its end: the
-first address that is no named proxy is the caller's.
+Any client may write any `X-Forwarded-For`; a proxy appends the address that it saw. So the list is read from its end:
+the first address that is no named proxy is the caller's.
 """
 
 from __future__ import annotations
@@ -14,17 +15,22 @@ from django.http import HttpRequest, HttpResponse
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 FORWARDED = "HTTP_X_FORWARDED_FOR"
+PROTOCOL = "HTTP_X_FORWARDED_PROTO"
 
 
 class Proxies:
-    """Middleware: REMOTE_ADDR is the caller's from here on, and nothing later reads what was forwarded."""
+    """Middleware: from here on REMOTE_ADDR is the caller's, and PROTOCOL is what a named proxy said, or missing."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         forwarded = request.META.pop(FORWARDED, "")
-        request.META["REMOTE_ADDR"] = caller(request.META.get("REMOTE_ADDR", ""), forwarded, settings.TRUSTED_PROXIES)
+        protocol = request.META.pop(PROTOCOL, "")
+        peer, trusted = request.META.get("REMOTE_ADDR", ""), settings.TRUSTED_PROXIES
+        if protocol and _is_in(peer, trusted):
+            request.META[PROTOCOL] = protocol.rpartition(",")[2].strip()  # the last one is of the proxy that connected
+        request.META["REMOTE_ADDR"] = caller(peer, forwarded, trusted)
         return self.get_response(request)
 
 

@@ -18,7 +18,7 @@ HOME = from_environment()
 CONSOLE_BIND = env.text("CONSOLE_BIND", "127.0.0.1")
 CONSOLE_PORT = env.port("CONSOLE_PORT", 8000)
 GATEWAY_PORT = env.port("GATEWAY_PORT", 8080)
-# Whose X-Forwarded-For counts, at the console and at the gateway.
+# Whose X-Forwarded-For counts, at the console and at the gateway, and whose X-Forwarded-Proto at the console.
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 REPLICA_PORTS = range(env.port("REPLICA_PORT_FIRST", 18000), env.port("REPLICA_PORT_LAST", 19999) + 1)
 NODE_NAME = env.text("NODE_NAME", "local")
@@ -174,8 +174,13 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 if env.boolean("CONSOLE_HTTPS"):
+    if not TRUSTED_PROXIES:
+        raise env.BadSetting(
+            "CONSOLE_HTTPS needs TRUSTED_PROXIES: only a proxy named there may say that a request came over HTTPS.",
+            hint="Name the address that the TLS proxy connects from, such as TRUSTED_PROXIES=127.0.0.1.",
+        )
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # only from those: console/proxies.py
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.text("TIME_ZONE", "UTC")
