@@ -6,7 +6,7 @@ import threading
 
 from celery import shared_task
 
-from console.alone import alone
+from console.alone import alone, once_more
 from services import dispatch
 from services.actions import access_log, metering, places, publishing, reconcile, tls, watch
 from services.models import Service
@@ -57,6 +57,7 @@ def watch_replicas() -> None:
 
 
 @shared_task(name="services.publish")
+@once_more
 def publish() -> None:
     publishing.publish_now()
 
