@@ -12,6 +12,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import F
 from django.utils import timezone
 
+from console.errors import Unavailable
 from datasets import dispatch, housekeeping, reading, refusals, room, seats, states, turns
 from datasets.errors import Cancelled, NoRoomYet, Paused, PreheatError, SourceError, Waiting, Yielded
 from datasets.leases import LONGEST_PAUSE, Lease, LeaseLost, claim, is_free, release_dead
@@ -139,6 +140,8 @@ def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
         _wait_or_try_again(lease, error)
     except (LeaseLost, OperationalError, InterfaceError):
         raise  # the round is another worker's, or will be as soon as there is a database again
+    except Unavailable as error:  # a folder is in use by others for long: that passes
+        lease.release(wait=WAIT, message=str(error))
     except OSError as error:  # of a journal or a note beside the files
         _wait_or_try_again(lease, unwritable(error))
     except Exception:  # the edge of the task: the round must not stay COPYING for ever

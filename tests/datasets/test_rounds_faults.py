@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from console.errors import Unavailable
 from console.principal import Principal
 from datasets import actions, dispatch, leases, reading, rounds, states
 from datasets.errors import SourceError
@@ -200,6 +201,23 @@ def test_an_unexpected_error_ends_the_round(
     run_now(asked.pk)
     assert fresh(asked).state == states.FAILED
     assert "secret" not in fresh(asked).message
+
+
+def test_a_store_that_others_use_for_long_is_waited_for(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_use(*_: Any, **__: Any) -> None:
+        raise Unavailable("trees has been in use for 60 s.", hint="Try again later.")
+
+    asked = actions.request_round(dataset, "svm", actor=owner)
+    with monkeypatch.context() as busy:
+        busy.setattr(copying, "copy", in_use)
+        run_now(asked.pk)
+    assert (fresh(asked).state in states.ACTIVE, fresh(asked).attempts) == (True, 0)
+    assert fresh(asked).message == "trees has been in use for 60 s. Try again later."
+    expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
 
 
 def test_a_staging_directory_that_is_still_held_is_not_touched(
