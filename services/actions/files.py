@@ -75,8 +75,10 @@ def describe_again(revision: Revision | None) -> None:
     """What an earlier release did not ask of the files."""
     if revision is None or SEQUENCES in (revision.described or {}):
         return
-    if kept := reading.tree(revision.tree):
-        _describe(revision, kept.path)
+    if (kept := reading.tree(revision.tree)) and (found := _describe(revision, kept.path)).problems:
+        # Asked once: each look asks for this, and what is in the store does not change.
+        revision.described = {**(revision.described or {}), SEQUENCES: found.sequences}
+        revision.save(update_fields=["described"])
 
 
 def has_sequences(revision: Revision) -> bool:

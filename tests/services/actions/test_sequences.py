@@ -12,7 +12,9 @@ from datasets.models import Dataset
 from services import states
 from services.actions import publishing, reconcile
 from services.actions import services as verbs
+from services.frameworks.triton.framework import Triton
 from services.models import Replica, Revision, Service
+from services.specs import ModelDescription
 from tests.services.actions.conftest import CONFIG
 from tests.services.actions.world import World
 
@@ -75,3 +77,18 @@ def test_a_revision_of_an_earlier_release_is_looked_at_again(stateful: Make) -> 
     assert not publishing.snapshot().services[0].sequences
     reconcile.reconcile(service.pk)
     assert publishing.snapshot().services[0].sequences
+
+
+def test_files_that_cannot_be_served_are_asked_once(stateful: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later release may find fault with files that have served since an earlier one."""
+    service, looks = stateful(), []
+
+    def describe(self: Triton, tree: Path, config: object) -> ModelDescription:
+        looks.append(tree)
+        return ModelDescription(problems=("They are broken.",))
+
+    Revision.objects.update(described={"task": "", "max_model_len": None})
+    monkeypatch.setattr(Triton, "describe", describe)
+    for _ in range(3):
+        reconcile.reconcile(service.pk)
+    assert len(looks) == 1
