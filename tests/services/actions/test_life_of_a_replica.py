@@ -17,6 +17,7 @@ from services.engines import base
 from services.engines.base import Observation
 from services.errors import EngineError
 from services.models import Event, Replica, Service
+from services.specs import RECREATE
 from tests.services.actions.conftest import preheat_all
 from tests.services.actions.watched import Numbers, hung_at
 from tests.services.actions.world import World
@@ -26,14 +27,14 @@ NAME = "svc-echo-r1-0"
 LOOKS = range(0, 120, 3)
 
 
-def rows() -> list[str]:
+def rows(column: int = 1) -> list[str]:
     lines = (CHECKOUT / "docs" / "services.md").read_text().splitlines()
     begin = next(number for number, line in enumerate(lines) if line.startswith("| a replica is |"))
     found = []
     for line in lines[begin + 2 :]:
         if not line.startswith("|"):
             break
-        found.append(line.split("|")[1].strip())
+        found.append(line.split("|")[column].strip())
     return found
 
 
@@ -56,6 +57,30 @@ class Life:
 
     def restarted(self) -> bool:
         return self.world.engine.running[NAME].pid != 1001
+
+    def waiting(self) -> None:
+        service = self.make()
+        self.world.settle(service)
+        preheat_all()
+        for _ in (states.QUEUED, states.STARTING):
+            reconcile.reconcile(service.pk)
+        assert hung_at(self.numbers, *LOOKS) == []
+        assert Replica.objects.get().state == Replica.PENDING
+        assert (self.world.engine.applied, self.endpoints()) == ([], 0)
+        assert self.world.settle(service).state == states.READY
+
+    def on_standby(self) -> None:
+        """There is no room for a second one beside it."""
+        service = self.ready(resources={"cpu": 3})
+        self.world.deaf.update(range(18003, 18100))
+        verbs.edit(service, {"env": {"NEW": "1"}, "strategy": RECREATE}, actor=self.actor)
+        self.world.converge(service)
+        old = Replica.objects.get(revision__number=1)
+        assert (old.state, old.drain_until, self.endpoints()) == (Replica.STANDBY, None, 0)
+        assert NAME not in self.world.engine.running
+        self.world.engine.running["svc-echo-r2-0"] = Observation(base.FAILED, message="It ended each time.")
+        assert self.world.converge(service).state == states.READY
+        assert (Replica.objects.get().pk, self.endpoints()) == (old.pk, 1)
 
     def starting(self) -> None:
         service = self.never_up()
@@ -154,8 +179,12 @@ def test_each_row_is_so(
     getattr(Life(world, make, ready, watched, actor), row.replace("-", "_").replace(" ", "_"))()
 
 
-def test_the_table_has_all_rows() -> None:
-    assert rows() == ["starting", "well", "slow", "hung", "dead", "crash-looping", "draining", "given up"]
+def test_each_case_is_a_row_and_each_state_of_a_replica_is_told() -> None:
+    cases = ["waiting", "starting", "well", "slow", "hung", "dead", "crash-looping", "draining", "on standby"]
+    assert rows() == [*cases, "given up"]
+    text = " ".join(rows(column=2))
+    constants = {value for name, value in vars(Replica).items() if name.isupper() and isinstance(value, str)}
+    assert constants == {state for state in constants if f"{state}:" in text} and len(constants) > 6
 
 
 @pytest.mark.parametrize("cores", [0.0, 1.0])
