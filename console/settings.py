@@ -142,6 +142,8 @@ def _database() -> dict[str, Any]:
             "PORT": url.port or "",
             # On ASGI each request has a thread, and so a connection, of its own: kept ones would only pile up.
             "CONN_MAX_AGE": 0,
+            # A request that waits for a row longer than that is told so (console/trouble.py); SQLite waits below.
+            "OPTIONS": {"options": "-c lock_timeout=10s"},
         }
     if url.scheme:
         raise env.BadSetting(f"DATABASE_URL must start with postgres://, not {url.scheme}://.")

@@ -25,6 +25,8 @@ SQLITE_DISK = (
 )
 SQLITE_BUSY = ("database is locked", "database table is locked")
 POSTGRES_FULL = "53100"
+POSTGRES_BUSY = "55P03"
+"""Another transaction held a lock for longer than `lock_timeout`."""
 POSTGRES_AWAY = ("08", "53", "57")
 """Classes of SQLSTATE: connection, resources, and an operator who shuts it down."""
 
@@ -65,9 +67,9 @@ def _database(error: Exception) -> ConsoleError | None:
     text = str(error)
     if any(words in text for words in SQLITE_DISK):
         return _disk(text)
-    if any(words in text for words in SQLITE_BUSY):
-        return Unavailable("The database is busy.", hint="Try again in a moment.")
     state = getattr(error.__cause__, "sqlstate", None)
+    if state == POSTGRES_BUSY or any(words in text for words in SQLITE_BUSY):
+        return Unavailable("The database is busy.", hint="Try again in a moment.")
     if state == POSTGRES_FULL:
         return NoRoom("The disk of the database is full.", hint="Free space on the database's server.")
     module = type(error.__cause__).__module__.partition(".")[0]

@@ -11,18 +11,19 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 
-from console import bounds
-from console.errors import Conflict, InvalidFields
+from console import bounds, trouble
+from console.errors import Conflict, InvalidFields, Unavailable
 from console.models import Team
 from console.principal import Principal, for_user
 from services import states
-from services.actions import claims, keys, lines, places
+from services.actions import claims, keys, lines, places, watch
 from services.actions import services as verbs
 from services.models import ApiKey, Node, Queue, Replica, Revision, Service
 from services.policies.amounts import Amount
+from tests.services.actions.watched import Numbers, hung_at
 from tests.services.actions.world import World
 
 Make = Callable[..., Service]
@@ -199,3 +200,42 @@ def test_a_connection_that_the_server_ended_is_an_operational_error(world: World
         Service.objects.count()
     connection.close()
     assert Service.objects.count() == 0
+
+
+def test_who_waits_for_a_row_too_long_is_told_that_the_database_is_busy(world: World, node: Node) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW lock_timeout")
+        assert cursor.fetchone() == ("10s",)
+
+    def wait() -> None:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '50ms'")
+            Node.objects.select_for_update().get(pk=node.pk)
+
+    with transaction.atomic():
+        Node.objects.select_for_update().get(pk=node.pk)
+        (error,) = at_once(wait)
+    assert isinstance(trouble.explain(error), Unavailable), error
+
+
+def test_the_watchdog_and_an_edit_do_not_wait_for_each_other(
+    numbers: Numbers, actor: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers.active, numbers.answers = 1, False
+    both_are_inside = threading.Barrier(2)
+
+    def meet(*_: Any, **__: Any) -> None:
+        with suppress(threading.BrokenBarrierError):
+            both_are_inside.wait(1)
+
+    log, add = watch.log, verbs.carry_on
+    monkeypatch.setattr(watch, "log", lambda *a, **k: (meet(), log(*a, **k)))
+    monkeypatch.setattr(verbs, "carry_on", lambda *a, **k: (meet(), add(*a, **k))[1])
+    service = Service.objects.get()
+    outcomes = at_once(
+        lambda: hung_at(numbers, *range(0, 33, 3)),
+        lambda: verbs.edit(service, {"limits": {"concurrency": 4}}, actor=actor),
+    )
+    assert [one for one in outcomes if isinstance(one, Exception)] == []
+    assert Replica.objects.get().revision.number == 2
