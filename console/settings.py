@@ -27,6 +27,8 @@ GATEWAY_DOMAIN = env.text("GATEWAY_DOMAIN", "localhost").lower().strip(".")
 GATEWAY_WORKERS = env.bounded("GATEWAY_WORKERS", 0, 0, 256)
 """Threads of the gateway; 0: it says itself (services/gateway/binary.py)."""
 MAX_PAYLOAD_BYTES = env.bounded("MAX_PAYLOAD_MIB", 16, 1, 1024) << 20
+STREAM_MAX_SECONDS = env.bounded("STREAM_MAX_SECONDS", 3600, 60, 86400)
+"""A stream's longest life at the gateway: how long a stream outlives its key at most."""
 # PEM files; they may be replaced while the gateway runs (services/gateway/envoy/tls.py).
 GATEWAY_TLS_CERTIFICATE = env.text("GATEWAY_TLS_CERT")
 GATEWAY_TLS_KEY = env.text("GATEWAY_TLS_KEY")

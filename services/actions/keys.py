@@ -149,7 +149,9 @@ def rotate(row: ApiKey, *, actor: Principal) -> Made:
 
 
 def revoke(row: ApiKey, *, actor: Principal, children: bool = True) -> Revoked:
-    """Refused from now on, at the gateway and at the REST API. Doing it twice is fine.
+    """Refuse its requests from now on, at the gateway and at the REST API. Doing it twice is fine.
+
+    Open streams at the gateway end within STREAM_MAX_SECONDS.
 
     The keys that it made go with it unless `children` is False: a key is revoked because it leaked, mostly, and then
     they are in the same hands. The key that asks stays, and so does the successor of one that revokes itself.

@@ -88,7 +88,11 @@ def _shown(name: str, **more: Any) -> Case:
 
 
 def limits() -> Limits:
-    return Limits(max_payload_bytes=settings.MAX_PAYLOAD_BYTES, domain=settings.GATEWAY_DOMAIN)
+    return Limits(
+        max_payload_bytes=settings.MAX_PAYLOAD_BYTES,
+        stream_seconds=settings.STREAM_MAX_SECONDS,
+        domain=settings.GATEWAY_DOMAIN,
+    )
 
 
 @lru_cache(maxsize=1 << 14)

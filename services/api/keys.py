@@ -96,8 +96,9 @@ class Keys(Resource):
         body=RevokeBody,
         errors=[400, 404],
         description="The keys that it made are revoked with it, unless `children` is false: mostly a key is revoked "
-        "because others have it, and then they have those as well. The key that asks stays. 200: the gateway refuses "
-        "them all by now; 202: not yet, and `gateway` says why. GET the key to see when it does.",
+        "because others have it, and then they have those as well. The key that asks stays. Requests and streams "
+        "under way go on: a stream ends within STREAM_MAX_SECONDS (3600). 200: the gateway refuses new ones by now; "
+        "202: not yet, and `gateway` says why. GET the key to see when it does.",
     )
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:

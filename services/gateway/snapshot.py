@@ -95,8 +95,10 @@ class Keys:
 class Limits:
     max_payload_bytes: int = 16 * MIB
     request_timeout_seconds: int = 300
-    """For unary requests. Streams have only the idle timeout."""
+    """For unary requests."""
     stream_idle_seconds: int = 300
+    stream_seconds: int = 3600
+    """A stream's longest life. Keys are checked when it begins, so a revoked key's streams end within this time."""
     domain: str = "localhost"
     """`<service>.<domain>` as Host or :authority names a service."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -14,6 +15,7 @@ from console import roles, teams
 from console.errors import Forbidden, InvalidFields
 from console.pages import actor_of, paginate, show_errors
 from console.principal import Principal
+from datasets.sizes import duration_text
 from services import key_facts, reading
 from services.actions import delivery, keys
 from services.forms.keys import KeyForm
@@ -54,7 +56,7 @@ def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         raise Http404(f"A key cannot be told to {verb}.")
     revoked = keys.revoke(row, actor=actor, children="children" in request.POST)
     if revoked.gateway.applied:
-        messages.success(request, f"{_sentence(revoked)} The gateway refuses it.")
+        messages.success(request, f"{_sentence(revoked)} The gateway refuses it; open streams end within {_life()}.")
     else:
         messages.warning(request, f"{_sentence(revoked)} The gateway may still take it. {revoked.gateway.message}")
     return redirect("keys")
@@ -71,6 +73,10 @@ def waiting(request: HttpRequest) -> HttpResponse:
 def _for_delivery(actor: Principal) -> Any:
     fields = ("key_id", "name", "digest", "revoked_at", "expires_at", "max_concurrent")
     return ApiKey.objects.visible_to(actor).only(*fields)
+
+
+def _life() -> str:
+    return duration_text(settings.STREAM_MAX_SECONDS)
 
 
 def _sentence(revoked: keys.Revoked) -> str:
@@ -99,6 +105,7 @@ def _page(
         "rows": [(row, facts[row.pk]) for row in rows],
         "editable": {row.pk for row in rows if actor.may(row.team_id, roles.EDITOR)},
         "waiting": delivery.waiting(_for_delivery(actor)),
+        "stream_seconds": settings.STREAM_MAX_SECONDS,
         "may_create": teams.editable_by(actor).exists(),
     }
     return render(request, "keys/page.html", context)

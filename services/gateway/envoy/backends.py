@@ -41,8 +41,6 @@ _UNARY: Json = {"name": names.H_UNARY, "present_match": True}
 _CHECKED: Json = {"name": names.H_CHECKED, "present_match": True}
 _STREAM: Json = {"timeout": "0s"}
 """How long it may be idle says the listener."""
-_ENDLESS: Json = {"max_stream_duration": {"max_stream_duration": "0s"}}
-"""Else a stream would end when the listener's bound on requests is over."""
 
 
 def routes(service: GatewayService, limits: Limits, *, limited: bool) -> list[Json]:
@@ -66,12 +64,12 @@ def spoken(service: GatewayService) -> str:
 
 def _triton(service: GatewayService, limits: Limits) -> list[Json]:
     http, grpc = names.http_cluster(service.name), names.grpc_cluster(service.name)
-    once, stream = _times(service, limits), {**_STREAM, **_ENDLESS}
+    once, stream = _times(service, limits), {**_STREAM, **_life(limits)}
     # Of what servers of text have besides, Triton has nothing.
     others = {"prefix": names.GRPC_SERVICE, "grpc": {}, "headers": [_NOT_OF_TEXT]}
     return [
         _made(service, "v2-rest", {"prefix": "/v2/models/"}, _to(http, **once)),
-        # A stream lives as long as it says something. Retrying one half told would tell it twice.
+        # Retrying one half told would tell it twice.
         _made(service, "v2-grpc", {"path": names.GRPC_STREAM, "grpc": {}}, _to(grpc, **stream), _most(service)),
         _made(service, "v2-grpc", others, _to(grpc, **once)),
         _bridged(service, "tfserving", {"prefix": names.GRPC_TFSERVING, "grpc": {}}, names.BRIDGE_GRPC, once),
@@ -88,20 +86,20 @@ def _v1(service: GatewayService, once: Json) -> list[Json]:
 
 def _vllm(service: GatewayService, limits: Limits) -> list[Json]:
     http = names.http_cluster(service.name)
-    once, stream = _times(service, limits), _STREAM
+    once, stream, life = _times(service, limits), _STREAM, _life(limits)
     counted: Json = {"typed_per_filter_config": script("openai")}
     openai = []
     for path in names.OPENAI_BY_TASK.get(service.task, ()):
         # Only a script that has read the body knows what is no stream; what the bridge sends may be one.
         openai.append(_made(service, "openai", {"path": path, "headers": [_UNARY]}, _to(http, **once), counted))
         answered = {"path": path, "headers": [_CHECKED]}
-        openai.append(_made(service, "openai", answered, _to(http, **stream, **_ENDLESS), counted))
+        openai.append(_made(service, "openai", answered, _to(http, **stream, **life), counted))
         # Whose body is not whole yet: it has the listener's bound. (The inner listeners have none.)
         openai.append(_made(service, "openai", {"path": path}, _to(http, **stream), counted))
     text = {"path": names.GRPC_TEXT_STREAM, "grpc": {}}
     return [
         *openai,
-        _bridged(service, "llm-grpc", text, names.BRIDGE_GRPC, {**stream, **_ENDLESS}, counted),
+        _bridged(service, "llm-grpc", text, names.BRIDGE_GRPC, {**stream, **life}, counted),
         *(
             _bridged(service, "llm-grpc", {"path": names.GRPC_SERVICE + method, "grpc": {}}, names.BRIDGE_GRPC, once,
                      counted)
@@ -167,6 +165,11 @@ def _most(service: GatewayService) -> Json:
 def _to(cluster: str, **times: Any) -> Json:
     # The backend never sees a Host that a client chose.
     return {"cluster": cluster, "host_rewrite_literal": "localhost", **times}
+
+
+def _life(limits: Limits) -> Json:
+    """In the place of the listener's bound on requests."""
+    return {"max_stream_duration": {"max_stream_duration": f"{limits.stream_seconds}s"}}
 
 
 def _times(service: GatewayService, limits: Limits) -> Json:

@@ -164,6 +164,29 @@ def test_a_service_that_is_too_slow_is_given_up_and_a_stream_is_not(fresh_stage:
         assert len(send(stub.ModelStreamInfer, iter([slow]), key=snapshots.TEAM)) == 4
 
 
+def test_a_stream_of_a_revoked_key_ends_within_the_bound(fresh_stage: Stage) -> None:
+    bounded = replace(fresh_stage.snapshot, limits=Limits(stream_seconds=3))
+    fresh_stage.gateway.publish(bounded)
+    until(lambda: status.loaded(fresh_stage.gateway.directory).current)
+    ended = threading.Event()
+
+    def requests():  # type: ignore[no-untyped-def]
+        yield infer_request("mnist")
+        while not ended.wait(0.1):
+            yield infer_request("mnist")
+
+    with fresh_stage.channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        stream = stub.ModelStreamInfer(requests(), metadata=(("x-api-key", snapshots.TEAM),), timeout=60)
+        next(stream)
+        fresh_stage.gateway.publish(without(bounded, snapshots.TEAM))
+        with pytest.raises(grpc.RpcError) as caught:
+            list(stream)
+        ended.set()
+    assert caught.value.code() is not grpc.StatusCode.DEADLINE_EXCEEDED, "ended by its own time, not by the gateway"
+    assert rest_status(fresh_stage) == 401
+
+
 def test_a_killed_gateway_comes_back_with_what_was_published(fresh_stage: Stage) -> None:
     fresh_stage.gateway.kill()
     assert not status.ready(fresh_stage.gateway.directory)
