@@ -15,6 +15,8 @@ from console.models import Team
 from console.principal import Principal, for_user
 from services import states
 from services.actions import keys, panel_keys, probes, publishing
+from services.errors import GatewayError
+from services.gateway import credentials
 from services.gateway import keys as format
 from services.models import ApiKey, Service
 from tests.services.ready import ready_service
@@ -31,7 +33,8 @@ def server() -> Iterator[V2Server]:
 def published(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each time the gateway was told: how many live keys it was told of."""
     told: list[int] = []
-    monkeypatch.setattr(publishing, "publish_keys", lambda: told.append(ApiKey.objects.live().count()))
+    publish = publishing.publish_keys
+    monkeypatch.setattr(publishing, "publish_keys", lambda: told.append(ApiKey.objects.live().count()) or publish())
     return told
 
 
@@ -48,6 +51,20 @@ def test_the_same_key_is_found_again_and_published_once(service: Service, publis
     assert format.parse(first) == row.key_id and format.digest(first) == row.digest
     assert (row.name, row.services, row.scopes, row.created_by) == ("test panel", ["digits"], ["infer"], "console")
     assert row.expires_at is not None and row.expires_at - timezone.now() <= panel_keys.LIFE
+
+
+def test_a_key_whose_publishing_failed_is_published_by_the_next_call(
+    service: Service, published: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise GatewayError("The keys could not be written.")
+
+    with monkeypatch.context() as broken, pytest.raises(GatewayError):
+        broken.setattr(publishing, "publish_keys", fail)
+        panel_keys.key_for(service)
+    key = panel_keys.key_for(service)
+    assert published == [1] and ApiKey.objects.count() == 1
+    assert format.digest(key) in credentials.published(settings.HOME.gateway).digests
 
 
 def test_each_service_has_a_key_of_its_own(service: Service, team: Team, server: V2Server) -> None:
