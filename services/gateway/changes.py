@@ -91,13 +91,15 @@ def unchecked(files: dict[str, bytes], gateway_dir: Path, checker: str) -> dict[
 
 
 def services_with_new_lines(files: dict[str, bytes], gateway_dir: Path) -> list[str]:
-    """Whose virtual host or clusters are not published like this; all, when something that is of no service is new."""
+    """Services whose virtual host or clusters are not published like this; empty if a line of no service is new."""
     names_of: set[str] = set()
     for file in (names.CLUSTERS, names.ROUTES):
         before = document.split(document.published(gateway_dir / file))[1]
         for line in document.new_lines(before, document.split(files[file])[1]):
-            if found := _OF_SERVICE.fullmatch(document.item_name(line)):
-                names_of.add((found[1] or found[2]).decode())
+            found = _OF_SERVICE.fullmatch(document.item_name(line))
+            if found is None:
+                return []
+            names_of.add((found[1] or found[2]).decode())
     return sorted(names_of)
 
 

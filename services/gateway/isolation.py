@@ -17,38 +17,45 @@ from services.gateway.snapshot import GatewayService, Snapshot
 
 SECONDS: Final = 60.0
 """Longest search: each step asks Envoy."""
+UNRESOLVED: Final = "Envoy refuses a configuration with this and other services; which of them is not known yet."
 Check = Callable[[Snapshot], object]
 """Raises GatewayRefused."""
+Record = Callable[[GatewayService, str], object]
+"""Called with each refused service, and why, as soon as it is found."""
 
 
-def isolate(snapshot: Snapshot, suspects: Sequence[str], check: Check) -> dict[GatewayService, str]:
-    """Refused service -> why. Only `suspects` (names) are in question.
+def isolate(snapshot: Snapshot, suspects: Sequence[str], check: Check, record: Record) -> dict[GatewayService, str]:
+    """Service to leave out -> why. Only `suspects` (names) are in question.
 
-    Raises GatewayRefused when no service is to blame, or the search takes too long.
+    When the search takes too long, the services that it has not cleared are left out as well, but not recorded: the
+    next search has only those left. Raises GatewayRefused when no service is to blame.
     """
     deadline = time.monotonic() + SECONDS
-    suspected = [service for service in snapshot.services if service.name in set(suspects)]
+    names = set(suspects)
+    suspected = [service for service in snapshot.services if service.name in names]
     check(without(snapshot, suspected))
     refused: dict[GatewayService, str] = {}
-    waiting = [suspected]
-    while waiting:
+    waiting, cleared = [suspected], False
+    while waiting and (time.monotonic() < deadline or not (refused or cleared)):
         group = waiting.pop()
-        others = [service for service in suspected if service not in group]
+        members = set(group)
+        others = [service for service in suspected if service not in members]
         try:
             check(without(snapshot, others))
+            cleared = True
         except GatewayRefused as error:
-            if time.monotonic() > deadline:
-                raise
             if len(group) == 1:
                 refused[group[0]] = error.message
+                record(group[0], error.message)
             else:
                 waiting += [group[: len(group) // 2], group[len(group) // 2 :]]
-    check(without(snapshot, list(refused)))  # those that are fine each, are they so together?
+    refused |= {service: UNRESOLVED for group in waiting for service in group}
+    check(without(snapshot, list(refused)))  # Check the remaining services together.
     return refused
 
 
 def without(snapshot: Snapshot, refused: Sequence[GatewayService]) -> Snapshot:
-    """With nothing of these but their names, where those are names."""
+    """Replace these services with placeholders; drop invalid names."""
     left_out = {service.name for service in refused}
     kept = [each for each in snapshot.services if each.name not in left_out or DNS_LABEL.fullmatch(each.name)]
     return replace(snapshot, services=tuple(closed(each) if each.name in left_out else each for each in kept))

@@ -87,13 +87,18 @@ class _Publication:
         return changed
 
     def isolate(self, snapshot: Snapshot) -> dict[GatewayService, str]:
-        refused = isolation.isolate(snapshot, self._suspects(snapshot), lambda part: self._check(render(part)))
+        def check(part: Snapshot) -> None:
+            self._check(render(part))
+
         if len(_refusals) > REMEMBERED_REFUSALS:
             _refusals.clear()
-        _refusals.update({(self._checker, service): why for service, why in refused.items()})
+        refused = isolation.isolate(snapshot, self._suspects(snapshot), check, self._record)
         for service, why in refused.items():
             logger.error("The service %s is left out of the gateway: %s", service.name, why)
         return refused
+
+    def _record(self, service: GatewayService, why: str) -> None:
+        _refusals[self._checker, service] = why
 
     def _suspects(self, snapshot: Snapshot) -> list[str]:
         every = [service.name for service in snapshot.services]

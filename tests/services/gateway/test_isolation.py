@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from services.errors import GatewayRefused
-from services.gateway import isolation, publish
+from services.gateway import changes, isolation, publish
 from services.gateway.binary import find_envoy
 from services.gateway.envoy import names
 from services.gateway.publish import deliver, prepare
+from services.gateway.render import render
 from services.gateway.snapshot import GatewayService, Snapshot
 from tests.services.gateway import snapshots
 
@@ -91,8 +92,16 @@ def test_few_questions_find_one_of_many() -> None:
         if any(service.name == "svc-41" and service.ready for service in snapshot.services):
             raise GatewayRefused("no")
 
-    found = isolation.isolate(Snapshot(services), [service.name for service in services], check)
+    found = isolation.isolate(Snapshot(services), [service.name for service in services], check, lambda *_: None)
     assert {service.name for service in found} == {"svc-41"} and asked <= 16
+
+
+def test_every_service_is_suspected_when_a_line_of_none_is_new(directory: Path) -> None:
+    deliver(lambda: Snapshot(GOOD), directory, find_envoy())
+    more = Snapshot((*GOOD, snapshots.ready("new")))
+    limited = replace(more, keys=(replace(snapshots.KEYS[1], max_concurrent=2),))
+    assert changes.services_with_new_lines(render(more), directory) == ["new"]
+    assert changes.services_with_new_lines(render(limited), directory) == []
 
 
 def test_when_no_service_is_to_blame_that_is_an_error() -> None:
@@ -100,4 +109,18 @@ def test_when_no_service_is_to_blame_that_is_an_error() -> None:
         raise GatewayRefused("whatever is in it")
 
     with pytest.raises(GatewayRefused, match="whatever"):
-        isolation.isolate(Snapshot(GOOD), [service.name for service in GOOD], check)
+        isolation.isolate(Snapshot(GOOD), [service.name for service in GOOD], check, lambda *_: None)
+
+
+def test_a_search_without_time_goes_on_with_the_next_publish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "SECONDS", 0.0)
+    bad = {f"bad-{number}": replace(snapshots.ready(f"bad-{number}"), timeout_seconds=-5 - number) for number in (1, 2)}
+    snapshot = Snapshot((*GOOD, *bad.values()))
+    left_out = []
+    for _ in range(len(snapshot.services) + 1):
+        refused = deliver(lambda: snapshot, directory, find_envoy()).refused
+        assert bad.keys() <= refused.keys()
+        left_out.append(len(refused))
+    assert left_out[0] > len(bad), "the first search ended before it had looked at all of them"
+    assert refused.keys() == bad.keys() and isolation.UNRESOLVED not in refused.values()
+    assert all("good" in hosts(directory)[service.name] for service in GOOD)
