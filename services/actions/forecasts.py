@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from console.errors import InvalidFields
 from services import states
-from services.actions import checks, claims
+from services.actions import checks, claims, wiring
 from services.actions.revisions import carrier_of
+from services.actions.services import target_of
 from services.models import Revision, Service
 from services.specs import ServiceSpec
 
@@ -52,6 +55,19 @@ def of_rollback(service: Service, earlier: Revision | None) -> Forecast | None:
     if carrier_of(service, spec, like=earlier, tree=earlier.tree) is not None:
         return Forecast("No replica is restarted.")
     return _beside(service, service.serving, spec, service.replicas)
+
+
+def of_replacement(service: Service) -> str:
+    """For how long it is off when a revision that waits takes the place of the one that serves, in a sentence."""
+    drain = f"Before that, requests in flight are finished, for up to {settings.REPLICA_DRAIN_SECONDS} s."
+    spec = target_of(service).spec
+    longest = wiring.framework(spec["framework"]).start_seconds(spec["framework_config"])
+    rows = [row for row in service.replica_set.all() if row.revision_id == service.serving_id and row.started_at]
+    # One that hung and was started again took this long only in sum; the others tell better.
+    seconds = min((round((row.started_at - row.created_at).total_seconds()) for row in rows), default=longest)
+    if seconds >= longest:
+        return f"That takes at most {longest} s, the longest start that the service allows. {drain}"
+    return f"That takes about {max(seconds, 1)} s, as the last start did. {drain}"
 
 
 def _beside(service: Service, serving: Revision, spec: ServiceSpec, replicas: int) -> Forecast:

@@ -65,6 +65,8 @@ def overview(request: HttpRequest, name: str) -> HttpResponse:
     """Where the service is in its life. By htmx: what moves, asked for more often while something does."""
     service, actor = find(request, name)
     context = {**frame(service, actor, "service"), **_status(service), "every": pace(service)}
+    if context["may_edit"] and not wants_fragment(request):
+        context["off_for"] = forecasts.of_replacement(service)
     return page(request, "services/overview.html", "services/_live_status.html", context)
 
 

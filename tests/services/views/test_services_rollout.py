@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from django.contrib.auth.models import User
 from django.http import QueryDict
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from console.principal import Principal
 from services import forms, states
 from services.actions import services as verbs
-from services.models import Node, Queue, Service
+from services.frameworks.triton.framework import Triton
+from services.models import Node, Queue, Replica, Service
 from tests.services.actions.world import World
 from tests.services.test_forms import post_of
 
@@ -144,13 +147,34 @@ def test_a_revision_that_waits_is_replaced_or_canceled_on_the_page(
     assert "verb-cancel-rollout" not in browser.get(reverse("service", args=["echo"])).content.decode()
 
 
+def test_replace_now_asks_first_and_says_what_goes_off_for_how_long(
+    browser: Client, full: Service, world: World, actor: Principal
+) -> None:
+    verbs.restart(full, actor=actor)
+    world.converge(full)
+    now = timezone.now()
+    Replica.objects.update(created_at=now - timedelta(seconds=12), started_at=now)
+    page = browser.get(reverse("service", args=["echo"])).content.decode()
+    assert 'data-open="replace-now"' in page.split('id="verb-replace-now"')[1].split(">")[0]
+    before, dialog = page.split('<dialog id="replace-now"')
+    action = reverse("service-act", args=["echo", "replace-now"])
+    assert f'action="{action}"' not in before, "no button acts at one click"
+    dialog = dialog.split("</dialog>")[0]
+    assert f'action="{action}"' in dialog and "echo goes off" in dialog and "503" in dialog
+    drain = "Before that, requests in flight are finished, for up to 30 s."
+    assert f"That takes about 12 s, as the last start did. {drain}" in dialog
+    Replica.objects.update(created_at=now - timedelta(days=1))  # it hung, and was started again
+    page = browser.get(reverse("service", args=["echo"])).content.decode()
+    assert f"That takes at most {Triton().start_seconds({})} s, the longest start" in page
+
+
 def test_a_viewer_is_shown_no_choice(
     bob: User, full: Service, world: World, actor: Principal, client_of: Callable[[User | None], Client]
 ) -> None:
     verbs.restart(full, actor=actor)
     world.converge(full)
     page = client_of(bob).get(reverse("service", args=["echo"])).content.decode()
-    assert "verb-replace-now" not in page and "verb-cancel-rollout" not in page
+    assert "replace-now" not in page and "cancel-rollout" not in page
     sent = form_of(full)
     assert post(client_of(bob), reverse("service-placement"), sent).status_code == 403
 
