@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 from django import forms
@@ -13,7 +14,14 @@ from django.urls import reverse
 from console.errors import InvalidFields
 from console.models import Membership, Team
 from console.pages import show_errors
-from services.models import Node, Queue
+from console.principal import Principal
+from datasets import actions as datasets
+from datasets import verbs as round_verbs
+from datasets.models import Dataset
+from services.actions import services as verbs
+from services.models import Node, Queue, Service
+from services.models.services import RUNNING
+from services.views import services
 
 ClientOf = Callable[[User | None], Client]
 ODD = ("", "bogus", "9" * 30, "\u0663", "\x00", "\U0001f642" * 200)
@@ -39,8 +47,18 @@ FIELDS = {
 }
 
 
+Make = Callable[..., Service]
+SERVICE_FIELDS = ("replicas", "revision", "strategy", "confirm")
+
+
 class OneField(forms.Form):
     name = forms.CharField()
+
+
+def odd_paths(template: str, odd: str, *good: str) -> list[str]:
+    """The address with one part odd, for each of its parts."""
+    paths = ((odd if number == place else part for number, part in enumerate(good)) for place, _ in enumerate(good))
+    return [template.format(*(quote(part, safe="") for part in parts)) for parts in paths]
 
 
 @pytest.mark.parametrize("data", [None, {"name": "x"}, {}], ids=["unbound", "good", "empty"])
@@ -64,6 +82,49 @@ def test_no_value_fails_a_page(
             sent = {name: good[name] for name in FIELDS[page] if name in good} | {field: odd, "verb": verb}
             assert client.post(url, sent).status_code < 500, (field, odd)
         assert client.post(url, dict.fromkeys(FIELDS[page], odd) | {"verb": odd}).status_code < 500
+
+
+@pytest.mark.parametrize("verb", [*services.VERBS, "bogus"])
+def test_no_value_fails_a_verb_of_a_service(alice: User, ready: Make, client_of: ClientOf, verb: str) -> None:
+    ready(resources={"cpu": 4})  # no room for two revisions: a restart and a rollback ask first
+    client = client_of(alice)
+    here = reverse("service-act", args=["echo", verb])
+    for odd in ODD:
+        for sent in ({}, *({field: odd} for field in SERVICE_FIELDS), dict.fromkeys(SERVICE_FIELDS, odd)):
+            for headers in ({}, {"HX-Request": "true"}):
+                answer = client.post(here, sent, headers=headers)
+                assert answer.status_code < 500, (sent, headers)
+        for path in odd_paths("/services/{}/do/{}/", odd, "echo", verb):
+            assert client.post(path).status_code < 500, path
+    if verb == "delete":
+        assert Service.objects.get().desired == RUNNING, "its name was never typed"
+
+
+@pytest.mark.parametrize("verb", [*round_verbs.ALL, "bogus"])
+def test_no_value_fails_a_verb_of_a_round(
+    alice: User, dataset: Dataset, actor: Principal, client_of: ClientOf, verb: str
+) -> None:
+    round_ = datasets.request_round(dataset, "echo", actor=actor)
+    client = client_of(alice)
+    for odd in ODD:
+        for back in ("dataset", odd):
+            answer = client.post(f"/datasets/{dataset.name}/rounds/{round_.pk}/{verb}/", {"back": back})
+            assert answer.status_code < 500, (verb, back)
+        for path in odd_paths("/datasets/{}/rounds/{}/{}/", odd, dataset.name, str(round_.pk), verb):
+            assert client.post(path).status_code < 500, path
+        for query in ("page", "state"):
+            assert client.get(f"/datasets/{dataset.name}/rounds/{round_.pk}/", {query: odd}).status_code < 500, odd
+
+
+@pytest.mark.parametrize("verb", ["evict", "verify", "bogus"])
+def test_no_value_fails_a_verb_of_the_store(admin: User, ready: Make, client_of: ClientOf, verb: str) -> None:
+    tree = verbs.target_of(ready()).tree
+    client = client_of(admin)
+    assert client.post(f"/store/{tree}/{verb}/").status_code < 500
+    for odd in (*ODD, "..", "../../..", tree[:-1], tree.upper(), "0" * 64):
+        for path in odd_paths("/store/{}/{}/", odd, tree, verb):
+            assert client.post(path).status_code < 500, path
+        assert client.get("/store/", {"page": odd}).status_code < 500, odd
 
 
 def test_an_unknown_role_is_told_in_a_sentence_and_changes_nothing(
