@@ -144,7 +144,7 @@ def watch(service: Service) -> None:
     rows = list(service.replica_set.filter(revision=service.serving).select_related("revision", "service"))
     active = [replica for replica in rows if replica.state not in Replica.LEAVING]
     if not active and not rollout.is_off(service):
-        rollout.step(service)  # a verb has just changed what serves
+        rollout.step(service, service.message)  # a verb has just changed what serves
         return
     for replica in active:
         replicas.look(replica)
@@ -153,20 +153,11 @@ def watch(service: Service) -> None:
     down = next((replica for replica in active if replica.state in DOWN), None)
     if down is not None or not ready:
         why = f" Replica {down.index}: {down.message}" if down else ""
-        moved = _settle(service, states.DEGRADED, f"{ready} of {service.replicas} replicas answer.{why}")
+        state, message = states.DEGRADED, f"{ready} of {service.replicas} replicas answer.{why}"
     else:
-        moved = _settle(service, states.READY, rollout.note(service, ready))
-    if not moved:
-        rollout.step(service)  # also of a DEGRADED one: the edit may be what mends it
-
-
-def _settle(service: Service, state: str, message: str) -> bool:
-    """True when the state moved just now."""
-    if service.state == state:
-        if service.target_id == service.serving_id:
-            say(service, message)
-        return False
-    return move(service, state, message)
+        state, message = states.READY, rollout.note(service, ready, len(active))
+    if service.state == state or not move(service, state, message):
+        rollout.step(service, message)  # also of a DEGRADED one: the edit may be what mends it
 
 
 def end(service: Service) -> None:

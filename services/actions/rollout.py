@@ -27,8 +27,8 @@ CONSOLE: Final = Principal(label=SYSTEM.label)
 """Who makes a revision here. It may nothing: what an administrator permitted stays as it was."""
 
 
-def step(service: Service) -> None:
-    """One step of whatever is to be done."""
+def step(service: Service, message: str) -> None:
+    """One step of whatever is to be done, and one message. `message`: when there is nothing to be rolled out."""
     serving, target = service.serving, service.target
     assert serving is not None and target is not None
     if _end_drained(service) or _end_overtaken(service):
@@ -38,7 +38,7 @@ def step(service: Service) -> None:
     elif target.pk != serving.pk:
         _roll(service, serving, target)
     elif not _come_back(service, serving):
-        _scale(service, serving)
+        _scale(service, serving, message, tells_lack=True)
 
 
 def _end_drained(service: Service) -> bool:
@@ -66,37 +66,35 @@ def _come_back(service: Service, serving: Revision) -> bool:
     return True
 
 
-def _scale(service: Service, revision: Revision, *, unless: str = "") -> None:
-    """`unless`: what to say rather than that it waits for room."""
+def _scale(service: Service, revision: Revision, message: str, *, tells_lack: bool = False) -> None:
+    """`message`: what is said; with `tells_lack` also that there is no room for the other replicas."""
     rows = [row for row in service.replica_set.filter(revision=revision) if row.state not in Replica.LEAVING]
     taken = {replica.index for replica in service.replica_set.filter(revision=revision)}
     count = service.count_of(revision)
     if rows and len(rows) != count and files.has_sequences(revision):
-        _renew(service, revision, len(rows), unless=unless)
-    elif len(rows) > count:
+        _renew(service, revision, len(rows), message)
+        return
+    if len(rows) > count:
         for replica in sorted(rows, key=lambda row: row.index)[count:]:
             replicas.drain(replica)
         dispatch.publish()
     elif len(rows) < count:
-        if withdrawn := files.withdrawn(revision):
-            say(service, f"{len(rows)} of {count} replicas run. {withdrawn}")
-            return
         free = [index for index in range(2 * count + len(taken)) if index not in taken]
-        decision = claims.claim(service, revision, free[: count - len(rows)])
-        if not decision.granted:
-            say(service, unless or f"{len(rows)} of {count} replicas run. {decision.reason}")
-    elif unless:
-        say(service, unless)
+        if withdrawn := files.withdrawn(revision):
+            message = f"{message} {withdrawn}"
+        elif not (decision := claims.claim(service, revision, free[: count - len(rows)])).granted and tells_lack:
+            message = f"{message} {decision.reason}"
+    say(service, message.strip())
 
 
-def _renew(service: Service, revision: Revision, running: int, *, unless: str) -> None:
+def _renew(service: Service, revision: Revision, running: int, message: str) -> None:
     """Another number of replicas, all of them new: with one more or less, sequences would move between those that stay.
 
     A replica that had a sequence before would go on where it was then, without an error. A new one knows none, and
     refuses a request in the middle of one.
     """
     if service.target_id != revision.pk:
-        say(service, unless)
+        say(service, message)
         return
     leases.check()
     note = f"Scaled to {service.replicas} replicas: with sequences, all of them are started anew"
@@ -115,12 +113,12 @@ def _move(service: Service, serving: Revision, target: Revision) -> None:
     """The same replicas, once the other queue has room for them."""
     decision = claims.move(service, serving, target)
     if decision.granted:
-        log(service, "rollout", f"Revision {target.number} serves now, with the replicas of before.")
+        log(service, "rollout", f"Revision {target.number} serves now and keeps its replicas.")
         dispatch.publish()
         dispatch.reconcile(service.pk)
     else:
         waits = f"Revision {target.number} waits, revision {serving.number} serves on. {decision.reason}"
-        _scale(service, serving, unless=waits)
+        _scale(service, serving, waits)
 
 
 def _roll(service: Service, serving: Revision, target: Revision) -> None:
@@ -130,7 +128,7 @@ def _roll(service: Service, serving: Revision, target: Revision) -> None:
         if prepared.failed:
             _give_up(service, target, prepared.message)
         elif not _come_back(service, serving):
-            _scale(service, serving, unless=f"Revision {target.number} is being rolled out. {prepared.message}")
+            _scale(service, serving, f"Revision {target.number} is being rolled out. {prepared.message}")
     elif not rows:
         if not _come_back(service, serving):
             _claim(service, serving, target)
@@ -169,7 +167,7 @@ def _claim(service: Service, serving: Revision, target: Revision) -> None:
     if outlook.needs_choice and target.strategy == RECREATE:
         return  # there is room since a moment ago
     waits = f"Revision {target.number} waits, revision {serving.number} serves on. {outlook.reason}"
-    _scale(service, serving, unless=waits)
+    _scale(service, serving, waits)
 
 
 def _take_over(service: Service, serving: Revision, target: Revision) -> bool:
@@ -205,10 +203,11 @@ def is_off(service: Service) -> bool:
     return rows.filter(state=Replica.STANDBY).exists() and not rows.exclude(state__in=Replica.LEAVING).exists()
 
 
-def note(service: Service, ready: int) -> str:
+def note(service: Service, ready: int, running: int) -> str:
     """What to say of a READY service: that it is being scaled, that its newest revision failed; mostly nothing."""
     if ready < service.replicas:
-        return f"{ready} of {service.replicas} replicas answer; the others are starting."
+        others = "; the others are starting" if running >= service.replicas else ""
+        return f"{ready} of {service.replicas} replicas answer{others}."
     serving = service.serving
     if serving is None:
         return ""
@@ -237,12 +236,20 @@ def _give_up(service: Service, target: Revision, reason: str, detail: str = "") 
 
 
 def stay(service: Service, target: Revision) -> bool:
-    """The serving revision becomes the target again; reconcile ends what there is of the other one. False when
-    `target` is not the target any more."""
-    serving, replicas_ = service.serving, service.serving_replicas or service.replicas
+    """The serving revision becomes the target again, with its size; reconcile ends what there is of the other one.
+
+    False when another one is the target by now. Call inside a transaction.
+    """
+    serving = service.serving
     row = Service.objects.filter(pk=service.pk, target=target, serving=serving)
-    if not row.update(target=serving, replicas=replicas_, serving_replicas=None):
+    sizes = row.select_for_update().values_list("replicas", "serving_replicas").first()
+    if sizes is None:
         return False
-    service.target, service.replicas, service.serving_replicas = serving, replicas_, None
+    size = sizes[1] or sizes[0]
+    row.update(target=serving, replicas=size, serving_replicas=None)
+    service.target, service.replicas, service.serving_replicas = serving, size, None
+    if size != sizes[0]:  # somebody asked for another size, with the revision or since: it must not vanish unseen
+        back = f"Scaled back from {sizes[0]} to {size} replicas: revision {target.number} does not replace this one."
+        log(service, "scaled", back)
     dispatch.reconcile(service.pk)
     return True

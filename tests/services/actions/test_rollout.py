@@ -254,7 +254,7 @@ def test_scaling_up_that_does_not_fit_keeps_those_that_run(
     verbs.scale(service, 4, actor=actor)
     service = world.converge(service)
     assert serves(service, world, 1)
-    assert "1 of 4 replicas run. Queue default: needs 3 CPU, 1 free." in service.message
+    assert "1 of 4 replicas answer. Queue default: needs 3 CPU, 1 free." in service.message
 
 
 def test_size_and_number_change_together(ready: Make, world: World, actor: Principal) -> None:
