@@ -39,7 +39,7 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """One process in one state. Times of time.monotonic()."""
 
     state: str
@@ -69,9 +69,9 @@ class Seen:
         return now - self.idle_since >= bounds.idle * (1 + self.silences) or self.is_overdue(bounds, now)
 
 
-def first(replica: Replica, now: float, load: Load) -> Seen:
+def begin(replica: Replica, now: float, load: Load) -> Observation:
     has_work = replica.state != Replica.READY or load.active > 0
-    return Seen(replica.state, replica.pid, now, now, load, measured=has_work)
+    return Observation(replica.state, replica.pid, now, now, load, measured=has_work)
 
 
 def bounds(replica: Replica) -> Bounds:
@@ -85,18 +85,18 @@ def bounds(replica: Replica) -> Bounds:
     return Bounds(seconds, max(LONGEST * seconds, spec.limits.timeout_seconds or Limits.request_timeout_seconds))
 
 
-def with_load(seen: Seen, load: Load, progress: float | None, sent: int, now: float) -> Seen:
+def with_load(seen: Observation, load: Load, progress: float | None, sent: int, now: float) -> Observation:
     """A READY one that has requests. Anything that it finished or sent shows that it gets on."""
     if seen.progress is None:
         seen = replace(seen, progress=progress, sent=seen.sent or sent)
     # What HTTP/2 itself says to each new request is no answer.
-    told = sent - seen.sent > FRAME_BYTES * (1 + load.requests - seen.load.requests)
-    if told or (progress is not None and progress != seen.progress):
+    has_sent = sent - seen.sent > FRAME_BYTES * (1 + load.requests - seen.load.requests)
+    if has_sent or (progress is not None and progress != seen.progress):
         return replace(seen, since=now, idle_since=now, load=load, progress=progress, sent=sent, silences=0)
     return seen
 
 
-def with_usage(seen: Seen, now: float) -> Seen:
+def with_usage(seen: Observation, now: float) -> Observation:
     """One that computes is slow and does not hang, as far as can be told before `Bounds.longest`."""
     usage = activity.read(seen.pid)
     if not seen.measured:

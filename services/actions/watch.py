@@ -23,7 +23,7 @@ from services import dispatch, states
 from services.actions import publishing, replicas, stalls, wiring
 from services.actions.replicas import ports_of
 from services.actions.snapshot import HOST
-from services.actions.stalls import Load, Seen
+from services.actions.stalls import Load, Observation
 from services.actions.transitions import log
 from services.clients import connections
 from services.errors import EngineError, GatewayError
@@ -34,14 +34,14 @@ logger = logging.getLogger(__name__)
 ANSWER_SECONDS = 5.0
 PROGRESS_SECONDS = 2.0
 
-_seen: dict[int, Seen] = {}
+_seen: dict[int, Observation] = {}
 """By primary key of the replica."""
 
 
 @dataclass(frozen=True)
 class Suspect:
     replica: Replica
-    seen: Seen
+    seen: Observation
     overdue: bool
     """Longer than it may compute."""
     healthy: bool = False
@@ -97,8 +97,8 @@ def _suspect(replica: Replica, load: Load | None, now: float) -> Suspect | None:
         _seen.pop(replica.pk, None)
         return None
     load = load or Load()
-    if before is None or not before.is_of(replica) or _gets_on(replica, before, load):
-        _seen[replica.pk] = stalls.first(replica, now, load)
+    if before is None or not before.is_of(replica) or _makes_progress(replica, before, load):
+        _seen[replica.pk] = stalls.begin(replica, now, load)
         return None
     if replica.state == Replica.READY:
         before = stalls.with_load(before, load, _progress(replica), _sent(replica), now)
@@ -107,7 +107,7 @@ def _suspect(replica: Replica, load: Load | None, now: float) -> Suspect | None:
     return Suspect(replica, seen, seen.is_overdue(allowed, now)) if seen.is_due(allowed, now) else None
 
 
-def _gets_on(replica: Replica, before: Seen, load: Load) -> bool:
+def _makes_progress(replica: Replica, before: Observation, load: Load) -> bool:
     if replica.state != Replica.READY:
         return False
     idle = load.active == 0 and load.requests == before.load.requests
