@@ -34,7 +34,7 @@ SLICE = 600.0
 
 SLOW = "Its source is slow, and others wait: they go first. What was copied stays; it goes on in its turn."
 OTHER_TEAM = "Makes room for another team. What was copied stays; it goes on in its turn."
-TURN_OVER = "It is another team's turn. What was copied stays; it goes on in its own."
+TURN_OVER = "Paused so that another team can copy. Copied files are kept."
 SMALL_FIRST = "Makes room for a small one. What was copied stays; it goes on in its turn."
 
 

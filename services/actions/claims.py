@@ -22,7 +22,7 @@ from services.specs import ServiceSpec
 
 GONE = "Queue {name} is gone. Edit the service to use another queue."
 CHANGED = Decision(False, "It was changed meanwhile; looking again.")
-TAKEN = "Another worker took the same ports or places in this moment; this is tried again."
+TAKEN = "Ports were taken by another worker. Retrying."
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,7 @@ from datasets.models import Dataset
 from services.models import Revision
 
 SHOWN: Final = 3
-LOOK: Final = (
-    "Look at these files; if you trust them, an owner of team {team} says so on the page of dataset {dataset}."
-)
+LOOK: Final = "Look at these files; if you trust them, ask an owner of team {team} to trust dataset {dataset}."
 
 
 @dataclass(frozen=True)
@@ -69,15 +67,15 @@ def refusal(origin: Origin, found: Sequence[Executable]) -> str:
     strange = trust.untrusted_files(given, origin.path, origin.tree, files_of(runs)) if origin.tree else []
     if not strange:
         return ""
+    was = "was" if len(strange) == 1 else "were"
     return (
-        f"Code in dataset {dataset.name} is not what its owner trusted: {_shown(strange, ', ')} changed since, or "
-        f"came later. {todo} The owner may also choose to trust later changes."
+        f"Code in dataset {dataset.name} is not what its owner trusted: {_shown(strange, ', ')} {was} changed or "
+        f"added after trust was given. {todo} The owner may also choose to trust later changes."
     )
 
 
 def permission(actor: Principal, location: str) -> dict[str, object]:
-    """An administrator's word for what a revision does with files from `location`; its code is filled in when copied.
-    """
+    """An administrator's word for what a revision does with files from `location`; the copy adds its code."""
     return {"by": actor.label, "location": location, "code": None}
 
 

@@ -24,7 +24,7 @@ PATIENCE: Final = 2.0
 """Seconds that an answer waits for Envoy, which mostly needs a tenth of one."""
 _LOOK_SECONDS: Final = 0.02
 LOADING: Final = "The gateway is loading the change."
-WAITING: Final = "The gateway gets the key together with its limit of requests at once, in a moment."
+WAITING: Final = "Waiting for the key's concurrency limit to be published."
 AWAY: Final = "The gateway does not answer. It has this before it takes requests again."
 LATER: Final = "The console tries again every few seconds."
 
@@ -43,7 +43,7 @@ class Delivery:
 @dataclass(frozen=True)
 class Waiting:
     rows: tuple[ApiKey, ...]
-    """Of which not even what Envoy reads next says so."""
+    """Keys not yet written to Envoy's file."""
     message: str
     """What holds these up, or everything; empty when nothing is waited for."""
 

@@ -76,7 +76,7 @@ def problems(rights: Rights, actor: Principal) -> dict[str, list[str]]:
     if actor.services is not None and not (rights.service_ids and set(rights.service_ids) <= actor.services):
         errors["services"] = ["A key for some services cannot make one for more than those."]
     if rights.expires_at and rights.expires_at <= timezone.now():
-        errors["expires_at"] = ["Lies in the past."]
+        errors["expires_at"] = ["Must be in the future."]
     for limit, value in rights.limits.items():
         if value is not None and not 1 <= value <= MOST:
             errors[limit] = [f"Must be from 1 to {MOST:,}; leave it empty for no limit."]

@@ -149,7 +149,7 @@ def _model(spec: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, A
 
 
 def _allowed(spec: Mapping[str, Any], most: int) -> dict[str, Any]:
-    """Revisions of before limits and headers were there say nothing of them."""
+    """Revisions stored before these fields existed lack them."""
     auth, limits = spec["auth"], spec.get("limits", {})
     payload = limits.get("max_payload_mib")
     return {

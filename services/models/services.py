@@ -142,7 +142,7 @@ class Replica(models.Model):
     hung_pid = models.PositiveIntegerField(default=0)
     """The process that was found hung last. Whatever it says of its health, it does not count as READY any more."""
     well_pid = models.PositiveIntegerField(default=0)
-    """The process that answered last; 0 once its end was noted. Any other process is still on its first start."""
+    """PID of the last healthy process; 0 after it exited."""
     restarts = models.PositiveIntegerField(default=0)
     attempts = models.PositiveIntegerField(default=0)
     """Starts by the control loop since it last stayed up; the pause before the next one grows with it."""

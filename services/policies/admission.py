@@ -213,7 +213,7 @@ def _why(claim: Claim, room: Room, kept: str, holds: bool) -> str:
         return f"what is free is kept {kept} for a service that has waited longer."
     else:
         return "waits for those before it."
-    return f"{reason} What gets free is kept for it {kept}." if holds else reason
+    return f"{reason} Freed capacity is reserved for it {kept}." if holds else reason
 
 
 def _passed(claim: Claim) -> str:

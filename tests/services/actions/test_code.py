@@ -50,7 +50,7 @@ def test_a_service_with_a_python_model_is_refused_and_what_to_do_is_said(
 ) -> None:
     [said] = refused(payload, team, actor)
     assert "1/model.py: A Python program" in said and "dataset models is not trusted" in said
-    assert "an owner of team vision says so on the page of dataset models" in said
+    assert "ask an owner of team vision to trust dataset models" in said
     assert not Service.objects.exists()
     trust.trust(untrusted, actor=actor)
     assert verbs.create(payload, team=team, actor=actor).state == states.PREHEATING

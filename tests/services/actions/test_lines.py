@@ -90,7 +90,7 @@ def test_after_its_patience_it_comes_first_for_a_while(
     assert now(small).state == states.QUEUED
     queue.refresh_from_db()
     assert f"is kept until {queue.held_until:%H:%M} UTC for a service that has waited longer" in now(small).message
-    assert "What gets free is kept for it until" in now(big).message
+    assert "Freed capacity is reserved for it until" in now(big).message
     Queue.objects.update(held_until=timezone.now() - timedelta(seconds=1))  # there was no room in that time
     reconcile.sweep()
     assert now(small).state in {states.STARTING, states.READY}

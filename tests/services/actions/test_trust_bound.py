@@ -153,8 +153,8 @@ def test_code_that_changed_at_the_source_is_not_run_until_it_is_trusted(
     program.write_text("evil = True\n")
     verbs.restart(service, actor=actor)
     service = rolled(world, service)
-    assert "is not what its owner trusted: echo/1/model.py changed since, or came later" in why(service)
-    assert "an owner of team vision says so on the page of dataset models" in why(service)
+    assert "is not what its owner trusted: echo/1/model.py was changed or added after trust was given" in why(service)
+    assert "ask an owner of team vision to trust dataset models" in why(service)
     trust.trust(dataset, actor=actor)
     verbs.restart(service, actor=actor)
     service = rolled(world, service)
@@ -185,7 +185,7 @@ def test_code_that_comes_to_a_folder_later_counts_as_changed(
     service = ready()
     (program.parent / name).write_bytes(content)
     verbs.restart(service, actor=actor)
-    assert f"echo/1/{name} changed since, or came later" in why(rolled(world, service))
+    assert f"echo/1/{name} was changed or added after trust was given" in why(rolled(world, service))
 
 
 def test_a_folder_inside_a_trusted_copy_is_no_first_copy(
@@ -196,7 +196,7 @@ def test_a_folder_inside_a_trusted_copy_is_no_first_copy(
     tensors = [{"name": "X", "datatype": "FP32", "shape": [-1]}]
     config = {"inputs": tensors, "outputs": tensors}
     service = ready(name="second", model_path="echo/1", framework_config=config)
-    assert service.state == states.FAILED and "echo/1/model.py changed since" in service.message
+    assert service.state == states.FAILED and "echo/1/model.py was changed or added" in service.message
 
 
 def test_an_owner_may_choose_that_later_changes_are_trusted(
@@ -211,7 +211,7 @@ def test_an_owner_may_choose_that_later_changes_are_trusted(
     trust.trust(dataset, actor=actor)
     program.write_text("evil = True\n")
     verbs.restart(service, actor=actor)
-    assert "echo/1/model.py changed since" in why(rolled(world, service))
+    assert "echo/1/model.py was changed or added" in why(rolled(world, service))
 
 
 def test_a_service_is_not_scaled_up_once_trust_is_taken_back(
@@ -247,7 +247,7 @@ def test_a_replica_that_waited_for_room_does_not_start_once_trust_is_taken_back(
     Service.objects.filter(pk=service.pk).update(replicas=2)  # as if it had been asked for before
     trust.withdraw(dataset, actor=actor)
     service = world.converge(service)
-    assert service.message.startswith("1 of 2 replicas run. ") and "is not trusted" in service.message
+    assert service.message.startswith("1 of 2 replicas answer. ") and "is not trusted" in service.message
     assert list(world.engine.running) == ["svc-echo-r1-0"]
 
 

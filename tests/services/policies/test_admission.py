@@ -75,7 +75,7 @@ def test_a_claim_that_holds_the_queue_is_passed_only_by_what_it_does_not_need() 
     claims = (big, claim(2, Resources(cpu=0.5)), claim(3, Resources(cpu=2)), claim(4, Resources(cpu=0.1, gpu=1)))
     first, light, heavy, other = line(*claims, used=used, held_for=1, held_until=START + timedelta(minutes=5))
     assert first.decision.reason == (
-        "1st in queue small: needs 2 GPU, 1 free. What gets free is kept for it until 10:05 UTC."
+        "1st in queue small: needs 2 GPU, 1 free. Freed capacity is reserved for it until 10:05 UTC."
     )
     assert light.decision.granted
     kept = "what is free is kept until 10:05 UTC for a service that has waited longer."
