@@ -58,7 +58,7 @@ def problem_details(error: Exception, context: Mapping[str, Any]) -> Response | 
         errors = flatten(error.detail)
         return problem("invalid", status.HTTP_400_BAD_REQUEST, "Some fields are wrong.", errors=errors)
     response = exception_handler(error, dict(context))
-    if response is None and (cause := trouble.explain(error)) is not None:
+    if response is None and (cause := trouble.of_request(error)) is not None:
         logger.error("%s %s failed: %s", context["request"].method, context["request"].path, cause)
         return problem(cause.code, cause.status, cause.message, hint=cause.hint)
     if response is None:

@@ -42,7 +42,7 @@ class ErrorPages:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if request.headers.get("X-Live") and _is_gone(exception):
             return _end_live(request)
-        error = exception if isinstance(exception, ConsoleError) else trouble.explain(exception)
+        error = exception if isinstance(exception, ConsoleError) else trouble.of_request(exception)
         if error is None:
             return None
         template = "_error.html" if request.headers.get("HX-Request") else "error.html"

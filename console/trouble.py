@@ -9,7 +9,7 @@ import errno
 from collections.abc import Iterator
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 
 from console import room
 from console.errors import ConsoleError, NoRoom, Unavailable
@@ -31,6 +31,11 @@ POSTGRES_AWAY = ("08", "53", "57")
 """Classes of SQLSTATE: connection, resources, and an operator who shuts it down."""
 
 
+class Unkept(ConsoleError):
+    code = "invalid"
+    status = 400
+
+
 def explain(error: BaseException) -> ConsoleError | None:
     """None for an error of the console itself, and for what a person did wrong."""
     for cause in causes(error):
@@ -43,6 +48,16 @@ def explain(error: BaseException) -> ConsoleError | None:
         if found is not None:
             return found
     return None
+
+
+def of_request(error: BaseException) -> ConsoleError | None:
+    """What to answer instead of a failure: an outside cause, or a value in the request that the database refuses."""
+    if any(isinstance(cause, DataError) for cause in causes(error)):
+        return Unkept(
+            "A value holds a character that cannot be stored (such as NUL), is too long or out of range.",
+            hint="Send it again without.",
+        )
+    return explain(error)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

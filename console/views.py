@@ -24,7 +24,7 @@ def alive(request: HttpRequest) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """What no other handler sees: an error while an answer is rendered, or in a middleware that saves a session."""
     error = sys.exc_info()[1]
-    cause = trouble.explain(error) if error is not None else None
+    cause = trouble.of_request(error) if error is not None else None
     if request.path.startswith(API):
         said = (
             api.problem(cause.code, cause.status, cause.message, hint=cause.hint)
