@@ -64,8 +64,8 @@ def take() -> Snapshot:
 
 def keys() -> Keys:
     """Keys alone, which change apart from services."""
-    shown = Service.objects.exclude(target=None).annotate(spec=_shown("spec", output_field=JSONField()))
-    return Keys(_keys(), shown.filter(spec__auth__policy="public").exists())
+    # Like a route: who may call is said by the target, also while another revision serves.
+    return Keys(_keys(), Service.objects.filter(target__spec__auth__policy="public").exists())
 
 
 def _rows() -> Iterable[Row]:

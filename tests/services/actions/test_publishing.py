@@ -82,6 +82,9 @@ def test_while_an_edit_rolls_out_the_gateway_is_told_of_what_serves(ready: Make,
     verbs.edit(service, changes, actor=actor)
     (told,) = publishing.snapshot().services
     assert (told.revision, told.concurrency, told.public, told.ready) == (1, 3, True, True)
+    assert publishing.snapshot_keys().keyless, "otherwise a caller without a key is 401"
+    verbs.edit(service, {"auth": {"policy": "api_key"}}, actor=actor)
+    assert not publishing.snapshot_keys().keyless
 
 
 def test_a_model_is_told_as_people_said_or_else_as_its_files_say(ready: Make) -> None:
