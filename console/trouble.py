@@ -6,6 +6,7 @@ Pages, the REST API and `make run` show it; whatever failed is tried again inste
 from __future__ import annotations
 
 import errno
+import traceback
 from collections.abc import Iterator
 
 from django.conf import settings
@@ -16,7 +17,10 @@ from console.errors import ConsoleError, NoRoom, Unavailable
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 DISK = FULL | {errno.EIO, errno.EROFS}
-SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+FORKS = frozenset({"_execute_child", "_launch", "spawn_worker"})
+"""Functions of subprocess, multiprocessing and gunicorn. Elsewhere EAGAIN is a lock or a socket that is not ready."""
+NO_THREAD = "can't start new thread"
 SQLITE_DISK = (
     "database or disk is full",
     "disk I/O error",
@@ -43,6 +47,8 @@ def explain(error: BaseException) -> ConsoleError | None:
             found = _database(cause)
         elif isinstance(cause, OSError):
             found = _system(cause)
+        elif isinstance(cause, RuntimeError) and str(cause) == NO_THREAD:
+            found = _shortage("no more threads can be started")
         else:
             continue
         if found is not None:
@@ -73,9 +79,17 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 def _system(error: OSError) -> ConsoleError | None:
     if error.errno in DISK:
         return _disk(error.strerror or "")
-    if error.errno in SHORTAGE:
-        return Unavailable(f"{settings.NODE_NAME} is short of resources: {error.strerror}.", hint="Try again soon.")
+    if error.errno in SHORTAGE or (error.errno == errno.EAGAIN and _is_of_fork(error)):
+        return _shortage(error.strerror or "")
     return None
+
+
+def _shortage(reason: str) -> ConsoleError:
+    return Unavailable(f"{settings.NODE_NAME} is short of resources: {reason}.", hint="Try again soon.")
+
+
+def _is_of_fork(error: OSError) -> bool:
+    return any(frame.name in FORKS for frame in traceback.extract_tb(error.__traceback__)[-2:])
 
 
 def _database(error: Exception) -> ConsoleError | None:

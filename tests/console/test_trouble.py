@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import sqlite3
+import subprocess
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,31 @@ def postgres(kind: type[psycopg.Error], text: str = "it failed") -> Exception:
 def raised(error: Exception, cause: Exception) -> Exception:
     error.__cause__ = cause
     return error
+
+
+def test_eagain_is_a_shortage_only_where_a_process_or_a_thread_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    def error(work: Callable[[], object]) -> BaseException:
+        with pytest.raises((OSError, RuntimeError)) as caught:
+            work()
+        return caught.value
+
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        assert trouble.explain(error(lambda: reader.recv(1))) is None
+    monkeypatch.setattr(subprocess, "_fork_exec", refuse)
+    monkeypatch.setattr(subprocess, "_USE_POSIX_SPAWN", False)
+    assert isinstance(trouble.explain(error(lambda: subprocess.run(["/bin/true"], check=True))), Unavailable)
+    monkeypatch.setattr(threading, "_start_joinable_thread", no_thread, raising=False)
+    monkeypatch.setattr(threading, "_start_new_thread", no_thread, raising=False)
+    assert isinstance(trouble.explain(error(threading.Thread(target=print).start)), Unavailable)
+
+
+def no_thread(*_: object, **__: object) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
