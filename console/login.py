@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from django import forms
@@ -11,6 +12,9 @@ from django.contrib.auth.forms import AuthenticationForm
 from console import rates
 
 MOST_FAILURES: Final = 10
+"""Of one name from one address."""
+MOST_OF_ADDRESS: Final = 100
+"""Of all names. Beyond it nothing is written, so nobody fills the table with names."""
 WINDOW_SECONDS: Final = 300
 
 
@@ -19,14 +23,28 @@ class LoginForm(AuthenticationForm):
 
     def clean(self) -> dict[str, object]:
         address = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
-        key = rates.key_of("login", address, str(self.cleaned_data.get("username", "")))
+        keys = [
+            (rates.key_of("login-address", network(address)), MOST_OF_ADDRESS),
+            (rates.key_of("login", address, str(self.cleaned_data.get("username", ""))), MOST_FAILURES),
+        ]
         # Counted before it is looked at: of many that come at once none is looked at beyond the limit.
-        if rates.add(key, WINDOW_SECONDS) > MOST_FAILURES:
-            minutes = WINDOW_SECONDS // 60
-            raise forms.ValidationError(f"Too many wrong passwords. Wait {minutes} minutes, then try again.")
+        for key, most in keys:
+            if rates.number(key) >= most or rates.add(key, WINDOW_SECONDS) > most:
+                minutes = WINDOW_SECONDS // 60
+                raise forms.ValidationError(f"Too many wrong passwords. Wait {minutes} minutes, then try again.")
         cleaned: dict[str, object] = super().clean()
-        rates.take_back(key)
+        for key, _ in keys:
+            rates.take_back(key)
         return cleaned
+
+
+def network(address: str) -> str:
+    """Of one caller: an IPv4 address, or the /64 that an IPv6 host may choose its addresses from."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    return str(ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
 
 
 class Login(views.LoginView):

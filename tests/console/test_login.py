@@ -10,7 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
-from console.login import MOST_FAILURES
+from console.login import MOST_FAILURES, MOST_OF_ADDRESS
+from console.models import Tally
 from console.proxies import caller
 
 PROXIES = [ipaddress.ip_network(text) for text in ("127.0.0.1", "10.1.0.0/16", "fd00::/8")]
@@ -54,6 +55,20 @@ def test_guesses_at_other_names_wipe_no_count(client: Client, alice: User, setti
     for number in range(310):
         sign_in(client, "guess", name=f"other-{number}")
     assert not sign_in(client, "alice")
+    assert Tally.objects.count() <= MOST_OF_ADDRESS + 1
+
+
+@pytest.mark.parametrize("addresses", ["198.51.100.7", "2001:db8::{:x}"])
+def test_an_address_that_tries_many_names_writes_nothing_more(
+    client: Client, alice: User, settings: Settings, addresses: str
+) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    for number in range(MOST_OF_ADDRESS):
+        sign_in(client, "guess", addresses.format(number + 1), f"name-{number}")
+    rows = list(Tally.objects.order_by("key").values_list("key", "number"))
+    assert not sign_in(client, "alice", addresses.format(0xFFFF))
+    assert list(Tally.objects.order_by("key").values_list("key", "number")) == rows
+    assert sign_in(client, "alice", "2001:db8:0:1::1") and sign_in(client, "alice", "198.51.100.8")
 
 
 @pytest.mark.parametrize("trusted", [[], PROXIES[1:]], ids=["nobody", "another proxy"])

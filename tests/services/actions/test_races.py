@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 
-from console import bounds, trouble
+from console import bounds, rates, trouble
 from console.errors import Conflict, InvalidFields, Unavailable
-from console.models import Team
+from console.models import Tally, Team
 from console.principal import Principal, for_user
 from services import states
 from services.actions import claims, keys, lines, places, watch
@@ -183,6 +184,17 @@ def test_a_key_made_below_a_key_that_is_being_revoked_goes_with_it(
     outcomes = at_once(lambda: mint(keys.principal(child.row)), revoke)
     assert not any(isinstance(one, Exception) for one in outcomes), outcomes
     assert ApiKey.objects.count() == 3 and not ApiKey.objects.live().exists()
+
+
+def test_a_count_at_the_end_of_a_window_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For some the window is over and its row is removed, while others count in it."""
+    now = timezone.now()
+    clock = itertools.cycle([now - timedelta(seconds=1), now + timedelta(seconds=1)])
+    monkeypatch.setattr(rates, "timezone", SimpleNamespace(now=lambda: next(clock)))
+    for _ in range(40):
+        Tally.objects.update_or_create(key="k", defaults={"number": 7, "ends_at": now})
+        outcomes = at_once(*([lambda: rates.add("k", 60)] * 6))
+        assert all(isinstance(one, int) for one in outcomes), outcomes
 
 
 def test_a_connection_that_the_server_ended_is_an_operational_error(world: World) -> None:
