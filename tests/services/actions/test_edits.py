@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 import pytest
+from django.apps import apps
 
 from console.errors import Conflict
 from console.principal import Principal
 from services.actions import services as verbs
+from services.frameworks.triton.framework import Triton
 from services.models import Service
 from services.models.services import DELETED
 
@@ -42,3 +45,19 @@ def test_a_service_that_is_being_deleted_is_not_scaled(make: Make, actor: Princi
     with pytest.raises(Conflict, match="is being deleted"):
         verbs.scale(service, 2, actor=actor)
     assert Service.objects.get(pk=service.pk).replicas == 1
+
+
+def test_variables_that_an_earlier_release_took_are_dropped_with_an_event(make: Make) -> None:
+    service = make()
+    revision = service.target
+    assert revision is not None
+    revision.spec["env"] = {"PYTHONUNBUFFERED": "1", "TMP": "/tmp", "MODEL_X": "1", "OMP_NUM_THREADS": "2"}
+    revision.save()
+    module = importlib.import_module("services.migrations.0016_variables_that_are_no_longer_passed")
+    for _ in range(2):
+        module.drop(apps, None)
+    revision.refresh_from_db()
+    assert revision.spec["env"] == {"MODEL_X": "1", "OMP_NUM_THREADS": "2"}
+    assert Triton().refused_env(revision.spec["env"]) == []
+    (event,) = service.events.filter(message__contains="no longer be set")
+    assert "PYTHONUNBUFFERED, TMP" in event.message and "MODEL_X" not in event.message
