@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 from django.utils import timezone
 
 from services.actions import leases, lines
@@ -59,11 +58,12 @@ def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> Decis
         queue = Queue.objects.select_for_update().filter(name=spec.queue).first()
         if queue is None:
             return Decision(False, GONE.format(name=spec.queue))
-        line = lines.read(queue, lock=True)
+        waits = service.queued_at is not None
+        line = lines.load(queue, lock=True, may_hold=waits)
         if not _is_current(service, revision):
             return CHANGED
-        standing = line.standings.get(service.pk)
-        if service.queued_at is not None and standing is not None:
+        standing = line.standings.get(service.pk) if waits else None
+        if standing is not None:
             decision, nodes = standing.decision, standing.nodes
             passed = admission.passed_by(service.pk, line.standings)
         else:
@@ -95,7 +95,7 @@ def take_over(service: Service, revision: Revision, give_way: Callable[[], objec
         queue = Queue.objects.select_for_update().filter(name=spec.queue).first()
         if queue is None:
             return Decision(False, GONE.format(name=spec.queue))
-        line = lines.read(queue, without=service, lock=True)
+        line = lines.load(queue, lock=True).without(service)
         if not _is_current(service, revision):
             return CHANGED
         decision, nodes = _beside_the_line(lines.claim_of(service, spec, service.replicas), line)
@@ -118,7 +118,7 @@ def move(service: Service, serving: Revision, target: Revision) -> Decision:
         queue = Queue.objects.select_for_update().filter(name=spec.queue).first()
         if queue is None:
             return Decision(False, GONE.format(name=spec.queue))
-        line = lines.read(queue, without=service, lock=True)
+        line = lines.load(queue, lock=True).without(service)
         if not _is_current(service, target):
             return CHANGED
         mine = lines.claim_of(service, spec, serving.replica_set.count())
@@ -139,10 +139,11 @@ def outlook(service: Service, spec: ServiceSpec, replicas: int) -> Outlook:
         gone = Decision(False, GONE.format(name=spec.queue))
         return Outlook(gone, gone)
     mine = lines.claim_of(service, spec, replicas)
-    beside, _ = _beside_the_line(mine, lines.read(queue))
+    line = lines.load(queue)
+    beside, _ = _beside_the_line(mine, line)
     if beside.granted:
         return Outlook(beside, beside)
-    instead, _ = _beside_the_line(mine, lines.read(queue, without=service))
+    instead, _ = _beside_the_line(mine, line.without(service))
     return Outlook(beside, instead)
 
 
@@ -189,7 +190,7 @@ def preview(spec: ServiceSpec, replicas: int, team: int) -> Decision | None:
     if queue is None:
         return None
     newcomer = Claim(0, team, spec.resources, replicas, timezone.now())  # what its affinity does is said beside it
-    return lines.read(queue, newcomer=newcomer).standings[0].decision
+    return lines.load(queue, newcomer=newcomer).standings[0].decision
 
 
 def place(spec: ServiceSpec, replicas: int) -> placement.Placement:
@@ -198,7 +199,7 @@ def place(spec: ServiceSpec, replicas: int) -> placement.Placement:
 
 
 def used_of(queue: Queue) -> Amount:
-    return _used(Replica.objects.in_queue(queue.name))
+    return lines.sum_of(Replica.objects.in_queue(queue.name))
 
 
 def used_by_queue() -> dict[str, Amount]:
@@ -212,8 +213,4 @@ def used_by_node() -> dict[str, Amount]:
 
 
 def used_on(node: Node) -> Amount:
-    return _used(Replica.objects.filter(node=node.name))
-
-
-def _used(replicas: QuerySet[Any]) -> Amount:
-    return amounts.sum_up(lines.claimed_by("service_id", replicas).values())
+    return lines.sum_of(Replica.objects.filter(node=node.name))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -20,53 +21,73 @@ from services.policies.admission import Claim, Room, Standing
 from services.policies.amounts import Amount
 from services.policies.holding import Hold
 from services.policies.placement import Candidate
-from services.querysets import ReplicaQuerySet
 from services.specs import Affinity, Resources, ServiceSpec
 
 
 @dataclass(frozen=True)
 class Line:
-    """`standings`: primary key of a service -> where it stands. `holder`: what is kept for whom, if for anybody."""
+    """Who waits is read, and where they stand is worked out, when it is asked for: what runs already waits for nobody.
+
+    `used_by`: primary key of a team -> what it holds of the queue. `hold`: the one that is in force.
+    """
 
     queue: Queue
     room: Room
-    standings: Mapping[int, Standing]
-    holder: Claim | None
+    used_by: Mapping[int, Amount]
+    newcomer: Claim | None = None
+    hold: Hold | None = None
 
+    @cached_property
+    def standings(self) -> Mapping[int, Standing]:
+        """Primary key of a service -> where it stands."""
+        return admission.rank(
+            self.claims, self.room, self.queue.name, order=self.queue.order, used_by=self.used_by,
+            held_for=self.hold.key if self.hold else None, held_until=self.hold.until if self.hold else None,
+        )  # fmt: skip
 
-def read(
-    queue: Queue, *, newcomer: Claim | None = None, without: Service | None = None, lock: bool = False
-) -> Line:
-    """`lock`: the caller has locked the queue's row; the nodes' are locked too, and a hold may begin or end.
+    @property
+    def holder(self) -> Claim | None:
+        """For whom something is kept, if for anybody."""
+        standing = self.standings.get(self.hold.key) if self.hold else None
+        return standing.claim if standing is not None and standing.waits else None
 
-    `newcomer`: one more claim, which nobody has made yet. `without`: a service whose replicas are to count as gone.
-    """
-    now = timezone.now()
-    claims, held_at = _waiting(queue)
-    if newcomer is not None:
-        claims.append(newcomer)
-    replicas = Replica.objects.all() if without is None else Replica.objects.exclude(service=without)
-    used_by = claimed_by("service__team_id", replicas.in_queue(queue.name))
-    room = Room(quota_of(queue), amounts.sum_up(used_by.values()), candidates(replicas, lock=lock))
+    @cached_property
+    def claims(self) -> list[Claim]:
+        return [*self._waiting[0], *([self.newcomer] if self.newcomer else [])]
 
-    def stand(hold: Hold | None) -> dict[int, Standing]:
-        active = hold if hold is not None and now < hold.until else None
-        return admission.stand(
-            claims,
-            room,
-            queue.name,
-            order=queue.order,
-            used_by=used_by,
-            held_for=active.key if active else None,
-            held_until=active.until if active else None,
+    @property
+    def held_at(self) -> dict[int, datetime]:
+        return self._waiting[1]
+
+    @cached_property
+    def _waiting(self) -> tuple[list[Claim], dict[int, datetime]]:
+        return _waiting(self.queue)
+
+    def without(self, service: Service) -> Line:
+        """As if that service ran nothing."""
+        replicas = Replica.objects.filter(service=service)
+        used = self.room.used.minus(sum_of(replicas.in_queue(self.queue.name)))
+        absent = {candidate.node.name for candidate in self.room.nodes if candidate.node.absence}
+        by_node, nothing = _by_node(replicas, absent), Amount()
+        nodes = tuple(
+            Candidate(candidate.node, candidate.used.minus(by_node.get(candidate.node.name, nothing)))
+            for candidate in self.room.nodes
         )
+        return replace(self, room=Room(self.room.quota, used, nodes))
 
-    hold = _hold_of(queue)
-    if lock and queue.order == admission.FAIR:
-        hold = _hold(queue, [one.claim for one in stand(None).values() if one.waits], held_at, now)
-    standings = stand(hold)
-    holder = standings.get(hold.key) if hold is not None and now < hold.until else None
-    return Line(queue, room, standings, holder.claim if holder is not None and holder.waits else None)
+
+def load(queue: Queue, *, newcomer: Claim | None = None, lock: bool = False, may_hold: bool = False) -> Line:
+    """`lock`: the caller has locked the queue's row; the nodes' are locked too. `may_hold`: a hold may begin or end.
+
+    `newcomer`: one more claim, which nobody has made yet.
+    """
+    now, hold = timezone.now(), _hold_of(queue)
+    used_by = claimed_by("service__team_id", Replica.objects.in_queue(queue.name))
+    room = Room(quota_of(queue), amounts.sum_up(used_by.values()), candidates(lock=lock))
+    line = Line(queue, room, used_by, newcomer)
+    if may_hold and queue.order == admission.FAIR:
+        hold = _hold(queue, [one.claim for one in line.standings.values() if one.waits], line.held_at, now)
+    return line if hold is None or now >= hold.until else replace(line, hold=hold)
 
 
 def claim_of(service: Service, spec: ServiceSpec, replicas: int) -> Claim:
@@ -74,17 +95,21 @@ def claim_of(service: Service, spec: ServiceSpec, replicas: int) -> Claim:
     return Claim(service.pk, service.team_id, spec.resources, replicas, since, spec.affinity, service.passed)
 
 
-def candidates(replicas: ReplicaQuerySet | None = None, *, lock: bool = False) -> tuple[Candidate, ...]:
-    """The nodes, with what these replicas (all, if not given) hold of each. Cordoned and absent ones say that they are.
-
-    Replicas of an absent node count for this machine, which had another name when they were started.
-    """
+def candidates(*, lock: bool = False) -> tuple[Candidate, ...]:
+    """The nodes, with what is held of each. Cordoned and absent ones say that they are."""
     rows = Node.objects.order_by("name")
     nodes = list(rows.select_for_update() if lock else rows)
-    absent = {node.name for node in nodes if node.absence}
-    held = Replica.objects.all() if replicas is None else replicas
-    used = claimed_by("node", held, place=lambda name: settings.NODE_NAME if name in absent else name)
+    used = _by_node(Replica.objects.all(), {node.name for node in nodes if node.absence})
     return tuple(Candidate(node.info(), used.get(node.name, Amount())) for node in nodes)
+
+
+def _by_node(replicas: QuerySet[Any], absent: Set[str]) -> dict[str, Amount]:
+    """Replicas of an absent node count for this machine, which had another name when they were started."""
+    return claimed_by("node", replicas, place=lambda name: settings.NODE_NAME if name in absent else name)
+
+
+def sum_of(replicas: QuerySet[Any]) -> Amount:
+    return amounts.sum_up(claimed_by("service_id", replicas).values())
 
 
 def claimed_by(
@@ -105,7 +130,7 @@ def end_hold(queue: Queue, key: int) -> None:
         Queue.objects.filter(pk=queue.pk).update(held_until=after.until)
 
 
-def look() -> list[int]:
+def announce() -> list[int]:
     """Say to everybody who waits where they stand. Primary keys of the services that can be granted their share now."""
     names = set(Service.objects.filter(state=states.QUEUED).order_by().values_list("target__spec__queue", flat=True))
     ready: list[int] = []
@@ -115,13 +140,13 @@ def look() -> list[int]:
             if queue is None:
                 ready += Service.objects.waiting_in(name).values_list("pk", flat=True)  # each says so itself
                 continue
-            standings = read(queue, lock=True).standings
-            _say(queue, standings)
+            standings = load(queue, lock=True, may_hold=True).standings
+            _write_messages(queue, standings)
         ready += [key for key, standing in standings.items() if standing.decision.granted]
     return ready
 
 
-def _say(queue: Queue, standings: Mapping[int, Standing]) -> None:
+def _write_messages(queue: Queue, standings: Mapping[int, Standing]) -> None:
     waiting = {key: s.decision.reason for key, s in standings.items() if not s.decision.granted}
     rows = [
         Service(pk=pk, message=waiting[pk])

@@ -235,7 +235,7 @@ def sweep(limit: int = 200, *, hand_over: Callable[[int], None] | None = None) -
 
     `hand_over` gets those that may take long, so that they keep no other service waiting; without it they are next.
     """
-    granted = lines.look()
+    granted = lines.announce()
     # Whatever was asked for and has not come about is due, whether or not its message arrived. Services that wait in a
     # queue are told where they stand by the line just above: all of them at once.
     stopped, queued = Q(state=states.STOPPED, desired=STOPPED), Q(state=states.QUEUED)

@@ -159,26 +159,26 @@ def _look(service: Service, target: Revision, rows: list[Replica]) -> None:
 
 def _claim(service: Service, serving: Revision, target: Revision) -> None:
     """Room beside the old replicas, or else their place if a person chose so; otherwise it waits and they serve on."""
-    if claims.claim(service, target, range(service.replicas)).granted:
-        return
-    if target.strategy == RECREATE and _take_over(service, serving, target):
-        return
+    # Without a lock first: many wait for long, and each is looked at in every sweep.
     outlook = claims.outlook(service, target.parsed(), service.replicas)
+    if outlook.beside.granted:
+        claims.claim(service, target, range(service.replicas))
+        return
     if outlook.needs_choice and target.strategy == RECREATE:
-        return  # there is room since a moment ago
+        _take_over(service, serving, target)
+        return
     waits = f"Revision {target.number} waits, revision {serving.number} serves on. {outlook.reason}"
     _scale(service, serving, waits)
 
 
-def _take_over(service: Service, serving: Revision, target: Revision) -> bool:
+def _take_over(service: Service, serving: Revision, target: Revision) -> None:
     """The old replicas stand by until the new ones answer, so that they can come back with the claim they had."""
     old = service.replica_set.filter(revision=serving)
     with transaction.atomic():
         if not claims.take_over(service, target, partial(replicas.stand_by, old)).granted:
-            return False
+            return  # somebody else was quicker
         log(service, "rollout", f"Revision {serving.number} ends, and revision {target.number} starts in its place.")
         dispatch.publish()
-    return True
 
 
 def _switch(service: Service, target: Revision, rows: list[Replica]) -> None:

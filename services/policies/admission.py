@@ -109,7 +109,7 @@ class Standing:
         return self.position > 0 and not self.decision.granted
 
 
-def stand(
+def rank(
     claims: Sequence[Claim],
     room: Room,
     queue: str,

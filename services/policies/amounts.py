@@ -22,6 +22,11 @@ class Amount:
             gpus[resources.gpu_type] = gpus.get(resources.gpu_type, 0) + resources.gpu
         return Amount(self.cpu + resources.cpu, self.memory_gib + resources.memory_gib, gpus)
 
+    def minus(self, part: Amount) -> Amount:
+        """`part` is part of it."""
+        gpus = {kind: count - part.gpus.get(kind, 0) for kind, count in self.gpus.items()}
+        return Amount(self.cpu - part.cpu, self.memory_gib - part.memory_gib, gpus)
+
 
 def total(claims: Iterable[Resources]) -> Amount:
     amount = Amount()

@@ -93,7 +93,7 @@ def _services_in(request: HttpRequest, queue: Queue) -> dict[str, Any]:
     In the line's order; at its end, with the position 0, those that could not start even if nothing ran.
     """
     actor = actor_of(request)
-    positions = {pk: standing.position for pk, standing in lines.read(queue).standings.items()}
+    positions = {pk: standing.position for pk, standing in lines.load(queue).standings.items()}
     waiting = paginate(
         request,
         sorted(

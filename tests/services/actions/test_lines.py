@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from console.models import Team
 from services import states
-from services.actions import claims, lines, reconcile
+from services.actions import claims, lines, reconcile, rollout
 from services.actions import services as verbs
 from services.models import Event, Node, Queue, Replica, Revision, Service
 from tests.services.actions.world import World
@@ -105,7 +105,7 @@ def test_after_its_patience_it_comes_first_for_a_while(
 def test_a_service_does_not_grow_into_what_is_kept(wait: Wait, other_team: Team, queue: Queue) -> None:
     grown = run(wait("grown", 1, of=other_team))
     wait("big", 3.9, minutes=11, passed=1)
-    lines.look()
+    lines.announce()
     grown.serving = grown.target
     assert not claims.claim(grown, verbs.target_of(grown), [1]).granted
     newer = Revision.objects.create(service=grown, number=2, spec=verbs.target_of(grown).spec)
@@ -165,7 +165,7 @@ def test_telling_two_hundred_where_they_stand_takes_few_queries(wait: Wait) -> N
     for number in range(200):
         wait(f"a-{number}", 3.5)
     with CaptureQueriesContext(connection) as caught:
-        lines.look()
+        lines.announce()
     assert len(caught) <= 20
     assert now(Service.objects.get(name="a-199")).message == "200th in queue default: needs 3.5 CPU, 3 free."
 
@@ -175,12 +175,42 @@ def test_who_stopped_meanwhile_is_not_told_where_it_stands(
 ) -> None:
     run(wait("running", 1))
     service = wait("stopped", 3.5)
-    stand = lines.admission.stand
+    stand = lines.admission.rank
 
     def slowly(*args: Any, **options: Any) -> Any:
         Service.objects.filter(pk=service.pk).update(state=states.STOPPING, message="Stopped by alice.")
         return stand(*args, **options)
 
-    monkeypatch.setattr(lines.admission, "stand", slowly)
-    lines.look()
+    monkeypatch.setattr(lines.admission, "rank", slowly)
+    lines.announce()
     assert now(service).message == "Stopped by alice."
+
+
+def test_a_line_without_a_service_is_as_if_it_ran_nothing(wait: Wait, queue: Queue, node: Node) -> None:
+    empty = lines.load(queue).room
+    services = [run(wait(name, cpu)) for name, cpu in (("one", 0.3), ("two", 0.7))]
+    replica = Replica.objects.get(service=services[0])
+    ports = {"http_port": 1, "grpc_port": 2, "metrics_port": 3}
+    Replica.objects.create(service=services[0], revision=replica.revision, index=1, node=node.name, **ports)
+    Replica.objects.filter(pk=replica.pk).update(state=Replica.STANDBY)
+    room = lines.load(queue).without(services[0]).without(services[1]).room
+    for part, whole in ((room.used, empty.used), (room.nodes[0].used, empty.nodes[0].used)):
+        assert (part.cpu, part.memory_gib) == pytest.approx((whole.cpu, whole.memory_gib))
+    assert lines.load(queue).without(services[0]).room.used.cpu == pytest.approx(0.7)
+
+
+def test_a_revision_that_waits_for_room_locks_nothing_and_ranks_nobody(
+    wait: Wait, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = run(wait("running", 3))
+    wait("waiting", 3)
+    newer = Revision.objects.create(service=service, number=2, spec=verbs.target_of(service).spec)
+    Service.objects.filter(pk=service.pk).update(target=newer)
+    service = Service.objects.select_related("serving", "target").get(pk=service.pk)
+    monkeypatch.setattr(lines.admission, "rank", lambda *_, **__: pytest.fail("nobody's place was asked for"))
+    monkeypatch.setattr(claims, "claim", lambda *_, **__: pytest.fail("there is no room"))
+    with CaptureQueriesContext(connection) as caught:
+        rollout._claim(service, service.serving, newer)
+    assert "There is no room for both revisions at once" in now(service).message
+    reads = [one["sql"] for one in caught if 'FROM "services_node"' in one["sql"]]
+    assert len(reads) == 1  # with the new revision beside the old one, and in its place

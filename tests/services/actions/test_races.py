@@ -102,7 +102,7 @@ def test_two_queues_do_not_give_the_same_node_away(
 def test_many_claims_in_two_queues_never_overbook_and_never_deadlock(world: World, team: Team, node: Node) -> None:
     Queue.objects.create(name="second", cpu=8, memory_gib=8)
     services = [waiting(team, f"s-{number}", ("default", "second")[number % 2], 1.5) for number in range(10)]
-    outcomes = at_once(*(claim(service) for service in services), *(lines.look for _ in range(2)))
+    outcomes = at_once(*(claim(service) for service in services), *(lines.announce for _ in range(2)))
     assert [one for one in outcomes if isinstance(one, Exception)] == []
     (candidate,) = lines.candidates()
     assert candidate.used.cpu <= 8 and Replica.objects.filter(revision__spec__queue="default").count() * 1.5 <= 4

@@ -17,7 +17,7 @@ from services.policies.admission import (
     never_fits,
     ordinal,
     passed_by,
-    stand,
+    rank,
 )
 from services.policies.amounts import Amount, free_gpus, share, total
 from services.policies.placement import Candidate
@@ -38,7 +38,7 @@ def line(
     *claims: Claim, used: Amount = NOTHING, nodes: tuple[Candidate, ...] | None = None, **more: Any
 ) -> list[Standing]:
     room = Room(QUOTA, used, (Candidate(NODE, used),) if nodes is None else nodes)
-    found = stand(claims, room, "small", **more)
+    found = rank(claims, room, "small", **more)
     return [found[one.key] for one in claims]
 
 

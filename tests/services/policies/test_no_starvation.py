@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.policies.admission import FAIR, STRICT, Claim, Room, passed_by, stand
+from services.policies.admission import FAIR, STRICT, Claim, Room, passed_by, rank
 from services.policies.amounts import Amount
 from services.policies.holding import Hold, fulfilled, next_hold
 from services.policies.placement import Candidate
@@ -63,7 +63,7 @@ class World:
         for _, claim, _nodes in self.running:
             used_by[claim.team] = used_by.get(claim.team, Amount()).plus(claim.total)
         if self.order == FAIR:
-            found = stand(claims, room, "q", used_by=used_by)
+            found = rank(claims, room, "q", used_by=used_by)
             stuck = [one.claim for one in found.values() if one.waits]
             hold = next_hold(
                 self.hold, stuck, self.held_at, now=now, patience=self.patience * MINUTE, length=LENGTH * MINUTE
@@ -72,7 +72,7 @@ class World:
                 self.held_at[hold.key] = now
             self.hold = hold
         active = self.hold if self.hold is not None and now < self.hold.until else None
-        standings = stand(
+        standings = rank(
             claims,
             room,
             "q",
