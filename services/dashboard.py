@@ -228,7 +228,7 @@ def gateway() -> Gateway:
 
 
 def _gateway_state() -> tuple[str, str]:
-    if (problem := standing.of("gateway")) is not None:
+    if (problem := standing.problem_of("gateway")) is not None:
         return "away", problem.message
     try:
         loaded = status.loaded(settings.HOME.gateway)

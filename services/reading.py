@@ -166,7 +166,7 @@ def _reachable(service: Service) -> Condition:
     if unpublished := not_published(service):
         reason = "Refused" if service.gateway_message else "NotPublished"
         return Condition("Reachable", FALSE if service.gateway_message else UNKNOWN, reason, unpublished, None)
-    problem = standing.of("gateway")
+    problem = standing.problem_of("gateway")
     if problem is None:
         return Condition("Reachable", TRUE, "GatewayAnswers", "The gateway takes requests.", None)
     return Condition("Reachable", FALSE, "GatewayAway", problem.message, None)

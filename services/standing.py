@@ -1,22 +1,24 @@
 """What is wrong with the parts of this console right now, from asking each of them: nothing here is read from rows.
 
-Pages, the REST API, /healthz and the conditions of a service show it. An answer serves for CURRENT seconds, and no part
-holds a page for longer than SOON.
+Pages, the REST API, /healthz and the conditions of a service show it. An answer serves for CURRENT seconds, and all
+parts together hold a page for at most LATEST: a part that is late, as a disk that hangs, is a problem of its own.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from django.conf import settings
 
 from console import room
 from console.addresses import authority, reachable
 from console.home import Home
+from console.questions import Questions
 from console.stack import ready
 from services.clients.unix_http import UnixConnection
 from services.engines.local.supervisor import ProcessInfo, Supervisor
@@ -25,6 +27,7 @@ from services.gateway import status
 
 CURRENT = 1.0
 SOON = 1.5
+LATEST = 2.5
 SWEEP_LOST = 30.0
 """Seconds without a finished sweep, of which there is one every two, after which the console counts as blind."""
 WHILE_AWAY = {
@@ -36,7 +39,7 @@ WHILE_AWAY = {
     "redis": "changes take effect with the next sweep, seconds later",
     "gateway": "every request is refused",
 }
-AGAIN = "It is started again by itself; logs/{name}.log says what is in the way."
+RESTART_HINT = "It is started again by itself; logs/{name}.log says what is in the way."
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Problem:
 
 
 _lock = threading.Lock()
+_questions: Questions[Sequence[Problem]] = Questions()
 _last: tuple[float, tuple[Problem, ...]] = (float("-inf"), ())
 
 
@@ -63,21 +67,37 @@ def problems() -> tuple[Problem, ...]:
         return found
 
 
-def of(part: str) -> Problem | None:
+def problem_of(part: str) -> Problem | None:
     return next((problem for problem in problems() if problem.part == part), None)
 
 
 def _ask() -> tuple[Problem, ...]:
+    answers = _questions.ask({part: partial(_check, part) for part in _CHECKS}, LATEST)
+    late = [part for part in _CHECKS if part not in answers]
+    if "disk" in late:
+        late = ["disk"]  # the others wait for it
+    problems: list[Problem] = []
+    for part in _CHECKS:
+        named = {problem.part for problem in problems}
+        rows = [_late(part)] if part in late else answers.get(part, ())
+        problems += [problem for problem in rows if problem.part not in named]
+    return tuple(problems)
+
+
+def _late(part: str) -> Problem:
+    if part == "disk":
+        message = f"The disk of {settings.NODE_NAME} does not answer: whatever reads or writes it waits."
+        return Problem(part, message, f"Look at the disk of {settings.HOME.root}.")
+    return Problem(part, f"The check of the {part} has no result after {LATEST:g} s.", RESTART_HINT.format(name=part))
+
+
+def _check(part: str) -> Sequence[Problem]:
     home: Home = settings.HOME
-    checks: list[Callable[[Home], Problem | None]] = [_gateway, _disk]
-    if home.supervisor_conf.exists():  # else `make run` did not start this console, and the parts are somebody else's
-        checks += [_bridge, _redis, _sweep]
-    with ThreadPoolExecutor(len(checks) + 1) as pool:
-        asked = [pool.submit(check, home) for check in checks]
-        programs = pool.submit(_programs, home).result() if len(checks) > 2 else []
-        found = [problem for future in asked if (problem := future.result()) is not None]
-    named = {problem.part for problem in found}
-    return (*found, *(problem for problem in programs if problem.part not in named))
+    # Skip checks for parts not started by `make run`.
+    if part not in {"gateway", "disk"} and not home.supervisor_conf.exists():
+        return ()
+    found = _CHECKS[part](home)
+    return found if isinstance(found, list) else [found] if found else ()
 
 
 def _gateway(home: Home) -> Problem | None:
@@ -85,7 +105,7 @@ def _gateway(home: Home) -> Problem | None:
     reason = status.unanswered(home.gateway, host, port, SOON)
     if not reason:
         return None
-    return Problem("gateway", f"{reason} ({authority(host, port)}).", AGAIN.format(name="gateway"))
+    return Problem("gateway", f"{reason} ({authority(host, port)}).", RESTART_HINT.format(name="gateway"))
 
 
 def _disk(_home: Home) -> Problem | None:
@@ -103,7 +123,7 @@ def _bridge(home: Home) -> Problem | None:
         pass
     finally:
         connection.close()
-    return Problem("bridge", f"The bridge does not answer: {WHILE_AWAY['bridge']}.", AGAIN.format(name="bridge"))
+    return Problem("bridge", f"The bridge does not answer: {WHILE_AWAY['bridge']}.", RESTART_HINT.format(name="bridge"))
 
 
 def _redis(home: Home) -> Problem | None:
@@ -114,7 +134,7 @@ def _redis(home: Home) -> Problem | None:
         return None
     if reply.startswith("-MISCONF"):
         return Problem("redis", f"Redis cannot write its file, so it takes nothing: {WHILE_AWAY['redis']}.")
-    return Problem("redis", f"Redis does not answer: {WHILE_AWAY['redis']}.", AGAIN.format(name="redis"))
+    return Problem("redis", f"Redis does not answer: {WHILE_AWAY['redis']}.", RESTART_HINT.format(name="redis"))
 
 
 def _sweep(home: Home) -> Problem | None:
@@ -125,7 +145,7 @@ def _sweep(home: Home) -> Problem | None:
     if age < SWEEP_LOST:
         return None
     return Problem(
-        "worker", f"No sweep has ended for {age:.0f} s: {WHILE_AWAY['worker']}.", AGAIN.format(name="worker")
+        "worker", f"No sweep has ended for {age:.0f} s: {WHILE_AWAY['worker']}.", RESTART_HINT.format(name="worker")
     )
 
 
@@ -139,10 +159,16 @@ def _programs(home: Home) -> list[Problem]:
         )]  # fmt: skip
     return [
         Problem(info.name, f"{info.name.capitalize()} does not run: {WHILE_AWAY[info.name]}.",
-                AGAIN.format(name=info.name))
+                RESTART_HINT.format(name=info.name))
         for info in infos if info.name in WHILE_AWAY and not _runs(info)
     ]  # fmt: skip
 
 
 def _runs(info: ProcessInfo) -> bool:
     return info.state in {"RUNNING", "STARTING"}
+
+
+_CHECKS: Final[dict[str, Callable[[Home], Problem | list[Problem] | None]]] = {
+    "gateway": _gateway, "disk": _disk, "bridge": _bridge, "redis": _redis, "worker": _sweep, "supervisor": _programs,
+}  # fmt: skip
+"""By part, what concerns callers first."""

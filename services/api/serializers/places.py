@@ -119,7 +119,7 @@ class NodeOut(serializers.ModelSerializer[Node]):
         )
 
     def get_problem(self, node: Node) -> str:
-        problem = standing.of("disk") if node.name == settings.NODE_NAME else None
+        problem = standing.problem_of("disk") if node.name == settings.NODE_NAME else None
         return f"{problem.message} {problem.hint}" if problem else ""
 
     def get_used(self, node: Node) -> AmountOut:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -78,6 +80,28 @@ def test_what_is_wrong_is_no_business_of_strangers(
     assert nothing_listens not in nobody.get("/login/").content.decode()
 
 
+def test_a_disk_that_hangs_holds_no_page(
+    client_of: Callable[[User | None], Client], alice: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answers = [], threading.Event()
+
+    def hang(folder: Path) -> room.Room:
+        asked.append(folder)
+        answers.wait(60)
+        return room.Room(folder, 1 << 30, 1 << 30)
+
+    monkeypatch.setattr(room, "look", hang)
+    monkeypatch.setattr(standing, "LATEST", 0.3)
+    sentence = "The disk of local does not answer: whatever reads or writes it waits."
+    assert sentence in client_of(None).get("/healthz").content.decode()
+    assert sentence in client_of(alice).get("/datasets/").content.decode()
+    assert len(asked) == 1, "one question that hangs is enough"
+    answers.set()
+    while any(question.is_alive() for question in standing._questions._hanging.values()):
+        time.sleep(0.01)
+    assert standing.problem_of("disk") is None
+
+
 def test_healthz_says_what_is_wrong_and_no_path(nothing_listens: str, full_disk: None, client: Client) -> None:
     answer = client.get("/healthz")
     assert (answer.status_code, answer.content.decode()) == (503, f"{nothing_listens}\n{SENTENCE}\n")
@@ -100,7 +124,7 @@ def test_a_gateway_that_is_away_does_not_go_on_with_anything(nothing_listens: st
 
 
 def test_something_else_in_its_place_is_not_taken_for_the_gateway(silent: None) -> None:
-    problem = standing.of("gateway")
+    problem = standing.problem_of("gateway")
     assert problem
     assert "something listens in its place" in problem.message
 
