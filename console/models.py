@@ -16,7 +16,7 @@ TEAM_NAME = RegexValidator(
 class Team(models.Model):
     name = models.CharField(max_length=63, unique=True, validators=[TEAM_NAME])
     created_at = models.DateTimeField(auto_now_add=True)
-    # How many it may have at most; null: as the installation has it (console/bounds.py).
+    # Quotas; null: the installation default (console/bounds.py).
     most_services = models.PositiveIntegerField(null=True)
     most_datasets = models.PositiveIntegerField(null=True)
     most_keys = models.PositiveIntegerField(null=True)

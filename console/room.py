@@ -72,7 +72,7 @@ def look(folder: Path) -> Room:
 
 
 def now() -> Room:
-    """Of the home. As many pages and requests as like may ask."""
+    """Disk state of CONSOLE_HOME, cached for one second."""
     global _last
     with _lock:
         if _last is None or time.monotonic() - _last[0] > CURRENT:

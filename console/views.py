@@ -34,5 +34,5 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
         return JsonResponse(said.data, status=said.status_code, content_type=api.PROBLEM)
     if cause is None:
         return defaults.server_error(request)
-    # Without request: who is signed in may be what could not be read.
+    # Render without the request: reading the session may have failed.
     return HttpResponse(loader.render_to_string("trouble.html", {"error": cause}), status=cause.status)

@@ -49,7 +49,7 @@ def trust(dataset: Dataset, *, actor: Principal, seen: str | None = None, later_
         for copy in copies_of(dataset):
             created |= _record(given, copy[0], copied.get(copy) or files_of(*copy))
         if created:  # who trusted it first stays on record when nothing new is trusted
-            _sign(dataset, actor)
+            _record_actor(dataset, actor)
     return dataset
 
 
@@ -59,7 +59,7 @@ def withdraw(dataset: Dataset, *, actor: Principal) -> Dataset:
     with transaction.atomic():
         _lock(dataset)
         if Trust.objects.filter(dataset=dataset).delete()[0]:
-            _sign(dataset, actor)
+            _record_actor(dataset, actor)
     return dataset
 
 
@@ -136,7 +136,7 @@ def _lock(dataset: Dataset) -> None:
     dataset.refresh_from_db()
 
 
-def _sign(dataset: Dataset, actor: Principal) -> None:
+def _record_actor(dataset: Dataset, actor: Principal) -> None:
     dataset.trusted_by, dataset.trusted_at = actor.label, timezone.now()
     dataset.save(update_fields=FIELDS)
 

@@ -108,7 +108,7 @@ def _refused(spec: ServiceSpec, actor: Principal) -> dict[str, list[str]]:
     framework = wiring.framework(spec.framework)
     for name in framework.unlisted_env(spec.env):
         if leads_to(spec.env[name], _foreign()):
-            errors[f"env.{name}"] = ["Names files that are not of this model. Name a file in it by a relative path."]
+            errors[f"env.{name}"] = ["Must not point outside the model folder."]
     reasons = framework.needs_administrator(spec.framework_config)
     if reasons and not actor.is_admin:
         errors["framework_config"] = reasons

@@ -25,7 +25,7 @@ PATIENCE: Final = 2.0
 _LOOK_SECONDS: Final = 0.02
 LOADING: Final = "The gateway is loading the change."
 WAITING: Final = "Waiting for the key's concurrency limit to be published."
-AWAY: Final = "The gateway does not answer. It has this before it takes requests again."
+GATEWAY_DOWN: Final = "The gateway does not answer. It has this before it takes requests again."
 LATER: Final = "The console tries again every few seconds."
 
 
@@ -72,7 +72,7 @@ def states(rows: Sequence[ApiKey]) -> dict[int, Delivery]:
 
 
 def waiting(rows: Iterable[ApiKey]) -> Waiting:
-    """What the gateway does not do yet of these."""
+    """Keys whose changes the gateway has not applied."""
     every = list(rows)
     found = states(every)
     late = tuple(row for row in every if not found[row.pk].applied)
@@ -99,7 +99,7 @@ def _state(row: ApiKey, published: credentials.Published, running: str | None, p
     if _is_live(row) != (row.digest in published.digests):
         return Delivery(False, problem or (WAITING if row.max_concurrent and not row.revoked_at else LOADING))
     if running is None:
-        return Delivery(False, AWAY)
+        return Delivery(False, GATEWAY_DOWN)
     return Delivery() if running == published.version else Delivery(False, LOADING)
 
 

@@ -55,8 +55,8 @@ def publish_now() -> None:
 def open_up(service: Service, rows: Iterable[Replica]) -> str:
     """Publish, and wait a moment until Envoy sends requests to these replicas, over each of their protocols.
 
-    Called before READY is said of them: a caller who reads that may call at once, and count on each replica. Returns
-    what is missing after PATIENCE, for a later try; "" when all is well, and when Envoy is away.
+    Call before marking the replicas READY. Returns what is missing after PATIENCE, for a later try; "" when all is
+    well, and when Envoy is away.
     """
     publish_now()
     framework = BACKENDS[service.serving.spec["framework"]] if service.serving else BACKENDS["triton"]

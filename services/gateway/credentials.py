@@ -58,7 +58,7 @@ def prepare(gateway_dir: Path) -> None:
 def render(keys: Keys, gateway_dir: Path) -> bytes:
     """The content of keys.json: every key that may be published now."""
     hops = _hops(gateway_dir) if any(key.hops for key in keys.keys) else frozenset()
-    # Two of one digest cannot be, and Envoy would take none of all keys for that.
+    # Envoy rejects the whole file if two keys share a digest.
     by_digest = {key.digest: key for key in reversed(keys.keys) if _may_go(key, hops)}
     return auth.credentials(tuple(reversed(by_digest.values())), keyless=keys.keyless)
 

@@ -36,7 +36,7 @@ class AccountForm(forms.Form):
 
 
 class BoundsForm(forms.Form):
-    """Of each kind of console/bounds.py how many; empty: as the installation has it."""
+    """Quotas by kind (console/bounds.py); empty: the installation default."""
 
     services = forms.IntegerField(min_value=0, max_value=bounds.MOST, required=False)
     datasets = forms.IntegerField(min_value=0, max_value=bounds.MOST, required=False)
