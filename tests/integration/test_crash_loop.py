@@ -81,6 +81,7 @@ def test_a_start_that_hangs_after_it_was_up_is_started_again(live: Live, needed:
     live.until(log.read_text, lambda text: "it hangs" in text, 60)
     needed.write_text("")
     live.until(lambda: live.infer(NAME, BODY).status, lambda status: status == 200, 120)
+    live.wait(NAME)  # it answered before the gateway had read that it was taken out
     messages = [event["message"] for event in live.api(f"services/{NAME}/events/").body["results"]]
     assert any("hung" in message and "did not answer" in message for message in messages)
 

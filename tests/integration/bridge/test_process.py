@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from console.files import replace
 from services.clients.unix_http import UnixConnection
 from tests.integration.bridge.rig import Bridge, entry, running
 from tests.integration.engine_home import wait_for
@@ -50,7 +51,7 @@ def test_a_second_one_in_the_same_folder_does_not_start_and_harms_nothing(bridge
 
 
 def test_a_damaged_table_changes_nothing_and_a_good_one_is_taken_up(bridge: Bridge) -> None:
-    (bridge.root / "bridge.json").write_text("{")
+    replace(bridge.root / "bridge.json", b"{")
     wait_for(lambda: bridge.log, lambda text: "the last good table stays" in text, 5)
     assert bridge.get("/v1/models").data["models"] == ["rows"]
     bridge.services["more"] = entry("triton", public=True)

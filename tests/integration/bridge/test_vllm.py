@@ -38,8 +38,8 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVllm]:
 def bridged(vllm: RunningVllm) -> Iterator[Bridge]:
     services = {
         NAME: entry("vllm", task="chat", max_model_len=256),
-        "waiting": entry("vllm", task="chat", ready=False, message="QUEUED: 2nd."),
-        "gone": entry("vllm", task="chat"),
+        "waiting": entry("vllm", uid="18", task="chat", ready=False, message="QUEUED: 2nd."),
+        "gone": entry("vllm", uid="19", task="chat"),
     }
     with running(services, {NAME: vllm.ports.http, "gone": free_ports().http}) as made:
         yield made

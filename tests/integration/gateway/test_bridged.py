@@ -116,13 +116,18 @@ def test_a_service_says_which_doors_it_has(doors: Doors) -> None:
     assert len(doors.bridge.seen()) + len(doors.backend.seen()) == before
 
 
+def counted(doors: Doors, path: str) -> list[dict[str, str]]:
+    """Lines of the access log at that path for which the bridge told its tokens."""
+    lines = doors.gateway.log_lines()
+    return [line for line in lines if line["path"] == path and line["bridge_prompt_tokens"] != "-"]
+
+
 def test_what_the_bridge_tells_of_tokens_is_logged(doors: Doors) -> None:
     for method, tokens in (("ModelInferStream", "3"), ("ModelInfer", "6")):
         call(doors, V2 + method, infer_request("llama").SerializeToString(), key=KEY)
-        log = until(lambda path=V2 + method: [line for line in doors.gateway.log_lines() if line["path"] == path
-                                              and line["door"] == "llm-grpc"])  # type: ignore[misc]  # fmt: skip
+        log = until(lambda path=V2 + method: counted(doors, path))  # type: ignore[misc]
         assert (log[-1]["bridge_prompt_tokens"], log[-1]["bridge_completion_tokens"]) == ("5", tokens)
-        assert (log[-1]["client"], log[-1]["service"]) == (KEY[4:16], "llama")
+        assert (log[-1]["client"], log[-1]["service"], log[-1]["door"]) == (KEY[4:16], "llama", "llm-grpc")
     call(doors, TF + "Predict", predict_request("mnist"))
     assert until(lambda: [line for line in doors.gateway.log_lines() if line["door"] == "tfserving"])
 
