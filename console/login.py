@@ -12,9 +12,9 @@ from django.contrib.auth.forms import AuthenticationForm
 from console import rates
 
 MOST_FAILURES: Final = 10
-"""Of one name from one address."""
+"""Failures of one name from one address."""
 MOST_OF_ADDRESS: Final = 100
-"""Of all names. Beyond it nothing is written, so nobody fills the table with names."""
+"""Failures over all names. Beyond it nothing is written, so that nobody fills the table with names."""
 WINDOW_SECONDS: Final = 300
 
 
@@ -39,7 +39,7 @@ class LoginForm(AuthenticationForm):
 
 
 def network(address: str) -> str:
-    """Of one caller: an IPv4 address, or the /64 that an IPv6 host may choose its addresses from."""
+    """The caller: an IPv4 address, or the /64 that an IPv6 host may choose its addresses from."""
     try:
         found = ip_address(address)
     except ValueError:

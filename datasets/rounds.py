@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(round_pk: int) -> None:
-    """Does a round, or what is left of one: this one, unless others come first. Does nothing when there is none.
+    """Do this round, or what is left of it, unless others come first.
 
     Nor when this process does enough already: the sweep, or the next round to end, hands it out again.
     """

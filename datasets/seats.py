@@ -41,7 +41,7 @@ class Seats:
         self._taken = 0
 
     def take(self) -> bool:
-        """False when there is none."""
+        """False when no seat is free."""
         with self._lock:
             if self._taken >= self.most:
                 return False

@@ -64,7 +64,7 @@ def withdraw(dataset: Dataset, *, actor: Principal) -> Dataset:
 
 
 def digest(dataset: Dataset) -> str:
-    """Of what trust would be given to now: the location, and what was copied last."""
+    """Digest of what would be trusted now: the location, and what was copied last."""
     return digests([dataset])[dataset.pk]
 
 
@@ -85,7 +85,7 @@ def trust_in(dataset: Dataset | None, location: str) -> Trust | None:
 
 
 def untrusted_files(trust: Trust, path: str, tree: str, code: Iterable[str]) -> list[str]:
-    """Of the code files in a tree of the store, those that are not as they were when they were trusted.
+    """Code files of a tree in the store that differ from what was trusted.
 
     The first copy of a path is recorded, and is what counts from then on. `code`: paths relative to the tree.
     """

@@ -62,7 +62,7 @@ class ServiceLimits:
     max_payload_mib: int | None = None
     """Of one request; never more than the gateway's own."""
     timeout_seconds: int | None = None
-    """Of a unary request. The gateway bounds streams by itself: STREAM_MAX_SECONDS."""
+    """Bound of a unary request. STREAM_MAX_SECONDS bounds streams."""
     concurrency: int | None = None
     """Requests under way at once, over all replicas."""
     stall_seconds: int | None = None

@@ -46,7 +46,7 @@ class SupervisorProcess:
 
     @property
     def pid(self) -> int:
-        """Of supervisord itself, which the guard started."""
+        """The process id of supervisord itself, which the guard started."""
         return int(self.client.call("getPID"))
 
     def ended(self) -> bool:

@@ -1,6 +1,6 @@
 """Room set aside in the files that must go on growing when the disk is full: nobody else can take it.
 
-Linux gives a file blocks beyond its end (fallocate with KEEP_SIZE); whoever appends to it later uses those. So for as
+Linux gives a file blocks beyond its end (fallocate with KEEP_SIZE); later appends use those. So for as
 long as the reserve lasts the database takes changes, Redis takes messages and the gateway's access log loses no line,
 while every other write on the disk fails. On file systems without this (Btrfs and ZFS promise nothing when they copy on
 write) there is no reserve, and what pages, logs and metering do then holds alone.

@@ -78,7 +78,7 @@ SETTINGS: Final[dict[str, re.Pattern[str]]] = {
 }  # fmt: skip
 """Settings of backends that tune speed and memory, and what their values may be."""
 OWN_PREFIXES: Final = ("MODEL_", "APP_")
-"""Of settings that only the model itself reads."""
+"""Prefixes of settings that only the model itself reads."""
 ENVIRONMENT: Final = "EXECUTION_ENV_PATH"
 IN_MODEL: Final = "$$TRITON_MODEL_DIRECTORY/"
 SHOWN: Final = 60

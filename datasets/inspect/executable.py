@@ -38,7 +38,7 @@ TOO_LARGE: Final = "It can hold code, and is too large to be looked through."
 LIBRARY: Final = "A compiled library: it runs as soon as a server loads it."
 PLAN: Final = "A compiled plan or graph of TensorRT or TensorFlow, which can do what a program can."
 PROTOCOLS: Final = (b"\x02", b"\x03", b"\x04", b"\x05")
-"""Of pickles, as they begin after the first byte."""
+"""Second byte of a pickle."""
 OPENSSL: Final = re.compile(rb"^[ \t]*openssl_conf[ \t]*=", re.M)
 
 
@@ -97,7 +97,7 @@ def _look(path: Path, name: str, runs: bool, budget: Budget) -> Executable | Non
 
 
 def _always(name: str, head: bytes) -> Executable | None:
-    """Of any file: what is only ever loaded as code."""
+    """What is only ever loaded as code, whatever the file is called."""
     if head.startswith(b"\x7fELF") and not name.lower().endswith(LIBRARIES):
         return Executable(name, "library", LIBRARY)
     if OPENSSL.search(head):
@@ -108,7 +108,7 @@ def _always(name: str, head: bytes) -> Executable | None:
 def _by_content(
     path: Path, name: str, head: bytes, budget: Budget, *, loads_all: bool, runs: bool
 ) -> Executable | None:
-    """Of a file whose name promises nothing. `loads_all`: its server may open any file; `runs`: it opens this one."""
+    """The code in a file whose name says nothing. `loads_all`: its server may open any file; `runs`: this one."""
     try:
         if name.lower().endswith(BYTECODE) or (head[2:4] == b"\r\n" and 0x0A <= head[1] <= 0x0F):
             return Executable(name, "bytecode", "Compiled Python code: it runs as soon as it is imported.", loads_all)
@@ -129,7 +129,7 @@ def _by_content(
 
 
 def _head(path: Path) -> bytes:
-    """Of a file that can be read; b"" for any other, as a pipe would keep whoever opens it."""
+    """The first bytes of a regular file; b"" for any other, since opening a pipe would block."""
     try:
         if not path.is_file():
             return b""

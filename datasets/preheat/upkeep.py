@@ -125,7 +125,7 @@ def _holders(store: Store, contents: set[str]) -> dict[str, list[StoredFile]]:
 
 
 def ask_to_verify(store: Store, digest: str) -> None:
-    """Has a tree read again: by whoever reads next, also after a crash."""
+    """Mark a tree to be read again by the next reader, also after a crash."""
     folder = store.root / "to-verify"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / digest).touch(exist_ok=True)

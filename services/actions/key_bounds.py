@@ -26,7 +26,7 @@ _WHAT: Final = dict(zip(LIMITS, ("requests a minute", "tokens a minute", "reques
 
 @dataclass(frozen=True)
 class Rights:
-    """What a key may do, whoever holds it."""
+    """What a key may do."""
 
     scopes: tuple[str, ...] = ("infer",)
     services: tuple[str, ...] = ()

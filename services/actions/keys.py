@@ -1,4 +1,4 @@
-"""API keys: make, check, rotate, revoke. Whoever does it is told whether the gateway has the change by then."""
+"""API keys: make, check, rotate, revoke. Each says whether the gateway has the change."""
 
 from __future__ import annotations
 

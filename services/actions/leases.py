@@ -25,7 +25,7 @@ RENEW_SECONDS = 15.0
 
 
 class LostLease(Exception):
-    """The step ends here; whoever has the lease now goes on from the facts."""
+    """The lease was lost: the step ends here, and its new holder goes on from the facts."""
 
 
 class Lease:

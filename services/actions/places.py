@@ -24,7 +24,7 @@ CPU_OVERCOMMIT = 4
 
 
 LONGEST_MINUTES = 7 * 24 * 60
-"""Of a queue's patience and its holds."""
+"""Upper bound of a queue's patience and holds, in minutes."""
 TURNS = {"order": FAIR, "patience_minutes": 10, "hold_minutes": 5}
 """Who is granted a share next, as queues have it that do not say."""
 

@@ -258,7 +258,7 @@ def stand_by(replicas: QuerySet[Replica]) -> None:
 
 
 def make_room(replicas: QuerySet[Replica]) -> bool:
-    """End the processes of those on standby that have finished their requests. True once none runs any more."""
+    """End the processes of those on standby that have finished their requests. True once none is left."""
     going = replicas.filter(state=Replica.STANDBY, drain_until__isnull=False).select_related("revision", "service")
     rows = list(going)
     due = [replica for replica in rows if _is_drained(replica)]

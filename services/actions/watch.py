@@ -68,7 +68,7 @@ def watch(now: float | None = None) -> list[Replica]:
 
 
 def _rows() -> list[Replica]:
-    """Of a revision that never served, the first start has its own bound: see replicas.overdue."""
+    """The first start of a revision that never served has its own bound: see replicas.overdue."""
     again = Q(state=Replica.STARTING, revision__served_at__isnull=False)
     rows = Replica.objects.filter(again | Q(state__in=(Replica.READY, Replica.UNREADY)), pid__gt=0)
     rows = rows.exclude(pid=F("hung_pid"))  # about to be started again
@@ -76,7 +76,7 @@ def _rows() -> list[Replica]:
 
 
 def _loads(rows: Iterable[Replica]) -> Mapping[int, Load]:
-    """Of the READY ones; none while the gateway does not tell. One that starts anew counts anew."""
+    """Load of the READY replicas; empty while the gateway does not tell. A restarted gateway counts anew."""
     by_port: dict[str, Load] = {}
     try:
         for each in status.replicas(settings.HOME.gateway):
@@ -154,7 +154,7 @@ def _is_hung(suspect: Suspect, now: float) -> bool:
 
 
 def _one_at_a_time(hung: Iterable[Suspect], rows: Iterable[Replica]) -> list[Suspect]:
-    """Of the READY ones of a service one, and the last one only when it is beyond doubt: this may be a mistake."""
+    """At most one READY replica of a service, and the last one only when beyond doubt: the alarm may be false."""
     suspects = list(hung)
     suspected = {suspect.replica.pk for suspect in suspects}
     serving = {row.service_id for row in rows if row.state == Replica.READY and row.pk not in suspected}

@@ -123,7 +123,7 @@ def is_warm(gateway_dir: Path, clusters: str) -> bool:
 
 
 def failed_writes(gateway_dir: Path) -> int:
-    """Of the access log, since the gateway started; 0 when it is not running."""
+    """Failed writes of the access log since the gateway started; 0 when it is not running."""
     try:
         return _admin(gateway_dir).failed_writes()
     except GatewayError:

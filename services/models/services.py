@@ -147,7 +147,7 @@ class Replica(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     """Starts by the control loop since it last stayed up; the pause before the next one grows with it."""
     retry_at = models.DateTimeField(null=True)
-    """Of a replica in BACKOFF: when it is started again. Kept until the series of starts is over."""
+    """When a replica in BACKOFF is started again. Kept until the series of starts is over."""
     started_at = models.DateTimeField(null=True)
     drain_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -36,7 +36,7 @@ def total(claims: Iterable[Resources]) -> Amount:
 
 
 def larger(first: Amount, second: Amount) -> Amount:
-    """Of each kind the larger amount."""
+    """The larger amount of each kind."""
     kinds = {*first.gpus, *second.gpus}
     return Amount(
         max(first.cpu, second.cpu),
@@ -55,7 +55,7 @@ def sum_up(parts: Iterable[Amount]) -> Amount:
 
 
 ReplicaClaim = tuple[int, bool, Resources]
-"""Of one replica: its service, whether it is on standby, and its resources."""
+"""One replica: its service, whether it is on standby, and its resources."""
 
 
 def claimed(replicas: Iterable[ReplicaClaim]) -> Amount:

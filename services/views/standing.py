@@ -1,4 +1,4 @@
-"""What is wrong right now, as a part of every page, and for whoever watches over the console from outside."""
+"""What is wrong right now, as a part of every page, and for monitoring from outside."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ INNER = "inner"
 EGRESS = "egress"
 EGRESS_SOCKET = "egress.sock"
 HOPS_FILE = "hops.json"
-"""Names of the hops that routes lead to. Written after those, and read by whoever publishes keys (credentials.py)."""
+"""Names of the hops that routes lead to. Written after those, and read when keys are published (credentials.py)."""
 UNLIMITED = 1 << 30
 _NO_CALLER: list[Json] = [{"remove": name} for name in (names.H_CALLER, names.H_HOP, *names.LATER_HOPS)]
 

@@ -37,7 +37,7 @@ local function is_plain(word)
   return WORDS_OF_JSON[word] or #word <= MOST_DIGITS and is_finite(word)
 end
 
--- Where a row of numbers ends that is one step; before `at` where there is none. Nothing for a number that is too long.
+-- The end of a row of numbers, in one step; before `at` without a row, nil for a number that is too long.
 local function end_of_numbers(text, at, strict)
   if not strict then return select(2, string.find(text, "^[-+%d.eE, \t\r\n]+", at)) end
   local stop = select(2, string.find(text, "^[%d, \t\r\n]*", at))

@@ -20,7 +20,7 @@ local function utf8(code)
   return string.char(240 + math.floor(second / 64), 128 + second % 64, third, last)
 end
 
--- Of hexadecimal digits.
+-- The number that hexadecimal digits spell.
 local function number_of(text)
   local value = 0
   for i = 1, #text do
@@ -53,7 +53,7 @@ local function unescape(text)
   return table.concat(out)
 end
 
--- Of a value as JSON spells it; nothing for what is no id.
+-- The sequence id in a value as JSON spells it; nil if it is no id.
 function sequence_in_json(value)
   local text = string.match(value, '^"(.*)"$')
   if text then return of_text(unescape(text)) end
@@ -92,7 +92,7 @@ local function fields(text, at, stop, visit)
   end
 end
 
--- Of a message from `at` to `stop` that is one entry of `parameters`: whether it is the sequence's, and the name.
+-- Whether the entry of `parameters` from `at` to `stop` is the sequence's, and its name.
 function sequence_in_entry(text, at, stop)
   local key, id = "", nil
   fields(text, at, stop, function(number, kind, from, to)
@@ -109,7 +109,7 @@ function sequence_in_entry(text, at, stop)
   return key == NAME, id
 end
 
--- Of a ModelInferRequest from `at` to `stop`. Of two entries the last one counts, as for a backend.
+-- The sequence id of a ModelInferRequest from `at` to `stop`. The last of two entries counts, as for a backend.
 function sequence_in_message(text, at, stop)
   local id
   fields(text, at, stop, function(number, kind, from, to)
