@@ -89,8 +89,7 @@ class Predictor:
             return request, tensors.request(inputs, request.output_filter)
 
         request, body = await apart(len(message), translated)
-        version = request.model_spec.version.value if request.model_spec.HasField("version") else 0
-        outputs = await self._infer(call, body, str(version) if version > 0 else "")
+        outputs = await self._infer(call, body, version_of(request.model_spec))
 
         def back() -> bytes:
             made: bytes = tfserving_v2.response(request, outputs).SerializeToString()
@@ -116,6 +115,14 @@ def parsed(kind: Any, message: bytes) -> Any:
         return kind.FromString(message)
     except DecodeError:
         raise invalid(f"This is no {kind.DESCRIPTOR.full_name}.") from None
+
+
+def version_of(spec: Any) -> str:
+    """The version that a ModelSpec names; "" for the newest. Triton would take any negative number for the newest."""
+    version = spec.version.value if spec.HasField("version") else 0
+    if version < 0:
+        raise invalid(f"version: must be 1 or more, or left out for the newest; {version} is neither.")
+    return str(version) if version else ""
 
 
 def _size(answers: list[Outputs]) -> int:
