@@ -33,7 +33,7 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
         help_text='Which credentials are stored: {"secret_key": "set"}. Their values are never shown.'
     )
     digest = serializers.SerializerMethodField(
-        help_text="Of the location and of what was copied last. Send it along to trust what you saw."
+        help_text="Digest of the location and of the last copy. Send it along to trust what you saw."
     )
     trusted = serializers.BooleanField(help_text="Whether the team trusts the code at the present location.")
     trust_covers_changes = serializers.BooleanField(help_text="Also code that changes there later.")

@@ -59,8 +59,8 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base
     """Replace the named fields (resources, auth and limits are merged). Anything but `replicas` makes a new revision.
 
     A serving service goes on serving its present revision until the new one answers; `strategy` says what happens
-    where both do not fit at once (see Revision.strategy). `base`: the number of the revision that whoever made the
-    changes was looking at; Conflict when it is no longer the one that should run.
+    where both do not fit at once (see Revision.strategy). `base`: the number of the revision that the
+    changes were made from; Conflict when it is no longer the one that should run.
     """
     actor.require(service.team, roles.EDITOR)
     if base is not None and target_of(service).number != base:

@@ -1,4 +1,4 @@
-"""Whose address the gateway logs: the caller's behind proxies that an administrator named, else whoever connected."""
+"""Whose address the gateway logs: the caller's behind proxies that an administrator named, else the peer's."""
 
 from __future__ import annotations
 
