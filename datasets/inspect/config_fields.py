@@ -26,7 +26,7 @@ SETTING: Final = "setting"
 REFUSED: Final = "refused"
 """Never: it loads what is not of this model."""
 ENSEMBLE: Final = "ensemble"
-"""Only in a repository: a service does not serve ensembles (services/frameworks/triton/describe.py)."""
+"""Only in a repository: a service does not serve ensembles (services/frameworks/triton/study.py)."""
 
 FIELDS: Final[dict[str, str]] = {
     "name": NAME, "platform": WORD, "backend": WORD, "runtime": LIBRARY,

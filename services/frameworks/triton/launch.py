@@ -11,8 +11,8 @@ from typing import Final
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import layout as layouts
-from services.frameworks.triton.describe import Study, study
 from services.frameworks.triton.runtime import Runtime, locate
+from services.frameworks.triton.study import Study, study
 from services.specs import Launch, LaunchContext, Ports
 
 CLOSED_APIS: Final = "shared-memory,model-config,model-repository,statistics,trace,logging"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.frameworks.triton.describe import describe, study
+from services.frameworks.triton.describe import describe
+from services.frameworks.triton.study import study
 from services.specs import ModelDescription, Tensor
 from tests.datasets.inspect.test_onnx import external
 from tests.services.frameworks.triton.onnx_files import write_digits

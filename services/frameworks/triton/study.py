@@ -1,0 +1,221 @@
+"""Studies a folder of model files: what Triton would be asked to load, and what stands in the way.
+
+Reads config.pbtxt, file names and ONNX graphs; runs no model code. Both the create form and the launch start here, so
+they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from datasets.inspect import compare, config_fields, onnx, pbtxt, said_of_triton
+from datasets.inspect.budget import Budget
+from datasets.inspect.errors import TooMuch, Unreadable
+from datasets.inspect.listing import files_below
+from datasets.inspect.report import Difference, Executable
+from datasets.inspect.triton import DEFAULT_FILES, model_files_of
+from services.errors import ModelError
+from services.frameworks.triton import config as configs
+from services.frameworks.triton import layout as layouts
+from services.frameworks.triton import onnx_graph
+from services.frameworks.triton.layout import Layout
+
+BUILT_IN: Final = ("onnxruntime", "python")
+"""Backends that the bundled runtime has. A runtime made for a GPU server may have more, so others are a note."""
+
+
+@dataclass
+class Study:
+    """`config` is complete and ready to be written when there are no `problems`."""
+
+    layout: Layout = field(default_factory=lambda: Layout(layouts.NOTHING))
+    config_text: str = ""
+    config: configs.ModelConfig = None
+    graph: onnx.Graph | None = None
+    """Of an ONNX model, as its file has it."""
+    comparison: tuple[Difference, ...] = ()
+    """What the file config.pbtxt says beside what the model says."""
+    suggested: str = ""
+    """A complete config.pbtxt for an ONNX model."""
+    executable: tuple[Executable, ...] = ()
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def study(tree: Path, options: Mapping[str, Any], name: str = "model") -> Study:
+    """Never raises for bad files: what is wrong is in `problems`, one sentence each."""
+    made = Study()
+    try:
+        made.layout = layouts.read(tree)
+        if trouble := unusable(made.layout):
+            made.problems.append(trouble)
+            return made
+        made.config_text = read_config(tree)
+        of_file = configs.parse(made.config_text)
+        made.config = configs.overlay(of_file, options, name)
+        made.problems += config_fields.problems(made.config)
+        if made.problems:
+            return made
+        infer_backend(made)
+        check_files(made, tree)
+        made.executable = code_of(made, tree)
+        if not made.problems:
+            read_graph(made, tree, of_file)
+            fill_tensors(made, tree)
+            check_config(made)
+    except ModelError as error:
+        made.problems.append(str(error))
+    except OSError as error:
+        made.problems.append(f"The model files cannot be read: {error.strerror or error}.")
+    return made
+
+
+def unusable(layout: Layout) -> str:
+    if layout.kind == layouts.REPOSITORY:
+        if len(layout.models) == 1:
+            return f"This is a Triton repository with the model {layout.models[0]}: choose it as the model path."
+        names = ", ".join(layout.models)
+        return f"This is a Triton repository with models {names}: choose one of them as the model path."
+    if layout.kind == layouts.NOTHING:
+        return (
+            "There is no model that Triton can serve here: expected config.pbtxt with a version folder such as 1/, "
+            "or one .onnx file, or model.py."
+        )
+    return ""
+
+
+def read_config(tree: Path) -> str:
+    try:
+        return pbtxt.read(tree)
+    except Unreadable as error:
+        raise ModelError(f"{error}.") from error
+
+
+def infer_backend(made: Study) -> None:
+    """Triton guesses the backend from the file names as well; said here so that the page can show it."""
+    if configs.backend(made.config):
+        return
+    if made.layout.backend:
+        made.config.backend = made.layout.backend
+    elif made.layout.versions:
+        made.problems.append(
+            "config.pbtxt names no backend and the model file is none that Triton knows: set the backend, for example "
+            "python or onnxruntime."
+        )
+
+
+def check_files(made: Study, tree: Path) -> None:
+    """The files that Triton will open must be there; it would say so only after a start."""
+    backend = configs.backend(made.config)
+    if backend == "ensemble" or made.config.HasField("ensemble_scheduling"):
+        made.problems.append("This is an ensemble: it needs its other models beside it, and a service holds one model.")
+        return
+    file = str(made.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
+    if not made.layout.versions:
+        made.problems.append(f"There is no version folder: put the model into 1/{file}.")
+        return
+    if not wanted_versions(made):
+        made.problems.append("version_policy in config.pbtxt names no version: name one, or leave it out.")
+    for version in wanted_versions(made):
+        folder = tree / str(version)
+        if made.layout.kind == layouts.BARE or (file and (folder / file).exists()):
+            continue
+        if not folder.is_dir() or file:
+            made.problems.append(f"{version}/{file} is missing: the {backend or 'model'} backend loads it.")
+        elif not any(folder.iterdir()):
+            made.problems.append(f"The version folder {version}/ is empty: put the model file into it.")
+
+
+def wanted_versions(made: Study) -> tuple[int, ...]:
+    """What the version policy loads: the highest unless config.pbtxt says more."""
+    policy = made.config.version_policy
+    if policy.HasField("specific"):
+        return tuple(policy.specific.versions)
+    if policy.HasField("all"):
+        return made.layout.versions
+    return made.layout.versions[-max(policy.latest.num_versions, 1):]
+
+
+def code_of(made: Study, tree: Path) -> tuple[Executable, ...]:
+    """Of the backend that was decided on, whoever decided it. Raises ModelError when that cannot be told."""
+    budget, backend = Budget(), configs.backend(made.config)
+    file = str(made.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
+    model_files: tuple[str, ...] = (file,) if file else ()
+    if made.layout.kind == layouts.MODEL and (versions := wanted_versions(made)):
+        model_files = model_files_of(made.config, file, versions)
+    try:
+        return said_of_triton.code_of(tree, files_below(tree, budget), backend, model_files, made.config, budget)
+    except TooMuch as error:
+        raise ModelError(f"The folder cannot be looked through for code: {error}.") from error
+
+
+def graph_file(made: Study) -> str:
+    """The ONNX file that would be served, relative to the tree; "" for any other model."""
+    if configs.backend(made.config) != "onnxruntime":
+        return ""
+    if made.layout.kind == layouts.BARE:
+        return made.layout.graph
+    file = str(made.config.default_model_filename) or DEFAULT_FILES["onnxruntime"]
+    return f"{wanted_versions(made)[-1]}/{file}"
+
+
+def read_graph(made: Study, tree: Path, of_file: configs.ModelConfig) -> None:
+    """Hold config.pbtxt, and what the form lays over it, against an ONNX model itself."""
+    if not (name := graph_file(made)):
+        return
+    try:
+        made.graph = onnx_graph.load(tree / name)
+    except onnx_graph.BadGraph as error:
+        raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
+    shown = of_file if made.config_text else None
+    made.comparison = compare.compare(shown, made.graph)
+    made.suggested = pbtxt.suggest(made.graph, shown)
+    asked = compare.compare(made.config, made.graph)
+    made.problems += [*onnx.problems(tree / name, made.graph), *compare.problems(asked)]
+    made.notes += compare.notes(asked)
+
+
+def fill_tensors(made: Study, tree: Path) -> None:
+    if made.config.input and made.config.output:
+        return
+    if made.graph is not None:
+        name = graph_file(made)
+        try:
+            inputs, outputs = onnx_graph.tensors(made.graph)
+        except onnx_graph.BadGraph as error:
+            raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
+        configs.complete(made.config, inputs, outputs)
+        made.notes.append(f"Inputs and outputs were read from {name}.")
+    elif configs.backend(made.config) == "python":
+        if b"auto_complete_config" not in python_source(made, tree):
+            missing = " and ".join(
+                kind for kind, there in (("inputs", made.config.input), ("outputs", made.config.output)) if not there
+            )
+            raise ModelError(f"Nothing says what {missing} the Python model has: fill in its {missing}.")
+        made.notes.append("The Python model says its inputs and outputs itself when it is loaded.")
+
+
+def python_source(made: Study, tree: Path) -> bytes:
+    if made.layout.kind == layouts.BARE:
+        return (tree / "model.py").read_bytes()
+    file = str(made.config.default_model_filename) or "model.py"
+    return (tree / str(wanted_versions(made)[-1]) / file).read_bytes()
+
+
+def check_config(made: Study) -> None:
+    backend = configs.backend(made.config)
+    if made.config.HasField("dynamic_batching"):
+        limit = made.config.max_batch_size
+        if limit < 1:
+            made.problems.append("Dynamic batching needs a max batch size of at least 1.")
+        elif any(size > limit for size in made.config.dynamic_batching.preferred_batch_size):
+            made.problems.append(f"A preferred batch size is above the max batch size of {limit}.")
+    if configs.has_sequences(made.config):
+        made.notes.append("The model has sequences: each one stays at the replica that its sequence_id leads to.")
+    if backend not in BUILT_IN:
+        made.notes.append(f"The model needs the Triton backend {backend}, which the bundled CPU runtime does not have.")
+    if any(group.kind == group.KIND_GPU for group in made.config.instance_group):
+        made.notes.append("config.pbtxt asks for a GPU; a service without one runs it on the CPU.")
