@@ -1,14 +1,32 @@
-"""Typed readers for environment variables. Every value may also come from a file named by NAME_FILE."""
+"""Typed readers for environment variables. Every value may also come from a file named by NAME_FILE.
+
+Blanks at the ends of a value do not count: files end with a line break, and those of Windows with two characters. An
+empty value is the default, except for a list, where it means an empty one. Readers of addresses: env_addresses.py.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
+import difflib
 import os
+import re
+import zoneinfo
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Final
 
 from console.errors import ConsoleError
+from console.text import decode
+
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_OURS: Final = ("CONSOLE_", "DATASET_", "GATEWAY_", "METERING_", "PREHEAT_", "REPLICA_")
+# What Kubernetes tells containers of its Services: GATEWAY_SERVICE_HOST, GATEWAY_PORT_8080_TCP_ADDR and so on.
+_KUBERNETES: Final = re.compile(r".*_SERVICE_(HOST|PORT.*)|.*_PORT_[0-9]+_(TCP|UDP).*")
+_CLOSE: Final = 0.87
+names_read: Final[set[str]] = set()
+"""Variables that were asked for so far."""
 
 
 class BadSetting(ConsoleError):
@@ -16,56 +34,97 @@ class BadSetting(ConsoleError):
     status = 500
 
 
+def refused(name: str, wrong: str, example: str) -> BadSetting:
+    """`wrong` is a predicate: "must be true or false, not 'x'"."""
+    return BadSetting(f"{name} {wrong}.", hint=f"For example {name}={example}.")
+
+
 def text(name: str, default: str = "") -> str:
-    if path := os.environ.get(f"{name}_FILE"):
+    names_read.add(name)
+    if path := os.environ.get(f"{name}_FILE", "").strip():
+        return _content(name, path)
+    value = os.environ.get(name, default)
+    if not value.isascii():
         try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise BadSetting(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.") from error
-    return os.environ.get(name, default)
+            value.encode()
+        except UnicodeEncodeError:
+            raise BadSetting(f"{name} is not text in UTF-8.", hint="Set it again, in a UTF-8 locale.") from None
+    return value.strip()
 
 
-def integer(name: str, default: int) -> int:
-    raw = text(name, str(default))
+def _content(name: str, path: str) -> str:
     try:
-        return int(raw)
-    except ValueError as error:
-        raise BadSetting(f"{name} must be a whole number, not {raw!r}.") from error
+        return decode(Path(path).read_bytes()).strip()
+    except OSError as error:
+        raise BadSetting(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError:
+        raise BadSetting(f"{name}_FILE names {path}, which is not text.", hint="Save it as UTF-8.") from None
 
 
 def bounded(name: str, default: int, least: int, most: int) -> int:
-    value = integer(name, default)
-    if not least <= value <= most:
-        raise BadSetting(f"{name} must be between {least} and {most}, not {value}.")
-    return value
+    raw = text(name) or str(default)
+    if not _NUMBER.fullmatch(raw) or not least <= int(raw) <= most:
+        raise refused(name, f"must be a whole number from {least} to {most}, not {raw!r}", str(default))
+    return int(raw)
 
 
 def port(name: str, default: int) -> int:
-    value = integer(name, default)
-    if not 0 < value < 65536:
-        raise BadSetting(f"{name} must be a port between 1 and 65535, not {value}.")
-    return value
+    raw = text(name)
+    if raw.startswith(("tcp://", "udp://")):
+        raise BadSetting(
+            f"{name} is {raw!r}, as Kubernetes sets it for a Service of that name.",
+            hint="Give the Service another name, or the pod enableServiceLinks: false.",
+        )
+    return bounded(name, default, 1, 65535)
 
 
 def boolean(name: str, default: bool = False) -> bool:
-    raw = text(name, str(default)).lower()
+    raw = (text(name) or str(default)).lower()
     if raw in {"1", "true", "yes", "on"}:
         return True
-    if raw in {"0", "false", "no", "off", ""}:
+    if raw in {"0", "false", "no", "off"}:
         return False
-    raise BadSetting(f"{name} must be true or false, not {raw!r}.")
+    raise refused(name, f"must be true or false, not {raw!r}", "true")
 
 
 def names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
 
 
-def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """Addresses and networks, separated by commas."""
+def directories(name: str) -> list[Path]:
+    """Absolute paths. They need not exist: a disk may be mounted later."""
+    paths = names(name)
+    for path in paths:
+        if not path.startswith("/"):
+            raise refused(name, f"must hold absolute paths, separated by commas, not {path!r}", "/srv/models,/mnt/nas")
+        if ":/" in path and not Path(path).exists():
+            raise refused(name, f"has paths separated by a colon in {path!r}: use commas", path.replace(":/", ",/"))
+    return [Path(path) for path in paths]
+
+
+def level(name: str, default: str) -> str:
+    raw = (text(name) or default).upper()
+    if raw not in _LEVELS:
+        raise refused(name, f"must be one of {', '.join(_LEVELS)}, not {raw!r}", default)
+    return raw
+
+
+def time_zone(name: str, default: str) -> str:
+    raw = text(name) or default
     try:
-        return [ipaddress.ip_network(part, strict=False) for part in names(name)]
-    except ValueError as error:
-        raise BadSetting(f"{name} must hold addresses or networks as 10.0.0.0/8: {error}.") from error
+        zoneinfo.ZoneInfo(raw)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise refused(name, f"must be a time zone of the IANA database, not {raw!r}", "Europe/Berlin") from None
+    return raw
+
+
+def label(name: str, default: str) -> str:
+    """A name that is part of an address: letters, digits, dashes, dots and underscores."""
+    raw = text(name) or default
+    if not re.fullmatch(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,62}", raw):
+        rule = "must have 1 to 63 letters, digits, dashes, dots or underscores, the first one a letter or digit"
+        raise refused(name, f"{rule}, not {raw!r}", default)
+    return raw
 
 
 def fernet_keys(name: str) -> list[str]:
@@ -82,3 +141,17 @@ def fernet_keys(name: str) -> list[str]:
                 hint="Make one with: openssl rand -base64 32 | tr '+/' '-_'",
             )
     return keys
+
+
+def unknown(environment: Iterable[str], known: Collection[str]) -> list[str]:
+    """A sentence for each variable that looks like one of `known` and is not: nothing reads it."""
+    sentences = []
+    for variable in sorted(environment):
+        name = variable.removesuffix("_FILE")
+        if name in known or _KUBERNETES.fullmatch(name):
+            continue
+        close = difflib.get_close_matches(name, known, 1, _CLOSE)
+        if close or name.startswith(_OURS):
+            meant = f" Did you mean {close[0]}?" if close else ""
+            sentences.append(f"The environment variable {variable} is not a setting of the console.{meant}")
+    return sentences

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
+from urllib.parse import unquote
 
 from celery.schedules import schedule
 
-from console import env
+from console import env, env_addresses
 from console.files import made_once
 from console.home import CHECKOUT, from_environment
+from datasets.errors import SourceError
+from datasets.sources import endpoints
 
 HOME = from_environment()
 
-CONSOLE_BIND = env.text("CONSOLE_BIND", "127.0.0.1")
+CONSOLE_BIND = env_addresses.address("CONSOLE_BIND", "127.0.0.1")
 CONSOLE_PORT = env.port("CONSOLE_PORT", 8000)
 GATEWAY_PORT = env.port("GATEWAY_PORT", 8080)
+if CONSOLE_PORT == GATEWAY_PORT:
+    raise env.BadSetting(f"CONSOLE_PORT and GATEWAY_PORT are both {CONSOLE_PORT}.", hint="Choose another for one.")
 # Whose X-Forwarded-For counts, at the console and at the gateway, and whose X-Forwarded-Proto at the console.
-TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+TRUSTED_PROXIES = env_addresses.networks("TRUSTED_PROXIES")
 REPLICA_PORTS = range(env.port("REPLICA_PORT_FIRST", 18000), env.port("REPLICA_PORT_LAST", 19999) + 1)
-NODE_NAME = env.text("NODE_NAME", "local")
+if not REPLICA_PORTS:
+    raise env.BadSetting(
+        f"REPLICA_PORT_LAST, {REPLICA_PORTS.stop - 1}, is below REPLICA_PORT_FIRST, {REPLICA_PORTS.start}.",
+        hint="A replica needs up to three ports: give a range of a few hundred.",
+    )
+NODE_NAME = env.label("NODE_NAME", "local")
 # Callers may name a service by host, as <service>.<domain>. *.localhost is this machine, for browsers and curl.
-GATEWAY_DOMAIN = env.text("GATEWAY_DOMAIN", "localhost").lower().strip(".")
+GATEWAY_DOMAIN = env_addresses.domain("GATEWAY_DOMAIN", "localhost")
 GATEWAY_WORKERS = env.bounded("GATEWAY_WORKERS", 0, 0, 256)
 """Threads of the gateway; 0: it says itself (services/gateway/binary.py)."""
 MAX_PAYLOAD_BYTES = env.bounded("MAX_PAYLOAD_MIB", 16, 1, 1024) << 20
@@ -42,9 +50,9 @@ TEAM_BOUNDS = {
     "preheats": env.bounded("TEAM_PREHEATS", 50, 0, 10**6),
 }
 """What a team may have at most, unless it has a number of its own (console/bounds.py)."""
-METERING_KEEP_DAYS = env.integer("METERING_KEEP_DAYS", 30)
+METERING_KEEP_DAYS = env.bounded("METERING_KEEP_DAYS", 30, 1, 3650)
 """How long usage is kept by the minute; by the hour and by the day it is kept longer (services/actions/metering.py)."""
-DATASET_ROOTS = [Path(root) for root in env.names("DATASET_ROOTS")]
+DATASET_ROOTS = env.directories("DATASET_ROOTS")
 """Directories that `local` and `nfs` datasets may point into, besides the sample dataset. Set by an administrator."""
 PREHEAT_SLOW_BYTES_PER_SECOND = env.bounded("PREHEAT_SLOW_KIB_PER_SECOND", 256, 0, 10**6) << 10
 """A source that gives less lets others go first while they wait. 0: none is slow."""
@@ -53,6 +61,10 @@ PREHEAT_BYTES_PER_SECOND = env.bounded("PREHEAT_MIB_PER_SECOND", 0, 0, 10**6) <<
 STORE_QUOTA_BYTES = env.bounded("STORE_QUOTA_GIB", 0, 0, 10**6) << 30
 DATASET_ENDPOINTS = env.names("DATASET_ENDPOINTS", "huggingface.co,*.huggingface.co,*.hf.co,*.amazonaws.com")
 """Servers that the other kinds may connect to."""
+try:
+    endpoints.require_sound(DATASET_ENDPOINTS)
+except SourceError as error:
+    raise env.BadSetting(error.message, hint=error.hint) from error
 
 
 def _session_key() -> str:
@@ -73,8 +85,8 @@ SECRETS_KEYS = env.fernet_keys("CONSOLE_SECRETS_KEY")
 """They encrypt the credentials of datasets: the first one new ones, and all of them decrypt. None: the home has one."""
 DEBUG = env.boolean("DEBUG")
 DEFAULT_EXCEPTION_REPORTER_FILTER = "console.debug.NoValues"
-ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{CONSOLE_BIND}")
-CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
+ALLOWED_HOSTS = env_addresses.hosts("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{CONSOLE_BIND}")
+CSRF_TRUSTED_ORIGINS = env_addresses.origins("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "console.apps.ConsoleConfig",
@@ -133,8 +145,7 @@ TEMPLATES = [
 
 def _database() -> dict[str, Any]:
     """DATABASE_URL as postgres://user:password@host:port/name, or SQLite in the home."""
-    url = urlparse(env.text("DATABASE_URL"))
-    if url.scheme in {"postgres", "postgresql"}:
+    if url := env_addresses.database("DATABASE_URL"):
         return {
             "ENGINE": "django.db.backends.postgresql",
             "NAME": url.path.lstrip("/"),
@@ -147,8 +158,6 @@ def _database() -> dict[str, Any]:
             # A request that waits for a row longer than that is told so (console/trouble.py); SQLite waits below.
             "OPTIONS": {"options": "-c lock_timeout=10s"},
         }
-    if url.scheme:
-        raise env.BadSetting(f"DATABASE_URL must start with postgres://, not {url.scheme}://.")
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": HOME.database,
@@ -187,7 +196,7 @@ if env.boolean("CONSOLE_HTTPS"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # only from those: console/proxies.py
 
 LANGUAGE_CODE = "en"
-TIME_ZONE = env.text("TIME_ZONE", "UTC")
+TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
 USE_TZ = True
 STATIC_URL = "static/"
 STATICFILES_DIRS = [CHECKOUT / "console" / "static"]
@@ -224,7 +233,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
-REDIS_URL = env.text("REDIS_URL") or f"redis+socket://{HOME.redis_socket}"
+REDIS_URL = env_addresses.broker("REDIS_URL", f"redis+socket://{HOME.redis_socket}")
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -269,5 +278,5 @@ LOGGING = {
         "line": {"()": "console.log_lines.Lines", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["stderr"], "level": env.level("LOG_LEVEL", "INFO")},
 }

@@ -74,6 +74,14 @@ def never(address: Address) -> str:
     return ""
 
 
+def never_in(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
+    """As `never`, for a network of which the same holds from end to end."""
+    for forbidden, reason in _NEVER:
+        if network.version == forbidden.version and network.subnet_of(forbidden):  # type: ignore[arg-type]
+            return reason
+    return ""
+
+
 def is_public(address: Address) -> bool:
     """Whether it, and what is wrapped in it, is reachable on the Internet."""
     # Mapped addresses are not global by themselves: there the inner one tells.

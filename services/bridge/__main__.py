@@ -25,7 +25,7 @@ def options(arguments: list[str]) -> Options:
     parser.add_argument("--table", type=Path, required=True, help="the file that says which services there are")
     parser.add_argument("--egress", type=Path, required=True, help="the gateway's socket towards the backends")
     given = parser.parse_args(arguments)
-    return Options(given.folder, given.table, given.egress, env.integer("MAX_PAYLOAD_MIB", 16) << 20)
+    return Options(given.folder, given.table, given.egress, env.bounded("MAX_PAYLOAD_MIB", 16, 1, 1024) << 20)
 
 
 def main() -> int:

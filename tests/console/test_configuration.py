@@ -6,7 +6,7 @@ import re
 
 from console.home import CHECKOUT
 
-READS = re.compile(r'env\.(?:text|integer|port|boolean|bounded|names|fernet_keys)\(\s*"([A-Z_]+)"')
+READS = re.compile(r'\benv(?:_addresses)?\.(?:[a-z_]+)\(\s*"([A-Z_]+)"')
 
 
 def test_every_variable_is_documented() -> None:

@@ -52,7 +52,17 @@ def test_a_home_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 def test_a_wrong_setting_is_said_without_a_traceback(tmp_path: Path) -> None:
     done = manage(tmp_path / "home", "run", CONSOLE_PORT="x")
-    assert (done.returncode, done.stderr) == (1, "error: CONSOLE_PORT must be a whole number, not 'x'.\n")
+    sentence = "error: CONSOLE_PORT must be a whole number from 1 to 65535, not 'x'. For example CONSOLE_PORT=8000.\n"
+    assert (done.returncode, done.stderr) == (1, sentence)
+
+
+def test_an_endpoint_that_cannot_be_stops_the_start_and_is_named(tmp_path: Path) -> None:
+    done = manage(tmp_path / "home", "run", DATASET_ENDPOINTS="*.hf.co,https://models.example.com/v1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        "error: DATASET_ENDPOINTS has the entry 'https://models.example.com/v1', which cannot be: an entry has "
+    )
+    assert "Traceback" not in done.stderr and not (tmp_path / "home" / "run").exists()
 
 
 def test_the_same_in_a_namespace_where_nothing_may_be_mounted_outside() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand, call_command
 
+from console import env
 from console.errors import ConsoleError
 from console.home import Home
 from console.stack import binaries, firstrun, gateway, lock, programs, runner, supervisord
@@ -47,6 +48,8 @@ class Command(BaseCommand):
 
     def _run(self, home: Home, options: Mapping[str, Any]) -> int:
         doors = programs.Doors(settings.CONSOLE_BIND, settings.CONSOLE_PORT, settings.GATEWAY_PORT)
+        for sentence in env.unknown(os.environ, env.names_read):
+            self.announce(f"Warning: {sentence}")
         lock.wait_for_earlier(home, self.announce)
         lock.check_ports(doors)
         patient = not options["exit_when_ready"]

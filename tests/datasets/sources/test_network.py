@@ -141,7 +141,7 @@ def test_an_entry_allows_what_it_says_and_no_more(entry: str, url: str, good: bo
     "ü.example",
 ])
 def test_an_entry_that_is_none_is_named(entry: str) -> None:
-    with pytest.raises(SourceError, match="DATASET_ENDPOINTS has an entry"):
+    with pytest.raises(SourceError, match="DATASET_ENDPOINTS has the entry"):
         Network([entry])
 
 
