@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from services.gateway.envoy import auth, names
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import GRPC_INVALID_ARGUMENT, answers, header, say
-from services.gateway.snapshot import Limits
 
 PRODUCT_NAME = "inference-console"
 PRODUCT_VERSION = "0.1.0"
@@ -40,7 +39,7 @@ RETRY: Json = {
 _NO_SERVICE: Json = {"direct_response": say(404, "The request names no service.")}
 
 
-def virtual_host(limits: Limits, *, keyless: bool, auth_headers: Iterable[str] = (), idle: Iterable[str] = ()) -> Json:
+def virtual_host(*, keyless: bool, auth_headers: Iterable[str] = (), idle: Iterable[str] = ()) -> Json:
     """`keyless`: some service is public, so a call without a key may go on until its body names its service.
 
     `auth_headers` are the headers in which services take keys beside the usual two. `idle` are filters that nothing
@@ -60,10 +59,11 @@ def virtual_host(limits: Limits, *, keyless: bool, auth_headers: Iterable[str] =
         # They are tried one after the other: what is called most comes first.
         "routes": [
             *_no_host(),
-            *gated([_small(names.REST_INFER, *_INFER), *_posted(limits, names.REST_INFER, *_INFER)]),
+            # The caller of the usual inference is checked once, after the script that looks at the body.
+            *gated(_posted(names.REST_INFER, *_INFER, small=without(names.GRANT_EARLY))),
             *gated(_grpc_doors(named, keyless=keyless)),
-            *gated(_openai_doors(limits, named, keyless=keyless)),
-            *gated(_posted(limits, names.V1_PREDICT)),
+            *gated(_openai_doors(named, keyless=keyless)),
+            *gated(_posted(names.V1_PREDICT)),
             *_server_level(),
             # Triton's statistics of all models, which look like the metadata of a model named "stats".
             _nothing_here({"safe_regex": {"regex": names.REST_STATS}}),
@@ -171,31 +171,24 @@ def _grpc_doors(auth_headers: list[str], *, keyless: bool) -> list[Json]:
     return [*small, *every]
 
 
-def _small(regex: str, *filters: str) -> Json:
-    """The usual inference: its caller is checked once, after the script that looks at the body."""
-    return {
-        "match": {"safe_regex": {"regex": regex}, "headers": [_method("POST"), _length(names.SMALL_BODY_BYTES)]},
-        **_NO_SERVICE,
-        "typed_per_filter_config": {**only(*filters), **without(names.GRANT_EARLY)},
-    }
+def _posted(regex: str, *filters: str, small: Json | None = None, **more: Json) -> list[Json]:
+    """Routed again as soon as a script has named the service; matched here, only the filters count.
 
-
-def _posted(limits: Limits, regex: str, *filters: str, **more: Json) -> list[Json]:
-    """Routed again as soon as a script has named the service; matched here, only the filters count."""
+    `small`: what else holds for a body that is small and says so. Any other is read whole, and so counted, before any
+    of it goes to a backend, and before it is refused: most HTTP/1.1 clients send all of it before they listen.
+    """
     match: Json = {"safe_regex": {"regex": regex}}
     config = {**only(*filters), **more}
     return [
-        {"match": {**match, "headers": [_method("POST"), _length(names.largest_body(limits))]}, **_NO_SERVICE,
-         "typed_per_filter_config": config},
-        # A body of unknown length is read whole, and so counted, before any of it goes to a backend. One known to be
-        # too large comes here as well, see `refusals`.
+        {"match": {**match, "headers": [_method("POST"), _length(names.SMALL_BODY_BYTES)]}, **_NO_SERVICE,
+         "typed_per_filter_config": {**config, **(small or {})}},
         {"match": {**match, "headers": [_method("POST")]}, **_NO_SERVICE,
          "typed_per_filter_config": {**config, **_WHOLE}},
     ]  # fmt: skip
 
 
-def _openai_doors(limits: Limits, auth_headers: list[str], *, keyless: bool) -> list[Json]:
-    every = _posted(limits, names.OPENAI, *_OPENAI, **auth.may_infer(keyless=keyless), **script("openai"))
+def _openai_doors(auth_headers: list[str], *, keyless: bool) -> list[Json]:
+    every = _posted(names.OPENAI, *_OPENAI, **auth.may_infer(keyless=keyless), **script("openai"))
     if not keyless:
         return every
     held = {**every[0]["typed_per_filter_config"], **_held(names.KEYLESS_BUFFER_BYTES)}

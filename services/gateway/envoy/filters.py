@@ -44,6 +44,7 @@ FIELD_BY_METHOD = {
     _TFSERVING + "Predict": "model_spec.name",
     _TFSERVING + "GetModelMetadata": "model_spec.name",
 }
+_GUARD = ("numbers.lua", "refusal.lua", "shapes.lua", "json.lua", "sequence.lua", "guard.lua")
 MORE_FIELDS = {_V2 + "ModelStreamInfer": ("parameters",)}
 """Read beside the name. In a stream no script sees the first message before the replica is chosen."""
 
@@ -61,7 +62,7 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         _filter(names.FIELDS, _fields(gateway_dir)),
         _filter(names.RESOLVE, _resolve(limits)),
         _filter(names.TYPED, _where(names.H_TYPED, {"exact": "1"}, _filter(names.TYPED, _lua(limits, "typed.lua")))),
-        _filter(names.GUARD, _lua(limits, "numbers.lua", "shapes.lua", "json.lua", "sequence.lua", "guard.lua")),
+        _filter(names.GUARD, _lua(limits, *_GUARD)),
         _filter(names.TEXT, _text(limits)),
         _filter(names.PARAMETERS, typed("envoy.extensions.filters.http.rbac.v3.RBAC")),
         _filter(names.GRANT, auth.nobody()),
@@ -115,12 +116,12 @@ def _where(header: str, value: Json, inner: Json) -> Json:
 
 def _text(limits: Limits) -> Json:
     """No script by default: the native gRPC calls, which share the filter chain, run none."""
-    files = ("numbers.lua", "json.lua", "openai.lua", "usage.lua", "text.lua")
+    files = ("numbers.lua", "refusal.lua", "json.lua", "openai.lua", "usage.lua", "text.lua")
     return typed(_HTTP + "lua.v3.Lua", source_codes={"openai": {"inline_string": _source(limits, *files)}})
 
 
 def _resolve(limits: Limits) -> Json:
-    files = ("shapes.lua", "protobuf.lua", "message.lua", "sequence.lua", "resolve.lua")
+    files = ("refusal.lua", "shapes.lua", "protobuf.lua", "message.lua", "sequence.lua", "resolve.lua")
     return _lua(limits, *files, ending={names.INFER: "infer.lua"})
 
 

@@ -12,12 +12,13 @@ from services.gateway.snapshot import MIB, Limits
 GRPC_INVALID_ARGUMENT = "3"
 GRPC_NOT_FOUND = "5"
 GRPC_RESOURCE_EXHAUSTED = "8"
+GRPC_UNIMPLEMENTED = "12"
+COMPRESSED = "Compressed messages are not supported here: send them as they are."
 
 
 def refusals(limits: Limits, *, keyless: bool = False) -> list[Json]:
     """`keyless`: some service is public, so a caller without a key is told what is wrong with a body."""
     too_large = f"The request is larger than this gateway's limit of {size(limits.max_payload_bytes)}."
-    encoded = "Content-Encoding is not supported here: send the body as it is."
     kind = "The body must be JSON, with the content type application/json."
     conflict = (
         "The request names different services, in the header mm-vmodel-id, the host, the path or the body:"
@@ -28,14 +29,26 @@ def refusals(limits: Limits, *, keyless: bool = False) -> list[Json]:
     tokens = "The tokens per minute of this API key are used up: the next request may come in %REQ(X-RETRY)% s."
     return [
         _refusal(names.R_TOO_LARGE, 413, too_large, filters=_read_first(limits)),
-        _refusal(names.R_ENCODED, 415, encoded),
-        _refusal(names.R_TYPE, 415, kind),
+        _encoded(keyless=keyless),
+        _refusal(names.R_TYPE, 415, kind, keyless=keyless),
         _refusal(names.R_CONFLICT, 400, conflict, grpc_status=GRPC_INVALID_ARGUMENT),
         _refusal(names.R_REFUSED, 400, "%REQ(X-REASON)%", grpc_status=GRPC_INVALID_ARGUMENT, keyless=keyless),
         _refusal(names.R_TOKENS, 429, tokens, grpc_status=GRPC_RESOURCE_EXHAUSTED, headers=[again()]),
         _refusal("*", 404, unknown, grpc_status=GRPC_NOT_FOUND),
         _refusal(names.R_UNKNOWN, 404, misspelled, grpc_status=GRPC_NOT_FOUND),
     ]
+
+
+def _encoded(*, keyless: bool) -> Json:
+    """Each says what is taken instead: RFC 9110 (15.5.16), and gRPC's document on compression."""
+    sentence = "Content-Encoding is not supported here: send the body as it is."
+    grpc: Json = {
+        "match": {"prefix": "/", "grpc": {}},
+        "direct_response": say(415, COMPRESSED),
+        "response_headers_to_add": [header("grpc-status", GRPC_UNIMPLEMENTED), UNPACKED],
+    }
+    refusal = _refusal(names.R_ENCODED, 415, sentence, headers=[_IDENTITY], keyless=keyless)
+    return {**refusal, "routes": [grpc, *refusal["routes"]]}
 
 
 def size(limit: int) -> str:
@@ -49,6 +62,10 @@ def again() -> Json:
 
 def header(name: str, value: str) -> Json:
     return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+UNPACKED = header("grpc-accept-encoding", "identity")
+_IDENTITY = header("accept-encoding", "identity")
 
 
 def say(status: int, sentence: str) -> Json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from services.gateway.envoy import names
 from services.gateway.envoy.names import Json, typed
-from services.gateway.envoy.refusals import header, size
+from services.gateway.envoy.refusals import COMPRESSED, GRPC_UNIMPLEMENTED, UNPACKED, header, size
 from services.gateway.snapshot import Limits
 
 NO_KEY = (
@@ -58,6 +58,10 @@ def local_replies(limits: Limits) -> Json:
     unnamed = {"header_filter": {"header": {"name": names.H_SERVICE, "string_match": {"prefix": "_"}}}}
     overflow = _details("grpc_field_extraction_FAILED_PRECONDITION")
     unreadable = _details("grpc_field_extraction_INVALID_ARGUMENT")
+    packed = {"header_filter": {"header": {
+        "name": "grpc-encoding", "string_match": {"safe_regex": {"regex": "(?i:identity)?"}},
+        "treat_missing_header_as_empty": True, "invert_match": True,
+    }}}  # fmt: skip
     return {"mappers": [
         *_worded([_details("rbac_access_denied_matched_policy[parameters]"), _status(403)], NO_PARAMETER, status=401),
         # Envoy's own: an upgrade, or a target of https on a connection without TLS.
@@ -72,7 +76,8 @@ def local_replies(limits: Limits) -> Json:
         *_worded([keyless, unnamed, _status(413)], small, grpc_status=GRPC_RESOURCE_EXHAUSTED),
         *_worded([_status(413)], too_large, grpc_status=GRPC_RESOURCE_EXHAUSTED),
         *_worded([overflow], too_large, grpc_status=GRPC_RESOURCE_EXHAUSTED, rest=False),
-        *_worded([unreadable], "The first message is not an uncompressed message of the V2 protocol.", rest=False),
+        *_worded([unreadable, packed], COMPRESSED, grpc_status=GRPC_UNIMPLEMENTED, headers=[UNPACKED], rest=False),
+        *_worded([unreadable], "The first message is not a message of the V2 protocol.", rest=False),
         *(mapper for step in names.RETRY_STEPS for mapper in _rate_limited(step)),
         *_too_many(),
         *_worded([_flagged("UH", "UF", "UO", "NC", "URX"), _status(503)], no_replica, headers=[again]),

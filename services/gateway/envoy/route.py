@@ -59,7 +59,7 @@ def route_configuration(snapshot: Snapshot) -> bytes:
         virtual_hosts=[ITEMS],
     )
     hosts: list[Json | Item] = [
-        doors.virtual_host(snapshot.limits, keyless=keyless, auth_headers=own, idle=_idle(snapshot)),
+        doors.virtual_host(keyless=keyless, auth_headers=own, idle=_idle(snapshot)),
         *refusals(snapshot.limits, keyless=keyless),
         *(_virtual_host(service, snapshot.limits, limited=_met(service, limited)) for service in services),
     ]

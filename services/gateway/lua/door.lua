@@ -36,10 +36,18 @@ local function digest_of(key)
   return digest
 end
 
+-- Whether a list of codings names any. Of several headers Envoy makes one list.
+local function is_encoded(list)
+  for coding in string.gmatch(list, "[^, \t]+") do
+    if string.lower(coding) ~= "identity" then return true end
+  end
+  return false
+end
+
 -- What a REST body must not be, and why where that needs words; a gRPC message is bounded where it is buffered.
 local function refusal(headers)
   local encoding = headers:get("content-encoding")
-  if encoding and encoding ~= "" and encoding ~= "identity" then return "@ENCODED@" end
+  if encoding and is_encoded(encoding) then return "@ENCODED@" end
   if encoding then headers:remove("content-encoding") end -- it says nothing, and Triton knows only gzip and deflate
   local text = headers:get("content-length")
   if not text then return nil end

@@ -1,5 +1,6 @@
--- Runs on V2 REST inference, after numbers.lua, shapes.lua and json.lua. Triton reads tensors out of shared memory when a body says so: no body
--- that does may pass. x-checked is set last, so whatever fails here, the request is refused by the policy of its service.
+-- Runs on V2 REST inference, after numbers.lua, refusal.lua, shapes.lua, json.lua and sequence.lua. Triton reads tensors
+-- out of shared memory when a body says so: no body that does may pass. x-checked is set last, so whatever fails here,
+-- the request is refused by the policy of its service.
 local SHARED_MEMORY = { shared_memory_region = true, shared_memory_byte_size = true, shared_memory_offset = true }
 local RULES = { refused = SHARED_MEMORY }
 local WITH_PARAMETERS = { refused = SHARED_MEMORY, inside = { parameters = true } }
@@ -121,12 +122,6 @@ local function json_length(headers, body, size)
   return 0
 end
 
-local function refuse(handle, headers, reason)
-  headers:replace("x-reason", reason)
-  headers:replace("x-service", "@REFUSED@")
-  handle:clearRouteCache()
-end
-
 function envoy_on_request(handle)
   local body = handle:body()
   local headers = handle:headers() -- not before: those are not to be used after a wait
@@ -134,13 +129,13 @@ function envoy_on_request(handle)
   if size > FRAMING then headers:replace("x-size", tostring(size)) end
   local length = json_length(headers, body, size)
   if length < 0 or length > size then
-    return refuse(handle, headers, "Inference-Header-Content-Length must be one number, in digits, no larger than the body.")
+    return refuse(handle, headers, "@REFUSED@", "Inference-Header-Content-Length must be one number, in digits, no larger than the body.")
   end
   if length > 0 then
     local words, much = worth_a_look(body, length)
     local problem, field = much and too_much(body:getBytes(0, length)) or nil, nil
     if not problem and has_wrong_shape(body, length, size) then problem = WRONG_SHAPE end
-    if problem then return refuse(handle, headers, problem) end
+    if problem then return refuse(handle, headers, "@REFUSED@", problem) end
     local sequences = handle:metadata():get("sequences")
     if words or sequences then
       local text = body:getBytes(0, length)
@@ -151,7 +146,7 @@ function envoy_on_request(handle)
     end
     if problem then
       local named = type(field) == "string" and " (" .. string.gsub(string.sub(field, 1, 64), "[^%w%._-]", "?") .. ")" or ""
-      return refuse(handle, headers, problem .. named)
+      return refuse(handle, headers, "@REFUSED@", problem .. named)
     end
   end
   if size > FRAMING then handle:clearRouteCache() end

@@ -6,7 +6,7 @@
 local MOST_FIELDS, WINDOW, LONGEST_HEAD, LONGEST_SHAPE, LONGEST_NAME = 100000, 4096, 20, 1024, 129
 local BYTES, VARINT = 2, 0
 local NAME, INPUTS, SHAPE, RAW = 1, 5, 3, 7
-local NO_MESSAGE = "The first message is not an uncompressed message of the V2 protocol."
+local NO_MESSAGE = "The first message is not a message of the V2 protocol."
 
 -- Adds the numbers of a packed shape; false when they are none, or too many.
 local function add_packed(dimensions, text, at, stop)

@@ -1,4 +1,4 @@
--- Runs on gRPC calls, after shapes.lua, protobuf.lua and message.lua: the model named in the first message chooses the service. Where the route runs
+-- Runs on gRPC calls, after refusal.lua, shapes.lua, protobuf.lua and message.lua: the model named in the first message chooses the service. Where the route runs
 -- infer.lua besides, that is the whole message and this reads it itself; else a filter before this one has read the name.
 -- When a header or the host has chosen already, the message must name the same model. No message that makes Triton
 -- read shared memory passes. x-checked is set last, so whatever fails here, the call is refused by its service's policy.
@@ -100,17 +100,12 @@ local function watcher(handle)
   end
 end
 
-local function conflict(handle, headers)
-  headers:replace("x-service", "@CONFLICT@")
-  handle:clearRouteCache()
-end
-
 -- True when the call may go on as it is routed now.
 local function choose_service(handle, headers, model)
   local chosen = headers:get("x-service")
   if chosen ~= "@DOOR@" then
     -- Refused already, or chosen by a header.
-    if string.byte(chosen) ~= 95 and chosen ~= model then conflict(handle, headers) return false end
+    if string.byte(chosen) ~= 95 and chosen ~= model then refuse(handle, headers, "@CONFLICT@") return false end
     return true
   end
   -- Left as it was, a message without a name is answered by the door's own route.
@@ -118,8 +113,8 @@ local function choose_service(handle, headers, model)
   if #model <= 63 and string.find(model, "^[a-z0-9][a-z0-9-]*$") then
     headers:replace("x-service", model)
   else
-    headers:replace("x-service", "@UNKNOWN@")
     headers:replace("x-model", (string.gsub(string.sub(model, 1, 128), "[^%w%._-]", "?")))
+    headers:replace("x-service", "@UNKNOWN@")
   end
   handle:clearRouteCache()
   return true
@@ -134,12 +129,6 @@ local function suspicious(body, size, text)
   return false
 end
 
-local function refuse(handle, headers, reason)
-  headers:replace("x-reason", reason)
-  headers:replace("x-service", "@REFUSED@")
-  handle:clearRouteCache()
-end
-
 -- The usual call, read without the filter that reads the others: its message is held here anyway.
 function infer(handle)
   local body = handle:body()
@@ -148,10 +137,14 @@ function infer(handle)
   local text = size > 0 and body:getBytes(0, math.min(PIECE, size)) or ""
   local model, typed = nil, false
   if size >= 5 then model, typed = outline(body, size, text) end
-  if not model then return refuse(handle, headers, typed or NO_MESSAGE) end
+  if not model then
+    -- The first byte of a frame says whether its message is compressed.
+    if string.byte(text) == 1 then return refuse(handle, headers, "@ENCODED@") end
+    return refuse(handle, headers, "@REFUSED@", typed or NO_MESSAGE)
+  end
   if not choose_service(handle, headers, model) then return end
   if suspicious(body, size, text) and uses_shared_memory(body:getBytes(0, size), 6, size) then
-    return refuse(handle, headers, "Tensors in shared memory are not supported here: send them in the message.")
+    return refuse(handle, headers, "@REFUSED@", "Tensors in shared memory are not supported here: send them in the message.")
   end
   if handle:metadata():get("sequences") then
     local sequence = sequence_in_message(body:getBytes(0, size), 6, size)
@@ -174,7 +167,7 @@ local function whole(handle, path, model)
   local text = size > 0 and body:getBytes(0, math.min(PIECE, size)) or ""
   local in_spec = string.find(path, "/tensorflow", 1, true) == 1
   if size < 5 or single_name(body, size, text, in_spec) ~= model then
-    refuse(handle, headers, "The message must name its model, and once.")
+    refuse(handle, headers, "@REFUSED@", "The message must name its model, and once.")
     return false
   end
   if size > FRAMING then

@@ -1,5 +1,6 @@
--- Runs on OpenAI requests and on the answers to text over gRPC, after numbers.lua, json.lua, openai.lua and usage.lua. x-checked is
--- set last, so whatever fails here, the request is refused at the door or by the policy of its service.
+-- Runs on OpenAI requests and on the answers to text over gRPC, after numbers.lua, refusal.lua, json.lua, openai.lua
+-- and usage.lua. x-checked is set last, so whatever fails here, the request is refused at the door or by the policy of
+-- its service.
 local WINDOW = 60
 -- So many are kept before those that are over are forgotten; one that is not is never.
 local MANY_WINDOWS = 20000
@@ -44,15 +45,6 @@ end
 
 local function log(handle, name, value)
   handle:streamInfo():dynamicMetadata():set("@LOG@", name, value)
-end
-
-local function refuse(handle, headers, service, reason, field)
-  if reason then headers:replace("x-reason", reason) end
-  if type(field) == "string" then
-    headers:replace("x-param", (string.gsub(string.sub(field, 1, 64), "[^%w%._-]", "?")))
-  end
-  headers:replace("x-service", service)
-  handle:clearRouteCache()
 end
 
 local function is_json(headers)

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differences")]
 INFER, STREAM = (f"/inference.GRPCInferenceService/{name}" for name in ("ModelInfer", "ModelStreamInfer"))
 OWN_WORDS = (
     "shape",
-    "uncompressed message of the V2 protocol",
+    "message of the V2 protocol",
     "No service is named",
     "names no model",
     "shared memory",

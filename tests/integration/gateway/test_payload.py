@@ -86,30 +86,6 @@ def test_the_length_is_checked_after_the_key(stage: Stage, stub: Any) -> None:
     assert code is grpc.StatusCode.UNAUTHENTICATED
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "x", "identity, gzip"])
-def test_a_compressed_body_is_415(stage: Stage, encoding: str) -> None:
-    answer = stage.gateway.call("POST", INFER, b"{}", X_API_Key=snapshots.TEAM, Content_Encoding=encoding)
-    assert answer.status == 415
-    assert "Content-Encoding" in answer.error
-
-
-@pytest.mark.parametrize("encoding", ["identity", ""])
-def test_a_body_that_says_it_is_not_compressed_goes_on_without_saying_so(stage: Stage, encoding: str) -> None:
-    before = len(stage.seen())
-    answer = stage.gateway.call("POST", INFER, b"{}", X_API_Key=snapshots.TEAM, Content_Encoding=encoding)
-    assert answer.status == 200
-    assert len(stage.seen()) == before + 1
-    assert all("content-encoding" not in request["headers"] for request in stage.seen())
-
-
-def test_a_compressed_message_is_refused_in_words(stub: Any) -> None:
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.ModelInfer(infer_request("mnist", MIB), metadata=(("x-api-key", snapshots.TEAM),), timeout=5,
-                        compression=grpc.Compression.Gzip)  # fmt: skip
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "uncompressed" in caught.value.details()
-
-
 def test_a_later_message_of_a_stream_is_not_inflated_either(stub: Any) -> None:
     """gRPC compresses only what shrinks, so the first message passes as it is, and the second is a small bomb."""
     names = streamed(stub, 4, 4 * MIB, 4, compression=grpc.Compression.Gzip)
