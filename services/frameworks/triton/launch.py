@@ -129,7 +129,10 @@ def environment(context: LaunchContext, runtime: Runtime) -> dict[str, str]:
         "LD_LIBRARY_PATH": runtime.library_path,
         "HOME": str(context.run_dir),
         "TMPDIR": str(context.run_dir / "tmp"),
-        "PYTHONSAFEPATH": "1",  # for what a model starts: the stub itself is isolated and reads no PYTHON... at all
+        # The stub reads these, and so does every Python that a model starts.
+        "PYTHONUTF8": "1",  # whatever locale the user's variables name
+        "PYTHONSAFEPATH": "1",
+        "PYTHONNOUSERSITE": "1",
     }
     if context.spec.resources.gpu == 0:
         made["CUDA_VISIBLE_DEVICES"] = ""

@@ -19,6 +19,15 @@ from pathlib import Path
 BACKENDS = Path(__file__).resolve().parent / "backends"
 """Backends of our own, copied beside the wheel's Python backend."""
 STAMP = ".prepared"
+ISOLATED, REGULAR = b"PyConfig_InitIsolatedConfig", b"PyConfig_InitPythonConfig"
+"""Two functions of libpython: a program that embeds Python calls one of them first, with the same argument."""
+LINES = """
+
+# Python fills a pipe by blocks: a line that a model prints would be in the log late, or never.
+import sys
+
+sys.__stdout__.reconfigure(line_buffering=True)
+"""
 ASK = """import json, sys, sysconfig
 print(json.dumps({"version": "%d.%d" % sys.version_info[:2], "libdir": sysconfig.get_config_var("LIBDIR") or "",
                   "multiarch": sysconfig.get_config_var("MULTIARCH") or "", "base": sys.base_prefix}))"""
@@ -129,11 +138,25 @@ def copy_backends(runtime: Runtime, interpreter: dict[str, str], fresh: Path) ->
         raise RuntimeProblem(f"The Triton wheel has no Python backend for Python {interpreter['version']}.")
     skip = shutil.ignore_patterns("__pycache__")
     shutil.copytree(wheel / "backends" / "python", fresh / "python", ignore=skip)
-    shutil.copy2(stub, fresh / "python" / stub.name)
+    (fresh / "python" / stub.name).write_bytes(regular(stub.read_bytes()))
     (fresh / "python" / stub.name).chmod(0o755)
+    with (fresh / "python" / "triton_python_backend_utils.py").open("a", encoding="utf-8") as utils:
+        utils.write(LINES)
     for backend in sorted(path for path in BACKENDS.iterdir() if (path / "model.py").is_file()):
         shutil.copytree(backend, fresh / backend.name, ignore=skip)
     link_libpython(interpreter, fresh / "python")
+
+
+def regular(stub: bytes) -> bytes:
+    """The stub with a regular interpreter, which reads the locale and PYTHON... variables, instead of an isolated one.
+
+    An isolated interpreter stays in the C locale, so it is ASCII: print, open, file names, variables. It decides that
+    before it runs any Python, and nothing can change its file system encoding later: not a locale that the model sets,
+    not the environment. So the stub has to ask for the other interpreter. pybind11 does since 2.11 (its pull request
+    4473), and Triton's own stubs since 24.12, which has nothing to replace here. This stub is linked by name: the
+    loader looks up the function whose name stands in its table of strings. launch.py keeps out what isolation kept out.
+    """
+    return stub.replace(b"\0%b\0" % ISOLATED, (b"\0%b\0" % REGULAR).ljust(len(ISOLATED) + 2, b"\0"))
 
 
 def link_libpython(interpreter: dict[str, str], folder: Path) -> None:

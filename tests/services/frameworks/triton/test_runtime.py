@@ -31,3 +31,11 @@ def test_preparing_without_the_wheel_says_what_to_install(tmp_path: Path, capsys
     assert runtime.main([str(tmp_path)]) == 1
     assert "holds no tritonserver" in capsys.readouterr().err
     assert runtime.main([]) == 2
+
+
+def test_the_stub_asks_for_a_regular_interpreter_and_nothing_else_in_it_moves() -> None:
+    names = b"\0Py_Finalize\0PyConfig_InitIsolatedConfig\0PyConfig_Clear\0"
+    changed = runtime.regular(names)
+    assert changed == b"\0Py_Finalize\0PyConfig_InitPythonConfig\0\0\0PyConfig_Clear\0"
+    assert len(changed) == len(names)
+    assert runtime.regular(changed) == changed, "a stub of a later Triton is left as it is"
