@@ -55,6 +55,7 @@ def environment(context: LaunchContext, on_cpu: bool) -> dict[str, str]:
         "TMPDIR": str(run_dir / "tmp"),
         "XDG_CACHE_HOME": str(run_dir / "cache"),
         "XDG_CONFIG_HOME": str(run_dir / "cache"),
+        "PYTHONUTF8": "1",  # whatever locale the user's variables name
         "PYTHONSAFEPATH": "1",
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",

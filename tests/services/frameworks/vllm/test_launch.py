@@ -64,7 +64,7 @@ def test_the_environment_is_closed_and_offline(context: LaunchContext) -> None:
     assert made["LOG"] == "1"
     assert made["HOME"] == str(context.run_dir)
     assert (made["OMP_NUM_THREADS"], made["VLLM_CPU_KVCACHE_SPACE"]) == ("2", "4")
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "PYTHONSAFEPATH"):
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "PYTHONSAFEPATH", "PYTHONUTF8"):
         assert made[name] == "1"
     for name in ("VLLM_MEDIA_URL_ALLOW_REDIRECTS", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_SERVER_DEV_MODE"):
         assert made[name] == "0"
