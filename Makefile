@@ -91,7 +91,7 @@ clients: python ## Prepare the clients of others that the tests call with
 
 runtime-triton: python ## Prepare Triton's own environment
 	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/triton" requirements/runtime-triton.txt \
-	  --then services/frameworks/triton/runtime.py
+	  --then services/frameworks/triton/runtime.py --copied services/frameworks/triton/backends
 
 # vLLM in an environment and a Python of its own. The build for CPUs has wheels of torch for Python 3.11 only.
 VLLM_BUILD := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo runtime-vllm-gpu || echo runtime-vllm)

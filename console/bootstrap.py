@@ -1,10 +1,12 @@
 """Makes a virtual environment from a pinned requirements file, once for each content of the file:
 
     python console/bootstrap.py <environment> <requirements.txt> [--also <requirements.txt> ...] [--then <script> ...]
+        [--copied <folder> ...]
 
 `--also` names files whose pins are a part of the first one's: they count as installed too. `--then` runs a script of
-ours with the environment's folder as its argument after pip is done. Standard library only: it runs before anything
-is installed. One line of progress on a terminal, a line now and then elsewhere, pip's own words when it fails.
+ours with the environment's folder as its argument after pip is done; `--copied` names folders whose files such a script
+copies, so it runs again when one of them changes. Standard library only: it runs before anything is installed. One line
+of progress on a terminal, a line now and then elsewhere, pip's own words when it fails.
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("requirements", type=Path)
     parser.add_argument("--also", type=Path, nargs="*", default=[])
     parser.add_argument("--then", type=Path, nargs="*", default=[])
+    parser.add_argument("--copied", type=Path, nargs="*", default=[])
     options = parser.parse_args(arguments)
     environment: Path = options.environment.absolute()
-    wanted = stamp(environment, [options.requirements, *options.then])
+    copied = sorted(file for folder in options.copied for file in folder.rglob("*.py"))
+    wanted = stamp(environment, [options.requirements, *options.then, *copied])
     marker = stamp_file(environment, options.requirements)
     if read(marker) == wanted and runs(environment):
         return 0

@@ -56,6 +56,17 @@ def test_an_environment_is_made_once_and_again_when_the_file_changes(
     assert bootstrap.runs(target)
 
 
+def test_a_script_runs_again_when_a_file_that_it_copies_changes(tmp_path: Path, requirements: Path) -> None:
+    source, script, target = tmp_path / "backends" / "onnx" / "model.py", tmp_path / "then.py", tmp_path / "environment"
+    source.parent.mkdir(parents=True)
+    script.write_text(f"import shutil, sys; shutil.copy({str(source)!r}, sys.argv[1])")
+    command = [str(target), str(requirements), "--then", str(script), "--copied", str(tmp_path / "backends")]
+    for text in ("one", "two"):
+        source.write_text(text)
+        assert bootstrap.main(command) == 0
+        assert (target / "model.py").read_text() == text
+
+
 def test_installing_more_leaves_the_smaller_set_satisfied(tmp_path: Path) -> None:
     smaller, larger = tmp_path / "console.txt", tmp_path / "dev.txt"
     smaller.write_text("# a part\n")
