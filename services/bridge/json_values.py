@@ -18,8 +18,8 @@ from services.specs import Tensor
 DEEPEST: Final = 32
 """Levels of nesting; numpy has no arrays of more dimensions than 64."""
 SHORTEST: Final = 10_000
-"""Up to so many 32-bit floats are written in their shortest form (0.1); more, as the double they equal, ten times as
-fast. Both read back as the same 32-bit float."""
+"""Up to so many floats of 32 or 16 bits are written in their shortest form (0.1); more, as the double they equal, ten
+times as fast. Both read back as the same float."""
 B64: Final = "b64"
 KINDS: Final[dict[str, tuple[str, frozenset[type]]]] = {
     "b": ("true or false", frozenset({bool})),
@@ -117,11 +117,10 @@ def plain(values: Array, name: str) -> Array:
         return _texts(values, name)
     if kind in "biu" or values.dtype == np.float64:
         return values
-    single = values.astype(np.float32, copy=False)
-    if single.size > SHORTEST:
-        return single
-    made = np.array([float(str(value)) for value in single.ravel()], np.float64)
-    return made.reshape(single.shape)
+    if values.size > SHORTEST:
+        return values.astype(np.float32, copy=False)
+    made = np.array([float(str(value)) for value in values.ravel()], np.float64)
+    return made.reshape(values.shape)
 
 
 def _texts(values: Array, name: str) -> Array:
