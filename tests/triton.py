@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -169,6 +169,17 @@ def start_triton(launch: Launch, run_dir: Path, ports: Ports, service: str = "")
         yield triton
     finally:
         stop(triton)
+
+
+@contextmanager
+def serve_several(trees: Mapping[str, Path], run_dir: Path) -> Iterator[RunningTriton]:
+    """One Triton with each tree as the model of that name."""
+    root, ports = runtime_root(), free_ports()
+    launches = [render(context_for(name, tree, run_dir, root, ports)) for name, tree in trees.items()]
+    files = {name: content for launch in launches for name, content in launch.files.items()}
+    links = {name: target for launch in launches for name, target in launch.links.items()}
+    with start_triton(replace(launches[0], files=files, links=links), run_dir, ports) as triton:
+        yield triton
 
 
 @contextmanager

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Set
 from dataclasses import dataclass
 
 from services.bridge import tensors
+from services.bridge.errors import BridgeError, Kind
 from services.bridge.table import Service, Table
 from services.bridge.tensors import Model
 from services.bridge.upstream import Call, Upstream
+from services.clients import required_inputs
 
 
 @dataclass
@@ -16,6 +20,10 @@ class Known:
     model: Model
     largest_batch: int | None = None
     """Rows in one request, where the model has refused more."""
+    optional: frozenset[str] | None = None
+    """Inputs that may be left out; None until a caller leaves one out."""
+    whole: Set[str] | None = None
+    """Outputs without a row for each row of the inputs; None until rows were sent."""
 
 
 class Models:
@@ -30,6 +38,24 @@ class Models:
             answer = await self._upstream.get(call, f"/v2/models/{service.name}")
             known = self._known[service.name] = Known(service.revision, tensors.model_of(answer.content))
         return known
+
+    async def optional(self, known: Known, call: Call) -> frozenset[str]:
+        """Asks the backend the first time; where it does not tell, all are optional to us. Raises BridgeError."""
+        if known.optional is None:
+            known.optional = await self._ask_optional(known.model, call)
+        return known.optional
+
+    async def _ask_optional(self, model: Model, call: Call) -> frozenset[str]:
+        body = json.dumps(required_inputs.excess(model.inputs)).encode()
+        try:
+            await self._upstream.post(call, f"/v2/models/{call.service}/infer", body, tensors.JSON)
+        except BridgeError as error:
+            if error.kind is not Kind.INVALID:
+                raise
+            told = required_inputs.optional_in(error.message, model.inputs)
+            if told is not None:
+                return told
+        return frozenset(tensor.name for tensor in model.inputs)
 
     def forget_all_but(self, table: Table) -> None:
         self._known = {name: known for name, known in self._known.items() if name in table.services}

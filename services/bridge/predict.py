@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -25,6 +25,8 @@ AT_ONCE = 8
 """Requests under way for one question whose rows go one by one."""
 TOO_MANY_ROWS = re.compile(r"batch-size must be <= ([1-9][0-9]*)")
 """What Triton says; metadata does not tell how many rows a model takes."""
+PASSING = {Kind.BUSY, Kind.UNAVAILABLE, Kind.TIMEOUT}
+"""Refusals that say nothing of the model."""
 T = TypeVar("T")
 
 
@@ -39,15 +41,54 @@ class Predictor:
     async def v1(self, service: Service, call: Call, body: bytes) -> bytes:
         """The body of POST /v1/models/{model}:predict -> that of the answer. Raises BridgeError."""
         known = await self.models.of(_triton(service), call)
-        plan = await apart(len(body), v1_v2.read, body, known.model)
-        if known.largest_batch and (plan.rows or 0) > known.largest_batch:
+        plan = await self._plan(known, call, body)
+        whole = await self._whole(plan, known, call)
+        if any(tensor.shape[:1] != (-1,) or tensor.name in whole for tensor in known.model.outputs):
+            plan = v1_v2.split(plan, 1)
+        elif known.largest_batch and (plan.rows or 0) > known.largest_batch:
             plan = v1_v2.split(plan, known.largest_batch)
-        answers = await self._answers(plan, known, call)
-        return await apart(max(len(body), _size(answers)), v1_v2.answer, plan, answers)
+        plan, answers = await self._answers(plan, known, call)
+        return await apart(max(len(body), _size(answers)), v1_v2.answer, plan, answers, whole)
 
-    async def _answers(self, plan: Plan, known: Known, call: Call) -> list[Outputs]:
+    async def _plan(self, known: Known, call: Call, body: bytes) -> Plan:
+        """The backend is asked which inputs are optional only when one is missing."""
         try:
-            return await self._all(plan, call)
+            return await apart(len(body), v1_v2.read, body, known.model, known.optional or frozenset())
+        except v1_v2.LeftOut:
+            if known.optional is not None:
+                raise
+        optional = await self.models.optional(known, call)
+        return await apart(len(body), v1_v2.read, body, known.model, optional)
+
+    async def _whole(self, plan: Plan, known: Known, call: Call) -> Set[str]:
+        """Outputs that have no row for each instance.
+
+        A free first dimension may count rows, or what the model finds in them. Metadata does not tell which, nor does
+        the answer to the caller's rows, where each may hold one find: so zeros are sent, once.
+        """
+        whole = v1_v2.whole_outputs(plan, known.model)
+        free = {tensor.name for tensor in known.model.outputs if tensor.shape[:1] == (-1,)}
+        if plan.free and free and known.whole is None:
+            known.whole = await self._whole_of_zeros(plan, known, call)
+        return whole | (free & (known.whole or set())) if plan.free else whole
+
+    async def _whole_of_zeros(self, plan: Plan, known: Known, call: Call) -> Set[str] | None:
+        """None when there was no time for them. A model that refuses zeros is believed to answer row by row."""
+        inputs = v1_v2.zeros(plan, known.largest_batch or v1_v2.TRIED_ROWS, self._largest)
+        rows = len(inputs[0].values)
+        try:
+            outputs = await self._infer(call, tensors.request(inputs))
+        except BridgeError as error:
+            if (found := TOO_MANY_ROWS.search(error.message)) and int(found[1]) < rows:
+                known.largest_batch = int(found[1])
+                return await self._whole_of_zeros(plan, known, call)
+            return None if error.kind in PASSING else frozenset()
+        return {item.name for item in outputs.tensors if item.values.shape[:1] != (rows,)}
+
+    async def _answers(self, plan: Plan, known: Known, call: Call) -> tuple[Plan, list[Outputs]]:
+        """The answers, and the plan that they are to: a split one when the model takes fewer rows at once."""
+        try:
+            return plan, await self._all(plan, call)
         except BridgeError as error:
             found = TOO_MANY_ROWS.search(error.message)
             if not found or not plan.stacked:

@@ -23,6 +23,7 @@ from services.specs import Tensor
 
 Array = NDArray[Any]
 HEADER_LENGTH = "Inference-Header-Content-Length"
+JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,8 @@ _PACKED: Final = {"FP32": 5, "FP64": 6, "BOOL": 11}
 def inputs_of(request: Any, largest: int) -> tuple[Named, ...]:
     """`largest`: bytes that one tensor may take; one value may stand for all, so a small message can ask for many.
 
-    Raises BridgeError(INVALID) that names the tensor.
+    Which inputs a model requires is its server's to say. Raises BridgeError(INVALID) that names the tensor.
     """
-    if not request.inputs:
-        raise invalid("The request has no inputs.")
     return tuple(_named(name, request.inputs[name], largest) for name in sorted(request.inputs))
 
 

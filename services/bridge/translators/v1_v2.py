@@ -1,15 +1,18 @@
 """KServe V1 (TensorFlow Serving's REST API) to V2: `instances` or `inputs` become tensors by the model's metadata.
 
 Rows (`instances`) are stacked into one request where the first dimension of every input is free and the rows agree
-about the rest; else each row is a request of its own, and its answer one prediction. Which it was stands in the `Plan`.
+about the rest; else each row is a request of its own. Which it was stands in the `Plan`. A prediction is a row of the
+outputs, or the whole of an output that has no row for each instance.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from services.bridge import json_values
 from services.bridge.errors import BridgeError, Kind, invalid
@@ -20,12 +23,15 @@ from services.specs import Tensor
 Row = Mapping[str, Any]
 MOST_CONTAINERS = 1_000_000
 """An empty list takes 3 bytes as JSON, and 60 in memory."""
+TRIED_ROWS = 3
+"""Rows of zeros that are tried: answers of one row are common, answers of three are not."""
+COLUMNS_INSTEAD = 'It has no row for each: send {"inputs": ...}, one entry a tensor, and outputs come back whole.'
 ASKED = 'Send {"instances": [...]}, one entry a row, or {"inputs": ...}, one entry a tensor.'
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`requests`: the inputs of each V2 request."""
+    """`requests`: the inputs of each V2 request, the same ones in all."""
 
     requests: tuple[tuple[Named, ...], ...]
     rows: int | None
@@ -34,10 +40,22 @@ class Plan:
     """All rows are one request, along the first dimension."""
     batches: bool = False
     """Each request's first dimension counts rows; else a request is one row, without such a dimension."""
+    free: bool = False
+    """With `batches`: that dimension may be of any size."""
 
 
-def read(content: bytes, model: Model) -> Plan:
-    """Raises BridgeError(INVALID) with a sentence that names the instance and the tensor."""
+class LeftOut(BridgeError):
+    """Inputs are missing, and a model's metadata does not tell whether they may be."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Kind.INVALID, message)
+
+
+def read(content: bytes, model: Model, optional: Set[str] = frozenset()) -> Plan:
+    """`optional`: names of the inputs that may be left out.
+
+    Raises BridgeError(INVALID) with a sentence that names the instance and the tensor.
+    """
     if content.count(b"[") + content.count(b"{") > MOST_CONTAINERS:
         raise BridgeError(Kind.TOO_LARGE, f"These are more than {MOST_CONTAINERS:,} lists; send fewer rows at once.")
     try:
@@ -46,49 +64,77 @@ def read(content: bytes, model: Model) -> Plan:
         raise invalid(f"The body is not JSON ({error}). {ASKED}") from None
     if not isinstance(data, dict) or ("instances" in data) == ("inputs" in data):
         raise invalid(f"The body needs either instances or inputs. {ASKED}")
+    names = Names(model, optional)
     if "inputs" in data:
-        return _columns(data["inputs"], model)
+        return _columns(names.check(data["inputs"], "inputs"), model)
     instances = data["instances"]
     if not isinstance(instances, list) or not instances:
         raise invalid("instances must be a list with at least one entry.")
-    return _rows(_named_rows(instances, model), model)
+    rows = [names.check(entry, f"instances[{i}]") for i, entry in enumerate(instances)]
+    _check_alike(rows)
+    return _rows(rows, model)
 
 
-def _named_rows(instances: list[Any], model: Model) -> list[Row]:
-    names = {tensor.name for tensor in model.inputs}
-    rows: list[Row] = []
-    for i, entry in enumerate(instances):
-        if isinstance(entry, dict) and not json_values.is_binary(entry, names):
-            _check_names(entry, names, f"instances[{i}]")
-            rows.append(entry)
-        elif len(names) == 1:
-            rows.append({model.inputs[0].name: entry})
-        else:
-            raise invalid(f"instances[{i}] must be an object with {_listed(names)}: the model has {len(names)} inputs.")
-    return rows
+class Names:
+    """The names of a model's inputs, of which some may be left out."""
+
+    def __init__(self, model: Model, optional: Set[str]) -> None:
+        self._all = {tensor.name for tensor in model.inputs}
+        self._required = self._all - optional
+        few = self._all if len(self._all) == 1 else self._required
+        self._lone = next(iter(few)) if len(few) == 1 else None
+        """Of the input that a value without a name is for."""
+
+    def check(self, given: Any, where: str) -> Row:
+        """Values by name. Raises LeftOut, BridgeError."""
+        if not isinstance(given, dict) or json_values.is_binary(given, self._all):
+            if self._lone is None:
+                number = len(self._all)
+                raise LeftOut(f"{where} must be an object with {self._listed()}: the model has {number} inputs.")
+            return {self._lone: given}
+        if missing := self._required - given.keys():
+            raise LeftOut(f"{where} lacks {_listed(missing)}. The model's inputs are {self._listed()}.")
+        if extra := given.keys() - self._all:
+            raise invalid(
+                f"{where} has {_listed(extra)}, which the model does not know. Its inputs are {self._listed()}."
+            )
+        return given
+
+    def _listed(self) -> str:
+        return _listed(name if name in self._required else f"{name} (optional)" for name in self._all)
 
 
-def _check_names(given: Row, names: set[str], where: str) -> None:
-    if missing := names - given.keys():
-        raise invalid(f"{where} lacks {_listed(missing)}. The model's inputs are {_listed(names)}.")
-    if extra := given.keys() - names:
-        raise invalid(f"{where} has {_listed(extra)}, which the model does not know. Its inputs are {_listed(names)}.")
+def _check_alike(rows: list[Row]) -> None:
+    """Rows travel together, and Triton has an input for all rows or for none."""
+    first = rows[0].keys()
+    for i, row in enumerate(rows):
+        if row.keys() != first:
+            missing, extra = first - row.keys(), row.keys() - first
+            verb, names, other = ("lacks", missing, "has") if missing else ("has", extra, "lacks")
+            raise invalid(
+                f"instances[{i}] {verb} {_listed(names)}, which instances[0] {other}: give an optional input in every "
+                "instance or in none."
+            )
 
 
 def _rows(rows: list[Row], model: Model) -> Plan:
-    batches = all(tensor.shape[:1] == (-1,) for tensor in model.inputs)
+    inputs = [tensor for tensor in model.inputs if tensor.name in rows[0]]
+    if not inputs:
+        return Plan(((),) * len(rows), len(rows))
+    batches = all(tensor.shape[:1] == (-1,) for tensor in inputs)
     if batches:
-        stacked = [_stack([row[tensor.name] for row in rows], tensor) for tensor in model.inputs]
+        stacked = [_stack([row[tensor.name] for row in rows], tensor) for tensor in inputs]
         together = tuple(item for item in stacked if item is not None)
         if len(together) == len(stacked):
-            return Plan((together,), len(rows), stacked=True, batches=True)
+            return Plan((together,), len(rows), stacked=True, batches=True, free=True)
     requests, whole = [], []
     for i, row in enumerate(rows):
-        made = [_alone(row[tensor.name], tensor, f"instances[{i}]", batches) for tensor in model.inputs]
+        made = [_alone(row[tensor.name], tensor, f"instances[{i}]", batches) for tensor in inputs]
         requests.append(tuple(item for item, _ in made))
         whole.append(all(is_whole for _, is_whole in made))
     # A model that has a first dimension which the rows do not: its answer has it too, and it is not the caller's.
-    return Plan(tuple(requests), len(rows), batches=not any(whole))
+    added = not any(whole)
+    return Plan(tuple(requests), len(rows), batches=added, free=added and batches)
 
 
 def _stack(column: list[Any], tensor: Tensor) -> Named | None:
@@ -123,15 +169,9 @@ def _alone(value: Any, tensor: Tensor, where: str, batches: bool) -> tuple[Named
     raise invalid(f"{name} has shape {_shown(shape)}, and the model wants {_shown(one)} for each instance.")
 
 
-def _columns(inputs: Any, model: Model) -> Plan:
-    names = {tensor.name for tensor in model.inputs}
-    if isinstance(inputs, dict) and not json_values.is_binary(inputs, names):
-        _check_names(inputs, names, "inputs")
-    elif len(names) == 1:
-        inputs = {model.inputs[0].name: inputs}
-    else:
-        raise invalid(f"inputs must be an object with {_listed(names)}: the model has {len(names)} inputs.")
-    return Plan((tuple(_column(inputs[tensor.name], tensor) for tensor in model.inputs),), None)
+def _columns(inputs: Row, model: Model) -> Plan:
+    columns = (_column(inputs[tensor.name], tensor) for tensor in model.inputs if tensor.name in inputs)
+    return Plan((tuple(columns),), None)
 
 
 def _column(value: Any, tensor: Tensor) -> Named:
@@ -158,37 +198,43 @@ def _fitting(found: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...] | N
     return ones if not found and count(ones) == 1 else None
 
 
-def answer(plan: Plan, answers: Sequence[Outputs]) -> bytes:
-    """`answers` in the order of the plan's requests. Raises BridgeError when a model gives another number of rows."""
+def answer(plan: Plan, answers: Sequence[Outputs], whole: Set[str] = frozenset()) -> bytes:
+    """`answers` in the order of the plan's requests. `whole`: names of the outputs that have no row for each instance.
+
+    Raises BridgeError when another output lacks a row, or has one too many.
+    """
     if plan.rows is None:
         named = {item.name: json_values.plain(item.values, item.name).tolist() for item in answers[0].tensors}
         return _dump({"outputs": _single_or_all(named)})
-    columns: dict[str, list[Any]] = {}
-    for outputs in answers:
+    predictions: list[dict[str, Any]] = []
+    for inputs, outputs in zip(plan.requests, answers, strict=True):
+        rows = len(inputs[0].values) if plan.batches else 1
+        made: list[dict[str, Any]] = [{} for _ in range(rows)]
         for item in outputs.tensors:
-            columns.setdefault(item.name, []).extend(_predictions(plan, item))
-    for name, column in columns.items():
-        if len(column) != plan.rows:
-            raise _wrong_rows(name, len(column), plan.rows)
-    if len(columns) == 1:
-        return _dump({"predictions": next(iter(columns.values()))})
-    return _dump({"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]})
+            values = _predictions(item, rows if plan.batches and item.name not in whole else None)
+            for prediction, value in zip(made, values, strict=True):
+                prediction[item.name] = value
+        predictions += made
+    names = {name for prediction in predictions for name in prediction}
+    if len(names) == 1 and all(predictions):
+        (name,) = names
+        return _dump({"predictions": [prediction[name] for prediction in predictions]})
+    return _dump({"predictions": predictions})
 
 
-def _predictions(plan: Plan, item: Named) -> list[Any]:
+def _predictions(item: Named, rows: int | None) -> list[Any]:
+    """One for each row; the whole output is one when `rows` is None."""
     values: Array = json_values.plain(item.values, item.name)
-    if plan.batches and not values.ndim:
-        raise _wrong_rows(item.name, 1, plan.rows or 0)
-    rows: list[Any] = values.tolist() if plan.batches else [values.tolist()]
-    return rows
+    if rows is None:
+        return [values.tolist()]
+    if values.shape[:1] != (rows,):
+        asked = "1 instance" if rows == 1 else f"{rows} instances"
+        raise invalid(f"The model answered {asked} with {item.name} of shape {_shown(values.shape)}. {COLUMNS_INSTEAD}")
+    return list(values.tolist())
 
 
 def _single_or_all(named: dict[str, Any]) -> Any:
     return next(iter(named.values())) if len(named) == 1 else named
-
-
-def _wrong_rows(name: str, given: int, wanted: int) -> BridgeError:
-    return BridgeError(Kind.BAD_ANSWER, f"The model gave {given} rows of {name} for {wanted} instances.")
 
 
 def split(plan: Plan, largest: int) -> Plan:
@@ -200,14 +246,35 @@ def split(plan: Plan, largest: int) -> Plan:
         tuple(Named(item.name, item.datatype, item.values[start : start + largest]) for item in together)
         for start in range(0, plan.rows or 0, largest)
     ]
-    return Plan(tuple(parts), plan.rows, stacked=False, batches=True)
+    return Plan(tuple(parts), plan.rows, stacked=False, batches=True, free=True)
+
+
+def whole_outputs(plan: Plan, model: Model) -> Set[str]:
+    """Outputs without a row for each instance, as far as their shapes tell: a row is where the inputs have it too."""
+    rows = {(-1,), (1,)} if plan.free else {(1,)}
+    return {tensor.name for tensor in model.outputs if tensor.shape[:1] not in rows}
+
+
+def zeros(plan: Plan, rows: int, largest: int) -> tuple[Named, ...]:
+    """A request of so many rows of zeros, shaped like those of the plan; fewer, where they take more than `largest`
+    bytes."""
+    row = sum(item.values[0].nbytes for item in plan.requests[0])
+    rows = max(1, min(rows, largest // max(row, 1)))
+    return tuple(Named(item.name, item.datatype, _zeros(item.values, rows)) for item in plan.requests[0])
+
+
+def _zeros(values: Array, rows: int) -> Array:
+    """Of texts, the first row again and again: an empty text is often none that a model can read."""
+    if values.dtype.kind == "O":
+        return np.repeat(values[:1], rows, axis=0)
+    return np.zeros((rows, *values.shape[1:]), values.dtype)
 
 
 def _dump(data: Any) -> bytes:
     return json.dumps(data, ensure_ascii=False).encode()
 
 
-def _listed(names: set[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     *first, last = sorted(names) or ["none"]
     return f"{', '.join(first)} and {last}" if first else last
 

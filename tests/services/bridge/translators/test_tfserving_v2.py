@@ -103,11 +103,6 @@ def test_what_does_not_fit_is_named(dtype: int, shape: tuple[int, ...], fields: 
     assert sentence in refusal(dtype, shape, **fields)
 
 
-def test_a_request_without_inputs_is_refused() -> None:
-    with pytest.raises(BridgeError, match="no inputs"):
-        tfserving_v2.inputs_of(tfserving.PredictRequest(), LARGEST)
-
-
 def test_a_recorded_answer_comes_back_in_the_fields_of_its_types_and_echoes_the_model() -> None:
     wire = recorded.load("triton-infer")
     asked = request(1, (1,), float_val=[1.0])

@@ -12,6 +12,7 @@ from services.bridge.errors import BridgeError, Kind
 from services.bridge.tensors import Model, Named, Outputs
 from services.bridge.translators import v1_v2
 from services.bridge.translators.v1_v2 import Plan
+from services.clients.inference_values import DTYPES
 from services.specs import Tensor
 from tests.services.bridge import recorded
 
@@ -163,13 +164,37 @@ def test_bytes_that_are_no_text_are_base64_and_those_of_a_tensor_named_bytes_too
     assert [base64.b64decode(row["b64"]) for row in made["predictions"]] == [value, b"a"]
 
 
-def test_another_number_of_rows_in_the_answer_is_the_models_fault() -> None:
-    answer = Outputs("1", (Named("y", "FP32", np.zeros(3, np.float32)),))
+@pytest.mark.parametrize(("shape", "rows"), [((3,), 2), ((), 2), ((2,), 1), ((0, 4), 1)])
+def test_an_answer_without_a_row_for_each_instance_is_refused_with_what_to_send(shape: Any, rows: int) -> None:
+    answer = Outputs("1", (Named("y", "FP32", np.zeros(shape, np.float32)),))
     with pytest.raises(BridgeError) as caught:
-        v1_v2.answer(read({"instances": [[1, 2], [3, 4]]}), [answer])
-    assert (caught.value.kind, caught.value.message) == (
-        Kind.BAD_ANSWER, "The model gave 3 rows of y for 2 instances.",
-    )  # fmt: skip
+        v1_v2.answer(read({"instances": [[1, 2]] * rows}), [answer])
+    assert caught.value.kind is Kind.INVALID
+    instances = "1 instance" if rows == 1 else f"{rows} instances"
+    assert caught.value.message.startswith(f"The model answered {instances} with y of shape {list(shape)}.")
+    assert 'send {"inputs": ...}' in caught.value.message
+
+
+def test_rows_are_counted_in_each_answer_not_over_all() -> None:
+    plan = v1_v2.split(read({"instances": [[1, 2], [3, 4]]}), 1)
+    answers = [Outputs("1", (Named("y", "FP32", np.zeros(rows, np.float32)),)) for rows in (2, 0)]
+    with pytest.raises(BridgeError, match=r"1 instance with y of shape \[2\]"):
+        v1_v2.answer(plan, answers)
+
+
+def test_an_output_that_only_some_answers_have_is_in_their_predictions() -> None:
+    plan = v1_v2.split(read({"instances": [[1, 2], [3, 4]]}), 1)
+    y, z = (Named(name, "INT64", np.array([number])) for name, number in (("y", 1), ("z", 2)))
+    made = json.loads(v1_v2.answer(plan, [Outputs("1", (y, z)), Outputs("1", (y,))]))
+    assert made == {"predictions": [{"y": 1, "z": 2}, {"y": 1}]}
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "BF16"])
+def test_half_floats_read_back_as_they_are(datatype: str) -> None:
+    values = np.arange(0x3000, 0x3600, dtype=np.uint16).view(DTYPES[datatype])
+    plan = read({"inputs": [1.0]}, model("FP32", -1))
+    made = json.loads(v1_v2.answer(plan, [Outputs("1", (Named("y", datatype, values),))]))
+    assert np.array(made["outputs"], DTYPES[datatype]).tobytes() == values.tobytes()
 
 
 def test_a_question_is_split_into_what_the_model_takes_and_its_answers_are_put_together() -> None:
