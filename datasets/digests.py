@@ -1,7 +1,7 @@
 """Digests by the names that sources use in `SourceFile.check`. No Django.
 
-`sha256:hex`, `sha1:hex`, `md5:hex`, `crc32:hex`, `crc32c:hex`, `crc64nvme:hex`, and `git-sha1:hex`, which is git's name
-of a blob: SHA-1 over "blob <size>" and a NUL before the content.
+`name:hex` for md5, sha1, sha224, sha256, sha384, sha512, crc32, crc32c and crc64nvme; and `git-sha1:hex`, which is
+git's name of a blob: SHA-1 over "blob <size>" and a NUL before the content.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Crc:
 def digest_for(check: str, size: int) -> Digest | None:
     """A new digest of the algorithm that `check` names; None for "" and for algorithms that are not known here."""
     match check.partition(":")[0]:
-        case "sha256":
-            return hashlib.sha256()
+        case "sha224" | "sha256" | "sha384" | "sha512" as name:
+            return hashlib.new(name)
         case "sha1":
             return hashlib.sha1(usedforsecurity=False)
         case "md5":

@@ -1,23 +1,24 @@
 """A list of the files at a web server, which cannot be asked what it has. No I/O.
 
-One file a line: `path`, `path size`, `path size sha256`, or `sha256  path` as sha256sum writes it. Empty lines and
-those that begin with # say nothing. Paths may have spaces: the last words count if they look like a size and a digest.
+One file a line: `path`, `path size`, `path size sha256`, or a line of a checksum list in any of the forms of
+checksums.py. Empty lines and those that begin with # say nothing. Paths may have spaces: the last words count if they
+look like a size and a digest.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from datasets.errors import SourceError
+from datasets.sources import checksums
 from datasets.sources.base import MAX_FILES
 from datasets.sources.tree import safe_name
 
 MAX_BYTES = 64 << 20
 """Of a list at a server."""
-_DIGEST_FIRST = re.compile(r"(?P<escaped>\\)?(?P<sha256>[0-9a-fA-F]{64}) [ *](?P<path>.+)")
-_PATH_FIRST = re.compile(r"(?P<path>.+?)(?:\s+(?P<size>[0-9]{1,18})(?:\s+(?P<sha256>[0-9a-fA-F]{64}))?)?")
-_ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+_PATH_FIRST = re.compile(r"(?P<path>.+?)(?:\s+(?P<size>[0-9]{1,18}))?(?:\s+(?P<sha256>[0-9a-fA-F]{64}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,35 +26,55 @@ class Listed:
     path: str
     size: int | None
     """Bytes, if the list says so."""
-    sha256: str
-    """In hex, or ""."""
+    check: str
+    """What the list says of the content, as `algorithm:hex`; "" if it says nothing."""
 
 
-def parse(text: str) -> list[Listed]:
-    """Raises SourceError, naming the line, for one that is none of these or names something outside."""
-    found: list[Listed] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        found.append(_line(line, f"Line {number} of the list"))
-        if len(found) > MAX_FILES:
+def parse(text: str, name: str = "") -> list[Listed]:
+    """`name`: of the list, whose digest without a name is that of the file beside it (`model.onnx.sha256`).
+
+    Raises SourceError, naming the line, for one that is none of these or names something outside.
+    """
+    rows: list[Listed] = []
+    for number, line in _lines(text):
+        where = f"Line {number} of the list"
+        if (row := _row(line, where, checksums.beside(name))) is not None:
+            rows.append(row)
+        if len(rows) > MAX_FILES:
             raise SourceError(f"The list has more than {MAX_FILES} files.", refused="endless")
-    if not found:
+    if not rows:
         raise SourceError("The list names no file.", hint="One file a line: path, size in bytes, SHA-256.")
-    return found
+    return rows
 
 
-def _line(line: str, where: str) -> Listed:
-    if told := _DIGEST_FIRST.fullmatch(line):
-        path = told["path"]
-        if told["escaped"]:  # sha256sum does so for names with a backslash or a line break
-            path = re.sub(r"\\[\\nr]", lambda seen: _ESCAPES[seen[0]], path)
-        return Listed(_path(path, where), None, told["sha256"].lower())
-    told = _PATH_FIRST.fullmatch(line)
-    assert told is not None  # the path takes whatever is there
+def is_place(text: str) -> bool:
+    """Whether the text is where a list is, and not a list itself."""
+    return len(text.split()) == 1 and not checksums.is_digest(text.strip())
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that say something, by number. `sha256sum --zero` ends them with NUL, so that names may have breaks."""
+    text = text.removeprefix("\ufeff")
+    end = "\0" if "\0" in text else "\n"
+    for number, line in enumerate(text.split(end), start=1):
+        line = line.removesuffix("\r") if end == "\n" else line
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield number, line
+
+
+def _row(line: str, where: str, beside: str) -> Listed | None:
+    """None for a line that belongs to the form of the list and names no file."""
+    if checksums.is_heading(line):
+        return None
+    if (row := checksums.parse(line, where)) is not None:
+        name = beside if row.name in {"", beside.rpartition("/")[2]} else row.name
+        if not name:
+            raise SourceError(f"{where} has a digest and no name.", hint="One file a line: digest, two spaces, path.")
+        return Listed(_path(name, where), None, row.check)
+    if (told := _PATH_FIRST.fullmatch(line.strip())) is None:  # a line break within: the list has NULs by mistake
+        raise SourceError(f"{where} has neither a digest in front nor one line.", hint="One file a line: path, size.")
     size = int(told["size"]) if told["size"] else None
-    return Listed(_path(told["path"], where), size, (told["sha256"] or "").lower())
+    return Listed(_path(told["path"], where), size, f"sha256:{told['sha256'].lower()}" if told["sha256"] else "")
 
 
 def _path(text: str, where: str) -> str:

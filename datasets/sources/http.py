@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 from urllib.parse import unquote
 
+from console.text import decode
 from datasets.errors import SourceError
 from datasets.sources import filelist
 from datasets.sources.archives.spool import Spool
@@ -124,7 +125,7 @@ class HttpSource(Source):
         self._web.network.require_host(url.host, url.port)
         credentials = self._credentials()
         if text := self._options.get("list", "").strip():
-            rows = filelist.parse(text if len(text.split()) > 1 else self._list_at(self._web, url, text, credentials))
+            rows = self._rows_at(self._web, url, text, credentials) if filelist.is_place(text) else filelist.parse(text)
             return ListedFiles(self._web, credentials, rows, below(url), str(url))
         name = safe_name(unquote(url.path.rpartition("/")[2]), "The address")
         if not name:
@@ -136,15 +137,21 @@ class HttpSource(Source):
             return ArchiveFiles(self._web, url, name, credentials, Spool(self._site.spool))
         return ListedFiles(self._web, credentials, [Listed(name, None, "")], lambda _: url, str(url))
 
-    def _list_at(self, web: Web, url: Url, place: str, credentials: dict[str, str]) -> str:
-        there = below(url)("").joined(place)
+    def _rows_at(self, web: Web, url: Url, place: str, credentials: dict[str, str]) -> Sequence[Listed]:
+        """Of the list at `place`. Its own line, as `sha256sum * > SHA256SUMS` makes it, was written before its end."""
+        url_of = below(url)
+        there = url_of("").joined(place)
         web.network.require_host(there.host, there.port)
         known = credentials if there.origin == url.origin else {}
-        found, _ = web.read(there, filelist.MAX_BYTES, "The list", credentials=known)
+        content, _ = web.read(there, filelist.MAX_BYTES, "The list", credentials=known)
         try:
-            return found.decode("utf-8")
+            text = decode(content)
         except UnicodeDecodeError as error:
-            raise SourceError(f"The list at {there} is not text in UTF-8.") from error
+            raise SourceError(f"The list at {there} is not text.", hint="Save it as UTF-8.") from error
+        start = url_of("").path
+        name = unquote(there.path.removeprefix(start)) if there.path.startswith(start) else ""
+        rows = filelist.parse(text, name or unquote(there.path.rpartition("/")[2]))
+        return [row for row in rows if row.path != name] or rows
 
     def _url(self) -> Url:
         return parse(self._options.get("url", "").strip())

@@ -22,8 +22,8 @@ AT_ONCE = 8
 """Files whose size and version are asked for side by side."""
 _BATCH = 64
 """Of those, how many are in hand: what was begun goes on after the first one failed."""
-DIGEST = "sha256:"
-"""How a version begins that is not the server's but the list's: it pins the content itself."""
+STRONG = ("sha256:", "sha384:", "sha512:")
+"""How a version begins that is not the server's but the list's: nobody can make another content of the same digest."""
 
 
 class ListedFiles:
@@ -63,7 +63,7 @@ class ListedFiles:
         return known + list(self._each(self._asked, [row for row in rows if _known(row) is None], beat))
 
     def open(self, path: str, file: SourceFile, offset: int, length: int | None) -> Body:
-        version = "" if file.version.startswith(DIGEST) else file.version
+        version = "" if file.version.startswith(STRONG) else file.version
         return self._web.part(
             self._url_of(path), file.path, file.size, offset=offset, length=length, version=version,
             credentials=self._credentials,
@@ -99,22 +99,21 @@ class ListedFiles:
         return Entry(entry.path, False, seen.size, seen.modified)
 
     def _asked(self, row: Listed) -> SourceFile:
-        check = f"{DIGEST}{row.sha256}" if row.sha256 else ""
         seen = look(self._web, self._url_of(row.path), row.path, self._credentials)
         if row.size not in {None, seen.size}:
             raise SourceError(
                 f"{row.path} has {seen.size} bytes at the server; the list says {row.size}.",
                 hint="Make the list anew.",
             )
-        return SourceFile(row.path, seen.size, seen.version or check, ranged=seen.ranged, check=check or seen.check)
+        version = seen.version or (row.check if row.check.startswith(STRONG) else "")
+        return SourceFile(row.path, seen.size, version, ranged=seen.ranged, check=row.check or seen.check)
 
 
 def _known(row: Listed) -> SourceFile | None:
     """The file, where the list says all there is to know: asking takes as long as fetching it, if it is small."""
-    if row.size is None or not row.sha256 or row.size >= RANGED_FROM:
+    if row.size is None or not row.check.startswith(STRONG) or row.size >= RANGED_FROM:
         return None
-    check = f"{DIGEST}{row.sha256}"
-    return SourceFile(row.path, row.size, check, check=check)
+    return SourceFile(row.path, row.size, row.check, check=row.check)
 
 
 def below(base: Url) -> Callable[[str], Url]:

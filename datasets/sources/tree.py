@@ -90,11 +90,17 @@ def safe_name(name: str, where: str) -> str:
         path = clean_path(name)
     except SourceError as error:
         shown = name.encode("utf-8", "backslashreplace").decode()[:200]
-        raise SourceError(f"{where} has a name that may not be: {shown!r}. {error.message}", refused="path") from error
+        raise SourceError(
+            f"{where} has a name that may not be: {shown!r}. {error.message}",
+            hint="Names are relative, such as 1/model.onnx.", refused="path",
+        ) from error
     if not path:
         return path
-    if any(len(part.encode()) > MAX_NAME for part in path.split("/")) or any(ord(letter) < 32 for letter in path):
-        raise SourceError(f"{where} has a name that no folder could hold: {path[:200]!r}.", refused="path")
+    if any(len(part.encode()) > MAX_NAME for part in path.split("/")):
+        raise SourceError(
+            f"{where} has a name of more than {MAX_NAME} bytes, which no folder could hold: {path[:200]!r}.",
+            hint="Give the file a shorter name.", refused="path",
+        )
     return path
 
 

@@ -29,7 +29,7 @@ from tests.datasets.sources.wire import holding, serving
 
 
 @pytest.mark.parametrize("bad", [
-    "../evil", "/etc/evil", "a/../../evil", "..", "a/..", "a/./../../b", "a\nb", "x" * 300, "d/" * 100 + "f",
+    "../evil", "/etc/evil", "a/../../evil", "..", "a/..", "a/./../../b", "x" * 300, "d/" * 100 + "f",
     "\udcff",
 ])
 def test_a_member_whose_name_leads_outside_spoils_the_archive(bad: str) -> None:
