@@ -68,6 +68,8 @@ def set_dynamic_batching(config: ModelConfig, wanted: Mapping[str, Any]) -> None
     other = config.WhichOneof("scheduling_choice")
     if other not in (None, "dynamic_batching"):
         raise ModelError(f"config.pbtxt uses {other}, and Triton allows no dynamic batching beside it: switch it off.")
+    if config.max_batch_size < 1:
+        raise ModelError("Dynamic batching needs a max batch size of at least 1.")
     config.dynamic_batching.SetInParent()
     if "preferred_batch_size" in wanted:
         del config.dynamic_batching.preferred_batch_size[:]

@@ -209,10 +209,10 @@ def check_config(made: Study) -> None:
     backend = configs.backend(made.config)
     if made.config.HasField("dynamic_batching"):
         limit = made.config.max_batch_size
-        if limit < 1:
-            made.problems.append("Dynamic batching needs a max batch size of at least 1.")
-        elif any(size > limit for size in made.config.dynamic_batching.preferred_batch_size):
+        if any(size > limit for size in made.config.dynamic_batching.preferred_batch_size):
             made.problems.append(f"A preferred batch size is above the max batch size of {limit}.")
+        elif not limit:
+            made.notes.append("Dynamic batching forms no batches while max_batch_size is 0: set it to form some.")
     if configs.has_sequences(made.config):
         made.notes.append("The model has sequences: each one stays at the replica that its sequence_id leads to.")
     if backend not in BUILT_IN:

@@ -160,6 +160,10 @@ def test_a_broken_onnx_file_is_named(tmp_path: Path) -> None:
 def test_dynamic_batching_is_checked_against_the_batch_size_of_the_file(tmp_path: Path) -> None:
     python_model(tmp_path)
     assert "max batch size of at least 1" in problem(describe(tmp_path, {"dynamic_batching": {"enabled": True}}))
+    text = f"dynamic_batching {{ }}\n{(tmp_path / 'config.pbtxt').read_text()}"
+    (tmp_path / "config.pbtxt").write_text(text)
+    described = describe(tmp_path, {})  # Triton takes it
+    assert not described.problems and "forms no batches" in described.notes[0]
     sizes = {"dynamic_batching": {"enabled": True, "preferred_batch_size": [16]}, "max_batch_size": 8}
     assert "above the max batch size of 8" in problem(describe(tmp_path, sizes))
 
