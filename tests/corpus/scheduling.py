@@ -1,0 +1,126 @@
+"""Schedulers, queues and sequences, as Triton documents them, with models in Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.corpus.case import Case, Request, array
+from tests.corpus.folders import HEAD, ONE, python
+
+BATCHED = """max_batch_size: 8
+input [ { name: "IN" data_type: TYPE_FP32 dims: [ 2 ] } ]
+output [ { name: "OUT" data_type: TYPE_FP32 dims: [ 2 ] } ]
+"""
+ROWS = array([[1, 2], [3, 4], [5, 6]])
+SEQUENCES = "The model has sequences: each one stays at the replica that its sequence_id leads to."
+SUM = (
+    HEAD
+    + """class TritonPythonModel:
+    # Adds up a sequence, and says which controls came.
+    def initialize(self, args):
+        self.sums = {}
+
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request):
+        def get(name):
+            return pb_utils.get_input_tensor_by_name(request, name).as_numpy().ravel()[0]
+
+        sequence = get("CORRID")
+        if get("START"):
+            self.sums[sequence] = 0
+        self.sums[sequence] += get("IN")
+        controls = [get("START"), get("END"), get("READY")]
+        total = self.sums[sequence]
+        if get("END"):
+            del self.sums[sequence]
+        return pb_utils.InferenceResponse([
+            pb_utils.Tensor("SUM", np.array([[total]], dtype=np.int32)),
+            pb_utils.Tensor("CONTROLS", np.array([controls], dtype=np.int32)),
+        ])
+"""
+)
+SUM_TENSORS = """input [ { name: "IN" data_type: TYPE_INT32 dims: [ 1 ] } ]
+output [
+  { name: "SUM" data_type: TYPE_INT32 dims: [ 1 ] },
+  { name: "CONTROLS" data_type: TYPE_INT32 dims: [ 3 ] }
+]
+"""
+CONTROLS = """  control_input [
+    { name: "START" control [ { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } ] },
+    { name: "END" control [ { kind: CONTROL_SEQUENCE_END fp32_false_true: [ 0, 1 ] } ] },
+    { name: "READY" control [ { kind: CONTROL_SEQUENCE_READY bool_false_true: [ false, true ] } ] },
+    { name: "CORRID" control [ { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_UINT64 } ] }
+  ]
+"""
+
+
+def _same(values: Any = ROWS, **more: Any) -> Request:
+    return Request({"IN": values}, [{"OUT": values}], **more)
+
+
+def _sums(*steps: int) -> list[Request]:
+    """One sequence, from its start to its end."""
+    total, requests, last = 0, [], len(steps) - 1
+    for index, step in enumerate(steps):
+        total += step
+        controls = [index == 0, index == last, True]
+        outputs = {"SUM": array([[total]], np.int32), "CONTROLS": array([controls], np.int32)}
+        requests.append(Request({"IN": array([[step]], np.int32)}, [outputs], start=index == 0, end=index == last))
+    return requests
+
+
+def _batcher(name: str, text: str, *, rows: bool = True, **more: Any) -> Case:
+    return Case(name, python(BATCHED + text), [_same()], has_rows=rows, **more)
+
+
+def _sequence(name: str, text: str, tensors: str = SUM_TENSORS) -> Case:
+    return Case(
+        name, python(f"max_batch_size: 4\nsequence_batching {{\n{text}{CONTROLS}}}\n{tensors}", SUM), _sums(3, 4, 5),
+        stateful=True, has_v1=False, notes=[SEQUENCES],
+    )  # fmt: skip
+
+
+SERVED = (
+    Case("plain", python(ONE), [_same(array([1, 2, 3]))], inputs=["IN FP32 [-1]"]),
+    _batcher("batches", "", inputs=["IN FP32 [2]"]),
+    _batcher("dynamic", "dynamic_batching { }\n"),
+    _batcher("preferred", "dynamic_batching { preferred_batch_size: [ 2, 4 ] max_queue_delay_microseconds: 500 }\n"),
+    _batcher(
+        "priorities",
+        """dynamic_batching {
+  priority_levels: 3
+  default_priority_level: 2
+  priority_queue_policy { key: 1 value { timeout_action: DELAY default_timeout_microseconds: 1000000 } }
+  default_queue_policy { max_queue_size: 16 allow_timeout_override: true }
+}
+""",
+    ),
+    _batcher(
+        "queue-policy",
+        """dynamic_batching {
+  preserve_ordering: true
+  default_queue_policy {
+    timeout_action: REJECT default_timeout_microseconds: 10000000 max_queue_size: 100 allow_timeout_override: true
+  }
+}
+""",
+    ),
+    Case(
+        "dynamic-unbatched",
+        python("dynamic_batching { }\n" + ONE),
+        [_same(array([1, 2, 3]))],
+        notes=["Dynamic batching forms no batches while max_batch_size is 0: set it to form some."],
+    ),
+    _sequence("sequence-direct", "  direct { minimum_slot_utilization: 0.5 max_queue_delay_microseconds: 100 }\n"),
+    _sequence(
+        "sequence-oldest",
+        "  max_sequence_idle_microseconds: 5000000\n"
+        "  oldest { max_candidate_sequences: 4 preferred_batch_size: [ 2 ] max_queue_delay_microseconds: 100 }\n",
+    ),
+    _sequence("sequence-default", ""),
+)
+CASES = tuple(case for case in SERVED if not case.stateful)

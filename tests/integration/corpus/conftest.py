@@ -1,0 +1,47 @@
+"""One world for the folder, and the service that each test is about. Mark its tests xdist_group("corpus")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pytest_django import DjangoDbBlocker
+
+from services import states
+from services.models import Service
+from tests.corpus.all import CASES
+from tests.corpus.case import Case
+from tests.integration.corpus.world import AHEAD, World
+
+SERVED = [case for case in CASES if case.served and case.framework == "triton"]
+
+
+@pytest.fixture(scope="package")
+def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[World]:
+    with django_db_blocker.unblock(), World(CASES) as opened:
+        yield opened.enter_all()
+
+
+@pytest.fixture(scope="package", params=SERVED, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> Case:
+    """Each that is served, one after the other: all tests of one come together."""
+    chosen: Case = request.param
+    return chosen
+
+
+@pytest.fixture(scope="package")
+def ready(world: World, case: Case, request: pytest.FixtureRequest) -> Iterator[Service]:
+    """Its service. Those that this run tests next start meanwhile."""
+    order = list(dict.fromkeys(one for item in request.session.items if (one := _case_of(item))))
+    place = order.index(case)
+    try:
+        service = world.start(case, order[place + 1 : place + 1 + AHEAD])
+        assert service.state == states.READY, f"{service.message}\n{world.log(case)}"
+        yield service
+    finally:
+        world.stop(case)
+
+
+def _case_of(item: pytest.Item) -> Case | None:
+    found: Case | None = getattr(getattr(item, "callspec", None), "params", {}).get("case")
+    return found

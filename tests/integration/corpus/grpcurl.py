@@ -1,0 +1,51 @@
+"""Stands in for grpcurl, which no package index has: the same arguments, messages read and written by the protoset.
+
+grpcurl [-plaintext] [-max-msg-sz N] -protoset FILE [-H HEADER]... -d DATA|@ ADDRESS SERVICE/METHOD
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prefix_chars="-", allow_abbrev=False)
+    parser.add_argument("-plaintext", action="store_true", required=True)
+    parser.add_argument("-max-msg-sz", type=int, dest="largest")
+    parser.add_argument("-protoset", required=True)
+    parser.add_argument("-H", action="append", default=[], dest="headers")
+    parser.add_argument("-d", required=True, dest="data")
+    parser.add_argument("address")
+    parser.add_argument("method")
+    given = parser.parse_args()
+    pool = descriptor_pool.DescriptorPool()
+    with open(given.protoset, "rb") as file:  # noqa: PTH123
+        for description in descriptor_pb2.FileDescriptorSet.FromString(file.read()).file:
+            pool.Add(description)
+    service, _, name = given.method.partition("/")
+    method = pool.FindServiceByName(service).methods_by_name[name]
+    sent, received = (message_factory.GetMessageClass(kind) for kind in (method.input_type, method.output_type))
+    request = json_format.Parse(sys.stdin.read() if given.data == "@" else given.data, sent())
+    metadata = tuple((name.lower(), value) for name, _, value in (header.partition(": ") for header in given.headers))
+    options = [("grpc.max_receive_message_length", given.largest), ("grpc.max_send_message_length", given.largest)]
+    with grpc.insecure_channel(given.address, options=options if given.largest else None) as channel:
+        path = f"/{given.method}"
+        more: dict[str, Any] = {"metadata": metadata, "timeout": 60}
+        if method.server_streaming:
+            call: Any = channel.stream_stream(path, sent.SerializeToString, received.FromString)
+            answers: Any = call(iter([request]), **more)
+        else:
+            call = channel.unary_unary(path, sent.SerializeToString, received.FromString)
+            answers = [call(request, **more)]
+        for answer in answers:
+            if error := getattr(answer, "error_message", ""):
+                sys.exit(f"ERROR: {error}")
+            sys.stdout.write(json_format.MessageToJson(answer) + "\n")
+
+
+main()

@@ -1,0 +1,178 @@
+"""Services of the corpus as the product runs them: under supervisord, behind the gateway and the bridge.
+
+Everything is real but Celery: the tests take the steps themselves, so that several services start while another one is
+called. Rows live in one transaction, which is rolled back at the end.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any, Final
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+
+from console import roles
+from console.home import CHECKOUT
+from console.models import Membership, Team
+from console.principal import for_user
+from datasets import actions as datasets
+from datasets import rounds, trust
+from datasets.models import Round
+from services import states
+from services.actions import keys, publishing, wiring
+from services.actions.reconcile import reconcile
+from services.gateway.lingering import LINGER_SECONDS
+from services.gateway.snapshot import Snapshot
+from services.models import Node, Queue, Service
+from tests.corpus.case import Case
+from tests.integration.engine_home import running
+from tests.services.gateway.rig import Gateway, until
+from tests.triton import runtime_root
+
+DATASET: Final = "corpus"
+AHEAD: Final = 3
+"""How many services start while one is tested."""
+START_SECONDS: Final = 150
+_ENDED: Final[Future[None]] = Future()
+_ENDED.set_result(None)
+
+
+class World(ExitStack):
+    """`enter_all` first. One owner of one team, whose trusted dataset holds a folder for each case."""
+
+    gateway: Gateway
+    key: str
+
+    def __init__(self, cases: Iterable[Case]) -> None:
+        super().__init__()
+        self._cases = {case.name: case for case in cases}
+        self._leaving: dict[int, tuple[float, list[str]]] = {}
+        self._ending: dict[int, Future[None]] = {}
+        self._enders = self.enter_context(ThreadPoolExecutor(8))
+        self.trees = settings.DATASET_ROOTS[0] / DATASET
+
+    def enter_all(self) -> World:
+        runtime_root()
+        patch = self.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(settings, "REPLICA_DRAIN_SECONDS", 0)  # nothing is under way when a test has ended
+        self.enter_context(running(settings.HOME))
+        self.gateway = Gateway.prepared(settings.HOME.gateway, Snapshot())
+        self.callback(self.gateway.kill)
+        self.gateway.run()
+        self._bridge()
+        patch.setattr(settings, "GATEWAY_PORT", self.gateway.port)
+        self.enter_context(transaction.atomic())
+        self.callback(transaction.set_rollback, True)
+        self._people()
+        self._models()
+        self.callback(self._end_all)
+        return self
+
+    def _bridge(self) -> None:
+        home = settings.HOME
+        paths = {"--folder": home.bridge, "--table": home.bridge_table, "--egress": home.gateway_egress}
+        options = [str(part) for pair in paths.items() for part in pair]
+        command = [sys.executable, "-m", "services.bridge", *options]
+        log = self.enter_context((home.root / "corpus-bridge.log").open("ab"))
+        process = subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.callback(process.wait, 10)
+        self.callback(process.kill)
+        until(home.bridge_http.exists, 20)
+
+    def _people(self) -> None:
+        self.team = Team.objects.create(name="corpus")
+        user = User.objects.create_user("corpus")
+        Membership.objects.create(team=self.team, user=user, role=roles.OWNER)
+        self.actor = for_user(user)
+        self.browser = Client(SERVER_NAME="127.0.0.1")
+        self.browser.force_login(user)
+        Queue.objects.create(name="default", cpu=64, memory_gib=64)
+        Node.objects.create(name=settings.NODE_NAME, cpu=64, memory_gib=64)
+        self.protoset = self.browser.get(reverse("protoset")).content
+        self.key = keys.create(team=self.team, name="corpus", actor=self.actor).key
+
+    def _models(self) -> None:
+        for case in self._cases.values():
+            case.write(self.trees / case.name)
+        options = {"path": str(self.trees)}
+        self.dataset = datasets.create(team=self.team, name=DATASET, kind="local", options=options, actor=self.actor)
+        trust.trust(self.dataset, actor=self.actor)
+
+    def create(self, case: Case) -> Any:
+        """The answer of the REST API to a new service of this folder."""
+        body = {
+            "name": case.name,
+            "framework": case.framework,
+            "dataset": DATASET,
+            "model_path": case.name,
+            "queue": "default",
+            "team": self.team.name,
+            "framework_config": dict(case.config),
+            "env": dict(case.env),
+        }
+        return self.browser.post("/api/v1/services/", body, content_type="application/json")
+
+    def start(self, case: Case, following: Iterable[Case] = ()) -> Service:
+        """READY or FAILED. The `following` ones are started meanwhile."""
+        for one in (case, *following):
+            if not Service.objects.filter(name=one.name).exists():
+                answer = self.create(one)
+                assert answer.status_code == 201 or one is not case, answer.content.decode()
+        deadline = time.monotonic() + START_SECONDS
+        while (service := Service.objects.get(name=case.name)).state not in {states.READY, states.FAILED}:
+            assert time.monotonic() < deadline, f"{service.state}: {service.message}\n{self.log(case)}"
+            self.step()
+            time.sleep(0.05)
+        return service
+
+    def step(self) -> None:
+        for job in Round.objects.active():
+            rounds.run(job.pk)
+        self._end_those_left()
+        for pk, state in list(Service.objects.values_list("pk", "state")):
+            if state == states.READY or pk in self._leaving or not self._ending.get(pk, _ENDED).done():
+                continue
+            reconcile(pk)
+
+    def stop(self, case: Case) -> None:
+        """Delete it. Triton takes seconds to end, which nobody waits for: see `step`."""
+        service = Service.objects.get(name=case.name)
+        assert self.browser.delete(f"/api/v1/services/{case.name}/").status_code == 202
+        names = [row.process_name for row in service.replica_set.all()]
+        publishing.publish()
+        self._leaving[service.pk] = (time.monotonic(), names)
+
+    def _end_those_left(self) -> None:
+        """End, in the background, those that no route leads to any more.
+
+        The gateway closes its connections to them once it publishes again; Triton would wait for them.
+        """
+        due = {pk: names for pk, (since, names) in self._leaving.items() if time.monotonic() - since > LINGER_SECONDS}
+        if due:
+            publishing.publish()
+        for pk, names in due.items():
+            del self._leaving[pk]
+            self._ending[pk] = self._enders.submit(_end, names)
+
+    def _end_all(self) -> None:
+        self.gateway.kill()  # Triton waits for open connections
+        list(self._enders.map(wiring.engine().stop, wiring.engine().names()))
+
+    def log(self, case: Case) -> str:
+        paths = sorted((settings.HOME.logs / "replicas").glob(f"svc-{case.name}-*.log"))
+        return "".join(path.read_text(errors="replace")[-6000:] for path in paths)
+
+
+def _end(names: list[str]) -> None:
+    for name in names:
+        wiring.engine().stop(name)
