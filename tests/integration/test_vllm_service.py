@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import grpc
+import pytest
+import tritonclient.grpc
+import tritonclient.http
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from console.stack import example
 from tests import vllm
 from tests.integration.live import Live, send
-from tests.vllm import chat_body, text_of
+from tests.vllm import QUESTION, chat_body, text_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("live")]
+PIRATE = f"{vllm.NAME}:{vllm.ADAPTER}"
 
 
 def test_a_language_model_answers_through_the_gateway(live_llm: Live) -> None:
@@ -23,6 +31,70 @@ def test_its_adapter_is_asked_by_its_name(live_llm: Live) -> None:
     body = chat_body(f"{vllm.NAME}:{vllm.ADAPTER}")
     answer = send(f"{live_llm.gateway}/v1/chat/completions", body, headers=headers)
     assert answer.status == 200, answer.body
+    assert text_of(answer.body) == vllm.PIRATE_ANSWER
+
+
+def infer_request(model: str) -> Any:
+    request = service_pb2.ModelInferRequest(model_name=model)
+    request.inputs.add(name="prompt", datatype="BYTES", shape=[1]).contents.bytes_contents.append(QUESTION.encode())
+    request.parameters["temperature"].double_param = 0
+    return request
+
+
+def text_in(answer: Any) -> str:
+    return b"".join(output.contents.bytes_contents[0] for output in answer.outputs).decode()
+
+
+def test_its_adapter_answers_over_v2_as_well(live_llm: Live) -> None:
+    metadata = (("authorization", f"Bearer {live_llm.key}"),)
+    with grpc.insecure_channel(live_llm.grpc_target) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        stream = channel.unary_stream(
+            "/inference.GRPCInferenceService/ModelInferStream",
+            service_pb2.ModelInferRequest.SerializeToString, service_pb2.ModelInferResponse.FromString,
+        )  # fmt: skip
+        for model, answer in ((PIRATE, vllm.PIRATE_ANSWER), (vllm.NAME, vllm.ANSWER)):
+            whole = stub.ModelInfer(infer_request(model), metadata=metadata, timeout=120)
+            assert (text_in(whole), whole.model_name) == (answer, model)
+            pieces = list(stream(infer_request(model), metadata=metadata, timeout=120))
+            assert "".join(map(text_in, pieces)) == answer
+            assert len(pieces) > 3
+    client = tritonclient.grpc.InferenceServerClient(live_llm.grpc_target)
+    headers = {"authorization": f"Bearer {live_llm.key}"}
+    assert client.is_model_ready(PIRATE, headers=headers)
+    assert client.get_model_metadata(PIRATE, headers=headers).name == PIRATE
+    client.close()
+    rest = tritonclient.http.InferenceServerClient(live_llm.gateway.removeprefix("http://"))
+    assert rest.is_model_ready(PIRATE, headers=headers)
+    assert rest.get_model_metadata(PIRATE, headers=headers)["name"] == PIRATE
+    rest.close()
+
+
+def test_an_adapter_that_it_has_not_is_not_found_anywhere(live_llm: Live) -> None:
+    headers = {"Authorization": f"Bearer {live_llm.key}"}
+    name, words = f"{vllm.NAME}:nobody", f"The service {vllm.NAME} has no adapter named nobody: it has {vllm.ADAPTER}."
+    for path in (f"/v2/models/{name}", f"/v2/models/{name}/ready", f"/v2/models/{vllm.NAME}%3Anobody/versions/1"):
+        answer = send(f"{live_llm.gateway}{path}", headers=headers)
+        assert (answer.status, answer.body) == (404, {"error": words})
+    answer = send(f"{live_llm.gateway}/v1/chat/completions", chat_body(name), headers=headers)
+    assert (answer.status, name in answer.body["error"]["message"]) == (404, True)
+    assert send(f"{live_llm.gateway}/v1/models/{name}", headers=headers).status == 404
+    with grpc.insecure_channel(live_llm.grpc_target) as channel, pytest.raises(grpc.RpcError) as caught:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        stub.ModelInfer(infer_request(name), metadata=(("x-api-key", live_llm.key),), timeout=60)
+    assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.NOT_FOUND, words)
+
+
+def test_a_key_for_the_service_opens_its_adapters_and_no_other_service(live_llm: Live) -> None:
+    body = {"name": "adapters", "scopes": ["infer"], "services": [vllm.NAME], "team": "default"}
+    key = live_llm.api("keys/", body).body["key"]
+
+    def status(model: str) -> int:
+        return send(f"{live_llm.gateway}/v2/models/{model}/ready", headers={"X-API-Key": key}).status
+
+    assert live_llm.until(lambda: status(PIRATE), (200).__eq__, 10) == 200
+    assert status(example.NAME) == 403
+    answer = send(f"{live_llm.gateway}/v1/chat/completions", chat_body(PIRATE), headers={"X-API-Key": key})
     assert text_of(answer.body) == vllm.PIRATE_ANSWER
 
 

@@ -60,10 +60,13 @@ def read(request: Any, service: Service) -> Question:
 
 def model_of(name: str, service: Service) -> str:
     """What the backend calls it. Raises BridgeError(NOT_FOUND) for another service, or an adapter it has not."""
-    known = (service.name, *(f"{service.name}:{adapter}" for adapter in service.adapters))
-    if (name or service.name) not in known:
-        raise BridgeError(Kind.NOT_FOUND, f"There is no model {name} here. There are: {', '.join(known)}.")
-    return name or service.name
+    owner, _, adapter = (name or service.name).partition(":")
+    if owner != service.name:
+        raise BridgeError(Kind.NOT_FOUND, f"There is no model {name} here: this is the service {service.name}.")
+    if owner != (name or owner) and adapter not in service.adapters:
+        adapters = f"it has {', '.join(service.adapters)}" if service.adapters else "it has none"
+        raise BridgeError(Kind.NOT_FOUND, f"The service {service.name} has no adapter named {adapter}: {adapters}.")
+    return name or owner
 
 
 def _bounded(given: Json, service: Service) -> Json:

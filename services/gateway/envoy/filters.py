@@ -52,7 +52,7 @@ MORE_FIELDS = {_V2 + "ModelStreamInfer": ("parameters",)}
 def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
     largest = names.largest_body(limits)
     return [
-        _filter(names.DOOR, _lua(limits, "numbers.lua", "sha256.lua", "door.lua")),
+        _filter(names.DOOR, _lua(limits, "numbers.lua", "sha256.lua", "model.lua", "door.lua")),
         _discovered(gateway_dir, names.KEYS, names.API_KEY, "api_key_auth.v3.ApiKeyAuth"),
         _filter(names.CALLER, _caller()),
         _filter(names.LIMITS, _where(names.H_CALLER, LIMITED, _limits(limits))),
@@ -116,12 +116,12 @@ def _where(header: str, value: Json, inner: Json) -> Json:
 
 def _text(limits: Limits) -> Json:
     """No script by default: the native gRPC calls, which share the filter chain, run none."""
-    files = ("numbers.lua", "refusal.lua", "json.lua", "openai.lua", "usage.lua", "text.lua")
+    files = ("numbers.lua", "model.lua", "refusal.lua", "json.lua", "openai.lua", "usage.lua", "text.lua")
     return typed(_HTTP + "lua.v3.Lua", source_codes={"openai": {"inline_string": _source(limits, *files)}})
 
 
 def _resolve(limits: Limits) -> Json:
-    files = ("refusal.lua", "shapes.lua", "protobuf.lua", "message.lua", "sequence.lua", "resolve.lua")
+    files = ("model.lua", "refusal.lua", "shapes.lua", "protobuf.lua", "message.lua", "sequence.lua", "resolve.lua")
     return _lua(limits, *files, ending={names.INFER: "infer.lua"})
 
 

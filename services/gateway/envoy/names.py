@@ -126,7 +126,7 @@ REST_INFER: Final = _SERVICES + r"/v2/models/[^/]+(/versions/[0-9]+)?/infer"
 REST_READ: Final = _SERVICES + r"/v2/models/[^/]+(/versions/[0-9]+)?(/ready)?"
 REST_STATS: Final = _SERVICES + r"/v2/models/stats"
 OPENAI: Final = _SERVICES + r"/v1/(chat/completions|completions|embeddings)"
-V1_PREDICT: Final = _SERVICES + r"/v1/models/[^/]+:predict"
+V1_PREDICT: Final = _SERVICES + r"/v1/models/[^/]+(:|%3[Aa])predict"
 CATALOGUE: Final = _SERVICES + r"/v1/models(/[^/]+)?"
 OPENAI_BY_TASK: Final = {
     "chat": ("/v1/chat/completions", "/v1/completions"),

@@ -24,7 +24,6 @@ def refusals(limits: Limits, *, keyless: bool = False) -> list[Json]:
         "The request names different services, in the header mm-vmodel-id, the host, the path or the body:"
         " name the same one everywhere, or leave the others out."
     )
-    unknown = "No service is named %REQ(X-SERVICE)%."
     misspelled = "No service is named %REQ(X-MODEL)%: names are lower-case letters, digits and hyphens."
     tokens = "The tokens per minute of this API key are used up: the next request may come in %REQ(X-RETRY)% s."
     return [
@@ -34,9 +33,19 @@ def refusals(limits: Limits, *, keyless: bool = False) -> list[Json]:
         _refusal(names.R_CONFLICT, 400, conflict, grpc_status=GRPC_INVALID_ARGUMENT),
         _refusal(names.R_REFUSED, 400, "%REQ(X-REASON)%", grpc_status=GRPC_INVALID_ARGUMENT, keyless=keyless),
         _refusal(names.R_TOKENS, 429, tokens, grpc_status=GRPC_RESOURCE_EXHAUSTED, headers=[again()]),
-        _refusal("*", 404, unknown, grpc_status=GRPC_NOT_FOUND),
+        _unknown(),
         _refusal(names.R_UNKNOWN, 404, misspelled, grpc_status=GRPC_NOT_FOUND),
     ]
+
+
+def _unknown() -> Json:
+    """The same for an adapter of a service without any and of a service that is not there."""
+    adapter: Json = {"prefix": "/", "headers": [{"name": names.H_SERVICE, "string_match": {"contains": ":"}}]}
+    sentence = "No service has an adapter that is named %REQ(X-SERVICE)%: only language models have any."
+    refusal = _refusal("*", 404, "No service is named %REQ(X-SERVICE)%.", grpc_status=GRPC_NOT_FOUND)
+    return {**refusal, "routes": [
+        *answers(adapter, 404, sentence, grpc_status=GRPC_NOT_FOUND), *refusal["routes"],
+    ]}  # fmt: skip
 
 
 def _encoded(*, keyless: bool) -> Json:

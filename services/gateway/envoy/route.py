@@ -90,13 +90,18 @@ def _virtual_host(service: GatewayService, limits: Limits, *, limited: bool) -> 
     answer = _elsewhere(service) if service.ready else _not_ready(service)
     return {
         "name": f"service-{service.name}",
-        "domains": [service.name],
+        "domains": _domains(service),
         "retry_policy": backends.retry(service),
         # What comes to the last one has been looked at like what is served: OpenAI bodies by the script of their route.
         "routes": [*routes, {**answer, "typed_per_filter_config": doors.script("openai")}],
         "typed_per_filter_config": policy,
         **_told(service),
     }
+
+
+def _domains(service: GatewayService) -> list[str]:
+    """Which adapters a language model has is known to whoever answers for it. No other service has any."""
+    return [service.name, f"{service.name}:*"] if service.framework == "vllm" else [service.name]
 
 
 def _told(service: GatewayService) -> Json:

@@ -1,4 +1,4 @@
--- Runs on the headers of every request that came through a listed door, after numbers.lua and sha256.lua. It decides nothing:
+-- Runs on the headers of every request that came through a listed door, after numbers.lua, sha256.lua and model.lua. It decides nothing:
 -- it writes down the digest of the key and the name of the service, and native filters decide on them. If it fails,
 -- there is no digest, and the api-key filter refuses the request.
 local LARGEST_BODY = @LARGEST_BODY@
@@ -56,16 +56,15 @@ local function refusal(headers)
   return length > LARGEST_BODY and "@TOO_LARGE@" or nil
 end
 
--- A service is a DNS label. Virtual hosts are found whatever the case, so any other spelling must not get there.
 -- The name found good last is remembered, per worker, as is the host: most requests have the same.
-local last_service
+local last_model
 local function service_of(headers, model)
-  if model == last_service then return model end
-  if #model <= 63 and string.find(model, "^[a-z0-9][a-z0-9-]*$") then
-    last_service = model
+  if model == last_model then return model end
+  if is_model(model) then
+    last_model = model
     return model
   end
-  headers:replace("x-model", (string.gsub(string.sub(model, 1, 128), "[^%w%._-]", "?")))
+  headers:replace("x-model", shown(model))
   return "@UNKNOWN@"
 end
 
@@ -87,15 +86,31 @@ local function in_host(headers)
   return last_named
 end
 
--- The service named in front of the path, and the one named in it. /services/<service> is taken off, so that what
+-- Many clients quote the colon of an adapter or of a verb. From here on there is one spelling, for the backend too.
+local function with_colons(headers, path)
+  local before, query = string.match(path, "^([^?]*)(.*)$")
+  path = string.gsub(before, "%%3[Aa]", ":") .. query
+  headers:replace(":path", path)
+  return path
+end
+
+-- The service named in front of the path, and the model named in it. /services/<service> is taken off, so that what
 -- follows is the path of a door.
 local function in_rest_path(headers, path)
+  if string.find(path, "%3", 1, true) then path = with_colons(headers, path) end
   local named = string.match(path, "^/v2/models/([^/?]+)")
   if named then return nil, named end
   local service, rest = string.match(path, "^/services/([^/]+)(/.*)$")
   if rest then headers:replace(":path", rest) end
   path = rest or path
-  return service, string.match(path, "^/v2/models/([^/?]+)") or string.match(path, "^/v1/models/([^/?:]+)")
+  named = string.match(path, "^/v1/models/([^/?]+)")
+  return service, named and string.gsub(named, ":predict$", "") or string.match(path, "^/v2/models/([^/?]+)")
+end
+
+-- Of the names in front of a request the one with an adapter, if there is one. A host has none: its colon begins a port.
+local function most_exact(header, host, prefix)
+  if prefix and string.find(prefix, ":", 1, true) then return prefix end
+  return header or host or prefix
 end
 
 -- Each header looked up costs as much as everything else here, so each is looked up once, and only where it can matter.
@@ -111,7 +126,7 @@ function envoy_on_request(handle)
     refused, reason = refusal(headers)
   end
   local header, host = headers:get("mm-vmodel-id"), in_host(headers)
-  local model = header or host or prefix or in_path
+  local model = in_path or most_exact(header, host, prefix)
   -- Any other call waits for its body; nothing about its route has changed yet.
   if not (model or refused) then return end
   if header and string.find(header, ",", 1, true) then
@@ -119,7 +134,8 @@ function envoy_on_request(handle)
   end
   if reason then headers:replace("x-reason", reason) end
   local service = refused or service_of(headers, model)
-  if not refused and (host and host ~= model or prefix and prefix ~= model or in_path and in_path ~= model) then
+  if not refused and (header and not agrees(header, model) or host and not agrees(host, model)
+    or prefix and not agrees(prefix, model)) then
     service = "@CONFLICT@"
   end
   headers:replace("x-service", service)

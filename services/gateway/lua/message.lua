@@ -2,7 +2,7 @@
 -- 7: raw_input_contents }. What is large is jumped over; of what comes after that only a little is fetched.
 --
 -- How many fields a message may have, how much is fetched at once, the most that a tag and a length take, the longest shape,
--- and how much of a name is worth reading (a service's has 63 characters at most).
+-- and how much of a name is worth reading (127 characters at most: a service and an adapter).
 local MOST_FIELDS, WINDOW, LONGEST_HEAD, LONGEST_SHAPE, LONGEST_NAME = 100000, 4096, 20, 1024, 129
 local BYTES, VARINT = 2, 0
 local NAME, INPUTS, SHAPE, RAW = 1, 5, 3, 7

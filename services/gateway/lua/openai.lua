@@ -1,6 +1,7 @@
 -- What an OpenAI request must not have, and the little that is changed in it; after numbers.lua and json.lua.
 --
--- check_openai(text) -> nil, { model, stream, hide, text } | a sentence, the field
+-- check_openai(text, adapter) -> nil, { model, stream, hide, text } | a sentence, the field
+--   adapter: `<service>:<adapter>`, where the request names one before its body
 --   hide: the client did not ask for the usage of its stream; text: the body as it goes on
 local MOST_CHOICES = 16
 local LARGEST_SCHEMA = 65536
@@ -33,18 +34,34 @@ local function value_of(text, found, name)
   return span and string.sub(text, span[1], span[2])
 end
 
--- Where the usage of a stream is asked for, so that it is counted: the text to put in, and what it takes the place of.
+-- A member put at the beginning of the object that begins at or after `at`: what to put in, and what it takes the place of.
+local function member(text, at, name, value)
+  local start = string.find(text, "{", at, true)
+  local comma = string.find(text, "^{[ \t\r\n]*}", start) and "" or ","
+  return { '"' .. name .. '":' .. value .. comma, start + 1, start }
+end
+
+-- Where the usage of a stream is asked for, so that it is counted.
 local function asking(text, found)
-  local options = found["stream_options"]
-  if not options then
-    local start = string.find(text, "{", 1, true)
-    return '"stream_options":{"include_usage":true},', start + 1, start
+  local options, include = found["stream_options"], found["stream_options.include_usage"]
+  if not options then return member(text, 1, "stream_options", '{"include_usage":true}') end
+  if include then return { "true", include[1], include[2] } end
+  if string.sub(text, options[1], options[2]) == "null" then
+    return { '{"include_usage":true}', options[1], options[2] }
   end
-  local include = found["stream_options.include_usage"]
-  if include then return "true", include[1], include[2] end
-  if string.sub(text, options[1], options[2]) == "null" then return '{"include_usage":true}', options[1], options[2] end
-  local comma = string.find(text, "^{[ \t\r\n]*}", options[1]) and "" or ","
-  return '"include_usage":true' .. comma, options[1] + 1, options[1]
+  return member(text, options[1], "include_usage", "true")
+end
+
+-- Where the model is named for a request that names it before its body only: the backend reads the body.
+local function naming(text, found, model)
+  local span = found["model"]
+  return span and { '"' .. model .. '"', span[1], span[2] } or member(text, 1, "model", '"' .. model .. '"')
+end
+
+local function edited(text, edits)
+  table.sort(edits, function(one, other) return one[2] > other[2] end) -- the last one first: the places before it stay
+  for _, edit in ipairs(edits) do text = string.sub(text, 1, edit[2] - 1) .. edit[1] .. string.sub(text, edit[3] + 1) end
+  return text
 end
 
 local function check_values(text, found)
@@ -68,19 +85,20 @@ local function check_values(text, found)
   return nil
 end
 
-function check_openai(text)
+function check_openai(text, adapter)
   local problem, found = scan_json(text, RULES)
   if problem then return problem, found end
   if not string.find(text, "^[ \t\r\n]*{") then return "The body is not a JSON object.", nil end
   local field = check_values(text, found)
   if field then return MALFORMED, field end
   local model = value_of(text, found, "model")
-  if model and model ~= "null" and string.byte(model) ~= 34 then return MALFORMED, "model" end
+  if model == "null" then model = nil end
+  if model and string.byte(model) ~= 34 then return MALFORMED, "model" end
   local stream = WORDS[value_of(text, found, "stream") or "false"]
   local hide = stream and value_of(text, found, "stream_options.include_usage") ~= "true"
-  if hide then
-    local put, from, to = asking(text, found)
-    text = string.sub(text, 1, from - 1) .. put .. string.sub(text, to + 1)
-  end
-  return nil, { model = model and model ~= "null" and string.sub(model, 2, -2) or nil, stream = stream, hide = hide, text = text }
+  local edits = {}
+  if hide then edits[1] = asking(text, found) end
+  if adapter and not model then edits[#edits + 1] = naming(text, found, adapter) end
+  if #edits > 0 then text = edited(text, edits) end
+  return nil, { model = model and string.sub(model, 2, -2), stream = stream, hide = hide, text = text }
 end

@@ -1,4 +1,5 @@
--- Runs on gRPC calls, after refusal.lua, shapes.lua, protobuf.lua and message.lua: the model named in the first message chooses the service. Where the route runs
+-- Runs on gRPC calls, after model.lua, refusal.lua, shapes.lua, protobuf.lua and message.lua: the model named in the first message
+-- chooses the service. Where the route runs
 -- infer.lua besides, that is the whole message and this reads it itself; else a filter before this one has read the name.
 -- When a header or the host has chosen already, the message must name the same model. No message that makes Triton
 -- read shared memory passes. x-checked is set last, so whatever fails here, the call is refused by its service's policy.
@@ -104,18 +105,15 @@ end
 local function choose_service(handle, headers, model)
   local chosen = headers:get("x-service")
   if chosen ~= "@DOOR@" then
-    -- Refused already, or chosen by a header.
-    if string.byte(chosen) ~= 95 and chosen ~= model then refuse(handle, headers, "@CONFLICT@") return false end
-    return true
+    if string.byte(chosen) == 95 or agrees(chosen, model) then return true end -- refused already, or chosen by a header
+    refuse(handle, headers, "@CONFLICT@")
+    return false
   end
   -- Left as it was, a message without a name is answered by the door's own route.
   if model == "" then return false end
-  if #model <= 63 and string.find(model, "^[a-z0-9][a-z0-9-]*$") then
-    headers:replace("x-service", model)
-  else
-    headers:replace("x-model", (string.gsub(string.sub(model, 1, 128), "[^%w%._-]", "?")))
-    headers:replace("x-service", "@UNKNOWN@")
-  end
+  local known = is_model(model)
+  if not known then headers:replace("x-model", shown(model)) end
+  headers:replace("x-service", known and model or "@UNKNOWN@")
   handle:clearRouteCache()
   return true
 end

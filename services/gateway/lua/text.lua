@@ -1,5 +1,5 @@
--- Runs on OpenAI requests and on the answers to text over gRPC, after numbers.lua, refusal.lua, json.lua, openai.lua
--- and usage.lua. x-checked is set last, so whatever fails here, the request is refused at the door or by the policy of
+-- Runs on OpenAI requests and on the answers to text over gRPC, after numbers.lua, model.lua, refusal.lua, json.lua,
+-- openai.lua and usage.lua. x-checked is set last, so whatever fails here, the request is refused at the door or by the policy of
 -- its service.
 local WINDOW = 60
 -- So many are kept before those that are over are forgotten; one that is not is never.
@@ -52,19 +52,16 @@ local function is_json(headers)
   return kind and string.find(string.lower(kind), "^application/json%s*$") or kind and string.find(string.lower(kind), "^application/json%s*;")
 end
 
--- `<service>` or `<service>:<adapter>`.
-local function choose_service(handle, headers, model)
-  local chosen, named = headers:get("x-service"), model and string.match(model, "^([^:]+)")
+local function choose_service(handle, headers, chosen, model)
   if chosen ~= "@DOOR@" then
-    if named and named ~= chosen then return refuse(handle, headers, "@CONFLICT@") end
-  elseif not named then
+    return not model or agrees(chosen, model) or refuse(handle, headers, "@CONFLICT@")
+  elseif not model or model == "" then
     return refuse(handle, headers, "@REFUSED@", "The request names no model.", "model")
-  elseif #named <= 63 and string.find(model, "^[a-z0-9][a-z0-9-]*$") or string.find(model, "^[a-z0-9][a-z0-9-]*:[%w._-]+$") then
-    headers:replace("x-service", named)
-  else
-    headers:replace("x-model", (string.gsub(string.sub(model, 1, 128), "[^%w%._:-]", "?")))
+  elseif not is_model(model) then
+    headers:replace("x-model", shown(model))
     return refuse(handle, headers, "@UNKNOWN@")
   end
+  headers:replace("x-service", model)
   return true
 end
 
@@ -73,15 +70,14 @@ local function check_body(handle, headers)
   local body = handle:body()
   headers = handle:headers() -- those of before are not to be used after a wait
   local size = body and body:length() or 0
-  local problem, request = check_openai(size > 0 and body:getBytes(0, size) or "")
+  local chosen, text = headers:get("x-service"), size > 0 and body:getBytes(0, size) or ""
+  local problem, request = check_openai(text, string.find(chosen, ":", 1, true) and chosen)
   if problem then return refuse(handle, headers, "@REFUSED@", problem, request) end
-  if request.hide then
-    body:setBytes(request.text)
-    log(handle, "hide", true)
-  end
+  if request.text ~= text then body:setBytes(request.text) end
+  if request.hide then log(handle, "hide", true) end
   if not request.stream then headers:replace("x-unary", "1") end
   if size > @FRAMING@ then headers:replace("x-size", tostring(size)) end
-  if not choose_service(handle, headers, request.model) then return end
+  if not choose_service(handle, headers, chosen, request.model) then return end
   headers:replace("x-checked", "1")
   handle:clearRouteCache()
 end

@@ -130,7 +130,7 @@ def test_refusals_have_their_codes_in_both_calls(bridge: Bridge) -> None:
     cases = [
         (unknown, NAME, "INVALID_ARGUMENT", "The parameter prompt_embeds is not known here."),
         (cold, NAME, "INVALID_ARGUMENT", "temperature must be non-negative"),
-        (other, NAME, "NOT_FOUND", "There is no model other here."),
+        (other, NAME, "NOT_FOUND", "There is no model other here: this is the service"),
         (question("x " * 3000), NAME, "INVALID_ARGUMENT", "context length"),
     ]
     gone = question()

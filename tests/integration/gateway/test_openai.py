@@ -112,13 +112,6 @@ def test_a_service_has_the_doors_of_its_task(doors: Doors) -> None:
         assert (answer.status, answer.error.startswith("The service llama is not served here")) == (404, True)
 
 
-def test_an_adapter_is_named_behind_its_service(doors: Doors) -> None:
-    assert doors.post(CHAT, {**HELLO, "model": "llama:french"}).status == 200
-    assert doors.post("/services/llama" + CHAT, {**HELLO, "model": "llama:french"}).status == 200
-    assert json.loads(doors.backend.seen()[-1]["body"])["model"] == "llama:french"
-    assert doors.post(CHAT, {**HELLO, "model": "words:french"}, Host="llama.localhost").status == 400
-
-
 @pytest.mark.parametrize(
     "model", ["nope", "Llama", "llama/french", "llama:", ":llama", "_door", "llama ", "l" * 300, ""]
 )
@@ -126,7 +119,7 @@ def test_a_name_that_no_service_has_is_404(doors: Doors, model: str) -> None:
     before = len(doors.backend.seen())
     answer = doors.post(CHAT, {**HELLO, "model": model})
     error = json.loads(answer.body)["error"]
-    assert answer.status == (404 if model and model != ":llama" else 400)
+    assert answer.status == (404 if model else 400)
     assert error["code"] in ("model_not_found", None)
     assert len(doors.backend.seen()) == before
 
