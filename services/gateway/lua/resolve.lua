@@ -17,6 +17,7 @@ end
 local COMPRESSED = naming("a compressed message, which this gateway does not take")
 local FAILED = naming("a message that this gateway failed to look at: it takes no more of this stream")
 local SHARED_MEMORY = naming("a message with shared memory, which this gateway does not take")
+local ANOTHER_MODEL = naming("a message that names another model than the first of its stream")
 local NO_REQUEST = naming("a message that is no inference, or has a shape of more elements than it has bytes")
 
 local function too_large(limit)
@@ -44,12 +45,22 @@ local function choose_replica(handle, headers)
   if sequence then headers:replace("x-sequence", sequence) end
 end
 
+-- What goes in the place of a message that must not pass; nothing for one that may.
+local function instead_of(message, model)
+  if uses_shared_memory(message, 6, #message) then return SHARED_MEMORY end
+  local named = outline(held(message), #message, message)
+  if not named then return NO_REQUEST end
+  return named ~= model and ANOTHER_MODEL or nil
+end
+
 -- Every message of a stream has its length in the five bytes before it. It is too late for an answer of our own, so
 -- in the place of one that must not pass goes a small one, which names a model that there cannot be: the backend's answer
 -- to that says what happened, and the stream goes on. A message is of no use before its end, so it is held until then.
 --
+-- Every message must name the model of the first: a replica may hold others, which nobody may call from outside.
+--
 -- Should this fail, the rest of the stream goes nowhere: where a message ends is not known any more.
-local function watcher(handle)
+local function watcher(handle, model)
   local told = handle:metadata():get("largest_message")
   local limit = told and math.min(told, LARGEST_MESSAGE) or LARGEST_MESSAGE
   local instead_of_large = too_large(limit)
@@ -65,7 +76,7 @@ local function watcher(handle)
           left = ((a * 256 + b) * 256 + c) * 256 + d
           local instead = compressed ~= 0 and COMPRESSED or left > limit and instead_of_large
           dropping = instead and true
-          if instead then out[#out + 1] = instead elseif left == 0 then out[#out + 1] = head end
+          if instead then out[#out + 1] = instead elseif left == 0 then out[#out + 1] = ANOTHER_MODEL end
           parts = { head }
           head = ""
         end
@@ -75,9 +86,7 @@ local function watcher(handle)
         left, at = left - step, at + step
         if left == 0 and not dropping then
           local message = table.concat(parts)
-          local instead = uses_shared_memory(message, 6, #message) and SHARED_MEMORY
-            or not outline(held(message), #message, message) and NO_REQUEST
-          out[#out + 1] = instead or message
+          out[#out + 1] = instead_of(message, model) or message
           parts = {}
         end
       end
@@ -183,7 +192,7 @@ function envoy_on_request(handle)
   if not choose_service(handle, headers, model) then return end
   if path ~= STREAM and not whole(handle, path, model) then return end
   if path == STREAM then choose_replica(handle, handle:headers()) end
-  local watch = path == STREAM and watcher(handle)
+  local watch = path == STREAM and watcher(handle, model)
   handle:headers():replace("x-checked", "1")
   if watch then watch() end
 end
