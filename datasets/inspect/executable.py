@@ -37,6 +37,8 @@ NOT_SEEN: Final = "It can hold code, and was not looked into yet."
 TOO_LARGE: Final = "It can hold code, and is too large to be looked through."
 LIBRARY: Final = "A compiled library: it runs as soon as a server loads it."
 PLAN: Final = "A compiled plan or graph of TensorRT or TensorFlow, which can do what a program can."
+STUB: Final = "triton_python_backend_stub"
+"""Beside config.pbtxt: Triton makes it executable if need be. It serves the backends written in Python too."""
 PROTOCOLS: Final = (b"\x02", b"\x03", b"\x04", b"\x05")
 """Second byte of a pickle."""
 OPENSSL: Final = re.compile(rb"^[ \t]*openssl_conf[ \t]*=", re.M)
@@ -98,6 +100,8 @@ def _look(path: Path, name: str, runs: bool, budget: Budget) -> Executable | Non
 
 def _always(name: str, head: bytes) -> Executable | None:
     """What is only ever loaded as code, whatever the file is called."""
+    if name == STUB:
+        return Executable(name, "script", "Triton starts it in place of its own program for Python models.")
     if head.startswith(b"\x7fELF") and not name.lower().endswith(LIBRARIES):
         return Executable(name, "library", LIBRARY)
     if OPENSSL.search(head):

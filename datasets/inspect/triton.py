@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import config_fields, pbtxt
+from datasets.inspect import config_fields, pbtxt, unquoted
 from datasets.inspect.errors import Unreadable
 
 DEFAULT_FILES: Final = {
@@ -67,6 +67,8 @@ def read(folder: Path, name: str = "", siblings: Mapping[str, Any] | None = None
         _check_name(made, name)
         _check_backend(made)
         made.problems += config_fields.problems(made.config)
+        if trouble := unquoted.problem(made.config):
+            made.problems.append(trouble)
     _check_versions(made, folder, entries)
     if made.backend == "ensemble":
         _check_ensemble(made, siblings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,20 @@ def sent(name: str, values: Any, datatype: str) -> Any:
     made = grpcclient.InferInput(name, values.shape, datatype)
     made.set_data_from_numpy(values)
     return made
+
+
+def test_no_name_in_a_model_is_read_by_the_shell_that_starts_it(tmp_path: Path) -> None:
+    file = "a &touch by-file& `touch by-file` 'b'; c.onnx"
+    (tmp_path / "tree" / "1").mkdir(parents=True)
+    python = runtime.locate(runtime_root()).python
+    subprocess.run([python, "-c", MAKE, tmp_path / "tree" / "1" / file], cwd=tmp_path, check=True, timeout=60)
+    (tmp_path / "tree" / "config.pbtxt").write_text(
+        f'backend: "onnxruntime" default_model_filename: {json.dumps(file)} '
+        'instance_group [{ name: "g &touch by-group& $(touch by-group)" kind: KIND_CPU count: 2 }]'
+    )
+    with serve(context_for("shell", tmp_path / "tree", tmp_path / "run", runtime_root())) as triton:
+        assert "successfully loaded 'shell'" in triton.log
+    assert not [*tmp_path.rglob("by-*")]
 
 
 def test_texts_flags_halves_scalars_and_weights_beside_the_model_pass(tmp_path: Path) -> None:

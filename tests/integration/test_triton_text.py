@@ -199,13 +199,13 @@ def test_an_onnx_model_and_its_weights_may_have_any_names(tmp_path: Path) -> Non
     tree = tmp_path / "modèle"
     (tree / "1" / "données").mkdir(parents=True)
     (tree / "config.pbtxt").write_text(
-        'backend: "onnxruntime" default_model_filename: "réseau☃.onnx"\n'
+        'backend: "onnxruntime" default_model_filename: "réseau ☃.onnx"\n'
         'input [{ name: "x" data_type: TYPE_FP32 dims: [8] }, { name: "texte" data_type: TYPE_STRING dims: [1] }]\n'
         'output [{ name: "y" data_type: TYPE_FP32 dims: [8] }, { name: "même" data_type: TYPE_STRING dims: [1] }]\n',
         "utf-8",
     )
     python = runtime.locate(runtime_root()).python
-    subprocess.run([python, "-c", GRAPH, tree / "1" / "réseau☃.onnx"], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([python, "-c", GRAPH, tree / "1" / "réseau ☃.onnx"], cwd=tmp_path, check=True, timeout=60)
     assert describe(tree, {}).problems == ()
     x = grpcclient.InferInput("x", [8], "FP32")
     x.set_data_from_numpy(np.ones(8, dtype=np.float32))

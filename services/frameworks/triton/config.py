@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from datasets.inspect import pbtxt
+from datasets.inspect import pbtxt, unquoted
 from datasets.inspect.errors import Unreadable
 from services.errors import ModelError
 from services.frameworks.triton import datatypes
@@ -19,6 +19,9 @@ from services.specs import Tensor
 
 ModelConfig = Any
 """tritonclient ships no types: an inference.ModelConfig message."""
+
+MODEL_FILE = "console_model_file"
+"""Parameter in which backends/onnxruntime gets the name of the model's file, which may be any."""
 
 
 def parse(text: str) -> ModelConfig:
@@ -157,6 +160,19 @@ def tensors(repeated: Any) -> tuple[Tensor, ...]:
         Tensor(item.name, datatypes.FROM_CONFIG.get(names.Name(item.data_type), ""), tuple(item.dims))
         for item in repeated
     )
+
+
+def harden(config: ModelConfig) -> None:
+    """Leave nothing in it that a shell reads when Triton starts the model. Raises ModelError."""
+    if backend(config) == "onnxruntime" and config.default_model_filename:
+        config.parameters[MODEL_FILE].string_value = config.default_model_filename
+        config.ClearField("default_model_filename")
+    for group in config.instance_group:
+        if not unquoted.PLAIN.fullmatch(group.name):
+            group.ClearField("name")  # Triton then names it after the model
+    for name in filter(None, (config.name, config.default_model_filename)):
+        if not unquoted.PLAIN.fullmatch(name):
+            raise ModelError(f"A shell starts the model, and a sign in {name!r} means something to it: rename it.")
 
 
 def write(config: ModelConfig) -> str:

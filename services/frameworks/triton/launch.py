@@ -79,6 +79,7 @@ def render(context: LaunchContext) -> Launch:
     check_env(context.spec.env)
     if context.spec.resources.gpu == 0:
         configs.on_cpu(made.config)
+    configs.harden(made.config)
     repository = f"repository/{context.service}"
     return Launch(
         argv=("/bin/sh", str(context.run_dir / "start.sh"), shm_family(context.run_dir), *server(context, runtime)),

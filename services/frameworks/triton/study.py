@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import compare, config_fields, onnx, pbtxt, said_of_triton
+from datasets.inspect import compare, config_fields, onnx, pbtxt, said_of_triton, unquoted
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import TooMuch, Unreadable
 from datasets.inspect.listing import files_below
@@ -110,6 +110,8 @@ def infer_backend(made: Study) -> None:
 def check_files(made: Study, tree: Path) -> None:
     """The files that Triton will open must be there; it would say so only after a start."""
     backend = configs.backend(made.config)
+    if trouble := unquoted.problem(made.config):
+        made.problems.append(trouble)
     if backend == "ensemble" or made.config.HasField("ensemble_scheduling"):
         made.problems.append("This is an ensemble: it needs its other models beside it, and a service holds one model.")
         return

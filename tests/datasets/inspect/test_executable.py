@@ -76,6 +76,13 @@ def test_what_triton_takes_for_a_backend_runs_whatever_the_backend_is_called(tmp
     assert seen["1/model.py"] == ("python", True) and seen["libtriton_x.so"] == ("library", True)
 
 
+def test_a_program_that_triton_starts_in_place_of_its_own_runs(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m", "onnxruntime", "1/model.onnx", "triton_python_backend_stub", "1/run")
+    for name in ("triton_python_backend_stub", "1/run"):
+        (folder / name).write_text("#!/bin/sh\n")
+    assert found(folder) == {"triton_python_backend_stub": ("script", True), "1/run": ("script", False)}
+
+
 def test_a_python_backend_runs_a_file_of_any_name(tmp_path: Path) -> None:
     folder = model(tmp_path / "m", "python", "1/weights.onnx")
     (folder / "config.pbtxt").write_text('backend: "python" default_model_filename: "weights.onnx"')

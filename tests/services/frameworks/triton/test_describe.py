@@ -123,6 +123,8 @@ def test_two_onnx_files_and_none_called_model_are_not_guessed(tmp_path: Path) ->
     ('backend: "python" version_policy { specific { versions: [ 2 ] } }', "1/model.py", "2/model.py is missing"),
     ('backend: "python" default_model_filename: "../../secret.py"', "1/model.py", "leads out of the version folder"),
     ('backend: "python" default_model_filename: "/dev/zero"', "1/model.py", "leads out of the version folder"),
+    ('backend: "python" default_model_filename: "a b.py"', "1/a b.py", "'a b.py' has a blank in it, or a sign that"),
+    ('backend: "python" default_model_filename: "a&b.py"', "1/a&b.py", "Triton starts a model: rename the file."),
     ('backend: "python"', "labels.txt", "There is no version folder: put the model into 1/model.py."),
     ('backend: "onnxruntime"', "v1/model.onnx", "There is no version folder: put the model into 1/model.onnx."),
     ('backend: "dali"', "1/.keep", "The version folder 1/ is empty"),

@@ -13,12 +13,13 @@ import onnxruntime
 import triton_python_backend_utils as pb_utils
 
 DEFAULT_FILE = "model.onnx"
+MODEL_FILE = "console_model_file"  # the parameter that the launch writes for default_model_filename
 
 
 class TritonPythonModel:
     def initialize(self, args):
         config = json.loads(args["model_config"])
-        name = config.get("default_model_filename") or DEFAULT_FILE
+        name = config.get("parameters", {}).get(MODEL_FILE, {}).get("string_value") or DEFAULT_FILE
         path = os.path.join(args["model_repository"], args["model_version"], name)
         if not os.path.exists(path):
             raise pb_utils.TritonModelException(f"model file {args['model_version']}/{name} does not exist")
