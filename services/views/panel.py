@@ -16,7 +16,7 @@ from services import reading
 from services.actions import calling, probes
 from services.clients.inference import Answer, Output, Response
 from services.errors import GatewayError
-from services.gateway.envoy.bootstrap import descriptors
+from services.gateway.envoy import wire
 from services.snippets import LABELS
 from services.views.panel_form import PanelForm
 from services.views.panel_text import headers_text, is_text, send_text, text_form
@@ -75,7 +75,8 @@ def send(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 def protoset(request: HttpRequest) -> HttpResponse:
     """The V2 protocol as a FileDescriptorSet, for grpcurl: the gateway does not tell it by reflection."""
-    response = HttpResponse(descriptors(), content_type="application/octet-stream")
+    content = wire.protocol().SerializeToString(deterministic=True)
+    response = HttpResponse(content, content_type="application/octet-stream")
     response["Content-Disposition"] = 'attachment; filename="inference.protoset"'
     return response
 

@@ -1,8 +1,7 @@
-"""Descriptors of the gRPC protocols, as far as the gateway reads their messages: the field that names the model.
+"""Descriptors of the gRPC protocols: for clients, and for Envoy, which reads the field that names the model.
 
-The V2 protocol's are tritonclient's, but for the parameters of a request, and the streaming call of servers of text is
-added to them. Of TF-Serving's only
-the fields on the way to the name are described; all others are passed on unread.
+The V2 protocol's are tritonclient's, with the streaming call of servers of text. Envoy gets the parameters of a request
+in another form, and TF-Serving's fields on the way to the name; all others are passed on unread.
 """
 
 from __future__ import annotations
@@ -14,14 +13,21 @@ _FIELD = descriptor_pb2.FieldDescriptorProto
 _PACKAGE = "tensorflow.serving"
 
 
-def descriptors() -> descriptor_pb2.FileDescriptorSet:
-    made = descriptor_pb2.FileDescriptorSet()
+def protocol() -> descriptor_pb2.FileDescriptorSet:
+    """The V2 protocol, for clients that write any message of it."""
+    files = descriptor_pb2.FileDescriptorSet()
     for module in (model_config_pb2, service_pb2):
-        module.DESCRIPTOR.CopyToProto(made.file.add())
-    _keep_parameters(made.file[-1])
-    _add_text_stream(made.file[-1])
-    made.file.append(_tfserving())
-    return made
+        module.DESCRIPTOR.CopyToProto(files.file.add())
+    _add_text_stream(files.file[-1])
+    return files
+
+
+def descriptors() -> descriptor_pb2.FileDescriptorSet:
+    """What Envoy reads of each message."""
+    files = protocol()
+    _keep_parameters(files.file[-1])
+    files.file.append(_tfserving())
+    return files
 
 
 def _keep_parameters(file: descriptor_pb2.FileDescriptorProto) -> None:

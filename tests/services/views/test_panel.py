@@ -190,6 +190,11 @@ def test_the_protoset_describes_the_protocol(owner: Client, db: None) -> None:
     assert {"ModelInfer", "ModelStreamInfer"} <= methods
     names = [file.name for file in files]
     assert all(dependency in names for file in files for dependency in file.dependency), "nothing else is needed"
+    (parameters,) = (
+        field for file in files for message in file.message_type if message.name == "ModelInferRequest"
+        for field in message.field if field.name == "parameters"
+    )  # fmt: skip
+    assert parameters.type_name.endswith(".ParametersEntry"), "a map, as clients write it; Envoy gets another form"
 
 
 def test_kserve_v1_comes_with_an_example_of_the_models_inputs(owner: Client, service: Service) -> None:
