@@ -6,6 +6,7 @@ Tensors are here, text is in `generations`; `probe` takes either.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +25,7 @@ from services.errors import ProbeError
 from services.models import Replica, Revision, Service
 from services.snippets import Snippets, snippets
 from services.snippets_v1 import v1_snippets
+from services.specs import ModelDescription
 
 __all__ = ["ProbeResult", "is_public", "model_of", "probe"]
 
@@ -81,10 +83,11 @@ def _v2(
     call = Call(
         calling.caller_for(service, own_key), service.name, inputs,
         binary=encoding == "binary" or (encoding == "auto" and large), stream=protocol == GRPC and model.decoupled,
+        sequence=new_sequence(model),
     )  # fmt: skip
     answer = (inference_grpc if protocol == GRPC else inference_http).infer(call)
     address = address_of(service, gateway_host or call.caller.address)
-    made = snippets(address, inputs, decoupled=model.decoupled, binary=call.binary)
+    made = snippets(address, inputs, decoupled=model.decoupled, binary=call.binary, sequence=call.sequence)
     return ProbeResult(protocol, answer, made, _hint(answer, protocol, model))
 
 
@@ -110,17 +113,30 @@ def model_of(service: Service) -> Model:
     for row in sorted(rows, key=lambda row: row.state != Replica.READY):
         try:
             said = kserve_v2.model_metadata(publishing.HOST, row.http_port, service.name)
-            return Model(said.name, said.inputs, said.outputs, decoupled=_decoupled(revision))
+            described = _describe(revision)
+            return Model(
+                said.name, said.inputs, said.outputs, decoupled=described.decoupled, sequences=described.sequences
+            )
         except ProbeError as error:
             reason = error.message
     raise Unavailable(f"No replica of {service.name} says what its inputs are: {reason}", hint="Look at its logs.")
 
 
-def _decoupled(revision: Revision) -> bool:
+def _describe(revision: Revision) -> ModelDescription:
     """Read from the model files: a replica's configuration is closed to everybody."""
     tree = reading.tree(revision.tree)
     spec = revision.parsed()
-    return tree is not None and wiring.framework(spec.framework).describe(tree.path, spec.framework_config).decoupled
+    if tree is None:
+        return ModelDescription()
+    return wiring.framework(spec.framework).describe(tree.path, spec.framework_config)
+
+
+def new_sequence(model: Model) -> int:
+    """Id for a sequence of one request; 0 where the model has no sequences.
+
+    Random, so that no test meddles with a sequence of somebody else. A model may keep it in 32 bits.
+    """
+    return secrets.randbelow((1 << 31) - 1) + 1 if model.sequences else 0
 
 
 def _options(payload: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -139,6 +155,8 @@ def _options(payload: Mapping[str, Any]) -> tuple[str, str, str]:
 def _hint(answer: Answer, protocol: str, model: Model) -> str:
     if answer.ok:
         return ""
+    if protocol == V1 and model.sequences:
+        return "This model has sequences, and KServe V1 has no place for their ids: send it over V2."
     if protocol in (HTTP, V1) and model.decoupled:
         return "This model streams its responses, which only gRPC can carry: send it over gRPC."
     return calling.hint(answer.status, answer.error)

@@ -49,17 +49,23 @@ class Model:
     outputs: tuple[Tensor, ...]
     decoupled: bool = False
     """It may answer one request with any number of responses: only over gRPC streams."""
+    sequences: bool = False
+    """Each request belongs to a sequence, and Triton refuses one that names none."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """`binary`: HTTP with the binary tensor extension. `stream`: gRPC by ModelStreamInfer."""
+    """`binary`: HTTP with the binary tensor extension. `stream`: gRPC by ModelStreamInfer.
+
+    `sequence`: id of the sequence that this one request is, from its start to its end; 0 for none.
+    """
 
     caller: Caller
     model: str
     inputs: tuple[Input, ...]
     binary: bool = False
     stream: bool = False
+    sequence: int = 0
 
 
 @dataclass(frozen=True)

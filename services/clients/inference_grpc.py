@@ -30,7 +30,7 @@ OPTIONS = [
 def infer(call: Call) -> Answer:
     """Raises Unavailable when nothing listens there. Any gRPC status gives an Answer."""
     begun = time.perf_counter()
-    request = build(call.model, call.inputs)
+    request = build(call.model, call.inputs, call.sequence)
     built = time.perf_counter()
     with grpc.insecure_channel(call.caller.address, options=OPTIONS) as channel:
         try:
@@ -52,9 +52,11 @@ def infer(call: Call) -> Answer:
     return Answer(not error, exchange.status, error, responses, timing, _sent(call, request), exchange.shown())
 
 
-def build(model: str, inputs: tuple[Input, ...]) -> Any:
-    """A ModelInferRequest with raw contents."""
+def build(model: str, inputs: tuple[Input, ...], sequence: int = 0) -> Any:
+    """A ModelInferRequest with raw contents. `sequence`: see Call."""
     request = service_pb2.ModelInferRequest(model_name=model)
+    for name, value in wire.sequence_parameters(sequence).items():
+        setattr(request.parameters[name], "bool_param" if isinstance(value, bool) else "int64_param", value)
     for item in inputs:
         request.inputs.add(name=item.name, datatype=item.datatype, shape=item.shape)
         request.raw_input_contents.append(wire.raw_bytes(item.values))

@@ -47,10 +47,10 @@ def infer(call: Call) -> Answer:
 def _build(call: Call) -> tuple[http.Request, int | None]:
     path = f"/v2/models/{quote(call.model, safe='')}/infer"
     if not call.binary and all(wire.fits_json(item) for item in call.inputs):
-        body = json.dumps(wire.json_request(call.inputs)).encode()
+        body = json.dumps(wire.json_request(call.inputs, call.sequence)).encode()
         return http.Request(path, http.headers_of(call.caller, "application/json", body), body), None
     raw = [wire.raw_bytes(item.values) for item in call.inputs]
-    head = wire.binary_header(call.inputs, [len(part) for part in raw])
+    head = wire.binary_header(call.inputs, [len(part) for part in raw], call.sequence)
     body = b"".join([head, *raw])
     headers = {**http.headers_of(call.caller, "application/octet-stream", body), HEADER_LENGTH: str(len(head))}
     return http.Request(path, headers, body), len(head)

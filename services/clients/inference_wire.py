@@ -57,21 +57,28 @@ def plain(values: NDArray[Any]) -> list[Any]:
     return [float(str(value)) for value in flat]
 
 
-def json_request(inputs: Sequence[Input]) -> dict[str, Any]:
+def sequence_parameters(sequence: int) -> dict[str, int | bool]:
+    """Parameters of a request that is a whole sequence with this id; none for 0."""
+    return {"sequence_id": sequence, "sequence_start": True, "sequence_end": True} if sequence else {}
+
+
+def json_request(inputs: Sequence[Input], sequence: int = 0) -> dict[str, Any]:
     """The body of a V2 REST inference."""
-    return {"inputs": [
+    rows = [
         {"name": item.name, "shape": list(item.shape), "datatype": item.datatype, "data": plain(item.values)}
         for item in inputs
-    ]}  # fmt: skip
+    ]
+    return {"inputs": rows, **({"parameters": sequence_parameters(sequence)} if sequence else {})}
 
 
-def binary_header(inputs: Sequence[Input], sizes: Sequence[int]) -> bytes:
+def binary_header(inputs: Sequence[Input], sizes: Sequence[int], sequence: int = 0) -> bytes:
     """The JSON that precedes the raw bytes of the inputs; `sizes` in bytes. Outputs are asked for in binary, too."""
     rows = [
         {"name": i.name, "shape": list(i.shape), "datatype": i.datatype, "parameters": {"binary_data_size": size}}
         for i, size in zip(inputs, sizes, strict=True)
     ]
-    return json.dumps({"inputs": rows, "parameters": {"binary_data_output": True}}).encode()
+    parameters = {"binary_data_output": True, **sequence_parameters(sequence)}
+    return json.dumps({"inputs": rows, "parameters": parameters}).encode()
 
 
 @dataclass

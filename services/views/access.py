@@ -79,10 +79,10 @@ def calls(service: Service, address: Address) -> list[tuple[str, str, str]]:
 
 
 def _tensor_calls(model: Model, address: Address) -> dict[str, str]:
-    """V2 with zeros as inputs, and V1."""
+    """V2 with zeros as inputs; and V1, which carries neither streams nor the ids of sequences."""
     inputs = [Input(t.name, t.datatype, generate("zeros", t.datatype, t.shape)) for t in model.inputs]
-    made = dict(snippets(address, inputs, decoupled=model.decoupled))
-    if not model.decoupled:
+    made = dict(snippets(address, inputs, decoupled=model.decoupled, sequence=probes.new_sequence(model)))
+    if not model.decoupled and not model.sequences:
         v1 = dict(v1_snippets(address, example(model), model))
         made |= {"curl_v1": v1.pop("curl"), **v1}
     return made

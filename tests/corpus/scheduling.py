@@ -123,4 +123,4 @@ SERVED = (
     ),
     _sequence("sequence-default", ""),
 )
-CASES = tuple(case for case in SERVED if not case.stateful)
+CASES = SERVED

@@ -46,6 +46,19 @@ def test_curl_has_the_request_as_json_and_the_key_from_the_environment() -> None
     assert body == {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [0.1, 2.0]}]}
 
 
+def test_a_sequence_is_named_in_each_language() -> None:
+    texts = made(tensor([[1, 2]]), sequence=7)
+    words = words_of(texts["curl"])
+    parameters = {"sequence_id": 7, "sequence_start": True, "sequence_end": True}
+    assert json.loads(words[words.index("-d") + 1])["parameters"] == parameters
+    arguments = "sequence_id=7, sequence_start=True, sequence_end=True)"
+    assert arguments in texts["python_http"] and arguments in texts["python_grpc"]
+    assert arguments in made(tensor([[1, 2]]), sequence=7, decoupled=True)["python_grpc"]
+    assert "7" in made(tensor([0.0] * PASTED_BYTES), sequence=7)["curl"].partition('"sequence_id": ')[2][:2]
+    request = json_format.ParseDict(grpc_json("svc", [tensor([[1, 2]])], sequence=7), service_pb2.ModelInferRequest())
+    assert request.parameters["sequence_id"].int64_param == 7 and request.parameters["sequence_end"].bool_param
+
+
 @given(st.text(max_size=30), st.text(min_size=1, max_size=10))
 def test_any_text_and_name_is_data_to_python_never_code(text: str, name: str) -> None:
     value = text.encode("utf-8", "surrogatepass")
