@@ -9,6 +9,7 @@ import json
 import re
 from typing import Any, Protocol
 
+from console.text import decode
 from datasets.errors import SourceError
 from datasets.sizes import size_text
 from datasets.sources.base import Page
@@ -91,7 +92,7 @@ def _triton_model(files: Files, path: str, entries: tuple[Entry, ...]) -> Recogn
 def _backend(files: Files, config: Entry) -> tuple[str, str]:
     """The backend that a config.pbtxt names, and what is wrong with the file. A reader, not a parser, of the format."""
     try:
-        text = files.read(config.path, MAX_TEXT).decode("utf-8")
+        text = decode(files.read(config.path, MAX_TEXT))
     except UnicodeDecodeError:
         return "", "config.pbtxt is not text in UTF-8."
     except SourceError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import memory, safetensors
+from datasets.inspect import memory, safetensors, texts
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import TooMuch, Unreadable
 
@@ -61,6 +61,7 @@ def read(folder: Path, budget: Budget | None = None) -> Model:
     inner = made.config.get("text_config")
     made.text = inner if isinstance(inner, dict) else made.config
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    made.problems += texts.problems_for_vllm(folder, names)
     index = _json(made, folder, INDEX)
     made.weights = weight_files(names, index)
     made.weights_bytes = sum((folder / name).stat().st_size for name in made.weights if name in names)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from console.text import decode
 from datasets.inspect.errors import Unreadable
 from datasets.inspect.onnx import Graph, Value
 
@@ -43,7 +44,7 @@ def read(folder: Path) -> str:
     if path.stat().st_size > MOST_BYTES:
         raise Unreadable("config.pbtxt is larger than 1 MiB: that is not a model configuration")
     try:
-        return path.read_bytes().decode("utf-8")
+        return decode(path.read_bytes())
     except UnicodeDecodeError as error:
         raise Unreadable("config.pbtxt is not UTF-8 text") from error
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import config_fields, pbtxt, unquoted
+from datasets.inspect import config_fields, pbtxt, texts, unquoted
 from datasets.inspect.errors import Unreadable
 
 DEFAULT_FILES: Final = {
@@ -152,6 +152,9 @@ def _check_file(made: Layout, version: int, names: list[str]) -> None:
         made.problems.append(f"{version}/{file} is missing, which the backend {made.backend} loads: {hint}.")
     elif file:
         made.model_file = f"{version}/{file}"
+        if made.backend == "python":
+            said = texts.problem_for_python(made.folder / made.model_file, made.model_file)
+            made.problems += [said] if said else []
 
 
 def wanted_versions(made: Layout) -> tuple[int, ...]:

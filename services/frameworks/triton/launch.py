@@ -10,6 +10,7 @@ from typing import Final
 
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
+from services.frameworks.triton import labels
 from services.frameworks.triton import layout as layouts
 from services.frameworks.triton.runtime import Runtime, locate
 from services.frameworks.triton.study import Study, study
@@ -81,6 +82,8 @@ def render(context: LaunchContext) -> Launch:
         configs.on_cpu(made.config)
     configs.harden(made.config)
     repository = f"repository/{context.service}"
+    model_files = {name: context.tree / target for name, target in made.layout.entries}
+    label_files = labels.rewritten(made.config, model_files)
     return Launch(
         argv=("/bin/sh", str(context.run_dir / "start.sh"), shm_family(context.run_dir), *server(context, runtime)),
         env=environment(context, runtime),
@@ -88,8 +91,9 @@ def render(context: LaunchContext) -> Launch:
             "start.sh": START.encode(),
             "tmp/.keep": b"",
             f"{repository}/{layouts.CONFIG}": configs.write(made.config).encode(),
+            **{f"{repository}/{name}": content for name, content in label_files.items()},
         },
-        links={f"{repository}/{name}": context.tree / target for name, target in made.layout.entries},
+        links={f"{repository}/{name}": file for name, file in model_files.items() if name not in label_files},
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import compare, config_fields, onnx, pbtxt, said_of_triton, unquoted
+from datasets.inspect import compare, config_fields, onnx, pbtxt, said_of_triton, texts, unquoted
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import TooMuch, Unreadable
 from datasets.inspect.listing import files_below
@@ -62,6 +62,7 @@ def study(tree: Path, options: Mapping[str, Any], name: str = "model") -> Study:
         infer_backend(made)
         check_files(made, tree)
         made.executable = code_of(made, tree)
+        check_source(made, tree)
         if not made.problems:
             read_graph(made, tree, of_file)
             fill_tensors(made, tree)
@@ -192,7 +193,7 @@ def fill_tensors(made: Study, tree: Path) -> None:
         configs.complete(made.config, inputs, outputs)
         made.notes.append(f"Inputs and outputs were read from {name}.")
     elif configs.backend(made.config) == "python":
-        if b"auto_complete_config" not in python_source(made, tree):
+        if b"auto_complete_config" not in (tree / python_file(made)).read_bytes():
             missing = " and ".join(
                 kind for kind, there in (("inputs", made.config.input), ("outputs", made.config.output)) if not there
             )
@@ -200,11 +201,17 @@ def fill_tensors(made: Study, tree: Path) -> None:
         made.notes.append("The Python model says its inputs and outputs itself when it is loaded.")
 
 
-def python_source(made: Study, tree: Path) -> bytes:
+def check_source(made: Study, tree: Path) -> None:
+    if configs.backend(made.config) == "python" and not made.problems:
+        name = python_file(made)
+        made.problems += filter(None, [texts.problem_for_python(tree / name, name)])
+
+
+def python_file(made: Study) -> str:
+    """Relative to the tree."""
     if made.layout.kind == layouts.BARE:
-        return (tree / "model.py").read_bytes()
-    file = str(made.config.default_model_filename) or "model.py"
-    return (tree / str(wanted_versions(made)[-1]) / file).read_bytes()
+        return "model.py"
+    return f"{wanted_versions(made)[-1]}/{str(made.config.default_model_filename) or 'model.py'}"
 
 
 def check_config(made: Study) -> None:

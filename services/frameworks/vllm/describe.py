@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import huggingface, memory
+from datasets.inspect import huggingface, memory, texts
 from datasets.inspect import said_of_huggingface as words
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import TooMuch
@@ -192,6 +192,7 @@ def check_adapters(made: Study) -> None:
 
 
 def check_adapter(made: Study, name: str, folder: Folder) -> None:
+    made.problems += [f"LoRA module {name}: {said}" for said in texts.problems_for_vllm(folder.root, folder.names)]
     rank, most = folder.json("adapter_config.json").get("r"), made.options.get("max_lora_rank", 0)
     if isinstance(rank, int) and most and rank > most:
         made.problems.append(f"The LoRA module {name} has rank {rank}: max_lora_rank must be at least that.")

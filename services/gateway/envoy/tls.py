@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from console.files import replace
+from console.text import decode
 from services.errors import GatewayError
 from services.gateway.envoy.document import discovery
 from services.gateway.envoy.names import Json, typed
@@ -102,11 +103,13 @@ def _text(pem: str) -> Json:
 
 def _read(setting: str, path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii")
+        pem = decode(path.read_bytes())
+        pem.encode("ascii")
     except OSError as error:
         raise GatewayError(f"{setting} names {path}, which cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise GatewayError(f"{setting} names {path}, which is not a PEM file.") from None
+    return pem
 
 
 def _check(tls: Tls, chain: str, key: str, authority: str) -> None:

@@ -79,3 +79,14 @@ def test_a_key_with_a_password_is_refused_instead_of_asking_for_it(tmp_path: Pat
     pki.lock(authority.key, locked)
     with pytest.raises(GatewayError, match="cannot be used together"):
         refresh(Tls(authority.certificate, locked), tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_pem_files_written_on_windows_are_handed_on_as_plain_ones(tmp_path: Path, encoding: str) -> None:
+    authority = pki.authority(tmp_path / "pki")
+    one = pki.issue(authority, tmp_path / "pki", "one")
+    for path in (one.certificate, one.key, authority.certificate):
+        path.write_bytes(path.read_text().replace("\n", "\r\n").encode(encoding))
+    assert refresh(Tls(one.certificate, one.key, authority.certificate), tmp_path)
+    assert "-----BEGIN CERTIFICATE-----" in (tmp_path / SERVER).read_text()
+    assert "\\ufeff" not in (tmp_path / SERVER).read_text()
