@@ -73,6 +73,13 @@ class Stack:
         self.process.send_signal(number)
         return self.process.wait(seconds)
 
+    def manage(self, code: str, **env: str) -> None:
+        """Python code in the console, as the run command's children have it: in its home."""
+        command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
+        env = {**self.environment(), **env}
+        done = subprocess.run(command, cwd=CHECKOUT, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
     def pid(self, name: str) -> int:
         info = self.supervisor.info(name)
         return info.pid if info else 0

@@ -1,4 +1,6 @@
-"""The whole stack on a small file system that fills up under load and is emptied again, with a real Triton service."""
+"""The whole stack on a small file system that fills up under load and is emptied again: two teams, each with a real
+Triton service, a key and a preheat of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,14 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -21,14 +27,21 @@ from tests.integration.engine_home import wait_for
 from tests.integration.live import send
 from tests.integration.small_disk import MIB, SmallDisk, give_back, run_in_a_namespace, small_disk
 from tests.integration.stack_run import PROGRAMS, Stack
-from tests.integration.survivor import Survivor, attempt
+from tests.integration.survivor import Survivor, Traffic, attempt
 from tests.triton import runtime_root
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("full-disk")]
 SIZE = 384 * MIB
 FULL = f"The disk of local is full: 0 MiB of {SIZE // MIB} MiB are free."
 FILES = 20
-REPLICA = f"svc-{example.NAME}-r1-0"
+NEWCOMERS = ("newcomer", "blue-newcomer")
+NEIGHBOR = "neighbor"
+REPLICAS = {f"svc-{name}-r1-0" for name in (example.NAME, NEIGHBOR)}
+TEAM = """
+from console import teams
+from console.principal import SYSTEM
+teams.create(name="blue", actor=SYSTEM)
+"""
 
 
 @pytest.fixture
@@ -59,18 +72,62 @@ def up(disk: SmallDisk) -> Iterator[Survivor]:
         shutil.rmtree(elsewhere)
 
 
-def a_folder_of_files(up: Survivor) -> None:
-    (up.stack.datasets / "m").mkdir()
-    for number in range(FILES):
-        (up.stack.datasets / "m" / f"{number}.bin").write_bytes(os.urandom(MIB))
-    body = {"name": "files", "kind": "local", "options": {"path": str(up.stack.datasets)}, "team": "default"}
-    assert up.api("datasets/", body, method="POST").status == 201
+@dataclass(frozen=True)
+class Tenant:
+    """A team with a service that serves. Its key calls and manages what is its own."""
+
+    up: Survivor
+    team: str
+    key: str
+    service: str
+
+    def preheat(self, dataset: str, path: str) -> str:
+        """The address of the new round."""
+        answer = self.up.api(f"datasets/{dataset}/preheat/", {"path": path}, method="POST", key=self.key)
+        assert answer.status in {201, 202}, answer.body
+        return f"datasets/{dataset}/rounds/{answer.body['id']}/"
+
+    def preheat_files(self) -> str:
+        """Of a folder that takes a while to copy."""
+        folder = self.up.stack.datasets / self.team / "m"
+        folder.mkdir(parents=True)
+        for number in range(FILES):
+            (folder / f"{number}.bin").write_bytes(os.urandom(MIB))
+        self.dataset(f"{self.team}-files", folder.parent)
+        return self.preheat(f"{self.team}-files", "m")
+
+    def dataset(self, name: str, path: Path) -> None:
+        body = {"name": name, "kind": "local", "options": {"path": str(path)}, "team": self.team}
+        answer = self.up.api("datasets/", body, method="POST", key=self.key)
+        assert answer.status == 201, answer.body
+
+    def traffic(self) -> AbstractContextManager[Traffic]:
+        return self.up.traffic(key=self.key, service=self.service)
+
+    def ask(self) -> int:
+        return self.up.ask(self.key, self.service)
+
+    def counted(self) -> int:
+        """Requests that its usage knows of."""
+        answer = self.up.api(f"usage/?service={self.service}&group_by=service", key=self.key)
+        return sum(int(point["used"]["succeeded"]) for point in answer.body["results"])
 
 
-def preheat(up: Survivor, dataset: str, path: str) -> str:
-    answer = up.api(f"datasets/{dataset}/preheat/", {"path": path}, method="POST")
+def neighbor(up: Survivor) -> Tenant:
+    up.stack.manage(TEAM)
+    body = {"name": "blue", "team": "blue", "scopes": ["infer", "read", "manage"]}
+    answer = up.api("keys/", body, method="POST")
     assert answer.status in {201, 202}, answer.body
-    return f"datasets/{dataset}/rounds/{answer.body['id']}/"
+    blue = Tenant(up, "blue", answer.body["key"], NEIGHBOR)
+    own = up.stack.datasets / "blue" / "onnx"
+    shutil.copytree(up.stack.home.samples / "mnist-onnx", own)
+    (own / "notes.txt").write_text(os.urandom(MIB // 2).hex())  # so that it is not in the store already
+    blue.dataset("blue-models", up.stack.home.samples)
+    up.create(NEIGHBOR, "mnist-onnx", team="blue", dataset="blue-models")
+    up.wait(NEIGHBOR)
+    up.until(blue.ask, lambda status: status == 200)
+    assert up.ask(blue.key) == 403
+    return blue
 
 
 def page(up: Survivor, path: str) -> str:
@@ -83,75 +140,118 @@ def health(up: Survivor) -> tuple[int, str]:
 
 
 def pids(up: Survivor) -> dict[str, int]:
-    return {info.name: info.pid for info in up.stack.supervisor.all() if info.name in {*PROGRAMS, REPLICA}}
+    return {info.name: info.pid for info in up.stack.supervisor.all() if info.name in {*PROGRAMS, *REPLICAS}}
 
 
-def counted(up: Survivor) -> int:
-    points = up.api(f"usage/?service={example.NAME}&group_by=service").body["results"]
-    return sum(int(point["used"]["succeeded"]) for point in points)
+@contextmanager
+def growing_log(up: Survivor) -> Iterator[None]:
+    """The database's log has no room of its own while the context lasts: it is empty, and as somebody reads what is
+    older it does not begin anew.
+    """
+    with closing(sqlite3.connect(up.stack.home.database, timeout=20, isolation_level=None)) as reader:
+        wait_for(lambda: reader.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0], lambda busy: busy == 0)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        yield
 
 
-def status_of(up: Survivor, path: str, body: Any) -> tuple[int, str]:
-    answer = up.api(path, body, method="POST")
+def until_refused(up: Survivor, disk: SmallDisk, write: Callable[[], tuple[int, str]]) -> list[tuple[int, str]]:
+    """The answers until what little room is left is used up; the last is the first 507.
+
+    The reserve is taken away each time: supervisord sets it aside again as soon as it finds room.
+    """
+    answers = []
+
+    def write_once() -> tuple[int, str]:
+        for path in reserve.files(up.stack.home):
+            if path.suffix != ".log":
+                give_back(path)
+        disk.fill()
+        answers.append(write())
+        return answers[-1]
+
+    wait_for(write_once, lambda answer: answer[0] == 507, 60)
+    return answers
+
+
+def add_dataset(tenant: Tenant) -> tuple[int, str]:
+    body = {"name": f"more-{uuid4().hex}", "kind": "local", "options": {"path": str(tenant.up.stack.home.samples)}}
+    answer = tenant.up.api("datasets/", body, method="POST", key=tenant.key)
     return answer.status, json.dumps(answer.body)
 
 
 def test_a_disk_that_fills_and_empties_under_load_fails_no_request_and_loses_nothing(
     up: Survivor, disk: SmallDisk
 ) -> None:
-    a_folder_of_files(up)
-    under_way = preheat(up, "files", "m")
-    up.until(lambda: up.api(under_way).body["bytes_done"], lambda count: count >= 4 * MIB)
-    before, answers_before = pids(up), up.until(lambda: counted(up), lambda count: count >= 1)
+    tenants = [Tenant(up, "default", up.key, example.NAME), neighbor(up)]
+    rounds = [tenant.preheat_files() for tenant in tenants]
+    for each in rounds:
+        up.until(lambda each=each: up.api(each).body["bytes_done"], lambda count: count >= 2 * MIB)  # type: ignore[misc]
+    before = pids(up)
+    assert before.keys() >= REPLICAS
+    answers_before = [up.until(tenant.counted, lambda count: count >= 1) for tenant in tenants]
     assert reserve.keep(up.stack.home) > MIB
-    with up.traffic() as traffic:
-        wait_for(lambda: len(traffic.answered), lambda count: count > 20)
+    with ExitStack() as stack:
+        traffic = [stack.enter_context(tenant.traffic()) for tenant in tenants]
+        go_on(traffic, 20)
         disk.fill()
-        full_since = len(traffic.answered)
 
         # What the disk is like is said everywhere.
         wait_for(lambda: health(up), lambda said: said[0] == 503 and FULL in said[1])
-        for path in ("/", f"/services/{example.NAME}/", "/nodes/local/", "/datasets/files/"):
+        for path in ("/", f"/services/{example.NAME}/", "/nodes/local/", "/datasets/default-files/"):
             assert FULL in page(up, path) and f"Free space in {disk.folder}." in page(up, path)
         assert FULL in up.api("nodes/local/").body["problem"]
         assert ("disk", FULL) in [(each["part"], each["message"]) for each in up.api("dashboard/").body["problems"]]
 
-        # A preheat under way, a new one, and a new service are taken, wait, and say why.
-        waiting = preheat(up, "samples", "repeat")
-        up.create("newcomer", "mnist-onnx")
-        for where in (under_way, waiting):
-            up.until(lambda where=where: up.api(where).body, is_waiting)  # type: ignore[misc]
-        up.until(lambda: up.service("newcomer"), lambda seen: seen["state"] == "PREHEATING" and waits(seen["message"]))
-        wait_for(lambda: len(traffic.answered), lambda count: count > full_since + 40)
-        assert traffic.failed == []
+        # A preheat under way, a new one, and a new service are taken, wait, and say why: for either team.
+        rounds += [tenants[0].preheat("samples", "echo"), tenants[1].preheat("blue-models", "repeat")]
+        up.create("newcomer", "repeat")
+        up.create("blue-newcomer", "onnx", team="blue", dataset="blue-files")
+        for each in rounds:
+            up.until(lambda each=each: up.api(each).body, is_waiting)  # type: ignore[misc]
+        for name in NEWCOMERS:
+            up.until(lambda name=name: up.service(name), is_held_up)  # type: ignore[misc]
+        go_on(traffic, 40)
+        assert [each.failed for each in traffic] == [[], []]
         assert pids(up) == before  # no process died
 
-        # Without the room that was set aside the database takes nothing: the sentence, and no 500.
-        for path in [path for path in reserve.files(up.stack.home) if path.suffix != ".log"]:
-            give_back(path)
-        disk.fill()
-        answer = wait_for(
-            lambda: status_of(up, "datasets/", {"name": "more", "kind": "local", "options": {}, "team": "default"}),
-            lambda answer: answer[0] != 201,
-        )
-        assert answer[0] in {400, 507}
-        assert sign_in(up) == (507, True)
-        assert FULL in page(up, f"/services/{example.NAME}/")
-        so_far = len(traffic.answered)
-        wait_for(lambda: len(traffic.answered), lambda count: count > so_far + 40)
+        # Without the room that was set aside the database soon takes nothing: the sentence, and no 500.
+        with growing_log(up):
+            answers = until_refused(up, disk, lambda: add_dataset(tenants[1]))
+            assert {status for status, _ in answers[:-1]} <= {201} and FULL in answers[-1][1]
+            answers = until_refused(up, disk, lambda: sign_in(up))
+            assert {status for status, _ in answers[:-1]} <= {302} and FULL in answers[-1][1]
+            wait_for(lambda: page(up, f"/services/{example.NAME}/"), lambda text: FULL in text)
+            go_on(traffic, 40)
 
         disk.empty()
         wait_for(lambda: health(up), lambda said: said == (200, "ok\n"), 60)
-        for where in (under_way, waiting):
-            up.until(lambda where=where: up.api(where).body["state"], lambda state: state == "DONE", 60)  # type: ignore[misc]
-        up.wait("newcomer", seconds=60)
-    assert traffic.failed == []
-    assert up.ask() == 200
+        for each in rounds:
+            up.until(lambda each=each: up.api(each).body["state"], lambda state: state == "DONE", 60)  # type: ignore[misc]
+        for name in NEWCOMERS:
+            up.wait(name)
+    assert [each.failed for each in traffic] == [[], []]
+    assert [tenant.ask() for tenant in tenants] == [200, 200]
     after = pids(up)
     kept = before.keys() - {"worker", "preheat"}  # Redis took no orders from these, so they may have been replaced
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
-    total = answers_before + len(traffic.answered) + 1
-    assert up.until(lambda: counted(up), lambda count: count >= total) == total
+    for tenant, counted, each in zip(tenants, answers_before, traffic, strict=True):
+        total = counted + len(each.answered) + 1
+        assert up.until(tenant.counted, lambda count, total=total: count >= total) == total  # type: ignore[misc]
+
+
+def go_on(traffic: list[Traffic], count: int) -> None:
+    """Until each team has had so many more answers."""
+    since = [len(each.answered) for each in traffic]
+    wait_for(
+        lambda: [len(each.answered) for each in traffic],
+        lambda now: all(there > then + count for there, then in zip(now, since, strict=True)),
+        60,
+    )
+
+
+def is_held_up(seen: dict[str, Any]) -> bool:
+    return seen["state"] == "PREHEATING" and waits(seen["message"])
 
 
 def is_waiting(seen: dict[str, Any]) -> bool:
@@ -162,8 +262,8 @@ def waits(text: str) -> bool:
     return "goes on by itself once there is room" in text
 
 
-def sign_in(up: Survivor) -> tuple[int, bool]:
-    """A person whose session cannot be written: the status, and whether the page says why."""
+def sign_in(up: Survivor) -> tuple[int, str]:
+    """The status and the page."""
     connection = http.client.HTTPConnection("127.0.0.1", up.stack.console_port, timeout=20)
     connection.request("GET", "/login/")
     answer = connection.getresponse()
@@ -173,7 +273,7 @@ def sign_in(up: Survivor) -> tuple[int, bool]:
     headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
     connection.request("POST", "/login/", form, headers)
     answer = connection.getresponse()
-    return answer.status, FULL in answer.read().decode()
+    return answer.status, answer.read().decode()
 
 
 def test_the_same_in_a_namespace_where_nothing_may_be_mounted_outside() -> None:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,14 +20,13 @@ from typing import Any
 
 import pytest
 
-from console.home import CHECKOUT
 from console.stack import example
 from datasets.preheat.store import Store, make_manifest
 from datasets.specs import StoredFile
 from tests.integration.drip_server import SIZE, DripServer
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
-from tests.integration.stack_run import Stack, stack
+from tests.integration.stack_run import stack
 from tests.triton import runtime_root
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("starvation")]
@@ -74,7 +71,7 @@ def crowded(drip: DripServer) -> Iterator[Live]:
         made.start("--no-color")
         wait_for(made.said, lambda text: f"{example.NAME} says 8" in text, 120)
         live = Live(made)
-        manage(made, CROWD, EXAMPLE=example.NAME, WAITING=str(WAITING))
+        made.manage(CROWD, EXAMPLE=example.NAME, WAITING=str(WAITING))
         live.api("queues/default/", {"cpu": 8}, method="PATCH")
         live.create("red-big", "mnist-onnx", team="default", resources={"cpu": 7.9, "memory_gib": 0.5})
         for number in range(DRIPS):
@@ -89,13 +86,6 @@ def crowded(drip: DripServer) -> Iterator[Live]:
 
 def body(name: str, team: str, kind: str, options: dict[str, str]) -> dict[str, Any]:
     return {"name": name, "team": team, "kind": kind, "options": options}
-
-
-def manage(made: Stack, code: str, **env: str) -> None:
-    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
-    # As the run command's children: in its home.
-    done = subprocess.run(command, cwd=CHECKOUT, env={**made.environment(), **env}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def publish_trees(store: Store) -> list[str]:
