@@ -25,8 +25,6 @@ SETTING: Final = "setting"
 """Read by a backend: without trust only those of SETTINGS."""
 REFUSED: Final = "refused"
 """Never: it loads what is not of this model."""
-ENSEMBLE: Final = "ensemble"
-"""Only in a repository: a service does not serve ensembles (services/frameworks/triton/study.py)."""
 
 FIELDS: Final[dict[str, str]] = {
     "name": NAME, "platform": WORD, "backend": WORD, "runtime": LIBRARY,
@@ -42,8 +40,8 @@ FIELDS: Final[dict[str, str]] = {
     "sequence_batching.control_input.name": NAME,
     "sequence_batching.state.input_name": NAME, "sequence_batching.state.output_name": NAME,
     "sequence_batching.state.initial_state.data_file": FILE, "sequence_batching.state.initial_state.name": NAME,
-    "ensemble_scheduling.step.model_name": ENSEMBLE, "ensemble_scheduling.step.model_namespace": ENSEMBLE,
-    "ensemble_scheduling.step.input_map{value}": ENSEMBLE, "ensemble_scheduling.step.output_map{value}": ENSEMBLE,
+    "ensemble_scheduling.step.model_name": NAME, "ensemble_scheduling.step.model_namespace": NAME,
+    "ensemble_scheduling.step.input_map{value}": NAME, "ensemble_scheduling.step.output_map{value}": NAME,
     "instance_group.name": NAME, "instance_group.rate_limiter.resources.name": NAME,
     "instance_group.profile": NAME, "instance_group.host_policy": NAME,
     "default_model_filename": FILE, "cc_model_filenames{value}": FILE,

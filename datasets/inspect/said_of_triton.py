@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import compare, config_fields, executable, onnx, pbtxt, triton
+from datasets.inspect import compare, config_fields, executable, onnx, pbtxt, repository, triton
 from datasets.inspect.budget import Budget
-from datasets.inspect.errors import TooMuch, Unreadable
+from datasets.inspect.ensembles import Members
+from datasets.inspect.errors import Unreadable
 from datasets.inspect.huggingface import human
 from datasets.inspect.listing import files_below, is_hole
 from datasets.inspect.report import Executable, Report, TensorSaid
@@ -85,29 +86,22 @@ def python_program(path: str, others: Sequence[str] = ()) -> Executable:
 
 
 def repository_report(path: Path, name: str, models: list[str], budget: Budget) -> Report:
-    siblings: dict[str, Any] = {}
-    for model in models:
-        try:
-            text = pbtxt.read(path / model)
-            budget.step(1 + len(text) // 16)
-            siblings[model] = pbtxt.parse(text)
-        except TooMuch:
-            raise
-        except Unreadable:
-            siblings[model] = None  # there, and broken: said of that model
-    reports = tuple(triton_report(path / model, model, budget, siblings) for model in models[:MOST_MODELS])
+    members = repository.read(path, models, budget)
+    reports = tuple(triton_report(path / model, model, budget, members) for model in models[:MOST_MODELS])
     count = "1 model" if len(models) == 1 else f"{len(models)} models"
     shown = ", ".join(models[:5]) + (", …" if len(models) > 5 else "")
     said = tuple(f"{model.name}: {problem}" for model in reports for problem in model.problems)
-    notes = (f"Only the first {MOST_MODELS} models were looked at.",) if len(models) > MOST_MODELS else ()
+    main, why = repository.choose(members)
+    notes = [f"Callers of a service on this folder call {main}." if main else why]
+    notes += [f"Only the first {MOST_MODELS} models were looked at."] if len(models) > MOST_MODELS else []
     return Report(
-        "triton_repository", f"A Triton repository of {count}: {shown}.", name, problems=said, notes=notes,
-        models=reports,
+        "triton_repository", f"A Triton repository of {count}: {shown}.", name, problems=said,
+        notes=tuple(notes), models=reports,
     )  # fmt: skip
 
 
-def triton_report(path: Path, name: str, budget: Budget, siblings: dict[str, Any] | None) -> Report:
-    layout = triton.read(path, name, siblings)
+def triton_report(path: Path, name: str, budget: Budget, members: Members | None) -> Report:
+    layout = triton.read(path, name, members)
     files = files_below(path, budget)
     backend = layout.backend
     found = code_of(path, files, backend, triton.model_files(layout), layout.config, budget)

@@ -6,12 +6,13 @@ See https://github.com/triton-inference-server/server/blob/main/docs/user_guide/
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import config_fields, pbtxt, texts, unquoted
+from datasets.inspect import config_fields, ensembles, pbtxt, texts, unquoted
+from datasets.inspect.ensembles import Member, Members
 from datasets.inspect.errors import Unreadable
 
 DEFAULT_FILES: Final = {
@@ -20,6 +21,9 @@ DEFAULT_FILES: Final = {
 }  # fmt: skip
 """Backend -> the file of a version folder that it loads when config.pbtxt does not say otherwise."""
 MOST_SHOWN: Final = 5
+NO_VERSION_OF_ENSEMBLE: Final = (
+    "There is no version folder: Triton by itself wants one for an ensemble too, named 1 and empty. A service makes it."
+)
 ALMOST_VERSION: Final = re.compile(r"v?0*\d+(\.\d+)*", re.I)
 
 
@@ -47,8 +51,8 @@ def is_model(path: Path) -> bool:
     return path.is_dir() and ((path / pbtxt.NAME).is_file() or any(is_version(child) for child in path.iterdir()))
 
 
-def read(folder: Path, name: str = "", siblings: Mapping[str, Any] | None = None) -> Layout:
-    """`name`: of the folder in its repository, "" if not known; `siblings`: config by model of that repository.
+def read(folder: Path, name: str = "", members: Members | None = None) -> Layout:
+    """`name`: of the folder in its repository, "" if not known; `members`: the models of that repository.
 
     Raises OSError.
     """
@@ -70,11 +74,19 @@ def read(folder: Path, name: str = "", siblings: Mapping[str, Any] | None = None
         if trouble := unquoted.problem(made.config):
             made.problems.append(trouble)
     _check_versions(made, folder, entries)
-    if made.backend == "ensemble":
-        _check_ensemble(made, siblings)
+    if made.config is not None and ensembles.is_ensemble(made.config):
+        made.problems += ensembles.problems(made.config, members, name)
     elif made.versions:
         _check_files(made, folder)
     return made
+
+
+def member_of(layout: Layout) -> Member:
+    """What the other models of its repository need to know of it."""
+    config = layout.config if layout.has_config else pbtxt.parse("")
+    ensemble = config is not None and ensembles.is_ensemble(config)
+    versions = wanted_versions(layout) if layout.versions or not ensemble else (1,)
+    return Member(config, layout.backend, versions)
 
 
 def _check_name(made: Layout, name: str) -> None:
@@ -97,14 +109,15 @@ def _check_backend(made: Layout) -> None:
 def _check_versions(made: Layout, folder: Path, entries: list[Path]) -> None:
     if made.versions:
         return
+    if made.config is not None and ensembles.is_ensemble(made.config):
+        made.notes.append(NO_VERSION_OF_ENSEMBLE)
+        return
     almost = [entry.name for entry in entries if entry.is_dir() and ALMOST_VERSION.fullmatch(entry.name)]
     loose = [entry.name for entry in entries if entry.is_file() and entry.name in DEFAULT_FILES.values()]
     if almost:
         said = f"The folder {almost[0]} is no version to Triton: name it with a number that begins with 1 to 9, as 1."
     elif loose:
         said = f"There is no version folder: make a folder named 1 and move {loose[0]} into it."
-    elif made.backend == "ensemble":
-        said = "There is no version folder: an ensemble needs one as well, empty, named 1."
     else:
         said = "There is no version folder: put the model file into a folder named 1."
     made.problems.append(said)
@@ -183,30 +196,6 @@ def model_files_of(config: Any, file: str, versions: Sequence[int]) -> tuple[str
     names = (file, *map(str, config.cc_model_filenames.values())) if config is not None else (file,)
     paths = (f"{version}/{name}" for name in names if name for version in reversed(versions))
     return tuple(dict.fromkeys(paths))
-
-
-def _check_ensemble(made: Layout, siblings: Mapping[str, Any] | None) -> None:
-    steps = made.config.ensemble_scheduling.step
-    if not steps:
-        made.problems.append("config.pbtxt is of an ensemble and names no steps: add ensemble_scheduling { step […] }.")
-    if siblings is None:
-        return
-    for index, step in enumerate(steps, start=1):
-        there = ", ".join(sorted(siblings)) or "none"
-        if step.model_name not in siblings:
-            made.problems.append(
-                f"Step {index} of the ensemble names the model {str(step.model_name)!r}, which is not beside it (there "
-                f"is {there})."
-            )
-            continue
-        other = siblings[step.model_name]
-        for kind, mapped, tensors in (("input", step.input_map, other and other.input),
-                                      ("output", step.output_map, other and other.output)):  # fmt: skip
-            known = {tensor.name for tensor in tensors} if tensors else set()
-            made.problems += [
-                f"Step {index} of the ensemble maps the {kind} {key!r}, which {step.model_name} does not have."
-                for key in sorted(mapped) if known and key not in known
-            ]  # fmt: skip
 
 
 def _shown(names: list[str]) -> str:

@@ -17,8 +17,9 @@ FLOW = """platform: "ensemble"
 input { name: "in" data_type: TYPE_FP32 dims: -1 }
 output { name: "out" data_type: TYPE_FP32 dims: -1 }
 ensemble_scheduling { step [
-  { model_name: "first" input_map { key: "x" value: "in" } output_map { key: "y" value: "between" } },
-  { model_name: "second" input_map { key: "x" value: "between" } output_map { key: "z" value: "out" } }
+  { model_name: "first" model_version: -1 input_map { key: "x" value: "in" } output_map { key: "y" value: "between" } },
+  { model_name: "second" model_version: -1 input_map { key: "x" value: "between" }
+    output_map { key: "z" value: "out" } }
 ] }
 """
 

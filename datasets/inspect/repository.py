@@ -1,0 +1,74 @@
+"""Which models of a Triton repository a service loads, and which of them callers call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from datasets.inspect import ensembles, triton, unquoted
+from datasets.inspect.budget import Budget
+from datasets.inspect.ensembles import Member, Members, is_ensemble, steps_of
+
+CALL_NOTHING: Final = frozenset({
+    "onnxruntime", "tensorrt", "tensorflow", "pytorch", "openvino", "fil", "identity", ensembles.PLATFORM,
+})  # fmt: skip
+"""Backends whose models call no model by its name. A Python model may call any."""
+
+
+def read(root: Path, names: Sequence[str], budget: Budget) -> dict[str, Member]:
+    """The models in the folders `names` of the repository `root`. Raises OSError and TooMuch."""
+    members = {}
+    for name in names:
+        layout = triton.read(root / name, name)
+        budget.step(1 + (layout.config.ByteSize() if layout.config is not None else 0))
+        members[name] = triton.member_of(layout)
+    return members
+
+
+def choose(members: Members, asked: str = "") -> tuple[str, str]:
+    """The model that callers call, or "" and why that cannot be told. `asked`: the one that the service names."""
+    names = sorted(members)
+    listed = _shown(names)
+    if asked:
+        return (asked, "") if asked in members else ("", f"There is no model {asked} here. Models: {listed}.")
+    if len(names) == 1:
+        return names[0], ""
+    configs = {name: member.config for name, member in members.items() if is_ensemble(member.config)}
+    steps = {step for config in configs.values() for step in steps_of(config)}
+    free = sorted(configs.keys() - steps)
+    if len(free) == 1:
+        return free[0], ""
+    why = f"several ensembles ({_shown(free)})" if free else (
+        "ensembles that call each other" if configs else "no ensemble"
+    )  # fmt: skip
+    return "", (
+        f"This is a Triton repository with the models {listed}, and {why}: name the model that callers call in the "
+        "option model, or choose the folder of one model as the model path."
+    )
+
+
+def loaded(main: str, members: Members) -> list[str]:
+    """What must be loaded for `main`, itself first: its steps, or everything when one of those may call any model."""
+    names = ensembles.reachable(main, members)
+    if all(_calls_nothing(name, members) for name in names):
+        return names
+    return [*names, *(name for name in sorted(members) if name not in names)]
+
+
+def _calls_nothing(name: str, members: Members) -> bool:
+    return members[name].backend in CALL_NOTHING
+
+
+def name_problem(name: str) -> str:
+    """Why no model beside others may be called so; "" when it may."""
+    if unquoted.PLAIN.fullmatch(name):
+        return ""
+    return (
+        f"The folder {name!r} cannot be loaded beside others: its name has a blank in it, or a sign that means "
+        "something to the shell with which Triton starts a model. Rename it."
+    )
+
+
+def _shown(names: list[str], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
