@@ -36,13 +36,16 @@ def peek(dataset: Dataset, path: str) -> Iterator[Path | None]:
     except NotLookedInto:
         yield None
         return
-    files = source.plan(path).files
+    plan = source.plan(path)
+    files = plan.files
     wanted = [file for file in files if _says_something(file)]
     unread_graph = any(file.path.endswith(".onnx") and file not in wanted for file in files)
     if len(files) > MOST_FILES or unread_graph or sum(file.size for file in wanted) > MOST_BYTES:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="peek-") as made:
+        for folder in plan.empty_dirs:
+            (Path(made) / folder).mkdir(parents=True, exist_ok=True)
         for file in files:
             _place(source, file, path, Path(made), whole=file in wanted)
         yield Path(made)

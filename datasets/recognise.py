@@ -69,7 +69,7 @@ def _triton_model(files: Files, path: str, entries: tuple[Entry, ...]) -> Recogn
         backend, problem = _backend(files, config)
         problems += [problem] if problem else []
     versions = _versions(entries)
-    if not versions:
+    if not versions and backend != "ensemble":
         problems.append("There is no version folder: put the model file into a folder named 1.")
     model_files: list[str] = []
     for version in versions[-3:]:

@@ -179,6 +179,19 @@ class Tensor:
     shape: tuple[int, ...]
 
 
+MAIN, STEP, CALLED = "main", "step", "called"
+"""Roles: callers call it; a step of an ensemble; loaded because the code of another model may call it."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One of several models of a service, by the name of its folder."""
+
+    name: str
+    backend: str
+    role: str
+
+
 @dataclass(frozen=True)
 class ModelDescription:
     """What a framework read from model files on disk, without starting anything.
@@ -212,6 +225,8 @@ class ModelDescription:
     """What would run as code when this is served so; and what only lies there, with `runs` False."""
     gpu_memory: str = ""
     """One sentence on what a language model needs of a GPU; "" when that cannot be told."""
+    models: tuple[ServedModel, ...] = ()
+    """Those of a Triton repository that are loaded, the one that callers call first; empty for a single model."""
 
 
 @dataclass(frozen=True)

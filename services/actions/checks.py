@@ -56,7 +56,7 @@ def check_name(name: str) -> None:
 
 def check_new(name: str, replicas: int, spec: ServiceSpec, *, team: Team, actor: Principal) -> None:
     errors: dict[str, list[str]] = {}
-    for check in (partial(check_name, name), partial(check_spec, spec, replicas, team=team, actor=actor)):
+    for check in (partial(check_name, name), partial(check_spec, spec, replicas, name=name, team=team, actor=actor)):
         try:
             check()
         except InvalidFields as error:
@@ -66,9 +66,12 @@ def check_new(name: str, replicas: int, spec: ServiceSpec, *, team: Team, actor:
 
 
 def check_spec(
-    spec: ServiceSpec, replicas: int, *, team: Team, actor: Principal, room: bool = True, node: bool = False
-) -> None:
+    spec: ServiceSpec, replicas: int, *, name: str, team: Team, actor: Principal, room: bool = True,
+    node: bool = False,
+) -> None:  # fmt: skip
     """Framework installed, dataset and path there and servable, limits that can hold, and what `check_room` checks.
+
+    `name`: of the service.
 
     Raises InvalidFields.
     """
@@ -88,7 +91,7 @@ def check_spec(
     else:
         errors.update(_unlisted(dataset, spec))
         if available.available:
-            errors.update(_model_problems(dataset, spec))
+            errors.update(_model_problems(dataset, spec, name))
     if errors:
         raise InvalidFields(errors)
 
@@ -129,9 +132,9 @@ def _unlisted(dataset: Dataset, spec: ServiceSpec) -> dict[str, list[str]]:
     return {f"env.{name}": [why] for name, why in unlisted.items()}
 
 
-def _model_problems(dataset: Dataset, spec: ServiceSpec) -> dict[str, list[str]]:
+def _model_problems(dataset: Dataset, spec: ServiceSpec, name: str) -> dict[str, list[str]]:
     try:
-        description = describe(dataset, spec.model_path, spec.framework, spec.framework_config)
+        description = describe(dataset, spec.model_path, spec.framework, spec.framework_config, name)
     except InvalidFields as error:
         return error.errors
     except ConsoleError as error:
@@ -143,13 +146,15 @@ def _model_problems(dataset: Dataset, spec: ServiceSpec) -> dict[str, list[str]]
     return {"model_path": said} if said else {}
 
 
-def describe(dataset: Dataset, path: str, framework: str, config: Mapping[str, Any]) -> ModelDescription | None:
+def describe(
+    dataset: Dataset, path: str, framework: str, config: Mapping[str, Any], service: str = ""
+) -> ModelDescription | None:
     """What the model files say, read through their source; None when they are too large to be looked at beforehand.
 
     Raises SourceError when the path is not there or leads outside.
     """
     with peek(dataset, path) as folder:
-        return None if folder is None else wiring.framework(framework).describe(folder, config)
+        return None if folder is None else wiring.framework(framework).describe(folder, config, service)
 
 
 def is_placed_anew(before: tuple[ServiceSpec, int], after: tuple[ServiceSpec, int]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,8 @@ from services.specs import ModelDescription
 
 SEQUENCES: Final = "sequences"
 """In Revision.described: whether requests of one sequence must meet the same replica."""
+MODELS: Final = "models"
+"""In Revision.described: the models of a repository, as ModelDescription has them."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,11 @@ def ready(revision: Revision) -> Files:
 
 def describe_again(revision: Revision | None) -> None:
     """What an earlier release did not ask of the files."""
-    if revision is None or SEQUENCES in (revision.described or {}):
+    if revision is None or {SEQUENCES, MODELS} <= {*(revision.described or {})}:
         return
     if (kept := reading.tree(revision.tree)) and (found := _describe(revision, kept.path)).problems:
         # Asked once: each look asks for this, and what is in the store does not change.
-        revision.described = {**(revision.described or {}), SEQUENCES: found.sequences}
+        revision.described = {**(revision.described or {}), SEQUENCES: found.sequences, MODELS: []}
         revision.save(update_fields=["described"])
 
 
@@ -96,12 +98,13 @@ def _describe(revision: Revision, tree: Path) -> ModelDescription:
     Kept, because the gateway is told of every service each time that anything changes, and files are slow.
     """
     spec = revision.parsed()
-    found = wiring.framework(spec.framework).describe(tree, spec.framework_config)
+    found = wiring.framework(spec.framework).describe(tree, spec.framework_config, revision.service.name)
     if not found.problems:
         revision.described = {
             "task": found.task,
             "max_model_len": found.max_model_len,
             SEQUENCES: found.sequences,
+            MODELS: [asdict(model) for model in found.models],
         }
         revision.save(update_fields=["described"])
     return found
@@ -142,16 +145,17 @@ def _refused(revision: Revision, found: Sequence[Executable]) -> str:
 def _refused_kept(revision: Revision, kept: Tree) -> str:
     spec = revision.parsed()
     try:
-        found = _code(kept.digest, str(kept.path), spec.framework, json.dumps(spec.framework_config))
+        config, name = json.dumps(spec.framework_config), revision.service.name
+        found = _code(kept.digest, str(kept.path), spec.framework, config, name)
     except ModelError as error:  # what cannot be read may hold code
         return str(error)
     return _refused(revision, found)
 
 
 @lru_cache(maxsize=128)
-def _code(digest: str, path: str, framework: str, config: str) -> tuple[Executable, ...]:
+def _code(digest: str, path: str, framework: str, config: str, service: str) -> tuple[Executable, ...]:
     """Read once: what a digest names never changes, and a rollout asks every two seconds. Raises ModelError."""
-    found = wiring.framework(framework).describe(Path(path), json.loads(config))
+    found = wiring.framework(framework).describe(Path(path), json.loads(config), service)
     if found.problems:
         raise ModelError(" ".join(found.problems))
     return found.executable

@@ -94,7 +94,7 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base
         checks.check_room(spec, count, **room)
     else:
         _check_dataset(like)
-        checks.check_spec(spec, count, team=service.team, actor=actor, **room)
+        checks.check_spec(spec, count, name=service.name, team=service.team, actor=actor, **room)
     _roll(
         service, spec, actor=actor, note="Edited", base=current, like=like, strategy=strategy, replicas=replicas,
         carrier=carrier,
@@ -126,7 +126,7 @@ def rollback(service: Service, number: int, *, actor: Principal, strategy: str =
         checks.check_room(spec, service.replicas, **room)
     else:
         _check_dataset(earlier)
-        checks.check_spec(spec, service.replicas, team=service.team, actor=actor, **room)
+        checks.check_spec(spec, service.replicas, name=service.name, team=service.team, actor=actor, **room)
     note = f"Rolled back to revision {number}"
     _roll(
         service, spec, actor=actor, note=note, like=earlier, tree=kept, strategy=strategy, carrier=carrier,

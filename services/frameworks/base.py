@@ -47,8 +47,11 @@ class Framework(ABC):
         """The variables that only a service on a trusted dataset may set: name -> why, in a sentence."""
 
     @abstractmethod
-    def describe(self, tree: Path, config: Mapping[str, Any]) -> ModelDescription:
-        """What the files in `tree` say, with `config` overlaid. Never raises for bad files: they are `problems`."""
+    def describe(self, tree: Path, config: Mapping[str, Any], service: str = "") -> ModelDescription:
+        """What the files in `tree` say, with `config` overlaid. Never raises for bad files: they are `problems`.
+
+        `service`: the name of the service, "" while it has none.
+        """
 
     @abstractmethod
     def launch(self, context: LaunchContext) -> Launch:

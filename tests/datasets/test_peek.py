@@ -51,3 +51,11 @@ def test_a_header_that_cannot_be_true_is_not_read(size: int, dataset: Dataset, f
     (folder / "model.safetensors").write_bytes(size.to_bytes(8, "little") + b"x" * SMALL)
     with peek(dataset, "") as seen:
         assert seen is not None and not (seen / "model.safetensors").read_bytes().strip(b"\0")
+
+
+def test_empty_folders_are_there(dataset: Dataset, folder: Path) -> None:
+    """The version folder of an ensemble is one."""
+    (folder / "flow" / "1").mkdir(parents=True)
+    (folder / "flow" / "config.pbtxt").write_text('platform: "ensemble"')
+    with peek(dataset, "flow") as seen:
+        assert seen is not None and (seen / "1").is_dir()

@@ -68,6 +68,8 @@ def test_an_empty_version_folder_is_a_problem_but_not_of_an_ensemble(folder: Pat
     assert seen(folder).problems == ("The version folder 1 holds no model file.",)
     put(folder, config_DOT_pbtxt='platform: "ensemble"')
     assert seen(folder).problems == ()
+    (folder / "1").rmdir()
+    assert seen(folder).problems == (), "a bucket holds no empty folder: the service makes it"
 
 
 def test_a_version_folder_with_unknown_files_and_no_config_is_a_problem(folder: Path) -> None:

@@ -84,7 +84,8 @@ class ServiceBody(serializers.Serializer[Any]):
     affinity = AffinityShape(required=False)
     framework_config = serializers.DictField(
         required=False,
-        help_text="Triton: max_batch_size, instances, backend, dynamic_batching, inputs, outputs, parameters. "
+        help_text="Triton: model (of a repository, the one that callers call; left out, its only ensemble), "
+        "max_batch_size, instances, backend, dynamic_batching, inputs, outputs, parameters. "
         "vLLM: task, dtype, max_model_len, tensor_parallel_size, gpu_memory_utilization, quantization, lora_modules, "
         "max_loras, max_lora_rank, trust_remote_code, tool_call_parser, enable_auto_tool_choice, reasoning_parser, "
         "shared_memory_mib, cpu_kvcache_gib, extra_args, startup_timeout_seconds. Left out: as the model has it.",

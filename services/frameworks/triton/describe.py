@@ -6,23 +6,54 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from datasets.inspect import ensembles
 from services.frameworks.triton import config as configs
-from services.frameworks.triton.study import study
-from services.specs import ModelDescription
+from services.frameworks.triton.repository import Repository, study
+from services.frameworks.triton.study import Study
+from services.specs import CALLED, MAIN, STEP, ModelDescription, ServedModel
 
 
-def describe(tree: Path, options: Mapping[str, Any]) -> ModelDescription:
-    """Shapes are as config.pbtxt has them: without the batch dimension when max_batch_size is set."""
-    made = study(tree, options)
-    if made.config is None:
+def describe(tree: Path, options: Mapping[str, Any], service: str = "") -> ModelDescription:
+    """Shapes are as config.pbtxt has them: without the batch dimension when max_batch_size is set.
+
+    `service`: the name of the service, "" while it has none.
+    """
+    made = study(tree, options, service)
+    main = made.main
+    if main.config is None:
         return ModelDescription(
-            config_text=made.config_text, problems=tuple(made.problems), notes=tuple(made.notes)
+            config_text=main.config_text, problems=tuple(made.problems), notes=tuple(made.notes)
         )
     return ModelDescription(
-        inputs=configs.tensors(made.config.input), outputs=configs.tensors(made.config.output),
-        backend=configs.backend(made.config), max_batch_size=made.config.max_batch_size,
-        decoupled=made.config.model_transaction_policy.decoupled, sequences=configs.has_sequences(made.config),
-        config_text=made.config_text,
-        problems=tuple(made.problems), notes=tuple(made.notes), comparison=made.comparison, suggested=made.suggested,
-        executable=made.executable,
+        inputs=configs.tensors(main.config.input), outputs=configs.tensors(main.config.output),
+        backend=configs.backend(main.config), max_batch_size=main.config.max_batch_size,
+        decoupled=is_decoupled(made),
+        sequences=any(one.config is not None and configs.has_sequences(one.config) for one in made.models),
+        config_text=main.config_text,
+        problems=tuple(made.problems), notes=tuple(made.notes), comparison=main.comparison, suggested=main.suggested,
+        executable=made.executable, models=models_of(made),
     )
+
+
+def is_decoupled(made: Repository) -> bool:
+    """What the file of an ensemble says of that counts for nothing: Triton looks at the steps."""
+    config = made.main.config
+    if ensembles.is_ensemble(config):
+        return ensembles.is_decoupled(config, made.members)
+    return bool(config.model_transaction_policy.decoupled)
+
+
+def models_of(made: Repository) -> tuple[ServedModel, ...]:
+    """None of a service of one model, which is called as the service."""
+    if not made.main.folder:
+        return ()
+    steps = {
+        step for one in made.models if one.config is not None and ensembles.is_ensemble(one.config)
+        for step in ensembles.steps_of(one.config)
+    }  # fmt: skip
+
+    def served(one: Study) -> ServedModel:
+        role = MAIN if one is made.main else STEP if one.name in steps else CALLED
+        return ServedModel(one.folder, configs.backend(one.config) if one.config is not None else "", role)
+
+    return tuple(map(served, made.models))

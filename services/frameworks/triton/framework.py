@@ -33,8 +33,8 @@ class Triton(Framework):
     def unlisted_env(self, env: Mapping[str, str]) -> dict[str, str]:
         return variables.unlisted(env)
 
-    def describe(self, tree: Path, config: Mapping[str, Any]) -> ModelDescription:
-        return describe.describe(tree, config)
+    def describe(self, tree: Path, config: Mapping[str, Any], service: str = "") -> ModelDescription:
+        return describe.describe(tree, config, service)
 
     def launch(self, context: LaunchContext) -> Launch:
         return launch.render(context)

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from datasets.inspect.ensembles import is_ensemble
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import labels
 from services.frameworks.triton import layout as layouts
+from services.frameworks.triton.repository import study
 from services.frameworks.triton.runtime import Runtime, locate
-from services.frameworks.triton.study import Study, study
+from services.frameworks.triton.study import Study, versions_of
 from services.specs import Launch, LaunchContext, Ports
 
 CLOSED_APIS: Final = "shared-memory,model-config,model-repository,statistics,trace,logging"
@@ -76,25 +78,35 @@ def render(context: LaunchContext) -> Launch:
     if made.problems:
         raise ModelError(" ".join(made.problems))
     runtime = locate(context.runtime)
-    check_backend(made, runtime)
     check_env(context.spec.env)
-    if context.spec.resources.gpu == 0:
-        configs.on_cpu(made.config)
-    configs.harden(made.config)
-    repository = f"repository/{context.service}"
-    model_files = {name: context.tree / target for name, target in made.layout.entries}
-    label_files = labels.rewritten(made.config, model_files)
+    files: dict[str, bytes] = {"start.sh": START.encode(), "tmp/.keep": b""}
+    links = {f"repository/{name}": context.tree / target for name, target in made.files}
+    for one in made.models:
+        if not is_ensemble(one.config):
+            check_backend(one, runtime)
+            if context.spec.resources.gpu == 0:
+                configs.on_cpu(one.config)
+        configs.harden(one.config)
+        its_files, its_links = folder_of(one, context.tree)
+        files |= {f"repository/{one.name}/{name}": content for name, content in its_files.items()}
+        links |= {f"repository/{one.name}/{name}": target for name, target in its_links.items()}
     return Launch(
         argv=("/bin/sh", str(context.run_dir / "start.sh"), shm_family(context.run_dir), *server(context, runtime)),
         env=environment(context, runtime),
-        files={
-            "start.sh": START.encode(),
-            "tmp/.keep": b"",
-            f"{repository}/{layouts.CONFIG}": configs.write(made.config).encode(),
-            **{f"{repository}/{name}": content for name, content in label_files.items()},
-        },
-        links={f"{repository}/{name}": file for name, file in model_files.items() if name not in label_files},
+        files=files,
+        links=links,
     )
+
+
+def folder_of(made: Study, tree: Path) -> tuple[dict[str, bytes], dict[str, Path]]:
+    """What is in the folder of one model in the generated repository: files that are written, and links."""
+    links = {name: tree / made.folder / target for name, target in made.layout.entries}
+    files = labels.rewritten(made.config, links)
+    links = {name: target for name, target in links.items() if name not in files}
+    files[layouts.CONFIG] = configs.write(made.config).encode()
+    if is_ensemble(made.config):  # its version folders are empty, and must be there
+        files |= {name: b"" for version in versions_of(made) if (name := f"{version}/.keep") not in links}
+    return files, links
 
 
 def server(context: LaunchContext, runtime: Runtime) -> tuple[str, ...]:

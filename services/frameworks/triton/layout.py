@@ -19,6 +19,7 @@ MODEL: Final = "model"
 BARE: Final = "bare"
 """One model file without a version folder: a repository is generated around it."""
 REPOSITORY: Final = "repository"
+"""Folders of models. `entries` are the files beside them, which Triton leaves alone and models may read."""
 NOTHING: Final = "nothing"
 
 
@@ -45,7 +46,8 @@ def read(tree: Path) -> Layout:
         return model(tree, names, versions)
     models = tuple(name for name in names if is_model(tree / name))
     if models:
-        return Layout(REPOSITORY, models=models)
+        beside = tuple((name, name) for name in names if (tree / name).is_file())
+        return Layout(REPOSITORY, beside, models=models)
     return bare(names, tree)
 
 

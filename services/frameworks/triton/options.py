@@ -13,6 +13,7 @@ PREFIX: Final = "framework_config"
 INT32_MAX: Final = (1 << 31) - 1
 INT64_MAX: Final = (1 << 63) - 1
 MAX_INSTANCES: Final = 64
+LONGEST_NAME: Final = 255
 BACKEND_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 
 
@@ -151,7 +152,15 @@ def parameters(field: str, value: Any, problems: Problems) -> dict[str, str]:
     return dict(value)
 
 
+def model(field: str, value: Any, problems: Problems) -> str:
+    if not isinstance(value, str) or "/" in value or not value.isprintable() or len(value) > LONGEST_NAME:
+        problems.add(field, f"Must be the name of a model in the folder, not {str(value)[:LONGEST_NAME]!r}.")
+        return ""
+    return value
+
+
 PARSERS: Final = {
     "max_batch_size": max_batch_size, "instances": instances, "dynamic_batching": dynamic_batching, "inputs": tensors,
     "outputs": tensors, "parameters": parameters, "backend": backend,
+    "model": model,
 }

@@ -1,7 +1,6 @@
-"""Studies a folder of model files: what Triton would be asked to load, and what stands in the way.
+"""Studies the folder of one model: what Triton would be asked to load, and what stands in the way.
 
-Reads config.pbtxt, file names and ONNX graphs; runs no model code. Both the create form and the launch start here, so
-they cannot disagree.
+Reads config.pbtxt, file names and ONNX graphs; runs no model code. A service of several models: repository.py.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from datasets.inspect import compare, config_fields, onnx, pbtxt, said_of_triton, texts, unquoted
 from datasets.inspect.budget import Budget
+from datasets.inspect.ensembles import is_ensemble
 from datasets.inspect.errors import TooMuch, Unreadable
 from datasets.inspect.listing import files_below
 from datasets.inspect.report import Difference, Executable
@@ -23,14 +23,23 @@ from services.frameworks.triton import layout as layouts
 from services.frameworks.triton import onnx_graph
 from services.frameworks.triton.layout import Layout
 
-BUILT_IN: Final = ("onnxruntime", "python")
+BUILT_IN: Final = ("onnxruntime", "python", "ensemble")
 """Backends that the bundled runtime has. A runtime made for a GPU server may have more, so others are a note."""
+NO_MODEL: Final = (
+    "There is no model that Triton can serve here: expected config.pbtxt with a version folder such as 1/, "
+    "or one .onnx file, or model.py."
+)
+ALONE: Final = "This is an ensemble: choose the folder above as the model path, which has the models of its steps too."
 
 
 @dataclass
 class Study:
     """`config` is complete and ready to be written when there are no `problems`."""
 
+    name: str = ""
+    """What the model is called in Triton."""
+    folder: str = ""
+    """Its folder in a repository of several models, "" when the files are those of one model."""
     layout: Layout = field(default_factory=lambda: Layout(layouts.NOTHING))
     config_text: str = ""
     config: configs.ModelConfig = None
@@ -45,16 +54,20 @@ class Study:
     notes: list[str] = field(default_factory=list)
 
 
-def study(tree: Path, options: Mapping[str, Any], name: str = "model") -> Study:
-    """Never raises for bad files: what is wrong is in `problems`, one sentence each."""
-    made = Study()
+def study(tree: Path, options: Mapping[str, Any], name: str = "model", folder: str = "") -> Study:
+    """The model in `tree`; with `folder` it is that one of a repository, and `tree` its folder.
+
+    Never raises for bad files: what is wrong is in `problems`, one sentence each.
+    """
+    made = Study(name, folder)
     try:
         made.layout = layouts.read(tree)
-        if trouble := unusable(made.layout):
-            made.problems.append(trouble)
+        if made.layout.kind not in {layouts.MODEL, layouts.BARE}:
+            made.problems.append(NO_MODEL)
             return made
         made.config_text = read_config(tree)
         of_file = configs.parse(made.config_text)
+        check_options(of_file, options)
         made.config = configs.overlay(of_file, options, name)
         made.problems += config_fields.problems(made.config)
         if made.problems:
@@ -74,18 +87,16 @@ def study(tree: Path, options: Mapping[str, Any], name: str = "model") -> Study:
     return made
 
 
-def unusable(layout: Layout) -> str:
-    if layout.kind == layouts.REPOSITORY:
-        if len(layout.models) == 1:
-            return f"This is a Triton repository with the model {layout.models[0]}: choose it as the model path."
-        names = ", ".join(layout.models)
-        return f"This is a Triton repository with models {names}: choose one of them as the model path."
-    if layout.kind == layouts.NOTHING:
-        return (
-            "There is no model that Triton can serve here: expected config.pbtxt with a version folder such as 1/, "
-            "or one .onnx file, or model.py."
+def check_options(of_file: configs.ModelConfig, options: Mapping[str, Any]) -> None:
+    """Raises ModelError for what Triton takes of no ensemble."""
+    batching = options.get("dynamic_batching") or {}
+    names = [name for name in ("backend", "instances") if options.get(name)]
+    names += ["dynamic_batching"] if batching.get("enabled") else []
+    if names and is_ensemble(of_file):
+        raise ModelError(
+            f"An ensemble has no {' and no '.join(names)} of its own: leave that out, and set it in the config.pbtxt "
+            "of its steps."
         )
-    return ""
 
 
 def read_config(tree: Path) -> str:
@@ -97,7 +108,7 @@ def read_config(tree: Path) -> str:
 
 def infer_backend(made: Study) -> None:
     """Triton guesses the backend from the file names as well; said here so that the page can show it."""
-    if configs.backend(made.config):
+    if configs.backend(made.config) or is_ensemble(made.config):
         return
     if made.layout.backend:
         made.config.backend = made.layout.backend
@@ -113,8 +124,9 @@ def check_files(made: Study, tree: Path) -> None:
     backend = configs.backend(made.config)
     if trouble := unquoted.problem(made.config):
         made.problems.append(trouble)
-    if backend == "ensemble" or made.config.HasField("ensemble_scheduling"):
-        made.problems.append("This is an ensemble: it needs its other models beside it, and a service holds one model.")
+    if is_ensemble(made.config):
+        if not made.folder:
+            made.problems.append(ALONE)
         return
     file = str(made.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
     if not made.layout.versions:
@@ -140,6 +152,13 @@ def wanted_versions(made: Study) -> tuple[int, ...]:
     if policy.HasField("all"):
         return made.layout.versions
     return made.layout.versions[-max(policy.latest.num_versions, 1):]
+
+
+def versions_of(made: Study) -> tuple[int, ...]:
+    """What Triton loads. An ensemble without a version folder gets one when it is launched."""
+    if made.config is None:
+        return ()
+    return wanted_versions(made) or ((1,) if is_ensemble(made.config) else ())
 
 
 def code_of(made: Study, tree: Path) -> tuple[Executable, ...]:

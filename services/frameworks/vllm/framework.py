@@ -40,7 +40,7 @@ class Vllm(Framework):
     def unlisted_env(self, env: Mapping[str, str]) -> dict[str, str]:
         return variables.unlisted(env, LOGGED)
 
-    def describe(self, tree: Path, config: Mapping[str, Any]) -> ModelDescription:
+    def describe(self, tree: Path, config: Mapping[str, Any], service: str = "") -> ModelDescription:
         return describe.describe(tree, config)
 
     def launch(self, context: LaunchContext) -> Launch:

@@ -83,7 +83,7 @@ def test_files_that_cannot_be_served_are_asked_once(stateful: Make, monkeypatch:
     """A later release may find fault with files that have served since an earlier one."""
     service, looks = stateful(), []
 
-    def describe(self: Triton, tree: Path, config: object) -> ModelDescription:
+    def describe(self: Triton, tree: Path, config: object, service: str) -> ModelDescription:
         looks.append(tree)
         return ModelDescription(problems=("They are broken.",))
 

@@ -125,7 +125,7 @@ def test_a_name_in_use_is_refused(browser: Client, filled: QueryDict, make: Call
     ("broken", "said"),
     [
         (lambda folder: (folder / "config.pbtxt").write_text("input {"), "config.pbtxt"),
-        (lambda folder: (folder / "1" / "model.py").unlink(), "put the model into 1/model.py"),
+        (lambda folder: (folder / "1" / "model.py").unlink(), "1/model.py is missing: the python backend loads it."),
     ],
 )
 def test_model_files_that_cannot_be_served_are_refused(

@@ -92,20 +92,6 @@ def test_a_python_model_that_completes_its_own_config_needs_no_tensors(tmp_path:
     assert "says its inputs and outputs itself" in made.notes[0]
 
 
-def test_a_repository_of_several_models_asks_for_a_choice(tmp_path: Path) -> None:
-    for name in ("c", "a", "b"):
-        python_model(tmp_path / name)
-    (tmp_path / "README.txt").write_text("not a model")
-    assert problem(describe(tmp_path, {})) == (
-        "This is a Triton repository with models a, b, c: choose one of them as the model path."
-    )
-
-
-def test_a_repository_of_one_model_names_it(tmp_path: Path) -> None:
-    python_model(tmp_path / "digits")
-    assert "with the model digits: choose it" in problem(describe(tmp_path, {}))
-
-
 def test_a_folder_without_a_model_says_what_was_expected(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
     assert "expected config.pbtxt with a version folder" in problem(describe(tmp_path, {}))
@@ -129,7 +115,7 @@ def test_two_onnx_files_and_none_called_model_are_not_guessed(tmp_path: Path) ->
     ('backend: "onnxruntime"', "v1/model.onnx", "There is no version folder: put the model into 1/model.onnx."),
     ('backend: "dali"', "1/.keep", "The version folder 1/ is empty"),
     ("max_batch_size: 1", "1/weights.bin", "names no backend"),
-    ('platform: "ensemble"', "1/.keep", "ensemble: it needs its other models"),
+    ('platform: "ensemble"', "1/.keep", "choose the folder above"),
 ])
 def test_a_missing_file_is_named(tmp_path: Path, config: str, file: str, expected: str) -> None:
     (tmp_path / "config.pbtxt").write_text(config)
