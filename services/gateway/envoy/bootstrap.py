@@ -20,6 +20,7 @@ from services.gateway.envoy.refusals import header
 from services.gateway.envoy.tls import Tls
 from services.gateway.snapshot import Limits
 
+JSON, PROTOBUF = "application/json", "application/x-protobuf"
 MAX_CONNECTIONS = 10_000
 HEAP = "envoy.resource_monitors.fixed_heap"
 LEAST_HEAP = 1 << 30
@@ -118,14 +119,16 @@ def answer_bodies() -> dict[str, bytes]:
 
 
 def _answers() -> Json:
-    """Speaks plain bytes; the bridge filter in front of it makes gRPC of them. Envoy alone cannot send trailers."""
+    """Speaks JSON, and plain bytes, of which the bridge filter makes gRPC: Envoy alone cannot send trailers."""
+    bodies = {path: (base64.b64encode(body).decode(), PROTOBUF) for path, body in answer_bodies().items()}
+    bodies |= {path: (base64.b64encode(names.dump(body)).decode(), JSON) for path, body in doors.SERVER_PATHS.items()}
     routes = [
         {
             "match": {"path": path},
-            "direct_response": {"status": 200, "body": {"inline_bytes": base64.b64encode(body).decode()}},
-            "response_headers_to_add": [header("content-type", "application/x-protobuf")],
+            "direct_response": {"status": 200, "body": {"inline_bytes": body}},
+            "response_headers_to_add": [header("content-type", kind)],
         }
-        for path, body in answer_bodies().items()
+        for path, (body, kind) in bodies.items()
     ]
     manager = typed(
         HCM,

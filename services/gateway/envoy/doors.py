@@ -20,6 +20,11 @@ SERVER_RPCS = (
     "/inference.GRPCInferenceService/ServerMetadata",
     "/grpc.health.v1.Health/Check",
 )
+SERVER_PATHS: dict[str, Json] = {
+    "/v2": {"name": PRODUCT_NAME, "version": PRODUCT_VERSION, "extensions": []},
+    "/v2/health/live": {"live": True},
+    "/v2/health/ready": {"ready": True},
+}
 
 _ALWAYS = (names.DOOR, names.API_KEY, names.CALLER, names.LIMITS, names.GRANT_EARLY, names.RATE_LIMIT,
            names.PARAMETERS)  # fmt: skip
@@ -112,20 +117,21 @@ def _no_host() -> list[Json]:
 
 
 def _server_level() -> list[Json]:
-    """Answered here: a backend's own answer would tell of its extensions, and cost it a connection."""
-    bodies: dict[str, Json] = {
-        "": {"name": PRODUCT_NAME, "version": PRODUCT_VERSION, "extensions": []},
-        "/health/live": {"live": True},
-        "/health/ready": {"ready": True},
-    }
+    """Answered here: a backend's own answer would tell of its extensions, and cost it a connection.
+
+    By a listener of this process, not by the route itself: a client of HTTP/1.0 reads until the connection ends, and
+    Envoy lets it wait for seconds where a route answers before the request has been read to its end.
+    """
+    nothing = without(*_ALWAYS, *_BY_DOOR)
+    action: Json = {"cluster": names.ANSWERS, "timeout": "5s"}
+    plain = {"pattern": {"regex": r"(/services/[^/]+)?(/v2.*)"}, "substitution": r"\2"}
     rest = [
         {
-            "match": {"safe_regex": {"regex": f"(/services/[^/]+)?/v2{path}"}, "headers": [_method("GET")]},
-            "direct_response": {"status": 200, "body": {"inline_string": names.dump(body).decode()}},
-            "response_headers_to_add": [header("content-type", "application/json")],
-            "typed_per_filter_config": without(*_ALWAYS, *_BY_DOOR),
+            "match": {"safe_regex": {"regex": f"(/services/[^/]+)?{path}"}, "headers": [_method("GET")]},
+            "route": {**action, "regex_rewrite": plain},
+            "typed_per_filter_config": nothing,
         }
-        for path, body in bodies.items()
+        for path in SERVER_PATHS
     ]
     # The bridge filter makes plain protobuf of the request, and has it routed again.
     protobuf = {"safe_regex": {"regex": r"application/(grpc(\+proto)?|x-protobuf)"}}
@@ -134,9 +140,9 @@ def _server_level() -> list[Json]:
     grpc = [
         {
             "match": {"path": path, "headers": [_method("POST"), kind]},
-            "route": {"cluster": names.ANSWERS, "timeout": "5s"},
+            "route": action,
             "request_headers_to_remove": ["te"],
-            "typed_per_filter_config": {**without(*_ALWAYS, *_BY_DOOR), names.BRIDGE: bridge},
+            "typed_per_filter_config": {**nothing, names.BRIDGE: bridge},
         }
         for path in SERVER_RPCS
     ]

@@ -137,6 +137,7 @@ def _source(limits: Limits, *files: str) -> str:
         "@UNKNOWN@": names.R_UNKNOWN,
         "@ENCODED@": names.R_ENCODED,
         "@TOO_LARGE@": names.R_TOO_LARGE,
+        "@NO_LENGTH@": names.R_NO_LENGTH,
         "@CONFLICT@": names.R_CONFLICT,
         "@REFUSED@": names.R_REFUSED,
         "@TYPE@": names.R_TYPE,

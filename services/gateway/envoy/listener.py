@@ -18,6 +18,8 @@ from services.gateway.envoy.tls import Tls, filter_chains
 from services.gateway.snapshot import Limits
 
 HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+NO_HOST = "localhost"
+"""Names no service, whatever the domain: that has a name in front of a dot."""
 MAX_STREAMS = 1024
 """At once on one HTTP/2 connection: one client process may well hold some hundred token streams. A stream that waits
 costs some tens of KiB; what it may send is bounded by the connection's window, which all its streams share."""
@@ -81,6 +83,8 @@ def _manager(gateway_dir: Path, limits: Limits, access_log: Path) -> Json:
             # longer, say something else (backends.py).
             "max_stream_duration": f"{limits.body_seconds + limits.request_timeout_seconds}s",
         },
+        # As Triton, vLLM and KServe do: `ab` speaks no other, and nginx does by default. Host may be missing there.
+        http_protocol_options={"accept_http_10": True, "default_host_for_http_10": NO_HOST},
         http2_protocol_options={
             "max_concurrent_streams": MAX_STREAMS,
             "initial_stream_window_size": min(names.largest_body(limits), WINDOW_MAX),

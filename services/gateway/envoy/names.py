@@ -95,6 +95,7 @@ AT_THE_DOOR: Final = "_door"
 """What H_SERVICE holds when a request comes in."""
 # What the Lua scripts put into H_SERVICE when no service can be looked up. "_" is in no service name.
 R_TOO_LARGE: Final = "_too_large"
+R_NO_LENGTH: Final = "_no_length"
 R_ENCODED: Final = "_encoded"
 R_CONFLICT: Final = "_conflict"
 R_UNKNOWN: Final = "_unknown"

@@ -19,6 +19,7 @@ COMPRESSED = "Compressed messages are not supported here: send them as they are.
 def refusals(limits: Limits, *, keyless: bool = False) -> list[Json]:
     """`keyless`: some service is public, so a caller without a key is told what is wrong with a body."""
     too_large = f"The request is larger than this gateway's limit of {size(limits.max_payload_bytes)}."
+    unbounded = "A request in HTTP/1.0 must say how long its body is, in Content-Length."
     kind = "The body must be JSON, with the content type application/json."
     conflict = (
         "The request names different services, in the header mm-vmodel-id, the host, the path or the body:"
@@ -28,6 +29,7 @@ def refusals(limits: Limits, *, keyless: bool = False) -> list[Json]:
     tokens = "The tokens per minute of this API key are used up: the next request may come in %REQ(X-RETRY)% s."
     return [
         _refusal(names.R_TOO_LARGE, 413, too_large, filters=_read_first(limits)),
+        _refusal(names.R_NO_LENGTH, 411, unbounded, keyless=keyless),
         _encoded(keyless=keyless),
         _refusal(names.R_TYPE, 415, kind, keyless=keyless),
         _refusal(names.R_CONFLICT, 400, conflict, grpc_status=GRPC_INVALID_ARGUMENT),

@@ -44,13 +44,22 @@ local function is_encoded(list)
   return false
 end
 
+-- HTTP/1.0 knows no chunks: a server before this one may have seen another end of such a body, so the connection ends
+-- with it, whatever the answer is.
+local function is_unbounded(handle, headers)
+  local stream = handle:streamInfo()
+  if headers:get(":method") ~= "POST" or stream:protocol() ~= "HTTP/1.0" then return false end
+  stream:drainConnectionUponCompletion()
+  return true
+end
+
 -- What a REST body must not be, and why where that needs words; a gRPC message is bounded where it is buffered.
-local function refusal(headers)
+local function refusal(handle, headers)
   local encoding = headers:get("content-encoding")
   if encoding and is_encoded(encoding) then return "@ENCODED@" end
   if encoding then headers:remove("content-encoding") end -- it says nothing, and Triton knows only gzip and deflate
   local text = headers:get("content-length")
-  if not text then return nil end
+  if not text then return is_unbounded(handle, headers) and "@NO_LENGTH@" or nil end
   local length = whole_number(text)
   if not length then return "@REFUSED@", "Content-Length must be one number, in digits, without leading zeros." end
   return length > LARGEST_BODY and "@TOO_LARGE@" or nil
@@ -123,7 +132,7 @@ function envoy_on_request(handle)
   local start = string.byte(path, 2)
   if start ~= 105 and start ~= 116 then
     prefix, in_path = in_rest_path(headers, path)
-    refused, reason = refusal(headers)
+    refused, reason = refusal(handle, headers)
   end
   local header, host = headers:get("mm-vmodel-id"), in_host(headers)
   local model = in_path or most_exact(header, host, prefix)
