@@ -15,6 +15,8 @@ from datasets.inspect.budget import Budget
 from datasets.inspect.errors import Unreadable
 from datasets.inspect.wire import Message, opened
 
+OVERRIDABLE_IR: Final = 4
+"""From this IR version on, an input may have a value in the file and still be replaced by a request."""
 IR_VERSION, PRODUCER_NAME, PRODUCER_VERSION, MODEL_GRAPH, OPSET_IMPORT = 1, 2, 3, 7, 8
 OPSET_DOMAIN, OPSET_VERSION = 1, 2
 GRAPH_NODE, GRAPH_NAME, GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT, GRAPH_SPARSE = 1, 2, 5, 11, 12, 15
@@ -41,7 +43,10 @@ MOST_RANK: Final = 64
 
 @dataclass(frozen=True)
 class Value:
-    """One input or output. `element` is a number of ELEMENTS; in `shape` a text is a named free size, -1 an unnamed."""
+    """One input or output. `element` is a number of ELEMENTS; in `shape` a text is a named free size, -1 an unnamed.
+
+    0 is a size like any other: ONNX Runtime refuses data for an input that has one.
+    """
 
     name: str
     kind: str = "tensor"
@@ -58,7 +63,10 @@ class Value:
 @dataclass
 class Graph:
     inputs: tuple[Value, ...] = ()
+    """Those without a value in the file: every run needs them."""
     outputs: tuple[Value, ...] = ()
+    defaults: tuple[Value, ...] = ()
+    """Inputs with a value in the file, which a request may replace: ONNX Runtime's overridable initializers."""
     name: str = ""
     ir_version: int = 0
     opsets: dict[str, int] = field(default_factory=dict)
@@ -91,6 +99,8 @@ def read(path: Path, budget: Budget | None = None) -> Graph:
                 made.producer = f"{made.producer} {part.as_text()}".strip()
         if not seen:
             raise Unreadable("it holds no graph")
+        if made.ir_version < OVERRIDABLE_IR:
+            made.defaults = ()  # constants, which old exporters had to list as inputs too
         return made
 
 
@@ -112,8 +122,8 @@ def _graph(message: Message, made: Graph) -> None:
             made.nodes += 1
         elif number == GRAPH_NAME:
             made.name = part.as_text()
-    # Old exporters list the weights as inputs too: those have a value already, and nobody sends them.
     made.inputs = tuple(value for value in inputs if value.name not in constants)
+    made.defaults = tuple(value for value in inputs if value.name in constants)
     made.outputs = tuple(outputs)
 
 
@@ -160,9 +170,8 @@ def _shape(message: Message) -> tuple[int | str, ...]:
     made: list[int | str] = []
     for number, _, part in message:
         if number == DIM:
-            # Zero is how some exporters write unknown.
-            size = part.number(DIM_VALUE)
-            made.append(size if 0 < size < 1 << 63 else part.text(DIM_NAME) or -1)
+            size = part.number(DIM_VALUE, -1)
+            made.append(size if 0 <= size < 1 << 63 else part.text(DIM_NAME) or -1)
             if len(made) > MOST_RANK:
                 raise Unreadable(f"a tensor has more than {MOST_RANK} dimensions")
     return tuple(made)

@@ -30,11 +30,15 @@ for path in sorted((pathlib.Path(onnx.__file__).parent / "backend" / "test" / "d
         kind = one.type.WhichOneof("value")
         if kind != "tensor_type":
             return [one.name, kind.removesuffix("_type"), 0, None]
-        shape = [d.dim_value if d.dim_value > 0 else d.dim_param or -1 for d in one.type.tensor_type.shape.dim]
+        shape = [
+            d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else d.dim_param or -1
+            for d in one.type.tensor_type.shape.dim
+        ]
         known = one.type.tensor_type.HasField("shape")
         return [one.name, "tensor", one.type.tensor_type.elem_type, shape if known else None]
     found[str(path)] = {
         "inputs": [value(one) for one in said.graph.input if one.name not in held],
+        "defaults": [value(one) for one in said.graph.input if one.name in held and said.ir_version >= 4],
         "outputs": [value(one) for one in said.graph.output], "nodes": len(said.graph.node),
         "opsets": {one.domain: one.version for one in said.opset_import}, "ir": said.ir_version,
     }
@@ -59,7 +63,7 @@ def test_the_test_models_of_the_onnx_package_are_read_as_the_package_reads_them(
     assert len(truth) > 100
     for path, expected in truth.items():
         graph = onnx.read(Path(path))
-        for side in ("inputs", "outputs"):
+        for side in ("inputs", "outputs", "defaults"):
             ours = [[*said(value)[:3], (value.shape and list(value.shape)) or None] for value in getattr(graph, side)]
             theirs = [[*value[:3], value[3] or None] for value in expected[side]]
             assert ours == theirs, path
