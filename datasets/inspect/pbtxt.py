@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from tritonclient.grpc import model_config_pb2
 
 from console.text import decode
 from datasets.inspect.errors import Unreadable
-from datasets.inspect.onnx import Graph, Value
+from datasets.inspect.onnx import Graph
 
 NAME: Final = "config.pbtxt"
 MOST_BYTES: Final = 1 << 20
@@ -32,7 +31,6 @@ TYPES: Final = {
 """onnx.TensorProto.DataType -> what config.pbtxt calls it; the others Triton cannot carry."""
 BATCH_NAMES: Final = frozenset({"batch", "batch_size", "batchsize", "batch_dim", "n", "b", "bs", "none"})
 """What exporters call the first axis when it is that of a batch."""
-USUAL_BATCH: Final = 8
 _UNKNOWN_FIELD: Final = re.compile(r'Message type "inference\.([\w.]+)" (?:has no field named|should not have) "(\w+)"')
 
 
@@ -94,6 +92,10 @@ def type_name(tensor: Any) -> str:
     return str(model_config_pb2.DataType.Name(tensor.data_type))
 
 
+def type_number(name: str) -> int:
+    return int(model_config_pb2.DataType.Value(name))
+
+
 def batches(graph: Graph) -> bool:
     """Whether the first axis of every input and output looks like that of a batch: free, and called so."""
     values = (*graph.inputs, *graph.outputs)
@@ -102,68 +104,19 @@ def batches(graph: Graph) -> bool:
     )
 
 
-def suggest(graph: Graph, config: ModelConfig | None, name: str = "") -> str:
-    """A complete config.pbtxt: what the file has and the model does not contradict, and the model's own tensors.
-
-    "" when Triton cannot carry one of the tensors. `name`: of the folder, which Triton takes when the file has none.
-    """
-    if any(value.element not in TYPES or value.sizes is None for value in (*graph.inputs, *graph.outputs)):
-        return ""
-    made = model_config_pb2.ModelConfig()
-    if config is not None:
-        made.CopyFrom(config)
-    elif batches(graph):
-        made.max_batch_size = USUAL_BATCH
-        made.dynamic_batching.SetInParent()
-    if name:
-        made.name = name
-    if not backend(made):
-        made.backend = "onnxruntime"
-    values = (*graph.inputs, *graph.outputs)
-    if made.max_batch_size and not all(value.sizes and value.sizes[0] == -1 for value in values):
-        made.max_batch_size = 0  # the first axis is no batch, whatever the file hoped
-        made.ClearField("dynamic_batching")
-    # Triton can leave an output out, so those that the file names on purpose stay the only ones.
-    named = {tensor.name for tensor in made.output} & {value.name for value in graph.outputs}
-    outputs = [value for value in graph.outputs if not named or value.name in named]
-    _fill(made.input, graph.inputs, made.max_batch_size)
-    _fill(made.output, outputs, made.max_batch_size)
-    return str(text_format.MessageToString(made, use_short_repeated_primitives=True))
-
-
-def _fill(repeated: Any, values: Any, batch: int) -> None:
-    before: Mapping[str, Any] = {tensor.name: tensor for tensor in repeated}
-    after = [_tensor(repeated, before.get(value.name), value, batch) for value in values]
-    del repeated[:]
-    repeated.extend(after)
-
-
-def _tensor(repeated: Any, before: Any, value: Value, batch: int) -> Any:
-    """With the model's type and dims; what else the file says of it (label_filename) stays."""
-    made = type(repeated.add())()
-    if before is not None:
-        made.CopyFrom(before)
-    made.name = value.name
-    made.data_type = model_config_pb2.DataType.Value(TYPES[value.element])
-    dims = list(value.sizes or ())[1 if batch else 0 :]
-    if before is not None and fits(dims_of(before), dims):
-        return made
-    made.ClearField("dims")
-    made.ClearField("reshape")
-    made.dims.extend(dims or [1])  # config.pbtxt cannot say "scalar": that is one element
-    if batch and not dims:
-        made.reshape.SetInParent()
-    return made
-
-
 def dims_of(tensor: Any) -> list[int]:
     """As the model gets them, without the batch."""
     return list(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
 
 
-def fits(config: list[int], model: list[int]) -> bool:
-    """Whether Triton takes these dims for that model: equal wherever the model's are not free."""
-    config = [] if not model and config == [1] else config
+def fits(config: list[int], model: list[int], *, scalar: bool = False, exact: bool = False) -> bool:
+    """Whether Triton's ONNX Runtime backend takes these dims (CompareDimsSupported in onnxruntime_utils.cc).
+
+    `model`: without the batch; `scalar`: the model has no axes at all, which any number of ones stand for; `exact`: of
+    an output, whose free sizes must be free in config.pbtxt too.
+    """
+    if scalar:
+        return all(size == 1 for size in config)
     return len(config) == len(model) and all(
-        have in (-1, said) for said, have in zip(config, model, strict=True)
+        have == said or (have == -1 and not exact) for said, have in zip(config, model, strict=True)
     )

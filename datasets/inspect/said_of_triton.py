@@ -14,6 +14,7 @@ from datasets.inspect.errors import Unreadable
 from datasets.inspect.huggingface import human
 from datasets.inspect.listing import files_below, is_hole
 from datasets.inspect.report import Executable, Report, TensorSaid
+from datasets.inspect.suggest import suggest
 
 MOST_MODELS: Final = 100
 MOST_NAMED: Final = 50
@@ -154,7 +155,7 @@ def onnx_report(path: Path, name: str, config: Any, budget: Budget, *, compared:
     return Report(
         "onnx", summary, name, facts=tuple((label, text) for label, text in facts if text),
         inputs=tuple(map(_said, graph.inputs)), outputs=tuple(map(_said, graph.outputs)), problems=tuple(problems),
-        notes=tuple(notes), comparison=rows, suggested=pbtxt.suggest(graph, config, name),
+        notes=tuple(notes), comparison=rows, suggested=suggest(graph, config, name),
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ DEFAULT_FILES: Final = {
     "openvino": "model.xml", "tensorrtllm": "", "vllm": "model.json",
 }  # fmt: skip
 """Backend -> the file of a version folder that it loads when config.pbtxt does not say otherwise."""
+NO_GRAPH: Final = "{} is missing: a folder for an ONNX model holds the graph under that name."
 MOST_SHOWN: Final = 5
 NO_VERSION_OF_ENSEMBLE: Final = (
     "There is no version folder: Triton by itself wants one for an ensemble too, named 1 and empty. A service makes it."
@@ -40,6 +41,15 @@ class Layout:
     """What the highest version would load, relative to the folder; "" when it is not there."""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def graph_of(folder: Path, file: str) -> str:
+    """The ONNX file that the backend opens for `file`, relative to `folder`.
+
+    A model in several files is a folder of that name with the graph as model.onnx in it (ModelState::LoadModel of
+    Triton's onnxruntime backend).
+    """
+    return f"{file}/{DEFAULT_FILES['onnxruntime']}" if (folder / file).is_dir() else file
 
 
 def is_version(path: Path) -> bool:
@@ -164,10 +174,18 @@ def _check_file(made: Layout, version: int, names: list[str]) -> None:
         )  # fmt: skip
         made.problems.append(f"{version}/{file} is missing, which the backend {made.backend} loads: {hint}.")
     elif file:
-        made.model_file = f"{version}/{file}"
+        _check_content(made, f"{version}/{file}")
         if made.backend == "python":
             said = texts.problem_for_python(made.folder / made.model_file, made.model_file)
             made.problems += [said] if said else []
+
+
+def _check_content(made: Layout, file: str) -> None:
+    path = graph_of(made.folder, file) if made.backend == "onnxruntime" else file
+    if made.backend == "onnxruntime" and not (made.folder / path).exists():
+        made.problems.append(NO_GRAPH.format(path))
+    else:
+        made.model_file = path
 
 
 def wanted_versions(made: Layout) -> tuple[int, ...]:

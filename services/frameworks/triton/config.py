@@ -124,14 +124,17 @@ def set_dims(tensor: Any, shape: Sequence[int], batched: bool) -> None:
 
 
 def complete(config: ModelConfig, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-    """Fill in inputs and outputs that the file leaves out, from the model's own (full shapes, with the batch)."""
+    """Fill in inputs and outputs that the file leaves out, from the model's own (full shapes, with the batch).
+
+    A size of 0 in an output is no number of config.pbtxt: it is written as free.
+    """
     for repeated, tensors in ((config.input, inputs), (config.output, outputs)):
         if len(repeated):
             continue
         for tensor in tensors:
             made = repeated.add(name=tensor.name)
             made.data_type = model_config_pb2.DataType.Value(datatypes.TO_CONFIG[tensor.datatype])
-            dims = tensor.shape[1:] if config.max_batch_size else tensor.shape
+            dims = [size or -1 for size in tensor.shape[1 if config.max_batch_size else 0 :]]
             set_dims(made, dims, bool(config.max_batch_size))
 
 

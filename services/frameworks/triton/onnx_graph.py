@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from datasets.inspect import onnx
@@ -22,14 +23,9 @@ def load(path: Path) -> onnx.Graph:
         raise BadGraph(str(error)) from error
 
 
-def read(path: Path) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Inputs and outputs of the graph, -1 for a free dimension. Raises OSError and BadGraph."""
-    return tensors(load(path))
-
-
-def tensors(graph: onnx.Graph) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Raises BadGraph for what Triton cannot carry."""
-    return tuple(map(_tensor, graph.inputs)), tuple(map(_tensor, graph.outputs))
+def tensors(values: Iterable[onnx.Value]) -> tuple[Tensor, ...]:
+    """-1 for a free dimension. Raises BadGraph for what Triton cannot carry."""
+    return tuple(map(_tensor, values))
 
 
 def _tensor(value: onnx.Value) -> Tensor:

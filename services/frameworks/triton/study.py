@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import compare, config_fields, onnx, pbtxt, said_of_triton, texts, unquoted
+from datasets.inspect import compare, config_fields, onnx, pbtxt, roles, said_of_triton, texts, unquoted
 from datasets.inspect.budget import Budget
 from datasets.inspect.ensembles import is_ensemble
 from datasets.inspect.errors import TooMuch, Unreadable
 from datasets.inspect.listing import files_below
 from datasets.inspect.report import Difference, Executable
-from datasets.inspect.triton import DEFAULT_FILES, model_files_of
+from datasets.inspect.suggest import suggest
+from datasets.inspect.triton import DEFAULT_FILES, NO_GRAPH, graph_of, model_files_of
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import layout as layouts
@@ -137,6 +138,9 @@ def check_files(made: Study, tree: Path) -> None:
     for version in wanted_versions(made):
         folder = tree / str(version)
         if made.layout.kind == layouts.BARE or (file and (folder / file).exists()):
+            graph = graph_of(folder, file)
+            if backend == "onnxruntime" and not (folder / graph).exists() and made.layout.kind == layouts.MODEL:
+                made.problems.append(NO_GRAPH.format(f"{version}/{graph}"))
             continue
         if not folder.is_dir() or file:
             made.problems.append(f"{version}/{file} is missing: the {backend or 'model'} backend loads it.")
@@ -174,19 +178,19 @@ def code_of(made: Study, tree: Path) -> tuple[Executable, ...]:
         raise ModelError(f"The folder cannot be looked through for code: {error}.") from error
 
 
-def graph_file(made: Study) -> str:
+def graph_file(made: Study, tree: Path) -> str:
     """The ONNX file that would be served, relative to the tree; "" for any other model."""
     if configs.backend(made.config) != "onnxruntime":
         return ""
     if made.layout.kind == layouts.BARE:
         return made.layout.graph
     file = str(made.config.default_model_filename) or DEFAULT_FILES["onnxruntime"]
-    return f"{wanted_versions(made)[-1]}/{file}"
+    return graph_of(tree, f"{wanted_versions(made)[-1]}/{file}")
 
 
 def read_graph(made: Study, tree: Path, of_file: configs.ModelConfig) -> None:
     """Hold config.pbtxt, and what the form lays over it, against an ONNX model itself."""
-    if not (name := graph_file(made)):
+    if not (name := graph_file(made, tree)):
         return
     try:
         made.graph = onnx_graph.load(tree / name)
@@ -194,7 +198,7 @@ def read_graph(made: Study, tree: Path, of_file: configs.ModelConfig) -> None:
         raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
     shown = of_file if made.config_text else None
     made.comparison = compare.compare(shown, made.graph)
-    made.suggested = pbtxt.suggest(made.graph, shown)
+    made.suggested = suggest(made.graph, shown)
     asked = compare.compare(made.config, made.graph)
     made.problems += [*onnx.problems(tree / name, made.graph), *compare.problems(asked)]
     made.notes += compare.notes(asked)
@@ -204,13 +208,7 @@ def fill_tensors(made: Study, tree: Path) -> None:
     if made.config.input and made.config.output:
         return
     if made.graph is not None:
-        name = graph_file(made)
-        try:
-            inputs, outputs = onnx_graph.tensors(made.graph)
-        except onnx_graph.BadGraph as error:
-            raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
-        configs.complete(made.config, inputs, outputs)
-        made.notes.append(f"Inputs and outputs were read from {name}.")
+        fill_from_graph(made, made.graph, graph_file(made, tree))
     elif configs.backend(made.config) == "python":
         if b"auto_complete_config" not in (tree / python_file(made)).read_bytes():
             missing = " and ".join(
@@ -218,6 +216,21 @@ def fill_tensors(made: Study, tree: Path) -> None:
             )
             raise ModelError(f"Nothing says what {missing} the Python model has: fill in its {missing}.")
         made.notes.append("The Python model says its inputs and outputs itself when it is loaded.")
+
+
+def fill_from_graph(made: Study, graph: onnx.Graph, name: str) -> None:
+    """What config.pbtxt leaves out, without the inputs that Triton fills and the outputs that it keeps as state."""
+    inputs, outputs = roles.client_inputs(made.config, graph), roles.client_outputs(made.config, graph)
+    try:
+        configs.complete(
+            made.config, () if made.config.input else onnx_graph.tensors(inputs),
+            () if made.config.output else onnx_graph.tensors(outputs),
+        )
+    except onnx_graph.BadGraph as error:
+        if made.problems:
+            return  # said of that tensor already
+        raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
+    made.notes.append(f"Inputs and outputs were read from {name}.")
 
 
 def check_source(made: Study, tree: Path) -> None:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from datasets.inspect import compare, pbtxt
 from datasets.inspect.errors import Unreadable
 from datasets.inspect.onnx import Graph, Value
+from datasets.inspect.rows import text_of
+from datasets.inspect.suggest import USUAL_BATCH, suggest
 from tests.datasets.inspect.made import PATIENT
 
 DIGITS = Graph(inputs=(Value("x", "tensor", 1, ("batch", 64)),), outputs=(Value("y", "tensor", 7, ("batch",)),))
@@ -59,7 +61,7 @@ def test_an_output_may_be_left_out_of_several() -> None:
     RIGHT.replace('data_type: TYPE_INT64 dims: -1', 'data_type: TYPE_FP16 dims: 5 label_filename: "labels.txt"'),
 ])  # fmt: skip
 def test_what_is_suggested_contradicts_nothing(graph: Graph, text: str) -> None:
-    made = pbtxt.parse(pbtxt.suggest(graph, pbtxt.parse(text) if text else None, "digits"))
+    made = pbtxt.parse(suggest(graph, pbtxt.parse(text) if text else None, "digits"))
     rows = compare.compare(made, graph)
     assert {row.verdict for row in rows} <= {"same", "left_out"}, rows
     assert (made.name, pbtxt.backend(made)) == ("digits", "onnxruntime")
@@ -67,17 +69,17 @@ def test_what_is_suggested_contradicts_nothing(graph: Graph, text: str) -> None:
 
 
 def test_batching_is_suggested_where_the_first_axis_is_called_a_batch() -> None:
-    made = pbtxt.parse(pbtxt.suggest(DIGITS, None))
-    assert made.max_batch_size == pbtxt.USUAL_BATCH and made.HasField("dynamic_batching")
+    made = pbtxt.parse(suggest(DIGITS, None))
+    assert made.max_batch_size == USUAL_BATCH and made.HasField("dynamic_batching")
     assert list(made.input[0].dims) == [64]
     other = Graph((Value("x", "tensor", 1, ("rows", 64)),), DIGITS.outputs)
-    assert pbtxt.parse(pbtxt.suggest(other, None)).max_batch_size == 0
+    assert pbtxt.parse(suggest(other, None)).max_batch_size == 0
 
 
 def test_nothing_is_suggested_for_what_triton_cannot_carry() -> None:
-    assert pbtxt.suggest(Graph((Value("x", "sequence"),), ()), None) == ""
-    assert compare.text_of(Value("x", "sequence")) == "a sequence"
-    assert compare.text_of(Value("x", "tensor", 14, None)) == "complex64 of any shape"
+    assert suggest(Graph((Value("x", "sequence"),), ()), None) == ""
+    assert text_of(Value("x", "sequence")) == "a sequence"
+    assert text_of(Value("x", "tensor", 14, None)) == "complex64 of any shape"
 
 
 TEXTS = st.text(alphabet=st.characters(max_codepoint=200), max_size=60) | st.sampled_from([RIGHT, BATCHED])

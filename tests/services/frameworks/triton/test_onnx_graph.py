@@ -17,18 +17,23 @@ def write(tmp_path: Path, data: bytes) -> Path:
     return path
 
 
+def read(path: Path) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    graph = onnx_graph.load(path)
+    return onnx_graph.tensors(graph.inputs), onnx_graph.tensors(graph.outputs)
+
+
 def test_names_datatypes_and_shapes_are_read(tmp_path: Path) -> None:
     inputs = [tensor("x", 1, ["batch", 3, 224]), tensor("text", 8, [-1]), tensor("scalar", 9, [])]
     path = write(tmp_path, model(inputs, [tensor("y", 16, [0, 5])]))
-    assert onnx_graph.read(path) == (
+    assert read(path) == (
         (Tensor("x", "FP32", (-1, 3, 224)), Tensor("text", "BYTES", (-1,)), Tensor("scalar", "BOOL", ())),
-        (Tensor("y", "BF16", (-1, 5)),),
+        (Tensor("y", "BF16", (0, 5)),),
     )
 
 
 def test_weights_that_old_exporters_list_as_inputs_are_left_out(tmp_path: Path) -> None:
     path = write(tmp_path, model([tensor("x", 1, [1]), tensor("w", 1, [9])], [], {"w": b"\0" * 36}))
-    assert [value.name for value in onnx_graph.read(path)[0]] == ["x"]
+    assert [value.name for value in read(path)[0]] == ["x"]
 
 
 @pytest.mark.parametrize(("data", "message"), [
@@ -43,7 +48,7 @@ def test_weights_that_old_exporters_list_as_inputs_are_left_out(tmp_path: Path) 
 ])
 def test_what_is_no_usable_graph_is_refused_with_the_reason(tmp_path: Path, data: bytes, message: str) -> None:
     with pytest.raises(onnx_graph.BadGraph, match=message):
-        onnx_graph.read(write(tmp_path, data))
+        read(write(tmp_path, data))
 
 
 def test_a_cut_file_never_ends_in_another_error(tmp_path: Path) -> None:
@@ -51,7 +56,7 @@ def test_a_cut_file_never_ends_in_another_error(tmp_path: Path) -> None:
     for length in range(len(whole)):
         path = write(tmp_path, whole[:length])
         try:
-            onnx_graph.read(path)
+            read(path)
         except onnx_graph.BadGraph:
             continue
         assert field(12, tensor("y", 7, ["n"])) in whole[:length], "only the graph's tail may be missing"
