@@ -98,6 +98,10 @@ class EntryOut(serializers.Serializer[Any]):
     is_dir = serializers.BooleanField()
     size = serializers.IntegerField(help_text="Bytes; 0 for folders.")
     modified = serializers.FloatField(help_text="Seconds since the epoch; 0 when the source does not know.")
+    left_out = serializers.CharField(
+        help_text="Why a copy of the folder leaves it out, or stops at it, such as: a link to x, which does not exist. "
+        "Empty for most."
+    )
 
 
 class RecognisedOut(serializers.Serializer[Any]):

@@ -11,13 +11,14 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from datasets import reading
 from datasets.errors import NotLookedInto
 from datasets.models import Dataset
 from datasets.sources.base import Body, Source, clean_path
-from datasets.specs import SourceFile
+from datasets.specs import SourceFile, left_out_text
 
 SMALL = 1 << 20
 GRAPH = 64 << 20
@@ -27,28 +28,36 @@ HEADER = 16 << 20
 """The largest header of a safetensors file that is read; of models with thousands of tensors it has about 1 MiB."""
 
 
+@dataclass(frozen=True)
+class Peek:
+    """`folder` is None when there is too much to look at. `left_out` is a sentence on what a copy would leave out."""
+
+    folder: Path | None
+    left_out: str = ""
+
+
 @contextmanager
-def peek(dataset: Dataset, path: str) -> Iterator[Path | None]:
-    """The folder, or None when there is too much to look at. Raises SourceError when `path` is not there."""
+def peek(dataset: Dataset, path: str) -> Iterator[Peek]:
+    """The folder exists as long as this lasts. Raises SourceError when `path` is not there."""
     source, path = reading.source_of(dataset), clean_path(path)
     try:
         source.entry(path)  # a plan would fetch what is too large to look into
     except NotLookedInto:
-        yield None
+        yield Peek(None)
         return
     plan = source.plan(path)
-    files = plan.files
+    files, left_out = plan.files, left_out_text(plan.left_out)
     wanted = [file for file in files if _says_something(file)]
     unread_graph = any(file.path.endswith(".onnx") and file not in wanted for file in files)
     if len(files) > MOST_FILES or unread_graph or sum(file.size for file in wanted) > MOST_BYTES:
-        yield None
+        yield Peek(None, left_out)
         return
     with tempfile.TemporaryDirectory(prefix="peek-") as made:
         for folder in plan.empty_dirs:
             (Path(made) / folder).mkdir(parents=True, exist_ok=True)
         for file in files:
             _place(source, file, path, Path(made), whole=file in wanted)
-        yield Path(made)
+        yield Peek(Path(made), left_out)
 
 
 def _says_something(file: SourceFile) -> bool:

@@ -37,7 +37,7 @@ def recognise(files: Files, path: str = "") -> Recognised:
     here = files.entry(path)
     if not here.is_dir:
         return _single_file(here)
-    entries = files.list(path, limit=MAX_ENTRIES).entries
+    entries = _copied(files, path)
     if not entries:
         return Recognised("empty", "An empty folder.")
     if _looks_like_model(entries):
@@ -51,6 +51,11 @@ def recognise(files: Files, path: str = "") -> Recognised:
         "Not a model that the console knows.",
         problems=("A Triton model has a config.pbtxt and a folder named 1 with the model file in it.",),
     )
+
+
+def _copied(files: Files, path: str) -> tuple[Entry, ...]:
+    """Without what a copy leaves out, or could not read."""
+    return tuple(entry for entry in files.list(path, limit=MAX_ENTRIES).entries if not entry.left_out)
 
 
 def _looks_like_model(entries: tuple[Entry, ...]) -> bool:
@@ -170,13 +175,13 @@ def _repository(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:
 
 def _is_model(files: Files, path: str) -> bool:
     try:
-        return _looks_like_model(files.list(path, limit=MAX_ENTRIES).entries)
+        return _looks_like_model(_copied(files, path))
     except SourceError:
         return False
 
 
 def _names(files: Files, path: str) -> list[str]:
     try:
-        return [entry.name for entry in files.list(path, limit=MAX_ENTRIES).entries]
+        return [entry.name for entry in _copied(files, path)]
     except SourceError:
         return []

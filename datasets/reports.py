@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -36,7 +36,10 @@ def look(dataset: Dataset, path: str) -> Look:
         round_, tree = copied
         return Look(report_of(reading.store(), tree, name), round_.finished_at)
     with peek(dataset, path) as seen:
-        return Look(None if seen is None else inspect(seen, name))
+        if seen.folder is None:
+            return Look(None)
+        report = inspect(seen.folder, name)
+        return Look(replace(report, notes=(*report.notes, seen.left_out)) if seen.left_out else report)
 
 
 def _copy(dataset: Dataset, path: str) -> tuple[Round, Tree] | None:

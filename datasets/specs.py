@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from datasets import leftovers
+
+MOST_NAMED, MOST_REASONS = 3, 10
+"""Paths of one reason, and reasons, that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -16,10 +22,25 @@ class Entry:
     size: int
     modified: float
     """Seconds since the epoch; 0 when the source does not know."""
+    problem: str = ""
+    """What keeps it from being copied, as a noun phrase ("a link to x, which does not exist"); "" for most."""
 
     @property
     def name(self) -> str:
         return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def left_out(self) -> str:
+        """Why it is not copied with the folder that it lies in; "" for what is."""
+        return self.problem or leftovers.reason_for_name(self.name)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that a plan does not copy. `path` is relative to the requested path; `reason` is a noun phrase."""
+
+    path: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -47,10 +68,29 @@ class Plan:
     """Folders with nothing in them. An ensemble's version folder is one, and Triton wants it there."""
     origin: str = ""
     """Kind and place that the versions hold for."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What lies there too and is not copied: nothing can read it, or no model does."""
 
     @property
     def total_bytes(self) -> int:
         return sum(file.size for file in self.files)
+
+
+def left_out_text(left_out: Iterable[LeftOut]) -> str:
+    """One sentence that names what a plan leaves out, and why; "" for nothing."""
+    by_reason: dict[str, list[str]] = {}
+    for item in left_out:
+        by_reason.setdefault(item.reason, []).append(item.path)
+    parts = [f"{_named(paths)} ({reason})" for reason, paths in [*by_reason.items()][:MOST_REASONS]]
+    if (more := len(by_reason) - len(parts)) > 0:
+        parts.append(f"and more, for {more} other {'reason' if more == 1 else 'reasons'}")
+    return f"Left out: {', '.join(parts)}." if parts else ""
+
+
+def _named(paths: list[str]) -> str:
+    more = len(paths) - MOST_NAMED
+    names = [path if path.isprintable() else path.encode("unicode_escape").decode() for path in paths[:MOST_NAMED]]
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True)

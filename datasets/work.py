@@ -26,7 +26,7 @@ from datasets.preheat.store import Known, Store, make_manifest
 from datasets.seats import Turn
 from datasets.sizes import duration_text, size_text
 from datasets.sources.base import Source
-from datasets.specs import Plan, StoredFile, Tree
+from datasets.specs import Plan, StoredFile, Tree, left_out_text
 
 PLANS = 4
 """How often one attempt plans again because a file changed under its hands."""
@@ -106,6 +106,8 @@ def _plan(job: Job) -> Planned:
     size = size_text(plan.total_bytes)
     one = len(plan.files) == 1
     lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
+    if left_out := left_out_text(plan.left_out):
+        lease.say(left_out)
     return Planned(plan, stays, fingerprint, job.store.known(plan, _place(round_, source)))
 
 

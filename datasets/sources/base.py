@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, ClassVar
 
 from datasets.errors import SourceError
-from datasets.specs import Entry, Plan, SourceFile
+from datasets.specs import Entry, LeftOut, Plan, SourceFile, left_out_text
 
 MAX_FILES = 200_000
 """A plan larger than this is a mistake in the path (somebody's home directory), not a model."""
@@ -124,15 +124,17 @@ class Source(ABC):
     def list(self, path: str, after: str = "", limit: int = 200) -> Page:
         """One page of a folder, at most `limit` entries, also of a folder with millions of them.
 
-        What could not be copied (links that lead outside, devices) is left out.
+        What is not copied with the folder, or could not be (a link that leads outside, a device), says so in
+        `Entry.problem`, or by its name (leftovers.py).
         """
 
     @abstractmethod
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
         """Every file below `path`, or the one file that it names, sorted by path and with versions.
 
-        A single file becomes a plan of one, under its own name. Raises SourceError for anything that must not be
-        copied, naming it. Calls `beat` now and then, which may raise to stop.
+        A single file becomes a plan of one, under its own name. What nothing can read (a link to nowhere, a pipe) and
+        what no model reads (leftovers.py) is left out and named in the plan. Raises SourceError for what the model may
+        need and must not be copied, or cannot be, naming it. Calls `beat` now and then, which may raise to stop.
         """
 
     @abstractmethod
@@ -186,7 +188,9 @@ def is_text(name: str) -> bool:
     return True
 
 
-def make_plan(kind: str, files: list[SourceFile], empty_dirs: list[str], *, origin: str = "") -> Plan:
+def make_plan(
+    kind: str, files: list[SourceFile], empty_dirs: list[str], *, origin: str = "", left_out: Iterable[LeftOut] = ()
+) -> Plan:
     """A sorted plan with its fingerprint: equal for equal names, sizes and versions, whatever dataset asked.
 
     `origin` names the server and place that the versions hold for (an ETag of one server says nothing of another's).
@@ -196,4 +200,12 @@ def make_plan(kind: str, files: list[SourceFile], empty_dirs: list[str], *, orig
     versions = [[file.path, file.size, file.version] for file in ordered]
     lines = [kind, *([origin] if origin else []), versions, list(folders)]
     fingerprint = hashlib.sha256(json.dumps(lines).encode()).hexdigest()
-    return Plan(files=ordered, fingerprint=fingerprint, empty_dirs=folders, origin=f"{kind} {origin}")
+    return Plan(
+        files=ordered, fingerprint=fingerprint, empty_dirs=folders, origin=f"{kind} {origin}",
+        left_out=tuple(sorted(left_out, key=lambda item: item.path)),
+    )
+
+
+def nothing_in(path: str, left_out: Iterable[LeftOut]) -> SourceError:
+    """For a plan without files."""
+    return SourceError(f"There are no files in {path or 'this dataset'}.", hint=left_out_text(left_out))

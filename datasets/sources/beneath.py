@@ -16,9 +16,34 @@ from pathlib import Path, PurePosixPath
 from datasets.errors import SourceError
 
 MAX_LINKS = 40
+MAX_DEPTH = 64
+KINDS = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a pipe", stat.S_IFBLK: "a device", stat.S_IFCHR: "a device"}
 _COMMON = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 DIRECTORY = _COMMON | os.O_DIRECTORY
 FILE = _COMMON | os.O_NONBLOCK  # a fifo put in the place of a file must not make the open wait
+
+
+class LinkOutside(SourceError):
+    """Whether there is anything at its end is not looked at."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is a symbolic link that leads outside the dataset.",
+            hint="Put the file itself there, or make a dataset of a folder that holds both.", refused="link",
+        )
+
+
+class LinkLoop(SourceError):
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} goes through too many symbolic links, or in a circle.", refused="link")
+
+
+class SpecialFile(SourceError):
+    """`what`: "a socket", "a pipe" or "a device"."""
+
+    def __init__(self, path: str, mode: int) -> None:
+        self.what = KINDS.get(stat.S_IFMT(mode), "neither a file nor a folder")
+        super().__init__(f"{path} is {self.what}, neither a file nor a folder.", hint="Choose something else.")
 
 
 def open_root(directory: Path, allowed: tuple[Path, ...]) -> tuple[int, PurePosixPath]:
@@ -58,14 +83,14 @@ def open_beneath(root: int, real: PurePosixPath, path: str) -> int:
             name = pending.popleft()
             if name == "..":  # from a link's target; `clean_path` refuses it in what people ask for
                 if len(steps) == 1:
-                    raise _escapes(path)
+                    raise LinkOutside(path)
                 os.close(steps.pop())
                 continue
             info = os.stat(name, dir_fd=steps[-1], follow_symlinks=False)
             if stat.S_ISLNK(info.st_mode):
                 links += 1
                 if links > MAX_LINKS:
-                    raise SourceError(f"{path} goes through too many symbolic links.", refused="link")
+                    raise LinkLoop(path)
                 target = os.readlink(name, dir_fd=steps[-1])
                 if target.startswith("/"):
                     target = _below(PurePosixPath(target), real, path)
@@ -78,6 +103,29 @@ def open_beneath(root: int, real: PurePosixPath, path: str) -> int:
     finally:
         for descriptor in steps:
             os.close(descriptor)
+
+
+def keys_above(root: int, folder: int) -> list[tuple[int, int]]:
+    """(device, inode) of `folder` and of all above it, up to the folder open as `root`, below which it lies.
+
+    Raises OSError when somebody moves them meanwhile.
+    """
+    top = os.fstat(root)
+    keys: list[tuple[int, int]] = []
+    here = os.dup(folder)
+    try:
+        while True:
+            info = os.fstat(here)
+            keys.append((info.st_dev, info.st_ino))
+            if (info.st_dev, info.st_ino) == (top.st_dev, top.st_ino):
+                return keys
+            if len(keys) > 2 * MAX_DEPTH:
+                raise OSError(errno.ELOOP, "too many folders above")
+            above = os.open("..", DIRECTORY, dir_fd=here)
+            os.close(here)
+            here = above
+    finally:
+        os.close(here)
 
 
 def open_plainly(folder: int, path: str) -> int:
@@ -111,7 +159,7 @@ def _open_step(name: str, parent: int, info: os.stat_result, path: str, *, last:
     if stat.S_ISDIR(info.st_mode):
         return os.open(name, DIRECTORY, dir_fd=parent)
     if not stat.S_ISREG(info.st_mode):
-        raise SourceError(f"{path} is neither a file nor a folder.", hint="Devices and pipes cannot be copied.")
+        raise SpecialFile(path, info.st_mode)
     if not last:
         raise NotADirectoryError(f"{name} is a file")
     opened = os.open(name, FILE, dir_fd=parent)
@@ -123,16 +171,10 @@ def _open_step(name: str, parent: int, info: os.stat_result, path: str, *, last:
 
 def _below(target: PurePosixPath, real: PurePosixPath, path: str) -> str:
     if not target.is_relative_to(real):
-        raise _escapes(path)
+        raise LinkOutside(path)
     return str(target.relative_to(real))
 
 
 def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in {"", "."}]
 
-
-def _escapes(path: str) -> SourceError:
-    return SourceError(
-        f"{path} is a symbolic link that leads outside the dataset.",
-        hint="Put the file itself there, or choose a folder without it.", refused="link",
-    )

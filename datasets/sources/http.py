@@ -13,15 +13,16 @@ from console.text import decode
 from datasets.errors import SourceError
 from datasets.sources import filelist
 from datasets.sources.archives.spool import Spool
-from datasets.sources.base import Body, Option, Page, Site, Source, clean_path, make_plan
+from datasets.sources.base import Body, Option, Page, Site, Source, clean_path, make_plan, nothing_in
 from datasets.sources.filelist import Listed
 from datasets.sources.http_archive import ENDINGS, ArchiveFiles
 from datasets.sources.http_listed import ListedFiles, below
 from datasets.sources.network import Network
+from datasets.sources.sifting import sift
 from datasets.sources.tree import Tree, inside, safe_name
 from datasets.sources.web import Web
 from datasets.sources.weburl import Url, parse
-from datasets.specs import Entry, Plan, SourceFile
+from datasets.specs import Entry, LeftOut, Plan, SourceFile
 
 
 class Files(Protocol):
@@ -67,10 +68,10 @@ class HttpSource(Source):
     def entry(self, path: str) -> Entry:
         path = clean_path(path)
         files = self._found()
-        found = files.sized([files.tree().entry(path)])
-        if not found:
-            raise SourceError(f"There is no {path} at the server.")
-        return found[0]
+        [entry] = files.sized([files.tree().entry(path)])
+        if entry.problem:
+            raise SourceError(f"{path} cannot be read: it is {entry.problem}.")
+        return entry
 
     def list(self, path: str, after: str = "", limit: int = 200) -> Page:
         files = self._found()
@@ -81,17 +82,23 @@ class HttpSource(Source):
         path = clean_path(path)
         files = self._found(again=True)
         entries, empty = files.fresh(beat).below(path)
+        problems = [LeftOut(inside(path, entry.path), entry.problem) for entry in entries if entry.problem]
+        entries = [entry for entry in entries if not entry.problem]
+        if [entry.path for entry in entries] != [path]:  # else it is the one file that was asked for
+            sifted = sift((inside(path, one.path) for one in entries), (inside(path, one) for one in empty), problems)
+            entries = [entry for entry in entries if inside(path, entry.path) in sifted.kept]
+            problems, empty = [*sifted.left_out], [*sifted.empty]
         found = [
             SourceFile(inside(path, file.path), file.size, file.version, file.executable, file.ranged, file.check)
             for file in files.planned(path, entries, beat)
         ]
         if not found:
-            raise SourceError(f"There are no files in {path or 'this dataset'}.")
+            raise nothing_in(path, problems)
         origin = self._url().whole()
         if any(not file.version for file in found):
             # Nothing tells this content from the next one of the same size: no earlier copy may pass for it.
             origin = f"{origin} {secrets.token_hex(8)}"
-        return make_plan(self.kind, found, [inside(path, folder) for folder in empty], origin=origin)
+        return make_plan(self.kind, found, empty, origin=origin, left_out=problems)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         files = self._files or self._found()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -54,8 +55,8 @@ class ListedFiles:
         return path in self._rows
 
     def sized(self, entries: Iterable[Entry]) -> tuple[Entry, ...]:
-        """The entries with the sizes that the list does not say; without those that are not there."""
-        return tuple(row for row in self._each(self._sized, list(entries), lambda: None) if row is not None)
+        """The entries with the sizes that the list does not say. One that is not there has a problem."""
+        return tuple(self._each(self._sized, list(entries), lambda: None))
 
     def planned(self, path: str, entries: list[Entry], beat: Callable[[], None]) -> list[SourceFile]:
         rows = [self._rows[entry.path] for entry in entries]
@@ -87,14 +88,14 @@ class ListedFiles:
         finally:
             threads.shutdown(cancel_futures=True)
 
-    def _sized(self, entry: Entry) -> Entry | None:
+    def _sized(self, entry: Entry) -> Entry:
         if entry.is_dir or self._rows[entry.path].size is not None:
             return entry
         try:
             seen = look(self._web, self._url_of(entry.path), entry.path, self._credentials, ranged_from=1 << 62)
         except SourceError as error:
             if error.permanent:
-                return None
+                return replace(entry, problem="in the list, and not given by the server")
             raise
         return Entry(entry.path, False, seen.size, seen.modified)
 

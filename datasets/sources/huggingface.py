@@ -25,6 +25,7 @@ from datasets.sources.hub.patterns import Patterns
 from datasets.sources.hub.tree import HubTree, Place, Row
 from datasets.sources.hub.wire import Wire
 from datasets.sources.network import Network
+from datasets.sources.sifting import sift
 from datasets.sources.web import Web
 from datasets.specs import Entry, Plan, SourceFile
 
@@ -125,17 +126,21 @@ class HuggingFaceSource(Source):
         row = hub.tree.found(commit, path) if path else None
         pin = _Pin(commit, isinstance(row, RepoFile))
         if isinstance(row, RepoFile):
+            sifted = sift(())
             files = [_file(row, path.rsplit("/", 1)[-1])]
         else:
             start = len(path) + 1 if path else 0
-            files = [_file(row, row.path[start:]) for row in hub.tree.below(commit, path, beat)]
+            rows = {row.path[start:]: row for row in hub.tree.below(commit, path, beat)}
+            sifted = sift(rows)
+            files = [_file(row, name) for name, row in rows.items() if name in sifted.kept]
         if not files:
             raise self._nothing(path)
         with self._lock:
             self._commit, self._pins[path] = commit, pin
         # A listing is open where the files are not: better to say so now than at each of them.
         hub.files.prove(commit, _full(pin, path, files[0].path))
-        return make_plan(self.kind, files, [], origin=f"{self._endpoint}/{self._repository}")
+        origin = f"{self._endpoint}/{self._repository}"
+        return make_plan(self.kind, files, [*sifted.empty], origin=origin, left_out=sifted.left_out)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         pin = self._pins.get(path)

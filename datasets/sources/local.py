@@ -16,11 +16,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from datasets.errors import SourceChanged, SourceError
-from datasets.sources.base import MAX_FILES, Body, Option, Page, Site, Source, clean_path, is_text, make_plan
-from datasets.sources.beneath import DIRECTORY, open_beneath, open_plainly, open_root
+from datasets.sources.base import Body, Option, Page, Site, Source, clean_path, is_text, make_plan, nothing_in
+from datasets.sources.beneath import open_beneath, open_plainly, open_root
+from datasets.sources.local_walk import Place, Vanished, Walk, lies_in, shown, target_of, why_not
 from datasets.specs import Entry, Plan, SourceFile
 
-MAX_DEPTH = 64
+WALKS = 3
+"""How often a folder is listed anew in which something vanishes meanwhile."""
 _GONE = {errno.ENOENT, errno.ENOTDIR}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 
@@ -55,41 +57,41 @@ class LocalSource(Source):
         path = clean_path(path)
         with self._root() as (root, real), self._opened(path) as folder:
             _require_folder(folder, path)
+            place = Place(root, real)
             with _explained(path), os.scandir(folder) as found:
-                names = [(item.name, item.is_dir(follow_symlinks=False), item.is_file(follow_symlinks=False),
-                          item.is_symlink()) for item in found if is_text(item.name)]
-            rows: list[tuple[bool, str]] = []
-            for name, is_dir, is_file, is_link in names:
-                if is_link:
-                    seen = _look(root, real, _join(path, name))
-                    if seen is None:
-                        continue
-                    is_dir = stat.S_ISDIR(seen.st_mode)
-                elif not (is_dir or is_file):
-                    continue
-                rows.append((not is_dir, name))
+                names = [(item.name, item.is_symlink(), item.is_dir(follow_symlinks=False)) for item in found]
+            rows = []
+            for name, is_link, is_dir in names:
+                entry = _looked(place, folder, path, name) if is_link else None
+                rows.append((not (entry.is_dir if entry else is_dir), name, entry))
             rows.sort(key=lambda row: (row[0], row[1].casefold(), row[1]))
-            entries = []
-            for _, name in rows[offset:offset + limit]:
-                seen = _look(root, real, _join(path, name))
-                if seen is not None:
-                    entries.append(_entry(_join(path, name), seen))
-        further = offset + limit
+            further = offset + limit
+            entries = [entry or _looked(place, folder, path, name) for _, name, entry in rows[offset:further]]
         return Page(tuple(entries), total=len(rows), next=str(further) if further < len(rows) else "")
 
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
         path = clean_path(path)
-        files: list[SourceFile] = []
-        empty: list[str] = []
+        for _ in range(WALKS):
+            try:
+                return self._walked(path, beat)
+            except Vanished as error:
+                name = error.name
+        raise SourceChanged(name)
+
+    def _walked(self, path: str, beat: Callable[[], None]) -> Plan:
         with self._root() as (root, real), self._opened(path) as start:
+            walk = Walk(Place(root, real), path, _version, beat)
             info = os.fstat(start)
             if stat.S_ISREG(info.st_mode):
-                files.append(_file(path.rsplit("/", 1)[-1], info))
+                executable = bool(info.st_mode & stat.S_IXUSR)
+                name = path.rsplit("/", 1)[-1]
+                walk.files.append(SourceFile(name, info.st_size, _version(info), executable=executable, ranged=True))
             else:
-                _Walk(root, real, path, files, empty, beat).folder(start, "", ())
-        if not files:
-            raise SourceError(f"There are no files in {path or 'this dataset'}.")
-        return make_plan(self.kind, files, empty, origin=f"{real}/{path}")
+                with _explained(path):
+                    walk.run(start)
+        if not walk.files:
+            raise nothing_in(path, walk.left_out)
+        return make_plan(self.kind, walk.files, walk.empty, origin=f"{real}/{path}", left_out=walk.left_out)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         return LocalBody(self._open_planned(file, path), file, offset, file.size - offset if length is None else length)
@@ -189,82 +191,26 @@ class LocalBody(FileIO):
         return data
 
 
-class _Walk:
-    """Collects the files below one folder. Links inside the dataset are followed, circles are refused."""
-
-    def __init__(
-        self, root: int, real: PurePosixPath, path: str, files: list[SourceFile], empty: list[str],
-        beat: Callable[[], None],
-    ) -> None:
-        self.root, self.real, self.path = root, real, path
-        self.files, self.empty, self.beat = files, empty, beat
-
-    def folder(self, descriptor: int, prefix: str, above: tuple[tuple[int, int], ...]) -> None:
+def _looked(place: Place, folder: int, path: str, name: str) -> Entry:
+    """What `name` in the open folder `path` is, also when it may not, or cannot, be read."""
+    target = target_of(name, folder)
+    if not is_text(name):
+        return Entry(_join(path, shown(name)), False, 0, 0.0, "a name that is not UTF-8")
+    try:
+        descriptor = open_beneath(place.root, place.real, _join(path, name))
+    except (OSError, SourceError) as error:
+        return Entry(_join(path, name), False, 0, 0.0, why_not(error, target))
+    try:
         info = os.fstat(descriptor)
-        if (key := (info.st_dev, info.st_ino)) in above:
-            raise SourceError(f"{prefix} is a symbolic link to a folder that it lies in.", refused="link")
-        if len(above) >= MAX_DEPTH:
-            raise SourceError(f"{prefix} lies more than {MAX_DEPTH} folders deep.")
-        self.beat()
-        with _explained(prefix), os.scandir(descriptor) as found:
-            items = sorted(found, key=lambda item: item.name)
-            if not items and prefix:
-                self.empty.append(prefix)
-            for item in items:
-                self.item(item, descriptor, _join(prefix, item.name), (*above, key))
-
-    def item(self, item: os.DirEntry[str], parent: int, name: str, above: tuple[tuple[int, int], ...]) -> None:
-        if not is_text(name):
-            raise SourceError(f"{name.encode('utf-8', 'backslashreplace').decode()} is not a name in UTF-8.")
-        with _explained(name):
-            if item.is_symlink():
-                descriptor = open_beneath(self.root, self.real, _join(self.path, name))
-            elif item.is_dir(follow_symlinks=False):
-                descriptor = os.open(item.name, DIRECTORY, dir_fd=parent)
-            else:
-                return self.file(name, item.stat(follow_symlinks=False))
-            try:
-                if stat.S_ISDIR((info := os.fstat(descriptor)).st_mode):
-                    self.folder(descriptor, name, above)
-                else:
-                    self.file(name, info)
-            finally:
-                os.close(descriptor)
-
-    def file(self, name: str, info: os.stat_result) -> None:
-        if not stat.S_ISREG(info.st_mode):
-            raise SourceError(f"{name} is neither a file nor a folder.", hint="Remove it, or choose another folder.")
-        if len(self.files) >= MAX_FILES:
-            raise SourceError(
-                f"There are more than {MAX_FILES} files here.", hint="Choose the folder of one model.",
-                refused="endless",
-            )  # fmt: skip
-        self.files.append(_file(name, info))
-        if len(self.files) % 256 == 0:
-            self.beat()
-
-
-def _look(root: int, real: PurePosixPath, path: str) -> os.stat_result | None:
-    """What `path` is, or None when it may not, or cannot, be read."""
-    try:
-        descriptor = open_beneath(root, real, path)
-    except (OSError, SourceError):
-        return None
-    try:
-        return os.fstat(descriptor)
+        problem = lies_in(place, folder, info) if target and stat.S_ISDIR(info.st_mode) else ""
+        return _entry(_join(path, name), info, problem)
     finally:
         os.close(descriptor)
 
 
-def _entry(path: str, info: os.stat_result) -> Entry:
+def _entry(path: str, info: os.stat_result, problem: str = "") -> Entry:
     is_dir = stat.S_ISDIR(info.st_mode)
-    return Entry(path=path, is_dir=is_dir, size=0 if is_dir else info.st_size, modified=info.st_mtime)
-
-
-def _file(name: str, info: os.stat_result) -> SourceFile:
-    return SourceFile(
-        name, info.st_size, _version(info), executable=bool(info.st_mode & stat.S_IXUSR), ranged=True
-    )
+    return Entry(path, is_dir, 0 if is_dir else info.st_size, info.st_mtime, problem)
 
 
 def is_version(info: os.stat_result, file: SourceFile) -> bool:

@@ -87,7 +87,7 @@ class NfsSource(Source):
             SourceFile(file.path, file.size, file.version, executable=file.executable, ranged=True)
             for file in plan.files
         ]
-        return make_plan(self.kind, files, [*plan.empty_dirs], origin=found.origin)
+        return make_plan(self.kind, files, [*plan.empty_dirs], origin=found.origin, left_out=plan.left_out)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         local = self._found().local

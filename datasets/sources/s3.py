@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from datasets.errors import SourceError
-from datasets.sources.base import Begun, Body, Option, Page, Site, Source, clean_path, make_plan
+from datasets.sources.base import Begun, Body, Option, Page, Site, Source, clean_path, make_plan, nothing_in
 from datasets.sources.buckets.browsing import browse, modified
 from datasets.sources.buckets.client import Client
 from datasets.sources.buckets.contents import Contents, Pinned
@@ -110,14 +110,14 @@ class S3Source(Source):
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
         path, bucket = clean_path(path), self._bucket
         key = bucket.place.prefix + path
-        files, empty = walk(bucket.pages, bucket.client, f"{key}/" if path else key, beat)
+        files, empty, left_out = walk(bucket.pages, bucket.client, f"{key}/" if path else key, beat)
         if path and (file := alone(bucket.client, key, bucket.place.prefix)) is not None:
             if files or empty:
                 raise SourceError(f"{path} is a file and a folder at once.", hint="Choose something inside of it.")
             files = [file]
         if not files:
-            raise SourceError(f"There are no files in {path or 'this dataset'}.")
-        return make_plan(self.kind, files, empty, origin=bucket.place.origin)
+            raise nothing_in(path, left_out)
+        return make_plan(self.kind, files, empty, origin=bucket.place.origin, left_out=left_out)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         count = file.size - offset if length is None else length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,8 +154,15 @@ def describe(
 
     Raises SourceError when the path is not there or leads outside.
     """
-    with peek(dataset, path) as folder:
-        return None if folder is None else wiring.framework(framework).describe(folder, config, service)
+    with peek(dataset, path) as seen:
+        if seen.folder is None:
+            return None
+        found = wiring.framework(framework).describe(seen.folder, config, service)
+    if not seen.left_out:
+        return found
+    # A problem may come from what is left out: the model file itself may be a link to nowhere.
+    problems = (*found.problems, seen.left_out) if found.problems else ()
+    return replace(found, problems=problems, notes=(*found.notes, seen.left_out))
 
 
 def is_placed_anew(before: tuple[ServiceSpec, int], after: tuple[ServiceSpec, int]) -> bool:

@@ -31,9 +31,9 @@ def test_small_files_are_whole_and_large_ones_holes(dataset: Dataset, folder: Pa
     (folder / "config.json").write_text("{}")
     (folder / "weights.bin").write_bytes(b"x" * (SMALL + 1))
     with peek(dataset, "") as seen:
-        assert seen is not None
-        assert (seen / "config.json").read_text() == "{}"
-        assert (seen / "weights.bin").read_bytes() == b"\0" * (SMALL + 1)
+        assert seen.folder is not None
+        assert (seen.folder / "config.json").read_text() == "{}"
+        assert (seen.folder / "weights.bin").read_bytes() == b"\0" * (SMALL + 1)
 
 
 def test_of_safetensors_the_header_is_there(dataset: Dataset, folder: Path) -> None:
@@ -41,8 +41,8 @@ def test_of_safetensors_the_header_is_there(dataset: Dataset, folder: Path) -> N
     content = len(header).to_bytes(8, "little") + header + b"x" * SMALL
     (folder / "model.safetensors").write_bytes(content)
     with peek(dataset, "") as seen:
-        assert seen is not None
-        copy = (seen / "model.safetensors").read_bytes()
+        assert seen.folder is not None
+        copy = (seen.folder / "model.safetensors").read_bytes()
     assert len(copy) == len(content) and copy.rstrip(b"\0") == content[: 8 + len(header)]
 
 
@@ -50,7 +50,7 @@ def test_of_safetensors_the_header_is_there(dataset: Dataset, folder: Path) -> N
 def test_a_header_that_cannot_be_true_is_not_read(size: int, dataset: Dataset, folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(size.to_bytes(8, "little") + b"x" * SMALL)
     with peek(dataset, "") as seen:
-        assert seen is not None and not (seen / "model.safetensors").read_bytes().strip(b"\0")
+        assert seen.folder is not None and not (seen.folder / "model.safetensors").read_bytes().strip(b"\0")
 
 
 def test_empty_folders_are_there(dataset: Dataset, folder: Path) -> None:
@@ -58,4 +58,4 @@ def test_empty_folders_are_there(dataset: Dataset, folder: Path) -> None:
     (folder / "flow" / "1").mkdir(parents=True)
     (folder / "flow" / "config.pbtxt").write_text('platform: "ensemble"')
     with peek(dataset, "flow") as seen:
-        assert seen is not None and (seen / "1").is_dir()
+        assert seen.folder is not None and (seen.folder / "1").is_dir()

@@ -78,7 +78,7 @@ def test_a_version_folder_with_unknown_files_and_no_config_is_a_problem(folder: 
 
 
 def test_a_config_that_is_not_text_is_a_problem(folder: Path) -> None:
-    (folder / "config.pbtxt").write_bytes(b"\xff\xfe")
+    (folder / "config.pbtxt").write_bytes(b"\xff\x00")
     (folder / "1").mkdir()
     assert "config.pbtxt is not text in UTF-8." in seen(folder).problems
 
@@ -158,3 +158,11 @@ def test_a_huge_folder_costs_a_bounded_number_of_looks(folder: Path, monkeypatch
     found = seen(folder)
     assert len(looks) <= 51
     assert (len(found.models), found.details["complete"]) == (50, False)
+
+
+def test_what_a_copy_leaves_out_is_no_part_of_what_a_folder_is(folder: Path) -> None:
+    put(folder, model_DOT_onnx="x")
+    (folder / "._model.onnx").write_text("x")
+    (folder / ".ipynb_checkpoints").mkdir()
+    (folder / "2").symlink_to("gone")
+    assert seen(folder).kind == "onnx" and seen(folder).problems == ()

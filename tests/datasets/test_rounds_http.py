@@ -78,14 +78,14 @@ def test_a_packed_archive_too_large_to_look_into_is_copied_all_the_same(
         with pytest.raises(NotLookedInto):
             reading.browse(dataset)
         with peek(dataset, "svm") as found:
-            assert found is None
+            assert found.folder is None
         assert not any(request.startswith("GET") and "Range:" not in request for request in wire.requests)
         asked = actions.request_round(dataset, "svm", actor=owner)
         run_now(asked.pk)
         assert tree(asked)["config.pbtxt"] == NAMES["svm/config.pbtxt"]
         with peek(dataset, "svm") as found:  # what lies unpacked on this node costs nothing to look at
-            assert found is not None
-            assert (found / "config.pbtxt").read_bytes() == NAMES["svm/config.pbtxt"]
+            assert found.folder is not None
+            assert (found.folder / "config.pbtxt").read_bytes() == NAMES["svm/config.pbtxt"]
 
 
 def test_bytes_that_are_not_what_the_list_says_are_not_published(

@@ -8,17 +8,19 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from datasets.errors import SourceError
-from datasets.sources.buckets.keys import path_of
+from datasets.sources.buckets.keys import fault_of, shown
 from datasets.sources.buckets.listing import MAX_EMPTY_PAGES
 from datasets.sources.buckets.pages import Pages
 from datasets.specs import Entry
+
+NAMELESS = "(no name)"
+"""What stands between two slashes in a row."""
 
 
 def browse(pages: Pages, prefix: str, path: str, after: str, limit: int) -> tuple[list[Entry], str, bool]:
     """Entries of the folder `path`, whose keys begin with `prefix`; the token of the next page; whether it is there.
 
-    Keys that no plan would take are left out. So a page may show less than `limit`, but only the last one nothing.
+    A page may show less than `limit`, but only the last one nothing.
     """
     for _ in range(MAX_EMPTY_PAGES):
         page = pages.page(prefix, delimiter="/", after=after, limit=min(limit, 1000))
@@ -41,13 +43,18 @@ def modified(item: Mapping[str, Any]) -> float:
 
 
 def _entries(page: Mapping[str, Any], prefix: str, path: str) -> list[Entry]:
-    entries = []
     rows = [(str(item["Prefix"]), item) for item in page.get("CommonPrefixes", [])]
     rows += [(str(item["Key"]), item) for item in page.get("Contents", [])]
-    for key, item in rows:
-        with suppress(SourceError):
-            if name := path_of(key, prefix).removesuffix("/"):
-                is_dir = key.endswith("/")
-                size = 0 if is_dir else int(item.get("Size", 0))
-                entries.append(Entry(f"{path}/{name}" if path else name, is_dir, size, modified(item)))
-    return entries
+    inside = ((key.removeprefix(prefix), item) for key, item in rows if key.startswith(prefix))
+    return [entry for name, item in inside if (entry := _entry(name, item, path)) is not None]
+
+
+def _entry(name: str, item: Mapping[str, Any], path: str) -> Entry | None:
+    """None for the marker of the folder itself. A key that no folder may hold is shown as that."""
+    if not name:
+        return None
+    is_dir, fault = name.endswith("/"), fault_of(name)
+    size = 0 if is_dir else int(item.get("Size", 0))
+    name = shown(name.removesuffix("/")) or NAMELESS if fault else name.removesuffix("/")
+    problem = f"a key that {fault}" if fault else ""
+    return Entry(f"{path}/{name}" if path else name, is_dir, size, modified(item), problem)

@@ -21,24 +21,31 @@ def path_of(key: str, prefix: str) -> str:
     if not key.startswith(prefix):
         raise SourceError(f"The server listed {shown(key)}, which nobody asked for.", refused="path")
     path = key[len(prefix):]
+    if fault := fault_of(path):
+        raise SourceError(f"The key {shown(key)} {fault}.", hint=_HINT, refused="path")
+    return path
+
+
+def fault_of(path: str) -> str:
+    """What keeps a key, relative to a prefix, from being a path, as a predicate; "" for one that is."""
     if not path:
         return ""
     parts = path.removesuffix("/").split("/")
     if not all(parts):
-        raise _refused(key, "has an empty part: two slashes in a row, or one at the front")
+        return "has an empty part: two slashes in a row, or one at the front"
     for part in parts:
         if part in {".", ".."}:
-            raise _refused(key, f"has the part '{part}'")
+            return f"has the part '{part}'"
     if "\0" in path:
-        raise _refused(key, "has a NUL character")
+        return "has a NUL character"
     if "\\" in path:
-        raise _refused(key, "has a backslash")
+        return "has a backslash, where folders end with a slash"
     # What is not UTF-8 arrives with the character for things that cannot be read.
     if "\ufffd" in path or not is_text(path):
-        raise _refused(key, "is not a name in UTF-8")
+        return "is not a name in UTF-8"
     if (len(path) > MAX_NAME or not path.isascii()) and any(len(part.encode()) > MAX_NAME for part in parts):
-        raise _refused(key, f"has a part of more than {MAX_NAME} bytes")
-    return path
+        return f"has a part of more than {MAX_NAME} bytes"
+    return ""
 
 
 def shown(key: str) -> str:
@@ -78,7 +85,3 @@ class Folders:
             if path in self._folders:
                 return
             self._folders.add(path)
-
-
-def _refused(key: str, why: str) -> SourceError:
-    return SourceError(f"The key {shown(key)} {why}.", hint=_HINT, refused="path")

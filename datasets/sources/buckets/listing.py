@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
+from datasets import leftovers
 from datasets.errors import SourceChanged, SourceError
 from datasets.sources.base import MAX_FILES
 from datasets.sources.buckets.checksums import said_of
 from datasets.sources.buckets.client import Client
 from datasets.sources.buckets.keys import Folders, path_of, shown
 from datasets.sources.buckets.pages import Pages, likely_next
-from datasets.specs import SourceFile
+from datasets.specs import LeftOut, SourceFile
 
 LARGE: Final = 16 << 20
 """From this size on, in bytes, the server is asked what it knows of an object: such a one is read in parts, and the
@@ -52,14 +53,23 @@ def objects(pages: Pages, prefix: str, beat: Callable[[], None]) -> Iterator[Map
                 return
 
 
-def walk(pages: Pages, client: Client, prefix: str, beat: Callable[[], None]) -> tuple[list[SourceFile], list[str]]:
-    """The files below `prefix`, with what the server says of the large ones, and the empty folders."""
+def walk(
+    pages: Pages, client: Client, prefix: str, beat: Callable[[], None]
+) -> tuple[list[SourceFile], list[str], list[LeftOut]]:
+    """The files below `prefix`, with what the server says of the large ones; the empty folders; what is left out."""
     folders = Folders()
     files: list[SourceFile] = []
+    left_out: dict[str, str] = {}
     asked: dict[int, str] = {}  # index of a file -> its key
     for item in objects(pages, prefix, beat):
         key, size = str(item["Key"]), int(item.get("Size", 0))
         path = path_of(key, prefix)
+        top, reason = leftovers.top(path)
+        if reason:
+            left_out[top] = reason
+            if folder := top.rpartition("/")[0]:
+                folders.marker(folder)
+            continue
         if not path or path.endswith("/"):
             if size:
                 raise SourceError(
@@ -87,7 +97,7 @@ def walk(pages: Pages, client: Client, prefix: str, beat: Callable[[], None]) ->
                 beat()
         finally:
             pool.shutdown(cancel_futures=True)
-    return files, empty
+    return files, empty, [LeftOut(path, reason) for path, reason in left_out.items()]
 
 
 def alone(client: Client, key: str, prefix: str) -> SourceFile | None:

@@ -129,10 +129,14 @@ def test_a_file_shorter_than_a_list_says_is_a_change() -> None:
             made.open(made.plan("").files[0], "")
 
 
-def test_a_file_of_a_list_that_is_missing_is_not_shown_and_not_copied() -> None:
+def test_a_file_of_a_list_that_is_missing_is_shown_as_that_and_not_copied() -> None:
     with serving(holding(FILES)) as wire:
         made = source(wire, "/m", list="svm/config.pbtxt\nmissing.bin")
-        assert [entry.name for entry in made.list("").entries] == ["svm"]
+        assert [(entry.name, entry.problem) for entry in made.list("").entries] == [
+            ("svm", ""), ("missing.bin", "in the list, and not given by the server"),
+        ]
+        with pytest.raises(SourceError, match=r"missing\.bin cannot be read: it is in the list, and not given"):
+            made.entry("missing.bin")
         with pytest.raises(SourceError, match=r"There is no /m/missing\.bin"):
             made.plan("")
 
@@ -185,3 +189,17 @@ def test_a_plan_beats_and_can_be_stopped() -> None:
 
     with serving(holding(FILES)) as wire, pytest.raises(Stopped):
         source(wire, "/m", list="svm/config.pbtxt\nsvm/1/model.py").plan("", beat=beat)
+
+
+def test_what_systems_leave_behind_is_in_a_list_and_not_copied() -> None:
+    extra = {"/m/svm/.DS_Store": b"x", "/m/svm/2/._model.py": b"x", "/m/.git/config": b"x"}
+    with serving(holding({**FILES, **extra})) as wire:
+        made = source(wire, "/m", list="\n".join([*NAMES, "svm/.DS_Store", "svm/2/._model.py", ".git/config"]))
+        assert content(made) == NAMES
+        plan = made.plan("svm")
+        assert [(item.path, item.reason) for item in plan.left_out] == [
+            (".DS_Store", "made by macOS"), ("2/._model.py", "made by macOS"),
+        ]
+        assert plan.empty_dirs == ("2",)
+        assert content(made, "svm/.DS_Store") == {".DS_Store": b"x"}
+    assert not any("/.git/" in request for request in wire.requests)
