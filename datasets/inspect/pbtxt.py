@@ -89,7 +89,12 @@ def backend(config: ModelConfig) -> str:
 
 
 def type_name(tensor: Any) -> str:
-    return str(model_config_pb2.DataType.Name(tensor.data_type))
+    return enum_name(model_config_pb2.DataType, tensor.data_type)
+
+
+def enum_name(enum: Any, number: int) -> str:
+    """The number itself where the enum has no name for it, which the text format allows."""
+    return str(enum.Name(number)) if number in enum.values() else str(number)
 
 
 def type_number(name: str) -> int:

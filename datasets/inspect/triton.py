@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import config_fields, ensembles, pbtxt, texts, unquoted
+from datasets.inspect import config_fields, config_rules, ensembles, named_files, pbtxt, texts, unquoted, versions
 from datasets.inspect.ensembles import Member, Members
 from datasets.inspect.errors import Unreadable
 
@@ -25,6 +25,7 @@ MOST_SHOWN: Final = 5
 NO_VERSION_OF_ENSEMBLE: Final = (
     "There is no version folder: Triton by itself wants one for an ensemble too, named 1 and empty. A service makes it."
 )
+MOST_VERSIONS: Final = 100
 ALMOST_VERSION: Final = re.compile(r"v?0*\d+(\.\d+)*", re.I)
 
 
@@ -53,8 +54,7 @@ def graph_of(folder: Path, file: str) -> str:
 
 
 def is_version(path: Path) -> bool:
-    """Triton takes folders whose name is a number, and that does not begin with zero."""
-    return path.name.isascii() and path.name.isdecimal() and not path.name.startswith("0") and path.is_dir()
+    return versions.is_version(path.name) and path.is_dir()
 
 
 def is_model(path: Path) -> bool:
@@ -68,8 +68,7 @@ def read(folder: Path, name: str = "", members: Members | None = None) -> Layout
     """
     made = Layout(folder)
     entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    versions = [entry for entry in entries if is_version(entry)]
-    made.versions = tuple(sorted(int(entry.name) for entry in versions))
+    made.versions = tuple(sorted(int(entry.name) for entry in entries if is_version(entry)))
     made.has_config = (folder / pbtxt.NAME).is_file()
     try:
         if made.has_config:
@@ -80,9 +79,11 @@ def read(folder: Path, name: str = "", members: Members | None = None) -> Layout
         made.backend = pbtxt.backend(made.config)
         _check_name(made, name)
         _check_backend(made)
-        made.problems += config_fields.problems(made.config)
+        made.problems += [*config_fields.problems(made.config), *config_rules.problems(made.config)]
         if trouble := unquoted.problem(made.config):
             made.problems.append(trouble)
+        if not made.problems:
+            made.problems += named_files.problems(made.config, folder)
     _check_versions(made, folder, entries)
     if made.config is not None and ensembles.is_ensemble(made.config):
         made.problems += ensembles.problems(made.config, members, name)
@@ -118,6 +119,9 @@ def _check_backend(made: Layout) -> None:
 
 def _check_versions(made: Layout, folder: Path, entries: list[Path]) -> None:
     if made.versions:
+        folders = [entry.name for entry in entries if entry.is_dir()]
+        made.problems += versions.problems(made.config, folders)
+        made.notes += versions.notes(made.config, folders)
         return
     if made.config is not None and ensembles.is_ensemble(made.config):
         made.notes.append(NO_VERSION_OF_ENSEMBLE)
@@ -135,11 +139,7 @@ def _check_versions(made: Layout, folder: Path, entries: list[Path]) -> None:
 
 def _check_files(made: Layout, folder: Path) -> None:
     for version in wanted_versions(made):
-        inside = folder / str(version)
-        if not inside.is_dir():
-            made.problems.append(f"config.pbtxt asks for version {version}, and there is no folder {version}.")
-            continue
-        names = sorted(entry.name for entry in inside.iterdir())
+        names = sorted(entry.name for entry in (folder / str(version)).iterdir())
         if not made.backend:
             found = next((backend for backend, file in DEFAULT_FILES.items() if file and file in names), "")
             if not found:
@@ -189,14 +189,8 @@ def _check_content(made: Layout, file: str) -> None:
 
 
 def wanted_versions(made: Layout) -> tuple[int, ...]:
-    """What the version policy loads: the highest unless config.pbtxt says more."""
-    policy = made.config.version_policy if made.config is not None else None
-    if policy is not None and policy.HasField("specific"):
-        return tuple(policy.specific.versions)[:100]
-    if policy is not None and policy.HasField("all"):
-        return made.versions[-100:]
-    count = policy.latest.num_versions if policy is not None else 1
-    return made.versions[-min(max(count, 1), 100) :]
+    """What the version policy loads; of very many the highest ones."""
+    return versions.loaded(made.config, made.versions)[-MOST_VERSIONS:]
 
 
 def model_files(layout: Layout) -> tuple[str, ...]:
@@ -206,13 +200,13 @@ def model_files(layout: Layout) -> tuple[str, ...]:
     return tuple(path for path in paths if (layout.folder / path).exists())
 
 
-def model_files_of(config: Any, file: str, versions: Sequence[int]) -> tuple[str, ...]:
+def model_files_of(config: Any, file: str, numbers: Sequence[int]) -> tuple[str, ...]:
     """Paths that the backend loads as the model, one in each version folder: the last version's first.
 
     `file`: what it is called there. A compute capability may have a file of its own.
     """
     names = (file, *map(str, config.cc_model_filenames.values())) if config is not None else (file,)
-    paths = (f"{version}/{name}" for name in names if name for version in reversed(versions))
+    paths = (f"{version}/{name}" for name in names if name for version in reversed(numbers))
     return tuple(dict.fromkeys(paths))
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.corpus import scheduling, tensors
+from tests.corpus import layouts, refused, scheduling, tensors
 
-CASES = (*scheduling.CASES, *tensors.CASES)
+CASES = (*scheduling.CASES, *tensors.CASES, *layouts.CASES, *refused.CASES)

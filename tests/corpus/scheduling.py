@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,8 @@ def _sums(*steps: int) -> list[Request]:
     return requests
 
 
-def _batcher(name: str, text: str, *, rows: bool = True, **more: Any) -> Case:
-    return Case(name, python(BATCHED + text), [_same()], has_rows=rows, **more)
+def _batcher(name: str, text: str, *, others: Mapping[str, str | bytes] | None = None, **more: Any) -> Case:
+    return Case(name, python(BATCHED + text, others=others), [_same()], has_rows=True, **more)
 
 
 def _sequence(name: str, text: str, tensors: str = SUM_TENSORS) -> Case:
@@ -123,4 +124,59 @@ SERVED = (
     ),
     _sequence("sequence-default", ""),
 )
-CASES = SERVED
+OPTIONS = (
+    _batcher(
+        "response-cache",
+        "response_cache { enable: true }\ndynamic_batching { }\n",
+        notes=["response_cache is ignored: a service keeps no answers."],
+    ),
+    _batcher(
+        "metrics",
+        'metric_tags { key: "team" value: "vision" }\n'
+        'model_metrics { metric_control [ { metric_identifier { family: "nv_inference_first_response_histogram_ms" } '
+        "histogram_options { buckets: [ 1, 10 ] } } ] }\n",
+        notes=["model_metrics is left out: the bundled Triton does not know it."],
+    ),
+    _batcher(
+        "optimization",
+        "optimization { priority: PRIORITY_MAX input_pinned_memory { enable: true } output_pinned_memory "
+        "{ enable: false } gather_kernel_buffer_threshold: 4 eager_batching: true }\n",
+    ),
+    _batcher("instances", "instance_group [ { count: 2 kind: KIND_CPU } ]\n"),
+    _batcher(
+        "instance-groups",
+        'instance_group [ { name: "a" count: 1 kind: KIND_CPU }, { name: "b" count: 2 kind: KIND_MODEL } ]\n',
+    ),
+    _batcher(
+        "instance-gpu",
+        "instance_group [ { count: 1 kind: KIND_GPU gpus: [ 0 ] } ]\n",
+        notes=["config.pbtxt asks for a GPU; a service without one runs it on the CPU."],
+    ),
+    _batcher(
+        "rate-limiter",
+        'instance_group [ { count: 1 kind: KIND_CPU rate_limiter { resources [ { name: "R1" count: 4 }, '
+        '{ name: "R2" global: true count: 2 } ] priority: 2 } } ]\n',
+    ),
+    _batcher(
+        "warmup",
+        """model_warmup [
+  { name: "zeros" batch_size: 1 inputs { key: "IN" value { data_type: TYPE_FP32 dims: [ 2 ] zero_data: true } } },
+  { name: "random" batch_size: 2 count: 2
+    inputs { key: "IN" value { data_type: TYPE_FP32 dims: [ 2 ] random_data: true } } },
+  { name: "data" batch_size: 1
+    inputs { key: "IN" value { data_type: TYPE_FP32 dims: [ 2 ] input_data_file: "rows.bin" } } }
+]
+""",
+        others={"warmup/rows.bin": bytes(8)},
+    ),
+    _batcher(
+        "form-fields",
+        "",
+        config={
+            "instances": 2,
+            "max_batch_size": 16,
+            "dynamic_batching": {"preferred_batch_size": [8], "max_queue_delay_microseconds": 200},
+        },
+    ),
+)
+CASES = (*SERVED, *OPTIONS)

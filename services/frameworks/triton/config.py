@@ -37,6 +37,7 @@ def overlay(config: ModelConfig, options: Mapping[str, Any], name: str) -> Model
     made = model_config_pb2.ModelConfig()
     made.CopyFrom(config)
     made.name = name
+    drop_newer(made)
     if options.get("backend"):
         made.backend = options["backend"]
         made.platform = ""
@@ -54,6 +55,18 @@ def overlay(config: ModelConfig, options: Mapping[str, Any], name: str) -> Model
     for key, value in options.get("parameters", {}).items():
         made.parameters[key].string_value = value
     return made
+
+
+def drop_newer(config: ModelConfig) -> list[str]:
+    """Clear the fields that the bundled Triton (2.51) does not know, for which it refuses the whole file; their names.
+
+    None of them changes what a model answers.
+    """
+    parts = ((config, "model_metrics"), (config.ensemble_scheduling, "max_inflight_requests"))
+    dropped = [(part, name) for part, name in parts if any(name == field.name for field, _ in part.ListFields())]
+    for part, name in dropped:
+        part.ClearField(name)
+    return [name for _, name in dropped]
 
 
 def set_instances(config: ModelConfig, count: int) -> None:
@@ -158,10 +171,8 @@ def has_sequences(config: ModelConfig) -> bool:
 
 def tensors(repeated: Any) -> tuple[Tensor, ...]:
     """Shapes as config.pbtxt has them: without the batch dimension when max_batch_size is set."""
-    names = model_config_pb2.DataType
     return tuple(
-        Tensor(item.name, datatypes.FROM_CONFIG.get(names.Name(item.data_type), ""), tuple(item.dims))
-        for item in repeated
+        Tensor(item.name, datatypes.FROM_CONFIG.get(pbtxt.type_name(item), ""), tuple(item.dims)) for item in repeated
     )
 
 

@@ -10,7 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import compare, config_fields, onnx, pbtxt, roles, said_of_triton, texts, unquoted
+from datasets.inspect import (
+    compare,
+    config_fields,
+    config_rules,
+    named_files,
+    onnx,
+    pbtxt,
+    roles,
+    said_of_triton,
+    texts,
+    unquoted,
+    versions,
+)
 from datasets.inspect.budget import Budget
 from datasets.inspect.ensembles import is_ensemble
 from datasets.inspect.errors import TooMuch, Unreadable
@@ -70,7 +82,10 @@ def study(tree: Path, options: Mapping[str, Any], name: str = "model", folder: s
         of_file = configs.parse(made.config_text)
         check_options(of_file, options)
         made.config = configs.overlay(of_file, options, name)
-        made.problems += config_fields.problems(made.config)
+        made.notes += [
+            f"{field} is left out: the bundled Triton does not know it." for field in configs.drop_newer(of_file)
+        ]
+        made.problems += [*config_fields.problems(made.config), *config_rules.problems(made.config)]
         if made.problems:
             return made
         infer_backend(made)
@@ -133,8 +148,10 @@ def check_files(made: Study, tree: Path) -> None:
     if not made.layout.versions:
         made.problems.append(f"There is no version folder: put the model into 1/{file}.")
         return
-    if not wanted_versions(made):
-        made.problems.append("version_policy in config.pbtxt names no version: name one, or leave it out.")
+    made.problems += named_files.problems(made.config, tree)
+    folders = {name.partition("/")[0] for name, _ in made.layout.entries if "/" in name}
+    made.problems += versions.problems(made.config, folders)
+    made.notes += versions.notes(made.config, folders)
     for version in wanted_versions(made):
         folder = tree / str(version)
         if made.layout.kind == layouts.BARE or (file and (folder / file).exists()):
@@ -142,20 +159,14 @@ def check_files(made: Study, tree: Path) -> None:
             if backend == "onnxruntime" and not (folder / graph).exists() and made.layout.kind == layouts.MODEL:
                 made.problems.append(NO_GRAPH.format(f"{version}/{graph}"))
             continue
-        if not folder.is_dir() or file:
+        if file:
             made.problems.append(f"{version}/{file} is missing: the {backend or 'model'} backend loads it.")
         elif not any(folder.iterdir()):
             made.problems.append(f"The version folder {version}/ is empty: put the model file into it.")
 
 
 def wanted_versions(made: Study) -> tuple[int, ...]:
-    """What the version policy loads: the highest unless config.pbtxt says more."""
-    policy = made.config.version_policy
-    if policy.HasField("specific"):
-        return tuple(policy.specific.versions)
-    if policy.HasField("all"):
-        return made.layout.versions
-    return made.layout.versions[-max(policy.latest.num_versions, 1):]
+    return versions.loaded(made.config, made.layout.versions)
 
 
 def versions_of(made: Study) -> tuple[int, ...]:
@@ -170,8 +181,8 @@ def code_of(made: Study, tree: Path) -> tuple[Executable, ...]:
     budget, backend = Budget(), configs.backend(made.config)
     file = str(made.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
     model_files: tuple[str, ...] = (file,) if file else ()
-    if made.layout.kind == layouts.MODEL and (versions := wanted_versions(made)):
-        model_files = model_files_of(made.config, file, versions)
+    if made.layout.kind == layouts.MODEL and (numbers := wanted_versions(made)):
+        model_files = model_files_of(made.config, file, numbers)
     try:
         return said_of_triton.code_of(tree, files_below(tree, budget), backend, model_files, made.config, budget)
     except TooMuch as error:
@@ -248,12 +259,10 @@ def python_file(made: Study) -> str:
 
 def check_config(made: Study) -> None:
     backend = configs.backend(made.config)
-    if made.config.HasField("dynamic_batching"):
-        limit = made.config.max_batch_size
-        if any(size > limit for size in made.config.dynamic_batching.preferred_batch_size):
-            made.problems.append(f"A preferred batch size is above the max batch size of {limit}.")
-        elif not limit:
-            made.notes.append("Dynamic batching forms no batches while max_batch_size is 0: set it to form some.")
+    if made.config.HasField("dynamic_batching") and not made.config.max_batch_size:
+        made.notes.append("Dynamic batching forms no batches while max_batch_size is 0: set it to form some.")
+    if made.config.response_cache.enable:
+        made.notes.append("response_cache is ignored: a service keeps no answers.")
     if configs.has_sequences(made.config):
         made.notes.append("The model has sequences: each one stays at the replica that its sequence_id leads to.")
     if backend not in BUILT_IN:

@@ -43,7 +43,7 @@ def files(root: Path, **contents: str) -> Path:
     ({"config_dot_pbtxt": CONFIG, "1__net_dot_onnx": ""}, "1/model.py is missing, which the backend python loads"),
     ({"config_dot_pbtxt": "max_batch_size: 0", "1__net_dot_bin": ""}, "holds net.bin, which tells no backend"),
     ({"config_dot_pbtxt": CONFIG + "\nversion_policy { specific { versions: 3 } }", "1__model_dot_py": ""},
-     "asks for version 3, and there is no folder 3"),
+     "asks for version 3, and there is version 1"),
     ({"config_dot_pbtxt": 'platform: "onnxruntime"', "1__model_dot_onnx": ""}, 'write backend: "onnxruntime" instead'),
     ({"config_dot_pbtxt": CONFIG + '\ndefault_model_filename: "../m.py"', "1__m_dot_py": ""}, "leads out of"),
     ({"config_dot_pbtxt": CONFIG + "\nmax_batchsize: 4", "1__model_dot_py": ""},

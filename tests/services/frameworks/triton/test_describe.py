@@ -106,7 +106,8 @@ def test_two_onnx_files_and_none_called_model_are_not_guessed(tmp_path: Path) ->
 @pytest.mark.parametrize(("config", "file", "expected"), [
     ('platform: "onnxruntime_onnx"', "1/other.onnx", "1/model.onnx is missing: the onnxruntime backend loads it."),
     ('backend: "python" default_model_filename: "run.py"', "1/model.py", "1/run.py is missing: the python backend"),
-    ('backend: "python" version_policy { specific { versions: [ 2 ] } }', "1/model.py", "2/model.py is missing"),
+    ('backend: "python" version_policy { specific { versions: [ 2 ] } }', "1/model.py",
+     "asks for version 2, and there is version 1"),
     ('backend: "python" default_model_filename: "../../secret.py"', "1/model.py", "leads out of the version folder"),
     ('backend: "python" default_model_filename: "/dev/zero"', "1/model.py", "leads out of the version folder"),
     ('backend: "python" default_model_filename: "a b.py"', "1/a b.py", "'a b.py' has a blank in it, or a sign that"),

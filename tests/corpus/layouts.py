@@ -1,0 +1,113 @@
+"""Versions, files beside the model, and other ways to lay out a model's folder."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.corpus.case import Case, Request, array
+from tests.corpus.folders import ONE, answering, files, python
+from tests.corpus.tensors import tensor
+
+VERSION = answering(
+    'return [pb_utils.Tensor("OUT", np.array([self.version], np.int64))]',
+    initialize="""
+self.version = int(args["model_version"])
+""",
+)
+TENSORS = tensor("input", "IN", "INT64", "1") + tensor("output", "OUT", "INT64", "1")
+CONFIG = f'backend: "python"\n{TENSORS}'
+
+MISREAD = (
+    "Triton takes the folder 2_old for version 2, and finds no folder 2 then: give it a name that begins with a letter."
+)
+
+
+def _version(number: int, asked: str = "") -> Request:
+    return Request({"IN": array([0], np.int64)}, [{"OUT": array([number], np.int64)}], version=asked)
+
+
+def _versions(name: str, policy: str, *numbers: str, requests: list[Request], **more: object) -> Case:
+    contents = {f"{number}/model.py": VERSION for number in numbers}
+    return Case(name, files({"config.pbtxt": CONFIG + policy, **contents}), requests, **more)  # type: ignore[arg-type]
+
+
+CASES = (
+    _versions("versions-default", "", "1", "2", "10", requests=[_version(10)]),
+    _versions(
+        "versions-latest",
+        "version_policy { latest { num_versions: 2 } }",
+        "1",
+        "2",
+        "10",
+        requests=[_version(10), _version(2, "2"), _version(10, "10")],
+    ),
+    _versions(
+        "versions-all",
+        "version_policy { all { } }",
+        "1",
+        "3",
+        requests=[_version(3), _version(1, "1")],
+    ),
+    _versions(
+        "versions-specific",
+        "version_policy { specific { versions: [ 1, 2 ] } }",
+        "1",
+        "2",
+        "3",
+        requests=[_version(2), _version(1, "1")],
+    ),
+    _versions(
+        "versions-missing",
+        "version_policy { specific { versions: [ 1, 4 ] } }",
+        "1",
+        "2",
+        requests=[_version(1)],
+        notes=["version_policy names version 4, which has no folder: Triton leaves it out."],
+    ),
+    _versions(
+        "versions-none",
+        "version_policy { specific { versions: [ 4 ] } }",
+        "1",
+        requests=[],
+        refused=["version_policy asks for version 4, and there is version 1: correct it, or leave it out."],
+    ),
+    _versions(
+        "versions-latest-zero",
+        "version_policy { latest { } }",
+        "1",
+        requests=[],
+        refused=["version_policy { latest } asks for no version: write num_versions: 1, or leave it out."],
+    ),
+    _versions("version-zero", "", "0", requests=[_version(0)]),
+    _versions(
+        "version-padded",
+        "",
+        "01",
+        requests=[],
+        refused=["There is no version folder: put the model into 1/model.py."],
+    ),
+    _versions(
+        # Triton would wait for ever for the model of version 2.
+        "version-suffix",
+        "",
+        "1",
+        "2_old",
+        requests=[],
+        refused=[MISREAD],
+    ),
+    _versions("version-suffix-older", "", "2", "1_old", requests=[_version(2)]),
+    Case(
+        "label-missing",
+        python(tensor("input", "IN", "FP32") + tensor("output", "OUT", "FP32", "-1", 'label_filename: "labels.txt"')),
+        refused=["labels.txt is missing, which config.pbtxt names as label_filename: add it."],
+    ),
+    Case(
+        "warmup-missing",
+        python(
+            ONE
+            + 'model_warmup [ { name: "data" batch_size: 1 inputs { key: "IN" '
+            + 'value { data_type: TYPE_FP32 dims: [ 2 ] input_data_file: "rows.bin" } } } ]'
+        ),
+        refused=["warmup/rows.bin is missing, which config.pbtxt names as input_data_file: add it."],
+    ),
+)
