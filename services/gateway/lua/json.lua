@@ -3,7 +3,8 @@
 -- NaN, Infinity and 1e999, and no limit that a server has bounds those.
 --
 -- scan_json(text, rules) -> nil, found | what is wrong, the field
---   rules.refused   names that must not be there, at any depth
+--   rules.refused   names that must not be there, at any depth; at the top those of rules.inside may
+--   rules.data      names at the top whose values are data of the caller's: no name in them means anything to a server
 --   rules.media     names under which every `url`, or a string itself, must start with "data:"
 --   rules.inside    names of objects at the top whose own names are of interest
 --   rules.strict    numbers and words must be those of RFC 8259, no number longer than it can matter
@@ -52,6 +53,7 @@ local function remote(text, from) return string.sub(text, from, from + 5) ~= '"d
 
 function scan_json(text, rules)
   local refused, media, inside, strict = rules.refused, rules.media or {}, rules.inside or {}, rules.strict
+  local data, in_data = rules.data or {}, false
   local found, kinds, names, starts = {}, {}, {}, {}
   local at, depth, state, steps, name, in_media = 1, 0, VALUE, 0, nil, nil
 
@@ -80,7 +82,9 @@ function scan_json(text, rules)
         if not stop then return NOT_JSON, nil end
         name = string.sub(text, at + 1, stop - 1)
         if string.find(name, "\\u00[2-7]") then return "A name in the body is spelled with escapes.", name end
-        if refused[name] then return "This field is not allowed here.", name end
+        if refused[name] and not in_data and not (depth == 1 and inside[name]) then
+          return "This field is not allowed here.", name
+        end
         if depth == 1 and found[name] then return "This field is there twice.", name end
         if depth == 2 and inside[names[2]] and found[names[2] .. "." .. name] then return "This field is there twice.", name end
         at = string.find(text, "[^ \t\r\n]", stop + 1)
@@ -92,7 +96,8 @@ function scan_json(text, rules)
         depth = depth + 1
         if depth > DEEPEST then return "The body is nested too deeply.", nil end
         kinds[depth], names[depth], starts[depth] = c, name, at
-        if media[name] and not in_media then in_media = depth end
+        if depth == 2 then in_data = kinds[1] == OPEN and data[name] end
+        if media[name] and not in_media and not in_data then in_media = depth end
         name = nil
         state = c == OPEN and FIRST_NAME or VALUE
         at = at + 1
@@ -101,7 +106,7 @@ function scan_json(text, rules)
       elseif c == QUOTE then
         local stop = string_end(text, at + 1)
         if not stop then return NOT_JSON, nil end
-        if (media[name] or in_media and (name == "url" or not name)) and remote(text, at) then
+        if (media[name] and not in_data or in_media and (name == "url" or not name)) and remote(text, at) then
           return "Only data: URLs are allowed here.", name or names[depth]
         end
         ended(at, stop)
@@ -133,6 +138,7 @@ function scan_json(text, rules)
         if in_media == depth then in_media = nil end
         local from = starts[depth]
         name, depth = names[depth], depth - 1
+        if depth == 1 then in_data = false end
         ended(from, at)
         at = at + 1
       else

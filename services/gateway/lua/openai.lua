@@ -20,13 +20,24 @@ local RULES = {
     "media_io_kwargs", "vllm_xargs", "request_id", "data_parallel_rank"
   ),
   media = set("image_url", "video_url", "audio_url", "input_audio", "input_image", "input_video", "file_url"),
-  inside = set("stream_options"),
+  inside = set("stream_options", "chat_template_kwargs"),
+  -- Schemas, and notes of the caller's: a tool may well have a parameter named request_id.
+  data = set("tools", "functions", "response_format", "structured_outputs", "guided_json", "metadata"),
   strict = true,
 }
 local SCHEMAS = {
   "tools", "functions", "tool_choice", "response_format", "structured_outputs", "guided_json", "guided_regex",
   "guided_grammar", "guided_choice", "structural_tag", "regex", "grammar",
 }
+-- What the template of a chat may be told: `enable_thinking`, `reasoning_effort`. These are no variables of a template but
+-- arguments of the call that fills it in: they bring another template, or have it read by the tokenizer in the server's one
+-- loop (CVE-2025-62426). So do all that end like these.
+local ARGUMENTS = set(
+  "conversation", "messages", "tools", "documents", "tokenize", "padding", "truncation", "max_length",
+  "add_generation_prompt", "continue_final_message", "load_audio_from_video", "self"
+)
+local ENDINGS = { "template$", "kwargs$", "^return_", "^_" }
+local MOST_VARIABLES, LONGEST_VARIABLE = 32, 256
 local WORDS = { ["true"] = true, ["false"] = false, null = false }
 
 local function value_of(text, found, name)
@@ -64,6 +75,29 @@ local function edited(text, edits)
   return text
 end
 
+local function is_argument(name)
+  if ARGUMENTS[name] or #name > 64 or not string.find(name, "^[%a_][%w_]*$") then return true end
+  for _, ending in ipairs(ENDINGS) do
+    if string.find(name, ending) then return true end
+  end
+  return false
+end
+
+-- Plain values only: what is nested could be anything to a template.
+local function check_variables(text, found)
+  local count = 0
+  for full, span in pairs(found) do
+    local name = string.match(full, "^chat_template_kwargs%.(.*)$")
+    if name then
+      local first = string.byte(text, span[1])
+      count = count + 1
+      if count > MOST_VARIABLES or is_argument(name) or first == 123 or first == 91
+        or span[2] - span[1] > LONGEST_VARIABLE + 1 then return full end
+    end
+  end
+  return nil
+end
+
 local function check_values(text, found)
   for _, name in ipairs({ "stream", "stream_options.include_usage" }) do
     local word = value_of(text, found, name)
@@ -80,9 +114,11 @@ local function check_values(text, found)
   local format = value_of(text, found, "encoding_format")
   -- In the others the server says nothing of the tokens used.
   if format and format ~= '"float"' and format ~= '"base64"' and format ~= "null" then return "encoding_format" end
-  local options = value_of(text, found, "stream_options")
-  if options and options ~= "null" and string.byte(options) ~= 123 then return "stream_options" end
-  return nil
+  for _, name in ipairs({ "stream_options", "chat_template_kwargs" }) do
+    local object = value_of(text, found, name)
+    if object and object ~= "null" and string.byte(object) ~= 123 then return name end
+  end
+  return check_variables(text, found)
 end
 
 function check_openai(text, adapter)

@@ -21,7 +21,6 @@ CLOSED = (
     "prompt_embeds",
     "image_embeds",
     "chat_template",
-    "chat_template_kwargs",
     "cache_salt",
     "kv_transfer_params",
     "mm_processor_kwargs",
@@ -30,6 +29,7 @@ CLOSED = (
     "request_id",
     "data_parallel_rank",
 )
+DATA = ("tools", "functions", "response_format", "structured_outputs", "guided_json", "metadata")
 MEDIA = ("image_url", "video_url", "audio_url", "input_audio")
 JSON = [("Content-Type", "application/json")]
 GOOD = b'{"model": "llama", "messages": [{"role": "user", "content": "a"}]}'
@@ -72,7 +72,11 @@ def check(both: Both, body: bytes, headers: list[tuple[str, str]] = JSON) -> boo
     assert all(
         type(read.get(name, 1)) in (int, type(None)) and (read.get(name) or 0) <= 16 for name in ("n", "best_of")
     )
-    for name, value in every(read):
+    variables = read.get("chat_template_kwargs") or {}
+    assert all(value is None or type(value) in (bool, int, float, str) for value in variables.values()), body[:200]
+    assert not {"chat_template", "tokenize", "tools", "tokenizer_kwargs"} & set(variables), body[:200]
+    judged = {name: None if name in DATA else value for name, value in read.items()}
+    for name, value in every(judged):
         assert name not in CLOSED, body[:200]
         assert not isinstance(value, float) or math.isfinite(value), body[:200]
         assert not isinstance(value, int) or abs(value) < 10**32, body[:200]
