@@ -1,11 +1,11 @@
 -- Reads the outline of a ModelInferRequest, after shapes.lua and protobuf.lua: request { 1: model_name, 5: inputs { 3: shape },
--- 7: raw_input_contents }. What is large is jumped over; of what comes after that only a little is fetched.
+-- 6: outputs, 7: raw_input_contents }. What is large is jumped over; of what comes after that only a little is fetched.
 --
 -- How many fields a message may have, how much is fetched at once, the most that a tag and a length take, the longest shape,
 -- and how much of a name is worth reading (127 characters at most: a service and an adapter).
 local MOST_FIELDS, WINDOW, LONGEST_HEAD, LONGEST_SHAPE, LONGEST_NAME = 100000, 4096, 20, 1024, 129
 local BYTES, VARINT = 2, 0
-local NAME, INPUTS, SHAPE, RAW = 1, 5, 3, 7
+local NAME, INPUTS, OUTPUTS, SHAPE, RAW = 1, 5, 6, 3, 7
 local NO_MESSAGE = "The first message is not a message of the V2 protocol."
 
 -- Adds the numbers of a packed shape; false when they are none, or too many.
@@ -25,12 +25,12 @@ function held(text)
 end
 
 -- `body` has a frame of `size` bytes, which begins with `text`. Returns the model's name, as a backend reads it (the last
--- one counts), and whether the tensors are in the typed fields: there are inputs, and no raw contents. Else nothing, and
--- what is wrong.
+-- one counts), whether the tensors are in the typed fields: there are inputs, and no raw contents, and whether it names
+-- outputs. Else nothing, and what is wrong.
 function outline(body, size, text)
   local compressed, a, b, c, d = string.byte(text, 1, 5)
   if compressed ~= 0 or ((a * 256 + b) * 256 + c) * 256 + d ~= size - 5 then return nil, NO_MESSAGE end
-  local model, inputs, raw, before, at, last = "", false, false, 0, 6, #text
+  local model, inputs, outputs, raw, before, at, last = "", false, false, false, 0, 6, #text
   local dimensions, stop = nil, size -- of the input that is being read, or of the whole message
 
   local function fetch(least)
@@ -48,7 +48,7 @@ function outline(body, size, text)
     end
     if before + at > stop then
       if before + at ~= size + 1 then return nil, NO_MESSAGE end
-      return model, inputs and not raw
+      return model, inputs and not raw, outputs
     end
     fetch(LONGEST_HEAD)
     local tag, length
@@ -73,6 +73,8 @@ function outline(body, size, text)
       if kind == BYTES then
         dimensions, stop, length = {}, before + at + length - 1, 0 -- what is in it comes next
       end
+    elseif number == OUTPUTS then
+      outputs = true
     elseif number == RAW then raw = true end
     at = at + length
   end

@@ -142,8 +142,8 @@ function infer(handle)
   local headers = handle:headers() -- not before: those are not to be used after a wait
   local size = body and body:length() or 0
   local text = size > 0 and body:getBytes(0, math.min(PIECE, size)) or ""
-  local model, typed = nil, false
-  if size >= 5 then model, typed = outline(body, size, text) end
+  local model, typed, outputs = nil, false, false
+  if size >= 5 then model, typed, outputs = outline(body, size, text) end
   if not model then
     -- The first byte of a frame says whether its message is compressed.
     if string.byte(text) == 1 then return refuse(handle, headers, "@ENCODED@") end
@@ -161,7 +161,10 @@ function infer(handle)
     headers:replace("x-size", tostring(size))
     handle:clearRouteCache()
   end
-  if typed then headers:replace("x-typed", "1") end
+  if typed then
+    headers:replace("x-typed", "1")
+    if outputs then handle:streamInfo():dynamicMetadata():set("typed", "outputs", true) end -- for typed.lua
+  end
   headers:replace("x-checked", "1")
 end
 

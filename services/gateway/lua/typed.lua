@@ -1,7 +1,8 @@
 -- Runs on the answers to ModelInfer whose request had typed contents and no raw ones (resolve.lua decides, the route
 -- says so; any other call runs nothing of this). The V2 protocol answers such a request in kind, Triton always answers
 -- with raw_output_contents. So ModelInferResponse { 5: outputs { 2: datatype, 5: contents }, 6: raw_output_contents }
--- is written anew. An answer that is large, compressed, of a type without a typed field, or not understood stays as it is.
+-- is written anew. To a request that names its outputs the raw contents go as well: so do NVIDIA's examples, which read
+-- those, and clients of KServe read the typed ones. An answer that is large, compressed, of a type without a typed field, or not understood stays as it is.
 local LARGEST = 1048576
 local char, byte, sub, floor = string.char, string.byte, string.sub, math.floor
 
@@ -145,13 +146,12 @@ local function datatype_of(output)
   return whole and not has_contents and found or nil
 end
 
--- The message with its tensors in `contents`; nothing when it must stay as it is.
-function with_typed_contents(message)
+-- The message with its tensors in `contents`, and where they were if `both`; nothing when it must stay as it is.
+function with_typed_contents(message, both)
   local parts, outputs, raw = {}, {}, {}
   local whole = each_field(message, function(number, from, to, start)
-    if number == 6 then
-      raw[#raw + 1] = sub(message, from, to)
-    else
+    if number == 6 then raw[#raw + 1] = sub(message, from, to) end
+    if number ~= 6 or both then
       parts[#parts + 1] = sub(message, start, to)
       if number == 5 then outputs[#outputs + 1] = { #parts, sub(message, from, to) } end
     end
@@ -172,6 +172,7 @@ end
 -- Held until it is whole, which is when its length says so; never with body(), which fails on what is too large for it.
 function envoy_on_response(handle)
   local parts, held, size, done = {}, 0, nil, false
+  local both = handle:streamInfo():dynamicMetadata():get("typed") ~= nil
   for chunk in handle:bodyChunks() do
     local length = chunk:length()
     if length > 0 and not done then
@@ -188,7 +189,7 @@ function envoy_on_response(handle)
         passed, parts, done = table.concat(parts), nil, true
         -- Some of the answer is held by now: a failure must not lose it.
         local understood, made = false, nil
-        if #passed == size then understood, made = pcall(with_typed_contents, sub(passed, 6)) end
+        if #passed == size then understood, made = pcall(with_typed_contents, sub(passed, 6), both) end
         if understood and made then passed = "\0" .. length_of(#made) .. made end
       end
       chunk:setBytes(passed)

@@ -88,6 +88,17 @@ def test_numbers_of_every_type_come_typed(stage: Stage, datatype: str) -> None:
     assert got(stage, asked(told)) == in_kind(told, (FIELDS[datatype][0], numbers.tolist()))
 
 
+def test_a_request_that_names_its_outputs_gets_them_raw_as_well(stage: Stage) -> None:
+    """NVIDIA's examples send typed contents, name the outputs, and read raw ones; clients of KServe read typed ones."""
+    told = answer(("INT32", struct.pack("<2i", -8, 5)), ("BYTES", struct.pack("<I", 1) + b"a"))
+    request = pb.ModelInferRequest.FromString(asked(told))
+    request.outputs.add(name="o0")
+    found = pb.ModelInferResponse.FromString(got(stage, bytes(request.SerializeToString())))
+    assert list(found.raw_output_contents) == list(told.raw_output_contents)
+    assert list(found.outputs[0].contents.int_contents) == [-8, 5]
+    assert list(found.outputs[1].contents.bytes_contents) == [b"a"]
+
+
 def test_several_outputs_strings_and_nothing_at_all(stage: Stage) -> None:
     strings = [b"", b"a", "\u00e9".encode(), b"\x00\xff" * 300]
     packed = b"".join(struct.pack("<I", len(each)) + each for each in strings)
