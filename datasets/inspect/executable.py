@@ -100,7 +100,7 @@ def _look(path: Path, name: str, runs: bool, budget: Budget) -> Executable | Non
 
 def _always(name: str, head: bytes) -> Executable | None:
     """What is only ever loaded as code, whatever the file is called."""
-    if name == STUB:
+    if name.rpartition("/")[2] == STUB:
         return Executable(name, "script", "Triton starts it in place of its own program for Python models.")
     if head.startswith(b"\x7fELF") and not name.lower().endswith(LIBRARIES):
         return Executable(name, "library", LIBRARY)

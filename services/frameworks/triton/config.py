@@ -169,6 +169,15 @@ def has_sequences(config: ModelConfig) -> bool:
     return bool(config.WhichOneof("scheduling_choice") == "sequence_batching")
 
 
+def has_text_ids(config: ModelConfig) -> bool:
+    """Whether the model is given the sequence's id as text. Triton pads it with zeros, and its Python backend fails."""
+    controls = [control for tensor in config.sequence_batching.control_input for control in tensor.control]
+    return any(
+        control.kind == control.CONTROL_SEQUENCE_CORRID and control.data_type == model_config_pb2.TYPE_STRING
+        for control in controls
+    )
+
+
 def tensors(repeated: Any) -> tuple[Tensor, ...]:
     """Shapes as config.pbtxt has them: without the batch dimension when max_batch_size is set."""
     return tuple(

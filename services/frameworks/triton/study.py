@@ -263,6 +263,11 @@ def check_config(made: Study) -> None:
         made.notes.append("Dynamic batching forms no batches while max_batch_size is 0: set it to form some.")
     if made.config.response_cache.enable:
         made.notes.append("response_cache is ignored: a service keeps no answers.")
+    if backend in BUILT_IN and configs.has_text_ids(made.config):
+        made.problems.append(
+            "sequence_batching hands the model the sequence's id as TYPE_STRING, which the Python backend of this "
+            "release cannot read: write data_type: TYPE_UINT64, or leave that control_input out."
+        )
     if configs.has_sequences(made.config):
         made.notes.append("The model has sequences: each one stays at the replica that its sequence_id leads to.")
     if backend not in BUILT_IN:

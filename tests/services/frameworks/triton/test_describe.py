@@ -126,6 +126,20 @@ def test_a_missing_file_is_named(tmp_path: Path, config: str, file: str, expecte
     assert expected in problem(describe(tmp_path, {}))
 
 
+@pytest.mark.parametrize(("kind", "refused"), [("STRING", True), ("UINT64", False)])
+def test_a_sequence_id_as_text_is_not_for_the_bundled_runtime(tmp_path: Path, kind: str, refused: bool) -> None:
+    control = f'{{ name: "ID" control [{{ kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_{kind} }}] }}'
+    value = "data_type: TYPE_FP32 dims: [1]"
+    tensors = f'input [{{ name: "x" {value} }}] output [{{ name: "y" {value} }}]'
+    (tmp_path / "config.pbtxt").write_text(
+        f'backend: "python" {tensors} sequence_batching {{ control_input [{control}] }}'
+    )
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.py").write_text("")
+    problems = describe(tmp_path, {}).problems
+    assert [("as TYPE_STRING, which the Python backend" in said) for said in problems] == ([True] if refused else [])
+
+
 def test_a_broken_config_is_named_with_line_and_column_and_still_shown(tmp_path: Path) -> None:
     made = describe(python_model(tmp_path, 'backend: "python"\ninputs [ ]\n'), {})
     assert "config.pbtxt is broken at line 2, column 1:" in problem(made)

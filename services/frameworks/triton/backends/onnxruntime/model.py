@@ -49,7 +49,8 @@ class TritonPythonModel:
 
     def answer(self, request):
         try:
-            names = [name for name in request.requested_output_names() if name in self.outputs]
+            requested = set(request.requested_output_names())  # Triton has no order for them: config.pbtxt has
+            names = [name for name in self.outputs if name in requested]
             kept = [name for name in self.states.outputs if name not in names]
             feed = self.feed(request)
             values = dict(zip([*names, *kept], self.run([*names, *kept], feed)))
