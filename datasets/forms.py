@@ -87,7 +87,8 @@ def _field(option: Option) -> forms.Field:
     attributes = {"spellcheck": "false", "autocomplete": "off", "autocapitalize": "off"}
     widget = forms.Textarea(attrs={**attributes, "rows": 5}) if option.lines else forms.TextInput(attrs=attributes)
     return forms.CharField(
-        label=option.label, required=option.required, help_text=option.help, widget=widget, max_length=LONGEST
+        label=option.label, required=option.required, help_text=option.help, widget=widget, strip=not option.exact,
+        max_length=LONGEST,
     )
 
 

@@ -122,7 +122,7 @@ def rounds(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def preheat(request: HttpRequest, name: str) -> HttpResponse:
     dataset, actor = round_views.find(request, name)
-    path = request.POST.get("path", "")
+    path = request.POST.get("path", "").replace("\r\n", "\n")  # a form sends each line break of a name as two signs
     round_ = actions.request_round(dataset, path, mode=request.POST.get("mode", states.MIRROR), actor=actor)
     messages.success(request, f"{round_.path or dataset.name} is being prepared on node {round_.node}.")
     return redirect(_address(reverse("dataset", args=[name]), round_.path) + "#rounds")

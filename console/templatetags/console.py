@@ -4,6 +4,7 @@ the markup of each is in templates/components/, with its variables listed on top
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -43,6 +44,17 @@ MOVING = {*states.WAITING, "PENDING", "COPYING", "VERIFYING", "DRAINING"}
 def bytesize(value: float | None) -> str:
     """1536 -> "1.5 KiB"."""
     return size_text(value or 0)
+
+
+@register.filter
+def exact(name: str) -> str:
+    """A name with what a page would swallow: blanks at its ends or in a row as `␣`, control characters escaped."""
+    shown = re.sub(r"^ +| +$| {2,}", lambda blanks: "␣" * len(blanks[0]), name)
+    return shown if shown.isprintable() else "".join(map(_printable, shown))
+
+
+def _printable(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape", "backslashreplace").decode()
 
 
 @register.filter

@@ -53,6 +53,8 @@ class Option:
     """(value, label) pairs when only these values are good; the first one is the default."""
     lines: bool = False
     """Text of several lines."""
+    exact: bool = False
+    """Blanks at the ends of its value count: it names a folder, and folders may have them."""
     keeps_credentials: bool = False
     """Stored credentials stay when this changes, as it cannot lead them to another server or into other hands.
 

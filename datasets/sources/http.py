@@ -47,7 +47,7 @@ class HttpSource(Source):
     options: ClassVar[tuple[Option, ...]] = (
         Option("url", "Address", help="Of a file, an archive (tar, zip), or the folder that a list's files are in."),
         Option(
-            "list", "List of files", required=False, lines=True,
+            "list", "List of files", required=False, lines=True, exact=True,
             help="One file a line: path, size, SHA-256. Or where the server has such a list.",
         ),
         Option("username", "User name", required=False),
@@ -131,7 +131,7 @@ class HttpSource(Source):
         self._web = self._web or Web(Network(self._site.endpoints))
         self._web.network.require_host(url.host, url.port)
         credentials = self._credentials()
-        if text := self._options.get("list", "").strip():
+        if (text := self._options.get("list", "")).strip():
             rows = self._rows_at(self._web, url, text, credentials) if filelist.is_place(text) else filelist.parse(text)
             return ListedFiles(self._web, credentials, rows, below(url), str(url))
         name = safe_name(unquote(url.path.rpartition("/")[2]), "The address")
@@ -147,7 +147,7 @@ class HttpSource(Source):
     def _rows_at(self, web: Web, url: Url, place: str, credentials: dict[str, str]) -> Sequence[Listed]:
         """Of the list at `place`. Its own line, as `sha256sum * > SHA256SUMS` makes it, was written before its end."""
         url_of = below(url)
-        there = url_of("").joined(place)
+        there = url_of("").joined(place.strip())
         web.network.require_host(there.host, there.port)
         known = credentials if there.origin == url.origin else {}
         content, _ = web.read(there, filelist.MAX_BYTES, "The list", credentials=known)

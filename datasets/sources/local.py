@@ -16,9 +16,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from datasets.errors import SourceChanged, SourceError
-from datasets.sources.base import Body, Option, Page, Site, Source, clean_path, is_text, make_plan, nothing_in
+from datasets.sources.base import (
+    Body,
+    Option,
+    Page,
+    Site,
+    Source,
+    clean_path,
+    is_text,
+    make_plan,
+    nothing_in,
+)
 from datasets.sources.beneath import open_beneath, open_plainly, open_root
 from datasets.sources.local_walk import Place, Vanished, Walk, lies_in, shown, target_of, why_not
+from datasets.sources.paths import blank_hint, quoted
 from datasets.specs import Entry, Plan, SourceFile
 
 WALKS = 3
@@ -34,7 +45,9 @@ class LocalSource(Source):
     label: ClassVar[str] = "Directory of this machine"
     streams: ClassVar[int] = 6
     options: ClassVar[tuple[Option, ...]] = (
-        Option("path", "Directory", help="Absolute path, inside a directory that an administrator allowed."),
+        Option(
+            "path", "Directory", exact=True, help="Absolute path, inside a directory that an administrator allowed."
+        ),
     )
 
     def __init__(self, options: Mapping[str, Any], site: Site) -> None:
@@ -139,7 +152,10 @@ class LocalSource(Source):
             descriptor, real = open_root(directory, self._allowed)
         except FileNotFoundError as error:
             # Not permanent: a mount that is away looks like this too.
-            raise SourceError(f"{directory} does not exist on this machine.", permanent=False) from error
+            raise SourceError(
+                f"{quoted(str(directory))} does not exist on this machine.", permanent=False,
+                hint=blank_hint(str(directory)),
+            ) from error
         except NotADirectoryError as error:
             raise SourceError(f"{directory} is not a directory.") from error
         except (OSError, RuntimeError) as error:

@@ -28,6 +28,7 @@ from datasets.specs import Entry, Plan, SourceFile
 T = TypeVar("T")
 SMALL = 1 << 20
 """Bytes of a file that is read in one go with opening it."""
+_EXACT = {"export", "path", "subpath"}
 LOOK_SECONDS = 30.0
 """How long it is taken for granted that an export is mounted where it was."""
 
@@ -48,12 +49,12 @@ class NfsSource(Source):
     directories: ClassVar[bool] = True
     options: ClassVar[tuple[Option, ...]] = (
         Option("server", "Server", help="Name or address of the file server, for example nas.example.org."),
-        Option("export", "Export", help="The path that the server exports, for example /srv/models."),
+        Option("export", "Export", exact=True, help="The path that the server exports, for example /srv/models."),
         Option(
-            "path", "Mounted at", required=False,
+            "path", "Mounted at", required=False, exact=True,
             help="Where this machine has it mounted, inside an allowed directory. Leave it empty to have it found.",
         ),
-        Option("subpath", "Folder", required=False, help="A folder of the export. Empty is all of it."),
+        Option("subpath", "Folder", required=False, exact=True, help="A folder of the export. Empty is all of it."),
         Option(
             "options", "Mount options", required=False,
             help="For when the console mounts it, for example vers=4.1,nconnect=8. It is always mounted read only.",
@@ -209,7 +210,8 @@ class NfsSource(Source):
         return self._site.mounts is not None and mount.point.is_relative_to(self._site.mounts)
 
     def _text(self, name: str) -> str:
-        return str(self._options.get(name, "")).strip()
+        value = str(self._options.get(name, ""))
+        return value if name in _EXACT and value.strip() else value.strip()
 
 
 def _local(directory: PurePosixPath, roots: tuple[Path, ...]) -> LocalSource:

@@ -20,6 +20,7 @@ from datasets.sources.buckets.listing import alone, walk
 from datasets.sources.buckets.pages import Pages
 from datasets.sources.buckets.place import DEFAULT_REGION, Place, place
 from datasets.sources.network import Network
+from datasets.sources.paths import blank_hint, quoted
 from datasets.sources.web import Web
 from datasets.specs import Entry, Plan, SourceFile
 
@@ -42,7 +43,7 @@ class S3Source(Source):
         Option("bucket", "Bucket"),
         Option(
             "prefix", "Folder in the bucket", required=False, help="Such as models/llama. Empty: all of it.",
-            keeps_credentials=True,
+            exact=True, keeps_credentials=True,
         ),
         Option("endpoint", "Endpoint", required=False, help="Such as https://s3.example.com. Empty: Amazon's own."),
         Option("region", "Region", required=False, help=f"Empty: {DEFAULT_REGION}."),
@@ -76,7 +77,8 @@ class S3Source(Source):
         found = [item for item in page.get("Contents", []) if not str(item["Key"]).endswith("/")]
         where = f"{at.bucket}/{at.prefix}" if at.prefix else at.bucket
         if not found:
-            return f"{where} at {at.server} can be listed: there is nothing in it yet."
+            hint = blank_hint(at.prefix.removesuffix("/"))
+            return f"{quoted(where)} at {at.server} can be listed: there is nothing in it yet. {hint}".rstrip()
         for item in found:
             if item.get("StorageClass", "STANDARD") == "STANDARD":
                 # Who may list may not be one who may read; and contents are signed for in another way.

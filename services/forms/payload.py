@@ -34,7 +34,8 @@ def to_payload(post: QueryDict) -> dict[str, Any]:
 
     fields = FRAMEWORKS.get(text("framework"), FRAMEWORKS["triton"])
     return {
-        **{name: text(name) for name in ("name", "framework", "queue", "dataset", "model_path")},
+        **{name: text(name) for name in ("name", "framework", "queue", "dataset")},
+        "model_path": str(post.get("model_path", "")),  # folders may have blanks at the ends of their names
         "replicas": number(text("replicas")),
         "resources": {
             **{part: number(text(f"resources.{part}")) for part in ("cpu", "memory_gib", "gpu")},

@@ -54,7 +54,7 @@ def to_config(post: QueryDict, rows: Callable[[str], Sequence[Row]]) -> dict[str
     given = {name: text for name, text in texts.items() if text and text != post.get(f"{CONFIG}.{name}.read")}
     config: dict[str, Any] = {name: number(text) if name in NUMBERS else text for name, text in given.items()}
     config |= {name: True for name in SWITCHES if post.get(f"{CONFIG}.{name}")}
-    if modules := [{key: text.strip() for key, text in row.items()} for row in rows(MODULES)]:
+    if modules := [{"name": row["name"].strip(), "path": row["path"]} for row in rows(MODULES)]:
         config["lora_modules"] = modules
     if arguments := [line.strip() for line in post.get(f"{CONFIG}.{EXTRA}", "").splitlines() if line.strip()]:
         config[EXTRA] = arguments

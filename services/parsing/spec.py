@@ -23,6 +23,7 @@ MAX_REPLICAS = 64
 MAX_RULES = 100
 MAX_VARIABLE = 32 << 10
 """Characters. Linux starts no process with a variable of more than 128 KiB."""
+MAX_PATH = 1024
 RESERVED = frozenset({"new", "stats"})
 """These stand for something else in an address that has a service's name in it: at the console, and at Triton."""
 NAME_RULE = (
@@ -111,6 +112,8 @@ def _path(data: Mapping[str, Any], wrong: Wrong) -> str:
         return ""
     if "\0" in value or value.startswith("/") or ".." in value.split("/"):
         wrong.add("model_path", "Must be a path inside the dataset: relative, without `..`.")
+    if len(value) > MAX_PATH:
+        wrong.add("model_path", f"At most {MAX_PATH} characters.")
     return value.strip("/")
 
 

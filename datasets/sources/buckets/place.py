@@ -46,7 +46,7 @@ class Place:
 def place(options: Mapping[str, Any]) -> Place:
     """Raises SourceError, saying which option is wrong and how it should be."""
     values = {name: str(options.get(name) or "").strip() for name in (
-        "bucket", "prefix", "endpoint", "region", "path_style", "access_key", "secret_key", "session_token",
+        "bucket", "endpoint", "region", "path_style", "access_key", "secret_key", "session_token",
     )}  # fmt: skip
     bucket, region = values["bucket"], values["region"] or DEFAULT_REGION
     if not _BUCKET.fullmatch(bucket) or ".." in bucket:
@@ -68,14 +68,16 @@ def place(options: Mapping[str, Any]) -> Place:
         )
     endpoint = _endpoint(values["endpoint"])
     return Place(
-        bucket, _prefix(values["prefix"]), region, endpoint, _is_virtual(values["path_style"], bucket, endpoint),
+        bucket, _prefix(str(options.get("prefix") or "")), region, endpoint,
+        _is_virtual(values["path_style"], bucket, endpoint),
         values["access_key"], values["secret_key"], values["session_token"] if values["access_key"] else "",
     )  # fmt: skip
 
 
 def _prefix(value: str) -> str:
+    """Blanks at its ends count, but for one of nothing but blanks."""
     try:
-        cleaned = clean_path(value.strip("/"))
+        cleaned = clean_path(value.strip("/")) if value.strip() else ""
     except SourceError as error:
         raise SourceError(
             f"The prefix cannot be used: {error.message}", hint="For example models/llama.", option="prefix",

@@ -53,6 +53,15 @@ def content(made: Any, path: str = "") -> dict[str, bytes]:
     return found
 
 
+def test_blanks_at_the_ends_of_folders_are_kept(files: Path) -> None:
+    (files / " svm ").mkdir()
+    (files / " svm " / "model.onnx").write_bytes(b"blank")
+    (files.parent / "models ").symlink_to(files)
+    made = source(files.parent, path=f"{files} ", subpath=" svm ", server=" nas.example.org ")
+    assert content(made) == {"model.onnx": b"blank"}
+    assert content(source(files.parent, path=str(files), subpath="  "))["README.txt"] == b"models\n"
+
+
 def test_a_plain_directory_stands_for_an_export_and_says_so(files: Path) -> None:
     made = source(files.parent, path=str(files))
     said = made.check()
