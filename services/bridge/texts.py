@@ -21,6 +21,8 @@ CODE_POINTS: Final = {
 """Field -> the datatype of a tensor that names none."""
 WIDTHS: Final = {"INT32": "<i4", "INT64": "<i8", "UINT32": "<u4", "UINT64": "<u8"}
 BYTE_WIDE: Final = ("UINT8", "INT8")
+NUMBERS: Final = (*WIDTHS, *BYTE_WIDE, "INT16", "UINT16")
+"""What a tensor in a field of numbers may say that it is; the answer says the same."""
 LARGEST_CODE_POINT: Final = 0x10FFFF
 
 
@@ -62,6 +64,8 @@ def _from_contents(tensor: Any) -> tuple[str, Encoding, int]:
         return values[0].decode(), Encoding(field, tensor.datatype or "BYTES", rank), 1
     if field not in CODE_POINTS:
         raise invalid(f"{tensor.name} cannot be text in {field}: use int_contents (code points) or bytes_contents.")
+    if tensor.datatype and tensor.datatype not in NUMBERS:
+        raise invalid(f"{tensor.name} cannot be {tensor.datatype} in {field}: use INT32, or no datatype.")
     encoding = Encoding(field, tensor.datatype or CODE_POINTS[field], rank)
     if encoding.datatype in BYTE_WIDE:
         if not all(-128 <= value <= 255 for value in values):

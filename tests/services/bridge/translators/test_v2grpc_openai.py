@@ -92,6 +92,7 @@ def test_the_prompt_is_read_in_every_encoding_and_the_answer_has_the_same(encodi
         (request(fp32_contents=[1.0]), "prompt cannot be text in fp32_contents"),
         (request(int_contents=[0x110000]), "no Unicode code point"),
         (request(int_contents=[-1]), "no Unicode code point"),
+        (request(int_contents=[65], datatype="BYTES"), "prompt cannot be BYTES in int_contents: use INT32"),
         (request(int_contents=[0xD800]), "no Unicode code point"),
         (request(bytes_contents=[b"\xff"]), "prompt is not UTF-8"),
         (request(bytes_contents=[b"a", b"b"]), "prompt has 2 texts; send one in a request."),
