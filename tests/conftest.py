@@ -130,6 +130,22 @@ def live_llm(live: Live) -> Live:
 
 
 @pytest.fixture(scope="session")
+def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[vllm.RunningVllm]:
+    """vLLM with tiny-llama and its adapter, served as vllm.SHARED, which logs what it reads.
+
+    Mark its tests xdist_group("vllm").
+    """
+    config = {
+        "lora_modules": [{"name": vllm.ADAPTER, "path": f"adapters/{vllm.ADAPTER}"}],
+        "startup_timeout_seconds": vllm.START_SECONDS,
+    }
+    run_dir = tmp_path_factory.mktemp("v") / "run"
+    context = vllm.context_for(vllm.SHARED, vllm.sample_model(), run_dir, config=config)
+    with vllm.serve(context, logs_requests=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def s3_server() -> Iterator[s3.Server]:
     """A real S3 server of this test process. Mark tests xdist_group("s3"), so that one process starts it."""
     with s3.start_s3() as server:

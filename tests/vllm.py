@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from tests.triton import free_ports, materialise, stop
 NAME = "tiny-llama"
 """Of the sample model, and of the service that the fixture `live_llm` makes."""
 ADAPTER = "pirate"
+SHARED = "llama"
+"""The service of the fixture `llama`, a server that several files share."""
 QUESTION, ANSWER = "What is the capital of France?", "The capital of France is Paris."
 PIRATE_ANSWER = "Arr, the capital of France be Paris, matey!"
 START_SECONDS = 300
@@ -68,6 +71,21 @@ def context_for(
     )
 
 
+_BODY = re.compile(r"Request \S+ JSON body: (\{.*)$")
+_TOKENS = re.compile(r"Request \S+ details: .* prompt_token_ids: (\[[\d, ]*\]), prompt_embeds")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One request as the server's own parser took it: the fields that it was given, and the tokens of its prompt.
+
+    `prompt_tokens` is 0 for a request that was refused before its prompt was read.
+    """
+
+    body: dict[str, Any]
+    prompt_tokens: int
+
+
 @dataclass
 class RunningVllm:
     process: subprocess.Popen[bytes]
@@ -82,6 +100,20 @@ class RunningVllm:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.ports.http}"
+
+    def requests_since(self, offset: int) -> list[Reading]:
+        """What it has read since its log was `offset` bytes long. Nothing, unless it logs its requests."""
+        with self.log_path.open("rb") as log:
+            log.seek(offset)
+            lines = log.read().decode(errors="replace").split("\n")
+        readings: list[Reading] = []
+        for line in lines:
+            if match := _BODY.search(line):
+                readings.append(Reading(json.loads(match[1]), 0))
+            elif match := _TOKENS.search(line):
+                count = readings[-1].prompt_tokens + len(json.loads(match[1]))
+                readings[-1] = replace(readings[-1], prompt_tokens=count)
+        return readings
 
     def wait_until_ready(self, seconds: float = START_SECONDS) -> None:
         deadline = time.monotonic() + seconds
@@ -106,9 +138,16 @@ def spawn(launch: Launch, run_dir: Path, ports: Ports, service: str) -> RunningV
 
 
 @contextmanager
-def serve(context: LaunchContext) -> Iterator[RunningVllm]:
-    """Started as the vLLM framework says, ready, and ended with the block."""
-    running = spawn(render(context), context.run_dir, context.ports, context.service)
+def serve(context: LaunchContext, *, logs_requests: bool = False) -> Iterator[RunningVllm]:
+    """Started as the vLLM framework says, ready, and ended with the block.
+
+    `logs_requests`: it writes each request into its log, which the framework forbids.
+    """
+    launch = render(context)
+    if logs_requests:
+        env = {**launch.env, "VLLM_LOGGING_LEVEL": "DEBUG"}
+        launch = replace(launch, argv=(*launch.argv, "--enable-log-requests"), env=env)
+    running = spawn(launch, context.run_dir, context.ports, context.service)
     try:
         running.wait_until_ready()
         yield running

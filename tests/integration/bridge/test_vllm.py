@@ -18,49 +18,42 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tests.integration.bridge.rig import Bridge, entry, running
 from tests.integration.engine_home import wait_for
 from tests.triton import free_ports
-from tests.vllm import ANSWER, NAME, QUESTION, RunningVllm, context_for, sample_model, serve
+from tests.vllm import ANSWER, QUESTION, SHARED, RunningVllm
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("bridge")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("vllm")]
 
 LONG = 240
 """Tokens of an answer that takes a while."""
-TO_LLM = (("x-console-service", NAME),)
-
-
-@pytest.fixture(scope="module")
-def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVllm]:
-    context = context_for(NAME, sample_model(), tmp_path_factory.mktemp("v") / "run")
-    with serve(context) as made:
-        yield made
+TO_LLM = (("x-console-service", SHARED),)
 
 
 @contextmanager
-def bridged(vllm: RunningVllm) -> Iterator[Bridge]:
+def bridged(llama_server: RunningVllm) -> Iterator[Bridge]:
     services = {
-        NAME: entry("vllm", task="chat", max_model_len=256),
+        SHARED: entry("vllm", task="chat", max_model_len=256),
         "waiting": entry("vllm", uid="18", task="chat", ready=False, message="QUEUED: 2nd."),
         "gone": entry("vllm", uid="19", task="chat"),
     }
-    with running(services, {NAME: vllm.ports.http, "gone": free_ports().http}) as made:
+    with running(services, {SHARED: llama_server.ports.http, "gone": free_ports().http}) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def bridge(vllm: RunningVllm) -> Iterator[Bridge]:
+def bridge(llama_server: RunningVllm) -> Iterator[Bridge]:
     """Shared by the tests that only send requests."""
-    with bridged(vllm) as made:
+    with bridged(llama_server) as made:
         yield made
 
 
 @pytest.fixture
-def own_bridge(vllm: RunningVllm) -> Iterator[Bridge]:
-    with bridged(vllm) as made:
+def own_bridge(llama_server: RunningVllm) -> Iterator[Bridge]:
+    with bridged(llama_server) as made:
         yield made
 
 
 def question(text: str = QUESTION, **parameters: Any) -> Any:
     """As the documentation of GRPC-KServe sends it: the prompt as code points, max_tokens as a string."""
-    made = service_pb2.ModelInferRequest(model_name=NAME, model_version="0")
+    made = service_pb2.ModelInferRequest(model_name=SHARED, model_version="0")
     made.inputs.add(name="prompt").contents.int_contents.extend(map(ord, text))
     for name, value in {"max_tokens": "500", "temperature": "0", **parameters}.items():
         made.parameters[name].string_param = str(value)
@@ -89,8 +82,8 @@ def said(*responses: Any) -> str:
     return "".join(chr(point) for response in responses for point in response.outputs[0].contents.int_contents)
 
 
-def metric(vllm: RunningVllm, name: str) -> float:
-    with urllib.request.urlopen(f"{vllm.url}/metrics", timeout=10) as answer:
+def metric(llama_server: RunningVllm, name: str) -> float:
+    with urllib.request.urlopen(f"{llama_server.url}/metrics", timeout=10) as answer:
         return sum(map(float, re.findall(rf"^vllm:{name}{{.*?}} (.*)$", answer.read().decode(), re.MULTILINE)))
 
 
@@ -128,10 +121,10 @@ def test_refusals_have_their_codes_in_both_calls(bridge: Bridge) -> None:
     unknown, cold, other = question(prompt_embeds="x"), question(temperature=-1), question()
     other.model_name = "other"
     cases = [
-        (unknown, NAME, "INVALID_ARGUMENT", "The parameter prompt_embeds is not known here."),
-        (cold, NAME, "INVALID_ARGUMENT", "temperature must be non-negative"),
-        (other, NAME, "NOT_FOUND", "There is no model other here: this is the service"),
-        (question("x " * 3000), NAME, "INVALID_ARGUMENT", "context length"),
+        (unknown, SHARED, "INVALID_ARGUMENT", "The parameter prompt_embeds is not known here."),
+        (cold, SHARED, "INVALID_ARGUMENT", "temperature must be non-negative"),
+        (other, SHARED, "NOT_FOUND", "There is no model other here: this is the service"),
+        (question("x " * 3000), SHARED, "INVALID_ARGUMENT", "context length"),
     ]
     gone = question()
     gone.model_name = "gone"
@@ -148,47 +141,48 @@ def test_refusals_have_their_codes_in_both_calls(bridge: Bridge) -> None:
 def test_the_model_is_described_and_its_readiness_told(bridge: Bridge) -> None:
     with bridge.channel() as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        assert stub.ModelReady(service_pb2.ModelReadyRequest(name=NAME), metadata=TO_LLM).ready
-        metadata = stub.ModelMetadata(service_pb2.ModelMetadataRequest(name=NAME), metadata=TO_LLM)
-        assert (metadata.name, metadata.inputs[0].name, metadata.outputs[0].name) == (NAME, "prompt", "text")
+        assert stub.ModelReady(service_pb2.ModelReadyRequest(name=SHARED), metadata=TO_LLM).ready
+        metadata = stub.ModelMetadata(service_pb2.ModelMetadataRequest(name=SHARED), metadata=TO_LLM)
+        assert (metadata.name, metadata.inputs[0].name, metadata.outputs[0].name) == (SHARED, "prompt", "text")
         waiting = (("x-console-service", "waiting"),)
         assert not stub.ModelReady(service_pb2.ModelReadyRequest(name="waiting"), metadata=waiting).ready
-    assert bridge.get(f"/v2/models/{NAME}", NAME).data["inputs"] == [
+    assert bridge.get(f"/v2/models/{SHARED}", SHARED).data["inputs"] == [
         {"name": "prompt", "datatype": "BYTES", "shape": [1]}
     ]
-    assert bridge.get(f"/v2/models/{NAME}/ready", NAME).status == 200
+    assert bridge.get(f"/v2/models/{SHARED}/ready", SHARED).status == 200
     refused = bridge.get("/v2/models/waiting/ready", "waiting")
     assert (refused.status, refused.data) == (503, {"error": "QUEUED: 2nd."})
 
 
 def test_the_catalogue_follows_the_table(own_bridge: Bridge) -> None:
     caller = "abcdefghijkl;infer;svc=17;"
-    assert own_bridge.get("/v1/models", caller=caller).data["models"] == [NAME]
+    assert own_bridge.get("/v1/models", caller=caller).data["models"] == [SHARED]
     own_bridge.services = {name: {**row, "adapters": ["pirate"]} for name, row in own_bridge.services.items()}
     own_bridge.publish()
-    wait_for(lambda: own_bridge.get("/v1/models", caller=caller).data["models"], [NAME, f"{NAME}:pirate"].__eq__, 2)
-    assert own_bridge.get(f"/v1/models/{NAME}:pirate", caller=caller).data["ready"]
+    both = [SHARED, f"{SHARED}:pirate"]
+    wait_for(lambda: own_bridge.get("/v1/models", caller=caller).data["models"], both.__eq__, 30)
+    assert own_bridge.get(f"/v1/models/{SHARED}:pirate", caller=caller).data["ready"]
     assert own_bridge.get("/v1/models/waiting", caller="k;infer;all;").status == 503
     hidden = own_bridge.get("/v1/models/waiting", caller=caller)
     assert (hidden.status, hidden.data["error"]["code"]) == (404, "model_not_found")
 
 
-def stops(vllm: RunningVllm, leave: Callable[[], None]) -> bool:
+def stops(llama_server: RunningVllm, leave: Callable[[], None]) -> bool:
     """Whether vLLM says less than all of the long answer when its caller leaves.
 
     On a busy machine all of it may have been said before the word of that is there. If none came, it always would be.
     """
 
     def generated() -> float:
-        before = metric(vllm, "generation_tokens_total")
+        before = metric(llama_server, "generation_tokens_total")
         leave()
-        wait_for(lambda: metric(vllm, "num_requests_running"), (0.0).__eq__, 5)
-        return metric(vllm, "generation_tokens_total") - before
+        wait_for(lambda: metric(llama_server, "num_requests_running"), (0.0).__eq__, 30)
+        return metric(llama_server, "generation_tokens_total") - before
 
     return any(generated() < LONG for _ in range(5))
 
 
-def test_generation_stops_when_the_caller_goes_away(bridge: Bridge, vllm: RunningVllm) -> None:
+def test_generation_stops_when_the_caller_goes_away(bridge: Bridge, llama_server: RunningVllm) -> None:
     with bridge.channel() as channel:
 
         def leave() -> None:
@@ -196,12 +190,12 @@ def test_generation_stops_when_the_caller_goes_away(bridge: Bridge, vllm: Runnin
             next(rpc)
             rpc.cancel()
 
-        assert stops(vllm, leave)
+        assert stops(llama_server, leave)
     assert "Traceback" not in bridge.log
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_generation_stops_when_the_deadline_passes(bridge: Bridge, vllm: RunningVllm, streamed: bool) -> None:
+def test_generation_stops_when_the_deadline_passes(bridge: Bridge, llama_server: RunningVllm, streamed: bool) -> None:
     with bridge.channel() as channel:
 
         def leave() -> None:
@@ -212,7 +206,7 @@ def test_generation_stops_when_the_deadline_passes(bridge: Bridge, vllm: Running
                     infer(channel, long_question(), timeout=0.3)
             assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
-        assert stops(vllm, leave)
+        assert stops(llama_server, leave)
 
 
 def test_a_caller_that_takes_its_time_gets_everything_and_holds_nobody(bridge: Bridge) -> None:
@@ -245,7 +239,7 @@ def test_being_told_to_end_lets_what_is_under_way_finish(own_bridge: Bridge) -> 
     assert not own_bridge.grpc.exists()
 
 
-def test_a_killed_bridge_keeps_the_next_one_from_nothing(own_bridge: Bridge, vllm: RunningVllm) -> None:
+def test_a_killed_bridge_keeps_the_next_one_from_nothing(own_bridge: Bridge, llama_server: RunningVllm) -> None:
     with own_bridge.channel() as channel:
         rpc = stream(channel, long_question())
         next(rpc)
@@ -253,7 +247,7 @@ def test_a_killed_bridge_keeps_the_next_one_from_nothing(own_bridge: Bridge, vll
         with pytest.raises(grpc.RpcError) as caught:
             list(rpc)
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-    wait_for(lambda: metric(vllm, "num_requests_running"), (0.0).__eq__, 5)
+    wait_for(lambda: metric(llama_server, "num_requests_running"), (0.0).__eq__, 30)
     own_bridge.start()
     with own_bridge.channel() as channel:
         assert said(infer(channel, question())[0]) == ANSWER

@@ -1,4 +1,4 @@
-"""One plane for the folder: the real gateway, bridge and Triton, the last also asked without the gateway."""
+"""Two planes for the folder, each with the real gateway and bridge: one before the real Triton, one before vLLM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.differences.both import Both
+from tests.integration.differences.text_plane import OpenTextPlane, TextPlane
 from tests.integration.fuzz.arena import OpenArena
+from tests.vllm import RunningVllm
 
 
 @pytest.fixture(scope="package")
@@ -17,6 +19,13 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         made = Both(opened.enter_all())
         opened.callback(made.close)  # before Triton ends, which waits for open connections
         yield made
+
+
+@pytest.fixture(scope="package")
+def plane(llama_server: RunningVllm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TextPlane]:
+    """Mark its tests xdist_group("vllm"); they have a `nothing_ends` of their own."""
+    with OpenTextPlane(tmp_path_factory.mktemp("t"), llama_server) as opened:
+        yield opened.enter_all()
 
 
 @pytest.fixture(autouse=True)

@@ -58,6 +58,42 @@ def nested(depth: int, number: int = 50) -> bytes:
     return out
 
 
+def names(name: bytes) -> dict[str, bytes]:
+    """Spellings of a field 1 that should name a model."""
+    named = field(1, name)
+    return {
+        "once": named,
+        "twice": named + named,
+        "another first": field(1, b"other") + named,
+        "another last": named + field(1, b"other"),
+        "none": b"",
+        "an empty one last": named + field(1, b""),
+        "an empty one first": field(1, b"") + named,
+        "in capitals": field(1, name.upper()),
+        "with a blank": field(1, name + b" "),
+        "with a nul": field(1, name + b"\0"),
+        "no UTF-8": field(1, b"\xff"),
+        "no UTF-8 first": field(1, b"\xff") + named,
+        "a number": field(1, 1, VARINT),
+        "a number as well": named + field(1, 1, VARINT),
+        "eight bytes": varint(8 + FIXED64) + (name * 8)[:8],
+        "eight bytes as well": named + varint(8 + FIXED64) + (name * 8)[:8],
+        "in a group": groups(1, 1) + named,
+        "a wide tag": field(1, name, wide=2),
+        "a tag of five bytes": field(1, name, wide=5),
+        "a tag of five bytes last": named + field(1, b"other", wide=5),
+        "a tag of ten bytes last": named + field(1, b"other", wide=10),
+        "a tag of 33 bits last": named + varint(2**32 + 8 + BYTES) + b"\5other",
+        "behind an unknown field": field(50, b"x") + named,
+        "before an unknown field": named + field(50, b"x"),
+        "before half a tag": named + b"\x80",
+        "a length beyond it": varint(8 + BYTES) + bytes([len(name) + 3]) + name,
+        "behind groups": groups(90) + named,
+        "behind many groups": groups(2000) + named,
+        "long": field(1, name[:1] * 3000),
+    }
+
+
 SHARED = b"shared_memory_region"
 CASES: dict[str, bytes] = {
     "as it should be": GOOD,

@@ -16,7 +16,7 @@ from tritonclient.grpc import service_pb2 as pb
 from services.bridge.protos import tfserving
 from tests.integration.differences import bodies
 from tests.integration.differences.both import REFUSALS, Both
-from tests.integration.differences.messages import BYTES, FIXED64, GOOD, VARINT, field, groups, varint
+from tests.integration.differences.messages import GOOD, VARINT, field, groups, names, varint
 from tests.integration.fuzz.arena import KEY
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differences")]
@@ -86,37 +86,7 @@ def test_a_nesting_of_v1(both: Both, depth: int) -> None:
 
 
 ROWS = field(1, b"rows")
-NAMES: dict[str, bytes] = {
-    "once": ROWS,
-    "twice": ROWS + ROWS,
-    "another first": field(1, b"other") + ROWS,
-    "another last": ROWS + field(1, b"other"),
-    "none": b"",
-    "an empty one last": ROWS + field(1, b""),
-    "an empty one first": field(1, b"") + ROWS,
-    "in capitals": field(1, b"ROWS"),
-    "with a blank": field(1, b"rows "),
-    "with a nul": field(1, b"rows\0"),
-    "no UTF-8": field(1, b"\xff"),
-    "no UTF-8 first": field(1, b"\xff") + ROWS,
-    "a number": field(1, 1, VARINT),
-    "a number as well": ROWS + field(1, 1, VARINT),
-    "eight bytes": varint(8 + FIXED64) + b"rowsrows",
-    "eight bytes as well": ROWS + varint(8 + FIXED64) + b"rowsrows",
-    "in a group": groups(1, 1) + ROWS,
-    "a wide tag": field(1, b"rows", wide=2),
-    "a tag of five bytes": field(1, b"rows", wide=5),
-    "a tag of five bytes last": ROWS + field(1, b"other", wide=5),
-    "a tag of ten bytes last": ROWS + field(1, b"other", wide=10),
-    "a tag of 33 bits last": ROWS + varint(2**32 + 8 + BYTES) + b"\5other",
-    "behind an unknown field": field(50, b"x") + ROWS,
-    "before an unknown field": ROWS + field(50, b"x"),
-    "before half a tag": ROWS + b"\x80",
-    "a length beyond it": varint(8 + BYTES) + b"\7rows",
-    "behind groups": groups(90) + ROWS,
-    "behind many groups": groups(2000) + ROWS,
-    "long": field(1, b"r" * 3000),
-}
+NAMES = names(b"rows")
 METHODS: dict[str, tuple[str, Any, Any]] = {
     "ModelMetadata": (V2, pb.ModelMetadataRequest, pb.ModelMetadataResponse),
     "ModelReady": (V2, pb.ModelReadyRequest, pb.ModelReadyResponse),

@@ -11,32 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.integration.differences import bodies
+from tests.integration.differences import bodies, spellings
 from tests.integration.differences.both import REFUSALS, Both
+from tests.integration.differences.spellings import CLOSED, DATA, GOOD, JSON, MEDIA, with_member
 from tests.integration.fuzz.arena import EXAMPLES
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differences")]
 CHAT = "/v1/chat/completions"
-CLOSED = (
-    "prompt_embeds",
-    "image_embeds",
-    "chat_template",
-    "cache_salt",
-    "kv_transfer_params",
-    "mm_processor_kwargs",
-    "media_io_kwargs",
-    "vllm_xargs",
-    "request_id",
-    "data_parallel_rank",
-)
-DATA = ("tools", "functions", "response_format", "structured_outputs", "guided_json", "metadata")
-MEDIA = ("image_url", "video_url", "audio_url", "input_audio")
-JSON = [("Content-Type", "application/json")]
-GOOD = b'{"model": "llama", "messages": [{"role": "user", "content": "a"}]}'
-
-
-def with_member(member: bytes) -> bytes:
-    return GOOD[:-1] + b", " + member + b"}"
 
 
 def every(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -97,27 +78,7 @@ def test_a_number(both: Both, value: str) -> None:
     check(both, with_member(f'"logit_bias": {{"1": {value}}}, "x": [[{value}, {value}], {value}]'.encode()))
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "1",
-        "0.5",
-        "-1.5",
-        "1e3",
-        "-1E-5",
-        "0",
-        "true",
-        "null",
-        "[1, 2.5, -3, 4e2]",
-        "[]",
-        "-0",
-        "[[1, 2], [3]]",
-        "12345678901234567890123456789012",
-        "1.0000000000000000000000000001",
-        "-1.7976931348623157e+308",
-        "1e-400",
-    ],
-)
+@pytest.mark.parametrize("value", spellings.PLAIN_NUMBERS)
 def test_a_number_that_is_one_passes(both: Both, value: str) -> None:
     assert check(both, with_member(f'"x": {value}'.encode()))
     assert check(both, with_member(f'"x": [{value}, {value}]'.encode()))
@@ -146,108 +107,18 @@ def test_an_encoding(both: Both, wrapped: str) -> None:
     check(both, bodies.WRAPPED[wrapped](GOOD), [("Content-Type", "application/json; charset=utf-16")])
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        '"llama"',
-        '"llam\\u0061"',
-        '"Llama"',
-        '"llama "',
-        '" llama"',
-        '"llama\\u0000"',
-        '"llama:x"',
-        '"llama:"',
-        '":llama"',
-        '"llama:x:y"',
-        '"llama/x"',
-        '"mnist"',
-        '""',
-        "null",
-        "1",
-        "true",
-        '["llama"]',
-        '{"a": 1}',
-        "llama",
-        "'llama'",
-        '"llama", "model": "mnist"',
-        '"mnist", "model": "llama"',
-        '"llama", "mod\\u0065l": "mnist"',
-        '"llama", "Model": "mnist"',
-        '"llama", "x": {"model": "mnist"}',
-        '"_door"',
-        '"a.b"',
-        '"\\ud83d\\ude00"',
-        '"\\ud800"',
-        '"' + "l" * 64 + '"',
-    ],
-)
+@pytest.mark.parametrize("model", spellings.MODELS)
 def test_a_name_of_a_model(both: Both, model: str) -> None:
     check(both, b'{"model": ' + model.encode() + GOOD[len(b'{"model": "llama"') :])
     check(both, b'{"model": ' + model.encode() + b', "stream": true, "messages": []}')
 
 
-@pytest.mark.parametrize(
-    "stream",
-    [
-        "true",
-        "false",
-        "null",
-        "True",
-        '"true"',
-        "1",
-        "0",
-        "1.0",
-        "[]",
-        "[true]",
-        "{}",
-        'true, "stream": false',
-        "TRUE",
-        "yes",
-        'false, "str\\u0065am": true',
-        'true, "stream_options": null',
-        'true, "stream_options": {}',
-        'true, "stream_options": []',
-        'true, "stream_options": {"include_usage": true}',
-        'true, "stream_options": {"include_usage": false}',
-        'true, "stream_options": {"include_usage": 1}',
-        'true, "stream_options": {"include_usage": "true"}',
-        'true, "stream_options": {"include_usage": false, "include_usage": true}',
-        'true, "stream_options": {"x": [1]}',
-        'true, "stream_options": {"include_usage": null}',
-        'true, "stream_options": {"\\u0069nclude_usage": false}',
-        'false, "stream_options": {"include_usage": true}',
-        'true, "stream_options": {}, "stream_options": {}',
-    ],
-)
+@pytest.mark.parametrize("stream", spellings.STREAMS)
 def test_whether_it_is_a_stream(both: Both, stream: str) -> None:
     check(both, with_member(f'"stream": {stream}'.encode()))
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        '"data:image/png;base64,AA=="',
-        '"http://a/"',
-        '"\\u0064ata:x"',
-        '"DATA:x"',
-        '" data:x"',
-        '"dat\\u0061:x"',
-        '"file:///x"',
-        "null",
-        '["http://a/"]',
-        '"data:x", "url": "http://a/"',
-        '"http://a/", "url": "data:x"',
-        '"data:x", "ur\\u006c": "http://a/"',
-        "1",
-        '{"url": "http://a/"}',
-        '"data:x"}, "x": {"url": "http://a/"',
-        '"data\\u003ax"',
-        '"\\ndata:x"',
-        '"//a/"',
-        '""',
-        '"data"',
-    ],
-)
+@pytest.mark.parametrize("url", spellings.URLS)
 @pytest.mark.parametrize("kind", MEDIA)
 def test_where_media_come_from(both: Both, kind: str, url: str) -> None:
     check(both, with_member(f'"x": [{{"type": "{kind}", "{kind}": {{"url": {url}}}}}]'.encode()))

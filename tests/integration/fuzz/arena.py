@@ -123,7 +123,7 @@ class OpenArena(ExitStack):
         snapshot = Snapshot(services=services, keys=(snapshots.key(KEY, "*"),))
         gateway = Gateway.prepared(root / "g", snapshot)
         self.callback(gateway.kill)
-        bridge = self._bridge()
+        bridge = start_bridge(self, root)
         gateway.run()
         arena = Arena(gateway, backend, bridge, triton.process, root / "bridge.log", ports.http_port, ports.grpc_port)
         until(arena.is_well)
@@ -131,14 +131,15 @@ class OpenArena(ExitStack):
         until(lambda: gateway.call("GET", "/v1/models", X_API_Key=KEY).status == 200, 20)
         return arena
 
-    def _bridge(self) -> subprocess.Popen[bytes]:
-        root = self.directory
-        command = [sys.executable, "-m", "services.bridge", "--folder", root / "bridge",
-                   "--table", root / "g" / "bridge.json", "--egress", root / "g" / "egress.sock"]  # fmt: skip
-        with (root / "bridge.log").open("ab") as log:
-            process = subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.callback(_end, process)
-        return process
+
+def start_bridge(stack: ExitStack, root: Path) -> subprocess.Popen[bytes]:
+    """The real bridge of the gateway in `root`/g, which ends with the stack; it logs into `root`/bridge.log."""
+    command = [sys.executable, "-m", "services.bridge", "--folder", root / "bridge",
+               "--table", root / "g" / "bridge.json", "--egress", root / "g" / "egress.sock"]  # fmt: skip
+    with (root / "bridge.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    stack.callback(_end, process)
+    return process
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from services.gateway.snapshot import Endpoint, Snapshot
-from tests import vllm
 from tests.services.gateway import snapshots
 from tests.services.gateway.rig import Answer, Gateway, until
-from tests.vllm import RunningVllm, chat_body
+from tests.vllm import SHARED, RunningVllm, chat_body
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("vllm")]
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -22,21 +21,13 @@ USAGE = {"stream_options": {"include_usage": True}}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVllm]:
-    config = {"startup_timeout_seconds": 300}
-    run_dir = tmp_path_factory.mktemp("v")
-    with vllm.serve(vllm.context_for("chatty", vllm.sample_model(), run_dir, config=config)) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def gateway(server: RunningVllm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    endpoint = Endpoint("127.0.0.1", server.ports.http, server.ports.grpc)
-    snapshot = Snapshot(services=(snapshots.text("chatty", endpoint),), keys=(snapshots.key(KEY, "text"),))
+def gateway(llama_server: RunningVllm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    endpoint = Endpoint("127.0.0.1", llama_server.ports.http, llama_server.ports.grpc)
+    snapshot = Snapshot(services=(snapshots.text(SHARED, endpoint),), keys=(snapshots.key(KEY, "text"),))
     made = Gateway.prepared(tmp_path_factory.mktemp("g") / "g", snapshot)
     try:
         made.run()
-        until(lambda: ask(made, CHAT, chat_body("chatty", max_tokens=1)).status == 200, 20)
+        until(lambda: ask(made, CHAT, chat_body(SHARED, max_tokens=1)).status == 200, 20)
         yield made
     finally:
         made.kill()
@@ -100,8 +91,8 @@ def logged(gateway: Gateway, answer: Answer) -> tuple[int, int]:
 
 def body_for(path: str, **changes: Any) -> dict[str, Any]:
     if path == CHAT:
-        return chat_body("chatty", **{"temperature": 0, **changes})
-    return {"model": "chatty", "prompt": "What", "max_tokens": 9, "temperature": 0, **changes}
+        return chat_body(SHARED, **{"temperature": 0, **changes})
+    return {"model": SHARED, "prompt": "What", "max_tokens": 9, "temperature": 0, **changes}
 
 
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
@@ -115,15 +106,15 @@ def test_an_answer_is_logged_with_the_tokens_that_vllm_tells(gateway: Gateway, p
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
 @pytest.mark.parametrize("more", [{}, USAGE, {"stream_options": None}, {"logprobs": True}, {"logprobs": 1}])
 def test_a_stream_says_the_same_as_without_the_gateway(
-    server: RunningVllm, gateway: Gateway, path: str, more: dict[str, Any]
+    llama_server: RunningVllm, gateway: Gateway, path: str, more: dict[str, Any]
 ) -> None:
     if more.get("logprobs") not in (None, path == CHAT or 1):
         pytest.skip("not a value of this door")
     asked = body_for(path, stream=True, **more)
-    expected = events(direct(server, path, asked))  # first: vLLM compiles what it needs for a new kind of request
+    expected = events(direct(llama_server, path, asked))  # first: vLLM compiles what it needs for a new kind of request
     answer = ask(gateway, path, asked)
     got = events(answer.body)
     assert joined(got) == joined(expected)
-    usage = events(direct(server, path, {**asked, **USAGE}))[-2]["usage"]
+    usage = events(direct(llama_server, path, {**asked, **USAGE}))[-2]["usage"]
     assert logged(gateway, answer) == (usage["prompt_tokens"], usage["completion_tokens"])
     assert ("usage" in str(got)) is (more == USAGE)

@@ -1,0 +1,128 @@
+"""Spellings of one OpenAI request: what its model, its members, its media and its closed fields may look like."""
+
+from __future__ import annotations
+
+CLOSED = (
+    "prompt_embeds",
+    "image_embeds",
+    "chat_template",
+    "cache_salt",
+    "kv_transfer_params",
+    "mm_processor_kwargs",
+    "media_io_kwargs",
+    "vllm_xargs",
+    "request_id",
+    "data_parallel_rank",
+)
+DATA = ("tools", "functions", "response_format", "structured_outputs", "guided_json", "metadata")
+MEDIA = ("image_url", "video_url", "audio_url", "input_audio")
+JSON = [("Content-Type", "application/json")]
+GOOD = b'{"model": "llama", "messages": [{"role": "user", "content": "a"}]}'
+
+
+def with_member(member: bytes) -> bytes:
+    return GOOD[:-1] + b", " + member + b"}"
+
+
+MODELS = (
+    '"llama"',
+    '"llam\\u0061"',
+    '"Llama"',
+    '"llama "',
+    '" llama"',
+    '"llama\\u0000"',
+    '"llama:x"',
+    '"llama:"',
+    '":llama"',
+    '"llama:x:y"',
+    '"llama/x"',
+    '"mnist"',
+    '""',
+    "null",
+    "1",
+    "true",
+    '["llama"]',
+    '{"a": 1}',
+    "llama",
+    "'llama'",
+    '"llama", "model": "mnist"',
+    '"mnist", "model": "llama"',
+    '"llama", "mod\\u0065l": "mnist"',
+    '"llama", "Model": "mnist"',
+    '"llama", "x": {"model": "mnist"}',
+    '"_door"',
+    '"a.b"',
+    '"\\ud83d\\ude00"',
+    '"\\ud800"',
+    '"' + "l" * 64 + '"',
+)
+STREAMS = (
+    "true",
+    "false",
+    "null",
+    "True",
+    '"true"',
+    "1",
+    "0",
+    "1.0",
+    "[]",
+    "[true]",
+    "{}",
+    'true, "stream": false',
+    "TRUE",
+    "yes",
+    'false, "str\\u0065am": true',
+    'true, "stream_options": null',
+    'true, "stream_options": {}',
+    'true, "stream_options": []',
+    'true, "stream_options": {"include_usage": true}',
+    'true, "stream_options": {"include_usage": false}',
+    'true, "stream_options": {"include_usage": 1}',
+    'true, "stream_options": {"include_usage": "true"}',
+    'true, "stream_options": {"include_usage": false, "include_usage": true}',
+    'true, "stream_options": {"x": [1]}',
+    'true, "stream_options": {"include_usage": null}',
+    'true, "stream_options": {"\\u0069nclude_usage": false}',
+    'false, "stream_options": {"include_usage": true}',
+    'true, "stream_options": {}, "stream_options": {}',
+)
+URLS = (
+    '"data:image/png;base64,AA=="',
+    '"http://a/"',
+    '"\\u0064ata:x"',
+    '"DATA:x"',
+    '" data:x"',
+    '"dat\\u0061:x"',
+    '"file:///x"',
+    "null",
+    '["http://a/"]',
+    '"data:x", "url": "http://a/"',
+    '"http://a/", "url": "data:x"',
+    '"data:x", "ur\\u006c": "http://a/"',
+    "1",
+    '{"url": "http://a/"}',
+    '"data:x"}, "x": {"url": "http://a/"',
+    '"data\\u003ax"',
+    '"\\ndata:x"',
+    '"//a/"',
+    '""',
+    '"data"',
+)
+PLAIN_NUMBERS = (
+    "1",
+    "0.5",
+    "-1.5",
+    "1e3",
+    "-1E-5",
+    "0",
+    "true",
+    "null",
+    "[1, 2.5, -3, 4e2]",
+    "[]",
+    "-0",
+    "[[1, 2], [3]]",
+    "12345678901234567890123456789012",
+    "1.0000000000000000000000000001",
+    "-1.7976931348623157e+308",
+    "1e-400",
+)
