@@ -12,6 +12,7 @@ from console.errors import InvalidFields
 from services.clients import inference_files as files
 from services.clients import inference_values as values
 from services.clients.inference import Input, Model
+from services.clients.inference_datatypes import quoted
 from services.clients.inference_values import BadValues, shown
 from services.specs import Tensor
 
@@ -61,8 +62,12 @@ def _shape(given: Any, tensor: Tensor) -> tuple[int, ...]:
     """The shape asked for: the model's, with its free dimensions filled in where they are given."""
     if given is None:
         return tensor.shape
-    if not isinstance(given, list | tuple) or not all(type(size) is int and size >= -1 for size in given):
+    if not isinstance(given, list | tuple):
         raise BadValues("shape", "Must be a list of whole numbers, such as [1, 64].")
+    for position, size in enumerate(given, start=1):
+        if type(size) is not int or size < -1:
+            where = f"dimension {position} is {quoted(size)}"
+            raise BadValues("shape", f"Must be a list of whole numbers, such as [1, 64]; {where}.")
     if len(given) != len(tensor.shape) or any(b not in (-1, a) for a, b in zip(given, tensor.shape, strict=True)):
         raise BadValues("shape", f"Shape {shown(given)} does not fit {shown(tensor.shape)} (-1 is any size).")
     values.check_size([max(size, 1) for size in given], tensor.datatype)
@@ -77,7 +82,7 @@ def _values(row: Mapping[str, Any], name: str, datatype: str, shape: tuple[int, 
     if ways == ["data"]:
         return values.from_json(value, datatype, shape)
     if ways == ["text"]:
-        return values.from_json(values.parse_text(str(value), name, datatype), datatype, shape)
+        return values.from_json(values.parse_text(str(value), name, datatype), datatype, shape, name)
     if ways == ["generate"]:
         low, high = (_number(row.get(end), default, end) for end, default in (("low", 0.0), ("high", 1.0)))
         text = row.get("text_value", "hello")

@@ -1,56 +1,33 @@
-"""Arrays out of what people type, paste, upload or have generated, with messages that say what does not fit.
-
-BYTES are object arrays of `bytes`; BF16, which numpy does not have, is the dtype that tritonclient takes (ml_dtypes).
-"""
+"""Arrays out of what people type, paste, upload or have generated, with messages that say what does not fit."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from console.errors import ConsoleError
+from services.clients.inference_datatypes import DTYPES as DTYPES
+from services.clients.inference_datatypes import FLOAT, KINDS, quoted
+from services.clients.inference_datatypes import BadValues as BadValues
+from services.clients.inference_datatypes import bytes_per_value as bytes_per_value
+from services.clients.inference_tokens import NO_VALUES, explain_word, read_tokens
 
-DTYPES: Final[dict[str, np.dtype[Any]]] = {
-    "BOOL": np.dtype("?"), "UINT8": np.dtype("u1"), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"),
-    "UINT64": np.dtype("<u8"), "INT8": np.dtype("i1"), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
-    "BF16": np.dtype(ml_dtypes.bfloat16), "BYTES": np.dtype(object),
-}  # fmt: skip
 GENERATORS: Final = ("zeros", "ones", "random", "sequence", "text")
 LARGEST_BYTES: Final = 64 << 20
 """The gateway refuses far smaller requests; this only keeps a mistyped shape from filling the memory."""
-NOT_JSON: Final = "This is not JSON{}. Write the values as a list: [1, 2, 3]."
+NOT_JSON: Final = "This is not JSON{}. Write the values as a list: {}."
 MOST_CONTAINERS: Final = 1_000_000
 """An empty list takes 3 bytes as JSON, and 60 in memory."""
+WORD: Final = re.compile(r"[^\s,;:\[\]{}\"]+")
 DEEPEST: Final = 32
 """Levels of nesting; numpy has no arrays of more dimensions than 64."""
-KINDS: Final[dict[str, tuple[str, set[type]]]] = {
-    "b": ("true or false", {bool}), "i": ("a whole number", {int}), "u": ("a whole number", {int}),
-}  # fmt: skip
-FLOAT: Final[tuple[str, set[type]]] = ("a number", {int, float})
-PLAIN_NUMBERS: Final = re.compile(r"[-+.\deE,;\s]+")
-
-
-class BadValues(ConsoleError):
-    """`field`: which part of an input is wrong: data, shape, datatype, generate or file."""
-
-    code = "invalid"
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-
-
-def bytes_per_value(datatype: str) -> int:
-    """Raw bytes of one value; BYTES: of an empty one, which is only its length."""
-    return 4 if datatype == "BYTES" else DTYPES[datatype].itemsize
 
 
 def resolve_shape(wanted: Sequence[int], found: Sequence[int] | None, count: int) -> tuple[int, ...]:
@@ -72,32 +49,45 @@ def resolve_shape(wanted: Sequence[int], found: Sequence[int] | None, count: int
 
 
 def parse_text(text: str, name: str, datatype: str) -> Any:
-    """JSON, or plain numbers between commas or spaces; for BYTES that is not a JSON list: one value a line."""
+    """JSON, or plain values between commas or spaces; for BYTES that is not a JSON list: one value a line."""
     stripped = text.strip()
     if not stripped:
-        raise BadValues("data", "Give values, or let them be generated.")
-    if datatype == "BYTES" and stripped[0] not in "[{":
-        return stripped.splitlines()
-    if stripped[0] not in "[{\"" and PLAIN_NUMBERS.fullmatch(stripped):
-        numbers = re.split(r"[,;\s]+", stripped.strip(",; \n\t"))
-        stripped = f"[{','.join(numbers)}]"
-    return of_request(parse_json(stripped), name)
+        raise BadValues("data", NO_VALUES)
+    if datatype == "BYTES":
+        if stripped[0] not in "[{":
+            return stripped.splitlines()
+        return of_request(parse_json(stripped, like='["a", "b"]'), name)
+    if stripped[0] not in '[{"':
+        return read_tokens(stripped, name, datatype)
+    return of_request(parse_json(stripped, explain=partial(explain_word, name=name, datatype=datatype)), name)
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(
+    text: str | bytes, *, like: str = "[1, 2, 3]", explain: Callable[[str, str], str] | None = None
+) -> Any:
+    """`like`: how values are written. `explain`: what to say of a bare word at a place, instead of an error of JSON."""
+
     def refuse(constant: str) -> Any:
         raise BadValues("data", f"JSON has no {constant}. Upload a .npy file to send such values.")
+
+    def real(number: str) -> float:
+        if math.isinf(value := float(number)):
+            raise BadValues("data", f"{number} does not fit any datatype.")
+        return value
 
     raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     if raw.count(b"[") + raw.count(b"{") > MOST_CONTAINERS:
         raise BadValues("data", f"These are more than {MOST_CONTAINERS:,} lists. Write the values as one flat list.")
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse, parse_float=real)
     except json.JSONDecodeError as error:
-        where = f" ({error.msg}, line {error.lineno}, column {error.colno})"
-        raise BadValues("data", NOT_JSON.format(where)) from None
+        where = f"line {error.lineno}, column {error.colno}"
+        word = WORD.match(error.doc, error.pos) if error.msg == "Expecting value" else None
+        if explain and word:
+            raise BadValues("data", explain(word[0], where)) from None
+        raise BadValues("data", NOT_JSON.format(f" ({error.msg}, {where})", like)) from None
     except (ValueError, RecursionError):  # not UTF-8, or a number of thousands of digits
-        raise BadValues("data", NOT_JSON.format("")) from None
+        raise BadValues("data", NOT_JSON.format("", like)) from None
 
 
 def of_request(value: Any, name: str) -> Any:
@@ -114,8 +104,8 @@ def of_request(value: Any, name: str) -> Any:
     return value
 
 
-def from_json(data: Any, datatype: str, wanted: Sequence[int]) -> NDArray[Any]:
-    """A scalar, a flat or a nested list -> array.
+def from_json(data: Any, datatype: str, wanted: Sequence[int], name: str = "") -> NDArray[Any]:
+    """A scalar, a flat or a nested list -> array. `name`: of the input, for what is said of a value.
 
     Raises BadValues: a ragged list, wrong count, wrong kind, out of range.
     """
@@ -127,7 +117,10 @@ def from_json(data: Any, datatype: str, wanted: Sequence[int]) -> NDArray[Any]:
     if made is not None:
         made[:] = [_as_bytes(value, i) for i, value in enumerate(flat)]
         return made.reshape(shape)
-    return _numbers(flat, datatype).reshape(shape)
+    try:
+        return _numbers(flat, datatype).reshape(shape)
+    except BadValues as error:
+        raise BadValues("data", f"{name}: {error.message}" if name else error.message) from None
 
 
 def _flatten(data: Any, into: list[Any], depth: int = 0) -> tuple[int, ...]:
@@ -158,7 +151,7 @@ def _numbers(flat: list[Any], datatype: str) -> NDArray[Any]:
     kind, allowed = KINDS.get(dtype.kind, FLOAT)
     if not set(map(type, flat)) <= allowed:
         i, value = next((i, value) for i, value in enumerate(flat) if type(value) not in allowed)
-        raise BadValues("data", f"{datatype} needs {kind} everywhere; value {i + 1} is {_quoted(value)}.")
+        raise BadValues("data", f"{datatype} needs {kind} everywhere; value {i + 1} is {quoted(value)}.")
     if dtype.kind in "iu" and flat:
         limits = np.iinfo(dtype)
         for value in (min(flat), max(flat)):
@@ -174,17 +167,16 @@ def _numbers(flat: list[Any], datatype: str) -> NDArray[Any]:
     return made
 
 
-def _quoted(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
 def _as_bytes(value: Any, index: int) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass")
-    raise BadValues("data", f"BYTES needs text everywhere; value {index + 1} is {_quoted(value)}.")
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            what = f"BYTES needs text everywhere; value {index + 1} is no valid Unicode"
+            raise BadValues("data", f"{what}. Upload a file to send other bytes.") from None
+    raise BadValues("data", f"BYTES needs text everywhere; value {index + 1} is {quoted(value)}.")
 
 
 def generate(
@@ -197,6 +189,8 @@ def generate(
         raise BadValues("generate", f"Text can only fill BYTES, and this input is {datatype}.")
     if not low <= high:
         raise BadValues("generate", "The lower end of the range must not be above the upper end.")
+    if kind == "random" and datatype != "BYTES":
+        _check_range(datatype, low, high)
     real = tuple(1 if size < 0 else size for size in shape)
     count = check_size(real, datatype)
     if datatype == "BYTES":
@@ -205,6 +199,15 @@ def generate(
         made[:] = [f"{number:g}".encode() for number in numbers] or [text.encode()] * count
         return made.reshape(real)
     return _generated(kind, DTYPES[datatype], count, low, high).reshape(real)
+
+
+def _check_range(datatype: str, low: float, high: float) -> None:
+    """Whole numbers are cut to their datatype, floats are not."""
+    if DTYPES[datatype].kind in KINDS:
+        return
+    largest = float(ml_dtypes.finfo(DTYPES[datatype]).max)  # type: ignore[no-untyped-call]
+    if (end := max(low, high, key=abs)) and abs(end) > largest:
+        raise BadValues("generate", f"{end:g} does not fit {datatype}, which holds up to {largest:g}.")
 
 
 def check_size(shape: Sequence[int], datatype: str) -> int:
@@ -232,7 +235,8 @@ def _generated(kind: str, dtype: np.dtype[Any], count: int, low: float, high: fl
         if first > last:
             raise BadValues("generate", f"No whole number that fits lies between {low:g} and {high:g}.")
         return random.integers(first, last, count, dtype=dtype, endpoint=True)
-    return random.uniform(low, high, count).astype(dtype)
+    # Halves, since numpy refuses a range that is wider than the largest number.
+    return (random.uniform(low / 2, high / 2, count) * 2).astype(dtype)
 
 
 def shown(shape: Sequence[int]) -> str:

@@ -73,8 +73,8 @@ def test_numbers_lists_and_whole_requests_can_be_pasted(text: str, expected: lis
 
 @pytest.mark.parametrize(("text", "said"), [
     ("[1, 2", "This is not JSON (Expecting ',' delimiter, line 1, column 6). Write the values as a list: [1, 2, 3]."),
-    ("one two", "This is not JSON (Expecting value, line 1, column 1). Write the values as a list: [1, 2, 3]."),
-    ("1 2 - 3", "This is not JSON"), ("  ", "Give values, or let them be generated."),
+    ("[1, 2] 3", "This is not JSON (Extra data, line 1, column 8)."),
+    ("  ", "Give values, or let them be generated."), (" , ", "Give values, or let them be generated."),
     ("[NaN]", "JSON has no NaN. Upload a .npy file to send such values."),
     ('{"inputs": [{"name": "y"}]}', "This request has no input named x."),
     ('{"a": 1}', "This is a JSON object without `data`. Write the values as a list: [1, 2, 3]."),
@@ -84,6 +84,52 @@ def test_what_is_not_json_says_where(text: str, said: str) -> None:
     with pytest.raises(BadValues) as caught:
         parse_text(text, "x", "FP32")
     assert caught.value.message.startswith(said)
+
+
+@pytest.mark.parametrize(("text", "datatype", "said"), [
+    ("1 2 3 oops", "FP32", 'x: "oops" is not a number (value 4).'),
+    ("1 2 - 3", "FP32", 'x: "-" is not a number (value 3).'),
+    ("1,2,x", "INT32", 'x: "x" is not a whole number (value 3).'),
+    ("1 2.5", "INT8", 'x: "2.5" is not a whole number (value 2).'),
+    ("0x10", "UINT8", 'x: "0x10" is not a whole number (value 1).'),
+    ("1e400", "FP64", "x: 1e400 does not fit FP64 (value 1)."),
+    ("1,000", "INT32", 'x: "000" is not a whole number (value 2). Write numbers without leading zeros and thousands'),
+    ("1_000", "FP32", 'x: "1_000" is not a number (value 1). Write numbers without'),
+    ("1 NaN", "FP32", 'x: "NaN" is not a finite number (value 2). Upload a .npy file to send such values.'),
+    ("-Infinity", "FP16", 'x: "-Infinity" is not a finite number (value 1). Upload a .npy'),
+    ("NaN", "INT8", 'x: "NaN" is not a whole number (value 1).'),
+    ("true 1", "BOOL", 'x: "1" is neither true nor false (value 2).'),
+    ("true", "FP32", 'x: "true" is not a number (value 1).'),
+    ("[1, oops]", "FP32", 'x: "oops" is not a number in JSON (line 1, column 5).'),
+    ("[1, 1e400]", "FP64", "1e400 does not fit any datatype."),
+    ("[a]", "BYTES", 'This is not JSON (Expecting value, line 1, column 2). Write the values as a list: ["a", "b"].'),
+    ("\u0663", "INT32", 'x: "\u0663" is not a whole number (value 1).'),
+])  # fmt: skip
+def test_what_is_no_value_of_the_datatype_is_named_with_its_input(text: str, datatype: str, said: str) -> None:
+    with pytest.raises(BadValues) as caught:
+        from_json(parse_text(text, "x", datatype), datatype, [-1], "x")
+    assert caught.value.message.startswith(said)
+
+
+@pytest.mark.parametrize(("text", "datatype", "said"), [
+    ("300", "UINT8", "x: 300 does not fit UINT8, which holds 0 to 255."), ("-1", "UINT16", "x: -1 does not fit UINT16"),
+    ("1" * 5000, "INT64", "x: 111"), ("1" * 5000, "FP32", "x: 111"),
+    ("1e39", "FP32", "x: 1e+39 does not fit FP32."), ("70000", "FP16", "x: 70000 does not fit FP16."),
+    ("[[1, 2], [3]]", "FP32", "The rows of this list do not all have the same length."),
+    ('["a", "\\ud800"]', "BYTES", "BYTES needs text everywhere; value 2 is no valid Unicode."),
+])  # fmt: skip
+def test_values_that_do_not_fit_are_named_with_their_input(text: str, datatype: str, said: str) -> None:
+    with pytest.raises(BadValues) as caught:
+        from_json(parse_text(text, "x", datatype), datatype, [-1], "x")
+    assert caught.value.message.startswith(said)
+
+
+@pytest.mark.parametrize(("text", "datatype", "expected"), [
+    ("True false TRUE", "BOOL", [True, False, True]), ("+1; -2", "INT8", [1, -2]),
+    (".5 5. +1e2", "FP64", [0.5, 5, 100]),
+])  # fmt: skip
+def test_values_can_be_typed_as_people_write_them(text: str, datatype: str, expected: list[Any]) -> None:
+    assert from_json(parse_text(text, "x", datatype), datatype, [-1]).tolist() == expected
 
 
 def test_texts_are_one_a_line_or_a_json_list() -> None:
@@ -105,12 +151,15 @@ def test_random_numbers_stay_in_their_range() -> None:
     assert set(whole.tolist()) == {3, 4, 5}
     real = generate("random", "FP32", [2000], low=-1, high=-0.5)
     assert real.min() >= -1 and real.max() <= -0.5 and real.std() > 0
+    assert np.isfinite(generate("random", "FP64", [100], low=-1.7e308, high=1.7e308)).all()
 
 
 @pytest.mark.parametrize(("kind", "datatype", "more", "field", "said"), [
     ("noise", "FP32", {}, "generate", "Choose one of"), ("text", "FP32", {}, "generate", "Text can only fill BYTES"),
     ("random", "FP32", {"low": 2, "high": 1}, "generate", "lower end"),
     ("random", "UINT8", {"low": 0.2, "high": 0.8}, "generate", "No whole number that fits"),
+    ("random", "FP16", {"low": -70000, "high": 1}, "generate", "-70000 does not fit FP16, which holds up to 65504."),
+    ("random", "FP32", {"low": -1e308, "high": 1.7e308}, "generate", "1.7e+308 does not fit FP32"),
     ("zeros", "FP32", {"shape": [1 << 40]}, "shape", "more than the 64 MiB"),
 ])  # fmt: skip
 def test_what_cannot_be_generated_says_why(

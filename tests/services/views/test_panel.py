@@ -89,6 +89,8 @@ def test_the_whole_page_comes_without_htmx_and_keeps_what_was_typed(owner: Clien
 
 @pytest.mark.parametrize(("typed", "said"), [
     ("1 2 3", "Shape [2, 2] needs 4 values, you gave 3."),
+    ("1 2 3 oops", 'predict: "oops" is not a number (value 4).'),
+    ("1 2 3 1e39", "predict: 1e+39 does not fit FP32."),
     ("[1, 2,", "This is not JSON"),
     ("[1, 2, 3, true]", "FP32 needs a number everywhere; value 4 is true."),
     ("[[1, 2], [3]]", "do not all have the same length"),
@@ -100,8 +102,14 @@ def test_what_is_wrong_is_said_at_the_input(
     answer = owner.post(SEND, form(**{"i0-text": typed, "i0-shape-0": "2"}), headers=HTMX)
     assert answer.status_code == 422
     at_input = re.search(r'id="i0-errors" hx-swap-oob="true">(.*?)</ul>', answer.content.decode(), re.S)
-    assert at_input is not None and said in at_input.group(1)
+    assert at_input is not None and said in html.unescape(at_input.group(1))
     assert server.requests == [], "nothing was sent"
+
+
+def test_a_size_that_is_no_number_is_named_with_its_dimension(owner: Client, service: Service) -> None:
+    answer = owner.post(SEND, form(**{"i0-shape-0": "many"}), headers=HTMX)
+    assert answer.status_code == 422
+    assert 'such as [1, 64]; dimension 1 is "many".' in html.unescape(answer.content.decode())
 
 
 def test_an_error_lands_at_its_input_when_one_before_it_is_left_out(owner: Client, service: Service) -> None:
