@@ -24,6 +24,13 @@ def address_of(service: Service, host: str) -> Address:
     )  # fmt: skip
 
 
+def answer_tokens(revision: Revision, usual: int) -> int:
+    """Tokens to ask a language model for: the usual number, or half of a shorter context, which the prompt shares."""
+    configured = revision.spec.get("framework_config", {}).get("max_model_len")
+    longest = configured or (revision.described or {}).get("max_model_len")
+    return min(usual, max(1, int(longest) // 2)) if longest else usual
+
+
 def task_of(revision: Revision) -> str:
     """chat, completion or embedding of a vLLM service; "" for another, or while nothing has read its files yet."""
     if task := revision.spec.get("framework_config", {}).get("task"):

@@ -12,11 +12,23 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from services.clients.caller import KEY_SHOWN, headers
+from services.clients.inference import GRPC, HTTP, V1
 
 TRITON: Final = "triton"
+DOORS: Final = {HTTP: "v2-rest", GRPC: "v2-grpc", V1: "v1"}
+"""Protocol of the test panel -> the door that it calls."""
 OPENAI_PATHS: Final = {
     "chat": "/v1/chat/completions", "completion": "/v1/completions", "embedding": "/v1/embeddings",
 }  # fmt: skip
+
+
+def refusal(door: str, *, decoupled: bool, sequences: bool) -> str:
+    """Why a Triton model of this kind cannot answer there; "" when it can."""
+    if decoupled and door in {"v2-rest", "v1", "tfserving"}:
+        return "The model streams its responses, which only KServe V2 over gRPC carries."
+    if sequences and door in {"v1", "tfserving"}:
+        return "The model has sequences, and this protocol has no field for a sequence id."
+    return ""
 
 
 @dataclass(frozen=True)

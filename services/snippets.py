@@ -15,19 +15,22 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from services.clients.caller import KEY_SHOWN
-from services.clients.inference import Input
+from services.clients.inference import Input, SequenceStep
 from services.clients.inference_values import bytes_per_value
 from services.clients.inference_wire import (
     CONTENTS,
     binary_header,
     fits_json,
+    has_halves,
     json_request,
+    parameter_field,
     plain,
     raw_bytes,
-    sequence_parameters,
 )
 from services.doors import Address
+from services.snippets_decode import KEEP, SHOW
 from services.snippets_python import python_grpc, python_http
+from services.specs import Tensor
 
 PASTED_BYTES: Final = 8192
 METHOD: Final = "inference.GRPCInferenceService/{}"
@@ -46,25 +49,30 @@ LABELS: Final = {
 
 
 def snippets(
-    address: Address, inputs: Sequence[Input], *, decoupled: bool = False, binary: bool = False, sequence: int = 0
-) -> Snippets:
+    address: Address, inputs: Sequence[Input], *, decoupled: bool = False, binary: bool = False,
+    outputs: Sequence[Tensor] = (), step: SequenceStep | None = None,
+) -> Snippets:  # fmt: skip
     """One V2 inference. curl and grpcurl are for a POSIX shell; the Python ones need `pip install tritonclient[http]`
     or `[grpc]`.
 
-    `decoupled`: gRPC by stream. `binary`: HTTP with the binary tensor extension, which inputs that JSON cannot hold
-    use anyway. `sequence`: id of the sequence that the request is, 0 for none.
+    `decoupled`: by a stream of gRPC, which nothing else carries. `binary`: HTTP with the binary tensor extension, which
+    inputs and outputs that JSON cannot hold use anyway. `outputs`: those of the model.
     """
     raw = [_size(item) for item in inputs]
     zeros = sum(raw) > PASTED_BYTES
     first = first_lines(address) + ([ZEROS.format(f"{sum(raw):,}")] if zeros else [])
     in_json = not (zeros or binary) and all(fits_json(item) for item in inputs)
-    made = {
-        "curl": _curl(address, inputs, raw, in_json=in_json, zeros=zeros, sequence=sequence),
-        "python_http": python_http(address, inputs, in_json=in_json, zeros=zeros, sequence=sequence),
-        "python_grpc": python_grpc(address, inputs, stream=decoupled, zeros=zeros, sequence=sequence),
-        "grpcurl": f"{PROTOSET}\n{_grpcurl(address, inputs, stream=decoupled, zeros=zeros, sequence=sequence)}",
+    texts = {
+        "python_grpc": python_grpc(address, inputs, stream=decoupled, zeros=zeros, step=step),
+        "grpcurl": f"{PROTOSET}\n{_grpcurl(address, inputs, stream=decoupled, zeros=zeros, step=step)}",
     }
-    return {name: "\n".join([*first, text]) for name, text in made.items()}
+    if not decoupled:
+        texts = {
+            "curl": _curl(address, inputs, raw, in_json=in_json, zeros=zeros, outputs=outputs, step=step),
+            "python_http": python_http(address, inputs, in_json=in_json, zeros=zeros, step=step),
+            **texts,
+        }
+    return {name: "\n".join([*first, text]) for name, text in texts.items()}
 
 
 def first_lines(address: Address) -> list[str]:
@@ -96,45 +104,49 @@ def _empty_size(item: Input) -> int:
 
 
 def _curl(
-    address: Address, inputs: Sequence[Input], raw: Sequence[int], *, in_json: bool, zeros: bool, sequence: int
-) -> str:
+    address: Address, inputs: Sequence[Input], raw: Sequence[int], *, in_json: bool, zeros: bool,
+    outputs: Sequence[Tensor], step: SequenceStep | None,
+) -> str:  # fmt: skip
     url = shlex.quote(f"{address.base}/v2/models/{quote(address.service, safe='')}/infer")
     key = shell_headers(address)
     if in_json:
-        body = shlex.quote(json.dumps(json_request(inputs, sequence)))
-        return lines("curl -sS", url, *key, "-H 'Content-Type: application/json'", f"-d {body}")
-    head = binary_header(inputs, [_empty_size(item) for item in inputs] if zeros else raw, sequence).decode()
+        body = shlex.quote(json.dumps(json_request(inputs, outputs, step)))
+        call = ("curl -sS", url, *key, "-H 'Content-Type: application/json'", f"-d {body}")
+        return f"{lines(*call, KEEP)}\n{SHOW}" if has_halves(outputs) else lines(*call)
+    head = binary_header(inputs, [_empty_size(item) for item in inputs] if zeros else raw, step).decode()
     if zeros:
         values = f"head -c {sum(_empty_size(item) for item in inputs)} /dev/zero"
     else:
         values = f"printf %s {shlex.quote(_base64(inputs))} | base64 -d"
     length = f"-H 'Inference-Header-Content-Length: {len(head)}'"
     kind = "-H 'Content-Type: application/octet-stream'"
-    kept = "--data-binary @- --output answer.bin -w 'HTTP %{http_code}, see answer.bin\\n'"
-    call = lines("curl -sS", url, *key, kind, length, kept)
-    return f"{{ printf %s {shlex.quote(head)}; {values}; }} |\n{call}"
+    binary = lines("curl -sS", url, *key, kind, length, "--data-binary @-", KEEP)
+    return f"{{ printf %s {shlex.quote(head)}; {values}; }} |\n{binary}\n{SHOW}"
 
 
 def _base64(inputs: Sequence[Input]) -> str:
     return base64.b64encode(b"".join(raw_bytes(item.values) for item in inputs)).decode()
 
 
-def _grpcurl(address: Address, inputs: Sequence[Input], *, stream: bool, zeros: bool, sequence: int) -> str:
+def _grpcurl(
+    address: Address, inputs: Sequence[Input], *, stream: bool, zeros: bool, step: SequenceStep | None
+) -> str:
     service, target = address.service, address.host
     method = METHOD.format("ModelStreamInfer" if stream else "ModelInfer")
     plain_text = "" if address.tls else " -plaintext"
     call = (f"grpcurl{plain_text} -max-msg-sz 134217728 -protoset inference.protoset", *shell_headers(address))
     if zeros:
         parts = [f"head -c {_empty_size(item)} /dev/zero | base64 | tr -d '\\n'" for item in inputs]
-        message = grpc_json(service, inputs, contents=False, sequence=sequence)
-        head = json.dumps(message)[:-1] + ', "raw_input_contents": ["'
+        head = json.dumps(grpc_json(service, inputs, step, contents=False))[:-1] + ', "raw_input_contents": ["'
         between = "; printf %s '\", \"'; ".join(parts)
         made = f"{{ printf %s {shlex.quote(head)}; {between}; printf %s '\"]}}'; }} |"
         return f"{made}\n{lines(*call, '-d @', target, method)}"
-    return lines(*call, f"-d {shlex.quote(json.dumps(grpc_json(service, inputs, sequence=sequence)))}", target, method)
+    return lines(*call, f"-d {shlex.quote(json.dumps(grpc_json(service, inputs, step)))}", target, method)
 
 
-def grpc_json(service: str, inputs: Sequence[Input], *, contents: bool = True, sequence: int = 0) -> dict[str, Any]:
+def grpc_json(
+    service: str, inputs: Sequence[Input], step: SequenceStep | None = None, *, contents: bool = True
+) -> dict[str, Any]:
     """A ModelInferRequest in protobuf's JSON: typed contents, or raw ones for all when an input has no typed ones."""
     typed = all(item.datatype in CONTENTS for item in inputs)
     rows = []
@@ -144,11 +156,8 @@ def grpc_json(service: str, inputs: Sequence[Input], *, contents: bool = True, s
             row["contents"] = {CONTENTS[item.datatype]: _proto_values(item)}
         rows.append(row)
     made: dict[str, Any] = {"model_name": service, "inputs": rows}
-    if sequence:
-        parameters = sequence_parameters(sequence).items()
-        made["parameters"] = {
-            name: {"bool_param" if isinstance(value, bool) else "int64_param": value} for name, value in parameters
-        }
+    if step:
+        made["parameters"] = {name: {parameter_field(value): value} for name, value in step.parameters().items()}
     if contents and not typed:
         made["raw_input_contents"] = [base64.b64encode(raw_bytes(item.values)).decode() for item in inputs]
     return made

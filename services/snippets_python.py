@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from services.clients.caller import KEY_SHOWN
-from services.clients.inference import Input
-from services.clients.inference_wire import plain, sequence_parameters
+from services.clients.inference import Input, SequenceStep
+from services.clients.inference_wire import plain
 from services.doors import Address
 
 NUMPY: Final = {
@@ -19,7 +19,7 @@ NUMPY: Final = {
 STREAM: Final = '''
 answers = queue.Queue()
 client.start_stream(callback=lambda result, error: answers.put((result, error)), headers=headers)
-client.async_stream_infer({service}, inputs, enable_empty_final_response=True{sequence})
+client.async_stream_infer({service}, inputs, enable_empty_final_response=True{more})
 while True:
     result, error = answers.get(timeout=60)
     if error is not None:
@@ -33,21 +33,25 @@ client.stop_stream()
 '''
 
 
-def python_http(address: Address, inputs: Sequence[Input], *, in_json: bool, zeros: bool, sequence: int) -> str:
-    """`in_json`: tensors as JSON, else with the binary tensor extension."""
+def python_http(
+    address: Address, inputs: Sequence[Input], *, in_json: bool, zeros: bool, step: SequenceStep | None = None
+) -> str:
+    """`in_json`: inputs as JSON, else with the binary tensor extension. tritonclient gets all outputs by that."""
     lines = _imports("tritonclient.http as triton", inputs, "" if address.public else "os")
     lines.append(headers_line(address))
     how = ", binary_data=False" if in_json else ""
     lines += [f"client = triton.InferenceServerClient({_target(address)})", *_inputs(inputs, zeros, how)]
     lines += [
-        f"result = client.infer({address.service!r}, inputs, headers=headers{_sequence(sequence)})",
+        f"result = client.infer({address.service!r}, inputs, headers=headers{_arguments(step)})",
         'for output in result.get_response()["outputs"]:',
         '    print(output["name"], result.as_numpy(output["name"]))',
     ]
     return "\n".join(lines) + "\n"
 
 
-def python_grpc(address: Address, inputs: Sequence[Input], *, stream: bool, zeros: bool, sequence: int) -> str:
+def python_grpc(
+    address: Address, inputs: Sequence[Input], *, stream: bool, zeros: bool, step: SequenceStep | None = None
+) -> str:
     """`stream`: for a decoupled model, every response as it comes."""
     lines = _imports(
         "tritonclient.grpc as triton", inputs, "" if address.public else "os", "queue" if stream else ""
@@ -55,18 +59,17 @@ def python_grpc(address: Address, inputs: Sequence[Input], *, stream: bool, zero
     lines.append(headers_line(address))
     lines += [f"client = triton.InferenceServerClient({_target(address)})", *_inputs(inputs, zeros, "")]
     if stream:
-        return "\n".join(lines) + STREAM.format(service=repr(address.service), sequence=_sequence(sequence))
+        return "\n".join(lines) + STREAM.format(service=repr(address.service), more=_arguments(step))
     lines += [
-        f"result = client.infer({address.service!r}, inputs, headers=headers{_sequence(sequence)})",
+        f"result = client.infer({address.service!r}, inputs, headers=headers{_arguments(step)})",
         "for output in result.get_response().outputs:",
         "    print(output.name, result.as_numpy(output.name))",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _sequence(sequence: int) -> str:
-    """The arguments that say so, after others; none for 0."""
-    return "".join(f", {name}={value!r}" for name, value in sequence_parameters(sequence).items())
+def _arguments(step: SequenceStep | None) -> str:
+    return "".join(f", {name}={value!r}" for name, value in step.parameters().items()) if step else ""
 
 
 def _target(address: Address) -> str:

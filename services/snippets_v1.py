@@ -4,30 +4,50 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Final
 from urllib.parse import quote
 
 from services.clients.inference import Model
+from services.clients.inference_wire import has_halves
+from services.clients.kserve_v1 import COLUMNS, ROWS, in_rows
 from services.doors import Address
 from services.snippets import Snippets, first_lines, lines, shell_headers
 from services.snippets_python import headers_line
+from services.specs import Tensor
 
 PASTED: Final = 16384
 """Characters of a body; a longer one is read from a file."""
+MARK: Final = "\0"
+"""Where an expression stands in a text; no name of a tensor has it."""
 PYTHON: Final = """import json
 {imports}import urllib.request
 
 {headers}
-body = {body}
+{body}
 request = urllib.request.Request(
     {url!r}, json.dumps(body).encode(), {{"content-type": "application/json", **(headers or {{}})}}
 )
 with urllib.request.urlopen(request) as answer:
     print(json.load(answer)["{answer}"])
 """
+ZEROS: Final = """def fill(value, *shape):
+    return [fill(value, *shape[1:])] * shape[0] if shape else value
+
+
+body = {body}"""
+AWK: Final = """function fill(value, dims,  sizes, i, many) {
+  for (i = split(dims, sizes, " "); i > 0; i--) {
+    for (many = value ","; length(many) < sizes[i] * (length(value) + 1); ) many = many many
+    value = "[" substr(many, 1, sizes[i] * (length(value) + 1) - 1) "]"
+  }
+  return value
+}
+"""
+"""`fill("0", "2 3")` is [[0,0,0],[0,0,0]]."""
 NEEDS_STUBS: Final = "# Needs stubs of TensorFlow Serving without TensorFlow: pip install min-tfs-client"
-TFSERVING: Final = """import os
+TFSERVING: Final = """{imports}
 
 # These stubs were made by an old protoc, which protobuf's compiled parser does not take.
 os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
@@ -45,14 +65,24 @@ def put(name, tensor):
     inputs = request.inputs
     (inputs[name] if hasattr(inputs, "keys") else inputs.add(key=name).value).CopyFrom(tensor)
 
-
+{halves}
 {inputs}
 with {channel} as channel:
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
     answer = stub.Predict(request, timeout=60, metadata=list((headers or {{}}).items()))
 outputs = answer.outputs
 for name, tensor in outputs.items() if hasattr(outputs, "keys") else [(entry.key, entry.value) for entry in outputs]:
-    print(name, tensor)
+    print(name, {shown})
+"""
+HALVES: Final = """
+def halves(tensor):
+    # The bits of 16-bit floats; a BFLOAT16 is the upper half of a 32-bit float.
+    if tensor.dtype == types_pb2.DT_HALF:
+        return [struct.unpack("<e", struct.pack("<H", bits))[0] for bits in tensor.half_val]
+    if tensor.dtype == types_pb2.DT_BFLOAT16:
+        return [struct.unpack("<f", struct.pack("<I", bits << 16))[0] for bits in tensor.half_val]
+    return tensor
+
 """
 TYPES: Final = {
     "BOOL": ("DT_BOOL", "bool_val", "False"), "UINT8": ("DT_UINT8", "int_val", "0"),
@@ -67,29 +97,71 @@ TYPES: Final = {
 
 
 def v1_snippets(address: Address, body: Mapping[str, Any], model: Model) -> Snippets:
-    """`body`: {"instances": ...} or {"inputs": ...}."""
+    """`body`: {"instances": ...} or {"inputs": ...}. One without instances stands for an example that is too long to
+    be pasted: it is made where it is sent."""
     url = f"{address.base}/v1/models/{quote(address.service, safe='')}:predict"
     first = first_lines(address)
     text = json.dumps(body, ensure_ascii=False)
-    data = shlex.quote(text) if len(text) <= PASTED else "@body.json"
+    is_long = body == {ROWS: []} and bool(model.inputs)
+    code, piped = f"body = {dict(body)!r}", ""
+    data = shlex.quote(text)
+    if is_long:
+        code, piped, data = ZEROS.format(body=_filled(model, _python_fill)), _awk(model), "@-"
+    elif len(text) > PASTED:
+        code, data = 'body = json.load(open("body.json"))', "@body.json"
     call = ["curl -sS", shlex.quote(url), *shell_headers(address), "-H 'Content-Type: application/json'", f"-d {data}"]
-    imports = "" if address.public else "import os\n"
+    rows = in_rows(model) if is_long else ROWS in body
     python = PYTHON.format(
-        imports=imports, headers=headers_line(address), url=url,
-        body=repr(dict(body)) if len(text) <= PASTED else 'json.load(open("body.json"))',
-        answer="predictions" if "instances" in body else "outputs",
+        imports="" if address.public else "import os\n", headers=headers_line(address), url=url, body=code,
+        answer="predictions" if rows else "outputs",
     )  # fmt: skip
     return {
-        "curl": "\n".join([*first, lines(*call)]),
+        "curl": "\n".join([*first, piped + lines(*call)]),
         "python_v1": "\n".join([*first, python]),
         "python_tfserving": "\n".join([*first, NEEDS_STUBS, _tfserving(address, model)]),
     }
 
 
+def _filled(model: Model, fill: Callable[[Tensor, Sequence[int]], str]) -> str:
+    """The example of services.clients.kserve_v1, with an expression for each tensor. JSON and Python, both."""
+    rows = in_rows(model)
+    values = {tensor.name: fill(tensor, tensor.shape[1:] if rows else tensor.shape) for tensor in model.needed}
+    named = ", ".join(f"{json.dumps(name)}: {value}" for name, value in values.items())
+    if not rows:
+        return f'{{"{COLUMNS}": {{{named}}}}}'
+    (first, *others) = values.values()
+    return f'{{"{ROWS}": [{{{named}}}]}}' if others else f'{{"{ROWS}": [{first}]}}'
+
+
+def _python_fill(tensor: Tensor, shape: Sequence[int]) -> str:
+    value = {"BYTES": '"hello"', "BOOL": "False"}.get(tensor.datatype, "0")
+    return f"fill({', '.join([value, *(str(max(size, 1)) for size in shape)])})"
+
+
+def _awk(model: Model) -> str:
+    """A program that writes the example: any shell has awk."""
+    parts: list[str] = []
+
+    def fill(tensor: Tensor, shape: Sequence[int]) -> str:
+        value = {"BYTES": '"hello"', "BOOL": "false"}.get(tensor.datatype, "0")
+        parts.append(f"fill({_awk_text(value)}, \"{' '.join(str(max(size, 1)) for size in shape)}\")")
+        return MARK
+
+    texts = [_awk_text(text) for text in _filled(model, fill).split(MARK)]
+    printed = " ".join(part for pair in zip_longest(texts, parts, fillvalue="") for part in pair if part)
+    program = f"{AWK}BEGIN {{ print {printed} }}"
+    return f"awk {shlex.quote(program)} |\n"
+
+
+def _awk_text(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def _tfserving(address: Address, model: Model) -> str:
     """Zeros of the model's shapes: the values of a V1 body need the model's types, which tensors have."""
     rows = []
-    for tensor in model.inputs:
+    for tensor in model.needed:
         kind, field, value = TYPES[tensor.datatype]
         sizes = ", ".join(f"tensor_shape_pb2.TensorShapeProto.Dim(size={max(size, 1)})" for size in tensor.shape)
         rows.append(
@@ -100,7 +172,9 @@ def _tfserving(address: Address, model: Model) -> str:
     channel = f"grpc.insecure_channel({address.host!r})"
     if address.tls:
         channel = f"grpc.secure_channel({address.host!r}, grpc.ssl_channel_credentials())"
+    halves = has_halves(model.outputs)
     return TFSERVING.format(
-        headers=headers_line(address), service=address.service,
-        inputs="\n".join(rows), channel=channel,
+        imports="import os\nimport struct" if halves else "import os", headers=headers_line(address),
+        service=address.service, inputs="\n".join(rows), channel=channel, halves=HALVES if halves else "",
+        shown="halves(tensor)" if halves else "tensor",
     )  # fmt: skip

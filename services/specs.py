@@ -206,6 +206,10 @@ class ModelDescription:
     decoupled: bool = False
     sequences: bool = False
     """Requests of one sequence must meet the same replica, which remembers it."""
+    optional: tuple[str, ...] = ()
+    """Inputs that a request may leave out."""
+    completes: bool = False
+    """Loading the model may change its inputs, outputs and whether it is decoupled: only a replica tells them."""
     config_text: str = ""
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

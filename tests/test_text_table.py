@@ -25,7 +25,9 @@ READ_FROM = {"POST", "GET", "FILES", "data", "query"}
 """What the views of pages call the fields of a request."""
 BY_HAND = {
     "services/views/services.py": {"q"}, "services/views/usage.py": {"range", "metric", "by"},
-    "services/views/panel_form.py": {"how", "text", "generate", "low", "high", "text_value", "shape", "file"},
+    "services/views/panel_form.py": {
+        "how", "text", "generate", "low", "high", "text_value", "shape", "file", "sequence_start", "sequence_end",
+    },
     "console/pages.py": set(), "console/templatetags/console.py": set(),
 }  # fmt: skip
 """Files that read fields by names in variables, and which names these are. The last two write addresses of pages."""

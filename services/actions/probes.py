@@ -6,9 +6,8 @@ Tensors are here, text is in `generations`; `probe` takes either.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from console.errors import InvalidFields, Unavailable
@@ -19,8 +18,8 @@ from services.actions.calling import is_public
 from services.addresses import address_of
 from services.clients import inference_grpc, inference_http, kserve_v1, kserve_v2
 from services.clients.inference import GRPC, HTTP, V1, Answer, Call, Model
-from services.clients.inference_inputs import read_inputs
-from services.doors import TRITON
+from services.clients.inference_inputs import read_inputs, read_step
+from services.doors import DOORS, TRITON, refusal
 from services.errors import ProbeError
 from services.models import Replica, Revision, Service
 from services.snippets import Snippets, snippets
@@ -57,9 +56,10 @@ def probe(
     """Send one inference and time it.
 
     `payload`, of a Triton service: {"protocol": "http"|"grpc", "inputs": [see clients.inference_inputs.read_inputs]}
-    with optionally "encoding": "auto"|"json"|"binary" (HTTP); or {"protocol": "v1", "instances": [...] or
-    "inputs": ...}. Of a vLLM service: see `generations.prepare`. Always optional: "api_key", another key to try than
-    the panel's own. `gateway_host`: host:port of the gateway as the caller reaches it, for the snippets.
+    with optionally "encoding": "auto"|"json"|"binary" (HTTP) and "sequence": {"id", "start", "end"}; or
+    {"protocol": "v1", "instances": [...] or "inputs": ...}. Without "protocol", one that the model can answer. Of a
+    vLLM service: see `generations.prepare`. Always optional: "api_key", another key to try than the panel's own.
+    `gateway_host`: host:port of the gateway as the caller reaches it, for the snippets.
     Raises InvalidFields (`inputs.0.data`, ...) for inputs that do not fit the model, Conflict when the service is not
     READY, Unavailable when the gateway or every replica is away, Forbidden without the scope infer.
     """
@@ -68,6 +68,7 @@ def probe(
         return generations.probe(service, payload, actor=actor, gateway_host=gateway_host)
     protocol, encoding, own_key = _options(payload)
     model = model_of(service)
+    protocol = protocol or (GRPC if model.decoupled else HTTP)
     send = _v1 if protocol == V1 else _v2
     result = send(service, model, payload, protocol, encoding, own_key, gateway_host)
     logger.info("%s tested %s over %s: %s", actor.label, service.name, protocol, result.answer.status)
@@ -79,16 +80,18 @@ def _v2(
     gateway_host: str | None,
 ) -> ProbeResult:  # fmt: skip
     inputs = read_inputs(payload.get("inputs"), model)
+    step = read_step(payload.get("sequence"), model)
     large = sum(item.values.size for item in inputs) > JSON_VALUES
     call = Call(
-        calling.caller_for(service, own_key), service.name, inputs,
+        calling.caller_for(service, own_key), service.name, inputs, outputs=model.outputs, step=step,
         binary=encoding == "binary" or (encoding == "auto" and large), stream=protocol == GRPC and model.decoupled,
-        sequence=new_sequence(model),
     )  # fmt: skip
     answer = (inference_grpc if protocol == GRPC else inference_http).infer(call)
     address = address_of(service, gateway_host or call.caller.address)
-    made = snippets(address, inputs, decoupled=model.decoupled, binary=call.binary, sequence=call.sequence)
-    return ProbeResult(protocol, answer, made, _hint(answer, protocol, model))
+    examples = snippets(
+        address, inputs, decoupled=model.decoupled, binary=call.binary, outputs=model.outputs, step=step
+    )
+    return ProbeResult(protocol, answer, examples, _hint(answer, protocol, model))
 
 
 def _v1(
@@ -112,51 +115,48 @@ def model_of(service: Service) -> Model:
     reason = "no replica has started"
     for row in sorted(rows, key=lambda row: row.state != Replica.READY):
         try:
-            said = kserve_v2.model_metadata(publishing.HOST, row.http_port, service.name)
-            described = _describe(revision)
-            return Model(
-                said.name, said.inputs, said.outputs, decoupled=described.decoupled, sequences=described.sequences
-            )
+            metadata = kserve_v2.model_metadata(publishing.HOST, row.http_port, service.name)
+            model = Model(metadata.name, metadata.inputs, metadata.outputs)
+            return _with_facts(model, description_of(revision), row)
         except ProbeError as error:
             reason = error.message
     raise Unavailable(f"No replica of {service.name} says what its inputs are: {reason}", hint="Look at its logs.")
 
 
-def _describe(revision: Revision) -> ModelDescription:
-    """Read from the model files: a replica's configuration is closed to everybody."""
+def _with_facts(model: Model, files: ModelDescription, replica: Replica) -> Model:
+    """With what metadata does not tell: the model files do, unless loading the model may change it."""
+    optional, decoupled = frozenset(files.optional), files.decoupled
+    if files.completes:
+        optional, decoupled = kserve_v2.loaded_facts(publishing.HOST, replica.http_port, model.name, model.inputs)
+    return replace(model, decoupled=decoupled, sequences=files.sequences, optional=optional)
+
+
+def description_of(revision: Revision) -> ModelDescription:
+    """What the model files say, as far as they are on this node."""
     tree = reading.tree(revision.tree)
-    spec = revision.parsed()
     if tree is None:
         return ModelDescription()
+    spec = revision.parsed()
     return wiring.framework(spec.framework).describe(tree.path, spec.framework_config)
 
 
-def new_sequence(model: Model) -> int:
-    """Id for a sequence of one request; 0 where the model has no sequences.
-
-    Random, so that no test meddles with a sequence of somebody else. A model may keep it in 32 bits.
-    """
-    return secrets.randbelow((1 << 31) - 1) + 1 if model.sequences else 0
-
-
 def _options(payload: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The protocol ("" when the model is to decide), the encoding, and the key to try."""
     errors: dict[str, list[str]] = {}
-    protocol, encoding = payload.get("protocol", HTTP), payload.get("encoding") or "auto"
+    protocol, encoding = payload.get("protocol"), payload.get("encoding") or "auto"
     own_key = calling.own_key(payload, errors)
-    if protocol not in (HTTP, GRPC, V1):
+    if protocol not in (HTTP, GRPC, V1, None):
         errors["protocol"] = [f"Must be {HTTP}, {GRPC} or {V1}: this is a Triton service."]
     if encoding not in ENCODINGS:
         errors["encoding"] = [f"Must be one of: {', '.join(ENCODINGS)}."]
     if errors:
         raise InvalidFields(errors)
-    return protocol, encoding, own_key
+    return protocol or "", encoding, own_key
 
 
 def _hint(answer: Answer, protocol: str, model: Model) -> str:
     if answer.ok:
         return ""
-    if protocol == V1 and model.sequences:
-        return "This model has sequences, and KServe V1 has no place for their ids: send it over V2."
-    if protocol in (HTTP, V1) and model.decoupled:
-        return "This model streams its responses, which only gRPC can carry: send it over gRPC."
+    if reason := refusal(DOORS[protocol], decoupled=model.decoupled, sequences=model.sequences):
+        return f"{reason} Send it over gRPC."
     return calling.hint(answer.status, answer.error)

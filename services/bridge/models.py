@@ -52,9 +52,9 @@ class Models:
         except BridgeError as error:
             if error.kind is not Kind.INVALID:
                 raise
-            told = required_inputs.optional_in(error.message, model.inputs)
-            if told is not None:
-                return told
+            optional = required_inputs.optional_in(error.message, model.inputs)
+            if optional is not None:
+                return optional
         return frozenset(tensor.name for tensor in model.inputs)
 
     def forget_all_but(self, table: Table) -> None:

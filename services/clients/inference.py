@@ -41,6 +41,19 @@ class Input:
 
 
 @dataclass(frozen=True)
+class SequenceStep:
+    """The place of one request in a sequence. `id`: a whole number or a text."""
+
+    id: int | str
+    start: bool = True
+    end: bool = True
+
+    def parameters(self) -> dict[str, Any]:
+        """As V2 names them."""
+        return {"sequence_id": self.id, "sequence_start": self.start, "sequence_end": self.end}
+
+
+@dataclass(frozen=True)
 class Model:
     """What a running model says of itself; shapes are those of requests, -1 is any size."""
 
@@ -50,14 +63,21 @@ class Model:
     decoupled: bool = False
     """It may answer one request with any number of responses: only over gRPC streams."""
     sequences: bool = False
-    """Each request belongs to a sequence, and Triton refuses one that names none."""
+    """Each request must name its sequence."""
+    optional: frozenset[str] = frozenset()
+    """Inputs that a request may leave out."""
+
+    @property
+    def needed(self) -> tuple[Tensor, ...]:
+        """The inputs of an example: those that are required, or all where none is."""
+        return tuple(tensor for tensor in self.inputs if tensor.name not in self.optional) or self.inputs
 
 
 @dataclass(frozen=True)
 class Call:
     """`binary`: HTTP with the binary tensor extension. `stream`: gRPC by ModelStreamInfer.
 
-    `sequence`: id of the sequence that this one request is, from its start to its end; 0 for none.
+    `outputs`: those of the model. Over HTTP they decide how each one comes back.
     """
 
     caller: Caller
@@ -65,7 +85,8 @@ class Call:
     inputs: tuple[Input, ...]
     binary: bool = False
     stream: bool = False
-    sequence: int = 0
+    outputs: tuple[Tensor, ...] = ()
+    step: SequenceStep | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from console.errors import Unavailable
 from services.clients import inference_wire as wire
 from services.clients.caller import CONNECT_SECONDS, without_key
 from services.clients.http_exchange import HELD_BYTES
-from services.clients.inference import Answer, Call, Input, Message, Response, Timing
+from services.clients.inference import Answer, Call, Input, Message, Response, SequenceStep, Timing
 
 MOST_RESPONSES = 1000
 """A stream is ended after so many: a test has seen enough, and a model may go on for ever."""
@@ -30,7 +30,7 @@ OPTIONS = [
 def infer(call: Call) -> Answer:
     """Raises Unavailable when nothing listens there. Any gRPC status gives an Answer."""
     begun = time.perf_counter()
-    request = build(call.model, call.inputs, call.sequence)
+    request = build(call.model, call.inputs, call.step)
     built = time.perf_counter()
     with grpc.insecure_channel(call.caller.address, options=OPTIONS) as channel:
         try:
@@ -52,11 +52,11 @@ def infer(call: Call) -> Answer:
     return Answer(not error, exchange.status, error, responses, timing, _sent(call, request), exchange.shown())
 
 
-def build(model: str, inputs: tuple[Input, ...], sequence: int = 0) -> Any:
-    """A ModelInferRequest with raw contents. `sequence`: see Call."""
+def build(model: str, inputs: tuple[Input, ...], step: SequenceStep | None = None) -> Any:
+    """A ModelInferRequest with raw contents."""
     request = service_pb2.ModelInferRequest(model_name=model)
-    for name, value in wire.sequence_parameters(sequence).items():
-        setattr(request.parameters[name], "bool_param" if isinstance(value, bool) else "int64_param", value)
+    for name, value in step.parameters().items() if step else ():
+        setattr(request.parameters[name], wire.parameter_field(value), value)
     for item in inputs:
         request.inputs.add(name=item.name, datatype=item.datatype, shape=item.shape)
         request.raw_input_contents.append(wire.raw_bytes(item.values))

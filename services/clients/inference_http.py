@@ -47,10 +47,10 @@ def infer(call: Call) -> Answer:
 def _build(call: Call) -> tuple[http.Request, int | None]:
     path = f"/v2/models/{quote(call.model, safe='')}/infer"
     if not call.binary and all(wire.fits_json(item) for item in call.inputs):
-        body = json.dumps(wire.json_request(call.inputs, call.sequence)).encode()
+        body = json.dumps(wire.json_request(call.inputs, call.outputs, call.step)).encode()
         return http.Request(path, http.headers_of(call.caller, "application/json", body), body), None
     raw = [wire.raw_bytes(item.values) for item in call.inputs]
-    head = wire.binary_header(call.inputs, [len(part) for part in raw], call.sequence)
+    head = wire.binary_header(call.inputs, [len(part) for part in raw], call.step)
     body = b"".join([head, *raw])
     headers = {**http.headers_of(call.caller, "application/octet-stream", body), HEADER_LENGTH: str(len(head))}
     return http.Request(path, headers, body), len(head)
@@ -63,7 +63,7 @@ def _read(reply: http.Reply, at_ms: float) -> tuple[tuple[Response, ...], str]:
         return (), f"The answer has {reply.size:,} bytes: too many to be read here."
     room = wire.Room()
     try:
-        result = InferResult.from_response_body(reply.body, header_length=_header_length(reply))
+        result = InferResult.from_response_body(_readable(reply), header_length=_header_length(reply))
         rows = result.get_response()["outputs"]
         outputs = tuple(
             wire.output_of(row["name"], row["datatype"], result.as_numpy(row["name"]), room) for row in rows
@@ -71,6 +71,13 @@ def _read(reply: http.Reply, at_ms: float) -> tuple[tuple[Response, ...], str]:
     except (ValueError, LookupError, TypeError, AttributeError):
         return (), "The answer is not a V2 inference response."
     return (Response(outputs, at_ms),), ""
+
+
+def _readable(reply: http.Reply) -> bytes:
+    """Triton writes BYTES into JSON as they are, also those that are no text: they are shown as far as they are."""
+    if _header_length(reply) is not None:
+        return reply.body
+    return reply.body.decode("utf-8", "replace").encode()
 
 
 def _header_length(reply: http.Reply) -> int | None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
 from console.errors import InvalidFields
 from services.clients import inference_files as files
 from services.clients import inference_values as values
-from services.clients.inference import Input, Model
+from services.clients.inference import Input, Model, SequenceStep
 from services.clients.inference_datatypes import quoted
 from services.clients.inference_values import BadValues, shown
 from services.specs import Tensor
+
+LARGEST_ID: Final = (1 << 63) - 1
+LONGEST_ID: Final = 128
+"""Bytes, in Triton."""
+LARGEST_OWN_ID: Final = (1 << 31) - 1
+"""A model may keep ids in 32 bits."""
 
 
 def read_inputs(rows: Any, model: Model) -> tuple[Input, ...]:
@@ -40,6 +47,32 @@ def read_inputs(rows: Any, model: Model) -> tuple[Input, ...]:
     if errors:
         raise InvalidFields(errors)
     return tuple(made)
+
+
+def read_step(given: Any, model: Model) -> SequenceStep | None:
+    """The `sequence` of a test request: {"id", "start"?, "end"?}.
+
+    Without it, a model with sequences gets one of this request alone. Its id is random, so that no test meddles with a
+    sequence of a caller. Raises InvalidFields.
+    """
+    if not model.sequences:
+        if given is not None:
+            raise InvalidFields({"sequence": "The model has no sequences: leave this out."})
+        return None
+    if given is None:
+        return SequenceStep(secrets.randbelow(LARGEST_OWN_ID) + 1)
+    if not isinstance(given, Mapping):
+        raise InvalidFields({"sequence": "Must be an object with id, start and end."})
+    number, errors = given.get("id"), {}
+    is_number = type(number) is int and 0 < number <= LARGEST_ID
+    if not is_number and not (isinstance(number, str) and 0 < len(number.encode("utf-8", "replace")) <= LONGEST_ID):
+        errors["sequence.id"] = [f"Must be a whole number from 1, or a text of at most {LONGEST_ID} bytes."]
+    for flag in ("start", "end"):
+        if not isinstance(given.get(flag, False), bool):
+            errors[f"sequence.{flag}"] = ["Must be true or false."]
+    if errors:
+        raise InvalidFields(errors)
+    return SequenceStep(given["id"], given.get("start", False), given.get("end", False))
 
 
 def _read(row: Mapping[str, Any], known: Mapping[str, Tensor], done: Sequence[str]) -> Input:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.utils import serialize_byte_tensor
 
-from services.clients.inference import SHOWN_BODY, SHOWN_BYTES, SHOWN_VALUES, Input, Output
+from services.clients.inference import SHOWN_BODY, SHOWN_BYTES, SHOWN_VALUES, Input, Output, SequenceStep
+from services.specs import Tensor
 
 CONTENTS = {
     "BOOL": "bool_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
@@ -19,6 +20,8 @@ CONTENTS = {
     "INT64": "int64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
 }  # fmt: skip
 """Datatype -> field of an InferTensorContents. FP16 and BF16 have none."""
+HALVES: Final = frozenset({"FP16", "BF16"})
+"""Triton neither reads nor writes them as JSON."""
 
 
 def raw_bytes(values: NDArray[Any]) -> bytes:
@@ -32,7 +35,7 @@ def raw_bytes(values: NDArray[Any]) -> bytes:
 
 def fits_json(item: Input) -> bool:
     """JSON has neither 16-bit floats (in V2), nor NaN, nor bytes that are not text."""
-    if item.datatype in {"FP16", "BF16"}:
+    if item.datatype in HALVES:
         return False
     if item.datatype == "BYTES":
         return all(_is_text(value) for value in item.values.ravel())
@@ -57,28 +60,42 @@ def plain(values: NDArray[Any]) -> list[Any]:
     return [float(str(value)) for value in flat]
 
 
-def sequence_parameters(sequence: int) -> dict[str, int | bool]:
-    """Parameters of a request that is a whole sequence with this id; none for 0."""
-    return {"sequence_id": sequence, "sequence_start": True, "sequence_end": True} if sequence else {}
+def has_halves(outputs: Sequence[Tensor]) -> bool:
+    return any(tensor.datatype in HALVES for tensor in outputs)
 
 
-def json_request(inputs: Sequence[Input], sequence: int = 0) -> dict[str, Any]:
-    """The body of a V2 REST inference."""
-    rows = [
+def json_request(
+    inputs: Sequence[Input], outputs: Sequence[Tensor] = (), step: SequenceStep | None = None
+) -> dict[str, Any]:
+    """The body of a V2 REST inference. Of `outputs`, those that JSON cannot hold are asked for in binary.
+
+    BYTES too, then: those that are no text would make the JSON beside the binary values unreadable.
+    """
+    body: dict[str, Any] = {"inputs": [
         {"name": item.name, "shape": list(item.shape), "datatype": item.datatype, "data": plain(item.values)}
         for item in inputs
-    ]
-    return {"inputs": rows, **({"parameters": sequence_parameters(sequence)} if sequence else {})}
+    ]}  # fmt: skip
+    if has_halves(outputs):
+        body["outputs"] = [
+            {"name": tensor.name, "parameters": {"binary_data": tensor.datatype in {*HALVES, "BYTES"}}}
+            for tensor in outputs
+        ]
+    return body | ({"parameters": step.parameters()} if step else {})
 
 
-def binary_header(inputs: Sequence[Input], sizes: Sequence[int], sequence: int = 0) -> bytes:
+def binary_header(inputs: Sequence[Input], sizes: Sequence[int], step: SequenceStep | None = None) -> bytes:
     """The JSON that precedes the raw bytes of the inputs; `sizes` in bytes. Outputs are asked for in binary, too."""
     rows = [
         {"name": i.name, "shape": list(i.shape), "datatype": i.datatype, "parameters": {"binary_data_size": size}}
         for i, size in zip(inputs, sizes, strict=True)
     ]
-    parameters = {"binary_data_output": True, **sequence_parameters(sequence)}
+    parameters = {"binary_data_output": True, **(step.parameters() if step else {})}
     return json.dumps({"inputs": rows, "parameters": parameters}).encode()
+
+
+def parameter_field(value: Any) -> str:
+    """Field of an InferParameter."""
+    return {bool: "bool_param", int: "int64_param", str: "string_param"}[type(value)]
 
 
 @dataclass

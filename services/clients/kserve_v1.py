@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,11 +13,15 @@ from services.clients import http_exchange as http
 from services.clients import inference_wire as wire
 from services.clients.caller import Caller, without_key
 from services.clients.inference import SHOWN_VALUES, Answer, Message, Model, Output, Response, Timing
-from services.clients.inference_values import generate
+from services.clients.inference_values import MOST_CONTAINERS, generate
 from services.specs import Tensor
 
 ROWS: Final = "instances"
 COLUMNS: Final = "inputs"
+JSON_BYTES: Final = {"BOOL": len("false,"), "BYTES": len('"hello",')}
+"""Of one value in an example; of numbers, a zero and a comma."""
+MARGIN: Final = 4096
+"""Bytes for names."""
 LONGEST_EXAMPLE: Final = 4096
 """Values. An example with more would only be in the way."""
 
@@ -65,27 +70,41 @@ def _read(reply: http.Reply, at_ms: float) -> tuple[tuple[Response, ...], str]:
 
 
 def example(model: Model) -> dict[str, Any]:
-    """A body that the model takes: one row of zeros where all inputs have a free first dimension, else columns."""
-    tensors = [_zeros(tensor) for tensor in model.inputs]
-    if any(_size(tensor) > LONGEST_EXAMPLE for tensor in model.inputs) or not tensors:
+    """A body that the model takes: one row of zeros where all inputs have a free first dimension, else columns.
+
+    Without rows where it would have more values than LONGEST_EXAMPLE, or the model takes none.
+    """
+    inputs = model.needed
+    if values_of(model) > LONGEST_EXAMPLE or not inputs:
         return {ROWS: []}
-    names = [tensor.name for tensor in model.inputs]
-    if all(tensor.shape[:1] in ((-1,), (1,)) for tensor in model.inputs):
-        rows = [value[0] for value in tensors]
-        return {ROWS: [rows[0] if len(rows) == 1 else dict(zip(names, rows, strict=True))]}
-    return {COLUMNS: dict(zip(names, tensors, strict=True))}
+    tensors = {tensor.name: _zeros(tensor) for tensor in inputs}
+    if not in_rows(model):
+        return {COLUMNS: tensors}
+    rows = {name: value[0] for name, value in tensors.items()}
+    return {ROWS: [next(iter(rows.values())) if len(rows) == 1 else rows]}
 
 
-def _size(tensor: Tensor) -> int:
-    size = 1
-    for dimension in tensor.shape:
-        size *= max(dimension, 1)
-    return size
+def fits_v1(model: Model, most: int) -> bool:
+    """Whether its example has at most `most` bytes, and no more lists than the bridge reads."""
+    size = lists = 0
+    for tensor in model.needed:
+        sizes = [max(dimension, 1) for dimension in tensor.shape]
+        size += JSON_BYTES.get(tensor.datatype, 2) * math.prod(sizes)
+        lists += sum(math.prod(sizes[:depth]) for depth in range(len(sizes)))
+    return size + lists * 2 + MARGIN <= most and lists < MOST_CONTAINERS
+
+
+def in_rows(model: Model) -> bool:
+    """Whether each input of an example has a first dimension of one instance."""
+    return all(tensor.shape[:1] in ((-1,), (1,)) for tensor in model.needed)
+
+
+def values_of(model: Model) -> int:
+    """How many values an example has."""
+    return sum(math.prod(max(size, 1) for size in tensor.shape) for tensor in model.needed)
 
 
 def _zeros(tensor: Tensor) -> Any:
-    if _size(tensor) > LONGEST_EXAMPLE:
-        return []
     if tensor.datatype == "BYTES":
         values = generate("text", tensor.datatype, tensor.shape, text="hello")
     else:

@@ -6,11 +6,12 @@ For a replica's own loopback ports: requests of people go through the gateway an
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from services.clients import loopback
+from services.clients import loopback, required_inputs
 from services.clients.loopback import NotHttp, ProbeResult
 from services.errors import ProbeError
 from services.specs import Tensor
@@ -47,6 +48,21 @@ def model_metadata(host: str, http_port: int, model: str, timeout: float = 2.0) 
         return parse_metadata(answer)
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # another server has taken the port
         raise not_v2(host, http_port) from error
+
+
+def loaded_facts(
+    host: str, http_port: int, model: str, inputs: Sequence[Tensor], timeout: float = 2.0
+) -> tuple[frozenset[str], bool]:
+    """The inputs that may be left out, and whether the model is decoupled, of which Triton then tells no inputs.
+
+    A request is sent that Triton refuses before any model runs. Raises ProbeError when nobody answers.
+    """
+    body = json.dumps(required_inputs.excess(inputs)).encode()
+    headers = {"Content-Type": "application/json"}
+    path = f"/v2/models/{quote(model, safe='')}/infer"
+    _, answer = loopback.post(host, http_port, path, body, headers, timeout)
+    refusal = answer.decode("utf-8", "replace")
+    return required_inputs.optional_in(refusal, inputs) or frozenset(), "decoupled" in refusal
 
 
 def probe(host: str, http_port: int, model: str, timeout: float = 2.0) -> ProbeResult:

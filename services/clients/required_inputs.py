@@ -25,7 +25,7 @@ def excess(inputs: Sequence[Tensor]) -> dict[str, Any]:
 
 def optional_in(refusal: str, inputs: Sequence[Tensor]) -> frozenset[str] | None:
     """Names of the inputs that may be left out; None when `refusal` is no answer to `excess`."""
-    found = REFUSAL.search(refusal)
-    if found is None:
+    match = REFUSAL.search(refusal)
+    if match is None:
         return None
-    return frozenset(tensor.name for tensor in inputs if f"'{tensor.name}'" not in found[1])
+    return frozenset(tensor.name for tensor in inputs if f"'{tensor.name}'" not in match[1])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Final
 
+from django.conf import settings
 from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -16,18 +18,27 @@ from console.principal import INFER
 from services import reading
 from services.actions import calling, probes
 from services.actions import services as actions
-from services.addresses import address_of, task_of
+from services.addresses import address_of, answer_tokens, task_of
 from services.clients.generation import CHAT, EMBEDDING, Ask
 from services.clients.inference import Input, Model
-from services.clients.inference_values import generate
-from services.clients.kserve_v1 import example
-from services.doors import TRITON, Address
+from services.clients.inference_inputs import read_step
+from services.clients.inference_values import BadValues, bytes_per_value, generate
+from services.clients.kserve_v1 import example, fits_v1
+from services.doors import TRITON, Address, Door, refusal
 from services.forms.choices import POLICIES
-from services.models import ApiKey, Service
+from services.models import ApiKey, Revision, Service
 from services.snippets import LABELS, Snippets, snippets
 from services.snippets_text import text_snippets
 from services.snippets_v1 import v1_snippets
+from services.views.panel_text_form import EXAMPLE
 from services.views.shared import find, frame
+
+EXAMPLE_TOKENS: Final = 64
+NOT_YET: Final = "Examples come once the service answers: they are made from what the model says of its inputs."
+TOO_LARGE: Final = (
+    "One request of this model has {:.1f} MiB, and the gateway takes {} MiB: raise the limit of the service, or have "
+    "an administrator raise MAX_PAYLOAD_MIB."
+)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -47,10 +58,11 @@ def access(request: HttpRequest, name: str) -> HttpResponse:
             return redirect("service-access", service.name)
     address = address_of(service, reading.gateway_host(request.get_host()))
     keys = keys_that_open(service)
+    model, snippets, reason = calls(service, address)
     context = {
-        **frame(service, actor, "service-access"), "address": address, "doors": address.doors(),
+        **frame(service, actor, "service-access"), "address": address, "doors": doors_of(address, model),
         "headers": address.headers().items(), "keys": keys[:ROWS], "more_keys": len(keys) > ROWS,
-        "snippets": calls(service, address),
+        "snippets": snippets, "reason": reason,
         "policies": POLICIES, "errors": errors, "policy": actions.target_of(service).spec["auth"]["policy"],
     }
     return render(request, "services/access.html", context, status=422 if errors else 200)
@@ -65,33 +77,57 @@ def keys_that_open(service: Service) -> list[ApiKey]:
     return list(islice(opening, ROWS + 1))
 
 
-def calls(service: Service, address: Address) -> list[tuple[str, str, str]]:
-    """(id, label, text) of one call in several languages. Empty while nothing answers."""
+def doors_of(address: Address, model: Model | None) -> list[tuple[Door, str]]:
+    """Each door, and why the model cannot answer there."""
+    if model is None:
+        return [(door, "") for door in address.doors()]
+    kind = {"decoupled": model.decoupled, "sequences": model.sequences}
+    return [(door, refusal(door.door, **kind)) for door in address.doors()]
+
+
+def calls(service: Service, address: Address) -> tuple[Model | None, list[tuple[str, str, str]], str]:
+    """The model of a Triton service, (id, label, text) of one call in several languages, or why there is none."""
+    model = None
     try:
         revision = calling.serving(service)
         if address.framework == TRITON:
-            made: Snippets = _tensor_calls(probes.model_of(service), address)
+            model = probes.model_of(service)
+            texts: Snippets = _tensor_calls(model, address, most=_largest_request(revision))
         else:
-            made = text_snippets(address, _example(task_of(revision) or CHAT, address))
+            ask = _example(task_of(revision) or CHAT, address, max_tokens=answer_tokens(revision, EXAMPLE_TOKENS))
+            texts = text_snippets(address, ask)
+    except BadValues as error:
+        return model, [], error.message
     except ConsoleError:
-        return []
-    return [(f"call-{name}", LABELS.get(name, name), text) for name, text in made.items()]
+        return model, [], NOT_YET
+    return model, [(f"call-{name}", LABELS.get(name, name), text) for name, text in texts.items()], ""
 
 
-def _tensor_calls(model: Model, address: Address) -> dict[str, str]:
-    """V2 with zeros as inputs; and V1, which carries neither streams nor the ids of sequences."""
-    inputs = [Input(t.name, t.datatype, generate("zeros", t.datatype, t.shape)) for t in model.inputs]
-    made = dict(snippets(address, inputs, decoupled=model.decoupled, sequence=probes.new_sequence(model)))
-    if not model.decoupled and not model.sequences:
+def _largest_request(revision: Revision) -> int:
+    """Bytes that the gateway takes."""
+    own = revision.parsed().limits.max_payload_mib
+    return min(own << 20, settings.MAX_PAYLOAD_BYTES) if own else settings.MAX_PAYLOAD_BYTES
+
+
+def _tensor_calls(model: Model, address: Address, *, most: int) -> Snippets:
+    """V2 with zeros as inputs, and V1. Raises BadValues when a request would have more than `most` bytes."""
+    inputs = [Input(t.name, t.datatype, generate("zeros", t.datatype, t.shape)) for t in model.needed]
+    size = sum(bytes_per_value(item.datatype) * item.values.size for item in inputs)
+    if size > most:
+        raise BadValues("shape", TOO_LARGE.format(size / (1 << 20), most >> 20))
+    step = read_step(None, model)
+    texts = dict(snippets(address, inputs, decoupled=model.decoupled, outputs=model.outputs, step=step))
+    if not refusal("v1", decoupled=model.decoupled, sequences=model.sequences):
         v1 = dict(v1_snippets(address, example(model), model))
-        made |= {"curl_v1": v1.pop("curl"), **v1}
-    return made
+        texts |= {"curl_v1": v1.pop("curl"), **v1}
+        if not fits_v1(model, most):
+            texts = {name: text for name, text in texts.items() if not name.endswith("_v1")}
+    return texts
 
 
-def _example(task: str, address: Address) -> Ask:
-    said = "Hello! Who are you?"
+def _example(task: str, address: Address, *, max_tokens: int) -> Ask:
     if task == CHAT:
-        return Ask(task, address.service, ({"role": "user", "content": said},), max_tokens=64, stream=True)
+        return Ask(task, address.service, ({"role": "user", "content": EXAMPLE},), max_tokens=max_tokens, stream=True)
     if task == EMBEDDING:
-        return Ask(task, address.service, prompt=said)
-    return Ask(task, address.service, prompt=said, max_tokens=64, stream=True)
+        return Ask(task, address.service, prompt=EXAMPLE)
+    return Ask(task, address.service, prompt=EXAMPLE, max_tokens=max_tokens, stream=True)

@@ -10,9 +10,11 @@ from typing import Any, Final
 from django.core.files.uploadedfile import UploadedFile
 
 from console.errors import InvalidFields
-from services.clients.inference import HTTP, V1, Model
+from services.clients.inference import GRPC, HTTP, V1, Model
+from services.clients.inference_inputs import read_step
 from services.clients.inference_values import shown
-from services.clients.kserve_v1 import example
+from services.clients.kserve_v1 import ROWS, example, values_of
+from services.doors import DOORS, refusal
 from services.forms.names import number
 from services.specs import Tensor
 
@@ -21,7 +23,12 @@ HOW: Final = (
 )
 KINDS: Final = (("random", "Random numbers"), ("zeros", "Zeros"), ("ones", "Ones"), ("sequence", "0, 1, 2, …"))
 TEXT_KINDS: Final = (("text", "The same text everywhere"), *KINDS)
+PROTOCOLS: Final = ((HTTP, "HTTP"), (GRPC, "gRPC"), (V1, "KServe V1"))
 ENCODINGS: Final = (("auto", "Whichever suits the size"), ("json", "JSON"), ("binary", "Binary tensors"))
+
+
+LONG_NUMBER: Final = 20
+"""Digits of a sequence id that no number has."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,15 @@ class Dimension:
         return self.size < 0
 
 
+@dataclass(frozen=True)
+class Protocol:
+    """`refusal`: why the model cannot answer over it; "" when it can."""
+
+    value: str
+    label: str
+    refusal: str
+
+
 @dataclass
 class PanelInput:
     """One input tensor as the form shows it. Field names start with `prefix`."""
@@ -45,6 +61,7 @@ class PanelInput:
     prefix: str
     tensor: Tensor
     values: Mapping[str, str]
+    optional: bool = False
     errors: list[str] = field(default_factory=list)
 
     @property
@@ -74,15 +91,25 @@ class PanelForm:
     def __init__(self, model: Model, data: Mapping[str, str], files: Mapping[str, Any] | None = None) -> None:
         self.model = model
         self.files = files or {}
-        self.protocol = data.get("protocol") or HTTP
+        self.protocols = [
+            Protocol(value, label, refusal(DOORS[value], decoupled=model.decoupled, sequences=model.sequences))
+            for value, label in PROTOCOLS
+        ]
+        self.protocol = data.get("protocol") or next(each.value for each in self.protocols if not each.refusal)
         self.encoding = data.get("encoding") or "auto"
         self.api_key = (data.get("api_key") or "").strip()
         self.encodings = ENCODINGS
         self.how = HOW
         self.inputs = [
-            PanelInput(f"i{i}-", tensor, _values(tensor, f"i{i}-", data)) for i, tensor in enumerate(model.inputs)
+            PanelInput(f"i{i}-", tensor, _values(model, tensor, f"i{i}-", data), tensor.name in model.optional)
+            for i, tensor in enumerate(model.inputs)
         ]
-        self.v1 = data.get("v1") or json.dumps(example(model))
+        step = read_step(None, model)
+        self.sequence = _sequence(step.id, data) if step else None
+        self.sequence_errors: list[str] = []
+        body = example(model)
+        self.v1 = data.get("v1") or ("" if body == {ROWS: []} else json.dumps(body))
+        self.v1_values = values_of(model)
         self.v1_errors: list[str] = []
         self.others: list[str] = []
         """What is wrong and belongs to no input."""
@@ -92,9 +119,14 @@ class PanelForm:
         if self.protocol == V1:
             return {**self._v1_body(), "protocol": V1, "api_key": self.api_key}
         rows = [self._row(item) for item in self.sent]
-        return {"protocol": self.protocol, "encoding": self.encoding, "api_key": self.api_key, "inputs": rows}
+        sequence = {"sequence": self.sequence} if self.sequence else {}
+        return {
+            "protocol": self.protocol, "encoding": self.encoding, "api_key": self.api_key, "inputs": rows, **sequence
+        }  # fmt: skip
 
     def _v1_body(self) -> dict[str, Any]:
+        if not self.v1.strip():
+            raise InvalidFields({"instances": f"Paste a request: an example would have {self.v1_values:,} values."})
         try:
             body = json.loads(self.v1)
         except (ValueError, RecursionError) as error:
@@ -129,15 +161,29 @@ class PanelForm:
                 sent[int(parts[1])].errors += messages
             elif parts[0] == "instances":
                 self.v1_errors += messages
+            elif parts[0] == "sequence":
+                self.sequence_errors += messages
             else:
                 self.others += messages
 
 
-def _values(tensor: Tensor, prefix: str, data: Mapping[str, str]) -> dict[str, str]:
+def _sequence(own_id: int | str, data: Mapping[str, str]) -> dict[str, Any]:
+    """As `read_step` reads it. A fresh form offers a whole sequence of one request, under an id of its own."""
+    number = data.get("sequence_id", str(own_id)).strip()
+    flags = {flag: data.get(f"sequence_{flag}") == "on" if data else True for flag in ("start", "end")}
+    return {"id": int(number) if number.isdecimal() and len(number) < LONG_NUMBER else number, **flags}
+
+
+def _values(model: Model, tensor: Tensor, prefix: str, data: Mapping[str, str]) -> dict[str, str]:
     """What each field shows: as it was sent, or what a fresh form offers, which can be sent as it is."""
     defaults = {
-        "how": "generate", "text": "", "generate": "text" if tensor.datatype == "BYTES" else "random", "low": "0",
-        "high": "1", "text_value": "hello", **{f"shape-{i}": "" for i in range(len(tensor.shape))},
+        "how": "generate" if tensor in model.needed else "none",
+        "text": "",
+        "generate": "text" if tensor.datatype == "BYTES" else "random",
+        "low": "0",
+        "high": "1",
+        "text_value": "hello",
+        **{f"shape-{i}": "" for i in range(len(tensor.shape))},
     }
     return {name: data.get(prefix + name, default) for name, default in defaults.items()}
 

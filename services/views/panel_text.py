@@ -23,13 +23,13 @@ from console.principal import Principal
 from services import reading
 from services.actions import generations
 from services.actions.generations import Prepared, TextResult
-from services.addresses import address_of
+from services.addresses import address_of, answer_tokens
 from services.clients.generation import total
 from services.doors import TRITON
 from services.errors import GatewayError
 from services.models import Service
 from services.snippets import LABELS
-from services.views.panel_text_form import TextForm
+from services.views.panel_text_form import USUAL_TOKENS, TextForm
 from services.views.shared import find, frame
 
 RESULT: Final = "services/panel/_text_result.html"
@@ -38,7 +38,9 @@ STREAM_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 def text_form(service: Service, request: HttpRequest) -> TextForm:
     host = reading.gateway_host(request.get_host())
-    return TextForm(address_of(service, host), request.POST.dict())
+    revision = service.serving or service.target
+    usual = answer_tokens(revision, USUAL_TOKENS) if revision else USUAL_TOKENS
+    return TextForm(address_of(service, host), request.POST.dict(), max_tokens=usual)
 
 
 def is_text(service: Service) -> bool:

@@ -11,6 +11,8 @@ from services.doors import Address
 from services.forms.typed import number
 
 PROTOCOLS: Final = ((OPENAI, "OpenAI"), (GRPC, "gRPC (V2 text)"))
+EXAMPLE: Final = "Hello! Who are you?"
+USUAL_TOKENS: Final = 128
 FIELDS: Final = {
     "messages": "user", "prompt": "user", "input": "user", "max_tokens": "max_tokens", "temperature": "temperature",
     "model": "model", "api_key": "api_key",
@@ -19,9 +21,10 @@ FIELDS: Final = {
 
 
 class TextForm:
-    """`data` are the fields of a POST, {} for a fresh form."""
+    """`data` are the fields of a POST, {} for a fresh form, which can be sent as it is. `max_tokens`: what that asks
+    for."""
 
-    def __init__(self, address: Address, data: Mapping[str, str]) -> None:
+    def __init__(self, address: Address, data: Mapping[str, str], *, max_tokens: int = USUAL_TOKENS) -> None:
         self.address = address
         self.task = address.task or CHAT
         self.protocols = PROTOCOLS
@@ -29,8 +32,8 @@ class TextForm:
         self.models = [(model, model) for model in address.models]
         self.model = data.get("model") or address.service
         self.system = data.get("system", "")
-        self.user = data.get("user", "")
-        self.max_tokens = data.get("max_tokens", "128")
+        self.user = data.get("user", "" if data else EXAMPLE)
+        self.max_tokens = data.get("max_tokens", str(max_tokens))
         self.temperature = data.get("temperature", "0")
         self.stream = data.get("stream") == "on" if data else True
         self.api_key = (data.get("api_key") or "").strip()

@@ -7,6 +7,7 @@ import base64
 import json
 import shlex
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -17,10 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
-from services.clients.inference import Input
-from services.clients.inference_wire import raw_bytes
+from services.clients.inference import Input, Model, SequenceStep
+from services.clients.inference_datatypes import DTYPES
+from services.clients.inference_grpc import build
+from services.clients.inference_wire import json_request, raw_bytes
+from services.clients.kserve_v1 import example, fits_v1
 from services.doors import Address
 from services.snippets import PASTED_BYTES, Snippets, grpc_json, snippets
+from services.snippets_decode import SHOW
+from services.snippets_python import NUMPY
+from services.snippets_v1 import v1_snippets
+from services.specs import Tensor
 
 
 def tensor(values: list[Any], datatype: str = "FP32", dtype: Any = "<f4", name: str = "x") -> Input:
@@ -44,19 +52,6 @@ def test_curl_has_the_request_as_json_and_the_key_from_the_environment() -> None
     assert "authorization: Bearer k" in words
     body = json.loads(words[words.index("-d") + 1])
     assert body == {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [0.1, 2.0]}]}
-
-
-def test_a_sequence_is_named_in_each_language() -> None:
-    texts = made(tensor([[1, 2]]), sequence=7)
-    words = words_of(texts["curl"])
-    parameters = {"sequence_id": 7, "sequence_start": True, "sequence_end": True}
-    assert json.loads(words[words.index("-d") + 1])["parameters"] == parameters
-    arguments = "sequence_id=7, sequence_start=True, sequence_end=True)"
-    assert arguments in texts["python_http"] and arguments in texts["python_grpc"]
-    assert arguments in made(tensor([[1, 2]]), sequence=7, decoupled=True)["python_grpc"]
-    assert "7" in made(tensor([0.0] * PASTED_BYTES), sequence=7)["curl"].partition('"sequence_id": ')[2][:2]
-    request = json_format.ParseDict(grpc_json("svc", [tensor([[1, 2]])], sequence=7), service_pb2.ModelInferRequest())
-    assert request.parameters["sequence_id"].int64_param == 7 and request.parameters["sequence_end"].bool_param
 
 
 @given(st.text(max_size=30), st.text(min_size=1, max_size=10))
@@ -115,6 +110,91 @@ def test_what_json_cannot_hold_travels_as_binary_tensors(item: Input) -> None:
     ast.parse(result["python_http"])
 
 
+OUTPUTS = tuple(Tensor(name, datatype, (-1,)) for name, datatype in (("h", "FP16"), ("y", "FP32"), ("t", "BYTES")))
+
+
+def test_outputs_that_json_cannot_hold_are_asked_for_in_binary() -> None:
+    body = json_request([tensor([1])], OUTPUTS)
+    assert body["outputs"] == [
+        {"name": "h", "parameters": {"binary_data": True}}, {"name": "y", "parameters": {"binary_data": False}},
+        {"name": "t", "parameters": {"binary_data": True}},
+    ]  # fmt: skip
+    assert "outputs" not in json_request([tensor([1])], OUTPUTS[1:])
+    result = made(tensor([1]), outputs=OUTPUTS)
+    assert "--output answer.bin" in result["curl"] and "python3 - <<'END'" in result["curl"]
+    assert "answer.bin" not in made(tensor([1]), outputs=OUTPUTS[1:])["curl"]
+    ast.parse(SHOW.partition("\n")[2].removesuffix("END"))
+
+
+@pytest.mark.parametrize("datatype", [*NUMPY])
+def test_the_curl_snippet_shows_every_datatype(datatype: str, tmp_path: Path) -> None:
+    values = [b"a", b"\xff"] if datatype == "BYTES" else [1, 0]
+    raw = raw_bytes(np.array(values, DTYPES[datatype]))
+    head = {"outputs": [
+        {"name": "x", "datatype": datatype, "shape": [2], "parameters": {"binary_data_size": len(raw)}},
+        {"name": "é", "datatype": "FP32", "shape": [1], "data": [2.5]},
+    ]}  # fmt: skip
+    (tmp_path / "answer.bin").write_bytes(json.dumps(head, ensure_ascii=False).encode() + raw)
+    done = subprocess.run(["bash", "-euc", SHOW], cwd=tmp_path, capture_output=True, text=True, timeout=20, check=True)
+    shown = {"BOOL": "True False", "BYTES": r"b'a' b'\xff'"}.get(datatype, "1.0 0.0" if "F" in datatype else "1 0")
+    assert done.stdout == f"x [2] {shown} \né [1] 2.5 \n"
+
+
+def test_the_curl_snippet_shows_an_error(tmp_path: Path) -> None:
+    (tmp_path / "answer.bin").write_text('{"error": "no such thing"}')
+    done = subprocess.run(["bash", "-euc", SHOW], cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    assert done.returncode != 0 and done.stderr == "no such thing\n"
+
+
+@pytest.mark.parametrize("id", [7, "night-7"])
+def test_a_sequence_is_named_in_each_language(id: int | str) -> None:
+    step = SequenceStep(id, start=True, end=False)
+    result = made(tensor([1]), step=step)
+    large, stream = made(tensor([0.0] * PASTED_BYTES), step=step), made(tensor([1]), step=step, decoupled=True)
+    assert f'"sequence_id": {json.dumps(id)}' in large["curl"]
+    assert f"sequence_id={id!r}" in stream["python_grpc"]
+    body = json.loads(words_of(result["curl"])[-1])
+    assert body["parameters"] == {"sequence_id": id, "sequence_start": True, "sequence_end": False}
+    for name in ("python_http", "python_grpc"):
+        assert f"sequence_id={id!r}, sequence_start=True, sequence_end=False" in result[name]
+    parsed = json_format.ParseDict(grpc_json("svc", [], SequenceStep(id)), service_pb2.ModelInferRequest())
+    assert parsed == build("svc", (), SequenceStep(id))
+
+
+LARGE = [
+    [Tensor("x", "FP32", (-1, 3, 64, 64))],
+    [Tensor("it's \"x\" \\ %s é", "UINT8", (1, 9000)), Tensor("b", "BYTES", (-1, 2))],
+    [Tensor("x", "BOOL", (5000,)), Tensor("y", "INT8", (-1, 2))],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("inputs", LARGE, ids=["one", "two", "columns"])
+def test_a_v1_example_too_long_to_paste_is_made_where_it_is_sent(inputs: list[Tensor]) -> None:
+    model = Model("svc", tuple(inputs), OUTPUTS)
+    result = v1_snippets(Address("svc", "127.0.0.1:8080", public=True), example(model), model)
+    assert all(len(text) < 3000 for text in result.values())
+    script = f"curl() {{ cat; }}\n{result['curl']}"
+    done = subprocess.run(["bash", "-euc", script], capture_output=True, timeout=20, check=True)
+    body = json.loads(done.stdout)
+    made: dict[str, Any] = {}
+    exec(result["python_v1"].partition("request =")[0], made)
+    assert made["body"] == body
+    (key, columns), = body.items()
+    row = columns if key == "inputs" else columns[0]
+    for tensor_ in inputs:
+        values = row if len(inputs) == 1 else row[tensor_.name]
+        wanted = [max(size, 1) for size in tensor_.shape][int(key == "instances"):]
+        assert list(np.array(values).shape) == wanted
+
+
+def test_a_model_takes_no_v1_example_that_the_gateway_or_the_bridge_refuses() -> None:
+    def fits(*shape: int, datatype: str = "UINT8", most: int = 16 << 20) -> bool:
+        return fits_v1(Model("svc", (Tensor("x", datatype, shape),), ()), most)
+
+    assert fits(1, 300, 300, 3) and fits(-1, 64)
+    assert not fits(1, 3000, 3000) and not fits(1, 3000, 1000, datatype="BOOL") and not fits(1, 1024, 1024, 1)
+
+
 def test_nan_and_infinity_are_spelt_as_each_language_wants() -> None:
     item = tensor([float("nan"), float("-inf"), 1])
     assert 'float("nan"), float("-inf"), 1.0' in made(item)["python_grpc"]
@@ -141,6 +221,7 @@ def test_grpcurls_json_is_a_request_with_the_same_values(item: Input) -> None:
 
 def test_a_decoupled_model_is_called_by_stream() -> None:
     result = made(tensor([1]), decoupled=True)
+    assert list(result) == ["python_grpc", "grpcurl"], "nothing else carries a stream"
     assert "async_stream_infer('svc'" in result["python_grpc"] and "triton_final_response" in result["python_grpc"]
     assert result["grpcurl"].endswith("inference.GRPCInferenceService/ModelStreamInfer")
     ast.parse(result["python_grpc"])

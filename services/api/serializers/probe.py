@@ -41,18 +41,30 @@ class MessageShape(serializers.Serializer[Any]):
     content = serializers.CharField()
 
 
+class SequenceShape(serializers.Serializer[Any]):
+    id = serializers.JSONField(help_text="A whole number from 1, or a text.")
+    start = serializers.BooleanField(required=False, help_text="The first request of the sequence.")
+    end = serializers.BooleanField(required=False, help_text="The last one.")
+
+
 class ProbeBody(serializers.Serializer[Any]):
     """By protocol: `inputs` for http and grpc of a Triton service, `instances` or `inputs` for v1; and of a vLLM
     service, by its task, `messages`, `prompt` or `input`."""
 
     protocol = serializers.CharField(
-        required=False, help_text="Triton: http (default), grpc or v1. vLLM: openai (default) or grpc."
+        required=False,
+        help_text="Triton: http (default), grpc (default of a decoupled model) or v1. vLLM: openai (default) or grpc.",
     )
     encoding = serializers.CharField(required=False, help_text="With http: auto (default), json or binary.")
     inputs = serializers.JSONField(
         required=False,
         help_text="http, grpc: a list of {name, datatype?, shape?, data}, data flat or nested. v1: a column for each "
         "input, by name, or that of the only one.",
+    )
+    sequence = SequenceShape(
+        required=False,
+        help_text="http, grpc: the place of the request in a sequence of a model that has some; without it, a whole "
+        "sequence of this one request.",
     )
     instances = serializers.ListField(child=serializers.JSONField(), required=False, help_text="v1: a list of rows.")
     signature_name = serializers.CharField(required=False, help_text="v1: tolerated.")

@@ -209,12 +209,12 @@ def answer(plan: Plan, answers: Sequence[Outputs], whole: Set[str] = frozenset()
     predictions: list[dict[str, Any]] = []
     for inputs, outputs in zip(plan.requests, answers, strict=True):
         rows = len(inputs[0].values) if plan.batches else 1
-        made: list[dict[str, Any]] = [{} for _ in range(rows)]
+        batch: list[dict[str, Any]] = [{} for _ in range(rows)]
         for item in outputs.tensors:
             values = _predictions(item, rows if plan.batches and item.name not in whole else None)
-            for prediction, value in zip(made, values, strict=True):
+            for prediction, value in zip(batch, values, strict=True):
                 prediction[item.name] = value
-        predictions += made
+        predictions += batch
     names = {name for prediction in predictions for name in prediction}
     if len(names) == 1 and all(predictions):
         (name,) = names

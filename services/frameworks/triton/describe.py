@@ -29,7 +29,8 @@ def describe(tree: Path, options: Mapping[str, Any], service: str = "") -> Model
         backend=configs.backend(main.config), max_batch_size=main.config.max_batch_size,
         decoupled=is_decoupled(made),
         sequences=any(one.config is not None and configs.has_sequences(one.config) for one in made.models),
-        config_text=main.config_text,
+        optional=tuple(tensor.name for tensor in main.config.input if tensor.optional),
+        completes=any(one.completes for one in made.models), config_text=main.config_text,
         problems=tuple(made.problems), notes=tuple(made.notes), comparison=main.comparison, suggested=main.suggested,
         executable=made.executable, models=models_of(made),
     )

@@ -63,6 +63,8 @@ class Study:
     suggested: str = ""
     """A complete config.pbtxt for an ONNX model."""
     executable: tuple[Executable, ...] = ()
+    completes: bool = False
+    """A Python model says more of itself when it is loaded."""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -216,12 +218,14 @@ def read_graph(made: Study, tree: Path, of_file: configs.ModelConfig) -> None:
 
 
 def fill_tensors(made: Study, tree: Path) -> None:
+    if configs.backend(made.config) == "python":
+        made.completes = b"auto_complete_config" in (tree / python_file(made)).read_bytes()
     if made.config.input and made.config.output:
         return
     if made.graph is not None:
         fill_from_graph(made, made.graph, graph_file(made, tree))
     elif configs.backend(made.config) == "python":
-        if b"auto_complete_config" not in (tree / python_file(made)).read_bytes():
+        if not made.completes:
             missing = " and ".join(
                 kind for kind, there in (("inputs", made.config.input), ("outputs", made.config.output)) if not there
             )
