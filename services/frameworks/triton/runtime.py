@@ -17,17 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BACKENDS = Path(__file__).resolve().parent / "backends"
-"""Backends of our own, copied beside the wheel's Python backend."""
+"""Backends of our own, copied beside the wheel's Python backend; and utils.py, which is added to that one."""
 STAMP = ".prepared"
 ISOLATED, REGULAR = b"PyConfig_InitIsolatedConfig", b"PyConfig_InitPythonConfig"
 """Two functions of libpython: a program that embeds Python calls one of them first, with the same argument."""
-LINES = """
-
-# Python fills a pipe by blocks: a line that a model prints would be in the log late, or never.
-import sys
-
-sys.__stdout__.reconfigure(line_buffering=True)
-"""
 ASK = """import json, sys, sysconfig
 print(json.dumps({"version": "%d.%d" % sys.version_info[:2], "libdir": sysconfig.get_config_var("LIBDIR") or "",
                   "multiarch": sysconfig.get_config_var("MULTIARCH") or "", "base": sys.base_prefix}))"""
@@ -141,7 +134,7 @@ def copy_backends(runtime: Runtime, interpreter: dict[str, str], fresh: Path) ->
     (fresh / "python" / stub.name).write_bytes(regular(stub.read_bytes()))
     (fresh / "python" / stub.name).chmod(0o755)
     with (fresh / "python" / "triton_python_backend_utils.py").open("a", encoding="utf-8") as utils:
-        utils.write(LINES)
+        utils.write("\n\n" + (BACKENDS / "utils.py").read_text(encoding="utf-8"))
     for backend in sorted(path for path in BACKENDS.iterdir() if (path / "model.py").is_file()):
         shutil.copytree(backend, fresh / backend.name, ignore=skip)
     link_libpython(interpreter, fresh / "python")
