@@ -63,6 +63,7 @@ def summary(service: Service, *, gateway_host: str) -> dict[str, Any]:
         "name": service.name, "team": service.team.name, **(target.parsed().to_json() if target else {}),
         "replicas": service.replicas, "desired": service.desired, "state": service.state, "message": service.message,
         "conditions": [condition.to_json() for condition in conditions(service)],
+        "models": (target.described or {}).get("models", []) if target else [],
         "revision": target.number if target else None,
         "serving_revision": service.serving.number if service.serving else None,
         "endpoints": address_of(service, gateway_host).to_json(),

@@ -49,10 +49,16 @@ class Model:
         fits = FITTING.get(self.listing.recognised.kind, "") if self.listing else ""
         return fits if fits != self.framework else ""
 
+    chosen: str = ""
+    """The model of a repository that callers are to call; "" leaves that to the files."""
+
     @property
-    def several(self) -> bool:
-        """A repository of models: a place to go on from, not one to serve."""
-        return self.listing is not None and self.listing.recognised.kind == "triton_repository"
+    def options(self) -> list[tuple[str, str]]:
+        """The models of a repository that there is a choice between, for a select; none of any other folder."""
+        models = self.listing.recognised.models if self.listing else ()
+        several = self.listing is not None and self.listing.recognised.kind == "triton_repository" and len(models) > 1
+        names = list(dict.fromkeys([*models, *filter(None, [self.chosen])])) if several or self.chosen else []
+        return [("", "Its only ensemble"), *((name, name) for name in names)] if names else []
 
     def read(self, name: str) -> str:
         """The rows of `inputs` or `outputs` as JSON, for the page to send along."""
@@ -74,9 +80,10 @@ def look(actor: Principal, dataset: str, path: str, framework: str, config: Mapp
     row = Dataset.objects.visible_to(actor).filter(name=dataset).select_related("team").first()
     if row is None:
         return Model(dataset, path, error=f"There is no dataset named {dataset} that you may see.")
+    chosen = str((config or {}).get("model", "")) if framework == "triton" else ""
     try:
         listing = reading.browse(row, path, limit=ENTRIES)
-        description = checks.describe(row, listing.path, framework, {})
+        description = checks.describe(row, listing.path, framework, {"model": chosen} if chosen else {})
     except ConsoleError as error:
         return Model(dataset, path, error=str(error))
     problems = description.problems if description else ()
@@ -85,7 +92,7 @@ def look(actor: Principal, dataset: str, path: str, framework: str, config: Mapp
     if description is not None and config:
         overlaid = _with_config(row, listing.path, framework, config)
         problems = overlaid.problems if overlaid else problems
-    return Model(dataset, listing.path, "", listing, description, problems, framework, untrusted)
+    return Model(dataset, listing.path, "", listing, description, problems, framework, untrusted, chosen)
 
 
 def fitting(actor: Principal, dataset: str, path: str) -> str:

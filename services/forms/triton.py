@@ -15,8 +15,9 @@ AS_MODEL, ON, OFF = "", "on", "off"
 """Dynamic batching: as the model's own configuration has it, or said here."""
 BATCHING_OPTIONS: Final = [(AS_MODEL, "As the model has it"), (ON, "On"), (OFF, "Off")]
 
+MODEL: Final = f"{CONFIG}.model"
 DEFAULTS: Final = {
-    f"{CONFIG}.backend": "", f"{CONFIG}.max_batch_size": "", f"{CONFIG}.instances": "",
+    MODEL: "", f"{CONFIG}.backend": "", f"{CONFIG}.max_batch_size": "", f"{CONFIG}.instances": "",
     f"{BATCHING}.enabled": AS_MODEL, f"{BATCHING}.preferred_batch_size": "",
     f"{BATCHING}.max_queue_delay_microseconds": "",
 }
@@ -25,20 +26,21 @@ PARAMETERS: Final = f"{CONFIG}.parameters"
 COLUMNS: Final = {**dict.fromkeys(TENSORS, ("name", "datatype", "shape")), PARAMETERS: ("name", "value")}
 PRESET: Final = {"datatype": "FP32"}
 LABELS: Final = {
-    f"{CONFIG}.backend": "Backend", f"{CONFIG}.max_batch_size": "Max batch size",
+    MODEL: "Model that callers call", f"{CONFIG}.backend": "Backend", f"{CONFIG}.max_batch_size": "Max batch size",
     f"{CONFIG}.instances": "Instances in each replica", f"{BATCHING}.enabled": "Dynamic batching",
     f"{BATCHING}.preferred_batch_size": "Preferred batch sizes",
     f"{BATCHING}.max_queue_delay_microseconds": "Longest queue delay",
     f"{CONFIG}.inputs": "Inputs", f"{CONFIG}.outputs": "Outputs", PARAMETERS: "Parameters",
 }
-SIMPLE: Final = ("backend", "max_batch_size", "instances")
+SIMPLE: Final = ("model", "backend", "max_batch_size", "instances")
 
 
 def to_config(post: QueryDict, rows: Callable[[str], Sequence[Row]]) -> dict[str, Any]:
     """Only what the person changed: what is left out stays as the model's own configuration has it."""
     config: dict[str, Any] = {}
-    if backend := post.get(f"{CONFIG}.backend", "").strip():
-        config["backend"] = backend
+    for name in ("model", "backend"):
+        if text := post.get(f"{CONFIG}.{name}", "").strip():
+            config[name] = text
     for name in ("max_batch_size", "instances"):
         if text := post.get(f"{CONFIG}.{name}", "").strip():
             config[name] = number(text)

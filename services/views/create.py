@@ -23,7 +23,8 @@ from services.forms.choices import choices, teams_of
 from services.forms.model import fill, fitting, look
 from services.forms.names import COLUMNS, FRAMEWORKS, label
 from services.forms.state import ServiceForm, make_row
-from services.forms.typed import flat, number
+from services.forms.triton import MODEL
+from services.forms.typed import flat, number, short
 from services.models import Service
 from services.parsing import parse_replicas, parse_spec
 from services.views.shared import find
@@ -99,6 +100,12 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("service", service.name)
 
 
+def _chosen(asked: Mapping[str, str]) -> dict[str, str]:
+    """Which model of a repository is chosen, as framework_config has it."""
+    name = asked.get(MODEL, "")
+    return {short(MODEL): name} if name else {}
+
+
 def _saved(service: Service, before: tuple[int, int]) -> str:
     target = actions.target_of(service)
     after = target.number, service.replicas
@@ -157,7 +164,7 @@ def browse(request: HttpRequest) -> HttpResponse:
     actor, asked = actor_of(request), request.GET
     dataset, path = asked.get("dataset", ""), asked.get("path", asked.get("model_path", ""))
     form = forms.blank(dataset=dataset, model_path=path)
-    found = look(actor, dataset, path, _framework(asked))
+    found = look(actor, dataset, path, _framework(asked), _chosen(asked))
     context = {"form": fill(form, found), "model": found, "choices": choices(actor), "with_model": True, **empty_rows()}
     return render(request, "services/form/_source.html", context)
 
@@ -166,7 +173,7 @@ def browse(request: HttpRequest) -> HttpResponse:
 def model(request: HttpRequest) -> HttpResponse:
     """What the framework reads from the chosen files, read again."""
     actor, asked = actor_of(request), request.GET
-    found = look(actor, asked.get("dataset", ""), asked.get("model_path", ""), _framework(asked))
+    found = look(actor, asked.get("dataset", ""), asked.get("model_path", ""), _framework(asked), _chosen(asked))
     context = {"form": fill(forms.blank(), found), "model": found, "choices": choices(actor), **empty_rows()}
     return render(request, "services/form/_model.html", context)
 

@@ -150,6 +150,14 @@ class PreheatOut(serializers.Serializer[Any]):
     finished = serializers.BooleanField()
 
 
+class ServedModelOut(serializers.Serializer[Any]):
+    name = serializers.CharField(help_text="Of its folder.")
+    backend = serializers.CharField()
+    role = serializers.CharField(
+        help_text="main: callers call it, under the name of the service; step: of an ensemble; called: by other models."
+    )
+
+
 class ServiceOut(ServiceBody):
     """What services.reading.summary makes."""
 
@@ -160,6 +168,9 @@ class ServiceOut(ServiceBody):
     )
     message = serializers.CharField(help_text="What it waits for, or why it failed.")
     conditions = ConditionOut(many=True)
+    models = ServedModelOut(
+        many=True, help_text="Of a Triton repository, those that are loaded; empty for one model, or before a preheat."
+    )
     revision = serializers.IntegerField(allow_null=True, help_text="The revision that should run.")
     serving_revision = serializers.IntegerField(allow_null=True, help_text="The revision that answers requests.")
     endpoints = EndpointsOut()

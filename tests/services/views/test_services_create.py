@@ -185,7 +185,7 @@ def test_the_form_says_what_is_free_and_why_vllm_is_not(browser: Client, queue: 
 def test_browsing_goes_from_folder_to_model(browser: Client, payload: dict[str, Any]) -> None:
     url, name = reverse("service-browse"), payload["dataset"]
     root = browser.get(url, {"dataset": name}).content.decode()
-    assert "A Triton repository of 1 model: echo." in root and "Choose one of its models above." in root
+    assert "A Triton repository of 1 model: echo." in root and "It can be served as it is." in root
     model = browser.get(url, {"dataset": name, "path": "echo"}).content.decode()
     assert "config.pbtxt" in model and "It can be served as it is." in model and 'hx-swap-oob="outerHTML"' in model
     missing = browser.get(url, {"dataset": name, "path": "nothing"}).content.decode()

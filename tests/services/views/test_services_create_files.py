@@ -16,7 +16,9 @@ from datasets import trust
 from datasets.models import Dataset
 from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
+from tests import repositories
 from tests.datasets.inspect.made import LLAMA_3_8B, config, llama_shapes, safetensors
+from tests.repositories import chain, onnx_model, python_model, write
 from tests.services.frameworks.triton.onnx_files import write_digits
 
 
@@ -59,3 +61,29 @@ def test_a_language_model_says_its_datatype_and_the_memory_that_it_needs(
     assert '<option value="bfloat16" selected>' in page
     assert "It needs about 18.5 GiB of GPU memory: 15.0 GiB for the weights, 1.0 GiB for the KV cache" in page
     assert "8.03 B" in page and "128 KiB a token" in page
+
+
+def test_a_repository_shows_its_models_and_the_tensors_of_the_one_that_is_called(
+    read: Callable[..., str], dataset: Dataset
+) -> None:
+    files = {**onnx_model("neg", repositories.config("onnxruntime")), **python_model("add")}
+    write(Path(dataset.options["path"]) / "several", {**files, "flow/config.pbtxt": chain("neg", "add")})
+    page = read("several")
+    assert "It can be served as it is." in page and 'value="IN"' in page and 'value="x"' not in page
+    assert "<code>flow</code> ensemble" in page and "Callers call it, under the name of the service." in page
+    assert "<code>neg</code> onnxruntime" in page and "A step: not to be called from outside." in page
+    assert '<option value="" selected>Its only ensemble</option>' in page
+    chosen = read("several", **{"framework_config.model": "add"})
+    assert '<option value="add" selected>' in chosen and 'value="x"' in chosen and 'value="IN"' not in chosen
+    assert "For the code of the others: not to be called from outside." in chosen
+    gone = read("several", **{"framework_config.model": "gone"})
+    assert "There is no model gone here. Models: add, flow, neg." in gone
+
+
+def test_a_repository_without_an_ensemble_asks_which_model_is_called(
+    read: Callable[..., str], dataset: Dataset
+) -> None:
+    write(Path(dataset.options["path"]) / "two", {**python_model("one"), **python_model("other")})
+    assert "name the model that callers call in the option model" in read("two")
+    assert "It can be served as it is." in read("two", **{"framework_config.model": "one"})
+    assert "framework_config.model" not in read("echo"), "there is nothing to choose"
