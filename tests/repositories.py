@@ -22,6 +22,19 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse([pb_utils.Tensor("y", x + 1)])
 """
 """y = x + 1; a request with a negative number fails."""
+ADD_TWO = """import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request):
+        x, b = (pb_utils.get_input_tensor_by_name(request, name) for name in ("x", "b"))
+        y = x.as_numpy() + (1 if b is None else b.as_numpy())
+        return pb_utils.InferenceResponse([pb_utils.Tensor("y", y)])
+"""
+"""y = x + b, or x + 1 without b."""
 
 
 def tensors(kind: str, named: Mapping[str, tuple[str, ...]]) -> str:
@@ -85,9 +98,11 @@ def python_model(name: str, text: str = "", program: str = ADD) -> dict[str, str
     return {f"{name}/config.pbtxt": text or config(), f"{name}/1/model.py": program}
 
 
-def onnx_model(name: str, text: str = "", operator: str = "Neg") -> dict[str, str | bytes]:
-    """y = operator(x) of any length. Without `text` it has no config.pbtxt."""
-    files: dict[str, str | bytes] = {f"{name}/1/model.onnx": unary(operator)}
+def onnx_model(
+    name: str, text: str = "", operator: str = "Neg", element: int = 1, shape: tuple[int | str, ...] = ("n",)
+) -> dict[str, str | bytes]:
+    """y = operator(x). Without `text` it has no config.pbtxt."""
+    files: dict[str, str | bytes] = {f"{name}/1/model.onnx": unary(operator, element, shape)}
     return {**files, f"{name}/config.pbtxt": text} if text else files
 
 

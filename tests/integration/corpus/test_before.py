@@ -33,6 +33,7 @@ def test_the_report_agrees(world: World, model: Case) -> None:
 @each_case
 def test_the_form_says_the_same(world: World, model: Case) -> None:
     query = {"dataset": DATASET, "path": model.name, "framework": model.framework}
+    query["framework_config.model"] = model.config.get("model", "")
     page = html.unescape(world.browser.get("/services/new/browse/", query).content.decode())
     for sentence in (*model.refused, *model.notes):
         assert sentence in page
