@@ -21,11 +21,12 @@ def read(log: Path, offset: int | None, limit: int) -> LogChunk:
     old_size = _size(rotated)
     if offset >= old_size:  # read to its end already, or truncated
         return _chunk(log, 0, size, limit)
-    rest = _chunk(rotated, offset, old_size, limit)
-    if rest.next_offset < old_size:
-        return rest
-    start = _chunk(log, 0, size, max(0, limit - (old_size - offset)))
-    return LogChunk(rest.text + start.text, start.next_offset)
+    rest = _read(rotated, offset, min(limit, old_size - offset))
+    ended = offset + len(rest) == old_size
+    raw = rest + _read(log, 0, min(size, limit - len(rest)) if ended else 0)  # a character may be in both files
+    raw = raw[: len(raw) - _unfinished(raw)]
+    into_new = ended and len(raw) >= len(rest)
+    return LogChunk(raw.decode("utf-8", "replace"), len(raw) - len(rest) if into_new else offset + len(raw))
 
 
 def _tail(log: Path, size: int, limit: int) -> LogChunk:

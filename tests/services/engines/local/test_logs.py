@@ -61,6 +61,19 @@ def test_a_character_is_never_cut_in_two(log: Path, cut: int) -> None:
     assert first.text + rest.text == "aé€😀z"
 
 
+@pytest.mark.parametrize("cut", range(1, 11))
+@pytest.mark.parametrize("limit", [4, 5, 100])
+def test_a_character_that_a_rotation_cut_in_two_is_read_whole(log: Path, cut: int, limit: int) -> None:
+    raw = "aé€😀z".encode()
+    log.with_name("x.log.1").write_bytes(b"0" * 50 + raw[:cut])
+    log.write_bytes(raw[cut:])
+    text, offset = "", 50
+    for _ in range(10):
+        chunk = read(log, offset, limit)
+        text, offset = text + chunk.text, chunk.next_offset
+    assert text == "aé€😀z"
+
+
 def test_bytes_that_are_no_text_are_replaced(log: Path) -> None:
     log.write_bytes(b"a\xff\xc3b\n")
     assert read(log, None, 100).text == "a��b\n"
