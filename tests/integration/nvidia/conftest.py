@@ -23,7 +23,8 @@ def services(live: Live) -> Iterator[Live]:
     assert made.status == 201, made.body
     assert live.api(f"datasets/{DATASET}/trust/", {"trusted": True}).status == 200
     for name in models.NAMES:
-        live.create(name, name, dataset=DATASET, resources={"cpu": 0.1, "memory_gib": 0.25})
+        size, env = {"cpu": 0.1, "memory_gib": 0.25}, {"MODEL_GREETING": models.GREETING}
+        live.create(name, name, dataset=DATASET, resources=size, env=env)
     for name in models.NAMES:
         live.wait(name, seconds=180)
     yield live

@@ -11,11 +11,15 @@ from pathlib import Path
 from services.frameworks.triton import runtime
 from tests.triton import runtime_root
 
-PYTHON = """import time
+PYTHON = """import os
+import time
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 class TritonPythonModel:
+    def initialize(self, args):
+        print("initialize: " + os.environ["MODEL_GREETING"])
+
     def execute(self, requests):
         return [self.answer(lambda name: pb_utils.get_input_tensor_by_name(request, name).as_numpy(), request)
                 for request in requests]
@@ -125,6 +129,8 @@ PROGRAMS = {
     ),
 }  # fmt: skip
 NAMES = (*ONNX, *PROGRAMS)
+GREETING = "déjà vu ☃ 日本"
+"""A variable of every service, which the Python models print."""
 VALUES = [0, 11, 7, 5, 3, 2, 0, 1]
 """What the examples send in a sequence."""
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.nvidia.models import VALUES
+from tests.integration.live import Live
+from tests.integration.nvidia.models import GREETING, PROGRAMS, VALUES
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]
 COUNTING = list(range(16))
@@ -90,6 +91,11 @@ def test_health_and_metadata_over_grpc(grpc: Any) -> None:
     assert (said["live"], said["ready"], said["model_ready"]) == (True, True, True)
     assert said["model"]["name"] == "simple"
     assert said["model"]["inputs"] == [tensor("INPUT0", "16"), tensor("INPUT1", "16")]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_a_model_prints_is_in_the_log_that_the_console_shows(services: Live, name: str) -> None:
+    assert f"initialize: {GREETING}\n" in services.api(f"services/{name}/logs/").body["text"]
 
 
 CLOSED = (
