@@ -20,7 +20,7 @@ MAX_MODELS = 50
 MAX_TEXT = 256 * 1024
 WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")
 _MODEL_FILES = re.compile(r"^(model\.(onnx|plan|pt|pt2|py|xml|graphdef|savedmodel|json|dali)|xgboost\.(json|model))$")
-_VERSION = re.compile(r"^[1-9][0-9]*$")
+_VERSION = re.compile(r"^(0|[1-9][0-9]{0,17})$")
 _TEXT_FIELD = r'^\s*{}\s*:\s*"([^"]*)"'
 
 

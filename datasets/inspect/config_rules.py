@@ -18,13 +18,21 @@ IMAGES: Final = ("FORMAT_NHWC", "FORMAT_NCHW")
 CORRELATION: Final = "CONTROL_SEQUENCE_CORRID"
 ID_TYPES: Final = ("TYPE_UINT64", "TYPE_INT64", "TYPE_UINT32", "TYPE_INT32", "TYPE_STRING")
 PAIRS: Final = ("int32_false_true", "fp32_false_true", "bool_false_true")
+PAIRED: Final = ("onnxruntime", "pytorch", "tensorrt", "tensorflow")
+"""Backends that no platform of another backend may stand beside."""
 COUNT_TYPES: Final = ("TYPE_INT32", "TYPE_FP32")
 
 
 def problems(config: pbtxt.ModelConfig) -> list[str]:
     """One sentence for each rule that is broken, with what to do."""
-    rules = (_batch_size, _tensors, _batch_tensors, _dynamic_batching, _sequences, _cache, _instances)
+    rules = (_platform, _batch_size, _tensors, _batch_tensors, _dynamic_batching, _sequences, _cache, _instances)
     return list(dict.fromkeys(sentence for rule in rules for sentence in rule(config)))
+
+
+def _platform(config: Any) -> Iterator[str]:
+    platform, backend = str(config.platform), str(config.backend)
+    if platform and backend in PAIRED and pbtxt.PLATFORMS.get(platform) != backend:
+        yield f"The platform {platform} is not one of the backend {backend}: leave platform out."
 
 
 def _batch_size(config: Any) -> Iterator[str]:
@@ -95,6 +103,9 @@ def _batch_tensors(config: Any) -> Iterator[str]:
             for name in tensor.source_input:
                 if inputs and name not in inputs:
                     yield f"{said} names the source input {name}, which the model does not have: correct the name."
+            names = list(map(str, tensor.target_name))
+            if not names or len(names) != len(set(names)):
+                yield f"{said} must name each target_name once: correct it."
             if kind == "batch_input" and pbtxt.type_name(tensor) not in COUNT_TYPES:
                 yield f"{said} has the data_type {pbtxt.type_name(tensor)}: write TYPE_INT32 or TYPE_FP32."
             for name in tensor.target_name if kind == "batch_output" else ():
@@ -179,9 +190,27 @@ def _cache(config: Any) -> Iterator[str]:
 
 
 def _instances(config: Any) -> Iterator[str]:
+    if config.instance_group and all(group.passive for group in config.instance_group):
+        yield "Every instance_group is passive, so that none answers: leave passive out of one."
     for group in config.instance_group:
         kind = pbtxt.enum_name(model_config_pb2.ModelInstanceGroup.Kind, group.kind)
         if group.profile and pbtxt.backend(config) not in {"", "tensorrt"}:
             yield "An instance_group names a profile, which only TensorRT models have: leave it out."
         if group.gpus and kind in {"KIND_CPU", "KIND_MODEL"}:
             yield f"An instance_group of {kind} names gpus: leave them out, or write KIND_GPU."
+
+
+def notes(config: pbtxt.ModelConfig) -> list[str]:
+    """What Triton takes and does nothing with, as services start it."""
+    lines = []
+    if config.HasField("dynamic_batching") and not config.max_batch_size:
+        lines.append("Dynamic batching forms no batches while max_batch_size is 0: set it to form some.")
+    if config.response_cache.enable:
+        lines.append("response_cache is ignored: a service keeps no answers.")
+    if any(group.HasField("rate_limiter") for group in config.instance_group):
+        lines.append("rate_limiter is ignored: services start Triton without --rate-limit.")
+    if any(group.host_policy for group in config.instance_group):
+        lines.append("host_policy is ignored: services start Triton without --host-policy.")
+    if pbtxt.backend(config) == "onnxruntime" and config.optimization.HasField("execution_accelerators"):
+        lines.append("execution_accelerators are ignored by the bundled runtime: it has none for ONNX.")
+    return lines

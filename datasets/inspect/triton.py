@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import config_fields, config_rules, ensembles, named_files, pbtxt, texts, unquoted, versions
+from datasets.inspect import (
+    config_fields,
+    config_rules,
+    ensembles,
+    named_files,
+    pbtxt,
+    sample_rules,
+    texts,
+    unquoted,
+    versions,
+)
 from datasets.inspect.ensembles import Member, Members
 from datasets.inspect.errors import Unreadable
 
@@ -82,8 +92,10 @@ def read(folder: Path, name: str = "", members: Members | None = None) -> Layout
         made.problems += [*config_fields.problems(made.config), *config_rules.problems(made.config)]
         if trouble := unquoted.problem(made.config):
             made.problems.append(trouble)
+        made.problems += sample_rules.problems(made.config)
         if not made.problems:
             made.problems += named_files.problems(made.config, folder)
+        made.notes += config_rules.notes(made.config)
     _check_versions(made, folder, entries)
     if made.config is not None and ensembles.is_ensemble(made.config):
         made.problems += ensembles.problems(made.config, members, name)

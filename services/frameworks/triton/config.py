@@ -152,7 +152,13 @@ def complete(config: ModelConfig, inputs: Sequence[Tensor], outputs: Sequence[Te
 
 
 def on_cpu(config: ModelConfig) -> None:
-    """Move all instances to the CPU. Unasked, Triton starts two of an ONNX model there: start one, as the form says."""
+    """Move all instances to the CPU. Unasked, Triton starts two of an ONNX model there: start one, as the form says.
+
+    States of sequences get memory of their own: the memory that grows, and is shared with the output, is that of a GPU.
+    """
+    for state in config.sequence_batching.state:
+        state.ClearField("use_growable_memory")
+        state.ClearField("use_same_buffer_for_input_output")
     if not config.instance_group:
         config.instance_group.add(count=1)
     for group in config.instance_group:

@@ -19,6 +19,7 @@ from datasets.inspect import (
     pbtxt,
     roles,
     said_of_triton,
+    sample_rules,
     texts,
     unquoted,
     versions,
@@ -97,6 +98,7 @@ def study(tree: Path, options: Mapping[str, Any], name: str = "model", folder: s
         if not made.problems:
             read_graph(made, tree, of_file)
             fill_tensors(made, tree)
+            check_other_versions(made, tree)
             check_config(made)
     except ModelError as error:
         made.problems.append(str(error))
@@ -191,30 +193,43 @@ def code_of(made: Study, tree: Path) -> tuple[Executable, ...]:
         raise ModelError(f"The folder cannot be looked through for code: {error}.") from error
 
 
-def graph_file(made: Study, tree: Path) -> str:
-    """The ONNX file that would be served, relative to the tree; "" for any other model."""
+def graph_files(made: Study, tree: Path) -> list[str]:
+    """The ONNX files that would be served, relative to the tree, the highest version's first; [] for other models."""
     if configs.backend(made.config) != "onnxruntime":
-        return ""
+        return []
     if made.layout.kind == layouts.BARE:
-        return made.layout.graph
+        return [made.layout.graph]
     file = str(made.config.default_model_filename) or DEFAULT_FILES["onnxruntime"]
-    return graph_of(tree, f"{wanted_versions(made)[-1]}/{file}")
+    return [graph_of(tree, f"{version}/{file}") for version in reversed(wanted_versions(made))]
+
+
+def load_graph(tree: Path, name: str) -> onnx.Graph:
+    try:
+        return onnx_graph.load(tree / name)
+    except onnx_graph.BadGraph as error:
+        raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
 
 
 def read_graph(made: Study, tree: Path, of_file: configs.ModelConfig) -> None:
     """Hold config.pbtxt, and what the form lays over it, against an ONNX model itself."""
-    if not (name := graph_file(made, tree)):
+    files = graph_files(made, tree)
+    if not files:
         return
-    try:
-        made.graph = onnx_graph.load(tree / name)
-    except onnx_graph.BadGraph as error:
-        raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
+    made.graph = load_graph(tree, files[0])
     shown = of_file if made.config_text else None
     made.comparison = compare.compare(shown, made.graph)
     made.suggested = suggest(made.graph, shown)
-    asked = compare.compare(made.config, made.graph)
-    made.problems += [*onnx.problems(tree / name, made.graph), *compare.problems(asked)]
-    made.notes += compare.notes(asked)
+    rows = compare.compare(made.config, made.graph)
+    made.problems += [*onnx.problems(tree / files[0], made.graph), *compare.problems(rows)]
+    made.notes += compare.notes(rows)
+
+
+def check_other_versions(made: Study, tree: Path) -> None:
+    """One config.pbtxt is for all versions, and Triton serves none of them when one does not load."""
+    for name in graph_files(made, tree)[1:]:
+        graph = load_graph(tree, name)
+        problems = [*onnx.problems(tree / name, graph), *compare.problems(compare.compare(made.config, graph))]
+        made.problems += [f"{name}: {problem}" for problem in problems]
 
 
 def fill_tensors(made: Study, tree: Path) -> None:
@@ -223,7 +238,7 @@ def fill_tensors(made: Study, tree: Path) -> None:
     if made.config.input and made.config.output:
         return
     if made.graph is not None:
-        fill_from_graph(made, made.graph, graph_file(made, tree))
+        fill_from_graph(made, made.graph, graph_files(made, tree)[0])
     elif configs.backend(made.config) == "python":
         if not made.completes:
             missing = " and ".join(
@@ -263,10 +278,8 @@ def python_file(made: Study) -> str:
 
 def check_config(made: Study) -> None:
     backend = configs.backend(made.config)
-    if made.config.HasField("dynamic_batching") and not made.config.max_batch_size:
-        made.notes.append("Dynamic batching forms no batches while max_batch_size is 0: set it to form some.")
-    if made.config.response_cache.enable:
-        made.notes.append("response_cache is ignored: a service keeps no answers.")
+    made.problems += sample_rules.problems(made.config)
+    made.notes += config_rules.notes(made.config)
     if backend in BUILT_IN and configs.has_text_ids(made.config):
         made.problems.append(
             "sequence_batching hands the model the sequence's id as TYPE_STRING, which the Python backend of this "

@@ -11,7 +11,7 @@ from services.frameworks.triton.describe import describe
 from services.frameworks.triton.study import study
 from services.specs import ModelDescription, Tensor
 from tests.datasets.inspect.test_onnx import external
-from tests.services.frameworks.triton.onnx_files import write_digits
+from tests.services.frameworks.triton.onnx_files import model, tensor, write_digits
 
 PYTHON = """
 backend: "python"
@@ -207,6 +207,15 @@ def test_what_the_form_says_is_held_against_the_graph_as_well(tmp_path: Path) ->
     right = {"inputs": [{"name": "pixels", "datatype": "FP32", "shape": [-1, 64]}]}
     broken = onnx_model(tmp_path / "other", ONNX.replace("64", "32"))
     assert not describe(broken, right).problems
+
+
+def test_every_version_that_is_loaded_is_held_against_the_config(tmp_path: Path) -> None:
+    tree = onnx_model(tmp_path)
+    (tree / "0").mkdir()
+    (tree / "0" / "model.onnx").write_bytes(model([tensor("x", 1, [3])], [tensor("label", 7, ["n"])]))
+    assert describe(tree, {}).problems == ()
+    (tree / "config.pbtxt").write_text(ONNX + " version_policy { all { } }")
+    assert "0/model.onnx: Input x: config.pbtxt leaves it out" in " ".join(describe(tree, {}).problems)
 
 
 def test_a_graph_without_its_weights_stops_a_start(tmp_path: Path) -> None:
