@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from console.text import decode
 from datasets.errors import SourceError
 from datasets.sizes import size_text
+from datasets.sources.archives import kinds
 from datasets.sources.base import Page
 from datasets.specs import Entry, Recognised
 
 MAX_ENTRIES = 500
 MAX_MODELS = 50
 MAX_TEXT = 256 * 1024
+UNPACK = "unpack it where it lies, or give its address to a dataset of the kind HTTP server, which looks into it."
 WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")
 _MODEL_FILES = re.compile(r"^(model\.(onnx|plan|pt|pt2|py|xml|graphdef|savedmodel|json|dali)|xgboost\.(json|model))$")
 _VERSION = re.compile(r"^(0|[1-9][0-9]{0,17})$")
@@ -47,10 +50,17 @@ def recognise(files: Files, path: str = "") -> Recognised:
     if onnx := [entry for entry in entries if not entry.is_dir and entry.name.endswith(".onnx")]:
         return _onnx(onnx)
     return _repository(files, entries) or Recognised(
-        "unknown",
-        "Not a model that the console knows.",
-        problems=("A Triton model has a config.pbtxt and a folder named 1 with the model file in it.",),
+        "unknown", "Not a model that the console knows.", problems=(what_to_choose(entries),)
     )
+
+
+def what_to_choose(entries: Sequence[Entry]) -> str:
+    """What to do with a folder that is no model, in a sentence."""
+    if len(entries) == 1 and entries[0].is_dir:
+        return f"There is only the folder {entries[0].name} here: choose it."
+    if packed := next((entry for entry in entries if not entry.is_dir and kinds.is_archive(entry.name)), None):
+        return f"{packed.name} is an archive: {UNPACK}"
+    return "A Triton model has a config.pbtxt and a folder named 1 with the model file in it."
 
 
 def _copied(files: Files, path: str) -> tuple[Entry, ...]:
@@ -155,9 +165,10 @@ def _onnx(found: list[Entry]) -> Recognised:
 def _single_file(entry: Entry) -> Recognised:
     if entry.name.endswith(".onnx"):
         return _onnx([entry])
-    return Recognised(
-        "unknown", f"A single file of {size_text(entry.size)}.", problems=("Choose the folder that holds the model.",)
-    )
+    said = "Choose the folder that holds the model."
+    if kinds.is_archive(entry.name):
+        said = f"It is an archive: {UNPACK}"
+    return Recognised("unknown", f"A single file of {size_text(entry.size)}.", problems=(said,))
 
 
 def _repository(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:

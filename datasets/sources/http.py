@@ -12,10 +12,11 @@ from urllib.parse import unquote
 from console.text import decode
 from datasets.errors import SourceError
 from datasets.sources import filelist
+from datasets.sources.archives import kinds
 from datasets.sources.archives.spool import Spool
 from datasets.sources.base import Body, Option, Page, Site, Source, clean_path, make_plan, nothing_in
 from datasets.sources.filelist import Listed
-from datasets.sources.http_archive import ENDINGS, ArchiveFiles
+from datasets.sources.http_archive import ArchiveFiles
 from datasets.sources.http_listed import ListedFiles, below
 from datasets.sources.network import Network
 from datasets.sources.sifting import sift
@@ -140,7 +141,9 @@ class HttpSource(Source):
                 f"{url} is a folder, and web servers do not say what is in one.",
                 hint="Give a list of its files, or the address of a file or an archive.",
             )
-        if name.lower().endswith(tuple(ENDINGS)):
+        if kind := kinds.unread(name):
+            raise kinds.not_supported(name, kind)
+        if kinds.by_name(name):
             return ArchiveFiles(self._web, url, name, credentials, Spool(self._site.spool))
         return ListedFiles(self._web, credentials, [Listed(name, None, "")], lambda _: url, str(url))
 

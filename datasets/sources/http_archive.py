@@ -7,6 +7,7 @@ unpacked once, into the spool of the node, and read from there.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -15,10 +16,10 @@ from typing import Final
 
 from datasets.errors import NotLookedInto, SourceChanged, SourceDamaged, SourceError
 from datasets.sizes import size_text
-from datasets.sources.archives import tar
+from datasets.sources.archives import kinds, tar
 from datasets.sources.archives import zip as zips
 from datasets.sources.archives.blob import Blob, FileBlob, RemoteBlob
-from datasets.sources.archives.members import Members
+from datasets.sources.archives.members import Members, NotAnArchive
 from datasets.sources.archives.spool import Spool
 from datasets.sources.archives.unpack import unpacked
 from datasets.sources.base import Body
@@ -28,15 +29,10 @@ from datasets.sources.web import Web
 from datasets.sources.weburl import Url
 from datasets.specs import Entry, SourceFile
 
-ENDINGS: Final = {
-    ".tar": ("tar", ""), ".tar.gz": ("tar", "gz"), ".tgz": ("tar", "gz"), ".tar.bz2": ("tar", "bz2"),
-    ".tbz2": ("tar", "bz2"), ".tar.xz": ("tar", "xz"), ".txz": ("tar", "xz"), ".tar.zst": ("tar", "zst"),
-    ".tzst": ("tar", "zst"), ".zip": ("zip", ""),
-}
-"""What a name ends in: kind of archive, and how it is packed."""
 LOOK_LIMIT = 256 << 20
 """Bytes of an archive that is fetched only because somebody looks into it."""
 _PIECE = 1 << 20
+_READERS: Final = {"tar": tar.members, "zip": zips.members}
 _HASHES: Final = {"sha256", "sha1", "md5"}
 
 
@@ -45,6 +41,7 @@ class _Opened:
     """An archive of one version, as far as it is known."""
 
     version: str
+    kind: str
     blob: Blob
     members: Members
     tree: Tree
@@ -56,7 +53,7 @@ class ArchiveFiles:
 
     def __init__(self, web: Web, url: Url, name: str, credentials: dict[str, str], spool: Spool) -> None:
         self._web, self._url, self._name, self._credentials, self._spool = web, url, name, credentials, spool
-        self._kind, self._packing = next(kind for end, kind in ENDINGS.items() if name.lower().endswith(end))
+        self._kind, self._packing = kinds.by_name(name) or ("zip", "")
         self._lock = threading.Lock()
         self._opened: _Opened | None = None
 
@@ -101,7 +98,7 @@ class ArchiveFiles:
         if opened.version != file.version or member is None or member.size != file.size:
             raise SourceChanged(file.path)
         count = member.size - offset if length is None else length
-        if self._kind == "tar":
+        if opened.kind == "tar":
             return opened.blob.stream(member.offset + offset, count)
         if offset or count < member.size:
             return opened.offsets.stream(member, offset, count)
@@ -111,8 +108,9 @@ class ArchiveFiles:
         opened = self._current(lambda: None, limit=LOOK_LIMIT)
         member = opened.members.files.get(path)
         if member is None:
-            opened.tree.entry(path)
-            raise SourceError(f"{path or 'The dataset'} is a folder, not a file.")
+            entry = opened.tree.entry(path)
+            what = entry.problem or "a folder, not a file"
+            raise SourceError(f"{path or 'The dataset'} is {what}.")
         file = SourceFile(path, member.size, opened.version)
         found = bytearray()
         with closing(self.open(path, file, 0, None)) as body:
@@ -129,21 +127,44 @@ class ArchiveFiles:
         seen = self._look()
         if self._opened is not None and seen.version and self._opened.version == seen.version:
             return self._opened
-        in_place = seen.ranged and not self._packing
-        blob: Blob
-        version = seen.version
-        if in_place:
-            blob = RemoteBlob(self._web, self._url, self._name, seen.size, seen.version, self._credentials)
-        else:
+        opened = self._in_place(seen) if seen.ranged and not self._packing else None
+        if opened is None:
             blob, version = self._fetched(seen, beat, limit)
-        beat()
-        members = (tar if self._kind == "tar" else zips).members(blob, self._name)
-        self._opened = _Opened(version, blob, members, members.tree(), zips.Offsets(blob))
-        return self._opened
+            beat()
+            opened = self._read(version, blob)
+        self._opened = opened
+        return opened
+
+    def _in_place(self, seen: Seen) -> _Opened | None:
+        """None when it is packed, whatever its name says: then it has to be fetched."""
+        blob = RemoteBlob(self._web, self._url, self._name, seen.size, seen.version, self._credentials)
+        try:
+            return self._read(seen.version, blob)
+        except NotAnArchive:
+            if kinds.packing_of(_head(blob)):
+                return None
+            raise
+
+    def _read(self, version: str, blob: Blob) -> _Opened:
+        """By the kind that the name says, or else by that which the first bytes say."""
+        kind = self._kind
+        try:
+            members = _READERS[kind](blob, self._name)
+        except NotAnArchive as error:
+            head = _head(blob)
+            if what := kinds.what_else(head):
+                raise SourceError(
+                    f"{self._name} is {what}.", hint="Check the address, and whether it needs a login."
+                ) from error
+            kind = kinds.kind_of(head)
+            if kind in {"", self._kind}:
+                raise
+            members = _READERS[kind](blob, self._name)
+        return _Opened(version, kind, blob, members, members.tree(), zips.Offsets(blob))
 
     def _look(self) -> Seen:
         if self._packing == "zst":
-            raise SourceError(f"{self._name} is packed with zstd, which is not read.", hint="Pack it with gzip or xz.")
+            raise kinds.not_supported(self._name, "zstd")
         return look(self._web, self._url, self._name, self._credentials, ranged_from=0)
 
     def _fetched(self, seen: Seen, beat: Callable[[], None], limit: int | None) -> tuple[Blob, str]:
@@ -167,5 +188,18 @@ class ArchiveFiles:
             if digest is not None and digest.hexdigest() != expected:
                 raise SourceDamaged(self._name)
 
-        file = self._spool.get(key, lambda: unpacked(self._packing, parts(), self._name), beat)
+        file = self._spool.get(key, lambda: self._unpacked(parts()), beat)
         return FileBlob(file), seen.version or f"sha256:{whole.hexdigest()}"
+
+    def _unpacked(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+        """As the first bytes say: servers and people rename what they pack and unpack."""
+        first = next(parts, b"")
+        packing = kinds.packing_of(first)
+        if packing == "zst":
+            raise kinds.not_supported(self._name, "zstd")
+        return unpacked(packing, itertools.chain([first], parts), self._name)
+
+
+def _head(blob: Blob) -> bytes:
+    with blob.stream(0, min(blob.size, kinds.HEAD)) as body:
+        return body.readall() or b""

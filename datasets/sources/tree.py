@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from datasets.errors import SourceError
 from datasets.sources.base import MAX_FILES, Page, clean_path
@@ -28,6 +29,12 @@ class Tree:
             if name in inside:
                 raise SourceError(f"{file.path} is there twice.")
             inside[name] = file
+
+    def note(self, entry: Entry) -> None:
+        """Adds something that has a problem, unless its name is taken or leads through a file."""
+        folder, _, name = entry.path.rpartition("/")
+        with suppress(SourceError):
+            self._folder(folder).setdefault(name, entry)
 
     def entry(self, path: str) -> Entry:
         if path in self._children:

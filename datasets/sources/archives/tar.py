@@ -6,9 +6,9 @@ import tarfile
 
 from datasets.errors import SourceError
 from datasets.sources.archives.blob import Blob, Reader
-from datasets.sources.archives.members import MAX_MEMBERS, Member, Members, not_an_archive
-from datasets.sources.tree import safe_name
+from datasets.sources.archives.members import MAX_MEMBERS, Member, Members, NotAnArchive, Problem, member_name
 
+_OUTSIDE = Problem("a link that leads outside of the archive", "Put the file itself there (tar -h), or leave it out.")
 MAX_HEADER = 256 << 10
 """Bytes of everything that says something about one member: long names, extended attributes."""
 
@@ -31,18 +31,18 @@ def members(blob: Blob, name: str) -> Members:
                 raise SourceError(f"{name} has more than {MAX_MEMBERS} members.", refused="archive")
             _require_end(blob, tar.offset, name)
     except (tarfile.TarError, OSError, ValueError, RecursionError, OverflowError) as error:
-        raise not_an_archive(name, "tar") from error
+        raise NotAnArchive(name, "tar") from error
     _resolve(found, links)
     return found
 
 
 def _add(info: tarfile.TarInfo, found: Members, links: dict[str, str], blob: Blob, name: str) -> None:
-    path = safe_name(info.name, name)
+    path = member_name(info.name, name)
     if not path:
         return
     holes = info.issparse()  # then its size is not that of its bytes
     if info.size < 0 or (info.isreg() and not holes and info.offset_data + info.size > blob.size):
-        raise not_an_archive(name, "tar")
+        raise NotAnArchive(name, "tar")
     # What comes later replaces what came before, as when it is unpacked.
     found.files.pop(path, None)
     found.problems.pop(path, None)
@@ -50,7 +50,7 @@ def _add(info: tarfile.TarInfo, found: Members, links: dict[str, str], blob: Blo
     if info.isdir():
         found.folders.add(path)
     elif holes:
-        found.problems[path] = "is stored with holes, which is not read."
+        found.problems[path] = Problem("stored with holes, which is not read", "Make the archive without --sparse.")
     elif info.isreg():
         found.files[path] = Member(
             path, info.size, info.offset_data, modified=max(0.0, float(info.mtime)), executable=bool(info.mode & 0o100),
@@ -60,9 +60,9 @@ def _add(info: tarfile.TarInfo, found: Members, links: dict[str, str], blob: Blo
     elif info.issym() and not info.linkname.startswith("/"):
         links[path] = info.linkname
     elif info.issym():
-        found.problems[path] = "is a link that leads outside of the archive, or in a circle."
+        found.problems[path] = _OUTSIDE
     else:
-        found.problems[path] = "is neither a file nor a folder."
+        found.problems[path] = Problem("neither a file nor a folder", needed=False)
 
 
 def _resolve(found: Members, links: dict[str, str]) -> None:
@@ -72,18 +72,31 @@ def _resolve(found: Members, links: dict[str, str]) -> None:
         while True:
             # A hard link's target is as seen from the root of the archive, marked with a slash by `_add`.
             there = _join("" if target.startswith("/") else here.rpartition("/")[0], target)
-            if there is None or there in seen:
-                found.problems[path] = "is a link that leads outside of the archive, or in a circle."
+            if there is None:
+                found.problems[path] = _OUTSIDE
+                break
+            if there in seen:
+                found.problems[path] = Problem("a link that leads in a circle", needed=False)
                 break
             if (file := found.files.get(there)) is not None:
                 found.files[path] = Member(path, file.size, file.offset, file.modified, file.executable)
                 break
             if there not in links:
-                what = "a folder" if there in found.folders else "something that is not in the archive"
-                found.problems[path] = f"is a link to {what}."
+                found.problems[path] = _ending(found, link, there)
                 break
             seen.add(there)
             here, target = there, links[there]
+
+
+def _ending(found: Members, link: str, there: str) -> Problem:
+    """What a link is that ends at `there`, which is no file."""
+    if there in found.problems:
+        other = found.problems[there]
+        return Problem(f"a link to {there}, which is {other.reason}", other.hint, other.needed)
+    if there in found.folders or any(path.startswith(f"{there}/") for path in found.files) or not there:
+        return Problem("a link to a folder", "Put the folder itself there (tar -h), or choose another folder.")
+    # What a hard link shares its content with must be there, or the archive is a part of another.
+    return Problem(f"a link to {link.removeprefix('/')}, which is not in the archive", needed=link.startswith("/"))
 
 
 def _join(folder: str, target: str) -> str | None:
@@ -103,4 +116,4 @@ def _require_end(blob: Blob, offset: int, name: str) -> None:
     """A tar ends with a block of zeros, or just ends; the library also stops, silently, at what is no header."""
     with blob.stream(offset, max(0, min(512, blob.size - offset))) as rest:
         if any(rest.readall() or b""):
-            raise not_an_archive(name, "tar")
+            raise NotAnArchive(name, "tar")

@@ -20,11 +20,14 @@ from datasets.sources.archives.members import (
     SLACK,
     Member,
     Members,
-    not_an_archive,
+    NotAnArchive,
+    Problem,
+    member_name,
     too_much,
+    twice,
 )
+from datasets.sources.archives.zip_names import name_of
 from datasets.sources.base import Body
-from datasets.sources.tree import safe_name
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -32,8 +35,14 @@ if TYPE_CHECKING:
 MAX_DIRECTORY = 64 << 20
 """Bytes of the directory: of 200,000 files it has about 20 MiB."""
 _LOCAL = struct.Struct("<4s22xHH")
+_METHODS = {
+    1: "shrink", 6: "implode", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 20: "zstd", 93: "zstd", 95: "xz", 98: "PPMd",
+}  # fmt: skip
+_LINK = Problem("a link, which is not read from a zip", "Put the file itself there, or use a tar.")
 _PIECE = 256 << 10
 _SPENT = 64 << 10
+_END_BYTES = 22 + (64 << 10)
+"""Of the record at the end, with the longest comment."""
 
 
 def members(blob: Blob, name: str) -> Members:
@@ -45,8 +54,10 @@ def members(blob: Blob, name: str) -> Members:
         with zipfile.ZipFile(reader) as opened:
             rows = opened.infolist()
             end = opened.start_dir
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{name} says that its names are UTF-8, and one is not.", hint="Make it anew.") from error
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-        raise not_an_archive(name, "zip") from error
+        raise _unreadable(blob, name) from error
     if len(rows) > MAX_MEMBERS:
         raise SourceError(f"{name} has more than {MAX_MEMBERS} members.", refused="archive")
     if sum(row.file_size for row in rows) > min(RATIO * blob.size + SLACK, MAX_UNPACKED):
@@ -56,31 +67,49 @@ def members(blob: Blob, name: str) -> Members:
     for row in sorted(rows, key=lambda row: row.header_offset, reverse=True):
         room = following - row.header_offset
         if row.header_offset < 0 or room < _LOCAL.size + row.compress_size:
-            raise not_an_archive(name, "zip")
+            raise _unreadable(blob, name)
         _add(row, room, found, name)
         following = row.header_offset
     return found
 
 
+def _unreadable(blob: Blob, name: str) -> SourceError:
+    """Its end says whether it is the last of several parts, which the library takes for a damaged zip."""
+    size = min(blob.size, _END_BYTES)
+    with blob.stream(blob.size - size, size) as end:
+        rest = end.readall() or b""
+    at = rest.rfind(b"PK\5\6")
+    if at >= 0 and int.from_bytes(rest[at + 4:at + 6], "little") not in {0, 0xFFFF}:
+        return SourceError(
+            f"{name} is the last part of a zip in several parts, which are not supported.",
+            hint="Put them together (zip -s 0 m.zip --out whole.zip).",
+        )
+    return NotAnArchive(name, "zip")
+
+
 def _add(row: zipfile.ZipInfo, room: int, found: Members, name: str) -> None:
-    path = safe_name(row.filename, name)
+    written = name_of(row)
+    path = member_name(written, name)
     if not path:
         return
     mode = row.external_attr >> 16 if row.create_system == 3 else 0  # from Unix
     kind = stat.S_IFMT(mode)
     if path in found.files or path in found.problems:
-        raise SourceError(f"{name} has two members with the name {path}.")
-    if row.is_dir():
+        raise twice(name, path)
+    if written.endswith("/"):
         found.folders.add(path)
     elif kind not in {0, stat.S_IFREG}:
-        what = "a link" if kind == stat.S_IFLNK else "neither a file nor a folder"
-        found.problems[path] = f"is {what}, which is not read from a zip."
+        other = Problem("neither a file nor a folder", needed=False)
+        found.problems[path] = _LINK if kind == stat.S_IFLNK else other
     elif row.flag_bits & 0x41:
-        found.problems[path] = "is encrypted."
+        found.problems[path] = Problem("encrypted", "Make the archive anew, without a password.")
     elif row.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        found.problems[path] = "is packed in a way that is not read: deflate is."
+        method = _METHODS.get(row.compress_type, f"method {row.compress_type}")
+        found.problems[path] = Problem(
+            f"packed with {method}, which is not read", "Make the archive anew with deflate (zip -r, 7z a -mm=Deflate)."
+        )
     elif row.compress_type == zipfile.ZIP_STORED and row.compress_size != row.file_size:
-        raise not_an_archive(name, "zip")
+        raise NotAnArchive(name, "zip")
     elif row.file_size > RATIO * row.compress_size + SLACK:
         raise too_much(f"{path} in {name}")
     else:

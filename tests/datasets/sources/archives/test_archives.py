@@ -166,9 +166,9 @@ def test_a_flipped_bit_in_a_member_of_a_zip_is_noticed_or_has_a_checksum() -> No
 
 
 @pytest.mark.parametrize(("name", "data"), [
-    ("m.tar", b"x" * 5000), ("m.zip", b"x" * 5000), ("m.tar.gz", b"x" * 5000), ("m.tar", gzip.compress(tarred())),
-    ("m.zip", tarred()), ("m.tar.gz", zipped()), ("m.tar", zipped()), ("m.tar", tarred() + b"x" * 512 + tarred()),
-], ids=range(8))
+    ("m.tar", b"x" * 5000), ("m.zip", b"x" * 5000), ("m.tar.gz", b"x" * 5000), ("m.tar.gz", gzip.compress(b"x" * 5000)),
+    ("m.tar", tarred() + b"x" * 512 + tarred()),
+], ids=range(5))
 def test_what_is_no_such_archive_is_said_so(name: str, data: bytes) -> None:
     if data.startswith(tarred()[:600]) and name == "m.tar":
         data = tarred()[:-10240].rstrip(b"\0") + b"x" * 1000  # what follows the last member is no header
