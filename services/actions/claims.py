@@ -46,28 +46,19 @@ class Outlook:
 
 
 def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> Decision:
-    """Make the replica rows of `indexes` when quota and a node are free; the decision's reason says why not.
-
-    The rows of the queue, of all nodes and of the service are locked meanwhile, always in this order: two claims never
-    see the same free share, be it of one queue or, from two queues, of one node, and nobody claims for a revision that
-    a verb has just replaced.
-    """
+    """Make the replica rows of `indexes` when quota and a node are free; the decision's reason says why not."""
     leases.check()
-    spec = revision.parsed()
+    waits = service.queued_at is not None
     with transaction.atomic():
-        queue = Queue.objects.select_for_update().filter(name=spec.queue).first()
-        if queue is None:
-            return Decision(False, GONE.format(name=spec.queue))
-        waits = service.queued_at is not None
-        line = lines.load(queue, lock=True, may_hold=waits)
-        if not _is_current(service, revision):
-            return CHANGED
+        line = _lock(service, revision, may_hold=waits)
+        if isinstance(line, Decision):
+            return line
         standing = line.standings.get(service.pk) if waits else None
         if standing is not None:
             decision, nodes = standing.decision, standing.nodes
             passed = admission.passed_by(service.pk, line.standings)
         else:
-            mine = lines.claim_of(service, spec, len(indexes))
+            mine = lines.claim_of(service, revision.parsed(), len(indexes))
             decision, nodes = _beside_the_line(mine, line, grows=revision.pk == service.serving_id)
             passed = []
         if not decision.granted:
@@ -80,7 +71,7 @@ def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> Decis
             return Decision(False, TAKEN)
         Service.objects.filter(pk__in=passed).update(passed=F("passed") + 1)
         Service.objects.filter(pk=service.pk).update(passed=0, held_at=None)
-        lines.end_hold(queue, service.pk)
+        lines.end_hold(line.queue, service.pk)
     return Decision(True, f"{decision.reason} {admission.ahead_of(len(passed))}".strip())
 
 
@@ -90,15 +81,12 @@ def take_over(service: Service, revision: Revision, give_way: Callable[[], objec
     `give_way` puts the old replicas on standby. When the new revision needs more than they free, nothing changes.
     """
     leases.check()
-    spec = revision.parsed()
     with transaction.atomic():
-        queue = Queue.objects.select_for_update().filter(name=spec.queue).first()
-        if queue is None:
-            return Decision(False, GONE.format(name=spec.queue))
-        line = lines.load(queue, lock=True).without(service)
-        if not _is_current(service, revision):
-            return CHANGED
-        decision, nodes = _beside_the_line(lines.claim_of(service, spec, service.replicas), line)
+        line = _lock(service, revision)
+        if isinstance(line, Decision):
+            return line
+        mine = lines.claim_of(service, revision.parsed(), service.replicas)
+        decision, nodes = _beside_the_line(mine, line.without(service))
         if not decision.granted:
             return decision
         give_way()
@@ -113,23 +101,20 @@ def take_over(service: Service, revision: Revision, give_way: Callable[[], objec
 def move(service: Service, serving: Revision, target: Revision) -> Decision:
     """The replicas of `serving` become those of `target`, in the queue that it names, when it has room for them."""
     leases.check()
-    spec = target.parsed()
     with transaction.atomic():
-        queue = Queue.objects.select_for_update().filter(name=spec.queue).first()
-        if queue is None:
-            return Decision(False, GONE.format(name=spec.queue))
-        line = lines.load(queue, lock=True).without(service)
-        if not _is_current(service, target):
-            return CHANGED
-        mine = lines.claim_of(service, spec, serving.replica_set.count())
-        if impossible := admission.never_fits(mine.total, line.room.quota, queue.name):
+        line = _lock(service, target)
+        if isinstance(line, Decision):
+            return line
+        name, room = line.queue.name, line.without(service).room
+        mine = lines.claim_of(service, target.parsed(), serving.replica_set.count())
+        if impossible := admission.never_fits(mine.total, room.quota, name):
             return Decision(False, impossible)
-        if lacking := line.room.lacks(mine):
-            return Decision(False, f"Queue {queue.name}: {'; '.join(lacking)}.")
+        if lacking := room.lacks(mine):
+            return Decision(False, f"Queue {name}: {'; '.join(lacking)}.")
         if not Service.objects.filter(pk=service.pk, serving=serving, target=target).update(serving=target):
             return CHANGED
         serving.replica_set.update(revision=target)
-    return Decision(True, f"Queue {queue.name} granted {amounts.say(mine.total)}.")
+    return Decision(True, f"Queue {name} granted {amounts.say(mine.total)}.")
 
 
 def outlook(service: Service, spec: ServiceSpec, replicas: int) -> Outlook:
@@ -145,6 +130,21 @@ def outlook(service: Service, spec: ServiceSpec, replicas: int) -> Outlook:
         return Outlook(beside, beside)
     instead, _ = _beside_the_line(mine, line.without(service))
     return Outlook(beside, instead)
+
+
+def _lock(service: Service, revision: Revision, *, may_hold: bool = False) -> lines.Line | Decision:
+    """The line of the queue that the revision names, or why nothing can be claimed there.
+
+    The rows of the queue, of all nodes and of the service are locked for the rest of the transaction, always in this
+    order: two claims never see the same free share, be it of one queue or, from two queues, of one node, and nobody
+    claims for a revision that a verb has just replaced.
+    """
+    name = revision.parsed().queue
+    queue = Queue.objects.select_for_update().filter(name=name).first()
+    if queue is None:
+        return Decision(False, GONE.format(name=name))
+    line = lines.load(queue, lock=True, may_hold=may_hold)
+    return line if _is_current(service, revision) else CHANGED
 
 
 def _is_current(service: Service, revision: Revision) -> bool:
