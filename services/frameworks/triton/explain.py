@@ -12,6 +12,7 @@ from typing import Final
 
 MAX_DETAIL: Final = 400
 PLACE: Final = re.compile(r"(?:/repository/[^/]+/)?([^/\s]+(?:/[^/\s]+)?)\((\d+)\): (\S+)$")
+LOADING_OF: Final = re.compile(r'"loading: (.+):\d+"$')
 PYTHON_ERROR: Final = re.compile(r"(?P<kind>[A-Za-z_][\w.]*): (?P<text>.*)")
 
 
@@ -21,8 +22,15 @@ def explain(log: Sequence[str]) -> str:
         for line in reversed(log):  # the log may hold several starts: the latest counts
             for pattern, say in rules:
                 if found := pattern.search(line):
-                    return say(found)
+                    return which(found, log) + say(found)
     return ""
+
+
+def which(found: re.Match[str], log: Sequence[str]) -> str:
+    """The model that a rule is about, where Triton loads several."""
+    models = {loading[1] for line in log if (loading := LOADING_OF.search(line))}
+    name = found.groupdict().get("model")
+    return f"{name}: " if name and len(models) > 1 else ""
 
 
 def load_failure(found: re.Match[str]) -> str:
@@ -101,13 +109,14 @@ CAUSES: Final[Rules] = (
         re.compile(r"Error parsing text-format inference\.ModelConfig: (\d+):(\d+): (.*)"),
         _say("config.pbtxt is broken at line {0}, column {1}: {2}."),
     ),
-    (re.compile(r"failed to load '[^']*' version \d+: (?:[A-Z][a-z ]+): (?P<text>.*)"), load_failure),
+    (re.compile(r"failed to load '(?P<model>[^']*)' version \d+: (?:[A-Z][a-z ]+): (?P<text>.*)"), load_failure),
     (
         re.compile(r"at least one version must be available"),
         _say("The model has no version folder that Triton can load."),
     ),
 )
 SYMPTOMS: Final[Rules] = (
+    (re.compile(r'"Invalid argument: ((?:in )?ensemble .*)'), _say("Triton refused the ensemble: {0}.")),
     (re.compile(r"Poll failed for model directory '[^']*': (.*)"), _say("Triton refused config.pbtxt: {0}.")),
     (
         re.compile(r"error while loading shared libraries: ([^:]+):"),

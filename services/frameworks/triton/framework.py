@@ -58,7 +58,10 @@ class Triton(Framework):
         return triton_alive.answers(host, ports, service, timeout)
 
     def progress(self, host: str, ports: Ports, timeout: float) -> float:
-        """All counters of inferences: done, failed, executed, and the time they took; not those that only wait."""
+        """All counters of inferences: done, failed, executed, and the time they took; not those that only wait.
+
+        Of all its models: one request may be many to the models that it calls, and be done long after them.
+        """
 
         def counts(name: str) -> bool:
             return name.startswith("nv_inference_") and "pending" not in name
