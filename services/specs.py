@@ -84,6 +84,8 @@ class ServiceSpec:
     """A header of the service's own for the API key, beside X-API-Key and Authorization; lower case, "" is none."""
     auth_parameters: tuple[tuple[str, str], ...] = ()
     """Headers that each request must carry, with their values; names in lower case. A condition, not a secret."""
+    cors_origins: tuple[str, ...] = ()
+    """Pages of these origins may call it from a browser; "*" is every page."""
     limits: ServiceLimits = field(default_factory=ServiceLimits)
     affinity: Affinity = field(default_factory=Affinity)
     framework_config: Mapping[str, Any] = field(default_factory=dict)
@@ -102,6 +104,7 @@ class ServiceSpec:
                 "header": self.auth_header,
                 "parameters": [{"name": name, "value": value} for name, value in self.auth_parameters],
             },
+            "cors": {"allowed_origins": list(self.cors_origins)},
             "limits": asdict(self.limits),
             "affinity": {
                 "required": [rule_to_json(rule) for rule in self.affinity.required],
@@ -125,6 +128,7 @@ class ServiceSpec:
             # Revisions of before these were there say nothing of them.
             auth_header=data["auth"].get("header", ""),
             auth_parameters=tuple((pair["name"], pair["value"]) for pair in data["auth"].get("parameters", ())),
+            cors_origins=tuple(data.get("cors", {}).get("allowed_origins", ())),
             limits=ServiceLimits(**data.get("limits", {})),
             affinity=Affinity(
                 required=tuple(rule_from_json(rule) for rule in affinity.get("required", ())),

@@ -56,7 +56,7 @@ def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
 
 
 def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base: int | None = None) -> Service:
-    """Replace the named fields (resources, auth and limits are merged). Anything but `replicas` makes a new revision.
+    """Replace the named fields (resources, auth, cors, limits merged). Anything but `replicas` makes a new revision.
 
     A serving service goes on serving its present revision until the new one answers; `strategy` says what happens
     where both do not fit at once (see Revision.strategy). `base`: the number of the revision that the
@@ -76,7 +76,7 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base
     before = current.parsed().to_json()  # with fields that came after it was stored
     strategy = parse_strategy(changes.get("strategy", ROLLING))
     merged: dict[str, Any] = {**before, **{k: v for k, v in changes.items() if k not in {"replicas", "strategy"}}}
-    for field in ("resources", "auth", "limits"):
+    for field in ("resources", "auth", "cors", "limits"):
         if isinstance(changes.get(field), Mapping):
             merged[field] = {**before[field], **changes[field]}
     like = None if "dataset" in changes else current

@@ -159,6 +159,7 @@ def _allowed(spec: Mapping[str, Any], most: int) -> dict[str, Any]:
         "concurrency": limits.get("concurrency"),
         "auth_header": auth.get("header", ""),
         "auth_parameters": tuple((pair["name"], pair["value"]) for pair in auth.get("parameters", ())),
+        "cors_origins": tuple(spec.get("cors", {}).get("allowed_origins", ())),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import QueryDict
 
-from services.forms.names import COLUMNS, DEFAULTS, ENV, FRAMEWORKS, HEADERS, PRESET, RULES
+from services.forms.names import COLUMNS, DEFAULTS, ENV, FRAMEWORKS, HEADERS, ORIGINS, PRESET, RULES
 from services.forms.state import ServiceForm, make_form
 from services.forms.typed import CONFIG, Row, number, short, split
 from services.parsing.access import LIMITS
@@ -46,6 +46,7 @@ def to_payload(post: QueryDict) -> dict[str, Any]:
             "header": text("auth.header"),
             "parameters": [{key: value.strip() for key, value in row.items()} for row in rows(post, HEADERS)],
         },
+        "cors": {"allowed_origins": split(text(ORIGINS))},
         "limits": {name: number(text(f"limits.{name}")) if text(f"limits.{name}") else None for name in LIMITS},
         "affinity": {short(name): [_rule(row) for row in rows(post, name)] for name in RULES},
         CONFIG: fields.to_config(post, lambda name: rows(post, name)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.forms.names import COLUMNS, DEFAULTS, ENV, FRAMEWORKS, HEADERS, RULES
+from services.forms.names import COLUMNS, DEFAULTS, ENV, FRAMEWORKS, HEADERS, ORIGINS, RULES
 from services.forms.state import ServiceForm, make_form
 from services.forms.typed import CONFIG, Row, join, plain, short
 
@@ -23,7 +23,7 @@ def from_spec(name: str, team: str, replicas: int, spec: Mapping[str, Any]) -> S
     fields = FRAMEWORKS[spec["framework"]]
     values = {
         **DEFAULTS, "name": name, "team": team, "replicas": str(replicas), "auth.policy": spec["auth"]["policy"],
-        "auth.header": spec["auth"]["header"],
+        "auth.header": spec["auth"]["header"], ORIGINS: join(spec["cors"]["allowed_origins"]),
         **{part: spec[part] for part in ("framework", "queue", "dataset", "model_path")},
         **{f"resources.{part}": plain(value) for part, value in spec["resources"].items()},
         **{f"limits.{part}": plain(value) for part, value in spec["limits"].items()},

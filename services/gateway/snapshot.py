@@ -47,6 +47,8 @@ class GatewayService:
     concurrency: int | None = None
     auth_header: str = ""
     auth_parameters: tuple[tuple[str, str], ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    """Pages of these origins may call it from a browser; "*" is every page."""
     uid: str = ""
     """What a key's grant names: never given to another service, not even to a later one of the same name."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from console.errors import ConsoleError, InvalidFields
 from services.frameworks import registry
 from services.parsing.access import parse_auth, parse_limits
+from services.parsing.cors import parse_cors
 from services.parsing.wrong import Wrong, only, whole
 from services.policies.affinity import DOES_NOT_EXIST, EXISTS, GT, LT, OPERATORS
 from services.specs import STRATEGIES, Affinity, PreferredRule, Resources, Rule, ServiceSpec
@@ -86,6 +87,7 @@ def parse_spec(data: Mapping[str, Any]) -> ServiceSpec:
         auth_policy=auth.policy,
         auth_header=auth.header,
         auth_parameters=auth.parameters,
+        cors_origins=parse_cors(data.get("cors") or {}, wrong),
         limits=parse_limits(data.get("limits") or {}, wrong),
         affinity=_affinity(data.get("affinity") or {}, wrong),
         framework_config=config,

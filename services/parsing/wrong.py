@@ -34,5 +34,6 @@ def whole(value: Any, field: str, wrong: Wrong, *, low: int, high: int) -> int:
 
 def only(data: Mapping[str, Any], field: str, known: tuple[str, ...], wrong: Wrong) -> None:
     """A message for each key of the object `field` that there is not."""
+    names = " and ".join(part for part in (", ".join(known[:-1]), known[-1]) if part)
     for key in sorted(str(key) for key in data if key not in known):
-        wrong.add(f"{field}.{key}", f"Unknown. Use {', '.join(known[:-1])} and {known[-1]}.")
+        wrong.add(f"{field}.{key}", f"Unknown. Use {names}.")

@@ -20,12 +20,13 @@ def same_access(old: ServiceSpec, new: ServiceSpec) -> bool:
 
 
 def with_access_of(spec: ServiceSpec, other: ServiceSpec) -> ServiceSpec:
-    """`spec` with what the gateway reads of `other`: who may call, and how much."""
+    """`spec` with what the gateway reads of `other`: who may call, from which pages, and how much."""
     return replace(
         spec,
         auth_policy=other.auth_policy,
         auth_header=other.auth_header,
         auth_parameters=other.auth_parameters,
+        cors_origins=other.cors_origins,
         limits=other.limits,
     )
 
@@ -43,6 +44,7 @@ def _started_with(spec: ServiceSpec) -> ServiceSpec:
         auth_policy="",
         auth_header="",
         auth_parameters=(),
+        cors_origins=(),
         limits=ServiceLimits(),
         framework_config=dict(spec.framework_config),
         env=dict(spec.env),

@@ -28,6 +28,7 @@ FULL: dict[str, Any] = {
     "replicas": 2,
     "resources": {"cpu": 0.5, "memory_gib": 2.0, "gpu": 1, "gpu_type": "NVIDIA-H200"},
     "auth": {"policy": "api_key", "header": "x-key", "parameters": [{"name": "x-tenant", "value": "blue"}]},
+    "cors": {"allowed_origins": ["https://app.example", "http://localhost:3000"]},
     "limits": {"max_payload_mib": 4, "timeout_seconds": 60, "concurrency": None, "stall_seconds": 30},
     "affinity": {
         "required": [
@@ -198,6 +199,7 @@ def test_every_message_of_the_parser_lands_at_a_field() -> None:
             "auth__header": "host",
             "auth__parameters__name": ["", "x_bad", "x-good"],
             "auth__parameters__value": ["", "1", ""],
+            "cors__allowed_origins": "https://app.example, app.example",
             "limits__max_payload_mib": "0",
             "limits__timeout_seconds": "soon",
             "limits__concurrency": "1.5",
@@ -226,6 +228,7 @@ def test_every_message_of_the_parser_lands_at_a_field() -> None:
     assert form.others == []
     assert {"framework", "queue", "dataset", "model_path", "resources.cpu", "resources.gpu", "auth.policy"} | {
         "auth.header", "limits.max_payload_mib", "limits.timeout_seconds", "limits.concurrency", "limits.stall_seconds",
+        "cors.allowed_origins",
     } <= {field.name for field in form.wrong}
     for name in ("affinity_required", "affinity_preferred", "auth_parameters", "env", "framework_config_inputs"):
         assert all(row.all_errors for row in form.rows[name]), name

@@ -36,6 +36,14 @@ class AuthShape(serializers.Serializer[Any]):
     )
 
 
+class CorsShape(serializers.Serializer[Any]):
+    allowed_origins = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="Origins whose pages may call it from a browser, such as https://app.example; * alone is every page.",
+    )
+
+
 class LimitsShape(serializers.Serializer[Any]):
     max_payload_mib = serializers.IntegerField(
         required=False, allow_null=True, help_text="Of one request, 1 to the gateway's own (MAX_PAYLOAD_MIB)."
@@ -80,6 +88,7 @@ class ServiceBody(serializers.Serializer[Any]):
     replicas = serializers.IntegerField(required=False, help_text="1 when left out.")
     resources = ResourcesShape(required=False)
     auth = AuthShape(required=False)
+    cors = CorsShape(required=False, help_text="Off when empty.")
     limits = LimitsShape(required=False, help_text="What is left out, or null, is as the gateway has it.")
     affinity = AffinityShape(required=False)
     framework_config = serializers.DictField(
@@ -102,7 +111,7 @@ class StrategyBody(serializers.Serializer[Any]):
 
 
 class ServiceChange(StrategyBody, ServiceBody):
-    """Fields left out stay; resources, auth and limits are merged. Anything but `replicas` makes a new revision."""
+    """Fields left out stay; resources, auth, cors, limits are merged. Anything but `replicas` makes a new revision."""
 
     name = None  # type: ignore[assignment]
     team = None  # type: ignore[assignment]

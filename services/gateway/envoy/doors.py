@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.gateway.envoy import auth, names
+from services.gateway.envoy import auth, cors, names
 from services.gateway.envoy.names import Json, typed
-from services.gateway.envoy.refusals import GRPC_INVALID_ARGUMENT, answers, header, say
+from services.gateway.envoy.refusals import GRPC_INVALID_ARGUMENT, NOTHING_HERE, answers, header, say
 
 PRODUCT_NAME = "inference-console"
 PRODUCT_VERSION = "0.1.0"
@@ -26,7 +26,7 @@ SERVER_PATHS: dict[str, Json] = {
     "/v2/health/ready": {"ready": True},
 }
 
-_ALWAYS = (names.DOOR, names.API_KEY, names.CALLER, names.LIMITS, names.GRANT_EARLY, names.RATE_LIMIT,
+_ALWAYS = (names.CORS, names.DOOR, names.API_KEY, names.CALLER, names.LIMITS, names.GRANT_EARLY, names.RATE_LIMIT,
            names.PARAMETERS)  # fmt: skip
 _BY_DOOR = (names.FIELDS, names.RESOLVE, names.TYPED, names.GUARD, names.TEXT, names.GRANT)
 """Each door has those of these that it needs."""
@@ -44,11 +44,13 @@ RETRY: Json = {
 _NO_SERVICE: Json = {"direct_response": say(404, "The request names no service.")}
 
 
-def virtual_host(*, keyless: bool, auth_headers: Iterable[str] = (), idle: Iterable[str] = ()) -> Json:
+def virtual_host(*, keyless: bool, auth_headers: Iterable[str] = (), idle: Iterable[str] = (),
+                 origins: tuple[str, ...] = ()) -> Json:
     """`keyless`: some service is public, so a call without a key may go on until its body names its service.
 
     `auth_headers` are the headers in which services take keys beside the usual two. `idle` are filters that nothing
-    published has a use for: even one that finds nothing to do costs each request some microseconds.
+    published has a use for: even one that finds nothing to do costs each request some microseconds. `origins` are those
+    that some service names.
     """
     named = sorted(set(auth_headers))
 
@@ -73,10 +75,22 @@ def virtual_host(*, keyless: bool, auth_headers: Iterable[str] = (), idle: Itera
             # Triton's statistics of all models, which look like the metadata of a model named "stats".
             _nothing_here({"safe_regex": {"regex": names.REST_STATS}}),
             *gated(_read_doors(keyless=keyless)),
+            *(_preflights() if origins else []),
             _nothing_here({"prefix": "/"}),
         ],
         "typed_per_filter_config": auth.may_infer(),
+        **({"metadata": {"filter_metadata": cors.metadata(origins)}} if origins else {}),
     }
+
+
+def _preflights() -> list[Json]:
+    """Without a key, as browsers send them. One that names no service is answered here: its body will name it."""
+    filters = {**without(*(name for name in _ALWAYS if name != names.CORS), *_BY_DOOR),
+               **script(names.PREFLIGHT, names.CORS)}  # fmt: skip
+    return [
+        {**cors.preflight({"safe_regex": {"regex": regex}}), "typed_per_filter_config": filters}
+        for regex in (names.REST_INFER, names.OPENAI, names.V1_PREDICT, names.REST_READ, names.CATALOGUE)
+    ]
 
 
 def only(*filters: str) -> Json:
@@ -236,7 +250,7 @@ def _no_key(auth_headers: list[str]) -> list[Json]:
 def _nothing_here(match: Json) -> Json:
     return {
         "match": match,
-        "direct_response": say(404, "This path or method is not served here."),
+        "direct_response": say(404, NOTHING_HERE),
         "typed_per_filter_config": without(*_ALWAYS, *_BY_DOOR),
     }
 

@@ -1,5 +1,6 @@
 """The HTTP filters, in the order in which a request meets them.
 
+cors         Lua, only where some service names origins, for requests that name one: what a page there may read
 door         Lua: digest of the key, name of the service when the headers tell it
 api-key      the digest must be known: 401, and everything after may trust `x-caller`
 caller       the key's id, kept for the access log
@@ -44,6 +45,8 @@ FIELD_BY_METHOD = {
     _TFSERVING + "Predict": "model_spec.name",
     _TFSERVING + "GetModelMetadata": "model_spec.name",
 }
+_DOOR = ("numbers.lua", "sha256.lua", "model.lua", "naming.lua", "door.lua")
+_CORS = ("model.lua", "naming.lua", "cors.lua")
 _GUARD = ("numbers.lua", "refusal.lua", "shapes.lua", "json.lua", "sequence.lua", "guard.lua")
 MORE_FIELDS = {_V2 + "ModelStreamInfer": ("parameters",)}
 """Read beside the name. In a stream no script sees the first message before the replica is chosen."""
@@ -52,7 +55,8 @@ MORE_FIELDS = {_V2 + "ModelStreamInfer": ("parameters",)}
 def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
     largest = names.largest_body(limits)
     return [
-        _filter(names.DOOR, _lua(limits, "numbers.lua", "sha256.lua", "model.lua", "door.lua")),
+        _filter(names.CORS, _where("origin", ANYTHING, _filter(names.CORS, _cors(limits)))),
+        _filter(names.DOOR, _lua(limits, *_DOOR)),
         _discovered(gateway_dir, names.KEYS, names.API_KEY, "api_key_auth.v3.ApiKeyAuth"),
         _filter(names.CALLER, _caller()),
         _filter(names.LIMITS, _where(names.H_CALLER, LIMITED, _limits(limits))),
@@ -100,6 +104,10 @@ def _limits(limits: Limits) -> Json:
     return _filter(names.LIMITS, _lua(limits, "numbers.lua", "limits.lua"))
 
 
+def _cors(limits: Limits) -> Json:
+    return _lua(limits, *_CORS, ending={names.PREFLIGHT: "preflight.lua"})
+
+
 def _where(header: str, value: Json, inner: Json) -> Json:
     """The filter for requests whose header has such a value by now; to all others it does nothing."""
     asked = typed("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=header)
@@ -143,6 +151,9 @@ def _source(limits: Limits, *files: str) -> str:
         "@TYPE@": names.R_TYPE,
         "@TOKENS@": names.R_TOKENS,
         "@LOG@": names.LOG_METADATA,
+        "@CORS@": names.CORS,
+        "@PREFLIGHT@": names.PREFLIGHTS,
+        "@EXPOSED@": ", ".join(names.EXPOSED),
     }
     for placeholder, value in values.items():
         source = source.replace(placeholder, value)

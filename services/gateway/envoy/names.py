@@ -24,6 +24,7 @@ ACCESS_LOG: Final = "log/access.log"
 ADMIN_SOCKET: Final = "admin.sock"
 
 # HTTP filters, in the order in which a request meets them.
+CORS: Final = "cors"
 DOOR: Final = "door"
 API_KEY: Final = "api-key"
 CALLER: Final = "caller"
@@ -42,6 +43,9 @@ BRIDGE: Final = "bridge"
 
 INFER: Final = "infer"
 """A script of the filter RESOLVE, for the route that asks for it by name."""
+
+PREFLIGHT: Final = "preflight"
+"""A script of the filter CORS, likewise."""
 
 # Internal headers.
 H_DIGEST: Final = "x-key-digest"
@@ -102,6 +106,14 @@ R_UNKNOWN: Final = "_unknown"
 R_REFUSED: Final = "_refused"
 R_TYPE: Final = "_type"
 R_TOKENS: Final = "_tokens"
+
+PREFLIGHTS: Final = "_preflight:"
+"""In front of the name of a service that a preflight is about: what answers it, and nothing else, is found by that."""
+EXPOSED: Final = (
+    "Inference-Header-Content-Length", "Retry-After", "WWW-Authenticate", "X-Request-Id", "X-RateLimit-Limit",
+    "X-RateLimit-Remaining", "X-RateLimit-Reset",
+)  # fmt: skip
+"""Headers that a page may read of an answer, besides those that it always may."""
 
 KEYLESS: Final = "keyless-call"
 """Stands for the key of a caller who sent none; as long as a key's id, because the first 12 characters are the id."""

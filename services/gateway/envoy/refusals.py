@@ -13,6 +13,7 @@ GRPC_INVALID_ARGUMENT = "3"
 GRPC_NOT_FOUND = "5"
 GRPC_RESOURCE_EXHAUSTED = "8"
 GRPC_UNIMPLEMENTED = "12"
+NOTHING_HERE = "This path or method is not served here."
 COMPRESSED = "Compressed messages are not supported here: send them as they are."
 
 
@@ -36,6 +37,7 @@ def refusals(limits: Limits, *, keyless: bool = False) -> list[Json]:
         _refusal(names.R_REFUSED, 400, "%REQ(X-REASON)%", grpc_status=GRPC_INVALID_ARGUMENT, keyless=keyless),
         _refusal(names.R_TOKENS, 429, tokens, grpc_status=GRPC_RESOURCE_EXHAUSTED, headers=[again()]),
         _unknown(),
+        _refusal(f"{names.PREFLIGHTS}*", 404, NOTHING_HERE),
         _refusal(names.R_UNKNOWN, 404, misspelled, grpc_status=GRPC_NOT_FOUND),
     ]
 

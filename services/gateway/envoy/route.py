@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.errors import GatewayRefused
-from services.gateway.envoy import auth, backends, doors, names
+from services.gateway.envoy import auth, backends, cors, doors, names
 from services.gateway.envoy.document import ITEMS, Item, discovery, remembered
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import header, refusals
@@ -21,6 +21,8 @@ from services.gateway.snapshot import GatewayKey, GatewayService, Limits, Snapsh
 ROUTE_NAME = "services"
 STRIPPED = (
     *(name for name in names.INTERNAL_HEADERS if name != names.H_SEQUENCE),
+    # Of a page: a backend that knows pages (vLLM does) would let every one read its answers.
+    "origin",
     "x-api-key", "authorization", "cookie", "proxy-authorization", "mm-vmodel-id",
     "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-envoy-expected-rq-timeout-ms",
     # Only a stream's first message is read here. Without this header a backend inflates none of those that follow.
@@ -50,6 +52,7 @@ def route_configuration(snapshot: Snapshot) -> bytes:
     services = sorted(snapshot.services, key=lambda service: service.name)
     keyless = any(service.public for service in services)
     own = sorted({service.auth_header for service in services if service.auth_header} - set(STRIPPED))
+    origins = cors.union(services)
     limited = Callers.of(key for key in snapshot.keys if key.max_concurrent is not None)
     shell = typed(
         "envoy.config.route.v3.RouteConfiguration",
@@ -59,8 +62,8 @@ def route_configuration(snapshot: Snapshot) -> bytes:
         virtual_hosts=[ITEMS],
     )
     hosts: list[Json | Item] = [
-        doors.virtual_host(keyless=keyless, auth_headers=own, idle=_idle(snapshot)),
-        *refusals(snapshot.limits, keyless=keyless),
+        doors.virtual_host(keyless=keyless, auth_headers=own, idle=_idle(snapshot), origins=origins),
+        *({**refusal, **_metadata(cors.metadata(origins))} for refusal in refusals(snapshot.limits, keyless=keyless)),
         *(_virtual_host(service, snapshot.limits, limited=_met(service, limited)) for service in services),
     ]
     return discovery(hosts, shell)
@@ -76,7 +79,8 @@ def _met(service: GatewayService, limited: Callers) -> bool:
 def _idle(snapshot: Snapshot) -> list[str]:
     """Filters without which every request of this snapshot goes the same way."""
     parameters = any(service.auth_parameters for service in snapshot.services)
-    return [] if parameters else [names.PARAMETERS]
+    pages = any(service.cors_origins for service in snapshot.services)
+    return [*([] if parameters else [names.PARAMETERS]), *([] if pages else [names.CORS])]
 
 
 @remembered
@@ -93,7 +97,7 @@ def _virtual_host(service: GatewayService, limits: Limits, *, limited: bool) -> 
         "domains": _domains(service),
         "retry_policy": backends.retry(service),
         # What comes to the last one has been looked at like what is served: OpenAI bodies by the script of their route.
-        "routes": [*routes, {**answer, "typed_per_filter_config": doors.script("openai")}],
+        "routes": [*_preflight(service), *routes, {**answer, "typed_per_filter_config": doors.script("openai")}],
         "typed_per_filter_config": policy,
         **_told(service),
     }
@@ -101,13 +105,23 @@ def _virtual_host(service: GatewayService, limits: Limits, *, limited: bool) -> 
 
 def _domains(service: GatewayService) -> list[str]:
     """Which adapters a language model has is known to whoever answers for it. No other service has any."""
-    return [service.name, f"{service.name}:*"] if service.framework == "vllm" else [service.name]
+    own = [service.name, f"{service.name}:*"] if service.framework == "vllm" else [service.name]
+    return [*own, *(names.PREFLIGHTS + domain for domain in own)] if service.cors_origins else own
+
+
+def _preflight(service: GatewayService) -> list[Json]:
+    return [cors.preflight({"prefix": "/"})] if service.cors_origins else []
 
 
 def _told(service: GatewayService) -> Json:
-    """For the sentence that refuses a call without them: names of headers, never their values."""
+    """For the sentence that refuses a call without them: names of headers, never their values. And the origins."""
     wanted = ", ".join(sorted(name for name, _ in service.auth_parameters))
-    return {"metadata": {"filter_metadata": {names.LOG_METADATA: {names.PARAMETERS: wanted}}}} if wanted else {}
+    log = {names.LOG_METADATA: {names.PARAMETERS: wanted}} if wanted else {}
+    return _metadata({**log, **cors.metadata(service.cors_origins)})
+
+
+def _metadata(told: Json) -> Json:
+    return {"metadata": {"filter_metadata": told}} if told else {}
 
 
 def _not_ready(service: GatewayService) -> Json:

@@ -1,9 +1,8 @@
--- Runs on the headers of every request that came through a listed door, after numbers.lua, sha256.lua and model.lua. It decides nothing:
+-- Runs on the headers of every request that came through a listed door, after numbers.lua, sha256.lua, model.lua and naming.lua. It decides nothing:
 -- it writes down the digest of the key and the name of the service, and native filters decide on them. If it fails,
 -- there is no digest, and the api-key filter refuses the request.
 local LARGEST_BODY = @LARGEST_BODY@
 local LONGEST_KEY = 256
-local DOMAIN = ".@DOMAIN@"
 
 local function bearer(value)
   return value and string.match(value, "^[Bb][Ee][Aa][Rr][Ee][Rr] +(.+)$")
@@ -77,51 +76,6 @@ local function service_of(headers, model)
   return "@UNKNOWN@"
 end
 
--- <service>.<domain>, with or without a port.
-local function named_by(host)
-  if not host then return nil end
-  host = string.lower(host)
-  local stop = string.find(host, DOMAIN, 2, true)
-  if not stop then return nil end
-  local rest = string.sub(host, stop + #DOMAIN)
-  if rest ~= "" and not string.find(rest, "^:%d*$") then return nil end
-  return string.sub(host, 1, stop - 1)
-end
-
-local last_host, last_named
-local function in_host(headers)
-  local host = headers:get(":authority")
-  if host ~= last_host then last_host, last_named = host, named_by(host) end
-  return last_named
-end
-
--- Many clients quote the colon of an adapter or of a verb. From here on there is one spelling, for the backend too.
-local function with_colons(headers, path)
-  local before, query = string.match(path, "^([^?]*)(.*)$")
-  path = string.gsub(before, "%%3[Aa]", ":") .. query
-  headers:replace(":path", path)
-  return path
-end
-
--- The service named in front of the path, and the model named in it. /services/<service> is taken off, so that what
--- follows is the path of a door.
-local function in_rest_path(headers, path)
-  if string.find(path, "%3", 1, true) then path = with_colons(headers, path) end
-  local named = string.match(path, "^/v2/models/([^/?]+)")
-  if named then return nil, named end
-  local service, rest = string.match(path, "^/services/([^/]+)(/.*)$")
-  if rest then headers:replace(":path", rest) end
-  path = rest or path
-  named = string.match(path, "^/v1/models/([^/?]+)")
-  return service, named and string.gsub(named, ":predict$", "") or string.match(path, "^/v2/models/([^/?]+)")
-end
-
--- Of the names in front of a request the one with an adapter, if there is one. A host has none: its colon begins a port.
-local function most_exact(header, host, prefix)
-  if prefix and string.find(prefix, ":", 1, true) then return prefix end
-  return header or host or prefix
-end
-
 -- Each header looked up costs as much as everything else here, so each is looked up once, and only where it can matter.
 function envoy_on_request(handle)
   local headers = handle:headers()
@@ -135,7 +89,7 @@ function envoy_on_request(handle)
     refused, reason = refusal(handle, headers)
   end
   local header, host = headers:get("mm-vmodel-id"), in_host(headers)
-  local model = in_path or most_exact(header, host, prefix)
+  local model, differ = one_model(header, host, prefix, in_path)
   -- Any other call waits for its body; nothing about its route has changed yet.
   if not (model or refused) then return end
   if header and string.find(header, ",", 1, true) then
@@ -143,10 +97,7 @@ function envoy_on_request(handle)
   end
   if reason then headers:replace("x-reason", reason) end
   local service = refused or service_of(headers, model)
-  if not refused and (header and not agrees(header, model) or host and not agrees(host, model)
-    or prefix and not agrees(prefix, model)) then
-    service = "@CONFLICT@"
-  end
+  if not refused and differ then service = "@CONFLICT@" end
   headers:replace("x-service", service)
   handle:clearRouteCache()
 end

@@ -240,7 +240,7 @@ def test_every_field_of_a_spec_is_known_to_change_what_runs_or_not() -> None:
     other: dict[str, Any] = {
         "framework": "vllm", "dataset": "b", "model_path": "b", "queue": "b", "resources": Resources(cpu=2),
         "auth_policy": "public", "auth_header": "x-b", "auth_parameters": (("x-b", "c"),),
-        "limits": ServiceLimits(concurrency=2), "affinity": Affinity((Rule("a", "Exists"),)),
+        "cors_origins": ("*",), "limits": ServiceLimits(concurrency=2), "affinity": Affinity((Rule("a", "Exists"),)),
         "framework_config": {"b": 1}, "env": {"B": "c"},
     }  # fmt: skip
     restarting = {"framework", "dataset", "model_path", "resources", "framework_config", "env"}

@@ -68,7 +68,7 @@ def test_what_a_revision_says_of_access_limits_and_model_is_told(ready: Make, se
 def test_a_revision_of_before_limits_were_there_is_told_too(ready: Make) -> None:
     revision = ready().serving
     assert revision is not None
-    revision.spec = {key: value for key, value in revision.spec.items() if key != "limits"}
+    revision.spec = {key: value for key, value in revision.spec.items() if key not in ("limits", "cors")}
     revision.spec["auth"] = {"policy": "public"}
     revision.save()
     (service,) = publishing.snapshot().services
@@ -78,10 +78,12 @@ def test_a_revision_of_before_limits_were_there_is_told_too(ready: Make) -> None
 def test_while_an_edit_rolls_out_the_gateway_is_told_of_what_serves(ready: Make, actor: Principal) -> None:
     """And of who may call, and how much, as it was saved last."""
     service = ready()
-    changes = {"env": {"A": "b"}, "limits": {"concurrency": 3}, "auth": {"policy": "public"}}
+    changes = {"env": {"A": "b"}, "limits": {"concurrency": 3}, "auth": {"policy": "public"},
+               "cors": {"allowed_origins": ["https://app.example"]}}
     verbs.edit(service, changes, actor=actor)
     (told,) = publishing.snapshot().services
     assert (told.revision, told.concurrency, told.public, told.ready) == (1, 3, True, True)
+    assert told.cors_origins == ("https://app.example",)
     assert publishing.snapshot_keys().keyless, "otherwise a caller without a key is 401"
     verbs.edit(service, {"auth": {"policy": "api_key"}}, actor=actor)
     assert not publishing.snapshot_keys().keyless

@@ -126,7 +126,7 @@ def test_a_value_of_the_wrong_type_never_breaks_it(owner: Api, payload: dict[str
 
 
 def test_something_else_than_an_object_never_breaks_it(owner: Api, payload: dict[str, Any]) -> None:
-    for field in ("resources", "auth", "limits", "affinity", "framework_config", "env"):
+    for field in ("resources", "auth", "cors", "limits", "affinity", "framework_config", "env"):
         for value in (1.5, [1], "text", True):
             errors = refused(owner, payload, **{field: value})
             assert [name.split(".")[0] for name in errors] == [field], value

@@ -38,7 +38,7 @@ def test_what_create_returned_can_be_sent_again_under_another_name(owner: Api, p
     again = {
         name: made[name]
         for name in (
-            "framework", "dataset", "model_path", "queue", "replicas", "resources", "auth", "limits", "affinity"
+            "framework", "dataset", "model_path", "queue", "replicas", "resources", "auth", "cors", "limits", "affinity"
         )
     }
     assert owner.post("services/", {**again, "name": "echo-2"}).status == 201
@@ -60,14 +60,26 @@ def test_access_and_limits_are_changed_field_by_field(owner: Api, service: Servi
     assert cleared.data["auth"]["header"] == "" and cleared.data["limits"]["concurrency"] is None
 
 
+def test_origins_are_changed_and_taken_away_without_a_restart(owner: Api, service: Service) -> None:
+    named = owner.patch("services/echo/", {"cors": {"allowed_origins": ["HTTPS://App.Example:443", "http://a:3000"]}})
+    assert named.data["cors"] == {"allowed_origins": ["https://app.example", "http://a:3000"]}
+    assert owner.get("services/echo/events/").data["results"][0]["message"].endswith("No replica is restarted.")
+    assert owner.patch("services/echo/", {"cors": {}}).data["revision"] == named.data["revision"]
+    for none in ({"allowed_origins": []}, {"allowed_origins": None}):
+        assert owner.patch("services/echo/", {"cors": none}).data["cors"] == {"allowed_origins": []}
+    refused = owner.patch("services/echo/", {"cors": {"allowed_origins": ["*", "https://a"], "credentials": True}})
+    assert (refused.status, set(refused.errors)) == (400, {"cors.allowed_origins", "cors.credentials"})
+
+
 def test_a_service_of_before_limits_were_there_shows_them_and_an_empty_edit_changes_nothing(
     owner: Api, service: Service
 ) -> None:
-    old = {key: value for key, value in service.target.spec.items() if key != "limits"}
+    old = {key: value for key, value in service.target.spec.items() if key not in ("limits", "cors")}
     Revision.objects.update(spec={**old, "auth": {"policy": "api_key"}})
     shown = owner.get("services/echo/").data
     assert shown["limits"]["concurrency"] is None and shown["auth"]["header"] == ""
-    same = owner.patch("services/echo/", {"limits": shown["limits"], "auth": shown["auth"]})
+    assert shown["cors"] == {"allowed_origins": []}
+    same = owner.patch("services/echo/", {name: shown[name] for name in ("limits", "auth", "cors")})
     assert same.data["revision"] == 1
 
 
