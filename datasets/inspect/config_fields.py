@@ -127,7 +127,8 @@ def problems(config: Any) -> list[str]:
     for text in texts(config):
         kind = FIELDS.get(text.path, SETTING)
         if kind == REFUSED:
-            said.append(f"config.pbtxt sets {text.label}: a service loads one model, and nothing else. Leave it out.")
+            why = "a service loads the files of its folder, and nothing else"
+            said.append(f"config.pbtxt sets {text.label}: {why}. Leave it out.")
         elif kind == WORD and text.value and not A_WORD.fullmatch(text.value):
             label = text.path.removesuffix(".name")
             noun = label.rpartition(".")[2]

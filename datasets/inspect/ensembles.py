@@ -56,13 +56,13 @@ def steps_of(config: Any) -> list[str]:
 
 def problems(config: Any, members: Members | None = None, name: str = "") -> list[str]:
     """`members`: the models of its repository, None when that is not known; `name`: its own there."""
-    found = [*_own_problems(config), *_flow_problems(config)]
+    sentences = [*_own_problems(config), *_flow_problems(config)]
     if members is not None:
-        found += _step_problems(config, members)
-        found += _cycle_problems(config, members, name)
-        if not found:
-            found += _decoupled_problems(config, members)
-    return found
+        sentences += _step_problems(config, members)
+        sentences += _cycle_problems(config, members, name)
+        if not sentences:
+            sentences += _decoupled_problems(config, members)
+    return sentences
 
 
 def is_decoupled(config: Any, members: Members) -> bool:
@@ -72,15 +72,15 @@ def is_decoupled(config: Any, members: Members) -> bool:
 
 def reachable(name: str, members: Members) -> list[str]:
     """The models that requests to `name` reach through steps of ensembles, itself first."""
-    found, waiting = [name], [name]
+    names, waiting = [name], [name]
     while waiting:
         member = members.get(waiting.pop())
         if member is None or not is_ensemble(member.config):
             continue
-        new = [step for step in steps_of(member.config) if step in members and step not in found]
-        found += new
+        new = [step for step in steps_of(member.config) if step in members and step not in names]
+        names += new
         waiting += new
-    return found
+    return names
 
 
 def _own_problems(config: Any) -> Iterator[str]:

@@ -38,6 +38,7 @@ FULL: dict[str, Any] = {
         "preferred": [{"weight": 50, "key": "cpu", "operator": "Gt", "values": ["4"]}],
     },
     "framework_config": {
+        "model": "digits",
         "max_batch_size": 8,
         "instances": 2,
         "parameters": {"threads": "4", "a.b": "c"},

@@ -18,43 +18,43 @@ def describe(tree: Path, options: Mapping[str, Any], service: str = "") -> Model
 
     `service`: the name of the service, "" while it has none.
     """
-    made = study(tree, options, service)
-    main = made.main
+    repository = study(tree, options, service)
+    main = repository.main
     if main.config is None:
         return ModelDescription(
-            config_text=main.config_text, problems=tuple(made.problems), notes=tuple(made.notes)
+            config_text=main.config_text, problems=tuple(repository.problems), notes=tuple(repository.notes)
         )
     return ModelDescription(
         inputs=configs.tensors(main.config.input), outputs=configs.tensors(main.config.output),
         backend=configs.backend(main.config), max_batch_size=main.config.max_batch_size,
-        decoupled=is_decoupled(made),
-        sequences=any(one.config is not None and configs.has_sequences(one.config) for one in made.models),
+        decoupled=is_decoupled(repository),
+        sequences=any(one.config is not None and configs.has_sequences(one.config) for one in repository.models),
         optional=tuple(tensor.name for tensor in main.config.input if tensor.optional),
-        completes=any(one.completes for one in made.models), config_text=main.config_text,
-        problems=tuple(made.problems), notes=tuple(made.notes), comparison=main.comparison, suggested=main.suggested,
-        executable=made.executable, models=models_of(made),
+        completes=any(one.completes for one in repository.models), config_text=main.config_text,
+        problems=tuple(repository.problems), notes=tuple(repository.notes), comparison=main.comparison,
+        suggested=main.suggested, executable=repository.executable, models=models_of(repository),
     )
 
 
-def is_decoupled(made: Repository) -> bool:
+def is_decoupled(repository: Repository) -> bool:
     """What the file of an ensemble says of that counts for nothing: Triton looks at the steps."""
-    config = made.main.config
+    config = repository.main.config
     if ensembles.is_ensemble(config):
-        return ensembles.is_decoupled(config, made.members)
+        return ensembles.is_decoupled(config, repository.members)
     return bool(config.model_transaction_policy.decoupled)
 
 
-def models_of(made: Repository) -> tuple[ServedModel, ...]:
+def models_of(repository: Repository) -> tuple[ServedModel, ...]:
     """None of a service of one model, which is called as the service."""
-    if not made.main.folder:
+    if not repository.main.folder:
         return ()
     steps = {
-        step for one in made.models if one.config is not None and ensembles.is_ensemble(one.config)
+        step for one in repository.models if one.config is not None and ensembles.is_ensemble(one.config)
         for step in ensembles.steps_of(one.config)
     }  # fmt: skip
 
     def served(one: Study) -> ServedModel:
-        role = MAIN if one is made.main else STEP if one.name in steps else CALLED
+        role = MAIN if one is repository.main else STEP if one.name in steps else CALLED
         return ServedModel(one.folder, configs.backend(one.config) if one.config is not None else "", role)
 
-    return tuple(map(served, made.models))
+    return tuple(map(served, repository.models))

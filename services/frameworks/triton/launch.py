@@ -74,14 +74,14 @@ exec "$@" \
 
 def render(context: LaunchContext) -> Launch:
     """Raises ModelError when the model files, the environment variables or the runtime rule a start out."""
-    made = study(context.tree, context.spec.framework_config, context.service)
-    if made.problems:
-        raise ModelError(" ".join(made.problems))
+    repository = study(context.tree, context.spec.framework_config, context.service)
+    if repository.problems:
+        raise ModelError(" ".join(repository.problems))
     runtime = locate(context.runtime)
     check_env(context.spec.env)
     files: dict[str, bytes] = {"start.sh": START.encode(), "tmp/.keep": b""}
-    links = {f"repository/{name}": context.tree / target for name, target in made.files}
-    for one in made.models:
+    links = {f"repository/{name}": context.tree / target for name, target in repository.files}
+    for one in repository.models:
         if not is_ensemble(one.config):
             check_backend(one, runtime)
             if context.spec.resources.gpu == 0:
@@ -98,14 +98,14 @@ def render(context: LaunchContext) -> Launch:
     )
 
 
-def folder_of(made: Study, tree: Path) -> tuple[dict[str, bytes], dict[str, Path]]:
+def folder_of(model: Study, tree: Path) -> tuple[dict[str, bytes], dict[str, Path]]:
     """What is in the folder of one model in the generated repository: files that are written, and links."""
-    links = {name: tree / made.folder / target for name, target in made.layout.entries}
-    files = labels.rewritten(made.config, links)
+    links = {name: tree / model.folder / target for name, target in model.layout.entries}
+    files = labels.rewritten(model.config, links)
     links = {name: target for name, target in links.items() if name not in files}
-    files[layouts.CONFIG] = configs.write(made.config).encode()
-    if is_ensemble(made.config):  # its version folders are empty, and must be there
-        files |= {name: b"" for version in versions_of(made) if (name := f"{version}/.keep") not in links}
+    files[layouts.CONFIG] = configs.write(model.config).encode()
+    if is_ensemble(model.config):  # its version folders are empty, and must be there
+        files |= {name: b"" for version in versions_of(model) if (name := f"{version}/.keep") not in links}
     return files, links
 
 
@@ -172,9 +172,10 @@ def check_env(env: Mapping[str, str]) -> None:
         )
 
 
-def check_backend(made: Study, runtime: Runtime) -> None:
-    name = configs.backend(made.config)
+def check_backend(model: Study, runtime: Runtime) -> None:
+    name = configs.backend(model.config)
     if not runtime.backends.is_dir() or (runtime.backends / name).is_dir():
         return
     there = ", ".join(sorted(path.name for path in runtime.backends.iterdir() if path.is_dir()))
-    raise ModelError(f"The model needs the Triton backend {name}, which this runtime does not have (it has {there}).")
+    what = f"{model.folder}: The model" if model.folder else "The model"
+    raise ModelError(f"{what} needs the Triton backend {name}, which this runtime does not have (it has {there}).")

@@ -83,18 +83,18 @@ def _several(tree: Path, layout: layouts.Layout, options: Mapping[str, Any], ser
         raise ModelError(why)
     own = {name: value for name, value in options.items() if name != "model"}
     names = rules.loaded(chosen, members)
-    made = Repository(studies.study(tree / chosen, own, service or NAME, chosen))
-    made.others = [studies.study(tree / name, {}, name, name) for name in names[1:]]
-    made.files = tuple(entry for entry in layout.entries if entry[0] != made.main.name)
-    made.problems += [*_name_problems(made, service), *_problems(made)]
-    made.notes += _notes(made, layout)
-    made.executable = _code_of(made, tree)
-    _rename_main(made)
-    return made
+    repository = Repository(studies.study(tree / chosen, own, service or NAME, chosen))
+    repository.others = [studies.study(tree / name, {}, name, name) for name in names[1:]]
+    repository.files = tuple(entry for entry in layout.entries if entry[0] != repository.main.name)
+    repository.problems += [*_name_problems(repository, service), *_problems(repository)]
+    repository.notes += _notes(repository, layout)
+    repository.executable = _code_of(repository, tree)
+    _rename_main(repository)
+    return repository
 
 
-def _name_problems(made: Repository, service: str) -> Iterator[str]:
-    for one in made.others:
+def _name_problems(repository: Repository, service: str) -> Iterator[str]:
+    for one in repository.others:
         if problem := rules.name_problem(one.folder):
             yield problem
         elif one.name == service:
@@ -104,38 +104,38 @@ def _name_problems(made: Repository, service: str) -> Iterator[str]:
             )
 
 
-def _problems(made: Repository) -> Iterator[str]:
-    members = made.members
-    for one in made.models:
-        found = list(one.problems)
+def _problems(repository: Repository) -> Iterator[str]:
+    members = repository.members
+    for one in repository.models:
+        sentences = list(one.problems)
         if one.config is not None and is_ensemble(one.config):
-            found += ensembles.problems(one.config, members, one.folder)
-        yield from (f"{one.folder}: {problem}" for problem in dict.fromkeys(found))
+            sentences += ensembles.problems(one.config, members, one.folder)
+        yield from (f"{one.folder}: {problem}" for problem in dict.fromkeys(sentences))
 
 
-def _notes(made: Repository, layout: layouts.Layout) -> Iterator[str]:
-    for one in made.models:
+def _notes(repository: Repository, layout: layouts.Layout) -> Iterator[str]:
+    for one in repository.models:
         yield from (f"{one.folder}: {note}" for note in one.notes)
-    loaded = {one.folder for one in made.models}
+    loaded = {one.folder for one in repository.models}
     if left := [name for name in layout.models if name not in loaded]:
         yield f"Not loaded, because nothing here calls it: {', '.join(left)}."
 
 
-def _code_of(made: Repository, tree: Path) -> tuple[Executable, ...]:
+def _code_of(repository: Repository, tree: Path) -> tuple[Executable, ...]:
     """Code of all models that are loaded, and what of the other files one of them can load."""
-    found = {code.path: code for one in made.models for code in _code_of_model(one)}
+    code_by_path = {code.path: code for one in repository.models for code in _code_of_model(one)}
     budget = Budget()
-    programming = {path.partition("/")[0] for path, code in found.items() if code.kind in PROGRAMMING}
+    programming = {path.partition("/")[0] for path, code in code_by_path.items() if code.kind in PROGRAMMING}
     covered = tuple(f"{folder}/" for folder in programming)
     files = [file for file in files_below(tree, budget) if not file.startswith(covered)]
     loads = executable.EVERYTHING if programming else frozenset(executable.LIBRARIES)
     for code in executable.find(tree, files, loads, budget):
-        if code.path not in found or code.runs:
-            found[code.path] = code
-    programs = [file for file in files if file.endswith(executable.PROGRAMS) and file not in found]
+        if code.path not in code_by_path or code.runs:
+            code_by_path[code.path] = code
+    programs = [file for file in files if file.endswith(executable.PROGRAMS) and file not in code_by_path]
     if programming and programs:
-        found[programs[0]] = said_of_triton.python_program(programs[0], programs[1:])
-    return tuple(found.values())
+        code_by_path[programs[0]] = said_of_triton.python_program(programs[0], programs[1:])
+    return tuple(code_by_path.values())
 
 
 def _code_of_model(one: Study) -> Iterator[Executable]:
@@ -144,10 +144,10 @@ def _code_of_model(one: Study) -> Iterator[Executable]:
         yield replace(code, path=f"{one.folder}/{code.path}", others=others)
 
 
-def _rename_main(made: Repository) -> None:
+def _rename_main(repository: Repository) -> None:
     """Ensembles that have the main model as a step find it under the name of the service."""
-    for one in made.others:
-        if one.config is not None and made.main.folder in steps_of(one.config):
+    for one in repository.others:
+        if one.config is not None and repository.main.folder in steps_of(one.config):
             for step in one.config.ensemble_scheduling.step:
-                if step.model_name == made.main.folder:
-                    step.model_name = made.main.name
+                if step.model_name == repository.main.folder:
+                    step.model_name = repository.main.name

@@ -46,7 +46,7 @@ def test_the_table_has_every_text_that_a_configuration_can_hold_and_no_other() -
     ('sequence_batching { state { initial_state { data_file: "a/../../b" } } }', "data_file 'a/../../b' leads out"),
     ('runtime: "/tmp/x.so"', "runtime '/tmp/x.so' leads out"),
     ('model_operations { op_library_filename: "../x.so" }', "'../x.so' leads out"),
-    ('model_repository_agents { agents { name: "checksum" } }', "a service loads one model, and nothing else"),
+    ('model_repository_agents { agents { name: "checksum" } }', "loads the files of its folder, and nothing else"),
     ('optimization { execution_accelerators { gpu_execution_accelerator { name: "../x" } } }', "name is a word"),
     ('parameters { key: "EXECUTION_ENV_PATH" value { string_value: "/tmp/x.tar.gz" } }', "must be a file of the model"),
     ('parameters { key: "EXECUTION_ENV_PATH" value { string_value: "$$TRITON_MODEL_DIRECTORY/../x" } }', "must be a"),

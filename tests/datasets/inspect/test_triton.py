@@ -83,6 +83,9 @@ def test_the_steps_of_an_ensemble_are_looked_for_beside_it(tmp_path: Path) -> No
     (root / "second" / "config.pbtxt").write_text(CONFIG.replace('"y"', '"z"'))
     found = inspect(root)
     assert found.problems == () and [model.name for model in found.models] == ["first", "flow", "second"]
+    assert found.notes == ("Callers of a service on this folder call flow.",)
+    (root / "flow" / "config.pbtxt").unlink()
+    assert "and no ensemble: name the model that callers call in the option model" in inspect(root).notes[0]
 
 
 def test_a_repository_is_as_good_as_its_models(tmp_path: Path) -> None:

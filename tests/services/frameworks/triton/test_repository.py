@@ -180,6 +180,13 @@ def test_options_that_no_ensemble_has_are_refused(tmp_path: Path, options: Any, 
     assert f"An ensemble has no {word} of its own" in problem(describe(mixed(tmp_path / "tree"), options))
 
 
+def test_a_step_whose_backend_the_runtime_lacks_is_named(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"old/config.pbtxt": config("pytorch"), "old/1/model.pt": ""}
+    files["flow/config.pbtxt"] = chain("old")
+    with pytest.raises(ModelError, match="old: The model needs the Triton backend pytorch"):
+        launch(write(tmp_path / "tree", files))
+
+
 def test_options_are_laid_over_the_main_model_only(tmp_path: Path) -> None:
     tree = write(tmp_path / "tree", {**python_model("a"), **python_model("b")})
     made = launch(tree, model="a", instances=3, max_batch_size=4, parameters={"MODEL_A": "1"})
