@@ -67,6 +67,8 @@ save("partial", [("Mul", "x k", "y", {}), ("ReduceSum", "x", "loss", {"keepdims"
 save("files", [("MatMul", "x w", "y", {})], [value("x", ["n", 2])], [value("y", ["n", 2])],
      [constant("w", [0, 1], [1, 0])], file="1/model.onnx/model.onnx", save_as_external_data=True,
      location="weights.bin", size_threshold=0)
+save("named", [("Identity", "ID", "y", {}), ("Identity", "x", "z", {})],
+     [value("x", ["n", 1]), value("ID", ["n", 1], 8)], [value("y", ["n", 1], 8), value("z", ["n", 1])])
 save("halves", [
     ("Cast", "x", "wide", {"to": 1}), ("Add", "wide wide", "twice", {}), ("Cast", "twice", "y", {"to": 16}),
 ], [value("x", ["n"], 16)], [value("y", ["n"], 16)])
@@ -172,6 +174,19 @@ def test_a_state_of_texts_starts_empty_and_may_be_returned(models: Path, tmp_pat
             result = client.infer("texts", [sent("x", values, "BYTES")], sequence_id=5, sequence_start=index == 0)
             answers.append((result.as_numpy("y")[0].decode(), result.as_numpy("s_out")[0].decode()))
     assert answers == [("", "grün"), ("grün", "b"), ("b", "c")]
+
+
+def test_a_model_gets_the_ids_of_sequences_as_text(models: Path, tmp_path: Path) -> None:
+    control = 'control_input { name: "ID" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING } }'
+    io = IO.replace('"y" data_type: TYPE_FP32', '"y" data_type: TYPE_STRING')
+    config = f"max_batch_size: 4 {io} sequence_batching {{ direct {{ }} {control} }}"
+    with served(models / "named", config, tmp_path / "run") as client:
+        one = [sent("x", numbers(1).reshape(1, 1))]
+        for key in ("grün", "k" * 128):
+            answer = client.infer("named", one, sequence_id=key, sequence_start=True, sequence_end=True).as_numpy("y")
+            assert [[text.decode() for text in row] for row in answer] == [[key]]
+        with pytest.raises(InferenceServerException, match="takes sequence ids that are texts"):
+            client.infer("named", one, sequence_id=7, sequence_start=True)
 
 
 def test_batch_inputs_tell_of_ragged_ones_and_outputs_are_scattered(models: Path, tmp_path: Path) -> None:

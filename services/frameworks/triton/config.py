@@ -22,6 +22,8 @@ ModelConfig = Any
 
 MODEL_FILE = "console_model_file"
 """Parameter in which backends/onnxruntime gets the name of the model's file, which may be any."""
+TEXT_ID = "console_sequence_id"
+"""Parameter in which it gets the name of the input that takes the sequence's id as text."""
 
 
 def parse(text: str) -> ModelConfig:
@@ -175,13 +177,14 @@ def has_sequences(config: ModelConfig) -> bool:
     return bool(config.WhichOneof("scheduling_choice") == "sequence_batching")
 
 
-def has_text_ids(config: ModelConfig) -> bool:
-    """Whether the model is given the sequence's id as text. Triton pads it with zeros, and its Python backend fails."""
-    controls = [control for tensor in config.sequence_batching.control_input for control in tensor.control]
-    return any(
-        control.kind == control.CONTROL_SEQUENCE_CORRID and control.data_type == model_config_pb2.TYPE_STRING
-        for control in controls
-    )
+def text_ids(config: ModelConfig) -> list[ModelConfig]:
+    """The control_input that hand a model the sequence's id as text: Triton's Python backend fails on its padding."""
+    return [
+        tensor
+        for tensor in config.sequence_batching.control_input
+        for control in tensor.control
+        if control.kind == control.CONTROL_SEQUENCE_CORRID and control.data_type == model_config_pb2.TYPE_STRING
+    ]
 
 
 def tensors(repeated: Any) -> tuple[Tensor, ...]:
@@ -189,6 +192,13 @@ def tensors(repeated: Any) -> tuple[Tensor, ...]:
     return tuple(
         Tensor(item.name, datatypes.FROM_CONFIG.get(pbtxt.type_name(item), ""), tuple(item.dims)) for item in repeated
     )
+
+
+def pass_text_ids(config: ModelConfig) -> None:
+    """Have our ONNX backend fill in the sequence's id as text, since Triton cannot hand it over."""
+    for tensor in text_ids(config) if backend(config) == "onnxruntime" else ():
+        config.parameters[TEXT_ID].string_value = tensor.name
+        config.sequence_batching.control_input.remove(tensor)
 
 
 def harden(config: ModelConfig) -> None:

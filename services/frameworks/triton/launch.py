@@ -86,6 +86,7 @@ def render(context: LaunchContext) -> Launch:
             check_backend(one, runtime)
             if context.spec.resources.gpu == 0:
                 configs.on_cpu(one.config)
+        configs.pass_text_ids(one.config)
         configs.harden(one.config)
         its_files, its_links = folder_of(one, context.tree)
         files |= {f"repository/{one.name}/{name}": content for name, content in its_files.items()}

@@ -5,7 +5,7 @@ Reads config.pbtxt, file names and ONNX graphs; runs no model code. A service of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -158,15 +158,24 @@ def check_files(made: Study, tree: Path) -> None:
     made.notes += versions.notes(made.config, folders)
     for version in wanted_versions(made):
         folder = tree / str(version)
+        if backend == "onnxruntime":
+            made.problems += missing_of_onnx(made, folder, file)
         if made.layout.kind == layouts.BARE or (file and (folder / file).exists()):
-            graph = graph_of(folder, file)
-            if backend == "onnxruntime" and not (folder / graph).exists() and made.layout.kind == layouts.MODEL:
-                made.problems.append(NO_GRAPH.format(f"{version}/{graph}"))
             continue
         if file:
             made.problems.append(f"{version}/{file} is missing: the {backend or 'model'} backend loads it.")
         elif not any(folder.iterdir()):
             made.problems.append(f"The version folder {version}/ is empty: put the model file into it.")
+
+
+def missing_of_onnx(made: Study, folder: Path, file: str) -> Iterator[str]:
+    """What only this backend opens: a graph in a folder, and libraries of operators."""
+    graph = graph_of(folder, file)
+    if made.layout.kind == layouts.MODEL and (folder / file).exists() and not (folder / graph).exists():
+        yield NO_GRAPH.format(f"{folder.name}/{graph}")
+    for library in made.config.model_operations.op_library_filename:
+        if not (folder / library).is_file():
+            yield f"{folder.name}/{library} is missing, which config.pbtxt names as op_library_filename: add it."
 
 
 def wanted_versions(made: Study) -> tuple[int, ...]:
@@ -240,12 +249,20 @@ def fill_tensors(made: Study, tree: Path) -> None:
     if made.graph is not None:
         fill_from_graph(made, made.graph, graph_files(made, tree)[0])
     elif configs.backend(made.config) == "python":
-        if not made.completes:
-            missing = " and ".join(
-                kind for kind, there in (("inputs", made.config.input), ("outputs", made.config.output)) if not there
-            )
-            raise ModelError(f"Nothing says what {missing} the Python model has: fill in its {missing}.")
-        made.notes.append("The Python model says its inputs and outputs itself when it is loaded.")
+        if made.completes:
+            made.notes.append("The Python model says its inputs and outputs itself when it is loaded.")
+        else:
+            check_declared(made)
+
+
+def check_declared(made: Study) -> None:
+    """Raises ModelError when nobody could call a Python model that declares only this. Without inputs, some can."""
+    if not made.config.output:
+        missing = "outputs" if made.config.input else "inputs and outputs"
+        raise ModelError(f"Nothing says what {missing} the Python model has: fill in its {missing}.")
+    if made.config.max_batch_size:
+        raise ModelError("Nothing says what inputs the Python model has, and batches need some: fill in its inputs.")
+    made.notes.append("config.pbtxt names no inputs, so requests bring none: fill them in if the model has some.")
 
 
 def fill_from_graph(made: Study, graph: onnx.Graph, name: str) -> None:
@@ -280,7 +297,7 @@ def check_config(made: Study) -> None:
     backend = configs.backend(made.config)
     made.problems += sample_rules.problems(made.config)
     made.notes += config_rules.notes(made.config)
-    if backend in BUILT_IN and configs.has_text_ids(made.config):
+    if backend == "python" and configs.text_ids(made.config):
         made.problems.append(
             "sequence_batching hands the model the sequence's id as TYPE_STRING, which the Python backend of this "
             "release cannot read: write data_type: TYPE_UINT64, or leave that control_input out."

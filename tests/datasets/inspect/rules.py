@@ -57,6 +57,7 @@ SAMPLE = 'batch_size: 1 inputs { key: "x" value { data_type: TYPE_FP32 dims: 2 %
 RULES = (
     # ValidateIOShape
     Rule("plain", IO),
+    Rule("no-inputs", IO.partition("} ")[2]),
     Rule("no-name", x("dims: 1").replace('name: "x"', ""), True),
     Rule("no-type", x("dims: 1").replace("data_type: TYPE_FP32 dims: 1", "dims: 1"), True),
     Rule("no-dims", x(""), True),

@@ -140,3 +140,20 @@ def test_on_a_cpu_gpu_groups_move_and_a_model_without_groups_gets_one_instance()
     bare = config.parse("")
     config.on_cpu(bare)
     assert [group.count for group in bare.instance_group] == [1]
+
+
+def test_ids_of_sequences_as_text_are_passed_by_a_parameter_to_our_onnx_backend_alone() -> None:
+    control = 'control_input { name: "ID" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING } }'
+    for name, left in (("onnxruntime", 0), ("python", 1)):
+        made = config.parse(f'backend: "{name}" sequence_batching {{ {control} }}')
+        config.pass_text_ids(made)
+        assert len(made.sequence_batching.control_input) == left
+        assert made.parameters[config.TEXT_ID].string_value == ("" if left else "ID")
+        assert made.WhichOneof("scheduling_choice") == "sequence_batching"
+
+
+def test_on_a_cpu_states_have_memory_of_their_own() -> None:
+    fields = "use_growable_memory: true use_same_buffer_for_input_output: true"
+    made = config.parse(f"sequence_batching {{ state {{ {fields} }} }}")
+    config.on_cpu(made)
+    assert made.sequence_batching.state[0] == type(made.sequence_batching.state[0])()

@@ -85,6 +85,15 @@ def test_a_bare_python_model_takes_its_tensors_from_the_form(tmp_path: Path) -> 
     assert (made.backend, made.problems) == ("python", ())
 
 
+def test_a_python_model_may_have_outputs_alone(tmp_path: Path) -> None:
+    config = PYTHON.partition("output")[2]
+    made = describe(python_model(tmp_path, f'backend: "python" output{config}'), {})
+    assert made.problems == () and "so requests bring none" in made.notes[0]
+    assert problem(describe(tmp_path, {"max_batch_size": 4})) == (
+        "Nothing says what inputs the Python model has, and batches need some: fill in its inputs."
+    )
+
+
 def test_a_python_model_that_completes_its_own_config_needs_no_tensors(tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text("class TritonPythonModel:\n  def auto_complete_config(c): return c")
     made = describe(tmp_path, {})
@@ -216,6 +225,15 @@ def test_every_version_that_is_loaded_is_held_against_the_config(tmp_path: Path)
     assert describe(tree, {}).problems == ()
     (tree / "config.pbtxt").write_text(ONNX + " version_policy { all { } }")
     assert "0/model.onnx: Input x: config.pbtxt leaves it out" in " ".join(describe(tree, {}).problems)
+
+
+def test_a_library_of_operators_must_be_there(tmp_path: Path) -> None:
+    tree = onnx_model(tmp_path, ONNX + ' model_operations { op_library_filename: "libops.so" }')
+    assert problem(describe(tree, {})) == (
+        "1/libops.so is missing, which config.pbtxt names as op_library_filename: add it."
+    )
+    (tree / "1" / "libops.so").write_bytes(b"\x7fELF")
+    assert "config.pbtxt" in [one.path for one in describe(tree, {}).executable]
 
 
 def test_a_graph_without_its_weights_stops_a_start(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 DEFAULT_FILE = "model.onnx"
 MODEL_FILE = "console_model_file"  # the parameter that the launch writes for default_model_filename
+TEXT_ID = "console_sequence_id"  # and the one for the input that takes the sequence's id as text
 BF16 = "tensor(bfloat16)"
 TEXT = "tensor(string)"
 START, END = 1, 2
@@ -40,6 +41,7 @@ class TritonPythonModel:
         self.scattered = {output["target_name"][0]: output for output in config.get("batch_output") or []}
         self.batched = int(config.get("max_batch_size") or 0) > 0
         self.states = States(config)
+        self.text_id = config.get("parameters", {}).get(TEXT_ID, {}).get("string_value")
         check_names("input", [value["name"] for value in config["input"]], self.inputs)
         check_names("output", self.outputs, self.types)
 
@@ -83,8 +85,17 @@ class TritonPythonModel:
         for batch_input in self.batch_inputs:
             value = batch_value(batch_input, shapes[batch_input["source_input"][0]])
             feed.update(dict.fromkeys(batch_input["target_name"], value))
+        if self.text_id:
+            feed[self.text_id] = self.id_of(request)
         feed.update(self.states.before(request, feed))
         return feed
+
+    def id_of(self, request):
+        """In the shape of a control. Triton's own backend refuses a number too."""
+        key = request.correlation_id()
+        if not isinstance(key, str):
+            raise ValueError(f"the model takes sequence ids that are texts, and this one is the number {key}")
+        return np.full((1, 1) if self.batched else (1,), key, dtype=object)
 
     def value(self, name, tensor):
         graph = self.inputs[name]
