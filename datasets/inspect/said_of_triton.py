@@ -111,6 +111,9 @@ def triton_report(path: Path, name: str, budget: Budget, members: Members | None
     report = Report("triton_model", summary, name)
     if backend == "onnxruntime" and layout.model_file:
         report = onnx_report(path / layout.model_file, name, layout.config, budget, compared=True)
+        others = [(file, onnx_report(path / file, name, layout.config, budget, compared=True))
+                  for file in layout.other_files]  # fmt: skip
+        layout.problems += [f"{file}: {problem}" for file, other in others for problem in other.problems]
     facts = [("Backend", backend), *report.facts]
     if layout.config is not None and layout.config.max_batch_size:
         facts.insert(1, ("Batches", f"of up to {layout.config.max_batch_size}"))

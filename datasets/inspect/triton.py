@@ -6,7 +6,7 @@ See https://github.com/triton-inference-server/server/blob/main/docs/user_guide/
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -50,6 +50,8 @@ class Layout:
     versions: tuple[int, ...] = ()
     model_file: str = ""
     """What the highest version would load, relative to the folder; "" when it is not there."""
+    other_files: list[str] = field(default_factory=list)
+    """What the other versions would load."""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -65,6 +67,17 @@ def graph_of(folder: Path, file: str) -> str:
 
 def is_version(path: Path) -> bool:
     return versions.is_version(path.name) and path.is_dir()
+
+
+def missing_for_onnx(config: Any, folder: Path, file: str) -> Iterator[str]:
+    """What Triton's onnxruntime backend opens and does not find in a version `folder`: the graph, if `file` is a folder
+    too, and libraries of operators. `config`: None without a config.pbtxt."""
+    graph = graph_of(folder, file)
+    if (folder / file).exists() and not (folder / graph).exists():
+        yield NO_GRAPH.format(f"{folder.name}/{graph}")
+    for library in config.model_operations.op_library_filename if config is not None else ():
+        if not (folder / library).is_file():
+            yield f"{folder.name}/{library} is missing, which config.pbtxt names as op_library_filename: add it."
 
 
 def is_model(path: Path) -> bool:
@@ -186,17 +199,19 @@ def _check_file(made: Layout, version: int, names: list[str]) -> None:
         )  # fmt: skip
         made.problems.append(f"{version}/{file} is missing, which the backend {made.backend} loads: {hint}.")
     elif file:
-        _check_content(made, f"{version}/{file}")
+        _check_content(made, version, file)
         if made.backend == "python":
             said = texts.problem_for_python(made.folder / made.model_file, made.model_file)
             made.problems += [said] if said else []
 
 
-def _check_content(made: Layout, file: str) -> None:
-    path = graph_of(made.folder, file) if made.backend == "onnxruntime" else file
-    if made.backend == "onnxruntime" and not (made.folder / path).exists():
-        made.problems.append(NO_GRAPH.format(path))
-    else:
+def _check_content(made: Layout, version: int, file: str) -> None:
+    path = f"{version}/{file}"
+    if made.backend == "onnxruntime":
+        made.problems += missing_for_onnx(made.config, made.folder / str(version), file)
+        path = graph_of(made.folder, path)
+    if (made.folder / path).exists():
+        made.other_files += [made.model_file] if made.model_file else []
         made.model_file = path
 
 

@@ -5,19 +5,17 @@ Reads config.pbtxt, file names and ONNX graphs; runs no model code. A service of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from datasets.inspect import (
-    compare,
     config_fields,
     config_rules,
     named_files,
     onnx,
     pbtxt,
-    roles,
     said_of_triton,
     sample_rules,
     texts,
@@ -29,12 +27,11 @@ from datasets.inspect.ensembles import is_ensemble
 from datasets.inspect.errors import TooMuch, Unreadable
 from datasets.inspect.listing import files_below
 from datasets.inspect.report import Difference, Executable
-from datasets.inspect.suggest import suggest
-from datasets.inspect.triton import DEFAULT_FILES, NO_GRAPH, graph_of, model_files_of
+from datasets.inspect.triton import DEFAULT_FILES, missing_for_onnx, model_files_of
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
+from services.frameworks.triton import graphs
 from services.frameworks.triton import layout as layouts
-from services.frameworks.triton import onnx_graph
 from services.frameworks.triton.layout import Layout
 
 BUILT_IN: Final = ("onnxruntime", "python", "ensemble")
@@ -96,9 +93,9 @@ def study(tree: Path, options: Mapping[str, Any], name: str = "model", folder: s
         made.executable = code_of(made, tree)
         check_source(made, tree)
         if not made.problems:
-            read_graph(made, tree, of_file)
+            graphs.compare_first(made, tree, of_file)
             fill_tensors(made, tree)
-            check_other_versions(made, tree)
+            graphs.compare_others(made, tree)
             check_config(made)
     except ModelError as error:
         made.problems.append(str(error))
@@ -158,24 +155,14 @@ def check_files(made: Study, tree: Path) -> None:
     made.notes += versions.notes(made.config, folders)
     for version in wanted_versions(made):
         folder = tree / str(version)
-        if backend == "onnxruntime":
-            made.problems += missing_of_onnx(made, folder, file)
+        if backend == "onnxruntime" and made.layout.kind == layouts.MODEL:
+            made.problems += missing_for_onnx(made.config, folder, file)
         if made.layout.kind == layouts.BARE or (file and (folder / file).exists()):
             continue
         if file:
             made.problems.append(f"{version}/{file} is missing: the {backend or 'model'} backend loads it.")
         elif not any(folder.iterdir()):
             made.problems.append(f"The version folder {version}/ is empty: put the model file into it.")
-
-
-def missing_of_onnx(made: Study, folder: Path, file: str) -> Iterator[str]:
-    """What only this backend opens: a graph in a folder, and libraries of operators."""
-    graph = graph_of(folder, file)
-    if made.layout.kind == layouts.MODEL and (folder / file).exists() and not (folder / graph).exists():
-        yield NO_GRAPH.format(f"{folder.name}/{graph}")
-    for library in made.config.model_operations.op_library_filename:
-        if not (folder / library).is_file():
-            yield f"{folder.name}/{library} is missing, which config.pbtxt names as op_library_filename: add it."
 
 
 def wanted_versions(made: Study) -> tuple[int, ...]:
@@ -202,52 +189,13 @@ def code_of(made: Study, tree: Path) -> tuple[Executable, ...]:
         raise ModelError(f"The folder cannot be looked through for code: {error}.") from error
 
 
-def graph_files(made: Study, tree: Path) -> list[str]:
-    """The ONNX files that would be served, relative to the tree, the highest version's first; [] for other models."""
-    if configs.backend(made.config) != "onnxruntime":
-        return []
-    if made.layout.kind == layouts.BARE:
-        return [made.layout.graph]
-    file = str(made.config.default_model_filename) or DEFAULT_FILES["onnxruntime"]
-    return [graph_of(tree, f"{version}/{file}") for version in reversed(wanted_versions(made))]
-
-
-def load_graph(tree: Path, name: str) -> onnx.Graph:
-    try:
-        return onnx_graph.load(tree / name)
-    except onnx_graph.BadGraph as error:
-        raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
-
-
-def read_graph(made: Study, tree: Path, of_file: configs.ModelConfig) -> None:
-    """Hold config.pbtxt, and what the form lays over it, against an ONNX model itself."""
-    files = graph_files(made, tree)
-    if not files:
-        return
-    made.graph = load_graph(tree, files[0])
-    shown = of_file if made.config_text else None
-    made.comparison = compare.compare(shown, made.graph)
-    made.suggested = suggest(made.graph, shown)
-    rows = compare.compare(made.config, made.graph)
-    made.problems += [*onnx.problems(tree / files[0], made.graph), *compare.problems(rows)]
-    made.notes += compare.notes(rows)
-
-
-def check_other_versions(made: Study, tree: Path) -> None:
-    """One config.pbtxt is for all versions, and Triton serves none of them when one does not load."""
-    for name in graph_files(made, tree)[1:]:
-        graph = load_graph(tree, name)
-        problems = [*onnx.problems(tree / name, graph), *compare.problems(compare.compare(made.config, graph))]
-        made.problems += [f"{name}: {problem}" for problem in problems]
-
-
 def fill_tensors(made: Study, tree: Path) -> None:
     if configs.backend(made.config) == "python":
         made.completes = b"auto_complete_config" in (tree / python_file(made)).read_bytes()
     if made.config.input and made.config.output:
         return
     if made.graph is not None:
-        fill_from_graph(made, made.graph, graph_files(made, tree)[0])
+        graphs.fill(made, made.graph, graphs.files(made, tree)[0])
     elif configs.backend(made.config) == "python":
         if made.completes:
             made.notes.append("The Python model says its inputs and outputs itself when it is loaded.")
@@ -263,21 +211,6 @@ def check_declared(made: Study) -> None:
     if made.config.max_batch_size:
         raise ModelError("Nothing says what inputs the Python model has, and batches need some: fill in its inputs.")
     made.notes.append("config.pbtxt names no inputs, so requests bring none: fill them in if the model has some.")
-
-
-def fill_from_graph(made: Study, graph: onnx.Graph, name: str) -> None:
-    """What config.pbtxt leaves out, without the inputs that Triton fills and the outputs that it keeps as state."""
-    inputs, outputs = roles.client_inputs(made.config, graph), roles.client_outputs(made.config, graph)
-    try:
-        configs.complete(
-            made.config, () if made.config.input else onnx_graph.tensors(inputs),
-            () if made.config.output else onnx_graph.tensors(outputs),
-        )
-    except onnx_graph.BadGraph as error:
-        if made.problems:
-            return  # said of that tensor already
-        raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
-    made.notes.append(f"Inputs and outputs were read from {name}.")
 
 
 def check_source(made: Study, tree: Path) -> None:

@@ -82,14 +82,21 @@ def test_nothing_is_suggested_for_what_triton_cannot_carry() -> None:
     assert text_of(Value("x", "tensor", 14, None)) == "complex64 of any shape"
 
 
-TEXTS = st.text(alphabet=st.characters(max_codepoint=200), max_size=60) | st.sampled_from([RIGHT, BATCHED])
+STATEFUL = """max_batch_size: 2
+input { name: "x" data_type: TYPE_FP32 dims: 64 allow_ragged_batch: true optional: true }
+batch_input { kind: BATCH_ITEM_SHAPE target_name: ["y", "x"] data_type: TYPE_FP32 source_input: "x" }
+sequence_batching { control_input { name: "x" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_FP32 } }
+state { input_name: "x" output_name: "y" data_type: TYPE_INT64 dims: [-1, 0] } }"""
+TEXTS = st.text(alphabet=st.characters(max_codepoint=200), max_size=60) | st.sampled_from([RIGHT, BATCHED, STATEFUL])
 
 
 @PATIENT
-@given(TEXTS, st.integers(0, 150))
-def test_any_text_ends_in_one_kind_of_error(text: str, cut: int) -> None:
+@given(TEXTS, st.integers(0, 600), st.sampled_from([DIGITS, FIXED, SCALAR]))
+def test_any_text_ends_in_one_kind_of_error(text: str, cut: int, graph: Graph) -> None:
     try:
-        compare.compare(pbtxt.parse(text[:cut]), DIGITS)
+        config = pbtxt.parse(text[:cut])
+        compare.compare(config, graph)
+        suggest(graph, config)
     except Unreadable as error:
         assert str(error).startswith("config.pbtxt is broken")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from datasets.inspect.folder import inspect
 from services.frameworks.triton.describe import describe
 from services.frameworks.triton.study import study
 from services.specs import ModelDescription, Tensor
@@ -224,7 +225,8 @@ def test_every_version_that_is_loaded_is_held_against_the_config(tmp_path: Path)
     (tree / "0" / "model.onnx").write_bytes(model([tensor("x", 1, [3])], [tensor("label", 7, ["n"])]))
     assert describe(tree, {}).problems == ()
     (tree / "config.pbtxt").write_text(ONNX + " version_policy { all { } }")
-    assert "0/model.onnx: Input x: config.pbtxt leaves it out" in " ".join(describe(tree, {}).problems)
+    for problems in (describe(tree, {}).problems, inspect(tree).problems):
+        assert "0/model.onnx: Input x: config.pbtxt leaves it out" in " ".join(problems)
 
 
 def test_a_library_of_operators_must_be_there(tmp_path: Path) -> None:
@@ -232,6 +234,7 @@ def test_a_library_of_operators_must_be_there(tmp_path: Path) -> None:
     assert problem(describe(tree, {})) == (
         "1/libops.so is missing, which config.pbtxt names as op_library_filename: add it."
     )
+    assert inspect(tree).problems == describe(tree, {}).problems
     (tree / "1" / "libops.so").write_bytes(b"\x7fELF")
     assert "config.pbtxt" in [one.path for one in describe(tree, {}).executable]
 

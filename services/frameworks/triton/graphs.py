@@ -1,0 +1,72 @@
+"""The ONNX graphs of a model in its study: which files they are, and whether config.pbtxt agrees with each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datasets.inspect import compare, onnx, roles, versions
+from datasets.inspect.suggest import suggest
+from datasets.inspect.triton import DEFAULT_FILES, graph_of
+from services.errors import ModelError
+from services.frameworks.triton import config as configs
+from services.frameworks.triton import layout as layouts
+from services.frameworks.triton import onnx_graph
+
+if TYPE_CHECKING:
+    from services.frameworks.triton.study import Study
+
+
+def files(made: Study, tree: Path) -> list[str]:
+    """The ONNX files that would be served, relative to the tree, the highest version's first; [] for other models."""
+    if configs.backend(made.config) != "onnxruntime":
+        return []
+    if made.layout.kind == layouts.BARE:
+        return [made.layout.graph]
+    file = str(made.config.default_model_filename) or DEFAULT_FILES["onnxruntime"]
+    loaded = versions.loaded(made.config, made.layout.versions)
+    return [graph_of(tree, f"{version}/{file}") for version in reversed(loaded)]
+
+
+def load(tree: Path, name: str) -> onnx.Graph:
+    try:
+        return onnx_graph.load(tree / name)
+    except onnx_graph.BadGraph as error:
+        raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
+
+
+def compare_first(made: Study, tree: Path, of_file: configs.ModelConfig) -> None:
+    """Hold config.pbtxt, and what the form lays over it, against an ONNX model itself."""
+    names = files(made, tree)
+    if not names:
+        return
+    made.graph = load(tree, names[0])
+    shown = of_file if made.config_text else None
+    made.comparison = compare.compare(shown, made.graph)
+    made.suggested = suggest(made.graph, shown)
+    rows = compare.compare(made.config, made.graph)
+    made.problems += [*onnx.problems(tree / names[0], made.graph), *compare.problems(rows)]
+    made.notes += compare.notes(rows)
+
+
+def compare_others(made: Study, tree: Path) -> None:
+    """One config.pbtxt is for all versions, and Triton serves none of them when one does not load."""
+    for name in files(made, tree)[1:]:
+        graph = load(tree, name)
+        problems = [*onnx.problems(tree / name, graph), *compare.problems(compare.compare(made.config, graph))]
+        made.problems += [f"{name}: {problem}" for problem in problems]
+
+
+def fill(made: Study, graph: onnx.Graph, name: str) -> None:
+    """What config.pbtxt leaves out, without the inputs that Triton fills and the outputs that it keeps as state."""
+    inputs, outputs = roles.client_inputs(made.config, graph), roles.client_outputs(made.config, graph)
+    try:
+        configs.complete(
+            made.config, () if made.config.input else onnx_graph.tensors(inputs),
+            () if made.config.output else onnx_graph.tensors(outputs),
+        )
+    except onnx_graph.BadGraph as error:
+        if made.problems:
+            return  # said of that tensor already
+        raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
+    made.notes.append(f"Inputs and outputs were read from {name}.")
