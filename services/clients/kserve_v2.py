@@ -62,7 +62,7 @@ def loaded_facts(
     path = f"/v2/models/{quote(model, safe='')}/infer"
     _, answer = loopback.post(host, http_port, path, body, headers, timeout)
     refusal = answer.decode("utf-8", "replace")
-    return required_inputs.optional_in(refusal, inputs) or frozenset(), "decoupled" in refusal
+    return required_inputs.optional_in(refusal, inputs) or frozenset(), required_inputs.is_decoupled(refusal)
 
 
 def probe(host: str, http_port: int, model: str, timeout: float = 2.0) -> ProbeResult:

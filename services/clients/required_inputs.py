@@ -1,4 +1,4 @@
-"""Which inputs of a model Triton requires: metadata does not tell, Triton's refusal of a request does. Pure.
+"""What Triton's refusal of a request tells of a model, and its metadata does not: required inputs, streaming. Pure.
 
 Triton counts the inputs of a request before it looks at them. A request with too many is refused, whatever they are:
 the refusal names each required input that is missing, no model runs, and no metric counts it.
@@ -13,6 +13,9 @@ from typing import Any, Final
 from services.specs import Tensor
 
 REFUSAL: Final = re.compile(r"missing required input\(s\) (.*?)\]\. Please provide", re.DOTALL)
+
+STREAMS: Final = "decoupled transaction policy"
+"""In the refusal of a model that streams. The word alone may be in the name of a model or of an input."""
 
 
 def excess(inputs: Sequence[Tensor]) -> dict[str, Any]:
@@ -29,3 +32,8 @@ def optional_in(refusal: str, inputs: Sequence[Tensor]) -> frozenset[str] | None
     if match is None:
         return None
     return frozenset(tensor.name for tensor in inputs if f"'{tensor.name}'" not in match[1])
+
+
+def is_decoupled(refusal: str) -> bool:
+    """Whether an inference over HTTP was refused because the model streams its responses."""
+    return STREAMS in refusal

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from services.clients import kserve_v2, loopback
+from services.clients import kserve_v2, loopback, required_inputs
 from services.errors import ProbeError
 from services.specs import Ports, Tensor
 
@@ -37,10 +37,10 @@ def answers(host: str, ports: Ports, model: str, timeout: float) -> bool:
     if sum(zeros_bytes(tensor) for tensor in inputs) > MOST_BYTES:
         return True
     try:
-        status, said = loopback.post(host, ports.http, *request(model, inputs), timeout)
+        status, answer = loopback.post(host, ports.http, *request(model, inputs), timeout)
     except ProbeError:
         return False
-    if status >= 400 and b"decoupled" in said:  # refused by the server, not by the model: it only streams
+    if status >= 400 and required_inputs.is_decoupled(answer.decode("utf-8", "replace")):
         return streams(f"{host}:{ports.grpc}", model, inputs, timeout)
     return True
 
