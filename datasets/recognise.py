@@ -24,7 +24,7 @@ UNPACK = "unpack it where it lies, or give its address to a dataset of the kind 
 WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")
 _MODEL_FILES = re.compile(r"^(model\.(onnx|plan|pt|pt2|py|xml|graphdef|savedmodel|json|dali)|xgboost\.(json|model))$")
 _VERSION = re.compile(r"^(0|[1-9][0-9]{0,17})$")
-_TEXT_FIELD = r'^\s*{}\s*:\s*"([^"]*)"'
+_TEXT_FIELD = r'^[^\S\n]*{}\s*:\s*"([^"]*)"'
 
 
 class Files(Protocol):
@@ -112,7 +112,7 @@ def _backend(files: Files, config: Entry) -> tuple[str, str]:
         return "", "config.pbtxt is not text in UTF-8."
     except SourceError as error:
         return "", f"config.pbtxt cannot be read: {error.message}"
-    text = re.sub(r"^\s*#.*$", "", text, flags=re.M)
+    text = re.sub(r"^[^\S\n]*#.*$", "", text, flags=re.M)
     for field in ("platform", "backend"):
         if (found := re.search(_TEXT_FIELD.format(field), text, re.M)) and found[1]:
             return found[1], ""

@@ -25,9 +25,9 @@ _HEX: Final = "|".join(f"[0-9a-fA-F]{{{digits}}}" for digits in ALGORITHMS)
 _ALONE: Final = re.compile(rf"\s*({_HEX})(?:\s+\*?-)?\s*")
 _DIGEST_FIRST: Final = re.compile(rf"(?P<escaped>\\)?(?P<hex>{_HEX})(?: [ *]|[ \t])(?P<path>.+)", re.S)
 _TAGGED: Final = re.compile(
-    r"(?P<escaped>\\)?(?P<kind>[A-Za-z0-9-]+(?:/\d+)?) ?\((?P<path>.+)\) ?= ?(?P<digest>[^ )]+)\s*", re.S,
+    r"(?P<escaped>\\)?(?P<kind>[A-Za-z0-9-]+(?:/\d+)?) ?\((?P<path>.+)\) ?= ?(?P<digest>[^\s)]++)\s*", re.S,
 )  # fmt: skip
-_POWERSHELL: Final = re.compile(r"(?P<kind>[A-Z0-9]+)\s+(?P<digest>[0-9A-F]{32,})\s+(?P<path>.+?)\s*")
+_POWERSHELL: Final = re.compile(r"(?P<kind>[A-Z0-9]++)\s++(?P<digest>[0-9A-F]{32,}+)\s++(?P<path>.*\S)\s*")
 _HEADINGS: Final = re.compile(r"\s*(Algorithm\s+Hash\s+Path|-+\s+-+\s+-+)\s*")
 _OTHER_FORMS: Final = (
     (re.compile(r'"Algorithm","Hash","Path".*'), "Get-FileHash of PowerShell through Export-Csv"),

@@ -18,7 +18,8 @@ from datasets.sources.tree import safe_name
 
 MAX_BYTES = 64 << 20
 """Of a list at a server."""
-_PATH_FIRST = re.compile(r"(?P<path>.+?)(?:\s+(?P<size>[0-9]{1,18}))?(?:\s+(?P<sha256>[0-9a-fA-F]{64}))?")
+# Linear in the length of a line: blanks are tried once, from the letter before them.
+_PATH_FIRST = re.compile(r"(?P<path>.*?\S)(?:\s++(?P<size>[0-9]{1,18}))?(?:\s++(?P<sha256>[0-9a-fA-F]{64}))?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,3 +166,9 @@ def test_what_a_copy_leaves_out_is_no_part_of_what_a_folder_is(folder: Path) -> 
     (folder / ".ipynb_checkpoints").mkdir()
     (folder / "2").symlink_to("gone")
     assert seen(folder).kind == "onnx" and seen(folder).problems == ()
+
+
+def test_a_config_of_line_breaks_is_read_in_one_pass(folder: Path) -> None:
+    """Tried at each line break anew, it would take minutes."""
+    put(folder, config_DOT_pbtxt="\n" * 250_000 + '  backend: "python"\n')
+    assert seen(folder).details["backend"] == "python"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ FILES = {
     " front": b"a blank in front", "modèle 模型 🤖": b"any script", "(1) = 2": b"brackets", "-rf": b"dash",
 }
 ODD = {"back\\slash": b"1", "line\nbreak": b"2", "re\rturn": b"3", "\\n": b"4"}
+BLANKS, TABS = " " * 1_000_000, "\t" * 1_000_000
 EMPTY = hashlib.sha256(b"").hexdigest()
 
 
@@ -122,3 +124,12 @@ def test_a_line_that_cannot_be_is_named_with_its_fault(line: str, words: str) ->
 @pytest.mark.parametrize("text", [EMPTY, f"{EMPTY.upper()}\r\n", f"{EMPTY}  -\n", f"{EMPTY}  model.onnx\n"])
 def test_a_digest_beside_a_file_is_of_that_file(text: str) -> None:
     assert parse(text, "1/model.onnx.sha256") == [Listed("1/model.onnx", None, f"sha256:{EMPTY}")]
+
+
+@pytest.mark.parametrize("line", [
+    f"a{BLANKS}b x", f"SHA256 {'A' * 64} a{BLANKS}b c", f"SHA256 {'A' * 64}{BLANKS}b\n\0", f"SHA256 (a) ={TABS}) x",
+], ids=["path first", "PowerShell", "PowerShell with a break", "tagged"])  # fmt: skip
+def test_a_long_line_is_read_in_one_pass(line: str) -> None:
+    """Tried at each blank anew, it would take hours."""
+    with contextlib.suppress(SourceError):
+        parse(line)
