@@ -63,9 +63,8 @@ def read_step(given: Any, model: Model) -> SequenceStep | None:
         return SequenceStep(secrets.randbelow(LARGEST_OWN_ID) + 1)
     if not isinstance(given, Mapping):
         raise InvalidFields({"sequence": "Must be an object with id, start and end."})
-    number, errors = given.get("id"), {}
-    is_number = type(number) is int and 0 < number <= LARGEST_ID
-    if not is_number and not (isinstance(number, str) and 0 < len(number.encode("utf-8", "replace")) <= LONGEST_ID):
+    errors = {}
+    if not _is_id(given.get("id")):
         errors["sequence.id"] = [f"Must be a whole number from 1, or a text of at most {LONGEST_ID} bytes."]
     for flag in ("start", "end"):
         if not isinstance(given.get(flag, False), bool):
@@ -73,6 +72,15 @@ def read_step(given: Any, model: Model) -> SequenceStep | None:
     if errors:
         raise InvalidFields(errors)
     return SequenceStep(given["id"], given.get("start", False), given.get("end", False))
+
+
+def _is_id(value: Any) -> bool:
+    if type(value) is int:
+        return 0 < value <= LARGEST_ID
+    try:
+        return isinstance(value, str) and 0 < len(value.encode()) <= LONGEST_ID
+    except UnicodeEncodeError:  # half of a pair of surrogates, which JSON can spell
+        return False
 
 
 def _read(row: Mapping[str, Any], known: Mapping[str, Tensor], done: Sequence[str]) -> Input:
