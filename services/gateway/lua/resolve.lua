@@ -110,11 +110,12 @@ local function watcher(handle, model)
   end
 end
 
--- True when the call may go on as it is routed now.
+-- True when the call may go on as it is routed now. A message may name an adapter where a header or the host names the
+-- service alone: it is routed by its own name, so that only a service that has adapters gets it.
 local function choose_service(handle, headers, model)
   local chosen = headers:get("x-service")
-  if chosen ~= "@DOOR@" then
-    if string.byte(chosen) == 95 or agrees(chosen, model) then return true end -- refused already, or chosen by a header
+  if chosen == model or chosen ~= "@DOOR@" and string.byte(chosen) == 95 then return true end -- or refused already
+  if chosen ~= "@DOOR@" and not agrees(chosen, model) then
     refuse(handle, headers, "@CONFLICT@")
     return false
   end

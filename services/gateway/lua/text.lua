@@ -53,11 +53,13 @@ local function is_json(headers)
 end
 
 local function choose_service(handle, headers, chosen, model)
-  if chosen ~= "@DOOR@" then
-    return not model or agrees(chosen, model) or refuse(handle, headers, "@CONFLICT@")
-  elseif not model or model == "" then
+  local is_chosen = chosen ~= "@DOOR@"
+  if is_chosen and (not model or model == chosen) then return true end
+  if is_chosen and not agrees(chosen, model) then return refuse(handle, headers, "@CONFLICT@") end
+  if not model or model == "" then
     return refuse(handle, headers, "@REFUSED@", "The request names no model.", "model")
-  elseif not is_model(model) then
+  end
+  if not is_model(model) then
     headers:replace("x-model", shown(model))
     return refuse(handle, headers, "@UNKNOWN@")
   end

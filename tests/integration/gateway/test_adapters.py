@@ -110,12 +110,15 @@ def test_a_service_without_adapters_has_none(doors: Doors, name: str) -> None:
         answer = doors.gateway.call(method, path.format(name), sent, X_API_Key=BOTH)
         expected = f"No service has an adapter that is named {plain}: only language models have any."
         assert (answer.status, answer.error) == (404, expected)
-    assert doors.post(CHAT, {"model": plain, "messages": HELLO}, key=BOTH).status == 404
+    service, _, _ = plain.partition(":")
+    fronts = ({}, {"mm_vmodel_id": service}, {"Host": f"{service}.localhost"})
+    for headers in fronts:
+        assert doors.post(CHAT, {"model": plain, "messages": HELLO}, key=BOTH, **headers).status == 404
     with doors.channel() as channel:
         calls = [(V2 + method, message(method, plain)) for method in (*METHODS, "ModelStreamInfer")]
         calls += [(TF + method, predict_request(plain)) for method in ("Predict", "GetModelMetadata")]
         for path, sent in calls:
-            for headers in ({}, {"mm_vmodel_id": plain}):
+            for headers in ({}, {"mm_vmodel_id": plain}, {"mm_vmodel_id": service}):
                 code, words, _ = refused(channel.unary_unary(path), sent, key=BOTH, **headers)
                 assert (code, plain in words) == (grpc.StatusCode.NOT_FOUND, True), (path, words)
     assert reached(doors) == before
@@ -125,11 +128,12 @@ def test_a_service_without_adapters_has_none(doors: Doors, name: str) -> None:
                                   "llama:-a", "llama:" + "a" * 64, "llama:fr\xe9"])  # fmt: skip
 def test_what_is_no_name_of_an_adapter_reaches_nobody(doors: Doors, name: str) -> None:
     before = reached(doors)
-    for method in METHODS:
-        with doors.channel() as channel:
-            code, words, _ = refused(channel.unary_unary(V2 + method), message(method, name), key=KEY)
-            assert (code, words.startswith("No service is named")) == (grpc.StatusCode.NOT_FOUND, True)
-    assert doors.post(CHAT, {"model": name, "messages": HELLO}).status == 404
+    for headers in ({}, {"mm_vmodel_id": "llama"} if name.startswith("llama:") else {}):
+        for method in METHODS:
+            with doors.channel() as channel:
+                code, words, _ = refused(channel.unary_unary(V2 + method), message(method, name), key=KEY, **headers)
+                assert (code, words.startswith("No service is named")) == (grpc.StatusCode.NOT_FOUND, True)
+        assert doors.post(CHAT, {"model": name, "messages": HELLO}, **headers).status == 404
     assert reached(doors) == before
 
 
