@@ -258,9 +258,14 @@ def whole_outputs(plan: Plan, model: Model) -> Set[str]:
 def zeros(plan: Plan, rows: int, largest: int) -> tuple[Named, ...]:
     """A request of so many rows of zeros, shaped like those of the plan; fewer, where they take more than `largest`
     bytes."""
-    row = sum(item.values[0].nbytes for item in plan.requests[0])
+    row = sum(_size(item.values[:1]) for item in plan.requests[0])
     rows = max(1, min(rows, largest // max(row, 1)))
     return tuple(Named(item.name, item.datatype, _zeros(item.values, rows)) for item in plan.requests[0])
+
+
+def _size(values: Array) -> int:
+    """Bytes of the values as they are sent, or nearly."""
+    return sum(map(len, values.ravel())) if values.dtype.kind == "O" else values.nbytes
 
 
 def _zeros(values: Array, rows: int) -> Array:

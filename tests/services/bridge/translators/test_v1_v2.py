@@ -175,6 +175,13 @@ def test_an_answer_without_a_row_for_each_instance_is_refused_with_what_to_send(
     assert 'send {"inputs": ...}' in caught.value.message
 
 
+@pytest.mark.parametrize(("largest", "rows"), [(100, 3), (20, 2), (1, 1)])
+def test_texts_count_by_their_length_in_a_request_of_zeros(largest: int, rows: int) -> None:
+    plan = read({"instances": ["ten bytes!"]}, model("BYTES", -1))
+    (item,) = v1_v2.zeros(plan, 3, largest)
+    assert item.values.tolist() == [b"ten bytes!"] * rows
+
+
 def test_rows_are_counted_in_each_answer_not_over_all() -> None:
     plan = v1_v2.split(read({"instances": [[1, 2], [3, 4]]}), 1)
     answers = [Outputs("1", (Named("y", "FP32", np.zeros(rows, np.float32)),)) for rows in (2, 0)]
