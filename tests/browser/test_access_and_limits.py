@@ -21,7 +21,11 @@ def removed(live: Live) -> Iterator[None]:
         live.delete(NAME)
 
 
-def fill_limits(page: Page, header: str, limit: str) -> None:
+PAGES = "Web pages that may call it"
+
+
+def fill_limits(page: Page, header: str, limit: str, origin: str) -> None:
+    page.get_by_label(PAGES).fill(origin)
     page.get_by_label("Header for the key").fill(header)
     row = page.get_by_role("group", name="Required headers")
     row.get_by_label("name").fill("x-tenant")
@@ -35,10 +39,11 @@ def test_a_header_of_its_own_and_limits_are_said_in_the_form_and_shown_with_the_
     page.goto("/services/new/?dataset=samples&path=echo")
     pages.name_it(page, NAME)
     pages.claim(page, "0.1", "0.2")
-    fill_limits(page, "Host", "0")
+    fill_limits(page, "Host", "0", "https://app.example/page")
     page.get_by_role("button", name="Create service").click()
     expect(page.get_by_role("alert").filter(has_text="The service was not created")).to_be_visible()
-    for label, said in (("Header for the key", "a meaning of its own"), ("Requests at once", "from 1 to 4096")):
+    for label, said in (("Header for the key", "a meaning of its own"), ("Requests at once", "from 1 to 4096"),
+                        (PAGES, "the origin of a page as browsers send it")):
         field = page.get_by_label(label)
         expect(field).to_have_attribute("aria-invalid", "true")
         expect(page.locator(".field").filter(has=field).locator(".errors")).to_contain_text(said)
@@ -46,13 +51,16 @@ def test_a_header_of_its_own_and_limits_are_said_in_the_form_and_shown_with_the_
 
     page.get_by_label("Header for the key").fill("X-Tenant-Key")
     page.get_by_label("Requests at once").fill("3")
+    page.get_by_label(PAGES).fill("https://App.example, http://localhost:3000")
     page.get_by_role("button", name="Create service").click()
     expect(page.get_by_text(f"{NAME} was created.")).to_be_visible()
     asked_for = page.locator(".card").filter(has=page.get_by_role("heading", name="What was asked for"))
     expect(asked_for).to_contain_text("x-tenant-key")
     expect(asked_for).to_contain_text("x-tenant: blue")
     expect(asked_for).to_contain_text("3 requests at once")
+    expect(asked_for).to_contain_text("https://app.example")
     made = live.service(NAME)
+    assert made["cors"] == {"allowed_origins": ["https://app.example", "http://localhost:3000"]}
     assert made["auth"]["parameters"] == [{"name": "x-tenant", "value": "blue"}] and made["limits"]["concurrency"] == 3
 
 
