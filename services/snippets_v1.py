@@ -102,7 +102,7 @@ def v1_snippets(address: Address, body: Mapping[str, Any], model: Model) -> Snip
     url = f"{address.base}/v1/models/{quote(address.service, safe='')}:predict"
     first = first_lines(address)
     text = json.dumps(body, ensure_ascii=False)
-    is_long = body == {ROWS: []} and bool(model.inputs)
+    is_long = body == {ROWS: []}
     code, piped = f"body = {dict(body)!r}", ""
     data = shlex.quote(text)
     if is_long:

@@ -72,12 +72,11 @@ def _read(reply: http.Reply, at_ms: float) -> tuple[tuple[Response, ...], str]:
 def example(model: Model) -> dict[str, Any]:
     """A body that the model takes: one row of zeros where all inputs have a free first dimension, else columns.
 
-    Without rows where it would have more values than LONGEST_EXAMPLE, or the model takes none.
+    Without rows where it would have more values than LONGEST_EXAMPLE.
     """
-    inputs = model.needed
-    if values_of(model) > LONGEST_EXAMPLE or not inputs:
+    if values_of(model) > LONGEST_EXAMPLE:
         return {ROWS: []}
-    tensors = {tensor.name: _zeros(tensor) for tensor in inputs}
+    tensors = {tensor.name: _zeros(tensor) for tensor in model.needed}
     if not in_rows(model):
         return {COLUMNS: tensors}
     rows = {name: value[0] for name, value in tensors.items()}

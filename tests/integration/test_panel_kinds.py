@@ -87,7 +87,7 @@ KINDS = {
     "large": (tensors(("input", "image", "UINT8", "[1, 300, 300, 3]"), ("output", "boxes", "FP32", "[-1, 4]")), SIZE),
     "huge": (tensors(("input", "image", "UINT8", "[1, 6000, 6000]"), ("output", "boxes", "FP32", "[-1, 4]")), SIZE),
     "add": models.MODELS["add"], "auto": models.MODELS["auto"], "either": models.MODELS["either"],
-    "find": models.MODELS["find"],
+    "find": models.MODELS["find"], "none": models.MODELS["none"], "image": models.MODELS["image"],
 }  # fmt: skip
 
 
@@ -198,7 +198,7 @@ def values(answer: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("name", "protocol"), [
     ("half", "http"), ("stream", "grpc"), ("autostream", "grpc"), ("count", "http"), ("large", "http"), ("add", "http"),
-    ("auto", "http"), ("either", "http"), ("find", "http"),
+    ("auto", "http"), ("either", "http"), ("find", "http"), ("none", "http"), ("image", "http"),
 ])  # fmt: skip
 def test_a_fresh_panel_answers_as_it_stands(
     serve: Callable[[str], Service], browser: Client, name: str, protocol: str

@@ -128,10 +128,12 @@ def _rows(rows: list[Row], model: Model) -> Plan:
         if len(together) == len(stacked):
             return Plan((together,), len(rows), stacked=True, batches=True, free=True)
     requests, whole = [], []
+    has_first = all(tensor.shape[:1] in ((-1,), (1,)) for tensor in inputs)
     for i, row in enumerate(rows):
-        made = [_alone(row[tensor.name], tensor, f"instances[{i}]", batches) for tensor in inputs]
+        made = [_alone(row[tensor.name], tensor, f"instances[{i}]", has_first) for tensor in inputs]
         requests.append(tuple(item for item, _ in made))
-        whole.append(all(is_whole for _, is_whole in made))
+        flags = [is_whole for _, is_whole in made]
+        whole.append(any(flags) if batches else all(flags))
     # A model that has a first dimension which the rows do not: its answer has it too, and it is not the caller's.
     added = not any(whole)
     return Plan(tuple(requests), len(rows), batches=added, free=added and batches)
@@ -149,8 +151,11 @@ def _stack(column: list[Any], tensor: Tensor) -> Named | None:
         return None
 
 
-def _alone(value: Any, tensor: Tensor, where: str, batches: bool) -> tuple[Named, bool]:
-    """One row as a request of its own, and whether it is the whole input: if not, a first dimension was added."""
+def _alone(value: Any, tensor: Tensor, where: str, has_first: bool) -> tuple[Named, bool]:
+    """One row as a request of its own, and whether it is the whole input: if not, a first dimension was added.
+
+    `has_first`: every input has a first dimension that one row may have.
+    """
     name = f"{where}.{tensor.name}" if tensor.name else where
     try:
         flat, shape = json_values.flatten([value])
@@ -160,7 +165,7 @@ def _alone(value: Any, tensor: Tensor, where: str, batches: bool) -> tuple[Named
     except BadValue as error:
         raise invalid(f"{name}: {error}") from None
     shape, wanted = shape[1:], tensor.shape
-    has_first = batches or wanted[:1] == (1,)
+    has_first = has_first or wanted[:1] == (1,)
     if has_first and (row := _fitting(shape, wanted[1:])) is not None:
         return Named(tensor.name, tensor.datatype, values.reshape(1, *row)), False
     if (fit := _fitting(shape, wanted)) is not None:
@@ -208,7 +213,7 @@ def answer(plan: Plan, answers: Sequence[Outputs], whole: Set[str] = frozenset()
         return _dump({"outputs": _single_or_all(named)})
     predictions: list[dict[str, Any]] = []
     for inputs, outputs in zip(plan.requests, answers, strict=True):
-        rows = len(inputs[0].values) if plan.batches else 1
+        rows = 1 if len(plan.requests) == plan.rows else len(inputs[0].values)
         batch: list[dict[str, Any]] = [{} for _ in range(rows)]
         for item in outputs.tensors:
             values = _predictions(item, rows if plan.batches and item.name not in whole else None)

@@ -102,6 +102,18 @@ HALF = """\
         half = (read(request, "x") / 10).astype(np.float16)
         return [pb_utils.Tensor("half", half), pb_utils.Tensor.from_dlpack("same", brain.to_dlpack())]
 """
+COUNT = """\
+    # How many values were sent in all.
+    def answer(self, request):
+        sizes = [part.size for part in (read(request, name) for name in ("image", "least", "x")) if part is not None]
+        count = np.array([sum(sizes)], np.int64)
+        return [pb_utils.Tensor("one", count), pb_utils.Tensor("free", count)]
+"""
+NO_INPUTS = """
+    @staticmethod
+    def auto_complete_config(config):
+        return config
+"""
 DECOUPLED = """\
     def execute(self, requests):
         for request in requests:
@@ -112,6 +124,7 @@ OPTIONAL = {kind: (*tensor[:3], "-1 optional: true") for kind, tensor in (("a", 
 Y = ("output", "y", "FP32", "-1")
 FOUND = (("output", "boxes", "FP32", "[-1, 4]"), ("output", "labels", "INT64", "-1"))
 X = ("input", "x", "FP32", "[-1, 2]")
+COUNTED = (("output", "one", "INT64", "1"), ("output", "free", "INT64", "-1"))
 MODELS = {
     "add": ("max_batch_size: 0\n" + tensors(A, OPTIONAL["b"], Y), ADD),
     "both": ("max_batch_size: 0\n" + tensors(A, B, Y), ADD),
@@ -133,6 +146,17 @@ MODELS = {
             ("input", "x", "INT32", "1"), ("input", "brain", "BF16", "1"),
             ("output", "half", "FP16", "1"), ("output", "same", "BF16", "1"),
         ), HALF,
+    ),
+    "none": ("max_batch_size: 0\n" + tensors(*COUNTED), COUNT + NO_INPUTS),
+    "image": (
+        "max_batch_size: 0\n" + tensors(
+            ("input", "image", "UINT8", "[-1, -1, 3]"), ("input", "least", "FP32", "1"), *COUNTED
+        ), COUNT,
+    ),
+    "labelled": (
+        "max_batch_size: 0\n" + tensors(
+            ("input", "image", "UINT8", "[-1, -1, 3]"), ("input", "least", "FP32", "-1"), *COUNTED
+        ), COUNT,
     ),
     "stream": (
         "max_batch_size: 0\nmodel_transaction_policy { decoupled: true }\n" + tensors(A, B, Y), DECOUPLED

@@ -132,6 +132,31 @@ def test_outputs_of_fixed_size_are_told_for_each_instance(fresh: Bridge, count: 
     assert given == [{"sum": number + 1.0, "ends": sorted((number, 1.0))} for number in range(count)]
 
 
+IMAGE = [[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [1, 2, 3]]]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_value_beside_a_whole_input_is_for_the_instance(fresh: Bridge, count: int) -> None:
+    """The image has its first dimension, and the lone value has none."""
+    given = predictions(fresh, "image", *[{"image": IMAGE, "least": 0.5}] * count)
+    assert given == [{"one": 13, "free": [13]}] * count
+    whole = [{"one": [13], "free": [13]}] * count
+    assert predictions(fresh, "image", *[{"image": IMAGE, "least": [0.5]}] * count) == whole
+    assert predictions(fresh, "labelled", *[{"image": IMAGE, "least": 0.5}] * count) == whole
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_row_of_one_input_and_one_value_of_another_are_an_instance(fresh: Bridge, count: int) -> None:
+    given = predictions(fresh, "image", *[{"image": IMAGE[0], "least": 0.5}] * count)
+    assert given == [{"one": 7, "free": [7]}] * count
+
+
+def test_a_model_without_inputs_is_asked_by_empty_instances(bridge: Bridge) -> None:
+    assert predictions(bridge, "none", {}, {}) == [{"one": [0], "free": [0]}] * 2
+    assert predict(bridge, "none", {"inputs": {}}).data == {"outputs": {"one": [0], "free": [0]}}
+    assert list(tensorflow(bridge, "none")["one"].int64_val) == [0]
+
+
 def test_half_floats_are_numbers_both_ways(bridge: Bridge) -> None:
     given = predictions(bridge, "half", {"x": [1], "brain": [0.5]}, {"x": [2], "brain": [-3]})
     assert given == [{"half": [0.1], "same": [0.5]}, {"half": [0.2], "same": [-3.0]}]

@@ -26,8 +26,10 @@ def model(*inputs: tuple[str, str, tuple[int, ...]]) -> Model:
     ([("a", "FP32", (-1, 2)), ("t", "BYTES", (-1, 1))], {"instances": [{"a": [0.0, 0.0], "t": ["hello"]}]}),
     ([("a", "BOOL", (3,)), ("b", "INT32", (-1, 2))], {"inputs": {"a": [False] * 3, "b": [[0, 0]]}}),
     ([("x", "FP32", (-1, 3, 512, 512))], {"instances": []}),
-    ([], {"instances": []}),
-], ids=["vector", "scalar", "batch of one", "two inputs", "columns", "too large", "no inputs"])  # fmt: skip
+    ([], {"instances": [{}]}),
+    ([("a", "FP32", (-1, 2)), ("b", "INT8", (1,))], {"instances": [{"a": [0.0, 0.0], "b": 0}]}),
+], ids=["vector", "scalar", "batch of one", "two inputs", "columns", "too large", "no inputs",
+        "a batch and one"])  # fmt: skip
 def test_an_example_has_the_shapes_that_the_model_asks_for(inputs: Any, expected: Any) -> None:
     assert example(model(*inputs)) == expected
 
