@@ -82,7 +82,7 @@ class Walk:
         if not is_text(name):
             raise SourceError(f"{shown(name)} is not a name in UTF-8.", hint="Rename it, or choose another folder.")
         if reason := leftovers.reason_for_name(item.name):
-            self.left_out.append(LeftOut(name, reason))
+            self._leave(name, reason)
             return
         with _vanishing(name), _readable(name):
             if item.is_symlink():
@@ -104,7 +104,7 @@ class Walk:
         try:
             descriptor = open_beneath(self._place.root, self._place.real, _join(self._path, name))
         except (LinkLoop, SpecialFile, FileNotFoundError, NotADirectoryError) as error:
-            self.left_out.append(LeftOut(name, why_not(error, target_of(item.name, parent))))
+            self._leave(name, why_not(error, target_of(item.name, parent)))
         else:
             self._open(descriptor, name, above, depth)
 
@@ -114,7 +114,7 @@ class Walk:
             if not stat.S_ISDIR(info.st_mode):
                 self._file(name, info)
             elif (info.st_dev, info.st_ino) in above:
-                self.left_out.append(LeftOut(name, _IN_ITSELF))
+                self._leave(name, _IN_ITSELF)
             else:
                 self._folder(descriptor, name, above, depth + 1)
         finally:
@@ -122,16 +122,24 @@ class Walk:
 
     def _file(self, name: str, info: os.stat_result) -> None:
         if not stat.S_ISREG(info.st_mode):
-            self.left_out.append(LeftOut(name, SpecialFile(name, info.st_mode).what))
+            self._leave(name, SpecialFile(name, info.st_mode).what)
             return
-        if len(self.files) >= MAX_FILES:
+        executable = bool(info.st_mode & stat.S_IXUSR)
+        self.files.append(SourceFile(name, info.st_size, self._version(info), executable=executable, ranged=True))
+        self._count()
+
+    def _leave(self, name: str, reason: str) -> None:
+        self.left_out.append(LeftOut(name, reason))
+        self._count()
+
+    def _count(self) -> None:
+        seen = len(self.files) + len(self.left_out)
+        if seen > MAX_FILES:
             raise SourceError(
                 f"There are more than {MAX_FILES} files here.", hint="Choose the folder of one model.",
                 refused="endless",
             )  # fmt: skip
-        executable = bool(info.st_mode & stat.S_IXUSR)
-        self.files.append(SourceFile(name, info.st_size, self._version(info), executable=executable, ranged=True))
-        if len(self.files) % 256 == 0:
+        if seen % 256 == 0:
             self._beat()
 
 

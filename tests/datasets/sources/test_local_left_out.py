@@ -224,3 +224,15 @@ def test_a_folder_in_which_names_vanish_all_the_time_is_worth_another_try(
     with pytest.raises(SourceChanged, match=r"1/model\.py") as caught:
         LocalSource({"path": str(files)}, Site(roots=(tmp_path,))).plan("svm")
     assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("name", ["{}.bin", "._{}"])
+def test_a_folder_of_too_many_names_is_refused_whether_they_are_copied_or_not(
+    source: LocalSource, files: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(local_walk, "MAX_FILES", 5)
+    assert len(source.plan("svm").files) == 3
+    for number in range(3):
+        (files / "svm" / name.format(number)).touch()
+    with pytest.raises(SourceError, match="more than 5 files"):
+        source.plan("svm")

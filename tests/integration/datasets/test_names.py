@@ -133,6 +133,25 @@ def test_a_backslash_is_a_letter_of_a_name(kind: str, make: Make, tmp_path: Path
     assert copied(make(kind, {f"m/{BACKSLASH}": b"x"}), "m", tmp_path / "m") == {BACKSLASH: b"x"}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_systems_and_tools_leave_behind_is_left_out_of_every_kind(kind: str, make: Make, tmp_path: Path) -> None:
+    model = {"m/config.pbtxt": b"x", "m/1/model.onnx": b"y", "m/.gitattributes": b"z"}
+    extra = {"m/.DS_Store": b"1", "m/1/._model.onnx": b"2", "m/.git/config": b"3", "m/1/model.onnx.part": b"4",
+             "m/2/model.py~": b"5", "__MACOSX/m/._config.pbtxt": b"6"}  # fmt: skip
+    source = make(kind, model | extra)
+    plan = source.plan("m")
+    assert {item.path: item.reason for item in plan.left_out} == {
+        ".DS_Store": "made by macOS", "1/._model.onnx": "made by macOS", ".git": "the history of a version control",
+        "1/model.onnx.part": "an upload or download that has not ended", "2/model.py~": "an editor's backup",
+    }
+    assert plan.empty_dirs == ("2",)
+    assert copied(source, "", tmp_path / "all") == model
+    assert {entry.name: entry.left_out for entry in source.list("m").entries if entry.left_out} == {
+        ".DS_Store": "made by macOS", ".git": "the history of a version control",
+    }
+    assert copied(source, "m/1/model.onnx.part", tmp_path / "one") == {"model.onnx.part": b"4"}
+
+
 @pytest.mark.parametrize("prefix", ["models ", " models", "models / inner ", "/models /", "~home"])
 def test_a_prefix_of_a_bucket_keeps_its_blanks(prefix: str, s3_server: Server, tmp_path: Path) -> None:
     bucket = s3_server.bucket()
