@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.corpus import layouts, refused, repositories, scheduling, tensors
+from tests.corpus import graphs, layouts, refused, repositories, scheduling, tensors
 
-CASES = (*scheduling.CASES, *tensors.CASES, *layouts.CASES, *repositories.CASES, *refused.CASES)
+CASES = (*scheduling.CASES, *tensors.CASES, *layouts.CASES, *graphs.CASES, *repositories.CASES, *refused.CASES)

@@ -1,0 +1,164 @@
+"""ONNX models: inputs that Triton fills or callers leave out, outputs that are not named, graphs in several files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.corpus.case import Case, Request, Write, array
+from tests.corpus.folders import files
+from tests.corpus.scheduling import SEQUENCES
+from tests.services.frameworks.triton.onnx_files import field, tensor
+
+Node = tuple[str, str, str]
+"""Operator, inputs and outputs, the names with blanks between."""
+Shapes = Mapping[str, tuple[int | str, ...]]
+ELEMENTS = {"FP32": 1, "INT32": 6, "UINT64": 13, "BF16": 16}
+IO = """input [ { name: "IN" data_type: TYPE_FP32 dims: [ 1 ] } ]
+output [ { name: "OUT" data_type: TYPE_FP32 dims: [ 1 ] } ]
+"""
+ROW = ("n", 1)
+
+
+def _values(kind: int, shapes: Shapes) -> bytes:
+    """Names are with their datatype, FP32 where they have none: "ID UINT64"."""
+    made = b""
+    for label, shape in shapes.items():
+        name, _, datatype = label.partition(" ")
+        made += field(kind, tensor(name, ELEMENTS[datatype or "FP32"], list(shape)))
+    return made
+
+
+def _node(operator: str, reads: str, writes: str) -> bytes:
+    names = [field(1, name) for name in reads.split()] + [field(2, name) for name in writes.split()]
+    return field(1, b"".join(names) + field(4, operator))
+
+
+def graph(
+    nodes: Sequence[Node], inputs: Shapes, outputs: Shapes, constants: Mapping[str, bytes] | None = None
+) -> bytes:
+    """`constants`: name -> TensorProto without the name."""
+    made = b"".join(_node(*node) for node in nodes) + field(2, "graph")
+    made += b"".join(field(5, content + field(8, name)) for name, content in (constants or {}).items())
+    made += _values(11, inputs) + _values(12, outputs)
+    return field(1, 8) + field(2, "test") + field(7, made) + field(8, field(2, 17))
+
+
+def numbers(*values: float, dims: Sequence[int] = ()) -> bytes:
+    return b"".join(field(1, size) for size in dims or (len(values),)) + field(2, 1) + field(9, array(values).tobytes())
+
+
+def beside(file: str, dims: Sequence[int]) -> bytes:
+    """Numbers that lie in another file."""
+    place = field(13, field(1, "location") + field(2, file)) + field(14, 1)
+    return b"".join(field(1, size) for size in dims) + field(2, 1) + place
+
+
+def onnx(config: str, model: bytes, others: Mapping[str, str | bytes] | None = None) -> Write:
+    return files({"config.pbtxt": f'backend: "onnxruntime"\n{config}', "1/model.onnx": model, **(others or {})})
+
+
+SUMS = graph([("Add", "IN S", "T"), ("Identity", "T", "OUT")], {"IN": ROW, "S": ROW}, {"OUT": ROW, "T": ROW})
+STATE = 'state { input_name: "S" output_name: "T" data_type: TYPE_FP32 dims: 1 %s }'
+FIRST = 'initial_state { name: "first" data_type: TYPE_FP32 dims: 1 data_file: "five" }'
+
+
+def _sums(*steps: float, first: float = 0) -> list[Request]:
+    totals = np.cumsum([first, *steps])[1:]
+    last = len(steps) - 1
+    return [
+        Request({"IN": array([[step]])}, [{"OUT": array([[total]])}], start=index == 0, end=index == last)
+        for index, (step, total) in enumerate(zip(steps, totals, strict=True))
+    ]
+
+
+def _stateful(name: str, config: str, others: Mapping[str, str | bytes] | None = None, first: float = 0) -> Case:
+    write = onnx(f"max_batch_size: 4\n{IO}sequence_batching {{ {config} }}\n", SUMS, others)
+    return Case(
+        name, write, _sums(3, 4, 5, first=first), inputs=["IN FP32 [1]"], notes=[SEQUENCES], stateful=True,
+        has_v1=False,
+    )  # fmt: skip
+
+
+def _controls() -> Case:
+    kinds = {"START": 10, "END": 100, "READY": 1000}
+    inputs = " ".join(
+        f'control_input {{ name: "{kind}" control {{ kind: CONTROL_SEQUENCE_{kind} fp32_false_true: [ 0, {on} ] }} }}'
+        for kind, on in kinds.items()
+    )
+    model = graph([("Sum", "IN START END READY", "OUT")], {"IN": ROW, **dict.fromkeys(kinds, ROW)}, {"OUT": ROW})
+    requests = [
+        Request({"IN": array([[1]])}, [{"OUT": array([[1011]])}], start=True),
+        Request({"IN": array([[2]])}, [{"OUT": array([[1002]])}]),
+        Request({"IN": array([[3]])}, [{"OUT": array([[1103]])}], end=True),
+    ]
+    write = onnx(f"max_batch_size: 4\n{IO}sequence_batching {{ direct {{ }} {inputs} }}\n", model)
+    return Case(
+        "onnx-controls", write, requests, inputs=["IN FP32 [1]"], notes=[SEQUENCES], stateful=True, has_v1=False,
+    )  # fmt: skip
+
+
+RAGGED = """max_batch_size: 4
+input [ { name: "IN" data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true } ]
+output [ { name: "OUT" data_type: TYPE_FP32 dims: [ -1 ] } ]
+batch_input { kind: BATCH_ELEMENT_COUNT target_name: "COUNT" data_type: TYPE_FP32 source_input: "IN" }
+batch_output { kind: BATCH_SCATTER_WITH_INPUT_SHAPE target_name: "OUT" source_input: "IN" }
+"""
+HALVES = array([1.5, 2], ml_dtypes.bfloat16)
+BIAS = graph([("Add", "IN BIAS", "OUT")], {"IN": ("n",), "BIAS": (1,)}, {"OUT": ("n",)}, {"BIAS": numbers(7)})
+FREE = IO.replace("[ 1 ]", "[ -1 ]")
+OPTIONAL = FREE + 'input { name: "BIAS" data_type: TYPE_FP32 dims: [ 1 ] optional: true }\n'
+LOSS = graph([("Neg", "IN", "OUT"), ("ReduceSum", "IN", "LOSS")], {"IN": ROW}, {"OUT": ROW, "LOSS": (1, 1)})
+WEIGHTS = array([[0, 1], [1, 0]])
+LARGE = graph([("MatMul", "IN W", "OUT")], {"IN": ("n", 2)}, {"OUT": ("n", 2)}, {"W": beside("weights.bin", (2, 2))})
+
+
+def _one(given: Any, answer: Any, **more: NDArray[Any]) -> list[Request]:
+    return [Request({"IN": array(given), **more}, [{"OUT": array(answer)}])]
+
+
+SERVED = (
+    _stateful("onnx-state", "direct { } " + STATE % ""),
+    _stateful("onnx-state-file", "oldest { max_candidate_sequences: 2 } " + STATE % FIRST,
+              {"initial_state/five": array([5]).tobytes()}, first=5),
+    _controls(),
+    Case(
+        "onnx-ragged",
+        onnx(RAGGED, graph([("Mul", "IN COUNT", "OUT")], {"IN": ("n",), "COUNT": ("b",)}, {"OUT": ("n",)})),
+        _one([[1, 2, 3]], [[3, 6, 9]]), inputs=["IN FP32 [-1]"],
+    ),
+    Case("onnx-optional", onnx(OPTIONAL, BIAS), [
+        *_one([1, 2], [8, 9]), *_one([1, 2], [2, 3], BIAS=array([1])),
+    ], inputs=["IN FP32 [-1]", "BIAS FP32 [1]"]),
+    Case("onnx-default", onnx(FREE, BIAS), _one([1, 2], [8, 9]), inputs=["IN FP32 [-1]"]),
+    Case("onnx-outputs", onnx(f"max_batch_size: 4\n{IO}", LOSS), _one([[1], [2]], [[-1], [-2]]), has_rows=True),
+    Case("onnx-several-files", files({
+        "1/model.onnx/model.onnx": LARGE, "1/model.onnx/weights.bin": WEIGHTS.tobytes(),
+    }), _one([[1, 2]], [[2, 1]]), notes=["Inputs and outputs were read from 1/model.onnx/model.onnx."]),
+    Case("onnx-bfloat16", onnx(
+        FREE.replace("FP32", "BF16"), graph([("Identity", "IN", "OUT")], {"IN BF16": ("n",)}, {"OUT BF16": ("n",)})
+    ), [Request({"IN": HALVES}, [{"OUT": HALVES}])]),
+)  # fmt: skip
+OWN = IO.replace("IN", "S").partition("output")[0]
+SEVERAL = graph([("Neg", "IN", "OUT")], {"IN": ("n", 5)}, {"OUT": ("n", 5)})
+FIVE = "max_batch_size: 4\n" + IO.replace("[ 1 ]", "[ 5 ]").replace("[ 5 ]", "[ 5 ] allow_ragged_batch: true", 1)
+AXES = (
+    "Input IN: The model has TYPE_FP32 [n, 5], and Triton hands a ragged input over in one free axis: leave "
+    "allow_ragged_batch out, or export the model so."
+)
+REFUSED = (
+    Case("onnx-state-of-callers", onnx(
+        f"max_batch_size: 4\n{IO}{OWN}sequence_batching {{ direct {{ }} {STATE % ''} }}\n", SUMS
+    ), refused=["Input S: Triton fills it itself, as a state: take it out of input."], notes=[SEQUENCES]),
+    Case("onnx-optional-without-value", onnx(OPTIONAL.replace("dims: [ -1 ]", "dims: [ -1 ] optional: true", 1), BIAS),
+         refused=["Input IN: config.pbtxt calls it optional, and the model has no value for it: leave optional out."]),
+    Case("onnx-value-not-optional", onnx(OPTIONAL.replace(" optional: true", ""), BIAS), refused=[
+        "Input BIAS: The model has a value for it, so Triton does not count it: write optional: true, or leave it out."
+    ]),
+    Case("onnx-ragged-of-two-axes", onnx(FIVE, SEVERAL), refused=[AXES]),
+)  # fmt: skip
+CASES = (*SERVED, *REFUSED)
