@@ -19,6 +19,7 @@ from services.actions import services as verbs
 from services.actions import wiring
 from services.models import Node, Queue, Service
 from services.models.services import RUNNING
+from tests.repositories import python_model, write
 from tests.services.actions.world import World
 from tests.services.test_forms import post_of
 
@@ -312,3 +313,15 @@ def test_the_page_shows_access_and_limits(ready: Callable[..., Service], browser
     text = browser.get(reverse("service", args=["echo"])).content.decode()
     assert "x-tenant-key" in text and "x-tenant: blue" in text
     assert "requests of up to 4 MiB" in text and "2 requests at once" in text
+
+
+def test_the_model_of_a_repository_that_callers_call_is_chosen_in_the_form(
+    browser: Client, filled: QueryDict, dataset: Any
+) -> None:
+    write(Path(dataset.options["path"]) / "two", {**python_model("one"), **python_model("other")})
+    refused = send(browser, filled, name="texts", model_path="two").content.decode()
+    assert "name the model that callers call in the option model" in refused and 'value="one"' in refused
+    assert send(browser, filled, framework_config__model="other").status_code == 302
+    assert verbs.target_of(Service.objects.get()).spec["framework_config"] == {"model": "other"}
+    page = browser.get(reverse("service-edit", args=["texts"])).content.decode()
+    assert '<option value="other" selected>other</option>' in page
