@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from tests.corpus import graphs, layouts, refused, repositories, scheduling, tensors
+from tests.corpus import failing, graphs, layouts, programs, refused, repositories, scheduling, streams, tensors
 
-CASES = (*scheduling.CASES, *tensors.CASES, *layouts.CASES, *graphs.CASES, *repositories.CASES, *refused.CASES)
+CASES = (
+    *scheduling.CASES,
+    *tensors.CASES,
+    *programs.CASES,
+    *streams.CASES,
+    *layouts.CASES,
+    *graphs.CASES,
+    *repositories.CASES,
+    *refused.CASES,
+    *failing.CASES,
+)

@@ -45,3 +45,13 @@ def ready(world: World, case: Case, request: pytest.FixtureRequest) -> Iterator[
 def _case_of(item: pytest.Item) -> Case | None:
     found: Case | None = getattr(getattr(item, "callspec", None), "params", {}).get("case")
     return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_logged(world: World) -> Iterator[None]:
+    """The bridge fails by itself in no test."""
+    before = world.bridge_log.stat().st_size
+    yield
+    logged = world.bridge_log.read_text()[before:]
+    if "Traceback" in logged:
+        pytest.fail(logged)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -52,6 +53,7 @@ class World(ExitStack):
     """`enter_all` first. One owner of one team, whose trusted dataset holds a folder for each case."""
 
     gateway: Gateway
+    bridge_log: Path
     key: str
 
     def __init__(self, cases: Iterable[Case]) -> None:
@@ -84,7 +86,8 @@ class World(ExitStack):
         paths = {"--folder": home.bridge, "--table": home.bridge_table, "--egress": home.gateway_egress}
         options = [str(part) for pair in paths.items() for part in pair]
         command = [sys.executable, "-m", "services.bridge", *options]
-        log = self.enter_context((home.root / "corpus-bridge.log").open("ab"))
+        self.bridge_log = home.root / "corpus-bridge.log"
+        log = self.enter_context(self.bridge_log.open("ab"))
         process = subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.callback(process.wait, 10)
         self.callback(process.kill)
