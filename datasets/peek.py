@@ -24,6 +24,7 @@ SMALL = 1 << 20
 GRAPH = 64 << 20
 MOST_BYTES = 128 << 20
 MOST_FILES = 2000
+"""And empty folders."""
 HEADER = 16 << 20
 """The largest header of a safetensors file that is read; of models with thousands of tensors it has about 1 MiB."""
 
@@ -49,7 +50,7 @@ def peek(dataset: Dataset, path: str) -> Iterator[Peek]:
     files, left_out = plan.files, left_out_text(plan.left_out)
     wanted = [file for file in files if _says_something(file)]
     unread_graph = any(file.path.endswith(".onnx") and file not in wanted for file in files)
-    if len(files) > MOST_FILES or unread_graph or sum(file.size for file in wanted) > MOST_BYTES:
+    if len(files) + len(plan.empty_dirs) > MOST_FILES or unread_graph or sum(file.size for file in wanted) > MOST_BYTES:
         yield Peek(None, left_out)
         return
     with tempfile.TemporaryDirectory(prefix="peek-") as made:

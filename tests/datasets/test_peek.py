@@ -12,7 +12,7 @@ from console.models import Team
 from console.principal import for_user
 from datasets import actions
 from datasets.models import Dataset
-from datasets.peek import HEADER, SMALL, peek
+from datasets.peek import HEADER, MOST_FILES, SMALL, peek
 
 
 @pytest.fixture
@@ -59,3 +59,11 @@ def test_empty_folders_are_there(dataset: Dataset, folder: Path) -> None:
     (folder / "flow" / "config.pbtxt").write_text('platform: "ensemble"')
     with peek(dataset, "flow") as seen:
         assert seen.folder is not None and (seen.folder / "1").is_dir()
+
+
+def test_a_folder_of_very_many_empty_folders_is_too_much_to_look_at(dataset: Dataset, folder: Path) -> None:
+    (folder / "config.json").write_text("{}")
+    for number in range(MOST_FILES):
+        (folder / str(number)).mkdir()
+    with peek(dataset, "") as seen:
+        assert seen.folder is None

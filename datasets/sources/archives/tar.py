@@ -9,6 +9,8 @@ from datasets.sources.archives.blob import Blob, Reader
 from datasets.sources.archives.members import MAX_MEMBERS, Member, Members, NotAnArchive, Problem, member_name
 
 _OUTSIDE = Problem("a link that leads outside of the archive", "Put the file itself there (tar -h), or leave it out.")
+MAX_LINKS = 40
+"""From one to the next, as Linux has it."""
 MAX_HEADER = 256 << 10
 """Bytes of everything that says something about one member: long names, extended attributes."""
 
@@ -32,7 +34,7 @@ def members(blob: Blob, name: str) -> Members:
             _require_end(blob, tar.offset, name)
     except (tarfile.TarError, OSError, ValueError, RecursionError, OverflowError) as error:
         raise NotAnArchive(name, "tar") from error
-    _resolve(found, links)
+    resolve(found, links)
     return found
 
 
@@ -65,8 +67,9 @@ def _add(info: tarfile.TarInfo, found: Members, links: dict[str, str], blob: Blo
         found.problems[path] = Problem("neither a file nor a folder", needed=False)
 
 
-def _resolve(found: Members, links: dict[str, str]) -> None:
+def resolve(found: Members, links: dict[str, str]) -> None:
     """Links to files of the archive become those files; others are problems."""
+    folders = found.folders | _above([*found.files, *found.problems, *links])
     for path, link in links.items():
         here, target, seen = path, link, {path}
         while True:
@@ -75,25 +78,36 @@ def _resolve(found: Members, links: dict[str, str]) -> None:
             if there is None:
                 found.problems[path] = _OUTSIDE
                 break
-            if there in seen:
+            if there in seen or len(seen) > MAX_LINKS:
                 found.problems[path] = Problem("a link that leads in a circle", needed=False)
                 break
             if (file := found.files.get(there)) is not None:
                 found.files[path] = Member(path, file.size, file.offset, file.modified, file.executable)
                 break
             if there not in links:
-                found.problems[path] = _ending(found, link, there)
+                found.problems[path] = _ending(found, folders, link, there)
                 break
             seen.add(there)
             here, target = there, links[there]
 
 
-def _ending(found: Members, link: str, there: str) -> Problem:
+def _above(paths: list[str]) -> set[str]:
+    """All folders that these lie in; "" is the archive itself."""
+    folders = {""}
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
+
+
+def _ending(found: Members, folders: set[str], link: str, there: str) -> Problem:
     """What a link is that ends at `there`, which is no file."""
     if there in found.problems:
         other = found.problems[there]
         return Problem(f"a link to {there}, which is {other.reason}", other.hint, other.needed)
-    if there in found.folders or any(path.startswith(f"{there}/") for path in found.files) or not there:
+    if there in folders:
         return Problem("a link to a folder", "Put the folder itself there (tar -h), or choose another folder.")
     # What a hard link shares its content with must be there, or the archive is a part of another.
     return Problem(f"a link to {link.removeprefix('/')}, which is not in the archive", needed=link.startswith("/"))
