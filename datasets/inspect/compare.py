@@ -13,7 +13,7 @@ from typing import Any, Final
 from datasets.inspect import compare_filled, pbtxt, roles
 from datasets.inspect.onnx import Graph, Value
 from datasets.inspect.report import Difference
-from datasets.inspect.rows import DIFFERS, LEFT_OUT, NOTHING, SAME, WRONG, config_text, text_of
+from datasets.inspect.rows import DIFFERS, LEFT_OUT, NOTHING, SAME, WRONG, config_text, listed, text_of
 
 NOT_CAST: Final = frozenset({"TYPE_STRING", "TYPE_BF16", "TYPE_INVALID"})
 """Datatypes that the bundled runtime makes no others of."""
@@ -70,6 +70,8 @@ def _inputs(config: Any, graph: Graph) -> Iterator[Difference]:
     """ModelInstanceState::ValidateInputs."""
     configured = {tensor.name: tensor for tensor in config.input}
     filled = {one.name: one for one in roles.filled(config)}
+    names = {value.name for value in graph.inputs}
+    misnamed = next((name for name in filled if name not in names), "")
     for value in graph.inputs:
         what, model = f"input {value.name}", text_of(value)
         tensor, role = configured.get(value.name), filled.get(value.name)
@@ -78,8 +80,7 @@ def _inputs(config: Any, graph: Graph) -> Iterator[Difference]:
         elif role is not None:
             yield compare_filled.input_row(role, value, config)
         elif configured or config.batch_input:
-            misnamed = [name for name in filled if name not in {one.name for one in graph.inputs}]
-            hint = f"correct the name {misnamed[0]}, or add it to input" if misnamed else "add it"
+            hint = f"correct the name {misnamed}, or add it to input" if misnamed else "add it"
             text = f"config.pbtxt leaves it out, and the model needs it: {hint}."
             yield Difference(what, NOTHING, model, WRONG, text)
         else:
@@ -154,10 +155,9 @@ def _completed(what: str, model: str, kind: str, filled: dict[str, roles.Filled]
 
 
 def _unknown(kind: str, config: Any, present: set[str], names: Sequence[str]) -> Iterator[Difference]:
-    listed = ", ".join(names) or "none"
     for tensor in getattr(config, kind):
         if tensor.name not in present:
-            text = f"The model has no {kind} named {tensor.name}; it has {listed}. Correct the name."
+            text = f"The model has no {kind} named {tensor.name}; it has {listed(names)}. Correct the name."
             yield Difference(
                 f"{kind} {tensor.name}", config_text(tensor, config.max_batch_size), NOTHING, WRONG, text
             )  # fmt: skip

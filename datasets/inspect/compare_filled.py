@@ -12,7 +12,7 @@ from typing import Any
 from datasets.inspect import pbtxt, roles
 from datasets.inspect.onnx import Graph, Value
 from datasets.inspect.report import Difference
-from datasets.inspect.rows import NOTHING, SAME, WRONG, text_of
+from datasets.inspect.rows import NOTHING, SAME, WRONG, listed, text_of
 
 LABELS = {roles.CONTROL: "control", roles.STATE: "state", roles.BATCH_INPUT: "batch input"}
 
@@ -63,20 +63,19 @@ def output_row(state: Any, value: Value) -> Difference:
 
 def unknown(config: Any, graph: Graph) -> Iterator[Difference]:
     """What config.pbtxt fills or takes and the model does not have."""
-    inputs, outputs = {value.name for value in graph.inputs}, {value.name for value in graph.outputs}
+    inputs, outputs = [value.name for value in graph.inputs], [value.name for value in graph.outputs]
+    names, results = {*inputs}, {*outputs}
     defaults = {value.name for value in graph.defaults}
     for filled in roles.filled(config):
-        if filled.name in inputs:
+        if filled.name in names:
             continue
-        listed = ", ".join(value.name for value in graph.inputs) or "none"
-        text = f"The model has no input named {filled.name}; it has {listed}. Correct the name."
+        text = f"The model has no input named {filled.name}; it has {listed(inputs)}. Correct the name."
         if filled.name in defaults:
             text = "The model has a value for it, so Triton does not count it: export it without one."
         yield Difference(_what(filled), _text(filled), NOTHING, WRONG, text)
     for name, state in roles.state_outputs(config).items():
-        if name not in outputs:
-            listed = ", ".join(value.name for value in graph.outputs) or "none"
-            text = f"The model has no output named {name}; it has {listed}. Correct output_name."
+        if name not in results:
+            text = f"The model has no output named {name}; it has {listed(outputs)}. Correct output_name."
             yield Difference(f"state {name}", pbtxt.type_name(state), NOTHING, WRONG, text)
 
 

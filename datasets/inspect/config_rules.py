@@ -6,6 +6,7 @@ every backend. What an ensemble or an ONNX graph asks for besides is elsewhere (
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -43,8 +44,8 @@ def _batch_size(config: Any) -> Iterator[str]:
 def _tensors(config: Any) -> Iterator[str]:
     is_tensorrt = pbtxt.backend(config) in {"", "tensorrt"}
     for kind, tensors in (("input", config.input), ("output", config.output)):
-        names = [str(tensor.name) for tensor in tensors]
-        yield from (f"The {kind} {name} is listed twice: list it once." for name in names if names.count(name) > 1)
+        names = Counter(str(tensor.name) for tensor in tensors)
+        yield from (f"The {kind} {name} is listed twice: list it once." for name in names if names[name] > 1)
         for index, tensor in enumerate(tensors, start=1):
             if not tensor.name:
                 yield f"{kind.capitalize()} {index} has no name: write the name that the model gives it."

@@ -6,11 +6,13 @@ models) in https://github.com/triton-inference-server/core.
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from datasets.inspect import pbtxt
+from datasets.inspect.rows import listed
 
 PLATFORM: Final = "ensemble"
 NOT_OF_ENSEMBLES: Final = ("instance_group", "optimization", "model_warmup")
@@ -67,7 +69,7 @@ def problems(config: Any, members: Members | None = None, name: str = "") -> lis
 
 def is_decoupled(config: Any, members: Members) -> bool:
     """Whether Triton makes it decoupled: one of its steps is."""
-    return any(_is_decoupled_model(step, members, frozenset()) for step in steps_of(config))
+    return any(_is_decoupled_model(step, members) for step in steps_of(config))
 
 
 def reachable(name: str, members: Members) -> list[str]:
@@ -124,11 +126,27 @@ def _flow_problems(config: Any) -> Iterator[str]:
 
 def _never_run(config: Any) -> list[Any]:
     """Steps whose inputs are never complete."""
-    ready, waiting = _names(config.input), list(config.ensemble_scheduling.step)
-    while runs := [step for step in waiting if {*step.input_map.values()} <= ready]:
-        ready |= {tensor for step in runs for tensor in step.output_map.values()}
-        waiting = [step for step in waiting if step not in runs]
-    return waiting
+    run = {label for label, _ in _in_order(config)}
+    return [step for label, step in _steps(config) if label not in run]
+
+
+def _in_order(config: Any) -> Iterator[tuple[str, Any]]:
+    """Each step after those whose tensors it reads; those that wait for each other do not come."""
+    steps, inputs = _steps(config), _names(config.input)
+    missing = [{*step.input_map.values()} - inputs for _, step in steps]
+    readers: dict[str, list[int]] = defaultdict(list)
+    for index, tensors in enumerate(missing):
+        for tensor in tensors:
+            readers[tensor].append(index)
+    ready = deque(index for index, tensors in enumerate(missing) if not tensors)
+    while ready:
+        label, step = steps[ready.popleft()]
+        yield label, step
+        for tensor in step.output_map.values():
+            for reader in readers.pop(tensor, ()):
+                missing[reader].discard(tensor)
+                if not missing[reader]:
+                    ready.append(reader)
 
 
 def _step_problems(config: Any, members: Members) -> Iterator[str]:
@@ -139,7 +157,7 @@ def _step_problems(config: Any, members: Members) -> Iterator[str]:
     for label, step in _steps(config):
         name = str(step.model_name)
         if name and name not in members:
-            beside = ", ".join(sorted(members)) or "none"
+            beside = listed(sorted(members))
             yield f"{label} names the model {name!r}, which is not beside it (there is {beside})."
         if name not in members:
             continue
@@ -214,27 +232,24 @@ def _cycle_problems(config: Any, members: Members, name: str) -> Iterator[str]:
 
 def _decoupled_problems(config: Any, members: Members) -> Iterator[str]:
     """Tensors of different decoupled models may not meet: nobody could say which responses belong together."""
-    streams, waiting = dict.fromkeys(_names(config.input), 0), list(_steps(config))
-    while runs := [(label, step) for label, step in waiting if all(t in streams for t in step.input_map.values())]:
-        for label, step in runs:
-            origins = {streams[tensor] for tensor in step.input_map.values()}
-            if len(origins) > 1:
-                yield f"{label} reads tensors that come from different decoupled models, which Triton does not allow."
-            decoupled = _is_decoupled_model(str(step.model_name), members, frozenset())
-            stream = max(streams.values()) + 1 if decoupled else max(origins)
-            streams |= dict.fromkeys(step.output_map.values(), stream)
-        waiting = [entry for entry in waiting if entry not in runs]
+    streams, count = dict.fromkeys(_names(config.input), 0), 0
+    decoupled = {name for name in steps_of(config) if _is_decoupled_model(name, members)}
+    for label, step in _in_order(config):
+        origins = {streams[tensor] for tensor in step.input_map.values()}
+        if len(origins) > 1:
+            yield f"{label} reads tensors that come from different decoupled models, which Triton does not allow."
+        stream = max(origins)
+        if step.model_name in decoupled:
+            stream = count = count + 1
+        streams |= dict.fromkeys(step.output_map.values(), stream)
     if len({streams[name] for name in _names(config.output) if name in streams}) > 1:
         yield "The outputs of the ensemble come from different decoupled models, which Triton does not allow."
 
 
-def _is_decoupled_model(name: str, members: Members, seen: frozenset[str]) -> bool:
-    config = members[name].config if name in members else None
-    if config is None or name in seen:
-        return False
-    if is_ensemble(config):
-        return any(_is_decoupled_model(step, members, seen | {name}) for step in steps_of(config))
-    return bool(config.model_transaction_policy.decoupled)
+def _is_decoupled_model(name: str, members: Members) -> bool:
+    configs = [members[model].config for model in reachable(name, members) if model in members]
+    models = [config for config in configs if config is not None and not is_ensemble(config)]
+    return any(config.model_transaction_policy.decoupled for config in models)
 
 
 def _steps(config: Any) -> list[tuple[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Final
 from datasets.inspect import ensembles, triton, unquoted
 from datasets.inspect.budget import Budget
 from datasets.inspect.ensembles import Member, Members, is_ensemble, steps_of
+from datasets.inspect.rows import listed
 
 CALL_NOTHING: Final = frozenset({
     "onnxruntime", "tensorrt", "tensorflow", "pytorch", "openvino", "fil", "identity", ensembles.PLATFORM,
@@ -29,9 +30,9 @@ def read(root: Path, names: Sequence[str], budget: Budget) -> dict[str, Member]:
 def choose(members: Members, asked: str = "") -> tuple[str, str]:
     """The model that callers call, or "" and why that cannot be told. `asked`: the one that the service names."""
     names = sorted(members)
-    listed = _shown(names)
+    shown = listed(names)
     if asked:
-        return (asked, "") if asked in members else ("", f"There is no model {asked} here. Models: {listed}.")
+        return (asked, "") if asked in members else ("", f"There is no model {asked} here. Models: {shown}.")
     if len(names) == 1:
         return names[0], ""
     configs = {name: member.config for name, member in members.items() if is_ensemble(member.config)}
@@ -39,11 +40,11 @@ def choose(members: Members, asked: str = "") -> tuple[str, str]:
     free = sorted(configs.keys() - steps)
     if len(free) == 1:
         return free[0], ""
-    why = f"several ensembles ({_shown(free)})" if free else (
+    why = f"several ensembles ({listed(free)})" if free else (
         "ensembles that call each other" if configs else "no ensemble"
     )  # fmt: skip
     return "", (
-        f"This is a Triton repository with the models {listed}, and {why}: name the model that callers call in the "
+        f"This is a Triton repository with the models {shown}, and {why}: name the model that callers call in the "
         "option model, or choose the folder of one model as the model path."
     )
 
@@ -68,7 +69,3 @@ def name_problem(name: str) -> str:
         f"The folder {name!r} cannot be loaded beside others: its name has a blank in it, or a sign that means "
         "something to the shell with which Triton starts a model. Rename it."
     )
-
-
-def _shown(names: list[str], most: int = 20) -> str:
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from datasets.inspect import pbtxt
@@ -9,6 +10,7 @@ from datasets.inspect.onnx import ELEMENTS, Value
 
 SAME, LEFT_OUT, DIFFERS, WRONG = "same", "left_out", "differs", "wrong"
 NOTHING: Final = "-"
+MOST_LISTED: Final = 20
 
 
 def config_text(tensor: Any, batch: int) -> str:
@@ -22,3 +24,8 @@ def text_of(value: Value) -> str:
         return f"a {value.kind}"
     shape = "of any shape" if value.shape is None else f"[{', '.join(map(str, value.shape))}]"
     return f"{pbtxt.TYPES.get(value.element) or ELEMENTS.get(value.element, f'type {value.element}')} {shape}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """For messages; of very many the first ones."""
+    return (", ".join(names[:MOST_LISTED]) + (", …" if len(names) > MOST_LISTED else "")) or "none"

@@ -6,6 +6,7 @@ scheduler of Triton's core. Files that it names are in named_files.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -57,8 +58,8 @@ def _states(config: Any) -> Iterator[str]:
             "sequence_batching has a state, of which Triton's Python backend hands out the first value only and keeps "
             "none: leave it out, and keep it in model.py for each correlation_id."
         )
-    names = [str(state.input_name) for state in states]
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    names = Counter(str(state.input_name) for state in states)
+    for name in sorted(name for name, times in names.items() if times > 1):
         yield f"The state {name} is listed twice: list it once."
     for state in states:
         for field in ("input_name", "output_name"):

@@ -207,3 +207,21 @@ def test_what_nothing_can_call_is_not_loaded() -> None:
 def test_no_name_gets_into_the_shell_that_starts_a_model(name: str) -> None:
     assert "Rename it." in repository.name_problem(name)
     assert repository.name_problem("A_good-name.v2") == ""
+
+
+def test_many_steps_take_no_longer_than_their_number_asks_for() -> None:
+    """Each compared with every other, they would take half an hour."""
+    count = 10_000
+    steps = [step("a", {"x": f"t{i}"}, {"y": f"t{i + 1}"}) for i in reversed(range(count))]
+    flow = ensemble(*steps, inputs={"t0": FLOATS}, outputs={f"t{count}": FLOATS})
+    assert problems(flow, a=config()) == []
+
+
+def test_ensembles_that_share_their_steps_are_each_looked_at_once() -> None:
+    """Along each way through them, 60 ensembles would take hours."""
+    wired = [{"IN": "IN"}, {"OUT": "OUT"}]
+    models = {f"{side}{i}": ensemble(step(f"l{i + 1}", *wired), step(f"r{i + 1}", *wired))
+              for i in range(30) for side in "lr"}  # fmt: skip
+    there = members(**models, l30=config(more=STREAMING), r30=config())
+    assert ensembles.is_decoupled(there["l0"].config, there)
+    assert not ensembles.is_decoupled(there["l0"].config, {**there, "l30": there["r30"]})
