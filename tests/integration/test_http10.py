@@ -22,7 +22,8 @@ def ask(url: str, method: str = "GET", body: Any = None, **headers: str) -> tupl
     connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined]
     sent = None if body is None else json.dumps(body)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, parts.path, sent, {"Host": parts.netloc, "Connection": "close", **named})
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    connection.request(method, target, sent, {"Host": parts.netloc, "Connection": "close", **named})
     answer = connection.getresponse()
     told = {name.lower(): value for name, value in answer.getheaders()}
     content = answer.read()
@@ -48,3 +49,11 @@ def test_the_console_answers(live: Live) -> None:
     status, content, _ = ask(f"{live.console}/api/v1/services/{example.NAME}/", **key)
     assert (status, json.loads(content)["name"]) == (200, example.NAME)
     assert ask(f"{live.console}/api/v1/services/nobody/", **key)[0] == 404
+
+
+def test_what_the_console_sends_in_pieces_comes_whole(live: Live) -> None:
+    key = {"Authorization": f"Bearer {live.key}"}
+    status, content, told = ask(f"{live.console}/api/v1/usage/?format=csv", **key)
+    assert (status, told["content-type"]) == (200, "text/csv; charset=utf-8")
+    assert b"," in content.splitlines()[0]
+    assert int(told["content-length"]) == len(content)
