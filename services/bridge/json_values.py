@@ -18,8 +18,8 @@ from services.specs import Tensor
 DEEPEST: Final = 32
 """Levels of nesting; numpy has no arrays of more dimensions than 64."""
 SHORTEST: Final = 10_000
-"""Up to so many floats of 32 or 16 bits are written in their shortest form (0.1); more, as the double they equal, ten
-times as fast. Both read back as the same float."""
+"""Up to so many floats of 32 or 16 bits are written in the shortest form of 32 bits (0.1); more, as the double they
+equal, ten times as fast. Both read back as the same float."""
 B64: Final = "b64"
 KINDS: Final[dict[str, tuple[str, frozenset[type]]]] = {
     "b": ("true or false", frozenset({bool})),
@@ -117,10 +117,11 @@ def plain(values: Array, name: str) -> Array:
         return _texts(values, name)
     if kind in "biu" or values.dtype == np.float64:
         return values
-    if values.size > SHORTEST:
-        return values.astype(np.float32, copy=False)
-    made = np.array([float(str(value)) for value in values.ravel()], np.float64)
-    return made.reshape(values.shape)
+    single = values.astype(np.float32, copy=False)
+    if single.size > SHORTEST:
+        return single
+    shortest = np.array([float(str(value)) for value in single.ravel()], np.float64)
+    return shortest.reshape(single.shape)
 
 
 def _texts(values: Array, name: str) -> Array:

@@ -159,9 +159,9 @@ def test_a_model_without_inputs_is_asked_by_empty_instances(bridge: Bridge) -> N
 
 def test_half_floats_are_numbers_both_ways(bridge: Bridge) -> None:
     given = predictions(bridge, "half", {"x": [1], "brain": [0.5]}, {"x": [2], "brain": [-3]})
-    assert given == [{"half": [0.1], "same": [0.5]}, {"half": [0.2], "same": [-3.0]}]
+    assert given == [{"half": [0.099975586], "same": [0.5]}, {"half": [0.19995117], "same": [-3.0]}]
     answer = predict(bridge, "half", {"inputs": {"x": [[1]], "brain": [[1.5]]}})
-    assert answer.data == {"outputs": {"half": [[0.1]], "same": [[1.5]]}}
+    assert answer.data == {"outputs": {"half": [[0.099975586]], "same": [[1.5]]}}
 
 
 def test_a_model_that_streams_says_so(bridge: Bridge) -> None:
