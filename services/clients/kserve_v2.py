@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from services.clients import loopback, required_inputs
+from services.clients.http_exchange import error_of
 from services.clients.loopback import NotHttp, ProbeResult
 from services.errors import ProbeError
 from services.specs import Tensor
@@ -60,8 +61,8 @@ def loaded_facts(
     body = json.dumps(required_inputs.excess(inputs)).encode()
     headers = {"Content-Type": "application/json"}
     path = f"/v2/models/{quote(model, safe='')}/infer"
-    _, answer = loopback.post(host, http_port, path, body, headers, timeout)
-    refusal = answer.decode("utf-8", "replace")
+    status, answer = loopback.post(host, http_port, path, body, headers, timeout)
+    refusal = error_of(answer, status)
     return required_inputs.optional_in(refusal, inputs) or frozenset(), required_inputs.is_decoupled(refusal)
 
 
