@@ -87,6 +87,26 @@ def test_the_form_asks_what_a_chat_needs_and_no_tensors(owner: Client, service: 
     assert 'name="i0-how"' not in text and "gRPC (V2 text)" in text
 
 
+@pytest.mark.parametrize("task", ["chat", "completion"])
+def test_a_fresh_form_can_be_sent_as_it_is(
+    owner: Client, make: Callable[..., Service], server: OpenAIServer, task: str
+) -> None:
+    """Also to a model whose whole context is shorter than what is usually asked for."""
+    service = make(task)
+    revision = service.serving
+    assert revision is not None
+    form = owner.get(URL).context["text_form"]
+    assert (form.user, form.max_tokens) == ("Hello! Who are you?", "128")
+    revision.described = {"max_model_len": 48}
+    revision.save()
+    form = owner.get(URL).context["text_form"]
+    fields = {name: getattr(form, name) for name in ("protocol", "user", "system", "max_tokens", "temperature")}
+    assert owner.post(SEND, fields).status_code == 200
+    assert server.requests[-1]["max_tokens"] == 24
+    examples = [text for _, _, text in owner.get("/services/chatty/access/").context["snippets"]]
+    assert examples and all(re.search(r"max_tokens.{1,20}\b24\b", text) for text in examples)
+
+
 def test_an_embedding_asks_for_a_text_only_and_shows_the_vector(
     owner: Client, make: Callable[..., Service], server: OpenAIServer
 ) -> None:
