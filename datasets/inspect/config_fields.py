@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from datasets.inspect import pbtxt
 from datasets.inspect.report import Executable
 
 NAME: Final = "name"
@@ -146,13 +147,18 @@ def settings(config: Any, name: str) -> list[Executable]:
     found = []
     for text in texts(config):
         kind = FIELDS.get(text.path, SETTING)
-        if kind == LIBRARY and text.value:
+        if kind == LIBRARY and text.value and not (text.path == "runtime" and is_own_runtime(config)):
             said = f"It names {_short(text.value)} as a library, which Triton loads from beside the model."
             found.append(Executable(name, "library", said))
         elif kind == SETTING and not is_listed(text):
             said = f"It sets {text.label}, which can have files loaded as code."
             found.append(Executable(name, "setting", said))
     return found
+
+
+def is_own_runtime(config: Any) -> bool:
+    """Whether it names the library that Triton loads for its backend without being told."""
+    return str(config.runtime) == f"libtriton_{pbtxt.backend(config)}.so"
 
 
 def is_listed(text: Text) -> bool:

@@ -19,6 +19,8 @@ IMAGES: Final = ("FORMAT_NHWC", "FORMAT_NCHW")
 CORRELATION: Final = "CONTROL_SEQUENCE_CORRID"
 ID_TYPES: Final = ("TYPE_UINT64", "TYPE_INT64", "TYPE_UINT32", "TYPE_INT32", "TYPE_STRING")
 PAIRS: Final = ("int32_false_true", "fp32_false_true", "bool_false_true")
+BACKENDS: Final = ("onnxruntime", "python", "pytorch", "tensorrt", "tensorflow", "openvino", "tensorrtllm", "vllm")
+"""Names that people write as a platform."""
 PAIRED: Final = ("onnxruntime", "pytorch", "tensorrt", "tensorflow")
 """Backends that no platform of another backend may stand beside."""
 COUNT_TYPES: Final = ("TYPE_INT32", "TYPE_FP32")
@@ -32,7 +34,11 @@ def problems(config: pbtxt.ModelConfig) -> list[str]:
 
 def _platform(config: Any) -> Iterator[str]:
     platform, backend = str(config.platform), str(config.backend)
-    if platform and backend in PAIRED and pbtxt.PLATFORMS.get(platform) != backend:
+    if platform and not backend and platform not in pbtxt.PLATFORMS:
+        listed = ", ".join(pbtxt.PLATFORMS)
+        hint = f'write backend: "{platform}" instead' if platform in BACKENDS else f"write one of {listed}"
+        yield f"config.pbtxt has the platform {platform!r}, which Triton does not know: {hint}."
+    elif platform and backend in PAIRED and pbtxt.PLATFORMS.get(platform) != backend:
         yield f"The platform {platform} is not one of the backend {backend}: leave platform out."
 
 

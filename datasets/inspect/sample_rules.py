@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
-from datasets.inspect import pbtxt
+from datasets.inspect import pbtxt, roles
 
 FREE: Final = -1
 
@@ -31,6 +31,8 @@ def _warmups(config: Any) -> Iterator[str]:
         if not sample.batch_size or not inputs:
             continue
         required = {name for name, tensor in inputs.items() if not tensor.optional}
+        if pbtxt.backend(config) == "onnxruntime":  # no scheduler fills them in a warm-up
+            required |= {one.name for one in roles.filled(config) if one.role != roles.BATCH_INPUT}
         if missing := sorted(required - set(sample.inputs)):
             yield f"{label} lacks the input {missing[0]}: add it, or leave the sample out."
         for name in sorted(set(sample.inputs) & set(inputs)):

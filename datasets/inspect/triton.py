@@ -101,7 +101,6 @@ def read(folder: Path, name: str = "", members: Members | None = None) -> Layout
     if made.config is not None:
         made.backend = pbtxt.backend(made.config)
         _check_name(made, name)
-        _check_backend(made)
         made.problems += [*config_fields.problems(made.config), *config_rules.problems(made.config)]
         if trouble := unquoted.problem(made.config):
             made.problems.append(trouble)
@@ -132,14 +131,6 @@ def _check_name(made: Layout, name: str) -> None:
             f"config.pbtxt is of {own} and the folder is named {name}: Triton by itself refuses that. A service puts "
             "its own name there."
         )
-
-
-def _check_backend(made: Layout) -> None:
-    platform = str(made.config.platform)
-    if platform and not made.config.backend and platform not in pbtxt.PLATFORMS:
-        known = ", ".join(pbtxt.PLATFORMS)
-        hint = f'write backend: "{platform}" instead' if platform in DEFAULT_FILES else f"known ones are {known}"
-        made.problems.append(f"config.pbtxt has the platform {platform!r}, which Triton does not know: {hint}.")
 
 
 def _check_versions(made: Layout, folder: Path, entries: list[Path]) -> None:

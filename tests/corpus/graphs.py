@@ -121,6 +121,13 @@ def _one(given: Any, answer: Any, **more: NDArray[Any]) -> list[Request]:
     return [Request({"IN": array(given), **more}, [{"OUT": array(answer)}])]
 
 
+TUNED = """runtime: "libtriton_onnxruntime.so"
+optimization { graph { level: 2 } }
+parameters { key: "execution_mode" value { string_value: "1" } }
+parameters { key: "intra_op_thread_count" value { string_value: "1" } }
+parameters { key: "enable_mem_pattern" value { string_value: "false" } }
+"""
+NEG = graph([("Neg", "IN", "OUT")], {"IN": (1,)}, {"OUT": (1,)})
 SERVED = (
     _stateful("onnx-state", "direct { } " + STATE % ""),
     _stateful("onnx-state-file", "oldest { max_candidate_sequences: 2 } " + STATE % FIRST,
@@ -139,6 +146,7 @@ SERVED = (
     Case("onnx-several-files", files({
         "1/model.onnx/model.onnx": LARGE, "1/model.onnx/weights.bin": WEIGHTS.tobytes(),
     }), _one([[1, 2]], [[2, 1]]), notes=["Inputs and outputs were read from 1/model.onnx/model.onnx."]),
+    Case("onnx-tuned", onnx(TUNED + IO, NEG), _one([1], [-1])),
     Case("onnx-bfloat16", onnx(
         FREE.replace("FP32", "BF16"), graph([("Identity", "IN", "OUT")], {"IN BF16": ("n",)}, {"OUT BF16": ("n",)})
     ), [Request({"IN": HALVES}, [{"OUT": HALVES}])]),

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,7 @@ save("files", [("MatMul", "x w", "y", {})], [value("x", ["n", 2])], [value("y", 
      location="weights.bin", size_threshold=0)
 save("named", [("Identity", "ID", "y", {}), ("Identity", "x", "z", {})],
      [value("x", ["n", 1]), value("ID", ["n", 1], 8)], [value("y", ["n", 1], 8), value("z", ["n", 1])])
+save("streamed", [("Neg", "x", "y", {})], [value("x", [1])], [value("y", [1])])
 save("halves", [
     ("Cast", "x", "wide", {"to": 1}), ("Add", "wide wide", "twice", {}), ("Cast", "twice", "y", {"to": 16}),
 ], [value("x", ["n"], 16)], [value("y", ["n"], 16)])
@@ -240,3 +242,13 @@ def test_bfloat16_passes(models: Path, tmp_path: Path) -> None:
         made._raw_content = np.array([0x3FC0, 0x4000], dtype=np.uint16).tobytes()  # 1.5 and 2
         [answer] = client.infer("halves", [made]).get_response().raw_output_contents
     assert np.frombuffer(answer, dtype=np.uint16).tolist() == [0x4040, 0x4080]
+
+
+def test_a_decoupled_model_streams_its_one_response(models: Path, tmp_path: Path) -> None:
+    config = f"{IO} model_transaction_policy {{ decoupled: true }}"
+    with served(models / "streamed", config, tmp_path / "run") as client:
+        results: Queue[Any] = Queue()
+        client.start_stream(lambda result, error: results.put(result.as_numpy("y").tolist() if result else str(error)))
+        client.async_stream_infer("streamed", [sent("x", numbers(3))])
+        assert results.get(timeout=60) == [-3]
+        client.stop_stream()

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from datasets.inspect import pbtxt, unquoted
+from datasets.inspect import config_fields, pbtxt, unquoted
 from datasets.inspect.errors import Unreadable
 from services.errors import ModelError
 from services.frameworks.triton import datatypes
@@ -40,6 +40,8 @@ def overlay(config: ModelConfig, options: Mapping[str, Any], name: str) -> Model
     made.CopyFrom(config)
     made.name = name
     drop_newer(made)
+    if config_fields.is_own_runtime(made):
+        made.ClearField("runtime")  # what Triton takes anyway, and our backends have in another form
     if options.get("backend"):
         made.backend = options["backend"]
         made.platform = ""

@@ -77,3 +77,9 @@ def test_what_tunes_a_harmless_model_needs_none() -> None:
         + ACCELERATOR % 'key: "precision_mode" value: "FP16"' + 'output { name: "o/0" label_filename: "labels.txt" }'
     )
     assert config_fields.settings(config, "config.pbtxt") == [] and config_fields.problems(config) == []
+
+
+def test_the_library_that_triton_loads_anyway_is_no_code_of_the_model() -> None:
+    for runtime, names in (("libtriton_onnxruntime.so", []), ("libtriton_other.so", ["library"])):
+        config = pbtxt.parse(f'backend: "onnxruntime" runtime: "{runtime}"')
+        assert [one.kind for one in config_fields.settings(config, "config.pbtxt")] == names

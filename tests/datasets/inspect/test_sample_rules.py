@@ -9,7 +9,20 @@ import pytest
 from datasets.inspect import config_rules, named_files, pbtxt, sample_rules
 from datasets.inspect.folder import inspect
 from services.frameworks.triton.describe import describe
-from tests.datasets.inspect.rules import FIRST, IO, RULES, SAMPLE, STATE, STATES, ZEROS, Rule, sequence, warmup
+from tests.datasets.inspect.rules import (
+    FIRST,
+    IO,
+    ON,
+    RULES,
+    SAMPLE,
+    STATE,
+    STATES,
+    ZEROS,
+    Rule,
+    control,
+    sequence,
+    warmup,
+)
 
 ZERO_SAMPLE = SAMPLE % "zero_data: true"
 
@@ -60,6 +73,15 @@ def test_each_rule_has_its_sentence(text: str, sentence: str) -> None:
     assert sentence in problem
 
 
+def test_a_warmup_of_an_onnx_model_brings_what_no_scheduler_fills_then() -> None:
+    config = f'backend: "onnxruntime" {sequence(control(ON))} model_warmup {{ name: "w" {ZERO_SAMPLE} }}'
+    assert sample_rules.problems(pbtxt.parse(config)) == [
+        "model_warmup w lacks the input S: add it, or leave the sample out."
+    ]
+    both = f'{ZERO_SAMPLE} inputs {{ key: "S" value {{ data_type: TYPE_FP32 dims: 1 zero_data: true }} }}'
+    assert sample_rules.problems(pbtxt.parse(config.replace(ZERO_SAMPLE, both))) == []
+
+
 def test_a_file_that_is_too_short_is_named_with_both_sizes(tmp_path: Path) -> None:
     config = pbtxt.parse(warmup(SAMPLE % 'input_data_file: "f"'))
     (tmp_path / "warmup").mkdir()
@@ -75,6 +97,17 @@ def test_a_batch_tensor_names_each_target_once() -> None:
     assert config_rules.problems(pbtxt.parse(f"{IO} {output}")) == [
         "batch_output y, y must name each target_name once: correct it."
     ]
+
+
+@pytest.mark.parametrize(("platform", "hint"), [
+    ("python", 'write backend: "python" instead'), ("onnxruntime", 'write backend: "onnxruntime" instead'),
+    ("fil", "write one of onnxruntime_onnx, pytorch_libtorch"),
+])  # fmt: skip
+def test_a_platform_that_triton_does_not_know_is_refused_without_a_backend(platform: str, hint: str) -> None:
+    # ValidateModelConfig: "unexpected platform type". With a backend of no platforms any is taken.
+    (problem,) = config_rules.problems(pbtxt.parse(f'platform: "{platform}" {IO}'))
+    assert f"the platform '{platform}', which Triton does not know: {hint}" in problem
+    assert config_rules.problems(pbtxt.parse(f'backend: "python" platform: "{platform}" {IO}')) == []
 
 
 def test_a_platform_that_belongs_to_another_backend_is_refused() -> None:

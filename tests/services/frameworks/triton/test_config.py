@@ -157,3 +157,8 @@ def test_on_a_cpu_states_have_memory_of_their_own() -> None:
     made = config.parse(f"sequence_batching {{ state {{ {fields} }} }}")
     config.on_cpu(made)
     assert made.sequence_batching.state[0] == type(made.sequence_batching.state[0])()
+
+
+def test_the_library_that_triton_loads_anyway_is_left_out() -> None:
+    assert overlaid('backend: "onnxruntime" runtime: "libtriton_onnxruntime.so"').runtime == ""
+    assert overlaid('backend: "onnxruntime" runtime: "libtriton_mine.so"').runtime == "libtriton_mine.so"

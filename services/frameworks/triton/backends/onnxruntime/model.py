@@ -39,6 +39,7 @@ class TritonPythonModel:
         self.ragged = {value["name"] for value in config["input"] if value.get("allow_ragged_batch")}
         self.batch_inputs = config.get("batch_input") or []
         self.scattered = {output["target_name"][0]: output for output in config.get("batch_output") or []}
+        self.decoupled = bool((config.get("model_transaction_policy") or {}).get("decoupled"))
         self.batched = int(config.get("max_batch_size") or 0) > 0
         self.states = States(config)
         self.text_id = config.get("parameters", {}).get(TEXT_ID, {}).get("string_value")
@@ -47,7 +48,12 @@ class TritonPythonModel:
 
     def execute(self, requests):
         # One failing request must not fail the others of its batch.
-        return [self.answer(request) for request in requests]
+        responses = [self.answer(request) for request in requests]
+        if not self.decoupled:
+            return responses
+        for request, response in zip(requests, responses):  # a decoupled model sends what it has, here always one
+            sender = request.get_response_sender()
+            sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def answer(self, request):
         try:
@@ -85,7 +91,7 @@ class TritonPythonModel:
         for batch_input in self.batch_inputs:
             value = batch_value(batch_input, shapes[batch_input["source_input"][0]])
             feed.update(dict.fromkeys(batch_input["target_name"], value))
-        if self.text_id:
+        if self.text_id and self.text_id not in feed:
             feed[self.text_id] = self.id_of(request)
         feed.update(self.states.before(request, feed))
         return feed
