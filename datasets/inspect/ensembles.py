@@ -28,6 +28,8 @@ class Member:
     """As config.pbtxt names it, or as the name of the model's file tells it."""
     versions: tuple[int, ...] = ()
     """Those that Triton loads; empty when that is not known."""
+    fault: str = ""
+    """Why its config.pbtxt cannot be read, in a sentence."""
 
 
 Members = Mapping[str, Member]

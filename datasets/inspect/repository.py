@@ -35,6 +35,9 @@ def choose(members: Members, asked: str = "") -> tuple[str, str]:
         return (asked, "") if asked in members else ("", f"There is no model {asked} here. Models: {shown}.")
     if len(names) == 1:
         return names[0], ""
+    if broken := next((name for name in names if members[name].fault), ""):  # it may be the ensemble
+        fault = members[broken].fault
+        return "", f"{broken}: {fault} Correct it, or name the model that callers call in the option model."
     configs = {name: member.config for name, member in members.items() if is_ensemble(member.config)}
     steps = {step for config in configs.values() for step in steps_of(config)}
     free = sorted(configs.keys() - steps)

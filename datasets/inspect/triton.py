@@ -121,7 +121,8 @@ def member_of(layout: Layout) -> Member:
     config = layout.config if layout.has_config else pbtxt.parse("")
     ensemble = config is not None and ensembles.is_ensemble(config)
     versions = wanted_versions(layout) if layout.versions or not ensemble else (1,)
-    return Member(config, layout.backend, versions)
+    fault = layout.problems[0] if layout.has_config and layout.config is None else ""
+    return Member(config, layout.backend, versions, fault)
 
 
 def _check_name(made: Layout, name: str) -> None:

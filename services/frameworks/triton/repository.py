@@ -82,6 +82,8 @@ def _several(tree: Path, layout: layouts.Layout, options: Mapping[str, Any], ser
     if why:
         raise ModelError(why)
     own = {name: value for name, value in options.items() if name != "model"}
+    if backend := options.get("backend"):  # may make it code, which may call any model
+        members[chosen] = replace(members[chosen], backend=backend)
     names = rules.loaded(chosen, members)
     repository = Repository(studies.study(tree / chosen, own, service or NAME, chosen))
     repository.others = [studies.study(tree / name, {}, name, name) for name in names[1:]]

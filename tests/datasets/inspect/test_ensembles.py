@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from datasets.inspect import ensembles, pbtxt, repository
+from datasets.inspect.budget import Budget
 from datasets.inspect.ensembles import Member
-from tests.repositories import FLOATS, chain, config, ensemble, step
+from tests.repositories import FLOATS, chain, config, ensemble, step, write
 
 STREAMING = "model_transaction_policy { decoupled: true }"
 TWO = {"x": FLOATS, "b": FLOATS}
@@ -191,6 +194,15 @@ def test_a_named_model_must_be_there() -> None:
     there = members(a=config(), flow=chain("a"))
     assert repository.choose(there, "a") == ("a", "")
     assert repository.choose(there, "b") == ("", "There is no model b here. Models: a, flow.")
+
+
+def test_a_config_that_cannot_be_read_may_be_the_ensemble_that_callers_call(tmp_path: Path) -> None:
+    write(tmp_path, {"a/config.pbtxt": config(), "inner/config.pbtxt": chain("a"), "outer/config.pbtxt": "platform:"})
+    there = repository.read(tmp_path, ["a", "inner", "outer"], Budget())
+    name, why = repository.choose(there)
+    assert not name and why.startswith("outer: config.pbtxt is broken at line 1"), why
+    assert why.endswith("Correct it, or name the model that callers call in the option model.")
+    assert repository.choose(there, "inner") == ("inner", "")
 
 
 def test_what_nothing_can_call_is_not_loaded() -> None:

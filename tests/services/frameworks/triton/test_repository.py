@@ -109,6 +109,13 @@ def test_another_model_may_be_named_and_ensembles_find_it_under_the_name_of_the_
     assert "Not loaded, because nothing here calls it: abs, add, flow." in describe(tree, {"model": "neg"}).notes
 
 
+def test_the_backend_that_the_service_names_decides_what_is_loaded(tmp_path: Path) -> None:
+    files = {**python_model("main"), **python_model("add")}
+    files["main/config.pbtxt"] = str(files["main/config.pbtxt"]).replace('"python"', '"onnxruntime"')
+    tree = write(tmp_path / "tree", files)
+    assert [one.name for one in describe(tree, {"model": "main", "backend": "python"}).models] == ["main", "add"]
+
+
 def test_a_repository_of_one_model_is_that_model(tmp_path: Path) -> None:
     made = launch(write(tmp_path / "tree", {**onnx_model("my model"), "LICENSE": "MIT"}))
     assert "repository/svc/1/model.onnx" in made.links
