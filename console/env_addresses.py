@@ -21,14 +21,14 @@ _POSTGRES: Final = ("postgres", "postgresql")
 
 def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """Addresses and networks, separated by commas."""
-    found = []
+    values = []
     for part in names(name):
         try:
-            found.append(ipaddress.ip_network(part, strict=False))
+            values.append(ipaddress.ip_network(part, strict=False))
         except ValueError:
             wrong = f"must hold IP addresses and networks, not {part!r}"
             raise refused(name, wrong, "127.0.0.1,10.0.0.0/8") from None
-    return found
+    return values
 
 
 def address(name: str, default: str) -> str:

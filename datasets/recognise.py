@@ -165,10 +165,10 @@ def _onnx(found: list[Entry]) -> Recognised:
 def _single_file(entry: Entry) -> Recognised:
     if entry.name.endswith(".onnx"):
         return _onnx([entry])
-    said = "Choose the folder that holds the model."
+    advice = "Choose the folder that holds the model."
     if kinds.is_archive(entry.name):
-        said = f"It is an archive: {UNPACK}"
-    return Recognised("unknown", f"A single file of {size_text(entry.size)}.", problems=(said,))
+        advice = f"It is an archive: {UNPACK}"
+    return Recognised("unknown", f"A single file of {size_text(entry.size)}.", problems=(advice,))
 
 
 def _repository(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:

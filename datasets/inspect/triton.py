@@ -193,8 +193,8 @@ def _check_file(made: Layout, version: int, names: list[str]) -> None:
     elif file:
         _check_content(made, version, file)
         if made.backend == "python":
-            said = texts.problem_for_python(made.folder / made.model_file, made.model_file)
-            made.problems += [said] if said else []
+            problem = texts.problem_for_python(made.folder / made.model_file, made.model_file)
+            made.problems += [problem] if problem else []
 
 
 def _check_content(made: Layout, version: int, file: str) -> None:

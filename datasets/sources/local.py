@@ -170,7 +170,10 @@ class LocalSource(Source):
     def _opened(self, path: str) -> Iterator[int]:
         with self._root() as (root, real):
             with _explained(path):
-                descriptor = open_beneath(root, real, path)
+                try:
+                    descriptor = open_beneath(root, real, path)
+                except FileNotFoundError as error:
+                    raise _no_end(Place(root, real), path) or error from error
             try:
                 yield descriptor
             finally:
@@ -222,6 +225,20 @@ def _looked(place: Place, folder: int, path: str, name: str) -> Entry:
         return _entry(_join(path, name), info, problem)
     finally:
         os.close(descriptor)
+
+
+def _no_end(place: Place, path: str) -> SourceError | None:
+    """For a path that leads nowhere: when its last part is a link, that is what is wrong. Raises OSError."""
+    above, _, name = path.rpartition("/")
+    folder = open_beneath(place.root, place.real, above)
+    try:
+        target = target_of(name, folder)
+    finally:
+        os.close(folder)
+    if not target:
+        return None
+    hint = "Mend the link, or choose another path."
+    return SourceError(f"{path} is a link to {target}, which does not exist.", hint=hint)
 
 
 def _entry(path: str, info: os.stat_result, problem: str = "") -> Entry:

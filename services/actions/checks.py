@@ -157,12 +157,12 @@ def describe(
     with peek(dataset, path) as seen:
         if seen.folder is None:
             return None
-        found = wiring.framework(framework).describe(seen.folder, config, service)
+        description = wiring.framework(framework).describe(seen.folder, config, service)
     if not seen.left_out:
-        return found
+        return description
     # A problem may come from what is left out: the model file itself may be a link to nowhere.
-    problems = (*found.problems, seen.left_out) if found.problems else ()
-    return replace(found, problems=problems, notes=(*found.notes, seen.left_out))
+    problems = (*description.problems, seen.left_out) if description.problems else ()
+    return replace(description, problems=problems, notes=(*description.notes, seen.left_out))
 
 
 def is_placed_anew(before: tuple[ServiceSpec, int], after: tuple[ServiceSpec, int]) -> bool:

@@ -192,7 +192,8 @@ def check_adapters(made: Study) -> None:
 
 
 def check_adapter(made: Study, name: str, folder: Folder) -> None:
-    made.problems += [f"LoRA module {name}: {said}" for said in texts.problems_for_vllm(folder.root, folder.names)]
+    unreadable = texts.problems_for_vllm(folder.root, folder.names)
+    made.problems += [f"LoRA module {name}: {problem}" for problem in unreadable]
     rank, most = folder.json("adapter_config.json").get("r"), made.options.get("max_lora_rank", 0)
     if isinstance(rank, int) and most and rank > most:
         made.problems.append(f"The LoRA module {name} has rank {rank}: max_lora_rank must be at least that.")

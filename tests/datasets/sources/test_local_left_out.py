@@ -85,6 +85,16 @@ def test_what_nothing_can_read_beside_a_model_is_left_out_and_shown_as_what_it_i
     assert left_out == {"svm/notes.txt": reason}
 
 
+def test_a_link_to_nowhere_that_is_chosen_itself_is_named_as_that(source: LocalSource, files: Path) -> None:
+    (files / "svm" / "notes.txt").symlink_to("gone.txt")
+    for call in (source.entry, source.list, source.plan, lambda path: source.read(path, 10)):
+        with pytest.raises(SourceError, match=r"^svm/notes\.txt is a link to gone\.txt, which does not exist"):
+            call("svm/notes.txt")
+        for path in ("svm/none", "none/notes.txt", "svm/notes.txt/x"):
+            with pytest.raises(SourceError, match=f"There is no {path}"):
+                call(path)
+
+
 def test_a_link_to_a_pipe_is_left_out(source: LocalSource, files: Path) -> None:
     os.mkfifo(files / "pipe")
     (files / "svm" / "notes.txt").symlink_to("../pipe")
