@@ -94,8 +94,13 @@ def fits_v1(model: Model, most: int) -> bool:
 
 
 def in_rows(model: Model) -> bool:
-    """Whether each input of an example has a first dimension of one instance."""
-    return all(tensor.shape[:1] in ((-1,), (1,)) for tensor in model.needed)
+    """Whether each input of an example has a first dimension of one instance, and each output can have one, too.
+
+    Where inputs take any number of rows, an output of one is that of all of them.
+    """
+    inputs = {tensor.shape[:1] for tensor in model.needed}
+    rows = {(-1,)} if (-1,) in inputs else {(-1,), (1,)}
+    return inputs <= {(-1,), (1,)} and {tensor.shape[:1] for tensor in model.outputs} <= rows
 
 
 def values_of(model: Model) -> int:

@@ -34,6 +34,20 @@ def test_an_example_has_the_shapes_that_the_model_asks_for(inputs: Any, expected
     assert example(model(*inputs)) == expected
 
 
+@pytest.mark.parametrize(("first", "output", "expected"), [
+    (-1, (-1, 6), {"instances": [[0.0, 0.0]]}),
+    (-1, (1,), {"inputs": {"x": [[0.0, 0.0]]}}),
+    (-1, (3, 4), {"inputs": {"x": [[0.0, 0.0]]}}),
+    (1, (1, 1000), {"instances": [[0.0, 0.0]]}),
+    (1, (3,), {"inputs": {"x": [[0.0, 0.0]]}}),
+])  # fmt: skip
+def test_an_example_has_instances_only_where_outputs_can_have_a_row_for_each(
+    first: int, output: tuple[int, ...], expected: Any
+) -> None:
+    outputs = (Tensor("y", "FP32", output),)
+    assert example(Model("m", (Tensor("x", "FP32", (first, 2)),), outputs)) == expected
+
+
 def answered(status: int, body: Any) -> Answer:
     """What `predict` makes of this very answer."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
