@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from tests.corpus import failing, graphs, layouts, programs, refused, repositories, scheduling, streams, tensors
+from tests.corpus import (
+    failing,
+    graphs,
+    layouts,
+    outputs,
+    programs,
+    refused,
+    repositories,
+    scheduling,
+    streams,
+    tensors,
+)
 
 CASES = (
     *scheduling.CASES,
     *tensors.CASES,
+    *outputs.CASES,
     *programs.CASES,
     *streams.CASES,
     *layouts.CASES,

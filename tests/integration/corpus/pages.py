@@ -117,7 +117,9 @@ def run(world: World, snippet: str, name: str, directory: Path) -> str:
         "LC_ALL": "C.UTF-8",
         "NO_PROXY": "*",
     }
-    done = subprocess.run(command, env=env, cwd=directory, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=env, cwd=directory, capture_output=True, text=True, errors="replace", timeout=60, check=False
+    )
     assert done.returncode == 0, f"{snippet}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
     return done.stdout
 

@@ -102,9 +102,7 @@ def test_the_service_itself_is_called_by_all_its_names(world: World, service: Se
 
 @pytest.mark.parametrize("naming", NAMINGS)
 @pytest.mark.parametrize("step", STEPS)
-def test_no_rest_path_leads_to_a_step(
-    world: World, untouched: None, step: str, naming: str
-) -> None:
+def test_no_rest_path_leads_to_a_step(world: World, untouched: None, step: str, naming: str) -> None:
     headers = NAMINGS[naming]
     spellings = {step, f"%{ord(step[0]):02x}{step[1:]}", f"{NAME}/../{step}", f"{NAME}%2f..%2f{step}", f"./{step}",
                  f"/{step}", f"{step};a", f"{NAME}/versions/../../{step}", f"{NAME};/../{step}", step.upper(),
