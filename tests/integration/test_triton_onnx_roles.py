@@ -70,6 +70,7 @@ save("files", [("MatMul", "x w", "y", {})], [value("x", ["n", 2])], [value("y", 
      location="weights.bin", size_threshold=0)
 save("named", [("Identity", "ID", "y", {}), ("Identity", "x", "z", {})],
      [value("x", ["n", 1]), value("ID", ["n", 1], 8)], [value("y", ["n", 1], 8), value("z", ["n", 1])])
+save("shapeless", [("Neg", "x", "y", {})], [value("x", None)], [value("y", None)])
 save("streamed", [("Neg", "x", "y", {})], [value("x", [1])], [value("y", [1])])
 save("halves", [
     ("Cast", "x", "wide", {"to": 1}), ("Add", "wide wide", "twice", {}), ("Cast", "twice", "y", {"to": 16}),
@@ -220,6 +221,13 @@ def test_scalars_do_not_stand_in_the_way_of_batches(models: Path, tmp_path: Path
     with served(models / "partial", config, tmp_path / "run") as client:
         inputs = [sent("x", np.ones((3, 2), dtype=np.float32)), sent("k", np.full((3, 1), 4, dtype=np.float32))]
         assert client.infer("partial", inputs).as_numpy("y").tolist() == [[4, 4]] * 3
+
+
+def test_a_model_without_shapes_gets_what_is_sent(models: Path, tmp_path: Path) -> None:
+    io = IO.replace("dims: 1", "dims: 2")
+    with served(models / "shapeless", f"max_batch_size: 4 {io}", tmp_path / "run") as client:
+        rows = np.ones((3, 2), dtype=np.float32)
+        assert client.infer("shapeless", [sent("x", rows)]).as_numpy("y").tolist() == [[-1, -1]] * 3
 
 
 def test_a_folder_named_as_the_model_holds_the_graph_and_its_weights(models: Path, tmp_path: Path) -> None:

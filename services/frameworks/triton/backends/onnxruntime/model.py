@@ -33,8 +33,12 @@ class TritonPythonModel:
         path = graph_file(args, config)
         self.session = onnxruntime.InferenceSession(path, session_options(config, args), providers=providers(args))
         present = (*self.session.get_inputs(), *self.session.get_overridable_initializers())
-        self.inputs = {value.name: value for value in present}
+        self.inputs = {value.name: value.type for value in present}
+        wide = {value["name"] for value in config["input"] if any(size != 1 for size in dims_of(value))}
+        # onnxruntime says the same of a scalar and of an input whose file gives no shape.
+        self.scalars = {value.name for value in present if value.shape == [] and value.name not in wide}
         self.types = {value.name: value.type for value in self.session.get_outputs()}
+        self.has_bf16 = BF16 in {*self.inputs.values(), *self.types.values()}
         self.outputs = {output["name"]: output for output in config["output"]}
         self.ragged = {value["name"] for value in config["input"] if value.get("allow_ragged_batch")}
         self.batch_inputs = config.get("batch_input") or []
@@ -70,7 +74,7 @@ class TritonPythonModel:
 
     def run(self, names, feed):
         """numpy has no bfloat16: a model with one is fed and read as onnxruntime's own values."""
-        if not any(self.inputs[name].type == BF16 for name in feed) and all(self.types[name] != BF16 for name in names):
+        if not self.has_bf16:
             return self.session.run(names, feed)
         values = {
             name: value if isinstance(value, onnxruntime.OrtValue) else onnxruntime.OrtValue.ortvalue_from_numpy(value)
@@ -104,16 +108,16 @@ class TritonPythonModel:
         return np.full((1, 1) if self.batched else (1,), key, dtype=object)
 
     def value(self, name, tensor):
-        graph = self.inputs[name]
-        if graph.type == BF16:
+        kind = self.inputs[name]
+        if kind == BF16:
             return onnxruntime.OrtValue(native.OrtValue.from_dlpack(tensor.to_dlpack(), False))
         array = tensor.as_numpy()
-        if graph.type == TEXT:  # Triton carries bytes, onnxruntime wants str
+        if kind == TEXT:  # Triton carries bytes, onnxruntime wants str
             array = np.array([item.decode() for item in array.ravel()], dtype=object).reshape(array.shape)
         if name in self.ragged:
             return array.reshape(-1)
         # Triton has no scalars: one is an array of one element there, or of one for each row of the batch.
-        return array.ravel()[:1].reshape(()) if graph.shape == [] and (array.size == 1 or self.batched) else array
+        return array.ravel()[:1].reshape(()) if name in self.scalars else array
 
     def tensor(self, name, value, request):
         output = self.outputs[name]
