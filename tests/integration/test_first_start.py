@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,6 +64,15 @@ def test_an_endpoint_that_cannot_be_stops_the_start_and_is_named(tmp_path: Path)
         "error: DATASET_ENDPOINTS has the entry 'https://models.example.com/v1', which cannot be: an entry has "
     )
     assert "Traceback" not in done.stderr and not (tmp_path / "home" / "run").exists()
+
+
+def test_a_variable_that_only_looks_like_a_setting_is_named_at_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # the start ends there, with nothing started yet
+        port = str(taken.getsockname()[1])
+        done = manage(tmp_path / "home", "run", DATASET_ENDPOINT="models.example.com", GATEWAY_PORT=port)
+    assert done.returncode == 1
+    assert "Warning: The environment variable DATASET_ENDPOINT is not a setting of the console." in done.stdout
+    assert "Did you mean DATASET_ENDPOINTS?" in done.stdout
 
 
 def test_the_same_in_a_namespace_where_nothing_may_be_mounted_outside() -> None:
