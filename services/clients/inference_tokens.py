@@ -17,7 +17,7 @@ NOT_FINITE: Final = re.compile(r"[-+]?(?:nan|inf|infinity)", re.IGNORECASE)
 SEPARATED: Final = re.compile(r"[-+]?(?:0[0-9]+|[0-9]+(?:[_'][0-9]+)+)")
 """`007`, the rest of `1,000`, `1_000`."""
 LONGEST_NUMBER: Final = 100
-"""Characters: so many digits fit no datatype, and many more take Python long to read."""
+"""Digits of a whole number. No whole datatype holds more, and Python needs long to read many. Floats may have more."""
 
 
 def read_tokens(text: str, name: str, datatype: str) -> list[Any]:
@@ -38,7 +38,7 @@ def _read(token: str, position: int, name: str, datatype: str) -> Any:
     kind = DTYPES[datatype].kind
     if kind == "b" and token.lower() in TRUTHS:
         return TRUTHS[token.lower()]
-    if kind != "b" and WHOLE.fullmatch(token):
+    if kind != "b" and WHOLE.fullmatch(token) and (kind in KINDS or len(token) <= LONGEST_NUMBER):
         return int(token[:LONGEST_NUMBER])
     if kind not in KINDS and REAL.fullmatch(token):
         if not math.isinf(value := float(token)):

@@ -282,3 +282,10 @@ def test_an_end_of_a_range_that_is_no_number_is_refused(low: object) -> None:
     with pytest.raises(InvalidFields) as refused:
         read_inputs([row], MODEL)
     assert refused.value.errors == {"inputs.0.generate": ["`low` must be a number."]}
+
+
+def test_a_long_number_keeps_its_size() -> None:
+    digits = "1" + "0" * 150
+    assert from_json(parse_text(digits, "x", "FP64"), "FP64", [-1], "x").tolist() == [1e150]
+    with pytest.raises(BadValues, match="INT64"):
+        from_json(parse_text(digits, "x", "INT64"), "INT64", [-1], "x")
