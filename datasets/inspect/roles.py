@@ -31,7 +31,7 @@ class Filled:
     dims: tuple[int, ...] | None
     rank: int
     kind: str = ""
-    """Of a control, or of a batch_input."""
+    """The kind of a control or of a batch_input."""
 
 
 def filled(config: Any) -> Iterator[Filled]:

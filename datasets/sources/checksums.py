@@ -75,7 +75,7 @@ def is_digest(text: str) -> bool:
 
 
 def is_heading(line: str) -> bool:
-    """Of the table that PowerShell writes."""
+    """Whether the line is a heading of the table that PowerShell writes."""
     return _HEADINGS.fullmatch(line) is not None
 
 

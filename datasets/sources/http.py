@@ -148,7 +148,7 @@ class HttpSource(Source):
         return ListedFiles(self._web, credentials, [Listed(name, None, "")], lambda _: url, str(url))
 
     def _rows_at(self, web: Web, url: Url, place: str, credentials: dict[str, str]) -> Sequence[Listed]:
-        """Of the list at `place`. Its own line, as `sha256sum * > SHA256SUMS` makes it, was written before its end."""
+        """Rows of the list at `place`, without its own: `sha256sum * > SHA256SUMS` hashes the list too early."""
         url_of = below(url)
         there = url_of("").joined(place.strip())
         web.network.require_host(there.host, there.port)

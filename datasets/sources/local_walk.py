@@ -168,7 +168,7 @@ def lies_in(place: Place, folder: int, info: os.stat_result) -> str:
 
 
 def target_of(name: str, folder: int) -> str:
-    """Of a link, for people; "" when it is none any longer."""
+    """Target of a link, for messages; "" when the link is gone."""
     try:
         return shown(os.readlink(name, dir_fd=folder))[:_LONGEST]
     except OSError:

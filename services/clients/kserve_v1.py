@@ -19,7 +19,7 @@ from services.specs import Tensor
 ROWS: Final = "instances"
 COLUMNS: Final = "inputs"
 JSON_BYTES: Final = {"BOOL": len("false,"), "BYTES": len('"hello",')}
-"""Of one value in an example; of numbers, a zero and a comma."""
+"""Size of one value in an example; a number is a zero and a comma."""
 MARGIN: Final = 4096
 """Bytes for names."""
 LONGEST_EXAMPLE: Final = 4096

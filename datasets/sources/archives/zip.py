@@ -42,7 +42,7 @@ _LINK = Problem("a link, which is not read from a zip", "Put the file itself the
 _PIECE = 256 << 10
 _SPENT = 64 << 10
 _END_BYTES = 22 + (64 << 10)
-"""Of the record at the end, with the longest comment."""
+"""Size of the record at the end, with the longest comment."""
 
 
 def members(blob: Blob, name: str) -> Members:

@@ -83,7 +83,7 @@ class Names:
         self._required = self._all - optional
         few = self._all if len(self._all) == 1 else self._required
         self._lone = next(iter(few)) if len(few) == 1 else None
-        """Of the input that a value without a name is for."""
+        """Name of the input that takes a value without a name."""
 
     def check(self, given: Any, where: str) -> Row:
         """Values by name. Raises LeftOut, BridgeError."""
@@ -274,7 +274,7 @@ def _size(values: Array) -> int:
 
 
 def _zeros(values: Array, rows: int) -> Array:
-    """Of texts, the first row again and again: an empty text is often none that a model can read."""
+    """Zeros, or the first row repeated for texts: many models cannot read an empty text."""
     if values.dtype.kind == "O":
         return np.repeat(values[:1], rows, axis=0)
     return np.zeros((rows, *values.shape[1:]), values.dtype)

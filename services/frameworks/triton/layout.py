@@ -23,7 +23,6 @@ REPOSITORY: Final = "repository"
 NOTHING: Final = "nothing"
 
 
-
 @dataclass(frozen=True)
 class Layout:
     """`entries` are what to link into the generated repository: name there -> path relative to the tree."""

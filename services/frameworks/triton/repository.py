@@ -24,7 +24,7 @@ from services.frameworks.triton import study as studies
 from services.frameworks.triton.study import Study
 
 NAME: Final = "model"
-"""Of the model that callers call, where no service is known yet."""
+"""Name of the main model while there is no service."""
 PROGRAMMING: Final = ("python", "backend")
 """Kinds of code that can load any other file of the folder."""
 

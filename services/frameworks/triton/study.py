@@ -55,7 +55,7 @@ class Study:
     config_text: str = ""
     config: configs.ModelConfig = None
     graph: onnx.Graph | None = None
-    """Of an ONNX model, as its file has it."""
+    """The graph of an ONNX model."""
     comparison: tuple[Difference, ...] = ()
     """What the file config.pbtxt says beside what the model says."""
     suggested: str = ""
@@ -177,7 +177,7 @@ def versions_of(made: Study) -> tuple[int, ...]:
 
 
 def code_of(made: Study, tree: Path) -> tuple[Executable, ...]:
-    """Of the backend that was decided on, whoever decided it. Raises ModelError when that cannot be told."""
+    """Code that the chosen backend would run. Raises ModelError when the folder has too much to look through."""
     budget, backend = Budget(), configs.backend(made.config)
     file = str(made.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
     model_files: tuple[str, ...] = (file,) if file else ()

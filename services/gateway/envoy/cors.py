@@ -28,7 +28,7 @@ def union(services: Iterable[GatewayService]) -> tuple[str, ...]:
 
 
 def metadata(origins: tuple[str, ...]) -> Json:
-    """Of a virtual host, for the script. What a script reads of a virtual host goes by the filter's own name."""
+    """Metadata of a virtual host for the script, which reads it under the name of its filter."""
     return {names.CORS: {"origins": list(origins)}} if origins else {}
 
 
