@@ -18,12 +18,15 @@ CALL_NOTHING: Final = frozenset({
 
 
 def read(root: Path, names: Sequence[str], budget: Budget) -> dict[str, Member]:
-    """The models in the folders `names` of the repository `root`. Raises OSError and TooMuch."""
+    """The models in the folders `names` of the repository `root`, without those that Triton has no backend for, as
+    numbered folders of data. Raises OSError and TooMuch.
+    """
     members = {}
     for name in names:
         layout = triton.read(root / name, name)
         budget.step(1 + (layout.config.ByteSize() if layout.config is not None else 0))
-        members[name] = triton.member_of(layout)
+        if layout.has_config or layout.backend:
+            members[name] = triton.member_of(layout)
     return members
 
 
@@ -33,6 +36,8 @@ def choose(members: Members, asked: str = "") -> tuple[str, str]:
     shown = listed(names)
     if asked:
         return (asked, "") if asked in members else ("", f"There is no model {asked} here. Models: {shown}.")
+    if not names:
+        return "", "No folder here is a model that Triton can serve: expected config.pbtxt, or a file as 1/model.onnx."
     if len(names) == 1:
         return names[0], ""
     if broken := next((name for name in names if members[name].fault), ""):  # it may be the ensemble

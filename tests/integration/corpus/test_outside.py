@@ -106,7 +106,8 @@ def test_no_rest_path_leads_to_a_step(world: World, untouched: None, step: str, 
     headers = NAMINGS[naming]
     spellings = {step, f"%{ord(step[0]):02x}{step[1:]}", f"{NAME}/../{step}", f"{NAME}%2f..%2f{step}", f"./{step}",
                  f"/{step}", f"{step};a", f"{NAME}/versions/../../{step}", f"{NAME};/../{step}", step.upper(),
-                 f"{NAME}\\..\\{step}", f"{step}%00", f"{NAME},{step}", f"{NAME}:{step}"}  # fmt: skip
+                 f"{NAME}\\..\\{step}", f"{step}%00", f"{NAME},{step}", f"{NAME}:{step}",
+                 f"{NAME}/versions/1%2f..%2f..%2f{step}"}  # fmt: skip
     for spelled in sorted(spellings):
         for prefix in ("", f"/services/{NAME}", f"/services/{step}", f"/services/{NAME}/services/{step}"):
             for ending in ("/infer", "/versions/1/infer", "/generate", "/generate_stream"):

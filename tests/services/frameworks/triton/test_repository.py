@@ -116,6 +116,15 @@ def test_the_backend_that_the_service_names_decides_what_is_loaded(tmp_path: Pat
     assert [one.name for one in describe(tree, {"model": "main", "backend": "python"}).models] == ["main", "add"]
 
 
+def test_numbered_folders_of_data_are_no_model(tmp_path: Path) -> None:
+    found = describe(write(mixed(tmp_path / "tree"), {"scans/1/a.png": "", "scans/2/b.png": ""}), {})
+    assert found.problems == () and "scans" not in [model.name for model in found.models]
+    assert "Not loaded, because nothing here calls it: scans." in found.notes
+    tree = write(tmp_path / "one", {**onnx_model("neg"), "scans/1/a.png": ""})
+    assert describe(tree, {}).models == (ServedModel("neg", "onnxruntime", "main"),)
+    assert "No folder here is a model" in problem(describe(write(tmp_path / "none", {"scans/1/a.png": ""}), {}))
+
+
 def test_a_repository_of_one_model_is_that_model(tmp_path: Path) -> None:
     made = launch(write(tmp_path / "tree", {**onnx_model("my model"), "LICENSE": "MIT"}))
     assert "repository/svc/1/model.onnx" in made.links
