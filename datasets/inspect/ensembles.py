@@ -7,8 +7,9 @@ models) in https://github.com/triton-inference-server/core.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from datasets.inspect import pbtxt
@@ -30,6 +31,11 @@ class Member:
     """Those that Triton loads; empty when that is not known."""
     fault: str = ""
     """Why its config.pbtxt cannot be read, in a sentence."""
+
+    @cached_property
+    def steps(self) -> tuple[str, ...]:
+        """Names of the models that it calls, each once."""
+        return tuple(steps_of(self.config)) if is_ensemble(self.config) else ()
 
 
 Members = Mapping[str, Member]
@@ -71,20 +77,23 @@ def problems(config: Any, members: Members | None = None, name: str = "") -> lis
 
 def is_decoupled(config: Any, members: Members) -> bool:
     """Whether Triton makes it decoupled: one of its steps is."""
-    return any(_is_decoupled_model(step, members) for step in steps_of(config))
+    return not _decoupled_models(members).isdisjoint(steps_of(config))
 
 
 def reachable(name: str, members: Members) -> list[str]:
     """The models that requests to `name` reach through steps of ensembles, itself first."""
-    names, waiting = [name], [name]
+    return _follow([name], {one: member.steps for one, member in members.items()})
+
+
+def _follow(names: Iterable[str], arrows: Mapping[str, Iterable[str]]) -> list[str]:
+    """These of the keys of `arrows`, and all to which arrows lead from them."""
+    reached = {name: None for name in names if name in arrows}
+    waiting = list(reached)
     while waiting:
-        member = members.get(waiting.pop())
-        if member is None or not is_ensemble(member.config):
-            continue
-        new = [step for step in steps_of(member.config) if step in members and step not in names]
-        names += new
+        new = [name for name in arrows[waiting.pop()] if name in arrows and name not in reached]
+        reached |= dict.fromkeys(new)
         waiting += new
-    return names
+    return list(reached)
 
 
 def _own_problems(config: Any) -> Iterator[str]:
@@ -226,8 +235,9 @@ def _list(tensor: _Tensor) -> str:
 
 
 def _cycle_problems(config: Any, members: Members, name: str) -> Iterator[str]:
+    circle = {*_follow([name], _callers(members))}  # whatever leads to it
     for step in steps_of(config):
-        if name and step in members and name in reachable(step, members):
+        if step in circle:
             through = "" if step == name else f" through its step {step}"
             yield f"The ensemble {name} calls itself{through}: Triton allows no circle."
 
@@ -235,7 +245,7 @@ def _cycle_problems(config: Any, members: Members, name: str) -> Iterator[str]:
 def _decoupled_problems(config: Any, members: Members) -> Iterator[str]:
     """Tensors of different decoupled models may not meet: nobody could say which responses belong together."""
     streams, count = dict.fromkeys(_names(config.input), 0), 0
-    decoupled = {name for name in steps_of(config) if _is_decoupled_model(name, members)}
+    decoupled = _decoupled_models(members)
     for label, step in _in_order(config):
         origins = {streams[tensor] for tensor in step.input_map.values()}
         if len(origins) > 1:
@@ -248,10 +258,24 @@ def _decoupled_problems(config: Any, members: Members) -> Iterator[str]:
         yield "The outputs of the ensemble come from different decoupled models, which Triton does not allow."
 
 
-def _is_decoupled_model(name: str, members: Members) -> bool:
-    configs = [members[model].config for model in reachable(name, members) if model in members]
-    models = [config for config in configs if config is not None and not is_ensemble(config)]
-    return any(config.model_transaction_policy.decoupled for config in models)
+def _decoupled_models(members: Members) -> set[str]:
+    """Models that are so themselves, and ensembles that call them."""
+    own = [
+        name for name, member in members.items()
+        if member.config is not None and not is_ensemble(member.config)
+        and member.config.model_transaction_policy.decoupled
+    ]  # fmt: skip
+    return {*_follow(own, _callers(members))}
+
+
+def _callers(members: Members) -> dict[str, list[str]]:
+    """Model -> ensembles that have it as a step."""
+    callers: dict[str, list[str]] = {name: [] for name in members}
+    for name, member in members.items():
+        for step in member.steps:
+            if step in callers:
+                callers[step].append(name)
+    return callers
 
 
 def _steps(config: Any) -> list[tuple[str, Any]]:

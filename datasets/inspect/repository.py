@@ -8,13 +8,16 @@ from typing import Final
 
 from datasets.inspect import ensembles, triton, unquoted
 from datasets.inspect.budget import Budget
-from datasets.inspect.ensembles import Member, Members, is_ensemble, steps_of
+from datasets.inspect.ensembles import Member, Members, is_ensemble
 from datasets.inspect.rows import listed
 
 CALL_NOTHING: Final = frozenset({
     "onnxruntime", "tensorrt", "tensorflow", "pytorch", "openvino", "fil", "identity", ensembles.PLATFORM,
 })  # fmt: skip
 """Backends whose models call no model by its name. A Python model may call any."""
+MOST_MODELS: Final = 500
+"""Each ensemble is held against all of them."""
+TOO_MANY: Final = f"There are more than {MOST_MODELS} models here: choose the folder of one of them as the model path."
 
 
 def read(root: Path, names: Sequence[str], budget: Budget) -> dict[str, Member]:
@@ -43,13 +46,12 @@ def choose(members: Members, asked: str = "") -> tuple[str, str]:
     if broken := next((name for name in names if members[name].fault), ""):  # it may be the ensemble
         fault = members[broken].fault
         return "", f"{broken}: {fault} Correct it, or name the model that callers call in the option model."
-    configs = {name: member.config for name, member in members.items() if is_ensemble(member.config)}
-    steps = {step for config in configs.values() for step in steps_of(config)}
-    free = sorted(configs.keys() - steps)
+    flows = {name for name, member in members.items() if is_ensemble(member.config)}
+    free = sorted(flows.difference(*(members[name].steps for name in flows)))
     if len(free) == 1:
         return free[0], ""
     why = f"several ensembles ({listed(free)})" if free else (
-        "ensembles that call each other" if configs else "no ensemble"
+        "ensembles that call each other" if flows else "no ensemble"
     )  # fmt: skip
     return "", (
         f"This is a Triton repository with the models {shown}, and {why}: name the model that callers call in the "
@@ -62,7 +64,7 @@ def loaded(main: str, members: Members) -> list[str]:
     names = ensembles.reachable(main, members)
     if all(_calls_nothing(name, members) for name in names):
         return names
-    return [*names, *(name for name in sorted(members) if name not in names)]
+    return [*names, *sorted(members.keys() - names)]
 
 
 def _calls_nothing(name: str, members: Members) -> bool:

@@ -87,12 +87,12 @@ def python_program(path: str, others: Sequence[str] = ()) -> Executable:
 
 
 def repository_report(path: Path, name: str, models: list[str], budget: Budget) -> Report:
-    members = repository.read(path, models, budget)
+    members = repository.read(path, models, budget) if len(models) <= repository.MOST_MODELS else None
     reports = tuple(triton_report(path / model, model, budget, members) for model in models[:MOST_MODELS])
     count = "1 model" if len(models) == 1 else f"{len(models)} models"
     shown = ", ".join(models[:5]) + (", …" if len(models) > 5 else "")
     said = tuple(f"{model.name}: {problem}" for model in reports for problem in model.problems)
-    main, why = repository.choose(members)
+    main, why = repository.choose(members) if members else ("", repository.TOO_MANY)
     notes = [f"Callers of a service on this folder call {main}." if main else why]
     notes += [f"Only the first {MOST_MODELS} models were looked at."] if len(models) > MOST_MODELS else []
     return Report(

@@ -77,6 +77,8 @@ def _single(tree: Path, options: Mapping[str, Any], service: str) -> Repository:
 
 
 def _several(tree: Path, layout: layouts.Layout, options: Mapping[str, Any], service: str) -> Repository:
+    if len(layout.models) > rules.MOST_MODELS:
+        raise ModelError(rules.TOO_MANY)
     members = rules.read(tree, layout.models, Budget())
     chosen, why = rules.choose(members, options.get("model", ""))
     if why:

@@ -10,6 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from datasets.inspect.repository import MOST_MODELS
 from services.errors import ModelError
 from services.frameworks.triton.describe import describe
 from services.frameworks.triton.launch import render
@@ -143,6 +144,11 @@ def test_without_a_main_model_the_choice_is_asked_for(tmp_path: Path, options: A
 
 def test_the_option_is_refused_for_the_folder_of_one_model(tmp_path: Path) -> None:
     assert "leave the option model empty" in problem(describe(write(tmp_path, {"1/model.py": ""}), {"model": "a"}))
+
+
+def test_a_folder_of_very_many_models_is_none_to_serve(tmp_path: Path) -> None:
+    tree = write(tmp_path / "tree", {f"m{index}/config.pbtxt": "" for index in range(MOST_MODELS + 1)})
+    assert "choose the folder of one of them" in problem(describe(tree, {}))
 
 
 def test_a_lone_ensemble_asks_for_the_folder_above(tmp_path: Path) -> None:
