@@ -114,10 +114,12 @@ end
 -- service alone: it is routed by its own name, so that only a service that has adapters gets it.
 local function choose_service(handle, headers, model)
   local chosen = headers:get("x-service")
-  if chosen == model or chosen ~= "@DOOR@" and string.byte(chosen) == 95 then return true end -- or refused already
-  if chosen ~= "@DOOR@" and not agrees(chosen, model) then
-    refuse(handle, headers, "@CONFLICT@")
-    return false
+  if chosen ~= "@DOOR@" then
+    if chosen == model or string.byte(chosen) == 95 then return true end -- or refused already
+    if not agrees(chosen, model) then
+      refuse(handle, headers, "@CONFLICT@")
+      return false
+    end
   end
   -- Left as it was, a message without a name is answered by the door's own route.
   if model == "" then return false end
