@@ -36,3 +36,16 @@ def test_rows_come_and_go(page: Page) -> None:
     variables.get_by_role("button", name="Remove this row").first.click()
     expect(names).to_have_count(1)
     expect(variables.get_by_role("button", name="Add a variable")).to_be_focused()
+
+
+def test_the_model_that_callers_call_is_chosen_and_its_tensors_are_shown(page: Page) -> None:
+    page.goto("/services/new/?dataset=samples")
+    chosen = page.get_by_label("Model that callers call")
+    expect(page.get_by_text("name the model that callers call in the option model")).to_be_visible()
+    chosen.select_option("echo")
+    expect(page.get_by_text("It can be served as it is.")).to_be_visible()
+    expect(page.get_by_role("list").filter(has_text="Callers call it, under the name of the service.")).to_be_visible()
+    expect(page.get_by_role("group", name="Inputs").get_by_label("name").first).to_have_value("IN")
+    chosen.select_option("mnist-onnx")
+    expect(page.get_by_role("group", name="Inputs").get_by_label("name").first).to_have_value("predict")
+    expect(chosen).to_have_value("mnist-onnx")
