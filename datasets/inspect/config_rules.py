@@ -56,37 +56,39 @@ def _tensors(config: Any) -> Iterator[str]:
             if not tensor.name:
                 yield f"{kind.capitalize()} {index} has no name: write the name that the model gives it."
                 continue
-            said = f"{kind.capitalize()} {tensor.name}"
-            yield from _shape(said, tensor, int(config.max_batch_size))
+            label = f"{kind.capitalize()} {tensor.name}"
+            yield from _shape(label, tensor, int(config.max_batch_size))
             if kind == "input" and _format_of(tensor) in IMAGES and len(tensor.dims) != 3:
-                yield f"{said} has the format {_format_of(tensor)}, which needs three dims: leave the format out."
+                yield f"{label} has the format {_format_of(tensor)}, which needs three dims: leave the format out."
             for name in ("is_shape_tensor", "is_non_linear_format_io"):
                 if getattr(tensor, name) and not is_tensorrt:
-                    yield f"{said} sets {name}, which only TensorRT models have: leave it out."
+                    yield f"{label} sets {name}, which only TensorRT models have: leave it out."
 
 
 def _format_of(tensor: Any) -> str:
     return pbtxt.enum_name(model_config_pb2.ModelInput.Format, tensor.format)
 
 
-def _shape(said: str, tensor: Any, batch: int) -> Iterator[str]:
+def _shape(label: str, tensor: Any, batch: int) -> Iterator[str]:
     dims, shape = list(tensor.dims), list(tensor.reshape.shape)
     if not tensor.data_type:
-        yield f"{said} has no data_type: write one, such as data_type: TYPE_FP32."
+        yield f"{label} has no data_type: write one, such as data_type: TYPE_FP32."
     elif tensor.data_type not in model_config_pb2.DataType.values():
-        yield f"{said} has the data_type {tensor.data_type}, which Triton does not know: write one such as TYPE_FP32."
+        yield f"{label} has the data_type {tensor.data_type}, which Triton does not know: write one such as TYPE_FP32."
     if not dims:
-        yield f"{said} has no dims: write them, such as dims: [ -1 ]. One value has dims: [ 1 ]."
+        yield f"{label} has no dims: write them, such as dims: [ -1 ]. One value has dims: [ 1 ]."
     elif any(size < 1 and size != FREE for size in dims):
-        yield f"{said} has dims {dims}: a size is at least 1, or -1 for any."
+        yield f"{label} has dims {dims}: a size is at least 1, or -1 for any."
     elif not tensor.HasField("reshape"):
         return
     elif any(size < 1 and size != FREE for size in shape):
-        yield f"{said} is reshaped to {shape}: a size is at least 1, or -1 for any."
+        yield f"{label} is reshaped to {shape}: a size is at least 1, or -1 for any."
     elif not shape and not batch:
-        yield f"{said} is reshaped to no dimensions, which needs batches: set max_batch_size, or leave reshape out."
+        yield f"{label} is reshaped to no dimensions, which needs batches: set max_batch_size, or leave reshape out."
     elif _elements(dims) != _elements(shape):
-        yield f"{said} is reshaped from {dims} to {shape}, which hold different numbers of values: correct one of them."
+        yield (
+            f"{label} is reshaped from {dims} to {shape}, which hold different numbers of values: correct one of them."
+        )
 
 
 def _elements(sizes: Sequence[int]) -> list[int]:
@@ -104,20 +106,20 @@ def _batch_tensors(config: Any) -> Iterator[str]:
     inputs, outputs = {str(one.name) for one in config.input}, {str(one.name) for one in config.output}
     for kind, tensors in (("batch_input", config.batch_input), ("batch_output", config.batch_output)):
         for tensor in tensors:
-            said = f"{kind} {', '.join(tensor.target_name) or '(without target_name)'}"
+            label = f"{kind} {', '.join(tensor.target_name) or '(without target_name)'}"
             if len(tensor.source_input) != 1:
-                yield f"{said} names {len(tensor.source_input)} source inputs: name one."
+                yield f"{label} names {len(tensor.source_input)} source inputs: name one."
             for name in tensor.source_input:
                 if inputs and name not in inputs:
-                    yield f"{said} names the source input {name}, which the model does not have: correct the name."
+                    yield f"{label} names the source input {name}, which the model does not have: correct the name."
             names = list(map(str, tensor.target_name))
             if not names or len(names) != len(set(names)):
-                yield f"{said} must name each target_name once: correct it."
+                yield f"{label} must name each target_name once: correct it."
             if kind == "batch_input" and pbtxt.type_name(tensor) not in COUNT_TYPES:
-                yield f"{said} has the data_type {pbtxt.type_name(tensor)}: write TYPE_INT32 or TYPE_FP32."
+                yield f"{label} has the data_type {pbtxt.type_name(tensor)}: write TYPE_INT32 or TYPE_FP32."
             for name in tensor.target_name if kind == "batch_output" else ():
                 if outputs and name not in outputs:
-                    yield f"{said} names an output that the model does not have: correct the name."
+                    yield f"{label} names an output that the model does not have: correct the name."
 
 
 def _dynamic_batching(config: Any) -> Iterator[str]:

@@ -33,12 +33,12 @@ def read(root: Path, names: Sequence[str], budget: Budget) -> dict[str, Member]:
     return members
 
 
-def choose(members: Members, asked: str = "") -> tuple[str, str]:
-    """The model that callers call, or "" and why that cannot be told. `asked`: the one that the service names."""
+def choose(members: Members, option: str = "") -> tuple[str, str]:
+    """The model that callers call, or "" and why that cannot be told. `option`: the model that the service names."""
     names = sorted(members)
     shown = listed(names)
-    if asked:
-        return (asked, "") if asked in members else ("", f"There is no model {asked} here. Models: {shown}.")
+    if option:
+        return (option, "") if option in members else ("", f"There is no model {option} here. Models: {shown}.")
     if not names:
         return "", "No folder here is a model that Triton can serve: expected config.pbtxt, or a file as 1/model.onnx."
     if len(names) == 1:
@@ -76,6 +76,6 @@ def name_problem(name: str) -> str:
     if unquoted.PLAIN.fullmatch(name):
         return ""
     return (
-        f"The folder {name!r} cannot be loaded beside others: its name has a blank in it, or a sign that means "
-        "something to the shell with which Triton starts a model. Rename it."
+        f"The folder {name!r} cannot be loaded beside others: its name has a blank in it, or a character "
+        "that the shell reads when Triton starts a model. Rename it."
     )

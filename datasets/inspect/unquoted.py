@@ -23,6 +23,6 @@ def problem(config: Any) -> str:
     if not file or PLAIN.fullmatch(file) or pbtxt.backend(config) in {"onnxruntime", ""}:
         return ""
     return (
-        f"default_model_filename {file!r} has a blank in it, or a sign that means something to the shell with which "
-        "Triton starts a model: rename the file."
+        f"default_model_filename {file!r} has a blank in it, or a character that the shell reads when Triton "
+        "starts a model: rename the file."
     )

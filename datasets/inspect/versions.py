@@ -41,16 +41,16 @@ def problems(config: Any, folders: Iterable[str]) -> list[str]:
     """Why Triton would load no version, or one that is not there. `folders`: names beside config.pbtxt."""
     names = sorted(set(folders) - OTHER_FOLDERS)
     versions = [int(name) for name in names if is_version(name)]
-    found = list(_misread(config, names, versions))
+    sentences = list(_misread(config, names, versions))
     if not versions or loaded(config, versions):
-        return found
+        return sentences
     if config.version_policy.HasField("latest"):
-        return [*found, "version_policy { latest } asks for no version: write num_versions: 1, or leave it out."]
-    asked = list(config.version_policy.specific.versions)
-    if not asked:
-        return [*found, "version_policy in config.pbtxt names no version: name one, or leave it out."]
+        return [*sentences, "version_policy { latest } asks for no version: write num_versions: 1, or leave it out."]
+    policy = list(config.version_policy.specific.versions)
+    if not policy:
+        return [*sentences, "version_policy in config.pbtxt names no version: name one, or leave it out."]
     present = f"there {'is' if len(versions) == 1 else 'are'} {_listed(versions)}"
-    return [*found, f"version_policy asks for {_listed(asked)}, and {present}: correct it, or leave it out."]
+    return [*sentences, f"version_policy asks for {_listed(policy)}, and {present}: correct it, or leave it out."]
 
 
 def notes(config: Any, folders: Iterable[str]) -> list[str]:

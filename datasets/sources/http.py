@@ -150,17 +150,17 @@ class HttpSource(Source):
     def _rows_at(self, web: Web, url: Url, place: str, credentials: dict[str, str]) -> Sequence[Listed]:
         """Rows of the list at `place`, without its own: `sha256sum * > SHA256SUMS` hashes the list too early."""
         url_of = below(url)
-        there = url_of("").joined(place.strip())
-        web.network.require_host(there.host, there.port)
-        known = credentials if there.origin == url.origin else {}
-        content, _ = web.read(there, filelist.MAX_BYTES, "The list", credentials=known)
+        address = url_of("").joined(place.strip())
+        web.network.require_host(address.host, address.port)
+        own = credentials if address.origin == url.origin else {}
+        content, _ = web.read(address, filelist.MAX_BYTES, "The list", credentials=own)
         try:
             text = decode(content)
         except UnicodeDecodeError as error:
-            raise SourceError(f"The list at {there} is not text.", hint="Save it as UTF-8.") from error
+            raise SourceError(f"The list at {address} is not text.", hint="Save it as UTF-8.") from error
         start = url_of("").path
-        name = unquote(there.path.removeprefix(start)) if there.path.startswith(start) else ""
-        rows = filelist.parse(text, name or unquote(there.path.rpartition("/")[2]))
+        name = unquote(address.path.removeprefix(start)) if address.path.startswith(start) else ""
+        rows = filelist.parse(text, name or unquote(address.path.rpartition("/")[2]))
         return [row for row in rows if row.path != name] or rows
 
     def _url(self) -> Url:

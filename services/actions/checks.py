@@ -154,15 +154,15 @@ def describe(
 
     Raises SourceError when the path is not there or leads outside.
     """
-    with peek(dataset, path) as seen:
-        if seen.folder is None:
+    with peek(dataset, path) as look:
+        if look.folder is None:
             return None
-        description = wiring.framework(framework).describe(seen.folder, config, service)
-    if not seen.left_out:
+        description = wiring.framework(framework).describe(look.folder, config, service)
+    if not look.left_out:
         return description
     # A problem may come from what is left out: the model file itself may be a link to nowhere.
-    problems = (*description.problems, seen.left_out) if description.problems else ()
-    return replace(description, problems=problems, notes=(*description.notes, seen.left_out))
+    problems = (*description.problems, look.left_out) if description.problems else ()
+    return replace(description, problems=problems, notes=(*description.notes, look.left_out))
 
 
 def is_placed_anew(before: tuple[ServiceSpec, int], after: tuple[ServiceSpec, int]) -> bool:

@@ -233,8 +233,9 @@ def _predictions(item: Named, rows: int | None) -> list[Any]:
     if rows is None:
         return [values.tolist()]
     if values.shape[:1] != (rows,):
-        asked = "1 instance" if rows == 1 else f"{rows} instances"
-        raise invalid(f"The model answered {asked} with {item.name} of shape {_shown(values.shape)}. {COLUMNS_INSTEAD}")
+        instances = "1 instance" if rows == 1 else f"{rows} instances"
+        shape = _shown(values.shape)
+        raise invalid(f"The model answered {instances} with {item.name} of shape {shape}. {COLUMNS_INSTEAD}")
     return list(values.tolist())
 
 

@@ -213,7 +213,7 @@ def harden(config: ModelConfig) -> None:
             group.ClearField("name")  # Triton then names it after the model
     for name in filter(None, (config.name, config.default_model_filename)):
         if not unquoted.PLAIN.fullmatch(name):
-            raise ModelError(f"A shell starts the model, and a sign in {name!r} means something to it: rename it.")
+            raise ModelError(f"A shell starts the model and reads a character of {name!r}: rename it.")
 
 
 def write(config: ModelConfig) -> str:

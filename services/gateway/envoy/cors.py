@@ -37,7 +37,7 @@ def preflight(match: Json) -> Json:
 
     Any header may be asked for: what a page of a named origin may do is bounded by its key.
     """
-    told = {
+    values = {
         "access-control-allow-methods": "GET, POST",
         "access-control-allow-headers": "%REQ(ACCESS-CONTROL-REQUEST-HEADERS)%",
         "access-control-max-age": str(MAX_AGE_SECONDS),
@@ -45,5 +45,5 @@ def preflight(match: Json) -> Json:
     return {
         "match": {**match, "headers": _PREFLIGHT},
         "direct_response": {"status": 204},
-        "response_headers_to_add": [header(name, value) for name, value in told.items()],
+        "response_headers_to_add": [header(name, value) for name, value in values.items()],
     }

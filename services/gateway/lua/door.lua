@@ -35,7 +35,7 @@ local function digest_of(key)
   return digest
 end
 
--- Whether a list of codings names any. Of several headers Envoy makes one list.
+-- Whether a list of codings names one besides identity. Envoy joins several headers into one list.
 local function is_encoded(list)
   for coding in string.gmatch(list, "[^, \t]+") do
     if string.lower(coding) ~= "identity" then return true end

@@ -40,7 +40,7 @@ function in_rest_path(headers, path)
   return service, named and string.gsub(named, ":predict$", "") or string.match(path, "^/v2/models/([^/?]+)")
 end
 
--- Of the names in front of a request the one with an adapter, if there is one. A host has none: its colon begins a port.
+-- The name in front of a request that has an adapter, if one has. A host has none: its colon begins a port.
 local function most_exact(header, host, prefix)
   if prefix and string.find(prefix, ":", 1, true) then return prefix end
   return header or host or prefix

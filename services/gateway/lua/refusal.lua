@@ -1,5 +1,5 @@
--- How a script refuses a request: it names the native route that answers. The first refusal counts, whoever comes later:
--- what the door refuses for its headers is not judged by its body as well.
+-- How a script refuses a request: it names the native route that answers. The first refusal wins: a
+-- request that was refused for its headers is not refused for its body too.
 function refuse(handle, headers, service, reason, field)
   local chosen = headers:get("x-service")
   if chosen ~= "@DOOR@" and string.byte(chosen) == 95 then return end

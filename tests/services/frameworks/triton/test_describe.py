@@ -120,7 +120,7 @@ def test_two_onnx_files_and_none_called_model_are_not_guessed(tmp_path: Path) ->
      "asks for version 2, and there is version 1"),
     ('backend: "python" default_model_filename: "../../secret.py"', "1/model.py", "leads out of the version folder"),
     ('backend: "python" default_model_filename: "/dev/zero"', "1/model.py", "leads out of the version folder"),
-    ('backend: "python" default_model_filename: "a b.py"', "1/a b.py", "'a b.py' has a blank in it, or a sign that"),
+    ('backend: "python" default_model_filename: "a b.py"', "1/a b.py", "'a b.py' has a blank in it, or a character"),
     ('backend: "python" default_model_filename: "a&b.py"', "1/a&b.py", "Triton starts a model: rename the file."),
     ('backend: "python"', "labels.txt", "There is no version folder: put the model into 1/model.py."),
     ('backend: "onnxruntime"', "v1/model.onnx", "There is no version folder: put the model into 1/model.onnx."),
