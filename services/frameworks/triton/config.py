@@ -175,8 +175,8 @@ def backend(config: ModelConfig) -> str:
 
 
 def has_sequences(config: ModelConfig) -> bool:
-    """Whether an instance keeps a state between the requests of a sequence."""
-    return bool(config.WhichOneof("scheduling_choice") == "sequence_batching")
+    """Whether requests belong to sequences that an instance remembers. An iterative one is a single request."""
+    return config.HasField("sequence_batching") and not config.sequence_batching.iterative_sequence
 
 
 def text_ids(config: ModelConfig) -> list[ModelConfig]:

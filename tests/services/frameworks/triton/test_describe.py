@@ -266,3 +266,10 @@ def test_a_version_folder_that_triton_ignores_is_none(tmp_path: Path) -> None:
 def test_a_backend_that_is_a_path_is_refused(tmp_path: Path) -> None:
     made = describe(python_model(tmp_path, PYTHON.replace('"python"', '"../../x"')), {})
     assert problem(made) == "config.pbtxt names the backend '../../x', which cannot be: a backend's name is a word."
+
+
+def test_an_iterative_sequence_is_a_single_request(tmp_path: Path) -> None:
+    described = describe(python_model(tmp_path, PYTHON + "sequence_batching { iterative_sequence: true }"), {})
+    assert not described.problems and not described.sequences and not described.notes
+    (tmp_path / "config.pbtxt").write_text(PYTHON + "sequence_batching { }")
+    assert describe(tmp_path, {}).sequences
