@@ -11,12 +11,14 @@ from tests.corpus import (
     refused,
     repositories,
     scheduling,
+    sequences,
     streams,
     tensors,
 )
 
 CASES = (
     *scheduling.CASES,
+    *sequences.CASES,
     *tensors.CASES,
     *outputs.CASES,
     *programs.CASES,

@@ -156,6 +156,7 @@ OPTIONS = (
         "rate-limiter",
         'instance_group [ { count: 1 kind: KIND_CPU rate_limiter { resources [ { name: "R1" count: 4 }, '
         '{ name: "R2" global: true count: 2 } ] priority: 2 } } ]\n',
+        notes=["rate_limiter is ignored: services start Triton without --rate-limit."],
     ),
     _batcher(
         "warmup",
