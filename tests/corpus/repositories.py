@@ -300,6 +300,7 @@ CASES = (
     Case(
         "calls-load-model",
         files({**python_model("loads", program=LOADS), **python_model("add")}), config={"model": "loads"},
-        fails="load_model",
+        fails="calls-load-model: The model cannot be loaded: pb_utils.load_model is not there: a service loads all "
+        "models of its folder when it starts, and no others.",
     ),
 )  # fmt: skip
