@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from console.text import decode
+from datasets import other_folders
 from datasets.errors import SourceError
 from datasets.sizes import size_text
 from datasets.sources.archives import kinds
@@ -56,6 +57,8 @@ def recognise(files: Files, path: str = "") -> Recognised:
 
 def what_to_choose(entries: Sequence[Entry]) -> str:
     """What to do with a folder that is no model, in a sentence."""
+    if other := other_folders.what_to_choose({entry.name for entry in entries}):
+        return other
     if len(entries) == 1 and entries[0].is_dir:
         return f"There is only the folder {entries[0].name} here: choose it."
     if packed := next((entry for entry in entries if not entry.is_dir and kinds.is_archive(entry.name)), None):

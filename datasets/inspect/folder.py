@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from datasets import other_folders
 from datasets.inspect import executable, gguf, huggingface, triton
 from datasets.inspect.budget import SECONDS, Budget
 from datasets.inspect.errors import TooMuch, Unreadable
@@ -77,7 +78,10 @@ def _inspect(path: Path, name: str, budget: Budget) -> Report:
         return replace(report, notes=(*notes, *report.notes), executable=runs)
     if quantised := [entry for entry in names if entry.endswith(".gguf") and (path / entry).is_file()]:
         return replace(_gguf(path / quantised[0], name, budget), executable=found)
-    return Report("unknown", "Not a model that the console knows.", name, executable=found)
+    other = other_folders.what_to_choose(names)
+    return Report(
+        "unknown", "Not a model that the console knows.", name, problems=(other,) if other else (), executable=found
+    )
 
 
 def _single(path: Path, name: str, budget: Budget) -> Report:

@@ -58,6 +58,8 @@ def read(folder: Path, budget: Budget | None = None) -> Model:
     budget = budget or Budget()
     made = Model()
     made.config = _json(made, folder, "config.json")
+    if not made.architectures and not made.problems:
+        made.problems.append('config.json names no "architectures": vLLM cannot tell what to load.')
     inner = made.config.get("text_config")
     made.text = inner if isinstance(inner, dict) else made.config
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
@@ -120,6 +122,8 @@ def _check_shards(made: Model, index: Mapping[str, Any], names: list[str]) -> No
     missing = sorted(set(made.weights) - set(names)) if index else []
     if missing:
         made.problems.append(f"Files of the weights are missing: {', '.join(missing[:5])}. Copy the whole folder.")
+    elif not made.weights and any(name.endswith(".gguf") for name in names):
+        made.problems.append("The weights are GGUF files, which cannot be served here: use safetensors files instead.")
     elif not made.weights:
         made.problems.append("There are no weights: expected *.safetensors files beside config.json.")
 

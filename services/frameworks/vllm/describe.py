@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from datasets import other_folders
 from datasets.inspect import huggingface, memory, texts
 from datasets.inspect import said_of_huggingface as words
 from datasets.inspect.budget import Budget
@@ -100,8 +101,8 @@ def need(made: Study) -> Memory | None:
 def unusable(folder: Folder) -> str:
     if folder.has("config.json"):
         return ""
-    if folder.has("adapter_config.json"):
-        return "This is a LoRA adapter, not a model: choose its base model, and name this folder as a LoRA module."
+    if other := other_folders.what_to_choose({path.name for path in folder.root.iterdir()}):
+        return other
     if folder.gguf:
         return "GGUF files alone cannot be served here: use the model's Hugging Face folder, with its config.json."
     if folder.has("config.pbtxt"):
@@ -142,8 +143,7 @@ def check_code(made: Study) -> None:
 def check_task(made: Study) -> None:
     names = made.architectures
     if not names:
-        made.problems.append('config.json names no "architectures": vLLM cannot tell what to load.')
-        return
+        return  # said of the folder
     generates = any(name.endswith(GENERATING) for name in names)
     template = made.folder.has_chat_template
     made.task = made.options.get("task") or (("chat" if template else "completion") if generates else "embedding")

@@ -133,3 +133,12 @@ def test_a_config_of_any_values_is_read(
     header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     assert inspect(folder).whole
+
+
+def test_weights_as_gguf_and_a_config_without_architectures_are_named(tmp_path: Path) -> None:
+    config(tmp_path, {"model_type": "llama"})
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    assert huggingface.read(tmp_path).problems == [
+        'config.json names no "architectures": vLLM cannot tell what to load.',
+        "The weights are GGUF files, which cannot be served here: use safetensors files instead.",
+    ]
