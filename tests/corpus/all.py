@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.corpus import (
     failing,
     graphs,
+    huggingface,
     layouts,
     outputs,
     programs,
@@ -26,6 +27,7 @@ CASES = (
     *layouts.CASES,
     *graphs.CASES,
     *repositories.CASES,
+    *huggingface.CASES,
     *refused.CASES,
     *failing.CASES,
 )

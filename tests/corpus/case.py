@@ -60,6 +60,8 @@ class Case:
     write: Write
     requests: Sequence[Request] = ()
     framework: str = "triton"
+    path: str = ""
+    """Of the model below the folder that `write` makes, where that is not the model itself."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """`framework_config`, as the form sends it."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +71,8 @@ class Case:
     """Sentences said before a start, which is possible all the same; each is whole."""
     refused: Sequence[str] = ()
     """Sentences for which no service is made; each is whole."""
+    in_report: bool = True
+    """Whether the files alone are the reason, not what the service asks of them."""
     fails: str = ""
     """What the service says once its start has failed."""
     v1: Sequence[V1] = ()
@@ -76,8 +80,15 @@ class Case:
     """False where V1 cannot carry what the model needs: a stream, or the parameters of a sequence."""
     has_rows: bool = False
     """Whether each row of the first axis is one instance of V1."""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """Of a language model that is started: adapter, "" for none -> what it answers to tests.vllm.QUESTION."""
     stateful: bool = False
     """Its requests form one sequence."""
+
+    @property
+    def model_path(self) -> str:
+        """In the dataset of all cases."""
+        return f"{self.name}/{self.path}" if self.path else self.name
 
     @property
     def served(self) -> bool:

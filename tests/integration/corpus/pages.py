@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+
+import playwright
 
 from tests import clients
 from tests.corpus.case import Case
@@ -108,6 +111,8 @@ def run(world: World, snippet: str, name: str, directory: Path) -> str:
     if name.startswith("python"):
         environment = "clients-tensorflow" if name == "python_tfserving" else "clients"
         command = [str(clients.python(environment)), "-P", "-c", snippet]
+    elif name == "javascript":
+        command = [node(), "--input-type=module", "-e", snippet]
     else:
         command = ["bash", "-uc", snippet]
     env = {
@@ -122,6 +127,11 @@ def run(world: World, snippet: str, name: str, directory: Path) -> str:
     )
     assert done.returncode == 0, f"{snippet}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
     return done.stdout
+
+
+def node() -> str:
+    """Of the machine, or the one that playwright brings."""
+    return shutil.which("node") or str(Path(playwright.__file__).parent / "driver" / "node")
 
 
 def check(name: str, printed: str, directory: Path) -> None:

@@ -33,6 +33,7 @@ from datasets.models import Round
 from services import states
 from services.actions import keys, publishing, wiring
 from services.actions.reconcile import reconcile
+from services.frameworks.vllm import runtime as vllm
 from services.gateway.lingering import LINGER_SECONDS
 from services.gateway.snapshot import Snapshot
 from services.models import Node, Queue, Service
@@ -45,6 +46,8 @@ DATASET: Final = "corpus"
 AHEAD: Final = 3
 """How many services start while one is tested."""
 START_SECONDS: Final = 150
+LOAD_SECONDS: Final = 300
+"""Of a language model."""
 _ENDED: Final[Future[None]] = Future()
 _ENDED.set_result(None)
 
@@ -106,8 +109,10 @@ class World(ExitStack):
         self.key = keys.create(team=self.team, name="corpus", actor=self.actor).key
 
     def _models(self) -> None:
+        has_vllm = not vllm.problem(settings.HOME.runtimes / "vllm")
         for case in self._cases.values():
-            case.write(self.trees / case.name)
+            if case.framework != "vllm" or has_vllm:
+                case.write(self.trees / case.name)
         options = {"path": str(self.trees)}
         self.dataset = datasets.create(team=self.team, name=DATASET, kind="local", options=options, actor=self.actor)
         trust.trust(self.dataset, actor=self.actor)
@@ -118,7 +123,7 @@ class World(ExitStack):
             "name": case.name,
             "framework": case.framework,
             "dataset": DATASET,
-            "model_path": case.name,
+            "model_path": case.model_path,
             "queue": "default",
             "team": self.team.name,
             "framework_config": dict(case.config),
@@ -132,7 +137,7 @@ class World(ExitStack):
             if not Service.objects.filter(name=one.name).exists():
                 answer = self.create(one)
                 assert answer.status_code == 201 or one is not case, answer.content.decode()
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + (START_SECONDS if case.framework == "triton" else LOAD_SECONDS)
         while (service := Service.objects.get(name=case.name)).state not in {states.READY, states.FAILED}:
             assert time.monotonic() < deadline, f"{service.state}: {service.message}\n{self.log(case)}"
             self.step()
