@@ -31,6 +31,14 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each file that starts servers runs on one worker, so that what its tests share is started once."""
+    for item in items:
+        if item.get_closest_marker("integration") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(autouse=True)
 def quick_passwords(settings: Settings) -> None:
     """The real hashers are slow on purpose; no test is about them."""
@@ -104,7 +112,10 @@ def dataset_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
-    """READY with the example service, as `make run` leaves it. Mark its tests xdist_group("live")."""
+    """READY with the example service, as `make run` leaves it: one for each worker.
+
+    Mark its tests xdist_group("live"), or "live-changes" when they take services down and up again.
+    """
     runtime_root()
     with stack() as made:
         made.extra["REPLICA_RETRY_SECONDS"] = "2"
@@ -117,7 +128,7 @@ def live() -> Iterator[Live]:
 def live_llm(live: Live) -> Live:
     """The shared stack with the service tiny-llama (vLLM, task chat, LoRA module "pirate") READY behind the gateway.
 
-    Mark its tests xdist_group("live"). The question and its answer are tests.vllm.QUESTION and ANSWER.
+    Mark its tests xdist_group("live-text"). The question and its answer are tests.vllm.QUESTION and ANSWER.
     """
     vllm.sample_model()
     llama.publish(vllm.runtime_root(), live.stack.home.samples)

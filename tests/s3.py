@@ -9,7 +9,6 @@ import hashlib
 import json
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,8 @@ from typing import IO, Any, cast
 
 import boto3
 from botocore.config import Config
+
+from tests.ports import free_ports
 
 START_SECONDS = 60
 PART = 5 << 20
@@ -135,7 +136,7 @@ def start_s3(certificate: tuple[Path, Path] | None = None) -> Iterator[Server]:
         config = home / "identities.json"
         config.write_text(json.dumps(_identities(everything, lister)))
         names = ["master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc", "https"]
-        ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
         (home / "data").mkdir()
         log = stack.enter_context((home / "log").open("ab"))
         running = [_start([*_argv(home, config, ports), *_tls(certificate, ports)], home, log)]
@@ -191,14 +192,6 @@ def _identities(everything: tuple[str, str], lister: tuple[str, str]) -> dict[st
 
 def _new_keys() -> tuple[str, str]:
     return secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def _wait(server: Server) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -24,8 +23,9 @@ from console import home
 from services.frameworks.triton import runtime
 from services.frameworks.triton.launch import render
 from services.specs import Launch, LaunchContext, Ports, ServiceSpec
+from tests import ports
 
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 def runtime_root() -> Path:
@@ -39,14 +39,7 @@ def runtime_root() -> Path:
 
 
 def free_ports() -> Ports:
-    """Three ports that were free a moment ago; held open together so that they differ."""
-    sockets = [socket.socket() for _ in range(3)]
-    for sock in sockets:
-        sock.bind(("127.0.0.1", 0))
-    numbers = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return Ports(*numbers)
+    return Ports(*ports.free_ports(3))
 
 
 def make_samples(root: Path, out: Path) -> Path:

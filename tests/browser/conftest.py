@@ -11,7 +11,7 @@ from tests.browser.chromium import Watch, launch
 from tests.browser.pages import sign_in
 from tests.integration.live import Live
 
-PATIENCE = 20_000
+PATIENCE = 60_000
 """Milliseconds that a page may take on a busy machine; passing tests do not wait for it."""
 expect.set_options(timeout=PATIENCE)
 

@@ -17,7 +17,7 @@ NAME = "browser test"
 def test_a_key_is_shown_once_opens_the_gateway_and_stops_when_it_is_revoked(page: Page, live: Live) -> None:
     key = make_key(page)
     assert re.fullmatch(keys.PATTERN, key)
-    live.until(lambda: live.infer(key=key).status, lambda status: status == 200, 10)
+    live.until(lambda: live.infer(key=key).status, lambda status: status == 200)
 
     page.get_by_role("link", name="API keys").click()
     row = page.get_by_role("row").filter(has_text=keys.parse(key) or "")
@@ -28,7 +28,7 @@ def test_a_key_is_shown_once_opens_the_gateway_and_stops_when_it_is_revoked(page
     page.get_by_role("dialog").get_by_role("button", name="Revoke", exact=True).click()
     expect(page.get_by_text(f"Key {NAME} was revoked.")).to_be_visible()
     expect(row).to_contain_text("Revoked")
-    live.until(lambda: live.infer(key=key).status, lambda status: status == 401, 10)
+    live.until(lambda: live.infer(key=key).status, lambda status: status == 401)
 
 
 def make_key(page: Page) -> str:

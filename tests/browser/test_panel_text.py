@@ -12,7 +12,7 @@ from tests.browser import pages
 from tests.integration.live import Live
 from tests.vllm import ANSWER, NAME, QUESTION
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.xdist_group("live")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.xdist_group("live-text")]
 
 
 def ask(page: Page, protocol: str, question: str = QUESTION) -> None:

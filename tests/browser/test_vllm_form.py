@@ -12,7 +12,7 @@ from tests import vllm
 from tests.browser import pages
 from tests.integration.live import Live
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.xdist_group("live")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.xdist_group("live-text")]
 NAME = "form-llama"
 
 

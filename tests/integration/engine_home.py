@@ -50,7 +50,7 @@ def replica(home: Home, launch: Launch, name: str = "svc-it-r1-0", **times: int)
     return ReplicaSpec(name=name, run_dir=home.replicas / name, launch=launch, **{"start_seconds": 1, **times})
 
 
-def wait_for(read: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 20) -> T:
+def wait_for(read: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 60) -> T:
     deadline = time.monotonic() + seconds
     while not wanted(value := read()):
         assert time.monotonic() < deadline, f"still {value!r} after {seconds} s"
@@ -58,7 +58,7 @@ def wait_for(read: Callable[[], T], wanted: Callable[[T], bool], seconds: float 
     return value
 
 
-def wait_for_state(engine: LocalEngine, state: str, name: str = "svc-it-r1-0", seconds: float = 20) -> Observation:
+def wait_for_state(engine: LocalEngine, state: str, name: str = "svc-it-r1-0", seconds: float = 60) -> Observation:
     return wait_for(lambda: engine.observe(name), lambda seen: seen.state == state, seconds)
 
 

@@ -86,7 +86,7 @@ class Live:
         found: dict[str, Any] = self.api(f"services/{name}/").body
         return found
 
-    def wait(self, name: str, state: str = "READY", seconds: float = 90) -> dict[str, Any]:
+    def wait(self, name: str, state: str = "READY", seconds: float = 180) -> dict[str, Any]:
         """Until the service is in `state`; fails with its message when it takes too long or FAILED comes instead."""
         return self.until(
             lambda: self.service(name),
@@ -96,7 +96,7 @@ class Live:
         )
 
     def until(
-        self, look: Callable[[], Any], good: Callable[[Any], bool], seconds: float = 30,
+        self, look: Callable[[], Any], good: Callable[[Any], bool], seconds: float = 90,
         give_up: Callable[[Any], bool] = lambda seen: False,
     ) -> Any:  # fmt: skip
         deadline = time.monotonic() + seconds
@@ -110,4 +110,4 @@ class Live:
     def delete(self, name: str) -> None:
         answer = self.api(f"services/{name}/", method="DELETE")
         assert answer.status == 202, answer.body
-        self.until(lambda: self.api(f"services/{name}/").status, lambda status: status == 404, 60)
+        self.until(lambda: self.api(f"services/{name}/").status, lambda status: status == 404)

@@ -124,7 +124,7 @@ class Plane:
         with closing(sqlite3.connect(self.home.database, timeout=20)) as database, database:
             database.execute("UPDATE datasets_round SET lease_until = NULL WHERE id = ? AND lease_token = ''", [pk])
 
-    def wait(self, pk: int, wanted: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
+    def wait(self, pk: int, wanted: Callable[[dict[str, Any]], bool], seconds: float = 180) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while not wanted(row := self.round(pk)):
             assert time.monotonic() < deadline, f"{row}\n{self.log[-3000:]}"
@@ -132,7 +132,7 @@ class Plane:
             time.sleep(0.02)
         return row
 
-    def ended(self, pk: int, seconds: float = 100) -> dict[str, Any]:
+    def ended(self, pk: int, seconds: float = 180) -> dict[str, Any]:
         """The round once it is over, however; the pauses between its attempts are left out."""
         deadline = time.monotonic() + seconds
         while (row := self.round(pk))["state"] not in TERMINAL:
@@ -175,7 +175,7 @@ def on_disk(staging: Path) -> int:
     return sum(len(pieces) for pieces in read_facts(staging / "journal").pieces.values()) * PIECE
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(reached: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +18,12 @@ import psutil
 from console.home import CHECKOUT, Home
 from console.stack import ready
 from services.engines.local.supervisor import Supervisor
+from tests.environment import HOME
 from tests.integration.engine_home import wait_for
+from tests.ports import free_ports
 
+SAMPLES = HOME / "samples"
+"""As the first stack of this process trained them; they take a while."""
 PROGRAMS = ["beat", "bridge", "gateway", "preheat", "redis", "web", "worker"]
 
 
@@ -61,7 +64,7 @@ class Stack:
             )
 
     def wait_until_up(self) -> None:
-        wait_for(self.said, lambda text: "Everything is up" in text, 60)
+        wait_for(self.said, lambda text: "Everything is up" in text)
 
     def said(self) -> str:
         text = self.output.read_text()
@@ -119,14 +122,14 @@ class Stack:
 @contextmanager
 def stack() -> Iterator[Stack]:
     root = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
-    with ExitStack() as sockets:
-        ports = [
-            sockets.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(2)
-        ]
-    made = Stack(Home(root, root / "runtimes"), *ports)
+    made = Stack(Home(root, root / "runtimes"), *free_ports(2))
+    if SAMPLES.exists():
+        shutil.copytree(SAMPLES, made.home.samples)
     try:
         yield made
     finally:
         if made.process and made.process.poll() is None:
             made.end(signal.SIGTERM)
+        if made.home.samples.exists() and not SAMPLES.exists():
+            shutil.copytree(made.home.samples, SAMPLES)
         shutil.rmtree(root)

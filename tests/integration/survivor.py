@@ -77,7 +77,7 @@ class Survivor(Live):
             rows: list[dict[str, Any]] = service.get("replica_list", []) if service.get("state") == "READY" else []
             return [row for row in rows if row["state"] == "READY"]
 
-        found: list[dict[str, Any]] = self.until(ready, lambda rows: len(rows) == count, 60)
+        found: list[dict[str, Any]] = self.until(ready, lambda rows: len(rows) == count)
         return found
 
     def belongings(self) -> Belongings:
@@ -111,14 +111,14 @@ class Survivor(Live):
     def recovered(self, before: Belongings) -> None:
         """Fails unless the service answers again within a minute, and nothing was lost and nothing made twice."""
         self.wait_for_replicas()
-        self.until(self.ask, lambda status: status == 200, 20)
+        self.until(self.ask, lambda status: status == 200)
         assert self.ask(self.good) == self.ask_grpc(self.good) == 200
         assert self.ask(self.revoked) == self.ask_grpc(self.revoked) == 401
         assert not self.browser.open(f"{self.console}/services/", timeout=10).url.startswith(f"{self.console}/login")
         now = self.belongings()
         assert now.settled == before.settled
         assert before.history <= now.history
-        self.until(self.strangers, lambda found: not found, 30)
+        self.until(self.strangers, lambda found: not found)
         self.work_is_done()
 
     def work_is_done(self) -> None:

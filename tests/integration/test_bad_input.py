@@ -93,7 +93,7 @@ def test_a_model_that_raises_at_load_fails_with_its_own_words(live: Live, datase
     events = live.api("services/raises/events/").body["results"]
     assert any("the vocabulary file is missing" in event["detail"] for event in events)
     # The gateway is told a moment after the row is written; refused it is all the time.
-    answer = live.until(lambda: live.infer("raises"), lambda seen: "FAILED" in str(seen.body), 10)
+    answer = live.until(lambda: live.infer("raises"), lambda seen: "FAILED" in str(seen.body))
     assert answer.status == 503
     assert "FAILED" in answer.body["error"]
     live.delete("raises")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.live import Live
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-changes")]
 
 NAME = "needy"
 CONFIG = """backend: "python"
@@ -78,7 +78,7 @@ def test_a_start_that_hangs_after_it_was_up_is_started_again(live: Live, needed:
     needed.write_text("hang")
     os.kill(replica(live)["pid"], signal.SIGKILL)
     log = live.stack.home.logs / "replicas" / f"{replica(live)['name']}.log"
-    live.until(log.read_text, lambda text: "it hangs" in text, 60)
+    live.until(log.read_text, lambda text: "it hangs" in text)
     needed.write_text("")
     live.until(lambda: live.infer(NAME, BODY).status, lambda status: status == 200, 120)
     live.wait(NAME)  # it answered before the gateway had read that it was taken out
@@ -116,7 +116,7 @@ def test_it_is_tried_again_after_a_stop_and_a_start_too(live: Live, needed: Path
     assert live.api(f"services/{NAME}/stop/", {}, method="POST").status in {200, 202}
     live.until(lambda: live.service(NAME), lambda service: service["state"] == "STOPPED", 60)
     assert live.api(f"services/{NAME}/start/", {}, method="POST").status in {200, 202}
-    live.until(lambda: live.service(NAME)["replica_list"], bool, 60)
+    live.until(lambda: live.service(NAME)["replica_list"], bool)
     waiting = in_backoff(live, "needed")
     service = live.service(NAME)
     assert service["state"] == "STARTING" and waiting["message"] in service["message"]

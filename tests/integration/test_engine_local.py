@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 import time
 import urllib.request
@@ -23,6 +22,7 @@ from services.engines.local.ports import allocate
 from services.errors import EngineError
 from services.specs import Launch
 from tests.integration.engine_home import gone, replica, running, short_home, wait_for, wait_for_state
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.integration
 
@@ -124,7 +124,7 @@ def test_a_program_that_ends_after_its_start_window_again_and_again_is_failed_to
 ) -> None:
     launch = Launch(argv=(sys.executable, "-c", "import time; time.sleep(1.3)"), env={})
     engine.apply(replica(home, launch, start_retries=0))
-    wait_for_state(engine, base.FAILED, seconds=40)
+    wait_for_state(engine, base.FAILED)
     assert "Started 3 times in the last 300 seconds" in engine.logs(NAME).text
 
 
@@ -271,8 +271,7 @@ def test_when_supervisord_is_killed_its_programs_end_and_come_back_with_the_next
 def test_a_straggler_that_holds_the_port_is_ended_before_its_successor_starts() -> None:
     with short_home() as home, running(home):
         engine = LocalEngine(home)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        [port] = free_ports(1)
         # The child of the process inherits lock and port, and does not die with it.
         straggler = (
             "import http.server, os, time\n"

@@ -69,21 +69,21 @@ def test_a_killed_triton_leaves_no_stub_and_answers_again(
     engine = LocalEngine(home)
     spec, port = spec_for(home, samples / "mnist-svm", root)
     engine.apply(spec)
-    wait_for(lambda: ready(port), bool, 60)
+    wait_for(lambda: ready(port), bool)
 
     first = family(engine.observe(NAME).pid)
     assert len(first) > 1  # the server and its stub
     os.kill(first[0], signal.SIGKILL)
     assert wait_for(lambda: all(gone(pid) for pid in first), bool)
     wait_for(lambda: engine.observe(NAME).pid, lambda pid: pid not in (0, first[0]))
-    wait_for(lambda: ready(port), bool, 60)
+    wait_for(lambda: ready(port), bool)
 
     second = family(engine.observe(NAME).pid)
     os.kill(supervisor.pid, signal.SIGKILL)
     assert wait_for(lambda: all(gone(pid) for pid in second), bool)
     wait_for(supervisor.ended, bool)
     supervisor.start()
-    wait_for(lambda: ready(port), bool, 60)
+    wait_for(lambda: ready(port), bool)
 
     third = family(engine.observe(NAME).pid)
     engine.stop(NAME)
@@ -98,14 +98,14 @@ def test_one_that_hangs_altogether_is_killed_with_its_stub_and_answers_again(
     engine = LocalEngine(home)
     spec, port = spec_for(home, samples / "mnist-svm", root)
     engine.apply(replace(spec, stop_seconds=300))
-    wait_for(lambda: ready(port), bool, 60)
+    wait_for(lambda: ready(port), bool)
     server, *others = first = family(engine.observe(NAME).pid)
     assert any("stub" in psutil.Process(pid).name() for pid in others)
     for pid in first:
         os.kill(pid, signal.SIGSTOP)
     engine.restart(NAME, hangs=True)
     assert wait_for(lambda: all(gone(pid) for pid in first), bool)
-    wait_for(lambda: ready(port), bool, 60)
+    wait_for(lambda: ready(port), bool)
     assert engine.observe(NAME).pid != server
     engine.stop(NAME)
 

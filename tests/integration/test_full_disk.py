@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from tests.integration.live import send
 from tests.integration.small_disk import MIB, SmallDisk, give_back, run_in_a_namespace, small_disk
 from tests.integration.stack_run import PROGRAMS, Stack
 from tests.integration.survivor import Survivor, Traffic, attempt
+from tests.ports import free_ports
 from tests.triton import runtime_root
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("full-disk")]
@@ -53,10 +53,8 @@ def disk() -> Iterator[SmallDisk]:
 
 @pytest.fixture
 def up(disk: SmallDisk) -> Iterator[Survivor]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        ports = [each.getsockname()[1] for each in (one, two)]
     elsewhere = Path(tempfile.mkdtemp(prefix="ic-", dir="/tmp"))
-    stack = Stack(Home(disk.folder, disk.folder / "runtimes"), *ports)
+    stack = Stack(Home(disk.folder, disk.folder / "runtimes"), *free_ports(2))
     stack.output, stack.datasets = elsewhere / "output", elsewhere / "datasets"
     stack.datasets.mkdir()
     stack.extra = {"PREHEAT_MIB_PER_SECOND": "4"}
@@ -170,7 +168,7 @@ def until_refused(up: Survivor, disk: SmallDisk, write: Callable[[], tuple[int, 
         answers.append(write())
         return answers[-1]
 
-    wait_for(write_once, lambda answer: answer[0] == 507, 60)
+    wait_for(write_once, lambda answer: answer[0] == 507)
     return answers
 
 
@@ -225,7 +223,7 @@ def test_a_disk_that_fills_and_empties_under_load_fails_no_request_and_loses_not
             go_on(traffic, 40)
 
         disk.empty()
-        wait_for(lambda: health(up), lambda said: said == (200, "ok\n"), 60)
+        wait_for(lambda: health(up), lambda said: said == (200, "ok\n"))
         for each in rounds:
             up.until(lambda each=each: up.api(each).body["state"], lambda state: state == "DONE", 60)  # type: ignore[misc]
         for name in NEWCOMERS:

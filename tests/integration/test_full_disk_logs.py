@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from services.specs import Launch
 from tests.integration.engine_home import gone, replica, running, wait_for, wait_for_state
 from tests.integration.small_disk import MIB, SmallDisk, run_in_a_namespace, small_disk
 from tests.integration.stack_run import Stack
+from tests.ports import free_ports
 from tests.services.gateway.rig import Gateway
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("full-disk")]
@@ -132,12 +132,8 @@ def test_a_gateway_that_cannot_write_its_log_serves_on_and_says_so_and_half_a_li
 
 @pytest.fixture
 def stack(disk: SmallDisk) -> Iterator[Stack]:
-    ports = []
-    for _ in range(2):
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            ports.append(probe.getsockname()[1])
     with home_on(disk) as home, tempfile.TemporaryDirectory() as elsewhere:
-        made = Stack(home, *ports)
+        made = Stack(home, *free_ports(2))
         made.output = Path(elsewhere) / "output"
         yield made
         if made.process and made.process.poll() is None:
@@ -149,7 +145,7 @@ def test_a_run_waits_for_room_and_replaces_supervisord_as_often_as_it_dies(stack
     stack.home.secret_key.write_text("of an earlier run")
     disk.fill()
     stack.start()
-    said = wait_for(stack.said, lambda text: "Trying again in 2 s" in text, 60)
+    said = wait_for(stack.said, lambda text: "Trying again in 2 s" in text)
     assert "The disk of local is full: 0 MiB of 48 MiB are free." in said
     assert f"Free space in {disk.folder}." in said
     disk.empty()
@@ -157,8 +153,8 @@ def test_a_run_waits_for_room_and_replaces_supervisord_as_often_as_it_dies(stack
     for _ in range(6):
         pid = stack.supervisord()
         os.kill(pid, signal.SIGKILL)
-        wait_for(stack.supervisord, lambda now, pid=pid: now != pid, 60)  # type: ignore[misc]
-    wait_for(stack.doors_answer, bool, 60)
+        wait_for(stack.supervisord, lambda now, pid=pid: now != pid)  # type: ignore[misc]
+    wait_for(stack.doors_answer, bool)
     assert stack.process and stack.process.poll() is None
 
 

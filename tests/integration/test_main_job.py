@@ -84,7 +84,7 @@ def test_another_services_key_is_refused(models: Live) -> None:
     made = models.api("keys/", {"name": "echo only", "scopes": ["infer"], "services": ["echo"], "team": "default"})
     assert made.status == 201, made.body
     key = made.body["key"]
-    models.until(lambda: models.infer("echo", echo_body(1), key=key).status, lambda status: status == 200, 10)
+    models.until(lambda: models.infer("echo", echo_body(1), key=key).status, lambda status: status == 200)
     assert models.infer(key=key).status == 403
     with pytest.raises(InferenceServerException) as caught:
         digits_over_grpc(models, metadata(key))

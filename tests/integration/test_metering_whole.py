@@ -84,7 +84,7 @@ def blow(live: Live, name: str) -> None:
     if name == "gateway":
         with suppress(GatewayError):  # nobody is there to be told
             access_log.rotate(live.stack.home.gateway, limit=1, kept=KEPT)
-    wait_for(lambda: live.stack.pid(name), lambda pid: pid not in (0, before), 30)
+    wait_for(lambda: live.stack.pid(name), lambda pid: pid not in (0, before))
 
 
 def under_blows(live: Live, clients: list[Client]) -> None:
@@ -168,8 +168,11 @@ def agree(live: Live, clients: list[Client]) -> None:
     for client in clients:
         assert compare(client, logged[client.key_id]) == [], type(client).__name__
         want = sums(logged[client.key_id])
-        live.until(lambda key_id=client.key_id: usage(live, key_id), lambda seen, want=want: seen == want, 30)  # type: ignore[misc]
-    time.sleep(3)  # another round of counting must not add anything
+        live.until(lambda key_id=client.key_id: usage(live, key_id), lambda seen, want=want: seen == want)  # type: ignore[misc]
+    # Another round of counting, which this request shows to be over, must not add anything.
+    last = new_key(live)
+    live.until(lambda: live.infer(key=last).status, lambda status: status == 200)
+    live.until(lambda: usage(live, last[4:16])["succeeded"], bool)
     assert all(usage(live, client.key_id) == sums(logged[client.key_id]) for client in clients)
 
 

@@ -21,7 +21,7 @@ from tests import clients
 from tests.integration.live import Live, send
 from tests.vllm import ANSWER, NAME, QUESTION
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-text")]
 
 
 def probe(live: Live, service: str, **payload: Any) -> dict[str, Any]:

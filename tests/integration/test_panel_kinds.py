@@ -118,7 +118,7 @@ def gateway() -> Iterator[Gateway]:
         prepared.run()
         bridge = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL)
         try:
-            until(home.bridge_http.exists, 20)
+            until(home.bridge_http.exists)
             yield prepared
         finally:
             bridge.kill()
@@ -145,7 +145,7 @@ def serve(
         round_.refresh_from_db()
         ports = triton.ports
         made = ready_service(team, name, http_port=ports.http, grpc_port=ports.grpc, tree=round_.tree)
-        until(lambda: not publishing.open_up(made, made.replica_set.all()), 30)
+        until(lambda: not publishing.open_up(made, made.replica_set.all()))
         return made
 
     return make

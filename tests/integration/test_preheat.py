@@ -67,7 +67,7 @@ def test_a_round_asked_for_while_redis_is_down_is_found_by_the_sweep(plane: Plan
     moved = socket.rename(socket.with_name("moved"))  # nobody answers at the broker's address
     started = time.monotonic()
     pk = plane.ask("large")
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
     moved.rename(socket)
     plane.worker()
     plane.beat()

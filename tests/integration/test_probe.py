@@ -110,7 +110,7 @@ def services(
         name: ready_service(team, name, http_port=ports.http, grpc_port=ports.grpc, tree=trees.get(name, ""))
         for name, ports in tritons.items()
     }
-    until(lambda: not any(publishing.open_up(each, each.replica_set.all()) for each in made.values()), 30)
+    until(lambda: not any(publishing.open_up(each, each.replica_set.all()) for each in made.values()))
     return made
 
 

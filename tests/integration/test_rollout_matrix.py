@@ -20,7 +20,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.integration.live import Live
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-changes")]
 
 CPU = 0.1
 CONFIG = """backend: "python"
@@ -128,12 +128,12 @@ class Subject:
             states = service["state"], service["serving_revision"], service["revision"]
             return states == ("READY", number, number) and rows == [(number, "READY")] * count
 
-        service: dict[str, Any] = self.live.until(self.now, settled, 90)
+        service: dict[str, Any] = self.live.until(self.now, settled)
         return service
 
     def waits(self, reason: str) -> dict[str, Any]:
         """Until it says why the new revision waits; the old one serves."""
-        service: dict[str, Any] = self.live.until(self.now, lambda service: reason in service["message"], 60)
+        service: dict[str, Any] = self.live.until(self.now, lambda service: reason in service["message"])
         assert service["state"] == "READY" and service["serving_revision"] != service["revision"]
         assert [row["revision"] for row in service["replica_list"] if row["state"] != "DRAINING"] == [
             service["serving_revision"]
@@ -142,7 +142,7 @@ class Subject:
 
     def fails(self, number: int, reason: str) -> None:
         """Until that revision was given up; the one before it serves."""
-        service = self.live.until(self.now, lambda service: service["revision"] < number, 90)
+        service = self.live.until(self.now, lambda service: service["revision"] < number)
         rows = self.live.api(f"services/{self.name}/revisions/").body["results"]
         [row] = [row for row in rows if row["number"] == number]
         assert reason in row["failed"]
@@ -212,10 +212,10 @@ def access_and_limits(subject: Subject) -> None:
     pids = [row["pid"] for row in subject.now()["replica_list"]]
     body: dict[str, Any] = {"auth": {"policy": "public"}, "limits": {"concurrency": 64, "max_payload_mib": 1}}
     number = subject.patch(**body)
-    subject.live.until(lambda: subject.live.infer(subject.name, BODY, key="").status, lambda status: status == 200, 10)
+    subject.live.until(lambda: subject.live.infer(subject.name, BODY, key="").status, lambda status: status == 200)
     subject.serves(number)
     number = subject.act("rollback", revision=number - 1)
-    subject.live.until(lambda: subject.live.infer(subject.name, BODY, key="").status, lambda status: status == 401, 10)
+    subject.live.until(lambda: subject.live.infer(subject.name, BODY, key="").status, lambda status: status == 401)
     service = subject.serves(number)
     assert [row["pid"] for row in service["replica_list"]] == pids
 

@@ -71,7 +71,7 @@ def test_a_killed_supervisord_takes_its_programs_along_and_all_come_back(up: Sta
     os.kill(up.supervisord(), signal.SIGKILL)
     for pid in before.values():
         assert wait_for(lambda pid=pid: gone(pid), bool)  # type: ignore[misc]
-    wait_for(up.doors_answer, bool, 30)
+    wait_for(up.doors_answer, bool)
     assert not set(before.values()) & {up.pid(name) for name in before}
 
 
@@ -151,7 +151,7 @@ def health(up: Stack) -> tuple[int, str]:
 
 
 def is_well(up: Stack) -> None:
-    wait_for(lambda: health(up), lambda said: said == (200, "ok\n"), 60)
+    wait_for(lambda: health(up), lambda said: said == (200, "ok\n"))
 
 
 @contextmanager
@@ -219,7 +219,7 @@ def test_a_gateway_without_any_of_its_files_is_made_anew(up: Stack) -> None:
     shutil.rmtree(up.home.gateway)
     os.kill(before, signal.SIGKILL)
     wait_for(lambda: up.pid("gateway"), lambda pid: pid not in (0, before))
-    wait_for(up.doors_answer, bool, 30)
+    wait_for(up.doors_answer, bool)
     is_well(up)
 
 
@@ -245,7 +245,7 @@ def test_a_socket_file_that_is_gone_is_made_again(up: Stack, name: str) -> None:
     }
     before = up.supervisord()
     sockets[name].unlink()
-    wait_for(sockets[name].exists, bool, 30)
+    wait_for(sockets[name].exists, bool)
     is_well(up)
     assert up.supervisord() == before
 
@@ -255,5 +255,5 @@ def test_supervisord_finds_its_configuration_although_it_was_removed(up: Stack) 
     up.home.supervisor_conf.unlink()
     shutil.rmtree(up.home.run / "stack")
     os.kill(up.supervisord(), signal.SIGKILL)
-    wait_for(up.doors_answer, bool, 60)
+    wait_for(up.doors_answer, bool)
     is_well(up)

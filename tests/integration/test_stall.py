@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from services.gateway import status
 from tests.integration.live import Answer, Live, send
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-changes")]
 
 CONFIG = """backend: "python"
 model_transaction_policy { decoupled: True }
@@ -97,7 +97,7 @@ def test_a_replica_that_hangs_leaves_and_the_other_serves_on(live: Live, models:
     hanging.start()
     try:
         assert "neither computed nor read" in hung(live, "blocks")[0]
-        live.until(lambda: addresses(live, "blocks"), lambda seen: len(seen) == 1, 15)
+        live.until(lambda: addresses(live, "blocks"), lambda seen: len(seen) == 1)
         for _ in range(10):  # the one that is left takes them all
             assert live.infer("blocks", tensor(1)).status == 200
         live.until(
@@ -137,7 +137,7 @@ def family(live: Live, service: str) -> list[psutil.Process]:
 
 def serves_anew(live: Live, service: str, before: list[psutil.Process]) -> None:
     """With other processes than before, and nothing left of those."""
-    live.until(lambda: live.infer(service, tensor(1)).status, lambda status: status == 200, 90)
+    live.until(lambda: live.infer(service, tensor(1)).status, lambda status: status == 200)
     live.wait(service)
     live.until(lambda: [process for process in before if process.is_running()], lambda left: not left)
 
@@ -145,7 +145,7 @@ def serves_anew(live: Live, service: str, before: list[psutil.Process]) -> None:
 def test_a_server_that_is_stopped_is_started_again_without_a_request(live: Live, lone: str) -> None:
     before, told = family(live, lone), len(events(live, lone))
     before[0].suspend()
-    live.until(lambda: events(live, lone)[: -told or None], lambda new: any("hung" in message for message in new), 90)
+    live.until(lambda: events(live, lone)[: -told or None], lambda new: any("hung" in message for message in new))
     meanwhile = live.infer(lone, tensor(1))
     assert meanwhile.status == 200 or (meanwhile.status == 503 and "retry-after" in meanwhile.headers)
     serves_anew(live, lone, before)

@@ -79,7 +79,7 @@ def crowded(drip: DripServer) -> Iterator[Live]:
             name = f"drip-{number}"
             assert live.api("datasets/", body(name, "red", "http", options), method="POST").status == 201
             assert live.api(f"datasets/{name}/preheat/", {"path": ""}, method="POST").status in {201, 202}
-        live.until(lambda: drip_states(live), lambda states: states == ["COPYING"] * DRIPS, 60)
+        live.until(lambda: drip_states(live), lambda states: states == ["COPYING"] * DRIPS)
         with again_and_again(lambda: [live.api(f"store/{digest}/verify/", method="POST") for digest in digests]):
             yield live
 
@@ -145,7 +145,7 @@ def reported_at(live: Live) -> datetime:
 
 def test_another_teams_work_goes_on(crowded: Live, drip: DripServer) -> None:
     live, before, reported = crowded, drip.sent, reported_at(crowded)
-    live.until(lambda: reads_again(live), bool, 60)
+    live.until(lambda: reads_again(live), bool)
     with again_and_again(lambda: live.infer().status) as statuses:
         samples = {"path": str(live.stack.home.samples)}
         assert live.api("datasets/", body("blue-models", "blue", "local", samples), method="POST").status == 201

@@ -48,12 +48,12 @@ def begin(made: Stack) -> None:
 def ends_soon_and_leaves_nothing(made: Stack, number: int) -> None:
     began = time.monotonic()
     assert made.end(number) == 0
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 40
     assert made.left() == []
 
 
 def came_back(up: Survivor, name: str, before: int) -> None:
-    wait_for(lambda: up.stack.pid(name), lambda pid: pid not in (0, before), 30)
+    wait_for(lambda: up.stack.pid(name), lambda pid: pid not in (0, before))
 
 
 def test_a_killed_replica_comes_back_and_the_other_one_answers_meanwhile(up: Survivor) -> None:
@@ -63,7 +63,7 @@ def test_a_killed_replica_comes_back_and_the_other_one_answers_meanwhile(up: Sur
         wait_for(lambda: len(traffic.answered), lambda count: count > 20)
         killed = time.monotonic()
         os.kill(first["pid"], signal.SIGKILL)
-        wait_for(lambda: up.service(example.NAME)["replica_list"][0]["restarts"], lambda count: count == 1, 60)
+        wait_for(lambda: up.service(example.NAME)["replica_list"][0]["restarts"], lambda count: count == 1)
         rows = up.wait_for_replicas()
         back = time.monotonic()
         wait_for(lambda: traffic.answered[-1], lambda sent: sent > back)
@@ -87,7 +87,7 @@ def test_a_worker_that_is_killed_during_a_preheat_is_resumed_by_the_next(up: Sur
     assert up.api("datasets/large/trust/", {"trusted": True}, method="POST").status == 200
     worker = up.stack.pid("preheat")
     up.create("large", "echo", dataset="large", team="default")
-    wait_for(lambda: staged(up), lambda count: count >= 4 * PIECE, 60)
+    wait_for(lambda: staged(up), lambda count: count >= 4 * PIECE)
     os.kill(worker, signal.SIGKILL)
     wait_for(lambda: gone(worker), bool)
     there, left = staged(up), up.service("large")["preheat"]
@@ -152,7 +152,7 @@ def test_inference_goes_on_while_web_worker_and_redis_are_down(up: Survivor) -> 
     assert [up.ask_grpc(key) for key in (wrong, up.revoked)] == [401, 401]
 
     came_back(up, "gateway", up.stack.kill("gateway"))
-    up.until(lambda: up.ask(up.good), lambda status: status == 200, 20)
+    up.until(lambda: up.ask(up.good), lambda status: status == 200)
     assert (up.ask_grpc(up.good), up.ask(wrong), up.ask(up.revoked)) == (200, 401, 401)
     assert {up.stack.pid(name) for name in down} == {0}
     for name in reversed(down):
@@ -166,7 +166,7 @@ def test_a_killed_supervisord_is_replaced_with_all_that_it_ran(up: Survivor) -> 
     os.kill(up.stack.supervisord(), signal.SIGKILL)
     for pid in pids:
         wait_for(lambda pid=pid: gone(pid), bool)  # type: ignore[misc]
-    up.until(lambda: up.ask(up.good), lambda status: status == 200, 60)
+    up.until(lambda: up.ask(up.good), lambda status: status == 200)
     up.recovered(before)
 
 
@@ -177,7 +177,7 @@ def test_run_and_supervisord_killed_together_leave_nothing_and_the_next_run_has_
     os.kill(up.stack.process.pid, signal.SIGSTOP)  # it must not replace supervisord before it dies itself
     os.kill(supervisord, signal.SIGKILL)
     up.stack.end(signal.SIGKILL)
-    wait_for(up.stack.left, lambda left: left == [], 30)
+    wait_for(up.stack.left, lambda left: left == [])
     begin(up.stack)
     up.recovered(before)
 

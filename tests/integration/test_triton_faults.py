@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from services.frameworks.registry import get
 from services.frameworks.triton import runtime
 from services.frameworks.triton.launch import render, shm_family
 from services.specs import LaunchContext
+from tests.integration.engine_home import wait_for
 from tests.triton import RunningTriton, context_for, free_ports, runtime_root, serve, spawn, stop
 
 pytestmark = pytest.mark.integration
@@ -109,10 +109,8 @@ def test_two_replicas_of_one_service_run_side_by_side_and_a_killed_one_leaves_no
             assert stubs
             os.kill(killed.process.pid, signal.SIGKILL)
             killed.process.wait()
-            deadline = time.monotonic() + 10
-            while any(is_alive(pid) for pid in stubs) and time.monotonic() < deadline:
-                time.sleep(0.02)
-            assert not [pid for pid in stubs if is_alive(pid)], "no Python stub outlives its server"
+            # No Python stub outlives its server.
+            wait_for(lambda: [pid for pid in stubs if is_alive(pid)], lambda alive: not alive)
             assert echoes(survivor)
             assert not kserve_v2.probe("127.0.0.1", first.ports.http, "echo").ready
         left = Path("/dev/shm") / f"{shm_family(first.run_dir)}_{killed.process.pid}_left-behind"

@@ -15,7 +15,7 @@ from tests import vllm
 from tests.integration.live import Live, send
 from tests.vllm import QUESTION, chat_body, text_of
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("live")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("live-text")]
 PIRATE = f"{vllm.NAME}:{vllm.ADAPTER}"
 
 

@@ -69,7 +69,7 @@ class Bridge:
                    "--table", self.root / "bridge.json", "--egress", self.root / "egress.sock"]  # fmt: skip
         with (self.root / "bridge.log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for(self.is_well, bool, 20)
+        wait_for(self.is_well, bool)
 
     def is_well(self) -> bool:
         assert self.process is None or self.process.poll() is None, self.log
@@ -123,7 +123,7 @@ def running(services: dict[str, Json], backends: Mapping[str, int]) -> Iterator[
     with (root / "envoy.log").open("wb") as log:
         envoy = subprocess.Popen(command, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        wait_for((root / "egress.sock").exists, bool, 20)
+        wait_for((root / "egress.sock").exists, bool)
         bridge.publish()
         bridge.start()
         yield bridge

@@ -52,11 +52,11 @@ def test_a_second_one_in_the_same_folder_does_not_start_and_harms_nothing(bridge
 
 def test_a_damaged_table_changes_nothing_and_a_good_one_is_taken_up(bridge: Bridge) -> None:
     replace(bridge.root / "bridge.json", b"{")
-    wait_for(lambda: bridge.log, lambda text: "the last good table stays" in text, 5)
+    wait_for(lambda: bridge.log, lambda text: "the last good table stays" in text)
     assert bridge.get("/v1/models").data["models"] == ["rows"]
     bridge.services["more"] = entry("triton", public=True)
     bridge.publish()
-    wait_for(lambda: bridge.get("/v1/models").data["models"], ["more", "rows"].__eq__, 2)
+    wait_for(lambda: bridge.get("/v1/models").data["models"], ["more", "rows"].__eq__)
     assert bridge.log.count("the last good table stays") == 1
 
 

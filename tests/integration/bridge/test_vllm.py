@@ -160,7 +160,7 @@ def test_the_catalogue_follows_the_table(own_bridge: Bridge) -> None:
     own_bridge.services = {name: {**row, "adapters": ["pirate"]} for name, row in own_bridge.services.items()}
     own_bridge.publish()
     both = [SHARED, f"{SHARED}:pirate"]
-    wait_for(lambda: own_bridge.get("/v1/models", caller=caller).data["models"], both.__eq__, 30)
+    wait_for(lambda: own_bridge.get("/v1/models", caller=caller).data["models"], both.__eq__)
     assert own_bridge.get(f"/v1/models/{SHARED}:pirate", caller=caller).data["ready"]
     assert own_bridge.get("/v1/models/waiting", caller="k;infer;all;").status == 503
     hidden = own_bridge.get("/v1/models/waiting", caller=caller)
@@ -176,7 +176,7 @@ def stops(llama_server: RunningVllm, leave: Callable[[], None]) -> bool:
     def generated() -> float:
         before = metric(llama_server, "generation_tokens_total")
         leave()
-        wait_for(lambda: metric(llama_server, "num_requests_running"), (0.0).__eq__, 30)
+        wait_for(lambda: metric(llama_server, "num_requests_running"), (0.0).__eq__)
         return metric(llama_server, "generation_tokens_total") - before
 
     return any(generated() < LONG for _ in range(5))
@@ -247,7 +247,7 @@ def test_a_killed_bridge_keeps_the_next_one_from_nothing(own_bridge: Bridge, lla
         with pytest.raises(grpc.RpcError) as caught:
             list(rpc)
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-    wait_for(lambda: metric(llama_server, "num_requests_running"), (0.0).__eq__, 30)
+    wait_for(lambda: metric(llama_server, "num_requests_running"), (0.0).__eq__)
     own_bridge.start()
     with own_bridge.channel() as channel:
         assert said(infer(channel, question())[0]) == ANSWER

@@ -94,7 +94,7 @@ class World(ExitStack):
         process = subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.callback(process.wait, 10)
         self.callback(process.kill)
-        until(home.bridge_http.exists, 20)
+        until(home.bridge_http.exists)
 
     def _people(self) -> None:
         self.team = Team.objects.create(name="corpus")

@@ -23,6 +23,7 @@ from datasets.recognise import recognise
 from datasets.sources.base import Site
 from datasets.sources.http import HttpSource
 from tests.datasets.sources.wire import certificate
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.integration]
 MIB = 1 << 20
@@ -46,8 +47,7 @@ class Server:
 
     def __init__(self, kind: str, folder: Path, log: Path, tls: tuple[Path, Path] | None = None) -> None:
         self._kind, self._folder, self._log, self._tls = kind, folder, log, tls
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        [self.port] = free_ports(1)
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:

@@ -77,7 +77,7 @@ class TextPlane:
                     return found
             return None
 
-        line = until(find, 20)
+        line = until(find)
         assert line is not None
         return line
 
@@ -107,8 +107,8 @@ class OpenTextPlane(ExitStack):
         bridge = start_bridge(self, self.directory)
         gateway.run()
         plane = TextPlane(gateway, bridge, self.directory / "bridge.log", self.server)
-        until(lambda: gateway.call("GET", "/v1/models", X_API_Key=KEY).status == 200, 60)
-        until(lambda: gateway.call("GET", f"/v2/models/{SHARED}/ready", X_API_Key=KEY).status == 200, 60)
+        until(lambda: gateway.call("GET", "/v1/models", X_API_Key=KEY).status == 200)
+        until(lambda: gateway.call("GET", f"/v2/models/{SHARED}/ready", X_API_Key=KEY).status == 200)
         return plane
 
 

@@ -128,7 +128,7 @@ class OpenArena(ExitStack):
         arena = Arena(gateway, backend, bridge, triton.process, root / "bridge.log", ports.http_port, ports.grpc_port)
         until(arena.is_well)
         until(lambda: gateway.call("GET", "/v2/models/rows/ready", X_API_Key=KEY).status == 200)
-        until(lambda: gateway.call("GET", "/v1/models", X_API_Key=KEY).status == 200, 20)
+        until(lambda: gateway.call("GET", "/v1/models", X_API_Key=KEY).status == 200)
         return arena
 
 

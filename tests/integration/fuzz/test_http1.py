@@ -194,9 +194,9 @@ def test_slow_headers_are_given_up_and_slow_bodies_hold_nobody_up(arena: Arena) 
                 except OSError:
                     assert i % 2
             time.sleep(1)
-        slow[1].settimeout(10)
+        slow[1].settimeout(30)
         assert status_of(first_answer(slow[1])) in (0, 408)
-        assert 9 < time.monotonic() - begun < 16  # request_headers_timeout is ten
+        assert 9 < time.monotonic() - begun < 30  # request_headers_timeout is ten
 
 
 def test_clients_that_vanish(arena: Arena) -> None:

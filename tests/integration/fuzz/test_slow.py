@@ -1,6 +1,6 @@
 """A client that sends a byte now and then: it is never idle, and yet it is given up. Streams are not.
 
-A gateway of its own, whose times are seconds: a second for a body and another for its answer.
+A gateway of its own, whose times are seconds: two for a body and two for its answer.
 """
 
 from __future__ import annotations
@@ -47,13 +47,14 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
 LIMITED = "isk_fuzzlimited0_0000000000000000000000000000000000000000000"
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 CHAT, JSON = "/v1/chat/completions", "Content-Type: application/json"
-LIMITS = Limits(max_payload_bytes=MIB, request_timeout_seconds=1, stream_idle_seconds=4)
+LIMITS = Limits(max_payload_bytes=MIB, request_timeout_seconds=2, stream_idle_seconds=4)
 BOUND = LIMITS.body_seconds + LIMITS.request_timeout_seconds
-PATIENCE = 4
+PATIENCE = 8
 LATE = "The request's body did not come in within the time that this gateway gives it."
 LINGERS = 5
 """Seconds that a refused connection stays, for a client that is still sending (delayed_close_timeout)."""
-MARGIN = 2.0
+MARGIN = 20.0
+"""What a busy machine may take beyond any bound here; without the bound it would be minutes, or for ever."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _message_never_ends(hasty: Hasty, named: tuple[tuple[str, str], ...]) -> Non
                 continue
         assert time.monotonic() - begun >= BOUND - 0.5
         sock.sendall(frame(PING, 0, 0, b"still on"))  # one stream's end is not that of the connection
-        sock.settimeout(5)
+        sock.settimeout(MARGIN)
         while not any(kind == PING and flags & ACK for kind, flags, *_ in frames(got)):
             part = sock.recv(65536)
             assert part
@@ -157,7 +158,7 @@ def test_the_status_of_a_message_that_never_comes_to_its_end_is_deadline_exceede
     asked: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()  # of which nothing ever comes
     with grpc.insecure_channel(hasty.gateway.address) as channel:
         told = (("x-api-key", KEY),)
-        answer = channel.stream_unary(INFER).future(iter(asked.get, None), metadata=told, timeout=10)
+        answer = channel.stream_unary(INFER).future(iter(asked.get, None), metadata=told, timeout=BOUND + MARGIN)
         with pytest.raises(grpc.RpcError) as refused:
             answer.result()
         asked.put(None)
@@ -173,12 +174,12 @@ def test_an_answer_that_nobody_takes_is_given_up(hasty: Hasty) -> None:
     with connected(hasty.gateway.port) as sock:
         begun, got = time.monotonic(), b""
         sock.sendall(h2(asked, window=0))
-        sock.settimeout(LIMITS.stream_idle_seconds + 2 * MARGIN)
+        sock.settimeout(LIMITS.stream_idle_seconds + MARGIN)
         while not any(kind == RST_STREAM for kind, *_ in frames(got)):
             part = sock.recv(65536)
             assert part, frames(got)
             got += part
-        assert time.monotonic() - begun < LIMITS.stream_idle_seconds + 2 * MARGIN
+        assert time.monotonic() - begun < LIMITS.stream_idle_seconds + MARGIN
     assert any(kind == HEADERS for kind, *_ in frames(got))
 
 
@@ -194,7 +195,7 @@ def test_two_hundred_slow_bodies_at_once_are_all_given_up(hasty: Hasty) -> None:
             assert hasty.gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=KEY).status == 200
             time.sleep(0.2)
         assert {status_of(first_answer(sock)) for sock in slow} == {408}
-        assert time.monotonic() - begun < BOUND + 2 * MARGIN
+        assert time.monotonic() - begun < BOUND + MARGIN
 
 
 def test_streams_outlive_every_bound_on_requests(hasty: Hasty) -> None:
@@ -222,7 +223,7 @@ def test_tokens_outlive_every_bound_on_requests(hasty: Hasty) -> None:
 
 
 def _tokens(hasty: Hasty, key: str, path: str) -> None:
-    asked = {"model": "llama", "messages": [], "stream": True, "max_tokens": 12, "user": "wait=350"}
+    asked = {"model": "llama", "messages": [], "stream": True, "max_tokens": 12, "user": "wait=550"}
     begun = time.monotonic()
     answer = hasty.gateway.call("POST", path, json.dumps(asked), X_API_Key=key, Content_Type="application/json")
     assert time.monotonic() - begun > 1.5 * BOUND
@@ -232,12 +233,12 @@ def _tokens(hasty: Hasty, key: str, path: str) -> None:
 def test_a_service_that_may_take_longer_has_its_own_time_and_no_more(hasty: Hasty) -> None:
     def patient(key: str) -> None:
         path, begun = "/v2/models/patient/infer", time.monotonic()
-        assert hasty.gateway.call("POST", path, b"{}", X_API_Key=key, X_Sleep_Ms="2700").status == 200
+        assert hasty.gateway.call("POST", path, b"{}", X_API_Key=key, X_Sleep_Ms="4500").status == 200
         assert time.monotonic() - begun > BOUND
 
     def impatient(key: str) -> None:
         path, begun = "/v2/models/patient/infer", time.monotonic()
-        answer = hasty.gateway.call("POST", path, b"{}", X_API_Key=key, X_Sleep_Ms="9000")
+        answer = hasty.gateway.call("POST", path, b"{}", X_API_Key=key, X_Sleep_Ms="15000")
         assert answer.status == 504 and "did not answer in time" in answer.error
         assert PATIENCE - 0.2 <= time.monotonic() - begun <= PATIENCE + MARGIN
 

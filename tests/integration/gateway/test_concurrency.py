@@ -65,7 +65,7 @@ def test_a_key_with_two_requests_under_way_may_not_send_a_third_over_rest(stage:
     assert rest(stage, "open").status == 429, "it is counted over all services"
     assert rest(stage, "mnist", snapshots.TEAM).status == 200, "other keys are not concerned"
     first.close()  # the caller goes away: the request is over, whatever the backend does
-    until(lambda: rest(stage, "mnist").status == 200, 2)
+    until(lambda: rest(stage, "mnist").status == 200)
     second.close()
 
 
@@ -86,7 +86,7 @@ def test_grpc_calls_are_counted_with_those_over_rest_and_freed_when_they_end_or_
         assert "as many requests under way" in said
         assert told["retry-after"] == "1"
         pending.cancel()
-        until(lambda: rest(stage, "mnist").status == 200, 2)
+        until(lambda: rest(stage, "mnist").status == 200)
         by_rest.close()
 
 
@@ -104,7 +104,7 @@ def test_a_service_takes_no_more_than_it_says_from_everybody_together(stage: Sta
     assert "tight has as many requests" in second.error
     assert rest(stage, "mnist", snapshots.TEAM).status == 200
     first.close()
-    until(lambda: rest(stage, "tight", snapshots.ADMIN).status == 200, 2)
+    until(lambda: rest(stage, "tight", snapshots.ADMIN).status == 200)
 
 
 def by_egress(stage: Stage, method: str, path: str, **headers: str) -> tuple[int, bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from services.gateway.envoy import names
 from tests.integration.gateway.doors import BOTH, CHAT, Doors
 from tests.integration.gateway.stage import Stage, infer_request, refused, send
 from tests.services.gateway import snapshots
+from tests.services.gateway.rig import Answer, until
 
 pytestmark = pytest.mark.integration
 Manager = dict[str, Any]
@@ -159,8 +159,11 @@ def test_without_memory_requests_are_refused_in_words(fresh_stage: Stage) -> Non
     heap["typed_config"]["max_heap_size_bytes"] = 1 << 20
     path.write_text(json.dumps(bootstrap))
     gateway.run()
-    deadline = time.monotonic() + 5
-    while (answer := gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=snapshots.ADMIN)).status == 200:
-        assert time.monotonic() < deadline
-    assert answer.status == 503
+
+    def refusal() -> Answer | None:
+        answer = gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=snapshots.ADMIN)
+        return answer if answer.status != 200 else None
+
+    answer = until(refusal)
+    assert answer is not None and answer.status == 503
     assert "error" in json.loads(answer.body)

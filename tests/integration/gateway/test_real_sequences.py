@@ -83,7 +83,7 @@ def counters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counters]:
         gateway.run()
         made = Counters(gateway, tritons)
         made.publish(*made.endpoints[:2])
-        until(lambda: gateway.call("GET", f"/v2/models/{NAME}/ready", X_API_Key=snapshots.TEAM).status == 200, 20)
+        until(lambda: gateway.call("GET", f"/v2/models/{NAME}/ready", X_API_Key=snapshots.TEAM).status == 200)
         yield made
     finally:
         gateway.kill()

@@ -36,7 +36,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         made = Gateway.prepared(tmp_path_factory.mktemp("g") / "g", snapshot)
         try:
             made.run()
-            until(lambda: made.call("GET", f"/v2/models/{NAME}/ready", X_API_Key=KEY).status == 200, 20)
+            until(lambda: made.call("GET", f"/v2/models/{NAME}/ready", X_API_Key=KEY).status == 200)
             yield made
         finally:
             made.kill()

@@ -27,7 +27,7 @@ def gateway(llama_server: RunningVllm, tmp_path_factory: pytest.TempPathFactory)
     made = Gateway.prepared(tmp_path_factory.mktemp("g") / "g", snapshot)
     try:
         made.run()
-        until(lambda: ask(made, CHAT, chat_body(SHARED, max_tokens=1)).status == 200, 20)
+        until(lambda: ask(made, CHAT, chat_body(SHARED, max_tokens=1)).status == 200)
         yield made
     finally:
         made.kill()

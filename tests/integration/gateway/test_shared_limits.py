@@ -130,9 +130,9 @@ def test_requests_at_once_pass_the_limits_of_all_keys_above(fresh_stage: Stage) 
     publish(stage, replace(snapshot, keys=(*snapshot.keys, *keys, more), services=snapshot.services[:3]))
     assert [ask(stage, key).status for key in (OLD, NEW, CHILD, GRANDCHILD)] == [429] * 4
     open_ones[0].close()
-    until(lambda: ask(stage, GRANDCHILD).status == 200, 2)
+    until(lambda: ask(stage, GRANDCHILD).status == 200)
     open_ones[2].close()
-    until(lambda: ask(stage, OLD).status == 200, 2)
+    until(lambda: ask(stage, OLD).status == 200)
     open_ones[1].close()
 
 

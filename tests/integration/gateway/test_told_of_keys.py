@@ -21,8 +21,9 @@ from services.gateway.envoy import encoding, names
 from services.gateway.publish import prepare
 from services.gateway.snapshot import Limits
 from services.models import GatewayRevision, Service
+from tests.ports import free_ports
 from tests.rest import Answer, Api
-from tests.services.gateway.rig import Backend, Gateway, free_ports, until
+from tests.services.gateway.rig import Backend, Gateway, until
 from tests.services.ready import ready_service
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -86,7 +87,7 @@ def test_done_means_that_the_gateway_does_it(gateway: Gateway, owner: Api) -> No
     until(lambda: call(gateway, made.data["key"]) == 200)
     revoked = owner.post(f"keys/{made.data['id']}/revoke/")
     assert (revoked.status, revoked.data["gateway"]["applied"]) == (200, True)
-    until(lambda: call(gateway, made.data["key"]) == 401, 2)
+    until(lambda: call(gateway, made.data["key"]) == 401)
 
 
 def test_no_service_and_no_lock_holds_a_revocation_up(gateway: Gateway, owner: Api, team: Team) -> None:
@@ -97,7 +98,7 @@ def test_no_service_and_no_lock_holds_a_revocation_up(gateway: Gateway, owner: A
         fcntl.flock(held, fcntl.LOCK_EX)
         revoked = owner.post(f"keys/{made.data['id']}/revoke/")
     assert (revoked.status, revoked.data["gateway"]["applied"]) == (200, True)
-    until(lambda: call(gateway, made.data["key"]) == 401, 2)
+    until(lambda: call(gateway, made.data["key"]) == 401)
 
 
 def test_a_gateway_that_is_away_is_told_of_and_catches_up(gateway: Gateway, owner: Api, alice: User) -> None:
@@ -137,7 +138,7 @@ def test_what_cannot_be_written_is_not_called_done(gateway: Gateway, owner: Api,
         read.rmdir()
         kept.rename(read)
     assert owner.get(f"keys/{made['id']}/").data["gateway"] == {"applied": True, "message": ""}
-    until(lambda: call(gateway, made["key"]) == 401, 2)
+    until(lambda: call(gateway, made["key"]) == 401)
 
 
 def test_a_rotated_key_has_used_up_what_the_one_before_has(gateway: Gateway, owner: Api) -> None:

@@ -87,7 +87,7 @@ def test_a_replica_whose_probes_fail_is_asked_when_there_is_no_better_one(stage:
     assert {rest(stage, "pair")[0] for _ in range(10)} == {200}
     assert stage.second.count() == seen, "where another replica is well, that one is asked"
     stage.second.feel("well")
-    until(lambda: all(healthy(stage, "alone")), 30)
+    until(lambda: all(healthy(stage, "alone")))
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def services(live: Live) -> Iterator[Live]:
     for name in models.NAMES:
         assert live.api(f"services/{name}/", method="DELETE").status == 202
     for name in models.NAMES:
-        live.until(lambda path=f"services/{name}/": live.api(path).status, lambda status: status == 404, 60)
+        live.until(lambda path=f"services/{name}/": live.api(path).status, lambda status: status == 404)
 
 
 @pytest.fixture(scope="package")

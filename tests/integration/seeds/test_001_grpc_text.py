@@ -11,7 +11,7 @@ from tests.integration.live import Live
 from tests.integration.seeds.conftest import metadata
 from tests.vllm import ANSWER, NAME, QUESTION
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-text")]
 
 
 def ask(live: Live, **changes: Any) -> Any:

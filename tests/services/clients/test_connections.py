@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 
 from services.clients.connections import Held, held
-from tests.services.gateway.rig import free_ports, until
+from tests.ports import free_ports
+from tests.services.gateway.rig import until
 
 
 def test_open_connections_and_what_was_sent_over_them_are_counted_at_the_servers_side() -> None:

@@ -21,23 +21,13 @@ from services.gateway.envoy import names
 from services.gateway.envoy.tls import Tls
 from services.gateway.publish import deliver, prepare
 from services.gateway.snapshot import Endpoint, Snapshot
+from tests.ports import free_ports
 
 T = TypeVar("T")
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
-def until(look: Callable[[], T], seconds: float = 10.0, every: float = 0.02) -> T:
+def until(look: Callable[[], T], seconds: float = 60, every: float = 0.02) -> T:
     """What `look` says once that is true; the last thing it said fails the test otherwise."""
     deadline = time.monotonic() + seconds
     while True:
@@ -67,7 +57,7 @@ class Backend:
         command = [sys.executable, "-m", "tests.services.gateway.backend", name, *ports]
         backend = cls(name, endpoint, subprocess.Popen(command, cwd=CHECKOUT))
         try:
-            until(lambda: backend.seen() is not None, 20)
+            until(lambda: backend.seen() is not None)
         except BaseException:
             backend.kill()
             raise
@@ -113,7 +103,7 @@ class Bridge:
         command = [sys.executable, "-m", "tests.services.gateway.bridge", str(directory)]
         bridge = cls(directory, subprocess.Popen(command, cwd=CHECKOUT))
         try:
-            until(lambda: bridge.seen() is not None, 20)
+            until(lambda: bridge.seen() is not None)
         except BaseException:
             bridge.kill()
             raise
@@ -164,7 +154,7 @@ class Gateway:
 
     def run(self) -> None:
         self.spawn()
-        until(lambda: self.call("GET", "/v2/health/ready").status == 200, 20)
+        until(lambda: self.call("GET", "/v2/health/ready").status == 200)
 
     def spawn(self) -> None:
         command = argv(self.directory, find_envoy(), concurrency=1)

@@ -13,6 +13,8 @@ from tests.proxy import Proxy
 from tests.s3 import Bucket
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("s3")]
+SOON = 25
+"""Seconds, on a busy machine: sooner than a stream gives up a server that says nothing (30)."""
 
 
 def test_a_round_is_cancelled_while_it_waits_fetches_rests_or_waits_to_try_again(
@@ -21,9 +23,9 @@ def test_a_round_is_cancelled_while_it_waits_fetches_rests_or_waits_to_try_again
     def cancelled(pk: int) -> None:
         assert plane.act("cancel", pk) == pk
         asked = time.monotonic()
-        wait_until(lambda: plane.round(pk)["state"] == "CANCELLED", 5)
-        wait_until(lambda: plane.store.staging_names() == [], 15)  # at once, or with the next sweep
-        assert time.monotonic() - asked < 15
+        wait_until(lambda: plane.round(pk)["state"] == "CANCELLED")
+        wait_until(lambda: plane.store.staging_names() == [])  # at once, or with the next sweep
+        assert time.monotonic() - asked < SOON
         assert_none(plane)
 
     bucket.put_all({"m/large.bin": os.urandom(48 * MIB), "m/small.bin": os.urandom(64 << 10)})

@@ -46,7 +46,7 @@ def test_ten_kills_cost_at_most_a_piece_a_stream_each(plane: Plane, bucket: Buck
         worker = plane.worker()
         # Of what is missing, so that a kill never comes too late.
         enough = before + chance.uniform(0.01, 0.7) * (size - there)
-        wait_until(lambda: proxy.passed >= enough, 90)  # noqa: B023 (called in this turn only)
+        wait_until(lambda: proxy.passed >= enough)  # noqa: B023 (called in this turn only)
         worker.send_signal(signal.SIGKILL)
         worker.wait(10)
         proxy.drop()

@@ -71,7 +71,7 @@ def test_connections_that_stall_or_drip_are_left_and_only_their_pieces_come_agai
     wait_until(lambda: proxy.held >= 5)  # three pieces and two small files
     for over in (*stalled, dripping):
         over.let_others_pass()
-    done = plane.wait(pk, is_done, 90)
+    done = plane.wait(pk, is_done)
     assert 25 < time.monotonic() - began < 100
     assert_whole(plane, done, contents)
     assert done["attempts"] == 0  # the streams themselves try again

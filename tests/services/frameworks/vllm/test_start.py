@@ -50,14 +50,14 @@ def test_a_killed_server_takes_its_processes_along(pids: Path) -> None:
     assert group == server.pid, "the server is the process that was started, and leads its group"
     server.kill()
     server.wait(5)
-    assert wait_for(lambda: gone(child), bool, 5)
+    assert wait_for(lambda: gone(child), bool)
 
 
 def test_one_that_ends_by_itself_does_so_too_and_keeps_its_status(pids: Path) -> None:
     server = start(pids, "0")
     _, child = read(pids)
     assert server.wait(5) == 0
-    assert wait_for(lambda: gone(child), bool, 5)
+    assert wait_for(lambda: gone(child), bool)
 
 
 def test_the_lock_is_held_until_all_are_gone(pids: Path, tmp_path: Path) -> None:
