@@ -88,7 +88,7 @@ def _asked(query: Mapping[str, str]) -> tuple[Asked, str | None]:
     """Raises InvalidFields with everything that is wrong."""
     errors: dict[str, str] = {}
     now = int(time.time())
-    end = _moment(query, "to", now, errors)
+    end = _moment(query, "to", now + 1, errors)  # the second that has begun counts, also where it begins a minute
     start = _moment(query, "from", end - DAY_SECONDS, errors)
     interval = query.get("interval") or None
     if interval is not None and interval not in INTERVALS:

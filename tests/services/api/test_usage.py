@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from console.models import Team
 from services.models import ApiKey
 from tests.rest import Api, who_may
 from tests.services import used
@@ -67,6 +68,16 @@ def test_points_lie_at_the_beginning_of_their_interval(
     ending = {"minute": ":00Z", "hour": ":00:00Z", "day": "T00:00:00Z"}[interval]
     assert all(point["at"].endswith(ending) for point in answer["results"])
     assert answer["start"].endswith(ending) and answer["end"].endswith(ending)
+
+
+def test_what_was_counted_in_the_first_second_of_a_minute_is_there_at_once(
+    owner: Api, team: Team, other_team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used.world(team, other_team)
+    minute = used.now().replace(second=0, microsecond=0)
+    used.call(tmp_path, 3, service="echo", at=minute)
+    monkeypatch.setattr("services.api.usage.time.time", minute.timestamp)
+    assert groups(owner) == {"echo": 3}
 
 
 def test_a_time_may_be_given_with_any_offset(calls: None, owner: Api) -> None:
