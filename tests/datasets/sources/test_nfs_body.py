@@ -79,7 +79,7 @@ def test_closing_from_another_thread_ends_a_read_soon(pipe: tuple[FileIO, int]) 
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"weights.bin was closed while it was read"):
         body.readinto(bytearray(10))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     os.write(pipe[1], b"x")
     until_open(held - 1)
 

@@ -149,7 +149,7 @@ def test_a_mount_that_hangs_is_given_up(server: Network, folder: Path, monkeypat
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"nothing came of it for 0.3 seconds") as caught:
         nfs_mounts.mounted(EXPORT, OPTIONS, folder, server)
-    assert not caught.value.permanent and time.monotonic() - began < 5
+    assert not caught.value.permanent and time.monotonic() - began < 30
 
 
 def test_it_is_known_whether_this_process_could() -> None:

@@ -56,7 +56,7 @@ def test_a_call_that_hangs_is_left_and_said_in_words(dam: Dam) -> None:
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"nas:/srv does not answer: nothing came for 0.2 seconds.*file server") as e:
         Patience("nas:/srv", 0.2).call(dam.wait)
-    assert not e.value.permanent and time.monotonic() - began < 2
+    assert not e.value.permanent and time.monotonic() - began < 20
 
 
 def test_what_comes_too_late_is_put_away(dam: Dam) -> None:

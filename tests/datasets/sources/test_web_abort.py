@@ -48,7 +48,7 @@ def test_a_wait_is_ended_by_another_thread(silent: int) -> None:
     began = time.monotonic()
     with pytest.raises(SourceError) as caught:
         web.open(f"http://127.0.0.1:{silent}/model.bin")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
     assert not caught.value.permanent
 
 
@@ -59,7 +59,7 @@ def test_what_was_asked_for_before_an_abort_is_not_waited_for(silent: int) -> No
     began = time.monotonic()
     with pytest.raises(SourceError):
         asked.answer()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
 
 
 class Silent(HttpSource):
@@ -81,4 +81,4 @@ def test_cancelling_a_round_does_not_wait_for_a_silent_server(silent: int, tmp_p
 
     with Staging(tmp_path / "staging") as staging, pytest.raises(Cancelled):
         copy(plan, source, "", staging, check=check)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20

