@@ -158,6 +158,9 @@ def describe(
         if look.folder is None:
             return None
         description = wiring.framework(framework).describe(look.folder, config, service)
+    if not description.problems:
+        lacking = wiring.framework(framework).lacks(description, wiring.runtime(framework))
+        description = replace(description, problems=tuple(lacking))
     if not look.left_out:
         return description
     # A problem may come from what is left out: the model file itself may be a link to nowhere.

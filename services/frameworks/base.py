@@ -54,6 +54,10 @@ class Framework(ABC):
         """
 
     @abstractmethod
+    def lacks(self, description: ModelDescription, runtime: Path) -> list[str]:
+        """What these models need and the runtime environment at `runtime` does not have, one sentence each."""
+
+    @abstractmethod
     def launch(self, context: LaunchContext) -> Launch:
         """How to start one replica. Raises ModelError when the files cannot be served."""
 

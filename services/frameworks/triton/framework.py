@@ -11,6 +11,7 @@ from services.clients.loopback import ProbeResult
 from services.frameworks import variables
 from services.frameworks.base import Availability, Framework
 from services.frameworks.triton import describe, explain, launch, options, runtime
+from services.frameworks.triton.runtime import locate
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
 
 START_SECONDS: Final = 600
@@ -35,6 +36,12 @@ class Triton(Framework):
 
     def describe(self, tree: Path, config: Mapping[str, Any], service: str = "") -> ModelDescription:
         return describe.describe(tree, config, service)
+
+    def lacks(self, description: ModelDescription, runtime: Path) -> list[str]:
+        models = [(model.name, model.backend) for model in description.models] or [("", description.backend)]
+        installed = locate(runtime)
+        sentences = (launch.lacking_backend(folder, backend, installed) for folder, backend in models)
+        return [sentence for sentence in sentences if sentence]
 
     def launch(self, context: LaunchContext) -> Launch:
         return launch.render(context)

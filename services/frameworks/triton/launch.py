@@ -174,9 +174,14 @@ def check_env(env: Mapping[str, str]) -> None:
 
 
 def check_backend(model: Study, runtime: Runtime) -> None:
-    name = configs.backend(model.config)
-    if not runtime.backends.is_dir() or (runtime.backends / name).is_dir():
-        return
+    if sentence := lacking_backend(model.folder, configs.backend(model.config), runtime):
+        raise ModelError(sentence)
+
+
+def lacking_backend(folder: str, backend: str, runtime: Runtime) -> str:
+    """`folder`: of one model of several, else "". "" when the runtime has the backend, or is not prepared yet."""
+    if backend in {"", "ensemble"} or not runtime.backends.is_dir() or (runtime.backends / backend).is_dir():
+        return ""
     there = ", ".join(sorted(path.name for path in runtime.backends.iterdir() if path.is_dir()))
-    what = f"{model.folder}: The model" if model.folder else "The model"
-    raise ModelError(f"{what} needs the Triton backend {name}, which this runtime does not have (it has {there}).")
+    what = f"{folder}: The model" if folder else "The model"
+    return f"{what} needs the Triton backend {backend}, which this runtime does not have (it has {there})."

@@ -34,8 +34,6 @@ from services.frameworks.triton import graphs
 from services.frameworks.triton import layout as layouts
 from services.frameworks.triton.layout import Layout
 
-BUILT_IN: Final = ("onnxruntime", "python", "ensemble")
-"""Backends that the bundled runtime has. A runtime made for a GPU server may have more, so others are a note."""
 NO_MODEL: Final = (
     "There is no model that Triton can serve here: expected config.pbtxt with a version folder such as 1/, "
     "or one .onnx file, or model.py."
@@ -237,7 +235,5 @@ def check_config(made: Study) -> None:
         )
     if configs.has_sequences(made.config):
         made.notes.append("The model has sequences: each one stays at the replica that its sequence_id leads to.")
-    if backend not in BUILT_IN:
-        made.notes.append(f"The model needs the Triton backend {backend}, which the bundled CPU runtime does not have.")
     if any(group.kind == group.KIND_GPU for group in made.config.instance_group):
         made.notes.append("config.pbtxt asks for a GPU; a service without one runs it on the CPU.")

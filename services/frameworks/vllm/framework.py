@@ -43,6 +43,9 @@ class Vllm(Framework):
     def describe(self, tree: Path, config: Mapping[str, Any], service: str = "") -> ModelDescription:
         return describe.describe(tree, config)
 
+    def lacks(self, description: ModelDescription, runtime: Path) -> list[str]:
+        return []
+
     def launch(self, context: LaunchContext) -> Launch:
         return launch.render(context)
 

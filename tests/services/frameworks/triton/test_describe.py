@@ -181,14 +181,13 @@ def test_dynamic_batching_is_checked_against_the_batch_size_of_the_file(tmp_path
     assert "above the max batch size of 8" in problem(describe(tmp_path, sizes))
 
 
-def test_a_backend_and_a_gpu_that_the_bundled_runtime_lacks_are_notes(tmp_path: Path) -> None:
+def test_a_gpu_that_a_service_without_one_does_not_get_is_a_note(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "model.pt").write_text("")
     (tmp_path / "config.pbtxt").write_text('backend: "pytorch" instance_group [{ kind: KIND_GPU }]')
     made = describe(tmp_path, {})
     assert not made.problems
-    assert "backend pytorch" in made.notes[0]
-    assert "asks for a GPU" in made.notes[1]
+    assert "asks for a GPU" in made.notes[0]
 
 
 def test_a_tree_that_is_gone_is_a_problem_and_not_an_exception(tmp_path: Path) -> None:

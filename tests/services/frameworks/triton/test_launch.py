@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.errors import ModelError
+from services.frameworks.triton.framework import Triton
 from services.frameworks.triton.launch import render, shm_family
 from services.specs import LaunchContext, Ports, Resources
 from tests.services.frameworks.triton.onnx_files import write_digits
@@ -105,6 +106,11 @@ def test_a_backend_that_the_runtime_lacks_is_refused(context: LaunchContext) -> 
     (context.tree / "config.pbtxt").write_text('backend: "pytorch"')
     with pytest.raises(ModelError, match=r"backend pytorch, which this runtime does not have \(it has onnxruntime\)"):
         render(context)
+    described = Triton().describe(context.tree, {})
+    assert not described.problems
+    (sentence,) = Triton().lacks(described, context.runtime)
+    assert "backend pytorch, which this runtime does not have" in sentence
+    assert Triton().lacks(described, context.runtime / "not-prepared") == []
 
 
 def test_the_start_script_frees_the_shared_memory_of_the_dead_only(context: LaunchContext, tmp_path: Path) -> None:
