@@ -31,7 +31,30 @@ def _versions(name: str, policy: str, *numbers: str, requests: list[Request], **
     return Case(name, files({"config.pbtxt": CONFIG + policy, **contents}), requests, **more)  # type: ignore[arg-type]
 
 
+def _lacking(name: str, backend: str, *contents: str, config: str = "") -> Case:
+    """A model of a backend that the bundled runtime does not have."""
+    text = (config or f'backend: "{backend}"\n') + ONE
+    reason = (
+        f"The model needs the Triton backend {backend}, which this runtime does not have (it has onnxruntime, python)."
+    )
+    folder = files({"config.pbtxt": text, **dict.fromkeys(contents, "")})
+    return Case(name, folder, refused=[reason], in_report=False)
+
+
+LACKING = (
+    _lacking("pytorch", "pytorch", "1/model.pt", config='platform: "pytorch_libtorch"\n'),
+    _lacking("tensorrt", "tensorrt", "1/model.plan", config='platform: "tensorrt_plan"\n'),
+    _lacking(
+        "savedmodel", "tensorflow", "1/model.savedmodel/saved_model.pb", config='platform: "tensorflow_savedmodel"\n'
+    ),
+    _lacking("openvino", "openvino", "1/model.xml", "1/model.bin"),
+    _lacking("xgboost", "fil", "1/xgboost.json"),
+    _lacking("dali", "dali", "1/model.dali"),
+    _lacking("custom-backend", "mine", "1/libtriton_mine.so"),
+)
+
 CASES = (
+    *LACKING,
     _versions("versions-default", "", "1", "2", "10", requests=[_version(10)]),
     _versions(
         "versions-latest",
