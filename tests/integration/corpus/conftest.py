@@ -17,9 +17,12 @@ SERVED = [case for case in CASES if case.served and case.framework == "triton"]
 
 
 @pytest.fixture(scope="package")
-def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[World]:
+    chosen = {item.name.partition("[")[2].rstrip("]") for item in request.session.items}
     with django_db_blocker.unblock(), World(CASES) as opened:
-        yield opened.enter_all()
+        opened.enter_all()
+        opened.begin(case for case in CASES if case.name in chosen and (case.fails or case.answers))
+        yield opened
 
 
 @pytest.fixture(scope="package", params=SERVED, ids=lambda case: case.name)

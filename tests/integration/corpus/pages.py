@@ -13,7 +13,6 @@ from typing import Any
 
 import playwright
 
-from tests import clients
 from tests.corpus.case import Case
 from tests.integration.corpus.world import World
 
@@ -105,16 +104,6 @@ def snippets(world: World, case: Case) -> dict[str, str]:
 
 def run(world: World, snippet: str, name: str, directory: Path) -> str:
     """What it prints, run as the page says: in a shell or by Python, with the key in the environment."""
-    if name == "grpcurl":
-        (directory / "inference.protoset").write_bytes(world.protoset)
-        snippet = f'grpcurl() {{ "{clients.python()}" -P "{GRPCURL}" "$@"; }}\n{snippet}'
-    if name.startswith("python"):
-        environment = "clients-tensorflow" if name == "python_tfserving" else "clients"
-        command = [str(clients.python(environment)), "-P", "-c", snippet]
-    elif name == "javascript":
-        command = [node(), "--input-type=module", "-e", snippet]
-    else:
-        command = ["bash", "-uc", snippet]
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(directory),
@@ -122,11 +111,37 @@ def run(world: World, snippet: str, name: str, directory: Path) -> str:
         "LC_ALL": "C.UTF-8",
         "NO_PROXY": "*",
     }
-    done = subprocess.run(
-        command, env=env, cwd=directory, capture_output=True, text=True, errors="replace", timeout=60, check=False
-    )
+    if name.startswith("python"):
+        environment = "clients-tensorflow" if name == "python_tfserving" else "clients"
+        done = world.python(environment).run(snippet, env, directory)
+    elif name == "grpcurl":
+        done = _run_grpcurl(world, snippet, env, directory)
+    elif name == "javascript":
+        done = _run([node(), "--input-type=module", "-e", snippet], env, directory)
+    else:
+        done = _run(["bash", "-uc", snippet], env, directory)
     assert done.returncode == 0, f"{snippet}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
     return done.stdout
+
+
+def _run(command: list[str], env: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, env=env, cwd=directory, capture_output=True, text=True, errors="replace", timeout=60, check=False
+    )
+
+
+def _run_grpcurl(world: World, snippet: str, env: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
+    """The shell takes the snippet apart; what would be grpcurl's arguments and input go to grpcurl.py."""
+    (directory / "inference.protoset").write_bytes(world.protoset)
+    function = """grpcurl() { printf '%s\\0' "$@" > arguments; case "$*" in *' -d @ '*) cat > input;; esac; }"""
+    done = _run(["bash", "-uc", f"{function}\n: > input\n{snippet}"], env, directory)
+    if done.returncode:
+        return done
+    arguments = (directory / "arguments").read_text().split("\0")[:-1]
+    program = f"import runpy, sys\nsys.argv = {['grpcurl', *arguments]!r}\nsys.stdin = open('input')\n"
+    return world.python("clients").run(
+        f"{program}runpy.run_path({str(GRPCURL)!r}, run_name='__main__')", env, directory
+    )
 
 
 def node() -> str:

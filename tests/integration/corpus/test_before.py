@@ -27,7 +27,7 @@ each_case = pytest.mark.parametrize("model", CASES, ids=lambda case: case.name)
 
 @each_case
 def test_a_service_is_made_or_refused_with_the_reason(world: World, model: Case) -> None:
-    answer = world.create(model)
+    answer = world.create(model, "before")
     if model.refused:
         assert (answer.status_code, answer.json()["errors"]) == (400, {"model_path": list(model.refused)})
     else:

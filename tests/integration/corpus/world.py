@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import pytest
@@ -37,15 +38,25 @@ from services.frameworks.vllm import runtime as vllm
 from services.gateway.lingering import LINGER_SECONDS
 from services.gateway.snapshot import Snapshot
 from services.models import Node, Queue, Service
+from tests import clients
 from tests.corpus.case import Case
+from tests.integration.corpus.interpreter import Interpreter
 from tests.integration.engine_home import running
 from tests.services.gateway.rig import Gateway, until
 from tests.triton import runtime_root
 
 DATASET: Final = "corpus"
-AHEAD: Final = 3
+AHEAD: Final = 5
 """How many services start while one is tested."""
+STEP_SECONDS: Final = 0.15
+"""Between two looks at services that start: each look costs them time of the processor."""
+MOVING: Final = (states.PREHEATING, states.QUEUED, states.STARTING, states.STOPPING)
 START_SECONDS: Final = 150
+LIBRARIES: Final = {
+    "clients": ("numpy", "ml_dtypes", "tritonclient.http", "tritonclient.grpc"),
+    "clients-tensorflow": ("grpc",),
+}
+"""What is loaded once in each environment of clients."""
 LOAD_SECONDS: Final = 300
 """Of a language model."""
 _ENDED: Final[Future[None]] = Future()
@@ -62,9 +73,11 @@ class World(ExitStack):
     def __init__(self, cases: Iterable[Case]) -> None:
         super().__init__()
         self._cases = {case.name: case for case in cases}
+        self._interpreters: dict[str, Interpreter] = {}
+        self._starting = Lock()
         self._leaving: dict[int, tuple[float, list[str]]] = {}
         self._ending: dict[int, Future[None]] = {}
-        self._enders = self.enter_context(ThreadPoolExecutor(8))
+        self._enders = self.enter_context(ThreadPoolExecutor(4))
         self.trees = settings.DATASET_ROOTS[0] / DATASET
 
     def enter_all(self) -> World:
@@ -96,6 +109,15 @@ class World(ExitStack):
         self.callback(process.kill)
         until(home.bridge_http.exists)
 
+    def python(self, environment: str) -> Interpreter:
+        """Of the clients that others wrote."""
+        with self._starting:
+            if environment not in self._interpreters:
+                interpreter = Interpreter(clients.python(environment), LIBRARIES[environment], clients.variables())
+                self._interpreters[environment] = interpreter
+                self.callback(interpreter.end)
+            return self._interpreters[environment]
+
     def _people(self) -> None:
         self.team = Team.objects.create(name="corpus")
         user = User.objects.create_user("corpus")
@@ -109,19 +131,28 @@ class World(ExitStack):
         self.key = keys.create(team=self.team, name="corpus", actor=self.actor).key
 
     def _models(self) -> None:
-        has_vllm = not vllm.problem(settings.HOME.runtimes / "vllm")
-        for case in self._cases.values():
-            if case.framework != "vllm" or has_vllm:
-                case.write(self.trees / case.name)
+        self._has_vllm = not vllm.problem(settings.HOME.runtimes / "vllm")
+        for case in filter(self._has_runtime, self._cases.values()):
+            case.write(self.trees / case.name)
         options = {"path": str(self.trees)}
         self.dataset = datasets.create(team=self.team, name=DATASET, kind="local", options=options, actor=self.actor)
         trust.trust(self.dataset, actor=self.actor)
 
-    def create(self, case: Case) -> Any:
-        """The answer of the REST API to a new service of this folder."""
+    def _has_runtime(self, case: Case) -> bool:
+        """Triton there must be."""
+        return case.framework != "vllm" or self._has_vllm
+
+    def begin(self, cases: Iterable[Case]) -> None:
+        """Make services of these, which take long and start while others are tested."""
+        for case in filter(self._has_runtime, cases):
+            answer = self.create(case)
+            assert answer.status_code == 201, answer.content.decode()
+
+    def create(self, case: Case, name: str = "") -> Any:
+        """The answer of the REST API to a new service of this folder, named like it or `name`."""
         self._report_node()
         body = {
-            "name": case.name,
+            "name": name or case.name,
             "framework": case.framework,
             "dataset": DATASET,
             "model_path": case.model_path,
@@ -142,7 +173,7 @@ class World(ExitStack):
         while (service := Service.objects.get(name=case.name)).state not in {states.READY, states.FAILED}:
             assert time.monotonic() < deadline, f"{service.state}: {service.message}\n{self.log(case)}"
             self.step()
-            time.sleep(0.05)
+            time.sleep(STEP_SECONDS)
         return service
 
     def _report_node(self) -> None:
@@ -155,9 +186,9 @@ class World(ExitStack):
             rounds.run(job.pk)
         self._end_those_left()
         for pk, state in list(Service.objects.values_list("pk", "state")):
-            if state == states.READY or pk in self._leaving or not self._ending.get(pk, _ENDED).done():
-                continue
-            reconcile(pk)
+            ended = self._ending.get(pk, _ENDED).done() and pk not in self._leaving
+            if ended and (state in MOVING or pk in self._ending):
+                reconcile(pk)
 
     def stop(self, case: Case) -> None:
         """Delete it. Triton takes seconds to end, which nobody waits for: see `step`."""
