@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import pbtxt
+from datasets.inspect import config_fields, pbtxt
 
 WARMUP: Final = "warmup"
 INITIAL_STATE: Final = "initial_state"
@@ -26,6 +26,10 @@ def problems(config: Any, folder: Path) -> list[str]:
             sentences.append(f"{path} is missing, which config.pbtxt names as {field}: add it.")
         elif (size := (folder / path).stat().st_size) < least:
             sentences.append(f"{path} has {size} bytes, and config.pbtxt has dims for {least}: correct one of them.")
+    path = config_fields.environment_of(config)
+    # A model without a version folder is put into 1/.
+    if path and not any((folder / place).exists() for place in (path, path.removeprefix("1/"))):
+        sentences.append(f"{path} is missing, which the parameter {config_fields.ENVIRONMENT} names: add it.")
     return sentences
 
 

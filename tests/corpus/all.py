@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.corpus import (
+    configs,
     failing,
     graphs,
     huggingface,
@@ -24,6 +25,7 @@ CASES = (
     *outputs.CASES,
     *programs.CASES,
     *streams.CASES,
+    *configs.CASES,
     *layouts.CASES,
     *graphs.CASES,
     *repositories.CASES,
