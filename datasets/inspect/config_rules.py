@@ -220,6 +220,8 @@ def notes(config: pbtxt.ModelConfig) -> list[str]:
         lines.append("rate_limiter is ignored: services start Triton without --rate-limit.")
     if any(group.host_policy for group in config.instance_group):
         lines.append("host_policy is ignored: services start Triton without --host-policy.")
+    if pbtxt.backend(config) == "python" and (config.batch_input or config.batch_output):
+        lines.append("batch_input and batch_output are ignored: the Python backend has none.")
     if pbtxt.backend(config) == "onnxruntime" and config.optimization.HasField("execution_accelerators"):
         lines.append("execution_accelerators are ignored by the bundled runtime: it has none for ONNX.")
     return lines

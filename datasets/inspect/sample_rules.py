@@ -1,4 +1,4 @@
-"""What Triton refuses of the data that config.pbtxt gives: samples of a warm-up, and first states of sequences. Pure.
+"""What Triton refuses of the data that config.pbtxt gives: samples of a warm-up, states and ids of sequences. Pure.
 
 The rules are those of TritonModelInstance::GenerateWarmupData and of GenerateInitialStateData in the sequence batch
 scheduler of Triton's core. Files that it names are in named_files.py.
@@ -13,11 +13,12 @@ from typing import Any, Final
 from datasets.inspect import pbtxt, roles
 
 FREE: Final = -1
+TEXT: Final = "TYPE_STRING"
 
 
 def problems(config: Any) -> list[str]:
     """`config`: with the inputs of the model. One sentence for each rule that is broken, with what to do."""
-    return [*_warmups(config), *_states(config)]
+    return [*_warmups(config), *_states(config), *_ids(config)]
 
 
 def _warmups(config: Any) -> Iterator[str]:
@@ -70,6 +71,16 @@ def _states(config: Any) -> Iterator[str]:
         for initial in state.initial_state:
             if text := _initial(initial, state):
                 yield f"The initial_state of {state.input_name} {text}"
+
+
+def _ids(config: Any) -> Iterator[str]:
+    controls = (control for tensor in config.sequence_batching.control_input for control in tensor.control)
+    is_text = any(one.kind == one.CONTROL_SEQUENCE_CORRID and pbtxt.type_name(one) == TEXT for one in controls)
+    if is_text and pbtxt.backend(config) == "python":
+        yield (
+            "sequence_batching hands the model the sequence's id as TYPE_STRING, which the Python backend of this "
+            "release cannot read: write data_type: TYPE_UINT64, or leave that control_input out."
+        )
 
 
 def _initial(initial: Any, state: Any) -> str:

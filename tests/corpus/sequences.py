@@ -44,6 +44,10 @@ TEXT_ID = """sequence_batching {
   control_input [ { name: "CORRID" control [ { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING } ] } ]
 }
 """
+UNREADABLE_ID = (
+    "sequence_batching hands the model the sequence's id as TYPE_STRING, which the Python backend of this release "
+    "cannot read: write data_type: TYPE_UINT64, or leave that control_input out."
+)
 NO_STATE = (
     "sequence_batching has a state, of which Triton's Python backend hands out the first value only and keeps none: "
     "leave it out, and keep it in model.py for each correlation_id."
@@ -86,6 +90,12 @@ CASES = (
         has_v1=False,
         notes=[SEQUENCES],
     ),
+    Case(
+        "sequence-text-id",
+        python("max_batch_size: 4\n" + TEXT_ID + PAIR, ECHO),
+        refused=[UNREADABLE_ID],
+        notes=[SEQUENCES],
+    ),
     Case("state-in-python", python("max_batch_size: 4\n" + STATE + PAIR, ECHO), refused=[NO_STATE], notes=[SEQUENCES]),
     Case(
         "ragged",
@@ -98,5 +108,6 @@ CASES = (
         python("max_batch_size: 4\n" + COUNTS + UNEVEN, RAGGED),
         [_sum([1, 2, 3])],
         has_rows=True,
+        notes=["batch_input and batch_output are ignored: the Python backend has none."],
     ),
 )

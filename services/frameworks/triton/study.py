@@ -225,14 +225,8 @@ def python_file(made: Study) -> str:
 
 
 def check_config(made: Study) -> None:
-    backend = configs.backend(made.config)
     made.problems += sample_rules.problems(made.config)
     made.notes += config_rules.notes(made.config)
-    if backend == "python" and configs.text_ids(made.config):
-        made.problems.append(
-            "sequence_batching hands the model the sequence's id as TYPE_STRING, which the Python backend of this "
-            "release cannot read: write data_type: TYPE_UINT64, or leave that control_input out."
-        )
     if configs.has_sequences(made.config):
         made.notes.append("The model has sequences: each one stays at the replica that its sequence_id leads to.")
     if any(group.kind == group.KIND_GPU for group in made.config.instance_group):

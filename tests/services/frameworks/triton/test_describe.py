@@ -272,3 +272,18 @@ def test_an_iterative_sequence_is_a_single_request(tmp_path: Path) -> None:
     assert not described.problems and not described.sequences and not described.notes
     (tmp_path / "config.pbtxt").write_text(PYTHON + "sequence_batching { }")
     assert describe(tmp_path, {}).sequences
+
+
+def test_the_environment_of_a_python_model_must_be_there(tmp_path: Path) -> None:
+    text = PYTHON + 'parameters { key: "EXECUTION_ENV_PATH" value { string_value: "$$TRITON_MODEL_DIRECTORY/env" } }'
+    tree = python_model(tmp_path, text)
+    missing = "env is missing, which the parameter EXECUTION_ENV_PATH names: add it."
+    assert problem(describe(tree, {})) == missing and inspect(tree).problems == (missing,)
+    (tree / "env").mkdir()
+    assert not describe(tree, {}).problems
+
+
+def test_a_python_model_is_not_handed_the_id_of_a_sequence_as_text(tmp_path: Path) -> None:
+    control = "control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING }"
+    tree = python_model(tmp_path, PYTHON + f'sequence_batching {{ control_input {{ name: "ID" {control} }} }}')
+    assert "as TYPE_STRING" in problem(describe(tree, {})) and "as TYPE_STRING" in inspect(tree).problems[0]
