@@ -86,7 +86,7 @@ def doors_of(address: Address, model: Model | None) -> list[tuple[Door, str]]:
 
 
 def calls(service: Service, address: Address) -> tuple[Model | None, list[tuple[str, str, str]], str]:
-    """The model of a Triton service, (id, label, text) of one call in several languages, or why there is none."""
+    """The model of a Triton service; (id, label, text) of one call in several languages; why there is no model."""
     model = None
     try:
         revision = calling.serving(service)

@@ -160,7 +160,7 @@ class PreheatOut(serializers.Serializer[Any]):
 
 
 class ServedModelOut(serializers.Serializer[Any]):
-    name = serializers.CharField(help_text="Of its folder.")
+    name = serializers.CharField(help_text="Name of the model's folder.")
     backend = serializers.CharField()
     role = serializers.CharField(
         help_text="main: callers call it, under the name of the service; step: of an ensemble; called: by other models."
@@ -178,7 +178,7 @@ class ServiceOut(ServiceBody):
     message = serializers.CharField(help_text="What it waits for, or why it failed.")
     conditions = ConditionOut(many=True)
     models = ServedModelOut(
-        many=True, help_text="Of a Triton repository, those that are loaded; empty for one model, or before a preheat."
+        many=True, help_text="Loaded models of a Triton repository; empty for a single model, or before a preheat."
     )
     revision = serializers.IntegerField(allow_null=True, help_text="The revision that should run.")
     serving_revision = serializers.IntegerField(allow_null=True, help_text="The revision that answers requests.")

@@ -21,7 +21,7 @@ from services.gateway.snapshot import GatewayKey, GatewayService, Limits, Snapsh
 ROUTE_NAME = "services"
 STRIPPED = (
     *(name for name in names.INTERNAL_HEADERS if name != names.H_SEQUENCE),
-    # Of a page: a backend that knows pages (vLLM does) would let every one read its answers.
+    # Name of the calling page. A backend that handles CORS itself, as vLLM does, would let every page read its answers.
     "origin",
     "x-api-key", "authorization", "cookie", "proxy-authorization", "mm-vmodel-id",
     "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-envoy-expected-rq-timeout-ms",
@@ -104,7 +104,7 @@ def _virtual_host(service: GatewayService, limits: Limits, *, limited: bool) -> 
 
 
 def _domains(service: GatewayService) -> list[str]:
-    """Which adapters a language model has is known to whoever answers for it. No other service has any."""
+    """The backend or the bridge refuses unknown adapters of a language model. No other service has adapters."""
     own = [service.name, f"{service.name}:*"] if service.framework == "vllm" else [service.name]
     return [*own, *(names.PREFLIGHTS + domain for domain in own)] if service.cors_origins else own
 

@@ -199,7 +199,7 @@ class World(ExitStack):
         self._leaving[service.pk] = (time.monotonic(), names)
 
     def _end_those_left(self) -> None:
-        """End, in the background, those that no route leads to any more.
+        """End the services without a route, in the background.
 
         The gateway closes its connections to them once it publishes again; Triton would wait for them.
         """
