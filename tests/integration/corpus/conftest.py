@@ -46,8 +46,9 @@ def ready(world: World, case: Case, request: pytest.FixtureRequest) -> Iterator[
 
 
 def _case_of(item: pytest.Item) -> Case | None:
-    found: Case | None = getattr(getattr(item, "callspec", None), "params", {}).get("case")
-    return found
+    """Its case. Tests elsewhere have parameters called "case" too, of other types."""
+    parameter = getattr(getattr(item, "callspec", None), "params", {}).get("case")
+    return parameter if isinstance(parameter, Case) else None
 
 
 @pytest.fixture(autouse=True)
