@@ -85,7 +85,7 @@ def test_small_files_of_this_machine_are_one_threads_work(
 
     monkeypatch.setattr(streams.Streams, "_received", watched)
     assert len(copy_all(source, store, "many")[1]) == 50
-    assert threads == {"preheat-0"}
+    assert len(threads) == 1  # whichever came first
 
 
 def test_an_interpreter_that_works_is_busy_and_one_that_waits_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
