@@ -26,11 +26,16 @@ def problems(config: Any, folder: Path) -> list[str]:
             sentences.append(f"{path} is missing, which config.pbtxt names as {field}: add it.")
         elif (size := (folder / path).stat().st_size) < least:
             sentences.append(f"{path} has {size} bytes, and config.pbtxt has dims for {least}: correct one of them.")
+    return sentences
+
+
+def environment_problems(config: Any, folder: Path) -> list[str]:
+    """At most one sentence. Only the Python backend opens an environment; the others ignore the parameter."""
     path = config_fields.environment_of(config)
     # A model without a version folder is put into 1/.
-    if path and not any((folder / place).exists() for place in (path, path.removeprefix("1/"))):
-        sentences.append(f"{path} is missing, which the parameter {config_fields.ENVIRONMENT} names: add it.")
-    return sentences
+    if not path or any((folder / candidate).exists() for candidate in (path, path.removeprefix("1/"))):
+        return []
+    return [f"{path} is missing, which the parameter {config_fields.ENVIRONMENT} names: add it."]
 
 
 def _named(config: Any) -> Iterator[tuple[str, str, int]]:

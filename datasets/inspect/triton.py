@@ -113,6 +113,8 @@ def read(folder: Path, name: str = "", members: Members | None = None) -> Layout
         made.problems += ensembles.problems(made.config, members, name)
     elif made.versions:
         _check_files(made, folder)
+    if made.config is not None and made.backend == "python" and not made.problems:
+        made.problems += named_files.environment_problems(made.config, folder)
     return made
 
 

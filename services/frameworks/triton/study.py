@@ -148,6 +148,8 @@ def check_files(made: Study, tree: Path) -> None:
         made.problems.append(f"There is no version folder: put the model into 1/{file}.")
         return
     made.problems += named_files.problems(made.config, tree)
+    if backend == "python":
+        made.problems += named_files.environment_problems(made.config, tree)
     folders = {name.partition("/")[0] for name, _ in made.layout.entries if "/" in name}
     made.problems += versions.problems(made.config, folders)
     made.notes += versions.notes(made.config, folders)
