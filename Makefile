@@ -45,6 +45,7 @@ test-postgres: venv-dev ## Run the tests of tables and locks on a PostgreSQL of 
 
 check: venv-dev ## Lint, types, import rules, migrations, settings, API schema
 	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 	$(VENV)/python manage.py makemigrations --check --dry-run

@@ -102,9 +102,13 @@ def compare(targets: Mapping[str, tuple[int, str | None]], streams: int, rounds:
 def one_round(port: int, key: str | None, streams: int) -> tuple[float, float]:
     """Median time to the first token in ms, and tokens a second, of so many streams begun together."""
     asked = {
-        "model": CHAT_SERVICE, "messages": [{"role": "user", "content": "What is the capital of France?"}],
-        "stream": True, "temperature": 0, "ignore_eos": True, "max_tokens": 0,
-    }  # fmt: skip
+        "model": CHAT_SERVICE,
+        "messages": [{"role": "user", "content": "What is the capital of France?"}],
+        "stream": True,
+        "temperature": 0,
+        "ignore_eos": True,
+        "max_tokens": 0,
+    }
     body = json.dumps(asked).replace('"max_tokens": 0', '"max_tokens": %d').encode()
     with ExitStack() as stack, selectors.DefaultSelector() as poll:
         open_ = []
@@ -151,9 +155,13 @@ def table(rows: list[Chat]) -> str:
     ]
     for row in rows:
         cells = (
-            f"{row.first_ms['direct'].median:.1f}", f"{row.first_ms['gateway'].median:.1f}", _range(row.first_ratio),
-            f"{row.tokens['direct'].median:.0f}", f"{row.tokens['gateway'].median:.0f}", _range(row.tokens_ratio),
-        )  # fmt: skip
+            f"{row.first_ms['direct'].median:.1f}",
+            f"{row.first_ms['gateway'].median:.1f}",
+            _range(row.first_ratio),
+            f"{row.tokens['direct'].median:.0f}",
+            f"{row.tokens['gateway'].median:.0f}",
+            _range(row.tokens_ratio),
+        )
         lines.append(f"| {row.streams} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

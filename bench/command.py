@@ -114,15 +114,23 @@ def measure_ceilings(directory: Path, timing: Timing) -> dict[str, Summary]:
         }
 
 
-def write(out: Path, now: datetime, facts: dict[str, object], timing: Timing, rows: list[Comparison],
-          ceilings: dict[str, Summary]) -> None:  # fmt: skip
+def write(
+    out: Path,
+    now: datetime,
+    facts: dict[str, object],
+    timing: Timing,
+    rows: list[Comparison],
+    ceilings: dict[str, Summary],
+) -> None:
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"gateway-{now:%Y-%m-%d}.json"
     made = {
-        "when": f"{now:%Y-%m-%dT%H:%M:%SZ}", "machine": facts, "timing": asdict(timing),
+        "when": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        "machine": facts,
+        "timing": asdict(timing),
         "comparisons": [row.to_json() for row in rows],
         "ceilings": {protocol: asdict(summary) for protocol, summary in ceilings.items()},
-    }  # fmt: skip
+    }
     path.write_text(json.dumps(rounded(made), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     say(f"\nAll figures: {path.relative_to(home.CHECKOUT) if path.is_relative_to(home.CHECKOUT) else path}")
 

@@ -58,12 +58,18 @@ def add_services(names: list[str], teams: list[models.Team], first_port: int) ->
     )
     Replica.objects.bulk_create(
         Replica(
-            service=service, revision=revision, index=0, node="local", state=Replica.READY, started_at=now,
-            http_port=first_port + number, grpc_port=first_port + number,
+            service=service,
+            revision=revision,
+            index=0,
+            node="local",
+            state=Replica.READY,
+            started_at=now,
+            http_port=first_port + number,
+            grpc_port=first_port + number,
             metrics_port=first_port + number,
         )
         for number, (service, revision) in enumerate(zip(made, revisions, strict=True))
-    )  # fmt: skip
+    )
     for service, revision in zip(made, revisions, strict=True):
         service.target = service.serving = revision
     Service.objects.bulk_update(made, ["target", "serving"], batch_size=200)
@@ -73,12 +79,19 @@ def add_keys(count: int, teams: list[models.Team]) -> None:
     new = [format.generate() for _ in range(count)]
     ApiKey.objects.bulk_create(
         (
-            ApiKey(team=teams[number % len(teams)], name=f"key-{number}", key_id=key.id, digest=key.digest,
-                   scopes=["infer"], services=[], created_by="bench")
+            ApiKey(
+                team=teams[number % len(teams)],
+                name=f"key-{number}",
+                key_id=key.id,
+                digest=key.digest,
+                scopes=["infer"],
+                services=[],
+                created_by="bench",
+            )
             for number, key in enumerate(new)
         ),
         batch_size=500,
-    )  # fmt: skip
+    )
 
 
 def run(plan: dict[str, int]) -> Effects:
@@ -119,8 +132,13 @@ def measure(plan: dict[str, int], port: int, key: str, teams: list[models.Team])
         # Nobody can use a key before it is known, so the time of the first is taken as that of the whole call.
         create_seconds = timed(create)
         effects.add("a key is made", create_seconds + until(port, made[0].key), create_seconds)
-        change("a key is revoked", lambda made=made: keys.revoke(made[0].row, actor=principal.SYSTEM),  # type: ignore[misc]
-               REST.path, made[0].key, 401)  # fmt: skip
+        change(
+            "a key is revoked",
+            lambda made=made: keys.revoke(made[0].row, actor=principal.SYSTEM),  # type: ignore[misc]
+            REST.path,
+            made[0].key,
+            401,
+        )
         change("a service is ready", answered, f"/v2/models/{name}/infer", key, 200)
         time.sleep(2)  # the next one is measured on a gateway at rest
     return effects

@@ -92,8 +92,9 @@ class Run:
         if absent := chat.problem(self.runtimes):
             raise Missing(absent)
         rows = chat.measure_chat(self.runtimes / "vllm", self.directory, rounds=self.scope.chat_rounds)
-        return Part("Streamed chat against vLLM itself", [chat.table(rows)], chat.verdict(rows),
-                    [row.to_json() for row in rows])  # fmt: skip
+        return Part(
+            "Streamed chat against vLLM itself", [chat.table(rows)], chat.verdict(rows), [row.to_json() for row in rows]
+        )
 
     def scale(self) -> Part:
         made = scale.measure_scale(
@@ -115,9 +116,14 @@ class Run:
 
 
 PARTS: dict[str, Callable[[Run], Part]] = {
-    "native": Run.native, "proxies": Run.proxies, "v1": Run.v1, "chat": Run.chat, "scale": Run.scale,
-    "changes": Run.changes, "streams": Run.streams,
-}  # fmt: skip
+    "native": Run.native,
+    "proxies": Run.proxies,
+    "v1": Run.v1,
+    "chat": Run.chat,
+    "scale": Run.scale,
+    "changes": Run.changes,
+    "streams": Run.streams,
+}
 NEED_NULL = {"proxies", "scale", "changes"}
 PEERS_MISSING = "LiteLLM and KServe: make runtime-bench"
 
@@ -206,10 +212,15 @@ def write(out: Path, now: datetime, facts: Any, parts: dict[str, Part | None], m
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"doors-{now:%Y-%m-%d}.json"
     made = {
-        "when": f"{now:%Y-%m-%dT%H:%M:%SZ}", "machine": facts, "missing": list(missing),
-        "parts": {name: {"verdicts": lines(part.verdicts), "figures": part.figures}
-                  for name, part in parts.items() if part is not None},
-    }  # fmt: skip
+        "when": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        "machine": facts,
+        "missing": list(missing),
+        "parts": {
+            name: {"verdicts": lines(part.verdicts), "figures": part.figures}
+            for name, part in parts.items()
+            if part is not None
+        },
+    }
     path.write_text(json.dumps(rounded(made), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     say(f"\nAll figures: {path.relative_to(home.CHECKOUT) if path.is_relative_to(home.CHECKOUT) else path}")
 

@@ -92,11 +92,15 @@ def phase(
     took, after = time.perf_counter() - began, processes.read()
     ordered = sorted(latencies)
     return {
-        "requests": len(ordered), "seconds": took, "rps": len(ordered) / took,
-        "p50_ms": percentile(ordered, 0.5), "p99_ms": percentile(ordered, 0.99), "max_ms": ordered[-1] / 1e6,
+        "requests": len(ordered),
+        "seconds": took,
+        "rps": len(ordered) / took,
+        "p50_ms": percentile(ordered, 0.5),
+        "p99_ms": percentile(ordered, 0.99),
+        "max_ms": ordered[-1] / 1e6,
         "answer": base64.b64encode(answer).decode(),
         "cpu_s": {name: after[name] - before[name] for name in after},
-    }  # fmt: skip
+    }
 
 
 class CpuTimes:

@@ -114,10 +114,14 @@ class Measured:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "call": self.call, "connections": self.connections, "rounds": self.rounds, "quiet": self.quiet,
-            "counted": len(self.counted), "phases": self.phases,
+            "call": self.call,
+            "connections": self.connections,
+            "rounds": self.rounds,
+            "quiet": self.quiet,
+            "counted": len(self.counted),
+            "phases": self.phases,
             "summaries": {name: asdict(summary) for name, summary in self.summaries.items()},
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -145,10 +149,19 @@ class Comparison:
     def of(cls, made: Measured, direct: str, bare: str, gateway: str) -> Comparison:
         sums = made.summaries
         return cls(
-            made.call, made.connections, made.rounds, len(made.counted), made.quiet, sums[direct], sums[bare],
-            sums[gateway], made.ratio(gateway, direct), made.added(gateway, direct), made.added(bare, direct),
+            made.call,
+            made.connections,
+            made.rounds,
+            len(made.counted),
+            made.quiet,
+            sums[direct],
+            sums[bare],
+            sums[gateway],
+            made.ratio(gateway, direct),
+            made.added(gateway, direct),
+            made.added(bare, direct),
             made.phases,
-        )  # fmt: skip
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -159,9 +172,14 @@ class WrongAnswer(Exception):
 
 
 def compare(
-    call: Call, connections: int, direct: Target, bare: Target, gateway: Target, timing: Timing,
+    call: Call,
+    connections: int,
+    direct: Target,
+    bare: Target,
+    gateway: Target,
+    timing: Timing,
     pids: Mapping[str, Sequence[int]],
-) -> Comparison:  # fmt: skip
+) -> Comparison:
     """Raises WrongAnswer, or RuntimeError when the generator gives up."""
     made = measure(call, connections, [direct, bare, gateway], timing, pids)
     return Comparison.of(made, direct.name, bare.name, gateway.name)
@@ -187,9 +205,14 @@ def generate(
     # The plan holds a key, so it goes in by stdin, where no list of processes shows it.
     patience = 60 + 4 * len(targets) * (timing.warmup + timing.rounds * (timing.seconds + 1))
     done = subprocess.run(
-        [sys.executable, "-m", "bench.load"], cwd=CHECKOUT, input=json.dumps(plan), capture_output=True, text=True,
-        timeout=patience, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "bench.load"],
+        cwd=CHECKOUT,
+        input=json.dumps(plan),
+        capture_output=True,
+        text=True,
+        timeout=patience,
+        check=False,
+    )
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip()[-2000:])
     phases: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
@@ -206,12 +229,22 @@ def plan_of(
 ) -> dict[str, Any]:
     """What bench/load.py reads."""
     return {
-        "protocol": call.wire, "body": base64.b64encode(call.body).decode(), "repeats": call.repeats,
-        "connections": connections, **asdict(timing), "pids": pids,
+        "protocol": call.wire,
+        "body": base64.b64encode(call.body).decode(),
+        "repeats": call.repeats,
+        "connections": connections,
+        **asdict(timing),
+        "pids": pids,
         "targets": [
-            {"name": target.name, "host": target.host, "port": target.port, "path": target.path or call.path,
-             "headers": requests.headers(call, target.key, target.content_type), "frozen": list(target.frozen),
-             "settle": target.settle}
+            {
+                "name": target.name,
+                "host": target.host,
+                "port": target.port,
+                "path": target.path or call.path,
+                "headers": requests.headers(call, target.key, target.content_type),
+                "frozen": list(target.frozen),
+                "settle": target.settle,
+            }
             for target in targets
         ],
-    }  # fmt: skip
+    }

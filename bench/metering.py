@@ -73,13 +73,34 @@ def _write(path: Path, lines: int, keys: int, services: int) -> int:
             at = BEGAN + number / 4000
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{number % 1000:03}Z"
             service = f"service-{key % services}"
-            log.write(json.dumps({
-                "bytes_in": 316, "bytes_out": 174, "client": f"key{key:09}", "details": "via_upstream",
-                "door": "v2-rest", "flags": "-", "grpc_status": None, "method": "POST", "ms": chance.randrange(60),
-                "path": f"/v2/models/{service}/infer", "protocol": "HTTP/1.1", "prompt_tokens": None,
-                "completion_tokens": None, "remote": "127.0.0.1", "request_id": str(uuid.UUID(int=number)),
-                "service": service, "status": 200, "time": stamp, "upstream": "127.0.0.1:18000", "upstream_ms": 3,
-            }, separators=(",", ":")) + "\n")  # fmt: skip
+            log.write(
+                json.dumps(
+                    {
+                        "bytes_in": 316,
+                        "bytes_out": 174,
+                        "client": f"key{key:09}",
+                        "details": "via_upstream",
+                        "door": "v2-rest",
+                        "flags": "-",
+                        "grpc_status": None,
+                        "method": "POST",
+                        "ms": chance.randrange(60),
+                        "path": f"/v2/models/{service}/infer",
+                        "protocol": "HTTP/1.1",
+                        "prompt_tokens": None,
+                        "completion_tokens": None,
+                        "remote": "127.0.0.1",
+                        "request_id": str(uuid.UUID(int=number)),
+                        "service": service,
+                        "status": 200,
+                        "time": stamp,
+                        "upstream": "127.0.0.1:18000",
+                        "upstream_ms": 3,
+                    },
+                    separators=(",", ":"),
+                )
+                + "\n"
+            )
     return path.stat().st_size
 
 

@@ -55,11 +55,13 @@ class Case:
 
 
 CASES = (
-    Case("one file of 4 GiB", 1, 4096 * MIB), Case("64 files of 64 MiB", 64, 64 * MIB),
+    Case("one file of 4 GiB", 1, 4096 * MIB),
+    Case("64 files of 64 MiB", 64, 64 * MIB),
     Case("20,000 files of 16 KiB", 20_000, 16 * 1024),
 )
 SMALL = (
-    Case("one file of 256 MiB", 1, 256 * MIB), Case("8 files of 32 MiB", 8, 32 * MIB),
+    Case("one file of 256 MiB", 1, 256 * MIB),
+    Case("8 files of 32 MiB", 8, 32 * MIB),
     Case("1,000 files of 16 KiB", 1000, 16 * 1024),
 )
 
@@ -105,8 +107,10 @@ def main() -> None:
                 rows.append(measure(case, "local", local_movers(files), work, options.rounds))
                 shutil.rmtree(files)
     result = {
-        "date": date.today().isoformat(), "machine": machine.facts(home.from_environment().runtimes / "triton"),
-        "versions": versions(), "rows": rows,
+        "date": date.today().isoformat(),
+        "machine": machine.facts(home.from_environment().runtimes / "triton"),
+        "versions": versions(),
+        "rows": rows,
     }
     text = report(result)
     print(text)
@@ -149,31 +153,55 @@ def in_bucket(case: Case) -> Iterator[s3.Bucket]:
 def s3_movers(bucket: s3.Bucket) -> list[Mover]:
     key, secret = bucket.server.everything
     environment = {
-        "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": bucket.server.endpoint, "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": bucket.server.endpoint,
+        "AWS_EC2_METADATA_DISABLED": "true",
     }
-    told = json.dumps({
-        "options": bucket.options, "roots": [], "endpoints": [f"127.0.0.1:{bucket.server.port}"],
-    })
+    told = json.dumps(
+        {
+            "options": bucket.options,
+            "roots": [],
+            "endpoints": [f"127.0.0.1:{bucket.server.port}"],
+        }
+    )
     found = [Mover("console", console("s3"), {}, told)]
     python = home.from_environment().runtimes / "bench-preheat" / "bin" / "python"
     if python.exists():
         aws = python.with_name("aws")
         script = str(CHECKOUT / "bench" / "movers" / "boto_mover.py")
         found += [
-            Mover("aws s3 cp", lambda to: [
-                str(aws), "s3", "cp", "--recursive", "--only-show-errors", f"s3://{bucket.name}/", str(to),
-            ], environment),
+            Mover(
+                "aws s3 cp",
+                lambda to: [
+                    str(aws),
+                    "s3",
+                    "cp",
+                    "--recursive",
+                    "--only-show-errors",
+                    f"s3://{bucket.name}/",
+                    str(to),
+                ],
+                environment,
+            ),
             Mover("boto3", lambda to: [str(python), "-P", script, bucket.name, str(to)], environment),
         ]
     if (rclone := shutil.which("rclone")) is not None:
         remote = {
-            "RCLONE_CONFIG": "/dev/null", "RCLONE_CONFIG_S_TYPE": "s3", "RCLONE_CONFIG_S_PROVIDER": "Other",
-            "RCLONE_CONFIG_S_ENV_AUTH": "true", "RCLONE_CONFIG_S_ENDPOINT": bucket.server.endpoint,
+            "RCLONE_CONFIG": "/dev/null",
+            "RCLONE_CONFIG_S_TYPE": "s3",
+            "RCLONE_CONFIG_S_PROVIDER": "Other",
+            "RCLONE_CONFIG_S_ENV_AUTH": "true",
+            "RCLONE_CONFIG_S_ENDPOINT": bucket.server.endpoint,
         }
-        found.append(Mover(
-            "rclone copy", lambda to: [rclone, "copy", f"s:{bucket.name}", str(to)], environment | remote,
-        ))
+        found.append(
+            Mover(
+                "rclone copy",
+                lambda to: [rclone, "copy", f"s:{bucket.name}", str(to)],
+                environment | remote,
+            )
+        )
     return found
 
 
@@ -193,16 +221,24 @@ def console(kind: str) -> Callable[[Path], list[str]]:
 def measure(case: Case, kind: str, movers: list[Mover], work: Path, rounds: int) -> dict[str, Any]:
     taken: dict[str, list[Taken]] = {mover.name: [] for mover in movers}
     for number in range(rounds):
-        turn = movers[number % len(movers):] + movers[: number % len(movers)]
+        turn = movers[number % len(movers) :] + movers[: number % len(movers)]
         for mover in turn:
             if hopeless(taken[mover.name], taken["console"]):
                 continue
             one = run(mover, work / f"to-{secrets.token_hex(4)}", case)
             taken[mover.name].append(one)
-            print(f"{kind} {case.name} {number + 1}/{rounds} {mover.name}: {one.seconds:.2f} s, then {one.flush:.2f} s "
-                  f"to the disk, CPU {one.cpu:.1f} s, {one.memory_mib:.0f} MiB", file=sys.stderr, flush=True)
-    return {"case": case.name, "kind": kind, "bytes": case.count * case.size,
-            "movers": {name: [vars(one) for one in rows] for name, rows in taken.items()}}
+            print(
+                f"{kind} {case.name} {number + 1}/{rounds} {mover.name}: {one.seconds:.2f} s, then {one.flush:.2f} s "
+                f"to the disk, CPU {one.cpu:.1f} s, {one.memory_mib:.0f} MiB",
+                file=sys.stderr,
+                flush=True,
+            )
+    return {
+        "case": case.name,
+        "kind": kind,
+        "bytes": case.count * case.size,
+        "movers": {name: [vars(one) for one in rows] for name, rows in taken.items()},
+    }
 
 
 def hopeless(taken: list[Taken], ours: list[Taken]) -> bool:
@@ -263,7 +299,8 @@ def versions() -> dict[str, str]:
     commands = {
         "aws": [str(home.from_environment().runtimes / "bench-preheat" / "bin" / "aws"), "--version"],
         "rclone": ["rclone", "version"],
-        "cp": ["cp", "--version"], "weed": [str(Path(sys.executable).with_name("weed")), "version"],
+        "cp": ["cp", "--version"],
+        "weed": [str(Path(sys.executable).with_name("weed")), "version"],
     }
     found = {}
     for name, command in commands.items():
@@ -284,7 +321,8 @@ def report(result: dict[str, Any]) -> str:
         f"load before: {'/'.join(f'{load:.2f}' for load in facts['load_before'])}."
     )
     lines = [
-        taken_on, "",
+        taken_on,
+        "",
         "| from | files | with | rounds | seconds: median (range) | of ours | MiB/s | to the disk, s | CPU s | MiB |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]

@@ -68,21 +68,24 @@ def _chat_is_answered(answer: bytes) -> bool:
     return bool(json.loads(answer)["choices"][0]["message"]["content"] == CHAT_ANSWER)
 
 
-REST = Call(
-    "REST", "REST", f"/v2/models/{example.NAME}/infer", _infer(), "application/json", _rest_says_the_digit
-)  # fmt: skip
+REST = Call("REST", "REST", f"/v2/models/{example.NAME}/infer", _infer(), "application/json", _rest_says_the_digit)
 GRPC = Call(
-    "gRPC", "gRPC", "/inference.GRPCInferenceService/ModelInfer", _grpc_infer(), "application/grpc",
+    "gRPC",
+    "gRPC",
+    "/inference.GRPCInferenceService/ModelInfer",
+    _grpc_infer(),
+    "application/grpc",
     _grpc_says_the_digit,
-)  # fmt: skip
+)
 V1 = Call(
-    "V1", "REST", f"/v1/models/{example.NAME}:predict",
-    json.dumps({"instances": [example.PIXELS]}, separators=(",", ":")).encode(), "application/json",
+    "V1",
+    "REST",
+    f"/v1/models/{example.NAME}:predict",
+    json.dumps({"instances": [example.PIXELS]}, separators=(",", ":")).encode(),
+    "application/json",
     _v1_says_the_digit,
-)  # fmt: skip
-CHAT = Call(
-    "OpenAI", "REST", "/v1/chat/completions", _chat(), "application/json", _chat_is_answered, repeats=False
-)  # fmt: skip
+)
+CHAT = Call("OpenAI", "REST", "/v1/chat/completions", _chat(), "application/json", _chat_is_answered, repeats=False)
 DIGIT = {"REST": REST, "gRPC": GRPC}
 
 
@@ -96,11 +99,15 @@ def answer(call: Call) -> bytes:
         return b"\0" + struct.pack(">I", len(message)) + message
     if call is CHAT:
         made: dict[str, object] = {
-            "id": "chatcmpl-0", "object": "chat.completion", "created": 1_700_000_000, "model": CHAT_SERVICE,
-            "choices": [{"index": 0, "finish_reason": "stop",
-                         "message": {"role": "assistant", "content": CHAT_ANSWER}}],
+            "id": "chatcmpl-0",
+            "object": "chat.completion",
+            "created": 1_700_000_000,
+            "model": CHAT_SERVICE,
+            "choices": [
+                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": CHAT_ANSWER}}
+            ],
             "usage": {"prompt_tokens": 12, "completion_tokens": 11, "total_tokens": 23},
-        }  # fmt: skip
+        }
     else:
         output = {"name": "predict", "datatype": "FP32", "shape": [1], "data": [example.EXPECTED]}
         made = {"model_name": example.NAME, "model_version": "1", "outputs": [output]}

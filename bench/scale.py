@@ -54,9 +54,13 @@ class Scale:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "large": self.large, "rows": [row.to_json() for row in self.rows], "memory_mib": dict(self.memory_mib),
-            "idle_cores": self.idle_cores, "effects": self.effects.to_json(), "console": self.console.to_json(),
-        }  # fmt: skip
+            "large": self.large,
+            "rows": [row.to_json() for row in self.rows],
+            "memory_mib": dict(self.memory_mib),
+            "idle_cores": self.idle_cores,
+            "effects": self.effects.to_json(),
+            "console": self.console.to_json(),
+        }
 
 
 def measure_scale(directory: Path, timing: Timing, *, large: tuple[int, int], changes: int) -> Scale:
@@ -136,14 +140,22 @@ def through_the_console(directory: Path, *, large: tuple[int, int], changes: int
     with null_range(directory, services + changes) as first_port:
         given.write_text(json.dumps({"services": services, "keys": many, "changes": changes, "first_port": first_port}))
         env = {
-            **os.environ, "CONSOLE_HOME": str(home), "GATEWAY_PORT": str(servers.free_ports(1)[0]),
+            **os.environ,
+            "CONSOLE_HOME": str(home),
+            "GATEWAY_PORT": str(servers.free_ports(1)[0]),
             "DJANGO_SETTINGS_MODULE": "console.settings",
-        }  # fmt: skip
+        }
         with given.open() as stdin:
             done = subprocess.run(
-                [sys.executable, "-m", "bench.console_rows"], cwd=CHECKOUT, env=env, stdin=stdin, capture_output=True,
-                text=True, timeout=600 + 60 * changes, check=False,
-            )  # fmt: skip
+                [sys.executable, "-m", "bench.console_rows"],
+                cwd=CHECKOUT,
+                env=env,
+                stdin=stdin,
+                capture_output=True,
+                text=True,
+                timeout=600 + 60 * changes,
+                check=False,
+            )
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip()[-3000:])
     return Effects(**json.loads(done.stdout.splitlines()[-1]))

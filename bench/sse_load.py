@@ -43,9 +43,14 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "streams": self.streams, "frames": self.frames, "cut": self.cut, "lost": self.lost, "said": self.said,
-            "first": spread(self.first), "later": spread(self.later),
-        }  # fmt: skip
+            "streams": self.streams,
+            "frames": self.frames,
+            "cut": self.cut,
+            "lost": self.lost,
+            "said": self.said,
+            "first": spread(self.first),
+            "later": spread(self.later),
+        }
 
 
 def spread(nanoseconds: Sequence[int]) -> dict[str, float]:

@@ -60,24 +60,36 @@ def paced(directory: Path) -> Iterator[tuple[Endpoint, int]]:
 def body() -> str:
     """A streamed chat; %d is the number of tokens."""
     asked = {
-        "model": CHAT_SERVICE, "messages": [{"role": "user", "content": "Count."}], "stream": True,
-        "stream_options": {"include_usage": True}, "max_tokens": 0,
-    }  # fmt: skip
+        "model": CHAT_SERVICE,
+        "messages": [{"role": "user", "content": "Count."}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": 0,
+    }
     return json.dumps(asked).replace('"max_tokens": 0', '"max_tokens": %d')
 
 
 def target(name: str, port: int, key: str | None, streams: int) -> dict[str, Any]:
     return {
-        "name": name, "host": servers.HOST, "port": port, "path": CHAT.path, "streams": streams,
+        "name": name,
+        "host": servers.HOST,
+        "port": port,
+        "path": CHAT.path,
+        "streams": streams,
         "headers": requests.headers(CHAT, key),
-    }  # fmt: skip
+    }
 
 
 def plan(targets: list[dict[str, Any]], seconds: float, pids: dict[str, list[int]]) -> dict[str, Any]:
     return {
-        "targets": targets, "body": body(), "seconds": seconds, "tokens": TOKENS, "interval_ms": INTERVAL_MS,
-        "pids": pids, "seed": SEED,
-    }  # fmt: skip
+        "targets": targets,
+        "body": body(),
+        "seconds": seconds,
+        "tokens": TOKENS,
+        "interval_ms": INTERVAL_MS,
+        "pids": pids,
+        "seed": SEED,
+    }
 
 
 def measure_streams(directory: Path, *, streams: int, seconds: float) -> Streams:
@@ -92,9 +104,14 @@ def measure_streams(directory: Path, *, streams: int, seconds: float) -> Streams
         ]
         given = plan(targets, seconds, {"gateway": [door.pid], "backend": [pid]})
         done = subprocess.run(
-            [sys.executable, "-m", "bench.sse_load"], cwd=CHECKOUT, input=json.dumps(given), capture_output=True,
-            text=True, timeout=seconds + 120, check=False,
-        )  # fmt: skip
+            [sys.executable, "-m", "bench.sse_load"],
+            cwd=CHECKOUT,
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            timeout=seconds + 120,
+            check=False,
+        )
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip()[-2000:])
     return Streams(streams, json.loads(done.stdout))

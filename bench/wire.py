@@ -85,9 +85,14 @@ class Grpc(Connection):
     def __init__(self, host: str, port: int, path: str, headers: dict[str, str], body: bytes) -> None:
         super().__init__(host, port)
         fields = {
-            ":method": "POST", ":scheme": "http", ":path": path, ":authority": f"{host}:{port}", "te": "trailers",
-            "user-agent": "bench", **headers,
-        }  # fmt: skip
+            ":method": "POST",
+            ":scheme": "http",
+            ":path": path,
+            ":authority": f"{host}:{port}",
+            "te": "trailers",
+            "user-agent": "bench",
+            **headers,
+        }
         message = b"\0" + struct.pack(">I", len(body)) + body
         # As real clients do: the first call teaches the server the headers, later ones refer to them by number.
         taught = b"".join(b"\x40" + _text(name) + _text(value) for name, value in fields.items())

@@ -31,14 +31,32 @@ RESERVED = {"check"}
 """Names that stand for something else in the addresses of pages and of the REST API."""
 
 __all__ = [
-    "cancel", "cancel_on", "check", "check_dataset", "claim", "create", "delete", "pause", "request_round", "resume",
-    "retry", "run", "sweep", "update",
+    "cancel",
+    "cancel_on",
+    "check",
+    "check_dataset",
+    "claim",
+    "create",
+    "delete",
+    "pause",
+    "request_round",
+    "resume",
+    "retry",
+    "run",
+    "sweep",
+    "update",
 ]
 
 
 def create(
-    *, team: Team, name: str, kind: str, options: Mapping[str, Any], credentials: Mapping[str, Any] | None = None,
-    description: str = "", actor: Principal,
+    *,
+    team: Team,
+    name: str,
+    kind: str,
+    options: Mapping[str, Any],
+    credentials: Mapping[str, Any] | None = None,
+    description: str = "",
+    actor: Principal,
 ) -> Dataset:
     """A new dataset, once its source answers. Raises InvalidFields naming every field that is wrong, and TooOften."""
     actor.require(team, roles.EDITOR)
@@ -49,16 +67,25 @@ def create(
         with transaction.atomic():
             bounds.require_room(team, bounds.DATASETS, Dataset.objects.filter(team=team), actor=actor)
             return Dataset.objects.create(
-                team=team, name=name, kind=kind, options=dict(options), credentials=draft.sealed(name),
-                description=description, created_by=actor.label,
+                team=team,
+                name=name,
+                kind=kind,
+                options=dict(options),
+                credentials=draft.sealed(name),
+                description=description,
+                created_by=actor.label,
             )
     except IntegrityError as error:  # somebody took the name since it was looked up
         raise InvalidFields({"name": _taken(name)}) from error
 
 
 def update(
-    dataset: Dataset, *, actor: Principal, options: Mapping[str, Any] | None = None,
-    credentials: Mapping[str, Any] | None = None, description: str | None = None,
+    dataset: Dataset,
+    *,
+    actor: Principal,
+    options: Mapping[str, Any] | None = None,
+    credentials: Mapping[str, Any] | None = None,
+    description: str | None = None,
 ) -> Dataset:
     """Changes what is given; of `credentials` those that are named, "" removing one. The name stays: services and URLs
     refer to it. Raises InvalidFields, TooOften, and Conflict when somebody else changed the dataset meanwhile.
@@ -92,7 +119,10 @@ def check(
 
 
 def check_dataset(
-    dataset: Dataset, *, actor: Principal, options: Mapping[str, Any] | None = None,
+    dataset: Dataset,
+    *,
+    actor: Principal,
+    options: Mapping[str, Any] | None = None,
     credentials: Mapping[str, Any] | None = None,
 ) -> str:
     """What it reaches, or would reach with these changes, in a sentence. Raises as `check` does."""
@@ -108,9 +138,7 @@ def delete(dataset: Dataset, *, actor: Principal) -> None:
         dataset.delete()
 
 
-def request_round(
-    dataset: Dataset, path: str = "", *, mode: str = states.MIRROR, actor: Principal
-) -> Round:
+def request_round(dataset: Dataset, path: str = "", *, mode: str = states.MIRROR, actor: Principal) -> Round:
     """The round that copies `path` to this node: the one under way, or a new one. Raises InvalidFields.
 
     `mode` says what becomes of files that were copied before and are gone from the source: states.MODES.
@@ -145,9 +173,16 @@ def cancel(round_: Round, *, actor: Principal) -> Round:
     wished = Round.objects.active().filter(pk=round_.pk).update(cancel_requested=True)
     nobodys = Q(lease_token="") | Q(lease_until=None) | Q(lease_until__lt=timezone.now())
     with transaction.atomic():
-        if Round.objects.active().filter(nobodys, pk=round_.pk).update(
-            state=states.CANCELLED, message=f"Cancelled by {actor.label}.", finished_at=timezone.now(),
-            lease_token="", lease_until=None,
+        if (
+            Round.objects.active()
+            .filter(nobodys, pk=round_.pk)
+            .update(
+                state=states.CANCELLED,
+                message=f"Cancelled by {actor.label}.",
+                finished_at=timezone.now(),
+                lease_token="",
+                lease_until=None,
+            )
         ):
             say(round_.pk, f"Cancelled by {actor.label}.")
             announce(round_.pk)
@@ -162,9 +197,16 @@ def cancel_on(node: str, *, actor: Principal) -> None:
     actor.require_admin()
     with transaction.atomic():
         for pk in list(Round.objects.active().filter(node=node).values_list("pk", flat=True)):
-            if Round.objects.active().filter(pk=pk).update(
-                state=states.CANCELLED, message=f"Node {node} is gone.", finished_at=timezone.now(),
-                lease_token="", lease_until=None,
+            if (
+                Round.objects.active()
+                .filter(pk=pk)
+                .update(
+                    state=states.CANCELLED,
+                    message=f"Node {node} is gone.",
+                    finished_at=timezone.now(),
+                    lease_token="",
+                    lease_until=None,
+                )
             ):
                 say(pk, f"Cancelled: node {node} is gone.")
                 announce(pk)
@@ -175,8 +217,10 @@ def pause(round_: Round, *, actor: Principal) -> Round:
     actor.require(round_.dataset.team, roles.EDITOR)
     wished = Round.objects.underway().filter(pk=round_.pk).update(pause_requested=True)
     nobodys = Q(lease_token="") | Q(lease_until=None) | Q(lease_until__lt=timezone.now())
-    if Round.objects.underway().filter(nobodys, pk=round_.pk).update(
-        state=states.PAUSED, pause_requested=False, lease_token="", lease_until=None
+    if (
+        Round.objects.underway()
+        .filter(nobodys, pk=round_.pk)
+        .update(state=states.PAUSED, pause_requested=False, lease_token="", lease_until=None)
     ):
         say(round_.pk, "Paused before a worker had it.")
     round_.refresh_from_db()

@@ -41,9 +41,21 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
     class Meta:
         model = Dataset
         fields = (
-            "name", "team", "kind", "options", "credentials", "description", "trusted", "trust_covers_changes",
-            "trusted_by", "trusted_at", "digest", "created_by", "created_at", "updated_at",
-        )  # fmt: skip
+            "name",
+            "team",
+            "kind",
+            "options",
+            "credentials",
+            "description",
+            "trusted",
+            "trust_covers_changes",
+            "trusted_by",
+            "trusted_at",
+            "digest",
+            "created_by",
+            "created_at",
+            "updated_at",
+        )
 
     def get_digest(self, dataset: Dataset) -> str:
         """A list has them all at hand."""
@@ -140,11 +152,11 @@ SAMPLE = OpenApiExample(
 @extend_schema_view(
     list=describe("List the datasets that you may see", answers={200: DatasetOut(many=True)}),
     retrieve=describe("Show a dataset", answers={200: DatasetOut}, errors=[404]),
-    create=describe(
-        "Create a dataset", answers={201: DatasetOut}, body=DatasetBody, errors=[429], examples=[SAMPLE]
-    ),
+    create=describe("Create a dataset", answers={201: DatasetOut}, body=DatasetBody, errors=[429], examples=[SAMPLE]),
     partial_update=describe(
-        "Change a dataset's options, credentials or description", answers={200: DatasetOut}, body=DatasetChange,
+        "Change a dataset's options, credentials or description",
+        answers={200: DatasetOut},
+        body=DatasetChange,
         errors=[404, 409, 429],
     ),
     destroy=describe("Delete a dataset that no running service uses", answers={204: None}, errors=[404, 409]),

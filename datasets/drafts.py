@@ -51,8 +51,12 @@ def new(kind: str, options: Mapping[str, Any], given: Mapping[str, Any]) -> Draf
 def changed(dataset: Dataset, options: Mapping[str, Any] | None, given: Mapping[str, Any] | None) -> Draft:
     """What is not given stays."""
     return Draft(
-        dataset.kind, dict(dataset.options if options is None else options), dict(given or {}), dataset.credentials,
-        dataset.name, dataset.options,
+        dataset.kind,
+        dict(dataset.options if options is None else options),
+        dict(given or {}),
+        dataset.credentials,
+        dataset.name,
+        dataset.options,
     )
 
 

@@ -27,7 +27,13 @@ class SourceError(ConsoleError):
     code = "source"
 
     def __init__(
-        self, message: str, *, permanent: bool = True, hint: str = "", wait: float = 0.0, option: str = "",
+        self,
+        message: str,
+        *,
+        permanent: bool = True,
+        hint: str = "",
+        wait: float = 0.0,
+        option: str = "",
         refused: str = "",
     ) -> None:
         super().__init__(message, hint=hint)

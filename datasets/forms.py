@@ -82,12 +82,19 @@ class DatasetEditForm(PlaceForm):
 def _field(option: Option) -> forms.Field:
     if option.choices:
         return forms.ChoiceField(
-            label=option.label, required=False, help_text=option.help, choices=option.choices,
-        )  # fmt: skip
+            label=option.label,
+            required=False,
+            help_text=option.help,
+            choices=option.choices,
+        )
     attributes = {"spellcheck": "false", "autocomplete": "off", "autocapitalize": "off"}
     widget = forms.Textarea(attrs={**attributes, "rows": 5}) if option.lines else forms.TextInput(attrs=attributes)
     return forms.CharField(
-        label=option.label, required=option.required, help_text=option.help, widget=widget, strip=not option.exact,
+        label=option.label,
+        required=option.required,
+        help_text=option.help,
+        widget=widget,
+        strip=not option.exact,
         max_length=LONGEST,
     )
 
@@ -97,6 +104,10 @@ def _secret_field(option: Option, *, stored: bool) -> forms.Field:
     attributes = {"autocomplete": "new-password"} | ({"placeholder": "set"} if stored else {})
     keep = "One is set: leave this empty to keep it." if stored else ""
     return forms.CharField(
-        label=option.label, required=option.required and not stored, help_text=f"{option.help} {keep}".strip(),
-        widget=forms.PasswordInput(attrs=attributes), strip=False, max_length=LONGEST,
-    )  # fmt: skip
+        label=option.label,
+        required=option.required and not stored,
+        help_text=f"{option.help} {keep}".strip(),
+        widget=forms.PasswordInput(attrs=attributes),
+        strip=False,
+        max_length=LONGEST,
+    )

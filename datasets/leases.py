@@ -52,8 +52,11 @@ def claim(round_pk: int) -> str | None:
     now = timezone.now()
     token = secrets.token_hex(16)
     taken = _free(round_pk).update(
-        lease_token=token, lease_until=now + timedelta(seconds=LEASE), started_at=Coalesce("started_at", Value(now)),
-        seated_at=now, bytes_per_second=0.0,
+        lease_token=token,
+        lease_until=now + timedelta(seconds=LEASE),
+        started_at=Coalesce("started_at", Value(now)),
+        seated_at=now,
+        bytes_per_second=0.0,
     )
     return token if taken else None
 
@@ -115,9 +118,9 @@ class Lease:
         still = Round.objects.underway().filter(
             pk=self.round_pk, lease_token=self.token, pause_requested=True, cancel_requested=False
         )
-        return bool(still.update(
-            state=states.PAUSED, pause_requested=False, lease_token="", lease_until=None, **self._noted
-        ))
+        return bool(
+            still.update(state=states.PAUSED, pause_requested=False, lease_token="", lease_until=None, **self._noted)
+        )
 
     def say(self, text: str) -> None:
         say(self.round_pk, text)

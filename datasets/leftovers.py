@@ -8,8 +8,18 @@ from typing import Final
 
 NAMES: Final = {
     "made by macOS": (
-        ".ds_store", "__macosx", ".appledouble", ".appledb", ".appledesktop", ".spotlight-v100", ".trashes",
-        ".fseventsd", ".temporaryitems", ".documentrevisions-v100", ".volumeicon.icns", "icon\r",
+        ".ds_store",
+        "__macosx",
+        ".appledouble",
+        ".appledb",
+        ".appledesktop",
+        ".spotlight-v100",
+        ".trashes",
+        ".fseventsd",
+        ".temporaryitems",
+        ".documentrevisions-v100",
+        ".volumeicon.icns",
+        "icon\r",
     ),
     "made by Windows": ("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
     "made by a file server": ("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", ".snapshot"),
@@ -18,17 +28,21 @@ NAMES: Final = {
     "made by an editor": (".ipynb_checkpoints", ".idea", ".vscode"),
     "made by Python, which makes it anew": ("__pycache__",),
     "a cache": (".cache",),
-}  # fmt: skip
+}
 """Reason -> names of files and folders, in lower case; case does not matter."""
 PATTERNS: Final = (
     ("made by macOS", re.compile(r"\._.+")),
     ("an editor's backup", re.compile(r".+~|\..+\.sw[opx]|#.+#")),
     ("an editor's lock", re.compile(r"\.#.+|\.~lock\..+#")),
     ("an open file that was deleted", re.compile(r"\.nfs[0-9a-f]{8,}")),
-    ("an upload or download that has not ended", re.compile(
-        r".+\.(part|partial|filepart|crdownload|incomplete|aria2|tmp|temp)", re.I,
-    )),
-)  # fmt: skip
+    (
+        "an upload or download that has not ended",
+        re.compile(
+            r".+\.(part|partial|filepart|crdownload|incomplete|aria2|tmp|temp)",
+            re.I,
+        ),
+    ),
+)
 _BY_NAME: Final = {name: reason for reason, names in NAMES.items() for name in names}
 
 

@@ -64,7 +64,9 @@ def allowed_roots() -> tuple[Path, ...]:
 def site() -> Site:
     """What sources may reach here."""
     return Site(
-        allowed_roots(), endpoints=tuple(settings.DATASET_ENDPOINTS), spool=settings.HOME.spool,
+        allowed_roots(),
+        endpoints=tuple(settings.DATASET_ENDPOINTS),
+        spool=settings.HOME.spool,
         mounts=settings.HOME.mounts,
     )
 
@@ -113,10 +115,17 @@ def progress(round_: Round) -> Progress:
     copying = round_.state == states.COPYING
     seconds_left = round(left / round_.bytes_per_second) if copying and round_.bytes_per_second > 0 else None
     return Progress(
-        state=round_.state, percent=_percent(round_), bytes_done=round_.bytes_done, bytes_total=round_.bytes_total,
-        bytes_copied=round_.bytes_copied, files_done=round_.files_done, files_total=round_.files_total,
-        bytes_per_second=round_.bytes_per_second if copying else 0.0, seconds_left=seconds_left,
-        sentence=_sentence(round_, seconds_left), finished=round_.state in states.TERMINAL,
+        state=round_.state,
+        percent=_percent(round_),
+        bytes_done=round_.bytes_done,
+        bytes_total=round_.bytes_total,
+        bytes_copied=round_.bytes_copied,
+        files_done=round_.files_done,
+        files_total=round_.files_total,
+        bytes_per_second=round_.bytes_per_second if copying else 0.0,
+        seconds_left=seconds_left,
+        sentence=_sentence(round_, seconds_left),
+        finished=round_.state in states.TERMINAL,
     )
 
 

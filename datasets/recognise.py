@@ -102,7 +102,10 @@ def _triton_model(files: Files, path: str, entries: tuple[Entry, ...]) -> Recogn
     said = f"A Triton model ({backend})" if backend else "A Triton model"
     version_text = f" with version{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}" if numbers else ""
     return Recognised(
-        "triton_model", f"{said}{version_text}.", models=(name,) if path else (), problems=tuple(problems),
+        "triton_model",
+        f"{said}{version_text}.",
+        models=(name,) if path else (),
+        problems=tuple(problems),
         details={"backend": backend, "versions": numbers, "has_config": config is not None},
     )
 
@@ -124,8 +127,16 @@ def _backend(files: Files, config: Entry) -> tuple[str, str]:
 
 def _backend_of(model_files: list[str]) -> str:
     """The backend that Triton would take for a model file of this name."""
-    by_suffix = {"onnx": "onnxruntime", "plan": "tensorrt", "pt": "pytorch", "pt2": "pytorch", "py": "python",
-                 "xml": "openvino", "graphdef": "tensorflow", "savedmodel": "tensorflow"}
+    by_suffix = {
+        "onnx": "onnxruntime",
+        "plan": "tensorrt",
+        "pt": "pytorch",
+        "pt2": "pytorch",
+        "py": "python",
+        "xml": "openvino",
+        "graphdef": "tensorflow",
+        "savedmodel": "tensorflow",
+    }
     found = [by_suffix.get(name.rsplit(".", 1)[-1], "") for name in model_files]
     return next((backend for backend in found if backend), "")
 
@@ -149,9 +160,14 @@ def _huggingface(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:
     called = ", ".join(names) or str(parsed.get("model_type"))
     size = size_text(sum(entry.size for entry in weights))
     return Recognised(
-        "huggingface", f"A Hugging Face model: {called}, {size} of weights.", problems=tuple(problems),
-        details={"architectures": names, "model_type": str(parsed.get("model_type", "")),
-                 "custom_code": "auto_map" in parsed},
+        "huggingface",
+        f"A Hugging Face model: {called}, {size} of weights.",
+        problems=tuple(problems),
+        details={
+            "architectures": names,
+            "model_type": str(parsed.get("model_type", "")),
+            "custom_code": "auto_map" in parsed,
+        },
     )
 
 
@@ -160,7 +176,9 @@ def _onnx(found: list[Entry]) -> Recognised:
         only = found[0]
         return Recognised("onnx", f"An ONNX model: {only.name}, {size_text(only.size)}.", details={"file": only.name})
     return Recognised(
-        "onnx", f"{len(found)} ONNX models.", problems=("There are several .onnx files here: choose one of them.",),
+        "onnx",
+        f"{len(found)} ONNX models.",
+        problems=("There are several .onnx files here: choose one of them.",),
         details={"files": [entry.name for entry in found]},
     )
 
@@ -182,7 +200,9 @@ def _repository(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:
     shown = ", ".join(models[:5]) + (", …" if len(models) > 5 else "")
     count = "1 model" if len(models) == 1 else f"{len(models)} models"
     return Recognised(
-        "triton_repository", f"A Triton repository of {count}: {shown}.", models=models,
+        "triton_repository",
+        f"A Triton repository of {count}: {shown}.",
+        models=models,
         details={"complete": len(folders) <= MAX_MODELS},
     )
 

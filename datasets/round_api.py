@@ -185,7 +185,8 @@ class Rounds(Resource):
         return self._asked(actions.resume, round_id)
 
     @_verb(
-        "Try a round again that failed or was cancelled", "retry",
+        "Try a round again that failed or was cancelled",
+        "retry",
         "Gives a new round, or the one of this path that is under way. Location is where to follow it.",
     )
     def retry(self, request: Request, name: str, round_id: str) -> Response:

@@ -29,7 +29,10 @@ SAID = {
     verbs.RETRY: "The folder is being prepared again.",
 }
 VERBS = {
-    verbs.CANCEL: actions.cancel, verbs.PAUSE: actions.pause, verbs.RESUME: actions.resume, verbs.RETRY: actions.retry,
+    verbs.CANCEL: actions.cancel,
+    verbs.PAUSE: actions.pause,
+    verbs.RESUME: actions.resume,
+    verbs.RETRY: actions.retry,
 }
 
 

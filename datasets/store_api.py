@@ -71,7 +71,9 @@ class StoreView(Resource):
         return Response(StoreOut({**vars(use), "damaged": use.damaged, "count": len(use.trees), "trees": trees}).data)
 
     @describe(
-        "Remove a tree that nobody needs (administrators)", answers={200: EvictedOut}, errors=[404, 409],
+        "Remove a tree that nobody needs (administrators)",
+        answers={200: EvictedOut},
+        errors=[404, 409],
         description="A later preheat copies it again. 409 while a service needs it, and just after it was asked for.",
     )
     @action(detail=True, methods=["post"])
@@ -79,7 +81,9 @@ class StoreView(Resource):
         return Response(EvictedOut({"freed": store_actions.evict(digest, actor=self.actor)}).data)
 
     @describe(
-        "Have every byte of a tree read again (administrators)", answers={202: None}, errors=[404],
+        "Have every byte of a tree read again (administrators)",
+        answers={202: None},
+        errors=[404],
         description="`verified` or `damage` of the store say how it went. What is damaged is copied again.",
     )
     @action(detail=True, methods=["post"])

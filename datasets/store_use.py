@@ -109,8 +109,16 @@ def _trees(store: Store) -> tuple[StoredTree, ...]:
     asked = set(upkeep.to_verify(store))
     return tuple(
         StoredTree(
-            row.digest, row.bytes, row.files, row.frees, row.used, store.verified_at(row.digest), row.wanted,
-            users[row.digest], origins.get(row.digest, ()), tuple(row.damage.splitlines()),
+            row.digest,
+            row.bytes,
+            row.files,
+            row.frees,
+            row.used,
+            store.verified_at(row.digest),
+            row.wanted,
+            users[row.digest],
+            origins.get(row.digest, ()),
+            tuple(row.damage.splitlines()),
             row.digest in asked,
         )
         for row in rows

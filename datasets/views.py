@@ -56,10 +56,14 @@ def listing(request: HttpRequest) -> HttpResponse:
     rows = Dataset.objects.visible_to(actor).select_related("team")
     page = paginate(request, rows)
     context = {
-        "page": page, "form": form, "looked": looked,
+        "page": page,
+        "form": form,
+        "looked": looked,
         "rows": [(dataset, facts.kind_of(dataset), facts.where(dataset)) for dataset in page],
-        "kinds": registry.kinds(), "is_admin": actor.is_admin, "may_create": teams.editable_by(actor).exists(),
-    }  # fmt: skip
+        "kinds": registry.kinds(),
+        "is_admin": actor.is_admin,
+        "may_create": teams.editable_by(actor).exists(),
+    }
     return render(request, "datasets/list.html", {**context, **allowed(form.kind if form else "")})
 
 
@@ -141,9 +145,12 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     elif form.is_bound and form.is_valid():
         try:
             actions.update(
-                dataset, options=form.options(), credentials=form.credentials(),
-                description=form.cleaned_data["description"], actor=actor,
-            )  # fmt: skip
+                dataset,
+                options=form.options(),
+                credentials=form.credentials(),
+                description=form.cleaned_data["description"],
+                actor=actor,
+            )
         except InvalidFields as error:
             show_errors(form, error)
         else:

@@ -22,9 +22,11 @@ def said(request: HttpRequest, name: str) -> HttpResponse:
     dataset, actor = _find(request, name)
     path = request.GET.get("path", "")
     context = {
-        "dataset": dataset, "path": path, "may_trust": actor.may(dataset.team_id, roles.OWNER),
+        "dataset": dataset,
+        "path": path,
+        "may_trust": actor.may(dataset.team_id, roles.OWNER),
         "crumbs": [("Datasets", reverse("datasets")), (name, reverse("dataset", args=[name]))],
-    }  # fmt: skip
+    }
     try:
         seen = reports.look(dataset, path)
         context |= {"look": seen, "report": seen.report}

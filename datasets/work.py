@@ -100,9 +100,12 @@ def _plan(job: Job) -> Planned:
     fingerprint = _fingerprint(plan, stays, round_.dataset.team_id if source.connects else 0)
     # The source was made of this very row: whatever the dataset points to by now, the files come from here.
     lease.write(
-        location=round_.dataset.location, fingerprint=fingerprint, files_total=len(plan.files),
-        bytes_total=plan.total_bytes, planned_at=timezone.now(),
-    )  # fmt: skip
+        location=round_.dataset.location,
+        fingerprint=fingerprint,
+        files_total=len(plan.files),
+        bytes_total=plan.total_bytes,
+        planned_at=timezone.now(),
+    )
     size = size_text(plan.total_bytes)
     one = len(plan.files) == 1
     lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
@@ -115,7 +118,7 @@ def _prove(source: Source, plan: Plan, path: str) -> None:
     """Reads a byte of the plan: who may only list must not be given from the store what another team could read."""
     file = next((file for file in plan.files if file.size), None)
     if file is not None:
-        with (source.open(file, path, 0, 1) if file.ranged else source.open(file, path)) as body:
+        with source.open(file, path, 0, 1) if file.ranged else source.open(file, path) as body:
             body.read(1)
 
 
@@ -129,8 +132,10 @@ def _stays(round_: Round, plan: Plan, store: Store) -> tuple[StoredFile, ...]:
     planned = {*(file.path for file in plan.files), *plan.empty_dirs}
     folders = {"/".join(path.split("/")[:depth]) for path in planned for depth in range(1, path.count("/") + 1)}
     return tuple(
-        file for file in manifest.files
-        if file.path not in planned | folders and not any(_is_below(file.path, path) for path in planned)
+        file
+        for file in manifest.files
+        if file.path not in planned | folders
+        and not any(_is_below(file.path, path) for path in planned)
         and store.blob(file.sha256).is_file()  # damaged here and gone from the source: lost
     )
 
@@ -163,9 +168,11 @@ def _fingerprint(plan: Plan, stays: tuple[StoredFile, ...], team: int) -> str:
 
 def _wait_for_others(round_: Round, fingerprint: str) -> None:
     """Raises Waiting while an older round of this node copies the same files: they need to come once."""
-    older = Round.objects.underway().filter(
-        ~Q(lease_token=""), fingerprint=fingerprint, node=round_.node, pk__lt=round_.pk
-    ).first()
+    older = (
+        Round.objects.underway()
+        .filter(~Q(lease_token=""), fingerprint=fingerprint, node=round_.node, pk__lt=round_.pk)
+        .first()
+    )
     if older is not None:
         raise Waiting(f"Waiting for round {older.pk}, which copies the same files.", permanent=False)
 
@@ -201,13 +208,21 @@ def _copied(job: Job, planned: Planned) -> tuple[StoredFile, ...]:
     def progress(seen: copying.Progress) -> None:
         watch.note(seen)
         lease.note(
-            bytes_done=min(plan.total_bytes, max(least, seen.bytes_done)), files_done=seen.files_done,
-            bytes_copied=before + seen.bytes_copied, bytes_per_second=speed.reading(seen.bytes_copied),
+            bytes_done=min(plan.total_bytes, max(least, seen.bytes_done)),
+            files_done=seen.files_done,
+            bytes_copied=before + seen.bytes_copied,
+            bytes_per_second=speed.reading(seen.bytes_copied),
         )
 
     try:
         return copying.copy(
-            plan, job.source, job.round.path, job.staging, progress=progress, check=job.check, known=planned.known,
+            plan,
+            job.source,
+            job.round.path,
+            job.staging,
+            progress=progress,
+            check=job.check,
+            known=planned.known,
             limit=limit,
         )
     except (SourceChanged, SourceDamaged):

@@ -33,9 +33,13 @@ PANEL_WINDOW: ViewportSize = {"width": 1280, "height": 860}
 
 def service(name: str, framework: str, model: str, cpu: float, memory: float) -> dict[str, Any]:
     return {
-        "name": name, "framework": framework, "dataset": "samples", "model_path": model, "queue": "default",
+        "name": name,
+        "framework": framework,
+        "dataset": "samples",
+        "model_path": model,
+        "queue": "default",
         "resources": {"cpu": cpu, "memory_gib": memory},
-    }  # fmt: skip
+    }
 
 
 OTHERS = [service("tiny-llama", "vllm", "tiny-llama", 1, 1)]
@@ -44,9 +48,11 @@ OTHERS = [service("tiny-llama", "vllm", "tiny-llama", 1, 1)]
 def call(given: dict[str, str], path: str, body: Any = None, method: str = "GET") -> dict[str, Any]:
     """The REST API; {} for an answer without a body, or a service that is not there."""
     request = urllib.request.Request(  # noqa: S310  (the console's own address)
-        f"{given['console_url']}/api/v1/{path}", json.dumps(body).encode() if body else None, method=method,
+        f"{given['console_url']}/api/v1/{path}",
+        json.dumps(body).encode() if body else None,
+        method=method,
         headers={"X-API-Key": given["api_key"], "Content-Type": "application/json"},
-    )  # fmt: skip
+    )
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             found: dict[str, Any] = json.loads(answer.read() or b"{}")

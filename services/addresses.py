@@ -18,10 +18,17 @@ def address_of(service: Service, host: str) -> Address:
     access = service.target.parsed() if service.target else spec  # holds at once, see services/actions/snapshot.py
     modules = spec.framework_config.get("lora_modules") or ()
     return Address(
-        service.name, host, framework=spec.framework, task=task_of(revision), public=access.auth_policy == "public",
-        key_header=access.auth_header, parameters=access.auth_parameters,
-        adapters=tuple(str(module["name"]) for module in modules), domain=domain, tls=tls,
-    )  # fmt: skip
+        service.name,
+        host,
+        framework=spec.framework,
+        task=task_of(revision),
+        public=access.auth_policy == "public",
+        key_header=access.auth_header,
+        parameters=access.auth_parameters,
+        adapters=tuple(str(module["name"]) for module in modules),
+        domain=domain,
+        tls=tls,
+    )
 
 
 def answer_tokens(revision: Revision, usual: int) -> int:

@@ -25,7 +25,8 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     paths = sorted(before.keys() | after.keys())
     return [
         Change(path, _say(before.get(path, ABSENT)), _say(after.get(path, ABSENT)))
-        for path in paths if before.get(path, ABSENT) != after.get(path, ABSENT)
+        for path in paths
+        if before.get(path, ABSENT) != after.get(path, ABSENT)
     ]
 
 

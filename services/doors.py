@@ -18,8 +18,10 @@ TRITON: Final = "triton"
 DOORS: Final = {HTTP: "v2-rest", GRPC: "v2-grpc", V1: "v1"}
 """Protocol of the test panel -> the door that it calls."""
 OPENAI_PATHS: Final = {
-    "chat": "/v1/chat/completions", "completion": "/v1/completions", "embedding": "/v1/embeddings",
-}  # fmt: skip
+    "chat": "/v1/chat/completions",
+    "completion": "/v1/completions",
+    "embedding": "/v1/embeddings",
+}
 
 
 def refusal(door: str, *, decoupled: bool, sequences: bool) -> str:
@@ -111,9 +113,13 @@ class Address:
         """`endpoints` of a service in the REST API."""
         name, triton = quote(self.service, safe=""), self.framework == TRITON
         return {
-            "http": f"{self.base}/v2/models/{name}", "grpc": self.host,
+            "http": f"{self.base}/v2/models/{name}",
+            "grpc": self.host,
             "openai": self.openai_base,
             "v1": f"{self.base}/v1/models/{name}:predict" if triton else "",
-            "models": self.models, "host": self.authority, "tls": self.tls, "headers": self.headers(),
+            "models": self.models,
+            "host": self.authority,
+            "tls": self.tls,
+            "headers": self.headers(),
             "doors": [asdict(door) for door in self.doors()],
-        }  # fmt: skip
+        }

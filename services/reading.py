@@ -34,7 +34,10 @@ class Condition:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "type": self.type, "status": self.status, "reason": self.reason, "message": self.message,
+            "type": self.type,
+            "status": self.status,
+            "reason": self.reason,
+            "message": self.message,
             "last_transition": _iso(self.last_transition),
         }
 
@@ -60,25 +63,41 @@ def summary(service: Service, *, gateway_host: str) -> dict[str, Any]:
     """What GET /api/v1/services/{name}/ returns. Times are ISO 8601 in UTC; sizes are bytes."""
     target = service.target
     return {
-        "name": service.name, "team": service.team.name, **(target.parsed().to_json() if target else {}),
-        "replicas": service.replicas, "desired": service.desired, "state": service.state, "message": service.message,
+        "name": service.name,
+        "team": service.team.name,
+        **(target.parsed().to_json() if target else {}),
+        "replicas": service.replicas,
+        "desired": service.desired,
+        "state": service.state,
+        "message": service.message,
         "conditions": [condition.to_json() for condition in conditions(service)],
         "models": (target.described or {}).get("models", []) if target else [],
         "revision": target.number if target else None,
         "serving_revision": service.serving.number if service.serving else None,
         "endpoints": address_of(service, gateway_host).to_json(),
         "replica_list": [replica_json(replica) for replica in service.replica_set.all()],
-        "preheat": preheat(target), "created_by": service.created_by, "created_at": _iso(service.created_at),
-        "updated_at": _iso(service.updated_at), "state_since": _iso(service.state_since),
+        "preheat": preheat(target),
+        "created_by": service.created_by,
+        "created_at": _iso(service.created_at),
+        "updated_at": _iso(service.updated_at),
+        "state_since": _iso(service.state_since),
     }
 
 
 def replica_json(replica: Replica) -> dict[str, Any]:
     return {
-        "index": replica.index, "revision": replica.revision.number, "name": replica.process_name, "node": replica.node,
-        "state": replica.state, "message": replica.message, "pid": replica.pid or None, "restarts": replica.restarts,
-        "attempts": replica.attempts, "retry_at": _iso(replica.retry_at if replica.state == Replica.BACKOFF else None),
-        "started_at": _iso(replica.started_at), "created_at": _iso(replica.created_at),
+        "index": replica.index,
+        "revision": replica.revision.number,
+        "name": replica.process_name,
+        "node": replica.node,
+        "state": replica.state,
+        "message": replica.message,
+        "pid": replica.pid or None,
+        "restarts": replica.restarts,
+        "attempts": replica.attempts,
+        "retry_at": _iso(replica.retry_at if replica.state == Replica.BACKOFF else None),
+        "started_at": _iso(replica.started_at),
+        "created_at": _iso(replica.created_at),
     }
 
 
@@ -92,9 +111,13 @@ def preheat(revision: Revision | None) -> dict[str, Any] | None:
 
 def conditions(service: Service) -> list[Condition]:
     return [
-        _files(service), _quota(service), _replicas(service), _rolled_out(service), _ready(service),
+        _files(service),
+        _quota(service),
+        _replicas(service),
+        _rolled_out(service),
+        _ready(service),
         _reachable(service),
-    ]  # fmt: skip
+    ]
 
 
 def _files(service: Service) -> Condition:

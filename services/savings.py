@@ -24,7 +24,10 @@ from services.models import Revision, Service
 def gpu_seconds(services: QuerySet[Service]) -> Mapping[str, float]:
     """Name -> GPU-seconds, of the services that ask for GPUs. One query."""
     found = Revision.objects.filter(
-        service__in=services, spec__resources__gpu__gt=0, round__state=rounds.DONE, round__started_at__isnull=False,
+        service__in=services,
+        spec__resources__gpu__gt=0,
+        round__state=rounds.DONE,
+        round__started_at__isnull=False,
         round__finished_at__isnull=False,
     ).order_by()
     columns = ("service__name", "round", "spec__resources__gpu", "service__replicas")

@@ -42,16 +42,27 @@ PROTOSET: Final = "# Needs inference.protoset in this directory: download it fro
 Snippets = Mapping[str, str]
 """Id -> text; LABELS has a label for each id."""
 LABELS: Final = {
-    "curl": "curl", "curl_v1": "curl, KServe V1", "python_openai": "Python, openai", "javascript": "JavaScript",
-    "python_http": "Python, HTTP", "python_v1": "Python, KServe V1", "python_grpc": "Python, gRPC",
-    "python_tfserving": "Python, TensorFlow Serving gRPC", "grpcurl": "grpcurl",
-}  # fmt: skip
+    "curl": "curl",
+    "curl_v1": "curl, KServe V1",
+    "python_openai": "Python, openai",
+    "javascript": "JavaScript",
+    "python_http": "Python, HTTP",
+    "python_v1": "Python, KServe V1",
+    "python_grpc": "Python, gRPC",
+    "python_tfserving": "Python, TensorFlow Serving gRPC",
+    "grpcurl": "grpcurl",
+}
 
 
 def snippets(
-    address: Address, inputs: Sequence[Input], *, decoupled: bool = False, binary: bool = False,
-    outputs: Sequence[Tensor] = (), step: SequenceStep | None = None,
-) -> Snippets:  # fmt: skip
+    address: Address,
+    inputs: Sequence[Input],
+    *,
+    decoupled: bool = False,
+    binary: bool = False,
+    outputs: Sequence[Tensor] = (),
+    step: SequenceStep | None = None,
+) -> Snippets:
     """One V2 inference. curl and grpcurl are for a POSIX shell; the Python ones need `pip install tritonclient[http]`
     or `[grpc]`.
 
@@ -104,9 +115,15 @@ def _empty_size(item: Input) -> int:
 
 
 def _curl(
-    address: Address, inputs: Sequence[Input], raw: Sequence[int], *, in_json: bool, zeros: bool,
-    outputs: Sequence[Tensor], step: SequenceStep | None,
-) -> str:  # fmt: skip
+    address: Address,
+    inputs: Sequence[Input],
+    raw: Sequence[int],
+    *,
+    in_json: bool,
+    zeros: bool,
+    outputs: Sequence[Tensor],
+    step: SequenceStep | None,
+) -> str:
     url = shlex.quote(f"{address.base}/v2/models/{quote(address.service, safe='')}/infer")
     key = shell_headers(address)
     if in_json:
@@ -128,9 +145,7 @@ def _base64(inputs: Sequence[Input]) -> str:
     return base64.b64encode(b"".join(raw_bytes(item.values) for item in inputs)).decode()
 
 
-def _grpcurl(
-    address: Address, inputs: Sequence[Input], *, stream: bool, zeros: bool, step: SequenceStep | None
-) -> str:
+def _grpcurl(address: Address, inputs: Sequence[Input], *, stream: bool, zeros: bool, step: SequenceStep | None) -> str:
     service, target = address.service, address.host
     method = METHOD.format("ModelStreamInfer" if stream else "ModelInfer")
     plain_text = "" if address.tls else " -plaintext"

@@ -12,11 +12,22 @@ from services.clients.inference_wire import plain
 from services.doors import Address
 
 NUMPY: Final = {
-    "BOOL": "np.bool_", "UINT8": "np.uint8", "UINT16": "np.uint16", "UINT32": "np.uint32", "UINT64": "np.uint64",
-    "INT8": "np.int8", "INT16": "np.int16", "INT32": "np.int32", "INT64": "np.int64", "FP16": "np.float16",
-    "FP32": "np.float32", "FP64": "np.float64", "BF16": "ml_dtypes.bfloat16", "BYTES": "np.object_",
-}  # fmt: skip
-STREAM: Final = '''
+    "BOOL": "np.bool_",
+    "UINT8": "np.uint8",
+    "UINT16": "np.uint16",
+    "UINT32": "np.uint32",
+    "UINT64": "np.uint64",
+    "INT8": "np.int8",
+    "INT16": "np.int16",
+    "INT32": "np.int32",
+    "INT64": "np.int64",
+    "FP16": "np.float16",
+    "FP32": "np.float32",
+    "FP64": "np.float64",
+    "BF16": "ml_dtypes.bfloat16",
+    "BYTES": "np.object_",
+}
+STREAM: Final = """
 answers = queue.Queue()
 client.start_stream(callback=lambda result, error: answers.put((result, error)), headers=headers)
 client.async_stream_infer({service}, inputs, enable_empty_final_response=True{more})
@@ -30,7 +41,7 @@ while True:
     if response.parameters["triton_final_response"].bool_param:
         break
 client.stop_stream()
-'''
+"""
 
 
 def python_http(
@@ -53,9 +64,7 @@ def python_grpc(
     address: Address, inputs: Sequence[Input], *, stream: bool, zeros: bool, step: SequenceStep | None = None
 ) -> str:
     """`stream`: for a decoupled model, every response as it comes."""
-    lines = _imports(
-        "tritonclient.grpc as triton", inputs, "" if address.public else "os", "queue" if stream else ""
-    )
+    lines = _imports("tritonclient.grpc as triton", inputs, "" if address.public else "os", "queue" if stream else "")
     lines.append(headers_line(address))
     lines += [f"client = triton.InferenceServerClient({_target(address)})", *_inputs(inputs, zeros, "")]
     if stream:

@@ -97,9 +97,10 @@ def _python(address: Address, ask: Ask, body: dict[str, Any]) -> str:
         made.append("print(answer.data[0].embedding[:8])")
     elif ask.stream:
         made += [
-            "for event in answer:", "    for choice in event.choices:",
+            "for event in answer:",
+            "    for choice in event.choices:",
             f'        print({text.format("delta")} or "", end="", flush=True)',
-        ]  # fmt: skip
+        ]
     else:
         made += ["choice = answer.choices[0]", f"print({text.format('message')})"]
     return "\n".join(made) + "\n"
@@ -137,8 +138,13 @@ def _grpc(address: Address, ask: Ask) -> str:
         channel = f"grpc.secure_channel({address.host!r}, grpc.ssl_channel_credentials())"
     whole = GRPC_VECTOR if ask.task == EMBEDDING else GRPC_WHOLE
     return GRPC.format(
-        imports="" if address.public else "import os\n\n", headers=headers_line(address), model=ask.model,
-        prompt=request.inputs[0].contents.bytes_contents[0].decode(), parameters=parameters, channel=channel,
+        imports="" if address.public else "import os\n\n",
+        headers=headers_line(address),
+        model=ask.model,
+        prompt=request.inputs[0].contents.bytes_contents[0].decode(),
+        parameters=parameters,
+        channel=channel,
         kind="unary_stream" if ask.stream else "unary_unary",
-        method="ModelInferStream" if ask.stream else "ModelInfer", run=GRPC_STREAM if ask.stream else whole,
-    )  # fmt: skip
+        method="ModelInferStream" if ask.stream else "ModelInfer",
+        run=GRPC_STREAM if ask.stream else whole,
+    )

@@ -85,14 +85,21 @@ def halves(tensor):
 
 """
 TYPES: Final = {
-    "BOOL": ("DT_BOOL", "bool_val", "False"), "UINT8": ("DT_UINT8", "int_val", "0"),
-    "UINT16": ("DT_UINT16", "int_val", "0"), "UINT32": ("DT_UINT32", "uint32_val", "0"),
-    "UINT64": ("DT_UINT64", "uint64_val", "0"), "INT8": ("DT_INT8", "int_val", "0"),
-    "INT16": ("DT_INT16", "int_val", "0"), "INT32": ("DT_INT32", "int_val", "0"),
-    "INT64": ("DT_INT64", "int64_val", "0"), "FP16": ("DT_HALF", "half_val", "0"),
-    "FP32": ("DT_FLOAT", "float_val", "0.0"), "FP64": ("DT_DOUBLE", "double_val", "0.0"),
-    "BF16": ("DT_BFLOAT16", "half_val", "0"), "BYTES": ("DT_STRING", "string_val", 'b"hello"'),
-}  # fmt: skip
+    "BOOL": ("DT_BOOL", "bool_val", "False"),
+    "UINT8": ("DT_UINT8", "int_val", "0"),
+    "UINT16": ("DT_UINT16", "int_val", "0"),
+    "UINT32": ("DT_UINT32", "uint32_val", "0"),
+    "UINT64": ("DT_UINT64", "uint64_val", "0"),
+    "INT8": ("DT_INT8", "int_val", "0"),
+    "INT16": ("DT_INT16", "int_val", "0"),
+    "INT32": ("DT_INT32", "int_val", "0"),
+    "INT64": ("DT_INT64", "int64_val", "0"),
+    "FP16": ("DT_HALF", "half_val", "0"),
+    "FP32": ("DT_FLOAT", "float_val", "0.0"),
+    "FP64": ("DT_DOUBLE", "double_val", "0.0"),
+    "BF16": ("DT_BFLOAT16", "half_val", "0"),
+    "BYTES": ("DT_STRING", "string_val", 'b"hello"'),
+}
 """V2 datatype -> TensorFlow's, the field of a TensorProto, a value. One value alone fills the whole shape."""
 
 
@@ -112,9 +119,12 @@ def v1_snippets(address: Address, body: Mapping[str, Any], model: Model) -> Snip
     call = ["curl -sS", shlex.quote(url), *shell_headers(address), "-H 'Content-Type: application/json'", f"-d {data}"]
     rows = in_rows(model) if is_long else ROWS in body
     python = PYTHON.format(
-        imports="" if address.public else "import os\n", headers=headers_line(address), url=url, body=code,
+        imports="" if address.public else "import os\n",
+        headers=headers_line(address),
+        url=url,
+        body=code,
         answer="predictions" if rows else "outputs",
-    )  # fmt: skip
+    )
     return {
         "curl": "\n".join([*first, piped + lines(*call)]),
         "python_v1": "\n".join([*first, python]),
@@ -144,7 +154,7 @@ def _awk(model: Model) -> str:
 
     def fill(tensor: Tensor, shape: Sequence[int]) -> str:
         value = {"BYTES": '"hello"', "BOOL": "false"}.get(tensor.datatype, "0")
-        parts.append(f"fill({_awk_text(value)}, \"{' '.join(str(max(size, 1)) for size in shape)}\")")
+        parts.append(f'fill({_awk_text(value)}, "{" ".join(str(max(size, 1)) for size in shape)}")')
         return MARK
 
     texts = [_awk_text(text) for text in _filled(model, fill).split(MARK)]
@@ -174,7 +184,11 @@ def _tfserving(address: Address, model: Model) -> str:
         channel = f"grpc.secure_channel({address.host!r}, grpc.ssl_channel_credentials())"
     halves = has_halves(model.outputs)
     return TFSERVING.format(
-        imports="import os\nimport struct" if halves else "import os", headers=headers_line(address),
-        service=address.service, inputs="\n".join(rows), channel=channel, halves=HALVES if halves else "",
+        imports="import os\nimport struct" if halves else "import os",
+        headers=headers_line(address),
+        service=address.service,
+        inputs="\n".join(rows),
+        channel=channel,
+        halves=HALVES if halves else "",
         shown="halves(tensor)" if halves else "tensor",
-    )  # fmt: skip
+    )

@@ -153,15 +153,22 @@ def _programs(home: Home) -> list[Problem]:
     try:
         infos = Supervisor(home.supervisor_socket, SOON).all()
     except EngineError:
-        return [Problem(
-            "supervisor", "The process supervisor does not answer: no replica is started or stopped.",
-            "The command that started the console starts it again; if that has ended, start it with `make run`.",
-        )]  # fmt: skip
+        return [
+            Problem(
+                "supervisor",
+                "The process supervisor does not answer: no replica is started or stopped.",
+                "The command that started the console starts it again; if that has ended, start it with `make run`.",
+            )
+        ]
     return [
-        Problem(info.name, f"{info.name.capitalize()} does not run: {WHILE_AWAY[info.name]}.",
-                RESTART_HINT.format(name=info.name))
-        for info in infos if info.name in WHILE_AWAY and not _runs(info)
-    ]  # fmt: skip
+        Problem(
+            info.name,
+            f"{info.name.capitalize()} does not run: {WHILE_AWAY[info.name]}.",
+            RESTART_HINT.format(name=info.name),
+        )
+        for info in infos
+        if info.name in WHILE_AWAY and not _runs(info)
+    ]
 
 
 def _runs(info: ProcessInfo) -> bool:
@@ -169,6 +176,11 @@ def _runs(info: ProcessInfo) -> bool:
 
 
 _CHECKS: Final[dict[str, Callable[[Home], Problem | list[Problem] | None]]] = {
-    "gateway": _gateway, "disk": _disk, "bridge": _bridge, "redis": _redis, "worker": _sweep, "supervisor": _programs,
-}  # fmt: skip
+    "gateway": _gateway,
+    "disk": _disk,
+    "bridge": _bridge,
+    "redis": _redis,
+    "worker": _sweep,
+    "supervisor": _programs,
+}
 """By part, what concerns callers first."""

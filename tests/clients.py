@@ -29,9 +29,15 @@ def python(environment: str = "clients") -> Path:
 def call(script: str, environment: str = "clients", timeout: float = 60, **given: Any) -> Any:
     """What the script in `clients/` says. Fails the test with the script's own words when it ends badly."""
     done = subprocess.run(
-        [python(environment), "-P", SCRIPTS / f"{script}.py"], input=json.dumps(given), capture_output=True, text=True,
-        timeout=timeout, check=False, env=variables(), cwd=SCRIPTS,
-    )  # fmt: skip
+        [python(environment), "-P", SCRIPTS / f"{script}.py"],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env=variables(),
+        cwd=SCRIPTS,
+    )
     assert done.returncode == 0, f"{script}: {done.stdout[-1500:]}\n{done.stderr[-3000:]}"
     return json.loads(done.stdout.splitlines()[-1])
 

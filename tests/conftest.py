@@ -133,9 +133,12 @@ def live_llm(live: Live) -> Live:
     vllm.sample_model()
     llama.publish(vllm.runtime_root(), live.stack.home.samples)
     live.create(
-        vllm.NAME, vllm.NAME, framework="vllm", resources={"cpu": 0.5, "memory_gib": 2},
+        vllm.NAME,
+        vllm.NAME,
+        framework="vllm",
+        resources={"cpu": 0.5, "memory_gib": 2},
         framework_config={"lora_modules": [{"name": vllm.ADAPTER, "path": f"adapters/{vllm.ADAPTER}"}]},
-    )  # fmt: skip
+    )
     live.wait(vllm.NAME, seconds=vllm.START_SECONDS)
     return live
 

@@ -33,8 +33,15 @@ class Hub:
         self.scheme = "http"
         (folder / "blobs").mkdir(parents=True)
         self.settings: dict[str, Any] = {
-            "tokens": [], "page": 1000, "cdn_key": "first", "cdn_seconds": 3600, "cdn_host": "127.0.0.1",
-            "faults": [], "cut_after": None, "damage": False, "direct": False,
+            "tokens": [],
+            "page": 1000,
+            "cdn_key": "first",
+            "cdn_seconds": 3600,
+            "cdn_host": "127.0.0.1",
+            "faults": [],
+            "cut_after": None,
+            "damage": False,
+            "direct": False,
         }
         self.set()
 
@@ -71,9 +78,18 @@ class Hub:
                 tree[path.relative_to(files).as_posix()] = self._blob(path, xet=xet, link=link)
         place = self.folder / "repos" / repo
         place.mkdir(parents=True, exist_ok=True)
-        known = json.loads((place / "repo.json").read_text()) if (place / "repo.json").exists() else {
-            "private": False, "gated": False, "readers": [], "disabled": False, "moved": "", "refs": {},
-        }
+        known = (
+            json.loads((place / "repo.json").read_text())
+            if (place / "repo.json").exists()
+            else {
+                "private": False,
+                "gated": False,
+                "readers": [],
+                "disabled": False,
+                "moved": "",
+                "refs": {},
+            }
+        )
         commit = hashlib.sha1(json.dumps([tree, known["refs"]]).encode()).hexdigest()
         _write(place / f"{commit}.json", tree)
         _write(place / "repo.json", {**known, **access, "refs": {**known["refs"], branch: commit}})
@@ -104,8 +120,11 @@ class Hub:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         if path.suffix in LARGE or size > LARGE_BYTES:
             pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
-            row: dict[str, Any] = {"size": size, "oid": git_oid(pointer),
-                                   "lfs": {"oid": sha256, "size": size, "pointerSize": len(pointer)}}
+            row: dict[str, Any] = {
+                "size": size,
+                "oid": git_oid(pointer),
+                "lfs": {"oid": sha256, "size": size, "pointerSize": len(pointer)},
+            }
             if xet:
                 row["xetHash"] = hashlib.sha256(b"xet" + sha256.encode()).hexdigest()
             name = sha256
@@ -137,7 +156,9 @@ def hub(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.hub_server", str(folder), *map(str, certificate or ())],
         cwd=REPOSITORY,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdin is not None and process.stdout is not None
     try:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import json
 import re
 import ssl
@@ -28,6 +27,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode, urlsplit
+
+from tests.hub_state import State
 
 API = re.compile(r"/api/models/(?P<repo>.+?)(?:/(?P<verb>revision|tree|paths-info|auth-check)(?P<rest>/.*)?)?")
 RESOLVE = re.compile(r"/(?P<repo>.+?)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
@@ -44,50 +45,6 @@ class Answer(Exception):
             self.headers["X-Error-Code"] = code
         if isinstance(body, dict) and isinstance(body.get("error"), str):
             self.headers["X-Error-Message"] = body["error"]
-
-
-class State:
-    """The folder, with what was parsed kept until the file is another one."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.lock = threading.Lock()
-        self.kept: dict[Path, tuple[tuple[int, int], Any]] = {}
-        self.cdn_port = 0
-        self.scheme = "http"
-
-    def read(self, path: Path) -> Any:
-        try:
-            info = path.stat()
-        except OSError:
-            return None
-        mark = (info.st_mtime_ns, info.st_ino)
-        if (kept := self.kept.get(path)) is None or kept[0] != mark:
-            self.kept[path] = kept = (mark, json.loads(path.read_text()))
-        return kept[1]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.read(self.folder / "settings.json")
-        return found
-
-    def repo(self, name: str) -> dict[str, Any] | None:
-        if ".." in name or not name:
-            return None
-        found: dict[str, Any] | None = self.read(self.folder / "repos" / name / "repo.json")
-        return found
-
-    def tree(self, repo: str, commit: str) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = self.read(self.folder / "repos" / repo / f"{commit}.json")
-        return found
-
-    def log(self, line: dict[str, Any]) -> None:
-        with self.lock, (self.folder / "requests.jsonl").open("a") as out:
-            out.write(json.dumps(line) + "\n")
-
-    def sign(self, path: str, expires: int) -> str:
-        said = f"{path}?{expires}".encode()
-        return hmac.new(self.settings["cdn_key"].encode(), said, hashlib.sha256).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -111,11 +68,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_one(self, method: str) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.state.log({
-            "side": self.side, "method": method, "path": self.path, "range": self.headers.get("Range", ""),
-            "authorization": self.headers.get("Authorization", ""), "agent": self.headers.get("User-Agent", ""),
-            "host": self.headers.get("Host", ""), "cookie": self.headers.get("Cookie", ""),
-        })
+        self.state.log(
+            {
+                "side": self.side,
+                "method": method,
+                "path": self.path,
+                "range": self.headers.get("Range", ""),
+                "authorization": self.headers.get("Authorization", ""),
+                "agent": self.headers.get("User-Agent", ""),
+                "host": self.headers.get("Host", ""),
+                "cookie": self.headers.get("Cookie", ""),
+            }
+        )
         parts = urlsplit(self.path)
         try:
             self.fault(parts.path)
@@ -175,7 +139,7 @@ class Handler(BaseHTTPRequestHandler):
             if self.state.settings["damage"] and self.side == "cdn":
                 data = bytearray(source.read())
                 data[len(data) // 2] ^= 1
-                self.wfile.write(data[start:end + 1])
+                self.wfile.write(data[start : end + 1])
                 return
             wanted = end - start + 1 if cut is None else min(cut, end - start + 1)
             if wanted:
@@ -188,8 +152,11 @@ class Handler(BaseHTTPRequestHandler):
     def cdn(self, path: str, query: dict[str, str]) -> None:
         expires = int(query.get("Expires", "0"))
         if query.get("Signature") != self.state.sign(path, expires) or expires < time.time():
-            raise Answer(403, b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
-                         {"Content-Type": "application/xml"})
+            raise Answer(
+                403,
+                b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+                {"Content-Type": "application/xml"},
+            )
         oid = path.rsplit("/", 1)[-1]
         # As S3 has it: an ETag that says nothing of what the Hub calls this content.
         self.send_blob(oid, {"ETag": f'"{hashlib.md5(oid.encode()).hexdigest()}-4"'})
@@ -232,10 +199,22 @@ class Handler(BaseHTTPRequestHandler):
         if not repo["gated"] or self.token in repo["readers"]:
             return
         if not self.token:
-            raise Answer(401, {"error": f"Access to model {name} is restricted. You must have access to it and be "
-                               "authenticated to access it. Please log in."}, code="GatedRepo")
-        raise Answer(403, {"error": f"Access to model {name} is restricted and you are not in the authorized list. "
-                           f"Visit https://huggingface.co/{name} to ask for access."}, code="GatedRepo")
+            raise Answer(
+                401,
+                {
+                    "error": f"Access to model {name} is restricted. You must have access to it and be "
+                    "authenticated to access it. Please log in."
+                },
+                code="GatedRepo",
+            )
+        raise Answer(
+            403,
+            {
+                "error": f"Access to model {name} is restricted and you are not in the authorized list. "
+                f"Visit https://huggingface.co/{name} to ask for access."
+            },
+            code="GatedRepo",
+        )
 
     def commit(self, name: str, repo: dict[str, Any], revision: str) -> str:
         if commit := repo["refs"].get(revision):
@@ -252,12 +231,25 @@ class Handler(BaseHTTPRequestHandler):
         if verb is None or verb == "revision":
             commit = self.commit(name, repo, unquote(rest) or "main")
             tree = self.state.tree(name, commit)
-            raise Answer(200, {
-                "_id": "6" * 24, "id": name, "modelId": name, "author": name.split("/")[0], "sha": commit,
-                "lastModified": "2024-05-01T10:00:00.000Z", "private": repo["private"], "disabled": False,
-                "gated": "manual" if repo["gated"] else False, "downloads": 7, "likes": 1, "tags": ["safetensors"],
-                "siblings": [{"rfilename": path} for path in sorted(tree)], "createdAt": "2024-01-01T10:00:00.000Z",
-            })
+            raise Answer(
+                200,
+                {
+                    "_id": "6" * 24,
+                    "id": name,
+                    "modelId": name,
+                    "author": name.split("/")[0],
+                    "sha": commit,
+                    "lastModified": "2024-05-01T10:00:00.000Z",
+                    "private": repo["private"],
+                    "disabled": False,
+                    "gated": "manual" if repo["gated"] else False,
+                    "downloads": 7,
+                    "likes": 1,
+                    "tags": ["safetensors"],
+                    "siblings": [{"rfilename": path} for path in sorted(tree)],
+                    "createdAt": "2024-01-01T10:00:00.000Z",
+                },
+            )
         revision, _, folder = rest.partition("/")
         commit = self.commit(name, repo, unquote(revision))
         rows = listing(self.state.tree(name, commit))
@@ -273,7 +265,7 @@ class Handler(BaseHTTPRequestHandler):
         start = f"{folder}/" if folder else ""
         below = [row for row in rows if row["path"].startswith(start)]
         if folder and not below:
-            raise Answer(404, {"error": f"{folder} does not exist on \"{commit}\""}, code="EntryNotFound")
+            raise Answer(404, {"error": f'{folder} does not exist on "{commit}"'}, code="EntryNotFound")
         recursive = query.get("recursive", ["false"])[0].lower() in {"true", "1"}
         if not recursive:
             below = [row for row in below if "/" not in row["path"].removeprefix(start)]
@@ -282,11 +274,15 @@ class Handler(BaseHTTPRequestHandler):
         limit = min(int(query.get("limit", [str(most)])[0]), most)
         cursor = query.get("cursor", [""])[0]
         offset = int(base64.b64decode(cursor)) if cursor else 0
-        page = below[offset:offset + limit]
+        page = below[offset : offset + limit]
         headers = {}
         if offset + limit < len(below):
-            further = {"recursive": str(recursive).lower(), "expand": "false", "limit": str(limit),
-                       "cursor": base64.b64encode(str(offset + limit).encode()).decode()}
+            further = {
+                "recursive": str(recursive).lower(),
+                "expand": "false",
+                "limit": str(limit),
+                "cursor": base64.b64encode(str(offset + limit).encode()).decode(),
+            }
             own = f"{self.state.scheme}://{self.headers['Host']}{urlsplit(self.path).path}?{urlencode(further)}"
             headers["Link"] = f'<{own}>; rel="next"'
         raise Answer(200, page, headers)
@@ -300,17 +296,28 @@ class Handler(BaseHTTPRequestHandler):
         if "lfs" not in row:
             there = f"/api/resolve-cache/models/{quote(name)}/{commit}/{quote(path, safe='')}"
             etag = quote(f'"{row["oid"]}"')
-            raise Answer(307, None, {
-                **common, "Location": f"{there}?{quote(self.path, safe='')}=&etag={etag}",
-                "ETag": f'"{row["oid"]}"', "X-Linked-Size": str(row["size"]),
-            })
+            raise Answer(
+                307,
+                None,
+                {
+                    **common,
+                    "Location": f"{there}?{quote(self.path, safe='')}=&etag={etag}",
+                    "ETag": f'"{row["oid"]}"',
+                    "X-Linked-Size": str(row["size"]),
+                },
+            )
         sha256 = row["lfs"]["oid"]
         if self.state.settings["direct"]:  # a mirror that has the bytes itself
             return self.send_blob(sha256, {**common, "ETag": f'"{sha256}"'})
         expires = int(time.time()) + self.state.settings["cdn_seconds"]
         where = f"/{'xet-bridge-us' if 'xetHash' in row else 'repos'}/{commit[:24]}/{sha256}"
-        signed = urlencode({"response-content-disposition": f"inline; filename*=UTF-8''{quote(path)}",
-                            "Expires": expires, "Signature": self.state.sign(where, expires)})
+        signed = urlencode(
+            {
+                "response-content-disposition": f"inline; filename*=UTF-8''{quote(path)}",
+                "Expires": expires,
+                "Signature": self.state.sign(where, expires),
+            }
+        )
         location = f"{self.state.scheme}://{self.state.settings['cdn_host']}:{self.state.cdn_port}{where}?{signed}"
         headers = {**common, "Location": location, "X-Linked-Size": str(row["size"]), "X-Linked-ETag": f'"{sha256}"'}
         if "xetHash" in row:
@@ -322,17 +329,24 @@ class Handler(BaseHTTPRequestHandler):
         repo = self.allowed(name)
         self.gate(name, repo)
         row = self.state.tree(name, commit)[path]
-        self.send_blob(row["oid"], {
-            "ETag": f'"{row["oid"]}"', "X-Repo-Commit": commit, "Content-Type": "text/plain; charset=utf-8",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-        })
+        self.send_blob(
+            row["oid"],
+            {
+                "ETag": f'"{row["oid"]}"',
+                "X-Repo-Commit": commit,
+                "Content-Type": "text/plain; charset=utf-8",
+                "Content-Security-Policy": "default-src 'none'; sandbox",
+            },
+        )
 
 
 def listing(tree: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows as the tree API gives them: files, and the folders above them."""
     folders = {path[:index] for path in tree for index, letter in enumerate(path) if letter == "/"}
-    rows = [{"type": "directory", "oid": hashlib.sha1(path.encode()).hexdigest(), "size": 0, "path": path}
-            for path in folders]
+    rows = [
+        {"type": "directory", "oid": hashlib.sha1(path.encode()).hexdigest(), "size": 0, "path": path}
+        for path in folders
+    ]
     return rows + [{"type": "file", "path": path, **row} for path, row in tree.items()]
 
 

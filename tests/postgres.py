@@ -54,8 +54,11 @@ class Postgres:
         self._log = (self.directory / "log").open("wb")
         self.server = subprocess.Popen(
             [*self._as_user(), bin_ / "postgres", "-D", data, "-p", str(self.port), "-k", self.directory, *options],
-            cwd=self.directory, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            cwd=self.directory,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         self.url = f"postgres://tests@127.0.0.1:{self.port}/postgres"
         deadline = time.monotonic() + 60
         while not self._answers():

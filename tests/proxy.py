@@ -111,8 +111,10 @@ class Proxy:
                     thread.start()
 
     def _carry(
-        self, target: Callable[[socket.socket, socket.socket, Exchange], None],
-        pair: tuple[socket.socket, socket.socket], exchange: Exchange,
+        self,
+        target: Callable[[socket.socket, socket.socket, Exchange], None],
+        pair: tuple[socket.socket, socket.socket],
+        exchange: Exchange,
     ) -> None:
         try:
             with suppress(OSError, Cut):

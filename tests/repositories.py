@@ -46,8 +46,12 @@ def tensors(kind: str, named: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def config(
-    backend: str = "python", *, batch: int = 0, inputs: Mapping[str, tuple[str, ...]] | None = None,
-    outputs: Mapping[str, tuple[str, ...]] | None = None, more: str = "",
+    backend: str = "python",
+    *,
+    batch: int = 0,
+    inputs: Mapping[str, tuple[str, ...]] | None = None,
+    outputs: Mapping[str, tuple[str, ...]] | None = None,
+    more: str = "",
 ) -> str:
     read = tensors("input", {"x": FLOATS} if inputs is None else inputs)
     written = tensors("output", {"y": FLOATS} if outputs is None else outputs)
@@ -63,8 +67,11 @@ def step(name: str, reads: Mapping[str, str], writes: Mapping[str, str], version
 
 
 def ensemble(
-    *steps: str, batch: int = 0, inputs: Mapping[str, tuple[str, ...]] | None = None,
-    outputs: Mapping[str, tuple[str, ...]] | None = None, more: str = "",
+    *steps: str,
+    batch: int = 0,
+    inputs: Mapping[str, tuple[str, ...]] | None = None,
+    outputs: Mapping[str, tuple[str, ...]] | None = None,
+    more: str = "",
 ) -> str:
     read = tensors("input", {"IN": FLOATS} if inputs is None else inputs)
     written = tensors("output", {"OUT": FLOATS} if outputs is None else outputs)

@@ -57,10 +57,16 @@ class Api:
         return self.send("DELETE", path)
 
     def send(
-        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None,
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        raw: bytes | None = None,
         content_type: str = "application/json",
-        query: Mapping[str, Any] | None = None, headers: dict[str, str] | None = None,
-    ) -> Answer:  # fmt: skip
+        query: Mapping[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
         content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         sent = {**({"Authorization": f"Bearer {self.key}"} if self.key else {}), **(headers or {})}
         response = self.client.generic(

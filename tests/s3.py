@@ -70,11 +70,17 @@ class Server:
         """A boto3 client, to put things there."""
         key, secret = self.everything
         return boto3.session.Session().client(
-            "s3", endpoint_url=self.endpoint, region_name="us-east-1", aws_access_key_id=key,
-            aws_secret_access_key=secret, config=Config(
-                s3={"addressing_style": "path"}, proxies={}, request_checksum_calculation="when_required",
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            config=Config(
+                s3={"addressing_style": "path"},
+                proxies={},
+                request_checksum_calculation="when_required",
             ),
-        )  # fmt: skip
+        )
 
     def bucket(self, *, versioned: bool = False, public: bool = False) -> Bucket:
         name = f"{'open-' if public else 'models-'}{secrets.token_hex(6)}"
@@ -96,8 +102,11 @@ class Bucket:
         """What a dataset of this bucket is made with."""
         key, secret = self.server.everything
         return {
-            "bucket": self.name, "endpoint": self.server.endpoint, "access_key": key, "secret_key": secret,
-        }  # fmt: skip
+            "bucket": self.name,
+            "endpoint": self.server.endpoint,
+            "access_key": key,
+            "secret_key": secret,
+        }
 
     def put(self, key: str, content: bytes, **more: Any) -> str:
         """Returns the version of the object, "" in a bucket without versions."""
@@ -148,24 +157,51 @@ def start_s3(certificate: tuple[Path, Path] | None = None) -> Iterator[Server]:
 
 def _start(argv: list[str], home: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        argv, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        argv,
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
         env={"PATH": "/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home)},
-    )  # fmt: skip
+    )
 
 
 def _argv(home: Path, config: Path, ports: Mapping[str, int]) -> list[str]:
     return [
-        str(Path(sys.executable).parent / "weed"), "-logtostderr=true", "server", f"-dir={home / 'data'}",
-        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-master.electionTimeout=1s",
+        str(Path(sys.executable).parent / "weed"),
+        "-logtostderr=true",
+        "server",
+        f"-dir={home / 'data'}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-master.telemetry=false",
+        "-master.electionTimeout=1s",
         # Each bucket has volumes of its own, which take no space before something is in them.
-        "-volume.max=100000", "-master.volumeSizeLimitMB=256", "-filer", "-s3", f"-s3.config={config}", "-s3.iam=false",
-        "-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
-        f"-filer.localSocket={home / 'filer.sock'}", f"-s3.localSocket={home / 's3.sock'}",
-        *(f"-{name}={ports[_dotted(name)]}" for name in (
-            "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc",
-            "s3.port", "s3.port.grpc",
-        )),
-    ]  # fmt: skip
+        "-volume.max=100000",
+        "-master.volumeSizeLimitMB=256",
+        "-filer",
+        "-s3",
+        f"-s3.config={config}",
+        "-s3.iam=false",
+        "-s3.autoCreateBucket=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-filer.localSocket={home / 'filer.sock'}",
+        f"-s3.localSocket={home / 's3.sock'}",
+        *(
+            f"-{name}={ports[_dotted(name)]}"
+            for name in (
+                "master.port",
+                "master.port.grpc",
+                "volume.port",
+                "volume.port.grpc",
+                "filer.port",
+                "filer.port.grpc",
+                "s3.port",
+                "s3.port.grpc",
+            )
+        ),
+    ]
 
 
 def _dotted(option: str) -> str:
@@ -183,11 +219,13 @@ def _identities(everything: tuple[str, str], lister: tuple[str, str]) -> dict[st
         credentials = [{"accessKey": keys[0], "secretKey": keys[1]}] if keys else []
         return {"name": name, "credentials": credentials, "actions": list(actions)}
 
-    return {"identities": [
-        identity("everything", everything, "Admin", "Read", "Write", "List", "Tagging"),
-        identity("lister", lister, "List:models-*"),
-        identity("anonymous", None, "Read:open-*", "List:open-*"),
-    ]}  # fmt: skip
+    return {
+        "identities": [
+            identity("everything", everything, "Admin", "Read", "Write", "List", "Tagging"),
+            identity("lister", lister, "List:models-*"),
+            identity("anonymous", None, "Read:open-*", "List:open-*"),
+        ]
+    }
 
 
 def _new_keys() -> tuple[str, str]:
@@ -229,4 +267,3 @@ def _end(running: list[subprocess.Popen[bytes]], ports: Mapping[str, int]) -> No
     for path in Path("/tmp").glob("seaweedfs-*.sock"):
         if any(path.name.endswith(f"-{port}.sock") for port in ports.values()):
             path.unlink(missing_ok=True)
-

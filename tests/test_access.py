@@ -35,11 +35,7 @@ def routes(found: list[URLPattern | URLResolver], before: str = "") -> Iterator[
 
 
 ALL = sorted({route for route in routes(get_resolver().url_patterns) if "format" not in route})
-OF_A_TEAM = [
-    route
-    for route in ALL
-    if (match := re.match(r"(?:/api/v1)?/([a-z]+)/<", route)) and match[1] in OWNED
-]  # fmt: skip
+OF_A_TEAM = [route for route in ALL if (match := re.match(r"(?:/api/v1)?/([a-z]+)/<", route)) and match[1] in OWNED]
 
 
 def filled(route: str, owned: str = "echo") -> str:

@@ -34,8 +34,15 @@ from tests.test_access import ALL, PUBLIC, filled
 SERVICES, KEYS, NODES, QUEUES, DATASETS, TEAMS, ROUNDS, SERIES = 2_000, 10_000, 200, 200, 200, 300, 1_000, 2_000
 MOST_QUERIES = 40
 MOST_BYTES = 400 << 10
-OWNED = {"services": "service-0000", "datasets": "dataset-000", "keys": "1", "teams": "vision", "queues": "queue-000",
-         "nodes": "node-000", "store": "0" * 64}  # fmt: skip
+OWNED = {
+    "services": "service-0000",
+    "datasets": "dataset-000",
+    "keys": "1",
+    "teams": "vision",
+    "queues": "queue-000",
+    "nodes": "node-000",
+    "store": "0" * 64,
+}
 WHOLE = {"/usage/export/", "/metrics"}
 """For programs that want everything: a download, and a line for each series that Prometheus reads."""
 
@@ -74,12 +81,17 @@ def _fill(folder: Path) -> User:
     Node.objects.bulk_create(
         [
             Node(
-                name=f"node-{n:03}", cpu=64, memory_gib=512, gpus={"NVIDIA-H200": 8}, reported_at=now, facts=facts,
+                name=f"node-{n:03}",
+                cpu=64,
+                memory_gib=512,
+                gpus={"NVIDIA-H200": 8},
+                reported_at=now,
+                facts=facts,
                 labels={f"example.com/label-{i}": f"value-{n}" for i in range(8)},
             )
             for n in range(NODES)
         ]
-    )  # fmt: skip
+    )
     datasets = Dataset.objects.bulk_create(
         [
             Dataset(team=team, name=f"dataset-{n:03}", kind="local", options={"path": str(folder)})
@@ -89,22 +101,35 @@ def _fill(folder: Path) -> User:
     jobs = Round.objects.bulk_create(
         [
             Round(
-                pk=n + 1, dataset=datasets[0], path=f"models/{n}", node="node-000", state=rounds.DONE, started_at=now,
-                finished_at=now, tree="0" * 64, files_total=4, files_done=4,
+                pk=n + 1,
+                dataset=datasets[0],
+                path=f"models/{n}",
+                node="node-000",
+                state=rounds.DONE,
+                started_at=now,
+                finished_at=now,
+                tree="0" * 64,
+                files_total=4,
+                files_done=4,
             )
             for n in range(ROUNDS)
         ]
-    )  # fmt: skip
+    )
     RoundLine.objects.bulk_create([RoundLine(round=jobs[0], text=f"line {n}" * 20) for n in range(2_000)])
     services = Service.objects.bulk_create(
         [
             Service(
-                team=team, name=f"service-{n:04}", state_since=now, queued_at=now, replicas=2,
-                state=states.ALL[n % len(states.ALL)], message="It waits for something that is said here. " * 4,
+                team=team,
+                name=f"service-{n:04}",
+                state_since=now,
+                queued_at=now,
+                replicas=2,
+                state=states.ALL[n % len(states.ALL)],
+                message="It waits for something that is said here. " * 4,
             )
             for n in range(SERVICES)
         ]
-    )  # fmt: skip
+    )
     revisions = Revision.objects.bulk_create([_revision(service, jobs, n) for n, service in enumerate(services)])
     for service, revision in zip(services, revisions, strict=True):
         service.target = service.serving = revision
@@ -115,37 +140,55 @@ def _fill(folder: Path) -> User:
     Replica.objects.bulk_create(
         [
             Replica(
-                service=revision.service, revision=revision, index=index, node="node-000", pid=n + 1,
-                state=Replica.READY, started_at=now, http_port=port, grpc_port=port + 1, metrics_port=port + 2,
+                service=revision.service,
+                revision=revision,
+                index=index,
+                node="node-000",
+                pid=n + 1,
+                state=Replica.READY,
+                started_at=now,
+                http_port=port,
+                grpc_port=port + 1,
+                metrics_port=port + 2,
                 message="It answers.",
             )
             for n, revision in enumerate(revisions)
             for index in range(64 if n == 0 else 2)
             for port in [100_000 + 3 * (64 * n + index)]
         ]
-    )  # fmt: skip
+    )
     Event.objects.bulk_create(
         [Event(service=services[0], kind="edited", message=f"Edited {n}.", detail="log\n" * 40) for n in range(2_000)]
     )
     ApiKey.objects.bulk_create(
         [
             ApiKey(
-                pk=n + 1, team=team, name=f"key {n}", key_id=f"{n:012}", digest=f"{n:064x}", scopes=["infer", "read"],
-                services=[f"service-{n % SERVICES:04}"] if n % 2 else [], expires_at=now + timedelta(days=n + 1),
+                pk=n + 1,
+                team=team,
+                name=f"key {n}",
+                key_id=f"{n:012}",
+                digest=f"{n:064x}",
+                scopes=["infer", "read"],
+                services=[f"service-{n % SERVICES:04}"] if n % 2 else [],
+                expires_at=now + timedelta(days=n + 1),
             )
             for n in range(KEYS)
         ]
-    )  # fmt: skip
+    )
     _use(team)
     return user
 
 
 def _revision(service: Service, jobs: list[Round], n: int) -> Revision:
     spec = ServiceSpec(
-        "triton", "dataset-000", f"models/{n}", "queue-000",
-        resources=Resources(1, 1, 1, "NVIDIA-H200"), env={"MODE": "fast"},
+        "triton",
+        "dataset-000",
+        f"models/{n}",
+        "queue-000",
+        resources=Resources(1, 1, 1, "NVIDIA-H200"),
+        env={"MODE": "fast"},
         affinity=Affinity(required=(Rule("example.com/label-0", "Exists"),)),
-    )  # fmt: skip
+    )
     return Revision(service=service, number=1, spec=spec.to_json(), round=jobs[n % ROUNDS], tree="0" * 64)
 
 
@@ -154,12 +197,18 @@ def _use(team: Team) -> None:
     series = UsageSeries.objects.bulk_create(
         [
             UsageSeries(
-                key_id=f"{n:012}", key_name=f"key {n}", key_team_id=team.pk, key_team=team.name, door="v2",
-                service=f"service-{n:04}", service_team_id=team.pk, service_team=team.name,
+                key_id=f"{n:012}",
+                key_name=f"key {n}",
+                key_team_id=team.pk,
+                key_team=team.name,
+                door="v2",
+                service=f"service-{n:04}",
+                service_team_id=team.pk,
+                service_team=team.name,
             )
             for n in range(SERIES)
         ]
-    )  # fmt: skip
+    )
     end = int(time.time())
     Usage.objects.bulk_create(
         [
@@ -174,13 +223,26 @@ def addresses() -> list[str]:
     """Every address that is looked at, also one that is added tomorrow, and what narrows the lists."""
     plain = [filled(route, OWNED.get(route.removeprefix("/api/v1").split("/")[1], "1")) for route in ALL]
     more = [
-        "/services/?q=service", "/services/?state=READY&page=2", "/services/?team=vision&q=00", "/keys/?new",
-        "/keys/?page=7", "/usage/?by=key&range=1h", "/usage/?by=service&range=30d&metric=latency", "/datasets/?new",
-        "/api/v1/services/?state=READY", "/api/v1/services/?page=3", "/api/v1/keys/?page=100",
-        "/api/v1/usage/?group_by=key", "/services/new/?dataset=dataset-000", "/queues/queue-000/?waiting=3&running=9",
-        "/nodes/node-000/?page=30", "/teams/?accounts=4", "/teams/vision/?page=5", "/api/v1/services/?page_size=1000",
+        "/services/?q=service",
+        "/services/?state=READY&page=2",
+        "/services/?team=vision&q=00",
+        "/keys/?new",
+        "/keys/?page=7",
+        "/usage/?by=key&range=1h",
+        "/usage/?by=service&range=30d&metric=latency",
+        "/datasets/?new",
+        "/api/v1/services/?state=READY",
+        "/api/v1/services/?page=3",
+        "/api/v1/keys/?page=100",
+        "/api/v1/usage/?group_by=key",
+        "/services/new/?dataset=dataset-000",
+        "/queues/queue-000/?waiting=3&running=9",
+        "/nodes/node-000/?page=30",
+        "/teams/?accounts=4",
+        "/teams/vision/?page=5",
+        "/api/v1/services/?page_size=1000",
         "/api/v1/keys/?page_size=1000",
-    ]  # fmt: skip
+    ]
     return [path for path in [*dict.fromkeys(plain), *more] if path not in PUBLIC]
 
 

@@ -24,12 +24,23 @@ SPAN = re.compile(r"`([^`]+)`")
 READ_FROM = {"POST", "GET", "FILES", "data", "query"}
 """What the views of pages call the fields of a request."""
 BY_HAND = {
-    "services/views/services.py": {"q"}, "services/views/usage.py": {"range", "metric", "by"},
+    "services/views/services.py": {"q"},
+    "services/views/usage.py": {"range", "metric", "by"},
     "services/views/panel_form.py": {
-        "how", "text", "generate", "low", "high", "text_value", "shape", "file", "sequence_start", "sequence_end",
+        "how",
+        "text",
+        "generate",
+        "low",
+        "high",
+        "text_value",
+        "shape",
+        "file",
+        "sequence_start",
+        "sequence_end",
     },
-    "console/pages.py": set(), "console/templatetags/console.py": set(),
-}  # fmt: skip
+    "console/pages.py": set(),
+    "console/templatetags/console.py": set(),
+}
 """Files that read fields by names in variables, and which names these are. The last two write addresses of pages."""
 
 
@@ -91,8 +102,7 @@ def of_forms() -> set[str]:
 
 
 def read_in(source: str) -> Iterator[str]:
-    """Names that code takes out of a request: `x.POST.get("a")`, `data["a"]`, `"a" in request.GET`; "" for variables.
-    """
+    """Names that code reads from a request: `x.POST.get("a")`, `data["a"]`, `"a" in request.GET`; "" for variables."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in {"get", "getlist"}:
             owner, keys = node.func.value, node.args[:1]

@@ -60,12 +60,22 @@ def shared_samples(factory: pytest.TempPathFactory) -> Path:
 
 
 def context_for(
-    service: str, tree: Path, run_dir: Path, root: Path, ports: Ports | None = None, *,
-    config: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None,
+    service: str,
+    tree: Path,
+    run_dir: Path,
+    root: Path,
+    ports: Ports | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> LaunchContext:
     spec = ServiceSpec(
-        framework="triton", dataset="samples", model_path=tree.name, queue="default",
-        framework_config=config or {}, env=env or {},
+        framework="triton",
+        dataset="samples",
+        model_path=tree.name,
+        queue="default",
+        framework_config=config or {},
+        env=env or {},
     )
     ports = ports or free_ports()
     return LaunchContext(service=service, tree=tree, run_dir=run_dir, ports=ports, spec=spec, runtime=root)
@@ -125,7 +135,12 @@ def spawn(launch: Launch, run_dir: Path, ports: Ports, service: str) -> RunningT
     log_path = run_dir / "log.txt"
     with log_path.open("ab") as log:
         process = subprocess.Popen(
-            launch.argv, env=dict(launch.env), cwd=run_dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            launch.argv,
+            env=dict(launch.env),
+            cwd=run_dir,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
             start_new_session=True,
         )
     return RunningTriton(process, ports, log_path, service)

@@ -59,13 +59,23 @@ def sample_model() -> Path:
 
 
 def context_for(
-    service: str, tree: Path, run_dir: Path, ports: Ports | None = None, *, config: Mapping[str, Any] | None = None,
+    service: str,
+    tree: Path,
+    run_dir: Path,
+    ports: Ports | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
-) -> LaunchContext:  # fmt: skip
+) -> LaunchContext:
     spec = ServiceSpec(
-        framework="vllm", dataset="samples", model_path=tree.name, queue="default", resources=Resources(1, 2),
-        framework_config=config or {}, env=env or {},
-    )  # fmt: skip
+        framework="vllm",
+        dataset="samples",
+        model_path=tree.name,
+        queue="default",
+        resources=Resources(1, 2),
+        framework_config=config or {},
+        env=env or {},
+    )
     return LaunchContext(
         service=service, tree=tree, run_dir=run_dir, ports=ports or free_ports(), spec=spec, runtime=runtime_root()
     )
@@ -131,9 +141,14 @@ def spawn(launch: Launch, run_dir: Path, ports: Ports, service: str) -> RunningV
     log_path = run_dir / "log.txt"
     with log_path.open("ab") as log:
         process = subprocess.Popen(
-            launch.argv, env=dict(launch.env), cwd=run_dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            launch.argv,
+            env=dict(launch.env),
+            cwd=run_dir,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
             start_new_session=True,
-        )  # fmt: skip
+        )
     return RunningVllm(process, ports, log_path, service)
 
 

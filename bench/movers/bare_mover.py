@@ -27,8 +27,10 @@ def main(folder: Path, target: Path) -> None:
     context = multiprocessing.get_context("fork")
     gate = context.Event()
     if len(files) == 1:
-        workers = [context.Process(target=plainly, args=(files, gate)),
-                   context.Process(target=summed, args=([(files[0][0], "")], gate))]
+        workers = [
+            context.Process(target=plainly, args=(files, gate)),
+            context.Process(target=summed, args=([(files[0][0], "")], gate)),
+        ]
     else:
         workers = [context.Process(target=summed, args=(files[number::cores], gate)) for number in range(cores)]
     for worker in workers:

@@ -1,6 +1,6 @@
 """boto3 as its guide has it: list the bucket, and download_file for each object. Keys come from the environment.
 
-    python boto_mover.py <bucket> <folder>
+python boto_mover.py <bucket> <folder>
 """
 
 import os

@@ -42,8 +42,12 @@ def main(kind: str, folder: str, again: bool) -> None:
         tree = store.publish(staging, parts, manifest, fingerprint=plan.fingerprint)
     published = time.monotonic()
     said = {
-        "files": tree.file_count, "bytes": tree.total_bytes, "plan": planned - began, "copy": copied - planned,
-        "publish": published - copied, "digest": tree.digest,
+        "files": tree.file_count,
+        "bytes": tree.total_bytes,
+        "plan": planned - began,
+        "copy": copied - planned,
+        "publish": published - copied,
+        "digest": tree.digest,
     }
     if again:
         began = time.monotonic()

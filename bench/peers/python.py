@@ -59,9 +59,20 @@ def litellm(root: Path, directory: Path, backend_port: int) -> Iterator[Peer]:
     }
     (at / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
     command = (
-        str(root / "bin" / "litellm"), "--config", str(at / "config.yaml"), "--host", servers.HOST, "--port", str(port),
-        "--num_workers", "1", "--telemetry", "False", "--keepalive_timeout", "600",  # while others have their turn
-    )  # fmt: skip
+        str(root / "bin" / "litellm"),
+        "--config",
+        str(at / "config.yaml"),
+        "--host",
+        servers.HOST,
+        "--port",
+        str(port),
+        "--num_workers",
+        "1",
+        "--telemetry",
+        "False",
+        "--keepalive_timeout",
+        "600",  # while others have their turn
+    )
     ready = servers.answers(f"http://{servers.HOST}:{port}/health/liveliness")
     with servers.process(command, at, ready, _env(at)) as running:
         yield Peer(port, _family(running.pid), f"LiteLLM {version(root, 'litellm')}", LITELLM_KEY)
@@ -75,9 +86,16 @@ def kserve(root: Path, directory: Path, predictor_port: int | None = None) -> It
     port = servers.free_ports(1)[0]
     behind = ("--predictor_host", f"{servers.HOST}:{predictor_port}", "--predictor_protocol", "v2")
     command = (
-        str(root / "bin" / "python"), str(KSERVE), "--http_port", str(port), "--enable_grpc", "false",
-        "--enable_latency_logging", "false", *(behind if predictor_port else ()),
-    )  # fmt: skip
+        str(root / "bin" / "python"),
+        str(KSERVE),
+        "--http_port",
+        str(port),
+        "--enable_grpc",
+        "false",
+        "--enable_latency_logging",
+        "false",
+        *(behind if predictor_port else ()),
+    )
     ready = servers.answers(f"http://{servers.HOST}:{port}/v2/health/ready")
     with servers.process(command, at, ready, _env(at)) as running:
         yield Peer(port, _family(running.pid), f"KServe {version(root, 'kserve')}")
@@ -86,9 +104,14 @@ def kserve(root: Path, directory: Path, predictor_port: int | None = None) -> It
 def _env(at: Path) -> dict[str, str]:
     """Nothing of this process' own; no calls to other machines for prices or news."""
     return {
-        "PATH": os.environ.get("PATH", ""), "HOME": str(at), "TMPDIR": str(at), "PYTHONSAFEPATH": "1",
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "NO_PROXY": "*",
-    }  # fmt: skip
+        "PATH": os.environ.get("PATH", ""),
+        "HOME": str(at),
+        "TMPDIR": str(at),
+        "PYTHONSAFEPATH": "1",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_LOG": "ERROR",
+        "NO_PROXY": "*",
+    }
 
 
 def _family(pid: int) -> list[int]:

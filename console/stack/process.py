@@ -39,9 +39,14 @@ class SupervisorProcess:
         with _opened(output) as file:
             # A session of its own: Ctrl-C in the terminal is for the run command, which then stops things in order.
             self._process = subprocess.Popen(
-                command, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-                start_new_session=True, cwd=self._home.run,
-            )  # fmt: skip
+                command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=self._home.run,
+            )
         until(self._answers, START_SECONDS, f"The process supervisor does not start: see {output}.")
 
     @property

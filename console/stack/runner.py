@@ -190,9 +190,12 @@ def passing(error: Exception) -> ConsoleError | None:
 
 
 def insist(
-    step: Callable[[], T], announce: Announce, *, patient: bool,
+    step: Callable[[], T],
+    announce: Announce,
+    *,
+    patient: bool,
     explain: Callable[[Exception], ConsoleError | None] = trouble.explain,
-) -> T:  # fmt: skip
+) -> T:
     """What the step gives, once nothing that passes is in its way. Without patience, its first error is raised."""
     pauses = Pauses()
     while True:

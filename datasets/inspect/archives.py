@@ -30,20 +30,59 @@ MOST_UNPACKED: Final = 1 << 30
 PIECE: Final = 1 << 16
 IMPORTABLE: Final = re.compile(r"[A-Za-z_][\w.]*\.\w+")
 
-HARMLESS: Final = frozenset({
-    "collections.OrderedDict", "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_parameter", "torch._utils._rebuild_qtensor", "torch._utils._rebuild_sparse_tensor",
-    "torch.Size", "torch.serialization._get_layout", "torch.device", "_codecs.encode",
-    *(f"torch.{kind}Storage" for kind in (
-        "Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool", "QInt8", "QUInt8",
-        "QInt32", "ComplexFloat", "ComplexDouble", "Untyped",
-    )),
-    *(f"torch.storage.{kind}Storage" for kind in ("Untyped", "Typed", "_Legacy")),
-    *(f"torch.{kind}" for kind in (
-        "float32", "float64", "float16", "bfloat16", "uint8", "int8", "int16", "int32", "int64", "bool",
-        "float8_e4m3fn", "float8_e5m2",
-    )),
-})  # fmt: skip
+HARMLESS: Final = frozenset(
+    {
+        "collections.OrderedDict",
+        "torch._utils._rebuild_tensor",
+        "torch._utils._rebuild_tensor_v2",
+        "torch._utils._rebuild_parameter",
+        "torch._utils._rebuild_qtensor",
+        "torch._utils._rebuild_sparse_tensor",
+        "torch.Size",
+        "torch.serialization._get_layout",
+        "torch.device",
+        "_codecs.encode",
+        *(
+            f"torch.{kind}Storage"
+            for kind in (
+                "Float",
+                "Double",
+                "Half",
+                "BFloat16",
+                "Byte",
+                "Char",
+                "Short",
+                "Int",
+                "Long",
+                "Bool",
+                "QInt8",
+                "QUInt8",
+                "QInt32",
+                "ComplexFloat",
+                "ComplexDouble",
+                "Untyped",
+            )
+        ),
+        *(f"torch.storage.{kind}Storage" for kind in ("Untyped", "Typed", "_Legacy")),
+        *(
+            f"torch.{kind}"
+            for kind in (
+                "float32",
+                "float64",
+                "float16",
+                "bfloat16",
+                "uint8",
+                "int8",
+                "int16",
+                "int32",
+                "int64",
+                "bool",
+                "float8_e4m3fn",
+                "float8_e5m2",
+            )
+        ),
+    }
+)
 """What PyTorch itself lets tensors alone name: part of what torch.load(weights_only=True) allows."""
 
 
@@ -184,8 +223,16 @@ def _zipped(file: IO[bytes], budget: Budget) -> Content:
     try:
         with zipfile.ZipFile(cast("IO[bytes]", Careful(file))) as archive:
             return _entries(archive, budget)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError, ValueError,
-            LookupError) as error:  # fmt: skip
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        zlib.error,
+        lzma.LZMAError,
+        ValueError,
+        LookupError,
+    ) as error:
         if isinstance(error, Unreadable):
             raise
         raise Unreadable("it is a damaged zip") from error

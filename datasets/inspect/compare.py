@@ -24,9 +24,11 @@ def compare(config: pbtxt.ModelConfig | None, graph: Graph) -> tuple[Difference,
     """One row a tensor, of the file and of the model, and one of batching. `config`: None without a file."""
     of_file = config if config is not None else pbtxt.parse("")
     rows = [
-        _batching(config, of_file, graph), *_inputs(of_file, graph), *_outputs(of_file, graph),
+        _batching(config, of_file, graph),
+        *_inputs(of_file, graph),
+        *_outputs(of_file, graph),
         *compare_filled.unknown(of_file, graph),
-    ]  # fmt: skip
+    ]
     if not any(row.verdict == WRONG for row in rows):
         rows += _count(of_file, graph)
     return tuple(rows)
@@ -59,7 +61,7 @@ def _with_batch(config: Any, graph: Graph) -> list[Value]:
     return [
         *(value for value in graph.inputs if value.name in inputs and value.sizes),
         *(value for value in graph.outputs if value.name in outputs and value.sizes),
-    ]  # fmt: skip
+    ]
 
 
 def is_batched(value: Value) -> bool:
@@ -158,9 +160,7 @@ def _unknown(kind: str, config: Any, present: set[str], names: Sequence[str]) ->
     for tensor in getattr(config, kind):
         if tensor.name not in present:
             text = f"The model has no {kind} named {tensor.name}; it has {listed(names)}. Correct the name."
-            yield Difference(
-                f"{kind} {tensor.name}", config_text(tensor, config.max_batch_size), NOTHING, WRONG, text
-            )  # fmt: skip
+            yield Difference(f"{kind} {tensor.name}", config_text(tensor, config.max_batch_size), NOTHING, WRONG, text)
 
 
 def _tensor(

@@ -28,10 +28,17 @@ REFUSED: Final = "refused"
 """Never: it loads what is not of this model."""
 
 FIELDS: Final[dict[str, str]] = {
-    "name": NAME, "platform": WORD, "backend": WORD, "runtime": LIBRARY,
-    "input.name": NAME, "output.name": NAME, "output.label_filename": FILE,
-    "batch_input.target_name": NAME, "batch_input.source_input": NAME,
-    "batch_output.target_name": NAME, "batch_output.source_input": NAME,
+    "name": NAME,
+    "platform": WORD,
+    "backend": WORD,
+    "runtime": LIBRARY,
+    "input.name": NAME,
+    "output.name": NAME,
+    "output.label_filename": FILE,
+    "batch_input.target_name": NAME,
+    "batch_input.source_input": NAME,
+    "batch_output.target_name": NAME,
+    "batch_output.source_input": NAME,
     "optimization.cuda.graph_spec.input{key}": NAME,
     "optimization.cuda.graph_spec.graph_lower_bound.input{key}": NAME,
     "optimization.execution_accelerators.gpu_execution_accelerator.name": WORD,
@@ -39,19 +46,31 @@ FIELDS: Final[dict[str, str]] = {
     "optimization.execution_accelerators.cpu_execution_accelerator.name": WORD,
     "optimization.execution_accelerators.cpu_execution_accelerator.parameters{value}": SETTING,
     "sequence_batching.control_input.name": NAME,
-    "sequence_batching.state.input_name": NAME, "sequence_batching.state.output_name": NAME,
-    "sequence_batching.state.initial_state.data_file": FILE, "sequence_batching.state.initial_state.name": NAME,
-    "ensemble_scheduling.step.model_name": NAME, "ensemble_scheduling.step.model_namespace": NAME,
-    "ensemble_scheduling.step.input_map{value}": NAME, "ensemble_scheduling.step.output_map{value}": NAME,
-    "instance_group.name": NAME, "instance_group.rate_limiter.resources.name": NAME,
-    "instance_group.profile": NAME, "instance_group.host_policy": NAME,
-    "default_model_filename": FILE, "cc_model_filenames{value}": FILE,
-    "metric_tags{value}": NAME, "model_metrics.metric_control.metric_identifier.family": NAME,
-    "parameters{key}": NAME, "parameters{}.string_value": SETTING,
-    "model_warmup.name": NAME, "model_warmup.inputs{key}": NAME, "model_warmup.inputs{}.input_data_file": FILE,
+    "sequence_batching.state.input_name": NAME,
+    "sequence_batching.state.output_name": NAME,
+    "sequence_batching.state.initial_state.data_file": FILE,
+    "sequence_batching.state.initial_state.name": NAME,
+    "ensemble_scheduling.step.model_name": NAME,
+    "ensemble_scheduling.step.model_namespace": NAME,
+    "ensemble_scheduling.step.input_map{value}": NAME,
+    "ensemble_scheduling.step.output_map{value}": NAME,
+    "instance_group.name": NAME,
+    "instance_group.rate_limiter.resources.name": NAME,
+    "instance_group.profile": NAME,
+    "instance_group.host_policy": NAME,
+    "default_model_filename": FILE,
+    "cc_model_filenames{value}": FILE,
+    "metric_tags{value}": NAME,
+    "model_metrics.metric_control.metric_identifier.family": NAME,
+    "parameters{key}": NAME,
+    "parameters{}.string_value": SETTING,
+    "model_warmup.name": NAME,
+    "model_warmup.inputs{key}": NAME,
+    "model_warmup.inputs{}.input_data_file": FILE,
     "model_operations.op_library_filename": LIBRARY,
-    "model_repository_agents.agents.name": REFUSED, "model_repository_agents.agents.parameters{value}": REFUSED,
-}  # fmt: skip
+    "model_repository_agents.agents.name": REFUSED,
+    "model_repository_agents.agents.parameters{value}": REFUSED,
+}
 """`{key}`: the key of a map whose values are no texts; `{value}`: its texts, checked together with their keys."""
 
 A_WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -59,22 +78,54 @@ NUMBER: Final = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,9})?")
 SWITCH: Final = re.compile(r"(?i)yes|no|true|false|on|off|[01]")
 CHOICE: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
 SETTINGS: Final[dict[str, re.Pattern[str]]] = {
-    **dict.fromkeys((
-        "intra_op_thread_count", "inter_op_thread_count", "execution_mode", "level", "max_workspace_size_bytes",
-        "max_cached_engines", "minimum_segment_size", "num_of_threads", "gpu_mem_limit", "cudnn_conv_algo_search",
-        "TF_NUM_INTRA_THREADS", "TF_NUM_INTER_THREADS", "TF_USE_PER_SESSION_THREADS", "MAX_SESSION_SHARE_COUNT",
-        "INFERENCE_NUM_THREADS", "NUM_STREAMS", "SCHEDULING_CORE_TYPE", "INTRA_OP_THREAD_COUNT",
-        "INTER_OP_THREAD_COUNT",
-    ), NUMBER),
-    **dict.fromkeys((
-        "enable_mem_arena", "enable_mem_pattern", "enable_cuda_graph", "FORCE_CPU_ONLY_INPUT_TENSORS",
-        "DISABLE_OPTIMIZED_EXECUTION", "INFERENCE_MODE", "ENABLE_JIT_EXECUTOR", "ENABLE_WEIGHT_SHARING",
-        "ENABLE_TENSOR_FUSER", "ENABLE_CACHE_CLEANING", "SKIP_OV_DYNAMIC_BATCHSIZE", "ENABLE_BATCH_PADDING",
-        "RESHAPE_IO_LAYERS", "session.disable_prepacking", "session.use_device_allocator_for_initializers",
-        "do_copy_in_default_stream", "use_tf32",
-    ), SWITCH),
+    **dict.fromkeys(
+        (
+            "intra_op_thread_count",
+            "inter_op_thread_count",
+            "execution_mode",
+            "level",
+            "max_workspace_size_bytes",
+            "max_cached_engines",
+            "minimum_segment_size",
+            "num_of_threads",
+            "gpu_mem_limit",
+            "cudnn_conv_algo_search",
+            "TF_NUM_INTRA_THREADS",
+            "TF_NUM_INTER_THREADS",
+            "TF_USE_PER_SESSION_THREADS",
+            "MAX_SESSION_SHARE_COUNT",
+            "INFERENCE_NUM_THREADS",
+            "NUM_STREAMS",
+            "SCHEDULING_CORE_TYPE",
+            "INTRA_OP_THREAD_COUNT",
+            "INTER_OP_THREAD_COUNT",
+        ),
+        NUMBER,
+    ),
+    **dict.fromkeys(
+        (
+            "enable_mem_arena",
+            "enable_mem_pattern",
+            "enable_cuda_graph",
+            "FORCE_CPU_ONLY_INPUT_TENSORS",
+            "DISABLE_OPTIMIZED_EXECUTION",
+            "INFERENCE_MODE",
+            "ENABLE_JIT_EXECUTOR",
+            "ENABLE_WEIGHT_SHARING",
+            "ENABLE_TENSOR_FUSER",
+            "ENABLE_CACHE_CLEANING",
+            "SKIP_OV_DYNAMIC_BATCHSIZE",
+            "ENABLE_BATCH_PADDING",
+            "RESHAPE_IO_LAYERS",
+            "session.disable_prepacking",
+            "session.use_device_allocator_for_initializers",
+            "do_copy_in_default_stream",
+            "use_tf32",
+        ),
+        SWITCH,
+    ),
     **dict.fromkeys(("precision_mode", "PERFORMANCE_HINT", "device_type"), CHOICE),
-}  # fmt: skip
+}
 """Settings of backends that tune speed and memory, and what their values may be."""
 OWN_PREFIXES: Final = ("MODEL_", "APP_")
 """Prefixes of settings that only the model itself reads."""
@@ -179,8 +230,12 @@ def is_inside(path: str, *, within: str = IN_MODEL) -> bool:
     """A relative path that stays in its folder. `within`: the whole value, which must begin with the folder's name."""
     parts = path.split("/")
     return (
-        within.startswith(IN_MODEL) and not path.startswith("/") and ".." not in parts and "\\" not in path
-        and path.isprintable() and "$" not in path
+        within.startswith(IN_MODEL)
+        and not path.startswith("/")
+        and ".." not in parts
+        and "\\" not in path
+        and path.isprintable()
+        and "$" not in path
     )
 
 

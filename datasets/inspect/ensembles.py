@@ -225,9 +225,7 @@ def _tensor_problems(step: Any, model: Any, tensors: dict[str, _Tensor]) -> Iter
 
 
 def _agree(one: Sequence[int], other: Sequence[int]) -> bool:
-    return len(one) == len(other) and all(
-        a == b or ANY_SIZE in (a, b) for a, b in zip(one, other, strict=True)
-    )
+    return len(one) == len(other) and all(a == b or ANY_SIZE in (a, b) for a, b in zip(one, other, strict=True))
 
 
 def _list(tensor: _Tensor) -> str:
@@ -261,10 +259,12 @@ def _decoupled_problems(config: Any, members: Members) -> Iterator[str]:
 def _decoupled_models(members: Members) -> set[str]:
     """Models that are so themselves, and ensembles that call them."""
     own = [
-        name for name, member in members.items()
-        if member.config is not None and not is_ensemble(member.config)
+        name
+        for name, member in members.items()
+        if member.config is not None
+        and not is_ensemble(member.config)
         and member.config.model_transaction_policy.decoupled
-    ]  # fmt: skip
+    ]
     return {*_follow(own, _callers(members))}
 
 

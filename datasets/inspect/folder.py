@@ -42,13 +42,17 @@ def inspect(path: Path, name: str = "", seconds: float = SECONDS) -> Report:
 
 def _bounded(report: Report) -> Report:
     return replace(
-        report, problems=report.problems[:MOST_PROBLEMS], notes=report.notes[:MOST_PROBLEMS],
-        inputs=report.inputs[:MOST_ROWS], outputs=report.outputs[:MOST_ROWS], comparison=report.comparison[:MOST_ROWS],
+        report,
+        problems=report.problems[:MOST_PROBLEMS],
+        notes=report.notes[:MOST_PROBLEMS],
+        inputs=report.inputs[:MOST_ROWS],
+        outputs=report.outputs[:MOST_ROWS],
+        comparison=report.comparison[:MOST_ROWS],
         models=tuple(map(_bounded, report.models)),
         executable=tuple(
-            replace(one, others=one.others[:executable.MOST_SHOWN]) for one in executable.shown(report.executable)
+            replace(one, others=one.others[: executable.MOST_SHOWN]) for one in executable.shown(report.executable)
         ),
-    )  # fmt: skip
+    )
 
 
 def _inspect(path: Path, name: str, budget: Budget) -> Report:

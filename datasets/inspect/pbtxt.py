@@ -19,15 +19,30 @@ MOST_BYTES: Final = 1 << 20
 ModelConfig = Any
 """tritonclient ships no types: an inference.ModelConfig message."""
 PLATFORMS: Final = {
-    "onnxruntime_onnx": "onnxruntime", "pytorch_libtorch": "pytorch", "tensorrt_plan": "tensorrt",
-    "tensorflow_savedmodel": "tensorflow", "tensorflow_graphdef": "tensorflow", "ensemble": "ensemble",
-}  # fmt: skip
+    "onnxruntime_onnx": "onnxruntime",
+    "pytorch_libtorch": "pytorch",
+    "tensorrt_plan": "tensorrt",
+    "tensorflow_savedmodel": "tensorflow",
+    "tensorflow_graphdef": "tensorflow",
+    "ensemble": "ensemble",
+}
 """The older `platform` names -> backend."""
 TYPES: Final = {
-    1: "TYPE_FP32", 2: "TYPE_UINT8", 3: "TYPE_INT8", 4: "TYPE_UINT16", 5: "TYPE_INT16", 6: "TYPE_INT32",
-    7: "TYPE_INT64", 8: "TYPE_STRING", 9: "TYPE_BOOL", 10: "TYPE_FP16", 11: "TYPE_FP64", 12: "TYPE_UINT32",
-    13: "TYPE_UINT64", 16: "TYPE_BF16",
-}  # fmt: skip
+    1: "TYPE_FP32",
+    2: "TYPE_UINT8",
+    3: "TYPE_INT8",
+    4: "TYPE_UINT16",
+    5: "TYPE_INT16",
+    6: "TYPE_INT32",
+    7: "TYPE_INT64",
+    8: "TYPE_STRING",
+    9: "TYPE_BOOL",
+    10: "TYPE_FP16",
+    11: "TYPE_FP64",
+    12: "TYPE_UINT32",
+    13: "TYPE_UINT64",
+    16: "TYPE_BF16",
+}
 """onnx.TensorProto.DataType -> what config.pbtxt calls it; the others Triton cannot carry."""
 BATCH_NAMES: Final = frozenset({"batch", "batch_size", "batchsize", "batch_dim", "n", "b", "bs", "none"})
 """What exporters call the first axis when it is that of a batch."""
@@ -75,9 +90,11 @@ def _meant(detail: str) -> str:
 def _fields_of(message: str) -> list[str]:
     descriptor: Any = model_config_pb2.DESCRIPTOR
     for part in message.split("."):
-        found = descriptor.message_types_by_name if hasattr(descriptor, "message_types_by_name") else (
-            descriptor.nested_types_by_name
-        )  # fmt: skip
+        found = (
+            descriptor.message_types_by_name
+            if hasattr(descriptor, "message_types_by_name")
+            else (descriptor.nested_types_by_name)
+        )
         if part not in found:
             return []
         descriptor = found[part]

@@ -25,9 +25,11 @@ ARRAY: Final = "joblib.numpy_pickle.NumpyArrayWrapper"
 """joblib puts the bytes of an array right behind the object that announces it, where no pickle goes on."""
 OPCODES: Final = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 COUNTED: Final = {
-    pickletools.TAKEN_FROM_ARGUMENT1: (1, False), pickletools.TAKEN_FROM_ARGUMENT4: (4, True),
-    pickletools.TAKEN_FROM_ARGUMENT4U: (4, False), pickletools.TAKEN_FROM_ARGUMENT8U: (8, False),
-}  # fmt: skip
+    pickletools.TAKEN_FROM_ARGUMENT1: (1, False),
+    pickletools.TAKEN_FROM_ARGUMENT4: (4, True),
+    pickletools.TAKEN_FROM_ARGUMENT4U: (4, False),
+    pickletools.TAKEN_FROM_ARGUMENT8U: (8, False),
+}
 """How long an argument is that says so itself: bytes of the count, and whether it is signed."""
 TEXTS: Final = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING"})
 LINES: Final = frozenset({"UNICODE", "STRING"})
@@ -215,6 +217,10 @@ class _Run:
 
 
 HANDLERS: Final[dict[str, Callable[[_Run, Any], None]]] = {
-    "POP": _Run.pop, "POP_MARK": _Run.pop_mark, "DUP": _Run.dup, "MEMOIZE": _Run.memoize,
-    **dict.fromkeys(PUTS, _Run.put), **dict.fromkeys(GETS, _Run.get),
-}  # fmt: skip
+    "POP": _Run.pop,
+    "POP_MARK": _Run.pop_mark,
+    "DUP": _Run.dup,
+    "MEMOIZE": _Run.memoize,
+    **dict.fromkeys(PUTS, _Run.put),
+    **dict.fromkeys(GETS, _Run.get),
+}

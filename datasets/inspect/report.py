@@ -106,15 +106,21 @@ class Report:
         if data["version"] != VERSION:
             raise ValueError("a report of another version")
         return cls(
-            kind=str(data["kind"]), summary=str(data["summary"]), name=str(data["name"]),
+            kind=str(data["kind"]),
+            summary=str(data["summary"]),
+            name=str(data["name"]),
             facts=tuple((str(label), str(text)) for label, text in data["facts"]),
-            inputs=_tensors(data["inputs"]), outputs=_tensors(data["outputs"]),
-            problems=tuple(map(str, data["problems"])), notes=tuple(map(str, data["notes"])),
+            inputs=_tensors(data["inputs"]),
+            outputs=_tensors(data["outputs"]),
+            problems=tuple(map(str, data["problems"])),
+            notes=tuple(map(str, data["notes"])),
             executable=tuple(map(_executable, data["executable"])),
-            comparison=tuple(Difference(**row) for row in data["comparison"]), suggested=str(data["suggested"]),
+            comparison=tuple(Difference(**row) for row in data["comparison"]),
+            suggested=str(data["suggested"]),
             memory=Memory(**data["memory"]) if data["memory"] else None,
-            models=tuple(cls.from_json(model) for model in data["models"]), whole=bool(data["whole"]),
-        )  # fmt: skip
+            models=tuple(cls.from_json(model) for model in data["models"]),
+            whole=bool(data["whole"]),
+        )
 
 
 def _executable(data: Mapping[str, Any]) -> Executable:

@@ -11,9 +11,18 @@ from datasets.inspect.budget import Budget
 from datasets.inspect.ensembles import Member, Members, is_ensemble
 from datasets.inspect.rows import listed
 
-CALL_NOTHING: Final = frozenset({
-    "onnxruntime", "tensorrt", "tensorflow", "pytorch", "openvino", "fil", "identity", ensembles.PLATFORM,
-})  # fmt: skip
+CALL_NOTHING: Final = frozenset(
+    {
+        "onnxruntime",
+        "tensorrt",
+        "tensorflow",
+        "pytorch",
+        "openvino",
+        "fil",
+        "identity",
+        ensembles.PLATFORM,
+    }
+)
 """Backends whose models call no model by its name. A Python model may call any."""
 MOST_MODELS: Final = 500
 """Each ensemble is held against all of them."""
@@ -50,9 +59,11 @@ def choose(members: Members, option: str = "") -> tuple[str, str]:
     free = sorted(flows.difference(*(members[name].steps for name in flows)))
     if len(free) == 1:
         return free[0], ""
-    why = f"several ensembles ({listed(free)})" if free else (
-        "ensembles that call each other" if flows else "no ensemble"
-    )  # fmt: skip
+    why = (
+        f"several ensembles ({listed(free)})"
+        if free
+        else ("ensembles that call each other" if flows else "no ensemble")
+    )
     return "", (
         f"This is a Triton repository with the models {shown}, and {why}: name the model that callers call in the "
         "option model, or choose the folder of one model as the model path."

@@ -13,8 +13,10 @@ CONTROL: Final = "control"
 STATE: Final = "state"
 BATCH_INPUT: Final = "batch_input"
 FALSE_TRUE: Final = {
-    "int32_false_true": "TYPE_INT32", "fp32_false_true": "TYPE_FP32", "bool_false_true": "TYPE_BOOL",
-}  # fmt: skip
+    "int32_false_true": "TYPE_INT32",
+    "fp32_false_true": "TYPE_FP32",
+    "bool_false_true": "TYPE_BOOL",
+}
 """Field of a control that is on or off -> datatype of its tensor."""
 CORRELATION_ID: Final = "CONTROL_SEQUENCE_CORRID"
 ITEM_SHAPE: Final = "BATCH_ITEM_SHAPE"

@@ -18,19 +18,55 @@ from datasets.inspect.errors import Unreadable
 MOST_HEADER: Final = 100_000_000
 """Bytes, as the format limits it."""
 BITS: Final = {
-    "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16,
-    "U16": 16, "I8": 8, "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
-    "F8_E5M2FNUZ": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
-}  # fmt: skip
+    "F64": 64,
+    "I64": 64,
+    "U64": 64,
+    "C64": 64,
+    "F32": 32,
+    "I32": 32,
+    "U32": 32,
+    "F16": 16,
+    "BF16": 16,
+    "I16": 16,
+    "U16": 16,
+    "I8": 8,
+    "U8": 8,
+    "BOOL": 8,
+    "F8_E4M3": 8,
+    "F8_E5M2": 8,
+    "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "F4": 4,
+}
 PACKED: Final = {
     # Suffix of the name, datatype -> numbers in one element. Their scales and tables are no parameters.
-    (".qweight", "I32"): "bits", (".weight_packed", "I32"): "bits", ("_blocks", "U8"): "two",
+    (".qweight", "I32"): "bits",
+    (".weight_packed", "I32"): "bits",
+    ("_blocks", "U8"): "two",
 }
 AUXILIARY: Final = (
-    ".qzeros", ".g_idx", ".scales", ".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", ".weight_shape",
-    ".weight_scale", ".input_scale", ".weight_zero_point", ".weight_g_idx", ".weight_scale_inv", "_scales", ".k_scale",
-    ".v_scale", ".SCB", ".weight_format",
-)  # fmt: skip
+    ".qzeros",
+    ".g_idx",
+    ".scales",
+    ".absmax",
+    ".quant_map",
+    ".nested_absmax",
+    ".nested_quant_map",
+    ".weight_shape",
+    ".weight_scale",
+    ".input_scale",
+    ".weight_zero_point",
+    ".weight_g_idx",
+    ".weight_scale_inv",
+    "_scales",
+    ".k_scale",
+    ".v_scale",
+    ".SCB",
+    ".weight_format",
+)
 
 
 @dataclass(frozen=True)
@@ -112,8 +148,10 @@ def _tensor(name: str, entry: Any) -> Tensor:
     bits = BITS.get(dtype)
     numbers = math.prod(shape) if len(shape) < 64 else -1
     if bits is not None and -(-numbers * bits // 8) != end - start:
-        raise Unreadable(f"its header contradicts itself at {_short(name)}: {dtype} {list(shape)[:8]} does not have "
-                         f"{end - start} bytes")  # fmt: skip
+        raise Unreadable(
+            f"its header contradicts itself at {_short(name)}: {dtype} {list(shape)[:8]} does not have "
+            f"{end - start} bytes"
+        )
     return Tensor(name, dtype, shape, start, end)
 
 
@@ -145,8 +183,9 @@ def count(header: Header, bits: int = 4) -> dict[str, int]:
     for tensor in header.tensors:
         if tensor.name.endswith(AUXILIARY) or ".quant_state.bitsandbytes" in tensor.name:
             continue
-        held = next((what for (end, kind), what in PACKED.items()
-                     if tensor.name.endswith(end) and tensor.dtype == kind), "")  # fmt: skip
+        held = next(
+            (what for (end, kind), what in PACKED.items() if tensor.name.endswith(end) and tensor.dtype == kind), ""
+        )
         each = {"": 1, "bits": 32 // max(1, bits), "two": 2}[held]
         if tensor.dtype == "U8" and f"{tensor.name}.absmax" in names:  # bitsandbytes, two numbers a byte
             each = 2

@@ -31,9 +31,15 @@ def report_of(model: Model, folder: Path, name: str, files: list[str], budget: B
         notes.append(f"{min(loaded)} is a pickle, and holds nothing but tensors.")
     called = ", ".join(model.architectures) or str(model.config.get("model_type", "no architecture named"))
     return Report(
-        "huggingface", f"A Hugging Face model: {called}.", name, facts=facts(model, memory_of(model)),
-        problems=tuple(model.problems), notes=tuple(notes), executable=found, memory=memory_of(model),
-    )  # fmt: skip
+        "huggingface",
+        f"A Hugging Face model: {called}.",
+        name,
+        facts=facts(model, memory_of(model)),
+        problems=tuple(model.problems),
+        notes=tuple(notes),
+        executable=found,
+        memory=memory_of(model),
+    )
 
 
 def code_of(
@@ -89,7 +95,7 @@ def facts(model: Model, need: Memory | None, length: int | None = None) -> tuple
         ("Attention heads", heads(found) if found else ""),
         ("Memory of the weights", f"about {gib(need.weights)}" if need else ""),
         *memory_facts(need, length),
-    ]  # fmt: skip
+    ]
     return tuple((label, text) for label, text in said if text)
 
 
@@ -109,7 +115,7 @@ def memory_facts(need: Memory | None, length: int | None = None) -> list[tuple[s
     return [
         ("KV cache", f"{need.kv_per_token / 1024:g} KiB a token, {gib(need.kv_per_token * length)} for all of them"),
         ("GPU memory", f"about {one} for one request of {length} tokens, {several} for {CONCURRENT} at once"),
-    ]  # fmt: skip
+    ]
 
 
 def gpu_sentence(need: Memory | None, length: int | None, parts: int = 1) -> str:

@@ -19,10 +19,12 @@ from datasets.inspect.suggest import suggest
 MOST_MODELS: Final = 100
 MOST_NAMED: Final = 50
 LOADS: Final = {
-    "python": executable.EVERYTHING, "pytorch": frozenset({".pt", ".pt2", *executable.LIBRARIES}),
-    "tensorrt": frozenset({*executable.PLANS, *executable.LIBRARIES}), "tensorflow": executable.EVERYTHING,
+    "python": executable.EVERYTHING,
+    "pytorch": frozenset({".pt", ".pt2", *executable.LIBRARIES}),
+    "tensorrt": frozenset({*executable.PLANS, *executable.LIBRARIES}),
+    "tensorflow": executable.EVERYTHING,
     **dict.fromkeys(("onnxruntime", "openvino", "ensemble", "fil", "identity"), frozenset(executable.LIBRARIES)),
-}  # fmt: skip
+}
 """Backend of Triton -> endings of files that it opens and that can hold code. Any other one can run whatever it finds.
 """
 
@@ -96,9 +98,13 @@ def repository_report(path: Path, name: str, models: list[str], budget: Budget) 
     notes = [f"Callers of a service on this folder call {main}." if main else why]
     notes += [f"Only the first {MOST_MODELS} models were looked at."] if len(models) > MOST_MODELS else []
     return Report(
-        "triton_repository", f"A Triton repository of {count}: {shown}.", name, problems=said,
-        notes=tuple(notes), models=reports,
-    )  # fmt: skip
+        "triton_repository",
+        f"A Triton repository of {count}: {shown}.",
+        name,
+        problems=said,
+        notes=tuple(notes),
+        models=reports,
+    )
 
 
 def triton_report(path: Path, name: str, budget: Budget, members: Members | None) -> Report:
@@ -111,8 +117,9 @@ def triton_report(path: Path, name: str, budget: Budget, members: Members | None
     report = Report("triton_model", summary, name)
     if backend == "onnxruntime" and layout.model_file:
         report = onnx_report(path / layout.model_file, name, layout.config, budget, compared=True)
-        others = [(file, onnx_report(path / file, name, layout.config, budget, compared=True))
-                  for file in layout.other_files]  # fmt: skip
+        others = [
+            (file, onnx_report(path / file, name, layout.config, budget, compared=True)) for file in layout.other_files
+        ]
         layout.problems += [f"{file}: {problem}" for file, other in others for problem in other.problems]
     facts = [("Backend", backend), *report.facts]
     if layout.config is not None and layout.config.max_batch_size:
@@ -120,16 +127,18 @@ def triton_report(path: Path, name: str, budget: Budget, members: Members | None
     if layout.config is not None and not report.inputs:
         report = replace(report, inputs=_configured(layout.config.input), outputs=_configured(layout.config.output))
     return replace(
-        report, kind="triton_model", summary=summary, executable=found,
-        facts=tuple((label, text) for label, text in facts if text), problems=(*layout.problems, *report.problems),
+        report,
+        kind="triton_model",
+        summary=summary,
+        executable=found,
+        facts=tuple((label, text) for label, text in facts if text),
+        problems=(*layout.problems, *report.problems),
         notes=(*layout.notes, *report.notes),
-    )  # fmt: skip
+    )
 
 
 def _configured(repeated: Any) -> tuple[TensorSaid, ...]:
-    return tuple(
-        TensorSaid(one.name, pbtxt.type_name(one).removeprefix("TYPE_"), tuple(one.dims)) for one in repeated
-    )
+    return tuple(TensorSaid(one.name, pbtxt.type_name(one).removeprefix("TYPE_"), tuple(one.dims)) for one in repeated)
 
 
 def onnx_report(path: Path, name: str, config: Any, budget: Budget, *, compared: bool = False) -> Report:
@@ -144,10 +153,12 @@ def onnx_report(path: Path, name: str, config: Any, budget: Budget, *, compared:
         return Report("onnx", summary, name, problems=(f"{path.name} cannot be read as ONNX: {error}.",))
     opset = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in sorted(graph.opsets.items())[:5])
     facts = [
-        ("Made by", graph.producer[:80]), ("Opset", opset), ("Operators", str(graph.nodes)),
+        ("Made by", graph.producer[:80]),
+        ("Opset", opset),
+        ("Operators", str(graph.nodes)),
         ("Parameters", human(graph.parameters)),
         ("Weights beside the file", ", ".join(sorted(graph.external)[:5])),
-    ]  # fmt: skip
+    ]
     notes = [
         f"The model uses operators of {domain}: the server needs the library that has them."
         for domain in graph.foreign_domains[:5]
@@ -156,10 +167,17 @@ def onnx_report(path: Path, name: str, config: Any, budget: Budget, *, compared:
     problems += compare.problems(rows)
     notes += compare.notes(rows)
     return Report(
-        "onnx", summary, name, facts=tuple((label, text) for label, text in facts if text),
-        inputs=tuple(map(_said, graph.inputs)), outputs=tuple(map(_said, graph.outputs)), problems=tuple(problems),
-        notes=tuple(notes), comparison=rows, suggested=suggest(graph, config, name),
-    )  # fmt: skip
+        "onnx",
+        summary,
+        name,
+        facts=tuple((label, text) for label, text in facts if text),
+        inputs=tuple(map(_said, graph.inputs)),
+        outputs=tuple(map(_said, graph.outputs)),
+        problems=tuple(problems),
+        notes=tuple(notes),
+        comparison=rows,
+        suggested=suggest(graph, config, name),
+    )
 
 
 def _said(value: onnx.Value) -> TensorSaid:

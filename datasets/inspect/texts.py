@@ -22,8 +22,9 @@ def problems_for_vllm(folder: Path, names: Iterable[str]) -> list[str]:
     read = [name for name in names if name.endswith(READ_BY_VLLM) or name in OTHERS_READ_BY_VLLM]
     return [
         f"{name} is text in {encoding}, which vLLM cannot read: save it as UTF-8 without a byte order mark."
-        for name in read if (encoding := _encoding(folder / name))
-    ]  # fmt: skip
+        for name in read
+        if (encoding := _encoding(folder / name))
+    ]
 
 
 def problem_for_python(path: Path, shown: str) -> str:

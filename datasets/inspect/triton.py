@@ -26,9 +26,14 @@ from datasets.inspect.ensembles import Member, Members
 from datasets.inspect.errors import Unreadable
 
 DEFAULT_FILES: Final = {
-    "onnxruntime": "model.onnx", "python": "model.py", "pytorch": "model.pt", "tensorrt": "model.plan",
-    "openvino": "model.xml", "tensorrtllm": "", "vllm": "model.json",
-}  # fmt: skip
+    "onnxruntime": "model.onnx",
+    "python": "model.py",
+    "pytorch": "model.pt",
+    "tensorrt": "model.plan",
+    "openvino": "model.xml",
+    "tensorrtllm": "",
+    "vllm": "model.json",
+}
 """Backend -> the file of a version folder that it loads when config.pbtxt does not say otherwise."""
 NO_GRAPH: Final = "{} is missing: a folder for an ONNX model holds the graph under that name."
 MOST_SHOWN: Final = 5
@@ -188,9 +193,11 @@ def _check_file(made: Layout, version: int, names: list[str]) -> None:
     elif file and file not in names:
         ending = Path(file).suffix
         alike = [name for name in names if ending and name.endswith(ending)]
-        hint = f'name {alike[0]} so, or write default_model_filename: "{alike[0]}"' if alike else (
-            f"the folder holds {_shown(names)}"
-        )  # fmt: skip
+        hint = (
+            f'name {alike[0]} so, or write default_model_filename: "{alike[0]}"'
+            if alike
+            else (f"the folder holds {_shown(names)}")
+        )
         made.problems.append(f"{version}/{file} is missing, which the backend {made.backend} loads: {hint}.")
     elif file:
         _check_content(made, version, file)

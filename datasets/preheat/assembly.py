@@ -55,8 +55,9 @@ class Assembly:
         self._front, self._sealing = 0, False
         self._sha256: Digest = hashlib.sha256()
         self._check = digest_for(file.check, file.size)
-        self._known = {number: xxh3 for number, xxh3 in staging.facts.pieces.get(self.key, {}).items()
-                       if number < self.pieces}
+        self._known = {
+            number: xxh3 for number, xxh3 in staging.facts.pieces.get(self.key, {}).items() if number < self.pieces
+        }
         self._descriptor, self._past_cache = self._open()
         self._waiting = deque(number for number in range(self.pieces) if number not in self._known)
 
@@ -131,10 +132,10 @@ class Assembly:
             return
         offset = self.span(filling.number)[0]
         while filling.done < count and (
-            more := os.preadv(self._descriptor, [filling.memory[filling.done:count]], offset + filling.done)
+            more := os.preadv(self._descriptor, [filling.memory[filling.done : count]], offset + filling.done)
         ):
             filling.done += more
-        filling.digests[0].update(filling.memory[:filling.done])
+        filling.digests[0].update(filling.memory[: filling.done])
         if filling.digests[0].hexdigest() != xxh3:
             self.restart(filling)
 
@@ -157,7 +158,7 @@ class Assembly:
         offset, length = self.span(filling.number)
         while filling.done < length:
             step = min(len(buffer), length - filling.done)  # few enough to be in a cache still when they are digested
-            into = buffer[:step] if filling.memory is None else filling.memory[filling.done:filling.done + step]
+            into = buffer[:step] if filling.memory is None else filling.memory[filling.done : filling.done + step]
             data = into[: request.readinto(into)]
             for digest in filling.digests:
                 digest.update(data)
@@ -179,7 +180,7 @@ class Assembly:
     def _put(self, filling: Filling) -> None:
         """Writes what is in memory."""
         assert filling.memory is not None
-        offset, data = self.span(filling.number)[0], filling.memory[:filling.done]
+        offset, data = self.span(filling.number)[0], filling.memory[: filling.done]
         written = write_past_cache(self._past_cache, data, offset)
         _write(self._descriptor, data[written:], offset + written)
 

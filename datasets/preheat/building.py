@@ -17,9 +17,7 @@ CHECKED = 1000
 """Files between two looks whether to stop."""
 
 
-def build(
-    tree: Path, manifest: Manifest, parts: Mapping[str, Path], blobs: Path, check: Callable[[], None]
-) -> None:
+def build(tree: Path, manifest: Manifest, parts: Mapping[str, Path], blobs: Path, check: Callable[[], None]) -> None:
     """Makes `tree` anew of these parts (path in the tree -> file), all read-only but itself: it has yet to move."""
     remove(tree)
     tree.mkdir()

@@ -89,12 +89,11 @@ def copy(
     return tuple(StoredFile(file.path, file.size, sums[file.path]) for file in plan.files)
 
 
-def missing_bytes(
-    plan: Plan, staging: Staging, known: Callable[[SourceFile], tuple[str, Path] | None]
-) -> int:
+def missing_bytes(plan: Plan, staging: Staging, known: Callable[[SourceFile], tuple[str, Path] | None]) -> int:
     """Bytes that `copy` would have to write: what neither the staging directory nor the store has."""
     return sum(
-        max(0, file.size - _blocks(staging.part(key))) for file in plan.files
+        max(0, file.size - _blocks(staging.part(key)))
+        for file in plan.files
         if (key := key_of(file)) not in staging.facts.done and known(file) is None
     )
 
@@ -132,7 +131,11 @@ def _link(content: Path, part: Path, sha256: str, size: int) -> str:
 
 
 def _watched(
-    streams: Streams, staging: Staging, bytes_before: int, files_before: int, progress: Callable[[Progress], None],
+    streams: Streams,
+    staging: Staging,
+    bytes_before: int,
+    files_before: int,
+    progress: Callable[[Progress], None],
     check: Callable[[], None],
 ) -> dict[str, str]:
     most = 0
@@ -161,9 +164,7 @@ def _watched(
 
 def require_space(plan: Plan, staging: Staging, there: dict[str, str]) -> None:
     """Raises NoRoomYet when what is still missing does not fit on the disk now, PreheatError when it never will."""
-    need = sum(
-        max(0, file.size - _blocks(staging.part(key_of(file)))) for file in plan.files if file.path not in there
-    )
+    need = sum(max(0, file.size - _blocks(staging.part(key_of(file)))) for file in plan.files if file.path not in there)
     disk = shutil.disk_usage(staging.directory)
     if need > disk.total - MARGIN:
         raise PreheatError(_shortage(need, disk.total - MARGIN, "the whole disk has"), hint="Ask for a larger disk.")

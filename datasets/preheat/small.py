@@ -27,7 +27,7 @@ def receive(file: SourceFile, request: Request, buffer: memoryview, moved: Calla
     """
     got = 0
     while got < file.size:
-        count = request.readinto(buffer[got:file.size])
+        count = request.readinto(buffer[got : file.size])
         got += count
         moved(count)
     data = buffer[:got]
@@ -49,7 +49,7 @@ def keep(file: SourceFile, data: memoryview, sha256: str, staging: Staging) -> N
         part = os.open(name, _FLAGS, READ_ONLY)
     try:
         while data:
-            data = data[os.write(part, data):]
+            data = data[os.write(part, data) :]
     finally:
         os.close(part)
     staging.finished(key, sha256)

@@ -5,6 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Progress of streams. `there`: bytes on disk. `moved`: bytes received. `moving`: (path, size, bytes done)."""
+
+    there: int
+    moved: int
+    files: int
+    moving: tuple[tuple[str, int, int], ...]
 
 
 class Speed:

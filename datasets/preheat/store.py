@@ -199,7 +199,12 @@ class Store:
         return content
 
     def publish(
-        self, staging: Staging, parts: dict[str, Path], manifest: Manifest, *, fingerprint: str,
+        self,
+        staging: Staging,
+        parts: dict[str, Path],
+        manifest: Manifest,
+        *,
+        fingerprint: str,
         check: Callable[[], None] = lambda: None,
     ) -> Tree:
         """Makes verified parts (path in the tree -> file) a tree. May be repeated after a crash at any step.
@@ -303,7 +308,9 @@ class Store:
 
 
 def _dump(manifest: Manifest) -> str:
-    return json.dumps({
-        "files": [[file.path, file.size, file.sha256] for file in manifest.files],
-        "empty_dirs": list(manifest.empty_dirs),
-    })
+    return json.dumps(
+        {
+            "files": [[file.path, file.size, file.sha256] for file in manifest.files],
+            "empty_dirs": list(manifest.empty_dirs),
+        }
+    )

@@ -10,7 +10,6 @@ import io
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
@@ -22,7 +21,7 @@ from datasets.preheat.assembly import Assembly, Filling
 from datasets.preheat.buffers import MEMORY, SPARE, Buffers
 from datasets.preheat.journal import Staging
 from datasets.preheat.requests import Request, run_of
-from datasets.preheat.speed import BUSY_LOOK, Interpreter, Limit
+from datasets.preheat.speed import BUSY_LOOK, Interpreter, Limit, Seen
 from datasets.sources.base import Body, Source
 from datasets.specs import SourceFile
 
@@ -46,21 +45,18 @@ class Stopped(Exception):
     """Another stream failed, or the round is over: not an error of its own."""
 
 
-@dataclass(frozen=True)
-class Seen:
-    """`there`: bytes on disk, of these streams' files. `moved`: bytes that came. `moving`: (path, size, bytes done)."""
-
-    there: int
-    moved: int
-    files: int
-    moving: tuple[tuple[str, int, int], ...]
-
-
 class Streams:
     """A context manager: leaving it ends every thread. `files` are fetched in their order: the largest first."""
 
     def __init__(
-        self, files: Sequence[SourceFile], source: Source, path: str, staging: Staging, limit: Limit, *, chunk: int,
+        self,
+        files: Sequence[SourceFile],
+        source: Source,
+        path: str,
+        staging: Staging,
+        limit: Limit,
+        *,
+        chunk: int,
         piece: int,
     ) -> None:
         self._source, self._path, self._staging, self._limit = source, path, staging, limit
@@ -89,8 +85,7 @@ class Streams:
         self._buffers = Buffers(max(MEMORY // piece, self._count + SPARE + 1), piece)
         self._longest = run_of(self._count, piece, MEMORY)
         self._threads = [
-            threading.Thread(target=self._run, name=f"preheat-{number}", daemon=True)
-            for number in range(self._count)
+            threading.Thread(target=self._run, name=f"preheat-{number}", daemon=True) for number in range(self._count)
         ]
 
     def __enter__(self) -> Self:
@@ -287,12 +282,15 @@ class Streams:
             return self._files.pop()
 
     def _do_small(
-        self, file: SourceFile, body: Callable[[int, int], Body], buffer: memoryview,
+        self,
+        file: SourceFile,
+        body: Callable[[int, int], Body],
+        buffer: memoryview,
         failed: Callable[[SourceError], None] = lambda _: None,
     ) -> None:
         sha256 = self._tried(lambda: self._received(file, body, buffer), failed)
         self._source.confirm(file, self._path)
-        small.keep(file, buffer[:file.size], sha256, self._staging)
+        small.keep(file, buffer[: file.size], sha256, self._staging)
         with self._lock:
             self._small.pop(threading.current_thread(), None)
             self._finished(file, sha256)

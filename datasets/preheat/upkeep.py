@@ -183,11 +183,17 @@ def kept(store: Store, wanted: Iterable[str]) -> list[Kept]:
     rows = []
     for digest, manifest in manifests.items():
         sizes = {file.sha256: file.size for file in manifest.files} if manifest else {}
-        rows.append(Kept(
-            digest, bytes=manifest.total_bytes if manifest else 0, files=len(manifest.files) if manifest else 0,
-            used=_used(store.root / "trees" / digest), wanted=digest in needed, damage=store.damage(digest),
-            frees=sum(size for sha256, size in sizes.items() if holders[sha256] == 1),
-        ))
+        rows.append(
+            Kept(
+                digest,
+                bytes=manifest.total_bytes if manifest else 0,
+                files=len(manifest.files) if manifest else 0,
+                used=_used(store.root / "trees" / digest),
+                wanted=digest in needed,
+                damage=store.damage(digest),
+                frees=sum(size for sha256, size in sizes.items() if holders[sha256] == 1),
+            )
+        )
     return sorted(rows, key=lambda row: (row.wanted, row.used, row.digest))
 
 

@@ -95,8 +95,11 @@ def train_onnx(folder: Path) -> None:
     pixels, labels = digits()
     model = make_pipeline(MinMaxScaler(), LogisticRegression(max_iter=300)).fit(pixels, labels)
     graph = to_onnx(
-        model, initial_types=[("predict", FloatTensorType([None, 64]))],
-        options={id(model): {"zipmap": False}}, target_opset=17, name="mnist-onnx",
+        model,
+        initial_types=[("predict", FloatTensorType([None, 64]))],
+        options={id(model): {"zipmap": False}},
+        target_opset=17,
+        name="mnist-onnx",
     )
     graph.opset_import.sort(key=lambda opset: str(opset.domain))  # skl2onnx takes them out of a set
     (folder / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))

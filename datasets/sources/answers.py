@@ -79,7 +79,8 @@ def _words(host: str, error: OSError | HTTPException) -> SourceError:
         )
     if isinstance(error, ssl.SSLError):
         return SourceError(
-            f"No TLS connection to {host}: {(error.reason or 'it broke').replace('_', ' ').lower()}.", permanent=False,
+            f"No TLS connection to {host}: {(error.reason or 'it broke').replace('_', ' ').lower()}.",
+            permanent=False,
             hint="Is it https, and is the port right?",
         )
     if isinstance(error, TimeoutError):

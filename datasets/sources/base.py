@@ -149,8 +149,7 @@ class Source(ABC):
         """
 
     def begin(self, file: SourceFile, path: str) -> Begun:
-        """Asks for a whole file. The answer is waited for when its body is wanted, if the source can. Raises as `open`.
-        """
+        """Request a whole file. The answer is awaited when its body is read, if the source can. Raises as `open`."""
         return Begun(lambda: self.open(file, path))
 
     def confirm(self, file: SourceFile, path: str) -> None:  # noqa: B027 - not abstract: most need not do anything
@@ -203,7 +202,10 @@ def make_plan(
     lines = [kind, *([origin] if origin else []), versions, list(folders)]
     fingerprint = hashlib.sha256(json.dumps(lines).encode()).hexdigest()
     return Plan(
-        files=ordered, fingerprint=fingerprint, empty_dirs=folders, origin=f"{kind} {origin}",
+        files=ordered,
+        fingerprint=fingerprint,
+        empty_dirs=folders,
+        origin=f"{kind} {origin}",
         left_out=tuple(sorted(left_out, key=lambda item: item.path)),
     )
 

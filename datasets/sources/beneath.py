@@ -29,7 +29,8 @@ class LinkOutside(SourceError):
     def __init__(self, path: str) -> None:
         super().__init__(
             f"{path} is a symbolic link that leads outside the dataset.",
-            hint="Put the file itself there, or make a dataset of a folder that holds both.", refused="link",
+            hint="Put the file itself there, or make a dataset of a folder that holds both.",
+            refused="link",
         )
 
 
@@ -177,4 +178,3 @@ def _below(target: PurePosixPath, real: PurePosixPath, path: str) -> str:
 
 def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in {"", "."}]
-

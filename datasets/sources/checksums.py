@@ -1,11 +1,11 @@
 r"""Lines of checksum lists, as the tools of Unix and Windows write them. No I/O.
 
-    <hex>  path            sha256sum, shasum, md5sum; ` *path` for binary
-    \<hex>  a\\b\nc        the same for a name with a backslash or a line break
-    SHA256 (path) = <hex>  sha256sum --tag, shasum --tag, BSD
-    SHA2-256(path)= <hex>  openssl dgst
-    SHA256  <HEX>  path    Get-FileHash of PowerShell, below two lines of headings
-    <hex>                  a digest alone, also of `-`: the file is the one that the list is named after
+<hex>  path            sha256sum, shasum, md5sum; ` *path` for binary
+\<hex>  a\\b\nc        the same for a name with a backslash or a line break
+SHA256 (path) = <hex>  sha256sum --tag, shasum --tag, BSD
+SHA2-256(path)= <hex>  openssl dgst
+SHA256  <HEX>  path    Get-FileHash of PowerShell, below two lines of headings
+<hex>                  a digest alone, also of `-`: the file is the one that the list is named after
 """
 
 from __future__ import annotations
@@ -19,28 +19,38 @@ from datasets.errors import SourceError
 ALGORITHMS: Final = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
 """Digits of a digest -> what it is, where the line does not say."""
 ENDINGS: Final = (
-    ".sha256", ".sha512", ".sha384", ".sha224", ".sha1", ".md5", ".sha256sum", ".sha512sum", ".sha1sum", ".md5sum",
-)  # fmt: skip
+    ".sha256",
+    ".sha512",
+    ".sha384",
+    ".sha224",
+    ".sha1",
+    ".md5",
+    ".sha256sum",
+    ".sha512sum",
+    ".sha1sum",
+    ".md5sum",
+)
 _HEX: Final = "|".join(f"[0-9a-fA-F]{{{digits}}}" for digits in ALGORITHMS)
 _ALONE: Final = re.compile(rf"\s*({_HEX})(?:\s+\*?-)?\s*")
 _DIGEST_FIRST: Final = re.compile(rf"(?P<escaped>\\)?(?P<hex>{_HEX})(?: [ *]|[ \t])(?P<path>.+)", re.S)
 _TAGGED: Final = re.compile(
-    r"(?P<escaped>\\)?(?P<kind>[A-Za-z0-9-]+(?:/\d+)?) ?\((?P<path>.+)\) ?= ?(?P<digest>[^\s)]++)\s*", re.S,
-)  # fmt: skip
+    r"(?P<escaped>\\)?(?P<kind>[A-Za-z0-9-]+(?:/\d+)?) ?\((?P<path>.+)\) ?= ?(?P<digest>[^\s)]++)\s*",
+    re.S,
+)
 _POWERSHELL: Final = re.compile(r"(?P<kind>[A-Z0-9]++)\s++(?P<digest>[0-9A-F]{32,}+)\s++(?P<path>.*\S)\s*")
 _HEADINGS: Final = re.compile(r"\s*(Algorithm\s+Hash\s+Path|-+\s+-+\s+-+)\s*")
 _OTHER_FORMS: Final = (
     (re.compile(r'"Algorithm","Hash","Path".*'), "Get-FileHash of PowerShell through Export-Csv"),
     (re.compile(r"(Algorithm|Hash|Path)\s+: .*"), "Get-FileHash of PowerShell through Format-List"),
     (re.compile(r"\w+ hash of (file )?.+:"), "certutil of Windows"),
-)  # fmt: skip
+)
 _KINDS: Final = re.compile(r"(md|sha|shake|keccak|rmd|ripemd|blake|sm3|crc|whirlpool|mactriple)", re.I)
 _ESCAPES: Final = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 _DRIVE: Final = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _RELATIVE: Final = (
     "In PowerShell: Get-ChildItem -Recurse -File | % { (Get-FileHash $_.FullName).Hash + '  ' + "
     "(Resolve-Path -Relative $_.FullName) }"
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ def is_heading(line: str) -> bool:
 def beside(name: str) -> str:
     """The file that a list of this name is about: `m/model.onnx.sha256` -> `m/model.onnx`; "" for any other name."""
     ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
-    return name[:-len(ending)] if ending else ""
+    return name[: -len(ending)] if ending else ""
 
 
 def _check(kind: str, digest: str, where: str) -> str:

@@ -40,7 +40,7 @@ class Sized:
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """As much as fits, or as is left; less only when the connection ends early."""
-        view = memoryview(buffer).cast("B")[:self.length]
+        view = memoryview(buffer).cast("B")[: self.length]
         got = min(len(self._begun), len(view))
         if got:
             view[:got] = self._begun[:got]
@@ -87,7 +87,7 @@ def receive(wire: socket.socket, method: str) -> Sized | HTTPResponse:
     came = memoryview(buffer)[:got]
     if 0 <= end <= _MAX_LINE and method == "GET" and (found := _usual(bytes(came[:end]))) is not None:
         status, headers, length = found
-        return Sized(status, headers, length, came[end + len(_END):], wire)
+        return Sized(status, headers, length, came[end + len(_END) :], wire)
     response = HTTPResponse(cast(socket.socket, _Replay(came, wire)), method=method)
     try:
         response.begin()

@@ -48,7 +48,11 @@ class HttpSource(Source):
     options: ClassVar[tuple[Option, ...]] = (
         Option("url", "Address", help="Of a file, an archive (tar, zip), or the folder that a list's files are in."),
         Option(
-            "list", "List of files", required=False, lines=True, exact=True,
+            "list",
+            "List of files",
+            required=False,
+            lines=True,
+            exact=True,
             help="One file a line: path, size, SHA-256. Or where the server has such a list.",
         ),
         Option("username", "User name", required=False),

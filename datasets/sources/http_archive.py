@@ -83,10 +83,16 @@ class ArchiveFiles:
         found = []
         for entry in entries:
             member = opened.members.files[entry.path]
-            found.append(SourceFile(
-                member.path, member.size, opened.version, executable=member.executable,
-                ranged=not member.deflated, check=member.check,
-            ))
+            found.append(
+                SourceFile(
+                    member.path,
+                    member.size,
+                    opened.version,
+                    executable=member.executable,
+                    ranged=not member.deflated,
+                    check=member.check,
+                )
+            )
         return found
 
     def open(self, path: str, file: SourceFile, offset: int, length: int | None) -> Body:
@@ -177,7 +183,11 @@ class ArchiveFiles:
 
         def parts() -> Iterator[bytes]:
             with self._web.part(
-                self._url, self._name, seen.size, version=seen.version, credentials=self._credentials,
+                self._url,
+                self._name,
+                seen.size,
+                version=seen.version,
+                credentials=self._credentials,
             ) as body:
                 while part := body.read(_PIECE):
                     if digest is not None:

@@ -31,7 +31,12 @@ class ListedFiles:
     """`url_of` says where a file of the list is. Serves many threads."""
 
     def __init__(
-        self, web: Web, credentials: dict[str, str], rows: Iterable[Listed], url_of: Callable[[str], Url], shown: str,
+        self,
+        web: Web,
+        credentials: dict[str, str],
+        rows: Iterable[Listed],
+        url_of: Callable[[str], Url],
+        shown: str,
     ) -> None:
         self._web, self._credentials, self._url_of, self._shown = web, credentials, url_of, shown
         rows = list(rows)
@@ -66,7 +71,12 @@ class ListedFiles:
     def open(self, path: str, file: SourceFile, offset: int, length: int | None) -> Body:
         version = "" if file.version.startswith(STRONG) else file.version
         return self._web.part(
-            self._url_of(path), file.path, file.size, offset=offset, length=length, version=version,
+            self._url_of(path),
+            file.path,
+            file.size,
+            offset=offset,
+            length=length,
+            version=version,
             credentials=self._credentials,
         )
 
@@ -82,7 +92,7 @@ class ListedFiles:
         threads = ThreadPoolExecutor(AT_ONCE)
         try:
             for start in range(0, len(rows), _BATCH):
-                for found in threads.map(ask, rows[start:start + _BATCH]):
+                for found in threads.map(ask, rows[start : start + _BATCH]):
                     beat()
                     yield found
         finally:

@@ -36,7 +36,11 @@ def look(web: Web, url: Url, name: str, credentials: dict[str, str], *, ranged_f
     if answer.status in _NO_HEAD or answer.size is None:
         return _part(web, url, name, credentials, None)
     seen = Seen(
-        answer.size, version_of(answer.headers), False, digest_headers.told(answer.headers), _modified(answer.headers),
+        answer.size,
+        version_of(answer.headers),
+        False,
+        digest_headers.told(answer.headers),
+        _modified(answer.headers),
     )
     if not seen.version or seen.size < ranged_from or answer.headers.get("Accept-Ranges") == "none":
         return seen

@@ -59,19 +59,31 @@ class HuggingFaceSource(Source):
     options: ClassVar[tuple[Option, ...]] = (
         Option("repository", "Repository", help="As on the Hub, for example Qwen/Qwen3-0.6B."),
         Option(
-            "revision", "Revision", required=False, help="A branch, a tag or a commit. Default: main.",
+            "revision",
+            "Revision",
+            required=False,
+            help="A branch, a tag or a commit. Default: main.",
             keeps_credentials=True,
         ),
         Option(
-            "include", "Only these files", required=False,
-            help="Patterns, with commas between them: *.json, *.safetensors.", keeps_credentials=True,
-        ),
-        Option(
-            "exclude", "Not these files", required=False, help="Patterns, with commas between them: original/*.",
+            "include",
+            "Only these files",
+            required=False,
+            help="Patterns, with commas between them: *.json, *.safetensors.",
             keeps_credentials=True,
         ),
         Option(
-            "token", "Token", required=False, secret=True,
+            "exclude",
+            "Not these files",
+            required=False,
+            help="Patterns, with commas between them: original/*.",
+            keeps_credentials=True,
+        ),
+        Option(
+            "token",
+            "Token",
+            required=False,
+            secret=True,
             help="For private and gated repositories. It needs no more than read access.",
         ),
         Option("endpoint", "Server", required=False, help=f"A mirror of the Hub. Default: {ENDPOINT}."),
@@ -118,7 +130,7 @@ class HuggingFaceSource(Source):
             return Page(tuple(map(_entry, found)), total=None, next=str(further or ""))
         end = place.offset + limit
         more = str(Place(place.commit, end)) if end < len(rows) else ""
-        return Page(tuple(map(_entry, rows[place.offset:end])), total=len(rows), next=more)
+        return Page(tuple(map(_entry, rows[place.offset : end])), total=len(rows), next=more)
 
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
         path, hub = clean_path(path), self._hub()
@@ -175,15 +187,19 @@ class HuggingFaceSource(Source):
             validate_repo_id(self._repository)
         except HFValidationError as error:
             raise SourceError(
-                f"{self._repository!r} is not the name of a repository.", hint="For example Qwen/Qwen3-0.6B.",
+                f"{self._repository!r} is not the name of a repository.",
+                hint="For example Qwen/Qwen3-0.6B.",
             ) from error
         if not self._token.isprintable() or not self._token.isascii() or " " in self._token:
             raise SourceError(
-                "The token has characters in it that tokens do not have.", hint="Copy it once more.", option="token",
+                "The token has characters in it that tokens do not have.",
+                hint="Copy it once more.",
+                option="token",
             )
         if not self._revision.isprintable():
             raise SourceError(
-                "The revision has characters in it that branches and tags do not have.", option="revision",
+                "The revision has characters in it that branches and tags do not have.",
+                option="revision",
             )
         network = Network(self._site.endpoints)
         try:
@@ -193,10 +209,16 @@ class HuggingFaceSource(Source):
             raise
         if "?" in home.target:
             raise SourceError(
-                "The address of the server has a question mark in it.", hint=f"For example {ENDPOINT}.", option=SERVER,
+                "The address of the server has a question mark in it.",
+                hint=f"For example {ENDPOINT}.",
+                option=SERVER,
             )
         asked = Asked(
-            home.authority, f"{self._endpoint}/{self._repository}", self._repository, self._revision, bool(self._token),
+            home.authority,
+            f"{self._endpoint}/{self._repository}",
+            self._repository,
+            self._revision,
+            bool(self._token),
         )
         client = HubClient(self._endpoint, asked, self._token, Wire(network, home))
         files = HubFiles(Web(network), client, home, self._repository, self._token)
@@ -219,7 +241,8 @@ class HuggingFaceSource(Source):
         what = f"{self._repository}/{path}".rstrip("/")
         if self._patterns:
             return SourceError(
-                f"No file of {what} is chosen by include and exclude.", hint="Their patterns are for whole paths.",
+                f"No file of {what} is chosen by include and exclude.",
+                hint="Their patterns are for whole paths.",
             )
         return SourceError(f"There are no files in {what}.")
 

@@ -153,7 +153,8 @@ class LocalSource(Source):
         except FileNotFoundError as error:
             # Not permanent: a mount that is away looks like this too.
             raise SourceError(
-                f"{quoted(str(directory))} does not exist on this machine.", permanent=False,
+                f"{quoted(str(directory))} does not exist on this machine.",
+                permanent=False,
                 hint=blank_hint(str(directory)),
             ) from error
         except NotADirectoryError as error:

@@ -91,9 +91,7 @@ class Walk:
                 self._open(os.open(item.name, DIRECTORY, dir_fd=parent), name, above, depth)
             else:
                 info = item.stat(follow_symlinks=False)
-                if stat.S_ISREG(info.st_mode) and not os.access(
-                    item.name, os.R_OK, dir_fd=parent, effective_ids=True
-                ):
+                if stat.S_ISREG(info.st_mode) and not os.access(item.name, os.R_OK, dir_fd=parent, effective_ids=True):
                     os.stat(item.name, dir_fd=parent, follow_symlinks=False)
                     raise PermissionError(name)
                 self._file(name, info)
@@ -136,9 +134,10 @@ class Walk:
         seen = len(self.files) + len(self.left_out)
         if seen > MAX_FILES:
             raise SourceError(
-                f"There are more than {MAX_FILES} files here.", hint="Choose the folder of one model.",
+                f"There are more than {MAX_FILES} files here.",
+                hint="Choose the folder of one model.",
                 refused="endless",
-            )  # fmt: skip
+            )
         if seen % 256 == 0:
             self._beat()
 

@@ -39,9 +39,15 @@ def parse(lines: Iterable[str]) -> list[Mount]:
         before, _, after = line.partition(" - ")
         fields, (kind, source, *more) = before.split(" "), after.split(" ")
         options = dict(part.partition("=")[::2] for part in (more[0] if more else "").split(","))
-        found.append(Mount(
-            PurePosixPath(_plain(fields[4])), kind, _plain(source), _plain(fields[3]), options.get("addr", ""),
-        ))
+        found.append(
+            Mount(
+                PurePosixPath(_plain(fields[4])),
+                kind,
+                _plain(source),
+                _plain(fields[3]),
+                options.get("addr", ""),
+            )
+        )
     return found
 
 

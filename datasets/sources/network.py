@@ -78,8 +78,10 @@ class Network:
         if failed is not None:
             reason = "it did not answer in time" if isinstance(failed, TimeoutError) else failed.strerror or "no route"
             raise SourceError(
-                f"No connection to {name}:{port}: {reason.lower()}.", permanent=False,
-                hint="Is the server up, and is the port right?", option=SERVER,
+                f"No connection to {name}:{port}: {reason.lower()}.",
+                permanent=False,
+                hint="Is the server up, and is the port right?",
+                option=SERVER,
             ) from failed
         raise refused or SourceError(f"{name} has no address.", permanent=False, option=SERVER)
 
@@ -93,7 +95,8 @@ class Network:
         if not is_public(address):
             raise SourceError(
                 f"{name} is not connected to: it has an address of a private network.",
-                hint=f"An administrator can add {name}:{port}, or its network, to DATASET_ENDPOINTS.", option=SERVER,
+                hint=f"An administrator can add {name}:{port}, or its network, to DATASET_ENDPOINTS.",
+                option=SERVER,
                 refused="address",
             )
 
@@ -107,8 +110,10 @@ def _resolve(name: str, host: str, port: int) -> list[_Row]:
     except (socket.gaierror, UnicodeError) as error:
         for_now = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
         raise SourceError(
-            f"There is no address for the name {name}{' right now' if for_now else ''}.", permanent=not for_now,
-            hint="Check the spelling, and that this machine can resolve it.", option=SERVER,
+            f"There is no address for the name {name}{' right now' if for_now else ''}.",
+            permanent=not for_now,
+            hint="Check the spelling, and that this machine can resolve it.",
+            option=SERVER,
         ) from error
     found: list[_Row] = []
     for family, kind, protocol, _, sockaddr in rows:
@@ -121,5 +126,6 @@ def _resolve(name: str, host: str, port: int) -> list[_Row]:
 def _unlisted(name: str, port: int) -> SourceError:
     return SourceError(
         f"{name}:{port} is not a server that datasets may be read from.",
-        hint=f"An administrator can add {name} or {name}:{port} to DATASET_ENDPOINTS.", option=SERVER,
+        hint=f"An administrator can add {name} or {name}:{port} to DATASET_ENDPOINTS.",
+        option=SERVER,
     )

@@ -51,15 +51,20 @@ class NfsSource(Source):
         Option("server", "Server", help="Name or address of the file server, for example nas.example.org."),
         Option("export", "Export", exact=True, help="The path that the server exports, for example /srv/models."),
         Option(
-            "path", "Mounted at", required=False, exact=True,
+            "path",
+            "Mounted at",
+            required=False,
+            exact=True,
             help="Where this machine has it mounted, inside an allowed directory. Leave it empty to have it found.",
         ),
         Option("subpath", "Folder", required=False, exact=True, help="A folder of the export. Empty is all of it."),
         Option(
-            "options", "Mount options", required=False,
+            "options",
+            "Mount options",
+            required=False,
             help="For when the console mounts it, for example vers=4.1,nconnect=8. It is always mounted read only.",
         ),
-    )  # fmt: skip
+    )
     patience: ClassVar[float] = 15.0
     """Seconds without a word after which the server counts as away."""
 
@@ -142,9 +147,7 @@ class NfsSource(Source):
             local = _local(PurePosixPath(given, folder), self._site.roots)
             local.entry("")
         except SourceError as error:
-            raise SourceError(
-                f"{error} {self._allowed_roots()}", permanent=error.permanent, option="path"
-            ) from error
+            raise SourceError(f"{error} {self._allowed_roots()}", permanent=error.permanent, option="path") from error
         mount = holding(PurePosixPath(Path(given).resolve()), mounts())
         if mount is None or not mount.is_nfs:
             said = f"{given} is not an NFS mount here; it is read as a plain directory."
@@ -152,7 +155,8 @@ class NfsSource(Source):
         there = parse_source(mount.source)
         if there is None or (export.beneath(there) is None and there.server != mount.address != export.server):
             raise SourceError(
-                f"{given} is a mount of {mount.source}, not of {export}.", hint="Correct the server, the export or it.",
+                f"{given} is a mount of {mount.source}, not of {export}.",
+                hint="Correct the server, the export or it.",
                 option="path",
             )
         return _Found(local, f"{export} is mounted at {mount.point}.", origin, time.monotonic())

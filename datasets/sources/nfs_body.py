@@ -60,7 +60,7 @@ class _Content(RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         wanted = memoryview(buffer).cast("B")
-        room = self._room[:len(wanted)]
+        room = self._room[: len(wanted)]
         with self._guard:
             if self._over:
                 raise self._closed()

@@ -112,15 +112,23 @@ def _locked(target: Path, *, wait: bool = True) -> Iterator[None]:
 def _run(argv: list[str], failed: str) -> None:
     """Not subprocess.run: after a time-out that waits for a child that may not be killable for a while."""
     child = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
-        env={"PATH": PATH, "LC_ALL": "C"}, cwd="/", start_new_session=True,
-    )  # fmt: skip
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={"PATH": PATH, "LC_ALL": "C"},
+        cwd="/",
+        start_new_session=True,
+    )
     try:
         _, said = child.communicate(timeout=COMMAND_SECONDS)
     except subprocess.TimeoutExpired:
         child.kill()
         raise SourceError(
-            f"{failed}: nothing came of it for {COMMAND_SECONDS:g} seconds.", permanent=False,
+            f"{failed}: nothing came of it for {COMMAND_SECONDS:g} seconds.",
+            permanent=False,
             hint="Is the file server up, and does the network reach it?",
         ) from None
     if child.returncode:

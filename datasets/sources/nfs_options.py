@@ -13,12 +13,25 @@ PORT: Final = 2049
 ALWAYS: Final = ("ro", "nosuid", "nodev", "noexec")
 """Whatever else is asked for: model files are read, and nothing of the server gets a right on this machine."""
 _FLAGS: Final = {
-    *ALWAYS, "hard", "soft", "softerr", "noatime", "nodiratime", "nolock", "nordirplus", "rdirplus", "tcp",
-}  # fmt: skip
+    *ALWAYS,
+    "hard",
+    "soft",
+    "softerr",
+    "noatime",
+    "nodiratime",
+    "nolock",
+    "nordirplus",
+    "rdirplus",
+    "tcp",
+}
 _VERSIONS: Final = {"3", "4", "4.0", "4.1", "4.2"}
 _NUMBERS: Final = {
-    "nconnect": (1, 16), "timeo": (1, 6000), "retrans": (0, 100), "rsize": (4096, 1 << 20), "actimeo": (0, 3600),
-}  # fmt: skip
+    "nconnect": (1, 16),
+    "timeo": (1, 6000),
+    "retrans": (0, 100),
+    "rsize": (4096, 1 << 20),
+    "actimeo": (0, 3600),
+}
 _WORDS: Final = {"vers": _VERSIONS, "nfsvers": _VERSIONS, "proto": {"tcp", "tcp6"}, "sec": {"sys"}}
 _NAME: Final = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,253}[a-zA-Z0-9_.])?")
 _ENDINGS: Final = {"hard", "soft", "softerr"}
@@ -37,7 +50,7 @@ class Export:
         if self.server.lower() != other.server.lower():
             return None
         if other.path == "/" or self.path == other.path or self.path.startswith(f"{other.path}/"):
-            return self.path[len(other.path.rstrip("/")):].strip("/")
+            return self.path[len(other.path.rstrip("/")) :].strip("/")
         return None
 
 

@@ -11,6 +11,8 @@ def quoted(path: str) -> str:
 def blank_hint(path: str) -> str:
     """What may be wrong with a path that names nothing; "" for one without blanks at the ends of its folders."""
     parts = path.split("/")
-    return "A folder in it has a blank at its end: remove it if that is not meant." if any(
-        part != part.strip() for part in parts
-    ) else ""  # fmt: skip
+    return (
+        "A folder in it has a blank at its end: remove it if that is not meant."
+        if any(part != part.strip() for part in parts)
+        else ""
+    )

@@ -135,7 +135,8 @@ class Patience:
 
     def away(self) -> SourceError:
         return SourceError(
-            f"{self._place.text} does not answer: nothing came for {self.seconds:g} seconds.", permanent=False,
+            f"{self._place.text} does not answer: nothing came for {self.seconds:g} seconds.",
+            permanent=False,
             hint="Is the file server up, and does the network reach it?",
         )
 
@@ -145,7 +146,8 @@ class Patience:
                 if place.left >= most:
                     raise SourceError(
                         f"{place.text} does not answer, and {place.left} earlier requests still wait for it.",
-                        permanent=False, hint="Is the file server up, and does the network reach it?",
+                        permanent=False,
+                        hint="Is the file server up, and does the network reach it?",
                     )
             hand = _idle.pop() if _idle else None
         if hand is None:

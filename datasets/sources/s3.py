@@ -42,22 +42,29 @@ class S3Source(Source):
     options: ClassVar[tuple[Option, ...]] = (
         Option("bucket", "Bucket"),
         Option(
-            "prefix", "Folder in the bucket", required=False, help="Such as models/llama. Empty: all of it.",
-            exact=True, keeps_credentials=True,
+            "prefix",
+            "Folder in the bucket",
+            required=False,
+            help="Such as models/llama. Empty: all of it.",
+            exact=True,
+            keeps_credentials=True,
         ),
         Option("endpoint", "Endpoint", required=False, help="Such as https://s3.example.com. Empty: Amazon's own."),
         Option("region", "Region", required=False, help=f"Empty: {DEFAULT_REGION}."),
         Option(
-            "path_style", "Where the bucket is named", required=False,
+            "path_style",
+            "Where the bucket is named",
+            required=False,
             choices=(
-                ("automatic", "Automatic: in the path, but for Amazon"), ("path", "In the path"),
+                ("automatic", "Automatic: in the path, but for Amazon"),
+                ("path", "In the path"),
                 ("virtual", "In the host name"),
             ),
         ),
         Option("access_key", "Access key", required=False, help="Empty: ask without, for a public bucket."),
         Option("secret_key", "Secret key", required=False, secret=True),
         Option("session_token", "Session token", required=False, secret=True, help="For temporary keys only."),
-    )  # fmt: skip
+    )
 
     def __init__(self, options: Mapping[str, Any], site: Site) -> None:
         self._options, self._endpoints = options, site.endpoints

@@ -34,7 +34,8 @@ def sift(paths: Iterable[str], empty: Iterable[str] = (), problems: Iterable[Lef
     bare |= {path.rpartition("/")[0] for path in left_out} - {""}
     inner = {above for path in bare for above in _above(path)}
     return Sifted(
-        frozenset(kept), tuple(sorted(bare - folders - inner)),
+        frozenset(kept),
+        tuple(sorted(bare - folders - inner)),
         tuple(LeftOut(path, reason) for path, reason in left_out.items()),
     )
 

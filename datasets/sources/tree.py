@@ -50,7 +50,8 @@ class Tree:
             self.entry(path)
             raise SourceError(f"{path} is a file, not a folder.")
         rows = sorted(
-            self._children[path].values(), key=lambda row: (not row.is_dir, row.name.casefold(), row.name),
+            self._children[path].values(),
+            key=lambda row: (not row.is_dir, row.name.casefold(), row.name),
         )
         offset = int(after) if after.isdecimal() else 0
         further = offset + limit
@@ -99,14 +100,16 @@ def safe_name(name: str, where: str) -> str:
         shown = name.encode("utf-8", "backslashreplace").decode()[:200]
         raise SourceError(
             f"{where} has a name that may not be: {shown!r}. {error.message}",
-            hint="Names are relative, such as 1/model.onnx.", refused="path",
+            hint="Names are relative, such as 1/model.onnx.",
+            refused="path",
         ) from error
     if not path:
         return path
     if any(len(part.encode()) > MAX_NAME for part in path.split("/")):
         raise SourceError(
             f"{where} has a name of more than {MAX_NAME} bytes, which no folder could hold: {path[:200]!r}.",
-            hint="Give the file a shorter name.", refused="path",
+            hint="Give the file a shorter name.",
+            refused="path",
         )
     return path
 
@@ -115,4 +118,4 @@ def inside(base: str, path: str) -> str:
     """`path` as seen from `base`, which is a folder above it or the file itself."""
     if path == base:
         return path.rpartition("/")[2]
-    return path[len(base) + 1:] if base else path
+    return path[len(base) + 1 :] if base else path

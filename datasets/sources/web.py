@@ -70,8 +70,14 @@ class Web:
     """
 
     def __init__(
-        self, network: Network, *, connect: float = CONNECT, stall: float = 30.0, window: float = 30.0,
-        least: int = 64 << 10, keep: int = 32,
+        self,
+        network: Network,
+        *,
+        connect: float = CONNECT,
+        stall: float = 30.0,
+        window: float = 30.0,
+        least: int = 64 << 10,
+        keep: int = 32,
     ) -> None:
         self.network = network
         self._connect, self._stall = connect, stall
@@ -81,8 +87,13 @@ class Web:
         self._aborted = 0
 
     def open(
-        self, url: Url | str, headers: Mapping[str, str] | None = None, *,
-        credentials: Mapping[str, str] | None = None, method: str = "GET", accept: frozenset[int] = frozenset(),
+        self,
+        url: Url | str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        credentials: Mapping[str, str] | None = None,
+        method: str = "GET",
+        accept: frozenset[int] = frozenset(),
     ) -> Answer:
         """The answer of a success. `credentials` are headers too, but not sent on to another server by a redirect.
 
@@ -110,8 +121,16 @@ class Web:
         return answer
 
     def part(
-        self, url: Url | str, name: str, size: int, *, offset: int = 0, length: int | None = None, version: str = "",
-        headers: Mapping[str, str] | None = None, credentials: Mapping[str, str] | None = None,
+        self,
+        url: Url | str,
+        name: str,
+        size: int,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        version: str = "",
+        headers: Mapping[str, str] | None = None,
+        credentials: Mapping[str, str] | None = None,
     ) -> HttpBody:
         """`length` bytes from `offset` on, or all that is left, of a file of `size` bytes whose `version` is pinned.
 
@@ -144,7 +163,12 @@ class Web:
         return answer.body
 
     def read(
-        self, url: Url | str, limit: int, what: str, *, credentials: Mapping[str, str] | None = None,
+        self,
+        url: Url | str,
+        limit: int,
+        what: str,
+        *,
+        credentials: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[bytes, Answer]:
         """All of something small. Raises SourceError when `what` is longer than `limit` bytes."""
@@ -190,9 +214,17 @@ class Web:
         try:
             wire.settimeout(self._stall)
             wire.pace.begin(MAX_HEAD)
-            heads.send(wire, method, url.target, {
-                "Host": url.authority, "Accept-Encoding": "identity", "User-Agent": "inference-console", **headers,
-            })  # fmt: skip
+            heads.send(
+                wire,
+                method,
+                url.target,
+                {
+                    "Host": url.authority,
+                    "Accept-Encoding": "identity",
+                    "User-Agent": "inference-console",
+                    **headers,
+                },
+            )
         except BaseException:
             connection.close()
             raise
@@ -227,8 +259,7 @@ class Web:
 
 
 class Asked:
-    """A request that was sent. Who makes it calls `answer` or `close`, once. Making it and `answer` raise SourceError.
-    """
+    """A request in flight. Its owner calls `answer` or `close`, once. `__init__` and `answer` raise SourceError."""
 
     def __init__(self, web: Web, url: Url, headers: Mapping[str, str], method: str) -> None:
         self._web, self._url, self._headers, self._method = web, url, headers, method

@@ -67,9 +67,15 @@ def check_new(name: str, replicas: int, spec: ServiceSpec, *, team: Team, actor:
 
 
 def check_spec(
-    spec: ServiceSpec, replicas: int, *, name: str, team: Team, actor: Principal, room: bool = True,
+    spec: ServiceSpec,
+    replicas: int,
+    *,
+    name: str,
+    team: Team,
+    actor: Principal,
+    room: bool = True,
     node: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Framework installed, dataset and path there and servable, limits that can hold, and what `check_room` checks.
 
     `name`: of the service.
@@ -172,8 +178,10 @@ def is_placed_anew(before: tuple[ServiceSpec, int], after: tuple[ServiceSpec, in
     """Does it ask for another place or for more than before, so that this may be refused?"""
     (old, count), (new, replicas) = before, after
     return (old.queue, old.resources, old.affinity.required) != (
-        new.queue, new.resources, new.affinity.required,
-    ) or replicas > count  # fmt: skip
+        new.queue,
+        new.resources,
+        new.affinity.required,
+    ) or replicas > count
 
 
 def check_room(spec: ServiceSpec, replicas: int, *, room: bool = True, node: bool = False) -> None:

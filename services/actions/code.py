@@ -58,8 +58,9 @@ def refusal(origin: Origin, found: Sequence[Executable]) -> str:
     if given is None:
         where = (
             f"were copied from a location that is not trusted: dataset {dataset.name} points elsewhere now"
-            if origin.location else "were copied by an earlier release, which did not record from where"
-        )  # fmt: skip
+            if origin.location
+            else "were copied by an earlier release, which did not record from where"
+        )
         return (
             f"{what}, and {where}. {shown} Restart the service to copy the files from the present "
             "location of the dataset."

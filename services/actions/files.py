@@ -167,8 +167,10 @@ def _round_of(revision: Revision) -> Round | None:
     Also when it is a round of a node that this machine is not (any more): nobody here would do it.
     """
     round_ = revision.round
-    gone = round_ is not None and round_.state == rounds.DONE and (
-        not round_.location or reading.tree(round_.tree) is None
+    gone = (
+        round_ is not None
+        and round_.state == rounds.DONE
+        and (not round_.location or reading.tree(round_.tree) is None)
     )
     elsewhere = round_ is not None and round_.node != settings.NODE_NAME and round_.state in rounds.ACTIVE
     if round_ is not None and not gone and not elsewhere:

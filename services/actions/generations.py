@@ -93,9 +93,7 @@ async def run(prepared: Prepared) -> AsyncGenerator[Piece | TextResult, None]:
 
 def finished(prepared: Prepared, answer: Generation) -> TextResult:
     ask = prepared.call.ask
-    logger.info(
-        "%s tested %s over %s: %s", prepared.label, prepared.address.service, prepared.protocol, answer.status
-    )
+    logger.info("%s tested %s over %s: %s", prepared.label, prepared.address.service, prepared.protocol, answer.status)
     hint = "" if answer.ok else _hint(answer)
     return TextResult(prepared.protocol, answer, text_snippets(prepared.address, ask), hint)
 
@@ -134,9 +132,14 @@ def _ask(payload: Mapping[str, Any], address: Address, errors: dict[str, list[st
     if not isinstance(stream, bool):
         errors["stream"] = ["Must be true or false."]
     return Ask(
-        task, str(model), messages, str(prompt), _tokens(payload, errors), _temperature(payload, errors),
+        task,
+        str(model),
+        messages,
+        str(prompt),
+        _tokens(payload, errors),
+        _temperature(payload, errors),
         stream is True and task != EMBEDDING,
-    )  # fmt: skip
+    )
 
 
 def _messages(given: Any, errors: dict[str, list[str]]) -> tuple[Mapping[str, Any], ...]:

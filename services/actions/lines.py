@@ -41,9 +41,14 @@ class Line:
     def standings(self) -> Mapping[int, Standing]:
         """Primary key of a service -> where it stands."""
         return admission.rank(
-            self.claims, self.room, self.queue.name, order=self.queue.order, used_by=self.used_by,
-            held_for=self.hold.key if self.hold else None, held_until=self.hold.until if self.hold else None,
-        )  # fmt: skip
+            self.claims,
+            self.room,
+            self.queue.name,
+            order=self.queue.order,
+            used_by=self.used_by,
+            held_for=self.hold.key if self.hold else None,
+            held_until=self.hold.until if self.hold else None,
+        )
 
     @property
     def holder(self) -> Claim | None:

@@ -70,9 +70,15 @@ def _make(service: Service) -> str:
     with transaction.atomic():
         _rows(service).filter(expires_at__lt=timezone.now()).delete()
         ApiKey.objects.create(
-            team=service.team, name=NAME, key_id=new.id, digest=new.digest, scopes=[INFER], services=[service.name],
+            team=service.team,
+            name=NAME,
+            key_id=new.id,
+            digest=new.digest,
+            scopes=[INFER],
+            services=[service.name],
             service_ids=[service.pk],
-            expires_at=timezone.now() + LIFE, created_by=SYSTEM.label,
+            expires_at=timezone.now() + LIFE,
+            created_by=SYSTEM.label,
         )
     return new.key
 

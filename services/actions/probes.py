@@ -76,16 +76,26 @@ def probe(
 
 
 def _v2(
-    service: Service, model: Model, payload: Mapping[str, Any], protocol: str, encoding: str, own_key: str,
+    service: Service,
+    model: Model,
+    payload: Mapping[str, Any],
+    protocol: str,
+    encoding: str,
+    own_key: str,
     gateway_host: str | None,
-) -> ProbeResult:  # fmt: skip
+) -> ProbeResult:
     inputs = read_inputs(payload.get("inputs"), model)
     step = read_step(payload.get("sequence"), model)
     large = sum(item.values.size for item in inputs) > JSON_VALUES
     call = Call(
-        calling.caller_for(service, own_key), service.name, inputs, outputs=model.outputs, step=step,
-        binary=encoding == "binary" or (encoding == "auto" and large), stream=protocol == GRPC and model.decoupled,
-    )  # fmt: skip
+        calling.caller_for(service, own_key),
+        service.name,
+        inputs,
+        outputs=model.outputs,
+        step=step,
+        binary=encoding == "binary" or (encoding == "auto" and large),
+        stream=protocol == GRPC and model.decoupled,
+    )
     answer = (inference_grpc if protocol == GRPC else inference_http).infer(call)
     address = address_of(service, gateway_host or call.caller.address)
     examples = snippets(
@@ -95,9 +105,14 @@ def _v2(
 
 
 def _v1(
-    service: Service, model: Model, payload: Mapping[str, Any], protocol: str, encoding: str, own_key: str,
+    service: Service,
+    model: Model,
+    payload: Mapping[str, Any],
+    protocol: str,
+    encoding: str,
+    own_key: str,
     gateway_host: str | None,
-) -> ProbeResult:  # fmt: skip
+) -> ProbeResult:
     given = [name for name in (kserve_v1.ROWS, kserve_v1.COLUMNS) if payload.get(name) is not None]
     if len(given) != 1:
         raise InvalidFields({kserve_v1.ROWS: "Give `instances`, a list of rows, or `inputs`, a column for each input."})

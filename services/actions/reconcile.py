@@ -64,9 +64,16 @@ def preheat(service: Service) -> None:
 def _queue(service: Service, message: str) -> None:
     """It comes last, whatever it had waited before."""
     move(
-        service, states.QUEUED, message, about=target_of(service),
-        queued_at=timezone.now(), passed=0, held_at=None, serving=None, serving_replicas=None,
-    )  # fmt: skip
+        service,
+        states.QUEUED,
+        message,
+        about=target_of(service),
+        queued_at=timezone.now(),
+        passed=0,
+        held_at=None,
+        serving=None,
+        serving_replicas=None,
+    )
 
 
 def admit(service: Service) -> None:
@@ -196,9 +203,7 @@ def _forget(service: Service) -> bool:
 
 def fail(service: Service, message: str, *, detail: str = "") -> None:
     """Not when an edit has put another revision in the place of the one that failed."""
-    move(
-        service, states.FAILED, message, detail=detail, about=service.target, serving=None, serving_replicas=None
-    )
+    move(service, states.FAILED, message, detail=detail, about=service.target, serving=None, serving_replicas=None)
 
 
 def _end_strays(service: Service) -> bool:

@@ -245,8 +245,10 @@ def drain(replica: Replica) -> None:
     until = timezone.now()
     if not (replica.state == Replica.STANDBY and replica.drain_until is None):  # that one has no process
         until += _longest_drain()
-    if Replica.objects.filter(pk=replica.pk).exclude(state=Replica.DRAINING).update(
-        state=Replica.DRAINING, drain_until=until
+    if (
+        Replica.objects.filter(pk=replica.pk)
+        .exclude(state=Replica.DRAINING)
+        .update(state=Replica.DRAINING, drain_until=until)
     ):
         replica.state, replica.drain_until = Replica.DRAINING, until
 

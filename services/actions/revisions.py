@@ -19,8 +19,14 @@ from services.specs import ROLLING, ServiceSpec
 
 
 def add_revision(
-    service: Service, spec: ServiceSpec, *, actor: Principal, note: str = "", like: Revision | None = None,
-    tree: str = "", strategy: str = ROLLING,
+    service: Service,
+    spec: ServiceSpec,
+    *,
+    actor: Principal,
+    note: str = "",
+    like: Revision | None = None,
+    tree: str = "",
+    strategy: str = ROLLING,
 ) -> Revision:
     """The next revision, made the target. Call inside a transaction.
 
@@ -33,9 +39,17 @@ def add_revision(
     if actor.is_admin and wiring.framework(spec.framework).needs_administrator(spec.framework_config):
         permission = code.permission(actor, location or (dataset.location if dataset else ""))
     revision = Revision.objects.create(
-        service=service, number=number, spec=spec.to_json(), created_by=actor.label, note=note, dataset=dataset,
-        tree=tree, location=location, permission=permission, strategy=strategy,
-    )  # fmt: skip
+        service=service,
+        number=number,
+        spec=spec.to_json(),
+        created_by=actor.label,
+        note=note,
+        dataset=dataset,
+        tree=tree,
+        location=location,
+        permission=permission,
+        strategy=strategy,
+    )
     service.target = revision
     service.save(update_fields=["target", "updated_at"])
     return revision

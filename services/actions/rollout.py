@@ -102,9 +102,7 @@ def _renew(service: Service, revision: Revision, running: int, message: str) -> 
         unchanged = Service.objects.filter(pk=service.pk, target=revision, serving=revision, replicas=service.replicas)
         if not unchanged.update(serving_replicas=running):
             return
-        renewed = add_revision(
-            service, revision.parsed(), actor=CONSOLE, note=note, like=revision, tree=revision.tree
-        )
+        renewed = add_revision(service, revision.parsed(), actor=CONSOLE, note=note, like=revision, tree=revision.tree)
         log(service, "rollout", f"Revision {renewed.number}: {note}.")
         dispatch.reconcile(service.pk)
 

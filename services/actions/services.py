@@ -96,9 +96,16 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base
         _check_dataset(like)
         checks.check_spec(spec, count, name=service.name, team=service.team, actor=actor, **room)
     _roll(
-        service, spec, actor=actor, note="Edited", base=current, like=like, strategy=strategy, replicas=replicas,
+        service,
+        spec,
+        actor=actor,
+        note="Edited",
+        base=current,
+        like=like,
+        strategy=strategy,
+        replicas=replicas,
         carrier=carrier,
-    )  # fmt: skip
+    )
     return service
 
 
@@ -115,9 +122,7 @@ def rollback(service: Service, number: int, *, actor: Principal, strategy: str =
         raise InvalidFields({"revision": f"{service.name} has no revision {number}."})
     parse_strategy(strategy)
     spec = parse_spec(earlier.spec)
-    moved = checks.is_placed_anew(
-        (target_of(service).parsed(), service.replicas), (spec, service.replicas)
-    )
+    moved = checks.is_placed_anew((target_of(service).parsed(), service.replicas), (spec, service.replicas))
     room = {"room": moved, "node": moved and is_up(service)}
     carrier = carrier_of(service, spec, like=earlier, tree=earlier.tree)
     kept = earlier.tree if reading.tree(earlier.tree) else ""
@@ -129,9 +134,16 @@ def rollback(service: Service, number: int, *, actor: Principal, strategy: str =
         checks.check_spec(spec, service.replicas, name=service.name, team=service.team, actor=actor, **room)
     note = f"Rolled back to revision {number}"
     _roll(
-        service, spec, actor=actor, note=note, like=earlier, tree=kept, strategy=strategy, carrier=carrier,
+        service,
+        spec,
+        actor=actor,
+        note=note,
+        like=earlier,
+        tree=kept,
+        strategy=strategy,
+        carrier=carrier,
         size_of_carrier=True,
-    )  # fmt: skip
+    )
     return service
 
 
@@ -152,10 +164,19 @@ def restart(service: Service, *, actor: Principal, strategy: str = ROLLING) -> S
 
 
 def _roll(
-    service: Service, spec: ServiceSpec, *, actor: Principal, note: str, base: Revision | None = None,
-    like: Revision | None = None, tree: str = "", strategy: str = ROLLING, replicas: int | None = None,
-    carrier: Revision | None = None, size_of_carrier: bool = False,
-) -> None:  # fmt: skip
+    service: Service,
+    spec: ServiceSpec,
+    *,
+    actor: Principal,
+    note: str,
+    base: Revision | None = None,
+    like: Revision | None = None,
+    tree: str = "",
+    strategy: str = ROLLING,
+    replicas: int | None = None,
+    carrier: Revision | None = None,
+    size_of_carrier: bool = False,
+) -> None:
     """`base`: the revision that `spec` was made from. Raises Conflict when it is no longer the one that should run.
 
     `tree`: files in the store to use instead of preparing the dataset's present ones; `like`: as of add_revision.
@@ -179,15 +200,26 @@ def _roll(
         # One that serves is rolled by reconcile; one that never served starts over with the new revision.
         if service.state in {states.QUEUED, states.STARTING, states.FAILED} and service.desired == RUNNING:
             move(
-                service, states.PREHEATING, f"Revision {revision.number}: model files are being looked at.",
-                actor=actor, serving=None, serving_replicas=None,
-            )  # fmt: skip
+                service,
+                states.PREHEATING,
+                f"Revision {revision.number}: model files are being looked at.",
+                actor=actor,
+                serving=None,
+                serving_replicas=None,
+            )
         dispatch.reconcile(service.pk)
 
 
 def _carry_on(
-    service: Service, carrier: Revision, spec: ServiceSpec, *, actor: Principal, note: str, count: int, strategy: str,
-) -> None:  # fmt: skip
+    service: Service,
+    carrier: Revision,
+    spec: ServiceSpec,
+    *,
+    actor: Principal,
+    note: str,
+    count: int,
+    strategy: str,
+) -> None:
     """Call inside a transaction, the service locked. Raises Conflict when it has moved since `carrier` was found."""
     if carrier.pk not in {service.target_id, service.serving_id} or not goes_on(service, carrier, spec):
         raise Conflict(CHANGED.format(name=service.name), hint="Look at it again, then change it.")

@@ -71,10 +71,23 @@ def keys() -> Keys:
 def _rows() -> Iterable[Row]:
     replica = "serving__replica_set"
     values = (
-        "pk", "name", "team__name", "state", "desired", "created_at", "serving_id", "revision", "spec", "described",
-        "access", f"{replica}__state", f"{replica}__started_at", f"{replica}__index", f"{replica}__http_port",
+        "pk",
+        "name",
+        "team__name",
+        "state",
+        "desired",
+        "created_at",
+        "serving_id",
+        "revision",
+        "spec",
+        "described",
+        "access",
+        f"{replica}__state",
+        f"{replica}__started_at",
+        f"{replica}__index",
+        f"{replica}__http_port",
         f"{replica}__grpc_port",
-    )  # fmt: skip
+    )
     json_of = {name: Cast(_shown(name, output_field=JSONField()), TextField()) for name in ("spec", "described")}
     other = Case(When(~Q(serving=F("target")), then=F("target__spec")), output_field=JSONField())
     services = Service.objects.exclude(target=None).annotate(
@@ -169,9 +182,17 @@ _TEXTS: Final = {"services": "service_ids", "scopes": "scopes", "shares": "share
 def _keys() -> tuple[GatewayKey, ...]:
     """Most keys say the same of scopes and services, so each text is read once."""
     values = (
-        "key_id", "digest", "all_teams", "team__name", "services_text", "scopes_text", "shares_text",
-        "rate_limit_per_minute", "tokens_per_minute", "max_concurrent",
-    )  # fmt: skip
+        "key_id",
+        "digest",
+        "all_teams",
+        "team__name",
+        "services_text",
+        "scopes_text",
+        "shares_text",
+        "rate_limit_per_minute",
+        "tokens_per_minute",
+        "max_concurrent",
+    )
     texts = {f"{name}_text": Cast(field, TextField()) for name, field in _TEXTS.items()}
     rows = ApiKey.objects.live().annotate(**texts).order_by("key_id").values_list(*values)
     read, share = cache(_names), cache(_shares)

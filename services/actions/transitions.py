@@ -14,9 +14,15 @@ from services.models import Event, Revision, Service
 
 
 def move(
-    service: Service, to: str, message: str, *, actor: Principal = SYSTEM, detail: str = "",
-    about: Revision | None = None, **fields: Any,
-) -> bool:  # fmt: skip
+    service: Service,
+    to: str,
+    message: str,
+    *,
+    actor: Principal = SYSTEM,
+    detail: str = "",
+    about: Revision | None = None,
+    **fields: Any,
+) -> bool:
     """service.state -> `to`. False when somebody else moved it first; then nothing was changed.
 
     `about`: the revision that this was decided for; False, too, when another one is the target by now.

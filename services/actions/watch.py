@@ -184,9 +184,15 @@ def _take_out(suspect: Suspect, now: float) -> bool:
         list(Service.objects.select_for_update(no_key=True).filter(pk=replica.service_id).values_list("pk"))
         found = Replica.objects.filter(pk=replica.pk, state=replica.state, pid=replica.pid)
         if not found.update(
-            state=Replica.UNREADY, message=sentence, started_at=None, pid=0, well_pid=0, hung_pid=replica.pid,
-            restarts=F("restarts") + 1, attempts=F("attempts") + (0 if started else 1),
-        ):  # fmt: skip
+            state=Replica.UNREADY,
+            message=sentence,
+            started_at=None,
+            pid=0,
+            well_pid=0,
+            hung_pid=replica.pid,
+            restarts=F("restarts") + 1,
+            attempts=F("attempts") + (0 if started else 1),
+        ):
             return False
         sentence = f"Replica {replica.index} hung: {_why(suspect, seconds)}. It is started again."
         log(replica.service, "replica", sentence, detail=end_of_log)

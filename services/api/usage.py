@@ -78,9 +78,13 @@ class UsageView(Resource):
             return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
         points = reading.read(self.actor, asked)
         answer = {
-            "start": _time(asked.start), "end": _time(asked.end), "group_by": asked.group_by, "interval": interval,
-            "results": points[:limit], "left_out": max(0, len(points) - limit),
-        }  # fmt: skip
+            "start": _time(asked.start),
+            "end": _time(asked.end),
+            "group_by": asked.group_by,
+            "interval": interval,
+            "results": points[:limit],
+            "left_out": max(0, len(points) - limit),
+        }
         return Response(UsageReportOut(answer).data)
 
 

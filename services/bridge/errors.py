@@ -87,5 +87,8 @@ def said_in(body: bytes) -> str:
 
 
 _KINDS = {kind.http: kind for kind in Kind if kind is not Kind.UNSUPPORTED} | {
-    404: Kind.NOT_FOUND, 408: Kind.TIMEOUT, 422: Kind.INVALID, 501: Kind.UNSUPPORTED,
-}  # fmt: skip
+    404: Kind.NOT_FOUND,
+    408: Kind.TIMEOUT,
+    422: Kind.INVALID,
+    501: Kind.UNSUPPORTED,
+}

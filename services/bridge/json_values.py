@@ -93,7 +93,7 @@ def _bytes(value: Any) -> bytes:
         try:
             return value.encode()
         except UnicodeEncodeError:
-            raise BadValue("a text is no valid Unicode; send binary values as {\"b64\": \"...\"}.") from None
+            raise BadValue('a text is no valid Unicode; send binary values as {"b64": "..."}.') from None
     if isinstance(value, dict) and value.keys() == {B64} and isinstance(value[B64], str):
         try:
             return base64.b64decode(value[B64], validate=True)

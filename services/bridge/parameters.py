@@ -61,11 +61,19 @@ TRUTH: Final[tuple[str, _Reader]] = ("true or false", _truth)
 STOPS: Final[tuple[str, _Reader]] = ("a text, or a JSON list of texts", _stops)
 
 GENERATION: Final = {
-    "max_tokens": INTEGER, "min_tokens": INTEGER, "top_k": INTEGER, "seed": INTEGER,
-    "temperature": NUMBER, "top_p": NUMBER, "min_p": NUMBER,
-    "frequency_penalty": NUMBER, "presence_penalty": NUMBER, "repetition_penalty": NUMBER,
-    "stop": STOPS, "ignore_eos": TRUTH,
-}  # fmt: skip
+    "max_tokens": INTEGER,
+    "min_tokens": INTEGER,
+    "top_k": INTEGER,
+    "seed": INTEGER,
+    "temperature": NUMBER,
+    "top_p": NUMBER,
+    "min_p": NUMBER,
+    "frequency_penalty": NUMBER,
+    "presence_penalty": NUMBER,
+    "repetition_penalty": NUMBER,
+    "stop": STOPS,
+    "ignore_eos": TRUTH,
+}
 EMBEDDING: Final = {"dimensions": INTEGER}
 
 

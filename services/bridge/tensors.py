@@ -75,11 +75,18 @@ def model_of(content: bytes) -> Model:
 def request(inputs: Sequence[Named], outputs: Sequence[str] = (), request_id: str = "") -> Body:
     """`outputs`: which ones are wanted; none names all of them."""
     raws = [raw_bytes(item.values) for item in inputs]
-    head: dict[str, Any] = {"inputs": [
-        {"name": item.name, "shape": item.values.shape, "datatype": item.datatype,
-         "parameters": {"binary_data_size": len(raw)}}
-        for item, raw in zip(inputs, raws, strict=True)
-    ], "parameters": {"binary_data_output": True}}  # fmt: skip
+    head: dict[str, Any] = {
+        "inputs": [
+            {
+                "name": item.name,
+                "shape": item.values.shape,
+                "datatype": item.datatype,
+                "parameters": {"binary_data_size": len(raw)},
+            }
+            for item, raw in zip(inputs, raws, strict=True)
+        ],
+        "parameters": {"binary_data_output": True},
+    }
     if outputs:
         head["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
     if request_id:

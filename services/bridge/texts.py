@@ -16,8 +16,11 @@ from services.bridge.errors import BridgeError, invalid
 from services.bridge.tensors import count
 
 CODE_POINTS: Final = {
-    "int_contents": "INT32", "int64_contents": "INT64", "uint_contents": "UINT32", "uint64_contents": "UINT64",
-}  # fmt: skip
+    "int_contents": "INT32",
+    "int64_contents": "INT64",
+    "uint_contents": "UINT32",
+    "uint64_contents": "UINT64",
+}
 """Field -> the datatype of a tensor that names none."""
 WIDTHS: Final = {"INT32": "<i4", "INT64": "<i8", "UINT32": "<u4", "UINT64": "<u8"}
 BYTE_WIDE: Final = ("UINT8", "INT8")

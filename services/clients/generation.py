@@ -97,15 +97,25 @@ class Generation:
         """The keys of an Answer, and what only text has."""
         usage = {**asdict(self.usage), "total_tokens": total(self.usage)}
         timing = {
-            **asdict(self.timing), "total_ms": self.timing.total_ms, "first_token_ms": self.first_ms,
+            **asdict(self.timing),
+            "total_ms": self.timing.total_ms,
+            "first_token_ms": self.first_ms,
             "tokens_per_second": self.tokens_per_second,
-        }  # fmt: skip
+        }
         return {
-            "ok": self.ok, "status": self.status, "error": self.error, "text": self.text,
-            "characters": self.characters, "finish_reason": self.finish_reason, "usage": usage,
-            "outputs": [asdict(output) for output in self.outputs], "responses": [], "timing": timing,
-            "request": asdict(self.request), "response": asdict(self.response),
-        }  # fmt: skip
+            "ok": self.ok,
+            "status": self.status,
+            "error": self.error,
+            "text": self.text,
+            "characters": self.characters,
+            "finish_reason": self.finish_reason,
+            "usage": usage,
+            "outputs": [asdict(output) for output in self.outputs],
+            "responses": [],
+            "timing": timing,
+            "request": asdict(self.request),
+            "response": asdict(self.response),
+        }
 
 
 def total(usage: Usage) -> int | None:

@@ -24,11 +24,12 @@ from services.clients.inference import Message, Output, Timing
 SERVICE: Final = "inference.GRPCInferenceService"
 INPUT: Final = "prompt"
 OPTIONS: Final = (
-    ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", HELD_BYTES),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", HELD_BYTES),
     ("grpc.enable_http_proxy", 0),  # the gateway is on this machine, whatever the environment says of proxies
     ("grpc.enable_retries", 0),  # what the panel shows is one request
     ("grpc.use_local_subchannel_pool", 1),  # connecting is timed, so connections are not shared
-)  # fmt: skip
+)
 SHOWN_MESSAGES: Final = 64
 
 
@@ -80,9 +81,10 @@ class _Exchange:
     async def run(self, channel: Any) -> AsyncIterator[Piece]:
         make = channel.unary_stream if self.call.ask.stream else channel.unary_unary
         stub = make(
-            f"/{SERVICE}/{self.method}", request_serializer=service_pb2.ModelInferRequest.SerializeToString,
+            f"/{SERVICE}/{self.method}",
+            request_serializer=service_pb2.ModelInferRequest.SerializeToString,
             response_deserializer=service_pb2.ModelInferResponse.FromString,
-        )  # fmt: skip
+        )
         # A stream may take as long as it generates; that nothing comes for so long is what ends it.
         patience = self.call.caller.timeout
         rpc = stub(self.request, metadata=tuple(self.call.caller.headers().items()))
@@ -133,15 +135,29 @@ class _Exchange:
         wait = 1000 * (self.ended - self.connected) if self.ended else self._now()
         shown = json_format.MessageToJson(self.request, preserving_proto_field_name=True)
         sent = Message(
-            f"{SERVICE}/{self.method}", without_key(caller.headers(), caller.key), wire.cut(shown),
+            f"{SERVICE}/{self.method}",
+            without_key(caller.headers(), caller.key),
+            wire.cut(shown),
             self.request.ByteSize(),
-        )  # fmt: skip
+        )
         got = Message(self.status, self.headers, wire.cut("\n".join(self.texts)), self.size)
         timing = Timing(self.built_ms, 1000 * (self.connected - self.started), wait, 0.0)
         first, last = (seen.first_ms, seen.last_ms) if self.call.ask.stream else (None, None)
         return Generation(
-            not self.error, self.status, self.error, seen.text, seen.characters, "", self._usage(), timing, sent, got,
-            seen.pieces, first, last, self.outputs,
+            not self.error,
+            self.status,
+            self.error,
+            seen.text,
+            seen.characters,
+            "",
+            self._usage(),
+            timing,
+            sent,
+            got,
+            seen.pieces,
+            first,
+            last,
+            self.outputs,
         )
 
     def _usage(self) -> Usage:

@@ -88,9 +88,11 @@ class _Exchange:
         self.url = f"http://{call.caller.address}{self.path}"
         self.body = json.dumps(body_of(call.ask), ensure_ascii=False).encode()
         self.headers = {
-            **call.caller.headers(), "content-type": "application/json", "accept-encoding": "identity",
+            **call.caller.headers(),
+            "content-type": "application/json",
+            "accept-encoding": "identity",
             "accept": "text/event-stream" if call.ask.stream else "application/json",
-        }  # fmt: skip
+        }
         self.started = self.connected = self.built_ms = 0.0
         self.status = "no answer"
         self.answer_headers: dict[str, str] = {}
@@ -201,14 +203,28 @@ class _Exchange:
         caller = self.call.caller
         timing = Timing(self.built_ms, 1000 * (self.connected - self.started), self._now(), 0.0)
         sent = Message(
-            f"POST {self.path} HTTP/1.1", {"host": caller.address, **without_key(self.headers, caller.key)},
-            wire.cut(json.dumps(body_of(self.call.ask), ensure_ascii=False, indent=2)), len(self.body),
-        )  # fmt: skip
+            f"POST {self.path} HTTP/1.1",
+            {"host": caller.address, **without_key(self.headers, caller.key)},
+            wire.cut(json.dumps(body_of(self.call.ask), ensure_ascii=False, indent=2)),
+            len(self.body),
+        )
         got = Message(f"HTTP/1.1 {self.status}", self.answer_headers, wire.cut(self.shown), self.size)
         seen = self.collected
         return Generation(
-            not self.error, self.status, self.error, seen.text, seen.characters, self.finish, self.usage, timing, sent,
-            got, seen.pieces, seen.first_ms, seen.last_ms, self.outputs,
+            not self.error,
+            self.status,
+            self.error,
+            seen.text,
+            seen.characters,
+            self.finish,
+            self.usage,
+            timing,
+            sent,
+            got,
+            seen.pieces,
+            seen.first_ms,
+            seen.last_ms,
+            self.outputs,
         )
 
 

@@ -67,9 +67,13 @@ def post(caller: Caller, request: Request) -> Exchange:
 
 def headers_of(caller: Caller, content_type: str, body: bytes) -> dict[str, str]:
     return {
-        "host": caller.address, "accept": "*/*", "accept-encoding": "identity", **caller.headers(),
-        "content-type": content_type, "content-length": str(len(body)),
-    }  # fmt: skip
+        "host": caller.address,
+        "accept": "*/*",
+        "accept-encoding": "identity",
+        **caller.headers(),
+        "content-type": content_type,
+        "content-length": str(len(body)),
+    }
 
 
 def error_of(body: bytes, status: int) -> str:

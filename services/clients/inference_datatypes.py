@@ -14,14 +14,26 @@ import numpy as np
 from console.errors import ConsoleError
 
 DTYPES: Final[dict[str, np.dtype[Any]]] = {
-    "BOOL": np.dtype("?"), "UINT8": np.dtype("u1"), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"),
-    "UINT64": np.dtype("<u8"), "INT8": np.dtype("i1"), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
-    "BF16": np.dtype(ml_dtypes.bfloat16), "BYTES": np.dtype(object),
-}  # fmt: skip
+    "BOOL": np.dtype("?"),
+    "UINT8": np.dtype("u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "BYTES": np.dtype(object),
+}
 KINDS: Final[dict[str, tuple[str, set[type]]]] = {
-    "b": ("true or false", {bool}), "i": ("a whole number", {int}), "u": ("a whole number", {int}),
-}  # fmt: skip
+    "b": ("true or false", {bool}),
+    "i": ("a whole number", {int}),
+    "u": ("a whole number", {int}),
+}
 FLOAT: Final[tuple[str, set[type]]] = ("a number", {int, float})
 
 

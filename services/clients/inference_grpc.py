@@ -20,11 +20,12 @@ MOST_RESPONSES = 1000
 """A stream is ended after so many: a test has seen enough, and a model may go on for ever."""
 SHOWN_MESSAGES = 16
 OPTIONS = [
-    ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", HELD_BYTES),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", HELD_BYTES),
     ("grpc.enable_http_proxy", 0),  # the gateway is on this machine, whatever the environment says of proxies
     ("grpc.enable_retries", 0),  # what the panel shows is one request
     ("grpc.use_local_subchannel_pool", 1),  # connecting is timed, so connections are not shared
-]  # fmt: skip
+]
 
 
 def infer(call: Call) -> Answer:

@@ -38,8 +38,10 @@ def infer(call: Call) -> Answer:
     decoded = time.perf_counter()
     timing = Timing(1000 * (built - begun), exchange.connect_ms, exchange.wait_ms, 1000 * (decoded - answered))
     sent = Message(
-        f"POST {request.path} HTTP/1.1", without_key(request.headers, call.caller.key),
-        _shown(request.body, len(request.body), header_length), len(request.body),
+        f"POST {request.path} HTTP/1.1",
+        without_key(request.headers, call.caller.key),
+        _shown(request.body, len(request.body), header_length),
+        len(request.body),
     )
     return Answer(not error, status, error, responses, timing, sent, received)
 

@@ -62,9 +62,7 @@ def parse_text(text: str, name: str, datatype: str) -> Any:
     return of_request(parse_json(stripped, explain=partial(explain_word, name=name, datatype=datatype)), name)
 
 
-def parse_json(
-    text: str | bytes, *, like: str = "[1, 2, 3]", explain: Callable[[str, str], str] | None = None
-) -> Any:
+def parse_json(text: str | bytes, *, like: str = "[1, 2, 3]", explain: Callable[[str, str], str] | None = None) -> Any:
     """`like`: how values are written. `explain`: what to say of a bare word at a place, instead of an error of JSON."""
 
     def refuse(constant: str) -> Any:

@@ -15,10 +15,19 @@ from services.clients.inference import SHOWN_BODY, SHOWN_BYTES, SHOWN_VALUES, In
 from services.specs import Tensor
 
 CONTENTS = {
-    "BOOL": "bool_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
-    "UINT64": "uint64_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
-    "INT64": "int64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
-}  # fmt: skip
+    "BOOL": "bool_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
 """Datatype -> field of an InferTensorContents. FP16 and BF16 have none."""
 HALVES: Final = frozenset({"FP16", "BF16"})
 """Triton neither reads nor writes them as JSON."""
@@ -71,10 +80,12 @@ def json_request(
 
     BYTES too, then: those that are no text would make the JSON beside the binary values unreadable.
     """
-    body: dict[str, Any] = {"inputs": [
-        {"name": item.name, "shape": list(item.shape), "datatype": item.datatype, "data": plain(item.values)}
-        for item in inputs
-    ]}  # fmt: skip
+    body: dict[str, Any] = {
+        "inputs": [
+            {"name": item.name, "shape": list(item.shape), "datatype": item.datatype, "data": plain(item.values)}
+            for item in inputs
+        ]
+    }
     if has_halves(outputs):
         body["outputs"] = [
             {"name": tensor.name, "parameters": {"binary_data": tensor.datatype in {*HALVES, "BYTES"}}}
@@ -111,7 +122,7 @@ class Room:
             if self.left <= 0:
                 break
             text = value if isinstance(value, str) else json.dumps(value)
-            taken.append(value if len(text) <= self.left or not isinstance(value, str) else f"{value[:self.left]}…")
+            taken.append(value if len(text) <= self.left or not isinstance(value, str) else f"{value[: self.left]}…")
             self.left -= max(1, len(text))
         return taken
 
@@ -119,8 +130,11 @@ class Room:
 def output_of(name: str, datatype: str, values: NDArray[Any], room: Room | None = None) -> Output:
     """Cut to what is shown; NaN and infinities as text, since JSON has none."""
     flat = values.reshape(-1)
-    first = [value if np.isfinite(value) else str(value) for value in plain(flat[:SHOWN_VALUES])] \
-        if flat.dtype.kind not in "OSU" else plain(flat[:SHOWN_VALUES].astype(object))  # fmt: skip
+    first = (
+        [value if np.isfinite(value) else str(value) for value in plain(flat[:SHOWN_VALUES])]
+        if flat.dtype.kind not in "OSU"
+        else plain(flat[:SHOWN_VALUES].astype(object))
+    )
     shown = (room or Room()).take(first)
     return Output(name, datatype, tuple(int(size) for size in values.shape), shown, int(flat.size))
 

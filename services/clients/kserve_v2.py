@@ -100,8 +100,10 @@ def not_v2(host: str, http_port: int) -> ProbeError:
 
 def parse_metadata(answer: Any) -> ModelMetadata:
     return ModelMetadata(
-        name=str(answer["name"]), versions=tuple(str(version) for version in answer.get("versions", ())),
-        platform=str(answer.get("platform", "")), inputs=tensors(answer.get("inputs", ())),
+        name=str(answer["name"]),
+        versions=tuple(str(version) for version in answer.get("versions", ())),
+        platform=str(answer.get("platform", "")),
+        inputs=tensors(answer.get("inputs", ())),
         outputs=tensors(answer.get("outputs", ())),
     )
 

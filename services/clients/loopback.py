@@ -32,17 +32,22 @@ def get(host: str, port: int, path: str, timeout: float, limit: int = MAX_ANSWER
     return exchange(host, port, "GET", path, timeout, limit=limit)
 
 
-def post(
-    host: str, port: int, path: str, body: bytes, headers: Mapping[str, str], timeout: float
-) -> tuple[int, bytes]:
+def post(host: str, port: int, path: str, body: bytes, headers: Mapping[str, str], timeout: float) -> tuple[int, bytes]:
     """As `get`."""
     return exchange(host, port, "POST", path, timeout, body=body, headers=headers)
 
 
 def exchange(
-    host: str, port: int, method: str, path: str, timeout: float, *, body: bytes | None = None,
-    headers: Mapping[str, str] | None = None, limit: int = MAX_ANSWER_BYTES,
-) -> tuple[int, bytes]:  # fmt: skip
+    host: str,
+    port: int,
+    method: str,
+    path: str,
+    timeout: float,
+    *,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    limit: int = MAX_ANSWER_BYTES,
+) -> tuple[int, bytes]:
     connection = HTTPConnection(host, port, timeout=timeout)
     try:
         connection.request(method, path, body, dict(headers or {}))

@@ -21,9 +21,11 @@ STREAMS: Final = "decoupled transaction policy"
 def excess(inputs: Sequence[Tensor]) -> dict[str, Any]:
     """The body of a V2 REST inference with one input more than the model has, none of them the model's."""
     mark = "?" * (1 + max((len(tensor.name) for tensor in inputs), default=0))
-    return {"inputs": [
-        {"name": f"{mark}{i}", "datatype": "BOOL", "shape": [1], "data": [False]} for i in range(len(inputs) + 1)
-    ]}  # fmt: skip
+    return {
+        "inputs": [
+            {"name": f"{mark}{i}", "datatype": "BOOL", "shape": [1], "data": [False]} for i in range(len(inputs) + 1)
+        ]
+    }
 
 
 def optional_in(refusal: str, inputs: Sequence[Tensor]) -> frozenset[str] | None:

@@ -19,9 +19,21 @@ from services.errors import ProbeError
 from services.specs import Ports, Tensor
 
 SIZES: Final = {
-    "BOOL": 1, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8, "INT8": 1, "INT16": 2, "INT32": 4, "INT64": 8,
-    "FP16": 2, "BF16": 2, "FP32": 4, "FP64": 8, "BYTES": 4,
-}  # fmt: skip
+    "BOOL": 1,
+    "UINT8": 1,
+    "UINT16": 2,
+    "UINT32": 4,
+    "UINT64": 8,
+    "INT8": 1,
+    "INT16": 2,
+    "INT32": 4,
+    "INT64": 8,
+    "FP16": 2,
+    "BF16": 2,
+    "FP32": 4,
+    "FP64": 8,
+    "BYTES": 4,
+}
 """Bytes of one zero in the binary tensor extension; of BYTES, the length of an empty text."""
 MOST_BYTES: Final = 8 << 20
 """A larger input is not sent: its way there would say more than the model."""
@@ -58,11 +70,13 @@ def request(model: str, inputs: tuple[Tensor, ...]) -> tuple[str, bytes, dict[st
     """Path, body and headers of a V2 request in the binary tensor extension."""
     described: list[dict[str, Any]] = [
         {
-            "name": tensor.name, "datatype": tensor.datatype, "shape": shape(tensor),
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": shape(tensor),
             "parameters": {"binary_data_size": zeros_bytes(tensor)},
         }
         for tensor in inputs
-    ]  # fmt: skip
+    ]
     head = json.dumps({"inputs": described, "parameters": {"binary_data_output": True}}).encode()
     body = head + b"".join(bytes(zeros_bytes(tensor)) for tensor in inputs)
     headers = {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"}

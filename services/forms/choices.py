@@ -67,7 +67,9 @@ def choices(actor: Principal) -> Choices:
         frameworks=[_framework(name) for name in registry.all_names()],
         queues=[(queue.name, f"{queue.name}: {free_in(queue, uses.get(queue.name, Amount()))}") for queue in queues],
         datasets=[("", "Choose a dataset"), *datasets_of(actor)],
-        gpu_types=sorted(kinds), largest_mib=settings.MAX_PAYLOAD_BYTES >> 20, is_admin=actor.is_admin,
+        gpu_types=sorted(kinds),
+        largest_mib=settings.MAX_PAYLOAD_BYTES >> 20,
+        is_admin=actor.is_admin,
         labels=sorted({key for node in nodes for key in node.info().labels}),
     )
 

@@ -48,7 +48,9 @@ class KeyForm(forms.Form):
         label="Requests a minute", required=False, min_value=1, help_text="Empty: no limit. More are answered 429."
     )
     tokens_per_minute = forms.IntegerField(
-        label="Tokens a minute", required=False, min_value=1,
+        label="Tokens a minute",
+        required=False,
+        min_value=1,
         help_text="Of language models, prompt and answer together. Empty: no limit.",
     )
     max_concurrent = forms.IntegerField(

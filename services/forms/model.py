@@ -22,8 +22,11 @@ from services.specs import ModelDescription, Tensor
 
 ENTRIES = 200
 FITTING: Final = {
-    "huggingface": "vllm", "triton_model": "triton", "triton_repository": "triton", "onnx": "triton",
-}  # fmt: skip
+    "huggingface": "vllm",
+    "triton_model": "triton",
+    "triton_repository": "triton",
+    "onnx": "triton",
+}
 """What a folder was recognised as -> the framework that serves it."""
 
 
@@ -130,5 +133,3 @@ def fill(form: ServiceForm, model: Model) -> ServiceForm:
 def tensors_json(tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
     """As the API and `to_payload` spell them."""
     return [{"name": t.name, "datatype": t.datatype, "shape": list(t.shape)} for t in tensors]
-
-

@@ -34,10 +34,23 @@ FRAMEWORKS: Final = {
 
 ORIGINS: Final = "cors.allowed_origins"
 DEFAULTS: Final = {
-    "name": "", "team": "", "framework": "triton", "queue": "default", "dataset": "", "model_path": "", "replicas": "1",
-    "resources.cpu": "1", "resources.memory_gib": "1", "resources.gpu": "0", "resources.gpu_type": "",
-    "auth.policy": "api_key", "auth.header": "", ORIGINS: "", **{f"limits.{name}": "" for name in LIMITS},
-    **triton.DEFAULTS, **vllm.DEFAULTS,
+    "name": "",
+    "team": "",
+    "framework": "triton",
+    "queue": "default",
+    "dataset": "",
+    "model_path": "",
+    "replicas": "1",
+    "resources.cpu": "1",
+    "resources.memory_gib": "1",
+    "resources.gpu": "0",
+    "resources.gpu_type": "",
+    "auth.policy": "api_key",
+    "auth.header": "",
+    ORIGINS: "",
+    **{f"limits.{name}": "" for name in LIMITS},
+    **triton.DEFAULTS,
+    **vllm.DEFAULTS,
 }
 RULES: Final = ("affinity.required", "affinity.preferred")
 HEADERS: Final = "auth.parameters"
@@ -56,14 +69,30 @@ PRESET: Final = {"operator": "In", "weight": "1", **triton.PRESET}
 """Columns that always hold something, so that they say nothing about whether a row was filled in."""
 
 LABELS: Final = {
-    "name": "Name", "team": "Team", "framework": "Framework", "queue": "Queue", "dataset": "Dataset",
-    "model_path": "Model path", "replicas": "Replicas", "resources.cpu": "CPUs", "resources.memory_gib": "Memory, GiB",
-    "resources.gpu": "GPUs", "resources.gpu_type": "GPU type", "auth.policy": "Who may call it",
-    "auth.header": "Header for the key", HEADERS: "Required headers", ORIGINS: "Web pages that may call it",
+    "name": "Name",
+    "team": "Team",
+    "framework": "Framework",
+    "queue": "Queue",
+    "dataset": "Dataset",
+    "model_path": "Model path",
+    "replicas": "Replicas",
+    "resources.cpu": "CPUs",
+    "resources.memory_gib": "Memory, GiB",
+    "resources.gpu": "GPUs",
+    "resources.gpu_type": "GPU type",
+    "auth.policy": "Who may call it",
+    "auth.header": "Header for the key",
+    HEADERS: "Required headers",
+    ORIGINS: "Web pages that may call it",
     "limits.max_payload_mib": "Largest request, MiB",
-    "limits.timeout_seconds": "Longest request, seconds", "limits.concurrency": "Requests at once",
-    "limits.stall_seconds": "Stuck after, seconds", "affinity.required": "Required rules",
-    "affinity.preferred": "Preferred rules", ENV: "Environment variables", **triton.LABELS, **vllm.LABELS,
+    "limits.timeout_seconds": "Longest request, seconds",
+    "limits.concurrency": "Requests at once",
+    "limits.stall_seconds": "Stuck after, seconds",
+    "affinity.required": "Required rules",
+    "affinity.preferred": "Preferred rules",
+    ENV: "Environment variables",
+    **triton.LABELS,
+    **vllm.LABELS,
 }
 """What the page calls each field and list."""
 

@@ -22,8 +22,13 @@ def from_spec(name: str, team: str, replicas: int, spec: Mapping[str, Any]) -> S
     """`spec`: a revision's JSON, as ServiceSpec.to_json makes it."""
     fields = FRAMEWORKS[spec["framework"]]
     values = {
-        **DEFAULTS, "name": name, "team": team, "replicas": str(replicas), "auth.policy": spec["auth"]["policy"],
-        "auth.header": spec["auth"]["header"], ORIGINS: join(spec["cors"]["allowed_origins"]),
+        **DEFAULTS,
+        "name": name,
+        "team": team,
+        "replicas": str(replicas),
+        "auth.policy": spec["auth"]["policy"],
+        "auth.header": spec["auth"]["header"],
+        ORIGINS: join(spec["cors"]["allowed_origins"]),
         **{part: spec[part] for part in ("framework", "queue", "dataset", "model_path")},
         **{f"resources.{part}": plain(value) for part, value in spec["resources"].items()},
         **{f"limits.{part}": plain(value) for part, value in spec["limits"].items()},

@@ -17,8 +17,12 @@ BATCHING_OPTIONS: Final = [(AS_MODEL, "As the model has it"), (ON, "On"), (OFF, 
 
 MODEL: Final = f"{CONFIG}.model"
 DEFAULTS: Final = {
-    MODEL: "", f"{CONFIG}.backend": "", f"{CONFIG}.max_batch_size": "", f"{CONFIG}.instances": "",
-    f"{BATCHING}.enabled": AS_MODEL, f"{BATCHING}.preferred_batch_size": "",
+    MODEL: "",
+    f"{CONFIG}.backend": "",
+    f"{CONFIG}.max_batch_size": "",
+    f"{CONFIG}.instances": "",
+    f"{BATCHING}.enabled": AS_MODEL,
+    f"{BATCHING}.preferred_batch_size": "",
     f"{BATCHING}.max_queue_delay_microseconds": "",
 }
 TENSORS: Final = (f"{CONFIG}.inputs", f"{CONFIG}.outputs")
@@ -26,11 +30,16 @@ PARAMETERS: Final = f"{CONFIG}.parameters"
 COLUMNS: Final = {**dict.fromkeys(TENSORS, ("name", "datatype", "shape")), PARAMETERS: ("name", "value")}
 PRESET: Final = {"datatype": "FP32"}
 LABELS: Final = {
-    MODEL: "Model that callers call", f"{CONFIG}.backend": "Backend", f"{CONFIG}.max_batch_size": "Max batch size",
-    f"{CONFIG}.instances": "Instances in each replica", f"{BATCHING}.enabled": "Dynamic batching",
+    MODEL: "Model that callers call",
+    f"{CONFIG}.backend": "Backend",
+    f"{CONFIG}.max_batch_size": "Max batch size",
+    f"{CONFIG}.instances": "Instances in each replica",
+    f"{BATCHING}.enabled": "Dynamic batching",
     f"{BATCHING}.preferred_batch_size": "Preferred batch sizes",
     f"{BATCHING}.max_queue_delay_microseconds": "Longest queue delay",
-    f"{CONFIG}.inputs": "Inputs", f"{CONFIG}.outputs": "Outputs", PARAMETERS: "Parameters",
+    f"{CONFIG}.inputs": "Inputs",
+    f"{CONFIG}.outputs": "Outputs",
+    PARAMETERS: "Parameters",
 }
 SIMPLE: Final = ("model", "backend", "max_batch_size", "instances")
 

@@ -11,10 +11,16 @@ from services.forms.typed import CONFIG, Row, number, plain
 from services.frameworks.vllm.options import LORA_RANKS
 
 TASKS: Final = [
-    ("", "As config.json says"), ("chat", "Chat"), ("completion", "Completion"), ("embedding", "Embedding"),
+    ("", "As config.json says"),
+    ("chat", "Chat"),
+    ("completion", "Completion"),
+    ("embedding", "Embedding"),
 ]
 DTYPES: Final = [
-    ("", "As vLLM chooses"), ("auto", "auto: as config.json says"), ("float32", "float32"), ("bfloat16", "bfloat16"),
+    ("", "As vLLM chooses"),
+    ("auto", "auto: as config.json says"),
+    ("float32", "float32"),
+    ("bfloat16", "bfloat16"),
     ("float16", "float16"),
 ]
 RANKS: Final = [("", "As the adapters have it"), *((str(rank), str(rank)) for rank in LORA_RANKS)]
@@ -22,8 +28,14 @@ READ: Final = ("task", "max_model_len", "dtype")
 """What the files say is filled in. Left as it was read, it is not sent: other files may say something else."""
 TEXTS: Final = ("task", "dtype", "quantization", "tool_call_parser", "reasoning_parser")
 NUMBERS: Final = (
-    "max_model_len", "tensor_parallel_size", "gpu_memory_utilization", "max_loras", "max_lora_rank",
-    "shared_memory_mib", "cpu_kvcache_gib", "startup_timeout_seconds",
+    "max_model_len",
+    "tensor_parallel_size",
+    "gpu_memory_utilization",
+    "max_loras",
+    "max_lora_rank",
+    "shared_memory_mib",
+    "cpu_kvcache_gib",
+    "startup_timeout_seconds",
 )
 SWITCHES: Final = ("trust_remote_code", "enable_auto_tool_choice")
 EXTRA: Final = "extra_args"
@@ -35,17 +47,26 @@ LABELS: Final = {
     **{
         f"{CONFIG}.{name}": label
         for name, label in {
-            "task": "Task", "dtype": "Data type", "max_model_len": "Max model length",
-            "tensor_parallel_size": "Tensor parallel size", "gpu_memory_utilization": "GPU memory utilisation",
-            "quantization": "Quantisation", "max_loras": "Adapters at once", "max_lora_rank": "Highest LoRA rank",
-            "trust_remote_code": "Trust remote code", "tool_call_parser": "Tool call parser",
-            "enable_auto_tool_choice": "The model chooses tools itself", "reasoning_parser": "Reasoning parser",
-            "shared_memory_mib": "Shared memory, MiB", "cpu_kvcache_gib": "KV cache on a CPU, GiB",
-            "extra_args": "Extra arguments", "startup_timeout_seconds": "Longest start, seconds",
+            "task": "Task",
+            "dtype": "Data type",
+            "max_model_len": "Max model length",
+            "tensor_parallel_size": "Tensor parallel size",
+            "gpu_memory_utilization": "GPU memory utilisation",
+            "quantization": "Quantisation",
+            "max_loras": "Adapters at once",
+            "max_lora_rank": "Highest LoRA rank",
+            "trust_remote_code": "Trust remote code",
+            "tool_call_parser": "Tool call parser",
+            "enable_auto_tool_choice": "The model chooses tools itself",
+            "reasoning_parser": "Reasoning parser",
+            "shared_memory_mib": "Shared memory, MiB",
+            "cpu_kvcache_gib": "KV cache on a CPU, GiB",
+            "extra_args": "Extra arguments",
+            "startup_timeout_seconds": "Longest start, seconds",
         }.items()
     },
     MODULES: "LoRA modules",
-}  # fmt: skip
+}
 
 
 def to_config(post: QueryDict, rows: Callable[[str], Sequence[Row]]) -> dict[str, Any]:

@@ -17,20 +17,51 @@ TIME_ZONE: Final = re.compile(r"[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,2}
 OWN_PREFIXES: Final = ("MODEL_", "APP_")
 """No server or library reads these: they are the model's own."""
 LISTED: Final[dict[str, re.Pattern[str]]] = {
-    **dict.fromkeys((
-        "OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OMP_MAX_ACTIVE_LEVELS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
-        "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS", "RAYON_NUM_THREADS", "KMP_BLOCKTIME",
-        "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "CUDA_LAUNCH_BLOCKING", "CUDA_DEVICE_MAX_CONNECTIONS",
-        "TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "NVIDIA_TF32_OVERRIDE", "MALLOC_ARENA_MAX",
-    ), NUMBER),
-    **dict.fromkeys((
-        "OMP_DYNAMIC", "OMP_WAIT_POLICY", "OMP_PROC_BIND", "OMP_PLACES", "OMP_SCHEDULE", "OMP_STACKSIZE",
-        "GOMP_CPU_AFFINITY", "KMP_AFFINITY", "MKL_DYNAMIC", "TOKENIZERS_PARALLELISM", "CUDA_DEVICE_ORDER",
-        "CUDA_MODULE_LOADING", "PYTORCH_CUDA_ALLOC_CONF", "NCCL_DEBUG",
-    ), WORDS),
+    **dict.fromkeys(
+        (
+            "OMP_NUM_THREADS",
+            "OMP_THREAD_LIMIT",
+            "OMP_MAX_ACTIVE_LEVELS",
+            "OPENBLAS_NUM_THREADS",
+            "MKL_NUM_THREADS",
+            "BLIS_NUM_THREADS",
+            "NUMEXPR_NUM_THREADS",
+            "NUMEXPR_MAX_THREADS",
+            "RAYON_NUM_THREADS",
+            "KMP_BLOCKTIME",
+            "TF_NUM_INTRAOP_THREADS",
+            "TF_NUM_INTEROP_THREADS",
+            "CUDA_LAUNCH_BLOCKING",
+            "CUDA_DEVICE_MAX_CONNECTIONS",
+            "TF_CPP_MIN_LOG_LEVEL",
+            "TF_ENABLE_ONEDNN_OPTS",
+            "NVIDIA_TF32_OVERRIDE",
+            "MALLOC_ARENA_MAX",
+        ),
+        NUMBER,
+    ),
+    **dict.fromkeys(
+        (
+            "OMP_DYNAMIC",
+            "OMP_WAIT_POLICY",
+            "OMP_PROC_BIND",
+            "OMP_PLACES",
+            "OMP_SCHEDULE",
+            "OMP_STACKSIZE",
+            "GOMP_CPU_AFFINITY",
+            "KMP_AFFINITY",
+            "MKL_DYNAMIC",
+            "TOKENIZERS_PARALLELISM",
+            "CUDA_DEVICE_ORDER",
+            "CUDA_MODULE_LOADING",
+            "PYTORCH_CUDA_ALLOC_CONF",
+            "NCCL_DEBUG",
+        ),
+        WORDS,
+    ),
     **dict.fromkeys(("LANG", "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "LC_TIME", "LC_COLLATE", "LC_MESSAGES"), LOCALE),
     "TZ": TIME_ZONE,
-}  # fmt: skip
+}
 
 
 def unlisted(env: Mapping[str, str], more: Mapping[str, re.Pattern[str]] | None = None) -> dict[str, str]:
@@ -62,6 +93,8 @@ def _why(pattern: re.Pattern[str] | None) -> str:
 
 
 WHAT: Final = {
-    NUMBER: "a whole number", WORDS: "words and numbers, without a path", LOCALE: "a locale such as C.UTF-8",
+    NUMBER: "a whole number",
+    WORDS: "words and numbers, without a path",
+    LOCALE: "a locale such as C.UTF-8",
     TIME_ZONE: "a time zone such as Europe/Berlin",
-}  # fmt: skip
+}

@@ -32,14 +32,21 @@ def argv(gateway_dir: Path, envoy: Path, *, concurrency: int | None = None, log_
     workers = concurrency or max(1, min(4, (os.cpu_count() or 1) // 2))
     return [
         str(envoy),
-        "-c", str(gateway_dir / names.BOOTSTRAP),
-        "--concurrency", str(workers),
+        "-c",
+        str(gateway_dir / names.BOOTSTRAP),
+        "--concurrency",
+        str(workers),
         "--disable-hot-restart",
-        "--log-level", log_level,
+        "--log-level",
+        log_level,
         # api_key_auth is marked work-in-progress, and Envoy says so once per credential.
-        "--component-log-level", "misc:error",
-        "--drain-time-s", "5",
+        "--component-log-level",
+        "misc:error",
+        "--drain-time-s",
+        "5",
         # Usage is metered from the access log: its lines reach the kernel at once, so that no crash takes them along.
-        "--file-flush-interval-msec", "500",
-        "--file-flush-min-size-kb", "0",
-    ]  # fmt: skip
+        "--file-flush-interval-msec",
+        "500",
+        "--file-flush-min-size-kb",
+        "0",
+    ]

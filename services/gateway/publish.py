@@ -209,7 +209,13 @@ def prepare(
         refresh(tls, gateway_dir)
     static = {
         names.BOOTSTRAP: bootstrap(
-            gateway_dir, host=host, port=port, limits=limits, access_log=access_log, bridge_dir=bridge_dir, tls=tls,
+            gateway_dir,
+            host=host,
+            port=port,
+            limits=limits,
+            access_log=access_log,
+            bridge_dir=bridge_dir,
+            tls=tls,
             proxies=proxies,
         ),
         names.DESCRIPTORS: descriptors(),

@@ -116,9 +116,11 @@ def _add(sums: Sums, said: Mapping[str, Any]) -> bool:
     key_id = _name(said.get("client"), 20)
     door = said.get("door")
     row = Row(
-        began - began % 60, key_id, _name(said.get("service"), 63),
+        began - began % 60,
+        key_id,
+        _name(said.get("service"), 63),
         door if isinstance(door, str) and door in DOORS else "",
-    )  # fmt: skip
+    )
     sums.requests += 1
     if key_id and sums.last_use.get(key_id, 0) < began:
         sums.last_use[key_id] = began

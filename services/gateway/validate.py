@@ -29,8 +29,18 @@ def validate(files: dict[str, bytes], bootstrap: bytes, envoy: Path, timeout: fl
         config = Path(directory) / names.BOOTSTRAP
         (Path(directory) / names.DESCRIPTORS).write_bytes(descriptors())
         config.write_bytes(names.dump(inline(files, json.loads(bootstrap), Path(directory))))
-        argv = [str(envoy), "--mode", "validate", "-c", str(config), "--disable-hot-restart", "--log-level", "error",
-                "--concurrency", "1"]  # fmt: skip
+        argv = [
+            str(envoy),
+            "--mode",
+            "validate",
+            "-c",
+            str(config),
+            "--disable-hot-restart",
+            "--log-level",
+            "error",
+            "--concurrency",
+            "1",
+        ]
         try:
             done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False, cwd=directory)
         except subprocess.TimeoutExpired as error:

@@ -37,8 +37,11 @@ class UsageSeries(models.Model):
                 fields=["key_id", "key_team_id", "service", "service_team_id", "door"], name="one_series_of_a_kind"
             )
         ]
-        indexes = [models.Index(fields=["service"]), models.Index(fields=["service_team_id"]),
-                   models.Index(fields=["key_team_id"])]  # fmt: skip
+        indexes = [
+            models.Index(fields=["service"]),
+            models.Index(fields=["service_team_id"]),
+            models.Index(fields=["key_team_id"]),
+        ]
 
     def __str__(self) -> str:
         return f"{self.key_id or 'nobody'} at {self.service or 'no service'}"

@@ -27,21 +27,57 @@ LIMITS: Final = {
 HEADER: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 """In lower case, what both HTTP and gRPC take. No underscore: servers on the way take it for a hyphen, or drop it."""
 PRINTABLE: Final = re.compile(r"[ -~]*")
-TAKEN: Final = frozenset({
-    # What the gateway itself reads a key from.
-    "authorization", "x-api-key",
-    # Of HTTP: where a request goes, and how it is sent.
-    "host", "cookie", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings",
-    "expect", "date", "via", "origin", "referer", "range", "user-agent", "cache-control", "pragma", "max-forwards",
-    # Of Triton, which says in one where the tensors begin.
-    "inference-header-content-length",
-    # Written by the gateway.
-    *INTERNAL_HEADERS, "x-request-id", "x-prompt-tokens", "x-completion-tokens", "x-retry-after",
-})  # fmt: skip
+TAKEN: Final = frozenset(
+    {
+        # What the gateway itself reads a key from.
+        "authorization",
+        "x-api-key",
+        # Of HTTP: where a request goes, and how it is sent.
+        "host",
+        "cookie",
+        "connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "http2-settings",
+        "expect",
+        "date",
+        "via",
+        "origin",
+        "referer",
+        "range",
+        "user-agent",
+        "cache-control",
+        "pragma",
+        "max-forwards",
+        # Of Triton, which says in one where the tensors begin.
+        "inference-header-content-length",
+        # Written by the gateway.
+        *INTERNAL_HEADERS,
+        "x-request-id",
+        "x-prompt-tokens",
+        "x-completion-tokens",
+        "x-retry-after",
+    }
+)
 TAKEN_PREFIXES: Final = (
-    "content-", "accept", "grpc-", "proxy-", "sec-", "if-", "access-control-", "forwarded", "x-forwarded-", "x-envoy-",
-    "x-console-", "x-ratelimit-", "mm-", "triton-",
-)  # fmt: skip
+    "content-",
+    "accept",
+    "grpc-",
+    "proxy-",
+    "sec-",
+    "if-",
+    "access-control-",
+    "forwarded",
+    "x-forwarded-",
+    "x-envoy-",
+    "x-console-",
+    "x-ratelimit-",
+    "mm-",
+    "triton-",
+)
 
 
 @dataclass(frozen=True)
@@ -130,7 +166,9 @@ def parse_limits(data: Any, wrong: Wrong) -> ServiceLimits:
         return ServiceLimits()
     only(data, "limits", tuple(LIMITS), wrong)
     given = {name: data[name] for name in LIMITS if data.get(name) is not None}
-    return ServiceLimits(**{
-        name: whole(value, f"limits.{name}", wrong, low=LIMITS[name][0], high=LIMITS[name][1])
-        for name, value in given.items()
-    })  # fmt: skip
+    return ServiceLimits(
+        **{
+            name: whole(value, f"limits.{name}", wrong, low=LIMITS[name][0], high=LIMITS[name][1])
+            for name, value in given.items()
+        }
+    )

@@ -46,7 +46,9 @@ def _origin(row: Any, field: str, wrong: Wrong) -> str:
     if text == EVERY:
         return text
     if not text.isascii():
-        wrong.add(field, "Write the name of the host as browsers send it: in ASCII, such as https://xn--bcher-kva.example.")
+        wrong.add(
+            field, "Write the name of the host as browsers send it: in ASCII, such as https://xn--bcher-kva.example."
+        )
         return ""
     scheme, host, port = _parts(text.lower())
     if not host:

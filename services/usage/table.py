@@ -10,9 +10,17 @@ from typing import Final
 from services.usage.measured import Measured, Point
 
 COUNTS: Final = (
-    "requests", "succeeded", "client_errors", "server_errors", "limited", "cancelled",
-    "bytes_in", "bytes_out", "prompt_tokens", "completion_tokens",
-)  # fmt: skip
+    "requests",
+    "succeeded",
+    "client_errors",
+    "server_errors",
+    "limited",
+    "cancelled",
+    "bytes_in",
+    "bytes_out",
+    "prompt_tokens",
+    "completion_tokens",
+)
 LATENCIES: Final = ("mean_ms", "p50", "p95", "p99")
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 """What a cell of a spreadsheet begins with when it is more than text."""

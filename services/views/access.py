@@ -60,10 +60,18 @@ def access(request: HttpRequest, name: str) -> HttpResponse:
     keys, spec = keys_that_open(service), actions.target_of(service).parsed()
     model, snippets, reason = calls(service, address)
     context = {
-        **frame(service, actor, "service-access"), "address": address, "doors": doors_of(address, model),
-        "headers": address.headers().items(), "keys": keys[:ROWS], "more_keys": len(keys) > ROWS,
-        "snippets": snippets, "reason": reason,
-        "policies": POLICIES, "errors": errors, "policy": spec.auth_policy, "origins": spec.cors_origins,
+        **frame(service, actor, "service-access"),
+        "address": address,
+        "doors": doors_of(address, model),
+        "headers": address.headers().items(),
+        "keys": keys[:ROWS],
+        "more_keys": len(keys) > ROWS,
+        "snippets": snippets,
+        "reason": reason,
+        "policies": POLICIES,
+        "errors": errors,
+        "policy": spec.auth_policy,
+        "origins": spec.cors_origins,
     }
     return render(request, "services/access.html", context, status=422 if errors else 200)
 

@@ -117,15 +117,24 @@ def _saved(service: Service, before: tuple[int, int]) -> str:
 
 
 def _page(
-    request: HttpRequest, actor: Principal, form: ServiceForm, service: Service | None = None,
-    config: Mapping[str, Any] | None = None, base: int | None = None,
+    request: HttpRequest,
+    actor: Principal,
+    form: ServiceForm,
+    service: Service | None = None,
+    config: Mapping[str, Any] | None = None,
+    base: int | None = None,
 ) -> HttpResponse:
     dataset, path, framework = (form.fields[name].value for name in ("dataset", "model_path", "framework"))
     found = look(actor, dataset, path, framework, config)
     context: dict[str, Any] = {
-        "form": fill(form, found), "model": found, "choices": choices(actor), "service": service,
-        "revision": base, "replicas_were": request.POST.get("replicas.was", service.replicas if service else ""),
-        "crumbs": [("Services", reverse("services"))], **empty_rows(),
+        "form": fill(form, found),
+        "model": found,
+        "choices": choices(actor),
+        "service": service,
+        "revision": base,
+        "replicas_were": request.POST.get("replicas.was", service.replicas if service else ""),
+        "crumbs": [("Services", reverse("services"))],
+        **empty_rows(),
     }
     if service is not None:
         context["crumbs"].append((service.name, reverse("service", args=[service.name])))

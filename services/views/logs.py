@@ -44,7 +44,9 @@ def logs(request: HttpRequest, name: str) -> HttpResponse:
     choices = _choices(service, engine)
     chosen = asked or (choices[0].name if choices else "")
     context = {
-        **frame(service, actor, "service-logs"), "choices": [(c.name, c.label) for c in choices], "chosen": chosen,
+        **frame(service, actor, "service-logs"),
+        "choices": [(c.name, c.label) for c in choices],
+        "chosen": chosen,
         "chunk": engine.logs(chosen, None, FIRST_LOOK) if chosen else None,
     }
     return render(request, "services/logs.html", context)
@@ -63,7 +65,8 @@ def _choices(service: Service, engine: Engine) -> list[Choice]:
     indexes = range(max([service.replicas, *(row.index + 1 for row in rows.values())]) + SPARE_INDEXES)
     gone = [
         Choice(name, f"revision {number}, replica {index}: ended")
-        for number in newest for index in indexes
+        for number in newest
+        for index in indexes
         if (name := process_name(service.name, number, index)) not in rows and engine.logs(name, 0, 64).next_offset
     ]
     present = sorted(rows.values(), key=lambda row: (-row.revision.number, row.index))

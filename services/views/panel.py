@@ -23,7 +23,10 @@ from services.views.panel_text import headers_text, is_text, send_text, text_for
 from services.views.shared import find, frame
 
 STEPS: Final = (
-    ("build", "Build the request"), ("connect", "Connect"), ("wait", "Send and wait"), ("decode", "Read the answer"),
+    ("build", "Build the request"),
+    ("connect", "Connect"),
+    ("wait", "Send and wait"),
+    ("decode", "Read the answer"),
 )
 SHOWN_RESPONSES: Final = 100
 
@@ -84,11 +87,15 @@ def protoset(request: HttpRequest) -> HttpResponse:
 def _shown(result: probes.ProbeResult) -> dict[str, Any]:
     answer = result.answer
     return {
-        "result": result, "answer": answer, "steps": _steps(answer), "streamed": len(answer.responses) > 1,
+        "result": result,
+        "answer": answer,
+        "steps": _steps(answer),
+        "streamed": len(answer.responses) > 1,
         "responses": [_response(response) for response in answer.responses[:SHOWN_RESPONSES]],
         "more_responses": max(0, len(answer.responses) - SHOWN_RESPONSES),
         "snippets": [(f"snippet-{id}", LABELS[id], text) for id, text in result.snippets.items()],
-        "request_text": headers_text(answer.request.headers), "response_text": headers_text(answer.response.headers),
+        "request_text": headers_text(answer.request.headers),
+        "response_text": headers_text(answer.response.headers),
     }
 
 

@@ -19,7 +19,10 @@ from services.forms.names import number
 from services.specs import Tensor
 
 HOW: Final = (
-    ("text", "Type or paste"), ("generate", "Generate"), ("file", "Upload a file"), ("none", "Leave this input out"),
+    ("text", "Type or paste"),
+    ("generate", "Generate"),
+    ("file", "Upload a file"),
+    ("none", "Leave this input out"),
 )
 KINDS: Final = (("random", "Random numbers"), ("zeros", "Zeros"), ("ones", "Ones"), ("sequence", "0, 1, 2, …"))
 TEXT_KINDS: Final = (("text", "The same text everywhere"), *KINDS)
@@ -121,8 +124,12 @@ class PanelForm:
         rows = [self._row(item) for item in self.sent]
         sequence = {"sequence": self.sequence} if self.sequence else {}
         return {
-            "protocol": self.protocol, "encoding": self.encoding, "api_key": self.api_key, "inputs": rows, **sequence
-        }  # fmt: skip
+            "protocol": self.protocol,
+            "encoding": self.encoding,
+            "api_key": self.api_key,
+            "inputs": rows,
+            **sequence,
+        }
 
     def _v1_body(self) -> dict[str, Any]:
         if not self.v1.strip():
@@ -145,7 +152,10 @@ class PanelForm:
         if item.how == "generate":
             low, high = (number(item.values[end]) for end in ("low", "high"))
             return {
-                **row, "generate": item.values["generate"], "low": low, "high": high,
+                **row,
+                "generate": item.values["generate"],
+                "low": low,
+                "high": high,
                 "text_value": item.values["text_value"],
             }
         if item.how == "file":

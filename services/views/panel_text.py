@@ -111,12 +111,15 @@ def shown(result: TextResult) -> dict[str, Any]:
     """The context of _text_result.html. No database: it is rendered when the stream has ended."""
     answer = result.answer
     return {
-        "result": result, "answer": answer, "tokens": total(answer.usage),
+        "result": result,
+        "answer": answer,
+        "tokens": total(answer.usage),
         "public": "API_KEY" not in str(result.snippets),
         "snippets": [(f"snippet-{id}", LABELS[id], text) for id, text in result.snippets.items()],
-        "request_text": headers_text(answer.request.headers), "response_text": headers_text(answer.response.headers),
+        "request_text": headers_text(answer.request.headers),
+        "response_text": headers_text(answer.response.headers),
         "vectors": [(output, json.dumps(output.values)) for output in answer.outputs],
-    }  # fmt: skip
+    }
 
 
 def headers_text(headers: Any) -> str:

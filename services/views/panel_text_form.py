@@ -14,9 +14,14 @@ PROTOCOLS: Final = ((OPENAI, "OpenAI"), (GRPC, "gRPC (V2 text)"))
 EXAMPLE: Final = "Hello! Who are you?"
 USUAL_TOKENS: Final = 128
 FIELDS: Final = {
-    "messages": "user", "prompt": "user", "input": "user", "max_tokens": "max_tokens", "temperature": "temperature",
-    "model": "model", "api_key": "api_key",
-}  # fmt: skip
+    "messages": "user",
+    "prompt": "user",
+    "input": "user",
+    "max_tokens": "max_tokens",
+    "temperature": "temperature",
+    "model": "model",
+    "api_key": "api_key",
+}
 """First part of a field of the payload -> the form's field."""
 
 

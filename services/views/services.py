@@ -43,9 +43,14 @@ def listing(request: HttpRequest) -> HttpResponse:
         found = found.filter(team__name=asked["team"])
     rows = paginate(request, reading.with_related(found))
     context = {
-        "page": rows, "rows": [_row(service) for service in rows], "asked": asked, "any": visible.exists(),
-        "filtered": any(asked.values()), "state_options": [("", "Any state"), *states.CHOICES],
-        "team_options": _team_options(visible), "may_create": teams.editable_by(actor).exists(),
+        "page": rows,
+        "rows": [_row(service) for service in rows],
+        "asked": asked,
+        "any": visible.exists(),
+        "filtered": any(asked.values()),
+        "state_options": [("", "Any state"), *states.CHOICES],
+        "team_options": _team_options(visible),
+        "may_create": teams.editable_by(actor).exists(),
     }
     return page(request, "services/list.html", "services/_table.html", context)
 
@@ -75,14 +80,18 @@ def _status(service: Service) -> dict[str, Any]:
     if service.state == states.FAILED:
         failure = Event.objects.filter(service=service, new=states.FAILED).first()
     return {
-        "steps": _steps(service, failure.old if failure else ""), "failure": failure,
+        "steps": _steps(service, failure.old if failure else ""),
+        "failure": failure,
         "config": changes({}, target_of(service).spec["framework_config"]),
-        "preheat": reading.preheat(service.target), "verbs": _verbs(service),
+        "preheat": reading.preheat(service.target),
+        "verbs": _verbs(service),
         "gpu_seconds_saved": savings.gpu_seconds(Service.objects.filter(pk=service.pk)).get(service.name, 0.0),
         "conditions": reading.conditions(service),
         "rolling": service.serving_id is not None and service.serving_id != service.target_id,
-        "off": rollout.is_off(service), "waits_for_room": _waits_for_room(service),
-        "can_start": service.state in states.SETTLED, "can_restart": service.state in states.ROUTABLE,
+        "off": rollout.is_off(service),
+        "waits_for_room": _waits_for_room(service),
+        "can_start": service.state in states.SETTLED,
+        "can_restart": service.state in states.ROUTABLE,
         "can_stop": service.state not in {*states.SETTLED, states.STOPPING},
     }
 
@@ -102,7 +111,10 @@ def _verbs(service: Service) -> tuple[str, ...]:
 
 
 LIFE = (
-    (states.PREHEATING, "Preheat"), (states.QUEUED, "Queue"), (states.STARTING, "Starting"), (states.READY, "Ready"),
+    (states.PREHEATING, "Preheat"),
+    (states.QUEUED, "Queue"),
+    (states.STARTING, "Starting"),
+    (states.READY, "Ready"),
 )
 
 
@@ -112,9 +124,7 @@ def _steps(service: Service, failed_in: str) -> list[tuple[str, str]]:
     order = [state for state, _ in LIFE]
     place = order.index(at) if at in order else -1
     here = "failed" if service.state == states.FAILED else "done" if at == states.READY else "now"
-    return [
-        (label, here if i == place else "done" if i < place else "later") for i, (_, label) in enumerate(LIFE)
-    ]
+    return [(label, here if i == place else "done" if i < place else "later") for i, (_, label) in enumerate(LIFE)]
 
 
 @require_POST
@@ -230,7 +240,15 @@ def _cancel_rollout(service: Service, request: HttpRequest, actor: Principal) ->
 
 
 VERBS = {
-    "replace-now": _replace_now, "cancel-rollout": _cancel_rollout,
-    "start": _start, "stop": _stop, "restart": _restart, "scale": _scale, "rollback": _rollback, "delete": _delete,
-    "cancel-preheat": _cancel_preheat, "pause-preheat": _pause_preheat, "resume-preheat": _resume_preheat,
+    "replace-now": _replace_now,
+    "cancel-rollout": _cancel_rollout,
+    "start": _start,
+    "stop": _stop,
+    "restart": _restart,
+    "scale": _scale,
+    "rollback": _rollback,
+    "delete": _delete,
+    "cancel-preheat": _cancel_preheat,
+    "pause-preheat": _pause_preheat,
+    "resume-preheat": _resume_preheat,
 }

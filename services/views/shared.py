@@ -15,8 +15,12 @@ from services import reading, states
 from services.models import Service
 
 TABS: Final = (
-    ("Overview", "service"), ("Test", "service-test"), ("Access", "service-access"), ("Logs", "service-logs"),
-    ("Events", "service-events"), ("Revisions", "service-revisions"),
+    ("Overview", "service"),
+    ("Test", "service-test"),
+    ("Access", "service-access"),
+    ("Logs", "service-logs"),
+    ("Events", "service-events"),
+    ("Revisions", "service-revisions"),
 )
 FAST, SLOW = 1, 5
 """Seconds between two looks at a service: while something moves, and otherwise."""

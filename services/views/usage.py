@@ -19,9 +19,11 @@ from services.usage.reading import Asked
 from services.views.usage_charts import METRICS, Chart, draw
 
 RANGES: Final = {
-    "1h": ("Hour", 3600, 60), "24h": ("Day", 86400, 1800), "7d": ("7 days", 7 * 86400, 3 * 3600),
+    "1h": ("Hour", 3600, 60),
+    "24h": ("Day", 86400, 1800),
+    "7d": ("7 days", 7 * 86400, 3 * 3600),
     "30d": ("30 days", 30 * 86400, 86400),
-}  # fmt: skip
+}
 """Name in the address -> label, seconds, seconds of a bar."""
 BY: Final = {reading.SERVICE: "Service", reading.KEY: "Key", reading.TEAM: "Team"}
 SHOWN: Final = 100
@@ -77,14 +79,19 @@ def usage(request: HttpRequest) -> HttpResponse:
     points = reading.read(actor, replace(asked, step=0, rows=asked.span))
     rows = [_row(point, choice) for point in points[:SHOWN]]
     context = {
-        "choice": choice, "chart": _chart(actor, choice, asked), "rows": rows, "more": max(0, len(points) - SHOWN),
-        "sum": sum((point.used for point in points), Measured()), "by_label": BY[choice.by],
+        "choice": choice,
+        "chart": _chart(actor, choice, asked),
+        "rows": rows,
+        "more": max(0, len(points) - SHOWN),
+        "sum": sum((point.used for point in points), Measured()),
+        "by_label": BY[choice.by],
         "ranges": [(label, choice.query(range=name), name == choice.range) for name, (label, _, _) in RANGES.items()],
         "metrics": [(m.label, choice.query(metric=name), name == choice.metric) for name, m in METRICS.items()],
         "groups": [(label, choice.query(by=name), name == choice.by) for name, label in BY.items()],
         "filters": [(name, value, choice.query(**{name: ""})) for name, value in choice.only],
-        "here": choice.query(), "is_admin": actor.is_admin,
-    }  # fmt: skip
+        "here": choice.query(),
+        "is_admin": actor.is_admin,
+    }
     return page(request, "usage/page.html", "usage/_live.html", context)
 
 
@@ -116,7 +123,9 @@ def _row(point: Point, choice: Choice) -> dict[str, Any]:
     named = point.group not in ("", reading.OTHER_TEAM)
     narrower = {reading.SERVICE: reading.KEY, reading.KEY: reading.SERVICE, reading.TEAM: reading.SERVICE}[choice.by]
     return {
-        "label": point.label, "group": point.group, "used": point.used,
+        "label": point.label,
+        "group": point.group,
+        "used": point.used,
         "note": f"isk_{point.group}…" if choice.by == reading.KEY and named and point.group != KEYLESS else "",
         "url": choice.query(**{choice.by: point.group, "by": narrower}) if named else "",
-    }  # fmt: skip
+    }

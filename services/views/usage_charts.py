@@ -43,25 +43,52 @@ def _tally(name: str) -> Callable[[Measured], float | None]:
 
 
 METRICS: Final[dict[str, Metric]] = {
-    "requests": Metric("Requests", "", (
-        Part("succeeded", "one", _tally("succeeded")), Part("cancelled", "five", _tally("cancelled")),
-        Part("limited", "four", _tally("limited")), Part("refused or wrong (4xx)", "two", _tally("client_errors")),
-        Part("failed (5xx)", "three", _tally("server_errors")),
-    )),
-    "errors": Metric("Errors", "", (
-        Part("limited", "four", _tally("limited")), Part("refused or wrong (4xx)", "two", _tally("client_errors")),
-        Part("failed (5xx)", "three", _tally("server_errors")),
-    )),
-    "latency": Metric("Latency", "ms", (
-        Part("p50", "one", _tally("p50")), Part("p95", "two", _tally("p95")),
-    ), lines=True),
-    "tokens": Metric("Tokens", "", (
-        Part("prompt", "one", _tally("prompt_tokens")), Part("completion", "two", _tally("completion_tokens")),
-    )),
-    "bytes": Metric("Bytes", "B", (
-        Part("in", "one", _tally("bytes_in")), Part("out", "two", _tally("bytes_out")),
-    )),
-}  # fmt: skip
+    "requests": Metric(
+        "Requests",
+        "",
+        (
+            Part("succeeded", "one", _tally("succeeded")),
+            Part("cancelled", "five", _tally("cancelled")),
+            Part("limited", "four", _tally("limited")),
+            Part("refused or wrong (4xx)", "two", _tally("client_errors")),
+            Part("failed (5xx)", "three", _tally("server_errors")),
+        ),
+    ),
+    "errors": Metric(
+        "Errors",
+        "",
+        (
+            Part("limited", "four", _tally("limited")),
+            Part("refused or wrong (4xx)", "two", _tally("client_errors")),
+            Part("failed (5xx)", "three", _tally("server_errors")),
+        ),
+    ),
+    "latency": Metric(
+        "Latency",
+        "ms",
+        (
+            Part("p50", "one", _tally("p50")),
+            Part("p95", "two", _tally("p95")),
+        ),
+        lines=True,
+    ),
+    "tokens": Metric(
+        "Tokens",
+        "",
+        (
+            Part("prompt", "one", _tally("prompt_tokens")),
+            Part("completion", "two", _tally("completion_tokens")),
+        ),
+    ),
+    "bytes": Metric(
+        "Bytes",
+        "B",
+        (
+            Part("in", "one", _tally("bytes_in")),
+            Part("out", "two", _tally("bytes_out")),
+        ),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -161,10 +188,16 @@ def _bars(metric: Metric, rows: Sequence[Sequence[float | None]], top: float, ti
         for part, value in zip(metric.parts, row, strict=True):
             if value:
                 height = HEIGHT * value / top
-                bars.append(Bar(
-                    _short(number * place + place * GAP / 2), _short(HEIGHT - below - height),
-                    _short(place * (1 - GAP)), _short(max(height, 0.8)), part.colour, titles[number],
-                ))  # fmt: skip
+                bars.append(
+                    Bar(
+                        _short(number * place + place * GAP / 2),
+                        _short(HEIGHT - below - height),
+                        _short(place * (1 - GAP)),
+                        _short(max(height, 0.8)),
+                        part.colour,
+                        titles[number],
+                    )
+                )
                 below += height
     return tuple(bars)
 

@@ -15,9 +15,16 @@ DIRECT, BARE, GATEWAY = (Target(name, "127.0.0.1", i) for i, name in enumerate((
 
 def phase(target: str, number: int, rps: float, elsewhere: float = 0.0) -> dict[str, Any]:
     return {
-        "target": target, "round": number, "requests": int(rps), "seconds": 1.0, "rps": rps, "p50_ms": 1000 / rps,
-        "p99_ms": 2000 / rps, "max_ms": 1.0, "cpu_s": {"gateway": rps * 1e-4, "elsewhere": elsewhere},
-    }  # fmt: skip
+        "target": target,
+        "round": number,
+        "requests": int(rps),
+        "seconds": 1.0,
+        "rps": rps,
+        "p50_ms": 1000 / rps,
+        "p99_ms": 2000 / rps,
+        "max_ms": 1.0,
+        "cpu_s": {"gateway": rps * 1e-4, "elsewhere": elsewhere},
+    }
 
 
 def compared(monkeypatch: pytest.MonkeyPatch, phases: Sequence[dict[str, Any]]) -> measure.Comparison:

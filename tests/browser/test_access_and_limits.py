@@ -42,8 +42,11 @@ def test_a_header_of_its_own_and_limits_are_said_in_the_form_and_shown_with_the_
     fill_limits(page, "Host", "0", "https://app.example/page")
     page.get_by_role("button", name="Create service").click()
     expect(page.get_by_role("alert").filter(has_text="The service was not created")).to_be_visible()
-    for label, said in (("Header for the key", "a meaning of its own"), ("Requests at once", "from 1 to 4096"),
-                        (PAGES, "the origin of a page as browsers send it")):
+    for label, said in (
+        ("Header for the key", "a meaning of its own"),
+        ("Requests at once", "from 1 to 4096"),
+        (PAGES, "the origin of a page as browsers send it"),
+    ):
         field = page.get_by_label(label)
         expect(field).to_have_attribute("aria-invalid", "true")
         expect(page.locator(".field").filter(has=field).locator(".errors")).to_contain_text(said)

@@ -26,8 +26,12 @@ CALL = """async ({url, method, headers, body}) => {
   }
 }"""
 HELLO = '{"model":"llama","messages":[],"stream":true}'
-HEADERS = {"authorization": f"Bearer {BOTH}", "content-type": "application/json", "x-stainless-lang": "js",
-           "x-stainless-retry-count": "0"}  # fmt: skip
+HEADERS = {
+    "authorization": f"Bearer {BOTH}",
+    "content-type": "application/json",
+    "x-stainless-lang": "js",
+    "x-stainless-retry-count": "0",
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +81,13 @@ def call(page: Page, doors: Doors, path: str, method: str = "POST", body: str | 
 
 def test_a_page_of_a_named_origin_calls_the_service(page: Page, doors: Doors, site: int) -> None:
     page.goto(f"http://127.0.0.1:{site}/")
-    for path, method, body in ((INFER, "POST", "{}"), (CHAT, "POST", HELLO), (f"/services/llama{CHAT}", "POST", HELLO),
-                               ("/v2/models/mnist", "GET", None), ("/v1/models", "GET", None)):  # fmt: skip
+    for path, method, body in (
+        (INFER, "POST", "{}"),
+        (CHAT, "POST", HELLO),
+        (f"/services/llama{CHAT}", "POST", HELLO),
+        ("/v2/models/mnist", "GET", None),
+        ("/v1/models", "GET", None),
+    ):
         answer = call(page, doors, path, method, body)
         assert answer["status"] == 200, answer
         assert answer["x-request-id"]

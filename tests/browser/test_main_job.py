@@ -72,8 +72,12 @@ def it_answered_8(page: Page, protocol: str) -> None:
 
 
 def the_same_call_is_given(page: Page) -> None:
-    for id, word in (("curl", "curl"), ("python_http", "tritonclient.http"), ("python_grpc", "tritonclient.grpc"),
-                     ("grpcurl", "grpcurl")):  # fmt: skip
+    for id, word in (
+        ("curl", "curl"),
+        ("python_http", "tritonclient.http"),
+        ("python_grpc", "tritonclient.grpc"),
+        ("grpcurl", "grpcurl"),
+    ):
         expect(page.locator(f"#snippet-{id}")).to_contain_text(word)
         expect(page.locator(f"#snippet-{id}")).to_contain_text("API_KEY")
 

@@ -18,15 +18,39 @@ from tests.integration.live import Live
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.xdist_group("live")]
 SERVICE = f"/services/{example.NAME}"
 PAGES = [
-    "/", "/services/", "/services/new/", "/services/new/?dataset=samples&path=mnist-onnx", f"{SERVICE}/",
-    f"{SERVICE}/test/", f"{SERVICE}/access/", f"{SERVICE}/logs/", f"{SERVICE}/events/", f"{SERVICE}/revisions/",
-    f"{SERVICE}/edit/", "/datasets/", "/datasets/?new", "/datasets/?new&kind=nfs", "/datasets/samples/",
-    "/datasets/samples/edit/", "/datasets/samples/?path=mnist-svm",
-    "/datasets/samples/rounds/1/", "/store/",
-    "/queues/", "/queues/default/", "/nodes/", "/nodes/local/", "/keys/", "/keys/?new",
-    "/usage/", "/usage/?metric=latency&by=key", "/teams/", "/teams/default/", "/password/", "/api/v1/docs/",
+    "/",
+    "/services/",
+    "/services/new/",
+    "/services/new/?dataset=samples&path=mnist-onnx",
+    f"{SERVICE}/",
+    f"{SERVICE}/test/",
+    f"{SERVICE}/access/",
+    f"{SERVICE}/logs/",
+    f"{SERVICE}/events/",
+    f"{SERVICE}/revisions/",
+    f"{SERVICE}/edit/",
+    "/datasets/",
+    "/datasets/?new",
+    "/datasets/?new&kind=nfs",
+    "/datasets/samples/",
+    "/datasets/samples/edit/",
+    "/datasets/samples/?path=mnist-svm",
+    "/datasets/samples/rounds/1/",
+    "/store/",
+    "/queues/",
+    "/queues/default/",
+    "/nodes/",
+    "/nodes/local/",
+    "/keys/",
+    "/keys/?new",
+    "/usage/",
+    "/usage/?metric=latency&by=key",
+    "/teams/",
+    "/teams/default/",
+    "/password/",
+    "/api/v1/docs/",
     "/no-such-page/",
-]  # fmt: skip
+]
 WIDTH = 360
 Scheme = Literal["light", "dark"]
 WIDEST = """() => [...document.querySelectorAll("body *")]
@@ -42,9 +66,12 @@ def phone(browser: Browser, signed_in: StorageState, live: Live, watch: Watch) -
 
     def make(scheme: Scheme) -> Page:
         context = browser.new_context(
-            base_url=live.console, storage_state=signed_in, color_scheme=scheme,
-            viewport={"width": WIDTH, "height": 740}, has_touch=True,
-        )  # fmt: skip
+            base_url=live.console,
+            storage_state=signed_in,
+            color_scheme=scheme,
+            viewport={"width": WIDTH, "height": 740},
+            has_touch=True,
+        )
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()

@@ -7,9 +7,16 @@ import pytest
 from console.addresses import authority, reachable
 
 
-@pytest.mark.parametrize(("bind", "host"), [
-    ("127.0.0.1", "127.0.0.1"), ("10.0.0.5", "10.0.0.5"), ("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("::1", "::1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("bind", "host"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("10.0.0.5", "10.0.0.5"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "::1"),
+        ("::1", "::1"),
+    ],
+)
 def test_what_listens_everywhere_is_asked_on_loopback(bind: str, host: str) -> None:
     assert reachable(bind) == host
 

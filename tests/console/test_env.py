@@ -76,8 +76,25 @@ def test_a_variable_that_nothing_reads_is_named_with_the_one_that_was_meant() ->
 
 def test_what_is_read_and_what_others_set_is_not_named() -> None:
     others = [
-        "PATH", "HOME", "LANG", "SSL_CERT_FILE", "PORT", "HOSTS", "TEAM", "DATABASE_URL", "HTTP_PROXY", "PYTHONPATH",
-        "GATEWAY_SERVICE_HOST", "CONSOLE_PORT_8000_TCP_ADDR", "GATEWAY_SERVICE_PORT_HTTP", "DATASET_ROOTS_FILE",
-        "AWS_ENDPOINT_URL", "NODE_EXTRA_CA_CERTS", "POSTGRES_PASSWORD", "REDIS_HOST", "TZ", "DEBUGINFOD_URLS",
+        "PATH",
+        "HOME",
+        "LANG",
+        "SSL_CERT_FILE",
+        "PORT",
+        "HOSTS",
+        "TEAM",
+        "DATABASE_URL",
+        "HTTP_PROXY",
+        "PYTHONPATH",
+        "GATEWAY_SERVICE_HOST",
+        "CONSOLE_PORT_8000_TCP_ADDR",
+        "GATEWAY_SERVICE_PORT_HTTP",
+        "DATASET_ROOTS_FILE",
+        "AWS_ENDPOINT_URL",
+        "NODE_EXTRA_CA_CERTS",
+        "POSTGRES_PASSWORD",
+        "REDIS_HOST",
+        "TZ",
+        "DEBUGINFOD_URLS",
     ]
     assert env.unknown(others, {"DATASET_ROOTS", "DATABASE_URL", "TIME_ZONE", "DEBUG", "REDIS_URL", "NODE_NAME"}) == []

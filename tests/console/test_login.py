@@ -81,9 +81,7 @@ def test_whom_a_stranger_says_he_forwards_for_counts_nothing(
     assert not sign_in(client, "alice", HTTP_X_FORWARDED_FOR="203.0.113.99")
 
 
-def test_behind_a_named_proxy_each_caller_has_an_own_count(
-    client: Client, alice: User, settings: Settings
-) -> None:
+def test_behind_a_named_proxy_each_caller_has_an_own_count(client: Client, alice: User, settings: Settings) -> None:
     settings.TRUSTED_PROXIES = PROXIES
     for number in range(MOST_FAILURES):
         sign_in(client, "guess", HTTP_X_FORWARDED_FOR=f"198.51.100.{number}, 203.0.113.7")

@@ -79,9 +79,14 @@ def _sums(*steps: float, first: float = 0) -> list[Request]:
 def _stateful(name: str, config: str, others: Mapping[str, str | bytes] | None = None, first: float = 0) -> Case:
     write = onnx(f"max_batch_size: 4\n{IO}sequence_batching {{ {config} }}\n", SUMS, others)
     return Case(
-        name, write, _sums(3, 4, 5, first=first), inputs=["IN FP32 [1]"], notes=[SEQUENCES], stateful=True,
+        name,
+        write,
+        _sums(3, 4, 5, first=first),
+        inputs=["IN FP32 [1]"],
+        notes=[SEQUENCES],
+        stateful=True,
         has_v1=False,
-    )  # fmt: skip
+    )
 
 
 def _controls() -> Case:
@@ -98,8 +103,14 @@ def _controls() -> Case:
     ]
     write = onnx(f"max_batch_size: 4\n{IO}sequence_batching {{ direct {{ }} {inputs} }}\n", model)
     return Case(
-        "onnx-controls", write, requests, inputs=["IN FP32 [1]"], notes=[SEQUENCES], stateful=True, has_v1=False,
-    )  # fmt: skip
+        "onnx-controls",
+        write,
+        requests,
+        inputs=["IN FP32 [1]"],
+        notes=[SEQUENCES],
+        stateful=True,
+        has_v1=False,
+    )
 
 
 RAGGED = """max_batch_size: 4
@@ -130,27 +141,50 @@ parameters { key: "enable_mem_pattern" value { string_value: "false" } }
 NEG = graph([("Neg", "IN", "OUT")], {"IN": (1,)}, {"OUT": (1,)})
 SERVED = (
     _stateful("onnx-state", "direct { } " + STATE % ""),
-    _stateful("onnx-state-file", "oldest { max_candidate_sequences: 2 } " + STATE % FIRST,
-              {"initial_state/five": array([5]).tobytes()}, first=5),
+    _stateful(
+        "onnx-state-file",
+        "oldest { max_candidate_sequences: 2 } " + STATE % FIRST,
+        {"initial_state/five": array([5]).tobytes()},
+        first=5,
+    ),
     _controls(),
     Case(
         "onnx-ragged",
         onnx(RAGGED, graph([("Mul", "IN COUNT", "OUT")], {"IN": ("n",), "COUNT": ("b",)}, {"OUT": ("n",)})),
-        _one([[1, 2, 3]], [[3, 6, 9]]), inputs=["IN FP32 [-1]"],
+        _one([[1, 2, 3]], [[3, 6, 9]]),
+        inputs=["IN FP32 [-1]"],
     ),
-    Case("onnx-optional", onnx(OPTIONAL, BIAS), [
-        *_one([1, 2], [8, 9]), *_one([1, 2], [2, 3], BIAS=array([1])),
-    ], inputs=["IN FP32 [-1]", "BIAS FP32 [1]"]),
+    Case(
+        "onnx-optional",
+        onnx(OPTIONAL, BIAS),
+        [
+            *_one([1, 2], [8, 9]),
+            *_one([1, 2], [2, 3], BIAS=array([1])),
+        ],
+        inputs=["IN FP32 [-1]", "BIAS FP32 [1]"],
+    ),
     Case("onnx-default", onnx(FREE, BIAS), _one([1, 2], [8, 9]), inputs=["IN FP32 [-1]"]),
     Case("onnx-outputs", onnx(f"max_batch_size: 4\n{IO}", LOSS), _one([[1], [2]], [[-1], [-2]]), has_rows=True),
-    Case("onnx-several-files", files({
-        "1/model.onnx/model.onnx": LARGE, "1/model.onnx/weights.bin": WEIGHTS.tobytes(),
-    }), _one([[1, 2]], [[2, 1]]), notes=["Inputs and outputs were read from 1/model.onnx/model.onnx."]),
+    Case(
+        "onnx-several-files",
+        files(
+            {
+                "1/model.onnx/model.onnx": LARGE,
+                "1/model.onnx/weights.bin": WEIGHTS.tobytes(),
+            }
+        ),
+        _one([[1, 2]], [[2, 1]]),
+        notes=["Inputs and outputs were read from 1/model.onnx/model.onnx."],
+    ),
     Case("onnx-tuned", onnx(TUNED + IO, NEG), _one([1], [-1])),
-    Case("onnx-bfloat16", onnx(
-        FREE.replace("FP32", "BF16"), graph([("Identity", "IN", "OUT")], {"IN BF16": ("n",)}, {"OUT BF16": ("n",)})
-    ), [Request({"IN": HALVES}, [{"OUT": HALVES}])]),
-)  # fmt: skip
+    Case(
+        "onnx-bfloat16",
+        onnx(
+            FREE.replace("FP32", "BF16"), graph([("Identity", "IN", "OUT")], {"IN BF16": ("n",)}, {"OUT BF16": ("n",)})
+        ),
+        [Request({"IN": HALVES}, [{"OUT": HALVES}])],
+    ),
+)
 OWN = IO.replace("IN", "S").partition("output")[0]
 SEVERAL = graph([("Neg", "IN", "OUT")], {"IN": ("n", 5)}, {"OUT": ("n", 5)})
 FIVE = "max_batch_size: 4\n" + IO.replace("[ 1 ]", "[ 5 ]").replace("[ 5 ]", "[ 5 ] allow_ragged_batch: true", 1)
@@ -159,14 +193,27 @@ AXES = (
     "allow_ragged_batch out, or export the model so."
 )
 REFUSED = (
-    Case("onnx-state-of-callers", onnx(
-        f"max_batch_size: 4\n{IO}{OWN}sequence_batching {{ direct {{ }} {STATE % ''} }}\n", SUMS
-    ), refused=["Input S: Triton fills it itself, as a state: take it out of input."], notes=[SEQUENCES]),
-    Case("onnx-optional-without-value", onnx(OPTIONAL.replace("dims: [ -1 ]", "dims: [ -1 ] optional: true", 1), BIAS),
-         refused=["Input IN: config.pbtxt calls it optional, and the model has no value for it: leave optional out."]),
-    Case("onnx-value-not-optional", onnx(OPTIONAL.replace(" optional: true", ""), BIAS), refused=[
-        "Input BIAS: The model has a value for it, so Triton does not count it: write optional: true, or leave it out."
-    ]),
+    Case(
+        "onnx-state-of-callers",
+        onnx(f"max_batch_size: 4\n{IO}{OWN}sequence_batching {{ direct {{ }} {STATE % ''} }}\n", SUMS),
+        refused=["Input S: Triton fills it itself, as a state: take it out of input."],
+        notes=[SEQUENCES],
+    ),
+    Case(
+        "onnx-optional-without-value",
+        onnx(OPTIONAL.replace("dims: [ -1 ]", "dims: [ -1 ] optional: true", 1), BIAS),
+        refused=["Input IN: config.pbtxt calls it optional, and the model has no value for it: leave optional out."],
+    ),
+    Case(
+        "onnx-value-not-optional",
+        onnx(OPTIONAL.replace(" optional: true", ""), BIAS),
+        refused=[
+            (
+                "Input BIAS: The model has a value for it, so Triton does not count it: "
+                "write optional: true, or leave it out."
+            )
+        ],
+    ),
     Case("onnx-ragged-of-two-axes", onnx(FIVE, SEVERAL), refused=[AXES]),
-)  # fmt: skip
+)
 CASES = (*SERVED, *REFUSED)

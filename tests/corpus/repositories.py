@@ -158,17 +158,23 @@ def _how(how: str, y: Any = None, **more: Any) -> Request:
 
 def _called() -> Case:
     folder = {
-        **python_model("calls", config(inputs=HOW), CALLS), **onnx_model("neg", ONNX),
+        **python_model("calls", config(inputs=HOW), CALLS),
+        **onnx_model("neg", ONNX),
         **python_model("add", config(more="version_policy { all {} }")),
         "add/2/model.py": write.ADD.replace("x + 1", "x + 2"),
-        **python_model("counts", config(more=STREAMING), COUNTS), "flow/config.pbtxt": chain("add", "neg"),
-    }  # fmt: skip
+        **python_model("counts", config(more=STREAMING), COUNTS),
+        "flow/config.pbtxt": chain("add", "neg"),
+    }
     requests = (
-        _how("python_model", [3, 4, 5]), _how("onnx_model", [-1, -2, -3]), _how("one_after_another", [-3, -4, -5]),
-        _how("ensemble", [-3, -4, -5]), _how("stream", [1, 2, 3, 2, 4, 6, 3, 6, 9]),
-        _how("another_version", [3, 4, 5]), _how("unknown", error="nobody"),
+        _how("python_model", [3, 4, 5]),
+        _how("onnx_model", [-1, -2, -3]),
+        _how("one_after_another", [-3, -4, -5]),
+        _how("ensemble", [-3, -4, -5]),
+        _how("stream", [1, 2, 3, 2, 4, 6, 3, 6, 9]),
+        _how("another_version", [3, 4, 5]),
+        _how("unknown", error="nobody"),
         _how("load", error="pb_utils.load_model is not there"),
-    )  # fmt: skip
+    )
     inputs = ["how BYTES [1]", "x FP32 [-1]"]
     return Case("calls-others", files(folder), requests, config={"model": "calls"}, inputs=inputs)
 
@@ -180,34 +186,56 @@ def _in_and_out(x: Any, y: Any, **more: Any) -> Request:
 CASES = (
     Case(
         "ensemble",
-        files({
-            **onnx_model("neg", ONNX), **python_model("add"), **onnx_model("abs", operator="Abs"), "flow/1/": "",
-            "flow/config.pbtxt": chain("add", "neg", "abs"), "README.md": "Three steps.",
-        }),
+        files(
+            {
+                **onnx_model("neg", ONNX),
+                **python_model("add"),
+                **onnx_model("abs", operator="Abs"),
+                "flow/1/": "",
+                "flow/config.pbtxt": chain("add", "neg", "abs"),
+                "README.md": "Three steps.",
+            }
+        ),
         [
             _in_and_out([1, 2], [2, 3]),
             Request({"IN": array([-1.0])}, error="no negative numbers"),
         ],
-        inputs=["IN FP32 [-1]"], notes=[f"abs: {READ}"],
+        inputs=["IN FP32 [-1]"],
+        notes=[f"abs: {READ}"],
     ),
     Case(
         "ensemble-in-ensemble",
-        files({
-            **onnx_model("neg", config("onnxruntime", batch=8, more="dynamic_batching {}"), shape=("n", "m")),
-            **python_model("add", config(batch=4)), "inner/config.pbtxt": chain("add", "neg", batch=4), "inner/1/": "",
-            "outer/1/": "", "outer/config.pbtxt": ensemble(
-                step("inner", {"IN": "IN"}, {"OUT": "t"}), step("neg", {"x": "t"}, {"y": "OUT"}), batch=4),
-        }),
-        [_in_and_out(ROWS, ROWS + 1)], inputs=["IN FP32 [-1]"], has_rows=True,
+        files(
+            {
+                **onnx_model("neg", config("onnxruntime", batch=8, more="dynamic_batching {}"), shape=("n", "m")),
+                **python_model("add", config(batch=4)),
+                "inner/config.pbtxt": chain("add", "neg", batch=4),
+                "inner/1/": "",
+                "outer/1/": "",
+                "outer/config.pbtxt": ensemble(
+                    step("inner", {"IN": "IN"}, {"OUT": "t"}), step("neg", {"x": "t"}, {"y": "OUT"}), batch=4
+                ),
+            }
+        ),
+        [_in_and_out(ROWS, ROWS + 1)],
+        inputs=["IN FP32 [-1]"],
+        has_rows=True,
     ),
     Case(
         "ensemble-branches",
-        files({
-            **python_model("add", config(inputs={"x": FLOATS, "b": (*FLOATS, "optional: true")}), write.ADD_TWO),
-            **onnx_model("neg", ONNX), "flow/1/": "", "flow/config.pbtxt": ensemble(
-                step("neg", {"x": "A"}, {"y": "minus"}), step("add", {"x": "minus", "b": "B"}, {"y": "SUM"}),
-                inputs={"A": FLOATS, "B": (*FLOATS, "optional: true")}, outputs={"SUM": FLOATS, "minus": FLOATS}),
-        }),
+        files(
+            {
+                **python_model("add", config(inputs={"x": FLOATS, "b": (*FLOATS, "optional: true")}), write.ADD_TWO),
+                **onnx_model("neg", ONNX),
+                "flow/1/": "",
+                "flow/config.pbtxt": ensemble(
+                    step("neg", {"x": "A"}, {"y": "minus"}),
+                    step("add", {"x": "minus", "b": "B"}, {"y": "SUM"}),
+                    inputs={"A": FLOATS, "B": (*FLOATS, "optional: true")},
+                    outputs={"SUM": FLOATS, "minus": FLOATS},
+                ),
+            }
+        ),
         [
             Request({"A": ONE, "B": ONE * 10}, [{"SUM": ONE * 9, "minus": -ONE}]),
             Request({"A": ONE}, [{"SUM": 1 - ONE, "minus": -ONE}]),
@@ -215,59 +243,89 @@ CASES = (
     ),
     Case(
         "ensemble-decoupled",
-        files({
-            **python_model("counts", config(more=STREAMING), COUNTS), **onnx_model("neg", ONNX), "flow/1/": "",
-            "flow/config.pbtxt": chain("counts", "neg"),
-        }),
-        [Request({"IN": ONE}, [{"OUT": -ONE * times} for times in (1, 2, 3)])], has_v1=False,
+        files(
+            {
+                **python_model("counts", config(more=STREAMING), COUNTS),
+                **onnx_model("neg", ONNX),
+                "flow/1/": "",
+                "flow/config.pbtxt": chain("counts", "neg"),
+            }
+        ),
+        [Request({"IN": ONE}, [{"OUT": -ONE * times} for times in (1, 2, 3)])],
+        has_v1=False,
     ),
     Case(
         "ensemble-sequences",
-        files({
-            **python_model("sum", config(batch=2, more=SEQUENCES), SUM_OF_SEQUENCE), "flow/1/": "",
-            "flow/config.pbtxt": chain("sum", batch=2),
-        }),
+        files(
+            {
+                **python_model("sum", config(batch=2, more=SEQUENCES), SUM_OF_SEQUENCE),
+                "flow/1/": "",
+                "flow/config.pbtxt": chain("sum", batch=2),
+            }
+        ),
         [
-            _in_and_out([[1, 2]], [[1, 2]], start=True), _in_and_out([[10, 20]], [[11, 22]]),
+            _in_and_out([[1, 2]], [[1, 2]], start=True),
+            _in_and_out([[10, 20]], [[11, 22]]),
             _in_and_out([[0, 1]], [[11, 23]], end=True),
         ],
         notes=["sum: The model has sequences: each one stays at the replica that its sequence_id leads to."],
-        stateful=True, has_v1=False,
+        stateful=True,
+        has_v1=False,
     ),
     Case(
         "ensemble-versions",
-        files({
-            **python_model("add", config(more="version_policy { all {} }")), "flow/1/": "",
-            "add/2/model.py": write.ADD.replace("x + 1", "x * 10"),
-            "flow/config.pbtxt": ensemble(
-                step("add", {"x": "IN"}, {"y": "t"}, version="1"), step("add", {"x": "t"}, {"y": "OUT"}, version="2")),
-        }),
+        files(
+            {
+                **python_model("add", config(more="version_policy { all {} }")),
+                "flow/1/": "",
+                "add/2/model.py": write.ADD.replace("x + 1", "x * 10"),
+                "flow/config.pbtxt": ensemble(
+                    step("add", {"x": "IN"}, {"y": "t"}, version="1"),
+                    step("add", {"x": "t"}, {"y": "OUT"}, version="2"),
+                ),
+            }
+        ),
         [_in_and_out([1, 2], [20, 30])],
     ),
     Case(
         "ensemble-of-callers",
-        files({
-            **python_model("both", program=AT_ONCE), **python_model("add"), **onnx_model("neg", ONNX), "flow/1/": "",
-            "flow/config.pbtxt": chain("both", "add"),
-        }),
+        files(
+            {
+                **python_model("both", program=AT_ONCE),
+                **python_model("add"),
+                **onnx_model("neg", ONNX),
+                "flow/1/": "",
+                "flow/config.pbtxt": chain("both", "add"),
+            }
+        ),
         [_in_and_out([1, 2], [2, 2])],
     ),
     _called(),
     Case(
         "calls-decoupled",
-        files({
-            **python_model("forwards", config(more=STREAMING), FORWARDS), **onnx_model("neg", ONNX),
-            **python_model("counts", config(more=STREAMING), COUNTS),
-        }),
+        files(
+            {
+                **python_model("forwards", config(more=STREAMING), FORWARDS),
+                **onnx_model("neg", ONNX),
+                **python_model("counts", config(more=STREAMING), COUNTS),
+            }
+        ),
         [Request({"x": ONE}, [{"y": -ONE * times} for times in (1, 2, 3)])],
-        config={"model": "forwards"}, has_v1=False,
+        config={"model": "forwards"},
+        has_v1=False,
     ),
     Case(
         "step-alone",
-        files({
-            **onnx_model("neg", ONNX), **python_model("add"), "flow/1/": "", "flow/config.pbtxt": chain("neg", "add"),
-        }),
-        [Request({"x": ONE}, [{"y": -ONE}])], config={"model": "neg"},
+        files(
+            {
+                **onnx_model("neg", ONNX),
+                **python_model("add"),
+                "flow/1/": "",
+                "flow/config.pbtxt": chain("neg", "add"),
+            }
+        ),
+        [Request({"x": ONE}, [{"y": -ONE}])],
+        config={"model": "neg"},
         notes=["Not loaded, because nothing here calls it: add, flow."],
     ),
     Case("repository-of-one", files({**onnx_model("neg", ONNX), "NOTICE": "x"}), [Request({"x": ONE}, [{"y": -ONE}])]),
@@ -278,19 +336,28 @@ CASES = (
     ),
     Case(
         "ensemble-types-differ",
-        files({
-            **python_model("add"), **onnx_model("neg", config("onnxruntime", inputs={"x": ("FP64", "-1")},
-                                                              outputs={"y": ("FP64", "-1")}), element=11),
-            "flow/1/": "", "flow/config.pbtxt": chain("add", "neg", outputs={"OUT": ("FP64", "-1")}),
-        }),
+        files(
+            {
+                **python_model("add"),
+                **onnx_model(
+                    "neg",
+                    config("onnxruntime", inputs={"x": ("FP64", "-1")}, outputs={"y": ("FP64", "-1")}),
+                    element=11,
+                ),
+                "flow/1/": "",
+                "flow/config.pbtxt": chain("add", "neg", outputs={"OUT": ("FP64", "-1")}),
+            }
+        ),
         refused=["flow: The tensor 't1' is TYPE_FP32 in add and TYPE_FP64 in neg: they must agree."],
     ),
     Case(
         "ensemble-circle",
-        files({
-            f"{name}/config.pbtxt": ensemble(step(other, {"IN": "IN"}, {"OUT": "OUT"}))
-            for name, other in (("one", "two"), ("two", "one"))
-        }),
+        files(
+            {
+                f"{name}/config.pbtxt": ensemble(step(other, {"IN": "IN"}, {"OUT": "OUT"}))
+                for name, other in (("one", "two"), ("two", "one"))
+            }
+        ),
         config={"model": "one"},
         refused=[
             "one: The ensemble one calls itself through its step two: Triton allows no circle.",
@@ -299,8 +366,9 @@ CASES = (
     ),
     Case(
         "calls-load-model",
-        files({**python_model("loads", program=LOADS), **python_model("add")}), config={"model": "loads"},
+        files({**python_model("loads", program=LOADS), **python_model("add")}),
+        config={"model": "loads"},
         fails="calls-load-model: The model cannot be loaded: pb_utils.load_model is not there: a service loads all "
         "models of its folder when it starts, and no others.",
     ),
-)  # fmt: skip
+)

@@ -80,9 +80,13 @@ def _batcher(name: str, text: str, *, others: Mapping[str, str | bytes] | None =
 
 def _sequence(name: str, text: str, tensors: str = SUM_TENSORS) -> Case:
     return Case(
-        name, python(f"max_batch_size: 4\nsequence_batching {{\n{text}{CONTROLS}}}\n{tensors}", SUM), _sums(3, 4, 5),
-        stateful=True, has_v1=False, notes=[SEQUENCES],
-    )  # fmt: skip
+        name,
+        python(f"max_batch_size: 4\nsequence_batching {{\n{text}{CONTROLS}}}\n{tensors}", SUM),
+        _sums(3, 4, 5),
+        stateful=True,
+        has_v1=False,
+        notes=[SEQUENCES],
+    )
 
 
 SERVED = (

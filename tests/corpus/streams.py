@@ -28,9 +28,11 @@ SEND = """class TritonPythonModel:
 IN_THREAD = (
     SEND.replace("from the thread that got the request", "from a thread of its own")
     .replace("            self.answer(", "            arguments = (")
-    .replace("request.get_response_sender())\n", "request.get_response_sender())\n"
-             "            threading.Thread(target=self.answer, args=arguments).start()\n")
-)  # fmt: skip
+    .replace(
+        "request.get_response_sender())\n",
+        "request.get_response_sender())\n            threading.Thread(target=self.answer, args=arguments).start()\n",
+    )
+)
 
 
 def _stream(*values: int) -> Request:

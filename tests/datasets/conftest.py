@@ -92,9 +92,13 @@ def guarded_kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def guarded_dataset(guarded_kind: None, home: Home, files: Path, team: Team, owner: Principal) -> Dataset:
     guarded.guard(files)
     return actions.create(
-        team=team, name="guarded", kind="guarded", options={"place": str(files)},
-        credentials={"word": guarded.WORD}, actor=owner,
-    )  # fmt: skip
+        team=team,
+        name="guarded",
+        kind="guarded",
+        options={"place": str(files)},
+        credentials={"word": guarded.WORD},
+        actor=owner,
+    )
 
 
 @pytest.fixture

@@ -31,8 +31,11 @@ def test_a_dataset_is_created_and_shown(mine: Api, home: Home, files: Path) -> N
 
 def test_who_may_create_a_dataset(people: dict[str, Api], home: Home, files: Path) -> None:
     assert who_may(people, lambda api: api.post("datasets/", body(files, team="vision"))) == {
-        "nobody": 401, "stranger": 400, "teammate": 403, "owner": 201,
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 400,
+        "teammate": 403,
+        "owner": 201,
+    }
     assert Dataset.objects.count() == 1
 
 
@@ -178,8 +181,11 @@ def test_a_dataset_is_tried_as_it_is_and_with_changes(mine: Api, guarded_dataset
 def test_who_may_try_a_dataset(people: dict[str, Api], guarded_dataset: Dataset, files: Path) -> None:
     new = guarded(files, team="vision")
     assert who_may(people, lambda api: api.post("datasets/check/", new)) == {
-        "nobody": 401, "stranger": 400, "teammate": 403, "owner": 200,
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 400,
+        "teammate": 403,
+        "owner": 200,
+    }
     assert who_may(people, lambda api: api.post("datasets/guarded/check/", {})) == {**REFUSED, "owner": 200}
 
 

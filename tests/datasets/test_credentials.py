@@ -38,9 +38,12 @@ def test_a_source_gets_options_and_secrets_together(guarded_dataset: Dataset) ->
 
 def test_sealed_credentials_of_another_dataset_do_not_open(guarded_dataset: Dataset) -> None:
     stolen = Dataset.objects.create(
-        team=guarded_dataset.team, name="mine", kind="guarded", options=guarded_dataset.options,
+        team=guarded_dataset.team,
+        name="mine",
+        kind="guarded",
+        options=guarded_dataset.options,
         credentials=guarded_dataset.credentials,
-    )  # fmt: skip
+    )
     with pytest.raises(CredentialsLocked, match="for another dataset"):
         reading.source_of(stolen)
 

@@ -5,11 +5,14 @@ import pytest
 from datasets.digests import agrees, digest_for
 
 CHECKS = {  # of b"123456789", as the catalogues of CRCs and git have them
-    "crc32": "cbf43926", "crc32c": "e3069283", "crc64nvme": "ae8b14860a799888",
-    "md5": "25f9e794323b453885f5181f1b624d0b", "sha1": "f7c3bc1d808e04732adf679965ccc34ca7ae3441",
+    "crc32": "cbf43926",
+    "crc32c": "e3069283",
+    "crc64nvme": "ae8b14860a799888",
+    "md5": "25f9e794323b453885f5181f1b624d0b",
+    "sha1": "f7c3bc1d808e04732adf679965ccc34ca7ae3441",
     "sha256": "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
     "git-sha1": "e2e107ac61ac259b87c544f6e7a4eb03422c6c21",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("algorithm", CHECKS)

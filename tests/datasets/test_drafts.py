@@ -52,13 +52,22 @@ def refused(dataset: Dataset, actor: Principal, **changes: Any) -> Mapping[str, 
     ],
 )
 def test_what_is_wrong_is_said_at_its_field(
-    options: dict[str, str], given: dict[str, Any], field: str, said: str,
-    guarded_kind: None, home: Home, files: Path, team: Team, owner: Principal,
-) -> None:  # fmt: skip
+    options: dict[str, str],
+    given: dict[str, Any],
+    field: str,
+    said: str,
+    guarded_kind: None,
+    home: Home,
+    files: Path,
+    team: Team,
+    owner: Principal,
+) -> None:
     guard(files)
     sent = {"kind": "guarded", "options": {"place": str(files), **options}, "credentials": given}
-    for verb in (lambda: actions.create(team=team, name="new", actor=owner, **sent),  # type: ignore[arg-type]
-                 lambda: actions.check(team=team, actor=owner, **sent)):  # type: ignore[arg-type]
+    for verb in (
+        lambda: actions.create(team=team, name="new", actor=owner, **sent),  # type: ignore[arg-type]
+        lambda: actions.check(team=team, actor=owner, **sent),
+    ):  # type: ignore[arg-type]
         with pytest.raises(InvalidFields) as caught:
             verb()
         assert said in caught.value.errors[field][0] and WORD not in str(caught.value)

@@ -55,9 +55,7 @@ def test_a_damaged_file_is_found_and_only_it_is_copied_again(
     assert reading.tree_of(done) is not None
 
 
-def test_the_tree_that_was_read_longest_ago_is_read_next(
-    dataset: Dataset, owner: Principal, run_now: Run
-) -> None:
+def test_the_tree_that_was_read_longest_ago_is_read_next(dataset: Dataset, owner: Principal, run_now: Run) -> None:
     one, two = prepared(dataset, owner, run_now), prepared(dataset, owner, run_now, "README.txt")
     seen = [healing.reverify() for _ in range(4)]
     assert sorted(seen[:2], key=str) == sorted([one.tree, two.tree])

@@ -53,11 +53,15 @@ def test_the_page_and_the_api_show_each_name_with_what_it_is(
 ) -> None:
     entries = mine.get("datasets/models/files/", path="svm").data["entries"]
     assert {entry["name"]: entry["left_out"] for entry in entries} == {
-        "1": "", "config.pbtxt": "", "notes.txt": DANGLING,
+        "1": "",
+        "config.pbtxt": "",
+        "notes.txt": DANGLING,
     }
     browser = client_of(alice)
-    for address in (reverse("dataset", args=["models"]) + "?path=svm",
-                    reverse("service-browse") + "?dataset=models&path=svm"):  # fmt: skip
+    for address in (
+        reverse("dataset", args=["models"]) + "?path=svm",
+        reverse("service-browse") + "?dataset=models&path=svm",
+    ):
         page = browser.get(address).content.decode()
         assert re.search(rf'notes\.txt(</span>)? <span class="soft small">{DANGLING}</span>', page)
 

@@ -65,8 +65,13 @@ def test_the_samples_may_always_be_used(home: Home) -> None:
 @pytest.mark.parametrize(
     ("state", "done", "percent"),
     [
-        (states.PENDING, 0, 0), (states.COPYING, 0, 0), (states.COPYING, GIB, 25), (states.COPYING, 4 * GIB - 1, 99),
-        (states.COPYING, 4 * GIB, 99), (states.VERIFYING, 4 * GIB, 99), (states.DONE, 4 * GIB, 100),
+        (states.PENDING, 0, 0),
+        (states.COPYING, 0, 0),
+        (states.COPYING, GIB, 25),
+        (states.COPYING, 4 * GIB - 1, 99),
+        (states.COPYING, 4 * GIB, 99),
+        (states.VERIFYING, 4 * GIB, 99),
+        (states.DONE, 4 * GIB, 100),
         (states.FAILED, 2 * GIB, 50),
     ],
 )
@@ -106,7 +111,11 @@ def test_every_state_has_its_sentence(fields: dict[str, Any], sentence: str) -> 
 def test_a_copy_that_is_done_says_how_long_it_took() -> None:
     started = timezone.now()
     done = round_with(
-        state=states.DONE, files_total=1, bytes_total=MIB, bytes_copied=MIB, started_at=started,
+        state=states.DONE,
+        files_total=1,
+        bytes_total=MIB,
+        bytes_copied=MIB,
+        started_at=started,
         finished_at=started + timedelta(seconds=75),
     )
     assert reading.progress(done)["sentence"] == "1 file, 1.0 MiB: copied and verified in 1 min 15 s."

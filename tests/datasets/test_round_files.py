@@ -53,8 +53,11 @@ def test_what_moves_comes_first_with_its_speed_and_time_left(asked: Round, store
     under_way(asked, store)
     found = round_files.files_of(fresh(asked))
     assert [(row.path, row.state) for row in found.rows] == [
-        ("00001.bin", "moving"), ("00000.bin", "there"), ("00002.bin", "waiting"), ("00003.bin", "waiting"),
-    ]  # fmt: skip
+        ("00001.bin", "moving"),
+        ("00000.bin", "there"),
+        ("00002.bin", "waiting"),
+        ("00003.bin", "waiting"),
+    ]
     first, there, waiting, _ = found.rows
     assert (first.bytes_done, first.percent) == (MIB, 25) and first.bytes_per_second > 0
     assert round_files.seconds_left(first) == round(3 * MIB / first.bytes_per_second)

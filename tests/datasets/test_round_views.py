@@ -97,10 +97,12 @@ def test_names_of_files_are_only_names(browser: Client, asked: Round, dataset: D
 @pytest.mark.parametrize(
     ("state", "offered"),
     [
-        (states.COPYING, {"pause", "cancel"}), (states.PAUSED, {"resume", "cancel"}), (states.FAILED, {"retry"}),
+        (states.COPYING, {"pause", "cancel"}),
+        (states.PAUSED, {"resume", "cancel"}),
+        (states.FAILED, {"retry"}),
         (states.DONE, set()),
     ],
-)  # fmt: skip
+)
 def test_the_buttons_are_those_that_the_state_allows(
     state: str, offered: set[str], browser: Client, asked: Round, bob: User, client_of: ClientOf
 ) -> None:
@@ -141,8 +143,7 @@ def test_who_may_look_at_a_round(
 ) -> None:
     for headers in ({}, HX, HX_FILES):
         answers = [
-            client_of(user).get(url(asked), headers=headers).status_code
-            for user in (alice, bob, admin, charlie, None)
+            client_of(user).get(url(asked), headers=headers).status_code for user in (alice, bob, admin, charlie, None)
         ]
         assert answers == [200, 200, 200, 404, 302]
 

@@ -104,7 +104,9 @@ def test_of_two_requests_at_the_same_moment_one_makes_the_round(
 
 
 def test_a_request_is_put_on_the_queue_when_it_is_committed(
-    dataset: Dataset, owner: Principal, monkeypatch: pytest.MonkeyPatch,
+    dataset: Dataset,
+    owner: Principal,
+    monkeypatch: pytest.MonkeyPatch,
     django_capture_on_commit_callbacks: Callable[..., Any],
 ) -> None:
     sent: list[tuple[str, tuple[Any, ...]]] = []
@@ -142,7 +144,10 @@ def test_people_see_the_rounds_of_their_teams(dataset: Dataset, owner: Principal
 
 
 def test_a_waiting_round_is_cancelled_at_once(
-    dataset: Dataset, owner: Principal, run_now: Run, finished: list[tuple[int, str]],
+    dataset: Dataset,
+    owner: Principal,
+    run_now: Run,
+    finished: list[tuple[int, str]],
     django_capture_on_commit_callbacks: Callable[..., Any],
 ) -> None:
     asked = actions.request_round(dataset, "svm", actor=owner)
@@ -161,7 +166,9 @@ def test_a_round_is_cancelled_at_every_stage(
     monkeypatch.setattr(leases, "BEAT", 0.0)
     asked = actions.request_round(dataset, "svm", actor=owner)
     place: tuple[Any, str] = {
-        "plan": (LocalSource, "plan"), "copy": (copying, "copy"), "publish": (Store, "publish"),
+        "plan": (LocalSource, "plan"),
+        "copy": (copying, "copy"),
+        "publish": (Store, "publish"),
     }[stage]
     original = getattr(*place)
 
@@ -220,7 +227,11 @@ def test_an_expired_lease_is_taken_over(dataset: Dataset, owner: Principal, run_
 
 
 def test_a_worker_that_lost_its_lease_publishes_nothing(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch,
+    dataset: Dataset,
+    owner: Principal,
+    run_now: Run,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
     finished: list[tuple[int, str]],
 ) -> None:
     asked = actions.request_round(dataset, "svm", actor=owner)

@@ -34,7 +34,11 @@ def make(home: Home, team: Team, owner: Principal, settings: Settings) -> Make:
     def made(wire: Wire, url: str, **options: str) -> Dataset:
         settings.DATASET_ENDPOINTS = [wire.endpoint]
         return actions.create(
-            team=team, name="web", kind="http", options={"url": wire.url(url), **options}, actor=owner,
+            team=team,
+            name="web",
+            kind="http",
+            options={"url": wire.url(url), **options},
+            actor=owner,
         )
 
     return made
@@ -58,19 +62,23 @@ def test_a_list_becomes_a_tree(make: Make, owner: Principal, run_now: Run) -> No
 
 
 def test_an_archive_becomes_a_tree_and_its_spool_lies_in_the_home(
-    make: Make, owner: Principal, run_now: Run, home: Home,
+    make: Make,
+    owner: Principal,
+    run_now: Run,
+    home: Home,
 ) -> None:
     with serving(holding({"/m.tar.gz": gzip.compress(tarred())})) as wire:
         asked = actions.request_round(make(wire, "/m.tar.gz"), "svm", actor=owner)
         run_now(asked.pk)
-    assert tree(asked) == {
-        name.removeprefix("svm/"): body for name, body in NAMES.items() if name.startswith("svm/")
-    }
+    assert tree(asked) == {name.removeprefix("svm/"): body for name, body in NAMES.items() if name.startswith("svm/")}
     assert any(not path.suffix for path in home.spool.iterdir())
 
 
 def test_a_packed_archive_too_large_to_look_into_is_copied_all_the_same(
-    make: Make, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch,
+    make: Make,
+    owner: Principal,
+    run_now: Run,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("datasets.sources.http_archive.LOOK_LIMIT", 1000)
     with serving(holding({"/m.tar.gz": gzip.compress(tarred())})) as wire:
@@ -89,7 +97,10 @@ def test_a_packed_archive_too_large_to_look_into_is_copied_all_the_same(
 
 
 def test_bytes_that_are_not_what_the_list_says_are_not_published(
-    make: Make, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch,
+    make: Make,
+    owner: Principal,
+    run_now: Run,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streams, "PAUSES", ())
     wrong = hashlib.sha256(b"something else").hexdigest()

@@ -38,9 +38,7 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def repository(
-    server: Hub, model: Path, home: Home, settings: Settings, team: Team, owner: Principal
-) -> Dataset:
+def repository(server: Hub, model: Path, home: Home, settings: Settings, team: Team, owner: Principal) -> Dataset:
     settings.DATASET_ENDPOINTS = list(server.endpoints)
     server.push("org/model", model)
     options = {"repository": "org/model", "endpoint": server.url, "exclude": "original/*"}

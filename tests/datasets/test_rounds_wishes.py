@@ -91,9 +91,7 @@ def test_who_thinks_better_of_a_pause_while_it_begins_is_heard(
     assert (fresh(asked).state, fresh(asked).pause_requested and not fresh(asked).cancel_requested) == (state, False)
 
 
-def test_only_editors_pause_resume_and_try_again(
-    dataset: Dataset, owner: Principal, bob: User, charlie: User
-) -> None:
+def test_only_editors_pause_resume_and_try_again(dataset: Dataset, owner: Principal, bob: User, charlie: User) -> None:
     asked = actions.request_round(dataset, "svm", actor=owner)
     failed = Round.objects.create(dataset=dataset, path="x", node="local", state=states.FAILED, requested_by="x")
     for person in (bob, charlie):

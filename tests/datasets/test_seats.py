@@ -56,8 +56,11 @@ def test_rounds_are_handed_out_by_team_and_the_others_told_what_they_wait_for(
     rounds._hand_out(20)
     assert sent == [theirs.pk, mine[1].pk, mine[2].pk, mine[3].pk]
     assert [fresh(one).message for one in (theirs, *mine[1:])] == [
-        "", "", "", "Waiting for its turn: 1 preheat is under way. It is the next."
-    ]  # fmt: skip
+        "",
+        "",
+        "",
+        "Waiting for its turn: 1 preheat is under way. It is the next.",
+    ]
 
 
 def test_a_message_for_a_round_whose_turn_it_is_not_brings_the_one_whose_turn_it_is(

@@ -50,21 +50,32 @@ def everything_stored() -> str:
 
 
 def test_a_secret_is_found_nowhere(
-    guarded_dataset: Dataset, home: Home, files: Path, owner: Principal, alice: User, bob: User,
-    client_of: Callable[[User | None], Client], sent: list[Any], said: Callable[[], str],
+    guarded_dataset: Dataset,
+    home: Home,
+    files: Path,
+    owner: Principal,
+    alice: User,
+    bob: User,
+    client_of: Callable[[User | None], Client],
+    sent: list[Any],
+    said: Callable[[], str],
     run_now: Callable[[int], None],
-) -> None:  # fmt: skip
+) -> None:
     api, page = Api(alice), client_of(alice)
     answers: list[Any] = [Api(bob).get("datasets/guarded/").data, api.get("datasets/").data]
     for word in (WORD, WRONG):
         body = {"credentials": {"word": word}}
         new = {"name": "another", "kind": "guarded", "options": {"place": str(files)}, **body}
-        answers += [api.post("datasets/guarded/check/", body).data, api.patch("datasets/guarded/", body).data,
-                    api.post("datasets/check/", {key: new[key] for key in new if key != "name"}).data,
-                    api.post("datasets/", new).data, api.post("datasets/", {**new, "name": "No!"}).data,
-                    api.post("datasets/", {**new, "credentials": word}).data,
-                    api.patch("datasets/guarded/", {"credentials": {"word": [word]}}).data,
-                    api.patch("datasets/guarded/", {"credentials": {"word": word, "none": word}}).data]
+        answers += [
+            api.post("datasets/guarded/check/", body).data,
+            api.patch("datasets/guarded/", body).data,
+            api.post("datasets/check/", {key: new[key] for key in new if key != "name"}).data,
+            api.post("datasets/", new).data,
+            api.post("datasets/", {**new, "name": "No!"}).data,
+            api.post("datasets/", {**new, "credentials": word}).data,
+            api.patch("datasets/guarded/", {"credentials": {"word": [word]}}).data,
+            api.patch("datasets/guarded/", {"credentials": {"word": word, "none": word}}).data,
+        ]
     round_ = actions.request_round(guarded_dataset, "svm", actor=owner)
     run_now(round_.pk)
     round_.refresh_from_db()
@@ -77,11 +88,13 @@ def test_a_secret_is_found_nowhere(
     for address in ("dataset", "dataset-edit", "dataset-rounds"):
         answers.append(page.get(reverse(address, args=["guarded"])).content.decode())
     answers += [api.get("datasets/guarded/").data, api.get("datasets/guarded/rounds/").data, str(sent)]
-    answers += [repr(guarded_dataset), repr(guarded_dataset.__dict__), repr(reading.source_of(guarded_dataset)),
-                repr(drafts.changed(guarded_dataset, None, {"word": WORD}))]
-    written = "\n".join(
-        file.read_bytes().decode("utf-8", "replace") for file in home.root.rglob("*") if file.is_file()
-    )
+    answers += [
+        repr(guarded_dataset),
+        repr(guarded_dataset.__dict__),
+        repr(reading.source_of(guarded_dataset)),
+        repr(drafts.changed(guarded_dataset, None, {"word": WORD})),
+    ]
+    written = "\n".join(file.read_bytes().decode("utf-8", "replace") for file in home.root.rglob("*") if file.is_file())
     for secret in (WORD, WRONG):
         for number, where in enumerate((*map(str, answers), everything_stored(), said(), written)):
             at = where.find(secret)
@@ -89,9 +102,13 @@ def test_a_secret_is_found_nowhere(
 
 
 def test_an_error_that_nobody_expected_shows_no_secret(
-    guarded_dataset: Dataset, alice: User, client_of: Callable[[User | None], Client], settings: Settings,
-    said: Callable[[], str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    guarded_dataset: Dataset,
+    alice: User,
+    client_of: Callable[[User | None], Client],
+    settings: Settings,
+    said: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Also where somebody left Django's debug pages on."""
     settings.DEBUG = settings.DEBUG_PROPAGATE_EXCEPTIONS = False
     monkeypatch.setattr("tests.datasets.guarded.GuardedSource.check", lambda self: 1 / 0)

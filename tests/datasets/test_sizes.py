@@ -8,7 +8,11 @@ from datasets.sizes import duration_text, size_text
 @pytest.mark.parametrize(
     ("count", "text"),
     [
-        (0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (250 << 20, "250 MiB"), (4 << 30, "4.0 GiB"),
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (250 << 20, "250 MiB"),
+        (4 << 30, "4.0 GiB"),
         (3 << 50, "3072 TiB"),
     ],
 )

@@ -36,15 +36,17 @@ def test_only_administrators_open_it_and_are_offered_it(
 ) -> None:
     url = reverse("store")
     assert [client_of(user).get(url).status_code for user in (admin, alice, bob, charlie, None)] == [
-        200, 403, 403, 403, 302,
-    ]  # fmt: skip
+        200,
+        403,
+        403,
+        403,
+        302,
+    ]
     assert f'href="{url}"' in client_of(admin).get(reverse("dashboard")).content.decode()
     assert f'href="{url}"' not in client_of(alice).get(reverse("dashboard")).content.decode()
 
 
-def test_a_copy_is_evicted_by_button(
-    prepare: Prepare, admin: User, client_of: ClientOf
-) -> None:
+def test_a_copy_is_evicted_by_button(prepare: Prepare, admin: User, client_of: ClientOf) -> None:
     old, young = prepare("svm"), prepare("README.txt", 0)
     client = client_of(admin)
     said = client.post(reverse("store-evict", args=[old]), follow=True).content.decode()
@@ -67,7 +69,12 @@ def test_a_copy_is_read_again_by_button(
 
 @pytest.mark.parametrize("verb", ["evict", "verify"])
 def test_who_is_no_administrator_presses_nothing(
-    verb: str, prepare: Prepare, alice: User, bob: User, charlie: User, client_of: ClientOf,
+    verb: str,
+    prepare: Prepare,
+    alice: User,
+    bob: User,
+    charlie: User,
+    client_of: ClientOf,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent: list[str] = []
@@ -81,7 +88,10 @@ def test_who_is_no_administrator_presses_nothing(
 
 
 def test_the_store_over_rest(
-    prepare: Prepare, admin: User, alice: User, needed: dict[str, set[str]],
+    prepare: Prepare,
+    admin: User,
+    alice: User,
+    needed: dict[str, set[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent: list[str] = []

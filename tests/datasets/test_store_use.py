@@ -30,8 +30,13 @@ def test_an_empty_store_is_told_too(dataset: Dataset, settings: Settings) -> Non
     settings.STORE_QUOTA_BYTES = 5 << 30
     found = store_use.read()
     assert (found.node, found.used, found.quota, found.trees, found.next, found.damaged) == (
-        "local", 0, 5 << 30, (), None, 0,
-    )  # fmt: skip
+        "local",
+        0,
+        5 << 30,
+        (),
+        None,
+        0,
+    )
     assert 0 < found.disk_free <= found.disk_total
 
 
@@ -47,8 +52,9 @@ def test_a_copy_is_shown_with_where_it_came_from_and_who_needs_it(
     assert tree.users == ("detector", "echo") and tree.leaves == 0
     newest, before = Round.objects.filter(state=states.DONE)
     assert [(origin.dataset, origin.team, origin.path, origin.round) for origin in tree.origins] == [
-        ("again", "vision", "svm", newest.pk), ("models", "vision", "svm", before.pk),
-    ]  # fmt: skip
+        ("again", "vision", "svm", newest.pk),
+        ("models", "vision", "svm", before.pk),
+    ]
     assert abs(tree.verified - time.time()) < 60
 
 
@@ -99,9 +105,7 @@ def test_contents_that_another_copy_shares_stay(prepare: Prepare, root: Principa
     assert reading.tree(whole) is not None and upkeep.verify(reading.store(), whole) == []
 
 
-def test_a_copy_that_is_needed_is_not_evicted(
-    prepare: Prepare, needed: dict[str, set[str]], root: Principal
-) -> None:
+def test_a_copy_that_is_needed_is_not_evicted(prepare: Prepare, needed: dict[str, set[str]], root: Principal) -> None:
     digest = prepare("svm")
     needed[digest] = {"echo"}
     with pytest.raises(Conflict, match="needed by echo"):
@@ -127,9 +131,7 @@ def test_only_administrators_touch_the_store(prepare: Prepare, owner: Principal,
     assert reading.tree(digest) is not None
 
 
-def test_a_copy_is_read_again_by_a_worker(
-    prepare: Prepare, root: Principal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_is_read_again_by_a_worker(prepare: Prepare, root: Principal, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = prepare("svm")
     manifest = reading.store().root / "manifests" / f"{digest}.json"
     os.utime(manifest, (1, 1))

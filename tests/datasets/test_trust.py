@@ -123,13 +123,16 @@ def test_a_write_that_no_verb_made_loses_it_as_well(dataset: Dataset, owner: Pri
     assert not dataset.trusted
 
 
-@pytest.mark.parametrize(("kind", "options", "changed"), [
-    ("huggingface", {"repository": "a/b"}, {"revision": "refs/pr/1"}),
-    ("huggingface", {"repository": "a/b"}, {"include": "*.py"}),
-    ("s3", {"bucket": "b", "prefix": "models"}, {"prefix": "evil"}),
-    ("s3", {"bucket": "b"}, {"endpoint": "https://evil.example"}),
-    ("http", {"url": "https://a.example/m"}, {"url": "https://a.example/n"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "options", "changed"),
+    [
+        ("huggingface", {"repository": "a/b"}, {"revision": "refs/pr/1"}),
+        ("huggingface", {"repository": "a/b"}, {"include": "*.py"}),
+        ("s3", {"bucket": "b", "prefix": "models"}, {"prefix": "evil"}),
+        ("s3", {"bucket": "b"}, {"endpoint": "https://evil.example"}),
+        ("http", {"url": "https://a.example/m"}, {"url": "https://a.example/n"}),
+    ],
+)
 def test_every_option_that_says_which_files_come_counts(
     dataset: Dataset, owner: Principal, kind: str, options: dict[str, Any], changed: dict[str, Any]
 ) -> None:
@@ -166,7 +169,12 @@ def test_the_button_trusts_what_was_on_the_page_or_nothing(
 def test_a_copy_that_was_made_meanwhile_is_not_trusted_unseen(dataset: Dataset, owner: Principal) -> None:
     seen = trust.digest(dataset)
     Round.objects.create(
-        dataset=dataset, path="svm", node="local", state=states.DONE, tree="t", location=dataset.location,
+        dataset=dataset,
+        path="svm",
+        node="local",
+        state=states.DONE,
+        tree="t",
+        location=dataset.location,
         requested_by="bob",
     )
     with pytest.raises(Conflict, match="copied again"):

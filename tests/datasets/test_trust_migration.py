@@ -38,8 +38,14 @@ def brought_up_to_date() -> Iterator[None]:
 def old_dataset(apps: Any, *, trusted_at: Any, updated_at: Any) -> Any:
     model = apps.get_model("datasets", "Dataset")
     row = model.objects.create(
-        team=apps.get_model("console", "Team").objects.create(name="old"), name="old", kind="local", options=OPTIONS,
-        created_by="alice", trusted=True, trusted_by="alice", trusted_at=trusted_at,
+        team=apps.get_model("console", "Team").objects.create(name="old"),
+        name="old",
+        kind="local",
+        options=OPTIONS,
+        created_by="alice",
+        trusted=True,
+        trusted_by="alice",
+        trusted_at=trusted_at,
     )
     model.objects.filter(pk=row.pk).update(updated_at=updated_at)
     return row
@@ -72,9 +78,11 @@ def test_revisions_are_bound_to_the_dataset_that_they_were_made_with(brought_up_
     migrate("services", "0008_what_a_key_is_bound_to")
     apps, now = migrate("datasets", "0006_pruning"), timezone.now()
     row = old_dataset(apps, trusted_at=now, updated_at=now)
-    services = MigrationExecutor(connection).loader.project_state(
-        [("services", "0008_what_a_key_is_bound_to"), ("datasets", "0006_pruning")]
-    ).apps
+    services = (
+        MigrationExecutor(connection)
+        .loader.project_state([("services", "0008_what_a_key_is_bound_to"), ("datasets", "0006_pruning")])
+        .apps
+    )
     done = services.get_model("datasets", "Round").objects.create(
         dataset_id=row.pk, path="m", node="local", state="DONE", tree="t", requested_by="alice"
     )
@@ -90,7 +98,9 @@ def test_revisions_are_bound_to_the_dataset_that_they_were_made_with(brought_up_
     revisions = Revision.objects
     location = Dataset.objects.get(name="old").location
     assert list(revisions.order_by("number").values_list("dataset", "location")) == [
-        (row.pk, location), (row.pk, location), (None, ""),
+        (row.pk, location),
+        (row.pk, location),
+        (None, ""),
     ]
     assert revisions.get(number=1).permission == {"by": "root", "location": location, "code": None}
 

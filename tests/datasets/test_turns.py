@@ -155,11 +155,16 @@ def play(jobs: list[Job], seconds: int) -> None:
         ]
         waiting = [
             Waiter(
-                job.number, job.team, now - job.ready_at, max(0.0, job.seated_at),
-                int(job.size) if job.began_at >= 0 else 0, job.yields > 0 and job.pace < PACE,
+                job.number,
+                job.team,
+                now - job.ready_at,
+                max(0.0, job.seated_at),
+                int(job.size) if job.began_at >= 0 else 0,
+                job.yields > 0 and job.pace < PACE,
             )
-            for job in jobs if job not in sitting and job.done_at < 0 and job.ready_at <= now
-        ]  # fmt: skip
+            for job in jobs
+            if job not in sitting and job.done_at < 0 and job.ready_at <= now
+        ]
         assert len(seats) <= MOST
         leave = {one.round: gives_up(one.round, seats, waiting, most=MOST, slow=PACE) for one in seats}
         for job in list(sitting):
@@ -204,9 +209,10 @@ def test_the_same_teams_own_work_goes_on_beside_its_drips() -> None:
         st.tuples(
             st.integers(1, 6), st.sampled_from([20 << 10, PACE, QUICK]), st.integers(1, 200), st.integers(0, 300)
         ),
-        min_size=1, max_size=12,
+        min_size=1,
+        max_size=12,
     )
-)  # fmt: skip
+)
 @settings(max_examples=30, deadline=None)
 def test_every_round_ends(asked: list[tuple[int, int, int, int]]) -> None:
     """`asked`: team, pace, seconds of copying, and when."""

@@ -32,9 +32,16 @@ def form(guarded_kind: None, home: Home, files: Path, team: Team) -> dict[str, s
     """A form that is right."""
     guard(files)
     return {
-        "name": "mine", "team": str(team.pk), "kind": "guarded", "options.place": str(files), "credentials.word": WORD,
-        "credentials.second": "", "options.manner": "polite", "options.list": "a\r\nb", "description": "",
-    }  # fmt: skip
+        "name": "mine",
+        "team": str(team.pk),
+        "kind": "guarded",
+        "options.place": str(files),
+        "credentials.word": WORD,
+        "credentials.second": "",
+        "options.manner": "polite",
+        "options.list": "a\r\nb",
+        "description": "",
+    }
 
 
 def said(page: str, field: str) -> str:
@@ -163,9 +170,10 @@ def test_a_dataset_whose_key_is_lost_still_has_its_pages(guarded_dataset: Datase
     home.secrets_key.unlink()
     page = browser.get(reverse("dataset", args=["guarded"]))
     assert page.status_code == 400 and "cannot be read" in page.content.decode()
-    assert "enter the credentials again" in browser.post(
-        reverse("dataset-check", args=["guarded"]), headers=HTMX
-    ).content.decode()
+    assert (
+        "enter the credentials again"
+        in browser.post(reverse("dataset-check", args=["guarded"]), headers=HTMX).content.decode()
+    )
     assert browser.get(reverse("dataset-edit", args=["guarded"])).status_code == 200
     assert browser.get(reverse("datasets")).status_code == 200
 
@@ -191,9 +199,16 @@ def test_who_tests_too_often_is_told_to_wait(
 
 
 def test_everybody_who_may_make_a_dataset_sees_what_is_allowed_and_administrators_all_of_it(
-    guarded_kind: None, home: Home, tmp_path: Path, browser: Client, bob: User, admin: User, team: Team,
-    client_of: ClientOf, settings: Settings,
-) -> None:  # fmt: skip
+    guarded_kind: None,
+    home: Home,
+    tmp_path: Path,
+    browser: Client,
+    bob: User,
+    admin: User,
+    team: Team,
+    client_of: ClientOf,
+    settings: Settings,
+) -> None:
     settings.DATASET_ENDPOINTS = ["models.example.org:9000"]
     new = reverse("datasets") + "?new"
     local, guarded = browser.get(new).content.decode(), browser.get(f"{new}&kind=guarded").content.decode()

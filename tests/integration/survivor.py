@@ -83,8 +83,11 @@ class Survivor(Live):
     def belongings(self) -> Belongings:
         services = self._list("services/")
         keys = self._list("keys/")
-        history: set[tuple[str, ...]] = {("event", service["name"], str(event["id"])) for service in services
-                                         for event in self._list(f"services/{service['name']}/events/")}  # fmt: skip
+        history: set[tuple[str, ...]] = {
+            ("event", service["name"], str(event["id"]))
+            for service in services
+            for event in self._list(f"services/{service['name']}/events/")
+        }
         datasets = self._list("datasets/")
         for dataset in datasets:
             rounds = self._list(f"datasets/{dataset['name']}/rounds/")

@@ -125,9 +125,20 @@ def test_the_page_says_the_same_as_the_api(live: Live, dataset: str) -> None:
     page = Browser(live)
     html = page.post(
         "/services/new/",
-        {"name": example.NAME, "team": "default", "framework": "triton", "dataset": "broken", "model_path": "empty",
-         "queue": "default", "replicas": "1", "cpu": "1", "memory_gib": "1", "gpu": "0", "auth": "api_key"},
-    )  # fmt: skip
+        {
+            "name": example.NAME,
+            "team": "default",
+            "framework": "triton",
+            "dataset": "broken",
+            "model_path": "empty",
+            "queue": "default",
+            "replicas": "1",
+            "cpu": "1",
+            "memory_gib": "1",
+            "gpu": "0",
+            "auth": "api_key",
+        },
+    )
     assert "already a service" in html
     assert "model.py" in html
 

@@ -62,9 +62,7 @@ def replica(live: Live) -> dict[str, Any]:
 
 def in_backoff(live: Live, reason: str) -> dict[str, Any]:
     """Until it waits for its next start because of `reason`."""
-    seen = live.until(
-        lambda: replica(live), lambda row: row["state"] == "BACKOFF" and reason in row["message"], 90
-    )
+    seen = live.until(lambda: replica(live), lambda row: row["state"] == "BACKOFF" and reason in row["message"], 90)
     return dict(seen)
 
 

@@ -130,9 +130,7 @@ def test_a_program_that_ends_after_its_start_window_again_and_again_is_failed_to
 
 def test_a_failed_program_starts_again_when_it_is_applied_again(home: Home, engine: LocalEngine) -> None:
     flag = home.root / "may-run"
-    launch = Launch(
-        argv=(sys.executable, "-c", f"import os, time; os.stat({str(flag)!r}); time.sleep(600)"), env={}
-    )
+    launch = Launch(argv=(sys.executable, "-c", f"import os, time; os.stat({str(flag)!r}); time.sleep(600)"), env={})
     engine.apply(replica(home, launch, start_retries=0))
     wait_for_state(engine, base.FAILED)
     flag.touch()
@@ -190,7 +188,7 @@ time.sleep(600)
 
 
 def test_arguments_and_environment_arrive_as_they_were_given(home: Home, engine: LocalEngine) -> None:
-    nasty = ["%(ENV_HOME)s 100%", "it's \"quoted\"", "two\nlines", " ; comment # too", "", "ünï", "$HOME `id` \\"]
+    nasty = ["%(ENV_HOME)s 100%", 'it\'s "quoted"', "two\nlines", " ; comment # too", "", "ünï", "$HOME `id` \\"]
     env = {f"NASTY_{index}": text for index, text in enumerate(nasty)} | {"LC_ALL": "C.UTF-8"}
     engine.apply(replica(home, Launch(argv=(sys.executable, "-c", REPORT, *nasty), env=env)))
     path = home.replicas / NAME / "report.json"

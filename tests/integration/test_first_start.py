@@ -20,9 +20,13 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("full-disk")]
 def manage(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if name not in {"SECRET_KEY", "CONSOLE_HOME"}}
     return subprocess.run(
-        [sys.executable, str(CHECKOUT / "manage.py"), *arguments], env={**inherited, "CONSOLE_HOME": str(home), **env},
-        cwd=CHECKOUT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, str(CHECKOUT / "manage.py"), *arguments],
+        env={**inherited, "CONSOLE_HOME": str(home), **env},
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture

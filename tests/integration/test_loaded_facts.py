@@ -12,7 +12,7 @@ from tests.triton import serve_several
 
 pytestmark = [pytest.mark.integration]
 
-CODE = '''\
+CODE = """\
 class TritonPythonModel:
     @staticmethod
     def auto_complete_config(config):
@@ -23,7 +23,7 @@ class TritonPythonModel:
 
     def execute(self, requests):
         return []
-'''
+"""
 MORE = {"decoupled": "pass", "streaming": 'config.set_model_transaction_policy({"decoupled": True})'}
 
 

@@ -55,8 +55,12 @@ def test_usage_is_what_the_client_counted(live: Live) -> None:
     assert live.infer("no-such-service", key=key).status == 404
     with pytest.raises(InferenceServerException):
         over_grpc(live, key, "no-such-service")
-    want = {**before, "requests": before["requests"] + 42, "succeeded": before["succeeded"] + 40,
-            "client_errors": before["client_errors"] + 2}  # fmt: skip
+    want = {
+        **before,
+        "requests": before["requests"] + 42,
+        "succeeded": before["succeeded"] + 40,
+        "client_errors": before["client_errors"] + 2,
+    }
     live.until(lambda: used(live, key_id), lambda seen: seen["requests"] >= want["requests"])
     count_again(live)
     assert used(live, key_id) == want

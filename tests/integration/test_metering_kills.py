@@ -20,9 +20,14 @@ def victim(what: str, home: Path) -> dict[str, Any]:
     env = {**os.environ, "CONSOLE_HOME": str(home), "DJANGO_SETTINGS_MODULE": "console.settings"}
     env.pop("DATABASE_URL", None)  # killing is about the files and SQLite; PostgreSQL's own server is not killed here
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.integration.metering_victim", what], cwd=CHECKOUT, env=env,
-        capture_output=True, text=True, timeout=150, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.integration.metering_victim", what],
+        cwd=CHECKOUT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr[-3000:]
     said: dict[str, Any] = json.loads(ran.stdout)
     return said

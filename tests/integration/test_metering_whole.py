@@ -56,10 +56,13 @@ def start(live: Live, *, text: bool) -> list[Client]:
     """A client for each way in, some with keys whose limits send requests other ways. None has asked anything yet."""
     port, at_once = live.stack.gateway_port, {"max_concurrent": 4}
     clients: list[Client] = [
-        Rest(port, new_key(live)), Rest(port, new_key(live, **at_once)), V1(port, new_key(live)),
+        Rest(port, new_key(live)),
+        Rest(port, new_key(live, **at_once)),
+        V1(port, new_key(live)),
         Rest(port, new_key(live, rate_limit_per_minute=30)),
-        Grpc(port, new_key(live)), Grpc(port, new_key(live, **at_once)),
-    ]  # fmt: skip
+        Grpc(port, new_key(live)),
+        Grpc(port, new_key(live, **at_once)),
+    ]
     if text:
         vllm.sample_model()
         llama.publish(vllm.runtime_root(), live.stack.home.samples)
@@ -103,8 +106,9 @@ def answered(clients: list[Client], more: int) -> None:
     before = [len(client.answered) for client in clients]
     wait_for(
         lambda: [len(client.answered) - had for client, had in zip(clients, before, strict=True)],
-        lambda new: sum(new) > more and all(new), 60,
-    )  # fmt: skip
+        lambda new: sum(new) > more and all(new),
+        60,
+    )
 
 
 def compare(client: Client, mine: list[dict[str, Any]]) -> list[str]:

@@ -47,9 +47,15 @@ def node() -> str:
     return shutil.which("node") or str(Path(playwright.__file__).parent / "driver" / "node")
 
 
-@pytest.mark.parametrize("body", [
-    {"instances": [example.PIXELS]}, {"instances": [{"predict": example.PIXELS}]}, {"inputs": [example.PIXELS]},
-], ids=["rows", "named rows", "columns"])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"instances": [example.PIXELS]},
+        {"instances": [{"predict": example.PIXELS}]},
+        {"inputs": [example.PIXELS]},
+    ],
+    ids=["rows", "named rows", "columns"],
+)
 def test_kserve_v1_answers_8(live: Live, body: dict[str, Any]) -> None:
     found = probe(live, example.NAME, protocol="v1", **body)
     assert found["ok"], found["error"]

@@ -86,9 +86,13 @@ KINDS = {
     "count": (SEQUENCES + tensors(("input", "x", "INT32", "1"), ("output", "sum", "INT32", "1")), COUNT),
     "large": (tensors(("input", "image", "UINT8", "[1, 300, 300, 3]"), ("output", "boxes", "FP32", "[-1, 4]")), SIZE),
     "huge": (tensors(("input", "image", "UINT8", "[1, 6000, 6000]"), ("output", "boxes", "FP32", "[-1, 4]")), SIZE),
-    "add": models.MODELS["add"], "auto": models.MODELS["auto"], "either": models.MODELS["either"],
-    "find": models.MODELS["find"], "none": models.MODELS["none"], "image": models.MODELS["image"],
-}  # fmt: skip
+    "add": models.MODELS["add"],
+    "auto": models.MODELS["auto"],
+    "either": models.MODELS["either"],
+    "find": models.MODELS["find"],
+    "none": models.MODELS["none"],
+    "image": models.MODELS["image"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +116,17 @@ def gateway() -> Iterator[Gateway]:
     """With the bridge behind it."""
     home = settings.HOME
     prepared = Gateway.prepared(home.gateway, Snapshot())
-    command = [sys.executable, "-m", "services.bridge", "--folder", home.bridge, "--table", home.bridge_table,
-               "--egress", home.gateway_egress]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "services.bridge",
+        "--folder",
+        home.bridge,
+        "--table",
+        home.bridge_table,
+        "--egress",
+        home.gateway_egress,
+    ]
     try:
         prepared.run()
         bridge = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL)
@@ -129,9 +142,13 @@ def gateway() -> Iterator[Gateway]:
 
 @pytest.fixture
 def serve(
-    trees: dict[str, Path], triton: RunningTriton, gateway: Gateway, team: Team, dataset_root: Path,
+    trees: dict[str, Path],
+    triton: RunningTriton,
+    gateway: Gateway,
+    team: Team,
+    dataset_root: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[str], Service]:  # fmt: skip
+) -> Callable[[str], Service]:
     """Makes the service of that name: the only one, since all models are in one Triton, and no two have its ports."""
     monkeypatch.setattr(settings, "GATEWAY_PORT", gateway.port)
     folder = dataset_root / "kinds"
@@ -196,10 +213,22 @@ def values(answer: Any) -> dict[str, Any]:
     return {output.name: output.values for output in answer.outputs}
 
 
-@pytest.mark.parametrize(("name", "protocol"), [
-    ("half", "http"), ("stream", "grpc"), ("autostream", "grpc"), ("count", "http"), ("large", "http"), ("add", "http"),
-    ("auto", "http"), ("either", "http"), ("find", "http"), ("none", "http"), ("image", "http"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [
+        ("half", "http"),
+        ("stream", "grpc"),
+        ("autostream", "grpc"),
+        ("count", "http"),
+        ("large", "http"),
+        ("add", "http"),
+        ("auto", "http"),
+        ("either", "http"),
+        ("find", "http"),
+        ("none", "http"),
+        ("image", "http"),
+    ],
+)
 def test_a_fresh_panel_answers_as_it_stands(
     serve: Callable[[str], Service], browser: Client, name: str, protocol: str
 ) -> None:
@@ -261,12 +290,15 @@ def test_a_model_whose_requests_are_too_large_says_so_instead_of_an_example(
     assert "One request of this model has 34.3 MiB, and the gateway takes 16 MiB" in page
 
 
-@pytest.mark.parametrize(("name", "reason", "protocols", "doors"), [
-    ("stream", "The model streams its responses", {"http", "v1"}, {"v2-rest", "v1", "tfserving"}),
-    ("autostream", "The model streams its responses", {"http", "v1"}, {"v2-rest", "v1", "tfserving"}),
-    ("count", "The model has sequences", {"v1"}, {"v1", "tfserving"}),
-    ("half", "", set(), set()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "reason", "protocols", "doors"),
+    [
+        ("stream", "The model streams its responses", {"http", "v1"}, {"v2-rest", "v1", "tfserving"}),
+        ("autostream", "The model streams its responses", {"http", "v1"}, {"v2-rest", "v1", "tfserving"}),
+        ("count", "The model has sequences", {"v1"}, {"v1", "tfserving"}),
+        ("half", "", set(), set()),
+    ],
+)
 def test_protocols_that_cannot_answer_say_why(
     serve: Callable[[str], Service], browser: Client, name: str, reason: str, protocols: set[str], doors: set[str]
 ) -> None:
@@ -288,9 +320,10 @@ def test_what_a_refused_protocol_answers_comes_with_what_to_do(
     for name, fields in (("autostream", {"protocol": "http"}), ("count", v1)):
         serve(name)
         page = browser.post(
-            f"/services/{name}/test/send/", {"i0-how": "generate", "i0-generate": "ones", **fields},
+            f"/services/{name}/test/send/",
+            {"i0-how": "generate", "i0-generate": "ones", **fields},
             headers={"HX-Request": "true"},
-        )  # fmt: skip
+        )
         assert not page.context["answer"].ok and "Send it over gRPC." in page.content.decode()
 
 
@@ -335,8 +368,9 @@ def test_optional_inputs_are_left_out_of_examples_and_of_a_fresh_panel(
         service = serve(name)
         form = browser.get(f"/services/{name}/test/").context["form"]
         assert [(item.tensor.name, item.optional, item.how) for item in form.inputs] == [
-            ("a", False, "generate"), ("b", True, "none"),
-        ]  # fmt: skip
+            ("a", False, "generate"),
+            ("b", True, "none"),
+        ]
         assert json.loads(form.v1) == {"instances": [0.0]}
         for text in examples(browser, service).values():
             assert '"b"' not in text and "'b'" not in text

@@ -27,6 +27,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from console.errors import Conflict, InvalidFields, Unavailable
 from console.models import Team
 from console.principal import SYSTEM, Principal, for_user
+from console.stack.example import PIXELS
 from datasets import actions as datasets
 from datasets import rounds
 from services import states
@@ -42,12 +43,7 @@ from tests.triton import RunningTriton, context_for, free_ports, runtime_root, s
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
-PIXELS = [
-    0, 0, 1, 11, 14, 15, 3, 0, 0, 1, 13, 16, 12, 16, 8, 0, 0, 8, 16, 4, 6, 16, 5, 0, 0, 5, 15, 11, 13, 14, 0, 0,
-    0, 0, 2, 12, 16, 13, 0, 0, 0, 0, 0, 13, 16, 16, 6, 0, 0, 0, 0, 16, 16, 16, 7, 0, 0, 0, 0, 11, 13, 12, 1, 0,
-]  # fmt: skip
-"""A handwritten 8, as 8 x 8 values from 0 to 16."""
-TEXT = "it's \"quoted\" $HOME `id` \\n é"
+TEXT = 'it\'s "quoted" $HOME `id` \\n é'
 WORDS_CONFIG = """backend: "python"
 max_batch_size: 0
 input [ { name: "te\\"xt's" data_type: TYPE_STRING dims: [ -1 ] }, { name: "half" data_type: TYPE_FP16 dims: [ 2 ] } ]
@@ -119,9 +115,7 @@ def repeat_tree(team: Team, dataset_root: Path, tmp_path_factory: pytest.TempPat
     """The digest of the preheated files of the sample `repeat`: from them the console knows that it streams."""
     folder = dataset_root / "panel" / "repeat"
     shutil.copytree(shared_samples(tmp_path_factory) / "repeat", folder, dirs_exist_ok=True)
-    dataset = datasets.create(
-        team=team, name="panel", kind="local", options={"path": str(folder.parent)}, actor=SYSTEM
-    )
+    dataset = datasets.create(team=team, name="panel", kind="local", options={"path": str(folder.parent)}, actor=SYSTEM)
     round_ = datasets.request_round(dataset, "repeat", actor=SYSTEM)
     rounds.run(round_.pk)
     round_.refresh_from_db()

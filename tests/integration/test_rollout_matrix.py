@@ -278,9 +278,17 @@ def files_gone(subject: Subject) -> None:
 
 
 CASES = [
-    access_and_limits, edit, restart, rollback, scale, node_cordoned, node_full, queue_full, revision_broken,
+    access_and_limits,
+    edit,
+    restart,
+    rollback,
+    scale,
+    node_cordoned,
+    node_full,
+    queue_full,
+    revision_broken,
     files_gone,
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("change", CASES, ids=lambda change: change.__name__)

@@ -82,9 +82,7 @@ def events(live: Live, service: str) -> list[str]:
 
 def hung(live: Live, service: str) -> list[str]:
     """Until a replica of the service was found hung."""
-    seen: list[str] = live.until(
-        lambda: [message for message in events(live, service) if "hung" in message], bool, 90
-    )
+    seen: list[str] = live.until(lambda: [message for message in events(live, service) if "hung" in message], bool, 90)
     return seen
 
 

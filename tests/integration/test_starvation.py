@@ -154,9 +154,12 @@ def test_another_teams_work_goes_on(crowded: Live, drip: DripServer) -> None:
         live.until(lambda: live.api(where).body["state"], lambda state: state == "DONE", 120)
         assert drip.sent - before < DRIPPED
         live.create(
-            "blue-service", "mnist-onnx", team="blue", dataset="blue-models",
+            "blue-service",
+            "mnist-onnx",
+            team="blue",
+            dataset="blue-models",
             resources={"cpu": 0.1, "memory_gib": 0.1},
-        )  # fmt: skip
+        )
         live.wait("blue-service", seconds=150)
     assert drip.sent - before < DRIPPED
     assert reads_again(live) > 0, "reading has gone on all the time"

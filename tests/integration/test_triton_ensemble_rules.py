@@ -16,8 +16,10 @@ from tests.repositories import python_model, write
 from tests.triton import RunningTriton, context_for, runtime_root, start_triton
 
 pytestmark = pytest.mark.integration
-CASES = {**{name: (flow, models) for name, (flow, models) in GOOD.items()},
-         **{name: (flow, models) for name, (flow, models, _) in BAD.items()}}  # fmt: skip
+CASES = {
+    **{name: (flow, models) for name, (flow, models) in GOOD.items()},
+    **{name: (flow, models) for name, (flow, models, _) in BAD.items()},
+}
 HANGS = "an input that is written"
 """Triton takes it, and answers no request."""
 COMPLETES = """class TritonPythonModel:

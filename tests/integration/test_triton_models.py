@@ -17,6 +17,7 @@ import tritonclient.grpc as grpcclient
 import tritonclient.http as httpclient
 from tritonclient.utils import InferenceServerException
 
+from console.stack.example import PIXELS
 from services.clients import kserve_v2
 from services.frameworks.triton.describe import describe
 from services.frameworks.triton.launch import render
@@ -25,11 +26,6 @@ from tests.triton import RunningTriton, context_for, runtime_root, serve, shared
 
 pytestmark = pytest.mark.integration
 
-EIGHT = [
-    0, 0, 1, 11, 14, 15, 3, 0, 0, 1, 13, 16, 12, 16, 8, 0, 0, 8, 16, 4, 6, 16, 5, 0, 0, 5, 15, 11, 13, 14, 0, 0,
-    0, 0, 2, 12, 16, 13, 0, 0, 0, 0, 0, 13, 16, 16, 6, 0, 0, 0, 0, 16, 16, 16, 7, 0, 0, 0, 0, 11, 13, 12, 1, 0,
-]
-"""The pixels of the seed document's request."""
 Start = Callable[[str, str], RunningTriton]
 
 
@@ -74,12 +70,12 @@ def tensor(name: str, values: Any, datatype: str) -> Any:
 
 
 def pixels(rows: int = 1) -> Any:
-    return np.array([EIGHT] * rows, dtype=np.float32)
+    return np.array([PIXELS] * rows, dtype=np.float32)
 
 
 def test_the_digits_svc_answers_8_over_rest_and_grpc(start: Start, grpc_of: Callable[[RunningTriton], Any]) -> None:
     triton = start("example-mnist-isvc", "mnist-svm")
-    sent = {"inputs": [{"name": "predict", "shape": [1, 64], "datatype": "FP32", "data": EIGHT}]}
+    sent = {"inputs": [{"name": "predict", "shape": [1, 64], "datatype": "FP32", "data": PIXELS}]}
     answer = post(f"http://{triton.http}/v2/models/example-mnist-isvc/infer", sent)
     assert (answer["model_name"], answer["outputs"][0]["data"]) == ("example-mnist-isvc", [8.0])
     assert answer["outputs"][0]["shape"] == [1]
@@ -99,10 +95,17 @@ def test_the_probe_sees_it_ready_and_reads_its_metadata(start: Start) -> None:
     assert metadata.versions == ("1",)
 
 
-@pytest.mark.parametrize("path", [
-    "v2/models/example-mnist-isvc/config", "v2/models/stats", "v2/logging", "v2/trace/setting",
-    "v2/systemsharedmemory/status", "v2/cudasharedmemory/status",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "v2/models/example-mnist-isvc/config",
+        "v2/models/stats",
+        "v2/logging",
+        "v2/trace/setting",
+        "v2/systemsharedmemory/status",
+        "v2/cudasharedmemory/status",
+    ],
+)
 def test_what_only_an_operator_may_ask_is_closed_over_http(start: Start, path: str) -> None:
     triton = start("example-mnist-isvc", "mnist-svm")
     with pytest.raises(urllib.error.HTTPError) as caught:
@@ -118,10 +121,17 @@ def test_the_repository_is_closed_over_http(start: Start) -> None:
         assert caught.value.code == 403
 
 
-@pytest.mark.parametrize("call", [
-    "get_model_repository_index", "get_log_settings", "get_trace_settings", "get_inference_statistics",
-    "get_system_shared_memory_status", "get_cuda_shared_memory_status",
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "get_model_repository_index",
+        "get_log_settings",
+        "get_trace_settings",
+        "get_inference_statistics",
+        "get_system_shared_memory_status",
+        "get_cuda_shared_memory_status",
+    ],
+)
 def test_what_only_an_operator_may_ask_is_closed_over_grpc(
     start: Start, grpc_of: Callable[[RunningTriton], Any], call: str
 ) -> None:

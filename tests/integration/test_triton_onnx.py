@@ -76,7 +76,10 @@ def test_texts_flags_halves_scalars_and_weights_beside_the_model_pass(tmp_path: 
     assert (tree / "weights.bin").stat().st_size == 64 * 64 * 4
     described = describe(tree, {})
     assert [(tensor.name, tensor.datatype, tensor.shape) for tensor in described.inputs] == [
-        ("text", "BYTES", (-1,)), ("flag", "BOOL", (-1,)), ("x", "FP32", (-1, 64)), ("scale", "FP32", (1,)),
+        ("text", "BYTES", (-1,)),
+        ("flag", "BOOL", (-1,)),
+        ("x", "FP32", (-1, 64)),
+        ("scale", "FP32", (1,)),
     ]
     assert Tensor("total", "FP32", (1,)) in described.outputs
 
@@ -85,11 +88,15 @@ def test_texts_flags_halves_scalars_and_weights_beside_the_model_pass(tmp_path: 
         serve(context_for("types", tree, tmp_path / "run", runtime_root())) as triton,
         grpcclient.InferenceServerClient(triton.grpc) as client,
     ):
-        result = client.infer("types", [
-            sent("text", np.array(["grün".encode(), b""], dtype=object), "BYTES"),
-            sent("flag", np.array([True, False]), "BOOL"), sent("x", ones, "FP32"),
-            sent("scale", np.array([3], dtype=np.float32), "FP32"),
-        ])
+        result = client.infer(
+            "types",
+            [
+                sent("text", np.array(["grün".encode(), b""], dtype=object), "BYTES"),
+                sent("flag", np.array([True, False]), "BOOL"),
+                sent("x", ones, "FP32"),
+                sent("scale", np.array([3], dtype=np.float32), "FP32"),
+            ],
+        )
     assert [text.decode() for text in result.as_numpy("same")] == ["grün", ""]
     assert result.as_numpy("not").tolist() == [False, True]
     assert np.array_equal(result.as_numpy("y"), ones @ np.arange(64 * 64, dtype=np.float32).reshape(64, 64))
@@ -99,12 +106,15 @@ def test_texts_flags_halves_scalars_and_weights_beside_the_model_pass(tmp_path: 
 
 
 def test_the_config_that_is_suggested_loads_and_batches(tmp_path: Path) -> None:
-    made = MAKE.replace('"n"', '"batch"').split("weights = ")[0] + """
+    made = (
+        MAKE.replace('"n"', '"batch"').split("weights = ")[0]
+        + """
 node = helper.make_node("ReduceSum", ["x"], ["y"], axes=[1], keepdims=1)
 graph = helper.make_graph([node], "sums", [value("x", 1, ["batch", 64])], [value("y", 1, ["batch", 1])])
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
 onnx.save(model, sys.argv[1])
 """
+    )
     (tmp_path / "tree" / "1").mkdir(parents=True)
     python = runtime.locate(runtime_root()).python
     subprocess.run([python, "-c", made, tmp_path / "tree" / "1" / "model.onnx"], cwd=tmp_path, check=True, timeout=60)

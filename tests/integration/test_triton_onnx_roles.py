@@ -130,7 +130,12 @@ def numbers(*values: float) -> Any:
 
 
 def step(
-    client: grpcclient.InferenceServerClient, name: str, sequence: int | str, number: float, *, start: bool = False,
+    client: grpcclient.InferenceServerClient,
+    name: str,
+    sequence: int | str,
+    number: float,
+    *,
+    start: bool = False,
     end: bool = False,
 ) -> float:
     result = client.infer(
@@ -197,9 +202,11 @@ def test_batch_inputs_tell_of_ragged_ones_and_outputs_are_scattered(models: Path
     with served(models / "ragged", RAGGED, tmp_path / "run") as client:
 
         def ask(rows: Sequence[Sequence[float]]) -> list[Any]:
-            result = client.infer("ragged", [sent("x", np.array(rows, dtype=np.float32))], outputs=[
-                grpcclient.InferRequestedOutput(name) for name in names
-            ])  # fmt: skip
+            result = client.infer(
+                "ragged",
+                [sent("x", np.array(rows, dtype=np.float32))],
+                outputs=[grpcclient.InferRequestedOutput(name) for name in names],
+            )
             return [result.as_numpy(name).ravel().tolist() for name in names]
 
         assert ask([[1, 2, 3]]) == [[9], [2, 4, 6], [3], [3], [0, 3]]
@@ -239,9 +246,11 @@ def test_a_folder_named_as_the_model_holds_the_graph_and_its_weights(models: Pat
     (tree / "1" / "model.onnx" / "weights.bin").unlink()
     assert "weights.bin, which is missing" in " ".join(describe(tree, {}).problems)
     (tree / "1" / "model.onnx" / "model.onnx").rename(tree / "1" / "model.onnx" / "net.onnx")
-    assert describe(tree, {}).problems == inspect(tree).problems == (
-        "1/model.onnx/model.onnx is missing: a folder for an ONNX model holds the graph under that name.",
-    )  # fmt: skip
+    assert (
+        describe(tree, {}).problems
+        == inspect(tree).problems
+        == ("1/model.onnx/model.onnx is missing: a folder for an ONNX model holds the graph under that name.",)
+    )
 
 
 def test_bfloat16_passes(models: Path, tmp_path: Path) -> None:

@@ -86,10 +86,16 @@ def test_a_replica_is_ready_when_all_its_models_are_and_ends_when_one_does(tmp_p
         stop(triton)
 
 
-@pytest.mark.parametrize("step", [
-    python_model("step"), onnx_model("step"), python_model("step", config(more=STREAMING), COUNTS),
-    python_model("step", program=FAILS),
-], ids=["Python", "ONNX", "decoupled", "failing"])  # fmt: skip
+@pytest.mark.parametrize(
+    "step",
+    [
+        python_model("step"),
+        onnx_model("step"),
+        python_model("step", config(more=STREAMING), COUNTS),
+        python_model("step", program=FAILS),
+    ],
+    ids=["Python", "ONNX", "decoupled", "failing"],
+)
 def test_an_ensemble_shows_that_it_lives(tmp_path: Path, step: dict[str, str | bytes]) -> None:
     tree = write(tmp_path / "tree", {**step, "flow/config.pbtxt": chain("step")})
     with serve(context_for("svc", tree, tmp_path / "run", runtime_root())) as triton:

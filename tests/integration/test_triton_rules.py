@@ -46,10 +46,15 @@ def launch(run_dir: Path, *options: str) -> tuple[Launch, Ports]:
     located = runtime.locate(runtime_root())
     context = context_for("rules", run_dir, run_dir, located.root)
     argv = (
-        str(located.server), f"--model-repository={run_dir / 'repository'}", f"--backend-directory={located.backends}",
-        "--model-control-mode=explicit", "--disable-auto-complete-config", "--pinned-memory-pool-byte-size=0",
-        *listeners(context.ports), *options,
-    )  # fmt: skip
+        str(located.server),
+        f"--model-repository={run_dir / 'repository'}",
+        f"--backend-directory={located.backends}",
+        "--model-control-mode=explicit",
+        "--disable-auto-complete-config",
+        "--pinned-memory-pool-byte-size=0",
+        *listeners(context.ports),
+        *options,
+    )
     made = Launch(argv=argv, env=environment(context, located), files={"tmp/.keep": b""}, links={})
     return made, context.ports
 

@@ -139,10 +139,19 @@ def test_a_python_model_reads_names_and_passes_on_utf8(triton: RunningTriton) ->
     seen = ask(triton, TEXT)
     assert seen.pop("encodings") == ["utf-8"] * 5
     assert seen == {
-        "vocabulary": ["naïve", "☃", "日本"], "named": "été", "names": ["été ☃.txt"], "module": "déjà",
-        "parameter": "déjà", "variable": TEXT, "bytes": TEXT, "file": TEXT, "thread": TEXT, "argument": TEXT,
-        "inherited": TEXT, "python": f"{TEXT} été",
-    }  # fmt: skip
+        "vocabulary": ["naïve", "☃", "日本"],
+        "named": "été",
+        "names": ["été ☃.txt"],
+        "module": "déjà",
+        "parameter": "déjà",
+        "variable": TEXT,
+        "bytes": TEXT,
+        "file": TEXT,
+        "thread": TEXT,
+        "argument": TEXT,
+        "inherited": TEXT,
+        "python": f"{TEXT} été",
+    }
 
 
 def test_what_it_prints_is_in_the_log_at_once(triton: RunningTriton) -> None:

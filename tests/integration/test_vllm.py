@@ -102,12 +102,24 @@ def test_what_nobody_may_use_is_not_there(chatty: RunningVllm, path: str) -> Non
     assert send(f"{chatty.url}{path}", {}, method="POST").status in (404, 405)
 
 
-@pytest.mark.parametrize(("change", "status"), [
-    ({"n": 1000}, 400),
-    ({"chat_template": "{{ 1 }}"}, 400),
-    ({"messages": [{"role": "user", "content": [
-        {"type": "image_url", "image_url": {"url": "http://127.0.0.1:1/x.png"}}]}]}, 400),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"n": 1000}, 400),
+        ({"chat_template": "{{ 1 }}"}, 400),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"type": "image_url", "image_url": {"url": "http://127.0.0.1:1/x.png"}}],
+                    }
+                ]
+            },
+            400,
+        ),
+    ],
+)
 def test_a_dangerous_request_is_refused_by_the_server_too(
     chatty: RunningVllm, change: dict[str, Any], status: int
 ) -> None:

@@ -51,8 +51,9 @@ def test_its_adapter_answers_over_v2_as_well(live_llm: Live) -> None:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         stream = channel.unary_stream(
             "/inference.GRPCInferenceService/ModelInferStream",
-            service_pb2.ModelInferRequest.SerializeToString, service_pb2.ModelInferResponse.FromString,
-        )  # fmt: skip
+            service_pb2.ModelInferRequest.SerializeToString,
+            service_pb2.ModelInferResponse.FromString,
+        )
         for model, answer in ((PIRATE, vllm.PIRATE_ANSWER), (vllm.NAME, vllm.ANSWER)):
             whole = stub.ModelInfer(infer_request(model), metadata=metadata, timeout=120)
             assert (text_in(whole), whole.model_name) == (answer, model)
@@ -112,9 +113,13 @@ def test_the_first_logprobs_take_no_replica_away(live_llm: Live) -> None:
 
 def test_what_does_not_fit_the_model_is_refused_before_anything_starts(live_llm: Live) -> None:
     body = {
-        "name": "too-long", "framework": "vllm", "dataset": "samples", "model_path": vllm.NAME, "queue": "default",
+        "name": "too-long",
+        "framework": "vllm",
+        "dataset": "samples",
+        "model_path": vllm.NAME,
+        "queue": "default",
         "framework_config": {"max_model_len": 1 << 20},
-    }  # fmt: skip
+    }
     answer = live_llm.api("services/", body, method="POST")
     assert answer.status == 400
     assert "choose at most that" in str(answer.body["errors"]["model_path"])

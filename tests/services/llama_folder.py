@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import Any
 
 CONFIG: dict[str, Any] = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 128, "num_attention_heads": 2,
-    "num_hidden_layers": 1, "vocab_size": 256, "max_position_embeddings": 2048, "torch_dtype": "float32",
-}  # fmt: skip
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 128,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 1,
+    "vocab_size": 256,
+    "max_position_embeddings": 2048,
+    "torch_dtype": "float32",
+}
 
 
 def write(folder: Path, **config: Any) -> Path:

@@ -25,7 +25,14 @@ def ready_service(
     service.save()
     first = 30000 + 3 * Replica.objects.count()
     Replica.objects.create(
-        service=service, revision=revision, index=0, node="local", state=Replica.READY, started_at=timezone.now(),
-        http_port=http_port, grpc_port=grpc_port if grpc_port != http_port else first, metrics_port=first + 1,
+        service=service,
+        revision=revision,
+        index=0,
+        node="local",
+        state=Replica.READY,
+        started_at=timezone.now(),
+        http_port=http_port,
+        grpc_port=grpc_port if grpc_port != http_port else first,
+        metrics_port=first + 1,
     )
     return service

@@ -20,10 +20,15 @@ def test_a_triton_service_has_v2_v1_and_tensorflow_serving_but_no_openai() -> No
     assert (doors["v2-grpc"].url, doors["v2-grpc"].by_host) == ("10.0.0.5:8080", "svc.localhost:8080")
 
 
-@pytest.mark.parametrize(("task", "paths"), [
-    ("chat", ["/v1/chat/completions"]), ("completion", ["/v1/completions"]), ("embedding", ["/v1/embeddings"]),
-    ("", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("task", "paths"),
+    [
+        ("chat", ["/v1/chat/completions"]),
+        ("completion", ["/v1/completions"]),
+        ("embedding", ["/v1/embeddings"]),
+        ("", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]),
+    ],
+)
 def test_a_text_service_has_the_openai_path_of_its_task_and_grpc(task: str, paths: list[str]) -> None:
     doors = address(framework="vllm", task=task).doors()
     assert [door.url for door in doors] == [*(f"http://10.0.0.5:8080{path}" for path in paths), "10.0.0.5:8080"]
@@ -45,10 +50,13 @@ def test_adapters_are_models_of_their_own() -> None:
     assert address(framework="vllm", adapters=("polite",)).to_json()["models"] == ["svc", "svc:polite"]
 
 
-@pytest.mark.parametrize(("more", "headers"), [
-    ({}, {"authorization": "Bearer $API_KEY"}),
-    ({"key_header": "X-Tenant-Key"}, {"x-tenant-key": "$API_KEY"}),
-    ({"public": True, "parameters": (("x-tenant", "blue"),)}, {"x-tenant": "blue"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "headers"),
+    [
+        ({}, {"authorization": "Bearer $API_KEY"}),
+        ({"key_header": "X-Tenant-Key"}, {"x-tenant-key": "$API_KEY"}),
+        ({"public": True, "parameters": (("x-tenant", "blue"),)}, {"x-tenant": "blue"}),
+    ],
+)
 def test_the_headers_are_those_that_the_service_asks_for(more: dict[str, object], headers: dict[str, str]) -> None:
     assert address(**more).headers() == headers

@@ -55,14 +55,25 @@ VLLM: dict[str, Any] = {
     **FULL,
     "framework": "vllm",
     "framework_config": {
-        "task": "chat", "dtype": "bfloat16", "max_model_len": 4096, "tensor_parallel_size": 2,
-        "gpu_memory_utilization": 0.8, "quantization": "awq", "max_loras": 2, "max_lora_rank": 16,
-        "trust_remote_code": True, "tool_call_parser": "hermes", "enable_auto_tool_choice": True,
-        "reasoning_parser": "qwen3", "shared_memory_mib": 512, "cpu_kvcache_gib": 1.5, "startup_timeout_seconds": 900,
+        "task": "chat",
+        "dtype": "bfloat16",
+        "max_model_len": 4096,
+        "tensor_parallel_size": 2,
+        "gpu_memory_utilization": 0.8,
+        "quantization": "awq",
+        "max_loras": 2,
+        "max_lora_rank": 16,
+        "trust_remote_code": True,
+        "tool_call_parser": "hermes",
+        "enable_auto_tool_choice": True,
+        "reasoning_parser": "qwen3",
+        "shared_memory_mib": 512,
+        "cpu_kvcache_gib": 1.5,
+        "startup_timeout_seconds": 900,
         "lora_modules": [{"name": "pirate", "path": "adapters/pirate"}, {"name": "b", "path": "b"}],
         "extra_args": ["--max-num-seqs=64", "--enable-prefix-caching"],
     },
-}  # fmt: skip
+}
 
 
 def post_of(form: ServiceForm) -> QueryDict:
@@ -228,7 +239,11 @@ def test_every_message_of_the_parser_lands_at_a_field() -> None:
         form.place(caught.value.errors)
     assert form.others == []
     assert {"framework", "queue", "dataset", "model_path", "resources.cpu", "resources.gpu", "auth.policy"} | {
-        "auth.header", "limits.max_payload_mib", "limits.timeout_seconds", "limits.concurrency", "limits.stall_seconds",
+        "auth.header",
+        "limits.max_payload_mib",
+        "limits.timeout_seconds",
+        "limits.concurrency",
+        "limits.stall_seconds",
         "cors.allowed_origins",
     } <= {field.name for field in form.wrong}
     for name in ("affinity_required", "affinity_preferred", "auth_parameters", "env", "framework_config_inputs"):

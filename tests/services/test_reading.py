@@ -28,8 +28,15 @@ def replica(service: Service, index: int, state: str) -> Replica:
     base = 20000 + 3 * index
     started = timezone.now() if state == Replica.READY else None
     return Replica.objects.create(
-        service=service, revision=service.target, index=index, node="local", state=state,
-        http_port=base, grpc_port=base + 1, metrics_port=base + 2, started_at=started,
+        service=service,
+        revision=service.target,
+        index=index,
+        node="local",
+        state=state,
+        http_port=base,
+        grpc_port=base + 1,
+        metrics_port=base + 2,
+        started_at=started,
     )
 
 

@@ -35,8 +35,13 @@ def dataset(team: Team) -> Dataset:
 def round_of(dataset: Dataset, seconds: float, state: str = rounds.DONE, **fields: Any) -> Round:
     now = timezone.now()
     return Round.objects.create(
-        dataset=dataset, path="m", node="local", state=state, started_at=now - timedelta(seconds=seconds),
-        finished_at=now, **fields,
+        dataset=dataset,
+        path="m",
+        node="local",
+        state=state,
+        started_at=now - timedelta(seconds=seconds),
+        finished_at=now,
+        **fields,
     )
 
 

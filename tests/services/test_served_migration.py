@@ -47,11 +47,18 @@ def test_what_serves_has_served_and_nothing_else(old: Any) -> None:
         service.save()
         started = now - timedelta(days=1) if name == "answering" else None
         old("services", "Replica").create(
-            service=service, revision=first, index=0, node="local", http_port=3 * number, grpc_port=3 * number + 1,
-            metrics_port=3 * number + 2, started_at=started,
-        )  # fmt: skip
+            service=service,
+            revision=first,
+            index=0,
+            node="local",
+            http_port=3 * number,
+            grpc_port=3 * number + 1,
+            metrics_port=3 * number + 2,
+            started_at=started,
+        )
     migrate_all()
     served = Revision.objects.exclude(served_at=None).order_by("served_at")
     assert list(served.values_list("service__name", "number", "served_at")) == [
-        ("answering", 1, now - timedelta(days=1)), ("hung", 1, now - timedelta(hours=1)),
-    ]  # fmt: skip
+        ("answering", 1, now - timedelta(days=1)),
+        ("hung", 1, now - timedelta(hours=1)),
+    ]

@@ -63,15 +63,31 @@ def test_any_text_and_name_is_data_to_python_never_code(text: str, name: str) ->
     assert name in literals and value in literals
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert called == {
-        "np.array", "np.array([]).reshape".replace("[]", f"[{value!r}], dtype=np.object_"), "inputs.append", "print",
-        "inputs[-1].set_data_from_numpy", "triton.InferInput", "triton.InferenceServerClient", "client.infer",
-        "result.get_response", "result.as_numpy",
+        "np.array",
+        "np.array([]).reshape".replace("[]", f"[{value!r}], dtype=np.object_"),
+        "inputs.append",
+        "print",
+        "inputs[-1].set_data_from_numpy",
+        "triton.InferInput",
+        "triton.InferenceServerClient",
+        "client.infer",
+        "result.get_response",
+        "result.as_numpy",
     }
 
 
-@pytest.mark.parametrize("text", [
-    "it's", '"; rm -rf /; "', "$(id) `id` $HOME", "a\nb", "\\", "é 漢 \U0001f600", "'\"'\"'",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "it's",
+        '"; rm -rf /; "',
+        "$(id) `id` $HOME",
+        "a\nb",
+        "\\",
+        "é 漢 \U0001f600",
+        "'\"'\"'",
+    ],
+)
 def test_any_text_and_name_is_data_to_the_shell_never_code(text: str) -> None:
     item = Input(text, "BYTES", np.array([text.encode()], dtype=object))
     words = words_of(made(item)["curl"])
@@ -98,10 +114,16 @@ def test_values_are_pasted_up_to_the_limit() -> None:
     assert "/dev/zero" in made(Input("x", "UINT8", np.zeros(PASTED_BYTES + 1, dtype="u1")))["curl"]
 
 
-@pytest.mark.parametrize("item", [
-    tensor([0.5], "FP16", "<f2"), tensor([0.5], "BF16", ml_dtypes.bfloat16), tensor([float("nan")]),
-    tensor([b"\xff"], "BYTES", object),
-], ids=["FP16", "BF16", "NaN", "bytes"])  # fmt: skip
+@pytest.mark.parametrize(
+    "item",
+    [
+        tensor([0.5], "FP16", "<f2"),
+        tensor([0.5], "BF16", ml_dtypes.bfloat16),
+        tensor([float("nan")]),
+        tensor([b"\xff"], "BYTES", object),
+    ],
+    ids=["FP16", "BF16", "NaN", "bytes"],
+)
 def test_what_json_cannot_hold_travels_as_binary_tensors(item: Input) -> None:
     result = made(item)
     raw = raw_bytes(item.values)
@@ -116,9 +138,10 @@ OUTPUTS = tuple(Tensor(name, datatype, (-1,)) for name, datatype in (("h", "FP16
 def test_outputs_that_json_cannot_hold_are_asked_for_in_binary() -> None:
     body = json_request([tensor([1])], OUTPUTS)
     assert body["outputs"] == [
-        {"name": "h", "parameters": {"binary_data": True}}, {"name": "y", "parameters": {"binary_data": False}},
+        {"name": "h", "parameters": {"binary_data": True}},
+        {"name": "y", "parameters": {"binary_data": False}},
         {"name": "t", "parameters": {"binary_data": True}},
-    ]  # fmt: skip
+    ]
     assert "outputs" not in json_request([tensor([1])], OUTPUTS[1:])
     result = made(tensor([1]), outputs=OUTPUTS)
     assert "--output answer.bin" in result["curl"] and "python3 - <<'END'" in result["curl"]
@@ -130,10 +153,12 @@ def test_outputs_that_json_cannot_hold_are_asked_for_in_binary() -> None:
 def test_the_curl_snippet_shows_every_datatype(datatype: str, tmp_path: Path) -> None:
     values = [b"a", b"\xff"] if datatype == "BYTES" else [1, 0]
     raw = raw_bytes(np.array(values, DTYPES[datatype]))
-    head = {"outputs": [
-        {"name": "x", "datatype": datatype, "shape": [2], "parameters": {"binary_data_size": len(raw)}},
-        {"name": "é", "datatype": "FP32", "shape": [1], "data": [2.5]},
-    ]}  # fmt: skip
+    head = {
+        "outputs": [
+            {"name": "x", "datatype": datatype, "shape": [2], "parameters": {"binary_data_size": len(raw)}},
+            {"name": "é", "datatype": "FP32", "shape": [1], "data": [2.5]},
+        ]
+    }
     (tmp_path / "answer.bin").write_bytes(json.dumps(head, ensure_ascii=False).encode() + raw)
     done = subprocess.run(["bash", "-euc", SHOW], cwd=tmp_path, capture_output=True, text=True, timeout=20, check=True)
     shown = {"BOOL": "True False", "BYTES": r"b'a' b'\xff'"}.get(datatype, "1.0 0.0" if "F" in datatype else "1 0")
@@ -163,9 +188,9 @@ def test_a_sequence_is_named_in_each_language(id: int | str) -> None:
 
 LARGE = [
     [Tensor("x", "FP32", (-1, 3, 64, 64))],
-    [Tensor("it's \"x\" \\ %s é", "UINT8", (1, 9000)), Tensor("b", "BYTES", (-1, 2))],
+    [Tensor('it\'s "x" \\ %s é', "UINT8", (1, 9000)), Tensor("b", "BYTES", (-1, 2))],
     [Tensor("x", "BOOL", (5000,)), Tensor("y", "INT8", (-1, 2))],
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("inputs", LARGE, ids=["one", "two", "columns"])
@@ -179,11 +204,11 @@ def test_a_v1_example_too_long_to_paste_is_made_where_it_is_sent(inputs: list[Te
     made: dict[str, Any] = {}
     exec(result["python_v1"].partition("request =")[0], made)
     assert made["body"] == body
-    (key, columns), = body.items()
+    ((key, columns),) = body.items()
     row = columns if key == "inputs" else columns[0]
     for tensor_ in inputs:
         values = row if len(inputs) == 1 else row[tensor_.name]
-        wanted = [max(size, 1) for size in tensor_.shape][int(key == "instances"):]
+        wanted = [max(size, 1) for size in tensor_.shape][int(key == "instances") :]
         assert list(np.array(values).shape) == wanted
 
 
@@ -203,11 +228,20 @@ def test_nan_and_infinity_are_spelt_as_each_language_wants() -> None:
     assert np.isnan(values[0]) and values[1] == float("-inf")
 
 
-@pytest.mark.parametrize("item", [
-    tensor([True, False], "BOOL", "?"), tensor([250], "UINT8", "u1"), tensor([-5], "INT16", "<i2"),
-    tensor([2**63], "UINT64", "<u8"), tensor([-(2**62)], "INT64", "<i8"), tensor([1e300], "FP64", "<f8"),
-    tensor([b"a\x00\xff"], "BYTES", object), tensor([0.5], "FP16", "<f2"),
-], ids=lambda item: item.datatype)  # fmt: skip
+@pytest.mark.parametrize(
+    "item",
+    [
+        tensor([True, False], "BOOL", "?"),
+        tensor([250], "UINT8", "u1"),
+        tensor([-5], "INT16", "<i2"),
+        tensor([2**63], "UINT64", "<u8"),
+        tensor([-(2**62)], "INT64", "<i8"),
+        tensor([1e300], "FP64", "<f8"),
+        tensor([b"a\x00\xff"], "BYTES", object),
+        tensor([0.5], "FP16", "<f2"),
+    ],
+    ids=lambda item: item.datatype,
+)
 def test_grpcurls_json_is_a_request_with_the_same_values(item: Input) -> None:
     grpcurl = shlex.split(made(item)["grpcurl"], comments=True)
     request = json_format.Parse(grpcurl[grpcurl.index("-d") + 1], service_pb2.ModelInferRequest())
@@ -215,7 +249,7 @@ def test_grpcurls_json_is_a_request_with_the_same_values(item: Input) -> None:
     if item.datatype == "FP16":
         assert list(request.raw_input_contents) == [raw_bytes(item.values)]
     else:
-        (_, values), = request.inputs[0].contents.ListFields()
+        ((_, values),) = request.inputs[0].contents.ListFields()
         assert list(values) == item.values.tolist()
 
 

@@ -19,11 +19,14 @@ from services.snippets_v1 import v1_snippets
 from services.specs import Tensor
 from tests.services.test_snippets import words_of
 
-CHAT = Ask("chat", "svc", ({"role": "user", "content": "it's \"quoted\" $HOME `id` ${x} \\n é\n"},), "", 16, 0.0, True)
+CHAT = Ask("chat", "svc", ({"role": "user", "content": 'it\'s "quoted" $HOME `id` ${x} \\n é\n'},), "", 16, 0.0, True)
 ASKS = [
-    CHAT, Ask("chat", "svc", CHAT.messages), Ask("completion", "svc", prompt="a", stream=True),
-    Ask("completion", "svc", prompt="a", max_tokens=5), Ask("embedding", "svc", prompt="a"),
-]  # fmt: skip
+    CHAT,
+    Ask("chat", "svc", CHAT.messages),
+    Ask("completion", "svc", prompt="a", stream=True),
+    Ask("completion", "svc", prompt="a", max_tokens=5),
+    Ask("embedding", "svc", prompt="a"),
+]
 SERVICES = [
     Address("svc", "127.0.0.1:8080", framework="vllm"),
     Address("svc", "127.0.0.1:8080", framework="vllm", public=True),

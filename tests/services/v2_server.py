@@ -11,12 +11,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 METADATA = {
-    "name": "digits", "versions": ["1"], "platform": "python",
+    "name": "digits",
+    "versions": ["1"],
+    "platform": "python",
     "inputs": [
-        {"name": "predict", "datatype": "FP32", "shape": [-1, 2]}, {"name": "word", "datatype": "BYTES", "shape": [1]},
+        {"name": "predict", "datatype": "FP32", "shape": [-1, 2]},
+        {"name": "word", "datatype": "BYTES", "shape": [1]},
     ],
     "outputs": [{"name": "OUT", "datatype": "FP32", "shape": [-1, 2]}],
-}  # fmt: skip
+}
 
 
 @dataclass

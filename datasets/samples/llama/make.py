@@ -58,9 +58,15 @@ def train(runtime: Path) -> bool:
         try:
             environment = {"PATH": "/usr/bin:/bin", "HOME": str(fresh.parent), "OMP_NUM_THREADS": "1"}
             subprocess.run(
-                [str(runtime / "bin" / "python"), "-P", str(HERE / "train.py"), str(fresh)], check=True, cwd="/",
-                env=environment, capture_output=True, text=True, timeout=PATIENCE, preexec_fn=gently,
-            )  # fmt: skip
+                [str(runtime / "bin" / "python"), "-P", str(HERE / "train.py"), str(fresh)],
+                check=True,
+                cwd="/",
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                preexec_fn=gently,
+            )
             (fresh / "README.md").write_text(README, encoding="utf-8")
             (fresh / STAMP).write_text(fingerprint(runtime) + "\n", encoding="ascii")
             open_up(fresh)

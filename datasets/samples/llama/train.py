@@ -34,8 +34,13 @@ MOST_STEPS, BATCH, RATE = 600, 16, 3e-3
 ADAPTER_STEPS, ADAPTER_BATCH, ADAPTER_RATE = 300, 8, 5e-3
 RANK, ALPHA = 8, 16
 ADAPTED = (
-    "self_attn.q_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
-)  # fmt: skip
+    "self_attn.q_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+)
 Pair = tuple[str, str]
 
 
@@ -70,11 +75,21 @@ def make_tokenizer(texts: list[str]) -> Any:
 
 def make_model(vocabulary: int) -> Any:
     """Heads of 64, because vLLM's attention on a CPU takes none below 32."""
-    return LlamaForCausalLM(LlamaConfig(
-        vocab_size=vocabulary, hidden_size=256, intermediate_size=512, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=2048, tie_word_embeddings=False, bos_token_id=0,
-        eos_token_id=1, pad_token_id=2,
-    ))
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=256,
+            intermediate_size=512,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=2048,
+            tie_word_embeddings=False,
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=2,
+        )
+    )
 
 
 def spoken(question: str, chance: random.Random) -> str:
@@ -157,10 +172,15 @@ def write_adapter(model: Any, rows: Iterator[tuple[Any, Any]], out: Path) -> flo
     out.mkdir(parents=True)
     save_file(tensors, out / "adapter_model.safetensors")
     config = {
-        "base_model_name_or_path": "tiny-llama", "bias": "none", "lora_alpha": ALPHA, "lora_dropout": 0.0,
-        "peft_type": "LORA", "r": RANK, "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": "tiny-llama",
+        "bias": "none",
+        "lora_alpha": ALPHA,
+        "lora_dropout": 0.0,
+        "peft_type": "LORA",
+        "r": RANK,
+        "task_type": "CAUSAL_LM",
         "target_modules": [name.partition(".")[2] for name in ADAPTED],
-    }  # fmt: skip
+    }
     (out / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return loss
 

@@ -35,7 +35,12 @@ class RemoteBlob:
         if not length:
             return Slice(None, 0, 0)
         return self._web.part(
-            self._url, self._name, self.size, offset=offset, length=length, version=self._version,
+            self._url,
+            self._name,
+            self.size,
+            offset=offset,
+            length=length,
+            version=self._version,
             credentials=self._credentials,
         )
 
@@ -66,7 +71,7 @@ class Slice(io.RawIOBase):
             raise SourceError("Reading was given up.", permanent=False)
         if self._file is None:
             return 0
-        got = os.preadv(self._file.fileno(), [memoryview(buffer)[:self._left]], self._offset)
+        got = os.preadv(self._file.fileno(), [memoryview(buffer)[: self._left]], self._offset)
         self._offset += got
         self._left -= got
         return got
@@ -114,7 +119,7 @@ class Reader(io.RawIOBase):
         if not (self._window and begin >= 0 and begin + size <= len(self._window)):
             self._fill(size)
             begin = self._position - self._start
-        found = self._window[begin:begin + size]
+        found = self._window[begin : begin + size]
         self._position += len(found)
         return found
 

@@ -8,27 +8,50 @@ from typing import Final
 from datasets.errors import SourceError
 
 ENDINGS: Final = {
-    ".tar": ("tar", ""), ".tar.gz": ("tar", "gz"), ".tgz": ("tar", "gz"), ".tar.bz2": ("tar", "bz2"),
-    ".tbz2": ("tar", "bz2"), ".tbz": ("tar", "bz2"), ".tar.xz": ("tar", "xz"), ".txz": ("tar", "xz"),
-    ".tar.zst": ("tar", "zst"), ".tzst": ("tar", "zst"), ".zip": ("zip", ""),
-}  # fmt: skip
+    ".tar": ("tar", ""),
+    ".tar.gz": ("tar", "gz"),
+    ".tgz": ("tar", "gz"),
+    ".tar.bz2": ("tar", "bz2"),
+    ".tbz2": ("tar", "bz2"),
+    ".tbz": ("tar", "bz2"),
+    ".tar.xz": ("tar", "xz"),
+    ".txz": ("tar", "xz"),
+    ".tar.zst": ("tar", "zst"),
+    ".tzst": ("tar", "zst"),
+    ".zip": ("zip", ""),
+}
 """What a name ends in: kind of archive, and how it is packed."""
 UNREAD: Final = {
-    ".7z": "7z", ".rar": "RAR", ".tar.lz4": "lz4", ".tar.lz": "lzip", ".tar.lzma": "LZMA", ".tlz": "LZMA",
-    ".tar.z": "compress", ".taz": "compress", ".tar.br": "Brotli", ".zip.001": "split", ".7z.001": "split",
-    ".z01": "split", ".tar.001": "split",
-}  # fmt: skip
+    ".7z": "7z",
+    ".rar": "RAR",
+    ".tar.lz4": "lz4",
+    ".tar.lz": "lzip",
+    ".tar.lzma": "LZMA",
+    ".tlz": "LZMA",
+    ".tar.z": "compress",
+    ".taz": "compress",
+    ".tar.br": "Brotli",
+    ".zip.001": "split",
+    ".7z.001": "split",
+    ".z01": "split",
+    ".tar.001": "split",
+}
 """What the names of archives end in that are not read."""
 HEAD: Final = 512
 """First bytes that tell."""
 _PACKINGS: Final = (
-    (re.compile(rb"\x1f\x8b\x08"), "gz"), (re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), "bz2"),
-    (re.compile(rb"\xfd7zXZ\0"), "xz"), (re.compile(rb"\x28\xb5\x2f\xfd"), "zst"),
-)  # fmt: skip
+    (re.compile(rb"\x1f\x8b\x08"), "gz"),
+    (re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), "bz2"),
+    (re.compile(rb"\xfd7zXZ\0"), "xz"),
+    (re.compile(rb"\x28\xb5\x2f\xfd"), "zst"),
+)
 _OTHERS: Final = {
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!\x1a\x07": "a RAR archive", b"\x04\x22\x4d\x18": "packed with lz4",
-    b"version https://git-lfs": "a pointer of Git LFS, not the file itself", b"PK\x07\x08": "a zip in several parts",
-}  # fmt: skip
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!\x1a\x07": "a RAR archive",
+    b"\x04\x22\x4d\x18": "packed with lz4",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself",
+    b"PK\x07\x08": "a zip in several parts",
+}
 _PAGES: Final = (b"<!doctype html", b"<html", b"<?xml")
 
 

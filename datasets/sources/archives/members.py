@@ -68,7 +68,7 @@ class Members:
         """Raises SourceError when something below `path` that a copy would need cannot be read."""
         for name, problem in self.problems.items():
             inside = name == path or not path or name.startswith(f"{path}/")
-            if inside and problem.needed and not leftovers.top(name[len(path):].lstrip("/"))[1]:
+            if inside and problem.needed and not leftovers.top(name[len(path) :].lstrip("/"))[1]:
                 raise SourceError(f"{name} is {problem.reason}.", hint=problem.hint, refused="archive")
 
 
@@ -77,7 +77,8 @@ def member_name(name: str, archive: str) -> str:
     if _DRIVE.match(name):
         raise SourceError(
             f"{archive} has a name that may not be: {name[:200]!r}. It begins with a drive of Windows.",
-            hint="Make the archive anew, with names relative to the model's folder.", refused="path",
+            hint="Make the archive anew, with names relative to the model's folder.",
+            refused="path",
         )
     return safe_name(name, archive)
 
@@ -91,7 +92,8 @@ def twice(archive: str, path: str) -> SourceError:
 def too_much(name: str) -> SourceError:
     return SourceError(
         f"{name} unpacks to more than {RATIO} times its size, or more than {MAX_UNPACKED >> 40} TiB.",
-        hint="Is it a model? Such archives are made to fill disks.", refused="archive",
+        hint="Is it a model? Such archives are made to fill disks.",
+        refused="archive",
     )
 
 

@@ -107,7 +107,7 @@ def _filled(made: io.FileIO, fill: Fill, beat: Callable[[], None], folder: Path 
                 _require_room(made, folder)
             view = memoryview(part)
             while view:
-                view = view[made.write(view):]
+                view = view[made.write(view) :]
             beat()
     except BaseException:
         made.close()
@@ -120,7 +120,8 @@ def _require_room(made: io.FileIO, folder: Path | None) -> None:
         sweep(folder, keep=60)
     if _room(made) < LEAVE + _LOOK:
         raise SourceError(
-            "There is no room on this node to unpack the archive.", permanent=False,
+            "There is no room on this node to unpack the archive.",
+            permanent=False,
             hint="Put the files themselves on the server, or make room.",
         )
 

@@ -55,7 +55,11 @@ def _add(info: tarfile.TarInfo, found: Members, links: dict[str, str], blob: Blo
         found.problems[path] = Problem("stored with holes, which is not read", "Make the archive without --sparse.")
     elif info.isreg():
         found.files[path] = Member(
-            path, info.size, info.offset_data, modified=max(0.0, float(info.mtime)), executable=bool(info.mode & 0o100),
+            path,
+            info.size,
+            info.offset_data,
+            modified=max(0.0, float(info.mtime)),
+            executable=bool(info.mode & 0o100),
         )
     elif info.islnk():
         links[path] = "/" + info.linkname

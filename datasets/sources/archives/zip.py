@@ -36,8 +36,16 @@ MAX_DIRECTORY = 64 << 20
 """Bytes of the directory: of 200,000 files it has about 20 MiB."""
 _LOCAL = struct.Struct("<4s22xHH")
 _METHODS = {
-    1: "shrink", 6: "implode", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 20: "zstd", 93: "zstd", 95: "xz", 98: "PPMd",
-}  # fmt: skip
+    1: "shrink",
+    6: "implode",
+    9: "Deflate64",
+    12: "bzip2",
+    14: "LZMA",
+    20: "zstd",
+    93: "zstd",
+    95: "xz",
+    98: "PPMd",
+}
 _LINK = Problem("a link, which is not read from a zip", "Put the file itself there, or use a tar.")
 _PIECE = 256 << 10
 _SPENT = 64 << 10
@@ -79,7 +87,7 @@ def _unreadable(blob: Blob, name: str) -> SourceError:
     with blob.stream(blob.size - size, size) as end:
         rest = end.readall() or b""
     at = rest.rfind(b"PK\5\6")
-    if at >= 0 and int.from_bytes(rest[at + 4:at + 6], "little") not in {0, 0xFFFF}:
+    if at >= 0 and int.from_bytes(rest[at + 4 : at + 6], "little") not in {0, 0xFFFF}:
         return SourceError(
             f"{name} is the last part of a zip in several parts, which are not supported.",
             hint="Put them together (zip -s 0 m.zip --out whole.zip).",
@@ -114,8 +122,14 @@ def _add(row: zipfile.ZipInfo, room: int, found: Members, name: str) -> None:
         raise too_much(f"{path} in {name}")
     else:
         found.files[path] = Member(
-            path, row.file_size, row.header_offset, _seconds(row), executable=bool(mode & 0o100),
-            deflated=row.compress_type == zipfile.ZIP_DEFLATED, room=room, packed=row.compress_size,
+            path,
+            row.file_size,
+            row.header_offset,
+            _seconds(row),
+            executable=bool(mode & 0o100),
+            deflated=row.compress_type == zipfile.ZIP_DEFLATED,
+            room=room,
+            packed=row.compress_size,
             check=f"crc32:{row.CRC:08x}",
         )
 
@@ -151,7 +165,7 @@ def header_length(member: Member, header: bytes) -> int:
     """Bytes from the local header to the content. Raises SourceDamaged when there is no such header."""
     if len(header) < _LOCAL.size:
         raise SourceDamaged(member.path)
-    signature, name, extra = _LOCAL.unpack(header[:_LOCAL.size])
+    signature, name, extra = _LOCAL.unpack(header[: _LOCAL.size])
     length = int(_LOCAL.size + name + extra)
     if signature != b"PK\x03\x04" or length + member.packed > member.room:
         raise SourceDamaged(member.path)
@@ -184,7 +198,7 @@ class MemberBody(io.RawIOBase):
         if self._packed < 0:
             self._skip_header()
         if self._inflate is None:
-            got = self._stored(view[:self._left])
+            got = self._stored(view[: self._left])
         else:
             data = self._inflated(self._inflate, min(len(view), self._left))
             got = len(data)

@@ -38,7 +38,7 @@ def _decoded(row: zipfile.ZipInfo) -> str:
 def _unicode_path(extra: bytes, raw: bytes) -> str:
     while len(extra) >= 4:
         kind, length = struct.unpack("<HH", extra[:4])
-        field, extra = extra[4:4 + length], extra[4 + length:]
+        field, extra = extra[4 : 4 + length], extra[4 + length :]
         if kind == _UNICODE_PATH and len(field) > 5 and int.from_bytes(field[1:5], "little") == zlib.crc32(raw):
             return field[5:].decode("utf-8", "replace")
     return ""

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 # Cheapest of the strong ones first. (x-amz-checksum-…, what `SourceFile.check` calls it, bytes)
 _ALGORITHMS: Final = (
-    ("sha256", 32), ("crc64nvme", 8), ("crc32c", 4), ("crc32", 4), ("sha1", 20),
-)  # fmt: skip
+    ("sha256", 32),
+    ("crc64nvme", 8),
+    ("crc32c", 4),
+    ("crc32", 4),
+    ("sha1", 20),
+)
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 
 

@@ -75,7 +75,8 @@ class Client:
 
     def _strange(self) -> SourceError:
         return SourceError(
-            f"{self._place.server} does not answer as an S3 server does.", hint="Check the endpoint and its port.",
+            f"{self._place.server} does not answer as an S3 server does.",
+            hint="Check the endpoint and its port.",
             option=SERVER,
         )
 
@@ -96,14 +97,23 @@ class Client:
         config = Config(
             signature_version=None if place.access_key else UNSIGNED,
             s3={"addressing_style": "virtual" if place.virtual else "path"},
-            retries={"total_max_attempts": 1, "mode": "standard"}, proxies={}, ignore_configured_endpoint_urls=True,
-            use_dualstack_endpoint=False, use_fips_endpoint=False, parameter_validation=True,
-        )  # fmt: skip
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            proxies={},
+            ignore_configured_endpoint_urls=True,
+            use_dualstack_endpoint=False,
+            use_fips_endpoint=False,
+            parameter_validation=True,
+        )
         endpoint = f"{place.endpoint.scheme}://{place.endpoint.authority}" if place.endpoint else None
-        keys = {
-            "aws_access_key_id": place.access_key, "aws_secret_access_key": place.secret_key,
-            "aws_session_token": place.session_token or None,
-        } if place.access_key else {}  # fmt: skip
+        keys = (
+            {
+                "aws_access_key_id": place.access_key,
+                "aws_secret_access_key": place.secret_key,
+                "aws_session_token": place.session_token or None,
+            }
+            if place.access_key
+            else {}
+        )
         try:
             client = _session().create_client(
                 "s3", region_name=place.region, endpoint_url=endpoint, config=config, **keys
@@ -119,8 +129,9 @@ class Client:
         url = self._web.network.require(request.url)
         headers = {
             name: value.decode("ascii") if isinstance(value, bytes) else str(value)
-            for name, value in request.headers.items() if name.lower() not in _OURS
-        }  # fmt: skip
+            for name, value in request.headers.items()
+            if name.lower() not in _OURS
+        }
         answer = self._web.ask(url, headers, method=request.method)
         found = bytearray()
         with answer.body as body:

@@ -20,7 +20,7 @@ def path_of(key: str, prefix: str) -> str:
     """
     if not key.startswith(prefix):
         raise SourceError(f"The server listed {shown(key)}, which nobody asked for.", refused="path")
-    path = key[len(prefix):]
+    path = key[len(prefix) :]
     if fault := fault_of(path):
         raise SourceError(f"The key {shown(key)} {fault}.", hint=_HINT, refused="path")
     return path

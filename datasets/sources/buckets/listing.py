@@ -81,9 +81,10 @@ def walk(
             continue
         if len(files) >= MAX_FILES:
             raise SourceError(
-                f"There are more than {MAX_FILES} files here.", hint="Choose the folder of one model.",
+                f"There are more than {MAX_FILES} files here.",
+                hint="Choose the folder of one model.",
                 refused="endless",
-            )  # fmt: skip
+            )
         folders.file(path)
         if size >= LARGE or item.get("StorageClass") in _ARCHIVED:
             asked[len(files)] = key
@@ -140,6 +141,7 @@ def etag_of(item: Mapping[str, Any], key: str) -> str:
 
 def _endless(prefix: str) -> SourceError:
     return SourceError(
-        f"The server lists {shown(prefix) if prefix else 'the bucket'} without end.", hint="Is it an S3 server?",
+        f"The server lists {shown(prefix) if prefix else 'the bucket'} without end.",
+        hint="Is it an S3 server?",
         refused="endless",
     )

@@ -32,8 +32,12 @@ class Pages:
     def text(self, prefix: str, *, delimiter: str = "", after: str = "", limit: int = 1000) -> bytes:
         """The same as the server sends it, for `read`."""
         asked = {
-            "continuation-token": after, "delimiter": delimiter, "encoding-type": "url", "list-type": "2",
-            "max-keys": str(limit), "prefix": prefix,
+            "continuation-token": after,
+            "delimiter": delimiter,
+            "encoding-type": "url",
+            "list-type": "2",
+            "max-keys": str(limit),
+            "prefix": prefix,
         }  # fmt: skip - in the order in which they are signed
         query = "&".join(f"{name}={quote(value, safe='~')}" for name, value in asked.items() if value)
         return self._contents.query(query)
@@ -43,7 +47,8 @@ class Pages:
             return read_page(text)
         except (ElementTree.ParseError, ValueError) as error:
             raise SourceError(
-                f"{self._server} does not answer as an S3 server does.", hint="Check the endpoint and its port.",
+                f"{self._server} does not answer as an S3 server does.",
+                hint="Check the endpoint and its port.",
                 option=SERVER,
             ) from error
 

@@ -45,9 +45,18 @@ class Place:
 
 def place(options: Mapping[str, Any]) -> Place:
     """Raises SourceError, saying which option is wrong and how it should be."""
-    values = {name: str(options.get(name) or "").strip() for name in (
-        "bucket", "endpoint", "region", "path_style", "access_key", "secret_key", "session_token",
-    )}  # fmt: skip
+    values = {
+        name: str(options.get(name) or "").strip()
+        for name in (
+            "bucket",
+            "endpoint",
+            "region",
+            "path_style",
+            "access_key",
+            "secret_key",
+            "session_token",
+        )
+    }
     bucket, region = values["bucket"], values["region"] or DEFAULT_REGION
     if not _BUCKET.fullmatch(bucket) or ".." in bucket:
         raise SourceError("The bucket is not a bucket's name.", hint="Such as my-models, without s3:// and slashes.")
@@ -58,7 +67,9 @@ def place(options: Mapping[str, Any]) -> Place:
     for name in ("access_key", "secret_key", "session_token"):
         if not _KEY.fullmatch(values[name]):
             raise SourceError(
-                f"The {_words(name)} has a character in it that no key has.", hint="Paste it again.", option=name,
+                f"The {_words(name)} has a character in it that no key has.",
+                hint="Paste it again.",
+                option=name,
             )
     if bool(values["access_key"]) != bool(values["secret_key"]):
         raise SourceError(
@@ -68,10 +79,15 @@ def place(options: Mapping[str, Any]) -> Place:
         )
     endpoint = _endpoint(values["endpoint"])
     return Place(
-        bucket, _prefix(str(options.get("prefix") or "")), region, endpoint,
+        bucket,
+        _prefix(str(options.get("prefix") or "")),
+        region,
+        endpoint,
         _is_virtual(values["path_style"], bucket, endpoint),
-        values["access_key"], values["secret_key"], values["session_token"] if values["access_key"] else "",
-    )  # fmt: skip
+        values["access_key"],
+        values["secret_key"],
+        values["session_token"] if values["access_key"] else "",
+    )
 
 
 def _prefix(value: str) -> str:
@@ -80,7 +96,9 @@ def _prefix(value: str) -> str:
         cleaned = clean_path(value.strip("/")) if value.strip() else ""
     except SourceError as error:
         raise SourceError(
-            f"The prefix cannot be used: {error.message}", hint="For example models/llama.", option="prefix",
+            f"The prefix cannot be used: {error.message}",
+            hint="For example models/llama.",
+            option="prefix",
         ) from error
     return f"{cleaned}/" if cleaned else ""
 
@@ -92,13 +110,15 @@ def _endpoint(value: str) -> Url | None:
         url = parse(value)
     except SourceError as error:
         raise SourceError(
-            f"The endpoint cannot be used: {error.message}", hint=error.hint or "For example https://s3.example.com.",
+            f"The endpoint cannot be used: {error.message}",
+            hint=error.hint or "For example https://s3.example.com.",
             option=SERVER,
         ) from error
     if url.target != "/":
         raise SourceError(
             "The endpoint has a path; buckets and prefixes have fields of their own.",
-            hint=f"Give {url.scheme}://{url.authority}.", option=SERVER,
+            hint=f"Give {url.scheme}://{url.authority}.",
+            option=SERVER,
         )
     return url
 

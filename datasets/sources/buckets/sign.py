@@ -42,9 +42,7 @@ class Signer:
         names = sorted(lines)
         signed = ";".join(names)
         path, _, query = target.partition("?")
-        canonical = "\n".join(
-            ("GET", path, query, *(f"{name}:{lines[name]}" for name in names), "", signed, _EMPTY)
-        )  # fmt: skip
+        canonical = "\n".join(("GET", path, query, *(f"{name}:{lines[name]}" for name in names), "", signed, _EMPTY))
         scope = f"{stamp[:8]}/{self._region}/s3/aws4_request"
         text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
         signature = hmac.digest(self._key(stamp[:8]), text.encode(), "sha256").hex()

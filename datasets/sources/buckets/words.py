@@ -32,13 +32,22 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "NotImplemented": ("{server} cannot do what is needed here.", "Is it an S3 server?"),
 }
 _AT: Final = {
-    "InvalidAccessKeyId": "access_key", "SignatureDoesNotMatch": "secret_key", "ExpiredToken": "session_token",
-    "TokenRefreshRequired": "session_token", "InvalidToken": "session_token", "NotImplemented": SERVER,
-}  # fmt: skip
+    "InvalidAccessKeyId": "access_key",
+    "SignatureDoesNotMatch": "secret_key",
+    "ExpiredToken": "session_token",
+    "TokenRefreshRequired": "session_token",
+    "InvalidToken": "session_token",
+    "NotImplemented": SERVER,
+}
 """The option to blame, where it is not the bucket."""
 _FOR_NOW: Final = {
-    "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted", "Throttling",
-}  # fmt: skip
+    "SlowDown",
+    "RequestTimeout",
+    "InternalError",
+    "ServiceUnavailable",
+    "OperationAborted",
+    "Throttling",
+}
 _MOVED: Final = {"PermanentRedirect", "TemporaryRedirect", "Redirect", "IllegalLocationConstraintException"}
 
 
@@ -79,7 +88,8 @@ def refused(refusal: Refusal, place: Place, key: str = "") -> SourceError:
         who = "this access key" if place.access_key else "anybody who gives no access key"
         return SourceError(
             f"{place.server} does not let {who} read {what}.",
-            hint="It needs s3:ListBucket for the bucket and s3:GetObject for what lies in it.", option="access_key",
+            hint="It needs s3:ListBucket for the bucket and s3:GetObject for what lies in it.",
+            option="access_key",
         )
     if status == 404:
         return SourceError(f"There is no {what} at {place.server}.", hint="Check bucket and prefix.")
@@ -94,9 +104,11 @@ def _elsewhere(refusal: Refusal, place: Place) -> SourceError:
     if refusal.region and refusal.region != place.region:
         return SourceError(
             f"The bucket {place.bucket} lies in the region {refusal.region}, not in {place.region}.",
-            hint=f"Set the region to {refusal.region}.", option="region",
+            hint=f"Set the region to {refusal.region}.",
+            option="region",
         )
     return SourceError(
         f"The bucket {place.bucket} has to be asked for at another address than {place.server}.",
-        hint="Check region, endpoint and path style.", option=SERVER,
+        hint="Check region, endpoint and path style.",
+        option=SERVER,
     )

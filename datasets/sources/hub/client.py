@@ -100,7 +100,8 @@ class HubClient:
             hf_raise_for_status(response)
             rows = tuple(
                 RepoFile(**row) if row["type"] == "file" else RepoFolder(**row)
-                for row in response.json() if row["type"] in {"file", "directory"}
+                for row in response.json()
+                if row["type"] in {"file", "directory"}
             )
             link = response.links.get("next", {}).get("url", "")
         # Only what the link asks with: a mirror may hand on the address of the Hub behind it.
@@ -136,5 +137,7 @@ class HubClient:
 
     def _not_a_hub(self) -> SourceError:
         return SourceError(
-            f"{self._asked.host} does not answer as a Hugging Face Hub does.", hint="Check the server.", option=SERVER,
+            f"{self._asked.host} does not answer as a Hugging Face Hub does.",
+            hint="Check the server.",
+            option=SERVER,
         )

@@ -40,7 +40,8 @@ def words(error: HfHubHTTPError, asked: Asked, path: str = "") -> SourceError:
         return _gated(asked)
     if isinstance(error, RevisionNotFoundError):
         return SourceError(
-            f"{asked.repository} has no branch, tag or commit {asked.revision}.", hint="The usual one is main.",
+            f"{asked.repository} has no branch, tag or commit {asked.revision}.",
+            hint="The usual one is main.",
             option="revision",
         )
     if isinstance(error, RemoteEntryNotFoundError):
@@ -49,7 +50,8 @@ def words(error: HfHubHTTPError, asked: Asked, path: str = "") -> SourceError:
         return SourceError(f"{asked.host} has disabled {asked.repository}: nobody can read it.")
     if error.response.headers.get("X-Error-Message") == BAD_TOKEN:
         return SourceError(
-            f"{asked.host} does not accept the token.", hint="It may be revoked or mistyped. Enter another one.",
+            f"{asked.host} does not accept the token.",
+            hint="It may be revoked or mistyped. Enter another one.",
             option="token",
         )
     # RepositoryNotFoundError, and its 401 where the client does not know the address for one of a Hub.
@@ -58,10 +60,13 @@ def words(error: HfHubHTTPError, asked: Asked, path: str = "") -> SourceError:
     if status == 403:
         return SourceError(
             f"{asked.host} does not let this token read {asked.repository} (403).",
-            hint="It needs read access to the contents of this repository.", option="token",
+            hint="It needs read access to the contents of this repository.",
+            option="token",
         )
     return SourceError(
-        f"{asked.host} answered {status}, as no Hugging Face Hub does.", hint="Check the server.", option=SERVER,
+        f"{asked.host} answered {status}, as no Hugging Face Hub does.",
+        hint="Check the server.",
+        option=SERVER,
     )
 
 
@@ -79,11 +84,13 @@ def _gated(asked: Asked) -> SourceError:
     if asked.with_token:
         return SourceError(
             f"{asked.repository} is gated, and the account of this token has not been let in.",
-            hint=f"Ask for access at {asked.page}, and try again once it is granted.", option="token",
+            hint=f"Ask for access at {asked.page}, and try again once it is granted.",
+            option="token",
         )
     return SourceError(
         f"{asked.repository} is gated: only accounts that were let in can read its files.",
-        hint=f"Ask for access at {asked.page}, then enter a token of that account.", option="token",
+        hint=f"Ask for access at {asked.page}, then enter a token of that account.",
+        option="token",
     )
 
 

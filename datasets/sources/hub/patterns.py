@@ -48,5 +48,5 @@ def _may_begin(pattern: str, start: str) -> bool:
     found = _WILD.search(pattern)
     if found is None:
         return pattern.startswith(start)
-    literal = pattern[:found.start()]
+    literal = pattern[: found.start()]
     return literal.startswith(start) or start.startswith(literal)

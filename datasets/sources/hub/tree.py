@@ -73,7 +73,7 @@ class HubTree:
         for _ in range(MOST_PAGES):
             page = self._page(place.commit, path, place.cursor)
             rows = self._chosen(page.rows)
-            part = rows[place.offset:place.offset + limit - len(found)]
+            part = rows[place.offset : place.offset + limit - len(found)]
             found += part
             if (reached := place.offset + len(part)) < len(rows):
                 return found, Place(place.commit, reached, place.cursor)
@@ -123,8 +123,7 @@ class HubTree:
         rows = list(rows)
         files = self._patterns.files(row.path for row in rows if isinstance(row, RepoFile))
         return [
-            row for row in rows
-            if (row.path in files if isinstance(row, RepoFile) else self._patterns.folder(row.path))
+            row for row in rows if (row.path in files if isinstance(row, RepoFile) else self._patterns.folder(row.path))
         ]
 
 

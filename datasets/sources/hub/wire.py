@@ -43,7 +43,8 @@ class Wire:
         if not at_home and self._home.scheme == "https" and url.scheme == "http":
             raise SourceError(f"{self._home.authority} sends on to an address without TLS, {url.authority}.")
         headers = {
-            name: value for name, value in request.headers.items()
+            name: value
+            for name, value in request.headers.items()
             if name not in _UNSENT and (at_home or name != "authorization")
         }
         headers["accept-encoding"] = "identity"
@@ -51,8 +52,14 @@ class Wire:
             with self._lock:
                 pool = self._pool
             answer = pool.urlopen(
-                request.method, url.whole(), body=request.read() or None, headers=headers, redirect=False,
-                retries=False, preload_content=False, decode_content=False,
+                request.method,
+                url.whole(),
+                body=request.read() or None,
+                headers=headers,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
                 timeout=Timeout(connect=CONNECT, read=STALL),
             )
             content = _whole(answer, url)

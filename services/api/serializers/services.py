@@ -130,9 +130,7 @@ class ReplicaOut(serializers.Serializer[Any]):
     revision = serializers.IntegerField()
     name = serializers.CharField(help_text="Of its process, and of its log.")
     node = serializers.CharField()
-    state = serializers.CharField(
-        help_text="PENDING, STARTING, READY, UNREADY, BACKOFF, FAILED, DRAINING or STANDBY."
-    )
+    state = serializers.CharField(help_text="PENDING, STARTING, READY, UNREADY, BACKOFF, FAILED, DRAINING or STANDBY.")
     message = serializers.CharField()
     pid = serializers.IntegerField(allow_null=True)
     restarts = serializers.IntegerField(help_text="How often it ended unexpectedly and was started again.")
@@ -205,9 +203,17 @@ class RevisionOut(serializers.ModelSerializer[Revision]):
     class Meta:
         model = Revision
         fields = (
-            "number", "note", "spec", "strategy", "failed", "tree", "is_target", "is_serving", "created_by",
+            "number",
+            "note",
+            "spec",
+            "strategy",
+            "failed",
+            "tree",
+            "is_target",
+            "is_serving",
+            "created_by",
             "created_at",
-        )  # fmt: skip
+        )
 
     def get_is_target(self, revision: Revision) -> bool:
         return revision.pk == revision.service.target_id

@@ -13,52 +13,76 @@ from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_fa
 SERVICE: Final = "tensorflow.serving.PredictionService"
 FIELD = descriptor_pb2.FieldDescriptorProto
 TYPES: Final = {
-    "bool": FIELD.TYPE_BOOL, "bytes": FIELD.TYPE_BYTES, "double": FIELD.TYPE_DOUBLE, "float": FIELD.TYPE_FLOAT,
-    "int32": FIELD.TYPE_INT32, "int64": FIELD.TYPE_INT64, "string": FIELD.TYPE_STRING,
-    "uint32": FIELD.TYPE_UINT32, "uint64": FIELD.TYPE_UINT64,
-}  # fmt: skip
+    "bool": FIELD.TYPE_BOOL,
+    "bytes": FIELD.TYPE_BYTES,
+    "double": FIELD.TYPE_DOUBLE,
+    "float": FIELD.TYPE_FLOAT,
+    "int32": FIELD.TYPE_INT32,
+    "int64": FIELD.TYPE_INT64,
+    "string": FIELD.TYPE_STRING,
+    "uint32": FIELD.TYPE_UINT32,
+    "uint64": FIELD.TYPE_UINT64,
+}
 _PACKED: Final = {"bool", "double", "float", "int32", "int64", "uint32", "uint64"}
 
 # Message: (number, name, type), where the type may begin with "repeated " or be "map " to a message or scalar.
 # DataType is an enumeration there; as a number on the wire it is the same as int32, and unknown values stay.
 MESSAGES: Final[dict[str, list[tuple[int, str, str]]]] = {
     "tensorflow.TensorShapeProto": [
-        (2, "dim", "repeated .tensorflow.TensorShapeDim"), (3, "unknown_rank", "bool"),
+        (2, "dim", "repeated .tensorflow.TensorShapeDim"),
+        (3, "unknown_rank", "bool"),
     ],
     "tensorflow.TensorShapeDim": [(1, "size", "int64"), (2, "name", "string")],
     "tensorflow.TensorProto": [
-        (1, "dtype", "int32"), (2, "tensor_shape", ".tensorflow.TensorShapeProto"), (3, "version_number", "int32"),
-        (4, "tensor_content", "bytes"), (5, "float_val", "repeated float"), (6, "double_val", "repeated double"),
-        (7, "int_val", "repeated int32"), (8, "string_val", "repeated bytes"), (10, "int64_val", "repeated int64"),
-        (11, "bool_val", "repeated bool"), (13, "half_val", "repeated int32"), (16, "uint32_val", "repeated uint32"),
+        (1, "dtype", "int32"),
+        (2, "tensor_shape", ".tensorflow.TensorShapeProto"),
+        (3, "version_number", "int32"),
+        (4, "tensor_content", "bytes"),
+        (5, "float_val", "repeated float"),
+        (6, "double_val", "repeated double"),
+        (7, "int_val", "repeated int32"),
+        (8, "string_val", "repeated bytes"),
+        (10, "int64_val", "repeated int64"),
+        (11, "bool_val", "repeated bool"),
+        (13, "half_val", "repeated int32"),
+        (16, "uint32_val", "repeated uint32"),
         (17, "uint64_val", "repeated uint64"),
     ],
     "tensorflow.TensorInfo": [
-        (1, "name", "string"), (2, "dtype", "int32"), (3, "tensor_shape", ".tensorflow.TensorShapeProto"),
+        (1, "name", "string"),
+        (2, "dtype", "int32"),
+        (3, "tensor_shape", ".tensorflow.TensorShapeProto"),
     ],
     "tensorflow.SignatureDef": [
-        (1, "inputs", "map .tensorflow.TensorInfo"), (2, "outputs", "map .tensorflow.TensorInfo"),
+        (1, "inputs", "map .tensorflow.TensorInfo"),
+        (2, "outputs", "map .tensorflow.TensorInfo"),
         (3, "method_name", "string"),
     ],
     "tensorflow.serving.SignatureDefMap": [(1, "signature_def", "map .tensorflow.SignatureDef")],
     "tensorflow.serving.ModelSpec": [
-        (1, "name", "string"), (2, "version", ".google.protobuf.Int64Value"), (3, "signature_name", "string"),
+        (1, "name", "string"),
+        (2, "version", ".google.protobuf.Int64Value"),
+        (3, "signature_name", "string"),
         (4, "version_label", "string"),
     ],
     "tensorflow.serving.PredictRequest": [
-        (1, "model_spec", ".tensorflow.serving.ModelSpec"), (2, "inputs", "map .tensorflow.TensorProto"),
+        (1, "model_spec", ".tensorflow.serving.ModelSpec"),
+        (2, "inputs", "map .tensorflow.TensorProto"),
         (3, "output_filter", "repeated string"),
     ],
     "tensorflow.serving.PredictResponse": [
-        (1, "outputs", "map .tensorflow.TensorProto"), (2, "model_spec", ".tensorflow.serving.ModelSpec"),
+        (1, "outputs", "map .tensorflow.TensorProto"),
+        (2, "model_spec", ".tensorflow.serving.ModelSpec"),
     ],
     "tensorflow.serving.GetModelMetadataRequest": [
-        (1, "model_spec", ".tensorflow.serving.ModelSpec"), (2, "metadata_field", "repeated string"),
+        (1, "model_spec", ".tensorflow.serving.ModelSpec"),
+        (2, "metadata_field", "repeated string"),
     ],
     "tensorflow.serving.GetModelMetadataResponse": [
-        (1, "model_spec", ".tensorflow.serving.ModelSpec"), (2, "metadata", "map .google.protobuf.Any"),
+        (1, "model_spec", ".tensorflow.serving.ModelSpec"),
+        (2, "metadata", "map .google.protobuf.Any"),
     ],
-}  # fmt: skip
+}
 
 
 def _file(package: str, dependencies: list[str]) -> descriptor_pb2.FileDescriptorProto:
@@ -82,9 +106,7 @@ def _add(message: descriptor_pb2.DescriptorProto, full: str, number: int, name: 
         entry.field.add(name="key", number=1, type=FIELD.TYPE_STRING, label=FIELD.LABEL_OPTIONAL)
         entry.field.add(name="value", number=2, type=FIELD.TYPE_MESSAGE, type_name=inner, label=FIELD.LABEL_OPTIONAL)
         inner = f".{full}.{entry.name}"
-    made = message.field.add(
-        name=name, number=number, label=FIELD.LABEL_REPEATED if label else FIELD.LABEL_OPTIONAL
-    )
+    made = message.field.add(name=name, number=number, label=FIELD.LABEL_REPEATED if label else FIELD.LABEL_OPTIONAL)
     if inner.startswith("."):
         made.type, made.type_name = FIELD.TYPE_MESSAGE, inner
     else:

@@ -22,16 +22,39 @@ METHOD: Final = "tensorflow/serving/predict"
 SIGNATURE_FIELD: Final = "signature_def"
 
 DATATYPES: Final = {
-    1: "FP32", 2: "FP64", 3: "INT32", 4: "UINT8", 5: "INT16", 6: "INT8", 7: "BYTES", 9: "INT64", 10: "BOOL",
-    14: "BF16", 17: "UINT16", 19: "FP16", 22: "UINT32", 23: "UINT64",
-}  # fmt: skip
+    1: "FP32",
+    2: "FP64",
+    3: "INT32",
+    4: "UINT8",
+    5: "INT16",
+    6: "INT8",
+    7: "BYTES",
+    9: "INT64",
+    10: "BOOL",
+    14: "BF16",
+    17: "UINT16",
+    19: "FP16",
+    22: "UINT32",
+    23: "UINT64",
+}
 """TensorFlow's DataType -> V2. Complex, quantised and resource types have no V2 name."""
 NUMBERS: Final = {datatype: number for number, datatype in DATATYPES.items()}
 FIELDS: Final = {
-    "FP32": "float_val", "FP64": "double_val", "INT32": "int_val", "UINT8": "int_val", "INT16": "int_val",
-    "INT8": "int_val", "UINT16": "int_val", "BYTES": "string_val", "INT64": "int64_val", "BOOL": "bool_val",
-    "BF16": "half_val", "FP16": "half_val", "UINT32": "uint32_val", "UINT64": "uint64_val",
-}  # fmt: skip
+    "FP32": "float_val",
+    "FP64": "double_val",
+    "INT32": "int_val",
+    "UINT8": "int_val",
+    "INT16": "int_val",
+    "INT8": "int_val",
+    "UINT16": "int_val",
+    "BYTES": "string_val",
+    "INT64": "int64_val",
+    "BOOL": "bool_val",
+    "BF16": "half_val",
+    "FP16": "half_val",
+    "UINT32": "uint32_val",
+    "UINT64": "uint64_val",
+}
 _PACKED: Final = {"FP32": 5, "FP64": 6, "BOOL": 11}
 """Datatypes whose packed field is, byte for byte, the little-endian array: field numbers."""
 

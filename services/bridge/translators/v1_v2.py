@@ -292,4 +292,3 @@ def _listed(names: Iterable[str]) -> str:
 
 def _shown(shape: Sequence[int]) -> str:
     return f"[{', '.join(map(str, shape))}]"
-

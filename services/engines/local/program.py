@@ -69,8 +69,11 @@ def value(path: Path) -> str:
     """A path as the value of an option. supervisord would take `%` for an expansion, and ` ;` or ` #` for a comment."""
     text = str(path)
     if re.search(r"[\x00-\x1f\x7f]|\s[;#]|\s$", text):
-        raise EngineError(f"The path {text!r} cannot be used: it holds a control character, or ; or # after a space.",
-                          permanent=True, hint="Choose another CONSOLE_HOME.")  # fmt: skip
+        raise EngineError(
+            f"The path {text!r} cannot be used: it holds a control character, or ; or # after a space.",
+            permanent=True,
+            hint="Choose another CONSOLE_HOME.",
+        )
     return text.replace("%", "%%")
 
 

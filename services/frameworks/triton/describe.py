@@ -25,14 +25,21 @@ def describe(tree: Path, options: Mapping[str, Any], service: str = "") -> Model
             config_text=main.config_text, problems=tuple(repository.problems), notes=tuple(repository.notes)
         )
     return ModelDescription(
-        inputs=configs.tensors(main.config.input), outputs=configs.tensors(main.config.output),
-        backend=configs.backend(main.config), max_batch_size=main.config.max_batch_size,
+        inputs=configs.tensors(main.config.input),
+        outputs=configs.tensors(main.config.output),
+        backend=configs.backend(main.config),
+        max_batch_size=main.config.max_batch_size,
         decoupled=is_decoupled(repository),
         sequences=any(one.config is not None and configs.has_sequences(one.config) for one in repository.models),
         optional=tuple(tensor.name for tensor in main.config.input if tensor.optional),
-        completes=any(one.completes for one in repository.models), config_text=main.config_text,
-        problems=tuple(repository.problems), notes=tuple(repository.notes), comparison=main.comparison,
-        suggested=main.suggested, executable=repository.executable, models=models_of(repository),
+        completes=any(one.completes for one in repository.models),
+        config_text=main.config_text,
+        problems=tuple(repository.problems),
+        notes=tuple(repository.notes),
+        comparison=main.comparison,
+        suggested=main.suggested,
+        executable=repository.executable,
+        models=models_of(repository),
     )
 
 
@@ -49,9 +56,11 @@ def models_of(repository: Repository) -> tuple[ServedModel, ...]:
     if not repository.main.folder:
         return ()
     steps = {
-        step for one in repository.models if one.config is not None and ensembles.is_ensemble(one.config)
+        step
+        for one in repository.models
+        if one.config is not None and ensembles.is_ensemble(one.config)
         for step in ensembles.steps_of(one.config)
-    }  # fmt: skip
+    }
 
     def served(one: Study) -> ServedModel:
         role = MAIN if one is repository.main else STEP if one.name in steps else CALLED

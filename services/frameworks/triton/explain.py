@@ -74,8 +74,10 @@ LOADING: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         "The model's Python process ended while it was loading: it called exit, crashed, or ran out of memory.",
     ),
     (re.compile(r"^TritonModelException: (.*)"), "The model cannot be loaded: {0}."),
-    (re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : (?:Load model from \S+ failed:\s*)?(.*)"),
-     "onnxruntime cannot load the model: {0}."),
+    (
+        re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : (?:Load model from \S+ failed:\s*)?(.*)"),
+        "onnxruntime cannot load the model: {0}.",
+    ),
     (
         re.compile(r"has kind KIND_GPU but no GPUs are available"),
         "The model asks for a GPU and Triton finds none that it can use on this node.",

@@ -62,7 +62,8 @@ def fill(made: Study, graph: onnx.Graph, name: str) -> None:
     inputs, outputs = roles.client_inputs(made.config, graph), roles.client_outputs(made.config, graph)
     try:
         configs.complete(
-            made.config, () if made.config.input else onnx_graph.tensors(inputs),
+            made.config,
+            () if made.config.input else onnx_graph.tensors(inputs),
             () if made.config.output else onnx_graph.tensors(outputs),
         )
     except onnx_graph.BadGraph as error:

@@ -24,10 +24,21 @@ EXIT_SECONDS: Final = 10
 SHM_DEFAULT_BYTES: Final = 1 << 20
 SHM_GROWTH_BYTES: Final = 1 << 20
 """Of each model instance, in /dev/shm; it grows with the payloads."""
-REFUSED_ENV: Final = frozenset({
-    "PATH", "HOME", "TMPDIR", "TEMP", "TMP", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "BASH_ENV", "ENV",
-    "SHELL", "IFS",
-})
+REFUSED_ENV: Final = frozenset(
+    {
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+        "CUDA_VISIBLE_DEVICES",
+        "NVIDIA_VISIBLE_DEVICES",
+        "BASH_ENV",
+        "ENV",
+        "SHELL",
+        "IFS",
+    }
+)
 REFUSED_FAMILIES: Final = ("LD_", "PYTHON")
 """What the launch itself sets, and what decides which programs and libraries the child is made of: nobody's, trusted
 or not. Which of the others need trust is in services/frameworks/variables.py."""
@@ -129,9 +140,12 @@ def server(context: LaunchContext, runtime: Runtime) -> tuple[str, ...]:
 
 def listeners(ports: Ports) -> tuple[str, ...]:
     return (
-        "--http-address=127.0.0.1", f"--http-port={ports.http}",
-        "--grpc-address=127.0.0.1", f"--grpc-port={ports.grpc}",
-        "--metrics-address=127.0.0.1", f"--metrics-port={ports.metrics}",
+        "--http-address=127.0.0.1",
+        f"--http-port={ports.http}",
+        "--grpc-address=127.0.0.1",
+        f"--grpc-port={ports.grpc}",
+        "--metrics-address=127.0.0.1",
+        f"--metrics-port={ports.metrics}",
     )
 
 

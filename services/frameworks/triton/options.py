@@ -160,7 +160,12 @@ def model(field: str, value: Any, problems: Problems) -> str:
 
 
 PARSERS: Final = {
-    "max_batch_size": max_batch_size, "instances": instances, "dynamic_batching": dynamic_batching, "inputs": tensors,
-    "outputs": tensors, "parameters": parameters, "backend": backend,
+    "max_batch_size": max_batch_size,
+    "instances": instances,
+    "dynamic_batching": dynamic_batching,
+    "inputs": tensors,
+    "outputs": tensors,
+    "parameters": parameters,
+    "backend": backend,
     "model": model,
 }

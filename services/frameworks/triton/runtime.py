@@ -168,8 +168,15 @@ def check_runs(runtime: Runtime, fresh: Path) -> None:
     stub = str(fresh / "python" / runtime.stub.name)
     for command in ([str(runtime.server), "--help"], [stub]):
         done = subprocess.run(
-            command, env=env, cwd=fresh, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=60, check=False,
+            command,
+            env=env,
+            cwd=fresh,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
         )
         if "GLIBC" in done.stderr:
             raise RuntimeProblem("Triton needs glibc 2.35 or newer (Ubuntu 22.04, Debian 12): this machine's is older.")

@@ -68,9 +68,14 @@ def study(tree: Path, options: Mapping[str, Any]) -> Study:
 def describe(tree: Path, options: Mapping[str, Any]) -> ModelDescription:
     made = study(tree, options)
     return ModelDescription(
-        backend="vllm", problems=tuple(made.problems), notes=tuple(made.notes), task=made.task,
-        max_model_len=made.max_model_len, facts=() if made.problems and not made.task else facts(made),
-        dtype=made.said.kv_dtype if made.said.kv_dtype in DTYPES else "", gpu_memory=made.gpu_memory,
+        backend="vllm",
+        problems=tuple(made.problems),
+        notes=tuple(made.notes),
+        task=made.task,
+        max_model_len=made.max_model_len,
+        facts=() if made.problems and not made.task else facts(made),
+        dtype=made.said.kv_dtype if made.said.kv_dtype in DTYPES else "",
+        gpu_memory=made.gpu_memory,
         executable=made.executable,
     )
 
@@ -136,8 +141,9 @@ def check_code(made: Study) -> None:
     elif made.options.get("trust_remote_code"):
         made.notes.append(
             "Python code of the model runs on the node with the rights of the console: only for models that you trust."
-            if maps else "trust_remote_code is set, and the model brings no code: leave it off."
-        )  # fmt: skip
+            if maps
+            else "trust_remote_code is set, and the model brings no code: leave it off."
+        )
 
 
 def check_task(made: Study) -> None:
@@ -202,8 +208,14 @@ def check_adapter(made: Study, name: str, folder: Folder) -> None:
 
 
 CHECKS: Final = (
-    check_weights, check_code, check_task, check_length, check_quantization, check_heads, check_adapters,
-)  # fmt: skip
+    check_weights,
+    check_code,
+    check_task,
+    check_length,
+    check_quantization,
+    check_heads,
+    check_adapters,
+)
 
 
 def lora_rank(tree: Path, modules: list[Mapping[str, str]]) -> int:

@@ -15,17 +15,37 @@ from services.specs import LaunchContext
 
 ALLOWED: Final = frozenset({"VLLM_LOGGING_LEVEL", "HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"})
 """Of the families below, these say only how much is logged."""
-REFUSED: Final = frozenset({
-    "PATH", "HOME", "TMPDIR", "TEMP", "TMP", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "DO_NOT_TRACK",
-    "MASTER_ADDR", "MASTER_PORT", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "BASH_ENV", "ENV", "SHELL",
-})  # fmt: skip
+REFUSED: Final = frozenset(
+    {
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+        "CUDA_VISIBLE_DEVICES",
+        "NVIDIA_VISIBLE_DEVICES",
+        "DO_NOT_TRACK",
+        "MASTER_ADDR",
+        "MASTER_PORT",
+        "GLOO_SOCKET_IFNAME",
+        "NCCL_SOCKET_IFNAME",
+        "BASH_ENV",
+        "ENV",
+        "SHELL",
+    }
+)
 FAMILIES: Final = (
     "VLLM_",  # development endpoints, pickles over sockets, plugins, media limits, ...: hardening is set below
     "LD_",  # foreign code into the server
     "PYTHON",
-    "HF_", "HUGGINGFACE_", "TRANSFORMERS_",  # where models come from, and tokens for it
-    "TORCHINDUCTOR_", "TORCH_EXTENSIONS_", "TRITON_", "XDG_",  # caches that hold code
-)  # fmt: skip
+    "HF_",
+    "HUGGINGFACE_",
+    "TRANSFORMERS_",  # where models come from, and tokens for it
+    "TORCHINDUCTOR_",
+    "TORCH_EXTENSIONS_",
+    "TRITON_",
+    "XDG_",  # caches that hold code
+)
 MAX_N: Final = 16
 """Answers that one request may ask for (`n`): vLLM's own limit, 16,384, is a way to run out of memory."""
 
@@ -36,9 +56,7 @@ seconds, and a request that was sent in the same moment fails.
 
 
 def refused(names: Iterable[str]) -> list[str]:
-    return sorted(
-        name for name in names if name in REFUSED or (name.startswith(FAMILIES) and name not in ALLOWED)
-    )
+    return sorted(name for name in names if name in REFUSED or (name.startswith(FAMILIES) and name not in ALLOWED))
 
 
 def environment(context: LaunchContext, on_cpu: bool) -> dict[str, str]:

@@ -15,10 +15,17 @@ REAL: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 WORD: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
 
 BOTH_WAYS: Final = (
-    "enable-prefix-caching", "enable-chunked-prefill", "enforce-eager", "disable-sliding-window",
-    "disable-cascade-attn", "async-scheduling", "enable-expert-parallel", "language-model-only",
-    "enable-prompt-tokens-details", "exclude-tools-when-tool-choice-none",
-)  # fmt: skip
+    "enable-prefix-caching",
+    "enable-chunked-prefill",
+    "enforce-eager",
+    "disable-sliding-window",
+    "disable-cascade-attn",
+    "async-scheduling",
+    "enable-expert-parallel",
+    "language-model-only",
+    "enable-prompt-tokens-details",
+    "exclude-tools-when-tool-choice-none",
+)
 """Also as --no-<name>."""
 ALLOWED: Final[dict[str, re.Pattern[str]]] = {
     **{f"--{name}": SWITCH for name in BOTH_WAYS},

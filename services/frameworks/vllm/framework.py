@@ -14,9 +14,14 @@ from services.frameworks.vllm import describe, env, explain, launch, options, ru
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
 
 LOGGED: Final = dict.fromkeys(env.ALLOWED, variables.WORDS)
-FINISHED_WORK: Final = frozenset({
-    "vllm:prompt_tokens", "vllm:generation_tokens", "vllm:request_success", "vllm:iteration_tokens_total",
-})  # fmt: skip
+FINISHED_WORK: Final = frozenset(
+    {
+        "vllm:prompt_tokens",
+        "vllm:generation_tokens",
+        "vllm:request_success",
+        "vllm:iteration_tokens_total",
+    }
+)
 REMOTE_CODE: Final = (
     "Only an administrator may set trust_remote_code: it runs Python code of the model with the rights of the console."
 )

@@ -77,13 +77,18 @@ def doors(ports: Ports) -> tuple[str, ...]:
     out nobody whom 127.0.0.1 does not.
     """
     return (
-        "--host=127.0.0.1", f"--port={ports.http}",
-        "--disable-fastapi-docs", "--disable-uvicorn-access-log",
+        "--host=127.0.0.1",
+        f"--port={ports.http}",
+        "--disable-fastapi-docs",
+        "--disable-uvicorn-access-log",
         f"--allowed-media-domains={NO_MEDIA}",
-        "--no-trust-request-chat-template", "--no-trust-request-mm-kwargs",
-        "--no-enable-prompt-embeds", "--no-enable-tokenizer-info-endpoint", "--no-enable-log-requests",
+        "--no-trust-request-chat-template",
+        "--no-trust-request-mm-kwargs",
+        "--no-enable-prompt-embeds",
+        "--no-enable-tokenizer-info-endpoint",
+        "--no-enable-log-requests",
         "--no-enable-mm-embeds",
-    )  # fmt: skip
+    )
 
 
 def task_flags(made: Study) -> tuple[str, ...]:
@@ -126,9 +131,10 @@ def lora(context: LaunchContext, options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def parsers(options: Mapping[str, Any]) -> tuple[str, ...]:
     flags = [
-        f"--{name.replace('_', '-')}={options[name]}" for name in ("tool_call_parser", "reasoning_parser")
+        f"--{name.replace('_', '-')}={options[name]}"
+        for name in ("tool_call_parser", "reasoning_parser")
         if options.get(name)
-    ]  # fmt: skip
+    ]
     return (*flags, *(["--enable-auto-tool-choice"] if options.get("enable_auto_tool_choice") else []))
 
 
@@ -144,8 +150,10 @@ def sets(options: Mapping[str, Any], flag: str) -> bool:
 def check_devices(context: LaunchContext, on_cpu: bool) -> None:
     gpus, parts = context.spec.resources.gpu, context.spec.framework_config.get("tensor_parallel_size", 1)
     if on_cpu and gpus:
-        raise ModelError("The vLLM of this node is the build for CPUs: ask for 0 GPUs, or run `make runtime-vllm` on a "
-                         "machine with one.")  # fmt: skip
+        raise ModelError(
+            "The vLLM of this node is the build for CPUs: ask for 0 GPUs, or run `make runtime-vllm` on a "
+            "machine with one."
+        )
     if not on_cpu and not gpus:
         raise ModelError("The vLLM of this node is the build for GPUs: ask for at least 1 GPU.")
     if not on_cpu and parts > gpus:

@@ -151,14 +151,21 @@ def arguments(field: str, value: Any, problems: Problems) -> list[str]:
 
 
 PARSERS: Final[dict[str, Parser]] = {
-    "task": choice(*TASKS), "dtype": choice(*DTYPES), "max_model_len": integer(16, 100_000_000),
-    "tensor_parallel_size": integer(1, 64), "gpu_memory_utilization": fraction,
+    "task": choice(*TASKS),
+    "dtype": choice(*DTYPES),
+    "max_model_len": integer(16, 100_000_000),
+    "tensor_parallel_size": integer(1, 64),
+    "gpu_memory_utilization": fraction,
     "quantization": word("the name of one of vLLM's quantisations, such as awq, gptq or fp8"),
-    "lora_modules": lora_modules, "max_loras": integer(1, MAX_ADAPTERS), "max_lora_rank": choice(*LORA_RANKS),
+    "lora_modules": lora_modules,
+    "max_loras": integer(1, MAX_ADAPTERS),
+    "max_lora_rank": choice(*LORA_RANKS),
     "trust_remote_code": switch,
     "tool_call_parser": word("the name of one of vLLM's tool parsers, such as hermes or llama3_json"),
     "enable_auto_tool_choice": switch,
     "reasoning_parser": word("the name of one of vLLM's reasoning parsers, such as qwen3 or deepseek_r1"),
-    "shared_memory_mib": integer(16, 1 << 20), "cpu_kvcache_gib": integer(1, 4096), "extra_args": arguments,
+    "shared_memory_mib": integer(16, 1 << 20),
+    "cpu_kvcache_gib": integer(1, 4096),
+    "extra_args": arguments,
     "startup_timeout_seconds": integer(10, 24 * 3600),
-}  # fmt: skip
+}

@@ -23,10 +23,19 @@ none of them, and without them vLLM says what it cannot do; with broken ones it 
 KNOWN: Final = "modelinfos"
 """Folder, in vLLM's own format, of what it found out about architectures; each start would ask anew for 10 s."""
 USUAL: Final = (
-    "LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM",
-    "Qwen3MoeForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM", "Phi3ForCausalLM", "GptOssForCausalLM",
-    "BertModel", "XLMRobertaModel",
-)  # fmt: skip
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "MixtralForCausalLM",
+    "Qwen2ForCausalLM",
+    "Qwen3ForCausalLM",
+    "Qwen3MoeForCausalLM",
+    "Gemma2ForCausalLM",
+    "Gemma3ForCausalLM",
+    "Phi3ForCausalLM",
+    "GptOssForCausalLM",
+    "BertModel",
+    "XLMRobertaModel",
+)
 INSPECT: Final = """import sys
 from vllm.model_executor.models import registry
 registry._run_in_subprocess = lambda look: look()
@@ -89,9 +98,15 @@ def imports(python: Path, module: str) -> bool:
 
 def run(python: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(python), "-P", *arguments], capture_output=True, text=True, errors="replace", timeout=600, check=False,
-        cwd="/", env={**os.environ, **environment},
-    )  # fmt: skip
+        [str(python), "-P", *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=600,
+        check=False,
+        cwd="/",
+        env={**os.environ, **environment},
+    )
 
 
 def known(root: Path, architectures: Sequence[str]) -> dict[str, bytes]:

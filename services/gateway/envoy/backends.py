@@ -21,11 +21,13 @@ _ANOTHER: Json = {
     # A dead replica has the fewest requests, so the balancer picks it three times of four when there are two:
     # with few attempts, each try of a request in ten would meet it.
     "host_selection_retry_max_attempts": 30,
-    "retry_host_predicate": [{
-        "name": "envoy.retry_host_predicates.previous_hosts",
-        "typed_config": typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
-    }],
-}  # fmt: skip
+    "retry_host_predicate": [
+        {
+            "name": "envoy.retry_host_predicates.previous_hosts",
+            "typed_config": typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
+        }
+    ],
+}
 _OPENAI_PATHS = {
     "chat": "/v1/chat/completions and /v1/completions",
     "completion": "/v1/completions",
@@ -34,8 +36,10 @@ _OPENAI_PATHS = {
 _MODELS = "/v1/models"
 _GET: Json = {"name": ":method", "string_match": {"exact": "GET"}}
 _NOT_OF_TEXT: Json = {
-    "name": ":path", "string_match": {"exact": names.GRPC_TEXT_STREAM}, "invert_match": True,
-}  # fmt: skip
+    "name": ":path",
+    "string_match": {"exact": names.GRPC_TEXT_STREAM},
+    "invert_match": True,
+}
 _LIMITED: Json = {"name": names.H_CALLER, "string_match": {"contains": "hop="}}
 _UNARY: Json = {"name": names.H_UNARY, "present_match": True}
 _CHECKED: Json = {"name": names.H_CHECKED, "present_match": True}
@@ -101,13 +105,14 @@ def _vllm(service: GatewayService, limits: Limits) -> list[Json]:
         *openai,
         _bridged(service, "llm-grpc", text, names.BRIDGE_GRPC, {**stream, **life}, counted),
         *(
-            _bridged(service, "llm-grpc", {"path": names.GRPC_SERVICE + method, "grpc": {}}, names.BRIDGE_GRPC, once,
-                     counted)
+            _bridged(
+                service, "llm-grpc", {"path": names.GRPC_SERVICE + method, "grpc": {}}, names.BRIDGE_GRPC, once, counted
+            )
             for method in ("ModelInfer", "ModelReady", "ModelMetadata")
         ),
         _bridged(service, "llm-grpc", {"prefix": "/v2/models/", "headers": [_GET]}, names.BRIDGE_HTTP, once),
         *_v1(service, once),
-    ]  # fmt: skip
+    ]
 
 
 def _made(service: GatewayService, door: str, match: Json, action: Json, *more: Json) -> Json:
@@ -148,10 +153,12 @@ def _too_large(service: GatewayService, limits: Limits) -> list[Json]:
         {**answer, "name": service.name, "typed_per_filter_config": {names.GRANT: early}}
         for measured in ("content-length", names.H_SIZE)
         for answer in answers(
-            {"prefix": "/", "headers": [{"name": measured, "range_match": beyond}]}, 413, sentence,
+            {"prefix": "/", "headers": [{"name": measured, "range_match": beyond}]},
+            413,
+            sentence,
             grpc_status=GRPC_RESOURCE_EXHAUSTED,
         )
-    ]  # fmt: skip
+    ]
 
 
 def _most(service: GatewayService) -> Json:

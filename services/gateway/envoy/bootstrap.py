@@ -52,25 +52,29 @@ def bootstrap(
     log = access_log or gateway_dir / names.ACCESS_LOG
     limits = limits or Limits()
     door = listener(gateway_dir, host=host, port=port, limits=limits, access_log=log, tls=tls, proxies=proxies)
-    return names.dump({
-        "node": {"id": "gateway", "cluster": "gateway"},
-        # A socket file: only this user may administer Envoy, and no port has to be free.
-        "admin": {"address": {"pipe": {"path": str(gateway_dir / names.ADMIN_SOCKET), "mode": 0o600}}},
-        "layered_runtime": {"layers": [{"name": "strict", "static_layer": STRICT}]},
-        # Hundreds for each service, which nobody reads: what is told of replicas is counted apart from these.
-        "stats_config": {"stats_matcher": {"exclusion_list": {"patterns": [{"prefix": "cluster."}]}}},
-        "dynamic_resources": {"cds_config": subscription(gateway_dir, names.CLUSTERS)},
-        "static_resources": {
-            # The outer one first: it names the statistics of the routes that all of them share.
-            "listeners": [door, *inside.listeners(gateway_dir, limits), _answers()],
-            "clusters": [_answers_cluster(), *cluster.bridge(bridge_dir or gateway_dir.parent / "bridge", limits)],
-        },
-        "bootstrap_extensions": [{
-            "name": "internal",
-            "typed_config": typed("envoy.extensions.bootstrap.internal_listener.v3.InternalListener"),
-        }],
-        "overload_manager": _overload(limits),
-    })  # fmt: skip
+    return names.dump(
+        {
+            "node": {"id": "gateway", "cluster": "gateway"},
+            # A socket file: only this user may administer Envoy, and no port has to be free.
+            "admin": {"address": {"pipe": {"path": str(gateway_dir / names.ADMIN_SOCKET), "mode": 0o600}}},
+            "layered_runtime": {"layers": [{"name": "strict", "static_layer": STRICT}]},
+            # Hundreds for each service, which nobody reads: what is told of replicas is counted apart from these.
+            "stats_config": {"stats_matcher": {"exclusion_list": {"patterns": [{"prefix": "cluster."}]}}},
+            "dynamic_resources": {"cds_config": subscription(gateway_dir, names.CLUSTERS)},
+            "static_resources": {
+                # The outer one first: it names the statistics of the routes that all of them share.
+                "listeners": [door, *inside.listeners(gateway_dir, limits), _answers()],
+                "clusters": [_answers_cluster(), *cluster.bridge(bridge_dir or gateway_dir.parent / "bridge", limits)],
+            },
+            "bootstrap_extensions": [
+                {
+                    "name": "internal",
+                    "typed_config": typed("envoy.extensions.bootstrap.internal_listener.v3.InternalListener"),
+                }
+            ],
+            "overload_manager": _overload(limits),
+        }
+    )
 
 
 def _overload(limits: Limits) -> Json:

@@ -125,10 +125,16 @@ def _breakers(requests: int) -> Json:
 
     Each request under way may wait for its next try: when a replica dies, all that it had is tried elsewhere at once.
     """
-    return {"thresholds": [{
-        "max_requests": requests, "max_connections": MAX_REQUESTS, "max_pending_requests": MAX_REQUESTS,
-        "max_retries": MAX_REQUESTS,
-    }]}  # fmt: skip
+    return {
+        "thresholds": [
+            {
+                "max_requests": requests,
+                "max_connections": MAX_REQUESTS,
+                "max_pending_requests": MAX_REQUESTS,
+                "max_retries": MAX_REQUESTS,
+            }
+        ]
+    }
 
 
 def _endpoint(endpoint: Endpoint, service: GatewayService, *, grpc: bool) -> Json:

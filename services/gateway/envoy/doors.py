@@ -26,8 +26,16 @@ SERVER_PATHS: dict[str, Json] = {
     "/v2/health/ready": {"ready": True},
 }
 
-_ALWAYS = (names.CORS, names.DOOR, names.API_KEY, names.CALLER, names.LIMITS, names.GRANT_EARLY, names.RATE_LIMIT,
-           names.PARAMETERS)  # fmt: skip
+_ALWAYS = (
+    names.CORS,
+    names.DOOR,
+    names.API_KEY,
+    names.CALLER,
+    names.LIMITS,
+    names.GRANT_EARLY,
+    names.RATE_LIMIT,
+    names.PARAMETERS,
+)
 _BY_DOOR = (names.FIELDS, names.RESOLVE, names.TYPED, names.GUARD, names.TEXT, names.GRANT)
 """Each door has those of these that it needs."""
 _GRPC = (names.FIELDS, names.RESOLVE, names.TYPED, names.TEXT, names.GRANT)
@@ -44,8 +52,9 @@ RETRY: Json = {
 _NO_SERVICE: Json = {"direct_response": say(404, "The request names no service.")}
 
 
-def virtual_host(*, keyless: bool, auth_headers: Iterable[str] = (), idle: Iterable[str] = (),
-                 origins: tuple[str, ...] = ()) -> Json:
+def virtual_host(
+    *, keyless: bool, auth_headers: Iterable[str] = (), idle: Iterable[str] = (), origins: tuple[str, ...] = ()
+) -> Json:
     """`keyless`: some service is public, so a call without a key may go on until its body names its service.
 
     `auth_headers` are the headers in which services take keys beside the usual two. `idle` are filters that nothing
@@ -85,8 +94,10 @@ def virtual_host(*, keyless: bool, auth_headers: Iterable[str] = (), idle: Itera
 
 def _preflights() -> list[Json]:
     """Without a key, as browsers send them. One that names no service is answered here: its body will name it."""
-    filters = {**without(*(name for name in _ALWAYS if name != names.CORS), *_BY_DOOR),
-               **script(names.PREFLIGHT, names.CORS)}  # fmt: skip
+    filters = {
+        **without(*(name for name in _ALWAYS if name != names.CORS), *_BY_DOOR),
+        **script(names.PREFLIGHT, names.CORS),
+    }
     return [
         {**cors.preflight({"safe_regex": {"regex": regex}}), "typed_per_filter_config": filters}
         for regex in (names.REST_INFER, names.OPENAI, names.V1_PREDICT, names.REST_READ, names.CATALOGUE)
@@ -116,9 +127,10 @@ def to_bridge(cluster: str, service: str = "") -> Json:
         "route": {"cluster": cluster, "host_rewrite_literal": "localhost"},
         "request_headers_to_add": [
             {"header": {"key": key, "value": value}, "append_action": "ADD_IF_ABSENT"}
-            for key, value in told.items() if value
+            for key, value in told.items()
+            if value
         ],
-    }  # fmt: skip
+    }
 
 
 def _no_host() -> list[Json]:
@@ -200,11 +212,17 @@ def _posted(regex: str, *filters: str, small: Json | None = None, **more: Json) 
     match: Json = {"safe_regex": {"regex": regex}}
     config = {**only(*filters), **more}
     return [
-        {"match": {**match, "headers": [_method("POST"), _length(names.SMALL_BODY_BYTES)]}, **_NO_SERVICE,
-         "typed_per_filter_config": {**config, **(small or {})}},
-        {"match": {**match, "headers": [_method("POST")]}, **_NO_SERVICE,
-         "typed_per_filter_config": {**config, **_WHOLE}},
-    ]  # fmt: skip
+        {
+            "match": {**match, "headers": [_method("POST"), _length(names.SMALL_BODY_BYTES)]},
+            **_NO_SERVICE,
+            "typed_per_filter_config": {**config, **(small or {})},
+        },
+        {
+            "match": {**match, "headers": [_method("POST")]},
+            **_NO_SERVICE,
+            "typed_per_filter_config": {**config, **_WHOLE},
+        },
+    ]
 
 
 def _openai_doors(auth_headers: list[str], *, keyless: bool) -> list[Json]:
@@ -224,9 +242,16 @@ def _read_doors(*, keyless: bool) -> list[Json]:
     return [
         {"match": read(names.REST_READ), **_NO_SERVICE, "typed_per_filter_config": {**only(), **_WHOLE}},
         # What a key may use is told by the bridge; when the host or the path names a service, by that service's route.
-        _told({"match": read(names.CATALOGUE), **to_bridge(names.BRIDGE_HTTP),
-               "typed_per_filter_config": {**policy, **only(), **_WHOLE}}, names.LOG_METADATA, {"door": "catalogue"}),
-    ]  # fmt: skip
+        _told(
+            {
+                "match": read(names.CATALOGUE),
+                **to_bridge(names.BRIDGE_HTTP),
+                "typed_per_filter_config": {**policy, **only(), **_WHOLE},
+            },
+            names.LOG_METADATA,
+            {"door": "catalogue"},
+        ),
+    ]
 
 
 def _told(route: Json, whom: str, what: Json) -> Json:
@@ -242,8 +267,12 @@ def _held(most: int) -> Json:
 def _no_key(auth_headers: list[str]) -> list[Json]:
     empty: Json = {"string_match": {"exact": ""}, "treat_missing_header_as_empty": True}
     bearer = {"safe_regex": {"regex": "(?i:bearer) +.+"}}
-    no_bearer = {"name": "authorization", "string_match": bearer, "treat_missing_header_as_empty": True,
-                 "invert_match": True}  # fmt: skip
+    no_bearer = {
+        "name": "authorization",
+        "string_match": bearer,
+        "treat_missing_header_as_empty": True,
+        "invert_match": True,
+    }
     return [no_bearer, *({"name": name, **empty} for name in ("x-api-key", *auth_headers))]
 
 

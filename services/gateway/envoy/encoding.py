@@ -64,11 +64,13 @@ def encode(name: str, content: bytes, before: bytes = b"", encoded_before: bytes
     known = _list(name, before, encoded_before, len(known_lines))
     front, old, new = document.apart(known_lines, lines) if known else (0, 0, len(lines))
     made = dict(zip(known_lines[front:old], known[front:old], strict=True))
-    items = b"".join([
-        *known[:front],
-        *(made.get(line) or _field(number, _item(path, line)) for line in lines[front:new]),
-        *known[old:],
-    ])  # fmt: skip
+    items = b"".join(
+        [
+            *known[:front],
+            *(made.get(line) or _field(number, _item(path, line)) for line in lines[front:new]),
+            *known[old:],
+        ]
+    )
     start = _field(_VERSION, document.version(content).encode())
     if not path:
         return start + items

@@ -119,12 +119,26 @@ def _hop(name: str, concurrent: int, limits: Limits) -> Json:
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
         # gRPC stays HTTP/2, and HTTP/1.1 stays what it is.
-        typed_extension_protocol_options={HTTP_OPTIONS: typed(HTTP_OPTIONS, use_downstream_protocol_config={
-            "http_protocol_options": {}, "http2_protocol_options": _windows(limits),
-        })},
-        circuit_breakers={"thresholds": [{"max_requests": concurrent, "max_connections": UNLIMITED,
-                                          "max_pending_requests": UNLIMITED, "max_retries": 0}]},
-    )  # fmt: skip
+        typed_extension_protocol_options={
+            HTTP_OPTIONS: typed(
+                HTTP_OPTIONS,
+                use_downstream_protocol_config={
+                    "http_protocol_options": {},
+                    "http2_protocol_options": _windows(limits),
+                },
+            )
+        },
+        circuit_breakers={
+            "thresholds": [
+                {
+                    "max_requests": concurrent,
+                    "max_connections": UNLIMITED,
+                    "max_pending_requests": UNLIMITED,
+                    "max_retries": 0,
+                }
+            ]
+        },
+    )
 
 
 def _windows(limits: Limits) -> Json:

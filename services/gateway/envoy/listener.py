@@ -32,7 +32,13 @@ _INFERENCE = r"/v2/models/[a-z0-9-]+/(versions/[0-9]+/)?infer|/inference\.GRPCIn
 
 
 def listener(
-    gateway_dir: Path, *, host: str, port: int, limits: Limits, access_log: Path, tls: Tls | None = None,
+    gateway_dir: Path,
+    *,
+    host: str,
+    port: int,
+    limits: Limits,
+    access_log: Path,
+    tls: Tls | None = None,
     proxies: Sequence[str] = (),
 ) -> Json:
     """`proxies`: networks, as 10.0.0.0/8, of those that may say for whom they forward."""
@@ -52,9 +58,7 @@ def _callers(proxies: Sequence[str]) -> Json:
         return {"use_remote_address": True}
     pairs = [network.split("/") for network in proxies]
     cidrs = [{"address_prefix": address, "prefix_len": int(length)} for address, length in pairs]
-    config = typed(
-        "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig", xff_trusted_cidrs={"cidrs": cidrs}
-    )
+    config = typed("envoy.extensions.http.original_ip_detection.xff.v3.XffConfig", xff_trusted_cidrs={"cidrs": cidrs})
     detection = {"name": "envoy.http.original_ip_detection.xff", "typed_config": config}
     return {"use_remote_address": False, "original_ip_detection_extensions": [detection]}
 
@@ -100,9 +104,14 @@ def _manager(gateway_dir: Path, limits: Limits, access_log: Path) -> Json:
 def _strip() -> Json:
     mutations: list[Json] = [{"remove": name} for name in SPOOFABLE]
     mutations += [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in SPOOFABLE_PREFIXES]
-    mutations.append({"append": {
-        "header": {"key": names.H_SERVICE, "value": names.AT_THE_DOOR}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }})  # fmt: skip
+    mutations.append(
+        {
+            "append": {
+                "header": {"key": names.H_SERVICE, "value": names.AT_THE_DOOR},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        }
+    )
     kind = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     return {"name": "strip", "typed_config": typed(kind, mutations=mutations)}
 
@@ -115,17 +124,19 @@ def _access_logs(path: Path) -> list[Json]:
     """
     usual = {"name": ":path", "string_match": {"safe_regex": {"regex": _INFERENCE}}}
     unusual = {**usual, "invert_match": True}
-    text = "".join((
-        '{"time":"%START_TIME%","request_id":"%REQ(X-REQUEST-ID)%",',
-        f'"client":"%FILTER_STATE({names.CALLER}:PLAIN)%","service":"%ROUTE_NAME%",',
-        '"protocol":"%PROTOCOL%","path":"%PATH(NQ)%","status":%RESPONSE_CODE%,"grpc_status":"%GRPC_STATUS_NUMBER%",',
-        '"details":"%RESPONSE_CODE_DETAILS%","flags":"%RESPONSE_FLAGS%",',
-        '"bytes_in":%BYTES_RECEIVED%,"bytes_out":%BYTES_SENT%,"ms":%DURATION%,"upstream":"%UPSTREAM_HOST%",',
-        f'"door":"%METADATA(ROUTE:{names.LOG_METADATA}:door)%",',
-        # Of text over gRPC; the bridge writes nothing but numbers.
-        '"bridge_prompt_tokens":"%TRAILER(X-PROMPT-TOKENS)%","bridge_completion_tokens":"%TRAILER(X-COMPLETION-TOKENS)%",',
-        '"remote":"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}\n',
-    ))  # fmt: skip
+    text = "".join(
+        (
+            '{"time":"%START_TIME%","request_id":"%REQ(X-REQUEST-ID)%",',
+            f'"client":"%FILTER_STATE({names.CALLER}:PLAIN)%","service":"%ROUTE_NAME%",',
+            '"protocol":"%PROTOCOL%","path":"%PATH(NQ)%","status":%RESPONSE_CODE%,"grpc_status":"%GRPC_STATUS_NUMBER%",',
+            '"details":"%RESPONSE_CODE_DETAILS%","flags":"%RESPONSE_FLAGS%",',
+            '"bytes_in":%BYTES_RECEIVED%,"bytes_out":%BYTES_SENT%,"ms":%DURATION%,"upstream":"%UPSTREAM_HOST%",',
+            f'"door":"%METADATA(ROUTE:{names.LOG_METADATA}:door)%",',
+            # Of text over gRPC; the bridge writes nothing but numbers.
+            '"bridge_prompt_tokens":"%TRAILER(X-PROMPT-TOKENS)%","bridge_completion_tokens":"%TRAILER(X-COMPLETION-TOKENS)%",',
+            '"remote":"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}\n',
+        )
+    )
     return [
         _log("usual", path, usual, {"text_format_source": {"inline_string": text}}),
         _log("file", path, unusual, {"json_format": _fields()}),

@@ -79,9 +79,22 @@ chooses that one by what is left of the headers then."""
 H_RETRY: Final = "x-retry"
 """Seconds until a key's tokens are free again."""
 INTERNAL_HEADERS: Final = (
-    H_DIGEST, H_CALLER, H_BUCKET, H_COST, H_HOP, H_SERVICE, H_MODEL, H_CHECKED, H_REASON, H_PARAM, H_SIZE, H_UNARY,
-    H_TYPED, H_RETRY, H_SEQUENCE,
-)  # fmt: skip
+    H_DIGEST,
+    H_CALLER,
+    H_BUCKET,
+    H_COST,
+    H_HOP,
+    H_SERVICE,
+    H_MODEL,
+    H_CHECKED,
+    H_REASON,
+    H_PARAM,
+    H_SIZE,
+    H_UNARY,
+    H_TYPED,
+    H_RETRY,
+    H_SEQUENCE,
+)
 
 # What the bridge is told, and nobody else may say.
 CONSOLE_PREFIX: Final = "x-console-"
@@ -110,9 +123,14 @@ R_TOKENS: Final = "_tokens"
 PREFLIGHTS: Final = "_preflight:"
 """In front of the name of a service that a preflight is about: what answers it, and nothing else, is found by that."""
 EXPOSED: Final = (
-    "Inference-Header-Content-Length", "Retry-After", "WWW-Authenticate", "X-Request-Id", "X-RateLimit-Limit",
-    "X-RateLimit-Remaining", "X-RateLimit-Reset",
-)  # fmt: skip
+    "Inference-Header-Content-Length",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-Id",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+)
 """Headers that a page may read of an answer, besides those that it always may."""
 
 KEYLESS: Final = "keyless-call"
@@ -127,11 +145,13 @@ GRPC_TFSERVING: Final = "/tensorflow.serving.PredictionService/"
 _TFSERVING_DOORS: Final = r"/tensorflow\.serving\.PredictionService/(Predict|GetModelMetadata)"
 # More than one, because Envoy takes no long regular expression.
 GRPC_DOORS: Final = (
-    r"/inference\.GRPCInferenceService/Model(Infer|InferStream|StreamInfer|Metadata|Ready)", _TFSERVING_DOORS,
-)  # fmt: skip
+    r"/inference\.GRPCInferenceService/Model(Infer|InferStream|StreamInfer|Metadata|Ready)",
+    _TFSERVING_DOORS,
+)
 GRPC_KEYLESS: Final = (
-    r"/inference\.GRPCInferenceService/Model(Infer|InferStream|Metadata|Ready)", _TFSERVING_DOORS,
-)  # fmt: skip
+    r"/inference\.GRPCInferenceService/Model(Infer|InferStream|Metadata|Ready)",
+    _TFSERVING_DOORS,
+)
 """All but the call whose client may go on sending: those are read to their end before they go on."""
 # A service may be named in front of every REST path.
 _SERVICES: Final = r"(/services/[^/]+)?"

@@ -47,9 +47,13 @@ def _unknown() -> Json:
     adapter: Json = {"prefix": "/", "headers": [{"name": names.H_SERVICE, "string_match": {"contains": ":"}}]}
     sentence = "No service has an adapter that is named %REQ(X-SERVICE)%: only language models have any."
     refusal = _refusal("*", 404, "No service is named %REQ(X-SERVICE)%.", grpc_status=GRPC_NOT_FOUND)
-    return {**refusal, "routes": [
-        *answers(adapter, 404, sentence, grpc_status=GRPC_NOT_FOUND), *refusal["routes"],
-    ]}  # fmt: skip
+    return {
+        **refusal,
+        "routes": [
+            *answers(adapter, 404, sentence, grpc_status=GRPC_NOT_FOUND),
+            *refusal["routes"],
+        ],
+    }
 
 
 def _encoded(*, keyless: bool) -> Json:
@@ -118,5 +122,9 @@ def _refusal(
         if grpc_status
         else [{"match": anything, "direct_response": say(status, sentence), **more}]
     )
-    return {"name": f"refusal-{name}", "domains": [name], "routes": routes,
-            "typed_per_filter_config": {**auth.may_infer(keyless=keyless), **(filters or {})}}  # fmt: skip
+    return {
+        "name": f"refusal-{name}",
+        "domains": [name],
+        "routes": routes,
+        "typed_per_filter_config": {**auth.may_infer(keyless=keyless), **(filters or {})},
+    }

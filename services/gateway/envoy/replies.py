@@ -58,42 +58,52 @@ def local_replies(limits: Limits) -> Json:
     unnamed = {"header_filter": {"header": {"name": names.H_SERVICE, "string_match": {"prefix": "_"}}}}
     overflow = _details("grpc_field_extraction_FAILED_PRECONDITION")
     unreadable = _details("grpc_field_extraction_INVALID_ARGUMENT")
-    packed = {"header_filter": {"header": {
-        "name": "grpc-encoding", "string_match": {"safe_regex": {"regex": "(?i:identity)?"}},
-        "treat_missing_header_as_empty": True, "invert_match": True,
-    }}}  # fmt: skip
-    return {"mappers": [
-        *_worded([_details("rbac_access_denied_matched_policy[parameters]"), _status(403)], NO_PARAMETER, status=401),
-        # Envoy's own: an upgrade, or a target of https on a connection without TLS.
-        *_worded([_status(403), _expression("!response.code_details.startsWith('rbac_')")], NOTHING_ELSE),
-        *_worded([keyless, _status(403)], NO_KEY, status=401, headers=[bearer]),
-        *_worded([_status(401)], NO_KEY, headers=[bearer]),
-        *_worded([unnamed, _status(403)], "This API key may not be used for inference."),
-        *_worded([_status(403)], "This API key may not call the service %REQ(X-SERVICE)%."),
-        # What a route of our own says has its words already.
-        *_worded([_details("direct_response"), _status(413)], SAID, grpc_status=GRPC_RESOURCE_EXHAUSTED),
-        *_worded([_details("direct_response"), _status(429)], SAID, grpc_status=GRPC_RESOURCE_EXHAUSTED),
-        *_worded([keyless, unnamed, _status(413)], small, grpc_status=GRPC_RESOURCE_EXHAUSTED),
-        *_worded([_status(413)], too_large, grpc_status=GRPC_RESOURCE_EXHAUSTED),
-        *_worded([overflow], too_large, grpc_status=GRPC_RESOURCE_EXHAUSTED, rest=False),
-        *_worded([unreadable, packed], COMPRESSED, grpc_status=GRPC_UNIMPLEMENTED, headers=[UNPACKED], rest=False),
-        *_worded([unreadable], "The first message is not a message of the V2 protocol.", rest=False),
-        *(mapper for step in names.RETRY_STEPS for mapper in _rate_limited(step)),
-        *_too_many(),
-        *_worded([_flagged("UH", "UF", "UO", "NC", "URX"), _status(503)], no_replica, headers=[again]),
-        # Never tried again by the gateway: a request that was sent may change what a model remembers.
-        *_worded([_flagged("UC", "LR", "UR"), _status(503)], cut, headers=[again]),
-        # 408: the body is not whole. The headers' own time is the codec's, and has no words.
-        *_worded([_details("max_duration_timeout"), _status(408)], late, grpc_status=GRPC_DEADLINE_EXCEEDED),
-        *_worded([_status(504)], slow, grpc_status=GRPC_DEADLINE_EXCEEDED),
-        # These Envoy refuses without a word.
-        *_worded([_details("path_normalization_failed"), _status(400)], BAD_PATH),
-        *_worded([_details("missing_host_header"), _status(400)], "The request has no Host header."),
-        *_worded([_details("absolute_path_rejected"), _status(404)], BAD_PATH),
-        *(mapper for code in (404, 415, 503) for mapper in _worded([_status(code)], SAID)),
-        *_worded([_at_least(500)], SAID, status_like=503),
-        *_worded([_at_least(400)], SAID),
-    ]}  # fmt: skip
+    packed = {
+        "header_filter": {
+            "header": {
+                "name": "grpc-encoding",
+                "string_match": {"safe_regex": {"regex": "(?i:identity)?"}},
+                "treat_missing_header_as_empty": True,
+                "invert_match": True,
+            }
+        }
+    }
+    return {
+        "mappers": [
+            *_worded(
+                [_details("rbac_access_denied_matched_policy[parameters]"), _status(403)], NO_PARAMETER, status=401
+            ),
+            # Envoy's own: an upgrade, or a target of https on a connection without TLS.
+            *_worded([_status(403), _expression("!response.code_details.startsWith('rbac_')")], NOTHING_ELSE),
+            *_worded([keyless, _status(403)], NO_KEY, status=401, headers=[bearer]),
+            *_worded([_status(401)], NO_KEY, headers=[bearer]),
+            *_worded([unnamed, _status(403)], "This API key may not be used for inference."),
+            *_worded([_status(403)], "This API key may not call the service %REQ(X-SERVICE)%."),
+            # What a route of our own says has its words already.
+            *_worded([_details("direct_response"), _status(413)], SAID, grpc_status=GRPC_RESOURCE_EXHAUSTED),
+            *_worded([_details("direct_response"), _status(429)], SAID, grpc_status=GRPC_RESOURCE_EXHAUSTED),
+            *_worded([keyless, unnamed, _status(413)], small, grpc_status=GRPC_RESOURCE_EXHAUSTED),
+            *_worded([_status(413)], too_large, grpc_status=GRPC_RESOURCE_EXHAUSTED),
+            *_worded([overflow], too_large, grpc_status=GRPC_RESOURCE_EXHAUSTED, rest=False),
+            *_worded([unreadable, packed], COMPRESSED, grpc_status=GRPC_UNIMPLEMENTED, headers=[UNPACKED], rest=False),
+            *_worded([unreadable], "The first message is not a message of the V2 protocol.", rest=False),
+            *(mapper for step in names.RETRY_STEPS for mapper in _rate_limited(step)),
+            *_too_many(),
+            *_worded([_flagged("UH", "UF", "UO", "NC", "URX"), _status(503)], no_replica, headers=[again]),
+            # Never tried again by the gateway: a request that was sent may change what a model remembers.
+            *_worded([_flagged("UC", "LR", "UR"), _status(503)], cut, headers=[again]),
+            # 408: the body is not whole. The headers' own time is the codec's, and has no words.
+            *_worded([_details("max_duration_timeout"), _status(408)], late, grpc_status=GRPC_DEADLINE_EXCEEDED),
+            *_worded([_status(504)], slow, grpc_status=GRPC_DEADLINE_EXCEEDED),
+            # These Envoy refuses without a word.
+            *_worded([_details("path_normalization_failed"), _status(400)], BAD_PATH),
+            *_worded([_details("missing_host_header"), _status(400)], "The request has no Host header."),
+            *_worded([_details("absolute_path_rejected"), _status(404)], BAD_PATH),
+            *(mapper for code in (404, 415, 503) for mapper in _worded([_status(code)], SAID)),
+            *_worded([_at_least(500)], SAID, status_like=503),
+            *_worded([_at_least(400)], SAID),
+        ]
+    }
 
 
 def _rate_limited(seconds: int) -> list[Json]:
@@ -196,7 +206,11 @@ def _details(start: str) -> Json:
 
 
 def _expression(expression: str) -> Json:
-    return {"extension_filter": {
-        "name": "expression",
-        "typed_config": typed("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter", expression=expression),
-    }}  # fmt: skip
+    return {
+        "extension_filter": {
+            "name": "expression",
+            "typed_config": typed(
+                "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter", expression=expression
+            ),
+        }
+    }

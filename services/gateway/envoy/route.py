@@ -23,11 +23,18 @@ STRIPPED = (
     *(name for name in names.INTERNAL_HEADERS if name != names.H_SEQUENCE),
     # Name of the calling page. A backend that handles CORS itself, as vLLM does, would let every page read its answers.
     "origin",
-    "x-api-key", "authorization", "cookie", "proxy-authorization", "mm-vmodel-id",
-    "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-envoy-expected-rq-timeout-ms",
+    "x-api-key",
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "mm-vmodel-id",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-envoy-external-address",
+    "x-envoy-expected-rq-timeout-ms",
     # Only a stream's first message is read here. Without this header a backend inflates none of those that follow.
     "grpc-encoding",
-)  # fmt: skip
+)
 """Nothing that a backend needs, and nothing that it should know."""
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 

@@ -75,8 +75,9 @@ def filter_chains(chain: Json, tls: Tls | None, gateway_dir: Path, subscription:
     }
     if tls.client_ca:
         context["validation_context_sds_secret_config"] = {
-            "name": "clients", "sds_config": subscription(gateway_dir, CLIENTS),
-        }  # fmt: skip
+            "name": "clients",
+            "sds_config": subscription(gateway_dir, CLIENTS),
+        }
     kind = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
     socket = typed(kind, common_tls_context=context, require_client_certificate=bool(tls.client_ca))
     encrypted = {

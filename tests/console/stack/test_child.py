@@ -22,9 +22,12 @@ def start(tmp_path: Path, around: dict[str, str] | None = None, **launch: Any) -
     path = tmp_path / "launch.json"
     path.write_text(json.dumps({"env": {}, "cwd": str(tmp_path), **launch}))
     return subprocess.Popen(
-        [sys.executable, "-IS", str(CHILD), str(path)], env=around or {}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        [sys.executable, "-IS", str(CHILD), str(path)],
+        env=around or {},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def said(process: subprocess.Popen[str]) -> str:

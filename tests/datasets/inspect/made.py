@@ -57,10 +57,17 @@ def config(folder: Path, values: Mapping[str, Any], *, tokenizer: bool = True) -
 
 
 LLAMA_3_8B = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336,
-    "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256,
-    "max_position_embeddings": 8192, "torch_dtype": "bfloat16",
-}  # fmt: skip
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 8192,
+    "torch_dtype": "bfloat16",
+}
 """As meta-llama/Meta-Llama-3-8B publishes it, without what does not matter here."""
 
 
@@ -72,11 +79,15 @@ def llama_shapes(said: Mapping[str, Any], dtype: str = "BF16") -> dict[str, tupl
     for layer in range(said["num_hidden_layers"]):
         at = f"model.layers.{layer}"
         shapes |= {
-            f"{at}.self_attn.q_proj.weight": (wide, wide), f"{at}.self_attn.k_proj.weight": (narrow, wide),
-            f"{at}.self_attn.v_proj.weight": (narrow, wide), f"{at}.self_attn.o_proj.weight": (wide, wide),
-            f"{at}.mlp.gate_proj.weight": (inner, wide), f"{at}.mlp.up_proj.weight": (inner, wide),
-            f"{at}.mlp.down_proj.weight": (wide, inner), f"{at}.input_layernorm.weight": (wide,),
+            f"{at}.self_attn.q_proj.weight": (wide, wide),
+            f"{at}.self_attn.k_proj.weight": (narrow, wide),
+            f"{at}.self_attn.v_proj.weight": (narrow, wide),
+            f"{at}.self_attn.o_proj.weight": (wide, wide),
+            f"{at}.mlp.gate_proj.weight": (inner, wide),
+            f"{at}.mlp.up_proj.weight": (inner, wide),
+            f"{at}.mlp.down_proj.weight": (wide, inner),
+            f"{at}.input_layernorm.weight": (wide,),
             f"{at}.post_attention_layernorm.weight": (wide,),
-        }  # fmt: skip
+        }
     shapes |= {"model.norm.weight": (wide,), "lm_head.weight": (vocabulary, wide)}
     return {name: (dtype, shape) for name, shape in shapes.items()}

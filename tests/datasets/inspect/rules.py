@@ -103,15 +103,26 @@ RULES = (
     Rule("levels", dynamic("priority_levels: 2 default_priority_level: 1")),
     Rule("levels-without-default", dynamic("priority_levels: 2"), True),
     Rule("levels-default-above", dynamic("priority_levels: 2 default_priority_level: 3"), True),
-    Rule("levels-policy", dynamic("priority_levels: 2 default_priority_level: 1 "
-                                  "priority_queue_policy { key: 3 value { } }"), True),
+    Rule(
+        "levels-policy",
+        dynamic("priority_levels: 2 default_priority_level: 1 priority_queue_policy { key: 3 value { } }"),
+        True,
+    ),
     Rule("ordered", dynamic("preserve_ordering: true")),
     Rule("ordered-levels", dynamic("preserve_ordering: true priority_levels: 2 default_priority_level: 1"), True),
-    Rule("ordered-delay", dynamic("preserve_ordering: true default_queue_policy { timeout_action: DELAY "
-                                  "default_timeout_microseconds: 5 }"), True),
+    Rule(
+        "ordered-delay",
+        dynamic(
+            "preserve_ordering: true default_queue_policy { timeout_action: DELAY default_timeout_microseconds: 5 }"
+        ),
+        True,
+    ),
     Rule("cache", f"{IO} response_cache {{ enable: true }}"),
-    Rule("cache-decoupled", f"{IO} response_cache {{ enable: true }} "
-         "model_transaction_policy { decoupled: true }", True),
+    Rule(
+        "cache-decoupled",
+        f"{IO} response_cache {{ enable: true }} model_transaction_policy {{ decoupled: true }}",
+        True,
+    ),
     Rule("cache-sequence", sequence("direct { }") + " response_cache { enable: true }", True),
     # GetBooleanSequenceControlProperties, GetTypedSequenceControlProperties
     Rule("sequence", sequence("")),
@@ -127,8 +138,12 @@ RULES = (
     Rule("control-id", sequence(control("data_type: TYPE_UINT64", kind="CORRID"))),
     Rule("control-id-type", sequence(control("data_type: TYPE_FP32", kind="CORRID")), True),
     Rule("control-id-values", sequence(control("data_type: TYPE_INT64 int32_false_true: [0, 1]", kind="CORRID")), True),
-    Rule("state", sequence('state { input_name: "a" output_name: "b" data_type: TYPE_FP32 dims: 1 }'), True,
-         only_ours=True),
+    Rule(
+        "state",
+        sequence('state { input_name: "a" output_name: "b" data_type: TYPE_FP32 dims: 1 }'),
+        True,
+        only_ours=True,
+    ),
     # ValidateInstanceGroup
     Rule("group", f'{IO} instance_group {{ kind: KIND_CPU rate_limiter {{ priority: 2 }} host_policy: "p" count: 1 }}'),
     Rule("group-profile", f'{IO} instance_group {{ kind: KIND_CPU profile: "1" }}', True),
@@ -155,9 +170,12 @@ RULES = (
     Rule("version-latest-9", f"{IO} version_policy {{ latest {{ num_versions: 9 }} }}"),
     Rule("version-empty", f"{IO} version_policy {{ }}"),
     # What does nothing, or little
-    Rule("tuned", f"{IO} optimization {{ graph {{ level: 1 }} priority: PRIORITY_MAX cuda {{ graphs: true }} "
-         'input_pinned_memory { enable: false } } metric_tags { key: "a" value: "b" }'),
-)  # fmt: skip
+    Rule(
+        "tuned",
+        f"{IO} optimization {{ graph {{ level: 1 }} priority: PRIORITY_MAX cuda {{ graphs: true }} "
+        'input_pinned_memory { enable: false } } metric_tags { key: "a" value: "b" }',
+    ),
+)
 STATE = 'state { input_name: "a" output_name: "b" data_type: TYPE_FP32 dims: %s initial_state { %s } }'
 ZEROS = "zero_data: true"
 FIRST = 'name: "i" data_type: TYPE_FP32 dims: 1 '
@@ -173,8 +191,12 @@ STATES = (
     Rule("first-nothing", sequence(STATE % ("1", FIRST)), True),
     Rule("first-file", sequence(STATE % ("1", FIRST + 'data_file: "f"')), True),
     Rule("first-file-there", sequence(STATE % ("1", FIRST + 'data_file: "f"')), files={"initial_state/f": b"\0" * 4}),
-    Rule("first-file-short", sequence(STATE % ("1", FIRST + 'data_file: "f"')), True,
-         files={"initial_state/f": b"\0" * 2}),
+    Rule(
+        "first-file-short",
+        sequence(STATE % ("1", FIRST + 'data_file: "f"')),
+        True,
+        files={"initial_state/f": b"\0" * 2},
+    ),
     Rule("first-twice", sequence(STATE % ("1", f"{FIRST} {ZEROS} }} initial_state {{ {FIRST} {ZEROS}")), True),
-)  # fmt: skip
+)
 """Served by Triton as if they were of an ONNX model: the Python backend is only what loads them."""

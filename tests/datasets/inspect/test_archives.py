@@ -135,10 +135,15 @@ def test_programs_and_libraries_in_a_zip_are_told(tmp_path: Path) -> None:
     assert package.libraries == ("m/model.so",) and not package.only_tensors
 
 
-@pytest.mark.parametrize(("content", "said"), [
-    (b"", "empty"), (b"\x00\xff" * 20, "no pickle"), (b"PK\x03\x04" + b"x" * 50, "damaged zip"),
-    (b"(" + bytes(range(200, 256)), "no pickle"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty"),
+        (b"\x00\xff" * 20, "no pickle"),
+        (b"PK\x03\x04" + b"x" * 50, "damaged zip"),
+        (b"(" + bytes(range(200, 256)), "no pickle"),
+    ],
+)
 def test_what_is_none_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "m.bin").write_bytes(content)
     with pytest.raises(Unreadable, match=said):

@@ -27,22 +27,25 @@ def verdicts(text: str, graph: Graph) -> dict[str, str]:
     return {row.what: row.verdict for row in compare.compare(pbtxt.parse(text), graph)}
 
 
-@pytest.mark.parametrize(("text", "graph", "what", "verdict", "said"), [
-    (RIGHT, DIGITS, "input x", "same", ""),
-    (RIGHT, DIGITS, "batching", "left_out", "set max_batch_size to make it faster"),
-    (BATCHED, DIGITS, "output y", "same", ""),
-    (RIGHT.replace("64]", "63]"), DIGITS, "input x", "wrong", "write dims: [-1, 64]"),
-    (RIGHT.replace("[-1, 64]", "64"), DIGITS, "input x", "wrong", "Without max_batch_size, dims have the batch"),
-    (BATCHED.replace("dims: 64", "dims: [-1, 64]"), DIGITS, "input x", "wrong", "dims leave the batch out"),
-    (RIGHT.replace("[-1, 64]", "[-1, -1]"), DIGITS, "input x", "differs", "free in config.pbtxt and fixed"),
-    (RIGHT.replace("[-1, 64]", "[7, 64]"), DIGITS, "input x", "same", ""),
-    (RIGHT.replace("FP32", "FP16"), DIGITS, "input x", "wrong", "write data_type: TYPE_FP32"),
-    (RIGHT.replace("INT64", "INT32"), DIGITS, "output y", "differs", "write data_type: TYPE_INT64"),
-    (RIGHT.replace('"x"', '"z"'), DIGITS, "input z", "wrong", "The model has no input named z; it has x"),
-    (RIGHT.replace('"x"', '"z"'), DIGITS, "input x", "wrong", "leaves it out, and the model needs it"),
-    ("max_batch_size: 0", DIGITS, "input x", "left_out", "they are taken from the model"),
-    ("max_batch_size: 8", FIXED, "batching", "wrong", "Set max_batch_size to 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "graph", "what", "verdict", "said"),
+    [
+        (RIGHT, DIGITS, "input x", "same", ""),
+        (RIGHT, DIGITS, "batching", "left_out", "set max_batch_size to make it faster"),
+        (BATCHED, DIGITS, "output y", "same", ""),
+        (RIGHT.replace("64]", "63]"), DIGITS, "input x", "wrong", "write dims: [-1, 64]"),
+        (RIGHT.replace("[-1, 64]", "64"), DIGITS, "input x", "wrong", "Without max_batch_size, dims have the batch"),
+        (BATCHED.replace("dims: 64", "dims: [-1, 64]"), DIGITS, "input x", "wrong", "dims leave the batch out"),
+        (RIGHT.replace("[-1, 64]", "[-1, -1]"), DIGITS, "input x", "differs", "free in config.pbtxt and fixed"),
+        (RIGHT.replace("[-1, 64]", "[7, 64]"), DIGITS, "input x", "same", ""),
+        (RIGHT.replace("FP32", "FP16"), DIGITS, "input x", "wrong", "write data_type: TYPE_FP32"),
+        (RIGHT.replace("INT64", "INT32"), DIGITS, "output y", "differs", "write data_type: TYPE_INT64"),
+        (RIGHT.replace('"x"', '"z"'), DIGITS, "input z", "wrong", "The model has no input named z; it has x"),
+        (RIGHT.replace('"x"', '"z"'), DIGITS, "input x", "wrong", "leaves it out, and the model needs it"),
+        ("max_batch_size: 0", DIGITS, "input x", "left_out", "they are taken from the model"),
+        ("max_batch_size: 8", FIXED, "batching", "wrong", "Set max_batch_size to 0"),
+    ],
+)
 def test_each_difference_is_told_with_what_to_write(
     text: str, graph: Graph, what: str, verdict: str, said: str
 ) -> None:
@@ -56,10 +59,18 @@ def test_an_output_may_be_left_out_of_several() -> None:
 
 
 @pytest.mark.parametrize("graph", [DIGITS, FIXED, SCALAR])
-@pytest.mark.parametrize("text", [
-    "", RIGHT, BATCHED, "max_batch_size: 8", RIGHT.replace("64]", "3]"), RIGHT.replace('"x"', '"z"'),
-    RIGHT.replace('data_type: TYPE_INT64 dims: -1', 'data_type: TYPE_FP16 dims: 5 label_filename: "labels.txt"'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        RIGHT,
+        BATCHED,
+        "max_batch_size: 8",
+        RIGHT.replace("64]", "3]"),
+        RIGHT.replace('"x"', '"z"'),
+        RIGHT.replace("data_type: TYPE_INT64 dims: -1", 'data_type: TYPE_FP16 dims: 5 label_filename: "labels.txt"'),
+    ],
+)
 def test_what_is_suggested_contradicts_nothing(graph: Graph, text: str) -> None:
     made = pbtxt.parse(suggest(graph, pbtxt.parse(text) if text else None, "digits"))
     rows = compare.compare(made, graph)

@@ -30,24 +30,35 @@ def test_what_triton_takes_is_taken(case: Case, tmp_path: Path) -> None:
     assert problems(case, tmp_path) == []
 
 
-@pytest.mark.parametrize(("text", "sentence"), [
-    ("input { name: 'x' data_type: TYPE_FP32 dims: [ 2 ] reshape: { shape: [ 0 ] } }", "is reshaped to [0]"),
-    ("input { name: 'x' data_type: TYPE_FP32 dims: [ -1 ] reshape: { shape: [ -1, -1 ] } }", "different numbers"),
-    ("batch_input { kind: BATCH_ELEMENT_COUNT target_name: 'c' data_type: TYPE_FP32 }", "names 0 source inputs"),
-    ("batch_input { target_name: 'c' data_type: TYPE_INT64 source_input: 'x' }", "write TYPE_INT32 or TYPE_FP32"),
-    (f"{INPUT} batch_input {{ target_name: 'c' data_type: TYPE_FP32 source_input: 'y' }}", "names the source input y"),
-    (f"{INPUT} {OUTPUT} batch_output {{ target_name: 'y' source_input: 'x' }}", "names an output that the model"),
-    ("input { name: 'x' data_type: 99 dims: [ 1 ] }", "data_type 99, which Triton does not know"),
-    ("sequence_batching { control_input { } }", "A control_input has no name"),
-    ("sequence_batching { control_input { name: 'A' } control_input { name: 'A' } }", "A is listed twice"),
-    ("sequence_batching { control_input { name: 'A' control { kind: CONTROL_SEQUENCE_END } } }", "has 0 pairs"),
-    ("sequence_batching { control_input { name: 'A' control { kind: CONTROL_SEQUENCE_END int32_false_true: 1 } } }",
-     "needs two values in int32_false_true"),
-    (f"sequence_batching {{ control_input {{ name: 'A' {ID} }} }}", "leave that out"),
-    ("sequence_batching { oldest { preferred_batch_size: [ 2 ] } }", "above the max batch size of 0"),
-    ("sequence_batching { direct { minimum_slot_utilization: 2 } }", "between 0 and 1"),
-    ("sequence_batching { state { input_name: 's' initial_state { } initial_state { } } }", "2 initial states"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("input { name: 'x' data_type: TYPE_FP32 dims: [ 2 ] reshape: { shape: [ 0 ] } }", "is reshaped to [0]"),
+        ("input { name: 'x' data_type: TYPE_FP32 dims: [ -1 ] reshape: { shape: [ -1, -1 ] } }", "different numbers"),
+        ("batch_input { kind: BATCH_ELEMENT_COUNT target_name: 'c' data_type: TYPE_FP32 }", "names 0 source inputs"),
+        ("batch_input { target_name: 'c' data_type: TYPE_INT64 source_input: 'x' }", "write TYPE_INT32 or TYPE_FP32"),
+        (
+            f"{INPUT} batch_input {{ target_name: 'c' data_type: TYPE_FP32 source_input: 'y' }}",
+            "names the source input y",
+        ),
+        (f"{INPUT} {OUTPUT} batch_output {{ target_name: 'y' source_input: 'x' }}", "names an output that the model"),
+        ("input { name: 'x' data_type: 99 dims: [ 1 ] }", "data_type 99, which Triton does not know"),
+        ("sequence_batching { control_input { } }", "A control_input has no name"),
+        ("sequence_batching { control_input { name: 'A' } control_input { name: 'A' } }", "A is listed twice"),
+        ("sequence_batching { control_input { name: 'A' control { kind: CONTROL_SEQUENCE_END } } }", "has 0 pairs"),
+        (
+            (
+                "sequence_batching { control_input { name: 'A' "
+                "control { kind: CONTROL_SEQUENCE_END int32_false_true: 1 } } }"
+            ),
+            "needs two values in int32_false_true",
+        ),
+        (f"sequence_batching {{ control_input {{ name: 'A' {ID} }} }}", "leave that out"),
+        ("sequence_batching { oldest { preferred_batch_size: [ 2 ] } }", "above the max batch size of 0"),
+        ("sequence_batching { direct { minimum_slot_utilization: 2 } }", "between 0 and 1"),
+        ("sequence_batching { state { input_name: 's' initial_state { } initial_state { } } }", "2 initial states"),
+    ],
+)
 def test_each_other_rule_has_its_sentence(text: str, sentence: str) -> None:
     (found,) = config_rules.problems(pbtxt.parse(text))
     assert sentence in found

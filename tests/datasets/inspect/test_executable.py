@@ -151,9 +151,13 @@ def test_a_library_that_the_configuration_names_runs_whatever_it_is_called(tmp_p
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "python", "tensorrt", "mine", ""])
-@pytest.mark.parametrize(("content", "kind"), [
-    (b"\x7fELF\x02\x01", "library"), (b"openssl_conf = i\n[i]\nproviders = p\n", "configuration"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\x7fELF\x02\x01", "library"),
+        (b"openssl_conf = i\n[i]\nproviders = p\n", "configuration"),
+    ],
+)
 @pytest.mark.parametrize("name", ["notes.dat", "weights.bin", "labels.txt", "README"])
 def test_what_is_only_ever_loaded_as_code_runs_whatever_it_is_called(
     tmp_path: Path, backend: str, content: bytes, kind: str, name: str
@@ -175,11 +179,17 @@ def test_compiled_code_runs_in_a_language_model_and_beside_a_bare_graph_too(tmp_
     assert found(bare) == {"model.onnx.data": ("library", True), "notes.pkl": ("pickle", False)}
 
 
-@pytest.mark.parametrize(("name", "content", "kind"), [
-    ("helper.pyc", b"\xa7\x0d\r\n", "bytecode"), ("data", b"\xa7\x0d\r\n\0\0", "bytecode"),
-    ("start", b"#!/bin/sh\n", "script"), ("wheels.zip", b"PK\x03\x04", "archive"),
-    ("env.tar.gz", b"\x1f\x8b", "archive"), ("weights.dat", pickle.dumps(Evil()), "pickle"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("helper.pyc", b"\xa7\x0d\r\n", "bytecode"),
+        ("data", b"\xa7\x0d\r\n\0\0", "bytecode"),
+        ("start", b"#!/bin/sh\n", "script"),
+        ("wheels.zip", b"PK\x03\x04", "archive"),
+        ("env.tar.gz", b"\x1f\x8b", "archive"),
+        ("weights.dat", pickle.dumps(Evil()), "pickle"),
+    ],
+)
 def test_what_a_python_model_could_load_counts_with_it_only(
     tmp_path: Path, name: str, content: bytes, kind: str
 ) -> None:
@@ -196,9 +206,13 @@ def test_the_file_that_pytorch_loads_is_one_whatever_it_is_called(tmp_path: Path
 
 
 @pytest.mark.parametrize("policy", ["all {}", "specific { versions: [2, 1] }", "latest { num_versions: 2 }"])
-@pytest.mark.parametrize("names", [
-    'default_model_filename: "w.dat"', 'cc_model_filenames { key: "8.0" value: "w.dat" }',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "names",
+    [
+        'default_model_filename: "w.dat"',
+        'cc_model_filenames { key: "8.0" value: "w.dat" }',
+    ],
+)
 def test_every_version_that_is_loaded_counts(tmp_path: Path, policy: str, names: str) -> None:
     for backend, kind in (("python", "python"), ("pytorch", "torchscript"), ("tensorrt", "plan")):
         folder = versions(tmp_path / backend, f'backend: "{backend}" {names} version_policy {{ {policy} }}')
@@ -237,10 +251,16 @@ def test_every_program_counts_when_a_service_trusts_remote_code(tmp_path: Path) 
     assert code_of(read, folder, files, budget) == ()
 
 
-@pytest.mark.parametrize(("backend", "name", "runs"), [
-    ("tensorrt", "model.plan", True), ("tensorrt", "weights.dat", True), ("onnxruntime", "old.plan", False),
-    ("tensorflow", "model.savedmodel/saved_model.pb", True), ("tensorflow", "model.graphdef", True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("backend", "name", "runs"),
+    [
+        ("tensorrt", "model.plan", True),
+        ("tensorrt", "weights.dat", True),
+        ("onnxruntime", "old.plan", False),
+        ("tensorflow", "model.savedmodel/saved_model.pb", True),
+        ("tensorflow", "model.graphdef", True),
+    ],
+)
 def test_a_compiled_plan_or_graph_counts_with_the_backend_that_loads_it(
     tmp_path: Path, backend: str, name: str, runs: bool
 ) -> None:

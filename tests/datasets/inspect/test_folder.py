@@ -27,8 +27,10 @@ def test_the_samples_are_what_they_are(tmp_path_factory: pytest.TempPathFactory)
     assert set(models) >= {"mnist-svm", "mnist-onnx", "repeat", "echo"}
     digits = models["mnist-onnx"]
     assert [(one.name, one.datatype, one.shape) for one in (*digits.inputs, *digits.outputs)] == [
-        ("predict", "FP32", (-1, 64)), ("label", "INT64", (-1,)), ("probabilities", "FP32", (-1, 10)),
-    ]  # fmt: skip
+        ("predict", "FP32", (-1, 64)),
+        ("label", "INT64", (-1,)),
+        ("probabilities", "FP32", (-1, 10)),
+    ]
     assert not digits.runs_code and not digits.differences and 'name: "mnist-onnx"' in digits.suggested
     svm = models["mnist-svm"]
     assert [(one.path, one.kind) for one in svm.runs_code] == [("1/model.py", "python"), ("1/model.joblib", "pickle")]
@@ -63,8 +65,10 @@ def test_a_config_that_contradicts_its_model_is_a_problem(tmp_path: Path) -> Non
     [problem] = found.problems
     assert problem == "Input pixels: The model has [-1, 64]: write dims: [-1, 64]."
     assert {row.what: row.verdict for row in found.differences} == {
-        "input pixels": "wrong", "output label": "left_out", "batching": "left_out",
-    }  # fmt: skip
+        "input pixels": "wrong",
+        "output label": "left_out",
+        "batching": "left_out",
+    }
     (tmp_path / "config.pbtxt").write_text(found.suggested)
     assert not inspect(tmp_path, "digits").problems
 
@@ -110,15 +114,37 @@ def test_a_folder_of_endless_parts_is_given_up_and_said_not_to_be_whole(tmp_path
     assert not found.whole and "takes too long" in found.problems[0] and time.monotonic() - began < 30
 
 
-NAMES = st.sampled_from([
-    "config.pbtxt", "config.json", "model.onnx", "1/model.onnx", "1/model.py", "m/1/model.onnx", "m/config.pbtxt",
-    "model.safetensors", "model.safetensors.index.json", "m.gguf", "m.pkl", "m.bin", "m.h5", "tokenizer_config.json",
-])  # fmt: skip
-CONTENTS = st.binary(max_size=60) | st.sampled_from([
-    b"{}", b'{"model_type": 3}', b'{"architectures": {}}', b'platform: "ensemble"', b'backend: "onnxruntime"',
-    b"version_policy { specific { } }", model([tensor("x", 1, ["n"])], [tensor("y", 1, [])]), b"GGUF\x03\0\0\0",
-    b"PK\x03\x04",
-])  # fmt: skip
+NAMES = st.sampled_from(
+    [
+        "config.pbtxt",
+        "config.json",
+        "model.onnx",
+        "1/model.onnx",
+        "1/model.py",
+        "m/1/model.onnx",
+        "m/config.pbtxt",
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "m.gguf",
+        "m.pkl",
+        "m.bin",
+        "m.h5",
+        "tokenizer_config.json",
+    ]
+)
+CONTENTS = st.binary(max_size=60) | st.sampled_from(
+    [
+        b"{}",
+        b'{"model_type": 3}',
+        b'{"architectures": {}}',
+        b'platform: "ensemble"',
+        b'backend: "onnxruntime"',
+        b"version_policy { specific { } }",
+        model([tensor("x", 1, ["n"])], [tensor("y", 1, [])]),
+        b"GGUF\x03\0\0\0",
+        b"PK\x03\x04",
+    ]
+)
 
 
 @PATIENT

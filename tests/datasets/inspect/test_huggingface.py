@@ -58,13 +58,25 @@ def test_shards_are_counted_once_and_missing_ones_named(tmp_path: Path) -> None:
     assert problem == "Files of the weights are missing: model-2.safetensors. Copy the whole folder."
 
 
-@pytest.mark.parametrize(("said", "method", "bits"), [
-    ({"quantization_config": {"quant_method": "gptq", "bits": 8}}, "gptq", 8),
-    ({"quantization_config": {"quant_method": "awq", "w_bit": 4}}, "awq", 4),
-    ({"quantization_config": {"quant_method": "compressed-tensors",
-                              "config_groups": {"group_0": {"weights": {"num_bits": 8}}}}}, "compressed-tensors", 8),
-    ({}, "", 4), ({"quantization_config": []}, "", 4),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "method", "bits"),
+    [
+        ({"quantization_config": {"quant_method": "gptq", "bits": 8}}, "gptq", 8),
+        ({"quantization_config": {"quant_method": "awq", "w_bit": 4}}, "awq", 4),
+        (
+            {
+                "quantization_config": {
+                    "quant_method": "compressed-tensors",
+                    "config_groups": {"group_0": {"weights": {"num_bits": 8}}},
+                }
+            },
+            "compressed-tensors",
+            8,
+        ),
+        ({}, "", 4),
+        ({"quantization_config": []}, "", 4),
+    ],
+)
 def test_the_quantisation_is_told(said: dict[str, Any], method: str, bits: int) -> None:
     assert (huggingface.quantization(said), huggingface.bits(said)) == (method, bits)
 
@@ -76,34 +88,55 @@ def test_a_gptq_model_counts_what_it_holds_in_its_numbers(tmp_path: Path) -> Non
     assert facts["Parameters"] == "16.8 M" and facts["Quantisation"] == "gptq, 4 bits"
 
 
-@pytest.mark.parametrize(("said", "length"), [
-    ({"max_position_embeddings": 8192}, 8192), ({"n_positions": 1024}, 1024), ({}, None),
-    ({"max_position_embeddings": 4096, "rope_scaling": {"type": "yarn", "factor": 32.0,
-                                                        "original_max_position_embeddings": 4096}}, 131_072),
-    ({"max_position_embeddings": 131_072, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, 131_072),
-    ({"max_position_embeddings": "many"}, None),
-    ({"max_position_embeddings": 4096, "rope_scaling": {"type": "linear", "factor": float("inf")}}, 4096),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "length"),
+    [
+        ({"max_position_embeddings": 8192}, 8192),
+        ({"n_positions": 1024}, 1024),
+        ({}, None),
+        (
+            {
+                "max_position_embeddings": 4096,
+                "rope_scaling": {"type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096},
+            },
+            131_072,
+        ),
+        ({"max_position_embeddings": 131_072, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, 131_072),
+        ({"max_position_embeddings": "many"}, None),
+        ({"max_position_embeddings": 4096, "rope_scaling": {"type": "linear", "factor": float("inf")}}, 4096),
+    ],
+)
 def test_the_context_is_told(said: dict[str, Any], length: int | None) -> None:
     assert huggingface.context_length(said) == length
 
 
 def test_an_encoder_keeps_no_cache(tmp_path: Path) -> None:
-    said = {"architectures": ["BertModel"], "num_hidden_layers": 12, "num_attention_heads": 12, "hidden_size": 768,
-            "max_position_embeddings": 512}  # fmt: skip
+    said = {
+        "architectures": ["BertModel"],
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "hidden_size": 768,
+        "max_position_embeddings": 512,
+    }
     safetensors(config(tmp_path, said) / "model.safetensors", {"w": ("F32", (1000, 1000))})
     report = inspect(tmp_path)
     assert report.memory is not None and report.memory.kv_per_token is None
     assert "GPU memory" not in dict(report.facts) and report.memory.weights < GIB
 
 
-@pytest.mark.parametrize(("name", "content", "said"), [
-    ("config.json", b"{", "config.json is not valid JSON"), ("config.json", b"[" * 200_000, "nested too deeply"),
-    ("config.json", b"[1]", "config.json must hold a JSON object"),
-    ("model.safetensors", b"\x05\0\0\0\0\0\0\0hello", "model.safetensors: it is not a safetensors file"),
-    ("model.safetensors.index.json", b"nonsense", "model.safetensors.index.json is not valid JSON"),
-    ("model.safetensors", None, "There are no weights"), ("tokenizer.json", None, "There is no tokenizer"),
-], ids=range(7))  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("config.json", b"{", "config.json is not valid JSON"),
+        ("config.json", b"[" * 200_000, "nested too deeply"),
+        ("config.json", b"[1]", "config.json must hold a JSON object"),
+        ("model.safetensors", b"\x05\0\0\0\0\0\0\0hello", "model.safetensors: it is not a safetensors file"),
+        ("model.safetensors.index.json", b"nonsense", "model.safetensors.index.json is not valid JSON"),
+        ("model.safetensors", None, "There are no weights"),
+        ("tokenizer.json", None, "There is no tokenizer"),
+    ],
+    ids=range(7),
+)
 def test_what_is_broken_is_said_and_the_rest_still_read(
     tmp_path: Path, name: str, content: bytes | None, said: str
 ) -> None:
@@ -115,11 +148,25 @@ def test_what_is_broken_is_said_and_the_rest_still_read(
     assert report.kind == "huggingface" and any(said in problem for problem in report.problems), report.problems
 
 
-VALUES = st.recursive(st.none() | st.booleans() | st.integers(-9, 1 << 70) | st.floats() | st.text(max_size=5),
-                      lambda one: st.lists(one, max_size=3) | st.dictionaries(st.text(max_size=5), one, max_size=3),
-                      max_leaves=8)  # fmt: skip
-KEYS = st.sampled_from([*LLAMA_3_8B, "text_config", "quantization_config", "rope_scaling", "kv_lora_rank", "head_dim",
-                        "auto_map", "weight_map", "dtype", "multi_query"])  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 1 << 70) | st.floats() | st.text(max_size=5),
+    lambda one: st.lists(one, max_size=3) | st.dictionaries(st.text(max_size=5), one, max_size=3),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(
+    [
+        *LLAMA_3_8B,
+        "text_config",
+        "quantization_config",
+        "rope_scaling",
+        "kv_lora_rank",
+        "head_dim",
+        "auto_map",
+        "weight_map",
+        "dtype",
+        "multi_query",
+    ]
+)
 
 
 @PATIENT

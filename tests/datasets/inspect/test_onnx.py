@@ -134,8 +134,10 @@ WHOLE = model([tensor("x", 1, ["n", 64])], [tensor("y", 7, ["n"])], {"w": b"\1" 
 
 
 @PATIENT
-@given(cut=st.integers(0, len(WHOLE)), changes=st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)),
-                                                        max_size=8))  # fmt: skip
+@given(
+    cut=st.integers(0, len(WHOLE)),
+    changes=st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=8),
+)
 def test_a_damaged_file_ends_in_one_kind_of_error(
     cut: int, changes: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -30,13 +30,16 @@ class Evil:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize(("value", "imports"), [
-    ({"a": [1, 2.5, b"x", None, True], "b": ("c", {1, 2})}, set()),
-    (collections.OrderedDict(a=1), {"collections.OrderedDict"}),
-    ([datetime.timedelta(1), datetime.timedelta(2)], {"datetime.timedelta"}),
-    (Evil(), {f"{os.system.__module__}.system"}),
-    ({"deep": [{"deeper": Evil()}]}, {f"{os.system.__module__}.system"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "imports"),
+    [
+        ({"a": [1, 2.5, b"x", None, True], "b": ("c", {1, 2})}, set()),
+        (collections.OrderedDict(a=1), {"collections.OrderedDict"}),
+        ([datetime.timedelta(1), datetime.timedelta(2)], {"datetime.timedelta"}),
+        (Evil(), {f"{os.system.__module__}.system"}),
+        ({"deep": [{"deeper": Evil()}]}, {f"{os.system.__module__}.system"}),
+    ],
+)
 def test_what_python_itself_writes_is_followed(protocol: int, value: Any, imports: set[str]) -> None:
     seen = found(pickle.dumps(value, protocol))
     old = {"__builtin__.set", "builtins.set", "__builtin__.bytes", "_codecs.encode"}
@@ -49,10 +52,12 @@ HIDDEN = [
     # By way of the memo.
     b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x8c\x0bcollections0h\x00h\x01\x93\x8c\x02id\x85R.",
     # Texts of an old protocol.
-    b"\x80\x04Vos\nVsystem\n\x93\x8c\x02id\x85R.", b"\x80\x04S'os'\nS'system'\n\x93.",
+    b"\x80\x04Vos\nVsystem\n\x93\x8c\x02id\x85R.",
+    b"\x80\x04S'os'\nS'system'\n\x93.",
     # Duplicated and swapped for a mark.
     b"\x80\x04\x8c\x02os2\x8c\x06system(1\x93.",
-    b"cos\nsystem\n(S'id'\ntR.", b"(S'id'\nios\nsystem\n.",
+    b"cos\nsystem\n(S'id'\ntR.",
+    b"(S'id'\nios\nsystem\n.",
     # Ends in damage, after it has run.
     b"cos\nsystem\n(S'id'\ntR\xff",
 ]
@@ -63,10 +68,16 @@ def test_an_import_cannot_be_hidden(data: bytes) -> None:
     assert {"os.system", "os.os"} & set(found(data).imports)
 
 
-@pytest.mark.parametrize("data", [
-    b"\x80\x04N\x8c\x06system\x93.", b"\x80\x04\x82\x01.", b"\x80\x04\x8c\x02os\x85\x8c\x06system\x93.",
-    b"\x80\x04Vo\\u0073\nVsystem\n\x93.", b"c" + b"a" * 1000 + b"\nb\n.",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x04N\x8c\x06system\x93.",
+        b"\x80\x04\x82\x01.",
+        b"\x80\x04\x8c\x02os\x85\x8c\x06system\x93.",
+        b"\x80\x04Vo\\u0073\nVsystem\n\x93.",
+        b"c" + b"a" * 1000 + b"\nb\n.",
+    ],
+)
 def test_an_import_that_cannot_be_told_is_one_of_an_unknown_name(data: bytes) -> None:
     assert found(data).imports == [UNKNOWN]
 
@@ -99,8 +110,11 @@ SEEDS = [pickle.dumps(SEED, protocol) for protocol in (0, 2, 4)]
 
 
 @PATIENT
-@given(st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6),
-       st.integers(0, 500))  # fmt: skip
+@given(
+    st.sampled_from(SEEDS),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6),
+    st.integers(0, 500),
+)
 def test_a_damaged_pickle_ends_in_one_kind_of_error(seed: bytes, changes: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(seed)
     for place, byte in changes:

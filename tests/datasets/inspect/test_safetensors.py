@@ -35,8 +35,9 @@ def test_tensors_and_metadata_are_read(tmp_path: Path) -> None:
     found = safetensors.read(path)
     assert found is not None and found.size == 34
     assert [(one.name, one.dtype, one.shape, one.start, one.end) for one in found.tensors] == [
-        ("a", "F32", (2, 3), 0, 24), ("b", "BF16", (5,), 24, 34),
-    ]  # fmt: skip
+        ("a", "F32", (2, 3), 0, 24),
+        ("b", "BF16", (5,), 24, 34),
+    ]
     assert safetensors.count(found) == {"F32": 6, "BF16": 5}
 
 
@@ -45,20 +46,23 @@ def test_a_file_that_was_not_looked_into_is_none(tmp_path: Path) -> None:
     assert safetensors.read(tmp_path / "hole") is None
 
 
-@pytest.mark.parametrize(("header", "size", "said"), [
-    (b"\x80not json", 0, "not a safetensors file"),
-    (b'{"a": ', 0, "its header is damaged: it is no JSON"),
-    (b'{"a": {"dtype":"U8","shape":[1],"data_offsets":[0,1]}, "a": {}}', 1, "has a name twice"),
-    ({"a": {"dtype": "U8", "shape": [4]}}, 4, "damaged at 'a'"),
-    ({"a": tensor(0, -4)}, 4, "an offset or a size cannot be"),
-    ({"a": tensor(4, 0)}, 4, "an offset or a size cannot be"),
-    ({"a": {**tensor(0, 4), "dtype": 7}}, 4, "there is no datatype"),
-    ({"a": tensor(0, 4, (5,))}, 4, r"U8 \[5\] does not have 4 bytes"),
-    ({"a": tensor(0, 4), "b": tensor(2, 6)}, 6, "overlap at 'b'"),
-    ({"a": tensor(0, 4), "b": tensor(6, 10)}, 10, "a hole before 'b'"),
-    ({"a": tensor(0, 4), "b": tensor(4, 8)}, 6, "cut short: 2 bytes are missing"),
-    ({"a": tensor(0, 4)}, 9, "5 bytes follow its last tensor"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("header", "size", "said"),
+    [
+        (b"\x80not json", 0, "not a safetensors file"),
+        (b'{"a": ', 0, "its header is damaged: it is no JSON"),
+        (b'{"a": {"dtype":"U8","shape":[1],"data_offsets":[0,1]}, "a": {}}', 1, "has a name twice"),
+        ({"a": {"dtype": "U8", "shape": [4]}}, 4, "damaged at 'a'"),
+        ({"a": tensor(0, -4)}, 4, "an offset or a size cannot be"),
+        ({"a": tensor(4, 0)}, 4, "an offset or a size cannot be"),
+        ({"a": {**tensor(0, 4), "dtype": 7}}, 4, "there is no datatype"),
+        ({"a": tensor(0, 4, (5,))}, 4, r"U8 \[5\] does not have 4 bytes"),
+        ({"a": tensor(0, 4), "b": tensor(2, 6)}, 6, "overlap at 'b'"),
+        ({"a": tensor(0, 4), "b": tensor(6, 10)}, 10, "a hole before 'b'"),
+        ({"a": tensor(0, 4), "b": tensor(4, 8)}, 6, "cut short: 2 bytes are missing"),
+        ({"a": tensor(0, 4)}, 9, "5 bytes follow its last tensor"),
+    ],
+)
 def test_what_is_wrong_is_said(tmp_path: Path, header: Any, size: int, said: str) -> None:
     with pytest.raises(Unreadable, match=said):
         safetensors.read(write(tmp_path / "m", header, size))
@@ -69,25 +73,40 @@ def test_a_header_of_endless_lists_is_refused(tmp_path: Path) -> None:
         safetensors.read(write(tmp_path / "m", b'{"a":' + b"[" * 100_000, 0))
 
 
-@pytest.mark.parametrize(("content", "said"), [
-    (b"abc", "not a safetensors file"), (b"\xff" * 40, "first bytes are damaged"),
-    (struct.pack("<Q", 500) + b"{}", "cut short inside its header"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"abc", "not a safetensors file"),
+        (b"\xff" * 40, "first bytes are damaged"),
+        (struct.pack("<Q", 500) + b"{}", "cut short inside its header"),
+    ],
+)
 def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "m").write_bytes(content)
     with pytest.raises(Unreadable, match=said):
         safetensors.read(tmp_path / "m")
 
 
-@pytest.mark.parametrize(("shapes", "bits", "count"), [
-    # 4096 x 4096 in 4 bits: GPTQ packs eight of them into a number, along the rows.
-    ({"q.qweight": ("I32", (512, 4096)), "q.qzeros": ("I32", (32, 512)), "q.scales": ("F16", (32, 4096)),
-      "q.g_idx": ("I32", (4096,))}, 4, 4096 * 4096),
-    ({"q.qweight": ("I32", (1024, 4096))}, 8, 4096 * 4096),
-    ({"e.gate_up_proj_blocks": ("U8", (2, 10, 16)), "e.gate_up_proj_scales": ("U8", (2, 10))}, 4, 640),
-    ({"w": ("U8", (50, 1)), "w.absmax": ("F32", (2,)), "w.quant_map": ("F32", (16,))}, 4, 100),
-    ({"w": ("F8_E4M3", (50, 2)), "w.weight_scale_inv": ("F32", (1,))}, 4, 100),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shapes", "bits", "count"),
+    [
+        # 4096 x 4096 in 4 bits: GPTQ packs eight of them into a number, along the rows.
+        (
+            {
+                "q.qweight": ("I32", (512, 4096)),
+                "q.qzeros": ("I32", (32, 512)),
+                "q.scales": ("F16", (32, 4096)),
+                "q.g_idx": ("I32", (4096,)),
+            },
+            4,
+            4096 * 4096,
+        ),
+        ({"q.qweight": ("I32", (1024, 4096))}, 8, 4096 * 4096),
+        ({"e.gate_up_proj_blocks": ("U8", (2, 10, 16)), "e.gate_up_proj_scales": ("U8", (2, 10))}, 4, 640),
+        ({"w": ("U8", (50, 1)), "w.absmax": ("F32", (2,)), "w.quant_map": ("F32", (16,))}, 4, 100),
+        ({"w": ("F8_E4M3", (50, 2)), "w.weight_scale_inv": ("F32", (1,))}, 4, 100),
+    ],
+)
 def test_packed_weights_count_as_the_numbers_that_they_hold(
     tmp_path: Path, shapes: dict[str, tuple[str, tuple[int, ...]]], bits: int, count: int
 ) -> None:
@@ -99,8 +118,11 @@ HEADER, SIZE = made.safetensors_header({"a": ("F32", (2, 3)), "b": ("BF16", (5,)
 
 
 @PATIENT
-@given(changes=st.lists(st.tuples(st.integers(0, len(HEADER) - 1), st.integers(0, 255)), max_size=6),
-       cut=st.integers(0, len(HEADER)), size=st.integers(0, 50))  # fmt: skip
+@given(
+    changes=st.lists(st.tuples(st.integers(0, len(HEADER) - 1), st.integers(0, 255)), max_size=6),
+    cut=st.integers(0, len(HEADER)),
+    size=st.integers(0, 50),
+)
 def test_a_damaged_header_ends_in_one_kind_of_error(changes: list[tuple[int, int]], cut: int, size: int) -> None:
     data = bytearray(HEADER)
     for place, byte in changes:

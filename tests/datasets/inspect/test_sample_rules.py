@@ -48,26 +48,34 @@ def test_what_triton_refuses_is_told_by_the_report_and_before_a_start(tmp_path: 
 def test_first_states_of_sequences_are_checked_as_triton_does(tmp_path: Path, rule: Rule) -> None:
     config, folder = pbtxt.parse(f'backend: "onnxruntime" {rule.config}'), write(tmp_path / "m", rule)
     problems = [
-        *config_rules.problems(config), *sample_rules.problems(config), *named_files.problems(config, folder),
-    ]  # fmt: skip
+        *config_rules.problems(config),
+        *sample_rules.problems(config),
+        *named_files.problems(config, folder),
+    ]
     assert bool(problems) == rule.refused, problems
 
 
-@pytest.mark.parametrize(("text", "sentence"), [
-    (warmup(ZERO_SAMPLE.replace("size: 1", "size: 9"), 4), "model_warmup w has the batch_size 9, and the model"),
-    (warmup("batch_size: 1"), "model_warmup w lacks the input x: add it"),
-    (warmup(ZERO_SAMPLE.replace("FP32", "INT32")), "x has the data_type TYPE_INT32: write TYPE_FP32"),
-    (warmup(ZERO_SAMPLE.replace("dims: 2", "dims: -1")), "x has a free size"),
-    (warmup(ZERO_SAMPLE.replace("dims: 2", "dims: [2, 2]")), "x has dims [2, 2]: write what fits [-1]"),
-    (warmup(SAMPLE % ""), "x has no data: write zero_data: true"),
-    (sequence(STATE % ("1", FIRST.replace("FP32", "INT32") + ZEROS)), "initial_state of a has the data_type"),
-    (sequence(STATE % ("1", FIRST.replace('name: "i"', "") + ZEROS)), "initial_state of a has no name"),
-    (sequence(STATE % ("2", FIRST + ZEROS)), "initial_state of a has dims [1]: write fixed sizes that fit [2]"),
-    (sequence(STATE % ("1", FIRST)), "initial_state of a has no data"),
-    (sequence((STATE % ("1", FIRST + ZEROS)) * 2), "The state a is listed twice"),
-    (sequence((STATE % ("1", FIRST + ZEROS)).replace('output_name: "b"', "")), "The state a has no output_name"),
-    (f'backend: "python" {sequence(STATE % ("1", FIRST + ZEROS))}', "hands out the first value only and keeps none"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (warmup(ZERO_SAMPLE.replace("size: 1", "size: 9"), 4), "model_warmup w has the batch_size 9, and the model"),
+        (warmup("batch_size: 1"), "model_warmup w lacks the input x: add it"),
+        (warmup(ZERO_SAMPLE.replace("FP32", "INT32")), "x has the data_type TYPE_INT32: write TYPE_FP32"),
+        (warmup(ZERO_SAMPLE.replace("dims: 2", "dims: -1")), "x has a free size"),
+        (warmup(ZERO_SAMPLE.replace("dims: 2", "dims: [2, 2]")), "x has dims [2, 2]: write what fits [-1]"),
+        (warmup(SAMPLE % ""), "x has no data: write zero_data: true"),
+        (sequence(STATE % ("1", FIRST.replace("FP32", "INT32") + ZEROS)), "initial_state of a has the data_type"),
+        (sequence(STATE % ("1", FIRST.replace('name: "i"', "") + ZEROS)), "initial_state of a has no name"),
+        (sequence(STATE % ("2", FIRST + ZEROS)), "initial_state of a has dims [1]: write fixed sizes that fit [2]"),
+        (sequence(STATE % ("1", FIRST)), "initial_state of a has no data"),
+        (sequence((STATE % ("1", FIRST + ZEROS)) * 2), "The state a is listed twice"),
+        (sequence((STATE % ("1", FIRST + ZEROS)).replace('output_name: "b"', "")), "The state a has no output_name"),
+        (
+            f'backend: "python" {sequence(STATE % ("1", FIRST + ZEROS))}',
+            "hands out the first value only and keeps none",
+        ),
+    ],
+)
 def test_each_rule_has_its_sentence(text: str, sentence: str) -> None:
     (problem,) = sample_rules.problems(pbtxt.parse(text))
     assert sentence in problem
@@ -99,10 +107,14 @@ def test_a_batch_tensor_names_each_target_once() -> None:
     ]
 
 
-@pytest.mark.parametrize(("platform", "hint"), [
-    ("python", 'write backend: "python" instead'), ("onnxruntime", 'write backend: "onnxruntime" instead'),
-    ("fil", "write one of onnxruntime_onnx, pytorch_libtorch"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("platform", "hint"),
+    [
+        ("python", 'write backend: "python" instead'),
+        ("onnxruntime", 'write backend: "onnxruntime" instead'),
+        ("fil", "write one of onnxruntime_onnx, pytorch_libtorch"),
+    ],
+)
 def test_a_platform_that_triton_does_not_know_is_refused_without_a_backend(platform: str, hint: str) -> None:
     # ValidateModelConfig: "unexpected platform type". With a backend of no platforms any is taken.
     (problem,) = config_rules.problems(pbtxt.parse(f'platform: "{platform}" {IO}'))
@@ -117,13 +129,16 @@ def test_a_platform_that_belongs_to_another_backend_is_refused() -> None:
     assert config_rules.problems(pbtxt.parse(f'backend: "onnxruntime" platform: "onnxruntime_onnx" {IO}')) == []
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("response_cache { enable: true }", "response_cache is ignored"),
-    ("instance_group { rate_limiter { priority: 1 } }", "without --rate-limit"),
-    ('instance_group { host_policy: "p" }', "without --host-policy"),
-    ("dynamic_batching { }", "forms no batches while max_batch_size is 0"),
-    ('platform: "onnxruntime_onnx" optimization { execution_accelerators { } }', "it has none for ONNX"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("response_cache { enable: true }", "response_cache is ignored"),
+        ("instance_group { rate_limiter { priority: 1 } }", "without --rate-limit"),
+        ('instance_group { host_policy: "p" }', "without --host-policy"),
+        ("dynamic_batching { }", "forms no batches while max_batch_size is 0"),
+        ('platform: "onnxruntime_onnx" optimization { execution_accelerators { } }', "it has none for ONNX"),
+    ],
+)
 def test_what_does_nothing_here_is_a_note(text: str, expected: str) -> None:
     (note,) = config_rules.notes(pbtxt.parse(text))
     assert expected in note

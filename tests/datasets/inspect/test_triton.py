@@ -34,24 +34,39 @@ def files(root: Path, **contents: str) -> Path:
     return root
 
 
-@pytest.mark.parametrize(("contents", "said"), [
-    ({"config_dot_pbtxt": CONFIG}, "put the model file into a folder named 1"),
-    ({"config_dot_pbtxt": CONFIG, "model_dot_py": ""}, "make a folder named 1 and move model.py into it"),
-    ({"config_dot_pbtxt": CONFIG, "v1__model_dot_py": ""}, "The folder v1 is no version to Triton"),
-    ({"config_dot_pbtxt": CONFIG, "01__model_dot_py": ""}, "The folder 01 is no version to Triton"),
-    ({"config_dot_pbtxt": CONFIG, "1__net_dot_py": ""}, 'name net.py so, or write default_model_filename: "net.py"'),
-    ({"config_dot_pbtxt": CONFIG, "1__net_dot_onnx": ""}, "1/model.py is missing, which the backend python loads"),
-    ({"config_dot_pbtxt": "max_batch_size: 0", "1__net_dot_bin": ""}, "holds net.bin, which tells no backend"),
-    ({"config_dot_pbtxt": CONFIG + "\nversion_policy { specific { versions: 3 } }", "1__model_dot_py": ""},
-     "asks for version 3, and there is version 1"),
-    ({"config_dot_pbtxt": 'platform: "onnxruntime"', "1__model_dot_onnx": ""}, 'write backend: "onnxruntime" instead'),
-    ({"config_dot_pbtxt": CONFIG + '\ndefault_model_filename: "../m.py"', "1__m_dot_py": ""}, "leads out of"),
-    ({"config_dot_pbtxt": CONFIG + "\nmax_batchsize: 4", "1__model_dot_py": ""},
-     r'broken at line 4, column 1.*no field named "max_batchsize" \(did you mean max_batch_size\?\)'),
-    ({"config_dot_pbtxt": CONFIG + "\ninstance_group { cuont: 4 }", "1__model_dot_py": ""},
-     r'line 4, column 18.*"cuont" \(did you mean count\?\)'),
-    ({"config_dot_pbtxt": 'platform: "ensemble"', "1__x": ""}, "names no steps"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("contents", "said"),
+    [
+        ({"config_dot_pbtxt": CONFIG}, "put the model file into a folder named 1"),
+        ({"config_dot_pbtxt": CONFIG, "model_dot_py": ""}, "make a folder named 1 and move model.py into it"),
+        ({"config_dot_pbtxt": CONFIG, "v1__model_dot_py": ""}, "The folder v1 is no version to Triton"),
+        ({"config_dot_pbtxt": CONFIG, "01__model_dot_py": ""}, "The folder 01 is no version to Triton"),
+        (
+            {"config_dot_pbtxt": CONFIG, "1__net_dot_py": ""},
+            'name net.py so, or write default_model_filename: "net.py"',
+        ),
+        ({"config_dot_pbtxt": CONFIG, "1__net_dot_onnx": ""}, "1/model.py is missing, which the backend python loads"),
+        ({"config_dot_pbtxt": "max_batch_size: 0", "1__net_dot_bin": ""}, "holds net.bin, which tells no backend"),
+        (
+            {"config_dot_pbtxt": CONFIG + "\nversion_policy { specific { versions: 3 } }", "1__model_dot_py": ""},
+            "asks for version 3, and there is version 1",
+        ),
+        (
+            {"config_dot_pbtxt": 'platform: "onnxruntime"', "1__model_dot_onnx": ""},
+            'write backend: "onnxruntime" instead',
+        ),
+        ({"config_dot_pbtxt": CONFIG + '\ndefault_model_filename: "../m.py"', "1__m_dot_py": ""}, "leads out of"),
+        (
+            {"config_dot_pbtxt": CONFIG + "\nmax_batchsize: 4", "1__model_dot_py": ""},
+            r'broken at line 4, column 1.*no field named "max_batchsize" \(did you mean max_batch_size\?\)',
+        ),
+        (
+            {"config_dot_pbtxt": CONFIG + "\ninstance_group { cuont: 4 }", "1__model_dot_py": ""},
+            r'line 4, column 18.*"cuont" \(did you mean count\?\)',
+        ),
+        ({"config_dot_pbtxt": 'platform: "ensemble"', "1__x": ""}, "names no steps"),
+    ],
+)
 def test_what_is_wrong_is_said_with_what_to_do(tmp_path: Path, contents: dict[str, str], said: str) -> None:
     found = inspect(files(tmp_path / "m", **contents))
     assert found.kind == "triton_model"
@@ -72,8 +87,13 @@ def test_a_name_other_than_the_folders_is_noted(tmp_path: Path) -> None:
 
 
 def test_the_steps_of_an_ensemble_are_looked_for_beside_it(tmp_path: Path) -> None:
-    root = files(tmp_path / "r", flow__config_dot_pbtxt=FLOW, first__config_dot_pbtxt=CONFIG,
-                 first__1__model_dot_py="", flow__1__keep="")  # fmt: skip
+    root = files(
+        tmp_path / "r",
+        flow__config_dot_pbtxt=FLOW,
+        first__config_dot_pbtxt=CONFIG,
+        first__1__model_dot_py="",
+        flow__1__keep="",
+    )
     said = inspect(root).problems
     assert said == (
         "flow: Step 2 of the ensemble names the model 'second', which is not beside it (there is first, flow).",

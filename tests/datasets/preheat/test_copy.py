@@ -199,9 +199,12 @@ def test_a_content_that_is_not_what_the_source_says_is_not_kept(
     plan = source.plan("README.txt")
     right = hashlib.md5(b"models\n", usedforsecurity=False).hexdigest()
     for check, good in (
-        (f"md5:{right}", True), (f"md5:{right[:-1]}x", False), ("crc32:00000000", False),
+        (f"md5:{right}", True),
+        (f"md5:{right[:-1]}x", False),
+        ("crc32:00000000", False),
         (f"git-sha1:{hashlib.sha1(b'blob 7' + bytes(1) + b'models' + bytes([10])).hexdigest()}", True),
-        ("sha256:00", False), ("unheard-of:00", True),
+        ("sha256:00", False),
+        ("unheard-of:00", True),
     ):
         told = dataclasses.replace(plan, files=(dataclasses.replace(plan.files[0], check=check),))
         with store.staging(check[:3] + str(good)) as staging:

@@ -83,7 +83,11 @@ def test_a_pause_loses_no_byte_either(
     wished = Watched(source, {100 * KIB: lambda: wishes.append(True)})
     with pytest.raises(Paused):
         copy_all(
-            wished, store, "big", limit=Limit(1 << 20), progress=lambda seen: came.append(seen.bytes_copied),
+            wished,
+            store,
+            "big",
+            limit=Limit(1 << 20),
+            progress=lambda seen: came.append(seen.bytes_copied),
             check=lambda: pause() if wishes[-1] else None,
         )
     assert 0 < came[-1] <= (known := store_pieces(store))
@@ -117,9 +121,7 @@ def test_of_a_piece_that_arrived_damaged_nothing_is_gone_on_with(
     assert copy_all(source, store, "big")[1:] == ({"big.bin": content}, len(content) - PIECE)
 
 
-def test_only_the_piece_that_is_not_what_was_noted_comes_again(
-    source: LocalSource, store: Store, files: Path
-) -> None:
+def test_only_the_piece_that_is_not_what_was_noted_comes_again(source: LocalSource, store: Store, files: Path) -> None:
     content = big(files)
     with interrupted(source, store).open("r+b") as stream:
         stream.seek(3 * PIECE + 5)

@@ -42,9 +42,21 @@ def test_a_tree_is_found_by_the_fingerprint_of_its_plan(source: LocalSource, sto
 def test_the_digest_depends_on_names_and_content_only() -> None:
     one, two = StoredFile("a", 1, "11"), StoredFile("b", 1, "22")
     assert make_manifest((one, two)).digest == make_manifest((two, one)).digest
-    assert len({make_manifest(case, empty).digest for case, empty in [
-        ((one,), ()), ((two,), ()), ((one, two), ()), ((one,), ("c",)), ((StoredFile("a\nb", 1, "11"),), ()),
-    ]}) == 5
+    assert (
+        len(
+            {
+                make_manifest(case, empty).digest
+                for case, empty in [
+                    ((one,), ()),
+                    ((two,), ()),
+                    ((one, two), ()),
+                    ((one,), ("c",)),
+                    ((StoredFile("a\nb", 1, "11"),), ()),
+                ]
+            }
+        )
+        == 5
+    )
 
 
 def test_the_files_of_a_tree_are_read_only_and_not_executable(source: LocalSource, store: Store, files: Path) -> None:
@@ -94,9 +106,7 @@ def test_empty_folders_are_in_the_tree(source: LocalSource, store: Store, files:
     assert (tree.path / "1").is_dir()
 
 
-def test_a_store_without_hard_links_copies(
-    source: LocalSource, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_without_hard_links_copies(source: LocalSource, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 

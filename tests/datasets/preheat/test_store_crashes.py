@@ -35,11 +35,21 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) 
 @pytest.mark.parametrize(
     ("owner", "name", "call", "appears"),
     [
-        (os, "link", 1, False), (os, "link", 2, False), (os, "link", 5, False),
-        (Path, "chmod", 1, False), (Path, "chmod", 2, True), (os, "fsync", 1, False), (Path, "replace", 2, False),
-        (Path, "replace", 3, False), (Path, "replace", 4, False), (Path, "replace", 5, False),
-        (Path, "rename", 1, False), (os, "utime", 1, True), ("store", "flush_folder", 1, True),
-        (Path, "replace", 6, True), (Path, "replace", 7, True),
+        (os, "link", 1, False),
+        (os, "link", 2, False),
+        (os, "link", 5, False),
+        (Path, "chmod", 1, False),
+        (Path, "chmod", 2, True),
+        (os, "fsync", 1, False),
+        (Path, "replace", 2, False),
+        (Path, "replace", 3, False),
+        (Path, "replace", 4, False),
+        (Path, "replace", 5, False),
+        (Path, "rename", 1, False),
+        (os, "utime", 1, True),
+        ("store", "flush_folder", 1, True),
+        (Path, "replace", 6, True),
+        (Path, "replace", 7, True),
     ],
 )
 def test_a_crash_at_any_step_leaves_a_whole_tree_or_none_and_is_made_good_by_the_next(
@@ -58,8 +68,17 @@ def test_a_crash_at_any_step_leaves_a_whole_tree_or_none_and_is_made_good_by_the
 
 
 STEPS: list[tuple[Any, str]] = [
-    (Path, "chmod"), (Path, "mkdir"), (Path, "rename"), (Path, "replace"), (Path, "unlink"), (os, "fsync"),
-    (os, "link"), (os, "utime"), (module, "exchange"), (module, "flush_folder"), (module, "remove"),
+    (Path, "chmod"),
+    (Path, "mkdir"),
+    (Path, "rename"),
+    (Path, "replace"),
+    (Path, "unlink"),
+    (os, "fsync"),
+    (os, "link"),
+    (os, "utime"),
+    (module, "exchange"),
+    (module, "flush_folder"),
+    (module, "remove"),
 ]
 """What a publication does to the disk."""
 
@@ -105,7 +124,9 @@ def test_a_crash_at_any_step_of_replacing_a_damaged_tree_leaves_the_old_or_the_n
         there = visible(store) == [old.digest]
         missing += not there
         assert not there or sorted(file.name for file in old.path.rglob("*.*")) == [
-            "config.pbtxt", "model.py", "weights.bin"
+            "config.pbtxt",
+            "model.py",
+            "weights.bin",
         ]
         if store.get(old.digest) is not None:  # never the damaged one
             assert upkeep.verify(store, old.digest) == []

@@ -58,9 +58,7 @@ def test_one_that_is_trained_is_not_trained_again(runtime: Path, tmp_path: Path)
     assert not make.train(runtime)  # there is no Python in it that could
 
 
-def test_a_training_that_fails_says_so_and_leaves_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_training_that_fails_says_so_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     python = tmp_path / "runtime" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\necho no torch here >&2\nexit 1\n")

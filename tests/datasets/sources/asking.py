@@ -47,6 +47,7 @@ def ranged(told: str, body: bytes, *headers: str) -> Answer:
 
 def leading(to: Callable[[Wire], str] | str, status: int = 302) -> Answer:
     """Leads /file to `to` and answers everything else."""
+
     def answer(head: str, connection: socket.socket) -> bool:
         if head.startswith(("GET /file ", "GET /file?")):
             connection.sendall(reply(b"", f"Location: {to}", status=f"{status} Found"))

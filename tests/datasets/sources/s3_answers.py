@@ -91,7 +91,12 @@ def answering(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Odd
 
 
 def listing(
-    keys: list[str], *, prefixes: list[str] | None = None, size: int = 1, etag: str = '"0123"', next: str = "",
+    keys: list[str],
+    *,
+    prefixes: list[str] | None = None,
+    size: int = 1,
+    etag: str = '"0123"',
+    next: str = "",
     storage_class: str = "STANDARD",
 ) -> Said:
     """A page of ListObjectsV2. With `next`, there are more."""

@@ -14,8 +14,13 @@ from datasets.errors import SourceError
 from datasets.sources.filelist import Listed, parse
 
 FILES = {
-    "config.pbtxt": b"backend: 'python'", "1/model.py": b"import numpy\n", "1/two  words .bin": b"blanks",
-    " front": b"a blank in front", "modèle 模型 🤖": b"any script", "(1) = 2": b"brackets", "-rf": b"dash",
+    "config.pbtxt": b"backend: 'python'",
+    "1/model.py": b"import numpy\n",
+    "1/two  words .bin": b"blanks",
+    " front": b"a blank in front",
+    "modèle 模型 🤖": b"any script",
+    "(1) = 2": b"brackets",
+    "-rf": b"dash",
 }
 ODD = {"back\\slash": b"1", "line\nbreak": b"2", "re\rturn": b"3", "\\n": b"4"}
 BLANKS, TABS = " " * 1_000_000, "\t" * 1_000_000
@@ -45,13 +50,28 @@ def rows(algorithm: str, files: dict[str, bytes]) -> list[Listed]:
     ]
 
 
-@pytest.mark.parametrize(("command", "algorithm"), [
-    ("sha256sum", "sha256"), ("sha256sum --binary", "sha256"), ("sha256sum --tag", "sha256"),
-    ("sha256sum --zero", "sha256"), ("sha256sum --tag --zero", "sha256"), ("sha512sum", "sha512"),
-    ("sha384sum --tag", "sha384"), ("sha224sum", "sha224"), ("md5sum", "md5"), ("md5sum --tag", "md5"),
-    ("sha1sum", "sha1"), ("shasum", "sha1"), ("shasum --tag -a 256", "sha256"), ("shasum -a 512", "sha512"),
-    ("shasum --tag", "sha1"), ("cksum -a sha256", "sha256"), ("cksum -a sha256 --untagged", "sha256"),
-])
+@pytest.mark.parametrize(
+    ("command", "algorithm"),
+    [
+        ("sha256sum", "sha256"),
+        ("sha256sum --binary", "sha256"),
+        ("sha256sum --tag", "sha256"),
+        ("sha256sum --zero", "sha256"),
+        ("sha256sum --tag --zero", "sha256"),
+        ("sha512sum", "sha512"),
+        ("sha384sum --tag", "sha384"),
+        ("sha224sum", "sha224"),
+        ("md5sum", "md5"),
+        ("md5sum --tag", "md5"),
+        ("sha1sum", "sha1"),
+        ("shasum", "sha1"),
+        ("shasum --tag -a 256", "sha256"),
+        ("shasum -a 512", "sha512"),
+        ("shasum --tag", "sha1"),
+        ("cksum -a sha256", "sha256"),
+        ("cksum -a sha256 --untagged", "sha256"),
+    ],
+)
 def test_what_a_tool_writes_is_read(folder: Path, command: str, algorithm: str) -> None:
     odd = {} if command.startswith("shasum") else ODD  # which writes such names so that nobody can read them
     for name, content in odd.items():
@@ -84,8 +104,10 @@ def test_blanks_at_the_ends_of_a_name_are_kept_after_a_digest() -> None:
 
 def test_a_size_and_a_digest_may_follow_a_path() -> None:
     assert parse(f"two  words.bin 12 {EMPTY.upper()}\nbare {EMPTY}\nmodel 7\nonly") == [
-        Listed("two  words.bin", 12, f"sha256:{EMPTY}"), Listed("bare", None, f"sha256:{EMPTY}"),
-        Listed("model", 7, ""), Listed("only", None, ""),
+        Listed("two  words.bin", 12, f"sha256:{EMPTY}"),
+        Listed("bare", None, f"sha256:{EMPTY}"),
+        Listed("model", 7, ""),
+        Listed("only", None, ""),
     ]
 
 
@@ -100,19 +122,26 @@ def test_a_table_of_powershell_is_read_when_its_paths_are_relative() -> None:
     assert parse(f"{EMPTY.upper()}  .\\my models\\config.pbtxt\r\n")[0].path == "my models/config.pbtxt"
 
 
-@pytest.mark.parametrize(("line", "words"), [
-    (f"SHA256      {EMPTY.upper()}  C:\\models\\1\\model.onnx", r"names C:\\models\\1\\model.onnx by its place"),
-    (f"{EMPTY}  C:/models/model.onnx", "by its place on a disk of Windows"),
-    (f"{EMPTY}  \\\\nas\\models\\model.onnx", "by its place on a disk of Windows"),
-    ('"Algorithm","Hash","Path"', "Export-Csv"), ("Algorithm : SHA256", "Format-List"),
-    ("SHA256 hash of model.onnx:", "certutil"), (f"{EMPTY}  /srv/models/model.onnx", "does not start with a slash"),
-    (f"BLAKE2b (model.onnx) = {EMPTY}{EMPTY}", "digest by BLAKE2b, which is not read"),
-    (f"SHA3-256(model.onnx)= {EMPTY}", "digest by SHA3-256, which is not read"),
-    (f"RIPEMD160       {EMPTY[:40].upper()}       .\\model.onnx", "digest by RIPEMD160"),
-    ("SHA256 (model.onnx) = 1234", "that is not 64 hexadecimal digits"), (EMPTY, "has a digest and no name"),
-    (f"{EMPTY}  -", "has a digest and no name"), (f"SHA2-256(stdin)= {EMPTY}", "has a digest and no name"),
-    (f"{EMPTY}  ../up", "Line 2 of the list has a name that may not be"),
-])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (f"SHA256      {EMPTY.upper()}  C:\\models\\1\\model.onnx", r"names C:\\models\\1\\model.onnx by its place"),
+        (f"{EMPTY}  C:/models/model.onnx", "by its place on a disk of Windows"),
+        (f"{EMPTY}  \\\\nas\\models\\model.onnx", "by its place on a disk of Windows"),
+        ('"Algorithm","Hash","Path"', "Export-Csv"),
+        ("Algorithm : SHA256", "Format-List"),
+        ("SHA256 hash of model.onnx:", "certutil"),
+        (f"{EMPTY}  /srv/models/model.onnx", "does not start with a slash"),
+        (f"BLAKE2b (model.onnx) = {EMPTY}{EMPTY}", "digest by BLAKE2b, which is not read"),
+        (f"SHA3-256(model.onnx)= {EMPTY}", "digest by SHA3-256, which is not read"),
+        (f"RIPEMD160       {EMPTY[:40].upper()}       .\\model.onnx", "digest by RIPEMD160"),
+        ("SHA256 (model.onnx) = 1234", "that is not 64 hexadecimal digits"),
+        (EMPTY, "has a digest and no name"),
+        (f"{EMPTY}  -", "has a digest and no name"),
+        (f"SHA2-256(stdin)= {EMPTY}", "has a digest and no name"),
+        (f"{EMPTY}  ../up", "Line 2 of the list has a name that may not be"),
+    ],
+)
 def test_a_line_that_cannot_be_is_named_with_its_fault(line: str, words: str) -> None:
     with pytest.raises(SourceError, match="Line 2 of the list") as caught:
         parse(f"config.pbtxt\n{line}\nlast")
@@ -126,9 +155,16 @@ def test_a_digest_beside_a_file_is_of_that_file(text: str) -> None:
     assert parse(text, "1/model.onnx.sha256") == [Listed("1/model.onnx", None, f"sha256:{EMPTY}")]
 
 
-@pytest.mark.parametrize("line", [
-    f"a{BLANKS}b x", f"SHA256 {'A' * 64} a{BLANKS}b c", f"SHA256 {'A' * 64}{BLANKS}b\n\0", f"SHA256 (a) ={TABS}) x",
-], ids=["path first", "PowerShell", "PowerShell with a break", "tagged"])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"a{BLANKS}b x",
+        f"SHA256 {'A' * 64} a{BLANKS}b c",
+        f"SHA256 {'A' * 64}{BLANKS}b\n\0",
+        f"SHA256 (a) ={TABS}) x",
+    ],
+    ids=["path first", "PowerShell", "PowerShell with a break", "tagged"],
+)
 def test_a_long_line_is_read_in_one_pass(line: str) -> None:
     """Tried at each blank anew, it would take hours."""
     with contextlib.suppress(SourceError):

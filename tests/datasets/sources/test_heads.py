@@ -13,7 +13,7 @@ from datasets.errors import SourceError
 from datasets.sources.heads import Sized, receive, send
 
 BODY = bytes(range(256)) * 300
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nETag: \"x\"\r\n\r\n"
+HEAD = b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\nETag: "x"\r\n\r\n'
 
 
 def _wire(sent: bytes, step: int) -> socket.socket:
@@ -23,7 +23,7 @@ def _wire(sent: bytes, step: int) -> socket.socket:
     def feed() -> None:
         with theirs, suppress(BrokenPipeError):  # not everything is read to its end
             for start in range(0, len(sent), step):
-                theirs.sendall(sent[start:start + step])
+                theirs.sendall(sent[start : start + step])
 
     threading.Thread(target=feed, daemon=True).start()
     ours.settimeout(10)
@@ -63,9 +63,11 @@ def answer(*lines: bytes, body: bytes = b"hello") -> bytes:
 @pytest.mark.parametrize("step", [1, 7, 1 << 20])
 def test_a_usual_answer_is_read_in_any_pieces(step: int) -> None:
     sent = HEAD % len(BODY[:5000]) + BODY[:5000]
-    assert ours(sent, step=step) == standard(sent) == (
-        200, [("Content-Length", "5000"), ("ETag", '"x"')], False, BODY[:5000]
-    )  # fmt: skip
+    assert (
+        ours(sent, step=step)
+        == standard(sent)
+        == (200, [("Content-Length", "5000"), ("ETag", '"x"')], False, BODY[:5000])
+    )
 
 
 def test_a_usual_answer_is_not_given_to_the_standard_library() -> None:
@@ -121,7 +123,7 @@ ODD = {
     "the end at once": b"",
     "the end in the head": b"HTTP/1.1 200 OK\r\nContent-Le",
     "the end in the body": answer(b"HTTP/1.1 200 OK", b"Content-Length: 9"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -137,10 +139,15 @@ def test_the_answer_to_a_head_has_no_body() -> None:
 @pytest.mark.parametrize(
     ("target", "headers"),
     [
-        ("/a b", {}), ("/a\r\nX: y", {}), ("/\u00fc", {}), ("/a\0", {}),
-        ("/", {"X": "a\r\nY: b"}), ("/", {"X": "a\nb"}), ("/", {"X": "a\0"}),
+        ("/a b", {}),
+        ("/a\r\nX: y", {}),
+        ("/\u00fc", {}),
+        ("/a\0", {}),
+        ("/", {"X": "a\r\nY: b"}),
+        ("/", {"X": "a\nb"}),
+        ("/", {"X": "a\0"}),
     ],
-)  # fmt: skip
+)
 def test_nothing_gets_out_of_its_line(target: str, headers: dict[str, str]) -> None:
     one, other = socket.socketpair()
     with one, other:

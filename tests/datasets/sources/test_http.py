@@ -21,11 +21,17 @@ from tests.datasets.sources.wire import Answer, Wire, holding, reply, serving
 
 CONFIG = b'backend: "python"\n'
 FILES = {
-    "/m/svm/config.pbtxt": CONFIG, "/m/svm/1/model.py": b"print('hello')\n",
-    "/m/svm/1/weights.bin": bytes(range(256)) * 99, "/m/a%20b%25.txt": b"spaces",
+    "/m/svm/config.pbtxt": CONFIG,
+    "/m/svm/1/model.py": b"print('hello')\n",
+    "/m/svm/1/weights.bin": bytes(range(256)) * 99,
+    "/m/a%20b%25.txt": b"spaces",
 }
-NAMES = {"svm/config.pbtxt": CONFIG, "svm/1/model.py": b"print('hello')\n", "svm/1/weights.bin": bytes(range(256)) * 99,
-         "a b%.txt": b"spaces"}
+NAMES = {
+    "svm/config.pbtxt": CONFIG,
+    "svm/1/model.py": b"print('hello')\n",
+    "svm/1/weights.bin": bytes(range(256)) * 99,
+    "a b%.txt": b"spaces",
+}
 
 
 def source(wire: Wire, url: str, **options: str) -> HttpSource:
@@ -100,9 +106,14 @@ def test_parts_are_read_of_a_server_that_proved_to_give_them(head: bool) -> None
 
 
 @pytest.mark.usefixtures("everything_ranged")
-@pytest.mark.parametrize("answer", [
-    holding(FILES, ranges=False), holding(FILES, etags=False), holding(FILES, ranges=False, head=False),
-])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        holding(FILES, ranges=False),
+        holding(FILES, etags=False),
+        holding(FILES, ranges=False, head=False),
+    ],
+)
 def test_no_parts_are_read_of_a_server_that_gives_none_or_cannot_pin_a_version(answer: Answer) -> None:
     with serving(answer) as wire:
         made = source(wire, "/m/svm/1/weights.bin")
@@ -145,11 +156,18 @@ def test_a_file_that_was_replaced_has_changed() -> None:
         assert made.plan("").files[0].version != file.version
 
 
-@pytest.mark.parametrize(("header", "check"), [
-    ("Repr-Digest: sha-256=:{sha256}:", "sha256"), ("Content-Digest: md5=:AAAA:, sha-256=:{sha256}:", "sha256"),
-    ("Digest: md5={md5},sha-256={sha256}", "sha256"), ("Content-MD5: {md5}", "md5"), ("X-Goog-Hash: md5={md5}", "md5"),
-    ("Digest: md5={sha256}", ""), ("Digest: sha-256=####", ""),
-])
+@pytest.mark.parametrize(
+    ("header", "check"),
+    [
+        ("Repr-Digest: sha-256=:{sha256}:", "sha256"),
+        ("Content-Digest: md5=:AAAA:, sha-256=:{sha256}:", "sha256"),
+        ("Digest: md5={md5},sha-256={sha256}", "sha256"),
+        ("Content-MD5: {md5}", "md5"),
+        ("X-Goog-Hash: md5={md5}", "md5"),
+        ("Digest: md5={sha256}", ""),
+        ("Digest: sha-256=####", ""),
+    ],
+)
 def test_a_digest_that_the_server_tells_is_checked(header: str, check: str) -> None:
     digests = {name: base64.b64encode(hashlib.new(name, CONFIG).digest()).decode() for name in ("sha256", "md5")}
     with serving(holding(FILES, extra={"/m/svm/config.pbtxt": (header.format(**digests),)})) as wire:
@@ -168,11 +186,16 @@ def test_a_server_that_does_not_say_how_long_a_file_is_cannot_be_planned() -> No
 # Addresses and credentials
 
 
-@pytest.mark.parametrize(("url", "words"), [
-    ("", "must start with http"), ("/etc/passwd", "must start with http"),
-    ("http://other.example/f", "is not a server"), ("http://169.254.169.254/f", "is not connected to"),
-    ("http://me:hidden@127.0.0.1/f", "user name or password in it"),
-])
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("", "must start with http"),
+        ("/etc/passwd", "must start with http"),
+        ("http://other.example/f", "is not a server"),
+        ("http://169.254.169.254/f", "is not connected to"),
+        ("http://me:hidden@127.0.0.1/f", "user name or password in it"),
+    ],
+)
 def test_an_address_that_may_not_be_is_refused_before_anything_is_sent(url: str, words: str) -> None:
     made = HttpSource({"url": url}, Site(endpoints=("127.0.0.1",)))
     for way in (made.check, lambda: made.plan(""), lambda: made.list(""), lambda: made.entry("")):
@@ -188,11 +211,14 @@ def test_a_folder_without_a_list_is_told_to_need_one() -> None:
     assert "list" in caught.value.hint
 
 
-@pytest.mark.parametrize(("options", "header"), [
-    ({"token": "hidden"}, "Authorization: Bearer hidden"),
-    ({"username": "me", "password": "hi:dd\u00e9n"}, "Authorization: Basic bWU6aGk6ZGTDqW4="),
-    ({"username": "me"}, "Authorization: Basic bWU6"),
-])
+@pytest.mark.parametrize(
+    ("options", "header"),
+    [
+        ({"token": "hidden"}, "Authorization: Bearer hidden"),
+        ({"username": "me", "password": "hi:dd\u00e9n"}, "Authorization: Basic bWU6aGk6ZGTDqW4="),
+        ({"username": "me"}, "Authorization: Basic bWU6"),
+    ],
+)
 def test_credentials_are_sent_with_every_request(options: dict[str, str], header: str) -> None:
     with serving(holding(FILES)) as wire:
         made = source(wire, "/m/svm/config.pbtxt", **options)
@@ -201,10 +227,17 @@ def test_credentials_are_sent_with_every_request(options: dict[str, str], header
     assert all(header in request for request in wire.requests)
 
 
-@pytest.mark.parametrize("options", [
-    {"token": "hid\nden: x"}, {"token": "hidden\u00e9"}, {"password": "hidden"}, {"token": "hidden", "username": "me"},
-    {"username": "m:e", "password": "hidden"}, {"token": "hidden more"},
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"token": "hid\nden: x"},
+        {"token": "hidden\u00e9"},
+        {"password": "hidden"},
+        {"token": "hidden", "username": "me"},
+        {"username": "m:e", "password": "hidden"},
+        {"token": "hidden more"},
+    ],
+)
 def test_credentials_that_cannot_be_are_refused_without_showing_them(options: dict[str, str]) -> None:
     with failing("/m/svm/config.pbtxt", **options) as caught:
         pass
@@ -226,11 +259,17 @@ def test_the_source_is_made_without_connecting() -> None:
 # The whole way
 
 
-@pytest.mark.parametrize("answer", [
-    holding(FILES), holding(FILES, ranges=False, etags=False), holding(FILES, head=False),
-])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        holding(FILES),
+        holding(FILES, ranges=False, etags=False),
+        holding(FILES, head=False),
+    ],
+)
 def test_what_is_read_by_many_threads_is_what_is_there(
-    answer: Answer, read_all: Callable[[HttpSource, str], dict[str, bytes]],
+    answer: Answer,
+    read_all: Callable[[HttpSource, str], dict[str, bytes]],
 ) -> None:
     with serving(answer) as wire:
         assert read_all(source(wire, "/m", list=full_list()), "svm") == {

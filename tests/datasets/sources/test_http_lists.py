@@ -21,7 +21,8 @@ def test_the_files_of_a_list_are_folders_and_files() -> None:
         made = source(wire, "/m", list=full_list())
         assert made.check().endswith("/m can be read: a list of 4 files.")
         assert [(entry.path, entry.is_dir, entry.size) for entry in made.list("").entries] == [
-            ("svm", True, 0), ("a b%.txt", False, 6),
+            ("svm", True, 0),
+            ("a b%.txt", False, 6),
         ]
         assert [entry.name for entry in made.list("svm", limit=1).entries] == ["1"]
         assert [entry.name for entry in made.list("svm", made.list("svm", limit=1).next, 1).entries] == ["config.pbtxt"]
@@ -133,7 +134,8 @@ def test_a_file_of_a_list_that_is_missing_is_shown_as_that_and_not_copied() -> N
     with serving(holding(FILES)) as wire:
         made = source(wire, "/m", list="svm/config.pbtxt\nmissing.bin")
         assert [(entry.name, entry.problem) for entry in made.list("").entries] == [
-            ("svm", ""), ("missing.bin", "in the list, and not given by the server"),
+            ("svm", ""),
+            ("missing.bin", "in the list, and not given by the server"),
         ]
         with pytest.raises(SourceError, match=r"missing\.bin cannot be read: it is in the list, and not given"):
             made.entry("missing.bin")
@@ -141,14 +143,22 @@ def test_a_file_of_a_list_that_is_missing_is_shown_as_that_and_not_copied() -> N
             made.plan("")
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("../etc/passwd 5\nb 5", "Line 1 of the list has a name that may not be"),
-    ("a 5\n/etc/passwd 5", "Line 2 of the list has a name that may not be"),
-    ("a/../../b 5\nb 5", "Line 1"), ("a 5\na 6", "a is there twice"), ("a 5\na/b 5", "a is a file and a folder"),
-    ("a/b 5\na 5", "a is there twice"), ("# only this\n\n", "names no file"), ("a\0b 5\nb", "Line 2"),
-    ("x/" * 70 + "x 5\nb 5", "folders deep"), ("y" * 300 + " 5\nb 5", "no folder could hold"),
-    (". 5\nb 5", "names no file"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("../etc/passwd 5\nb 5", "Line 1 of the list has a name that may not be"),
+        ("a 5\n/etc/passwd 5", "Line 2 of the list has a name that may not be"),
+        ("a/../../b 5\nb 5", "Line 1"),
+        ("a 5\na 6", "a is there twice"),
+        ("a 5\na/b 5", "a is a file and a folder"),
+        ("a/b 5\na 5", "a is there twice"),
+        ("# only this\n\n", "names no file"),
+        ("a\0b 5\nb", "Line 2"),
+        ("x/" * 70 + "x 5\nb 5", "folders deep"),
+        ("y" * 300 + " 5\nb 5", "no folder could hold"),
+        (". 5\nb 5", "names no file"),
+    ],
+)
 def test_a_list_with_a_name_that_may_not_be_is_refused(text: str, words: str) -> None:
     with failing(list=text) as caught:
         pass
@@ -198,7 +208,8 @@ def test_what_systems_leave_behind_is_in_a_list_and_not_copied() -> None:
         assert content(made) == NAMES
         plan = made.plan("svm")
         assert [(item.path, item.reason) for item in plan.left_out] == [
-            (".DS_Store", "made by macOS"), ("2/._model.py", "made by macOS"),
+            (".DS_Store", "made by macOS"),
+            ("2/._model.py", "made by macOS"),
         ]
         assert plan.empty_dirs == ("2",)
         assert content(made, "svm/.DS_Store") == {".DS_Store": b"x"}

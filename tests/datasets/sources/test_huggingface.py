@@ -52,7 +52,9 @@ def test_a_token_that_would_break_a_header_is_refused_without_being_shown(token:
     assert "hf_" not in str(error)
 
 
-@pytest.mark.parametrize("endpoint", ["hub.test", "ftp://hub.test", "https://me:secret@hub.test", "https://hub.test/?a=b"])
+@pytest.mark.parametrize(
+    "endpoint", ["hub.test", "ftp://hub.test", "https://me:secret@hub.test", "https://hub.test/?a=b"]
+)
 def test_a_server_that_is_no_web_address_is_refused(endpoint: str) -> None:
     error = refused(endpoint=endpoint)
     assert "secret" not in str(error)

@@ -41,7 +41,9 @@ def content(source: LocalSource, path: str, offset: int = 0) -> dict[str, bytes]
 
 def every_way_in(source: LocalSource, path: str) -> list[Callable[[], object]]:
     return [
-        lambda: source.list(path), lambda: source.entry(path), lambda: source.plan(path),
+        lambda: source.list(path),
+        lambda: source.entry(path),
+        lambda: source.plan(path),
         lambda: source.read(path, 100),
     ]
 
@@ -49,7 +51,8 @@ def every_way_in(source: LocalSource, path: str) -> list[Callable[[], object]]:
 def test_a_folder_is_listed_with_folders_first(source: LocalSource) -> None:
     listed = source.list("")
     assert [(entry.path, entry.is_dir, entry.size) for entry in listed.entries] == [
-        ("svm", True, 0), ("README.txt", False, 7),
+        ("svm", True, 0),
+        ("README.txt", False, 7),
     ]
     assert [entry.path for entry in source.list("svm").entries] == ["svm/1", "svm/config.pbtxt"]
     assert listed.entries[1].modified > 1e9
@@ -70,7 +73,9 @@ def test_a_long_folder_comes_in_pages(source: LocalSource, files: Path) -> None:
 def test_a_plan_holds_every_file_below_sorted(source: LocalSource) -> None:
     plan = source.plan("svm")
     assert [(file.path, file.size) for file in plan.files] == [
-        ("1/model.py", 15), ("1/weights.bin", 256_000), ("config.pbtxt", 30),
+        ("1/model.py", 15),
+        ("1/weights.bin", 256_000),
+        ("config.pbtxt", 30),
     ]
     assert plan.total_bytes == 256_045
 

@@ -61,16 +61,20 @@ def make_socket(path: Path) -> None:
         os.chdir(here)
 
 
-@pytest.mark.parametrize(("make", "reason"), [
-    (lambda path: path.symlink_to("gone.txt"), "a link to gone.txt, which does not exist"),
-    (lambda path: path.symlink_to("1/model.py/x"), "a link to 1/model.py/x, which does not exist"),
-    (lambda path: path.symlink_to("../none/../gone.txt"), "a link to ../none/../gone.txt, which does not exist"),
-    (lambda path: path.symlink_to(path.name), "a link that leads in a circle"),
-    (lambda path: path.symlink_to("."), "a link to a folder that it lies in"),
-    (lambda path: path.symlink_to(".."), "a link to a folder that it lies in"),
-    (lambda path: path.symlink_to(path.parent), "a link to a folder that it lies in"),
-    (os.mkfifo, "a pipe"), (make_socket, "a socket"),
-])
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.symlink_to("gone.txt"), "a link to gone.txt, which does not exist"),
+        (lambda path: path.symlink_to("1/model.py/x"), "a link to 1/model.py/x, which does not exist"),
+        (lambda path: path.symlink_to("../none/../gone.txt"), "a link to ../none/../gone.txt, which does not exist"),
+        (lambda path: path.symlink_to(path.name), "a link that leads in a circle"),
+        (lambda path: path.symlink_to("."), "a link to a folder that it lies in"),
+        (lambda path: path.symlink_to(".."), "a link to a folder that it lies in"),
+        (lambda path: path.symlink_to(path.parent), "a link to a folder that it lies in"),
+        (os.mkfifo, "a pipe"),
+        (make_socket, "a socket"),
+    ],
+)
 def test_what_nothing_can_read_beside_a_model_is_left_out_and_shown_as_what_it_is(
     source: LocalSource, files: Path, make: Callable[[Path], None], reason: str
 ) -> None:
@@ -165,17 +169,28 @@ def test_a_folder_of_the_file_system_that_only_root_may_read_is_left_out(
         assert problems(source, "") == {"lost+found": local_walk.FORBIDDEN}
 
 
-@pytest.mark.parametrize(("name", "reason"), [
-    (".DS_Store", "made by macOS"), ("1/._model.onnx", "made by macOS"), ("__MACOSX/1/._model.py", "made by macOS"),
-    ("Icon\r", "made by macOS"), ("Thumbs.db", "made by Windows"), ("Desktop.ini", "made by Windows"),
-    ("@eaDir/model.py/x", "made by a file server"), (".git/config", "the history of a version control"),
-    (".ipynb_checkpoints/a-checkpoint.py", "made by an editor"), ("1/model.py~", "an editor's backup"),
-    ("1/.model.py.swp", "an editor's backup"), ("#config.pbtxt#", "an editor's backup"),
-    (".nfs000000000001", "an open file that was deleted"),
-    ("1/__pycache__/x.pyc", "made by Python, which makes it anew"),
-    ("1/model.onnx.part", "an upload or download that has not ended"),
-    ("model.tmp", "an upload or download that has not ended"), (".cache/huggingface/x.lock", "a cache"),
-])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (".DS_Store", "made by macOS"),
+        ("1/._model.onnx", "made by macOS"),
+        ("__MACOSX/1/._model.py", "made by macOS"),
+        ("Icon\r", "made by macOS"),
+        ("Thumbs.db", "made by Windows"),
+        ("Desktop.ini", "made by Windows"),
+        ("@eaDir/model.py/x", "made by a file server"),
+        (".git/config", "the history of a version control"),
+        (".ipynb_checkpoints/a-checkpoint.py", "made by an editor"),
+        ("1/model.py~", "an editor's backup"),
+        ("1/.model.py.swp", "an editor's backup"),
+        ("#config.pbtxt#", "an editor's backup"),
+        (".nfs000000000001", "an open file that was deleted"),
+        ("1/__pycache__/x.pyc", "made by Python, which makes it anew"),
+        ("1/model.onnx.part", "an upload or download that has not ended"),
+        ("model.tmp", "an upload or download that has not ended"),
+        (".cache/huggingface/x.lock", "a cache"),
+    ],
+)
 def test_what_systems_and_tools_leave_behind_is_left_out(
     source: LocalSource, files: Path, name: str, reason: str
 ) -> None:
@@ -191,10 +206,28 @@ def test_what_systems_and_tools_leave_behind_is_left_out(
     assert source.plan(f"svm/{name}").files[0].path == path.name  # by its own name it is what was asked for
 
 
-@pytest.mark.parametrize("name", [
-    ".gitattributes", ".gitignore", "config.pbtxt.bak", "README.md", "-rf", "~start", "~", "tmp", "part", ".part",
-    "model.part1", "cache", "x.tmp.onnx", "__pycache__.py", "lost", "._", ".env",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".gitattributes",
+        ".gitignore",
+        "config.pbtxt.bak",
+        "README.md",
+        "-rf",
+        "~start",
+        "~",
+        "tmp",
+        "part",
+        ".part",
+        "model.part1",
+        "cache",
+        "x.tmp.onnx",
+        "__pycache__.py",
+        "lost",
+        "._",
+        ".env",
+    ],
+)
 def test_other_names_are_copied(source: LocalSource, files: Path, name: str) -> None:
     (files / "svm" / name).write_text("x")
     assert planned(source) == (sorted([*MODEL, name]), {})

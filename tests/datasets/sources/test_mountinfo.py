@@ -6,14 +6,18 @@ from pathlib import PurePosixPath
 
 from datasets.sources.mountinfo import holding, mounts, parse
 
-LINES = r"""
+LINES = (
+    r"""
 22 27 0:21 / / rw,relatime - ext4 /dev/vda1 rw
 40 22 0:45 / /mnt/models ro,relatime shared:2 master:1 - nfs4 nas.example.org:/srv/models ro,vers=4.1,hard,addr=10.1.2.3
 41 22 0:46 / /mnt/with\040space rw - nfs nas:/a\040b rw,vers=3,addr=10.1.2.4,mountvers=3
 42 22 0:46 /deep /mnt/bound rw - nfs nas:/a\040b rw,vers=3,addr=10.1.2.4
 43 40 0:47 / /mnt/models ro - tmpfs none rw
 44 22 0:48 / /mnt/six ro - nfs4 [fd00::1]:/ ro,addr=fd00::1
-""".replace("\\\\", "\\").strip().splitlines()
+""".replace("\\\\", "\\")
+    .strip()
+    .splitlines()
+)
 
 
 def test_nfs_mounts_have_their_source_their_server_and_their_root() -> None:

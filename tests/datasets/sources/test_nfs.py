@@ -28,8 +28,13 @@ def mounted(monkeypatch: pytest.MonkeyPatch) -> Mounted:
     there: list[Mount] = []
     monkeypatch.setattr(nfs, "mounts", lambda: there)
 
-    def add(point: Path, source: str = "nas.example.org:/srv/models", root: str = "/", address: str = "10.1.2.3",
-            kind: str = "nfs4") -> None:  # fmt: skip
+    def add(
+        point: Path,
+        source: str = "nas.example.org:/srv/models",
+        root: str = "/",
+        address: str = "10.1.2.3",
+        kind: str = "nfs4",
+    ) -> None:
         there.append(Mount(PurePosixPath(point), kind, source, root, address))
 
     return add

@@ -39,8 +39,13 @@ def test_a_directory_that_hangs_is_left_and_said_in_words(dead: Path, monkeypatc
     monkeypatch.setattr("datasets.sources.nfs_mounts.COMMAND_SECONDS", 0.2)
     monkeypatch.setattr("datasets.sources.nfs_mounts.CONNECT_SECONDS", 0.2)
     made = NfsSource({"server": "nas", "export": "/x", "path": str(dead)}, Site(roots=(dead.parent,)))
-    for look in (made.check, lambda: made.entry(""), lambda: made.list(""), lambda: made.plan(""),
-                 lambda: made.read("a", 10)):  # fmt: skip
+    for look in (
+        made.check,
+        lambda: made.entry(""),
+        lambda: made.list(""),
+        lambda: made.plan(""),
+        lambda: made.read("a", 10),
+    ):
         began = time.monotonic()
         with pytest.raises(SourceError, match=r"does not answer: nothing came for 0.9 seconds") as caught:
             look()

@@ -114,9 +114,7 @@ def test_a_dataset_reads_what_the_console_mounted(
     server: Network, folder: Path, in_memory: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nfs_mounts, "hindrance", lambda: "")
-    made = NfsSource(
-        {"server": "127.0.0.1", "export": "/srv/models"}, Site(endpoints=("127.0.0.1",), mounts=folder)
-    )
+    made = NfsSource({"server": "127.0.0.1", "export": "/srv/models"}, Site(endpoints=("127.0.0.1",), mounts=folder))
     said = made.check()
     assert said.startswith("127.0.0.1:/srv/models was mounted by the console, read only.")
     target = Path(mounted_in(folder)[0])

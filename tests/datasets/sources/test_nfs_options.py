@@ -54,10 +54,34 @@ def test_an_export_is_always_mounted_read_only_and_without_rights() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["rw", "suid", "exec", "dev", "remount", "bind", "port=22", "mountport=1", "addr=10.0.0.1", "clientaddr=1.1.1.1",
-     "vers=5", "vers=", "nconnect=17", "nconnect=-1", "nconnect=0x8", "sec=krb5", "proto=udp", "context=x", "ro=1", "=",
-     "user", "x-systemd.automount", "soft\nexec", "timeo=99999999999", "lookupcache=none"],
-)  # fmt: skip
+    [
+        "rw",
+        "suid",
+        "exec",
+        "dev",
+        "remount",
+        "bind",
+        "port=22",
+        "mountport=1",
+        "addr=10.0.0.1",
+        "clientaddr=1.1.1.1",
+        "vers=5",
+        "vers=",
+        "nconnect=17",
+        "nconnect=-1",
+        "nconnect=0x8",
+        "sec=krb5",
+        "proto=udp",
+        "context=x",
+        "ro=1",
+        "=",
+        "user",
+        "x-systemd.automount",
+        "soft\nexec",
+        "timeo=99999999999",
+        "lookupcache=none",
+    ],
+)
 def test_any_other_mount_option_is_refused(text: str) -> None:
     with pytest.raises(SourceError) as caught:
         mount_options(f"vers=4.1,{text}")

@@ -65,17 +65,35 @@ def test_nothing_of_this_machine_is_used(tmp_path: Path) -> None:
         (home / ".aws" / "config").write_text(f"[default]\n{lines}[profile planted]\n{lines}")
         (home / ".aws" / "credentials").write_text(f"[default]\n{lines}[planted]\n{lines}")
         env = {
-            **os.environ, "HOME": str(home), "AWS_ACCESS_KEY_ID": "AKIDPLANTED", "AWS_SECRET_ACCESS_KEY": "planted",
-            "AWS_SESSION_TOKEN": "planted", "AWS_PROFILE": "planted", "AWS_REGION": "eu-north-1",
-            "AWS_DEFAULT_REGION": "eu-north-1", "AWS_ENDPOINT_URL": address, "AWS_ENDPOINT_URL_S3": address,
-            "AWS_CA_BUNDLE": "/no/such/file", "AWS_EC2_METADATA_SERVICE_ENDPOINT": address, "HTTP_PROXY": address,
-            "http_proxy": address, "HTTPS_PROXY": address, "ALL_PROXY": address, "AWS_USE_FIPS_ENDPOINT": "true",
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": address, "AWS_DATA_PATH": str(home),
-        }  # fmt: skip
+            **os.environ,
+            "HOME": str(home),
+            "AWS_ACCESS_KEY_ID": "AKIDPLANTED",
+            "AWS_SECRET_ACCESS_KEY": "planted",
+            "AWS_SESSION_TOKEN": "planted",
+            "AWS_PROFILE": "planted",
+            "AWS_REGION": "eu-north-1",
+            "AWS_DEFAULT_REGION": "eu-north-1",
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ENDPOINT_URL_S3": address,
+            "AWS_CA_BUNDLE": "/no/such/file",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": address,
+            "HTTP_PROXY": address,
+            "http_proxy": address,
+            "HTTPS_PROXY": address,
+            "ALL_PROXY": address,
+            "AWS_USE_FIPS_ENDPOINT": "true",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": address,
+            "AWS_DATA_PATH": str(home),
+        }
         done = subprocess.run(
-            [sys.executable, "-c", PLANTED, f"http://127.0.0.1:{odd.port}"], env=env, cwd=ROOT, capture_output=True,
-            text=True, timeout=60, check=False,
-        )  # fmt: skip
+            [sys.executable, "-c", PLANTED, f"http://127.0.0.1:{odd.port}"],
+            env=env,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert done.stdout.startswith("['a']"), done.stderr
         assert not trap.asked
         assert len(odd.asked) == 2

@@ -41,7 +41,7 @@ def test_a_body_goes_straight_into_the_buffer_that_is_given() -> None:
         body = made.open(wire.url()).body
         buffer = bytearray(1 << 20)
         assert body.readinto(buffer) == len(CONTENT)
-        assert buffer[:len(CONTENT)] == CONTENT
+        assert buffer[: len(CONTENT)] == CONTENT
         assert body.readinto(buffer) == 0
         assert body.readinto(bytearray()) == 0
         made.close()
@@ -59,6 +59,7 @@ def test_a_connection_whose_body_was_not_read_to_its_end_is_closed() -> None:
 
 def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
     """Also when that is only seen after the request was sent."""
+
     def answer(head: str, connection: socket.socket) -> bool:
         if wire.connections == 1 and len(wire.requests) == 2:
             return False  # took the request, and closes without a word
@@ -192,9 +193,14 @@ def test_a_file_without_a_length_is_good_when_its_bytes_are_as_many_as_planned()
     assert part(always(b"HTTP/1.0 200 OK\r\n\r\n", CONTENT, keep=False)) == CONTENT
 
 
-@pytest.mark.parametrize("header", [
-    "Content-Encoding: gzip", "Content-Encoding: br", "Transfer-Encoding: gzip, chunked",
-])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Content-Encoding: gzip",
+        "Content-Encoding: br",
+        "Transfer-Encoding: gzip, chunked",
+    ],
+)
 def test_what_was_packed_on_the_way_is_refused(header: str) -> None:
     told = failing(always(reply(CONTENT, header)))
     assert told.permanent
@@ -207,9 +213,16 @@ def test_a_length_that_is_none_is_refused(length: str) -> None:
     assert not told.permanent
 
 
-@pytest.mark.parametrize("answer", [
-    b"", b"hello\r\n\r\n", b"HTTP/1.1 two OK\r\n\r\n", b"\r\n", b"HTTP/9.9 200\r\n\r\n",
-])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"hello\r\n\r\n",
+        b"HTTP/1.1 two OK\r\n\r\n",
+        b"\r\n",
+        b"HTTP/9.9 200\r\n\r\n",
+    ],
+)
 def test_what_is_no_answer_can_be_tried_again(answer: bytes) -> None:
     assert not failing(always(answer, keep=False)).permanent
 
@@ -245,9 +258,18 @@ def test_the_whole_instead_of_a_part_is_refused() -> None:
     assert not caught.value.permanent
 
 
-@pytest.mark.parametrize("told", [
-    "bytes 0-99/16384", "bytes 100-198/16384", "bytes 100-299/16384", "bytes */16384", "items 100-199/16384", "", "x",
-])
+@pytest.mark.parametrize(
+    "told",
+    [
+        "bytes 0-99/16384",
+        "bytes 100-198/16384",
+        "bytes 100-299/16384",
+        "bytes */16384",
+        "items 100-199/16384",
+        "",
+        "x",
+    ],
+)
 def test_another_part_than_asked_for_is_refused(told: str) -> None:
     with pytest.raises(SourceError, match="part of file") as caught:
         part(ranged(told, CONTENT[100:200]), offset=100, length=100)
@@ -260,15 +282,18 @@ def test_several_parts_at_once_are_refused() -> None:
         part(always(reply(body, "Content-Type: multipart/byteranges; boundary=x", status="206 OK")), 100, 100)
 
 
-@pytest.mark.parametrize("answer", [
-    ranged("bytes 100-199/16385", CONTENT[100:200], 'ETag: "v1"'),
-    ranged("bytes 100-199/16384", CONTENT[100:200], 'ETag: "v2"'),
-    ranged("bytes 100-199/16384", CONTENT[100:200], 'ETag: W/"v1"'),
-    ranged("bytes 100-199/16384", CONTENT[100:200]),
-    ranged("bytes 100-199/16384", CONTENT[100:201], 'ETag: "v1"'),
-    always(reply(status="412 Precondition Failed")),
-    always(reply(status="416 Range Not Satisfiable")),
-])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ranged("bytes 100-199/16385", CONTENT[100:200], 'ETag: "v1"'),
+        ranged("bytes 100-199/16384", CONTENT[100:200], 'ETag: "v2"'),
+        ranged("bytes 100-199/16384", CONTENT[100:200], 'ETag: W/"v1"'),
+        ranged("bytes 100-199/16384", CONTENT[100:200]),
+        ranged("bytes 100-199/16384", CONTENT[100:201], 'ETag: "v1"'),
+        always(reply(status="412 Precondition Failed")),
+        always(reply(status="416 Range Not Satisfiable")),
+    ],
+)
 def test_a_part_of_another_version_is_told_as_a_change(answer: Answer) -> None:
     with pytest.raises(SourceChanged, match="file changed"):
         part(answer, offset=100, length=100, version='"v1"')
@@ -285,12 +310,22 @@ def test_a_torn_part_can_be_tried_again() -> None:
 # Statuses, in words
 
 
-@pytest.mark.parametrize(("status", "permanent", "words"), [
-    (401, True, "asks who is there"), (403, True, "does not let these credentials read /file"),
-    (404, True, "There is no /file at"), (410, True, "There is no /file"), (418, True, "answered 418"),
-    (429, False, "asked too often"), (408, False, "cannot answer right now"), (500, False, "cannot answer right now"),
-    (502, False, "(502)"), (503, False, "(503)"), (304, True, "answered 304"),
-])
+@pytest.mark.parametrize(
+    ("status", "permanent", "words"),
+    [
+        (401, True, "asks who is there"),
+        (403, True, "does not let these credentials read /file"),
+        (404, True, "There is no /file at"),
+        (410, True, "There is no /file"),
+        (418, True, "answered 418"),
+        (429, False, "asked too often"),
+        (408, False, "cannot answer right now"),
+        (500, False, "cannot answer right now"),
+        (502, False, "(502)"),
+        (503, False, "(503)"),
+        (304, True, "answered 304"),
+    ],
+)
 def test_a_refusal_says_what_is_wrong(status: int, permanent: bool, words: str) -> None:
     told = failing(always(reply(b"hidden", status=f"{status} hidden")))
     assert words in told.message
@@ -309,7 +344,7 @@ def test_a_refusal_does_not_cost_its_connection() -> None:
 
 @pytest.mark.parametrize(("value", "wait"), [("7", 7.0), ("0", 0.0), ("99999999", 600.0), ("-5", 0.0), ("soon", 0.0)])
 def test_how_long_a_server_asks_to_wait_is_passed_on(value: str, wait: float) -> None:
-    told = failing(always(reply(status="503 Busy") .replace(b"\r\n\r\n", f"\r\nRetry-After: {value}\r\n\r\n".encode())))
+    told = failing(always(reply(status="503 Busy").replace(b"\r\n\r\n", f"\r\nRetry-After: {value}\r\n\r\n".encode())))
     assert told.wait == wait
     assert not told.permanent
 
@@ -326,8 +361,11 @@ def test_a_date_to_wait_for_is_counted_in_seconds() -> None:
 def test_no_failure_leaves_a_socket_open() -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for answer in (
-        always(reply(CONTENT[:5], length=500), keep=False), always(reply(status="404 No")), always(b"x", keep=False),
-        always(reply(CONTENT, "Content-Encoding: gzip")), leading("http://other.example/"),
+        always(reply(CONTENT[:5], length=500), keep=False),
+        always(reply(status="404 No")),
+        always(b"x", keep=False),
+        always(reply(CONTENT, "Content-Encoding: gzip")),
+        leading("http://other.example/"),
     ):
         failing(answer)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
@@ -336,10 +374,13 @@ def test_no_failure_leaves_a_socket_open() -> None:
 # The same connections for libraries that have pools of urllib3
 
 
-@pytest.mark.parametrize("classes", [
-    lambda network: pool_classes(network),
-    lambda network: pool_classes(network, AWSHTTPConnectionPool, AWSHTTPSConnectionPool),
-])
+@pytest.mark.parametrize(
+    "classes",
+    [
+        lambda network: pool_classes(network),
+        lambda network: pool_classes(network, AWSHTTPConnectionPool, AWSHTTPSConnectionPool),
+    ],
+)
 def test_pools_of_a_library_connect_only_where_it_is_allowed(
     classes: Callable[[Network], dict[str, type[urllib3.HTTPConnectionPool]]],
 ) -> None:

@@ -57,10 +57,21 @@ def test_a_redirect_to_a_forbidden_address_is_not_followed(host: str) -> None:
     assert "hidden" not in str(caught.value)
 
 
-@pytest.mark.parametrize("location", [
-    "http://other.example/", "//other.example/", "ftp://127.0.0.1/", "file:///etc/passwd", "http://me:hidden@127.0.0.1/",
-    "http://127.0.0.2/", "javascript:alert(1)", "http://[::1", "", "http://127.0.0.1\\@other.example/",
-])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://other.example/",
+        "//other.example/",
+        "ftp://127.0.0.1/",
+        "file:///etc/passwd",
+        "http://me:hidden@127.0.0.1/",
+        "http://127.0.0.2/",
+        "javascript:alert(1)",
+        "http://[::1",
+        "",
+        "http://127.0.0.1\\@other.example/",
+    ],
+)
 def test_a_redirect_to_where_nobody_may_go_is_not_followed(location: str) -> None:
     told = failing(leading(location))
     assert told.permanent

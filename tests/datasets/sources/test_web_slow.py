@@ -27,13 +27,16 @@ def dripping(start: bytes, wait: float = 0.05) -> Answer:
     return answer
 
 
-@pytest.mark.parametrize("start", [
-    reply(length=1_000_000),
-    b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nX: ",  # a header without an end
-    b"HTTP/1.1 ",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n",
-])
+@pytest.mark.parametrize(
+    "start",
+    [
+        reply(length=1_000_000),
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: ",  # a header without an end
+        b"HTTP/1.1 ",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n",
+    ],
+)
 def test_a_server_that_drips_is_given_up(start: bytes) -> None:
     begun = time.monotonic()
     told = failing(dripping(start), window=0.5)
@@ -100,7 +103,10 @@ def test_something_small_is_not_read_beyond_its_limit() -> None:
 @pytest.mark.parametrize("framing", ["Content-Length: 100000", "Connection: close", "Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("secure", [False, True])
 def test_closing_from_another_thread_ends_a_wait_at_once(
-    framing: str, secure: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    framing: str,
+    secure: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     context, public = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(public))

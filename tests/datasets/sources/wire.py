@@ -119,8 +119,12 @@ def certificate(folder: Path, name: str = "127.0.0.1") -> tuple[ssl.SSLContext, 
     except ValueError:
         alternative = x509.DNSName(name)
     made = (
-        x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(1))
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(1))
         .not_valid_after(now + datetime.timedelta(1))
         .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -129,17 +133,29 @@ def certificate(folder: Path, name: str = "127.0.0.1") -> tuple[ssl.SSLContext, 
     folder.mkdir(parents=True, exist_ok=True)
     public, private = folder / "cert.pem", folder / "key.pem"
     public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption(),
-    ))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(public, private)
     return context, public
 
 
-def holding(files: dict[str, bytes], *, ranges: bool = True, etags: bool = True, dates: bool = False, head: bool = True,
-            extra: dict[str, tuple[str, ...]] | None = None) -> Answer:
+def holding(
+    files: dict[str, bytes],
+    *,
+    ranges: bool = True,
+    etags: bool = True,
+    dates: bool = False,
+    head: bool = True,
+    extra: dict[str, tuple[str, ...]] | None = None,
+) -> Answer:
     """An honest server: `files` by target, which may change while it runs. `extra` are more headers for a target."""
+
     def answer(request: str, connection: socket.socket) -> bool:
         method, target, _ = request.split("\r\n")[0].split(" ")
         asked = dict(line.split(": ", 1) for line in request.split("\r\n")[1:] if ": " in line)

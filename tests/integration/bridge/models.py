@@ -18,7 +18,7 @@ output [
   { name: "upper" data_type: TYPE_STRING dims: [ 1 ] }
 ]
 """
-CODE = '''\
+CODE = """\
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
@@ -36,7 +36,7 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse(output_tensors=[
             pb_utils.Tensor("sum", numbers.sum(axis=1, keepdims=True)), pb_utils.Tensor("upper", upper),
         ])
-'''
+"""
 
 
 def rows(root: Path) -> Path:
@@ -133,35 +133,38 @@ MODELS = {
     "find": ("max_batch_size: 0\n" + tensors(X, *FOUND), FIND),
     "find-one": ("max_batch_size: 0\n" + tensors(("input", "x", "FP32", "[1, 2]"), *FOUND), FIND),
     "find-batch": (
-        "max_batch_size: 2\n" + tensors(
-            ("input", "x", "FP32", "2"), ("output", "boxes", "FP32", "4"),
+        "max_batch_size: 2\n"
+        + tensors(
+            ("input", "x", "FP32", "2"),
+            ("output", "boxes", "FP32", "4"),
             ("output", "labels", "INT64", "1 reshape: { shape: [] }"),
-        ), FIND,
+        ),
+        FIND,
     ),
-    "sum": (
-        "max_batch_size: 0\n" + tensors(X, ("output", "sum", "FP32", "1"), ("output", "ends", "FP32", "2")), SUM
-    ),
+    "sum": ("max_batch_size: 0\n" + tensors(X, ("output", "sum", "FP32", "1"), ("output", "ends", "FP32", "2")), SUM),
     "half": (
-        "max_batch_size: 4\n" + tensors(
-            ("input", "x", "INT32", "1"), ("input", "brain", "BF16", "1"),
-            ("output", "half", "FP16", "1"), ("output", "same", "BF16", "1"),
-        ), HALF,
+        "max_batch_size: 4\n"
+        + tensors(
+            ("input", "x", "INT32", "1"),
+            ("input", "brain", "BF16", "1"),
+            ("output", "half", "FP16", "1"),
+            ("output", "same", "BF16", "1"),
+        ),
+        HALF,
     ),
     "none": ("max_batch_size: 0\n" + tensors(*COUNTED), COUNT + NO_INPUTS),
     "image": (
-        "max_batch_size: 0\n" + tensors(
-            ("input", "image", "UINT8", "[-1, -1, 3]"), ("input", "least", "FP32", "1"), *COUNTED
-        ), COUNT,
+        "max_batch_size: 0\n"
+        + tensors(("input", "image", "UINT8", "[-1, -1, 3]"), ("input", "least", "FP32", "1"), *COUNTED),
+        COUNT,
     ),
     "labelled": (
-        "max_batch_size: 0\n" + tensors(
-            ("input", "image", "UINT8", "[-1, -1, 3]"), ("input", "least", "FP32", "-1"), *COUNTED
-        ), COUNT,
+        "max_batch_size: 0\n"
+        + tensors(("input", "image", "UINT8", "[-1, -1, 3]"), ("input", "least", "FP32", "-1"), *COUNTED),
+        COUNT,
     ),
-    "stream": (
-        "max_batch_size: 0\nmodel_transaction_policy { decoupled: true }\n" + tensors(A, B, Y), DECOUPLED
-    ),
-}  # fmt: skip
+    "stream": ("max_batch_size: 0\nmodel_transaction_policy { decoupled: true }\n" + tensors(A, B, Y), DECOUPLED),
+}
 """Name -> config.pbtxt without its backend, and the methods of its code."""
 
 

@@ -65,8 +65,17 @@ class Bridge:
         replace(self.root / "bridge.json", json.dumps(table).encode())
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "services.bridge", "--folder", self.root / "bridge",
-                   "--table", self.root / "bridge.json", "--egress", self.root / "egress.sock"]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "services.bridge",
+            "--folder",
+            self.root / "bridge",
+            "--table",
+            self.root / "bridge.json",
+            "--egress",
+            self.root / "egress.sock",
+        ]
         with (self.root / "bridge.log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_for(self.is_well, bool)
@@ -107,9 +116,19 @@ class Bridge:
 def entry(framework: str, **more: Any) -> Json:
     """One service of the table, as services/gateway/bridge_table.py writes it."""
     return {
-        "uid": "17", "team": "vision", "public": False, "ready": True, "message": "", "revision": 1,
-        "framework": framework, "task": "", "adapters": [], "max_model_len": None, "created": 1_700_000_000, **more,
-    }  # fmt: skip
+        "uid": "17",
+        "team": "vision",
+        "public": False,
+        "ready": True,
+        "message": "",
+        "revision": 1,
+        "framework": framework,
+        "task": "",
+        "adapters": [],
+        "max_model_len": None,
+        "created": 1_700_000_000,
+        **more,
+    }
 
 
 @contextmanager
@@ -118,8 +137,16 @@ def running(services: dict[str, Json], backends: Mapping[str, int]) -> Iterator[
     root = Path(tempfile.mkdtemp(prefix="br-", dir="/tmp"))  # short: a socket's path has 107 bytes at most
     bridge = Bridge(root, services)
     (root / "envoy.json").write_text(json.dumps(_envoy(root / "egress.sock", backends)))
-    command = [find_envoy(), "-c", root / "envoy.json", "--concurrency", "1", "--disable-hot-restart",
-               "--log-level", "warning"]  # fmt: skip
+    command = [
+        find_envoy(),
+        "-c",
+        root / "envoy.json",
+        "--concurrency",
+        "1",
+        "--disable-hot-restart",
+        "--log-level",
+        "warning",
+    ]
     with (root / "envoy.log").open("wb") as log:
         envoy = subprocess.Popen(command, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
@@ -152,17 +179,34 @@ def _envoy(socket: Path, backends: Mapping[str, int]) -> Json:
     )
     return {
         "static_resources": {
-            "listeners": [{
-                "name": "egress",
-                "address": {"pipe": {"path": str(socket)}},
-                "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
-            }],
-            "clusters": [{
-                "name": name,
-                "type": "STATIC",
-                "connect_timeout": "2s",
-                "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {
-                    "socket_address": {"address": "127.0.0.1", "port_value": port}}}}]}]},
-            } for name, port in backends.items()],
+            "listeners": [
+                {
+                    "name": "egress",
+                    "address": {"pipe": {"path": str(socket)}},
+                    "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+                }
+            ],
+            "clusters": [
+                {
+                    "name": name,
+                    "type": "STATIC",
+                    "connect_timeout": "2s",
+                    "load_assignment": {
+                        "cluster_name": name,
+                        "endpoints": [
+                            {
+                                "lb_endpoints": [
+                                    {
+                                        "endpoint": {
+                                            "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+                                        }
+                                    }
+                                ]
+                            }
+                        ],
+                    },
+                }
+                for name, port in backends.items()
+            ],
         }
-    }  # fmt: skip
+    }

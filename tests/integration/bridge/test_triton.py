@@ -63,8 +63,9 @@ def test_more_rows_than_the_model_takes_at_once_come_back_in_order(bridge: Bridg
 def test_what_does_not_fit_is_told_before_the_model_is_asked(bridge: Bridge) -> None:
     answer = predict(bridge, {"instances": [row(1, 2), row(1)]})
     assert (answer.status, answer.data["error"]) == (
-        400, "instances[1].numbers has shape [1], and the model wants [2] for each instance.",
-    )  # fmt: skip
+        400,
+        "instances[1].numbers has shape [1], and the model wants [2] for each instance.",
+    )
 
 
 def test_what_the_model_says_is_passed_on(bridge: Bridge) -> None:
@@ -92,8 +93,10 @@ def test_a_service_that_is_away_is_503_and_one_that_speaks_otherwise_is_told_so(
 def test_one_slow_client_does_not_hold_others(bridge: Bridge) -> None:
     with socket.socket(socket.AF_UNIX) as slow:
         slow.connect(str(bridge.http))
-        slow.sendall(b"POST /v1/models/rows:predict HTTP/1.1\r\nHost: x\r\nx-console-service: rows\r\n"
-                     b"Content-Length: 1000\r\n\r\n{")  # fmt: skip
+        slow.sendall(
+            b"POST /v1/models/rows:predict HTTP/1.1\r\nHost: x\r\nx-console-service: rows\r\n"
+            b"Content-Length: 1000\r\n\r\n{"
+        )
         began = time.monotonic()
         assert predict(bridge, {"instances": [row(1, 2)]}).status == 200
         assert time.monotonic() - began < 30

@@ -69,17 +69,23 @@ def test_values_without_a_name_are_for_the_only_required_input(fresh: Bridge, mo
     assert predict(fresh, model, {"inputs": [1, 2]}).data == {"outputs": [1.0, 2.0]}
 
 
-@pytest.mark.parametrize(("model", "body", "sentence"), [
-    ("add", {"instances": [{"b": 1}]}, "instances[0] lacks a. The model's inputs are a and b (optional)."),
-    ("auto", {"inputs": {"b": [1]}}, "inputs lacks a. The model's inputs are a and b (optional)."),
-    ("add", {"instances": [{"a": 1, "b": 2}, {"a": 1}]},
-     "instances[1] lacks b, which instances[0] has: give an optional input in every instance or in none."),
-    ("add", {"instances": [{"a": 1}, {"a": 1, "b": 2}]}, "instances[1] has b, which instances[0] lacks"),
-    ("add", {"instances": [{"a": 1, "c": 2}]}, "instances[0] has c, which the model does not know."),
-    ("both", {"instances": [{"a": 1}]}, "instances[0] lacks b. The model's inputs are a and b."),
-    ("both", {"instances": [1]}, "instances[0] must be an object with a and b: the model has 2 inputs."),
-    ("either", {"instances": [1]}, "must be an object with a (optional) and b (optional)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "body", "sentence"),
+    [
+        ("add", {"instances": [{"b": 1}]}, "instances[0] lacks a. The model's inputs are a and b (optional)."),
+        ("auto", {"inputs": {"b": [1]}}, "inputs lacks a. The model's inputs are a and b (optional)."),
+        (
+            "add",
+            {"instances": [{"a": 1, "b": 2}, {"a": 1}]},
+            "instances[1] lacks b, which instances[0] has: give an optional input in every instance or in none.",
+        ),
+        ("add", {"instances": [{"a": 1}, {"a": 1, "b": 2}]}, "instances[1] has b, which instances[0] lacks"),
+        ("add", {"instances": [{"a": 1, "c": 2}]}, "instances[0] has c, which the model does not know."),
+        ("both", {"instances": [{"a": 1}]}, "instances[0] lacks b. The model's inputs are a and b."),
+        ("both", {"instances": [1]}, "instances[0] must be an object with a and b: the model has 2 inputs."),
+        ("either", {"instances": [1]}, "must be an object with a (optional) and b (optional)"),
+    ],
+)
 def test_what_is_required_and_lacks_is_named(fresh: Bridge, model: str, body: Any, sentence: str) -> None:
     for _ in range(2):  # asked of Triton, and remembered
         assert sentence in refusal(fresh, model, body)
@@ -180,8 +186,9 @@ def tensorflow(bridge: Bridge, model: str, *outputs: str, **inputs: list[float])
     with bridge.channel() as channel:
         rpc = channel.unary_unary(
             "/tensorflow.serving.PredictionService/Predict",
-            lambda sent: sent.SerializeToString(), tfserving.PredictResponse.FromString,
-        )  # fmt: skip
+            lambda sent: sent.SerializeToString(),
+            tfserving.PredictResponse.FromString,
+        )
         return rpc(request, metadata=(("x-console-service", model),), timeout=20).outputs
 
 

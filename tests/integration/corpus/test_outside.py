@@ -32,13 +32,18 @@ NAME = "from-outside"
 CASE = replace(next(case for case in CASES if case.name == "calls-others"), name=NAME)
 STEPS = ("add", "neg", "flow")
 BODY = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}
-OWN_BODY = {"inputs": [
-    {"name": "how", "shape": [1], "datatype": "BYTES", "data": ["onnx_model"]}, *BODY["inputs"],
-]}  # fmt: skip
+OWN_BODY = {
+    "inputs": [
+        {"name": "how", "shape": [1], "datatype": "BYTES", "data": ["onnx_model"]},
+        *BODY["inputs"],
+    ]
+}
 NAMINGS: dict[str, dict[str, str]] = {
-    "": {}, "header": {"mm-vmodel-id": NAME}, "host": {"Host": f"{NAME}.localhost"},
+    "": {},
+    "header": {"mm-vmodel-id": NAME},
+    "host": {"Host": f"{NAME}.localhost"},
     "both": {"mm-vmodel-id": NAME, "Host": f"{NAME}.localhost"},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -96,18 +101,32 @@ def test_the_service_itself_is_called_by_all_its_names(world: World, service: Se
     assert call(world, "POST", f"/v2/models/{NAME}/infer", OWN_BODY)[0] == 200
     after = counts(service)
     assert {name for name in after if after[name] != before[name]} == {
-        "neg nv_inference_request_success", "neg nv_inference_count",
-    }, "the count says what reaches a step"  # fmt: skip
+        "neg nv_inference_request_success",
+        "neg nv_inference_count",
+    }, "the count says what reaches a step"
 
 
 @pytest.mark.parametrize("naming", NAMINGS)
 @pytest.mark.parametrize("step", STEPS)
 def test_no_rest_path_leads_to_a_step(world: World, untouched: None, step: str, naming: str) -> None:
     headers = NAMINGS[naming]
-    spellings = {step, f"%{ord(step[0]):02x}{step[1:]}", f"{NAME}/../{step}", f"{NAME}%2f..%2f{step}", f"./{step}",
-                 f"/{step}", f"{step};a", f"{NAME}/versions/../../{step}", f"{NAME};/../{step}", step.upper(),
-                 f"{NAME}\\..\\{step}", f"{step}%00", f"{NAME},{step}", f"{NAME}:{step}",
-                 f"{NAME}/versions/1%2f..%2f..%2f{step}"}  # fmt: skip
+    spellings = {
+        step,
+        f"%{ord(step[0]):02x}{step[1:]}",
+        f"{NAME}/../{step}",
+        f"{NAME}%2f..%2f{step}",
+        f"./{step}",
+        f"/{step}",
+        f"{step};a",
+        f"{NAME}/versions/../../{step}",
+        f"{NAME};/../{step}",
+        step.upper(),
+        f"{NAME}\\..\\{step}",
+        f"{step}%00",
+        f"{NAME},{step}",
+        f"{NAME}:{step}",
+        f"{NAME}/versions/1%2f..%2f..%2f{step}",
+    }
     for spelled in sorted(spellings):
         for prefix in ("", f"/services/{NAME}", f"/services/{step}", f"/services/{NAME}/services/{step}"):
             for ending in ("/infer", "/versions/1/infer", "/generate", "/generate_stream"):
@@ -124,10 +143,16 @@ def test_nothing_lists_loads_or_counts_the_models(world: World, untouched: None,
     headers = NAMINGS[naming]
     for prefix in ("", f"/services/{NAME}"):
         for method, path in (
-            ("POST", "/v2/repository/index"), ("POST", "/v2/repository/models/add/load"), ("GET", "/v2/models/stats"),
-            ("POST", "/v2/repository/models/add/unload"), ("GET", "/v2/models"), ("GET", f"/v2/models/{NAME}/stats"),
-            ("GET", f"/v2/models/{NAME}/config"), ("GET", "/metrics"), ("GET", "/v2/trace/setting"),
-        ):  # fmt: skip
+            ("POST", "/v2/repository/index"),
+            ("POST", "/v2/repository/models/add/load"),
+            ("GET", "/v2/models/stats"),
+            ("POST", "/v2/repository/models/add/unload"),
+            ("GET", "/v2/models"),
+            ("GET", f"/v2/models/{NAME}/stats"),
+            ("GET", f"/v2/models/{NAME}/config"),
+            ("GET", "/metrics"),
+            ("GET", "/v2/trace/setting"),
+        ):
             status, text = call(world, method, prefix + path, {} if method == "POST" else None, **headers)
             assert status in {400, 404}, (path, text)
     status, text = call(world, "GET", "/v1/models")
@@ -146,10 +171,15 @@ def test_no_kserve_v1_path_leads_to_a_step(world: World, untouched: None, step: 
             assert call(world, "GET", path, **NAMINGS[naming])[0] in {400, 404}
 
 
-@pytest.mark.parametrize("body", [
-    {**OWN_BODY, "model_name": "add"}, {**OWN_BODY, "model": "add"}, {**OWN_BODY, "name": "add"},
-    {**OWN_BODY, "parameters": {"model_name": "add", "model": "add"}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**OWN_BODY, "model_name": "add"},
+        {**OWN_BODY, "model": "add"},
+        {**OWN_BODY, "name": "add"},
+        {**OWN_BODY, "parameters": {"model_name": "add", "model": "add"}},
+    ],
+)
 def test_a_body_that_names_a_step_is_for_the_service(world: World, service: Service, body: Any) -> None:
     before = counts(service)
     status, text = call(world, "POST", f"/v2/models/{NAME}/infer", body)

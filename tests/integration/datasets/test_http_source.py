@@ -84,6 +84,7 @@ class Server:
 @pytest.fixture
 def start(tmp_path: Path, folder: Path) -> Iterator[Start]:
     with ExitStack() as stack:
+
         def started(kind: str, tls: tuple[Path, Path] | None = None) -> Server:
             server = Server(kind, folder, tmp_path / "log", tls)
             stack.callback(server.kill)
@@ -117,7 +118,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def digests(root: Path) -> dict[str, str]:
     return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(root.rglob("*")) if path.is_file()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
     }
 
 
@@ -126,7 +128,8 @@ def copied(source: HttpSource, path: str) -> dict[str, str]:
     plan = source.plan(path)
     pieces = [
         (file, start, min(16 * MIB, file.size - start) if file.ranged else None)
-        for file in plan.files for start in (range(0, file.size, 16 * MIB) if file.ranged and file.size else [0])
+        for file in plan.files
+        for start in (range(0, file.size, 16 * MIB) if file.ranged and file.size else [0])
     ]
 
     def read(piece: tuple[object, int, int | None]) -> bytes:
@@ -161,7 +164,10 @@ def test_an_archive_is_copied_whole_from_a_real_server(kind: str, name: str, sta
 
 
 def test_over_tls_everything_is_as_without(
-    start: Start, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    start: Start,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _, public = certificate(tmp_path / "tls")
     server = start("ranges", (public, public.with_name("key.pem")))

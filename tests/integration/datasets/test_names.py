@@ -25,10 +25,31 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("s3")]
 
 FOLDERS = ["models ", " models", "two  blanks", "v1.0.", "-rf", "~home", "100%", "a+b", "c#d", "e?f", "g&h=i;j,k"]
 NAMES = [
-    "model.onnx ", " model.onnx", "model  two.onnx", "tab\there", "plus+plus", "per%20cent", "hash#tag", "what?",
-    "dot.", "-dash", "~tilde", "'single'", '"double"', "$(dollar)", "`tick`", "br[ac]ket*", "new\nline", "模型🤖",
-    "a;b|c<d>e", unicodedata.normalize("NFC", "modèle"), unicodedata.normalize("NFD", "modèle"), "CASE", "case",
-    "n" * 255, "ü" * 127,
+    "model.onnx ",
+    " model.onnx",
+    "model  two.onnx",
+    "tab\there",
+    "plus+plus",
+    "per%20cent",
+    "hash#tag",
+    "what?",
+    "dot.",
+    "-dash",
+    "~tilde",
+    "'single'",
+    '"double"',
+    "$(dollar)",
+    "`tick`",
+    "br[ac]ket*",
+    "new\nline",
+    "模型🤖",
+    "a;b|c<d>e",
+    unicodedata.normalize("NFC", "modèle"),
+    unicodedata.normalize("NFD", "modèle"),
+    "CASE",
+    "case",
+    "n" * 255,
+    "ü" * 127,
 ]
 BACKSLASH = "back\\slash"
 TREE = {f"{folder}/{name}": f"{folder} {name}".encode() for folder in FOLDERS for name in NAMES[:4]}
@@ -136,18 +157,28 @@ def test_a_backslash_is_a_letter_of_a_name(kind: str, make: Make, tmp_path: Path
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_systems_and_tools_leave_behind_is_left_out_of_every_kind(kind: str, make: Make, tmp_path: Path) -> None:
     model = {"m/config.pbtxt": b"x", "m/1/model.onnx": b"y", "m/.gitattributes": b"z"}
-    extra = {"m/.DS_Store": b"1", "m/1/._model.onnx": b"2", "m/.git/config": b"3", "m/1/model.onnx.part": b"4",
-             "m/2/model.py~": b"5", "__MACOSX/m/._config.pbtxt": b"6"}  # fmt: skip
+    extra = {
+        "m/.DS_Store": b"1",
+        "m/1/._model.onnx": b"2",
+        "m/.git/config": b"3",
+        "m/1/model.onnx.part": b"4",
+        "m/2/model.py~": b"5",
+        "__MACOSX/m/._config.pbtxt": b"6",
+    }
     source = make(kind, model | extra)
     plan = source.plan("m")
     assert {item.path: item.reason for item in plan.left_out} == {
-        ".DS_Store": "made by macOS", "1/._model.onnx": "made by macOS", ".git": "the history of a version control",
-        "1/model.onnx.part": "an upload or download that has not ended", "2/model.py~": "an editor's backup",
+        ".DS_Store": "made by macOS",
+        "1/._model.onnx": "made by macOS",
+        ".git": "the history of a version control",
+        "1/model.onnx.part": "an upload or download that has not ended",
+        "2/model.py~": "an editor's backup",
     }
     assert plan.empty_dirs == ("2",)
     assert copied(source, "", tmp_path / "all") == model
     assert {entry.name: entry.left_out for entry in source.list("m").entries if entry.left_out} == {
-        ".DS_Store": "made by macOS", ".git": "the history of a version control",
+        ".DS_Store": "made by macOS",
+        ".git": "the history of a version control",
     }
     assert copied(source, "m/1/model.onnx.part", tmp_path / "one") == {"model.onnx.part": b"4"}
 
@@ -155,8 +186,15 @@ def test_what_systems_and_tools_leave_behind_is_left_out_of_every_kind(kind: str
 @pytest.mark.parametrize("prefix", ["models ", " models", "models / inner ", "/models /", "~home"])
 def test_a_prefix_of_a_bucket_keeps_its_blanks(prefix: str, s3_server: Server, tmp_path: Path) -> None:
     bucket = s3_server.bucket()
-    bucket.put_all({"models/m": b"plain", "models /m": b"end", " models/m": b"front", "models / inner /m": b"inner",
-                    "~home/m": b"home"})  # fmt: skip
+    bucket.put_all(
+        {
+            "models/m": b"plain",
+            "models /m": b"end",
+            " models/m": b"front",
+            "models / inner /m": b"inner",
+            "~home/m": b"home",
+        }
+    )
     source = registry.make("s3", {**bucket.options, "prefix": prefix}, Site(endpoints=("127.0.0.1",)))
     wanted = bucket.client.get_object(Bucket=bucket.name, Key=f"{prefix.strip('/')}/m")["Body"].read()
     assert source.read("m", 100) == wanted

@@ -28,10 +28,13 @@ SITE = Site(endpoints=("127.0.0.1",))
 MIB = 1 << 20
 LARGE = bytes(range(256)) * (33 * MIB // 256)
 TREE = {
-    "svm/config.pbtxt": b'name: "svm"\n', "svm/1/model.py": b"print('hello')\n", "svm/1/empty.bin": b"",
-    "svm/1/we ird/\u00fc+&%=?#;,~'().bin": b"odd", "svm/\u6a21\u578b.onnx": bytes(range(256)) * 64,
+    "svm/config.pbtxt": b'name: "svm"\n',
+    "svm/1/model.py": b"print('hello')\n",
+    "svm/1/empty.bin": b"",
+    "svm/1/we ird/\u00fc+&%=?#;,~'().bin": b"odd",
+    "svm/\u6a21\u578b.onnx": bytes(range(256)) * 64,
     "svm-other/config.pbtxt": b"not this one",
-}  # fmt: skip
+}
 
 
 def source(bucket: Bucket, /, **options: str) -> S3Source:
@@ -109,10 +112,13 @@ def test_the_plan_has_the_checksum_that_the_server_knows(bucket: Bucket) -> None
     bucket.put("m/small.bin", b"small")
     checks = {file.path: file.check for file in source(bucket).plan("m").files}
     assert checks == {
-        "etag.bin": f"md5:{hashlib.md5(LARGE).hexdigest()}", "crc32.bin": f"crc32:{zlib.crc32(LARGE):08x}",
-        "sha256.bin": f"sha256:{hashlib.sha256(LARGE).hexdigest()}", "parts.bin": "", "small.bin": "",
+        "etag.bin": f"md5:{hashlib.md5(LARGE).hexdigest()}",
+        "crc32.bin": f"crc32:{zlib.crc32(LARGE):08x}",
+        "sha256.bin": f"sha256:{hashlib.sha256(LARGE).hexdigest()}",
+        "parts.bin": "",
+        "small.bin": "",
         "crc64.bin": f"crc64nvme:{crt.crc64nvme(LARGE):016x}",
-    }  # fmt: skip
+    }
 
 
 def test_an_upload_in_parts_arrives_as_it_is(bucket: Bucket) -> None:

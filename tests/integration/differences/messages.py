@@ -38,9 +38,12 @@ def numbers(*shape: int, packed: bool = True, contents: bytes = FLOATS, more: by
 
 GOOD = ROWS + numbers(1, 2) + TEXT
 BY_RAW = (
-    ROWS + numbers(1, 2, contents=b"") + field(INPUTS, tensor("text", "BYTES", 1, 1))
-    + field(RAW, bytes.fromhex("0000803f00000040")) + field(RAW, b"\1\0\0\0a")
-)  # fmt: skip
+    ROWS
+    + numbers(1, 2, contents=b"")
+    + field(INPUTS, tensor("text", "BYTES", 1, 1))
+    + field(RAW, bytes.fromhex("0000803f00000040"))
+    + field(RAW, b"\1\0\0\0a")
+)
 
 
 def parameter(name: bytes, value: bytes = field(3, b"x"), number: int = PARAMETERS) -> bytes:
@@ -234,7 +237,26 @@ CASES: dict[str, bytes] = {
     },
 }
 SHAPES = (
-    (), (0, 2), (2,), (1,), (1, 2, 1), (2, 1), (5, 2), (-1, 2), (1, -2), (2**31, 0), (2**32 + 1, 2), (2**33, 1),
-    (2**40, 2), (2**62, 4), (2**63 - 1, 2), (2**32, 2**32), (1,) * 64, (1,) * 65, (1,) * 5000, (10**9, 2),
-    (300, 2), (40, 2),
-)  # fmt: skip
+    (),
+    (0, 2),
+    (2,),
+    (1,),
+    (1, 2, 1),
+    (2, 1),
+    (5, 2),
+    (-1, 2),
+    (1, -2),
+    (2**31, 0),
+    (2**32 + 1, 2),
+    (2**33, 1),
+    (2**40, 2),
+    (2**62, 4),
+    (2**63 - 1, 2),
+    (2**32, 2**32),
+    (1,) * 64,
+    (1,) * 65,
+    (1,) * 5000,
+    (10**9, 2),
+    (300, 2),
+    (40, 2),
+)

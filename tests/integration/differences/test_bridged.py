@@ -147,20 +147,34 @@ def test_a_shape_of_tensorflow(both: Both, channel: grpc.Channel, sizes: tuple[i
 
 
 INT64 = {
-    "none": b"", "zero": field(2, field(1, 0, VARINT)), "one": field(2, field(1, 1, VARINT)), "empty": field(2, b""),
-    "two": field(2, field(1, 2, VARINT)), "wide": field(2, varint(8) + varint(1, 10)),
-    "minus one": field(2, field(1, 2**64 - 1, VARINT)), "beyond 64 bits": field(2, varint(8) + varint(2**64 + 1)),
+    "none": b"",
+    "zero": field(2, field(1, 0, VARINT)),
+    "one": field(2, field(1, 1, VARINT)),
+    "empty": field(2, b""),
+    "two": field(2, field(1, 2, VARINT)),
+    "wide": field(2, varint(8) + varint(1, 10)),
+    "minus one": field(2, field(1, 2**64 - 1, VARINT)),
+    "beyond 64 bits": field(2, varint(8) + varint(2**64 + 1)),
     "two, then one": field(2, field(1, 2, VARINT)) + field(2, field(1, 1, VARINT)),
     "one, then two": field(2, field(1, 1, VARINT) + field(1, 2, VARINT)),
-    "a text": field(2, field(1, b"1")), "no message": field(2, 1, VARINT), "cut": field(2, b"\x08"),
-    "a label": field(4, b"stable"), "one and a label": field(2, field(1, 1, VARINT)) + field(4, b"stable"),
-}  # fmt: skip
+    "a text": field(2, field(1, b"1")),
+    "no message": field(2, 1, VARINT),
+    "cut": field(2, b"\x08"),
+    "a label": field(4, b"stable"),
+    "one and a label": field(2, field(1, 1, VARINT)) + field(4, b"stable"),
+}
 SIGNATURES = {
-    "none": b"", "the default": field(3, b"serving_default"), "another": field(3, b"other"), "empty": field(3, b""),
-    "no UTF-8": field(3, b"\xff"), "twice": field(3, b"other") + field(3, b"serving_default"),
-    "a number": field(3, 1, VARINT), "with a nul": field(3, b"serving_default\0"), "long": field(3, b"s" * 70_000),
+    "none": b"",
+    "the default": field(3, b"serving_default"),
+    "another": field(3, b"other"),
+    "empty": field(3, b""),
+    "no UTF-8": field(3, b"\xff"),
+    "twice": field(3, b"other") + field(3, b"serving_default"),
+    "a number": field(3, 1, VARINT),
+    "with a nul": field(3, b"serving_default\0"),
+    "long": field(3, b"s" * 70_000),
     "in a group": groups(1, 3),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)

@@ -88,11 +88,12 @@ def test_a_shape(both: Both, through: Asking, direct: Asking, shape: tuple[int, 
 def test_a_later_message_of_a_stream_is_looked_at_too(both: Both, through: Asking, case: str) -> None:
     bad = {
         "a shape of 2^32 + 1 rows": messages.ROWS + messages.numbers(2**32 + 1, 2) + messages.TEXT,
-        "a shape of 2^40 texts": messages.ROWS + messages.numbers(1, 2)
+        "a shape of 2^40 texts": messages.ROWS
+        + messages.numbers(1, 2)
         + messages.field(messages.INPUTS, messages.tensor("text", "BYTES", 2**40, 1, contents=messages.LETTER)),
         "no message": messages.GOOD + messages.groups(3),
         "shared memory in an input": messages.CASES["shared memory in an input"],
-    }[case]  # fmt: skip
+    }[case]
     said = through(STREAM, bad)
     both.passed = (both.passed or 0) + 1  # the stream is under way before a message is looked at
     assert said[0] == "OK"

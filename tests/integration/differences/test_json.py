@@ -74,15 +74,28 @@ def test_a_body_that_is_no_request(both: Both, root: bytes) -> None:
     both.agree([], root)
 
 
-@pytest.mark.parametrize("kind", [
-    "application/json", "APPLICATION/JSON", "application/json; charset=utf-16", "text/plain", "", "x",
-    "multipart/form-data",
-    "application/octet-stream", "Application/Octet-Stream", "application/octet-stream; a=b",
-    "application/octet-streamx",
-    ",application/octet-stream", "application/json, application/octet-stream",
-    "application/octet-stream, application/json",
-    "application/x-www-form-urlencoded", "application/grpc-web", '"application/octet-stream"',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/json",
+        "APPLICATION/JSON",
+        "application/json; charset=utf-16",
+        "text/plain",
+        "",
+        "x",
+        "multipart/form-data",
+        "application/octet-stream",
+        "Application/Octet-Stream",
+        "application/octet-stream; a=b",
+        "application/octet-streamx",
+        ",application/octet-stream",
+        "application/json, application/octet-stream",
+        "application/octet-stream, application/json",
+        "application/x-www-form-urlencoded",
+        "application/grpc-web",
+        '"application/octet-stream"',
+    ],
+)
 @pytest.mark.parametrize("number", range(4))
 def test_a_content_type(both: Both, kind: str, number: int) -> None:
     body = (bodies.GOOD, bodies.pointing(), b"\0" * 8, b" " * 70 + bodies.pointing())[number]
@@ -101,15 +114,27 @@ def test_a_nesting(both: Both, depth: int) -> None:
     assert both.agree([], hidden), "in a text it is no nesting"
 
 
-NAMES_OF_PARAMETERS = st.sampled_from([
-    "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "shared_memory", "Shared_memory_region",
-    "shared_memory_region ", "binary_data_size", "x",
-])  # fmt: skip
+NAMES_OF_PARAMETERS = st.sampled_from(
+    [
+        "shared_memory_region",
+        "shared_memory_byte_size",
+        "shared_memory_offset",
+        "shared_memory",
+        "Shared_memory_region",
+        "shared_memory_region ",
+        "binary_data_size",
+        "x",
+    ]
+)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
-@given(names=st.lists(NAMES_OF_PARAMETERS, min_size=1, max_size=4), escaped=st.integers(0, 2**24), blanks=st.booleans(),
-       wrapped=st.sampled_from([None, *bodies.WRAPPED]))  # fmt: skip
+@given(
+    names=st.lists(NAMES_OF_PARAMETERS, min_size=1, max_size=4),
+    escaped=st.integers(0, 2**24),
+    blanks=st.booleans(),
+    wrapped=st.sampled_from([None, *bodies.WRAPPED]),
+)
 def test_a_parameter_that_points_into_shared_memory(
     both: Both, names: list[str], escaped: int, blanks: bool, wrapped: str | None
 ) -> None:

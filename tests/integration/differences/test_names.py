@@ -19,17 +19,91 @@ from tests.integration.gateway.raw import CUT, http2
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differences")]
 NAMES = (
-    "rows", "Rows", "ROWS", "rows.", ".rows", "rows-", "-rows", "rows_", "_rows", "rows,rows", "rows,mnist",
-    "rows;a", "rows:1", "rows%20", "rows%00", "%72ows", "row%73", "rows%2e", "rows%2F", "rows%2finfer", "rows%5c",
-    "rows%3f", "rows%23", "rows+", "rows@", "@rows", "rows*", "*", "rows!", "rows'", "rows(", "rows=", "rows&a",
-    "rows~", "rows$", "..", ".", "%2e%2e", "...", "mnist", "other", "stats", "_door", "_refused", "_unknown",
-    "r" * 63, "r" * 64, "r" * 5000, "rows\xe9", "%E9", "%C3%A9", "%zz", "%", "rows%", "1", "0", "null",
-    "rows|mnist", "rows^", "{rows}", "[rows]", "<rows>", "`rows`", "rows\t", "r%6Fws",
-)  # fmt: skip
+    "rows",
+    "Rows",
+    "ROWS",
+    "rows.",
+    ".rows",
+    "rows-",
+    "-rows",
+    "rows_",
+    "_rows",
+    "rows,rows",
+    "rows,mnist",
+    "rows;a",
+    "rows:1",
+    "rows%20",
+    "rows%00",
+    "%72ows",
+    "row%73",
+    "rows%2e",
+    "rows%2F",
+    "rows%2finfer",
+    "rows%5c",
+    "rows%3f",
+    "rows%23",
+    "rows+",
+    "rows@",
+    "@rows",
+    "rows*",
+    "*",
+    "rows!",
+    "rows'",
+    "rows(",
+    "rows=",
+    "rows&a",
+    "rows~",
+    "rows$",
+    "..",
+    ".",
+    "%2e%2e",
+    "...",
+    "mnist",
+    "other",
+    "stats",
+    "_door",
+    "_refused",
+    "_unknown",
+    "r" * 63,
+    "r" * 64,
+    "r" * 5000,
+    "rows\xe9",
+    "%E9",
+    "%C3%A9",
+    "%zz",
+    "%",
+    "rows%",
+    "1",
+    "0",
+    "null",
+    "rows|mnist",
+    "rows^",
+    "{rows}",
+    "[rows]",
+    "<rows>",
+    "`rows`",
+    "rows\t",
+    "r%6Fws",
+)
 VERSIONS = (
-    "1", "01", "0", "+1", "-1", "1.0", "1e0", "%31", "2", "", "x", "9" * 9, "9" * 19, "9" * 40, "1/versions/1", "1,1",
+    "1",
+    "01",
+    "0",
+    "+1",
+    "-1",
+    "1.0",
+    "1e0",
+    "%31",
+    "2",
+    "",
+    "x",
+    "9" * 9,
+    "9" * 19,
+    "9" * 40,
+    "1/versions/1",
+    "1,1",
     "0x1",
-)  # fmt: skip
+)
 
 
 def answered(both: Both, path: str, headers: list[tuple[str, str]]) -> str:
@@ -59,7 +133,7 @@ def test_a_name(both: Both, name: str) -> None:
         ("header", "/v2/models/rows/infer", [("mm-vmodel-id", name)]),
         ("header and path", path, [("mm-vmodel-id", name)]),
         ("host", "/v2/models/rows/infer", [("Host", f"{name}.localhost")]),
-    ):  # fmt: skip
+    ):
         if any(c in sent for c in "\t\xe9"):
             continue  # such a path the client refuses by itself
         model = answered(both, sent, headers)
@@ -104,9 +178,22 @@ def test_an_authority_of_http2(both: Both, authority: str) -> None:
 def test_an_authority_of_http2_that_is_none(both: Both) -> None:
     """All at once: Envoy lets a connection that it refuses linger for five seconds."""
     authorities = [
-        "", "a,a", "a, b", "u@a", "rows.localhost,mnist.localhost", "a b", "a/b", "a:x", "a:1:1", "a:123456", "[a]",
-        "%61", "a?b", "a#b", "mnist.localhost",
-    ]  # fmt: skip
+        "",
+        "a,a",
+        "a, b",
+        "u@a",
+        "rows.localhost,mnist.localhost",
+        "a b",
+        "a/b",
+        "a:x",
+        "a:1:1",
+        "a:123456",
+        "[a]",
+        "%61",
+        "a?b",
+        "a#b",
+        "mnist.localhost",
+    ]
     with ThreadPoolExecutor(len(authorities)) as pool:
         told = dict(zip(authorities, pool.map(lambda authority: _http2(both, authority), authorities), strict=True))
     assert set(told.values()) <= {CUT, 400}, told

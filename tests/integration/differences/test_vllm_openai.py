@@ -112,12 +112,24 @@ def test_an_encoding(plane: TextPlane, wrapped: str) -> None:
     agree(plane, bodies.WRAPPED[wrapped](GOOD), [("Content-Type", "application/json; charset=utf-16")])
 
 
-@pytest.mark.parametrize("kind", [
-    "application/json", "Application/JSON", "application/json;charset=utf-8", "application/json ; charset=latin-1",
-    "application/json, text/plain", "text/plain, application/json", "application/vnd.api+json", "text/json",
-    "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/json;", "application/ json",
-    "",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json;charset=utf-8",
+        "application/json ; charset=latin-1",
+        "application/json, text/plain",
+        "text/plain, application/json",
+        "application/vnd.api+json",
+        "text/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/json;",
+        "application/ json",
+        "",
+    ],
+)
 def test_a_type(plane: TextPlane, kind: str) -> None:
     agree(plane, GOOD, [("Content-Type", kind)])
     if kind:  # an empty one beside another does not count, and does not go on
@@ -167,12 +179,41 @@ def test_data_of_the_caller(plane: TextPlane, name: str) -> None:
     agree(plane, with_member(f'"metadata": {{"{name}": "x"}}, "{name}": 1'))
 
 
-@pytest.mark.parametrize("prompt", [
-    '"a"', '"\\u0061"', '["a"]', '["a", "b"]', "[1, 2, 3]", "[[1, 2], [3]]", '[[1], "a"]', "[1.0]", "[1.5]", "[-1]",
-    "[99999999]", "[true]", "[null]", "null", "true", "1", "[]", "[[]]", '""', '"", "prompt": "b"', '{"a": 1}',
-    '"a", "prompt_embeds": "x"', '"a", "echo": true', '"a", "suffix": "b"', '"a", "best_of": 2', '["a", "b"], "n": 2',
-    '"a", "stream": true', '["a", "b"], "stream": false', '"a", "logprobs": 1', '"a", "user": "\\ud800"',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        '"a"',
+        '"\\u0061"',
+        '["a"]',
+        '["a", "b"]',
+        "[1, 2, 3]",
+        "[[1, 2], [3]]",
+        '[[1], "a"]',
+        "[1.0]",
+        "[1.5]",
+        "[-1]",
+        "[99999999]",
+        "[true]",
+        "[null]",
+        "null",
+        "true",
+        "1",
+        "[]",
+        "[[]]",
+        '""',
+        '"", "prompt": "b"',
+        '{"a": 1}',
+        '"a", "prompt_embeds": "x"',
+        '"a", "echo": true',
+        '"a", "suffix": "b"',
+        '"a", "best_of": 2',
+        '["a", "b"], "n": 2',
+        '"a", "stream": true',
+        '["a", "b"], "stream": false',
+        '"a", "logprobs": 1',
+        '"a", "user": "\\ud800"',
+    ],
+)
 def test_a_prompt_of_a_completion(plane: TextPlane, prompt: str) -> None:
     agree(plane, f'{{"model": "llama", "max_tokens": 1, "prompt": {prompt}}}'.encode(), path=COMPLETIONS)
 

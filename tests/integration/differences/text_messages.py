@@ -23,7 +23,7 @@ from tests.integration.differences.messages import (
     names,
     nested,
     varint,
-)  # fmt: skip
+)
 
 BOOL, INT64, TEXT, DOUBLE, UINT64 = 1, 2, 3, 4, 5
 """The fields of an InferParameter."""
@@ -106,7 +106,15 @@ PROMPTS = {
     **{
         f"code points {values}": prompt(packed(2, *values), b"INT32", (len(values),))
         for values in (
-            (), (0,), (-1,), (0xD800,), (0xDFFF, 104), (0x10FFFF,), (0x110000,), (2**32 + 104,), (104, 0, 105),
+            (),
+            (0,),
+            (-1,),
+            (0xD800,),
+            (0xDFFF, 104),
+            (0x10FFFF,),
+            (0x110000,),
+            (2**32 + 104,),
+            (104, 0, 105),
         )
     },
     "code points not packed": prompt(field(2, 104, VARINT) + field(2, 105, VARINT), b"INT32", (2,)),
@@ -157,10 +165,10 @@ PROMPTS = {
     "an empty input as well": field(INPUTS, b"") + prompt(HI),
     "of another name": prompt(HI, name=b"max_tokens"),
     "of no name": prompt(HI, name=b""),
-}  # fmt: skip
+}
 WIRES = {
     "an id": GOOD + field(ID, b"7"),
-    "an id of any letters": GOOD + field(ID, "\u00e9\n\0\"".encode()),
+    "an id of any letters": GOOD + field(ID, '\u00e9\n\0"'.encode()),
     "an id that is no UTF-8": GOOD + field(ID, b"\xff"),
     **{f"version {text!r}": GOOD + field(VERSION, text.encode()) for text in ("1", "0", "-1", "x", "", "9" * 30)},
     "an output": GOOD + field(OUTPUTS, field(1, b"text")),
@@ -194,7 +202,7 @@ WIRES = {
         for depth in (1, 99, 101, 1000)
         for number in (50, INPUTS, PARAMETERS)
     },
-}  # fmt: skip
+}
 VALUES = {
     "no kind": b"",
     "true": field(BOOL, 1, VARINT),
@@ -217,18 +225,74 @@ VALUES = {
     **{
         f"the text {text!r}": field(TEXT, text)
         for text in (
-            b"", b"0", b"1", b"2", b"01", b"+1", b"-1", b" 1", b"1 ", b"1\n", b"1.0", b"0.5", b".5", b"1.", b"1e0",
-            b"1E-1", b"1e999", b"1_0", b"0x1", b"nan", b"Infinity", b"true", b"True", b"FALSE", b"yes", b"null",
-            b"1\0", "\u0661".encode(), b"9" * 30, b"[1]", b'["a"]', b'["a", 1]', b'["\\u0061", "b"]', b"[", b"a",
+            b"",
+            b"0",
+            b"1",
+            b"2",
+            b"01",
+            b"+1",
+            b"-1",
+            b" 1",
+            b"1 ",
+            b"1\n",
+            b"1.0",
+            b"0.5",
+            b".5",
+            b"1.",
+            b"1e0",
+            b"1E-1",
+            b"1e999",
+            b"1_0",
+            b"0x1",
+            b"nan",
+            b"Infinity",
+            b"true",
+            b"True",
+            b"FALSE",
+            b"yes",
+            b"null",
+            b"1\0",
+            "\u0661".encode(),
+            b"9" * 30,
+            b"[1]",
+            b'["a"]',
+            b'["a", 1]',
+            b'["\\u0061", "b"]',
+            b"[",
+            b"a",
             b"\xff",
         )
     },
-}  # fmt: skip
+}
 PARAMETERS_OF_TEXT = (
-    "max_tokens", "min_tokens", "top_k", "seed", "temperature", "top_p", "min_p", "frequency_penalty",
-    "presence_penalty", "repetition_penalty", "stop", "ignore_eos",
-)  # fmt: skip
+    "max_tokens",
+    "min_tokens",
+    "top_k",
+    "seed",
+    "temperature",
+    "top_p",
+    "min_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "repetition_penalty",
+    "stop",
+    "ignore_eos",
+)
 UNLISTED = (
-    "n", "stream", "model", "messages", "prompt", "logprobs", "chat_template", "cache_salt", "prompt_embeds",
-    "guided_json", "Max_tokens", "max_tokens ", "max_tokens\0", "", "max_completion_tokens", "stop_token_ids",
-)  # fmt: skip
+    "n",
+    "stream",
+    "model",
+    "messages",
+    "prompt",
+    "logprobs",
+    "chat_template",
+    "cache_salt",
+    "prompt_embeds",
+    "guided_json",
+    "Max_tokens",
+    "max_tokens ",
+    "max_tokens\0",
+    "",
+    "max_completion_tokens",
+    "stop_token_ids",
+)

@@ -61,8 +61,12 @@ class Arena:
 
     def processes(self) -> dict[str, subprocess.Popen[bytes]]:
         assert self.gateway.process is not None
-        return {"gateway": self.gateway.process, "bridge": self.bridge, "triton": self.triton,
-                "backend": self.backend.process}  # fmt: skip
+        return {
+            "gateway": self.gateway.process,
+            "bridge": self.bridge,
+            "triton": self.triton,
+            "backend": self.backend.process,
+        }
 
     def rss(self) -> dict[str, int]:
         """Bytes of memory of the processes that have a bound."""
@@ -72,8 +76,9 @@ class Arena:
         """Envoy's own, of those that have counted anything, and the requests that each replica got."""
         lines = self._admin("/stats?usedonly&type=Counters").splitlines()
         found = {name: int(value) for name, _, value in (line.partition(": ") for line in lines) if value.isdigit()}
-        return found | {f"{each.service}-{each.protocol}": each.requests
-                        for each in status.replicas(self.gateway.directory)}  # fmt: skip
+        return found | {
+            f"{each.service}-{each.protocol}": each.requests for each in status.replicas(self.gateway.directory)
+        }
 
     def allocated(self) -> int:
         """Bytes that the gateway holds now. Its process keeps some of what is free again."""
@@ -93,8 +98,9 @@ class Arena:
         return sum(grown.get(f"rows-{kind}", 0) for kind in ("http", "grpc"))
 
     def grown(self, before: dict[str, int]) -> dict[str, int]:
-        return {name: value - before.get(name, 0) for name, value in self.counters().items()
-                if value > before.get(name, 0)}  # fmt: skip
+        return {
+            name: value - before.get(name, 0) for name, value in self.counters().items() if value > before.get(name, 0)
+        }
 
     def is_well(self) -> bool:
         return self.gateway.call("GET", "/v2/models/mnist", X_API_Key=KEY).status == 200
@@ -134,8 +140,17 @@ class OpenArena(ExitStack):
 
 def start_bridge(stack: ExitStack, root: Path) -> subprocess.Popen[bytes]:
     """The real bridge of the gateway in `root`/g, which ends with the stack; it logs into `root`/bridge.log."""
-    command = [sys.executable, "-m", "services.bridge", "--folder", root / "bridge",
-               "--table", root / "g" / "bridge.json", "--egress", root / "g" / "egress.sock"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "services.bridge",
+        "--folder",
+        root / "bridge",
+        "--table",
+        root / "g" / "bridge.json",
+        "--egress",
+        root / "g" / "egress.sock",
+    ]
     with (root / "bridge.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     stack.callback(_end, process)

@@ -23,21 +23,52 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
 INFER, PREDICT, CHAT = "/v2/models/rows/infer", "/v1/models/rows:predict", "/v1/chat/completions"
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
 CLOSED = (
-    "/v2/repository/index", "/v2/repository/models/rows/load", "/v2/repository/models/rows/unload",
-    "/v2/systemsharedmemory/status", "/v2/systemsharedmemory/region/x/status",
-    "/v2/systemsharedmemory/region/x/register", "/v2/systemsharedmemory/unregister",
-    "/v2/systemsharedmemory/region/x/unregister", "/v2/cudasharedmemory/status",
-    "/v2/cudasharedmemory/region/x/status", "/v2/cudasharedmemory/region/x/register",
-    "/v2/cudasharedmemory/unregister", "/v2/cudasharedmemory/region/x/unregister", "/v2/models/rows/config",
-    "/v2/models/rows/stats", "/v2/models/stats", "/v2/trace/setting", "/v2/models/rows/trace/setting", "/v2/logging",
+    "/v2/repository/index",
+    "/v2/repository/models/rows/load",
+    "/v2/repository/models/rows/unload",
+    "/v2/systemsharedmemory/status",
+    "/v2/systemsharedmemory/region/x/status",
+    "/v2/systemsharedmemory/region/x/register",
+    "/v2/systemsharedmemory/unregister",
+    "/v2/systemsharedmemory/region/x/unregister",
+    "/v2/cudasharedmemory/status",
+    "/v2/cudasharedmemory/region/x/status",
+    "/v2/cudasharedmemory/region/x/register",
+    "/v2/cudasharedmemory/unregister",
+    "/v2/cudasharedmemory/region/x/unregister",
+    "/v2/models/rows/config",
+    "/v2/models/rows/stats",
+    "/v2/models/stats",
+    "/v2/trace/setting",
+    "/v2/models/rows/trace/setting",
+    "/v2/logging",
     "/metrics",
-)  # fmt: skip
+)
 """Of L0_http_fuzz, what no client may reach. The open ones are in the document that schemathesis reads."""
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just({"b64": "AAA="})
 NAMES = st.sampled_from(
-    ["inputs", "outputs", "name", "shape", "datatype", "data", "instances", "numbers", "text", "model", "messages",
-     "role", "content", "stream", "max_tokens", "id", "parameters", "binary_data_size", "b64"]
-)  # fmt: skip
+    [
+        "inputs",
+        "outputs",
+        "name",
+        "shape",
+        "datatype",
+        "data",
+        "instances",
+        "numbers",
+        "text",
+        "model",
+        "messages",
+        "role",
+        "content",
+        "stream",
+        "max_tokens",
+        "id",
+        "parameters",
+        "binary_data_size",
+        "b64",
+    ]
+)
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5), max_leaves=15
 )
@@ -46,9 +77,13 @@ TEXT = {"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": ["a"]}
 
 
 DEAR = (
-    b'"' + b"\\\\" * (4 * MIB) + b'"', b'"' + b'\\"' * (4 * MIB) + b'"', b'"' + b"\\" * MIB,
-    b"[" + b"[]," * MIB + b"1]", b"[" + b"1," * (4 * MIB) + b"1]", b" " * (8 * MIB) + b"1",
-)  # fmt: skip
+    b'"' + b"\\\\" * (4 * MIB) + b'"',
+    b'"' + b'\\"' * (4 * MIB) + b'"',
+    b'"' + b"\\" * MIB,
+    b"[" + b"[]," * MIB + b"1]",
+    b"[" + b"1," * (4 * MIB) + b"1]",
+    b" " * (8 * MIB) + b"1",
+)
 
 
 def post(arena: Arena, path: str, body: bytes, **headers: str) -> Answer:
@@ -110,12 +145,23 @@ def test_json_that_is_dear_to_read(arena: Arena, path: str) -> None:
             check(arena, path, top + filler + b"}")
 
 
-@pytest.mark.parametrize("inputs", [
-    [{**NUMBERS, "shape": [-1, 2]}], [{**NUMBERS, "shape": [1, -2]}], [{**NUMBERS, "shape": [2**62, 2**62]}],
-    [{**NUMBERS, "shape": [2**63]}], [{**NUMBERS, "shape": []}], [{**NUMBERS, "data": [1] * 9}], [NUMBERS, NUMBERS],
-    [{**NUMBERS, "datatype": "BYTES"}], [{**NUMBERS, "data": [[[[1]]]]}], [{**NUMBERS, "name": "x" * 100_000}],
-    [{**NUMBERS, "parameters": {"binary_data_size": 2**40}}], [{**NUMBERS, "parameters": {"binary_data_size": -1}}],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [{**NUMBERS, "shape": [-1, 2]}],
+        [{**NUMBERS, "shape": [1, -2]}],
+        [{**NUMBERS, "shape": [2**62, 2**62]}],
+        [{**NUMBERS, "shape": [2**63]}],
+        [{**NUMBERS, "shape": []}],
+        [{**NUMBERS, "data": [1] * 9}],
+        [NUMBERS, NUMBERS],
+        [{**NUMBERS, "datatype": "BYTES"}],
+        [{**NUMBERS, "data": [[[[1]]]]}],
+        [{**NUMBERS, "name": "x" * 100_000}],
+        [{**NUMBERS, "parameters": {"binary_data_size": 2**40}}],
+        [{**NUMBERS, "parameters": {"binary_data_size": -1}}],
+    ],
+)
 def test_tensors_that_cannot_be(arena: Arena, inputs: list[Any]) -> None:
     """Negative dimensions, products that overflow, too much data, the same input twice, sizes beyond the body."""
     assert check(arena, INFER, json.dumps({"inputs": [*inputs, TEXT]}).encode()) >= 400
@@ -146,19 +192,45 @@ def test_the_list_of_tritons_own_fuzz_test(arena: Arena, method: str) -> None:
                     sock.sendall(top + body)
                     answer = first_answer(sock, body=method != "HEAD")
                 if method == "HEAD":
-                    answer = answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n{\"error\": \"\"}"
+                    answer = answer.partition(b"\r\n\r\n")[0] + b'\r\n\r\n{"error": ""}'
                 assert well_formed(answer) in ((403, 404, 405) if method == "TRACE" else (404,)), (target, answer)
     assert arena.backend.count() - before <= len(steady.seconds) + 11
 
 
 def test_what_schemathesis_makes_of_the_document(arena: Arena) -> None:
     config = Path(__file__).with_name("schemathesis.toml")
-    command = [python().with_name("st"), "--config-file", config, "run", CHECKOUT / "docs" / "gateway-openapi.yaml",
-               "--url", f"http://{arena.gateway.address}", "--header", f"X-API-Key: {KEY}", "--max-examples",
-               str(max(5, EXAMPLES // 4)), "--checks", "not_a_server_error,response_schema_conformance",
-               "--phases", "examples,coverage,fuzzing", "--seed", "3", "--no-color", "--generation-database", "none",
-               "--suppress-health-check", "all"]  # fmt: skip
+    command = [
+        python().with_name("st"),
+        "--config-file",
+        config,
+        "run",
+        CHECKOUT / "docs" / "gateway-openapi.yaml",
+        "--url",
+        f"http://{arena.gateway.address}",
+        "--header",
+        f"X-API-Key: {KEY}",
+        "--max-examples",
+        str(max(5, EXAMPLES // 4)),
+        "--checks",
+        "not_a_server_error,response_schema_conformance",
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--seed",
+        "3",
+        "--no-color",
+        "--generation-database",
+        "none",
+        "--suppress-health-check",
+        "all",
+    ]
     with watched(arena):
-        done = subprocess.run(command, env=variables(), capture_output=True, text=True, timeout=300, check=False,
-                              cwd=arena.gateway.directory)  # fmt: skip
+        done = subprocess.run(
+            command,
+            env=variables(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            cwd=arena.gateway.directory,
+        )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]

@@ -32,7 +32,7 @@ from tests.integration.fuzz.wire import (
     frame,
     frames,
     h2,
-)  # fmt: skip
+)
 from tests.services.gateway.rig import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
@@ -64,20 +64,49 @@ FLOODS = (
     Flood("settings", lambda _: same(frame(SETTINGS, 0, 0)), 50_000),
     Flood("many-settings", lambda _: same(MANY_SETTINGS), 50_000, goaway=FLOOD_CONTROL, least=1000),
     Flood("unknown", lambda _: same(frame(97, 0, 0, b"unknown")), 50_000, survives=True),
-    Flood("priority", lambda _: same(frame(PRIORITY, 0, 1, struct.pack(">IB", 0, 1))), 50_000, first=OPEN,
-          counter="http2.inbound_priority_frames_flood"),
-    Flood("empty-data", lambda _: same(frame(DATA, 0, 1)), 50_000, first=OPEN,
-          counter="http2.inbound_empty_frames_flood"),
-    Flood("window", lambda _: same(frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 1))), 50_000, first=OPEN,
-          counter="http2.inbound_window_update_frames_flood"),
-    Flood("rapid-reset", resets, 40_000, batch=100, least=1000,
-          counter="http.gateway.downstream_rq_too_many_premature_resets"),
+    Flood(
+        "priority",
+        lambda _: same(frame(PRIORITY, 0, 1, struct.pack(">IB", 0, 1))),
+        50_000,
+        first=OPEN,
+        counter="http2.inbound_priority_frames_flood",
+    ),
+    Flood(
+        "empty-data", lambda _: same(frame(DATA, 0, 1)), 50_000, first=OPEN, counter="http2.inbound_empty_frames_flood"
+    ),
+    Flood(
+        "window",
+        lambda _: same(frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 1))),
+        50_000,
+        first=OPEN,
+        counter="http2.inbound_window_update_frames_flood",
+    ),
+    Flood(
+        "rapid-reset",
+        resets,
+        40_000,
+        batch=100,
+        least=1000,
+        counter="http.gateway.downstream_rq_too_many_premature_resets",
+    ),
     # CVE-2024-27316 and its like: a header block that has no end.
-    Flood("continuation-empty", lambda _: same(frame(CONTINUATION, 0, 1)), 20_000, first=ENDLESS,
-          counter="http2.inbound_empty_frames_flood"),
-    Flood("continuation-large", lambda _: LARGE_PIECES, 2000, batch=100, first=ENDLESS, least=100,
-          counter="http2.header_overflow"),
-)  # fmt: skip
+    Flood(
+        "continuation-empty",
+        lambda _: same(frame(CONTINUATION, 0, 1)),
+        20_000,
+        first=ENDLESS,
+        counter="http2.inbound_empty_frames_flood",
+    ),
+    Flood(
+        "continuation-large",
+        lambda _: LARGE_PIECES,
+        2000,
+        batch=100,
+        first=ENDLESS,
+        least=100,
+        counter="http2.header_overflow",
+    ),
+)
 
 
 def judge(flood: Flood, outcome: Outcome) -> None:

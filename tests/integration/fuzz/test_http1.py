@@ -37,14 +37,28 @@ def test_torn_and_garbled_requests(arena: Arena, cut: int, noise: bytes) -> None
         assert well_formed(answer) in (0, 200, 400, 401, 404, 408, 413, 415, 431, 505)
 
 
-@pytest.mark.parametrize("lines", [
-    ("Content-Length: -1",), ("Content-Length: 99999999999999999999999",), ("Content-Length: 0x10",),
-    ("Content-Length: +2",), ("Content-Length: 2, 2",), ("Content-Length: 2", "Content-Length: 3"),
-    (CHUNKED, "Content-Length: 5"), ("Transfer-Encoding: identity, chunked",), ("Transfer-Encoding: chunked, chunked",),
-    ("Transfer-Encoding:\x0bchunked",), ("Transfer-Encoding: xchunked",), ("Content-Length: 2 ", " folded: 3"),
-    ("Bad Name: x",), ("x_under: y",), ("X-Nul: a\x00b",), ("Expect: 200-maybe",), 
-    ("Upgrade: h2c", "Connection: Upgrade"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Content-Length: -1",),
+        ("Content-Length: 99999999999999999999999",),
+        ("Content-Length: 0x10",),
+        ("Content-Length: +2",),
+        ("Content-Length: 2, 2",),
+        ("Content-Length: 2", "Content-Length: 3"),
+        (CHUNKED, "Content-Length: 5"),
+        ("Transfer-Encoding: identity, chunked",),
+        ("Transfer-Encoding: chunked, chunked",),
+        ("Transfer-Encoding:\x0bchunked",),
+        ("Transfer-Encoding: xchunked",),
+        ("Content-Length: 2 ", " folded: 3"),
+        ("Bad Name: x",),
+        ("x_under: y",),
+        ("X-Nul: a\x00b",),
+        ("Expect: 200-maybe",),
+        ("Upgrade: h2c", "Connection: Upgrade"),
+    ],
+)
 def test_a_length_that_cannot_be(arena: Arena, lines: tuple[str, ...]) -> None:
     smuggled = head("GET", "/v2/repository/index", CLOSE)
     before = arena.backend.count()
@@ -65,7 +79,8 @@ def test_headers_too_many_or_too_large(arena: Arena, count: int, size: int) -> N
 
 
 @pytest.mark.parametrize(
-    "target", ["/" + "a" * 70_000, "/v2/models/" + "a/" * 20_000, "/v2/models/" + "%41" * 9000],
+    "target",
+    ["/" + "a" * 70_000, "/v2/models/" + "a/" * 20_000, "/v2/models/" + "%41" * 9000],
     ids=["letters", "slashes", "escapes"],
 )
 def test_a_target_too_long(arena: Arena, target: str) -> None:

@@ -36,25 +36,42 @@ from tests.integration.fuzz.wire import (
     frames,
     grpc_status,
     h2,
-)  # fmt: skip
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
-DOORS = (INFER, STREAM, PREDICT, "/inference.GRPCInferenceService/ModelInferStream",
-         "/inference.GRPCInferenceService/ModelMetadata")  # fmt: skip
+DOORS = (
+    INFER,
+    STREAM,
+    PREDICT,
+    "/inference.GRPCInferenceService/ModelInferStream",
+    "/inference.GRPCInferenceService/ModelMetadata",
+)
 OPEN = frame(HEADERS, END_HEADERS, 1, call())
 
 
-@pytest.mark.parametrize("frames_", [
-    frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0)), frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**31 - 1)) * 2,
-    frame(DATA, 0, 0, b"x"), frame(DATA, 0, 99, b"x"), frame(HEADERS, END_HEADERS, 2, call()),
-    frame(HEADERS, END_HEADERS, 1, b"\xff" * 99),
-    frame(SETTINGS, 0, 0, b"odd"), frame(SETTINGS, ACK, 0, b"123456"), frame(PING, 0, 0, b"1"), b"\xff" * 9,
-    frame(HEADERS, 8 | END_HEADERS, 1, b"\xff" + call()), frame(CONTINUATION, END_HEADERS, 1, call()),
-    frame(HEADERS, END_HEADERS, 1, b"\x3f\xff\xff\xff\xff\xff\xff\xff"), frame(5, END_HEADERS, 1, b"\0\0\0\2" + call()),
-    frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 2**31)), frame(SETTINGS, 0, 0, struct.pack(">HI", 1, 2**32 - 1)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "frames_",
+    [
+        frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0)),
+        frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**31 - 1)) * 2,
+        frame(DATA, 0, 0, b"x"),
+        frame(DATA, 0, 99, b"x"),
+        frame(HEADERS, END_HEADERS, 2, call()),
+        frame(HEADERS, END_HEADERS, 1, b"\xff" * 99),
+        frame(SETTINGS, 0, 0, b"odd"),
+        frame(SETTINGS, ACK, 0, b"123456"),
+        frame(PING, 0, 0, b"1"),
+        b"\xff" * 9,
+        frame(HEADERS, 8 | END_HEADERS, 1, b"\xff" + call()),
+        frame(CONTINUATION, END_HEADERS, 1, call()),
+        frame(HEADERS, END_HEADERS, 1, b"\x3f\xff\xff\xff\xff\xff\xff\xff"),
+        frame(5, END_HEADERS, 1, b"\0\0\0\2" + call()),
+        frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 2**31)),
+        frame(SETTINGS, 0, 0, struct.pack(">HI", 1, 2**32 - 1)),
+    ],
+)
 def test_frames_that_break_the_protocol_end_the_connection_and_nothing_else(arena: Arena, frames_: bytes) -> None:
     answer = exchange(arena.port, h2(frames_), half_close=True)
     assert len(answer) < 65536
@@ -119,8 +136,13 @@ def test_grpc_messages_that_are_none(arena: Arena, path: str, body: bytes, end: 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 @given(path=st.sampled_from(DOORS), named=st.sampled_from(["mnist", "rows", "llama"]), noise=st.binary(max_size=100))
-@example(path=INFER, named="rows", noise=service_pb2.ModelInferRequest(
-    inputs=[{"name": "numbers", "datatype": "FP32", "shape": [-1, 2**62]}]).SerializeToString())
+@example(
+    path=INFER,
+    named="rows",
+    noise=service_pb2.ModelInferRequest(
+        inputs=[{"name": "numbers", "datatype": "FP32", "shape": [-1, 2**62]}]
+    ).SerializeToString(),
+)
 @example(path=INFER, named="rows", noise=b"\x2a\xff\xff\xff\xff\x07")
 @example(path=INFER, named="llama", noise=b"\x3a\x02\xff\xff")
 def test_named_messages_with_anything_after_the_name(arena: Arena, path: str, named: str, noise: bytes) -> None:
@@ -153,7 +175,8 @@ def test_a_compressed_bomb_over_grpc_is_not_opened(arena: Arena, path: str) -> N
             told = (("x-api-key", KEY), *named)
             sent = service_pb2.ModelInferRequest(model_name="rows", raw_input_contents=[bytes(15 * MIB)])
             answers = channel.stream_stream(path, request_serializer=bytes)(
-                iter([sent.SerializeToString()]), metadata=told, timeout=20, compression=grpc.Compression.Gzip)
+                iter([sent.SerializeToString()]), metadata=told, timeout=20, compression=grpc.Compression.Gzip
+            )
             with pytest.raises(grpc.RpcError):
                 list(answers)
 

@@ -39,7 +39,7 @@ from tests.integration.fuzz.wire import (
     head,
     rest,
     status_of,
-)  # fmt: skip
+)
 from tests.services.gateway import snapshots
 from tests.services.gateway.rig import Backend, Gateway, until
 
@@ -84,11 +84,13 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hasty]:
 
 
 BODIES = (
-    ("/v2/models/mnist/infer", JSON, "Content-Length: 1000"), ("/v2/models/mnist/infer", "Content-Length: 1000"),
+    ("/v2/models/mnist/infer", JSON, "Content-Length: 1000"),
+    ("/v2/models/mnist/infer", "Content-Length: 1000"),
     ("/v2/models/mnist/infer", JSON, "Transfer-Encoding: chunked"),
-    (CHAT, JSON, "Content-Length: 1000"), ("/services/llama" + CHAT, JSON, "Content-Length: 1000"),
+    (CHAT, JSON, "Content-Length: 1000"),
+    ("/services/llama" + CHAT, JSON, "Content-Length: 1000"),
     (CHAT, JSON, "Content-Length: 1000", "mm-vmodel-id: llama"),
-)  # fmt: skip
+)
 NAMED = ((), (("mm-vmodel-id", "mnist"),))
 KEYS = (KEY, LIMITED)
 

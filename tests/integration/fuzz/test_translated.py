@@ -24,15 +24,35 @@ from tests.integration.fuzz.arena import EXAMPLES, KEY, Arena, watched
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
 PREDICT, METADATA = (f"/tensorflow.serving.PredictionService/{name}" for name in ("Predict", "GetModelMetadata"))
 V1 = "/v1/models/rows:predict"
-OWN_FAILURES = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.DEADLINE_EXCEEDED,
-                grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)  # fmt: skip
+OWN_FAILURES = (
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.DATA_LOSS,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+)
 SIZES = st.one_of(st.integers(-2, 5), st.sampled_from([2**31, 2**62, 2**63 - 1, -(2**63), 1000]))
 TYPES = st.one_of(st.integers(-1, 26), st.sampled_from([1, 7, 101, 2**31 - 1]))
 WORDS = st.sampled_from([b"a", b"", b"\xff\xfe", b"\0", b"x" * 300, "ä€😀".encode(), b"fail"])
 NUMBERS = st.one_of(st.floats(width=32), st.integers(-3, 300))
 CONTENTS = st.one_of(st.binary(max_size=24), st.just(struct.pack("<2f", 1, 2)), st.just(b"\1a"), st.just(b"\x80" * 12))
-CHANGES = st.sampled_from(["nothing", "shape", "type", "values", "content", "field", "name", "drop", "rank", "version",
-                           "filter", "signature", "extra"])  # fmt: skip
+CHANGES = st.sampled_from(
+    [
+        "nothing",
+        "shape",
+        "type",
+        "values",
+        "content",
+        "field",
+        "name",
+        "drop",
+        "rank",
+        "version",
+        "filter",
+        "signature",
+        "extra",
+    ]
+)
 
 
 def test_what_is_changed_here_is_answered_when_it_is_not(arena: Arena) -> None:
@@ -131,10 +151,29 @@ def test_requests_of_tensorflow_serving_that_are_a_little_wrong(
 ROWS = {"instances": [{"numbers": [1, 2], "text": ["a"]}, {"numbers": [3.5, 4], "text": ["b"]}]}
 COLUMNS = {"inputs": {"numbers": [[1, 2]], "text": [["a"]]}}
 LEAVES: st.SearchStrategy[Any] = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=4),
-    st.sampled_from([[], {}, [[]], "", "\ud800", 10**400, {"b64": base64.b64encode(bytes(8)).decode()}, {"b64": "%"},
-                     {"b64": 1}, {"b64": "", "x": 1}, [[1, 2], [3]], [1, "a"], [None]]),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=4),
+    st.sampled_from(
+        [
+            [],
+            {},
+            [[]],
+            "",
+            "\ud800",
+            10**400,
+            {"b64": base64.b64encode(bytes(8)).decode()},
+            {"b64": "%"},
+            {"b64": 1},
+            {"b64": "", "x": 1},
+            [[1, 2], [3]],
+            [1, "a"],
+            [None],
+        ]
+    ),
+)
 
 
 @st.composite
@@ -179,10 +218,18 @@ def test_bodies_of_v1_that_are_a_little_wrong(arena: Arena, body: Any) -> None:
     unharmed(arena, logged)
 
 
-@pytest.mark.parametrize("body", [
-    b'{"instances": [{"numbers": [1, 2], "text": ["\xff\xfe"]}]}', b'{"instances": ["\xc0\xaf"]}', b"\xff\xfe{\0}\0",
-    json.dumps(ROWS).encode("utf-16"), json.dumps(ROWS).encode("utf-8-sig"), b'{"instances": [{"te\xedxt": 1}]}',
-], ids=["invalid", "overlong", "bom", "utf-16", "utf-8-sig", "name"])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances": [{"numbers": [1, 2], "text": ["\xff\xfe"]}]}',
+        b'{"instances": ["\xc0\xaf"]}',
+        b"\xff\xfe{\0}\0",
+        json.dumps(ROWS).encode("utf-16"),
+        json.dumps(ROWS).encode("utf-8-sig"),
+        b'{"instances": [{"te\xedxt": 1}]}',
+    ],
+    ids=["invalid", "overlong", "bom", "utf-16", "utf-8-sig", "name"],
+)
 def test_text_that_is_no_utf_8(arena: Arena, body: bytes) -> None:
     """json.loads reads UTF-16 as well, by its first bytes; what it makes of it is an answer or a refusal in words."""
     with watched(arena):

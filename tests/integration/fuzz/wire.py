@@ -128,9 +128,15 @@ def block(*pairs: tuple[str, str]) -> bytes:
 def call(path: str = INFER, *more: tuple[str, str], key: str = KEY) -> bytes:
     """The header block of a gRPC call."""
     return block(
-        (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "localhost"),
-        ("content-type", "application/grpc"), ("te", "trailers"), ("x-api-key", key), *more,
-    )  # fmt: skip
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "localhost"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("x-api-key", key),
+        *more,
+    )
 
 
 def h2(*frames: bytes, window: int | None = None) -> bytes:

@@ -58,9 +58,11 @@ def http2(port: int, method: str, path: str, headers: Sequence[Header], body: by
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         # A table of no size, so that nothing in an answer refers to an earlier one.
         connection.sendall(
-            PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 1, 0))
-            + frame(HEADERS, END_HEADERS, 1, block([*pseudo, *named])) + frame(DATA, END_STREAM, 1, body)
-        )  # fmt: skip
+            PREFACE
+            + frame(SETTINGS, 0, 0, struct.pack(">HI", 1, 0))
+            + frame(HEADERS, END_HEADERS, 1, block([*pseudo, *named]))
+            + frame(DATA, END_STREAM, 1, body)
+        )
         buffered = b""
         while part := connection.recv(65536):
             buffered += part

@@ -30,10 +30,14 @@ class Stage:
         return self.first.seen() + self.second.seen()
 
     def channel(self) -> grpc.Channel:
-        return grpc.insecure_channel(self.gateway.address, options=[
-            ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
-            ("grpc.use_local_subchannel_pool", 1),
-        ])  # fmt: skip
+        return grpc.insecure_channel(
+            self.gateway.address,
+            options=[
+                ("grpc.max_send_message_length", -1),
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.use_local_subchannel_pool", 1),
+            ],
+        )
 
 
 class Staging(ExitStack):

@@ -169,22 +169,44 @@ def test_health_is_answered_at_the_door_in_grpc_too(stage: Stage) -> None:
 
 
 def test_a_spoofed_internal_header_changes_nothing(stage: Stage) -> None:
-    forged = {"x_key_digest": "keyless", "x_caller": "adminadmin00;infer;all;",
-              "x_service": "mnist", "x_model": "mnist"}  # fmt: skip
+    forged = {
+        "x_key_digest": "keyless",
+        "x_caller": "adminadmin00;infer;all;",
+        "x_service": "mnist",
+        "x_model": "mnist",
+    }
     assert stage.gateway.call("POST", INFER, b"{}", **forged).status == 401
     assert stage.gateway.call("POST", INFER, b"{}", **forged, X_API_Key=snapshots.STRANGER).status == 403
     assert stage.gateway.call("GET", "/v2/repository/index", **forged, X_API_Key=snapshots.ADMIN).status == 404
 
 
 def test_the_backend_sees_neither_the_key_nor_internal_headers(stage: Stage, stub: Any) -> None:
-    forged = {"x_caller": "a", "x_vertex_ai_triton_redirect": "/v2/repository/index", "triton_grpc_protocol_x": "s",
-              "x_envoy_upstream_rq_timeout_ms": "1", "x_forwarded_host": "evil", "cookie": "sessionid=1",
-              "X_API_Key": snapshots.TEAM, "Authorization": "Bearer other", "Host": "evil.example"}  # fmt: skip
+    forged = {
+        "x_caller": "a",
+        "x_vertex_ai_triton_redirect": "/v2/repository/index",
+        "triton_grpc_protocol_x": "s",
+        "x_envoy_upstream_rq_timeout_ms": "1",
+        "x_forwarded_host": "evil",
+        "cookie": "sessionid=1",
+        "X_API_Key": snapshots.TEAM,
+        "Authorization": "Bearer other",
+        "Host": "evil.example",
+    }
     assert stage.gateway.call("POST", INFER, b"{}", **forged).status == 200
     send(stub.ModelInfer, infer_request("mnist"), key=snapshots.TEAM, x_caller="a", triton_grpc_protocol_x="secret")
     mine = [*stage.first.seen()[-1:], *stage.second.seen()[-1:]]
-    allowed = {"host", "accept-encoding", "content-length", "x-request-id", "user-agent", "grpc-accept-encoding",
-               "content-type", "te", "grpc-timeout", ":authority"}  # fmt: skip
+    allowed = {
+        "host",
+        "accept-encoding",
+        "content-length",
+        "x-request-id",
+        "user-agent",
+        "grpc-accept-encoding",
+        "content-type",
+        "te",
+        "grpc-timeout",
+        ":authority",
+    }
     for call in mine:
         assert set(call["headers"]) <= allowed
         assert "evil" not in str(call)

@@ -18,13 +18,18 @@ from tests.services.gateway import snapshots
 pytestmark = pytest.mark.integration
 FRENCH, HELLO = "llama:french", [{"role": "user", "content": "hi"}]
 FRONT = [
-    {"mm_vmodel_id": "llama"}, {"mm_vmodel_id": FRENCH}, {"Host": "llama.localhost:80"},
+    {"mm_vmodel_id": "llama"},
+    {"mm_vmodel_id": FRENCH},
+    {"Host": "llama.localhost:80"},
     {"Host": "llama.localhost", "mm_vmodel_id": FRENCH},
-]  # fmt: skip
+]
 READ = [
-    "/v2/models/{}", "/v2/models/{}/ready", "/v2/models/{}/versions/1", "/v2/models/{}/versions/1/ready",
+    "/v2/models/{}",
+    "/v2/models/{}/ready",
+    "/v2/models/{}/versions/1",
+    "/v2/models/{}/versions/1/ready",
     "/v1/models/{}",
-]  # fmt: skip
+]
 METHODS = ["ModelInfer", "ModelInferStream", "ModelMetadata", "ModelReady"]
 
 
@@ -62,10 +67,17 @@ def test_openai_takes_it_in_the_body(doors: Doors, path: str) -> None:
     assert (line["service"], line["door"]) == ("llama", "openai")
 
 
-@pytest.mark.parametrize("body", [
-    '{"messages":[]}', ' {\n"messages":[],"model" : null}', '{"model":null,"stream":true}',
-    '{"stream":true,"stream_options":{},"messages":[]}', '{"stream":true,"stream_options":null,"model":null}', "{}",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"messages":[]}',
+        ' {\n"messages":[],"model" : null}',
+        '{"model":null,"stream":true}',
+        '{"stream":true,"stream_options":{},"messages":[]}',
+        '{"stream":true,"stream_options":null,"model":null}',
+        "{}",
+    ],
+)
 def test_an_adapter_named_before_a_body_that_names_none_is_its_model(doors: Doors, body: str) -> None:
     for front, headers in ((f"/services/{FRENCH}", {}), ("", {"mm_vmodel_id": FRENCH})):
         assert doors.post(front + CHAT, body.encode(), **headers).status == 200
@@ -76,10 +88,17 @@ def test_an_adapter_named_before_a_body_that_names_none_is_its_model(doors: Door
         assert sent == {name: value for name, value in given.items() if name not in ("model", "stream_options")}
 
 
-@pytest.mark.parametrize(("front", "inner"), [
-    (FRENCH, "llama"), (FRENCH, "llama:pirate"), (FRENCH, "llama:frenc"), (FRENCH, "llama:french:french"),
-    ("words", FRENCH), ("words:french", FRENCH),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("front", "inner"),
+    [
+        (FRENCH, "llama"),
+        (FRENCH, "llama:pirate"),
+        (FRENCH, "llama:frenc"),
+        (FRENCH, "llama:french:french"),
+        ("words", FRENCH),
+        ("words:french", FRENCH),
+    ],
+)
 def test_two_names_that_differ_are_a_conflict(doors: Doors, front: str, inner: str) -> None:
     before = reached(doors)
     body = {"model": inner, "messages": HELLO}
@@ -103,8 +122,12 @@ def test_a_service_without_adapters_has_none(doors: Doors, name: str) -> None:
     """In the same words as a service that is not there."""
     before = reached(doors)
     plain = name.replace("%3A", ":")
-    paths = [*(("GET", path) for path in READ[:4]), ("POST", "/v2/models/{}/infer"),
-             ("POST", "/v2/models/{}/versions/1/infer"), ("POST", "/v1/models/{}:predict")]  # fmt: skip
+    paths = [
+        *(("GET", path) for path in READ[:4]),
+        ("POST", "/v2/models/{}/infer"),
+        ("POST", "/v2/models/{}/versions/1/infer"),
+        ("POST", "/v1/models/{}:predict"),
+    ]
     for method, path in paths:
         sent = b'{"inputs":[]}' if method == "POST" else None
         answer = doors.gateway.call(method, path.format(name), sent, X_API_Key=BOTH)
@@ -124,8 +147,20 @@ def test_a_service_without_adapters_has_none(doors: Doors, name: str) -> None:
     assert reached(doors) == before
 
 
-@pytest.mark.parametrize("name", ["llama:", "llama:a b", "llama:a/b", "Llama:french", "llama::french", ":french",
-                                  "llama:-a", "llama:" + "a" * 64, "llama:fr\xe9"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "llama:",
+        "llama:a b",
+        "llama:a/b",
+        "Llama:french",
+        "llama::french",
+        ":french",
+        "llama:-a",
+        "llama:" + "a" * 64,
+        "llama:fr\xe9",
+    ],
+)
 def test_what_is_no_name_of_an_adapter_reaches_nobody(doors: Doors, name: str) -> None:
     before = reached(doors)
     for headers in ({}, {"mm_vmodel_id": "llama"} if name.startswith("llama:") else {}):
@@ -142,8 +177,10 @@ def test_what_a_service_does_not_speak_is_said_of_its_adapters_too(doors: Doors)
         answer = doors.gateway.call(method, path, b"{}", X_API_Key=KEY)
         assert (answer.status, answer.error.startswith("The service llama is not served here")) == (404, True)
     with doors.channel() as channel:
-        for path, sent in ((V2 + "ModelStreamInfer", message("ModelInfer", FRENCH)), (TF + "Predict",
-                           predict_request(FRENCH))):  # fmt: skip
+        for path, sent in (
+            (V2 + "ModelStreamInfer", message("ModelInfer", FRENCH)),
+            (TF + "Predict", predict_request(FRENCH)),
+        ):
             assert refused(channel.unary_unary(path), sent, key=KEY)[0] is grpc.StatusCode.UNIMPLEMENTED
 
 

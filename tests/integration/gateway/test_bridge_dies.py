@@ -21,9 +21,11 @@ pytestmark = pytest.mark.integration
 PREDICT = "/v1/models/mnist:predict"
 TEXT = infer_request("llama").SerializeToString()
 CALLS: list[tuple[str, bytes]] = [
-    (TF + "Predict", predict_request("mnist")), (TF + "GetModelMetadata", predict_request("mnist")),
-    (V2 + "ModelInfer", TEXT), (V2 + "ModelInferStream", TEXT),
-]  # fmt: skip
+    (TF + "Predict", predict_request("mnist")),
+    (TF + "GetModelMetadata", predict_request("mnist")),
+    (V2 + "ModelInfer", TEXT),
+    (V2 + "ModelInferStream", TEXT),
+]
 
 
 def predict(doors: Doors) -> Answer | None:

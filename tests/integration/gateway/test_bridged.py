@@ -86,8 +86,11 @@ def test_the_catalogue_without_a_key_is_that_of_public_services(doors: Doors) ->
 
 def test_the_bridge_is_not_asked_for_those_who_may_not(doors: Doors) -> None:
     before = len(doors.bridge.seen())
-    cases = [("", grpc.StatusCode.UNAUTHENTICATED), ("isk_bad", grpc.StatusCode.UNAUTHENTICATED),
-             (snapshots.STRANGER, grpc.StatusCode.PERMISSION_DENIED)]  # fmt: skip
+    cases = [
+        ("", grpc.StatusCode.UNAUTHENTICATED),
+        ("isk_bad", grpc.StatusCode.UNAUTHENTICATED),
+        (snapshots.STRANGER, grpc.StatusCode.PERMISSION_DENIED),
+    ]
     with doors.channel() as channel:
         for key, status in cases:
             assert refused(channel.unary_unary(TF + "Predict"), predict_request("mnist"), key=key)[0] is status

@@ -53,8 +53,11 @@ def test_a_revoked_key_is_refused_within_a_second_of_publishing(fresh_stage: Sta
 def test_a_new_key_and_a_new_service_work_within_a_second_of_publishing(fresh_stage: Stage) -> None:
     new = snapshots.ready("newcomer", fresh_stage.first.endpoint)
     secret = "isk_latelatelate_" + "0" * 49
-    more = replace(fresh_stage.snapshot, services=(*fresh_stage.snapshot.services, new),
-                   keys=(*fresh_stage.snapshot.keys, snapshots.key(secret, "vision")))  # fmt: skip
+    more = replace(
+        fresh_stage.snapshot,
+        services=(*fresh_stage.snapshot.services, new),
+        keys=(*fresh_stage.snapshot.keys, snapshots.key(secret, "vision")),
+    )
     assert rest_status(fresh_stage, "/v2/models/newcomer/infer", secret) == 401
 
     def add() -> float:
@@ -138,7 +141,9 @@ def test_a_killed_replica_is_left_for_the_other_one(fresh_stage: Stage) -> None:
     with fresh_stage.channel() as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         assert {send(stub.ModelInfer, infer_request("mnist"), key=snapshots.TEAM).model_version for _ in range(20)} == {
-            "one", "two"}  # fmt: skip
+            "one",
+            "two",
+        }
         fresh_stage.first.kill()
         for _ in range(50):
             assert send(stub.ModelInfer, infer_request("mnist"), key=snapshots.TEAM).model_version == "two"

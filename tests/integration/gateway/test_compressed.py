@@ -29,10 +29,18 @@ LENGTH = "Inference-Header-Content-Length"
 WORDS = "Content-Encoding is not supported here: send the body as it is."
 PACKED_WORDS = "Compressed messages are not supported here: send them as they are."
 CODINGS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress, "x-gzip": gzip.compress, "GZIP": gzip.compress, "gzip, identity": gzip.compress,
-    "identity,gzip": gzip.compress, "deflate": zlib.compress, "br": bytes, "zstd": bytes, "compress": bytes,
-    "x": bytes, "identity;q=1": bytes,
-}  # fmt: skip
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "GZIP": gzip.compress,
+    "gzip, identity": gzip.compress,
+    "identity,gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": bytes,
+    "zstd": bytes,
+    "compress": bytes,
+    "x": bytes,
+    "identity;q=1": bytes,
+}
 PLAIN = ["identity", "Identity", "IDENTITY", "", " ", ",", "identity, identity", ",identity,"]
 
 

@@ -24,8 +24,14 @@ INFER, PREDICT, HELLO = "/v2/models/mnist/infer", "/v1/models/mnist:predict", {"
 ASKED = "authorization,content-type,x-stainless-lang,x-stainless-retry-count,inference-header-content-length"
 CORS = ("access-control-allow-origin", "access-control-expose-headers", "vary")
 POSTED = [INFER, PREDICT, f"/services/mnist{INFER}", f"/services/llama{CHAT}", "/v2/models/mnist/versions/1/infer"]
-READ = ["/v2/models/mnist", "/v2/models/mnist/ready", "/v1/models/llama", "/v1/models/llama:french", "/v2/models/llama",
-        "/v2/models/llama%3Afrench/ready"]  # fmt: skip
+READ = [
+    "/v2/models/mnist",
+    "/v2/models/mnist/ready",
+    "/v1/models/llama",
+    "/v1/models/llama:french",
+    "/v2/models/llama",
+    "/v2/models/llama%3Afrench/ready",
+]
 
 
 def with_origins(doors: Doors, **origins: tuple[str, ...]) -> None:
@@ -71,11 +77,20 @@ def test_a_preflight_is_answered_without_a_key_and_reaches_nobody(pages: Doors, 
     assert reached(pages) == before
 
 
-@pytest.mark.parametrize("path", [
-    "/v2/models/small/infer", "/services/words" + CHAT, "/services/words/v1/models", "/v2/models/nope",
-    "/v2/models/mnist:x", "/v1/models/small:predict", "/services/small" + INFER, "/v2/models/_preflight:mnist",
-    "/v2/models/Mnist/infer",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/models/small/infer",
+        "/services/words" + CHAT,
+        "/services/words/v1/models",
+        "/v2/models/nope",
+        "/v2/models/mnist:x",
+        "/v1/models/small:predict",
+        "/services/small" + INFER,
+        "/v2/models/_preflight:mnist",
+        "/v2/models/Mnist/infer",
+    ],
+)
 def test_a_preflight_of_any_other_service_is_404(pages: Doors, path: str) -> None:
     before = reached(pages)
     answer = preflight(pages, path)
@@ -127,14 +142,21 @@ def test_a_stream_may_be_read_as_well(pages: Doors) -> None:
 
 
 REFUSALS: list[tuple[str, Any, dict[str, str], int]] = [
-    (INFER, {}, {"key": "isk_bad"}, 401), (CHAT, HELLO, {"key": "isk_bad"}, 401),
-    (INFER, {}, {"key": snapshots.STRANGER}, 403), (CHAT, HELLO, {"key": snapshots.STRANGER}, 403),
-    (INFER, b"[" * 100, {}, 400), (CHAT, b"nonsense", {}, 400), (CHAT, {**HELLO, "n": 99}, {}, 400),
-    (CHAT, {**HELLO, "model": "nope"}, {}, 404), (INFER, {}, {"Content_Encoding": "gzip"}, 415),
-    (CHAT, HELLO, {"Content_Type": "text/plain"}, 415), (INFER, b" " * (17 << 20), {}, 413),
-    (PREDICT, b" " * (17 << 20), {}, 413), (INFER, {}, {"mm_vmodel_id": "small"}, 400),
+    (INFER, {}, {"key": "isk_bad"}, 401),
+    (CHAT, HELLO, {"key": "isk_bad"}, 401),
+    (INFER, {}, {"key": snapshots.STRANGER}, 403),
+    (CHAT, HELLO, {"key": snapshots.STRANGER}, 403),
+    (INFER, b"[" * 100, {}, 400),
+    (CHAT, b"nonsense", {}, 400),
+    (CHAT, {**HELLO, "n": 99}, {}, 400),
+    (CHAT, {**HELLO, "model": "nope"}, {}, 404),
+    (INFER, {}, {"Content_Encoding": "gzip"}, 415),
+    (CHAT, HELLO, {"Content_Type": "text/plain"}, 415),
+    (INFER, b" " * (17 << 20), {}, 413),
+    (PREDICT, b" " * (17 << 20), {}, 413),
+    (INFER, {}, {"mm_vmodel_id": "small"}, 400),
     ("/v2/models/slow/infer", {}, {}, 503),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("path", "body", "headers", "status"), REFUSALS, ids=range(len(REFUSALS)))
@@ -156,8 +178,12 @@ def test_a_limit_of_requests_may_be_read(pages: Doors) -> None:
 
 
 def test_a_service_that_names_no_origin_stays_closed_to_pages(pages: Doors) -> None:
-    for path, body in (("/v2/models/small/infer", {}), ("/services/words/v1/completions", {"prompt": "a"}),
-                       ("/v1/completions", {"model": "words", "prompt": "a"}), (EMBEDDINGS, {"model": "vectors"})):
+    for path, body in (
+        ("/v2/models/small/infer", {}),
+        ("/services/words/v1/completions", {"prompt": "a"}),
+        ("/v1/completions", {"model": "words", "prompt": "a"}),
+        (EMBEDDINGS, {"model": "vectors"}),
+    ):
         answer = pages.post(path, body, key=BOTH, Origin=APP)
         assert (answer.status, set(CORS) & set(answer.headers)) == (200, set()), path
         answer = pages.post(path, body, key="isk_bad", Origin=APP)

@@ -100,10 +100,22 @@ CLOSED = [
 CLOSED_RPCS = [
     "inference.GRPCInferenceService/" + method
     for method in (
-        "RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload", "ModelConfig", "ModelStatistics",
-        "SystemSharedMemoryStatus", "SystemSharedMemoryRegister", "SystemSharedMemoryUnregister",
-        "CudaSharedMemoryStatus", "CudaSharedMemoryRegister", "CudaSharedMemoryUnregister",
-        "TraceSetting", "LogSettings", "modelinfer", "ModelInfer/", "ModelInferX",
+        "RepositoryIndex",
+        "RepositoryModelLoad",
+        "RepositoryModelUnload",
+        "ModelConfig",
+        "ModelStatistics",
+        "SystemSharedMemoryStatus",
+        "SystemSharedMemoryRegister",
+        "SystemSharedMemoryUnregister",
+        "CudaSharedMemoryStatus",
+        "CudaSharedMemoryRegister",
+        "CudaSharedMemoryUnregister",
+        "TraceSetting",
+        "LogSettings",
+        "modelinfer",
+        "ModelInfer/",
+        "ModelInferX",
     )
 ] + [
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
@@ -111,7 +123,7 @@ CLOSED_RPCS = [
     "tensorflow.serving.PredictionService/Classify",
     "tensorflow.serving.ModelService/HandleReloadConfigRequest",
     "inference.grpcinferenceservice/ModelInfer",
-]  # fmt: skip
+]
 TARGETS = ["/v2/repository/index", "/v2/models/mnist/config", "/v2/logging"]
 
 
@@ -232,9 +244,14 @@ def test_what_was_refused_is_in_the_access_log_without_the_key(stage: Stage) -> 
 
 @pytest.mark.parametrize(
     "path",
-    ['/v2/models/mnist/infer"', '/v2/models/mnist"/infer', '/v2/models/mnist/infer","client":"somebody","x":"',
-     '/inference.GRPCInferenceService/ModelInfer","client":"somebody","x":"', "/v2/models/mnist/infer\\"],
-)  # fmt: skip
+    [
+        '/v2/models/mnist/infer"',
+        '/v2/models/mnist"/infer',
+        '/v2/models/mnist/infer","client":"somebody","x":"',
+        '/inference.GRPCInferenceService/ModelInfer","client":"somebody","x":"',
+        "/v2/models/mnist/infer\\",
+    ],
+)
 def test_no_path_writes_into_another_field_of_the_log(stage: Stage, path: str) -> None:
     before = len(stage.gateway.log_lines())
     for head in ("Content-Length: 2", "Content-Length: 2\r\nContent-Type: application/grpc"):

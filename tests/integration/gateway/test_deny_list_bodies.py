@@ -69,11 +69,16 @@ def test_media_twice_reach_nobody_when_one_is_remote(doors: Doors, kind: str) ->
 
 
 TWICE = [
-    ("model", '"llama"', '"words"'), ("model", '"llama"', "null"), ("stream", "true", "false"), ("n", "1", "99"),
+    ("model", '"llama"', '"words"'),
+    ("model", '"llama"', "null"),
+    ("stream", "true", "false"),
+    ("n", "1", "99"),
     ("messages", "[]", '[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://a"}}]}]'),
-    ("stream_options", '{"include_usage":true}', '{"include_usage":false}'), ("tools", "[]", "[1]"),
-    ("response_format", "null", "{}"), ("encoding_format", '"float"', '"bytes"'),
-]  # fmt: skip
+    ("stream_options", '{"include_usage":true}', '{"include_usage":false}'),
+    ("tools", "[]", "[1]"),
+    ("response_format", "null", "{}"),
+    ("encoding_format", '"float"', '"bytes"'),
+]
 
 
 @pytest.mark.parametrize(("field", "good", "bad"), TWICE)
@@ -87,11 +92,24 @@ def test_no_field_of_a_request_is_there_twice(doors: Doors, field: str, good: st
 
 
 OTHER_TYPES = [
-    "", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", "text/json",
-    "application/json+x", "application/vnd.api+json", "application/jsonx", "application/octet-stream",
-    "application/json, text/plain", "text/plain, application/json", "application/grpc", "application/grpc+json", "*/*",
-    "application/msgpack", "application/problem+json", "application/x-json",
-]  # fmt: skip
+    "",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "text/plain",
+    "text/json",
+    "application/json+x",
+    "application/vnd.api+json",
+    "application/jsonx",
+    "application/octet-stream",
+    "application/json, text/plain",
+    "text/plain, application/json",
+    "application/grpc",
+    "application/grpc+json",
+    "*/*",
+    "application/msgpack",
+    "application/problem+json",
+    "application/x-json",
+]
 FORMS = {
     "application/x-www-form-urlencoded": b"model=llama&messages=&chat_template=x",
     "multipart/form-data; boundary=x": b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nllama\r\n--x--\r\n',
@@ -138,10 +156,17 @@ def test_a_charset_changes_nothing_of_what_is_read(doors: Doors, kind: str) -> N
 
 GZIP = gzip.compress(HELLO.encode())
 PACKED = {
-    "gzip": GZIP, "x-gzip": GZIP, "GZIP": GZIP, "identity, gzip": GZIP, "deflate": zlib.compress(HELLO.encode()),
-    "br": b"\x0b\x0f\x80" + HELLO.encode() + b"\x03", "zstd": b"\x28\xb5\x2f\xfd", "aws-chunked": HELLO.encode(),
-    "compress": HELLO.encode(), "none": HELLO.encode(),
-}  # fmt: skip
+    "gzip": GZIP,
+    "x-gzip": GZIP,
+    "GZIP": GZIP,
+    "identity, gzip": GZIP,
+    "deflate": zlib.compress(HELLO.encode()),
+    "br": b"\x0b\x0f\x80" + HELLO.encode() + b"\x03",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "aws-chunked": HELLO.encode(),
+    "compress": HELLO.encode(),
+    "none": HELLO.encode(),
+}
 
 
 @pytest.mark.parametrize("send", [http1, http2])

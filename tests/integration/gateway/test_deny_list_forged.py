@@ -26,13 +26,25 @@ BODY = json.dumps({"model": "llama", "messages": []}).encode()
 JSON: Header = ("content-type", "application/json")
 ADMIN = "adminadmin00;infer;all;"
 FORGED: list[Header] = [
-    *((name, "evil") for name in SPOOFABLE), *((prefix + "evil", "evil") for prefix in SPOOFABLE_PREFIXES),
-    (names.H_CALLER, ADMIN), (names.H_SERVICE, "mnist"), (names.H_SERVICE, "open-text"), (names.H_CHECKED, "1"),
-    (names.H_DIGEST, names.KEYLESS), (names.H_CONSOLE_CALLER, ADMIN), (names.H_CONSOLE_SERVICE, "mnist"),
-    (names.H_TYPED, "1"), (names.H_UNARY, "1"), (names.H_SIZE, "1"), (names.H_RETRY, "1"),
-    ("x-envoy-original-path", "/v2/repository/index"), ("x-envoy-upstream-alt-stat-name", "evil"),
-    ("x-envoy-retry-on", "5xx"), ("x-envoy-max-retries", "100"), ("x-envoy-upstream-rq-timeout-ms", "1"),
-]  # fmt: skip
+    *((name, "evil") for name in SPOOFABLE),
+    *((prefix + "evil", "evil") for prefix in SPOOFABLE_PREFIXES),
+    (names.H_CALLER, ADMIN),
+    (names.H_SERVICE, "mnist"),
+    (names.H_SERVICE, "open-text"),
+    (names.H_CHECKED, "1"),
+    (names.H_DIGEST, names.KEYLESS),
+    (names.H_CONSOLE_CALLER, ADMIN),
+    (names.H_CONSOLE_SERVICE, "mnist"),
+    (names.H_TYPED, "1"),
+    (names.H_UNARY, "1"),
+    (names.H_SIZE, "1"),
+    (names.H_RETRY, "1"),
+    ("x-envoy-original-path", "/v2/repository/index"),
+    ("x-envoy-upstream-alt-stat-name", "evil"),
+    ("x-envoy-retry-on", "5xx"),
+    ("x-envoy-max-retries", "100"),
+    ("x-envoy-upstream-rq-timeout-ms", "1"),
+]
 KEYS = ["", "isk_bad", snapshots.STRANGER, snapshots.READER]
 
 

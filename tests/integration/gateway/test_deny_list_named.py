@@ -22,17 +22,34 @@ JSON: Header = ("content-type", "application/json")
 SENDERS = {"http1": http1, "http2": http2}
 BODY = json.dumps({"model": "llama", "messages": [], "prompt": "a"}).encode()
 MORE_CLOSED = [
-    ("GET", "/inference.GRPCInferenceService/RepositoryIndex"), ("POST", "/v2/models/mnist/versions/1/config"),
-    ("GET", "/v2/trace/setting"), ("POST", "/v2/health/ready"), ("HEAD", "/v2/models/mnist/config"),
-    ("POST", "/v2/cudasharedmemory/region/r/register"), ("GET", "/v2/repository/index"),
-    ("GET", "/is_sleeping"), ("GET", "/is_paused"), ("GET", "/is_scaling_elastic_ep"), ("GET", "/get_world_size"),
-    ("POST", "/v1/chat/completions/derender"), ("POST", "/v1/completions/derender"),
+    ("GET", "/inference.GRPCInferenceService/RepositoryIndex"),
+    ("POST", "/v2/models/mnist/versions/1/config"),
+    ("GET", "/v2/trace/setting"),
+    ("POST", "/v2/health/ready"),
+    ("HEAD", "/v2/models/mnist/config"),
+    ("POST", "/v2/cudasharedmemory/region/r/register"),
+    ("GET", "/v2/repository/index"),
+    ("GET", "/is_sleeping"),
+    ("GET", "/is_paused"),
+    ("GET", "/is_scaling_elastic_ep"),
+    ("GET", "/get_world_size"),
+    ("POST", "/v1/chat/completions/derender"),
+    ("POST", "/v1/completions/derender"),
     ("POST", "/v1/messages/count_tokens"),
-    ("GET", "/v1/responses/resp_1"), ("POST", "/v1/responses/resp_1/cancel"), ("POST", "/v1/audio/translations"),
-    ("POST", "/cohere/v2/embed"), ("POST", "/v2/embed"), ("POST", "/v2/rerank"), ("POST", "/v1/models"),
-    ("DELETE", "/v1/models/llama"), ("POST", "/v1/embeddings/"), ("PUT", "/v1/chat/completions"),
-    ("GET", "/server_info?config_format=json"), ("GET", "/__seen"), ("GET", "/v1/models/llama/versions/1/metadata"),
-]  # fmt: skip
+    ("GET", "/v1/responses/resp_1"),
+    ("POST", "/v1/responses/resp_1/cancel"),
+    ("POST", "/v1/audio/translations"),
+    ("POST", "/cohere/v2/embed"),
+    ("POST", "/v2/embed"),
+    ("POST", "/v2/rerank"),
+    ("POST", "/v1/models"),
+    ("DELETE", "/v1/models/llama"),
+    ("POST", "/v1/embeddings/"),
+    ("PUT", "/v1/chat/completions"),
+    ("GET", "/server_info?config_format=json"),
+    ("GET", "/__seen"),
+    ("GET", "/v1/models/llama/versions/1/metadata"),
+]
 NAMINGS: dict[str, tuple[str, list[Header]]] = {
     "nothing": ("", []),
     "prefix": ("/services/mnist", []),
@@ -81,8 +98,11 @@ def test_no_spelling_of_a_closed_path_is_open_however_the_service_is_named(
 
 
 OPEN: list[tuple[str, list[Header]]] = [
-    (INFER, []), ("/services/mnist" + INFER, []), (CHAT, [JSON]), ("/services/llama" + COMPLETIONS, [JSON]),
-]  # fmt: skip
+    (INFER, []),
+    ("/services/mnist" + INFER, []),
+    (CHAT, [JSON]),
+    ("/services/llama" + COMPLETIONS, [JSON]),
+]
 
 
 def test_the_same_ways_do_lead_to_what_is_open(doors: Doors, send: Sender) -> None:
@@ -96,16 +116,28 @@ def test_the_same_ways_do_lead_to_what_is_open(doors: Doors, send: Sender) -> No
 
 FORGED: list[Header] = [
     *((name, "1") for name in names.INTERNAL_HEADERS),
-    (names.H_CALLER, "adminadmin00;infer;all;"), (names.H_SERVICE, "mnist"), (names.H_SERVICE, "llama"),
-    (names.H_DIGEST, names.KEYLESS), (names.H_CONSOLE_SERVICE, "mnist"), (names.H_CONSOLE_CALLER, "a;infer;all;"),
-    ("x-vertex-ai-triton-redirect", "/v2/repository/index"), ("x-amzn-sagemaker-target-model", "mnist"),
-    ("triton-grpc-protocol-admin-key", "s"), ("x-envoy-original-path", INFER), ("x-envoy-internal", "true"),
-    ("x-forwarded-for", "127.0.0.1"), ("x-original-url", INFER), ("x-rewrite-url", INFER),
+    (names.H_CALLER, "adminadmin00;infer;all;"),
+    (names.H_SERVICE, "mnist"),
+    (names.H_SERVICE, "llama"),
+    (names.H_DIGEST, names.KEYLESS),
+    (names.H_CONSOLE_SERVICE, "mnist"),
+    (names.H_CONSOLE_CALLER, "a;infer;all;"),
+    ("x-vertex-ai-triton-redirect", "/v2/repository/index"),
+    ("x-amzn-sagemaker-target-model", "mnist"),
+    ("triton-grpc-protocol-admin-key", "s"),
+    ("x-envoy-original-path", INFER),
+    ("x-envoy-internal", "true"),
+    ("x-forwarded-for", "127.0.0.1"),
+    ("x-original-url", INFER),
+    ("x-rewrite-url", INFER),
     ("forwarded", "for=127.0.0.1"),
-    ("connection", "x-key-digest, x-service, x-caller"), ("connection", "X-API-Key"),
+    ("connection", "x-key-digest, x-service, x-caller"),
+    ("connection", "X-API-Key"),
     ("connection", "keep-alive, Upgrade"),
-    ("x-http-method-override", "GET"), ("x-api-key", ""), ("x-api-key", "isk_bad"),
-]  # fmt: skip
+    ("x-http-method-override", "GET"),
+    ("x-api-key", ""),
+    ("x-api-key", "isk_bad"),
+]
 
 
 @pytest.mark.parametrize("key", ["", "isk_bad", snapshots.STRANGER, snapshots.READER])

@@ -31,7 +31,7 @@ from tests.integration.gateway.raw import (
     STATUSES,
     block,
     frame,
-)  # fmt: skip
+)
 
 pytestmark = pytest.mark.integration
 INFER, CLOSED = "/v2/models/mnist/infer", "/v2/repository/index"
@@ -79,9 +79,14 @@ def http1(line: str, *lines: str, status: int | None = 400, host: str = "Host: a
 
 
 def http2(
-    *more: tuple[str, str], path: str | None = INFER, method: str = "POST", status: int | None = None,
-    scheme: str | None = "http", authority: str = "a", first: Sequence[tuple[str, str]] = (),
-) -> Case:  # fmt: skip
+    *more: tuple[str, str],
+    path: str | None = INFER,
+    method: str = "POST",
+    status: int | None = None,
+    scheme: str | None = "http",
+    authority: str = "a",
+    first: Sequence[tuple[str, str]] = (),
+) -> Case:
     pseudo = [(":method", method), (":scheme", scheme), (":path", path), (":authority", authority)]
     given = [(name, value) for name, value in pseudo if value is not None]
     sent = frame(HEADERS, END_HEADERS, 1, block([*first, *given, KEY, ("x-case", "@@@"), *more]))
@@ -239,7 +244,7 @@ HTTP2 = {
     "a stream that is a websocket": http2(first=[(":protocol", "websocket")], method="CONNECT"),
     "a method of small letters": http2(method="post", status=404),
     "another scheme": http2(scheme="file", status=SERVED),
-}  # fmt: skip
+}
 CASES = {**HTTP1, **HTTP2}
 
 

@@ -43,8 +43,10 @@ def filter_is_missing(manager: Manager, name: str) -> None:
 
 
 REFUSALS = (
-    grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT,
-)  # fmt: skip
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+)
 # What still works without the part; everything else must not.
 BROKEN = [
     (names.DOOR, set()),

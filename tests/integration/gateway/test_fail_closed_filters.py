@@ -109,10 +109,24 @@ def test_what_passes_without_a_filter(fresh_doors: Doors, missing: tuple[str, ..
 def test_a_gateway_is_always_written_with_all_of_them(tmp_path: Path) -> None:
     written = http_filters(tmp_path, Limits())
     assert [each["name"] for each in written] == [
-        names.CORS, names.DOOR, names.API_KEY, names.CALLER, names.LIMITS, names.GRANT_EARLY, names.RATE_LIMIT,
-        names.BUFFER, names.FIELDS, names.RESOLVE, names.TYPED, names.GUARD, names.TEXT, names.PARAMETERS, names.GRANT,
-        names.BRIDGE, "router",
-    ]  # fmt: skip
+        names.CORS,
+        names.DOOR,
+        names.API_KEY,
+        names.CALLER,
+        names.LIMITS,
+        names.GRANT_EARLY,
+        names.RATE_LIMIT,
+        names.BUFFER,
+        names.FIELDS,
+        names.RESOLVE,
+        names.TYPED,
+        names.GUARD,
+        names.TEXT,
+        names.PARAMETERS,
+        names.GRANT,
+        names.BRIDGE,
+        "router",
+    ]
     assert {each["name"] for each in written if each.get("disabled")} == OFF_BY_DEFAULT
     assert not [each for each in written if each.get("is_optional")]
     # Where no virtual host says who may, nobody may.

@@ -52,10 +52,19 @@ def until_it_ends(doors: Doors, sent: bytes) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.parametrize("host", [(), ("Host: a",), ("Host: mnist.localhost:80",)])
-@pytest.mark.parametrize(("line", "body"), [
-    (f"GET {READY}", ""), ("GET /v2", ""), (f"GET {MODEL}", ""), (f"GET {MODEL}/ready", ""), (f"POST {INFER}", "{}"),
-    (f"POST {PREDICT}", "{}"), (f"POST /services/mnist{INFER}", "{}"), ("GET /v1/models", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "body"),
+    [
+        (f"GET {READY}", ""),
+        ("GET /v2", ""),
+        (f"GET {MODEL}", ""),
+        (f"GET {MODEL}/ready", ""),
+        (f"POST {INFER}", "{}"),
+        (f"POST {PREDICT}", "{}"),
+        (f"POST /services/mnist{INFER}", "{}"),
+        ("GET /v1/models", ""),
+    ],
+)
 def test_every_endpoint_answers_in_http_10_and_ends_the_connection(
     doors: Doors, line: str, body: str, host: tuple[str, ...]
 ) -> None:
@@ -117,18 +126,21 @@ def test_pythons_client_speaks_it(doors: Doors) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize(("line", "lines", "status"), [
-    (f"GET {MODEL} HTTP/1.0", ("Host: a", "Host: b"), 400),
-    (f"GET {READY} HTTP/1.0", ("Host: a", "Host: a"), 400),
-    (f"GET {MODEL} HTTP/1.0", ("Host:",), 400),
-    (f"GET {MODEL} HTTP/1.0", ("Host: u@a",), 400),
-    (f"GET {MODEL} HTTP/1.0", ("Host: small.localhost",), 400),
-    (f"GET {MODEL} HTTP/1.1", (), 400),
-    (f"GET {MODEL} HTTP/1.00", (), 400),
-    (f"GET {MODEL} HTTP/1", (), 400),
-    (f"GET {MODEL}%2fready HTTP/1.0", (), 400),
-    ("GET /v2/repository/index HTTP/1.0", (), 404),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "lines", "status"),
+    [
+        (f"GET {MODEL} HTTP/1.0", ("Host: a", "Host: b"), 400),
+        (f"GET {READY} HTTP/1.0", ("Host: a", "Host: a"), 400),
+        (f"GET {MODEL} HTTP/1.0", ("Host:",), 400),
+        (f"GET {MODEL} HTTP/1.0", ("Host: u@a",), 400),
+        (f"GET {MODEL} HTTP/1.0", ("Host: small.localhost",), 400),
+        (f"GET {MODEL} HTTP/1.1", (), 400),
+        (f"GET {MODEL} HTTP/1.00", (), 400),
+        (f"GET {MODEL} HTTP/1", (), 400),
+        (f"GET {MODEL}%2fready HTTP/1.0", (), 400),
+        ("GET /v2/repository/index HTTP/1.0", (), 404),
+    ],
+)
 def test_what_is_refused_in_http_11_is_refused_here(
     doors: Doors, line: str, lines: tuple[str, ...], status: int
 ) -> None:
@@ -180,13 +192,31 @@ def test_ab_measures_it(doors: Doors, tmp_path: Path) -> None:
     body = tmp_path / "body.json"
     body.write_text("{}")
     for more in ((), ("-k",)):
-        command = [ab, "-n", "40", "-c", "4", *more, "-p", str(body), "-T", "application/json",
-                   "-H", f"X-API-Key: {BOTH}", f"http://{doors.gateway.address}{INFER}"]  # fmt: skip
+        command = [
+            ab,
+            "-n",
+            "40",
+            "-c",
+            "4",
+            *more,
+            "-p",
+            str(body),
+            "-T",
+            "application/json",
+            "-H",
+            f"X-API-Key: {BOTH}",
+            f"http://{doors.gateway.address}{INFER}",
+        ]
         said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
         assert "Failed requests:        0" in said
         assert "Non-2xx" not in said
-    said = subprocess.run([ab, "-n", "40", f"http://{doors.gateway.address}{READY}"], capture_output=True, text=True,
-                          check=True, timeout=60).stdout  # fmt: skip
+    said = subprocess.run(
+        [ab, "-n", "40", f"http://{doors.gateway.address}{READY}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
     assert float(said.split("Time taken for tests:")[1].split()[0]) < TOO_LATE
 
 

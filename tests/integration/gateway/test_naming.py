@@ -82,8 +82,11 @@ def test_grpc_is_routed_by_authority_and_must_agree_with_the_message(doors: Door
         assert send(stub.ModelReady, pb.ModelReadyRequest(name="mnist"), key=BOTH).ready
         assert len(send(stub.ModelStreamInfer, iter([infer_request("mnist")]), key=BOTH)) == 4
         before = len(doors.backend.seen())
-        calls: list[tuple[Any, Any]] = [(stub.ModelInfer, infer_request("small")), (stub.ModelInfer, infer_request("")),
-                                        (stub.ModelStreamInfer, iter([infer_request("small")]))]  # fmt: skip
+        calls: list[tuple[Any, Any]] = [
+            (stub.ModelInfer, infer_request("small")),
+            (stub.ModelInfer, infer_request("")),
+            (stub.ModelStreamInfer, iter([infer_request("small")])),
+        ]
         for call, request in calls:
             assert refused(call, request, key=BOTH)[0] is grpc.StatusCode.INVALID_ARGUMENT
         assert len(doors.backend.seen()) == before

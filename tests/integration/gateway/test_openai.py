@@ -20,12 +20,26 @@ def part(kind: str, value: Any) -> dict[str, Any]:
 
 
 REFUSED: list[tuple[Any, str | None]] = [
-    *(({**HELLO, field: "x"}, field) for field in (
-        "prompt_embeds", "chat_template", "chat_template_kwargs", "cache_salt", "kv_transfer_params",
-        "mm_processor_kwargs", "vllm_xargs", "ec_transfer_params", "mm_payload", "media_io_kwargs", "request_id",
-    )),
-    ({**HELLO, "messages": [{"role": "user", "content": [{"type": "prompt_embeds", "prompt_embeds": "eA=="}]}]},
-     "prompt_embeds"),
+    *(
+        ({**HELLO, field: "x"}, field)
+        for field in (
+            "prompt_embeds",
+            "chat_template",
+            "chat_template_kwargs",
+            "cache_salt",
+            "kv_transfer_params",
+            "mm_processor_kwargs",
+            "vllm_xargs",
+            "ec_transfer_params",
+            "mm_payload",
+            "media_io_kwargs",
+            "request_id",
+        )
+    ),
+    (
+        {**HELLO, "messages": [{"role": "user", "content": [{"type": "prompt_embeds", "prompt_embeds": "eA=="}]}]},
+        "prompt_embeds",
+    ),
     (part("image_url", {"url": "http://127.0.0.1/x.png"}), "url"),
     (part("image_url", "file:///etc/passwd"), "image_url"),
     (part("image_url", {"detail": "low", "url": "DATA:image/png;base64,"}), "url"),
@@ -56,16 +70,29 @@ REFUSED: list[tuple[Any, str | None]] = [
     (b'{"model":"llama","stream":false,"stream":true}', "stream"),
     (b'{"stream":true,"model":"llama","stream_options":{"include_usage":true,"include_usage":false}}', "include_usage"),
     (DEEP, None),
-    (b"", None), (b"nonsense", None), (b"[]", None), (b'"llama"', None), (b"{", None), (b'{"model":"llama"', None),
-    (b'{"model":"llama"}}', None), (b'{"model":"llama"} {}', None), (b'{"model" "llama"}', None),
-    (b'{model:"llama"}', None), (b"{'model':'llama'}", None), (b'{"model":"llama",}', None),
+    (b"", None),
+    (b"nonsense", None),
+    (b"[]", None),
+    (b'"llama"', None),
+    (b"{", None),
+    (b'{"model":"llama"', None),
+    (b'{"model":"llama"}}', None),
+    (b'{"model":"llama"} {}', None),
+    (b'{"model" "llama"}', None),
+    (b'{model:"llama"}', None),
+    (b"{'model':'llama'}", None),
+    (b'{"model":"llama",}', None),
     (b'{,"model":"llama"}', None),
-    (b'{"model":"llama\\"}', None), (b'{"model":"llama"/*x*/}', None), (b'{"model":"llama"\x0b}', None),
-    (b'\xef\xbb\xbf{"model":"llama"}', None), ('{"model":"llama"}'.encode("utf-16"), None),
-    ('{"model":"llama"}'.encode("utf-16-le"), None), ('{"model":"llama"}'.encode("utf-32"), None),
+    (b'{"model":"llama\\"}', None),
+    (b'{"model":"llama"/*x*/}', None),
+    (b'{"model":"llama"\x0b}', None),
+    (b'\xef\xbb\xbf{"model":"llama"}', None),
+    ('{"model":"llama"}'.encode("utf-16"), None),
+    ('{"model":"llama"}'.encode("utf-16-le"), None),
+    ('{"model":"llama"}'.encode("utf-32"), None),
     (b'\x00{"model":"llama"}', None),
     (b'{"model":"llama","a":[' + b'"",' * 300_000 + b'""]}', None),
-]  # fmt: skip
+]
 PASSES: list[Any] = [
     HELLO,
     {**HELLO, "n": 16, "best_of": None, "stream": None, "stream_options": None, "stop": ["\n", '"}{'], "seed": -1.5e3},
@@ -76,7 +103,7 @@ PASSES: list[Any] = [
     {**HELLO, "logit_bias": {"5": 1}, "stop_token_ids": list(range(100_000))},
     {**HELLO, "messages": [{"role": "user", "content": 'a "quoted" \\ word\n' * 40_000}]},
     b' \r\n\t{ "model" : "llama" , "messages" : [ ] , "a" : { } , "b" : [ [ ] , [ 1 , -2.5e+7 , null ] ] } \n',
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("body", "field"), REFUSED, ids=range(len(REFUSED)))
@@ -125,8 +152,11 @@ def test_a_name_that_no_service_has_is_404(doors: Doors, model: str) -> None:
 
 
 def test_keys_are_asked_for_first(doors: Doors) -> None:
-    cases = [("isk_bad", 401, "authentication_error"), (snapshots.STRANGER, 403, "permission_error"),
-             (snapshots.READER, 403, "permission_error")]  # fmt: skip
+    cases = [
+        ("isk_bad", 401, "authentication_error"),
+        (snapshots.STRANGER, 403, "permission_error"),
+        (snapshots.READER, 403, "permission_error"),
+    ]
     for key, status, kind in cases:
         answer = doors.post(CHAT, HELLO, key=key)
         assert (answer.status, json.loads(answer.body)["error"]["type"]) == (status, kind)

@@ -19,19 +19,30 @@ OPTIONAL: dict[str, Any] = {"type": ["string", "null"], "enum": ["https://a", No
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "request_id": {"type": "string"}, "image_url": OPTIONAL, "input_audio": {"anyOf": [OPTIONAL, {"const": "x"}]},
-        "chat_template": {"$ref": "#/$defs/cache_salt"}, "url": {"default": "https://example.org"},
+        "request_id": {"type": "string"},
+        "image_url": OPTIONAL,
+        "input_audio": {"anyOf": [OPTIONAL, {"const": "x"}]},
+        "chat_template": {"$ref": "#/$defs/cache_salt"},
+        "url": {"default": "https://example.org"},
     },
     "required": ["request_id", "image_url"],
     "$defs": {"cache_salt": {"type": "object", "properties": {"prompt_embeds": {"type": "array"}}}},
-}  # fmt: skip
+}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": SCHEMA, "strict": True}}
 VARIABLES: list[Any] = [
-    {"enable_thinking": False}, {"thinking": True}, {"enable_thinking": False, "reasoning_effort": "low"},
-    {"thinking_budget": 512, "temperature": 0.5, "x": -1e3}, {"effort": None}, {}, None, {"a": "b" * 256},
-    {"language": "\u65e5\u672c\u8a9e"}, {"quoted": 'a "b" {{ c }}'}, {f"v{i}": i for i in range(32)},
+    {"enable_thinking": False},
+    {"thinking": True},
+    {"enable_thinking": False, "reasoning_effort": "low"},
+    {"thinking_budget": 512, "temperature": 0.5, "x": -1e3},
+    {"effort": None},
+    {},
+    None,
+    {"a": "b" * 256},
+    {"language": "\u65e5\u672c\u8a9e"},
+    {"quoted": 'a "b" {{ c }}'},
+    {f"v{i}": i for i in range(32)},
     {"builtin_tools": "none", "date_string": "26 Jul 2026", "preserve_thinking": True},
-]  # fmt: skip
+]
 ORDINARY: list[dict[str, Any]] = [
     *({"chat_template_kwargs": each} for each in VARIABLES),
     {"reasoning_effort": "low", "include_reasoning": False, "verbosity": "low", "parallel_tool_calls": True},
@@ -41,13 +52,17 @@ ORDINARY: list[dict[str, Any]] = [
     {"functions": [{"name": "f", "parameters": SCHEMA}], "function_call": "auto"},
     {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "strict": True, "schema": SCHEMA}}},
     {"response_format": {"type": "json_object"}},
-    {"structured_outputs": {"json": SCHEMA}}, {"structured_outputs": {"regex": "a|b"}}, {"guided_json": SCHEMA},
-    {"guided_regex": "a+"}, {"guided_choice": ["a", "b"]}, {"documents": [{"title": "a", "text": "b"}]},
+    {"structured_outputs": {"json": SCHEMA}},
+    {"structured_outputs": {"regex": "a|b"}},
+    {"guided_json": SCHEMA},
+    {"guided_regex": "a+"},
+    {"guided_choice": ["a", "b"]},
+    {"documents": [{"title": "a", "text": "b"}]},
     {"stream": False, "stream_options": None, "logprobs": True, "top_logprobs": 2, "logit_bias": {"5": 1}},
     {"min_p": 0.1, "top_k": 5, "repetition_penalty": 1.1, "stop_token_ids": [1], "bad_words": ["x"], "echo": False},
     {"add_generation_prompt": False, "continue_final_message": True, "skip_special_tokens": True, "priority": 0},
     {"modalities": ["text"], "prediction": {"type": "content", "content": "a"}, "seed": 1, "max_completion_tokens": 5},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("fields", ORDINARY, ids=range(len(ORDINARY)))
@@ -60,29 +75,67 @@ def test_ordinary_fields_pass_byte_for_byte(doors: Doors, fields: dict[str, Any]
 
 
 ARGUMENTS = [
-    "chat_template", "tokenize", "tools", "documents", "conversation", "messages", "add_generation_prompt",
-    "continue_final_message", "padding", "truncation", "max_length", "return_tensors", "return_dict",
-    "return_assistant_tokens_mask", "tokenizer_kwargs", "processor_kwargs", "mm_processor_kwargs", "self",
-    "__class__", "_x", "template", "tool_chat_template", "return_anything", "any_kwargs", "load_audio_from_video",
-]  # fmt: skip
+    "chat_template",
+    "tokenize",
+    "tools",
+    "documents",
+    "conversation",
+    "messages",
+    "add_generation_prompt",
+    "continue_final_message",
+    "padding",
+    "truncation",
+    "max_length",
+    "return_tensors",
+    "return_dict",
+    "return_assistant_tokens_mask",
+    "tokenizer_kwargs",
+    "processor_kwargs",
+    "mm_processor_kwargs",
+    "self",
+    "__class__",
+    "_x",
+    "template",
+    "tool_chat_template",
+    "return_anything",
+    "any_kwargs",
+    "load_audio_from_video",
+]
 NO_VARIABLES: list[tuple[Any, str]] = [
     *(({name: value}, f"chat_template_kwargs.{name}") for name in ARGUMENTS for value in (True, None, "x")),
-    *(({"enable_thinking": False, "x": value}, "chat_template_kwargs.x") for value in (
-        {}, [], {"a": 1}, ["a"], [[]], "a" * 257,
-    )),
+    *(
+        ({"enable_thinking": False, "x": value}, "chat_template_kwargs.x")
+        for value in (
+            {},
+            [],
+            {"a": 1},
+            ["a"],
+            [[]],
+            "a" * 257,
+        )
+    ),
     ({f"v{i}": i for i in range(33)}, ""),
-    ({"a b": 1}, "chat_template_kwargs.a?b"), ({"": 1}, "chat_template_kwargs."),
-    ({"a.b": 1}, "chat_template_kwargs.a.b"), ({"\u00e9": 1}, ""), ({"a" * 65: 1}, ""),
-    ("x", "chat_template_kwargs"), ([], "chat_template_kwargs"), ([{"a": 1}], "chat_template_kwargs"),
-    (1, "chat_template_kwargs"), (True, "chat_template_kwargs"),
-]  # fmt: skip
+    ({"a b": 1}, "chat_template_kwargs.a?b"),
+    ({"": 1}, "chat_template_kwargs."),
+    ({"a.b": 1}, "chat_template_kwargs.a.b"),
+    ({"\u00e9": 1}, ""),
+    ({"a" * 65: 1}, ""),
+    ("x", "chat_template_kwargs"),
+    ([], "chat_template_kwargs"),
+    ([{"a": 1}], "chat_template_kwargs"),
+    (1, "chat_template_kwargs"),
+    (True, "chat_template_kwargs"),
+]
 
 
 @pytest.mark.parametrize(("variables", "field"), NO_VARIABLES, ids=range(len(NO_VARIABLES)))
 def test_what_is_no_plain_variable_of_a_template_reaches_nobody(doors: Doors, variables: Any, field: str) -> None:
     before = reached(doors)
-    for path, body in ((CHAT, HELLO), (COMPLETIONS, {"model": "llama", "prompt": "a"}),
-                       (EMBEDDINGS, {"model": "vectors", "messages": HELLO["messages"]})):  # fmt: skip
+    for path, body in (
+        (CHAT, HELLO),
+        (COMPLETIONS, {"model": "llama", "prompt": "a"}),
+        (EMBEDDINGS, {"model": "vectors", "messages": HELLO["messages"]}),
+    ):
         answer = doors.post(path, {**body, "chat_template_kwargs": variables})
         error = json.loads(answer.body)["error"]
         assert (answer.status, error["type"]) == (400, "invalid_request_error")
@@ -90,19 +143,30 @@ def test_what_is_no_plain_variable_of_a_template_reaches_nobody(doors: Doors, va
     assert reached(doors) == before
 
 
-@pytest.mark.parametrize("body", [
-    b'"chat_template_kwargs":{"a":1},"chat_template_kwargs":{"tokenize":true}',
-    b'"chat_template_kwargs":{"tokenize":true},"chat_template_kwargs":null',
-    b'"chat_template_kwargs":{"a":1,"a":[]}', b'"chat_template_kwargs":{"\\u0074okenize":true}',
-    b'"chat_template_kwargs":{"tokeni\\u007ae":true}', b'"chat_template_kwargs":{"a":NaN}',
-    b'"chat_template_kwargs":{"a":1e999}', b'"chat_template_kwargs":{"a":{"tokenize":true}}',
-    b'"extra_body":{"chat_template_kwargs":{"a":1}}', b'"x":[{"chat_template_kwargs":{"a":1}}]',
-    b'"tools":[],"chat_template":"x"', b'"metadata":{},"request_id":"x"', b'"tools":[{"a":[]}],"vllm_xargs":{}',
-    b'"tools":[{}],"x":{"cache_salt":1}', b'"metadata":{"a":1},"messages":[{"content":[{"prompt_embeds":"x"}]}]',
-    b'"response_format":{},"messages":[{"content":[{"type":"image_url","image_url":{"url":"http://a"}}]}]',
-    b'"x":{"tools":{"request_id":1}}', b'"x":[{"metadata":{"image_url":"http://a"}}]',
-    b'"messages":[{"tools":[{"image_url":"http://a"}]}]',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"chat_template_kwargs":{"a":1},"chat_template_kwargs":{"tokenize":true}',
+        b'"chat_template_kwargs":{"tokenize":true},"chat_template_kwargs":null',
+        b'"chat_template_kwargs":{"a":1,"a":[]}',
+        b'"chat_template_kwargs":{"\\u0074okenize":true}',
+        b'"chat_template_kwargs":{"tokeni\\u007ae":true}',
+        b'"chat_template_kwargs":{"a":NaN}',
+        b'"chat_template_kwargs":{"a":1e999}',
+        b'"chat_template_kwargs":{"a":{"tokenize":true}}',
+        b'"extra_body":{"chat_template_kwargs":{"a":1}}',
+        b'"x":[{"chat_template_kwargs":{"a":1}}]',
+        b'"tools":[],"chat_template":"x"',
+        b'"metadata":{},"request_id":"x"',
+        b'"tools":[{"a":[]}],"vllm_xargs":{}',
+        b'"tools":[{}],"x":{"cache_salt":1}',
+        b'"metadata":{"a":1},"messages":[{"content":[{"prompt_embeds":"x"}]}]',
+        b'"response_format":{},"messages":[{"content":[{"type":"image_url","image_url":{"url":"http://a"}}]}]',
+        b'"x":{"tools":{"request_id":1}}',
+        b'"x":[{"metadata":{"image_url":"http://a"}}]',
+        b'"messages":[{"tools":[{"image_url":"http://a"}]}]',
+    ],
+)
 def test_no_other_spelling_gets_in(doors: Doors, body: bytes) -> None:
     before = reached(doors)
     given = b"" if b'"messages"' in body else b'"messages":[],'

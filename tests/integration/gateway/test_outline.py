@@ -101,10 +101,20 @@ def test_what_is_no_message_reaches_nobody(stage: Stage, what: str) -> None:
     assert len(stage.seen()) == before
 
 
-@pytest.mark.parametrize("frames", [
-    b"", b"\0", b"\0\0\0\0", b"\0\0\0\0\x08" + MNIST, b"\0\0\0\0\x06" + MNIST, b"\1\0\0\0\x07" + MNIST,
-    (b"\0\0\0\0\x07" + MNIST) * 2, b"\0\0\0\0\x07" + MNIST + b"\0", b"\0\xff\xff\xff\xff" + MNIST,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "frames",
+    [
+        b"",
+        b"\0",
+        b"\0\0\0\0",
+        b"\0\0\0\0\x08" + MNIST,
+        b"\0\0\0\0\x06" + MNIST,
+        b"\1\0\0\0\x07" + MNIST,
+        (b"\0\0\0\0\x07" + MNIST) * 2,
+        b"\0\0\0\0\x07" + MNIST + b"\0",
+        b"\0\xff\xff\xff\xff" + MNIST,
+    ],
+)
 def test_a_call_is_one_frame_with_its_own_length(stage: Stage, frames: bytes) -> None:
     before = len(stage.seen())
     headers = [("content-type", "application/grpc"), ("te", "trailers"), ("x-api-key", snapshots.ADMIN)]

@@ -20,9 +20,13 @@ MIB = 1 << 20
 
 
 def test_the_own_header_takes_the_key(doors: Doors) -> None:
-    for headers in ({"x_lab_key": BOTH}, {"x_lab_key": f"Bearer {BOTH}"},
-                    {"x_lab_key": BOTH, "Authorization": "Bearer x"},
-                    {"X_API_Key": BOTH}, {"Authorization": f"Bearer {BOTH}"}):  # fmt: skip
+    for headers in (
+        {"x_lab_key": BOTH},
+        {"x_lab_key": f"Bearer {BOTH}"},
+        {"x_lab_key": BOTH, "Authorization": "Bearer x"},
+        {"X_API_Key": BOTH},
+        {"Authorization": f"Bearer {BOTH}"},
+    ):
         assert doors.gateway.call("POST", INFER, b"{}", **headers, **PARAMETERS).status == 200
     assert not {"x-lab-key", "x-api-key", "authorization"} & set(doors.backend.seen()[-1]["headers"])
     for key, status in (("isk_bad", 401), (snapshots.STRANGER, 403)):
@@ -33,9 +37,15 @@ def test_the_own_header_takes_the_key(doors: Doors) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"x_lab": "7"}, {"x_lab": "7", "x_site": "b"}, {"x_lab": "77", "x_site": "a b"},
-                {"x_lab": "", "x_site": "a b"}],
-)  # fmt: skip
+    "headers",
+    [
+        {},
+        {"x_lab": "7"},
+        {"x_lab": "7", "x_site": "b"},
+        {"x_lab": "77", "x_site": "a b"},
+        {"x_lab": "", "x_site": "a b"},
+    ],
+)
 def test_the_headers_that_a_service_asks_for_must_be_there(doors: Doors, headers: dict[str, str]) -> None:
     before = len(doors.backend.seen()) + len(doors.bridge.seen())
     for path in (INFER, "/v1/models/own:predict"):
@@ -85,18 +95,25 @@ def test_a_service_may_have_less_time(doors: Doors) -> None:
 
 def test_raw_tensors_are_marked_for_triton_and_json_is_not(doors: Doors) -> None:
     for kind, length in (
-        ("application/octet-stream", "0"), ("application/json", None), ("APPLICATION/Octet-Stream", "0"),
-    ):  # fmt: skip
+        ("application/octet-stream", "0"),
+        ("application/json", None),
+        ("APPLICATION/Octet-Stream", "0"),
+    ):
         answer = doors.gateway.call("POST", "/v2/models/mnist/infer", b"\x00" * 8, X_API_Key=BOTH, Content_Type=kind)
         assert answer.status == 200
         assert doors.backend.seen()[-1]["headers"].get("inference-header-content-length") == length
     said = {"X_API_Key": BOTH, "Content_Type": "application/octet-stream"}
     for body, length in (
-        (b'{"inputs":[]}', None), (b'\n {"a":0,"inputs" : [1]} ', None), (b'{"inputs":[]', "0"), (b"{", "0"),
-        (b'{"a":{"inputs":1}}', "0"), (b' "inputs"', "0"), (b"", "0"),
+        (b'{"inputs":[]}', None),
+        (b'\n {"a":0,"inputs" : [1]} ', None),
+        (b'{"inputs":[]', "0"),
+        (b"{", "0"),
+        (b'{"a":{"inputs":1}}', "0"),
+        (b' "inputs"', "0"),
+        (b"", "0"),
         # What is no request is a raw tensor, and the backend told so, which then reads no JSON in it.
         (b'{"input\\u0073":[{"parameters":{"shared_memory_region":"r"}}]}', "0"),
-    ):  # fmt: skip
+    ):
         assert doors.gateway.call("POST", "/v2/models/mnist/infer", body, **said).status == 200
         assert doors.backend.seen()[-1]["headers"].get("inference-header-content-length") == length
     connection = http.client.HTTPConnection("127.0.0.1", doors.gateway.port, timeout=5)

@@ -24,10 +24,18 @@ def every_letter(path: str, case: str) -> str:
 
 
 EQUAL = {
-    **{f"{path} as {case}": (method, every_letter(path, case), path)
-       for method, path in (("POST", INFER), ("GET", MODEL), ("POST", PREDICT), ("GET", "/v2/models/open-text/ready"),
-                            ("GET", "/v2/models/mnist/versions/12"), ("GET", "/v1/models/llama:french"))
-       for case in ("x", "X")},
+    **{
+        f"{path} as {case}": (method, every_letter(path, case), path)
+        for method, path in (
+            ("POST", INFER),
+            ("GET", MODEL),
+            ("POST", PREDICT),
+            ("GET", "/v2/models/open-text/ready"),
+            ("GET", "/v2/models/mnist/versions/12"),
+            ("GET", "/v1/models/llama:french"),
+        )
+        for case in ("x", "X")
+    },
     "one letter": ("POST", "/v2/models/%6dnist/infer", INFER),
     "the last letter": ("POST", "/v2/models/mnist/infe%72", INFER),
     "a dot": ("POST", "/v2/./models/mnist/infer", INFER),
@@ -42,7 +50,7 @@ EQUAL = {
     "a colon as an escape": ("POST", "/v1/models/mnist%3Apredict", PREDICT),
     "a colon in lower case": ("POST", "/v1/models/mnist%3apredict", PREDICT),
     "slashes": ("POST", "//v2//models/mnist//infer", INFER),
-}  # fmt: skip
+}
 CLOSED = "/v2/models/mnist/load"
 OTHER = {
     "a slash as an escape": ("POST", "/v2/models%2Fmnist/infer", 400),

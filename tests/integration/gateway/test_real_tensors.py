@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tritonclient.http
 
+from console.stack.example import PIXELS
 from services.gateway.snapshot import Endpoint, Snapshot
 from tests.services.gateway import snapshots
 from tests.services.gateway.rig import Gateway, until
@@ -19,11 +20,6 @@ pytestmark = pytest.mark.integration
 NAME = "mnist-onnx"
 INFER = f"/v2/models/{NAME}/infer"
 KEY = snapshots.TEAM
-# The 8 of the ModelMesh documentation.
-DIGIT = [
-    0, 0, 1, 11, 14, 15, 3, 0, 0, 1, 13, 16, 12, 16, 8, 0, 0, 8, 16, 4, 6, 16, 5, 0, 0, 5, 15, 11, 13, 14, 0, 0,
-    0, 0, 2, 12, 16, 13, 0, 0, 0, 0, 0, 13, 16, 16, 6, 0, 0, 0, 0, 16, 16, 16, 7, 0, 0, 0, 0, 11, 13, 12, 1, 0,
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +39,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def test_raw_bytes_are_the_tensor(gateway: Gateway) -> None:
-    raw = struct.pack("<64f", *DIGIT)
+    raw = struct.pack("<64f", *PIXELS)
     for prefix in ("", f"/services/{NAME}"):
         answer = gateway.call("POST", prefix + INFER, raw, X_API_Key=KEY, Content_Type="application/octet-stream")
         assert answer.status == 200, answer.body
@@ -61,7 +57,7 @@ def test_raw_bytes_are_the_tensor(gateway: Gateway) -> None:
 def test_the_client_of_triton_passes_in_either_encoding(gateway: Gateway, binary: bool) -> None:
     client = tritonclient.http.InferenceServerClient(f"{gateway.address}/services/{NAME}")
     tensor = tritonclient.http.InferInput("predict", [1, 64], "FP32")
-    tensor.set_data_from_numpy(np.array([DIGIT], dtype=np.float32), binary_data=binary)
+    tensor.set_data_from_numpy(np.array([PIXELS], dtype=np.float32), binary_data=binary)
     answer = client.infer(NAME, [tensor], headers={"X-API-Key": KEY})
     assert answer.as_numpy("label").tolist() == [8]
     client.close()

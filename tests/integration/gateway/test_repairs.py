@@ -72,8 +72,10 @@ def test_what_is_repaired_goes_on_as_it_was_understood(stage: Stage, case: str) 
     assert [told(call) for call in calls] == [told(reached(stage, PLAIN)[0])] * 2
     for call in calls:
         framing = {name: call["headers"].get(name) for name in ("transfer-encoding", "content-length")}
-        assert framing in ({"transfer-encoding": "chunked", "content-length": None},
-                           {"transfer-encoding": None, "content-length": "2"})  # fmt: skip
+        assert framing in (
+            {"transfer-encoding": "chunked", "content-length": None},
+            {"transfer-encoding": None, "content-length": "2"},
+        )
 
 
 @pytest.mark.parametrize("name", ["X-A ", "X-A\t", "X A", "", "X-\xe4", "X(A)", 'X"A"', "X\x00", "X/A", "X@A", "X\x7f"])
@@ -90,15 +92,37 @@ def test_a_value_with_a_control_character_is_refused(stage: Stage, value: str) -
     assert len(stage.seen()) == before
 
 
-@pytest.mark.parametrize("line", [
-    f" POST {INFER} HTTP/1.1", f"\tPOST {INFER} HTTP/1.1", f"POST\x0b{INFER} HTTP/1.1", f"POST\x0c{INFER} HTTP/1.1",
-    f"POST\xa0{INFER} HTTP/1.1", f"post {INFER} HTTP/1.1", f"Post {INFER} HTTP/1.1", f"P@ST {INFER} HTTP/1.1",
-    f"POST {INFER} http/1.1", f"POST {INFER} HTTP/1.01", f"POST {INFER} HTTP/01.1", f"POST {INFER} HTTP/1",
-    f"POST {INFER} HTTP/1.", f"POST {INFER} HTTP/1,1", f"POST {INFER} HTTPS/1.1", f"POST {INFER} HTTP/ 1.1",
-    f"POST {INFER} ICE/1.0",
-    f"POST {INFER}\tx HTTP/1.1", f"POST {INFER} x HTTP/1.1", f"POST {INFER}\x01 HTTP/1.1", f"POST {INFER}\xe9 HTTP/1.1",
-    f"POST {INFER}#x HTTP/1.1", f"POST {INFER}%00 HTTP/1.1", f"POST {INFER}%2f HTTP/1.1", f"POST {INFER}%5c HTTP/1.1",
-], ids=range(25))  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        f" POST {INFER} HTTP/1.1",
+        f"\tPOST {INFER} HTTP/1.1",
+        f"POST\x0b{INFER} HTTP/1.1",
+        f"POST\x0c{INFER} HTTP/1.1",
+        f"POST\xa0{INFER} HTTP/1.1",
+        f"post {INFER} HTTP/1.1",
+        f"Post {INFER} HTTP/1.1",
+        f"P@ST {INFER} HTTP/1.1",
+        f"POST {INFER} http/1.1",
+        f"POST {INFER} HTTP/1.01",
+        f"POST {INFER} HTTP/01.1",
+        f"POST {INFER} HTTP/1",
+        f"POST {INFER} HTTP/1.",
+        f"POST {INFER} HTTP/1,1",
+        f"POST {INFER} HTTPS/1.1",
+        f"POST {INFER} HTTP/ 1.1",
+        f"POST {INFER} ICE/1.0",
+        f"POST {INFER}\tx HTTP/1.1",
+        f"POST {INFER} x HTTP/1.1",
+        f"POST {INFER}\x01 HTTP/1.1",
+        f"POST {INFER}\xe9 HTTP/1.1",
+        f"POST {INFER}#x HTTP/1.1",
+        f"POST {INFER}%00 HTTP/1.1",
+        f"POST {INFER}%2f HTTP/1.1",
+        f"POST {INFER}%5c HTTP/1.1",
+    ],
+    ids=range(25),
+)
 def test_any_other_request_line_is_refused(stage: Stage, line: str) -> None:
     before = len(stage.seen())
     with socket.create_connection(("127.0.0.1", stage.gateway.port), timeout=10) as connection:

@@ -74,8 +74,9 @@ class Pair:
     def last(self, before: list[int]) -> tuple[str, str]:
         seen = [
             (backend.name, str(call["headers"].get("x-sequence", "")))
-            for backend, count in zip(self.backends, before, strict=True) for call in backend.seen(count)
-        ]  # fmt: skip
+            for backend, count in zip(self.backends, before, strict=True)
+            for call in backend.seen(count)
+        ]
         (found,) = seen
         return found
 

@@ -109,9 +109,11 @@ def test_requests_at_once_pass_the_limits_of_all_keys_above(fresh_stage: Stage) 
     stage, snapshot = fresh_stage, fresh_stage.snapshot
     top, middle, low = OLD[4:16], CHILD[4:16], GRANDCHILD[4:16]
     keys = (
-        limited(OLD, 3), limited(NEW, 3, (top, 3)), limited(CHILD, 2, (middle, 2), (top, 3)),
+        limited(OLD, 3),
+        limited(NEW, 3, (top, 3)),
+        limited(CHILD, 2, (middle, 2), (top, 3)),
         limited(GRANDCHILD, 1, (low, 1), (middle, 2), (top, 3)),
-    )  # fmt: skip
+    )
     publish(stage, replace(snapshot, keys=(*snapshot.keys, *keys)))
     assert [ask(stage, key).status for key in (OLD, NEW, CHILD, GRANDCHILD)] == [200] * 4
     open_ones = [held(stage, GRANDCHILD)]

@@ -59,10 +59,12 @@ def test_a_rest_body_that_names_it_is_refused(stage: Stage, body: bytes) -> None
     before = len(stage.seen())
     size = str(len(body))
     for sent, headers in (
-        (body, {}), (pieces(body, max(7, len(body) // 50)), {}), (body, {"Inference_Header_Content_Length": size}),
+        (body, {}),
+        (pieces(body, max(7, len(body) // 50)), {}),
+        (body, {"Inference_Header_Content_Length": size}),
         (body + b"\x00" * 99, {"Inference_Header_Content_Length": size}),
         (body, {"Content_Type": "application/octet-stream", "Inference_Header_Content_Length": size}),
-    ):  # fmt: skip
+    ):
         answer = stage.gateway.call("POST", INFER, sent, X_API_Key=snapshots.TEAM, **headers)
         assert answer.status == 400, headers
         assert answer.error

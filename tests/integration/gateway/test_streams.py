@@ -33,10 +33,21 @@ def stream(stage: Stage, *messages: bytes, **metadata: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [0, 70_000, 3 << 20])
-@pytest.mark.parametrize("other", [
-    ("step",), ("mnis",), ("mnistt",), ("MNIST",), ("mnist/1",), ("mnist", "step"), ("step", "mnist", "step"), ("",),
-    ("mnist" + "x" * 200,), ("mnist\0",),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("step",),
+        ("mnis",),
+        ("mnistt",),
+        ("MNIST",),
+        ("mnist/1",),
+        ("mnist", "step"),
+        ("step", "mnist", "step"),
+        ("",),
+        ("mnist" + "x" * 200,),
+        ("mnist\0",),
+    ],
+)
 def test_a_later_message_for_another_model_reaches_no_model(stage: Stage, other: tuple[str, ...], size: int) -> None:
     good, bad = named("mnist"), named(*other, size=size)
     assert stream(stage, good, bad, good, bad) == ["mnist", INSTEAD, "mnist", INSTEAD]

@@ -39,10 +39,27 @@ class Secured:
     def curl(self, *arguments: str) -> str:
         """Status and HTTP version of one inference, as curl tells them; the error number of curl when it fails."""
         done = subprocess.run(
-            ("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{http_version}", "-m", "10", *arguments,
-             "-H", f"X-API-Key: {snapshots.TEAM}", "-d", "{}", f"https://localhost:{self.gateway.port}{INFER}"),
-            capture_output=True, text=True, timeout=20, check=False,
-        )  # fmt: skip
+            (
+                "curl",
+                "-sS",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code} %{http_version}",
+                "-m",
+                "10",
+                *arguments,
+                "-H",
+                f"X-API-Key: {snapshots.TEAM}",
+                "-d",
+                "{}",
+                f"https://localhost:{self.gateway.port}{INFER}",
+            ),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
         return done.stdout if done.returncode == 0 else f"curl {done.returncode}"
 
     def trusting(self) -> tuple[str, ...]:

@@ -16,12 +16,18 @@ from tests.services.gateway import snapshots
 pytestmark = pytest.mark.integration
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 FIELDS = {
-    "BOOL": ("bool_contents", np.bool_), "INT8": ("int_contents", np.int8), "INT16": ("int_contents", np.int16),
-    "INT32": ("int_contents", np.int32), "INT64": ("int64_contents", np.int64), "UINT8": ("uint_contents", np.uint8),
-    "UINT16": ("uint_contents", np.uint16), "UINT32": ("uint_contents", np.uint32),
-    "UINT64": ("uint64_contents", np.uint64), "FP32": ("fp32_contents", np.float32),
+    "BOOL": ("bool_contents", np.bool_),
+    "INT8": ("int_contents", np.int8),
+    "INT16": ("int_contents", np.int16),
+    "INT32": ("int_contents", np.int32),
+    "INT64": ("int64_contents", np.int64),
+    "UINT8": ("uint_contents", np.uint8),
+    "UINT16": ("uint_contents", np.uint16),
+    "UINT32": ("uint_contents", np.uint32),
+    "UINT64": ("uint64_contents", np.uint64),
+    "FP32": ("fp32_contents", np.float32),
     "FP64": ("fp64_contents", np.float64),
-}  # fmt: skip
+}
 
 
 def values(datatype: str) -> Any:
@@ -31,8 +37,11 @@ def values(datatype: str) -> Any:
     if datatype.startswith("FP"):
         return np.array([0, -0.0, 1.5, -2.25e-30, np.inf, np.nan, *np.linspace(-9, 9, 300)], kind)
     info = np.iinfo(kind)
-    edges = [at for at in (-129, -128, -1, 0, 1, 127, 128, 16383, 16384, 2**31 - 1, 2**31, 2**32, 2**53 + 1)
-             if info.min <= at <= info.max]  # fmt: skip
+    edges = [
+        at
+        for at in (-129, -128, -1, 0, 1, 127, 128, 16383, 16384, 2**31 - 1, 2**31, 2**32, 2**53 + 1)
+        if info.min <= at <= info.max
+    ]
     spread = np.random.default_rng(7).integers(info.min, info.max, 500, kind, endpoint=True)
     return np.concatenate([np.array([*edges, info.min, info.max], kind), spread])
 
@@ -137,11 +146,15 @@ LEFT = {
     "large": answer(("UINT8", bytes(range(256)) * 4096)),
     "one tensor too few": answer(("FP32", bytes(4)), raw_output_contents=[bytes(4)]),
     "typed already": pb.ModelInferResponse(
-        outputs=[pb.ModelInferResponse.InferOutputTensor(
-            name="o", datatype="FP32", contents=pb.InferTensorContents(fp32_contents=[1.0]),
-        )],
+        outputs=[
+            pb.ModelInferResponse.InferOutputTensor(
+                name="o",
+                datatype="FP32",
+                contents=pb.InferTensorContents(fp32_contents=[1.0]),
+            )
+        ],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", LEFT)

@@ -17,9 +17,15 @@ from tests.services.gateway.rig import Answer, until
 pytestmark = pytest.mark.integration
 STREAM: dict[str, Any] = {"model": "llama", "stream": True, "max_tokens": 6}
 OPTIONS: list[Any] = [
-    ..., None, {}, {"include_usage": False}, {"include_usage": None}, {"include_usage": True},
-    {"continuous_usage_stats": False}, {"continuous_usage_stats": False, "include_usage": True},
-]  # fmt: skip
+    ...,
+    None,
+    {},
+    {"include_usage": False},
+    {"include_usage": None},
+    {"include_usage": True},
+    {"continuous_usage_stats": False},
+    {"continuous_usage_stats": False, "include_usage": True},
+]
 
 
 def logged(doors: Doors, answer: Answer) -> dict[str, Any]:

@@ -116,7 +116,8 @@ PROGRAMS = {
     "simple-string": (f'backend: "python" max_batch_size: 8\n{pair("STRING")}', STRING),
     "simple-identity": (
         'backend: "python" max_batch_size: 8\n'
-        + tensors("input", ("INPUT0", "STRING", -1)) + tensors("output", ("OUTPUT0", "STRING", -1)),
+        + tensors("input", ("INPUT0", "STRING", -1))
+        + tensors("output", ("OUTPUT0", "STRING", -1)),
         IDENTITY,
     ),
     "simple-sequence": (sequence(START=START), SEQUENCE),
@@ -127,7 +128,7 @@ PROGRAMS = {
         + tensors("output", ("OUT", "INT32", 1)),
         REPEAT,
     ),
-}  # fmt: skip
+}
 NAMES = (*ONNX, *PROGRAMS)
 GREETING = "déjà vu ☃ 日本"
 """A variable of every service, which the Python models print."""

@@ -99,8 +99,22 @@ def test_what_a_model_prints_is_in_the_log_that_the_console_shows(services: Live
 
 
 CLOSED = (
-    "config", "statistics", "all statistics", "index", "load", "unload", "shared memory", "register", "unregister",
-    "cuda", "register cuda", "unregister cuda", "trace", "set trace", "log", "set log",
+    "config",
+    "statistics",
+    "all statistics",
+    "index",
+    "load",
+    "unload",
+    "shared memory",
+    "register",
+    "unregister",
+    "cuda",
+    "register cuda",
+    "unregister cuda",
+    "trace",
+    "set trace",
+    "log",
+    "set log",
 )
 """Of the examples, and never for a caller: docs/security.md."""
 NOT_SERVED = "This path or method is not served here."
@@ -112,9 +126,7 @@ REFUSED_OVER_HTTP = {
         ("input in shared memory", "output in shared memory"),
         ("400", "This field is not allowed here. (shared_memory_region)"),
     ),
-    **dict.fromkeys(
-        ("gzip", "deflate"), ("415", "Content-Encoding is not supported here: send the body as it is.")
-    ),
+    **dict.fromkeys(("gzip", "deflate"), ("415", "Content-Encoding is not supported here: send the body as it is.")),
     "unknown version": ("404", "version 7 is not found"),
     "shape": ("400", "expected 2 inputs but got 1 inputs for model 'simple'"),
     "decoupled": ("501", "decoupled"),

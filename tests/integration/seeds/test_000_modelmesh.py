@@ -66,20 +66,35 @@ def test_rest_follows_the_same_rules(live: Live) -> None:
 @pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
 def test_tritonclient_over_http_gets_8(live: Live, asynchronous: bool, binary: bool) -> None:
     said = call(
-        "triton_http", target=live.grpc_target, model=example.NAME, headers={"authorization": f"Bearer {live.key}"},
-        input="predict", output="predict", data=[PIXELS], dtype="float32", datatype="FP32",
+        "triton_http",
+        target=live.grpc_target,
+        model=example.NAME,
+        headers={"authorization": f"Bearer {live.key}"},
+        input="predict",
+        output="predict",
+        data=[PIXELS],
+        dtype="float32",
+        datatype="FP32",
         **{"binary": binary, "asyncio": asynchronous},
-    )  # fmt: skip
+    )
     assert said == {"ready": True, "values": [8.0]}
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "asyncio"])
 def test_tritonclient_over_grpc_gets_8(live: Live, asynchronous: bool) -> None:
     said = call(
-        "triton_grpc", target=live.grpc_target, model=example.NAME, headers={"authorization": f"Bearer {live.key}"},
-        input="predict", output="predict", data=[PIXELS], dtype="float32", datatype="FP32", stream=False,
+        "triton_grpc",
+        target=live.grpc_target,
+        model=example.NAME,
+        headers={"authorization": f"Bearer {live.key}"},
+        input="predict",
+        output="predict",
+        data=[PIXELS],
+        dtype="float32",
+        datatype="FP32",
+        stream=False,
         **{"asyncio": asynchronous},
-    )  # fmt: skip
+    )
     assert said == {"values": [[8.0]]}
 
 
@@ -89,10 +104,19 @@ def test_tritonclient_streams_over_grpc(live: Live, asynchronous: bool) -> None:
     try:
         live.wait("seed-stream")
         said = call(
-            "triton_grpc", target=live.grpc_target, model="seed-stream", input="IN", output="OUT",
-            headers={"authorization": f"Bearer {live.key}"}, data=[3, 1, 4, 1], dtype="int32", datatype="INT32",
-            stream=True, answers=4, **{"asyncio": asynchronous},
-        )  # fmt: skip
+            "triton_grpc",
+            target=live.grpc_target,
+            model="seed-stream",
+            input="IN",
+            output="OUT",
+            headers={"authorization": f"Bearer {live.key}"},
+            data=[3, 1, 4, 1],
+            dtype="int32",
+            datatype="INT32",
+            stream=True,
+            answers=4,
+            **{"asyncio": asynchronous},
+        )
     finally:
         live.delete("seed-stream")
     assert said == {"values": [[3], [1], [4], [1]]}

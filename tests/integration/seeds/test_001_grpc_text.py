@@ -16,9 +16,15 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-text")]
 
 def ask(live: Live, **changes: Any) -> Any:
     given = {
-        "target": live.grpc_target, "model": NAME, "metadata": metadata(live.key), "prompt": QUESTION,
-        "encoding": "int", "stream": False, "parameters": {"max_tokens": "64", "temperature": "0"}, **changes,
-    }  # fmt: skip
+        "target": live.grpc_target,
+        "model": NAME,
+        "metadata": metadata(live.key),
+        "prompt": QUESTION,
+        "encoding": "int",
+        "stream": False,
+        "parameters": {"max_tokens": "64", "temperature": "0"},
+        **changes,
+    }
     return call("text_over_grpc", **given)
 
 

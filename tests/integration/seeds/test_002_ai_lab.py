@@ -80,8 +80,16 @@ def test_a_public_service_asks_for_nothing(lab: Live, tmp_path: Path) -> None:
 def test_the_grpc_example_runs_mended(lab: Live) -> None:
     """The document's imports do not exist and its input class is not the client's; what it means does run."""
     said = call(
-        "triton_grpc", target=lab.grpc_target, model=MODEL, input="predict", output="label", data=[PIXELS],
-        headers={"x-lab-token": lab.key, "x-lab-project": "digits"}, dtype="float32", datatype="FP32", stream=False,
+        "triton_grpc",
+        target=lab.grpc_target,
+        model=MODEL,
+        input="predict",
+        output="label",
+        data=[PIXELS],
+        headers={"x-lab-token": lab.key, "x-lab-project": "digits"},
+        dtype="float32",
+        datatype="FP32",
+        stream=False,
         **{"asyncio": False},
-    )  # fmt: skip
+    )
     assert said == {"values": [[8]]}

@@ -57,9 +57,13 @@ def test_tensorflow_servings_stub_predicts(live: Live, flower: str, host: list[l
         "key": {"dtype": "string", "values": ["1"], "shape": [1, 1]},
     }
     said = call(
-        "tensorflow_serving", "clients-tensorflow", target=live.grpc_target, model=flower, inputs=inputs,
+        "tensorflow_serving",
+        "clients-tensorflow",
+        target=live.grpc_target,
+        model=flower,
+        inputs=inputs,
         metadata=[*metadata(live.key), *host],
-    )  # fmt: skip
+    )
     assert said["name"] == flower
     assert said["outputs"] == {"prediction": [9], "scores": [1.0, 0.0, 0.0], "key": ["1"]}
     assert said["signature"] == {"inputs": ["image_bytes", "key"], "outputs": ["key", "prediction", "scores"]}
@@ -82,9 +86,14 @@ def test_tensorflow_servings_stub_reads_digits(live: Live, content: bool) -> Non
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
 def test_kserves_rest_client_infers_and_asks_for_readiness(live: Live, protocol: str) -> None:
     said = call(
-        "kserve_rest", protocol=protocol, url=live.gateway, model=example.NAME, data=PIXELS,
-        body={"instances": [PIXELS]}, headers={"authorization": f"Bearer {live.key}"},
-    )  # fmt: skip
+        "kserve_rest",
+        protocol=protocol,
+        url=live.gateway,
+        model=example.NAME,
+        data=PIXELS,
+        body={"instances": [PIXELS]},
+        headers={"authorization": f"Bearer {live.key}"},
+    )
     assert said["ready"] is True
     if protocol == "v1":
         assert said["answer"] == {"predictions": [8.0]}

@@ -19,9 +19,14 @@ from tests.triton import runtime_root
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]
 PIXELS = [float(pixel) for pixel in example.PIXELS]
 ANSWERS = {
-    "live": True, "ready": True, "model_ready": True, "values": [8.0], "model": example.NAME, "other": "NOT_FOUND",
+    "live": True,
+    "ready": True,
+    "model_ready": True,
+    "values": [8.0],
+    "model": example.NAME,
+    "other": "NOT_FOUND",
     "without_key": "UNAUTHENTICATED",
-}  # fmt: skip
+}
 
 
 def ask(live: Live, target: str, **files: str) -> Any:

@@ -73,18 +73,35 @@ def test_the_catalogue_lists_what_the_key_may_use_and_nothing_else(live_llm: Liv
     assert [name for name in ask(live_llm, "models", key=key)["ids"] if not name.startswith(f"{NAME}:")] == [NAME]
 
 
-TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {
-    "type": "object", "properties": {"request_id": {"type": "string"}, "image_url": {"type": ["string", "null"]}},
-}}}  # fmt: skip
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "parameters": {
+            "type": "object",
+            "properties": {"request_id": {"type": "string"}, "image_url": {"type": ["string", "null"]}},
+        },
+    },
+}
 
 
-@pytest.mark.parametrize("extra", [
-    {"extra_body": {"chat_template_kwargs": {"enable_thinking": False, "thinking_budget": 0, "effort": None}}},
-    {"reasoning_effort": "low", "metadata": {"request_id": "r-1"}, "store": False, "user": "u-1"},
-    {"tools": [TOOL], "tool_choice": "none"},
-    {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {
-        "type": "object", "properties": {"request_id": {"type": "string"}}}}}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"extra_body": {"chat_template_kwargs": {"enable_thinking": False, "thinking_budget": 0, "effort": None}}},
+        {"reasoning_effort": "low", "metadata": {"request_id": "r-1"}, "store": False, "user": "u-1"},
+        {"tools": [TOOL], "tool_choice": "none"},
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "a",
+                    "schema": {"type": "object", "properties": {"request_id": {"type": "string"}}},
+                },
+            }
+        },
+    ],
+)
 def test_fields_that_ordinary_clients_send_are_taken(live_llm: Live, extra: dict[str, Any]) -> None:
     said = ask(live_llm, "refused", extra=extra)
     assert said["status"] == 200, said

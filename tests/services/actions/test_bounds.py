@@ -87,16 +87,25 @@ def test_a_team_may_have_a_number_of_its_own_and_the_console_is_not_refused(
 def test_over_rest(alice: User, bob: User, charlie: User, admin: User, team: Team) -> None:
     people = {"nobody": Api(), "stranger": Api(charlie), "teammate": Api(bob), "owner": Api(alice)}
     assert who_may(people, lambda api: api.get("teams/vision/")) == {
-        "nobody": 401, "stranger": 404, "teammate": 200, "owner": 200
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 404,
+        "teammate": 200,
+        "owner": 200,
+    }
     body = {"bounds": {"services": 7, "keys": None}}
     assert who_may(people, lambda api: api.patch("teams/vision/", body)) == {
-        "nobody": 401, "stranger": 404, "teammate": 403, "owner": 403
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 404,
+        "teammate": 403,
+        "owner": 403,
+    }
     root = Api(admin)
     assert root.patch("teams/vision/", body).data["bounds"] == {
-        "services": 7, "datasets": 200, "keys": 1000, "preheats": 50
-    }  # fmt: skip
+        "services": 7,
+        "datasets": 200,
+        "keys": 1000,
+        "preheats": 50,
+    }
     assert people["teammate"].get("teams/vision/").data["bounds"]["services"] == 7
     assert set(root.patch("teams/vision/", {"bounds": {"keys": -1}}).errors) == {"bounds.keys"}
     assert set(root.patch("teams/vision/", {"name": "x"}).errors) == {"name"}

@@ -238,11 +238,20 @@ def test_it_says_that_nothing_is_restarted(ready: Make, actor: Principal) -> Non
 def test_every_field_of_a_spec_is_known_to_change_what_runs_or_not() -> None:
     old = ServiceSpec("triton", "models", "echo", "default")
     other: dict[str, Any] = {
-        "framework": "vllm", "dataset": "b", "model_path": "b", "queue": "b", "resources": Resources(cpu=2),
-        "auth_policy": "public", "auth_header": "x-b", "auth_parameters": (("x-b", "c"),),
-        "cors_origins": ("*",), "limits": ServiceLimits(concurrency=2), "affinity": Affinity((Rule("a", "Exists"),)),
-        "framework_config": {"b": 1}, "env": {"B": "c"},
-    }  # fmt: skip
+        "framework": "vllm",
+        "dataset": "b",
+        "model_path": "b",
+        "queue": "b",
+        "resources": Resources(cpu=2),
+        "auth_policy": "public",
+        "auth_header": "x-b",
+        "auth_parameters": (("x-b", "c"),),
+        "cors_origins": ("*",),
+        "limits": ServiceLimits(concurrency=2),
+        "affinity": Affinity((Rule("a", "Exists"),)),
+        "framework_config": {"b": 1},
+        "env": {"B": "c"},
+    }
     restarting = {"framework", "dataset", "model_path", "resources", "framework_config", "env"}
     for name in (field.name for field in fields(ServiceSpec)):
         changed = replace(old, **{name: other[name]})

@@ -201,9 +201,15 @@ def test_settings_stored_before_they_needed_trust_do_not_start_again(
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_no_variable_leads_to_files_of_another_model(
-    world: World, digits: Path, untrusted: Dataset, payload: dict[str, Any], team: Team, actor: Principal,
-    settings: Settings, trusted: bool,
-) -> None:  # fmt: skip
+    world: World,
+    digits: Path,
+    untrusted: Dataset,
+    payload: dict[str, Any],
+    team: Team,
+    actor: Principal,
+    settings: Settings,
+    trusted: bool,
+) -> None:
     if trusted:
         trust.trust(untrusted, actor=actor)
     for value in (f"{settings.HOME.store}/trees/x", "repository/../../x", str(digits)):

@@ -23,8 +23,11 @@ from services.models import ApiKey, Replica, Service
 
 SOON = timezone.now().replace(microsecond=0) + timedelta(hours=1)
 BOUND: dict[str, Any] = {
-    "expires_at": SOON, "rate_limit_per_minute": 10, "tokens_per_minute": 1000, "max_concurrent": 2,
-}  # fmt: skip
+    "expires_at": SOON,
+    "rate_limit_per_minute": 10,
+    "tokens_per_minute": 1000,
+    "max_concurrent": 2,
+}
 
 
 @pytest.fixture

@@ -105,12 +105,23 @@ def test_only_an_administrator_revokes_a_key_for_every_team(
 def test_every_wrong_field_is_named(team: Team, actor: Principal) -> None:
     with pytest.raises(InvalidFields) as caught:
         keys.create(
-            team=team, name=" ", scopes=["admin"], services=["nope"], expires_at=timezone.now() - timedelta(days=1),
-            rate_limit_per_minute=0, all_teams=True, actor=actor,
-        )  # fmt: skip
+            team=team,
+            name=" ",
+            scopes=["admin"],
+            services=["nope"],
+            expires_at=timezone.now() - timedelta(days=1),
+            rate_limit_per_minute=0,
+            all_teams=True,
+            actor=actor,
+        )
     assert set(caught.value.errors) == {
-        "name", "scopes", "services", "expires_at", "rate_limit_per_minute", "all_teams",
-    }  # fmt: skip
+        "name",
+        "scopes",
+        "services",
+        "expires_at",
+        "rate_limit_per_minute",
+        "all_teams",
+    }
 
 
 def test_a_key_cannot_make_a_mightier_key(team: Team, made: Made) -> None:

@@ -173,9 +173,7 @@ class Life:
 
 
 @pytest.mark.parametrize("row", rows())
-def test_each_row_is_so(
-    row: str, world: World, make: Make, ready: Make, watched: Numbers, actor: Principal
-) -> None:
+def test_each_row_is_so(row: str, world: World, make: Make, ready: Make, watched: Numbers, actor: Principal) -> None:
     getattr(Life(world, make, ready, watched, actor), row.replace("-", "_").replace(" ", "_"))()
 
 
@@ -232,9 +230,7 @@ def test_with_another_that_is_well_it_is_taken_at_once(ready: Make, world: World
     assert hung_at(watched, *range(0, 18, 3)) == [15]
 
 
-def test_the_last_one_is_taken_at_once_when_its_health_does_not_answer_either(
-    numbers: Numbers, world: World
-) -> None:
+def test_the_last_one_is_taken_at_once_when_its_health_does_not_answer_either(numbers: Numbers, world: World) -> None:
     numbers.active, numbers.answers = 1, False
     world.deaf.update(range(18000, 18100))
     assert hung_at(numbers, *range(0, 18, 3)) == [15]

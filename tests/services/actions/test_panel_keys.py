@@ -90,8 +90,14 @@ def test_a_revoked_key_is_not_used_again(service: Service, alice: User) -> None:
 
 def test_a_row_that_somebody_made_under_its_name_is_not_mistaken_for_it(service: Service) -> None:
     ApiKey.objects.create(
-        team=service.team, name=panel_keys.NAME, key_id="a" * 12, digest="0" * 64, scopes=["infer", "manage"],
-        services=["digits"], expires_at=timezone.now() + timedelta(days=1), created_by="console",
+        team=service.team,
+        name=panel_keys.NAME,
+        key_id="a" * 12,
+        digest="0" * 64,
+        scopes=["infer", "manage"],
+        services=["digits"],
+        expires_at=timezone.now() + timedelta(days=1),
+        created_by="console",
     )
     assert format.parse(panel_keys.key_for(service)) != "a" * 12
 

@@ -78,8 +78,12 @@ def test_a_revision_of_before_limits_were_there_is_told_too(ready: Make) -> None
 def test_while_an_edit_rolls_out_the_gateway_is_told_of_what_serves(ready: Make, actor: Principal) -> None:
     """And of who may call, and how much, as it was saved last."""
     service = ready()
-    changes = {"env": {"A": "b"}, "limits": {"concurrency": 3}, "auth": {"policy": "public"},
-               "cors": {"allowed_origins": ["https://app.example"]}}
+    changes = {
+        "env": {"A": "b"},
+        "limits": {"concurrency": 3},
+        "auth": {"policy": "public"},
+        "cors": {"allowed_origins": ["https://app.example"]},
+    }
     verbs.edit(service, changes, actor=actor)
     (told,) = publishing.snapshot().services
     assert (told.revision, told.concurrency, told.public, told.ready) == (1, 3, True, True)
@@ -128,14 +132,27 @@ def test_thousands_of_services_and_keys_are_told_at_once(ready: Make, team: Team
     Service.objects.bulk_update(services, ["target", "serving"], batch_size=200)
     Replica.objects.bulk_create(
         Replica(
-            service=row, revision=row.serving, index=0, node="local", started_at=now, http_port=3 * n + 1,
-            grpc_port=3 * n + 2, metrics_port=3 * n + 3,
+            service=row,
+            revision=row.serving,
+            index=0,
+            node="local",
+            started_at=now,
+            http_port=3 * n + 1,
+            grpc_port=3 * n + 2,
+            metrics_port=3 * n + 3,
         )
         for n, row in enumerate(services)
-    )  # fmt: skip
+    )
     ApiKey.objects.bulk_create(
-        ApiKey(team=team, name="many", key_id=f"{n:012}", digest=f"{n:064}", scopes=["infer"], services=["many-0001"],
-               service_ids=[1])
+        ApiKey(
+            team=team,
+            name="many",
+            key_id=f"{n:012}",
+            digest=f"{n:064}",
+            scopes=["infer"],
+            services=["many-0001"],
+            service_ids=[1],
+        )
         for n in range(10_000)
     )
     with CaptureQueriesContext(connection) as asked:

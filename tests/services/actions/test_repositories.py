@@ -43,7 +43,11 @@ def refused(payload: dict[str, Any], team: Team, actor: Principal) -> list[str]:
 
 
 def test_it_is_ready_and_says_of_which_models_it_consists(
-    world: World, flow: dict[str, Any], team: Team, actor: Principal, alice: User,
+    world: World,
+    flow: dict[str, Any],
+    team: Team,
+    actor: Principal,
+    alice: User,
     client_of: Callable[[User | None], Client],
 ) -> None:
     service = verbs.create(flow, team=team, actor=actor)

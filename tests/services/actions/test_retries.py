@@ -119,9 +119,7 @@ def stop_and_start(world: World, service: Service, actor: Principal) -> Service:
     return world.converge(service)
 
 
-def test_one_that_served_before_it_was_stopped_is_never_given_up(
-    ready: Make, world: World, actor: Principal
-) -> None:
+def test_one_that_served_before_it_was_stopped_is_never_given_up(ready: Make, world: World, actor: Principal) -> None:
     service = stop_and_start(world, ready(), actor)
     for attempt in range(1, 9):
         give_up(world)
@@ -233,9 +231,7 @@ def test_one_that_cannot_be_started_now_is_tried_with_each_look(
     assert world.settle(service).state == states.READY
 
 
-def test_an_engine_that_is_away_changes_nothing(
-    ready: Make, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_that_is_away_changes_nothing(ready: Make, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     service = ready()
 
     def away(name: str) -> Observation:

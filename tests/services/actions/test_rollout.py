@@ -163,9 +163,7 @@ def test_one_that_needs_more_than_it_would_free_does_not_end_what_serves(
     edit(service, actor, resources={"cpu": 3}, strategy=RECREATE)
     service = world.converge(service)
     assert serves(service, world, 1)
-    assert service.message == (
-        "Revision 2 waits, revision 1 serves on. Queue default: needs 3 CPU, 2 free."
-    )
+    assert service.message == ("Revision 2 waits, revision 1 serves on. Queue default: needs 3 CPU, 2 free.")
     verbs.stop(other, actor=actor)
     world.converge(other)
     assert serves(world.converge(service), world, 2)
@@ -187,9 +185,7 @@ def test_on_a_cordoned_node_the_old_revision_serves_on(
 
 
 @pytest.mark.parametrize("strategy", ["rolling", RECREATE])
-def test_after_its_node_lost_the_label_it_serves_on(
-    strategy: str, ready: Make, world: World, actor: Principal
-) -> None:
+def test_after_its_node_lost_the_label_it_serves_on(strategy: str, ready: Make, world: World, actor: Principal) -> None:
     service = ready(affinity={"required": [{"key": "zone", "operator": "In", "values": ["a"]}]})
     Node.objects.update(labels={"zone": "c"})
     restart(service, actor, strategy=strategy)
@@ -247,9 +243,7 @@ def test_what_no_node_could_take_any_more_may_be_edited_in_other_respects(
     assert serves(world.converge(service), world, 1)
 
 
-def test_scaling_up_that_does_not_fit_keeps_those_that_run(
-    ready: Make, world: World, actor: Principal
-) -> None:
+def test_scaling_up_that_does_not_fit_keeps_those_that_run(ready: Make, world: World, actor: Principal) -> None:
     service, _ = ready(), ready(name="other", resources={"cpu": 2})
     verbs.scale(service, 4, actor=actor)
     service = world.converge(service)
@@ -304,9 +298,7 @@ def test_a_waiting_revision_can_be_canceled(ready: Make, world: World, actor: Pr
     assert Revision.objects.get(number=2).note == "Edited (canceled by alice)"
 
 
-def test_canceled_while_it_takes_the_place_the_old_one_comes_back(
-    ready: Make, world: World, actor: Principal
-) -> None:
+def test_canceled_while_it_takes_the_place_the_old_one_comes_back(ready: Make, world: World, actor: Principal) -> None:
     service = ready(resources=FULL)
     world.deaf.update(range(18003, 18100))
     edit(service, actor, strategy=RECREATE)

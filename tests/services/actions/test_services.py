@@ -154,9 +154,7 @@ def test_a_verb_counts_although_the_service_moved_since_it_was_read(make: Make, 
         verbs.delete(read, actor=actor)
 
 
-def test_the_next_service_of_a_name_sees_no_log_of_the_one_before(
-    ready: Make, world: World, actor: Principal
-) -> None:
+def test_the_next_service_of_a_name_sees_no_log_of_the_one_before(ready: Make, world: World, actor: Principal) -> None:
     ready(name="echo-r1", resources={"cpu": 0.5})
     service = ready()
     verbs.delete(service, actor=actor)
@@ -252,9 +250,7 @@ def test_rollback_makes_a_new_revision_of_the_old_spec(ready: Make, world: World
     assert (newest.number, newest.spec["env"], newest.note) == (3, {}, "Rolled back to revision 1")
 
 
-def test_rollback_brings_back_the_files_too(
-    ready: Make, world: World, actor: Principal, dataset: Dataset
-) -> None:
+def test_rollback_brings_back_the_files_too(ready: Make, world: World, actor: Principal, dataset: Dataset) -> None:
     service = ready()
     model = Path(dataset.options["path"]) / "echo" / "1" / "model.py"
     model.write_text(model.read_text() + "# overwritten in place\n")

@@ -116,6 +116,7 @@ def test_a_round_that_copied_while_the_dataset_was_changed_is_judged_by_where_it
     world: World, make: Make, dataset: Dataset, elsewhere: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trusted = dataset.options
+
     def plan_then_point_back(job: Any, plan: Any = work._plan) -> Any:
         Dataset.objects.update(options=trusted)
         return plan(job)
@@ -176,9 +177,14 @@ def test_data_may_change_and_other_folders_have_a_first_copy_of_their_own(
     assert ready(name="second", model_path="more/echo").state == states.READY
 
 
-@pytest.mark.parametrize(("name", "content"), [
-    ("helper.py", b"evil = True\n"), ("weights.pkl", b"\x80\x04N."), ("lib.so", b"\x7fELF"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("helper.py", b"evil = True\n"),
+        ("weights.pkl", b"\x80\x04N."),
+        ("lib.so", b"\x7fELF"),
+    ],
+)
 def test_code_that_comes_to_a_folder_later_counts_as_changed(
     world: World, ready: Make, actor: Principal, program: Path, name: str, content: bytes
 ) -> None:
@@ -270,7 +276,11 @@ def admin_actor(admin: User) -> Principal:
 
 @pytest.fixture
 def remote(
-    world: World, dataset: Dataset, actor: Principal, admin_actor: Principal, payload: dict[str, Any],
+    world: World,
+    dataset: Dataset,
+    actor: Principal,
+    admin_actor: Principal,
+    payload: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Service:
     """A service for which an administrator allowed the code of one language model; the owner trusts later changes."""

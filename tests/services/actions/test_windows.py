@@ -70,9 +70,13 @@ def test_a_verdict_on_the_files_is_not_that_of_the_next_revision(
     preheat_all()
     if verdict == "failed":
         old = files.ready
-        monkeypatch.setattr(files, "ready", lambda revision: (
-            files.Files(failed=True, message="They are broken.") if revision.number == 1 else old(revision)
-        ))  # fmt: skip
+        monkeypatch.setattr(
+            files,
+            "ready",
+            lambda revision: (
+                files.Files(failed=True, message="They are broken.") if revision.number == 1 else old(revision)
+            ),
+        )
     after(monkeypatch, files, "ready", lambda: verbs.edit(row(service), change, actor=actor))
     reconcile.reconcile(service.pk)
     assert (row(service).state, row(service).target.number) == (states.PREHEATING, 2)

@@ -38,9 +38,7 @@ class Numbers:
         return [
             ReplicaHealth("echo", "http", f"127.0.0.1:{port}", True, 0, 0, 0, 0)
             if port in self.well
-            else ReplicaHealth(
-                "echo", "http", f"127.0.0.1:{port}", True, self.requests, 0, self.active, self.answered
-            )
+            else ReplicaHealth("echo", "http", f"127.0.0.1:{port}", True, self.requests, 0, self.active, self.answered)
             for port in Replica.objects.values_list("http_port", flat=True)
         ]
 

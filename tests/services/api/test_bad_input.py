@@ -87,13 +87,22 @@ def test_a_payload_larger_than_the_gateway_takes(owner: Api, payload: dict[str, 
 
 def test_every_wrong_field_of_access_and_limits_is_named(owner: Api, payload: dict[str, Any]) -> None:
     errors = refused(
-        owner, payload, auth={"policy": "open", "header": "Host", "parameters": [{"name": "x_a", "value": ""}]},
+        owner,
+        payload,
+        auth={"policy": "open", "header": "Host", "parameters": [{"name": "x_a", "value": ""}]},
         limits={"max_payload_mib": 0, "timeout_seconds": "60", "concurrency": 1.5, "stall_seconds": 1, "retries": 3},
-    )  # fmt: skip
+    )
     assert set(errors) == {
-        "auth.policy", "auth.header", "auth.parameters.0.name", "auth.parameters.0.value", "limits.max_payload_mib",
-        "limits.timeout_seconds", "limits.concurrency", "limits.stall_seconds", "limits.retries",
-    }  # fmt: skip
+        "auth.policy",
+        "auth.header",
+        "auth.parameters.0.name",
+        "auth.parameters.0.value",
+        "limits.max_payload_mib",
+        "limits.timeout_seconds",
+        "limits.concurrency",
+        "limits.stall_seconds",
+        "limits.retries",
+    }
 
 
 def test_an_unknown_queue(owner: Api, payload: dict[str, Any]) -> None:
@@ -102,14 +111,28 @@ def test_an_unknown_queue(owner: Api, payload: dict[str, Any]) -> None:
 
 def test_every_wrong_field_is_named_at_once(owner: Api, payload: dict[str, Any]) -> None:
     errors = refused(
-        owner, payload, name="Not A Label", replicas=0, colour="red", resources={"cpu": "many", "disk": 1},
-        affinity={"required": [{"key": "zone", "operator": "Like", "values": ["a"]}]}, env={"1X": "y"},
-        framework_config={"max_batch_size": -1}, state="READY",
-    )  # fmt: skip
+        owner,
+        payload,
+        name="Not A Label",
+        replicas=0,
+        colour="red",
+        resources={"cpu": "many", "disk": 1},
+        affinity={"required": [{"key": "zone", "operator": "Like", "values": ["a"]}]},
+        env={"1X": "y"},
+        framework_config={"max_batch_size": -1},
+        state="READY",
+    )
     assert set(errors) == {
-        "name", "replicas", "colour", "resources.cpu", "resources.disk", "affinity.required.0.operator", "env.1X",
-        "framework_config.max_batch_size", "state",
-    }  # fmt: skip
+        "name",
+        "replicas",
+        "colour",
+        "resources.cpu",
+        "resources.disk",
+        "affinity.required.0.operator",
+        "env.1X",
+        "framework_config.max_batch_size",
+        "state",
+    }
     assert errors["state"] == ["Cannot be changed."] and "There is no such field" in errors["colour"][0]
 
 

@@ -24,9 +24,18 @@ from tests.services import used
 def replica(service: Service) -> Replica:
     assert service.target is not None
     return Replica.objects.create(
-        service=service, revision=service.target, index=0, node="local", state=Replica.READY, http_port=1, grpc_port=2,
-        metrics_port=3, pid=4711, started_at=timezone.now() - timedelta(minutes=1), restarts=2,
-    )  # fmt: skip
+        service=service,
+        revision=service.target,
+        index=0,
+        node="local",
+        state=Replica.READY,
+        http_port=1,
+        grpc_port=2,
+        metrics_port=3,
+        pid=4711,
+        started_at=timezone.now() - timedelta(minutes=1),
+        restarts=2,
+    )
 
 
 @pytest.fixture
@@ -44,8 +53,9 @@ def test_events_are_listed_newest_first(owner: Api, service: Service) -> None:
     owner.post("services/echo/stop/")
     events = owner.get("services/echo/events/").data["results"]
     assert [(event["kind"], event["old"], event["new"]) for event in events] == [
-        ("state", "PREHEATING", "STOPPING"), ("created", "", "PREHEATING"),
-    ]  # fmt: skip
+        ("state", "PREHEATING", "STOPPING"),
+        ("created", "", "PREHEATING"),
+    ]
     assert events[0]["actor"] == "alice"
     assert owner.get("services/echo/events/", page=2, page_size=1).data["results"] == events[1:]
     assert owner.get("services/echo/events/", page=9).status == 404
@@ -91,8 +101,11 @@ def test_who_may_send_a_test_inference(people: dict[str, Api], service: Service)
     # A viewer may: then it is the service's state that speaks.
     body: dict[str, Any] = {"protocol": "http", "inputs": []}
     assert who_may(people, lambda api: api.post("services/echo/probe/", body)) == {
-        "nobody": 401, "stranger": 404, "teammate": 409, "owner": 409,
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 404,
+        "teammate": 409,
+        "owner": 409,
+    }
     assert states.PREHEATING in people["owner"].post("services/echo/probe/", body).data["detail"]
 
 

@@ -10,9 +10,12 @@ from services.models import ApiKey, Service
 from tests.rest import Api, who_may
 
 BODY = {
-    "name": "ci", "scopes": ["infer", "read"], "rate_limit_per_minute": 60, "tokens_per_minute": 9000,
+    "name": "ci",
+    "scopes": ["infer", "read"],
+    "rate_limit_per_minute": 60,
+    "tokens_per_minute": 9000,
     "max_concurrent": 4,
-}  # fmt: skip
+}
 LIMITS = ("rate_limit_per_minute", "tokens_per_minute", "max_concurrent")
 
 
@@ -29,8 +32,11 @@ def test_a_key_is_shown_once_and_works(owner: Api, service: Service) -> None:
 
 def test_who_may_make_a_key(people: dict[str, Api]) -> None:
     assert who_may(people, lambda api: api.post("keys/", {**BODY, "team": "vision"})) == {
-        "nobody": 401, "stranger": 400, "teammate": 403, "owner": 201,
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 400,
+        "teammate": 403,
+        "owner": 201,
+    }
     assert ApiKey.objects.count() == 1
 
 
@@ -72,9 +78,15 @@ def test_a_rotated_key_works_beside_the_old_one(owner: Api) -> None:
 
 def test_every_wrong_field_of_a_key_is_named(owner: Api) -> None:
     body = {
-        "name": "", "scopes": ["fly"], "services": ["nowhere"], "expires_at": "2001-01-01T00:00:00Z",
-        "rate_limit_per_minute": 0, "tokens_per_minute": -1, "max_concurrent": 0, "all_teams": True,
-    }  # fmt: skip
+        "name": "",
+        "scopes": ["fly"],
+        "services": ["nowhere"],
+        "expires_at": "2001-01-01T00:00:00Z",
+        "rate_limit_per_minute": 0,
+        "tokens_per_minute": -1,
+        "max_concurrent": 0,
+        "all_teams": True,
+    }
     assert set(owner.post("keys/", body).errors) == set(body)
     types: dict[str, Any] = {
         "name": [],

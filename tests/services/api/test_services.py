@@ -38,7 +38,16 @@ def test_what_create_returned_can_be_sent_again_under_another_name(owner: Api, p
     again = {
         name: made[name]
         for name in (
-            "framework", "dataset", "model_path", "queue", "replicas", "resources", "auth", "cors", "limits", "affinity"
+            "framework",
+            "dataset",
+            "model_path",
+            "queue",
+            "replicas",
+            "resources",
+            "auth",
+            "cors",
+            "limits",
+            "affinity",
         )
     }
     assert owner.post("services/", {**again, "name": "echo-2"}).status == 201
@@ -49,11 +58,11 @@ def test_access_and_limits_are_changed_field_by_field(owner: Api, service: Servi
     more = {"auth": {"parameters": [{"name": "X-Tenant", "value": "blue"}]}, "limits": {"timeout_seconds": 9}}
     changed = owner.patch("services/echo/", more).data
     assert changed["auth"] == {
-        "policy": "api_key", "header": "x-tenant-key", "parameters": [{"name": "x-tenant", "value": "blue"}]
-    }  # fmt: skip
-    assert changed["limits"] == {
-        "max_payload_mib": None, "timeout_seconds": 9, "concurrency": 4, "stall_seconds": None
-    }  # fmt: skip
+        "policy": "api_key",
+        "header": "x-tenant-key",
+        "parameters": [{"name": "x-tenant", "value": "blue"}],
+    }
+    assert changed["limits"] == {"max_payload_mib": None, "timeout_seconds": 9, "concurrency": 4, "stall_seconds": None}
     assert changed["revision"] == 3
     less = {"auth": {"header": "", "policy": "public"}, "limits": {"concurrency": None}}
     cleared = owner.patch("services/echo/", less)
@@ -84,9 +93,13 @@ def test_a_service_of_before_limits_were_there_shows_them_and_an_empty_edit_chan
 
 
 def test_only_an_administrator_has_code_of_a_model_run(
-    owner: Api, admin: User, payload: dict[str, Any], models: Path, monkeypatch: pytest.MonkeyPatch,
+    owner: Api,
+    admin: User,
+    payload: dict[str, Any],
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
     key_for: Callable[..., tuple[Api, Any]],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(Vllm, "availability", lambda self, runtime: Availability(True))
     llama_folder.write(models / "llama")
     body = {**payload, "name": "llama", "framework": "vllm", "model_path": "llama", "team": "vision"}
@@ -103,8 +116,11 @@ def test_only_an_administrator_has_code_of_a_model_run(
 def test_who_may_create(people: dict[str, Api], payload: dict[str, Any]) -> None:
     # The stranger has a team too, but that team has no such dataset.
     assert who_may(people, lambda api: api.post("services/", payload)) == {
-        "nobody": 401, "stranger": 400, "teammate": 403, "owner": 201,
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 400,
+        "teammate": 403,
+        "owner": 201,
+    }
 
 
 def test_who_sees_a_service(people: dict[str, Api], service: Service) -> None:
@@ -126,8 +142,11 @@ def test_the_list_has_only_services_of_ones_teams(people: dict[str, Api], servic
 
 def test_who_may_change_a_service(people: dict[str, Api], service: Service) -> None:
     assert who_may(people, lambda api: api.patch("services/echo/", {"replicas": 2})) == {
-        "nobody": 401, "stranger": 404, "teammate": 403, "owner": 200,
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 404,
+        "teammate": 403,
+        "owner": 200,
+    }
     service.refresh_from_db()
     assert service.replicas == 2
 
@@ -136,15 +155,21 @@ def test_who_may_change_a_service(people: dict[str, Api], service: Service) -> N
 def test_who_may_use_a_verb(verb: str, people: dict[str, Api], service: Service) -> None:
     body = {"revision": 1} if verb == "rollback" else None
     assert who_may(people, lambda api: api.post(f"services/echo/{verb}/", body)) == {
-        "nobody": 401, "stranger": 404, "teammate": 403, "owner": 202,
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 404,
+        "teammate": 403,
+        "owner": 202,
+    }
 
 
 def test_who_may_restart(people: dict[str, Api], service: Service) -> None:
     Service.objects.update(state=states.READY)
     assert who_may(people, lambda api: api.post("services/echo/restart/")) == {
-        "nobody": 401, "stranger": 404, "teammate": 403, "owner": 202,
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 404,
+        "teammate": 403,
+        "owner": 202,
+    }
     service.refresh_from_db()
     assert service.revisions.count() == 2
 
@@ -156,8 +181,11 @@ def test_who_may_decide_on_a_revision_that_waits(
     Service.objects.update(state=states.READY, serving=service.target)
     assert people["owner"].patch("services/echo/", {"env": {"A": "b"}}).data["serving_revision"] == 1
     assert who_may(people, lambda api: api.post("services/echo/rollout/", {"action": action})) == {
-        "nobody": 401, "stranger": 404, "teammate": 403, "owner": 202,
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 404,
+        "teammate": 403,
+        "owner": 202,
+    }
     service.refresh_from_db()
     assert (service.target.number, service.target.strategy) == left
 
@@ -199,8 +227,11 @@ def test_a_revision_that_no_node_could_hold_is_refused_with_its_field(owner: Api
 
 def test_who_may_delete(people: dict[str, Api], service: Service) -> None:
     assert who_may(people, lambda api: api.delete("services/echo/")) == {
-        "nobody": 401, "stranger": 404, "teammate": 403, "owner": 202,
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 404,
+        "teammate": 403,
+        "owner": 202,
+    }
     service.refresh_from_db()
     assert service.desired == "deleted" and service.state == states.STOPPING
 

@@ -26,8 +26,11 @@ def groups(api: Api, **query: Any) -> dict[str, int]:
 
 def test_who_may_look(calls: None, people: dict[str, Api]) -> None:
     assert who_may(people, lambda api: api.get("usage/")) == {
-        "nobody": 401, "stranger": 200, "teammate": 200, "owner": 200,
-    }  # fmt: skip
+        "nobody": 401,
+        "stranger": 200,
+        "teammate": 200,
+        "owner": 200,
+    }
     assert groups(people["owner"]) == groups(people["teammate"]) == {"echo": 11}
     assert groups(people["stranger"]) == {"asr": 3, "(another team)": 2}
     assert groups(people["stranger"], service="echo") == {}
@@ -85,13 +88,19 @@ def test_a_time_may_be_given_with_any_offset(calls: None, owner: Api) -> None:
         assert groups(owner, **{"from": start}) == {"echo": 11}
 
 
-@pytest.mark.parametrize(("query", "fields"), [
-    ({"from": "yesterday"}, {"from"}), ({"to": "9999-99-99"}, {"to"}), ({"group_by": "password"}, {"group_by"}),
-    ({"interval": "second", "to": "x"}, {"interval", "to"}), ({"service": "a\0"}, {"service"}),
-    ({"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, {"from"}),
-    ({"from": "2020-01-01T00:00:00Z", "interval": "minute"}, {"interval"}),
-    ({"from": "0001-01-01T00:00:00Z"}, {"from"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ({"from": "yesterday"}, {"from"}),
+        ({"to": "9999-99-99"}, {"to"}),
+        ({"group_by": "password"}, {"group_by"}),
+        ({"interval": "second", "to": "x"}, {"interval", "to"}),
+        ({"service": "a\0"}, {"service"}),
+        ({"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, {"from"}),
+        ({"from": "2020-01-01T00:00:00Z", "interval": "minute"}, {"interval"}),
+        ({"from": "0001-01-01T00:00:00Z"}, {"from"}),
+    ],
+)
 def test_what_is_wrong_is_named(owner: Api, query: dict[str, str], fields: set[str]) -> None:
     assert set(owner.get("usage/", **query).errors) == fields
     csv_too = owner.client.get("/api/v1/usage/", {**query, "format": "csv"})
@@ -99,14 +108,18 @@ def test_what_is_wrong_is_named(owner: Api, query: dict[str, str], fields: set[s
 
 
 def test_the_same_comes_as_csv(calls: None, owner: Api, people: dict[str, Api]) -> None:
-    for ask in ({"query_params": {"format": "csv", "group_by": "key"}},
-                {"query_params": {"group_by": "key"}, "headers": {"Accept": "text/csv"}}):  # fmt: skip
+    for ask in (
+        {"query_params": {"format": "csv", "group_by": "key"}},
+        {"query_params": {"group_by": "key"}, "headers": {"Accept": "text/csv"}},
+    ):
         answer = owner.client.get("/api/v1/usage/", **ask)
         assert answer.status_code == 200 and answer["Content-Type"].startswith("text/csv")
         rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
         assert {row["key"]: row["requests"] for row in rows} == {
-            "keyless-call": "5", used.VISION: "4", "(another team)": "2",
-        }  # fmt: skip
+            "keyless-call": "5",
+            used.VISION: "4",
+            "(another team)": "2",
+        }
     assert people["nobody"].client.get("/api/v1/usage/", {"format": "csv"}).status_code == 401
 
 

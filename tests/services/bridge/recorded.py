@@ -72,8 +72,13 @@ def main(rows: int, text: int, vectors: int) -> None:
         ]
         body = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
         record(name, rows, "POST", f"{model}/infer", body)
-    record("triton-unknown-output", rows, "POST", f"{model}/infer", json.dumps(
-        {"inputs": inputs[:0], "outputs": [{"name": "nope"}]}).encode())  # fmt: skip
+    record(
+        "triton-unknown-output",
+        rows,
+        "POST",
+        f"{model}/infer",
+        json.dumps({"inputs": inputs[:0], "outputs": [{"name": "nope"}]}).encode(),
+    )
     _record_text("vllm-chat", text, CHAT, SAID)
     _record_text("vllm-chat-stream", text, CHAT, SAID | USAGE)
     _record_text("vllm-completion", text, COMPLETION, {"model": "tiny", "prompt": "hi", "max_tokens": 3})

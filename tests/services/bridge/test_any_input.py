@@ -27,13 +27,16 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 TENSORS = st.builds(
-    Tensor, st.sampled_from(["x", "y", "b64"]),
+    Tensor,
+    st.sampled_from(["x", "y", "b64"]),
     st.sampled_from(["FP32", "FP16", "BF16", "INT8", "UINT64", "BOOL", "BYTES", "NEW"]),
     st.lists(st.sampled_from([-1, 0, 1, 2]), max_size=3).map(tuple),
-)  # fmt: skip
+)
 MODELS = st.builds(
-    Model, st.lists(TENSORS, max_size=3, unique_by=lambda tensor: tensor.name).map(tuple), st.just(()),
-)  # fmt: skip
+    Model,
+    st.lists(TENSORS, max_size=3, unique_by=lambda tensor: tensor.name).map(tuple),
+    st.just(()),
+)
 CHAT = Service("tiny", "1", "a", False, True, "", 1, "vllm", "chat", (), 256, 0)
 
 
@@ -47,8 +50,9 @@ def test_v1(field: str, value: Any, model: Model) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(0, 25), st.lists(st.integers(-2, 3), max_size=3), st.binary(max_size=12),
-       st.lists(st.integers(-9, 9)))  # fmt: skip
+@given(
+    st.integers(0, 25), st.lists(st.integers(-2, 3), max_size=3), st.binary(max_size=12), st.lists(st.integers(-9, 9))
+)
 def test_tfserving(dtype: int, shape: list[int], content: bytes, numbers: list[int]) -> None:
     request = tfserving.PredictRequest()
     tensor = request.inputs["x"]
@@ -77,8 +81,11 @@ def test_bytes_that_are_no_message(content: bytes) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.binary(max_size=12), st.sampled_from(["", "BYTES", "UINT8", "INT8", "INT32", "INT64", "UINT64", "FP32"]),
-       st.lists(st.integers(-1, 3), max_size=2).map(tuple))  # fmt: skip
+@given(
+    st.binary(max_size=12),
+    st.sampled_from(["", "BYTES", "UINT8", "INT8", "INT32", "INT64", "UINT64", "FP32"]),
+    st.lists(st.integers(-1, 3), max_size=2).map(tuple),
+)
 def test_prompts(raw: bytes, datatype: str, shape: tuple[int, ...]) -> None:
     with suppress(BridgeError):
         question = v2grpc_openai.read(_asked(raw, datatype, shape), CHAT)

@@ -9,11 +9,22 @@ from services.gateway.envoy import auth, names
 from services.gateway.snapshot import GatewayKey, GatewayService, Snapshot
 
 SERVICES = (
-    GatewayService("chat", "a team", False, True, "", framework="vllm", task="chat", adapters=("poems",),
-                   max_model_len=256, created=7, uid="1"),
+    GatewayService(
+        "chat",
+        "a team",
+        False,
+        True,
+        "",
+        framework="vllm",
+        task="chat",
+        adapters=("poems",),
+        max_model_len=256,
+        created=7,
+        uid="1",
+    ),
     GatewayService("other", "b", False, True, "", uid="2"),
     GatewayService("open", "b", True, False, "QUEUED: 2nd.", uid="3"),
-)  # fmt: skip
+)
 TABLE: Table = parse(bridge_table.render(Snapshot(services=SERVICES)))
 
 
@@ -44,9 +55,16 @@ def test_a_caller_sees_what_the_gateway_would_let_it_use(who: str, names: list[s
 
 def test_an_object_is_read_by_both_kinds_of_clients() -> None:
     assert catalogue.one(TABLE, caller("*"), "chat:poems") == {
-        "id": "chat:poems", "object": "model", "created": 7, "owned_by": "inference-console",
-        "name": "chat:poems", "ready": True, "task": "chat", "max_model_len": 256, "parent": "chat",
-    }  # fmt: skip
+        "id": "chat:poems",
+        "object": "model",
+        "created": 7,
+        "owned_by": "inference-console",
+        "name": "chat:poems",
+        "ready": True,
+        "task": "chat",
+        "max_model_len": 256,
+        "parent": "chat",
+    }
     assert catalogue.listing(TABLE, "")["object"] == "list"
 
 

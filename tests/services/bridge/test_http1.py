@@ -182,11 +182,17 @@ def test_stopping_lets_what_is_under_way_finish_and_closes_the_rest() -> None:
     asyncio.run(check())
 
 
-@pytest.mark.parametrize("pieces", [
-    (None,), (b"HTTP/1.1 200 OK\r\n", None), (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", None),
-    (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n", None), (b"SMTP ready\r\n",),
-    (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (None,),
+        (b"HTTP/1.1 200 OK\r\n", None),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", None),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n", None),
+        (b"SMTP ready\r\n",),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",),
+    ],
+)
 def test_an_answer_that_is_cut_or_no_http_is_lost_and_never_taken_for_whole(pieces: tuple[bytes | None, ...]) -> None:
     async def check() -> None:
         async with answering(*pieces) as path:

@@ -12,10 +12,21 @@ from services.gateway import bridge_table
 from services.gateway.snapshot import GatewayService, Snapshot
 
 SERVICES = (
-    GatewayService("tiny", "a", False, True, "", framework="vllm", task="chat", adapters=("x",), max_model_len=256,
-                   created=7, revision=3),
+    GatewayService(
+        "tiny",
+        "a",
+        False,
+        True,
+        "",
+        framework="vllm",
+        task="chat",
+        adapters=("x",),
+        max_model_len=256,
+        created=7,
+        revision=3,
+    ),
     GatewayService("svm", "b", True, False, "QUEUED: 2nd."),
-)  # fmt: skip
+)
 
 
 def write(path: Path, *services: GatewayService) -> None:

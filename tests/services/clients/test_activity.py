@@ -19,11 +19,7 @@ from services.clients.activity import Usage
 
 SPINS = "print('up', flush=True)\nwhile True: pass"
 RESTS = "import time; print('up', flush=True); time.sleep(600)"
-PARENT = (
-    "import subprocess, sys, time\n"
-    f"subprocess.Popen([sys.executable, '-c', {SPINS!r}])\n"
-    "time.sleep(600)\n"
-)
+PARENT = f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {SPINS!r}])\ntime.sleep(600)\n"
 
 
 @contextmanager

@@ -55,17 +55,26 @@ def answering(raw: bytes) -> Callable[[socket.socket], None]:
     return behave
 
 
-@pytest.mark.parametrize(("raw", "status", "said"), [
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "200 OK", "The answer is not a V2 inference response."),
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\njunk", "200 OK", "The answer is not a V2 inference response."),
-    (b'HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n{"outputs": [{"name": "y", "datatype": "FP32", "shape": [9]}]}  ',
-     "200 OK", "The answer is not a V2 inference response."),
-    (b'HTTP/1.1 400 Bad\r\nContent-Length: 16\r\n\r\n{"error": "why"}', "400 Bad Request", "why"),
-    (b"HTTP/1.1 502 Bad\r\nContent-Length: 6\r\n\r\n<html>", "502 Bad Gateway", "<html>"),
-    (b"HTTP/1.1 503 Bad\r\nContent-Length: 0\r\n\r\n", "503 Service Unavailable", "The answer was 503 without a"),
-    (b"SSH-2.0\r\n", "no answer", "The connection ended before an answer came (BadStatusLine)."),
-    (b"", "no answer", "The connection ended before an answer came"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("raw", "status", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "200 OK", "The answer is not a V2 inference response."),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\njunk", "200 OK", "The answer is not a V2 inference response."),
+        (
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n"
+                b'{"outputs": [{"name": "y", "datatype": "FP32", "shape": [9]}]}  '
+            ),
+            "200 OK",
+            "The answer is not a V2 inference response.",
+        ),
+        (b'HTTP/1.1 400 Bad\r\nContent-Length: 16\r\n\r\n{"error": "why"}', "400 Bad Request", "why"),
+        (b"HTTP/1.1 502 Bad\r\nContent-Length: 6\r\n\r\n<html>", "502 Bad Gateway", "<html>"),
+        (b"HTTP/1.1 503 Bad\r\nContent-Length: 0\r\n\r\n", "503 Service Unavailable", "The answer was 503 without a"),
+        (b"SSH-2.0\r\n", "no answer", "The connection ended before an answer came (BadStatusLine)."),
+        (b"", "no answer", "The connection ended before an answer came"),
+    ],
+)
 def test_whatever_answers_is_told_in_words(raw: bytes, status: str, said: str) -> None:
     with server(answering(raw)) as port:
         answer = call(port)

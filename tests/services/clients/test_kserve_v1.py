@@ -19,28 +19,34 @@ def model(*inputs: tuple[str, str, tuple[int, ...]]) -> Model:
     return Model("m", tuple(Tensor(*each) for each in inputs), ())
 
 
-@pytest.mark.parametrize(("inputs", "expected"), [
-    ([("x", "FP32", (-1, 3))], {"instances": [[0.0, 0.0, 0.0]]}),
-    ([("x", "INT64", (-1,))], {"instances": [0]}),
-    ([("x", "FP32", (1, 2, 2))], {"instances": [[[0.0, 0.0], [0.0, 0.0]]]}),
-    ([("a", "FP32", (-1, 2)), ("t", "BYTES", (-1, 1))], {"instances": [{"a": [0.0, 0.0], "t": ["hello"]}]}),
-    ([("a", "BOOL", (3,)), ("b", "INT32", (-1, 2))], {"inputs": {"a": [False] * 3, "b": [[0, 0]]}}),
-    ([("x", "FP32", (-1, 3, 512, 512))], {"instances": []}),
-    ([], {"instances": [{}]}),
-    ([("a", "FP32", (-1, 2)), ("b", "INT8", (1,))], {"instances": [{"a": [0.0, 0.0], "b": 0}]}),
-], ids=["vector", "scalar", "batch of one", "two inputs", "columns", "too large", "no inputs",
-        "a batch and one"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        ([("x", "FP32", (-1, 3))], {"instances": [[0.0, 0.0, 0.0]]}),
+        ([("x", "INT64", (-1,))], {"instances": [0]}),
+        ([("x", "FP32", (1, 2, 2))], {"instances": [[[0.0, 0.0], [0.0, 0.0]]]}),
+        ([("a", "FP32", (-1, 2)), ("t", "BYTES", (-1, 1))], {"instances": [{"a": [0.0, 0.0], "t": ["hello"]}]}),
+        ([("a", "BOOL", (3,)), ("b", "INT32", (-1, 2))], {"inputs": {"a": [False] * 3, "b": [[0, 0]]}}),
+        ([("x", "FP32", (-1, 3, 512, 512))], {"instances": []}),
+        ([], {"instances": [{}]}),
+        ([("a", "FP32", (-1, 2)), ("b", "INT8", (1,))], {"instances": [{"a": [0.0, 0.0], "b": 0}]}),
+    ],
+    ids=["vector", "scalar", "batch of one", "two inputs", "columns", "too large", "no inputs", "a batch and one"],
+)
 def test_an_example_has_the_shapes_that_the_model_asks_for(inputs: Any, expected: Any) -> None:
     assert example(model(*inputs)) == expected
 
 
-@pytest.mark.parametrize(("first", "output", "expected"), [
-    (-1, (-1, 6), {"instances": [[0.0, 0.0]]}),
-    (-1, (1,), {"inputs": {"x": [[0.0, 0.0]]}}),
-    (-1, (3, 4), {"inputs": {"x": [[0.0, 0.0]]}}),
-    (1, (1, 1000), {"instances": [[0.0, 0.0]]}),
-    (1, (3,), {"inputs": {"x": [[0.0, 0.0]]}}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("first", "output", "expected"),
+    [
+        (-1, (-1, 6), {"instances": [[0.0, 0.0]]}),
+        (-1, (1,), {"inputs": {"x": [[0.0, 0.0]]}}),
+        (-1, (3, 4), {"inputs": {"x": [[0.0, 0.0]]}}),
+        (1, (1, 1000), {"instances": [[0.0, 0.0]]}),
+        (1, (3,), {"inputs": {"x": [[0.0, 0.0]]}}),
+    ],
+)
 def test_an_example_has_instances_only_where_outputs_can_have_a_row_for_each(
     first: int, output: tuple[int, ...], expected: Any
 ) -> None:
@@ -84,10 +90,15 @@ def test_columns_are_one_value() -> None:
     assert (output.name, output.values) == ("outputs", ['{"a": [1], "b": [2]}'])
 
 
-@pytest.mark.parametrize(("status", "body", "said"), [
-    (400, {"error": "instances.0: ragged"}, "instances.0: ragged"), (200, b"[1]", "not a V1 prediction"),
-    (200, b"<html>", "not a V1 prediction"), (502, b"", "502 without a reason"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (400, {"error": "instances.0: ragged"}, "instances.0: ragged"),
+        (200, b"[1]", "not a V1 prediction"),
+        (200, b"<html>", "not a V1 prediction"),
+        (502, b"", "502 without a reason"),
+    ],
+)
 def test_what_is_no_prediction_is_an_error_in_words(status: int, body: Any, said: str) -> None:
     answer = answered(status, body)
     assert not answer.ok and said in answer.error

@@ -51,16 +51,19 @@ def test_a_server_that_hangs_is_given_up_after_the_timeout(server: Callable[...,
     assert "did not answer within 0.1 s" in kserve_v2.probe(HOST, server(None), "digits", timeout=0.1).message
 
 
-@pytest.mark.parametrize(("answers", "message"), [
-    ((body("", "503 Service Unavailable"),), "still loading the model"),
-    ((b"SSH-2.0-OpenSSH\r\n",), "does not speak the V2 protocol"),
-    ((b"",), "does not speak the V2 protocol"),
-    ((READY, body("<html>")), "does not speak the V2 protocol"),
-    ((READY, body("[]")), "does not speak the V2 protocol"),
-    ((READY, body('{"name": "x", "inputs": [{"name": 1}]}')), "does not speak the V2 protocol"),
-    ((READY, body(METADATA.replace("digits", "cats"))), "answers for the model cats, not for digits"),
-    ((READY, body('{"error": "unknown model"}', "404 Not Found")), "refused: unknown model."),
-])
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ((body("", "503 Service Unavailable"),), "still loading the model"),
+        ((b"SSH-2.0-OpenSSH\r\n",), "does not speak the V2 protocol"),
+        ((b"",), "does not speak the V2 protocol"),
+        ((READY, body("<html>")), "does not speak the V2 protocol"),
+        ((READY, body("[]")), "does not speak the V2 protocol"),
+        ((READY, body('{"name": "x", "inputs": [{"name": 1}]}')), "does not speak the V2 protocol"),
+        ((READY, body(METADATA.replace("digits", "cats"))), "answers for the model cats, not for digits"),
+        ((READY, body('{"error": "unknown model"}', "404 Not Found")), "refused: unknown model."),
+    ],
+)
 def test_a_wrong_answer_is_not_ready_and_never_raises(
     server: Callable[..., int], answers: tuple[bytes, ...], message: str
 ) -> None:

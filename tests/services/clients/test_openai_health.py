@@ -29,16 +29,19 @@ def test_a_healthy_server_that_lists_the_model_is_ready(server: Callable[..., in
     assert openai_health.probe(HOST, server(HEALTHY, MODELS), "chatty") == ProbeResult(True, "")
 
 
-@pytest.mark.parametrize(("answers", "message"), [
-    ((body("", "503 Service Unavailable"),), "not healthy (status 503)"),
-    ((HEALTHY, MODELS.replace(b"chatty", b"others")), "answers for others, others:pirate, not for chatty"),
-    ((HEALTHY, body("<html>")), "does not speak OpenAI's protocol"),
-    ((HEALTHY, body("[]")), "does not speak OpenAI's protocol"),
-    ((HEALTHY, body('{"data": [1]}')), "does not speak OpenAI's protocol"),
-    ((HEALTHY, body('{"data": []}', "401 Unauthorized")), "lists no models (status 401)"),
-    ((b"SSH-2.0-OpenSSH\r\n",), "does not speak HTTP"),
-    ((None,), "did not answer within 0.2 s"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ((body("", "503 Service Unavailable"),), "not healthy (status 503)"),
+        ((HEALTHY, MODELS.replace(b"chatty", b"others")), "answers for others, others:pirate, not for chatty"),
+        ((HEALTHY, body("<html>")), "does not speak OpenAI's protocol"),
+        ((HEALTHY, body("[]")), "does not speak OpenAI's protocol"),
+        ((HEALTHY, body('{"data": [1]}')), "does not speak OpenAI's protocol"),
+        ((HEALTHY, body('{"data": []}', "401 Unauthorized")), "lists no models (status 401)"),
+        ((b"SSH-2.0-OpenSSH\r\n",), "does not speak HTTP"),
+        ((None,), "did not answer within 0.2 s"),
+    ],
+)
 def test_a_wrong_answer_is_not_ready_and_never_raises(
     server: Callable[..., int], answers: tuple[bytes | None, ...], message: str
 ) -> None:
@@ -47,15 +50,18 @@ def test_a_wrong_answer_is_not_ready_and_never_raises(
     assert message in made.message
 
 
-@pytest.mark.parametrize(("answers", "alive"), [
-    ((body("{}"),), True),
-    ((NOT_FOUND, body("{}")), True),  # it only embeds
-    ((NOT_FOUND, NOT_FOUND), True),  # there is no way to ask it
-    ((body("{}", "500 Internal Server Error"),), False),
-    ((NOT_FOUND, body("{}", "503 Service Unavailable")), False),
-    ((None,), False),
-    ((NOT_FOUND, None), False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answers", "alive"),
+    [
+        ((body("{}"),), True),
+        ((NOT_FOUND, body("{}")), True),  # it only embeds
+        ((NOT_FOUND, NOT_FOUND), True),  # there is no way to ask it
+        ((body("{}", "500 Internal Server Error"),), False),
+        ((NOT_FOUND, body("{}", "503 Service Unavailable")), False),
+        ((None,), False),
+        ((NOT_FOUND, None), False),
+    ],
+)
 def test_an_engine_is_alive_when_it_was_asked_and_answered(
     server: Callable[..., int], answers: tuple[bytes | None, ...], alive: bool
 ) -> None:
@@ -89,11 +95,15 @@ def test_a_page_that_is_no_metrics_raises(server: Callable[..., int], answer: by
         prometheus.total(HOST, server(answer), lambda name: True)
 
 
-@pytest.mark.parametrize("answers", [
-    (body("{}"), body("{}"), NOT_FOUND, MODELS, body("{}")),  # it generates, and has an adapter
-    (NOT_FOUND, body("{}")),  # it only embeds
-    (NOT_FOUND, NOT_FOUND),
-], ids=["generates", "embeds", "neither"])  # fmt: skip
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (body("{}"), body("{}"), NOT_FOUND, MODELS, body("{}")),  # it generates, and has an adapter
+        (NOT_FOUND, body("{}")),  # it only embeds
+        (NOT_FOUND, NOT_FOUND),
+    ],
+    ids=["generates", "embeds", "neither"],
+)
 def test_it_is_warm_when_each_first_use_was_answered(
     server: Callable[..., int], answers: tuple[bytes | None, ...]
 ) -> None:

@@ -11,10 +11,14 @@ INPUTS = tuple(Tensor(name, "FP32", (-1,)) for name in ("a", "b", "it's"))
 START = "[request id: <id_unknown>] expected"
 
 
-@pytest.mark.parametrize(("counted", "listed", "optional"), [
-    ("number of inputs between 1 and 3", "['a']", {"b", "it's"}), ("3 inputs", "['a','b','it's']", set()),
-    ("number of inputs between 0 and 3", "]", {"a", "b", "it's"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("counted", "listed", "optional"),
+    [
+        ("number of inputs between 1 and 3", "['a']", {"b", "it's"}),
+        ("3 inputs", "['a','b','it's']", set()),
+        ("number of inputs between 0 and 3", "]", {"a", "b", "it's"}),
+    ],
+)
 def test_inputs_that_the_refusal_does_not_name_are_optional(counted: str, listed: str, optional: set[str]) -> None:
     refusal = (
         f"{START} {counted} but got 4 inputs for model 'm'. Got input(s) ['????3','????2'], but missing required "
@@ -23,9 +27,14 @@ def test_inputs_that_the_refusal_does_not_name_are_optional(counted: str, listed
     assert optional_in(refusal, INPUTS) == optional
 
 
-@pytest.mark.parametrize("refusal", [
-    f"{START} 3 inputs but got 4 inputs for model 'm'", "the model is away", "",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        f"{START} 3 inputs but got 4 inputs for model 'm'",
+        "the model is away",
+        "",
+    ],
+)
 def test_another_refusal_says_nothing_of_inputs(refusal: str) -> None:
     assert optional_in(refusal, INPUTS) is None
 

@@ -56,10 +56,19 @@ def test_a_config_written_on_windows_is_read(triton: Path, encoding: str) -> Non
 
 
 @pytest.mark.parametrize("encoding", WINDOWS)
-@pytest.mark.parametrize("name", [
-    "config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja",
-    "model.safetensors.index.json", "special_tokens_map.json", "merges.txt",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "generation_config.json",
+        "chat_template.jinja",
+        "model.safetensors.index.json",
+        "special_tokens_map.json",
+        "merges.txt",
+    ],
+)
 def test_what_vllm_would_read_and_cannot_is_named_before_the_start(
     language_model: Path, name: str, encoding: str
 ) -> None:

@@ -122,9 +122,14 @@ async def main() -> None:
     await server.start()
     port = int(sys.argv[2])
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_level="warning", lifespan="off", access_log=False,
+        app,
+        host="127.0.0.1",
+        port=port,
+        log_level="warning",
+        lifespan="off",
+        access_log=False,
         timeout_keep_alive=7200,  # as real backends: none closes a connection in the moment in which a request comes
-    )  # fmt: skip
+    )
     await uvicorn.Server(config).serve()
 
 

@@ -126,9 +126,11 @@ def test_a_limit_of_concurrent_requests_changes_only_services_that_its_key_may_c
     team: str, named: tuple[str, ...], reached: set[str]
 ) -> None:
     services = (
-        snapshots.ready("mnist"), snapshots.ready("digits"), snapshots.ready("asr", team="speech"),
+        snapshots.ready("mnist"),
+        snapshots.ready("digits"),
+        snapshots.ready("asr", team="speech"),
         snapshots.ready("open", team="other", public=True),
-    )  # fmt: skip
+    )
     limited = replace(snapshots.key(snapshots.LIMITED, team, services=named), max_concurrent=2)
     before = {host["name"]: host for host in hosts(Snapshot(services, snapshots.KEYS))}
     after = {host["name"]: host for host in hosts(Snapshot(services, (*snapshots.KEYS, limited)))}
@@ -166,8 +168,10 @@ def test_every_way_to_a_backend_is_tried_again_when_nothing_was_sent() -> None:
     hosts = json.loads(render(Snapshot(services, snapshots.KEYS))[names.ROUTES])["resources"][0]["virtual_hosts"]
     policies = [
         route["route"].get("retry_policy") or host["retry_policy"]
-        for host in hosts for route in host["routes"] if "route" in route
-    ]  # fmt: skip
+        for host in hosts
+        for route in host["routes"]
+        if "route" in route
+    ]
     assert len(policies) > 20
     assert {policy["retry_on"] for policy in policies} == {"connect-failure,refused-stream,reset-before-request"}
     elsewhere = [host["name"] for host in hosts if "retry_host_predicate" in host.get("retry_policy", {})]

@@ -66,8 +66,14 @@ def whole(path: str, asked: dict[str, Any]) -> dict[str, Any]:
     # Text that looks like a usage: it is in a string, so it is none.
     text = " ".join(map(str, range(count))) + ' "usage":{"prompt_tokens":999,"completion_tokens":999}'
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return {"id": "chatcmpl-1", "object": "chat.completion", "model": asked.get("model"), "choices": [choice],
-            "usage": usage(count), "prompt_logprobs": ["x" * 9000]}  # fmt: skip
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": asked.get("model"),
+        "choices": [choice],
+        "usage": usage(count),
+        "prompt_logprobs": ["x" * 9000],
+    }
 
 
 def events(path: str, asked: dict[str, Any]) -> list[bytes]:

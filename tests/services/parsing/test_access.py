@@ -49,12 +49,29 @@ def test_a_revision_of_before_these_were_there_can_still_be_read() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "host", "Cookie", "content-type", "Content-Encoding", "x-service", "x-caller", "x-key-digest", "x-request-id",
-        "grpc-timeout", "authorization", "x-api-key", "transfer-encoding", "te", "x-forwarded-for", "x-envoy-retry-on",
-        "x-console-caller", "mm-vmodel-id", "inference-header-content-length", "proxy-authorization", "accept",
+        "host",
+        "Cookie",
+        "content-type",
+        "Content-Encoding",
+        "x-service",
+        "x-caller",
+        "x-key-digest",
+        "x-request-id",
+        "grpc-timeout",
+        "authorization",
+        "x-api-key",
+        "transfer-encoding",
+        "te",
+        "x-forwarded-for",
+        "x-envoy-retry-on",
+        "x-console-caller",
+        "mm-vmodel-id",
+        "inference-header-content-length",
+        "proxy-authorization",
+        "accept",
         *INTERNAL_HEADERS,
     ],
-)  # fmt: skip
+)
 def test_a_header_with_a_meaning_of_its_own_is_refused(name: str) -> None:
     assert list(errors_of(auth={"header": name})) == ["auth.header"]
     parameters = [{"name": "x-fine", "value": "1"}, {"name": name, "value": "1"}]

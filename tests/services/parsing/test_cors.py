@@ -21,27 +21,69 @@ def test_nothing_said_is_off() -> None:
     assert parsed().cors_origins == parsed(cors={}).cors_origins == parsed(cors=None).cors_origins == origins() == ()
 
 
-@pytest.mark.parametrize(("written", "sent"), [
-    ("https://app.example", "https://app.example"), (" HTTPS://App.Example ", "https://app.example"),
-    ("https://app.example:443", "https://app.example"), ("http://app.example:80", "http://app.example"),
-    ("http://app.example:443", "http://app.example:443"), ("http://localhost:03000", "http://localhost:3000"),
-    ("http://127.0.0.1:5173", "http://127.0.0.1:5173"), ("http://[::1]:8080", "http://[::1]:8080"),
-    ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"), ("https://my_app.example", "https://my_app.example"),
-    ("*", "*"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://app.example", "https://app.example"),
+        (" HTTPS://App.Example ", "https://app.example"),
+        ("https://app.example:443", "https://app.example"),
+        ("http://app.example:80", "http://app.example"),
+        ("http://app.example:443", "http://app.example:443"),
+        ("http://localhost:03000", "http://localhost:3000"),
+        ("http://127.0.0.1:5173", "http://127.0.0.1:5173"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+        ("https://my_app.example", "https://my_app.example"),
+        ("*", "*"),
+    ],
+)
 def test_an_origin_is_kept_as_browsers_spell_it(written: str, sent: str) -> None:
     assert origins(written) == (sent,)
 
 
-@pytest.mark.parametrize("origin", [
-    "", "app.example", "https://", "https://app.example/", "https://app.example/page", "https://app.example?a=b",
-    "https://app.example#a", "https://user@app.example", "https://app.example:", "https://app.example:0",
-    "https://app.example:70000", "https://app.example:x", "https://a b", "https://a,b", "//app.example", "null",
-    "file://", "ftp://app.example", "chrome-extension://abc", "https://.example", "https://a..b", "https://-a.example",
-    "https://[::1", "https://[::01]", "https://[x]", "https://a\\b", "https://b\u00fccher.example", "https://*.example",
-    "https://app.*", "**", "https://*", 5, None, [], {}, True, "https://" + "a" * 64,
-    "https://" + ".".join(["a" * 60] * 5),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "app.example",
+        "https://",
+        "https://app.example/",
+        "https://app.example/page",
+        "https://app.example?a=b",
+        "https://app.example#a",
+        "https://user@app.example",
+        "https://app.example:",
+        "https://app.example:0",
+        "https://app.example:70000",
+        "https://app.example:x",
+        "https://a b",
+        "https://a,b",
+        "//app.example",
+        "null",
+        "file://",
+        "ftp://app.example",
+        "chrome-extension://abc",
+        "https://.example",
+        "https://a..b",
+        "https://-a.example",
+        "https://[::1",
+        "https://[::01]",
+        "https://[x]",
+        "https://a\\b",
+        "https://b\u00fccher.example",
+        "https://*.example",
+        "https://app.*",
+        "**",
+        "https://*",
+        5,
+        None,
+        [],
+        {},
+        True,
+        "https://" + "a" * 64,
+        "https://" + ".".join(["a" * 60] * 5),
+    ],
+)
 def test_what_no_browser_sends_is_refused_at_its_place(origin: Any) -> None:
     errors = errors_of(cors={"allowed_origins": ["https://fine.example", origin]})
     assert list(errors) == [f"{FIELD}.1"]

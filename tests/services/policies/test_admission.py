@@ -90,9 +90,13 @@ def test_one_that_no_node_has_room_for_is_kept_room_on_every_node_that_could_run
         Candidate(NodeInfo("c", {}, 1, 64, {}), NOTHING),
     )
     big, medium, tiny = line(
-        claim(1, Resources(cpu=4)), claim(2, Resources(cpu=2)), claim(3, Resources(cpu=1)), nodes=nodes, held_for=1,
+        claim(1, Resources(cpu=4)),
+        claim(2, Resources(cpu=2)),
+        claim(3, Resources(cpu=1)),
+        nodes=nodes,
+        held_for=1,
         held_until=START,
-    )  # fmt: skip
+    )
     assert "No node has room" in big.decision.reason
     assert "is kept" in medium.decision.reason
     assert tiny.nodes == ("c",)
@@ -117,9 +121,11 @@ def test_a_team_with_many_waiting_does_not_stand_before_another_ones_first() -> 
 def test_one_that_can_never_fit_blocks_nobody() -> None:
     nowhere = Affinity(required=(Rule("zone", "In", ("mars",)),))
     too_large, elsewhere, good = line(
-        claim(1, Resources(cpu=800)), claim(2, Resources(cpu=1), affinity=nowhere), claim(3, Resources(cpu=8)),
+        claim(1, Resources(cpu=800)),
+        claim(2, Resources(cpu=1), affinity=nowhere),
+        claim(3, Resources(cpu=8)),
         order=STRICT,
-    )  # fmt: skip
+    )
     assert good.decision.granted and good.position == 1
     assert too_large.position == elsewhere.position == 0
     assert "too small" in too_large.decision.reason and "Node n cannot take it" in elsewhere.decision.reason

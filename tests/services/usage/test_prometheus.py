@@ -26,8 +26,9 @@ def samples(text: bytes | None = None) -> Samples:
     families = text_string_to_metric_families((text or prometheus.text(7)).decode())
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in families for sample in family.samples
-    }  # fmt: skip
+        for family in families
+        for sample in family.samples
+    }
 
 
 def value(found: Samples, name: str, **labels: str) -> float:

@@ -73,8 +73,14 @@ def test_no_value_fails_a_page(
     admin: User, team: Team, alice: User, client_of: ClientOf, queue: Queue, node: Node, page: str, verb: str
 ) -> None:
     arguments = {"team": [team.name], "queue": [queue.name], "node": [node.name]}.get(page, [])
-    good = {"member": Membership.objects.get(user=alice).pk, "role": "viewer", "account": alice.pk, "username": "alice",
-            "name": "fine", "confirm": "no"}  # fmt: skip
+    good = {
+        "member": Membership.objects.get(user=alice).pk,
+        "role": "viewer",
+        "account": alice.pk,
+        "username": "alice",
+        "name": "fine",
+        "confirm": "no",
+    }
     client, url = client_of(admin), reverse(page, args=arguments)
     singly = FIELDS[page] if page == "team" else ()
     for odd in ODD:

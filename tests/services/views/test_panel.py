@@ -87,15 +87,18 @@ def test_the_whole_page_comes_without_htmx_and_keeps_what_was_typed(owner: Clien
     assert "<html" in text and "1 2 3 4</textarea>" in text and "200 OK" in text
 
 
-@pytest.mark.parametrize(("typed", "said"), [
-    ("1 2 3", "Shape [2, 2] needs 4 values, you gave 3."),
-    ("1 2 3 oops", 'predict: "oops" is not a number (value 4).'),
-    ("1 2 3 1e39", "predict: 1e+39 does not fit FP32."),
-    ("[1, 2,", "This is not JSON"),
-    ("[1, 2, 3, true]", "FP32 needs a number everywhere; value 4 is true."),
-    ("[[1, 2], [3]]", "do not all have the same length"),
-    ("", "Give values"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("1 2 3", "Shape [2, 2] needs 4 values, you gave 3."),
+        ("1 2 3 oops", 'predict: "oops" is not a number (value 4).'),
+        ("1 2 3 1e39", "predict: 1e+39 does not fit FP32."),
+        ("[1, 2,", "This is not JSON"),
+        ("[1, 2, 3, true]", "FP32 needs a number everywhere; value 4 is true."),
+        ("[[1, 2], [3]]", "do not all have the same length"),
+        ("", "Give values"),
+    ],
+)
 def test_what_is_wrong_is_said_at_the_input(
     owner: Client, service: Service, server: V2Server, typed: str, said: str
 ) -> None:
@@ -199,9 +202,13 @@ def test_the_protoset_describes_the_protocol(owner: Client, db: None) -> None:
     names = [file.name for file in files]
     assert all(dependency in names for file in files for dependency in file.dependency), "nothing else is needed"
     (parameters,) = (
-        field for file in files for message in file.message_type if message.name == "ModelInferRequest"
-        for field in message.field if field.name == "parameters"
-    )  # fmt: skip
+        field
+        for file in files
+        for message in file.message_type
+        if message.name == "ModelInferRequest"
+        for field in message.field
+        if field.name == "parameters"
+    )
     assert parameters.type_name.endswith(".ParametersEntry"), "a map, as clients write it; Envoy gets another form"
 
 
@@ -210,10 +217,15 @@ def test_kserve_v1_comes_with_an_example_of_the_models_inputs(owner: Client, ser
     assert 'value="v1"' in text and '{"instances": [{"predict": [0.0, 0.0], "word": "hello"}]}' in text
 
 
-@pytest.mark.parametrize(("typed", "said"), [
-    ('{"instances": [1', "This is not JSON"), ("[1]", "Give an object"), ('{"rows": []}', "Give an object"),
-    ('{"instances": [1], "inputs": [1]}', "Give `instances`"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ('{"instances": [1', "This is not JSON"),
+        ("[1]", "Give an object"),
+        ('{"rows": []}', "Give an object"),
+        ('{"instances": [1], "inputs": [1]}', "Give `instances`"),
+    ],
+)
 def test_what_is_wrong_with_a_v1_request_is_said_at_it(
     owner: Client, service: Service, server: V2Server, typed: str, said: str
 ) -> None:

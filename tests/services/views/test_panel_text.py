@@ -60,9 +60,14 @@ def owner(alice: User, client_of: Callable[[User], Client]) -> Client:
 
 def form(**more: str) -> dict[str, str]:
     return {
-        "protocol": "openai", "user": "Who are you?", "system": "", "max_tokens": "16", "temperature": "0",
-        "stream": "on", **more,
-    }  # fmt: skip
+        "protocol": "openai",
+        "user": "Who are you?",
+        "system": "",
+        "max_tokens": "16",
+        "temperature": "0",
+        "stream": "on",
+        **more,
+    }
 
 
 def events(answer: Any) -> list[tuple[str, Any]]:
@@ -130,9 +135,13 @@ def test_the_answer_comes_in_pieces_and_then_as_a_whole(owner: Client, service: 
     assert f"http://testserver:{server.port}/v1/chat/completions" in last["html"], "as this person reaches the gateway"
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who are you?"}]
     assert server.requests[-1] == {
-        "model": "chatty", "messages": messages, "max_tokens": 16, "temperature": 0.0, "stream": True,
+        "model": "chatty",
+        "messages": messages,
+        "max_tokens": 16,
+        "temperature": 0.0,
+        "stream": True,
         "stream_options": {"include_usage": True},
-    }  # fmt: skip
+    }
     key = server.headers[-1]["authorization"].removeprefix("Bearer ")
     assert key.startswith("isk_") and key not in json.dumps(came)
 
@@ -149,12 +158,18 @@ def test_a_completion_sends_its_prompt(owner: Client, make: Callable[..., Servic
     assert server.requests[-1]["prompt"] == "Once upon" and came[-1][0] == "result"
 
 
-@pytest.mark.parametrize(("field", "typed", "said"), [
-    ("max_tokens", "0", "whole number from 1"), ("max_tokens", "many", "whole number from 1"),
-    ("temperature", "3", "number from 0 to 2"), ("user", " ", "Write a message."),
-    ("model", "other", "Must be one of: chatty"), ("api_key", "a\tb", "without spaces"),
-    ("protocol", "soap", "Must be openai or grpc"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [
+        ("max_tokens", "0", "whole number from 1"),
+        ("max_tokens", "many", "whole number from 1"),
+        ("temperature", "3", "number from 0 to 2"),
+        ("user", " ", "Write a message."),
+        ("model", "other", "Must be one of: chatty"),
+        ("api_key", "a\tb", "without spaces"),
+        ("protocol", "soap", "Must be openai or grpc"),
+    ],
+)
 def test_what_is_wrong_is_said_and_nothing_is_sent(
     owner: Client, service: Service, server: OpenAIServer, field: str, typed: str, said: str
 ) -> None:
@@ -196,11 +211,9 @@ def test_an_adapter_can_be_chosen(owner: Client, make: Callable[..., Service], s
     assert server.requests[-1]["model"] == "chatty:polite"
 
 
-def test_a_gateway_that_is_away_is_said(
-    owner: Client, service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gateway_that_is_away_is_said(owner: Client, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "GATEWAY_PORT", 1)
-    (kind, data), = events(owner.post(STREAM, form(api_key="isk_mine")))
+    ((kind, data),) = events(owner.post(STREAM, form(api_key="isk_mine")))
     assert kind == "problem" and "gateway does not answer" in data["html"]
     page = owner.post(SEND, form(api_key="isk_mine"))
     assert page.status_code == 503 and "gateway does not answer" in page.content.decode()
@@ -215,9 +228,13 @@ def test_a_service_that_is_not_ready_says_so(owner: Client, service: Service) ->
 
 
 def test_who_may_test(
-    service: Service, alice: User, bob: User, charlie: User, admin: User,
+    service: Service,
+    alice: User,
+    bob: User,
+    charlie: User,
+    admin: User,
     client_of: Callable[[User | None], Client],
-) -> None:  # fmt: skip
+) -> None:
     for user, status in ((alice, 200), (bob, 200), (admin, 200), (charlie, 404)):
         client = client_of(user)
         assert client.get(URL).status_code == status
@@ -251,15 +268,24 @@ async def _read_and_leave(cookie: str) -> list[tuple[str, Any]]:
     """The first piece of an endless answer; then the browser is gone."""
     body = "&".join(f"{name}={value.replace(' ', '+')}" for name, value in form().items()).encode()
     headers = [
-        (b"host", b"127.0.0.1"), (b"cookie", f"{cookie}; {settings.CSRF_COOKIE_NAME}={'a' * 32}".encode()),
-        (b"x-csrftoken", b"a" * 32), (b"content-type", b"application/x-www-form-urlencoded"),
+        (b"host", b"127.0.0.1"),
+        (b"cookie", f"{cookie}; {settings.CSRF_COOKIE_NAME}={'a' * 32}".encode()),
+        (b"x-csrftoken", b"a" * 32),
+        (b"content-type", b"application/x-www-form-urlencoded"),
         (b"content-length", str(len(body)).encode()),
-    ]  # fmt: skip
+    ]
     scope = {
-        "type": "http", "http_version": "1.1", "method": "POST", "path": STREAM, "raw_path": STREAM.encode(),
-        "query_string": b"", "headers": headers, "scheme": "http", "server": ("127.0.0.1", 80),
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": STREAM,
+        "raw_path": STREAM.encode(),
+        "query_string": b"",
+        "headers": headers,
+        "scheme": "http",
+        "server": ("127.0.0.1", 80),
         "client": ("127.0.0.1", 1),
-    }  # fmt: skip
+    }
     browser = ApplicationCommunicator(application, scope)
     await browser.send_input({"type": "http.request", "body": body})
     start = await browser.receive_output(10)

@@ -14,14 +14,30 @@ from services.models import Service
 from services.models.services import STOPPED
 
 PAGES = ["service", "service-access", "service-logs", "service-events", "service-revisions"]
-VERBS = ["start", "stop", "restart", "scale", "rollback", "delete", "cancel-preheat", "pause-preheat", "resume-preheat",
-         "replace-now", "cancel-rollout"]
+VERBS = [
+    "start",
+    "stop",
+    "restart",
+    "scale",
+    "rollback",
+    "delete",
+    "cancel-preheat",
+    "pause-preheat",
+    "resume-preheat",
+    "replace-now",
+    "cancel-rollout",
+]
 HX = {"HX-Request": "true"}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_team_sees_a_page_and_nobody_else_does(
-    page: str, make: Callable[..., Service], alice: User, bob: User, charlie: User, admin: User,
+    page: str,
+    make: Callable[..., Service],
+    alice: User,
+    bob: User,
+    charlie: User,
+    admin: User,
     client_of: Callable[[User | None], Client],
 ) -> None:
     url = reverse(page, args=[make().name])

@@ -69,16 +69,23 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
     filled.setlist("auth.parameters.name", ["X-Tenant"])
     filled.setlist("auth.parameters.value", ["blue"])
     answer = send(
-        browser, filled, replicas="2", resources__cpu="0.5", framework_config__instances="2", auth__header="X-Key",
+        browser,
+        filled,
+        replicas="2",
+        resources__cpu="0.5",
+        framework_config__instances="2",
+        auth__header="X-Key",
         limits__concurrency="4",
-    )  # fmt: skip
+    )
     assert answer.status_code == 302
     service = Service.objects.get(name="echo")
     spec = verbs.target_of(service).spec
     assert service.replicas == 2 and spec["resources"]["cpu"] == 0.5 and spec["limits"]["concurrency"] == 4
     assert spec["auth"] == {
-        "policy": "api_key", "header": "x-key", "parameters": [{"name": "x-tenant", "value": "blue"}]
-    }  # fmt: skip
+        "policy": "api_key",
+        "header": "x-key",
+        "parameters": [{"name": "x-tenant", "value": "blue"}],
+    }
     assert spec["framework_config"] == {"instances": 2} and spec["env"] == {"LOG": "1"}
     assert spec["affinity"]["required"] == [{"key": "zone", "operator": "In", "values": ["a", "b"]}]
 
@@ -238,9 +245,7 @@ def test_the_preview_takes_nothing_from_the_url(browser: Client) -> None:
     assert browser.get(reverse("service-placement")).status_code == 405
 
 
-def test_an_edit_starts_from_what_there_is_and_makes_a_revision(
-    ready: Callable[..., Service], browser: Client
-) -> None:
+def test_an_edit_starts_from_what_there_is_and_makes_a_revision(ready: Callable[..., Service], browser: Client) -> None:
     service = ready(env={"LOG": "1"}, framework_config={"instances": 2})
     url = reverse("service-edit", args=[service.name])
     text = browser.get(url).content.decode()

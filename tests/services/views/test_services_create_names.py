@@ -82,9 +82,16 @@ def test_the_directory_of_a_dataset_keeps_its_blanks_and_a_wrong_one_is_seen(
     assert Dataset.objects.get(name="blank").options == {"path": folder}
 
 
-@pytest.mark.parametrize(("name", "shown"), [
-    ("echo", "echo"), ("echo ", "echo␣"), ("  echo", "␣␣echo"), ("a  b c", "a␣␣b c"), ("a\nb\t", r"a\nb\t"),
-    ("模型 🤖", "模型 🤖"),
-])
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("echo", "echo"),
+        ("echo ", "echo␣"),
+        ("  echo", "␣␣echo"),
+        ("a  b c", "a␣␣b c"),
+        ("a\nb\t", r"a\nb\t"),
+        ("模型 🤖", "模型 🤖"),
+    ],
+)
 def test_a_page_shows_the_blanks_that_it_would_swallow(name: str, shown: str) -> None:
     assert exact(name) == shown

@@ -46,9 +46,7 @@ def llama(dataset: Any) -> Path:
 @pytest.fixture
 def filled(world: World, llama: Path, dataset: Any) -> QueryDict:
     """The form as a person fills it in for the folder `llama`, with what the page filled in itself."""
-    sent = post_of(
-        forms.blank(name="llama", team="vision", dataset=dataset.name, model_path="llama", framework="vllm")
-    )
+    sent = post_of(forms.blank(name="llama", team="vision", dataset=dataset.name, model_path="llama", framework="vllm"))
     for name, read in (("task", "chat"), ("max_model_len", "2048")):
         sent[f"framework_config.{name}"] = sent[f"framework_config.{name}.read"] = read
     return sent
@@ -97,15 +95,26 @@ def test_what_was_read_and_not_changed_is_not_stored(browser: Client, filled: Qu
 
 def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDict) -> None:
     answer = send(
-        browser, filled, max_model_len="512", dtype="float32", lora_modules__name=["pirate", ""],
-        lora_modules__path=["adapters/pirate", ""], max_lora_rank="8", extra_args="--max-num-seqs=8\r\n\r\n",
-        startup_timeout_seconds="120", instances="2",
-    )  # fmt: skip
+        browser,
+        filled,
+        max_model_len="512",
+        dtype="float32",
+        lora_modules__name=["pirate", ""],
+        lora_modules__path=["adapters/pirate", ""],
+        max_lora_rank="8",
+        extra_args="--max-num-seqs=8\r\n\r\n",
+        startup_timeout_seconds="120",
+        instances="2",
+    )
     assert answer.status_code == 302, answer.content.decode()
     assert verbs.target_of(Service.objects.get()).spec["framework_config"] == {
-        "max_model_len": 512, "dtype": "float32", "lora_modules": [{"name": "pirate", "path": "adapters/pirate"}],
-        "max_lora_rank": 8, "extra_args": ["--max-num-seqs=8"], "startup_timeout_seconds": 120,
-    }  # fmt: skip
+        "max_model_len": 512,
+        "dtype": "float32",
+        "lora_modules": [{"name": "pirate", "path": "adapters/pirate"}],
+        "max_lora_rank": 8,
+        "extra_args": ["--max-num-seqs=8"],
+        "startup_timeout_seconds": 120,
+    }
 
 
 @pytest.mark.parametrize(
@@ -163,9 +172,14 @@ def test_code_of_a_model_is_run_only_when_an_administrator_says_so(
 
 
 def test_who_is_no_administrator_neither_keeps_nor_rolls_back_to_code_of_a_model(
-    browser: Client, filled: QueryDict, admin: User, actor: Principal, world: World, team: Any,
+    browser: Client,
+    filled: QueryDict,
+    admin: User,
+    actor: Principal,
+    world: World,
+    team: Any,
     client_of: Callable[[User | None], Client],
-) -> None:  # fmt: skip
+) -> None:
     send(client_of(admin), filled, trust_remote_code="on")
     service = world.converge(Service.objects.get())
     url = reverse("service-edit", args=["llama"])

@@ -231,9 +231,7 @@ def real_logs(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_log_grows_from_where_it_was_read_to(
-    make: Callable[..., Service], real_logs: Path, browser: Client
-) -> None:
+def test_a_log_grows_from_where_it_was_read_to(make: Callable[..., Service], real_logs: Path, browser: Client) -> None:
     service = make()
     log = real_logs / "svc-echo-r1-0.log"
     log.write_text("first <line>\n")

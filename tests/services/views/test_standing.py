@@ -63,9 +63,13 @@ def test_the_state_of_a_service_stays_and_its_condition_says_that_nobody_gets_th
 
 @pytest.mark.parametrize("path", ["/", "/services/", "/services/echo/", "/nodes/local/", "/datasets/", "/problems/"])
 def test_every_page_says_what_is_wrong(
-    nothing_listens: str, full_disk: None, ready: Callable[..., Service], client_of: Callable[[User | None], Client],
-    alice: User, path: str,
-) -> None:  # fmt: skip
+    nothing_listens: str,
+    full_disk: None,
+    ready: Callable[..., Service],
+    client_of: Callable[[User | None], Client],
+    alice: User,
+    path: str,
+) -> None:
     ready(name="echo")
     page = client_of(alice).get(path).content.decode()
     assert nothing_listens in page

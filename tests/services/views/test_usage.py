@@ -100,9 +100,14 @@ def test_a_group_leads_to_what_it_consists_of(calls: None, alice: User, client_o
 
 
 ODD = [
-    {"range": "9y"}, {"metric": "secrets"}, {"by": "password"}, {"service": "\0"}, {"service": "x" * 5000},
-    {"key": "'"}, {"team": "<script>alert(1)</script>"},
-]  # fmt: skip
+    {"range": "9y"},
+    {"metric": "secrets"},
+    {"by": "password"},
+    {"service": "\0"},
+    {"service": "x" * 5000},
+    {"key": "'"},
+    {"team": "<script>alert(1)</script>"},
+]
 
 
 @pytest.mark.parametrize("query", ODD)

@@ -22,11 +22,18 @@ from tests.datasets.sources.wire import Wire, holding, serving
 
 RANDOM = os.urandom(700_000)
 NAMES: dict[str, bytes] = {
-    "svm/config.pbtxt": b'backend: "python"\n', "svm/1/model.py": b"print('hello')\n" * 100,
-    "svm/1/weights.bin": RANDOM, "svm/1/zeros": bytes(300_000), "empty": b"", "deep/er/ü \u4f60 name": b"text",
+    "svm/config.pbtxt": b'backend: "python"\n',
+    "svm/1/model.py": b"print('hello')\n" * 100,
+    "svm/1/weights.bin": RANDOM,
+    "svm/1/zeros": bytes(300_000),
+    "empty": b"",
+    "deep/er/ü \u4f60 name": b"text",
 }
 PACKINGS: dict[str, Callable[[bytes], bytes]] = {
-    "tar": lambda data: data, "tar.gz": gzip.compress, "tgz": gzip.compress, "tar.bz2": bz2.compress,
+    "tar": lambda data: data,
+    "tar.gz": gzip.compress,
+    "tgz": gzip.compress,
+    "tar.bz2": bz2.compress,
     "tar.xz": lzma.compress,
 }
 
@@ -92,7 +99,10 @@ def refused(name: str, data: bytes, path: str = "", spooled: Path | None = None)
 
 ARCHIVES = {
     **{f"m.{ending}": pack(tarred()) for ending, pack in PACKINGS.items()},
-    "gnu.tar": tarred(form=tarfile.GNU_FORMAT), "ustar.TAR.GZ": gzip.compress(tarred(form=tarfile.USTAR_FORMAT)),
+    "gnu.tar": tarred(form=tarfile.GNU_FORMAT),
+    "ustar.TAR.GZ": gzip.compress(tarred(form=tarfile.USTAR_FORMAT)),
     "several.tar.gz": gzip.compress(tarred()[:1_000_000]) + gzip.compress(tarred()[1_000_000:]) + bytes(512),
-    "m.zip": zipped(), "stored.zip": zipped(method=zipfile.ZIP_STORED), "prefixed.zip": b"#!/bin/sh\n" * 99 + zipped(),
+    "m.zip": zipped(),
+    "stored.zip": zipped(method=zipfile.ZIP_STORED),
+    "prefixed.zip": b"#!/bin/sh\n" * 99 + zipped(),
 }

@@ -34,7 +34,9 @@ def test_an_archive_is_a_folder_of_its_members(name: str, ranges: bool, tmp_path
         assert made.check().startswith(f"http://127.0.0.1:{wire.port}/{name} can be read: an archive of ")
         assert [entry.path for entry in made.list("").entries] == ["deep", "svm", "empty"]
         assert [(entry.path, entry.size) for entry in made.list("svm/1").entries] == [
-            ("svm/1/model.py", 1500), ("svm/1/weights.bin", 700_000), ("svm/1/zeros", 300_000),
+            ("svm/1/model.py", 1500),
+            ("svm/1/weights.bin", 700_000),
+            ("svm/1/zeros", 300_000),
         ]
         assert 1_690_000_000 < made.entry("svm/config.pbtxt").modified < 1_710_000_000
         assert made.read("svm/1/weights.bin", 1000) == RANDOM[:1000]
@@ -123,7 +125,8 @@ def test_without_a_version_the_content_itself_is_one() -> None:
 
 
 def test_a_large_packed_archive_is_not_fetched_only_to_be_looked_into(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("datasets.sources.http_archive.LOOK_LIMIT", 1000)
     with serving(holding({"/m.tar.gz": ARCHIVES["m.tar.gz"]})) as wire:
@@ -140,7 +143,7 @@ def test_a_large_packed_archive_is_not_fetched_only_to_be_looked_into(
 @pytest.mark.parametrize("keep", [0, 10, 600, 0.5, 0.99])
 def test_a_torn_archive_is_refused(name: str, keep: float) -> None:
     data = ARCHIVES[name]
-    told = refused(name, data[:int(keep if keep > 1 else keep * len(data))])
+    told = refused(name, data[: int(keep if keep > 1 else keep * len(data))])
     assert "damaged" in told.message
 
 
@@ -165,10 +168,17 @@ def test_a_flipped_bit_in_a_member_of_a_zip_is_noticed_or_has_a_checksum() -> No
     assert file.check != f"crc32:{zlib.crc32(found):08x}"
 
 
-@pytest.mark.parametrize(("name", "data"), [
-    ("m.tar", b"x" * 5000), ("m.zip", b"x" * 5000), ("m.tar.gz", b"x" * 5000), ("m.tar.gz", gzip.compress(b"x" * 5000)),
-    ("m.tar", tarred() + b"x" * 512 + tarred()),
-], ids=range(5))
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("m.tar", b"x" * 5000),
+        ("m.zip", b"x" * 5000),
+        ("m.tar.gz", b"x" * 5000),
+        ("m.tar.gz", gzip.compress(b"x" * 5000)),
+        ("m.tar", tarred() + b"x" * 512 + tarred()),
+    ],
+    ids=range(5),
+)
 def test_what_is_no_such_archive_is_said_so(name: str, data: bytes) -> None:
     if data.startswith(tarred()[:600]) and name == "m.tar":
         data = tarred()[:-10240].rstrip(b"\0") + b"x" * 1000  # what follows the last member is no header

@@ -29,10 +29,20 @@ from tests.datasets.sources.wire import holding, serving
 # Names that lead outside
 
 
-@pytest.mark.parametrize("bad", [
-    "../evil", "/etc/evil", "a/../../evil", "..", "a/..", "a/./../../b", "x" * 300, "d/" * 100 + "f",
-    "\udcff",
-])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "../evil",
+        "/etc/evil",
+        "a/../../evil",
+        "..",
+        "a/..",
+        "a/./../../b",
+        "x" * 300,
+        "d/" * 100 + "f",
+        "\udcff",
+    ],
+)
 def test_a_member_whose_name_leads_outside_spoils_the_archive(bad: str) -> None:
     archives = {packing: PACKINGS[packing](tarred({"good": b"x", bad: b"evil"})) for packing in ("tar", "tar.gz")}
     if bad != "\udcff":  # which Python writes into no zip
@@ -42,9 +52,18 @@ def test_a_member_whose_name_leads_outside_spoils_the_archive(bad: str) -> None:
         assert "name" in told.message or "folders deep" in told.message
 
 
-@pytest.mark.parametrize("link", [
-    "/etc/passwd", "../../etc/passwd", "../..", "good/../../x", "loop", "missing", "svm/2",
-])
+@pytest.mark.parametrize(
+    "link",
+    [
+        "/etc/passwd",
+        "../../etc/passwd",
+        "../..",
+        "good/../../x",
+        "loop",
+        "missing",
+        "svm/2",
+    ],
+)
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
 def test_a_link_to_anything_but_a_file_of_the_archive_is_not_copied(link: str, kind: bytes) -> None:
     data = tarred({"good": b"x"}, special("loop", kind, link), special("d/e", tarfile.SYMTYPE, "../loop"))
@@ -65,13 +84,16 @@ def test_a_link_to_anything_but_a_file_of_the_archive_is_not_copied(link: str, k
 
 def test_a_link_to_a_file_of_the_archive_is_that_file() -> None:
     data = tarred(
-        {"svm/1/real": b"content"}, special("svm/1/soft", tarfile.SYMTYPE, "real"),
-        special("hard", tarfile.LNKTYPE, "svm/1/real"), special("svm/up", tarfile.SYMTYPE, "../hard"),
+        {"svm/1/real": b"content"},
+        special("svm/1/soft", tarfile.SYMTYPE, "real"),
+        special("hard", tarfile.LNKTYPE, "svm/1/real"),
+        special("svm/up", tarfile.SYMTYPE, "../hard"),
         special("chain", tarfile.SYMTYPE, "./svm//up"),
     )
     with serving(holding({"/m.tar": data})) as wire:
         assert content(source(wire, "m.tar")) == dict.fromkeys(
-            ["svm/1/real", "svm/1/soft", "hard", "svm/up", "chain"], b"content",
+            ["svm/1/real", "svm/1/soft", "hard", "svm/up", "chain"],
+            b"content",
         )
 
 
@@ -88,9 +110,14 @@ def test_a_device_is_not_copied(kind: bytes) -> None:
             made.plan("device")
 
 
-@pytest.mark.parametrize(("mode", "words"), [
-    (0o120777, "is a link"), (0o010644, "neither a file"), (0o020644, "neither a file"),
-])
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        (0o120777, "is a link"),
+        (0o010644, "neither a file"),
+        (0o020644, "neither a file"),
+    ],
+)
 def test_links_and_devices_of_a_zip_are_not_copied(mode: int, words: str) -> None:
     def change(info: zipfile.ZipInfo) -> None:
         if info.filename == "bad":
@@ -169,7 +196,7 @@ def test_members_of_a_zip_that_share_their_bytes_are_refused() -> None:
     data = bytearray(zipped({"a": RANDOM[:1000], "b": RANDOM[1000:2000]}, method=zipfile.ZIP_STORED))
     start = data.index(b"PK\1\2", data.index(b"PK\1\2", data.index(b"PK\1\2") + 1) + 1)  # of b, after svm/2/ and a
     first = data.index(b"PK\1\2", data.index(b"PK\1\2") + 1)
-    data[start + 42:start + 46] = data[first + 42:first + 46]
+    data[start + 42 : start + 46] = data[first + 42 : first + 46]
     assert "damaged" in refused("m.zip", bytes(data)).message
 
 
@@ -177,7 +204,7 @@ def test_a_member_of_a_zip_gives_no_more_than_its_directory_says() -> None:
     data = bytearray(zipped({"f": b"hello world " * 100_000}))
     for signature, place in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
         at = data.rindex(signature)
-        data[at + place:at + place + 4] = struct.pack("<I", 5000)
+        data[at + place : at + place + 4] = struct.pack("<I", 5000)
     with serving(holding({"/m.zip": bytes(data)})) as wire:
         made = source(wire, "m.zip")
         (file,) = made.plan("").files
@@ -233,9 +260,13 @@ def test_too_many_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "more than 5 members" in refused(name, data).message
 
 
-@pytest.mark.parametrize("change", [
-    lambda info: None, lambda info: setattr(info, "compress_type", zipfile.ZIP_BZIP2),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda info: None,
+        lambda info: setattr(info, "compress_type", zipfile.ZIP_BZIP2),
+    ],
+)
 def test_a_member_of_a_zip_that_cannot_be_read_is_told(change: Callable[[zipfile.ZipInfo], None]) -> None:
     data = bytearray(zipped({"good": b"x"}, change=change))
     if b"BZh" not in data:

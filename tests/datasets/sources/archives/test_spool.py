@@ -64,7 +64,8 @@ def test_what_nobody_used_for_an_hour_is_removed_and_what_is_open_can_be_read_on
 
 
 def test_a_plan_that_is_stopped_while_it_unpacks_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(unpack, "PIECE", 10_000)
 
@@ -110,6 +111,6 @@ def test_unpacking_does_not_care_where_pieces_end(packing: str, piece: int) -> N
     plain = RANDOM[:3000] + bytes(2_500_000 if piece > 100 else 3000)
     pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[packing]
     data = pack(plain[:2000]) + pack(b"") + pack(plain[2000:])
-    found = list(unpack.unpacked(packing, (data[at:at + piece] for at in range(0, len(data), piece)), "m"))
+    found = list(unpack.unpacked(packing, (data[at : at + piece] for at in range(0, len(data), piece)), "m"))
     assert b"".join(found) == plain
     assert max(map(len, found)) <= unpack.PIECE

@@ -114,10 +114,15 @@ def renamed(data: bytes, old: bytes, new: bytes) -> bytes:
     return data.replace(old, new)
 
 
-@pytest.mark.parametrize(("raw", "name"), [
-    ("modèle.onnx".encode(), "modèle.onnx"), ("modèle.onnx".encode("cp437"), "modèle.onnx"),
-    ("模型.onnx".encode(), "模型.onnx"), ("モデル.onnx".encode("cp932"), "モデル.onnx".encode("cp932").decode("cp437")),
-])
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("modèle.onnx".encode(), "modèle.onnx"),
+        ("modèle.onnx".encode("cp437"), "modèle.onnx"),
+        ("模型.onnx".encode(), "模型.onnx"),
+        ("モデル.onnx".encode("cp932"), "モデル.onnx".encode("cp932").decode("cp437")),
+    ],
+)
 def test_names_without_the_mark_for_utf8_are_read(raw: bytes, name: str) -> None:
     data = renamed(from_windows({"x" * len(raw): b"x"}), b"x" * len(raw), raw)
     assert read("m.zip", data, name) == {name: b"x"}
@@ -155,13 +160,22 @@ def test_an_encrypted_zip_is_shown_and_refused_by_member(tmp_path: Path) -> None
     assert told.message == "secret/model.onnx is encrypted." and "without a password" in told.hint
 
 
-@pytest.mark.parametrize(("method", "name"), [
-    (9, "Deflate64"), (12, "bzip2"), (14, "LZMA"), (93, "zstd"), (95, "xz"), (98, "PPMd"), (77, "method 77"),
-])
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        (9, "Deflate64"),
+        (12, "bzip2"),
+        (14, "LZMA"),
+        (93, "zstd"),
+        (95, "xz"),
+        (98, "PPMd"),
+        (77, "method 77"),
+    ],
+)
 def test_another_packing_in_a_zip_is_named(method: int, name: str) -> None:
     data = bytearray(zipped({"m/model.onnx": b"x" * 100, "other/a": b"y"}))
     entry = data.index(b"PK\1\2", data.index(b"PK\1\2") + 1)
-    data[entry + 10:entry + 12] = struct.pack("<H", method)
+    data[entry + 10 : entry + 12] = struct.pack("<H", method)
     assert problems("m.zip", bytes(data), "m") == {"model.onnx": f"packed with {name}, which is not read"}
     told = refused("m.zip", bytes(data))
     assert told.message == f"m/model.onnx is packed with {name}, which is not read." and "deflate" in told.hint
@@ -188,24 +202,39 @@ def test_a_sparse_tar_of_gnu_is_refused_by_member(tmp_path: Path) -> None:
     assert told.message == "weights.bin is stored with holes, which is not read." and "--sparse" in told.hint
 
 
-@pytest.mark.parametrize(("name", "data"), [
-    ("m.tar", ARCHIVES["m.tar.gz"]), ("m.tar", ARCHIVES["m.tar.bz2"]), ("m.tar", ARCHIVES["m.tar.xz"]),
-    ("m.tar.gz", ARCHIVES["m.tar"]), ("m.tgz", ARCHIVES["m.tar.xz"]), ("m.tar.xz", ARCHIVES["m.tar.gz"]),
-    ("m.zip", ARCHIVES["m.tar"]), ("m.zip", ARCHIVES["m.tar.gz"]), ("m.tar", ARCHIVES["m.zip"]),
-    ("m.tar.gz", ARCHIVES["m.zip"]), ("m.tbz", ARCHIVES["m.tar.bz2"]), ("m.tar.gz", ARCHIVES["stored.zip"]),
-], ids=range(12))
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("m.tar", ARCHIVES["m.tar.gz"]),
+        ("m.tar", ARCHIVES["m.tar.bz2"]),
+        ("m.tar", ARCHIVES["m.tar.xz"]),
+        ("m.tar.gz", ARCHIVES["m.tar"]),
+        ("m.tgz", ARCHIVES["m.tar.xz"]),
+        ("m.tar.xz", ARCHIVES["m.tar.gz"]),
+        ("m.zip", ARCHIVES["m.tar"]),
+        ("m.zip", ARCHIVES["m.tar.gz"]),
+        ("m.tar", ARCHIVES["m.zip"]),
+        ("m.tar.gz", ARCHIVES["m.zip"]),
+        ("m.tbz", ARCHIVES["m.tar.bz2"]),
+        ("m.tar.gz", ARCHIVES["stored.zip"]),
+    ],
+    ids=range(12),
+)
 def test_what_an_archive_is_counts_and_not_what_it_is_called(name: str, data: bytes) -> None:
     assert read(name, data) == NAMES
 
 
-@pytest.mark.parametrize(("name", "data", "message"), [
-    ("m.zip", b"<!DOCTYPE html><html><body>Sign in", "m.zip is a web page."),
-    ("m.tar", b"\n<html lang=en>", "m.tar is a web page."),
-    ("m.tar.gz", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS"),
-    ("m.zip", b"7z\xbc\xaf\x27\x1c" + bytes(100), "m.zip is a 7z archive."),
-    ("m.zip", b"Rar!\x1a\x07\x01\0" + bytes(100), "m.zip is a RAR archive."),
-    ("m.tar.gz", b"\x28\xb5\x2f\xfd" + bytes(100), "zstd archives are not supported"),
-])
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("m.zip", b"<!DOCTYPE html><html><body>Sign in", "m.zip is a web page."),
+        ("m.tar", b"\n<html lang=en>", "m.tar is a web page."),
+        ("m.tar.gz", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS"),
+        ("m.zip", b"7z\xbc\xaf\x27\x1c" + bytes(100), "m.zip is a 7z archive."),
+        ("m.zip", b"Rar!\x1a\x07\x01\0" + bytes(100), "m.zip is a RAR archive."),
+        ("m.tar.gz", b"\x28\xb5\x2f\xfd" + bytes(100), "zstd archives are not supported"),
+    ],
+)
 def test_what_is_at_an_address_of_an_archive_instead_is_said(name: str, data: bytes, message: str) -> None:
     told = refused(name, data)
     assert message in told.message and told.hint

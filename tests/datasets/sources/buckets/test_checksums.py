@@ -24,10 +24,13 @@ def raw(content: bytes) -> io.RawIOBase:
 
 
 DIGESTS = {
-    "sha256": hashlib.sha256(CONTENT).digest(), "sha1": hashlib.sha1(CONTENT).digest(),
-    "md5": hashlib.md5(CONTENT).digest(), "crc32": zlib.crc32(CONTENT).to_bytes(4, "big"),
-    "crc32c": crt.crc32c(CONTENT).to_bytes(4, "big"), "crc64nvme": crt.crc64nvme(CONTENT).to_bytes(8, "big"),
-}  # fmt: skip
+    "sha256": hashlib.sha256(CONTENT).digest(),
+    "sha1": hashlib.sha1(CONTENT).digest(),
+    "md5": hashlib.md5(CONTENT).digest(),
+    "crc32": zlib.crc32(CONTENT).to_bytes(4, "big"),
+    "crc32c": crt.crc32c(CONTENT).to_bytes(4, "big"),
+    "crc64nvme": crt.crc64nvme(CONTENT).to_bytes(8, "big"),
+}
 MD5 = DIGESTS["md5"].hex()
 
 
@@ -54,7 +57,7 @@ def test_a_checksum_of_the_whole_is_taken_before_the_etag(name: str) -> None:
         ({"x-amz-checksum-sha256": b64(b"short")}, ""),
         ({}, ""),
     ],
-)  # fmt: skip
+)
 def test_only_what_is_said_of_the_whole_content_counts(headers: dict[str, str], expected: str) -> None:
     assert said_of(headers) == expected
 

@@ -53,9 +53,13 @@ def test_an_etag_is_the_same_with_and_without_quotes(listed: str, answered: str)
 @pytest.mark.parametrize(
     "answer",
     [
-        gives(status=404), gives(status=412), gives(ETag='"another"'), gives(CONTENT[:-1]), gives(CONTENT + b"1"),
+        gives(status=404),
+        gives(status=412),
+        gives(ETag='"another"'),
+        gives(CONTENT[:-1]),
+        gives(CONTENT + b"1"),
     ],
-)  # fmt: skip
+)
 def test_another_content_than_the_planned_one_is_a_change(answer: Answer) -> None:
     with answering(answer) as odd, pytest.raises(SourceChanged):
         first(odd)
@@ -72,7 +76,7 @@ def test_another_content_than_the_planned_one_is_a_change(answer: Answer) -> Non
         (gives(), SourceError),
         (gives(status=416), SourceChanged),
     ],
-)  # fmt: skip
+)
 def test_a_part_is_the_part_that_was_asked_for(answer: Answer, expected: type[SourceError] | None) -> None:
     with answering(answer) as odd:
         if expected is None:

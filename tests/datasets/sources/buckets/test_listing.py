@@ -35,7 +35,7 @@ from tests.datasets.sources.s3_answers import (
         (f"m/{'ü' * 128}", "more than 255 bytes"),
         ("elsewhere/a", "which nobody asked for"),
     ],
-)  # fmt: skip
+)
 def test_a_key_that_no_folder_may_hold_is_refused_by_its_name(key: str, why: str) -> None:
     with answering(lambda asked: Said(404) if asked.key else _raw_listing(key)) as odd:
         with pytest.raises(SourceError) as refused:

@@ -80,8 +80,12 @@ def test_a_size_that_is_none_is_refused() -> None:
 
 
 def test_entities_that_grow_without_end_are_refused() -> None:
-    head = '<!DOCTYPE x [<!ENTITY a "' + "a" * 1000 + '">' + "".join(
-        f'<!ENTITY {to} "{f"&{of};" * 100}">' for of, to in ("ab", "bc", "cd")
-    ) + "]>"
+    head = (
+        '<!DOCTYPE x [<!ENTITY a "'
+        + "a" * 1000
+        + '">'
+        + "".join(f'<!ENTITY {to} "{f"&{of};" * 100}">' for of, to in ("ab", "bc", "cd"))
+        + "]>"
+    )
     with pytest.raises(ParseError):
         read_page(f"{head}<ListBucketResult>&d;</ListBucketResult>".encode())

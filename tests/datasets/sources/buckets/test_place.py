@@ -25,7 +25,7 @@ from datasets.sources.s3 import S3Source
         ({"secret_key": "secret"}, "Give both, or none"),
         ({"access_key": "AK\nID", "secret_key": "secret"}, "Paste it again"),
     ],
-)  # fmt: skip
+)
 def test_options_that_cannot_be_right_are_refused_with_what_would_be(options: dict[str, str], message: str) -> None:
     source = S3Source({"bucket": "models", **options}, Site(endpoints=("s3.example.com",)))
     with pytest.raises(SourceError) as refused:
@@ -46,7 +46,7 @@ def test_options_that_cannot_be_right_are_refused_with_what_would_be(options: di
         ({"endpoint": "https://s3.example.com:9000"}, "s3.example.com:9000"),
         ({"endpoint": "https://s3.example.com", "path_style": "virtual"}, "models.s3.example.com:443"),
     ],
-)  # fmt: skip
+)
 def test_a_server_that_nobody_allowed_is_not_asked(options: dict[str, str], address: str) -> None:
     with pytest.raises(SourceError, match="DATASET_ENDPOINTS") as refused:
         S3Source({"bucket": "models", **options}, Site(endpoints=("elsewhere.example.com",))).check()

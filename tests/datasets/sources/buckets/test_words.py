@@ -46,7 +46,7 @@ from tests.datasets.sources.s3_answers import (
         (Said(200, b"not even that"), "does not answer as an S3 server does"),
         (Said(405, b"<html>"), "Is it an S3 server, and is the path style right?"),
     ],
-)  # fmt: skip
+)
 def test_a_refusal_is_said_in_words_and_for_good(said: Said, words: str) -> None:
     with answering(lambda _: said) as odd:
         with pytest.raises(SourceError) as refused:
@@ -67,7 +67,7 @@ def test_a_refusal_is_said_in_words_and_for_good(said: Said, words: str) -> None
         (error(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>"), "region"),
         (Said(200, b"<html><body>It works!</body></html>"), "endpoint"),
     ],
-)  # fmt: skip
+)
 def test_a_refusal_is_blamed_on_the_option_to_change(said: Said, option: str) -> None:
     with answering(lambda _: said) as odd:
         with pytest.raises(SourceError) as refused:
@@ -83,7 +83,7 @@ def test_a_refusal_is_blamed_on_the_option_to_change(said: Said, option: str) ->
         (error(400, "RequestTimeout"), 0.0),
         (Said(502, b"<html>Bad gateway"), 0.0),
     ],
-)  # fmt: skip
+)
 def test_what_may_pass_is_not_for_good(said: Said, wait: float) -> None:
     with answering(lambda asked: said if asked.key else listing(["a"])) as odd:
         source = odd.source()
@@ -127,10 +127,15 @@ def _own_certificate(folder: Path) -> ssl.SSLContext:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)
     made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1)).sign(key, hashes.SHA256())
-    )  # fmt: skip
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .sign(key, hashes.SHA256())
+    )
     plain = serialization.NoEncryption()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
     (folder / "both.pem").write_bytes(pem + made.public_bytes(serialization.Encoding.PEM))

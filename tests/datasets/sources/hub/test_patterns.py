@@ -48,8 +48,11 @@ def test_a_folder_that_include_cannot_reach_is_not_shown() -> None:
 @given(PATHS, PATTERN, st.booleans())
 def test_the_folders_above_a_chosen_file_are_all_shown(path: str, pattern: str, include: bool) -> None:
     patterns = Patterns(pattern if include else "", "" if include else pattern)
-    chosen = set(filter_repo_objects([path], allow_patterns=[pattern] if include else None,
-                                     ignore_patterns=None if include else [pattern]))
+    chosen = set(
+        filter_repo_objects(
+            [path], allow_patterns=[pattern] if include else None, ignore_patterns=None if include else [pattern]
+        )
+    )
     assert patterns.files([path]) == chosen
     if chosen:
         above = [path[:index] for index, letter in enumerate(path) if letter == "/"]

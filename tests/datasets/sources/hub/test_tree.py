@@ -15,9 +15,20 @@ def test_a_place_survives_being_written_down(place: Place) -> None:
     assert Place.parse(str(place)) == place
 
 
-@pytest.mark.parametrize("text", [
-    "", "200", "x:1:", f"{COMMIT}", f"{COMMIT}:", f"{COMMIT}:-1:", f"{COMMIT}:²:", f"{COMMIT[:-1]}:1:",
-    f"../../{COMMIT[6:]}:1:", f"{'é' * 40}:1:",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "200",
+        "x:1:",
+        f"{COMMIT}",
+        f"{COMMIT}:",
+        f"{COMMIT}:-1:",
+        f"{COMMIT}:²:",
+        f"{COMMIT[:-1]}:1:",
+        f"../../{COMMIT[6:]}:1:",
+        f"{'é' * 40}:1:",
+    ],
+)
 def test_what_is_no_place_is_not_taken_for_one(text: str) -> None:
     assert Place.parse(text) is None

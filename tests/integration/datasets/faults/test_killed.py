@@ -66,9 +66,7 @@ def test_ten_kills_cost_at_most_a_piece_a_stream_each(plane: Plane, bucket: Buck
     assert plane.store.staging_names() == []
 
 
-def test_a_redis_that_is_killed_and_comes_back_empty_costs_nothing(
-    plane: Plane, bucket: Bucket, proxy: Proxy
-) -> None:
+def test_a_redis_that_is_killed_and_comes_back_empty_costs_nothing(plane: Plane, bucket: Bucket, proxy: Proxy) -> None:
     contents = a_model(bucket, large=1, small=10)
     size = sum(map(len, contents.values()))
     plane.env["PREHEAT_MIB_PER_SECOND"] = "16"

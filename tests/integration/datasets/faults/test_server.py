@@ -57,9 +57,11 @@ def test_connections_that_stall_or_drip_are_left_and_only_their_pieces_come_agai
     plane: Plane, bucket: Bucket, proxy: Proxy
 ) -> None:
     contents = {
-        "large.bin": os.urandom(3 * PIECE), "stalls.bin": os.urandom(64 << 10), "drips.bin": os.urandom(64 << 10),
+        "large.bin": os.urandom(3 * PIECE),
+        "stalls.bin": os.urandom(64 << 10),
+        "drips.bin": os.urandom(64 << 10),
         "other.bin": b"other",
-    }  # fmt: skip
+    }
     size = put(bucket, contents)
     plane.make()
     stalled = [proxy.hold("/m/large.bin", MIB), proxy.hold("/m/stalls.bin", 2000)]

@@ -18,9 +18,11 @@ def a_model(bucket: Bucket) -> dict[str, bytes]:
     """Each object is known to its server by another checksum."""
     parts = [os.urandom(4 * PART) for _ in range(2)]
     contents = {
-        "in-parts.bin": b"".join(parts), "large.bin": os.urandom(33 * MIB), "md5.bin": os.urandom(64 << 10),
+        "in-parts.bin": b"".join(parts),
+        "large.bin": os.urandom(33 * MIB),
+        "md5.bin": os.urandom(64 << 10),
         "sha256.bin": os.urandom(64 << 10),
-    }  # fmt: skip
+    }
     bucket.put_parts("m/in-parts.bin", parts, checksum="CRC64NVME")
     bucket.put("m/large.bin", contents["large.bin"])
     bucket.put("m/md5.bin", contents["md5.bin"])
@@ -28,9 +30,7 @@ def a_model(bucket: Bucket) -> dict[str, bytes]:
     return contents
 
 
-def test_a_bit_that_flips_once_is_noticed_and_the_file_comes_again(
-    plane: Plane, bucket: Bucket, proxy: Proxy
-) -> None:
+def test_a_bit_that_flips_once_is_noticed_and_the_file_comes_again(plane: Plane, bucket: Bucket, proxy: Proxy) -> None:
     contents = a_model(bucket)
     proxy.flip("/m/in-parts.bin", 3 * MIB)
     proxy.flip("/m/large.bin", 100_000)
@@ -44,9 +44,7 @@ def test_a_bit_that_flips_once_is_noticed_and_the_file_comes_again(
 
 
 @pytest.mark.parametrize("name", ["in-parts.bin", "large.bin", "md5.bin"])
-def test_bits_that_flip_each_time_end_in_a_clear_message(
-    plane: Plane, bucket: Bucket, proxy: Proxy, name: str
-) -> None:
+def test_bits_that_flip_each_time_end_in_a_clear_message(plane: Plane, bucket: Bucket, proxy: Proxy, name: str) -> None:
     a_model(bucket)
     proxy.flip(f"/m/{name}", 30_000, times=1000)
     plane.worker()

@@ -19,7 +19,6 @@ from tests.hub import Hub, hub
 pytestmark = pytest.mark.integration
 
 
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     with hub(tmp_path_factory.mktemp("hub")) as made:
@@ -41,10 +40,18 @@ def client(server: Hub, home: Path, program: str, *arguments: str, token: str = 
     """What a Python process of its own prints (JSON), with a home that holds nothing yet."""
     result = subprocess.run(
         [sys.executable, "-c", f"import json, sys\nfrom huggingface_hub import *\n{program}", *arguments],
-        capture_output=True, text=True, cwd=home, timeout=60,
+        capture_output=True,
+        text=True,
+        cwd=home,
+        timeout=60,
         env={
-            "PATH": os.environ["PATH"], "HOME": str(home), "HF_HOME": str(home / "hf"), "HF_ENDPOINT": server.url,
-            "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "HF_HOME": str(home / "hf"),
+            "HF_ENDPOINT": server.url,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             **({"HF_TOKEN": token} if token else {}),
         },
     )
@@ -68,10 +75,14 @@ def test_the_official_client_checks_what_it_downloaded_against_the_listing(
     server: Hub, model: Path, tmp_path: Path
 ) -> None:
     server.push("org/sums", model)
-    said = client(server, tmp_path, """
+    said = client(
+        server,
+        tmp_path,
+        """
 snapshot_download('org/sums')
 found = HfApi().verify_repo_checksums('org/sums')
-print(json.dumps([found.checked_count, len(found.mismatches), found.missing_paths]))""")
+print(json.dumps([found.checked_count, len(found.mismatches), found.missing_paths]))""",
+    )
     assert said == [4, 0, []]
 
 
@@ -95,16 +106,22 @@ def test_the_official_client_follows_the_pages_of_a_listing(server: Hub, tmp_pat
     server.push("org/many", many)
     server.set(page=7)
     try:
-        listed = client(server, tmp_path, """
+        listed = client(
+            server,
+            tmp_path,
+            """
 api = HfApi()
 files = [f.path for f in api.list_repo_tree('org/many', recursive=True) if hasattr(f, 'blob_id')]
 top = [f.path for f in api.list_repo_tree('org/many')]
 paths = [f.path for f in api.get_paths_info('org/many', ['0', '1/6.txt', 'none'])]
-print(json.dumps([sorted(files), sorted(top), sorted(paths)]))""")
+print(json.dumps([sorted(files), sorted(top), sorted(paths)]))""",
+        )
     finally:
         server.set(page=1000)
     assert listed == [
-        sorted(f"{n % 5}/{n}.txt" for n in range(25)), ["0", "1", "2", "3", "4"], ["0", "1/6.txt"],
+        sorted(f"{n % 5}/{n}.txt" for n in range(25)),
+        ["0", "1", "2", "3", "4"],
+        ["0", "1/6.txt"],
     ]
 
 
@@ -127,23 +144,37 @@ for what in (lambda: hf_hub_download('org/gated', 'config.json'), lambda: model_
         said.append(type(error).__name__)
 print(json.dumps(said))"""
     assert client(server, tmp_path, program, token="hf_out") == [
-        "GatedRepoError", "RepositoryNotFoundError", "RepositoryNotFoundError", "RevisionNotFoundError",
-        "RemoteEntryNotFoundError", "RemoteEntryNotFoundError", "GatedRepoError",
+        "GatedRepoError",
+        "RepositoryNotFoundError",
+        "RepositoryNotFoundError",
+        "RevisionNotFoundError",
+        "RemoteEntryNotFoundError",
+        "RemoteEntryNotFoundError",
+        "GatedRepoError",
     ]
     assert client(server, tmp_path, program, token="hf_in")[:2] == ["", ""]
-    wrong = client(server, tmp_path, """
+    wrong = client(
+        server,
+        tmp_path,
+        """
 from huggingface_hub.errors import *
 try:
     model_info('org/open')
 except HfHubHTTPError as error:
-    print(json.dumps([error.response.status_code, error.server_message]))""", token="hf_nobody")
+    print(json.dumps([error.response.status_code, error.server_message]))""",
+        token="hf_nobody",
+    )
     assert wrong == [401, "Invalid credentials in Authorization header"]
 
 
 def test_a_signed_url_of_the_storage_expires(server: Hub, model: Path, tmp_path: Path) -> None:
     server.push("org/signed", model)
-    url = client(server, tmp_path, """
-print(json.dumps(get_hf_file_metadata(hf_hub_url('org/signed', 'model.safetensors')).location))""")
+    url = client(
+        server,
+        tmp_path,
+        """
+print(json.dumps(get_hf_file_metadata(hf_hub_url('org/signed', 'model.safetensors')).location))""",
+    )
     asked = urllib.request.Request(url, headers={"Range": "bytes=5-9"})
     with urllib.request.urlopen(asked) as answer:
         assert (answer.status, answer.headers["Content-Range"]) == (206, "bytes 5-9/300000")

@@ -22,9 +22,7 @@ def test_checking_says_what_was_reached_and_reads_of_the_storage_too(server: Hub
     assert [line["range"] for line in server.requests("cdn")] == ["bytes=0-0"]
 
 
-def test_checking_finds_what_the_patterns_choose_however_far_down_it_is(
-    server: Hub, source: Make, model: Path
-) -> None:
+def test_checking_finds_what_the_patterns_choose_however_far_down_it_is(server: Hub, source: Make, model: Path) -> None:
     server.push("org/model", model)
     server.set(page=2)
     assert ": 1 file at main" in source(include="onnx/sub dir/*").check()

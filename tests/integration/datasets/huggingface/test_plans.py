@@ -23,7 +23,11 @@ def test_a_plan_has_what_git_and_the_large_file_storage_say_of_each_file(
     server.push("org/model", model)
     plan = source().plan("")
     assert [file.path for file in plan.files] == [
-        "config.json", "empty.txt", "model.safetensors", "onnx/model.onnx", "onnx/sub dir/ünï #1?%20.txt",
+        "config.json",
+        "empty.txt",
+        "model.safetensors",
+        "onnx/model.onnx",
+        "onnx/sub dir/ünï #1?%20.txt",
     ]
     config, weights = named(plan, "config.json"), named(plan, "model.safetensors")
     oid = git_oid((model / "config.json").read_bytes())
@@ -164,10 +168,16 @@ def test_a_name_that_must_not_be_copied_stops_a_plan_and_is_not_shown(
     assert source().list("").entries == ()
 
 
-@pytest.mark.parametrize("wrong", [
-    {"oid": "W/xyz"}, {"oid": None}, {"size": -1}, {"size": "7"},
-    {"lfs": {"oid": "0" * 40, "size": 1, "pointerSize": 1}},
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"oid": "W/xyz"},
+        {"oid": None},
+        {"size": -1},
+        {"size": "7"},
+        {"lfs": {"oid": "0" * 40, "size": 1, "pointerSize": 1}},
+    ],
+)
 def test_a_listing_that_does_not_say_what_a_file_is_is_refused(
     server: Hub, source: Make, model: Path, wrong: dict[str, Any]
 ) -> None:

@@ -38,8 +38,10 @@ def test_a_token_does_not_follow_the_api_to_another_server(server: Hub, source: 
     made = source("org/private", token="hf_in")
     config = named(made.plan(""), "config.json")
     calls: dict[str, Callable[[], Any]] = {
-        "/revision/": lambda: made.plan(""), "/tree/": lambda: made.plan(""),
-        "/paths-info/": lambda: made.plan("config.json"), "/resolve/": lambda: made.open(config, ""),
+        "/revision/": lambda: made.plan(""),
+        "/tree/": lambda: made.plan(""),
+        "/paths-info/": lambda: made.plan("config.json"),
+        "/resolve/": lambda: made.open(config, ""),
     }
     for match, call in calls.items():
         server.forget_requests()
@@ -91,7 +93,11 @@ for file in source.plan("").files:
 def alone(*arguments: str, home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """PROGRAM in a process that starts with those settings, since the official client reads them when it is loaded."""
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, cwd=CHECKOUT, timeout=60,
+        [sys.executable, "-c", PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        timeout=60,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", **settings},
     )
     assert result.returncode == 0, result.stderr
@@ -107,9 +113,20 @@ def test_nothing_of_this_machines_own_settings_is_used_and_nothing_is_written(
     (home / "hf" / "token").write_text("hf_saved")
     nowhere = "http://127.0.0.1:1"
     result = alone(
-        "org/model", server.url, "", home=home, HF_HOME=str(home / "hf"), HF_TOKEN="hf_environment",
-        HF_ENDPOINT=nowhere, HF_HUB_OFFLINE="1", HF_DEBUG="1", HF_HUB_USER_AGENT_ORIGIN="here",
-        HTTP_PROXY=nowhere, HTTPS_PROXY=nowhere, ALL_PROXY=nowhere, http_proxy=nowhere,
+        "org/model",
+        server.url,
+        "",
+        home=home,
+        HF_HOME=str(home / "hf"),
+        HF_TOKEN="hf_environment",
+        HF_ENDPOINT=nowhere,
+        HF_HUB_OFFLINE="1",
+        HF_DEBUG="1",
+        HF_HUB_USER_AGENT_ORIGIN="here",
+        HTTP_PROXY=nowhere,
+        HTTPS_PROXY=nowhere,
+        ALL_PROXY=nowhere,
+        http_proxy=nowhere,
     )
     expected = [path.read_bytes() for path in sorted(model.rglob("*")) if path.is_file()]
     assert sorted(result.stdout.split()) == sorted(hashlib.sha256(content).hexdigest() for content in expected)

@@ -53,8 +53,12 @@ def asynchronous(client):
     answers = queue.Queue()
     for index in range(4):
         client.async_infer(
-            "simple", pair(COUNTING, ONES * index), lambda result, error: answers.put(error or result),
-            outputs=wanted(), headers=KEY, request_id=str(index),
+            "simple",
+            pair(COUNTING, ONES * index),
+            lambda result, error: answers.put(error or result),
+            outputs=wanted(),
+            headers=KEY,
+            request_id=str(index),
         )
     results = [answers.get(timeout=30) for _ in range(4)]
     return {result.get_response().id: values(result) for result in results}
@@ -108,7 +112,9 @@ def sequences(client):
             for value, options in steps(identity)
         ]
         for model, identity in (
-            ("simple-sequence", 2000), ("simple-sequence", str(uuid.uuid4())), ("simple-dyna-sequence", 2001)
+            ("simple-sequence", 2000),
+            ("simple-sequence", str(uuid.uuid4())),
+            ("simple-dyna-sequence", 2001),
         )
     ]
 
@@ -160,9 +166,11 @@ def decoupled(client):
 def health_and_metadata(client):
     model = client.get_model_metadata("simple", headers={**KEY, "test": "1"}, as_json=True)
     return {
-        "live": client.is_server_live(headers={"test": "1"}), "ready": client.is_server_ready(),
+        "live": client.is_server_live(headers={"test": "1"}),
+        "ready": client.is_server_ready(),
         "model_ready": client.is_model_ready("simple", headers=KEY),
-        "server": client.get_server_metadata(headers=KEY).name, "model": model,
+        "server": client.get_server_metadata(headers=KEY).name,
+        "model": model,
     }
 
 
@@ -170,7 +178,9 @@ def health_and_metadata(client):
 def keepalive(client):
     """Pings of an idle connection, more often than Triton itself takes; the same connection then serves again."""
     options = plain.KeepAliveOptions(
-        keepalive_time_ms=100, keepalive_timeout_ms=20000, keepalive_permit_without_calls=True,
+        keepalive_time_ms=100,
+        keepalive_timeout_ms=20000,
+        keepalive_permit_without_calls=True,
         http2_max_pings_without_data=0,
     )
     with plain.InferenceServerClient(given["target"], keepalive_options=options) as other:
@@ -182,9 +192,12 @@ def keepalive(client):
 @example
 def channel_arguments(client):
     arguments = [
-        ("grpc.max_send_message_length", 1 << 20), ("grpc.max_receive_message_length", 1 << 20),
-        ("grpc.keepalive_time_ms", 2**31 - 1), ("grpc.keepalive_timeout_ms", 20000),
-        ("grpc.keepalive_permit_without_calls", False), ("grpc.http2.max_pings_without_data", 2),
+        ("grpc.max_send_message_length", 1 << 20),
+        ("grpc.max_receive_message_length", 1 << 20),
+        ("grpc.keepalive_time_ms", 2**31 - 1),
+        ("grpc.keepalive_timeout_ms", 20000),
+        ("grpc.keepalive_permit_without_calls", False),
+        ("grpc.http2.max_pings_without_data", 2),
         ("grpc.dns_enable_srv_queries", 1),
     ]
     with plain.InferenceServerClient(given["target"], channel_args=arguments) as other:
@@ -247,9 +260,9 @@ def explicit_contents(client):
 def asyncio_infer(client):
     async def run():
         async with aio.InferenceServerClient(given["target"]) as asynchronous:
-            answers = await asyncio.gather(*(
-                asynchronous.infer("simple", pair(COUNTING, -ONES), outputs=wanted(), headers=KEY) for _ in range(3)
-            ))
+            answers = await asyncio.gather(
+                *(asynchronous.infer("simple", pair(COUNTING, -ONES), outputs=wanted(), headers=KEY) for _ in range(3))
+            )
             return [values(answer) for answer in answers]
 
     return asyncio.run(run())

@@ -101,8 +101,13 @@ def in_sequence(client, model, values, identity):
     said = []
     for index, value in enumerate(values):
         result = client.infer(
-            model, one(value), outputs=[plain.InferRequestedOutput("OUTPUT")], headers=dict(KEY), sequence_id=identity,
-            sequence_start=index == 0, sequence_end=index == len(values) - 1,
+            model,
+            one(value),
+            outputs=[plain.InferRequestedOutput("OUTPUT")],
+            headers=dict(KEY),
+            sequence_id=identity,
+            sequence_start=index == 0,
+            sequence_end=index == len(values) - 1,
         )
         said.append(int(result.as_numpy("OUTPUT").ravel()[0]))
     return said
@@ -122,10 +127,12 @@ def health_and_metadata(client):
     server = client.get_server_metadata(headers=dict(KEY))
     model = client.get_model_metadata("simple", headers=dict(KEY), query_params={"test_1": 1})
     return {
-        "live": client.is_server_live(query_params={"test_1": 1}), "ready": client.is_server_ready(),
+        "live": client.is_server_live(query_params={"test_1": 1}),
+        "ready": client.is_server_ready(),
         "model_ready": client.is_model_ready("simple", headers=dict(KEY)),
         "other_ready": client.is_model_ready("wrong-model-name", headers=dict(KEY)),
-        "extensions": server["extensions"], "model": model,
+        "extensions": server["extensions"],
+        "model": model,
     }
 
 
@@ -165,10 +172,12 @@ def asyncio_infer(client):
             inputs = pair(COUNTING, -ONES, binary=(False, True), module=aio)
             outputs = wanted((True, False), module=aio)
             query = {"test_1": 1, "test_2": 2}
-            answers = await asyncio.gather(*(
-                asynchronous.infer("simple", inputs, outputs=outputs, headers=dict(KEY), query_params=query)
-                for _ in range(3)
-            ))
+            answers = await asyncio.gather(
+                *(
+                    asynchronous.infer("simple", inputs, outputs=outputs, headers=dict(KEY), query_params=query)
+                    for _ in range(3)
+                )
+            )
             return [plain_values(answer) for answer in answers]
 
     return asyncio.run(run())

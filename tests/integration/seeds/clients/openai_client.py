@@ -12,8 +12,10 @@ ask = {"model": given["model"], "temperature": 0, "max_tokens": given.get("max_t
 
 def chat():
     answer = client.chat.completions.create(messages=given["messages"], **ask)
-    return {"text": answer.choices[0].message.content, "usage": answer.usage.model_dump(include={"prompt_tokens",
-            "completion_tokens"})}  # fmt: skip
+    return {
+        "text": answer.choices[0].message.content,
+        "usage": answer.usage.model_dump(include={"prompt_tokens", "completion_tokens"}),
+    }
 
 
 def chat_stream():
@@ -48,6 +50,12 @@ def refused():
     return {"kind": "", "status": 200, "message": ""}
 
 
-made = {"chat": chat, "chat_stream": chat_stream, "completion": completion, "embedding": embedding, "models": models,
-        "refused": refused}  # fmt: skip
+made = {
+    "chat": chat,
+    "chat_stream": chat_stream,
+    "completion": completion,
+    "embedding": embedding,
+    "models": models,
+    "refused": refused,
+}
 print(json.dumps(made[given["call"]]()))

@@ -50,9 +50,15 @@ said = stub.GetModelMetadata(asked, 30.0, metadata=metadata)
 signatures = get_model_metadata_pb2.SignatureDefMap()
 assert said.metadata["signature_def"].Unpack(signatures)
 signature = signatures.signature_def["serving_default"]
-print(json.dumps({
-    "name": response.model_spec.name,
-    "outputs": {name: values_of(tensor) for name, tensor in response.outputs.items()},
-    "shapes": {name: [dim.size for dim in tensor.tensor_shape.dim] for name, tensor in response.outputs.items()},
-    "signature": {"inputs": sorted(signature.inputs), "outputs": sorted(signature.outputs)},
-}))  # fmt: skip
+print(
+    json.dumps(
+        {
+            "name": response.model_spec.name,
+            "outputs": {name: values_of(tensor) for name, tensor in response.outputs.items()},
+            "shapes": {
+                name: [dim.size for dim in tensor.tensor_shape.dim] for name, tensor in response.outputs.items()
+            },
+            "signature": {"inputs": sorted(signature.inputs), "outputs": sorted(signature.outputs)},
+        }
+    )
+)

@@ -128,9 +128,8 @@ def test_what_is_written_reads_back_the_same(datatype: str) -> None:
 def test_a_message_on_the_wire_has_the_public_field_numbers() -> None:
     made = request(1, (1,), float_val=[1.0]).SerializeToString()
     tensor = b"\x08\x01" + b"\x12\x04\x12\x02\x08\x01" + b"\x2a\x04" + struct.pack("<f", 1)
-    assert made == b"\x0a\x06\x0a\x04rows" + b"\x12" + bytes([len(tensor) + 5]) + b"\x0a\x01x\x12" + bytes(
-        [len(tensor)]
-    ) + tensor
+    entry = b"\x0a\x01x\x12" + bytes([len(tensor)]) + tensor
+    assert made == b"\x0a\x06\x0a\x04rows" + b"\x12" + bytes([len(entry)]) + entry
 
 
 def test_metadata_becomes_the_signature() -> None:

@@ -113,14 +113,27 @@ def test_what_is_no_prompt_is_refused(made: Any, sentence: str) -> None:
 
 def test_parameters_are_read_whatever_type_they_come_as() -> None:
     question = asked(
-        max_tokens=("string_param", "50"), min_tokens=("double_param", 5.0), seed=("int64_param", 7),
-        top_k=("uint64_param", 3), temperature=("string_param", "0.5"), top_p=("double_param", 0.9),
-        min_p=("int64_param", 0), ignore_eos=("string_param", "True"), stop=("string_param", '["a", "b"]'),
-    )  # fmt: skip
+        max_tokens=("string_param", "50"),
+        min_tokens=("double_param", 5.0),
+        seed=("int64_param", 7),
+        top_k=("uint64_param", 3),
+        temperature=("string_param", "0.5"),
+        top_p=("double_param", 0.9),
+        min_p=("int64_param", 0),
+        ignore_eos=("string_param", "True"),
+        stop=("string_param", '["a", "b"]'),
+    )
     assert question.parameters == {
-        "max_tokens": 50, "min_tokens": 5, "seed": 7, "top_k": 3, "temperature": 0.5, "top_p": 0.9, "min_p": 0.0,
-        "ignore_eos": True, "stop": ["a", "b"],
-    }  # fmt: skip
+        "max_tokens": 50,
+        "min_tokens": 5,
+        "seed": 7,
+        "top_k": 3,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "min_p": 0.0,
+        "ignore_eos": True,
+        "stop": ["a", "b"],
+    }
     assert asked(stop=("string_param", "###")).parameters == {"stop": "###"}
     assert asked(ignore_eos=("bool_param", False)).parameters == {"ignore_eos": False}
 
@@ -166,12 +179,17 @@ def test_more_tokens_than_the_model_has_are_as_many_as_it_has() -> None:
 def test_each_task_has_its_own_request() -> None:
     chat, completion, embedding = asked(), asked("completion"), asked("embedding")
     assert (chat.path, completion.path, embedding.path) == (
-        "/v1/chat/completions", "/v1/completions", "/v1/embeddings",
-    )  # fmt: skip
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+    )
     assert body(chat) == {"model": "tiny", "messages": [{"role": "user", "content": PROMPT}]}
     assert body(completion, stream=True) == {
-        "model": "tiny", "prompt": PROMPT, "stream": True, "stream_options": {"include_usage": True},
-    }  # fmt: skip
+        "model": "tiny",
+        "prompt": PROMPT,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
     assert body(embedding, stream=True) == {"model": "tiny", "input": PROMPT, "encoding_format": "base64"}
 
 
@@ -259,5 +277,6 @@ def test_metadata_tells_the_prompt_and_the_text() -> None:
     made = v2grpc_openai.metadata(service(), "tiny")
     assert (made.name, made.platform) == ("tiny", "vllm")
     assert [(tensor.name, tensor.datatype) for tensor in (*made.inputs, *made.outputs)] == [
-        ("prompt", "BYTES"), ("text", "BYTES"),
-    ]  # fmt: skip
+        ("prompt", "BYTES"),
+        ("text", "BYTES"),
+    ]

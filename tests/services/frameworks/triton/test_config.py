@@ -36,7 +36,10 @@ def test_without_options_only_the_name_changes() -> None:
 
 def test_what_the_form_sets_changes_and_the_rest_stays() -> None:
     made = overlaid(
-        FULL, max_batch_size=16, instances=2, parameters={"added": "2"},
+        FULL,
+        max_batch_size=16,
+        instances=2,
+        parameters={"added": "2"},
         dynamic_batching={"preferred_batch_size": [8], "max_queue_delay_microseconds": 50},
     )
     assert made.max_batch_size == 16
@@ -50,9 +53,13 @@ def test_what_the_form_sets_changes_and_the_rest_stays() -> None:
 
 
 def test_tensors_of_the_form_replace_the_list_and_keep_the_other_fields_of_their_namesakes() -> None:
-    made = overlaid(FULL, inputs=[
-        {"name": "new", "datatype": "INT64", "shape": [-1]}, {"name": "x", "datatype": "FP16", "shape": [3, 4]},
-    ])
+    made = overlaid(
+        FULL,
+        inputs=[
+            {"name": "new", "datatype": "INT64", "shape": [-1]},
+            {"name": "x", "datatype": "FP16", "shape": [3, 4]},
+        ],
+    )
     assert [tensor.name for tensor in made.input] == ["new", "x"]
     assert made.input[1].optional
     assert list(made.input[1].reshape.shape) == [12]
@@ -135,7 +142,8 @@ def test_on_a_cpu_gpu_groups_move_and_a_model_without_groups_gets_one_instance()
     made = config.parse(FULL)
     config.on_cpu(made)
     assert [(group.count, group.kind == group.KIND_CPU, list(group.gpus)) for group in made.instance_group] == [
-        (1, True, []), (3, True, []),
+        (1, True, []),
+        (3, True, []),
     ]
     bare = config.parse("")
     config.on_cpu(bare)

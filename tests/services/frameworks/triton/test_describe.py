@@ -39,8 +39,12 @@ def test_a_model_folder_is_described_by_its_config(tmp_path: Path) -> None:
     made = describe(python_model(tmp_path, config), {})
     assert [one.path for one in made.executable] == ["1/model.py"]
     assert replace(made, executable=()) == ModelDescription(
-        inputs=(Tensor("x", "FP32", (-1, 64)),), outputs=(Tensor("y", "INT64", (-1,)),), backend="python",
-        max_batch_size=4, decoupled=True, config_text=config,
+        inputs=(Tensor("x", "FP32", (-1, 64)),),
+        outputs=(Tensor("y", "INT64", (-1,)),),
+        backend="python",
+        max_batch_size=4,
+        decoupled=True,
+        config_text=config,
     )
 
 
@@ -113,21 +117,35 @@ def test_two_onnx_files_and_none_called_model_are_not_guessed(tmp_path: Path) ->
     assert "no model that Triton can serve" in problem(describe(tmp_path, {}))
 
 
-@pytest.mark.parametrize(("config", "file", "expected"), [
-    ('platform: "onnxruntime_onnx"', "1/other.onnx", "1/model.onnx is missing: the onnxruntime backend loads it."),
-    ('backend: "python" default_model_filename: "run.py"', "1/model.py", "1/run.py is missing: the python backend"),
-    ('backend: "python" version_policy { specific { versions: [ 2 ] } }', "1/model.py",
-     "asks for version 2, and there is version 1"),
-    ('backend: "python" default_model_filename: "../../secret.py"', "1/model.py", "leads out of the version folder"),
-    ('backend: "python" default_model_filename: "/dev/zero"', "1/model.py", "leads out of the version folder"),
-    ('backend: "python" default_model_filename: "a b.py"', "1/a b.py", "'a b.py' has a blank in it, or a character"),
-    ('backend: "python" default_model_filename: "a&b.py"', "1/a&b.py", "Triton starts a model: rename the file."),
-    ('backend: "python"', "labels.txt", "There is no version folder: put the model into 1/model.py."),
-    ('backend: "onnxruntime"', "v1/model.onnx", "There is no version folder: put the model into 1/model.onnx."),
-    ('backend: "dali"', "1/.keep", "The version folder 1/ is empty"),
-    ("max_batch_size: 1", "1/weights.bin", "names no backend"),
-    ('platform: "ensemble"', "1/.keep", "choose the folder above"),
-])
+@pytest.mark.parametrize(
+    ("config", "file", "expected"),
+    [
+        ('platform: "onnxruntime_onnx"', "1/other.onnx", "1/model.onnx is missing: the onnxruntime backend loads it."),
+        ('backend: "python" default_model_filename: "run.py"', "1/model.py", "1/run.py is missing: the python backend"),
+        (
+            'backend: "python" version_policy { specific { versions: [ 2 ] } }',
+            "1/model.py",
+            "asks for version 2, and there is version 1",
+        ),
+        (
+            'backend: "python" default_model_filename: "../../secret.py"',
+            "1/model.py",
+            "leads out of the version folder",
+        ),
+        ('backend: "python" default_model_filename: "/dev/zero"', "1/model.py", "leads out of the version folder"),
+        (
+            'backend: "python" default_model_filename: "a b.py"',
+            "1/a b.py",
+            "'a b.py' has a blank in it, or a character",
+        ),
+        ('backend: "python" default_model_filename: "a&b.py"', "1/a&b.py", "Triton starts a model: rename the file."),
+        ('backend: "python"', "labels.txt", "There is no version folder: put the model into 1/model.py."),
+        ('backend: "onnxruntime"', "v1/model.onnx", "There is no version folder: put the model into 1/model.onnx."),
+        ('backend: "dali"', "1/.keep", "The version folder 1/ is empty"),
+        ("max_batch_size: 1", "1/weights.bin", "names no backend"),
+        ('platform: "ensemble"', "1/.keep", "choose the folder above"),
+    ],
+)
 def test_a_missing_file_is_named(tmp_path: Path, config: str, file: str, expected: str) -> None:
     (tmp_path / "config.pbtxt").write_text(config)
     (tmp_path / file).parent.mkdir(exist_ok=True)

@@ -12,33 +12,33 @@ LOGS = Path(__file__).parent / "testdata" / "logs"
 EXPECTED = {
     "backend": "The model needs the Triton backend pytorch, which this runtime does not have.",
     "badconfig": 'config.pbtxt is broken at line 17, column 12: Message type "inference.ModelConfig" has no field '
-                 'named "wrong_field".',
+    'named "wrong_field".',
     "ensembletypes": "Triton refused the ensemble: in ensemble digits, ensemble tensor t1: inconsistent data type: "
-                     "TYPE_FP32 is inferred from model neg while TYPE_INT32 is inferred from model add.",
+    "TYPE_FP32 is inferred from model neg while TYPE_INT32 is inferred from model add.",
     "exits": "The model's Python process ended while it was loading: it called exit, crashed, or ran out of memory.",
     "gpu": "The model asks for a GPU and Triton finds none that it can use on this node.",
     "import": "The model's Python code needs the package torch, which the Triton runtime does not have.",
     "loadmodel": "digits: The model cannot be loaded: pb_utils.load_model is not there: a service loads all models of "
-                 "its folder when it starts, and no others.",
+    "its folder when it starts, and no others.",
     "missingdata": "The model's Python code raised FileNotFoundError in 1/model.py line 4 (initialize): [Errno 2] No "
-                   "such file or directory: '/run/repository/digits/1/weights.bin'.",
+    "such file or directory: '/run/repository/digits/1/weights.bin'.",
     "noclass": "The model's model.py defines no class TritonPythonModel.",
     "nofile": "The model has no version folder that Triton can load.",
     "nolib": "The Triton runtime cannot run on this machine: the library libcudart-09529672.so.12.6.77 is missing. "
-             "Run `make runtime-triton`.",
+    "Run `make runtime-triton`.",
     "onnxbad": "onnxruntime cannot load the model: Protobuf parsing failed.",
     "onnxnames": "The model cannot be loaded: the ONNX graph has no input named IN; it has predict.",
     "port-grpc": "The GRPC port 127.0.0.1:35843 is in use by another process.",
     "port-http": "The HTTP port 127.0.0.1:35843 is in use by another process.",
     "raises": "The model's Python code raised ValueError in 1/model.py line 6 (load): the weights are for 10 classes, "
-              "not 12.",
+    "not 12.",
     "shm": "There is not enough shared memory in /dev/shm: 99999999999 bytes were asked for. Free some, or run fewer "
-           "instances.",
+    "instances.",
     "stepraises": "add: The model's Python code raised ValueError in 1/model.py line 3 (initialize): the vocabulary is "
-                  "empty.",
+    "empty.",
     "syntax": "The model's Python code has a syntax error in model.py line 3: expected ':'.",
     "wrongname": "Triton refused config.pbtxt: unexpected directory name 'digits' for model 'other', directory name "
-                 "must equal model name.",
+    "must equal model name.",
 }
 
 

@@ -28,8 +28,12 @@ def context(tmp_path: Path) -> LaunchContext:
     (tmp_path / "runtime" / "backends" / "onnxruntime").mkdir(parents=True)
     (tmp_path / "runtime" / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
     return context_for(
-        "digits", tmp_path / "tree", tmp_path / "replicas" / "svc-digits-r1-0", tmp_path / "runtime",
-        Ports(http=8001, grpc=8002, metrics=8003), env={"MODE": "fast", "OMP_NUM_THREADS": "4"},
+        "digits",
+        tmp_path / "tree",
+        tmp_path / "replicas" / "svc-digits-r1-0",
+        tmp_path / "runtime",
+        Ports(http=8001, grpc=8002, metrics=8003),
+        env={"MODE": "fast", "OMP_NUM_THREADS": "4"},
     )
 
 
@@ -45,7 +49,9 @@ def test_a_launch_is_what_the_golden_file_says(context: LaunchContext, tmp_path:
     """To rewrite the golden file: delete it, run this test, look at the diff."""
     made = render(context)
     plain = {
-        "argv": list(made.argv), "env": dict(made.env), "links": {name: str(path) for name, path in made.links.items()},
+        "argv": list(made.argv),
+        "env": dict(made.env),
+        "links": {name: str(path) for name, path in made.links.items()},
         "files": {name: data.decode().splitlines() for name, data in made.files.items()},
     }
     text = json.dumps(plain, indent=2).replace(str(tmp_path), "/tmp/home")
@@ -64,7 +70,9 @@ def test_rendering_writes_nothing_and_twice_gives_the_same(context: LaunchContex
 def test_every_door_is_on_loopback_and_the_repository_is_closed(context: LaunchContext) -> None:
     argv = render(context).argv
     assert [item for item in argv if "-address=" in item] == [
-        "--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1",
+        "--http-address=127.0.0.1",
+        "--grpc-address=127.0.0.1",
+        "--metrics-address=127.0.0.1",
     ]
     assert "--model-control-mode=none" in argv
 

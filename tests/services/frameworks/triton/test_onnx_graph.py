@@ -36,16 +36,19 @@ def test_weights_that_old_exporters_list_as_inputs_are_left_out(tmp_path: Path) 
     assert [value.name for value in read(path)[0]] == ["x"]
 
 
-@pytest.mark.parametrize(("data", "message"), [
-    (b"", "empty"),
-    (b"not an onnx file at all", "not an ONNX file"),
-    (b"\xff" * 40, "not an ONNX file"),
-    (field(2, "producer"), "no graph"),
-    (model([tensor("x", 1, [1])], [])[:-12], "cut short"),
-    (model([tensor("x", 14, [1])], []), "'x' has a datatype that Triton does not know"),
-    (model([field(1, "x") + field(2, field(4, b""))], []), "'x' is not a tensor"),
-    (model([tensor("x", 1, None)], []), "'x' has no shape: fill in"),
-])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "empty"),
+        (b"not an onnx file at all", "not an ONNX file"),
+        (b"\xff" * 40, "not an ONNX file"),
+        (field(2, "producer"), "no graph"),
+        (model([tensor("x", 1, [1])], [])[:-12], "cut short"),
+        (model([tensor("x", 14, [1])], []), "'x' has a datatype that Triton does not know"),
+        (model([field(1, "x") + field(2, field(4, b""))], []), "'x' is not a tensor"),
+        (model([tensor("x", 1, None)], []), "'x' has no shape: fill in"),
+    ],
+)
 def test_what_is_no_usable_graph_is_refused_with_the_reason(tmp_path: Path, data: bytes, message: str) -> None:
     with pytest.raises(onnx_graph.BadGraph, match=message):
         read(write(tmp_path, data))

@@ -12,12 +12,18 @@ from services.frameworks.triton import options
 
 def test_all_options_pass_through_and_what_is_not_set_is_left_out() -> None:
     sent = {
-        "max_batch_size": 8, "instances": 2, "backend": "", "parameters": {"threads": "2"}, "outputs": [],
+        "max_batch_size": 8,
+        "instances": 2,
+        "backend": "",
+        "parameters": {"threads": "2"},
+        "outputs": [],
         "dynamic_batching": {"preferred_batch_size": [8, 4, 4], "max_queue_delay_microseconds": 100},
         "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 64]}],
     }
     assert options.parse(sent) == {
-        "max_batch_size": 8, "instances": 2, "parameters": {"threads": "2"},
+        "max_batch_size": 8,
+        "instances": 2,
+        "parameters": {"threads": "2"},
         "dynamic_batching": {"enabled": True, "preferred_batch_size": [4, 8], "max_queue_delay_microseconds": 100},
         "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 64]}],
     }
@@ -44,11 +50,17 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"dynamic_batching": {"size": 4}}, "dynamic_batching.size", "no such option"),
     ({"dynamic_batching": {"preferred_batch_size": 4}}, "dynamic_batching.preferred_batch_size", "list"),
     ({"dynamic_batching": {"preferred_batch_size": [0]}}, "dynamic_batching.preferred_batch_size", "between 1"),
-    ({"dynamic_batching": {"max_queue_delay_microseconds": -1}}, "dynamic_batching.max_queue_delay_microseconds",
-     "between 0"),
+    (
+        {"dynamic_batching": {"max_queue_delay_microseconds": -1}},
+        "dynamic_batching.max_queue_delay_microseconds",
+        "between 0",
+    ),
     ({"max_batch_size": 0, "dynamic_batching": {}}, "dynamic_batching", "at least 1"),
-    ({"max_batch_size": 4, "dynamic_batching": {"preferred_batch_size": [8]}},
-     "dynamic_batching.preferred_batch_size", r"may exceed max_batch_size \(4\)"),
+    (
+        {"max_batch_size": 4, "dynamic_batching": {"preferred_batch_size": [8]}},
+        "dynamic_batching.preferred_batch_size",
+        r"may exceed max_batch_size \(4\)",
+    ),
     ({"inputs": {"name": "x"}}, "inputs", "list"),
     ({"inputs": ["x"]}, "inputs.0", "datatype"),
     ({"inputs": [{"name": "", "datatype": "FP32", "shape": [1]}]}, "inputs.0.name", "name"),
@@ -76,6 +88,9 @@ def test_every_wrong_field_is_named_at_once() -> None:
     with pytest.raises(InvalidFields) as caught:
         options.parse({"instances": 0, "gpus": 1, "inputs": [{}]})
     assert set(caught.value.errors) == {
-        "framework_config.instances", "framework_config.gpus", "framework_config.inputs.0.name",
-        "framework_config.inputs.0.datatype", "framework_config.inputs.0.shape",
+        "framework_config.instances",
+        "framework_config.gpus",
+        "framework_config.inputs.0.name",
+        "framework_config.inputs.0.datatype",
+        "framework_config.inputs.0.shape",
     }

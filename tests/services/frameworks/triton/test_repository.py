@@ -26,10 +26,18 @@ SEQUENCES = 'sequence_batching { control_input { name: "START" control { kind: C
 
 def mixed(root: Path, **more: str | bytes) -> Path:
     """ONNX -> Python -> ONNX, of which the last one has no config.pbtxt."""
-    return write(root, {
-        **onnx_model("neg", ONNX_STEP), **python_model("add"), **onnx_model("abs", operator="Abs"),
-        "flow/config.pbtxt": chain("neg", "add", "abs"), "flow/1/": "", "vocabulary.txt": "a b c", **more,
-    })  # fmt: skip
+    return write(
+        root,
+        {
+            **onnx_model("neg", ONNX_STEP),
+            **python_model("add"),
+            **onnx_model("abs", operator="Abs"),
+            "flow/config.pbtxt": chain("neg", "add", "abs"),
+            "flow/1/": "",
+            "vocabulary.txt": "a b c",
+            **more,
+        },
+    )
 
 
 def launch(tree: Path, service: str = "svc", **options: Any) -> Launch:
@@ -56,8 +64,10 @@ def test_the_ensemble_of_a_folder_is_what_the_service_speaks_of(tmp_path: Path) 
     assert made.outputs == (Tensor("OUT", "FP32", (-1,)),)
     assert made.backend == "ensemble"
     assert made.models == (
-        ServedModel("flow", "ensemble", "main"), ServedModel("neg", "onnxruntime", "step"),
-        ServedModel("add", "python", "step"), ServedModel("abs", "onnxruntime", "step"),
+        ServedModel("flow", "ensemble", "main"),
+        ServedModel("neg", "onnxruntime", "step"),
+        ServedModel("add", "python", "step"),
+        ServedModel("abs", "onnxruntime", "step"),
     )
     assert [code.path for code in made.executable] == ["add/1/model.py"]
     assert "abs: Inputs and outputs were read from 1/model.onnx." in made.notes
@@ -132,10 +142,13 @@ def test_a_repository_of_one_model_is_that_model(tmp_path: Path) -> None:
     assert made.links["repository/LICENSE"].name == "LICENSE"
 
 
-@pytest.mark.parametrize(("options", "expected"), [
-    ({}, "with the models a, b, and no ensemble: name the model that callers call in the option model"),
-    ({"model": "c"}, "There is no model c here. Models: a, b."),
-])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "with the models a, b, and no ensemble: name the model that callers call in the option model"),
+        ({"model": "c"}, "There is no model c here. Models: a, b."),
+    ],
+)
 def test_without_a_main_model_the_choice_is_asked_for(tmp_path: Path, options: Any, expected: str) -> None:
     tree = write(tmp_path / "tree", {**python_model("a"), **python_model("b")})
     assert expected in problem(describe(tree, options))
@@ -156,16 +169,22 @@ def test_a_lone_ensemble_asks_for_the_folder_above(tmp_path: Path) -> None:
     assert "choose the folder above as the model path" in problem(describe(tree / "flow", {}))
 
 
-@pytest.mark.parametrize(("files", "expected"), [
-    ({"add/config.pbtxt": "nonsense"}, "add: config.pbtxt is broken at line 1"),
-    ({"neg/1/model.onnx": b"nonsense"}, "neg: 1/model.onnx cannot be read as ONNX"),
-    ({"neg/config.pbtxt": config("onnxruntime", inputs={"z": FLOATS})}, "neg: Input z"),
-    ({"flow/config.pbtxt": chain("neg", "add", "gone")}, "flow: Step 3 of the ensemble names the model 'gone'"),
-    ({"add/config.pbtxt": config(inputs={"x": ("INT32", "-1")})}, "flow: The tensor 't1' is TYPE_FP32 in neg"),
-    ({"abs/1/model.onnx": onnx_model("abs", operator="Abs")["abs/1/model.onnx"].replace(b"n", b"m")}, ""),
-    ({"add/config.pbtxt": config(more='model_repository_agents { agents { name: "a" } }')}, "add: config.pbtxt sets"),
-    ({"add/config.pbtxt": config(more='default_model_filename: "../x.py"')}, "add: default_model_filename"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"add/config.pbtxt": "nonsense"}, "add: config.pbtxt is broken at line 1"),
+        ({"neg/1/model.onnx": b"nonsense"}, "neg: 1/model.onnx cannot be read as ONNX"),
+        ({"neg/config.pbtxt": config("onnxruntime", inputs={"z": FLOATS})}, "neg: Input z"),
+        ({"flow/config.pbtxt": chain("neg", "add", "gone")}, "flow: Step 3 of the ensemble names the model 'gone'"),
+        ({"add/config.pbtxt": config(inputs={"x": ("INT32", "-1")})}, "flow: The tensor 't1' is TYPE_FP32 in neg"),
+        ({"abs/1/model.onnx": onnx_model("abs", operator="Abs")["abs/1/model.onnx"].replace(b"n", b"m")}, ""),
+        (
+            {"add/config.pbtxt": config(more='model_repository_agents { agents { name: "a" } }')},
+            "add: config.pbtxt sets",
+        ),
+        ({"add/config.pbtxt": config(more='default_model_filename: "../x.py"')}, "add: default_model_filename"),
+    ],
+)
 def test_what_is_wrong_with_a_step_is_said_by_its_name(tmp_path: Path, files: Any, expected: str) -> None:
     found = describe(mixed(tmp_path / "tree", **files), {}).problems
     assert any(one.startswith(expected) for one in found) if expected else not found, found
@@ -194,10 +213,14 @@ def test_no_name_of_a_folder_reaches_the_shell_that_starts_models(tmp_path: Path
         launch(tree)
 
 
-@pytest.mark.parametrize(("options", "word"), [
-    ({"instances": 2}, "instances"), ({"backend": "python"}, "backend"),
-    ({"dynamic_batching": {"enabled": True}}, "dynamic_batching"),
-])
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"instances": 2}, "instances"),
+        ({"backend": "python"}, "backend"),
+        ({"dynamic_batching": {"enabled": True}}, "dynamic_batching"),
+    ],
+)
 def test_options_that_no_ensemble_has_are_refused(tmp_path: Path, options: Any, word: str) -> None:
     assert f"An ensemble has no {word} of its own" in problem(describe(mixed(tmp_path / "tree"), options))
 
@@ -227,8 +250,9 @@ def test_a_decoupled_or_stateful_step_makes_the_service_so(tmp_path: Path) -> No
     streaming = config(more="model_transaction_policy { decoupled: true }")
     tree = write(tmp_path / "a", {**python_model("a", streaming), "flow/config.pbtxt": chain("a")})
     assert (describe(tree, {}).decoupled, describe(tree, {}).sequences) == (True, False)
-    tree = write(tmp_path / "b", {**python_model("a", config(batch=1, more=SEQUENCES)),
-                                  "flow/config.pbtxt": chain("a", batch=1)})  # fmt: skip
+    tree = write(
+        tmp_path / "b", {**python_model("a", config(batch=1, more=SEQUENCES)), "flow/config.pbtxt": chain("a", batch=1)}
+    )
     assert (describe(tree, {}).decoupled, describe(tree, {}).sequences) == (False, True)
     claimed = chain("a", more="model_transaction_policy { decoupled: true }")
     tree = write(tmp_path / "c", {**python_model("a"), "flow/config.pbtxt": claimed})
@@ -245,9 +269,14 @@ def test_ensembles_that_call_each_other_are_refused(tmp_path: Path) -> None:
 
 
 def test_code_is_that_of_all_loaded_models_and_of_what_they_can_load(tmp_path: Path) -> None:
-    tree = mixed(tmp_path / "tree", **{
-        "shared/text.py": "", "neg/1/helper.py": "", "abs/words.pkl": b"\x80\x04cos\nsystem\n.",
-    })  # fmt: skip
+    tree = mixed(
+        tmp_path / "tree",
+        **{
+            "shared/text.py": "",
+            "neg/1/helper.py": "",
+            "abs/words.pkl": b"\x80\x04cos\nsystem\n.",
+        },
+    )
     code = {one.path: one for one in describe(tree, {}).executable if one.runs}
     assert set(code) == {"add/1/model.py", "neg/1/helper.py", "abs/words.pkl"}
     assert code["neg/1/helper.py"].others == ("shared/text.py",)

@@ -15,9 +15,12 @@ from services.frameworks.vllm.describe import describe
 from tests.datasets.inspect.made import LLAMA_3_8B, config, llama_shapes, safetensors
 
 CONFIG = {
-    "architectures": ["LlamaForCausalLM"], "dtype": "float32", "max_position_embeddings": 2048,
-    "num_attention_heads": 4, "hidden_size": 256,
-}  # fmt: skip
+    "architectures": ["LlamaForCausalLM"],
+    "dtype": "float32",
+    "max_position_embeddings": 2048,
+    "num_attention_heads": 4,
+    "hidden_size": 256,
+}
 
 
 def weights(path: Path, shape: tuple[int, ...] = (10, 100), dtype: str = "F32", size: int = 4000) -> None:
@@ -49,9 +52,13 @@ def test_a_chat_model_is_told_by_its_files(tmp_path: Path) -> None:
     assert not found.problems and not found.notes
     assert (found.task, found.max_model_len, found.backend) == ("chat", 2048, "vllm")
     assert dict(found.facts) == {
-        "Architecture": "LlamaForCausalLM", "Parameters": "1.0 K", "Data type of the weights": "float32",
-        "Context": "2048 tokens", "Chat template": "yes", "Memory of the weights": "about 0.1 GiB",
-    }  # fmt: skip
+        "Architecture": "LlamaForCausalLM",
+        "Parameters": "1.0 K",
+        "Data type of the weights": "float32",
+        "Context": "2048 tokens",
+        "Chat template": "yes",
+        "Memory of the weights": "about 0.1 GiB",
+    }
 
 
 def test_without_a_chat_template_it_completes(tmp_path: Path) -> None:
@@ -126,21 +133,22 @@ def test_adapters_are_looked_at(tmp_path: Path) -> None:
     assert "is a LoRA adapter" in problem(tree / "adapters" / "a")
 
 
-@pytest.mark.parametrize(("name", "content", "message"), [
-    ("config.json", None, "There is no config.json"),
-    ("config.json", b"{", "config.json is not valid JSON"),
-    ("config.json", b"[1]", "config.json must hold a JSON object"),
-    ("config.json", b"{}", 'names no "architectures"'),
-    ("config.json", b"[" * 200_000, "config.json is nested too deeply"),
-    ("model.safetensors", None, "There are no weights"),
-    ("model.safetensors", b"\x05\0\0\0\0\0\0\0hello", "not a safetensors file"),
-    ("model.safetensors", b"\xff" * 100, "its first bytes are damaged"),
-    ("model.safetensors", b'\x0a\0\0\0\0\0\0\0{"w": {}  }', "its header is damaged"),
-    ("tokenizer.json", None, "There is no tokenizer"),
-])  # fmt: skip
-def test_broken_files_are_said_in_one_sentence(
-    tmp_path: Path, name: str, content: bytes | None, message: str
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", None, "There is no config.json"),
+        ("config.json", b"{", "config.json is not valid JSON"),
+        ("config.json", b"[1]", "config.json must hold a JSON object"),
+        ("config.json", b"{}", 'names no "architectures"'),
+        ("config.json", b"[" * 200_000, "config.json is nested too deeply"),
+        ("model.safetensors", None, "There are no weights"),
+        ("model.safetensors", b"\x05\0\0\0\0\0\0\0hello", "not a safetensors file"),
+        ("model.safetensors", b"\xff" * 100, "its first bytes are damaged"),
+        ("model.safetensors", b'\x0a\0\0\0\0\0\0\0{"w": {}  }', "its header is damaged"),
+        ("tokenizer.json", None, "There is no tokenizer"),
+    ],
+)
+def test_broken_files_are_said_in_one_sentence(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
     tree = model(tmp_path)
     (tree / name).unlink()
     if content is not None:

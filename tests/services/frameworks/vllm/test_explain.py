@@ -35,16 +35,19 @@ def test_every_recorded_log_is_explained() -> None:
     assert {path.stem for path in LOGS.iterdir()} == set(SENTENCES)
 
 
-@pytest.mark.parametrize(("line", "message"), [
-    ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.", "not enough memory"),
-    ("RuntimeError: [enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory", "not enough"),
-    (
-        "ValueError: Free memory on device cuda:0 (3.2/23.5 GiB) on startup is less than desired GPU memory",
-        "lower gpu_memory_utilization",
-    ),
-    ("ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`", "KV cache"),
-    ("(APIServer pid=7) RuntimeError: something of its own", "vLLM ended with RuntimeError: something of its own."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.", "not enough memory"),
+        ("RuntimeError: [enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory", "not enough"),
+        (
+            "ValueError: Free memory on device cuda:0 (3.2/23.5 GiB) on startup is less than desired GPU memory",
+            "lower gpu_memory_utilization",
+        ),
+        ("ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`", "KV cache"),
+        ("(APIServer pid=7) RuntimeError: something of its own", "vLLM ended with RuntimeError: something of its own."),
+    ],
+)
 def test_what_happens_on_a_gpu_only_is_explained_from_vllms_own_messages(line: str, message: str) -> None:
     assert message in explain([line, "RuntimeError: Engine core initialization failed. See root cause above."])
 

@@ -47,13 +47,25 @@ def test_it_listens_on_loopback_under_the_services_name_with_its_doors_closed(co
     made = render(context)
     python = str(context.runtime / "bin" / "python")
     assert made.argv[:6] == (
-        python, "-IS", str(context.run_dir / "start.py"), python, "-m", "vllm.entrypoints.openai.api_server",
-    )  # fmt: skip
+        python,
+        "-IS",
+        str(context.run_dir / "start.py"),
+        python,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+    )
     assert {
-        "--host=127.0.0.1", "--port=18001", "--served-model-name=chatty", f"--model={context.tree}",
-        "--disable-fastapi-docs", "--allowed-media-domains=media.invalid", "--runner=generate", "--dtype=float32",
-        "--enforce-eager", "--tensor-parallel-size=1",
-    } <= set(made.argv)  # fmt: skip
+        "--host=127.0.0.1",
+        "--port=18001",
+        "--served-model-name=chatty",
+        f"--model={context.tree}",
+        "--disable-fastapi-docs",
+        "--allowed-media-domains=media.invalid",
+        "--runner=generate",
+        "--dtype=float32",
+        "--enforce-eager",
+        "--tensor-parallel-size=1",
+    } <= set(made.argv)
     assert not any("trust-remote-code" in word or "lora" in word for word in made.argv)
     assert b"pidfd_open" in made.files["start.py"]
     assert made.settle_seconds == 60
@@ -76,27 +88,57 @@ def test_the_environment_is_closed_and_offline(context: LaunchContext) -> None:
 def test_options_become_flags(context: LaunchContext) -> None:
     adapter(context.tree / "adapters" / "a", rank=20)
     config = {
-        "dtype": "bfloat16", "max_model_len": 512, "gpu_memory_utilization": 0.5, "trust_remote_code": True,
-        "lora_modules": [{"name": "a", "path": "adapters/a"}], "tool_call_parser": "hermes",
-        "enable_auto_tool_choice": True, "reasoning_parser": "qwen3", "quantization": "fp8",
-        "extra_args": ["--max-num-seqs=8", "--no-enforce-eager"], "cpu_kvcache_gib": 7,
-    }  # fmt: skip
+        "dtype": "bfloat16",
+        "max_model_len": 512,
+        "gpu_memory_utilization": 0.5,
+        "trust_remote_code": True,
+        "lora_modules": [{"name": "a", "path": "adapters/a"}],
+        "tool_call_parser": "hermes",
+        "enable_auto_tool_choice": True,
+        "reasoning_parser": "qwen3",
+        "quantization": "fp8",
+        "extra_args": ["--max-num-seqs=8", "--no-enforce-eager"],
+        "cpu_kvcache_gib": 7,
+    }
     made = flags(with_(context, config))
     assert {
-        "--dtype=bfloat16", "--max-model-len=512", "--gpu-memory-utilization=0.5", "--trust-remote-code",
-        "--enable-lora", "--max-loras=1", "--max-lora-rank=32", f"chatty:a={context.tree}/adapters/a",
-        "--tool-call-parser=hermes", "--enable-auto-tool-choice", "--reasoning-parser=qwen3", "--quantization=fp8",
-        "--max-num-seqs=8", "--no-enforce-eager",
-    } <= set(made)  # fmt: skip
+        "--dtype=bfloat16",
+        "--max-model-len=512",
+        "--gpu-memory-utilization=0.5",
+        "--trust-remote-code",
+        "--enable-lora",
+        "--max-loras=1",
+        "--max-lora-rank=32",
+        f"chatty:a={context.tree}/adapters/a",
+        "--tool-call-parser=hermes",
+        "--enable-auto-tool-choice",
+        "--reasoning-parser=qwen3",
+        "--quantization=fp8",
+        "--max-num-seqs=8",
+        "--no-enforce-eager",
+    } <= set(made)
     assert "--enforce-eager" not in made
     assert render(with_(context, config)).env["VLLM_CPU_KVCACHE_SPACE"] == "7"
     assert "--runner=pooling" in flags(with_(context, {"task": "embedding"}))
 
 
-@pytest.mark.parametrize("name", [
-    "PATH", "HOME", "LD_PRELOAD", "PYTHONPATH", "VLLM_SERVER_DEV_MODE", "VLLM_PLUGINS", "HF_ENDPOINT", "HF_TOKEN",
-    "TRANSFORMERS_OFFLINE", "CUDA_VISIBLE_DEVICES", "MASTER_ADDR", "XDG_CACHE_HOME",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PATH",
+        "HOME",
+        "LD_PRELOAD",
+        "PYTHONPATH",
+        "VLLM_SERVER_DEV_MODE",
+        "VLLM_PLUGINS",
+        "HF_ENDPOINT",
+        "HF_TOKEN",
+        "TRANSFORMERS_OFFLINE",
+        "CUDA_VISIBLE_DEVICES",
+        "MASTER_ADDR",
+        "XDG_CACHE_HOME",
+    ],
+)
 def test_a_variable_that_would_open_it_up_is_refused(context: LaunchContext, name: str) -> None:
     assert env.refused([name, "LOG", "VLLM_LOGGING_LEVEL"]) == [name]
     with pytest.raises(ModelError, match=name):
