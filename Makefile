@@ -29,12 +29,9 @@ run: ## Install what is missing, then start everything; Ctrl-C ends it
 	@$(MAKE) venv runtime-triton
 	@exec $(VENV)/python manage.py run
 
-# Two tests at a time, with all their servers, are more than two cores can keep on time. So what fails beside others
-# is run once more by itself, and fails only if it does so again. Nothing else that ends pytest is tried again.
 PYTEST = CONSOLE_RUNTIMES="$(abspath $(RUNTIMES))" $(VENV)/python -m pytest
 test: venv-dev runtime-triton runtime-vllm-if-possible clients ## Run all tests
-	$(PYTEST) -n 2 --dist loadgroup || { [ $$? = 1 ] && echo 'note: what failed is run once more, by itself' && \
-	  $(PYTEST) --last-failed --last-failed-no-failures none -x; }
+	$(PYTEST) -n 2 --dist loadgroup
 	@$(MAKE) test-postgres
 
 # SQLite has one writer at a time and takes many a mistake: what claims, counts and locks runs on PostgreSQL as well.
