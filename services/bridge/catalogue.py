@@ -6,8 +6,8 @@ Each object is read by OpenAI's clients (`id`, `object`, `created`, `owned_by`) 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
+from services import grants
 from services.bridge.table import Service, Table
 
 Json = dict[str, Any]
@@ -15,11 +15,8 @@ OWNER = "inference-console"
 
 
 def may_use(caller: str, service: Service) -> bool:
-    """`caller` is the gateway's string `<key id>;infer;<grant>;...;` (services/gateway/envoy/auth.py writes it)."""
-    if service.public:
-        return True
-    grants = (";all;", f";team={quote(service.team, safe='')};", f";svc={service.uid};")
-    return any(grant in caller for grant in grants)
+    """`caller` is the name of the key's credential (services/grants.py)."""
+    return service.public or any(grant in caller for grant in grants.opening(service.team, service.uid))
 
 
 def listing(table: Table, caller: str) -> Json:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from services import grants
 from services.gateway.envoy import document, names
 
 MARK: Final = ".checked"
@@ -25,8 +26,8 @@ SHAPES: Final = 1000
 """Kept of those: far more than services have ways to differ."""
 _FEW: Final = 16
 """Lines, for which to search the text is quicker than to read all of its lines."""
-_TEAM: Final = re.compile(rb';team=[^;"]*;')
-_UID: Final = re.compile(rb";svc=[0-9]+;")
+_TEAM: Final = re.compile(grants.marked(grants.TEAM + r'[^;"]*').encode())
+_UID: Final = re.compile(grants.marked(grants.for_service("[0-9]+")).encode())
 _PORT: Final = re.compile(rb'"port_value":[0-9]+')
 _OF_SERVICE: Final = re.compile(rb"service-([a-z0-9-]+)|([a-z0-9-]+)-(?:http|grpc)")
 """Names of lines: of a virtual host, or of a cluster."""

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from urllib.parse import quote
 
+from services import grants
 from services.gateway.envoy import names
 from services.gateway.envoy.document import ITEMS, REMEMBERED, Item, discovery, remembered, unless_the_same
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.ratelimit import cost
 from services.gateway.snapshot import GatewayKey, GatewayService
 
-INFER = ";infer;"
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 
 
@@ -58,13 +57,14 @@ def caller(key: GatewayKey) -> str:
     """`<id>;` and, when the key may infer, `infer;`, its grants and its limits, each ended by `;`."""
     if not key.can_infer:
         return f"{key.id};"
-    return f"{key.id}{INFER}" + "".join(f"{part};" for part in (*_grants(key), *_rate(key), *_tokens(key), *key.hops))
+    parts = (grants.INFER, *_grants(key), *_rate(key), *_tokens(key), *key.hops)
+    return f"{key.id};" + "".join(f"{part};" for part in parts)
 
 
 def _grants(key: GatewayKey) -> Sequence[str]:
     if key.services:
-        return sorted(f"svc={uid}" for uid in key.services)
-    return ["all"] if key.team == "*" else [team_grant(key.team)]
+        return sorted(map(grants.for_service, key.services))
+    return [grants.ALL if key.team == "*" else grants.for_team(key.team)]
 
 
 def _rate(key: GatewayKey) -> list[str]:
@@ -82,18 +82,13 @@ def _tokens(key: GatewayKey) -> list[str]:
     return [f"tpm={key.tokens_bucket or key.id}:{limit}"] if limit is not None else []
 
 
-@functools.cache
-def team_grant(team: str) -> str:
-    return f"team={quote(team, safe='')}"
-
-
 def may_call(service: GatewayService) -> Json:
     """The policy of a service's virtual host: whose key, that its body was looked at, and its own parameters.
 
     The first is checked as soon as the service is known, the second at the end, where the scripts have run.
     """
-    grants = (";all;", f";{team_grant(service.team)};", f";svc={service.uid};")
-    may: list[Json] = [{"any": True}] if service.public else [_has(grant) for grant in grants]
+    opening = grants.opening(service.team, service.uid)
+    may: list[Json] = [{"any": True}] if service.public else [_has(grant) for grant in opening]
     checked = {"header": {"name": names.H_CHECKED, "string_match": {"exact": "1"}}}
     return {
         names.GRANT_EARLY: _allow(may),
@@ -117,7 +112,7 @@ def may_infer(*, keyless: bool = False) -> Json:
     `keyless` lets a caller without a key pass on to where the service is known.
     """
     extra = [_starts_with_keyless()] if keyless else []
-    policy = _allow([_has(INFER), *extra])
+    policy = _allow([_has(grants.marked(grants.INFER)), *extra])
     return {names.GRANT_EARLY: policy, names.GRANT: policy}
 
 
