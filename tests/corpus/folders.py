@@ -24,6 +24,35 @@ ECHO = (
         return pb_utils.InferenceResponse([pb_utils.Tensor(output, given.as_numpy()) for given, output in pairs])
 """
 )
+SUM = (
+    HEAD
+    + """class TritonPythonModel:
+    # Adds up a sequence: its first output is the sum so far, and a second one lists the controls of the request.
+    def initialize(self, args):
+        config = json.loads(args["model_config"])
+        self.input = config["input"][0]["name"]
+        self.outputs = [output["name"] for output in config["output"]]
+        self.controls = [control["name"] for control in config["sequence_batching"]["control_input"]]
+        self.sums = {}
+
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request):
+        def get(name):
+            return pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+
+        controls = {name: get(name).item() for name in self.controls}
+        sequence = controls.pop("CORRID")
+        total = get(self.input) if controls["START"] else self.sums[sequence] + get(self.input)
+        self.sums[sequence] = total
+        if controls.get("END"):
+            del self.sums[sequence]
+        answers = total, np.array([[*controls.values()]], dtype=np.int32)
+        return pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(self.outputs, answers)])
+"""
+)
+"""Needs controls named START and CORRID."""
 ONE = """input [ { name: "IN" data_type: TYPE_FP32 dims: [ -1 ] } ]
 output [ { name: "OUT" data_type: TYPE_FP32 dims: [ -1 ] } ]
 """

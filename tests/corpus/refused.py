@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.corpus.case import Case
-from tests.corpus.folders import ONE, python
-from tests.corpus.scheduling import BATCHED, SUM, SUM_TENSORS
+from tests.corpus.folders import ONE, SUM, python
+from tests.corpus.scheduling import BATCHED, SUM_TENSORS
 from tests.corpus.tensors import tensor
 
 OUT = tensor("output", "OUT", "FP32")

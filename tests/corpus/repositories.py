@@ -8,7 +8,7 @@ import numpy as np
 
 from tests import repositories as write
 from tests.corpus.case import Case, Request, array
-from tests.corpus.folders import HEAD, files
+from tests.corpus.folders import HEAD, SUM, files
 from tests.repositories import FLOATS, chain, config, ensemble, onnx_model, python_model, step
 
 STREAMING = "model_transaction_policy { decoupled: true }"
@@ -25,26 +25,11 @@ COUNTS = (
             sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 """
 )
-SUM_OF_SEQUENCE = (
-    HEAD
-    + """class TritonPythonModel:
-    def initialize(self, args):
-        self.sums = {}
-
-    def execute(self, requests):
-        return [self.answer(request) for request in requests]
-
-    def answer(self, request):
-        x, start, key = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in ("x", "START", "ID"))
-        self.sums[key.item()] = x if start.item() else self.sums[key.item()] + x
-        return pb_utils.InferenceResponse([pb_utils.Tensor("y", self.sums[key.item()])])
-"""
-)
 SEQUENCES = """sequence_batching {
   oldest { max_candidate_sequences: 4 }
   control_input [
     { name: "START" control [{ kind: CONTROL_SEQUENCE_START int32_false_true: [0, 1] }] },
-    { name: "ID" control [{ kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_UINT64 }] }
+    { name: "CORRID" control [{ kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_UINT64 }] }
   ]
 }
 """
@@ -258,7 +243,7 @@ CASES = (
         "ensemble-sequences",
         files(
             {
-                **python_model("sum", config(batch=2, more=SEQUENCES), SUM_OF_SEQUENCE),
+                **python_model("sum", config(batch=2, more=SEQUENCES), SUM),
                 "flow/1/": "",
                 "flow/config.pbtxt": chain("sum", batch=2),
             }

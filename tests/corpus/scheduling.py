@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.corpus.case import Case, Request, array
-from tests.corpus.folders import HEAD, ONE, python
+from tests.corpus.folders import ONE, SUM, python
 
 BATCHED = """max_batch_size: 8
 input [ { name: "IN" data_type: TYPE_FP32 dims: [ 2 ] } ]
@@ -16,34 +16,6 @@ output [ { name: "OUT" data_type: TYPE_FP32 dims: [ 2 ] } ]
 """
 ROWS = array([[1, 2], [3, 4], [5, 6]])
 SEQUENCES = "The model has sequences: each one stays at the replica that its sequence_id leads to."
-SUM = (
-    HEAD
-    + """class TritonPythonModel:
-    # Adds up a sequence, and says which controls came.
-    def initialize(self, args):
-        self.sums = {}
-
-    def execute(self, requests):
-        return [self.answer(request) for request in requests]
-
-    def answer(self, request):
-        def get(name):
-            return pb_utils.get_input_tensor_by_name(request, name).as_numpy().ravel()[0]
-
-        sequence = get("CORRID")
-        if get("START"):
-            self.sums[sequence] = 0
-        self.sums[sequence] += get("IN")
-        controls = [get("START"), get("END"), get("READY")]
-        total = self.sums[sequence]
-        if get("END"):
-            del self.sums[sequence]
-        return pb_utils.InferenceResponse([
-            pb_utils.Tensor("SUM", np.array([[total]], dtype=np.int32)),
-            pb_utils.Tensor("CONTROLS", np.array([controls], dtype=np.int32)),
-        ])
-"""
-)
 SUM_TENSORS = """input [ { name: "IN" data_type: TYPE_INT32 dims: [ 1 ] } ]
 output [
   { name: "SUM" data_type: TYPE_INT32 dims: [ 1 ] },
