@@ -25,7 +25,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Install what is missing, then start everything; Ctrl-C ends it
-	@$(if $(ANY_PY),"$(ANY_PY)" console/preflight.py,$(NO_PYTHON))
+	@$(if $(ANY_PY),"$(ANY_PY)" console/install/preflight.py,$(NO_PYTHON))
 	@$(MAKE) venv runtime-triton
 	@exec $(VENV)/python manage.py run
 
@@ -36,7 +36,7 @@ test: venv-dev runtime-triton runtime-vllm-if-possible clients ## Run all tests
 
 # SQLite has one writer at a time and takes many a mistake: what claims, counts and locks runs on PostgreSQL as well.
 ON_POSTGRES = $(addprefix tests/services/actions/test_,races.py lines.py bounds.py sweep.py places.py keys.py metering.py) \
-  $(addprefix tests/datasets/test_,seats.py rounds.py rounds_faults.py pruning.py) $(addprefix tests/console/test_,connections.py teams.py unkept_values.py)
+  $(addprefix tests/datasets/test_,seats.py rounds.py rounds_faults.py pruning.py) $(addprefix tests/console/,test_connections.py accounts/test_teams.py web/test_unkept_values.py)
 test-postgres: venv-dev ## Run the tests of tables and locks on a PostgreSQL of their own, where it is installed
 	@if $(VENV)/python -m tests.postgres; then TEST_DATABASE=postgres $(PYTEST) -n 2 -m "not integration and not browser" $(ON_POSTGRES); fi
 
@@ -78,17 +78,17 @@ requirements: ## Pin requirements/*.txt anew from requirements/*.in (needs uv)
 	  $(UV_COMPILE) $$name.in -o $$name.txt || exit 1; done
 
 venv: python
-	@"$(PY)" console/bootstrap.py .venv requirements/console.txt
+	@"$(PY)" console/install/bootstrap.py .venv requirements/console.txt
 
 venv-dev: python
-	@"$(PY)" console/bootstrap.py .venv requirements/dev.txt --also requirements/console.txt
+	@"$(PY)" console/install/bootstrap.py .venv requirements/dev.txt --also requirements/console.txt
 
 clients: python ## Prepare the clients of others that the tests call with
-	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/clients" requirements/clients.txt
-	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/clients-tensorflow" requirements/clients-tensorflow.txt
+	@"$(PY)" console/install/bootstrap.py "$(RUNTIMES)/clients" requirements/clients.txt
+	@"$(PY)" console/install/bootstrap.py "$(RUNTIMES)/clients-tensorflow" requirements/clients-tensorflow.txt
 
 runtime-triton: python ## Prepare Triton's own environment
-	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/triton" requirements/runtime-triton.txt \
+	@"$(PY)" console/install/bootstrap.py "$(RUNTIMES)/triton" requirements/runtime-triton.txt \
 	  --then services/frameworks/triton/runtime.py --copied services/frameworks/triton/backends
 
 # vLLM in an environment and a Python of its own. The build for CPUs has wheels of torch for Python 3.11 only.
@@ -98,8 +98,8 @@ VLLM_PY := $(shell for p in $(PY) python3.11; do "$$p" -c '$(VLLM_FITS)' >/dev/n
 NO_VLLM = vLLM for CPUs needs Python 3.11, and there is none here (this is $(PY)). Triton services work without it.
 runtime-vllm: python ## Prepare vLLM's own environment: the build for CPUs, or for GPUs where there is one
 	@$(if $(VLLM_PY),:,echo 'error: $(NO_VLLM)' >&2; exit 1)
-	@"$(VLLM_PY)" console/preflight.py vllm
-	@"$(VLLM_PY)" console/bootstrap.py "$(RUNTIMES)/vllm" requirements/$(VLLM_BUILD).txt \
+	@"$(VLLM_PY)" console/install/preflight.py vllm
+	@"$(VLLM_PY)" console/install/bootstrap.py "$(RUNTIMES)/vllm" requirements/$(VLLM_BUILD).txt \
 	  --then services/frameworks/vllm/runtime.py || { echo '$(VLLM_FAILED)' >&2; exit 1; }
 	@"$(VLLM_PY)" -P datasets/samples/llama/make.py "$(RUNTIMES)/vllm" "$(HOME_DIR)/samples"
 VLLM_FAILED = error: vLLM could not be installed. If pip found no torch: builds for CPUs are not on PyPI, so tell pip \
@@ -109,12 +109,12 @@ runtime-vllm-if-possible:
 	@$(if $(VLLM_PY),$(MAKE) runtime-vllm,echo 'note: $(NO_VLLM) Its tests are skipped.')
 
 runtime-bench: python ## Prepare LiteLLM and KServe, which the gateway is measured beside
-	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/bench" requirements/bench.txt
+	@"$(PY)" console/install/bootstrap.py "$(RUNTIMES)/bench" requirements/bench.txt
 
 runtime-bench-preheat: python ## Prepare the AWS command line, which preheating is measured beside
-	@"$(PY)" console/bootstrap.py "$(RUNTIMES)/bench-preheat" requirements/bench-preheat.txt
+	@"$(PY)" console/install/bootstrap.py "$(RUNTIMES)/bench-preheat" requirements/bench-preheat.txt
 
 python:
-	@$(if $(PY),:,$(if $(ANY_PY),"$(ANY_PY)" console/preflight.py,$(NO_PYTHON)))
+	@$(if $(PY),:,$(if $(ANY_PY),"$(ANY_PY)" console/install/preflight.py,$(NO_PYTHON)))
 
 NO_PYTHON = echo 'error: there is no Python. Install Python 3.11 or 3.12 (apt install python3 python3-venv).' >&2; exit 1

@@ -25,8 +25,8 @@ from bench.measure import Target, Timing, plan_of
 from bench.null import Null, null
 from bench.population import TEAM, Population, populate, triton_service, vllm_service
 from bench.requests import CHAT_SERVICE, GRPC, REST, Call
+from console.first_run import example
 from console.home import CHECKOUT
-from console.stack import example
 from services.gateway import keys
 from services.gateway.envoy import names
 from services.gateway.snapshot import Endpoint, GatewayKey, Snapshot

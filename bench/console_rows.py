@@ -31,8 +31,9 @@ from django.utils import timezone  # noqa: E402
 from bench import servers  # noqa: E402
 from bench.effects import Effects, time_to  # noqa: E402
 from bench.requests import REST  # noqa: E402
-from console import models, principal  # noqa: E402
-from console.stack import example  # noqa: E402
+from console import models  # noqa: E402
+from console.accounts import principal  # noqa: E402
+from console.first_run import example  # noqa: E402
 from services import states  # noqa: E402
 from services.actions import keys, publishing  # noqa: E402
 from services.actions.snapshot import limits  # noqa: E402

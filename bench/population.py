@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.requests import CHAT_SERVICE
-from console.stack import example
+from console.first_run import example
 from services.gateway import keys
 from services.gateway.snapshot import Endpoint, GatewayKey, GatewayService, Limits, Snapshot
 

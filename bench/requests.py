@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from tritonclient.grpc import service_pb2
 
-from console.stack import example
+from console.first_run import example
 
 CHAT_SERVICE = "bench-chat"
 CHAT_ANSWER = "The digit is an eight, and it was written by hand."

@@ -23,8 +23,8 @@ from bench.null import Null, null, null_range
 from bench.population import TEAM, Population, populate, triton_service, vllm_service
 from bench.requests import CHAT, GRPC, REST, Call
 from bench.servers import Gateway
+from console.first_run import example
 from console.home import CHECKOUT
-from console.stack import example
 from services.gateway import keys
 from services.gateway.snapshot import GatewayKey, GatewayService, Snapshot
 

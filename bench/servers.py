@@ -22,7 +22,7 @@ import psutil
 from bench.plain import bare_bootstrap, plain_bootstrap
 from bench.requests import Call, headers
 from console import home
-from console.stack import example
+from console.first_run import example
 from services.frameworks.triton import launch, runtime
 from services.gateway import credentials
 from services.gateway.binary import argv, find_envoy

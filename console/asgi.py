@@ -5,8 +5,8 @@ import os
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
-from console.http10 import WholeAnswers
-from console.limits import BodyLimit
+from console.web.body_limit import BodyLimit
+from console.web.http10 import WholeAnswers
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 application = BodyLimit(WholeAnswers(get_asgi_application()), settings.LARGEST_REQUEST)

@@ -6,7 +6,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready
 
-from console.memory import keep_what_is_loaded
+from console.stack.memory import keep_what_is_loaded
 from datasets.sources import registry
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")

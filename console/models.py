@@ -16,7 +16,7 @@ TEAM_NAME = RegexValidator(
 class Team(models.Model):
     name = models.CharField(max_length=63, unique=True, validators=[TEAM_NAME])
     created_at = models.DateTimeField(auto_now_add=True)
-    # Quotas; null: the installation default (console/bounds.py).
+    # Quotas; null: the installation default (console/accounts/bounds.py).
     most_services = models.PositiveIntegerField(null=True)
     most_datasets = models.PositiveIntegerField(null=True)
     most_keys = models.PositiveIntegerField(null=True)
@@ -43,7 +43,7 @@ class Membership(models.Model):
 
 
 class Tally(models.Model):
-    """How often something was done in the present window: see console/rates.py."""
+    """How often something was done in the present window: see console/web/rates.py."""
 
     # A digest: people type passwords into the field for the name.
     key = models.CharField(max_length=64, primary_key=True)

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 
 from celery.schedules import schedule
 
-from console import env, env_addresses
+from console import env
+from console.env import addresses
 from console.files import made_once
 from console.home import CHECKOUT, from_environment
 from datasets.errors import SourceError
@@ -16,13 +17,13 @@ from datasets.sources import endpoints
 
 HOME = from_environment()
 
-CONSOLE_BIND = env_addresses.address("CONSOLE_BIND", "127.0.0.1")
+CONSOLE_BIND = addresses.address("CONSOLE_BIND", "127.0.0.1")
 CONSOLE_PORT = env.port("CONSOLE_PORT", 8000)
 GATEWAY_PORT = env.port("GATEWAY_PORT", 8080)
 if CONSOLE_PORT == GATEWAY_PORT:
     raise env.BadSetting(f"CONSOLE_PORT and GATEWAY_PORT are both {CONSOLE_PORT}.", hint="Choose another for one.")
 # Whose X-Forwarded-For counts, at the console and at the gateway, and whose X-Forwarded-Proto at the console.
-TRUSTED_PROXIES = env_addresses.networks("TRUSTED_PROXIES")
+TRUSTED_PROXIES = addresses.networks("TRUSTED_PROXIES")
 REPLICA_PORTS = range(env.port("REPLICA_PORT_FIRST", 18000), env.port("REPLICA_PORT_LAST", 19999) + 1)
 if not REPLICA_PORTS:
     raise env.BadSetting(
@@ -31,7 +32,7 @@ if not REPLICA_PORTS:
     )
 NODE_NAME = env.label("NODE_NAME", "local")
 # Callers may name a service by host, as <service>.<domain>. *.localhost is this machine, for browsers and curl.
-GATEWAY_DOMAIN = env_addresses.domain("GATEWAY_DOMAIN", "localhost")
+GATEWAY_DOMAIN = addresses.domain("GATEWAY_DOMAIN", "localhost")
 GATEWAY_WORKERS = env.bounded("GATEWAY_WORKERS", 0, 0, 256)
 """Threads of the gateway; 0: it says itself (services/gateway/binary.py)."""
 MAX_PAYLOAD_BYTES = env.bounded("MAX_PAYLOAD_MIB", 16, 1, 1024) << 20
@@ -49,7 +50,7 @@ TEAM_BOUNDS = {
     "keys": env.bounded("TEAM_KEYS", 1000, 0, 10**6),
     "preheats": env.bounded("TEAM_PREHEATS", 50, 0, 10**6),
 }
-"""What a team may have at most, unless it has a number of its own (console/bounds.py)."""
+"""What a team may have at most, unless it has a number of its own (console/accounts/bounds.py)."""
 METERING_KEEP_DAYS = env.bounded("METERING_KEEP_DAYS", 30, 1, 3650)
 """How long usage is kept by the minute; by the hour and by the day it is kept longer (services/actions/metering.py)."""
 DATASET_ROOTS = env.directories("DATASET_ROOTS")
@@ -84,9 +85,9 @@ SECRET_KEY = _session_key()
 SECRETS_KEYS = env.fernet_keys("CONSOLE_SECRETS_KEY")
 """They encrypt the credentials of datasets: the first one new ones, and all of them decrypt. None: the home has one."""
 DEBUG = env.boolean("DEBUG")
-DEFAULT_EXCEPTION_REPORTER_FILTER = "console.debug.NoValues"
-ALLOWED_HOSTS = env_addresses.hosts("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{CONSOLE_BIND}")
-CSRF_TRUSTED_ORIGINS = env_addresses.origins("CSRF_TRUSTED_ORIGINS")
+DEFAULT_EXCEPTION_REPORTER_FILTER = "console.web.debug.NoValues"
+ALLOWED_HOSTS = addresses.hosts("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{CONSOLE_BIND}")
+CSRF_TRUSTED_ORIGINS = addresses.origins("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "console.apps.ConsoleConfig",
@@ -106,9 +107,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "console.proxies.Proxies",
+    "console.web.proxies.Proxies",
     "django.middleware.security.SecurityMiddleware",
-    "console.middleware.ContentPolicy",
+    "console.web.middleware.ContentPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -118,7 +119,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "console.middleware.ErrorPages",
+    "console.web.middleware.ErrorPages",
 ]
 
 ROOT_URLCONF = "console.urls"
@@ -134,7 +135,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "console.context.page",
+                "console.web.context.page",
                 "services.context.problems",
             ],
             "builtins": ["heroicons.templatetags.heroicons", "console.templatetags.console"],
@@ -145,7 +146,7 @@ TEMPLATES = [
 
 def _database() -> dict[str, Any]:
     """DATABASE_URL as postgres://user:password@host:port/name, or SQLite in the home."""
-    if url := env_addresses.database("DATABASE_URL"):
+    if url := addresses.database("DATABASE_URL"):
         return {
             "ENGINE": "django.db.backends.postgresql",
             "NAME": url.path.lstrip("/"),
@@ -155,7 +156,7 @@ def _database() -> dict[str, Any]:
             "PORT": url.port or "",
             # On ASGI each request has a thread, and so a connection, of its own: kept ones would only pile up.
             "CONN_MAX_AGE": 0,
-            # A request that waits for a row longer than that is told so (console/trouble.py); SQLite waits below.
+            # A request that waits for a row longer than that is told so (console/web/trouble.py); SQLite waits below.
             "OPTIONS": {"options": "-c lock_timeout=10s"},
         }
     return {
@@ -193,7 +194,7 @@ if env.boolean("CONSOLE_HTTPS"):
             hint="Name the address that the TLS proxy connects from, such as TRUSTED_PROXIES=127.0.0.1.",
         )
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # only from those: console/proxies.py
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # only from those: console/web/proxies.py
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
@@ -215,9 +216,9 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "console.api.Pages",
+    "DEFAULT_PAGINATION_CLASS": "console.web.problems.Pages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "EXCEPTION_HANDLER": "console.api.problem_details",
+    "EXCEPTION_HANDLER": "console.web.problems.problem_details",
     "PAGE_SIZE": 50,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -233,7 +234,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
-REDIS_URL = env_addresses.broker("REDIS_URL", f"redis+socket://{HOME.redis_socket}")
+REDIS_URL = addresses.broker("REDIS_URL", f"redis+socket://{HOME.redis_socket}")
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -275,7 +276,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": "console.log_lines.Lines", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+        "line": {"()": "console.stack.log_lines.Lines", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.level("LOG_LEVEL", "INFO")},

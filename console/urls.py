@@ -7,10 +7,10 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path, reverse_lazy
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from console.login import Login
-from console.views import alive
+from console.web.login import Login
+from console.web.views import alive
 
-handler500 = "console.views.server_error"
+handler500 = "console.web.views.server_error"
 
 urlpatterns = [
     path("login/", Login.as_view(), name="login"),

@@ -15,10 +15,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from console import bounds, roles
+from console import roles
+from console.accounts import bounds
+from console.accounts.principal import Principal
 from console.errors import Conflict, InvalidFields
 from console.models import Team
-from console.principal import Principal
 from datasets import dispatch, drafts, reading, refusals, states
 from datasets.errors import SourceError
 from datasets.leases import announce, claim, say

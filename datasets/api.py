@@ -13,8 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from console.openapi import describe
-from console.rest import Body, number, parse, team_for
+from console.web.openapi import describe
+from console.web.rest import Body, number, parse, team_for
 from datasets import actions, reading, states, trust
 from datasets.api_files import PATH, WithFiles
 from datasets.models import Dataset

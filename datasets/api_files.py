@@ -11,8 +11,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from console.openapi import describe
-from console.rest import Body, Resource, parse
+from console.web.openapi import describe
+from console.web.rest import Body, Resource, parse
 from datasets import reports, trust
 from datasets.models import Dataset
 

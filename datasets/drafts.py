@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from console import rates
-from console.principal import SYSTEM, Principal
+from console.accounts.principal import SYSTEM, Principal
+from console.web import rates
 from datasets import credentials, reading
 from datasets.errors import CredentialsLocked, SourceError
 from datasets.models import Dataset

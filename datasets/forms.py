@@ -8,9 +8,9 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
-from console import teams
+from console.accounts import teams
+from console.accounts.principal import Principal
 from console.models import Team
-from console.principal import Principal
 from datasets.drafts import LONGEST
 from datasets.models import Dataset
 from datasets.sources import registry

@@ -6,8 +6,8 @@ import logging
 
 from django.conf import settings
 
+from console.accounts.principal import SYSTEM
 from console.errors import ConsoleError
-from console.principal import SYSTEM
 from datasets import reading, states
 from datasets.actions import request_round
 from datasets.models import Round

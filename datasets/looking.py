@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from console.errors import InvalidFields
-from console.pages import show_errors
+from console.web.pages import show_errors
 from datasets import reading
 from datasets.forms import PlaceForm
 from datasets.sources import registry

@@ -15,8 +15,8 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from console.errors import InvalidFields
-from console.openapi import describe
-from console.rest import Resource
+from console.web.openapi import describe
+from console.web.rest import Resource
 from datasets import actions, reading, round_files
 from datasets.models import Dataset, Round, RoundLine
 from datasets.preheat.moving import FileRow

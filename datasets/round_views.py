@@ -13,8 +13,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from console import roles
-from console.pages import actor_of, wants_fragment
-from console.principal import Principal
+from console.accounts.principal import Principal
+from console.web.pages import actor_of, wants_fragment
 from datasets import actions, reading, round_files, states, verbs
 from datasets.models import Dataset, Round
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from console.accounts.principal import Principal
 from console.errors import Conflict, NotFound
-from console.principal import Principal
 from datasets import dispatch, housekeeping, reading, store_use
 from datasets.preheat import upkeep
 from datasets.preheat.store import Store

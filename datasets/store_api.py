@@ -9,8 +9,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from console.openapi import describe
-from console.rest import Resource
+from console.web.openapi import describe
+from console.web.rest import Resource
 from datasets import store_actions, store_use
 
 

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from console.errors import Conflict
-from console.pages import actor_of, paginate
+from console.web.pages import actor_of, paginate
 from datasets import store_actions, store_use
 from datasets.sizes import size_text
 

@@ -16,8 +16,8 @@ from django.db.models import Max
 from django.utils import timezone
 
 from console import roles
+from console.accounts.principal import Principal
 from console.errors import Conflict
-from console.principal import Principal
 from datasets import reading, states
 from datasets.models import Dataset, Round, Trust, TrustedCopy
 

@@ -12,10 +12,11 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console import roles, teams
+from console import roles
+from console.accounts import teams
+from console.accounts.principal import Principal
 from console.errors import Forbidden, InvalidFields
-from console.pages import actor_of, paginate, show_errors, wants_fragment
-from console.principal import Principal
+from console.web.pages import actor_of, paginate, show_errors, wants_fragment
 from datasets import actions, facts, reading, round_views, states, trust
 from datasets.errors import SourceError
 from datasets.forms import DatasetEditForm, DatasetForm

@@ -9,8 +9,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from console import roles
-from console.pages import actor_of, page
-from console.principal import Principal
+from console.accounts.principal import Principal
+from console.web.pages import actor_of, page
 from datasets import reports
 from datasets import trust as trusting
 from datasets.errors import SourceError

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db.models import Count
 from django.utils import timezone
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from services import savings, standing, states
 from services.errors import GatewayError
 from services.gateway import status

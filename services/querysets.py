@@ -8,7 +8,7 @@ from typing import Any, Self
 from django.db import models
 from django.utils import timezone
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from services import states
 
 

@@ -16,10 +16,10 @@ from typing import Final
 from django.conf import settings
 
 from console import room
-from console.addresses import authority, reachable
 from console.home import Home
 from console.questions import Questions
 from console.stack import ready
+from console.stack.addresses import authority, reachable
 from services.clients.unix_http import UnixConnection
 from services.engines.local.supervisor import ProcessInfo, Supervisor
 from services.errors import EngineError

@@ -16,9 +16,9 @@ from django.test import Client
 from pytest_django import Settings
 
 from console import roles
+from console.accounts.principal import Principal, for_user
+from console.first_run import example
 from console.models import Membership, Team
-from console.principal import Principal, for_user
-from console.stack import example
 from datasets.samples.llama import make as llama
 from tests import s3, vllm
 from tests.integration.engine_home import wait_for

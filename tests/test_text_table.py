@@ -38,7 +38,7 @@ BY_HAND = {
         "sequence_start",
         "sequence_end",
     },
-    "console/pages.py": set(),
+    "console/web/pages.py": set(),
     "console/templatetags/console.py": set(),
 }
 """Files that read fields by names in variables, and which names these are. The last two write addresses of pages."""

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from console.memory import keep_what_is_loaded
+from console.stack.memory import keep_what_is_loaded
 from datasets.preheat import upkeep
 from datasets.preheat.copy import copy
 from datasets.preheat.journal import key_of

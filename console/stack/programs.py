@@ -73,7 +73,7 @@ def control_plane(home: Home, doors: Doors, redis_server: str) -> list[StackProg
             (
                 *(sys.executable, "-m", "uvicorn", "console.asgi:application"),
                 *("--host", doors.bind, "--port", str(doors.console_port), "--lifespan", "off"),
-                # What proxies say is read in console/proxies.py.
+                # What proxies say is read in console/web/proxies.py.
                 *("--no-access-log", "--no-server-header", "--no-proxy-headers", "--timeout-graceful-shutdown", "5"),
             ),
             CHECKOUT,

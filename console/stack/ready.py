@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from console.addresses import reachable
+from console.stack.addresses import reachable
 
 
 def redis_answers(path: Path) -> bool:

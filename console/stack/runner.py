@@ -17,12 +17,12 @@ from functools import partial
 from types import FrameType
 from typing import TypeVar
 
-from console import trouble
 from console.errors import ConsoleError, Unavailable
 from console.home import Home
 from console.stack import ready, supervisord
 from console.stack.process import SupervisorProcess, tail, until
 from console.stack.programs import Doors, StackProgram
+from console.web import trouble
 from services.engines.local.supervisor import ProcessInfo
 from services.errors import EngineError
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 from django.conf import settings
 
 from console import roles
+from console.accounts.principal import INFER, Principal
 from console.errors import Conflict, Forbidden, NotFound
-from console.principal import INFER, Principal
 from services import states
 from services.actions import panel_keys
 from services.addresses import address_of

@@ -10,9 +10,9 @@ from typing import Any
 
 from django.conf import settings
 
+from console.accounts.principal import Principal
 from console.errors import ConsoleError, InvalidFields
 from console.models import Team
-from console.principal import Principal
 from datasets.models import Dataset
 from datasets.peek import peek
 from services.actions import wiring

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets import trust
 from datasets.inspect.report import Executable
 from datasets.models import Dataset

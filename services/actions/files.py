@@ -11,8 +11,8 @@ from typing import Final
 
 from django.conf import settings
 
+from console.accounts.principal import SYSTEM
 from console.errors import ConsoleError
-from console.principal import SYSTEM
 from datasets import actions as datasets
 from datasets import reading, trust
 from datasets import states as rounds

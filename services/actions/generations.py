@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from asgiref.sync import async_to_sync
 
+from console.accounts.principal import Principal
 from console.errors import InvalidFields
-from console.principal import Principal
 from services.actions import calling
 from services.addresses import address_of
 from services.clients import generation_grpc, generation_openai

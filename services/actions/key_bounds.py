@@ -13,9 +13,9 @@ from typing import Final
 
 from django.utils import timezone
 
+from console.accounts.principal import ALL_SCOPES, PresentedKey, Principal
 from console.errors import InvalidFields
 from console.models import Team
-from console.principal import ALL_SCOPES, PresentedKey, Principal
 from services.models import ApiKey, Service
 
 LIMITS: Final = ("rate_limit_per_minute", "tokens_per_minute", "max_concurrent")

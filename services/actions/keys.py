@@ -11,10 +11,11 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from console import bounds, roles
+from console import roles
+from console.accounts import bounds
+from console.accounts.principal import PresentedKey, Principal
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
-from console.principal import PresentedKey, Principal
 from services.actions import delivery, key_bounds, key_shares
 from services.actions.delivery import Delivery
 from services.actions.key_bounds import LIMITS, Rights

@@ -16,9 +16,9 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from console.addresses import reachable
+from console.accounts.principal import INFER, SYSTEM
 from console.errors import Unavailable
-from console.principal import INFER, SYSTEM
+from console.stack.addresses import reachable
 from services.actions import publishing
 from services.addresses import address_of
 from services.clients import inference_http

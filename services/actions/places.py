@@ -10,8 +10,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from console.accounts.principal import Principal
 from console.errors import Conflict, InvalidFields, NotFound
-from console.principal import Principal
 from datasets import actions as datasets
 from services import states
 from services.clients import machine

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from console.accounts.principal import Principal
 from console.errors import InvalidFields, Unavailable
-from console.principal import Principal
 from datasets import reading
 from services.actions import calling, generations, publishing, wiring
 from services.actions.calling import is_public

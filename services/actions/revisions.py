@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.db.models import Max
 from django.utils import timezone
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets.models import Dataset
 from services import dispatch, states
 from services.actions import code, wiring

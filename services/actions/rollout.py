@@ -13,7 +13,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import F
 
-from console.principal import SYSTEM, Principal
+from console.accounts.principal import SYSTEM, Principal
 from services import dispatch
 from services.actions import claims, files, leases, publishing, replicas
 from services.actions.revisions import add_revision, carry_on, note_served

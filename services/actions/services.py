@@ -8,10 +8,11 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from console import bounds, roles
+from console import roles
+from console.accounts import bounds
+from console.accounts.principal import Principal
 from console.errors import Conflict, InvalidFields, NotFound
 from console.models import Team
-from console.principal import Principal
 from datasets import reading
 from datasets import states as rounds
 from services import dispatch, states

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from console.principal import SYSTEM, Principal
+from console.accounts.principal import SYSTEM, Principal
 from services import dispatch, states
 from services.actions import leases
 from services.models import Event, Revision, Service

@@ -10,7 +10,7 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from console.principal import Principal, actor_of
+from console.accounts.principal import Principal, actor_of
 from services.actions import keys
 
 __all__ = ["ApiKeyAuthentication", "actor_of", "presented_key"]

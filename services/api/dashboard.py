@@ -5,8 +5,8 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from console.openapi import describe
-from console.rest import Resource
+from console.web.openapi import describe
+from console.web.rest import Resource
 from services import dashboard
 from services.api.serializers.dashboard import DashboardOut
 

@@ -13,8 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.errors import InvalidFields, NotFound
-from console.openapi import describe
-from console.rest import Resource, number
+from console.web.openapi import describe
+from console.web.rest import Resource, number
 from services import reading, savings
 from services.actions import wiring
 from services.api.serializers.services import EventOut, LogOut, MetricsOut, RevisionOut

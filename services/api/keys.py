@@ -12,8 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from console.openapi import describe
-from console.rest import Resource, parse, team_for
+from console.web.openapi import describe
+from console.web.rest import Resource, parse, team_for
 from services.actions import keys as actions
 from services.api.serializers.keys import (
     KeyBody,

@@ -9,8 +9,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from console.pages import actor_of
-from console.principal import READ
+from console.accounts.principal import READ
+from console.web.pages import actor_of
 from services.actions import keys, metering
 from services.api.authentication import presented_key
 from services.gateway import status

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from console.principal import MANAGE, READ, actor_of
+from console.accounts.principal import MANAGE, READ, actor_of
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # which imports this module

@@ -11,10 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from console import bounds, teams
+from console.accounts import bounds, teams
 from console.models import Team
-from console.openapi import describe
-from console.rest import Body, Resource, parse
+from console.web.openapi import describe
+from console.web.rest import Body, Resource, parse
 from services.actions import places as actions
 from services.api.serializers.places import NodeChange, NodeOut, QueueBody, QueueChange, QueueOut
 from services.models import Node, Queue

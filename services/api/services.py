@@ -14,10 +14,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
+from console.accounts.principal import INFER
 from console.errors import Forbidden, InvalidFields
-from console.openapi import describe
-from console.principal import INFER
-from console.rest import LargeJson, Resource, finite, object_of, team_for, unknown_fields
+from console.web.openapi import describe
+from console.web.rest import LargeJson, Resource, finite, object_of, team_for, unknown_fields
 from services import reading, states
 from services.actions import checks, probes
 from services.actions import services as actions

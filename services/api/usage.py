@@ -18,9 +18,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.errors import InvalidFields
-from console.openapi import describe
-from console.pages import whole_number
-from console.rest import Resource
+from console.web.openapi import describe
+from console.web.pages import whole_number
+from console.web.rest import Resource
 from services.api.serializers.usage import UsageReportOut
 from services.gateway.keys import PREFIX
 from services.models.usage import MINUTE

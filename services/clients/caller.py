@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from console.addresses import authority
+from console.stack.addresses import authority
 
 KEY_SHOWN: Final = "$API_KEY"
 """What stands in for the key wherever a request is shown."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.conf import settings
 
-from console import teams
+from console.accounts import teams
+from console.accounts.principal import Principal
 from console.models import Team
-from console.principal import Principal
 from datasets.models import Dataset
 from services.actions import wiring
 from services.actions.checks import quota_of

@@ -7,9 +7,9 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from console import teams
+from console.accounts import teams
+from console.accounts.principal import Principal
 from console.models import Team
-from console.principal import Principal
 from services.models import Service
 
 SCOPES = [

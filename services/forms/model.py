@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from console.accounts.principal import Principal
 from console.errors import ConsoleError
-from console.principal import Principal
 from datasets import reading
 from datasets.models import Dataset
 from datasets.reading import Listing

@@ -16,7 +16,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.db.models import F, Q, Sum
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from services.gateway.envoy.names import KEYLESS
 from services.gateway.usage_lines import MEASURES
 from services.models import Service, Usage

@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
+from console.accounts.principal import INFER
 from console.errors import Conflict, ConsoleError, InvalidFields
-from console.pages import ROWS
-from console.principal import INFER
+from console.web.pages import ROWS
 from services import reading
 from services.actions import calling, probes
 from services.actions import services as actions

@@ -12,9 +12,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console import roles
+from console.accounts.principal import Principal
 from console.errors import Conflict, Forbidden, InvalidFields
-from console.pages import actor_of
-from console.principal import Principal
+from console.web.pages import actor_of
 from datasets.models import Dataset
 from services import forms
 from services.actions import checks, claims, forecasts

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 
-from console import teams
-from console.pages import actor_of, page
+from console.accounts import teams
+from console.web.pages import actor_of, page
 from services import dashboard as reading
 from services import states
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from console.pages import page as answer
-from console.pages import paginate
+from console.web.pages import page as answer
+from console.web.pages import paginate
 from services.diffs import changes
 from services.models import Service
 from services.views.shared import find, frame

@@ -11,10 +11,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from console import roles, teams
+from console import roles
+from console.accounts import teams
+from console.accounts.principal import Principal
 from console.errors import Forbidden, InvalidFields
-from console.pages import actor_of, paginate, show_errors
-from console.principal import Principal
+from console.web.pages import actor_of, paginate, show_errors
 from datasets.sizes import duration_text
 from services import key_facts, reading
 from services.actions import delivery, keys

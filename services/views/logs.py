@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from console.errors import NotFound
-from console.pages import wants_fragment, whole_number
+from console.web.pages import wants_fragment, whole_number
 from services.actions import wiring
 from services.engines.base import Engine
 from services.models import Replica, Service

@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_POST, require_safe
 
 from console.errors import Conflict, InvalidFields, Unavailable
-from console.pages import wants_fragment
+from console.web.pages import wants_fragment
 from services import reading
 from services.actions import calling, probes
 from services.clients.inference import Answer, Output, Response

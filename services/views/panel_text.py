@@ -18,8 +18,8 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_POST
 
+from console.accounts.principal import Principal
 from console.errors import Conflict, ConsoleError, InvalidFields, Unavailable
-from console.principal import Principal
 from services import reading
 from services.actions import generations
 from services.actions.generations import Prepared, TextResult

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from console.errors import InvalidFields
-from console.pages import actor_of, page, paginate, show_errors
+from console.web.pages import actor_of, page, paginate, show_errors
 from services import dashboard, states
 from services.actions import lines, places
 from services.forms.places import NodeForm, QueueEditForm, QueueForm

@@ -10,10 +10,11 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from console import roles, teams
+from console import roles
+from console.accounts import teams
+from console.accounts.principal import Principal
 from console.errors import Conflict, InvalidFields, NotFound
-from console.pages import actor_of, page, paginate, wants_fragment
-from console.principal import Principal
+from console.web.pages import actor_of, page, paginate, wants_fragment
 from datasets import actions as datasets
 from datasets import states as rounds
 from datasets import verbs as round_verbs

@@ -8,9 +8,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from console import roles
+from console.accounts.principal import Principal
 from console.errors import NotFound
-from console.pages import actor_of
-from console.principal import Principal
+from console.web.pages import actor_of
 from services import reading, states
 from services.models import Service
 

@@ -18,11 +18,12 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from console import bounds, roles, teams
+from console import roles
+from console.accounts import bounds, teams
+from console.accounts.principal import Principal
 from console.errors import InvalidFields
 from console.models import Membership, Team
-from console.pages import ROWS, actor_of, paginate, show_errors
-from console.principal import Principal
+from console.web.pages import ROWS, actor_of, paginate, show_errors
 from datasets.models import Dataset, Round
 from services.models import ApiKey, Service
 
@@ -36,7 +37,7 @@ class AccountForm(forms.Form):
 
 
 class BoundsForm(forms.Form):
-    """Quotas by kind (console/bounds.py); empty: the installation default."""
+    """Quotas by kind (console/accounts/bounds.py); empty: the installation default."""
 
     services = forms.IntegerField(min_value=0, max_value=bounds.MOST, required=False)
     datasets = forms.IntegerField(min_value=0, max_value=bounds.MOST, required=False)

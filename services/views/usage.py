@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpRespo
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from console.pages import actor_of, page
-from console.principal import Principal
+from console.accounts.principal import Principal
+from console.web.pages import actor_of, page
 from services.gateway.envoy.names import KEYLESS
 from services.usage import reading, table
 from services.usage.measured import Measured, Point

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from console.stack import example
+from console.first_run import example
 from tests.browser import pages
 from tests.integration.live import Live
 

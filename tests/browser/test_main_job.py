@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from console.stack import example
+from console.first_run import example
 from services.gateway import keys
 from tests.browser import pages
 from tests.integration.live import Live

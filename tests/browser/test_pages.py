@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect
 
-from console.stack import example
+from console.first_run import example
 from tests.browser import pages
 from tests.browser.chromium import Watch
 from tests.browser.conftest import PATIENCE

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from console.stack import example
+from console.first_run import example
 from tests import s3
 from tests.browser import pages
 from tests.browser.chromium import Watch

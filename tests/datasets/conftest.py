@@ -13,9 +13,9 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
+from console.accounts.principal import Principal, for_user
 from console.home import Home
 from console.models import Team
-from console.principal import Principal, for_user
 from datasets import actions, reading
 from datasets.models import Dataset, Round
 from datasets.preheat.store import Store

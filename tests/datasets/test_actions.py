@@ -10,10 +10,10 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import IntegrityError
 
+from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.home import Home
 from console.models import Team
-from console.principal import Principal, for_user
 from datasets import actions
 from datasets.models import Dataset, Round
 from datasets.signals import dataset_deleting

@@ -8,8 +8,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django import Settings
 
+from console.accounts.principal import Principal
 from console.home import Home
-from console.principal import Principal
 from datasets import actions, credentials, reading
 from datasets.errors import CredentialsLocked
 from datasets.models import Dataset

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 
+from console.accounts.principal import SYSTEM, Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.home import Home
 from console.models import Team
-from console.principal import SYSTEM, Principal, for_user
-from console.rates import TooOften
+from console.web.rates import TooOften
 from datasets import actions, credentials, drafts
 from datasets.models import Dataset
 from tests.datasets.guarded import WORD, guard

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets import actions, healing, housekeeping, reading, states
 from datasets.models import Dataset, Round
 from datasets.preheat import disk, store, upkeep

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets import actions, reading, reports, trust
 from datasets.models import Dataset, RoundLine
 from datasets.specs import LeftOut, left_out_text

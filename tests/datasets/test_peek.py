@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
+from console.accounts.principal import for_user
 from console.models import Team
-from console.principal import for_user
 from datasets import actions
 from datasets.models import Dataset
 from datasets.peek import HEADER, MOST_FILES, SMALL, peek

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets import actions, leases, pruning, rounds, states, tasks
 from datasets.models import Dataset, Round, RoundLine
 from datasets.signals import rounds_wanted

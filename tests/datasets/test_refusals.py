@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from console.accounts.principal import SYSTEM, Principal
 from console.errors import InvalidFields
 from console.models import Team
-from console.principal import SYSTEM, Principal
 from datasets import actions, refusals, states
 from datasets.errors import REFUSED
 from datasets.models import Dataset

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets import actions, reports
 from datasets.errors import SourceError
 from datasets.models import Dataset

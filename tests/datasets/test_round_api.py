@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets import actions, states
 from datasets.models import Dataset, Round
 from datasets.preheat.store import Store

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets import actions, leases, reading, round_files, states
 from datasets.models import Dataset, Round
 from datasets.preheat import copy as copying

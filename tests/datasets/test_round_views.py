@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from console.accounts.principal import Principal
 from console.models import Team
-from console.principal import Principal
 from datasets import actions, round_views, states, verbs
 from datasets.models import Dataset, Round
 from datasets.preheat.store import Store

@@ -10,8 +10,8 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.utils import timezone
 
 from console import dispatch as console_dispatch
+from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
-from console.principal import Principal, for_user
 from datasets import actions, leases, reading, states
 from datasets.leases import Lease, LeaseLost
 from datasets.models import Dataset, Round

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from console.accounts.principal import Principal
 from console.errors import Unavailable
-from console.principal import Principal
 from datasets import actions, dispatch, leases, reading, rounds, states
 from datasets.errors import SourceError
 from datasets.models import Dataset, Round, RoundLine

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
+from console.accounts.principal import Principal
 from console.home import Home
 from console.models import Team
-from console.principal import Principal
 from datasets import actions, reading, states
 from datasets.models import Dataset
 from tests.datasets.looking import fresh

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
-from console.principal import Principal, for_user
 from datasets import actions, leases, reading, states
 from datasets.errors import Paused
 from datasets.models import Dataset, Round

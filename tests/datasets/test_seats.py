@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
+from console.accounts.principal import Principal, for_user
 from console.models import Team
-from console.principal import Principal, for_user
 from datasets import actions, dispatch, rounds, seats, states, turns
 from datasets.models import Dataset, Round
 from datasets.preheat import copy as copying

@@ -15,8 +15,8 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from console import dispatch
+from console.accounts.principal import Principal
 from console.home import Home
-from console.principal import Principal
 from datasets import actions, drafts, reading
 from datasets.models import Dataset
 from tests.datasets.guarded import WORD

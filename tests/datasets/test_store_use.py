@@ -10,9 +10,9 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
+from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, NotFound
 from console.models import Team
-from console.principal import Principal, for_user
 from datasets import actions, dispatch, healing, housekeeping, reading, states, store_actions, store_use
 from datasets.models import Dataset, Round
 from datasets.preheat import upkeep

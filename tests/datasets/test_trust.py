@@ -12,9 +12,9 @@ from django.test import Client
 from django.urls import reverse
 
 from console import roles
+from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden
 from console.models import Membership
-from console.principal import Principal, for_user
 from datasets import actions, reports, states, trust
 from datasets.models import Dataset, Round
 from tests.datasets.looking import Prepare

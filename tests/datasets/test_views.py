@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from console.accounts.principal import Principal
 from console.home import Home
 from console.models import Team
-from console.principal import Principal
 from datasets import actions, views
 from datasets.models import Dataset, Round
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-from console.stack import credentials, example
+from console.first_run import credentials, example
 from tests.integration.stack_run import Stack
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from console.stack import example
+from console.first_run import example
 from tests import vllm
 
 PAUSE = 0.01

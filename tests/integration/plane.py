@@ -38,7 +38,7 @@ WORKER = (
 _ASK = """
 import json, os
 from console.models import Team
-from console.principal import SYSTEM
+from console.accounts.principal import SYSTEM
 from datasets import actions
 from datasets.models import Dataset
 place = json.loads(os.environ["PLACE"])
@@ -121,7 +121,8 @@ class Plane:
     def act(self, verb: str, pk: int) -> int:
         """`cancel`, `pause`, `resume` or `retry` as a person would; the key of the round that comes of it."""
         code = (
-            "from console.principal import SYSTEM\nfrom datasets import actions\nfrom datasets.models import Round\n"
+            "from console.accounts.principal import SYSTEM\n"
+            "from datasets import actions\nfrom datasets.models import Round\n"
             f"print('round', actions.{verb}(Round.objects.get(pk={pk}), actor=SYSTEM).pk)\n"
         )
         return int(self.manage("shell", "--no-imports", "-c", code).split()[-1])

@@ -21,7 +21,7 @@ import numpy as np
 import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
-from console.stack import example
+from console.first_run import example
 from tests.integration.live import Live
 from tests.integration.stack_run import Stack
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from console.stack import example
+from console.first_run import example
 from tests.integration.live import Live, send
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]

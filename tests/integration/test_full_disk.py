@@ -20,8 +20,9 @@ from uuid import uuid4
 
 import pytest
 
+from console.first_run import example
 from console.home import Home
-from console.stack import example, reserve
+from console.stack import reserve
 from tests.integration.engine_home import wait_for
 from tests.integration.live import send
 from tests.integration.small_disk import MIB, SmallDisk, give_back, run_in_a_namespace, small_disk
@@ -39,7 +40,7 @@ NEIGHBOR = "neighbor"
 REPLICAS = {f"svc-{name}-r1-0" for name in (example.NAME, NEIGHBOR)}
 TEAM = """
 from console import teams
-from console.principal import SYSTEM
+from console.accounts.principal import SYSTEM
 teams.create(name="blue", actor=SYSTEM)
 """
 

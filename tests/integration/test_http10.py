@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from console.stack import example
+from console.first_run import example
 from tests.integration.live import Live
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]

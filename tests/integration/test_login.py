@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from console.login import MOST_FAILURES
+from console.web.login import MOST_FAILURES
 from tests.integration.live import Live, send
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]

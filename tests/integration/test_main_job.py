@@ -14,7 +14,7 @@ import tritonclient.grpc as grpcclient
 import tritonclient.http as httpclient
 from tritonclient.utils import InferenceServerException
 
-from console.stack import example
+from console.first_run import example
 from tests.integration.live import Live, send
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]

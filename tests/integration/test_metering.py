@@ -9,7 +9,7 @@ import pytest
 import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
-from console.stack import example
+from console.first_run import example
 from tests.integration.live import Live, send
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from console.stack import example
+from console.first_run import example
 from datasets.samples.llama import make as llama
 from services.actions import access_log, metering
 from services.errors import GatewayError

@@ -16,7 +16,7 @@ from typing import Any
 import playwright
 import pytest
 
-from console.stack import example
+from console.first_run import example
 from tests import clients
 from tests.integration.live import Live, send
 from tests.vllm import ANSWER, NAME, QUESTION

@@ -20,8 +20,8 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
+from console.accounts.principal import SYSTEM, for_user
 from console.models import Team
-from console.principal import SYSTEM, for_user
 from datasets import actions as datasets
 from datasets import rounds
 from services.actions import panel_keys, probes, publishing

@@ -24,10 +24,10 @@ from django.contrib.auth.models import User
 from google.protobuf import json_format
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from console.accounts.principal import SYSTEM, Principal, for_user
 from console.errors import Conflict, InvalidFields, Unavailable
+from console.first_run.example import PIXELS
 from console.models import Team
-from console.principal import SYSTEM, Principal, for_user
-from console.stack.example import PIXELS
 from datasets import actions as datasets
 from datasets import rounds
 from services import states

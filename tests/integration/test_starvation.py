@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from console.stack import example
+from console.first_run import example
 from datasets.preheat.store import Store, make_manifest
 from datasets.specs import StoredFile
 from tests.integration.drip_server import SIZE, DripServer
@@ -37,7 +37,7 @@ import json, os
 from datetime import timedelta
 from django.utils import timezone
 from console import teams
-from console.principal import SYSTEM
+from console.accounts.principal import SYSTEM
 from services import states
 from services.models import Revision, Service
 red, blue = (teams.create(name=name, actor=SYSTEM) for name in ("red", "blue"))

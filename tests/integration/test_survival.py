@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from console.stack import example
+from console.first_run import example
 from datasets.preheat.copy import PIECE
 from datasets.preheat.journal import read_facts
 from tests.integration.engine_home import gone, wait_for

@@ -17,7 +17,7 @@ import tritonclient.grpc as grpcclient
 import tritonclient.http as httpclient
 from tritonclient.utils import InferenceServerException
 
-from console.stack.example import PIXELS
+from console.first_run.example import PIXELS
 from services.clients import kserve_v2
 from services.frameworks.triton.describe import describe
 from services.frameworks.triton.launch import render

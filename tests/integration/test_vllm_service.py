@@ -10,7 +10,7 @@ import tritonclient.grpc
 import tritonclient.http
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from console.stack import example
+from console.first_run import example
 from tests import vllm
 from tests.integration.live import Live, send
 from tests.vllm import QUESTION, chat_body, text_of

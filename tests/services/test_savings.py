@@ -13,8 +13,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from console.accounts.principal import for_user
 from console.models import Team
-from console.principal import for_user
 from datasets import pruning
 from datasets import states as rounds
 from datasets.models import Dataset, Round

@@ -15,8 +15,9 @@ from django.core.management import BaseCommand, call_command
 
 from console import env
 from console.errors import ConsoleError
+from console.first_run import setup
 from console.home import Home
-from console.stack import binaries, firstrun, gateway, lock, programs, runner, supervisord
+from console.stack import binaries, gateway, lock, programs, runner, supervisord
 from datasets.sources import nfs_mounts
 from services.actions import places, publishing, replicas
 
@@ -56,7 +57,7 @@ class Command(BaseCommand):
         stack = runner.insist(lambda: self._prepare(home, doors), self.announce, patient=patient)
 
         def first_run(announce: runner.Announce) -> Mapping[str, str]:
-            return {} if options["without_example"] else firstrun.ensure(home, announce)
+            return {} if options["without_example"] else setup.ensure(home, announce)
 
         running = runner.Runner(home, doors, stack, self.announce)
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from console.rest import Body
+from console.web.rest import Body
 from services import key_facts
 from services.actions import delivery
 from services.actions.delivery import Delivery

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from rest_framework import serializers
 
-from console.rest import Body
+from console.web.rest import Body
 from services import standing
 from services.actions import claims
 from services.actions.places import LONGEST_MINUTES

@@ -25,9 +25,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console import roles
+from console.accounts.principal import for_user
 from console.home import CHECKOUT
 from console.models import Membership, Team
-from console.principal import for_user
 from datasets import actions as datasets
 from datasets import rounds, trust
 from datasets.models import Round

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tritonclient.http
 
-from console.stack.example import PIXELS
+from console.first_run.example import PIXELS
 from services.gateway.snapshot import Endpoint, Snapshot
 from tests.services.gateway import snapshots
 from tests.services.gateway.rig import Gateway, until

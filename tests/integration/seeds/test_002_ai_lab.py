@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from console.stack import example
+from console.first_run import example
 from tests.clients import call
 from tests.integration.live import Live
 

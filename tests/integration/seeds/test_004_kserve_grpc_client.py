@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from console.stack import example
+from console.first_run import example
 from tests.clients import call
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from console.accounts.principal import Principal, for_user
 from console.models import Team
-from console.principal import Principal, for_user
 from datasets import actions as datasets
 from datasets import rounds, trust
 from datasets.models import Dataset, Round

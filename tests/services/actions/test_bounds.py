@@ -11,10 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from console import bounds
+from console.accounts import bounds
+from console.accounts.principal import SYSTEM, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
-from console.principal import SYSTEM, for_user
 from datasets import actions as datasets
 from datasets.models import Dataset
 from services.actions import keys

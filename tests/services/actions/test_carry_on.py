@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from console.accounts.principal import Principal
 from console.errors import InvalidFields
-from console.principal import Principal
 from datasets.models import Dataset, Round
 from services import states
 from services.actions import publishing

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from console.accounts.principal import Principal
 from console.errors import Conflict, InvalidFields
 from console.models import Team
-from console.principal import Principal
 from datasets import trust
 from datasets.models import Dataset
 from services import states

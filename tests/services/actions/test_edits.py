@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from django.apps import apps
 
+from console.accounts.principal import Principal
 from console.errors import Conflict
-from console.principal import Principal
 from services.actions import services as verbs
 from services.frameworks.triton.framework import Triton
 from services.models import Service

@@ -12,9 +12,9 @@ from django.apps import apps
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
-from console.principal import Principal, for_user
 from services.actions import keys, publishing
 from services.actions.key_bounds import LIMITS
 from services.actions.keys import Made

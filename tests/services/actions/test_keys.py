@@ -8,9 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
-from console.principal import Principal, for_user
 from services.actions import keys, publishing
 from services.actions.keys import Made
 from services.gateway.snapshot import Snapshot

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from console.accounts.principal import Principal
 from console.home import CHECKOUT
-from console.principal import Principal
 from services import states
 from services.actions import publishing, reconcile, replicas, watch
 from services.actions import services as verbs

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from services.actions import publishing, reconcile, replicas
 from services.actions import services as verbs
 from services.clients import connections

@@ -10,9 +10,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields, NotFound, Unavailable
 from console.models import Team
-from console.principal import Principal, for_user
 from services import states
 from services.actions import keys, panel_keys, probes, publishing
 from services.errors import GatewayError

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
+from console.accounts.principal import SYSTEM, Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
-from console.principal import SYSTEM, Principal, for_user
 from datasets import actions as datasets
 from datasets.models import Dataset, Round
 from services.actions import claims, places

@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from console import teams
+from console.accounts import teams
+from console.accounts.principal import Principal, for_user
 from console.models import Team
-from console.principal import Principal, for_user
 from services import states
 from services.actions import publishing
 from services.actions import services as verbs

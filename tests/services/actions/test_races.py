@@ -15,10 +15,11 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 
-from console import bounds, rates, trouble
+from console.accounts import bounds
+from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, InvalidFields, Unavailable
 from console.models import Tally, Team
-from console.principal import Principal, for_user
+from console.web import rates, trouble
 from services import states
 from services.actions import claims, keys, lines, places, watch
 from services.actions import services as verbs

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets import actions as datasets
 from datasets import trust
 from datasets.models import Dataset, Round

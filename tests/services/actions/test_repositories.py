@@ -10,9 +10,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from console.accounts.principal import Principal
 from console.errors import InvalidFields
 from console.models import Team
-from console.principal import Principal
 from datasets import trust
 from datasets.models import Dataset
 from services import states

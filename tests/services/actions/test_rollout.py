@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
-from console.principal import Principal, for_user
 from services import states
 from services.actions import claims, rollout
 from services.actions import services as verbs

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from services.actions import reconcile
 from services.actions import services as verbs
 from services.models import Event, Service

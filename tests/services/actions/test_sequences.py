@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets.models import Dataset
 from services import states
 from services.actions import publishing, reconcile

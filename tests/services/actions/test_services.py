@@ -11,9 +11,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields, NotFound
 from console.models import Team
-from console.principal import Principal, for_user
 from datasets.models import Dataset, Round
 from services import states
 from services.actions import publishing

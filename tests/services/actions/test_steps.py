@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from services import states
 from services.actions import leases, publishing, reconcile, replicas
 from services.actions import services as verbs

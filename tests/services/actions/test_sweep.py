@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from console import dispatch as console_dispatch
-from console.principal import Principal
+from console.accounts.principal import Principal
 from services import states, tasks
 from services.actions import reconcile
 from services.actions import services as verbs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets import actions as datasets
 from datasets import housekeeping, reading, store_use
 from datasets.models import Dataset, Round

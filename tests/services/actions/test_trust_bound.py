@@ -12,9 +12,9 @@ import pytest
 from django.contrib.auth.models import User
 
 from console import roles
+from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, InvalidFields
 from console.models import Membership, Team
-from console.principal import Principal, for_user
 from datasets import actions as datasets
 from datasets import trust, work
 from datasets.models import Dataset, Round

@@ -11,7 +11,7 @@ from django.db import InterfaceError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets import trust
 from datasets.models import Dataset
 from services import states

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from console.accounts.principal import for_user
 from console.models import Team
-from console.principal import for_user
 from datasets import actions as datasets
 from datasets import trust
 from datasets.models import Dataset

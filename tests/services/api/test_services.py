@@ -10,8 +10,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from console import roles
+from console.accounts.principal import Principal
 from console.models import Membership, Team
-from console.principal import Principal
 from services import states
 from services.actions import services as verbs
 from services.frameworks.base import Availability

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from console.accounts.principal import for_user
 from console.models import Team
-from console.principal import for_user
 from services.actions import delivery, keys
 from services.actions.delivery import Delivery
 from services.models import Queue, Service

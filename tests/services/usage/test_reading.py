@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
-from console.principal import Principal, for_user
+from console.accounts.principal import Principal, for_user
 from services.models import Service
 from services.models.usage import DAY, HOUR, MINUTE
 from services.usage import reading

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console.principal import for_user
+from console.accounts.principal import for_user
 from services import dashboard, states
 from services.models import GatewayRevision, Node, Queue, Service
 from tests.services.actions.world import World

@@ -12,8 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from console.accounts.principal import for_user
 from console.models import Team
-from console.principal import for_user
 from services.actions import delivery, keys
 from services.actions.delivery import Delivery
 from services.actions.keys import Made

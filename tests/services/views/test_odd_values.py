@@ -11,10 +11,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from console.accounts.principal import Principal
 from console.errors import InvalidFields
 from console.models import Membership, Team
-from console.pages import show_errors
-from console.principal import Principal
+from console.web.pages import show_errors
 from datasets import actions as datasets
 from datasets import verbs as round_verbs
 from datasets.models import Dataset

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets import trust
 from datasets.models import Dataset
 from services.frameworks.base import Availability

@@ -12,8 +12,8 @@ from django.http import QueryDict
 from django.test import Client
 from django.urls import reverse
 
+from console.accounts.principal import Principal
 from console.models import Membership
-from console.principal import Principal
 from services import forms
 from services.actions import publishing
 from services.actions import services as verbs

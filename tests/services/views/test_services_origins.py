@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from services.actions import services as verbs
 from services.models import Service
 

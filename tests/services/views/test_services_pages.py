@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from datasets import states as rounds
 from services import states
 from services.actions import keys, reconcile, wiring

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console.principal import Principal
+from console.accounts.principal import Principal
 from services import forms, states
 from services.actions import services as verbs
 from services.frameworks.triton.framework import Triton

@@ -1,0 +1,1 @@
+"""What the first start makes: a way in, a team, the example service."""
