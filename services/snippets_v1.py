@@ -56,6 +56,7 @@ from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 {headers}
+OPTIONS = [("grpc.max_receive_message_length", -1)]  # grpc takes answers of up to 4 MiB otherwise
 request = predict_pb2.PredictRequest()
 request.model_spec.name = {service!r}
 
@@ -179,9 +180,9 @@ def _tfserving(address: Address, model: Model) -> str:
             f"    dtype=types_pb2.{kind}, {field}=[{value}],\n"
             f"    tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=[{sizes}]),\n))"
         )
-    channel = f"grpc.insecure_channel({address.host!r})"
+    channel = f"grpc.insecure_channel({address.host!r}, OPTIONS)"
     if address.tls:
-        channel = f"grpc.secure_channel({address.host!r}, grpc.ssl_channel_credentials())"
+        channel = f"grpc.secure_channel({address.host!r}, grpc.ssl_channel_credentials(), OPTIONS)"
     halves = has_halves(model.outputs)
     return TFSERVING.format(
         imports="import os\nimport struct" if halves else "import os",

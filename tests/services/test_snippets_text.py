@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 
 import pytest
@@ -81,3 +82,5 @@ def test_those_of_v1_are_well_formed(address: Address) -> None:
     words = words_of(made["curl"])
     assert json.loads(words[words.index("-d") + 1]) == {"instances": [{"x": [0.5, 1], "t": "it's"}]}
     assert "DT_FLOAT" in made["python_tfserving"] and "DT_STRING" in made["python_tfserving"]
+    [channel] = re.findall(r"with grpc\.\w+\((.*)\) as channel", made["python_tfserving"])
+    assert channel.endswith(", OPTIONS"), "an answer may be larger than what grpc takes without options"
