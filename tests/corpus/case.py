@@ -32,14 +32,21 @@ class Request:
     end: bool = False
     """Of a sequence: its first request, and its last one."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Parameters of the V2 request."""
+    """Parameters of the V2 request, such as `priority` and `timeout`."""
     version: str = ""
     """Of the model; "" leaves the choice to the server."""
+    requested: Mapping[str, int] = field(default_factory=dict)
+    """Outputs asked for by name -> how many classes of it, 0 for its values. Empty: all outputs."""
 
     @property
     def outputs(self) -> Arrays:
         [only] = self.responses
         return only
+
+    @property
+    def fits_v1(self) -> bool:
+        """KServe V1 has inputs, and nothing else."""
+        return not (self.version or self.parameters or self.requested)
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,6 @@ CASES = (
                 parameters={"app_name": "a", "app_number": 3, "app_flag": True},
             ),
         ],
-        has_v1=False,
         v1=[V1({"inputs": ["x"]}, {"outputs": ["{}"]})],
     ),
     Case("metrics-and-logs", python(NUMBERS, METRICS), [_same(VALUES)]),

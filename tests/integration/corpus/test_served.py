@@ -17,27 +17,39 @@ pytestmark = [pytest.mark.integration, pytest.mark.django_db, pytest.mark.xdist_
 
 def test_it_answers_v2_in_json(world: World, case: Case, ready: Service) -> None:
     for request in case.requests:
-        calls.send_json(world, case, request)
+        calls.send_json(world.server, case, request)
 
 
 def test_it_answers_tritons_http_client(world: World, case: Case, ready: Service) -> None:
     for request in case.requests:
-        calls.send_http(world, case, request)
+        calls.send_http(world.server, case, request)
 
 
 def test_it_answers_tritons_grpc_client(world: World, case: Case, ready: Service) -> None:
     for request in case.requests:
-        calls.send_grpc(world, case, request)
+        calls.send_grpc(world.server, case, request)
+
+
+def test_it_answers_typed_contents_over_grpc(world: World, case: Case, ready: Service) -> None:
+    for request in case.requests:
+        calls.send_contents(world.server, case, request)
+
+
+def test_triton_itself_answers_the_same(world: World, case: Case, ready: Service) -> None:
+    replica = world.replica(case)
+    for send in (calls.send_json, calls.send_http, calls.send_grpc, calls.send_contents):
+        for request in case.requests:
+            send(replica, case, request)
 
 
 def test_it_answers_kserve_v1(world: World, case: Case, ready: Service) -> None:
-    requests = [request for request in case.requests if case.has_v1 and not request.version]
+    requests = [request for request in case.requests if case.has_v1 and request.fits_v1]
     for request in requests:
-        v1.send_columns(world, case, request)
+        v1.send_columns(world.server, case, request)
         if case.has_rows:
-            v1.send_rows(world, case, request)
+            v1.send_rows(world.server, case, request)
     for exchange in case.v1:
-        v1.send_own(world, case, exchange)
+        v1.send_own(world.server, case, exchange)
 
 
 def test_the_panel_can_be_sent_as_it_stands(world: World, case: Case, ready: Service) -> None:

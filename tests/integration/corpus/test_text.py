@@ -15,7 +15,6 @@ from tests import vllm
 from tests.corpus.all import CASES
 from tests.corpus.case import Case
 from tests.integration.corpus import pages
-from tests.integration.corpus.calls import post
 from tests.integration.corpus.world import World
 
 pytestmark = [
@@ -42,7 +41,7 @@ def llm(request: pytest.FixtureRequest, world: World) -> Iterator[Case]:
 
 def test_it_answers_over_openai(world: World, llm: Case) -> None:
     for name, answer in _named(llm):
-        status, body = post(world, "/v1/chat/completions", vllm.chat_body(name, temperature=0))
+        status, body = world.server.post("/v1/chat/completions", vllm.chat_body(name, temperature=0))
         assert (status, vllm.text_of(body).strip()) == (200, answer), body
 
 
@@ -60,7 +59,7 @@ def test_it_answers_over_v2_grpc(world: World, llm: Case) -> None:
 
 
 def test_v1_is_another_protocol(world: World, llm: Case) -> None:
-    status, body = post(world, f"/v1/models/{llm.name}:predict", {"instances": [vllm.QUESTION]})
+    status, body = world.server.post(f"/v1/models/{llm.name}:predict", {"instances": [vllm.QUESTION]})
     assert status == 404 and "it answers /v1/chat/completions" in body["error"], body
 
 

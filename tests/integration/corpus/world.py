@@ -41,6 +41,7 @@ from services.models import Node, Queue, Service
 from tests import clients
 from tests.corpus.case import Case
 from tests.integration.corpus.interpreter import Interpreter
+from tests.integration.corpus.server import Server
 from tests.integration.engine_home import running
 from tests.services.gateway.rig import Gateway, until
 from tests.triton import runtime_root
@@ -129,6 +130,7 @@ class World(ExitStack):
         Node.objects.create(name=settings.NODE_NAME, cpu=64, memory_gib=64)
         self.protoset = self.browser.get(reverse("protoset")).content
         self.key = keys.create(team=self.team, name="corpus", actor=self.actor).key
+        self.server = Server(self.gateway.address, self.gateway.address, {"x-api-key": self.key})
 
     def _models(self) -> None:
         self._has_vllm = not vllm.problem(settings.HOME.runtimes / "vllm")
@@ -175,6 +177,11 @@ class World(ExitStack):
             self.step()
             time.sleep(STEP_SECONDS)
         return service
+
+    def replica(self, case: Case) -> Server:
+        """Triton itself, of a case that is READY."""
+        row = Service.objects.get(name=case.name).replica_set.get()
+        return Server(f"{publishing.HOST}:{row.http_port}", f"{publishing.HOST}:{row.grpc_port}")
 
     def _report_node(self) -> None:
         """As beat does: a node that is silent for 2 minutes takes nothing new."""
