@@ -26,11 +26,11 @@ ROW = ("n", 1)
 
 def _values(kind: int, shapes: Shapes) -> bytes:
     """Names are with their datatype, FP32 where they have none: "ID UINT64"."""
-    made = b""
+    fields = b""
     for label, shape in shapes.items():
         name, _, datatype = label.partition(" ")
-        made += field(kind, tensor(name, ELEMENTS[datatype or "FP32"], list(shape)))
-    return made
+        fields += field(kind, tensor(name, ELEMENTS[datatype or "FP32"], list(shape)))
+    return fields
 
 
 def _node(operator: str, reads: str, writes: str) -> bytes:
@@ -42,10 +42,10 @@ def graph(
     nodes: Sequence[Node], inputs: Shapes, outputs: Shapes, constants: Mapping[str, bytes] | None = None
 ) -> bytes:
     """`constants`: name -> TensorProto without the name."""
-    made = b"".join(_node(*node) for node in nodes) + field(2, "graph")
-    made += b"".join(field(5, content + field(8, name)) for name, content in (constants or {}).items())
-    made += _values(11, inputs) + _values(12, outputs)
-    return field(1, 8) + field(2, "test") + field(7, made) + field(8, field(2, 17))
+    body = b"".join(_node(*node) for node in nodes) + field(2, "graph")
+    body += b"".join(field(5, value + field(8, name)) for name, value in (constants or {}).items())
+    body += _values(11, inputs) + _values(12, outputs)
+    return field(1, 8) + field(2, "test") + field(7, body) + field(8, field(2, 17))
 
 
 def numbers(*values: float, dims: Sequence[int] = ()) -> bytes:

@@ -22,8 +22,8 @@ MISREAD = (
 )
 
 
-def _version(number: int, asked: str = "") -> Request:
-    return Request({"IN": array([0], np.int64)}, [{"OUT": array([number], np.int64)}], version=asked)
+def _version(number: int, version: str = "") -> Request:
+    return Request({"IN": array([0], np.int64)}, [{"OUT": array([number], np.int64)}], version=version)
 
 
 def _versions(name: str, policy: str, *numbers: str, requests: list[Request], **more: object) -> Case:

@@ -17,8 +17,8 @@ WORDS = [f"wörd-{index}-☃" for index in range(50_000)]
 VOCABULARY = answering(
     """
 print("☃ é 日本", get("IN").tolist())
-found = [str(self.index.get(text.decode(), -1)) for text in get("IN")]
-return [pb_utils.Tensor("OUT", np.array([text.encode() for text in found], dtype=object))]
+positions = [str(self.index.get(text.decode(), -1)) for text in get("IN")]
+return [pb_utils.Tensor("OUT", np.array([text.encode() for text in positions], dtype=object))]
 """,
     initialize="""
 import os

@@ -44,8 +44,8 @@ def _all_types() -> Case:
     for name, (dtype, values) in DTYPES.items():
         config += tensor("input", f"in_{name}", name, "2") + tensor("output", f"out_{name}", name, "2")
         inputs[f"in_{name}"] = outputs[f"out_{name}"] = array(values, dtype)
-    said = [f"in_{name} {name} [2]" for name in DTYPES]
-    return Case("datatypes", python(config), [Request(inputs, [outputs])], inputs=said)
+    descriptions = [f"in_{name} {name} [2]" for name in DTYPES]
+    return Case("datatypes", python(config), [Request(inputs, [outputs])], inputs=descriptions)
 
 
 HALF = array([0.5, -2, 65504], np.float16)

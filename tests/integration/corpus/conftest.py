@@ -36,9 +36,9 @@ def case(request: pytest.FixtureRequest) -> Case:
 def ready(world: World, case: Case, request: pytest.FixtureRequest) -> Iterator[Service]:
     """Its service. Those that this run tests next start meanwhile."""
     order = list(dict.fromkeys(one for item in request.session.items if (one := _case_of(item))))
-    place = order.index(case)
+    position = order.index(case)
     try:
-        service = world.start(case, order[place + 1 : place + 1 + AHEAD])
+        service = world.start(case, order[position + 1 : position + 1 + AHEAD])
         assert service.state == states.READY, f"{service.message}\n{world.log(case)}"
         yield service
     finally:

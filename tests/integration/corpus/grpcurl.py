@@ -22,19 +22,21 @@ def main() -> None:
     parser.add_argument("-d", required=True, dest="data")
     parser.add_argument("address")
     parser.add_argument("method")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     pool = descriptor_pool.DescriptorPool()
-    with open(given.protoset, "rb") as file:  # noqa: PTH123
+    with open(arguments.protoset, "rb") as file:  # noqa: PTH123
         for description in descriptor_pb2.FileDescriptorSet.FromString(file.read()).file:
             pool.Add(description)
-    service, _, name = given.method.partition("/")
+    service, _, name = arguments.method.partition("/")
     method = pool.FindServiceByName(service).methods_by_name[name]
     sent, received = (message_factory.GetMessageClass(kind) for kind in (method.input_type, method.output_type))
-    request = json_format.Parse(sys.stdin.read() if given.data == "@" else given.data, sent())
-    metadata = tuple((name.lower(), value) for name, _, value in (header.partition(": ") for header in given.headers))
-    options = [("grpc.max_receive_message_length", given.largest), ("grpc.max_send_message_length", given.largest)]
-    with grpc.insecure_channel(given.address, options=options if given.largest else None) as channel:
-        path = f"/{given.method}"
+    request = json_format.Parse(sys.stdin.read() if arguments.data == "@" else arguments.data, sent())
+    headers = (header.partition(": ") for header in arguments.headers)
+    metadata = tuple((name.lower(), value) for name, _, value in headers)
+    limits = (f"grpc.max_{way}_message_length" for way in ("receive", "send"))
+    options = [(limit, arguments.largest) for limit in limits]
+    with grpc.insecure_channel(arguments.address, options=options if arguments.largest else None) as channel:
+        path = f"/{arguments.method}"
         more: dict[str, Any] = {"metadata": metadata, "timeout": 60}
         if method.server_streaming:
             call: Any = channel.stream_stream(path, sent.SerializeToString, received.FromString)

@@ -50,9 +50,9 @@ NAMINGS: dict[str, dict[str, str]] = {
 def service(world: World) -> Iterator[Service]:
     CASE.write(world.trees / NAME)
     try:
-        made = world.start(CASE)
-        assert made.state == states.READY, f"{made.message}\n{world.log(CASE)}"
-        yield made
+        ready = world.start(CASE)
+        assert ready.state == states.READY, f"{ready.message}\n{world.log(CASE)}"
+        yield ready
     finally:
         world.stop(CASE)
 
@@ -211,12 +211,12 @@ class To:
 
 def tensors(*names: str) -> list[Any]:
     """One number each; `how` is a text."""
-    made = []
+    inputs = []
     for name in names:
         values = np.array([b"onnx_model"], dtype=object) if name == "how" else np.ones(1, np.float32)
-        made.append(grpcclient.InferInput(name, [1], "BYTES" if name == "how" else "FP32"))
-        made[-1].set_data_from_numpy(values)
-    return made
+        inputs.append(grpcclient.InferInput(name, [1], "BYTES" if name == "how" else "FP32"))
+        inputs[-1].set_data_from_numpy(values)
+    return inputs
 
 
 @pytest.mark.parametrize("authority", [False, True], ids=["address", "authority"])
