@@ -13,7 +13,7 @@ from console.env import addresses
 from console.files import made_once
 from console.home import CHECKOUT, from_environment
 from datasets.errors import SourceError
-from datasets.sources import endpoints
+from datasets.sources.net import allowlist
 
 HOME = from_environment()
 
@@ -63,7 +63,7 @@ STORE_QUOTA_BYTES = env.bounded("STORE_QUOTA_GIB", 0, 0, 10**6) << 30
 DATASET_ENDPOINTS = env.names("DATASET_ENDPOINTS", "huggingface.co,*.huggingface.co,*.hf.co,*.amazonaws.com")
 """Servers that the other kinds may connect to."""
 try:
-    endpoints.require_sound(DATASET_ENDPOINTS)
+    allowlist.require_sound(DATASET_ENDPOINTS)
 except SourceError as error:
     raise env.BadSetting(error.message, hint=error.hint) from error
 

@@ -1,7 +1,7 @@
 """Where model files come from, and their copies on this node. Knows nothing about services.
 
-    sources/      one file a kind: listing, planning and reading (base.py is the contract, registry.py the kinds;
-                  network.py opens every socket, web.py speaks HTTP over them, archives/ looks into archives)
+    sources/      one folder a kind: listing, planning and reading (base.py is the contract, registry.py the kinds;
+                  net/ is the guarded HTTP client, archives/ looks into archives)
     recognise.py  what a folder of model files is
     preheat/      copying a plan: journal (what is done), copy (resumable), verify, store (content-addressed)
     vault.py      encrypts a secret; credentials.py says with which key, and opens those of a dataset

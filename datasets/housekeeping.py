@@ -17,8 +17,8 @@ from datasets.preheat import upkeep
 from datasets.preheat.copy import MARGIN
 from datasets.preheat.journal import Busy
 from datasets.signals import trees_wanted
-from datasets.sources import nfs_mounts
 from datasets.sources.archives import spool
+from datasets.sources.nfs import mounts
 
 KEEPS = timedelta(days=7)
 """How long model files that no service needs stay in the store, counted from when they were last asked for."""
@@ -82,4 +82,4 @@ def settle() -> None:
 
 def release_mounts() -> int:
     """Unmounts the NFS exports that nothing on this machine has asked for lately. Returns how many."""
-    return nfs_mounts.release(settings.HOME.mounts)
+    return mounts.release(settings.HOME.mounts)

@@ -1,1 +1,1 @@
-"""Kinds of source: see base.py for the contract and how to add one."""
+"""Kinds of source: base.py is the contract, registry.py names them. net/ and archives/ serve several."""

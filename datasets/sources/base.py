@@ -1,6 +1,6 @@
 """The contract of a source: a place that model files are listed, planned and read from. No Django, no database.
 
-To add a kind: one module beside `local.py` with a subclass of `Source`, and its line in `registry.py`.
+To add a kind: a folder beside `local/` whose `source.py` has a subclass of `Source`, and its line in `registry.py`.
 Every failure is a `SourceError`; `permanent=False` when trying again may help. Sources never retry: the round does.
 Copying, hashing and storing are not a source's business (see `datasets/preheat`).
 """
@@ -30,7 +30,7 @@ class Site:
     roots: tuple[Path, ...] = ()
     """Directories of this machine that `local` and `nfs` may read."""
     endpoints: tuple[str, ...] = ()
-    """Servers that the others may connect to, as network.py spells them."""
+    """Servers that the others may connect to, as net/allowlist.py spells them."""
     spool: Path | None = None
     """A directory of this node for archives that are unpacked to be read; None: a temporary file each time."""
     mounts: Path | None = None

@@ -11,11 +11,11 @@ from datasets.errors import SourceError
 from datasets.sources.base import Option, Site, Source
 
 SOURCES: Final[dict[str, str]] = {
-    "local": "datasets.sources.local.LocalSource",
-    "nfs": "datasets.sources.nfs.NfsSource",
-    "s3": "datasets.sources.s3.S3Source",
-    "http": "datasets.sources.http.HttpSource",
-    "huggingface": "datasets.sources.huggingface.HuggingFaceSource",
+    "local": "datasets.sources.local.source.LocalSource",
+    "nfs": "datasets.sources.nfs.source.NfsSource",
+    "s3": "datasets.sources.s3.source.S3Source",
+    "http": "datasets.sources.http.source.HttpSource",
+    "huggingface": "datasets.sources.huggingface.source.HuggingFaceSource",
 }
 FIRST: Final = "local"
 """What a form begins with."""

@@ -22,7 +22,7 @@ from datasets.preheat.store import Store
 from datasets.signals import round_finished, trees_used, trees_wanted
 from datasets.sources import registry
 from datasets.sources.base import Site
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from tests.datasets import guarded
 from tests.datasets.looking import OLD, Prepare, fresh
 from tests.rest import Api

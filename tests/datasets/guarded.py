@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from datasets.errors import SourceError
 from datasets.sources.base import Body, Option, Page, Site, Source
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from datasets.specs import Entry, Plan, SourceFile
 
 WORD = "open-sesame-4711"

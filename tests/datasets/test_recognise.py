@@ -10,7 +10,7 @@ import pytest
 from datasets.errors import SourceError
 from datasets.recognise import recognise
 from datasets.sources.base import Page, Site
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from datasets.specs import Recognised
 
 

@@ -18,7 +18,7 @@ from datasets.models import Dataset, Round
 from datasets.preheat import copy as copying
 from datasets.preheat import upkeep
 from datasets.preheat.store import Store
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from tests.datasets.looking import expire, fresh
 
 pytestmark = pytest.mark.django_db

@@ -22,7 +22,7 @@ from datasets.preheat.journal import Staging
 from datasets.preheat.store import Store
 from datasets.seats import Seats
 from datasets.signals import round_finished
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from tests.datasets.looking import expire, fresh
 
 pytestmark = pytest.mark.django_db

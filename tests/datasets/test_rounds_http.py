@@ -21,7 +21,7 @@ from datasets.peek import peek
 from datasets.preheat import streams
 from tests.datasets.looking import fresh
 from tests.datasets.sources.archives.making import NAMES, tarred
-from tests.datasets.sources.test_http import FILES, full_list
+from tests.datasets.sources.http.test_source import FILES, full_list
 from tests.datasets.sources.wire import Wire, holding, serving
 
 pytestmark = pytest.mark.django_db
@@ -80,7 +80,7 @@ def test_a_packed_archive_too_large_to_look_into_is_copied_all_the_same(
     run_now: Run,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("datasets.sources.http_archive.LOOK_LIMIT", 1000)
+    monkeypatch.setattr("datasets.sources.http.archive.LOOK_LIMIT", 1000)
     with serving(holding({"/m.tar.gz": gzip.compress(tarred())})) as wire:
         dataset = make(wire, "/m.tar.gz")
         with pytest.raises(NotLookedInto):

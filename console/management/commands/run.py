@@ -18,7 +18,7 @@ from console.errors import ConsoleError
 from console.first_run import setup
 from console.home import Home
 from console.stack import binaries, gateway, lock, programs, runner, supervisord
-from datasets.sources import nfs_mounts
+from datasets.sources.nfs import mounts
 from services.actions import places, publishing, replicas
 
 
@@ -63,7 +63,7 @@ class Command(BaseCommand):
         try:
             return running.run(first_run, self.tell, exit_when_ready=options["exit_when_ready"])
         finally:
-            nfs_mounts.release(home.mounts, 0)
+            mounts.release(home.mounts, 0)
 
     def _prepare(self, home: Home, doors: programs.Doors) -> list[programs.StackProgram]:
         """All that has to be there before the first program starts. Each step may be repeated."""

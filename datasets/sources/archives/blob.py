@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from datasets.errors import SourceError
 from datasets.sources.base import Body
-from datasets.sources.web import Web
-from datasets.sources.weburl import Url
+from datasets.sources.net.client import Web
+from datasets.sources.net.url import Url
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -16,7 +16,7 @@ assert gc.get_freeze_count() == 0
 console.celery.app.amqp.queues.select([sys.argv[1]])
 worker_ready.send(sender=Mock(app=console.celery.app))
 assert gc.get_freeze_count() > 10_000
-assert ("datasets.sources.s3" in sys.modules) == (sys.argv[1] == "preheat")
+assert ("datasets.sources.s3.source" in sys.modules) == (sys.argv[1] == "preheat")
 assert len(gc.get_objects()) < 1000
 assert gc.isenabled() and gc.get_threshold()[0] == 10_000
 """

@@ -15,7 +15,7 @@ from datasets.preheat.copy import copy
 from datasets.preheat.journal import key_of, read_facts
 from datasets.preheat.store import Store
 from datasets.sources.base import Body
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from datasets.specs import SourceFile, StoredFile
 
 KIB = 1024

@@ -7,7 +7,7 @@ from typing import Any
 from datasets.preheat.copy import copy
 from datasets.preheat.journal import key_of
 from datasets.preheat.store import Store, make_manifest
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from datasets.specs import Tree
 
 

@@ -16,7 +16,7 @@ from datasets.preheat import asking, streams
 from datasets.preheat.asking import Ahead
 from datasets.preheat.store import Store
 from datasets.sources.base import Begun, Body
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from datasets.specs import SourceFile
 from tests.datasets.preheat.copying import KIB, Watched, copy_all
 

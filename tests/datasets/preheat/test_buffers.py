@@ -16,7 +16,7 @@ from datasets.errors import Cancelled
 from datasets.preheat import assembly, buffers, disk
 from datasets.preheat.buffers import SPARE, Buffers
 from datasets.preheat.store import Store
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from tests.datasets.preheat.copying import CHUNK, PIECE, big, copy_all
 
 

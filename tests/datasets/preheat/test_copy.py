@@ -22,7 +22,7 @@ from datasets.preheat.journal import Busy, key_of
 from datasets.preheat.speed import Limit, Speed
 from datasets.preheat.store import Store
 from datasets.sources.base import Body
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from datasets.specs import SourceFile
 from tests.datasets.preheat.copying import (
     KIB,

@@ -20,7 +20,7 @@ from datasets.preheat import streams as streams_module
 from datasets.preheat.journal import Busy, Staging
 from datasets.preheat.speed import Limit
 from datasets.preheat.store import Store
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from tests.datasets.preheat.copying import (
     CHUNK,
     KIB,
@@ -208,7 +208,7 @@ from datasets.preheat.copy import copy
 from datasets.preheat.journal import Staging
 from datasets.preheat.speed import Limit
 from datasets.sources.base import Site
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 root, staging, chunk, piece = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 source = LocalSource({"path": str(root)}, Site(roots=(root,)))
 def tell(seen):

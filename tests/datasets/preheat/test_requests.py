@@ -17,7 +17,7 @@ from datasets.preheat.buffers import MEMORY
 from datasets.preheat.requests import LONGEST, Request, run_of
 from datasets.preheat.store import Store
 from datasets.sources.base import Body
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from datasets.specs import SourceFile
 from tests.datasets.preheat.copying import KIB, PIECE, Watched, big, copy_all
 

@@ -15,7 +15,7 @@ from datasets.errors import Cancelled
 from datasets.preheat import building, upkeep
 from datasets.preheat import store as module
 from datasets.preheat.store import Store, make_manifest
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from datasets.specs import StoredFile
 from tests.datasets.preheat.publishing import publish, rot, visible
 

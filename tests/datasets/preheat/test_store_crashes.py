@@ -12,7 +12,7 @@ import pytest
 from datasets.preheat import store as module
 from datasets.preheat import upkeep
 from datasets.preheat.store import Store
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from tests.datasets.preheat.publishing import publish, rot, visible
 
 

@@ -19,7 +19,7 @@ from datasets.preheat import building, upkeep
 from datasets.preheat.disk import exchange
 from datasets.preheat.store import Store
 from datasets.sources.base import Site
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from datasets.specs import Tree
 from tests.datasets.preheat.publishing import publish, rot
 

@@ -7,7 +7,7 @@ import pytest
 from datasets.errors import SourceError
 from datasets.sources import registry
 from datasets.sources.base import Site
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 
 
 def test_a_local_source_is_made_without_touching_the_disk() -> None:

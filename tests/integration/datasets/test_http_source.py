@@ -21,7 +21,7 @@ import pytest
 from datasets.errors import SourceChanged, SourceError
 from datasets.recognise import recognise
 from datasets.sources.base import Site
-from datasets.sources.http import HttpSource
+from datasets.sources.http.source import HttpSource
 from tests.datasets.sources.wire import certificate
 from tests.ports import free_ports
 

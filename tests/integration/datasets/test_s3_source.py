@@ -19,7 +19,7 @@ from datasets.preheat.copy import copy
 from datasets.preheat.journal import Staging
 from datasets.sources import registry
 from datasets.sources.base import Site
-from datasets.sources.s3 import S3Source
+from datasets.sources.s3.source import S3Source
 from datasets.specs import Plan
 from tests.s3 import PART, Bucket, Server
 

@@ -10,7 +10,7 @@ from datasets.inspect import pbtxt
 from datasets.inspect.folder import inspect
 from datasets.recognise import recognise
 from datasets.sources.base import Site
-from datasets.sources.local import LocalSource
+from datasets.sources.local.source import LocalSource
 from services.frameworks.triton import labels
 from services.frameworks.triton.describe import describe as describe_triton
 from services.frameworks.vllm.describe import describe as describe_vllm

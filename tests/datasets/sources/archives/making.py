@@ -17,7 +17,7 @@ import pytest
 
 from datasets.errors import SourceError
 from datasets.sources.base import Site
-from datasets.sources.http import HttpSource
+from datasets.sources.http.source import HttpSource
 from tests.datasets.sources.wire import Wire, holding, serving
 
 RANDOM = os.urandom(700_000)

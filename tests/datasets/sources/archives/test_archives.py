@@ -128,7 +128,7 @@ def test_a_large_packed_archive_is_not_fetched_only_to_be_looked_into(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("datasets.sources.http_archive.LOOK_LIMIT", 1000)
+    monkeypatch.setattr("datasets.sources.http.archive.LOOK_LIMIT", 1000)
     with serving(holding({"/m.tar.gz": ARCHIVES["m.tar.gz"]})) as wire:
         with pytest.raises(SourceError, match="too large to look into before it is preheated"):
             source(wire, "m.tar.gz", tmp_path).list("")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from datasets.errors import SourceError
-from datasets.sources.huggingface import HuggingFaceSource
+from datasets.sources.huggingface.source import HuggingFaceSource
 from datasets.specs import Plan, SourceFile
 
 WEIGHTS = 3_000_000

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from datasets.sources.base import Site
-from datasets.sources.huggingface import HuggingFaceSource
+from datasets.sources.huggingface.source import HuggingFaceSource
 from tests.hub import Hub, hub
 from tests.integration.datasets.huggingface.asking import WEIGHTS
 

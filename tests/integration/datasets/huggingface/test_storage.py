@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasets.sources.base import Site
-from datasets.sources.huggingface import HuggingFaceSource
+from datasets.sources.huggingface.source import HuggingFaceSource
 from tests.hub import Hub
 from tests.integration.datasets.huggingface.asking import Make, named, part, refused, whole
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasets.sources.base import Site
-from datasets.sources.huggingface import HuggingFaceSource
+from datasets.sources.huggingface.source import HuggingFaceSource
 from tests.datasets.sources.wire import certificate
 from tests.hub import Hub, hub
 from tests.integration.datasets.huggingface.asking import named, part, refused, whole

@@ -79,7 +79,7 @@ def test_no_cookie_of_a_server_comes_back_to_it(server: Hub, source: Make, model
 PROGRAM = """
 import hashlib, sys
 from datasets.sources.base import Site
-from datasets.sources.huggingface import HuggingFaceSource
+from datasets.sources.huggingface.source import HuggingFaceSource
 
 options = {"repository": sys.argv[1], "endpoint": sys.argv[2], "token": sys.argv[3]}
 source = HuggingFaceSource(options, Site(endpoints=("127.0.0.1",)))

@@ -1,9 +1,0 @@
-"""What the kind `huggingface` is made of: the Hub's API through its official client, its files through web.py.
-
-wire.py      carries the official client's requests over sockets of network.py
-client.py    the official client, bound to one repository and one token
-errors.py    what the Hub answers, in words
-patterns.py  include and exclude
-tree.py      listings at a commit
-files.py     bytes at a commit
-"""
