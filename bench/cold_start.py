@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from datasets.preheat.ahead import read_ahead
+from datasets.preheat.readahead import read_ahead
 from services.frameworks.vllm.launch import render
 from tests.triton import stop
 from tests.vllm import context_for, runtime_root, sample_model, spawn

@@ -11,7 +11,7 @@ from console.errors import ConsoleError
 from datasets import reading, states
 from datasets.actions import request_round
 from datasets.models import Round
-from datasets.preheat import upkeep
+from datasets.preheat.store import upkeep
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from django.conf import settings
 
 from datasets import reading, states
 from datasets.models import Round
-from datasets.preheat import upkeep
-from datasets.preheat.copy import MARGIN
+from datasets.preheat.copying.copy import MARGIN
 from datasets.preheat.journal import Busy
+from datasets.preheat.store import upkeep
 from datasets.signals import trees_wanted
 from datasets.sources.archives import spool
 from datasets.sources.nfs import mounts

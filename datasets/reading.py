@@ -9,9 +9,9 @@ from typing import TypedDict
 from django.conf import settings
 
 from datasets import credentials, states
+from datasets.inspect.recognise import recognise
 from datasets.models import Dataset, Round
-from datasets.preheat.store import Store
-from datasets.recognise import recognise
+from datasets.preheat.store.trees import Store
 from datasets.sizes import duration_text, size_text
 from datasets.sources import registry
 from datasets.sources.base import Site, Source, clean_path

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datasets.errors import NoRoomYet
 from datasets.leases import Lease
-from datasets.preheat.copy import has_room
+from datasets.preheat.copying.copy import has_room
 
 WAIT = 3.0
 """Seconds until a round that waits for room looks again."""

@@ -19,7 +19,7 @@ from console.web.openapi import describe
 from console.web.rest import Resource
 from datasets import actions, reading, round_files
 from datasets.models import Dataset, Round, RoundLine
-from datasets.preheat.moving import FileRow
+from datasets.preheat.copying.file_progress import FileRow
 
 ONE = r"rounds/(?P<round_id>[0-9]{1,18})"
 ROUND_ID = OpenApiParameter("round_id", OpenApiTypes.INT, OpenApiParameter.PATH)

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from datasets import reading, states
 from datasets.models import Round, RoundLine
-from datasets.preheat.moving import MOVING, THERE, WAITING, FileRow, rows_of, rows_under_way
+from datasets.preheat.copying.file_progress import MOVING, THERE, WAITING, FileRow, rows_of, rows_under_way
 
 STATES: Final = (MOVING, WAITING, THERE)
 

@@ -17,9 +17,9 @@ from datasets import dispatch, housekeeping, reading, refusals, room, seats, sta
 from datasets.errors import Cancelled, NoRoomYet, Paused, PreheatError, SourceError, Waiting, Yielded
 from datasets.leases import LONGEST_PAUSE, Lease, LeaseLost, claim, is_free, release_dead
 from datasets.models import Round
-from datasets.preheat.copy import unwritable
+from datasets.preheat.copying.copy import unwritable
 from datasets.preheat.journal import Busy, Staging
-from datasets.preheat.store import Store
+from datasets.preheat.store.trees import Store
 from datasets.seats import Seats, Turn
 from datasets.specs import Tree
 from datasets.tree_reports import report_of

@@ -7,8 +7,8 @@ import time
 from console.accounts.principal import Principal
 from console.errors import Conflict, NotFound
 from datasets import dispatch, housekeeping, reading, store_use
-from datasets.preheat import upkeep
-from datasets.preheat.store import Store
+from datasets.preheat.store import upkeep
+from datasets.preheat.store.trees import Store
 
 
 def verify(digest: str, *, actor: Principal) -> None:

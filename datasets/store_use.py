@@ -14,8 +14,8 @@ from django.conf import settings
 
 from datasets import housekeeping, reading, states
 from datasets.models import Round
-from datasets.preheat import upkeep
-from datasets.preheat.store import Store
+from datasets.preheat.store import upkeep
+from datasets.preheat.store.trees import Store
 from datasets.signals import trees_used
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from console.files import replace
 from datasets.inspect.folder import inspect
 from datasets.inspect.report import VERSION, Report
-from datasets.preheat.store import Store
+from datasets.preheat.store.trees import Store
 from datasets.specs import Tree
 
 

@@ -17,12 +17,12 @@ from datasets import housekeeping, reading, states
 from datasets.errors import PreheatError, SourceChanged, SourceDamaged, Waiting
 from datasets.leases import Lease
 from datasets.models import Round
-from datasets.preheat import copy as copying
-from datasets.preheat import upkeep
+from datasets.preheat.copying import copy as copying
+from datasets.preheat.copying.file_progress import Watch
+from datasets.preheat.copying.speed import Limit, Speed
 from datasets.preheat.journal import Staging, key_of
-from datasets.preheat.moving import Watch
-from datasets.preheat.speed import Limit, Speed
-from datasets.preheat.store import Known, Store, make_manifest
+from datasets.preheat.store import upkeep
+from datasets.preheat.store.trees import Known, Store, make_manifest
 from datasets.seats import Turn
 from datasets.sizes import duration_text, size_text
 from datasets.sources.base import Source

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 from console.stack.memory import keep_what_is_loaded
-from datasets.preheat import upkeep
-from datasets.preheat.copy import copy
+from datasets.preheat.copying.copy import copy
 from datasets.preheat.journal import key_of
-from datasets.preheat.store import Store, make_manifest
+from datasets.preheat.store import upkeep
+from datasets.preheat.store.trees import Store, make_manifest
 from datasets.sources import registry
 from datasets.sources.base import Site
 

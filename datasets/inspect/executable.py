@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from datasets.inspect import archives, keras
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import TooMuch, Unreadable
+from datasets.inspect.formats import keras, pickle_files
 from datasets.inspect.report import Executable
 
 ALWAYS_PICKLES: Final = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
@@ -87,7 +87,7 @@ def _look(path: Path, name: str, runs: bool, budget: Budget) -> Executable | Non
         if ending in KERAS:
             said = "A Keras model with a Lambda layer: loading it runs the Python bytecode inside."
             return Executable(name, "keras_lambda", said, runs) if keras.has_lambda(path, budget) else None
-        return _pickle(archives.look(path, budget), name, runs)
+        return _pickle(pickle_files.look(path, budget), name, runs)
     except TooMuch:
         return Executable(name, "keras_lambda" if ending in KERAS else "pickle", TOO_LARGE, runs)
     except Unreadable as error:
@@ -123,8 +123,8 @@ def _by_content(
         if name.lower().endswith(ARCHIVES):
             return Executable(name, "archive", "An archive that a program may import from or unpack.", loads_all)
         pickled = head[:1] == b"\x80" and head[1:2] in PROTOCOLS
-        if (pickled or (loads_all and head.startswith(archives.ZIP))) and not name.lower().endswith(INERT):
-            return _pickle(archives.look(path, budget), name, loads_all)
+        if (pickled or (loads_all and head.startswith(pickle_files.ZIP))) and not name.lower().endswith(INERT):
+            return _pickle(pickle_files.look(path, budget), name, loads_all)
     except TooMuch:
         return Executable(name, "pickle", TOO_LARGE, loads_all)
     except (Unreadable, OSError):
@@ -143,14 +143,14 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def _pickle(content: archives.Content, name: str, runs: bool) -> Executable | None:
+def _pickle(content: pickle_files.Content, name: str, runs: bool) -> Executable | None:
     if content.only_tensors:
         return None
     if content.kind == "torchscript":
         return Executable(name, "torchscript", "A TorchScript program: loading it may run what it says.", runs)
     if not content.kind:
         return Executable(name, "pickle", NOT_SEEN, runs, seen=False)
-    foreign = [one for one in content.imports if one not in archives.HARMLESS]
+    foreign = [one for one in content.imports if one not in pickle_files.HARMLESS]
     listed = ", ".join(foreign[:SHOWN]) + (", …" if len(foreign) > SHOWN else "")
     said = f"A Python pickle: loading it imports {listed}." if foreign else "A Python pickle."
     if not content.whole:

@@ -7,14 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from datasets import other_folders
-from datasets.inspect import executable, gguf, huggingface, triton
+from datasets.inspect import executable, not_models
 from datasets.inspect.budget import SECONDS, Budget
 from datasets.inspect.errors import TooMuch, Unreadable
+from datasets.inspect.formats import gguf
+from datasets.inspect.huggingface import model as huggingface
+from datasets.inspect.huggingface.summary import report_of
 from datasets.inspect.listing import files_below, is_hole
 from datasets.inspect.report import Report
-from datasets.inspect.said_of_huggingface import report_of
-from datasets.inspect.said_of_triton import LOADS, code_of, onnx_report, repository_report, triton_report
+from datasets.inspect.triton import layout
+from datasets.inspect.triton.summary import LOADS, code_of, onnx_report, repository_report, triton_report
 
 MOST_PROBLEMS: Final = 50
 MOST_ROWS: Final = 500
@@ -61,12 +63,12 @@ def _inspect(path: Path, name: str, budget: Budget) -> Report:
     names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
     if not names:
         return Report("empty", "An empty folder.", name)
-    if triton.is_model(path):
+    if layout.is_model(path):
         return triton_report(path, name, budget, None)
     if "config.json" in names and _is_huggingface(path):
         files = files_below(path, budget)
         return report_of(huggingface.read(path, budget), path, name, files, budget)
-    if models := [entry for entry in names if triton.is_model(path / entry)]:
+    if models := [entry for entry in names if layout.is_model(path / entry)]:
         return repository_report(path, name, models, budget)
     files = files_below(path, budget)
     found = tuple(executable.find(path, files, executable.EVERYTHING, budget))
@@ -82,7 +84,7 @@ def _inspect(path: Path, name: str, budget: Budget) -> Report:
         return replace(report, notes=(*notes, *report.notes), executable=runs)
     if quantised := [entry for entry in names if entry.endswith(".gguf") and (path / entry).is_file()]:
         return replace(_gguf(path / quantised[0], name, budget), executable=found)
-    other = other_folders.what_to_choose(names)
+    other = not_models.what_to_choose(names)
     return Report(
         "unknown", "Not a model that the console knows.", name, problems=(other,) if other else (), executable=found
     )

@@ -55,7 +55,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a language model needs of a GPU, in bytes. See memory.py for the formula."""
+    """What a language model needs of a GPU, in bytes. See huggingface/memory.py for the formula."""
 
     weights: int
     kv_per_token: int | None

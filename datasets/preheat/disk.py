@@ -14,6 +14,7 @@ from pathlib import Path
 
 from console.errors import Unavailable
 
+READ_ONLY = 0o444
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2

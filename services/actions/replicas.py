@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from console.errors import ConsoleError
 from datasets import reading
-from datasets.preheat.ahead import read_ahead
+from datasets.preheat.readahead import read_ahead
 from datasets.specs import Tree
 from services.actions import leases, publishing, retries, warming, wiring
 from services.actions.transitions import log

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from datasets import reading as datasets
 from datasets import refusals
 from datasets.models import Dataset, Round
-from datasets.preheat import upkeep
+from datasets.preheat.store import upkeep
 from services import dashboard, savings, states
 from services.gateway.usage_lines import BOUNDS_MS, MEASURES, OUTCOMES
 from services.models import LogPosition, Queue, Replica, Service, Usage

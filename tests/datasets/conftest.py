@@ -18,7 +18,7 @@ from console.home import Home
 from console.models import Team
 from datasets import actions, reading
 from datasets.models import Dataset, Round
-from datasets.preheat.store import Store
+from datasets.preheat.store.trees import Store
 from datasets.signals import round_finished, trees_used, trees_wanted
 from datasets.sources import registry
 from datasets.sources.base import Site

@@ -12,8 +12,9 @@ import pytest
 from console.accounts.principal import Principal
 from datasets import actions, healing, housekeeping, reading, states
 from datasets.models import Dataset, Round
-from datasets.preheat import disk, store, upkeep
-from datasets.preheat.store import Store
+from datasets.preheat import disk
+from datasets.preheat.store import trees, upkeep
+from datasets.preheat.store.trees import Store
 from tests.datasets.looking import fresh
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +34,7 @@ def damage(path: Path) -> None:
 
 
 def another_boot(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (store, disk):
+    for module in (trees, disk):
         monkeypatch.setattr(module, "boot_id", lambda: "another boot")
 
 
@@ -45,13 +46,13 @@ def test_a_damaged_file_is_found_and_only_it_is_copied_again(
     assert tree is not None
     damage(tree.path / "1" / "model.py")
     assert healing.reverify() == done.tree
-    assert "1/model.py is not what was copied." in store.damage(done.tree)
+    assert "1/model.py is not what was copied." in trees.damage(done.tree)
     assert reading.tree_of(done) is None
     healed = Round.objects.latest("id")
     assert (healed.requested_by, healed.state) == ("console", states.PENDING)
     run_now(healed.pk)
     assert (fresh(healed).state, fresh(healed).tree, fresh(healed).bytes_copied) == (states.DONE, done.tree, 15)
-    assert upkeep.verify(store, done.tree) == []
+    assert upkeep.verify(trees, done.tree) == []
     assert reading.tree_of(done) is not None
 
 
@@ -69,13 +70,13 @@ def test_one_at_a_time_is_read_and_what_is_asked_for_is_not_forgotten(
     read: list[str] = []
     monkeypatch.setattr(healing, "read_again", read.append)
     for digest in digests:
-        upkeep.ask_to_verify(store, digest)
-    with upkeep.only_reader(store) as mine:
+        upkeep.ask_to_verify(trees, digest)
+    with upkeep.only_reader(trees) as mine:
         assert mine
         healing.verify_asked()  # as another worker of this node would
-        assert read == [] and set(upkeep.to_verify(store)) == set(digests)
+        assert read == [] and set(upkeep.to_verify(trees)) == set(digests)
     healing.verify_asked()
-    assert set(read) == set(digests) and upkeep.to_verify(store) == []
+    assert set(read) == set(digests) and upkeep.to_verify(trees) == []
 
 
 def test_a_tree_that_cannot_be_read_does_not_keep_the_others_from_it(
@@ -91,13 +92,13 @@ def test_a_tree_that_cannot_be_read_does_not_keep_the_others_from_it(
 
     monkeypatch.setattr(healing, "read_again", fail_on_first)
     for age, digest in ((2, first), (1, second)):
-        upkeep.ask_to_verify(store, digest)
-        os.utime(store.root / "to-verify" / digest, (time.time() - age,) * 2)
+        upkeep.ask_to_verify(trees, digest)
+        os.utime(trees.root / "to-verify" / digest, (time.time() - age,) * 2)
     with pytest.raises(OSError, match="Too many open files"):
         healing.verify_asked()
     with pytest.raises(OSError, match="Too many open files"):
         healing.verify_asked()
-    assert read == [first, second, first] and upkeep.to_verify(store) == [first]
+    assert read == [first, second, first] and upkeep.to_verify(trees) == [first]
 
 
 def test_an_empty_store_has_nothing_to_read_again(dataset: Dataset) -> None:
@@ -108,7 +109,7 @@ def test_a_published_tree_is_on_the_disk_when_its_round_is_over(
     dataset: Dataset, owner: Principal, run_now: Run, store: Store
 ) -> None:
     prepared(dataset, owner, run_now)
-    assert list(store.children("unflushed")) == []
+    assert list(trees.children("unflushed")) == []
 
 
 def test_a_tree_that_the_machine_went_down_with_is_read_before_it_counts(
@@ -135,6 +136,6 @@ def test_a_tree_that_the_machine_damaged_as_it_went_down_is_copied_again(
     another_boot(monkeypatch)
     again = prepared(dataset, owner, run_now)
     assert (again.state, again.tree, again.bytes_copied) == (states.DONE, done.tree, 256_000)
-    assert upkeep.verify(store, done.tree) == []
-    assert upkeep.settle(store) == []
-    assert list(store.children("unflushed")) == []
+    assert upkeep.verify(trees, done.tree) == []
+    assert upkeep.settle(trees) == []
+    assert list(trees.children("unflushed")) == []

@@ -9,7 +9,7 @@ import pytest
 from console.accounts.principal import Principal
 from datasets import actions, states
 from datasets.models import Dataset, Round
-from datasets.preheat.store import Store
+from datasets.preheat.store.trees import Store
 from tests.datasets.looking import fresh
 from tests.datasets.test_round_files import under_way
 from tests.rest import Api, who_may

@@ -13,11 +13,11 @@ from pytest_django import Settings
 from console.accounts.principal import Principal
 from datasets import actions, leases, reading, round_files, states
 from datasets.models import Dataset, Round
-from datasets.preheat import copy as copying
-from datasets.preheat import moving
-from datasets.preheat.building import remove
+from datasets.preheat.copying import copy as copying
+from datasets.preheat.copying import file_progress
 from datasets.preheat.journal import Staging, key_of
-from datasets.preheat.store import Store
+from datasets.preheat.store.building import remove
+from datasets.preheat.store.trees import Store
 from datasets.specs import Plan, SourceFile
 from tests.datasets.looking import fresh
 
@@ -39,7 +39,7 @@ def under_way(round_: Round, store: Store, count: int = 4, done: int = 1) -> Non
     """As a worker leaves the staging directory in the middle: the first files are there, the next one moves."""
     plan = planned(count)
     with Staging(store.root / "staging" / str(round_.pk)) as staging:
-        watch = moving.Watch(staging.directory, plan)
+        watch = file_progress.Watch(staging.directory, plan)
         for file in plan.files[:done]:
             staging.finished(key_of(file), "a" * 64)
         for came in (0, MIB):

@@ -14,7 +14,7 @@ from console.accounts.principal import Principal
 from console.models import Team
 from datasets import actions, round_views, states, verbs
 from datasets.models import Dataset, Round
-from datasets.preheat.store import Store
+from datasets.preheat.store.trees import Store
 from tests.datasets.looking import fresh
 from tests.datasets.test_round_files import under_way
 

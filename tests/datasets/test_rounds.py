@@ -15,9 +15,9 @@ from console.errors import Conflict, Forbidden, InvalidFields
 from datasets import actions, leases, reading, states
 from datasets.leases import Lease, LeaseLost
 from datasets.models import Dataset, Round
-from datasets.preheat import copy as copying
-from datasets.preheat import upkeep
-from datasets.preheat.store import Store
+from datasets.preheat.copying import copy as copying
+from datasets.preheat.store import upkeep
+from datasets.preheat.store.trees import Store
 from datasets.sources.local.source import LocalSource
 from tests.datasets.looking import expire, fresh
 

@@ -17,9 +17,9 @@ from console.errors import Unavailable
 from datasets import actions, dispatch, leases, reading, rounds, states
 from datasets.errors import SourceError
 from datasets.models import Dataset, Round, RoundLine
-from datasets.preheat import copy as copying
+from datasets.preheat.copying import copy as copying
 from datasets.preheat.journal import Staging
-from datasets.preheat.store import Store
+from datasets.preheat.store.trees import Store
 from datasets.seats import Seats
 from datasets.signals import round_finished
 from datasets.sources.local.source import LocalSource

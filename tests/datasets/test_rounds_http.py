@@ -18,7 +18,7 @@ from datasets import actions, reading, states
 from datasets.errors import NotLookedInto
 from datasets.models import Dataset, Round
 from datasets.peek import peek
-from datasets.preheat import streams
+from datasets.preheat.copying import streams
 from tests.datasets.looking import fresh
 from tests.datasets.sources.archives.making import NAMES, tarred
 from tests.datasets.sources.http.test_source import FILES, full_list

@@ -15,8 +15,8 @@ from console.models import Team
 from datasets import actions, leases, reading, states
 from datasets.errors import Paused
 from datasets.models import Dataset, Round
-from datasets.preheat import copy as copying
-from datasets.preheat.store import Store
+from datasets.preheat.copying import copy as copying
+from datasets.preheat.store.trees import Store
 from tests.datasets.looking import expire, fresh
 
 pytestmark = pytest.mark.django_db

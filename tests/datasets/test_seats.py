@@ -16,7 +16,7 @@ from console.accounts.principal import Principal, for_user
 from console.models import Team
 from datasets import actions, dispatch, rounds, seats, states, turns
 from datasets.models import Dataset, Round
-from datasets.preheat import copy as copying
+from datasets.preheat.copying import copy as copying
 from datasets.seats import Seats
 from tests.datasets.looking import expire, fresh
 

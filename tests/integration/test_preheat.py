@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from datasets.preheat import upkeep
-from datasets.preheat.copy import PIECE
-from datasets.preheat.store import Store
+from datasets.preheat.copying.copy import PIECE
+from datasets.preheat.store import upkeep
+from datasets.preheat.store.trees import Store
 from tests.integration.plane import MIB, Plane, is_done, on_disk, start_plane, wait_until
 
 pytestmark = [pytest.mark.integration]

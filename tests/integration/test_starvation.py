@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from console.first_run import example
-from datasets.preheat.store import Store, make_manifest
+from datasets.preheat.store.trees import Store, make_manifest
 from datasets.specs import StoredFile
 from tests.integration.drip_server import SIZE, DripServer
 from tests.integration.engine_home import wait_for

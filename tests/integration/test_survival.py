@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from console.first_run import example
-from datasets.preheat.copy import PIECE
+from datasets.preheat.copying.copy import PIECE
 from datasets.preheat.journal import read_facts
 from tests.integration.engine_home import gone, wait_for
 from tests.integration.stack_run import Stack, stack

@@ -9,9 +9,10 @@ import pytest
 import tritonclient.http as httpclient
 from tritonclient.utils import InferenceServerException
 
-from datasets.inspect import ensembles, pbtxt
+from datasets.inspect.config_pbtxt import pbtxt
+from datasets.inspect.triton import ensembles
 from services.frameworks.triton.launch import render
-from tests.datasets.inspect.test_ensembles import BAD, GOOD
+from tests.datasets.inspect.triton.test_ensembles import BAD, GOOD
 from tests.repositories import python_model, write
 from tests.triton import RunningTriton, context_for, runtime_root, start_triton
 

@@ -1,4 +1,4 @@
-"""The real Triton is asked about each configuration of tests/datasets/inspect/rules.py: what it refuses, we refuse."""
+"""The real Triton is asked about rules in tests/datasets/inspect/config_pbtxt: what it refuses, we refuse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from services.frameworks.triton import runtime
 from services.frameworks.triton.launch import environment, listeners
 from services.specs import Launch, Ports
-from tests.datasets.inspect.rules import RULES, STATES, Rule
+from tests.datasets.inspect.config_pbtxt.rules import RULES, STATES, Rule
 from tests.triton import RunningTriton, context_for, runtime_root, spawn, start_triton, stop
 
 pytestmark = pytest.mark.integration

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from datasets.inspect import config_fields, pbtxt, unquoted
+from datasets.inspect.config_pbtxt import config_fields, pbtxt, unquoted
 from datasets.inspect.errors import Unreadable
 from services.errors import ModelError
 from services.frameworks.triton import datatypes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets.inspect import ensembles
+from datasets.inspect.triton import ensembles
 from services.frameworks.triton import config as configs
 from services.frameworks.triton.repository import Repository, study
 from services.frameworks.triton.study import Study

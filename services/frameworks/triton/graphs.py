@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets.inspect import compare, onnx, roles, versions
-from datasets.inspect.suggest import suggest
-from datasets.inspect.triton import DEFAULT_FILES, graph_of
+from datasets.inspect.config_pbtxt import roles
+from datasets.inspect.formats import onnx
+from datasets.inspect.triton import compare, versions
+from datasets.inspect.triton.layout import DEFAULT_FILES, graph_of
+from datasets.inspect.triton.suggest import suggest
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import layout as layouts

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from datasets.inspect.ensembles import is_ensemble
+from datasets.inspect.triton.ensembles import is_ensemble
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import labels

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from datasets.inspect.triton import DEFAULT_FILES, is_model, is_version
+from datasets.inspect.triton.layout import DEFAULT_FILES, is_model, is_version
 
 CONFIG: Final = "config.pbtxt"
 MODEL: Final = "model"

@@ -1,12 +1,12 @@
-"""The inputs and outputs of an ONNX file as Triton carries them; datasets/inspect/onnx.py reads the file."""
+"""The inputs and outputs of an ONNX file as Triton carries them; datasets/inspect/formats/onnx.py reads the file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from datasets.inspect import onnx
 from datasets.inspect.errors import Unreadable
+from datasets.inspect.formats import onnx
 from services.frameworks.triton import datatypes
 from services.specs import Tensor
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import ensembles, executable, said_of_triton
-from datasets.inspect import repository as rules
+from datasets.inspect import executable
 from datasets.inspect.budget import Budget
-from datasets.inspect.ensembles import Member, is_ensemble, steps_of
 from datasets.inspect.errors import TooMuch
 from datasets.inspect.listing import files_below
 from datasets.inspect.report import Executable
+from datasets.inspect.triton import ensembles, summary
+from datasets.inspect.triton import repository as rules
+from datasets.inspect.triton.ensembles import Member, is_ensemble, steps_of
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import layout as layouts
@@ -138,7 +139,7 @@ def _code_of(repository: Repository, tree: Path) -> tuple[Executable, ...]:
             code_by_path[code.path] = code
     programs = [file for file in files if file.endswith(executable.PROGRAMS) and file not in code_by_path]
     if programming and programs:
-        code_by_path[programs[0]] = said_of_triton.python_program(programs[0], programs[1:])
+        code_by_path[programs[0]] = summary.python_program(programs[0], programs[1:])
     return tuple(code_by_path.values())
 
 

@@ -10,24 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import (
-    config_fields,
-    config_rules,
-    named_files,
-    onnx,
-    pbtxt,
-    said_of_triton,
-    sample_rules,
-    texts,
-    unquoted,
-    versions,
-)
+from datasets.inspect import windows_text
 from datasets.inspect.budget import Budget
-from datasets.inspect.ensembles import is_ensemble
+from datasets.inspect.config_pbtxt import config_fields, config_rules, named_files, pbtxt, sample_rules, unquoted
 from datasets.inspect.errors import TooMuch, Unreadable
+from datasets.inspect.formats import onnx
 from datasets.inspect.listing import files_below
 from datasets.inspect.report import Difference, Executable
-from datasets.inspect.triton import DEFAULT_FILES, missing_for_onnx, model_files_of
+from datasets.inspect.triton import summary, versions
+from datasets.inspect.triton.ensembles import is_ensemble
+from datasets.inspect.triton.layout import DEFAULT_FILES, missing_for_onnx, model_files_of
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import graphs
@@ -184,7 +176,7 @@ def code_of(made: Study, tree: Path) -> tuple[Executable, ...]:
     if made.layout.kind == layouts.MODEL and (numbers := wanted_versions(made)):
         model_files = model_files_of(made.config, file, numbers)
     try:
-        return said_of_triton.code_of(tree, files_below(tree, budget), backend, model_files, made.config, budget)
+        return summary.code_of(tree, files_below(tree, budget), backend, model_files, made.config, budget)
     except TooMuch as error:
         raise ModelError(f"The folder cannot be looked through for code: {error}.") from error
 
@@ -216,7 +208,7 @@ def check_declared(made: Study) -> None:
 def check_source(made: Study, tree: Path) -> None:
     if configs.backend(made.config) == "python" and not made.problems:
         name = python_file(made)
-        made.problems += filter(None, [texts.problem_for_python(tree / name, name)])
+        made.problems += filter(None, [windows_text.problem_for_python(tree / name, name)])
 
 
 def python_file(made: Study) -> str:

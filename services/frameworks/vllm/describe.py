@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets import other_folders
-from datasets.inspect import huggingface, memory, texts
-from datasets.inspect import said_of_huggingface as words
+from datasets.inspect import not_models, windows_text
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import TooMuch
+from datasets.inspect.huggingface import memory
+from datasets.inspect.huggingface import model as huggingface
+from datasets.inspect.huggingface import summary as words
+from datasets.inspect.huggingface.summary import GENERATING
 from datasets.inspect.listing import files_below
 from datasets.inspect.report import Executable, Memory
-from datasets.inspect.said_of_huggingface import GENERATING
 from services.errors import ModelError
 from services.frameworks.vllm.files import Folder, check_safetensors
 from services.frameworks.vllm.options import DTYPES
@@ -106,7 +107,7 @@ def need(made: Study) -> Memory | None:
 def unusable(folder: Folder) -> str:
     if folder.has("config.json"):
         return ""
-    if other := other_folders.what_to_choose({path.name for path in folder.root.iterdir()}):
+    if other := not_models.what_to_choose({path.name for path in folder.root.iterdir()}):
         return other
     if folder.gguf:
         return "GGUF files alone cannot be served here: use the model's Hugging Face folder, with its config.json."
@@ -198,7 +199,7 @@ def check_adapters(made: Study) -> None:
 
 
 def check_adapter(made: Study, name: str, folder: Folder) -> None:
-    unreadable = texts.problems_for_vllm(folder.root, folder.names)
+    unreadable = windows_text.problems_for_vllm(folder.root, folder.names)
     made.problems += [f"LoRA module {name}: {problem}" for problem in unreadable]
     rank, most = folder.json("adapter_config.json").get("r"), made.options.get("max_lora_rank", 0)
     if isinstance(rank, int) and most and rank > most:

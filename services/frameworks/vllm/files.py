@@ -12,9 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from datasets.inspect import huggingface, safetensors
 from datasets.inspect.errors import Unreadable
-from datasets.inspect.huggingface import NOT_WEIGHTS, PICKLES
+from datasets.inspect.formats import safetensors
+from datasets.inspect.huggingface import model as huggingface
+from datasets.inspect.huggingface.model import NOT_WEIGHTS, PICKLES
 from services.errors import ModelError
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from datasets.inspect import huggingface
 from datasets.inspect.budget import Budget
 from datasets.inspect.folder import inspect
-from datasets.inspect.said_of_huggingface import code_of
+from datasets.inspect.huggingface import model as huggingface
+from datasets.inspect.huggingface.summary import code_of
 from services.frameworks.triton.describe import describe
 from tests.datasets.inspect.made import LLAMA_3_8B, config, safetensors
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from datasets.inspect import folder
 from datasets.inspect.folder import inspect
 from datasets.inspect.report import Report
+from tests.datasets.inspect.formats.test_onnx import external
 from tests.datasets.inspect.made import PATIENT, gguf, text
-from tests.datasets.inspect.test_onnx import external
 from tests.services.frameworks.triton.onnx_files import model, tensor, write_digits
 from tests.triton import shared_samples
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import SourceChanged, SourceError
-from datasets.recognise import recognise
+from datasets.inspect.recognise import recognise
 from datasets.sources.base import Site
 from datasets.sources.http.source import HttpSource
 from tests.datasets.sources.wire import certificate

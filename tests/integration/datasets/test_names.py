@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.preheat.copy import copy
+from datasets.preheat.copying.copy import copy
 from datasets.preheat.journal import Staging, key_of
 from datasets.sources import registry
 from datasets.sources.base import Site, Source

@@ -15,7 +15,7 @@ import pytest
 from awscrt import checksums as crt
 
 from datasets.errors import SourceChanged, SourceDamaged, SourceError
-from datasets.preheat.copy import copy
+from datasets.preheat.copying.copy import copy
 from datasets.preheat.journal import Staging
 from datasets.sources import registry
 from datasets.sources.base import Site

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.inspect import pbtxt
+from datasets.inspect.config_pbtxt import pbtxt
 from datasets.inspect.folder import inspect
-from datasets.recognise import recognise
+from datasets.inspect.recognise import recognise
 from datasets.sources.base import Site
 from datasets.sources.local.source import LocalSource
 from services.frameworks.triton import labels

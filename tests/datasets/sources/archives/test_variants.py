@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import SourceError
-from datasets.recognise import recognise
+from datasets.inspect.recognise import recognise
 from tests.datasets.sources.archives.making import (
     ARCHIVES,
     NAMES,

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from datasets.errors import SourceChanged, SourceError
-from datasets.recognise import recognise
+from datasets.inspect.recognise import recognise
 from datasets.sources.base import Site
 from datasets.sources.http.source import HttpSource
 from tests.datasets.sources.http.test_source import CONFIG, FILES, NAMES, content, failing, full_list, source

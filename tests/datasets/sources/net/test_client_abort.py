@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import Cancelled, SourceError
-from datasets.preheat.copy import copy
+from datasets.preheat.copying.copy import copy
 from datasets.preheat.journal import Staging
 from datasets.sources.base import Body, Site
 from datasets.sources.http.source import HttpSource

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from datasets.preheat import upkeep
+from datasets.preheat.store import upkeep
 from tests.integration.plane import Plane
 from tests.proxy import Proxy
 from tests.s3 import Bucket

@@ -27,7 +27,9 @@ def small_disk(plane: Plane) -> Iterator[Path]:
     folder.mkdir(parents=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK},mode=700", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("nothing may be mounted here; a disk that fills up is also in tests/datasets/preheat/test_copy.py")
+        pytest.skip(
+            "nothing may be mounted here; a disk that fills up is also in tests/datasets/preheat/copying/test_copy.py"
+        )
     try:
         yield folder
     finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from datasets.preheat.copy import PIECE
+from datasets.preheat.copying.copy import PIECE
 from datasets.sources.s3.source import S3Source
 from tests.integration.datasets.faults.outcome import HEADERS, assert_none, assert_whole
 from tests.integration.plane import MIB, Plane, end, is_done, wait_until

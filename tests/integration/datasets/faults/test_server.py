@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from datasets.preheat.copy import PIECE
+from datasets.preheat.copying.copy import PIECE
 from datasets.sources.s3.source import S3Source
 from tests.integration.datasets.faults.outcome import HEADERS, assert_none, assert_whole, point
 from tests.integration.plane import MIB, Plane, is_done, wait_until

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.recognise import recognise
+from datasets.inspect.recognise import recognise
 from tests.hub import Hub
 from tests.integration.datasets.huggingface.asking import WEIGHTS, Make
 

@@ -11,7 +11,7 @@ from datasets.inspect.folder import inspect
 from services.frameworks.triton.describe import describe
 from services.frameworks.triton.study import study
 from services.specs import ModelDescription, Tensor
-from tests.datasets.inspect.test_onnx import external
+from tests.datasets.inspect.formats.test_onnx import external
 from tests.services.frameworks.triton.onnx_files import model, tensor, write_digits
 
 PYTHON = """

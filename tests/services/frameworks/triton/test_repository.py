@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from datasets.inspect.repository import MOST_MODELS
+from datasets.inspect.triton.repository import MOST_MODELS
 from services.errors import ModelError
 from services.frameworks.triton.describe import describe
 from services.frameworks.triton.launch import render
