@@ -23,9 +23,8 @@ urlpatterns = [
     path("livez", alive, name="alive"),
     path("api/v1/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
     path("api/v1/docs/", login_not_required(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="api-docs"),
-    path("api/v1/", include("datasets.api_urls")),
+    path("api/v1/", include("datasets.api.urls")),
     path("api/v1/", include("services.api.urls")),
-    path("datasets/", include("datasets.urls")),
-    path("store/", include("datasets.store_urls")),
+    path("", include("datasets.urls")),
     path("", include("services.urls")),
 ]

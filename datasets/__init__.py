@@ -1,19 +1,17 @@
 """Where model files come from, and their copies on this node. Knows nothing about services.
 
-    sources/      one folder a kind: listing, planning and reading (base.py is the contract, registry.py the kinds;
-                  net/ is the guarded HTTP client, archives/ looks into archives)
+    actions/      what people ask for: one function a verb
+    jobs/         what a worker does, asked or on a schedule; owns leases
+    queries/      what pages and the API are told
+    api/ views/   parse, call one action or query, render
+    wiring.py     builds the store and the sources from the settings
+    credentials.py   encrypts the secret options of a dataset, and opens them
     inspect/      what a folder of model files is, and what the files say
     preheat/      copying/ fetches the files of a plan, store/ keeps them by content; journal.py says what is done
-    vault.py      encrypts a secret; credentials.py says with which key, and opens those of a dataset
-    drafts.py     what is wrong with options and credentials, and whether the source answers
-    actions.py    the write layer: create, update, check, delete, request_round, cancel
-    trust.py      whether a team trusts what runs as code
-    reports.py    what the files at a path say
-    rounds.py     what a worker does with a round, and the sweep; leases.py says who owns one
-    reading.py    the read layer: browse, progress, where a published tree is
-    round_files.py, store_use.py   what pages and the API are told of a round's files, and of the store
+    sources/      one folder a kind: listing, planning and reading (base.py is the contract, registry.py the kinds)
     dispatch.py   enqueueing; tasks.py is the other end of it
     signals.py    what other apps may listen to
+    leftovers.py  names of files that are not copied
 
-`specs`, `states`, `errors`, `sizes`, `sources`, `inspect`, `preheat` and `vault` import no Django.
+`specs`, `states`, `errors`, `sources`, `inspect` and `preheat` import no Django.
 """

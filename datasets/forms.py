@@ -1,4 +1,4 @@
-"""Forms of datasets: they parse what was typed, and datasets/actions.py decides whether it is good."""
+"""Forms of datasets: they parse what was typed, and datasets/actions/datasets.py decides whether it is good."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.http import QueryDict
 from console.accounts import teams
 from console.accounts.principal import Principal
 from console.models import Team
-from datasets.drafts import LONGEST
+from datasets.actions.drafts import LONGEST
 from datasets.models import Dataset
 from datasets.sources import registry
 from datasets.sources.base import Option

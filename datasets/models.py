@@ -1,4 +1,4 @@
-"""Tables of the datasets app: where files come from, and the rounds that copied them. No logic: see actions.py."""
+"""Tables of the datasets app: where files come from, and the rounds that copied them. No logic: see actions/."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Dataset(models.Model):
     trusted_by = models.CharField(max_length=150, blank=True)
     trusted_at = models.DateTimeField(null=True)
     bytes_of_pruned = models.PositiveBigIntegerField(default=0)
-    """What rounds moved whose rows are gone (pruning.py): a counter must not fall."""
+    """What rounds moved whose rows are gone (jobs/pruning.py): a counter must not fall."""
     created_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -68,7 +68,7 @@ class Dataset(models.Model):
 
 
 class Trust(models.Model):
-    """An owner's word that the team trusts the code at one location of a dataset. The verbs are in trust.py.
+    """An owner's word that the team trusts the code at one location of a dataset. The verbs are in actions/trust.py.
 
     It is compared with the location whenever it is used, so a dataset that is pointed elsewhere is not trusted there,
     and files copied from the old location still are.
@@ -132,7 +132,7 @@ class Round(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     seated_at = models.DateTimeField(null=True)
-    """When a worker took it last: it has had a seat (seats.py) since then, or until it gave it up."""
+    """When a worker took it last: it has had a seat (jobs/seats.py) since then, or until it gave it up."""
     planned_at = models.DateTimeField(null=True)
     """When its files were listed last."""
     slow_yields = models.PositiveIntegerField(default=0)

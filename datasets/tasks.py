@@ -5,20 +5,20 @@ from __future__ import annotations
 from celery import shared_task
 
 from console.alone import alone
-from datasets import actions, healing, housekeeping, pruning
+from datasets.jobs import healing, housekeeping, pruning, rounds
 
 
 # Acknowledged as it begins: a worker that loses redis while a message is not acknowledged ends as soon as its tasks do,
 # and takes no other one until then, which may be hours. What is lost with a worker, the sweep hands out again.
 @shared_task(name="datasets.run_round", acks_late=False)
 def run_round(round_pk: int) -> None:
-    actions.run(round_pk)
+    rounds.run(round_pk)
 
 
 @shared_task(name="datasets.sweep")
 @alone
 def sweep() -> None:
-    actions.sweep()
+    rounds.sweep()
 
 
 @shared_task(name="datasets.evict_unused")

@@ -1,24 +1,32 @@
-"""Pages of the datasets app."""
+"""Pages of datasets, and of the store."""
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
-from datasets import round_views, verbs, views, views_files
+from datasets.actions import verbs
+from datasets.views import datasets, files, rounds, store
 
-urlpatterns = [
-    path("", views.listing, name="datasets"),
-    path("<str:name>/", views.detail, name="dataset"),
-    path("<str:name>/edit/", views.edit, name="dataset-edit"),
-    path("<str:name>/check/", views.check, name="dataset-check"),
-    path("<str:name>/delete/", views.delete, name="dataset-delete"),
-    path("<str:name>/files/", views_files.said, name="dataset-files"),
-    path("<str:name>/trust/", views_files.trust, name="dataset-trust"),
-    path("<str:name>/preheat/", views.preheat, name="dataset-preheat"),
-    path("<str:name>/rounds/", views.rounds, name="dataset-rounds"),
-    path("<str:name>/rounds/<int:pk>/", round_views.detail, name="round"),
+DATASETS = [
+    path("", datasets.listing, name="datasets"),
+    path("<str:name>/", datasets.detail, name="dataset"),
+    path("<str:name>/edit/", datasets.edit, name="dataset-edit"),
+    path("<str:name>/check/", datasets.check, name="dataset-check"),
+    path("<str:name>/delete/", datasets.delete, name="dataset-delete"),
+    path("<str:name>/files/", files.said, name="dataset-files"),
+    path("<str:name>/trust/", files.trust, name="dataset-trust"),
+    path("<str:name>/preheat/", datasets.preheat, name="dataset-preheat"),
+    path("<str:name>/rounds/", datasets.rounds, name="dataset-rounds"),
+    path("<str:name>/rounds/<int:pk>/", rounds.detail, name="round"),
     *(
-        path(f"<str:name>/rounds/<int:pk>/{verb}/", round_views.act, {"verb": verb}, name=f"round-{verb}")
+        path(f"<str:name>/rounds/<int:pk>/{verb}/", rounds.act, {"verb": verb}, name=f"round-{verb}")
         for verb in verbs.ALL
     ),
 ]
+STORE = [
+    path("", store.store, name="store"),
+    path("<str:digest>/evict/", store.evict, name="store-evict"),
+    path("<str:digest>/verify/", store.verify, name="store-verify"),
+]
+
+urlpatterns = [path("datasets/", include(DATASETS)), path("store/", include(STORE))]

@@ -12,8 +12,8 @@ from typing import Any, Final
 from django.conf import settings
 from django.db.models import Prefetch, QuerySet, Subquery
 
-from datasets import reading as datasets
 from datasets import states as rounds
+from datasets.queries import progress
 from services import standing, states
 from services.addresses import address_of
 from services.models import GatewayRevision, Replica, Revision, Service
@@ -106,7 +106,7 @@ def preheat(revision: Revision | None) -> dict[str, Any] | None:
     round_ = revision.round if revision else None
     if round_ is None:
         return None
-    return {"round": round_.pk, "dataset": round_.dataset.name, "path": round_.path, **datasets.progress(round_)}
+    return {"round": round_.pk, "dataset": round_.dataset.name, "path": round_.path, **progress.progress(round_)}
 
 
 def conditions(service: Service) -> list[Condition]:
@@ -129,7 +129,7 @@ def _files(service: Service) -> Condition:
         return Condition("FilesReady", TRUE, "Verified", said, since or target.created_at)
     if round_ is None:
         return Condition("FilesReady", UNKNOWN, "NotAsked", "", service.created_at)
-    said, since = datasets.progress(round_)["sentence"], round_.finished_at or round_.started_at or round_.created_at
+    said, since = progress.progress(round_)["sentence"], round_.finished_at or round_.started_at or round_.created_at
     if round_.state in {rounds.FAILED, rounds.CANCELLED}:
         return Condition("FilesReady", FALSE, "PreheatFailed", said, since)
     return Condition("FilesReady", FALSE, "Preheating", said, since)

@@ -21,8 +21,7 @@ from console.first_run import credentials, example
 from console.home import CHECKOUT, Home
 from console.models import Team
 from console.stack.addresses import authority, reachable
-from datasets import actions as datasets
-from datasets import trust
+from datasets.actions import datasets, trust
 from datasets.models import Dataset
 from datasets.samples.llama import make as llama
 from services import states

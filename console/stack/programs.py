@@ -82,7 +82,7 @@ def control_plane(home: Home, doors: Doors, redis_server: str) -> list[StackProg
         ),
         worker("worker", "default", 8, env),
         # What copies and reads files may take hours: in a process of its own it never keeps the control loop waiting.
-        # Its threads are those of datasets/seats.py and of one reader, and some for what is short.
+        # Its threads are those of datasets/jobs/seats.py and of one reader, and some for what is short.
         worker("preheat", "preheat", 12, env),
         StackProgram(
             "beat",

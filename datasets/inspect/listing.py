@@ -25,6 +25,6 @@ def files_below(path: Path, budget: Budget) -> list[str]:
 
 
 def is_hole(path: Path) -> bool:
-    """A file that was too large to be looked at beforehand (datasets/peek.py): there with its size, and zeros."""
+    """A file that was too large to be looked at beforehand (queries/peek.py): there with its size, and zeros."""
     with path.open("rb") as file:
         return not file.read(4096).strip(b"\0")

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from console.text import decode
+from console.units import size_text
 from datasets.errors import SourceError
 from datasets.inspect import not_models
-from datasets.sizes import size_text
 from datasets.sources.archives import kinds
 from datasets.sources.base import Page
 from datasets.specs import Entry, Recognised

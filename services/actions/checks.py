@@ -14,7 +14,7 @@ from console.accounts.principal import Principal
 from console.errors import ConsoleError, InvalidFields
 from console.models import Team
 from datasets.models import Dataset
-from datasets.peek import peek
+from datasets.queries.peek import peek
 from services.actions import wiring
 from services.actions.code import Origin, refusal
 from services.frameworks.variables import leads_to

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from console.accounts.principal import Principal
-from datasets import trust
+from datasets.actions import trust
 from datasets.inspect.report import Executable
 from datasets.models import Dataset
 from services.models import Revision

@@ -13,11 +13,13 @@ from django.conf import settings
 
 from console.accounts.principal import SYSTEM
 from console.errors import ConsoleError
-from datasets import actions as datasets
-from datasets import reading, trust
 from datasets import states as rounds
+from datasets import wiring as datasets_wiring
+from datasets.actions import trust
+from datasets.actions.rounds import request_round
 from datasets.inspect.report import Executable
 from datasets.models import Round, Trust
+from datasets.queries import progress
 from datasets.specs import Tree
 from services.actions import code, wiring
 from services.errors import ModelError
@@ -59,9 +61,9 @@ def ready(revision: Revision) -> Files:
     if round_.state in {rounds.FAILED, rounds.CANCELLED}:
         where = f"{round_.dataset.name}/{round_.path}".rstrip("/")
         return Files(failed=True, message=f"Preheating {where} ended: {round_.message or round_.state.lower()}")
-    tree = reading.tree(round_.tree) if round_.state == rounds.DONE else None
+    tree = datasets_wiring.tree(round_.tree) if round_.state == rounds.DONE else None
     if tree is None:
-        return Files(message=str(reading.progress(round_)["sentence"]))
+        return Files(message=str(progress.progress(round_)["sentence"]))
     found = _describe(revision, tree.path)
     if found.problems:
         return Files(failed=True, message=" ".join(found.problems))
@@ -77,7 +79,7 @@ def describe_again(revision: Revision | None) -> None:
     """What an earlier release did not ask of the files."""
     if revision is None or {SEQUENCES, MODELS} <= {*(revision.described or {})}:
         return
-    if (kept := reading.tree(revision.tree)) and (found := _describe(revision, kept.path)).problems:
+    if (kept := datasets_wiring.tree(revision.tree)) and (found := _describe(revision, kept.path)).problems:
         # Asked once: each look asks for this, and what is in the store does not change.
         revision.described = {**(revision.described or {}), SEQUENCES: found.sequences, MODELS: []}
         revision.save(update_fields=["described"])
@@ -89,7 +91,7 @@ def has_sequences(revision: Revision) -> bool:
 
 def _kept(revision: Revision) -> Tree | None:
     """The copy that the revision has. One whose origin is not known (of an earlier release) is prepared again."""
-    return reading.tree(revision.tree) if revision.location else None
+    return datasets_wiring.tree(revision.tree) if revision.location else None
 
 
 def _describe(revision: Revision, tree: Path) -> ModelDescription:
@@ -115,7 +117,7 @@ def refused(revision: Revision, *, again: bool) -> str:
 
     `again`: those whose origin is not known are prepared again before they run.
     """
-    kept = _kept(revision) if again else reading.tree(revision.tree)
+    kept = _kept(revision) if again else datasets_wiring.tree(revision.tree)
     return _refused_kept(revision, kept) if kept is not None else ""
 
 
@@ -170,13 +172,13 @@ def _round_of(revision: Revision) -> Round | None:
     gone = (
         round_ is not None
         and round_.state == rounds.DONE
-        and (not round_.location or reading.tree(round_.tree) is None)
+        and (not round_.location or datasets_wiring.tree(round_.tree) is None)
     )
     elsewhere = round_ is not None and round_.node != settings.NODE_NAME and round_.state in rounds.ACTIVE
     if round_ is not None and not gone and not elsewhere:
         return round_
     if revision.dataset is None:
         return None
-    revision.round = datasets.request_round(revision.dataset, revision.spec["model_path"], actor=SYSTEM)
+    revision.round = request_round(revision.dataset, revision.spec["model_path"], actor=SYSTEM)
     revision.save(update_fields=["round"])
     return revision.round

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from console.accounts.principal import Principal
 from console.errors import Conflict, InvalidFields, NotFound
-from datasets import actions as datasets
+from datasets.actions.rounds import cancel_on
 from services import states
 from services.clients import machine
 from services.models import Node, Queue, Replica, Service
@@ -163,7 +163,7 @@ def delete_node(node: Node, *, actor: Principal, confirm: str | None = None) -> 
                 f"Replicas on node {node.name} belong to {', '.join(sorted(names)[:5])}.",
                 hint="Restart or stop those services first.",
             )
-        datasets.cancel_on(node.name, actor=actor)
+        cancel_on(node.name, actor=actor)
         node.delete()
 
 

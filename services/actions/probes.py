@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from console.accounts.principal import Principal
 from console.errors import InvalidFields, Unavailable
-from datasets import reading
+from datasets import wiring as datasets_wiring
 from services.actions import calling, generations, publishing, wiring
 from services.actions.calling import is_public
 from services.addresses import address_of
@@ -148,7 +148,7 @@ def _with_facts(model: Model, files: ModelDescription, replica: Replica) -> Mode
 
 def description_of(revision: Revision) -> ModelDescription:
     """What the model files say, as far as they are on this node."""
-    tree = reading.tree(revision.tree)
+    tree = datasets_wiring.tree(revision.tree)
     if tree is None:
         return ModelDescription()
     spec = revision.parsed()

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from console.errors import ConsoleError
-from datasets import reading
+from datasets import wiring as datasets_wiring
 from datasets.preheat.readahead import read_ahead
 from datasets.specs import Tree
 from services.actions import leases, publishing, retries, warming, wiring
@@ -36,7 +36,7 @@ LOG_LINES = 40
 def tree_of(replica: Replica) -> Tree:
     """The files that it serves. Raises ModelError when they are gone."""
     revision = replica.revision
-    tree = reading.tree(revision.tree)
+    tree = datasets_wiring.tree(revision.tree)
     if tree is None:
         raise ModelError(
             f"The model files of revision {revision.number} are no longer in the store.",

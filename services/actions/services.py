@@ -13,8 +13,8 @@ from console.accounts import bounds
 from console.accounts.principal import Principal
 from console.errors import Conflict, InvalidFields, NotFound
 from console.models import Team
-from datasets import reading
 from datasets import states as rounds
+from datasets import wiring
 from services import dispatch, states
 from services.actions import checks, files, rollout
 from services.actions.revisions import add_revision, carrier_of, carry_on, goes_on
@@ -126,7 +126,7 @@ def rollback(service: Service, number: int, *, actor: Principal, strategy: str =
     moved = checks.is_placed_anew((target_of(service).parsed(), service.replicas), (spec, service.replicas))
     room = {"room": moved, "node": moved and is_up(service)}
     carrier = carrier_of(service, spec, like=earlier, tree=earlier.tree)
-    kept = earlier.tree if reading.tree(earlier.tree) else ""
+    kept = earlier.tree if wiring.tree(earlier.tree) else ""
     if kept or carrier:  # what the dataset holds by now does not matter: it may be what one rolls back from
         checks.check_permitted(spec, actor=actor)
         checks.check_room(spec, service.replicas, **room)

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from console.accounts.principal import Principal
 from console.errors import ConsoleError
-from datasets import reading
 from datasets.models import Dataset
-from datasets.reading import Listing
+from datasets.queries import browsing
+from datasets.queries.browsing import Listing
 from services.actions import checks, wiring
 from services.actions.code import Origin, refusal
 from services.forms import vllm
@@ -85,7 +85,7 @@ def look(actor: Principal, dataset: str, path: str, framework: str, config: Mapp
         return Model(dataset, path, error=f"There is no dataset named {dataset} that you may see.")
     chosen = str((config or {}).get("model", "")) if framework == "triton" else ""
     try:
-        listing = reading.browse(row, path, limit=ENTRIES)
+        listing = browsing.browse(row, path, limit=ENTRIES)
         description = checks.describe(row, listing.path, framework, {"model": chosen} if chosen else {})
     except ConsoleError as error:
         return Model(dataset, path, error=str(error))
@@ -102,7 +102,7 @@ def fitting(actor: Principal, dataset: str, path: str) -> str:
     """The framework that serves what lies there; "" when that cannot be told, or it is not installed."""
     row = Dataset.objects.visible_to(actor).filter(name=dataset).first()
     try:
-        name = FITTING.get(reading.browse(row, path, limit=1).recognised.kind, "") if row else ""
+        name = FITTING.get(browsing.browse(row, path, limit=1).recognised.kind, "") if row else ""
     except ConsoleError:
         return ""
     return name if name and wiring.framework(name).availability(wiring.runtime(name)).available else ""

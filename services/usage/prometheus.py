@@ -15,8 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from datasets import reading as datasets
-from datasets import refusals
+from datasets import wiring
+from datasets.actions import refusals
 from datasets.models import Dataset, Round
 from datasets.preheat.store import upkeep
 from services import dashboard, savings, states
@@ -144,7 +144,7 @@ def _preheats() -> Iterator[Metric]:
     store = GaugeMetricFamily(
         "console_store_bytes", "Bytes of model files in a node's store, each content once.", labels=("node",)
     )
-    store.add_metric([settings.NODE_NAME], upkeep.used_bytes(datasets.store()))
+    store.add_metric([settings.NODE_NAME], upkeep.used_bytes(wiring.store()))
     yield store
     saved = GaugeMetricFamily(
         "console_gpu_seconds_saved",

@@ -15,9 +15,9 @@ from console.accounts import teams
 from console.accounts.principal import Principal
 from console.errors import Conflict, InvalidFields, NotFound
 from console.web.pages import actor_of, page, paginate, wants_fragment
-from datasets import actions as datasets
 from datasets import states as rounds
-from datasets import verbs as round_verbs
+from datasets.actions import verbs as round_verbs
+from datasets.actions.rounds import cancel, pause, resume
 from datasets.models import Round
 from services import reading, savings, states
 from services.actions import forecasts, rollout
@@ -216,17 +216,17 @@ def _round_of(service: Service) -> Round:
 
 
 def _cancel_preheat(service: Service, request: HttpRequest, actor: Principal) -> str:
-    datasets.cancel(_round_of(service), actor=actor)
+    cancel(_round_of(service), actor=actor)
     return "The preparation of model files is being cancelled."
 
 
 def _pause_preheat(service: Service, request: HttpRequest, actor: Principal) -> str:
-    datasets.pause(_round_of(service), actor=actor)
+    pause(_round_of(service), actor=actor)
     return "The preparation of model files is being paused. What was copied stays."
 
 
 def _resume_preheat(service: Service, request: HttpRequest, actor: Principal) -> str:
-    datasets.resume(_round_of(service), actor=actor)
+    resume(_round_of(service), actor=actor)
     return "The preparation of model files goes on."
 
 

@@ -141,6 +141,6 @@ def test_an_error_of_a_poll_is_shown_in_place(
     page: Page, copying: Round, live_server: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page.goto(live_server.url + reverse("dataset", args=["models"]))
-    monkeypatch.setattr("datasets.views._frame", Mock(side_effect=Conflict("The rounds cannot be read now.")))
+    monkeypatch.setattr("datasets.views.datasets._frame", Mock(side_effect=Conflict("The rounds cannot be read now.")))
     expect(page.locator("#flash")).to_contain_text("The rounds cannot be read now.")
     expect(page.locator("#rounds")).to_be_visible()

@@ -16,7 +16,10 @@ from pytest_django import Settings
 from console.accounts.principal import Principal, for_user
 from console.home import Home
 from console.models import Team
-from datasets import actions, reading
+from datasets import wiring
+from datasets.actions import datasets
+from datasets.actions.rounds import request_round
+from datasets.jobs import rounds
 from datasets.models import Dataset, Round
 from datasets.preheat.store.trees import Store
 from datasets.signals import round_finished, trees_used, trees_wanted
@@ -78,7 +81,7 @@ def mine(alice: User) -> Api:
 
 @pytest.fixture
 def dataset(home: Home, files: Path, team: Team, owner: Principal) -> Dataset:
-    return actions.create(team=team, name="models", kind="local", options={"path": str(files)}, actor=owner)
+    return datasets.create(team=team, name="models", kind="local", options={"path": str(files)}, actor=owner)
 
 
 @pytest.fixture
@@ -91,7 +94,7 @@ def guarded_kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def guarded_dataset(guarded_kind: None, home: Home, files: Path, team: Team, owner: Principal) -> Dataset:
     guarded.guard(files)
-    return actions.create(
+    return datasets.create(
         team=team,
         name="guarded",
         kind="guarded",
@@ -107,7 +110,7 @@ def run_now(django_capture_on_commit_callbacks: Callable[..., object]) -> Callab
 
     def run(round_pk: int) -> None:
         with django_capture_on_commit_callbacks(execute=True):
-            actions.run(round_pk)
+            rounds.run(round_pk)
 
     return run
 
@@ -130,11 +133,11 @@ def prepare(dataset: Dataset, owner: Principal, run_now: Callable[[int], None]) 
     """Digest of a copy that was last asked for some time ago."""
 
     def make(path: str, age: float = OLD, of: Dataset | None = None) -> str:
-        asked = actions.request_round(of or dataset, path, actor=owner)
+        asked = request_round(of or dataset, path, actor=owner)
         run_now(asked.pk)
         digest = fresh(asked).tree
         then = time.time() - age
-        os.utime(reading.store().root / "trees" / digest, (then, then))
+        os.utime(wiring.store().root / "trees" / digest, (then, then))
         return str(digest)
 
     return make

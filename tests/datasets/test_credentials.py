@@ -10,9 +10,11 @@ from pytest_django import Settings
 
 from console.accounts.principal import Principal
 from console.home import Home
-from datasets import actions, credentials, reading
+from datasets import credentials, wiring
+from datasets.actions import datasets
 from datasets.errors import CredentialsLocked
 from datasets.models import Dataset
+from datasets.queries import browsing
 from tests.datasets.guarded import WORD
 
 
@@ -32,8 +34,8 @@ def test_the_key_is_made_once_and_for_the_owner_only(guarded_dataset: Dataset, h
 
 
 def test_a_source_gets_options_and_secrets_together(guarded_dataset: Dataset) -> None:
-    assert reading.source_of(guarded_dataset).check().startswith("The folder opened.")
-    assert [entry.name for entry in reading.browse(guarded_dataset).entries][:1] == ["svm"]
+    assert wiring.source_of(guarded_dataset).check().startswith("The folder opened.")
+    assert [entry.name for entry in browsing.browse(guarded_dataset).entries][:1] == ["svm"]
 
 
 def test_sealed_credentials_of_another_dataset_do_not_open(guarded_dataset: Dataset) -> None:
@@ -45,32 +47,32 @@ def test_sealed_credentials_of_another_dataset_do_not_open(guarded_dataset: Data
         credentials=guarded_dataset.credentials,
     )
     with pytest.raises(CredentialsLocked, match="for another dataset"):
-        reading.source_of(stolen)
+        wiring.source_of(stolen)
 
 
 def test_a_lost_key_is_said_and_not_replaced(guarded_dataset: Dataset, home: Home) -> None:
     home.secrets_key.unlink()
     with pytest.raises(CredentialsLocked, match=r"not in the home any more.*secrets_key") as caught:
-        reading.source_of(guarded_dataset)
+        wiring.source_of(guarded_dataset)
     assert caught.value.permanent and not home.secrets_key.exists()
 
 
 def test_a_damaged_key_is_said(guarded_dataset: Dataset, home: Home) -> None:
     home.secrets_key.write_text("short")
     with pytest.raises(CredentialsLocked, match="damaged"):
-        reading.source_of(guarded_dataset)
+        wiring.source_of(guarded_dataset)
 
 
 def test_another_key_is_said(guarded_dataset: Dataset, settings: Settings) -> None:
     settings.SECRETS_KEYS = [Fernet.generate_key().decode()]
     with pytest.raises(CredentialsLocked, match="another key"):
-        reading.source_of(guarded_dataset)
+        wiring.source_of(guarded_dataset)
 
 
 def test_credentials_entered_again_heal_a_dataset(guarded_dataset: Dataset, home: Home, owner: Principal) -> None:
     home.secrets_key.unlink()
-    healed = actions.update(guarded_dataset, credentials={"word": WORD}, actor=owner)
-    assert reading.source_of(healed).check()
+    healed = datasets.update(guarded_dataset, credentials={"word": WORD}, actor=owner)
+    assert wiring.source_of(healed).check()
 
 
 def test_rotation_makes_the_old_key_needless(
@@ -83,7 +85,7 @@ def test_rotation_makes_the_old_key_needless(
     assert "1 dataset encrypted" in said and WORD not in said
     settings.SECRETS_KEYS = [new]
     guarded_dataset.refresh_from_db()
-    assert reading.source_of(guarded_dataset).check()
+    assert wiring.source_of(guarded_dataset).check()
 
 
 def test_rotation_names_what_no_key_opens(guarded_dataset: Dataset, settings: Settings, home: Home) -> None:

@@ -12,8 +12,11 @@ from django.test import Client
 from django.urls import reverse
 
 from console.accounts.principal import Principal
-from datasets import actions, reading, reports, trust
+from datasets import wiring
+from datasets.actions import trust
+from datasets.actions.rounds import request_round
 from datasets.models import Dataset, RoundLine
+from datasets.queries import reports
 from datasets.specs import LeftOut, left_out_text
 from services.actions import checks
 from tests.datasets.looking import fresh
@@ -39,9 +42,9 @@ def model(dataset: Dataset, files: Path, owner: Principal) -> Path:
 def test_the_log_of_a_round_names_it_and_the_copy_does_not_have_it(
     dataset: Dataset, model: Path, owner: Principal, run_now: Callable[[int], None]
 ) -> None:
-    asked = actions.request_round(dataset, "svm", actor=owner)
+    asked = request_round(dataset, "svm", actor=owner)
     run_now(asked.pk)
-    tree = reading.tree_of(fresh(asked))
+    tree = wiring.tree_of(fresh(asked))
     assert tree is not None
     assert sorted(path.name for path in tree.path.rglob("*")) == ["1", "config.pbtxt", "model.py", "weights.bin"]
     lines = [line.text for line in RoundLine.objects.filter(round=asked)]

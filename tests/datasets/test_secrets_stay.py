@@ -17,7 +17,9 @@ from pytest_django import Settings
 from console import dispatch
 from console.accounts.principal import Principal
 from console.home import Home
-from datasets import actions, drafts, reading
+from datasets import wiring
+from datasets.actions import drafts
+from datasets.actions.rounds import request_round
 from datasets.models import Dataset
 from tests.datasets.guarded import WORD
 from tests.rest import Api
@@ -76,11 +78,11 @@ def test_a_secret_is_found_nowhere(
             api.patch("datasets/guarded/", {"credentials": {"word": [word]}}).data,
             api.patch("datasets/guarded/", {"credentials": {"word": word, "none": word}}).data,
         ]
-    round_ = actions.request_round(guarded_dataset, "svm", actor=owner)
+    round_ = request_round(guarded_dataset, "svm", actor=owner)
     run_now(round_.pk)
     round_.refresh_from_db()
     assert round_.state == "DONE", round_.message
-    failed = actions.request_round(guarded_dataset, "", actor=owner)
+    failed = request_round(guarded_dataset, "", actor=owner)
     (files / ".word").write_text("changed meanwhile")
     run_now(failed.pk)
     failed.refresh_from_db()
@@ -91,7 +93,7 @@ def test_a_secret_is_found_nowhere(
     answers += [
         repr(guarded_dataset),
         repr(guarded_dataset.__dict__),
-        repr(reading.source_of(guarded_dataset)),
+        repr(wiring.source_of(guarded_dataset)),
         repr(drafts.changed(guarded_dataset, None, {"word": WORD})),
     ]
     written = "\n".join(file.read_bytes().decode("utf-8", "replace") for file in home.root.rglob("*") if file.is_file())

@@ -22,8 +22,9 @@ from django.test import Client
 
 from console.accounts.principal import SYSTEM, for_user
 from console.models import Team
-from datasets import actions as datasets
-from datasets import rounds
+from datasets.actions import datasets
+from datasets.actions.rounds import request_round
+from datasets.jobs import rounds
 from services.actions import panel_keys, probes, publishing
 from services.gateway.snapshot import Snapshot
 from services.models import Replica, Service
@@ -157,7 +158,7 @@ def serve(
 
     def make(name: str) -> Service:
         Replica.objects.all().delete()
-        round_ = datasets.request_round(dataset, name, actor=SYSTEM)
+        round_ = request_round(dataset, name, actor=SYSTEM)
         rounds.run(round_.pk)
         round_.refresh_from_db()
         ports = triton.ports

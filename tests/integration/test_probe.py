@@ -28,8 +28,9 @@ from console.accounts.principal import SYSTEM, Principal, for_user
 from console.errors import Conflict, InvalidFields, Unavailable
 from console.first_run.example import PIXELS
 from console.models import Team
-from datasets import actions as datasets
-from datasets import rounds
+from datasets.actions import datasets
+from datasets.actions.rounds import request_round
+from datasets.jobs import rounds
 from services import states
 from services.actions import panel_keys, probes, publishing
 from services.clients import inference_grpc
@@ -116,7 +117,7 @@ def repeat_tree(team: Team, dataset_root: Path, tmp_path_factory: pytest.TempPat
     folder = dataset_root / "panel" / "repeat"
     shutil.copytree(shared_samples(tmp_path_factory) / "repeat", folder, dirs_exist_ok=True)
     dataset = datasets.create(team=team, name="panel", kind="local", options={"path": str(folder.parent)}, actor=SYSTEM)
-    round_ = datasets.request_round(dataset, "repeat", actor=SYSTEM)
+    round_ = request_round(dataset, "repeat", actor=SYSTEM)
     rounds.run(round_.pk)
     round_.refresh_from_db()
     assert round_.tree, round_.message

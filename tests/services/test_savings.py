@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from console.accounts.principal import for_user
 from console.models import Team
-from datasets import pruning
 from datasets import states as rounds
+from datasets.jobs import pruning
 from datasets.models import Dataset, Round
 from services import dashboard, savings
 from services.models import Revision, Service

@@ -110,7 +110,7 @@ def look(path: Path, budget: Budget) -> Content:
         if not first.strip(b"\0"):
             if path.stat().st_size == 0:
                 raise Unreadable("the file is empty")
-            return Content("", whole=False)  # a hole: see datasets/peek.py
+            return Content("", whole=False)  # a hole: see datasets/queries/peek.py
         if first.startswith(ZIP):
             return _zipped(file, budget)
         stream = _unpacked(file, first)

@@ -92,7 +92,7 @@ class Header:
 
 
 def read(path: Path, budget: Budget | None = None) -> Header | None:
-    """None for a file that is there with its size only (a hole: see datasets/peek.py). Raises OSError, Unreadable."""
+    """None for a file that is there with its size only (a hole: see queries/peek.py). Raises OSError, Unreadable."""
     total = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

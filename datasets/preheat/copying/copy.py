@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from console.units import size_text
 from datasets.errors import NoRoomYet, PreheatError
 from datasets.preheat.copying.speed import Limit
 from datasets.preheat.copying.streams import Streams
 from datasets.preheat.journal import Staging, key_of
-from datasets.sizes import size_text
 from datasets.sources.base import Source
 from datasets.specs import Plan, SourceFile, StoredFile
 

@@ -6,7 +6,7 @@
     fingerprints/<fingerprint> digest of the tree that a plan became
     contents/<place>.json      which content each version of a file had, when that place was last copied
     unflushed/<digest>         boot id: a tree that may not be on the disk yet, see upkeep.py
-    reports/<digest>-…         what its files say, see datasets/tree_reports.py
+    reports/<digest>-…         what its files say, see datasets/queries/reports.py
     damaged/<digest>           what a re-verification found wrong; the tree is not given out any more
     to-verify/<digest>         a tree that is to be read again, see upkeep.py
     staging/<round>/           see ../journal.py

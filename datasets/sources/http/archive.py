@@ -14,8 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
+from console.units import size_text
 from datasets.errors import NotLookedInto, SourceChanged, SourceDamaged, SourceError
-from datasets.sizes import size_text
 from datasets.sources.archives import kinds, tar
 from datasets.sources.archives import zip as zips
 from datasets.sources.archives.blob import Blob, FileBlob, RemoteBlob

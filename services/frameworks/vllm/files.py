@@ -1,7 +1,7 @@
 """Reads a Hugging Face model folder: its configuration files, and what its weights are. Runs none of its code.
 
-A file that was too large to be looked at beforehand is there with its size and holds zeros only (datasets.peek): then
-what is inside is not known, and nothing is said of it.
+A file that was too large to be looked at beforehand is there with its size and holds zeros (datasets.queries.peek).
+Then what is inside is not known, and nothing is said of it.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ from console import roles
 from console.accounts.principal import for_user
 from console.home import CHECKOUT
 from console.models import Membership, Team
-from datasets import actions as datasets
-from datasets import rounds, trust
+from datasets.actions import datasets, trust
+from datasets.jobs import rounds
 from datasets.models import Round
 from services import states
 from services.actions import keys, publishing, wiring

@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 
 from console.accounts.principal import Principal, for_user
 from console.models import Team
-from datasets import actions as datasets
-from datasets import rounds, trust
+from datasets.actions import datasets, trust
+from datasets.jobs import rounds
 from datasets.models import Dataset, Round
 from services.actions import delivery, publishing, replicas, watch, wiring
 from services.actions import services as verbs

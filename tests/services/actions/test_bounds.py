@@ -15,7 +15,8 @@ from console.accounts import bounds
 from console.accounts.principal import SYSTEM, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
-from datasets import actions as datasets
+from datasets.actions import datasets
+from datasets.actions.rounds import request_round
 from datasets.models import Dataset
 from services.actions import keys
 from services.actions import services as verbs
@@ -40,7 +41,7 @@ def test_each_kind_has_a_bound_and_the_sentence_says_what_to_do(
         "services": lambda n: verbs.create({**payload, "name": f"echo-{n}"}, team=team, actor=actor),
         "datasets": lambda n: datasets.create(team=team, name=f"more-{n}", kind="local", options=options, actor=actor),
         "API keys": lambda n: keys.create(team=team, name=f"key-{n}", actor=actor),
-        "preheats": lambda n: datasets.request_round(dataset, ("", "echo", "echo/1")[n], actor=actor),
+        "preheats": lambda n: request_round(dataset, ("", "echo", "echo/1")[n], actor=actor),
     }
     settings.TEAM_BOUNDS = {"services": 2, "datasets": 3, "keys": 2, "preheats": 2}
     for kind, make in makers.items():

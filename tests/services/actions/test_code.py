@@ -17,7 +17,7 @@ from pytest_django import Settings
 from console.accounts.principal import Principal
 from console.errors import Conflict, InvalidFields
 from console.models import Team
-from datasets import trust
+from datasets.actions import trust
 from datasets.models import Dataset
 from services import states
 from services.actions import services as verbs

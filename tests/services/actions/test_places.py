@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from console.accounts.principal import SYSTEM, Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
-from datasets import actions as datasets
+from datasets.actions.rounds import request_round
 from datasets.models import Dataset, Round
 from services.actions import claims, places
 from services.actions import services as verbs
@@ -131,7 +131,7 @@ def test_a_node_that_is_gone_is_forgotten_once_nothing_runs_on_it(
     service = ready()
     with pytest.raises(Conflict, match="reports itself"):
         places.delete_node(node, actor=SYSTEM)
-    waits = datasets.request_round(dataset, "echo/1", actor=actor)
+    waits = request_round(dataset, "echo/1", actor=actor)
     gone(node, settings)
     with pytest.raises(Conflict, match="belong to echo"):
         places.delete_node(node, actor=SYSTEM)

@@ -199,7 +199,7 @@ def test_a_count_at_the_end_of_a_window_is_no_error(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_connection_that_the_server_ended_is_an_operational_error(world: World) -> None:
-    """What datasets/rounds.py takes for a database that is away: a round is tried again then."""
+    """What datasets/jobs/rounds.py takes for a database that is away: a round is tried again then."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (mine,) = cursor.fetchone()

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from console.accounts.principal import Principal
-from datasets import actions as datasets
-from datasets import trust
+from datasets.actions import trust
+from datasets.actions.rounds import cancel
 from datasets.models import Dataset, Round
 from services import states
 from services.actions import claims, reconcile, replicas
@@ -187,7 +187,7 @@ def test_a_cancelled_preheat_fails_the_service_and_start_tries_again(
 ) -> None:
     service = make()
     world.settle(service)
-    datasets.cancel(Round.objects.get(), actor=actor)
+    cancel(Round.objects.get(), actor=actor)
     service = world.settle(service)
     assert service.state == states.FAILED
     assert "cancelled" in service.message.lower()

@@ -13,7 +13,7 @@ from django.test import Client
 from console.accounts.principal import Principal
 from console.errors import InvalidFields
 from console.models import Team
-from datasets import trust
+from datasets.actions import trust
 from datasets.models import Dataset
 from services import states
 from services.actions import services as verbs

@@ -6,15 +6,17 @@ import os
 from collections.abc import Callable
 
 from console.accounts.principal import Principal
-from datasets import actions as datasets
-from datasets import housekeeping, reading, store_use
+from datasets import wiring
+from datasets.actions.rounds import request_round
+from datasets.jobs import housekeeping
 from datasets.models import Dataset, Round
+from datasets.queries import store as store_queries
 from services.models import Service
 from tests.services.actions.conftest import preheat_all
 
 
 def age_all() -> None:
-    for tree in (reading.store().root / "trees").iterdir():
+    for tree in (wiring.store().root / "trees").iterdir():
         os.utime(tree, (0, 0))
 
 
@@ -23,21 +25,21 @@ def test_a_tree_of_a_service_stays_however_old(ready: Callable[..., Service]) ->
     age_all()
     assert service.serving is not None
     assert service.serving.tree not in housekeeping.evict_unused()
-    assert reading.tree(service.serving.tree) is not None
+    assert wiring.tree(service.serving.tree) is not None
 
 
 def test_the_store_says_which_services_need_a_tree(ready: Callable[..., Service]) -> None:
     service = ready()
-    (tree,) = store_use.read().trees
+    (tree,) = store_queries.read().trees
     assert service.serving is not None
     assert (tree.digest, tree.wanted, tree.users) == (service.serving.tree, True, (service.name,))
 
 
 def test_a_tree_that_nobody_needs_goes_after_a_while(dataset: Dataset, actor: Principal) -> None:
-    datasets.request_round(dataset, "echo", actor=actor)
+    request_round(dataset, "echo", actor=actor)
     preheat_all()
     digest = Round.objects.get().tree
     assert digest not in housekeeping.evict_unused()
     age_all()
     assert digest in housekeeping.evict_unused()
-    assert reading.tree(digest) is None
+    assert wiring.tree(digest) is None

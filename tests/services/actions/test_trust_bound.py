@@ -15,8 +15,8 @@ from console import roles
 from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, InvalidFields
 from console.models import Membership, Team
-from datasets import actions as datasets
-from datasets import trust, work
+from datasets.actions import datasets, trust
+from datasets.jobs import copying
 from datasets.models import Dataset, Round
 from services import states
 from services.actions import services as verbs
@@ -117,14 +117,14 @@ def test_a_round_that_copied_while_the_dataset_was_changed_is_judged_by_where_it
 ) -> None:
     trusted = dataset.options
 
-    def plan_then_point_back(job: Any, plan: Any = work._plan) -> Any:
+    def plan_then_point_back(job: Any, plan: Any = copying._plan) -> Any:
         Dataset.objects.update(options=trusted)
         return plan(job)
 
     service = make()
     world.settle(service)
     Dataset.objects.update(options=elsewhere)
-    monkeypatch.setattr(work, "_plan", plan_then_point_back)
+    monkeypatch.setattr(copying, "_plan", plan_then_point_back)
     service = rolled(world, service)
     assert service.state == states.FAILED and "a location that is not trusted" in service.message
 

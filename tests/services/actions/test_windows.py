@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.accounts.principal import Principal
-from datasets import trust
+from datasets.actions import trust
 from datasets.models import Dataset
 from services import states
 from services.actions import checks, claims, files, leases, reconcile

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from datasets import rounds
+from datasets.jobs import rounds
 from datasets.models import Round
 from services.actions import reconcile
 from services.clients.kserve_v2 import ProbeResult

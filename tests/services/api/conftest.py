@@ -11,8 +11,7 @@ from django.contrib.auth.models import User
 
 from console.accounts.principal import for_user
 from console.models import Team
-from datasets import actions as datasets
-from datasets import trust
+from datasets.actions import datasets, trust
 from datasets.models import Dataset
 from services.actions import delivery, keys, publishing
 from services.actions import services as verbs

@@ -15,8 +15,8 @@ from console.accounts.principal import Principal
 from console.errors import InvalidFields
 from console.models import Membership, Team
 from console.web.pages import show_errors
-from datasets import actions as datasets
-from datasets import verbs as round_verbs
+from datasets.actions import verbs as round_verbs
+from datasets.actions.rounds import request_round
 from datasets.models import Dataset
 from services.actions import services as verbs
 from services.models import Node, Queue, Service
@@ -110,7 +110,7 @@ def test_no_value_fails_a_verb_of_a_service(alice: User, ready: Make, client_of:
 def test_no_value_fails_a_verb_of_a_round(
     alice: User, dataset: Dataset, actor: Principal, client_of: ClientOf, verb: str
 ) -> None:
-    round_ = datasets.request_round(dataset, "echo", actor=actor)
+    round_ = request_round(dataset, "echo", actor=actor)
     client = client_of(alice)
     for odd in ODD:
         for back in ("dataset", odd):

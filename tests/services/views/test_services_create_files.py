@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from console.accounts.principal import Principal
-from datasets import trust
+from datasets.actions import trust
 from datasets.models import Dataset
 from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm

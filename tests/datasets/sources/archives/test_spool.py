@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from datasets import housekeeping
 from datasets.errors import SourceError
+from datasets.jobs import housekeeping
 from datasets.sources.archives import spool, unpack
 from tests.datasets.sources.archives.making import (
     ARCHIVES,

@@ -1,0 +1,1 @@
+"""What people ask for: one function a verb, called by forms, the REST API and commands alike."""

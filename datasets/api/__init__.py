@@ -1,0 +1,1 @@
+"""Datasets, their rounds and the store in the REST API: parse, call one action or query, render."""

@@ -1,0 +1,255 @@
+"""Datasets and their rounds in the REST API. Views parse, call one action or reader, and render."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema_view
+from rest_framework import serializers, status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from console.web.openapi import describe
+from console.web.rest import Body, number, parse, team_for
+from datasets import states
+from datasets.actions import datasets, trust
+from datasets.actions.rounds import request_round
+from datasets.api.files import PATH, WithFiles
+from datasets.api.rounds import RoundOut, Rounds
+from datasets.models import Dataset
+from datasets.queries import browsing
+from datasets.sources import registry
+
+SET = "set"
+AFTER = OpenApiParameter("after", OpenApiTypes.STR, description="The answer's `next`, for the page after it.")
+LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="How many entries to give: 200, at most 1000.")
+
+
+class DatasetOut(serializers.ModelSerializer[Dataset]):
+    team = serializers.CharField(source="team.name")
+    options = serializers.DictField(child=serializers.CharField(), help_text="What the kind needs.")
+    credentials = serializers.SerializerMethodField(
+        help_text='Which credentials are stored: {"secret_key": "set"}. Their values are never shown.'
+    )
+    digest = serializers.SerializerMethodField(
+        help_text="Digest of the location and of the last copy. Send it along to trust what you saw."
+    )
+    trusted = serializers.BooleanField(help_text="Whether the team trusts the code at the present location.")
+    trust_covers_changes = serializers.BooleanField(help_text="Also code that changes there later.")
+
+    class Meta:
+        model = Dataset
+        fields = (
+            "name",
+            "team",
+            "kind",
+            "options",
+            "credentials",
+            "description",
+            "trusted",
+            "trust_covers_changes",
+            "trusted_by",
+            "trusted_at",
+            "digest",
+            "created_by",
+            "created_at",
+            "updated_at",
+        )
+
+    def get_digest(self, dataset: Dataset) -> str:
+        """A list has them all at hand."""
+        found = self.context.get("digests") or trust.digests([dataset])
+        return str(found[dataset.pk])
+
+    def get_credentials(self, dataset: Dataset) -> dict[str, str]:
+        return dict.fromkeys(dataset.credentials, SET)
+
+
+class Place(Body):
+    """What a kind needs, as it is sent. The rules are those of the kind: see datasets/actions/drafts.py."""
+
+    options = serializers.DictField(required=False, help_text='What the kind needs; for local {"path": "/abs/dir"}.')
+    credentials = serializers.DictField(
+        required=False, write_only=True, help_text="The secret ones of what it needs. They are stored encrypted."
+    )
+
+
+class DatasetBody(Place):
+    name = serializers.CharField(allow_blank=True)
+    team = serializers.CharField(required=False, help_text="May be left out by whoever can create in one team only.")
+    kind = serializers.CharField(allow_blank=True, help_text=f"One of: {', '.join(registry.SOURCES)}.")
+    description = serializers.CharField(required=False, allow_blank=True)
+
+
+class DatasetChange(Place):
+    fixed: ClassVar[tuple[str, ...]] = ("name", "team", "kind")
+
+    credentials = serializers.DictField(
+        required=False,
+        write_only=True,
+        help_text='One that is left out stays, "" removes it. When the place changes, all must be sent again.',
+    )
+    description = serializers.CharField(required=False, allow_blank=True)
+
+
+class CheckBody(Place):
+    team = serializers.CharField(required=False)
+    kind = serializers.CharField(allow_blank=True)
+    name = serializers.CharField(required=False, allow_blank=True, help_text="Not looked at.")
+    description = serializers.CharField(required=False, allow_blank=True, help_text="Not looked at.")
+
+
+class CheckOut(serializers.Serializer[Any]):
+    reached = serializers.CharField(help_text="What was reached, in a sentence.")
+
+
+class EntryOut(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    path = serializers.CharField(help_text="Relative to the dataset.")
+    is_dir = serializers.BooleanField()
+    size = serializers.IntegerField(help_text="Bytes; 0 for folders.")
+    modified = serializers.FloatField(help_text="Seconds since the epoch; 0 when the source does not know.")
+    left_out = serializers.CharField(
+        help_text="Why a copy of the folder leaves it out, or stops at it, such as: a link to x, which does not exist. "
+        "Empty for most."
+    )
+
+
+class RecognisedOut(serializers.Serializer[Any]):
+    kind = serializers.CharField(help_text="triton_repository, triton_model, onnx, huggingface, empty or unknown.")
+    summary = serializers.CharField()
+    models = serializers.ListField(child=serializers.CharField())
+    problems = serializers.ListField(child=serializers.CharField())
+
+
+class ListingOut(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    is_dir = serializers.BooleanField()
+    entries = EntryOut(many=True)
+    total = serializers.IntegerField(allow_null=True, help_text="null when only a full listing could tell.")
+    next = serializers.CharField(help_text="Ask again with after=next for the next page; empty on the last one.")
+    recognised = RecognisedOut(help_text="What the folder is.")
+
+
+class PreheatBody(Body):
+    path = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False, help_text="Empty: all of it.")
+    mode = serializers.ChoiceField(
+        states.MODES,
+        required=False,
+        help_text="mirror (default): exactly what is at the source now; keep: what was copied before and is gone from "
+        "the source stays.",
+    )
+
+
+SAMPLE = OpenApiExample(
+    "A directory of this machine",
+    request_only=True,
+    value={"name": "models", "kind": "local", "options": {"path": "/srv/models"}, "description": "Team models"},
+)
+
+
+@extend_schema_view(
+    list=describe("List the datasets that you may see", answers={200: DatasetOut(many=True)}),
+    retrieve=describe("Show a dataset", answers={200: DatasetOut}, errors=[404]),
+    create=describe("Create a dataset", answers={201: DatasetOut}, body=DatasetBody, errors=[429], examples=[SAMPLE]),
+    partial_update=describe(
+        "Change a dataset's options, credentials or description",
+        answers={200: DatasetOut},
+        body=DatasetChange,
+        errors=[404, 409, 429],
+    ),
+    destroy=describe("Delete a dataset that no running service uses", answers={204: None}, errors=[404, 409]),
+)
+class Datasets(Rounds, WithFiles):
+    queryset = Dataset.objects.none()
+    serializer_class = DatasetOut
+    lookup_field = "name"
+
+    def get_queryset(self) -> Any:
+        return Dataset.objects.visible_to(self.actor).select_related("team")
+
+    def dataset(self) -> Dataset:
+        found: Dataset = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
+        return found
+
+    def list(self, request: Request) -> Response:
+        page = self.paginate_queryset(self.get_queryset()) or []
+        return self.get_paginated_response(DatasetOut(page, many=True, context={"digests": trust.digests(page)}).data)
+
+    def create(self, request: Request) -> Response:
+        data = parse(DatasetBody, request)
+        team = team_for(self.actor, data.pop("team", None))
+        made = datasets.create(team=team, options=data.pop("options", {}), actor=self.actor, **data)
+        where = reverse("api-dataset-detail", [made.name], request=request)
+        return Response(DatasetOut(made).data, status=status.HTTP_201_CREATED, headers={"Location": where})
+
+    def retrieve(self, request: Request, name: str) -> Response:
+        return Response(DatasetOut(self.dataset()).data)
+
+    def partial_update(self, request: Request, name: str) -> Response:
+        dataset = self.dataset()
+        changed = datasets.update(dataset, actor=self.actor, **parse(DatasetChange, request, partial=True))
+        return Response(DatasetOut(changed).data)
+
+    def destroy(self, request: Request, name: str) -> Response:
+        datasets.delete(self.dataset(), actor=self.actor)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @describe(
+        "Look whether a new dataset would work",
+        answers={200: CheckOut},
+        body=CheckBody,
+        errors=[429],
+        operation_id="datasets_check_new",
+        description="Makes nothing. Errors are those of creating one, at the fields that they are about. Takes the "
+        "body that would make it.",
+    )
+    @action(detail=False, methods=["post"], url_path="check", url_name="check-new")
+    def check_new(self, request: Request) -> Response:
+        data = parse(CheckBody, request)
+        for other in ("name", "description"):
+            data.pop(other, None)
+        team = team_for(self.actor, data.pop("team", None))
+        said = datasets.check(team=team, options=data.pop("options", {}), actor=self.actor, **data)
+        return Response(CheckOut({"reached": said}).data)
+
+    @describe(
+        "Look whether a dataset works, as it is or with changes",
+        answers={200: CheckOut},
+        body=Place,
+        errors=[404, 429],
+        description="Changes nothing. What is not sent is taken as it is stored, as when the dataset is changed.",
+    )
+    @action(detail=True, methods=["post"])
+    def check(self, request: Request, name: str) -> Response:
+        said = datasets.check_dataset(self.dataset(), actor=self.actor, **parse(Place, request))
+        return Response(CheckOut({"reached": said}).data)
+
+    @describe("Browse a dataset", answers={200: ListingOut}, errors=[400, 404], parameters=[PATH, AFTER, LIMIT])
+    @action(detail=True, pagination_class=None)
+    def files(self, request: Request, name: str) -> Response:
+        limit = number(request, "limit", 200, most=1000)
+        asked = request.query_params
+        listing = browsing.browse(
+            self.dataset(), asked.get("path", ""), after=asked.get("after", ""), limit=max(1, limit)
+        )
+        return Response(ListingOut(listing).data)
+
+    @describe(
+        "Prepare a path of a dataset on this node",
+        answers={202: RoundOut},
+        body=PreheatBody,
+        errors=[404, 409],
+        description="Gives the round that copies it: the one under way, or a new one. Location is where to follow it.",
+    )
+    @action(detail=True, methods=["post"])
+    def preheat(self, request: Request, name: str) -> Response:
+        dataset = self.dataset()
+        data = parse(PreheatBody, request)
+        round_ = request_round(dataset, data.get("path", ""), mode=data.get("mode", states.MIRROR), actor=self.actor)
+        where = reverse("api-dataset-round", [name, round_.pk], request=request)
+        return Response(RoundOut(round_).data, status=status.HTTP_202_ACCEPTED, headers={"Location": where})

@@ -1,0 +1,93 @@
+"""The store of this node in the REST API. For administrators: it holds files of every team."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers, status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from console.web.openapi import describe
+from console.web.rest import Resource
+from datasets.actions import store as store_actions
+from datasets.queries import store as store_queries
+
+
+class OriginOut(serializers.Serializer[Any]):
+    dataset = serializers.CharField()
+    team = serializers.CharField()
+    path = serializers.CharField()
+    round = serializers.IntegerField(help_text="The newest round that gave these files.")
+
+
+class MomentField(serializers.FloatField):
+    """Seconds since the epoch."""
+
+
+class StoredTreeOut(serializers.Serializer[Any]):
+    digest = serializers.CharField(help_text="SHA-256 over names, sizes and digests of all files.")
+    bytes = serializers.IntegerField()
+    files = serializers.IntegerField()
+    frees = serializers.IntegerField(help_text="Bytes that no other tree shares.")
+    used = MomentField(help_text="When it was last asked for, in seconds since the epoch.")
+    verified = MomentField(help_text="When every byte was last read and was right; 0 when not known.")
+    wanted = serializers.BooleanField(help_text="A service has a revision with it: it is not evicted.")
+    leaves = MomentField(help_text="When it is evicted if nobody asks for it; 0 for one that is wanted.")
+    users = serializers.ListField(child=serializers.CharField(), help_text="Services.")
+    origins = OriginOut(many=True)
+    damage = serializers.ListField(child=serializers.CharField(), help_text="What the last reading found wrong.")
+    to_verify = serializers.BooleanField(help_text="It is being read again, or will be: one tree at a time is.")
+
+
+class StoreOut(serializers.Serializer[Any]):
+    """Sizes in bytes. Trees come in the order in which they would be evicted."""
+
+    node = serializers.CharField()
+    used = serializers.IntegerField(help_text="By contents, each once.")
+    quota = serializers.IntegerField(help_text="0: none.")
+    disk_total = serializers.IntegerField()
+    disk_free = serializers.IntegerField()
+    damaged = serializers.IntegerField(help_text="How many trees are.")
+    count = serializers.IntegerField(help_text="How many trees there are in all.")
+    trees = StoredTreeOut(many=True, help_text="The page of them that was asked for.")
+
+
+class EvictedOut(serializers.Serializer[Any]):
+    freed = serializers.IntegerField(help_text="Bytes.")
+
+
+class StoreView(Resource):
+    serializer_class = StoreOut
+    filter_backends = []
+    lookup_field = "digest"
+    lookup_value_regex = "[0-9a-f]{64}"
+
+    @describe("Show what is in the store of this node (administrators)", answers={200: StoreOut})
+    def show(self, request: Request) -> Response:
+        self.actor.require_admin()
+        use = store_queries.read()
+        trees = self.paginate_queryset(use.trees)
+        return Response(StoreOut({**vars(use), "damaged": use.damaged, "count": len(use.trees), "trees": trees}).data)
+
+    @describe(
+        "Remove a tree that nobody needs (administrators)",
+        answers={200: EvictedOut},
+        errors=[404, 409],
+        description="A later preheat copies it again. 409 while a service needs it, and just after it was asked for.",
+    )
+    @action(detail=True, methods=["post"])
+    def evict(self, request: Request, digest: str) -> Response:
+        return Response(EvictedOut({"freed": store_actions.evict(digest, actor=self.actor)}).data)
+
+    @describe(
+        "Have every byte of a tree read again (administrators)",
+        answers={202: None},
+        errors=[404],
+        description="`verified` or `damage` of the store say how it went. What is damaged is copied again.",
+    )
+    @action(detail=True, methods=["post"])
+    def verify(self, request: Request, digest: str) -> Response:
+        store_actions.verify(digest, actor=self.actor)
+        return Response(status=status.HTTP_202_ACCEPTED)

@@ -1,0 +1,231 @@
+"""The work of a round between claim and end: plan, look whether the store has it, copy, publish.
+
+Called by rounds.py, which holds the staging directory and the lease.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from console.units import duration_text, size_text
+from datasets import states, wiring
+from datasets.errors import PreheatError, SourceChanged, SourceDamaged, Waiting
+from datasets.jobs import housekeeping
+from datasets.jobs.leases import Lease
+from datasets.jobs.seats import Turn
+from datasets.models import Round
+from datasets.preheat.copying import copy as copying
+from datasets.preheat.copying.file_progress import Watch
+from datasets.preheat.copying.speed import Limit, Speed
+from datasets.preheat.journal import Staging, key_of
+from datasets.preheat.store import upkeep
+from datasets.preheat.store.trees import Known, Store, make_manifest
+from datasets.sources.base import Source
+from datasets.specs import Plan, StoredFile, Tree, left_out_text
+
+PLANS = 4
+"""How often one attempt plans again because a file changed under its hands."""
+
+limit = Limit(settings.PREHEAT_BYTES_PER_SECOND)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A round that this worker has claimed, and what it works with."""
+
+    round: Round
+    source: Source
+    store: Store
+    staging: Staging
+    lease: Lease
+    turn: Turn
+
+    def check(self) -> None:
+        """Raises what the lease and the turn raise. Cheap enough to call often."""
+        self.lease.check()
+        self.turn.check()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What is to become a tree: the files of the source, and those of the last copy that are to stay."""
+
+    plan: Plan
+    stays: tuple[StoredFile, ...]
+    fingerprint: str
+    """What the store finds the tree by."""
+    known: Known
+    """Which of the files the store has already."""
+
+
+def tree_of(lease: Lease, store: Store, staging: Staging, turn: Turn) -> Tree:
+    """The published tree of a claimed round. Raises SourceError, PreheatError, and what lease and turn raise."""
+    lease.write(state=states.COPYING, message="")
+    round_ = Round.objects.select_related("dataset").get(pk=lease.round_pk)
+    upkeep.settle_doubtful(store, lease.check)  # before anything of what a crash may have damaged is built on
+    if round_.fingerprint:
+        _wait_for_others(round_, round_.fingerprint)
+    job = Job(round_, wiring.source_of(round_.dataset), store, staging, lease, turn)
+    for _ in range(PLANS):
+        planned = _plan(job)
+        tree = store.find(planned.fingerprint)
+        if tree is not None or any(planned.known(file) for file in planned.plan.files):
+            _prove(job.source, planned.plan, round_.path)
+        if tree is not None:
+            lease.say("The store of this node has all of them already.")
+            return tree
+        _wait_for_others(round_, planned.fingerprint)
+        try:
+            with copying.disk_full_explained(planned.plan.total_bytes, store.root):
+                return _published(job, planned)
+        except SourceChanged as error:
+            changed = error
+            lease.say(f"{error.path} changed: the files are listed again.")
+    raise PreheatError(
+        f"{changed.path} changed each of the {PLANS} times that it was copied.", hint=changed.hint
+    ) from changed
+
+
+def _plan(job: Job) -> Planned:
+    """Lists the files at the source, and notes in the round what there is to do."""
+    round_, source, lease = job.round, job.source, job.lease
+    lease.say(f"Listing {round_.path or 'all files'} of {round_.dataset.name}.")
+    plan = source.plan(round_.path, beat=job.check)
+    stays = _stays(round_, plan, job.store)
+    fingerprint = _fingerprint(plan, stays, round_.dataset.team_id if source.connects else 0)
+    # The source was made of this very row: whatever the dataset points to by now, the files come from here.
+    lease.write(
+        location=round_.dataset.location,
+        fingerprint=fingerprint,
+        files_total=len(plan.files),
+        bytes_total=plan.total_bytes,
+        planned_at=timezone.now(),
+    )
+    size = size_text(plan.total_bytes)
+    one = len(plan.files) == 1
+    lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
+    if left_out := left_out_text(plan.left_out):
+        lease.say(left_out)
+    return Planned(plan, stays, fingerprint, job.store.known(plan, _place(round_, source)))
+
+
+def _prove(source: Source, plan: Plan, path: str) -> None:
+    """Reads a byte of the plan: who may only list must not be given from the store what another team could read."""
+    file = next((file for file in plan.files if file.size), None)
+    if file is not None:
+        with source.open(file, path, 0, 1) if file.ranged else source.open(file, path) as body:
+            body.read(1)
+
+
+def _stays(round_: Round, plan: Plan, store: Store) -> tuple[StoredFile, ...]:
+    """Files of the last copy that are gone from the source and are to stay."""
+    if round_.mode != states.KEEP:
+        return ()
+    manifest = store.manifest(_last_tree(round_))
+    if manifest is None:
+        return ()
+    planned = {*(file.path for file in plan.files), *plan.empty_dirs}
+    folders = {"/".join(path.split("/")[:depth]) for path in planned for depth in range(1, path.count("/") + 1)}
+    return tuple(
+        file
+        for file in manifest.files
+        if file.path not in planned | folders
+        and not any(_is_below(file.path, path) for path in planned)
+        and store.blob(file.sha256).is_file()  # damaged here and gone from the source: lost
+    )
+
+
+def _last_tree(round_: Round) -> str:
+    """Digest of the last copy of this folder from the same location; "" when there was none."""
+    done = Round.objects.filter(
+        dataset=round_.dataset, path=round_.path, node=round_.node, state=states.DONE, location=round_.dataset.location
+    )
+    last: str | None = done.exclude(tree="").values_list("tree", flat=True).first()
+    return last or ""
+
+
+def _place(round_: Round, source: Source) -> str:
+    """What the store remembers contents under. A team's own, where credentials decide who may read."""
+    return f"{round_.dataset.team_id}:{round_.path}" if source.connects else round_.path
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(f"{folder}/")
+
+
+def _fingerprint(plan: Plan, stays: tuple[StoredFile, ...], team: int) -> str:
+    """What the store finds a tree of this plan by. `team` keeps apart what only that team's credentials may read."""
+    kept = "".join(f"\n{file.path}\0{file.sha256}" for file in stays)
+    if not stays and not team:
+        return plan.fingerprint
+    return hashlib.sha256(f"{plan.fingerprint}\n{team}{kept}".encode()).hexdigest()
+
+
+def _wait_for_others(round_: Round, fingerprint: str) -> None:
+    """Raises Waiting while an older round of this node copies the same files: they need to come once."""
+    older = (
+        Round.objects.underway()
+        .filter(~Q(lease_token=""), fingerprint=fingerprint, node=round_.node, pk__lt=round_.pk)
+        .first()
+    )
+    if older is not None:
+        raise Waiting(f"Waiting for round {older.pk}, which copies the same files.", permanent=False)
+
+
+def _published(job: Job, planned: Planned) -> Tree:
+    """Copies what is missing, puts it together with what stays, and publishes that."""
+    began, plan, store, staging = time.monotonic(), planned.plan, job.store, job.staging
+    stored = _copied(job, planned)
+    job.lease.write(state=states.VERIFYING)
+    parts = {file.path: staging.part(key_of(file)) for file in plan.files}
+    parts |= {file.path: store.blob(file.sha256) for file in planned.stays}
+    manifest = make_manifest((*stored, *planned.stays), plan.empty_dirs)
+    tree = store.publish(staging, parts, manifest, fingerprint=planned.fingerprint, check=job.lease.write)
+    if all(file.version for file in plan.files):  # else no later plan can name them
+        store.remember(plan, _place(job.round, job.source), manifest)
+    moved = Round.objects.values_list("bytes_copied", flat=True).get(pk=job.round.pk)
+    job.lease.say(
+        f"Every byte has its digest. {size_text(moved)} were moved, the last of them in "
+        f"{duration_text(time.monotonic() - began)}."
+    )
+    return tree
+
+
+def _copied(job: Job, planned: Planned) -> tuple[StoredFile, ...]:
+    """Brings the files of the plan into the staging directory, and says in the round how far it is."""
+    plan, lease, speed = planned.plan, job.lease, Speed()
+    before, least = Round.objects.values_list("bytes_copied", "bytes_done").get(pk=job.round.pk)
+    last = _last_tree(job.round)
+    missing = copying.missing_bytes(plan, job.staging, planned.known)
+    housekeeping.make_room(missing, keep={last} if last else set())
+    watch = Watch(job.staging.directory, plan)
+
+    def progress(seen: copying.Progress) -> None:
+        watch.note(seen)
+        lease.note(
+            bytes_done=min(plan.total_bytes, max(least, seen.bytes_done)),
+            files_done=seen.files_done,
+            bytes_copied=before + seen.bytes_copied,
+            bytes_per_second=speed.reading(seen.bytes_copied),
+        )
+
+    try:
+        return copying.copy(
+            plan,
+            job.source,
+            job.round.path,
+            job.staging,
+            progress=progress,
+            check=job.check,
+            known=planned.known,
+            limit=limit,
+        )
+    except (SourceChanged, SourceDamaged):
+        lease.write()  # so that what this plan moved is counted before the next one starts to
+        raise

@@ -1,0 +1,148 @@
+"""What is in the store of this node: how much, from where, who needs it, and what would be evicted next.
+
+The store is a directory of the machine that this process runs on; of other nodes' stores nothing is known here.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+from datasets import states, wiring
+from datasets.models import Round
+from datasets.preheat.store import upkeep
+from datasets.preheat.store.trees import Store
+from datasets.signals import trees_used, trees_wanted
+
+KEEPS = timedelta(days=7)
+"""How long model files that no service needs stay in the store, counted from when they were last asked for."""
+GRACE = 600.0
+"""Seconds for which a tree stays whatever happens: whoever asked for it is about to say that it needs it."""
+
+
+def wanted() -> set[str]:
+    """Digests of the trees that somebody still needs."""
+    found: set[str] = set()
+    for _, digests in trees_wanted.send(None):
+        found |= set(digests or ())
+    return found
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a tree was copied from; `round` is the newest round that did."""
+
+    dataset: str
+    team: str
+    path: str
+    round: int
+
+
+@dataclass(frozen=True)
+class StoredTree:
+    """One tree. Times are seconds since 1970, 0 when not known; sizes are bytes.
+
+    `frees` is what the disk would win without it: contents that no other tree holds. `wanted`: it is never evicted.
+    """
+
+    digest: str
+    bytes: int
+    files: int
+    frees: int
+    used: float
+    verified: float
+    wanted: bool
+    users: tuple[str, ...]
+    """Services that have a revision with these files."""
+    origins: tuple[Origin, ...]
+    damage: tuple[str, ...]
+    """What the last reading found wrong, a sentence a file; () when nothing."""
+    to_verify: bool
+    """It is being read again, or will be."""
+
+    @property
+    def leaves(self) -> float:
+        """When it is evicted if nobody asks for it any more; 0 for one that is wanted."""
+        return 0.0 if self.wanted else self.used + KEEPS.total_seconds()
+
+
+@dataclass(frozen=True)
+class StoreUse:
+    """Bytes. `quota` is 0 when there is none. `trees` in the order in which they would be evicted."""
+
+    node: str
+    used: int
+    quota: int
+    disk_total: int
+    disk_free: int
+    trees: tuple[StoredTree, ...]
+
+    @property
+    def unwanted(self) -> tuple[StoredTree, ...]:
+        return tuple(tree for tree in self.trees if not tree.wanted)
+
+    @property
+    def next(self) -> StoredTree | None:
+        """What goes first when room is needed."""
+        return next(iter(self.unwanted), None)
+
+    @property
+    def damaged(self) -> int:
+        return sum(bool(tree.damage) for tree in self.trees)
+
+
+def read() -> StoreUse:
+    """Looks at the disk: a few milliseconds for each thousand files in the store."""
+    store = wiring.store()
+    disk = shutil.disk_usage(store.make())
+    return StoreUse(
+        settings.NODE_NAME, upkeep.used_bytes(store), settings.STORE_QUOTA_BYTES, disk.total, disk.free, _trees(store)
+    )
+
+
+def users_of(digests: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+    """Digest -> names of what needs the tree, as the other apps say."""
+    named: dict[str, set[str]] = {digest: set() for digest in digests}
+    for _, answer in trees_used.send(None):
+        answered: Any = answer or {}
+        for digest, names in answered.items():
+            if digest in named:
+                named[digest] |= set(names)
+    return {digest: tuple(sorted(names)) for digest, names in named.items()}
+
+
+def _trees(store: Store) -> tuple[StoredTree, ...]:
+    rows = upkeep.kept(store, wanted())
+    digests = [row.digest for row in rows]
+    users, origins = users_of(digests), _origins(digests)
+    asked = set(upkeep.to_verify(store))
+    return tuple(
+        StoredTree(
+            row.digest,
+            row.bytes,
+            row.files,
+            row.frees,
+            row.used,
+            store.verified_at(row.digest),
+            row.wanted,
+            users[row.digest],
+            origins.get(row.digest, ()),
+            tuple(row.damage.splitlines()),
+            row.digest in asked,
+        )
+        for row in rows
+    )
+
+
+def _origins(digests: list[str]) -> dict[str, tuple[Origin, ...]]:
+    found: dict[str, dict[tuple[str, str], Origin]] = {}
+    done = Round.objects.filter(state=states.DONE, node=settings.NODE_NAME, tree__in=digests)
+    rows = done.order_by("-id").values_list("tree", "dataset__name", "dataset__team__name", "path", "pk")
+    for digest, dataset, team, path, pk in rows:
+        found.setdefault(digest, {}).setdefault((dataset, path), Origin(dataset, team, path, pk))
+    return {digest: tuple(places.values()) for digest, places in found.items()}

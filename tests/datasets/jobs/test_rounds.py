@@ -1,0 +1,283 @@
+"""A preheat round from request to published tree, and everything that can come in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.utils import timezone
+
+from console import dispatch as console_dispatch
+from console.accounts.principal import Principal, for_user
+from console.errors import Conflict, Forbidden, InvalidFields
+from datasets import states, wiring
+from datasets.actions import datasets, rounds
+from datasets.actions.rounds import cancel, request_round
+from datasets.jobs import leases
+from datasets.jobs import rounds as jobs
+from datasets.jobs.leases import Lease, LeaseLost
+from datasets.models import Dataset, Round
+from datasets.preheat.copying import copy as copying
+from datasets.preheat.store import upkeep
+from datasets.preheat.store.trees import Store
+from datasets.sources.local.source import LocalSource
+from tests.datasets.looking import expire, fresh
+
+pytestmark = pytest.mark.django_db
+Run = Callable[[int], None]
+
+
+def test_a_round_publishes_a_verified_copy(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, finished: list[tuple[int, str]]
+) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    assert (asked.state, asked.requested_by, asked.node) == (states.PENDING, "alice", "local")
+    run_now(asked.pk)
+    done = fresh(asked)
+    assert done.state == states.DONE
+    assert (done.files_done, done.files_total, done.bytes_done) == (3, 3, done.bytes_total)
+    assert done.bytes_copied == done.bytes_total
+    tree = wiring.tree_of(done)
+    assert tree is not None
+    assert (tree.path / "1" / "model.py").read_text() == "print('hello')\n"
+    assert upkeep.verify(store, done.tree) == []
+    assert store.staging_names() == []
+    assert finished == [(asked.pk, states.DONE)]
+
+
+def test_a_single_file_becomes_a_tree_with_that_file(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    asked = request_round(dataset, "svm/1/model.py", actor=owner)
+    run_now(asked.pk)
+    tree = wiring.tree_of(fresh(asked))
+    assert tree is not None
+    assert [path.name for path in tree.path.iterdir()] == ["model.py"]
+
+
+def test_the_same_content_asked_for_twice_is_copied_once(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store
+) -> None:
+    first = request_round(dataset, "svm", actor=owner)
+    run_now(first.pk)
+    again = request_round(dataset, "svm/", actor=owner)
+    assert again.pk != first.pk
+    run_now(again.pk)
+    second = fresh(again)
+    assert (second.state, second.tree, second.bytes_copied) == (states.DONE, fresh(first).tree, 0)
+    assert second.bytes_done == second.bytes_total
+    assert len(list((store.root / "blobs").glob("*/*"))) == 3
+
+
+def test_what_the_files_say_is_kept_beside_the_tree_and_goes_with_it(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store
+) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    (kept,) = (store.root / "reports").iterdir()
+    assert kept.name.startswith(fresh(asked).tree)
+    assert any("Triton" in line for line in asked.lines.values_list("text", flat=True))
+    upkeep.evict(store, set(), not_used_since=timezone.now().timestamp() + 1)
+    assert list((store.root / "reports").iterdir()) == []
+
+
+def test_an_evicted_tree_is_copied_again(dataset: Dataset, owner: Principal, run_now: Run, store: Store) -> None:
+    first = request_round(dataset, "svm", actor=owner)
+    run_now(first.pk)
+    upkeep.evict(store, set(), not_used_since=timezone.now().timestamp() + 1)
+    assert wiring.tree_of(fresh(first)) is None
+    again = request_round(dataset, "svm", actor=owner)
+    run_now(again.pk)
+    assert wiring.tree_of(fresh(again)) is not None
+
+
+def test_a_second_request_gets_the_round_that_is_under_way(dataset: Dataset, owner: Principal) -> None:
+    first = request_round(dataset, "svm", actor=owner)
+    assert request_round(dataset, "/".join(["svm", ""]), actor=owner) == first
+    assert request_round(dataset, "", actor=owner) != first
+
+
+def test_of_two_requests_at_the_same_moment_one_makes_the_round(
+    dataset: Dataset, owner: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = request_round(dataset, "svm", actor=owner)
+    answers = iter([None, first])  # the second request did not see the first one's row yet
+    monkeypatch.setattr(rounds, "_active_round", lambda *_: next(answers))
+    assert request_round(dataset, "svm", actor=owner) == first
+    assert Round.objects.count() == 1
+
+
+def test_a_request_is_put_on_the_queue_when_it_is_committed(
+    dataset: Dataset,
+    owner: Principal,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Callable[..., Any],
+) -> None:
+    sent: list[tuple[str, tuple[Any, ...]]] = []
+    monkeypatch.setattr(console_dispatch, "send", lambda name, args, expires: sent.append((name, args)))
+    with django_capture_on_commit_callbacks(execute=True):
+        asked = request_round(dataset, "svm", actor=owner)
+        assert sent == []
+    assert sent == [("datasets.run_round", (asked.pk,))]
+
+
+@pytest.mark.parametrize("path", ["../secret", "/etc", "svm/../../x", "nothing/here", "a\0b", "x" * 1025])
+def test_a_path_that_cannot_be_is_refused_at_once(dataset: Dataset, owner: Principal, path: str) -> None:
+    with pytest.raises(InvalidFields) as caught:
+        request_round(dataset, path, actor=owner)
+    assert set(caught.value.errors) == {"path"}
+    assert not Round.objects.exists()
+
+
+def test_only_editors_and_owners_start_and_cancel_rounds(
+    dataset: Dataset, owner: Principal, bob: User, charlie: User
+) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    for person in (bob, charlie, AnonymousUser()):
+        with pytest.raises(Forbidden):
+            request_round(dataset, "svm", actor=for_user(person))
+        with pytest.raises(Forbidden):
+            cancel(asked, actor=for_user(person))
+    assert not fresh(asked).cancel_requested
+
+
+def test_people_see_the_rounds_of_their_teams(dataset: Dataset, owner: Principal, bob: User, charlie: User) -> None:
+    request_round(dataset, "svm", actor=owner)
+    seen = [Round.objects.visible_to(for_user(person)).count() for person in (bob, charlie)]
+    assert seen == [1, 0]
+
+
+def test_a_waiting_round_is_cancelled_at_once(
+    dataset: Dataset,
+    owner: Principal,
+    run_now: Run,
+    finished: list[tuple[int, str]],
+    django_capture_on_commit_callbacks: Callable[..., Any],
+) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    with django_capture_on_commit_callbacks(execute=True):
+        cancelled = cancel(asked, actor=owner)
+    assert (cancelled.state, cancelled.message) == (states.CANCELLED, "Cancelled by alice.")
+    assert finished == [(asked.pk, states.CANCELLED)]
+    run_now(asked.pk)  # its message arrives late
+    assert fresh(asked).state == states.CANCELLED
+
+
+@pytest.mark.parametrize("stage", ["plan", "copy", "publish"])
+def test_a_round_is_cancelled_at_every_stage(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setattr(leases, "BEAT", 0.0)
+    asked = request_round(dataset, "svm", actor=owner)
+    place: tuple[Any, str] = {
+        "plan": (LocalSource, "plan"),
+        "copy": (copying, "copy"),
+        "publish": (Store, "publish"),
+    }[stage]
+    original = getattr(*place)
+
+    def cancelled_meanwhile(*args: Any, **options: Any) -> Any:
+        cancel(asked, actor=owner)
+        return original(*args, **options)
+
+    monkeypatch.setattr(*place, cancelled_meanwhile)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.CANCELLED
+    assert not (store.root / "trees").exists()
+    assert store.staging_names() == []
+
+
+def test_a_round_that_is_over_cannot_be_cancelled(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    with pytest.raises(Conflict, match="over already: done"):
+        cancel(asked, actor=owner)
+
+
+def test_cancelling_twice_is_cancelling_once(dataset: Dataset, owner: Principal) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    assert cancel(asked, actor=owner).state == states.CANCELLED
+    assert cancel(asked, actor=owner).state == states.CANCELLED
+
+
+def test_a_message_delivered_twice_does_nothing(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    assert leases.claim(asked.pk) is not None
+    assert leases.claim(asked.pk) is None
+    run_now(asked.pk)
+    assert fresh(asked).state == states.PENDING  # the owner of the lease is at work, this worker was not
+    expire(asked)
+    run_now(asked.pk)
+    before = fresh(asked)
+    run_now(asked.pk)
+    assert (before.state, fresh(asked).finished_at) == (states.DONE, before.finished_at)
+
+
+def test_a_round_of_another_node_is_left_alone(dataset: Dataset, owner: Principal) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    Round.objects.filter(pk=asked.pk).update(node="elsewhere")
+    assert leases.claim(asked.pk) is None
+    assert jobs.sweep() == 0
+
+
+def test_an_expired_lease_is_taken_over(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    dead = leases.claim(asked.pk)
+    expire(asked)
+    run_now(asked.pk)
+    done = fresh(asked)
+    assert done.state == states.DONE
+    assert done.lease_token != dead
+
+
+def test_a_worker_that_lost_its_lease_publishes_nothing(
+    dataset: Dataset,
+    owner: Principal,
+    run_now: Run,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    finished: list[tuple[int, str]],
+) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    original = Store.publish
+
+    def overtaken(*args: Any, **options: Any) -> Any:
+        Round.objects.filter(pk=asked.pk).update(lease_token="another")
+        return original(*args, **options)
+
+    monkeypatch.setattr(Store, "publish", overtaken)
+    run_now(asked.pk)
+    assert (fresh(asked).state, fresh(asked).tree) == (states.VERIFYING, "")
+    assert not (store.root / "trees").exists()
+    assert finished == []
+
+
+def test_a_zombie_can_neither_finish_nor_write_progress(dataset: Dataset, owner: Principal) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    token = leases.claim(asked.pk)
+    assert token is not None
+    zombie = Lease(asked.pk, token)
+    expire(asked)
+    assert leases.claim(asked.pk) is not None
+    for write in (zombie.write, zombie.check, lambda: zombie.finish(states.DONE), lambda: zombie.release(wait=1)):
+        with pytest.raises(LeaseLost):
+            write()
+    assert fresh(asked).state == states.PENDING
+
+
+def test_a_deleted_dataset_stops_the_worker(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "BEAT", 0.0)
+    asked = request_round(dataset, "svm", actor=owner)
+    original = copying.copy
+
+    def deleted_meanwhile(*args: Any, **options: Any) -> Any:
+        datasets.delete(dataset, actor=owner)
+        return original(*args, **options)
+
+    monkeypatch.setattr(copying, "copy", deleted_meanwhile)
+    run_now(asked.pk)
+    assert not (store.root / "trees").exists()
+    jobs.sweep()
+    assert store.staging_names() == []

@@ -1,0 +1,352 @@
+"""Rounds when things go wrong: files that change, disks that fill, workers that die, and the sweep."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from console.accounts.principal import Principal
+from console.errors import Unavailable
+from datasets import dispatch, states, wiring
+from datasets.actions.rounds import cancel, request_round, retry
+from datasets.errors import SourceError
+from datasets.jobs import leases, rounds
+from datasets.jobs.seats import Seats
+from datasets.models import Dataset, Round, RoundLine
+from datasets.preheat.copying import copy as copying
+from datasets.preheat.journal import Staging
+from datasets.preheat.store.trees import Store
+from datasets.queries import progress
+from datasets.signals import round_finished
+from datasets.sources.local.source import LocalSource
+from tests.datasets.looking import expire, fresh
+
+pytestmark = pytest.mark.django_db
+Run = Callable[[int], None]
+
+
+def change_on_open(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]) -> None:
+    original = LocalSource.open
+
+    def changing(self: LocalSource, file: Any, *args: Any) -> Any:
+        body = original(self, file, *args)
+        change(file)
+        return body
+
+    monkeypatch.setattr(LocalSource, "open", changing)
+    monkeypatch.setattr(LocalSource, "streams", 1)
+
+
+def test_a_file_that_changes_while_it_is_copied_starts_over(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = iter([b"second " * 1000])
+
+    def change(file: Any) -> None:
+        if file.path == "1/weights.bin" and (content := next(changes, None)) is not None:
+            with (files / "svm" / "1" / "weights.bin").open("r+b") as stream:
+                stream.write(content)
+
+    change_on_open(monkeypatch, change)
+    asked = request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    done = fresh(asked)
+    assert done.state == states.DONE
+    tree = wiring.tree_of(done)
+    assert tree is not None
+    assert (tree.path / "1" / "weights.bin").read_bytes().startswith(b"second " * 1000)
+    assert done.bytes_copied == 45 + 256_000  # of the first reading nothing counts: it ended as it was noticed
+
+
+def test_a_file_that_never_stops_changing_ends_in_a_clear_error(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter(range(100))
+    change_on_open(monkeypatch, lambda file: os.utime(files / "svm" / file.path, ns=(0, next(times))))
+    asked = request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    failed = fresh(asked)
+    assert failed.state == states.FAILED
+    assert "1/weights.bin changed each of the 4 times" in failed.message
+
+
+def test_a_round_that_finds_a_full_disk_waits_says_so_once_and_goes_on_when_there_is_room(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = {"free": copying.MARGIN + 1000, "total": 1 << 40}
+    monkeypatch.setattr(copying.shutil, "disk_usage", lambda _: type("Usage", (), disk))
+    asked = request_round(dataset, "svm", actor=owner)
+    for _ in range(2 * rounds.ATTEMPTS):
+        run_now(asked.pk)
+        waiting = fresh(asked)
+        assert (waiting.state, waiting.attempts) == (states.COPYING, 0)
+        sentence = "250.0 KiB are needed, 1000 B are free. It goes on by itself once there is room."
+        assert sentence in waiting.message.replace("250 KiB", "250.0 KiB")
+        assert leases.claim(asked.pk) is None  # not before the pause is over
+        expire(asked)
+    log = [line.text for line in RoundLine.objects.filter(round=asked)]
+    assert len([text for text in log if "are needed" in text]) == 1
+    assert len([text for text in log if text.startswith("Listing")]) == 1
+    disk["free"] = 1 << 39
+    run_now(asked.pk)
+    assert (fresh(asked).state, fresh(asked).message) == (states.DONE, "")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize("place", ["make", "begin"])
+def test_a_disk_that_takes_no_note_is_waited_for(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, code: int, place: str
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    asked = request_round(dataset, "svm", actor=owner)
+    with monkeypatch.context() as broken:
+        broken.setattr(*{"make": (Store, "make"), "begin": (Staging, "begin")}[place], refuse)
+        for _ in range(2 * rounds.ATTEMPTS):
+            run_now(asked.pk)
+            assert fresh(asked).state in states.UNDERWAY
+            assert os.strerror(code) in fresh(asked).message
+            expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
+
+
+def test_a_source_that_is_away_is_tried_again_a_few_times(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    files.rename(files.with_name("away"))
+    for attempt in range(1, rounds.ATTEMPTS):
+        run_now(asked.pk)
+        waiting = fresh(asked)
+        assert waiting.state == states.COPYING
+        assert f"does not exist on this machine. Attempt {attempt} of 5" in progress.progress(waiting)["sentence"]
+        assert leases.claim(asked.pk) is None  # not before the pause is over
+        expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.FAILED
+    assert "Given up after 5 attempts" in fresh(asked).message
+
+
+def test_a_source_that_comes_back_is_copied(dataset: Dataset, owner: Principal, run_now: Run, files: Path) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    away = files.rename(files.with_name("away"))
+    run_now(asked.pk)
+    away.rename(files)
+    expire(asked)
+    run_now(asked.pk)
+    assert (fresh(asked).state, fresh(asked).message) == (states.DONE, "")
+
+
+def test_a_round_that_waits_for_its_next_attempt_is_cancelled_at_once(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path
+) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    files.rename(files.with_name("away"))
+    run_now(asked.pk)
+    assert cancel(asked, actor=owner).state == states.CANCELLED
+
+
+def test_the_round_after_a_failed_one_goes_on_with_what_was_copied(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = LocalSource.open
+
+    def unreadable(self: LocalSource, file: Any, *args: Any) -> Any:
+        if file.path == "config.pbtxt":
+            raise SourceError("It cannot be read.")
+        return original(self, file, *args)
+
+    monkeypatch.setattr(LocalSource, "open", unreadable)
+    monkeypatch.setattr(LocalSource, "streams", 1)
+    failed = request_round(dataset, "svm", actor=owner)
+    run_now(failed.pk)
+    assert (fresh(failed).state, fresh(failed).message) == (states.FAILED, "It cannot be read.")
+    rounds.sweep()
+    monkeypatch.setattr(LocalSource, "open", original)
+    again = retry(fresh(failed), actor=owner)
+    assert again.pk != failed.pk
+    run_now(again.pk)
+    assert (fresh(again).state, fresh(again).bytes_copied) == (states.DONE, 45)
+
+
+def test_who_may_list_but_not_read_is_given_nothing_from_the_store(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_now(request_round(dataset, "svm", actor=owner).pk)
+
+    def forbidden(*_: Any) -> None:
+        raise SourceError("These credentials may not read.")
+
+    monkeypatch.setattr(LocalSource, "open", forbidden)
+    asked = request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    assert (fresh(asked).state, fresh(asked).tree) == (states.FAILED, "")
+    assert fresh(asked).message == "These credentials may not read."
+
+
+def test_an_unexpected_error_ends_the_round(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(copying, "copy", broken)
+    asked = request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.FAILED
+    assert "secret" not in fresh(asked).message
+
+
+def test_a_store_that_others_use_for_long_is_waited_for(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_use(*_: Any, **__: Any) -> None:
+        raise Unavailable("trees has been in use for 60 s.", hint="Try again later.")
+
+    asked = request_round(dataset, "svm", actor=owner)
+    with monkeypatch.context() as busy:
+        busy.setattr(copying, "copy", in_use)
+        run_now(asked.pk)
+    assert (fresh(asked).state in states.ACTIVE, fresh(asked).attempts) == (True, 0)
+    assert fresh(asked).message == "trees has been in use for 60 s. Try again later."
+    expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
+
+
+def test_a_staging_directory_that_is_still_held_is_not_touched(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store
+) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    with store.staging(str(asked.pk)):
+        run_now(asked.pk)
+        assert (fresh(asked).state, fresh(asked).lease_token) == (states.PENDING, "")
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
+
+
+def test_a_worker_does_only_so_many_rounds_at_once(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    monkeypatch.setattr(rounds, "_seats", Seats(1))
+    assert rounds._seats.take()
+    run_now(asked.pk)
+    assert (fresh(asked).state, fresh(asked).lease_token) == (states.PENDING, "")
+    rounds._seats.leave()
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
+
+
+def test_a_round_that_ends_makes_room_for_the_next_at_once(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (request_round(dataset, path, actor=owner) for path in ("svm", ""))
+    sent: list[int] = []
+    monkeypatch.setattr(dispatch, "run_round", lambda pk, **_: sent.append(pk))
+    run_now(first.pk)
+    assert sent == [second.pk]
+
+
+def test_the_sweep_hands_out_what_nobody_works_on(
+    dataset: Dataset, owner: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(dispatch, "run_round", lambda pk, **_: sent.append(pk))
+    waiting = request_round(dataset, "svm", actor=owner)
+    held = request_round(dataset, "", actor=owner)
+    dead = request_round(dataset, "svm/1", actor=owner)
+    for round_ in (held, dead):
+        leases.claim(round_.pk)
+    expire(dead)
+    sent.clear()
+    assert rounds.sweep() == 2
+    assert sent == [waiting.pk, dead.pk]
+    sent.clear()
+    assert rounds.sweep(limit=1) == 1
+
+
+def test_the_sweep_takes_a_round_from_a_killed_worker_before_its_lease_ends(
+    dataset: Dataset, owner: Principal, store: Store
+) -> None:
+    held, killed, recent = (request_round(dataset, path, actor=owner) for path in ("", "svm", "svm/1"))
+    for round_ in (held, killed, recent):
+        leases.claim(round_.pk)
+    said_nothing = timezone.now() + timedelta(seconds=leases.LEASE - leases.SILENCE - 1)
+    Round.objects.exclude(pk=recent.pk).update(lease_until=said_nothing)
+    with store.staging(str(held.pk)):
+        assert rounds.sweep() == 1
+    assert [leases.claim(round_.pk) is not None for round_ in (held, killed, recent)] == [False, True, False]
+
+
+@pytest.mark.parametrize("token", ["", "0" * 32])
+def test_a_time_that_a_moved_clock_wrote_does_not_keep_a_round(
+    dataset: Dataset, owner: Principal, store: Store, token: str
+) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    tomorrow = timezone.now() + timedelta(days=1)
+    Round.objects.filter(pk=asked.pk).update(lease_token=token, lease_until=tomorrow)
+    assert leases.claim(asked.pk) is None
+    with store.staging(str(asked.pk)):  # as by a worker that lives
+        assert rounds.sweep() == (0 if token else 1)
+    Round.objects.filter(pk=asked.pk).update(lease_until=tomorrow)
+    assert rounds.sweep() == 1
+    assert leases.claim(asked.pk) is not None
+
+
+def test_the_longest_pause_is_no_longer_than_the_sweep_believes() -> None:
+    assert 2 ** (rounds.ATTEMPTS - 1) <= leases.LONGEST_PAUSE
+
+
+def test_a_round_that_waits_for_its_next_attempt_is_not_taken_for_a_killed_one(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path
+) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    files.rename(files.with_name("away"))
+    run_now(asked.pk)
+    assert rounds.sweep() == 0
+
+
+def test_a_store_that_cannot_be_written_is_told_and_tried_again(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store
+) -> None:
+    (store.root / "staging").write_text("not a folder")
+    asked = request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    assert "The store of this node cannot be written" in fresh(asked).message
+    (store.root / "staging").unlink()
+    expire(asked)
+    run_now(asked.pk)
+    assert fresh(asked).state == states.DONE
+
+
+def test_the_sweep_removes_what_ended_rounds_left(dataset: Dataset, owner: Principal, store: Store) -> None:
+    active = request_round(dataset, "svm", actor=owner)
+    ended = cancel(request_round(dataset, "", actor=owner), actor=owner)
+    for name in (str(active.pk), str(ended.pk), "999999"):
+        with store.staging(name):
+            pass
+    rounds.sweep()
+    assert store.staging_names() == [str(active.pk)]
+
+
+def test_a_receiver_that_fails_does_not_hurt_the_round(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    def broken(sender: type[Round], **_: Any) -> None:
+        raise RuntimeError("not mine")
+
+    round_finished.connect(broken)
+    try:
+        asked = request_round(dataset, "svm", actor=owner)
+        run_now(asked.pk)
+    finally:
+        round_finished.disconnect(broken)
+    assert fresh(asked).state == states.DONE

@@ -1,0 +1,93 @@
+"""A repository of the Hub from a dataset to a published, verified tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from console.accounts.principal import Principal
+from console.home import Home
+from console.models import Team
+from datasets import states, wiring
+from datasets.actions import datasets
+from datasets.actions.rounds import request_round
+from datasets.models import Dataset
+from tests.datasets.looking import fresh
+from tests.hub import Hub, hub
+
+pytestmark = [pytest.mark.django_db, pytest.mark.integration]
+Run = Callable[[int], None]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Hub]:
+    with hub(tmp_path / "hub") as made:
+        yield made
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    root = tmp_path / "model"
+    (root / "original").mkdir(parents=True)
+    (root / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}\n')
+    (root / "model.safetensors").write_bytes(os.urandom(5_000_000))
+    (root / "original" / "consolidated.bin").write_bytes(os.urandom(2_000_000))
+    return root
+
+
+@pytest.fixture
+def repository(server: Hub, model: Path, home: Home, settings: Settings, team: Team, owner: Principal) -> Dataset:
+    settings.DATASET_ENDPOINTS = list(server.endpoints)
+    server.push("org/model", model)
+    options = {"repository": "org/model", "endpoint": server.url, "exclude": "original/*"}
+    return datasets.create(team=team, name="hub", kind="huggingface", options=options, actor=owner)
+
+
+def test_a_round_publishes_what_the_patterns_choose(
+    repository: Dataset, owner: Principal, model: Path, run_now: Run
+) -> None:
+    asked = request_round(repository, "", actor=owner)
+    run_now(asked.pk)
+    done = fresh(asked)
+    assert (done.state, done.files_total) == (states.DONE, 2), done.message
+    tree = wiring.tree_of(done)
+    assert tree is not None
+    for name in ("config.json", "model.safetensors"):
+        assert (tree.path / name).read_bytes() == (model / name).read_bytes()
+    assert not (tree.path / "original").exists()
+
+
+def test_a_branch_that_moved_is_a_new_tree_and_the_same_one_is_not_copied_again(
+    repository: Dataset, owner: Principal, server: Hub, model: Path, run_now: Run
+) -> None:
+    first = request_round(repository, "", actor=owner)
+    run_now(first.pk)
+    server.forget_requests()
+    again = request_round(repository, "", actor=owner)
+    run_now(again.pk)
+    assert fresh(again).tree == fresh(first).tree
+    assert server.requests("cdn") == []
+    (model / "config.json").write_text("{}\n")
+    server.push("org/model", model)
+    moved = request_round(repository, "", actor=owner)
+    run_now(moved.pk)
+    tree = wiring.tree_of(fresh(moved))
+    assert tree is not None
+    assert tree.digest != fresh(first).tree
+    assert (tree.path / "config.json").read_text() == "{}\n"
+
+
+def test_a_gated_repository_fails_its_round_with_what_to_do(
+    repository: Dataset, owner: Principal, server: Hub, run_now: Run
+) -> None:
+    asked = request_round(repository, "", actor=owner)
+    server.change("org/model", gated=True)
+    run_now(asked.pk)
+    done = fresh(asked)
+    assert done.state == states.FAILED
+    assert "org/model is gated" in done.message
+    assert "Ask for access" in done.message

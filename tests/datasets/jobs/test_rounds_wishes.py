@@ -1,0 +1,193 @@
+"""Pausing, resuming, trying again, mirroring and keeping, and rounds that want the same files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from console.accounts.principal import Principal, for_user
+from console.errors import Conflict, Forbidden, InvalidFields
+from console.models import Team
+from datasets import states, wiring
+from datasets.actions import datasets
+from datasets.actions.rounds import cancel, pause, request_round, resume, retry
+from datasets.errors import Paused
+from datasets.jobs import leases, rounds
+from datasets.models import Dataset, Round
+from datasets.preheat.copying import copy as copying
+from datasets.preheat.store.trees import Store
+from datasets.queries import progress
+from tests.datasets.looking import expire, fresh
+
+pytestmark = pytest.mark.django_db
+Run = Callable[[int], None]
+
+
+def lines(round_: Round) -> str:
+    return "\n".join(round_.lines.values_list("text", flat=True))
+
+
+def test_a_round_is_paused_where_it_is_and_goes_on_from_there(
+    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "BEAT", 0.0)
+    asked = request_round(dataset, "svm", actor=owner)
+    original = copying.copy
+
+    def paused_after(*args: Any, **options: Any) -> Any:
+        stored = original(*args, **options)
+        pause(asked, actor=owner)
+        return stored
+
+    monkeypatch.setattr(copying, "copy", paused_after)
+    run_now(asked.pk)
+    monkeypatch.setattr(copying, "copy", original)
+    paused = fresh(asked)
+    assert (paused.state, paused.lease_token, paused.pause_requested) == (states.PAUSED, "", False)
+    assert "Paused at" in progress.progress(paused)["sentence"]
+    rounds.sweep()
+    assert store.staging_names() == [str(asked.pk)]
+    run_now(asked.pk)  # a message that was under way
+    assert fresh(asked).state == states.PAUSED
+    assert resume(paused, actor=owner).state == states.PENDING
+    run_now(asked.pk)
+    done = fresh(asked)
+    assert (done.state, done.bytes_copied) == (states.DONE, done.bytes_total)
+    assert "alice asked to pause." in lines(done) and "Resumed by alice." in lines(done)
+
+
+def test_a_round_that_nobody_works_on_is_paused_at_once(dataset: Dataset, owner: Principal) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    assert pause(asked, actor=owner).state == states.PAUSED
+    assert pause(asked, actor=owner).state == states.PAUSED
+    assert leases.claim(asked.pk) is None
+    assert request_round(dataset, "svm", actor=owner) == asked
+    assert cancel(asked, actor=owner).state == states.CANCELLED
+    for verb in (pause, resume):
+        with pytest.raises(Conflict):
+            verb(asked, actor=owner)
+
+
+def test_a_wish_to_pause_is_withdrawn_by_resuming(dataset: Dataset, owner: Principal) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    assert leases.claim(asked.pk)
+    assert pause(asked, actor=owner).pause_requested
+    assert not resume(asked, actor=owner).pause_requested
+
+
+@pytest.mark.parametrize(("verb", "state"), [(cancel, states.CANCELLED), (resume, states.COPYING)])
+def test_who_thinks_better_of_a_pause_while_it_begins_is_heard(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, verb: Any, state: str
+) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+
+    def paused_meanwhile(*_: Any, **__: Any) -> Any:
+        pause(asked, actor=owner)
+        verb(asked, actor=owner)
+        raise Paused("Paused.")
+
+    monkeypatch.setattr(copying, "copy", paused_meanwhile)
+    run_now(asked.pk)
+    assert (fresh(asked).state, fresh(asked).pause_requested and not fresh(asked).cancel_requested) == (state, False)
+
+
+def test_only_editors_pause_resume_and_try_again(dataset: Dataset, owner: Principal, bob: User, charlie: User) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    failed = Round.objects.create(dataset=dataset, path="x", node="local", state=states.FAILED, requested_by="x")
+    for person in (bob, charlie):
+        for verb, round_ in ((pause, asked), (resume, asked), (retry, failed)):
+            with pytest.raises(Forbidden):
+                verb(round_, actor=for_user(person))
+    assert fresh(asked).state == states.PENDING
+
+
+def test_only_what_failed_or_was_cancelled_is_tried_again(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    with pytest.raises(Conflict):
+        retry(asked, actor=owner)
+    cancelled = cancel(asked, actor=owner)
+    assert retry(cancelled, actor=owner).state == states.PENDING
+
+
+def changed(dataset: Dataset, owner: Principal, run_now: Run, files: Path, mode: str) -> Round:
+    """A round in that mode after one file went and another came."""
+    first = request_round(dataset, "svm", actor=owner)
+    run_now(first.pk)
+    (files / "svm" / "1" / "model.py").unlink()
+    (files / "svm" / "new.txt").write_text("new")
+    second = request_round(dataset, "svm", mode=mode, actor=owner)
+    run_now(second.pk)
+    return fresh(second)
+
+
+@pytest.mark.parametrize(("mode", "stays"), [(states.MIRROR, False), (states.KEEP, True)])
+def test_what_is_gone_from_the_source_goes_or_stays(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path, mode: str, stays: bool
+) -> None:
+    done = changed(dataset, owner, run_now, files, mode)
+    tree = wiring.tree_of(done)
+    assert tree is not None
+    assert (tree.path / "1" / "model.py").exists() == stays
+    assert (tree.path / "new.txt").read_text() == "new"
+    assert done.bytes_copied == 3  # what was there already is not copied again
+
+
+def test_keeping_twice_keeps_the_same_tree(dataset: Dataset, owner: Principal, run_now: Run, files: Path) -> None:
+    done = changed(dataset, owner, run_now, files, states.KEEP)
+    again = request_round(dataset, "svm", mode=states.KEEP, actor=owner)
+    run_now(again.pk)
+    assert (fresh(again).tree, fresh(again).bytes_copied) == (done.tree, 0)
+
+
+def test_a_folder_in_the_place_of_a_kept_file_wins(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path
+) -> None:
+    first = request_round(dataset, "svm", actor=owner)
+    run_now(first.pk)
+    (files / "svm" / "config.pbtxt").unlink()
+    (files / "svm" / "config.pbtxt").mkdir()
+    (files / "svm" / "config.pbtxt" / "inside").touch()
+    second = request_round(dataset, "svm", mode=states.KEEP, actor=owner)
+    run_now(second.pk)
+    tree = wiring.tree_of(fresh(second))
+    assert tree is not None
+    assert (tree.path / "config.pbtxt" / "inside").exists()
+
+
+def test_an_unknown_mode_is_refused(dataset: Dataset, owner: Principal) -> None:
+    with pytest.raises(InvalidFields) as caught:
+        request_round(dataset, "svm", mode="sync", actor=owner)
+    assert set(caught.value.errors) == {"mode"}
+
+
+def test_two_datasets_of_the_same_files_cause_one_transfer(
+    dataset: Dataset, owner: Principal, run_now: Run, files: Path, team: Team
+) -> None:
+    other = datasets.create(team=team, name="again", kind="local", options={"path": str(files)}, actor=owner)
+    first, second = (request_round(which, "svm", actor=owner) for which in (dataset, other))
+    original = copying.copy
+
+    def overtaken(*args: Any, **options: Any) -> Any:
+        rounds.run(second.pk)  # by another worker, meanwhile
+        assert f"Waiting for round {first.pk}, which copies the same" in progress.progress(fresh(second))["sentence"]
+        return original(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(copying, "copy", overtaken)
+        run_now(first.pk)
+    expire(second)
+    run_now(second.pk)
+    assert (fresh(second).tree, fresh(second).bytes_copied) == (fresh(first).tree, 0)
+    assert fresh(second).attempts == 0
+
+
+def test_the_log_of_a_round_says_what_happened(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+    asked = request_round(dataset, "svm", actor=owner)
+    run_now(asked.pk)
+    said = lines(asked)
+    for part in ("Asked for by alice.", "Listing svm of models.", "3 files of 250 KiB", "digest", "Done: 3 files"):
+        assert part in said, said
