@@ -112,7 +112,7 @@ def changed(people: Population, number: int, other: Null) -> Snapshot:
     if step == 2:
         return people.with_service(triton_service(f"new-{number}", other.endpoint))
     if step == 3:
-        waiting = replace(base.services[-1], ready=False, endpoints=(), message="PREHEATING")
+        waiting = replace(base.services[-1], ready=False, endpoints=())
         return replace(base, services=(*base.services[:-1], waiting))
     if step == 4:
         more = replace(base.services[0], endpoints=(*base.services[0].endpoints, other.endpoint), revision=number)

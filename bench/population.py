@@ -16,7 +16,7 @@ LIMITS = Limits()
 
 
 def triton_service(name: str, replica: Endpoint, team: str = TEAM) -> GatewayService:
-    return GatewayService(name, team, public=False, ready=True, message="", endpoints=(replica,), revision=1)
+    return GatewayService(name, team, public=False, ready=True, endpoints=(replica,), revision=1)
 
 
 def vllm_service(name: str, replica: Endpoint, team: str = TEAM) -> GatewayService:

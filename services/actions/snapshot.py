@@ -123,7 +123,6 @@ def _service(rows: tuple[Row, ...], most: int) -> GatewayService:
         team=row.team,
         public=access["auth"]["policy"] == "public",
         ready=bool(endpoints),
-        message=_why_not(row),
         endpoints=endpoints,
         revision=row.revision,
         created=int(row.created.timestamp()),
@@ -142,11 +141,6 @@ def _endpoints(rows: tuple[Row, ...], *, sequences: bool) -> Iterable[Endpoint]:
     for row in rows:
         if (row.answered or sequences) and row.replica not in Replica.LEAVING and row.http_port and row.grpc_port:
             yield Endpoint(HOST, row.http_port, row.grpc_port, (row.number or 0) if sequences else 0)
-
-
-def _why_not(row: Row) -> str:
-    """What a caller is told with a 503: the state only. Details may name paths, and are for the console's page."""
-    return "" if row.state in states.ROUTABLE else f"Service {row.name} is {row.state}."
 
 
 def _model(spec: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,13 +76,13 @@ class HttpServer:
         return _json(catalogue.listing(self._watch.table, request.headers.get(CALLER, "")))
 
     async def model(self, request: Request, name: str) -> Response:
-        """404 for what the caller may not use, too; 503 with the reason while it is not ready, as V1 clients expect."""
+        """404 for what the caller may not use, too; 503 while it is not ready, as V1 clients expect."""
         found = catalogue.one(self._watch.table, request.headers.get(CALLER, ""), name)
         if found is None:
             error = BridgeError(Kind.NOT_FOUND, f"There is no model {name}.")
             return _refused(error, errors.openai_body(error, "model_not_found"))
         if not found["ready"]:
-            raise BridgeError(Kind.UNAVAILABLE, self._watch.table.services[name.partition(":")[0]].message)
+            raise BridgeError(Kind.UNAVAILABLE, self._watch.table.services[name.partition(":")[0]].not_ready)
         return _json(found)
 
     async def v2_metadata(self, request: Request, model: str) -> Response:
@@ -99,7 +99,7 @@ class HttpServer:
         _vllm(service)
         v2grpc_openai.model_of(model, service)
         if not service.ready:
-            raise BridgeError(Kind.UNAVAILABLE, service.message)
+            raise BridgeError(Kind.UNAVAILABLE, service.not_ready)
         return Response()
 
 

@@ -28,8 +28,6 @@ class Service:
     team: str
     public: bool
     ready: bool
-    message: str
-    """When not ready: why."""
     revision: int
     framework: str
     """triton or vllm."""
@@ -39,6 +37,11 @@ class Service:
     max_model_len: int | None
     created: int
     """Unix seconds."""
+
+    @property
+    def not_ready(self) -> str:
+        """What its callers get with a 503, as from the gateway. The console shows the reason."""
+        return f"The service {self.name} is not ready."
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,6 @@ def _service(name: str, row: Mapping[str, Any]) -> Service:
         team=str(row["team"]),
         public=bool(row["public"]),
         ready=bool(row["ready"]),
-        message=str(row["message"]),
         revision=int(row["revision"]),
         framework=str(row["framework"]),
         task=str(row["task"]),

@@ -1,7 +1,7 @@
 """The file that tells the bridge which services there are: written by the publisher, read by the bridge.
 
-`{"version": "<digest>", "services": {<name>: {"uid", "team", "public", "ready", "message", "revision", "framework",
-"task", "adapters", "max_model_len", "created"}}}`. Keys and ports are not in it: who may call was decided before a
+`{"version": "<digest>", "services": {<name>: {"uid", "team", "public", "ready", "revision", "framework", "task",
+"adapters", "max_model_len", "created"}}}`. Keys and ports are not in it: who may call was decided before a
 request comes to the bridge, and replicas are reached through the gateway.
 """
 
@@ -34,7 +34,6 @@ def _entry(service: GatewayService) -> bytes:
         "team": service.team,
         "public": service.public,
         "ready": service.ready,
-        "message": service.message,
         "revision": service.revision,
         "framework": service.framework,
         "task": service.task,

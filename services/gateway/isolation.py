@@ -67,7 +67,6 @@ def closed(service: GatewayService) -> GatewayService:
         team=service.team,
         public=False,
         ready=False,
-        message="The gateway refuses its configuration.",
         uid=service.uid,
         revision=service.revision,
         framework=service.framework,

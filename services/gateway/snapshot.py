@@ -25,8 +25,7 @@ class GatewayService:
     public: bool
     """True: no API key is asked for."""
     ready: bool
-    message: str
-    """When not ready: the sentence a caller gets with the 503, for example "PREHEATING: 40 % copied"."""
+    """The console keeps the reason why not: it changes often, and each change of this value changes the routes."""
     endpoints: tuple[Endpoint, ...] = ()
     revision: int = 0
     """Of what is served: whoever keeps what it learned of a model forgets it when this changes."""

@@ -132,7 +132,8 @@ def _metadata(told: Json) -> Json:
 
 
 def _not_ready(service: GatewayService) -> Json:
-    sentence = f"The service {service.name} is not ready. {service.message}".strip()
+    """The same in every state, so that a change of state changes no route. The console shows the reason."""
+    sentence = f"The service {service.name} is not ready."
     return {
         "name": service.name,
         "match": {"prefix": "/"},

@@ -120,7 +120,6 @@ def entry(framework: str, **more: Any) -> Json:
         "team": "vision",
         "public": False,
         "ready": True,
-        "message": "",
         "revision": 1,
         "framework": framework,
         "task": "",

@@ -31,7 +31,7 @@ TO_LLM = (("x-console-service", SHARED),)
 def bridged(llama_server: RunningVllm) -> Iterator[Bridge]:
     services = {
         SHARED: entry("vllm", task="chat", max_model_len=256),
-        "waiting": entry("vllm", uid="18", task="chat", ready=False, message="QUEUED: 2nd."),
+        "waiting": entry("vllm", uid="18", task="chat", ready=False),
         "gone": entry("vllm", uid="19", task="chat"),
     }
     with running(services, {SHARED: llama_server.ports.http, "gone": free_ports().http}) as made:
@@ -151,7 +151,7 @@ def test_the_model_is_described_and_its_readiness_told(bridge: Bridge) -> None:
     ]
     assert bridge.get(f"/v2/models/{SHARED}/ready", SHARED).status == 200
     refused = bridge.get("/v2/models/waiting/ready", "waiting")
-    assert (refused.status, refused.data) == (503, {"error": "QUEUED: 2nd."})
+    assert (refused.status, refused.data) == (503, {"error": "The service waiting is not ready."})
 
 
 def test_the_catalogue_follows_the_table(own_bridge: Bridge) -> None:

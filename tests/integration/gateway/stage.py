@@ -57,7 +57,7 @@ class Staging(ExitStack):
                 snapshots.ready("mnist", first.endpoint, second.endpoint),
                 snapshots.ready("asr", second.endpoint, team="speech"),
                 snapshots.ready("open", first.endpoint, public=True),
-                snapshots.waiting("slow", "PREHEATING: 40 % copied."),
+                snapshots.waiting("slow"),
             ),
             keys=snapshots.KEYS,
         )

@@ -108,7 +108,7 @@ def test_the_header_and_the_request_must_name_the_same_model(stage: Stage, stub:
 
 def test_a_service_that_is_not_ready_says_what_it_is_doing(stage: Stage, stub: Any) -> None:
     answer = stage.gateway.call("POST", "/v2/models/slow/infer", b"{}", X_API_Key=snapshots.TEAM)
-    assert (answer.status, answer.error) == (503, "The service slow is not ready. PREHEATING: 40 % copied.")
+    assert (answer.status, answer.error) == (503, "The service slow is not ready.")
     assert int(answer.headers["retry-after"]) > 0
     code, message, told = refused(stub.ModelInfer, infer_request("slow"), key=snapshots.TEAM)
     assert (code, message) == (grpc.StatusCode.UNAVAILABLE, answer.error)

@@ -39,7 +39,7 @@ def with_origins(doors: Doors, **origins: tuple[str, ...]) -> None:
         return replace(service, cors_origins=origins.get(service.name, ()))
 
     services = tuple(named(service) for service in doors.snapshot.services)
-    waiting = replace(snapshots.waiting("slow", "PREHEATING: 40 % copied."), cors_origins=(APP,))
+    waiting = replace(snapshots.waiting("slow"), cors_origins=(APP,))
     doors.gateway.publish(replace(doors.snapshot, services=(*services, waiting)))
 
 

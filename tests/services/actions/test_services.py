@@ -20,6 +20,8 @@ from services.actions import publishing
 from services.actions import services as verbs
 from services.engines import base
 from services.engines.base import Observation
+from services.gateway.envoy import names
+from services.gateway.render import render
 from services.gateway.snapshot import Snapshot
 from services.models import Replica, Revision, Service
 from tests.services.actions.conftest import preheat_all
@@ -284,8 +286,11 @@ def test_an_edit_before_it_serves_starts_over_with_the_new_spec(make: Make, worl
     assert list(world.engine.running) == ["svc-echo-r2-0"]
 
 
-def test_the_gateway_is_told_the_state_of_one_that_is_not_ready(make: Make, world: World) -> None:
-    world.settle(make())
-    told = publishing.snapshot().services[0]
-    assert not told.ready
-    assert told.message == "Service echo is PREHEATING."
+def test_a_change_of_state_before_it_is_ready_changes_nothing_at_the_gateway(make: Make, world: World) -> None:
+    service = world.settle(make())
+    assert service.state == states.PREHEATING
+    before = render(publishing.snapshot())
+    assert "The service echo is not ready." in str(before[names.ROUTES])
+    for state in (states.QUEUED, states.STARTING):
+        Service.objects.filter(pk=service.pk).update(state=state)
+        assert render(publishing.snapshot()) == before, state

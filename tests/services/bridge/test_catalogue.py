@@ -14,7 +14,6 @@ SERVICES = (
         "a team",
         False,
         True,
-        "",
         framework="vllm",
         task="chat",
         adapters=("poems",),
@@ -22,8 +21,8 @@ SERVICES = (
         created=7,
         uid="1",
     ),
-    GatewayService("other", "b", False, True, "", uid="2"),
-    GatewayService("open", "b", True, False, "QUEUED: 2nd.", uid="3"),
+    GatewayService("other", "b", False, True, uid="2"),
+    GatewayService("open", "b", True, False, uid="3"),
 )
 TABLE: Table = parse(bridge_table.render(Snapshot(services=SERVICES)))
 

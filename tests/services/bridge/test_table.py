@@ -17,7 +17,6 @@ SERVICES = (
         "a",
         False,
         True,
-        "",
         framework="vllm",
         task="chat",
         adapters=("x",),
@@ -25,7 +24,7 @@ SERVICES = (
         created=7,
         revision=3,
     ),
-    GatewayService("svm", "b", True, False, "QUEUED: 2nd."),
+    GatewayService("svm", "b", True, False),
 )
 
 
@@ -39,7 +38,7 @@ def test_what_the_publisher_writes_is_read_whole(tmp_path: Path) -> None:
     assert (tiny.framework, tiny.task, tiny.adapters, tiny.max_model_len) == ("vllm", "chat", ("x",), 256)
     assert (tiny.team, tiny.public, tiny.ready, tiny.created, tiny.revision) == ("a", False, True, 7, 3)
     svm = made.services["svm"]
-    assert (svm.framework, svm.message, svm.max_model_len) == ("triton", "QUEUED: 2nd.", None)
+    assert (svm.framework, svm.not_ready, svm.max_model_len) == ("triton", "The service svm is not ready.", None)
 
 
 def test_a_new_service_is_found_at_once_and_one_that_went_at_the_next_look(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def uid(service: str) -> str:
 
 def ready(name: str, *endpoints: Endpoint, team: str = "vision", public: bool = False) -> GatewayService:
     endpoints = endpoints or (Endpoint("127.0.0.1", 9000, 9001),)
-    return GatewayService(name, team, public, True, "", endpoints, uid=uid(name))
+    return GatewayService(name, team, public, True, endpoints, uid=uid(name))
 
 
 def text(name: str, *endpoints: Endpoint, task: str = "chat", **more: Any) -> GatewayService:
@@ -39,8 +39,8 @@ def text(name: str, *endpoints: Endpoint, task: str = "chat", **more: Any) -> Ga
     return replace(ready(name, *endpoints, team="text"), framework="vllm", task=task, **more)
 
 
-def waiting(name: str, message: str, team: str = "vision") -> GatewayService:
-    return GatewayService(name, team, False, False, message, uid=uid(name))
+def waiting(name: str, team: str = "vision") -> GatewayService:
+    return GatewayService(name, team, False, False, uid=uid(name))
 
 
 KEYS = (
@@ -56,7 +56,7 @@ TWO = (Endpoint("127.0.0.1", 9000, 9001), Endpoint("127.0.0.1", 9010, 9011))
 CASES = {
     "empty": Snapshot(),
     "two_replicas": Snapshot(services=(ready("mnist", *TWO),)),
-    "not_ready": Snapshot(services=(waiting("mnist", "PREHEATING: 40 % copied."),)),
+    "not_ready": Snapshot(services=(waiting("mnist"),)),
     "public": Snapshot(services=(ready("mnist", public=True),)),
     "keys": Snapshot(services=(ready("mnist"), ready("asr", team="speech")), keys=KEYS),
 }
