@@ -42,6 +42,12 @@ class ProcessInfo:
 
 
 class _Transport(xmlrpc.client.Transport):
+    """XML-RPC over a unix socket, with a timeout.
+
+    `supervisor.xmlrpc.SupervisorTransport` has no timeout: a supervisord that hangs would hold a page or a worker for
+    ever. It also keeps its connection between calls.
+    """
+
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__()
         self._path, self._timeout = path, timeout
