@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from services import grants
-from services.gateway.envoy import document, names
+from services.gateway.discovery_file import Published
+from services.gateway.envoy import names
+from services.gateway.envoy.document import Document, item_name, subject
+from services.gateway.render import Files
 
 MARK: Final = ".checked"
 """By whom the published files were checked, and the shapes of the lines that were."""
@@ -51,57 +54,53 @@ class _Mark:
     shapes: tuple[str, ...] = ()
 
 
-def remember(gateway_dir: Path, checker: str, checked: dict[str, bytes] | None) -> None:
+def remember(gateway_dir: Path, checker: str, checked: Files | None) -> None:
     """What is published now is fine with `checker`, which has looked at `checked` for that."""
     if checked is None:
         return
     before = _last(gateway_dir)
     known = before.shapes if before.checker == checker else ()
-    found = (_shape(line) for name in _CHECKED if name in checked for line in document.split(checked[name])[1])
+    found = (_shape(line) for name in _CHECKED if name in checked for line in checked[name].lines)
     shapes = list(dict.fromkeys([*known, *found]))[-SHAPES:]
     (gateway_dir / MARK).write_text(json.dumps({"checker": checker, "shapes": shapes}), encoding="ascii")
 
 
-def unchecked(files: dict[str, bytes], gateway_dir: Path, checker: str) -> dict[str, bytes] | None:
+def unchecked(files: Files, published: Published, checker: str) -> Files | None:
     """Files that Envoy refuses when it would refuse `files`, mostly much shorter. None when nothing in them is new."""
-    mark = _last(gateway_dir)
+    mark = _last(published.gateway_dir)
     if not checker or mark.checker != checker:
         return files
     new: dict[str, list[bytes]] = {name: [] for name in _CHECKED}
-    changed = [name for name in _CHECKED if files[name] != document.published(gateway_dir / name)]
-    parts = {name: document.split(files[name]) for name in changed}
     shells_are_known = True
-    for name, (head, lines, tail) in parts.items():
-        known_head, known_lines, known_tail = document.split(document.published(gateway_dir / name))
-        new[name] = document.new_lines(known_lines, lines)
-        shells_are_known &= head == known_head and document.unversioned(tail) == document.unversioned(known_tail)
     for name in _CHECKED:
-        if new[name] and _any_twice(new[name], files[name], parts[name][1]):
-            return files  # two lines for one subject: Envoy has the words for it
+        if not published[name].is_like(files[name]):
+            before = published[name].document
+            new[name] = files[name].new_lines(before)
+            shells_are_known &= files[name].has_shell_of(before)
+    if any(new[name] and _any_twice(new[name], files[name]) for name in _CHECKED):
+        return files  # two lines for one subject: Envoy has the words for it
     if shells_are_known and _all_known((line for lines in new.values() for line in lines), frozenset(mark.shapes)):
         return None
-    parts |= {name: document.split(files[name]) for name in _CHECKED if name not in parts}
-    targets = {found for line in new[names.ROUTES] for found in _CLUSTER.findall(line)}
+    targets = {target for line in new[names.ROUTES] for target in _CLUSTER.findall(line)}
     if targets:
         already = set(new[names.CLUSTERS])
         new[names.CLUSTERS] += [
-            line for line in parts[names.CLUSTERS][1] if line not in already and document.item_name(line) in targets
+            line for line in files[names.CLUSTERS].lines if line not in already and item_name(line) in targets
         ]
     # A file must hold something: the first line stands for those that are not looked at.
-    return {name: document.join(head, new[name] or lines[:1], tail) for name, (head, lines, tail) in parts.items()}
+    return {name: files[name].with_lines(new[name] or files[name].lines[:1]) for name in _CHECKED}
 
 
-def services_with_new_lines(files: dict[str, bytes], gateway_dir: Path) -> list[str]:
+def services_with_new_lines(files: Files, published: Published) -> list[str]:
     """Services whose virtual host or clusters are not published like this; empty if a line of no service is new."""
-    names_of: set[str] = set()
-    for file in (names.CLUSTERS, names.ROUTES):
-        before = document.split(document.published(gateway_dir / file))[1]
-        for line in document.new_lines(before, document.split(files[file])[1]):
-            found = _OF_SERVICE.fullmatch(document.item_name(line))
-            if found is None:
+    services: set[str] = set()
+    for name in _CHECKED:
+        for line in files[name].new_lines(published[name].document):
+            match = _OF_SERVICE.fullmatch(item_name(line))
+            if match is None:
                 return []
-            names_of.add((found[1] or found[2]).decode())
-    return sorted(names_of)
+            services.add((match[1] or match[2]).decode())
+    return sorted(services)
 
 
 def _all_known(lines: Iterable[bytes], shapes: frozenset[str]) -> bool:
@@ -110,7 +109,7 @@ def _all_known(lines: Iterable[bytes], shapes: frozenset[str]) -> bool:
 
 def _shape(line: bytes) -> str:
     """Equal for lines in which Envoy finds nothing different but names that are DNS labels, uids, teams, and ports."""
-    found = _OF_SERVICE.fullmatch(document.item_name(line))
+    found = _OF_SERVICE.fullmatch(item_name(line))
     if found:
         name = re.escape(found[1] or found[2])
         # As a word of its own, and in the names of its virtual host and clusters.
@@ -119,11 +118,11 @@ def _shape(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()[:16]
 
 
-def _any_twice(new: list[bytes], content: bytes, lines: list[bytes]) -> bool:
+def _any_twice(new: list[bytes], document: Document) -> bool:
     """Whether something that new lines are about has another line in the file."""
     if len(new) <= _FEW:
-        return any(content.count(document.subject(line)) > 1 for line in new)
-    return len({document.subject(line) for line in lines}) < len(lines)
+        return any(document.content.count(subject(line)) > 1 for line in new)
+    return len({subject(line) for line in document.lines}) < len(document.lines)
 
 
 def _last(gateway_dir: Path) -> _Mark:

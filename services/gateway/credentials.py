@@ -18,7 +18,9 @@ from typing import Final
 from console.files import replace
 from services.errors import GatewayError
 from services.gateway import locks
-from services.gateway.envoy import auth, document, encoding, inside, names
+from services.gateway.discovery_file import DiscoveryFile
+from services.gateway.envoy import auth, inside, names
+from services.gateway.envoy.document import Document, version
 from services.gateway.snapshot import GatewayKey, Keys
 
 CLIENT: Final = re.compile(r"[A-Za-z0-9;:=._~%-]+")
@@ -44,7 +46,7 @@ def deliver(take: Callable[[], Keys], gateway_dir: Path, *, seconds: float = WAI
     """
     try:
         with locks.exclusive(gateway_dir, locks.KEYS, seconds):
-            return _publish(render(take(), gateway_dir), gateway_dir)
+            return _publish(render(take(), gateway_dir), DiscoveryFile(gateway_dir / names.KEYS))
     except OSError as error:
         raise GatewayError(f"The keys could not be written for the gateway: {error.strerror}.") from error
 
@@ -52,10 +54,11 @@ def deliver(take: Callable[[], Keys], gateway_dir: Path, *, seconds: float = WAI
 def prepare(gateway_dir: Path) -> None:
     """What Envoy needs to start, before there is a key. Keeps what is published already."""
     with locks.exclusive(gateway_dir, locks.KEYS, WAIT_SECONDS):
-        _publish(_read(gateway_dir / names.KEYS) or auth.credentials((), keyless=False), gateway_dir)
+        file = DiscoveryFile(gateway_dir / names.KEYS)
+        _publish(file.document if file.document.content else auth.credentials((), keyless=False), file)
 
 
-def render(keys: Keys, gateway_dir: Path) -> bytes:
+def render(keys: Keys, gateway_dir: Path) -> Document:
     """The content of keys.json: every key that may be published now."""
     hops = _hops(gateway_dir) if any(key.hops for key in keys.keys) else frozenset()
     # Envoy rejects the whole file if two keys share a digest.
@@ -74,16 +77,14 @@ def _may_go(key: GatewayKey, hops: frozenset[str]) -> bool:
 
 def published(gateway_dir: Path) -> Published:
     content = _read(gateway_dir / names.KEYS)
-    return Published(frozenset(digest.decode() for digest in _PUBLISHED.findall(content)), document.version(content))
+    return Published(frozenset(digest.decode() for digest in _PUBLISHED.findall(content)), version(content))
 
 
-def _publish(content: bytes, gateway_dir: Path) -> bool:
-    record, read_by_envoy = gateway_dir / names.KEYS, gateway_dir / encoding.file_name(names.KEYS)
-    before, encoded = _read(record), _read(read_by_envoy)
-    if before == content and encoding.version(encoded) == document.version(content):
+def _publish(document: Document, file: DiscoveryFile) -> bool:
+    if file.holds(document):
         return False
-    replace(read_by_envoy, encoding.encode(names.KEYS, content, before, encoded))
-    replace(record, content)
+    for path, content in file.writes(document):
+        replace(path, content)
     return True
 
 

@@ -13,36 +13,43 @@ from pathlib import Path
 from typing import Final
 
 from services.gateway import status
-from services.gateway.envoy import document, names
+from services.gateway.discovery_file import Published, Write
+from services.gateway.envoy import names
+from services.gateway.envoy.document import Document, item_name
 
 LEFT: Final = ".left"
 LINGER_SECONDS: Final = 1.0
 """At least. What Envoy has, its workers have as soon as each of them comes to it."""
 
 
-def keep(content: bytes, gateway_dir: Path) -> tuple[bytes, bytes]:
-    """The clusters to publish: those of `content`, and those of before that may still be led to. And the new note."""
-    head, wanted, tail = document.split(content)
-    before = document.split(document.published(gateway_dir / names.CLUSTERS))[1]
-    renewed = {document.item_name(line) for line in document.new_lines(before, wanted)}
-    leaving = [line for line in document.new_lines(wanted, before) if document.item_name(line) not in renewed]
-    told, now = _told(gateway_dir), time.time()
-    since = {name: told.get(name, now) for name in (document.item_name(line).decode() for line in leaving)}
-    gone = {name for name, left in since.items() if now - left > LINGER_SECONDS}
-    if gone and status.follows(gateway_dir, (names.ROUTES, names.KEYS)):
-        since = {name: left for name, left in since.items() if name not in gone}
-        leaving = [line for line in leaving if document.item_name(line).decode() in since]
-    return document.join(head, [*wanted, *leaving], tail) if leaving else content, names.dump(since)
+def keep(clusters: Document, published: Published) -> tuple[Document, list[Write]]:
+    """The clusters to publish: these, and those of before that may still be led to. And the new note, if it changed."""
+    folder, before = published.gateway_dir, published[names.CLUSTERS].document
+    renewed = {item_name(line) for line in clusters.new_lines(before)}
+    leaving = [line for line in before.new_lines(clusters) if item_name(line) not in renewed]
+    old_note = note(folder)
+    left, now = _left(old_note), time.time()
+    since = {name: left.get(name, now) for name in (item_name(line).decode() for line in leaving)}
+    gone = {name for name, start in since.items() if now - start > LINGER_SECONDS}
+    if gone and status.follows(folder, (names.ROUTES, names.KEYS)):
+        since = {name: start for name, start in since.items() if name not in gone}
+        leaving = [line for line in leaving if item_name(line).decode() in since]
+    kept = clusters.with_lines([*clusters.lines, *leaving]) if leaving else clusters
+    new_note = names.dump(since)
+    return kept, [(folder / LEFT, new_note)] if new_note != old_note else []
 
 
 def note(gateway_dir: Path) -> bytes:
     """As the last publisher left it."""
-    return document.published(gateway_dir / LEFT) or names.dump({})
-
-
-def _told(gateway_dir: Path) -> dict[str, float]:
-    """Nothing when the note cannot be read: then all of them have left just now."""
     try:
-        return {str(name): float(left) for name, left in json.loads(note(gateway_dir)).items()}
+        return (gateway_dir / LEFT).read_bytes()
+    except FileNotFoundError:
+        return names.dump({})
+
+
+def _left(content: bytes) -> dict[str, float]:
+    """Since when each cluster is not wanted. Nothing when the note cannot be read: all of them have left just now."""
+    try:
+        return {str(name): float(left) for name, left in json.loads(content).items()}
     except (ValueError, TypeError, AttributeError):
         return {}

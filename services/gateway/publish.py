@@ -19,12 +19,14 @@ from pathlib import Path
 from console.files import replace
 from services.errors import GatewayError, GatewayRefused
 from services.gateway import bridge_table, changes, credentials, isolation, lingering, locks, status
-from services.gateway.envoy import document, encoding, names
+from services.gateway.discovery_file import Published, Write
+from services.gateway.envoy import encoding, names
 from services.gateway.envoy.bootstrap import bootstrap, descriptors
 from services.gateway.envoy.cluster import PATIENCE_SECONDS
+from services.gateway.envoy.document import Document, item_name
 from services.gateway.envoy.inside import EGRESS_SOCKET, HOPS_FILE
 from services.gateway.envoy.tls import Tls, refresh
-from services.gateway.render import render
+from services.gateway.render import Files, render
 from services.gateway.snapshot import GatewayService, Limits, Snapshot
 from services.gateway.validate import validate
 
@@ -37,7 +39,6 @@ _refusals: dict[tuple[str, GatewayService], str] = {}
 """By whom a service was refused as it is, and why: so that it is not asked again every few seconds."""
 WARM_SECONDS = PATIENCE_SECONDS + 2
 """Longest wait for the first probe of new replicas: each has PATIENCE_SECONDS to answer it."""
-Writes = list[tuple[Path, bytes]]
 logger = logging.getLogger(__name__)
 
 
@@ -54,7 +55,7 @@ def deliver(take: Callable[[], Snapshot], gateway_dir: Path, envoy: Path) -> Del
     The snapshot is taken under the lock, so of two concurrent calls the later never publishes the older state. A
     service that Envoy refuses is left out. Raises GatewayError for everything else, and leaves what is published.
     """
-    with locks.exclusive(gateway_dir, locks.SERVICES, WAIT_SECONDS), document.remembering():
+    with locks.exclusive(gateway_dir, locks.SERVICES, WAIT_SECONDS):
         publication = _Publication(gateway_dir, envoy, _bootstrap(gateway_dir))
         snapshot = take()
         refused = {service: why for service in snapshot.services if (why := publication.refusal(service))}
@@ -66,11 +67,28 @@ def deliver(take: Callable[[], Snapshot], gateway_dir: Path, envoy: Path) -> Del
         return Delivered(changed, {service.name: why for service, why in refused.items()})
 
 
+@dataclass(frozen=True)
+class _Plan:
+    # In order.
+    writes: Sequence[Write]
+    changed: bool
+    # The version of the clusters when one is new by name: no route may lead there before Envoy has probed it. One that
+    # only changed is served by its predecessor until then.
+    new_clusters: str
+
+    def carry_out(self) -> None:
+        for path, content in self.writes:
+            if self.new_clusters and path.name == encoding.file_name(names.ROUTES):
+                _wait_until_warm(path.parent, self.new_clusters)
+            replace(path, content)
+
+
 class _Publication:
-    """One configuration on its way. Lives as long as the lock is held."""
+    """One configuration on its way. Lives as long as the lock is held, and writes once."""
 
     def __init__(self, gateway_dir: Path, envoy: Path, static: bytes) -> None:
-        self._gateway_dir, self._envoy, self._static = gateway_dir, envoy, static
+        self._published = Published(gateway_dir)
+        self._envoy, self._static = envoy, static
         self._checker = changes.identity(envoy, static)
 
     def refusal(self, service: GatewayService) -> str:
@@ -79,12 +97,12 @@ class _Publication:
 
     def carry_out(self, snapshot: Snapshot) -> bool:
         files = render(snapshot)
-        if not _pending(files, self._gateway_dir):
+        if not _pending(files, self._published):
             return False
-        (writes, changed), unchecked = self._check(files)
-        _carry_out(writes)
-        changes.remember(self._gateway_dir, self._checker, unchecked)
-        return changed
+        plan, unchecked = self._check(files)
+        plan.carry_out()
+        changes.remember(self._published.gateway_dir, self._checker, unchecked)
+        return plan.changed
 
     def isolate(self, snapshot: Snapshot) -> dict[GatewayService, str]:
         def check(part: Snapshot) -> None:
@@ -103,73 +121,52 @@ class _Publication:
     def _suspects(self, snapshot: Snapshot) -> list[str]:
         every = [service.name for service in snapshot.services]
         try:
-            return changes.services_with_new_lines(render(snapshot), self._gateway_dir) or every
+            return changes.services_with_new_lines(render(snapshot), self._published) or every
         except GatewayRefused:
             return every
 
-    def _check(self, files: dict[str, bytes]) -> tuple[tuple[Writes, bool], dict[str, bytes] | None]:
+    def _check(self, files: Files) -> tuple[_Plan, Files | None]:
         """What is to be written, which Envoy takes, and what it was asked about. Raises GatewayRefused."""
         with ThreadPoolExecutor(1) as beside:
-            unchecked = changes.unchecked(files, self._gateway_dir, self._checker)
+            unchecked = changes.unchecked(files, self._published, self._checker)
             checked = beside.submit(validate, unchecked, self._static, self._envoy) if unchecked is not None else None
-            plan = _plan(files, self._gateway_dir)  # meanwhile
+            plan = _plan(files, self._published)  # meanwhile
             if checked is not None:
                 checked.result()
         return plan, unchecked
 
 
-def publish(files: dict[str, bytes], gateway_dir: Path) -> bool:
+def publish(files: Files, gateway_dir: Path) -> bool:
     """Replaces the files that differ. False when none did. Callers that may run at once hold the lock."""
-    with document.remembering():
-        writes, changed = _plan(files, gateway_dir)
-        _carry_out(writes)
-        return changed
+    plan = _plan(files, Published(gateway_dir))
+    plan.carry_out()
+    return plan.changed
 
 
-def _plan(files: dict[str, bytes], gateway_dir: Path) -> tuple[Writes, bool]:
-    """What is to be written, in order, and whether it is a change."""
-    pending = _pending(files, gateway_dir)
-    clusters = gateway_dir / names.CLUSTERS
-    wanted = {gateway_dir / name: files[name] for name in sorted(pending, key=ORDER.index)}
-    kept, note = lingering.keep(files[names.CLUSTERS], gateway_dir)
+def _plan(files: Files, published: Published) -> _Plan:
+    pending = _pending(files, published)
+    before, clusters = published[names.CLUSTERS].document, files[names.CLUSTERS]
     # Tidying up after an earlier change is none.
-    changed = bool(pending - {names.CLUSTERS}) or not _only_removes(files[names.CLUSTERS], clusters)
-    if clusters in wanted and _published_as(clusters, kept):
-        del wanted[clusters]
-    elif clusters in wanted:
-        wanted[clusters] = kept
-    writes = _writes(wanted)
-    if note != lingering.note(gateway_dir):
-        writes.append((gateway_dir / lingering.LEFT, note))
-    return writes, changed
+    changed = bool(pending - {names.CLUSTERS}) or bool(clusters.new_lines(before))
+    kept, note = lingering.keep(clusters, published)
+    if kept is not clusters and published[names.CLUSTERS].holds(kept):
+        pending.discard(names.CLUSTERS)
+    rendered = {**files, names.CLUSTERS: kept}
+    writes = _writes({name: rendered[name] for name in ORDER if name in pending}, published)
+    adds = names.CLUSTERS in pending and _adds(kept, before)
+    return _Plan([*writes, *note], changed, kept.version if adds else "")
 
 
-def _writes(wanted: dict[Path, bytes]) -> Writes:
+def _writes(files: Files, published: Published) -> list[Write]:
     """First what Envoy and the bridge read, then the records of it."""
-    encoded, records = [], []
-    for path, content in wanted.items():
-        if _encoded(path) == path:
-            encoded.append((path, content))
-        else:
-            before = document.published(path), document.published(_encoded(path))
-            encoded.append((_encoded(path), encoding.encode(path.name, content, *before)))
-            records.append((path, content))
-    return [*encoded, *records]
+    forms = [published[name].writes(document) for name, document in files.items()]
+    return [*(first for first, *_ in forms), *(record for _, *records in forms for record in records)]
 
 
-def _carry_out(writes: Writes) -> None:
-    clusters = next(((path, content) for path, content in writes if path.name == names.CLUSTERS), None)
-    version = document.version(clusters[1]) if clusters is not None and _adds(*clusters) else ""
-    for path, content in writes:
-        if version and path.name == encoding.file_name(names.ROUTES):
-            _wait_until_warm(path.parent, version)
-        replace(path, content)
-
-
-def _adds(clusters: Path, content: bytes) -> bool:
-    """Whether a cluster is new by name. One that only changed is served by its predecessor until it is warm."""
-    before = {document.item_name(line) for line in document.split(document.published(clusters))[1]}
-    return any(document.item_name(line) not in before for line in document.split(content)[1])
+def _adds(clusters: Document, before: Document) -> bool:
+    """Whether a cluster is new by name."""
+    known = {item_name(line) for line in before.lines}
+    return any(item_name(line) not in known for line in clusters.lines)
 
 
 def _wait_until_warm(gateway_dir: Path, clusters: str) -> None:
@@ -220,14 +217,16 @@ def prepare(
         ),
         names.DESCRIPTORS: descriptors(),
     }
-    with document.remembering():
-        for name, content in static.items():
-            if not _same(gateway_dir / name, content):
-                replace(gateway_dir / name, content)
-        for name, content in render(Snapshot(limits=limits or Limits())).items():
-            there = document.published(gateway_dir / name) or content
-            if not _published_as(gateway_dir / name, there):
-                _carry_out(_writes({gateway_dir / name: there}))
+    for name, content in static.items():
+        path = gateway_dir / name
+        if not (path.exists() and path.read_bytes() == content):
+            replace(path, content)
+    published = Published(gateway_dir)
+    for name, empty in render(Snapshot(limits=limits or Limits())).items():
+        document = published[name].document if published[name].document.content else empty
+        if not published[name].holds(document):
+            for path, content in published[name].writes(document):
+                replace(path, content)
     credentials.prepare(gateway_dir)
 
 
@@ -253,25 +252,5 @@ def _bootstrap(gateway_dir: Path) -> bytes:
         raise GatewayError("The gateway has not been prepared.", hint="`make run` does that when it starts.") from None
 
 
-def _pending(files: dict[str, bytes], gateway_dir: Path) -> set[str]:
-    return {name for name, content in files.items() if not _published_as(gateway_dir / name, content)}
-
-
-def _published_as(path: Path, content: bytes) -> bool:
-    """Whether both forms of a file are this one: whoever died between the two left them apart."""
-    if not _same(path, content):
-        return False
-    encoded = _encoded(path)
-    return encoded == path or encoding.version(document.published(encoded)) == document.version(content)
-
-
-def _encoded(path: Path) -> Path:
-    return path.with_name(encoding.file_name(path.name))
-
-
-def _same(path: Path, content: bytes) -> bool:
-    return path.exists() and document.published(path) == content
-
-
-def _only_removes(content: bytes, published: Path) -> bool:
-    return not document.new_lines(document.split(document.published(published))[1], document.split(content)[1])
+def _pending(files: Files, published: Published) -> set[str]:
+    return {name for name, document in files.items() if not published[name].holds(document)}

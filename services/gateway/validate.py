@@ -18,9 +18,10 @@ from services.gateway.envoy import names
 from services.gateway.envoy.auth import credentials
 from services.gateway.envoy.bootstrap import descriptors
 from services.gateway.envoy.names import Json
+from services.gateway.render import Files
 
 
-def validate(files: dict[str, bytes], bootstrap: bytes, envoy: Path, timeout: float = 60) -> None:
+def validate(files: Files, bootstrap: bytes, envoy: Path, timeout: float = 60) -> None:
     """Raises GatewayRefused with Envoy's own reason, and GatewayError when it could not be asked.
 
     Touches nothing but a temporary directory.
@@ -51,12 +52,12 @@ def validate(files: dict[str, bytes], bootstrap: bytes, envoy: Path, timeout: fl
         raise GatewayRefused(f"Envoy refuses the configuration: {_reason(done.stderr)}")
 
 
-def inline(files: dict[str, bytes], bootstrap: Json, directory: Path) -> Json:
+def inline(files: Files, bootstrap: Json, directory: Path) -> Json:
     """The bootstrap with the dynamic files in it, and with nothing in it that points to the live gateway."""
     # Keys are published on their own: any will do.
     files = {**files, names.KEYS: credentials((), keyless=True)}
     discovered_files = (names.CLUSTERS, names.ROUTES, names.KEYS)
-    resources = {name: json.loads(files[name])["resources"] for name in discovered_files}
+    resources = {name: json.loads(files[name].content)["resources"] for name in discovered_files}
     static = bootstrap["static_resources"]
     static["clusters"] = [*static.get("clusters", []), *map(_untyped, resources[names.CLUSTERS])]
     bootstrap.pop("dynamic_resources", None)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from services import grants
 from services.gateway.envoy import names
-from services.gateway.envoy.document import ITEMS, REMEMBERED, Item, discovery, remembered, unless_the_same
+from services.gateway.envoy.document import ITEMS, REMEMBERED, Document, Item, discovery, remembered, unless_the_same
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.ratelimit import cost
 from services.gateway.snapshot import GatewayKey, GatewayService
@@ -22,7 +22,7 @@ _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 
 
 @unless_the_same
-def credentials(keys: tuple[GatewayKey, ...], *, keyless: bool) -> bytes:
+def credentials(keys: tuple[GatewayKey, ...], *, keyless: bool) -> Document:
     """The content of keys.json: the api-key filter's configuration, apart so that keys change without the listener."""
     entries = [_credential(key) for key in sorted(keys, key=lambda key: key.id)]
     if keyless:

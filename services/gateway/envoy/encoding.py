@@ -17,7 +17,8 @@ from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.message import Message
 
 from services.errors import GatewayRefused
-from services.gateway.envoy import document, names
+from services.gateway.envoy import names
+from services.gateway.envoy.document import Document, apart
 
 _MODULES: Final = (
     "config.cluster.v3.cluster",
@@ -47,23 +48,24 @@ _BYTES = 2
 """The wire type of texts, bytes and messages."""
 
 
+_NOTHING: Final = Document.read(b"")
+
+
 def file_name(name: str) -> str:
     """What the protobuf of a discovery file is called; of any other file its own name."""
     return name.removesuffix(".json") + ".pb" if name in _LISTS else name
 
 
-def encode(name: str, content: bytes, before: bytes = b"", encoded_before: bytes = b"") -> bytes:
+def encode(name: str, document: Document, before: Document = _NOTHING, encoded_before: bytes = b"") -> bytes:
     """The file `name` in protobuf. `before` is the file published now, `encoded_before` the same in protobuf.
 
     Raises GatewayRefused for what has no such form.
     """
-    head, lines, tail = document.split(content)
-    path = _LISTS[name]
+    lines, path = document.lines, _LISTS[name]
     number = _number(*path[-1]) if path else _RESOURCES
-    known_lines = document.split(before)[1]
-    known = _list(name, before, encoded_before, len(known_lines))
-    front, old, new = document.apart(known_lines, lines) if known else (0, 0, len(lines))
-    made = dict(zip(known_lines[front:old], known[front:old], strict=True))
+    known = _list(name, before, encoded_before)
+    front, old, new = apart(before.lines, lines) if known else (0, 0, len(lines))
+    made = dict(zip(before.lines[front:old], known[front:old], strict=True))
     items = b"".join(
         [
             *known[:front],
@@ -71,10 +73,10 @@ def encode(name: str, content: bytes, before: bytes = b"", encoded_before: bytes
             *known[old:],
         ]
     )
-    start = _field(_VERSION, document.version(content).encode())
+    start = _field(_VERSION, document.version.encode())
     if not path:
         return start + items
-    shell = json.loads(head + tail)["resources"][0]
+    shell = json.loads(document.head + document.tail + b"}")["resources"][0]
     return start + _field(_RESOURCES, _any(_around(path, shell, items)))
 
 
@@ -84,9 +86,9 @@ def version(encoded: bytes) -> str:
     return found[1].decode("ascii", "replace") if found and found[0] == _VERSION else ""
 
 
-def _list(name: str, before: bytes, encoded: bytes, count: int) -> list[bytes]:
-    """What the `count` lines of before became, each as a field. Empty when the two files do not belong together."""
-    if not encoded or version(encoded) != document.version(before):
+def _list(name: str, before: Document, encoded: bytes) -> list[bytes]:
+    """What the lines of before became, each as a field. Empty when the two files do not belong together."""
+    if not encoded or version(encoded) != before.version:
         return []
     message, number = encoded, _RESOURCES
     for kind, field in _LISTS[name]:
@@ -95,7 +97,7 @@ def _list(name: str, before: bytes, encoded: bytes, count: int) -> list[bytes]:
             return []
         message, number = next((value for key, value in _fields(made[0]) if key == _VALUE), b""), _number(kind, field)
     found = _cut(message, number)
-    return found if len(found) == count else []
+    return found if len(found) == len(before.lines) else []
 
 
 def _values(message: bytes, number: int) -> list[bytes]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from services.errors import GatewayRefused
 from services.gateway.envoy import auth, backends, cors, doors, names
-from services.gateway.envoy.document import ITEMS, Item, discovery, remembered
+from services.gateway.envoy.document import ITEMS, Document, Item, discovery, remembered
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import header, refusals
 from services.gateway.snapshot import GatewayKey, GatewayService, Limits, Snapshot
@@ -54,7 +54,7 @@ class Callers:
         return cls(bool(found), teams, frozenset(uid for key in found for uid in key.services))
 
 
-def route_configuration(snapshot: Snapshot) -> bytes:
+def route_configuration(snapshot: Snapshot) -> Document:
     """The content of rds.json."""
     services = sorted(snapshot.services, key=lambda service: service.name)
     keyless = any(service.public for service in services)

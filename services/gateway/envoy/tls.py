@@ -95,7 +95,7 @@ def filter_chains(chain: Json, tls: Tls | None, gateway_dir: Path, subscription:
 
 
 def _secret(name: str, **content: Json) -> bytes:
-    return discovery([typed("envoy.extensions.transport_sockets.tls.v3.Secret", name=name, **content)])
+    return discovery([typed("envoy.extensions.transport_sockets.tls.v3.Secret", name=name, **content)]).content
 
 
 def _text(pem: str) -> Json:

@@ -12,9 +12,11 @@ import pytest
 from services.errors import GatewayError
 from services.gateway import changes
 from services.gateway.binary import find_envoy
+from services.gateway.discovery_file import Published
 from services.gateway.envoy import document, names
+from services.gateway.envoy.document import Document
 from services.gateway.publish import deliver, prepare
-from services.gateway.render import render
+from services.gateway.render import Files, render
 from services.gateway.snapshot import Endpoint, GatewayService, Snapshot
 from services.gateway.validate import validate
 from tests.services.gateway import snapshots
@@ -35,20 +37,16 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "gateway"
 
 
-def unchecked(snapshot: Snapshot, directory: Path) -> dict[str, bytes] | None:
+def unchecked(snapshot: Snapshot, directory: Path) -> Files | None:
     checker = changes.identity(ENVOY, (directory / names.BOOTSTRAP).read_bytes())
-    return changes.unchecked(render(snapshot), directory, checker)
-
-
-def items(content: bytes) -> list[bytes]:
-    return document.split(content)[1]
+    return changes.unchecked(render(snapshot), Published(directory), checker)
 
 
 def test_of_a_new_service_its_own_lines_are_checked_with_the_clusters_they_lead_to(directory: Path) -> None:
     found = unchecked(ONE_MORE, directory)
     assert found is not None
-    assert [document.item_name(line) for line in items(found[names.ROUTES])] == [b"service-newcomer"]
-    assert [document.item_name(line) for line in items(found[names.CLUSTERS])] == [b"newcomer-grpc", b"newcomer-http"]
+    assert [document.item_name(line) for line in found[names.ROUTES].lines] == [b"service-newcomer"]
+    assert [document.item_name(line) for line in found[names.CLUSTERS].lines] == [b"newcomer-grpc", b"newcomer-http"]
     validate(found, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
 
 
@@ -101,7 +99,7 @@ def test_a_changed_route_is_checked_with_clusters_that_did_not_change(directory:
     changed = replace(MANY.services[0], timeout_seconds=7)
     found = unchecked(replace(MANY, services=(changed, *MANY.services[1:])), directory)
     assert found is not None
-    assert {document.item_name(line) for line in items(found[names.CLUSTERS])} == {b"svc-0-grpc", b"svc-0-http"}
+    assert {document.item_name(line) for line in found[names.CLUSTERS].lines} == {b"svc-0-grpc", b"svc-0-http"}
     validate(found, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
 
 
@@ -111,11 +109,11 @@ def test_a_second_service_of_a_name_that_is_published_is_refused(directory: Path
         deliver(lambda: replace(MANY, services=(*MANY.services, again)), directory, ENVOY)
 
 
-def test_a_mistake_in_a_new_line_is_found(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = render(ONE_MORE)
-    files[names.ROUTES] = files[names.ROUTES].replace(b"newcomer-http", b"nowhere-http")
+def test_a_mistake_in_a_new_line_is_found(directory: Path) -> None:
+    files = dict(render(ONE_MORE))
+    files[names.ROUTES] = Document.read(files[names.ROUTES].content.replace(b"newcomer-http", b"nowhere-http"))
     checker = changes.identity(ENVOY, (directory / names.BOOTSTRAP).read_bytes())
-    found = changes.unchecked(files, directory, checker)
+    found = changes.unchecked(files, Published(directory), checker)
     assert found is not None
     with pytest.raises(GatewayError, match="nowhere-http"):
         validate(found, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
@@ -123,17 +121,17 @@ def test_a_mistake_in_a_new_line_is_found(directory: Path, monkeypatch: pytest.M
 
 def test_another_bootstrap_or_another_envoy_checks_everything(directory: Path) -> None:
     files = render(ONE_MORE)
-    assert changes.unchecked(files, directory, "another") == files
+    assert changes.unchecked(files, Published(directory), "another") == files
     assert changes.identity(ENVOY, b"one") != changes.identity(ENVOY, b"two")
-    assert changes.unchecked(files, directory, "") == files
+    assert changes.unchecked(files, Published(directory), "") == files
 
 
 def test_files_with_one_item_a_line_are_json_that_says_the_same() -> None:
     content = document.discovery([{"name": "b", "x": 1}, {"x": 2}], {"a": [document.ITEMS], "@type": "t"})
-    told = json.loads(content)
+    told = json.loads(content.content)
     assert told["resources"] == [{"@type": "t", "a": [{"name": "b", "x": 1}, {"x": 2}]}]
-    assert told["version_info"] == document.version(content)
-    assert document.join(*document.split(content)) == content
+    assert told["version_info"] == document.version(content.content) == content.version
+    assert Document.join(content.head, content.lines, content.tail) == Document.read(content.content) == content
     empty = document.discovery([])
-    assert json.loads(empty)["resources"] == []
-    assert document.join(*document.split(empty)) == empty
+    assert json.loads(empty.content)["resources"] == []
+    assert Document.join(empty.head, empty.lines, empty.tail) == Document.read(empty.content) == empty

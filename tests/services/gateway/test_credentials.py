@@ -13,6 +13,7 @@ from services.errors import GatewayError
 from services.gateway import credentials, locks
 from services.gateway.binary import find_envoy
 from services.gateway.envoy import encoding, names
+from services.gateway.envoy.document import Document
 from services.gateway.publish import deliver, prepare
 from services.gateway.snapshot import GatewayKey, Keys, Snapshot
 from tests.services.gateway import snapshots
@@ -36,7 +37,7 @@ def test_what_envoy_reads_is_what_is_recorded(directory: Path) -> None:
     for keys in (KEYS, Keys(KEYS.keys[2:]), Keys(KEYS.keys[:1], keyless=True), Keys(), KEYS):
         assert credentials.deliver(lambda keys=keys: keys, directory) is True  # type: ignore[misc]
         assert credentials.deliver(lambda keys=keys: keys, directory) is False  # type: ignore[misc]
-        record = (directory / names.KEYS).read_bytes()
+        record = Document.read((directory / names.KEYS).read_bytes())
         assert (directory / READ).read_bytes() == encoding.encode(names.KEYS, record)
         assert credentials.published(directory).digests == {key.digest for key in keys.keys}
 

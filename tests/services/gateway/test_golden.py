@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 
 def read(snapshot: Snapshot, file: str) -> Any:
-    return json.loads(render(snapshot)[file])
+    return json.loads(render(snapshot)[file].content)
 
 
 def shell(snapshot: Snapshot) -> Json:
@@ -46,7 +46,7 @@ def refusals(snapshot: Snapshot) -> list[Json]:
 
 def credentials(snapshot: Snapshot) -> list[Json]:
     keys = snapshot.for_keys()
-    found: list[Json] = json.loads(auth.credentials(keys.keys, keyless=keys.keyless))["resources"]
+    found: list[Json] = json.loads(auth.credentials(keys.keys, keyless=keys.keyless).content)["resources"]
     return found
 
 

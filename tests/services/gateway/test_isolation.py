@@ -11,6 +11,7 @@ import pytest
 from services.errors import GatewayRefused
 from services.gateway import changes, isolation, publish
 from services.gateway.binary import find_envoy
+from services.gateway.discovery_file import Published
 from services.gateway.envoy import names
 from services.gateway.publish import deliver, prepare
 from services.gateway.render import render
@@ -103,8 +104,8 @@ def test_every_service_is_suspected_when_a_line_of_none_is_new(directory: Path) 
     deliver(lambda: Snapshot(GOOD), directory, find_envoy())
     more = Snapshot((*GOOD, snapshots.ready("new")))
     limited = replace(more, keys=(replace(snapshots.KEYS[1], max_concurrent=2),))
-    assert changes.services_with_new_lines(render(more), directory) == ["new"]
-    assert changes.services_with_new_lines(render(limited), directory) == []
+    assert changes.services_with_new_lines(render(more), Published(directory)) == ["new"]
+    assert changes.services_with_new_lines(render(limited), Published(directory)) == []
 
 
 def test_when_no_service_is_to_blame_that_is_an_error() -> None:

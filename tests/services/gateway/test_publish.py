@@ -13,6 +13,7 @@ from services.gateway import lingering
 from services.gateway import publish as publishing
 from services.gateway.binary import find_envoy
 from services.gateway.envoy import encoding, names
+from services.gateway.envoy.document import Document
 from services.gateway.publish import deliver, prepare, publish
 from services.gateway.render import render
 from services.gateway.snapshot import Snapshot
@@ -29,8 +30,8 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "gateway"
 
 
-def published(directory: Path) -> dict[str, bytes]:
-    return {name: (directory / name).read_bytes() for name in render(Snapshot())}
+def published(directory: Path) -> dict[str, Document]:
+    return {name: Document.read((directory / name).read_bytes()) for name in render(Snapshot())}
 
 
 def read_by_envoy(directory: Path) -> dict[str, bytes]:
@@ -190,7 +191,7 @@ def test_what_envoy_reads_is_what_is_recorded_however_it_came_about(directory: P
     steps = (BEFORE, AFTER, snapshots.many(30), BEFORE, snapshots.CASES["public"], Snapshot(), AFTER)
     for step in steps:
         publish(render(step), directory)
-        recorded = {name: (directory / name).read_bytes() for name in ENCODED}
+        recorded = published(directory)
         assert read_by_envoy(directory) == {name: encoding.encode(name, recorded[name]) for name in ENCODED}
 
 

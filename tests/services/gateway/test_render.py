@@ -19,7 +19,7 @@ from tests.services.gateway import snapshots
 
 
 def resources(snapshot: Snapshot, file: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(render(snapshot)[file])["resources"]
+    found: list[dict[str, Any]] = json.loads(render(snapshot)[file].content)["resources"]
     return found
 
 
@@ -30,7 +30,7 @@ def clients(snapshot: Snapshot) -> dict[str, str]:
 
 def rendered_keys(snapshot: Snapshot) -> dict[str, Any]:
     keys = snapshot.for_keys()
-    (shell,) = json.loads(auth.credentials(keys.keys, keyless=keys.keyless))["resources"]
+    (shell,) = json.loads(auth.credentials(keys.keys, keyless=keys.keyless).content)["resources"]
     return dict(shell)
 
 
@@ -48,13 +48,14 @@ def test_the_order_of_the_input_changes_nothing() -> None:
 
 def test_the_version_follows_the_content() -> None:
     before, after = snapshots.CASES["keys"], replace(snapshots.CASES["keys"], keys=snapshots.KEYS[1:])
-    old, new = (json.loads(auth.credentials(snapshot.keys, keyless=False)) for snapshot in (before, after))
+    old, new = (json.loads(auth.credentials(snapshot.keys, keyless=False).content) for snapshot in (before, after))
     assert old["version_info"] != new["version_info"]
     assert render(before) == render(after), "keys change nothing but the file of keys"
 
 
 def test_no_secret_is_in_any_file() -> None:
-    content = b"".join(render(snapshots.CASES["keys"]).values()) + str(rendered_keys(snapshots.CASES["keys"])).encode()
+    content = b"".join(document.content for document in render(snapshots.CASES["keys"]).values())
+    content += str(rendered_keys(snapshots.CASES["keys"])).encode()
     assert snapshots.ADMIN.encode() not in content
     assert snapshots.ADMIN[17:].encode() not in content
 
@@ -130,8 +131,12 @@ def hosts(snapshot: Snapshot) -> list[dict[str, Any]]:
     return found
 
 
+def size(snapshot: Snapshot) -> int:
+    return sum(len(document.content) for document in render(snapshot).values())
+
+
 def test_size_grows_with_services_plus_keys() -> None:
-    small, large = (sum(map(len, render(snapshots.many(count)).values())) for count in (100, 400))
+    small, large = (size(snapshots.many(count)) for count in (100, 400))
     assert large < 4.1 * small
 
 
@@ -151,7 +156,7 @@ def test_every_way_to_a_backend_is_tried_again_when_nothing_was_sent() -> None:
     two = snapshots.ready("pair", *snapshots.TWO)
     stateful = replace(snapshots.ready("counter", *snapshots.TWO), sequences=True)
     services = (two, stateful, snapshots.text("llama"), replace(snapshots.ready("slow"), timeout_seconds=900))
-    hosts = json.loads(render(Snapshot(services, snapshots.KEYS))[names.ROUTES])["resources"][0]["virtual_hosts"]
+    hosts = resources(Snapshot(services, snapshots.KEYS), names.ROUTES)[0]["virtual_hosts"]
     policies = [
         route["route"].get("retry_policy") or host["retry_policy"]
         for host in hosts

@@ -11,21 +11,22 @@ from services.errors import GatewayError
 from services.gateway.binary import find_envoy
 from services.gateway.envoy import names
 from services.gateway.envoy.bootstrap import bootstrap
-from services.gateway.render import render
+from services.gateway.envoy.document import Document
+from services.gateway.render import Files, render
 from services.gateway.snapshot import Snapshot
 from services.gateway.validate import validate
 from tests.services.gateway import snapshots
 
 
-def check(files: dict[str, bytes], directory: Path) -> None:
+def check(files: Files, directory: Path) -> None:
     validate(files, bootstrap(directory, host="127.0.0.1", port=8080), find_envoy())
 
 
-def broken(file: str, old: str, new: str) -> dict[str, bytes]:
+def broken(file: str, old: str, new: str) -> Files:
     files = render(snapshots.CASES["keys"])
-    changed = files[file].decode().replace(old, new)
-    assert changed.encode() != files[file]
-    return {**files, file: changed.encode()}
+    changed = Document.read(files[file].content.replace(old.encode(), new.encode()))
+    assert changed != files[file]
+    return {**files, file: changed}
 
 
 @pytest.mark.parametrize("case", sorted(snapshots.CASES))
