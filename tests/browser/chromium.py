@@ -23,10 +23,10 @@ REFUSED_INPUT = re.compile(r"status of 422")
 
 def executable() -> str:
     """CHROMIUM, or what is on the PATH; skips the test when there is none."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
         pytest.skip("no Chromium: apt install chromium, or say where it is in CHROMIUM")
-    return found
+    return path
 
 
 @contextmanager

@@ -35,10 +35,10 @@ def signed_in(browser: Browser, live: Live) -> StorageState:
 
 @pytest.fixture
 def context(browser: Browser, signed_in: StorageState, live: Live) -> Iterator[BrowserContext]:
-    made = browser.new_context(base_url=live.console, storage_state=signed_in, permissions=["clipboard-read"])
-    made.set_default_timeout(PATIENCE)
-    yield made
-    made.close()
+    opened = browser.new_context(base_url=live.console, storage_state=signed_in, permissions=["clipboard-read"])
+    opened.set_default_timeout(PATIENCE)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -42,14 +42,14 @@ def test_a_header_of_its_own_and_limits_are_said_in_the_form_and_shown_with_the_
     fill_limits(page, "Host", "0", "https://app.example/page")
     page.get_by_role("button", name="Create service").click()
     expect(page.get_by_role("alert").filter(has_text="The service was not created")).to_be_visible()
-    for label, said in (
+    for label, text in (
         ("Header for the key", "a meaning of its own"),
         ("Requests at once", "from 1 to 4096"),
         (PAGES, "the origin of a page as browsers send it"),
     ):
         field = page.get_by_label(label)
         expect(field).to_have_attribute("aria-invalid", "true")
-        expect(page.locator(".field").filter(has=field).locator(".errors")).to_contain_text(said)
+        expect(page.locator(".field").filter(has=field).locator(".errors")).to_contain_text(text)
     expect(page.get_by_role("group", name="Required headers").get_by_label("value").first).to_have_value("blue")
 
     page.get_by_label("Header for the key").fill("X-Tenant-Key")
@@ -62,9 +62,12 @@ def test_a_header_of_its_own_and_limits_are_said_in_the_form_and_shown_with_the_
     expect(asked_for).to_contain_text("x-tenant: blue")
     expect(asked_for).to_contain_text("3 requests at once")
     expect(asked_for).to_contain_text("https://app.example")
-    made = live.service(NAME)
-    assert made["cors"] == {"allowed_origins": ["https://app.example", "http://localhost:3000"]}
-    assert made["auth"]["parameters"] == [{"name": "x-tenant", "value": "blue"}] and made["limits"]["concurrency"] == 3
+    service = live.service(NAME)
+    assert service["cors"] == {"allowed_origins": ["https://app.example", "http://localhost:3000"]}
+    assert (
+        service["auth"]["parameters"] == [{"name": "x-tenant", "value": "blue"}]
+        and service["limits"]["concurrency"] == 3
+    )
 
 
 def test_an_edit_from_an_old_page_is_refused_in_words(page: Page, live: Live, removed: None) -> None:
@@ -87,5 +90,5 @@ def test_the_limits_of_a_key_are_shown_with_it(page: Page) -> None:
     page.get_by_label("Requests at once").fill("4")
     page.get_by_role("button", name="Make the key").click()
     row = page.get_by_role("row").filter(has_text="limited")
-    for said in ("60 a minute", "9000 tokens a minute", "4 at once"):
-        expect(row.first).to_contain_text(said)
+    for text in ("60 a minute", "9000 tokens a minute", "4 at once"):
+        expect(row.first).to_contain_text(text)

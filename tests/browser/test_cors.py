@@ -60,10 +60,10 @@ def doors(tmp_path_factory: pytest.TempPathFactory, site: int) -> Iterator[Doors
     """The services llama and mnist name the origin of the site's address, and words names none."""
     origin = f"http://127.0.0.1:{site}"
     with OpenDoors(tmp_path_factory.mktemp("d")) as opened:
-        made = opened.enter_all()
-        with_origins(made, llama=(origin,), mnist=(origin,))
-        until(lambda: preflight(made, INFER, origin).status == 204)
-        yield made
+        entered = opened.enter_all()
+        with_origins(entered, llama=(origin,), mnist=(origin,))
+        until(lambda: preflight(entered, INFER, origin).status == 204)
+        yield entered
 
 
 @pytest.fixture

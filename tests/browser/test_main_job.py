@@ -51,13 +51,13 @@ def test_a_service_made_by_form_gets_ready_and_answers_8_over_http_and_grpc(
 
 
 def the_name_is_checked_while_it_is_typed(page: Page) -> None:
-    said = page.locator("#name-said")
+    hint = page.locator("#name-said")
     pages.name_it(page, "Not A Name")
-    expect(said.locator(".errors")).to_contain_text("lower-case letters")
+    expect(hint.locator(".errors")).to_contain_text("lower-case letters")
     pages.name_it(page, example.NAME)
-    expect(said.locator(".errors")).to_contain_text("already a service named")
+    expect(hint.locator(".errors")).to_contain_text("already a service named")
     pages.name_it(page, NAME)
-    expect(said).to_have_text(f"{NAME} is free.")
+    expect(hint).to_have_text(f"{NAME} is free.")
 
 
 def it_answered_8(page: Page, protocol: str) -> None:

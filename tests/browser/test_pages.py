@@ -159,9 +159,9 @@ def test_times_in_words_go_on_while_a_page_is_open(page: Page) -> None:
     page.evaluate("""() => { const time = document.createElement("time");
       time.setAttribute("datetime", new Date(document.body.dataset.now * 1000 - 100_000).toISOString());
       time.dataset.ago = ""; time.id = "mine"; document.body.append(time); }""")  # no poll brings it anew
-    for passed, said in ((6, "1 min ago"), (20, "2 min ago"), (3 * 3600, "3 h ago")):
+    for passed, words in ((6, "1 min ago"), (20, "2 min ago"), (3 * 3600, "3 h ago")):
         page.clock.run_for(passed * 1000)
-        expect(page.locator("#mine")).to_have_text(said)
+        expect(page.locator("#mine")).to_have_text(words)
 
 
 def test_a_time_in_words_says_when_exactly(page: Page) -> None:

@@ -46,7 +46,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A stack that may read from an S3 server of its own, slowly; a bucket with a model and what makes it large."""
     runtime_root()
     samples = shared_samples(tmp_path_factory)
-    with s3.start_s3() as server, stack() as made:
+    with s3.start_s3() as server, stack() as running:
         bucket = server.bucket()
         for file in sorted((samples / "mnist-svm").rglob("*")):
             if file.is_file():
@@ -54,10 +54,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         bucket.put("team/digits/padding.bin", secrets.token_bytes(PADDING))
         for number in range(PADDING // PART):
             bucket.put(f"team/large/part-{number:02d}.bin", secrets.token_bytes(PART))
-        made.extra = {"DATASET_ENDPOINTS": f"127.0.0.1:{server.port}", "PREHEAT_MIB_PER_SECOND": str(SPEED)}
-        made.start("--no-color")
-        wait_for(made.said, lambda text: f"{example.NAME} says 8" in text, 120)
-        yield World(Live(made), server, bucket)
+        running.extra = {"DATASET_ENDPOINTS": f"127.0.0.1:{server.port}", "PREHEAT_MIB_PER_SECOND": str(SPEED)}
+        running.start("--no-color")
+        wait_for(running.said, lambda text: f"{example.NAME} says 8" in text, 120)
+        yield World(Live(running), server, bucket)
 
 
 @pytest.fixture
@@ -154,12 +154,12 @@ def the_dataset_is_made(page: Page, world: World, name: str) -> None:
     page.get_by_label("Access key").fill(world.server.everything[0])
     page.get_by_label("Secret key").fill("not-the-secret")
     page.get_by_role("button", name="Test connection").click()
-    said = page.locator("#looked")
-    expect(said).to_contain_text("Secret key: The secret key does not fit the access key.")
+    result = page.locator("#looked")
+    expect(result).to_contain_text("Secret key: The secret key does not fit the access key.")
     expect(page.locator('[id="id_credentials.secret_key_error"]')).to_contain_text("does not fit the access key")
     page.get_by_label("Secret key").fill(world.secret)
     page.get_by_role("button", name="Test connection").click()
-    expect(said).to_contain_text(f"{world.bucket.name} at 127.0.0.1:{world.server.port} can be read")
+    expect(result).to_contain_text(f"{world.bucket.name} at 127.0.0.1:{world.server.port} can be read")
     the_secret_is_not_in(page, world)
     page.get_by_role("button", name="Create the dataset").click()
     expect(page.get_by_role("heading", name=name)).to_be_visible()

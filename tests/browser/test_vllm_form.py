@@ -69,10 +69,10 @@ def test_a_language_model_is_made_with_an_adapter_and_what_is_wrong_is_said_besi
     page.get_by_label("Requests at once").fill("4")
     page.get_by_role("button", name="Create service").click()
     expect(page.get_by_text(f"{NAME} was created.")).to_be_visible()
-    made = live.service(NAME)
-    assert made["framework_config"] == {
+    service = live.service(NAME)
+    assert service["framework_config"] == {
         "max_model_len": 128,
         "extra_args": ["--max-num-seqs=4"],
         "lora_modules": [{"name": vllm.ADAPTER, "path": f"adapters/{vllm.ADAPTER}"}],
     }
-    assert made["auth"]["header"] == "x-tenant-key" and made["limits"]["concurrency"] == 4
+    assert service["auth"]["header"] == "x-tenant-key" and service["limits"]["concurrency"] == 4

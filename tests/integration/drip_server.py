@@ -36,9 +36,9 @@ class DripServer:
                 self._head(200, SIZE)
 
             def do_GET(self) -> None:
-                asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-                first, last = (int(asked[1]), int(asked[2] or SIZE - 1)) if asked else (0, SIZE - 1)
-                self._head(206 if asked else 200, last - first + 1, first, last)
+                match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+                first, last = (int(match[1]), int(match[2] or SIZE - 1)) if match else (0, SIZE - 1)
+                self._head(206 if match else 200, last - first + 1, first, last)
                 left = last - first + 1
                 try:
                     while left and not drip.stopped.wait(EVERY):

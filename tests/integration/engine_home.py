@@ -50,9 +50,9 @@ def replica(home: Home, launch: Launch, name: str = "svc-it-r1-0", **times: int)
     return ReplicaSpec(name=name, run_dir=home.replicas / name, launch=launch, **{"start_seconds": 1, **times})
 
 
-def wait_for(read: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 60) -> T:
+def wait_for(read: Callable[[], T], condition: Callable[[T], bool], seconds: float = 60) -> T:
     deadline = time.monotonic() + seconds
-    while not wanted(value := read()):
+    while not condition(value := read()):
         assert time.monotonic() < deadline, f"still {value!r} after {seconds} s"
         time.sleep(0.05)
     return value

@@ -84,12 +84,12 @@ class Live:
         }
         answer = self.api("services/", body, method="POST")
         assert answer.status == 201, answer.body
-        made: dict[str, Any] = answer.body
-        return made
+        created: dict[str, Any] = answer.body
+        return created
 
     def service(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.api(f"services/{name}/").body
-        return found
+        service_body: dict[str, Any] = self.api(f"services/{name}/").body
+        return service_body
 
     def wait(self, name: str, state: str = "READY", seconds: float = 180) -> dict[str, Any]:
         """Until the service is in `state`; fails with its message when it takes too long or FAILED comes instead."""

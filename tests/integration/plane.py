@@ -142,9 +142,9 @@ class Plane:
         with closing(sqlite3.connect(self.home.database, timeout=20)) as database, database:
             database.execute("UPDATE datasets_round SET lease_until = NULL WHERE id = ? AND lease_token = ''", [pk])
 
-    def wait(self, pk: int, wanted: Callable[[dict[str, Any]], bool], seconds: float = 180) -> dict[str, Any]:
+    def wait(self, pk: int, condition: Callable[[dict[str, Any]], bool], seconds: float = 180) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
-        while not wanted(row := self.round(pk)):
+        while not condition(row := self.round(pk)):
             assert time.monotonic() < deadline, f"{row}\n{self.log[-3000:]}"
             assert row["state"] != "FAILED", row
             time.sleep(0.02)

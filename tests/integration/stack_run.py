@@ -98,7 +98,7 @@ class Stack:
 
     def left(self) -> list[str]:
         """Every process on this machine that belongs to this home."""
-        found = []
+        leftovers = []
         for process in psutil.process_iter():
             try:
                 mine = process.environ().get("CONSOLE_HOME") == str(self.home.root)
@@ -106,8 +106,8 @@ class Stack:
             except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
                 continue
             if words and (mine or any(str(self.home.root) in word for word in words)):
-                found.append(f"{process.pid}: {' '.join(words)}")
-        return found
+                leftovers.append(f"{process.pid}: {' '.join(words)}")
+        return leftovers
 
     def doors_answer(self) -> bool:
         ports = (self.console_port, self.gateway_port)
@@ -122,14 +122,14 @@ class Stack:
 @contextmanager
 def stack() -> Iterator[Stack]:
     root = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
-    made = Stack(Home(root, root / "runtimes"), *free_ports(2))
+    stack_process = Stack(Home(root, root / "runtimes"), *free_ports(2))
     if SAMPLES.exists():
-        shutil.copytree(SAMPLES, made.home.samples)
+        shutil.copytree(SAMPLES, stack_process.home.samples)
     try:
-        yield made
+        yield stack_process
     finally:
-        if made.process and made.process.poll() is None:
-            made.end(signal.SIGTERM)
-        if made.home.samples.exists() and not SAMPLES.exists():
-            shutil.copytree(made.home.samples, SAMPLES)
+        if stack_process.process and stack_process.process.poll() is None:
+            stack_process.end(signal.SIGTERM)
+        if stack_process.home.samples.exists() and not SAMPLES.exists():
+            shutil.copytree(stack_process.home.samples, SAMPLES)
         shutil.rmtree(root)

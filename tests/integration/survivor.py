@@ -55,16 +55,16 @@ class Survivor(Live):
         body = {"name": name, "scopes": ["infer"], "services": [example.NAME], "team": "default"}
         answer = self.api("keys/", body, method="POST")
         assert answer.status in {201, 202}, answer.body
-        made: dict[str, Any] = answer.body
-        return made
+        created: dict[str, Any] = answer.body
+        return created
 
     def _signed_in(self) -> urllib.request.OpenerDirector:
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
         page = opener.open(f"{self.console}/login/", timeout=10).read().decode()
-        found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
-        assert found
+        match = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+        assert match
         form = {name: self.credentials[name] for name in ("username", "password")}
-        data = urllib.parse.urlencode({**form, "csrfmiddlewaretoken": found[1]}).encode()
+        data = urllib.parse.urlencode({**form, "csrfmiddlewaretoken": match[1]}).encode()
         opener.open(f"{self.console}/login/", data, timeout=10).close()
         return opener
 
@@ -77,8 +77,8 @@ class Survivor(Live):
             rows: list[dict[str, Any]] = service.get("replica_list", []) if service.get("state") == "READY" else []
             return [row for row in rows if row["state"] == "READY"]
 
-        found: list[dict[str, Any]] = self.until(ready, lambda rows: len(rows) == count)
-        return found
+        replicas: list[dict[str, Any]] = self.until(ready, lambda rows: len(rows) == count)
+        return replicas
 
     def belongings(self) -> Belongings:
         services = self._list("services/")
@@ -108,8 +108,8 @@ class Survivor(Live):
     def _list(self, path: str) -> list[dict[str, Any]]:
         answer = self.api(f"{path}?page_size=1000")
         assert answer.status == 200, (path, answer)
-        found: list[dict[str, Any]] = answer.body["results"]
-        return found
+        results: list[dict[str, Any]] = answer.body["results"]
+        return results
 
     def recovered(self, before: Belongings) -> None:
         """Fails unless the service answers again within a minute, and nothing was lost and nothing made twice."""
@@ -121,14 +121,14 @@ class Survivor(Live):
         now = self.belongings()
         assert now.settled == before.settled
         assert before.history <= now.history
-        self.until(self.strangers, lambda found: not found)
+        self.until(self.strangers, lambda processes: not processes)
         self.work_is_done()
 
     def work_is_done(self) -> None:
         """Redis takes a message and the worker acts on it."""
-        asked = self.api("datasets/samples/preheat/", {"path": "mnist-svm"}, method="POST")
-        assert asked.status in {201, 202}, asked
-        where = f"datasets/samples/rounds/{asked.body['id']}/"
+        round_body = self.api("datasets/samples/preheat/", {"path": "mnist-svm"}, method="POST")
+        assert round_body.status in {201, 202}, round_body
+        where = f"datasets/samples/rounds/{round_body.body['id']}/"
         self.until(lambda: self.api(where).body["state"], lambda state: state == "DONE", 30)
 
     def strangers(self) -> list[str]:

@@ -26,12 +26,12 @@ def gateway(settings: Settings) -> Iterator[Gateway]:
     """In a directory of its own with a short name: a socket's path has at most 107 bytes."""
     root = Path(tempfile.mkdtemp(prefix="ic-"))
     settings.HOME = dataclasses.replace(settings.HOME, root=root)
-    made = Gateway.prepared(settings.HOME.gateway, Snapshot())
-    settings.GATEWAY_PORT = made.port
+    prepared = Gateway.prepared(settings.HOME.gateway, Snapshot())
+    settings.GATEWAY_PORT = prepared.port
     try:
-        yield made
+        yield prepared
     finally:
-        made.kill()
+        prepared.kill()
         shutil.rmtree(root)
 
 

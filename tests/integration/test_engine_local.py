@@ -32,8 +32,8 @@ SLEEP = Launch(argv=(sys.executable, "-c", "import time; print('up', flush=True)
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
-    with short_home() as made:
-        yield made
+    with short_home() as root:
+        yield root
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +44,10 @@ def supervisor(home: Home) -> Iterator[SupervisorProcess]:
 
 @pytest.fixture
 def engine(home: Home, supervisor: SupervisorProcess) -> Iterator[LocalEngine]:
-    made = LocalEngine(home)
-    yield made
-    for name in made.names():
-        made.stop(name)
+    local = LocalEngine(home)
+    yield local
+    for name in local.names():
+        local.stop(name)
     for log in (home.logs / "replicas").iterdir():
         log.unlink()
 

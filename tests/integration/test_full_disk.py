@@ -196,7 +196,7 @@ def test_a_disk_that_fills_and_empties_under_load_fails_no_request_and_loses_not
         disk.fill()
 
         # What the disk is like is said everywhere.
-        wait_for(lambda: health(up), lambda said: said[0] == 503 and FULL in said[1])
+        wait_for(lambda: health(up), lambda health_now: health_now[0] == 503 and FULL in health_now[1])
         for path in ("/", f"/services/{example.NAME}/", "/nodes/local/", "/datasets/default-files/"):
             assert FULL in page(up, path) and f"Free space in {disk.folder}." in page(up, path)
         assert FULL in up.api("nodes/local/").body["problem"]
@@ -224,7 +224,7 @@ def test_a_disk_that_fills_and_empties_under_load_fails_no_request_and_loses_not
             go_on(traffic, 40)
 
         disk.empty()
-        wait_for(lambda: health(up), lambda said: said == (200, "ok\n"))
+        wait_for(lambda: health(up), lambda health_now: health_now == (200, "ok\n"))
         for each in rounds:
             up.until(lambda each=each: up.api(each).body["state"], lambda state: state == "DONE", 60)  # type: ignore[misc]
         for name in NEWCOMERS:
@@ -244,7 +244,7 @@ def go_on(traffic: list[Traffic], count: int) -> None:
     since = [len(each.answered) for each in traffic]
     wait_for(
         lambda: [len(each.answered) for each in traffic],
-        lambda now: all(there > then + count for there, then in zip(now, since, strict=True)),
+        lambda now: all(count_now > then + count for count_now, then in zip(now, since, strict=True)),
         60,
     )
 

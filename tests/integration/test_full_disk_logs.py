@@ -93,8 +93,8 @@ def test_what_a_program_detached_from_itself_ends_with_it_also_by_kill_9(disk: S
         for end in (lambda: engine.stop(NAME), lambda: os.kill(supervisor.pid, signal.SIGKILL)):
             engine.apply(replica(home, python(DETACHING)))
             wait_for_state(engine, base.RUNNING)
-            said = wait_for(log.read_text, lambda text: text.count("\n") > len(pids))
-            pids.append(int(said.split()[-1]))
+            log_text = wait_for(log.read_text, lambda text: text.count("\n") > len(pids))
+            pids.append(int(log_text.split()[-1]))
             assert not gone(pids[-1])
             end()
             wait_for(lambda: gone(pids[-1]), bool)
@@ -133,21 +133,21 @@ def test_a_gateway_that_cannot_write_its_log_serves_on_and_says_so_and_half_a_li
 @pytest.fixture
 def stack(disk: SmallDisk) -> Iterator[Stack]:
     with home_on(disk) as home, tempfile.TemporaryDirectory() as elsewhere:
-        made = Stack(home, *free_ports(2))
-        made.output = Path(elsewhere) / "output"
-        yield made
-        if made.process and made.process.poll() is None:
-            made.end(signal.SIGTERM)
-        assert made.left() == []
+        stack_process = Stack(home, *free_ports(2))
+        stack_process.output = Path(elsewhere) / "output"
+        yield stack_process
+        if stack_process.process and stack_process.process.poll() is None:
+            stack_process.end(signal.SIGTERM)
+        assert stack_process.left() == []
 
 
 def test_a_run_waits_for_room_and_replaces_supervisord_as_often_as_it_dies(stack: Stack, disk: SmallDisk) -> None:
     stack.home.secret_key.write_text("of an earlier run")
     disk.fill()
     stack.start()
-    said = wait_for(stack.said, lambda text: "Trying again in 2 s" in text)
-    assert "The disk of local is full: 0 MiB of 48 MiB are free." in said
-    assert f"Free space in {disk.folder}." in said
+    printed = wait_for(stack.said, lambda text: "Trying again in 2 s" in text)
+    assert "The disk of local is full: 0 MiB of 48 MiB are free." in printed
+    assert f"Free space in {disk.folder}." in printed
     disk.empty()
     stack.wait_until_up()
     for _ in range(6):

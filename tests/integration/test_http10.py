@@ -25,11 +25,11 @@ def ask(url: str, method: str = "GET", body: Any = None, **headers: str) -> tupl
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
     connection.request(method, target, sent, {"Host": parts.netloc, "Connection": "close", **named})
     answer = connection.getresponse()
-    told = {name.lower(): value for name, value in answer.getheaders()}
+    response_headers = {name.lower(): value for name, value in answer.getheaders()}
     content = answer.read()
-    assert "chunked" not in told.get("transfer-encoding", "")
+    assert "chunked" not in response_headers.get("transfer-encoding", "")
     assert connection.sock is None, "the connection was kept"
-    return answer.status, content, told
+    return answer.status, content, response_headers
 
 
 def test_a_model_answers(live: Live) -> None:
@@ -53,7 +53,7 @@ def test_the_console_answers(live: Live) -> None:
 
 def test_what_the_console_sends_in_pieces_comes_whole(live: Live) -> None:
     key = {"Authorization": f"Bearer {live.key}"}
-    status, content, told = ask(f"{live.console}/api/v1/usage/?format=csv", **key)
-    assert (status, told["content-type"]) == (200, "text/csv; charset=utf-8")
+    status, content, headers = ask(f"{live.console}/api/v1/usage/?format=csv", **key)
+    assert (status, headers["content-type"]) == (200, "text/csv; charset=utf-8")
     assert b"," in content.splitlines()[0]
-    assert int(told["content-length"]) == len(content)
+    assert int(headers["content-length"]) == len(content)

@@ -81,9 +81,9 @@ def test_without_a_key_nobody_is_let_in(live: Live) -> None:
 
 
 def test_another_services_key_is_refused(models: Live) -> None:
-    made = models.api("keys/", {"name": "echo only", "scopes": ["infer"], "services": ["echo"], "team": "default"})
-    assert made.status == 201, made.body
-    key = made.body["key"]
+    new_key = models.api("keys/", {"name": "echo only", "scopes": ["infer"], "services": ["echo"], "team": "default"})
+    assert new_key.status == 201, new_key.body
+    key = new_key.body["key"]
     models.until(lambda: models.infer("echo", echo_body(1), key=key).status, lambda status: status == 200)
     assert models.infer(key=key).status == 403
     with pytest.raises(InferenceServerException) as caught:
@@ -110,10 +110,10 @@ def test_one_streamed_request_gets_four_responses(models: Live) -> None:
     with grpc_client(models) as client:
         client.start_stream(lambda result, error: answers.put((result, error)), headers=metadata(models.key))
         client.async_stream_infer("stream", [tensor])
-        found = [answers.get(timeout=20) for _ in range(4)]
+        results = [answers.get(timeout=20) for _ in range(4)]
         client.stop_stream()
-    assert all(error is None for _, error in found), found
-    assert [int(result.as_numpy("OUT")[0]) for result, _ in found if result] == [3, 1, 4, 1]
+    assert all(error is None for _, error in results), results
+    assert [int(result.as_numpy("OUT")[0]) for result, _ in results if result] == [3, 1, 4, 1]
 
 
 def big(mebibytes: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
@@ -162,17 +162,17 @@ def test_metadata_and_readiness_are_those_of_the_model(models: Live) -> None:
 def test_tritons_own_words_on_a_wrong_shape_or_datatype_reach_the_caller(models: Live) -> None:
     wrong_shape = {"inputs": [{"name": "IN", "shape": [3], "datatype": "FP32", "data": [1]}]}
     wrong_type = {"inputs": [{"name": "IN", "shape": [1], "datatype": "INT64", "data": [1]}]}
-    for body, said in ((wrong_shape, "Shape does not match"), (wrong_type, "INT64")):
+    for body, words in ((wrong_shape, "Shape does not match"), (wrong_type, "INT64")):
         answer = models.infer("echo", body)
         assert answer.status in {400, 500}  # Triton's choice: 500 for data that does not fill its shape
-        assert said in answer.body["error"]
+        assert words in answer.body["error"]
 
 
 def test_two_replicas_are_two_processes_and_one_may_die(models: Live) -> None:
     models.api("services/echo/", {"replicas": 2}, method="PATCH")
     pids = models.until(
         lambda: [replica["pid"] for replica in models.service("echo")["replica_list"] if replica["state"] == "READY"],
-        lambda found: len(found) == 2,
+        lambda processes: len(processes) == 2,
         60,
     )
     assert len(set(pids)) == 2

@@ -18,10 +18,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]
 def fresh_key(live: Live, **more: Any) -> tuple[str, str]:
     """A key that nobody else uses, and its id."""
     body = {"name": "counted", "scopes": ["infer", "read"], **more}
-    made = live.api("keys/", body, method="POST")
-    assert made.status == 201, made.body
-    live.until(lambda: live.infer(key=made.body["key"]).status, lambda status: status != 401)
-    key: str = made.body["key"]
+    created = live.api("keys/", body, method="POST")
+    assert created.status == 201, created.body
+    live.until(lambda: live.infer(key=created.body["key"]).status, lambda status: status != 401)
+    key: str = created.body["key"]
     return key, key[4:16]
 
 

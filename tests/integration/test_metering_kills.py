@@ -29,20 +29,20 @@ def victim(what: str, home: Path) -> dict[str, Any]:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
-    said: dict[str, Any] = json.loads(ran.stdout)
-    return said
+    totals: dict[str, Any] = json.loads(ran.stdout)
+    return totals
 
 
 def test_a_kill_before_any_line_of_the_code_changes_no_total(tmp_path: Path) -> None:
-    said = victim("lines", tmp_path)
-    assert said["deaths"] > 100 and said["last"] == 0, said
-    assert said["wrong"] == []
-    assert said["counted"] == [said["written"]] * 5
+    totals = victim("lines", tmp_path)
+    assert totals["deaths"] > 100 and totals["last"] == 0, totals
+    assert totals["wrong"] == []
+    assert totals["counted"] == [totals["written"]] * 5
 
 
 def test_many_at_once_killed_at_random_while_the_log_is_rotated_count_each_request_once(tmp_path: Path) -> None:
-    said = victim("race", tmp_path)
-    assert said["kills"] > 5 and said["rotations"] > 3 and said["written"] > 1000, said
-    assert said["codes"] == [0, 0]
-    assert said["counted"] == [said["written"]] * 5
-    assert said["left"] <= 2, "files that are counted are removed"
+    totals = victim("race", tmp_path)
+    assert totals["kills"] > 5 and totals["rotations"] > 3 and totals["written"] > 1000, totals
+    assert totals["codes"] == [0, 0]
+    assert totals["counted"] == [totals["written"]] * 5
+    assert totals["left"] <= 2, "files that are counted are removed"

@@ -39,16 +39,16 @@ BETWEEN = 120
 @pytest.fixture
 def live() -> Iterator[Live]:
     runtime_root()
-    with stack() as made:
-        made.start("--no-color")
-        wait_for(made.said, lambda text: f"{example.NAME} says 8" in text, 120)
-        yield Live(made)
+    with stack() as running:
+        running.start("--no-color")
+        wait_for(running.said, lambda text: f"{example.NAME} says 8" in text, 120)
+        yield Live(running)
 
 
 def new_key(live: Live, **limits: int) -> str:
-    made = live.api("keys/", {"name": "counted", "scopes": ["infer"], **limits}, method="POST")
-    assert made.status == 201, made.body
-    key: str = made.body["key"]
+    created = live.api("keys/", {"name": "counted", "scopes": ["infer"], **limits}, method="POST")
+    assert created.status == 201, created.body
+    key: str = created.body["key"]
     return key
 
 
@@ -77,8 +77,8 @@ def start(live: Live, *, text: bool) -> list[Client]:
 def lines(live: Live) -> list[dict[str, Any]]:
     """What all files say. What a killed gateway left unfinished stands in front of the next line."""
     files = metering.log_files(live.stack.home.gateway)
-    found = [line for path in files for line in path.read_bytes().splitlines()]
-    return [json.loads(line[line.rfind(b'{"') :]) for line in found]
+    all_lines = [line for path in files for line in path.read_bytes().splitlines()]
+    return [json.loads(line[line.rfind(b'{"') :]) for line in all_lines]
 
 
 def blow(live: Live, name: str) -> None:
@@ -113,15 +113,17 @@ def answered(clients: list[Client], more: int) -> None:
 
 def compare(client: Client, mine: list[dict[str, Any]]) -> list[str]:
     """What is different in the client's book and in the log: nothing, but for what a killed gateway was at."""
-    found = {line["request_id"]: line for line in mine}
+    logged = {line["request_id"]: line for line in mine}
     wrong = [f"{request_id} came twice" for request_id in client.twice]
-    wrong += [f"{len(mine) - len(found)} are logged twice"] * (len(mine) != len(found))
+    wrong += [f"{len(mine) - len(logged)} are logged twice"] * (len(mine) != len(logged))
     # A kill comes between an answer and its line, or between a line and its answer.
-    unlogged, surplus = client.answered.keys() - found.keys(), found.keys() - client.answered.keys()
+    unlogged, surplus = client.answered.keys() - logged.keys(), logged.keys() - client.answered.keys()
     wrong += [f"{each} is not logged: {client.answered[each]}" for each in unlogged - client.last]
     wrong += [f"{len(surplus)} more are logged, and only {client.cut} were cut"] * (len(surplus) > client.cut)
-    both = [(client.answered[each], as_seen(found[each])) for each in client.answered.keys() & found.keys()]
-    return wrong + [f"{seen}, and the log says {said}" for seen, said in both if not same(seen, said)]
+    both = [(client.answered[each], as_seen(logged[each])) for each in client.answered.keys() & logged.keys()]
+    return wrong + [
+        f"{seen}, and the log says {logged_line}" for seen, logged_line in both if not same(seen, logged_line)
+    ]
 
 
 def same(seen: Seen, said: Seen) -> bool:
@@ -165,8 +167,8 @@ def agree(live: Live, clients: list[Client]) -> None:
     """The clients, the log and the database."""
 
     def by_key() -> dict[str, list[dict[str, Any]]]:
-        found = lines(live)
-        return {client.key_id: [line for line in found if line["client"] == client.key_id] for client in clients}
+        log_lines = lines(live)
+        return {client.key_id: [line for line in log_lines if line["client"] == client.key_id] for client in clients}
 
     logged = settled(by_key)
     for client in clients:

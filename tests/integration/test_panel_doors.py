@@ -27,9 +27,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-text")]
 def probe(live: Live, service: str, **payload: Any) -> dict[str, Any]:
     answer = live.api(f"services/{service}/probe/", payload, method="POST")
     assert answer.status == 200, answer.body
-    found: dict[str, Any] = answer.body
-    assert live.key not in json.dumps(found) and "isk_" not in json.dumps(found).replace("isk_...", "")
-    return found
+    results: dict[str, Any] = answer.body
+    assert live.key not in json.dumps(results) and "isk_" not in json.dumps(results).replace("isk_...", "")
+    return results
 
 
 def run(argv: list[Any], snippet: str, live: Live, directory: Path) -> str:
@@ -57,24 +57,24 @@ def node() -> str:
     ids=["rows", "named rows", "columns"],
 )
 def test_kserve_v1_answers_8(live: Live, body: dict[str, Any]) -> None:
-    found = probe(live, example.NAME, protocol="v1", **body)
-    assert found["ok"], found["error"]
-    (output,) = found["outputs"]
+    result = probe(live, example.NAME, protocol="v1", **body)
+    assert result["ok"], result["error"]
+    (output,) = result["outputs"]
     assert output["name"] == ("predictions" if "instances" in body else "outputs") and output["values"] == [8.0]
-    assert found["timing"]["wait_ms"] > 0
+    assert result["timing"]["wait_ms"] > 0
 
 
 def test_a_v1_request_that_does_not_fit_is_refused_in_words(live: Live) -> None:
-    found = probe(live, example.NAME, protocol="v1", instances=[[1, 2, 3]])
-    assert found["status"] == "400 Bad Request" and found["error"] and found["hint"]
+    result = probe(live, example.NAME, protocol="v1", instances=[[1, 2, 3]])
+    assert result["status"] == "400 Bad Request" and result["error"] and result["hint"]
 
 
 def test_the_snippets_of_kserve_v1_and_tensorflow_serving_run_as_pasted(live: Live, tmp_path: Path) -> None:
-    made = probe(live, example.NAME, protocol="v1", instances=[example.PIXELS])["snippets"]
-    assert json.loads(run(["bash", "-euc"], made["curl"], live, tmp_path)) == {"predictions": [8.0]}
-    assert run([sys.executable, "-P", "-c"], made["python_v1"], live, tmp_path).strip() == "[8.0]"
+    snippets = probe(live, example.NAME, protocol="v1", instances=[example.PIXELS])["snippets"]
+    assert json.loads(run(["bash", "-euc"], snippets["curl"], live, tmp_path)) == {"predictions": [8.0]}
+    assert run([sys.executable, "-P", "-c"], snippets["python_v1"], live, tmp_path).strip() == "[8.0]"
     stubs = clients.python("clients-tensorflow")
-    assert "float_val" in run([stubs, "-P", "-c"], made["python_tfserving"], live, tmp_path)
+    assert "float_val" in run([stubs, "-P", "-c"], snippets["python_tfserving"], live, tmp_path)
 
 
 def chat(**more: Any) -> dict[str, Any]:
@@ -84,38 +84,38 @@ def chat(**more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("protocol", ["openai", "grpc"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_text_is_generated_over_either_protocol(live_llm: Live, protocol: str, stream: bool) -> None:
-    found = probe(live_llm, NAME, protocol=protocol, stream=stream, **chat())
-    assert found["ok"], found["error"]
-    assert found["text"].strip() == ANSWER
-    assert found["usage"]["prompt_tokens"] > 0 and found["usage"]["completion_tokens"] > 3
-    timing = found["timing"]
+    result = probe(live_llm, NAME, protocol=protocol, stream=stream, **chat())
+    assert result["ok"], result["error"]
+    assert result["text"].strip() == ANSWER
+    assert result["usage"]["prompt_tokens"] > 0 and result["usage"]["completion_tokens"] > 3
+    timing = result["timing"]
     assert (timing["first_token_ms"] is not None) is stream and timing["tokens_per_second"] > 0
     if stream:
         assert 0 < timing["first_token_ms"] < timing["wait_ms"]
 
 
 def test_a_prompt_that_is_too_long_is_refused_with_what_to_do(live_llm: Live) -> None:
-    found = probe(live_llm, NAME, protocol="openai", **chat(max_tokens=1 << 20))
-    assert found["status"] == "400 Bad Request" and found["hint"], found
+    result = probe(live_llm, NAME, protocol="openai", **chat(max_tokens=1 << 20))
+    assert result["status"] == "400 Bad Request" and result["hint"], result
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_snippets_of_text_run_as_pasted(live_llm: Live, tmp_path: Path, stream: bool) -> None:
-    made = probe(live_llm, NAME, protocol="openai", stream=stream, **chat())["snippets"]
-    said = run(["bash", "-euc"], made["curl"], live_llm, tmp_path)
+    snippets = probe(live_llm, NAME, protocol="openai", stream=stream, **chat())["snippets"]
+    output = run(["bash", "-euc"], snippets["curl"], live_llm, tmp_path)
     if stream:
-        assert said.rstrip().endswith("data: [DONE]")
+        assert output.rstrip().endswith("data: [DONE]")
     else:
-        assert json.loads(said)["choices"][0]["message"]["content"].strip() == ANSWER
-    assert run([clients.python(), "-P", "-c"], made["python_openai"], live_llm, tmp_path).strip() == ANSWER
-    assert run([sys.executable, "-P", "-c"], made["python_grpc"], live_llm, tmp_path).strip() == ANSWER
+        assert json.loads(output)["choices"][0]["message"]["content"].strip() == ANSWER
+    assert run([clients.python(), "-P", "-c"], snippets["python_openai"], live_llm, tmp_path).strip() == ANSWER
+    assert run([sys.executable, "-P", "-c"], snippets["python_grpc"], live_llm, tmp_path).strip() == ANSWER
     javascript = [node(), "--input-type=module", "-e"]
-    assert run(javascript, made["javascript"], live_llm, tmp_path).strip() == ANSWER
+    assert run(javascript, snippets["javascript"], live_llm, tmp_path).strip() == ANSWER
 
 
 def test_each_address_of_the_service_answers(live_llm: Live) -> None:
-    found = live_llm.service(NAME)["endpoints"]
-    (door,) = [door for door in found["doors"] if door["door"] == "openai"]
+    endpoints = live_llm.service(NAME)["endpoints"]
+    (door,) = [door for door in endpoints["doors"] if door["door"] == "openai"]
     for url in (door["url"], door["prefixed"], door["by_host"]):
         # *.localhost is this machine, but not every resolver knows.
         host, path = url.removeprefix("http://").split("/", 1)

@@ -162,18 +162,18 @@ def serve(
         rounds.run(round_.pk)
         round_.refresh_from_db()
         ports = triton.ports
-        made = ready_service(team, name, http_port=ports.http, grpc_port=ports.grpc, tree=round_.tree)
-        until(lambda: not publishing.open_up(made, made.replica_set.all()))
-        return made
+        service = ready_service(team, name, http_port=ports.http, grpc_port=ports.grpc, tree=round_.tree)
+        until(lambda: not publishing.open_up(service, service.replica_set.all()))
+        return service
 
     return make
 
 
 @pytest.fixture
 def browser(client_of: Any, alice: Any) -> Client:
-    made: Client = client_of(alice)
-    made.defaults["HTTP_HOST"] = "127.0.0.1"
-    return made
+    logged_in: Client = client_of(alice)
+    logged_in.defaults["HTTP_HOST"] = "127.0.0.1"
+    return logged_in
 
 
 def examples(browser: Client, service: Service) -> dict[str, str]:
@@ -244,11 +244,11 @@ def test_each_example_of_the_access_page_runs_as_printed(
     serve: Callable[[str], Service], browser: Client, tmp_path: Path, name: str
 ) -> None:
     service = serve(name)
-    made = examples(browser, service)
+    snippets = examples(browser, service)
     streams, counts = name in ("stream", "autostream"), name == "count"
     v2, v1 = {"curl", "python_http"}, {"curl_v1", "python_v1", "python_tfserving"}
-    assert made.keys() == {"python_grpc", "grpcurl"} | (set() if streams else v2 if counts else v2 | v1)
-    for id, text in made.items():
+    assert snippets.keys() == {"python_grpc", "grpcurl"} | (set() if streams else v2 if counts else v2 | v1)
+    for id, text in snippets.items():
         if id != "grpcurl":  # tests/integration/corpus runs it by a stand-in
             assert run(id, text, service, tmp_path).strip(), id
 
@@ -266,19 +266,19 @@ def test_the_curl_example_shows_half_floats_as_numbers(
 ) -> None:
     service = serve("half")
     payload = {"protocol": "http", "inputs": [{"name": "x", "data": [0, 5]}]}
-    made = probes.probe(service, payload, actor=for_user(bob)).snippets
-    said = run("curl", made["curl"], service, tmp_path)
-    assert said.splitlines() == ["HTTP 200, see answer.bin", "half [2] 0.0 0.5 ", "text [2] b'a' b'\\xff' "]
+    snippets = probes.probe(service, payload, actor=for_user(bob)).snippets
+    output = run("curl", snippets["curl"], service, tmp_path)
+    assert output.splitlines() == ["HTTP 200, see answer.bin", "half [2] 0.0 0.5 ", "text [2] b'a' b'\\xff' "]
 
 
 def test_the_v1_example_of_a_large_model_is_made_where_it_is_sent(
     serve: Callable[[str], Service], browser: Client, tmp_path: Path
 ) -> None:
     service = serve("large")
-    made = examples(browser, service)
-    predictions = json.loads(run("curl", made["curl_v1"], service, tmp_path))["predictions"]
+    snippets = examples(browser, service)
+    predictions = json.loads(run("curl", snippets["curl_v1"], service, tmp_path))["predictions"]
     assert predictions == [[[0.0] * 4] * 2]
-    assert run("python_v1", made["python_v1"], service, tmp_path).strip() == str(predictions)
+    assert run("python_v1", snippets["python_v1"], service, tmp_path).strip() == str(predictions)
     refused = browser.post("/services/large/test/send/", {"protocol": "v1", "v1": ""}, headers={"HX-Request": "true"})
     assert refused.status_code == 422 and "an example would have 270,000 values" in refused.content.decode()
 
@@ -358,8 +358,8 @@ def test_a_sequence_id_that_is_none_is_named(serve: Callable[[str], Service], br
             "/services/count/test/send/", {**fields, "sequence_id": wrong}, headers={"HX-Request": "true"}
         )
         assert page.status_code == 422, wrong
-        found = re.search(r'id="sequence-errors" hx-swap-oob="true">(.*?)</ul>', page.content.decode(), re.S)
-        assert found and "a whole number from 1" in found[1]
+        match = re.search(r'id="sequence-errors" hx-swap-oob="true">(.*?)</ul>', page.content.decode(), re.S)
+        assert match and "a whole number from 1" in match[1]
 
 
 def test_optional_inputs_are_left_out_of_examples_and_of_a_fresh_panel(

@@ -45,9 +45,9 @@ def test_a_killed_worker_is_resumed_by_the_next_inside_the_same_file(plane: Plan
     wait_until(lambda: on_disk(staging) >= 4 * PIECE)
     first.send_signal(signal.SIGKILL)
     first.wait(10)
-    left, there = plane.round(pk), on_disk(staging)
+    left, bytes_staged = plane.round(pk), on_disk(staging)
     assert left["state"] == "COPYING"
-    assert there < size
+    assert bytes_staged < size
     assert not (store.root / "trees").exists()
 
     plane.worker()
@@ -57,7 +57,7 @@ def test_a_killed_worker_is_resumed_by_the_next_inside_the_same_file(plane: Plan
     assert upkeep.verify(store, done["tree"]) == []
     assert store.staging_names() == []
     # What the second worker copied is what was missing: of what was on its way, at most a piece for each stream.
-    assert done["bytes_copied"] - left["bytes_copied"] <= size + 1 - there
+    assert done["bytes_copied"] - left["bytes_copied"] <= size + 1 - bytes_staged
 
 
 def test_a_round_asked_for_while_redis_is_down_is_found_by_the_sweep(plane: Plane) -> None:
@@ -81,5 +81,5 @@ def test_people_who_ask_for_the_same_path_at_once_get_the_same_round(plane: Plan
     a_model(plane, MIB)
     plane.ask("")  # makes the dataset
     with ThreadPoolExecutor(3) as people:
-        asked = set(people.map(plane.ask, ["large", "large/", "./large"]))
-    assert len(asked) == 1
+        rounds = set(people.map(plane.ask, ["large", "large/", "./large"]))
+    assert len(rounds) == 1

@@ -103,12 +103,12 @@ def services(
     """Ready services of team vision behind the gateway, which sends to their replicas over both protocols."""
     monkeypatch.setattr(settings, "GATEWAY_PORT", gateway.port)
     trees = {"repeat": repeat_tree}
-    made = {
+    by_name = {
         name: ready_service(team, name, http_port=ports.http, grpc_port=ports.grpc, tree=trees.get(name, ""))
         for name, ports in tritons.items()
     }
-    until(lambda: not any(publishing.open_up(each, each.replica_set.all()) for each in made.values()))
-    return made
+    until(lambda: not any(publishing.open_up(each, each.replica_set.all()) for each in by_name.values()))
+    return by_name
 
 
 @pytest.fixture
@@ -145,8 +145,8 @@ def test_a_viewer_gets_an_8_over_either_protocol(
     assert (output.name, output.datatype, output.shape, output.values) == ("predict", "FP32", (1,), [8.0])
     timing = answer.timing
     assert timing.wait_ms > 0 and timing.connect_ms > 0 and timing.total_ms >= timing.wait_ms
-    said = json.dumps(result.to_json())
-    assert "$API_KEY" in said and "isk_" not in said.replace("isk_...", ""), "the key itself is never shown"
+    text = json.dumps(result.to_json())
+    assert "$API_KEY" in text and "isk_" not in text.replace("isk_...", ""), "the key itself is never shown"
 
 
 def test_a_decoupled_model_answers_once_for_each_value_over_grpc(
@@ -301,20 +301,20 @@ def test_the_snippets_run_as_pasted(
     services: dict[str, Service], viewer: Principal, gateway: Gateway, tmp_path: Path, name: str
 ) -> None:
     payload, expected = CASES[name]
-    made = probes.probe(services[name], payload, actor=viewer).snippets
+    snippets = probes.probe(services[name], payload, actor=viewer).snippets
     key = panel_keys.key_for(services[name])
-    said = run([sys.executable, "-P", "-c", made["python_grpc"]], key, tmp_path)
-    assert expected in said
-    check_grpcurl(made["grpcurl"], key, gateway)
+    output = run([sys.executable, "-P", "-c", snippets["python_grpc"]], key, tmp_path)
+    assert expected in output
+    check_grpcurl(snippets["grpcurl"], key, gateway)
     if name == "repeat":
         return  # it streams, which HTTP cannot
-    assert expected in run([sys.executable, "-P", "-c", made["python_http"]], key, tmp_path)
-    said = run(["bash", "-euc", made["curl"]], key, tmp_path)
+    assert expected in run([sys.executable, "-P", "-c", snippets["python_http"]], key, tmp_path)
+    output = run(["bash", "-euc", snippets["curl"]], key, tmp_path)
     answer = tmp_path / "answer.bin"
     if answer.exists():
-        assert "HTTP 200" in said and b'"outputs"' in answer.read_bytes()
+        assert "HTTP 200" in output and b'"outputs"' in answer.read_bytes()
     else:
-        assert json.loads(said)["outputs"][0]["data"] == [8.0]
+        assert json.loads(output)["outputs"][0]["data"] == [8.0]
 
 
 def run(argv: list[str], key: str, directory: Path) -> str:
@@ -349,9 +349,9 @@ def check_grpcurl(snippet: str, key: str, gateway: Gateway) -> None:
 def test_a_snippet_without_its_key_says_which_variable_to_set(
     services: dict[str, Service], viewer: Principal, tmp_path: Path
 ) -> None:
-    made = probes.probe(services["digits"], digits("http"), actor=viewer).snippets
-    for snippet in made.values():
+    snippets = probes.probe(services["digits"], digits("http"), actor=viewer).snippets
+    for snippet in snippets.values():
         assert snippet.startswith("# Needs an API key: export API_KEY=")
     path = {"PATH": os.environ["PATH"]}
-    done = subprocess.run(["bash", "-euc", made["curl"]], env=path, capture_output=True, text=True)
+    done = subprocess.run(["bash", "-euc", snippets["curl"]], env=path, capture_output=True, text=True)
     assert done.returncode != 0 and "API_KEY" in done.stderr

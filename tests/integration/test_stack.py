@@ -23,10 +23,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("stack")]
 
 @pytest.fixture(scope="module")
 def up() -> Iterator[Stack]:
-    with stack() as made:
-        made.start()
-        made.wait_until_up()
-        yield made
+    with stack() as running:
+        running.start()
+        running.wait_until_up()
+        yield running
 
 
 def test_every_program_runs(up: Stack) -> None:
@@ -86,60 +86,60 @@ def test_a_second_run_in_the_same_home_is_refused_with_the_reason(up: Stack) -> 
 
 
 def test_ctrl_c_leaves_nothing_and_the_next_run_finds_everything() -> None:
-    with stack() as made:
-        made.start()
-        made.wait_until_up()
-        with redis.Redis(unix_socket_path=str(made.home.redis_socket)) as client:
+    with stack() as running:
+        running.start()
+        running.wait_until_up()
+        with redis.Redis(unix_socket_path=str(running.home.redis_socket)) as client:
             client.set("kept", "yes")
-        assert made.end(signal.SIGINT) == 0
-        assert made.left() == []
-        made.output.write_text("")
-        made.start()
-        made.wait_until_up()
-        with redis.Redis(unix_socket_path=str(made.home.redis_socket)) as client:
+        assert running.end(signal.SIGINT) == 0
+        assert running.left() == []
+        running.output.write_text("")
+        running.start()
+        running.wait_until_up()
+        with redis.Redis(unix_socket_path=str(running.home.redis_socket)) as client:
             assert client.get("kept") == b"yes"
 
 
 def test_a_killed_run_leaves_nothing_and_the_next_one_waits_for_its_end() -> None:
-    with stack() as made:
-        made.start()
-        made.wait_until_up()
-        assert made.end(signal.SIGKILL) == -signal.SIGKILL
-        made.output.write_text("")
-        made.start()  # at once: the first one's supervisord is still stopping its programs
-        made.wait_until_up()
-        assert made.doors_answer()
-        assert made.end(signal.SIGTERM) == 0
-        assert made.left() == []
+    with stack() as running:
+        running.start()
+        running.wait_until_up()
+        assert running.end(signal.SIGKILL) == -signal.SIGKILL
+        running.output.write_text("")
+        running.start()  # at once: the first one's supervisord is still stopping its programs
+        running.wait_until_up()
+        assert running.doors_answer()
+        assert running.end(signal.SIGTERM) == 0
+        assert running.left() == []
 
 
 def test_run_and_supervisord_killed_together_leave_nothing() -> None:
-    with stack() as made:
-        made.start()
-        made.wait_until_up()
-        supervisord = made.supervisord()
-        assert made.process
-        os.kill(made.process.pid, signal.SIGSTOP)  # it must not replace supervisord before it dies itself
+    with stack() as running:
+        running.start()
+        running.wait_until_up()
+        supervisord = running.supervisord()
+        assert running.process
+        os.kill(running.process.pid, signal.SIGSTOP)  # it must not replace supervisord before it dies itself
         os.kill(supervisord, signal.SIGKILL)
-        made.end(signal.SIGKILL)
-        assert wait_for(made.left, lambda left: left == []) == []
+        running.end(signal.SIGKILL)
+        assert wait_for(running.left, lambda left: left == []) == []
 
 
 def test_it_ends_by_itself_when_it_is_ready_if_told_so() -> None:
-    with stack() as made:
-        made.start("--without-example", "--exit-when-ready")
-        assert made.process and made.process.wait(60) == 0
-        assert "Everything has ended" in made.said()
-        assert made.left() == []
+    with stack() as running:
+        running.start("--without-example", "--exit-when-ready")
+        assert running.process and running.process.wait(60) == 0
+        assert "Everything has ended" in running.said()
+        assert running.left() == []
 
 
 def test_a_taken_port_is_named_with_the_variable_that_moves_it() -> None:
-    with stack() as made, socket.create_server(("127.0.0.1", made.gateway_port)):
-        made.start()
-        assert made.process and made.process.wait(30) == 1
-        assert f"cannot listen on 127.0.0.1:{made.gateway_port}" in made.output.read_text()
-        assert "GATEWAY_PORT=" in made.output.read_text()
-        assert made.left() == []
+    with stack() as running, socket.create_server(("127.0.0.1", running.gateway_port)):
+        running.start()
+        assert running.process and running.process.wait(30) == 1
+        assert f"cannot listen on 127.0.0.1:{running.gateway_port}" in running.output.read_text()
+        assert "GATEWAY_PORT=" in running.output.read_text()
+        assert running.left() == []
 
 
 def health(up: Stack) -> tuple[int, str]:
@@ -151,7 +151,7 @@ def health(up: Stack) -> tuple[int, str]:
 
 
 def is_well(up: Stack) -> None:
-    wait_for(lambda: health(up), lambda said: said == (200, "ok\n"))
+    wait_for(lambda: health(up), lambda health_now: health_now == (200, "ok\n"))
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def test_a_part_that_does_not_run_is_told_until_it_does(up: Stack, name: str) ->
     is_well(up)
     with stopped(up, name):
         sentence = SENTENCES[name].format(port=up.gateway_port)
-        status, _ = wait_for(lambda: health(up), lambda said: sentence in said[1])
+        status, _ = wait_for(lambda: health(up), lambda health_now: sentence in health_now[1])
         assert status == 503
     is_well(up)
 
@@ -193,7 +193,7 @@ def test_a_part_that_hangs_is_told_and_holds_no_page(up: Stack, name: str, words
     pid = up.pid(name)
     os.kill(pid, signal.SIGSTOP)
     try:
-        status, _ = wait_for(lambda: health(up), lambda said: words in said[1])
+        status, _ = wait_for(lambda: health(up), lambda health_now: words in health_now[1])
         assert status == 503
     finally:
         os.kill(pid, signal.SIGCONT)
@@ -206,8 +206,10 @@ def test_a_worker_that_hangs_is_told(up: Stack) -> None:
     os.kill(pid, signal.SIGSTOP)
     try:
         os.utime(up.home.swept, (0, 0))
-        status, said = wait_for(lambda: health(up), lambda said: "No sweep has ended for" in said[1])
-        assert status == 503 and "nothing is started, replaced or counted" in said
+        status, health_text = wait_for(
+            lambda: health(up), lambda health_text: "No sweep has ended for" in health_text[1]
+        )
+        assert status == 503 and "nothing is started, replaced or counted" in health_text
     finally:
         os.kill(pid, signal.SIGCONT)
     is_well(up)

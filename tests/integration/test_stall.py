@@ -129,8 +129,8 @@ def family(live: Live, service: str) -> list[psutil.Process]:
         except (psutil.NoSuchProcess, ValueError):
             return []
 
-    found: list[psutil.Process] = live.until(look, bool)
-    return found
+    processes: list[psutil.Process] = live.until(look, bool)
+    return processes
 
 
 def serves_anew(live: Live, service: str, before: list[psutil.Process]) -> None:
@@ -141,9 +141,11 @@ def serves_anew(live: Live, service: str, before: list[psutil.Process]) -> None:
 
 
 def test_a_server_that_is_stopped_is_started_again_without_a_request(live: Live, lone: str) -> None:
-    before, told = family(live, lone), len(events(live, lone))
+    before, known_events = family(live, lone), len(events(live, lone))
     before[0].suspend()
-    live.until(lambda: events(live, lone)[: -told or None], lambda new: any("hung" in message for message in new))
+    live.until(
+        lambda: events(live, lone)[: -known_events or None], lambda new: any("hung" in message for message in new)
+    )
     meanwhile = live.infer(lone, tensor(1))
     assert meanwhile.status == 200 or (meanwhile.status == 503 and "retry-after" in meanwhile.headers)
     serves_anew(live, lone, before)
@@ -160,11 +162,11 @@ def test_a_model_process_that_is_stopped_while_its_server_is_well_is_started_aga
 
 def test_a_request_that_computes_for_long_is_waited_for(live: Live, lone: str) -> None:
     """At least twice `stall_seconds`, and nothing else is answered meanwhile."""
-    before, told = family(live, lone), len(events(live, lone))
+    before, known_events = family(live, lone), len(events(live, lone))
     url, headers = f"{live.gateway}/v2/models/{lone}/infer", {"X-API-Key": live.key}
     assert send(url, tensor(11), headers=headers, timeout=120).status == 200
     assert family(live, lone)[0] == before[0]
-    assert len(events(live, lone)) == told
+    assert len(events(live, lone)) == known_events
 
 
 def test_a_stream_outlives_the_rollout_of_a_new_revision(live: Live, models: str) -> None:

@@ -65,13 +65,13 @@ def drip() -> Iterator[DripServer]:
 def crowded(drip: DripServer) -> Iterator[Live]:
     """READY with the example service, and with all that team red could think of."""
     runtime_root()
-    with stack() as made:
-        digests = publish_trees(Store(made.home.store))
-        made.extra["DATASET_ENDPOINTS"] = drip.address
-        made.start("--no-color")
-        wait_for(made.said, lambda text: f"{example.NAME} says 8" in text, 120)
-        live = Live(made)
-        made.manage(CROWD, EXAMPLE=example.NAME, WAITING=str(WAITING))
+    with stack() as running:
+        digests = publish_trees(Store(running.home.store))
+        running.extra["DATASET_ENDPOINTS"] = drip.address
+        running.start("--no-color")
+        wait_for(running.said, lambda text: f"{example.NAME} says 8" in text, 120)
+        live = Live(running)
+        running.manage(CROWD, EXAMPLE=example.NAME, WAITING=str(WAITING))
         live.api("queues/default/", {"cpu": 8}, method="PATCH")
         live.create("red-big", "mnist-onnx", team="default", resources={"cpu": 7.9, "memory_gib": 0.5})
         for number in range(DRIPS):
@@ -149,8 +149,8 @@ def test_another_teams_work_goes_on(crowded: Live, drip: DripServer) -> None:
     with again_and_again(lambda: live.infer().status) as statuses:
         samples = {"path": str(live.stack.home.samples)}
         assert live.api("datasets/", body("blue-models", "blue", "local", samples), method="POST").status == 201
-        asked = live.api("datasets/blue-models/preheat/", {"path": "mnist-svm"}, method="POST").body
-        where = f"datasets/blue-models/rounds/{asked['id']}/"
+        round_body = live.api("datasets/blue-models/preheat/", {"path": "mnist-svm"}, method="POST").body
+        where = f"datasets/blue-models/rounds/{round_body['id']}/"
         live.until(lambda: live.api(where).body["state"], lambda state: state == "DONE", 120)
         assert drip.sent - before < DRIPPED
         live.create(

@@ -31,25 +31,27 @@ ECHO = """class TritonPythonModel:
 @pytest.fixture(scope="module")
 def up() -> Iterator[Survivor]:
     runtime_root()
-    with stack() as made:
-        begin(made)
-        yield Survivor(made)
-        ends_soon_and_leaves_nothing(made, signal.SIGTERM)
+    with stack() as running:
+        begin(running)
+        yield Survivor(running)
+        ends_soon_and_leaves_nothing(running, signal.SIGTERM)
 
 
-def begin(made: Stack) -> None:
+def begin(running: Stack) -> None:
     """Returns when the example has answered."""
-    made.output.write_text("")
-    made.start("--no-color")
-    said = wait_for(made.said, lambda text: "Everything is up" in text or "Ctrl-C ends it" in text, 120)
-    assert f"{example.NAME} says 8" in said, said + (made.home.logs / "worker.log").read_text()[-5000:]
+    running.output.write_text("")
+    running.start("--no-color")
+    text_printed = wait_for(running.said, lambda text: "Everything is up" in text or "Ctrl-C ends it" in text, 120)
+    assert f"{example.NAME} says 8" in text_printed, (
+        text_printed + (running.home.logs / "worker.log").read_text()[-5000:]
+    )
 
 
-def ends_soon_and_leaves_nothing(made: Stack, number: int) -> None:
+def ends_soon_and_leaves_nothing(running: Stack, number: int) -> None:
     began = time.monotonic()
-    assert made.end(number) == 0
+    assert running.end(number) == 0
     assert time.monotonic() - began < 40
-    assert made.left() == []
+    assert running.left() == []
 
 
 def came_back(up: Survivor, name: str, before: int) -> None:
@@ -90,14 +92,14 @@ def test_a_worker_that_is_killed_during_a_preheat_is_resumed_by_the_next(up: Sur
     wait_for(lambda: staged(up), lambda count: count >= 4 * PIECE)
     os.kill(worker, signal.SIGKILL)
     wait_for(lambda: gone(worker), bool)
-    there, left = staged(up), up.service("large")["preheat"]
-    assert (left["state"], there < size) == ("COPYING", True)
+    bytes_staged, left = staged(up), up.service("large")["preheat"]
+    assert (left["state"], bytes_staged < size) == ("COPYING", True)
 
     up.wait("large")
     rounds = up.api("datasets/large/rounds/").body["results"]
     assert [(each["id"], each["state"]) for each in rounds] == [(left["round"], "DONE")]
     again = rounds[0]["bytes_copied"] - left["bytes_copied"]
-    assert again <= size - there + MIB, "what the journal knows is not copied again"
+    assert again <= size - bytes_staged + MIB, "what the journal knows is not copied again"
     echo = {"inputs": [{"name": "IN", "shape": [2], "datatype": "FP32", "data": [1.5, 2.5]}]}
     assert up.infer("large", echo).body["outputs"][0]["data"] == [1.5, 2.5]
 

@@ -164,5 +164,5 @@ def test_a_runtime_that_several_prepare_at_once_is_prepared_by_one(tmp_path: Pat
     script = Path(runtime.__file__)
     command = [sys.executable, "-P", script, root]
     several = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    said = sorted(process.communicate(timeout=60)[0].split(":")[0] for process in several)
-    assert said == ["prepared", "up to date", "up to date", "up to date"]
+    first_words = sorted(process.communicate(timeout=60)[0].split(":")[0] for process in several)
+    assert first_words == ["prepared", "up to date", "up to date", "up to date"]

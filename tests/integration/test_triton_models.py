@@ -64,9 +64,9 @@ def post(url: str, document: Any) -> Any:
 
 
 def tensor(name: str, values: Any, datatype: str) -> Any:
-    made = grpcclient.InferInput(name, values.shape, datatype)
-    made.set_data_from_numpy(values)
-    return made
+    infer_input = grpcclient.InferInput(name, values.shape, datatype)
+    infer_input.set_data_from_numpy(values)
+    return infer_input
 
 
 def pixels(rows: int = 1) -> Any:
@@ -147,8 +147,8 @@ def test_the_onnx_model_answers_8_and_only_what_is_asked_for(
     result = client.infer("onnx", [tensor("predict", pixels(2), "FP32")])
     assert result.as_numpy("label").tolist() == [8, 8]
     assert result.as_numpy("probabilities").argmax(axis=1).tolist() == [8, 8]
-    wanted = [grpcclient.InferRequestedOutput("probabilities")]
-    result = client.infer("onnx", [tensor("predict", pixels(), "FP32")], outputs=wanted)
+    requested = [grpcclient.InferRequestedOutput("probabilities")]
+    result = client.infer("onnx", [tensor("predict", pixels(), "FP32")], outputs=requested)
     assert [output.name for output in result.get_response().outputs] == ["probabilities"]
 
 

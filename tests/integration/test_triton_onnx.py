@@ -49,9 +49,9 @@ onnx.save(model, sys.argv[1], save_as_external_data=True, location="weights.bin"
 
 
 def sent(name: str, values: Any, datatype: str) -> Any:
-    made = grpcclient.InferInput(name, values.shape, datatype)
-    made.set_data_from_numpy(values)
-    return made
+    tensor = grpcclient.InferInput(name, values.shape, datatype)
+    tensor.set_data_from_numpy(values)
+    return tensor
 
 
 def test_no_name_in_a_model_is_read_by_the_shell_that_starts_it(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_texts_flags_halves_scalars_and_weights_beside_the_model_pass(tmp_path: 
 
 
 def test_the_config_that_is_suggested_loads_and_batches(tmp_path: Path) -> None:
-    made = (
+    config = (
         MAKE.replace('"n"', '"batch"').split("weights = ")[0]
         + """
 node = helper.make_node("ReduceSum", ["x"], ["y"], axes=[1], keepdims=1)
@@ -117,7 +117,7 @@ onnx.save(model, sys.argv[1])
     )
     (tmp_path / "tree" / "1").mkdir(parents=True)
     python = runtime.locate(runtime_root()).python
-    subprocess.run([python, "-c", made, tmp_path / "tree" / "1" / "model.onnx"], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([python, "-c", config, tmp_path / "tree" / "1" / "model.onnx"], cwd=tmp_path, check=True, timeout=60)
     suggested = describe(tmp_path / "tree", {}).suggested
     assert "max_batch_size: 8" in suggested and "dynamic_batching" in suggested
     (tmp_path / "tree" / "config.pbtxt").write_text(suggested)

@@ -120,9 +120,9 @@ def served(tree: Path, config: str, run_dir: Path) -> Iterator[grpcclient.Infere
 
 
 def sent(name: str, values: Any, datatype: str = "FP32") -> Any:
-    made = grpcclient.InferInput(name, values.shape, datatype)
-    made.set_data_from_numpy(values)
-    return made
+    tensor = grpcclient.InferInput(name, values.shape, datatype)
+    tensor.set_data_from_numpy(values)
+    return tensor
 
 
 def numbers(*values: float) -> Any:
@@ -255,9 +255,9 @@ def test_a_folder_named_as_the_model_holds_the_graph_and_its_weights(models: Pat
 
 def test_bfloat16_passes(models: Path, tmp_path: Path) -> None:
     with served(models / "halves", IO.replace("FP32 dims: 1", "BF16 dims: -1"), tmp_path / "run") as client:
-        made = grpcclient.InferInput("x", [2], "BF16")
-        made._raw_content = np.array([0x3FC0, 0x4000], dtype=np.uint16).tobytes()  # 1.5 and 2
-        [answer] = client.infer("halves", [made]).get_response().raw_output_contents
+        tensor = grpcclient.InferInput("x", [2], "BF16")
+        tensor._raw_content = np.array([0x3FC0, 0x4000], dtype=np.uint16).tobytes()  # 1.5 and 2
+        [answer] = client.infer("halves", [tensor]).get_response().raw_output_contents
     assert np.frombuffer(answer, dtype=np.uint16).tolist() == [0x4040, 0x4080]
 
 

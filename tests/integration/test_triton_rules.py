@@ -55,8 +55,8 @@ def launch(run_dir: Path, *options: str) -> tuple[Launch, Ports]:
         *listeners(context.ports),
         *options,
     )
-    made = Launch(argv=argv, env=environment(context, located), files={"tmp/.keep": b""}, links={})
-    return made, context.ports
+    start = Launch(argv=argv, env=environment(context, located), files={"tmp/.keep": b""}, links={})
+    return start, context.ports
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
     run_dir = tmp_path_factory.mktemp("rules")
     for rule in CASES:
         write(run_dir / "repository" / rule.name, rule)
-    made, ports = launch(run_dir)
-    with start_triton(made, run_dir, ports, "rules") as running:
+    process, ports = launch(run_dir)
+    with start_triton(process, run_dir, ports, "rules") as running:
         yield running
 
 
@@ -108,8 +108,8 @@ def test_triton_itself_refuses_what_is_refused_and_nothing_else(triton: RunningT
 @pytest.mark.parametrize("rule", ALONE, ids=lambda rule: rule.name)
 def test_triton_does_not_start_with_data_that_do_not_fit(rule: Rule, tmp_path: Path) -> None:
     write(tmp_path / "repository" / rule.name, rule)
-    made, ports = launch(tmp_path, f"--load-model={rule.name}", "--exit-on-error=true")
-    triton = spawn(made, tmp_path, ports, "rules")
+    process, ports = launch(tmp_path, f"--load-model={rule.name}", "--exit-on-error=true")
+    triton = spawn(process, tmp_path, ports, "rules")
     try:
         assert triton.wait_until_ended() != 0
         assert f"successfully loaded '{rule.name}'" not in triton.log

@@ -156,10 +156,10 @@ def test_a_python_model_reads_names_and_passes_on_utf8(triton: RunningTriton) ->
 
 def test_what_it_prints_is_in_the_log_at_once(triton: RunningTriton) -> None:
     ask(triton, "Grüße")
-    said = lines(triton)
+    log_lines = lines(triton)
     for line in (f"loading {TEXT}", f"initialize {TEXT}", f"stderr {TEXT}", "execute Grüße", "thread Grüße"):
-        assert line in said
-    assert any("logger Grüße" in line for line in said)
+        assert line in log_lines
+    assert any("logger Grüße" in line for line in log_lines)
 
 
 def test_what_it_raises_reaches_the_client(triton: RunningTriton) -> None:

@@ -38,6 +38,6 @@ def test_a_model_whose_texts_come_from_windows_answers_with_its_labels(tmp_path:
     with start_triton(render(context), context.run_dir, context.ports) as triton:
         client = httpclient.InferenceServerClient(triton.http)
         sent = httpclient.InferInput("x", [3], "FP32").set_data_from_numpy(np.array([1, 3, 2], np.float32))
-        wanted = httpclient.InferRequestedOutput("y", class_count=3)
-        answer = client.infer("m", [sent], outputs=[wanted]).as_numpy("y")
+        output = httpclient.InferRequestedOutput("y", class_count=3)
+        answer = client.infer("m", [sent], outputs=[output]).as_numpy("y")
     assert [text.decode() for text in answer] == ["3.000000:1:häst", "2.000000:2:dog", "1.000000:0:cat"]

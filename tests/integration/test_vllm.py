@@ -33,8 +33,8 @@ def chatty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVllm]:
     """One for the tests that only ask it. Its run directory is deep: a unix socket's name would not fit into it."""
     run_dir = tmp_path_factory.mktemp("deep") / ("d" * 60) / ("e" * 40)
     config = {**ADAPTERS, "startup_timeout_seconds": 300}
-    with vllm.serve(vllm.context_for("chatty", vllm.sample_model(), run_dir, config=config)) as made:
-        yield made
+    with vllm.serve(vllm.context_for("chatty", vllm.sample_model(), run_dir, config=config)) as server:
+        yield server
 
 
 def post(server: RunningVllm, path: str, body: dict[str, Any]) -> Any:
@@ -57,9 +57,9 @@ def test_it_answers_every_trained_question(chatty: RunningVllm) -> None:
     pairs = [line.split("\t") for line in lines if "\t" in line]
     assert len(pairs) > 50
     wrong = {
-        question: said
+        question: text
         for question, answer in pairs
-        if (said := text_of(post(chatty, "/v1/chat/completions", chat_body("chatty", question, max_tokens=120))))
+        if (text := text_of(post(chatty, "/v1/chat/completions", chat_body("chatty", question, max_tokens=120))))
         != answer
     }
     assert len(wrong) <= 2, wrong
@@ -68,8 +68,8 @@ def test_it_answers_every_trained_question(chatty: RunningVllm) -> None:
 def test_an_adapter_is_a_model_of_its_own_name(chatty: RunningVllm) -> None:
     name = f"chatty:{vllm.ADAPTER}"
     assert openai_health.served(HOST, chatty.ports.http) == ("chatty", name)
-    said = text_of(post(chatty, "/v1/chat/completions", chat_body(name)))
-    assert said == vllm.PIRATE_ANSWER
+    text = text_of(post(chatty, "/v1/chat/completions", chat_body(name)))
+    assert text == vllm.PIRATE_ANSWER
 
 
 def test_it_completes_a_text(chatty: RunningVllm) -> None:

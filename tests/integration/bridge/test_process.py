@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("bridge")]
 
 @pytest.fixture
 def bridge() -> Iterator[Bridge]:
-    with running({"rows": entry("triton", public=True)}, {"rows": 1}) as made:
-        yield made
+    with running({"rows": entry("triton", public=True)}, {"rows": 1}) as process:
+        yield process
 
 
 def test_its_sockets_are_the_owners_and_it_listens_on_no_port(bridge: Bridge) -> None:

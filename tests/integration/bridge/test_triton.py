@@ -25,8 +25,8 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     root = tmp_path_factory.mktemp("t")
     context = context_for("rows", models.rows(root / "models"), root / "run", runtime_root())
     services = {"rows": entry("triton"), "gone": entry("triton"), "tiny": entry("vllm", task="chat")}
-    with serve(context) as triton, running(services, {"rows": triton.ports.http, "gone": free_ports().http}) as made:
-        yield made
+    with serve(context) as triton, running(services, {"rows": triton.ports.http, "gone": free_ports().http}) as process:
+        yield process
 
 
 def predict(bridge: Bridge, body: Any) -> Answer:
@@ -117,42 +117,46 @@ def call(channel: grpc.Channel, method: str, message: Any, answer: Any, service:
 
 
 def question(rows: int = 2) -> Any:
-    made = tfserving.PredictRequest()
-    made.model_spec.name = "rows"
-    numbers, text = made.inputs["numbers"], made.inputs["text"]
+    message = tfserving.PredictRequest()
+    message.model_spec.name = "rows"
+    numbers, text = message.inputs["numbers"], message.inputs["text"]
     numbers.dtype, text.dtype = 1, 7
     for tensor, width in ((numbers, 2), (text, 1)):
         tensor.tensor_shape.dim.add(size=rows)
         tensor.tensor_shape.dim.add(size=width)
     numbers.float_val.append(1.5)
     text.string_val.append(b"a")
-    return made
+    return message
 
 
 def test_predict_over_grpc(bridge: Bridge) -> None:
-    asked = question()
-    asked.model_spec.signature_name = "mine"
+    request = question()
+    request.model_spec.signature_name = "mine"
     with bridge.channel() as channel:
-        made = call(channel, "Predict", asked, tfserving.PredictResponse)
-    assert list(made.outputs["sum"].float_val) == [3.0, 3.0]
-    assert list(made.outputs["upper"].string_val) == [b"A", b"A"]
-    assert (made.model_spec.name, made.model_spec.signature_name, made.model_spec.version.value) == ("rows", "mine", 1)
+        response = call(channel, "Predict", request, tfserving.PredictResponse)
+    assert list(response.outputs["sum"].float_val) == [3.0, 3.0]
+    assert list(response.outputs["upper"].string_val) == [b"A", b"A"]
+    assert (response.model_spec.name, response.model_spec.signature_name, response.model_spec.version.value) == (
+        "rows",
+        "mine",
+        1,
+    )
 
 
 def test_only_the_outputs_asked_for_come_back(bridge: Bridge) -> None:
-    asked = question()
-    asked.output_filter.append("sum")
-    asked.model_spec.version.value = 1
+    request = question()
+    request.output_filter.append("sum")
+    request.model_spec.version.value = 1
     with bridge.channel() as channel:
-        assert list(call(channel, "Predict", asked, tfserving.PredictResponse).outputs) == ["sum"]
+        assert list(call(channel, "Predict", request, tfserving.PredictResponse).outputs) == ["sum"]
 
 
 def test_the_signature_is_the_models_metadata(bridge: Bridge) -> None:
-    asked = tfserving.GetModelMetadataRequest(metadata_field=["signature_def"])
-    asked.model_spec.name = "rows"
+    request = tfserving.GetModelMetadataRequest(metadata_field=["signature_def"])
+    request.model_spec.name = "rows"
     with bridge.channel() as channel:
-        made = call(channel, "GetModelMetadata", asked, tfserving.GetModelMetadataResponse)
-    signatures = tfserving.SignatureDefMap.FromString(made.metadata["signature_def"].value)
+        response = call(channel, "GetModelMetadata", request, tfserving.GetModelMetadataResponse)
+    signatures = tfserving.SignatureDefMap.FromString(response.metadata["signature_def"].value)
     assert sorted(signatures.signature_def["serving_default"].inputs) == ["numbers", "text"]
 
 

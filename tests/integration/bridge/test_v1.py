@@ -24,9 +24,9 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     services = {name: entry("triton") for name in trees}
     with (
         serve_several(trees, root / "run") as triton,
-        running(services, dict.fromkeys(trees, triton.ports.http)) as made,
+        running(services, dict.fromkeys(trees, triton.ports.http)) as process,
     ):
-        yield made
+        yield process
 
 
 @pytest.fixture
@@ -98,8 +98,8 @@ def test_a_model_may_have_nothing_but_optional_inputs(fresh: Bridge) -> None:
 
 
 def boxes(number: int) -> list[list[float]]:
-    found: list[list[float]] = np.arange(4.0 * number).reshape(-1, 4).tolist()
-    return found
+    rows: list[list[float]] = np.arange(4.0 * number).reshape(-1, 4).tolist()
+    return rows
 
 
 @pytest.mark.parametrize("model", ["find", "find-one"])

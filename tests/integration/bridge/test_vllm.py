@@ -34,30 +34,30 @@ def bridged(llama_server: RunningVllm) -> Iterator[Bridge]:
         "waiting": entry("vllm", uid="18", task="chat", ready=False),
         "gone": entry("vllm", uid="19", task="chat"),
     }
-    with running(services, {SHARED: llama_server.ports.http, "gone": free_ports().http}) as made:
-        yield made
+    with running(services, {SHARED: llama_server.ports.http, "gone": free_ports().http}) as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
 def bridge(llama_server: RunningVllm) -> Iterator[Bridge]:
     """Shared by the tests that only send requests."""
-    with bridged(llama_server) as made:
-        yield made
+    with bridged(llama_server) as process:
+        yield process
 
 
 @pytest.fixture
 def own_bridge(llama_server: RunningVllm) -> Iterator[Bridge]:
-    with bridged(llama_server) as made:
-        yield made
+    with bridged(llama_server) as process:
+        yield process
 
 
 def question(text: str = QUESTION, **parameters: Any) -> Any:
     """As the documentation of GRPC-KServe sends it: the prompt as code points, max_tokens as a string."""
-    made = service_pb2.ModelInferRequest(model_name=SHARED, model_version="0")
-    made.inputs.add(name="prompt").contents.int_contents.extend(map(ord, text))
+    message = service_pb2.ModelInferRequest(model_name=SHARED, model_version="0")
+    message.inputs.add(name="prompt").contents.int_contents.extend(map(ord, text))
     for name, value in {"max_tokens": "500", "temperature": "0", **parameters}.items():
-        made.parameters[name].string_param = str(value)
-    return made
+        message.parameters[name].string_param = str(value)
+    return message
 
 
 def long_question() -> Any:

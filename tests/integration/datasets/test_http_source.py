@@ -137,11 +137,11 @@ def copied(source: HttpSource, path: str) -> dict[str, str]:
         with source.open(file, path, start, length) as body:  # type: ignore[arg-type]
             return body.read()
 
-    found: dict[str, bytes] = {}
+    contents_by_path: dict[str, bytes] = {}
     with ThreadPoolExecutor(8) as threads:
         for (file, *_), part in zip(pieces, threads.map(read, pieces), strict=True):
-            found[file.path] = found.get(file.path, b"") + part
-    return {name: hashlib.sha256(body).hexdigest() for name, body in found.items()}
+            contents_by_path[file.path] = contents_by_path.get(file.path, b"") + part
+    return {name: hashlib.sha256(body).hexdigest() for name, body in contents_by_path.items()}
 
 
 @pytest.mark.parametrize("kind", ["plain", "ranges"])

@@ -196,9 +196,9 @@ def test_a_prefix_of_a_bucket_keeps_its_blanks(prefix: str, s3_server: Server, t
         }
     )
     source = registry.make("s3", {**bucket.options, "prefix": prefix}, Site(endpoints=("127.0.0.1",)))
-    wanted = bucket.client.get_object(Bucket=bucket.name, Key=f"{prefix.strip('/')}/m")["Body"].read()
-    assert source.read("m", 100) == wanted
-    assert copied(source, "", tmp_path / "staging")["m"] == wanted
+    expected = bucket.client.get_object(Bucket=bucket.name, Key=f"{prefix.strip('/')}/m")["Body"].read()
+    assert source.read("m", 100) == expected
+    assert copied(source, "", tmp_path / "staging")["m"] == expected
 
 
 def test_a_prefix_that_names_nothing_says_that_it_ends_in_a_blank(s3_server: Server) -> None:

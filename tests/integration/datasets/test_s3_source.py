@@ -38,17 +38,17 @@ TREE = {
 
 
 def source(bucket: Bucket, /, **options: str) -> S3Source:
-    made = registry.make("s3", {**bucket.options, **options}, SITE)
-    assert isinstance(made, S3Source)
-    return made
+    bucket_source = registry.make("s3", {**bucket.options, **options}, SITE)
+    assert isinstance(bucket_source, S3Source)
+    return bucket_source
 
 
-def contents(made: S3Source, plan: Plan, path: str) -> dict[str, bytes]:
-    found = {}
+def contents(source_of_bucket: S3Source, plan: Plan, path: str) -> dict[str, bytes]:
+    content_of = {}
     for file in plan.files:
-        with made.open(file, path) as body:
-            found[file.path] = body.read() or b""
-    return found
+        with source_of_bucket.open(file, path) as body:
+            content_of[file.path] = body.read() or b""
+    return content_of
 
 
 def below(tree: Mapping[str, bytes], folder: str) -> dict[str, bytes]:
@@ -58,44 +58,44 @@ def below(tree: Mapping[str, bytes], folder: str) -> dict[str, bytes]:
 def test_a_folder_of_a_bucket_arrives_as_it_is(bucket: Bucket) -> None:
     bucket.put_all(TREE)
     bucket.put("svm/2/", b"")
-    made = source(bucket)
-    plan = made.plan("svm")
+    s3_source = source(bucket)
+    plan = s3_source.plan("svm")
     assert plan.empty_dirs == ("2",)
     assert [file.path for file in plan.files] == sorted(below(TREE, "svm"))
-    assert contents(made, plan, "svm") == below(TREE, "svm")
-    assert contents(made, made.plan(""), "") == TREE
+    assert contents(s3_source, plan, "svm") == below(TREE, "svm")
+    assert contents(s3_source, s3_source.plan(""), "") == TREE
     for key, content in TREE.items():
-        assert (made.entry(key).size, made.read(key, 1 << 20)) == (len(content), content)
+        assert (s3_source.entry(key).size, s3_source.read(key, 1 << 20)) == (len(content), content)
 
 
 def test_a_prefix_is_the_root_of_the_dataset(bucket: Bucket) -> None:
     bucket.put_all({f"team/models/{key}": value for key, value in TREE.items()})
     bucket.put("team/secret.txt", b"not this one")
-    made = source(bucket, prefix="/team/models/")
-    assert contents(made, made.plan("svm"), "svm") == below(TREE, "svm")
-    assert {entry.path for entry in made.list("").entries} == {"svm", "svm-other"}
+    s3_source = source(bucket, prefix="/team/models/")
+    assert contents(s3_source, s3_source.plan("svm"), "svm") == below(TREE, "svm")
+    assert {entry.path for entry in s3_source.list("").entries} == {"svm", "svm-other"}
     with pytest.raises(SourceError):
-        made.read("../secret.txt", 10)
+        s3_source.read("../secret.txt", 10)
 
 
 def test_one_file_is_a_plan_of_one_also_in_a_folder_of_its_name(bucket: Bucket) -> None:
     bucket.put_all({"m/a.onnx": b"alone", "twice/twice": b"inside"})
-    made = source(bucket)
-    alone = made.plan("m/a.onnx")
+    s3_source = source(bucket)
+    alone = s3_source.plan("m/a.onnx")
     assert [file.path for file in alone.files] == ["a.onnx"]
-    assert contents(made, alone, "m/a.onnx") == {"a.onnx": b"alone"}
-    assert contents(made, made.plan("twice"), "twice") == {"twice": b"inside"}
+    assert contents(s3_source, alone, "m/a.onnx") == {"a.onnx": b"alone"}
+    assert contents(s3_source, s3_source.plan("twice"), "twice") == {"twice": b"inside"}
 
 
 def test_parts_of_a_file_make_the_whole(bucket: Bucket) -> None:
     bucket.put("m/large.bin", LARGE)
-    made = source(bucket)
-    file = made.plan("m").files[0]
+    s3_source = source(bucket)
+    file = s3_source.plan("m").files[0]
     assert (file.ranged, file.size) == (True, len(LARGE))
     offsets = range(0, len(LARGE), 5_000_001)
 
     def part(offset: int) -> bytes:
-        with made.open(file, "m", offset, min(5_000_001, len(LARGE) - offset)) as body:
+        with s3_source.open(file, "m", offset, min(5_000_001, len(LARGE) - offset)) as body:
             return body.read() or b""
 
     with ThreadPoolExecutor(8) as pool:
@@ -124,48 +124,48 @@ def test_the_plan_has_the_checksum_that_the_server_knows(bucket: Bucket) -> None
 def test_an_upload_in_parts_arrives_as_it_is(bucket: Bucket) -> None:
     content = LARGE[: PART + 12345]
     bucket.put_parts("m/parts.bin", [content[:PART], content[PART:]])
-    made = source(bucket)
-    plan = made.plan("m")
+    s3_source = source(bucket)
+    plan = s3_source.plan("m")
     assert plan.files[0].version.endswith('-2"')
-    assert contents(made, plan, "m") == {"parts.bin": content}
+    assert contents(s3_source, plan, "m") == {"parts.bin": content}
 
 
 def test_a_file_that_is_replaced_or_removed_after_the_plan_is_a_change(bucket: Bucket) -> None:
     bucket.put_all({"m/a": b"first", "m/b": b"first", "m/c": b"first"})
-    made = source(bucket)
-    plan = made.plan("m")
+    s3_source = source(bucket)
+    plan = s3_source.plan("m")
     bucket.put("m/a", b"other")
     bucket.remove("m/b")
     for name in ("a", "b"):
         with pytest.raises(SourceChanged, match=f"^{name} changed"):
-            made.open(next(file for file in plan.files if file.path == name), "m")
-    assert contents(made, Plan(plan.files[2:], ""), "m") == {"c": b"first"}
-    assert made.plan("m").fingerprint != plan.fingerprint
+            s3_source.open(next(file for file in plan.files if file.path == name), "m")
+    assert contents(s3_source, Plan(plan.files[2:], ""), "m") == {"c": b"first"}
+    assert s3_source.plan("m").fingerprint != plan.fingerprint
 
 
 def test_a_large_file_of_a_bucket_with_versions_is_read_as_planned_after_it_was_replaced(s3_server: Server) -> None:
     bucket = s3_server.bucket(versioned=True)
     planned = bucket.put("m/large.bin", LARGE)
-    made = source(bucket)
-    plan = made.plan("m")
+    s3_source = source(bucket)
+    plan = s3_source.plan("m")
     assert plan.files[0].version.split(" ")[1] == planned
     bucket.put("m/large.bin", b"another")
-    with made.open(plan.files[0], "m", 10, 20) as body:
+    with s3_source.open(plan.files[0], "m", 10, 20) as body:
         assert body.read() == LARGE[10:30]
     bucket.remove("m/large.bin")
-    with made.open(plan.files[0], "m", 10, 20) as body:
+    with s3_source.open(plan.files[0], "m", 10, 20) as body:
         assert body.read() == LARGE[10:30]
     with pytest.raises(SourceError, match="There are no files in m"):
-        made.plan("m")
+        s3_source.plan("m")
 
 
 def test_the_same_tree_elsewhere_has_another_fingerprint(s3_server: Server, bucket: Bucket) -> None:
     other = s3_server.bucket()
     for each in (bucket, other):
         each.put_all({"m/a": b"1", "n/a": b"1"})
-    made = source(bucket)
-    assert made.plan("m").fingerprint == made.plan("m").fingerprint == source(bucket).plan("n").fingerprint
-    assert source(other).plan("m").fingerprint != made.plan("m").fingerprint
+    s3_source = source(bucket)
+    assert s3_source.plan("m").fingerprint == s3_source.plan("m").fingerprint == source(bucket).plan("n").fingerprint
+    assert source(other).plan("m").fingerprint != s3_source.plan("m").fingerprint
 
 
 def test_a_name_that_is_file_and_folder_is_refused(bucket: Bucket) -> None:
@@ -181,9 +181,9 @@ def test_what_is_archived_or_under_a_key_of_its_own_is_refused_by_name(bucket: B
     with pytest.raises(SourceError, match=r"archive/a\.bin is archived \(GLACIER\)"):
         source(bucket).plan("archive")
     bucket.put("locked/a.bin", b"1" * 100, SSECustomerAlgorithm="AES256", SSECustomerKey=b"k" * 32)
-    made = source(bucket)
+    s3_source = source(bucket)
     with pytest.raises(SourceError, match=r"answered 400 .*SSE-C"):
-        made.open(made.plan("locked").files[0], "locked")
+        s3_source.open(s3_source.plan("locked").files[0], "locked")
 
 
 def test_browsing_goes_a_page_at_a_time_and_misses_nothing(bucket: Bucket) -> None:
@@ -191,42 +191,46 @@ def test_browsing_goes_a_page_at_a_time_and_misses_nothing(bucket: Bucket) -> No
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: bucket.put(name, b""), names))
     bucket.put("m/sub/x", b"xyz")
-    made = source(bucket)
+    s3_source = source(bucket)
     seen, after = [], ""
     while True:
-        page = made.list("m", after=after, limit=200)
+        page = s3_source.list("m", after=after, limit=200)
         assert len(page.entries) <= 200
         seen += [entry.path for entry in page.entries]
         if not (after := page.next):
             break
     assert sorted(seen) == sorted([*names, "m/sub"])
-    assert len(made.plan("m").files) == 1101  # more than one page of the server
-    sub = made.list("m/sub")
+    assert len(s3_source.plan("m").files) == 1101  # more than one page of the server
+    sub = s3_source.list("m/sub")
     assert [(entry.path, entry.is_dir, entry.size) for entry in sub.entries] == [("m/sub/x", False, 3)]
     assert (sub.total, sub.next) == (1, "")
-    assert sub.entries[0].modified == made.entry("m/sub/x").modified
+    assert sub.entries[0].modified == s3_source.entry("m/sub/x").modified
     assert abs(sub.entries[0].modified - time.time()) < 600
 
 
 def test_entries_say_what_lies_there(bucket: Bucket) -> None:
     bucket.put_all({"m/a.txt": b"hello", "m/none": b""})
-    made = source(bucket)
-    assert made.entry("").is_dir and made.entry("m").is_dir
-    assert (made.entry("m/a.txt").size, made.entry("m/a.txt").is_dir) == (5, False)
-    assert (made.read("m/a.txt", 3), made.read("m/a.txt", 99), made.read("m/none", 5)) == (b"hel", b"hello", b"")
-    for ask in (made.entry, made.list, made.plan, lambda path: made.read(path, 5)):
+    s3_source = source(bucket)
+    assert s3_source.entry("").is_dir and s3_source.entry("m").is_dir
+    assert (s3_source.entry("m/a.txt").size, s3_source.entry("m/a.txt").is_dir) == (5, False)
+    assert (s3_source.read("m/a.txt", 3), s3_source.read("m/a.txt", 99), s3_source.read("m/none", 5)) == (
+        b"hel",
+        b"hello",
+        b"",
+    )
+    for ask in (s3_source.entry, s3_source.list, s3_source.plan, lambda path: s3_source.read(path, 5)):
         with pytest.raises(SourceError, match=r"no files in m/no|There is no m/no"):
             ask("m/no")
     with pytest.raises(SourceError, match=r"m/a\.txt is a file, not a folder"):
-        made.list("m/a.txt")
+        s3_source.list("m/a.txt")
 
 
 def test_the_check_says_what_was_reached(bucket: Bucket) -> None:
-    made = source(bucket)
+    s3_source = source(bucket)
     server = bucket.server.endpoint.removeprefix("http://")
-    assert made.check() == f"{bucket.name} at {server} can be listed: there is nothing in it yet."
+    assert s3_source.check() == f"{bucket.name} at {server} can be listed: there is nothing in it yet."
     bucket.put("m/a", b"1")
-    assert made.check() == f"{bucket.name} at {server} can be read: 1 object."
+    assert s3_source.check() == f"{bucket.name} at {server} can be read: 1 object."
     assert source(bucket, prefix="m").check().startswith(f"{bucket.name}/m/ at")
 
 
@@ -250,9 +254,9 @@ def test_the_check_says_what_is_wrong(s3_server: Server, bucket: Bucket) -> None
 def test_a_public_bucket_needs_no_keys(s3_server: Server) -> None:
     bucket = s3_server.bucket(public=True)
     bucket.put_all({"m/a": b"for all"})
-    made = source(bucket, access_key="", secret_key="")
-    assert made.check().endswith("can be read: 1 object.")
-    assert contents(made, made.plan("m"), "m") == {"a": b"for all"}
+    s3_source = source(bucket, access_key="", secret_key="")
+    assert s3_source.check().endswith("can be read: 1 object.")
+    assert contents(s3_source, s3_source.plan("m"), "m") == {"a": b"for all"}
 
 
 def test_a_round_copies_a_bucket_and_believes_only_what_the_server_says(bucket: Bucket, tmp_path: Path) -> None:
@@ -260,12 +264,12 @@ def test_a_round_copies_a_bucket_and_believes_only_what_the_server_says(bucket: 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda item: bucket.put(*item), small.items()))
     bucket.put("m/large.bin", LARGE)
-    made = source(bucket)
-    plan = made.plan("m")
+    s3_source = source(bucket)
+    plan = s3_source.plan("m")
     with Staging(tmp_path / "staging") as staging:
-        stored = copy(plan, made, "m", staging)
+        stored = copy(plan, s3_source, "m", staging)
     sums = {f"m/{file.path}": file.sha256 for file in stored}
     assert sums == {key: hashlib.sha256(value).hexdigest() for key, value in {**small, "m/large.bin": LARGE}.items()}
     lying = dataclasses.replace(plan.files[0], check=f"md5:{'0' * 32}")
     with Staging(tmp_path / "again") as staging, pytest.raises(SourceDamaged, match=r"^large\.bin arrived damaged"):
-        copy(dataclasses.replace(plan, files=(lying,)), made, "m", staging)
+        copy(dataclasses.replace(plan, files=(lying,)), s3_source, "m", staging)

@@ -16,9 +16,9 @@ from tests.vllm import RunningVllm
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     """Mark its tests xdist_group("differences")."""
     with OpenArena(tmp_path_factory.mktemp("x")) as opened:
-        made = Both(opened.enter_all())
-        opened.callback(made.close)  # before Triton ends, which waits for open connections
-        yield made
+        entered = Both(opened.enter_all())
+        opened.callback(entered.close)  # before Triton ends, which waits for open connections
+        yield entered
 
 
 @pytest.fixture(scope="package")

@@ -21,8 +21,8 @@ def field(number: int, content: bytes | int, kind: int = BYTES, wide: int = 1) -
 
 
 def tensor(name: str, datatype: str, *shape: int, packed: bool = True, contents: bytes = b"") -> bytes:
-    told = [number % 2**64 for number in shape]
-    dimensions = field(3, b"".join(map(varint, told))) if packed else b"".join(field(3, each, VARINT) for each in told)
+    dims = [number % 2**64 for number in shape]
+    dimensions = field(3, b"".join(map(varint, dims))) if packed else b"".join(field(3, each, VARINT) for each in dims)
     return field(1, name.encode()) + field(2, datatype.encode()) + dimensions + contents
 
 

@@ -35,8 +35,8 @@ def not_counted(both: Both) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def channel(both: Both) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(both.arena.gateway.address, options=[("grpc.use_local_subchannel_pool", 1)]) as made:
-        yield made
+    with grpc.insecure_channel(both.arena.gateway.address, options=[("grpc.use_local_subchannel_pool", 1)]) as opened:
+        yield opened
 
 
 def check(both: Both, body: bytes) -> bool:
@@ -51,8 +51,8 @@ def check(both: Both, body: bytes) -> bool:
     rows = json.loads(body)["instances"]
     sums = [prediction["sum"] for prediction in json.loads(answer.body)["predictions"]]
     with np.errstate(over="ignore"):
-        told = [[float(np.float32(sum(row["numbers"])))] for row in rows]
-    assert json.dumps(sums) == json.dumps(told), body[:200]
+        expected = [[float(np.float32(sum(row["numbers"])))] for row in rows]
+    assert json.dumps(sums) == json.dumps(expected), body[:200]
     return True
 
 
@@ -119,15 +119,15 @@ def test_a_name_in_a_message(both: Both, channel: grpc.Channel, method: str, spe
 
 
 def tensors() -> bytes:
-    made = tfserving.PredictRequest()
-    numbers, text = made.inputs["numbers"], made.inputs["text"]
+    request = tfserving.PredictRequest()
+    numbers, text = request.inputs["numbers"], request.inputs["text"]
     numbers.dtype, text.dtype = 1, 7
     for tensor, sizes in ((numbers, (1, 2)), (text, (1, 1))):
         for size in sizes:
             tensor.tensor_shape.dim.add(size=size)
     numbers.float_val.extend([1, 2])
     text.string_val.append(b"a")
-    serialized: bytes = made.SerializeToString()
+    serialized: bytes = request.SerializeToString()
     return serialized
 
 
@@ -136,13 +136,13 @@ def tensors() -> bytes:
 )
 def test_a_shape_of_tensorflow(both: Both, channel: grpc.Channel, sizes: tuple[int, int]) -> None:
     """There one value may stand for all: the bridge bounds what it would write."""
-    made = tfserving.PredictRequest.FromString(tensors())
-    made.model_spec.name = "rows"
-    del made.inputs["numbers"].tensor_shape.dim[:]
+    request = tfserving.PredictRequest.FromString(tensors())
+    request.model_spec.name = "rows"
+    del request.inputs["numbers"].tensor_shape.dim[:]
     for size in sizes:
-        made.inputs["numbers"].tensor_shape.dim.add(size=size)
+        request.inputs["numbers"].tensor_shape.dim.add(size=size)
     with pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary(TF + "Predict")(made.SerializeToString(), metadata=(("x-api-key", KEY),), timeout=20)
+        channel.unary_unary(TF + "Predict")(request.SerializeToString(), metadata=(("x-api-key", KEY),), timeout=20)
     assert caught.value.code().name == "INVALID_ARGUMENT"
 
 
@@ -200,7 +200,9 @@ def test_a_version_and_a_signature_of_tensorflow(
 def test_an_ordinary_call_is_answered(both: Both, channel: grpc.Channel) -> None:
     """Else nothing above would mean much."""
     assert check(both, V1)
-    made = tfserving.PredictRequest.FromString(field(1, ROWS) + tensors())
-    answer = channel.unary_unary(TF + "Predict")(made.SerializeToString(), metadata=(("x-api-key", KEY),), timeout=20)
+    request = tfserving.PredictRequest.FromString(field(1, ROWS) + tensors())
+    answer = channel.unary_unary(TF + "Predict")(
+        request.SerializeToString(), metadata=(("x-api-key", KEY),), timeout=20
+    )
     assert tfserving.PredictResponse.FromString(answer).model_spec.name == "rows"
     assert channel.unary_unary(V2 + "ModelInfer")(GOOD, metadata=(("x-api-key", KEY),), timeout=20)

@@ -55,13 +55,13 @@ def direct(both: Both) -> Iterator[Asking]:
 
 def agree(both: Both, through: Asking, direct: Asking, message: bytes) -> bool:
     """As Both.agree. What a gRPC server cannot read it answers by itself, whichever server that is."""
-    said, there = through(INFER, message), direct(INFER, message)
-    if said == there or (said[0], there[0]) == ("OK", "OK"):  # typed answers are written anew
+    reply, direct_reply = through(INFER, message), direct(INFER, message)
+    if reply == direct_reply or (reply[0], direct_reply[0]) == ("OK", "OK"):  # typed answers are written anew
         both.passed = (both.passed or 0) + 1
-        assert READ_SHARED_MEMORY not in there[1]
+        assert READ_SHARED_MEMORY not in direct_reply[1]
         return True
-    assert said[0] in ("INVALID_ARGUMENT", "NOT_FOUND"), (said, there)
-    assert any(words in said[1] for words in OWN_WORDS), (said, there)
+    assert reply[0] in ("INVALID_ARGUMENT", "NOT_FOUND"), (reply, direct_reply)
+    assert any(words in reply[1] for words in OWN_WORDS), (reply, direct_reply)
     return False
 
 
@@ -94,10 +94,10 @@ def test_a_later_message_of_a_stream_is_looked_at_too(both: Both, through: Askin
         "no message": messages.GOOD + messages.groups(3),
         "shared memory in an input": messages.CASES["shared memory in an input"],
     }[case]
-    said = through(STREAM, bad)
+    reply = through(STREAM, bad)
     both.passed = (both.passed or 0) + 1  # the stream is under way before a message is looked at
-    assert said[0] == "OK"
-    assert "has a shape of more elements" in said[1] or "which this gateway does not take" in said[1], said
+    assert reply[0] == "OK"
+    assert "has a shape of more elements" in reply[1] or "which this gateway does not take" in reply[1], reply
 
 
 PARTS: dict[str, Any] = {

@@ -195,8 +195,8 @@ def test_an_authority_of_http2_that_is_none(both: Both) -> None:
         "mnist.localhost",
     ]
     with ThreadPoolExecutor(len(authorities)) as pool:
-        told = dict(zip(authorities, pool.map(lambda authority: _http2(both, authority), authorities), strict=True))
-    assert set(told.values()) <= {CUT, 400}, told
+        statuses = dict(zip(authorities, pool.map(lambda authority: _http2(both, authority), authorities), strict=True))
+    assert set(statuses.values()) <= {CUT, 400}, statuses
 
 
 def _http2(both: Both, authority: str) -> int:

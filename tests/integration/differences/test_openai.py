@@ -65,9 +65,9 @@ def check(both: Both, body: bytes, headers: list[tuple[str, str]] = JSON) -> boo
             assert value.startswith("data:"), body[:200]
     passed = json.loads(seen[0])
     options = passed.pop("stream_options", None)
-    asked = read.pop("stream_options", None)
+    stream_options = read.pop("stream_options", None)
     assert passed == read, body[:200]
-    assert options == asked or (read["stream"] and options["include_usage"] is True)
+    assert options == stream_options or (read["stream"] and options["include_usage"] is True)
     return True
 
 

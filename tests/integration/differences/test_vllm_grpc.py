@@ -75,19 +75,19 @@ def agree(plane: TextPlane, channel: grpc.Channel, message: bytes) -> bool:
 
 
 def takes(plane: TextPlane, channel: grpc.Channel, method: str, message: bytes) -> bool:
-    said, readings = plane.watched(lambda: ask(channel, method, message))
+    reply, readings = plane.watched(lambda: ask(channel, method, message))
     for reading in readings:  # also of what vLLM then refused
         check(reading, pb.ModelInferRequest.FromString(message), streams=method == STREAM)
-    if said.code != "OK":
-        assert said.code in (*REFUSALS, NO_PARSER) and said.details, (message[:200], said)
-        assert said.code != NO_PARSER or not is_message(message), (message[:200], said)
+    if reply.code != "OK":
+        assert reply.code in (*REFUSALS, NO_PARSER) and reply.details, (message[:200], reply)
+        assert reply.code != NO_PARSER or not is_message(message), (message[:200], reply)
         return False
     [reading] = readings
     request = pb.ModelInferRequest.FromString(message)
-    assert {(each.model_name, each.id) for each in said.responses} == {(request.model_name, request.id)}
-    line = plane.line(said.metadata["x-request-id"])
+    assert {(each.model_name, each.id) for each in reply.responses} == {(request.model_name, request.id)}
+    line = plane.line(reply.metadata["x-request-id"])
     assert request.model_name.partition(":")[0] == line["service"]
-    counted = {name: int(said.metadata[f"x-{name}-tokens"]) for name in ("prompt", "completion")}
+    counted = {name: int(reply.metadata[f"x-{name}-tokens"]) for name in ("prompt", "completion")}
     assert {name: int(line[f"bridge_{name}_tokens"]) for name in counted} == counted
     assert counted["prompt"] == reading.prompt_tokens
     return True

@@ -58,9 +58,12 @@ def agree(plane: TextPlane, body: bytes, headers: list[tuple[str, str]] = JSON, 
 def check(reading: Reading, plain: Reading, outcome: Outcome) -> None:
     """`plain`: vLLM's reading of the same body without a gateway before it."""
     body = dict(reading.body)
-    options, asked = body.pop("stream_options", None), plain.body.get("stream_options")
+    options, stream_options = body.pop("stream_options", None), plain.body.get("stream_options")
     assert body == {name: value for name, value in plain.body.items() if name != "stream_options"}
-    assert options == asked or (body["stream"] is True and options["include_usage"] is True), (options, asked)
+    assert options == stream_options or (body["stream"] is True and options["include_usage"] is True), (
+        options,
+        stream_options,
+    )
     assert body["model"].partition(":")[0] == outcome.line["service"]
     assert not [name for name in CLOSED if name in body], body
     for name, value in (body.get("chat_template_kwargs") or {}).items():
@@ -72,7 +75,7 @@ def check(reading: Reading, plain: Reading, outcome: Outcome) -> None:
         counted = (outcome.line["prompt_tokens"], outcome.line["completion_tokens"])
         assert counted == tokens(outcome, reading, streams)
         if streams:
-            assert (b'"usage":{' in outcome.answer.body) is bool((asked or {}).get("include_usage"))
+            assert (b'"usage":{' in outcome.answer.body) is bool((stream_options or {}).get("include_usage"))
 
 
 def tokens(outcome: Outcome, reading: Reading, streams: bool) -> tuple[Any, Any]:

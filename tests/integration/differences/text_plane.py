@@ -72,9 +72,9 @@ class TextPlane:
                 *lines, _ = log.read().split(b"\n")
             for line in lines:
                 self._logged += len(line) + 1
-                found: dict[str, Any] = json.loads(line)
-                if found["request_id"] == request_id:
-                    return found
+                entry: dict[str, Any] = json.loads(line)
+                if entry["request_id"] == request_id:
+                    return entry
             return None
 
         line = until(find)

@@ -75,8 +75,10 @@ class Arena:
     def counters(self) -> dict[str, int]:
         """Envoy's own, of those that have counted anything, and the requests that each replica got."""
         lines = self._admin("/stats?usedonly&type=Counters").splitlines()
-        found = {name: int(value) for name, _, value in (line.partition(": ") for line in lines) if value.isdigit()}
-        return found | {
+        counters_now = {
+            name: int(value) for name, _, value in (line.partition(": ") for line in lines) if value.isdigit()
+        }
+        return counters_now | {
             f"{each.service}-{each.protocol}": each.requests for each in status.replicas(self.gateway.directory)
         }
 

@@ -86,8 +86,12 @@ def run(port: int, flood: Flood, seconds: float) -> Outcome:
     reader.join(1)
     outcome.answer = bytes(got)
     outcome.ended = None if outcome.ended is None else outcome.ended - last
-    found = frames(outcome.answer)
-    outcome.kinds = Counter(kind for kind, *_ in found)
-    outcome.goaways = [struct.unpack(">I", payload[4:8])[0] for kind, _, _, payload in found if kind == GOAWAY]
-    outcome.alive = any(kind == PING and flags & ACK and payload == PROBE for kind, flags, _, payload in found)
+    frames_received = frames(outcome.answer)
+    outcome.kinds = Counter(kind for kind, *_ in frames_received)
+    outcome.goaways = [
+        struct.unpack(">I", payload[4:8])[0] for kind, _, _, payload in frames_received if kind == GOAWAY
+    ]
+    outcome.alive = any(
+        kind == PING and flags & ACK and payload == PROBE for kind, flags, _, payload in frames_received
+    )
     return outcome

@@ -111,17 +111,17 @@ FLOODS = (
 
 def judge(flood: Flood, outcome: Outcome) -> None:
     """That it was sent, and how it ended."""
-    told = (flood.name, flood.reads, outcome.sent, outcome.ended, outcome.kinds, outcome.goaways)
-    assert outcome.sent >= (flood.least or flood.frames) or outcome.ended is not None, told
+    outcome_of_flood = (flood.name, flood.reads, outcome.sent, outcome.ended, outcome.kinds, outcome.goaways)
+    assert outcome.sent >= (flood.least or flood.frames) or outcome.ended is not None, outcome_of_flood
     # The socket may have taken the batch that it then said it could not take.
-    assert outcome.sent + flood.batch >= flood.least, told
-    assert len(outcome.answer) < MIB, told
+    assert outcome.sent + flood.batch >= flood.least, outcome_of_flood
+    assert len(outcome.answer) < MIB, outcome_of_flood
     if flood.survives:
-        assert outcome.alive and outcome.ended is None and not outcome.goaways, told
+        assert outcome.alive and outcome.ended is None and not outcome.goaways, outcome_of_flood
         return
-    assert not outcome.alive, told
-    assert outcome.ended is not None and outcome.ended <= LINGERS + MARGIN, told
-    assert outcome.goaways in ([], [FLOOD_CONTROL]), told
+    assert not outcome.alive, outcome_of_flood
+    assert outcome.ended is not None and outcome.ended <= LINGERS + MARGIN, outcome_of_flood
+    assert outcome.goaways in ([], [FLOOD_CONTROL]), outcome_of_flood
 
 
 def test_floods_end_their_own_connections_and_nothing_else(arena: Arena) -> None:
@@ -148,11 +148,11 @@ def test_answers_that_nobody_takes_hold_no_more_than_themselves(arena: Arena) ->
     """Five hundred calls whose windows stay shut: all are answered as far as that goes, and the connection lives."""
     message = service_pb2.ModelInferRequest(model_name="mnist").SerializeToString()
     data = b"\0" + struct.pack(">I", len(message)) + message
-    asked = b"".join(
+    frames_sent = b"".join(
         frame(HEADERS, END_HEADERS, i, call()) + frame(DATA, END_STREAM, i, data) for i in range(1, 1000, 2)
     )
     with watched(arena, gateway=PEAK) as steady, connected(arena.port) as sock:
-        sock.sendall(h2(asked, window=0))
+        sock.sendall(h2(frames_sent, window=0))
         got = b""
         while sum(kind == HEADERS for kind, *_ in frames(got)) < 500:
             part = sock.recv(65536)

@@ -172,10 +172,10 @@ def test_named_messages_with_anything_after_the_name(arena: Arena, path: str, na
 def test_a_compressed_bomb_over_grpc_is_not_opened(arena: Arena, path: str) -> None:
     for named in ((), (("mm-vmodel-id", "rows"),), (("mm-vmodel-id", "llama"),)):
         with watched(arena, gateway=64 * MIB), grpc.insecure_channel(arena.gateway.address) as channel:
-            told = (("x-api-key", KEY), *named)
+            metadata = (("x-api-key", KEY), *named)
             sent = service_pb2.ModelInferRequest(model_name="rows", raw_input_contents=[bytes(15 * MIB)])
             answers = channel.stream_stream(path, request_serializer=bytes)(
-                iter([sent.SerializeToString()]), metadata=told, timeout=20, compression=grpc.Compression.Gzip
+                iter([sent.SerializeToString()]), metadata=metadata, timeout=20, compression=grpc.Compression.Gzip
             )
             with pytest.raises(grpc.RpcError):
                 list(answers)
@@ -186,12 +186,12 @@ def test_a_compressed_bomb_over_grpc_is_not_opened(arena: Arena, path: str) -> N
 def test_a_message_marked_as_compressed_goes_to_no_backend(arena: Arena, path: str, encoding: str) -> None:
     """Whatever `grpc-encoding` says: the mark is in the frame. Small ones, and a bomb."""
     plain = service_pb2.ModelInferRequest(model_name="rows").SerializeToString()
-    told = (("grpc-encoding", encoding),) if encoding else ()
+    metadata = (("grpc-encoding", encoding),) if encoding else ()
     before, logged = arena.counters(), arena.bridge_log.stat().st_size
     for packed in (gzip.compress(plain), zlib.compress(plain), plain, gzip.compress(bytes(MIB)) * 1000):
         message = b"\1" + struct.pack(">I", len(packed)) + packed
         for named in ((), (("mm-vmodel-id", "rows"),)):
-            answer = _answer_to(arena, frame(HEADERS, END_HEADERS, 1, call(path, *told, *named)), message)
+            answer = _answer_to(arena, frame(HEADERS, END_HEADERS, 1, call(path, *metadata, *named)), message)
             assert grpc_status(answer) not in (None, "0"), answer
     assert arena.triton_requests(before) == 0
     assert "Traceback" not in arena.bridge_log.read_text()[logged:]
@@ -206,8 +206,8 @@ def test_a_message_marked_as_compressed_later_in_a_stream_is_replaced(arena: Are
     with watched(arena, gateway=64 * MIB):
         top = frame(HEADERS, END_HEADERS, 1, call(STREAM, ("grpc-encoding", "gzip")))
         answer = _answer_to(arena, top, bomb + first, first)
-    said = b"".join(payload for kind, _, _, payload in frames(answer) if kind == DATA)
-    assert said.count(b"a compressed message, which this gateway does not take") == 1, answer
+    data = b"".join(payload for kind, _, _, payload in frames(answer) if kind == DATA)
+    assert data.count(b"a compressed message, which this gateway does not take") == 1, answer
     assert grpc_status(answer) == "0", answer
 
 

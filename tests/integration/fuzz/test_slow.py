@@ -126,8 +126,8 @@ def _never_ends(hasty: Hasty, target: str, *lines: str) -> None:
         answer += rest(sock)  # to the end of the connection, though this client goes on holding it
         assert time.monotonic() - begun <= BOUND + LINGERS + MARGIN
     assert status_of(answer) == 408
-    said = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
-    assert (said["message"] if isinstance(said, dict) else said) == LATE
+    error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert (error["message"] if isinstance(error, dict) else error) == LATE
 
 
 def test_grpc_messages_that_never_come_to_their_end_are_refused(hasty: Hasty) -> None:
@@ -157,13 +157,13 @@ def _message_never_ends(hasty: Hasty, named: tuple[tuple[str, str], ...]) -> Non
 
 
 def test_the_status_of_a_message_that_never_comes_to_its_end_is_deadline_exceeded(hasty: Hasty) -> None:
-    asked: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()  # of which nothing ever comes
+    messages: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()  # of which nothing ever comes
     with grpc.insecure_channel(hasty.gateway.address) as channel:
-        told = (("x-api-key", KEY),)
-        answer = channel.stream_unary(INFER).future(iter(asked.get, None), metadata=told, timeout=BOUND + MARGIN)
+        metadata = (("x-api-key", KEY),)
+        answer = channel.stream_unary(INFER).future(iter(messages.get, None), metadata=metadata, timeout=BOUND + MARGIN)
         with pytest.raises(grpc.RpcError) as refused:
             answer.result()
-        asked.put(None)
+        messages.put(None)
     assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert refused.value.details() == LATE
 
@@ -172,10 +172,10 @@ def test_an_answer_that_nobody_takes_is_given_up(hasty: Hasty) -> None:
     """Its window stays shut, so all but its headers wait in the gateway."""
     message = service_pb2.ModelInferRequest(model_name="mnist").SerializeToString()
     body = b"\0" + struct.pack(">I", len(message)) + message
-    asked = frame(HEADERS, END_HEADERS, 1, call(INFER)) + frame(DATA, END_STREAM, 1, body)
+    frames_sent = frame(HEADERS, END_HEADERS, 1, call(INFER)) + frame(DATA, END_STREAM, 1, body)
     with connected(hasty.gateway.port) as sock:
         begun, got = time.monotonic(), b""
-        sock.sendall(h2(asked, window=0))
+        sock.sendall(h2(frames_sent, window=0))
         sock.settimeout(LIMITS.stream_idle_seconds + MARGIN)
         while not any(kind == RST_STREAM for kind, *_ in frames(got)):
             part = sock.recv(65536)
@@ -225,9 +225,9 @@ def test_tokens_outlive_every_bound_on_requests(hasty: Hasty) -> None:
 
 
 def _tokens(hasty: Hasty, key: str, path: str) -> None:
-    asked = {"model": "llama", "messages": [], "stream": True, "max_tokens": 12, "user": "wait=550"}
+    body = {"model": "llama", "messages": [], "stream": True, "max_tokens": 12, "user": "wait=550"}
     begun = time.monotonic()
-    answer = hasty.gateway.call("POST", path, json.dumps(asked), X_API_Key=key, Content_Type="application/json")
+    answer = hasty.gateway.call("POST", path, json.dumps(body), X_API_Key=key, Content_Type="application/json")
     assert time.monotonic() - begun > 1.5 * BOUND
     assert answer.status == 200 and answer.body.endswith(b"data: [DONE]\n\n") and answer.body.count(b"data: ") == 14
 

@@ -82,8 +82,8 @@ def predictions(draw: st.DrawFn) -> bytes:
     for change in draw(st.lists(CHANGES, min_size=1, max_size=4)):
         names = sorted(request.inputs) or ["numbers"]
         _change(draw, request, change, request.inputs[draw(st.sampled_from(names))])
-    made: bytes = request.SerializeToString()
-    return made
+    encoded: bytes = request.SerializeToString()
+    return encoded
 
 
 def _change(draw: st.DrawFn, request: Any, change: str, tensor: Any) -> None:

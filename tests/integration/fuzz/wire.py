@@ -26,8 +26,8 @@ _GRPC_STATUS = b"\x88\x9a\xca\xc8\xb2\x12\x34\xda\x8f"
 
 @contextmanager
 def connected(port: int, seconds: float = 15) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as made:
-        yield made
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+        yield connection
 
 
 def head(method: str, target: str, *lines: str, key: str = KEY) -> bytes:
@@ -104,8 +104,8 @@ def well_formed(answer: bytes) -> int:
     if status >= 400:
         top, _, body = answer.partition(b"\r\n\r\n")
         if b"application/json" in top.lower() and b"content-length" in top.lower():
-            said: Any = json.loads(body)
-            assert "error" in said, body
+            document: Any = json.loads(body)
+            assert "error" in document, body
     assert status not in (500, 502), answer[:500]
     return status
 
@@ -147,17 +147,17 @@ def h2(*frames: bytes, window: int | None = None) -> bytes:
 
 def frames(answer: bytes) -> list[tuple[int, int, int, bytes]]:
     """Kind, flags, stream and payload of each whole frame."""
-    found, at = [], 0
+    parsed, at = [], 0
     while at + 9 <= len(answer):
         size = int.from_bytes(answer[at : at + 3])
         stream = int.from_bytes(answer[at + 5 : at + 9]) & 0x7FFFFFFF
-        found.append((answer[at + 3], answer[at + 4], stream, answer[at + 9 : at + 9 + size]))
+        parsed.append((answer[at + 3], answer[at + 4], stream, answer[at + 9 : at + 9 + size]))
         at += 9 + size
-    return found
+    return parsed
 
 
 def grpc_status(answer: bytes) -> str | None:
     """Of the only call on a connection, so that the name is not yet one that both sides have in a table."""
     blocks = b"".join(payload for kind, _, _, payload in frames(answer) if kind == HEADERS)
-    _, there, value = blocks.partition(_GRPC_STATUS)
-    return value[1 : 1 + value[0]].decode() if there else None
+    _, separator, value = blocks.partition(_GRPC_STATUS)
+    return value[1 : 1 + value[0]].decode() if separator else None

@@ -79,8 +79,10 @@ def refused(call: Any, request: Any, *, key: str = "", **metadata: str) -> tuple
     with pytest.raises(grpc.RpcError) as caught:
         send(call, request, key=key, **metadata)
     error = caught.value
-    told = {name: str(value) for name, value in [*(error.initial_metadata() or ()), *(error.trailing_metadata() or ())]}
-    return error.code(), error.details(), told
+    headers = {
+        name: str(value) for name, value in [*(error.initial_metadata() or ()), *(error.trailing_metadata() or ())]
+    }
+    return error.code(), error.details(), headers
 
 
 def send(call: Any, request: Any, *, key: str = "", **metadata: str) -> Any:

@@ -110,9 +110,9 @@ def test_a_service_that_is_not_ready_says_what_it_is_doing(stage: Stage, stub: A
     answer = stage.gateway.call("POST", "/v2/models/slow/infer", b"{}", X_API_Key=snapshots.TEAM)
     assert (answer.status, answer.error) == (503, "The service slow is not ready.")
     assert int(answer.headers["retry-after"]) > 0
-    code, message, told = refused(stub.ModelInfer, infer_request("slow"), key=snapshots.TEAM)
+    code, message, headers = refused(stub.ModelInfer, infer_request("slow"), key=snapshots.TEAM)
     assert (code, message) == (grpc.StatusCode.UNAVAILABLE, answer.error)
-    assert int(told["retry-after"]) > 0
+    assert int(headers["retry-after"]) > 0
     assert stage.gateway.call("POST", "/v2/models/slow/infer", b"{}").status == 401
 
 
@@ -139,9 +139,9 @@ def test_a_limited_key_is_429_over_all_services_and_protocols(stage: Stage, stub
     assert "rate limit" in answer.error
     assert answer.headers["retry-after"] == "20"
     assert answer.headers["x-ratelimit-remaining"] == "0"
-    code, message, told = refused(stub.ModelInfer, infer_request("mnist"), key=snapshots.LIMITED)
+    code, message, headers = refused(stub.ModelInfer, infer_request("mnist"), key=snapshots.LIMITED)
     assert (code, message) == (grpc.StatusCode.RESOURCE_EXHAUSTED, answer.error)
-    assert told["retry-after"] == "20"
+    assert headers["retry-after"] == "20"
     assert stage.gateway.call("POST", INFER, b"{}", X_API_Key=snapshots.TEAM).status == 200
 
 

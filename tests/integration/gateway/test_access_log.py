@@ -91,8 +91,8 @@ def test_each_request_is_counted_as_what_it_was(fresh_stage: Stage) -> None:
     def counted(key: str, service: str) -> tuple[int, ...]:
         measures = ("requests", "client_errors", "server_errors", "limited")
         rows = Usage.objects.filter(span=ALWAYS, series__key_id=key[4:16], series__service=service)
-        found = rows.aggregate(**{f"sum_{name}": Sum(name, default=0) for name in measures})
-        return tuple(found[f"sum_{name}"] for name in measures)
+        totals = rows.aggregate(**{f"sum_{name}": Sum(name, default=0) for name in measures})
+        return tuple(totals[f"sum_{name}"] for name in measures)
 
     assert counted(snapshots.TEAM, "mnist") == (7, 0, 0, 0)
     assert counted(snapshots.TEAM, "asr") == (1, 1, 0, 0)

@@ -34,8 +34,8 @@ METHODS = ["ModelInfer", "ModelInferStream", "ModelMetadata", "ModelReady"]
 
 
 def message(method: str, model: str) -> bytes:
-    made = infer_request(model) if "Infer" in method else pb.ModelReadyRequest(name=model)
-    return bytes(made.SerializeToString())
+    request = infer_request(model) if "Infer" in method else pb.ModelReadyRequest(name=model)
+    return bytes(request.SerializeToString())
 
 
 @pytest.mark.parametrize("spelling", [FRENCH, "llama%3Afrench", "llama%3afrench", "%6clama%3Afr%65nch"])

@@ -85,8 +85,8 @@ def test_a_bridge_that_was_killed_harms_nobody_and_comes_back(fresh_doors: Doors
                 answer = doors.gateway.call(method, path, b"{}" if path == PREDICT else None, X_API_Key=BOTH)
                 error = json.loads(answer.body)["error"]
                 assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-                said = error["message"] if path in ("/v1/models", "/v1/models/llama") else error
-                assert "answers right now" in said
+                sentence = error["message"] if path in ("/v1/models", "/v1/models/llama") else error
+                assert "answers right now" in sentence
             for method, message in CALLS:
                 with pytest.raises(grpc.RpcError, match="answers right now") as caught:
                     call(doors, method, message)

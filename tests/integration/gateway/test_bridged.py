@@ -29,8 +29,8 @@ def predict_request(name: str, tail: bytes = b"") -> bytes:
 def call(doors: Doors, method: str, message: bytes, key: str = BOTH, **metadata: str) -> Any:
     pairs = [(name.replace("_", "-"), value) for name, value in metadata.items()]
     with doors.channel() as channel:
-        made = channel.unary_stream(method) if method.endswith("Stream") else channel.unary_unary(method)
-        answer = made(message, metadata=(("x-api-key", key), *pairs), timeout=10)
+        callable_of = channel.unary_stream(method) if method.endswith("Stream") else channel.unary_unary(method)
+        answer = callable_of(message, metadata=(("x-api-key", key), *pairs), timeout=10)
         return list(answer) if method.endswith("Stream") else answer
 
 
@@ -140,7 +140,7 @@ def test_a_limit_of_tokens_counts_those_of_the_bridge(fresh_doors: Doors) -> Non
     for _ in range(2):
         call(fresh_doors, V2 + "ModelInfer", message, key=TOKENS)  # 11 of 20 each
     with fresh_doors.channel() as channel:
-        code, words, told = refused(channel.unary_unary(V2 + "ModelInfer"), message, key=TOKENS)
+        code, words, headers = refused(channel.unary_unary(V2 + "ModelInfer"), message, key=TOKENS)
     assert (code, "tokens per minute" in words) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
-    assert 1 <= int(told["retry-after"]) <= 60
+    assert 1 <= int(headers["retry-after"]) <= 60
     assert fresh_doors.post("/v1/chat/completions", {"model": "llama"}, key=TOKENS).status == 429

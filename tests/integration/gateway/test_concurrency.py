@@ -29,14 +29,14 @@ LONG = "20000"
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with Staging(tmp_path / "g") as staging:
-        made = staging.enter_all()
+        entered = staging.enter_all()
         key = replace(snapshots.key(TWO, "vision"), max_concurrent=2)
-        tight = replace(snapshots.ready("tight", made.first.endpoint), concurrency=1)
-        made.snapshot = Snapshot(services=(*made.snapshot.services, tight), keys=(*snapshots.KEYS, key))
-        made.gateway.publish(made.snapshot)
-        until(lambda: rest(made, "tight", snapshots.TEAM).status == 200)
-        until(lambda: rest(made, "mnist").status == 200)
-        yield made
+        tight = replace(snapshots.ready("tight", entered.first.endpoint), concurrency=1)
+        entered.snapshot = Snapshot(services=(*entered.snapshot.services, tight), keys=(*snapshots.KEYS, key))
+        entered.gateway.publish(entered.snapshot)
+        until(lambda: rest(entered, "tight", snapshots.TEAM).status == 200)
+        until(lambda: rest(entered, "mnist").status == 200)
+        yield entered
 
 
 def rest(stage: Stage, service: str, key: str = TWO, sleep_ms: str = "0") -> Answer:
@@ -81,10 +81,10 @@ def test_grpc_calls_are_counted_with_those_over_rest_and_freed_when_they_end_or_
         before = len(stage.seen())
         pending = stub.ModelInfer.future(slow, metadata=key, timeout=30)
         until(lambda: len(stage.seen()) > before)
-        code, said, told = refused(stub.ModelInfer, infer_request("mnist"), key=TWO)
+        code, message, headers = refused(stub.ModelInfer, infer_request("mnist"), key=TWO)
         assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert "as many requests under way" in said
-        assert told["retry-after"] == "1"
+        assert "as many requests under way" in message
+        assert headers["retry-after"] == "1"
         pending.cancel()
         until(lambda: rest(stage, "mnist").status == 200)
         by_rest.close()

@@ -54,8 +54,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
 
 
 def preflight(doors: Doors, path: str, origin: str = APP, method: str = "POST", **more: str) -> Answer:
-    told = {"Origin": origin, "Access_Control_Request_Method": method, "Access_Control_Request_Headers": ASKED, **more}
-    return doors.gateway.call("OPTIONS", path, **told)
+    headers = {
+        "Origin": origin,
+        "Access_Control_Request_Method": method,
+        "Access_Control_Request_Headers": ASKED,
+        **more,
+    }
+    return doors.gateway.call("OPTIONS", path, **headers)
 
 
 def is_allowed(answer: Answer, origin: str = APP) -> bool:
@@ -104,8 +109,8 @@ def test_options_that_are_no_preflight_are_404_as_ever(pages: Doors, path: str) 
     for headers in ({}, {"Origin": APP}, {"Access_Control_Request_Method": "POST"}, {"X_API_Key": BOTH}):
         assert pages.gateway.call("OPTIONS", path, **headers).status == 404
     for method in ("PUT", "DELETE", "PATCH", "HEAD", "TRACE"):
-        told = {"Origin": APP, "Access_Control_Request_Method": method}
-        assert pages.gateway.call(method, path, X_API_Key=BOTH, **told).status == 404
+        preflight_headers = {"Origin": APP, "Access_Control_Request_Method": method}
+        assert pages.gateway.call(method, path, X_API_Key=BOTH, **preflight_headers).status == 404
 
 
 @pytest.mark.parametrize("path", ["/v2/repository/index", "/v2/models/stats", "/v1/load_lora_adapter", "/metrics"])
@@ -252,9 +257,9 @@ def test_a_star_is_every_page_and_none_is_off(fresh_doors: Doors) -> None:
     until(lambda: status("/services/open-text" + CHAT) == 204)
     for origin in (APP, EVIL, "null"):
         assert is_allowed(preflight(fresh_doors, "/services/open-text" + CHAT, origin), "*")
-        asked = {"Origin": origin, "Content_Type": "application/json"}
+        headers = {"Origin": origin, "Content_Type": "application/json"}
         sent = json.dumps({**HELLO, "model": "open-text"}).encode()
-        answer = fresh_doors.gateway.call("POST", CHAT, sent, **asked)
+        answer = fresh_doors.gateway.call("POST", CHAT, sent, **headers)
         assert (answer.status, is_allowed(answer, "*")) == (200, True)
         assert not set(CORS) & set(fresh_doors.post(CHAT, HELLO, Origin=origin).headers)
     with_origins(fresh_doors)

@@ -256,7 +256,7 @@ def test_no_path_writes_into_another_field_of_the_log(stage: Stage, path: str) -
     before = len(stage.gateway.log_lines())
     for head in ("Content-Length: 2", "Content-Length: 2\r\nContent-Type: application/grpc"):
         raw_status(stage.gateway.port, "POST", path, head)
-    lines = until(lambda: (found := stage.gateway.log_lines()[before:])[1:] and found)
+    lines = until(lambda: (new_lines := stage.gateway.log_lines()[before:])[1:] and new_lines)
     assert "somebody" not in {line["client"] for line in lines}
 
 

@@ -26,9 +26,9 @@ JSON = "application/json"
 def dangerous() -> list[str]:
     """Every field that the script refuses, read from the script itself."""
     source = (filters.LUA / "openai.lua").read_text(encoding="utf-8")
-    found = re.search(r"refused = set\((.*?)\)", source, re.DOTALL)
-    assert found
-    return re.findall(r'"(\w+)"', found[1])
+    match = re.search(r"refused = set\((.*?)\)", source, re.DOTALL)
+    assert match
+    return re.findall(r'"(\w+)"', match[1])
 
 
 def test_every_dangerous_field_is_known(doors: Doors) -> None:

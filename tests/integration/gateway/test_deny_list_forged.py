@@ -67,9 +67,9 @@ def test_over_grpc_no_forged_header_lets_anybody_in(doors: Doors, key: str, meth
         message = b"\x0a\x05mnist"
     with doors.channel() as channel:
         for forged in (*([each] for each in FORGED), FORGED):
-            made: Any = channel.unary_unary
+            factory: Any = channel.unary_unary
             with pytest.raises(grpc.RpcError) as caught:
-                made(method)(message, metadata=[*([("x-api-key", key)] if key else []), *forged], timeout=10)
+                factory(method)(message, metadata=[*([("x-api-key", key)] if key else []), *forged], timeout=10)
             assert caught.value.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
     assert reached(doors) == before
 
@@ -78,9 +78,9 @@ def test_over_grpc_no_forged_header_opens_a_closed_call(doors: Doors) -> None:
     before = reached(doors)
     forged = {name.replace("-", "_"): value for name, value in FORGED}
     with doors.channel() as channel:
-        made: Any = channel.unary_unary
+        factory: Any = channel.unary_unary
         for rpc in ("RepositoryModelLoad", "SystemSharedMemoryRegister", "LogSettings", "ModelConfig"):
-            code, _, _ = refused(made(V2 + rpc), b"", key=BOTH, **forged)
+            code, _, _ = refused(factory(V2 + rpc), b"", key=BOTH, **forged)
             assert code is grpc.StatusCode.UNIMPLEMENTED
     assert reached(doors) == before
 
@@ -104,5 +104,5 @@ def test_neither_a_grpc_backend_nor_the_bridge_is_told_what_was_forged(doors: Do
     call(doors, V2 + "ModelInfer", infer_request("llama").SerializeToString(), key=KEY, **forged)
     for seen in (doors.backend.seen()[-1], doors.bridge.seen()[-1]):
         assert "evil" not in str(seen["headers"])
-    told = doors.bridge.seen()[-1]["headers"]
-    assert (told["x-console-service"], told["x-console-caller"]) == ("llama", f"{KEY[4:16]};infer;team=text;")
+    headers = doors.bridge.seen()[-1]["headers"]
+    assert (headers["x-console-service"], headers["x-console-caller"]) == ("llama", f"{KEY[4:16]};infer;team=text;")

@@ -56,8 +56,8 @@ class Case:
         while len(left) >= 9 and len(left) >= 9 + (size := int.from_bytes(left[:3])):
             kind, stream, payload = left[3], int.from_bytes(left[5:9]), left[9 : 9 + size]
             if kind == HEADERS and stream == 1:
-                found = payload.lstrip(b"\x20")
-                return STATUSES.get(found[0]) or int(found[2:5])
+                stripped = payload.lstrip(b"\x20")
+                return STATUSES.get(stripped[0]) or int(stripped[2:5])
             self.cut |= kind in (RESET, GOAWAY)
             left = left[9 + size :]
         return None
@@ -255,9 +255,9 @@ def answered(doors: Doors) -> Doors:
     with ExitStack() as stack:
         waiting = {}
         for number, case in enumerate(CASES.values()):
-            made = stack.enter_context(socket.create_connection(("127.0.0.1", doors.gateway.port), timeout=5))
-            made.sendall(case.sent.replace(b"@@@", b"%03d" % number))
-            waiting[made] = case
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", doors.gateway.port), timeout=5))
+            connection.sendall(case.sent.replace(b"@@@", b"%03d" % number))
+            waiting[connection] = case
         while waiting and time.monotonic() < deadline:
             for each in select.select(list(waiting), [], [], 0.2)[0]:
                 try:
@@ -283,8 +283,8 @@ def test_what_two_servers_could_read_differently_reaches_nobody(answered: Doors,
     assert case.cut or case.status is not None
     assert reached(answered, f"{list(CASES).index(name):03}") == (case.status == SERVED)
     if case.status not in (None, SERVED):
-        said = case.answer[case.answer.index(b'{"error":') :]
-        assert json.loads(said)["error"], "refused without a word"
+        message = case.answer[case.answer.index(b'{"error":') :]
+        assert json.loads(message)["error"], "refused without a word"
 
 
 def test_nothing_that_hid_in_a_body_was_a_request_and_the_gateway_lives(answered: Doors) -> None:

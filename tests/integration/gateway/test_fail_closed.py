@@ -74,17 +74,17 @@ def test_a_broken_part_lets_nobody_through(
     path.write_text(json.dumps(bootstrap))
     gateway.run()
     good = fresh_doors.backend.seen()
-    asked = {"model": "llama", "messages": []}
+    body = {"model": "llama", "messages": []}
     for key in ("", "isk_bad", snapshots.STRANGER):
         assert gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=key).status in (401, 403, 404)
         for door in (CHAT, "/services/llama" + CHAT):
-            assert fresh_doors.post(door, asked, key=key).status in (401, 403, 404)
+            assert fresh_doors.post(door, body, key=key).status in (401, 403, 404)
     assert fresh_doors.backend.seen() == good
     rest = gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=BOTH)
     assert (rest.status == 200) is ("rest" in works)
     # A service named in the path is known before the script runs: without its script it must not pass either.
     for door in (CHAT, "/services/llama" + CHAT):
-        assert (fresh_doors.post(door, asked, key=BOTH).status == 200) is ("openai" in works)
+        assert (fresh_doors.post(door, body, key=BOTH).status == 200) is ("openai" in works)
     before = [call for call in fresh_doors.backend.seen() if call["call"].startswith("Model")]
     with fresh_doors.channel() as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)

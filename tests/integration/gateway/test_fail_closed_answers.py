@@ -63,10 +63,10 @@ def test_an_answer_that_cannot_be_counted_is_an_error(fresh_doors: Doors, where:
         for user in ("length", "", "split=100", "length,split=1000"):
             answer = fresh_doors.post(path, {"model": model, "input": "a", "user": user, "max_tokens": 6})
             line = line_of(fresh_doors, answer)
-            told = "length" in user or where is AT_HEADERS
-            assert (answer.status, line["status"]) == ((502, 502) if told else (200, 200))
+            is_announced = "length" in user or where is AT_HEADERS
+            assert (answer.status, line["status"]) == ((502, 502) if is_announced else (200, 200))
             # Of an answer without a length the beginning may have gone on by then: that is no JSON any more.
-            assert said(answer.body) == "not_counted" or (said(answer.body) == "spoiled" and not told)
+            assert said(answer.body) == "not_counted" or (said(answer.body) == "spoiled" and not is_announced)
     assert fresh_doors.gateway.process is not None
     assert fresh_doors.gateway.process.poll() is None
     assert "not counted" in (fresh_doors.gateway.directory / "envoy.log").read_text()

@@ -68,11 +68,11 @@ def until_it_ends(doors: Doors, sent: bytes) -> tuple[bytes, bytes]:
 def test_every_endpoint_answers_in_http_10_and_ends_the_connection(
     doors: Doors, line: str, body: str, host: tuple[str, ...]
 ) -> None:
-    top, said = until_it_ends(doors, head(f"{line} HTTP/1.0", JSON, *host, body=body))
+    top, reply_body = until_it_ends(doors, head(f"{line} HTTP/1.0", JSON, *host, body=body))
     assert top.startswith(b"http/1.0 200 ok\r\n")
     assert b"connection: close" in top
     assert b"transfer-encoding" not in top
-    assert isinstance(json.loads(said), dict)
+    assert isinstance(json.loads(reply_body), dict)
 
 
 @pytest.mark.parametrize("kept", [(), (KEPT,)])
@@ -162,8 +162,8 @@ def test_a_body_without_a_length_is_refused_and_ends_its_connection(doors: Doors
         waiting = []
         for path, key in product((INFER, PREDICT, CHAT), (BOTH, "isk_bad")):
             for lines, body in (((KEPT, "Transfer-Encoding: chunked"), chunks), ((KEPT,), b"")):
-                made = socket.create_connection(("127.0.0.1", doors.gateway.port), timeout=60)
-                connection = opened.enter_context(made)
+                client = socket.create_connection(("127.0.0.1", doors.gateway.port), timeout=60)
+                connection = opened.enter_context(client)
                 connection.sendall(head(f"POST {path} HTTP/1.0", JSON, *lines, key=key) + body)
                 waiting.append((connection, b"HTTP/1.0 411 Length Required" if key == BOTH else b"HTTP/1.0 401 "))
         for connection, status in waiting:
@@ -207,17 +207,17 @@ def test_ab_measures_it(doors: Doors, tmp_path: Path) -> None:
             f"X-API-Key: {BOTH}",
             f"http://{doors.gateway.address}{INFER}",
         ]
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-        assert "Failed requests:        0" in said
-        assert "Non-2xx" not in said
-    said = subprocess.run(
+        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        assert "Failed requests:        0" in output
+        assert "Non-2xx" not in output
+    output = subprocess.run(
         [ab, "-n", "40", f"http://{doors.gateway.address}{READY}"],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     ).stdout
-    assert float(said.split("Time taken for tests:")[1].split()[0]) < TOO_LATE
+    assert float(output.split("Time taken for tests:")[1].split()[0]) < TOO_LATE
 
 
 NGINX = """daemon off; worker_processes 1; pid {folder}/pid; error_log stderr;
@@ -236,13 +236,13 @@ http {{
 
 @contextmanager
 def nginx(folder: Path, target: str) -> Iterator[int]:
-    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if found is None:
+    path = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if path is None:
         pytest.skip("no nginx: apt install nginx-light")
     [port] = free_ports(1)
     config = folder / "nginx.conf"
     config.write_text(NGINX.format(folder=folder, port=port, target=target))
-    process = subprocess.Popen([found, "-c", str(config), "-e", "stderr"], env={**os.environ, "LC_ALL": "C"})
+    process = subprocess.Popen([path, "-c", str(config), "-e", "stderr"], env={**os.environ, "LC_ALL": "C"})
     try:
         until(lambda: socket.create_connection(("127.0.0.1", port), timeout=1).close() is None)
         yield port
@@ -259,7 +259,7 @@ def test_nginx_in_front_needs_no_setting(doors: Doors, tmp_path: Path) -> None:
             connection.request("POST" if body else "GET", path, body, headers)
             began, answer = time.monotonic(), connection.getresponse()
             assert answer.status == 200
-            said = answer.read()
-            assert said.endswith(b"[DONE]\n\n") if body == STREAM else json.loads(said)
+            reply_body = answer.read()
+            assert reply_body.endswith(b"[DONE]\n\n") if body == STREAM else json.loads(reply_body)
             assert time.monotonic() - began < TOO_LATE
             connection.close()

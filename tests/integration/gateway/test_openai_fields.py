@@ -183,8 +183,8 @@ def test_every_argument_of_the_tokenizers_call_is_refused(doors: Doors) -> None:
         f" if a.kind is not {inspect.Parameter.VAR_KEYWORD.value}}})"
     )
     python = vllm.runtime_root() / "bin" / "python"
-    said = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True, timeout=120).stdout
-    found = set(said.split())
-    assert {"chat_template", "tokenize", "tokenizer_kwargs"} <= found
-    for name in found:
+    output = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True, timeout=120).stdout
+    arguments = set(output.split())
+    assert {"chat_template", "tokenize", "tokenizer_kwargs"} <= arguments
+    for name in arguments:
         assert doors.post(CHAT, {**HELLO, "chat_template_kwargs": {name: True}}).status == 400, name

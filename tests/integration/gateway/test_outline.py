@@ -19,10 +19,10 @@ PIECE = 262144
 
 
 def varint(number: int) -> bytes:
-    made = b""
+    encoded = b""
     while number > 127:
-        made, number = made + bytes([number % 128 + 128]), number >> 7
-    return made + bytes([number])
+        encoded, number = encoded + bytes([number % 128 + 128]), number >> 7
+    return encoded + bytes([number])
 
 
 def field(number: int, content: bytes, more: int = 0) -> bytes:
@@ -128,12 +128,12 @@ def test_a_call_is_one_frame_with_its_own_length(stage: Stage, frames: bytes) ->
 @pytest.mark.parametrize("depth", ["request", "input", "parameter"])
 def test_no_tag_of_more_than_32_bits_hides_a_parameter(stage: Stage, depth: str, hidden: int) -> None:
     entry = field(1, b"shared_memory_region", hidden if depth == "parameter" else 0) + field(2, b"\x1a\x01r")
-    made = field(4, entry, hidden if depth == "request" else 0)
+    message = field(4, entry, hidden if depth == "request" else 0)
     if depth == "input":
-        made = field(5, made, hidden)
+        message = field(5, message, hidden)
     before = len(stage.seen())
     with pytest.raises(grpc.RpcError) as caught:
-        infer(stage, MNIST + made)
+        infer(stage, MNIST + message)
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     # In a stream the same is replaced.
     with stage.channel() as channel:
@@ -142,7 +142,7 @@ def test_no_tag_of_more_than_32_bits_hides_a_parameter(stage: Stage, depth: str,
             response_deserializer=pb.ModelStreamInferResponse.FromString,
         )
         sent = (("x-api-key", snapshots.ADMIN),)
-        answers = list(call(iter([MNIST, MNIST + made]), metadata=sent, timeout=20))
+        answers = list(call(iter([MNIST, MNIST + message]), metadata=sent, timeout=20))
     instead = "a message with shared memory, which this gateway does not take"
     assert [answer.infer_response.model_name for answer in answers] == ["mnist"] * 4 + [instead] * 4
     assert len(stage.seen()) == before + 1

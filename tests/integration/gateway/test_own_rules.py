@@ -102,7 +102,7 @@ def test_raw_tensors_are_marked_for_triton_and_json_is_not(doors: Doors) -> None
         answer = doors.gateway.call("POST", "/v2/models/mnist/infer", b"\x00" * 8, X_API_Key=BOTH, Content_Type=kind)
         assert answer.status == 200
         assert doors.backend.seen()[-1]["headers"].get("inference-header-content-length") == length
-    said = {"X_API_Key": BOTH, "Content_Type": "application/octet-stream"}
+    headers = {"X_API_Key": BOTH, "Content_Type": "application/octet-stream"}
     for body, length in (
         (b'{"inputs":[]}', None),
         (b'\n {"a":0,"inputs" : [1]} ', None),
@@ -114,7 +114,7 @@ def test_raw_tensors_are_marked_for_triton_and_json_is_not(doors: Doors) -> None
         # What is no request is a raw tensor, and the backend told so, which then reads no JSON in it.
         (b'{"input\\u0073":[{"parameters":{"shared_memory_region":"r"}}]}', "0"),
     ):
-        assert doors.gateway.call("POST", "/v2/models/mnist/infer", body, **said).status == 200
+        assert doors.gateway.call("POST", "/v2/models/mnist/infer", body, **headers).status == 200
         assert doors.backend.seen()[-1]["headers"].get("inference-header-content-length") == length
     connection = http.client.HTTPConnection("127.0.0.1", doors.gateway.port, timeout=5)
     head = {"X-API-Key": BOTH, "Content-Type": "application/octet-stream", "Inference-Header-Content-Length": "4"}

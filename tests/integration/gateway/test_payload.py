@@ -30,9 +30,9 @@ def chunks(total: int) -> Iterator[bytes]:
 
 def tensor(module: Any, mib: int) -> Any:
     data = np.zeros(mib * MIB // 4, dtype=np.float32)
-    made = module.InferInput("x", list(data.shape), "FP32")
-    made.set_data_from_numpy(data)
-    return made
+    infer_input = module.InferInput("x", list(data.shape), "FP32")
+    infer_input.set_data_from_numpy(data)
+    return infer_input
 
 
 @pytest.mark.parametrize("mib", [1, 16])

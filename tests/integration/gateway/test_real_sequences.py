@@ -81,10 +81,10 @@ def counters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counters]:
         for triton in tritons:
             triton.wait_until_ready()
         gateway.run()
-        made = Counters(gateway, tritons)
-        made.publish(*made.endpoints[:2])
+        opened = Counters(gateway, tritons)
+        opened.publish(*opened.endpoints[:2])
         until(lambda: gateway.call("GET", f"/v2/models/{NAME}/ready", X_API_Key=snapshots.TEAM).status == 200)
-        yield made
+        yield opened
     finally:
         gateway.kill()
         with ThreadPoolExecutor(4) as pool:
@@ -97,9 +97,9 @@ def started(tree: Path, run_dir: Path) -> RunningTriton:
 
 
 def tensor(client: Any) -> Any:
-    made = client.InferInput("IN", [1, 1], "INT32")
-    made.set_data_from_numpy(np.array([[1]], dtype=np.int32))
-    return made
+    infer_input = client.InferInput("IN", [1, 1], "INT32")
+    infer_input.set_data_from_numpy(np.array([[1]], dtype=np.int32))
+    return infer_input
 
 
 def options(sequence: int, step: int) -> dict[str, Any]:
@@ -108,12 +108,12 @@ def options(sequence: int, step: int) -> dict[str, Any]:
 
 def over_rest(counters: Counters, sequence: int, steps: range = range(LENGTH)) -> list[int]:
     """A connection for each request, as many callers have it."""
-    found = []
+    outputs = []
     for step in steps:
         with tritonclient.http.InferenceServerClient(counters.gateway.address) as client:
             answer = client.infer(NAME, [tensor(tritonclient.http)], headers=dict(KEY), **options(sequence, step))
-        found.append(int(answer.as_numpy("COUNT").flat[0]))
-    return found
+        outputs.append(int(answer.as_numpy("COUNT").flat[0]))
+    return outputs
 
 
 def unary(counters: Counters, sequence: int, steps: range = range(LENGTH)) -> list[int]:
@@ -125,7 +125,7 @@ def unary(counters: Counters, sequence: int, steps: range = range(LENGTH)) -> li
 
 def streamed(counters: Counters, sequence: int, steps: range = range(LENGTH)) -> list[int]:
     """A stream for each request."""
-    found = []
+    outputs = []
     for step in steps:
         answers: queue.Queue[Any] = queue.Queue()
         with tritonclient.grpc.InferenceServerClient(counters.gateway.address) as client:
@@ -135,8 +135,8 @@ def streamed(counters: Counters, sequence: int, steps: range = range(LENGTH)) ->
             client.stop_stream()
         if isinstance(answer, Exception):
             raise answer
-        found.append(int(answer.as_numpy("COUNT").flat[0]))
-    return found
+        outputs.append(int(answer.as_numpy("COUNT").flat[0]))
+    return outputs
 
 
 PROTOCOLS = [over_rest, unary, streamed]

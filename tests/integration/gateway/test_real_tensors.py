@@ -29,13 +29,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with serve(context) as triton:
         endpoint = Endpoint("127.0.0.1", triton.ports.http, triton.ports.grpc)
         snapshot = Snapshot(services=(snapshots.ready(NAME, endpoint),), keys=snapshots.KEYS)
-        made = Gateway.prepared(tmp_path_factory.mktemp("g") / "g", snapshot)
+        prepared = Gateway.prepared(tmp_path_factory.mktemp("g") / "g", snapshot)
         try:
-            made.run()
-            until(lambda: made.call("GET", f"/v2/models/{NAME}/ready", X_API_Key=KEY).status == 200)
-            yield made
+            prepared.run()
+            until(lambda: prepared.call("GET", f"/v2/models/{NAME}/ready", X_API_Key=KEY).status == 200)
+            yield prepared
         finally:
-            made.kill()
+            prepared.kill()
 
 
 def test_raw_bytes_are_the_tensor(gateway: Gateway) -> None:

@@ -24,13 +24,13 @@ USAGE = {"stream_options": {"include_usage": True}}
 def gateway(llama_server: RunningVllm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     endpoint = Endpoint("127.0.0.1", llama_server.ports.http, llama_server.ports.grpc)
     snapshot = Snapshot(services=(snapshots.text(SHARED, endpoint),), keys=(snapshots.key(KEY, "text"),))
-    made = Gateway.prepared(tmp_path_factory.mktemp("g") / "g", snapshot)
+    prepared = Gateway.prepared(tmp_path_factory.mktemp("g") / "g", snapshot)
     try:
-        made.run()
-        until(lambda: ask(made, CHAT, chat_body(SHARED, max_tokens=1)).status == 200)
-        yield made
+        prepared.run()
+        until(lambda: ask(prepared, CHAT, chat_body(SHARED, max_tokens=1)).status == 200)
+        yield prepared
     finally:
-        made.kill()
+        prepared.kill()
 
 
 def ask(gateway: Gateway, path: str, body: dict[str, Any]) -> Answer:
@@ -48,24 +48,24 @@ def direct(server: RunningVllm, path: str, body: dict[str, Any]) -> bytes:
 
 def events(body: bytes) -> list[Any]:
     """Of a stream, without what is new in every answer."""
-    said = [line.removeprefix(b"data: ") for line in body.split(b"\n\n") if line]
-    made = [each.decode() if each == b"[DONE]" else json.loads(each) for each in said]
-    for each in made:
+    payloads = [line.removeprefix(b"data: ") for line in body.split(b"\n\n") if line]
+    parsed = [each.decode() if each == b"[DONE]" else json.loads(each) for each in payloads]
+    for each in parsed:
         if isinstance(each, dict):
             for name in ("id", "created", "system_fingerprint"):
                 each.pop(name, None)
-    return made
+    return parsed
 
 
 def joined(stream: list[Any]) -> list[Any]:
     """With neighbouring pieces of text as one: how many tokens vLLM puts into an event is a matter of the moment."""
-    made: list[Any] = []
+    pieces: list[Any] = []
     for event in stream:
-        if made and _has_text(made[-1]) and _has_text(event):
-            made[-1] = _merged(made[-1], event)
+        if pieces and _has_text(pieces[-1]) and _has_text(event):
+            pieces[-1] = _merged(pieces[-1], event)
         else:
-            made.append(event)
-    return made
+            pieces.append(event)
+    return pieces
 
 
 def _has_text(event: Any) -> bool:
@@ -110,11 +110,11 @@ def test_a_stream_says_the_same_as_without_the_gateway(
 ) -> None:
     if more.get("logprobs") not in (None, path == CHAT or 1):
         pytest.skip("not a value of this door")
-    asked = body_for(path, stream=True, **more)
-    expected = events(direct(llama_server, path, asked))  # first: vLLM compiles what it needs for a new kind of request
-    answer = ask(gateway, path, asked)
+    body = body_for(path, stream=True, **more)
+    expected = events(direct(llama_server, path, body))  # first: vLLM compiles what it needs for a new kind of request
+    answer = ask(gateway, path, body)
     got = events(answer.body)
     assert joined(got) == joined(expected)
-    usage = events(direct(llama_server, path, {**asked, **USAGE}))[-2]["usage"]
+    usage = events(direct(llama_server, path, {**body, **USAGE}))[-2]["usage"]
     assert logged(gateway, answer) == (usage["prompt_tokens"], usage["completion_tokens"])
     assert ("usage" in str(got)) is (more == USAGE)

@@ -77,8 +77,8 @@ class Pair:
             for backend, count in zip(self.backends, before, strict=True)
             for call in backend.seen(count)
         ]
-        (found,) = seen
-        return found
+        (request,) = seen
+        return request
 
 
 @pytest.fixture(scope="module")

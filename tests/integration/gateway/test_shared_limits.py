@@ -124,8 +124,8 @@ def test_requests_at_once_pass_the_limits_of_all_keys_above(fresh_stage: Stage) 
     assert [ask(stage, key).status for key in (OLD, NEW)] == [429, 429], "rotated ones are one"
     with stage.channel() as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        code, said, _ = refused(stub.ModelInfer, infer_request("mnist"), key=OLD)
-        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED and "as many requests under way" in said
+        code, message, _ = refused(stub.ModelInfer, infer_request("mnist"), key=OLD)
+        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED and "as many requests under way" in message
     assert ask(stage, snapshots.TEAM).status == 200
     # Publishing changes nothing of that.
     more = limited("isk_moremoremore_" + "0" * 49, 5)

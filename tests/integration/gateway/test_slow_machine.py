@@ -36,8 +36,8 @@ def stopped(process: Popen[bytes]) -> Iterator[None]:
 
 
 def published_clusters(stage: Stage) -> set[str]:
-    made: list[dict[str, Any]] = json.loads((stage.gateway.directory / names.CLUSTERS).read_bytes())["resources"]
-    return {cluster["name"] for cluster in made}
+    clusters: list[dict[str, Any]] = json.loads((stage.gateway.directory / names.CLUSTERS).read_bytes())["resources"]
+    return {cluster["name"] for cluster in clusters}
 
 
 def test_a_changed_service_whose_only_replica_is_late_with_its_probe_fails_no_request(fresh_stage: Stage) -> None:
@@ -51,14 +51,14 @@ def test_a_changed_service_whose_only_replica_is_late_with_its_probe_fails_no_re
         with stopped(fresh_stage.second.process):
             fresh_stage.gateway.publish(replace(fresh_stage.snapshot, services=(*others, changed)))
             over = time.monotonic() + LATE
-            asked = [callers.submit(ask)]
+            calls = [callers.submit(ask)]
             while time.monotonic() < over:
                 time.sleep(0.1)
-                asked.append(callers.submit(ask))
+                calls.append(callers.submit(ask))
         for _ in range(20):  # also when Envoy has the new cluster
             time.sleep(0.1)
-            asked.append(callers.submit(ask))
-        assert {each.result() for each in asked} == {200}
+            calls.append(callers.submit(ask))
+        assert {each.result() for each in calls} == {200}
     assert status.loaded(fresh_stage.gateway.directory).current
 
 

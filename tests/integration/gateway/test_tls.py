@@ -112,15 +112,17 @@ def test_rest_over_both_versions_of_http_and_grpc_are_encrypted(start: Callable[
 
 def test_a_client_without_a_certificate_is_refused_where_one_is_asked_for(start: Callable[..., Secured]) -> None:
     secured = start(client_ca=True)
-    known = pki.issue(secured.authority, secured.folder, "client")
+    client_pair = pki.issue(secured.authority, secured.folder, "client")
     stranger = pki.authority(secured.folder, "stranger")
     assert secured.curl(*secured.trusting()).startswith("curl")
     assert secured.curl(
         *secured.trusting(), "--cert", str(stranger.certificate), "--key", str(stranger.key)
     ).startswith("curl")
-    accepted = ("--cert", str(known.certificate), "--key", str(known.key))
+    accepted = ("--cert", str(client_pair.certificate), "--key", str(client_pair.key))
     assert secured.curl(*secured.trusting(), *accepted) == "200 2"
-    root, key, chain = (path.read_bytes() for path in (secured.authority.certificate, known.key, known.certificate))
+    root, key, chain = (
+        path.read_bytes() for path in (secured.authority.certificate, client_pair.key, client_pair.certificate)
+    )
     for credentials, answered in (
         (grpc.ssl_channel_credentials(root), False),
         (grpc.ssl_channel_credentials(root, key, chain), True),

@@ -82,29 +82,29 @@ def bad_service(team: Team) -> Service:
 
 
 def test_done_means_that_the_gateway_does_it(gateway: Gateway, owner: Api) -> None:
-    made = make(owner)
-    assert (made.status, made.data["gateway"]) == (201, {"applied": True, "message": ""})
-    until(lambda: call(gateway, made.data["key"]) == 200)
-    revoked = owner.post(f"keys/{made.data['id']}/revoke/")
+    new_key = make(owner)
+    assert (new_key.status, new_key.data["gateway"]) == (201, {"applied": True, "message": ""})
+    until(lambda: call(gateway, new_key.data["key"]) == 200)
+    revoked = owner.post(f"keys/{new_key.data['id']}/revoke/")
     assert (revoked.status, revoked.data["gateway"]["applied"]) == (200, True)
-    until(lambda: call(gateway, made.data["key"]) == 401)
+    until(lambda: call(gateway, new_key.data["key"]) == 401)
 
 
 def test_no_service_and_no_lock_holds_a_revocation_up(gateway: Gateway, owner: Api, team: Team) -> None:
-    made = make(owner)
-    until(lambda: call(gateway, made.data["key"]) == 200)
+    new_key = make(owner)
+    until(lambda: call(gateway, new_key.data["key"]) == 200)
     bad_service(team)
     with (gateway.directory / locks.SERVICES).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        revoked = owner.post(f"keys/{made.data['id']}/revoke/")
+        revoked = owner.post(f"keys/{new_key.data['id']}/revoke/")
     assert (revoked.status, revoked.data["gateway"]["applied"]) == (200, True)
-    until(lambda: call(gateway, made.data["key"]) == 401)
+    until(lambda: call(gateway, new_key.data["key"]) == 401)
 
 
 def test_a_gateway_that_is_away_is_told_of_and_catches_up(gateway: Gateway, owner: Api, alice: User) -> None:
-    made = make(owner).data
+    data = make(owner).data
     gateway.kill()
-    revoked = owner.post(f"keys/{made['id']}/revoke/")
+    revoked = owner.post(f"keys/{data['id']}/revoke/")
     assert revoked.status == 202 and "does not answer" in revoked.data["gateway"]["message"]
     client = Client()
     client.force_login(alice)
@@ -112,33 +112,33 @@ def test_a_gateway_that_is_away_is_told_of_and_catches_up(gateway: Gateway, owne
     waiting = client.get(reverse("keys-waiting"))
     assert waiting.status_code == 200 and "does not answer" in waiting.content.decode()
     gateway.run()
-    assert owner.get(f"keys/{made['id']}/").data["gateway"] == {"applied": True, "message": ""}
+    assert owner.get(f"keys/{data['id']}/").data["gateway"] == {"applied": True, "message": ""}
     over = client.get(reverse("keys-waiting"))
     assert over.status_code == 286 and "has every key" in over.content.decode()
-    assert call(gateway, made["key"]) == 401
+    assert call(gateway, data["key"]) == 401
 
 
 def test_what_cannot_be_written_is_not_called_done(gateway: Gateway, owner: Api, alice: User) -> None:
-    made = make(owner).data
-    until(lambda: call(gateway, made["key"]) == 200)
+    data = make(owner).data
+    until(lambda: call(gateway, data["key"]) == 200)
     read = gateway.directory / encoding.file_name(names.KEYS)
     kept = read.rename(read.with_suffix(".kept"))
     (read / "in the way").mkdir(parents=True)  # a rename onto it fails, as on a disk that is full
     try:
-        revoked = owner.post(f"keys/{made['id']}/revoke/")
+        revoked = owner.post(f"keys/{data['id']}/revoke/")
         assert revoked.status == 202 and "could not be written" in revoked.data["gateway"]["message"]
         assert make(owner).status == 202
         client = Client()
         client.force_login(alice)
         page = client.get(reverse("keys")).content.decode()
         assert "the gateway still takes it" in page and "could not be written" in page
-        assert call(gateway, made["key"]) == 200, "the page is right"
+        assert call(gateway, data["key"]) == 200, "the page is right"
     finally:
         (read / "in the way").rmdir()
         read.rmdir()
         kept.rename(read)
-    assert owner.get(f"keys/{made['id']}/").data["gateway"] == {"applied": True, "message": ""}
-    until(lambda: call(gateway, made["key"]) == 401)
+    assert owner.get(f"keys/{data['id']}/").data["gateway"] == {"applied": True, "message": ""}
+    until(lambda: call(gateway, data["key"]) == 401)
 
 
 def test_a_rotated_key_has_used_up_what_the_one_before_has(gateway: Gateway, owner: Api) -> None:
@@ -156,14 +156,14 @@ def test_a_rotated_key_has_used_up_what_the_one_before_has(gateway: Gateway, own
 
 
 def test_a_limit_of_requests_at_once_is_there_before_the_key_is(gateway: Gateway, owner: Api) -> None:
-    made = make(owner, max_concurrent=2)
-    assert made.status == 202 and made.data["gateway"]["message"] == delivery.WAITING
-    assert call(gateway, made.data["key"]) == 401
+    new_key = make(owner, max_concurrent=2)
+    assert new_key.status == 202 and new_key.data["gateway"]["message"] == delivery.WAITING
+    assert call(gateway, new_key.data["key"]) == 401
     publishing.publish()  # as the worker does
-    assert owner.get(f"keys/{made.data['id']}/").data["gateway"]["applied"] or until(
-        lambda: owner.get(f"keys/{made.data['id']}/").data["gateway"]["applied"]
+    assert owner.get(f"keys/{new_key.data['id']}/").data["gateway"]["applied"] or until(
+        lambda: owner.get(f"keys/{new_key.data['id']}/").data["gateway"]["applied"]
     )
-    until(lambda: call(gateway, made.data["key"]) == 200)
+    until(lambda: call(gateway, new_key.data["key"]) == 200)
 
 
 def test_a_service_that_is_refused_says_so_and_the_others_go_on(gateway: Gateway, owner: Api, team: Team) -> None:
@@ -172,8 +172,8 @@ def test_a_service_that_is_refused_says_so_and_the_others_go_on(gateway: Gateway
     shown = {row["type"]: row for row in owner.get("services/bad/").data["conditions"]}["Reachable"]
     assert (shown["status"], shown["reason"]) == ("False", "Refused") and "-5" in shown["message"]
     assert dashboard.gateway().error.startswith(GatewayRevision.LEFT_OUT)
-    made = make(owner).data
-    until(lambda: call(gateway, made["key"]) == 200)
+    data = make(owner).data
+    until(lambda: call(gateway, data["key"]) == 200)
     bad.delete()
     publishing.publish()
     assert dashboard.gateway().error == "", "it is over"

@@ -48,20 +48,20 @@ def values(datatype: str) -> Any:
 
 def answer(*tensors: tuple[str, bytes], **more: Any) -> Any:
     """As Triton writes it: all tensors raw."""
-    made = pb.ModelInferResponse(model_name="mnist", model_version="1", id="x", **more)
-    made.parameters["a"].bool_param = False
+    message = pb.ModelInferResponse(model_name="mnist", model_version="1", id="x", **more)
+    message.parameters["a"].bool_param = False
     for index, (datatype, raw) in enumerate(tensors):
-        output = made.outputs.add(name=f"o{index}", datatype=datatype, shape=[1, 3, 2**40])
+        output = message.outputs.add(name=f"o{index}", datatype=datatype, shape=[1, 3, 2**40])
         output.parameters["p"].int64_param = -5
-        made.raw_output_contents.append(raw)
-    return made
+        message.raw_output_contents.append(raw)
+    return message
 
 
-def asked(told: Any, *, raw: bool = False, size: int = 1) -> bytes:
+def asked(response: Any, *, raw: bool = False, size: int = 1) -> bytes:
     request = pb.ModelInferRequest(model_name="mnist")
     request.parameters["answer"].bool_param = True
     tensor = request.inputs.add(name="a", datatype="BYTES", shape=[1])
-    message = told if isinstance(told, bytes) else told.SerializeToString()
+    message = response if isinstance(response, bytes) else response.SerializeToString()
     if raw:
         request.raw_input_contents.extend([message, bytes(4 * size)])
     else:
@@ -80,9 +80,9 @@ def got(stage: Stage, request: bytes) -> bytes:
     return bytes(answered)
 
 
-def in_kind(told: Any, *filled: tuple[str, Any]) -> bytes:
+def in_kind(response: Any, *filled: tuple[str, Any]) -> bytes:
     expected = pb.ModelInferResponse()
-    expected.CopyFrom(told)
+    expected.CopyFrom(response)
     expected.ClearField("raw_output_contents")
     for output, (field, elements) in zip(expected.outputs, filled, strict=True):
         output.contents.SetInParent()
@@ -93,37 +93,37 @@ def in_kind(told: Any, *filled: tuple[str, Any]) -> bytes:
 @pytest.mark.parametrize("datatype", FIELDS)
 def test_numbers_of_every_type_come_typed(stage: Stage, datatype: str) -> None:
     numbers = values(datatype)
-    told = answer((datatype, numbers.tobytes()))
-    assert got(stage, asked(told)) == in_kind(told, (FIELDS[datatype][0], numbers.tolist()))
+    response = answer((datatype, numbers.tobytes()))
+    assert got(stage, asked(response)) == in_kind(response, (FIELDS[datatype][0], numbers.tolist()))
 
 
 def test_a_request_that_names_its_outputs_gets_them_raw_as_well(stage: Stage) -> None:
     """NVIDIA's examples send typed contents, name the outputs, and read raw ones; clients of KServe read typed ones."""
-    told = answer(("INT32", struct.pack("<2i", -8, 5)), ("BYTES", struct.pack("<I", 1) + b"a"))
-    request = pb.ModelInferRequest.FromString(asked(told))
+    response = answer(("INT32", struct.pack("<2i", -8, 5)), ("BYTES", struct.pack("<I", 1) + b"a"))
+    request = pb.ModelInferRequest.FromString(asked(response))
     request.outputs.add(name="o0")
-    found = pb.ModelInferResponse.FromString(got(stage, bytes(request.SerializeToString())))
-    assert list(found.raw_output_contents) == list(told.raw_output_contents)
-    assert list(found.outputs[0].contents.int_contents) == [-8, 5]
-    assert list(found.outputs[1].contents.bytes_contents) == [b"a"]
+    parsed = pb.ModelInferResponse.FromString(got(stage, bytes(request.SerializeToString())))
+    assert list(parsed.raw_output_contents) == list(response.raw_output_contents)
+    assert list(parsed.outputs[0].contents.int_contents) == [-8, 5]
+    assert list(parsed.outputs[1].contents.bytes_contents) == [b"a"]
 
 
 def test_several_outputs_strings_and_nothing_at_all(stage: Stage) -> None:
     strings = [b"", b"a", "\u00e9".encode(), b"\x00\xff" * 300]
     packed = b"".join(struct.pack("<I", len(each)) + each for each in strings)
-    told = answer(("BYTES", packed), ("FP32", b""), ("INT64", struct.pack("<q", -7)), ("BYTES", b""))
+    response = answer(("BYTES", packed), ("FP32", b""), ("INT64", struct.pack("<q", -7)), ("BYTES", b""))
     filled = [("bytes_contents", strings), ("fp32_contents", []), ("int64_contents", [-7]), ("bytes_contents", [])]
-    assert got(stage, asked(told)) == in_kind(told, *filled)
+    assert got(stage, asked(response)) == in_kind(response, *filled)
 
 
 def test_a_request_of_any_size_is_seen_to_be_typed(stage: Stage) -> None:
-    told = answer(("INT32", struct.pack("<i", -8)))
+    response = answer(("INT32", struct.pack("<i", -8)))
     for size in (1, 250, 2_000, 70_000, 1_000_000):
-        assert got(stage, asked(told, size=size)) == in_kind(told, ("int_contents", [-8]))
+        assert got(stage, asked(response, size=size)) == in_kind(response, ("int_contents", [-8]))
 
 
-def many_raw(told: Any, count: int) -> bytes:
-    request = pb.ModelInferRequest.FromString(asked(told, raw=True))
+def many_raw(response: Any, count: int) -> bytes:
+    request = pb.ModelInferRequest.FromString(asked(response, raw=True))
     for index in range(count):
         request.inputs.add(name=f"input-{index}", datatype="FP32", shape=[1])
         request.raw_input_contents.append(bytes(4))
@@ -131,9 +131,14 @@ def many_raw(told: Any, count: int) -> bytes:
 
 
 def test_raw_questions_have_raw_answers(stage: Stage) -> None:
-    told = answer(("INT32", struct.pack("<i", -8)))
-    for request in (asked(told, raw=True), asked(told, raw=True, size=1 << 20), many_raw(told, 3), many_raw(told, 500)):
-        assert got(stage, request) == told.SerializeToString()
+    response = answer(("INT32", struct.pack("<i", -8)))
+    for request in (
+        asked(response, raw=True),
+        asked(response, raw=True, size=1 << 20),
+        many_raw(response, 3),
+        many_raw(response, 500),
+    ):
+        assert got(stage, request) == response.SerializeToString()
 
 
 LEFT = {
@@ -166,8 +171,8 @@ def test_what_cannot_be_typed_stays_as_it_is(stage: Stage, case: str) -> None:
 def test_an_answer_of_nearly_a_mebibyte_is_rewritten(stage: Stage, datatype: str) -> None:
     kind = np.dtype(FIELDS[datatype][1])
     numbers = np.resize(values(datatype), (1_000_000 // kind.itemsize,))
-    told = answer((datatype, numbers.tobytes()))
-    assert got(stage, asked(told)) == in_kind(told, (FIELDS[datatype][0], numbers.tolist()))
+    response = answer((datatype, numbers.tobytes()))
+    assert got(stage, asked(response)) == in_kind(response, (FIELDS[datatype][0], numbers.tolist()))
 
 
 def test_an_error_is_passed_on(stage: Stage) -> None:

@@ -37,13 +37,13 @@ def logged(doors: Doors, answer: Answer) -> dict[str, Any]:
 @pytest.mark.parametrize("split", [0, 1, 3, 40, 1000])
 @pytest.mark.parametrize("options", OPTIONS, ids=range(len(OPTIONS)))
 def test_a_stream_is_what_was_asked_for_and_its_tokens_are_logged(doors: Doors, options: Any, split: int) -> None:
-    asked = {**STREAM, "user": f"split={split}"} | ({} if options is ... else {"stream_options": options})
+    body = {**STREAM, "user": f"split={split}"} | ({} if options is ... else {"stream_options": options})
     for path in (CHAT, COMPLETIONS):
-        answer = doors.post(f"{path}?{options}".replace(" ", ""), asked)
-        assert answer.body == b"".join(text.events(path, asked))
+        answer = doors.post(f"{path}?{options}".replace(" ", ""), body)
+        assert answer.body == b"".join(text.events(path, body))
         got = json.loads(doors.backend.seen()[-1]["body"])
         assert got["stream_options"]["include_usage"] is True
-        assert {**got, "stream_options": 0} == {**asked, "stream_options": 0}
+        assert {**got, "stream_options": 0} == {**body, "stream_options": 0}
     line = logged(doors, answer)
     assert (line["prompt_tokens"], line["completion_tokens"], line["door"]) == (
         text.PROMPT_TOKENS,
@@ -55,9 +55,9 @@ def test_a_stream_is_what_was_asked_for_and_its_tokens_are_logged(doors: Doors, 
 @pytest.mark.parametrize("split", [0, 1, 5000])
 @pytest.mark.parametrize(("path", "model", "tokens"), [(CHAT, "llama", 6), (EMBEDDINGS, "vectors", 0)])
 def test_the_usage_is_found_wherever_it_is(doors: Doors, path: str, model: str, tokens: int, split: int) -> None:
-    asked = {"model": model, "max_tokens": 6, "input": "a", "user": f"split={split}"}
-    answer = doors.post(path, asked)
-    assert json.loads(answer.body) == text.whole(path, asked)
+    body = {"model": model, "max_tokens": 6, "input": "a", "user": f"split={split}"}
+    answer = doors.post(path, body)
+    assert json.loads(answer.body) == text.whole(path, body)
     line = logged(doors, answer)
     assert (line["prompt_tokens"], line["completion_tokens"]) == (text.PROMPT_TOKENS, tokens)
 
@@ -92,15 +92,15 @@ def test_events_come_one_by_one(doors: Doors) -> None:
 
 
 def test_a_key_with_a_limit_of_tokens_is_stopped_after_them(fresh_doors: Doors) -> None:
-    asked = {"model": "llama", "max_tokens": 6}
-    assert fresh_doors.post(CHAT, asked, key=TOKENS).status == 200  # 13 of 20
-    assert fresh_doors.post(CHAT, {**asked, "stream": True}, key=TOKENS).status == 200  # 26 of 20
+    request_body = {"model": "llama", "max_tokens": 6}
+    assert fresh_doors.post(CHAT, request_body, key=TOKENS).status == 200  # 13 of 20
+    assert fresh_doors.post(CHAT, {**request_body, "stream": True}, key=TOKENS).status == 200  # 26 of 20
     before = len(fresh_doors.backend.seen())
-    for body in (asked, b"not even looked at"):
+    for body in (request_body, b"not even looked at"):
         answer = fresh_doors.post(CHAT, body, key=TOKENS)
         error = json.loads(answer.body)["error"]
         assert (answer.status, error["type"], error["code"]) == (429, "rate_limit_error", "rate_limit_exceeded")
         assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert f"in {answer.headers['retry-after']} s" in error["message"]
     assert len(fresh_doors.backend.seen()) == before
-    assert fresh_doors.post(CHAT, asked).status == 200
+    assert fresh_doors.post(CHAT, request_body).status == 200

@@ -19,8 +19,8 @@ def services(live: Live) -> Iterator[Live]:
     folder = live.stack.datasets / DATASET
     models.write(folder)
     body = {"name": DATASET, "kind": "local", "options": {"path": str(folder)}, "team": "default"}
-    made = live.api("datasets/", body)
-    assert made.status == 201, made.body
+    answer = live.api("datasets/", body)
+    assert answer.status == 201, answer.body
     assert live.api(f"datasets/{DATASET}/trust/", {"trusted": True}).status == 200
     for name in models.NAMES:
         size, env = {"cpu": 0.1, "memory_gib": 0.25}, {"MODEL_GREETING": models.GREETING}

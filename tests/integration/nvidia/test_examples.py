@@ -66,12 +66,12 @@ def test_an_example_over_grpc_gets_its_answer(grpc: Any, example: str) -> None:
 
 
 def test_typed_contents_are_answered_as_nvidias_examples_read_them(grpc: Any) -> None:
-    said = grpc["explicit_contents"]["said"]
-    assert said["INT32"] == said["INT8"] == said["BYTES"] == sums()
-    assert said["id"] == "my request id"
-    assert said["mixed"][0] == said["version"][0] == "INVALID_ARGUMENT"
-    assert "contents field must not be specified when using raw_input_contents" in said["mixed"][1]
-    assert "failed to get model version from specified version string 'wrong_specification'" in said["version"][1]
+    output = grpc["explicit_contents"]["said"]
+    assert output["INT32"] == output["INT8"] == output["BYTES"] == sums()
+    assert output["id"] == "my request id"
+    assert output["mixed"][0] == output["version"][0] == "INVALID_ARGUMENT"
+    assert "contents field must not be specified when using raw_input_contents" in output["mixed"][1]
+    assert "failed to get model version from specified version string 'wrong_specification'" in output["version"][1]
 
 
 def tensor(name: str, size: str | int = 16) -> dict[str, Any]:
@@ -79,18 +79,18 @@ def tensor(name: str, size: str | int = 16) -> dict[str, Any]:
 
 
 def test_health_and_metadata_over_http(http: Any) -> None:
-    said = http["health_and_metadata"]["said"]
-    assert (said["live"], said["ready"], said["model_ready"], said["other_ready"]) == (True, True, True, False)
-    assert (said["model"]["name"], said["model"]["platform"]) == ("simple", "onnxruntime_onnx")
-    assert said["model"]["inputs"] == [tensor("INPUT0"), tensor("INPUT1")]
-    assert said["model"]["outputs"] == [tensor("OUTPUT0"), tensor("OUTPUT1")]
+    output = http["health_and_metadata"]["said"]
+    assert (output["live"], output["ready"], output["model_ready"], output["other_ready"]) == (True, True, True, False)
+    assert (output["model"]["name"], output["model"]["platform"]) == ("simple", "onnxruntime_onnx")
+    assert output["model"]["inputs"] == [tensor("INPUT0"), tensor("INPUT1")]
+    assert output["model"]["outputs"] == [tensor("OUTPUT0"), tensor("OUTPUT1")]
 
 
 def test_health_and_metadata_over_grpc(grpc: Any) -> None:
-    said = grpc["health_and_metadata"]["said"]
-    assert (said["live"], said["ready"], said["model_ready"]) == (True, True, True)
-    assert said["model"]["name"] == "simple"
-    assert said["model"]["inputs"] == [tensor("INPUT0", "16"), tensor("INPUT1", "16")]
+    output = grpc["health_and_metadata"]["said"]
+    assert (output["live"], output["ready"], output["model_ready"]) == (True, True, True)
+    assert output["model"]["name"] == "simple"
+    assert output["model"]["inputs"] == [tensor("INPUT0", "16"), tensor("INPUT1", "16")]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -149,14 +149,14 @@ REFUSED_OVER_GRPC = {
 
 
 def test_what_is_refused_over_http_says_why(http: Any) -> None:
-    said = http["refusals"]["said"]
-    assert said.keys() == REFUSED_OVER_HTTP.keys()
+    output = http["refusals"]["said"]
+    assert output.keys() == REFUSED_OVER_HTTP.keys()
     for call, (status, sentence) in REFUSED_OVER_HTTP.items():
-        assert (said[call][0], sentence in said[call][1]) == (status, True), (call, said[call])
+        assert (output[call][0], sentence in output[call][1]) == (status, True), (call, output[call])
 
 
 def test_what_is_refused_over_grpc_says_why(grpc: Any) -> None:
-    said = grpc["refusals"]["said"]
-    assert said.keys() == REFUSED_OVER_GRPC.keys()
+    output = grpc["refusals"]["said"]
+    assert output.keys() == REFUSED_OVER_GRPC.keys()
     for call, (status, sentence) in REFUSED_OVER_GRPC.items():
-        assert (said[call][0], sentence in said[call][1]) == (f"StatusCode.{status}", True), (call, said[call])
+        assert (output[call][0], sentence in output[call][1]) == (f"StatusCode.{status}", True), (call, output[call])

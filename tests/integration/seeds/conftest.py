@@ -59,8 +59,8 @@ def flower(live: Live) -> Iterator[str]:
     """The service of KServe's own sample request: a picture and a key in, a class with scores out."""
     write_flower(live.stack.datasets / "flowers")
     options = {"path": str(live.stack.datasets / "flowers")}
-    made = live.api("datasets/", {"name": "flowers", "kind": "local", "options": options, "team": "default"})
-    assert made.status == 201, made.body
+    dataset = live.api("datasets/", {"name": "flowers", "kind": "local", "options": options, "team": "default"})
+    assert dataset.status == 201, dataset.body
     assert live.api("datasets/flowers/trust/", {"trusted": True}).status == 200
     live.create("flower-sample", "flower-sample", dataset="flowers")
     live.wait("flower-sample")

@@ -65,7 +65,7 @@ def test_rest_follows_the_same_rules(live: Live) -> None:
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "asyncio"])
 @pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
 def test_tritonclient_over_http_gets_8(live: Live, asynchronous: bool, binary: bool) -> None:
-    said = call(
+    reply = call(
         "triton_http",
         target=live.grpc_target,
         model=example.NAME,
@@ -77,12 +77,12 @@ def test_tritonclient_over_http_gets_8(live: Live, asynchronous: bool, binary: b
         datatype="FP32",
         **{"binary": binary, "asyncio": asynchronous},
     )
-    assert said == {"ready": True, "values": [8.0]}
+    assert reply == {"ready": True, "values": [8.0]}
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "asyncio"])
 def test_tritonclient_over_grpc_gets_8(live: Live, asynchronous: bool) -> None:
-    said = call(
+    reply = call(
         "triton_grpc",
         target=live.grpc_target,
         model=example.NAME,
@@ -95,7 +95,7 @@ def test_tritonclient_over_grpc_gets_8(live: Live, asynchronous: bool) -> None:
         stream=False,
         **{"asyncio": asynchronous},
     )
-    assert said == {"values": [[8.0]]}
+    assert reply == {"values": [[8.0]]}
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "asyncio"])
@@ -103,7 +103,7 @@ def test_tritonclient_streams_over_grpc(live: Live, asynchronous: bool) -> None:
     live.create("seed-stream", "repeat")
     try:
         live.wait("seed-stream")
-        said = call(
+        reply = call(
             "triton_grpc",
             target=live.grpc_target,
             model="seed-stream",
@@ -119,4 +119,4 @@ def test_tritonclient_streams_over_grpc(live: Live, asynchronous: bool) -> None:
         )
     finally:
         live.delete("seed-stream")
-    assert said == {"values": [[3], [1], [4], [1]]}
+    assert reply == {"values": [[3], [1], [4], [1]]}

@@ -30,18 +30,18 @@ def ask(live: Live, **changes: Any) -> Any:
 
 @pytest.mark.parametrize("encoding", ["int", "bytes", "raw"])
 def test_a_prompt_is_answered_in_its_own_encoding(live_llm: Live, encoding: str) -> None:
-    said = ask(live_llm, encoding=encoding)
-    assert said["text"].strip() == ANSWER
-    assert said["kinds"] == [encoding]
-    assert said["pieces"] == 1
+    reply = ask(live_llm, encoding=encoding)
+    assert reply["text"].strip() == ANSWER
+    assert reply["kinds"] == [encoding]
+    assert reply["pieces"] == 1
 
 
 @pytest.mark.parametrize("encoding", ["int", "bytes", "raw"])
 def test_model_infer_stream_says_the_same_in_pieces(live_llm: Live, encoding: str) -> None:
-    said = ask(live_llm, encoding=encoding, stream=True)
-    assert said["text"].strip() == ANSWER
-    assert said["kinds"] == [encoding]
-    assert said["pieces"] > 3
+    reply = ask(live_llm, encoding=encoding, stream=True)
+    assert reply["text"].strip() == ANSWER
+    assert reply["kinds"] == [encoding]
+    assert reply["pieces"] > 3
 
 
 def test_max_tokens_counts_as_text_and_as_a_number(live_llm: Live) -> None:

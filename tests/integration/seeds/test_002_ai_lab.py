@@ -79,7 +79,7 @@ def test_a_public_service_asks_for_nothing(lab: Live, tmp_path: Path) -> None:
 
 def test_the_grpc_example_runs_mended(lab: Live) -> None:
     """The document's imports do not exist and its input class is not the client's; what it means does run."""
-    said = call(
+    reply = call(
         "triton_grpc",
         target=lab.grpc_target,
         model=MODEL,
@@ -92,4 +92,4 @@ def test_the_grpc_example_runs_mended(lab: Live) -> None:
         stream=False,
         **{"asyncio": False},
     )
-    assert said == {"values": [[8]]}
+    assert reply == {"values": [[8]]}

@@ -56,7 +56,7 @@ def test_tensorflow_servings_stub_predicts(live: Live, flower: str, host: list[l
         "image_bytes": {"dtype": "string", "values": ["\tpicture"], "shape": [1, 1]},
         "key": {"dtype": "string", "values": ["1"], "shape": [1, 1]},
     }
-    said = call(
+    reply = call(
         "tensorflow_serving",
         "clients-tensorflow",
         target=live.grpc_target,
@@ -64,15 +64,15 @@ def test_tensorflow_servings_stub_predicts(live: Live, flower: str, host: list[l
         inputs=inputs,
         metadata=[*metadata(live.key), *host],
     )
-    assert said["name"] == flower
-    assert said["outputs"] == {"prediction": [9], "scores": [1.0, 0.0, 0.0], "key": ["1"]}
-    assert said["signature"] == {"inputs": ["image_bytes", "key"], "outputs": ["key", "prediction", "scores"]}
+    assert reply["name"] == flower
+    assert reply["outputs"] == {"prediction": [9], "scores": [1.0, 0.0, 0.0], "key": ["1"]}
+    assert reply["signature"] == {"inputs": ["image_bytes", "key"], "outputs": ["key", "prediction", "scores"]}
 
 
 @pytest.mark.parametrize("content", [False, True], ids=["values", "bytes"])
 def test_tensorflow_servings_stub_reads_digits(live: Live, content: bool) -> None:
     inputs = {"predict": {"dtype": "float", "values": PIXELS, "shape": [1, 64], "content": content}}
-    said = call(
+    reply = call(
         "tensorflow_serving",
         "clients-tensorflow",
         target=live.grpc_target,
@@ -80,12 +80,12 @@ def test_tensorflow_servings_stub_reads_digits(live: Live, content: bool) -> Non
         inputs=inputs,
         metadata=metadata(live.key),
     )
-    assert said["outputs"] == {"predict": [8.0]}
+    assert reply["outputs"] == {"predict": [8.0]}
 
 
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
 def test_kserves_rest_client_infers_and_asks_for_readiness(live: Live, protocol: str) -> None:
-    said = call(
+    reply = call(
         "kserve_rest",
         protocol=protocol,
         url=live.gateway,
@@ -94,9 +94,9 @@ def test_kserves_rest_client_infers_and_asks_for_readiness(live: Live, protocol:
         body={"instances": [PIXELS]},
         headers={"authorization": f"Bearer {live.key}"},
     )
-    assert said["ready"] is True
+    assert reply["ready"] is True
     if protocol == "v1":
-        assert said["answer"] == {"predictions": [8.0]}
+        assert reply["answer"] == {"predictions": [8.0]}
     else:
-        assert said["live"] is True
-        assert said["answer"]["outputs"][0]["data"] == [8.0]
+        assert reply["live"] is True
+        assert reply["answer"]["outputs"][0]["data"] == [8.0]

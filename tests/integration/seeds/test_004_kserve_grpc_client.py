@@ -45,11 +45,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Pa
     folder = tmp_path_factory.mktemp("tls")
     authority = pki.authority(folder)
     server = pki.issue(authority, folder, "localhost")
-    with stack() as made:
-        made.extra = {"GATEWAY_TLS_CERT": str(server.certificate), "GATEWAY_TLS_KEY": str(server.key)}
-        made.start("--no-color")
-        wait_for(made.said, lambda text: f"{example.NAME} says 8" in text, 120)
-        yield Live(made), authority.certificate
+    with stack() as running:
+        running.extra = {"GATEWAY_TLS_CERT": str(server.certificate), "GATEWAY_TLS_KEY": str(server.key)}
+        running.start("--no-color")
+        wait_for(running.said, lambda text: f"{example.NAME} says 8" in text, 120)
+        yield Live(running), authority.certificate
 
 
 @pytest.mark.xdist_group("tls")

@@ -22,28 +22,28 @@ def ask(live: Live, what: str, **changes: Any) -> Any:
 
 
 def test_chat_answers_in_a_whole_sentence(live_llm: Live) -> None:
-    said = ask(live_llm, "chat")
-    assert said["text"].strip() == ANSWER
-    assert said["usage"]["prompt_tokens"] > 0
-    assert said["usage"]["completion_tokens"] > 0
+    reply = ask(live_llm, "chat")
+    assert reply["text"].strip() == ANSWER
+    assert reply["usage"]["prompt_tokens"] > 0
+    assert reply["usage"]["completion_tokens"] > 0
 
 
 def test_a_stream_says_the_same_in_pieces_and_no_usage_nobody_asked_for(live_llm: Live) -> None:
-    said = ask(live_llm, "chat_stream", usage=False)
-    assert said["text"].strip() == ANSWER
-    assert said["pieces"] > 3
-    assert (said["usage"], said["empty"]) == (None, 0)
+    reply = ask(live_llm, "chat_stream", usage=False)
+    assert reply["text"].strip() == ANSWER
+    assert reply["pieces"] > 3
+    assert (reply["usage"], reply["empty"]) == (None, 0)
 
 
 def test_a_stream_ends_with_the_usage_that_was_asked_for(live_llm: Live) -> None:
-    said = ask(live_llm, "chat_stream", usage=True)
-    assert said["text"].strip() == ANSWER
-    assert said["usage"] == ask(live_llm, "chat")["usage"]["completion_tokens"]
+    reply = ask(live_llm, "chat_stream", usage=True)
+    assert reply["text"].strip() == ANSWER
+    assert reply["usage"] == ask(live_llm, "chat")["usage"]["completion_tokens"]
 
 
 def test_completions_and_the_service_prefix(live_llm: Live) -> None:
-    said = ask(live_llm, "completion", prompt=QUESTION, base_url=f"{live_llm.gateway}/services/{NAME}/v1")
-    assert said["text"]
+    reply = ask(live_llm, "completion", prompt=QUESTION, base_url=f"{live_llm.gateway}/services/{NAME}/v1")
+    assert reply["text"]
 
 
 def test_embeddings_have_a_vector_a_text(live_llm: Live) -> None:
@@ -66,9 +66,9 @@ def test_the_catalogue_lists_what_the_key_may_use_and_nothing_else(live_llm: Liv
     everything = ask(live_llm, "models")
     assert {NAME, example.NAME} <= set(everything["ids"])
     assert everything["one"] == NAME
-    made = live_llm.api("keys/", {"name": "one", "scopes": ["infer"], "services": [NAME], "team": "default"})
-    key = made.body["key"]
-    seen = live_llm.until(lambda: ask(live_llm, "refused", key=key), lambda said: said["status"] == 200)
+    new_key = live_llm.api("keys/", {"name": "one", "scopes": ["infer"], "services": [NAME], "team": "default"})
+    key = new_key.body["key"]
+    seen = live_llm.until(lambda: ask(live_llm, "refused", key=key), lambda reply: reply["status"] == 200)
     assert seen["status"] == 200
     assert [name for name in ask(live_llm, "models", key=key)["ids"] if not name.startswith(f"{NAME}:")] == [NAME]
 
@@ -103,8 +103,8 @@ TOOL = {
     ],
 )
 def test_fields_that_ordinary_clients_send_are_taken(live_llm: Live, extra: dict[str, Any]) -> None:
-    said = ask(live_llm, "refused", extra=extra)
-    assert said["status"] == 200, said
+    reply = ask(live_llm, "refused", extra=extra)
+    assert reply["status"] == 200, reply
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,6 @@ def test_fields_that_ordinary_clients_send_are_taken(live_llm: Live, extra: dict
     ],
 )
 def test_a_refusal_is_the_error_that_the_package_knows(live_llm: Live, changes: dict[str, Any], kind: str) -> None:
-    said = ask(live_llm, "refused", **changes)
-    assert said["kind"] == kind, said
-    assert said["message"]
+    reply = ask(live_llm, "refused", **changes)
+    assert reply["kind"] == kind, reply
+    assert reply["message"]

@@ -14,13 +14,13 @@ from tests.s3 import Bucket
 
 @pytest.fixture
 def plane() -> Iterator[Plane]:
-    with start_plane() as made:
-        yield made
+    with start_plane() as running_plane:
+        yield running_plane
 
 
 @pytest.fixture
 def proxy(bucket: Bucket, plane: Plane) -> Iterator[Proxy]:
     """Between the plane's dataset and the bucket."""
-    with Proxy(bucket.server.port) as made:
-        point(plane, bucket, made)
-        yield made
+    with Proxy(bucket.server.port) as running_proxy:
+        point(plane, bucket, running_proxy)
+        yield running_proxy

@@ -22,10 +22,10 @@ def test_a_round_is_cancelled_while_it_waits_fetches_rests_or_waits_to_try_again
 ) -> None:
     def cancelled(pk: int) -> None:
         assert plane.act("cancel", pk) == pk
-        asked = time.monotonic()
+        requested_at = time.monotonic()
         wait_until(lambda: plane.round(pk)["state"] == "CANCELLED")
         wait_until(lambda: plane.store.staging_names() == [])  # at once, or with the next sweep
-        assert time.monotonic() - asked < SOON
+        assert time.monotonic() - requested_at < SOON
         assert_none(plane)
 
     bucket.put_all({"m/large.bin": os.urandom(48 * MIB), "m/small.bin": os.urandom(64 << 10)})

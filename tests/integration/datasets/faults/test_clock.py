@@ -53,13 +53,13 @@ def test_a_worker_whose_clock_was_wrong_is_killed_and_the_next_goes_on_soon(
     wait_until(lambda: plane.there(pk) >= 32 * MIB)
     wrong.send_signal(signal.SIGKILL)
     wrong.wait(10)
-    left, there = plane.round(pk), plane.there(pk)
+    left, bytes_staged = plane.round(pk), plane.there(pk)
     assert_none(plane)
     plane.worker()
     plane.beat()
     done = plane.wait(pk, is_done)
     assert_whole(plane, done, contents)
-    assert done["bytes_copied"] - left["bytes_copied"] <= 160 * MIB - there
+    assert done["bytes_copied"] - left["bytes_copied"] <= 160 * MIB - bytes_staged
 
 
 def test_a_worker_whose_clock_is_behind_is_not_robbed_while_it_lives(plane: Plane, script: Path) -> None:

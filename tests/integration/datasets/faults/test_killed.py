@@ -41,27 +41,27 @@ def test_ten_kills_cost_at_most_a_piece_a_stream_each(plane: Plane, bucket: Buck
     pk = plane.ask("m")
     began = proxy.passed
     for kill in range(KILLS):
-        said = f"kill {kill} of seed {seed}"
-        there, before = plane.there(pk), proxy.passed
+        label = f"kill {kill} of seed {seed}"
+        bytes_staged, before = plane.there(pk), proxy.passed
         worker = plane.worker()
         # Of what is missing, so that a kill never comes too late.
-        enough = before + chance.uniform(0.01, 0.7) * (size - there)
+        enough = before + chance.uniform(0.01, 0.7) * (size - bytes_staged)
         wait_until(lambda: proxy.passed >= enough)  # noqa: B023 (called in this turn only)
         worker.send_signal(signal.SIGKILL)
         worker.wait(10)
         proxy.drop()
-        passed, kept = proxy.passed - before, plane.there(pk) - there
-        assert plane.round(pk)["state"] == "COPYING", said
+        passed, kept = proxy.passed - before, plane.there(pk) - bytes_staged
+        assert plane.round(pk)["state"] == "COPYING", label
         assert_none(plane)
-        assert kept >= 0, said
-        assert passed - kept <= min(COST, size - there) + HEADERS, said
-    there, before = plane.there(pk), proxy.passed
-    assert there > 0, seed
+        assert kept >= 0, label
+        assert passed - kept <= min(COST, size - bytes_staged) + HEADERS, label
+    bytes_staged, before = plane.there(pk), proxy.passed
+    assert bytes_staged > 0, seed
     plane.worker()
     done = plane.wait(pk, is_done, 90)
     assert_whole(plane, done, contents)
     assert done["attempts"] == 0  # to be killed is not to fail
-    assert proxy.passed - before <= size - there + HEADERS, seed  # nothing that the journal had came again
+    assert proxy.passed - before <= size - bytes_staged + HEADERS, seed  # nothing that the journal had came again
     assert proxy.passed - began <= size + KILLS * COST, seed
     assert plane.store.staging_names() == []
 

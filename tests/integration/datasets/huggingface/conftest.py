@@ -16,8 +16,8 @@ from tests.integration.datasets.huggingface.asking import WEIGHTS
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    with hub(tmp_path_factory.mktemp("hub")) as made:
-        yield made
+    with hub(tmp_path_factory.mktemp("hub")) as fake_hub:
+        yield fake_hub
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    with hub(tmp_path_factory.mktemp("hub")) as made:
-        yield made
+    with hub(tmp_path_factory.mktemp("hub")) as fake_hub:
+        yield fake_hub
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_the_official_client_checks_what_it_downloaded_against_the_listing(
     server: Hub, model: Path, tmp_path: Path
 ) -> None:
     server.push("org/sums", model)
-    said = client(
+    output = client(
         server,
         tmp_path,
         """
@@ -83,7 +83,7 @@ snapshot_download('org/sums')
 found = HfApi().verify_repo_checksums('org/sums')
 print(json.dumps([found.checked_count, len(found.mismatches), found.missing_paths]))""",
     )
-    assert said == [4, 0, []]
+    assert output == [4, 0, []]
 
 
 def test_the_official_client_downloads_one_file_of_a_branch_and_of_an_old_commit(
@@ -175,11 +175,11 @@ def test_a_signed_url_of_the_storage_expires(server: Hub, model: Path, tmp_path:
         """
 print(json.dumps(get_hf_file_metadata(hf_hub_url('org/signed', 'model.safetensors')).location))""",
     )
-    asked = urllib.request.Request(url, headers={"Range": "bytes=5-9"})
-    with urllib.request.urlopen(asked) as answer:
+    request = urllib.request.Request(url, headers={"Range": "bytes=5-9"})
+    with urllib.request.urlopen(request) as answer:
         assert (answer.status, answer.headers["Content-Range"]) == (206, "bytes 5-9/300000")
         assert answer.read() == (model / "model.safetensors").read_bytes()[5:10]
     server.set(cdn_key="another")
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(asked)
+        urllib.request.urlopen(request)
     assert refused.value.code == 403

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.integration
 
 def test_checking_says_what_was_reached_and_reads_of_the_storage_too(server: Hub, source: Make, model: Path) -> None:
     commit = server.push("org/model", model)
-    said = source().check()
-    assert said == (
+    report = source().check()
+    assert report == (
         f"org/model can be read at 127.0.0.1:{server.hub_port}: 5 files at main, which is commit {commit[:12]}."
     )
     assert [line["range"] for line in server.requests("cdn")] == ["bytes=0-0"]
@@ -30,14 +30,14 @@ def test_checking_finds_what_the_patterns_choose_however_far_down_it_is(server: 
 
 def test_folders_come_first_and_pages_follow_each_other(server: Hub, source: Make, model: Path) -> None:
     server.push("org/model", model)
-    made = source()
-    assert made.entry("").is_dir
-    assert made.entry("onnx").is_dir
-    assert made.entry("model.safetensors").size == WEIGHTS
-    first = made.list("", limit=3)
+    repository = source()
+    assert repository.entry("").is_dir
+    assert repository.entry("onnx").is_dir
+    assert repository.entry("model.safetensors").size == WEIGHTS
+    first = repository.list("", limit=3)
     assert [entry.path for entry in first.entries] == ["onnx", "config.json", "empty.txt"]
     assert first.total == 4
-    second = made.list("", after=first.next, limit=3)
+    second = repository.list("", after=first.next, limit=3)
     assert [entry.path for entry in second.entries] == ["model.safetensors"]
     assert second.next == ""
 
@@ -80,7 +80,7 @@ def test_what_a_repository_is_can_be_recognised(server: Hub, source: Make, model
 
 def test_the_beginning_of_any_file_can_be_read(server: Hub, source: Make, model: Path) -> None:
     server.push("org/model", model)
-    made = source()
+    repository = source()
     for path in ("config.json", "empty.txt", "model.safetensors", "onnx/sub dir/ünï #1?%20.txt"):
-        assert made.read(path, 10) == (model / path).read_bytes()[:10]
-    assert made.read("config.json", 1000) == (model / "config.json").read_bytes()
+        assert repository.read(path, 10) == (model / path).read_bytes()[:10]
+    assert repository.read("config.json", 1000) == (model / "config.json").read_bytes()

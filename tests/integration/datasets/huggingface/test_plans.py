@@ -41,21 +41,21 @@ def test_a_plan_has_what_git_and_the_large_file_storage_say_of_each_file(
 @pytest.mark.parametrize("xet", [False, True])
 def test_every_file_of_a_plan_arrives_byte_for_byte(server: Hub, source: Make, model: Path, xet: bool) -> None:
     server.push("org/bytes", model, xet=xet)
-    made = source("org/bytes")
-    for file in made.plan("").files:
-        assert whole(made, file) == (model / file.path).read_bytes(), file.path
+    repository = source("org/bytes")
+    for file in repository.plan("").files:
+        assert whole(repository, file) == (model / file.path).read_bytes(), file.path
 
 
 def test_a_file_is_read_in_parts_by_many_threads_after_asking_the_hub_once(
     server: Hub, source: Make, model: Path
 ) -> None:
     server.push("org/parts", model)
-    made = source("org/parts")
-    file = named(made.plan(""), "model.safetensors")
+    repository = source("org/parts")
+    file = named(repository.plan(""), "model.safetensors")
     server.forget_requests()
     step = 200_000
     with ThreadPoolExecutor(8) as pool:
-        parts = list(pool.map(lambda at: part(made, file, at, min(step, WEIGHTS - at)), range(0, WEIGHTS, step)))
+        parts = list(pool.map(lambda at: part(repository, file, at, min(step, WEIGHTS - at)), range(0, WEIGHTS, step)))
     assert b"".join(parts) == (model / "model.safetensors").read_bytes()
     assert len(server.requests("hub")) == 1
     assert {line["range"] for line in server.requests("cdn")} >= {"bytes=0-199999", "bytes=2800000-2999999"}
@@ -63,26 +63,26 @@ def test_a_file_is_read_in_parts_by_many_threads_after_asking_the_hub_once(
 
 def test_a_plan_stays_at_its_commit_while_the_branch_moves(server: Hub, source: Make, model: Path) -> None:
     server.push("org/moves", model)
-    made = source("org/moves")
+    repository = source("org/moves")
     old = {path: (model / path).read_bytes() for path in ("config.json", "model.safetensors")}
-    plan = made.plan("")
+    plan = repository.plan("")
     (model / "config.json").write_text("{}\n")
     (model / "model.safetensors").write_bytes(os.urandom(WEIGHTS))
     server.push("org/moves", model)
     for path, content in old.items():
-        assert whole(made, named(plan, path)) == content
-    assert made.read("config.json", 100) == old["config.json"]
-    newer = made.plan("")
+        assert whole(repository, named(plan, path)) == content
+    assert repository.read("config.json", 100) == old["config.json"]
+    newer = repository.plan("")
     assert newer.fingerprint != plan.fingerprint
-    assert whole(made, named(newer, "config.json")) == b"{}\n"
+    assert whole(repository, named(newer, "config.json")) == b"{}\n"
     assert named(newer, "onnx/model.onnx") == named(plan, "onnx/model.onnx"), "what is the same keeps its version"
 
 
 def test_equal_files_have_one_fingerprint_whatever_they_were_asked_by(server: Hub, source: Make, model: Path) -> None:
     commit = server.push("org/same", model)
     server.push("org/same", model, branch="refs/pr/1")
-    asked = ("", "main", "refs/pr/1", commit)
-    prints = {source("org/same", revision=revision).plan("").fingerprint for revision in asked}
+    revisions = ("", "main", "refs/pr/1", commit)
+    prints = {source("org/same", revision=revision).plan("").fingerprint for revision in revisions}
     assert len(prints) == 1
     server.push("org/other", model)
     assert source("org/other").plan("").fingerprint not in prints
@@ -90,13 +90,13 @@ def test_equal_files_have_one_fingerprint_whatever_they_were_asked_by(server: Hu
 
 def test_a_folder_and_a_single_file_are_plans_too(server: Hub, source: Make, model: Path) -> None:
     server.push("org/model", model)
-    made = source()
-    folder = made.plan("onnx")
+    repository = source()
+    folder = repository.plan("onnx")
     assert [file.path for file in folder.files] == ["model.onnx", "sub dir/ünï #1?%20.txt"]
-    assert whole(made, folder.files[1], "onnx") == b"a name that URLs must quote\n"
-    single = made.plan("onnx/model.onnx")
+    assert whole(repository, folder.files[1], "onnx") == b"a name that URLs must quote\n"
+    single = repository.plan("onnx/model.onnx")
     assert [file.path for file in single.files] == ["model.onnx"]
-    assert whole(made, single.files[0], "onnx/model.onnx") == (model / "onnx" / "model.onnx").read_bytes()
+    assert whole(repository, single.files[0], "onnx/model.onnx") == (model / "onnx" / "model.onnx").read_bytes()
 
 
 def test_another_object_opens_the_files_of_a_plan(server: Hub, source: Make, model: Path) -> None:
@@ -113,21 +113,21 @@ def test_a_file_that_another_object_finds_changed_is_not_read(server: Hub, sourc
     (model / "config.json").write_text("{}\n")
     (model / "model.safetensors").write_bytes(b"smaller" * 200_000)
     server.push("org/later", model)
-    made = source("org/later")
+    repository = source("org/later")
     for path in ("config.json", "model.safetensors"):
         with pytest.raises(SourceChanged, match=path):
-            made.open(named(plan, path), "")
+            repository.open(named(plan, path), "")
 
 
 def test_what_no_longer_is_what_a_commit_had_is_a_changed_file(server: Hub, source: Make, model: Path) -> None:
     commit = server.push("org/rewritten", model)
-    made = source("org/rewritten")
-    plan = made.plan("")
+    repository = source("org/rewritten")
+    plan = repository.plan("")
     server.rewrite("org/rewritten", commit, "config.json", (model / "config.json").read_bytes().swapcase())
     server.rewrite("org/rewritten", commit, "model.safetensors", os.urandom(WEIGHTS))
     for path in ("config.json", "model.safetensors"):
         with pytest.raises(SourceChanged, match=path):
-            made.open(named(plan, path), "")
+            repository.open(named(plan, path), "")
 
 
 def test_a_plan_of_many_pages_is_whole_and_beats_at_each(server: Hub, source: Make, tmp_path: Path) -> None:
@@ -196,17 +196,17 @@ def test_a_listing_of_another_folder_than_was_asked_for_is_refused(server: Hub, 
 
 def test_patterns_choose_what_is_planned_and_what_is_shown(server: Hub, source: Make, model: Path) -> None:
     server.push("org/model", model)
-    made = source(include="*.json, *.txt, *.onnx", exclude="onnx/sub dir/")
-    assert [file.path for file in made.plan("").files] == ["config.json", "empty.txt", "onnx/model.onnx"]
-    assert [entry.path for entry in made.list("").entries] == ["onnx", "config.json", "empty.txt"]
-    assert [entry.path for entry in made.list("onnx").entries] == ["onnx/model.onnx"]
-    for call in (made.entry, made.plan, lambda path: made.read(path, 1)):
+    repository = source(include="*.json, *.txt, *.onnx", exclude="onnx/sub dir/")
+    assert [file.path for file in repository.plan("").files] == ["config.json", "empty.txt", "onnx/model.onnx"]
+    assert [entry.path for entry in repository.list("").entries] == ["onnx", "config.json", "empty.txt"]
+    assert [entry.path for entry in repository.list("onnx").entries] == ["onnx/model.onnx"]
+    for call in (repository.entry, repository.plan, lambda path: repository.read(path, 1)):
         error = refused(lambda call=call: call("model.safetensors"))  # type: ignore[misc]
         assert "left out" in error.message
 
 
 def test_patterns_that_choose_nothing_are_an_error(server: Hub, source: Make, model: Path) -> None:
     server.push("org/model", model)
-    made = source(include="*.gguf")
-    for call in (made.check, lambda: made.plan("")):
+    repository = source(include="*.gguf")
+    for call in (repository.check, lambda: repository.plan("")):
         assert "No file of org/model is chosen" in refused(call).message

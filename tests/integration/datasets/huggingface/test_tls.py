@@ -21,8 +21,8 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Path
     """The server, and the file with its certificate."""
     folder = tmp_path_factory.mktemp("secure")
     _, public = certificate(folder / "pem")
-    with hub(folder / "hub", (public, folder / "pem" / "key.pem")) as made:
-        yield made, public
+    with hub(folder / "hub", (public, folder / "pem" / "key.pem")) as fake_hub:
+        yield fake_hub, public
 
 
 def test_every_byte_arrives_over_tls_with_a_certificate_that_is_trusted(
@@ -31,13 +31,15 @@ def test_every_byte_arrives_over_tls_with_a_certificate_that_is_trusted(
     server, public = secure
     monkeypatch.setenv("SSL_CERT_FILE", str(public))
     server.push("org/model", model)
-    made = HuggingFaceSource({"repository": "org/model", "endpoint": server.url}, Site(endpoints=server.endpoints))
-    plan = made.plan("")
+    repository = HuggingFaceSource(
+        {"repository": "org/model", "endpoint": server.url}, Site(endpoints=server.endpoints)
+    )
+    plan = repository.plan("")
     for file in plan.files:
-        assert whole(made, file) == (model / file.path).read_bytes()
+        assert whole(repository, file) == (model / file.path).read_bytes()
     weights = named(plan, "model.safetensors")
-    assert part(made, weights, 70_000, 100_000) == (model / "model.safetensors").read_bytes()[70_000:170_000]
-    assert "can be read" in made.check()
+    assert part(repository, weights, 70_000, 100_000) == (model / "model.safetensors").read_bytes()[70_000:170_000]
+    assert "can be read" in repository.check()
 
 
 def test_a_certificate_that_is_not_trusted_is_said_to_be_so(
@@ -46,8 +48,10 @@ def test_a_certificate_that_is_not_trusted_is_said_to_be_so(
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     server, _ = secure
     server.push("org/model", model)
-    made = HuggingFaceSource({"repository": "org/model", "endpoint": server.url}, Site(endpoints=server.endpoints))
-    error = refused(made.check)
+    repository = HuggingFaceSource(
+        {"repository": "org/model", "endpoint": server.url}, Site(endpoints=server.endpoints)
+    )
+    error = refused(repository.check)
     assert error.permanent
     assert "certificate" in error.message
     assert "SSL_CERT_FILE" in error.hint
@@ -59,11 +63,13 @@ def test_nothing_without_tls_is_gone_on_to(
     server, public = secure
     monkeypatch.setenv("SSL_CERT_FILE", str(public))
     server.push("org/plain", model)
-    made = HuggingFaceSource({"repository": "org/plain", "endpoint": server.url}, Site(endpoints=server.endpoints))
-    weights = named(made.plan(""), "model.safetensors")
+    repository = HuggingFaceSource(
+        {"repository": "org/plain", "endpoint": server.url}, Site(endpoints=server.endpoints)
+    )
+    weights = named(repository.plan(""), "model.safetensors")
     plain = f"http://127.0.0.1:{server.cdn_port}/plain"
     server.set(faults=[{"match": "/resolve/", "status": 302, "headers": {"Location": plain}}])
-    assert "without TLS" in refused(lambda: made.open(weights, "")).message
+    assert "without TLS" in refused(lambda: repository.open(weights, "")).message
     server.set(faults=[{"match": "/revision/", "status": 307, "headers": {"Location": plain}}])
-    assert "without TLS" in refused(lambda: made.plan("")).message
+    assert "without TLS" in refused(lambda: repository.plan("")).message
     server.set(faults=[])

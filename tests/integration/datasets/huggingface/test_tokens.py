@@ -23,10 +23,10 @@ pytestmark = pytest.mark.integration
 
 def test_a_token_goes_to_the_hub_and_to_nobody_else(server: Hub, source: Make, model: Path) -> None:
     server.push("org/private", model, private=True, readers=["hf_in"])
-    made = source("org/private", token="hf_in")
-    made.check()
-    for file in made.plan("").files:
-        whole(made, file)
+    repository = source("org/private", token="hf_in")
+    repository.check()
+    for file in repository.plan("").files:
+        whole(repository, file)
     assert {line["authorization"] for line in server.requests("hub")} == {"Bearer hf_in"}
     assert {line["authorization"] for line in server.requests("cdn")} == {""}
     assert "hf_in" not in "".join(line["path"] for line in server.requests())
@@ -35,13 +35,13 @@ def test_a_token_goes_to_the_hub_and_to_nobody_else(server: Hub, source: Make, m
 def test_a_token_does_not_follow_the_api_to_another_server(server: Hub, source: Make, model: Path) -> None:
     server.push("org/private", model, private=True, readers=["hf_in"])
     elsewhere = f"http://127.0.0.1:{server.cdn_port}/elsewhere"
-    made = source("org/private", token="hf_in")
-    config = named(made.plan(""), "config.json")
+    repository = source("org/private", token="hf_in")
+    config = named(repository.plan(""), "config.json")
     calls: dict[str, Callable[[], Any]] = {
-        "/revision/": lambda: made.plan(""),
-        "/tree/": lambda: made.plan(""),
-        "/paths-info/": lambda: made.plan("config.json"),
-        "/resolve/": lambda: made.open(config, ""),
+        "/revision/": lambda: repository.plan(""),
+        "/tree/": lambda: repository.plan(""),
+        "/paths-info/": lambda: repository.plan("config.json"),
+        "/resolve/": lambda: repository.open(config, ""),
     }
     for match, call in calls.items():
         server.forget_requests()
@@ -68,11 +68,11 @@ def test_two_sources_at_once_do_not_mix_their_tokens(server: Hub, source: Make, 
 
 def test_no_cookie_of_a_server_comes_back_to_it(server: Hub, source: Make, model: Path) -> None:
     server.push("org/model", model)
-    made = source()
+    repository = source()
     server.set(faults=[{"match": "/revision/", "status": 503, "headers": {"Set-Cookie": "who=me; Path=/"}}])
-    refused(made.check)
+    refused(repository.check)
     server.set(faults=[])
-    made.check()
+    repository.check()
     assert {line["cookie"] for line in server.requests()} == {""}
 
 

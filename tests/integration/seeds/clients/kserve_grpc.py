@@ -20,26 +20,26 @@ def client(**options):
 
 async def main():
     headers = [tuple(pair) for pair in given["headers"]]
-    made = client()
+    connection = client()
     tensor = InferInput(name="predict", shape=[1, 64], datatype="FP32", data=given["data"])
-    answer = await made.infer(InferRequest(model_name=given["model"], infer_inputs=[tensor]), headers=headers)
-    said = {
-        "live": await made.is_server_live(headers=headers),
-        "ready": await made.is_server_ready(headers=headers),
-        "model_ready": await made.is_model_ready(given["model"], headers=headers),
+    answer = await connection.infer(InferRequest(model_name=given["model"], infer_inputs=[tensor]), headers=headers)
+    report = {
+        "live": await connection.is_server_live(headers=headers),
+        "ready": await connection.is_server_ready(headers=headers),
+        "model_ready": await connection.is_model_ready(given["model"], headers=headers),
         "values": answer.outputs[0].as_numpy().tolist(),
         "model": answer.model_name,
     }
     try:
-        said["other"] = await made.is_model_ready("no-such-model", headers=headers)
+        report["other"] = await connection.is_model_ready("no-such-model", headers=headers)
     except grpc.RpcError as error:
-        said["other"] = error.code().name
+        report["other"] = error.code().name
     try:
-        await made.infer(InferRequest(model_name=given["model"], infer_inputs=[tensor]))
+        await connection.infer(InferRequest(model_name=given["model"], infer_inputs=[tensor]))
     except grpc.RpcError as error:
-        said["without_key"] = error.code().name
-    await made.close()
-    print(json.dumps(said))
+        report["without_key"] = error.code().name
+    await connection.close()
+    print(json.dumps(report))
 
 
 asyncio.run(main())

@@ -26,10 +26,10 @@ def example(function):
 
 
 def pair(first, second, datatype="INT32"):
-    made = [plain.InferInput(name, [1, 16], datatype) for name in ("INPUT0", "INPUT1")]
-    for tensor, data in zip(made, (first, second), strict=True):
+    tensors = [plain.InferInput(name, [1, 16], datatype) for name in ("INPUT0", "INPUT1")]
+    for tensor, data in zip(tensors, (first, second), strict=True):
         tensor.set_data_from_numpy(data)
-    return made
+    return tensors
 
 
 def wanted():
@@ -66,11 +66,11 @@ def asynchronous(client):
 
 @example
 def reuse(client):
-    inputs, outputs, said = pair(COUNTING, ONES), wanted(), []
+    inputs, outputs, sums = pair(COUNTING, ONES), wanted(), []
     for factor in (1, 2):
         inputs[1].set_data_from_numpy(ONES * factor)
-        said.append(values(client.infer("simple", inputs, outputs=outputs, headers=KEY)))
-    return said
+        sums.append(values(client.infer("simple", inputs, outputs=outputs, headers=KEY)))
+    return sums
 
 
 @example
@@ -82,13 +82,13 @@ def strings(client):
 
 @example
 def bytes_and_nulls(client):
-    said = []
+    outputs = []
     for data in (np.array([[b"he\0llo"] * 16], dtype=object), np.array([[b"\0\1\2\3"] * 16], dtype=np.bytes_)):
         tensor = plain.InferInput("INPUT0", [1, 16], "BYTES")
         tensor.set_data_from_numpy(data)
         result = client.infer("simple-identity", [tensor], headers=KEY).as_numpy("OUTPUT0")
-        said.append([text.decode() for text in result.ravel().tolist()])
-    return said
+        outputs.append([text.decode() for text in result.ravel().tolist()])
+    return outputs
 
 
 def one(value):
@@ -127,8 +127,8 @@ def in_one_stream(client, model, identities):
             client.async_stream_infer(model, one(value), request_id=f"{place}_{count}", **options)
     results = [answers.get(timeout=30) for _ in range(len(identities) * len(given["values"]))]
     client.stop_stream()
-    found = {result.get_response().id: int(result.as_numpy("OUTPUT").ravel()[0]) for result in results}
-    return [[found[f"{place}_{count}"] for count in range(len(given["values"]))] for place in range(len(identities))]
+    sums = {result.get_response().id: int(result.as_numpy("OUTPUT").ravel()[0]) for result in results}
+    return [[sums[f"{place}_{count}"] for count in range(len(given["values"]))] for place in range(len(identities))]
 
 
 @example
@@ -142,10 +142,10 @@ def streamed_sequences(client):
 
 def repeat(values, delay):
     data = (("IN", "INT32", values), ("DELAY", "UINT32", [delay] * len(values)), ("WAIT", "UINT32", [0]))
-    made = [plain.InferInput(name, [len(content)], datatype) for name, datatype, content in data]
-    for tensor, (_, datatype, content) in zip(made, data, strict=True):
+    tensors = [plain.InferInput(name, [len(content)], datatype) for name, datatype, content in data]
+    for tensor, (_, datatype, content) in zip(tensors, data, strict=True):
         tensor.set_data_from_numpy(np.array(content, dtype=datatype.lower()))
-    return made
+    return tensors
 
 
 @example
@@ -233,7 +233,7 @@ def failure(send, request):
 @example
 def explicit_contents(client):
     """The generated stub and typed contents, without the client library; read as NVIDIA's examples read them."""
-    counting, ones, said = list(range(16)), [1] * 16, {}
+    counting, ones, outputs = list(range(16)), [1] * 16, {}
     with grpc.insecure_channel(given["target"]) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
@@ -242,18 +242,18 @@ def explicit_contents(client):
 
         for model, datatype, dtype in (("simple", "INT32", np.int32), ("simple-int8", "INT8", np.int8)):
             answer = send(message(model, datatype, "int_contents", counting, ones))
-            said[datatype] = [np.frombuffer(raw, dtype).tolist() for raw in answer.raw_output_contents]
-            said["id"] = answer.id
+            outputs[datatype] = [np.frombuffer(raw, dtype).tolist() for raw in answer.raw_output_contents]
+            outputs["id"] = answer.id
         texts = [[str(value).encode() for value in content] for content in (counting, ones)]
         answer = send(message("simple-string", "BYTES", "bytes_contents", *texts))
-        said["BYTES"] = [[int(text) for text in deserialize_bytes_tensor(raw)] for raw in answer.raw_output_contents]
+        outputs["BYTES"] = [[int(text) for text in deserialize_bytes_tensor(raw)] for raw in answer.raw_output_contents]
         mixed = message("simple", "INT32", "int_contents", counting[8:], ones)
         mixed.raw_input_contents.append(np.array(counting[:8], dtype=np.int32).tobytes())
-        said["mixed"] = failure(send, mixed)
+        outputs["mixed"] = failure(send, mixed)
         wrong = message("simple-int8", "INT8", "int_contents", counting, ones)
         wrong.model_version = "wrong_specification"
-        said["version"] = failure(send, wrong)
-    return said
+        outputs["version"] = failure(send, wrong)
+    return outputs
 
 
 @example
@@ -276,14 +276,14 @@ def asyncio_streamed_sequence(client):
                 yield {"model_name": "simple-sequence", "inputs": one(value), **options}
 
         async with aio.InferenceServerClient(given["target"]) as asynchronous:
-            said = []
+            sums = []
             answers = asynchronous.stream_infer(requests(), headers=KEY)
             async for result, error in answers:
                 assert error is None, error
-                said.append(int(result.as_numpy("OUTPUT").ravel()[0]))
-                if len(said) == len(given["values"]):
+                sums.append(int(result.as_numpy("OUTPUT").ravel()[0]))
+                if len(sums) == len(given["values"]):
                     answers.cancel()
-                    return said
+                    return sums
 
     return asyncio.run(run())
 

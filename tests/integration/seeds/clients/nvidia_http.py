@@ -23,10 +23,10 @@ def example(function):
 
 
 def pair(first, second, datatype="INT32", binary=(True, True), module=plain):
-    made = [module.InferInput(name, [1, 16], datatype) for name in ("INPUT0", "INPUT1")]
-    for tensor, data, encoding in zip(made, (first, second), binary, strict=True):
+    tensors = [module.InferInput(name, [1, 16], datatype) for name in ("INPUT0", "INPUT1")]
+    for tensor, data, encoding in zip(tensors, (first, second), binary, strict=True):
         tensor.set_data_from_numpy(data, binary_data=encoding)
-    return made
+    return tensors
 
 
 def wanted(binary=(True, True), module=plain):
@@ -59,11 +59,11 @@ def asynchronous(client):
 @example
 def reuse(client):
     """The same objects for several requests, with other data."""
-    inputs, outputs, said = pair(COUNTING, ONES), wanted(), []
+    inputs, outputs, sums = pair(COUNTING, ONES), wanted(), []
     for factor in (1, 2):
         inputs[1].set_data_from_numpy(ONES * factor)
-        said.append(plain_values(client.infer("simple", inputs, outputs=outputs, headers=dict(KEY))))
-    return said
+        sums.append(plain_values(client.infer("simple", inputs, outputs=outputs, headers=dict(KEY))))
+    return sums
 
 
 def as_texts(data):
@@ -80,15 +80,15 @@ def strings(client):
 @example
 def bytes_and_nulls(client):
     """Texts with a NUL inside, and blobs of bytes, in both encodings."""
-    said = []
+    outputs = []
     for data in (np.array([[b"he\0llo"] * 16], dtype=object), np.array([[b"\0\1\2\3"] * 16], dtype=np.bytes_)):
         for binary in (True, False):
             tensor = plain.InferInput("INPUT0", [1, 16], "BYTES")
             tensor.set_data_from_numpy(data, binary_data=binary)
             output = plain.InferRequestedOutput("OUTPUT0", binary_data=binary)
             result = client.infer("simple-identity", [tensor], outputs=[output], headers=dict(KEY)).as_numpy("OUTPUT0")
-            said.append([text if isinstance(text, str) else text.decode() for text in result.ravel().tolist()])
-    return said
+            outputs.append([text if isinstance(text, str) else text.decode() for text in result.ravel().tolist()])
+    return outputs
 
 
 def one(value):
@@ -98,7 +98,7 @@ def one(value):
 
 
 def in_sequence(client, model, values, identity):
-    said = []
+    sums = []
     for index, value in enumerate(values):
         result = client.infer(
             model,
@@ -109,8 +109,8 @@ def in_sequence(client, model, values, identity):
             sequence_start=index == 0,
             sequence_end=index == len(values) - 1,
         )
-        said.append(int(result.as_numpy("OUTPUT").ravel()[0]))
-    return said
+        sums.append(int(result.as_numpy("OUTPUT").ravel()[0]))
+    return sums
 
 
 @example
@@ -185,10 +185,10 @@ def asyncio_infer(client):
 
 def repeat(values):
     data = (("IN", "INT32", values), ("DELAY", "UINT32", [0] * len(values)), ("WAIT", "UINT32", [0]))
-    made = [plain.InferInput(name, [len(content)], datatype) for name, datatype, content in data]
-    for tensor, (_, datatype, content) in zip(made, data, strict=True):
+    tensors = [plain.InferInput(name, [len(content)], datatype) for name, datatype, content in data]
+    for tensor, (_, datatype, content) in zip(tensors, data, strict=True):
         tensor.set_data_from_numpy(np.array(content, dtype=datatype.lower()))
-    return made
+    return tensors
 
 
 def refused(call, *arguments, **more):

@@ -15,21 +15,21 @@ given = json.load(sys.stdin)
 def make(value):
     if value["dtype"] == "string":
         texts = [text.encode() for text in value["values"]]
-        made = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=texts)
+        proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=texts)
     elif value.get("content"):
         data = np.array(value["values"], np.float32)
-        made = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_content=data.tobytes())
+        proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_content=data.tobytes())
     else:
-        made = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=np.ravel(value["values"]).tolist())
+        proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=np.ravel(value["values"]).tolist())
     for size in value["shape"]:
-        made.tensor_shape.dim.add(size=size)
-    return made
+        proto.tensor_shape.dim.add(size=size)
+    return proto
 
 
 def values_of(tensor):
     for name in ("float_val", "int64_val", "int_val", "double_val", "string_val"):
-        if found := list(getattr(tensor, name)):
-            return [item.decode() if isinstance(item, bytes) else item for item in found]
+        if values := list(getattr(tensor, name)):
+            return [item.decode() if isinstance(item, bytes) else item for item in values]
     kind = {types_pb2.DT_FLOAT: np.float32, types_pb2.DT_INT64: np.int64, types_pb2.DT_INT32: np.int32}[tensor.dtype]
     return np.frombuffer(tensor.tensor_content, kind).tolist()
 

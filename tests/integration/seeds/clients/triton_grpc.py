@@ -14,9 +14,9 @@ given = json.load(sys.stdin)
 
 def tensor():
     data = np.array(given["data"], given["dtype"])
-    made = plain.InferInput(given["input"], list(data.shape), given["datatype"])
-    made.set_data_from_numpy(data)
-    return made
+    infer_input = plain.InferInput(given["input"], list(data.shape), given["datatype"])
+    infer_input.set_data_from_numpy(data)
+    return infer_input
 
 
 async def asynchronous():
@@ -28,15 +28,15 @@ async def asynchronous():
         async def requests():
             yield {"model_name": given["model"], "inputs": [tensor()]}
 
-        found = []
+        results = []
         answers = client.stream_infer(requests(), headers=given["headers"])
         async for answer, error in answers:
             assert error is None, error
-            found.append(answer.as_numpy(given["output"]).tolist())
-            if len(found) == given["answers"]:
+            results.append(answer.as_numpy(given["output"]).tolist())
+            if len(results) == given["answers"]:
                 answers.cancel()
-                return found
-        return found
+                return results
+        return results
 
 
 def synchronous():
@@ -47,10 +47,10 @@ def synchronous():
         answers = queue.Queue()
         client.start_stream(lambda result, error: answers.put((result, error)), headers=given["headers"])
         client.async_stream_infer(given["model"], [tensor()])
-        found = [answers.get(timeout=20) for _ in range(given["answers"])]
+        results = [answers.get(timeout=20) for _ in range(given["answers"])]
         client.stop_stream()
-        assert all(error is None for _, error in found), found
-        return [result.as_numpy(given["output"]).tolist() for result, _ in found]
+        assert all(error is None for _, error in results), results
+        return [result.as_numpy(given["output"]).tolist() for result, _ in results]
 
 
 values = asyncio.run(asynchronous()) if given["asyncio"] else synchronous()

@@ -13,9 +13,9 @@ given = json.load(sys.stdin)
 
 def tensor(module):
     data = np.array(given["data"], given["dtype"])
-    made = module.InferInput(given["input"], list(data.shape), given["datatype"])
-    made.set_data_from_numpy(data, binary_data=given["binary"])
-    return made
+    infer_input = module.InferInput(given["input"], list(data.shape), given["datatype"])
+    infer_input.set_data_from_numpy(data, binary_data=given["binary"])
+    return infer_input
 
 
 async def asynchronous():
