@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
+from bench.report import into_page
 from console import home
 from console.home import CHECKOUT
 from datasets.preheat.disk import flush
@@ -32,6 +33,7 @@ from tests import s3
 
 RESULTS = CHECKOUT / "bench" / "results"
 DOCS = CHECKOUT / "docs" / "performance.md"
+MARKS = ("<!-- bench-preheat -->", "<!-- /bench-preheat -->")
 MIB = 1 << 20
 ROUNDS = 5
 BARE = "SHA-256, bare"
@@ -368,10 +370,7 @@ def _median(taken: list[dict[str, Any]], what: str) -> float:
 
 
 def write_docs(text: str) -> None:
-    page = DOCS.read_text(encoding="utf-8")
-    head, _, rest = page.partition("<!-- bench-preheat -->\n")
-    _, _, tail = rest.partition("<!-- /bench-preheat -->")
-    DOCS.write_text(f"{head}<!-- bench-preheat -->\n\n{text}\n\n<!-- /bench-preheat -->{tail}", encoding="utf-8")
+    DOCS.write_text(into_page(DOCS.read_text(encoding="utf-8"), [text], MARKS), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 from bench.measure import Comparison, Spread, Summary
@@ -12,6 +13,8 @@ WANTED_MS = 0.3
 """Added to the p50 at one connection."""
 VERDICT_CONNECTIONS = 8
 MARKS = ("<!-- bench -->", "<!-- /bench -->")
+# Of a line of a document, in characters.
+WIDTH = 119
 
 
 def comparison_table(rows: Sequence[Comparison]) -> str:
@@ -74,7 +77,19 @@ def into_page(page: str, parts: Sequence[str], marks: tuple[str, str] = MARKS) -
     _, found, after = rest.partition(marks[1])
     if not found:
         raise ValueError(f"The page has no {marks[0]} and {marks[1]}.")
-    return before + marks[0] + "\n\n" + "\n\n".join(parts) + "\n\n" + marks[1] + after
+    return before + marks[0] + "\n\n" + "\n\n".join(_wrapped(part) for part in parts) + "\n\n" + marks[1] + after
+
+
+def _wrapped(part: str) -> str:
+    """`part` with its prose in lines of a document; rows of tables cannot be broken."""
+    lines: list[str] = []
+    for line in part.splitlines():
+        if len(line) <= WIDTH or line.startswith("|"):
+            lines.append(line)
+        else:
+            indent = "  " if line.startswith("- ") else ""
+            lines += wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)
 
 
 def _word(ratio: float) -> str:

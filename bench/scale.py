@@ -167,7 +167,7 @@ def _mib(pid: int) -> float:
 
 def table(made: Scale) -> str:
     services, keys_ = made.large
-    small, large = "1 service, 10 keys", f"{services:,} services, {keys_:,} keys"
+    small, large = "1 service, 10 keys", f"{services:,}, {keys_:,} keys"
     lines = [
         f"| {CONNECTIONS} connections | {small}: rps | CPU µs | {large}: rps | CPU µs | ratio (range) | rounds |",
         "|---|--:|--:|--:|--:|--:|--:|",

@@ -25,7 +25,7 @@ from services.gateway.snapshot import Endpoint
 KEYS = 100
 WANTED_LITELLM, WANTED_BRIDGE_MS, WANTED_KSERVE = 50.0, 1.0, 1.0
 
-IN_FRONT, INSIDE = "in front of the same Triton", "with the model inside"
+IN_FRONT, INSIDE = "before the same Triton", "with the model inside"
 
 
 @dataclass(frozen=True)

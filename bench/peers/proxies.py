@@ -69,4 +69,5 @@ def haproxy(directory: Path, backend_port: int) -> Iterator[Peer]:
 def _said(program: str, flag: str) -> str:
     done = subprocess.run([program, flag], capture_output=True, text=True, check=True, timeout=10)
     first = (done.stdout + done.stderr).strip().splitlines()[0]
-    return first.removeprefix("nginx version: ").split(" - ")[0].split("~")[0][:40]
+    name = first.removeprefix("nginx version: ").replace("HAProxy version", "HAProxy")
+    return name.split(" - ")[0].split("~")[0].split(" 20")[0][:40]

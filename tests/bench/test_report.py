@@ -21,3 +21,10 @@ def test_a_page_without_the_marks_is_left_alone() -> None:
 
 def test_the_documentation_has_the_marks() -> None:
     assert into_page((CHECKOUT / "docs" / "performance.md").read_text(encoding="utf-8"), ["x"])
+
+
+def test_prose_is_wrapped_and_rows_of_tables_are_not() -> None:
+    row, verdict = f"| {'a cell ' * 30}|", f"- {'a word ' * 30}"
+    lines = into_page("\n".join(MARKS), [f"{row}\n\n{verdict}"]).splitlines()
+    assert row in lines and sum(len(line) >= 120 for line in lines) == 1
+    assert [line for line in lines if "word" in line][1].startswith("  ")
