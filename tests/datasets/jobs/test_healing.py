@@ -48,13 +48,13 @@ def test_a_damaged_file_is_found_and_only_it_is_copied_again(
     assert tree is not None
     damage(tree.path / "1" / "model.py")
     assert healing.reverify() == done.tree
-    assert "1/model.py is not what was copied." in trees.damage(done.tree)
+    assert "1/model.py is not what was copied." in store.damage(done.tree)
     assert wiring.tree_of(done) is None
     healed = Round.objects.latest("id")
     assert (healed.requested_by, healed.state) == ("console", states.PENDING)
     run_now(healed.pk)
     assert (fresh(healed).state, fresh(healed).tree, fresh(healed).bytes_copied) == (states.DONE, done.tree, 15)
-    assert upkeep.verify(trees, done.tree) == []
+    assert upkeep.verify(store, done.tree) == []
     assert wiring.tree_of(done) is not None
 
 
@@ -72,13 +72,13 @@ def test_one_at_a_time_is_read_and_what_is_asked_for_is_not_forgotten(
     read: list[str] = []
     monkeypatch.setattr(healing, "read_again", read.append)
     for digest in digests:
-        upkeep.ask_to_verify(trees, digest)
-    with upkeep.only_reader(trees) as mine:
+        upkeep.ask_to_verify(store, digest)
+    with upkeep.only_reader(store) as mine:
         assert mine
         healing.verify_asked()  # as another worker of this node would
-        assert read == [] and set(upkeep.to_verify(trees)) == set(digests)
+        assert read == [] and set(upkeep.to_verify(store)) == set(digests)
     healing.verify_asked()
-    assert set(read) == set(digests) and upkeep.to_verify(trees) == []
+    assert set(read) == set(digests) and upkeep.to_verify(store) == []
 
 
 def test_a_tree_that_cannot_be_read_does_not_keep_the_others_from_it(
@@ -94,13 +94,13 @@ def test_a_tree_that_cannot_be_read_does_not_keep_the_others_from_it(
 
     monkeypatch.setattr(healing, "read_again", fail_on_first)
     for age, digest in ((2, first), (1, second)):
-        upkeep.ask_to_verify(trees, digest)
-        os.utime(trees.root / "to-verify" / digest, (time.time() - age,) * 2)
+        upkeep.ask_to_verify(store, digest)
+        os.utime(store.root / "to-verify" / digest, (time.time() - age,) * 2)
     with pytest.raises(OSError, match="Too many open files"):
         healing.verify_asked()
     with pytest.raises(OSError, match="Too many open files"):
         healing.verify_asked()
-    assert read == [first, second, first] and upkeep.to_verify(trees) == [first]
+    assert read == [first, second, first] and upkeep.to_verify(store) == [first]
 
 
 def test_an_empty_store_has_nothing_to_read_again(dataset: Dataset) -> None:
@@ -111,7 +111,7 @@ def test_a_published_tree_is_on_the_disk_when_its_round_is_over(
     dataset: Dataset, owner: Principal, run_now: Run, store: Store
 ) -> None:
     prepared(dataset, owner, run_now)
-    assert list(trees.children("unflushed")) == []
+    assert list(store.children("unflushed")) == []
 
 
 def test_a_tree_that_the_machine_went_down_with_is_read_before_it_counts(
@@ -138,6 +138,6 @@ def test_a_tree_that_the_machine_damaged_as_it_went_down_is_copied_again(
     another_boot(monkeypatch)
     again = prepared(dataset, owner, run_now)
     assert (again.state, again.tree, again.bytes_copied) == (states.DONE, done.tree, 256_000)
-    assert upkeep.verify(trees, done.tree) == []
-    assert upkeep.settle(trees) == []
-    assert list(trees.children("unflushed")) == []
+    assert upkeep.verify(store, done.tree) == []
+    assert upkeep.settle(store) == []
+    assert list(store.children("unflushed")) == []
