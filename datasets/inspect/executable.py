@@ -52,7 +52,7 @@ def find(folder: Path, files: list[str], loads: frozenset[str], budget: Budget) 
     """
     for name in files:
         budget.step()
-        if name.lower().endswith(PROGRAMS):  # one entry for all of them: see said_of_triton.code_of
+        if name.lower().endswith(PROGRAMS):  # one entry for all of them: see code_of in triton/summary.py
             continue
         path, runs = folder / name, name in loads or Path(name).suffix.lower() in loads
         head = _head(path)
