@@ -39,13 +39,13 @@ _ASK = """
 import json, os
 from console.models import Team
 from console.accounts.principal import SYSTEM
-from datasets import actions
+from datasets.actions import datasets, rounds
 from datasets.models import Dataset
 place = json.loads(os.environ["PLACE"])
 team, _ = Team.objects.get_or_create(name="vision")
-found = Dataset.objects.filter(name="m").first() or actions.create(team=team, name="m", actor=SYSTEM, **place)
+found = Dataset.objects.filter(name="m").first() or datasets.create(team=team, name="m", actor=SYSTEM, **place)
 if "ASKED" in os.environ:
-    print("round", actions.request_round(found, os.environ["ASKED"], actor=SYSTEM).pk)
+    print("round", rounds.request_round(found, os.environ["ASKED"], actor=SYSTEM).pk)
 """
 
 
@@ -122,8 +122,8 @@ class Plane:
         """`cancel`, `pause`, `resume` or `retry` as a person would; the key of the round that comes of it."""
         code = (
             "from console.accounts.principal import SYSTEM\n"
-            "from datasets import actions\nfrom datasets.models import Round\n"
-            f"print('round', actions.{verb}(Round.objects.get(pk={pk}), actor=SYSTEM).pk)\n"
+            "from datasets.actions import rounds\nfrom datasets.models import Round\n"
+            f"print('round', rounds.{verb}(Round.objects.get(pk={pk}), actor=SYSTEM).pk)\n"
         )
         return int(self.manage("shell", "--no-imports", "-c", code).split()[-1])
 

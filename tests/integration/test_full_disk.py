@@ -39,7 +39,7 @@ NEWCOMERS = ("newcomer", "blue-newcomer")
 NEIGHBOR = "neighbor"
 REPLICAS = {f"svc-{name}-r1-0" for name in (example.NAME, NEIGHBOR)}
 TEAM = """
-from console import teams
+from console.accounts import teams
 from console.accounts.principal import SYSTEM
 teams.create(name="blue", actor=SYSTEM)
 """

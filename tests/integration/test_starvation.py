@@ -36,7 +36,7 @@ CROWD = """
 import json, os
 from datetime import timedelta
 from django.utils import timezone
-from console import teams
+from console.accounts import teams
 from console.accounts.principal import SYSTEM
 from services import states
 from services.models import Revision, Service

@@ -213,7 +213,7 @@ root, staging, chunk, piece = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv
 source = LocalSource({"path": str(root)}, Site(roots=(root,)))
 def tell(seen):
     print(seen.bytes_copied, flush=True)
-from datasets.preheat import copy as module
+from datasets.preheat.copying import copy as module
 module.LOOK = 0.005
 with Staging(staging) as held:
     copy(source.plan("big"), source, "big", held, progress=tell, chunk=chunk, piece=piece, limit=Limit(4 << 20))
