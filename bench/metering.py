@@ -43,8 +43,8 @@ def _measure(home: Path, lines: int) -> None:
     from django.core.management import call_command
     from django.db import connection
 
-    from services.actions import metering
     from services.gateway.envoy import names
+    from services.usage import metering
 
     call_command("migrate", verbosity=0)
     for keys, services in CASES:

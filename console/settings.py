@@ -52,7 +52,7 @@ TEAM_BOUNDS = {
 }
 """What a team may have at most, unless it has a number of its own (console/accounts/bounds.py)."""
 METERING_KEEP_DAYS = env.bounded("METERING_KEEP_DAYS", 30, 1, 3650)
-"""How long usage is kept by the minute; by the hour and by the day it is kept longer (services/actions/metering.py)."""
+"""How long usage is kept by the minute; by the hour and by the day it is kept longer (services/usage/metering.py)."""
 DATASET_ROOTS = env.directories("DATASET_ROOTS")
 """Directories that `local` and `nfs` datasets may point into, besides the sample dataset. Set by an administrator."""
 PREHEAT_SLOW_BYTES_PER_SECOND = env.bounded("PREHEAT_SLOW_KIB_PER_SECOND", 256, 0, 10**6) << 10

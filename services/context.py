@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from services import standing
+from services.queries import standing
 
 
 def problems(request: HttpRequest) -> dict[str, Any]:

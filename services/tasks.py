@@ -8,8 +8,9 @@ from celery import shared_task
 
 from console.alone import alone, once_more
 from services import dispatch
-from services.actions import access_log, metering, places, publishing, reconcile, tls, watch
+from services.actions import places, publishing, reconcile, tls, watch
 from services.models import Service
+from services.usage import access_log, metering
 
 ENDING = threading.BoundedSemaphore(4)
 """Steps that end processes at once: fewer than the worker has threads, since each may take a minute."""

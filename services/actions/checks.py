@@ -15,7 +15,7 @@ from console.errors import ConsoleError, InvalidFields
 from console.models import Team
 from datasets.models import Dataset
 from datasets.queries.peek import peek
-from services.actions import wiring
+from services import wiring
 from services.actions.code import Origin, refusal
 from services.frameworks.variables import leads_to
 from services.models import Node, Queue, Service

@@ -21,7 +21,8 @@ from datasets.inspect.report import Executable
 from datasets.models import Round, Trust
 from datasets.queries import progress
 from datasets.specs import Tree
-from services.actions import code, wiring
+from services import wiring
+from services.actions import code
 from services.errors import ModelError
 from services.models import Revision
 from services.specs import ModelDescription

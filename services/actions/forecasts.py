@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from console.errors import InvalidFields
-from services import states
-from services.actions import checks, claims, wiring
+from services import states, wiring
+from services.actions import checks, claims
 from services.actions.revisions import carrier_of
 from services.actions.services import target_of
 from services.models import Revision, Service

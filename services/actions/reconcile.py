@@ -14,8 +14,8 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from console.errors import ConsoleError
-from services import dispatch, states
-from services.actions import claims, files, leases, lines, publishing, replicas, rollout, wiring
+from services import dispatch, states, wiring
+from services.actions import claims, files, leases, lines, publishing, replicas, rollout
 from services.actions.revisions import note_served
 from services.actions.services import target_of
 from services.actions.transitions import move, say

@@ -17,7 +17,8 @@ from console.errors import ConsoleError
 from datasets import wiring as datasets_wiring
 from datasets.preheat.readahead import read_ahead
 from datasets.specs import Tree
-from services.actions import leases, publishing, retries, warming, wiring
+from services import wiring
+from services.actions import leases, publishing, retries, warming
 from services.actions.transitions import log
 from services.clients import connections
 from services.engines import base as engines

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from console.accounts.principal import Principal
 from datasets.models import Dataset
-from services import dispatch, states
-from services.actions import code, wiring
+from services import dispatch, states, wiring
+from services.actions import code
 from services.models import Node, Revision, Service
 from services.policies import workload
 from services.specs import ROLLING, ServiceSpec

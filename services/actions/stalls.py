@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from services.actions import wiring
+from services import wiring
 from services.clients import activity
 from services.clients.activity import Usage
 from services.gateway.snapshot import Limits

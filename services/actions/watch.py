@@ -19,8 +19,8 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from console.errors import ConsoleError
-from services import dispatch, states
-from services.actions import publishing, replicas, stalls, wiring
+from services import dispatch, states, wiring
+from services.actions import publishing, replicas, stalls
 from services.actions.replicas import ports_of
 from services.actions.snapshot import HOST
 from services.actions.stalls import Load, Observation

@@ -7,8 +7,8 @@ from rest_framework.response import Response
 
 from console.web.openapi import describe
 from console.web.rest import Resource
-from services import dashboard
 from services.api.serializers.dashboard import DashboardOut
+from services.queries import dashboard
 
 
 class DashboardView(Resource):

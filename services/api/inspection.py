@@ -15,13 +15,13 @@ from rest_framework.response import Response
 from console.errors import InvalidFields, NotFound
 from console.web.openapi import describe
 from console.web.rest import Resource, number
-from services import reading, savings
-from services.actions import wiring
+from services import wiring
 from services.api.serializers.services import EventOut, LogOut, MetricsOut, RevisionOut
 from services.api.serializers.usage import UsedOut
 from services.models import Replica, Service
+from services.queries import savings, service_status
 from services.specs import process_name, process_of
-from services.usage import reading as usage
+from services.usage import queries as usage
 
 LOG_BYTES = 65536
 NOT_COLLECTED: Final = ("CPU and memory use of a replica", "GPU use")
@@ -98,7 +98,7 @@ class Inspection(Resource):
                 "restarts": sum(row.restarts for row in rows),
                 "replicas": [
                     {
-                        **reading.replica_json(row),
+                        **service_status.replica_json(row),
                         "uptime_seconds": _seconds_since(row.started_at) if row.started_at else None,
                     }
                     for row in rows

@@ -11,10 +11,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from console.accounts.principal import READ
 from console.web.pages import actor_of
-from services.actions import keys, metering
+from services.actions import keys
 from services.api.authentication import presented_key
 from services.gateway import status
-from services.usage import prometheus
+from services.usage import metering, prometheus
 
 
 @never_cache

@@ -18,8 +18,8 @@ from console.accounts.principal import INFER
 from console.errors import Forbidden, InvalidFields
 from console.web.openapi import describe
 from console.web.rest import LargeJson, Resource, finite, object_of, team_for, unknown_fields
-from services import reading, states
-from services.actions import checks, probes
+from services import states
+from services.actions import checks
 from services.actions import services as actions
 from services.api.authentication import presented_key
 from services.api.inspection import Inspection
@@ -34,6 +34,8 @@ from services.api.serializers.services import (
     StrategyBody,
 )
 from services.models import Service
+from services.panel import tensors as panel_tensors
+from services.queries import service_status
 from services.specs import ROLLING
 
 ACCEPTED = status.HTTP_202_ACCEPTED
@@ -72,7 +74,7 @@ class Services(Inspection, Resource):
     open_to_restricted_keys = True
 
     def get_queryset(self) -> Any:
-        return reading.with_related(Service.objects.visible_to(self.actor))
+        return service_status.with_related(Service.objects.visible_to(self.actor))
 
     def service(self) -> Service:
         found: Service = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
@@ -162,21 +164,21 @@ class Services(Inspection, Resource):
     )
     @action(detail=True, methods=["post"], required_scopes={"POST": INFER}, parser_classes=[LargeJson])
     def probe(self, request: Request, name: str) -> Response:
-        host = reading.gateway_host(request.get_host())
+        host = service_status.gateway_host(request.get_host())
         service, payload = self.service(), dict(object_of(request))
         if self.actor.key is not None:
             # With the key of the panel it would pass its own limits.
             payload["api_key"] = payload.get("api_key") or presented_key(request)
-        result = probes.probe(service, payload, actor=self.actor, gateway_host=host)
+        result = panel_tensors.probe(service, payload, actor=self.actor, gateway_host=host)
         return Response(finite(result.to_json()))
 
     def _json(self, service: Service) -> dict[str, Any]:
-        return reading.summary(service, gateway_host=reading.gateway_host(self.request.get_host()))
+        return service_status.summary(service, gateway_host=service_status.gateway_host(self.request.get_host()))
 
     def _fresh(self, service: Service) -> dict[str, Any]:
         """As the database has it now; an action may leave related rows on the object behind."""
         # A deleted one may be gone already: then what is known of it is what it was a moment ago.
-        return self._json(reading.with_related(Service.objects.filter(pk=service.pk)).first() or service)
+        return self._json(service_status.with_related(Service.objects.filter(pk=service.pk)).first() or service)
 
     def _accepted(self, service: Service) -> Response:
         return Response(self._fresh(service), status=ACCEPTED)

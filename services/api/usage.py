@@ -24,8 +24,8 @@ from console.web.rest import Resource
 from services.api.serializers.usage import UsageReportOut
 from services.gateway.keys import PREFIX
 from services.models.usage import MINUTE
-from services.usage import reading, table
-from services.usage.reading import GROUPS, INTERVALS, Asked
+from services.usage import queries, table
+from services.usage.queries import GROUPS, INTERVALS, Asked
 
 MOST_INTERVALS: Final = 1500
 MOST_POINTS: Final = 20_000
@@ -74,9 +74,9 @@ class UsageView(Resource):
         asked, interval = _asked(request.query_params)
         limit = _limit(request.query_params)
         if request.accepted_renderer.format == Csv.format:
-            lines = table.lines(asked.group_by, reading.stream(self.actor, asked))
+            lines = table.lines(asked.group_by, queries.stream(self.actor, asked))
             return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-        points = reading.read(self.actor, asked)
+        points = queries.read(self.actor, asked)
         answer = {
             "start": _time(asked.start),
             "end": _time(asked.end),
@@ -97,7 +97,7 @@ def _asked(query: Mapping[str, str]) -> tuple[Asked, str | None]:
     interval = query.get("interval") or None
     if interval is not None and interval not in INTERVALS:
         errors["interval"] = f"Must be one of: {', '.join(INTERVALS)}."
-    group_by = query.get("group_by", reading.SERVICE)
+    group_by = query.get("group_by", queries.SERVICE)
     if group_by not in GROUPS:
         errors["group_by"] = f"Must be one of: {', '.join(GROUPS)}."
     if not errors and start >= end:

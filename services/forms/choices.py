@@ -11,7 +11,7 @@ from console.accounts import teams
 from console.accounts.principal import Principal
 from console.models import Team
 from datasets.models import Dataset
-from services.actions import wiring
+from services import wiring
 from services.actions.checks import quota_of
 from services.actions.claims import used_by_queue
 from services.forms import triton, vllm

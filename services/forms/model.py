@@ -12,7 +12,8 @@ from console.errors import ConsoleError
 from datasets.models import Dataset
 from datasets.queries import browsing
 from datasets.queries.browsing import Listing
-from services.actions import checks, wiring
+from services import wiring
+from services.actions import checks
 from services.actions.code import Origin, refusal
 from services.forms import vllm
 from services.forms.state import ServiceForm, make_row

@@ -1,6 +1,6 @@
 """What lines of the gateway's access log say, as sums: who called what, how it ended, how long it took, how much.
 
-Pure: bytes in, sums out. Which bytes of which file are read, and where the sums go, is services/actions/metering.py.
+Pure: bytes in, sums out. Which bytes of which file are read, and where the sums go, is services/usage/metering.py.
 The fields themselves are named in services/gateway/envoy/listener.py.
 """
 

@@ -1,6 +1,6 @@
 """What was used: sums of the gateway's log lines, and how far each log file has been read.
 
-Written by services/actions/metering.py alone, in one transaction with the position; read by services/usage.py.
+Written by services/usage/metering.py alone, in one transaction with the position; read by services/usage/queries.py.
 """
 
 from __future__ import annotations

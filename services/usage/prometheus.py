@@ -19,10 +19,11 @@ from datasets import wiring
 from datasets.actions import refusals
 from datasets.models import Dataset, Round
 from datasets.preheat.store import upkeep
-from services import dashboard, savings, states
+from services import states
 from services.gateway.usage_lines import BOUNDS_MS, MEASURES, OUTCOMES
 from services.models import LogPosition, Queue, Replica, Service, Usage
 from services.models.usage import ALWAYS
+from services.queries import dashboard, savings
 from services.usage.measured import Measured
 
 LABELS = ("service", "team", "door")

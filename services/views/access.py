@@ -15,21 +15,22 @@ from django.views.decorators.http import require_http_methods
 from console.accounts.principal import INFER
 from console.errors import Conflict, ConsoleError, InvalidFields
 from console.web.pages import ROWS
-from services import reading
-from services.actions import calling, probes
+from services.access.addresses import address_of, answer_tokens, task_of
+from services.access.doors import TRITON, Address, Door, refusal
+from services.access.snippets.text import text_snippets
+from services.access.snippets.v1 import v1_snippets
+from services.access.snippets.v2 import LABELS, Snippets, snippets
 from services.actions import services as actions
-from services.addresses import address_of, answer_tokens, task_of
 from services.clients.generation import CHAT, EMBEDDING, Ask
 from services.clients.inference import Input, Model
 from services.clients.inference_inputs import read_step
 from services.clients.inference_values import BadValues, bytes_per_value, generate
 from services.clients.kserve_v1 import example, fits_v1
-from services.doors import TRITON, Address, Door, refusal
 from services.forms.choices import POLICIES
 from services.models import ApiKey, Revision, Service
-from services.snippets import LABELS, Snippets, snippets
-from services.snippets_text import text_snippets
-from services.snippets_v1 import v1_snippets
+from services.panel import calling
+from services.panel import tensors as panel_tensors
+from services.queries import service_status
 from services.views.panel_text_form import EXAMPLE
 from services.views.shared import find, frame
 
@@ -56,7 +57,7 @@ def access(request: HttpRequest, name: str) -> HttpResponse:
         else:
             messages.success(request, "Saved. No replica is restarted; the gateway is told now.")
             return redirect("service-access", service.name)
-    address = address_of(service, reading.gateway_host(request.get_host()))
+    address = address_of(service, service_status.gateway_host(request.get_host()))
     keys, spec = keys_that_open(service), actions.target_of(service).parsed()
     model, snippets, reason = calls(service, address)
     context = {
@@ -99,7 +100,7 @@ def calls(service: Service, address: Address) -> tuple[Model | None, list[tuple[
     try:
         revision = calling.serving(service)
         if address.framework == TRITON:
-            model = probes.model_of(service)
+            model = panel_tensors.model_of(service)
             texts: Snippets = _tensor_calls(model, address, most=_largest_request(revision))
         else:
             ask = _example(task_of(revision) or CHAT, address, max_tokens=answer_tokens(revision, EXAMPLE_TOKENS))

@@ -6,8 +6,8 @@ from django.http import HttpRequest, HttpResponse
 
 from console.accounts import teams
 from console.web.pages import actor_of, page
-from services import dashboard as reading
 from services import states
+from services.queries import dashboard as reading
 
 ORDER = (
     states.READY,

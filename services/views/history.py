@@ -9,8 +9,8 @@ from django.views.decorators.http import require_safe
 
 from console.web.pages import page as answer
 from console.web.pages import paginate
-from services.diffs import changes
 from services.models import Service
+from services.queries.diffs import changes
 from services.views.shared import find, frame
 
 

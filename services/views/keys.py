@@ -17,10 +17,10 @@ from console.accounts.principal import Principal
 from console.errors import Forbidden, InvalidFields
 from console.units import duration_text
 from console.web.pages import actor_of, paginate, show_errors
-from services import key_facts, reading
 from services.actions import delivery, keys
 from services.forms.keys import KeyForm
 from services.models import ApiKey, Service
+from services.queries import key_facts, service_status
 
 STOP_POLLING: Final = 286
 """htmx takes it for: show this, and ask no more."""
@@ -122,7 +122,7 @@ def _curl(request: HttpRequest, made: keys.Made) -> str:
         opened = opened.filter(pk__in=made.row.service_ids)
     service = opened.values_list("name", flat=True).first()
     if service and "infer" in made.row.scopes:
-        return f"curl -fsS {header} http://{reading.gateway_host(request.get_host())}/v2/models/{service}"
+        return f"curl -fsS {header} http://{service_status.gateway_host(request.get_host())}/v2/models/{service}"
     if "read" in made.row.scopes:
         return f"curl -fsS {header} {request.build_absolute_uri('/api/v1/services/')}"
     return ""

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from console.errors import NotFound
 from console.web.pages import wants_fragment, whole_number
-from services.actions import wiring
+from services import wiring
 from services.engines.base import Engine
 from services.models import Replica, Service
 from services.specs import process_name, process_of

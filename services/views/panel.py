@@ -12,12 +12,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from console.errors import Conflict, InvalidFields, Unavailable
 from console.web.pages import wants_fragment
-from services import reading
-from services.actions import calling, probes
+from services.access.snippets.v2 import LABELS
 from services.clients.inference import Answer, Output, Response
 from services.errors import GatewayError
 from services.gateway.envoy import wire
-from services.snippets import LABELS
+from services.panel import calling
+from services.panel import tensors as panel_tensors
+from services.queries import service_status
 from services.views.panel_form import PanelForm
 from services.views.panel_text import headers_text, is_text, send_text, text_form
 from services.views.shared import find, frame
@@ -41,7 +42,7 @@ def test(request: HttpRequest, name: str) -> HttpResponse:
             calling.serving(service)
             context["text_form"] = text_form(service, request)
         else:
-            context["form"] = PanelForm(probes.model_of(service), {})
+            context["form"] = PanelForm(panel_tensors.model_of(service), {})
     except (Conflict, Unavailable) as error:
         context["problem"] = error
     if not wants_fragment(request):
@@ -60,11 +61,11 @@ def send(request: HttpRequest, name: str) -> HttpResponse:
     context: dict[str, Any] = {**frame(service, actor, "service-test"), "sent": True}
     status = 200
     try:
-        form = context["form"] = PanelForm(probes.model_of(service), request.POST.dict(), request.FILES.dict())
-        host = reading.gateway_host(request.get_host())
-        result = probes.probe(service, form.payload(), actor=actor, gateway_host=host)
-        assert isinstance(result, probes.ProbeResult)
-        context |= {**_shown(result), "public": probes.is_public(service)}
+        form = context["form"] = PanelForm(panel_tensors.model_of(service), request.POST.dict(), request.FILES.dict())
+        host = service_status.gateway_host(request.get_host())
+        result = panel_tensors.probe(service, form.payload(), actor=actor, gateway_host=host)
+        assert isinstance(result, panel_tensors.ProbeResult)
+        context |= {**_shown(result), "public": panel_tensors.is_public(service)}
     except InvalidFields as error:
         form.place(error.errors)
         status = 422
@@ -84,7 +85,7 @@ def protoset(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _shown(result: probes.ProbeResult) -> dict[str, Any]:
+def _shown(result: panel_tensors.ProbeResult) -> dict[str, Any]:
     answer = result.answer
     return {
         "result": result,

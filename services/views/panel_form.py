@@ -10,11 +10,11 @@ from typing import Any, Final
 from django.core.files.uploadedfile import UploadedFile
 
 from console.errors import InvalidFields
+from services.access.doors import DOORS, refusal
 from services.clients.inference import GRPC, HTTP, V1, Model
 from services.clients.inference_inputs import read_step
 from services.clients.inference_values import shown
 from services.clients.kserve_v1 import ROWS, example, values_of
-from services.doors import DOORS, refusal
 from services.forms.names import number
 from services.specs import Tensor
 
@@ -118,7 +118,7 @@ class PanelForm:
         """What is wrong and belongs to no input."""
 
     def payload(self) -> dict[str, Any]:
-        """For actions.probes.probe. Raises InvalidFields for a V1 body that is no JSON object."""
+        """For panel.tensors.probe. Raises InvalidFields for a V1 body that is no JSON object."""
         if self.protocol == V1:
             return {**self._v1_body(), "protocol": V1, "api_key": self.api_key}
         rows = [self._row(item) for item in self.sent]

@@ -20,15 +20,15 @@ from django.views.decorators.http import require_POST
 
 from console.accounts.principal import Principal
 from console.errors import Conflict, ConsoleError, InvalidFields, Unavailable
-from services import reading
-from services.actions import generations
-from services.actions.generations import Prepared, TextResult
-from services.addresses import address_of, answer_tokens
+from services.access.addresses import address_of, answer_tokens
+from services.access.doors import TRITON
+from services.access.snippets.v2 import LABELS
 from services.clients.generation import total
-from services.doors import TRITON
 from services.errors import GatewayError
 from services.models import Service
-from services.snippets import LABELS
+from services.panel import text as panel_text
+from services.panel.text import Prepared, TextResult
+from services.queries import service_status
 from services.views.panel_text_form import USUAL_TOKENS, TextForm
 from services.views.shared import find, frame
 
@@ -37,7 +37,7 @@ STREAM_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def text_form(service: Service, request: HttpRequest) -> TextForm:
-    host = reading.gateway_host(request.get_host())
+    host = service_status.gateway_host(request.get_host())
     revision = service.serving or service.target
     usual = answer_tokens(revision, USUAL_TOKENS) if revision else USUAL_TOKENS
     return TextForm(address_of(service, host), request.POST.dict(), max_tokens=usual)
@@ -54,7 +54,7 @@ def send_text(request: HttpRequest, service: Service, actor: Principal) -> HttpR
     context: dict[str, Any] = {**frame(service, actor, "service-test"), "sent": True, "text_form": form}
     status = 200
     try:
-        result = generations.probe(service, form.payload(), actor=actor, gateway_host=form.address.host)
+        result = panel_text.probe(service, form.payload(), actor=actor, gateway_host=form.address.host)
         context |= shown(result)
     except InvalidFields as error:
         form.place(error.errors)
@@ -79,7 +79,7 @@ def _prepare(request: HttpRequest, name: str) -> Prepared | HttpResponse:
         service, actor = find(request, name)
         form = text_form(service, request)
         try:
-            return generations.prepare(service, form.payload(), actor=actor, gateway_host=form.address.host)
+            return panel_text.prepare(service, form.payload(), actor=actor, gateway_host=form.address.host)
         except InvalidFields as error:
             form.place(error.errors)
             return render(request, RESULT, {"text_form": form, "sent": True}, status=422)
@@ -93,7 +93,7 @@ def _prepare(request: HttpRequest, name: str) -> Prepared | HttpResponse:
 
 async def _events(prepared: Prepared) -> AsyncIterator[bytes]:
     try:
-        async with aclosing(generations.run(prepared)) as events:
+        async with aclosing(panel_text.run(prepared)) as events:
             async for event in events:
                 if isinstance(event, TextResult):
                     yield _event("result", {"html": render_to_string(RESULT, shown(event))})

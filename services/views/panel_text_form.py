@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from services.access.doors import Address
 from services.clients.generation import CHAT, EMBEDDING
 from services.clients.inference import GRPC, OPENAI
-from services.doors import Address
 from services.forms.typed import number
 
 PROTOCOLS: Final = ((OPENAI, "OpenAI"), (GRPC, "gRPC (V2 text)"))
@@ -55,7 +55,7 @@ class TextForm:
         return self.task != EMBEDDING
 
     def payload(self) -> dict[str, Any]:
-        """For actions.generations.prepare."""
+        """For panel.text.prepare."""
         made: dict[str, Any] = {"protocol": self.protocol, "model": self.model, "api_key": self.api_key}
         if self.task == CHAT:
             system = [{"role": "system", "content": self.system}] if self.system.strip() else []

@@ -14,11 +14,12 @@ from django.views.decorators.http import require_http_methods
 
 from console.errors import InvalidFields
 from console.web.pages import actor_of, page, paginate, show_errors
-from services import dashboard, states
+from services import states
 from services.actions import lines, places
 from services.forms.places import NodeForm, QueueEditForm, QueueForm
 from services.models import Node, Queue, Replica, Service
 from services.policies.admission import FAIR, STRICT
+from services.queries import dashboard
 
 ORDER_SAYS = {
     FAIR: "By team in turn, the one that holds least first. What fits passes what does not fit yet; after {patience}"

@@ -19,13 +19,14 @@ from datasets import states as rounds
 from datasets.actions import verbs as round_verbs
 from datasets.actions.rounds import cancel, pause, resume
 from datasets.models import Round
-from services import reading, savings, states
+from services import states
 from services.actions import forecasts, rollout
 from services.actions import services as actions
 from services.actions.services import target_of
-from services.diffs import changes
 from services.forms.names import number
 from services.models import Event, Service
+from services.queries import savings, service_status
+from services.queries.diffs import changes
 from services.specs import ROLLING
 from services.views.shared import find, frame, pace
 
@@ -42,7 +43,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         found = found.filter(state=asked["state"])
     if asked["team"]:
         found = found.filter(team__name=asked["team"])
-    rows = paginate(request, reading.with_related(found))
+    rows = paginate(request, service_status.with_related(found))
     context = {
         "page": rows,
         "rows": [_row(service) for service in rows],
@@ -84,10 +85,10 @@ def _status(service: Service) -> dict[str, Any]:
         "steps": _steps(service, failure.old if failure else ""),
         "failure": failure,
         "config": changes({}, target_of(service).spec["framework_config"]),
-        "preheat": reading.preheat(service.target),
+        "preheat": service_status.preheat(service.target),
         "verbs": _verbs(service),
         "gpu_seconds_saved": savings.gpu_seconds(Service.objects.filter(pk=service.pk)).get(service.name, 0.0),
-        "conditions": reading.conditions(service),
+        "conditions": service_status.conditions(service),
         "rolling": service.serving_id is not None and service.serving_id != service.target_id,
         "off": rollout.is_off(service),
         "waits_for_room": _waits_for_room(service),

@@ -11,8 +11,9 @@ from console import roles
 from console.accounts.principal import Principal
 from console.errors import NotFound
 from console.web.pages import actor_of
-from services import reading, states
+from services import states
 from services.models import Service
+from services.queries import service_status
 
 TABS: Final = (
     ("Overview", "service"),
@@ -29,7 +30,7 @@ FAST, SLOW = 1, 5
 def find(request: HttpRequest, name: str) -> tuple[Service, Principal]:
     """Raises NotFound also when the service is another team's: who may not see it is not told that it exists."""
     actor = actor_of(request)
-    service: Service | None = reading.with_related(Service.objects.visible_to(actor)).filter(name=name).first()
+    service: Service | None = service_status.with_related(Service.objects.visible_to(actor)).filter(name=name).first()
     if service is None:
         raise NotFound(f"There is no service named {name} that you may see.")
     return service, actor
@@ -39,7 +40,7 @@ def frame(service: Service, actor: Principal, current: str) -> dict[str, Any]:
     """The context of templates/services/layout.html; `current` is the name of the tab's URL."""
     return {
         "service": service,
-        "not_published": reading.not_published(service),
+        "not_published": service_status.not_published(service),
         "may_edit": actor.may(service.team_id, roles.EDITOR),
         "crumbs": [("Services", reverse("services"))],
         "tabs": [(label, reverse(url, args=[service.name]), url == current) for label, url in TABS],

@@ -6,7 +6,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from services import standing
+from services.queries import standing
 
 
 def problems(request: HttpRequest) -> HttpResponse:

@@ -13,9 +13,9 @@ from django.views.decorators.http import require_safe
 from console.accounts.principal import Principal
 from console.web.pages import actor_of, page
 from services.gateway.envoy.names import KEYLESS
-from services.usage import reading, table
+from services.usage import queries, table
 from services.usage.measured import Measured, Point
-from services.usage.reading import Asked
+from services.usage.queries import Asked
 from services.views.usage_charts import METRICS, Chart, draw
 
 RANGES: Final = {
@@ -25,7 +25,7 @@ RANGES: Final = {
     "30d": ("30 days", 30 * 86400, 86400),
 }
 """Name in the address -> label, seconds, seconds of a bar."""
-BY: Final = {reading.SERVICE: "Service", reading.KEY: "Key", reading.TEAM: "Team"}
+BY: Final = {queries.SERVICE: "Service", queries.KEY: "Key", queries.TEAM: "Team"}
 SHOWN: Final = 100
 """Rows of the table; the CSV has all."""
 FILTERS: Final = ("service", "key", "team")
@@ -49,7 +49,7 @@ class Choice:
         return cls(
             range=one_of("range", RANGES, range_),
             metric=one_of("metric", METRICS, "requests"),
-            by=one_of("by", BY, reading.SERVICE),
+            by=one_of("by", BY, queries.SERVICE),
             only=tuple((name, text[:63]) for name in FILTERS if (text := query.get(name, "").replace("\0", ""))),
         )
 
@@ -76,7 +76,7 @@ def usage(request: HttpRequest) -> HttpResponse:
     actor, choice = actor_of(request), Choice.of(request.GET)
     asked = choice.asked()
     # The sum over the whole time, from rows that are as fine as the chart's: so the two agree.
-    points = reading.read(actor, replace(asked, step=0, rows=asked.span))
+    points = queries.read(actor, replace(asked, step=0, rows=asked.span))
     rows = [_row(point, choice) for point in points[:SHOWN]]
     context = {
         "choice": choice,
@@ -100,7 +100,7 @@ def chart(request: HttpRequest) -> HttpResponse:
     """Requests and latency of one service, key or team, for the pages of those: by htmx only."""
     actor, choice = actor_of(request), Choice.of(request.GET, "1h")
     asked = choice.asked()
-    used = reading.over_time(actor, asked)
+    used = queries.over_time(actor, asked)
     charts = [draw(METRICS[name], asked.start, asked.end, asked.step, used) for name in ("requests", "latency")]
     return render(request, "usage/_small.html", {"charts": charts, "more": choice.query(range="24h")})
 
@@ -109,23 +109,23 @@ def chart(request: HttpRequest) -> HttpResponse:
 def export(request: HttpRequest) -> StreamingHttpResponse:
     """What the page shows, as CSV: a line for each group and interval."""
     actor, choice = actor_of(request), Choice.of(request.GET)
-    lines = table.lines(choice.by, reading.stream(actor, choice.asked()))
+    lines = table.lines(choice.by, queries.stream(actor, choice.asked()))
     headers = {"Content-Disposition": f'attachment; filename="usage-{choice.by}-{choice.range}.csv"'}
     return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _chart(actor: Principal, choice: Choice, asked: Asked) -> Chart:
-    return draw(METRICS[choice.metric], asked.start, asked.end, asked.step, reading.over_time(actor, asked))
+    return draw(METRICS[choice.metric], asked.start, asked.end, asked.step, queries.over_time(actor, asked))
 
 
 def _row(point: Point, choice: Choice) -> dict[str, Any]:
     """A line of the table, and where its name leads: to the same page with only that."""
-    named = point.group not in ("", reading.OTHER_TEAM)
-    narrower = {reading.SERVICE: reading.KEY, reading.KEY: reading.SERVICE, reading.TEAM: reading.SERVICE}[choice.by]
+    named = point.group not in ("", queries.OTHER_TEAM)
+    narrower = {queries.SERVICE: queries.KEY, queries.KEY: queries.SERVICE, queries.TEAM: queries.SERVICE}[choice.by]
     return {
         "label": point.label,
         "group": point.group,
         "used": point.used,
-        "note": f"isk_{point.group}…" if choice.by == reading.KEY and named and point.group != KEYLESS else "",
+        "note": f"isk_{point.group}…" if choice.by == queries.KEY and named and point.group != KEYLESS else "",
         "url": choice.query(**{choice.by: point.group, "by": narrower}) if named else "",
     }

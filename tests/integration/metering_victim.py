@@ -55,7 +55,7 @@ def child(work: Any, *args: Any) -> int:
 
 def lines(log: Path) -> dict[str, Any]:
     """Each round adds a line, and dies one line of code later; the next begins where the last one left off."""
-    from services.actions import metering
+    from services.usage import metering
 
     def count(number: int) -> None:
         die_before(number)
@@ -77,8 +77,8 @@ def lines(log: Path) -> dict[str, Any]:
 
 def race(log: Path) -> dict[str, Any]:
     """Four that count, killed and started again at random for a while; the last of them are let run to the end."""
-    from services.actions import access_log, metering
     from services.clients.envoy_admin import EnvoyAdmin
+    from services.usage import access_log, metering
 
     EnvoyAdmin.reopen_logs = lambda self: None  # type: ignore[method-assign]  # the writer below opens it anew itself
 

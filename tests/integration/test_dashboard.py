@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from services import dashboard
 from services.gateway.snapshot import GatewayKey, Snapshot
+from services.queries import dashboard
 from tests.services.gateway.rig import Gateway, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]

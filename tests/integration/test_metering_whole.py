@@ -16,9 +16,9 @@ import pytest
 
 from console.first_run import example
 from datasets.samples.llama import make as llama
-from services.actions import access_log, metering
 from services.errors import GatewayError
 from services.gateway.usage_lines import ended
+from services.usage import access_log, metering
 from tests import vllm
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live

@@ -25,9 +25,11 @@ from console.models import Team
 from datasets.actions import datasets
 from datasets.actions.rounds import request_round
 from datasets.jobs import rounds
-from services.actions import panel_keys, probes, publishing
+from services.actions import publishing
 from services.gateway.snapshot import Snapshot
 from services.models import Replica, Service
+from services.panel import keys as panel_keys
+from services.panel import tensors as panel_tensors
 from tests import clients
 from tests.integration.bridge import models
 from tests.integration.bridge.models import HEAD, tensors
@@ -266,7 +268,7 @@ def test_the_curl_example_shows_half_floats_as_numbers(
 ) -> None:
     service = serve("half")
     payload = {"protocol": "http", "inputs": [{"name": "x", "data": [0, 5]}]}
-    snippets = probes.probe(service, payload, actor=for_user(bob)).snippets
+    snippets = panel_tensors.probe(service, payload, actor=for_user(bob)).snippets
     output = run("curl", snippets["curl"], service, tmp_path)
     assert output.splitlines() == ["HTTP 200, see answer.bin", "half [2] 0.0 0.5 ", "text [2] b'a' b'\\xff' "]
 
@@ -330,7 +332,7 @@ def test_what_a_refused_protocol_answers_comes_with_what_to_do(
 
 def test_without_a_protocol_a_model_that_streams_is_called_over_grpc(serve: Callable[[str], Service], bob: Any) -> None:
     for name in ("stream", "autostream"):
-        result = probes.probe(serve(name), {"inputs": [{"name": "x", "data": [4, 2]}]}, actor=for_user(bob))
+        result = panel_tensors.probe(serve(name), {"inputs": [{"name": "x", "data": [4, 2]}]}, actor=for_user(bob))
         assert result.protocol == "grpc" and [each.outputs[0].values for each in result.answer.responses] == [[4], [2]]
 
 

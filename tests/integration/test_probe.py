@@ -32,11 +32,13 @@ from datasets.actions import datasets
 from datasets.actions.rounds import request_round
 from datasets.jobs import rounds
 from services import states
-from services.actions import panel_keys, probes, publishing
+from services.actions import publishing
 from services.clients import inference_grpc
 from services.frameworks.triton.launch import render
 from services.gateway.snapshot import Snapshot
 from services.models import ApiKey, GatewayRevision, Replica, Service
+from services.panel import keys as panel_keys
+from services.panel import tensors as panel_tensors
 from services.specs import Ports
 from tests.services.gateway.rig import Gateway, until
 from tests.services.ready import ready_service
@@ -137,7 +139,7 @@ def digits(protocol: str, **more: Any) -> dict[str, Any]:
 def test_a_viewer_gets_an_8_over_either_protocol(
     services: dict[str, Service], viewer: Principal, protocol: str, encoding: str
 ) -> None:
-    result = probes.probe(services["digits"], digits(protocol, encoding=encoding), actor=viewer)
+    result = panel_tensors.probe(services["digits"], digits(protocol, encoding=encoding), actor=viewer)
     answer = result.answer
     assert answer.ok, answer.error
     assert answer.status == {"http": "200 OK", "grpc": "OK"}[protocol]
@@ -153,7 +155,7 @@ def test_a_decoupled_model_answers_once_for_each_value_over_grpc(
     services: dict[str, Service], viewer: Principal
 ) -> None:
     payload = {"protocol": "grpc", "inputs": [{"name": "IN", "data": [4, 2, 0, 1]}]}
-    answer = probes.probe(services["repeat"], payload, actor=viewer).answer
+    answer = panel_tensors.probe(services["repeat"], payload, actor=viewer).answer
     assert answer.ok and answer.request.first_line.endswith("/ModelStreamInfer")
     assert [response.outputs[0].values for response in answer.responses] == [[4], [2], [0], [1]]
     times = [response.at_ms for response in answer.responses]
@@ -165,7 +167,7 @@ def test_a_stream_without_end_is_ended_by_the_panel(
 ) -> None:
     monkeypatch.setattr(inference_grpc, "MOST_RESPONSES", 3)
     payload = {"protocol": "grpc", "inputs": [{"name": "IN", "data": list(range(500))}]}
-    answer = probes.probe(services["repeat"], payload, actor=viewer).answer
+    answer = panel_tensors.probe(services["repeat"], payload, actor=viewer).answer
     assert (answer.ok, len(answer.responses), answer.status) == (True, 3, "OK, ended after 3 responses")
 
 
@@ -173,7 +175,7 @@ def test_a_decoupled_model_over_http_is_refused_and_the_hint_names_grpc(
     services: dict[str, Service], viewer: Principal
 ) -> None:
     payload = {"protocol": "http", "inputs": [{"name": "IN", "data": [4, 2]}]}
-    result = probes.probe(services["repeat"], payload, actor=viewer)
+    result = panel_tensors.probe(services["repeat"], payload, actor=viewer)
     assert not result.answer.ok and "decoupled" in result.answer.error and "over gRPC" in result.hint
 
 
@@ -181,7 +183,7 @@ def test_a_decoupled_model_over_http_is_refused_and_the_hint_names_grpc(
 def test_text_and_half_floats_come_back_as_they_were_sent(
     services: dict[str, Service], viewer: Principal, protocol: str
 ) -> None:
-    answer = probes.probe(services["words"], words(protocol), actor=viewer).answer
+    answer = panel_tensors.probe(services["words"], words(protocol), actor=viewer).answer
     assert answer.ok, answer.error
     assert {output.name: output.values for output in answer.outputs} == {"TEXT": [TEXT, ""], "HALF": [0.1, -2.0]}
 
@@ -195,7 +197,7 @@ def words(protocol: str, text: str = TEXT) -> dict[str, Any]:
 def test_an_error_of_the_model_is_a_result_in_words(
     services: dict[str, Service], viewer: Principal, protocol: str
 ) -> None:
-    result = probes.probe(services["words"], words(protocol, "raise"), actor=viewer)
+    result = panel_tensors.probe(services["words"], words(protocol, "raise"), actor=viewer)
     assert not result.answer.ok and "told to raise" in result.answer.error and "log" in result.hint
 
 
@@ -203,9 +205,9 @@ def test_an_error_of_the_model_is_a_result_in_words(
 def test_16_mib_pass_and_17_are_refused_with_the_limit_named(
     services: dict[str, Service], viewer: Principal, protocol: str
 ) -> None:
-    def send(mib: int) -> probes.ProbeResult:
+    def send(mib: int) -> panel_tensors.ProbeResult:
         inputs = [{"name": "IN", "shape": [mib << 18], "generate": "sequence"}]
-        return probes.probe(services["echo"], {"protocol": protocol, "inputs": inputs}, actor=viewer)
+        return panel_tensors.probe(services["echo"], {"protocol": protocol, "inputs": inputs}, actor=viewer)
 
     fine = send(16)
     assert fine.answer.ok, fine.answer.error
@@ -219,7 +221,7 @@ def test_16_mib_pass_and_17_are_refused_with_the_limit_named(
 def test_a_key_of_ones_own_is_what_is_sent(
     services: dict[str, Service], viewer: Principal, protocol: str, status: str
 ) -> None:
-    result = probes.probe(services["digits"], digits(protocol, api_key="isk_wrong"), actor=viewer)
+    result = panel_tensors.probe(services["digits"], digits(protocol, api_key="isk_wrong"), actor=viewer)
     assert result.answer.status == status and "API key" in result.answer.error and result.hint
     assert "isk_wrong" not in json.dumps(result.to_json())
 
@@ -228,7 +230,7 @@ def test_the_panel_makes_one_key_and_finds_it_again(services: dict[str, Service]
     first = panel_keys.key_for(services["digits"])
     published = GatewayRevision.objects.count()
     assert panel_keys.key_for(services["digits"]) == first
-    probes.probe(services["digits"], digits("grpc"), actor=viewer)
+    panel_tensors.probe(services["digits"], digits("grpc"), actor=viewer)
     assert GatewayRevision.objects.count() == published, "a second test publishes nothing"
     row = ApiKey.objects.get()
     assert (row.services, row.scopes, row.team) == (["digits"], ["infer"], services["digits"].team)
@@ -237,7 +239,7 @@ def test_the_panel_makes_one_key_and_finds_it_again(services: dict[str, Service]
 
 def test_the_panels_key_opens_no_other_service(services: dict[str, Service], viewer: Principal) -> None:
     key = panel_keys.key_for(services["echo"])
-    result = probes.probe(services["digits"], digits("http", api_key=key), actor=viewer)
+    result = panel_tensors.probe(services["digits"], digits("http", api_key=key), actor=viewer)
     assert result.answer.status == "403 Forbidden" and "does not open" in result.hint
 
 
@@ -249,19 +251,19 @@ def test_a_public_service_is_called_without_a_key(services: dict[str, Service], 
     publishing.publish()
     for protocol in ("http", "grpc"):
         # The gateway needs a moment to read what was published.
-        result = until(lambda p=protocol: succeeded(probes.probe(service, digits(p), actor=viewer)))
+        result = until(lambda p=protocol: succeeded(panel_tensors.probe(service, digits(p), actor=viewer)))
         assert "API_KEY" not in json.dumps(result.to_json())
     assert not ApiKey.objects.exists()
 
 
-def succeeded(result: probes.ProbeResult) -> probes.ProbeResult | None:
+def succeeded(result: panel_tensors.ProbeResult) -> panel_tensors.ProbeResult | None:
     return result if result.answer.ok else None
 
 
 def test_wrong_inputs_are_named_before_anything_is_sent(services: dict[str, Service], viewer: Principal) -> None:
     payload = {"inputs": [{"name": "predict", "shape": [1, 64], "data": PIXELS[:-1]}]}
     with pytest.raises(InvalidFields) as caught:
-        probes.probe(services["digits"], payload, actor=viewer)
+        panel_tensors.probe(services["digits"], payload, actor=viewer)
     assert caught.value.errors == {"inputs.0.data": ["Shape [1, 64] needs 64 values, you gave 63."]}
     assert not ApiKey.objects.exists()
 
@@ -272,10 +274,10 @@ def test_a_replica_that_is_away_and_a_service_that_is_not_ready_say_so(
     service = services["digits"]
     Replica.objects.filter(service=service).update(http_port=1)
     with pytest.raises(Unavailable, match="No replica of digits"):
-        probes.probe(service, digits("http"), actor=viewer)
+        panel_tensors.probe(service, digits("http"), actor=viewer)
     service.state, service.message = states.STARTING, "1 of 1 replicas start."
     with pytest.raises(Conflict, match="digits is STARTING"):
-        probes.probe(service, digits("http"), actor=viewer)
+        panel_tensors.probe(service, digits("http"), actor=viewer)
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
@@ -285,7 +287,7 @@ def test_a_gateway_that_is_away_is_unavailable(
     monkeypatch.setattr(inference_grpc, "CONNECT_SECONDS", 0.2)
     monkeypatch.setattr(settings, "GATEWAY_PORT", free_ports().http)
     with pytest.raises(Unavailable, match="gateway does not answer"):
-        probes.probe(services["digits"], digits(protocol, api_key="x"), actor=viewer)
+        panel_tensors.probe(services["digits"], digits(protocol, api_key="x"), actor=viewer)
 
 
 CASES = {
@@ -301,7 +303,7 @@ def test_the_snippets_run_as_pasted(
     services: dict[str, Service], viewer: Principal, gateway: Gateway, tmp_path: Path, name: str
 ) -> None:
     payload, expected = CASES[name]
-    snippets = probes.probe(services[name], payload, actor=viewer).snippets
+    snippets = panel_tensors.probe(services[name], payload, actor=viewer).snippets
     key = panel_keys.key_for(services[name])
     output = run([sys.executable, "-P", "-c", snippets["python_grpc"]], key, tmp_path)
     assert expected in output
@@ -349,7 +351,7 @@ def check_grpcurl(snippet: str, key: str, gateway: Gateway) -> None:
 def test_a_snippet_without_its_key_says_which_variable_to_set(
     services: dict[str, Service], viewer: Principal, tmp_path: Path
 ) -> None:
-    snippets = probes.probe(services["digits"], digits("http"), actor=viewer).snippets
+    snippets = panel_tensors.probe(services["digits"], digits("http"), actor=viewer).snippets
     for snippet in snippets.values():
         assert snippet.startswith("# Needs an API key: export API_KEY=")
     path = {"PATH": os.environ["PATH"]}

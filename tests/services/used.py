@@ -9,9 +9,9 @@ from typing import Any
 from django.utils import timezone
 
 from console.models import Team
-from services.actions import metering
 from services.gateway.envoy import names
 from services.models import ApiKey, Service
+from services.usage import metering
 from tests.services.usage_log import line
 
 VISION, SPEECH, ADMIN = "visionkey000", "speechkey000", "adminkey0000"

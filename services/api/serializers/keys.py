@@ -9,12 +9,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from console.web.rest import Body
-from services import key_facts
 from services.actions import delivery
 from services.actions.delivery import Delivery
 from services.actions.keys import Made, Revoked
 from services.gateway.keys import PREFIX
 from services.models import ApiKey
+from services.queries import key_facts
 
 
 class DeliveryOut(serializers.Serializer[Delivery]):

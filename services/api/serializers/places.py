@@ -10,12 +10,12 @@ from django.conf import settings
 from rest_framework import serializers
 
 from console.web.rest import Body
-from services import standing
 from services.actions import claims
 from services.actions.places import LONGEST_MINUTES
 from services.models import Node, Queue, Service
 from services.policies.admission import ORDERS
 from services.policies.amounts import Amount
+from services.queries import standing
 
 ORDER_HELP = "fair: by team in turn, and what fits passes what does not fit yet. strict: first come, first served."
 PATIENCE_HELP = "fair: after this long a service that others passed may hold the queue."

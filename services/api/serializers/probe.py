@@ -1,6 +1,6 @@
 """What a test inference takes and gives in the REST API, and where a service is called, as the OpenAPI document has it.
 
-What is sent is read by services.actions.probes and .generations, which say what is wrong in every field at once.
+What is sent is read by services.panel.tensors and .text, which say what is wrong in every field at once.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ class ServedModelOut(serializers.Serializer[Any]):
 
 
 class ServiceOut(ServiceBody):
-    """What services.reading.summary makes."""
+    """What services.queries.service_status.summary makes."""
 
     team = serializers.CharField()
     desired = serializers.CharField(help_text="running, stopped or deleted.")

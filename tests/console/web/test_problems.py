@@ -59,7 +59,7 @@ def test_an_error_while_an_answer_is_rendered_is_a_problem_too(client: Client, m
 
 def test_a_page_that_breaks_stays_a_page(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.get("/no/such/page")["Content-Type"].startswith("text/html")
-    monkeypatch.setattr("services.dashboard.read", broken)
+    monkeypatch.setattr("services.queries.dashboard.read", broken)
     answer = client.get("/")
     assert (answer.status_code, answer["Content-Type"]) == (500, "text/html; charset=utf-8")
     assert SECRET not in answer.content.decode()

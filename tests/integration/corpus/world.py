@@ -31,8 +31,8 @@ from console.models import Membership, Team
 from datasets.actions import datasets, trust
 from datasets.jobs import rounds
 from datasets.models import Round
-from services import states
-from services.actions import keys, publishing, wiring
+from services import states, wiring
+from services.actions import keys, publishing
 from services.actions.reconcile import reconcile
 from services.frameworks.vllm import runtime as vllm
 from services.gateway.lingering import LINGER_SECONDS

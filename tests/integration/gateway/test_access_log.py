@@ -9,11 +9,11 @@ import pytest
 from django.db.models import Sum
 from tritonclient.grpc import service_pb2_grpc
 
-from services.actions import access_log, metering
 from services.errors import GatewayError
 from services.gateway.envoy import names
 from services.models import Usage
 from services.models.usage import ALWAYS
+from services.usage import access_log, metering
 from tests.integration.gateway.stage import Stage, infer_request, refused, send
 from tests.services.gateway import snapshots
 from tests.services.gateway.rig import until

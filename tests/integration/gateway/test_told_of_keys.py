@@ -14,13 +14,13 @@ from django.test import Client
 from django.urls import reverse
 
 from console.models import Team
-from services import dashboard
 from services.actions import delivery, publishing
 from services.gateway import locks
 from services.gateway.envoy import encoding, names
 from services.gateway.publish import prepare
 from services.gateway.snapshot import Limits
 from services.models import GatewayRevision, Service
+from services.queries import dashboard
 from tests.ports import free_ports
 from tests.rest import Answer, Api
 from tests.services.gateway.rig import Backend, Gateway, until

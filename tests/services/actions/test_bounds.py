@@ -22,7 +22,7 @@ from services.actions import keys
 from services.actions import services as verbs
 from services.models import ApiKey, Service
 from tests.rest import Api, who_may
-from tests.services.actions.world import World
+from tests.services.world import World
 
 ClientOf = Callable[[User | None], Client]
 

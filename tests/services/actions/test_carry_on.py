@@ -24,8 +24,8 @@ from services.models import Event, Queue, Replica, Revision, Service
 from services.parsing import parse_spec
 from services.policies import workload
 from services.specs import Affinity, Resources, Rule, ServiceLimits, ServiceSpec
-from tests.services.actions.conftest import preheat_all
-from tests.services.actions.world import World
+from tests.services.conftest import preheat_all
+from tests.services.world import World
 
 Make = Callable[..., Service]
 IN_A = {"required": [{"key": "zone", "operator": "In", "values": ["a"]}]}

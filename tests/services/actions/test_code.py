@@ -24,8 +24,8 @@ from services.actions import services as verbs
 from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
 from services.models import Service
-from tests.services.actions.world import World
 from tests.services.frameworks.triton.onnx_files import write_digits
+from tests.services.world import World
 
 Make = Callable[..., Service]
 

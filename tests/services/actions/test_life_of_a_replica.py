@@ -18,9 +18,9 @@ from services.engines.base import Observation
 from services.errors import EngineError
 from services.models import Event, Replica, Service
 from services.specs import RECREATE
-from tests.services.actions.conftest import preheat_all
-from tests.services.actions.watched import Numbers, hung_at
-from tests.services.actions.world import World
+from tests.services.conftest import preheat_all
+from tests.services.watched import Numbers, hung_at
+from tests.services.world import World
 
 Make = Callable[..., Service]
 NAME = "svc-echo-r1-0"

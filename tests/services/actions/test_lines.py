@@ -17,7 +17,7 @@ from services import states
 from services.actions import claims, lines, reconcile, rollout
 from services.actions import services as verbs
 from services.models import Event, Node, Queue, Replica, Revision, Service
-from tests.services.actions.world import World
+from tests.services.world import World
 
 Wait = Callable[..., Service]
 SPEC = {

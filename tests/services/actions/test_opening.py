@@ -17,8 +17,8 @@ from services.errors import GatewayError, GatewaySilent
 from services.gateway import status
 from services.gateway.status import Loaded, ReplicaHealth
 from services.models import Replica, Service
-from tests.services.actions.conftest import preheat_all
-from tests.services.actions.world import World
+from tests.services.conftest import preheat_all
+from tests.services.world import World
 
 Make = Callable[..., Service]
 

@@ -18,7 +18,7 @@ from services.actions import claims, places
 from services.actions import services as verbs
 from services.models import Node, Queue, Service
 from services.policies.amounts import Amount
-from tests.services.actions.world import World
+from tests.services.world import World
 
 
 def test_only_an_administrator_makes_a_queue(alice: User) -> None:

@@ -20,7 +20,7 @@ from services import states
 from services.actions import publishing
 from services.actions import services as verbs
 from services.models import ApiKey, Replica, Revision, Service
-from tests.services.actions.world import World
+from tests.services.world import World
 
 Make = Callable[..., Service]
 

@@ -25,8 +25,8 @@ from services.actions import claims, keys, lines, places, watch
 from services.actions import services as verbs
 from services.models import ApiKey, Node, Queue, Replica, Revision, Service
 from services.policies.amounts import Amount
-from tests.services.actions.watched import Numbers, hung_at
-from tests.services.actions.world import World
+from tests.services.watched import Numbers, hung_at
+from tests.services.world import World
 
 Make = Callable[..., Service]
 pytestmark = [

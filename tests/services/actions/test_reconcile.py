@@ -21,8 +21,8 @@ from services.engines import base
 from services.engines.base import Observation
 from services.engines.local import ports
 from services.models import Event, Queue, Replica, Revision, Service
-from tests.services.actions.conftest import preheat_all
-from tests.services.actions.world import World
+from tests.services.conftest import preheat_all
+from tests.services.world import World
 
 Make = Callable[..., Service]
 

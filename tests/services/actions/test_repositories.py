@@ -19,7 +19,7 @@ from services import states
 from services.actions import services as verbs
 from tests import repositories
 from tests.repositories import chain, onnx_model, python_model, write
-from tests.services.actions.world import World
+from tests.services.world import World
 
 ONNX = repositories.config("onnxruntime")
 

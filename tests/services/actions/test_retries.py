@@ -18,8 +18,8 @@ from services.engines.base import Observation
 from services.errors import EngineError, ModelError
 from services.models import Event, Queue, Replica, Service
 from services.policies.admission import ordinal
-from tests.services.actions.watched import Numbers, hung_at
-from tests.services.actions.world import World
+from tests.services.watched import Numbers, hung_at
+from tests.services.world import World
 
 Make = Callable[..., Service]
 NAME = "svc-echo-r1-0"

@@ -12,14 +12,14 @@ from console.errors import Conflict, Forbidden, InvalidFields
 from services import states
 from services.actions import claims, rollout
 from services.actions import services as verbs
-from services.dashboard import node_uses, queue_uses
 from services.engines import base
 from services.engines.base import Observation
 from services.gateway.snapshot import Snapshot
 from services.models import Event, Node, Queue, Replica, Revision, Service
+from services.queries.dashboard import node_uses, queue_uses
 from services.specs import RECREATE
-from tests.services.actions.conftest import preheat_all
-from tests.services.actions.world import World
+from tests.services.conftest import preheat_all
+from tests.services.world import World
 
 Make = Callable[..., Service]
 FULL = {"cpu": 4}

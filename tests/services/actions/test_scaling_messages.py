@@ -12,7 +12,7 @@ from console.accounts.principal import Principal
 from services.actions import reconcile
 from services.actions import services as verbs
 from services.models import Event, Service
-from tests.services.actions.world import World
+from tests.services.world import World
 
 Make = Callable[..., Service]
 

@@ -15,8 +15,8 @@ from services.actions import services as verbs
 from services.frameworks.triton.framework import Triton
 from services.models import Replica, Revision, Service
 from services.specs import ModelDescription
-from tests.services.actions.conftest import CONFIG
-from tests.services.actions.world import World
+from tests.services.conftest import CONFIG
+from tests.services.world import World
 
 Make = Callable[..., Service]
 SEQUENCES = """sequence_batching { oldest { max_candidate_sequences: 4 } }

@@ -24,8 +24,8 @@ from services.gateway.envoy import names
 from services.gateway.render import render
 from services.gateway.snapshot import Snapshot
 from services.models import Replica, Revision, Service
-from tests.services.actions.conftest import preheat_all
-from tests.services.actions.world import World
+from tests.services.conftest import preheat_all
+from tests.services.world import World
 
 Make = Callable[..., Service]
 

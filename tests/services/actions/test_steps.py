@@ -16,7 +16,7 @@ from services.actions import services as verbs
 from services.clients import kserve_v2
 from services.clients.kserve_v2 import ProbeResult
 from services.models import Event, Replica, Service
-from tests.services.actions.world import World
+from tests.services.world import World
 
 Make = Callable[..., Service]
 During = Callable[[Callable[[], object]], None]

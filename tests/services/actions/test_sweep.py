@@ -19,7 +19,7 @@ from services.actions import services as verbs
 from services.engines import base
 from services.engines.base import Observation
 from services.models import Service
-from tests.services.actions.world import World
+from tests.services.world import World
 
 Make = Callable[..., Service]
 

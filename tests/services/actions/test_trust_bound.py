@@ -27,8 +27,8 @@ from services.frameworks.vllm.framework import Vllm
 from services.models import Queue, Service
 from services.specs import Launch
 from tests.services import llama_folder
-from tests.services.actions.conftest import CONFIG
-from tests.services.actions.world import World
+from tests.services.conftest import CONFIG
+from tests.services.world import World
 
 Make = Callable[..., Service]
 

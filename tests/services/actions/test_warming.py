@@ -16,7 +16,7 @@ from services.engines.base import Observation
 from services.errors import ProbeError
 from services.frameworks.triton.framework import Triton
 from services.models import Replica, Service
-from tests.services.actions.world import World
+from tests.services.world import World
 
 Make = Callable[..., Service]
 

@@ -7,8 +7,8 @@ import pytest
 from services.actions import publishing
 from services.errors import EngineError
 from services.models import Event, Replica, Service
-from tests.services.actions.watched import Numbers, hung_at
-from tests.services.actions.world import World
+from tests.services.watched import Numbers, hung_at
+from tests.services.world import World
 
 
 def test_one_that_answers_nothing_is_taken_out_and_started_again(numbers: Numbers, world: World) -> None:

@@ -18,9 +18,9 @@ from services import states
 from services.actions import checks, claims, files, leases, reconcile
 from services.actions import services as verbs
 from services.models import Replica, Service
-from tests.services.actions.conftest import preheat_all
-from tests.services.actions.watched import Numbers, hung_at
-from tests.services.actions.world import World
+from tests.services.conftest import preheat_all
+from tests.services.watched import Numbers, hung_at
+from tests.services.world import World
 
 Make = Callable[..., Service]
 ENGINE = {"env": {"WHO": "somebody"}}

@@ -13,9 +13,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from services import states
-from services.actions import probes
 from services.clients.inference import Answer, Message, Output, Response, Timing
 from services.models import ApiKey, Replica, Service
+from services.panel import tensors as panel_tensors
 from tests.rest import Api, who_may
 from tests.services import used
 
@@ -124,8 +124,8 @@ def test_what_a_model_answers_is_shown_even_when_json_has_no_such_number(
     output = Output("OUT", "FP32", (3,), [0.5, math.nan, -math.inf], total=3)
     message = Message("POST /v2/models/echo/infer", {"content-type": "application/json"}, "{}", 2)
     answer = Answer(True, "200 OK", "", (Response((output,), at_ms=1.5),), Timing(wait_ms=1.5), message, message)
-    result = probes.ProbeResult("http", answer, {"curl": "curl"})
-    monkeypatch.setattr(probes, "probe", lambda *args, **kwargs: result)
+    result = panel_tensors.ProbeResult("http", answer, {"curl": "curl"})
+    monkeypatch.setattr(panel_tensors, "probe", lambda *args, **kwargs: result)
     shown = owner.post("services/echo/probe/", {"inputs": [{"name": "IN", "data": [1]}]})
     assert shown.status == 200 and shown.data["outputs"][0]["values"] == [0.5, "nan", "-inf"]
 
@@ -137,11 +137,11 @@ def test_a_key_tests_a_service_with_itself_and_a_person_with_the_panels_key(
     sent: list[Any] = []
     answer = Answer(True, "200 OK", "", (), Timing(), Message("POST /", {}, "", 0), Message("200", {}, "", 0))
 
-    def probe(service: Service, payload: dict[str, Any], **more: Any) -> probes.ProbeResult:
+    def probe(service: Service, payload: dict[str, Any], **more: Any) -> panel_tensors.ProbeResult:
         sent.append(payload.get("api_key"))
-        return probes.ProbeResult("http", answer, {})
+        return panel_tensors.ProbeResult("http", answer, {})
 
-    monkeypatch.setattr(probes, "probe", probe)
+    monkeypatch.setattr(panel_tensors, "probe", probe)
     caller, _ = key_for("infer")
     body: dict[str, Any] = {"inputs": []}
     for api in (caller, owner):

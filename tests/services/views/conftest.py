@@ -2,15 +2,5 @@
 
 from __future__ import annotations
 
-from tests.services.actions.conftest import (  # noqa: F401
-    actor,
-    dataset,
-    make,
-    node,
-    payload,
-    published,
-    queue,
-    ready,
-    world,
-)
+from tests.services.conftest import actor, dataset, make, node, payload, published, queue, ready, world  # noqa: F401
 from tests.services.usage.conftest import calls  # noqa: F401

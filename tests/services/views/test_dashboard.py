@@ -12,9 +12,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.accounts.principal import for_user
-from services import dashboard, states
+from services import states
 from services.models import GatewayRevision, Node, Queue, Service
-from tests.services.actions.world import World
+from services.queries import dashboard
+from tests.services.world import World
 
 ClientOf = Callable[[User | None], Client]
 HX = {"HX-Request": "true"}

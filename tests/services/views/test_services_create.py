@@ -14,14 +14,13 @@ from django.test import Client
 from django.urls import reverse
 
 from console.accounts.principal import Principal
-from services import forms, states
+from services import forms, states, wiring
 from services.actions import services as verbs
-from services.actions import wiring
 from services.models import Node, Queue, Service
 from services.models.services import RUNNING
 from tests.repositories import python_model, write
-from tests.services.actions.world import World
 from tests.services.test_forms import post_of
+from tests.services.world import World
 
 NEW = "service-new"
 

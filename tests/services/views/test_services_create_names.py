@@ -20,8 +20,8 @@ from datasets.models import Dataset, Round
 from services import forms
 from services.actions import services as verbs
 from services.models import Service
-from tests.services.actions.world import World
 from tests.services.test_forms import post_of
+from tests.services.world import World
 
 FOLDERS = ["echo ", " echo", "e  cho", "écho+%20&#?", "-rf", "~echo", "echo."]
 

@@ -21,8 +21,8 @@ from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
 from services.models import Service
 from tests.services import llama_folder
-from tests.services.actions.world import World
 from tests.services.test_forms import post_of
+from tests.services.world import World
 
 NEW = "service-new"
 

@@ -14,13 +14,13 @@ from django.urls import reverse
 
 from console.accounts.principal import Principal
 from datasets import states as rounds
-from services import states
-from services.actions import keys, reconcile, wiring
+from services import states, wiring
+from services.actions import keys, reconcile
 from services.actions import services as verbs
 from services.engines.local.engine import LocalEngine
 from services.models import Replica, Service
 from services.models.services import DELETED, RUNNING, STOPPED
-from tests.services.actions.world import World
+from tests.services.world import World
 
 HX = {"HX-Request": "true"}
 

@@ -18,8 +18,8 @@ from services import forms, states
 from services.actions import services as verbs
 from services.frameworks.triton.framework import Triton
 from services.models import Node, Queue, Replica, Service
-from tests.services.actions.world import World
 from tests.services.test_forms import post_of
+from tests.services.world import World
 
 Make = Callable[..., Service]
 BOTH = "There is no room for two revisions at once"

@@ -16,9 +16,9 @@ from django.test import Client
 from pytest_django import Settings
 
 from console import room
-from services import dashboard, standing
 from services.actions import places
 from services.models import GatewayRevision, Service
+from services.queries import dashboard, standing
 
 FULL = room.Room(Path("/srv/home"), 0, 1 << 30, errno.ENOSPC)
 SENTENCE = "The disk of local is full: 0 MiB of 1.0 GiB are free."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from services.doors import Address
+from services.access.doors import Address
 from services.models import Revision, Service
 
 

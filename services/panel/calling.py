@@ -12,10 +12,10 @@ from console import roles
 from console.accounts.principal import INFER, Principal
 from console.errors import Conflict, Forbidden, NotFound
 from services import states
-from services.actions import panel_keys
-from services.addresses import address_of
+from services.access.addresses import address_of
 from services.clients.caller import Caller
 from services.models import Revision, Service
+from services.panel import keys as panel_keys
 
 PRINTABLE: Final = re.compile(r"[!-~]{1,256}")
 WRONG_KEY: Final = "Must be a key as it was shown: letters, digits and underscores without spaces."

@@ -13,17 +13,20 @@ from typing import Any, Final
 from console.accounts.principal import Principal
 from console.errors import InvalidFields, Unavailable
 from datasets import wiring as datasets_wiring
-from services.actions import calling, generations, publishing, wiring
-from services.actions.calling import is_public
-from services.addresses import address_of
+from services import wiring
+from services.access.addresses import address_of
+from services.access.doors import DOORS, TRITON, refusal
+from services.access.snippets.v1 import v1_snippets
+from services.access.snippets.v2 import Snippets, snippets
+from services.actions import publishing
 from services.clients import inference_grpc, inference_http, kserve_v1, kserve_v2
 from services.clients.inference import GRPC, HTTP, V1, Answer, Call, Model
 from services.clients.inference_inputs import read_inputs, read_step
-from services.doors import DOORS, TRITON, refusal
 from services.errors import ProbeError
 from services.models import Replica, Revision, Service
-from services.snippets import Snippets, snippets
-from services.snippets_v1 import v1_snippets
+from services.panel import calling
+from services.panel import text as panel_text
+from services.panel.calling import is_public
 from services.specs import ModelDescription
 
 __all__ = ["ProbeResult", "is_public", "model_of", "probe"]
@@ -52,7 +55,7 @@ class ProbeResult:
 
 def probe(
     service: Service, payload: Mapping[str, Any], *, actor: Principal, gateway_host: str | None = None
-) -> ProbeResult | generations.TextResult:
+) -> ProbeResult | panel_text.TextResult:
     """Send one inference and time it.
 
     `payload`, of a Triton service: {"protocol": "http"|"grpc", "inputs": [see clients.inference_inputs.read_inputs]}
@@ -65,7 +68,7 @@ def probe(
     """
     calling.may(service, actor)
     if address_of(service, "").framework != TRITON:
-        return generations.probe(service, payload, actor=actor, gateway_host=gateway_host)
+        return panel_text.probe(service, payload, actor=actor, gateway_host=gateway_host)
     protocol, encoding, own_key = _options(payload)
     model = model_of(service)
     protocol = protocol or (GRPC if model.decoupled else HTTP)

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+from services.access.doors import Address
 from services.clients.caller import KEY_SHOWN
 from services.clients.inference import Input, SequenceStep
 from services.clients.inference_wire import plain
-from services.doors import Address
 
 NUMPY: Final = {
     "BOOL": "np.bool_",

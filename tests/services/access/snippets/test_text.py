@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.access.doors import Address
+from services.access.snippets.text import text_snippets
+from services.access.snippets.v1 import v1_snippets
+from services.access.snippets.v2 import LABELS, Snippets
 from services.clients.generation import Ask
 from services.clients.inference import Model
-from services.doors import Address
-from services.snippets import LABELS, Snippets
-from services.snippets_text import text_snippets
-from services.snippets_v1 import v1_snippets
 from services.specs import Tensor
-from tests.services.test_snippets import words_of
+from tests.services.access.snippets.test_v2 import words_of
 
 CHAT = Ask("chat", "svc", ({"role": "user", "content": 'it\'s "quoted" $HOME `id` ${x} \\n é\n'},), "", 16, 0.0, True)
 ASKS = [

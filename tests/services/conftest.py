@@ -15,7 +15,8 @@ from console.models import Team
 from datasets.actions import datasets, trust
 from datasets.jobs import rounds
 from datasets.models import Dataset, Round
-from services.actions import delivery, publishing, replicas, watch, wiring
+from services import wiring
+from services.actions import delivery, publishing, replicas, watch
 from services.actions import services as verbs
 from services.actions.delivery import Delivery
 from services.clients import activity, connections, kserve_v2
@@ -27,8 +28,8 @@ from services.frameworks.vllm.framework import Vllm
 from services.gateway import status
 from services.gateway.snapshot import Snapshot
 from services.models import Node, Queue, Service
-from tests.services.actions.watched import Numbers
-from tests.services.actions.world import RecordingEngine, World
+from tests.services.watched import Numbers
+from tests.services.world import RecordingEngine, World
 
 CONFIG = """backend: "python"
 max_batch_size: 0

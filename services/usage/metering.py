@@ -21,11 +21,11 @@ from django.db import transaction
 from django.db.models import F, Q, Sum
 from django.utils import timezone
 
-from services.actions import metering_rows
 from services.gateway import usage_lines
 from services.gateway.envoy import names
 from services.models import LogPosition, Usage
 from services.models.usage import HOUR, MINUTE
+from services.usage import metering_rows
 
 CHUNK = 8 << 20
 """Bytes read at once: what bounds memory, and how long a transaction takes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.doors import Address
+from services.access.doors import Address
 
 
 def address(**more: object) -> Address:

@@ -16,15 +16,15 @@ from asgiref.sync import async_to_sync
 
 from console.accounts.principal import Principal
 from console.errors import InvalidFields
-from services.actions import calling
-from services.addresses import address_of
+from services.access.addresses import address_of
+from services.access.doors import Address
+from services.access.snippets.text import text_snippets
+from services.access.snippets.v2 import Snippets
 from services.clients import generation_grpc, generation_openai
 from services.clients.generation import CHAT, EMBEDDING, Ask, Generation, Piece, TextCall
 from services.clients.inference import GRPC, OPENAI
-from services.doors import Address
 from services.models import Service
-from services.snippets import Snippets
-from services.snippets_text import text_snippets
+from services.panel import calling
 
 logger = logging.getLogger(__name__)
 ROLES: Final = ("system", "user", "assistant")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.diffs import Change, changes
+from services.queries.diffs import Change, changes
 
 OLD: dict[str, Any] = {"queue": "default", "resources": {"cpu": 1.0, "gpu": 0}, "env": {}, "affinity": {"required": []}}
 

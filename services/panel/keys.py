@@ -19,8 +19,8 @@ from django.utils import timezone
 from console.accounts.principal import INFER, SYSTEM
 from console.errors import Unavailable
 from console.stack.addresses import reachable
+from services.access.addresses import address_of
 from services.actions import publishing
-from services.addresses import address_of
 from services.clients import inference_http
 from services.clients.caller import Caller
 from services.gateway import credentials

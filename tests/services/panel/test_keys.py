@@ -14,11 +14,13 @@ from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields, NotFound, Unavailable
 from console.models import Team
 from services import states
-from services.actions import keys, panel_keys, probes, publishing
+from services.actions import keys, publishing
 from services.errors import GatewayError
 from services.gateway import credentials
 from services.gateway import keys as format
 from services.models import ApiKey, Service
+from services.panel import keys as panel_keys
+from services.panel import tensors as panel_tensors
 from tests.services.ready import ready_service
 from tests.services.v2_server import V2Server, serve_v2
 
@@ -128,9 +130,9 @@ def test_who_may_test(
     service: Service, alice: User, bob: User, charlie: User, admin: User, principal_of: Callable[[User], Principal]
 ) -> None:
     for user in (alice, bob, admin):
-        assert probes.probe(service, INPUTS, actor=principal_of(user)).answer.ok
+        assert panel_tensors.probe(service, INPUTS, actor=principal_of(user)).answer.ok
     with pytest.raises(Forbidden):
-        probes.probe(service, INPUTS, actor=principal_of(charlie))
+        panel_tensors.probe(service, INPUTS, actor=principal_of(charlie))
 
 
 def test_a_key_needs_the_scope_infer_and_the_service(service: Service, alice: User) -> None:
@@ -140,20 +142,20 @@ def test_a_key_needs_the_scope_infer_and_the_service(service: Service, alice: Us
     actor = keys.authenticate(reader.key)
     assert actor is not None
     with pytest.raises(Forbidden, match="scope infer"):
-        probes.probe(service, INPUTS, actor=actor)
+        panel_tensors.probe(service, INPUTS, actor=actor)
     with pytest.raises(NotFound):
-        probes.probe(service, INPUTS, actor=elsewhere)
+        panel_tensors.probe(service, INPUTS, actor=elsewhere)
 
 
 def test_a_service_that_serves_nothing_cannot_be_tested(service: Service, alice: User) -> None:
     service.state = states.FAILED
     with pytest.raises(Conflict, match="digits is FAILED"):
-        probes.probe(service, INPUTS, actor=for_user(alice))
+        panel_tensors.probe(service, INPUTS, actor=for_user(alice))
 
 
 def test_options_that_make_no_sense_are_named_together(service: Service, alice: User) -> None:
     payload = {**INPUTS, "protocol": "soap", "encoding": "xml", "api_key": "with space"}
     with pytest.raises(InvalidFields) as caught:
-        probes.probe(service, payload, actor=for_user(alice))
+        panel_tensors.probe(service, payload, actor=for_user(alice))
     assert set(caught.value.errors) == {"protocol", "encoding", "api_key"}
     assert "with space" not in str(caught.value)

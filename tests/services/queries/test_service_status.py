@@ -9,8 +9,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from console.models import Team
-from services import reading, states
+from services import states
 from services.models import GatewayRevision, Replica, Service
+from services.queries import service_status
 from services.specs import ServiceSpec
 
 SPEC = ServiceSpec(framework="triton", dataset="samples", model_path="mnist", queue="default").to_json()
@@ -41,13 +42,13 @@ def replica(service: Service, index: int, state: str) -> Replica:
 
 
 def condition(service: Service, kind: str) -> dict[str, Any]:
-    found = [c.to_json() for c in reading.conditions(service) if c.type == kind]
+    found = [c.to_json() for c in service_status.conditions(service) if c.type == kind]
     assert len(found) == 1
     return found[0]
 
 
 def test_a_summary_has_what_was_sent_and_what_became_of_it(service: Service) -> None:
-    made = reading.summary(service, gateway_host="10.0.0.5:8080")
+    made = service_status.summary(service, gateway_host="10.0.0.5:8080")
     assert {key: made[key] for key in SPEC} == SPEC
     assert (made["name"], made["team"], made["state"], made["revision"]) == ("digits", "vision", states.PREHEATING, 1)
     found = made["endpoints"]
@@ -84,7 +85,7 @@ def test_a_rollout_names_both_revisions(service: Service) -> None:
     ("asked", "host"), [("10.0.0.5:8000", "10.0.0.5"), ("console.example", "console.example"), ("[::1]:8000", "[::1]")]
 )
 def test_the_gateway_is_on_the_host_that_the_console_was_reached_at(asked: str, host: str) -> None:
-    assert reading.gateway_host(asked) == f"{host}:{settings.GATEWAY_PORT}"
+    assert service_status.gateway_host(asked) == f"{host}:{settings.GATEWAY_PORT}"
 
 
 def test_many_services_cost_no_more_queries_than_one(
@@ -97,12 +98,20 @@ def test_many_services_cost_no_more_queries_than_one(
         other.save()
     replica(service, 0, Replica.READY)
     with django_assert_num_queries(2):
-        assert len([reading.summary(s, gateway_host="h:1") for s in reading.with_related(Service.objects.all())]) == 4
+        assert (
+            len(
+                [
+                    service_status.summary(s, gateway_host="h:1")
+                    for s in service_status.with_related(Service.objects.all())
+                ]
+            )
+            == 4
+        )
 
 
 def test_a_change_that_is_not_at_the_gateway_is_not_called_done(service: Service) -> None:
     def published() -> dict[str, Any]:
-        row = reading.with_related(Service.objects.filter(pk=service.pk)).get()
+        row = service_status.with_related(Service.objects.filter(pk=service.pk)).get()
         return condition(row, "Reachable")
 
     assert published()["reason"] not in {"NotPublished", "Refused"}

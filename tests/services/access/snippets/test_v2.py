@@ -18,16 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
+from services.access.doors import Address
+from services.access.snippets.decode import SHOW
+from services.access.snippets.python import NUMPY
+from services.access.snippets.v1 import v1_snippets
+from services.access.snippets.v2 import PASTED_BYTES, Snippets, grpc_json, snippets
 from services.clients.inference import Input, Model, SequenceStep
 from services.clients.inference_datatypes import DTYPES
 from services.clients.inference_grpc import build
 from services.clients.inference_wire import json_request, raw_bytes
 from services.clients.kserve_v1 import example, fits_v1
-from services.doors import Address
-from services.snippets import PASTED_BYTES, Snippets, grpc_json, snippets
-from services.snippets_decode import SHOW
-from services.snippets_python import NUMPY
-from services.snippets_v1 import v1_snippets
 from services.specs import Tensor
 
 

@@ -14,6 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
+from services.access.doors import Address
+from services.access.snippets.decode import KEEP, SHOW
+from services.access.snippets.python import python_grpc, python_http
 from services.clients.caller import KEY_SHOWN
 from services.clients.inference import Input, SequenceStep
 from services.clients.inference_values import bytes_per_value
@@ -27,9 +30,6 @@ from services.clients.inference_wire import (
     plain,
     raw_bytes,
 )
-from services.doors import Address
-from services.snippets_decode import KEEP, SHOW
-from services.snippets_python import python_grpc, python_http
 from services.specs import Tensor
 
 PASTED_BYTES: Final = 8192

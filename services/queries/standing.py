@@ -17,13 +17,13 @@ from django.conf import settings
 
 from console import room
 from console.home import Home
-from console.questions import Questions
 from console.stack import ready
 from console.stack.addresses import authority, reachable
 from services.clients.unix_http import UnixConnection
 from services.engines.local.supervisor import ProcessInfo, Supervisor
 from services.errors import EngineError
 from services.gateway import status
+from services.queries.questions import Questions
 
 CURRENT = 1.0
 SOON = 1.5

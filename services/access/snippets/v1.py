@@ -9,12 +9,12 @@ from itertools import zip_longest
 from typing import Any, Final
 from urllib.parse import quote
 
+from services.access.doors import Address
+from services.access.snippets.python import headers_line
+from services.access.snippets.v2 import Snippets, first_lines, lines, shell_headers
 from services.clients.inference import Model
 from services.clients.inference_wire import has_halves
 from services.clients.kserve_v1 import COLUMNS, ROWS, in_rows
-from services.doors import Address
-from services.snippets import Snippets, first_lines, lines, shell_headers
-from services.snippets_python import headers_line
 from services.specs import Tensor
 
 PASTED: Final = 16384

@@ -14,9 +14,10 @@ from django.db.models import Prefetch, QuerySet, Subquery
 
 from datasets import states as rounds
 from datasets.queries import progress
-from services import standing, states
-from services.addresses import address_of
+from services import states
+from services.access.addresses import address_of
 from services.models import GatewayRevision, Replica, Revision, Service
+from services.queries import standing
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 RELATED: Final = ("team", "target__round__dataset", "serving")

@@ -13,8 +13,8 @@ from pytest_django import Settings
 from console.accounts.principal import Principal, for_user
 from services.models import Service
 from services.models.usage import DAY, HOUR, MINUTE
-from services.usage import reading
-from services.usage.reading import OTHER_TEAM, Asked
+from services.usage import queries
+from services.usage.queries import OTHER_TEAM, Asked
 from tests.services import used
 
 
@@ -24,7 +24,7 @@ def asked(group_by: str = "service", **more: object) -> Asked:
 
 
 def seen(actor: Principal, group_by: str, **more: object) -> dict[str, int]:
-    return {point.group: point.used.requests for point in reading.read(actor, asked(group_by, **more))}
+    return {point.group: point.used.requests for point in queries.read(actor, asked(group_by, **more))}
 
 
 def test_an_administrator_sees_everything(calls: None, admin: User) -> None:
@@ -39,7 +39,7 @@ def test_a_team_sees_the_calls_to_its_services_and_not_whose_keys_others_have(ca
     assert seen(actor, "service") == {"echo": 11}
     assert seen(actor, "key") == {"keyless-call": 5, used.VISION: 4, OTHER_TEAM: 2}
     assert seen(actor, "team") == {"vision": 11}
-    labels = " ".join(point.label for point in reading.read(actor, asked("key")))
+    labels = " ".join(point.label for point in queries.read(actor, asked("key")))
     assert used.ADMIN not in labels and f"name of {used.VISION}" in labels
 
 
@@ -52,7 +52,7 @@ def test_a_team_sees_the_calls_of_its_keys_and_not_what_others_services_are_call
 
 @pytest.mark.parametrize("only", [{"service": "echo"}, {"key": used.VISION}, {"team": "vision"}])
 def test_asking_by_name_for_what_is_anothers_finds_nothing(calls: None, charlie: User, only: dict[str, str]) -> None:
-    for group_by in reading.GROUPS:
+    for group_by in queries.GROUPS:
         assert seen(for_user(charlie), group_by, **only) == {}
 
 
@@ -79,11 +79,11 @@ def test_a_key_for_one_service_sees_that_service_only(calls: None, admin: User) 
 
 def test_sums_go_by_the_interval(calls: None, admin: User, tmp_path: Path) -> None:
     used.call(tmp_path, 6, service="asr", at=used.now() - timedelta(hours=3))
-    points = reading.read(for_user(admin), asked(step=HOUR, service="asr"))
+    points = queries.read(for_user(admin), asked(step=HOUR, service="asr"))
     assert [point.used.requests for point in points] == [6, 3]
     first, last = (point.at for point in points)
     assert first and last and timedelta(hours=2) < last - first < timedelta(hours=4) and first.minute == 0
-    half = reading.over_time(for_user(admin), asked(step=1800))
+    half = queries.over_time(for_user(admin), asked(step=1800))
     assert sum(each.requests for each in half.values()) == 21 and all(at % 1800 == 0 for at in half)
 
 
@@ -91,7 +91,7 @@ def test_each_choice_of_rows_gives_the_same_totals(calls: None, admin: User) -> 
     totals = {rows: seen(for_user(admin), "service", rows=rows) for rows in (MINUTE, HOUR)}
     assert totals[MINUTE] == totals[HOUR]
     today = Asked(0, 1 << 33, "service", rows=DAY)
-    assert {point.group: point.used.requests for point in reading.read(for_user(admin), today)} == totals[HOUR]
+    assert {point.group: point.used.requests for point in queries.read(for_user(admin), today)} == totals[HOUR]
 
 
 def test_rows_are_as_fine_as_they_are_kept(settings: Settings) -> None:

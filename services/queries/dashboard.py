@@ -16,12 +16,13 @@ from django.db.models import Count
 from django.utils import timezone
 
 from console.accounts.principal import Principal
-from services import savings, standing, states
+from services import states
 from services.errors import GatewayError
 from services.gateway import status
 from services.models import Event, GatewayRevision, Node, Queue, Replica, Service
 from services.policies import amounts
 from services.policies.amounts import Amount, ReplicaClaim
+from services.queries import savings, standing
 from services.specs import Resources
 
 REPORT_LOST_AFTER = timedelta(seconds=45)
@@ -112,7 +113,7 @@ class Dashboard:
     """What is wrong with the parts of the console right now."""
     events: tuple[Event, ...]
     gpu_seconds_saved: float
-    """Of the services that the actor may see: services/savings.py."""
+    """Of the services that the actor may see: services/queries/savings.py."""
 
 
 def read(actor: Principal) -> Dashboard:

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from console.models import Team
-from services.actions import access_log, metering, metering_rows
 from services.clients.envoy_admin import EnvoyAdmin
 from services.gateway.envoy import names
 from services.models import ApiKey, LogPosition, Service, Usage, UsageSeries
 from services.models.usage import ALWAYS, DAY, HOUR, MINUTE, SPANS
+from services.usage import access_log, metering, metering_rows
 from tests.services.usage_log import NOON, line
 
 pytestmark = pytest.mark.django_db

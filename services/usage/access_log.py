@@ -10,10 +10,10 @@ from pathlib import Path
 from django.conf import settings
 
 from console import room
-from services.actions import metering
 from services.clients.envoy_admin import EnvoyAdmin
 from services.gateway import locks
 from services.gateway.envoy import names
+from services.usage import metering
 
 LIMIT = 64 << 20
 KEPT = 3

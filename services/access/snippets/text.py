@@ -6,13 +6,13 @@ import json
 import shlex
 from typing import Any, Final
 
+from services.access.doors import Address
+from services.access.snippets.python import headers_line, literal
+from services.access.snippets.v2 import Snippets, first_lines, lines, shell_headers
 from services.clients.caller import KEY_SHOWN
 from services.clients.generation import CHAT, EMBEDDING, Ask
 from services.clients.generation_grpc import request_of
 from services.clients.generation_openai import PATHS, body_of
-from services.doors import Address
-from services.snippets import Snippets, first_lines, lines, shell_headers
-from services.snippets_python import headers_line, literal
 
 NEEDS_OPENAI: Final = "# Needs: pip install openai"
 NEEDS_TRITON: Final = "# Needs: pip install tritonclient[grpc]"

@@ -18,8 +18,8 @@ from console.models import Team
 from datasets import states as rounds
 from datasets.jobs import pruning
 from datasets.models import Dataset, Round
-from services import dashboard, savings
 from services.models import Revision, Service
+from services.queries import dashboard, savings
 from services.specs import Resources, ServiceSpec
 from tests.rest import Api
 from tests.services.usage.test_prometheus import samples, value

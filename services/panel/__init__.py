@@ -1,0 +1,1 @@
+"""The test panel: one request to the gateway, as a caller sends it."""
