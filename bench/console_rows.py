@@ -35,8 +35,9 @@ from console import models  # noqa: E402
 from console.accounts import principal  # noqa: E402
 from console.first_run import example  # noqa: E402
 from services import states  # noqa: E402
-from services.actions import keys, publishing  # noqa: E402
-from services.actions.snapshot import limits  # noqa: E402
+from services.actions import keys  # noqa: E402
+from services.control import publishing  # noqa: E402
+from services.control.snapshot import limits  # noqa: E402
 from services.gateway import keys as format  # noqa: E402
 from services.gateway.binary import argv, find_envoy  # noqa: E402
 from services.gateway.publish import prepare  # noqa: E402

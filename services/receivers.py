@@ -14,7 +14,7 @@ from console.models import Team
 from datasets.models import Dataset, Round
 from datasets.signals import dataset_deleting, round_finished, rounds_wanted, trees_used, trees_wanted
 from services import dispatch
-from services.actions import publishing
+from services.control import publishing
 from services.errors import GatewayError
 from services.models import Revision, Service
 

@@ -1,15 +1,15 @@
 """States of a service, their groups and arrows. Imports nothing of ours.
 
-PREHEATING -> QUEUED -> STARTING -> READY <-> DEGRADED      owner: actions.reconcile
-STARTING -> DEGRADED                                        owner: actions.reconcile, of a revision that has served
-STARTING -> QUEUED (its replicas are gone)                  owner: actions.reconcile
-PREHEATING | QUEUED | STARTING -> FAILED                    owner: actions.reconcile
+PREHEATING -> QUEUED -> STARTING -> READY <-> DEGRADED      owner: control.reconcile
+STARTING -> DEGRADED                                        owner: control.reconcile, of a revision that has served
+STARTING -> QUEUED (its replicas are gone)                  owner: control.reconcile
+PREHEATING | QUEUED | STARTING -> FAILED                    owner: control.reconcile
 anything but STOPPED -> STOPPING                            owner: actions.services.stop and .delete
-STOPPING -> STOPPED                                         owner: actions.reconcile (or the row is deleted)
+STOPPING -> STOPPED                                         owner: control.reconcile (or the row is deleted)
 STOPPED | FAILED -> PREHEATING                              owner: actions.services.start (and edit, of a FAILED one)
 
 A service that serves does not go back to the queue: a new revision waits beside the one that serves, or takes over its
-claim (actions.rollout), and meanwhile the service is READY or DEGRADED.
+claim (control.rollout), and meanwhile the service is READY or DEGRADED.
 """
 
 from __future__ import annotations

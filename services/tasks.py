@@ -8,7 +8,8 @@ from celery import shared_task
 
 from console.alone import alone, once_more
 from services import dispatch
-from services.actions import places, publishing, reconcile, tls, watch
+from services.actions import places
+from services.control import certificates, hung_replicas, publishing, reconcile
 from services.models import Service
 from services.usage import access_log, metering
 
@@ -32,7 +33,7 @@ def reconcile_one(service_pk: int) -> None:
 def sweep() -> None:
     """What a lost message missed, and what only time brings (a replica answers, a key expires)."""
     publishing.publish_now()
-    tls.refresh()
+    certificates.refresh()
     reconcile.sweep(hand_over=dispatch.reconcile)
     if reconcile.unknown():
         dispatch.end_unknown()
@@ -54,7 +55,7 @@ def end_unknown() -> None:
 @alone
 def watch_replicas() -> None:
     """Replicas that say they are well, have requests, and finish none."""
-    watch.watch()
+    hung_replicas.watch()
 
 
 @shared_task(name="services.publish")

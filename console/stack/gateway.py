@@ -9,7 +9,7 @@ from services.gateway.envoy import names
 
 
 def program(home: Home, *, workers: int | None = None) -> StackProgram:
-    """Its files are made by services/actions/publishing.py, before it starts and whenever one is missing.
+    """Its files are made by services/control/publishing.py, before it starts and whenever one is missing.
 
     `workers`: threads; by default as many as `binary.argv` says.
     """

@@ -15,7 +15,7 @@ def address_of(service: Service, host: str) -> Address:
     if revision is None:
         return Address(service.name, host, domain=domain, tls=tls)
     spec = revision.parsed()
-    access = service.target.parsed() if service.target else spec  # holds at once, see services/actions/snapshot.py
+    access = service.target.parsed() if service.target else spec  # holds at once, see services/control/snapshot.py
     modules = spec.framework_config.get("lora_modules") or ()
     return Address(
         service.name,

@@ -16,12 +16,11 @@ from console.models import Team
 from datasets.models import Dataset
 from datasets.queries.peek import peek
 from services import wiring
-from services.actions.code import Origin, refusal
+from services.control.code_trust import Origin, refusal
 from services.frameworks.variables import leads_to
 from services.models import Node, Queue, Service
 from services.parsing import parse_name, parse_replicas, parse_spec
 from services.policies import admission, placement
-from services.policies.amounts import Amount
 from services.specs import ModelDescription, ServiceSpec
 
 TAKEN = "There is already a service named {name}. Choose another name."
@@ -188,7 +187,7 @@ def check_room(spec: ServiceSpec, replicas: int, *, room: bool = True, node: boo
     """Raises InvalidFields when `replicas` of it can never run: the queue is gone or too small (with `room`), or no
     node could hold them (with `node`), even if nothing else ran."""
     queue = find_queue(spec.queue)
-    if room and (impossible := admission.never_fits(spec.resources.times(replicas), quota_of(queue), queue.name)):
+    if room and (impossible := admission.never_fits(spec.resources.times(replicas), queue.quota, queue.name)):
         raise InvalidFields({"resources": impossible})
     nodes = [row.info() for row in Node.objects.all()] if node else []
     field, impossible = placement.never_fits(spec.resources, spec.affinity, nodes, replicas)
@@ -207,7 +206,3 @@ def find_queue(name: str, *, lock: bool = False) -> Queue:
         known = ", ".join(Queue.objects.values_list("name", flat=True)) or "none yet: an administrator makes one"
         raise InvalidFields({"queue": f"There is no queue named {name}. Queues: {known}."})
     return queue
-
-
-def quota_of(queue: Queue) -> Amount:
-    return Amount(queue.cpu, queue.memory_gib, queue.gpus)

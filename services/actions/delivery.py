@@ -15,7 +15,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from services import dispatch
-from services.actions import publishing
+from services.control import publishing
 from services.errors import GatewayError
 from services.gateway import credentials, status
 from services.models import ApiKey

@@ -8,9 +8,9 @@ from django.conf import settings
 
 from console.errors import InvalidFields
 from services import states, wiring
-from services.actions import checks, claims
-from services.actions.revisions import carrier_of
-from services.actions.services import target_of
+from services.actions import checks
+from services.control import claims
+from services.control.revisions import carrier_of
 from services.models import Revision, Service
 from services.specs import ServiceSpec
 
@@ -60,7 +60,7 @@ def of_rollback(service: Service, earlier: Revision | None) -> Forecast | None:
 def of_replacement(service: Service) -> str:
     """For how long it is off when a revision that waits takes the place of the one that serves, in a sentence."""
     drain = f"Before that, requests in flight are finished, for up to {settings.REPLICA_DRAIN_SECONDS} s."
-    spec = target_of(service).spec
+    spec = service.target_revision.spec
     longest = wiring.framework(spec["framework"]).start_seconds(spec["framework_config"])
     rows = [row for row in service.replica_set.all() if row.revision_id == service.serving_id and row.started_at]
     # One that hung and was started again took this long only in sum; the others tell better.

@@ -1,4 +1,4 @@
-"""What people can do with a service. Each verb writes what is wanted; services/actions/reconcile.py makes it so."""
+"""What people can do with a service. Each verb writes what is wanted; services/control/reconcile.py makes it so."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from console.models import Team
 from datasets import states as rounds
 from datasets import wiring
 from services import dispatch, states
-from services.actions import checks, files, rollout
-from services.actions.revisions import add_revision, carrier_of, carry_on, goes_on
-from services.actions.transitions import log, move
+from services.actions import checks
+from services.control import model_files, rollout
+from services.control.revisions import add_revision, carrier_of, carry_on, goes_on
+from services.control.transitions import log, move
 from services.models import Revision, Service
 from services.models.services import DELETED, RUNNING, STOPPED
 from services.parsing import parse_replicas, parse_spec, parse_strategy
@@ -64,8 +65,8 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base
     changes were made from; Conflict when it is no longer the one that should run.
     """
     actor.require(service.team, roles.EDITOR)
-    if base is not None and target_of(service).number != base:
-        newer = target_of(service)
+    if base is not None and service.target_revision.number != base:
+        newer = service.target_revision
         raise Conflict(
             f"{newer.created_by} saved revision {newer.number} after you had opened revision {base}.",
             hint="Open the form again: saving this one would undo that change.",
@@ -73,7 +74,7 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base
     fixed = sorted(set(changes) & {"name", "team"})
     if fixed:
         raise InvalidFields(dict.fromkeys(fixed, "Cannot be changed; create another service instead."))
-    current = target_of(service)
+    current = service.target_revision
     before = current.parsed().to_json()  # with fields that came after it was stored
     strategy = parse_strategy(changes.get("strategy", ROLLING))
     merged: dict[str, Any] = {**before, **{k: v for k, v in changes.items() if k not in {"replicas", "strategy"}}}
@@ -123,7 +124,7 @@ def rollback(service: Service, number: int, *, actor: Principal, strategy: str =
         raise InvalidFields({"revision": f"{service.name} has no revision {number}."})
     parse_strategy(strategy)
     spec = parse_spec(earlier.spec)
-    moved = checks.is_placed_anew((target_of(service).parsed(), service.replicas), (spec, service.replicas))
+    moved = checks.is_placed_anew((service.target_revision.parsed(), service.replicas), (spec, service.replicas))
     room = {"room": moved, "node": moved and is_up(service)}
     carrier = carrier_of(service, spec, like=earlier, tree=earlier.tree)
     kept = earlier.tree if wiring.tree(earlier.tree) else ""
@@ -158,7 +159,7 @@ def restart(service: Service, *, actor: Principal, strategy: str = ROLLING) -> S
         raise Conflict(
             f"{service.name} is {service.state}; it can be restarted once it is READY.", hint="Stop it first, or wait."
         )
-    current = target_of(service)
+    current = service.target_revision
     note = "Restarted"
     _roll(service, current.parsed(), actor=actor, note=note, base=current, like=current, strategy=strategy)
     return service
@@ -236,9 +237,9 @@ def scale(service: Service, replicas: int, *, actor: Principal) -> Service:
     actor.require(service.team, roles.EDITOR)
     parse_replicas(replicas)
     more = replicas > service.replicas
-    if more and (refused := files.refused(service.serving or target_of(service), again=False)):
+    if more and (refused := model_files.refused(service.serving or service.target_revision, again=False)):
         raise Conflict(f"{service.name} is not scaled up. {refused}")
-    checks.check_room(target_of(service).parsed(), replicas, room=more, node=more and is_up(service))
+    checks.check_room(service.target_revision.parsed(), replicas, room=more, node=more and is_up(service))
     with transaction.atomic():
         _lock(service)
         _resize(service, replicas, actor=actor, keep=service.serving_replicas)
@@ -287,13 +288,13 @@ def _waiting(service: Service) -> Revision:
     _lock(service)
     if service.state not in states.ROUTABLE or service.target_id == service.serving_id:
         raise Conflict(f"{service.name} has no revision that waits to be rolled out.")
-    return target_of(service)
+    return service.target_revision
 
 
 def start(service: Service, *, actor: Principal) -> Service:
     """Raises Conflict when its files hold code that the team does not trust any more."""
     actor.require(service.team, roles.EDITOR)
-    if service.state in states.SETTLED and (refused := files.refused(target_of(service), again=True)):
+    if service.state in states.SETTLED and (refused := model_files.refused(service.target_revision, again=True)):
         raise Conflict(f"{service.name} is not started. {refused}")
     with transaction.atomic():
         _lock(service)
@@ -302,7 +303,7 @@ def start(service: Service, *, actor: Principal) -> Service:
         if service.state in states.SETTLED:
             # After a failure the files may have been put right since, so they are read again; so are those of a
             # preheat that failed or was cancelled. Those that served are kept.
-            revisions = service.revisions.filter(pk=target_of(service).pk)
+            revisions = service.revisions.filter(pk=service.target_revision.pk)
             if service.state != states.FAILED:
                 revisions = revisions.filter(round__state__in=rounds.TERMINAL - {rounds.DONE})
             revisions.update(round=None, tree="", location="")
@@ -358,9 +359,3 @@ def _check_dataset(revision: Revision | None) -> None:
         name = revision.spec["dataset"]
         said = f"Dataset {name} of revision {revision.number} was deleted. Choose the dataset to take the files from."
         raise InvalidFields({"dataset": said})
-
-
-def target_of(service: Service) -> Revision:
-    """The revision that should run; every service has one from its first transaction on."""
-    assert service.target is not None
-    return service.target

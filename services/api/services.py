@@ -148,7 +148,7 @@ class Services(Inspection, Resource):
         service, data = self.service(), object_of(request)
         _refuse_unknown(data, RollbackBody().fields)
         strategy = data.get("strategy", ROLLING)
-        number = data.get("revision", actions.target_of(service).number - 1)
+        number = data.get("revision", service.target_revision.number - 1)
         if not isinstance(number, int) or isinstance(number, bool) or number >= 1 << 31:
             raise InvalidFields({"revision": "Must be the number of a revision."})
         return self._accepted(actions.rollback(service, number, actor=self.actor, strategy=strategy))

@@ -12,8 +12,7 @@ from console.accounts.principal import Principal
 from console.models import Team
 from datasets.models import Dataset
 from services import wiring
-from services.actions.checks import quota_of
-from services.actions.claims import used_by_queue
+from services.control.claims import used_by_queue
 from services.forms import triton, vllm
 from services.frameworks import registry
 from services.frameworks.triton.datatypes import V2
@@ -93,7 +92,7 @@ def _framework(name: str) -> FrameworkChoice:
 
 def free_in(queue: Queue, used: Amount) -> str:
     """`3.5 of 8 CPU, 12 of 16 GiB, 1 of 2 GPU NVIDIA-H200 free`."""
-    quota = quota_of(queue)
+    quota = queue.quota
     parts = [
         f"{max(0.0, quota.cpu - used.cpu):g} of {quota.cpu:g} CPU",
         f"{max(0.0, quota.memory_gib - used.memory_gib):.4g} of {quota.memory_gib:g} GiB",

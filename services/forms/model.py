@@ -14,7 +14,7 @@ from datasets.queries import browsing
 from datasets.queries.browsing import Listing
 from services import wiring
 from services.actions import checks
-from services.actions.code import Origin, refusal
+from services.control.code_trust import Origin, refusal
 from services.forms import vllm
 from services.forms.state import ServiceForm, make_row
 from services.forms.triton import TENSORS, tensor_rows

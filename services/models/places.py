@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from services.policies.admission import FAIR, ORDERS
+from services.policies.amounts import Amount
 from services.specs import NodeInfo
 
 LOST_AFTER = timedelta(minutes=2)
@@ -81,3 +82,7 @@ class Queue(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def quota(self) -> Amount:
+        return Amount(self.cpu, self.memory_gib, self.gpus)

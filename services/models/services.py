@@ -59,6 +59,12 @@ class Service(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def target_revision(self) -> Revision:
+        """`target`: every service has one from its first transaction on."""
+        assert self.target is not None
+        return self.target
+
     def count_of(self, revision: Revision) -> int:
         """How many replicas of it there should be."""
         is_replaced = revision.pk == self.serving_id != self.target_id
@@ -80,7 +86,7 @@ class Revision(models.Model):
     """Digest of the preheated files, once they are on disk and verified."""
     # Where the files of `tree` came from: Dataset.location at that time. "" for trees of earlier releases.
     location = models.CharField(max_length=64, blank=True)
-    # What an administrator allowed for this revision, if it needs one: {"by", "location", "code"}; see actions/code.py.
+    # What an administrator allowed for this revision, if it needs one: {"by", "location", "code"}.
     permission = models.JSONField(null=True)
     described = models.JSONField(null=True)
     """What the gateway must know of the model: {"task", "max_model_len", "sequences"}; read once from the files."""

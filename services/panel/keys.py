@@ -20,9 +20,9 @@ from console.accounts.principal import INFER, SYSTEM
 from console.errors import Unavailable
 from console.stack.addresses import reachable
 from services.access.addresses import address_of
-from services.actions import publishing
 from services.clients import inference_http
 from services.clients.caller import Caller
+from services.control import publishing
 from services.gateway import credentials
 from services.gateway import keys as format
 from services.models import ApiKey, Service

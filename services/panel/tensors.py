@@ -18,10 +18,10 @@ from services.access.addresses import address_of
 from services.access.doors import DOORS, TRITON, refusal
 from services.access.snippets.v1 import v1_snippets
 from services.access.snippets.v2 import Snippets, snippets
-from services.actions import publishing
 from services.clients import inference_grpc, inference_http, kserve_v1, kserve_v2
 from services.clients.inference import GRPC, HTTP, V1, Answer, Call, Model
 from services.clients.inference_inputs import read_inputs, read_step
+from services.control import publishing
 from services.errors import ProbeError
 from services.models import Replica, Revision, Service
 from services.panel import calling

@@ -58,7 +58,7 @@ def access(request: HttpRequest, name: str) -> HttpResponse:
             messages.success(request, "Saved. No replica is restarted; the gateway is told now.")
             return redirect("service-access", service.name)
     address = address_of(service, service_status.gateway_host(request.get_host()))
-    keys, spec = keys_that_open(service), actions.target_of(service).parsed()
+    keys, spec = keys_that_open(service), service.target_revision.parsed()
     model, snippets, reason = calls(service, address)
     context = {
         **frame(service, actor, "service-access"),

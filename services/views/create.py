@@ -17,8 +17,9 @@ from console.errors import Conflict, Forbidden, InvalidFields
 from console.web.pages import actor_of
 from datasets.models import Dataset
 from services import forms
-from services.actions import checks, claims, forecasts
+from services.actions import checks, forecasts
 from services.actions import services as actions
+from services.control import claims
 from services.forms.choices import choices, teams_of
 from services.forms.model import fill, fitting, look
 from services.forms.names import COLUMNS, FRAMEWORKS, label
@@ -75,7 +76,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     service, actor = find(request, name)
     actor.require(service.team, roles.EDITOR)
     if request.method != "POST":
-        target = actions.target_of(service)
+        target = service.target_revision
         spec = target.parsed().to_json()
         form = forms.from_spec(name, service.team.name, service.replicas, spec)
         return _page(request, actor, form, service, spec["framework_config"], base=target.number)
@@ -86,7 +87,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
         payload["strategy"] = request.POST["strategy"]
     form = forms.from_post(request.POST)
     form.fields["name"].value, form.fields["team"].value = service.name, service.team.name
-    config, before = payload["framework_config"], (actions.target_of(service).number, service.replicas)
+    config, before = payload["framework_config"], (service.target_revision.number, service.replicas)
     base = number(request.POST.get("revision", ""))
     base = base if isinstance(base, int) else before[0]
     try:
@@ -107,7 +108,7 @@ def _chosen(asked: Mapping[str, str]) -> dict[str, str]:
 
 
 def _saved(service: Service, before: tuple[int, int]) -> str:
-    target = actions.target_of(service)
+    target = service.target_revision
     after = target.number, service.replicas
     if after == before:
         return "Nothing was changed, so there is no new revision."

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_http_methods
 from console.errors import InvalidFields
 from console.web.pages import actor_of, page, paginate, show_errors
 from services import states
-from services.actions import lines, places
+from services.actions import places
+from services.control import lines
 from services.forms.places import NodeForm, QueueEditForm, QueueForm
 from services.models import Node, Queue, Replica, Service
 from services.policies.admission import FAIR, STRICT

@@ -20,9 +20,9 @@ from datasets.actions import verbs as round_verbs
 from datasets.actions.rounds import cancel, pause, resume
 from datasets.models import Round
 from services import states
-from services.actions import forecasts, rollout
+from services.actions import forecasts
 from services.actions import services as actions
-from services.actions.services import target_of
+from services.control import rollout
 from services.forms.names import number
 from services.models import Event, Service
 from services.queries import savings, service_status
@@ -84,7 +84,7 @@ def _status(service: Service) -> dict[str, Any]:
     return {
         "steps": _steps(service, failure.old if failure else ""),
         "failure": failure,
-        "config": changes({}, target_of(service).spec["framework_config"]),
+        "config": changes({}, service.target_revision.spec["framework_config"]),
         "preheat": service_status.preheat(service.target),
         "verbs": _verbs(service),
         "gpu_seconds_saved": savings.gpu_seconds(Service.objects.filter(pk=service.pk)).get(service.name, 0.0),
@@ -238,7 +238,7 @@ def _replace_now(service: Service, request: HttpRequest, actor: Principal) -> st
 
 def _cancel_rollout(service: Service, request: HttpRequest, actor: Principal) -> str:
     actions.cancel_rollout(service, actor=actor)
-    return f"The rollout was canceled: revision {actions.target_of(service).number} stays."
+    return f"The rollout was canceled: revision {service.target_revision.number} stays."
 
 
 VERBS = {

@@ -25,7 +25,7 @@ from console.models import Team
 from datasets.actions import datasets
 from datasets.actions.rounds import request_round
 from datasets.jobs import rounds
-from services.actions import publishing
+from services.control import publishing
 from services.gateway.snapshot import Snapshot
 from services.models import Replica, Service
 from services.panel import keys as panel_keys

@@ -16,11 +16,12 @@ from datasets.actions import datasets, trust
 from datasets.jobs import rounds
 from datasets.models import Dataset, Round
 from services import wiring
-from services.actions import delivery, publishing, replicas, watch
+from services.actions import delivery
 from services.actions import services as verbs
 from services.actions.delivery import Delivery
 from services.clients import activity, connections, kserve_v2
 from services.clients.connections import Held
+from services.control import hung_replicas, publishing, replicas
 from services.engines.local import ports
 from services.frameworks.base import Availability
 from services.frameworks.triton.framework import Triton
@@ -128,7 +129,7 @@ def preheat_all() -> None:
 def watched(monkeypatch: pytest.MonkeyPatch, world: World) -> Numbers:
     """What the watchdog sees."""
     made = Numbers()
-    watch._seen.clear()
+    hung_replicas._seen.clear()
     monkeypatch.setattr(status, "replicas", lambda gateway_dir: made.health())
     monkeypatch.setattr(Triton, "answers", lambda self, *arguments: made.answer(*arguments))
     monkeypatch.setattr(Triton, "progress", lambda self, host, ports, timeout: made.progress)

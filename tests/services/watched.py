@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.actions import watch
 from services.clients.activity import Usage
+from services.control import hung_replicas
 from services.errors import GatewayError
 from services.gateway.status import ReplicaHealth
 from services.models import Replica
@@ -57,6 +57,6 @@ def hung_at(numbers: Numbers, *moments: float, change: Callable[[int], None] = l
     for step, moment in enumerate(moments):
         change(step)
         numbers.clock = moment
-        if watch.watch(moment):
+        if hung_replicas.watch(moment):
             found.append(moment)
     return found

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from datasets.jobs import rounds
 from datasets.models import Round
-from services.actions import reconcile
 from services.clients.kserve_v2 import ProbeResult
+from services.control import reconcile
 from services.engines import base
 from services.engines.base import Engine, LogChunk, Observation
 from services.models import Service

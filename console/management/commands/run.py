@@ -19,7 +19,8 @@ from console.first_run import setup
 from console.home import Home
 from console.stack import binaries, gateway, lock, programs, runner, supervisord
 from datasets.sources.nfs import mounts
-from services.actions import places, publishing, replicas
+from services.actions import places
+from services.control import publishing, replicas
 
 
 class Command(BaseCommand):

@@ -32,8 +32,9 @@ from datasets.actions import datasets, trust
 from datasets.jobs import rounds
 from datasets.models import Round
 from services import states, wiring
-from services.actions import keys, publishing
-from services.actions.reconcile import reconcile
+from services.actions import keys
+from services.control import publishing
+from services.control.reconcile import reconcile
 from services.frameworks.vllm import runtime as vllm
 from services.gateway.lingering import LINGER_SECONDS
 from services.gateway.snapshot import Snapshot

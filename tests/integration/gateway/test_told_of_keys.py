@@ -14,7 +14,8 @@ from django.test import Client
 from django.urls import reverse
 
 from console.models import Team
-from services.actions import delivery, publishing
+from services.actions import delivery
+from services.control import publishing
 from services.gateway import locks
 from services.gateway.envoy import encoding, names
 from services.gateway.publish import prepare

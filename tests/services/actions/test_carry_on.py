@@ -14,9 +14,9 @@ from console.accounts.principal import Principal
 from console.errors import InvalidFields
 from datasets.models import Dataset, Round
 from services import states
-from services.actions import publishing
 from services.actions import services as verbs
-from services.actions.revisions import carrier_of
+from services.control import publishing
+from services.control.revisions import carrier_of
 from services.engines import base
 from services.engines.base import Observation
 from services.gateway.snapshot import GatewayService

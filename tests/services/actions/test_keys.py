@@ -11,8 +11,9 @@ from django.utils import timezone
 from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
-from services.actions import keys, publishing
+from services.actions import keys
 from services.actions.keys import Made
+from services.control import publishing
 from services.gateway.snapshot import Snapshot
 from services.models import ApiKey
 

@@ -14,8 +14,9 @@ from console.accounts.principal import SYSTEM, Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
 from datasets.actions.rounds import request_round
 from datasets.models import Dataset, Round
-from services.actions import claims, places
+from services.actions import places
 from services.actions import services as verbs
+from services.control import claims
 from services.models import Node, Queue, Service
 from services.policies.amounts import Amount
 from tests.services.world import World

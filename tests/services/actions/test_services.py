@@ -16,8 +16,8 @@ from console.errors import Conflict, Forbidden, InvalidFields, NotFound
 from console.models import Team
 from datasets.models import Dataset, Round
 from services import states
-from services.actions import publishing
 from services.actions import services as verbs
+from services.control import publishing
 from services.engines import base
 from services.engines.base import Observation
 from services.gateway.envoy import names

@@ -13,9 +13,10 @@ from console.accounts.principal import for_user
 from console.models import Team
 from datasets.actions import datasets, trust
 from datasets.models import Dataset
-from services.actions import delivery, keys, publishing
+from services.actions import delivery, keys
 from services.actions import services as verbs
 from services.actions.delivery import Delivery
+from services.control import publishing
 from services.frameworks.base import Availability
 from services.frameworks.triton.framework import Triton
 from services.models import ApiKey, Queue, Service

@@ -14,7 +14,8 @@ from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields, NotFound, Unavailable
 from console.models import Team
 from services import states
-from services.actions import keys, publishing
+from services.actions import keys
+from services.control import publishing
 from services.errors import GatewayError
 from services.gateway import credentials
 from services.gateway import keys as format

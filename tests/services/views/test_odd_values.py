@@ -18,7 +18,6 @@ from console.web.pages import show_errors
 from datasets.actions import verbs as round_verbs
 from datasets.actions.rounds import request_round
 from datasets.models import Dataset
-from services.actions import services as verbs
 from services.models import Node, Queue, Service
 from services.models.services import RUNNING
 from services.views import services
@@ -124,7 +123,7 @@ def test_no_value_fails_a_verb_of_a_round(
 
 @pytest.mark.parametrize("verb", ["evict", "verify", "bogus"])
 def test_no_value_fails_a_verb_of_the_store(admin: User, ready: Make, client_of: ClientOf, verb: str) -> None:
-    tree = verbs.target_of(ready()).tree
+    tree = ready().target_revision.tree
     client = client_of(admin)
     assert client.post(f"/store/{tree}/{verb}/").status_code < 500
     for odd in (*ODD, "..", "../../..", tree[:-1], tree.upper(), "0" * 64):

@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pb2
 
 from console.models import Team
 from services import states
-from services.actions import publishing
+from services.control import publishing
 from services.models import ApiKey, Service
 from tests.services.ready import ready_service
 from tests.services.v2_server import V2Server, serve_v2

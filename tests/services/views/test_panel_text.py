@@ -18,7 +18,7 @@ from django.test import Client
 from console.asgi import application
 from console.models import Team
 from services import states
-from services.actions import publishing
+from services.control import publishing
 from services.models import Service
 from tests.services.openai_server import USAGE, WORDS, OpenAIServer, serve_openai
 from tests.services.ready import ready_service

@@ -55,7 +55,7 @@ def test_the_form_makes_what_the_api_would_make(
     assert answer.status_code == 302 and answer["Location"] == reverse("service", args=["echo"])
     by_form = Service.objects.get(name="echo")
     by_api = verbs.create({**payload, "name": "by-api"}, team=team, actor=actor)
-    assert verbs.target_of(by_form).spec == verbs.target_of(by_api).spec
+    assert by_form.target_revision.spec == by_api.target_revision.spec
     assert (by_form.state, by_form.desired, by_form.created_by) == (states.PREHEATING, RUNNING, "alice")
 
 
@@ -78,7 +78,7 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
     )
     assert answer.status_code == 302
     service = Service.objects.get(name="echo")
-    spec = verbs.target_of(service).spec
+    spec = service.target_revision.spec
     assert service.replicas == 2 and spec["resources"]["cpu"] == 0.5 and spec["limits"]["concurrency"] == 4
     assert spec["auth"] == {
         "policy": "api_key",
@@ -215,7 +215,7 @@ def test_tensors_that_were_shown_and_not_changed_are_not_sent(
     filled["framework_config.inputs.shape"] = "-1"
     filled["framework_config.inputs.read"] = json.dumps([{"name": "IN", "datatype": "FP32", "shape": [-1]}])
     assert send(browser, filled).status_code == 302
-    assert verbs.target_of(Service.objects.get()).spec["framework_config"] == {}
+    assert Service.objects.get().target_revision.spec["framework_config"] == {}
 
 
 def test_the_preview_gives_a_verdict_on_every_node(browser: Client, filled: QueryDict, node: Node) -> None:
@@ -249,18 +249,18 @@ def test_an_edit_starts_from_what_there_is_and_makes_a_revision(ready: Callable[
     url = reverse("service-edit", args=[service.name])
     text = browser.get(url).content.decode()
     assert 'value="LOG"' in text and "Save as a new revision" in text and 'id="id_name"' not in text
-    sent = post_of(forms.from_spec("", "", 1, verbs.target_of(service).spec))
+    sent = post_of(forms.from_spec("", "", 1, service.target_revision.spec))
     sent["framework_config.instances"] = "3"
     answer = browser.post(url, sent.urlencode(), content_type="application/x-www-form-urlencoded", follow=True)
     assert "Revision 2 is being rolled out." in answer.content.decode()
     service.refresh_from_db()
-    assert verbs.target_of(service).spec["framework_config"] == {"instances": 3}
-    assert verbs.target_of(service).spec["env"] == {"LOG": "1"}
+    assert service.target_revision.spec["framework_config"] == {"instances": 3}
+    assert service.target_revision.spec["env"] == {"LOG": "1"}
 
 
 def test_an_edit_that_changes_nothing_makes_no_revision(ready: Callable[..., Service], browser: Client) -> None:
     service = ready()
-    sent = post_of(forms.from_spec("", "", 1, verbs.target_of(service).spec))
+    sent = post_of(forms.from_spec("", "", 1, service.target_revision.spec))
     url = reverse("service-edit", args=[service.name])
     answer = browser.post(url, sent.urlencode(), content_type="application/x-www-form-urlencoded")
     assert answer.status_code == 302 and service.revisions.count() == 1
@@ -268,7 +268,7 @@ def test_an_edit_that_changes_nothing_makes_no_revision(ready: Callable[..., Ser
 
 def test_a_wrong_edit_changes_nothing(ready: Callable[..., Service], browser: Client) -> None:
     service = ready()
-    sent = post_of(forms.from_spec("", "", 1, verbs.target_of(service).spec))
+    sent = post_of(forms.from_spec("", "", 1, service.target_revision.spec))
     sent["model_path"], sent["replicas"] = "missing", "2"
     url = reverse("service-edit", args=[service.name])
     answer = browser.post(url, sent.urlencode(), content_type="application/x-www-form-urlencoded")
@@ -283,7 +283,7 @@ def test_a_form_that_was_opened_before_somebody_elses_save_is_refused(
     service = ready()
     url = reverse("service-edit", args=[service.name])
     assert '<input type="hidden" name="revision" value="1">' in browser.get(url).content.decode()
-    sent = post_of(forms.from_spec("", "", 1, verbs.target_of(service).spec))
+    sent = post_of(forms.from_spec("", "", 1, service.target_revision.spec))
     sent["revision"], sent["limits.concurrency"] = "1", "3"
     verbs.edit(service, {"env": {"WHO": "theirs"}}, actor=actor)
     for _ in range(2):  # trying again does not help
@@ -292,7 +292,7 @@ def test_a_form_that_was_opened_before_somebody_elses_save_is_refused(
         assert answer.status_code == 422 and "alice saved revision 2 after you had opened revision 1" in text
         assert 'name="revision" value="1"' in text and 'name="limits.concurrency" value="3"' in text
     assert service.revisions.count() == 2
-    assert verbs.target_of(Service.objects.get()).spec["env"] == {"WHO": "theirs"}
+    assert Service.objects.get().target_revision.spec["env"] == {"WHO": "theirs"}
 
 
 def test_an_edit_leaves_alone_how_far_somebody_else_has_scaled_since(
@@ -301,12 +301,12 @@ def test_an_edit_leaves_alone_how_far_somebody_else_has_scaled_since(
     service = ready()
     url = reverse("service-edit", args=[service.name])
     assert '<input type="hidden" name="replicas.was" value="1">' in browser.get(url).content.decode()
-    sent = post_of(forms.from_spec("", "", 1, verbs.target_of(service).spec))
+    sent = post_of(forms.from_spec("", "", 1, service.target_revision.spec))
     sent["revision"], sent["replicas.was"], sent["limits.concurrency"] = "1", "1", "3"
     verbs.scale(service, 3, actor=actor)
     assert browser.post(url, sent.urlencode(), content_type="application/x-www-form-urlencoded").status_code == 302
     now = Service.objects.get()
-    assert now.replicas == 3 and verbs.target_of(now).spec["limits"]["concurrency"] == 3
+    assert now.replicas == 3 and now.target_revision.spec["limits"]["concurrency"] == 3
 
 
 def test_the_page_shows_access_and_limits(ready: Callable[..., Service], browser: Client) -> None:
@@ -326,6 +326,6 @@ def test_the_model_of_a_repository_that_callers_call_is_chosen_in_the_form(
     refused = send(browser, filled, name="texts", model_path="two").content.decode()
     assert "name the model that callers call in the option model" in refused and 'value="one"' in refused
     assert send(browser, filled, framework_config__model="other").status_code == 302
-    assert verbs.target_of(Service.objects.get()).spec["framework_config"] == {"model": "other"}
+    assert Service.objects.get().target_revision.spec["framework_config"] == {"model": "other"}
     page = browser.get(reverse("service-edit", args=["texts"])).content.decode()
     assert '<option value="other" selected>other</option>' in page

@@ -18,7 +18,6 @@ from console.models import Team
 from console.templatetags.console import exact
 from datasets.models import Dataset, Round
 from services import forms
-from services.actions import services as verbs
 from services.models import Service
 from tests.services.test_forms import post_of
 from tests.services.world import World
@@ -47,9 +46,9 @@ def test_a_folder_is_browsed_chosen_and_served_by_its_exact_name(
     answer = browser.post(reverse("service-new"), filled.urlencode(), content_type="application/x-www-form-urlencoded")
     assert answer.status_code == 302, answer.content.decode()
     service = Service.objects.get(name="echo")
-    assert verbs.target_of(service).spec["model_path"] == path
+    assert service.target_revision.spec["model_path"] == path
     browser.post(reverse("service-edit", args=["echo"]), filled.urlencode(), "application/x-www-form-urlencoded")
-    assert verbs.target_of(service).spec["model_path"] == path
+    assert service.target_revision.spec["model_path"] == path
     assert exact(path).replace("&", "&amp;") in browser.get(reverse("service", args=["echo"])).content.decode()
 
 

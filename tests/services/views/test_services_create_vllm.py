@@ -15,8 +15,7 @@ from django.urls import reverse
 from console.accounts.principal import Principal
 from console.models import Membership
 from services import forms
-from services.actions import publishing
-from services.actions import services as verbs
+from services.control import publishing
 from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
 from services.models import Service
@@ -90,7 +89,7 @@ def test_a_folder_chooses_its_framework_and_another_one_says_so(
 
 def test_what_was_read_and_not_changed_is_not_stored(browser: Client, filled: QueryDict) -> None:
     assert send(browser, filled).status_code == 302
-    assert verbs.target_of(Service.objects.get()).spec["framework_config"] == {}
+    assert Service.objects.get().target_revision.spec["framework_config"] == {}
 
 
 def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDict) -> None:
@@ -107,7 +106,7 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
         instances="2",
     )
     assert answer.status_code == 302, answer.content.decode()
-    assert verbs.target_of(Service.objects.get()).spec["framework_config"] == {
+    assert Service.objects.get().target_revision.spec["framework_config"] == {
         "max_model_len": 512,
         "dtype": "float32",
         "lora_modules": [{"name": "pirate", "path": "adapters/pirate"}],
@@ -168,7 +167,7 @@ def test_code_of_a_model_is_run_only_when_an_administrator_says_so(
     root = client_of(admin)
     assert "Only for files whose origin you trust." in blank_form(root)
     assert send(root, filled, trust_remote_code="on").status_code == 302
-    assert verbs.target_of(Service.objects.get()).spec["framework_config"] == {"trust_remote_code": True}
+    assert Service.objects.get().target_revision.spec["framework_config"] == {"trust_remote_code": True}
 
 
 def test_who_is_no_administrator_neither_keeps_nor_rolls_back_to_code_of_a_model(
@@ -183,7 +182,7 @@ def test_who_is_no_administrator_neither_keeps_nor_rolls_back_to_code_of_a_model
     send(client_of(admin), filled, trust_remote_code="on")
     service = world.converge(Service.objects.get())
     url = reverse("service-edit", args=["llama"])
-    sent = post_of(forms.from_spec("", "", 1, verbs.target_of(service).spec))
+    sent = post_of(forms.from_spec("", "", 1, service.target_revision.spec))
     sent["limits.concurrency"] = "3"
     answer = browser.post(url, sent.urlencode(), content_type="application/x-www-form-urlencoded")
     assert answer.status_code == 422 and "Only an administrator" in answer.content.decode()

@@ -15,8 +15,9 @@ from django.urls import reverse
 from console.accounts.principal import Principal
 from datasets import states as rounds
 from services import states, wiring
-from services.actions import keys, reconcile
+from services.actions import keys
 from services.actions import services as verbs
+from services.control import reconcile
 from services.engines.local.engine import LocalEngine
 from services.models import Replica, Service
 from services.models.services import DELETED, RUNNING, STOPPED

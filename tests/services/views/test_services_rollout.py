@@ -37,9 +37,9 @@ def full(ready: Make) -> Service:
 
 
 def form_of(service: Service, **changes: str) -> QueryDict:
-    spec = verbs.target_of(service).parsed().to_json()
+    spec = service.target_revision.parsed().to_json()
     sent = post_of(forms.from_spec(service.name, service.team.name, service.replicas, spec))
-    sent["service"], sent["revision"] = service.name, str(verbs.target_of(service).number)
+    sent["service"], sent["revision"] = service.name, str(service.target_revision.number)
     sent["replicas.was"] = str(service.replicas)
     for name, value in changes.items():
         sent[name.replace("__", ".")] = value

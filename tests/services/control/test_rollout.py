@@ -10,8 +10,8 @@ import pytest
 from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
 from services import states
-from services.actions import claims, rollout
 from services.actions import services as verbs
+from services.control import claims, rollout
 from services.engines import base
 from services.engines.base import Observation
 from services.gateway.snapshot import Snapshot
@@ -375,7 +375,7 @@ def test_files_that_vanish_while_a_revision_starts_leave_the_old_one_serving(
     world.deaf.update(range(18003, 18100))
     service = world.converge(service)
     world.engine.running.pop("svc-echo-r2-0")
-    monkeypatch.setattr(rollout.files, "ready", lambda revision: rollout.files.Files(ready=True))
+    monkeypatch.setattr(rollout.model_files, "ready", lambda revision: rollout.model_files.Files(ready=True))
     Revision.objects.filter(number=2).update(tree="0" * 64)
     service = world.converge(service)
     assert serves(service, world, 1) and service.target.number == 1

@@ -9,8 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from console.accounts.principal import Principal
-from services.actions import reconcile
 from services.actions import services as verbs
+from services.control import reconcile
 from services.models import Event, Service
 from tests.services.world import World
 

@@ -15,8 +15,8 @@ from datasets.actions import trust
 from datasets.actions.rounds import cancel
 from datasets.models import Dataset, Round
 from services import states
-from services.actions import claims, reconcile, replicas
 from services.actions import services as verbs
+from services.control import claims, reconcile, replicas
 from services.engines import base
 from services.engines.base import Observation
 from services.engines.local import ports

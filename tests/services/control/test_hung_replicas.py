@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.actions import publishing
+from services.control import publishing
 from services.errors import EngineError
 from services.models import Event, Replica, Service
 from tests.services.watched import Numbers, hung_at

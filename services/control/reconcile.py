@@ -15,10 +15,9 @@ from django.utils import timezone
 
 from console.errors import ConsoleError
 from services import dispatch, states, wiring
-from services.actions import claims, files, leases, lines, publishing, replicas, rollout
-from services.actions.revisions import note_served
-from services.actions.services import target_of
-from services.actions.transitions import move, say
+from services.control import claims, leases, lines, model_files, publishing, replicas, rollout
+from services.control.revisions import note_served
+from services.control.transitions import move, say
 from services.errors import ModelError
 from services.models import Replica, Revision, Service
 from services.models.services import DELETED, RUNNING, STOPPED
@@ -52,7 +51,7 @@ def _take_step(service: Service) -> None:
 
 def preheat(service: Service) -> None:
     # PREHEATING -> QUEUED when the files are on disk, verified and servable
-    found = files.ready(target_of(service))  # takes its time, and an edit may come meanwhile
+    found = model_files.ready(service.target_revision)  # takes its time, and an edit may come meanwhile
     if found.ready:
         _queue(service, "Model files are on disk and verified; waiting for quota.")
     elif found.failed:
@@ -67,7 +66,7 @@ def _queue(service: Service, message: str) -> None:
         service,
         states.QUEUED,
         message,
-        about=target_of(service),
+        about=service.target_revision,
         queued_at=timezone.now(),
         passed=0,
         held_at=None,
@@ -78,16 +77,17 @@ def _queue(service: Service, message: str) -> None:
 
 def admit(service: Service) -> None:
     # QUEUED -> STARTING when the queue grants the share; the replica rows are the claim
-    revision = target_of(service)
+    revision = service.target_revision
     if _end_strays(service):
         return
-    trust = files.trust_in(revision)
-    if withdrawn := files.withdrawn(revision):  # it may have waited for days. Reads files, so before anything is locked
+    trust = model_files.trust_in(revision)
+    # It may have waited for days. Reads files, so before anything is locked.
+    if withdrawn := model_files.withdrawn(revision):
         fail(service, withdrawn)
         return
     with transaction.atomic():
         decision = claims.claim(service, revision, range(service.replicas))
-        if decision.granted and files.trust_in(revision) != trust:
+        if decision.granted and model_files.trust_in(revision) != trust:
             decision = claims.CHANGED
             transaction.set_rollback(True)
         elif decision.granted:
@@ -101,7 +101,7 @@ def start(service: Service) -> None:
     # STARTING -> READY when every replica answers, -> FAILED when one gave up. Once the revision has served, none does:
     # see retries. Then STARTING -> DEGRADED when some answer and the others are tried again.
     # STARTING -> QUEUED when it has lost its replicas.
-    revision = target_of(service)
+    revision = service.target_revision
     if _end_strays(service):
         return
     if not service.replica_set.exists():
@@ -147,7 +147,7 @@ def _open(service: Service, revision: Revision, rows: list[Replica], *, lacking:
 
 def watch(service: Service) -> None:
     # READY <-> DEGRADED by how many replicas answer. One that has served is never given up: see retries.
-    files.describe_again(service.serving)
+    model_files.describe_again(service.serving)
     rows = list(service.replica_set.filter(revision=service.serving).select_related("revision", "service"))
     active = [replica for replica in rows if replica.state not in Replica.LEAVING]
     if not active and not rollout.is_off(service):

@@ -22,7 +22,7 @@ from datasets.models import Round, Trust
 from datasets.queries import progress
 from datasets.specs import Tree
 from services import wiring
-from services.actions import code
+from services.control import code_trust
 from services.errors import ModelError
 from services.models import Revision
 from services.specs import ModelDescription
@@ -140,9 +140,9 @@ def _refused(revision: Revision, found: Sequence[Executable]) -> str:
     framework = wiring.framework(spec.framework)
     unlisted = framework.unlisted_env(spec.env)
     found = [*found, *(Executable(f"env.{name}", "setting", why) for name, why in unlisted.items())]
-    return code.forbidden(revision, found, framework.needs_administrator(spec.framework_config)) or code.refusal(
-        code.origin_of(revision), found
-    )
+    return code_trust.forbidden(
+        revision, found, framework.needs_administrator(spec.framework_config)
+    ) or code_trust.refusal(code_trust.origin_of(revision), found)
 
 
 def _refused_kept(revision: Revision, kept: Tree) -> str:

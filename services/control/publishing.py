@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 
 from django.conf import settings
 
-from services.actions import tls
-from services.actions.snapshot import HOST, limits
-from services.actions.snapshot import keys as snapshot_keys
-from services.actions.snapshot import take as snapshot
-from services.actions.transitions import log
+from services.control import certificates
+from services.control.snapshot import HOST, limits
+from services.control.snapshot import keys as snapshot_keys
+from services.control.snapshot import take as snapshot
+from services.control.transitions import log
 from services.errors import GatewayError, GatewaySilent
 from services.gateway import credentials, locks, status
 from services.gateway import publish as gateway
@@ -31,7 +31,7 @@ PATIENCE = 2.0
 
 def prepare() -> None:
     """All that Envoy needs to start; what was published stays. Raises GatewayError for a certificate that is wrong."""
-    home, certificate = settings.HOME, tls.configured()
+    home, certificate = settings.HOME, certificates.configured()
     with locks.exclusive(home.gateway, locks.SERVICES, gateway.WAIT_SECONDS):
         gateway.prepare(
             home.gateway,

@@ -21,8 +21,9 @@ from console.errors import Conflict, InvalidFields, Unavailable
 from console.models import Tally, Team
 from console.web import rates, trouble
 from services import states
-from services.actions import claims, keys, lines, places, watch
+from services.actions import keys, places
 from services.actions import services as verbs
+from services.control import claims, hung_replicas, lines
 from services.models import ApiKey, Node, Queue, Replica, Revision, Service
 from services.policies.amounts import Amount
 from tests.services.watched import Numbers, hung_at
@@ -72,7 +73,7 @@ def waiting(team: Team, name: str, queue: str, cpu: float) -> Service:
 def claim(service: Service) -> Callable[[], bool]:
     def work() -> bool:
         row = Service.objects.select_related("target", "serving").get(pk=service.pk)
-        return claims.claim(row, verbs.target_of(row), range(1)).granted
+        return claims.claim(row, row.target_revision, range(1)).granted
 
     return work
 
@@ -242,8 +243,8 @@ def test_the_watchdog_and_an_edit_do_not_wait_for_each_other(
         with suppress(threading.BrokenBarrierError):
             both_are_inside.wait(1)
 
-    log, add = watch.log, verbs.carry_on
-    monkeypatch.setattr(watch, "log", lambda *a, **k: (meet(), log(*a, **k)))
+    log, add = hung_replicas.log, verbs.carry_on
+    monkeypatch.setattr(hung_replicas, "log", lambda *a, **k: (meet(), log(*a, **k)))
     monkeypatch.setattr(verbs, "carry_on", lambda *a, **k: (meet(), add(*a, **k))[1])
     service = Service.objects.get()
     outcomes = at_once(

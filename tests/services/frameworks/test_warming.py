@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from services import states
-from services.actions import warming
 from services.engines import base
 from services.engines.base import Observation
 from services.errors import ProbeError
+from services.frameworks import warming
 from services.frameworks.triton.framework import Triton
 from services.models import Replica, Service
 from tests.services.world import World

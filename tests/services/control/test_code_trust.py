@@ -191,7 +191,7 @@ def test_settings_stored_before_they_needed_trust_do_not_start_again(
     world: World, digits: Path, untrusted: Dataset, make: Make, actor: Principal
 ) -> None:
     service = world.converge(make(model_path="digits"))
-    service.revisions.update(spec={**verbs.target_of(service).spec, "env": ATTACK})
+    service.revisions.update(spec={**service.target_revision.spec, "env": ATTACK})
     verbs.stop(service, actor=actor)
     service = world.converge(service)
     service.refresh_from_db()

@@ -14,7 +14,6 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from services import states
-from services.actions.checks import quota_of
 from services.models import Node, Queue, Replica, Service
 from services.policies import admission, amounts, holding
 from services.policies.admission import Claim, Room, Standing
@@ -88,7 +87,7 @@ def load(queue: Queue, *, newcomer: Claim | None = None, lock: bool = False, may
     """
     now, hold = timezone.now(), _hold_of(queue)
     used_by = claimed_by("service__team_id", Replica.objects.in_queue(queue.name))
-    room = Room(quota_of(queue), amounts.sum_up(used_by.values()), candidates(lock=lock))
+    room = Room(queue.quota, amounts.sum_up(used_by.values()), candidates(lock=lock))
     line = Line(queue, room, used_by, newcomer)
     if may_hold and queue.order == admission.FAIR:
         hold = _hold(queue, [one.claim for one in line.standings.values() if one.waits], line.held_at, now)

@@ -10,8 +10,8 @@ import pytest
 from console.accounts.principal import Principal
 from datasets.models import Dataset
 from services import states
-from services.actions import publishing, reconcile
 from services.actions import services as verbs
+from services.control import publishing, reconcile
 from services.frameworks.triton.framework import Triton
 from services.models import Replica, Revision, Service
 from services.specs import ModelDescription

@@ -14,8 +14,8 @@ from django.utils import timezone
 from console import dispatch as console_dispatch
 from console.accounts.principal import Principal
 from services import states, tasks
-from services.actions import reconcile
 from services.actions import services as verbs
+from services.control import reconcile
 from services.engines import base
 from services.engines.base import Observation
 from services.models import Service

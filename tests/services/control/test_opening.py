@@ -9,10 +9,10 @@ import pytest
 from django.utils import timezone
 
 from console.accounts.principal import Principal
-from services.actions import publishing, reconcile, replicas
 from services.actions import services as verbs
 from services.clients import connections
 from services.clients.connections import Held
+from services.control import publishing, reconcile, replicas
 from services.errors import GatewayError, GatewaySilent
 from services.gateway import status
 from services.gateway.status import Loaded, ReplicaHealth

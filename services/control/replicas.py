@@ -18,12 +18,13 @@ from datasets import wiring as datasets_wiring
 from datasets.preheat.readahead import read_ahead
 from datasets.specs import Tree
 from services import wiring
-from services.actions import leases, publishing, retries, warming
-from services.actions.transitions import log
 from services.clients import connections
+from services.control import leases, publishing, retries
+from services.control.transitions import log
 from services.engines import base as engines
 from services.engines.base import Observation
 from services.errors import GatewayError, GatewaySilent, ModelError
+from services.frameworks import warming
 from services.gateway import status
 from services.models import Replica, Service
 from services.policies.admission import ordinal
@@ -173,7 +174,7 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
     first = replica.started_at is None and replica.state in {Replica.PENDING, Replica.STARTING}
     waiting = Replica.STARTING if first else Replica.UNREADY
     if seen.pid and seen.pid == replica.hung_pid:
-        return Replica.UNREADY, replica.message  # until it is started again, see watch.py
+        return Replica.UNREADY, replica.message  # until it is started again, see hung_replicas.py
     if seen.state not in {engines.RUNNING, engines.STARTING}:
         return waiting, seen.message or f"Its process is {seen.state.lower()}."
     framework = wiring.framework(replica.revision.spec["framework"])

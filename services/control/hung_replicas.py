@@ -20,12 +20,12 @@ from django.db.models import F, Q
 
 from console.errors import ConsoleError
 from services import dispatch, states, wiring
-from services.actions import publishing, replicas, stalls
-from services.actions.replicas import ports_of
-from services.actions.snapshot import HOST
-from services.actions.stalls import Load, Observation
-from services.actions.transitions import log
 from services.clients import connections
+from services.control import publishing, replicas, stalls
+from services.control.replicas import ports_of
+from services.control.snapshot import HOST
+from services.control.stalls import Load, Observation
+from services.control.transitions import log
 from services.errors import EngineError, GatewayError
 from services.gateway import status
 from services.models import Replica, Service

@@ -12,7 +12,7 @@ from django.utils import timezone
 from console.accounts.principal import Principal
 from datasets.models import Dataset
 from services import dispatch, states, wiring
-from services.actions import code
+from services.control import code_trust
 from services.models import Node, Revision, Service
 from services.policies import workload
 from services.specs import ROLLING, ServiceSpec
@@ -37,7 +37,7 @@ def add_revision(
     location = like.location if like and tree else ""
     permission = like.permission if like else None
     if actor.is_admin and wiring.framework(spec.framework).needs_administrator(spec.framework_config):
-        permission = code.permission(actor, location or (dataset.location if dataset else ""))
+        permission = code_trust.permission(actor, location or (dataset.location if dataset else ""))
     revision = Revision.objects.create(
         service=service,
         number=number,

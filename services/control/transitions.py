@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from console.accounts.principal import SYSTEM, Principal
 from services import dispatch, states
-from services.actions import leases
+from services.control import leases
 from services.models import Event, Revision, Service
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from services.actions.transitions import log
+from services.control.transitions import log
 from services.engines.base import Observation
 from services.models import Replica
 from services.policies.admission import ordinal

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from console.accounts.principal import Principal
 from services import states
-from services.actions import publishing, retries
 from services.actions import services as verbs
+from services.control import publishing, retries
 from services.engines import base
 from services.engines.base import Observation
 from services.errors import EngineError, ModelError

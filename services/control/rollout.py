@@ -15,9 +15,9 @@ from django.db.models import F
 
 from console.accounts.principal import SYSTEM, Principal
 from services import dispatch
-from services.actions import claims, files, leases, publishing, replicas
-from services.actions.revisions import add_revision, carry_on, note_served
-from services.actions.transitions import log, say
+from services.control import claims, leases, model_files, publishing, replicas
+from services.control.revisions import add_revision, carry_on, note_served
+from services.control.transitions import log, say
 from services.errors import ModelError
 from services.models import Replica, Revision, Service
 from services.policies import workload
@@ -71,7 +71,7 @@ def _scale(service: Service, revision: Revision, message: str, *, tells_lack: bo
     rows = [row for row in service.replica_set.filter(revision=revision) if row.state not in Replica.LEAVING]
     taken = {replica.index for replica in service.replica_set.filter(revision=revision)}
     count = service.count_of(revision)
-    if rows and len(rows) != count and files.has_sequences(revision):
+    if rows and len(rows) != count and model_files.has_sequences(revision):
         _renew(service, revision, len(rows), message)
         return
     if len(rows) > count:
@@ -80,7 +80,7 @@ def _scale(service: Service, revision: Revision, message: str, *, tells_lack: bo
         dispatch.publish()
     elif len(rows) < count:
         free = [index for index in range(2 * count + len(taken)) if index not in taken]
-        if withdrawn := files.withdrawn(revision):
+        if withdrawn := model_files.withdrawn(revision):
             message = f"{message} {withdrawn}"
         elif not (decision := claims.claim(service, revision, free[: count - len(rows)])).granted and tells_lack:
             message = f"{message} {decision.reason}"
@@ -121,7 +121,7 @@ def _move(service: Service, serving: Revision, target: Revision) -> None:
 
 def _roll(service: Service, serving: Revision, target: Revision) -> None:
     rows = list(service.replica_set.filter(revision=target).select_related("revision", "service"))
-    prepared = files.ready(target)
+    prepared = model_files.ready(target)
     if not prepared.ready:
         if prepared.failed:
             _give_up(service, target, prepared.message)

@@ -20,8 +20,8 @@ from datasets.jobs import copying
 from datasets.models import Dataset, Round
 from services import states
 from services.actions import services as verbs
-from services.actions import warming
 from services.clients import openai_health
+from services.frameworks import warming
 from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
 from services.models import Queue, Service

@@ -14,8 +14,7 @@ from django.utils import timezone
 
 from console.models import Team
 from services import states
-from services.actions import claims, lines, reconcile, rollout
-from services.actions import services as verbs
+from services.control import claims, lines, reconcile, rollout
 from services.models import Event, Node, Queue, Replica, Revision, Service
 from tests.services.world import World
 
@@ -56,7 +55,7 @@ def wait(world: World, team: Team) -> Wait:
 
 def run(service: Service) -> Service:
     """It has what it asked for."""
-    decision = claims.claim(service, verbs.target_of(service), range(service.replicas))
+    decision = claims.claim(service, service.target_revision, range(service.replicas))
     assert decision.granted, decision.reason
     fields = {"state": states.READY, "queued_at": None, "serving": service.target}
     Service.objects.filter(pk=service.pk).update(**fields)
@@ -107,8 +106,8 @@ def test_a_service_does_not_grow_into_what_is_kept(wait: Wait, other_team: Team,
     wait("big", 3.9, minutes=11, passed=1)
     lines.announce()
     grown.serving = grown.target
-    assert not claims.claim(grown, verbs.target_of(grown), [1]).granted
-    newer = Revision.objects.create(service=grown, number=2, spec=verbs.target_of(grown).spec)
+    assert not claims.claim(grown, grown.target_revision, [1]).granted
+    newer = Revision.objects.create(service=grown, number=2, spec=grown.target_revision.spec)
     Service.objects.filter(pk=grown.pk).update(target=newer)
     assert claims.claim(grown, newer, [0]).granted  # a rollout gives back what it takes
 
@@ -204,7 +203,7 @@ def test_a_revision_that_waits_for_room_locks_nothing_and_ranks_nobody(
 ) -> None:
     service = run(wait("running", 3))
     wait("waiting", 3)
-    newer = Revision.objects.create(service=service, number=2, spec=verbs.target_of(service).spec)
+    newer = Revision.objects.create(service=service, number=2, spec=service.target_revision.spec)
     Service.objects.filter(pk=service.pk).update(target=newer)
     service = Service.objects.select_related("serving", "target").get(pk=service.pk)
     monkeypatch.setattr(lines.admission, "rank", lambda *_, **__: pytest.fail("nobody's place was asked for"))

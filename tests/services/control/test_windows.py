@@ -15,8 +15,9 @@ from console.accounts.principal import Principal
 from datasets.actions import trust
 from datasets.models import Dataset
 from services import states
-from services.actions import checks, claims, files, leases, reconcile
+from services.actions import checks
 from services.actions import services as verbs
+from services.control import claims, leases, model_files, reconcile
 from services.models import Replica, Service
 from tests.services.conftest import preheat_all
 from tests.services.watched import Numbers, hung_at
@@ -69,15 +70,15 @@ def test_a_verdict_on_the_files_is_not_that_of_the_next_revision(
     reconcile.reconcile(service.pk)
     preheat_all()
     if verdict == "failed":
-        old = files.ready
+        old = model_files.ready
         monkeypatch.setattr(
-            files,
+            model_files,
             "ready",
             lambda revision: (
-                files.Files(failed=True, message="They are broken.") if revision.number == 1 else old(revision)
+                model_files.Files(failed=True, message="They are broken.") if revision.number == 1 else old(revision)
             ),
         )
-    after(monkeypatch, files, "ready", lambda: verbs.edit(row(service), change, actor=actor))
+    after(monkeypatch, model_files, "ready", lambda: verbs.edit(row(service), change, actor=actor))
     reconcile.reconcile(service.pk)
     assert (row(service).state, row(service).target.number) == (states.PREHEATING, 2)
     assert world.converge(service).state == states.READY
@@ -121,7 +122,7 @@ def test_files_are_read_before_anything_is_locked(
     service = queued()
     order: list[str] = []
     after(monkeypatch, claims, "claim", lambda: order.append("claim"))
-    after(monkeypatch, files, "withdrawn", lambda: order.append("files"))
+    after(monkeypatch, model_files, "withdrawn", lambda: order.append("files"))
     reconcile.reconcile(service.pk)
     assert order == ["files", "claim"]
 
@@ -130,7 +131,7 @@ def test_trust_that_is_taken_back_after_that_look_counts(
     queued: Make, actor: Principal, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = queued()
-    after(monkeypatch, files, "withdrawn", lambda: trust.withdraw(dataset, actor=actor))
+    after(monkeypatch, model_files, "withdrawn", lambda: trust.withdraw(dataset, actor=actor))
     reconcile.reconcile(service.pk)
     assert (row(service).state, Replica.objects.count()) == (states.QUEUED, 0)
     reconcile.reconcile(service.pk)

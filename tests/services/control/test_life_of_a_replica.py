@@ -11,8 +11,8 @@ from django.utils import timezone
 from console.accounts.principal import Principal
 from console.home import CHECKOUT
 from services import states
-from services.actions import publishing, reconcile, replicas, watch
 from services.actions import services as verbs
+from services.control import hung_replicas, publishing, reconcile, replicas
 from services.engines import base
 from services.engines.base import Observation
 from services.errors import EngineError
@@ -212,7 +212,7 @@ def test_a_start_that_rests_after_it_was_up_is_started_again_ever_later(
     world.settle(service)
     assert hung_at(watched, *range(0, 66, 3)) == [60]
     world.settle(service)
-    watch._seen.clear()
+    hung_replicas._seen.clear()
     assert hung_at(watched, *range(100, 300, 3)) == [220]
 
 

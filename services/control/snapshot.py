@@ -19,7 +19,7 @@ from django.db.models import Case, F, JSONField, Q, TextField, When
 from django.db.models.functions import Cast
 
 from services import states
-from services.actions import files
+from services.control import model_files
 from services.gateway.snapshot import MIB, Endpoint, GatewayKey, GatewayService, Keys, Limits, Snapshot
 from services.models import ApiKey, Replica, Service
 from services.models.services import DELETED
@@ -115,7 +115,7 @@ def _service(rows: tuple[Row, ...], most: int) -> GatewayService:
     ready = row.state in states.OPEN and row.serving is not None and row.desired != DELETED
     spec, described = json.loads(row.spec), json.loads(row.described or "{}") or {}
     access = json.loads(row.access) if row.access else spec
-    sequences = spec["framework"] == "triton" and bool(described.get(files.SEQUENCES))
+    sequences = spec["framework"] == "triton" and bool(described.get(model_files.SEQUENCES))
     endpoints = tuple(_endpoints(rows, sequences=sequences)) if ready else ()
     return GatewayService(
         uid=str(row.pk),

@@ -17,8 +17,8 @@ from console.accounts import teams
 from console.accounts.principal import Principal, for_user
 from console.models import Team
 from services import states
-from services.actions import publishing
 from services.actions import services as verbs
+from services.control import publishing
 from services.models import ApiKey, Replica, Revision, Service
 from tests.services.world import World
 
