@@ -37,7 +37,7 @@ MODELS = st.builds(
     st.lists(TENSORS, max_size=3, unique_by=lambda tensor: tensor.name).map(tuple),
     st.just(()),
 )
-CHAT = Service("tiny", "1", "a", False, True, "", 1, "vllm", "chat", (), 256, 0)
+CHAT = Service("tiny", "1", "a", False, True, 1, "vllm", "chat", (), 256, 0)
 
 
 @settings(max_examples=150, deadline=None)

@@ -20,7 +20,7 @@ POINTS = [ord(character) for character in PROMPT]
 
 
 def service(task: str = "chat", longest: int | None = 512) -> Service:
-    return Service("tiny", "1", "a", False, True, "", 1, "vllm", task, ("poems",), longest, 0)
+    return Service("tiny", "1", "a", False, True, 1, "vllm", task, ("poems",), longest, 0)
 
 
 def request(*, raw: bytes | None = None, datatype: str = "", shape: tuple[int, ...] = (), **contents: Any) -> Any:
