@@ -45,10 +45,11 @@ BY_HAND = {
 
 
 def rows() -> list[list[str]]:
+    """Fields, where their text goes, its bound: `- fields → reaches. Bound: bound.`, in lines of any number."""
     text = (CHECKOUT / "docs" / "security.md").read_text()
-    table = text.partition(HEADING)[2].partition("\n## ")[0]
-    lines = [line for line in table.splitlines() if line.startswith("| ")][1:]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    section = text.partition(HEADING)[2].partition("\n## ")[0]
+    entries = [" ".join(entry.split()) for entry in section.split("\n- ")[1:]]
+    return [[cell.strip() for cell in re.split(r" → |\. Bound: ", entry)] for entry in entries]
 
 
 def of_schema(schema: dict[str, Any], components: dict[str, Any], prefix: str) -> Iterator[str]:
