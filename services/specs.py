@@ -210,6 +210,8 @@ class ModelDescription:
     decoupled: bool = False
     sequences: bool = False
     """Requests of one sequence must meet the same replica, which remembers it."""
+    classes: tuple[str, ...] = ()
+    """Outputs that Triton can classify: numbers, and always some."""
     optional: tuple[str, ...] = ()
     """Inputs that a request may leave out."""
     completes: bool = False

@@ -29,6 +29,8 @@ from services.specs import ModelDescription
 
 SEQUENCES: Final = "sequences"
 """In Revision.described: whether requests of one sequence must meet the same replica."""
+CLASSES: Final = "classes"
+"""In Revision.described: names of the outputs that callers may ask the classes of."""
 MODELS: Final = "models"
 """In Revision.described: the models of a repository, as ModelDescription has them."""
 
@@ -78,11 +80,11 @@ def ready(revision: Revision) -> Files:
 
 def describe_again(revision: Revision | None) -> None:
     """What an earlier release did not ask of the files."""
-    if revision is None or {SEQUENCES, MODELS} <= {*(revision.described or {})}:
+    if revision is None or {SEQUENCES, CLASSES, MODELS} <= {*(revision.described or {})}:
         return
     if (kept := datasets_wiring.tree(revision.tree)) and (found := _describe(revision, kept.path)).problems:
         # Asked once: each look asks for this, and what is in the store does not change.
-        revision.described = {**(revision.described or {}), SEQUENCES: found.sequences, MODELS: []}
+        revision.described = {**(revision.described or {}), SEQUENCES: found.sequences, CLASSES: [], MODELS: []}
         revision.save(update_fields=["described"])
 
 
@@ -107,6 +109,7 @@ def _describe(revision: Revision, tree: Path) -> ModelDescription:
             "task": found.task,
             "max_model_len": found.max_model_len,
             SEQUENCES: found.sequences,
+            CLASSES: [*found.classes],
             MODELS: [asdict(model) for model in found.models],
         }
         revision.save(update_fields=["described"])

@@ -128,6 +128,7 @@ def _service(rows: tuple[Row, ...], most: int) -> GatewayService:
         created=int(row.created.timestamp()),
         framework=spec["framework"],
         sequences=sequences,
+        classes=tuple(described.get(model_files.CLASSES, ())),
         **_model(spec, described),
         **_allowed(access, most),
     )

@@ -37,6 +37,8 @@ class GatewayService:
     """LoRA modules of a vLLM service; callers name them `<service>:<adapter>`."""
     sequences: bool = False
     """Requests with the same sequence id go to the same replica, well or not: no other one knows the sequence."""
+    classes: tuple[str, ...] = ()
+    """Outputs that callers may ask the classes of. Of any other, Triton might end."""
     max_model_len: int | None = None
     """Tokens; of a vLLM service, where it is known."""
     created: int = 0

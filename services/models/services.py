@@ -89,7 +89,7 @@ class Revision(models.Model):
     # What an administrator allowed for this revision, if it needs one: {"by", "location", "code"}.
     permission = models.JSONField(null=True)
     described = models.JSONField(null=True)
-    """What the gateway must know of the model: {"task", "max_model_len", "sequences"}; read once from the files."""
+    """What the gateway must know of the model: see model_files; read once from the files."""
     strategy = models.CharField(max_length=8, choices=[(name, name) for name in STRATEGIES], default=ROLLING)
     """Where there is no room for two revisions at once: `rolling` waits beside the one that serves, `recreate` ends it
     first and takes its place."""

@@ -196,6 +196,18 @@ def tensors(repeated: Any) -> tuple[Tensor, ...]:
     )
 
 
+def classified(config: ModelConfig) -> tuple[str, ...]:
+    """Outputs that Triton can classify. It ends when it tries that with texts, or with an output without elements.
+
+    A free size may be 0 for some request, so such an output is none of them.
+    """
+    return tuple(
+        output.name
+        for output, tensor in zip(config.output, tensors(config.output), strict=True)
+        if tensor.datatype not in ("", "BYTES") and tensor.shape and min(tensor.shape) > 0
+    )
+
+
 def pass_text_ids(config: ModelConfig) -> None:
     """Have our ONNX backend fill in the sequence's id as text, since Triton cannot hand it over."""
     for tensor in text_ids(config) if backend(config) == "onnxruntime" else ():

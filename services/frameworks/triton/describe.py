@@ -31,6 +31,7 @@ def describe(tree: Path, options: Mapping[str, Any], service: str = "") -> Model
         max_batch_size=main.config.max_batch_size,
         decoupled=is_decoupled(repository),
         sequences=any(one.config is not None and configs.has_sequences(one.config) for one in repository.models),
+        classes=configs.classified(main.config),
         optional=tuple(tensor.name for tensor in main.config.input if tensor.optional),
         completes=any(one.completes for one in repository.models),
         config_text=main.config_text,

@@ -121,6 +121,8 @@ def _made(service: GatewayService, door: str, match: Json, action: Json, *more: 
     for each in more:
         made.update(each)
     told = {**made.get("metadata", {}).get("filter_metadata", {}), names.LOG_METADATA: {"door": door}}
+    if service.classes and door.startswith("v2-"):
+        told[names.LUA_METADATA] = {**told.get(names.LUA_METADATA, {}), "classes": [*service.classes]}
     if service.sequences and door.startswith("v2-"):
         told[names.LUA_METADATA] = {**told.get(names.LUA_METADATA, {}), "sequences": True}
         made["route"] = {**action, "hash_policy": [{"header": {"header_name": names.H_SEQUENCE}}]}

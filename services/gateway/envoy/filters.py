@@ -47,7 +47,17 @@ FIELD_BY_METHOD = {
 }
 _DOOR = ("numbers.lua", "sha256.lua", "model.lua", "naming.lua", "door.lua")
 _CORS = ("model.lua", "naming.lua", "cors.lua")
-_GUARD = ("numbers.lua", "refusal.lua", "shapes.lua", "json.lua", "sequence.lua", "guard.lua")
+_GUARD = ("numbers.lua", "refusal.lua", "shapes.lua", "json.lua", "sequence.lua", "classes.lua", "guard.lua")
+_RESOLVE = (
+    "model.lua",
+    "refusal.lua",
+    "shapes.lua",
+    "protobuf.lua",
+    "message.lua",
+    "sequence.lua",
+    "classes.lua",
+    "resolve.lua",
+)
 MORE_FIELDS = {_V2 + "ModelStreamInfer": ("parameters",)}
 """Read beside the name. In a stream no script sees the first message before the replica is chosen."""
 
@@ -129,8 +139,7 @@ def _text(limits: Limits) -> Json:
 
 
 def _resolve(limits: Limits) -> Json:
-    files = ("model.lua", "refusal.lua", "shapes.lua", "protobuf.lua", "message.lua", "sequence.lua", "resolve.lua")
-    return _lua(limits, *files, ending={names.INFER: "infer.lua"})
+    return _lua(limits, *_RESOLVE, ending={names.INFER: "infer.lua"})
 
 
 def _source(limits: Limits, *files: str) -> str:

@@ -1,6 +1,6 @@
--- Runs on V2 REST inference, after numbers.lua, refusal.lua, shapes.lua, json.lua and sequence.lua. Triton reads tensors
--- out of shared memory when a body says so: no body that does may pass. x-checked is set last, so whatever fails here,
--- the request is refused by the policy of its service.
+-- Runs on V2 REST inference, after numbers.lua, refusal.lua, shapes.lua, json.lua, sequence.lua and classes.lua. Triton
+-- reads tensors out of shared memory when a body says so: no body that does may pass. x-checked is set last, so whatever
+-- fails here, the request is refused by the policy of its service.
 local SHARED_MEMORY = { shared_memory_region = true, shared_memory_byte_size = true, shared_memory_offset = true }
 local RULES = { refused = SHARED_MEMORY }
 local WITH_PARAMETERS = { refused = SHARED_MEMORY, inside = { parameters = true } }
@@ -12,9 +12,20 @@ local LIST, OBJECT = 91, 123
 local DEEP = "The body is nested more than 64 levels deep."
 local MANY = "The JSON of the body has more than 10000 names."
 
--- Nearly every body has neither: a word that is in all three names, or a letter that is spelled as an escape.
+-- Whether the name is there. As a word at the end of a text it is data, and common.
+local function names_classes(text)
+  local _, at = string.find(text, 'lassification"', 1, true)
+  while at do
+    if string.find(text, "^[ \t\r\n]*:", at + 1) or string.find(text, "^[ \t\r\n]*$", at + 1) then return true end
+    _, at = string.find(text, 'lassification"', at + 1, true)
+  end
+  return false
+end
+
+-- Nearly every body has none of them: a word that is in all three names, the name for classes, or a letter that is spelled
+-- as an escape.
 local function suspicious(text)
-  return string.find(text, "hared_memory", 1, true) or string.find(text, "\\u00", 1, true)
+  return string.find(text, "hared_memory", 1, true) or string.find(text, "\\u00", 1, true) or names_classes(text)
 end
 
 -- How often one of the characters is there, up to one more than `most`.
@@ -143,6 +154,10 @@ function envoy_on_request(handle)
       local id = not problem and sequences and field["parameters.sequence_id"]
       local sequence = id and sequence_in_json(string.sub(text, id[1], id[2]))
       if sequence then headers:replace("x-sequence", sequence) end
+      local outputs = not problem and words and field["outputs"]
+      if outputs then
+        problem, field = unclassified_in_json(string.sub(text, outputs[1], outputs[2]), handle:metadata():get("classes")), nil
+      end
     end
     if problem then
       local named = type(field) == "string" and " (" .. string.gsub(string.sub(field, 1, 64), "[^%w%._-]", "?") .. ")" or ""

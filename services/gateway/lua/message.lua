@@ -25,12 +25,12 @@ function held(text)
 end
 
 -- `body` has a frame of `size` bytes, which begins with `text`. Returns the model's name, as a backend reads it (the last
--- one counts), whether the tensors are in the typed fields: there are inputs, and no raw contents, and whether it names
--- outputs. Else nothing, and what is wrong.
+-- one counts), whether the tensors are in the typed fields: there are inputs, and no raw contents, and the outputs that it
+-- names, if any. Else nothing, and what is wrong.
 function outline(body, size, text)
   local compressed, a, b, c, d = string.byte(text, 1, 5)
   if compressed ~= 0 or ((a * 256 + b) * 256 + c) * 256 + d ~= size - 5 then return nil, NO_MESSAGE end
-  local model, inputs, outputs, raw, before, at, last = "", false, false, false, 0, 6, #text
+  local model, inputs, outputs, raw, before, at, last = "", false, nil, false, 0, 6, #text
   local dimensions, stop = nil, size -- of the input that is being read, or of the whole message
 
   local function fetch(least)
@@ -74,7 +74,8 @@ function outline(body, size, text)
         dimensions, stop, length = {}, before + at + length - 1, 0 -- what is in it comes next
       end
     elseif number == OUTPUTS then
-      outputs = true
+      outputs = outputs or {}
+      if kind == BYTES then outputs[#outputs + 1] = body:getBytes(before + at - 1, length) end
     elseif number == RAW then raw = true end
     at = at + length
   end

@@ -1,8 +1,8 @@
--- Runs on gRPC calls, after model.lua, refusal.lua, shapes.lua, protobuf.lua and message.lua: the model named in the first message
--- chooses the service. Where the route runs
--- infer.lua besides, that is the whole message and this reads it itself; else a filter before this one has read the name.
--- When a header or the host has chosen already, the message must name the same model. No message that makes Triton
--- read shared memory passes. x-checked is set last, so whatever fails here, the call is refused by its service's policy.
+-- Runs on gRPC calls, after model.lua, refusal.lua, shapes.lua, protobuf.lua, message.lua, sequence.lua and classes.lua:
+-- the model named in the first message chooses the service. Where the route runs infer.lua besides, that is the whole
+-- message and this reads it itself; else a filter before this one has read the name. When a header or the host has chosen
+-- already, the message must name the same model. No message passes that makes Triton read shared memory, or classify an
+-- output that cannot be. x-checked is set last, so whatever fails here, the call is refused by its service's policy.
 local FIELDS = "envoy.filters.http.grpc_field_extraction"
 local LARGEST_MESSAGE = @LARGEST_BODY@
 local FRAMING = @FRAMING@
@@ -18,6 +18,7 @@ local COMPRESSED = naming("a compressed message, which this gateway does not tak
 local FAILED = naming("a message that this gateway failed to look at: it takes no more of this stream")
 local SHARED_MEMORY = naming("a message with shared memory, which this gateway does not take")
 local ANOTHER_MODEL = naming("a message that names another model than the first of its stream")
+local NO_CLASSES = naming("a message that asks for the classes of an output that cannot be classified")
 local NO_REQUEST = naming("a message that is no inference, or has a shape of more elements than it has bytes")
 
 local function too_large(limit)
@@ -46,11 +47,12 @@ local function choose_replica(handle, headers)
 end
 
 -- What goes in the place of a message that must not pass; nothing for one that may.
-local function instead_of(message, model)
+local function instead_of(message, model, classes)
   if uses_shared_memory(message, 6, #message) then return SHARED_MEMORY end
-  local named = outline(held(message), #message, message)
+  local named, _, outputs = outline(held(message), #message, message)
   if not named then return NO_REQUEST end
-  return named ~= model and ANOTHER_MODEL or nil
+  if named ~= model then return ANOTHER_MODEL end
+  return outputs and unclassified_in_messages(outputs, classes) and NO_CLASSES or nil
 end
 
 -- Every message of a stream has its length in the five bytes before it. It is too late for an answer of our own, so
@@ -61,7 +63,7 @@ end
 --
 -- Should this fail, the rest of the stream goes nowhere: where a message ends is not known any more.
 local function watcher(handle, model)
-  local told = handle:metadata():get("largest_message")
+  local told, classes = handle:metadata():get("largest_message"), handle:metadata():get("classes")
   local limit = told and math.min(told, LARGEST_MESSAGE) or LARGEST_MESSAGE
   local instead_of_large = too_large(limit)
   local head, left, dropping, parts = "", 0, false, {}
@@ -86,7 +88,7 @@ local function watcher(handle, model)
         left, at = left - step, at + step
         if left == 0 and not dropping then
           local message = table.concat(parts)
-          out[#out + 1] = instead_of(message, model) or message
+          out[#out + 1] = instead_of(message, model, classes) or message
           parts = {}
         end
       end
@@ -145,7 +147,7 @@ function infer(handle)
   local headers = handle:headers() -- not before: those are not to be used after a wait
   local size = body and body:length() or 0
   local text = size > 0 and body:getBytes(0, math.min(PIECE, size)) or ""
-  local model, typed, outputs = nil, false, false
+  local model, typed, outputs = nil, false, nil
   if size >= 5 then model, typed, outputs = outline(body, size, text) end
   if not model then
     -- The first byte of a frame says whether its message is compressed.
@@ -156,6 +158,8 @@ function infer(handle)
   if suspicious(body, size, text) and uses_shared_memory(body:getBytes(0, size), 6, size) then
     return refuse(handle, headers, "@REFUSED@", "Tensors in shared memory are not supported here: send them in the message.")
   end
+  local problem = outputs and unclassified_in_messages(outputs, handle:metadata():get("classes"))
+  if problem then return refuse(handle, headers, "@REFUSED@", problem) end
   if handle:metadata():get("sequences") then
     local sequence = sequence_in_message(body:getBytes(0, size), 6, size)
     if sequence then headers:replace("x-sequence", sequence) end

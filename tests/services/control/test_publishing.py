@@ -111,7 +111,7 @@ def test_a_model_is_told_as_people_said_or_else_as_its_files_say(ready: Make) ->
 def test_what_files_say_is_kept_with_each_revision(ready: Make, actor: Principal, world: World) -> None:
     service = ready()
     first = service.revisions.get(number=1)
-    assert first.described == {"task": "", "max_model_len": None, "sequences": False, "models": []}
+    assert first.described == {"task": "", "max_model_len": None, "sequences": False, "classes": [], "models": []}
     verbs.edit(service, {"env": {"A": "1"}}, actor=actor)
     service = world.converge(service)
     verbs.rollback(service, 1, actor=actor)

@@ -29,9 +29,11 @@ def uid(service: str) -> str:
     return str(zlib.crc32(service.encode()))
 
 
-def ready(name: str, *endpoints: Endpoint, team: str = "vision", public: bool = False) -> GatewayService:
+def ready(
+    name: str, *endpoints: Endpoint, team: str = "vision", public: bool = False, classes: tuple[str, ...] = ()
+) -> GatewayService:
     endpoints = endpoints or (Endpoint("127.0.0.1", 9000, 9001),)
-    return GatewayService(name, team, public, True, endpoints, uid=uid(name))
+    return GatewayService(name, team, public, True, endpoints, uid=uid(name), classes=classes)
 
 
 def text(name: str, *endpoints: Endpoint, task: str = "chat", **more: Any) -> GatewayService:

@@ -170,3 +170,33 @@ def test_on_a_cpu_states_have_memory_of_their_own() -> None:
 def test_the_library_that_triton_loads_anyway_is_left_out() -> None:
     assert overlaid('backend: "onnxruntime" runtime: "libtriton_onnxruntime.so"').runtime == ""
     assert overlaid('backend: "onnxruntime" runtime: "libtriton_mine.so"').runtime == "libtriton_mine.so"
+
+
+@pytest.mark.parametrize(
+    ("tensor", "classified"),
+    [
+        ("TYPE_FP32 dims: [ 3 ]", True),
+        ("TYPE_INT8 dims: [ 2, 3 ]", True),
+        ("TYPE_BF16 dims: [ 1 ]", True),
+        ("TYPE_FP32 dims: [ 1 ] reshape { shape: [ ] }", True),
+        ("TYPE_FP32 dims: [ -1 ]", False),
+        ("TYPE_FP32 dims: [ 3, -1 ]", False),
+        ("TYPE_FP32 dims: [ 3, 0 ]", False),
+        ("TYPE_FP32", False),
+        ("TYPE_STRING dims: [ 3 ]", False),
+        ("TYPE_INVALID dims: [ 3 ]", False),
+    ],
+)
+@pytest.mark.parametrize("batching", ["", "max_batch_size: 4 "])
+def test_triton_classifies_numbers_of_which_there_are_always_some(batching: str, tensor: str, classified: bool) -> None:
+    made = config.parse(f'{batching}output [ {{ name: "a" data_type: {tensor} }} ]')
+    assert config.classified(made) == (("a",) if classified else ())
+
+
+def test_of_several_outputs_those_that_can_be_classified_are_named() -> None:
+    outputs = "".join(
+        f'{{ name: "{name}" data_type: {datatype} dims: [ {dims} ] }},'
+        for name, datatype, dims in (("x", "TYPE_FP32", "3"), ("y", "TYPE_STRING", "1"), ("z", "TYPE_INT64", "1"))
+    )
+    assert config.classified(config.parse(f"output [ {outputs.rstrip(',')} ]")) == ("x", "z")
+    assert config.classified(config.parse("")) == ()
