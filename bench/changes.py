@@ -80,11 +80,11 @@ def while_changing(directory: Path, one: Null, other: Null, *, changes: int, at_
             servers.publish(changed(people, number, other), door.directory)
         took = time.perf_counter() - began
         stop.touch()
-        said = {name: finished(process, patience=60) for name, process in loads.items()}
+        outputs = {name: finished(process, patience=60) for name, process in loads.items()}
         streamed, failure = finished(flowing, patience=120)
         refused = not_well(door.directory / names.ACCESS_LOG, since)
-    failed = [text for _, text in said.values() if text] + ([failure] if failure else [])
-    phases = {name: [json.loads(line) for line in out.splitlines()] for name, (out, _) in said.items()}
+    failed = [text for _, text in outputs.values() if text] + ([failure] if failure else [])
+    phases = {name: [json.loads(line) for line in out.splitlines()] for name, (out, _) in outputs.items()}
     return Changes(
         changes,
         took,
@@ -181,25 +181,27 @@ def _failed(line: dict[str, Any]) -> bool:
     return grpc or line["status"] >= 400 or line["flags"] not in _FINE
 
 
-def table(made: Changes) -> str:
+def table(result: Changes) -> str:
     lines = [
-        f"{made.changes:,} changes in {made.seconds:.0f} s, {SERVICES} services and {KEYS:,} keys.",
+        f"{result.changes:,} changes in {result.seconds:.0f} s, {SERVICES} services and {KEYS:,} keys.",
         "",
         "| meanwhile | done | failed or cut | worst second's p99 ms |",
         "|---|--:|--:|--:|",
     ]
     lines += [
-        f"| {name} requests | {count:,} | {len(made.failed)} | {made.p99_ms[name]:.1f} |"
-        for name, count in made.requests.items()
+        f"| {name} requests | {count:,} | {len(result.failed)} | {result.p99_ms[name]:.1f} |"
+        for name, count in result.requests.items()
     ]
-    text = made.streams
+    text = result.streams
     lines.append(
         f"| streams ({text['frames']:,} frames) | {text['streams']:,} | {text['cut']}, {text['lost']} lost | |"
     )
     return "\n".join(lines)
 
 
-def verdict(made: Changes) -> str:
-    word = "no request failed, no stream was cut" if made.whole else f"FAILED: {'; '.join(made.failed) or 'streams'}"
-    said = "" if made.whole else "".join(f" {json.dumps(line)}" for line in made.refused[:3])
-    return f"{made.changes:,} changes under load: {word}.{said}"
+def verdict(result: Changes) -> str:
+    word = (
+        "no request failed, no stream was cut" if result.whole else f"FAILED: {'; '.join(result.failed) or 'streams'}"
+    )
+    details = "" if result.whole else "".join(f" {json.dumps(line)}" for line in result.refused[:3])
+    return f"{result.changes:,} changes under load: {word}.{details}"

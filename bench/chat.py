@@ -61,13 +61,13 @@ def vllm(root: Path, directory: Path) -> Iterator[Endpoint]:
     spec = ServiceSpec(
         framework="vllm", dataset="samples", model_path="tiny-llama", queue="default", resources=Resources(1, 2)
     )
-    made = launch.render(LaunchContext(CHAT_SERVICE, make.trained(root), run_dir, ports, spec, root))
-    servers.materialise(made, run_dir)
+    rendered = launch.render(LaunchContext(CHAT_SERVICE, make.trained(root), run_dir, ports, spec, root))
+    servers.materialise(rendered, run_dir)
 
     def ready() -> bool:
         return openai_health.probe(servers.HOST, ports.http, CHAT_SERVICE).ready
 
-    with servers.process(made.argv, run_dir, ready, made.env, patience=PATIENCE * 3):
+    with servers.process(rendered.argv, run_dir, ready, rendered.env, patience=PATIENCE * 3):
         yield Endpoint(servers.HOST, ports.http, ports.grpc)
 
 
@@ -82,18 +82,18 @@ def measure_chat(root: Path, directory: Path, *, rounds: int) -> list[Chat]:
 
 
 def compare(targets: Mapping[str, tuple[int, str | None]], streams: int, rounds: int) -> Chat:
-    made: dict[str, list[tuple[float, float]]] = {name: [] for name in targets}
+    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in targets}
     for number in range(-1, rounds):
         for name in list(targets)[:: 1 if number % 2 == 0 else -1]:
-            said = one_round(*targets[name], streams)
+            sample = one_round(*targets[name], streams)
             if number >= 0:
-                made[name].append(said)
-    pairs = list(zip(made["direct"], made["gateway"], strict=True))
+                samples[name].append(sample)
+    pairs = list(zip(samples["direct"], samples["gateway"], strict=True))
     return Chat(
         streams,
         rounds,
-        {name: Spread.of([first for first, _ in each]) for name, each in made.items()},
-        {name: Spread.of([rate for _, rate in each]) for name, each in made.items()},
+        {name: Spread.of([first for first, _ in each]) for name, each in samples.items()},
+        {name: Spread.of([rate for _, rate in each]) for name, each in samples.items()},
         Spread.of([through[0] / straight[0] for straight, through in pairs]),
         Spread.of([through[1] / straight[1] for straight, through in pairs]),
     )
@@ -101,7 +101,7 @@ def compare(targets: Mapping[str, tuple[int, str | None]], streams: int, rounds:
 
 def one_round(port: int, key: str | None, streams: int) -> tuple[float, float]:
     """Median time to the first token in ms, and tokens a second, of so many streams begun together."""
-    asked = {
+    payload = {
         "model": CHAT_SERVICE,
         "messages": [{"role": "user", "content": "What is the capital of France?"}],
         "stream": True,
@@ -109,7 +109,7 @@ def one_round(port: int, key: str | None, streams: int) -> tuple[float, float]:
         "ignore_eos": True,
         "max_tokens": 0,
     }
-    body = json.dumps(asked).replace('"max_tokens": 0', '"max_tokens": %d').encode()
+    body = json.dumps(payload).replace('"max_tokens": 0', '"max_tokens": %d').encode()
     with ExitStack() as stack, selectors.DefaultSelector() as poll:
         open_ = []
         for _ in range(streams):
@@ -131,10 +131,10 @@ def one_round(port: int, key: str | None, streams: int) -> tuple[float, float]:
                 data = stream.sock.recv(65_536)
                 if not data:
                     raise RuntimeError("A stream was cut.")
-                said = sum(1 for event in stream.feed(data) if has_token(event))
-                if said:
+                new_tokens = sum(1 for event in stream.feed(data) if has_token(event))
+                if new_tokens:
                     first.setdefault(stream, time.perf_counter() - began)
-                tokens += said
+                tokens += new_tokens
         took = time.perf_counter() - began
     times = sorted(first.values())
     return times[len(times) // 2] * 1e3, tokens / took
@@ -171,12 +171,12 @@ def _range(spread: Spread) -> str:
 
 
 def verdict(rows: list[Chat]) -> list[str]:
-    said = []
+    lines = []
     for row in rows:
         good = row.tokens_ratio.median >= WANTED and row.first_ratio.median <= 1 / WANTED
         word = "as wanted" if good else "TOO LITTLE"
-        said.append(
+        lines.append(
             f"Streamed chat, {row.streams} at once: first token after {row.first_ratio.median:.2f} of vLLM's own time,"
             f" {row.tokens_ratio.median:.2f} of its tokens a second ({word}; wanted within 10 %)."
         )
-    return said
+    return lines

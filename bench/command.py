@@ -124,14 +124,14 @@ def write(
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"gateway-{now:%Y-%m-%d}.json"
-    made = {
+    figures = {
         "when": f"{now:%Y-%m-%dT%H:%M:%SZ}",
         "machine": facts,
         "timing": asdict(timing),
         "comparisons": [row.to_json() for row in rows],
         "ceilings": {protocol: asdict(summary) for protocol, summary in ceilings.items()},
     }
-    path.write_text(json.dumps(rounded(made), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(rounded(figures), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     say(f"\nAll figures: {path.relative_to(home.CHECKOUT) if path.is_relative_to(home.CHECKOUT) else path}")
 
 

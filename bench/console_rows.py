@@ -51,12 +51,12 @@ def add_services(names: list[str], teams: list[models.Team], first_port: int) ->
     """READY, each with one replica that has answered, on one port for all: a port is unique among its kind only."""
     now = timezone.now()
     spec = ServiceSpec(framework="triton", dataset="samples", model_path="mnist-svm", queue="default").to_json()
-    made = Service.objects.bulk_create(
+    services = Service.objects.bulk_create(
         Service(team=teams[number % len(teams)], name=name, state=states.READY, state_since=now, created_by="bench")
         for number, name in enumerate(names)
     )
     revisions = Revision.objects.bulk_create(
-        Revision(service=service, number=1, spec=spec, created_by="bench") for service in made
+        Revision(service=service, number=1, spec=spec, created_by="bench") for service in services
     )
     Replica.objects.bulk_create(
         Replica(
@@ -70,11 +70,11 @@ def add_services(names: list[str], teams: list[models.Team], first_port: int) ->
             grpc_port=first_port + number,
             metrics_port=first_port + number,
         )
-        for number, (service, revision) in enumerate(zip(made, revisions, strict=True))
+        for number, (service, revision) in enumerate(zip(services, revisions, strict=True))
     )
-    for service, revision in zip(made, revisions, strict=True):
+    for service, revision in zip(services, revisions, strict=True):
         service.target = service.serving = revision
-    Service.objects.bulk_update(made, ["target", "serving"], batch_size=200)
+    Service.objects.bulk_update(services, ["target", "serving"], batch_size=200)
 
 
 def add_keys(count: int, teams: list[models.Team]) -> None:
@@ -115,17 +115,17 @@ def run(plan: dict[str, int]) -> Effects:
 def measure(plan: dict[str, int], port: int, key: str, teams: list[models.Team]) -> Effects:
     effects = Effects()
 
-    def change(kind: str, act: Callable[[], Any], path: str, key: str, wanted: int) -> None:
+    def change(kind: str, act: Callable[[], Any], path: str, key: str, status: int) -> None:
         call = replace(REST, path=path)
-        effects.add(kind, *time_to(act, lambda: servers.status_of(port, call, key) == wanted))
+        effects.add(kind, *time_to(act, lambda: servers.status_of(port, call, key) == status))
 
     for number in range(plan["changes"]):
-        made: list[keys.Made] = []
+        new_keys: list[keys.Made] = []
         name = f"new-{number}"
         free = plan["first_port"] + plan["services"] + number
 
-        def create(made: list[keys.Made] = made, number: int = number) -> None:
-            made.append(keys.create(team=teams[0], name=f"fresh-{number}", actor=principal.SYSTEM))
+        def create(new_keys: list[keys.Made] = new_keys, number: int = number) -> None:
+            new_keys.append(keys.create(team=teams[0], name=f"fresh-{number}", actor=principal.SYSTEM))
 
         def answered(name: str = name, free: int = free) -> None:
             add_services([name], teams[:1], free)
@@ -133,12 +133,12 @@ def measure(plan: dict[str, int], port: int, key: str, teams: list[models.Team])
 
         # Nobody can use a key before it is known, so the time of the first is taken as that of the whole call.
         create_seconds = timed(create)
-        effects.add("a key is made", create_seconds + until(port, made[0].key), create_seconds)
+        effects.add("a key is made", create_seconds + until(port, new_keys[0].key), create_seconds)
         change(
             "a key is revoked",
-            lambda made=made: keys.revoke(made[0].row, actor=principal.SYSTEM),  # type: ignore[misc]
+            lambda new_keys=new_keys: keys.revoke(new_keys[0].row, actor=principal.SYSTEM),  # type: ignore[misc]
             REST.path,
-            made[0].key,
+            new_keys[0].key,
             401,
         )
         change("a service is ready", answered, f"/v2/models/{name}/infer", key, 200)

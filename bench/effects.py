@@ -36,24 +36,24 @@ class Effects:
             lines.append(f"| {kind} | {spread.median:.2f} ({spread.high:.2f}) | {call.median:.2f} |")
         return "\n".join(lines)
 
-    def verdict(self, where: str, wanted: float) -> list[str]:
-        said = []
+    def verdict(self, where: str, limit: float) -> list[str]:
+        lines = []
         for kind, each in self.made.items():
-            word = "as wanted" if max(each) <= wanted else "TOO SLOW"
-            said.append(f"{where}, when {kind}: {max(each):.2f} s at most ({word}; wanted {wanted:g} s).")
-        return said
+            word = "as wanted" if max(each) <= limit else "TOO SLOW"
+            lines.append(f"{where}, when {kind}: {max(each):.2f} s at most ({word}; wanted {limit:g} s).")
+        return lines
 
 
 def time_to(act: Callable[[], Any], met: Callable[[], bool]) -> tuple[float, float]:
     """Seconds from the start of `act` until `met`, which is asked meanwhile, and those that `act` took."""
-    found: list[float] = []
+    seconds: list[float] = []
     over = threading.Event()
     began = time.perf_counter()
 
     def watch() -> None:
         while not over.is_set() and time.perf_counter() - began < PATIENCE:
             if met():
-                found.append(time.perf_counter() - began)
+                seconds.append(time.perf_counter() - began)
                 return
             time.sleep(EVERY)
 
@@ -67,6 +67,6 @@ def time_to(act: Callable[[], Any], met: Callable[[], bool]) -> tuple[float, flo
         raise
     finally:
         watcher.join()
-    if not found:
+    if not seconds:
         raise RuntimeError(f"A change did not count within {PATIENCE:g} s.")
-    return found[0], took
+    return seconds[0], took

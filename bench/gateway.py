@@ -97,18 +97,18 @@ class Run:
         )
 
     def scale(self) -> Part:
-        made = scale.measure_scale(
+        result = scale.measure_scale(
             self.directory, self.scope.timing, large=self.scope.large, changes=self.scope.effects
         )
-        return Part("Size", [scale.table(made)], list(scale.verdict(made)), made.to_json())
+        return Part("Size", [scale.table(result)], list(scale.verdict(result)), result.to_json())
 
     def changes(self) -> Part:
-        made = changes.measure_changes(self.directory, changes=self.scope.changes)
-        return Part("Changes under load", [changes.table(made)], [changes.verdict(made)], made.to_json())
+        result = changes.measure_changes(self.directory, changes=self.scope.changes)
+        return Part("Changes under load", [changes.table(result)], [changes.verdict(result)], result.to_json())
 
     def streams(self) -> Part:
-        made = streams.measure_streams(self.directory, streams=self.scope.streams, seconds=self.scope.stream_seconds)
-        return Part("Streams of tokens", [streams.table(made)], [streams.verdict(made)], made.figures)
+        result = streams.measure_streams(self.directory, streams=self.scope.streams, seconds=self.scope.stream_seconds)
+        return Part("Streams of tokens", [streams.table(result)], [streams.verdict(result)], result.figures)
 
     def _peers(self) -> None:
         if python.environment() is None and PEERS_MISSING not in self.missing:
@@ -140,8 +140,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, help="folder for the figures (default bench/results; none with --quick)")
     parser.add_argument("--docs", action="store_true", help="also put the tables into docs/performance.md")
     options = parser.parse_args(arguments)
-    wanted = options.only.split(",")
-    if unknown := set(wanted) - set(PARTS):
+    names = options.only.split(",")
+    if unknown := set(names) - set(PARTS):
         parser.error(f"there is no part named {', '.join(sorted(unknown))}")
     signal.signal(signal.SIGTERM, leave)  # so that what was started is ended
     runtimes = home.from_environment().runtimes
@@ -154,7 +154,7 @@ def main(arguments: Sequence[str]) -> int:
         scope = LITTLE if options.quick else ALL
         if options.rounds:
             scope = replace(scope, timing=replace(scope.timing, rounds=options.rounds))
-        parts, missing = measure(wanted, scope, runtimes)
+        parts, missing = measure(names, scope, runtimes)
     except KeyboardInterrupt:
         return 130
     now = datetime.now(UTC)
@@ -169,11 +169,11 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if any(part is None for part in parts.values()) else 0
 
 
-def measure(wanted: Sequence[str], scope: Scope, runtimes: Path) -> tuple[dict[str, Part | None], list[str]]:
+def measure(names: Sequence[str], scope: Scope, runtimes: Path) -> tuple[dict[str, Part | None], list[str]]:
     """Part -> what came of it, None where it failed; and what was missing."""
     parts: dict[str, Part | None] = {}
     missing: list[str] = []
-    for name in wanted:
+    for name in names:
         if name in NEED_NULL and not null.available():
             missing.append(f"{name}: needs nginx as a backend that computes nothing (apt install nginx)")
             continue
@@ -182,7 +182,7 @@ def measure(wanted: Sequence[str], scope: Scope, runtimes: Path) -> tuple[dict[s
         with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as directory:
             run = Run(scope, runtimes, Path(directory), missing)
             try:
-                parts[name] = made = PARTS[name](run)
+                parts[name] = part = PARTS[name](run)
             except Missing as absent:
                 missing.append(f"{name}: {absent}")
             except Exception:
@@ -190,7 +190,7 @@ def measure(wanted: Sequence[str], scope: Scope, runtimes: Path) -> tuple[dict[s
                 missing.append(f"{name}: FAILED")
                 say(traceback.format_exc())
             else:
-                say("\n".join(made.verdicts))
+                say("\n".join(part.verdicts))
     return parts, missing
 
 
@@ -198,20 +198,20 @@ def in_words(parts: dict[str, Part | None], missing: Sequence[str]) -> list[str]
     text = []
     for part in parts.values():
         if part is not None:
-            text += [f"#### {part.title}", *part.tables, "\n".join(f"- {said}" for said in lines(part.verdicts))]
+            text += [f"#### {part.title}", *part.tables, "\n".join(f"- {line}" for line in lines(part.verdicts))]
     if missing:
         text.append("Not measured here: " + "; ".join(missing) + ".")
     return text
 
 
 def lines(verdicts: Sequence[str]) -> list[str]:
-    return [line for said in verdicts for line in said.splitlines()]
+    return [line for verdict in verdicts for line in verdict.splitlines()]
 
 
 def write(out: Path, now: datetime, facts: Any, parts: dict[str, Part | None], missing: Sequence[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"doors-{now:%Y-%m-%d}.json"
-    made = {
+    figures = {
         "when": f"{now:%Y-%m-%dT%H:%M:%SZ}",
         "machine": facts,
         "missing": list(missing),
@@ -221,7 +221,7 @@ def write(out: Path, now: datetime, facts: Any, parts: dict[str, Part | None], m
             if part is not None
         },
     }
-    path.write_text(json.dumps(rounded(made), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(rounded(figures), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     say(f"\nAll figures: {path.relative_to(home.CHECKOUT) if path.is_relative_to(home.CHECKOUT) else path}")
 
 

@@ -176,9 +176,9 @@ def rounds(
         for name in order:
             frozen.thaw(name)
             seconds = plan["seconds" if number >= 0 else "warmup"]
-            made = phase(targets[name], seconds, expected.get(name), processes, plan["repeats"])
-            expected[name] = base64.b64decode(made["answer"])
-            sys.stdout.write(json.dumps({"target": name, "round": number, **made}) + "\n")
+            result = phase(targets[name], seconds, expected.get(name), processes, plan["repeats"])
+            expected[name] = base64.b64decode(result["answer"])
+            sys.stdout.write(json.dumps({"target": name, "round": number, **result}) + "\n")
             sys.stdout.flush()
 
 

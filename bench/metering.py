@@ -27,11 +27,11 @@ BEGAN = 1_790_000_000
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--lines", type=int, default=LINES)
-    asked = options.parse_args()
+    arguments = options.parse_args()
     home = Path(tempfile.mkdtemp(prefix="ic-"))
     os.environ.update(CONSOLE_HOME=str(home), DJANGO_SETTINGS_MODULE="console.settings")
     try:
-        _measure(home, asked.lines)
+        _measure(home, arguments.lines)
     finally:
         shutil.rmtree(home)
 

@@ -29,8 +29,8 @@ def bare_bootstrap(host: str, port: int, backend_port: int, *, http2: bool) -> b
         },
     }
     route = {"match": {"prefix": "/"}, "route": {"cluster": "backend"}}
-    made = {"listeners": [_listener(host, port, [route], [_ROUTER])], "clusters": [cluster]}
-    return json.dumps({"static_resources": made}).encode()
+    resources = {"listeners": [_listener(host, port, [route], [_ROUTER])], "clusters": [cluster]}
+    return json.dumps({"static_resources": resources}).encode()
 
 
 def plain_bootstrap(host: str, port: int, calls: Sequence[Call]) -> bytes:

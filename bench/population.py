@@ -43,8 +43,8 @@ class Population:
 
 def measured(replica: Endpoint, chat: Endpoint | None = None) -> list[GatewayService]:
     """The digit at a Triton (or what stands for one), the chat at a vLLM, where there is one."""
-    made = [triton_service(example.NAME, replica)]
-    return [*made, vllm_service(CHAT_SERVICE, chat)] if chat else made
+    services = [triton_service(example.NAME, replica)]
+    return [*services, vllm_service(CHAT_SERVICE, chat)] if chat else services
 
 
 def populate(named: Sequence[GatewayService], *, services: int, keys_: int, replica: Endpoint) -> Population:
@@ -58,6 +58,6 @@ def populate(named: Sequence[GatewayService], *, services: int, keys_: int, repl
     ]
     mine = keys.generate()
     strangers = [keys.generate() for _ in range(keys_ - 1)]
-    made = [GatewayKey(key.id, key.digest, f"team-{number % TEAMS}") for number, key in enumerate(strangers)]
-    made.insert(len(made) // 2, GatewayKey(mine.id, mine.digest, TEAM))
-    return Population((*named, *others), tuple(made), mine.key)
+    gateway_keys = [GatewayKey(key.id, key.digest, f"team-{number % TEAMS}") for number, key in enumerate(strangers)]
+    gateway_keys.insert(len(gateway_keys) // 2, GatewayKey(mine.id, mine.digest, TEAM))
+    return Population((*named, *others), tuple(gateway_keys), mine.key)

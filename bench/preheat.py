@@ -161,19 +161,19 @@ def s3_movers(bucket: s3.Bucket) -> list[Mover]:
         "AWS_ENDPOINT_URL": bucket.server.endpoint,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    told = json.dumps(
+    config = json.dumps(
         {
             "options": bucket.options,
             "roots": [],
             "endpoints": [f"127.0.0.1:{bucket.server.port}"],
         }
     )
-    found = [Mover("console", console("s3"), {}, told)]
+    movers = [Mover("console", console("s3"), {}, config)]
     python = home.from_environment().runtimes / "bench-preheat" / "bin" / "python"
     if python.exists():
         aws = python.with_name("aws")
         script = str(CHECKOUT / "bench" / "movers" / "boto_mover.py")
-        found += [
+        movers += [
             Mover(
                 "aws s3 cp",
                 lambda to: [
@@ -197,20 +197,20 @@ def s3_movers(bucket: s3.Bucket) -> list[Mover]:
             "RCLONE_CONFIG_S_ENV_AUTH": "true",
             "RCLONE_CONFIG_S_ENDPOINT": bucket.server.endpoint,
         }
-        found.append(
+        movers.append(
             Mover(
                 "rclone copy",
                 lambda to: [rclone, "copy", f"s:{bucket.name}", str(to)],
                 environment | remote,
             )
         )
-    return found
+    return movers
 
 
 def local_movers(files: Path) -> list[Mover]:
-    told = json.dumps({"options": {"path": str(files)}, "roots": [str(files)], "endpoints": []})
+    config = json.dumps({"options": {"path": str(files)}, "roots": [str(files)], "endpoints": []})
     return [
-        Mover("console", console("local"), {}, told),
+        Mover("console", console("local"), {}, config),
         Mover("cp -r", lambda to: ["cp", "-r", "--reflink=auto", f"{files}/.", str(to)], {}),
         Mover(BARE, lambda to: [sys.executable, "-m", "bench.movers.bare_mover", str(files), str(to)], {}),
     ]
@@ -278,9 +278,9 @@ def run(mover: Mover, target: Path, case: Case) -> Taken:
     check(mover, target, case)
     if case.count < MANY:
         remove(target)
-    said = json.loads(line) if line.startswith("{") else {}
-    again = float(said.get("again", 0.0))
-    return Taken(ended - began - again, flushed - ended, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, said)
+    output = json.loads(line) if line.startswith("{") else {}
+    again = float(output.get("again", 0.0))
+    return Taken(ended - began - again, flushed - ended, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, output)
 
 
 def check(mover: Mover, target: Path, case: Case) -> None:
@@ -304,14 +304,14 @@ def versions() -> dict[str, str]:
         "cp": ["cp", "--version"],
         "weed": [str(Path(sys.executable).with_name("weed")), "version"],
     }
-    found = {}
+    tool_versions = {}
     for name, command in commands.items():
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-            found[name] = (done.stdout or done.stderr).splitlines()[0].strip()
+            tool_versions[name] = (done.stdout or done.stderr).splitlines()[0].strip()
         except (OSError, IndexError):
-            found[name] = "not installed"
-    return found
+            tool_versions[name] = "not installed"
+    return tool_versions
 
 
 def report(result: dict[str, Any]) -> str:

@@ -39,43 +39,45 @@ def cpu_table(rows: Sequence[Comparison]) -> str:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
-        for name, made in (("direct", row.direct), ("bare Envoy", row.bare), ("gateway", row.gateway)):
+        for name, summary in (("direct", row.direct), ("bare Envoy", row.bare), ("gateway", row.gateway)):
             own = name if name == "bare Envoy" else "gateway"
-            cells = " | ".join(f"{made.cpu_us[part]:.0f}" for part in ("generator", own, "triton", "model"))
-            lines.append(f"| {row.protocol} {name} | {row.connections} | {cells} | {_cores(made.elsewhere)} |")
+            cells = " | ".join(f"{summary.cpu_us[part]:.0f}" for part in ("generator", own, "triton", "model"))
+            lines.append(f"| {row.protocol} {name} | {row.connections} | {cells} | {_cores(summary.elsewhere)} |")
     return "\n".join(lines)
 
 
 def ceiling_table(ceilings: Mapping[str, Summary], connections: int) -> str:
     lines = [f"| Generator's ceiling, {connections} connections | rps | p50 / p99 ms |", "|---|--:|--:|"]
-    lines += [f"| {protocol} | {made.rps.median:,.0f} | {_latency(made)} |" for protocol, made in ceilings.items()]
+    lines += [
+        f"| {protocol} | {summary.rps.median:,.0f} | {_latency(summary)} |" for protocol, summary in ceilings.items()
+    ]
     return "\n".join(lines)
 
 
 def verdict(rows: Sequence[Comparison]) -> str:
     """Whether what is wanted is reached, a sentence a protocol."""
     noisy = "Rows marked NOISY: other processes were busy nearly all the time. Run this again on a quiet machine."
-    said = [
+    lines = [
         f"{row.protocol} through the gateway at {row.connections} connections: {row.ratio.median:.2f} of direct"
         f" ({_word(row.ratio.median)}; wanted {WANTED}, aim {AIM})."
         for row in rows
         if row.connections == VERDICT_CONNECTIONS
     ]
-    said += [
+    lines += [
         f"{row.protocol} at one connection: the gateway adds {row.added_ms.median:.2f} ms to the p50"
         f" ({'as wanted' if row.added_ms.median <= WANTED_MS else 'TOO MUCH'}; wanted {WANTED_MS:g}),"
         f" an Envoy that only forwards {row.bare_added_ms.median:.2f} ms."
         for row in rows
         if row.connections == 1
     ]
-    return "\n".join(said if all(row.quiet for row in rows) else [*said, noisy])
+    return "\n".join(lines if all(row.quiet for row in rows) else [*lines, noisy])
 
 
 def into_page(page: str, parts: Sequence[str], marks: tuple[str, str] = MARKS) -> str:
     """The page with `parts` instead of what is between its two marks."""
     before, _, rest = page.partition(marks[0])
-    _, found, after = rest.partition(marks[1])
-    if not found:
+    _, separator, after = rest.partition(marks[1])
+    if not separator:
         raise ValueError(f"The page has no {marks[0]} and {marks[1]}.")
     return before + marks[0] + "\n\n" + "\n\n".join(_wrapped(part) for part in parts) + "\n\n" + marks[1] + after
 
@@ -107,8 +109,8 @@ def facts_line(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _latency(made: Summary) -> str:
-    return f"{made.p50_ms.median:.2f} / {made.p99_ms.median:.2f}"
+def _latency(summary: Summary) -> str:
+    return f"{summary.p50_ms.median:.2f} / {summary.p99_ms.median:.2f}"
 
 
 def _cores(spread: Spread) -> str:

@@ -98,7 +98,7 @@ def answer(call: Call) -> bytes:
         message: bytes = response.SerializeToString()
         return b"\0" + struct.pack(">I", len(message)) + message
     if call is CHAT:
-        made: dict[str, object] = {
+        payload: dict[str, object] = {
             "id": "chatcmpl-0",
             "object": "chat.completion",
             "created": 1_700_000_000,
@@ -110,16 +110,16 @@ def answer(call: Call) -> bytes:
         }
     else:
         output = {"name": "predict", "datatype": "FP32", "shape": [1], "data": [example.EXPECTED]}
-        made = {"model_name": example.NAME, "model_version": "1", "outputs": [output]}
-    return json.dumps(made, separators=(",", ":")).encode()
+        payload = {"model_name": example.NAME, "model_version": "1", "outputs": [output]}
+    return json.dumps(payload, separators=(",", ":")).encode()
 
 
 def headers(call: Call, key: str | None, content_type: str | None = None) -> dict[str, str]:
     """`content_type` is instead of the call's own."""
-    made = {"content-type": content_type or call.content_type, **call.headers}
+    fields = {"content-type": content_type or call.content_type, **call.headers}
     if key and call is CHAT:
-        made["authorization"] = f"Bearer {key}"
+        fields["authorization"] = f"Bearer {key}"
     elif key:
         # HTTP/2 knows only lower case.
-        made["x-api-key"] = key
-    return made
+        fields["x-api-key"] = key
+    return fields

@@ -116,9 +116,9 @@ def measure_effects(door: Gateway, people: Population, backend: Null, changes: i
     """Through what the console calls. Every change is made `changes` times, on a gateway at rest."""
     effects = Effects()
 
-    def change(kind: str, snapshot: Snapshot, call: Call, key: str, wanted: int) -> None:
+    def change(kind: str, snapshot: Snapshot, call: Call, key: str, status: int) -> None:
         publish = partial(servers.publish, snapshot, door.directory)
-        effects.add(kind, *time_to(publish, lambda: servers.status_of(door.port, call, key) == wanted))
+        effects.add(kind, *time_to(publish, lambda: servers.status_of(door.port, call, key) == status))
 
     for number in range(changes):
         fresh = keys.generate()
@@ -165,34 +165,36 @@ def _mib(pid: int) -> float:
     return float(psutil.Process(pid).memory_info().rss) / (1 << 20)
 
 
-def table(made: Scale) -> str:
-    services, keys_ = made.large
+def table(result: Scale) -> str:
+    services, keys_ = result.large
     small, large = "1 service, 10 keys", f"{services:,}, {keys_:,} keys"
     lines = [
         f"| {CONNECTIONS} connections | {small}: rps | CPU µs | {large}: rps | CPU µs | ratio (range) | rounds |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
-    for row in made.rows:
+    for row in result.rows:
         few, many, ratio = row.summaries["small"], row.summaries["large"], row.ratio("large", "small")
         lines.append(
             f"| {row.call} | {few.rps.median:,.0f} | {few.cpu_us['small']:.0f} | {many.rps.median:,.0f}"
             f" | {many.cpu_us['large']:.0f} | **{ratio.median:.2f}** ({ratio.low:.2f} to {ratio.high:.2f})"
             f" | {len(row.counted)} of {row.rounds}{'' if row.quiet else ', NOISY'} |"
         )
-    lines += ["", made.effects.table("A change at this size, when published")]
-    lines += ["", made.console.table("The same through the console's actions"), ""]
-    memory = f"Memory of the gateway: {made.memory_mib['small']:.0f} MiB, large {made.memory_mib['large']:.0f} MiB."
-    idle = f"Without any request the large one keeps {made.idle_cores:.2f} cores busy with its probes."
+    lines += ["", result.effects.table("A change at this size, when published")]
+    lines += ["", result.console.table("The same through the console's actions"), ""]
+    memory = f"Memory of the gateway: {result.memory_mib['small']:.0f} MiB, large {result.memory_mib['large']:.0f} MiB."
+    idle = f"Without any request the large one keeps {result.idle_cores:.2f} cores busy with its probes."
     lines.append(f"{memory} {idle}")
     return "\n".join(lines)
 
 
-def verdict(made: Scale) -> Sequence[str]:
-    said = []
-    for row in made.rows:
+def verdict(result: Scale) -> Sequence[str]:
+    lines = []
+    for row in result.rows:
         ratio = row.ratio("large", "small").median
         word = "as wanted" if ratio >= WANTED else "TOO LITTLE"
-        said.append(f"{row.call} at {made.large[0]:,} services: {ratio:.2f} of one service ({word}; wanted {WANTED}).")
-    said += made.effects.verdict("Published", WANTED_SECONDS)
-    said += made.console.verdict("Through the console", WANTED_SECONDS)
-    return said
+        lines.append(
+            f"{row.call} at {result.large[0]:,} services: {ratio:.2f} of one service ({word}; wanted {WANTED})."
+        )
+    lines += result.effects.verdict("Published", WANTED_SECONDS)
+    lines += result.console.verdict("Through the console", WANTED_SECONDS)
+    return lines

@@ -84,8 +84,8 @@ def process(
         deadline = time.monotonic() + patience
         while not ready():
             if running.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-                raise RuntimeError(f"{Path(command[0]).name} did not start:\n{said}")
+                log_text = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+                raise RuntimeError(f"{Path(command[0]).name} did not start:\n{log_text}")
             time.sleep(0.05)
         yield running
     finally:
@@ -130,9 +130,9 @@ def status_of(port: int, call: Call, key: str | None) -> int:
     """HTTP status of one request over HTTP/1.1; 0 when there is none."""
     if call.wire == "gRPC":
         raise ValueError("Ask over REST: both lead to the same replicas.")
-    asked = urllib.request.Request(f"http://{HOST}:{port}{call.path}", call.body, headers(call, key))
+    request = urllib.request.Request(f"http://{HOST}:{port}{call.path}", call.body, headers(call, key))
     try:
-        with urllib.request.urlopen(asked, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -140,12 +140,12 @@ def status_of(port: int, call: Call, key: str | None) -> int:
         return 0
 
 
-def materialise(made: Launch, run_dir: Path) -> None:
+def materialise(rendered: Launch, run_dir: Path) -> None:
     """The files and links that a replica is started with, as an engine makes them."""
-    for name, content in made.files.items():
+    for name, content in rendered.files.items():
         (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
         (run_dir / name).write_bytes(content)
-    for name, target in made.links.items():
+    for name, target in rendered.links.items():
         (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
         (run_dir / name).symlink_to(target)
 
@@ -160,10 +160,10 @@ def triton(root: Path, directory: Path) -> Iterator[tuple[Endpoint, Callable[[],
     run_dir = directory / "replica"
     ports = Ports(*free_ports(3))
     spec = ServiceSpec(framework="triton", dataset="samples", model_path="mnist-svm", queue="default")
-    made = launch.render(LaunchContext(example.NAME, samples / "mnist-svm", run_dir, ports, spec, root))
-    materialise(made, run_dir)
+    rendered = launch.render(LaunchContext(example.NAME, samples / "mnist-svm", run_dir, ports, spec, root))
+    materialise(rendered, run_dir)
     ready = answers(f"http://{HOST}:{ports.http}/v2/health/ready")
-    with process(made.argv, run_dir, ready, made.env) as running:
+    with process(rendered.argv, run_dir, ready, rendered.env) as running:
 
         def pids() -> dict[str, list[int]]:
             children = psutil.Process(running.pid).children(recursive=True)

@@ -66,8 +66,10 @@ def proxying(directory: Path, timing: Timing, connections: Sequence[int]) -> lis
             slow = Target("LiteLLM", servers.HOST, peer.port, peer.key, frozen=peer.pids, settle=0.0)
             with_litellm = [*targets[:2], slow]
             pids = {"direct": backend.pids, "gateway": [door.pid], "LiteLLM": peer.pids}
-            known = {"LiteLLM": peer.version}
-            rows += [Row(measure(CHAT, count, with_litellm, timing, pids), "direct", known) for count in connections]
+            peer_versions = {"LiteLLM": peer.version}
+            rows += [
+                Row(measure(CHAT, count, with_litellm, timing, pids), "direct", peer_versions) for count in connections
+            ]
         return rows
 
 
@@ -119,42 +121,42 @@ def table(rows: Sequence[Row]) -> str:
         "|---|--:|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
-        made, noisy = row.measured, "" if row.measured.quiet else ", NOISY"
-        for name, each in made.summaries.items():
+        speeds, noisy = row.measured, "" if row.measured.quiet else ", NOISY"
+        for name, each in speeds.summaries.items():
             cpu = each.cpu_us[name]
-            ratio = made.ratio(name, row.base)
-            said = "" if name == row.base else f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f}){noisy}"
-            added = "" if name == row.base else f"{made.added(name, row.base).median:.2f} ms"
+            ratio = speeds.ratio(name, row.base)
+            ratio_text = "" if name == row.base else f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f}){noisy}"
+            added = "" if name == row.base else f"{speeds.added(name, row.base).median:.2f} ms"
             lines.append(
-                f"| {made.call} | {made.connections} | {row.versions.get(name, name)} | {each.rps.median:,.0f}"
+                f"| {speeds.call} | {speeds.connections} | {row.versions.get(name, name)} | {each.rps.median:,.0f}"
                 f" | {each.p50_ms.median:.2f} / {each.p99_ms.median:.2f} | {cpu:.0f} | {1e6 / max(cpu, 0.1):,.0f}"
-                f" | {said} | {added} |"
+                f" | {ratio_text} | {added} |"
             )
     return "\n".join(lines)
 
 
 def verdict(rows: Sequence[Row]) -> list[str]:
-    said = []
+    lines = []
     for row in rows:
-        made, names = row.measured, row.measured.summaries
-        where = f"at {made.connections} connection{'s' if made.connections > 1 else ''}"
+        speeds, names = row.measured, row.measured.summaries
+        where = f"at {speeds.connections} connection{'s' if speeds.connections > 1 else ''}"
         if "LiteLLM" in names:
-            times = made.ratio("gateway", "LiteLLM").median
+            times = speeds.ratio("gateway", "LiteLLM").median
             word = "as wanted" if times >= WANTED_LITELLM else "TOO LITTLE"
-            said.append(
+            lines.append(
                 f"OpenAI {where}: {times:.0f} times the requests of LiteLLM ({word}; wanted {WANTED_LITELLM:.0f})."
             )
         if "V1 by the bridge" in names:
-            added = made.added("V1 by the bridge", row.base).median
+            added = speeds.added("V1 by the bridge", row.base).median
             word = "as wanted" if added <= WANTED_BRIDGE_MS else "TOO MUCH"
-            if made.connections == 1:
-                said.append(f"The bridge adds {added:.2f} ms to p50 {where} ({word}; wanted {WANTED_BRIDGE_MS:g}).")
+            if speeds.connections == 1:
+                lines.append(f"The bridge adds {added:.2f} ms to p50 {where} ({word}; wanted {WANTED_BRIDGE_MS:g}).")
         for name in (IN_FRONT, INSIDE):
             if name in names:
-                times = made.ratio("V1 by the bridge", name).median
+                times = speeds.ratio("V1 by the bridge", name).median
                 word = "as wanted" if times > WANTED_KSERVE else "TOO LITTLE"
-                said.append(f"V1 {where}: {times:.2f} times the requests of KServe's Python server, {name} ({word}).")
-    return said
+                lines.append(f"V1 {where}: {times:.2f} times the requests of KServe's Python server, {name} ({word}).")
+    return lines
 
 
 def calls() -> Sequence[Call]:

@@ -58,8 +58,8 @@ def spread(nanoseconds: Sequence[int]) -> dict[str, float]:
     if not ordered:
         return {"count": 0}
     shares = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99}
-    made = {name: percentile(ordered, share) for name, share in shares.items()}
-    return {"count": len(ordered), **made, "max_ms": ordered[-1] / 1e6}
+    percentiles = {name: percentile(ordered, share) for name, share in shares.items()}
+    return {"count": len(ordered), **percentiles, "max_ms": ordered[-1] / 1e6}
 
 
 class Slot:

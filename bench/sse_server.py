@@ -129,8 +129,8 @@ class Server:
         if request.startswith(b"GET "):
             peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
             return
-        found = _TOKENS.search(request)
-        peer.number, peer.tokens = 0, int(found[1]) if found else 1
+        match = _TOKENS.search(request)
+        peer.number, peer.tokens = 0, int(match[1]) if match else 1
         heapq.heappush(self.due, (peer.came + self.first, peer.sock.fileno(), peer))
 
     def _next(self, peer: Peer, due: int) -> None:

@@ -47,8 +47,8 @@ class Stream:
         return events
 
     def _begin(self) -> bool:
-        head, found, rest = self.pending.partition(b"\r\n\r\n")
-        if not found:
+        head, separator, rest = self.pending.partition(b"\r\n\r\n")
+        if not separator:
             return False
         if not head.startswith(b"HTTP/1.1 200 ") or b"chunked" not in head.lower():
             raise StreamError(f"Not a stream: {self.pending[:400]!r}")
@@ -59,8 +59,8 @@ class Stream:
         """Moves what is whole of chunks from `pending` to `text`."""
         while True:
             if self.left < 0:
-                line, found, rest = self.pending.partition(b"\r\n")
-                if not found:
+                line, separator, rest = self.pending.partition(b"\r\n")
+                if not separator:
                     return
                 self.left, self.pending = int(line, 16), rest
             if len(self.pending) < self.left + 2:

@@ -59,14 +59,14 @@ def paced(directory: Path) -> Iterator[tuple[Endpoint, int]]:
 
 def body() -> str:
     """A streamed chat; %d is the number of tokens."""
-    asked = {
+    payload = {
         "model": CHAT_SERVICE,
         "messages": [{"role": "user", "content": "Count."}],
         "stream": True,
         "stream_options": {"include_usage": True},
         "max_tokens": 0,
     }
-    return json.dumps(asked).replace('"max_tokens": 0', '"max_tokens": %d')
+    return json.dumps(payload).replace('"max_tokens": 0', '"max_tokens": %d')
 
 
 def target(name: str, port: int, key: str | None, streams: int) -> dict[str, Any]:
@@ -121,13 +121,13 @@ def people_of(backend: Endpoint) -> Population:
     return populate(measured(backend, backend), services=2, keys_=100, replica=backend)
 
 
-def table(made: Streams) -> str:
+def table(result: Streams) -> str:
     lines = [
         "| | at once | streams | frames | cut | lost | first frame p50 / p99 / max ms | later p50 / p99 / max ms |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    counts = {"gateway": made.streams, "direct": max(1, made.streams * CONTROLS // 512)}
-    for name, each in made.figures["targets"].items():
+    counts = {"gateway": result.streams, "direct": max(1, result.streams * CONTROLS // 512)}
+    for name, each in result.figures["targets"].items():
         ways = " | ".join(_way(each[part]) for part in ("first", "later"))
         numbers = f"{each['streams']:,} | {each['frames']:,} | {each['cut']} | {each['lost']}"
         lines.append(f"| {name} | {counts[name]} | {numbers} | {ways} |")
@@ -140,10 +140,10 @@ def _way(spread: dict[str, float]) -> str:
     return " / ".join(f"{spread[part]:.2f}" for part in ("p50_ms", "p99_ms", "max_ms"))
 
 
-def verdict(made: Streams) -> str:
-    frames = "no frame lost" if made.whole else "FRAMES LOST"
-    word = "as wanted" if made.share_ms <= WANTED_MS else "TOO MUCH"
+def verdict(result: Streams) -> str:
+    frames = "no frame lost" if result.whole else "FRAMES LOST"
+    word = "as wanted" if result.share_ms <= WANTED_MS else "TOO MUCH"
     return (
-        f"{made.streams} streams, {WORKERS} workers: {frames}; the gateway's own share of the time to the first token,"
-        f" p99: {made.share_ms:.2f} ms ({word}; wanted {WANTED_MS:g})."
+        f"{result.streams} streams, {WORKERS} workers: {frames}; the gateway's share of the time to the first token,"
+        f" p99: {result.share_ms:.2f} ms ({word}; wanted {WANTED_MS:g})."
     )

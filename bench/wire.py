@@ -96,8 +96,8 @@ class Grpc(Connection):
         message = b"\0" + struct.pack(">I", len(body)) + body
         # As real clients do: the first call teaches the server the headers, later ones refer to them by number.
         taught = b"".join(b"\x40" + _text(name) + _text(value) for name, value in fields.items())
-        known = bytes(0x80 | (61 + count) for count in range(len(fields), 0, -1))
-        self.first, self.later = _call(taught, message), _call(known, message)
+        indexed = bytes(0x80 | (61 + count) for count in range(len(fields), 0, -1))
+        self.first, self.later = _call(taught, message), _call(indexed, message)
         self.message_size = len(message)
         self.window = FIRST_WINDOW
         self.stream = -1

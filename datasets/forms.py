@@ -46,7 +46,7 @@ class PlaceForm(forms.Form):
 
     def credentials(self) -> dict[str, str]:
         """Those that were typed, and "" for those to remove: what is left empty stays."""
-        removed = {name: "" for name, wanted in self._given(REMOVE).items() if wanted}
+        removed = {name: "" for name, is_checked in self._given(REMOVE).items() if is_checked}
         return removed | {name: value for name, value in self._given(CREDENTIALS).items() if value}
 
     def _given(self, prefix: str) -> dict[str, Any]:

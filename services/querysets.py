@@ -74,10 +74,10 @@ class ApiKeyQuerySet(models.QuerySet[Any]):
 
 
 def _descendants(pk: int, children: dict[int, list[int]]) -> list[int]:
-    found: list[int] = []
+    descendants: list[int] = []
     waiting = [pk]
     while waiting:
         below = children.get(waiting.pop(), [])
-        found += below
+        descendants += below
         waiting += below
-    return found
+    return descendants

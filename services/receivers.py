@@ -54,10 +54,10 @@ def rounds_of_revisions(sender: object, rounds: set[int], **kwargs: Any) -> set[
 
 @receiver(trees_used)
 def services_with_trees(sender: object, **kwargs: Any) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    services_by_tree: dict[str, set[str]] = {}
     for digest, name in Revision.objects.exclude(tree="").order_by().values_list("tree", "service__name").distinct():
-        found.setdefault(digest, set()).add(name)
-    return found
+        services_by_tree.setdefault(digest, set()).add(name)
+    return services_by_tree
 
 
 @receiver(dataset_deleting)

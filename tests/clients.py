@@ -20,10 +20,10 @@ SCRIPTS = Path(__file__).parent / "integration" / "seeds" / "clients"
 
 def python(environment: str = "clients") -> Path:
     runtimes = os.environ.get("CONSOLE_RUNTIMES")
-    found = (Path(runtimes) if runtimes else home.CHECKOUT / "var" / "runtimes") / environment / "bin" / "python"
-    if not found.is_file():
+    path = (Path(runtimes) if runtimes else home.CHECKOUT / "var" / "runtimes") / environment / "bin" / "python"
+    if not path.is_file():
         pytest.fail("the clients of others are not installed: run `make clients`")
-    return found
+    return path
 
 
 def call(script: str, environment: str = "clients", timeout: float = 60, **given: Any) -> Any:

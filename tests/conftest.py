@@ -117,11 +117,11 @@ def live() -> Iterator[Live]:
     Mark its tests xdist_group("live"), or "live-changes" when they take services down and up again.
     """
     runtime_root()
-    with stack() as made:
-        made.extra["REPLICA_RETRY_SECONDS"] = "2"
-        made.start("--no-color")
-        wait_for(made.said, lambda text: f"{example.NAME} says 8" in text, 120)
-        yield Live(made)
+    with stack() as running:
+        running.extra["REPLICA_RETRY_SECONDS"] = "2"
+        running.start("--no-color")
+        wait_for(running.said, lambda text: f"{example.NAME} says 8" in text, 120)
+        yield Live(running)
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ class Hub:
                 tree[path.relative_to(files).as_posix()] = self._blob(path, xet=xet, link=link)
         place = self.folder / "repos" / repo
         place.mkdir(parents=True, exist_ok=True)
-        known = (
+        stored = (
             json.loads((place / "repo.json").read_text())
             if (place / "repo.json").exists()
             else {
@@ -90,9 +90,9 @@ class Hub:
                 "refs": {},
             }
         )
-        commit = hashlib.sha1(json.dumps([tree, known["refs"]]).encode()).hexdigest()
+        commit = hashlib.sha1(json.dumps([tree, stored["refs"]]).encode()).hexdigest()
         _write(place / f"{commit}.json", tree)
-        _write(place / "repo.json", {**known, **access, "refs": {**known["refs"], branch: commit}})
+        _write(place / "repo.json", {**stored, **access, "refs": {**stored["refs"], branch: commit}})
         return commit
 
     def change(self, repo: str, **access: Any) -> None:
@@ -151,8 +151,8 @@ def _write(path: Path, value: Any) -> None:
 @contextmanager
 def hub(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[Hub]:
     """A server that is up, and gone afterwards; over TLS if it gets a certificate and its key (PEM)."""
-    made = Hub(folder)
-    made.scheme = "https" if certificate else "http"
+    server = Hub(folder)
+    server.scheme = "https" if certificate else "http"
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.hub_server", str(folder), *map(str, certificate or ())],
         cwd=REPOSITORY,
@@ -163,8 +163,8 @@ def hub(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[
     assert process.stdin is not None and process.stdout is not None
     try:
         ports = json.loads(process.stdout.readline())
-        made.hub_port, made.cdn_port = ports["hub"], ports["cdn"]
-        yield made
+        server.hub_port, server.cdn_port = ports["hub"], ports["cdn"]
+        yield server
     finally:
         process.stdin.close()
         try:

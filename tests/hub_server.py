@@ -122,8 +122,8 @@ class Handler(BaseHTTPRequestHandler):
         path = self.state.folder / "blobs" / oid
         size = path.stat().st_size
         start, end, status = 0, size - 1, 200
-        if found := RANGE.fullmatch(self.headers.get("Range", "")):
-            start, end = int(found[1]), min(int(found[2] or size - 1), size - 1)
+        if match := RANGE.fullmatch(self.headers.get("Range", "")):
+            start, end = int(match[1]), min(int(match[2] or size - 1), size - 1)
             if start >= size:
                 raise Answer(416, headers={"Content-Range": f"bytes */{size}"})
             status, headers["Content-Range"] = 206, f"bytes {start}-{end}/{size}"
@@ -141,10 +141,10 @@ class Handler(BaseHTTPRequestHandler):
                 data[len(data) // 2] ^= 1
                 self.wfile.write(data[start : end + 1])
                 return
-            wanted = end - start + 1 if cut is None else min(cut, end - start + 1)
-            if wanted:
-                self.connection.sendfile(source, start, wanted)
-        if wanted < end - start + 1:
+            length = end - start + 1 if cut is None else min(cut, end - start + 1)
+            if length:
+                self.connection.sendfile(source, start, length)
+        if length < end - start + 1:
             self.close_connection = True
 
     # The storage behind signed URLs
@@ -164,14 +164,14 @@ class Handler(BaseHTTPRequestHandler):
     # The Hub
 
     def hub(self, path: str, query: dict[str, list[str]], body: bytes) -> None:
-        if found := CACHED.fullmatch(path):
-            return self.cached(unquote(found["repo"]), found["commit"], unquote(found["path"]))
-        if found := RESOLVE.fullmatch(path):
-            repo = self.allowed(found["repo"])
-            self.gate(found["repo"], repo)
-            return self.resolve(found["repo"], repo, unquote(found["revision"]), unquote(found["path"]))
-        if found := API.fullmatch(path):
-            return self.api(found["repo"], found["verb"], (found["rest"] or "").lstrip("/"), query, body)
+        if match := CACHED.fullmatch(path):
+            return self.cached(unquote(match["repo"]), match["commit"], unquote(match["path"]))
+        if match := RESOLVE.fullmatch(path):
+            repo = self.allowed(match["repo"])
+            self.gate(match["repo"], repo)
+            return self.resolve(match["repo"], repo, unquote(match["revision"]), unquote(match["path"]))
+        if match := API.fullmatch(path):
+            return self.api(match["repo"], match["verb"], (match["rest"] or "").lstrip("/"), query, body)
         raise Answer(404, {"error": "Sorry, we can't find the page you are looking for."})
 
     @property
@@ -254,9 +254,9 @@ class Handler(BaseHTTPRequestHandler):
         commit = self.commit(name, repo, unquote(revision))
         rows = listing(self.state.tree(name, commit))
         if verb == "paths-info":
-            asked = parse_qs(body.decode())
-            wanted = {path.strip("/") for path in asked.get("paths", [])}
-            raise Answer(200, [row for row in rows if row["path"] in wanted])
+            form = parse_qs(body.decode())
+            paths = {path.strip("/") for path in form.get("paths", [])}
+            raise Answer(200, [row for row in rows if row["path"] in paths])
         self.tree_page(name, commit, rows, unquote(folder).strip("/"), query)
 
     def tree_page(
@@ -294,14 +294,14 @@ class Handler(BaseHTTPRequestHandler):
             raise Answer(404, {"error": "Entry not found"}, {"X-Repo-Commit": commit}, code="EntryNotFound")
         common = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         if "lfs" not in row:
-            there = f"/api/resolve-cache/models/{quote(name)}/{commit}/{quote(path, safe='')}"
+            cache_path = f"/api/resolve-cache/models/{quote(name)}/{commit}/{quote(path, safe='')}"
             etag = quote(f'"{row["oid"]}"')
             raise Answer(
                 307,
                 None,
                 {
                     **common,
-                    "Location": f"{there}?{quote(self.path, safe='')}=&etag={etag}",
+                    "Location": f"{cache_path}?{quote(self.path, safe='')}=&etag={etag}",
                     "ETag": f'"{row["oid"]}"',
                     "X-Linked-Size": str(row["size"]),
                 },

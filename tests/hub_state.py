@@ -32,23 +32,23 @@ class State:
 
     @property
     def settings(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.read(self.folder / "settings.json")
-        return found
+        document: dict[str, Any] = self.read(self.folder / "settings.json")
+        return document
 
     def repo(self, name: str) -> dict[str, Any] | None:
         if ".." in name or not name:
             return None
-        found: dict[str, Any] | None = self.read(self.folder / "repos" / name / "repo.json")
-        return found
+        document: dict[str, Any] | None = self.read(self.folder / "repos" / name / "repo.json")
+        return document
 
     def tree(self, repo: str, commit: str) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = self.read(self.folder / "repos" / repo / f"{commit}.json")
-        return found
+        document: dict[str, dict[str, Any]] = self.read(self.folder / "repos" / repo / f"{commit}.json")
+        return document
 
     def log(self, line: dict[str, Any]) -> None:
         with self.lock, (self.folder / "requests.jsonl").open("a") as out:
             out.write(json.dumps(line) + "\n")
 
     def sign(self, path: str, expires: int) -> str:
-        said = f"{path}?{expires}".encode()
-        return hmac.new(self.settings["cdn_key"].encode(), said, hashlib.sha256).hexdigest()
+        message = f"{path}?{expires}".encode()
+        return hmac.new(self.settings["cdn_key"].encode(), message, hashlib.sha256).hexdigest()

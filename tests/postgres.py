@@ -32,9 +32,9 @@ class NoPostgres(Exception):
 
 def binaries() -> Path:
     """The directory with `initdb` and `postgres`. Raises NoPostgres."""
-    found = [Path(path).parent for path in (shutil.which("initdb"),) if path]
-    found += sorted((folder / "bin" for folder in DEBIAN.glob("*")), reverse=True)
-    for folder in found:
+    folders = [Path(path).parent for path in (shutil.which("initdb"),) if path]
+    folders += sorted((folder / "bin" for folder in DEBIAN.glob("*")), reverse=True)
+    for folder in folders:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
     raise NoPostgres("There is no PostgreSQL server here (apt install postgresql).")
@@ -63,9 +63,9 @@ class Postgres:
         deadline = time.monotonic() + 60
         while not self._answers():
             if self.server.poll() is not None or time.monotonic() > deadline:
-                said = (self.directory / "log").read_text(errors="replace")
+                log_text = (self.directory / "log").read_text(errors="replace")
                 self.stop()
-                raise NoPostgres(f"PostgreSQL did not start: {said[-2000:]}")
+                raise NoPostgres(f"PostgreSQL did not start: {log_text[-2000:]}")
             time.sleep(0.05)
 
     def stop(self) -> None:

@@ -164,23 +164,23 @@ class Proxy:
 
         What is held never comes; whoever asks again is held too, until the Hold lets others pass.
         """
-        made = Hold()
+        new_hold = Hold()
 
         def rule(exchange: Exchange, data: bytes) -> Iterator[bytes]:
-            if made.others_pass or not _gets(exchange, key) or exchange.position + len(data) <= at:
+            if new_hold.others_pass or not _gets(exchange, key) or exchange.position + len(data) <= at:
                 yield data
                 return
             keep = max(0, at - exchange.position)
             yield data[:keep]
             self.held += 1
             left = iter(range(keep, len(data)))
-            while not (made.is_cut.wait(1) or self.over.is_set()):
+            while not (new_hold.is_cut.wait(1) or self.over.is_set()):
                 if drip and (place := next(left, None)) is not None:
                     yield data[place : place + 1]
             raise Cut
 
         self.rules.append(rule)
-        return made
+        return new_hold
 
 
 def _gets(exchange: Exchange, key: str) -> bool:

@@ -28,8 +28,8 @@ class Answer:
     def errors(self) -> Fields:
         """The problem's messages by field."""
         assert self.status == 400, (self.status, self.data)
-        found: Fields = self.data.get("errors", {})
-        return found
+        errors: Fields = self.data.get("errors", {})
+        return errors
 
 
 @dataclass
@@ -103,9 +103,9 @@ def validate(data: Any, schema: Mapping[str, Any]) -> None:
 @cache
 def document() -> dict[str, Any]:
     """The OpenAPI 3.0 document with `nullable` as JSON Schema says it, and no field that is not described."""
-    made = json.loads(json.dumps(SchemaGenerator().get_schema(request=None, public=True), default=str))
-    found: dict[str, Any] = _translated(made)
-    return found
+    schema = json.loads(json.dumps(SchemaGenerator().get_schema(request=None, public=True), default=str))
+    translated: dict[str, Any] = _translated(schema)
+    return translated
 
 
 def _translated(node: Any) -> Any:
@@ -113,18 +113,18 @@ def _translated(node: Any) -> Any:
         return [_translated(item) for item in node]
     if not isinstance(node, dict):
         return node
-    made = {key: _translated(value) for key, value in node.items() if key != "nullable"}
-    if isinstance(made.get("properties"), dict) and made.get("type") == "object":
-        made.setdefault("additionalProperties", False)
-    return {"anyOf": [made, {"type": "null"}]} if node.get("nullable") is True else made
+    parts = {key: _translated(value) for key, value in node.items() if key != "nullable"}
+    if isinstance(parts.get("properties"), dict) and parts.get("type") == "object":
+        parts.setdefault("additionalProperties", False)
+    return {"anyOf": [parts, {"type": "null"}]} if node.get("nullable") is True else parts
 
 
 def operation_of(method: str, path: str) -> dict[str, Any] | None:
     for template, operations in document()["paths"].items():
         pattern = re.sub(r"\\\{[a-z_]+\\\}", "[^/]+", re.escape(template))
         if re.fullmatch(pattern, ROOT + path) and method.lower() in operations:
-            found: dict[str, Any] = operations[method.lower()]
-            return found
+            operation: dict[str, Any] = operations[method.lower()]
+            return operation
     return None
 
 

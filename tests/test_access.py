@@ -25,8 +25,8 @@ OWNED = {"services": "echo", "datasets": "models", "keys": "1", "teams": "vision
 """First part of an address -> what Alice's team has there."""
 
 
-def routes(found: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:
-    for each in found:
+def routes(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:
+    for each in patterns:
         here = before + str(each.pattern)
         if isinstance(each, URLResolver):
             yield from routes(each.url_patterns, here)

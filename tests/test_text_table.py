@@ -24,6 +24,7 @@ SPAN = re.compile(r"`([^`]+)`")
 READ_FROM = {"POST", "GET", "FILES", "data", "query"}
 """What the views of pages call the fields of a request."""
 BY_HAND = {
+    "services/views/create.py": {"framework_config.model"},
     "services/views/services.py": {"q"},
     "services/views/usage.py": {"range", "metric", "by"},
     "services/views/panel_form.py": {

@@ -177,5 +177,5 @@ def chat_body(model: str = NAME, question: str = QUESTION, **changes: Any) -> di
 def text_of(answer: Any) -> str:
     """Of a chat completion, or its JSON."""
     parsed = answer if isinstance(answer, dict) else json.loads(answer)
-    said: str = parsed["choices"][0]["message"]["content"]
-    return said
+    content: str = parsed["choices"][0]["message"]["content"]
+    return content

@@ -23,25 +23,25 @@ from datasets.sources.base import Site
 
 
 def main(kind: str, folder: str, again: bool) -> None:
-    told = json.load(sys.stdin)
+    config = json.load(sys.stdin)
     registry.source_class(kind)  # a worker has loaded it long ago
     keep_what_is_loaded()  # as it does when it is ready
     print("ready", flush=True)
-    site = Site(roots=tuple(Path(root) for root in told["roots"]), endpoints=tuple(told["endpoints"]))
-    source = registry.make(kind, told["options"], site)
+    site = Site(roots=tuple(Path(root) for root in config["roots"]), endpoints=tuple(config["endpoints"]))
+    source = registry.make(kind, config["options"], site)
     store = Store(Path(folder))
     store.make()
     began = time.monotonic()
     plan = source.plan("")
     planned = time.monotonic()
     with store.staging("1") as staging:
-        stored = copy(plan, source, "", staging, known=store.known(plan, ""))
+        stored = copy(plan, source, "", staging, find_stored=store.known(plan, ""))
         copied = time.monotonic()
         manifest = make_manifest(stored, plan.empty_dirs)
         parts = {file.path: staging.part(key_of(file)) for file in plan.files}
         tree = store.publish(staging, parts, manifest, fingerprint=plan.fingerprint)
     published = time.monotonic()
-    said = {
+    result = {
         "files": tree.file_count,
         "bytes": tree.total_bytes,
         "plan": planned - began,
@@ -51,9 +51,9 @@ def main(kind: str, folder: str, again: bool) -> None:
     }
     if again:
         began = time.monotonic()
-        assert store.find(registry.make(kind, told["options"], site).plan("").fingerprint) == tree
-        said["again"] = time.monotonic() - began
-    print(json.dumps(said), flush=True)
+        assert store.find(registry.make(kind, config["options"], site).plan("").fingerprint) == tree
+        result["again"] = time.monotonic() - began
+    print(json.dumps(result), flush=True)
     upkeep.settle(store)
 
 

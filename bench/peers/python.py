@@ -37,8 +37,8 @@ def environment() -> Path | None:
 
 def version(root: Path, name: str) -> str:
     (site,) = root.glob("lib/python3*/site-packages")
-    found = [each.version for each in distributions(path=[str(site)]) if each.name == name]
-    return found[0] if found else "unknown"
+    versions = [each.version for each in distributions(path=[str(site)]) if each.name == name]
+    return versions[0] if versions else "unknown"
 
 
 @contextmanager

@@ -143,14 +143,14 @@ def fernet_keys(name: str) -> list[str]:
     return keys
 
 
-def unknown(environment: Iterable[str], known: Collection[str]) -> list[str]:
-    """A sentence for each variable that looks like one of `known` and is not: nothing reads it."""
+def unknown(environment: Iterable[str], setting_names: Collection[str]) -> list[str]:
+    """A sentence for each variable that looks like one of `setting_names` and is not: nothing reads it."""
     sentences = []
     for variable in sorted(environment):
         name = variable.removesuffix("_FILE")
-        if name in known or _KUBERNETES.fullmatch(name):
+        if name in setting_names or _KUBERNETES.fullmatch(name):
             continue
-        close = difflib.get_close_matches(name, known, 1, _CLOSE)
+        close = difflib.get_close_matches(name, setting_names, 1, _CLOSE)
         if close or name.startswith(_OURS):
             meant = f" Did you mean {close[0]}?" if close else ""
             sentences.append(f"The environment variable {variable} is not a setting of the console.{meant}")

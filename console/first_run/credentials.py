@@ -11,10 +11,10 @@ from console.files import replace
 def read(path: Path) -> dict[str, str]:
     """Empty when there is none yet."""
     try:
-        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    return found
+    return values
 
 
 def write(path: Path, values: dict[str, str]) -> None:

@@ -48,46 +48,46 @@ def ensure(home: Home, announce: Announce) -> dict[str, str]:
     places.report_node()
     places.ensure_default_queue()
     team, _ = Team.objects.get_or_create(name=TEAM)
-    known = credentials.read(home.credentials)
-    first = "example" not in known
-    known = _account(home, known, announce)
-    known = _key(home, known, team)
+    values = credentials.read(home.credentials)
+    first = "example" not in values
+    values = _account(home, values, announce)
+    values = _key(home, values, team)
     publishing.publish_now()
     if first:
         _samples(home, announce)
         _example(team, announce)
-        credentials.write(home.credentials, {**known, "example": example.NAME})
+        credentials.write(home.credentials, {**values, "example": example.NAME})
     _language_sample(home)
-    answered = _wait(known, announce)
-    return _summary(home, known, answered)
+    answered = _wait(values, announce)
+    return _summary(home, values, answered)
 
 
-def _account(home: Home, known: dict[str, str], announce: Announce) -> dict[str, str]:
+def _account(home: Home, values: dict[str, str], announce: Announce) -> dict[str, str]:
     """The password is written down before the account is made: a crash between the two leaves nobody locked out."""
     host = reachable(settings.CONSOLE_BIND)
-    known = {
-        **known,
+    values = {
+        **values,
         "console_url": f"http://{authority(host, settings.CONSOLE_PORT)}",
         "gateway_url": f"http://{authority(host, settings.GATEWAY_PORT)}",
     }
-    if "password" not in known:
-        known |= {"username": "admin", "password": secrets.token_urlsafe(15)}
-    credentials.write(home.credentials, known)
+    if "password" not in values:
+        values |= {"username": "admin", "password": secrets.token_urlsafe(15)}
+    credentials.write(home.credentials, values)
     if not User.objects.filter(is_superuser=True).exists():
         announce("Making the administrator's account")
-        User.objects.create_superuser(known["username"], password=known["password"])
-    return known
+        User.objects.create_superuser(values["username"], password=values["password"])
+    return values
 
 
-def _key(home: Home, known: dict[str, str], team: Team) -> dict[str, str]:
-    if key_format.parse(known.get("api_key", "")):
-        return known
+def _key(home: Home, values: dict[str, str], team: Team) -> dict[str, str]:
+    if key_format.parse(values.get("api_key", "")):
+        return values
     for lost in ApiKey.objects.filter(name=KEY_NAME, revoked_at=None):
         keys.revoke(lost, actor=SYSTEM)
-    made = keys.create(team=team, name=KEY_NAME, scopes=("infer", "read", "manage"), all_teams=True, actor=SYSTEM)
-    known = {**known, "api_key": made.key}
-    credentials.write(home.credentials, known)
-    return known
+    new_key = keys.create(team=team, name=KEY_NAME, scopes=("infer", "read", "manage"), all_teams=True, actor=SYSTEM)
+    values = {**values, "api_key": new_key.key}
+    credentials.write(home.credentials, values)
+    return values
 
 
 def _samples(home: Home, announce: Announce) -> None:
@@ -118,7 +118,7 @@ def _language_sample(home: Home) -> None:
 @transaction.atomic
 def _example(team: Team, announce: Announce) -> None:
     if not Dataset.objects.filter(name=DATASET).exists():
-        made = datasets.create(
+        dataset = datasets.create(
             team=team,
             name=DATASET,
             kind="local",
@@ -127,7 +127,7 @@ def _example(team: Team, announce: Announce) -> None:
             actor=SYSTEM,
         )
         # The samples are Python models of ours, and only the console writes them: also those of a later release.
-        trust.trust(made, actor=SYSTEM, later_changes=True)
+        trust.trust(dataset, actor=SYSTEM, later_changes=True)
     if not Service.objects.filter(name=example.NAME).exists():
         announce(f"Creating the service {example.NAME}")
         verbs.create(
@@ -144,10 +144,10 @@ def _example(team: Team, announce: Announce) -> None:
         )
 
 
-def _wait(known: dict[str, str], announce: Announce) -> str:
+def _wait(values: dict[str, str], announce: Announce) -> str:
     """What the example answered, once it does; "" when somebody stopped or deleted it, which is theirs to decide."""
     deadline = time.monotonic() + PATIENCE
-    said = ""
+    announced = ""
     while time.monotonic() < deadline:
         service = Service.objects.filter(name=example.NAME).first()
         if service is None or service.state in {states.STOPPED, states.STOPPING}:
@@ -156,16 +156,16 @@ def _wait(known: dict[str, str], announce: Announce) -> str:
             raise Unavailable(f"{example.NAME} failed: {service.message}")
         if service.state == states.READY:
             announce(f"Asking {example.NAME} through the gateway")
-            return _ask(known)
+            return _ask(values)
         now = f"{example.NAME} is {service.state}. {service.message}".strip()
-        if now != said:
+        if now != announced:
             announce(now)
-            said = now
+            announced = now
         time.sleep(0.25)
     raise Unavailable(f"{example.NAME} is not READY after {PATIENCE:.0f} s.", hint="Its page in the console says why.")
 
 
-def _ask(known: dict[str, str]) -> str:
+def _ask(values: dict[str, str]) -> str:
     """Again and again for ASK_SECONDS: the replica may be starting, the gateway not know of it yet.
 
     The gateway is asked only once the replica itself answers: what it refuses meanwhile counts as failed, in usage.
@@ -175,7 +175,7 @@ def _ask(known: dict[str, str]) -> str:
         time.sleep(0.25)
     while True:
         try:
-            return f"{example.ask(known['gateway_url'], known['api_key']):g}"
+            return f"{example.ask(values['gateway_url'], values['api_key']):g}"
         except Unavailable:
             if time.monotonic() > deadline:
                 raise
@@ -187,18 +187,18 @@ def _answers() -> bool:
     return any(kserve_v2.probe(publishing.HOST, port, example.NAME, timeout=2.0).ready for port in ports)
 
 
-def _summary(home: Home, known: dict[str, str], answered: str) -> dict[str, str]:
+def _summary(home: Home, values: dict[str, str], answered: str) -> dict[str, str]:
     doors = "every protocol, https too" if settings.GATEWAY_TLS_CERTIFICATE else "every protocol"
-    told = {
-        "Console": known["console_url"],
-        "Sign in": f"{known['username']} / {known['password']}",
-        "Gateway": f"{known['gateway_url']}  ({doors})",
-        "API key": known["api_key"],
+    summary = {
+        "Console": values["console_url"],
+        "Sign in": f"{values['username']} / {values['password']}",
+        "Gateway": f"{values['gateway_url']}  ({doors})",
+        "API key": values["api_key"],
         "Kept in": str(home.credentials),
     }
     if answered:
-        told["Answer"] = f"{example.NAME} says {answered}"
-        told["Try it"] = example.curl(known["gateway_url"], known["api_key"])
+        summary["Answer"] = f"{example.NAME} says {answered}"
+        summary["Try it"] = example.curl(values["gateway_url"], values["api_key"])
     if not (home.runtimes / "vllm").is_dir():
-        told["More"] = "language models: make runtime-vllm"
-    return told
+        summary["More"] = "language models: make runtime-vllm"
+    return summary

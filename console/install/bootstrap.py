@@ -33,9 +33,9 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     environment: Path = options.environment.absolute()
     copied = sorted(file for folder in options.copied for file in folder.rglob("*.py"))
-    wanted = stamp(environment, [options.requirements, *options.then, *copied])
+    expected = stamp(environment, [options.requirements, *options.then, *copied])
     marker = stamp_file(environment, options.requirements)
-    if read(marker) == wanted and runs(environment):
+    if read(marker) == expected and runs(environment):
         return 0
     began = time.monotonic()
     say(f"Preparing {environment} from {options.requirements.name} (once; this takes a few minutes)")
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         return 1
     for other in options.also:
         stamp_file(environment, other).write_text(stamp(environment, [other]), encoding="ascii")
-    marker.write_text(wanted, encoding="ascii")
+    marker.write_text(expected, encoding="ascii")
     say(f"{environment.name} is ready ({time.monotonic() - began:.0f} s)")
     return 0
 
@@ -81,8 +81,8 @@ def runs(environment: Path) -> bool:
 
 def same_python(environment: Path) -> bool:
     command = [str(environment / "bin" / "python"), "-c", "import sys; print(*sys.version_info[:2])"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-    return said == [str(part) for part in sys.version_info[:2]]
+    version = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    return version == [str(part) for part in sys.version_info[:2]]
 
 
 def make(environment: Path) -> None:

@@ -167,24 +167,24 @@ def ending(root):
 
 
 def problems():
-    found = [python_problem(sys.version_info[:2])]
-    if found[0]:
-        return found  # what else is said would be about the wrong Python
-    found += [venv_problem(), machine_problem(platform.system(), platform.machine()), glibc_problem(glibc_version())]
+    messages = [python_problem(sys.version_info[:2])]
+    if messages[0]:
+        return messages  # what else is said would be about the wrong Python
+    messages += [venv_problem(), machine_problem(platform.system(), platform.machine()), glibc_problem(glibc_version())]
     root, needed = home(), DISK_GIB
     if os.path.exists(os.path.join(runtimes(), "triton", ".stamp-runtime-triton")):
         needed = INSTALLED_DISK_GIB
-    found += [character_problem("CONSOLE_RUNTIMES", runtimes())] if os.environ.get("CONSOLE_RUNTIMES") else []
-    found += [path_problem(root), disk_problem(root, free_bytes(root), needed)]
+    messages += [character_problem("CONSOLE_RUNTIMES", runtimes())] if os.environ.get("CONSOLE_RUNTIMES") else []
+    messages += [path_problem(root), disk_problem(root, free_bytes(root), needed)]
     if already_running(root):
-        found.append("The console is already running from %s. Stop it there first (Ctrl-C)." % root)
+        messages.append("The console is already running from %s. Stop it there first (Ctrl-C)." % root)
     elif not ending(root):
         bind = os.environ.get("CONSOLE_BIND") or "127.0.0.1"
-        found += [
+        messages += [
             port_problem("CONSOLE_PORT", bind, os.environ.get("CONSOLE_PORT") or 8000),
             port_problem("GATEWAY_PORT", bind, os.environ.get("GATEWAY_PORT") or 8080),
         ]
-    return [text for text in found if text]
+    return [text for text in messages if text]
 
 
 def vllm_problems():
@@ -192,15 +192,15 @@ def vllm_problems():
     stamps = [os.path.join(runtimes(), "vllm", ".stamp-runtime-vllm" + build) for build in ("", "-gpu")]
     if any(os.path.exists(stamp) for stamp in stamps):
         return []
-    found = disk_problem(runtimes(), free_bytes(runtimes()), VLLM_DISK_GIB, "CONSOLE_RUNTIMES")
-    return [found] if found else []
+    problem = disk_problem(runtimes(), free_bytes(runtimes()), VLLM_DISK_GIB, "CONSOLE_RUNTIMES")
+    return [problem] if problem else []
 
 
 def main(arguments):
-    found = vllm_problems() if arguments == ["vllm"] else problems()
-    for text in found:
+    messages = vllm_problems() if arguments == ["vllm"] else problems()
+    for text in messages:
         print("error: " + text, file=sys.stderr)
-    return 1 if found else 0
+    return 1 if messages else 0
 
 
 if __name__ == "__main__":

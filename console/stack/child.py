@@ -54,19 +54,19 @@ def die_with_parent(number: int) -> None:
 
 def holders(path: str) -> list[int]:
     """Pids of the processes, other than this one, that have `path` open."""
-    found = []
-    wanted = os.stat(path)
+    pids = []
+    file_status = os.stat(path)
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
         if pid == os.getpid():
             continue
         try:
             for fd in os.scandir(f"/proc/{pid}/fd"):
-                if os.path.samestat(os.stat(fd.path), wanted):
-                    found.append(pid)
+                if os.path.samestat(os.stat(fd.path), file_status):
+                    pids.append(pid)
                     break
         except OSError:
             continue  # gone meanwhile, or another user's
-    return found
+    return pids
 
 
 def take_lock(path: str, grace: float) -> None:
@@ -150,9 +150,9 @@ def raise_open_files() -> None:
     each time it starts a program, so it is given a low limit and the program raises its own.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def environment(launch: dict[str, Any]) -> dict[str, str]:

@@ -47,12 +47,12 @@ def held(home: Home) -> Iterator[None]:
 
 def check_ports(doors: Doors) -> None:
     """Raises Conflict that names the port and the variable that moves it."""
-    wanted = [
+    ports = [
         ("The console", doors.bind, doors.console_port, "CONSOLE_PORT"),
         ("The gateway", doors.bind, doors.gateway_port, "GATEWAY_PORT"),
     ]
     seen: dict[int, str] = {}
-    for who, host, port, variable in wanted:
+    for who, host, port, variable in ports:
         if port in seen:
             raise Conflict(f"{seen[port]} and {variable} are both {port}.", hint="Give each a port of its own.")
         seen[port] = variable

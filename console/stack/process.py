@@ -85,10 +85,14 @@ class SupervisorProcess:
         return self.client.answers()
 
     def _stop_programs(self, names: Iterable[str]) -> None:
-        wanted = set(names)
-        for name in wanted:
+        program_names = set(names)
+        for name in program_names:
             self.client.stop(name)
-        until(lambda: not any(info.alive for info in self._among(wanted)), STOP_SECONDS, "Some programs do not end.")
+        until(
+            lambda: not any(info.alive for info in self._among(program_names)),
+            STOP_SECONDS,
+            "Some programs do not end.",
+        )
 
     def _among(self, names: set[str]) -> list[ProcessInfo]:
         return [info for info in self.client.all() if info.name in names]

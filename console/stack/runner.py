@@ -87,20 +87,20 @@ class Runner:
     def _wait_until_up(self) -> None:
         """A program that died meanwhile is told about, and so is a supervisord; both are started again."""
         logs = self._home.logs
-        wanted: list[tuple[str, Callable[[], bool]]] = [
+        checks: list[tuple[str, Callable[[], bool]]] = [
             ("redis", lambda: ready.redis_answers(self._home.redis_socket)),
             ("web", lambda: ready.listens(self._doors.bind, self._doors.console_port)),
             ("bridge", lambda: ready.accepts(self._home.bridge_http) and ready.accepts(self._home.bridge_grpc)),
             ("gateway", lambda: ready.listens(self._doors.bind, self._doors.gateway_port)),
         ]
         names = {program.name for program in self._programs}
-        for name, answers in wanted:
+        for name, answers in checks:
             if name in names:
                 try:
                     until(partial(self._look_for, answers), READY_SECONDS, "")
                 except Unavailable:
-                    said = tail(logs / f"{name}.log", 5)
-                    raise Unavailable(f"{name} does not answer; the end of its log: {said}") from None
+                    last_lines = tail(logs / f"{name}.log", 5)
+                    raise Unavailable(f"{name} does not answer; the end of its log: {last_lines}") from None
 
     def _look_for(self, answers: Callable[[], bool]) -> bool:
         self._look()
@@ -161,8 +161,8 @@ class Runner:
             self._troubled.discard(info.name)
         elif info.state in {"BACKOFF", "FATAL"} and info.name not in self._troubled:
             self._troubled.add(info.name)
-            said = tail(supervisord.log(self._home, info.name), 3)
-            self._announce(f"{info.name} does not start; trying again. The end of its log: {said}")
+            last_lines = tail(supervisord.log(self._home, info.name), 3)
+            self._announce(f"{info.name} does not start; trying again. The end of its log: {last_lines}")
 
 
 class Pauses:

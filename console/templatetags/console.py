@@ -69,8 +69,8 @@ def ago(value: datetime | None) -> str:
     if value is None:
         return ""
     seconds = round((timezone.now() - value).total_seconds())
-    said = duration(abs(seconds))
-    return f"in {said}" if seconds < 0 else f"{said} ago"
+    text = duration(abs(seconds))
+    return f"in {text}" if seconds < 0 else f"{text} ago"
 
 
 @register.filter

@@ -48,8 +48,8 @@ class BodyLimit:
 
 
 def _length(scope: Mapping[str, Any]) -> int:
-    said = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    return int(said) if said.isdigit() and len(said) < 20 else 0
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(length) if length.isdigit() and len(length) < 20 else 0
 
 
 async def _refuse(send: Send) -> None:

@@ -41,10 +41,10 @@ class LoginForm(AuthenticationForm):
 def network(address: str) -> str:
     """The caller: an IPv4 address, or the /64 that an IPv6 host may choose its addresses from."""
     try:
-        found = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
         return address
-    return str(ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
+    return str(ip_network((parsed, 64), strict=False)) if parsed.version == 6 else str(parsed)
 
 
 class Login(views.LoginView):

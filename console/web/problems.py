@@ -65,11 +65,11 @@ def problem_details(error: Exception, context: Mapping[str, Any]) -> Response | 
         return _unexpected(error, context["request"])
     if not isinstance(error, exceptions.APIException):
         return response
-    made = problem(str(error.default_code), response.status_code, str(error.detail))
+    details = problem(str(error.default_code), response.status_code, str(error.detail))
     for name in ("WWW-Authenticate", "Retry-After", "Allow"):
         if name in response.headers:
-            made.headers[name] = response.headers[name]
-    return made
+            details.headers[name] = response.headers[name]
+    return details
 
 
 def _unexpected(error: Exception, request: Request) -> Response:

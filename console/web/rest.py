@@ -63,8 +63,8 @@ class Json(JSONParser):
         except UnicodeDecodeError as error:
             raise exceptions.ParseError(f"The body is not UTF-8 text: byte {error.start} cannot be read.") from error
         except json.JSONDecodeError as error:
-            said = f"The body is not JSON: {error.msg}, at line {error.lineno}, column {error.colno}."
-            raise exceptions.ParseError(said) from error
+            message = f"The body is not JSON: {error.msg}, at line {error.lineno}, column {error.colno}."
+            raise exceptions.ParseError(message) from error
         except RecursionError as error:
             raise exceptions.ParseError(TOO_DEEP) from error
         except ValueError as error:  # NaN, or a number of thousands of digits
@@ -135,12 +135,12 @@ class Body(serializers.Serializer[Any]):
 
 
 def unknown_fields(
-    data: Mapping[str, Any], known: Mapping[str, Any], *, fixed: tuple[str, ...] = ()
+    data: Mapping[str, Any], fields: Mapping[str, Any], *, fixed: tuple[str, ...] = ()
 ) -> dict[str, list[str]]:
-    """A message for each field that is not in `known`."""
-    said = dict.fromkeys(fixed, "Cannot be changed.")
-    other = f"There is no such field. Fields: {', '.join(known)}."
-    return {str(name): [said.get(name, other)] for name in data if name not in known}
+    """A message for each field that is not in `fields`."""
+    messages = dict.fromkeys(fixed, "Cannot be changed.")
+    other = f"There is no such field. Fields: {', '.join(fields)}."
+    return {str(name): [messages.get(name, other)] for name in data if name not in fields}
 
 
 def object_of(request: Request) -> Mapping[str, Any]:
@@ -181,10 +181,10 @@ def team_for(actor: Principal, name: Any = None) -> Team:
     """
     if name not in (None, ""):
         visible = teams.visible_to(actor)
-        found = visible.filter(name=name).first() if isinstance(name, str) else None
-        if found is None:
+        named_team = visible.filter(name=name).first() if isinstance(name, str) else None
+        if named_team is None:
             raise InvalidFields({"team": f"You have no team of that name. Your teams: {_names(visible)}."})
-        return found
+        return named_team
     every = list(teams.editable_by(actor))
     # An administrator who is in a team means that one.
     editable = [team for team in every if team.pk in actor.roles] or every

@@ -44,15 +44,15 @@ def explain(error: BaseException) -> ConsoleError | None:
     """None for an error of the console itself, and for what a person did wrong."""
     for cause in causes(error):
         if isinstance(cause, OperationalError | InterfaceError):
-            found = _database(cause)
+            explanation = _database(cause)
         elif isinstance(cause, OSError):
-            found = _system(cause)
+            explanation = _system(cause)
         elif isinstance(cause, RuntimeError) and str(cause) == NO_THREAD:
-            found = _shortage("no more threads can be started")
+            explanation = _shortage("no more threads can be started")
         else:
             continue
-        if found is not None:
-            return found
+        if explanation is not None:
+            return explanation
     return None
 
 

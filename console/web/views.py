@@ -26,12 +26,12 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     error = sys.exc_info()[1]
     cause = trouble.of_request(error) if error is not None else None
     if request.path.startswith(API):
-        said = (
+        response = (
             problems.problem(cause.code, cause.status, cause.message, hint=cause.hint)
             if cause
             else problems.problem("internal", 500, problems.UNEXPECTED)
         )
-        return JsonResponse(said.data, status=said.status_code, content_type=problems.PROBLEM)
+        return JsonResponse(response.data, status=response.status_code, content_type=problems.PROBLEM)
     if cause is None:
         return defaults.server_error(request)
     # Render without the request: reading the session may have failed.

@@ -88,8 +88,8 @@ def refusal(draft: Draft, error: SourceError) -> dict[str, str]:
     if isinstance(error, CredentialsLocked):
         return {f"credentials.{name}": str(error) for name in draft.kept()}
     source = registry.source_class(draft.kind)
-    known = {option.name: option for option in source.options}
-    at = known.get(error.option, source.options[0])
+    options = {option.name: option for option in source.options}
+    at = options.get(error.option, source.options[0])
     return {f"{'credentials' if at.secret else 'options'}.{at.name}": _with_roots(source, error)}
 
 
@@ -98,13 +98,15 @@ def _wrong(
 ) -> dict[str, str]:
     errors = {}
     for option in declared:
-        if said := _wrong_value(option, values.get(option.name, ""), kept=option.name in kept):
-            errors[f"{part}.{option.name}"] = said
+        if message := _wrong_value(option, values.get(option.name, ""), kept=option.name in kept):
+            errors[f"{part}.{option.name}"] = message
     other = "credentials" if part == "options" else "options"
     names = ", ".join(sorted(option.name for option in declared)) or "none"
     for name in set(values) - {option.name for option in declared}:
-        said = f"This belongs into `{other}`." if name in elsewhere else f"There is no such option. Options: {names}."
-        errors[f"{part}.{name}"] = said
+        message = (
+            f"This belongs into `{other}`." if name in elsewhere else f"There is no such option. Options: {names}."
+        )
+        errors[f"{part}.{name}"] = message
     return errors
 
 
@@ -128,8 +130,8 @@ def _led_elsewhere(draft: Draft, plain: list[Option]) -> dict[str, str]:
         for option in plain
         if not option.keeps_credentials and draft.options.get(option.name, "") != draft.before.get(option.name, "")
     ]
-    said = "Enter it again, or remove it: a stored one is not used with another"
-    return {f"credentials.{name}": f"{said} {' or '.join(moved).lower()}." for name in draft.kept()} if moved else {}
+    message = "Enter it again, or remove it: a stored one is not used with another"
+    return {f"credentials.{name}": f"{message} {' or '.join(moved).lower()}." for name in draft.kept()} if moved else {}
 
 
 def _with_roots(source: type[Source], error: SourceError) -> str:

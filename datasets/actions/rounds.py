@@ -137,8 +137,8 @@ def retry(round_: Round, *, actor: Principal) -> Round:
 
 
 def _active_round(dataset: Dataset, path: str) -> Round | None:
-    found: Round | None = Round.objects.active().filter(dataset=dataset, path=path, node=settings.NODE_NAME).first()
-    return found
+    job: Round | None = Round.objects.active().filter(dataset=dataset, path=path, node=settings.NODE_NAME).first()
+    return job
 
 
 def _checked_path(dataset: Dataset, path: str) -> str:

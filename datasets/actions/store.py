@@ -31,14 +31,14 @@ def evict(digest: str, *, actor: Principal) -> int:
     actor.require_admin()
     store = wiring.store()
     _require(store, digest)
-    wanted = store_queries.wanted()
-    if digest in wanted:
+    needed = store_queries.wanted()
+    if digest in needed:
         users = ", ".join(store_queries.users_of([digest])[digest]) or "something"
         raise Conflict(f"These files are needed by {users}.", hint="Delete the service first, or keep the files.")
     now = time.time()
     others = {tree.name for tree in store.children("trees")} - {digest}
     before = upkeep.used_bytes(store)
-    if digest not in upkeep.evict(store, wanted | others, not_used_since=now - store_queries.GRACE):
+    if digest not in upkeep.evict(store, needed | others, not_used_since=now - store_queries.GRACE):
         raise Conflict(
             "Somebody asked for these files in the last minutes, and may be about to use them.",
             hint=f"Try again {round(store_queries.GRACE / 60)} minutes after they were last asked for.",

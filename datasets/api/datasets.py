@@ -62,8 +62,8 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
 
     def get_digest(self, dataset: Dataset) -> str:
         """A list has them all at hand."""
-        found = self.context.get("digests") or trust.digests([dataset])
-        return str(found[dataset.pk])
+        digests = self.context.get("digests") or trust.digests([dataset])
+        return str(digests[dataset.pk])
 
     def get_credentials(self, dataset: Dataset) -> dict[str, str]:
         return dict.fromkeys(dataset.credentials, SET)
@@ -173,8 +173,8 @@ class Datasets(Rounds, WithFiles):
         return Dataset.objects.visible_to(self.actor).select_related("team")
 
     def dataset(self) -> Dataset:
-        found: Dataset = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
-        return found
+        dataset: Dataset = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
+        return dataset
 
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(self.get_queryset()) or []
@@ -183,9 +183,9 @@ class Datasets(Rounds, WithFiles):
     def create(self, request: Request) -> Response:
         data = parse(DatasetBody, request)
         team = team_for(self.actor, data.pop("team", None))
-        made = datasets.create(team=team, options=data.pop("options", {}), actor=self.actor, **data)
-        where = reverse("api-dataset-detail", [made.name], request=request)
-        return Response(DatasetOut(made).data, status=status.HTTP_201_CREATED, headers={"Location": where})
+        dataset = datasets.create(team=team, options=data.pop("options", {}), actor=self.actor, **data)
+        where = reverse("api-dataset-detail", [dataset.name], request=request)
+        return Response(DatasetOut(dataset).data, status=status.HTTP_201_CREATED, headers={"Location": where})
 
     def retrieve(self, request: Request, name: str) -> Response:
         return Response(DatasetOut(self.dataset()).data)
@@ -214,8 +214,8 @@ class Datasets(Rounds, WithFiles):
         for other in ("name", "description"):
             data.pop(other, None)
         team = team_for(self.actor, data.pop("team", None))
-        said = datasets.check(team=team, options=data.pop("options", {}), actor=self.actor, **data)
-        return Response(CheckOut({"reached": said}).data)
+        message = datasets.check(team=team, options=data.pop("options", {}), actor=self.actor, **data)
+        return Response(CheckOut({"reached": message}).data)
 
     @describe(
         "Look whether a dataset works, as it is or with changes",
@@ -226,16 +226,16 @@ class Datasets(Rounds, WithFiles):
     )
     @action(detail=True, methods=["post"])
     def check(self, request: Request, name: str) -> Response:
-        said = datasets.check_dataset(self.dataset(), actor=self.actor, **parse(Place, request))
-        return Response(CheckOut({"reached": said}).data)
+        message = datasets.check_dataset(self.dataset(), actor=self.actor, **parse(Place, request))
+        return Response(CheckOut({"reached": message}).data)
 
     @describe("Browse a dataset", answers={200: ListingOut}, errors=[400, 404], parameters=[PATH, AFTER, LIMIT])
     @action(detail=True, pagination_class=None)
     def files(self, request: Request, name: str) -> Response:
         limit = number(request, "limit", 200, most=1000)
-        asked = request.query_params
+        query = request.query_params
         listing = browsing.browse(
-            self.dataset(), asked.get("path", ""), after=asked.get("after", ""), limit=max(1, limit)
+            self.dataset(), query.get("path", ""), after=query.get("after", ""), limit=max(1, limit)
         )
         return Response(ListingOut(listing).data)
 

@@ -87,5 +87,5 @@ class WithFiles(Resource):
     @action(detail=True, pagination_class=None)
     def report(self, request: Request, name: str) -> Response:
         seen = reports.look(self.dataset(), request.query_params.get("path", ""))
-        said = seen.report.to_json() if seen.report else None
-        return Response({"copied_at": seen.copied_at, "report": said})
+        report = seen.report.to_json() if seen.report else None
+        return Response({"copied_at": seen.copied_at, "report": report})

@@ -203,5 +203,5 @@ class Rounds(Resource):
         return Round.objects.filter(dataset=self.dataset()).select_related("dataset__team")
 
     def _round(self, round_id: str) -> Round:
-        found: Round = get_object_or_404(self._rounds(), pk=int(round_id))
-        return found
+        job: Round = get_object_or_404(self._rounds(), pk=int(round_id))
+        return job

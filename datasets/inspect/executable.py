@@ -56,21 +56,21 @@ def find(folder: Path, files: list[str], loads: frozenset[str], budget: Budget) 
             continue
         path, runs = folder / name, name in loads or Path(name).suffix.lower() in loads
         head = _head(path)
-        found = _always(name, head)
-        if found is None and (name.lower().endswith(ENDINGS) or name in loads):
-            found = _look(path, name, runs, budget)
-        elif found is None:
+        executable = _always(name, head)
+        if executable is None and (name.lower().endswith(ENDINGS) or name in loads):
+            executable = _look(path, name, runs, budget)
+        elif executable is None:
             everything = loads >= EVERYTHING
-            found = _by_content(path, name, head, budget, loads_all=everything, runs=runs or everything)
-        if found is not None:
-            yield found
+            executable = _by_content(path, name, head, budget, loads_all=everything, runs=runs or everything)
+        if executable is not None:
+            yield executable
 
 
-def shown(found: Iterable[Executable]) -> tuple[Executable, ...]:
+def shown(executables: Iterable[Executable]) -> tuple[Executable, ...]:
     """What a page and a report hold of it: of what runs, and of what only lies there, MOST_SHOWN each."""
     count = {True: 0, False: 0}
     kept = []
-    for one in found:
+    for one in executables:
         count[one.runs] += 1
         if count[one.runs] <= MOST_SHOWN:
             kept.append(one)
@@ -85,8 +85,8 @@ def _look(path: Path, name: str, runs: bool, budget: Budget) -> Executable | Non
         return Executable(name, "pickle", "It is named as a pickle, and is no file that can be read.", runs)
     try:
         if ending in KERAS:
-            said = "A Keras model with a Lambda layer: loading it runs the Python bytecode inside."
-            return Executable(name, "keras_lambda", said, runs) if keras.has_lambda(path, budget) else None
+            reason = "A Keras model with a Lambda layer: loading it runs the Python bytecode inside."
+            return Executable(name, "keras_lambda", reason, runs) if keras.has_lambda(path, budget) else None
         return _pickle(pickle_files.look(path, budget), name, runs)
     except TooMuch:
         return Executable(name, "keras_lambda" if ending in KERAS else "pickle", TOO_LARGE, runs)
@@ -152,9 +152,9 @@ def _pickle(content: pickle_files.Content, name: str, runs: bool) -> Executable 
         return Executable(name, "pickle", NOT_SEEN, runs, seen=False)
     foreign = [one for one in content.imports if one not in pickle_files.HARMLESS]
     listed = ", ".join(foreign[:SHOWN]) + (", …" if len(foreign) > SHOWN else "")
-    said = f"A Python pickle: loading it imports {listed}." if foreign else "A Python pickle."
+    reason = f"A Python pickle: loading it imports {listed}." if foreign else "A Python pickle."
     if not content.whole:
-        said += " It could not be followed to its end, and may name more."
+        reason += " It could not be followed to its end, and may name more."
     if content.libraries:
-        said += f" It holds compiled code: {content.libraries[0]}."
-    return Executable(name, "pickle", said, runs, imports=content.imports)
+        reason += f" It holds compiled code: {content.libraries[0]}."
+    return Executable(name, "pickle", reason, runs, imports=content.imports)

@@ -31,15 +31,15 @@ def inspect(path: Path, name: str = "", seconds: float = SECONDS) -> Report:
     try:
         return _bounded(_inspect(path, name, Budget(seconds)))
     except TooMuch as error:
-        said = f"The folder is not looked at to its end: {error}."
-        return Report("unknown", "Not looked at to the end.", name, problems=(said,), whole=False)
+        problem = f"The folder is not looked at to its end: {error}."
+        return Report("unknown", "Not looked at to the end.", name, problems=(problem,), whole=False)
     except OSError as error:
-        said = f"The files cannot be read: {error.strerror or error}."
-        return Report("unknown", "Not readable.", name, problems=(said,), whole=False)
+        problem = f"The files cannot be read: {error.strerror or error}."
+        return Report("unknown", "Not readable.", name, problems=(problem,), whole=False)
     except Exception:  # the edge: a reader that fails on a file must not fail the round that copied it
         logger.exception("a folder of model files could not be looked at")
-        said = "The files could not be looked at: the log of the worker has the details."
-        return Report("unknown", "Not readable.", name, problems=(said,), whole=False)
+        problem = "The files could not be looked at: the log of the worker has the details."
+        return Report("unknown", "Not readable.", name, problems=(problem,), whole=False)
 
 
 def _bounded(report: Report) -> Report:
@@ -71,10 +71,10 @@ def _inspect(path: Path, name: str, budget: Budget) -> Report:
     if models := [entry for entry in names if layout.is_model(path / entry)]:
         return repository_report(path, name, models, budget)
     files = files_below(path, budget)
-    found = tuple(executable.find(path, files, executable.EVERYTHING, budget))
+    executables = tuple(executable.find(path, files, executable.EVERYTHING, budget))
     if "model.py" in names:
-        said = "A Python model of Triton, without a version folder."
-        return Report("python", said, name, executable=code_of(path, files, "python", ["model.py"], None, budget))
+        summary = "A Python model of Triton, without a version folder."
+        return Report("python", summary, name, executable=code_of(path, files, "python", ["model.py"], None, budget))
     graphs = [entry for entry in names if entry.endswith(".onnx") and (path / entry).is_file()]
     if graphs:
         chosen = "model.onnx" if "model.onnx" in graphs else graphs[0]
@@ -83,10 +83,14 @@ def _inspect(path: Path, name: str, budget: Budget) -> Report:
         runs = tuple(executable.find(path, files, LOADS["onnxruntime"], budget))
         return replace(report, notes=(*notes, *report.notes), executable=runs)
     if quantised := [entry for entry in names if entry.endswith(".gguf") and (path / entry).is_file()]:
-        return replace(_gguf(path / quantised[0], name, budget), executable=found)
+        return replace(_gguf(path / quantised[0], name, budget), executable=executables)
     other = not_models.what_to_choose(names)
     return Report(
-        "unknown", "Not a model that the console knows.", name, problems=(other,) if other else (), executable=found
+        "unknown",
+        "Not a model that the console knows.",
+        name,
+        problems=(other,) if other else (),
+        executable=executables,
     )
 
 
@@ -95,8 +99,8 @@ def _single(path: Path, name: str, budget: Budget) -> Report:
         return onnx_report(path, name, None, budget)
     if path.name.endswith(".gguf"):
         return _gguf(path, name, budget)
-    found = tuple(executable.find(path.parent, [path.name], executable.EVERYTHING, budget))
-    return Report("unknown", "A single file.", name, executable=found)
+    executables = tuple(executable.find(path.parent, [path.name], executable.EVERYTHING, budget))
+    return Report("unknown", "A single file.", name, executable=executables)
 
 
 def _is_huggingface(path: Path) -> bool:
@@ -110,7 +114,7 @@ def _is_huggingface(path: Path) -> bool:
 def _gguf(path: Path, name: str, budget: Budget) -> Report:
     summary = f"A GGUF file: {path.name}."
     try:
-        found = gguf.read(path, budget)
+        model = gguf.read(path, budget)
     except Unreadable as error:
         if is_hole(path):
             return Report("gguf", summary, name, notes=(f"{path.name} was not looked into yet.",))
@@ -119,4 +123,4 @@ def _gguf(path: Path, name: str, budget: Budget) -> Report:
         "GGUF files cannot be served here: vLLM needs the tokenizer and config.json of the original model, and Triton "
         "has no backend for them. Use the model's Hugging Face folder with safetensors files."
     )
-    return Report("gguf", summary, name, facts=tuple(found.facts), problems=(why,))
+    return Report("gguf", summary, name, facts=tuple(model.facts), problems=(why,))

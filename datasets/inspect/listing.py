@@ -14,14 +14,14 @@ MOST_FILES: Final = 200_000
 
 def files_below(path: Path, budget: Budget) -> list[str]:
     """Relative, and sorted within each folder."""
-    found: list[str] = []
+    paths: list[str] = []
     for folder, folders, files in os.walk(path):
         folders.sort()
         budget.step(len(files) + 1)
-        found += [Path(folder, file).relative_to(path).as_posix() for file in sorted(files)]
-        if len(found) > MOST_FILES:
+        paths += [Path(folder, file).relative_to(path).as_posix() for file in sorted(files)]
+        if len(paths) > MOST_FILES:
             raise TooMuch(f"it has more than {MOST_FILES} files")
-    return found
+    return paths
 
 
 def is_hole(path: Path) -> bool:

@@ -46,8 +46,8 @@ def recognise(files: Files, path: str = "") -> Recognised:
         return Recognised("empty", "An empty folder.")
     if _looks_like_model(entries):
         return _triton_model(files, path, entries)
-    if (found := _huggingface(files, entries)) is not None:
-        return found
+    if (model := _huggingface(files, entries)) is not None:
+        return model
     if onnx := [entry for entry in entries if not entry.is_dir and entry.name.endswith(".onnx")]:
         return _onnx(onnx)
     return _repository(files, entries) or Recognised(
@@ -99,11 +99,11 @@ def _triton_model(files: Files, path: str, entries: tuple[Entry, ...]) -> Recogn
         problems.append("There is no config.pbtxt, and no model file with a name that Triton knows, as model.onnx.")
     backend = backend or _backend_of(model_files)
     numbers = [int(version.name) for version in versions]
-    said = f"A Triton model ({backend})" if backend else "A Triton model"
+    summary = f"A Triton model ({backend})" if backend else "A Triton model"
     version_text = f" with version{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}" if numbers else ""
     return Recognised(
         "triton_model",
-        f"{said}{version_text}.",
+        f"{summary}{version_text}.",
         models=(name,) if path else (),
         problems=tuple(problems),
         details={"backend": backend, "versions": numbers, "has_config": config is not None},
@@ -120,8 +120,8 @@ def _backend(files: Files, config: Entry) -> tuple[str, str]:
         return "", f"config.pbtxt cannot be read: {error.message}"
     text = re.sub(r"^[^\S\n]*#.*$", "", text, flags=re.M)
     for field in ("platform", "backend"):
-        if (found := re.search(_TEXT_FIELD.format(field), text, re.M)) and found[1]:
-            return found[1], ""
+        if (match := re.search(_TEXT_FIELD.format(field), text, re.M)) and match[1]:
+            return match[1], ""
     return "", ""
 
 
@@ -137,8 +137,8 @@ def _backend_of(model_files: list[str]) -> str:
         "graphdef": "tensorflow",
         "savedmodel": "tensorflow",
     }
-    found = [by_suffix.get(name.rsplit(".", 1)[-1], "") for name in model_files]
-    return next((backend for backend in found if backend), "")
+    backends = [by_suffix.get(name.rsplit(".", 1)[-1], "") for name in model_files]
+    return next((backend for backend in backends if backend), "")
 
 
 def _huggingface(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:
@@ -171,15 +171,15 @@ def _huggingface(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:
     )
 
 
-def _onnx(found: list[Entry]) -> Recognised:
-    if len(found) == 1:
-        only = found[0]
+def _onnx(entries: list[Entry]) -> Recognised:
+    if len(entries) == 1:
+        only = entries[0]
         return Recognised("onnx", f"An ONNX model: {only.name}, {size_text(only.size)}.", details={"file": only.name})
     return Recognised(
         "onnx",
-        f"{len(found)} ONNX models.",
+        f"{len(entries)} ONNX models.",
         problems=("There are several .onnx files here: choose one of them.",),
-        details={"files": [entry.name for entry in found]},
+        details={"files": [entry.name for entry in entries]},
     )
 
 

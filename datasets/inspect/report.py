@@ -90,8 +90,8 @@ class Report:
     @property
     def runs_code(self) -> tuple[Executable, ...]:
         """What would run here if it were served."""
-        own = tuple(found for found in self.executable if found.runs)
-        return own + tuple(found for model in self.models for found in model.runs_code)
+        own = tuple(entry for entry in self.executable if entry.runs)
+        return own + tuple(entry for model in self.models for entry in model.runs_code)
 
     @property
     def differences(self) -> tuple[Difference, ...]:

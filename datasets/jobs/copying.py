@@ -223,7 +223,7 @@ def _copied(job: Job, planned: Planned) -> tuple[StoredFile, ...]:
             job.staging,
             progress=progress,
             check=job.check,
-            known=planned.known,
+            find_stored=planned.known,
             limit=limit,
         )
     except (SourceChanged, SourceDamaged):

@@ -28,18 +28,18 @@ _short: dict[int, _Shortage] = {}
 
 def require(lease: Lease, store: Path) -> None:
     """Raises NoRoomYet, as the last try did, while there is no more room than then."""
-    known = _short.get(lease.round_pk)
-    if known and time.monotonic() - known.since < PLAN_AGAIN and not has_room(store, known.error.need):
-        raise known.error
+    shortage = _short.get(lease.round_pk)
+    if shortage and time.monotonic() - shortage.since < PLAN_AGAIN and not has_room(store, shortage.error.need):
+        raise shortage.error
 
 
 def short(lease: Lease, error: NoRoomYet) -> None:
     """Gives the round back until there may be room. Its log says so once."""
-    known = _short.get(lease.round_pk)
-    if known is None or known.error is not error:
+    shortage = _short.get(lease.round_pk)
+    if shortage is None or shortage.error is not error:
         _short[lease.round_pk] = _Shortage(error, time.monotonic())
     lease.release(wait=WAIT, message=str(error))
-    if known is None:
+    if shortage is None:
         lease.say(str(error))
 
 

@@ -28,13 +28,13 @@ def verify_asked() -> None:
     """Reads the trees that somebody asked for, one after another. Nothing when somebody on this node is at it."""
     store = wiring.store()
     with upkeep.only_reader(store) as is_mine:
-        while is_mine and (asked := upkeep.to_verify(store)):
+        while is_mine and (digests := upkeep.to_verify(store)):
             try:
-                read_again(asked[0])
+                read_again(digests[0])
             except Exception:
-                upkeep.ask_to_verify(store, asked[0])  # at the end: it must not keep the others from being read
+                upkeep.ask_to_verify(store, digests[0])  # at the end: it must not keep the others from being read
                 raise
-            upkeep.note_read(store, asked[0])
+            upkeep.note_read(store, digests[0])
 
 
 def read_again(digest: str) -> None:
@@ -42,11 +42,11 @@ def read_again(digest: str) -> None:
     store = wiring.store()
     if digest not in {tree.name for tree in store.children("trees")}:
         return
-    known = {tree.name for tree in store.children("damaged")}
+    damaged_before = {tree.name for tree in store.children("damaged")}
     if problems := upkeep.condemn(store, digest):
         logger.error("Tree %s is damaged: %s", digest, " ".join(problems[:5]))
         # Others that hold the same content are damaged with it.
-        for damaged in {digest, *(tree.name for tree in store.children("damaged"))} - (known - {digest}):
+        for damaged in {digest, *(tree.name for tree in store.children("damaged"))} - (damaged_before - {digest}):
             heal(damaged)
     else:
         store.note_verified(digest)

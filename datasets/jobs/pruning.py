@@ -52,11 +52,11 @@ def _old() -> RoundQuerySet:
 
 
 def _wanted(pks: set[int]) -> set[int]:
-    found: set[int] = set()
+    needed: set[int] = set()
     for _, answer in rounds_wanted.send(None, rounds=pks):
-        wanted: Any = answer or ()
-        found |= set(wanted)
-    return found
+        reply: Any = answer or ()
+        needed |= set(reply)
+    return needed
 
 
 def _remove(pks: set[int]) -> int:

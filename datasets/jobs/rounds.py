@@ -183,14 +183,14 @@ def _again(lease: Lease, error: SourceError | PreheatError) -> None:
     refusals.count(error, f"round {lease.round_pk}")
     attempts = Round.objects.values_list("attempts", flat=True).get(pk=lease.round_pk) + 1
     if error.permanent or attempts >= ATTEMPTS:
-        said = str(error) if error.permanent else f"{error} Given up after {attempts} attempts."
-        lease.finish(states.FAILED, message=said, attempts=attempts)
-        lease.say(f"Failed: {said}")
+        message = str(error) if error.permanent else f"{error} Given up after {attempts} attempts."
+        lease.finish(states.FAILED, message=message, attempts=attempts)
+        lease.say(f"Failed: {message}")
         return
     pause = max(2**attempts, round(min(getattr(error, "wait", 0.0), LONGEST_PAUSE)))
-    said = f"{error} Attempt {attempts} of {ATTEMPTS}; the next one follows in {pause} s."
-    lease.release(wait=pause, message=said, attempts=attempts)
-    lease.say(said)
+    message = f"{error} Attempt {attempts} of {ATTEMPTS}; the next one follows in {pause} s."
+    lease.release(wait=pause, message=message, attempts=attempts)
+    lease.say(message)
 
 
 def _discard(store: Store, name: str) -> None:

@@ -24,12 +24,12 @@ def read_ahead(tree: Path) -> None:
 
 def ask(tree: Path, room: int) -> None:
     """Asks for the files of `tree` that fit into `room` bytes, the largest first, and returns once most were read."""
-    found = []
+    files = []
     for folder, _, names in os.walk(tree):
         for name in names:
             with suppress(OSError):
-                found.append((os.lstat(f"{folder}/{name}").st_size, f"{folder}/{name}"))
-    for size, path in sorted(found, reverse=True):
+                files.append((os.lstat(f"{folder}/{name}").st_size, f"{folder}/{name}"))
+    for size, path in sorted(files, reverse=True):
         if size > room:
             continue
         room -= size

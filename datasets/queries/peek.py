@@ -48,17 +48,21 @@ def peek(dataset: Dataset, path: str) -> Iterator[Peek]:
         return
     plan = source.plan(path)
     files, left_out = plan.files, left_out_text(plan.left_out)
-    wanted = [file for file in files if _says_something(file)]
-    unread_graph = any(file.path.endswith(".onnx") and file not in wanted for file in files)
-    if len(files) + len(plan.empty_dirs) > MOST_FILES or unread_graph or sum(file.size for file in wanted) > MOST_BYTES:
+    content_files = [file for file in files if _says_something(file)]
+    unread_graph = any(file.path.endswith(".onnx") and file not in content_files for file in files)
+    if (
+        len(files) + len(plan.empty_dirs) > MOST_FILES
+        or unread_graph
+        or sum(file.size for file in content_files) > MOST_BYTES
+    ):
         yield Peek(None, left_out)
         return
-    with tempfile.TemporaryDirectory(prefix="peek-") as made:
+    with tempfile.TemporaryDirectory(prefix="peek-") as directory:
         for folder in plan.empty_dirs:
-            (Path(made) / folder).mkdir(parents=True, exist_ok=True)
+            (Path(directory) / folder).mkdir(parents=True, exist_ok=True)
         for file in files:
-            _place(source, file, path, Path(made), whole=file in wanted)
-        yield Peek(Path(made), left_out)
+            _place(source, file, path, Path(directory), whole=file in content_files)
+        yield Peek(Path(directory), left_out)
 
 
 def _says_something(file: SourceFile) -> bool:

@@ -72,10 +72,10 @@ def _sentence(round_: Round, seconds_left: int | None) -> str:
         return f"All {total} are copied and are being verified."
     if not round_.files_total:
         return "Listing the files."
-    said = f"{size_text(round_.bytes_done)} of {total}"
+    sentence = f"{size_text(round_.bytes_done)} of {total}"
     if seconds_left is not None:
-        said += f", {size_text(round_.bytes_per_second)}/s, {duration_text(seconds_left)} left"
-    return said
+        sentence += f", {size_text(round_.bytes_per_second)}/s, {duration_text(seconds_left)} left"
+    return sentence
 
 
 def _done_sentence(round_: Round, total: str) -> str:

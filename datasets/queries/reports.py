@@ -65,11 +65,11 @@ def report_of(store: Store, tree: Tree, name: str) -> Report:
         return Report.from_json(json.loads(kept.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    made = inspect(tree.path, name)
-    if made.whole:
+    report = inspect(tree.path, name)
+    if report.whole:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(kept, json.dumps(made.to_json()).encode(), mode=0o644)
-    return made
+        files.replace(kept, json.dumps(report.to_json()).encode(), mode=0o644)
+    return report
 
 
 def _place(store: Store, digest: str, name: str) -> Path:

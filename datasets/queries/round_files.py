@@ -35,11 +35,11 @@ class RoundFiles:
 
 def files_of(round_: Round, state: str = "") -> RoundFiles:
     """Those that move first, then as they are planned. `state` (moving, waiting or there): only such ones."""
-    found = _rows(round_)
-    counted = Counter(row.state for row in found)
+    all_rows = _rows(round_)
+    counted = Counter(row.state for row in all_rows)
     counts = {each: counted.get(each, 0) for each in STATES}
-    rows = tuple(row for row in found if row.state == state) if state else tuple(found)
-    return RoundFiles(rows, counts, "" if found else _missing(round_))
+    rows = tuple(row for row in all_rows if row.state == state) if state else tuple(all_rows)
+    return RoundFiles(rows, counts, "" if all_rows else _missing(round_))
 
 
 def seconds_left(row: FileRow) -> int | None:

@@ -27,10 +27,10 @@ GRACE = 600.0
 
 def wanted() -> set[str]:
     """Digests of the trees that somebody still needs."""
-    found: set[str] = set()
+    kept_trees: set[str] = set()
     for _, digests in trees_wanted.send(None):
-        found |= set(digests or ())
-    return found
+        kept_trees |= set(digests or ())
+    return kept_trees
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _trees(store: Store) -> tuple[StoredTree, ...]:
     rows = upkeep.kept(store, wanted())
     digests = [row.digest for row in rows]
     users, origins = users_of(digests), _origins(digests)
-    asked = set(upkeep.to_verify(store))
+    to_verify = set(upkeep.to_verify(store))
     return tuple(
         StoredTree(
             row.digest,
@@ -133,16 +133,16 @@ def _trees(store: Store) -> tuple[StoredTree, ...]:
             users[row.digest],
             origins.get(row.digest, ()),
             tuple(row.damage.splitlines()),
-            row.digest in asked,
+            row.digest in to_verify,
         )
         for row in rows
     )
 
 
 def _origins(digests: list[str]) -> dict[str, tuple[Origin, ...]]:
-    found: dict[str, dict[tuple[str, str], Origin]] = {}
+    origins: dict[str, dict[tuple[str, str], Origin]] = {}
     done = Round.objects.filter(state=states.DONE, node=settings.NODE_NAME, tree__in=digests)
     rows = done.order_by("-id").values_list("tree", "dataset__name", "dataset__team__name", "path", "pk")
     for digest, dataset, team, path, pk in rows:
-        found.setdefault(digest, {}).setdefault((dataset, path), Origin(dataset, team, path, pk))
-    return {digest: tuple(places.values()) for digest, places in found.items()}
+        origins.setdefault(digest, {}).setdefault((dataset, path), Origin(dataset, team, path, pk))
+    return {digest: tuple(places.values()) for digest, places in origins.items()}

@@ -31,8 +31,8 @@ class Kind:
 
 
 def kinds() -> list[Kind]:
-    found = [(kind, source_class(kind)) for kind in SOURCES]
-    return [Kind(kind, source.label, source.options) for kind, source in found]
+    classes = [(kind, source_class(kind)) for kind in SOURCES]
+    return [Kind(kind, source.label, source.options) for kind, source in classes]
 
 
 def source_class(kind: str) -> type[Source]:
@@ -40,8 +40,8 @@ def source_class(kind: str) -> type[Source]:
     if kind not in SOURCES:
         raise SourceError(f"There is no source of kind {kind!r}.", hint=f"Kinds: {', '.join(SOURCES)}.")
     module, _, name = SOURCES[kind].rpartition(".")
-    found: type[Source] = getattr(import_module(module), name)
-    return found
+    source_type: type[Source] = getattr(import_module(module), name)
+    return source_type
 
 
 def make(kind: str, options: Mapping[str, Any], site: Site) -> Source:

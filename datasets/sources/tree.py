@@ -40,10 +40,10 @@ class Tree:
         if path in self._children:
             return Entry(path, is_dir=True, size=0, modified=0.0)
         folder, _, name = path.rpartition("/")
-        found = self._children.get(folder, {}).get(name)
-        if found is None:
+        entry = self._children.get(folder, {}).get(name)
+        if entry is None:
             raise SourceError(f"There is no {path} in this dataset.")
-        return found
+        return entry
 
     def page(self, path: str, after: str, limit: int) -> Page:
         if path not in self._children:
@@ -78,8 +78,8 @@ class Tree:
         return files, empty
 
     def _folder(self, path: str) -> dict[str, Entry]:
-        if (known := self._children.get(path)) is not None:
-            return known
+        if (existing := self._children.get(path)) is not None:
+            return existing
         if path.count("/") >= MAX_DEPTH:
             raise SourceError(f"{path} lies more than {MAX_DEPTH} folders deep.")
         above, _, name = path.rpartition("/")
@@ -87,9 +87,9 @@ class Tree:
         if name in inside:
             raise SourceError(f"{path} is a file and a folder.")
         inside[name] = Entry(path, is_dir=True, size=0, modified=0.0)
-        made: dict[str, Entry] = {}
-        self._children[path] = made
-        return made
+        children: dict[str, Entry] = {}
+        self._children[path] = children
+        return children
 
 
 def safe_name(name: str, where: str) -> str:

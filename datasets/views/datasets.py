@@ -51,9 +51,9 @@ def listing(request: HttpRequest) -> HttpResponse:
             looked = look(form, lambda **place: datasets.check(team=team, kind=kind, actor=actor, **place))
             if wants_fragment(request):
                 return render(request, "datasets/_looked.html", {"form": form, "looked": looked})
-        elif form.is_valid() and (made := _create(form, kind, actor)) is not None:
-            messages.success(request, f"Dataset {made.name} is there. Choose a folder to prepare or to serve.")
-            return redirect("dataset", made.name)
+        elif form.is_valid() and (new_dataset := _create(form, kind, actor)) is not None:
+            messages.success(request, f"Dataset {new_dataset.name} is there. Choose a folder to prepare or to serve.")
+            return redirect("dataset", new_dataset.name)
     elif "new" in request.GET:
         form = DatasetForm(actor=actor, kind=_known(kind))
         if wants_fragment(request):
@@ -170,11 +170,11 @@ def check(request: HttpRequest, name: str) -> HttpResponse:
     """Whether the source answers, as the dataset is."""
     dataset, actor = round_views.find(request, name)
     try:
-        said = datasets.check_dataset(dataset, actor=actor)
+        sentence = datasets.check_dataset(dataset, actor=actor)
     except InvalidFields as error:
         looked = Looked(False, " ".join(message for each in error.errors.values() for message in each))
     else:
-        looked = Looked(True, said)
+        looked = Looked(True, sentence)
     if wants_fragment(request):
         return render(request, "datasets/_looked.html", {"looked": looked})
     (messages.success if looked.good else messages.error)(request, looked.sentence)

@@ -45,9 +45,9 @@ def find(request: HttpRequest, name: str) -> tuple[Dataset, Principal]:
     return get_object_or_404(Dataset.objects.visible_to(actor).select_related("team"), name=name), actor
 
 
-def rows(found: list[Round]) -> list[tuple[Round, progress.Progress, tuple[str, ...]]]:
+def rows(jobs: list[Round]) -> list[tuple[Round, progress.Progress, tuple[str, ...]]]:
     """Rounds as lists of them show each: with how far it is, and what can be asked of it."""
-    return [(round_, progress.progress(round_), verbs.possible(round_)) for round_ in found]
+    return [(round_, progress.progress(round_), verbs.possible(round_)) for round_ in jobs]
 
 
 @require_safe
@@ -74,8 +74,8 @@ def act(request: HttpRequest, name: str, pk: int, verb: str) -> HttpResponse:
 
 
 def _find_round(dataset: Dataset, pk: int) -> Round:
-    found: Round = get_object_or_404(Round.objects.select_related("dataset__team"), dataset=dataset, pk=pk)
-    return found
+    job: Round = get_object_or_404(Round.objects.select_related("dataset__team"), dataset=dataset, pk=pk)
+    return job
 
 
 def _head(round_: Round, actor: Principal) -> dict[str, Any]:
@@ -101,12 +101,12 @@ def _took(round_: Round) -> float | None:
 
 
 def _files(request: HttpRequest, round_: Round) -> dict[str, Any]:
-    asked = request.GET.get("state", "")
-    state = asked if asked in round_files.STATES else ""
-    found = round_files.files_of(round_, state)
+    requested_state = request.GET.get("state", "")
+    state = requested_state if requested_state in round_files.STATES else ""
+    listing = round_files.files_of(round_, state)
     here = reverse("round", args=[round_.dataset.name, round_.pk])
-    choices = [("All", "", found.total), *((each.title(), each, found.counts[each]) for each in round_files.STATES)]
-    page = Paginator(found.rows, FILES).get_page(request.GET.get("page"))
+    choices = [("All", "", listing.total), *((each.title(), each, listing.counts[each]) for each in round_files.STATES)]
+    page = Paginator(listing.rows, FILES).get_page(request.GET.get("page"))
     return {
         "dataset": round_.dataset,
         "round": round_,
@@ -114,7 +114,7 @@ def _files(request: HttpRequest, round_: Round) -> dict[str, Any]:
         "files": [(row, round_files.seconds_left(row)) for row in page],
         "choices": [(label, each, count, f"{here}?state={each}#round-files") for label, each, count in choices],
         "asked": state,
-        "missing": found.missing,
+        "missing": listing.missing,
         "files_url": f"{here}?{urlencode({**({'state': state} if state else {}), 'page': page.number})}",
         "files_every": FILES_EVERY if round_.state in states.UNDERWAY else SLOW,
         "over": round_.state in states.TERMINAL,

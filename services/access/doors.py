@@ -98,8 +98,11 @@ class Address:
             ]
         labels = {"chat": "OpenAI, chat", "completion": "OpenAI, completion", "embedding": "OpenAI, embedding"}
         tasks = [self.task] if self.task in OPENAI_PATHS else list(OPENAI_PATHS)
-        made = [self._http("openai", labels[task], OPENAI_PATHS[task]) for task in tasks]
-        return [*made, self._grpc("llm-grpc", "Text over V2 gRPC", "inference.GRPCInferenceService/ModelInferStream")]
+        openai_endpoints = [self._http("openai", labels[task], OPENAI_PATHS[task]) for task in tasks]
+        return [
+            *openai_endpoints,
+            self._grpc("llm-grpc", "Text over V2 gRPC", "inference.GRPCInferenceService/ModelInferStream"),
+        ]
 
     def _http(self, door: str, label: str, path: str) -> Door:
         scheme = "https" if self.tls else "http"

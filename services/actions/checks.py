@@ -110,10 +110,10 @@ def check_permitted(spec: ServiceSpec, *, actor: Principal) -> None:
 
 def _refused(spec: ServiceSpec, actor: Principal) -> dict[str, list[str]]:
     errors: dict[str, list[str]] = {}
-    most, asked = settings.MAX_PAYLOAD_BYTES >> 20, spec.limits.max_payload_mib
-    if asked is not None and asked > most:
-        said = f"The gateway takes at most {most} MiB. An administrator can raise that with MAX_PAYLOAD_MIB."
-        errors["limits.max_payload_mib"] = [said]
+    most, payload_mib = settings.MAX_PAYLOAD_BYTES >> 20, spec.limits.max_payload_mib
+    if payload_mib is not None and payload_mib > most:
+        message = f"The gateway takes at most {most} MiB. An administrator can raise that with MAX_PAYLOAD_MIB."
+        errors["limits.max_payload_mib"] = [message]
     framework = wiring.framework(spec.framework)
     for name in framework.unlisted_env(spec.env):
         if leads_to(spec.env[name], _foreign()):
@@ -148,8 +148,8 @@ def _model_problems(dataset: Dataset, spec: ServiceSpec, name: str) -> dict[str,
     if description is None:
         return {}
     refused = refusal(Origin(dataset, dataset.location, spec.model_path), description.executable)
-    said = [*description.problems, *([refused] if refused else [])]
-    return {"model_path": said} if said else {}
+    problems = [*description.problems, *([refused] if refused else [])]
+    return {"model_path": problems} if problems else {}
 
 
 def describe(
@@ -203,6 +203,6 @@ def find_queue(name: str, *, lock: bool = False) -> Queue:
     rows = Queue.objects.select_for_update() if lock else Queue.objects.all()
     queue: Queue | None = rows.filter(name=name).first()
     if queue is None:
-        known = ", ".join(Queue.objects.values_list("name", flat=True)) or "none yet: an administrator makes one"
-        raise InvalidFields({"queue": f"There is no queue named {name}. Queues: {known}."})
+        names = ", ".join(Queue.objects.values_list("name", flat=True)) or "none yet: an administrator makes one"
+        raise InvalidFields({"queue": f"There is no queue named {name}. Queues: {names}."})
     return queue

@@ -65,20 +65,20 @@ def carry_out(rows: Sequence[ApiKey]) -> Delivery:
 
 def states(rows: Sequence[ApiKey]) -> dict[int, Delivery]:
     """By primary key. Tries once more what is not published yet, so that the reason is the present one."""
-    found = _states(rows)
-    if all(delivery.applied for delivery in found.values()):
-        return found
+    deliveries = _states(rows)
+    if all(delivery.applied for delivery in deliveries.values()):
+        return deliveries
     return _states(rows, _publish())
 
 
 def waiting(rows: Iterable[ApiKey]) -> Waiting:
     """Keys whose changes the gateway has not applied."""
     every = list(rows)
-    found = states(every)
-    late = tuple(row for row in every if not found[row.pk].applied)
+    deliveries = states(every)
+    late = tuple(row for row in every if not deliveries[row.pk].applied)
     digests = credentials.published(settings.HOME.gateway).digests
     unwritten = tuple(row for row in late if _is_live(row) != (row.digest in digests))
-    return Waiting(unwritten, found[(unwritten or late)[0].pk].message if late else "")
+    return Waiting(unwritten, deliveries[(unwritten or late)[0].pk].message if late else "")
 
 
 def _publish() -> str:

@@ -58,10 +58,10 @@ def inherit(rights: Rights, key: PresentedKey | None) -> Rights:
 def bind(rights: Rights, team: Team) -> Rights:
     """With the primary keys of the services named. Raises InvalidFields for a name that the team has no service of."""
     names = tuple(sorted(set(rights.services)))
-    found = dict(Service.objects.filter(team=team, name__in=names).values_list("name", "pk"))
-    if missing := sorted(set(names) - found.keys()):
+    ids_by_name = dict(Service.objects.filter(team=team, name__in=names).values_list("name", "pk"))
+    if missing := sorted(set(names) - ids_by_name.keys()):
         raise InvalidFields({"services": [f"Team {team.name} has no service named {', '.join(missing)}."]})
-    return replace(rights, services=names, service_ids=tuple(found[name] for name in names))
+    return replace(rights, services=names, service_ids=tuple(ids_by_name[name] for name in names))
 
 
 def problems(rights: Rights, actor: Principal) -> dict[str, list[str]]:

@@ -85,8 +85,8 @@ def _make(team: Team, name: str, rights: Rights, *, actor: Principal, replaces: 
         parent = _lock_live(actor, replaces)
         shares = key_shares.of(new.id, rights.limits["max_concurrent"], parent, replaces)
         if len(shares.get(key_shares.SLOTS, ())) > key_shares.DEEPEST:
-            said = f"Must equal the parent's limit: keys nest at most {key_shares.DEEPEST} limits deep."
-            raise InvalidFields({"max_concurrent": [said]})
+            message = f"Must equal the parent's limit: keys nest at most {key_shares.DEEPEST} limits deep."
+            raise InvalidFields({"max_concurrent": [message]})
         row = ApiKey.objects.create(
             team=team,
             name=name,

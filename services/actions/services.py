@@ -357,5 +357,7 @@ def _check_dataset(revision: Revision | None) -> None:
     """Raises InvalidFields when the dataset of a revision is gone: one that took its name is another."""
     if revision is not None and revision.dataset is None:
         name = revision.spec["dataset"]
-        said = f"Dataset {name} of revision {revision.number} was deleted. Choose the dataset to take the files from."
-        raise InvalidFields({"dataset": said})
+        message = (
+            f"Dataset {name} of revision {revision.number} was deleted. Choose the dataset to take the files from."
+        )
+        raise InvalidFields({"dataset": message})

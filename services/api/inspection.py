@@ -113,21 +113,21 @@ def _seconds_since(moment: datetime) -> float:
     return round(max(0.0, (timezone.now() - moment).total_seconds()), 1)
 
 
-def _process(service: Service, present: list[Replica], asked: str) -> str:
+def _process(service: Service, present: list[Replica], name: str) -> str:
     """The process whose log is meant. Raises InvalidFields for a name that is none of this service's, NotFound."""
-    if not asked:
+    if not name:
         if present:
             return present[-1].process_name
         newest = service.revisions.filter(number__lte=service.target.number if service.target else 0).first()
         if newest is None:
             raise NotFound(f"{service.name} has no log yet.")
         return process_name(service.name, newest.process_number, 0)
-    if asked.isascii() and asked.isdigit():
-        found = [replica.process_name for replica in present if replica.index == int(asked[:9])]
-        if not found:
-            raise NotFound(f"{service.name} has no replica {asked[:9]} at present.")
-        return found[-1]
-    if process_of(service.name, asked) is None:
+    if name.isascii() and name.isdigit():
+        names = [replica.process_name for replica in present if replica.index == int(name[:9])]
+        if not names:
+            raise NotFound(f"{service.name} has no replica {name[:9]} at present.")
+        return names[-1]
+    if process_of(service.name, name) is None:
         example = process_name(service.name, 1, 0)
         raise InvalidFields({"replica": f"Must be the index of a replica, or a name such as {example}."})
-    return asked
+    return name

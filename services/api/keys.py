@@ -64,8 +64,8 @@ class Keys(Resource):
         return ApiKey.objects.visible_to(self.actor).select_related("team")
 
     def key(self) -> ApiKey:
-        found: ApiKey = get_object_or_404(self.get_queryset(), pk=int(self.kwargs["pk"]))
-        return found
+        key: ApiKey = get_object_or_404(self.get_queryset(), pk=int(self.kwargs["pk"]))
+        return key
 
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(self.get_queryset())
@@ -108,9 +108,9 @@ class Keys(Resource):
         done = status.HTTP_200_OK if revoked.gateway.applied else status.HTTP_202_ACCEPTED
         return Response(revoked_json(revoked), status=done)
 
-    def _made(self, made: actions.Made) -> Response:
-        where = reverse("api-key-detail", [made.row.pk], request=self.request)
+    def _made(self, new_key: actions.Made) -> Response:
+        where = reverse("api-key-detail", [new_key.row.pk], request=self.request)
         # A proxy or a browser must not keep the only copy of the key.
         headers = {"Location": where, "Cache-Control": "no-store"}
-        done = status.HTTP_201_CREATED if made.gateway.applied else status.HTTP_202_ACCEPTED
-        return Response(made_json(made), status=done, headers=headers)
+        done = status.HTTP_201_CREATED if new_key.gateway.applied else status.HTTP_202_ACCEPTED
+        return Response(made_json(new_key), status=done, headers=headers)

@@ -24,8 +24,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     presented = presented_key(request)
     actor = keys.authenticate(presented) if presented else actor_of(request)
     if actor is None or not (actor.is_admin or actor.scopes):
-        said = "This needs an API key with the scope read for every team, or an administrator's session.\n"
-        return HttpResponse(said, status=401, content_type="text/plain", headers={"WWW-Authenticate": "Bearer"})
+        message = "This needs an API key with the scope read for every team, or an administrator's session.\n"
+        return HttpResponse(message, status=401, content_type="text/plain", headers={"WWW-Authenticate": "Bearer"})
     if not (actor.is_admin and READ in actor.scopes and not actor.restricted):
         return HttpResponse("Only an administrator may read the metrics.\n", status=403, content_type="text/plain")
     failed = status.failed_writes(settings.HOME.gateway)

@@ -40,9 +40,9 @@ class Queues(Resource):
 
     def create(self, request: Request) -> Response:
         self.actor.require_admin()
-        made = actions.create_queue(actor=self.actor, **{"gpus": {}, **parse(QueueBody, request)})
-        where = reverse("api-queue-detail", [made.name], request=request)
-        return Response(QueueOut(made).data, status=status.HTTP_201_CREATED, headers={"Location": where})
+        queue = actions.create_queue(actor=self.actor, **{"gpus": {}, **parse(QueueBody, request)})
+        where = reverse("api-queue-detail", [queue.name], request=request)
+        return Response(QueueOut(queue).data, status=status.HTTP_201_CREATED, headers={"Location": where})
 
     def retrieve(self, request: Request, name: str) -> Response:
         return Response(QueueOut(self.queue()).data)
@@ -166,8 +166,8 @@ class Teams(Resource):
         return teams.visible_to(self.actor)
 
     def team(self) -> Team:
-        found: Team = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
-        return found
+        team: Team = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
+        return team
 
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(self.get_queryset())

@@ -77,8 +77,8 @@ class Services(Inspection, Resource):
         return service_status.with_related(Service.objects.visible_to(self.actor))
 
     def service(self) -> Service:
-        found: Service = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
-        return found
+        service: Service = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
+        return service
 
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
@@ -89,9 +89,9 @@ class Services(Inspection, Resource):
         _refuse_unknown(data, ServiceBody().fields, check=checks.parse_all)
         if self.actor.restricted:
             raise Forbidden(f"{self.actor.label} is only for services that exist, so it cannot create one.")
-        made = actions.create(data, team=team_for(self.actor, data.get("team")), actor=self.actor)
-        where = reverse("api-service-detail", [made.name], request=request)
-        return Response(self._fresh(made), status=status.HTTP_201_CREATED, headers={"Location": where})
+        service = actions.create(data, team=team_for(self.actor, data.get("team")), actor=self.actor)
+        where = reverse("api-service-detail", [service.name], request=request)
+        return Response(self._fresh(service), status=status.HTTP_201_CREATED, headers={"Location": where})
 
     def retrieve(self, request: Request, name: str) -> Response:
         return Response(self._json(self.service()))
@@ -185,11 +185,11 @@ class Services(Inspection, Resource):
 
 
 def _refuse_unknown(
-    data: Mapping[str, Any], known: Mapping[str, Any], *, check: Callable[[Mapping[str, Any]], object] | None = None
+    data: Mapping[str, Any], fields: Mapping[str, Any], *, check: Callable[[Mapping[str, Any]], object] | None = None
 ) -> None:
     """Raises InvalidFields for fields that there are not, together with what `check` finds wrong in the others."""
     returned = tuple(set(ServiceOut().fields.keys()) - set(ServiceBody().fields.keys()))
-    errors = unknown_fields(data, known, fixed=returned)
+    errors = unknown_fields(data, fields, fixed=returned)
     if errors and check:
         try:
             check(data)

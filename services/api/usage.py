@@ -71,16 +71,16 @@ class UsageView(Resource):
         ],
     )
     def show(self, request: Request) -> HttpResponseBase:
-        asked, interval = _asked(request.query_params)
+        selection, interval = _asked(request.query_params)
         limit = _limit(request.query_params)
         if request.accepted_renderer.format == Csv.format:
-            lines = table.lines(asked.group_by, queries.stream(self.actor, asked))
+            lines = table.lines(selection.group_by, queries.stream(self.actor, selection))
             return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-        points = queries.read(self.actor, asked)
+        points = queries.read(self.actor, selection)
         answer = {
-            "start": _time(asked.start),
-            "end": _time(asked.end),
-            "group_by": asked.group_by,
+            "start": _time(selection.start),
+            "end": _time(selection.end),
+            "group_by": selection.group_by,
             "interval": interval,
             "results": points[:limit],
             "left_out": max(0, len(points) - limit),
@@ -111,9 +111,9 @@ def _asked(query: Mapping[str, str]) -> tuple[Asked, str | None]:
     if errors:
         raise InvalidFields(errors)
     service, key, team = (query.get(name, "") for name in ("service", "key", "team"))
-    asked = Asked(start, end, group_by, step, service, key.removeprefix(PREFIX), team)
-    span = asked.span
-    return replace(asked, start=start - start % span, end=-(-end // span) * span, rows=span), interval
+    selection = Asked(start, end, group_by, step, service, key.removeprefix(PREFIX), team)
+    span = selection.span
+    return replace(selection, start=start - start % span, end=-(-end // span) * span, rows=span), interval
 
 
 def _limit(query: Mapping[str, str]) -> int:
@@ -128,8 +128,8 @@ def _moment(query: Mapping[str, str], name: str, default: int, errors: dict[str,
     if not (raw := query.get(name, "")):
         return default
     try:
-        found = parse_datetime(raw.replace(" ", "+"))  # a plus sign that was not quoted
-        seconds = int((found if found is None or found.tzinfo else found.replace(tzinfo=UTC)).timestamp())  # type: ignore[union-attr]
+        moment = parse_datetime(raw.replace(" ", "+"))  # a plus sign that was not quoted
+        seconds = int((moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())  # type: ignore[union-attr]
     except (ValueError, OverflowError, AttributeError):
         errors[name] = "Must be a time such as 2026-11-20T13:00:00Z."
         return default

@@ -40,7 +40,7 @@ def _entries(service: Service) -> list[Json]:
 
 
 def _entry(service: Service, name: str) -> Json:
-    made: Json = {
+    entry: Json = {
         "id": name,
         "object": "model",
         "created": service.created,
@@ -49,9 +49,9 @@ def _entry(service: Service, name: str) -> Json:
         "ready": service.ready,
     }
     if service.task:
-        made["task"] = service.task
+        entry["task"] = service.task
     if service.max_model_len is not None:
-        made["max_model_len"] = service.max_model_len
+        entry["max_model_len"] = service.max_model_len
     if name != service.name:
-        made["parent"] = service.name
-    return made
+        entry["parent"] = service.name
+    return entry

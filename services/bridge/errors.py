@@ -68,10 +68,10 @@ def openai_body(error: BridgeError, code: str | None = None) -> bytes:
 def from_backend(status: int, body: bytes, retry_after: str = "") -> BridgeError:
     """A backend's refusal, or the gateway's on the way there, with their own words when they gave any."""
     kind = _KINDS.get(status, Kind.INTERNAL if status >= 500 else Kind.INVALID)
-    said = said_in(body)
-    if not said:
-        said = SILENT.get(kind) or f"The service answered {status} without a reason."
-    return BridgeError(kind, said, retry_after=retry_after)
+    message = said_in(body)
+    if not message:
+        message = SILENT.get(kind) or f"The service answered {status} without a reason."
+    return BridgeError(kind, message, retry_after=retry_after)
 
 
 def said_in(body: bytes) -> str:

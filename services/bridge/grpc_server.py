@@ -61,8 +61,8 @@ class GrpcServer:
         """When the caller goes away or its time is over this is cancelled, and generation with it."""
         try:
             service, call = self._addressed(context)
-            async with aclosing(self._generator.stream(service, call, message)) as made:
-                async for response, usage in made:
+            async with aclosing(self._generator.stream(service, call, message)) as responses:
+                async for response, usage in responses:
                     if usage:
                         context.set_trailing_metadata(usage_metadata(usage))
                     if response is not None:
@@ -82,12 +82,12 @@ class GrpcServer:
         return response
 
     async def metadata(self, service: Service, _call: Call, message: bytes, _context: Context) -> bytes:
-        made: bytes = self._generator.metadata(service, message).SerializeToString()
-        return made
+        response: bytes = self._generator.metadata(service, message).SerializeToString()
+        return response
 
     async def ready(self, service: Service, _call: Call, message: bytes, _context: Context) -> bytes:
-        made: bytes = self._generator.ready(service, message).SerializeToString()
-        return made
+        response: bytes = self._generator.ready(service, message).SerializeToString()
+        return response
 
     def _addressed(self, context: Context) -> tuple[Service, Call]:
         given = dict(context.invocation_metadata() or ())

@@ -61,8 +61,8 @@ class HttpServer:
 
     def _door(self, line: str) -> tuple[str, Handler, Shape]:
         for door, handler, shape in self._doors:
-            if found := door.fullmatch(line):
-                return unquote(found[1]) if door.groups else "", handler, shape
+            if match := door.fullmatch(line):
+                return unquote(match[1]) if door.groups else "", handler, shape
         return "", nothing, errors.v1_body
 
     async def predict(self, request: Request, _model: str) -> Response:
@@ -77,19 +77,19 @@ class HttpServer:
 
     async def model(self, request: Request, name: str) -> Response:
         """404 for what the caller may not use, too; 503 while it is not ready, as V1 clients expect."""
-        found = catalogue.one(self._watch.table, request.headers.get(CALLER, ""), name)
-        if found is None:
+        entry = catalogue.one(self._watch.table, request.headers.get(CALLER, ""), name)
+        if entry is None:
             error = BridgeError(Kind.NOT_FOUND, f"There is no model {name}.")
             return _refused(error, errors.openai_body(error, "model_not_found"))
-        if not found["ready"]:
+        if not entry["ready"]:
             raise BridgeError(Kind.UNAVAILABLE, self._watch.table.services[name.partition(":")[0]].not_ready)
-        return _json(found)
+        return _json(entry)
 
     async def v2_metadata(self, request: Request, model: str) -> Response:
         service = find(self._watch, request.headers.get(SERVICE, ""))
         _vllm(service)
-        made = v2grpc_openai.metadata(service, model)
-        data = json_format.MessageToDict(made, preserving_proto_field_name=True)
+        message = v2grpc_openai.metadata(service, model)
+        data = json_format.MessageToDict(message, preserving_proto_field_name=True)
         for tensor in (*data["inputs"], *data["outputs"]):
             tensor["shape"] = [int(size) for size in tensor["shape"]]  # protobuf's JSON has 64-bit numbers as texts
         return _json(data)

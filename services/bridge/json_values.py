@@ -69,9 +69,9 @@ def array(flat: list[Any], tensor: Tensor) -> Array:
     if dtype is None:
         raise BadValue(f"the model wants {tensor.datatype}, which this protocol has no values for.")
     if dtype.kind == "O":
-        made = np.empty(len(flat), object)
-        made[:] = [_bytes(value) for value in flat]
-        return made
+        values = np.empty(len(flat), object)
+        values[:] = [_bytes(value) for value in flat]
+        return values
     kind, allowed = KINDS.get(dtype.kind, FLOAT)
     if not allowed.issuperset(map(type, flat)):
         wrong = next(value for value in flat if type(value) not in allowed)
@@ -125,11 +125,11 @@ def plain(values: Array, name: str) -> Array:
 
 
 def _texts(values: Array, name: str) -> Array:
-    made = np.empty(values.size, object)
+    texts = np.empty(values.size, object)
     try:
         if name.endswith("_bytes"):
             raise ValueError
-        made[:] = [value.decode() for value in values.ravel()]
+        texts[:] = [value.decode() for value in values.ravel()]
     except ValueError:
-        made[:] = [{B64: base64.b64encode(value).decode()} for value in values.ravel()]
-    return made.reshape(values.shape)
+        texts[:] = [{B64: base64.b64encode(value).decode()} for value in values.ravel()]
+    return texts.reshape(values.shape)

@@ -33,17 +33,17 @@ class Models:
 
     async def of(self, service: Service, call: Call) -> Known:
         """Asks the backend the first time. Raises BridgeError."""
-        known = self._known.get(service.name)
-        if known is None or known.revision != service.revision:
+        facts = self._known.get(service.name)
+        if facts is None or facts.revision != service.revision:
             answer = await self._upstream.get(call, f"/v2/models/{service.name}")
-            known = self._known[service.name] = Known(service.revision, tensors.model_of(answer.content))
-        return known
+            facts = self._known[service.name] = Known(service.revision, tensors.model_of(answer.content))
+        return facts
 
-    async def optional(self, known: Known, call: Call) -> frozenset[str]:
+    async def optional(self, facts: Known, call: Call) -> frozenset[str]:
         """Asks the backend the first time; where it does not tell, all are optional to us. Raises BridgeError."""
-        if known.optional is None:
-            known.optional = await self._ask_optional(known.model, call)
-        return known.optional
+        if facts.optional is None:
+            facts.optional = await self._ask_optional(facts.model, call)
+        return facts.optional
 
     async def _ask_optional(self, model: Model, call: Call) -> frozenset[str]:
         body = json.dumps(required_inputs.excess(model.inputs)).encode()
@@ -58,4 +58,4 @@ class Models:
         return frozenset(tensor.name for tensor in model.inputs)
 
     def forget_all_but(self, table: Table) -> None:
-        self._known = {name: known for name, known in self._known.items() if name in table.services}
+        self._known = {name: facts for name, facts in self._known.items() if name in table.services}

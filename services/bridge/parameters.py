@@ -36,10 +36,10 @@ def _number(value: Any) -> float:
 
 
 def _truth(value: Any) -> bool:
-    found = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
-    if found is None:
+    truth = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
+    if truth is None:
         raise ValueError
-    return found
+    return truth
 
 
 def _stops(value: Any) -> str | list[str]:
@@ -79,14 +79,14 @@ EMBEDDING: Final = {"dimensions": INTEGER}
 
 def read(parameters: Mapping[str, Any], allowed: Mapping[str, tuple[str, _Reader]]) -> dict[str, Any]:
     """InferParameters by name -> values for OpenAI's API. Raises BridgeError(INVALID) that names the parameter."""
-    made = {}
+    values = {}
     for name in sorted(parameters):
         if name not in allowed:
             raise invalid(f"The parameter {name} is not known here. There are: {', '.join(sorted(allowed))}.")
         which = parameters[name].WhichOneof("parameter_choice")
         what, reader = allowed[name]
         try:
-            made[name] = reader(getattr(parameters[name], which) if which else None)
+            values[name] = reader(getattr(parameters[name], which) if which else None)
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise invalid(f"The parameter {name} must be {what}.") from None
-    return made
+    return values

@@ -40,61 +40,61 @@ class Predictor:
 
     async def v1(self, service: Service, call: Call, body: bytes) -> bytes:
         """The body of POST /v1/models/{model}:predict -> that of the answer. Raises BridgeError."""
-        known = await self.models.of(_triton(service), call)
-        plan = await self._plan(known, call, body)
-        whole = await self._whole(plan, known, call)
-        if any(tensor.shape[:1] != (-1,) or tensor.name in whole for tensor in known.model.outputs):
+        facts = await self.models.of(_triton(service), call)
+        plan = await self._plan(facts, call, body)
+        whole = await self._whole(plan, facts, call)
+        if any(tensor.shape[:1] != (-1,) or tensor.name in whole for tensor in facts.model.outputs):
             plan = v1_v2.split(plan, 1)
-        elif known.largest_batch and (plan.rows or 0) > known.largest_batch:
-            plan = v1_v2.split(plan, known.largest_batch)
-        plan, answers = await self._answers(plan, known, call)
+        elif facts.largest_batch and (plan.rows or 0) > facts.largest_batch:
+            plan = v1_v2.split(plan, facts.largest_batch)
+        plan, answers = await self._answers(plan, facts, call)
         return await apart(max(len(body), _size(answers)), v1_v2.answer, plan, answers, whole)
 
-    async def _plan(self, known: Known, call: Call, body: bytes) -> Plan:
+    async def _plan(self, facts: Known, call: Call, body: bytes) -> Plan:
         """The backend is asked which inputs are optional only when one is missing."""
         try:
-            return await apart(len(body), v1_v2.read, body, known.model, known.optional or frozenset())
+            return await apart(len(body), v1_v2.read, body, facts.model, facts.optional or frozenset())
         except v1_v2.LeftOut:
-            if known.optional is not None:
+            if facts.optional is not None:
                 raise
-        optional = await self.models.optional(known, call)
-        return await apart(len(body), v1_v2.read, body, known.model, optional)
+        optional = await self.models.optional(facts, call)
+        return await apart(len(body), v1_v2.read, body, facts.model, optional)
 
-    async def _whole(self, plan: Plan, known: Known, call: Call) -> Set[str]:
+    async def _whole(self, plan: Plan, facts: Known, call: Call) -> Set[str]:
         """Outputs that have no row for each instance.
 
         A free first dimension may count rows, or what the model finds in them. Metadata does not tell which, nor does
         the answer to the caller's rows, where each may hold one find: so zeros are sent, once.
         """
-        whole = v1_v2.whole_outputs(plan, known.model)
-        free = {tensor.name for tensor in known.model.outputs if tensor.shape[:1] == (-1,)}
-        if plan.free and free and known.whole is None:
-            known.whole = await self._whole_of_zeros(plan, known, call)
-        return whole | (free & (known.whole or set())) if plan.free else whole
+        whole = v1_v2.whole_outputs(plan, facts.model)
+        free = {tensor.name for tensor in facts.model.outputs if tensor.shape[:1] == (-1,)}
+        if plan.free and free and facts.whole is None:
+            facts.whole = await self._whole_of_zeros(plan, facts, call)
+        return whole | (free & (facts.whole or set())) if plan.free else whole
 
-    async def _whole_of_zeros(self, plan: Plan, known: Known, call: Call) -> Set[str] | None:
+    async def _whole_of_zeros(self, plan: Plan, facts: Known, call: Call) -> Set[str] | None:
         """None when there was no time for them. A model that refuses zeros is believed to answer row by row."""
-        inputs = v1_v2.zeros(plan, known.largest_batch or v1_v2.TRIED_ROWS, self._largest)
+        inputs = v1_v2.zeros(plan, facts.largest_batch or v1_v2.TRIED_ROWS, self._largest)
         rows = len(inputs[0].values)
         try:
             outputs = await self._infer(call, tensors.request(inputs))
         except BridgeError as error:
-            if (found := TOO_MANY_ROWS.search(error.message)) and int(found[1]) < rows:
-                known.largest_batch = int(found[1])
-                return await self._whole_of_zeros(plan, known, call)
+            if (match := TOO_MANY_ROWS.search(error.message)) and int(match[1]) < rows:
+                facts.largest_batch = int(match[1])
+                return await self._whole_of_zeros(plan, facts, call)
             return None if error.kind in PASSING else frozenset()
         return {item.name for item in outputs.tensors if item.values.shape[:1] != (rows,)}
 
-    async def _answers(self, plan: Plan, known: Known, call: Call) -> tuple[Plan, list[Outputs]]:
+    async def _answers(self, plan: Plan, facts: Known, call: Call) -> tuple[Plan, list[Outputs]]:
         """The answers, and the plan that they are to: a split one when the model takes fewer rows at once."""
         try:
             return plan, await self._all(plan, call)
         except BridgeError as error:
-            found = TOO_MANY_ROWS.search(error.message)
-            if not found or not plan.stacked:
+            match = TOO_MANY_ROWS.search(error.message)
+            if not match or not plan.stacked:
                 raise
-            known.largest_batch = int(found[1])
-            return await self._answers(v1_v2.split(plan, known.largest_batch), known, call)
+            facts.largest_batch = int(match[1])
+            return await self._answers(v1_v2.split(plan, facts.largest_batch), facts, call)
 
     async def _all(self, plan: Plan, call: Call) -> list[Outputs]:
         """In order, a few at once; the first failure ends the others."""
@@ -133,17 +133,17 @@ class Predictor:
         outputs = await self._infer(call, body, version_of(request.model_spec))
 
         def back() -> bytes:
-            made: bytes = tfserving_v2.response(request, outputs).SerializeToString()
-            return made
+            response: bytes = tfserving_v2.response(request, outputs).SerializeToString()
+            return response
 
         return await apart(_size([outputs]), back)
 
     async def tfserving_metadata(self, service: Service, call: Call, message: bytes) -> bytes:
         """GetModelMetadataRequest -> GetModelMetadataResponse, serialised. Raises BridgeError."""
         request = parsed(tfserving.GetModelMetadataRequest, message)
-        known = await self.models.of(_triton(service), call)
-        made: bytes = tfserving_v2.metadata(request, known.model).SerializeToString()
-        return made
+        facts = await self.models.of(_triton(service), call)
+        response: bytes = tfserving_v2.metadata(request, facts.model).SerializeToString()
+        return response
 
 
 async def apart(size: int, function: Callable[..., T], *arguments: Any) -> T:

@@ -65,13 +65,13 @@ async def serve(options: Options) -> None:
 
 
 async def _grpc(server: GrpcServer, paths: Sockets, largest_body: int) -> grpc.aio.Server:
-    made = grpc.aio.server(
+    grpc_server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", largest_body),
             ("grpc.max_send_message_length", -1),
         ]
     )
-    made.add_generic_rpc_handlers(server.handlers())
-    made.add_insecure_port(f"unix:{paths.grpc}")
-    await made.start()
-    return made
+    grpc_server.add_generic_rpc_handlers(server.handlers())
+    grpc_server.add_insecure_port(f"unix:{paths.grpc}")
+    await grpc_server.start()
+    return grpc_server

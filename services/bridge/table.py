@@ -87,11 +87,11 @@ class Watch:
 
     def find(self, name: str) -> Service | None:
         """Looks at the file at once for a name that is new: the gateway may have read it a moment earlier."""
-        found = self.table.services.get(name)
-        if found is None:
+        service = self.table.services.get(name)
+        if service is None:
             self.look()
-            found = self.table.services.get(name)
-        return found
+            service = self.table.services.get(name)
+        return service
 
     def look(self) -> bool:
         """Reads the file when it changed, and says whether. Logs once what is wrong with it."""

@@ -91,8 +91,8 @@ class Upstream:
                 connection = await self._connected()
                 await connection.send(method, path, call.headers(headers), body)
                 if connection.status >= 400:
-                    said = await _up_to(LARGEST_ERROR, connection)
-                    raise from_backend(connection.status, said, connection.headers.get("retry-after", ""))
+                    error_body = await _up_to(LARGEST_ERROR, connection)
+                    raise from_backend(connection.status, error_body, connection.headers.get("retry-after", ""))
                 yield connection
         except TimeoutError:
             raise BridgeError(Kind.TIMEOUT, LATE) from None
@@ -111,8 +111,8 @@ class Upstream:
             connection.close()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                _, made = await asyncio.get_running_loop().create_unix_connection(Connection, self._socket)
-                return made
+                _, new_connection = await asyncio.get_running_loop().create_unix_connection(Connection, self._socket)
+                return new_connection
         except (OSError, TimeoutError) as error:
             log.warning("the gateway's socket cannot be reached: %s", error or "it does not answer")
             raise BridgeError(Kind.UNAVAILABLE, AWAY) from None

@@ -37,12 +37,12 @@ class Caller:
 
 
 def headers(key: str, key_header: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    made = {name.lower(): value for name, value in parameters}
+    header_values = {name.lower(): value for name, value in parameters}
     if key and key_header:
-        made[key_header.lower()] = key
+        header_values[key_header.lower()] = key
     elif key:
-        made["authorization"] = f"Bearer {key}"
-    return made
+        header_values["authorization"] = f"Bearer {key}"
+    return header_values
 
 
 def without_key(sent: Mapping[str, str], key: str) -> dict[str, str]:

@@ -32,10 +32,10 @@ class Held:
 def held(ports: Collection[int]) -> Held | None:
     """What is open at these local ports, on their server's side. None where the kernel does not tell."""
     try:
-        found = [sent for family in (socket.AF_INET, socket.AF_INET6) for sent in _sent(family, frozenset(ports))]
+        bytes_sent = [sent for family in (socket.AF_INET, socket.AF_INET6) for sent in _sent(family, frozenset(ports))]
     except (OSError, AttributeError, struct.error):
         return None
-    return Held(len(found), sum(found))
+    return Held(len(bytes_sent), sum(bytes_sent))
 
 
 def _sent(family: int, ports: frozenset[int]) -> Iterator[int]:

@@ -73,8 +73,8 @@ class EnvoyAdmin:
     def hosts(self) -> list[Host]:
         """Sorted by cluster and address."""
         clusters = self._json("/clusters?format=json").get("cluster_statuses", [])
-        found = [_host(cluster["name"], each) for cluster in clusters for each in cluster.get("host_statuses", [])]
-        return sorted(found, key=lambda host: (host.cluster, host.address))
+        hosts = [_host(cluster["name"], each) for cluster in clusters for each in cluster.get("host_statuses", [])]
+        return sorted(hosts, key=lambda host: (host.cluster, host.address))
 
     def reopen_logs(self) -> None:
         """Envoy holds its logs open: after a rename it goes on in the old file until it is told this."""

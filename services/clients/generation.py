@@ -119,8 +119,8 @@ class Generation:
 
 
 def total(usage: Usage) -> int | None:
-    known = [count for count in (usage.prompt_tokens, usage.completion_tokens) if count is not None]
-    return sum(known) if known else None
+    counts = [count for count in (usage.prompt_tokens, usage.completion_tokens) if count is not None]
+    return sum(counts) if counts else None
 
 
 class Collected:

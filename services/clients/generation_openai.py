@@ -186,12 +186,12 @@ class _Exchange:
                 return []
             if event.get("usage"):
                 self.usage = _usage(event["usage"])
-            made = []
+            texts = []
             for choice in event.get("choices", ()):
                 self.finish = str(choice.get("finish_reason") or self.finish)
                 text = choice.get("delta", {}).get("content") if self.call.ask.task == CHAT else choice.get("text")
-                made += [text] if text else []
-            return made
+                texts += [text] if text else []
+            return texts
         except (ValueError, LookupError, TypeError, AttributeError):
             self.error = "An event of the stream is not one of the OpenAI API."
             return []
@@ -228,10 +228,10 @@ class _Exchange:
         )
 
 
-def _usage(said: Any) -> Usage:
-    if not isinstance(said, Mapping):
+def _usage(fields: Any) -> Usage:
+    if not isinstance(fields, Mapping):
         return Usage()
-    prompt, completion = (said.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    prompt, completion = (fields.get(name) for name in ("prompt_tokens", "completion_tokens"))
     return Usage(prompt if isinstance(prompt, int) else None, completion if isinstance(completion, int) else None)
 
 

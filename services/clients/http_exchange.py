@@ -79,12 +79,12 @@ def headers_of(caller: Caller, content_type: str, body: bytes) -> dict[str, str]
 def error_of(body: bytes, status: int) -> str:
     """What an error says in words: `{"error": "..."}`, `{"error": {"message": "..."}}`, or whatever came instead."""
     try:
-        said: Any = json.loads(body)["error"]
-        said = said["message"] if isinstance(said, Mapping) else said
+        message: Any = json.loads(body)["error"]
+        message = message["message"] if isinstance(message, Mapping) else message
     except (ValueError, LookupError, TypeError):
-        said = ""
+        message = ""
     text = cut(body.decode("utf-8", "replace"))
-    return str(said) or text or f"The answer was {status} without a reason."
+    return str(message) or text or f"The answer was {status} without a reason."
 
 
 def _connect(caller: Caller) -> HTTPConnection:

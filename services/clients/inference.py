@@ -155,7 +155,7 @@ class Answer:
         return self.responses[-1].outputs if self.responses else ()
 
     def to_json(self) -> dict[str, Any]:
-        made = asdict(self)
-        made["outputs"] = [asdict(output) for output in self.outputs]
-        made["timing"]["total_ms"] = self.timing.total_ms
-        return made
+        document = asdict(self)
+        document["outputs"] = [asdict(output) for output in self.outputs]
+        document["timing"]["total_ms"] = self.timing.total_ms
+        return document

@@ -24,22 +24,22 @@ from services.clients.inference_values import (
 )
 
 
-def from_file(content: bytes, filename: str, name: str, datatype: str, wanted: Sequence[int]) -> NDArray[Any]:
+def from_file(content: bytes, filename: str, name: str, datatype: str, model_shape: Sequence[int]) -> NDArray[Any]:
     """.json, .npy, or anything else as raw little-endian values (BYTES: the whole file is one value)."""
     suffix = filename.lower().rpartition(".")[2]
     if len(content) > 6 * LARGEST_BYTES:
         raise BadValues("file", "The file is too large for a test.")
     try:
         if suffix == "json":
-            return from_json(of_request(parse_json(content), name), datatype, wanted)
+            return from_json(of_request(parse_json(content), name), datatype, model_shape)
         if suffix == "npy":
-            return _from_npy(content, datatype, wanted)
-        return _from_raw(content, datatype, wanted)
+            return _from_npy(content, datatype, model_shape)
+        return _from_raw(content, datatype, model_shape)
     except BadValues as error:
         raise BadValues("file" if error.field == "data" else error.field, error.message) from None
 
 
-def _from_npy(content: bytes, datatype: str, wanted: Sequence[int]) -> NDArray[Any]:
+def _from_npy(content: bytes, datatype: str, model_shape: Sequence[int]) -> NDArray[Any]:
     try:
         _check_npy_size(content)
         array = np.load(io.BytesIO(content), allow_pickle=False)
@@ -54,7 +54,7 @@ def _from_npy(content: bytes, datatype: str, wanted: Sequence[int]) -> NDArray[A
     elif not np.can_cast(array.dtype, dtype, "safe"):
         what = f"The file holds {array.dtype}, and {datatype} needs {dtype}."
         raise BadValues("file", f"{what} Save it with array.astype({dtype.name!r}).")
-    shape = resolve_shape(wanted, array.shape, array.size)
+    shape = resolve_shape(model_shape, array.shape, array.size)
     fits(shape, array.size)
     return np.ascontiguousarray(array, dtype=dtype).reshape(shape)
 
@@ -74,17 +74,17 @@ def _check_npy_size(content: bytes) -> None:
         raise ValueError("values without a size")
 
 
-def _from_raw(content: bytes, datatype: str, wanted: Sequence[int]) -> NDArray[Any]:
+def _from_raw(content: bytes, datatype: str, model_shape: Sequence[int]) -> NDArray[Any]:
     if datatype == "BYTES":
-        shape = resolve_shape(wanted, None, 1)
+        shape = resolve_shape(model_shape, None, 1)
         if math.prod(shape) != 1:
             raise BadValues("file", f"A file is one BYTES value, and shape {shown(shape)} needs {math.prod(shape)}.")
-        made = np.empty(1, dtype=object)
-        made[0] = content
-        return made.reshape(shape)
+        array = np.empty(1, dtype=object)
+        array[0] = content
+        return array.reshape(shape)
     size = bytes_per_value(datatype)
     count, rest = divmod(len(content), size)
-    shape = resolve_shape(wanted, None, count)
+    shape = resolve_shape(model_shape, None, count)
     if rest or math.prod(shape) != count:
         needed = f"Shape {shown(shape)} of {datatype} needs {math.prod(shape) * size} bytes"
         raise BadValues("file", f"{needed}, the file has {len(content)}.")

@@ -153,11 +153,11 @@ def _sent(call: Call, request: Any) -> Message:
 
 def _as_json(message: Any) -> dict[str, Any]:
     """A request or response with raw contents told by their size."""
-    made: dict[str, Any] = {"model_name": message.model_name}
+    document: dict[str, Any] = {"model_name": message.model_name}
     for field in ("inputs", "outputs"):
         if rows := getattr(message, field, None):
-            made[field] = [{"name": row.name, "datatype": row.datatype, "shape": list(row.shape)} for row in rows]
+            document[field] = [{"name": row.name, "datatype": row.datatype, "shape": list(row.shape)} for row in rows]
     for field in ("raw_input_contents", "raw_output_contents"):
         if raw := getattr(message, field, None):
-            made[field] = [f"({len(part)} bytes)" for part in raw]
-    return made
+            document[field] = [f"({len(part)} bytes)" for part in raw]
+    return document

@@ -36,17 +36,17 @@ def read_inputs(rows: Any, model: Model) -> tuple[Input, ...]:
     """
     if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
         raise InvalidFields({"inputs": "Must be a list of objects with name, datatype, shape and data."})
-    known = {tensor.name: tensor for tensor in model.inputs}
+    tensors = {tensor.name: tensor for tensor in model.inputs}
     errors: dict[str, list[str]] = {}
-    made: list[Input] = []
+    inputs: list[Input] = []
     for i, row in enumerate(rows):
         try:
-            made.append(_read(row, known, [done.name for done in made]))
+            inputs.append(_read(row, tensors, [done.name for done in inputs]))
         except BadValues as error:
             errors[f"inputs.{i}.{error.field}"] = [error.message]
     if errors:
         raise InvalidFields(errors)
-    return tuple(made)
+    return tuple(inputs)
 
 
 def read_step(given: Any, model: Model) -> SequenceStep | None:
@@ -83,13 +83,13 @@ def _is_id(value: Any) -> bool:
         return False
 
 
-def _read(row: Mapping[str, Any], known: Mapping[str, Tensor], done: Sequence[str]) -> Input:
+def _read(row: Mapping[str, Any], tensors: Mapping[str, Tensor], done: Sequence[str]) -> Input:
     name = row.get("name")
-    if not isinstance(name, str) or name not in known:
-        raise BadValues("name", f"The model has no input named {name!r}. It has: {', '.join(known) or 'none'}.")
+    if not isinstance(name, str) or name not in tensors:
+        raise BadValues("name", f"The model has no input named {name!r}. It has: {', '.join(tensors) or 'none'}.")
     if name in done:
         raise BadValues("name", f"The input {name} is given twice.")
-    tensor = known[name]
+    tensor = tensors[name]
     datatype = row.get("datatype") or tensor.datatype
     if datatype != tensor.datatype:
         raise BadValues("datatype", f"{name} is {tensor.datatype}, not {datatype}.")

@@ -30,22 +30,24 @@ DEEPEST: Final = 32
 """Levels of nesting; numpy has no arrays of more dimensions than 64."""
 
 
-def resolve_shape(wanted: Sequence[int], found: Sequence[int] | None, count: int) -> tuple[int, ...]:
-    """The shape that `count` values have in a model that asks for `wanted` (-1: free). `found`: that of a nested list.
+def resolve_shape(model_shape: Sequence[int], nested_shape: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    """The shape of `count` values for an input with `model_shape` (-1: free). `nested_shape`: of a nested list.
 
     Raises BadValues when more than one shape would do, or none.
     """
-    free = [i for i, size in enumerate(wanted) if size < 0]
+    free = [i for i, size in enumerate(model_shape) if size < 0]
     if not free:
-        return tuple(wanted)
-    if found is not None and len(found) == len(wanted):
-        return tuple(size if size >= 0 else found[i] for i, size in enumerate(wanted))
-    fixed = math.prod(size for size in wanted if size >= 0)
+        return tuple(model_shape)
+    if nested_shape is not None and len(nested_shape) == len(model_shape):
+        return tuple(size if size >= 0 else nested_shape[i] for i, size in enumerate(model_shape))
+    fixed = math.prod(size for size in model_shape if size >= 0)
     if len(free) == 1 and fixed and count % fixed == 0:
-        return tuple(size if size >= 0 else count // fixed for size in wanted)
+        return tuple(size if size >= 0 else count // fixed for size in model_shape)
     if len(free) == 1 and fixed > 1:
-        raise BadValues("data", f"Shape {shown(wanted)} needs a multiple of {fixed} values, you gave {count}.")
-    raise BadValues("shape", f"Say how large each free dimension of {shown(wanted)} is: {count} values do not tell.")
+        raise BadValues("data", f"Shape {shown(model_shape)} needs a multiple of {fixed} values, you gave {count}.")
+    raise BadValues(
+        "shape", f"Say how large each free dimension of {shown(model_shape)} is: {count} values do not tell."
+    )
 
 
 def parse_text(text: str, name: str, datatype: str) -> Any:
@@ -102,19 +104,19 @@ def of_request(value: Any, name: str) -> Any:
     return value
 
 
-def from_json(data: Any, datatype: str, wanted: Sequence[int], name: str = "") -> NDArray[Any]:
+def from_json(data: Any, datatype: str, model_shape: Sequence[int], name: str = "") -> NDArray[Any]:
     """A scalar, a flat or a nested list -> array. `name`: of the input, for what is said of a value.
 
     Raises BadValues: a ragged list, wrong count, wrong kind, out of range.
     """
     flat: list[Any] = []
-    found = _flatten(data, flat)
-    shape = resolve_shape(wanted, found, len(flat))
+    nested_shape = _flatten(data, flat)
+    shape = resolve_shape(model_shape, nested_shape, len(flat))
     fits(shape, len(flat))
-    made = np.empty(len(flat), dtype=object) if datatype == "BYTES" else None
-    if made is not None:
-        made[:] = [_as_bytes(value, i) for i, value in enumerate(flat)]
-        return made.reshape(shape)
+    array = np.empty(len(flat), dtype=object) if datatype == "BYTES" else None
+    if array is not None:
+        array[:] = [_as_bytes(value, i) for i, value in enumerate(flat)]
+        return array.reshape(shape)
     try:
         return _numbers(flat, datatype).reshape(shape)
     except BadValues as error:
@@ -157,12 +159,12 @@ def _numbers(flat: list[Any], datatype: str) -> NDArray[Any]:
                 raise BadValues("data", f"{value} does not fit {datatype}, which holds {limits.min} to {limits.max}.")
     try:
         with np.errstate(over="ignore"):
-            made = np.array(flat, dtype=dtype)
+            array = np.array(flat, dtype=dtype)
     except OverflowError:
         raise BadValues("data", f"A value does not fit {datatype}.") from None
-    if dtype.kind not in KINDS and not np.isfinite(made).all():
-        raise BadValues("data", f"{flat[int(np.argmin(np.isfinite(made)))]} does not fit {datatype}.")
-    return made
+    if dtype.kind not in KINDS and not np.isfinite(array).all():
+        raise BadValues("data", f"{flat[int(np.argmin(np.isfinite(array)))]} does not fit {datatype}.")
+    return array
 
 
 def _as_bytes(value: Any, index: int) -> bytes:
@@ -193,9 +195,9 @@ def generate(
     count = check_size(real, datatype)
     if datatype == "BYTES":
         numbers = () if kind == "text" else _generated(kind, np.dtype("<f8"), count, low, high)
-        made = np.empty(count, dtype=object)
-        made[:] = [f"{number:g}".encode() for number in numbers] or [text.encode()] * count
-        return made.reshape(real)
+        array = np.empty(count, dtype=object)
+        array[:] = [f"{number:g}".encode() for number in numbers] or [text.encode()] * count
+        return array.reshape(real)
     return _generated(kind, DTYPES[datatype], count, low, high).reshape(real)
 
 

@@ -88,7 +88,7 @@ def _device(handle: Any) -> Gpu:
 
 def labels(facts: Facts) -> dict[str, str]:
     """The labels that affinity rules match. Whole numbers, so that Gt and Lt work."""
-    made = {
+    node_labels = {
         "hostname": facts.hostname,
         "arch": platform.machine(),
         "os": platform.system().lower(),
@@ -97,9 +97,9 @@ def labels(facts: Facts) -> dict[str, str]:
         "gpu.count": str(len(facts.devices)),
     }
     if facts.devices:
-        made["gpu.product"] = facts.devices[0].product
-        made["gpu.memory_gib"] = str(int(facts.devices[0].memory_gib))
-    return made
+        node_labels["gpu.product"] = facts.devices[0].product
+        node_labels["gpu.memory_gib"] = str(int(facts.devices[0].memory_gib))
+    return node_labels
 
 
 def live(facts: Facts) -> dict[str, Any]:

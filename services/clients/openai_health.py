@@ -49,12 +49,12 @@ def answers(host: str, port: int, model: str, timeout: float) -> bool:
     Generation is asked for first. A server whose model only embeds refuses that before its engine is asked, so a
     refusal counts for nothing until the embedding was asked for, too.
     """
-    asked: tuple[tuple[str, dict[str, Any]], ...] = (
+    requests: tuple[tuple[str, dict[str, Any]], ...] = (
         ("/v1/completions", {"model": model, "prompt": "a", "max_tokens": 1}),
         ("/v1/embeddings", {"model": model, "input": "a"}),
     )
     try:
-        for path, body in asked:
+        for path, body in requests:
             status, _ = loopback.post(host, port, path, json.dumps(body).encode(), JSON, timeout)
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 return False

@@ -13,8 +13,8 @@ from services.errors import ProbeError
 MAX_PAGE_BYTES: Final = 16 << 20
 
 
-def total(host: str, port: int, wanted: Callable[[str], bool], timeout: float = 2.0) -> float:
-    """The sum of all counters of /metrics whose name (without `_total`) is `wanted`, over all labels; of a histogram,
+def total(host: str, port: int, is_included: Callable[[str], bool], timeout: float = 2.0) -> float:
+    """The sum of all counters of /metrics whose name (without `_total`) `is_included`, over all labels; of a histogram,
     how many values it has.
 
     Raises ProbeError when there is no such page, or none that can be read.
@@ -23,17 +23,17 @@ def total(host: str, port: int, wanted: Callable[[str], bool], timeout: float = 
     if status != 200:
         raise ProbeError(f"The server at {host}:{port} shows no metrics (status {status}).")
     try:
-        return sum_of(page.decode(), wanted)
+        return sum_of(page.decode(), is_included)
     except ValueError as error:
         raise ProbeError(f"The metrics of the server at {host}:{port} cannot be read: {error}.") from error
 
 
-def sum_of(page: str, wanted: Callable[[str], bool]) -> float:
+def sum_of(page: str, is_included: Callable[[str], bool]) -> float:
     """Of a page in Prometheus' text format. Raises ValueError."""
     return sum(
         sample.value
         for family in text_string_to_metric_families(page)
-        if family.type in {"counter", "histogram"} and wanted(family.name)
+        if family.type in {"counter", "histogram"} and is_included(family.name)
         for sample in family.samples
         if _counts(family.type, sample.name)
     )

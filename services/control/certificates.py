@@ -22,8 +22,8 @@ def configured() -> Tls | None:
 def refresh() -> bool:
     """Whether the gateway was given another certificate. Files that cannot be used are told once and change nothing."""
     try:
-        wanted = configured()
-        changed = wanted is not None and tls.refresh(wanted, settings.HOME.gateway)
+        config = configured()
+        changed = config is not None and tls.refresh(config, settings.HOME.gateway)
     except (GatewayError, OSError) as error:
         if _last_problem != [str(error)]:
             logger.error("the gateway keeps its last good certificate: %s", error)

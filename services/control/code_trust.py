@@ -32,18 +32,18 @@ def origin_of(revision: Revision) -> Origin:
     return Origin(revision.dataset, revision.location, revision.spec["model_path"], revision.tree)
 
 
-def running(found: Sequence[Executable], *, copied: bool) -> list[Executable]:
+def running(executables: Sequence[Executable], *, copied: bool) -> list[Executable]:
     """What would run. Before the files are copied, those not looked into are left for then."""
-    return [one for one in found if one.runs and (one.seen or copied)]
+    return [one for one in executables if one.runs and (one.seen or copied)]
 
 
-def files_of(found: Sequence[Executable]) -> list[str]:
-    return [name for one in found for name in (one.path, *one.others)]
+def files_of(executables: Sequence[Executable]) -> list[str]:
+    return [name for one in executables for name in (one.path, *one.others)]
 
 
-def refusal(origin: Origin, found: Sequence[Executable]) -> str:
+def refusal(origin: Origin, executables: Sequence[Executable]) -> str:
     """Why a service that runs this is not started, and what to do; "" when it may be."""
-    runs = running(found, copied=bool(origin.tree))
+    runs = running(executables, copied=bool(origin.tree))
     if not runs:
         return ""
     dataset, shown = origin.dataset, _shown([f"{one.path}: {one.said}" for one in runs])
@@ -80,14 +80,14 @@ def permission(actor: Principal, location: str) -> dict[str, object]:
     return {"by": actor.label, "location": location, "code": None}
 
 
-def forbidden(revision: Revision, found: Sequence[Executable], reasons: Sequence[str]) -> str:
+def forbidden(revision: Revision, executables: Sequence[Executable], reasons: Sequence[str]) -> str:
     """Why an administrator must act first; "" when one allowed what `reasons` name for these very files.
 
     Completes the permission with the code of the first copy.
     """
     if not reasons:
         return ""
-    given, names = revision.permission, {*files_of(running(found, copied=True))}
+    given, names = revision.permission, {*files_of(running(executables, copied=True))}
     if given is None:
         return " ".join(reasons)
     files = trust.files_of("", revision.tree)

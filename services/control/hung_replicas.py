@@ -60,8 +60,8 @@ def watch(now: float | None = None) -> list[Replica]:
     if not due:
         return []
     with ThreadPoolExecutor(max_workers=min(8, len(due))) as pool:
-        asked = list(pool.map(_ask, due))
-    hung = [suspect for suspect in asked if _is_hung(suspect, moment)]
+        suspects = list(pool.map(_ask, due))
+    hung = [suspect for suspect in suspects if _is_hung(suspect, moment)]
     taken = [suspect.replica for suspect in _one_at_a_time(hung, rows) if _take_out(suspect, moment)]
     _start_again(taken)
     return taken
@@ -124,8 +124,8 @@ def _progress(replica: Replica) -> float | None:
 
 
 def _sent(replica: Replica) -> int:
-    found = connections.held((replica.grpc_port,))
-    return found.sent if found else 0
+    traffic = connections.held((replica.grpc_port,))
+    return traffic.sent if traffic else 0
 
 
 def _ask(suspect: Suspect) -> Suspect:
@@ -182,8 +182,8 @@ def _take_out(suspect: Suspect, now: float) -> bool:
     with transaction.atomic():
         # The service before its replica, as everybody locks them: its event needs the service as well.
         list(Service.objects.select_for_update(no_key=True).filter(pk=replica.service_id).values_list("pk"))
-        found = Replica.objects.filter(pk=replica.pk, state=replica.state, pid=replica.pid)
-        if not found.update(
+        rows = Replica.objects.filter(pk=replica.pk, state=replica.state, pid=replica.pid)
+        if not rows.update(
             state=Replica.UNREADY,
             message=sentence,
             started_at=None,

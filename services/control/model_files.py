@@ -67,11 +67,11 @@ def ready(revision: Revision) -> Files:
     tree = datasets_wiring.tree(round_.tree) if round_.state == rounds.DONE else None
     if tree is None:
         return Files(message=str(progress.progress(round_)["sentence"]))
-    found = _describe(revision, tree.path)
-    if found.problems:
-        return Files(failed=True, message=" ".join(found.problems))
+    description = _describe(revision, tree.path)
+    if description.problems:
+        return Files(failed=True, message=" ".join(description.problems))
     revision.tree, revision.location = round_.tree, round_.location
-    if refused := _refused(revision, found.executable):
+    if refused := _refused(revision, description.executable):
         revision.tree = revision.location = ""
         return Files(failed=True, message=refused)
     revision.save(update_fields=["tree", "location"])
@@ -82,9 +82,9 @@ def describe_again(revision: Revision | None) -> None:
     """What an earlier release did not ask of the files."""
     if revision is None or {SEQUENCES, CLASSES, MODELS} <= {*(revision.described or {})}:
         return
-    if (kept := datasets_wiring.tree(revision.tree)) and (found := _describe(revision, kept.path)).problems:
+    if (kept := datasets_wiring.tree(revision.tree)) and (description := _describe(revision, kept.path)).problems:
         # Asked once: each look asks for this, and what is in the store does not change.
-        revision.described = {**(revision.described or {}), SEQUENCES: found.sequences, CLASSES: [], MODELS: []}
+        revision.described = {**(revision.described or {}), SEQUENCES: description.sequences, CLASSES: [], MODELS: []}
         revision.save(update_fields=["described"])
 
 
@@ -103,17 +103,17 @@ def _describe(revision: Revision, tree: Path) -> ModelDescription:
     Kept, because the gateway is told of every service each time that anything changes, and files are slow.
     """
     spec = revision.parsed()
-    found = wiring.framework(spec.framework).describe(tree, spec.framework_config, revision.service.name)
-    if not found.problems:
+    description = wiring.framework(spec.framework).describe(tree, spec.framework_config, revision.service.name)
+    if not description.problems:
         revision.described = {
-            "task": found.task,
-            "max_model_len": found.max_model_len,
-            SEQUENCES: found.sequences,
-            CLASSES: [*found.classes],
-            MODELS: [asdict(model) for model in found.models],
+            "task": description.task,
+            "max_model_len": description.max_model_len,
+            SEQUENCES: description.sequences,
+            CLASSES: [*description.classes],
+            MODELS: [asdict(model) for model in description.models],
         }
         revision.save(update_fields=["described"])
-    return found
+    return description
 
 
 def refused(revision: Revision, *, again: bool) -> str:
@@ -137,34 +137,34 @@ def withdrawn(revision: Revision) -> str:
     return refused(revision, again=False)
 
 
-def _refused(revision: Revision, found: Sequence[Executable]) -> str:
+def _refused(revision: Revision, executables: Sequence[Executable]) -> str:
     """Why what runs in the tree of the revision may not."""
     spec = revision.parsed()
     framework = wiring.framework(spec.framework)
     unlisted = framework.unlisted_env(spec.env)
-    found = [*found, *(Executable(f"env.{name}", "setting", why) for name, why in unlisted.items())]
+    executables = [*executables, *(Executable(f"env.{name}", "setting", why) for name, why in unlisted.items())]
     return code_trust.forbidden(
-        revision, found, framework.needs_administrator(spec.framework_config)
-    ) or code_trust.refusal(code_trust.origin_of(revision), found)
+        revision, executables, framework.needs_administrator(spec.framework_config)
+    ) or code_trust.refusal(code_trust.origin_of(revision), executables)
 
 
 def _refused_kept(revision: Revision, kept: Tree) -> str:
     spec = revision.parsed()
     try:
         config, name = json.dumps(spec.framework_config), revision.service.name
-        found = _code(kept.digest, str(kept.path), spec.framework, config, name)
+        executables = _code(kept.digest, str(kept.path), spec.framework, config, name)
     except ModelError as error:  # what cannot be read may hold code
         return str(error)
-    return _refused(revision, found)
+    return _refused(revision, executables)
 
 
 @lru_cache(maxsize=128)
 def _code(digest: str, path: str, framework: str, config: str, service: str) -> tuple[Executable, ...]:
     """Read once: what a digest names never changes, and a rollout asks every two seconds. Raises ModelError."""
-    found = wiring.framework(framework).describe(Path(path), json.loads(config), service)
-    if found.problems:
-        raise ModelError(" ".join(found.problems))
-    return found.executable
+    description = wiring.framework(framework).describe(Path(path), json.loads(config), service)
+    if description.problems:
+        raise ModelError(" ".join(description.problems))
+    return description.executable
 
 
 def _round_of(revision: Revision) -> Round | None:

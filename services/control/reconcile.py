@@ -51,13 +51,13 @@ def _take_step(service: Service) -> None:
 
 def preheat(service: Service) -> None:
     # PREHEATING -> QUEUED when the files are on disk, verified and servable
-    found = model_files.ready(service.target_revision)  # takes its time, and an edit may come meanwhile
-    if found.ready:
+    readiness = model_files.ready(service.target_revision)  # takes its time, and an edit may come meanwhile
+    if readiness.ready:
         _queue(service, "Model files are on disk and verified; waiting for quota.")
-    elif found.failed:
-        fail(service, found.message)
+    elif readiness.failed:
+        fail(service, readiness.message)
     else:
-        say(service, found.message)
+        say(service, readiness.message)
 
 
 def _queue(service: Service, message: str) -> None:
@@ -248,9 +248,9 @@ def sweep(limit: int = 200, *, hand_over: Callable[[int], None] | None = None) -
     resting = Service.objects.filter(stopped | failed | queued, replica_set__isnull=True)
     # Random order, so that services beyond `limit` are not starved.
     due = Service.objects.unleased().exclude(pk__in=resting.values("pk")).order_by("?")
-    looked, found = 0, [*granted, *due.values_list("pk", flat=True)[:limit]]
-    slow = set(may_take_long(Service.objects.filter(pk__in=found)).values_list("pk", flat=True)) if hand_over else set()
-    for pk in found:
+    looked, pks = 0, [*granted, *due.values_list("pk", flat=True)[:limit]]
+    slow = set(may_take_long(Service.objects.filter(pk__in=pks)).values_list("pk", flat=True)) if hand_over else set()
+    for pk in pks:
         try:
             if hand_over is not None and pk in slow:
                 hand_over(pk)
@@ -265,8 +265,8 @@ def sweep(limit: int = 200, *, hand_over: Callable[[int], None] | None = None) -
 def unknown() -> list[str]:
     """Processes that have no replica row: what a crash between two steps may leave."""
     running = wiring.engine().names()  # before the rows: a process is only ever started after its row was committed
-    known = {replica.process_name for replica in Replica.objects.select_related("service", "revision")}
-    return [name for name in running if name not in known]
+    recorded_names = {replica.process_name for replica in Replica.objects.select_related("service", "revision")}
+    return [name for name in running if name not in recorded_names]
 
 
 def end_unknown() -> list[str]:

@@ -317,8 +317,8 @@ def _is_drained(replica: Replica) -> bool:
         return False
     if _is_listed(replica):
         return False
-    found = connections.held((replica.http_port, replica.grpc_port))
-    return found is None or found.connections == 0
+    traffic = connections.held((replica.http_port, replica.grpc_port))
+    return traffic is None or traffic.connections == 0
 
 
 def _is_listed(replica: Replica) -> bool:

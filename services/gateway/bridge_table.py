@@ -29,7 +29,7 @@ def render(snapshot: Snapshot) -> bytes:
 
 @lru_cache(REMEMBERED)
 def _entry(service: GatewayService) -> bytes:
-    told: Json = {
+    entry: Json = {
         "uid": service.uid,
         "team": service.team,
         "public": service.public,
@@ -41,4 +41,4 @@ def _entry(service: GatewayService) -> bytes:
         "max_model_len": service.max_model_len,
         "created": service.created,
     }
-    return names.dump(service.name) + b":" + names.dump(told)
+    return names.dump(service.name) + b":" + names.dump(entry)

@@ -41,10 +41,10 @@ _CHECKED: Final = (names.CLUSTERS, names.ROUTES)
 def identity(envoy: Path, bootstrap: bytes) -> str:
     """Of the binary and of what it is started with."""
     try:
-        found = envoy.stat()
+        file_status = envoy.stat()
     except OSError:
         return ""
-    text = f"{envoy} {found.st_size} {found.st_mtime_ns} {hashlib.sha256(bootstrap).hexdigest()}"
+    text = f"{envoy} {file_status.st_size} {file_status.st_mtime_ns} {hashlib.sha256(bootstrap).hexdigest()}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -59,9 +59,9 @@ def remember(gateway_dir: Path, checker: str, checked: Files | None) -> None:
     if checked is None:
         return
     before = _last(gateway_dir)
-    known = before.shapes if before.checker == checker else ()
-    found = (_shape(line) for name in _CHECKED if name in checked for line in checked[name].lines)
-    shapes = list(dict.fromkeys([*known, *found]))[-SHAPES:]
+    old_shapes = before.shapes if before.checker == checker else ()
+    new_shapes = (_shape(line) for name in _CHECKED if name in checked for line in checked[name].lines)
+    shapes = list(dict.fromkeys([*old_shapes, *new_shapes]))[-SHAPES:]
     (gateway_dir / MARK).write_text(json.dumps({"checker": checker, "shapes": shapes}), encoding="ascii")
 
 
@@ -109,9 +109,9 @@ def _all_known(lines: Iterable[bytes], shapes: frozenset[str]) -> bool:
 
 def _shape(line: bytes) -> str:
     """Equal for lines in which Envoy finds nothing different but names that are DNS labels, uids, teams, and ports."""
-    found = _OF_SERVICE.fullmatch(item_name(line))
-    if found:
-        name = re.escape(found[1] or found[2])
+    match = _OF_SERVICE.fullmatch(item_name(line))
+    if match:
+        name = re.escape(match[1] or match[2])
         # As a word of its own, and in the names of its virtual host and clusters.
         line = re.sub(rb"(?<![a-z0-9-])(service-)?" + name + rb"(?=-http\b|-grpc\b|(?![a-z0-9-]))", rb"\1*", line)
         line = _PORT.sub(b'"port_value":*', _UID.sub(b";svc=*;", _TEAM.sub(b";team=*;", line)))
@@ -128,7 +128,7 @@ def _any_twice(new: list[bytes], document: Document) -> bool:
 def _last(gateway_dir: Path) -> _Mark:
     """What `remember` wrote; nothing when that cannot be read, and then everything is checked."""
     try:
-        told = json.loads((gateway_dir / MARK).read_text(encoding="ascii"))
-        return _Mark(str(told["checker"]), tuple(map(str, told["shapes"])))
+        mark = json.loads((gateway_dir / MARK).read_text(encoding="ascii"))
+        return _Mark(str(mark["checker"]), tuple(map(str, mark["shapes"])))
     except (OSError, ValueError, KeyError, TypeError):
         return _Mark()

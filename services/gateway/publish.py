@@ -165,8 +165,8 @@ def _writes(files: Files, published: Published) -> list[Write]:
 
 def _adds(clusters: Document, before: Document) -> bool:
     """Whether a cluster is new by name."""
-    known = {item_name(line) for line in before.lines}
-    return any(item_name(line) not in known for line in clusters.lines)
+    published_names = {item_name(line) for line in before.lines}
+    return any(item_name(line) not in published_names for line in clusters.lines)
 
 
 def _wait_until_warm(gateway_dir: Path, clusters: str) -> None:

@@ -88,8 +88,8 @@ def running_keys(gateway_dir: Path) -> str:
 
 
 def _loaded(gateway_dir: Path, admin: EnvoyAdmin) -> Loaded:
-    found = admin.versions()
-    running = {file: found.get(statistic, "") for file, statistic in _STATISTICS.items()}
+    versions = admin.versions()
+    running = {file: versions.get(statistic, "") for file, statistic in _STATISTICS.items()}
     return Loaded(running, {file: _published(gateway_dir / file) for file in _STATISTICS})
 
 
@@ -132,14 +132,14 @@ def failed_writes(gateway_dir: Path) -> int:
 
 def replicas(gateway_dir: Path) -> list[ReplicaHealth]:
     """Of every service that is routed to. Raises GatewayError when the gateway is not running."""
-    made = []
+    rows = []
     for host in _admin(gateway_dir).hosts():
         service, _, protocol = host.cluster.rpartition("-")
         # Also no more than a service's clusters end in -http or -grpc, and have addresses: see envoy/names.py.
         if protocol in {"http", "grpc"} and host.address:
             counts = (host.requests, host.errors, host.active, host.answered)
-            made.append(ReplicaHealth(service, protocol, host.address, host.healthy, *counts))
-    return made
+            rows.append(ReplicaHealth(service, protocol, host.address, host.healthy, *counts))
+    return rows
 
 
 def _admin(gateway_dir: Path) -> EnvoyAdmin:

@@ -70,8 +70,8 @@ def add_up(text: bytes) -> Sums:
     for line in text.split(b"\n"):
         if not line:
             continue
-        said, torn = _read(line)
-        if said is None or not _add(sums, said):
+        record, torn = _read(line)
+        if record is None or not _add(sums, record):
             sums.unreadable += 1
             continue
         sums.torn += torn
@@ -80,21 +80,21 @@ def add_up(text: bytes) -> Sums:
 
 def first_request(line: bytes) -> str:
     """The id of the line's request, which no other line has; "" when there is none."""
-    said, _ = _read(line)
-    found = (said or {}).get("request_id")
-    return found if isinstance(found, str) else ""
+    record, _ = _read(line)
+    request_id = (record or {}).get("request_id")
+    return request_id if isinstance(request_id, str) else ""
 
 
 def _read(line: bytes) -> tuple[dict[str, Any] | None, bool]:
     """The line's object, and whether the beginning of another, never finished, stands before it."""
-    said = _parse(line)
-    if said is not None:
-        return said, False
+    record = _parse(line)
+    if record is not None:
+        return record, False
     # Within a JSON text a quote is escaped, so `{"` begins a line's object, or ends some text and parses as nothing.
     start = line.find(b'{"', 1)
     while start > 0:
-        if (said := _parse(line[start:])) is not None:
-            return said, True
+        if (record := _parse(line[start:])) is not None:
+            return record, True
         start = line.find(b'{"', start + 1)
     return None, False
 
@@ -103,55 +103,55 @@ def _parse(text: bytes) -> dict[str, Any] | None:
     if not text.endswith(b"}"):
         return None
     try:
-        said = json.loads(text)
+        record = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return said if isinstance(said, dict) else None
+    return record if isinstance(record, dict) else None
 
 
-def _add(sums: Sums, said: Mapping[str, Any]) -> bool:
-    began = _seconds(said.get("time"))
-    if began is None or "status" not in said:
+def _add(sums: Sums, record: Mapping[str, Any]) -> bool:
+    began = _seconds(record.get("time"))
+    if began is None or "status" not in record:
         return False
-    key_id = _name(said.get("client"), 20)
-    door = said.get("door")
+    key_id = _name(record.get("client"), 20)
+    door = record.get("door")
     row = Row(
         began - began % 60,
         key_id,
-        _name(said.get("service"), 63),
+        _name(record.get("service"), 63),
         door if isinstance(door, str) and door in DOORS else "",
     )
     sums.requests += 1
     if key_id and sums.last_use.get(key_id, 0) < began:
         sums.last_use[key_id] = began
-    found = sums.rows.get(row)
-    if found is None:
-        found = sums.rows[row] = [0] * len(MEASURES)
-    found[0] += 1
-    found[5] += _amount(said.get("bytes_in"))
-    found[6] += _amount(said.get("bytes_out"))
-    found[7] += _amount(said.get("prompt_tokens")) or _amount(said.get("bridge_prompt_tokens"))
-    found[8] += _amount(said.get("completion_tokens")) or _amount(said.get("bridge_completion_tokens"))
-    outcome = ended(said)
+    totals = sums.rows.get(row)
+    if totals is None:
+        totals = sums.rows[row] = [0] * len(MEASURES)
+    totals[0] += 1
+    totals[5] += _amount(record.get("bytes_in"))
+    totals[6] += _amount(record.get("bytes_out"))
+    totals[7] += _amount(record.get("prompt_tokens")) or _amount(record.get("bridge_prompt_tokens"))
+    totals[8] += _amount(record.get("completion_tokens")) or _amount(record.get("bridge_completion_tokens"))
+    outcome = ended(record)
     if outcome:
-        found[_PLACE[outcome]] += 1
+        totals[_PLACE[outcome]] += 1
     else:
-        took = _amount(said.get("ms"))
-        found[_MS] += took
-        found[_FIRST_BUCKET + bisect_right(BOUNDS_MS, took)] += 1
+        took = _amount(record.get("ms"))
+        totals[_MS] += took
+        totals[_FIRST_BUCKET + bisect_right(BOUNDS_MS, took)] += 1
     return True
 
 
-def ended(said: Mapping[str, Any]) -> str:
+def ended(record: Mapping[str, Any]) -> str:
     """One of OUTCOMES, or "" for a request that ended well."""
-    status, grpc = said.get("status"), _number(said.get("grpc_status"))
-    flags = set(str(said.get("flags") or "").split(","))
+    status, grpc = record.get("status"), _number(record.get("grpc_status"))
+    flags = set(str(record.get("flags") or "").split(","))
     if status == 429 or flags & _LIMIT:
         return "limited"
     if flags & _GONE:
         return "cancelled"
     if grpc is not None and status in (200, 0, None):
-        return _grpc_ended(grpc, str(said.get("details") or ""))
+        return _grpc_ended(grpc, str(record.get("details") or ""))
     if isinstance(status, int) and 200 <= status < 400:
         return "server_errors" if flags & _CUT else ""
     return "client_errors" if isinstance(status, int) and 400 <= status < 500 else "server_errors"
@@ -203,7 +203,7 @@ def _seconds(value: Any) -> int | None:
 @lru_cache(maxsize=4096)
 def _minute(text: str) -> int | None:
     try:
-        made = timegm(strptime(text, "%Y-%m-%dT%H:%M"))
+        seconds = timegm(strptime(text, "%Y-%m-%dT%H:%M"))
     except ValueError:
         return None
-    return made if 0 < made < 1 << 33 else None
+    return seconds if 0 < seconds < 1 << 33 else None

@@ -84,8 +84,8 @@ def _make(service: Service) -> str:
 
 
 def _rows(service: Service) -> ApiKeyQuerySet:
-    made: ApiKeyQuerySet = ApiKey.objects.filter(team=service.team, name=NAME, created_by=SYSTEM.label)
-    return made
+    rows: ApiKeyQuerySet = ApiKey.objects.filter(team=service.team, name=NAME, created_by=SYSTEM.label)
+    return rows
 
 
 def _derive(key_id: str) -> format.NewKey:

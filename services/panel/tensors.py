@@ -122,8 +122,8 @@ def _v1(
     body = {name: payload[name] for name in (*given, "signature_name") if name in payload}
     caller = calling.caller_for(service, own_key)
     answer = kserve_v1.predict(caller, service.name, body)
-    made = v1_snippets(address_of(service, gateway_host or caller.address), body, model)
-    return ProbeResult(protocol, answer, made, _hint(answer, protocol, model))
+    examples = v1_snippets(address_of(service, gateway_host or caller.address), body, model)
+    return ProbeResult(protocol, answer, examples, _hint(answer, protocol, model))
 
 
 def model_of(service: Service) -> Model:

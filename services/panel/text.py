@@ -144,19 +144,19 @@ def _ask(payload: Mapping[str, Any], address: Address, errors: dict[str, list[st
 
 def _messages(given: Any, errors: dict[str, list[str]]) -> tuple[Mapping[str, Any], ...]:
     """With `role` and text `content` only: what else a message may hold is not the panel's to send."""
-    wanted = 'Give a list of messages: [{"role": "user", "content": "..."}].'
+    error = 'Give a list of messages: [{"role": "user", "content": "..."}].'
     if not isinstance(given, list | tuple) or not given:
-        errors["messages"] = [wanted]
+        errors["messages"] = [error]
         return ()
-    made = []
+    messages = []
     for i, row in enumerate(given):
         if not isinstance(row, Mapping) or set(row) != {"role", "content"} or not isinstance(row["content"], str):
             errors[f"messages.{i}"] = ["Must be an object with role and content, both texts."]
         elif row["role"] not in ROLES:
             errors[f"messages.{i}.role"] = [f"Must be one of: {', '.join(ROLES)}."]
         else:
-            made.append({"role": row["role"], "content": row["content"]})
-    return tuple(made)
+            messages.append({"role": row["role"], "content": row["content"]})
+    return tuple(messages)
 
 
 def _tokens(payload: Mapping[str, Any], errors: dict[str, list[str]]) -> int | None:
@@ -180,7 +180,7 @@ def _temperature(payload: Mapping[str, Any], errors: dict[str, list[str]]) -> fl
 
 
 def _hint(answer: Generation) -> str:
-    said = answer.error.lower()
+    text = answer.error.lower()
     if answer.status.startswith(("400", "INVALID")):
-        return next((hint for words, hint in HINTS.items() if words in said), "")
+        return next((hint for words, hint in HINTS.items() if words in text), "")
     return calling.hint(answer.status, answer.error)

@@ -172,9 +172,9 @@ def _line(
     return line
 
 
-def never_fits(wanted: Resources, quota: Amount, queue: str) -> str:
-    """Why `wanted` is more than the whole quota, or "" when it would fit an empty queue."""
-    lacking = amounts.shortages(wanted, quota, Amount())
+def never_fits(resources: Resources, quota: Amount, queue: str) -> str:
+    """Why `resources` is more than the whole quota, or "" when it would fit an empty queue."""
+    lacking = amounts.shortages(resources, quota, Amount())
     if not lacking:
         return ""
     total = "; ".join(part.replace(" free", " in all") for part in lacking)

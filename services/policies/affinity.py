@@ -41,10 +41,10 @@ def matches(rule: Rule, labels: Mapping[str, str]) -> bool:
     if rule.operator == DOES_NOT_EXIST:
         return value is None
     try:
-        have, wanted = int(value or ""), int(rule.values[0])
+        have, limit = int(value or ""), int(rule.values[0])
     except (ValueError, IndexError):
         return False
-    return have > wanted if rule.operator == GT else have < wanted
+    return have > limit if rule.operator == GT else have < limit
 
 
 def evaluate(affinity: Affinity, labels: Mapping[str, str]) -> Verdict:

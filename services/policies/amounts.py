@@ -72,19 +72,19 @@ def claimed(replicas: Iterable[ReplicaClaim]) -> Amount:
     return sum_up(larger(active.get(key, nothing), standby.get(key, nothing)) for key in active.keys() | standby.keys())
 
 
-def shortages(wanted: Resources, have: Amount, used: Amount) -> list[str]:
-    """What is missing for `wanted`, a phrase each ("needs 2 GPU NVIDIA-H200, 1 free"); empty when it fits."""
+def shortages(resources: Resources, have: Amount, used: Amount) -> list[str]:
+    """What is missing for `resources`, a phrase each ("needs 2 GPU NVIDIA-H200, 1 free"); empty when it fits."""
     lacking: list[str] = []
     free_cpu, free_memory = have.cpu - used.cpu, have.memory_gib - used.memory_gib
-    if wanted.cpu and wanted.cpu > free_cpu + 1e-9:
-        lacking.append(f"needs {wanted.cpu:g} CPU, {max(0.0, free_cpu):g} free")
-    if wanted.memory_gib and wanted.memory_gib > free_memory + 1e-9:
-        lacking.append(f"needs {wanted.memory_gib:g} GiB of memory, {max(0.0, free_memory):.4g} GiB free")
-    if wanted.gpu:
-        free = free_gpus(wanted.gpu_type, have.gpus, used.gpus)
-        if wanted.gpu > free:
-            kind = f" {wanted.gpu_type}" if wanted.gpu_type else ""
-            lacking.append(f"needs {wanted.gpu} GPU{kind}, {max(0, free)} free")
+    if resources.cpu and resources.cpu > free_cpu + 1e-9:
+        lacking.append(f"needs {resources.cpu:g} CPU, {max(0.0, free_cpu):g} free")
+    if resources.memory_gib and resources.memory_gib > free_memory + 1e-9:
+        lacking.append(f"needs {resources.memory_gib:g} GiB of memory, {max(0.0, free_memory):.4g} GiB free")
+    if resources.gpu:
+        free = free_gpus(resources.gpu_type, have.gpus, used.gpus)
+        if resources.gpu > free:
+            kind = f" {resources.gpu_type}" if resources.gpu_type else ""
+            lacking.append(f"needs {resources.gpu} GPU{kind}, {max(0, free)} free")
     return lacking
 
 

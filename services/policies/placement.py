@@ -38,7 +38,7 @@ class Placement:
     """A sentence for people."""
 
 
-def judge(wanted: Resources, affinity: Affinity, candidate: Candidate) -> NodeVerdict:
+def judge(resources: Resources, affinity: Affinity, candidate: Candidate) -> NodeVerdict:
     node = candidate.node
     if node.absence:
         return NodeVerdict(node.name, False, 0, node.absence)
@@ -47,26 +47,26 @@ def judge(wanted: Resources, affinity: Affinity, candidate: Candidate) -> NodeVe
         return NodeVerdict(node.name, False, verdict.score, "; ".join(verdict.reasons), matches=False)
     if node.cordoned:
         return NodeVerdict(node.name, False, verdict.score, CORDONED)
-    lacking = amounts.shortages(wanted, Amount(node.cpu, node.memory_gib, node.gpus), candidate.used)
+    lacking = amounts.shortages(resources, Amount(node.cpu, node.memory_gib, node.gpus), candidate.used)
     if lacking:
         return NodeVerdict(node.name, False, verdict.score, "; ".join(lacking))
     return NodeVerdict(node.name, True, verdict.score, "fits")
 
 
-def place(wanted: Resources, affinity: Affinity, candidates: Sequence[Candidate], replicas: int) -> Placement:
-    """`wanted` is one replica. The highest score wins; among equals fewer of these replicas, then the name."""
+def place(resources: Resources, affinity: Affinity, candidates: Sequence[Candidate], replicas: int) -> Placement:
+    """`resources` is one replica. The highest score wins; among equals fewer of these replicas, then the name."""
     used = {candidate.node.name: candidate.used for candidate in candidates}
     placed: list[str] = []
     for _ in range(replicas):
         now = [Candidate(candidate.node, used[candidate.node.name]) for candidate in candidates]
-        fitting = [verdict for verdict in (judge(wanted, affinity, c) for c in now) if verdict.fits]
+        fitting = [verdict for verdict in (judge(resources, affinity, c) for c in now) if verdict.fits]
         if not fitting:
-            verdicts = tuple(judge(wanted, affinity, candidate) for candidate in now)
+            verdicts = tuple(judge(resources, affinity, candidate) for candidate in now)
             return Placement((), verdicts, _why_not(affinity, verdicts, len(placed), replicas))
         best = min(fitting, key=lambda verdict: (-verdict.score, placed.count(verdict.node), verdict.node))
         placed.append(best.node)
-        used[best.node] = used[best.node].plus(wanted)
-    verdicts = tuple(judge(wanted, affinity, candidate) for candidate in candidates)
+        used[best.node] = used[best.node].plus(resources)
+    verdicts = tuple(judge(resources, affinity, candidate) for candidate in candidates)
     return Placement(tuple(placed), verdicts, f"Placed on {', '.join(sorted(set(placed)))}.")
 
 
@@ -86,14 +86,14 @@ def _why_not(affinity: Affinity, verdicts: Sequence[NodeVerdict], placed: int, r
     return f"No node has room{some}: " + " | ".join(f"{v.node}: {v.reason}" for v in verdicts[:4]) + "."
 
 
-def never_fits(wanted: Resources, affinity: Affinity, nodes: Sequence[NodeInfo], replicas: int) -> tuple[str, str]:
+def never_fits(resources: Resources, affinity: Affinity, nodes: Sequence[NodeInfo], replicas: int) -> tuple[str, str]:
     """Why these nodes could not hold it even if they were empty: the field to change, and a sentence. ("", "") if
     they could, or while no node has reported."""
     empty = [Candidate(replace(node, cordoned=False), Amount()) for node in nodes if not node.absence]
-    placed = place(wanted, affinity, empty, replicas)
+    placed = place(resources, affinity, empty, replicas)
     if placed.nodes or not empty:
         return "", ""
     if not any(verdict.matches for verdict in placed.verdicts):
         return "affinity.required", placed.reason
-    one = place(wanted, affinity, empty, 1)
+    one = place(resources, affinity, empty, 1)
     return ("replicas" if one.nodes else "resources"), placed.reason

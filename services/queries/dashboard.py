@@ -119,8 +119,8 @@ class Dashboard:
 def read(actor: Principal) -> Dashboard:
     """What `actor` may see: services and events of their teams; queues, nodes and the gateway as everybody."""
     services = Service.objects.visible_to(actor)
-    found = dict(services.order_by().values_list("state").annotate(Count("pk")))
-    counts = {state: found.get(state, 0) for state in states.ALL}
+    by_state = dict(services.order_by().values_list("state").annotate(Count("pk")))
+    counts = {state: by_state.get(state, 0) for state in states.ALL}
     attention = services.filter(state__in=NEEDS_A_LOOK).order_by("state_since")
     events = Event.objects.filter(service__in=services).select_related("service")[:EVENTS]
     return Dashboard(

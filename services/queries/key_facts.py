@@ -18,8 +18,8 @@ class Facts:
 def read(rows: Sequence[ApiKey]) -> dict[int, Facts]:
     """By primary key. Three queries, however many rows there are."""
     below = ApiKey.objects.below([row.pk for row in rows])
-    made = ApiKey.objects.live().exclude(parent=None) if any(below.values()) else ApiKey.objects.none()
-    live = set(made.values_list("pk", flat=True))
+    descendants = ApiKey.objects.live().exclude(parent=None) if any(below.values()) else ApiKey.objects.none()
+    live = set(descendants.values_list("pk", flat=True))
     named = {pk for row in rows for pk in row.service_ids}
     services = set(Service.objects.filter(pk__in=named).values_list("pk", flat=True)) if named else set()
     return {

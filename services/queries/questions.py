@@ -34,11 +34,11 @@ class Questions(Generic[T]):
         """The answers by name; a name without one is late. Raises what a question raises."""
         deadline = time.monotonic() + seconds
         late = self._late()
-        asked = {name: _Question(question) for name, question in questions.items() if name not in late}
-        for question in asked.values():
+        started = {name: _Question(question) for name, question in questions.items() if name not in late}
+        for question in started.values():
             question.start()
         answers: dict[str, T] = {}
-        for name, question in asked.items():
+        for name, question in started.items():
             question.join(max(0.0, deadline - time.monotonic()))
             if question.is_alive():
                 self._hanging[name] = question

@@ -23,7 +23,7 @@ from services.models import Revision, Service
 
 def gpu_seconds(services: QuerySet[Service]) -> Mapping[str, float]:
     """Name -> GPU-seconds, of the services that ask for GPUs. One query."""
-    found = Revision.objects.filter(
+    revisions = Revision.objects.filter(
         service__in=services,
         spec__resources__gpu__gt=0,
         round__state=rounds.DONE,
@@ -32,7 +32,7 @@ def gpu_seconds(services: QuerySet[Service]) -> Mapping[str, float]:
     ).order_by()
     columns = ("service__name", "round", "spec__resources__gpu", "service__replicas")
     saved: dict[tuple[str, int], float] = {}
-    for name, round_, gpus, replicas, began, ended in found.values_list(
+    for name, round_, gpus, replicas, began, ended in revisions.values_list(
         *columns, "round__started_at", "round__finished_at"
     ):
         amount = gpus * replicas * max(0.0, (ended - began).total_seconds())

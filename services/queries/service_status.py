@@ -126,14 +126,14 @@ def _files(service: Service) -> Condition:
     round_ = target.round if target else None
     if target is not None and target.tree:
         since = round_.finished_at if round_ else None
-        said = "Model files are on disk and verified."
-        return Condition("FilesReady", TRUE, "Verified", said, since or target.created_at)
+        message = "Model files are on disk and verified."
+        return Condition("FilesReady", TRUE, "Verified", message, since or target.created_at)
     if round_ is None:
         return Condition("FilesReady", UNKNOWN, "NotAsked", "", service.created_at)
-    said, since = progress.progress(round_)["sentence"], round_.finished_at or round_.started_at or round_.created_at
+    message, since = progress.progress(round_)["sentence"], round_.finished_at or round_.started_at or round_.created_at
     if round_.state in {rounds.FAILED, rounds.CANCELLED}:
-        return Condition("FilesReady", FALSE, "PreheatFailed", said, since)
-    return Condition("FilesReady", FALSE, "Preheating", said, since)
+        return Condition("FilesReady", FALSE, "PreheatFailed", message, since)
+    return Condition("FilesReady", FALSE, "Preheating", message, since)
 
 
 def _quota(service: Service) -> Condition:
@@ -148,12 +148,12 @@ def _quota(service: Service) -> Condition:
 def _replicas(service: Service) -> Condition:
     rows = [row for row in service.replica_set.all() if row.state not in Replica.LEAVING]
     ready = sum(row.state == Replica.READY for row in rows)
-    said = f"{ready} of {service.replicas} replicas answer."
+    message = f"{ready} of {service.replicas} replicas answer."
     started = [row.started_at for row in rows if row.started_at]
     since = max(started) if started else service.state_since
     if ready >= service.replicas:
-        return Condition("ReplicasReady", TRUE, "AllAnswer", said, since)
-    return Condition("ReplicasReady", FALSE, "SomeAnswer" if ready else "NoneAnswers", said, since)
+        return Condition("ReplicasReady", TRUE, "AllAnswer", message, since)
+    return Condition("ReplicasReady", FALSE, "SomeAnswer" if ready else "NoneAnswers", message, since)
 
 
 def _rolled_out(service: Service) -> Condition:
@@ -164,8 +164,8 @@ def _rolled_out(service: Service) -> Condition:
         if any(row.state == Replica.STANDBY for row in service.replica_set.all()):
             made_room = f"Revision {service.serving.number} has ended to make room for revision {target.number}."
             return Condition("RolledOut", FALSE, "Replacing", made_room, since)
-        said = f"Revision {service.serving.number} serves until revision {target.number} answers."
-        return Condition("RolledOut", FALSE, "RollingOut", said, since)
+        message = f"Revision {service.serving.number} serves until revision {target.number} answers."
+        return Condition("RolledOut", FALSE, "RollingOut", message, since)
     return Condition("RolledOut", FALSE, "NothingServes", "", service.state_since)
 
 

@@ -60,11 +60,11 @@ def problems() -> tuple[Problem, ...]:
     """Every part that is not well, what concerns callers first. Empty when all is well."""
     global _last
     with _lock:
-        asked, found = _last
-        if time.monotonic() - asked > CURRENT:
-            found = _ask()
-            _last = time.monotonic(), found
-        return found
+        checked_at, current = _last
+        if time.monotonic() - checked_at > CURRENT:
+            current = _ask()
+            _last = time.monotonic(), current
+        return current
 
 
 def problem_of(part: str) -> Problem | None:
@@ -96,8 +96,8 @@ def _check(part: str) -> Sequence[Problem]:
     # Skip checks for parts not started by `make run`.
     if part not in {"gateway", "disk"} and not home.supervisor_conf.exists():
         return ()
-    found = _CHECKS[part](home)
-    return found if isinstance(found, list) else [found] if found else ()
+    result = _CHECKS[part](home)
+    return result if isinstance(result, list) else [result] if result else ()
 
 
 def _gateway(home: Home) -> Problem | None:

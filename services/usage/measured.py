@@ -67,13 +67,13 @@ class Measured:
 
         Within a bucket requests are taken to be spread evenly; of the longest ones only the lower bound is known.
         """
-        wanted = share * sum(self.buckets)
-        if wanted <= 0:
+        rank = share * sum(self.buckets)
+        if rank <= 0:
             return None
         before, low = 0, 0
         for count, high in zip(self.buckets, BOUNDS_MS, strict=False):
-            if before + count >= wanted:
-                return round(low + (high - low) * (wanted - before) / count, 2)
+            if before + count >= rank:
+                return round(low + (high - low) * (rank - before) / count, 2)
             before, low = before + count, high
         return float(low)
 

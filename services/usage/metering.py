@@ -73,8 +73,8 @@ def finished(path: Path) -> bool:
         if size == 0:
             return True
         identity = _identity(file)
-        known = LogPosition.objects.filter(identity=identity).first() if identity else None
-        rest = os.pread(file, LONGEST_LINE, known.offset if known else 0)
+        position = LogPosition.objects.filter(identity=identity).first() if identity else None
+        rest = os.pread(file, LONGEST_LINE, position.offset if position else 0)
         return b"\n" not in rest and len(rest) < LONGEST_LINE
 
 
@@ -85,8 +85,8 @@ def unread_bytes(directory: Path | None = None) -> int:
         with _opened(path) as file:
             if file is not None:
                 identity = _identity(file)
-                known = LogPosition.objects.filter(identity=identity).first() if identity else None
-                behind += max(0, os.fstat(file).st_size - (known.offset if known else 0))
+                position = LogPosition.objects.filter(identity=identity).first() if identity else None
+                behind += max(0, os.fstat(file).st_size - (position.offset if position else 0))
     return behind
 
 

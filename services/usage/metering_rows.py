@@ -60,8 +60,8 @@ def _spread(rows: Mapping[Row, Sequence[int]], series: Mapping[tuple[str, str, s
         pk = series[row.key_id, row.service, row.door]
         for span in SPANS:
             place = (span, pk, row.minute - row.minute % span if span else 0)
-            found = added.get(place)
-            added[place] = list(amounts) if found is None else list(map(plus, found, amounts))
+            sums = added.get(place)
+            added[place] = list(amounts) if sums is None else list(map(plus, sums, amounts))
     return added
 
 
@@ -79,22 +79,22 @@ def _upsert(added: Mapping[Place, Sequence[int]]) -> None:
 
 def _series(rows: Iterable[Row]) -> dict[tuple[str, str, str], int]:
     """(key id, service, door) -> primary key of the series of today's owners; made where there is none."""
-    asked = {(row.key_id, row.service, row.door) for row in rows}
-    key_ids, names = {key_id for key_id, _, _ in asked}, {service for _, service, _ in asked}
+    triples = {(row.key_id, row.service, row.door) for row in rows}
+    key_ids, names = {key_id for key_id, _, _ in triples}, {service for _, service, _ in triples}
     keys, services = _owners(key_ids, _keys(key_ids), "key"), _owners(names, _services(names), "service")
-    wanted = {
+    identities = {
         (key_id, service, door): Identity(key_id, keys[key_id].team_id, service, services[service].team_id, door)
-        for key_id, service, door in asked
+        for key_id, service, door in triples
     }
-    found = _known(wanted.values())
-    if missing := sorted(set(wanted.values()) - found.keys()):
+    series = _known(identities.values())
+    if missing := sorted(set(identities.values()) - series.keys()):
         UsageSeries.objects.bulk_create(
             (_new(identity, keys[identity.key_id], services[identity.service]) for identity in missing),
             ignore_conflicts=True,  # another worker may make the same
             batch_size=BATCH,
         )
-        found = _known(wanted.values())
-    return {triple: found[identity] for triple, identity in wanted.items()}
+        series = _known(identities.values())
+    return {triple: series[identity] for triple, identity in identities.items()}
 
 
 def _new(identity: Identity, key: Owner, service: Owner) -> UsageSeries:
@@ -106,16 +106,16 @@ def _known(identities: Iterable[Identity]) -> dict[Identity, int]:
     return {Identity(*fields): pk for pk, *fields in rows.values_list("pk", *Identity._fields).iterator()}
 
 
-def _owners(asked: set[str], present: Mapping[str, Owner], prefix: str) -> dict[str, Owner]:
+def _owners(names: set[str], present: Mapping[str, Owner], prefix: str) -> dict[str, Owner]:
     """Whose each of them is now; of one that is gone, whose it was when it was counted last."""
     owners = {"": NOBODY, **present}
-    if gone := asked - owners.keys():
+    if gone := names - owners.keys():
         field = "key_id" if prefix == "key" else "service"
         last = _among(UsageSeries.objects.order_by(), field, gone).values(field).annotate(last=Max("pk"))
         fields = (field, f"{prefix}_name" if prefix == "key" else field, f"{prefix}_team_id", f"{prefix}_team")
         rows = UsageSeries.objects.filter(pk__in=last.values("last")).values_list(*fields)
-        owners.update({found: Owner(*owner) for found, *owner in rows if found in gone})
-    return {name: owners.get(name, NOBODY) for name in asked}
+        owners.update({identifier: Owner(*owner) for identifier, *owner in rows if identifier in gone})
+    return {name: owners.get(name, NOBODY) for name in names}
 
 
 def _keys(ids: set[str]) -> dict[str, Owner]:
@@ -147,6 +147,6 @@ def _mark_used(last_use: Mapping[str, int]) -> None:
             )
 
 
-def _among(rows: QuerySet[Any], field: str, asked: set[str]) -> QuerySet[Any]:
+def _among(rows: QuerySet[Any], field: str, values: set[str]) -> QuerySet[Any]:
     """The rows of those, and perhaps more: when many are asked for, taking all is quicker than naming each."""
-    return rows.filter(**{f"{field}__in": sorted(asked)}) if len(asked) <= BATCH else rows
+    return rows.filter(**{f"{field}__in": sorted(values)}) if len(values) <= BATCH else rows

@@ -77,11 +77,11 @@ def _totals() -> list[tuple[list[str], Measured]]:
     columns = [f"series__{name}" for name in ("service", "service_team_id", "service_team", "door")]
     rows = Usage.objects.filter(span=ALWAYS).order_by().values(*columns)
     rows = rows.annotate(**{f"sum_{name}": Sum(name) for name in MEASURES})
-    found = rows.values_list(*columns, *(f"sum_{name}" for name in MEASURES)).order_by(*columns)
+    records = rows.values_list(*columns, *(f"sum_{name}" for name in MEASURES)).order_by(*columns)
     now = set(present)
     return [
         ([service, team, door], Measured.of(sums))
-        for service, team_id, team, door, *sums in found
+        for service, team_id, team, door, *sums in records
         if (service, team_id) in now or not team_id
     ]
 

@@ -63,22 +63,22 @@ class Asked:
         return HOUR if length <= HOURS_UP_TO and age < timedelta(days=400).total_seconds() else DAY
 
 
-def read(actor: Principal, asked: Asked) -> list[Point]:
+def read(actor: Principal, selection: Asked) -> list[Point]:
     """Those with the most requests first; of one group the oldest interval first."""
-    found: dict[tuple[str, datetime | None], Point] = {}
+    points: dict[tuple[str, datetime | None], Point] = {}
     most: dict[str, int] = {}
-    for point in stream(actor, asked):
+    for point in stream(actor, selection):
         place = (point.group, point.at)
-        before = found.get(place)
-        found[place] = point if before is None else Point(point.group, point.label, point.at, before.used + point.used)
+        before = points.get(place)
+        points[place] = point if before is None else Point(point.group, point.label, point.at, before.used + point.used)
         most[point.group] = most.get(point.group, 0) + point.used.requests
     beginning = datetime.fromtimestamp(0, tz=UTC)
-    return sorted(found.values(), key=lambda point: (-most[point.group], point.group, point.at or beginning))
+    return sorted(points.values(), key=lambda point: (-most[point.group], point.group, point.at or beginning))
 
 
-def over_time(actor: Principal, asked: Asked) -> dict[int, Measured]:
+def over_time(actor: Principal, selection: Asked) -> dict[int, Measured]:
     """Everything together, by the second at which each interval began. Empty intervals are left out."""
-    return {int(at): Measured.of(sums) for at, *sums in _summed(_rows(actor, asked), ["at"]).iterator(2000)}
+    return {int(at): Measured.of(sums) for at, *sums in _summed(_rows(actor, selection), ["at"]).iterator(2000)}
 
 
 def last_hour(actor: Principal, service: str) -> Measured:
@@ -88,14 +88,14 @@ def last_hour(actor: Principal, service: str) -> Measured:
     return sum((point.used for point in points), Measured())
 
 
-def stream(actor: Principal, asked: Asked) -> Iterator[Point]:
+def stream(actor: Principal, selection: Asked) -> Iterator[Point]:
     """As the database gives them, without keeping them: what is another team's may come in several parts."""
-    fields, naming = NAMINGS[asked.group_by]
-    columns = [*(["at"] if asked.step else []), *(f"series__{field}" for field in fields)]
+    fields, naming = NAMINGS[selection.group_by]
+    columns = [*(["at"] if selection.step else []), *(f"series__{field}" for field in fields)]
     first = len(columns)
-    for row in _summed(_rows(actor, asked), columns).order_by(*columns).iterator(2000):
+    for row in _summed(_rows(actor, selection), columns).order_by(*columns).iterator(2000):
         group, label = naming(actor, *row[first - len(fields) : first])
-        at = datetime.fromtimestamp(row[0], tz=UTC) if asked.step else None
+        at = datetime.fromtimestamp(row[0], tz=UTC) if selection.step else None
         yield Point(group, label, at, Measured.of(row[first:]))
 
 
@@ -111,20 +111,22 @@ def visible(actor: Principal) -> Q:
     return allowed
 
 
-def _rows(actor: Principal, asked: Asked) -> Any:
-    rows = Usage.objects.filter(visible(actor), span=asked.span, start__gte=asked.start, start__lt=asked.end)
+def _rows(actor: Principal, selection: Asked) -> Any:
+    rows = Usage.objects.filter(
+        visible(actor), span=selection.span, start__gte=selection.start, start__lt=selection.end
+    )
     # Whether another team has something of that name is not told: what is asked for by name must be one's own.
     own = list(actor.roles)
     of_service = Q() if actor.is_admin else Q(series__service_team_id__in=own)
     of_key = Q() if actor.is_admin else Q(series__key_team_id__in=own)
-    if asked.service:
-        rows = rows.filter(of_service, series__service=asked.service)
-    if asked.key:
-        rows = rows.filter(of_key, series__key_id=asked.key)
-    if asked.team:
-        direct = of_service & Q(series__service_team=asked.team)
-        rows = rows.filter(direct | (of_key & Q(series__service_team="", series__key_team=asked.team)))
-    return rows.annotate(at=F("start") - F("start") % asked.step) if asked.step else rows
+    if selection.service:
+        rows = rows.filter(of_service, series__service=selection.service)
+    if selection.key:
+        rows = rows.filter(of_key, series__key_id=selection.key)
+    if selection.team:
+        direct = of_service & Q(series__service_team=selection.team)
+        rows = rows.filter(direct | (of_key & Q(series__service_team="", series__key_team=selection.team)))
+    return rows.annotate(at=F("start") - F("start") % selection.step) if selection.step else rows
 
 
 def _summed(rows: Any, columns: Sequence[str]) -> Any:

@@ -48,6 +48,6 @@ def _figures(used: Measured) -> list[object]:
 
 
 def _line(cells: list[object] | list[str]) -> str:
-    made = io.StringIO()
-    csv.writer(made, lineterminator="\r\n").writerow(cells)
-    return made.getvalue()
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue()

@@ -62,8 +62,8 @@ def _first_form(request: HttpRequest, actor: Principal) -> ServiceForm:
     return forms.blank(team=team, dataset=dataset, model_path=path, framework=framework)
 
 
-def _framework(asked: Mapping[str, str]) -> str:
-    name = asked.get("framework", "")
+def _framework(query: Mapping[str, str]) -> str:
+    name = query.get("framework", "")
     return name if name in FRAMEWORKS else "triton"
 
 
@@ -101,9 +101,9 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("service", service.name)
 
 
-def _chosen(asked: Mapping[str, str]) -> dict[str, str]:
+def _chosen(query: Mapping[str, str]) -> dict[str, str]:
     """Which model of a repository is chosen, as framework_config has it."""
-    name = asked.get(MODEL, "")
+    name = query.get(MODEL, "")
     return {short(MODEL): name} if name else {}
 
 
@@ -126,10 +126,10 @@ def _page(
     base: int | None = None,
 ) -> HttpResponse:
     dataset, path, framework = (form.fields[name].value for name in ("dataset", "model_path", "framework"))
-    found = look(actor, dataset, path, framework, config)
+    inspection = look(actor, dataset, path, framework, config)
     context: dict[str, Any] = {
-        "form": fill(form, found),
-        "model": found,
+        "form": fill(form, inspection),
+        "model": inspection,
         "choices": choices(actor),
         "service": service,
         "revision": base,
@@ -171,20 +171,26 @@ def check_name(request: HttpRequest) -> HttpResponse:
 @require_GET
 def browse(request: HttpRequest) -> HttpResponse:
     """The part of the form that chooses the model, one folder further; and what that folder is."""
-    actor, asked = actor_of(request), request.GET
-    dataset, path = asked.get("dataset", ""), asked.get("path", asked.get("model_path", ""))
+    actor, query = actor_of(request), request.GET
+    dataset, path = query.get("dataset", ""), query.get("path", query.get("model_path", ""))
     form = forms.blank(dataset=dataset, model_path=path)
-    found = look(actor, dataset, path, _framework(asked), _chosen(asked))
-    context = {"form": fill(form, found), "model": found, "choices": choices(actor), "with_model": True, **empty_rows()}
+    inspection = look(actor, dataset, path, _framework(query), _chosen(query))
+    context = {
+        "form": fill(form, inspection),
+        "model": inspection,
+        "choices": choices(actor),
+        "with_model": True,
+        **empty_rows(),
+    }
     return render(request, "services/form/_source.html", context)
 
 
 @require_GET
 def model(request: HttpRequest) -> HttpResponse:
     """What the framework reads from the chosen files, read again."""
-    actor, asked = actor_of(request), request.GET
-    found = look(actor, asked.get("dataset", ""), asked.get("model_path", ""), _framework(asked), _chosen(asked))
-    context = {"form": fill(forms.blank(), found), "model": found, "choices": choices(actor), **empty_rows()}
+    actor, query = actor_of(request), request.GET
+    inspection = look(actor, query.get("dataset", ""), query.get("model_path", ""), _framework(query), _chosen(query))
+    context = {"form": fill(forms.blank(), inspection), "model": inspection, "choices": choices(actor), **empty_rows()}
     return render(request, "services/form/_model.html", context)
 
 
@@ -195,13 +201,13 @@ def placement(request: HttpRequest) -> HttpResponse:
     `service`: the name of the one that is being edited; of one that serves, what saving would do to it comes first.
     """
     payload = forms.to_payload(request.POST)
-    asked = {"framework": "triton", "dataset": "-", **{key: payload[key] for key in ("queue", "resources", "affinity")}}
+    draft = {"framework": "triton", "dataset": "-", **{key: payload[key] for key in ("queue", "resources", "affinity")}}
     context: dict[str, Any] = {}
     try:
-        spec, replicas = parse_spec(asked), parse_replicas(payload["replicas"])
+        spec, replicas = parse_spec(draft), parse_replicas(payload["replicas"])
         team = next((team.pk for team in teams_of(actor_of(request)) if team.name == request.POST.get("team")), 0)
         context = {"placed": claims.place(spec, replicas), "queue": claims.preview(spec, replicas, team)}
         context |= _forecast(request, payload, replicas)
     except InvalidFields as error:
-        context = {"problems": [f"{label(path)}: {' '.join(said)}" for path, said in error.errors.items()]}
+        context = {"problems": [f"{label(path)}: {' '.join(reasons)}" for path, reasons in error.errors.items()]}
     return render(request, "services/form/_placement.html", context)

@@ -32,9 +32,9 @@ def revisions(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _rows(service: Service, page: object) -> list[dict[str, object]]:
-    found = list(page)  # type: ignore[call-overload]
-    before = service.revisions.filter(number__lt=found[-1].number).first() if found else None
+    page_revisions = list(page)  # type: ignore[call-overload]
+    before = service.revisions.filter(number__lt=page_revisions[-1].number).first() if page_revisions else None
     return [
         {"revision": new, "changes": changes(old.spec, new.spec) if old else None, "first": old is None}
-        for new, old in pairwise([*found, before])
+        for new, old in pairwise([*page_revisions, before])
     ]

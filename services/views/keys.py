@@ -32,16 +32,16 @@ def listing(request: HttpRequest) -> HttpResponse:
     """The keys of the person's teams; POST makes one and answers with the key. `?new` shows its form."""
     actor = actor_of(request)
     form = KeyForm(request.POST or None, actor=actor) if request.POST or "new" in request.GET else None
-    made: keys.Made | None = None
+    new_key: keys.Made | None = None
     if request.method == "POST":
         if not teams.editable_by(actor).exists():
             raise Forbidden("Making a key needs the role editor in a team.", hint="Ask an owner of your team.")
         if form is not None and form.is_valid():
             try:
-                made = keys.create(team=form.cleaned_data["team"], **keys.fields_of(form.cleaned_data), actor=actor)
+                new_key = keys.create(team=form.cleaned_data["team"], **keys.fields_of(form.cleaned_data), actor=actor)
             except InvalidFields as error:
                 show_errors(form, error)
-    return _page(request, actor, form=None if made else form, made=made)
+    return _page(request, actor, form=None if new_key else form, new_key=new_key)
 
 
 @never_cache
@@ -51,8 +51,8 @@ def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     actor = actor_of(request)
     row: ApiKey = get_object_or_404(ApiKey.objects.visible_to(actor).select_related("team"), pk=pk)
     if verb == "rotate":
-        made = keys.rotate(row, actor=actor)
-        return _page(request, actor, made=made, note=f"isk_{row.key_id} goes on working until you revoke it.")
+        new_key = keys.rotate(row, actor=actor)
+        return _page(request, actor, new_key=new_key, note=f"isk_{row.key_id} goes on working until you revoke it.")
     if verb != "revoke":
         raise Http404(f"A key cannot be told to {verb}.")
     revoked = keys.revoke(row, actor=actor, children="children" in request.POST)
@@ -91,7 +91,7 @@ def _page(
     actor: Principal,
     *,
     form: KeyForm | None = None,
-    made: keys.Made | None = None,
+    new_key: keys.Made | None = None,
     note: str = "",
 ) -> HttpResponse:
     rows = paginate(request, ApiKey.objects.visible_to(actor).select_related("team"))
@@ -99,9 +99,9 @@ def _page(
     context = {
         "page": rows,
         "form": form,
-        "made": made,
+        "made": new_key,
         "note": note,
-        "curl": _curl(request, made) if made else "",
+        "curl": _curl(request, new_key) if new_key else "",
         "live": set(ApiKey.objects.live().filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True)),
         "rows": [(row, facts[row.pk]) for row in rows],
         "editable": {row.pk for row in rows if actor.may(row.team_id, roles.EDITOR)},
@@ -112,17 +112,17 @@ def _page(
     return render(request, "keys/page.html", context)
 
 
-def _curl(request: HttpRequest, made: keys.Made) -> str:
+def _curl(request: HttpRequest, new_key: keys.Made) -> str:
     """One line that works as pasted: a service's metadata through the gateway, or what the REST API lists."""
-    header = f'-H "Authorization: Bearer {made.key}"'
+    header = f'-H "Authorization: Bearer {new_key.key}"'
     opened = Service.objects.routable()
-    if not made.row.all_teams:
-        opened = opened.filter(team=made.row.team_id)
-    if made.row.services:
-        opened = opened.filter(pk__in=made.row.service_ids)
+    if not new_key.row.all_teams:
+        opened = opened.filter(team=new_key.row.team_id)
+    if new_key.row.services:
+        opened = opened.filter(pk__in=new_key.row.service_ids)
     service = opened.values_list("name", flat=True).first()
-    if service and "infer" in made.row.scopes:
+    if service and "infer" in new_key.row.scopes:
         return f"curl -fsS {header} http://{service_status.gateway_host(request.get_host())}/v2/models/{service}"
-    if "read" in made.row.scopes:
+    if "read" in new_key.row.scopes:
         return f"curl -fsS {header} {request.build_absolute_uri('/api/v1/services/')}"
     return ""

@@ -35,14 +35,14 @@ class Choice:
 def logs(request: HttpRequest, name: str) -> HttpResponse:
     """The end of one replica's log, which then grows: by htmx, the text after `offset` and the next poller."""
     service, actor = find(request, name)
-    engine, asked = wiring.engine(), request.GET.get("replica", "")
-    if asked and not _is_of(service, asked):
-        raise NotFound(f"{service.name} has no log of {asked}.")
-    if asked and wants_fragment(request):
-        chunk = engine.logs(asked, whole_number(request.GET.get("offset", "")), FIRST_LOOK)
-        return render(request, "services/_log_chunk.html", {"service": service, "chosen": asked, "chunk": chunk})
+    engine, replica = wiring.engine(), request.GET.get("replica", "")
+    if replica and not _is_of(service, replica):
+        raise NotFound(f"{service.name} has no log of {replica}.")
+    if replica and wants_fragment(request):
+        chunk = engine.logs(replica, whole_number(request.GET.get("offset", "")), FIRST_LOOK)
+        return render(request, "services/_log_chunk.html", {"service": service, "chosen": replica, "chunk": chunk})
     choices = _choices(service, engine)
-    chosen = asked or (choices[0].name if choices else "")
+    chosen = replica or (choices[0].name if choices else "")
     context = {
         **frame(service, actor, "service-logs"),
         "choices": [(c.name, c.label) for c in choices],
@@ -54,8 +54,8 @@ def logs(request: HttpRequest, name: str) -> HttpResponse:
 
 def _is_of(service: Service, replica: str) -> bool:
     """Whether it is a name that a replica of this service has, or had: what else is in the log directory stays shut."""
-    found = process_of(service.name, replica)
-    return found is not None and service.revisions.filter(number=found[0]).exists()
+    process = process_of(service.name, replica)
+    return process is not None and service.revisions.filter(number=process[0]).exists()
 
 
 def _choices(service: Service, engine: Engine) -> list[Choice]:

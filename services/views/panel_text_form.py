@@ -56,18 +56,18 @@ class TextForm:
 
     def payload(self) -> dict[str, Any]:
         """For panel.text.prepare."""
-        made: dict[str, Any] = {"protocol": self.protocol, "model": self.model, "api_key": self.api_key}
+        payload: dict[str, Any] = {"protocol": self.protocol, "model": self.model, "api_key": self.api_key}
         if self.task == CHAT:
             system = [{"role": "system", "content": self.system}] if self.system.strip() else []
             user = [{"role": "user", "content": self.user}] if self.user.strip() else []
-            made["messages"] = [*system, *user] if user else []
+            payload["messages"] = [*system, *user] if user else []
         else:
-            made["input" if self.task == EMBEDDING else "prompt"] = self.user
+            payload["input" if self.task == EMBEDDING else "prompt"] = self.user
         if self.generates:
             limits = {"max_tokens": self.max_tokens.strip(), "temperature": self.temperature.strip()}
-            made |= {name: number(text) for name, text in limits.items() if text}
-            made["stream"] = self.stream
-        return made
+            payload |= {name: number(text) for name, text in limits.items() if text}
+            payload["stream"] = self.stream
+        return payload
 
     def place(self, errors: Mapping[str, list[str]]) -> None:
         """Puts the messages of InvalidFields at their fields, and none gets lost."""

@@ -38,12 +38,12 @@ def queues(request: HttpRequest) -> HttpResponse:
         actor.require_admin()
         if form is not None and form.is_valid():
             try:
-                made = places.create_queue(**form.cleaned_data, actor=actor)
+                new_queue = places.create_queue(**form.cleaned_data, actor=actor)
             except InvalidFields as error:
                 show_errors(form, error)
             else:
-                messages.success(request, f"Queue {made.name} is ready for services.")
-                return redirect("queue", made.name)
+                messages.success(request, f"Queue {new_queue.name} is ready for services.")
+                return redirect("queue", new_queue.name)
     return page(
         request,
         "places/queues.html",

@@ -36,20 +36,20 @@ def listing(request: HttpRequest) -> HttpResponse:
     """Every service that the person may see, narrowed by `q`, `state` and `team`. By htmx: the table alone."""
     actor = actor_of(request)
     visible = Service.objects.visible_to(actor)
-    found, asked = visible, {name: request.GET.get(name, "").strip() for name in ("q", "state", "team")}
-    if asked["q"]:
-        found = found.filter(name__icontains=asked["q"])
-    if asked["state"] in states.ALL:
-        found = found.filter(state=asked["state"])
-    if asked["team"]:
-        found = found.filter(team__name=asked["team"])
-    rows = paginate(request, service_status.with_related(found))
+    services, filters = visible, {name: request.GET.get(name, "").strip() for name in ("q", "state", "team")}
+    if filters["q"]:
+        services = services.filter(name__icontains=filters["q"])
+    if filters["state"] in states.ALL:
+        services = services.filter(state=filters["state"])
+    if filters["team"]:
+        services = services.filter(team__name=filters["team"])
+    rows = paginate(request, service_status.with_related(services))
     context = {
         "page": rows,
         "rows": [_row(service) for service in rows],
-        "asked": asked,
+        "asked": filters,
         "any": visible.exists(),
-        "filtered": any(asked.values()),
+        "filtered": any(filters.values()),
         "state_options": [("", "Any state"), *states.CHOICES],
         "team_options": _team_options(visible),
         "may_create": teams.editable_by(actor).exists(),
@@ -141,13 +141,13 @@ def act(request: HttpRequest, name: str, verb: str) -> HttpResponse:
         context = {**frame(service, actor, "service"), "verb": verb, "sent": sent, "forecast": asks}
         return render(request, "services/choose.html", {**context, "title": TITLES[verb]})
     try:
-        said = VERBS[verb](service, request, actor)
+        success_message = VERBS[verb](service, request, actor)
     except InvalidFields as error:
         messages.error(request, " ".join(message for several in error.errors.values() for message in several))
     except Conflict as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, said)
+        messages.success(request, success_message)
         if verb == "delete":
             return go(request, reverse("services"))
     return go(request, reverse("service", args=[service.name]))
@@ -191,17 +191,17 @@ def _restart(service: Service, request: HttpRequest, actor: Principal) -> str:
 
 
 def _scale(service: Service, request: HttpRequest, actor: Principal) -> str:
-    wanted: Any = number(request.POST.get("replicas", ""))
-    actions.scale(service, wanted, actor=actor)
-    return f"{service.name} is being scaled to {wanted} {'replica' if wanted == 1 else 'replicas'}."
+    replicas: Any = number(request.POST.get("replicas", ""))
+    actions.scale(service, replicas, actor=actor)
+    return f"{service.name} is being scaled to {replicas} {'replica' if replicas == 1 else 'replicas'}."
 
 
 def _rollback(service: Service, request: HttpRequest, actor: Principal) -> str:
-    wanted: Any = number(request.POST.get("revision", ""))
-    if not isinstance(wanted, int):
+    revision: Any = number(request.POST.get("revision", ""))
+    if not isinstance(revision, int):
         raise InvalidFields({"revision": "Say which revision: its number."})
-    actions.rollback(service, wanted, actor=actor, strategy=_strategy(request))
-    return f"{service.name} is being rolled back to revision {wanted}."
+    actions.rollback(service, revision, actor=actor, strategy=_strategy(request))
+    return f"{service.name} is being rolled back to revision {revision}."
 
 
 def _delete(service: Service, request: HttpRequest, actor: Principal) -> str:

@@ -16,8 +16,8 @@ def problems(request: HttpRequest) -> HttpResponse:
 @login_not_required
 def health(request: HttpRequest) -> HttpResponse:
     """200 `ok`, or 503 with a sentence for each part that is not well. Says nothing of paths: anybody may ask."""
-    found = standing.problems()
-    text = "\n".join(problem.message for problem in found) or "ok"
-    answer = HttpResponse(f"{text}\n", content_type="text/plain; charset=utf-8", status=503 if found else 200)
+    current = standing.problems()
+    text = "\n".join(problem.message for problem in current) or "ok"
+    answer = HttpResponse(f"{text}\n", content_type="text/plain; charset=utf-8", status=503 if current else 200)
     answer._has_been_logged = True  # type: ignore[attr-defined]  # Django would log each as an error
     return answer

@@ -199,10 +199,10 @@ def _delete(request: HttpRequest, team: Team, actor: Principal, form: MemberForm
 
 def _bound(request: HttpRequest, team: Team, actor: Principal, form: MemberForm) -> str:
     actor.require_admin()
-    asked = BoundsForm.of(team, request.POST)
-    if not asked.is_valid():
+    bounds_form = BoundsForm.of(team, request.POST)
+    if not bounds_form.is_valid():
         return ""  # the page shows what is wrong at each number
-    bounds.change(team, asked.cleaned_data, actor=actor)
+    bounds.change(team, bounds_form.cleaned_data, actor=actor)
     return f"What team {team.name} may have was changed."
 
 

@@ -43,8 +43,8 @@ class Choice:
 
     @classmethod
     def of(cls, query: QueryDict, range_: str = "24h") -> Choice:
-        def one_of(name: str, known: Any, default: str) -> str:
-            return asked if (asked := query.get(name, "")) in known else default
+        def one_of(name: str, choices: Any, default: str) -> str:
+            return value if (value := query.get(name, "")) in choices else default
 
         return cls(
             range=one_of("range", RANGES, range_),
@@ -56,9 +56,9 @@ class Choice:
     def query(self, **changes: str) -> str:
         """The address of the same page with something else chosen. A value of "" takes a filter away."""
         chosen = {"range": self.range, "metric": self.metric, "by": self.by, **dict(self.only), **changes}
-        made = QueryDict(mutable=True)
-        made.update({name: value for name, value in chosen.items() if value})
-        return f"?{made.urlencode()}"
+        parameters = QueryDict(mutable=True)
+        parameters.update({name: value for name, value in chosen.items() if value})
+        return f"?{parameters.urlencode()}"
 
     def asked(self) -> Asked:
         """The range up to now; the last interval is the one that has begun."""
@@ -74,13 +74,13 @@ class Choice:
 def usage(request: HttpRequest) -> HttpResponse:
     """The whole page, or for a poll what changes of it."""
     actor, choice = actor_of(request), Choice.of(request.GET)
-    asked = choice.asked()
+    selection = choice.asked()
     # The sum over the whole time, from rows that are as fine as the chart's: so the two agree.
-    points = queries.read(actor, replace(asked, step=0, rows=asked.span))
+    points = queries.read(actor, replace(selection, step=0, rows=selection.span))
     rows = [_row(point, choice) for point in points[:SHOWN]]
     context = {
         "choice": choice,
-        "chart": _chart(actor, choice, asked),
+        "chart": _chart(actor, choice, selection),
         "rows": rows,
         "more": max(0, len(points) - SHOWN),
         "sum": sum((point.used for point in points), Measured()),
@@ -99,9 +99,11 @@ def usage(request: HttpRequest) -> HttpResponse:
 def chart(request: HttpRequest) -> HttpResponse:
     """Requests and latency of one service, key or team, for the pages of those: by htmx only."""
     actor, choice = actor_of(request), Choice.of(request.GET, "1h")
-    asked = choice.asked()
-    used = queries.over_time(actor, asked)
-    charts = [draw(METRICS[name], asked.start, asked.end, asked.step, used) for name in ("requests", "latency")]
+    selection = choice.asked()
+    used = queries.over_time(actor, selection)
+    charts = [
+        draw(METRICS[name], selection.start, selection.end, selection.step, used) for name in ("requests", "latency")
+    ]
     return render(request, "usage/_small.html", {"charts": charts, "more": choice.query(range="24h")})
 
 
@@ -114,8 +116,10 @@ def export(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _chart(actor: Principal, choice: Choice, asked: Asked) -> Chart:
-    return draw(METRICS[choice.metric], asked.start, asked.end, asked.step, queries.over_time(actor, asked))
+def _chart(actor: Principal, choice: Choice, selection: Asked) -> Chart:
+    return draw(
+        METRICS[choice.metric], selection.start, selection.end, selection.step, queries.over_time(actor, selection)
+    )
 
 
 def _row(point: Point, choice: Choice) -> dict[str, Any]:

@@ -171,13 +171,13 @@ def _marks(start: int, end: int) -> list[int]:
 
 
 def _title(metric: Metric, at: int, step: int, values: Sequence[float | None]) -> str:
-    said = [
+    texts = [
         f"{part.label} {amount(value, metric.unit)}"
         for part, value in zip(metric.parts, values, strict=True)
         if value is not None and (value or metric.lines)
     ]
     shape = "%Y-%m-%d" if step >= 86400 else "%Y-%m-%d %H:%M"
-    return f"{datetime.fromtimestamp(at, tz=UTC).strftime(shape)} UTC: {', '.join(said) or 'nothing'}"
+    return f"{datetime.fromtimestamp(at, tz=UTC).strftime(shape)} UTC: {', '.join(texts) or 'nothing'}"
 
 
 def _bars(metric: Metric, rows: Sequence[Sequence[float | None]], top: float, titles: Sequence[str]) -> tuple[Bar, ...]:
@@ -213,7 +213,7 @@ def _hovers(titles: Sequence[str]) -> tuple[Bar, ...]:
 def _lines(metric: Metric, rows: Sequence[Sequence[float | None]], top: float) -> tuple[Line, ...]:
     """A line ends where nothing is known, and goes on after it; a lone point is a short stroke."""
     place = WIDTH / max(1, len(rows))
-    made: list[Line] = []
+    lines: list[Line] = []
     for number, part in enumerate(metric.parts):
         points: list[str] = []
         for column, row in enumerate([*rows, [None] * len(metric.parts)]):
@@ -223,11 +223,11 @@ def _lines(metric: Metric, rows: Sequence[Sequence[float | None]], top: float) -
                     x, y = points[0].split(",")
                     points.append(f"{_short(float(x) + place / 2)},{y}")
                 if points:
-                    made.append(Line(" ".join(points), part.colour))
+                    lines.append(Line(" ".join(points), part.colour))
                 points = []
                 continue
             points.append(f"{_short((column + 0.5) * place)},{_short(HEIGHT - HEIGHT * value / top)}")
-    return tuple(made)
+    return tuple(lines)
 
 
 def _short(value: float) -> float:

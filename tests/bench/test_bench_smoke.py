@@ -37,9 +37,9 @@ def test_a_quick_bench_prints_every_row_and_leaves_no_process(tmp_path: Path) ->
 
 def leftovers() -> list[str]:
     """Servers that a bench started and did not end: they run in its temporary directory."""
-    found = []
+    folders = []
     for process in psutil.process_iter(["cwd", "ppid"]):
         cwd = process.info["cwd"] or ""
         if "/bench-" in cwd and process.info["ppid"] == 1:
-            found.append(cwd)
-    return found
+            folders.append(cwd)
+    return folders

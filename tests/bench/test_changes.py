@@ -38,5 +38,5 @@ def test_the_log_of_what_failed_is_kept_and_nothing_else(tmp_path: Path) -> None
     since = datetime(2026, 1, 2, tzinfo=UTC)
     assert changes.not_well(log, since) == [refused, grpc, cut]
     assert changes.not_well(log, since, most=1) == [refused]
-    made = changes.Changes(1, 1.0, ["Not a 200"], {}, {}, {"cut": 0, "lost": 0}, [refused])
-    assert "no_healthy_upstream" in changes.verdict(made)
+    result = changes.Changes(1, 1.0, ["Not a 200"], {}, {}, {"cut": 0, "lost": 0}, [refused])
+    assert "no_healthy_upstream" in changes.verdict(result)

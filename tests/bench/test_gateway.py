@@ -27,7 +27,7 @@ def test_a_machine_without_nginx_goes_on_without_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(null, "available", lambda: False)
     parts, missing = gateway.measure(["scale", "changes"], gateway.LITTLE, tmp_path)
     assert parts == {}
-    assert len(missing) == 2 and all("apt install nginx" in said for said in missing)
+    assert len(missing) == 2 and all("apt install nginx" in message for message in missing)
 
 
 def test_the_documentation_has_the_marks() -> None:

@@ -35,19 +35,19 @@ def compared(monkeypatch: pytest.MonkeyPatch, phases: Sequence[dict[str, Any]]) 
 def test_the_ratio_is_the_median_of_the_ratios_of_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = [(1000, 900), (500, 400), (2000, 1900)]  # a machine that changes its speed between rounds
     phases = [
-        made
+        measured_phase
         for number, (direct, gateway) in enumerate(rates)
-        for made in (
+        for measured_phase in (
             phase("direct", number, direct),
             phase("bare Envoy", number, 950),
             phase("gateway", number, gateway),
         )
     ]
-    made = compared(monkeypatch, phases)
-    assert made.ratio == Spread(0.9, 0.8, 0.95)
-    assert made.direct.rps == Spread(1000, 500, 2000)
-    assert made.bare_added_ms.median == pytest.approx(1000 / 950 - 1)
-    assert made.gateway.cpu_us["gateway"] == pytest.approx(100)
+    comparison = compared(monkeypatch, phases)
+    assert comparison.ratio == Spread(0.9, 0.8, 0.95)
+    assert comparison.direct.rps == Spread(1000, 500, 2000)
+    assert comparison.bare_added_ms.median == pytest.approx(1000 / 950 - 1)
+    assert comparison.gateway.cpu_us["gateway"] == pytest.approx(100)
 
 
 def test_rounds_disturbed_by_other_processes_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,13 +55,13 @@ def test_rounds_disturbed_by_other_processes_do_not_count(monkeypatch: pytest.Mo
     for number in range(4):
         phases += [phase("direct", number, 1000), phase("bare Envoy", number, 950), phase("gateway", number, 900)]
     phases += [phase("direct", 4, 1000), phase("bare Envoy", 4, 950), phase("gateway", 4, 100, elsewhere=1.5)]
-    made = compared(monkeypatch, phases)
-    assert (made.counted, made.rounds, made.quiet) == (4, 5, True)
-    assert made.ratio.low == 0.9
+    comparison = compared(monkeypatch, phases)
+    assert (comparison.counted, comparison.rounds, comparison.quiet) == (4, 5, True)
+    assert comparison.ratio.low == 0.9
 
 
 def test_when_nearly_all_rounds_are_disturbed_all_count_and_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     targets = ("direct", "bare Envoy", "gateway")
     phases = [phase(name, number, 100, elsewhere=1.0) for number in range(5) for name in targets]
-    made = compared(monkeypatch, phases)
-    assert (made.counted, made.rounds, made.quiet) == (5, 5, False)
+    comparison = compared(monkeypatch, phases)
+    assert (comparison.counted, comparison.rounds, comparison.quiet) == (5, 5, False)

@@ -10,8 +10,8 @@ from console.home import CHECKOUT
 
 def test_the_tables_replace_those_of_before() -> None:
     page = f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter"
-    made = into_page(into_page(page, ["first"]), ["a table", "a verdict"])
-    assert made == f"before\n{MARKS[0]}\n\na table\n\na verdict\n\n{MARKS[1]}\nafter"
+    new_page = into_page(into_page(page, ["first"]), ["a table", "a verdict"])
+    assert new_page == f"before\n{MARKS[0]}\n\na table\n\na verdict\n\n{MARKS[1]}\nafter"
 
 
 def test_a_page_without_the_marks_is_left_alone() -> None:

@@ -19,9 +19,9 @@ HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 def slot() -> Iterator[Slot]:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         target = {"host": "127.0.0.1", "port": listening.getsockname()[1], "path": "/", "headers": {}}
-        made = Slot(target, b"%d", Tally())
-        yield made
-        made.wire.close()
+        new_slot = Slot(target, b"%d", Tally())
+        yield new_slot
+        new_slot.wire.close()
 
 
 def frame(number: int, came: int = 0) -> bytes:

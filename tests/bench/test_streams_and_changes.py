@@ -22,12 +22,12 @@ def test_changes_lose_no_frame_of_512_streams_and_fail_no_request(tmp_path: Path
     backends = [Backend.start("same"), Backend.start("same")]
     try:
         one, other = (Null(backend.endpoint, [backend.process.pid]) for backend in backends)
-        made = while_changing(tmp_path, one, other, changes=CHANGES, at_once=STREAMS)
+        result = while_changing(tmp_path, one, other, changes=CHANGES, at_once=STREAMS)
     finally:
         for backend in backends:
             backend.kill()
-    assert made.whole, made
-    assert made.streams["streams"] >= STREAMS, "each place had a stream that came to its end"
-    assert made.streams["frames"] >= 20 * made.streams["streams"]
-    assert made.requests["REST"] > CHANGES and made.requests["gRPC"] > CHANGES
-    assert made.seconds > 8, "so long takes it for all streams to begin"
+    assert result.whole, result
+    assert result.streams["streams"] >= STREAMS, "each place had a stream that came to its end"
+    assert result.streams["frames"] >= 20 * result.streams["streams"]
+    assert result.requests["REST"] > CHANGES and result.requests["gRPC"] > CHANGES
+    assert result.seconds > 8, "so long takes it for all streams to begin"

@@ -31,10 +31,10 @@ def context(
     session = client_of(alice).cookies[settings.SESSION_COOKIE_NAME].value
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        made = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
-        made.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
-        made.set_default_timeout(10_000)
-        yield made
+        browser_context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+        browser_context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
+        browser_context.set_default_timeout(10_000)
+        yield browser_context
         browser.close()
 
 

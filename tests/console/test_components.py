@@ -23,17 +23,17 @@ def rendered(source: str, **context: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("size", "said"), [(None, "0 B"), (0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5.0 TiB")]
+    ("size", "text"), [(None, "0 B"), (0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5.0 TiB")]
 )
-def test_a_size_is_said_with_its_unit(size: float | None, said: str) -> None:
-    assert tags.bytesize(size) == said
+def test_a_size_is_said_with_its_unit(size: float | None, text: str) -> None:
+    assert tags.bytesize(size) == text
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(5, "5 s ago"), (65, "1 min ago"), (7300, "2 h ago"), (90000, "1 d ago"), (-3601, "in 1 h")]
+    ("seconds", "text"), [(5, "5 s ago"), (65, "1 min ago"), (7300, "2 h ago"), (90000, "1 d ago"), (-3601, "in 1 h")]
 )
-def test_a_time_is_said_as_a_distance(seconds: int, said: str) -> None:
-    assert tags.ago(timezone.now() - timedelta(seconds=seconds)) == said
+def test_a_time_is_said_as_a_distance(seconds: int, text: str) -> None:
+    assert tags.ago(timezone.now() - timedelta(seconds=seconds)) == text
 
 
 def test_a_share_of_nothing_is_nothing_and_never_over_a_hundred() -> None:
@@ -106,5 +106,5 @@ def test_no_page_runs_scripts_or_styles_of_its_own() -> None:
         'src="http',
         'href="http',
     )
-    found = [(file.name, word) for file in templates for word in bad if word in file.read_text()]
-    assert found == []
+    violations = [(file.name, word) for file in templates for word in bad if word in file.read_text()]
+    assert violations == []

@@ -65,8 +65,10 @@ def test_a_file_that_cannot_be_read_is_named(
 
 
 def test_a_variable_that_nothing_reads_is_named_with_the_one_that_was_meant() -> None:
-    known = {"DATASET_ENDPOINTS", "DATASET_ROOTS", "CONSOLE_PORT", "MAX_PAYLOAD_MIB", "ALLOWED_HOSTS"}
-    assert env.unknown(["DATASET_ENDPOINT", "DATASET_WHATEVER", "MAX_PAYLOAD_MB", "ALLOWED_HOST_FILE"], known) == [
+    setting_names = {"DATASET_ENDPOINTS", "DATASET_ROOTS", "CONSOLE_PORT", "MAX_PAYLOAD_MIB", "ALLOWED_HOSTS"}
+    assert env.unknown(
+        ["DATASET_ENDPOINT", "DATASET_WHATEVER", "MAX_PAYLOAD_MB", "ALLOWED_HOST_FILE"], setting_names
+    ) == [
         "The environment variable ALLOWED_HOST_FILE is not a setting of the console. Did you mean ALLOWED_HOSTS?",
         "The environment variable DATASET_ENDPOINT is not a setting of the console. Did you mean DATASET_ENDPOINTS?",
         "The environment variable DATASET_WHATEVER is not a setting of the console.",

@@ -37,7 +37,7 @@ def test_what_is_made_once_is_the_same_for_everybody_who_asks_at_once(tmp_path: 
     numbers = count()
     path = tmp_path / "home" / "key"
     with ThreadPoolExecutor(16) as several:
-        told = set(several.map(lambda _: made_once(path, lambda: f"key {next(numbers)}"), range(64)))
-    assert told == {path.read_text()} and made_once(path, lambda: "another") == path.read_text()
+        results = set(several.map(lambda _: made_once(path, lambda: f"key {next(numbers)}"), range(64)))
+    assert results == {path.read_text()} and made_once(path, lambda: "another") == path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == ["key"]

@@ -34,10 +34,10 @@ from tests.rest import Api
 @pytest.fixture
 def home(tmp_path: Path, settings: Settings) -> Home:
     """A console home and an allowed root under tmp_path."""
-    made = dataclasses.replace(settings.HOME, root=tmp_path / "home")
-    settings.HOME = made
+    new_home = dataclasses.replace(settings.HOME, root=tmp_path / "home")
+    settings.HOME = new_home
     settings.DATASET_ROOTS = [tmp_path / "allowed"]
-    return made
+    return new_home
 
 
 @pytest.fixture
@@ -59,9 +59,9 @@ def source(files: Path, tmp_path: Path) -> LocalSource:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    made = Store(tmp_path / "home" / "store")
-    made.make()
-    return made
+    new_store = Store(tmp_path / "home" / "store")
+    new_store.make()
+    return new_store
 
 
 @pytest.fixture
@@ -133,9 +133,9 @@ def prepare(dataset: Dataset, owner: Principal, run_now: Callable[[int], None]) 
     """Digest of a copy that was last asked for some time ago."""
 
     def make(path: str, age: float = OLD, of: Dataset | None = None) -> str:
-        asked = request_round(of or dataset, path, actor=owner)
-        run_now(asked.pk)
-        digest = fresh(asked).tree
+        job = request_round(of or dataset, path, actor=owner)
+        run_now(job.pk)
+        digest = fresh(job).tree
         then = time.time() - age
         os.utime(wiring.store().root / "trees" / digest, (then, then))
         return str(digest)

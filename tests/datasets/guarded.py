@@ -31,8 +31,8 @@ class GuardedSource(Source):
         self._folder = LocalSource({"path": options.get("place", "")}, site)
 
     def _open(self) -> LocalSource:
-        wanted = self._folder.read(".word", 100).decode().strip()
-        if not hmac.compare_digest(wanted, self._given.get("word", "")):
+        expected = self._folder.read(".word", 100).decode().strip()
+        if not hmac.compare_digest(expected, self._given.get("word", "")):
             raise SourceError("That is not the word.", option="word")
         if self._given.get("manner") == "rude":
             raise SourceError("Not in that manner.", option="manner")

@@ -20,5 +20,5 @@ def expire(round_: Round) -> None:
 
 
 def fresh(round_: Round) -> Round:
-    found: Round = Round.objects.get(pk=round_.pk)
-    return found
+    job: Round = Round.objects.get(pk=round_.pk)
+    return job

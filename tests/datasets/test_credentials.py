@@ -81,8 +81,8 @@ def test_rotation_makes_the_old_key_needless(
     old, new = home.secrets_key.read_text(), Fernet.generate_key().decode()
     settings.SECRETS_KEYS = [new, old]
     call_command("rotate_secrets")
-    said = capsys.readouterr().out
-    assert "1 dataset encrypted" in said and WORD not in said
+    output = capsys.readouterr().out
+    assert "1 dataset encrypted" in output and WORD not in output
     settings.SECRETS_KEYS = [new]
     guarded_dataset.refresh_from_db()
     assert wiring.source_of(guarded_dataset).check()

@@ -42,12 +42,12 @@ def model(dataset: Dataset, files: Path, owner: Principal) -> Path:
 def test_the_log_of_a_round_names_it_and_the_copy_does_not_have_it(
     dataset: Dataset, model: Path, owner: Principal, run_now: Callable[[int], None]
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    run_now(asked.pk)
-    tree = wiring.tree_of(fresh(asked))
+    job = request_round(dataset, "svm", actor=owner)
+    run_now(job.pk)
+    tree = wiring.tree_of(fresh(job))
     assert tree is not None
     assert sorted(path.name for path in tree.path.rglob("*")) == ["1", "config.pbtxt", "model.py", "weights.bin"]
-    lines = [line.text for line in RoundLine.objects.filter(round=asked)]
+    lines = [line.text for line in RoundLine.objects.filter(round=job)]
     assert f"Left out: 1/._model.py (made by macOS), notes.txt ({DANGLING})." in lines
 
 
@@ -76,18 +76,18 @@ def test_the_report_notes_it(dataset: Dataset, model: Path) -> None:
 
 
 def test_a_service_can_be_made_of_the_model_beside_it(dataset: Dataset, model: Path) -> None:
-    found = checks.describe(dataset, "svm", "triton", {})
-    assert found is not None and found.problems == ()
-    assert found.notes == (f"Left out: 1/._model.py (made by macOS), notes.txt ({DANGLING}).",)
+    description = checks.describe(dataset, "svm", "triton", {})
+    assert description is not None and description.problems == ()
+    assert description.notes == (f"Left out: 1/._model.py (made by macOS), notes.txt ({DANGLING}).",)
 
 
 def test_a_model_that_needs_it_is_refused_with_both_sentences(dataset: Dataset, model: Path) -> None:
     (model / "1" / "model.py").unlink()
     (model / "1" / "model.py").symlink_to("../../blobs/abc")
-    found = checks.describe(dataset, "svm", "triton", {})
-    assert found is not None
-    assert found.problems[0].startswith("1/model.py is missing")
-    assert "1/model.py (a link to ../../blobs/abc, which does not exist)" in found.problems[1]
+    description = checks.describe(dataset, "svm", "triton", {})
+    assert description is not None
+    assert description.problems[0].startswith("1/model.py is missing")
+    assert "1/model.py (a link to ../../blobs/abc, which does not exist)" in description.problems[1]
 
 
 def test_a_sentence_about_many_names_some_of_them() -> None:

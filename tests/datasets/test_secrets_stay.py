@@ -28,7 +28,7 @@ WRONG = "wrong-word-0815"
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], str]]:
+def read_logs(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], str]]:
     """Everything that was logged, at any level, by anybody: with its arguments."""
     caplog.set_level(logging.DEBUG)
     yield lambda: "\n".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
@@ -60,7 +60,7 @@ def test_a_secret_is_found_nowhere(
     bob: User,
     client_of: Callable[[User | None], Client],
     sent: list[Any],
-    said: Callable[[], str],
+    read_logs: Callable[[], str],
     run_now: Callable[[int], None],
 ) -> None:
     api, page = Api(alice), client_of(alice)
@@ -98,7 +98,7 @@ def test_a_secret_is_found_nowhere(
     ]
     written = "\n".join(file.read_bytes().decode("utf-8", "replace") for file in home.root.rglob("*") if file.is_file())
     for secret in (WORD, WRONG):
-        for number, where in enumerate((*map(str, answers), everything_stored(), said(), written)):
+        for number, where in enumerate((*map(str, answers), everything_stored(), read_logs(), written)):
             at = where.find(secret)
             assert at < 0, (number, where[max(0, at - 200) : at + 200])
 
@@ -108,7 +108,7 @@ def test_an_error_that_nobody_expected_shows_no_secret(
     alice: User,
     client_of: Callable[[User | None], Client],
     settings: Settings,
-    said: Callable[[], str],
+    read_logs: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also where somebody left Django's debug pages on."""
@@ -120,4 +120,4 @@ def test_an_error_that_nobody_expected_shows_no_secret(
     sent = {"description": "x", "options.place": guarded_dataset.options["place"], "credentials.word": WORD}
     answer = client.post(reverse("dataset-edit", args=["guarded"]), sent)
     assert answer.status_code == 500 and "ZeroDivisionError" in answer.content.decode()
-    assert WORD not in answer.content.decode() and WORD not in said()
+    assert WORD not in answer.content.decode() and WORD not in read_logs()

@@ -126,9 +126,13 @@ def compare(client: Client, mine: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def same(seen: Seen, said: Seen) -> bool:
+def same(seen: Seen, logged: Seen) -> bool:
     """How much of a refused request was read before it was refused is nobody's promise."""
-    return seen == said if seen.outcome == "succeeded" else (seen.service, seen.outcome) == (said.service, said.outcome)
+    return (
+        seen == logged
+        if seen.outcome == "succeeded"
+        else (seen.service, seen.outcome) == (logged.service, logged.outcome)
+    )
 
 
 def as_seen(line: dict[str, Any]) -> Seen:

@@ -50,8 +50,10 @@ def dataset(team: Team, actor: Principal, dataset_root: Path, tmp_path: Path) ->
     (folder / "1").mkdir(parents=True)
     (folder / "config.pbtxt").write_text(CONFIG)
     (folder / "1" / "model.py").write_text("class TritonPythonModel:\n    pass\n")
-    made = datasets.create(team=team, name="models", kind="local", options={"path": str(folder.parent)}, actor=actor)
-    return trust.trust(made, actor=actor)
+    new_dataset = datasets.create(
+        team=team, name="models", kind="local", options={"path": str(folder.parent)}, actor=actor
+    )
+    return trust.trust(new_dataset, actor=actor)
 
 
 @pytest.fixture
@@ -67,23 +69,23 @@ def node(db: None) -> Node:
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> list[Snapshot]:
     """What the gateway was told, instead of telling it."""
-    told: list[Snapshot] = []
-    monkeypatch.setattr(publishing, "publish_now", lambda: told.append(publishing.snapshot()))
-    monkeypatch.setattr(delivery, "carry_out", lambda rows: told.append(publishing.snapshot()) or Delivery())
+    snapshots: list[Snapshot] = []
+    monkeypatch.setattr(publishing, "publish_now", lambda: snapshots.append(publishing.snapshot()))
+    monkeypatch.setattr(delivery, "carry_out", lambda rows: snapshots.append(publishing.snapshot()) or Delivery())
     monkeypatch.setattr(delivery, "states", lambda rows: {row.pk: Delivery() for row in rows})
-    return told
+    return snapshots
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch, queue: Queue, node: Node, published: list[Snapshot]) -> World:
-    made = World(RecordingEngine())
-    monkeypatch.setattr(wiring, "engine", lambda: made.engine)
-    monkeypatch.setattr(kserve_v2, "probe", made.probe)
+    new_world = World(RecordingEngine())
+    monkeypatch.setattr(wiring, "engine", lambda: new_world.engine)
+    monkeypatch.setattr(kserve_v2, "probe", new_world.probe)
     monkeypatch.setattr(ports, "allocate", in_order)
     monkeypatch.setattr(replicas, "_longest_drain", lambda: timedelta(0))
     monkeypatch.setattr(Triton, "availability", lambda self, runtime: Availability(True))
     monkeypatch.setattr(Vllm, "warms_up", False)  # no process is there; see test_warming.py
-    return made
+    return new_world
 
 
 @pytest.fixture
@@ -128,14 +130,14 @@ def preheat_all() -> None:
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch, world: World) -> Numbers:
     """What the watchdog sees."""
-    made = Numbers()
+    watch_numbers = Numbers()
     hung_replicas._seen.clear()
-    monkeypatch.setattr(status, "replicas", lambda gateway_dir: made.health())
-    monkeypatch.setattr(Triton, "answers", lambda self, *arguments: made.answer(*arguments))
-    monkeypatch.setattr(Triton, "progress", lambda self, host, ports, timeout: made.progress)
-    monkeypatch.setattr(activity, "read", made.usage)
-    monkeypatch.setattr(connections, "held", lambda ports: Held(1, made.sent))
-    return made
+    monkeypatch.setattr(status, "replicas", lambda gateway_dir: watch_numbers.health())
+    monkeypatch.setattr(Triton, "answers", lambda self, *arguments: watch_numbers.answer(*arguments))
+    monkeypatch.setattr(Triton, "progress", lambda self, host, ports, timeout: watch_numbers.progress)
+    monkeypatch.setattr(activity, "read", watch_numbers.usage)
+    monkeypatch.setattr(connections, "held", lambda ports: Held(1, watch_numbers.sent))
+    return watch_numbers
 
 
 @pytest.fixture

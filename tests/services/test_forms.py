@@ -89,10 +89,10 @@ def post_of(form: ServiceForm) -> QueryDict:
 
 
 def post(**changes: str | list[str]) -> QueryDict:
-    made = post_of(blank(name="digits", team="vision", dataset="samples", model_path="mnist"))
+    data = post_of(blank(name="digits", team="vision", dataset="samples", model_path="mnist"))
     for name, value in changes.items():
-        made.setlist(name.replace("__", "."), [value] if isinstance(value, str) else value)
-    return made
+        data.setlist(name.replace("__", "."), [value] if isinstance(value, str) else value)
+    return data
 
 
 def spec_of(payload: dict[str, Any]) -> dict[str, Any]:
@@ -279,15 +279,15 @@ def test_an_error_of_a_whole_list_is_shown_with_the_list() -> None:
     ),
 )
 def test_nothing_that_can_be_sent_breaks_the_form(framework: str, sent: dict[str, list[str]]) -> None:
-    made = QueryDict(mutable=True)
-    made["framework"] = framework
+    data = QueryDict(mutable=True)
+    data["framework"] = framework
     for name, values in sent.items():
-        made.setlist(name, values)
-    payload = to_payload(made)
+        data.setlist(name, values)
+    payload = to_payload(data)
     try:
         parse_spec(payload)
     except InvalidFields as error:
-        assert from_post(made).place(error.errors).has_errors
+        assert from_post(data).place(error.errors).has_errors
 
 
 @pytest.mark.parametrize(("text", "value"), [("2", 2), (" 0.5 ", 0.5), ("-1", -1), ("x", "x"), ("", "")])

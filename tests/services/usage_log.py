@@ -20,7 +20,7 @@ def line(
     **more: Any,
 ) -> bytes:
     """One whole line, with its newline."""
-    said = {
+    record = {
         "bytes_in": 10,
         "bytes_out": 100,
         "client": client,
@@ -38,4 +38,4 @@ def line(
         "time": at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03}Z",
         **more,
     }
-    return json.dumps(said, separators=(",", ":"), sort_keys=True).encode() + b"\n"
+    return json.dumps(record, separators=(",", ":"), sort_keys=True).encode() + b"\n"

@@ -32,10 +32,10 @@ def world(team: Team, other_team: Team) -> None:
         )
 
 
-def call(folder: Path, times: int = 1, **said: Any) -> None:
+def call(folder: Path, times: int = 1, **fields: Any) -> None:
     """Calls that the gateway wrote down, and that were counted."""
     path = folder / names.ACCESS_LOG
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as log:
-        log.write(b"".join(line(**{"at": now(), "client": VISION, **said}) for _ in range(times)))
+        log.write(b"".join(line(**{"at": now(), "client": VISION, **fields}) for _ in range(times)))
     assert metering.catch_up(folder) == times

@@ -53,10 +53,10 @@ class Numbers:
 
 def hung_at(numbers: Numbers, *moments: float, change: Callable[[int], None] = lambda step: None) -> list[float]:
     """At which of these moments a replica was found hung."""
-    found = []
+    hung_moments = []
     for step, moment in enumerate(moments):
         change(step)
         numbers.clock = moment
         if hung_replicas.watch(moment):
-            found.append(moment)
-    return found
+            hung_moments.append(moment)
+    return hung_moments

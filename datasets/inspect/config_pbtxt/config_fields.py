@@ -175,36 +175,36 @@ def _entries(field: Any, value: Any, path: str) -> Iterator[Text]:
 
 def problems(config: Any) -> list[str]:
     """What keeps the model from being served at all."""
-    said = []
+    messages = []
     for text in texts(config):
         kind = FIELDS.get(text.path, SETTING)
         if kind == REFUSED:
             why = "a service loads the files of its folder, and nothing else"
-            said.append(f"config.pbtxt sets {text.label}: {why}. Leave it out.")
+            messages.append(f"config.pbtxt sets {text.label}: {why}. Leave it out.")
         elif kind == WORD and text.value and not A_WORD.fullmatch(text.value):
             label = text.path.removesuffix(".name")
             noun = label.rpartition(".")[2]
             why = f"which cannot be: a {noun}'s name is a word"
-            said.append(f"config.pbtxt names the {label} {_short(text.value)}, {why}.")
+            messages.append(f"config.pbtxt names the {label} {_short(text.value)}, {why}.")
         elif kind in {FILE, LIBRARY} and not is_inside(text.value):
-            said.append(f"{text.label} {_short(text.value)} leads out of the version folder: name a file in it.")
+            messages.append(f"{text.label} {_short(text.value)} leads out of the version folder: name a file in it.")
         elif text.key == ENVIRONMENT and not is_inside(text.value.removeprefix(IN_MODEL), within=text.value):
-            said.append(f"{text.label} must be a file of the model, as {IN_MODEL}environment.tar.gz.")
-    return list(dict.fromkeys(said))
+            messages.append(f"{text.label} must be a file of the model, as {IN_MODEL}environment.tar.gz.")
+    return list(dict.fromkeys(messages))
 
 
 def settings(config: Any, name: str) -> list[Executable]:
     """What of the configuration can have code loaded; `name` is what the file is called."""
-    found = []
+    executables = []
     for text in texts(config):
         kind = FIELDS.get(text.path, SETTING)
         if kind == LIBRARY and text.value and not (text.path == "runtime" and is_own_runtime(config)):
-            said = f"It names {_short(text.value)} as a library, which Triton loads from beside the model."
-            found.append(Executable(name, "library", said))
+            reason = f"It names {_short(text.value)} as a library, which Triton loads from beside the model."
+            executables.append(Executable(name, "library", reason))
         elif kind == SETTING and not is_listed(text):
-            said = f"It sets {text.label}, which can have files loaded as code."
-            found.append(Executable(name, "setting", said))
-    return found
+            reason = f"It sets {text.label}, which can have files loaded as code."
+            executables.append(Executable(name, "setting", reason))
+    return executables
 
 
 def is_own_runtime(config: Any) -> bool:

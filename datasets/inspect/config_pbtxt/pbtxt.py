@@ -79,25 +79,25 @@ def parse(text: str) -> ModelConfig:
 
 def _meant(detail: str) -> str:
     """For a field that there is not: the one that was meant."""
-    found = _UNKNOWN_FIELD.search(detail)
-    if found is None:
+    match = _UNKNOWN_FIELD.search(detail)
+    if match is None:
         return ""
-    fields = _fields_of(found[1])
-    close = difflib.get_close_matches(found[2], fields, 1)
+    fields = _fields_of(match[1])
+    close = difflib.get_close_matches(match[2], fields, 1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _fields_of(message: str) -> list[str]:
     descriptor: Any = model_config_pb2.DESCRIPTOR
     for part in message.split("."):
-        found = (
+        types = (
             descriptor.message_types_by_name
             if hasattr(descriptor, "message_types_by_name")
             else (descriptor.nested_types_by_name)
         )
-        if part not in found:
+        if part not in types:
             return []
-        descriptor = found[part]
+        descriptor = types[part]
     return [field.name for field in descriptor.fields]
 
 
@@ -140,5 +140,5 @@ def fits(config: list[int], model: list[int], *, scalar: bool = False, exact: bo
     if scalar:
         return all(size == 1 for size in config)
     return len(config) == len(model) and all(
-        have == said or (have == -1 and not exact) for said, have in zip(config, model, strict=True)
+        have == configured or (have == -1 and not exact) for configured, have in zip(config, model, strict=True)
     )

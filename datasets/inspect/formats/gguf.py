@@ -66,14 +66,14 @@ class Gguf:
     def facts(self) -> list[tuple[str, str]]:
         kind = self.values.get("general.file_type")
         length = self.values.get(f"{self.architecture}.context_length")
-        said = [
+        rows = [
             ("Name", str(self.values.get("general.name", ""))),
             ("Architecture", self.architecture),
             ("Quantisation", FILE_TYPES.get(kind, "") if isinstance(kind, int) else ""),
             ("Context", f"{length} tokens" if length else ""),
             ("Tensors", str(self.tensors)),
         ]
-        return [(label, text) for label, text in said if text]
+        return [(label, text) for label, text in rows if text]
 
 
 def read(path: Path, budget: Budget | None = None) -> Gguf:
@@ -142,10 +142,10 @@ class _Reader:
 
     def exactly(self, length: int) -> bytes:
         self.budget.step()
-        made = self.file.read(length)
-        if len(made) < length:
+        content = self.file.read(length)
+        if len(content) < length:
             raise Unreadable("it is cut short")
-        return made
+        return content
 
     def skip(self, length: int) -> None:
         self.budget.step()

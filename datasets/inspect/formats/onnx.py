@@ -115,26 +115,26 @@ class Graph:
 def read(path: Path, budget: Budget | None = None) -> Graph:
     """Raises OSError and Unreadable."""
     with opened(path, budget or Budget(), "ONNX") as model:
-        made = Graph()
+        graph = Graph()
         seen = False
         for number, value, part in model:
             if number == MODEL_GRAPH:
-                _graph(part, made)
+                _graph(part, graph)
                 seen = True
-            elif number == OPSET_IMPORT and len(made.opsets) < MOST_VALUES:
-                made.opsets[part.text(OPSET_DOMAIN)] = part.number(OPSET_VERSION)
+            elif number == OPSET_IMPORT and len(graph.opsets) < MOST_VALUES:
+                graph.opsets[part.text(OPSET_DOMAIN)] = part.number(OPSET_VERSION)
             elif number == IR_VERSION:
-                made.ir_version = value
+                graph.ir_version = value
             elif number in (PRODUCER_NAME, PRODUCER_VERSION):
-                made.producer = f"{made.producer} {part.as_text()}".strip()
+                graph.producer = f"{graph.producer} {part.as_text()}".strip()
         if not seen:
             raise Unreadable("it holds no graph")
-        if made.ir_version < OVERRIDABLE_IR:
-            made.defaults = ()  # constants, which old exporters had to list as inputs too
-        return made
+        if graph.ir_version < OVERRIDABLE_IR:
+            graph.defaults = ()  # constants, which old exporters had to list as inputs too
+        return graph
 
 
-def _graph(message: Message, made: Graph) -> None:
+def _graph(message: Message, graph: Graph) -> None:
     inputs: list[Value] = []
     outputs: list[Value] = []
     constants: set[str] = set()
@@ -145,19 +145,19 @@ def _graph(message: Message, made: Graph) -> None:
                 raise Unreadable(f"it has more than {MOST_VALUES} inputs or outputs")
             into.append(_value(part))
         elif number == GRAPH_INITIALIZER:
-            constants.add(_weight(part, made))
+            constants.add(_weight(part, graph))
         elif number == GRAPH_SPARSE:
-            constants.add(_weight(part.inside(1) or part, made))
+            constants.add(_weight(part.inside(1) or part, graph))
         elif number == GRAPH_NODE:
-            made.nodes += 1
+            graph.nodes += 1
         elif number == GRAPH_NAME:
-            made.name = part.as_text()
-    made.inputs = tuple(value for value in inputs if value.name not in constants)
-    made.defaults = tuple(value for value in inputs if value.name in constants)
-    made.outputs = tuple(outputs)
+            graph.name = part.as_text()
+    graph.inputs = tuple(value for value in inputs if value.name not in constants)
+    graph.defaults = tuple(value for value in inputs if value.name in constants)
+    graph.outputs = tuple(outputs)
 
 
-def _weight(message: Message, made: Graph) -> str:
+def _weight(message: Message, graph: Graph) -> str:
     """Counts it, notes the file that it lies in, and gives its name."""
     name, dims, external, location = "", [], dict[str, str](), 0
     for number, value, part in message:
@@ -171,11 +171,11 @@ def _weight(message: Message, made: Graph) -> str:
             external[part.text(1)] = part.text(2)
         elif number == TENSOR_LOCATION:
             location = value
-    made.parameters += math.prod(dims)
+    graph.parameters += math.prod(dims)
     if location == EXTERNAL:
         file = external.get("location", "")
         end = _number(external.get("offset", "")) + _number(external.get("length", ""))
-        made.external[file] = max(made.external.get(file, 0), end)
+        graph.external[file] = max(graph.external.get(file, 0), end)
     return name
 
 
@@ -197,30 +197,32 @@ def _value(message: Message) -> Value:
 
 
 def _shape(message: Message) -> tuple[int | str, ...]:
-    made: list[int | str] = []
+    sizes: list[int | str] = []
     for number, _, part in message:
         if number == DIM:
             size = part.number(DIM_VALUE, -1)
-            made.append(size if 0 <= size < 1 << 63 else part.text(DIM_NAME) or -1)
-            if len(made) > MOST_RANK:
+            sizes.append(size if 0 <= size < 1 << 63 else part.text(DIM_NAME) or -1)
+            if len(sizes) > MOST_RANK:
                 raise Unreadable(f"a tensor has more than {MOST_RANK} dimensions")
-    return tuple(made)
+    return tuple(sizes)
 
 
 def problems(path: Path, graph: Graph) -> list[str]:
     """What stands in the way of loading it: files of weights that are missing, short, or not beside it."""
-    said = []
+    messages = []
     for file, size in sorted(graph.external.items()):
         parts = PurePosixPath(file).parts
         if not parts or file.startswith("/") or ".." in parts or "\\" in file or "\0" in file:
-            said.append(
+            messages.append(
                 f"{path.name} keeps weights in {file!r}, which is not beside it: export it again with the data in its "
                 "own folder."
             )
             continue
-        there = path.parent / file
-        if not there.is_file():
-            said.append(f"{path.name} keeps weights in {file}, which is missing: copy it into the same folder.")
-        elif there.stat().st_size < size:
-            said.append(f"{file} has {there.stat().st_size} bytes, and {path.name} needs {size}: copy it again.")
-    return said
+        weights_path = path.parent / file
+        if not weights_path.is_file():
+            messages.append(f"{path.name} keeps weights in {file}, which is missing: copy it into the same folder.")
+        elif weights_path.stat().st_size < size:
+            messages.append(
+                f"{file} has {weights_path.stat().st_size} bytes, and {path.name} needs {size}: copy it again."
+            )
+    return messages

@@ -120,18 +120,18 @@ def look(path: Path, budget: Budget) -> Content:
 def _plain(stream: Any, budget: Budget, *, surely: bool) -> Content:
     """`surely`: it cannot be anything else, as its first byte is that of a pickle or it is packed as joblib does."""
     try:
-        found = follow(stream, budget)
-        imports = list(found.imports)
-        if found.first_number == TORCH_MAGIC:
-            whole = found.whole
+        scan = follow(stream, budget)
+        imports = list(scan.imports)
+        if scan.first_number == TORCH_MAGIC:
+            whole = scan.whole
             for _ in range(TORCH_PICKLES - 1):
-                found = follow(stream, budget)
-                imports += found.imports
-                whole = whole and found.whole
+                scan = follow(stream, budget)
+                imports += scan.imports
+                whole = whole and scan.whole
             return Content("torch", _once(imports), whole)
-        if not found.whole and not surely and not any(map(IMPORTABLE.fullmatch, imports)):
+        if not scan.whole and not surely and not any(map(IMPORTABLE.fullmatch, imports)):
             raise Unreadable("it is no pickle")  # bytes of something else that look like one for a while
-        return Content("pickle", _once(imports), found.whole)
+        return Content("pickle", _once(imports), scan.whole)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
@@ -169,9 +169,9 @@ class _Inflating(io.RawIOBase):
             taken = self.unpack.unconsumed_tail or self.file.read(PIECE)
             if not taken:
                 raise EOFError("cut short")
-            if made := self.unpack.decompress(taken, len(buffer)):
-                buffer[: len(made)] = made
-                return len(made)
+            if piece := self.unpack.decompress(taken, len(buffer)):
+                buffer[: len(piece)] = piece
+                return len(piece)
         return 0
 
 
@@ -187,11 +187,11 @@ class _Limited:
     def readline(self, size: int, /) -> bytes:
         return self._counted(self.stream.readline(size))
 
-    def _counted(self, made: bytes) -> bytes:
-        self.left -= len(made)
+    def _counted(self, piece: bytes) -> bytes:
+        self.left -= len(piece)
         if self.left < 0:
             raise TooMuch("unpacked it is too large to be looked at")
-        return made
+        return piece
 
 
 class Careful(io.BufferedIOBase):
@@ -204,10 +204,10 @@ class Careful(io.BufferedIOBase):
         if size is None or size > MOST_DIRECTORY:
             raise Unreadable("its directory is too large")
         # Without a size zipfile asks for the end of the file, which is short unless the file was made to deceive.
-        made = self.file.read(size if size >= 0 else MOST_DIRECTORY + 1)
-        if len(made) > MOST_DIRECTORY:
+        content = self.file.read(size if size >= 0 else MOST_DIRECTORY + 1)
+        if len(content) > MOST_DIRECTORY:
             raise Unreadable("its directory is too large")
-        return made
+        return content
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         return self.file.seek(offset, whence)
@@ -256,9 +256,9 @@ def _entries(archive: zipfile.ZipFile, budget: Budget) -> Content:
     imports: list[str] = []
     for name in pickled[:20]:
         with archive.open(name) as stream:
-            found: Found = follow(_Limited(stream), budget)
-        imports += found.imports
-        whole = whole and found.whole
+            scan: Found = follow(_Limited(stream), budget)
+        imports += scan.imports
+        whole = whole and scan.whole
     if len(pickled) > 20:
         imports.append(UNKNOWN)
     return Content("torch", _once(imports), whole, libraries)

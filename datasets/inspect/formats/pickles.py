@@ -117,8 +117,8 @@ class _Run:
 
     def _stack_global(self) -> None:
         module, name = self.stack[-2:] if len(self.stack) > 1 else (None, None)
-        known = isinstance(module, str) and isinstance(name, str)
-        self.found.add(f"{module}.{name}" if known else UNKNOWN)
+        is_text = isinstance(module, str) and isinstance(name, str)
+        self.found.add(f"{module}.{name}" if is_text else UNKNOWN)
 
     def _effect(self, opcode: Any, value: Any) -> None:
         before = opcode.stack_before
@@ -174,8 +174,8 @@ class _Run:
             length = int.from_bytes(self._exactly(width), "little", signed=signed)
             if length < 0:
                 raise Unreadable("a length is negative")
-            wanted = opcode.name in TEXTS or opcode.name in ("LONG1", "LONG4")
-            content = self._exactly(length, keep=LONGEST_NAME if wanted else 0)
+            is_kept = opcode.name in TEXTS or opcode.name in ("LONG1", "LONG4")
+            content = self._exactly(length, keep=LONGEST_NAME if is_kept else 0)
             if opcode.name in TEXTS:
                 return content.decode("utf-8", "replace") if length <= LONGEST_NAME else None
             if opcode.name in ("LONG1", "LONG4") and not self.found.first_number:

@@ -55,16 +55,16 @@ class Message:
     def part(self, start: int, end: int) -> Message:
         return Message(self.data, start, end, self.budget, self.what)
 
-    def inside(self, wanted: int) -> Message | None:
+    def inside(self, field: int) -> Message | None:
         """The first field of that number."""
-        return next((part for number, _, part in self if number == wanted), None)
+        return next((part for number, _, part in self if number == field), None)
 
-    def number(self, wanted: int, default: int = 0) -> int:
-        return next((value for number, value, _ in self if number == wanted), default)
+    def number(self, field: int, default: int = 0) -> int:
+        return next((value for number, value, _ in self if number == field), default)
 
-    def text(self, wanted: int) -> str:
-        found = self.inside(wanted)
-        return found.as_text() if found else ""
+    def text(self, field: int) -> str:
+        part = self.inside(field)
+        return part.as_text() if part else ""
 
     def as_text(self) -> str:
         return bytes(self.data[self.start : min(self.end, self.start + LONGEST_TEXT)]).decode("utf-8", "replace")

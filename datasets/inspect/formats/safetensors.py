@@ -129,10 +129,10 @@ def parse(content: bytes, size: int, budget: Budget) -> Header:
 
 
 def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    values = dict(pairs)
+    if len(values) != len(pairs):
         raise Unreadable("its header has a name twice")
-    return made
+    return values
 
 
 def _tensor(name: str, entry: Any) -> Tensor:

@@ -63,9 +63,9 @@ def attention(config: Mapping[str, Any]) -> Attention | None:
     return Attention(layers, heads, kv_heads, head_size, latent) if head_size or latent else None
 
 
-def kv_bytes_per_token(found: Attention, dtype: str) -> int:
+def kv_bytes_per_token(shape: Attention, dtype: str) -> int:
     """`dtype`: of the cache, that of the model unless vLLM is told otherwise; unknown ones count as 16 bits."""
-    return found.numbers_per_token * BYTES_OF.get(dtype, 2)
+    return shape.numbers_per_token * BYTES_OF.get(dtype, 2)
 
 
 def needed(weights: int, kv_per_token: int, max_model_len: int, requests: int = 1) -> int:

@@ -51,43 +51,43 @@ class Model:
 
     @property
     def architectures(self) -> list[str]:
-        said = self.config.get("architectures")
-        return [str(name) for name in said] if isinstance(said, list) else []
+        names = self.config.get("architectures")
+        return [str(name) for name in names] if isinstance(names, list) else []
 
     @property
     def kv_dtype(self) -> str:
-        said = self.text.get("dtype") or self.text.get("torch_dtype") or self.config.get("torch_dtype")
-        return said if isinstance(said, str) else self.dtype
+        dtype = self.text.get("dtype") or self.text.get("torch_dtype") or self.config.get("torch_dtype")
+        return dtype if isinstance(dtype, str) else self.dtype
 
 
 def read(folder: Path, budget: Budget | None = None) -> Model:
     """Never raises Unreadable: what is wrong is in `problems`. Raises OSError."""
     budget = budget or Budget()
-    made = Model()
-    made.config = _json(made, folder, "config.json")
-    if not made.architectures and not made.problems:
-        made.problems.append('config.json names no "architectures": vLLM cannot tell what to load.')
-    inner = made.config.get("text_config")
-    made.text = inner if isinstance(inner, dict) else made.config
+    model = Model()
+    model.config = _json(model, folder, "config.json")
+    if not model.architectures and not model.problems:
+        model.problems.append('config.json names no "architectures": vLLM cannot tell what to load.')
+    inner = model.config.get("text_config")
+    model.text = inner if isinstance(inner, dict) else model.config
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
-    made.problems += windows_text.problems_for_vllm(folder, names)
-    index = _json(made, folder, INDEX)
-    made.weights = weight_files(names, index)
-    made.weights_bytes = sum((folder / name).stat().st_size for name in made.weights if name in names)
-    _check_shards(made, index, names)
-    _count(made, folder, names, budget)
-    made.custom_code = tuple(name for name in CODE_IN if "auto_map" in _json(made, folder, name))
+    model.problems += windows_text.problems_for_vllm(folder, names)
+    index = _json(model, folder, INDEX)
+    model.weights = weight_files(names, index)
+    model.weights_bytes = sum((folder / name).stat().st_size for name in model.weights if name in names)
+    _check_shards(model, index, names)
+    _count(model, folder, names, budget)
+    model.custom_code = tuple(name for name in CODE_IN if "auto_map" in _json(model, folder, name))
     if not any(name in names for name in TOKENIZERS):
-        made.problems.append("There is no tokenizer: expected tokenizer.json or tokenizer.model beside config.json.")
-    return made
+        model.problems.append("There is no tokenizer: expected tokenizer.json or tokenizer.model beside config.json.")
+    return model
 
 
-def _json(made: Model, folder: Path, name: str) -> dict[str, Any]:
+def _json(model: Model, folder: Path, name: str) -> dict[str, Any]:
     try:
         return read_json(folder / name)
     except Unreadable as error:
-        if (said := f"{error}.") not in made.problems:
-            made.problems.append(said)
+        if (problem := f"{error}.") not in model.problems:
+            model.problems.append(problem)
         return {}
 
 
@@ -101,14 +101,14 @@ def read_json(path: Path) -> dict[str, Any]:
     if content and not content.strip(b"\0"):
         return {}
     try:
-        made = json.loads(content)
+        document = json.loads(content)
     except RecursionError as error:
         raise Unreadable(f"{path.name} is nested too deeply") from error
     except ValueError as error:
         raise Unreadable(f"{path.name} is not valid JSON: {error}") from error
-    if not isinstance(made, dict):
+    if not isinstance(document, dict):
         raise Unreadable(f"{path.name} must hold a JSON object")
-    return made
+    return document
 
 
 def weight_files(names: list[str], index: Mapping[str, Any]) -> tuple[str, ...]:
@@ -116,52 +116,52 @@ def weight_files(names: list[str], index: Mapping[str, Any]) -> tuple[str, ...]:
     named = index.get("weight_map")
     if isinstance(named, dict) and named:
         return tuple(sorted({name for name in named.values() if isinstance(name, str)}))
-    found = [name for name in names if name.endswith(".safetensors")]
-    if "model.safetensors" in found:
+    tensor_files = [name for name in names if name.endswith(".safetensors")]
+    if "model.safetensors" in tensor_files:
         return ("model.safetensors",)
-    if found:
-        return tuple(name for name in found if not name.startswith("consolidated")) or tuple(found)
+    if tensor_files:
+        return tuple(name for name in tensor_files if not name.startswith("consolidated")) or tuple(tensor_files)
     pickles = [name for name in names if name.endswith(PICKLES) and not name.startswith(NOT_WEIGHTS)]
     return tuple(pickles)
 
 
-def _check_shards(made: Model, index: Mapping[str, Any], names: list[str]) -> None:
-    missing = sorted(set(made.weights) - set(names)) if index else []
+def _check_shards(model: Model, index: Mapping[str, Any], names: list[str]) -> None:
+    missing = sorted(set(model.weights) - set(names)) if index else []
     if missing:
-        made.problems.append(f"Files of the weights are missing: {', '.join(missing[:5])}. Copy the whole folder.")
-    elif not made.weights and any(name.endswith(".gguf") for name in names):
-        made.problems.append("The weights are GGUF files, which cannot be served here: use safetensors files instead.")
-    elif not made.weights:
-        made.problems.append("There are no weights: expected *.safetensors files beside config.json.")
+        model.problems.append(f"Files of the weights are missing: {', '.join(missing[:5])}. Copy the whole folder.")
+    elif not model.weights and any(name.endswith(".gguf") for name in names):
+        model.problems.append("The weights are GGUF files, which cannot be served here: use safetensors files instead.")
+    elif not model.weights:
+        model.problems.append("There are no weights: expected *.safetensors files beside config.json.")
 
 
-def _count(made: Model, folder: Path, names: list[str], budget: Budget) -> None:
+def _count(model: Model, folder: Path, names: list[str], budget: Budget) -> None:
     counts: dict[str, int] = {}
-    known = bool(made.weights)
-    for name in made.weights:
+    is_exact = bool(model.weights)
+    for name in model.weights:
         if name not in names or not name.endswith(".safetensors"):
-            known = False
+            is_exact = False
             continue
         try:
             header = safetensors.read(folder / name, budget)
         except TooMuch:
-            known = False
+            is_exact = False
             break
         except Unreadable as error:
-            made.problems.append(f"{name}: {error}.")
+            model.problems.append(f"{name}: {error}.")
             header = None
         if header is None:
-            known = False
+            is_exact = False
             continue
-        for kind, number in safetensors.count(header, bits(made.config)).items():
+        for kind, number in safetensors.count(header, bits(model.config)).items():
             counts[kind] = counts.get(kind, 0) + number
     if counts:
         kind = max(counts, key=lambda name: counts[name])
-        made.dtype = DTYPE_NAMES.get(kind, kind.lower())
-    made.parameters, made.exact = (sum(counts.values()), True) if known else (0, False)
-    made.dtype = made.dtype or made.kv_dtype
-    if not made.parameters and (each := memory.BYTES_OF.get(made.dtype)):
-        made.parameters = made.weights_bytes // each
+        model.dtype = DTYPE_NAMES.get(kind, kind.lower())
+    model.parameters, model.exact = (sum(counts.values()), True) if is_exact else (0, False)
+    model.dtype = model.dtype or model.kv_dtype
+    if not model.parameters and (each := memory.BYTES_OF.get(model.dtype)):
+        model.parameters = model.weights_bytes // each
 
 
 def context_length(config: Mapping[str, Any]) -> int | None:
@@ -176,23 +176,23 @@ def context_length(config: Mapping[str, Any]) -> int | None:
 
 
 def quantization(config: Mapping[str, Any]) -> str:
-    said = _quantization(config).get("quant_method")
-    return said if isinstance(said, str) else ""
+    method = _quantization(config).get("quant_method")
+    return method if isinstance(method, str) else ""
 
 
 def bits(config: Mapping[str, Any]) -> int:
     """Of one packed number; 4 when nothing is said."""
-    said = _quantization(config)
-    value = said.get("bits") or said.get("w_bit")
-    if value is None and isinstance(groups := said.get("config_groups"), dict):
+    settings = _quantization(config)
+    value = settings.get("bits") or settings.get("w_bit")
+    if value is None and isinstance(groups := settings.get("config_groups"), dict):
         weights = [group.get("weights") for group in groups.values() if isinstance(group, dict)]
         value = next((one.get("num_bits") for one in weights if isinstance(one, dict)), None)
     return value if type(value) is int and 1 <= value <= 32 else 4
 
 
 def _quantization(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    said = config.get("quantization_config") or config.get("compression_config")
-    return said if isinstance(said, dict) else {}
+    settings = config.get("quantization_config") or config.get("compression_config")
+    return settings if isinstance(settings, dict) else {}
 
 
 def human(count: int) -> str:

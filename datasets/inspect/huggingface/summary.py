@@ -17,10 +17,10 @@ CONCURRENT: Final = 16
 
 
 def report_of(model: Model, folder: Path, name: str, files: list[str], budget: Budget) -> Report:
-    found = code_of(model, folder, files, budget)
+    executables = code_of(model, folder, files, budget)
     notes = []
     loaded = pickles_loaded(files)
-    if loaded and not {one.path for one in found} & loaded:
+    if loaded and not {one.path for one in executables} & loaded:
         notes.append(f"{min(loaded)} is a pickle, and holds nothing but tensors.")
     called = ", ".join(model.architectures) or str(model.config.get("model_type", "no architecture named"))
     return Report(
@@ -30,7 +30,7 @@ def report_of(model: Model, folder: Path, name: str, files: list[str], budget: B
         facts=facts(model, memory_of(model)),
         problems=tuple(model.problems),
         notes=tuple(notes),
-        executable=found,
+        executable=executables,
         memory=memory_of(model),
     )
 
@@ -39,13 +39,13 @@ def code_of(
     model: Model, folder: Path, files: list[str], budget: Budget, *, trusts_remote_code: bool | None = None
 ) -> tuple[Executable, ...]:
     """`trusts_remote_code`: what the service that loads the folder says; None without one."""
-    said = "It names Python code of its own (auto_map), which runs when the service trusts remote code."
+    reason = "It names Python code of its own (auto_map), which runs when the service trusts remote code."
     others = tuple(file for file in files if file.lower().endswith(executable.PROGRAMS))
     runs = trusts_remote_code is not False
-    named = tuple(Executable(file, "auto_map", said, runs, others=others) for file in model.custom_code)
+    named = tuple(Executable(file, "auto_map", reason, runs, others=others) for file in model.custom_code)
     if trusts_remote_code and others and not named:  # any of its files may name them
-        said = "A Python program, and the service trusts remote code."
-        named = (Executable(others[0], "python", said, others=others),)
+        reason = "A Python program, and the service trusts remote code."
+        named = (Executable(others[0], "python", reason, others=others),)
     return (*named, *executable.find(folder, files, pickles_loaded(files), budget))
 
 
@@ -64,8 +64,8 @@ def memory_of(model: Model) -> Memory | None:
     each, weights = memory.BYTES_OF.get(model.kv_dtype), model.weights_bytes
     if each and model.exact and not quantization(model.config):
         weights = model.parameters * each
-    found = memory.attention(model.text)
-    per_token = memory.kv_bytes_per_token(found, model.kv_dtype) if found and generates(model) else None
+    attention = memory.attention(model.text)
+    per_token = memory.kv_bytes_per_token(attention, model.kv_dtype) if attention and generates(model) else None
     return Memory(weights, per_token, context_length(model.text))
 
 
@@ -76,27 +76,27 @@ def generates(model: Model) -> bool:
 
 def facts(model: Model, need: Memory | None, length: int | None = None) -> tuple[tuple[str, str], ...]:
     """`length`: tokens of the longest request, when it is not the model's own context."""
-    own, found = context_length(model.text), memory.attention(model.text)
+    own, attention = context_length(model.text), memory.attention(model.text)
     method = quantization(model.config)
-    said = [
+    rows = [
         ("Architecture", ", ".join(model.architectures)),
         ("Parameters", f"{'' if model.exact else 'about '}{human(model.parameters)}" if model.parameters else ""),
         ("Data type of the weights", model.dtype),
         ("Quantisation", f"{method}, {bits(model.config)} bits" if method in ("awq", "gptq") else method),
         ("Context", f"{own} tokens" if own else ""),
-        ("Layers", str(found.layers) if found else ""),
-        ("Attention heads", heads(found) if found else ""),
+        ("Layers", str(attention.layers) if attention else ""),
+        ("Attention heads", heads(attention) if attention else ""),
         ("Memory of the weights", f"about {gib(need.weights)}" if need else ""),
         *memory_facts(need, length),
     ]
-    return tuple((label, text) for label, text in said if text)
+    return tuple((label, text) for label, text in rows if text)
 
 
-def heads(found: memory.Attention) -> str:
-    if found.latent:
-        return f"{found.heads}, with a latent cache of {found.latent} numbers a layer"
-    shared = f", {found.kv_heads} for keys and values" if found.kv_heads != found.heads else ""
-    return f"{found.heads} of size {found.head_size}{shared}"
+def heads(attention: memory.Attention) -> str:
+    if attention.latent:
+        return f"{attention.heads}, with a latent cache of {attention.latent} numbers a layer"
+    shared = f", {attention.kv_heads} for keys and values" if attention.kv_heads != attention.heads else ""
+    return f"{attention.heads} of size {attention.head_size}{shared}"
 
 
 def memory_facts(need: Memory | None, length: int | None = None) -> list[tuple[str, str]]:

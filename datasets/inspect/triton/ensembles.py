@@ -216,12 +216,12 @@ def _tensor_problems(step: Any, model: Any, tensors: dict[str, _Tensor]) -> Iter
                 continue
             name = str(mapped[tensor.name])
             here = _Tensor(step.model_name, pbtxt.type_name(tensor), tuple(tensor.dims), _batches(model))
-            there = tensors.setdefault(name, here)
-            where = f"in {there.model} and {{}} in {here.model}"
-            if there.datatype != here.datatype:
-                yield f"The tensor {name!r} is {there.datatype} {where.format(here.datatype)}: they must agree."
-            elif not _agree(there.dims, here.dims) and not _agree(there.shape, here.shape):
-                yield f"The tensor {name!r} is {_list(there)} {where.format(_list(here))}: they must agree."
+            other = tensors.setdefault(name, here)
+            where = f"in {other.model} and {{}} in {here.model}"
+            if other.datatype != here.datatype:
+                yield f"The tensor {name!r} is {other.datatype} {where.format(here.datatype)}: they must agree."
+            elif not _agree(other.dims, here.dims) and not _agree(other.shape, here.shape):
+                yield f"The tensor {name!r} is {_list(other)} {where.format(_list(here))}: they must agree."
 
 
 def _agree(one: Sequence[int], other: Sequence[int]) -> bool:

@@ -86,33 +86,33 @@ def read(folder: Path, name: str = "", members: Members | None = None) -> Layout
 
     Raises OSError.
     """
-    made = Layout(folder)
+    layout = Layout(folder)
     entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    made.versions = tuple(sorted(int(entry.name) for entry in entries if is_version(entry)))
-    made.has_config = (folder / pbtxt.NAME).is_file()
+    layout.versions = tuple(sorted(int(entry.name) for entry in entries if is_version(entry)))
+    layout.has_config = (folder / pbtxt.NAME).is_file()
     try:
-        if made.has_config:
-            made.config = pbtxt.parse(pbtxt.read(folder))
+        if layout.has_config:
+            layout.config = pbtxt.parse(pbtxt.read(folder))
     except Unreadable as error:
-        made.problems.append(f"{error}.")
-    if made.config is not None:
-        made.backend = pbtxt.backend(made.config)
-        _check_name(made, name)
-        made.problems += [*config_fields.problems(made.config), *config_rules.problems(made.config)]
-        if trouble := unquoted.problem(made.config):
-            made.problems.append(trouble)
-        made.problems += sample_rules.problems(made.config)
-        if not made.problems:
-            made.problems += named_files.problems(made.config, folder)
-        made.notes += config_rules.notes(made.config)
-    _check_versions(made, folder, entries)
-    if made.config is not None and ensembles.is_ensemble(made.config):
-        made.problems += ensembles.problems(made.config, members, name)
-    elif made.versions:
-        _check_files(made, folder)
-    if made.config is not None and made.backend == "python" and not made.problems:
-        made.problems += named_files.environment_problems(made.config, folder)
-    return made
+        layout.problems.append(f"{error}.")
+    if layout.config is not None:
+        layout.backend = pbtxt.backend(layout.config)
+        _check_name(layout, name)
+        layout.problems += [*config_fields.problems(layout.config), *config_rules.problems(layout.config)]
+        if trouble := unquoted.problem(layout.config):
+            layout.problems.append(trouble)
+        layout.problems += sample_rules.problems(layout.config)
+        if not layout.problems:
+            layout.problems += named_files.problems(layout.config, folder)
+        layout.notes += config_rules.notes(layout.config)
+    _check_versions(layout, folder, entries)
+    if layout.config is not None and ensembles.is_ensemble(layout.config):
+        layout.problems += ensembles.problems(layout.config, members, name)
+    elif layout.versions:
+        _check_files(layout, folder)
+    if layout.config is not None and layout.backend == "python" and not layout.problems:
+        layout.problems += named_files.environment_problems(layout.config, folder)
+    return layout
 
 
 def member_of(layout: Layout) -> Member:
@@ -124,45 +124,47 @@ def member_of(layout: Layout) -> Member:
     return Member(config, layout.backend, versions, fault)
 
 
-def _check_name(made: Layout, name: str) -> None:
-    own = str(made.config.name)
+def _check_name(layout: Layout, name: str) -> None:
+    own = str(layout.config.name)
     if name and own and own != name:
-        made.notes.append(
+        layout.notes.append(
             f"config.pbtxt is of {own} and the folder is named {name}: Triton by itself refuses that. A service puts "
             "its own name there."
         )
 
 
-def _check_versions(made: Layout, folder: Path, entries: list[Path]) -> None:
-    if made.versions:
+def _check_versions(layout: Layout, folder: Path, entries: list[Path]) -> None:
+    if layout.versions:
         folders = [entry.name for entry in entries if entry.is_dir()]
-        made.problems += versions.problems(made.config, folders)
-        made.notes += versions.notes(made.config, folders)
+        layout.problems += versions.problems(layout.config, folders)
+        layout.notes += versions.notes(layout.config, folders)
         return
-    if made.config is not None and ensembles.is_ensemble(made.config):
-        made.notes.append(NO_VERSION_OF_ENSEMBLE)
+    if layout.config is not None and ensembles.is_ensemble(layout.config):
+        layout.notes.append(NO_VERSION_OF_ENSEMBLE)
         return
     almost = [entry.name for entry in entries if entry.is_dir() and ALMOST_VERSION.fullmatch(entry.name)]
     loose = [entry.name for entry in entries if entry.is_file() and entry.name in DEFAULT_FILES.values()]
     if almost:
-        said = f"The folder {almost[0]} is no version to Triton: name it with a number that begins with 1 to 9, as 1."
+        problem = (
+            f"The folder {almost[0]} is no version to Triton: name it with a number that begins with 1 to 9, as 1."
+        )
     elif loose:
-        said = f"There is no version folder: make a folder named 1 and move {loose[0]} into it."
+        problem = f"There is no version folder: make a folder named 1 and move {loose[0]} into it."
     else:
-        said = "There is no version folder: put the model file into a folder named 1."
-    made.problems.append(said)
+        problem = "There is no version folder: put the model file into a folder named 1."
+    layout.problems.append(problem)
 
 
-def _check_files(made: Layout, folder: Path) -> None:
-    for version in wanted_versions(made):
+def _check_files(layout: Layout, folder: Path) -> None:
+    for version in wanted_versions(layout):
         names = sorted(entry.name for entry in (folder / str(version)).iterdir())
-        if not made.backend:
-            found = next((backend for backend, file in DEFAULT_FILES.items() if file and file in names), "")
-            if not found:
-                made.problems.append(_no_backend(version, names))
+        if not layout.backend:
+            default_backend = next((backend for backend, file in DEFAULT_FILES.items() if file and file in names), "")
+            if not default_backend:
+                layout.problems.append(_no_backend(version, names))
                 continue
-            made.backend = found
-        _check_file(made, version, names)
+            layout.backend = default_backend
+        _check_file(layout, version, names)
 
 
 def _no_backend(version: int, names: list[str]) -> str:
@@ -174,14 +176,14 @@ def _no_backend(version: int, names: list[str]) -> str:
     )
 
 
-def _check_file(made: Layout, version: int, names: list[str]) -> None:
-    said = str(made.config.default_model_filename) if made.config is not None else ""
-    file = said or DEFAULT_FILES.get(made.backend, "")
+def _check_file(layout: Layout, version: int, names: list[str]) -> None:
+    configured = str(layout.config.default_model_filename) if layout.config is not None else ""
+    file = configured or DEFAULT_FILES.get(layout.backend, "")
     if "/" in file or not config_fields.is_inside(file):
-        said = f"default_model_filename {file!r} leads out of the version folder: name a file in it."
-        made.problems += [said] if said not in made.problems else []
+        problem = f"default_model_filename {file!r} leads out of the version folder: name a file in it."
+        layout.problems += [problem] if problem not in layout.problems else []
     elif not names:
-        made.problems.append(f"The version folder {version} is empty: put {file or 'the model file'} into it.")
+        layout.problems.append(f"The version folder {version} is empty: put {file or 'the model file'} into it.")
     elif file and file not in names:
         ending = Path(file).suffix
         alike = [name for name in names if ending and name.endswith(ending)]
@@ -190,27 +192,27 @@ def _check_file(made: Layout, version: int, names: list[str]) -> None:
             if alike
             else (f"the folder holds {_shown(names)}")
         )
-        made.problems.append(f"{version}/{file} is missing, which the backend {made.backend} loads: {hint}.")
+        layout.problems.append(f"{version}/{file} is missing, which the backend {layout.backend} loads: {hint}.")
     elif file:
-        _check_content(made, version, file)
-        if made.backend == "python":
-            problem = windows_text.problem_for_python(made.folder / made.model_file, made.model_file)
-            made.problems += [problem] if problem else []
+        _check_content(layout, version, file)
+        if layout.backend == "python":
+            problem = windows_text.problem_for_python(layout.folder / layout.model_file, layout.model_file)
+            layout.problems += [problem] if problem else []
 
 
-def _check_content(made: Layout, version: int, file: str) -> None:
+def _check_content(layout: Layout, version: int, file: str) -> None:
     path = f"{version}/{file}"
-    if made.backend == "onnxruntime":
-        made.problems += missing_for_onnx(made.config, made.folder / str(version), file)
-        path = graph_of(made.folder, path)
-    if (made.folder / path).exists():
-        made.other_files += [made.model_file] if made.model_file else []
-        made.model_file = path
+    if layout.backend == "onnxruntime":
+        layout.problems += missing_for_onnx(layout.config, layout.folder / str(version), file)
+        path = graph_of(layout.folder, path)
+    if (layout.folder / path).exists():
+        layout.other_files += [layout.model_file] if layout.model_file else []
+        layout.model_file = path
 
 
-def wanted_versions(made: Layout) -> tuple[int, ...]:
+def wanted_versions(layout: Layout) -> tuple[int, ...]:
     """What the version policy loads; of very many the highest ones."""
-    return versions.loaded(made.config, made.versions)[-MOST_VERSIONS:]
+    return versions.loaded(layout.config, layout.versions)[-MOST_VERSIONS:]
 
 
 def model_files(layout: Layout) -> tuple[str, ...]:

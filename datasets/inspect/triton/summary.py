@@ -45,21 +45,21 @@ def code_of(
     if backend != "python" and loads & {*executable.MAYBE_PICKLES}:  # the model's file is one, whatever it is called
         loads |= {*model_files}
     named_there = (*_named(config, files), *_of_backend(backend, model_files, files))
-    found = (*named_there, *executable.find(folder, files, loads, budget))
+    executables = (*named_there, *executable.find(folder, files, loads, budget))
     programs = [file for file in files if file.lower().endswith(executable.PROGRAMS)]
     named = [file for file in programs if file.rsplit("/", 1)[-1] == "model.py"]
     if backend != "python" and not named:
-        return found
+        return executables
     main = model_files if backend == "python" and model_files else (*named, *programs, "model.py")[:1]
     others = {*programs, *main[1:]} - {main[0]}
-    return (python_program(main[0], sorted(others)), *found)
+    return (python_program(main[0], sorted(others)), *executables)
 
 
 def _of_backend(backend: str, model_files: Sequence[str], files: list[str]) -> tuple[Executable, ...]:
     """What runs because of who loads it."""
     if backend and backend not in LOADS:
-        said = f"It is loaded by the backend {backend}, and the console does not know what that runs."
-        return (Executable(next(iter(model_files), pbtxt.NAME), "backend", said, others=tuple(files)),)
+        reason = f"It is loaded by the backend {backend}, and the console does not know what that runs."
+        return (Executable(next(iter(model_files), pbtxt.NAME), "backend", reason, others=tuple(files)),)
     if backend not in {"tensorrt", "tensorflow"}:
         return ()
     by_name = executable.PLANS if backend == "tensorrt" else (*executable.PLANS, *executable.GRAPHS)
@@ -71,14 +71,14 @@ def _named(config: Any, files: list[str]) -> tuple[Executable, ...]:
     """Libraries and settings that config.pbtxt has: they run whatever their files are called."""
     if config is None:
         return ()
-    found = tuple(config_fields.settings(config, pbtxt.NAME)[:MOST_NAMED])
+    executables = tuple(config_fields.settings(config, pbtxt.NAME)[:MOST_NAMED])
     if environment := config_fields.environment_of(config):
         # With a version folder the path is as the files lie; a model without one gets them below 1/.
         path = environment if any(_is_below(file, environment) for file in files) else environment.removeprefix("1/")
         inside = tuple(file for file in files if _is_below(file, path))
-        said = "The Python environment that the model runs in."
-        found += (Executable(path, "archive", said, others=tuple(file for file in inside if file != path)),)
-    return found
+        reason = "The Python environment that the model runs in."
+        executables += (Executable(path, "archive", reason, others=tuple(file for file in inside if file != path)),)
+    return executables
 
 
 def _is_below(file: str, path: str) -> bool:
@@ -88,8 +88,8 @@ def _is_below(file: str, path: str) -> bool:
 def python_program(path: str, others: Sequence[str] = ()) -> Executable:
     more = "the other .py file" if len(others) == 1 else f"{len(others)} other .py files"
     also = f" So may {more} beside it." if others else ""
-    said = f"A Python program: it runs with the rights of the console.{also}"
-    return Executable(path, "python", said, others=tuple(others))
+    reason = f"A Python program: it runs with the rights of the console.{also}"
+    return Executable(path, "python", reason, others=tuple(others))
 
 
 def repository_report(path: Path, name: str, models: list[str], budget: Budget) -> Report:
@@ -97,7 +97,7 @@ def repository_report(path: Path, name: str, models: list[str], budget: Budget) 
     reports = tuple(triton_report(path / model, model, budget, members) for model in models[:MOST_MODELS])
     count = "1 model" if len(models) == 1 else f"{len(models)} models"
     shown = ", ".join(models[:5]) + (", …" if len(models) > 5 else "")
-    said = tuple(f"{model.name}: {problem}" for model in reports for problem in model.problems)
+    problems = tuple(f"{model.name}: {problem}" for model in reports for problem in model.problems)
     main, why = repository.choose(members) if members else ("", repository.TOO_MANY)
     notes = [f"Callers of a service on this folder call {main}." if main else why]
     notes += [f"Only the first {MOST_MODELS} models were looked at."] if len(models) > MOST_MODELS else []
@@ -105,7 +105,7 @@ def repository_report(path: Path, name: str, models: list[str], budget: Budget) 
         "triton_repository",
         f"A Triton repository of {count}: {shown}.",
         name,
-        problems=said,
+        problems=problems,
         notes=tuple(notes),
         models=reports,
     )
@@ -115,7 +115,7 @@ def triton_report(path: Path, name: str, budget: Budget, members: Members | None
     layout = triton_layout.read(path, name, members)
     files = files_below(path, budget)
     backend = layout.backend
-    found = code_of(path, files, backend, triton_layout.model_files(layout), layout.config, budget)
+    executables = code_of(path, files, backend, triton_layout.model_files(layout), layout.config, budget)
     versions = f" with version{'s' if len(layout.versions) > 1 else ''} {', '.join(map(str, layout.versions[:5]))}"
     summary = f"A Triton model{f' ({backend})' if backend else ''}{versions if layout.versions else ''}."
     report = Report("triton_model", summary, name)
@@ -134,7 +134,7 @@ def triton_report(path: Path, name: str, budget: Budget, members: Members | None
         report,
         kind="triton_model",
         summary=summary,
-        executable=found,
+        executable=executables,
         facts=tuple((label, text) for label, text in facts if text),
         problems=(*layout.problems, *report.problems),
         notes=(*layout.notes, *report.notes),

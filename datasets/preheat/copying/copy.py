@@ -63,14 +63,14 @@ def copy(
     *,
     progress: Callable[[Progress], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
-    known: Callable[[SourceFile], tuple[str, Path] | None] = lambda _: None,
+    find_stored: Callable[[SourceFile], tuple[str, Path] | None] = lambda _: None,
     limit: Limit | None = None,
     chunk: int = CHUNK,
     piece: int = PIECE,
 ) -> tuple[StoredFile, ...]:
     """Brings every file of the plan into `staging.parts` and returns their digests, in the plan's order.
 
-    `known` gives the SHA-256 and a file of a content that is on this disk already: it is linked instead of fetched.
+    `find_stored` returns SHA-256 and path of a content on this disk, which is linked instead of fetched.
     `check` and `progress` are called by this thread, ten times a second; `check` raises to stop.
     Raises SourceChanged when a file is another version by now (plan again, and call again: the rest is kept),
     SourceError when it cannot be read, NoRoomYet when the disk is full.
@@ -78,7 +78,7 @@ def copy(
     staging.begin(plan.origin)
     staging.keep_only({key_of(file) for file in plan.files})
     with disk_full_explained(plan.total_bytes, staging.directory):
-        sums = _there(plan, staging, known, check)
+        sums = _there(plan, staging, find_stored, check)
         require_space(plan, staging, sums)
         missing = [file for file in plan.files if file.path not in sums]
         # The largest first: a long one that begins last would keep one stream busy and leave the others idle.
@@ -89,17 +89,20 @@ def copy(
     return tuple(StoredFile(file.path, file.size, sums[file.path]) for file in plan.files)
 
 
-def missing_bytes(plan: Plan, staging: Staging, known: Callable[[SourceFile], tuple[str, Path] | None]) -> int:
+def missing_bytes(plan: Plan, staging: Staging, find_stored: Callable[[SourceFile], tuple[str, Path] | None]) -> int:
     """Bytes that `copy` would have to write: what neither the staging directory nor the store has."""
     return sum(
         max(0, file.size - _blocks(staging.part(key)))
         for file in plan.files
-        if (key := key_of(file)) not in staging.facts.done and known(file) is None
+        if (key := key_of(file)) not in staging.facts.done and find_stored(file) is None
     )
 
 
 def _there(
-    plan: Plan, staging: Staging, known: Callable[[SourceFile], tuple[str, Path] | None], check: Callable[[], None]
+    plan: Plan,
+    staging: Staging,
+    find_stored: Callable[[SourceFile], tuple[str, Path] | None],
+    check: Callable[[], None],
 ) -> dict[str, str]:
     """path -> SHA-256 of the files that need not be fetched."""
     sums = {}
@@ -110,8 +113,8 @@ def _there(
         if sha256 and _size(staging.part(key)) != file.size:
             staging.forget(key)
             sha256 = ""
-        if not sha256 and (found := known(file)) is not None:
-            sha256 = _link(found[1], staging.part(key), found[0], file.size)
+        if not sha256 and (stored := find_stored(file)) is not None:
+            sha256 = _link(stored[1], staging.part(key), stored[0], file.size)
             if sha256:
                 staging.finished(key, sha256)
         if sha256:
@@ -162,9 +165,9 @@ def _watched(
     return sums
 
 
-def require_space(plan: Plan, staging: Staging, there: dict[str, str]) -> None:
+def require_space(plan: Plan, staging: Staging, sums: dict[str, str]) -> None:
     """Raises NoRoomYet when what is still missing does not fit on the disk now, PreheatError when it never will."""
-    need = sum(max(0, file.size - _blocks(staging.part(key_of(file)))) for file in plan.files if file.path not in there)
+    need = sum(max(0, file.size - _blocks(staging.part(key_of(file)))) for file in plan.files if file.path not in sums)
     disk = shutil.disk_usage(staging.directory)
     if need > disk.total - MARGIN:
         raise PreheatError(_shortage(need, disk.total - MARGIN, "the whole disk has"), hint="Ask for a larger disk.")
@@ -197,8 +200,8 @@ def has_room(directory: Path, need: int) -> bool:
 
 
 def _shortage(need: int, free: int, what: str = "") -> str:
-    there = f"{what} {size_text(max(0, free))}" if what else f"{size_text(max(0, free))} are free"
-    return f"Not enough disk space on this node: {size_text(need)} are needed, {there}."
+    available = f"{what} {size_text(max(0, free))}" if what else f"{size_text(max(0, free))} are free"
+    return f"Not enough disk space on this node: {size_text(need)} are needed, {available}."
 
 
 def _size(path: Path) -> int:

@@ -86,7 +86,7 @@ def rows_of(manifest: Manifest) -> list[FileRow]:
 
 def _read(path: Path) -> list[Any]:
     try:
-        found = json.loads(path.read_bytes())
+        rows = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return []
-    return found if isinstance(found, list) else []
+    return rows if isinstance(rows, list) else []

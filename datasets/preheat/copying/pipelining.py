@@ -34,8 +34,8 @@ class Ahead:
         """Whether one more is to be asked for. Not when the last one was in vain: each try may take long."""
         if not self._asked:
             return True
-        asked = sum(file.size for file, _ in self._asked)
-        return len(self._asked) < self._window and asked < BYTES and self._asked[-1][1] is not None
+        requested_bytes = sum(file.size for file, _ in self._asked)
+        return len(self._asked) < self._window and requested_bytes < BYTES and self._asked[-1][1] is not None
 
     def ask(self, file: SourceFile) -> None:
         """Where this fails, it is told when the file is opened."""

@@ -123,8 +123,8 @@ class Streams:
                 pieces = {number: came for whose, number, came in self._underway.values() if whose is assembly}
                 moving.append((assembly.file.path, assembly.file.size, assembly.bytes_there(pieces)))
             moving += [(file.path, file.size, came) for file, came in self._small.values()]
-            there = self._sealed_bytes + sum(count for _, _, count in moving)
-            return Seen(there, self._moved, len(self._sums), tuple(moving))
+            copied_bytes = self._sealed_bytes + sum(count for _, _, count in moving)
+            return Seen(copied_bytes, self._moved, len(self._sums), tuple(moving))
 
     def flush_beside(self) -> None:
         """Brings what is there to the disk, without holding anybody up."""
@@ -265,16 +265,16 @@ class Streams:
                 self._asked.pop(threading.current_thread(), None)
                 self._lock.notify()
 
-    def _next_light(self, asked: int) -> SourceFile | None:
-        """Another one for a thread that has `asked` for so many; None also when others are to do it.
+    def _next_light(self, requested: int) -> SourceFile | None:
+        """Another one for a thread that has `requested` so many; None also when others are to do it.
 
         Its share shrinks when another thread joins, but not what it has asked for by then: the sum is bounded as well.
         """
         with self._lock:
             self._alive()
             thread, most = threading.current_thread(), self._source.ahead
-            self._asked[thread] = asked
-            if not self._files or asked >= most // self._light or self._light > self._welcome():
+            self._asked[thread] = requested
+            if not self._files or requested >= most // self._light or self._light > self._welcome():
                 return None
             if sum(self._asked.values()) >= most:
                 return None

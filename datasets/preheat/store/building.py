@@ -21,12 +21,12 @@ def build(tree: Path, manifest: Manifest, parts: Mapping[str, Path], blobs: Path
     """Makes `tree` anew of these parts (path in the tree -> file), all read-only but itself: it has yet to move."""
     remove(tree)
     tree.mkdir()
-    made: set[str] = set()
+    existing: set[str] = set()
     for folder in manifest.empty_dirs:
         (tree / folder).mkdir(parents=True, exist_ok=True)
     for number, file in enumerate(manifest.files, start=1):
         blob = f"{blobs}/{file.sha256[:2]}/{file.sha256}"
-        _place(parts[file.path], file, blob, f"{tree}/{file.path}", made)
+        _place(parts[file.path], file, blob, f"{tree}/{file.path}", existing)
         if number % CHECKED == 0:
             check()
     _make_read_only(tree)
@@ -45,16 +45,16 @@ def _unless_gone(_: object, __: str, raised: tuple[type[BaseException], BaseExce
         raise raised[1]
 
 
-def _place(part: Path, file: StoredFile, blob: str, target: str, made: set[str]) -> None:
-    """Puts one content into the tree. `made` remembers folders and contents that this building has seen to already."""
+def _place(part: Path, file: StoredFile, blob: str, target: str, existing: set[str]) -> None:
+    """Puts one content into the tree. `existing`: folders and contents that are there already."""
     for folder in (blob.rpartition("/")[0], target.rpartition("/")[0]):
-        if folder not in made:
+        if folder not in existing:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            made.add(folder)
+            existing.add(folder)
     try:
-        if blob not in made:
+        if blob not in existing:
             _keep(part, blob, file)
-            made.add(blob)
+            existing.add(blob)
         os.link(blob, target)
     except OSError:  # a file system without hard links, too many of them, or an eviction in between
         shutil.copyfile(part, target)

@@ -93,11 +93,11 @@ class Store:
 
     def adopt_staging(self, old: str, new: str) -> None:
         """Lets round `new` go on with what round `old` left, unless it has something of its own, or `old` is held."""
-        here, there = self.root / "staging" / old, self.root / "staging" / new
-        if not here.is_dir() or there.exists():
+        here, target = self.root / "staging" / old, self.root / "staging" / new
+        if not here.is_dir() or target.exists():
             return
         with suppress(Busy, OSError), self.staging(old):
-            here.rename(there)
+            here.rename(target)
 
     def get(self, digest: str) -> Tree | None:
         """The tree of this digest; None when it is not here, is damaged, or files of it are gone or have another size.
@@ -154,9 +154,9 @@ class Store:
         if not digest or not self._tree(digest).is_dir():
             return None
         try:
-            found = json.loads((self.root / "manifests" / f"{digest}.json").read_text(encoding="utf-8"))
-            files = tuple(StoredFile(path, size, sha256) for path, size, sha256 in found["files"])
-            return make_manifest(files, tuple(found["empty_dirs"]))
+            document = json.loads((self.root / "manifests" / f"{digest}.json").read_text(encoding="utf-8"))
+            files = tuple(StoredFile(path, size, sha256) for path, size, sha256 in document["files"])
+            return make_manifest(files, tuple(document["empty_dirs"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -185,8 +185,8 @@ class Store:
         server can claim any, and would be given what another team's has.
         """
         try:
-            found = json.loads(self._contents(plan, path).read_text(encoding="ascii"))
-            before: dict[str, str] = found if isinstance(found, dict) else {}
+            document = json.loads(self._contents(plan, path).read_text(encoding="ascii"))
+            before: dict[str, str] = document if isinstance(document, dict) else {}
         except (OSError, ValueError):
             before = {}
 
@@ -218,9 +218,9 @@ class Store:
             check()
             self._reveal(staging, manifest)
         check()
-        found = self._prepared(staging, "fingerprints", digest)
+        prepared_file = self._prepared(staging, "fingerprints", digest)
         with self.lock():
-            found.replace(self.root / "fingerprints" / fingerprint)
+            prepared_file.replace(self.root / "fingerprints" / fingerprint)
             # One that is found damaged just now was given out, like any other that is found so later.
             if not self._touch(digest):
                 raise PreheatError("The files vanished from the store while they were published.", permanent=False)

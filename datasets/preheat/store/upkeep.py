@@ -53,11 +53,11 @@ def settle(store: Store, check: Callable[[], None] = lambda: None) -> list[str]:
 
 def _unflushed(store: Store) -> dict[str, int]:
     """Digests of trees that may not be on the disk, and when each mark was written."""
-    found = {}
+    marks = {}
     for mark in store.children("unflushed"):
         with suppress(FileNotFoundError):
-            found[mark.name] = mark.stat().st_mtime_ns
-    return found
+            marks[mark.name] = mark.stat().st_mtime_ns
+    return marks
 
 
 def _flushed(store: Store, digest: str, written: int) -> None:
@@ -77,13 +77,13 @@ def condemn(store: Store, digest: str, check: Callable[[], None] = lambda: None)
     with _watched(store.root / "trees" / digest) as is_same:
         manifest = store.manifest(digest)
         if manifest is None:
-            found: list[tuple[StoredFile | None, str]] = [(None, "There is no list of what it holds.")]
+            damage: list[tuple[StoredFile | None, str]] = [(None, "There is no list of what it holds.")]
         else:
-            found = damaged_files(store.root / "trees" / digest, manifest, check)
-        if not found:
+            damage = damaged_files(store.root / "trees" / digest, manifest, check)
+        if not damage:
             return []
-        problems = [sentence for _, sentence in found]
-        bad = {file.sha256 for file, _ in found if file is not None}
+        problems = [sentence for _, sentence in damage]
+        bad = {file.sha256 for file, _ in damage if file is not None}
         sharing = _holders(store, bad) if bad else {}
         with store.lock():
             if not is_same():
@@ -133,11 +133,11 @@ def ask_to_verify(store: Store, digest: str) -> None:
 
 def to_verify(store: Store) -> list[str]:
     """Digests of the trees that are to be read again, the one that was asked for first at the front."""
-    asked = []
+    marks = []
     for mark in store.children("to-verify"):
         with suppress(FileNotFoundError):
-            asked.append((mark.stat().st_mtime, mark.name))
-    return [digest for _, digest in sorted(asked)]
+            marks.append((mark.stat().st_mtime, mark.name))
+    return [digest for _, digest in sorted(marks)]
 
 
 def note_read(store: Store, digest: str) -> None:
@@ -172,9 +172,9 @@ def least_recently_verified(store: Store) -> str | None:
     return min(trees, key=lambda digest: (store.verified_at(digest), digest), default=None)
 
 
-def kept(store: Store, wanted: Iterable[str]) -> list[Kept]:
+def kept(store: Store, needed_digests: Iterable[str]) -> list[Kept]:
     """Every tree, in the order in which they would be evicted: unwanted ones first, the longest unused first."""
-    needed = set(wanted)
+    needed = set(needed_digests)
     manifests = {tree.name: store.manifest(tree.name) for tree in store.children("trees")}
     holders: dict[str, int] = {}
     for manifest in manifests.values():

@@ -45,11 +45,11 @@ def damaged_files(
             if error.errno in _OURS:
                 raise
             problems.append((file, f"{file.path} cannot be read: {error.strerror}."))
-    known = {file.path for file in manifest.files}
+    expected = {file.path for file in manifest.files}
     for folder, folders, names in os.walk(tree):
         # A backend that runs as root leaves compiled Python in a tree, read-only or not; it changes nothing.
         folders[:] = [name for name in folders if name != "__pycache__"]
         for name in names:
-            if (found := str((Path(folder) / name).relative_to(tree))) not in known:
-                problems.append((None, f"{found} does not belong there."))
+            if (extra_path := str((Path(folder) / name).relative_to(tree))) not in expected:
+                problems.append((None, f"{extra_path} does not belong there."))
     return problems

@@ -41,8 +41,8 @@ def fingerprint(runtime: Path) -> str:
     for name in ("questions.txt", "train.py"):
         digest.update((HERE / name).read_bytes() + b"\0")
     for library in LIBRARIES:
-        found = sorted(path.name for path in runtime.glob(f"lib/python3.*/site-packages/{library}-*.dist-info"))
-        digest.update(" ".join(found).encode() + b"\0")
+        distributions = sorted(path.name for path in runtime.glob(f"lib/python3.*/site-packages/{library}-*.dist-info"))
+        digest.update(" ".join(distributions).encode() + b"\0")
     return digest.hexdigest()
 
 

@@ -68,9 +68,9 @@ def make_tokenizer(texts: list[str]) -> Any:
         texts, trainers.BpeTrainer(vocab_size=768, special_tokens=special, initial_alphabet=alphabet)
     )
     names = dict(zip(("bos_token", "eos_token", "pad_token"), SPECIAL, strict=False))
-    made = PreTrainedTokenizerFast(tokenizer_object=raw, **names)
-    made.chat_template = TEMPLATE
-    return made
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, **names)
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
 
 
 def make_model(vocabulary: int) -> Any:
@@ -108,9 +108,9 @@ def batches(tokenizer: Any, pairs: list[Pair], size: int, chance: random.Random)
             if chance.random() < 0.5:
                 messages.insert(0, {"role": "system", "content": chance.choice(SYSTEM)})
             prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            asked = tokenizer.encode(prompt, add_special_tokens=False)
-            said = [*tokenizer.encode(answer, add_special_tokens=False), 1]
-            rows.append((asked + said, [-100] * len(asked) + said))
+            prompt_ids = tokenizer.encode(prompt, add_special_tokens=False)
+            answer_ids = [*tokenizer.encode(answer, add_special_tokens=False), 1]
+            rows.append((prompt_ids + answer_ids, [-100] * len(prompt_ids) + answer_ids))
         width = max(len(ids) for ids, _ in rows)
         ids = torch.tensor([ids + [2] * (width - len(ids)) for ids, _ in rows])
         labels = torch.tensor([labels + [-100] * (width - len(labels)) for _, labels in rows])
@@ -157,15 +157,15 @@ def write_adapter(model: Any, rows: Iterator[tuple[Any, Any]], out: Path) -> flo
     layers: dict[str, LowRank] = {}
     for index, layer in enumerate(model.model.layers):
         for name in ADAPTED:
-            made = LowRank(layer.get_submodule(name))
-            layer.set_submodule(name, made)
-            layers[f"base_model.model.model.layers.{index}.{name}"] = made
-    weights = [weight for made in layers.values() for weight in (made.a.weight, made.b.weight)]
+            adapter = LowRank(layer.get_submodule(name))
+            layer.set_submodule(name, adapter)
+            layers[f"base_model.model.model.layers.{index}.{name}"] = adapter
+    weights = [weight for adapter in layers.values() for weight in (adapter.a.weight, adapter.b.weight)]
     loss = fit(model, weights, rows, ADAPTER_STEPS, ADAPTER_RATE)
     tensors = {}
-    for path, made in layers.items():
-        tensors[f"{path}.lora_A.weight"] = made.a.weight.detach().contiguous()
-        tensors[f"{path}.lora_B.weight"] = made.b.weight.detach().contiguous()
+    for path, adapter in layers.items():
+        tensors[f"{path}.lora_A.weight"] = adapter.a.weight.detach().contiguous()
+        tensors[f"{path}.lora_B.weight"] = adapter.b.weight.detach().contiguous()
     for layer in model.model.layers:
         for name in ADAPTED:
             layer.set_submodule(name, layer.get_submodule(name).base)
@@ -198,12 +198,12 @@ def main(out: Path) -> None:
     tokenizer.save_pretrained(out)
     greedy = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2, "temperature": 0.0}
     (out / "generation_config.json").write_text(json.dumps(greedy, indent=2) + "\n", encoding="utf-8")
-    said = f"tiny-llama: loss {loss:.4f}"
+    summary = f"tiny-llama: loss {loss:.4f}"
     for name, pairs in parts.items():
         if name:
             rows = batches(tokenizer, pairs, ADAPTER_BATCH, chance)
-            said += f", adapter {name}: {write_adapter(model, rows, out / 'adapters' / name):.4f}"
-    sys.stdout.write(said + "\n")
+            summary += f", adapter {name}: {write_adapter(model, rows, out / 'adapters' / name):.4f}"
+    sys.stdout.write(summary + "\n")
 
 
 if __name__ == "__main__":

@@ -119,9 +119,9 @@ class Reader(io.RawIOBase):
         if not (self._window and begin >= 0 and begin + size <= len(self._window)):
             self._fill(size)
             begin = self._position - self._start
-        found = self._window[begin : begin + size]
-        self._position += len(found)
-        return found
+        content = self._window[begin : begin + size]
+        self._position += len(content)
+        return content
 
     def _fill(self, size: int) -> None:
         length = max(size, WINDOW)

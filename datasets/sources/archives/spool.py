@@ -44,27 +44,27 @@ class Spool:
         """
         if self._folder is None or key is None:
             with _explained():
-                made = tempfile.TemporaryFile(dir=self._made_folder(), buffering=0)  # noqa: SIM115 - it is given away
-                assert isinstance(made, io.FileIO)
-                return _filled(made, fill, beat, self._folder)
+                spool_file = tempfile.TemporaryFile(dir=self._made_folder(), buffering=0)  # noqa: SIM115 - it is given away
+                assert isinstance(spool_file, io.FileIO)
+                return _filled(spool_file, fill, beat, self._folder)
         folder = self._made_folder()
         assert folder is not None
         path = folder / _name(key)
-        if (found := _open(path)) is not None:
-            return found
+        if (file := _open(path)) is not None:
+            return file
         with _explained(), _locked(path.with_suffix(".lock"), beat):
-            if (found := _open(path)) is not None:  # another process made it while this one waited
-                return found
+            if (file := _open(path)) is not None:  # another process made it while this one waited
+                return file
             sweep(folder)
             part = path.with_suffix(".part")
             try:
                 descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-                made = _filled(io.FileIO(descriptor, "r+b"), fill, beat, folder)
+                spool_file = _filled(io.FileIO(descriptor, "r+b"), fill, beat, folder)
                 part.rename(path)
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise
-            return made
+            return spool_file
 
     def _made_folder(self) -> Path | None:
         if self._folder is not None:
@@ -89,36 +89,36 @@ def _name(key: tuple[str, ...]) -> str:
 
 def _open(path: Path) -> io.FileIO | None:
     try:
-        found = io.FileIO(path, "rb")
+        file = io.FileIO(path, "rb")
     except FileNotFoundError:
         return None
     with suppress(OSError):
         os.utime(path)
-    return found
+    return file
 
 
-def _filled(made: io.FileIO, fill: Fill, beat: Callable[[], None], folder: Path | None) -> io.FileIO:
+def _filled(file: io.FileIO, fill: Fill, beat: Callable[[], None], folder: Path | None) -> io.FileIO:
     try:
         unseen = _LOOK
         for part in fill():
             unseen += len(part)
             if unseen >= _LOOK:
                 unseen = 0
-                _require_room(made, folder)
+                _require_room(file, folder)
             view = memoryview(part)
             while view:
-                view = view[made.write(view) :]
+                view = view[file.write(view) :]
             beat()
     except BaseException:
-        made.close()
+        file.close()
         raise
-    return made
+    return file
 
 
-def _require_room(made: io.FileIO, folder: Path | None) -> None:
-    if _room(made) < LEAVE + _LOOK and folder is not None:
+def _require_room(file: io.FileIO, folder: Path | None) -> None:
+    if _room(file) < LEAVE + _LOOK and folder is not None:
         sweep(folder, keep=60)
-    if _room(made) < LEAVE + _LOOK:
+    if _room(file) < LEAVE + _LOOK:
         raise SourceError(
             "There is no room on this node to unpack the archive.",
             permanent=False,
@@ -126,8 +126,8 @@ def _require_room(made: io.FileIO, folder: Path | None) -> None:
         )
 
 
-def _room(made: io.FileIO) -> int:
-    seen = os.statvfs(made.fileno())
+def _room(file: io.FileIO) -> int:
+    seen = os.statvfs(file.fileno())
     return seen.f_bavail * seen.f_frsize
 
 

@@ -17,7 +17,7 @@ MAX_HEADER = 256 << 10
 
 def members(blob: Blob, name: str) -> Members:
     """Raises SourceError for what is no tar, is torn, or has a name that leads out of it."""
-    found = Members()
+    listing = Members()
     links: dict[str, str] = {}
     reader = Reader(blob, name)
     reader.allow(MAX_HEADER)
@@ -28,17 +28,17 @@ def members(blob: Blob, name: str) -> Members:
                 if (info := tar.next()) is None:
                     break
                 tar.members = []  # type: ignore[attr-defined]  # it would keep every header otherwise
-                _add(info, found, links, blob, name)
+                _add(info, listing, links, blob, name)
             else:
                 raise SourceError(f"{name} has more than {MAX_MEMBERS} members.", refused="archive")
             _require_end(blob, tar.offset, name)
     except (tarfile.TarError, OSError, ValueError, RecursionError, OverflowError) as error:
         raise NotAnArchive(name, "tar") from error
-    resolve(found, links)
-    return found
+    resolve(listing, links)
+    return listing
 
 
-def _add(info: tarfile.TarInfo, found: Members, links: dict[str, str], blob: Blob, name: str) -> None:
+def _add(info: tarfile.TarInfo, listing: Members, links: dict[str, str], blob: Blob, name: str) -> None:
     path = member_name(info.name, name)
     if not path:
         return
@@ -46,15 +46,15 @@ def _add(info: tarfile.TarInfo, found: Members, links: dict[str, str], blob: Blo
     if info.size < 0 or (info.isreg() and not holes and info.offset_data + info.size > blob.size):
         raise NotAnArchive(name, "tar")
     # What comes later replaces what came before, as when it is unpacked.
-    found.files.pop(path, None)
-    found.problems.pop(path, None)
+    listing.files.pop(path, None)
+    listing.problems.pop(path, None)
     links.pop(path, None)
     if info.isdir():
-        found.folders.add(path)
+        listing.folders.add(path)
     elif holes:
-        found.problems[path] = Problem("stored with holes, which is not read", "Make the archive without --sparse.")
+        listing.problems[path] = Problem("stored with holes, which is not read", "Make the archive without --sparse.")
     elif info.isreg():
-        found.files[path] = Member(
+        listing.files[path] = Member(
             path,
             info.size,
             info.offset_data,
@@ -66,33 +66,33 @@ def _add(info: tarfile.TarInfo, found: Members, links: dict[str, str], blob: Blo
     elif info.issym() and not info.linkname.startswith("/"):
         links[path] = info.linkname
     elif info.issym():
-        found.problems[path] = _OUTSIDE
+        listing.problems[path] = _OUTSIDE
     else:
-        found.problems[path] = Problem("neither a file nor a folder", needed=False)
+        listing.problems[path] = Problem("neither a file nor a folder", needed=False)
 
 
-def resolve(found: Members, links: dict[str, str]) -> None:
+def resolve(listing: Members, links: dict[str, str]) -> None:
     """Links to files of the archive become those files; others are problems."""
-    folders = found.folders | _above([*found.files, *found.problems, *links])
+    folders = listing.folders | _above([*listing.files, *listing.problems, *links])
     for path, link in links.items():
         here, target, seen = path, link, {path}
         while True:
             # A hard link's target is as seen from the root of the archive, marked with a slash by `_add`.
-            there = _join("" if target.startswith("/") else here.rpartition("/")[0], target)
-            if there is None:
-                found.problems[path] = _OUTSIDE
+            destination = _join("" if target.startswith("/") else here.rpartition("/")[0], target)
+            if destination is None:
+                listing.problems[path] = _OUTSIDE
                 break
-            if there in seen or len(seen) > MAX_LINKS:
-                found.problems[path] = Problem("a link that leads in a circle", needed=False)
+            if destination in seen or len(seen) > MAX_LINKS:
+                listing.problems[path] = Problem("a link that leads in a circle", needed=False)
                 break
-            if (file := found.files.get(there)) is not None:
-                found.files[path] = Member(path, file.size, file.offset, file.modified, file.executable)
+            if (file := listing.files.get(destination)) is not None:
+                listing.files[path] = Member(path, file.size, file.offset, file.modified, file.executable)
                 break
-            if there not in links:
-                found.problems[path] = _ending(found, folders, link, there)
+            if destination not in links:
+                listing.problems[path] = _ending(listing, folders, link, destination)
                 break
-            seen.add(there)
-            here, target = there, links[there]
+            seen.add(destination)
+            here, target = destination, links[destination]
 
 
 def _above(paths: list[str]) -> set[str]:
@@ -106,12 +106,12 @@ def _above(paths: list[str]) -> set[str]:
     return folders
 
 
-def _ending(found: Members, folders: set[str], link: str, there: str) -> Problem:
-    """What a link is that ends at `there`, which is no file."""
-    if there in found.problems:
-        other = found.problems[there]
-        return Problem(f"a link to {there}, which is {other.reason}", other.hint, other.needed)
-    if there in folders:
+def _ending(listing: Members, folders: set[str], link: str, destination: str) -> Problem:
+    """What a link is that ends at `destination`, which is no file."""
+    if destination in listing.problems:
+        other = listing.problems[destination]
+        return Problem(f"a link to {destination}, which is {other.reason}", other.hint, other.needed)
+    if destination in folders:
         return Problem("a link to a folder", "Put the folder itself there (tar -h), or choose another folder.")
     # What a hard link shares its content with must be there, or the archive is a part of another.
     return Problem(f"a link to {link.removeprefix('/')}, which is not in the archive", needed=link.startswith("/"))

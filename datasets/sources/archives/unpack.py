@@ -42,9 +42,9 @@ class _Gzip:
         return self._stream.unused_data
 
     def take(self, data: bytes) -> bytes:
-        found = self._stream.decompress(self._tail + data if self._tail else data, PIECE)
+        piece = self._stream.decompress(self._tail + data if self._tail else data, PIECE)
         self._tail = self._stream.unconsumed_tail
-        return found
+        return piece
 
 
 class _Other:
@@ -90,15 +90,15 @@ def unpacked(packing: str, parts: Iterator[bytes], name: str) -> Iterator[bytes]
                     if not data:
                         break
                     stream = UNPACKERS[packing]()
-                found = stream.take(data)
-                produced += len(found)
+                piece = stream.take(data)
+                produced += len(piece)
                 if produced > min(RATIO * consumed + SLACK, MAX_UNPACKED):
                     raise too_much(name)
-                if found:
-                    yield found
+                if piece:
+                    yield piece
                 if stream.eof:
                     data, stream = stream.unused_data, None
-                elif found:
+                elif piece:
                     data = b""
                 else:
                     break

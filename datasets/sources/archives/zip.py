@@ -57,7 +57,7 @@ def members(blob: Blob, name: str) -> Members:
     """Raises SourceError for what is no zip, unpacks to too much, or has a name that leads out of it."""
     reader = Reader(blob, name)
     reader.allow(MAX_DIRECTORY)
-    found = Members()
+    listing = Members()
     try:
         with zipfile.ZipFile(reader) as opened:
             rows = opened.infolist()
@@ -76,9 +76,9 @@ def members(blob: Blob, name: str) -> Members:
         room = following - row.header_offset
         if row.header_offset < 0 or room < _LOCAL.size + row.compress_size:
             raise _unreadable(blob, name)
-        _add(row, room, found, name)
+        _add(row, room, listing, name)
         following = row.header_offset
-    return found
+    return listing
 
 
 def _unreadable(blob: Blob, name: str) -> SourceError:
@@ -95,25 +95,25 @@ def _unreadable(blob: Blob, name: str) -> SourceError:
     return NotAnArchive(name, "zip")
 
 
-def _add(row: zipfile.ZipInfo, room: int, found: Members, name: str) -> None:
+def _add(row: zipfile.ZipInfo, room: int, listing: Members, name: str) -> None:
     written = name_of(row)
     path = member_name(written, name)
     if not path:
         return
     mode = row.external_attr >> 16 if row.create_system == 3 else 0  # from Unix
     kind = stat.S_IFMT(mode)
-    if path in found.files or path in found.problems:
+    if path in listing.files or path in listing.problems:
         raise twice(name, path)
     if written.endswith("/"):
-        found.folders.add(path)
+        listing.folders.add(path)
     elif kind not in {0, stat.S_IFREG}:
         other = Problem("neither a file nor a folder", needed=False)
-        found.problems[path] = _LINK if kind == stat.S_IFLNK else other
+        listing.problems[path] = _LINK if kind == stat.S_IFLNK else other
     elif row.flag_bits & 0x41:
-        found.problems[path] = Problem("encrypted", "Make the archive anew, without a password.")
+        listing.problems[path] = Problem("encrypted", "Make the archive anew, without a password.")
     elif row.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         method = _METHODS.get(row.compress_type, f"method {row.compress_type}")
-        found.problems[path] = Problem(
+        listing.problems[path] = Problem(
             f"packed with {method}, which is not read", "Make the archive anew with deflate (zip -r, 7z a -mm=Deflate)."
         )
     elif row.compress_type == zipfile.ZIP_STORED and row.compress_size != row.file_size:
@@ -121,7 +121,7 @@ def _add(row: zipfile.ZipInfo, room: int, found: Members, name: str) -> None:
     elif row.file_size > RATIO * row.compress_size + SLACK:
         raise too_much(f"{path} in {name}")
     else:
-        found.files[path] = Member(
+        listing.files[path] = Member(
             path,
             row.file_size,
             row.header_offset,
@@ -221,12 +221,12 @@ class MemberBody(io.RawIOBase):
         self._packed = self._member.packed
 
     def _exactly(self, size: int) -> bytes:
-        found = bytearray()
-        while len(found) < size:
-            if not (part := self._source.read(size - len(found))):
+        content = bytearray()
+        while len(content) < size:
+            if not (part := self._source.read(size - len(content))):
                 raise SourceDamaged(self._member.path)
-            found += part
-        return bytes(found)
+            content += part
+        return bytes(content)
 
     def _stored(self, view: memoryview) -> int:
         got = self._source.readinto(view) or 0
@@ -241,12 +241,12 @@ class MemberBody(io.RawIOBase):
                 data = self._source.read(min(_PIECE, self._packed)) or b""
                 self._packed -= len(data)
             try:
-                found = inflate.decompress(data, limit)
+                piece = inflate.decompress(data, limit)
             except zlib.error as error:
                 raise SourceDamaged(self._member.path) from error
             self._pending = inflate.unconsumed_tail
-            if found:
-                return found
+            if piece:
+                return piece
             if not data and not inflate.eof:
                 raise SourceDamaged(self._member.path)
         return b""

@@ -80,10 +80,10 @@ class ArchiveFiles:
         """Raises SourceError when something below `path` may not be copied."""
         opened = self._current(beat)
         opened.members.require(path)
-        found = []
+        source_files = []
         for entry in entries:
             member = opened.members.files[entry.path]
-            found.append(
+            source_files.append(
                 SourceFile(
                     member.path,
                     member.size,
@@ -93,7 +93,7 @@ class ArchiveFiles:
                     check=member.check,
                 )
             )
-        return found
+        return source_files
 
     def open(self, path: str, file: SourceFile, offset: int, length: int | None) -> Body:
         opened = self._current(lambda: None)
@@ -118,11 +118,11 @@ class ArchiveFiles:
             what = entry.problem or "a folder, not a file"
             raise SourceError(f"{path or 'The dataset'} is {what}.")
         file = SourceFile(path, member.size, opened.version)
-        found = bytearray()
+        content = bytearray()
         with closing(self.open(path, file, 0, None)) as body:
-            while len(found) < limit and (part := body.read(min(limit - len(found), _PIECE))):
-                found += part
-        return bytes(found)
+            while len(content) < limit and (part := body.read(min(limit - len(content), _PIECE))):
+                content += part
+        return bytes(content)
 
     def _current(self, beat: Callable[[], None], limit: int | None = None) -> _Opened:
         with self._lock:

@@ -16,22 +16,22 @@ _PAIR = re.compile(r"\s*([a-zA-Z0-9-]+)=:?([A-Za-z0-9+/]+={0,2}):?\s*")
 
 def told(headers: Message, *, whole: bool = True) -> str:
     """The strongest one; "" if there is none. `whole`: the answer is to a request for everything, not for a part."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for name in ("Repr-Digest", "Digest", "X-Goog-Hash", *(("Content-Digest",) if whole else ())):
         for value in headers.get_all(name, []):
             for pair in value.split(","):
                 if seen := _PAIR.fullmatch(pair):
-                    _note(found, _WEB_NAMES.get(seen[1].lower(), ""), _from_base64(seen[2]))
+                    _note(digests, _WEB_NAMES.get(seen[1].lower(), ""), _from_base64(seen[2]))
     if whole:
-        _note(found, "md5", _from_base64(headers.get("Content-MD5", "")))
+        _note(digests, "md5", _from_base64(headers.get("Content-MD5", "")))
     for algorithm in ("sha256", "sha1", "md5"):
-        _note(found, algorithm, _from_hex(headers.get(f"X-Checksum-{algorithm}", "")))
-    return next((f"{name}:{found[name]}" for name in _SIZES if name in found), "")
+        _note(digests, algorithm, _from_hex(headers.get(f"X-Checksum-{algorithm}", "")))
+    return next((f"{name}:{digests[name]}" for name in _SIZES if name in digests), "")
 
 
-def _note(found: dict[str, str], algorithm: str, digest: bytes) -> None:
+def _note(digests: dict[str, str], algorithm: str, digest: bytes) -> None:
     if len(digest) == _SIZES.get(algorithm):
-        found.setdefault(algorithm, digest.hex())
+        digests.setdefault(algorithm, digest.hex())
 
 
 def _from_base64(text: str) -> bytes:

@@ -72,10 +72,10 @@ def _row(line: str, where: str, beside: str) -> Listed | None:
         if not name:
             raise SourceError(f"{where} has a digest and no name.", hint="One file a line: digest, two spaces, path.")
         return Listed(_path(name, where), None, row.check)
-    if (told := _PATH_FIRST.fullmatch(line.strip())) is None:  # a line break within: the list has NULs by mistake
+    if (match := _PATH_FIRST.fullmatch(line.strip())) is None:  # a line break within: the list has NULs by mistake
         raise SourceError(f"{where} has neither a digest in front nor one line.", hint="One file a line: path, size.")
-    size = int(told["size"]) if told["size"] else None
-    return Listed(_path(told["path"], where), size, f"sha256:{told['sha256'].lower()}" if told["sha256"] else "")
+    size = int(match["size"]) if match["size"] else None
+    return Listed(_path(match["path"], where), size, f"sha256:{match['sha256'].lower()}" if match["sha256"] else "")
 
 
 def _path(text: str, where: str) -> str:

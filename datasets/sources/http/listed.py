@@ -65,8 +65,8 @@ class ListedFiles:
 
     def planned(self, path: str, entries: list[Entry], beat: Callable[[], None]) -> list[SourceFile]:
         rows = [self._rows[entry.path] for entry in entries]
-        known = [file for row in rows if (file := _known(row)) is not None]
-        return known + list(self._each(self._asked, [row for row in rows if _known(row) is None], beat))
+        known_files = [file for row in rows if (file := _known(row)) is not None]
+        return known_files + list(self._each(self._asked, [row for row in rows if _known(row) is None], beat))
 
     def open(self, path: str, file: SourceFile, offset: int, length: int | None) -> Body:
         version = "" if file.version.startswith(STRONG) else file.version
@@ -82,19 +82,19 @@ class ListedFiles:
 
     def read(self, path: str, limit: int) -> bytes:
         with self._web.open(self._url_of(path), credentials=self._credentials).body as body:
-            found = bytearray()
-            while len(found) < limit and (part := body.read(limit - len(found))):
-                found += part
-        return bytes(found)
+            content = bytearray()
+            while len(content) < limit and (part := body.read(limit - len(content))):
+                content += part
+        return bytes(content)
 
     def _each(self, ask: Callable[[_In], _Out], rows: list[_In], beat: Callable[[], None]) -> Iterator[_Out]:
         """`ask` for each of `rows`, several at once. The first error ends it, without asking on."""
         threads = ThreadPoolExecutor(AT_ONCE)
         try:
             for start in range(0, len(rows), _BATCH):
-                for found in threads.map(ask, rows[start : start + _BATCH]):
+                for result in threads.map(ask, rows[start : start + _BATCH]):
                     beat()
-                    yield found
+                    yield result
         finally:
             threads.shutdown(cancel_futures=True)
 

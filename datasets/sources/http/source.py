@@ -93,17 +93,17 @@ class HttpSource(Source):
             sifted = sift((inside(path, one.path) for one in entries), (inside(path, one) for one in empty), problems)
             entries = [entry for entry in entries if inside(path, entry.path) in sifted.kept]
             problems, empty = [*sifted.left_out], [*sifted.empty]
-        found = [
+        source_files = [
             SourceFile(inside(path, file.path), file.size, file.version, file.executable, file.ranged, file.check)
             for file in files.planned(path, entries, beat)
         ]
-        if not found:
+        if not source_files:
             raise nothing_in(path, problems)
         origin = self._url().whole()
-        if any(not file.version for file in found):
+        if any(not file.version for file in source_files):
             # Nothing tells this content from the next one of the same size: no earlier copy may pass for it.
             origin = f"{origin} {secrets.token_hex(8)}"
-        return make_plan(self.kind, found, empty, origin=origin, left_out=problems)
+        return make_plan(self.kind, source_files, empty, origin=origin, left_out=problems)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         files = self._files or self._found()

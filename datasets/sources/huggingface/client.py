@@ -66,8 +66,8 @@ class TreePage:
 class HubClient:
     """One repository, as one token sees it. Serves many threads. Raises SourceError. Does no I/O before it is asked."""
 
-    def __init__(self, endpoint: str, asked: Asked, token: str, wire: Wire) -> None:
-        self._endpoint, self._asked, self._wire = endpoint, asked, wire
+    def __init__(self, endpoint: str, target: Asked, token: str, wire: Wire) -> None:
+        self._endpoint, self._asked, self._wire = endpoint, target, wire
         # False, not None: None would look for a token of whoever runs this process.
         self._token: str | bool = token or False
         self._headers = {"user-agent": AGENT}
@@ -84,8 +84,8 @@ class HubClient:
     def entry(self, commit: str, path: str) -> RepoFile | RepoFolder | None:
         """What lies at `path`; None if nothing does."""
         with self._speaking(path):
-            found = self._api.get_paths_info(self._asked.repository, [path], revision=commit)
-        return next((row for row in found if row.path == path), None)
+            rows = self._api.get_paths_info(self._asked.repository, [path], revision=commit)
+        return next((row for row in rows if row.path == path), None)
 
     def tree(self, commit: str, path: str, *, recursive: bool, cursor: str = "") -> TreePage:
         """One page of a folder: about 1,000 rows. `cursor` is the `next` of the page before. A file is not found.

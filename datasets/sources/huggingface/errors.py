@@ -31,76 +31,76 @@ class Asked:
     with_token: bool
 
 
-def words(error: HfHubHTTPError, asked: Asked, path: str = "") -> SourceError:
+def words(error: HfHubHTTPError, target: Asked, path: str = "") -> SourceError:
     """`path` is the file or folder in question, if there is one."""
     status = error.response.status_code
     if status in PASSING or status >= 500:
-        return _passing(error, asked, status)
+        return _passing(error, target, status)
     if isinstance(error, GatedRepoError):
-        return _gated(asked)
+        return _gated(target)
     if isinstance(error, RevisionNotFoundError):
         return SourceError(
-            f"{asked.repository} has no branch, tag or commit {asked.revision}.",
+            f"{target.repository} has no branch, tag or commit {target.revision}.",
             hint="The usual one is main.",
             option="revision",
         )
     if isinstance(error, RemoteEntryNotFoundError):
-        return SourceError(f"There is no {path or 'such file'} in {asked.repository} at {asked.revision}.")
+        return SourceError(f"There is no {path or 'such file'} in {target.repository} at {target.revision}.")
     if isinstance(error, DisabledRepoError):
-        return SourceError(f"{asked.host} has disabled {asked.repository}: nobody can read it.")
+        return SourceError(f"{target.host} has disabled {target.repository}: nobody can read it.")
     if error.response.headers.get("X-Error-Message") == BAD_TOKEN:
         return SourceError(
-            f"{asked.host} does not accept the token.",
+            f"{target.host} does not accept the token.",
             hint="It may be revoked or mistyped. Enter another one.",
             option="token",
         )
     # RepositoryNotFoundError, and its 401 where the client does not know the address for one of a Hub.
     if status == 401 or (status == 404 and error.response.headers.get("X-Error-Code") == "RepoNotFound"):
-        return _missing(asked)
+        return _missing(target)
     if status == 403:
         return SourceError(
-            f"{asked.host} does not let this token read {asked.repository} (403).",
+            f"{target.host} does not let this token read {target.repository} (403).",
             hint="It needs read access to the contents of this repository.",
             option="token",
         )
     return SourceError(
-        f"{asked.host} answered {status}, as no Hugging Face Hub does.",
+        f"{target.host} answered {status}, as no Hugging Face Hub does.",
         hint="Check the server.",
         option=SERVER,
     )
 
 
-def _passing(error: HfHubHTTPError, asked: Asked, status: int) -> SourceError:
+def _passing(error: HfHubHTTPError, target: Asked, status: int) -> SourceError:
     headers = error.response.headers
     wait = max(retry_after(headers.get("Retry-After", "")), reset_after(headers.get("RateLimit", "")))
     asks = f" It asks to wait {wait:.0f} seconds." if wait else ""
     if status == 429:
-        hint = "" if asked.with_token else "With a token more requests are allowed."
-        return SourceError(f"{asked.host} is asked too often (429).{asks}", permanent=False, wait=wait, hint=hint)
-    return SourceError(f"{asked.host} cannot answer right now ({status}).{asks}", permanent=False, wait=wait)
+        hint = "" if target.with_token else "With a token more requests are allowed."
+        return SourceError(f"{target.host} is asked too often (429).{asks}", permanent=False, wait=wait, hint=hint)
+    return SourceError(f"{target.host} cannot answer right now ({status}).{asks}", permanent=False, wait=wait)
 
 
-def _gated(asked: Asked) -> SourceError:
-    if asked.with_token:
+def _gated(target: Asked) -> SourceError:
+    if target.with_token:
         return SourceError(
-            f"{asked.repository} is gated, and the account of this token has not been let in.",
-            hint=f"Ask for access at {asked.page}, and try again once it is granted.",
+            f"{target.repository} is gated, and the account of this token has not been let in.",
+            hint=f"Ask for access at {target.page}, and try again once it is granted.",
             option="token",
         )
     return SourceError(
-        f"{asked.repository} is gated: only accounts that were let in can read its files.",
-        hint=f"Ask for access at {asked.page}, then enter a token of that account.",
+        f"{target.repository} is gated: only accounts that were let in can read its files.",
+        hint=f"Ask for access at {target.page}, then enter a token of that account.",
         option="token",
     )
 
 
-def _missing(asked: Asked) -> SourceError:
-    if asked.with_token:
+def _missing(target: Asked) -> SourceError:
+    if target.with_token:
         return SourceError(
-            f"{asked.host} has no model repository {asked.repository}, or not for the account of this token.",
+            f"{target.host} has no model repository {target.repository}, or not for the account of this token.",
             hint="Check the spelling, and that the token may read private repositories of that owner.",
         )
     return SourceError(
-        f"{asked.host} has no model repository {asked.repository} that everybody can read.",
+        f"{target.host} has no model repository {target.repository} that everybody can read.",
         hint="Check the spelling. If it is private, enter a token of an account that can read it.",
     )

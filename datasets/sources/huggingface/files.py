@@ -57,8 +57,8 @@ class HubFiles:
 
     def large(self, commit: str, path: str, size: int, oid: str, offset: int, length: int | None) -> Body:
         """A part of a file, or the whole."""
-        known = self._large.setdefault((commit, path), _Large())
-        address = known.address
+        large_file = self._large.setdefault((commit, path), _Large())
+        address = large_file.address
         if address:
             try:
                 return self._part(address, path, size, offset, length)
@@ -67,7 +67,7 @@ class HubFiles:
             except SourceError as error:
                 if not error.permanent:
                     raise
-        return self._part(self._located(known, address, commit, path, size, oid), path, size, offset, length)
+        return self._part(self._located(large_file, address, commit, path, size, oid), path, size, offset, length)
 
     def beginning(self, commit: str, path: str, limit: int) -> bytes:
         """The first `limit` bytes of a file of any size."""
@@ -78,11 +78,11 @@ class HubFiles:
             return b""
         except SourceError as error:
             raise self._explained(error, url, path) from error
-        found = bytearray()
+        content = bytearray()
         with answer.body as body:
-            while len(found) < limit and (part := body.read(limit - len(found))):
-                found += part
-        return bytes(found)
+            while len(content) < limit and (part := body.read(limit - len(content))):
+                content += part
+        return bytes(content)
 
     def prove(self, commit: str, path: str) -> None:
         """Raises SourceError unless this token may read the file: listings are open where files are not."""
@@ -94,20 +94,20 @@ class HubFiles:
         credentials = self._credentials if url.origin == self._home.origin else {}
         return self._web.part(url, path, size, offset=offset, length=length, credentials=credentials)
 
-    def _located(self, known: _Large, refused: str, commit: str, path: str, size: int, oid: str) -> str:
+    def _located(self, large_file: _Large, refused: str, commit: str, path: str, size: int, oid: str) -> str:
         """An address of the file other than the one that was refused ("" if none was)."""
-        with known.lock:
-            if known.address and known.address != refused:
-                return known.address  # another thread has asked meanwhile
-            found = self._client.metadata(self._url(commit, path).whole(), path)
-            tag = _tag(found.etag)
-            if (tag and tag != oid) or found.size not in {None, size}:
+        with large_file.lock:
+            if large_file.address and large_file.address != refused:
+                return large_file.address  # another thread has asked meanwhile
+            metadata = self._client.metadata(self._url(commit, path).whole(), path)
+            tag = _tag(metadata.etag)
+            if (tag and tag != oid) or metadata.size not in {None, size}:
                 raise SourceChanged(path)
-            address = self._home.joined(found.location)
+            address = self._home.joined(metadata.location)
             if self._home.scheme == "https" and address.scheme == "http":
                 raise SourceError(f"{self._home.authority} sends on to an address without TLS, {address.authority}.")
-            known.address = address.whole()
-            return known.address
+            large_file.address = address.whole()
+            return large_file.address
 
     def _explained(self, error: SourceError, url: Url, path: str) -> SourceError:
         """What the Hub itself says of a refusal: its codes tell gated, private and missing apart, a status does not."""
@@ -125,5 +125,5 @@ class HubFiles:
 
 def _tag(etag: str | None) -> str:
     """The object id in an ETag; "" where it is something else, as at some mirrors."""
-    found = (etag or "").removeprefix("W/").strip('"')
-    return found if _OID.fullmatch(found) else ""
+    tag = (etag or "").removeprefix("W/").strip('"')
+    return tag if _OID.fullmatch(tag) else ""

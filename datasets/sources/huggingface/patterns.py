@@ -40,13 +40,13 @@ class Patterns:
 
 def _split(patterns: str) -> list[str]:
     # As the official client has it, a pattern for a folder is one for everything in it.
-    found = [pattern.strip().replace("\\", "/") for pattern in patterns.split(",")]
-    return [f"{pattern}*" if pattern.endswith("/") else pattern for pattern in found if pattern]
+    parts = [pattern.strip().replace("\\", "/") for pattern in patterns.split(",")]
+    return [f"{pattern}*" if pattern.endswith("/") else pattern for pattern in parts if pattern]
 
 
 def _may_begin(pattern: str, start: str) -> bool:
-    found = _WILD.search(pattern)
-    if found is None:
+    match = _WILD.search(pattern)
+    if match is None:
         return pattern.startswith(start)
-    literal = pattern[: found.start()]
+    literal = pattern[: match.start()]
     return literal.startswith(start) or start.startswith(literal)

@@ -126,8 +126,8 @@ class HuggingFaceSource(Source):
         place = Place.parse(after) or Place(self._current())
         rows = tree.whole(place.commit, path)
         if rows is None:
-            found, further = tree.some(place, path, limit)
-            return Page(tuple(map(_entry, found)), total=None, next=str(further or ""))
+            hub_rows, further = tree.some(place, path, limit)
+            return Page(tuple(map(_entry, hub_rows)), total=None, next=str(further or ""))
         end = place.offset + limit
         more = str(Place(place.commit, end)) if end < len(rows) else ""
         return Page(tuple(map(_entry, rows[place.offset : end])), total=len(rows), next=more)
@@ -213,14 +213,14 @@ class HuggingFaceSource(Source):
                 hint=f"For example {ENDPOINT}.",
                 option=SERVER,
             )
-        asked = Asked(
+        target = Asked(
             home.authority,
             f"{self._endpoint}/{self._repository}",
             self._repository,
             self._revision,
             bool(self._token),
         )
-        client = HubClient(self._endpoint, asked, self._token, Wire(network, home))
+        client = HubClient(self._endpoint, target, self._token, Wire(network, home))
         files = HubFiles(Web(network), client, home, self._repository, self._token)
         return _Hub(home.authority, client, HubTree(client, self._patterns), files)
 

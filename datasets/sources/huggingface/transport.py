@@ -77,24 +77,24 @@ class Wire:
     def _pool(self) -> PoolManager:
         # The context reads this machine's certificates, which takes 20 ms.
         context = tls_context() if self._home.scheme == "https" else None
-        made = PoolManager(num_pools=4, maxsize=4, ssl_context=context)
-        made.pool_classes_by_scheme = pool_classes(self._network)
-        return made
+        pool = PoolManager(num_pools=4, maxsize=4, ssl_context=context)
+        pool.pool_classes_by_scheme = pool_classes(self._network)
+        return pool
 
 
 def _whole(answer: BaseHTTPResponse, url: Url) -> bytes:
     until = monotonic() + DEADLINE
-    found = bytearray()
+    content = bytearray()
     while part := answer.read1(1 << 20):
-        found += part
-        if len(found) > MAX_ANSWER:
+        content += part
+        if len(content) > MAX_ANSWER:
             answer.close()
             raise SourceError(f"{url.authority} answered with more than a listing can be.")
         if monotonic() > until:
             answer.close()
             raise TimeoutError
     answer.release_conn()
-    return bytes(found)
+    return bytes(content)
 
 
 def _cause(error: HTTPError) -> OSError | HTTPException:

@@ -69,20 +69,20 @@ class HubTree:
 
     def some(self, place: Place, path: str, limit: int) -> tuple[list[Row], Place | None]:
         """At most `limit` rows of a long folder, in the Hub's order, and where the next ones begin."""
-        found: list[Row] = []
+        chosen: list[Row] = []
         for _ in range(MOST_PAGES):
             page = self._page(place.commit, path, place.cursor)
             rows = self._chosen(page.rows)
-            part = rows[place.offset : place.offset + limit - len(found)]
-            found += part
+            part = rows[place.offset : place.offset + limit - len(chosen)]
+            chosen += part
             if (reached := place.offset + len(part)) < len(rows):
-                return found, Place(place.commit, reached, place.cursor)
+                return chosen, Place(place.commit, reached, place.cursor)
             if not page.next:
-                return found, None
+                return chosen, None
             place = Place(place.commit, 0, page.next)
-            if len(found) == limit:
+            if len(chosen) == limit:
                 break
-        return found, place
+        return chosen, place
 
     def below(self, commit: str, path: str, beat: Callable[[], None]) -> Iterator[RepoFile]:
         """Every chosen file below a folder. Raises SourceError for a name that must not be copied."""

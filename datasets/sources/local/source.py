@@ -56,8 +56,8 @@ class LocalSource(Source):
         self._start: Start | None = None
 
     def check(self) -> str:
-        with self._root() as (root, real), _explained(""), os.scandir(root) as found:
-            count = sum(1 for _ in found)
+        with self._root() as (root, real), _explained(""), os.scandir(root) as directory_entries:
+            count = sum(1 for _ in directory_entries)
         return f"{real} can be read: {count} {'entry' if count == 1 else 'entries'}."
 
     def entry(self, path: str) -> Entry:
@@ -71,8 +71,10 @@ class LocalSource(Source):
         with self._root() as (root, real), self._opened(path) as folder:
             _require_folder(folder, path)
             place = Place(root, real)
-            with _explained(path), os.scandir(folder) as found:
-                names = [(item.name, item.is_symlink(), item.is_dir(follow_symlinks=False)) for item in found]
+            with _explained(path), os.scandir(folder) as directory_entries:
+                names = [
+                    (item.name, item.is_symlink(), item.is_dir(follow_symlinks=False)) for item in directory_entries
+                ]
             rows = []
             for name, is_link, is_dir in names:
                 entry = _looked(place, folder, path, name) if is_link else None

@@ -68,8 +68,8 @@ class Walk:
         if depth >= MAX_DEPTH:
             raise SourceError(f"{prefix} lies more than {MAX_DEPTH} folders deep.")
         self._beat()
-        with _readable(prefix), os.scandir(descriptor) as found:
-            items = sorted(found, key=lambda item: item.name)
+        with _readable(prefix), os.scandir(descriptor) as directory_entries:
+            items = sorted(directory_entries, key=lambda item: item.name)
         taken = len(self.files) + len(self.empty)
         for item in items:
             self._item(item, descriptor, _join(prefix, item.name), (*above, (info.st_dev, info.st_ino)), depth)

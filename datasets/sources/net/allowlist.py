@@ -41,10 +41,10 @@ class Endpoints:
         return any(p in {None, port} and address in network for network, p in self.networks)
 
     def _add(self, entry: str) -> None:
-        found = _PORTED.fullmatch(entry)
-        assert found is not None
-        host = found["bracketed"] or found["plain"] or found["bare"] or ""
-        given = found["a"] or found["b"]
+        match = _PORTED.fullmatch(entry)
+        assert match is not None
+        host = match["bracketed"] or match["plain"] or match["bare"] or ""
+        given = match["a"] or match["b"]
         port = int(given) if given else None
         host = host.lower().rstrip(".")
         if port is not None and not 0 < port < 65536:

@@ -58,8 +58,8 @@ class Answer:
     @property
     def size(self) -> int | None:
         """Content-Length in bytes, if there is one."""
-        told = self.headers.get("Content-Length", "")
-        return int(told) if told.isdecimal() and told.isascii() else None
+        length = self.headers.get("Content-Length", "")
+        return int(length) if length.isdecimal() and length.isascii() else None
 
 
 class Web:
@@ -138,14 +138,14 @@ class Web:
         one, or for another size, here or at the end of the body.
         """
         count = size - offset if length is None else length
-        asked = {**(headers or {})}
+        request_headers = {**(headers or {})}
         partial_ = offset > 0 or count < size
         if partial_:
-            asked["Range"] = f"bytes={offset}-{offset + count - 1}"
+            request_headers["Range"] = f"bytes={offset}-{offset + count - 1}"
         if version:
-            asked["If-Match" if version.startswith('"') else "If-Unmodified-Since"] = version
+            request_headers["If-Match" if version.startswith('"') else "If-Unmodified-Since"] = version
         try:
-            answer = self.open(url, asked, credentials=credentials)
+            answer = self.open(url, request_headers, credentials=credentials)
         except SourceChanged as error:
             raise SourceChanged(name) from error
         try:
@@ -173,13 +173,13 @@ class Web:
     ) -> tuple[bytes, Answer]:
         """All of something small. Raises SourceError when `what` is longer than `limit` bytes."""
         answer = self.open(url, headers, credentials=credentials)
-        found = bytearray()
+        content = bytearray()
         with answer.body as body:
-            while part := body.read(min(256 << 10, limit + 1 - len(found))):
-                found += part
-                if len(found) > limit:
+            while part := body.read(min(256 << 10, limit + 1 - len(content))):
+                content += part
+                if len(content) > limit:
                     raise SourceError(f"{what} is longer than {limit} bytes.")
-        return bytes(found), answer
+        return bytes(content), answer
 
     def ask(self, url: Url, headers: Mapping[str, str], *, method: str = "GET") -> Answer:
         """One exchange as it is: no redirect is followed, no status is an error, any Content-Encoding will do."""
@@ -203,11 +203,11 @@ class Web:
     def _next(self, here: Url, location: str) -> Url:
         if not location:
             raise SourceError(f"{here.authority} sends to another address without saying which.")
-        there = here.joined(location)
-        if here.scheme == "https" and there.scheme == "http":
-            raise SourceError(f"{here.authority} sends on to an address without TLS, {there.authority}.")
-        self.network.require_host(there.host, there.port)
-        return there
+        target = here.joined(location)
+        if here.scheme == "https" and target.scheme == "http":
+            raise SourceError(f"{here.authority} sends on to an address without TLS, {target.authority}.")
+        self.network.require_host(target.host, target.port)
+        return target
 
     def _send(self, connection: HTTPConnection, url: Url, headers: Mapping[str, str], method: str) -> None:
         wire = paced(connection.sock)
@@ -335,10 +335,10 @@ def _require_range(answer: Answer, name: str, offset: int, count: int, size: int
     host = answer.url.authority
     if answer.status != 206:
         raise SourceError(f"{host} no longer gives parts of files: it answered {answer.status}.", permanent=False)
-    told = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-    if told is None:
+    match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if match is None:
         raise SourceError(f"{host} does not say which part of {name} it sends.", permanent=False)
-    if told[3] not in {"*", str(size)}:
+    if match[3] not in {"*", str(size)}:
         raise SourceChanged(name)
-    if (int(told[1]), int(told[2])) != (offset, offset + count - 1):
+    if (int(match[1]), int(match[2])) != (offset, offset + count - 1):
         raise SourceError(f"{host} sends another part of {name} than it was asked for.", permanent=False)

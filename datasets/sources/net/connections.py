@@ -89,14 +89,14 @@ class Idle:
             # Made on first use: reading the certificates takes 20 ms.
             self._tls = self._tls or tls_context()
             extra = {"ssl_context": self._tls}
-        made: HTTPConnection = self._classes[url.scheme](url.host, url.port, timeout=timeout, **extra)
+        connection: HTTPConnection = self._classes[url.scheme](url.host, url.port, timeout=timeout, **extra)
         try:
-            made.connect()
-            paced(made.sock).pace = Pace(*self._pace)
+            connection.connect()
+            paced(connection.sock).pace = Pace(*self._pace)
         except BaseException:
-            made.close()
+            connection.close()
             raise
-        return made
+        return connection
 
     def give_back(self, url: Url, connection: HTTPConnection) -> None:
         waiting = self._idle.setdefault(url.origin, deque())
@@ -115,6 +115,6 @@ class _Paced(Guarded):
     def _new_conn(self) -> socket.socket:
         opened = super()._new_conn()
         timeout = opened.gettimeout()
-        made = PacedSocket(opened.family, opened.type, opened.proto, fileno=opened.detach())
-        made.settimeout(timeout)
-        return made
+        paced_socket = PacedSocket(opened.family, opened.type, opened.proto, fileno=opened.detach())
+        paced_socket.settimeout(timeout)
+        return paced_socket

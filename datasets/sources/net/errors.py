@@ -39,8 +39,8 @@ def refusal(url: Url, status: int, headers: Message) -> SourceError:
 
 def reset_after(value: str) -> float:
     """Seconds from a RateLimit (`"name";r=0;t=55`) of which nothing remains; 0 for one that says something else."""
-    said = _SPENT.search(value)
-    return min(float(said[1]), MAX_WAIT) if said else 0.0
+    match = _SPENT.search(value)
+    return min(float(match[1]), MAX_WAIT) if match else 0.0
 
 
 def retry_after(value: str) -> float:
@@ -66,9 +66,9 @@ def explained(url: Url) -> Iterator[None]:
 
 def broken(url: Url, error: OSError | HTTPException) -> SourceError:
     """The words for `error`. Not permanent, but for a certificate that is not trusted."""
-    said = _words(url.authority, error)
-    said.option = SERVER
-    return said
+    source_error = _words(url.authority, error)
+    source_error.option = SERVER
+    return source_error
 
 
 def _words(host: str, error: OSError | HTTPException) -> SourceError:

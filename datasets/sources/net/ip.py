@@ -85,6 +85,6 @@ def never_in(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
 def is_public(address: Address) -> bool:
     """Whether it, and what is wrapped in it, is reachable on the Internet."""
     # Mapped addresses are not global by themselves: there the inner one tells.
-    told = forms(address)
+    candidates = forms(address)
     mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
-    return all(form.is_global for form in (told[1:] if mapped else told))
+    return all(form.is_global for form in (candidates[1:] if mapped else candidates))

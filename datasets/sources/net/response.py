@@ -85,8 +85,8 @@ def receive(wire: socket.socket, method: str) -> Sized | HTTPResponse:
         end = buffer.find(_END, max(0, got - 3), got + more)
         got += more
     came = memoryview(buffer)[:got]
-    if 0 <= end <= _MAX_LINE and method == "GET" and (found := _usual(bytes(came[:end]))) is not None:
-        status, headers, length = found
+    if 0 <= end <= _MAX_LINE and method == "GET" and (head := _usual(bytes(came[:end]))) is not None:
+        status, headers, length = head
         return Sized(status, headers, length, came[end + len(_END) :], wire)
     response = HTTPResponse(cast(socket.socket, _Replay(came, wire)), method=method)
     try:

@@ -30,16 +30,16 @@ class Network:
 
     def require(self, url: str) -> Url:
         """The URL, taken apart. Raises SourceError for one that cannot be allowed. Resolves nothing."""
-        found = parse(url)
-        self.require_host(found.host, found.port)
-        return found
+        parsed = parse(url)
+        self.require_host(parsed.host, parsed.port)
+        return parsed
 
     def require_host(self, host: str, port: int) -> None:
         """As `require`, for what is not written as a URL. A name may still turn out to have a refused address."""
-        host, known = host.lower().rstrip("."), self._endpoints
+        host, endpoints = host.lower().rstrip("."), self._endpoints
         if (address := literal(host)) is not None:
             self._require_address(host, port, address)
-        elif not (known.has_ranges or known.names(host, port) or known.covers(host, port)):
+        elif not (endpoints.has_ranges or endpoints.names(host, port) or endpoints.covers(host, port)):
             raise _unlisted(host, port)
 
     def connect(self, host: str, port: int, timeout: float) -> socket.socket:
@@ -104,9 +104,9 @@ class Network:
 def _resolve(name: str, host: str, port: int) -> list[_Row]:
     """What getaddrinfo says, each with the address to check. `host` may end in a dot, for the resolver."""
     # An address in an odd spelling is passed on in its usual one, so that what was checked is what is used.
-    asked = str(address) if (address := literal(name)) is not None else host
+    lookup_name = str(address) if (address := literal(name)) is not None else host
     try:
-        rows = socket.getaddrinfo(asked, port, type=socket.SOCK_STREAM)
+        rows = socket.getaddrinfo(lookup_name, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         for_now = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
         raise SourceError(
@@ -115,12 +115,12 @@ def _resolve(name: str, host: str, port: int) -> list[_Row]:
             hint="Check the spelling, and that this machine can resolve it.",
             option=SERVER,
         ) from error
-    found: list[_Row] = []
+    results: list[_Row] = []
     for family, kind, protocol, _, sockaddr in rows:
         with suppress(ValueError):
             if (seen := literal(str(sockaddr[0]).partition("%")[0])) is not None:
-                found.append((family, kind, protocol, tuple(sockaddr), seen))
-    return found
+                results.append((family, kind, protocol, tuple(sockaddr), seen))
+    return results
 
 
 def _unlisted(name: str, port: int) -> SourceError:

@@ -59,8 +59,8 @@ class _Content(RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        wanted = memoryview(buffer).cast("B")
-        room = self._room[: len(wanted)]
+        view = memoryview(buffer).cast("B")
+        room = self._room[: len(view)]
         with self._guard:
             if self._over:
                 raise self._closed()
@@ -77,7 +77,7 @@ class _Content(RawIOBase):
             count = job.outcome()
         except OSError as error:
             raise SourceError(f"{self._name} cannot be read: {error.strerror}.", permanent=False) from error
-        wanted[:count] = room[:count]
+        view[:count] = room[:count]
         return count
 
     def close(self) -> None:

@@ -34,12 +34,12 @@ def mounts() -> list[Mount]:
 
 
 def parse(lines: Iterable[str]) -> list[Mount]:
-    found = []
+    parsed_mounts = []
     for line in lines:
         before, _, after = line.partition(" - ")
         fields, (kind, source, *more) = before.split(" "), after.split(" ")
         options = dict(part.partition("=")[::2] for part in (more[0] if more else "").split(","))
-        found.append(
+        parsed_mounts.append(
             Mount(
                 PurePosixPath(_plain(fields[4])),
                 kind,
@@ -48,7 +48,7 @@ def parse(lines: Iterable[str]) -> list[Mount]:
                 options.get("addr", ""),
             )
         )
-    return found
+    return parsed_mounts
 
 
 def holding(path: PurePosixPath, among: list[Mount]) -> Mount | None:
@@ -61,4 +61,4 @@ def holding(path: PurePosixPath, among: list[Mount]) -> Mount | None:
 
 
 def _plain(text: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), text)
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)

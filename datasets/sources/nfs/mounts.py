@@ -36,9 +36,9 @@ def hindrance() -> str:
     held = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
     if not int(held, 16) & _SYS_ADMIN:
         return "the console does not run with the right to mount (CAP_SYS_ADMIN)"
-    known = {line.split()[-1] for line in Path("/proc/filesystems").read_text(encoding="ascii").splitlines()}
+    filesystems = {line.split()[-1] for line in Path("/proc/filesystems").read_text(encoding="ascii").splitlines()}
     module = Path("/lib/modules") / platform.release() / "kernel" / "fs" / "nfs"
-    if not {"nfs", "nfs4"} & known and not module.is_dir():
+    if not {"nfs", "nfs4"} & filesystems and not module.is_dir():
         return "the kernel of this machine has no NFS client"
     if shutil.which("mount.nfs", path=PATH) is None:
         return "the program mount.nfs is not installed (Debian and Ubuntu: apt install nfs-common)"
@@ -123,7 +123,7 @@ def _run(argv: list[str], failed: str) -> None:
         start_new_session=True,
     )
     try:
-        _, said = child.communicate(timeout=COMMAND_SECONDS)
+        _, output = child.communicate(timeout=COMMAND_SECONDS)
     except subprocess.TimeoutExpired:
         child.kill()
         raise SourceError(
@@ -132,4 +132,4 @@ def _run(argv: list[str], failed: str) -> None:
             hint="Is the file server up, and does the network reach it?",
         ) from None
     if child.returncode:
-        raise SourceError(f"{failed}: {' '.join(said.split())[:300] or 'no reason was given'}.", permanent=False)
+        raise SourceError(f"{failed}: {' '.join(output.split())[:300] or 'no reason was given'}.", permanent=False)

@@ -74,8 +74,8 @@ def parse_export(server: str, path: str) -> Export:
 
 def parse_source(text: str) -> Export | None:
     """`server:/path` as the kernel shows it."""
-    found = re.fullmatch(r"\[?(?P<server>[^]]+?)\]?:(?P<path>/.*)", text)
-    return Export(found["server"], "/" + found["path"].strip("/")) if found else None
+    match = re.fullmatch(r"\[?(?P<server>[^]]+?)\]?:(?P<path>/.*)", text)
+    return Export(match["server"], "/" + match["path"].strip("/")) if match else None
 
 
 def mount_options(text: str) -> tuple[str, ...]:
@@ -104,5 +104,5 @@ def _require_allowed(option: str) -> None:
         raise SourceError(f"{name} must be between {least} and {most}.", option="options")
     if name == "rw":
         raise SourceError("Exports are read only: leave out rw.", option="options")
-    known = ", ".join([*sorted(_FLAGS - set(ALWAYS)), *(f"{name}=" for name in (*_WORDS, *_NUMBERS))])
-    raise SourceError(f"The mount option {option[:60]!r} cannot be used.", hint=f"Known: {known}.", option="options")
+    names = ", ".join([*sorted(_FLAGS - set(ALWAYS)), *(f"{name}=" for name in (*_WORDS, *_NUMBERS))])
+    raise SourceError(f"The mount option {option[:60]!r} cannot be used.", hint=f"Known: {names}.", option="options")

@@ -77,8 +77,8 @@ class NfsSource(Source):
         self._first = Patience(text, self.patience + nfs_mounts.CONNECT_SECONDS + nfs_mounts.COMMAND_SECONDS)
 
     def check(self) -> str:
-        found = self._found()
-        return f"{found.said} {self._patience.call(found.local.check)}"
+        location = self._found()
+        return f"{location.said} {self._patience.call(location.local.check)}"
 
     def entry(self, path: str) -> Entry:
         return self._call(lambda local: local.entry(path))
@@ -87,13 +87,13 @@ class NfsSource(Source):
         return self._call(lambda local: local.list(path, after, limit))
 
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
-        found = self._found()
-        plan = self._patience.follow(lambda tick: found.local.plan(path, beat=tick), beat)
+        location = self._found()
+        plan = self._patience.follow(lambda tick: location.local.plan(path, beat=tick), beat)
         files = [
             SourceFile(file.path, file.size, file.version, executable=file.executable, ranged=True)
             for file in plan.files
         ]
-        return make_plan(self.kind, files, [*plan.empty_dirs], origin=found.origin, left_out=plan.left_out)
+        return make_plan(self.kind, files, [*plan.empty_dirs], origin=location.origin, left_out=plan.left_out)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         local = self._found().local
@@ -130,11 +130,11 @@ class NfsSource(Source):
         origin = f"{export}/{folder}"
         if given := self._text("path"):
             return self._given(given, export, folder, origin)
-        there = mounts()
-        for mount in reversed(there):
+        all_mounts = mounts()
+        for mount in reversed(all_mounts):
             if not mount.is_nfs or mount.root != "/" or self._is_ours(mount):
                 continue
-            if holding(mount.point, there) is not mount:  # something else is mounted over it
+            if holding(mount.point, all_mounts) is not mount:  # something else is mounted over it
                 continue
             if (source := parse_source(mount.source)) and (rest := export.beneath(source)) is not None:
                 return self._mounted_by_others(mount, export, PurePosixPath(rest, folder), origin)
@@ -150,10 +150,12 @@ class NfsSource(Source):
             raise SourceError(f"{error} {self._allowed_roots()}", permanent=error.permanent, option="path") from error
         mount = holding(PurePosixPath(Path(given).resolve()), mounts())
         if mount is None or not mount.is_nfs:
-            said = f"{given} is not an NFS mount here; it is read as a plain directory."
-            return _Found(local, said, f"{given}/{folder}", time.monotonic())
-        there = parse_source(mount.source)
-        if there is None or (export.beneath(there) is None and there.server != mount.address != export.server):
+            message = f"{given} is not an NFS mount here; it is read as a plain directory."
+            return _Found(local, message, f"{given}/{folder}", time.monotonic())
+        mounted_export = parse_source(mount.source)
+        if mounted_export is None or (
+            export.beneath(mounted_export) is None and mounted_export.server != mount.address != export.server
+        ):
             raise SourceError(
                 f"{given} is a mount of {mount.source}, not of {export}.",
                 hint="Correct the server, the export or it.",

@@ -24,11 +24,11 @@ def browse(pages: Pages, prefix: str, path: str, after: str, limit: int) -> tupl
     """
     for _ in range(MAX_EMPTY_PAGES):
         page = pages.page(prefix, delimiter="/", after=after, limit=min(limit, 1000))
-        found = _entries(page, prefix, path)
+        entries = _entries(page, prefix, path)
         more = str(page.get("NextContinuationToken") or "") if page.get("IsTruncated") else ""
-        there = bool(found or page.get("Contents"))
-        if found or not more or more == after:
-            return found, more if more != after else "", there
+        exists = bool(entries or page.get("Contents"))
+        if entries or not more or more == after:
+            return entries, more if more != after else "", exists
         after = more
     return [], "", False
 

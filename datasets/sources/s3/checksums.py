@@ -36,11 +36,11 @@ def said_of(headers: Mapping[str, str]) -> str:
         for name, size in _ALGORITHMS:
             if value := headers.get(f"x-amz-checksum-{name}"):
                 try:
-                    found = b64decode(value, validate=True)
+                    digest = b64decode(value, validate=True)
                 except Error:  # "…-3": of three parts, from servers that do not send a type
                     continue
-                if len(found) == size:
-                    return f"{name}:{found.hex()}"
+                if len(digest) == size:
+                    return f"{name}:{digest.hex()}"
     if headers.get("x-amz-server-side-encryption", "AES256") != "AES256":
         return ""
     if "x-amz-server-side-encryption-customer-algorithm" in headers:

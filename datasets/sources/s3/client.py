@@ -56,12 +56,12 @@ class Client:
 
     def head(self, key: str) -> Mapping[str, Any] | None:
         """What HeadObject says, None when there is no such object. Headers, as sent, are in `ResponseMetadata`."""
-        asked = {"Bucket": self._place.bucket, "Key": key, "ChecksumMode": "ENABLED"}
-        return self._call("head_object", asked, key=key) or None
+        parameters = {"Bucket": self._place.bucket, "Key": key, "ChecksumMode": "ENABLED"}
+        return self._call("head_object", parameters, key=key) or None
 
-    def _call(self, operation: str, asked: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    def _call(self, operation: str, parameters: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         try:
-            answer: Mapping[str, Any] = getattr(self._made, operation)(**asked)
+            answer: Mapping[str, Any] = getattr(self._made, operation)(**parameters)
             return answer
         except ClientError as error:
             meta = error.response.get("ResponseMetadata", {})
@@ -133,13 +133,13 @@ class Client:
             if name.lower() not in _OURS
         }
         answer = self._web.ask(url, headers, method=request.method)
-        found = bytearray()
+        content = bytearray()
         with answer.body as body:
             while part := body.read(256 << 10):
-                found += part
-                if len(found) > MAX_ANSWER:
+                content += part
+                if len(content) > MAX_ANSWER:
                     raise self._strange()
-        return AWSResponse(request.url, answer.status, dict(answer.headers.items()), _Read(bytes(found)))
+        return AWSResponse(request.url, answer.status, dict(answer.headers.items()), _Read(bytes(content)))
 
 
 class _Read:

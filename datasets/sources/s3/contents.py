@@ -52,8 +52,8 @@ class Contents:
             headers["Range"] = f"bytes={offset}-{offset + count - 1}"
         elif verify:
             headers["x-amz-checksum-mode"] = "ENABLED"
-        asked = self._ask(versioned(self._target(pinned.key), pinned.version_id), headers)
-        return Wanted(self._place, asked, pinned, offset, count, part, verify)
+        request = self._ask(versioned(self._target(pinned.key), pinned.version_id), headers)
+        return Wanted(self._place, request, pinned, offset, count, part, verify)
 
     def head(self, key: str, name: str, limit: int) -> bytes:
         """The first `limit` bytes of whatever the object is now."""
@@ -70,10 +70,10 @@ class Contents:
         answer = self._get(f"{self._base.target.rstrip('/') or '/'}?{query}", {})
         if answer.status != 200:
             raise self._refused(answer, "")
-        found = _beginning(answer, MAX_ANSWER + 1)
-        if len(found) > MAX_ANSWER:
+        content = _beginning(answer, MAX_ANSWER + 1)
+        if len(content) > MAX_ANSWER:
             raise SourceError(f"{self._place.server} answers with more than any listing has.")
-        return found
+        return content
 
     def _target(self, key: str) -> str:
         return self._base.target + quoted(key)
@@ -108,17 +108,17 @@ class Wanted:
             raise SourceChanged(pinned.name)
         if answer.status != (206 if self.part else 200):
             raise _refused(self.place, answer, pinned.name)
-        told = _headers(answer)
+        headers = _headers(answer)
         last = self.offset + self.count - 1
         if (
-            (self.part and told.get("content-range") != f"bytes {self.offset}-{last}/{pinned.size}")
-            or told.get("etag", pinned.etag).strip('"') != pinned.etag.strip('"')
-            or told.get("content-length", str(self.count)) != str(self.count)
+            (self.part and headers.get("content-range") != f"bytes {self.offset}-{last}/{pinned.size}")
+            or headers.get("etag", pinned.etag).strip('"') != pinned.etag.strip('"')
+            or headers.get("content-length", str(self.count)) != str(self.count)
         ):
             answer.body.close()
             raise SourceChanged(pinned.name)
         answer.body.must_be(self.count, pinned.name)
-        check = said_of(told) if self.verify and not self.part else ""
+        check = said_of(headers) if self.verify and not self.part else ""
         return Verified(answer.body, pinned.name, check, self.count) if check else answer.body
 
     def close(self) -> None:
@@ -140,8 +140,8 @@ def _said(answer: Answer) -> bytes:
 
 
 def _beginning(answer: Answer, limit: int) -> bytes:
-    found = bytearray()
+    content = bytearray()
     with answer.body as body:
-        while len(found) < limit and (more := body.read(min(limit - len(found), 256 << 10))):
-            found += more
-    return bytes(found)
+        while len(content) < limit and (more := body.read(min(limit - len(content), 256 << 10))):
+            content += more
+    return bytes(content)

@@ -65,8 +65,8 @@ class Refusal:
         """From an answer; `headers` with names in lower case."""
         text = body.decode("utf-8", "replace")
         code, region = _CODE.search(text), _REGION.search(text)
-        told = f"<Region>{headers.get('x-amz-bucket-region', '')}</Region>"
-        region = region or _REGION.search(told)
+        region_element = f"<Region>{headers.get('x-amz-bucket-region', '')}</Region>"
+        region = region or _REGION.search(region_element)
         return cls(status, code[1] if code else "", region[1] if region else "", headers.get("retry-after", ""))
 
 
@@ -78,12 +78,12 @@ def refused(refusal: Refusal, place: Place, key: str = "") -> SourceError:
         return _elsewhere(refusal, place)
     if code in _WORDS:
         message, hint = _WORDS[code]
-        said = message.format(bucket=place.bucket, server=place.server, what=what)
-        return SourceError(said, hint=hint, option=_AT.get(code, ""))
+        text = message.format(bucket=place.bucket, server=place.server, what=what)
+        return SourceError(text, hint=hint, option=_AT.get(code, ""))
     if code in _FOR_NOW or status in {408, 425, 429} or status >= 500:
         wait = retry_after(refusal.retry_after)
-        told = f"{status} {code}".strip()
-        return SourceError(f"{place.server} cannot answer right now ({told}).", permanent=False, wait=wait)
+        status_text = f"{status} {code}".strip()
+        return SourceError(f"{place.server} cannot answer right now ({status_text}).", permanent=False, wait=wait)
     if status in {401, 403}:
         who = "this access key" if place.access_key else "anybody who gives no access key"
         return SourceError(
@@ -93,9 +93,9 @@ def refused(refusal: Refusal, place: Place, key: str = "") -> SourceError:
         )
     if status == 404:
         return SourceError(f"There is no {what} at {place.server}.", hint="Check bucket and prefix.")
-    told = f"{status} {code}".strip()
+    status_text = f"{status} {code}".strip()
     return SourceError(
-        f"{place.server} answered {told} to a request for {what}.",
+        f"{place.server} answered {status_text} to a request for {what}.",
         hint="Is it an S3 server, and is the path style right? Objects with a key of their own (SSE-C) cannot be read.",
     )
 

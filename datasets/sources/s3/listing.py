@@ -29,16 +29,16 @@ def objects(pages: Pages, prefix: str, beat: Callable[[], None]) -> Iterator[Map
     """Every object below `prefix`. Raises SourceError for a listing that does not end, and for one that is too long."""
     seen, count, empty = set[str](), 0, 0
     with ThreadPoolExecutor(1) as ahead:  # the server makes the next page while this one is read
-        asked = ahead.submit(pages.text, prefix)
+        pending = ahead.submit(pages.text, prefix)
         while True:
             beat()
-            text = asked.result()
+            text = pending.result()
             if (likely := likely_next(text)) and likely not in seen:
-                asked = ahead.submit(pages.text, prefix, after=likely)
+                pending = ahead.submit(pages.text, prefix, after=likely)
             page = pages.read(text)
-            found = page["Contents"]
-            count += len(found)
-            empty = 0 if found else empty + 1
+            rows = page["Contents"]
+            count += len(rows)
+            empty = 0 if rows else empty + 1
             if count > 2 * MAX_FILES or empty > MAX_EMPTY_PAGES:
                 raise _endless(prefix)
             more = page["NextContinuationToken"] if page["IsTruncated"] else ""
@@ -47,8 +47,8 @@ def objects(pages: Pages, prefix: str, beat: Callable[[], None]) -> Iterator[Map
             if more:
                 seen.add(more)
                 if more != likely:
-                    asked = ahead.submit(pages.text, prefix, after=more)
-            yield from found
+                    pending = ahead.submit(pages.text, prefix, after=more)
+            yield from rows
             if not more:
                 return
 
@@ -60,7 +60,7 @@ def walk(
     folders = Folders()
     files: list[SourceFile] = []
     left_out: dict[str, str] = {}
-    asked: dict[int, str] = {}  # index of a file -> its key
+    keys: dict[int, str] = {}  # index of a file -> its key
     for item in objects(pages, prefix, beat):
         key, size = str(item["Key"]), int(item.get("Size", 0))
         path = path_of(key, prefix)
@@ -87,11 +87,11 @@ def walk(
             )
         folders.file(path)
         if size >= LARGE or item.get("StorageClass") in _ARCHIVED:
-            asked[len(files)] = key
+            keys[len(files)] = key
         files.append(SourceFile(path, size, etag_of(item, key), ranged=True))
     empty = folders.empty()
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
-        jobs = {index: pool.submit(described, client, key, files[index]) for index, key in asked.items()}
+        jobs = {index: pool.submit(described, client, key, files[index]) for index, key in keys.items()}
         try:
             for index, job in jobs.items():
                 files[index] = job.result()
@@ -103,32 +103,32 @@ def walk(
 
 def alone(client: Client, key: str, prefix: str) -> SourceFile | None:
     """The one object with exactly this key, under its own name; None when there is none."""
-    if (found := client.head(key)) is None:
+    if (head := client.head(key)) is None:
         return None
     path = path_of(key, prefix)
-    file = SourceFile(path.rpartition("/")[2], int(found["ContentLength"]), etag_of(found, key), ranged=True)
-    return _with_metadata(file, found, key)
+    file = SourceFile(path.rpartition("/")[2], int(head["ContentLength"]), etag_of(head, key), ranged=True)
+    return _with_metadata(file, head, key)
 
 
 def described(client: Client, key: str, file: SourceFile) -> SourceFile:
     """`file` with its checksum and the version that a GET can be pinned to. Raises SourceError if it is archived."""
-    found = client.head(key)
-    if found is None or etag_of(found, key) != file.version or int(found.get("ContentLength", -1)) != file.size:
+    head = client.head(key)
+    if head is None or etag_of(head, key) != file.version or int(head.get("ContentLength", -1)) != file.size:
         raise SourceChanged(file.path)
-    return _with_metadata(file, found, key)
+    return _with_metadata(file, head, key)
 
 
-def _with_metadata(file: SourceFile, found: Mapping[str, Any], key: str) -> SourceFile:
+def _with_metadata(file: SourceFile, head: Mapping[str, Any], key: str) -> SourceFile:
     """As `described`, from what HeadObject said."""
-    restored = 'ongoing-request="false"' in str(found.get("Restore", ""))
-    if (found.get("StorageClass") in _ARCHIVED or found.get("ArchiveStatus")) and not restored:
+    restored = 'ongoing-request="false"' in str(head.get("Restore", ""))
+    if (head.get("StorageClass") in _ARCHIVED or head.get("ArchiveStatus")) and not restored:
         raise SourceError(
-            f"{shown(key)} is archived ({found.get('StorageClass')}), and cannot be read as it is.",
+            f"{shown(key)} is archived ({head.get('StorageClass')}), and cannot be read as it is.",
             hint="Restore it at the server first, or choose a folder without it.",
         )
-    version_id = str(found.get("VersionId") or "")
+    version_id = str(head.get("VersionId") or "")
     version = f"{file.version} {version_id}" if version_id not in {"", "null"} else file.version
-    return replace(file, version=version, check=said_of(found["ResponseMetadata"]["HTTPHeaders"]))
+    return replace(file, version=version, check=said_of(head["ResponseMetadata"]["HTTPHeaders"]))
 
 
 def etag_of(item: Mapping[str, Any], key: str) -> str:

@@ -31,7 +31,7 @@ class Pages:
 
     def text(self, prefix: str, *, delimiter: str = "", after: str = "", limit: int = 1000) -> bytes:
         """The same as the server sends it, for `read`."""
-        asked = {
+        parameters = {
             "continuation-token": after,
             "delimiter": delimiter,
             "encoding-type": "url",
@@ -39,7 +39,7 @@ class Pages:
             "max-keys": str(limit),
             "prefix": prefix,
         }  # fmt: skip - in the order in which they are signed
-        query = "&".join(f"{name}={quote(value, safe='~')}" for name, value in asked.items() if value)
+        query = "&".join(f"{name}={quote(value, safe='~')}" for name, value in parameters.items() if value)
         return self._contents.query(query)
 
     def read(self, text: bytes) -> Mapping[str, Any]:
@@ -55,8 +55,8 @@ class Pages:
 
 def likely_next(text: bytes) -> str:
     """The token of the page after this one, without reading all of it; "" when it is not as easy as that."""
-    found = _NEXT.search(text)
-    return found[1].decode("ascii") if found else ""
+    match = _NEXT.search(text)
+    return match[1].decode("ascii") if match else ""
 
 
 def read_page(text: bytes) -> dict[str, Any]:
@@ -72,11 +72,11 @@ def read_page(text: bytes) -> dict[str, Any]:
         "NextContinuationToken": root.findtext(f"{space}NextContinuationToken", ""),
     }
     for rows, key in (("Contents", "Key"), ("CommonPrefixes", "Prefix")):
-        found: list[dict[str, Any]] = [
+        items: list[dict[str, Any]] = [
             {field.tag[start:]: field.text or "" for field in row} for row in root.iterfind(f"{space}{rows}")
         ]
-        page[rows] = found
-        for row in found:
+        page[rows] = items
+        for row in items:
             if encoded:
                 row[key] = unquote_plus(row[key])
             if "Size" in row:

@@ -52,8 +52,8 @@ class Signer:
         return sent
 
     def _key(self, day: str) -> bytes:
-        known, key = self._day  # one tuple: another thread may write a new one meanwhile
-        if known != day:
+        signed_day, key = self._day  # one tuple: another thread may write a new one meanwhile
+        if signed_day != day:
             key = f"AWS4{self._secret_key}".encode()
             for part in (day, self._region, "s3", "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")

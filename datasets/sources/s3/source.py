@@ -81,18 +81,18 @@ class S3Source(Source):
             if at.virtual and at.endpoint and f"{at.bucket}.{at.endpoint.host}" in error.message:
                 error.hint = f"{error.hint} Perhaps this server wants the bucket named in the path."
             raise
-        found = [item for item in page.get("Contents", []) if not str(item["Key"]).endswith("/")]
+        objects = [item for item in page.get("Contents", []) if not str(item["Key"]).endswith("/")]
         where = f"{at.bucket}/{at.prefix}" if at.prefix else at.bucket
-        if not found:
+        if not objects:
             hint = blank_hint(at.prefix.removesuffix("/"))
             return f"{quoted(where)} at {at.server} can be listed: there is nothing in it yet. {hint}".rstrip()
-        for item in found:
+        for item in objects:
             if item.get("StorageClass", "STANDARD") == "STANDARD":
                 # Who may list may not be one who may read; and contents are signed for in another way.
                 bucket.contents.head(str(item["Key"]), str(item["Key"]), 1)
                 break
         more = " and more" if page.get("IsTruncated") else ""
-        count = f"{len(found)} {'object' if len(found) == 1 else 'objects'}{more}"
+        count = f"{len(objects)} {'object' if len(objects) == 1 else 'objects'}{more}"
         return f"{where} at {at.server} can be read: {count}."
 
     def entry(self, path: str) -> Entry:
@@ -100,8 +100,8 @@ class S3Source(Source):
         if not path:
             return Entry("", is_dir=True, size=0, modified=0)
         key = bucket.place.prefix + path
-        if (found := bucket.client.head(key)) is not None:
-            return Entry(path, is_dir=False, size=int(found["ContentLength"]), modified=modified(found))
+        if (head := bucket.client.head(key)) is not None:
+            return Entry(path, is_dir=False, size=int(head["ContentLength"]), modified=modified(head))
         if bucket.pages.page(f"{key}/", limit=1).get("Contents"):
             return Entry(path, is_dir=True, size=0, modified=0)
         raise _missing(path)
@@ -109,8 +109,8 @@ class S3Source(Source):
     def list(self, path: str, after: str = "", limit: int = 200) -> Page:
         path, bucket = clean_path(path), self._bucket
         key = bucket.place.prefix + path
-        entries, more, there = browse(bucket.pages, f"{key}/" if path else key, path, after, limit)
-        if path and not there and not after:
+        entries, more, exists = browse(bucket.pages, f"{key}/" if path else key, path, after, limit)
+        if path and not exists and not after:
             if bucket.client.head(key) is not None:
                 raise SourceError(f"{path} is a file, not a folder.")
             raise _missing(path)
@@ -133,8 +133,8 @@ class S3Source(Source):
         return self._bucket.contents.open(self._pinned(file, path), offset, count, verify=not file.check)
 
     def begin(self, file: SourceFile, path: str) -> Begun:
-        wanted = self._bucket.contents.begin(self._pinned(file, path), 0, file.size, verify=not file.check)
-        return Begun(wanted.body, wanted.close)
+        request = self._bucket.contents.begin(self._pinned(file, path), 0, file.size, verify=not file.check)
+        return Begun(request.body, request.close)
 
     def _pinned(self, file: SourceFile, path: str) -> Pinned:
         path = clean_path(path)

@@ -86,38 +86,38 @@ def _python(address: Address, ask: Ask, body: dict[str, Any]) -> str:
     pairs = ", ".join(f"{name!r}: {literal(value)}" for name, value in extra.items())
     key = '"none"' if address.public else 'os.environ["API_KEY"]'
     more = f", default_headers={{{pairs}}}" if pairs else ""
-    made = [] if address.public else ["import os", ""]
-    made += ["from openai import OpenAI", ""]
-    made.append(f'client = OpenAI(base_url="{address.base}/v1", api_key={key}{more})')
+    source_lines = [] if address.public else ["import os", ""]
+    source_lines += ["from openai import OpenAI", ""]
+    source_lines.append(f'client = OpenAI(base_url="{address.base}/v1", api_key={key}{more})')
     what = {CHAT: "chat.completions", EMBEDDING: "embeddings"}.get(ask.task, "completions")
     arguments = "".join(f"    {name}={value!r},\n" for name, value in body.items())
-    made.append(f"answer = client.{what}.create(\n{arguments})")
+    source_lines.append(f"answer = client.{what}.create(\n{arguments})")
     text = "choice.{}.content" if ask.task == CHAT else "choice.text"
     if ask.task == EMBEDDING:
-        made.append("print(answer.data[0].embedding[:8])")
+        source_lines.append("print(answer.data[0].embedding[:8])")
     elif ask.stream:
-        made += [
+        source_lines += [
             "for event in answer:",
             "    for choice in event.choices:",
             f'        print({text.format("delta")} or "", end="", flush=True)',
         ]
     else:
-        made += ["choice = answer.choices[0]", f"print({text.format('message')})"]
-    return "\n".join(made) + "\n"
+        source_lines += ["choice = answer.choices[0]", f"print({text.format('message')})"]
+    return "\n".join(source_lines) + "\n"
 
 
 def _javascript(address: Address, ask: Ask, body: dict[str, Any]) -> str:
     """For Node 18 and later, as a module (.mjs); browsers need the gateway behind the page's own origin."""
     headers = ", ".join(f"{json.dumps(name)}: {_js(value)}" for name, value in address.headers().items())
-    made = JAVASCRIPT.format(
+    script = JAVASCRIPT.format(
         url=json.dumps(address.base + PATHS[ask.task]), headers=headers, body=json.dumps(body, ensure_ascii=False)
     )
     if ask.stream:
-        return made + JAVASCRIPT_STREAM.format(text="choice.delta?.content" if ask.task == CHAT else "choice.text")
+        return script + JAVASCRIPT_STREAM.format(text="choice.delta?.content" if ask.task == CHAT else "choice.text")
     if ask.task == EMBEDDING:
-        return made + "console.log((await response.json()).data[0].embedding.slice(0, 8));\n"
+        return script + "console.log((await response.json()).data[0].embedding.slice(0, 8));\n"
     text = "message.content" if ask.task == CHAT else "text"
-    return made + f"console.log((await response.json()).choices[0].{text});\n"
+    return script + f"console.log((await response.json()).choices[0].{text});\n"
 
 
 def _js(value: str) -> str:

@@ -154,8 +154,8 @@ def _grpcurl(address: Address, inputs: Sequence[Input], *, stream: bool, zeros: 
         parts = [f"head -c {_empty_size(item)} /dev/zero | base64 | tr -d '\\n'" for item in inputs]
         head = json.dumps(grpc_json(service, inputs, step, contents=False))[:-1] + ', "raw_input_contents": ["'
         between = "; printf %s '\", \"'; ".join(parts)
-        made = f"{{ printf %s {shlex.quote(head)}; {between}; printf %s '\"]}}'; }} |"
-        return f"{made}\n{lines(*call, '-d @', target, method)}"
+        producer = f"{{ printf %s {shlex.quote(head)}; {between}; printf %s '\"]}}'; }} |"
+        return f"{producer}\n{lines(*call, '-d @', target, method)}"
     return lines(*call, f"-d {shlex.quote(json.dumps(grpc_json(service, inputs, step)))}", target, method)
 
 
@@ -170,12 +170,12 @@ def grpc_json(
         if contents and typed:
             row["contents"] = {CONTENTS[item.datatype]: _proto_values(item)}
         rows.append(row)
-    made: dict[str, Any] = {"model_name": service, "inputs": rows}
+    request: dict[str, Any] = {"model_name": service, "inputs": rows}
     if step:
-        made["parameters"] = {name: {parameter_field(value): value} for name, value in step.parameters().items()}
+        request["parameters"] = {name: {parameter_field(value): value} for name, value in step.parameters().items()}
     if contents and not typed:
-        made["raw_input_contents"] = [base64.b64encode(raw_bytes(item.values)).decode() for item in inputs]
-    return made
+        request["raw_input_contents"] = [base64.b64encode(raw_bytes(item.values)).decode() for item in inputs]
+    return request
 
 
 def _proto_values(item: Input) -> list[Any]:

@@ -86,16 +86,16 @@ MESSAGES: Final[dict[str, list[tuple[int, str, str]]]] = {
 
 
 def _file(package: str, dependencies: list[str]) -> descriptor_pb2.FileDescriptorProto:
-    made = descriptor_pb2.FileDescriptorProto(
+    file = descriptor_pb2.FileDescriptorProto(
         name=f"{package.replace('.', '/')}.proto", package=package, syntax="proto3", dependency=dependencies
     )
     for full, fields in MESSAGES.items():
         parent, _, name = full.rpartition(".")
         if parent == package:
-            message = made.message_type.add(name=name)
+            message = file.message_type.add(name=name)
             for number, field, kind in fields:
                 _add(message, full, number, field, kind)
-    return made
+    return file
 
 
 def _add(message: descriptor_pb2.DescriptorProto, full: str, number: int, name: str, kind: str) -> None:
@@ -106,20 +106,20 @@ def _add(message: descriptor_pb2.DescriptorProto, full: str, number: int, name: 
         entry.field.add(name="key", number=1, type=FIELD.TYPE_STRING, label=FIELD.LABEL_OPTIONAL)
         entry.field.add(name="value", number=2, type=FIELD.TYPE_MESSAGE, type_name=inner, label=FIELD.LABEL_OPTIONAL)
         inner = f".{full}.{entry.name}"
-    made = message.field.add(name=name, number=number, label=FIELD.LABEL_REPEATED if label else FIELD.LABEL_OPTIONAL)
+    field = message.field.add(name=name, number=number, label=FIELD.LABEL_REPEATED if label else FIELD.LABEL_OPTIONAL)
     if inner.startswith("."):
-        made.type, made.type_name = FIELD.TYPE_MESSAGE, inner
+        field.type, field.type_name = FIELD.TYPE_MESSAGE, inner
     else:
-        made.type = TYPES[inner]
+        field.type = TYPES[inner]
         if label and inner in _PACKED:
-            made.options.packed = True
+            field.options.packed = True
 
 
 def _pool() -> descriptor_pool.DescriptorPool:
     """Apart from protobuf's own, so that a process which also has TensorFlow's generated code is not in conflict."""
     pool = descriptor_pool.DescriptorPool()
-    for known in (any_pb2, wrappers_pb2):
-        pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
+    for module in (any_pb2, wrappers_pb2):
+        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
     pool.Add(_file("tensorflow", []))
     google = ["google/protobuf/any.proto", "google/protobuf/wrappers.proto"]
     pool.Add(_file("tensorflow.serving", ["tensorflow.proto", *google]))

@@ -106,10 +106,10 @@ def _strings(name: str, content: bytes, number: int) -> Array:
         lengths.append(length)
     if at + sum(lengths) != len(content):
         raise invalid(f"{name}: tensor_content is no list of {number} strings.")
-    made = np.empty(number, object)
+    values = np.empty(number, object)
     for i, length in enumerate(lengths):
-        made[i], at = content[at : at + length], at + length
-    return made
+        values[i], at = content[at : at + length], at + length
+    return values
 
 
 def _typed(name: str, tensor: Any, datatype: str, shape: tuple[int, ...], largest: int) -> Array:
@@ -121,30 +121,30 @@ def _typed(name: str, tensor: Any, datatype: str, shape: tuple[int, ...], larges
     dtype = DTYPES[datatype]
     try:
         halves = FIELDS[datatype] == "half_val"
-        made = np.array(given, np.uint16).view(dtype) if halves else np.array(given, dtype)
+        values = np.array(given, np.uint16).view(dtype) if halves else np.array(given, dtype)
     except (OverflowError, ValueError):
         raise invalid(f"{name}: a value does not fit {datatype}.") from None
-    if len(made) < needed:  # the last one stands for those that are missing, zero when there is none
-        made = np.concatenate([made, np.full(needed - len(made), made[-1] if len(made) else 0, dtype)])
-    return made.reshape(shape)
+    if len(values) < needed:  # the last one stands for those that are missing, zero when there is none
+        values = np.concatenate([values, np.full(needed - len(values), values[-1] if len(values) else 0, dtype)])
+    return values.reshape(shape)
 
 
 def _texts(name: str, given: list[bytes], needed: int, largest: int) -> Array:
     last = given[-1] if given else b""
     if (needed - len(given)) * (4 + len(last)) > largest:
         raise invalid(f"{name}: the strings take more than the {largest} bytes that are allowed.")
-    made = np.empty(needed, object)
-    made[:] = given + [last] * (needed - len(given))
-    return made
+    values = np.empty(needed, object)
+    values[:] = given + [last] * (needed - len(given))
+    return values
 
 
 def response(request: Any, outputs: Outputs) -> Any:
     """A PredictResponse that echoes the model's name and the signature, and says which version answered."""
-    made = tfserving.PredictResponse()
-    _echo(request, made.model_spec, outputs.version)
+    message = tfserving.PredictResponse()
+    _echo(request, message.model_spec, outputs.version)
     for item in outputs.tensors:
-        _write(item.values, item.datatype, made.outputs[item.name])
-    return made
+        _write(item.values, item.datatype, message.outputs[item.name])
+    return message
 
 
 def _echo(request: Any, into: Any, version: str) -> None:
@@ -169,12 +169,12 @@ def _write(values: Array, datatype: str, into: Any) -> None:
 
 
 def _varint(number: int) -> bytes:
-    made = bytearray()
+    encoded = bytearray()
     while number > 127:
-        made.append(number & 127 | 128)
+        encoded.append(number & 127 | 128)
         number >>= 7
-    made.append(number)
-    return bytes(made)
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def metadata(request: Any, model: Model) -> Any:
@@ -188,11 +188,11 @@ def metadata(request: Any, model: Model) -> Any:
     for tensors, into in ((model.inputs, signature.inputs), (model.outputs, signature.outputs)):
         for tensor in tensors:
             _describe(tensor, into)
-    made = tfserving.GetModelMetadataResponse()
-    _echo(request, made.model_spec, model.version)
-    made.model_spec.ClearField("signature_name")
-    made.metadata[SIGNATURE_FIELD].Pack(signatures)
-    return made
+    message = tfserving.GetModelMetadataResponse()
+    _echo(request, message.model_spec, model.version)
+    message.model_spec.ClearField("signature_name")
+    message.metadata[SIGNATURE_FIELD].Pack(signatures)
+    return message
 
 
 def _describe(tensor: Tensor, into: Mapping[str, Any]) -> None:

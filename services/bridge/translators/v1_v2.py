@@ -130,9 +130,9 @@ def _rows(rows: list[Row], model: Model) -> Plan:
     requests, whole = [], []
     has_first = all(tensor.shape[:1] in ((-1,), (1,)) for tensor in inputs)
     for i, row in enumerate(rows):
-        made = [_alone(row[tensor.name], tensor, f"instances[{i}]", has_first) for tensor in inputs]
-        requests.append(tuple(item for item, _ in made))
-        flags = [is_whole for _, is_whole in made]
+        pairs = [_alone(row[tensor.name], tensor, f"instances[{i}]", has_first) for tensor in inputs]
+        requests.append(tuple(item for item, _ in pairs))
+        flags = [is_whole for _, is_whole in pairs]
         whole.append(any(flags) if batches else all(flags))
     # A model that has a first dimension which the rows do not: its answer has it too, and it is not the caller's.
     added = not any(whole)
@@ -164,13 +164,13 @@ def _alone(value: Any, tensor: Tensor, where: str, has_first: bool) -> tuple[Nam
         raise invalid(f"{name} is ragged: its lists do not all have the same length.") from None
     except BadValue as error:
         raise invalid(f"{name}: {error}") from None
-    shape, wanted = shape[1:], tensor.shape
-    has_first = has_first or wanted[:1] == (1,)
-    if has_first and (row := _fitting(shape, wanted[1:])) is not None:
+    shape, model_shape = shape[1:], tensor.shape
+    has_first = has_first or model_shape[:1] == (1,)
+    if has_first and (row := _fitting(shape, model_shape[1:])) is not None:
         return Named(tensor.name, tensor.datatype, values.reshape(1, *row)), False
-    if (fit := _fitting(shape, wanted)) is not None:
+    if (fit := _fitting(shape, model_shape)) is not None:
         return Named(tensor.name, tensor.datatype, values.reshape(fit)), True
-    one = wanted[1:] if has_first else wanted
+    one = model_shape[1:] if has_first else model_shape
     raise invalid(f"{name} has shape {_shown(shape)}, and the model wants {_shown(one)} for each instance.")
 
 
@@ -195,12 +195,14 @@ def _column(value: Any, tensor: Tensor) -> Named:
     return Named(tensor.name, tensor.datatype, values.reshape(fit))
 
 
-def _fitting(found: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...] | None:
-    """The shape to send for values nested as `found`; a lone value also fits where one value is wanted."""
-    if len(found) == len(wanted) and all(want in (-1, size) for size, want in zip(found, wanted, strict=True)):
-        return tuple(found)
-    ones = tuple(1 if size == -1 else size for size in wanted)
-    return ones if not found and count(ones) == 1 else None
+def _fitting(nested_shape: Sequence[int], model_shape: Sequence[int]) -> tuple[int, ...] | None:
+    """The shape to send for values nested as `nested_shape`; a lone value also fits where one value is wanted."""
+    if len(nested_shape) == len(model_shape) and all(
+        want in (-1, size) for size, want in zip(nested_shape, model_shape, strict=True)
+    ):
+        return tuple(nested_shape)
+    ones = tuple(1 if size == -1 else size for size in model_shape)
+    return ones if not nested_shape and count(ones) == 1 else None
 
 
 def answer(plan: Plan, answers: Sequence[Outputs], whole: Set[str] = frozenset()) -> bytes:

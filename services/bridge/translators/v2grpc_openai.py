@@ -79,17 +79,17 @@ def _bounded(given: Json, service: Service) -> Json:
 
 def body(question: Question, *, stream: bool) -> bytes:
     """Of the request to `question.path`."""
-    made: Json = {"model": question.model, **question.parameters}
+    document: Json = {"model": question.model, **question.parameters}
     task = question.service.task
     if task == CHAT:
-        made["messages"] = [{"role": "user", "content": question.prompt}]
+        document["messages"] = [{"role": "user", "content": question.prompt}]
     elif task == EMBEDDING:
-        made |= {"input": question.prompt, "encoding_format": "base64"}
+        document |= {"input": question.prompt, "encoding_format": "base64"}
     else:
-        made["prompt"] = question.prompt
+        document["prompt"] = question.prompt
     if stream and task != EMBEDDING:
-        made |= {"stream": True, "stream_options": {"include_usage": True}}
-    return json.dumps(made).encode()
+        document |= {"stream": True, "stream_options": {"include_usage": True}}
+    return json.dumps(document).encode()
 
 
 def answer(question: Question, content: bytes) -> tuple[Any, Json]:
@@ -132,22 +132,22 @@ def _status(error: Any) -> int:
 
 
 def response(question: Question, text: str, finish_reason: str | None) -> Any:
-    made = service_pb2.ModelInferResponse(model_name=question.model, model_version="1", id=question.id)
-    texts.write(text, question.encoding, made, OUTPUT)
+    message = service_pb2.ModelInferResponse(model_name=question.model, model_version="1", id=question.id)
+    texts.write(text, question.encoding, message, OUTPUT)
     if finish_reason:
-        made.parameters["finish_reason"].string_param = finish_reason
-    return made
+        message.parameters["finish_reason"].string_param = finish_reason
+    return message
 
 
 def _vector(question: Question, encoded: str) -> Any:
     values = base64.b64decode(encoded)
-    made = service_pb2.ModelInferResponse(model_name=question.model, model_version="1", id=question.id)
-    output = made.outputs.add(name=VECTOR, datatype="FP32", shape=[1, len(values) // 4])
+    message = service_pb2.ModelInferResponse(model_name=question.model, model_version="1", id=question.id)
+    output = message.outputs.add(name=VECTOR, datatype="FP32", shape=[1, len(values) // 4])
     if question.encoding.field == "raw":
-        made.raw_output_contents.append(values)
+        message.raw_output_contents.append(values)
     else:
         output.contents.fp32_contents.extend(np.frombuffer(values, "<f4").tolist())
-    return made
+    return message
 
 
 def usage_metadata(usage: Json) -> tuple[tuple[str, str], ...]:
@@ -158,13 +158,13 @@ def usage_metadata(usage: Json) -> tuple[tuple[str, str], ...]:
 
 def metadata(service: Service, name: str) -> Any:
     """The ModelMetadataResponse of a service that has no tensors of its own."""
-    made = service_pb2.ModelMetadataResponse(name=model_of(name, service), versions=["1"], platform="vllm")
-    made.inputs.add(name="prompt", datatype="BYTES", shape=[1])
+    message = service_pb2.ModelMetadataResponse(name=model_of(name, service), versions=["1"], platform="vllm")
+    message.inputs.add(name="prompt", datatype="BYTES", shape=[1])
     if service.task == EMBEDDING:
-        made.outputs.add(name=VECTOR, datatype="FP32", shape=[1, -1])
+        message.outputs.add(name=VECTOR, datatype="FP32", shape=[1, -1])
     else:
-        made.outputs.add(name=OUTPUT, datatype="BYTES", shape=[1])
-    return made
+        message.outputs.add(name=OUTPUT, datatype="BYTES", shape=[1])
+    return message
 
 
 def _not_understood() -> BridgeError:

@@ -59,14 +59,14 @@ def prepare(spec: ReplicaSpec, papers: Papers) -> str:
     run_dir, launch = spec.run_dir, spec.launch
     _check(launch)
     run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = sorted([*launch.files, *launch.links])
-    for stale in sorted(set(_made_before(papers.launch)) - set(made), reverse=True):
+    paths = sorted([*launch.files, *launch.links])
+    for stale in sorted(set(_made_before(papers.launch)) - set(paths), reverse=True):
         _remove(run_dir / stale)
     for name, content in launch.files.items():
         write(run_dir / name, content)
     for name, target in launch.links.items():
         _link(run_dir / name, target)
-    write_launch(papers.launch, _document(spec, papers, made))
+    write_launch(papers.launch, _document(spec, papers, paths))
     return _digest(launch)
 
 
@@ -83,14 +83,14 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     replace(path, content, mode=mode)
 
 
-def _document(spec: ReplicaSpec, papers: Papers, made: list[str]) -> dict[str, Any]:
+def _document(spec: ReplicaSpec, papers: Papers, paths: list[str]) -> dict[str, Any]:
     return {
         "argv": list(spec.launch.argv),
         "env": dict(spec.launch.env),
         "cwd": str(spec.run_dir),
         "lock": str(papers.lock),
         "start_limit": [spec.start_retries + 3, START_WINDOW, str(papers.starts)],
-        "made": made,
+        "made": paths,
     }
 
 

@@ -20,17 +20,17 @@ def allocate(count: int, taken: Set[int], *, first: int = FIRST, last: int = LAS
     """
     size = last - first + 1
     start = zlib.crc32(near.encode()) % max(1, size) if near else 0
-    found: list[int] = []
+    ports: list[int] = []
     for port in (first + (start + step) % size for step in range(size)):
-        if len(found) == count:
+        if len(ports) == count:
             break
         if port not in taken and is_free(port):
-            found.append(port)
-    if len(found) < count:
+            ports.append(port)
+    if len(ports) < count:
         raise EngineError(
             f"No {count} free ports are left between {first} and {last}.", hint="Stop a service, or widen the range."
         )
-    return found
+    return ports
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:

@@ -109,25 +109,25 @@ class Supervisor:
         self.call("stopProcess", name, False, accept=[NOT_RUNNING, BAD_NAME])
 
     def info(self, name: str) -> ProcessInfo | None:
-        found = self.call("getProcessInfo", name, accept=[BAD_NAME])
-        return None if found is None else _info(found)
+        process = self.call("getProcessInfo", name, accept=[BAD_NAME])
+        return None if process is None else _info(process)
 
     def all(self) -> list[ProcessInfo]:
-        return [_info(found) for found in self.call("getAllProcessInfo")]
+        return [_info(process) for process in self.call("getAllProcessInfo")]
 
     def shutdown(self) -> None:
         self.call("shutdown", accept=[SHUTDOWN_STATE])
 
 
-def _info(found: Mapping[str, Any]) -> ProcessInfo:
-    running = found["pid"] > 0
+def _info(process: Mapping[str, Any]) -> ProcessInfo:
+    running = process["pid"] > 0
     return ProcessInfo(
-        name=found["name"],
-        state=found["statename"],
-        pid=found["pid"],
-        uptime=max(0.0, float(found["now"] - found["start"])) if running else 0.0,
-        exit_status=found["exitstatus"],
-        spawn_error=found["spawnerr"],
+        name=process["name"],
+        state=process["statename"],
+        pid=process["pid"],
+        uptime=max(0.0, float(process["now"] - process["start"])) if running else 0.0,
+        exit_status=process["exitstatus"],
+        spawn_error=process["spawnerr"],
     )
 
 

@@ -36,29 +36,29 @@ def parse(text: str) -> ModelConfig:
 
 def overlay(config: ModelConfig, options: Mapping[str, Any], name: str) -> ModelConfig:
     """A copy of `config` with what `options` (as from parse_config) sets. `name` is always the service's."""
-    made = model_config_pb2.ModelConfig()
-    made.CopyFrom(config)
-    made.name = name
-    drop_newer(made)
-    if config_fields.is_own_runtime(made):
-        made.ClearField("runtime")  # what Triton takes anyway, and our backends have in another form
+    copy = model_config_pb2.ModelConfig()
+    copy.CopyFrom(config)
+    copy.name = name
+    drop_newer(copy)
+    if config_fields.is_own_runtime(copy):
+        copy.ClearField("runtime")  # what Triton takes anyway, and our backends have in another form
     if options.get("backend"):
-        made.backend = options["backend"]
-        made.platform = ""
+        copy.backend = options["backend"]
+        copy.platform = ""
     if "max_batch_size" in options:
-        made.max_batch_size = options["max_batch_size"]
+        copy.max_batch_size = options["max_batch_size"]
     if "instances" in options:
-        set_instances(made, options["instances"])
+        set_instances(copy, options["instances"])
     if options.get("dynamic_batching") is not None:
-        set_dynamic_batching(made, options["dynamic_batching"])
+        set_dynamic_batching(copy, options["dynamic_batching"])
     for field in ("input", "output"):
         if options.get(f"{field}s"):
-            set_tensors(getattr(made, field), options[f"{field}s"])
-    if bool(config.max_batch_size) != bool(made.max_batch_size):
-        rebatch(made, [f for f in ("input", "output") if not options.get(f"{f}s")])
+            set_tensors(getattr(copy, field), options[f"{field}s"])
+    if bool(config.max_batch_size) != bool(copy.max_batch_size):
+        rebatch(copy, [f for f in ("input", "output") if not options.get(f"{f}s")])
     for key, value in options.get("parameters", {}).items():
-        made.parameters[key].string_value = value
-    return made
+        copy.parameters[key].string_value = value
+    return copy
 
 
 def drop_newer(config: ModelConfig) -> list[str]:
@@ -81,8 +81,8 @@ def set_instances(config: ModelConfig, count: int) -> None:
         group.count = count
 
 
-def set_dynamic_batching(config: ModelConfig, wanted: Mapping[str, Any]) -> None:
-    if not wanted.get("enabled", True):
+def set_dynamic_batching(config: ModelConfig, options: Mapping[str, Any]) -> None:
+    if not options.get("enabled", True):
         config.ClearField("dynamic_batching")
         return
     other = config.WhichOneof("scheduling_choice")
@@ -91,26 +91,26 @@ def set_dynamic_batching(config: ModelConfig, wanted: Mapping[str, Any]) -> None
     if config.max_batch_size < 1:
         raise ModelError("Dynamic batching needs a max batch size of at least 1.")
     config.dynamic_batching.SetInParent()
-    if "preferred_batch_size" in wanted:
+    if "preferred_batch_size" in options:
         del config.dynamic_batching.preferred_batch_size[:]
-        config.dynamic_batching.preferred_batch_size.extend(wanted["preferred_batch_size"])
-    if "max_queue_delay_microseconds" in wanted:
-        config.dynamic_batching.max_queue_delay_microseconds = wanted["max_queue_delay_microseconds"]
+        config.dynamic_batching.preferred_batch_size.extend(options["preferred_batch_size"])
+    if "max_queue_delay_microseconds" in options:
+        config.dynamic_batching.max_queue_delay_microseconds = options["max_queue_delay_microseconds"]
 
 
-def set_tensors(repeated: Any, wanted: Sequence[Mapping[str, Any]]) -> None:
-    """The wanted tensors in the wanted order. One that the file has under the same name keeps its other fields."""
+def set_tensors(repeated: Any, new_tensors: Sequence[Mapping[str, Any]]) -> None:
+    """`new_tensors`, in their order. One that the file has under the same name keeps its other fields."""
     before = {tensor.name: tensor for tensor in repeated}
     after = []
-    for tensor in wanted:
-        made = type(repeated.add())()
+    for tensor in new_tensors:
+        entry = type(repeated.add())()
         if tensor["name"] in before:
-            made.CopyFrom(before[tensor["name"]])
-        made.name = tensor["name"]
-        made.data_type = model_config_pb2.DataType.Value(datatypes.TO_CONFIG[tensor["datatype"]])
-        if list(made.dims) != list(tensor["shape"]):
-            set_dims(made, tensor["shape"], batched=False)  # an old reshape was right for the old dims only
-        after.append(made)
+            entry.CopyFrom(before[tensor["name"]])
+        entry.name = tensor["name"]
+        entry.data_type = model_config_pb2.DataType.Value(datatypes.TO_CONFIG[tensor["datatype"]])
+        if list(entry.dims) != list(tensor["shape"]):
+            set_dims(entry, tensor["shape"], batched=False)  # an old reshape was right for the old dims only
+        after.append(entry)
     del repeated[:]
     repeated.extend(after)
 
@@ -149,10 +149,10 @@ def complete(config: ModelConfig, inputs: Sequence[Tensor], outputs: Sequence[Te
         if len(repeated):
             continue
         for tensor in tensors:
-            made = repeated.add(name=tensor.name)
-            made.data_type = model_config_pb2.DataType.Value(datatypes.TO_CONFIG[tensor.datatype])
+            entry = repeated.add(name=tensor.name)
+            entry.data_type = model_config_pb2.DataType.Value(datatypes.TO_CONFIG[tensor.datatype])
             dims = [size or -1 for size in tensor.shape[1 if config.max_batch_size else 0 :]]
-            set_dims(made, dims, bool(config.max_batch_size))
+            set_dims(entry, dims, bool(config.max_batch_size))
 
 
 def on_cpu(config: ModelConfig) -> None:

@@ -21,41 +21,41 @@ def explain(log: Sequence[str]) -> str:
     for rules in (CAUSES, SYMPTOMS, LAST_WORDS):
         for line in reversed(log):  # the log may hold several starts: the latest counts
             for pattern, say in rules:
-                if found := pattern.search(line):
-                    return which(found, log) + say(found)
+                if match := pattern.search(line):
+                    return which(match, log) + say(match)
     return ""
 
 
-def which(found: re.Match[str], log: Sequence[str]) -> str:
+def which(match: re.Match[str], log: Sequence[str]) -> str:
     """The model that a rule is about, where Triton loads several."""
     models = {loading[1] for line in log if (loading := LOADING_OF.search(line))}
-    name = found.groupdict().get("model")
+    name = match.groupdict().get("model")
     return f"{name}: " if name and len(models) > 1 else ""
 
 
-def load_failure(found: re.Match[str]) -> str:
+def load_failure(match: re.Match[str]) -> str:
     """What follows "failed to load '<model>' version <n>:" is the backend's own text, with newlines escaped."""
-    lines = [line.strip() for line in found["text"].rstrip().rstrip('"').split("\\n")]
+    lines = [line.strip() for line in match["text"].rstrip().rstrip('"').split("\\n")]
     first = lines[0][:MAX_DETAIL].rstrip(".")
     for pattern, sentence in LOADING:
-        if known := pattern.search(first):
-            return sentence.format(*known.groups())
+        if cause := pattern.search(first):
+            return sentence.format(*cause.groups())
     python = PYTHON_ERROR.match(first)
     if python and ("At:" in lines or python["kind"].endswith(("Error", "Exception"))):
         return python_failure(python, lines[1:])
     return f"Triton could not load the model: {first}."
 
 
-def python_failure(found: re.Match[str], trace: Sequence[str]) -> str:
-    kind, text = found["kind"], found["text"] or "(no message)"
+def python_failure(match: re.Match[str], trace: Sequence[str]) -> str:
+    kind, text = match["kind"], match["text"] or "(no message)"
     return f"The model's Python code raised {kind}{place(trace)}: {text}."
 
 
 def place(trace: Sequence[str]) -> str:
     """Where in the model's own files: the innermost frame that lies in the generated repository."""
     for line in trace:
-        if "/repository/" in line and (found := PLACE.search(line)):
-            return f" in {found[1]} line {found[2]} ({found[3]})"
+        if "/repository/" in line and (match := PLACE.search(line)):
+            return f" in {match[1]} line {match[2]} ({match[3]})"
     return ""
 
 
@@ -94,7 +94,7 @@ LOADING: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 
 
 def _say(sentence: str) -> Callable[[re.Match[str]], str]:
-    return lambda found: sentence.format(*(group.rstrip('"').rstrip(" .") for group in found.groups()))
+    return lambda match: sentence.format(*(group.rstrip('"').rstrip(" .") for group in match.groups()))
 
 
 Rules = tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]

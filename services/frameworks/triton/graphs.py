@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from services.frameworks.triton.study import Study
 
 
-def files(made: Study, tree: Path) -> list[str]:
+def files(inspection: Study, tree: Path) -> list[str]:
     """The ONNX files that would be served, relative to the tree, the highest version's first; [] for other models."""
-    if configs.backend(made.config) != "onnxruntime":
+    if configs.backend(inspection.config) != "onnxruntime":
         return []
-    if made.layout.kind == layouts.BARE:
-        return [made.layout.graph]
-    file = str(made.config.default_model_filename) or DEFAULT_FILES["onnxruntime"]
-    loaded = versions.loaded(made.config, made.layout.versions)
+    if inspection.layout.kind == layouts.BARE:
+        return [inspection.layout.graph]
+    file = str(inspection.config.default_model_filename) or DEFAULT_FILES["onnxruntime"]
+    loaded = versions.loaded(inspection.config, inspection.layout.versions)
     return [graph_of(tree, f"{version}/{file}") for version in reversed(loaded)]
 
 
@@ -37,39 +37,39 @@ def load(tree: Path, name: str) -> onnx.Graph:
         raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
 
 
-def compare_first(made: Study, tree: Path, of_file: configs.ModelConfig) -> None:
+def compare_first(inspection: Study, tree: Path, of_file: configs.ModelConfig) -> None:
     """Hold config.pbtxt, and what the form lays over it, against an ONNX model itself."""
-    names = files(made, tree)
+    names = files(inspection, tree)
     if not names:
         return
-    made.graph = load(tree, names[0])
-    shown = of_file if made.config_text else None
-    made.comparison = compare.compare(shown, made.graph)
-    made.suggested = suggest(made.graph, shown)
-    rows = compare.compare(made.config, made.graph)
-    made.problems += [*onnx.problems(tree / names[0], made.graph), *compare.problems(rows)]
-    made.notes += compare.notes(rows)
+    inspection.graph = load(tree, names[0])
+    shown = of_file if inspection.config_text else None
+    inspection.comparison = compare.compare(shown, inspection.graph)
+    inspection.suggested = suggest(inspection.graph, shown)
+    rows = compare.compare(inspection.config, inspection.graph)
+    inspection.problems += [*onnx.problems(tree / names[0], inspection.graph), *compare.problems(rows)]
+    inspection.notes += compare.notes(rows)
 
 
-def compare_others(made: Study, tree: Path) -> None:
+def compare_others(inspection: Study, tree: Path) -> None:
     """One config.pbtxt is for all versions, and Triton serves none of them when one does not load."""
-    for name in files(made, tree)[1:]:
+    for name in files(inspection, tree)[1:]:
         graph = load(tree, name)
-        problems = [*onnx.problems(tree / name, graph), *compare.problems(compare.compare(made.config, graph))]
-        made.problems += [f"{name}: {problem}" for problem in problems]
+        problems = [*onnx.problems(tree / name, graph), *compare.problems(compare.compare(inspection.config, graph))]
+        inspection.problems += [f"{name}: {problem}" for problem in problems]
 
 
-def fill(made: Study, graph: onnx.Graph, name: str) -> None:
+def fill(inspection: Study, graph: onnx.Graph, name: str) -> None:
     """What config.pbtxt leaves out, without the inputs that Triton fills and the outputs that it keeps as state."""
-    inputs, outputs = roles.client_inputs(made.config, graph), roles.client_outputs(made.config, graph)
+    inputs, outputs = roles.client_inputs(inspection.config, graph), roles.client_outputs(inspection.config, graph)
     try:
         configs.complete(
-            made.config,
-            () if made.config.input else onnx_graph.tensors(inputs),
-            () if made.config.output else onnx_graph.tensors(outputs),
+            inspection.config,
+            () if inspection.config.input else onnx_graph.tensors(inputs),
+            () if inspection.config.output else onnx_graph.tensors(outputs),
         )
     except onnx_graph.BadGraph as error:
-        if made.problems:
+        if inspection.problems:
             return  # said of that tensor already
         raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
-    made.notes.append(f"Inputs and outputs were read from {name}.")
+    inspection.notes.append(f"Inputs and outputs were read from {name}.")

@@ -152,7 +152,7 @@ def listeners(ports: Ports) -> tuple[str, ...]:
 def environment(context: LaunchContext, runtime: Runtime) -> dict[str, str]:
     """Complete: nothing is inherited. The user's variables may replace all but what isolates the child."""
     cores = str(max(1, math.floor(context.spec.resources.cpu)))
-    made = {
+    variables = {
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": cores,
         "OPENBLAS_NUM_THREADS": cores,
@@ -167,8 +167,8 @@ def environment(context: LaunchContext, runtime: Runtime) -> dict[str, str]:
         "PYTHONNOUSERSITE": "1",
     }
     if context.spec.resources.gpu == 0:
-        made["CUDA_VISIBLE_DEVICES"] = ""
-    return made
+        variables["CUDA_VISIBLE_DEVICES"] = ""
+    return variables
 
 
 def shm_family(run_dir: Path) -> str:
@@ -196,6 +196,6 @@ def lacking_backend(folder: str, backend: str, runtime: Runtime) -> str:
     """`folder`: of one model of several, else "". "" when the runtime has the backend, or is not prepared yet."""
     if backend in {"", "ensemble"} or not runtime.backends.is_dir() or (runtime.backends / backend).is_dir():
         return ""
-    there = ", ".join(sorted(path.name for path in runtime.backends.iterdir() if path.is_dir()))
+    names = ", ".join(sorted(path.name for path in runtime.backends.iterdir() if path.is_dir()))
     what = f"{folder}: The model" if folder else "The model"
-    return f"{what} needs the Triton backend {backend}, which this runtime does not have (it has {there})."
+    return f"{what} needs the Triton backend {backend}, which this runtime does not have (it has {names})."

@@ -52,12 +52,12 @@ def read(tree: Path) -> Layout:
 
 def files_of(tree: Path, names: list[str]) -> list[str]:
     """All files below those of `names`, relative to the tree, without the bytecode that Python left."""
-    found = [name for name in names if not (tree / name).is_dir()]
+    paths = [name for name in names if not (tree / name).is_dir()]
     for name in names:
         for folder, folders, files in os.walk(tree / name):
             folders[:] = sorted(sub for sub in folders if sub != "__pycache__")
-            found.extend(Path(folder, file).relative_to(tree).as_posix() for file in files)
-    return sorted(found)
+            paths.extend(Path(folder, file).relative_to(tree).as_posix() for file in files)
+    return sorted(paths)
 
 
 def model(tree: Path, names: list[str], versions: tuple[int, ...]) -> Layout:

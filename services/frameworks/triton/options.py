@@ -27,24 +27,24 @@ class Problems(dict[str, list[str]]):
 def parse(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Only the keys that set something. Raises InvalidFields."""
     problems = Problems()
-    made: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for key, value in raw.items():
         if key not in PARSERS:
             problems.add(str(key), f"Triton has no such option. Options: {', '.join(PARSERS)}.")
         elif value is not None:
-            made[key] = PARSERS[key](key, value, problems)
+            options[key] = PARSERS[key](key, value, problems)
     if not problems:
-        check_together(made, problems)
+        check_together(options, problems)
     if problems:
         raise InvalidFields(problems)
-    return {key: value for key, value in made.items() if value not in ("", [], {}) or key == "dynamic_batching"}
+    return {key: value for key, value in options.items() if value not in ("", [], {}) or key == "dynamic_batching"}
 
 
-def check_together(made: Mapping[str, Any], problems: Problems) -> None:
-    batching = made.get("dynamic_batching")
-    if not batching or not batching["enabled"] or "max_batch_size" not in made:
+def check_together(options: Mapping[str, Any], problems: Problems) -> None:
+    batching = options.get("dynamic_batching")
+    if not batching or not batching["enabled"] or "max_batch_size" not in options:
         return
-    limit = made["max_batch_size"]
+    limit = options["max_batch_size"]
     if limit == 0:
         problems.add("dynamic_batching", "Dynamic batching needs a max batch size of at least 1.")
     elif any(size > limit for size in batching.get("preferred_batch_size", ())):
@@ -80,20 +80,22 @@ def dynamic_batching(field: str, value: Any, problems: Problems) -> dict[str, An
     if not isinstance(value, Mapping):
         problems.add(field, 'Must be null or an object such as {"enabled": true}.')
         return {}
-    made: dict[str, Any] = {"enabled": value.get("enabled", True)}
-    if not isinstance(made["enabled"], bool):
-        problems.add(f"{field}.enabled", f"Must be true or false, not {made['enabled']!r}.")
+    batching: dict[str, Any] = {"enabled": value.get("enabled", True)}
+    if not isinstance(batching["enabled"], bool):
+        problems.add(f"{field}.enabled", f"Must be true or false, not {batching['enabled']!r}.")
     for key in value:
         if key not in ("enabled", "preferred_batch_size", "max_queue_delay_microseconds"):
             problems.add(f"{field}.{key}", "Dynamic batching has no such option.")
     if value.get("preferred_batch_size") is not None:
-        made["preferred_batch_size"] = sizes(f"{field}.preferred_batch_size", value["preferred_batch_size"], problems)
+        batching["preferred_batch_size"] = sizes(
+            f"{field}.preferred_batch_size", value["preferred_batch_size"], problems
+        )
     if value.get("max_queue_delay_microseconds") is not None:
         name = f"{field}.max_queue_delay_microseconds"
-        made["max_queue_delay_microseconds"] = integer(
+        batching["max_queue_delay_microseconds"] = integer(
             name, value["max_queue_delay_microseconds"], problems, 0, 60_000_000
         )
-    return made
+    return batching
 
 
 def sizes(field: str, value: Any, problems: Problems) -> list[int]:
@@ -107,11 +109,11 @@ def tensors(field: str, value: Any, problems: Problems) -> list[dict[str, Any]]:
     if not isinstance(value, list | tuple):
         problems.add(field, 'Must be a list of {"name", "datatype", "shape"}.')
         return []
-    made = [tensor(f"{field}.{index}", item, problems) for index, item in enumerate(value)]
-    names = [item["name"] for item in made]
+    rows = [tensor(f"{field}.{index}", item, problems) for index, item in enumerate(value)]
+    names = [item["name"] for item in rows]
     for name in sorted({name for name in names if name and names.count(name) > 1}):
         problems.add(field, f"{name!r} is there more than once.")
-    return made
+    return rows
 
 
 def tensor(field: str, value: Any, problems: Problems) -> dict[str, Any]:

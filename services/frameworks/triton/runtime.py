@@ -93,8 +93,8 @@ def prepare(root: Path) -> bool:
 
 
 def prepare_alone(runtime: Runtime) -> bool:
-    asked = subprocess.run([runtime.python, "-I", "-c", ASK], capture_output=True, text=True, timeout=60, check=True)
-    interpreter: dict[str, str] = json.loads(asked.stdout)
+    process = subprocess.run([runtime.python, "-I", "-c", ASK], capture_output=True, text=True, timeout=60, check=True)
+    interpreter: dict[str, str] = json.loads(process.stdout)
     stamp = fingerprint(runtime, interpreter)
     if (runtime.backends / STAMP).is_file() and (runtime.backends / STAMP).read_text(encoding="utf-8") == stamp:
         return False
@@ -192,11 +192,11 @@ def main(arguments: list[str]) -> int:
         return 2
     root = Path(arguments[0]).absolute()
     try:
-        made = prepare(root)
+        has_changed = prepare(root)
     except (RuntimeProblem, OSError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{'prepared' if made else 'up to date'}: {locate(root).backends}\n")
+    sys.stdout.write(f"{'prepared' if has_changed else 'up to date'}: {locate(root).backends}\n")
     return 0
 
 

@@ -62,36 +62,36 @@ def study(tree: Path, options: Mapping[str, Any], name: str = "model", folder: s
 
     Never raises for bad files: what is wrong is in `problems`, one sentence each.
     """
-    made = Study(name, folder)
+    inspection = Study(name, folder)
     try:
-        made.layout = layouts.read(tree)
-        if made.layout.kind not in {layouts.MODEL, layouts.BARE}:
-            made.problems.append(NO_MODEL)
-            return made
-        made.config_text = read_config(tree)
-        of_file = configs.parse(made.config_text)
+        inspection.layout = layouts.read(tree)
+        if inspection.layout.kind not in {layouts.MODEL, layouts.BARE}:
+            inspection.problems.append(NO_MODEL)
+            return inspection
+        inspection.config_text = read_config(tree)
+        of_file = configs.parse(inspection.config_text)
         check_options(of_file, options)
-        made.config = configs.overlay(of_file, options, name)
-        made.notes += [
+        inspection.config = configs.overlay(of_file, options, name)
+        inspection.notes += [
             f"{field} is left out: the bundled Triton does not know it." for field in configs.drop_newer(of_file)
         ]
-        made.problems += [*config_fields.problems(made.config), *config_rules.problems(made.config)]
-        if made.problems:
-            return made
-        infer_backend(made)
-        check_files(made, tree)
-        made.executable = code_of(made, tree)
-        check_source(made, tree)
-        if not made.problems:
-            graphs.compare_first(made, tree, of_file)
-            fill_tensors(made, tree)
-            graphs.compare_others(made, tree)
-            check_config(made)
+        inspection.problems += [*config_fields.problems(inspection.config), *config_rules.problems(inspection.config)]
+        if inspection.problems:
+            return inspection
+        infer_backend(inspection)
+        check_files(inspection, tree)
+        inspection.executable = code_of(inspection, tree)
+        check_source(inspection, tree)
+        if not inspection.problems:
+            graphs.compare_first(inspection, tree, of_file)
+            fill_tensors(inspection, tree)
+            graphs.compare_others(inspection, tree)
+            check_config(inspection)
     except ModelError as error:
-        made.problems.append(str(error))
+        inspection.problems.append(str(error))
     except OSError as error:
-        made.problems.append(f"The model files cannot be read: {error.strerror or error}.")
-    return made
+        inspection.problems.append(f"The model files cannot be read: {error.strerror or error}.")
+    return inspection
 
 
 def check_options(of_file: configs.ModelConfig, options: Mapping[str, Any]) -> None:
@@ -113,115 +113,115 @@ def read_config(tree: Path) -> str:
         raise ModelError(f"{error}.") from error
 
 
-def infer_backend(made: Study) -> None:
+def infer_backend(inspection: Study) -> None:
     """Triton guesses the backend from the file names as well; said here so that the page can show it."""
-    if configs.backend(made.config) or is_ensemble(made.config):
+    if configs.backend(inspection.config) or is_ensemble(inspection.config):
         return
-    if made.layout.backend:
-        made.config.backend = made.layout.backend
-    elif made.layout.versions:
-        made.problems.append(
+    if inspection.layout.backend:
+        inspection.config.backend = inspection.layout.backend
+    elif inspection.layout.versions:
+        inspection.problems.append(
             "config.pbtxt names no backend and the model file is none that Triton knows: set the backend, for example "
             "python or onnxruntime."
         )
 
 
-def check_files(made: Study, tree: Path) -> None:
+def check_files(inspection: Study, tree: Path) -> None:
     """The files that Triton will open must be there; it would say so only after a start."""
-    backend = configs.backend(made.config)
-    if trouble := unquoted.problem(made.config):
-        made.problems.append(trouble)
-    if is_ensemble(made.config):
-        if not made.folder:
-            made.problems.append(ALONE)
+    backend = configs.backend(inspection.config)
+    if trouble := unquoted.problem(inspection.config):
+        inspection.problems.append(trouble)
+    if is_ensemble(inspection.config):
+        if not inspection.folder:
+            inspection.problems.append(ALONE)
         return
-    file = str(made.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
-    if not made.layout.versions:
-        made.problems.append(f"There is no version folder: put the model into 1/{file}.")
+    file = str(inspection.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
+    if not inspection.layout.versions:
+        inspection.problems.append(f"There is no version folder: put the model into 1/{file}.")
         return
-    made.problems += named_files.problems(made.config, tree)
+    inspection.problems += named_files.problems(inspection.config, tree)
     if backend == "python":
-        made.problems += named_files.environment_problems(made.config, tree)
-    folders = {name.partition("/")[0] for name, _ in made.layout.entries if "/" in name}
-    made.problems += versions.problems(made.config, folders)
-    made.notes += versions.notes(made.config, folders)
-    for version in wanted_versions(made):
+        inspection.problems += named_files.environment_problems(inspection.config, tree)
+    folders = {name.partition("/")[0] for name, _ in inspection.layout.entries if "/" in name}
+    inspection.problems += versions.problems(inspection.config, folders)
+    inspection.notes += versions.notes(inspection.config, folders)
+    for version in wanted_versions(inspection):
         folder = tree / str(version)
-        if backend == "onnxruntime" and made.layout.kind == layouts.MODEL:
-            made.problems += missing_for_onnx(made.config, folder, file)
-        if made.layout.kind == layouts.BARE or (file and (folder / file).exists()):
+        if backend == "onnxruntime" and inspection.layout.kind == layouts.MODEL:
+            inspection.problems += missing_for_onnx(inspection.config, folder, file)
+        if inspection.layout.kind == layouts.BARE or (file and (folder / file).exists()):
             continue
         if file:
-            made.problems.append(f"{version}/{file} is missing: the {backend or 'model'} backend loads it.")
+            inspection.problems.append(f"{version}/{file} is missing: the {backend or 'model'} backend loads it.")
         elif not any(folder.iterdir()):
-            made.problems.append(f"The version folder {version}/ is empty: put the model file into it.")
+            inspection.problems.append(f"The version folder {version}/ is empty: put the model file into it.")
 
 
-def wanted_versions(made: Study) -> tuple[int, ...]:
-    return versions.loaded(made.config, made.layout.versions)
+def wanted_versions(inspection: Study) -> tuple[int, ...]:
+    return versions.loaded(inspection.config, inspection.layout.versions)
 
 
-def versions_of(made: Study) -> tuple[int, ...]:
+def versions_of(inspection: Study) -> tuple[int, ...]:
     """What Triton loads. An ensemble without a version folder gets one when it is launched."""
-    if made.config is None:
+    if inspection.config is None:
         return ()
-    return wanted_versions(made) or ((1,) if is_ensemble(made.config) else ())
+    return wanted_versions(inspection) or ((1,) if is_ensemble(inspection.config) else ())
 
 
-def code_of(made: Study, tree: Path) -> tuple[Executable, ...]:
+def code_of(inspection: Study, tree: Path) -> tuple[Executable, ...]:
     """Code that the chosen backend would run. Raises ModelError when the folder has too much to look through."""
-    budget, backend = Budget(), configs.backend(made.config)
-    file = str(made.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
+    budget, backend = Budget(), configs.backend(inspection.config)
+    file = str(inspection.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
     model_files: tuple[str, ...] = (file,) if file else ()
-    if made.layout.kind == layouts.MODEL and (numbers := wanted_versions(made)):
-        model_files = model_files_of(made.config, file, numbers)
+    if inspection.layout.kind == layouts.MODEL and (numbers := wanted_versions(inspection)):
+        model_files = model_files_of(inspection.config, file, numbers)
     try:
-        return summary.code_of(tree, files_below(tree, budget), backend, model_files, made.config, budget)
+        return summary.code_of(tree, files_below(tree, budget), backend, model_files, inspection.config, budget)
     except TooMuch as error:
         raise ModelError(f"The folder cannot be looked through for code: {error}.") from error
 
 
-def fill_tensors(made: Study, tree: Path) -> None:
-    if configs.backend(made.config) == "python":
-        made.completes = b"auto_complete_config" in (tree / python_file(made)).read_bytes()
-    if made.config.input and made.config.output:
+def fill_tensors(inspection: Study, tree: Path) -> None:
+    if configs.backend(inspection.config) == "python":
+        inspection.completes = b"auto_complete_config" in (tree / python_file(inspection)).read_bytes()
+    if inspection.config.input and inspection.config.output:
         return
-    if made.graph is not None:
-        graphs.fill(made, made.graph, graphs.files(made, tree)[0])
-    elif configs.backend(made.config) == "python":
-        if made.completes:
-            made.notes.append("The Python model says its inputs and outputs itself when it is loaded.")
+    if inspection.graph is not None:
+        graphs.fill(inspection, inspection.graph, graphs.files(inspection, tree)[0])
+    elif configs.backend(inspection.config) == "python":
+        if inspection.completes:
+            inspection.notes.append("The Python model says its inputs and outputs itself when it is loaded.")
         else:
-            check_declared(made)
+            check_declared(inspection)
 
 
-def check_declared(made: Study) -> None:
+def check_declared(inspection: Study) -> None:
     """Raises ModelError when nobody could call a Python model that declares only this. Without inputs, some can."""
-    if not made.config.output:
-        missing = "outputs" if made.config.input else "inputs and outputs"
+    if not inspection.config.output:
+        missing = "outputs" if inspection.config.input else "inputs and outputs"
         raise ModelError(f"Nothing says what {missing} the Python model has: fill in its {missing}.")
-    if made.config.max_batch_size:
+    if inspection.config.max_batch_size:
         raise ModelError("Nothing says what inputs the Python model has, and batches need some: fill in its inputs.")
-    made.notes.append("config.pbtxt names no inputs, so requests bring none: fill them in if the model has some.")
+    inspection.notes.append("config.pbtxt names no inputs, so requests bring none: fill them in if the model has some.")
 
 
-def check_source(made: Study, tree: Path) -> None:
-    if configs.backend(made.config) == "python" and not made.problems:
-        name = python_file(made)
-        made.problems += filter(None, [windows_text.problem_for_python(tree / name, name)])
+def check_source(inspection: Study, tree: Path) -> None:
+    if configs.backend(inspection.config) == "python" and not inspection.problems:
+        name = python_file(inspection)
+        inspection.problems += filter(None, [windows_text.problem_for_python(tree / name, name)])
 
 
-def python_file(made: Study) -> str:
+def python_file(inspection: Study) -> str:
     """Relative to the tree."""
-    if made.layout.kind == layouts.BARE:
+    if inspection.layout.kind == layouts.BARE:
         return "model.py"
-    return f"{wanted_versions(made)[-1]}/{str(made.config.default_model_filename) or 'model.py'}"
+    return f"{wanted_versions(inspection)[-1]}/{str(inspection.config.default_model_filename) or 'model.py'}"
 
 
-def check_config(made: Study) -> None:
-    made.problems += sample_rules.problems(made.config)
-    made.notes += config_rules.notes(made.config)
-    if configs.has_sequences(made.config):
-        made.notes.append("The model has sequences: each one stays at the replica that its sequence_id leads to.")
-    if any(group.kind == group.KIND_GPU for group in made.config.instance_group):
-        made.notes.append("config.pbtxt asks for a GPU; a service without one runs it on the CPU.")
+def check_config(inspection: Study) -> None:
+    inspection.problems += sample_rules.problems(inspection.config)
+    inspection.notes += config_rules.notes(inspection.config)
+    if configs.has_sequences(inspection.config):
+        inspection.notes.append("The model has sequences: each one stays at the replica that its sequence_id leads to.")
+    if any(group.kind == group.KIND_GPU for group in inspection.config.instance_group):
+        inspection.notes.append("config.pbtxt asks for a GPU; a service without one runs it on the CPU.")

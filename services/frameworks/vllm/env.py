@@ -63,7 +63,7 @@ def environment(context: LaunchContext, on_cpu: bool) -> dict[str, str]:
     """Complete: nothing is inherited. The user's variables may set all but what isolates and hardens the child."""
     cores = str(max(1, math.floor(context.spec.resources.cpu)))
     run_dir = context.run_dir
-    made = {
+    variables = {
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": cores,
         "TOKENIZERS_PARALLELISM": "false",
@@ -85,7 +85,7 @@ def environment(context: LaunchContext, on_cpu: bool) -> dict[str, str]:
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(KEEP_ALIVE_SECONDS),
         "VLLM_ENGINE_READY_TIMEOUT_S": str(context.spec.framework_config.get("startup_timeout_seconds", START_SECONDS)),
     }
-    return made | (cpu(context.spec.framework_config, context.spec.resources.memory_gib) if on_cpu else {})
+    return variables | (cpu(context.spec.framework_config, context.spec.resources.memory_gib) if on_cpu else {})
 
 
 def offline(run_dir: Path) -> dict[str, str]:

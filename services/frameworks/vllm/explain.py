@@ -99,12 +99,12 @@ def explain(log: Sequence[str]) -> str:
     lines = [PREFIX.sub("", line[:MAX_LINE]).strip() for line in log]
     for line in reversed(lines):
         for pattern, sentence in RULES:
-            if found := pattern.search(line):
-                return sentence.format(*(clean(part) for part in found.groups() if part is not None))
+            if match := pattern.search(line):
+                return sentence.format(*(clean(part) for part in match.groups() if part is not None))
     for line in reversed(lines):
-        found = LAST_ERROR.match(line)
-        if found and not EMPTY.match(found[2]):
-            return f"vLLM ended with {found[1]}: {clean(found[2])}."
+        match = LAST_ERROR.match(line)
+        if match and not EMPTY.match(match[2]):
+            return f"vLLM ended with {match[1]}: {clean(match[2])}."
     return ""
 
 

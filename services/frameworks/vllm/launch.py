@@ -27,9 +27,9 @@ NO_MEDIA: Final = "media.invalid"
 
 def render(context: LaunchContext) -> Launch:
     """Raises ModelError when files, options, environment variables or the runtime rule a start out."""
-    made = study(context.tree, context.spec.framework_config)
-    if made.problems:
-        raise ModelError(" ".join(made.problems))
+    inspection = study(context.tree, context.spec.framework_config)
+    if inspection.problems:
+        raise ModelError(" ".join(inspection.problems))
     if refused := env.refused(context.spec.env):
         raise ModelError(
             f"The environment variable {', '.join(refused)} cannot be set: it would break the isolation of the service."
@@ -37,21 +37,21 @@ def render(context: LaunchContext) -> Launch:
     on_cpu = runtime.kind(context.runtime) == runtime.CPU
     check_devices(context, on_cpu)
     check_shared_memory(context.spec.framework_config)
-    known = runtime.known(context.runtime, made.architectures)
+    cache_files = runtime.known(context.runtime, inspection.architectures)
     python = str(context.runtime / "bin" / "python")
     return Launch(
-        argv=(python, "-IS", str(context.run_dir / "start.py"), python, *server(context, made, on_cpu)),
+        argv=(python, "-IS", str(context.run_dir / "start.py"), python, *server(context, inspection, on_cpu)),
         env=env.environment(context, on_cpu) | (NO_COMPILER if is_eager(context, on_cpu) else {}),
         files={
             "start.py": START.read_bytes(),
             "tmp/.keep": b"",
-            **{f"cache/vllm/{runtime.KNOWN}/{name}": content for name, content in known.items()},
+            **{f"cache/vllm/{runtime.KNOWN}/{name}": content for name, content in cache_files.items()},
         },
         settle_seconds=SETTLE_SECONDS,
     )
 
 
-def server(context: LaunchContext, made: Study, on_cpu: bool) -> tuple[str, ...]:
+def server(context: LaunchContext, inspection: Study, on_cpu: bool) -> tuple[str, ...]:
     options = context.spec.framework_config
     return (
         # Not the `vllm` script: in the CPU build it looks for a distribution named vllm and ends.
@@ -59,8 +59,8 @@ def server(context: LaunchContext, made: Study, on_cpu: bool) -> tuple[str, ...]
         f"--model={context.tree}",
         f"--served-model-name={context.service}",
         *doors(context.ports),
-        *task_flags(made),
-        *precision(options, made, on_cpu),
+        *task_flags(inspection),
+        *precision(options, inspection, on_cpu),
         *capacity(context, options),
         *lora(context, options),
         *parsers(options),
@@ -91,14 +91,14 @@ def doors(ports: Ports) -> tuple[str, ...]:
     )
 
 
-def task_flags(made: Study) -> tuple[str, ...]:
-    return ("--runner=pooling", "--convert=auto") if made.task == "embedding" else ("--runner=generate",)
+def task_flags(inspection: Study) -> tuple[str, ...]:
+    return ("--runner=pooling", "--convert=auto") if inspection.task == "embedding" else ("--runner=generate",)
 
 
-def precision(options: Mapping[str, Any], made: Study, on_cpu: bool) -> tuple[str, ...]:
+def precision(options: Mapping[str, Any], inspection: Study, on_cpu: bool) -> tuple[str, ...]:
     """On a CPU, float32 weights stay so: `auto` would make them bfloat16, which few CPUs compute quickly."""
     dtype, quantization = options.get("dtype", "auto"), options.get("quantization")
-    if dtype == "auto" and on_cpu and made.dtype == "float32" and not quantization:
+    if dtype == "auto" and on_cpu and inspection.dtype == "float32" and not quantization:
         dtype = "float32"
     return (f"--dtype={dtype}", *([f"--quantization={quantization}"] if quantization else []))
 
@@ -162,13 +162,13 @@ def check_devices(context: LaunchContext, on_cpu: bool) -> None:
 
 def check_shared_memory(options: Mapping[str, Any]) -> None:
     """Its processes talk through /dev/shm, which containers often keep at 64 MiB."""
-    wanted = options.get("shared_memory_mib")
-    if not wanted:
+    size = options.get("shared_memory_mib")
+    if not size:
         return
     stat = os.statvfs(SHARED_MEMORY)
     free = stat.f_bavail * stat.f_frsize >> 20
-    if free < wanted:
+    if free < size:
         raise ModelError(
-            f"The service asks for {wanted} MiB of shared memory, and {SHARED_MEMORY} has {free} MiB free: enlarge it "
+            f"The service asks for {size} MiB of shared memory, and {SHARED_MEMORY} has {free} MiB free: enlarge it "
             "(for a container: --shm-size), or ask for less."
         )

@@ -37,28 +37,28 @@ Parser = Callable[[str, Any, Problems], Any]
 def parse(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Only the keys that set something. Raises InvalidFields."""
     problems = Problems()
-    made: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for key, value in raw.items():
         if key not in PARSERS:
             problems.add(str(key), f"vLLM has no such option here. Options: {', '.join(PARSERS)}.")
         elif value is not None:
-            made[key] = PARSERS[key](key, value, problems)
+            options[key] = PARSERS[key](key, value, problems)
     if not problems:
-        check_together(made, problems)
+        check_together(options, problems)
     if problems:
         raise InvalidFields(problems)
-    return {key: value for key, value in made.items() if value not in ("", [], False)}
+    return {key: value for key, value in options.items() if value not in ("", [], False)}
 
 
-def check_together(made: Mapping[str, Any], problems: Problems) -> None:
+def check_together(options: Mapping[str, Any], problems: Problems) -> None:
     for limit in ("max_loras", "max_lora_rank"):
-        if limit in made and not made.get("lora_modules"):
+        if limit in options and not options.get("lora_modules"):
             problems.add(limit, "This is a limit of LoRA modules, and there are none: add one, or leave it empty.")
-    if made.get("enable_auto_tool_choice") and not made.get("tool_call_parser"):
+    if options.get("enable_auto_tool_choice") and not options.get("tool_call_parser"):
         problems.add("tool_call_parser", "Choosing tools by itself needs the parser of the model's tool calls.")
-    if made.get("task") == "embedding":
+    if options.get("task") == "embedding":
         for field in ("tool_call_parser", "reasoning_parser", "lora_modules"):
-            if made.get(field):
+            if options.get(field):
                 problems.add(field, "Only for the tasks chat and completion: an embedding has no such thing.")
 
 
@@ -111,11 +111,11 @@ def lora_modules(field: str, value: Any, problems: Problems) -> list[dict[str, s
     if not isinstance(value, list | tuple) or len(value) > MAX_ADAPTERS:
         problems.add(field, f'Must be a list of at most {MAX_ADAPTERS} {{"name", "path"}}.')
         return []
-    made = [lora_module(f"{field}.{index}", item, problems) for index, item in enumerate(value)]
-    names = [item["name"] for item in made]
+    modules = [lora_module(f"{field}.{index}", item, problems) for index, item in enumerate(value)]
+    names = [item["name"] for item in modules]
     for name in sorted({name for name in names if name and names.count(name) > 1}):
         problems.add(field, f"{name!r} is there more than once.")
-    return made
+    return modules
 
 
 def lora_module(field: str, value: Any, problems: Problems) -> dict[str, str]:

@@ -112,8 +112,8 @@ def run(python: Path, *arguments: str, **environment: str) -> subprocess.Complet
 def known(root: Path, architectures: Sequence[str]) -> dict[str, bytes]:
     """What vLLM knows already of these architectures: file name -> content, for a replica's own cache."""
     folder = root / "cache" / KNOWN
-    found = [path for name in architectures for path in folder.glob("*.json") if path.stem.endswith(f"-{name}")]
-    return {path.name: path.read_bytes() for path in found}
+    paths = [path for name in architectures for path in folder.glob("*.json") if path.stem.endswith(f"-{name}")]
+    return {path.name: path.read_bytes() for path in paths}
 
 
 def main(arguments: list[str]) -> int:

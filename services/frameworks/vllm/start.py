@@ -22,7 +22,7 @@ GRACE = 3.0
 
 def members(group: int) -> list[int]:
     """Living processes of the group."""
-    found = []
+    pids = []
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):  # noqa: PTH208
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
@@ -30,8 +30,8 @@ def members(group: int) -> list[int]:
         except OSError:
             continue
         if int(its) == group and state != b"Z":
-            found.append(pid)
-    return found
+            pids.append(pid)
+    return pids
 
 
 def is_tracker(pid: int) -> bool:

@@ -99,10 +99,10 @@ def may_call(service: GatewayService) -> Json:
 
 def _parameters(service: GatewayService) -> Json:
     """Denies what lacks one of the headers that this service asks for. Apart from the grants, for its own words."""
-    wanted = [
+    principals = [
         {"header": {"name": name, "string_match": {"exact": value}}} for name, value in sorted(service.auth_parameters)
     ]
-    lacking = {"permissions": [{"any": True}], "principals": [{"not_id": {"and_ids": {"ids": wanted}}}]}
+    lacking = {"permissions": [{"any": True}], "principals": [{"not_id": {"and_ids": {"ids": principals}}}]}
     return typed(_RBAC + "PerRoute", rbac={"rules": {"action": "DENY", "policies": {names.PARAMETERS: lacking}}})
 
 

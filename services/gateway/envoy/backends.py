@@ -49,9 +49,9 @@ _STREAM: Json = {"timeout": "0s"}
 
 def routes(service: GatewayService, limits: Limits, *, limited: bool) -> list[Json]:
     """`limited`: keys with a limit of concurrent requests may call the service."""
-    made = _vllm(service, limits) if service.framework == "vllm" else _triton(service, limits)
-    hops = [_hop(route, service) for route in made] if limited else []
-    return [*_too_large(service, limits), *hops, *made]
+    backend_routes = _vllm(service, limits) if service.framework == "vllm" else _triton(service, limits)
+    hops = [_hop(route, service) for route in backend_routes] if limited else []
+    return [*_too_large(service, limits), *hops, *backend_routes]
 
 
 def retry(service: GatewayService) -> Json:
@@ -117,21 +117,24 @@ def _vllm(service: GatewayService, limits: Limits) -> list[Json]:
 
 def _made(service: GatewayService, door: str, match: Json, action: Json, *more: Json) -> Json:
     """A route. Its name is the service's: messages and the access log have it from there, and the door from `door`."""
-    made: Json = {"name": service.name, "match": match, "route": action}
+    route: Json = {"name": service.name, "match": match, "route": action}
     for each in more:
-        made.update(each)
-    told = {**made.get("metadata", {}).get("filter_metadata", {}), names.LOG_METADATA: {"door": door}}
+        route.update(each)
+    filter_metadata = {**route.get("metadata", {}).get("filter_metadata", {}), names.LOG_METADATA: {"door": door}}
     if service.classes and door.startswith("v2-"):
-        told[names.LUA_METADATA] = {**told.get(names.LUA_METADATA, {}), "classes": [*service.classes]}
+        filter_metadata[names.LUA_METADATA] = {
+            **filter_metadata.get(names.LUA_METADATA, {}),
+            "classes": [*service.classes],
+        }
     if service.sequences and door.startswith("v2-"):
-        told[names.LUA_METADATA] = {**told.get(names.LUA_METADATA, {}), "sequences": True}
-        made["route"] = {**action, "hash_policy": [{"header": {"header_name": names.H_SEQUENCE}}]}
-    return {**made, "metadata": {"filter_metadata": told}}
+        filter_metadata[names.LUA_METADATA] = {**filter_metadata.get(names.LUA_METADATA, {}), "sequences": True}
+        route["route"] = {**action, "hash_policy": [{"header": {"header_name": names.H_SEQUENCE}}]}
+    return {**route, "metadata": {"filter_metadata": filter_metadata}}
 
 
 def _bridged(service: GatewayService, door: str, match: Json, cluster: str, times: Json, *more: Json) -> Json:
-    made = to_bridge(cluster, service.name)
-    return _made(service, door, match, {**made.pop("route"), **times}, made, *more)
+    route = to_bridge(cluster, service.name)
+    return _made(service, door, match, {**route.pop("route"), **times}, route, *more)
 
 
 def _hop(route: Json, service: GatewayService) -> Json:

@@ -61,8 +61,8 @@ BACKENDS = {
 
 def clusters(snapshot: Snapshot) -> list[Item]:
     """Sorted by name, so that equal snapshots give equal files."""
-    made = [_of(service, snapshot.limits) for service in snapshot.services if service.ready]
-    return sorted(chain.from_iterable(made), key=lambda cluster: cluster.name)
+    groups = [_of(service, snapshot.limits) for service in snapshot.services if service.ready]
+    return sorted(chain.from_iterable(groups), key=lambda cluster: cluster.name)
 
 
 @lru_cache(REMEMBERED)
@@ -138,13 +138,16 @@ def _breakers(requests: int) -> Json:
 
 
 def _endpoint(endpoint: Endpoint, service: GatewayService, *, grpc: bool) -> Json:
-    made: Json = {"address": _address(endpoint.host, endpoint.grpc_port if grpc else endpoint.http_port)}
+    envoy_endpoint: Json = {"address": _address(endpoint.host, endpoint.grpc_port if grpc else endpoint.http_port)}
     if grpc:
-        made["health_check_config"] = {"port_value": endpoint.http_port}
+        envoy_endpoint["health_check_config"] = {"port_value": endpoint.http_port}
     if not service.sequences:
-        return {"endpoint": made}
+        return {"endpoint": envoy_endpoint}
     # The same over both protocols, so that a sequence may be continued over the other one.
-    return {"endpoint": made, "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": f"replica-{endpoint.index}"}}}}
+    return {
+        "endpoint": envoy_endpoint,
+        "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": f"replica-{endpoint.index}"}}},
+    }
 
 
 def _address(host: str, port: int) -> Json:

@@ -122,12 +122,12 @@ def to_bridge(cluster: str, service: str = "") -> Json:
     """Fields of a route to the bridge, which believes what these headers say. Behind the inner listener they are
     there already, and the caller is not.
     """
-    told = {names.H_CONSOLE_CALLER: f"%REQ({names.H_CALLER})%", names.H_CONSOLE_SERVICE: service}
+    headers = {names.H_CONSOLE_CALLER: f"%REQ({names.H_CALLER})%", names.H_CONSOLE_SERVICE: service}
     return {
         "route": {"cluster": cluster, "host_rewrite_literal": "localhost"},
         "request_headers_to_add": [
             {"header": {"key": key, "value": value}, "append_action": "ADD_IF_ABSENT"}
-            for key, value in told.items()
+            for key, value in headers.items()
             if value
         ],
     }
@@ -255,8 +255,8 @@ def _read_doors(*, keyless: bool) -> list[Json]:
 
 
 def _told(route: Json, whom: str, what: Json) -> Json:
-    told = route.get("metadata", {}).get("filter_metadata", {})
-    return {**route, "metadata": {"filter_metadata": {**told, whom: what}}}
+    filter_metadata = route.get("metadata", {}).get("filter_metadata", {})
+    return {**route, "metadata": {"filter_metadata": {**filter_metadata, whom: what}}}
 
 
 def _held(most: int) -> Json:

@@ -63,14 +63,14 @@ def encode(name: str, document: Document, before: Document = _NOTHING, encoded_b
     """
     lines, path = document.lines, _LISTS[name]
     number = _number(*path[-1]) if path else _RESOURCES
-    known = _list(name, before, encoded_before)
-    front, old, new = apart(before.lines, lines) if known else (0, 0, len(lines))
-    made = dict(zip(before.lines[front:old], known[front:old], strict=True))
+    old_fields = _list(name, before, encoded_before)
+    front, old, new = apart(before.lines, lines) if old_fields else (0, 0, len(lines))
+    fields_by_line = dict(zip(before.lines[front:old], old_fields[front:old], strict=True))
     items = b"".join(
         [
-            *known[:front],
-            *(made.get(line) or _field(number, _item(path, line)) for line in lines[front:new]),
-            *known[old:],
+            *old_fields[:front],
+            *(fields_by_line.get(line) or _field(number, _item(path, line)) for line in lines[front:new]),
+            *old_fields[old:],
         ]
     )
     start = _field(_VERSION, document.version.encode())
@@ -82,8 +82,8 @@ def encode(name: str, document: Document, before: Document = _NOTHING, encoded_b
 
 def version(encoded: bytes) -> str:
     """Of a file that `encode` made; "" of any other. Its first bytes are enough."""
-    found = next(_fields(encoded[:64]), None)
-    return found[1].decode("ascii", "replace") if found and found[0] == _VERSION else ""
+    field = next(_fields(encoded[:64]), None)
+    return field[1].decode("ascii", "replace") if field and field[0] == _VERSION else ""
 
 
 def _list(name: str, before: Document, encoded: bytes) -> list[bytes]:
@@ -92,12 +92,12 @@ def _list(name: str, before: Document, encoded: bytes) -> list[bytes]:
         return []
     message, number = encoded, _RESOURCES
     for kind, field in _LISTS[name]:
-        made = _values(message, number)
-        if len(made) != 1:
+        values = _values(message, number)
+        if len(values) != 1:
             return []
-        message, number = next((value for key, value in _fields(made[0]) if key == _VALUE), b""), _number(kind, field)
-    found = _cut(message, number)
-    return found if len(found) == len(before.lines) else []
+        message, number = next((value for key, value in _fields(values[0]) if key == _VALUE), b""), _number(kind, field)
+    items = _cut(message, number)
+    return items if len(items) == len(before.lines) else []
 
 
 def _values(message: bytes, number: int) -> list[bytes]:
@@ -109,14 +109,14 @@ def _cut(message: bytes, number: int) -> list[bytes]:
     anything else.
     """
     tag = _varint(number << 3 | _BYTES)
-    at, end, made = _start(message, number), len(message), []
+    at, end, items = _start(message, number), len(message), []
     while at < end:
         size, over = _read_varint(message, at + len(tag))
         if message[at : at + len(tag)] != tag:
             return []
-        made.append(message[at : over + size])
+        items.append(message[at : over + size])
         at = over + size
-    return made if at == end else []
+    return items if at == end else []
 
 
 def _start(message: bytes, number: int) -> int:
@@ -167,12 +167,12 @@ def _any(message: tuple[str, bytes]) -> bytes:
 def _serialized(kind: str, value: Any) -> bytes:
     """Equal values give equal bytes."""
     value.pop("@type", None)
-    made: Message = message_factory.GetMessageClass(_pool().FindMessageTypeByName(kind))()
+    message: Message = message_factory.GetMessageClass(_pool().FindMessageTypeByName(kind))()
     try:
-        json_format.ParseDict(value, made, descriptor_pool=_pool())
+        json_format.ParseDict(value, message, descriptor_pool=_pool())
     except json_format.ParseError as error:
         raise GatewayRefused(f"The gateway's configuration cannot be written for Envoy: {error}") from error
-    return made.SerializeToString(deterministic=True)
+    return message.SerializeToString(deterministic=True)
 
 
 def _number(kind: str, field: str) -> int:
@@ -192,12 +192,12 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    made = bytearray()
+    encoded = bytearray()
     while value > 0x7F:
-        made.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    made.append(value)
-    return bytes(made)
+    encoded.append(value)
+    return bytes(encoded)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:

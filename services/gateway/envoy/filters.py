@@ -120,14 +120,14 @@ def _cors(limits: Limits) -> Json:
 
 def _where(header: str, value: Json, inner: Json) -> Json:
     """The filter for requests whose header has such a value by now; to all others it does nothing."""
-    asked = typed("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=header)
-    there = {"single_predicate": {"input": {"name": header, "typed_config": asked}, "value_match": value}}
+    header_input = typed("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=header)
+    predicate = {"single_predicate": {"input": {"name": header, "typed_config": header_input}, "value_match": value}}
     skip = {"name": "skip", "typed_config": typed("envoy.extensions.filters.common.matcher.action.v3.SkipFilter")}
     return typed(
         "envoy.extensions.common.matching.v3.ExtensionWithMatcher",
         extension_config=inner,
         xds_matcher={
-            "matcher_list": {"matchers": [{"predicate": {"not_matcher": there}, "on_match": {"action": skip}}]}
+            "matcher_list": {"matchers": [{"predicate": {"not_matcher": predicate}, "on_match": {"action": skip}}]}
         },
     )
 

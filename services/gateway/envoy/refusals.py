@@ -92,9 +92,9 @@ def say(status: int, sentence: str) -> Json:
 def answers(match: Json, status: int, sentence: str, *, grpc_status: str, **more: object) -> list[Json]:
     """The same answer for gRPC, with its own status, and for REST."""
     grpc: Json = {"match": {**match, "grpc": {}}, "direct_response": say(status, sentence), **more}
-    told = [*grpc.get("response_headers_to_add", []), header("grpc-status", grpc_status)]
+    headers = [*grpc.get("response_headers_to_add", []), header("grpc-status", grpc_status)]
     rest: Json = {"match": match, "direct_response": say(status, sentence), **more}
-    return [{**grpc, "response_headers_to_add": told}, rest]
+    return [{**grpc, "response_headers_to_add": headers}, rest]
 
 
 def _read_first(limits: Limits) -> Json:

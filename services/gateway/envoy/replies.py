@@ -118,9 +118,12 @@ def _too_many() -> list[Json]:
     full = _flagged("UO")
     of_key = "This API key has as many requests under way as it may have: send the next one when one of them is done."
     of_service = "The service %ROUTE_NAME% has as many requests under way as it takes: try again."
-    told: Json = {"status": 429, "grpc_status": GRPC_RESOURCE_EXHAUSTED, "headers": [header("retry-after", "1")]}
+    reply: Json = {"status": 429, "grpc_status": GRPC_RESOURCE_EXHAUSTED, "headers": [header("retry-after", "1")]}
     by_key = _expression("xds.cluster_name.contains('=')")  # no service's cluster has that in its name
-    return [*_worded([full, _status(503), by_key], of_key, **told), *_worded([full, _status(503)], of_service, **told)]
+    return [
+        *_worded([full, _status(503), by_key], of_key, **reply),
+        *_worded([full, _status(503)], of_service, **reply),
+    ]
 
 
 def _flagged(*flags: str) -> Json:

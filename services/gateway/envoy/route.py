@@ -49,9 +49,9 @@ class Callers:
 
     @classmethod
     def of(cls, keys: Iterable[GatewayKey]) -> Callers:
-        found = [key for key in keys if key.can_infer]
-        teams = frozenset(key.team for key in found if not key.services)
-        return cls(bool(found), teams, frozenset(uid for key in found for uid in key.services))
+        inference_keys = [key for key in keys if key.can_infer]
+        teams = frozenset(key.team for key in inference_keys if not key.services)
+        return cls(bool(inference_keys), teams, frozenset(uid for key in inference_keys for uid in key.services))
 
 
 def route_configuration(snapshot: Snapshot) -> Document:
@@ -122,13 +122,13 @@ def _preflight(service: GatewayService) -> list[Json]:
 
 def _told(service: GatewayService) -> Json:
     """For the sentence that refuses a call without them: names of headers, never their values. And the origins."""
-    wanted = ", ".join(sorted(name for name, _ in service.auth_parameters))
-    log = {names.LOG_METADATA: {names.PARAMETERS: wanted}} if wanted else {}
+    header_names = ", ".join(sorted(name for name, _ in service.auth_parameters))
+    log = {names.LOG_METADATA: {names.PARAMETERS: header_names}} if header_names else {}
     return _metadata({**log, **cors.metadata(service.cors_origins)})
 
 
-def _metadata(told: Json) -> Json:
-    return {"metadata": {"filter_metadata": told}} if told else {}
+def _metadata(filter_metadata: Json) -> Json:
+    return {"metadata": {"filter_metadata": filter_metadata}} if filter_metadata else {}
 
 
 def _not_ready(service: GatewayService) -> Json:

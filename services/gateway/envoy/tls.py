@@ -52,10 +52,12 @@ def refresh(tls: Tls, gateway_dir: Path) -> bool:
     """
     chain, key = _read("GATEWAY_TLS_CERT", tls.certificate), _read("GATEWAY_TLS_KEY", tls.key)
     authority = _read("GATEWAY_TLS_CLIENT_CA", tls.client_ca) if tls.client_ca else ""
-    wanted = {SERVER: _secret("server", tls_certificate={"certificate_chain": _text(chain), "private_key": _text(key)})}
+    secrets = {
+        SERVER: _secret("server", tls_certificate={"certificate_chain": _text(chain), "private_key": _text(key)})
+    }
     if authority:
-        wanted[CLIENTS] = _secret("clients", validation_context={"trusted_ca": _text(authority)})
-    changed = {name: content for name, content in wanted.items() if not _has(gateway_dir / name, content)}
+        secrets[CLIENTS] = _secret("clients", validation_context={"trusted_ca": _text(authority)})
+    changed = {name: content for name, content in secrets.items() if not _has(gateway_dir / name, content)}
     if changed:
         _check(tls, chain, key, authority)
     for name, content in changed.items():

@@ -23,7 +23,7 @@ def service(team: Team, monkeypatch: pytest.MonkeyPatch) -> Service:
 def test_nothing_is_said_of_the_state_before_the_gateway_has_answered(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     answers: list[float | Exception] = [8.0, Unavailable("503")]
 
     def ask(url: str, key: str) -> float:
@@ -33,18 +33,18 @@ def test_nothing_is_said_of_the_state_before_the_gateway_has_answered(
         return answer
 
     monkeypatch.setattr(example, "ask", ask)
-    assert setup._wait(KNOWN, said.append) == "8"
-    assert said == [f"Asking {example.NAME} through the gateway"]
+    assert setup._wait(KNOWN, messages.append) == "8"
+    assert messages == [f"Asking {example.NAME} through the gateway"]
 
 
 def test_it_asks_for_as_long_as_it_says_however_long_the_start_took(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    asked: list[float] = []
+    times: list[float] = []
 
     def ask(url: str, key: str) -> float:
-        asked.append(now[0])
+        times.append(now[0])
         raise Unavailable("The gateway answered 503.")
 
     monkeypatch.setattr(example, "ask", ask)
@@ -60,20 +60,20 @@ def test_it_asks_for_as_long_as_it_says_however_long_the_start_took(
 
     with pytest.raises(Unavailable, match="503"):
         setup._wait(KNOWN, lambda text: tell(text) if "STARTING" in text else None)
-    assert asked[-1] - asked[0] == pytest.approx(setup.ASK_SECONDS, abs=1)
+    assert times[-1] - times[0] == pytest.approx(setup.ASK_SECONDS, abs=1)
 
 
 def test_the_gateway_is_not_asked_before_the_replica_answers(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it refuses would be counted as failed, in the usage of whoever has just started the console."""
     replica = iter([False, False, True])
-    asked: list[str] = []
+    urls: list[str] = []
     monkeypatch.setattr(setup, "_answers", lambda: next(replica))
     monkeypatch.setattr("time.sleep", lambda seconds: None)
 
     def ask(url: str, key: str) -> float:
-        asked.append(url)
+        urls.append(url)
         return 8.0
 
     monkeypatch.setattr(example, "ask", ask)
     assert setup._wait(KNOWN, lambda text: None) == "8"
-    assert len(asked) == 1 and next(replica, None) is None
+    assert len(urls) == 1 and next(replica, None) is None

@@ -65,8 +65,8 @@ def test_the_program_ignores_no_signal_that_python_ignores(tmp_path: Path) -> No
 
 def test_the_program_may_open_as_many_files_as_the_machine_allows(tmp_path: Path) -> None:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
-    assert int(said(start(tmp_path, argv=["/bin/sh", "-c", "ulimit -n"]))) >= wanted
+    expected = 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
+    assert int(said(start(tmp_path, argv=["/bin/sh", "-c", "ulimit -n"]))) >= expected
 
 
 def test_it_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:

@@ -16,16 +16,16 @@ def record(message: str, *args: object, error: bool = False) -> logging.LogRecor
 
 
 def test_a_message_is_one_line() -> None:
-    said = Lines("%(levelname)s %(message)s").format(record("Refused: %s", "a\nERROR fake\r\x1b[31m\u2028b\x85"))
-    assert said == "WARNING Refused: a\\nERROR fake\\r\\x1b[31m\\u2028b\\x85"
+    text = Lines("%(levelname)s %(message)s").format(record("Refused: %s", "a\nERROR fake\r\x1b[31m\u2028b\x85"))
+    assert text == "WARNING Refused: a\\nERROR fake\\r\\x1b[31m\\u2028b\\x85"
 
 
 def test_a_traceback_keeps_its_lines() -> None:
     try:
         raise ValueError("inside")
     except ValueError:
-        said = Lines("%(message)s").format(record("It failed: %s", "a\nb", error=True))
-    assert said.startswith("It failed: a\\nb\nTraceback ") and said.endswith("ValueError: inside")
+        text = Lines("%(message)s").format(record("It failed: %s", "a\nb", error=True))
+    assert text.startswith("It failed: a\\nb\nTraceback ") and text.endswith("ValueError: inside")
 
 
 def test_every_process_of_the_console_logs_so() -> None:

@@ -58,10 +58,10 @@ def test_it_keeps_so_many_files_of_about_that_size(tmp_path: Path) -> None:
     log = log_in(tmp_path)
     for number in range(95):
         log.write(f"line {number:5}\n".encode())
-    found = texts(tmp_path)
-    assert sorted(found) == ["x.log", "x.log.1", "x.log.2"]
-    assert max(map(len, found.values())) <= 100 + len("line     0\n")
-    text = found["x.log.2"] + found["x.log.1"] + found["x.log"]
+    logs = texts(tmp_path)
+    assert sorted(logs) == ["x.log", "x.log.1", "x.log.2"]
+    assert max(map(len, logs.values())) <= 100 + len("line     0\n")
+    text = logs["x.log.2"] + logs["x.log.1"] + logs["x.log"]
     assert text.split("\n") == [*(f"line {number:5}" for number in range(70, 95)), ""]
 
 

@@ -16,18 +16,18 @@ DOORS = Doors("127.0.0.1", 8000, 8080)
 
 
 def test_the_configuration_is_the_golden_file() -> None:
-    made = supervisord.render(HOME, control_plane(HOME, DOORS, "/usr/bin/redis-server"), 1024)
-    made = made.replace(sys.executable, "/PYTHON").replace(str(CHECKOUT), "/CHECKOUT")
-    made = re.sub(r'LAUNCH_DIGEST="[0-9a-f]{32}"', 'LAUNCH_DIGEST="DIGEST"', made)  # of paths of this machine
+    config = supervisord.render(HOME, control_plane(HOME, DOORS, "/usr/bin/redis-server"), 1024)
+    config = config.replace(sys.executable, "/PYTHON").replace(str(CHECKOUT), "/CHECKOUT")
+    config = re.sub(r'LAUNCH_DIGEST="[0-9a-f]{32}"', 'LAUNCH_DIGEST="DIGEST"', config)  # of paths of this machine
     if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.write_text(made)
-    assert made == GOLDEN.read_text()
+        GOLDEN.write_text(config)
+    assert config == GOLDEN.read_text()
 
 
 def test_it_listens_on_a_socket_file_of_the_owner_and_on_no_port() -> None:
-    made = supervisord.render(HOME, [], 1024)
-    assert "inet_http_server" not in made
-    assert "chmod=0700" in made
+    config = supervisord.render(HOME, [], 1024)
+    assert "inet_http_server" not in config
+    assert "chmod=0700" in config
 
 
 def test_a_changed_command_changes_the_program_and_nothing_else_does() -> None:

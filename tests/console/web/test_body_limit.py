@@ -58,9 +58,9 @@ def test_a_larger_body_is_refused_by_its_length_unread() -> None:
     assert ask([b"a" * 101], (b"content-length", b"101")) == (413, TOO_LARGE, 0)
 
 
-@pytest.mark.parametrize("said", [[], [(b"content-length", b"7")], [(b"content-length", b"x")]])
-def test_a_larger_body_is_read_no_further_than_the_limit(said: list[tuple[bytes, bytes]]) -> None:
-    assert ask([b"a" * 60] * 1000, *said) == (413, TOO_LARGE, 2)
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"7")], [(b"content-length", b"x")]])
+def test_a_larger_body_is_read_no_further_than_the_limit(headers: list[tuple[bytes, bytes]]) -> None:
+    assert ask([b"a" * 60] * 1000, *headers) == (413, TOO_LARGE, 2)
 
 
 def test_the_console_is_served_behind_the_limit() -> None:

@@ -19,9 +19,9 @@ ClientOf = Callable[[User | None], Client]
 
 @pytest.fixture
 def client(client_of: ClientOf, alice: User) -> Client:
-    made = client_of(alice)
-    made.raise_request_exception = False
-    return made
+    django_client = client_of(alice)
+    django_client.raise_request_exception = False
+    return django_client
 
 
 def broken(*_args: object, **_kwargs: object) -> None:
@@ -35,8 +35,8 @@ def test_an_unexpected_error_is_a_problem_that_tells_nothing_and_is_logged(
     with caplog.at_level(logging.ERROR):
         answer = client.get("/api/v1/services/")
     assert (answer.status_code, answer["Content-Type"]) == (500, "application/problem+json")
-    said = json.loads(answer.content)
-    assert (said["type"], said["status"]) == ("urn:inference-console:internal", 500)
+    problem = json.loads(answer.content)
+    assert (problem["type"], problem["status"]) == ("urn:inference-console:internal", 500)
     assert SECRET not in answer.content.decode()
     assert SECRET in caplog.text and "GET /api/v1/services/ failed" in caplog.text
 

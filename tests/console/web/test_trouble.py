@@ -69,15 +69,15 @@ def no_thread(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
 def test_an_error_of_the_disk_is_explained_by_what_the_disk_is_like(full_disk: None, code: int) -> None:
-    found = trouble.explain(OSError(code, os.strerror(code)))
-    assert isinstance(found, NoRoom)
-    assert found.message == SENTENCE
+    explanation = trouble.explain(OSError(code, os.strerror(code)))
+    assert isinstance(explanation, NoRoom)
+    assert explanation.message == SENTENCE
 
 
 def test_a_disk_that_is_well_again_is_not_called_full() -> None:
-    found = trouble.explain(OSError(errno.ENOSPC, "No space left on device"))
-    assert found
-    assert found.message == "The disk of local could not be written: No space left on device."
+    explanation = trouble.explain(OSError(errno.ENOSPC, "No space left on device"))
+    assert explanation
+    assert explanation.message == "The disk of local could not be written: No space left on device."
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_a_disk_that_is_well_again_is_not_called_full() -> None:
     ],
 )
 def test_each_trouble_has_its_sentence(full_disk: None, error: Exception, kind: type, message: str) -> None:
-    found = trouble.explain(error)
-    assert type(found) is kind
-    assert found
-    assert found.message == message
+    explanation = trouble.explain(error)
+    assert type(explanation) is kind
+    assert explanation
+    assert explanation.message == message
 
 
 @pytest.mark.parametrize(

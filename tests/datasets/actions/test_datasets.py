@@ -35,8 +35,13 @@ def errors_of(team: Team, path: Path | str, actor: Principal, **changes: Any) ->
 
 
 def test_an_owner_makes_a_dataset(home: Home, files: Path, team: Team, owner: Principal) -> None:
-    made = make(team, files, owner, description="Ours")
-    assert (made.name, made.kind, made.options, made.created_by) == ("models", "local", {"path": str(files)}, "alice")
+    dataset = make(team, files, owner, description="Ours")
+    assert (dataset.name, dataset.kind, dataset.options, dataset.created_by) == (
+        "models",
+        "local",
+        {"path": str(files)},
+        "alice",
+    )
 
 
 def test_a_teammate_who_views_a_stranger_and_nobody_may_not_make_one(
@@ -92,9 +97,9 @@ def test_a_directory_outside_the_allowed_ones_is_refused(home: Home, team: Team,
 def test_the_refusal_names_the_allowed_directories_and_the_setting(
     home: Home, tmp_path: Path, team: Team, owner: Principal
 ) -> None:
-    said = errors_of(team, "/etc", owner)["options.path"][0]
-    assert str(tmp_path / "allowed") in said
-    assert "DATASET_ROOTS" in said
+    message = errors_of(team, "/etc", owner)["options.path"][0]
+    assert str(tmp_path / "allowed") in message
+    assert "DATASET_ROOTS" in message
 
 
 def test_a_directory_that_links_outside_is_refused(

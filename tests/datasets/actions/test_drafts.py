@@ -27,17 +27,17 @@ def stored(dataset: Dataset) -> dict[str, str]:
 
 def refused(dataset: Dataset, actor: Principal, **changes: Any) -> Mapping[str, list[str]]:
     """The same is refused when it is only looked at."""
-    found = []
+    errors = []
     for verb in (datasets.update, datasets.check_dataset):
         with pytest.raises(InvalidFields) as caught:
             verb(dataset, actor=actor, **changes)  # type: ignore[operator]
-        found.append(caught.value.errors)
-    assert found[0] == found[1]
-    return found[0]
+        errors.append(caught.value.errors)
+    assert errors[0] == errors[1]
+    return errors[0]
 
 
 @pytest.mark.parametrize(
-    ("options", "given", "field", "said"),
+    ("options", "given", "field", "message"),
     [
         ({}, {}, "credentials.word", "Word is required."),
         ({}, {"word": ""}, "credentials.word", "Word is required."),
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_said_at_its_field(
     options: dict[str, str],
     given: dict[str, Any],
     field: str,
-    said: str,
+    message: str,
     guarded_kind: None,
     home: Home,
     files: Path,
@@ -71,7 +71,7 @@ def test_what_is_wrong_is_said_at_its_field(
     ):  # type: ignore[arg-type]
         with pytest.raises(InvalidFields) as caught:
             verb()
-        assert said in caught.value.errors[field][0] and WORD not in str(caught.value)
+        assert message in caught.value.errors[field][0] and WORD not in str(caught.value)
     assert not Dataset.objects.exists()
 
 
@@ -79,10 +79,10 @@ def test_a_look_says_what_is_reached_and_makes_nothing(
     guarded_kind: None, home: Home, files: Path, team: Team, owner: Principal
 ) -> None:
     guard(files)
-    said = datasets.check(
+    message = datasets.check(
         team=team, kind="guarded", options={"place": str(files)}, credentials={"word": WORD}, actor=owner
     )
-    assert said.startswith("The folder opened.") and not Dataset.objects.exists()
+    assert message.startswith("The folder opened.") and not Dataset.objects.exists()
     assert not home.secrets_key.exists()
 
 
@@ -106,8 +106,8 @@ def test_a_stored_credential_is_not_led_to_another_place(
     """Else an editor could have the console send a teammate's key to a server of their own."""
     guard(files.parent / "mine", "whatever")
     elsewhere = {"place": str(files.parent / "mine")}
-    said = "Enter it again, or remove it: a stored one is not used with another place."
-    assert refused(guarded_dataset, owner, options=elsewhere) == {"credentials.word": [said]}
+    message = "Enter it again, or remove it: a stored one is not used with another place."
+    assert refused(guarded_dataset, owner, options=elsewhere) == {"credentials.word": [message]}
     datasets.update(guarded_dataset, options=elsewhere, credentials={"word": "whatever"}, actor=owner)
     assert stored(guarded_dataset) == {"word": "whatever"} and guarded_dataset.options == elsewhere
 

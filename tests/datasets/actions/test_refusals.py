@@ -45,17 +45,17 @@ def test_a_link_that_leads_out_of_its_dataset_fails_its_round_and_is_counted(
 ) -> None:
     (files / "svm" / "secrets").symlink_to("/etc/passwd")
     for times in (1, 2):
-        asked = request_round(dataset, "svm", actor=owner)
-        run_now(asked.pk)
-        assert fresh(asked).state == states.FAILED
-        assert "symbolic link" in fresh(asked).message
+        job = request_round(dataset, "svm", actor=owner)
+        run_now(job.pk)
+        assert fresh(job).state == states.FAILED
+        assert "symbolic link" in fresh(job).message
         assert counted() == {"link": times}
 
 
 def test_a_failure_that_would_do_no_harm_is_not_counted(
     dataset: Dataset, owner: Principal, run_now: Run, files: Path
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     files.rename(files.with_name("away"))
-    run_now(asked.pk)
+    run_now(job.pk)
     assert counted() == {}

@@ -61,8 +61,8 @@ def test_the_page_shows_it_and_its_button_changes_it(dataset: Dataset, alice: Us
     assert "not trusted" in browser.get(page).content.decode()
     form = {"trusted": "yes", "seen": trust.digest(dataset)}
     assert browser.post(reverse("dataset-trust", args=[dataset.name]), form)["Location"] == page
-    said = browser.get(page).content.decode()
-    assert "Take it back" in said and "by alice" in said
+    content = browser.get(page).content.decode()
+    assert "Take it back" in content and "by alice" in content
     browser.post(reverse("dataset-trust", args=[dataset.name]), {"trusted": "no"})
     assert "Trust the code in this dataset" in browser.get(page).content.decode()
 
@@ -207,7 +207,7 @@ def test_files_that_stay_from_another_location_are_not_mixed_in(
     datasets.update(dataset, actor=owner, options=options)
     prepare("svm")
     datasets.update(dataset, actor=owner, options=trusted)
-    asked = request_round(dataset, "svm", mode=states.KEEP, actor=owner)
-    rounds.run(asked.pk)
-    asked.refresh_from_db()
-    assert asked.tree and not any("evil" in name for name in trust.files_of("svm", asked.tree))
+    job = request_round(dataset, "svm", mode=states.KEEP, actor=owner)
+    rounds.run(job.pk)
+    job.refresh_from_db()
+    assert job.tree and not any("evil" in name for name in trust.files_of("svm", job.tree))

@@ -23,10 +23,10 @@ def body(files: Path, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_dataset_is_created_and_shown(mine: Api, home: Home, files: Path) -> None:
-    made = mine.post("datasets/", body(files, description="Ours.", credentials={}))
-    assert made.status == 201 and made.headers["Location"] == "http://testserver/api/v1/datasets/models/"
-    assert made.data["team"] == "vision" and made.data["options"] == {"path": str(files)}
-    assert mine.get("datasets/models/").data == made.data == mine.get("datasets/").data["results"][0]
+    response = mine.post("datasets/", body(files, description="Ours.", credentials={}))
+    assert response.status == 201 and response.headers["Location"] == "http://testserver/api/v1/datasets/models/"
+    assert response.data["team"] == "vision" and response.data["options"] == {"path": str(files)}
+    assert mine.get("datasets/models/").data == response.data == mine.get("datasets/").data["results"][0]
 
 
 def test_who_may_create_a_dataset(people: dict[str, Api], home: Home, files: Path) -> None:
@@ -71,12 +71,12 @@ def test_who_may_preheat_and_cancel(people: dict[str, Api], dataset: Dataset) ->
 
 
 def test_a_round_is_followed_from_request_to_tree(mine: Api, dataset: Dataset, run_now: Callable[[int], None]) -> None:
-    asked = mine.post("datasets/models/preheat/", {"path": "svm"})
-    assert asked.data["state"] == "PENDING" and asked.data["percent"] == 0
+    response = mine.post("datasets/models/preheat/", {"path": "svm"})
+    assert response.data["state"] == "PENDING" and response.data["percent"] == 0
     again = mine.post("datasets/models/preheat/", {"path": "svm/"})
-    assert again.data["id"] == asked.data["id"]
-    run_now(asked.data["id"])
-    done = mine.get(asked.headers["Location"].removeprefix("http://testserver/api/v1/")).data
+    assert again.data["id"] == response.data["id"]
+    run_now(response.data["id"])
+    done = mine.get(response.headers["Location"].removeprefix("http://testserver/api/v1/")).data
     assert done["state"] == "DONE" and done["percent"] == 100 and done["files_done"] == 3 and len(done["tree"]) == 64
     assert mine.post(f"datasets/models/rounds/{done['id']}/cancel/").status == 409
 
@@ -148,8 +148,8 @@ def guarded(files: Path, **changes: Any) -> dict[str, Any]:
 
 
 def test_of_credentials_only_names_come_out(mine: Api, guarded_kind: None, home: Home, files: Path) -> None:
-    made = mine.post("datasets/", guarded(files, name="models"))
-    assert made.status == 201 and made.data["credentials"] == {"word": "set"} and WORD not in str(made.data)
+    response = mine.post("datasets/", guarded(files, name="models"))
+    assert response.status == 201 and response.data["credentials"] == {"word": "set"} and WORD not in str(response.data)
     patched = mine.patch("datasets/models/", {"credentials": {"second": "two"}})
     assert patched.data["credentials"] == {"word": "set", "second": "set"}
     assert mine.patch("datasets/models/", {"credentials": {"second": ""}}).data["credentials"] == {"word": "set"}

@@ -71,12 +71,12 @@ LLAMA_3_8B = {
 """As meta-llama/Meta-Llama-3-8B publishes it, without what does not matter here."""
 
 
-def llama_shapes(said: Mapping[str, Any], dtype: str = "BF16") -> dict[str, tuple[str, tuple[int, ...]]]:
+def llama_shapes(values: Mapping[str, Any], dtype: str = "BF16") -> dict[str, tuple[str, tuple[int, ...]]]:
     """Every tensor of a Llama with this config.json."""
-    wide, inner, vocabulary = said["hidden_size"], said["intermediate_size"], said["vocab_size"]
-    narrow = wide // said["num_attention_heads"] * said["num_key_value_heads"]
+    wide, inner, vocabulary = values["hidden_size"], values["intermediate_size"], values["vocab_size"]
+    narrow = wide // values["num_attention_heads"] * values["num_key_value_heads"]
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, wide)}
-    for layer in range(said["num_hidden_layers"]):
+    for layer in range(values["num_hidden_layers"]):
         at = f"model.layers.{layer}"
         shapes |= {
             f"{at}.self_attn.q_proj.weight": (wide, wide),

@@ -143,10 +143,10 @@ def test_what_only_lies_there_does_not_crowd_out_what_runs(tmp_path: Path) -> No
     assert [one.path for one in inspect(folder).runs_code] == ["pytorch_model.bin"]
 
 
-@pytest.mark.parametrize("said", ['runtime: "1/weights.bin"', 'model_operations { op_library_filename: "ops.bin" }'])
-def test_a_library_that_the_configuration_names_runs_whatever_it_is_called(tmp_path: Path, said: str) -> None:
+@pytest.mark.parametrize("text", ['runtime: "1/weights.bin"', 'model_operations { op_library_filename: "ops.bin" }'])
+def test_a_library_that_the_configuration_names_runs_whatever_it_is_called(tmp_path: Path, text: str) -> None:
     folder = model(tmp_path / "m", "onnxruntime", "1/model.onnx")
-    (folder / "config.pbtxt").write_text(f'backend: "onnxruntime" {said}')
+    (folder / "config.pbtxt").write_text(f'backend: "onnxruntime" {text}')
     assert found(folder) == {"config.pbtxt": ("library", True)}
 
 

@@ -21,9 +21,9 @@ from tests.triton import shared_samples
 
 
 def test_the_samples_are_what_they_are(tmp_path_factory: pytest.TempPathFactory) -> None:
-    found = inspect(shared_samples(tmp_path_factory), "samples")
-    assert found.kind == "triton_repository" and not found.problems and found.whole
-    models = {one.name: one for one in found.models}
+    report = inspect(shared_samples(tmp_path_factory), "samples")
+    assert report.kind == "triton_repository" and not report.problems and report.whole
+    models = {one.name: one for one in report.models}
     assert set(models) >= {"mnist-svm", "mnist-onnx", "repeat", "echo"}
     digits = models["mnist-onnx"]
     assert [(one.name, one.datatype, one.shape) for one in (*digits.inputs, *digits.outputs)] == [
@@ -35,13 +35,13 @@ def test_the_samples_are_what_they_are(tmp_path_factory: pytest.TempPathFactory)
     svm = models["mnist-svm"]
     assert [(one.path, one.kind) for one in svm.runs_code] == [("1/model.py", "python"), ("1/model.joblib", "pickle")]
     assert "sklearn.svm._classes.SVC" in svm.runs_code[1].imports
-    assert len(found.runs_code) == 4
+    assert len(report.runs_code) == 4
 
 
 def test_a_report_is_the_same_after_json(tmp_path_factory: pytest.TempPathFactory) -> None:
-    found = inspect(shared_samples(tmp_path_factory))
-    stored = json.loads(json.dumps(found.to_json()))
-    assert Report.from_json(stored) == found
+    report = inspect(shared_samples(tmp_path_factory))
+    stored = json.loads(json.dumps(report.to_json()))
+    assert Report.from_json(stored) == report
     with pytest.raises(ValueError, match="another version"):
         Report.from_json({**stored, "version": 0})
 
@@ -49,8 +49,8 @@ def test_a_report_is_the_same_after_json(tmp_path_factory: pytest.TempPathFactor
 def test_an_onnx_file_is_told_with_or_without_a_folder_around_it(tmp_path: Path) -> None:
     write_digits(tmp_path / "digits.onnx")
     for path in (tmp_path, tmp_path / "digits.onnx"):
-        found = inspect(path, "digits")
-        assert found.kind == "onnx" and [one.name for one in found.inputs] == ["pixels"] and found.suggested
+        report = inspect(path, "digits")
+        assert report.kind == "onnx" and [one.name for one in report.inputs] == ["pixels"] and report.suggested
     (tmp_path / "other.onnx").write_bytes(b"nonsense")
     assert "There are 2 .onnx files here; this is said of digits.onnx." in inspect(tmp_path).notes
     assert "cannot be read as ONNX" in inspect(tmp_path / "other.onnx").problems[0]
@@ -61,15 +61,15 @@ def test_a_config_that_contradicts_its_model_is_a_problem(tmp_path: Path) -> Non
     (tmp_path / "config.pbtxt").write_text(
         'backend: "onnxruntime" input { name: "pixels" data_type: TYPE_FP32 dims: [-1, 32] }'
     )
-    found = inspect(tmp_path, "digits")
-    [problem] = found.problems
+    report = inspect(tmp_path, "digits")
+    [problem] = report.problems
     assert problem == "Input pixels: The model has [-1, 64]: write dims: [-1, 64]."
-    assert {row.what: row.verdict for row in found.differences} == {
+    assert {row.what: row.verdict for row in report.differences} == {
         "input pixels": "wrong",
         "output label": "left_out",
         "batching": "left_out",
     }
-    (tmp_path / "config.pbtxt").write_text(found.suggested)
+    (tmp_path / "config.pbtxt").write_text(report.suggested)
     assert not inspect(tmp_path, "digits").problems
 
 
@@ -80,17 +80,17 @@ def test_weights_beside_an_onnx_file_must_be_there(tmp_path: Path) -> None:
 
 def test_a_gguf_file_is_named_with_the_reason_why_it_is_not_served(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(gguf([("general.name", 8, text("Tiny"))]))
-    found = inspect(tmp_path)
-    assert found.kind == "gguf" and dict(found.facts)["Name"] == "Tiny"
-    assert "vLLM needs the tokenizer and config.json of the original model" in found.problems[0]
+    report = inspect(tmp_path)
+    assert report.kind == "gguf" and dict(report.facts)["Name"] == "Tiny"
+    assert "vLLM needs the tokenizer and config.json of the original model" in report.problems[0]
 
 
 def test_files_that_are_only_their_size_are_not_called_broken(tmp_path: Path) -> None:
     for name in ("a.gguf", "b.onnx"):
         (tmp_path / name).touch()
         os.truncate(tmp_path / name, 3 << 30)
-        found = inspect(tmp_path / name)
-        assert not found.problems and "was not looked into yet" in found.notes[0]
+        report = inspect(tmp_path / name)
+        assert not report.problems and "was not looked into yet" in report.notes[0]
 
 
 def test_what_cannot_be_read_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,8 +110,8 @@ def test_a_folder_of_endless_parts_is_given_up_and_said_not_to_be_whole(tmp_path
     for number in range(3000):
         (tmp_path / "1" / f"{number}.txt").touch()
     began = time.monotonic()
-    found = inspect(tmp_path, seconds=0)
-    assert not found.whole and "takes too long" in found.problems[0] and time.monotonic() - began < 30
+    report = inspect(tmp_path, seconds=0)
+    assert not report.whole and "takes too long" in report.problems[0] and time.monotonic() - began < 30
 
 
 NAMES = st.sampled_from(
@@ -154,5 +154,5 @@ def test_any_folder_at_all_is_told(tmp_path_factory: pytest.TempPathFactory, fil
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
-    found = folder._inspect(root, "", folder.Budget())  # without the net for our own mistakes
-    assert Report.from_json(json.loads(json.dumps(found.to_json()))) == found
+    report = folder._inspect(root, "", folder.Budget())  # without the net for our own mistakes
+    assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report

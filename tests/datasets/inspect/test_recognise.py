@@ -16,9 +16,9 @@ from datasets.specs import Recognised
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "allowed" / "data" / "thing"
-    made.mkdir(parents=True)
-    return made
+    new_folder = tmp_path / "allowed" / "data" / "thing"
+    new_folder.mkdir(parents=True)
+    return new_folder
 
 
 def seen(folder: Path, path: str = "thing") -> Recognised:
@@ -36,11 +36,11 @@ def test_a_model_with_a_config_and_a_version(folder: Path) -> None:
     put(folder, config_DOT_pbtxt='# backend: "no"\nname: "thing"\nbackend: "python"\n')
     put(folder / "1", model_DOT_py="")
     put(folder / "3", model_DOT_py="")
-    found = seen(folder)
-    assert found.kind == "triton_model"
-    assert found.summary == "A Triton model (python) with versions 1, 3."
-    assert (found.models, found.problems) == (("thing",), ())
-    assert found.details == {"backend": "python", "versions": [1, 3], "has_config": True}
+    model = seen(folder)
+    assert model.kind == "triton_model"
+    assert model.summary == "A Triton model (python) with versions 1, 3."
+    assert (model.models, model.problems) == (("thing",), ())
+    assert model.details == {"backend": "python", "versions": [1, 3], "has_config": True}
 
 
 def test_a_platform_counts_as_the_backend(folder: Path) -> None:
@@ -51,15 +51,15 @@ def test_a_platform_counts_as_the_backend(folder: Path) -> None:
 
 def test_a_model_without_a_config_is_known_by_its_file(folder: Path) -> None:
     put(folder / "1", model_DOT_onnx="x")
-    found = seen(folder)
-    assert (found.kind, found.details["backend"], found.problems) == ("triton_model", "onnxruntime", ())
+    model = seen(folder)
+    assert (model.kind, model.details["backend"], model.problems) == ("triton_model", "onnxruntime", ())
 
 
 def test_a_model_without_a_version_folder_has_a_problem(folder: Path) -> None:
     put(folder, config_DOT_pbtxt='backend: "python"', model_DOT_py="")
-    found = seen(folder)
-    assert found.kind == "triton_model"
-    assert found.problems == ("There is no version folder: put the model file into a folder named 1.",)
+    model = seen(folder)
+    assert model.kind == "triton_model"
+    assert model.problems == ("There is no version folder: put the model file into a folder named 1.",)
 
 
 def test_an_empty_version_folder_is_a_problem_but_not_of_an_ensemble(folder: Path) -> None:
@@ -89,9 +89,9 @@ def test_a_repository_names_its_models(folder: Path) -> None:
     put(folder / "bare" / "1", model_DOT_onnx="x")
     put(folder / "notes", a_DOT_txt="x")
     put(folder, README_DOT_txt="x")
-    found = seen(folder)
-    assert (found.kind, found.models) == ("triton_repository", ("bare", "echo", "svm"))
-    assert found.summary == "A Triton repository of 3 models: bare, echo, svm."
+    model = seen(folder)
+    assert (model.kind, model.models) == ("triton_repository", ("bare", "echo", "svm"))
+    assert model.summary == "A Triton repository of 3 models: bare, echo, svm."
 
 
 def test_a_bare_onnx_file(folder: Path) -> None:
@@ -109,17 +109,17 @@ def test_several_onnx_files_ask_for_a_choice(folder: Path) -> None:
 def test_a_hugging_face_model(folder: Path) -> None:
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "auto_map": {}}
     put(folder, config_DOT_json=json.dumps(config), model_DOT_safetensors="x" * 2048, tokenizer_DOT_json="{}")
-    found = seen(folder)
-    assert found.summary == "A Hugging Face model: LlamaForCausalLM, 2.0 KiB of weights."
-    assert (found.kind, found.problems) == ("huggingface", ())
-    assert found.details == {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "custom_code": True}
+    model = seen(folder)
+    assert model.summary == "A Hugging Face model: LlamaForCausalLM, 2.0 KiB of weights."
+    assert (model.kind, model.problems) == ("huggingface", ())
+    assert model.details == {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "custom_code": True}
 
 
 def test_a_hugging_face_model_without_weights_has_a_problem(folder: Path) -> None:
     put(folder, config_DOT_json='{"model_type": "llama"}')
-    found = seen(folder)
-    assert found.kind == "huggingface"
-    assert any("no weights" in problem for problem in found.problems)
+    model = seen(folder)
+    assert model.kind == "huggingface"
+    assert any("no weights" in problem for problem in model.problems)
 
 
 @pytest.mark.parametrize("config", ["{}", "[]", "not json", '{"other": 1}', "[" * 50_000])
@@ -155,9 +155,9 @@ def test_a_huge_folder_costs_a_bounded_number_of_looks(folder: Path, monkeypatch
         return original(self, path, after, limit)
 
     monkeypatch.setattr(LocalSource, "list", counted)
-    found = seen(folder)
+    model = seen(folder)
     assert len(looks) <= 51
-    assert (len(found.models), found.details["complete"]) == (50, False)
+    assert (len(model.models), model.details["complete"]) == (50, False)
 
 
 def test_what_a_copy_leaves_out_is_no_part_of_what_a_folder_is(folder: Path) -> None:

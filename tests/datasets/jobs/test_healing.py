@@ -24,9 +24,9 @@ Run = Callable[[int], None]
 
 
 def prepared(dataset: Dataset, owner: Principal, run_now: Run, path: str = "svm") -> Round:
-    asked = request_round(dataset, path, actor=owner)
-    run_now(asked.pk)
-    return fresh(asked)
+    job = request_round(dataset, path, actor=owner)
+    run_now(job.pk)
+    return fresh(job)
 
 
 def damage(path: Path) -> None:

@@ -32,10 +32,10 @@ Run = Callable[[int], None]
 def test_a_round_publishes_a_verified_copy(
     dataset: Dataset, owner: Principal, run_now: Run, store: Store, finished: list[tuple[int, str]]
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    assert (asked.state, asked.requested_by, asked.node) == (states.PENDING, "alice", "local")
-    run_now(asked.pk)
-    done = fresh(asked)
+    job = request_round(dataset, "svm", actor=owner)
+    assert (job.state, job.requested_by, job.node) == (states.PENDING, "alice", "local")
+    run_now(job.pk)
+    done = fresh(job)
     assert done.state == states.DONE
     assert (done.files_done, done.files_total, done.bytes_done) == (3, 3, done.bytes_total)
     assert done.bytes_copied == done.bytes_total
@@ -44,13 +44,13 @@ def test_a_round_publishes_a_verified_copy(
     assert (tree.path / "1" / "model.py").read_text() == "print('hello')\n"
     assert upkeep.verify(store, done.tree) == []
     assert store.staging_names() == []
-    assert finished == [(asked.pk, states.DONE)]
+    assert finished == [(job.pk, states.DONE)]
 
 
 def test_a_single_file_becomes_a_tree_with_that_file(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    asked = request_round(dataset, "svm/1/model.py", actor=owner)
-    run_now(asked.pk)
-    tree = wiring.tree_of(fresh(asked))
+    job = request_round(dataset, "svm/1/model.py", actor=owner)
+    run_now(job.pk)
+    tree = wiring.tree_of(fresh(job))
     assert tree is not None
     assert [path.name for path in tree.path.iterdir()] == ["model.py"]
 
@@ -72,11 +72,11 @@ def test_the_same_content_asked_for_twice_is_copied_once(
 def test_what_the_files_say_is_kept_beside_the_tree_and_goes_with_it(
     dataset: Dataset, owner: Principal, run_now: Run, store: Store
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    run_now(asked.pk)
+    job = request_round(dataset, "svm", actor=owner)
+    run_now(job.pk)
     (kept,) = (store.root / "reports").iterdir()
-    assert kept.name.startswith(fresh(asked).tree)
-    assert any("Triton" in line for line in asked.lines.values_list("text", flat=True))
+    assert kept.name.startswith(fresh(job).tree)
+    assert any("Triton" in line for line in job.lines.values_list("text", flat=True))
     upkeep.evict(store, set(), not_used_since=timezone.now().timestamp() + 1)
     assert list((store.root / "reports").iterdir()) == []
 
@@ -116,9 +116,9 @@ def test_a_request_is_put_on_the_queue_when_it_is_committed(
     sent: list[tuple[str, tuple[Any, ...]]] = []
     monkeypatch.setattr(console_dispatch, "send", lambda name, args, expires: sent.append((name, args)))
     with django_capture_on_commit_callbacks(execute=True):
-        asked = request_round(dataset, "svm", actor=owner)
+        job = request_round(dataset, "svm", actor=owner)
         assert sent == []
-    assert sent == [("datasets.run_round", (asked.pk,))]
+    assert sent == [("datasets.run_round", (job.pk,))]
 
 
 @pytest.mark.parametrize("path", ["../secret", "/etc", "svm/../../x", "nothing/here", "a\0b", "x" * 1025])
@@ -132,13 +132,13 @@ def test_a_path_that_cannot_be_is_refused_at_once(dataset: Dataset, owner: Princ
 def test_only_editors_and_owners_start_and_cancel_rounds(
     dataset: Dataset, owner: Principal, bob: User, charlie: User
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     for person in (bob, charlie, AnonymousUser()):
         with pytest.raises(Forbidden):
             request_round(dataset, "svm", actor=for_user(person))
         with pytest.raises(Forbidden):
-            cancel(asked, actor=for_user(person))
-    assert not fresh(asked).cancel_requested
+            cancel(job, actor=for_user(person))
+    assert not fresh(job).cancel_requested
 
 
 def test_people_see_the_rounds_of_their_teams(dataset: Dataset, owner: Principal, bob: User, charlie: User) -> None:
@@ -154,13 +154,13 @@ def test_a_waiting_round_is_cancelled_at_once(
     finished: list[tuple[int, str]],
     django_capture_on_commit_callbacks: Callable[..., Any],
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     with django_capture_on_commit_callbacks(execute=True):
-        cancelled = cancel(asked, actor=owner)
+        cancelled = cancel(job, actor=owner)
     assert (cancelled.state, cancelled.message) == (states.CANCELLED, "Cancelled by alice.")
-    assert finished == [(asked.pk, states.CANCELLED)]
-    run_now(asked.pk)  # its message arrives late
-    assert fresh(asked).state == states.CANCELLED
+    assert finished == [(job.pk, states.CANCELLED)]
+    run_now(job.pk)  # its message arrives late
+    assert fresh(job).state == states.CANCELLED
 
 
 @pytest.mark.parametrize("stage", ["plan", "copy", "publish"])
@@ -168,7 +168,7 @@ def test_a_round_is_cancelled_at_every_stage(
     dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     monkeypatch.setattr(leases, "BEAT", 0.0)
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     place: tuple[Any, str] = {
         "plan": (LocalSource, "plan"),
         "copy": (copying, "copy"),
@@ -177,55 +177,55 @@ def test_a_round_is_cancelled_at_every_stage(
     original = getattr(*place)
 
     def cancelled_meanwhile(*args: Any, **options: Any) -> Any:
-        cancel(asked, actor=owner)
+        cancel(job, actor=owner)
         return original(*args, **options)
 
     monkeypatch.setattr(*place, cancelled_meanwhile)
-    run_now(asked.pk)
-    assert fresh(asked).state == states.CANCELLED
+    run_now(job.pk)
+    assert fresh(job).state == states.CANCELLED
     assert not (store.root / "trees").exists()
     assert store.staging_names() == []
 
 
 def test_a_round_that_is_over_cannot_be_cancelled(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    run_now(asked.pk)
+    job = request_round(dataset, "svm", actor=owner)
+    run_now(job.pk)
     with pytest.raises(Conflict, match="over already: done"):
-        cancel(asked, actor=owner)
+        cancel(job, actor=owner)
 
 
 def test_cancelling_twice_is_cancelling_once(dataset: Dataset, owner: Principal) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    assert cancel(asked, actor=owner).state == states.CANCELLED
-    assert cancel(asked, actor=owner).state == states.CANCELLED
+    job = request_round(dataset, "svm", actor=owner)
+    assert cancel(job, actor=owner).state == states.CANCELLED
+    assert cancel(job, actor=owner).state == states.CANCELLED
 
 
 def test_a_message_delivered_twice_does_nothing(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    assert leases.claim(asked.pk) is not None
-    assert leases.claim(asked.pk) is None
-    run_now(asked.pk)
-    assert fresh(asked).state == states.PENDING  # the owner of the lease is at work, this worker was not
-    expire(asked)
-    run_now(asked.pk)
-    before = fresh(asked)
-    run_now(asked.pk)
-    assert (before.state, fresh(asked).finished_at) == (states.DONE, before.finished_at)
+    job = request_round(dataset, "svm", actor=owner)
+    assert leases.claim(job.pk) is not None
+    assert leases.claim(job.pk) is None
+    run_now(job.pk)
+    assert fresh(job).state == states.PENDING  # the owner of the lease is at work, this worker was not
+    expire(job)
+    run_now(job.pk)
+    before = fresh(job)
+    run_now(job.pk)
+    assert (before.state, fresh(job).finished_at) == (states.DONE, before.finished_at)
 
 
 def test_a_round_of_another_node_is_left_alone(dataset: Dataset, owner: Principal) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    Round.objects.filter(pk=asked.pk).update(node="elsewhere")
-    assert leases.claim(asked.pk) is None
+    job = request_round(dataset, "svm", actor=owner)
+    Round.objects.filter(pk=job.pk).update(node="elsewhere")
+    assert leases.claim(job.pk) is None
     assert jobs.sweep() == 0
 
 
 def test_an_expired_lease_is_taken_over(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    dead = leases.claim(asked.pk)
-    expire(asked)
-    run_now(asked.pk)
-    done = fresh(asked)
+    job = request_round(dataset, "svm", actor=owner)
+    dead = leases.claim(job.pk)
+    expire(job)
+    run_now(job.pk)
+    done = fresh(job)
     assert done.state == states.DONE
     assert done.lease_token != dead
 
@@ -238,38 +238,38 @@ def test_a_worker_that_lost_its_lease_publishes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     finished: list[tuple[int, str]],
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     original = Store.publish
 
     def overtaken(*args: Any, **options: Any) -> Any:
-        Round.objects.filter(pk=asked.pk).update(lease_token="another")
+        Round.objects.filter(pk=job.pk).update(lease_token="another")
         return original(*args, **options)
 
     monkeypatch.setattr(Store, "publish", overtaken)
-    run_now(asked.pk)
-    assert (fresh(asked).state, fresh(asked).tree) == (states.VERIFYING, "")
+    run_now(job.pk)
+    assert (fresh(job).state, fresh(job).tree) == (states.VERIFYING, "")
     assert not (store.root / "trees").exists()
     assert finished == []
 
 
 def test_a_zombie_can_neither_finish_nor_write_progress(dataset: Dataset, owner: Principal) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    token = leases.claim(asked.pk)
+    job = request_round(dataset, "svm", actor=owner)
+    token = leases.claim(job.pk)
     assert token is not None
-    zombie = Lease(asked.pk, token)
-    expire(asked)
-    assert leases.claim(asked.pk) is not None
+    zombie = Lease(job.pk, token)
+    expire(job)
+    assert leases.claim(job.pk) is not None
     for write in (zombie.write, zombie.check, lambda: zombie.finish(states.DONE), lambda: zombie.release(wait=1)):
         with pytest.raises(LeaseLost):
             write()
-    assert fresh(asked).state == states.PENDING
+    assert fresh(job).state == states.PENDING
 
 
 def test_a_deleted_dataset_stops_the_worker(
     dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "BEAT", 0.0)
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     original = copying.copy
 
     def deleted_meanwhile(*args: Any, **options: Any) -> Any:
@@ -277,7 +277,7 @@ def test_a_deleted_dataset_stops_the_worker(
         return original(*args, **options)
 
     monkeypatch.setattr(copying, "copy", deleted_meanwhile)
-    run_now(asked.pk)
+    run_now(job.pk)
     assert not (store.root / "trees").exists()
     jobs.sweep()
     assert store.staging_names() == []

@@ -55,9 +55,9 @@ def test_a_file_that_changes_while_it_is_copied_starts_over(
                 stream.write(content)
 
     change_on_open(monkeypatch, change)
-    asked = request_round(dataset, "svm", actor=owner)
-    run_now(asked.pk)
-    done = fresh(asked)
+    job = request_round(dataset, "svm", actor=owner)
+    run_now(job.pk)
+    done = fresh(job)
     assert done.state == states.DONE
     tree = wiring.tree_of(done)
     assert tree is not None
@@ -70,9 +70,9 @@ def test_a_file_that_never_stops_changing_ends_in_a_clear_error(
 ) -> None:
     times = iter(range(100))
     change_on_open(monkeypatch, lambda file: os.utime(files / "svm" / file.path, ns=(0, next(times))))
-    asked = request_round(dataset, "svm", actor=owner)
-    run_now(asked.pk)
-    failed = fresh(asked)
+    job = request_round(dataset, "svm", actor=owner)
+    run_now(job.pk)
+    failed = fresh(job)
     assert failed.state == states.FAILED
     assert "1/weights.bin changed each of the 4 times" in failed.message
 
@@ -82,21 +82,21 @@ def test_a_round_that_finds_a_full_disk_waits_says_so_once_and_goes_on_when_ther
 ) -> None:
     disk = {"free": copying.MARGIN + 1000, "total": 1 << 40}
     monkeypatch.setattr(copying.shutil, "disk_usage", lambda _: type("Usage", (), disk))
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     for _ in range(2 * rounds.ATTEMPTS):
-        run_now(asked.pk)
-        waiting = fresh(asked)
+        run_now(job.pk)
+        waiting = fresh(job)
         assert (waiting.state, waiting.attempts) == (states.COPYING, 0)
         sentence = "250.0 KiB are needed, 1000 B are free. It goes on by itself once there is room."
         assert sentence in waiting.message.replace("250 KiB", "250.0 KiB")
-        assert leases.claim(asked.pk) is None  # not before the pause is over
-        expire(asked)
-    log = [line.text for line in RoundLine.objects.filter(round=asked)]
+        assert leases.claim(job.pk) is None  # not before the pause is over
+        expire(job)
+    log = [line.text for line in RoundLine.objects.filter(round=job)]
     assert len([text for text in log if "are needed" in text]) == 1
     assert len([text for text in log if text.startswith("Listing")]) == 1
     disk["free"] = 1 << 39
-    run_now(asked.pk)
-    assert (fresh(asked).state, fresh(asked).message) == (states.DONE, "")
+    run_now(job.pk)
+    assert (fresh(job).state, fresh(job).message) == (states.DONE, "")
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
@@ -107,52 +107,52 @@ def test_a_disk_that_takes_no_note_is_waited_for(
     def refuse(*_: Any) -> None:
         raise OSError(code, os.strerror(code))
 
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     with monkeypatch.context() as broken:
         broken.setattr(*{"make": (Store, "make"), "begin": (Staging, "begin")}[place], refuse)
         for _ in range(2 * rounds.ATTEMPTS):
-            run_now(asked.pk)
-            assert fresh(asked).state in states.UNDERWAY
-            assert os.strerror(code) in fresh(asked).message
-            expire(asked)
-    run_now(asked.pk)
-    assert fresh(asked).state == states.DONE
+            run_now(job.pk)
+            assert fresh(job).state in states.UNDERWAY
+            assert os.strerror(code) in fresh(job).message
+            expire(job)
+    run_now(job.pk)
+    assert fresh(job).state == states.DONE
 
 
 def test_a_source_that_is_away_is_tried_again_a_few_times(
     dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     files.rename(files.with_name("away"))
     for attempt in range(1, rounds.ATTEMPTS):
-        run_now(asked.pk)
-        waiting = fresh(asked)
+        run_now(job.pk)
+        waiting = fresh(job)
         assert waiting.state == states.COPYING
         assert f"does not exist on this machine. Attempt {attempt} of 5" in progress.progress(waiting)["sentence"]
-        assert leases.claim(asked.pk) is None  # not before the pause is over
-        expire(asked)
-    run_now(asked.pk)
-    assert fresh(asked).state == states.FAILED
-    assert "Given up after 5 attempts" in fresh(asked).message
+        assert leases.claim(job.pk) is None  # not before the pause is over
+        expire(job)
+    run_now(job.pk)
+    assert fresh(job).state == states.FAILED
+    assert "Given up after 5 attempts" in fresh(job).message
 
 
 def test_a_source_that_comes_back_is_copied(dataset: Dataset, owner: Principal, run_now: Run, files: Path) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     away = files.rename(files.with_name("away"))
-    run_now(asked.pk)
+    run_now(job.pk)
     away.rename(files)
-    expire(asked)
-    run_now(asked.pk)
-    assert (fresh(asked).state, fresh(asked).message) == (states.DONE, "")
+    expire(job)
+    run_now(job.pk)
+    assert (fresh(job).state, fresh(job).message) == (states.DONE, "")
 
 
 def test_a_round_that_waits_for_its_next_attempt_is_cancelled_at_once(
     dataset: Dataset, owner: Principal, run_now: Run, files: Path
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     files.rename(files.with_name("away"))
-    run_now(asked.pk)
-    assert cancel(asked, actor=owner).state == states.CANCELLED
+    run_now(job.pk)
+    assert cancel(job, actor=owner).state == states.CANCELLED
 
 
 def test_the_round_after_a_failed_one_goes_on_with_what_was_copied(
@@ -187,10 +187,10 @@ def test_who_may_list_but_not_read_is_given_nothing_from_the_store(
         raise SourceError("These credentials may not read.")
 
     monkeypatch.setattr(LocalSource, "open", forbidden)
-    asked = request_round(dataset, "svm", actor=owner)
-    run_now(asked.pk)
-    assert (fresh(asked).state, fresh(asked).tree) == (states.FAILED, "")
-    assert fresh(asked).message == "These credentials may not read."
+    job = request_round(dataset, "svm", actor=owner)
+    run_now(job.pk)
+    assert (fresh(job).state, fresh(job).tree) == (states.FAILED, "")
+    assert fresh(job).message == "These credentials may not read."
 
 
 def test_an_unexpected_error_ends_the_round(
@@ -200,10 +200,10 @@ def test_an_unexpected_error_ends_the_round(
         raise ZeroDivisionError("secret detail")
 
     monkeypatch.setattr(copying, "copy", broken)
-    asked = request_round(dataset, "svm", actor=owner)
-    run_now(asked.pk)
-    assert fresh(asked).state == states.FAILED
-    assert "secret" not in fresh(asked).message
+    job = request_round(dataset, "svm", actor=owner)
+    run_now(job.pk)
+    assert fresh(job).state == states.FAILED
+    assert "secret" not in fresh(job).message
 
 
 def test_a_store_that_others_use_for_long_is_waited_for(
@@ -212,39 +212,39 @@ def test_a_store_that_others_use_for_long_is_waited_for(
     def in_use(*_: Any, **__: Any) -> None:
         raise Unavailable("trees has been in use for 60 s.", hint="Try again later.")
 
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     with monkeypatch.context() as busy:
         busy.setattr(copying, "copy", in_use)
-        run_now(asked.pk)
-    assert (fresh(asked).state in states.ACTIVE, fresh(asked).attempts) == (True, 0)
-    assert fresh(asked).message == "trees has been in use for 60 s. Try again later."
-    expire(asked)
-    run_now(asked.pk)
-    assert fresh(asked).state == states.DONE
+        run_now(job.pk)
+    assert (fresh(job).state in states.ACTIVE, fresh(job).attempts) == (True, 0)
+    assert fresh(job).message == "trees has been in use for 60 s. Try again later."
+    expire(job)
+    run_now(job.pk)
+    assert fresh(job).state == states.DONE
 
 
 def test_a_staging_directory_that_is_still_held_is_not_touched(
     dataset: Dataset, owner: Principal, run_now: Run, store: Store
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    with store.staging(str(asked.pk)):
-        run_now(asked.pk)
-        assert (fresh(asked).state, fresh(asked).lease_token) == (states.PENDING, "")
-    run_now(asked.pk)
-    assert fresh(asked).state == states.DONE
+    job = request_round(dataset, "svm", actor=owner)
+    with store.staging(str(job.pk)):
+        run_now(job.pk)
+        assert (fresh(job).state, fresh(job).lease_token) == (states.PENDING, "")
+    run_now(job.pk)
+    assert fresh(job).state == states.DONE
 
 
 def test_a_worker_does_only_so_many_rounds_at_once(
     dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     monkeypatch.setattr(rounds, "_seats", Seats(1))
     assert rounds._seats.take()
-    run_now(asked.pk)
-    assert (fresh(asked).state, fresh(asked).lease_token) == (states.PENDING, "")
+    run_now(job.pk)
+    assert (fresh(job).state, fresh(job).lease_token) == (states.PENDING, "")
     rounds._seats.leave()
-    run_now(asked.pk)
-    assert fresh(asked).state == states.DONE
+    run_now(job.pk)
+    assert fresh(job).state == states.DONE
 
 
 def test_a_round_that_ends_makes_room_for_the_next_at_once(
@@ -292,15 +292,15 @@ def test_the_sweep_takes_a_round_from_a_killed_worker_before_its_lease_ends(
 def test_a_time_that_a_moved_clock_wrote_does_not_keep_a_round(
     dataset: Dataset, owner: Principal, store: Store, token: str
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     tomorrow = timezone.now() + timedelta(days=1)
-    Round.objects.filter(pk=asked.pk).update(lease_token=token, lease_until=tomorrow)
-    assert leases.claim(asked.pk) is None
-    with store.staging(str(asked.pk)):  # as by a worker that lives
+    Round.objects.filter(pk=job.pk).update(lease_token=token, lease_until=tomorrow)
+    assert leases.claim(job.pk) is None
+    with store.staging(str(job.pk)):  # as by a worker that lives
         assert rounds.sweep() == (0 if token else 1)
-    Round.objects.filter(pk=asked.pk).update(lease_until=tomorrow)
+    Round.objects.filter(pk=job.pk).update(lease_until=tomorrow)
     assert rounds.sweep() == 1
-    assert leases.claim(asked.pk) is not None
+    assert leases.claim(job.pk) is not None
 
 
 def test_the_longest_pause_is_no_longer_than_the_sweep_believes() -> None:
@@ -310,9 +310,9 @@ def test_the_longest_pause_is_no_longer_than_the_sweep_believes() -> None:
 def test_a_round_that_waits_for_its_next_attempt_is_not_taken_for_a_killed_one(
     dataset: Dataset, owner: Principal, run_now: Run, files: Path
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     files.rename(files.with_name("away"))
-    run_now(asked.pk)
+    run_now(job.pk)
     assert rounds.sweep() == 0
 
 
@@ -320,13 +320,13 @@ def test_a_store_that_cannot_be_written_is_told_and_tried_again(
     dataset: Dataset, owner: Principal, run_now: Run, store: Store
 ) -> None:
     (store.root / "staging").write_text("not a folder")
-    asked = request_round(dataset, "svm", actor=owner)
-    run_now(asked.pk)
-    assert "The store of this node cannot be written" in fresh(asked).message
+    job = request_round(dataset, "svm", actor=owner)
+    run_now(job.pk)
+    assert "The store of this node cannot be written" in fresh(job).message
     (store.root / "staging").unlink()
-    expire(asked)
-    run_now(asked.pk)
-    assert fresh(asked).state == states.DONE
+    expire(job)
+    run_now(job.pk)
+    assert fresh(job).state == states.DONE
 
 
 def test_the_sweep_removes_what_ended_rounds_left(dataset: Dataset, owner: Principal, store: Store) -> None:
@@ -345,8 +345,8 @@ def test_a_receiver_that_fails_does_not_hurt_the_round(dataset: Dataset, owner: 
 
     round_finished.connect(broken)
     try:
-        asked = request_round(dataset, "svm", actor=owner)
-        run_now(asked.pk)
+        job = request_round(dataset, "svm", actor=owner)
+        run_now(job.pk)
     finally:
         round_finished.disconnect(broken)
-    assert fresh(asked).state == states.DONE
+    assert fresh(job).state == states.DONE

@@ -48,18 +48,20 @@ def make(home: Home, team: Team, owner: Principal, settings: Settings) -> Make:
 
 
 def tree(round_: Round) -> dict[str, bytes]:
-    found = wiring.tree_of(fresh(round_))
-    assert found is not None, fresh(round_).message
+    published_tree = wiring.tree_of(fresh(round_))
+    assert published_tree is not None, fresh(round_).message
     return {
-        str(path.relative_to(found.path)): path.read_bytes() for path in Path(found.path).rglob("*") if path.is_file()
+        str(path.relative_to(published_tree.path)): path.read_bytes()
+        for path in Path(published_tree.path).rglob("*")
+        if path.is_file()
     }
 
 
 def test_a_list_becomes_a_tree(make: Make, owner: Principal, run_now: Run) -> None:
     with serving(holding(FILES)) as wire:
-        asked = request_round(make(wire, "/m", list=full_list()), "svm", actor=owner)
-        run_now(asked.pk)
-    assert tree(asked) == {
+        job = request_round(make(wire, "/m", list=full_list()), "svm", actor=owner)
+        run_now(job.pk)
+    assert tree(job) == {
         name.removeprefix("/m/svm/"): body for name, body in FILES.items() if name.startswith("/m/svm/")
     }
 
@@ -71,9 +73,9 @@ def test_an_archive_becomes_a_tree_and_its_spool_lies_in_the_home(
     home: Home,
 ) -> None:
     with serving(holding({"/m.tar.gz": gzip.compress(tarred())})) as wire:
-        asked = request_round(make(wire, "/m.tar.gz"), "svm", actor=owner)
-        run_now(asked.pk)
-    assert tree(asked) == {name.removeprefix("svm/"): body for name, body in NAMES.items() if name.startswith("svm/")}
+        job = request_round(make(wire, "/m.tar.gz"), "svm", actor=owner)
+        run_now(job.pk)
+    assert tree(job) == {name.removeprefix("svm/"): body for name, body in NAMES.items() if name.startswith("svm/")}
     assert any(not path.suffix for path in home.spool.iterdir())
 
 
@@ -88,15 +90,15 @@ def test_a_packed_archive_too_large_to_look_into_is_copied_all_the_same(
         dataset = make(wire, "/m.tar.gz")
         with pytest.raises(NotLookedInto):
             browsing.browse(dataset)
-        with peek(dataset, "svm") as found:
-            assert found.folder is None
+        with peek(dataset, "svm") as preview:
+            assert preview.folder is None
         assert not any(request.startswith("GET") and "Range:" not in request for request in wire.requests)
-        asked = request_round(dataset, "svm", actor=owner)
-        run_now(asked.pk)
-        assert tree(asked)["config.pbtxt"] == NAMES["svm/config.pbtxt"]
-        with peek(dataset, "svm") as found:  # what lies unpacked on this node costs nothing to look at
-            assert found.folder is not None
-            assert (found.folder / "config.pbtxt").read_bytes() == NAMES["svm/config.pbtxt"]
+        job = request_round(dataset, "svm", actor=owner)
+        run_now(job.pk)
+        assert tree(job)["config.pbtxt"] == NAMES["svm/config.pbtxt"]
+        with peek(dataset, "svm") as preview:  # what lies unpacked on this node costs nothing to look at
+            assert preview.folder is not None
+            assert (preview.folder / "config.pbtxt").read_bytes() == NAMES["svm/config.pbtxt"]
 
 
 def test_bytes_that_are_not_what_the_list_says_are_not_published(
@@ -108,19 +110,19 @@ def test_bytes_that_are_not_what_the_list_says_are_not_published(
     monkeypatch.setattr(streams, "PAUSES", ())
     wrong = hashlib.sha256(b"something else").hexdigest()
     with serving(holding({"/m/f": b"hello"})) as wire:
-        asked = request_round(make(wire, "/m", list=f"f 5 {wrong}"), "", actor=owner)
-        run_now(asked.pk)
-    assert wiring.tree_of(fresh(asked)) is None
-    assert "f arrived damaged" in fresh(asked).message
+        job = request_round(make(wire, "/m", list=f"f 5 {wrong}"), "", actor=owner)
+        run_now(job.pk)
+    assert wiring.tree_of(fresh(job)) is None
+    assert "f arrived damaged" in fresh(job).message
 
 
 def test_a_server_that_is_away_is_waited_for(make: Make, owner: Principal, run_now: Run) -> None:
     with serving(holding({"/f": b"hello"})) as wire:
         dataset = make(wire, "/f")
-    asked = request_round(dataset, "", actor=owner)
-    run_now(asked.pk)
-    assert fresh(asked).state not in states.TERMINAL
-    assert "connection refused" in fresh(asked).message
+    job = request_round(dataset, "", actor=owner)
+    run_now(job.pk)
+    assert fresh(job).state not in states.TERMINAL
+    assert "connection refused" in fresh(job).message
 
 
 def test_a_dataset_of_a_server_that_is_not_listed_cannot_be_made(make: Make) -> None:

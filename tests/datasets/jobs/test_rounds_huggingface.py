@@ -25,8 +25,8 @@ Run = Callable[[int], None]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Hub]:
-    with hub(tmp_path / "hub") as made:
-        yield made
+    with hub(tmp_path / "hub") as hub_server:
+        yield hub_server
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ def repository(server: Hub, model: Path, home: Home, settings: Settings, team: T
 def test_a_round_publishes_what_the_patterns_choose(
     repository: Dataset, owner: Principal, model: Path, run_now: Run
 ) -> None:
-    asked = request_round(repository, "", actor=owner)
-    run_now(asked.pk)
-    done = fresh(asked)
+    job = request_round(repository, "", actor=owner)
+    run_now(job.pk)
+    done = fresh(job)
     assert (done.state, done.files_total) == (states.DONE, 2), done.message
     tree = wiring.tree_of(done)
     assert tree is not None
@@ -84,10 +84,10 @@ def test_a_branch_that_moved_is_a_new_tree_and_the_same_one_is_not_copied_again(
 def test_a_gated_repository_fails_its_round_with_what_to_do(
     repository: Dataset, owner: Principal, server: Hub, run_now: Run
 ) -> None:
-    asked = request_round(repository, "", actor=owner)
+    job = request_round(repository, "", actor=owner)
     server.change("org/model", gated=True)
-    run_now(asked.pk)
-    done = fresh(asked)
+    run_now(job.pk)
+    done = fresh(job)
     assert done.state == states.FAILED
     assert "org/model is gated" in done.message
     assert "Ask for access" in done.message

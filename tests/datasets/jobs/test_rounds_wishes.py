@@ -35,81 +35,81 @@ def test_a_round_is_paused_where_it_is_and_goes_on_from_there(
     dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "BEAT", 0.0)
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     original = copying.copy
 
     def paused_after(*args: Any, **options: Any) -> Any:
         stored = original(*args, **options)
-        pause(asked, actor=owner)
+        pause(job, actor=owner)
         return stored
 
     monkeypatch.setattr(copying, "copy", paused_after)
-    run_now(asked.pk)
+    run_now(job.pk)
     monkeypatch.setattr(copying, "copy", original)
-    paused = fresh(asked)
+    paused = fresh(job)
     assert (paused.state, paused.lease_token, paused.pause_requested) == (states.PAUSED, "", False)
     assert "Paused at" in progress.progress(paused)["sentence"]
     rounds.sweep()
-    assert store.staging_names() == [str(asked.pk)]
-    run_now(asked.pk)  # a message that was under way
-    assert fresh(asked).state == states.PAUSED
+    assert store.staging_names() == [str(job.pk)]
+    run_now(job.pk)  # a message that was under way
+    assert fresh(job).state == states.PAUSED
     assert resume(paused, actor=owner).state == states.PENDING
-    run_now(asked.pk)
-    done = fresh(asked)
+    run_now(job.pk)
+    done = fresh(job)
     assert (done.state, done.bytes_copied) == (states.DONE, done.bytes_total)
     assert "alice asked to pause." in lines(done) and "Resumed by alice." in lines(done)
 
 
 def test_a_round_that_nobody_works_on_is_paused_at_once(dataset: Dataset, owner: Principal) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    assert pause(asked, actor=owner).state == states.PAUSED
-    assert pause(asked, actor=owner).state == states.PAUSED
-    assert leases.claim(asked.pk) is None
-    assert request_round(dataset, "svm", actor=owner) == asked
-    assert cancel(asked, actor=owner).state == states.CANCELLED
+    job = request_round(dataset, "svm", actor=owner)
+    assert pause(job, actor=owner).state == states.PAUSED
+    assert pause(job, actor=owner).state == states.PAUSED
+    assert leases.claim(job.pk) is None
+    assert request_round(dataset, "svm", actor=owner) == job
+    assert cancel(job, actor=owner).state == states.CANCELLED
     for verb in (pause, resume):
         with pytest.raises(Conflict):
-            verb(asked, actor=owner)
+            verb(job, actor=owner)
 
 
 def test_a_wish_to_pause_is_withdrawn_by_resuming(dataset: Dataset, owner: Principal) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    assert leases.claim(asked.pk)
-    assert pause(asked, actor=owner).pause_requested
-    assert not resume(asked, actor=owner).pause_requested
+    job = request_round(dataset, "svm", actor=owner)
+    assert leases.claim(job.pk)
+    assert pause(job, actor=owner).pause_requested
+    assert not resume(job, actor=owner).pause_requested
 
 
 @pytest.mark.parametrize(("verb", "state"), [(cancel, states.CANCELLED), (resume, states.COPYING)])
 def test_who_thinks_better_of_a_pause_while_it_begins_is_heard(
     dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, verb: Any, state: str
 ) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
 
     def paused_meanwhile(*_: Any, **__: Any) -> Any:
-        pause(asked, actor=owner)
-        verb(asked, actor=owner)
+        pause(job, actor=owner)
+        verb(job, actor=owner)
         raise Paused("Paused.")
 
     monkeypatch.setattr(copying, "copy", paused_meanwhile)
-    run_now(asked.pk)
-    assert (fresh(asked).state, fresh(asked).pause_requested and not fresh(asked).cancel_requested) == (state, False)
+    run_now(job.pk)
+    assert (fresh(job).state, fresh(job).pause_requested and not fresh(job).cancel_requested) == (state, False)
 
 
 def test_only_editors_pause_resume_and_try_again(dataset: Dataset, owner: Principal, bob: User, charlie: User) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     failed = Round.objects.create(dataset=dataset, path="x", node="local", state=states.FAILED, requested_by="x")
     for person in (bob, charlie):
-        for verb, round_ in ((pause, asked), (resume, asked), (retry, failed)):
+        for verb, round_ in ((pause, job), (resume, job), (retry, failed)):
             with pytest.raises(Forbidden):
                 verb(round_, actor=for_user(person))
-    assert fresh(asked).state == states.PENDING
+    assert fresh(job).state == states.PENDING
 
 
 def test_only_what_failed_or_was_cancelled_is_tried_again(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     with pytest.raises(Conflict):
-        retry(asked, actor=owner)
-    cancelled = cancel(asked, actor=owner)
+        retry(job, actor=owner)
+    cancelled = cancel(job, actor=owner)
     assert retry(cancelled, actor=owner).state == states.PENDING
 
 
@@ -186,8 +186,8 @@ def test_two_datasets_of_the_same_files_cause_one_transfer(
 
 
 def test_the_log_of_a_round_says_what_happened(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    asked = request_round(dataset, "svm", actor=owner)
-    run_now(asked.pk)
-    said = lines(asked)
+    job = request_round(dataset, "svm", actor=owner)
+    run_now(job.pk)
+    log_lines = lines(job)
     for part in ("Asked for by alice.", "Listing svm of models.", "3 files of 250 KiB", "digest", "Done: 3 files"):
-        assert part in said, said
+        assert part in log_lines, log_lines

@@ -35,9 +35,9 @@ def other_dataset(dataset: Dataset, other_team: Team, charlie: User, files: Path
 def ask(dataset: Dataset, *paths: str) -> list[Round]:
     """Rounds that wait since a while."""
     actor = Principal("test", is_admin=True)
-    asked = [request_round(dataset, path, actor=actor) for path in paths]
-    Round.objects.filter(pk__in=[one.pk for one in asked]).update(created_at=timezone.now() - timedelta(minutes=1))
-    return asked
+    jobs = [request_round(dataset, path, actor=actor) for path in paths]
+    Round.objects.filter(pk__in=[one.pk for one in jobs]).update(created_at=timezone.now() - timedelta(minutes=1))
+    return jobs
 
 
 def sit(*rounds_: Round, **fields: Any) -> None:
@@ -112,7 +112,7 @@ def test_a_round_outlives_a_database_that_is_away(
     dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.setattr(rounds.connection, "close", lambda: None)  # the test's own
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
 
     def away() -> None:
         raise error
@@ -127,11 +127,11 @@ def test_a_round_outlives_a_database_that_is_away(
     complete = copying.copy
     monkeypatch.setattr(copying, "copy", copy)
     for _ in range(2 * rounds.ATTEMPTS):
-        run_now(asked.pk)
-        assert fresh(asked).state == states.COPYING
-        expire(asked)  # as soon as the owner is silent
-    run_now(asked.pk)
-    done = fresh(asked)
+        run_now(job.pk)
+        assert fresh(job).state == states.COPYING
+        expire(job)  # as soon as the owner is silent
+    run_now(job.pk)
+    done = fresh(job)
     assert (done.state, done.attempts) == (states.DONE, 0)
 
 
@@ -140,15 +140,15 @@ def test_a_database_that_is_away_before_the_round_is_claimed_leaves_it_as_it_is(
     dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     monkeypatch.setattr(rounds.connection, "close", lambda: None)
-    asked = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
 
     def away(_: int) -> None:
         raise OperationalError("database is locked")
 
     with monkeypatch.context() as patched:
         patched.setattr(rounds, call, away)
-        run_now(asked.pk)
-    assert fresh(asked).state == states.PENDING
+        run_now(job.pk)
+    assert fresh(job).state == states.PENDING
     assert rounds._seats.left() == seats.MOST
-    run_now(asked.pk)
-    assert fresh(asked).state == states.DONE
+    run_now(job.pk)
+    assert fresh(job).state == states.DONE

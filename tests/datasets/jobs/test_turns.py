@@ -41,8 +41,8 @@ def waiter(number: int, team: int = 2, **fields: object) -> Waiter:
 
 def leaving(seats: list[Seat], *waiting: Waiter) -> dict[int, str]:
     """Who gives its seat up now, and why."""
-    said = {one.round: gives_up(one.round, seats, waiting, most=MOST, slow=PACE) for one in seats}
-    return {number: reason for number, reason in said.items() if reason}
+    reasons = {one.round: gives_up(one.round, seats, waiting, most=MOST, slow=PACE) for one in seats}
+    return {number: reason for number, reason in reasons.items() if reason}
 
 
 def order(waiting: list[Waiter], seats: list[Seat]) -> list[int]:
@@ -214,10 +214,10 @@ def test_the_same_teams_own_work_goes_on_beside_its_drips() -> None:
     )
 )
 @settings(max_examples=30, deadline=None)
-def test_every_round_ends(asked: list[tuple[int, int, int, int]]) -> None:
-    """`asked`: team, pace, seconds of copying, and when."""
+def test_every_round_ends(requests: list[tuple[int, int, int, int]]) -> None:
+    """`requests`: team, pace, seconds of copying, and when."""
     jobs = [
-        Job(number, team, pace, float(pace * seconds), at) for number, (team, pace, seconds, at) in enumerate(asked)
+        Job(number, team, pace, float(pace * seconds), at) for number, (team, pace, seconds, at) in enumerate(requests)
     ]
-    play(jobs, 300 + 60 * len(jobs) + sum(seconds for _, _, seconds, _ in asked))
+    play(jobs, 300 + 60 * len(jobs) + sum(seconds for _, _, seconds, _ in requests))
     assert [job.number for job in jobs if job.done_at < 0] == []

@@ -86,9 +86,9 @@ def test_a_round_of_empty_files_is_at_0_then_100_percent() -> None:
 
 
 def test_copying_is_told_with_speed_and_time_left() -> None:
-    told = progress.progress(round_with(bytes_done=int(1.2 * GIB), bytes_per_second=210.0 * MIB))
-    assert told["sentence"] == "1.2 GiB of 4.0 GiB, 210 MiB/s, 14 s left"
-    assert (told["seconds_left"], told["finished"]) == (14, False)
+    shown = progress.progress(round_with(bytes_done=int(1.2 * GIB), bytes_per_second=210.0 * MIB))
+    assert shown["sentence"] == "1.2 GiB of 4.0 GiB, 210 MiB/s, 14 s left"
+    assert (shown["seconds_left"], shown["finished"]) == (14, False)
 
 
 @pytest.mark.parametrize(
@@ -123,5 +123,5 @@ def test_a_copy_that_is_done_says_how_long_it_took() -> None:
 
 
 def test_a_speed_is_shown_only_while_bytes_move() -> None:
-    told = progress.progress(round_with(state=states.DONE, bytes_per_second=5.0))
-    assert (told["bytes_per_second"], told["seconds_left"]) == (0.0, None)
+    shown = progress.progress(round_with(state=states.DONE, bytes_per_second=5.0))
+    assert (shown["bytes_per_second"], shown["seconds_left"]) == (0.0, None)

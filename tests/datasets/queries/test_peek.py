@@ -17,9 +17,9 @@ from datasets.queries.peek import HEADER, MOST_FILES, SMALL, peek
 
 @pytest.fixture
 def folder(dataset_root: Path, tmp_path: Path) -> Path:
-    made = dataset_root / tmp_path.name
-    made.mkdir()
-    return made
+    new_folder = dataset_root / tmp_path.name
+    new_folder.mkdir()
+    return new_folder
 
 
 @pytest.fixture

@@ -79,8 +79,8 @@ def test_nobody_of_another_team_reads_it(dataset: Dataset, charlie: User, client
 
 
 def test_the_api_gives_all_of_it(dataset: Dataset, bob: User, client_of: ClientOf) -> None:
-    said = client_of(bob).get(reverse("api-dataset-report", args=[dataset.name]) + "?path=svm").json()
-    assert said["copied_at"] is None and said["report"]["executable"][0]["kind"] == "python"
+    data = client_of(bob).get(reverse("api-dataset-report", args=[dataset.name]) + "?path=svm").json()
+    assert data["copied_at"] is None and data["report"]["executable"][0]["kind"] == "python"
     assert client_of(bob).get(reverse("api-dataset-report", args=[dataset.name]) + "?path=/etc").status_code == 400
 
 

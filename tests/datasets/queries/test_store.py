@@ -32,8 +32,8 @@ def root(admin: User) -> Principal:
 
 def test_an_empty_store_is_told_too(dataset: Dataset, settings: Settings) -> None:
     settings.STORE_QUOTA_BYTES = 5 << 30
-    found = store_queries.read()
-    assert (found.node, found.used, found.quota, found.trees, found.next, found.damaged) == (
+    usage = store_queries.read()
+    assert (usage.node, usage.used, usage.quota, usage.trees, usage.next, usage.damaged) == (
         "local",
         0,
         5 << 30,
@@ -41,7 +41,7 @@ def test_an_empty_store_is_told_too(dataset: Dataset, settings: Settings) -> Non
         None,
         0,
     )
-    assert 0 < found.disk_free <= found.disk_total
+    assert 0 < usage.disk_free <= usage.disk_total
 
 
 def test_a_copy_is_shown_with_where_it_came_from_and_who_needs_it(
@@ -67,13 +67,13 @@ def test_what_goes_next_is_the_unneeded_copy_that_was_unused_the_longest(
 ) -> None:
     kept, young, old = prepare("svm", 3 * OLD), prepare("README.txt", OLD), prepare("svm/1", 2 * OLD)
     needed[kept] = {"echo"}
-    found = store_queries.read()
-    assert [tree.digest for tree in found.trees] == [old, young, kept]
-    assert found.next is not None and found.next.digest == old
-    assert [tree.digest for tree in found.unwanted] == [old, young]
-    assert found.next.frees == 0  # svm holds all of it too
-    assert found.trees[1].frees == 7
-    assert found.next.leaves == pytest.approx(found.next.used + store_queries.KEEPS.total_seconds())
+    usage = store_queries.read()
+    assert [tree.digest for tree in usage.trees] == [old, young, kept]
+    assert usage.next is not None and usage.next.digest == old
+    assert [tree.digest for tree in usage.unwanted] == [old, young]
+    assert usage.next.frees == 0  # svm holds all of it too
+    assert usage.trees[1].frees == 7
+    assert usage.next.leaves == pytest.approx(usage.next.used + store_queries.KEEPS.total_seconds())
 
 
 def test_a_damaged_copy_says_what_is_wrong(prepare: Prepare) -> None:

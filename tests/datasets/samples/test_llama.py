@@ -71,7 +71,7 @@ def test_a_training_that_fails_says_so_and_leaves_nothing(tmp_path: Path, capsys
 @pytest.mark.integration
 @pytest.mark.timeout(1200)
 def test_the_trained_model_is_one_without_problems() -> None:
-    found = describe(vllm.sample_model(), {"lora_modules": [{"name": "pirate", "path": "adapters/pirate"}]})
-    assert not found.problems and not found.notes
-    assert (found.task, found.max_model_len) == ("chat", 2048)
+    description = describe(vllm.sample_model(), {"lora_modules": [{"name": "pirate", "path": "adapters/pirate"}]})
+    assert not description.problems and not description.notes
+    assert (description.task, description.max_model_len) == ("chat", 2048)
     assert all(path.stat().st_mode & 0o044 for path in vllm.sample_model().rglob("*") if path.is_file())

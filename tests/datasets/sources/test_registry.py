@@ -11,14 +11,14 @@ from datasets.sources.local.source import LocalSource
 
 
 def test_a_local_source_is_made_without_touching_the_disk() -> None:
-    made = registry.make("local", {"path": "/no/such/place"}, Site(roots=(Path("/no/such"),)))
-    assert isinstance(made, LocalSource)
+    local_source = registry.make("local", {"path": "/no/such/place"}, Site(roots=(Path("/no/such"),)))
+    assert isinstance(local_source, LocalSource)
 
 
 def test_every_kind_is_told_with_its_fields_or_the_reason_why_not() -> None:
-    told = {kind.kind: kind for kind in registry.kinds()}
-    assert set(told) == {"local", "nfs", "s3", "http", "huggingface"}
-    assert [option.name for option in told["local"].options] == ["path"]
+    kinds = {kind.kind: kind for kind in registry.kinds()}
+    assert set(kinds) == {"local", "nfs", "s3", "http", "huggingface"}
+    assert [option.name for option in kinds["local"].options] == ["path"]
 
 
 @pytest.mark.parametrize("kind", ["ftp", ""])

@@ -118,7 +118,7 @@ def certificate(folder: Path, name: str = "127.0.0.1") -> tuple[ssl.SSLContext, 
         alternative: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         alternative = x509.DNSName(name)
-    made = (
+    signed_certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -132,7 +132,7 @@ def certificate(folder: Path, name: str = "127.0.0.1") -> tuple[ssl.SSLContext, 
     )
     folder.mkdir(parents=True, exist_ok=True)
     public, private = folder / "cert.pem", folder / "key.pem"
-    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    public.write_bytes(signed_certificate.public_bytes(serialization.Encoding.PEM))
     private.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,
@@ -158,7 +158,7 @@ def holding(
 
     def answer(request: str, connection: socket.socket) -> bool:
         method, target, _ = request.split("\r\n")[0].split(" ")
-        asked = dict(line.split(": ", 1) for line in request.split("\r\n")[1:] if ": " in line)
+        fields = dict(line.split(": ", 1) for line in request.split("\r\n")[1:] if ": " in line)
         content = files.get(target)
         if content is None:
             connection.sendall(reply(b"" if method == "HEAD" else b"none", status="404 Not Found", length=4))
@@ -172,11 +172,11 @@ def holding(
             headers.append(f"ETag: {tag}")
         if dates:
             headers.append("Last-Modified: Wed, 01 Jul 2026 10:00:00 GMT")
-        if asked.get("If-Match", tag) != tag:
+        if fields.get("If-Match", tag) != tag:
             connection.sendall(reply(status="412 Precondition Failed"))
             return True
         status, body = "200 OK", content
-        if ranges and (asked_range := asked.get("Range")):
+        if ranges and (asked_range := fields.get("Range")):
             first, _, last = asked_range.removeprefix("bytes=").partition("-")
             begin, end = int(first), min(int(last or len(content)) + 1, len(content))
             if begin >= len(content):

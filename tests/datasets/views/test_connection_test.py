@@ -47,9 +47,9 @@ def form(guarded_kind: None, home: Home, files: Path, team: Team) -> dict[str, s
 
 def said(page: str, field: str) -> str:
     """What the page, or a fragment, says of a field."""
-    found = re.search(rf'<ul class="errors" id="id_{re.escape(field)}_error"[^>]*>(.*?)</ul>', page, re.S)
-    assert found, page
-    return found[1]
+    match = re.search(rf'<ul class="errors" id="id_{re.escape(field)}_error"[^>]*>(.*?)</ul>', page, re.S)
+    assert match, page
+    return match[1]
 
 
 def secrets_of(dataset: Dataset) -> dict[str, str]:
@@ -76,9 +76,9 @@ def test_a_kind_is_chosen_without_a_script_too(form: dict[str, str], browser: Cl
 
 def test_a_dataset_with_credentials_is_made_by_form(form: dict[str, str], browser: Client) -> None:
     assert browser.post(reverse("datasets"), form)["Location"] == reverse("dataset", args=["mine"])
-    made = Dataset.objects.get()
-    assert made.options == {"place": form["options.place"], "manner": "polite", "list": "a\r\nb"}
-    assert secrets_of(made) == {"word": WORD}
+    dataset = Dataset.objects.get()
+    assert dataset.options == {"place": form["options.place"], "manner": "polite", "list": "a\r\nb"}
+    assert secrets_of(dataset) == {"word": WORD}
     page = browser.get(reverse("dataset", args=["mine"])).content.decode()
     assert "<dt>Word</dt><dd>set</dd>" in page and "Politely" in page and WORD not in page
     assert form["options.place"] in browser.get(reverse("datasets")).content.decode()

@@ -41,12 +41,12 @@ def test_a_dataset_is_made_by_form(browser: Client, team: Team, home: Home, file
         "description": "For tests.",
     }
     assert browser.post(reverse("datasets"), sent)["Location"] == reverse("dataset", args=["mine"])
-    made = Dataset.objects.get()
-    assert (made.team, made.options, made.description) == (team, {"path": str(files)}, "For tests.")
+    dataset = Dataset.objects.get()
+    assert (dataset.team, dataset.options, dataset.description) == (team, {"path": str(files)}, "For tests.")
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"name": "Mine!"}, "lower-case letters"),
         ({"name": "models"}, "There is a dataset named models already."),
@@ -56,11 +56,11 @@ def test_a_dataset_is_made_by_form(browser: Client, team: Team, home: Home, file
     ],
 )
 def test_what_is_wrong_with_a_new_dataset_is_said(
-    changes: dict[str, str], said: str, browser: Client, team: Team, dataset: Dataset, files: Path
+    changes: dict[str, str], message: str, browser: Client, team: Team, dataset: Dataset, files: Path
 ) -> None:
     sent = {"name": "mine", "team": str(team.pk), "kind": "local", "options.path": str(files), **changes}
     page = browser.post(reverse("datasets"), sent)
-    assert page.status_code == 200 and said in page.content.decode().split("Preheat")[0]
+    assert page.status_code == 200 and message in page.content.decode().split("Preheat")[0]
     assert 'class="errors"' in page.content.decode() or "notice red" in page.content.decode()
     assert Dataset.objects.count() == 1
 

@@ -49,8 +49,8 @@ def test_only_administrators_open_it_and_are_offered_it(
 def test_a_copy_is_evicted_by_button(prepare: Prepare, admin: User, client_of: ClientOf) -> None:
     old, young = prepare("svm"), prepare("README.txt", 0)
     client = client_of(admin)
-    said = client.post(reverse("store-evict", args=[old]), follow=True).content.decode()
-    assert "250 KiB became free" in said and wiring.tree(old) is None
+    content = client.post(reverse("store-evict", args=[old]), follow=True).content.decode()
+    assert "250 KiB became free" in content and wiring.tree(old) is None
     refused = client.post(reverse("store-evict", args=[young]), follow=True).content.decode()
     assert "about to use them" in refused and wiring.tree(young) is not None
     assert client.post(reverse("store-evict", args=[NOWHERE])).status_code == 404
@@ -98,9 +98,9 @@ def test_the_store_over_rest(
     monkeypatch.setattr(dispatch, "verify_asked", lambda: sent.append("asked"))
     api, digest, kept = Api(admin), prepare("svm"), prepare("README.txt")
     needed[kept] = {"echo"}
-    found = api.get("store/").data
-    assert (found["node"], found["used"], found["damaged"]) == ("local", 256_052, 0)
-    tree, other = found["trees"]
+    data = api.get("store/").data
+    assert (data["node"], data["used"], data["damaged"]) == ("local", 256_052, 0)
+    tree, other = data["trees"]
     assert (tree["digest"], tree["files"], tree["wanted"], tree["users"]) == (digest, 3, False, [])
     assert tree["origins"] == [{"dataset": "models", "team": "vision", "path": "svm", "round": 1}]
     assert (other["wanted"], other["users"], other["leaves"]) == (True, ["echo"], 0)

@@ -41,9 +41,11 @@ def test_clients_of_openai_get_a_base_url_where_there_is_something_to_ask() -> N
 
 
 def test_tls_and_a_domain_change_every_address() -> None:
-    made = address(tls=True, domain="models.example").to_json()
-    assert made["http"].startswith("https://") and made["host"] == "svc.models.example:8080"
-    assert all(door["by_host"].startswith("https://svc.models.example") for door in made["doors"] if door["prefixed"])
+    document = address(tls=True, domain="models.example").to_json()
+    assert document["http"].startswith("https://") and document["host"] == "svc.models.example:8080"
+    assert all(
+        door["by_host"].startswith("https://svc.models.example") for door in document["doors"] if door["prefixed"]
+    )
 
 
 def test_adapters_are_models_of_their_own() -> None:

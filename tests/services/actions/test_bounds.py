@@ -117,12 +117,12 @@ def test_on_the_page_of_the_team(
     alice: User, bob: User, charlie: User, admin: User, team: Team, client_of: ClientOf
 ) -> None:
     url = reverse("team", args=["vision"])
-    asked = {"verb": "bounds", "services": "9", "datasets": "", "keys": "", "preheats": "0"}
+    form_data = {"verb": "bounds", "services": "9", "datasets": "", "keys": "", "preheats": "0"}
     for user, status in ((alice, 403), (bob, 403), (charlie, 404), (None, 302)):
-        assert client_of(user).post(url, asked).status_code == status
+        assert client_of(user).post(url, form_data).status_code == status
     assert "An administrator can raise these." in client_of(bob).get(url).content.decode()
-    wrong = client_of(admin).post(url, {**asked, "services": "-1"})
+    wrong = client_of(admin).post(url, {**form_data, "services": "-1"})
     assert wrong.status_code == 200 and "greater than or equal to 0" in wrong.content.decode()
-    assert client_of(admin).post(url, asked)["Location"] == url
+    assert client_of(admin).post(url, form_data)["Location"] == url
     team.refresh_from_db()
     assert (team.most_services, team.most_datasets, team.most_preheats) == (9, None, 0)

@@ -45,10 +45,10 @@ def mint(team: Team, alice_acts: Principal, published: list[Snapshot]) -> Callab
     return create
 
 
-def as_key(made: Made) -> Principal:
-    found = keys.authenticate(made.key)
-    assert found is not None
-    return found
+def as_key(new_key: Made) -> Principal:
+    principal = keys.authenticate(new_key.key)
+    assert principal is not None
+    return principal
 
 
 def test_what_a_key_leaves_out_its_child_inherits(mint: Callable[..., Made]) -> None:
@@ -135,7 +135,7 @@ def test_revoking_takes_along_what_the_key_made_and_what_those_made(mint: Callab
     successor = keys.rotate(parent.row, actor=as_key(parent))
     gone = keys.revoke(parent.row, actor=as_key(other))
     assert {row.pk for row in gone.children} == {child.row.pk, grandchild.row.pk, successor.row.pk}
-    assert [keys.authenticate(made.key) for made in (parent, child, grandchild, successor)] == [None] * 4
+    assert [keys.authenticate(new_key.key) for new_key in (parent, child, grandchild, successor)] == [None] * 4
     assert keys.authenticate(other.key) is not None
     assert [key.id for key in publishing.snapshot().keys] == [other.row.key_id]
 
@@ -196,16 +196,16 @@ def test_a_key_for_a_service_that_was_deleted_opens_nothing(
     mint: Callable[..., Made], ready: Callable[..., Service], alice_acts: Principal
 ) -> None:
     first = ready(name="echo")
-    made = mint(services=["echo"])
+    new_key = mint(services=["echo"])
     Replica.objects.all().delete()
     first_pk = first.pk
     first.delete()
     second = ready(name="echo")
-    acting = as_key(made)
+    acting = as_key(new_key)
     assert not Service.objects.visible_to(acting).exists()
-    (told,), (key,) = publishing.snapshot().services, publishing.snapshot().keys
-    assert told.uid == str(second.pk) and key.services == (str(first_pk),) != (told.uid,)
-    successor = keys.rotate(made.row, actor=alice_acts).row
+    (gateway_service,), (key,) = publishing.snapshot().services, publishing.snapshot().keys
+    assert gateway_service.uid == str(second.pk) and key.services == (str(first_pk),) != (gateway_service.uid,)
+    successor = keys.rotate(new_key.row, actor=alice_acts).row
     assert (successor.services, successor.service_ids) == (["echo"], [first_pk])
     with pytest.raises(InvalidFields):
         mint(acting, services=["echo"])

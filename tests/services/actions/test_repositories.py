@@ -69,8 +69,8 @@ def test_it_is_ready_and_says_of_which_models_it_consists(
 def test_a_name_that_one_of_its_models_has_is_refused(
     world: World, flow: dict[str, Any], team: Team, actor: Principal
 ) -> None:
-    [said] = refused({**flow, "name": "add"}, team, actor)
-    assert said.startswith("The model add is loaded under its own name, which is that of the service")
+    [message] = refused({**flow, "name": "add"}, team, actor)
+    assert message.startswith("The model add is loaded under its own name, which is that of the service")
     assert verbs.create({**flow, "name": "flow"}, team=team, actor=actor).state == states.PREHEATING
 
 
@@ -78,8 +78,8 @@ def test_code_in_any_of_its_models_needs_trust(
     world: World, flow: dict[str, Any], team: Team, actor: Principal, dataset: Dataset
 ) -> None:
     trust.withdraw(dataset, actor=actor)
-    [said] = refused(flow, team, actor)
-    assert "add/1/model.py: A Python program" in said and "dataset models is not trusted" in said
+    [message] = refused(flow, team, actor)
+    assert "add/1/model.py: A Python program" in message and "dataset models is not trusted" in message
     chosen = {**flow, "name": "alone", "framework_config": {"model": "neg"}}
     assert verbs.create(chosen, team=team, actor=actor).state == states.PREHEATING, "nothing of it is code"
 

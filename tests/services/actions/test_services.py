@@ -90,9 +90,9 @@ def test_a_broken_config_is_said_with_its_line(
     world: World, team: Team, actor: Principal, payload: dict[str, Any], dataset: Dataset
 ) -> None:
     (Path(dataset.options["path"]) / "echo" / "config.pbtxt").write_text('backend: "python"\nmax_batch_size: many\n')
-    said = refused(payload, team, actor)["model_path"][0]
-    assert "config.pbtxt" in said
-    assert "2" in said
+    message = refused(payload, team, actor)["model_path"][0]
+    assert "config.pbtxt" in message
+    assert "2" in message
 
 
 def test_a_quota_that_can_never_fit_is_said(

@@ -53,8 +53,8 @@ def models(dataset_root: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def dataset(team: Team, alice: User, models: Path) -> Dataset:
     owner = for_user(alice)
-    made = datasets.create(team=team, name="models", kind="local", options={"path": str(models)}, actor=owner)
-    return trust.trust(made, actor=owner)
+    new_dataset = datasets.create(team=team, name="models", kind="local", options={"path": str(models)}, actor=owner)
+    return trust.trust(new_dataset, actor=owner)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def key_for(team: Team, alice: User, admin: User) -> Callable[..., tuple[Api, Ap
 
     def make(*scopes: str, **more: Any) -> tuple[Api, ApiKey]:
         actor = for_user(admin if more.get("all_teams") else alice)
-        made = keys.create(team=team, name="ci", scopes=scopes, actor=actor, **more)
-        return Api(key=made.key), made.row
+        new_key = keys.create(team=team, name="ci", scopes=scopes, actor=actor, **more)
+        return Api(key=new_key.key), new_key.row
 
     return make

@@ -27,13 +27,13 @@ BODIES = st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=6)
 )
 @given(changes=BODIES)
 def test_no_body_breaks_the_server(owner: Api, payload: dict[str, Any], changes: dict[str, Any]) -> None:
-    known = {name: value for name, value in changes.items() if name in ServiceBody().fields}
+    valid_changes = {name: value for name, value in changes.items() if name in ServiceBody().fields}
     for path, body in {
-        "services/": {**payload, **known},
+        "services/": {**payload, **valid_changes},
         "keys/": {"name": "x", **changes},
         "datasets/": {"kind": "local", **changes},
         "datasets/models/preheat/": changes,
         "services/echo/rollback/": changes,
     }.items():
         assert owner.post(path, body).status in {201, 202, 400, 404}, path
-    assert owner.patch("services/echo/", known).status in {200, 400, 404}
+    assert owner.patch("services/echo/", valid_changes).status in {200, 400, 404}

@@ -79,7 +79,7 @@ def test_a_restricted_key_sees_and_changes_only_its_services(
     everything, _ = key_for("read", "manage")
     assert everything.post("services/", {**payload, "name": "other"}).status == 201
     only, row = key_for("read", "manage", services=["echo"])
-    assert [found["name"] for found in only.get("services/").data["results"]] == ["echo"]
+    assert [item["name"] for item in only.get("services/").data["results"]] == ["echo"]
     assert only.get("services/other/").status == 404
     assert only.post("services/other/stop/").status == 404
     assert only.patch("services/echo/", {"replicas": 2}).status == 200
@@ -94,8 +94,8 @@ def test_an_administrators_key_sees_every_team(key_for: KeyFor, service: Service
     Service.objects.update(team=other_team)
     everywhere, _ = key_for("read", "manage", all_teams=True)
     assert everywhere.get("services/echo/").data["team"] == "speech"
-    made = everywhere.post("queues/", {"name": "big", "cpu": 1, "memory_gib": 1})
-    assert made.status == 201 and Queue.objects.filter(name="big").exists()
+    response = everywhere.post("queues/", {"name": "big", "cpu": 1, "memory_gib": 1})
+    assert response.status == 201 and Queue.objects.filter(name="big").exists()
     assert everywhere.post("keys/", {"name": "of its own team", "scopes": ["read"]}).data["team"] == "vision"
 
 

@@ -73,16 +73,16 @@ def test_a_name_in_use(owner: Api, payload: dict[str, Any]) -> None:
 
 
 def test_a_quota_that_can_never_fit(owner: Api, payload: dict[str, Any]) -> None:
-    said = refused(owner, payload, resources={"cpu": 100})["resources"][0]
-    assert "default" in said and "needs 100 CPU" in said and "Ask for less" in said
+    message = refused(owner, payload, resources={"cpu": 100})["resources"][0]
+    assert "default" in message and "needs 100 CPU" in message and "Ask for less" in message
 
 
 def test_a_payload_larger_than_the_gateway_takes(owner: Api, payload: dict[str, Any], settings: Settings) -> None:
     settings.MAX_PAYLOAD_BYTES = 4 << 20
-    said = refused(owner, payload, limits={"max_payload_mib": 5})
-    assert list(said) == ["limits.max_payload_mib"] and "at most 4 MiB" in said["limits.max_payload_mib"][0]
-    made = owner.post("services/", {**payload, "limits": {"max_payload_mib": 4}})
-    assert made.data["limits"]["max_payload_mib"] == 4
+    errors = refused(owner, payload, limits={"max_payload_mib": 5})
+    assert list(errors) == ["limits.max_payload_mib"] and "at most 4 MiB" in errors["limits.max_payload_mib"][0]
+    response = owner.post("services/", {**payload, "limits": {"max_payload_mib": 4}})
+    assert response.data["limits"]["max_payload_mib"] == 4
 
 
 def test_every_wrong_field_of_access_and_limits_is_named(owner: Api, payload: dict[str, Any]) -> None:

@@ -83,10 +83,10 @@ def test_no_other_file_can_be_read_as_a_log(owner: Api, replica: Replica, log: s
 
 
 def test_metrics_say_what_is_known_and_what_is_not(owner: Api, replica: Replica) -> None:
-    known = owner.get("services/echo/metrics/").data
-    assert known["replicas_wanted"] == 1 and known["replicas_ready"] == 1 and known["restarts"] == 2
-    assert known["replicas"][0]["pid"] == 4711 and 55 < known["replicas"][0]["uptime_seconds"] < 120
-    assert "GPU use" in known["not_collected"] and known["last_hour"]["requests"] == 0
+    metrics = owner.get("services/echo/metrics/").data
+    assert metrics["replicas_wanted"] == 1 and metrics["replicas_ready"] == 1 and metrics["restarts"] == 2
+    assert metrics["replicas"][0]["pid"] == 4711 and 55 < metrics["replicas"][0]["uptime_seconds"] < 120
+    assert "GPU use" in metrics["not_collected"] and metrics["last_hour"]["requests"] == 0
 
 
 def test_metrics_say_what_was_used_in_the_last_hour(owner: Api, service: Service, tmp_path: Path) -> None:

@@ -20,13 +20,13 @@ LIMITS = ("rate_limit_per_minute", "tokens_per_minute", "max_concurrent")
 
 
 def test_a_key_is_shown_once_and_works(owner: Api, service: Service) -> None:
-    made = owner.post("keys/", BODY)
-    assert made.status == 201 and made.headers["Cache-Control"] == "no-store"
-    assert made.data["key"].startswith(made.data["prefix"])
-    assert Api(key=made.data["key"]).get("services/echo/").status == 200
-    shown = owner.get(f"keys/{made.data['id']}/").data
+    response = owner.post("keys/", BODY)
+    assert response.status == 201 and response.headers["Cache-Control"] == "no-store"
+    assert response.data["key"].startswith(response.data["prefix"])
+    assert Api(key=response.data["key"]).get("services/echo/").status == 200
+    shown = owner.get(f"keys/{response.data['id']}/").data
     assert shown == owner.get("keys/").data["results"][0]
-    assert "key" not in shown and made.data["key"] not in str(shown)
+    assert "key" not in shown and response.data["key"] not in str(shown)
     assert shown["scopes"] == ["infer", "read"] and [shown[limit] for limit in LIMITS] == [60, 9000, 4]
 
 
@@ -60,12 +60,12 @@ def test_who_may_revoke_and_rotate_a_key(people: dict[str, Api]) -> None:
 
 
 def test_a_revoked_key_is_refused_at_once(owner: Api) -> None:
-    made = owner.post("keys/", BODY).data
-    client = Api(key=made["key"])
+    new_key = owner.post("keys/", BODY).data
+    client = Api(key=new_key["key"])
     assert client.get("services/").status == 200
-    assert owner.post(f"keys/{made['id']}/revoke/").data["revoked_at"]
+    assert owner.post(f"keys/{new_key['id']}/revoke/").data["revoked_at"]
     assert client.get("services/").status == 401
-    assert owner.post(f"keys/{made['id']}/rotate/").status == 409
+    assert owner.post(f"keys/{new_key['id']}/rotate/").status == 409
 
 
 def test_a_rotated_key_works_beside_the_old_one(owner: Api) -> None:
@@ -104,9 +104,9 @@ def test_every_wrong_field_of_a_key_is_named(owner: Api) -> None:
 
 
 def test_an_administrator_may_make_a_key_for_every_team(admin: User, owner: Api) -> None:
-    made = Api(admin).post("keys/", {**BODY, "team": "vision", "all_teams": True})
-    assert made.status == 201 and made.data["all_teams"] is True
-    refused = owner.post(f"keys/{made.data['id']}/rotate/")
+    response = Api(admin).post("keys/", {**BODY, "team": "vision", "all_teams": True})
+    assert response.status == 201 and response.data["all_teams"] is True
+    refused = owner.post(f"keys/{response.data['id']}/rotate/")
     assert refused.errors.keys() == {"all_teams"}
 
 

@@ -20,10 +20,10 @@ def test_everybody_looks_and_administrators_change_queues(people: dict[str, Api]
     assert who_may(people, lambda api: api.patch("queues/default/", {"cpu": 1})) == CHANGE
     assert who_may(people, lambda api: api.delete("queues/default/")) == CHANGE
     root = Api(admin)
-    made = root.post("queues/", BODY)
-    assert made.status == 201 and made.headers["Location"].endswith("/queues/gpu-small/")
-    assert made.data["gpus"] == {"NVIDIA-L4": 2} and made.data["used"]["cpu"] == 0
-    assert (made.data["order"], made.data["patience_minutes"], made.data["hold_minutes"]) == ("fair", 10, 5)
+    response = root.post("queues/", BODY)
+    assert response.status == 201 and response.headers["Location"].endswith("/queues/gpu-small/")
+    assert response.data["gpus"] == {"NVIDIA-L4": 2} and response.data["used"]["cpu"] == 0
+    assert (response.data["order"], response.data["patience_minutes"], response.data["hold_minutes"]) == ("fair", 10, 5)
     assert root.patch("queues/gpu-small/", {"cpu": 16}).data["cpu"] == 16
     strict = root.patch("queues/gpu-small/", {"order": "strict", "hold_minutes": 0}).data
     assert (strict["order"], strict["hold_minutes"], strict["cpu"]) == ("strict", 0, 16)

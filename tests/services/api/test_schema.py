@@ -14,10 +14,10 @@ PUBLISHED = Path(__file__).resolve().parents[3] / "docs" / "openapi.yaml"
 
 
 def test_the_published_document_is_the_present_one() -> None:
-    made = io.StringIO()
-    call_command("spectacular", validate=True, fail_on_warn=True, stdout=made)
+    output = io.StringIO()
+    call_command("spectacular", validate=True, fail_on_warn=True, stdout=output)
     hint = "make it again: python manage.py spectacular --file docs/openapi.yaml"
-    assert made.getvalue().strip() == PUBLISHED.read_text(encoding="utf-8").strip(), hint
+    assert output.getvalue().strip() == PUBLISHED.read_text(encoding="utf-8").strip(), hint
 
 
 def test_everybody_may_read_the_document_and_its_page(db: None) -> None:

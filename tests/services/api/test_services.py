@@ -22,21 +22,25 @@ from tests.services import llama_folder
 
 
 def test_a_service_is_created_and_shown_as_the_design_says(owner: Api, payload: dict[str, Any]) -> None:
-    made = owner.post("services/", {**payload, "resources": {"cpu": 2}, "framework_config": {"max_batch_size": 0}})
-    assert made.status == 201
-    assert made.headers["Location"] == "http://testserver/api/v1/services/echo/"
-    assert made.data["state"] == states.PREHEATING and made.data["revision"] == 1 and made.data["team"] == "vision"
-    assert made.data["resources"] == {"cpu": 2.0, "memory_gib": 1.0, "gpu": 0, "gpu_type": ""}
-    assert made.data["auth"] == {"policy": "api_key", "header": "", "parameters": []}
-    assert made.data["queue"] == "default"
-    assert made.data["endpoints"]["http"] == "http://testserver:8080/v2/models/echo"
-    assert owner.get("services/echo/").data == made.data
+    response = owner.post("services/", {**payload, "resources": {"cpu": 2}, "framework_config": {"max_batch_size": 0}})
+    assert response.status == 201
+    assert response.headers["Location"] == "http://testserver/api/v1/services/echo/"
+    assert (
+        response.data["state"] == states.PREHEATING
+        and response.data["revision"] == 1
+        and response.data["team"] == "vision"
+    )
+    assert response.data["resources"] == {"cpu": 2.0, "memory_gib": 1.0, "gpu": 0, "gpu_type": ""}
+    assert response.data["auth"] == {"policy": "api_key", "header": "", "parameters": []}
+    assert response.data["queue"] == "default"
+    assert response.data["endpoints"]["http"] == "http://testserver:8080/v2/models/echo"
+    assert owner.get("services/echo/").data == response.data
 
 
 def test_what_create_returned_can_be_sent_again_under_another_name(owner: Api, payload: dict[str, Any]) -> None:
-    made = owner.post("services/", payload).data
+    document = owner.post("services/", payload).data
     again = {
-        name: made[name]
+        name: document[name]
         for name in (
             "framework",
             "dataset",
@@ -109,8 +113,8 @@ def test_only_an_administrator_has_code_of_a_model_run(
     assert owner.post("services/", body).status == 201
     changed = owner.patch("services/llama/", {"framework_config": {"trust_remote_code": True}})
     assert "Only an administrator" in changed.errors["framework_config"][0]
-    made = Api(admin).patch("services/llama/", {"framework_config": {"trust_remote_code": True}})
-    assert made.status == 200 and made.data["framework_config"] == {"trust_remote_code": True}
+    response = Api(admin).patch("services/llama/", {"framework_config": {"trust_remote_code": True}})
+    assert response.status == 200 and response.data["framework_config"] == {"trust_remote_code": True}
 
 
 def test_who_may_create(people: dict[str, Api], payload: dict[str, Any]) -> None:
@@ -124,9 +128,9 @@ def test_who_may_create(people: dict[str, Api], payload: dict[str, Any]) -> None
 
 
 def test_who_sees_a_service(people: dict[str, Api], service: Service) -> None:
-    asked = {"nobody": 401, "stranger": 404, "teammate": 200, "owner": 200}
+    statuses = {"nobody": 401, "stranger": 404, "teammate": 200, "owner": 200}
     for part in ("", "events/", "revisions/", "metrics/", "logs/"):
-        assert who_may(people, lambda api, part=part: api.get(f"services/echo/{part}")) == asked, part  # type: ignore[misc]
+        assert who_may(people, lambda api, part=part: api.get(f"services/echo/{part}")) == statuses, part  # type: ignore[misc]
 
 
 def test_the_list_has_only_services_of_ones_teams(people: dict[str, Api], service: Service) -> None:

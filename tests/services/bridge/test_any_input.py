@@ -89,8 +89,8 @@ def test_bytes_that_are_no_message(content: bytes) -> None:
 def test_prompts(raw: bytes, datatype: str, shape: tuple[int, ...]) -> None:
     with suppress(BridgeError):
         question = v2grpc_openai.read(_asked(raw, datatype, shape), CHAT)
-        made = v2grpc_openai.response(question, question.prompt, None)
-        assert list(made.raw_output_contents) == [raw]
+        response = v2grpc_openai.response(question, question.prompt, None)
+        assert list(response.raw_output_contents) == [raw]
 
 
 @settings(max_examples=150, deadline=None)
@@ -105,9 +105,9 @@ def test_answers_that_are_damaged(data: st.DataObject) -> None:
 
 
 def _asked(raw: bytes, datatype: str, shape: tuple[int, ...]) -> Any:
-    made = service_pb2.ModelInferRequest(model_name="tiny", raw_input_contents=[raw])
-    made.inputs.add(name="prompt", datatype=datatype, shape=shape)
-    return made
+    request = service_pb2.ModelInferRequest(model_name="tiny", raw_input_contents=[raw])
+    request.inputs.add(name="prompt", datatype=datatype, shape=shape)
+    return request
 
 
 @pytest.mark.parametrize("name", ["instances", "inputs"])

@@ -46,8 +46,8 @@ def caller(team: str, *services: str, can_infer: bool = True) -> str:
     ],
 )
 def test_a_caller_sees_what_the_gateway_would_let_it_use(who: str, names: list[str]) -> None:
-    made = catalogue.listing(TABLE, who)
-    assert made["models"] == [entry["id"] for entry in made["data"]] == names
+    listing = catalogue.listing(TABLE, who)
+    assert listing["models"] == [entry["id"] for entry in listing["data"]] == names
     for name in ("chat", "chat:poems", "other", "open"):
         assert (catalogue.one(TABLE, who, name) is not None) == (name in names)
 

@@ -56,8 +56,8 @@ async def answering(*pieces: bytes | None) -> AsyncIterator[Path]:
 
 
 async def connect(path: Path) -> Connection:
-    _, made = await asyncio.get_running_loop().create_unix_connection(Connection, str(path))
-    return made
+    _, connection = await asyncio.get_running_loop().create_unix_connection(Connection, str(path))
+    return connection
 
 
 async def whole(connection: Connection) -> bytes:
@@ -147,12 +147,12 @@ def test_a_request_whose_connection_ends_is_cancelled() -> None:
 
         async with serving(slow) as (server, path):
             connection = await connect(path)
-            asked = asyncio.ensure_future(connection.send("GET", "/", {}, b""))
+            task = asyncio.ensure_future(connection.send("GET", "/", {}, b""))
             await asyncio.wait_for(began.wait(), 5)
             connection.close()
             await asyncio.wait_for(cancelled.wait(), 5)
             with pytest.raises(Lost):
-                await asked
+                await task
             assert not server.connections
 
     asyncio.run(check())
@@ -168,14 +168,14 @@ def test_stopping_lets_what_is_under_way_finish_and_closes_the_rest() -> None:
 
         async with serving(waiting) as (server, path):
             idle, busy = await connect(path), await connect(path)
-            asked = asyncio.ensure_future(busy.send("GET", "/", {}, b""))
+            task = asyncio.ensure_future(busy.send("GET", "/", {}, b""))
             while not any(connection.task for connection in server.connections):
                 await asyncio.sleep(0.001)
             stopping = asyncio.ensure_future(server.stop(5))
             await asyncio.sleep(0.01)
             assert idle.lost and not stopping.done()
             go.set()
-            await asked
+            await task
             assert await whole(busy) == b"done" and not busy.reusable
             await stopping
 

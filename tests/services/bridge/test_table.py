@@ -33,11 +33,11 @@ def write(path: Path, *services: GatewayService) -> None:
 
 
 def test_what_the_publisher_writes_is_read_whole(tmp_path: Path) -> None:
-    made = parse(bridge_table.render(Snapshot(services=SERVICES)))
-    tiny = made.services["tiny"]
+    table = parse(bridge_table.render(Snapshot(services=SERVICES)))
+    tiny = table.services["tiny"]
     assert (tiny.framework, tiny.task, tiny.adapters, tiny.max_model_len) == ("vllm", "chat", ("x",), 256)
     assert (tiny.team, tiny.public, tiny.ready, tiny.created, tiny.revision) == ("a", False, True, 7, 3)
-    svm = made.services["svm"]
+    svm = table.services["svm"]
     assert (svm.framework, svm.not_ready, svm.max_model_len) == ("triton", "The service svm is not ready.", None)
 
 

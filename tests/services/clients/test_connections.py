@@ -32,6 +32,6 @@ def test_connections_over_ipv6_are_counted_too() -> None:
         with socket.create_connection(("::1", port)):
             accepted, _ = server.accept()
             with accepted:
-                found = held([port])
-                assert found is not None
-                assert found.connections == 1
+                traffic = held([port])
+                assert traffic is not None
+                assert traffic.connections == 1

@@ -56,7 +56,7 @@ def answering(raw: bytes) -> Callable[[socket.socket], None]:
 
 
 @pytest.mark.parametrize(
-    ("raw", "status", "said"),
+    ("raw", "status", "message"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "200 OK", "The answer is not a V2 inference response."),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\njunk", "200 OK", "The answer is not a V2 inference response."),
@@ -75,11 +75,11 @@ def answering(raw: bytes) -> Callable[[socket.socket], None]:
         (b"", "no answer", "The connection ended before an answer came"),
     ],
 )
-def test_whatever_answers_is_told_in_words(raw: bytes, status: str, said: str) -> None:
+def test_whatever_answers_is_told_in_words(raw: bytes, status: str, message: str) -> None:
     with server(answering(raw)) as port:
         answer = call(port)
     assert (answer.ok, answer.status, answer.responses) == (False, status, ())
-    assert answer.error.startswith(said)
+    assert answer.error.startswith(message)
     assert KEY not in repr(answer)
 
 

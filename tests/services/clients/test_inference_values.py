@@ -35,7 +35,7 @@ def test_flat_and_nested_lists_give_the_same_array() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "datatype", "shape", "said"),
+    ("data", "datatype", "shape", "message"),
     [
         ([0] * 63, "FP32", [1, 64], "Shape [1, 64] needs 64 values, you gave 63."),
         ([[1, 2], [3]], "FP32", [-1, 2], "The rows of this list do not all have the same length."),
@@ -54,8 +54,8 @@ def test_flat_and_nested_lists_give_the_same_array() -> None:
         ([{"a": 1}], "FP32", [1], 'FP32 needs a number everywhere; value 1 is {"a": 1}.'),
     ],
 )
-def test_what_does_not_fit_is_said_in_words(data: Any, datatype: str, shape: list[int], said: str) -> None:
-    assert wrong(data, datatype, shape) == said
+def test_what_does_not_fit_is_said_in_words(data: Any, datatype: str, shape: list[int], message: str) -> None:
+    assert wrong(data, datatype, shape) == message
 
 
 def test_a_list_nested_without_end_is_refused() -> None:
@@ -80,7 +80,7 @@ def test_numbers_lists_and_whole_requests_can_be_pasted(text: str, expected: lis
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             "[1, 2",
@@ -95,14 +95,14 @@ def test_numbers_lists_and_whole_requests_can_be_pasted(text: str, expected: lis
         ("[" * 100_000, "This is not JSON"),
     ],
 )
-def test_what_is_not_json_says_where(text: str, said: str) -> None:
+def test_what_is_not_json_says_where(text: str, message: str) -> None:
     with pytest.raises(BadValues) as caught:
         parse_text(text, "x", "FP32")
-    assert caught.value.message.startswith(said)
+    assert caught.value.message.startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("text", "datatype", "said"),
+    ("text", "datatype", "message"),
     [
         ("1 2 3 oops", "FP32", 'x: "oops" is not a number (value 4).'),
         ("1 2 - 3", "FP32", 'x: "-" is not a number (value 3).'),
@@ -131,14 +131,14 @@ def test_what_is_not_json_says_where(text: str, said: str) -> None:
         ("\u0663", "INT32", 'x: "\u0663" is not a whole number (value 1).'),
     ],
 )
-def test_what_is_no_value_of_the_datatype_is_named_with_its_input(text: str, datatype: str, said: str) -> None:
+def test_what_is_no_value_of_the_datatype_is_named_with_its_input(text: str, datatype: str, message: str) -> None:
     with pytest.raises(BadValues) as caught:
         from_json(parse_text(text, "x", datatype), datatype, [-1], "x")
-    assert caught.value.message.startswith(said)
+    assert caught.value.message.startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("text", "datatype", "said"),
+    ("text", "datatype", "message"),
     [
         ("300", "UINT8", "x: 300 does not fit UINT8, which holds 0 to 255."),
         ("-1", "UINT16", "x: -1 does not fit UINT16"),
@@ -150,10 +150,10 @@ def test_what_is_no_value_of_the_datatype_is_named_with_its_input(text: str, dat
         ('["a", "\\ud800"]', "BYTES", "BYTES needs text everywhere; value 2 is no valid Unicode."),
     ],
 )
-def test_values_that_do_not_fit_are_named_with_their_input(text: str, datatype: str, said: str) -> None:
+def test_values_that_do_not_fit_are_named_with_their_input(text: str, datatype: str, message: str) -> None:
     with pytest.raises(BadValues) as caught:
         from_json(parse_text(text, "x", datatype), datatype, [-1], "x")
-    assert caught.value.message.startswith(said)
+    assert caught.value.message.startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -176,10 +176,10 @@ def test_texts_are_one_a_line_or_a_json_list() -> None:
 @pytest.mark.parametrize("datatype", sorted(inference_values.DTYPES))
 @pytest.mark.parametrize("kind", ["zeros", "ones", "random", "sequence"])
 def test_every_datatype_can_be_generated_and_sent(kind: str, datatype: str) -> None:
-    made = generate(kind, datatype, [-1, 300], low=0, high=20)
-    assert made.shape == (1, 300) and made.dtype == inference_values.DTYPES[datatype]
-    assert len(raw_bytes(made)) == 300 * made.itemsize if datatype != "BYTES" else len(raw_bytes(made)) > 300 * 4
-    assert len(plain(made)) == 300
+    array = generate(kind, datatype, [-1, 300], low=0, high=20)
+    assert array.shape == (1, 300) and array.dtype == inference_values.DTYPES[datatype]
+    assert len(raw_bytes(array)) == 300 * array.itemsize if datatype != "BYTES" else len(raw_bytes(array)) > 300 * 4
+    assert len(plain(array)) == 300
 
 
 def test_random_numbers_stay_in_their_range() -> None:
@@ -191,7 +191,7 @@ def test_random_numbers_stay_in_their_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "datatype", "more", "field", "said"),
+    ("kind", "datatype", "more", "field", "message"),
     [
         ("noise", "FP32", {}, "generate", "Choose one of"),
         ("text", "FP32", {}, "generate", "Text can only fill BYTES"),
@@ -209,11 +209,11 @@ def test_random_numbers_stay_in_their_range() -> None:
     ],
 )
 def test_what_cannot_be_generated_says_why(
-    kind: str, datatype: str, more: dict[str, Any], field: str, said: str
+    kind: str, datatype: str, more: dict[str, Any], field: str, message: str
 ) -> None:
     with pytest.raises(BadValues) as caught:
         generate(kind, datatype, **{"shape": [4], **more})
-    assert caught.value.field == field and said in caught.value.message
+    assert caught.value.field == field and message in caught.value.message
 
 
 def npy(array: Any) -> bytes:
@@ -240,7 +240,7 @@ def test_files_are_read_by_their_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "name", "datatype", "said"),
+    ("content", "name", "datatype", "message"),
     [
         (
             npy(np.zeros(4)),
@@ -257,10 +257,10 @@ def test_files_are_read_by_their_kind() -> None:
         (b"x", "a.bin", "BYTES", "A file is one BYTES value, and shape [2, 2] needs 4."),
     ],
 )
-def test_files_that_do_not_fit_say_why(content: bytes, name: str, datatype: str, said: str) -> None:
+def test_files_that_do_not_fit_say_why(content: bytes, name: str, datatype: str, message: str) -> None:
     with pytest.raises(BadValues) as caught:
         inference_files.from_file(content, name, "x", datatype, [2, 2])
-    assert caught.value.field == "file" and caught.value.message.startswith(said)
+    assert caught.value.field == "file" and caught.value.message.startswith(message)
 
 
 def test_a_pickle_in_a_npy_file_is_never_loaded() -> None:

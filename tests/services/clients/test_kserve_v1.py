@@ -91,7 +91,7 @@ def test_columns_are_one_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "message"),
     [
         (400, {"error": "instances.0: ragged"}, "instances.0: ragged"),
         (200, b"[1]", "not a V1 prediction"),
@@ -99,9 +99,9 @@ def test_columns_are_one_value() -> None:
         (502, b"", "502 without a reason"),
     ],
 )
-def test_what_is_no_prediction_is_an_error_in_words(status: int, body: Any, said: str) -> None:
+def test_what_is_no_prediction_is_an_error_in_words(status: int, body: Any, message: str) -> None:
     answer = answered(status, body)
-    assert not answer.ok and said in answer.error
+    assert not answer.ok and message in answer.error
 
 
 def test_of_a_large_answer_a_part_is_shown_and_the_rest_counted() -> None:

@@ -34,9 +34,9 @@ def test_a_replica_that_answers_for_its_model_is_ready(server: Callable[..., int
 
 
 def test_metadata_becomes_plain_values(server: Callable[..., int]) -> None:
-    made = kserve_v2.model_metadata(HOST, server(body(METADATA)), "digits")
-    assert (made.name, made.versions, made.platform, made.outputs) == ("digits", ("1",), "python", ())
-    assert made.inputs == (kserve_v2.Tensor("x", "FP32", (-1, 64)),)
+    metadata = kserve_v2.model_metadata(HOST, server(body(METADATA)), "digits")
+    assert (metadata.name, metadata.versions, metadata.platform, metadata.outputs) == ("digits", ("1",), "python", ())
+    assert metadata.inputs == (kserve_v2.Tensor("x", "FP32", (-1, 64)),)
 
 
 def test_a_closed_port_is_not_ready_and_says_so(server: Callable[..., int]) -> None:
@@ -67,9 +67,9 @@ def test_a_server_that_hangs_is_given_up_after_the_timeout(server: Callable[...,
 def test_a_wrong_answer_is_not_ready_and_never_raises(
     server: Callable[..., int], answers: tuple[bytes, ...], message: str
 ) -> None:
-    made = kserve_v2.probe(HOST, server(*answers), "digits", timeout=1)
-    assert not made.ready
-    assert message in made.message
+    result = kserve_v2.probe(HOST, server(*answers), "digits", timeout=1)
+    assert not result.ready
+    assert message in result.message
 
 
 def test_metadata_of_a_model_that_is_not_there_raises(server: Callable[..., int]) -> None:

@@ -45,9 +45,9 @@ def test_a_healthy_server_that_lists_the_model_is_ready(server: Callable[..., in
 def test_a_wrong_answer_is_not_ready_and_never_raises(
     server: Callable[..., int], answers: tuple[bytes | None, ...], message: str
 ) -> None:
-    made = openai_health.probe(HOST, server(*answers), "chatty", timeout=0.2)
-    assert not made.ready
-    assert message in made.message
+    result = openai_health.probe(HOST, server(*answers), "chatty", timeout=0.2)
+    assert not result.ready
+    assert message in result.message
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,9 @@ def refused(payload: dict[str, Any], team: Team, actor: Principal) -> list[str]:
 def test_a_service_with_a_python_model_is_refused_and_what_to_do_is_said(
     world: World, untrusted: Dataset, payload: dict[str, Any], team: Team, actor: Principal
 ) -> None:
-    [said] = refused(payload, team, actor)
-    assert "1/model.py: A Python program" in said and "dataset models is not trusted" in said
-    assert "ask an owner of team vision to trust dataset models" in said
+    [message] = refused(payload, team, actor)
+    assert "1/model.py: A Python program" in message and "dataset models is not trusted" in message
+    assert "ask an owner of team vision to trust dataset models" in message
     assert not Service.objects.exists()
     trust.trust(untrusted, actor=actor)
     assert verbs.create(payload, team=team, actor=actor).state == states.PREHEATING
@@ -71,8 +71,8 @@ def test_a_backend_that_the_form_chooses_counts_and_not_that_of_the_file(
 ) -> None:
     write_digits(root(untrusted) / "digits" / "1" / "model.onnx")
     config = {"backend": "python", "parameters": {"a": "b"}}
-    said = refused({**payload, "model_path": "digits", "framework_config": config}, team, actor)
-    assert any("is not trusted" in text for text in said)
+    messages = refused({**payload, "model_path": "digits", "framework_config": config}, team, actor)
+    assert any("is not trusted" in text for text in messages)
 
 
 def test_what_turns_up_in_the_copy_is_refused_before_anything_starts(
@@ -136,12 +136,12 @@ def test_a_pickle_of_weights_is_refused_unless_it_holds_nothing_but_tensors(
     world: World, vllm_there: None, untrusted: Dataset, payload: dict[str, Any], team: Team, actor: Principal
 ) -> None:
     folder = language_model(root(untrusted) / "llm")
-    asked = {**payload, "framework": "vllm", "model_path": "llm"}
+    llm_payload = {**payload, "framework": "vllm", "model_path": "llm"}
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(os.system))
-    assert "pytorch_model.bin: A Python pickle" in refused(asked, team, actor)[0]
+    assert "pytorch_model.bin: A Python pickle" in refused(llm_payload, team, actor)[0]
     with zipfile.ZipFile(folder / "pytorch_model.bin", "w") as archive:
         archive.writestr("m/data.pkl", pickle.dumps(collections.OrderedDict(), 2))
-    assert verbs.create(asked, team=team, actor=actor).state == states.PREHEATING
+    assert verbs.create(llm_payload, team=team, actor=actor).state == states.PREHEATING
 
 
 def test_a_pickle_too_large_to_be_looked_into_is_left_for_the_copy(

@@ -30,12 +30,12 @@ LOOKS = range(0, 120, 3)
 def rows(column: int = 1) -> list[str]:
     lines = (CHECKOUT / "docs" / "services.md").read_text().splitlines()
     begin = next(number for number, line in enumerate(lines) if line.startswith("| a replica is |"))
-    found = []
+    cells = []
     for line in lines[begin + 2 :]:
         if not line.startswith("|"):
             break
-        found.append(line.split("|")[column].strip())
-    return found
+        cells.append(line.split("|")[column].strip())
+    return cells
 
 
 class Life:

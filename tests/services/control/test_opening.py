@@ -42,11 +42,11 @@ class Envoy:
 
 @pytest.fixture
 def envoy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Envoy]:
-    made = Envoy()
-    monkeypatch.setattr(status, "replicas", made.replicas)
-    monkeypatch.setattr(status, "loaded", made.loaded)
+    fake_envoy = Envoy()
+    monkeypatch.setattr(status, "replicas", fake_envoy.replicas)
+    monkeypatch.setattr(status, "loaded", fake_envoy.loaded)
     monkeypatch.setattr(publishing, "PATIENCE", 0.0)
-    yield made
+    yield fake_envoy
 
 
 def listed(*rows: Replica) -> set[int]:

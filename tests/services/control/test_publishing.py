@@ -27,17 +27,17 @@ Make = Callable[..., Service]
 
 def test_a_snapshot_asks_as_often_for_three_services_as_for_one(ready: Make) -> None:
     def queries() -> int:
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as context:
             publishing.snapshot()
-        return len(asked)
+        return len(context)
 
     ready(name="one")
     once = queries()
     ready(name="two", replicas=2)
     ready(name="three")
     assert queries() == once
-    told = {service.name: len(service.endpoints) for service in publishing.snapshot().services}
-    assert told == {"one": 1, "two": 2, "three": 1}
+    endpoint_counts = {service.name: len(service.endpoints) for service in publishing.snapshot().services}
+    assert endpoint_counts == {"one": 1, "two": 2, "three": 1}
 
 
 def test_a_replica_that_drains_or_never_answered_gets_no_requests(ready: Make) -> None:
@@ -55,9 +55,9 @@ def test_what_a_revision_says_of_access_limits_and_model_is_told(ready: Make, se
         auth={"header": "x-tenant-key", "parameters": [{"name": "x-tenant", "value": "blue"}]},
         limits={"max_payload_mib": 4, "timeout_seconds": 9, "concurrency": 2},
     )
-    told = publishing.snapshot()
-    (service,) = told.services
-    assert (told.limits.domain, told.limits.max_payload_bytes) == ("models.example", 8 << 20)
+    snapshot = publishing.snapshot()
+    (service,) = snapshot.services
+    assert (snapshot.limits.domain, snapshot.limits.max_payload_bytes) == ("models.example", 8 << 20)
     assert (service.auth_header, service.auth_parameters) == ("x-tenant-key", (("x-tenant", "blue"),))
     assert (service.max_payload_bytes, service.timeout_seconds, service.concurrency) == (4 << 20, 9, 2)
     assert (service.framework, service.task, service.revision) == ("triton", "", 1) and service.created > 0
@@ -85,9 +85,14 @@ def test_while_an_edit_rolls_out_the_gateway_is_told_of_what_serves(ready: Make,
         "cors": {"allowed_origins": ["https://app.example"]},
     }
     verbs.edit(service, changes, actor=actor)
-    (told,) = publishing.snapshot().services
-    assert (told.revision, told.concurrency, told.public, told.ready) == (1, 3, True, True)
-    assert told.cors_origins == ("https://app.example",)
+    (gateway_service,) = publishing.snapshot().services
+    assert (gateway_service.revision, gateway_service.concurrency, gateway_service.public, gateway_service.ready) == (
+        1,
+        3,
+        True,
+        True,
+    )
+    assert gateway_service.cors_origins == ("https://app.example",)
     assert publishing.snapshot_keys().keyless, "otherwise a caller without a key is 401"
     verbs.edit(service, {"auth": {"policy": "api_key"}}, actor=actor)
     assert not publishing.snapshot_keys().keyless
@@ -99,13 +104,22 @@ def test_a_model_is_told_as_people_said_or_else_as_its_files_say(ready: Make) ->
     revision.spec["framework"] = "vllm"
     revision.described = {"task": "chat", "max_model_len": 2048}
     revision.save()
-    (told,) = publishing.snapshot().services
-    assert (told.framework, told.task, told.max_model_len, told.adapters) == ("vllm", "chat", 2048, ())
+    (gateway_service,) = publishing.snapshot().services
+    assert (
+        gateway_service.framework,
+        gateway_service.task,
+        gateway_service.max_model_len,
+        gateway_service.adapters,
+    ) == ("vllm", "chat", 2048, ())
     modules = [{"name": "pirate", "path": "adapters/pirate"}]
     revision.spec["framework_config"] = {"task": "completion", "max_model_len": 128, "lora_modules": modules}
     revision.save()
-    (told,) = publishing.snapshot().services
-    assert (told.task, told.max_model_len, told.adapters) == ("completion", 128, ("pirate",))
+    (gateway_service,) = publishing.snapshot().services
+    assert (gateway_service.task, gateway_service.max_model_len, gateway_service.adapters) == (
+        "completion",
+        128,
+        ("pirate",),
+    )
 
 
 def test_what_files_say_is_kept_with_each_revision(ready: Make, actor: Principal, world: World) -> None:
@@ -155,11 +169,11 @@ def test_thousands_of_services_and_keys_are_told_at_once(ready: Make, team: Team
         )
         for n in range(10_000)
     )
-    with CaptureQueriesContext(connection) as asked:
-        told = publishing.snapshot()
-    assert len(asked) == 2  # a service and its replicas together: an edit may come between two queries
-    assert (len(told.services), len(told.keys)) == (2001, 10_000)
-    assert all(service.ready for service in told.services)
+    with CaptureQueriesContext(connection) as context:
+        snapshot = publishing.snapshot()
+    assert len(context) == 2  # a service and its replicas together: an edit may come between two queries
+    assert (len(snapshot.services), len(snapshot.keys)) == (2001, 10_000)
+    assert all(service.ready for service in snapshot.services)
     assert min(_seconds() for _ in range(3)) < 0.3
 
 
@@ -173,8 +187,8 @@ def test_keys_of_a_team_that_is_deleted_leave_the_gateway_with_it(
     team: Team, admin: User, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Callable[..., Any]
 ) -> None:
     ApiKey.objects.create(team=team, name="ci", key_id="a" * 12, digest="0" * 64, scopes=["infer"])
-    told: list[int] = []
-    monkeypatch.setattr(publishing, "publish_keys", lambda: told.append(len(publishing.snapshot().keys)))
+    key_counts: list[int] = []
+    monkeypatch.setattr(publishing, "publish_keys", lambda: key_counts.append(len(publishing.snapshot().keys)))
     with django_capture_on_commit_callbacks(execute=True):
         teams.delete(team, actor=for_user(admin), confirm=team.name)
-    assert told == [0]
+    assert key_counts == [0]

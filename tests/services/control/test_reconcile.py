@@ -56,12 +56,12 @@ def test_running_it_again_changes_nothing(ready: Make, world: World) -> None:
 def test_files_are_read_into_memory_when_a_replica_starts_and_not_again(
     ready: Make, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Path] = []
-    monkeypatch.setattr(replicas, "read_ahead", asked.append)
+    trees: list[Path] = []
+    monkeypatch.setattr(replicas, "read_ahead", trees.append)
     service = ready(replicas=2)
-    assert [path.name for path in asked] == [Revision.objects.get().tree] * 2
+    assert [path.name for path in trees] == [Revision.objects.get().tree] * 2
     world.settle(service)
-    assert len(asked) == 2
+    assert len(trees) == 2
 
 
 def test_two_replicas_are_two_processes_on_six_ports(ready: Make, world: World) -> None:
@@ -283,17 +283,17 @@ def test_a_replica_that_ended_leaves_its_log_but_no_working_directory(
 
 
 def test_ports_are_looked_for_near_the_home(make: Make, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    homes: list[str] = []
 
     def allocate(count: int, taken: Set[int], *, near: str, **_range: int) -> list[int]:
-        asked.append(near)
+        homes.append(near)
         return list(range(18000, 18000 + count))
 
     monkeypatch.setattr(ports, "allocate", allocate)
     world.settle(make())
     preheat_all()
     world.settle(Service.objects.get())
-    assert asked == [str(settings.HOME.root)]
+    assert homes == [str(settings.HOME.root)]
 
 
 def test_files_that_vanish_while_it_starts_fail_it(make: Make, world: World) -> None:

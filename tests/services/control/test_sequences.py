@@ -32,21 +32,21 @@ def stateful(dataset: Dataset, ready: Make) -> Make:
 
 def test_the_gateway_is_told_of_sequences_and_of_which_replica_is_which(stateful: Make) -> None:
     stateful(replicas=2)
-    (told,) = publishing.snapshot().services
-    assert told.sequences and [endpoint.index for endpoint in told.endpoints] == [0, 1]
+    (gateway_service,) = publishing.snapshot().services
+    assert gateway_service.sequences and [endpoint.index for endpoint in gateway_service.endpoints] == [0, 1]
 
 
 def test_other_services_have_none(ready: Make) -> None:
     ready(replicas=2)
-    (told,) = publishing.snapshot().services
-    assert not told.sequences and [endpoint.index for endpoint in told.endpoints] == [0, 0]
+    (gateway_service,) = publishing.snapshot().services
+    assert not gateway_service.sequences and [endpoint.index for endpoint in gateway_service.endpoints] == [0, 0]
 
 
 def test_a_replica_that_is_away_keeps_its_place(stateful: Make) -> None:
     stateful(replicas=2)
     Replica.objects.filter(index=0).update(started_at=None, state=Replica.UNREADY)
-    (told,) = publishing.snapshot().services
-    assert [endpoint.index for endpoint in told.endpoints] == [0, 1]
+    (gateway_service,) = publishing.snapshot().services
+    assert [endpoint.index for endpoint in gateway_service.endpoints] == [0, 1]
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])

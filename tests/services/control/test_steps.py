@@ -264,12 +264,12 @@ def test_no_share_is_claimed_for_a_service_that_was_stopped_meanwhile(
 def test_the_gateway_is_told_before_anybody_is_told_ready(
     make: Make, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    service_states: list[str] = []
 
     def open_up(service: Service, rows: object) -> str:
-        told.append(Service.objects.get().state)
+        service_states.append(Service.objects.get().state)
         return ""
 
     monkeypatch.setattr(publishing, "open_up", open_up)
     world.converge(make())
-    assert told == [states.STARTING]
+    assert service_states == [states.STARTING]

@@ -311,8 +311,8 @@ def test_what_an_administrator_allowed_is_that_code_only(
     (Path(dataset.options["path"]) / "llm" / "mine.py").write_text("evil = True\n")
     verbs.restart(remote, actor=editor)
     service = rolled(world, service)
-    said = why(service)
-    assert "root allowed trust_remote_code for other files: mine.py changed since" in said
+    message = why(service)
+    assert "root allowed trust_remote_code for other files: mine.py changed since" in message
     verbs.restart(service, actor=admin_actor)
     service = rolled(world, service)
     assert service.serving is not None and service.serving.number == 4

@@ -29,8 +29,8 @@ GATEWAY = {"limits": {"concurrency": 4}}
 
 
 def row(service: Service) -> Service:
-    found: Service = Service.objects.select_related("team", "target", "serving").get(pk=service.pk)
-    return found
+    fresh_service: Service = Service.objects.select_related("team", "target", "serving").get(pk=service.pk)
+    return fresh_service
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def after(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, what: Callable
     call, left = getattr(where, name), [what]
 
     def both(*args: Any, **named: Any) -> Any:
-        found = call(*args, **named)
+        result = call(*args, **named)
         if left:
             left.pop()()
-        return found
+        return result
 
     monkeypatch.setattr(where, name, both)
 

@@ -22,12 +22,12 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 
 
 def test_triton_without_a_runtime_says_what_to_run(tmp_path: Path) -> None:
-    found = registry.get("triton").availability(tmp_path)
-    assert not found.available
-    assert "make runtime-triton" in found.reason
+    availability = registry.get("triton").availability(tmp_path)
+    assert not availability.available
+    assert "make runtime-triton" in availability.reason
 
 
 def test_vllm_without_a_runtime_says_what_to_run(tmp_path: Path) -> None:
-    found = registry.get("vllm").availability(tmp_path)
-    assert not found.available
-    assert "make runtime-vllm" in found.reason
+    availability = registry.get("vllm").availability(tmp_path)
+    assert not availability.available
+    assert "make runtime-vllm" in availability.reason

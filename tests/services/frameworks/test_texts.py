@@ -94,8 +94,8 @@ def test_an_adapter_is_looked_at_too(language_model: Path) -> None:
     folder.mkdir()
     adapter(folder)
     (folder / "adapter_config.json").write_bytes(encoded('{"r": 8}', "utf-8-sig"))
-    found = describe_vllm(language_model, {"lora_modules": [{"name": "pirate", "path": "adapter"}]}).problems
-    assert [said.partition(", which")[0] for said in found] == [
+    problems = describe_vllm(language_model, {"lora_modules": [{"name": "pirate", "path": "adapter"}]}).problems
+    assert [problem.partition(", which")[0] for problem in problems] == [
         "LoRA module pirate: adapter_config.json is text in UTF-8 with a byte order mark"
     ]
 
@@ -103,16 +103,16 @@ def test_an_adapter_is_looked_at_too(language_model: Path) -> None:
 @pytest.mark.parametrize(("encoding", "reads"), [("utf-8", True), ("utf-8-sig", True), ("utf-16", False)])
 def test_source_that_python_cannot_read_is_named_before_the_start(triton: Path, encoding: str, reads: bool) -> None:
     (triton / "1" / "model.py").write_bytes(encoded("class TritonPythonModel: ...\n", encoding))
-    wanted = () if reads else ("1/model.py is text in UTF-16, which Python cannot read: save it as UTF-8.",)
-    assert describe_triton(triton, {}).problems == inspect(triton, "m").problems == wanted
+    expected = () if reads else ("1/model.py is text in UTF-16, which Python cannot read: save it as UTF-8.",)
+    assert describe_triton(triton, {}).problems == inspect(triton, "m").problems == expected
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", *WINDOWS])
 def test_labels_are_written_anew_as_triton_reads_them(triton: Path, encoding: str) -> None:
     (triton / "labels.txt").write_bytes(encoded("null\nüber\n", encoding))
     parsed = pbtxt.parse(pbtxt.read(triton))
-    made = labels.rewritten(parsed, {"labels.txt": triton / "labels.txt", "1/model.py": triton / "1" / "model.py"})
-    assert made == {"labels.txt": "null\nüber\n".encode()}
+    files = labels.rewritten(parsed, {"labels.txt": triton / "labels.txt", "1/model.py": triton / "1" / "model.py"})
+    assert files == {"labels.txt": "null\nüber\n".encode()}
 
 
 @pytest.mark.parametrize("content", ["null\nüber\n".encode(), "null\nüber\n".encode("latin-1"), b""])

@@ -59,10 +59,10 @@ HARMLESS = {
 
 @pytest.mark.parametrize("framework", ["triton", "vllm"])
 def test_a_name_that_is_not_listed_needs_trust(framework: str) -> None:
-    made = registry.get(framework)
-    names = [name for name in HARMFUL if not made.refused_env([name])]
-    assert sorted(made.unlisted_env(dict.fromkeys(names, "1"))) == sorted(names)
-    assert made.unlisted_env(HARMLESS) == {}
+    implementation = registry.get(framework)
+    names = [name for name in HARMFUL if not implementation.refused_env([name])]
+    assert sorted(implementation.unlisted_env(dict.fromkeys(names, "1"))) == sorted(names)
+    assert implementation.unlisted_env(HARMLESS) == {}
 
 
 @pytest.mark.parametrize(

@@ -43,13 +43,13 @@ class Warmups:
 
 @pytest.fixture
 def warmups(monkeypatch: pytest.MonkeyPatch, world: World) -> Any:
-    made = Warmups()
+    fake_warmups = Warmups()
     warming._threads.clear()
     warming._warm.clear()
     monkeypatch.setattr(Triton, "warms_up", True)
-    monkeypatch.setattr(Triton, "warm_up", lambda self, host, ports, service, timeout: made.warm_up(ports.http))
-    yield made
-    made.finish()
+    monkeypatch.setattr(Triton, "warm_up", lambda self, host, ports, service, timeout: fake_warmups.warm_up(ports.http))
+    yield fake_warmups
+    fake_warmups.finish()
 
 
 def test_it_is_ready_once_it_is_warm(ready: Make, world: World, warmups: Warmups) -> None:

@@ -51,10 +51,10 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         headers = {k.decode().lower(): v.decode() for k, v in scope["headers"]}
         SEEN.append({"call": f"{scope['method']} {scope['path']}", "headers": headers})
         answer = {"bridge": scope["path"], "bytes": len(body)}
-    said = json.dumps(answer).encode()
-    start = [(b"content-type", b"application/json"), (b"content-length", str(len(said)).encode())]
+    content = json.dumps(answer).encode()
+    start = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": start})
-    await send({"type": "http.response.body", "body": said})
+    await send({"type": "http.response.body", "body": content})
 
 
 async def main() -> None:

@@ -31,15 +31,15 @@ def until(look: Callable[[], T], seconds: float = 60, every: float = 0.02) -> T:
     """What `look` says once that is true; the last thing it said fails the test otherwise."""
     deadline = time.monotonic() + seconds
     while True:
-        said: Any
+        result: Any
         try:
-            said = look()
+            result = look()
         except (OSError, http.client.HTTPException) as error:
-            said = error
+            result = error
         else:
-            if said:
-                return said  # type: ignore[no-any-return]
-        assert time.monotonic() < deadline, f"still {said!r} after {seconds} s"
+            if result:
+                return result  # type: ignore[no-any-return]
+        assert time.monotonic() < deadline, f"still {result!r} after {seconds} s"
         time.sleep(every)
 
 
@@ -196,5 +196,5 @@ class Answer:
     @property
     def error(self) -> str:
         """The sentence, in either shape."""
-        said: Any = json.loads(self.body)["error"]
-        return str(said["message"] if isinstance(said, dict) else said)
+        error: Any = json.loads(self.body)["error"]
+        return str(error["message"] if isinstance(error, dict) else error)

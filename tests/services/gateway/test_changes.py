@@ -43,11 +43,14 @@ def unchecked(snapshot: Snapshot, directory: Path) -> Files | None:
 
 
 def test_of_a_new_service_its_own_lines_are_checked_with_the_clusters_they_lead_to(directory: Path) -> None:
-    found = unchecked(ONE_MORE, directory)
-    assert found is not None
-    assert [document.item_name(line) for line in found[names.ROUTES].lines] == [b"service-newcomer"]
-    assert [document.item_name(line) for line in found[names.CLUSTERS].lines] == [b"newcomer-grpc", b"newcomer-http"]
-    validate(found, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
+    files_to_check = unchecked(ONE_MORE, directory)
+    assert files_to_check is not None
+    assert [document.item_name(line) for line in files_to_check[names.ROUTES].lines] == [b"service-newcomer"]
+    assert [document.item_name(line) for line in files_to_check[names.CLUSTERS].lines] == [
+        b"newcomer-grpc",
+        b"newcomer-http",
+    ]
+    validate(files_to_check, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
 
 
 @pytest.mark.parametrize(
@@ -97,10 +100,10 @@ def test_one_that_differs_in_anything_else_is_checked_and_the_next_like_it_is_no
 
 def test_a_changed_route_is_checked_with_clusters_that_did_not_change(directory: Path) -> None:
     changed = replace(MANY.services[0], timeout_seconds=7)
-    found = unchecked(replace(MANY, services=(changed, *MANY.services[1:])), directory)
-    assert found is not None
-    assert {document.item_name(line) for line in found[names.CLUSTERS].lines} == {b"svc-0-grpc", b"svc-0-http"}
-    validate(found, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
+    files_to_check = unchecked(replace(MANY, services=(changed, *MANY.services[1:])), directory)
+    assert files_to_check is not None
+    assert {document.item_name(line) for line in files_to_check[names.CLUSTERS].lines} == {b"svc-0-grpc", b"svc-0-http"}
+    validate(files_to_check, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
 
 
 def test_a_second_service_of_a_name_that_is_published_is_refused(directory: Path) -> None:
@@ -113,10 +116,10 @@ def test_a_mistake_in_a_new_line_is_found(directory: Path) -> None:
     files = dict(render(ONE_MORE))
     files[names.ROUTES] = Document.read(files[names.ROUTES].content.replace(b"newcomer-http", b"nowhere-http"))
     checker = changes.identity(ENVOY, (directory / names.BOOTSTRAP).read_bytes())
-    found = changes.unchecked(files, Published(directory), checker)
-    assert found is not None
+    files_to_check = changes.unchecked(files, Published(directory), checker)
+    assert files_to_check is not None
     with pytest.raises(GatewayError, match="nowhere-http"):
-        validate(found, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
+        validate(files_to_check, (directory / names.BOOTSTRAP).read_bytes(), ENVOY)
 
 
 def test_another_bootstrap_or_another_envoy_checks_everything(directory: Path) -> None:
@@ -128,9 +131,9 @@ def test_another_bootstrap_or_another_envoy_checks_everything(directory: Path) -
 
 def test_files_with_one_item_a_line_are_json_that_says_the_same() -> None:
     content = document.discovery([{"name": "b", "x": 1}, {"x": 2}], {"a": [document.ITEMS], "@type": "t"})
-    told = json.loads(content.content)
-    assert told["resources"] == [{"@type": "t", "a": [{"name": "b", "x": 1}, {"x": 2}]}]
-    assert told["version_info"] == document.version(content.content) == content.version
+    parsed = json.loads(content.content)
+    assert parsed["resources"] == [{"@type": "t", "a": [{"name": "b", "x": 1}, {"x": 2}]}]
+    assert parsed["version_info"] == document.version(content.content) == content.version
     assert Document.join(content.head, content.lines, content.tail) == Document.read(content.content) == content
     empty = document.discovery([])
     assert json.loads(empty.content)["resources"] == []

@@ -46,13 +46,13 @@ def test_nothing_is_taken_over_from_a_protobuf_that_was_cut_off(file: str, cut: 
 
 
 def test_only_the_last_call_is_remembered_and_only_for_the_same() -> None:
-    made: list[tuple[int, ...]] = []
+    calls: list[tuple[int, ...]] = []
 
     @document.unless_the_same
     def make(numbers: tuple[int, ...], *, more: bool) -> bytes:
-        made.append(numbers)
+        calls.append(numbers)
         return b"%d" % sum(numbers) + (b"+" if more else b"")
 
     assert [make((1, 2), more=False), make((1, 2), more=False), make((1, 2), more=True)] == [b"3", b"3", b"3+"]
     assert [make((3,), more=True), make((1, 2), more=True)] == [b"3+", b"3+"]
-    assert made == [(1, 2), (1, 2), (3,), (1, 2)]
+    assert calls == [(1, 2), (1, 2), (3,), (1, 2)]

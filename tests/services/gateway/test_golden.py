@@ -46,8 +46,8 @@ def refusals(snapshot: Snapshot) -> list[Json]:
 
 def credentials(snapshot: Snapshot) -> list[Json]:
     keys = snapshot.for_keys()
-    found: list[Json] = json.loads(auth.credentials(keys.keys, keyless=keys.keyless).content)["resources"]
-    return found
+    entries: list[Json] = json.loads(auth.credentials(keys.keys, keyless=keys.keyless).content)["resources"]
+    return entries
 
 
 def brief(host: Json) -> list[Json]:
@@ -67,8 +67,8 @@ def beside(lines: list[Json], others: list[Json]) -> list[Json]:
     return [{"as": others.index(line)} if line in others else line for line in lines]
 
 
-def every(found: Iterable[Json]) -> list[Json]:
-    return [line for host in found for line in brief(host)]
+def every(entries: Iterable[Json]) -> list[Json]:
+    return [line for host in entries for line in brief(host)]
 
 
 def service(case: str) -> list[Json]:

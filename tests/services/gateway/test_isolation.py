@@ -44,12 +44,12 @@ def test_all_but_the_refused_ones_are_published(directory: Path, bad: tuple[Gate
     delivered = deliver(lambda: snapshot, directory, find_envoy())
     assert set(delivered.refused) == {service.name for service in bad}
     assert all("Envoy refuses" in why or "written for Envoy" in why for why in delivered.refused.values())
-    there = hosts(directory)
-    assert all("good" in there[service.name] for service in GOOD)
+    virtual_hosts = hosts(directory)
+    assert all("good" in virtual_hosts[service.name] for service in GOOD)
     for service in bad:
         assert (
-            f"The service {service.name} is not ready." in there[service.name]
-            and '"cluster"' not in there[service.name]
+            f"The service {service.name} is not ready." in virtual_hosts[service.name]
+            and '"cluster"' not in virtual_hosts[service.name]
         )
 
 
@@ -73,10 +73,10 @@ def test_a_service_that_was_open_is_closed_while_its_new_form_is_refused(directo
 def test_envoy_is_not_asked_again_about_what_it_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = Snapshot((*GOOD, BAD_TIME))
     first = deliver(lambda: snapshot, directory, find_envoy())
-    asked: list[object] = []
-    monkeypatch.setattr(publish, "validate", lambda *args: asked.append(args))
+    validations: list[object] = []
+    monkeypatch.setattr(publish, "validate", lambda *args: validations.append(args))
     again = deliver(lambda: snapshot, directory, find_envoy())
-    assert (again.changed, again.refused, asked) == (False, first.refused, [])
+    assert (again.changed, again.refused, validations) == (False, first.refused, [])
 
 
 def test_a_service_that_is_mended_comes_back(directory: Path) -> None:
@@ -88,16 +88,16 @@ def test_a_service_that_is_mended_comes_back(directory: Path) -> None:
 
 def test_few_questions_find_one_of_many() -> None:
     services = tuple(snapshots.ready(f"svc-{number}") for number in range(64))
-    asked = 0
+    checks = 0
 
     def check(snapshot: Snapshot) -> None:
-        nonlocal asked
-        asked += 1
+        nonlocal checks
+        checks += 1
         if any(service.name == "svc-41" and service.ready for service in snapshot.services):
             raise GatewayRefused("no")
 
-    found = isolation.isolate(Snapshot(services), [service.name for service in services], check, lambda *_: None)
-    assert {service.name for service in found} == {"svc-41"} and asked <= 16
+    refusals = isolation.isolate(Snapshot(services), [service.name for service in services], check, lambda *_: None)
+    assert {service.name for service in refusals} == {"svc-41"} and checks <= 16
 
 
 def test_every_service_is_suspected_when_a_line_of_none_is_new(directory: Path) -> None:

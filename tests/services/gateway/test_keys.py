@@ -25,8 +25,8 @@ def test_the_digest_is_the_sha256_of_the_whole_key() -> None:
 
 
 def test_two_new_keys_differ_in_id_and_secret() -> None:
-    made = [keys.generate() for _ in range(200)]
-    assert len({new.id for new in made}) == len({new.key for new in made}) == 200
+    new_keys = [keys.generate() for _ in range(200)]
+    assert len({new.id for new in new_keys}) == len({new.key for new in new_keys}) == 200
 
 
 @given(st.integers(0, 65), st.sampled_from(keys.ALPHABET))

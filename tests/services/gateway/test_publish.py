@@ -198,22 +198,22 @@ def test_what_envoy_reads_is_what_is_recorded_however_it_came_about(directory: P
 @pytest.mark.parametrize("spoilt", [b"", b"nonsense", b"\x0a\x10" + b"0" * 16])
 def test_a_protobuf_that_is_spoilt_is_made_anew(directory: Path, spoilt: bytes) -> None:
     publish(render(BEFORE), directory)
-    wanted = read_by_envoy(directory)
+    expected = read_by_envoy(directory)
     for name in ENCODED:
         (directory / encoding.file_name(name)).write_bytes(spoilt)
     publish(render(BEFORE), directory)
     grow_old(directory)
     publish(render(BEFORE), directory)
-    assert read_by_envoy(directory) == wanted
+    assert read_by_envoy(directory) == expected
 
 
 def test_a_home_from_before_protobuf_is_completed_when_the_gateway_starts(directory: Path) -> None:
     publish(render(BEFORE), directory)
-    wanted = read_by_envoy(directory)
+    expected = read_by_envoy(directory)
     for name in ENCODED:
         (directory / encoding.file_name(name)).unlink()
     prepare(directory, host="127.0.0.1", port=8080)
-    assert read_by_envoy(directory) == wanted
+    assert read_by_envoy(directory) == expected
 
 
 def test_a_configuration_that_envoy_refuses_is_not_published(directory: Path) -> None:

@@ -19,8 +19,8 @@ from tests.services.gateway import snapshots
 
 
 def resources(snapshot: Snapshot, file: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(render(snapshot)[file].content)["resources"]
-    return found
+    items: list[dict[str, Any]] = json.loads(render(snapshot)[file].content)["resources"]
+    return items
 
 
 def clients(snapshot: Snapshot) -> dict[str, str]:
@@ -127,8 +127,8 @@ def test_a_limit_of_concurrent_requests_changes_only_services_that_its_key_may_c
 
 
 def hosts(snapshot: Snapshot) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = resources(snapshot, names.ROUTES)[0]["virtual_hosts"]
-    return found
+    virtual_hosts: list[dict[str, Any]] = resources(snapshot, names.ROUTES)[0]["virtual_hosts"]
+    return virtual_hosts
 
 
 def size(snapshot: Snapshot) -> int:

@@ -15,8 +15,8 @@ from tests.services.gateway import pki
 
 def listener(directory: Path, tls: Tls | None) -> dict[str, object]:
     static = json.loads(bootstrap(directory, host="127.0.0.1", port=8080, tls=tls))["static_resources"]
-    found: dict[str, object] = static["listeners"][0]
-    return found
+    first_listener: dict[str, object] = static["listeners"][0]
+    return first_listener
 
 
 def test_without_settings_there_is_no_tls(tmp_path: Path) -> None:

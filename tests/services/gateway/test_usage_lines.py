@@ -33,9 +33,9 @@ def test_a_line_is_one_request_of_its_minute_key_service_and_door() -> None:
 def test_amounts_are_added_whatever_way_they_are_spelled() -> None:
     text = line(prompt_tokens=3.0) + line(bridge_prompt_tokens="4", bridge_completion_tokens="5")
     odd = line(prompt_tokens="-", completion_tokens=float("nan"), bytes_in=-5, bytes_out=True, ms=1e300)
-    found = measured(text + odd)
-    assert found["prompt_tokens"] == 7 and found["completion_tokens"] == 5
-    assert found["bytes_in"] == 20 and found["bytes_out"] == 200 and found["ms"] == 10
+    totals = measured(text + odd)
+    assert totals["prompt_tokens"] == 7 and totals["completion_tokens"] == 5
+    assert totals["bytes_in"] == 20 and totals["bytes_out"] == 200 and totals["ms"] == 10
 
 
 def test_what_is_not_known_is_empty_and_still_counted() -> None:
@@ -48,7 +48,7 @@ OK: dict[str, Any] = {"status": 200, "grpc_status": None, "flags": "-", "details
 
 
 @pytest.mark.parametrize(
-    ("outcome", "said"),
+    ("outcome", "fields"),
     [
         ("", {}),
         ("", {"grpc_status": 0}),
@@ -75,11 +75,11 @@ OK: dict[str, Any] = {"status": 200, "grpc_status": None, "flags": "-", "details
         ("cancelled", {"grpc_status": 1}),
     ],
 )
-def test_a_request_ends_in_one_way(outcome: str, said: dict[str, Any]) -> None:
-    assert ended({**OK, **said}) == outcome
-    found = measured(line(**{**OK, **said}))
-    assert {name for name in usage_lines.OUTCOMES if found.get(name)} == ({outcome} if outcome else set())
-    assert sum(found.get(name, 0) for name in BUCKETS) == (0 if outcome else 1)
+def test_a_request_ends_in_one_way(outcome: str, fields: dict[str, Any]) -> None:
+    assert ended({**OK, **fields}) == outcome
+    totals = measured(line(**{**OK, **fields}))
+    assert {name for name in usage_lines.OUTCOMES if totals.get(name)} == ({outcome} if outcome else set())
+    assert sum(totals.get(name, 0) for name in BUCKETS) == (0 if outcome else 1)
 
 
 def test_latency_falls_into_the_bucket_whose_bound_it_is_under() -> None:

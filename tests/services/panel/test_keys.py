@@ -35,10 +35,12 @@ def server() -> Iterator[V2Server]:
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each time the gateway was told: how many live keys it was told of."""
-    told: list[int] = []
+    key_counts: list[int] = []
     publish = publishing.publish_keys
-    monkeypatch.setattr(publishing, "publish_keys", lambda: told.append(ApiKey.objects.live().count()) or publish())
-    return told
+    monkeypatch.setattr(
+        publishing, "publish_keys", lambda: key_counts.append(ApiKey.objects.live().count()) or publish()
+    )
+    return key_counts
 
 
 @pytest.fixture

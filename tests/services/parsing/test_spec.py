@@ -40,8 +40,8 @@ def test_a_spec_survives_being_stored() -> None:
 
 
 def test_all_wrong_fields_are_named_at_once() -> None:
-    found = errors_of(framework="tensorrt", resources={"cpu": -1, "gpus": 2}, auth={"policy": "none"}, env={"1X": "y"})
-    assert set(found) == {"framework", "resources.cpu", "resources.gpus", "auth.policy", "env.1X"}
+    errors = errors_of(framework="tensorrt", resources={"cpu": -1, "gpus": 2}, auth={"policy": "none"}, env={"1X": "y"})
+    assert set(errors) == {"framework", "resources.cpu", "resources.gpus", "auth.policy", "env.1X"}
 
 
 @pytest.mark.parametrize("name", ["PATH", "LD_PRELOAD", "PYTHONPATH"])

@@ -38,8 +38,8 @@ def line(
     *claims: Claim, used: Amount = NOTHING, nodes: tuple[Candidate, ...] | None = None, **more: Any
 ) -> list[Standing]:
     room = Room(QUOTA, used, (Candidate(NODE, used),) if nodes is None else nodes)
-    found = rank(claims, room, "small", **more)
-    return [found[one.key] for one in claims]
+    standings = rank(claims, room, "small", **more)
+    return [standings[one.key] for one in claims]
 
 
 def test_what_fits_is_granted() -> None:
@@ -166,7 +166,7 @@ def test_a_share_is_of_what_is_taken_most_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (22, "22nd"), (113, "113th")]
+    ("number", "text"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (22, "22nd"), (113, "113th")]
 )
-def test_positions_are_said_in_words(number: int, said: str) -> None:
-    assert ordinal(number) == said
+def test_positions_are_said_in_words(number: int, text: str) -> None:
+    assert ordinal(number) == text

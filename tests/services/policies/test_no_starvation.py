@@ -63,8 +63,8 @@ class World:
         for _, claim, _nodes in self.running:
             used_by[claim.team] = used_by.get(claim.team, Amount()).plus(claim.total)
         if self.order == FAIR:
-            found = rank(claims, room, "q", used_by=used_by)
-            stuck = [one.claim for one in found.values() if one.waits]
+            standings_by_key = rank(claims, room, "q", used_by=used_by)
+            stuck = [one.claim for one in standings_by_key.values() if one.waits]
             hold = next_hold(
                 self.hold, stuck, self.held_at, now=now, patience=self.patience * MINUTE, length=LENGTH * MINUTE
             )
@@ -111,18 +111,18 @@ class World:
 )
 @settings(max_examples=60, deadline=None)
 def test_every_claim_that_fits_an_empty_queue_is_granted_in_the_end(
-    asked: list[tuple[int, Resources, int]], lives: list[int], order: str
+    claims: list[tuple[int, Resources, int]], lives: list[int], order: str
 ) -> None:
     world = World(order)
     possible = set()
-    for number, (team, resources, replicas) in enumerate(asked):
+    for number, (team, resources, replicas) in enumerate(claims):
         key = world.ask(team, resources, replicas)
         claim = world.waiting[key]
         empty = world.room().empty()
         if not empty.lacks(claim) and empty.place(claim).nodes:
             possible.add(key)
         world.minute(lives[number % len(lives)])
-    for number in range(60 * len(asked)):
+    for number in range(60 * len(claims)):
         world.minute(lives[number % len(lives)])
     assert set(world.granted_at) == possible
 
@@ -160,7 +160,7 @@ def test_claims_that_cannot_be_met_stop_nobody_for_longer_than_one_hold(rivals: 
         world.ask(1, BIGGEST)
     waits = []
     for _ in range(200):
-        small, asked = world.ask(2, Resources(cpu=0.5)), world.now
+        small, start = world.ask(2, Resources(cpu=0.5)), world.now
         while small not in world.granted_at:
             if rivals > 1 and world.now % 4 == 0:  # one goes, and a new one comes
                 gone = next(key for key, claim in world.waiting.items() if claim.team == 1)
@@ -168,8 +168,8 @@ def test_claims_that_cannot_be_met_stop_nobody_for_longer_than_one_hold(rivals: 
                 del world.waiting[gone]
                 world.ask(1, BIGGEST)
             world.minute(1)
-            assert world.now - asked <= LENGTH + 1
-        waits.append(world.now - asked)
+            assert world.now - start <= LENGTH + 1
+        waits.append(world.now - start)
     assert min(waits) >= 1
 
 

@@ -46,9 +46,9 @@ def round_of(dataset: Dataset, seconds: float, state: str = rounds.DONE, **field
 
 
 def service_of(team: Team, round_: Round | None, *, name: str = "echo", gpus: int = 2, replicas: int = 3) -> Service:
-    made = Service.objects.create(team=team, name=name, replicas=replicas, state_since=timezone.now())
-    add_revision(made, round_, gpus)
-    return made
+    service = Service.objects.create(team=team, name=name, replicas=replicas, state_since=timezone.now())
+    add_revision(service, round_, gpus)
+    return service
 
 
 def add_revision(service: Service, round_: Round | None, gpus: int) -> None:
@@ -99,9 +99,9 @@ def test_it_is_on_the_dashboard_of_who_may_see_the_service(
     service_of(team, round_of(dataset, 125), gpus=1, replicas=1)
     assert dashboard.read(for_user(alice)).gpu_seconds_saved == pytest.approx(125)
     assert dashboard.read(for_user(charlie)).gpu_seconds_saved == 0
-    said = "of GPU time saved"
-    assert "2 min 5 s" in (page := client_of(alice).get(reverse("dashboard")).content.decode()) and said in page
-    assert said not in client_of(charlie).get(reverse("dashboard")).content.decode()
+    label = "of GPU time saved"
+    assert "2 min 5 s" in (page := client_of(alice).get(reverse("dashboard")).content.decode()) and label in page
+    assert label not in client_of(charlie).get(reverse("dashboard")).content.decode()
     assert Api(alice).get("dashboard/").data["gpu_seconds_saved"] == pytest.approx(125)
 
 
@@ -117,11 +117,11 @@ def test_it_is_on_the_page_of_the_service_and_in_its_metrics(
 def test_prometheus_gets_it_beside_what_preheats_moved_and_what_the_store_holds(team: Team, dataset: Dataset) -> None:
     service_of(team, round_of(dataset, 60, bytes_copied=1000))
     round_of(dataset, 1, bytes_copied=24)
-    found = samples()
-    assert value(found, "console_gpu_seconds_saved", service="echo") == pytest.approx(360)
-    assert value(found, "console_preheat_bytes_total", dataset="models") == 1024
-    assert value(found, "console_preheat_rounds", state="DONE") == 2
-    assert value(found, "console_store_bytes", node="local") >= 0
+    metrics = samples()
+    assert value(metrics, "console_gpu_seconds_saved", service="echo") == pytest.approx(360)
+    assert value(metrics, "console_preheat_bytes_total", dataset="models") == 1024
+    assert value(metrics, "console_preheat_rounds", state="DONE") == 2
+    assert value(metrics, "console_store_bytes", node="local") >= 0
 
 
 def test_a_deleted_dataset_makes_no_counter_fall(team: Team, dataset: Dataset) -> None:
@@ -143,11 +143,11 @@ def test_rounds_of_long_ago_go_and_neither_what_was_saved_nor_what_was_moved_fal
     service_of(team, waited_for)
     service_of(team, failed, name="broken")
     others = [round_of(dataset, 60, bytes_copied=1) for _ in range(pruning.NEWEST + 3)]
-    before, said = saved(), samples()
+    before, metrics_before = saved(), samples()
     Round.objects.update(finished_at=timezone.now() - timedelta(days=31))
     Round.objects.update(started_at=F("finished_at") - timedelta(seconds=60))
     assert pruning.prune() == 3
     assert list(Round.objects.order_by("pk")) == [waited_for, failed, *others[3:]]
     assert saved() == before == {"echo": 360}
     name = "console_preheat_bytes_total"
-    assert value(samples(), name, dataset="models") == value(said, name, dataset="models") == 28
+    assert value(samples(), name, dataset="models") == value(metrics_before, name, dataset="models") == 28

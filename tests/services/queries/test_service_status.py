@@ -19,10 +19,10 @@ SPEC = ServiceSpec(framework="triton", dataset="samples", model_path="mnist", qu
 
 @pytest.fixture
 def service(team: Team) -> Service:
-    made = Service.objects.create(team=team, name="digits", state_since=timezone.now(), created_by="alice")
-    made.target = made.revisions.create(number=1, spec=SPEC, created_by="alice")
-    made.save()
-    return made
+    new_service = Service.objects.create(team=team, name="digits", state_since=timezone.now(), created_by="alice")
+    new_service.target = new_service.revisions.create(number=1, spec=SPEC, created_by="alice")
+    new_service.save()
+    return new_service
 
 
 def replica(service: Service, index: int, state: str) -> Replica:
@@ -42,20 +42,28 @@ def replica(service: Service, index: int, state: str) -> Replica:
 
 
 def condition(service: Service, kind: str) -> dict[str, Any]:
-    found = [c.to_json() for c in service_status.conditions(service) if c.type == kind]
-    assert len(found) == 1
-    return found[0]
+    conditions = [c.to_json() for c in service_status.conditions(service) if c.type == kind]
+    assert len(conditions) == 1
+    return conditions[0]
 
 
 def test_a_summary_has_what_was_sent_and_what_became_of_it(service: Service) -> None:
-    made = service_status.summary(service, gateway_host="10.0.0.5:8080")
-    assert {key: made[key] for key in SPEC} == SPEC
-    assert (made["name"], made["team"], made["state"], made["revision"]) == ("digits", "vision", states.PREHEATING, 1)
-    found = made["endpoints"]
-    assert found["http"] == "http://10.0.0.5:8080/v2/models/digits"
-    assert (found["grpc"], found["openai"]) == ("10.0.0.5:8080", "")
-    assert found["v1"] == "http://10.0.0.5:8080/v1/models/digits:predict" and found["host"] == "digits.localhost:8080"
-    assert made["serving_revision"] is None and made["preheat"] is None and made["replica_list"] == []
+    summary = service_status.summary(service, gateway_host="10.0.0.5:8080")
+    assert {key: summary[key] for key in SPEC} == SPEC
+    assert (summary["name"], summary["team"], summary["state"], summary["revision"]) == (
+        "digits",
+        "vision",
+        states.PREHEATING,
+        1,
+    )
+    endpoints = summary["endpoints"]
+    assert endpoints["http"] == "http://10.0.0.5:8080/v2/models/digits"
+    assert (endpoints["grpc"], endpoints["openai"]) == ("10.0.0.5:8080", "")
+    assert (
+        endpoints["v1"] == "http://10.0.0.5:8080/v1/models/digits:predict"
+        and endpoints["host"] == "digits.localhost:8080"
+    )
+    assert summary["serving_revision"] is None and summary["preheat"] is None and summary["replica_list"] == []
 
 
 def test_conditions_follow_the_replicas(service: Service) -> None:
@@ -70,8 +78,12 @@ def test_conditions_follow_the_replicas(service: Service) -> None:
 
 def test_a_queued_service_says_what_it_waits_for(service: Service) -> None:
     service.state, service.message = states.QUEUED, "2nd in queue gpu-small: needs 1 GPU, 0 free."
-    made = condition(service, "QuotaGranted")
-    assert (made["status"], made["reason"], made["message"]) == ("False", "Queued", service.message)
+    quota_granted = condition(service, "QuotaGranted")
+    assert (quota_granted["status"], quota_granted["reason"], quota_granted["message"]) == (
+        "False",
+        "Queued",
+        service.message,
+    )
 
 
 def test_a_rollout_names_both_revisions(service: Service) -> None:
@@ -82,10 +94,11 @@ def test_a_rollout_names_both_revisions(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "host"), [("10.0.0.5:8000", "10.0.0.5"), ("console.example", "console.example"), ("[::1]:8000", "[::1]")]
+    ("host_header", "host"),
+    [("10.0.0.5:8000", "10.0.0.5"), ("console.example", "console.example"), ("[::1]:8000", "[::1]")],
 )
-def test_the_gateway_is_on_the_host_that_the_console_was_reached_at(asked: str, host: str) -> None:
-    assert service_status.gateway_host(asked) == f"{host}:{settings.GATEWAY_PORT}"
+def test_the_gateway_is_on_the_host_that_the_console_was_reached_at(host_header: str, host: str) -> None:
+    assert service_status.gateway_host(host_header) == f"{host}:{settings.GATEWAY_PORT}"
 
 
 def test_many_services_cost_no_more_queries_than_one(

@@ -63,8 +63,8 @@ def test_what_was_counted_is_not_counted_again(log: Path, echo: Service) -> None
 def test_a_series_says_whose_key_called_whose_service(log: Path, echo: Service, team: Team) -> None:
     append(log, line(), line(client="unknown-key0", service="gone"), line(client=None, service=None))
     metering.catch_up(log.parents[1])
-    found = UsageSeries.objects.values_list("key_name", "key_team", "service", "service_team", "service_team_id")
-    assert set(found) == {("ci", "vision", "echo", "vision", team.pk), ("", "", "gone", "", 0), ("", "", "", "", 0)}
+    rows = UsageSeries.objects.values_list("key_name", "key_team", "service", "service_team", "service_team_id")
+    assert set(rows) == {("ci", "vision", "echo", "vision", team.pk), ("", "", "gone", "", 0), ("", "", "", "", 0)}
 
 
 def test_requests_go_to_their_own_minute_hour_and_day(log: Path, echo: Service) -> None:
@@ -172,12 +172,12 @@ def test_a_call_ends_after_its_time_and_the_next_goes_on(
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_envoy(monkeypatch: pytest.MonkeyPatch) -> None:
     """That Envoy opens its log again when told is tested in tests/integration/gateway; here there is none."""
     monkeypatch.setattr(EnvoyAdmin, "reopen_logs", lambda self: None)
 
 
-def test_a_file_is_kept_until_all_of_it_is_counted(log: Path, echo: Service, told: None) -> None:
+def test_a_file_is_kept_until_all_of_it_is_counted(log: Path, echo: Service, no_envoy: None) -> None:
     for _ in range(6):
         append(log, line(), line())
         assert access_log.rotate(log.parents[1], limit=10, kept=3)
@@ -250,7 +250,7 @@ STEPS = st.one_of(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=30), chunk=st.sampled_from([700, 2000, 1 << 20]))
-def test_the_totals_are_the_lines_of_any_log(told: None, echo: Service, steps: list[str], chunk: int) -> None:
+def test_the_totals_are_the_lines_of_any_log(no_envoy: None, echo: Service, steps: list[str], chunk: int) -> None:
     Usage.objects.all().delete()
     LogPosition.objects.all().delete()
     written, real = 0, metering.CHUNK

@@ -31,34 +31,34 @@ def samples(text: bytes | None = None) -> Samples:
     }
 
 
-def value(found: Samples, name: str, **labels: str) -> float:
+def value(metrics: Samples, name: str, **labels: str) -> float:
     """The sum of the samples that have these labels."""
-    hits = [amount for (each, has), amount in found.items() if each == name and labels.items() <= dict(has).items()]
+    hits = [amount for (each, has), amount in metrics.items() if each == name and labels.items() <= dict(has).items()]
     assert hits, (name, labels)
     return sum(hits)
 
 
 def test_requests_tokens_bytes_and_latency_are_counted(calls: None) -> None:
-    found = samples()
+    metrics = samples()
     echo = {"service": "echo", "team": "vision"}
-    assert value(found, "inference_requests_total", **echo, code="2xx") == 6
-    assert value(found, "inference_requests_total", **echo, code="4xx") == 5
-    assert value(found, "inference_requests_total", service="", code="4xx") == 1
-    assert value(found, "inference_errors_total", **echo) == 5
-    assert value(found, "inference_bytes_total", **echo, direction="in") == 110
-    assert value(found, "inference_request_duration_seconds_count", **echo, door="v2-rest") == 4
-    assert value(found, "inference_request_duration_seconds_bucket", **echo, door="v2-rest", le="0.01") == 0
-    assert value(found, "inference_request_duration_seconds_bucket", **echo, door="v2-rest", le="0.02") == 4
-    assert value(found, "inference_request_duration_seconds_sum", **echo, door="v2-rest") == pytest.approx(0.06)
+    assert value(metrics, "inference_requests_total", **echo, code="2xx") == 6
+    assert value(metrics, "inference_requests_total", **echo, code="4xx") == 5
+    assert value(metrics, "inference_requests_total", service="", code="4xx") == 1
+    assert value(metrics, "inference_errors_total", **echo) == 5
+    assert value(metrics, "inference_bytes_total", **echo, direction="in") == 110
+    assert value(metrics, "inference_request_duration_seconds_count", **echo, door="v2-rest") == 4
+    assert value(metrics, "inference_request_duration_seconds_bucket", **echo, door="v2-rest", le="0.01") == 0
+    assert value(metrics, "inference_request_duration_seconds_bucket", **echo, door="v2-rest", le="0.02") == 4
+    assert value(metrics, "inference_request_duration_seconds_sum", **echo, door="v2-rest") == pytest.approx(0.06)
 
 
 def test_the_state_of_the_console_is_there_too(calls: None) -> None:
     Queue.objects.create(name="gpu", cpu=1, memory_gib=1)
-    found = samples()
-    assert value(found, "console_services", state="PREHEATING") == 2
-    assert value(found, "console_queue_waiting", queue="gpu") == 0
-    assert value(found, "console_metering_unread_bytes") == 7
-    assert value(found, "console_metering_broken_lines_total", kind="torn") == 0
+    metrics = samples()
+    assert value(metrics, "console_services", state="PREHEATING") == 2
+    assert value(metrics, "console_queue_waiting", queue="gpu") == 0
+    assert value(metrics, "console_metering_unread_bytes") == 7
+    assert value(metrics, "console_metering_broken_lines_total", kind="torn") == 0
 
 
 def test_counters_never_fall_and_no_label_is_a_key(calls: None, tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_a_scraper_uses_a_key_for_every_team_that_may_read(
 
     def scrape(*scopes: str, all_teams: bool = True) -> int:
         actor = for_user(admin if all_teams else alice)
-        made = keys.create(team=team, name="scraper", scopes=scopes, all_teams=all_teams, actor=actor)
-        answer = Client().get("/metrics", headers={"Authorization": f"Bearer {made.key}"})
-        assert made.key.encode() not in answer.content
+        new_key = keys.create(team=team, name="scraper", scopes=scopes, all_teams=all_teams, actor=actor)
+        answer = Client().get("/metrics", headers={"Authorization": f"Bearer {new_key.key}"})
+        assert new_key.key.encode() not in answer.content
         return answer.status_code
 
     assert (scrape("read"), scrape("infer"), scrape("read", all_teams=False)) == (200, 403, 403)

@@ -24,7 +24,7 @@ ClientOf = Callable[[User | None], Client]
 
 
 @pytest.fixture
-def made(team: Team, alice: User, published: list[Snapshot]) -> Made:
+def new_key(team: Team, alice: User, published: list[Snapshot]) -> Made:
     return keys.create(team=team, name="nightly", actor=for_user(alice))
 
 
@@ -34,19 +34,19 @@ def sent(team: Team, published: list[Snapshot]) -> dict[str, object]:
 
 
 def shown(page: str) -> str:
-    found = re.search(r'<code id="new-key">([^<]+)</code>', page)
-    assert found is not None
-    return found[1]
+    match = re.search(r'<code id="new-key">([^<]+)</code>', page)
+    assert match is not None
+    return match[1]
 
 
 def test_a_team_sees_its_keys_and_a_stranger_does_not(
-    made: Made, alice: User, bob: User, charlie: User, admin: User, client_of: ClientOf
+    new_key: Made, alice: User, bob: User, charlie: User, admin: User, client_of: ClientOf
 ) -> None:
     url = reverse("keys")
     for user in (alice, bob, admin):
         page = client_of(user).get(url).content.decode()
-        assert f"isk_{made.row.key_id}" in page and made.key not in page
-    assert made.row.key_id not in client_of(charlie).get(url).content.decode()
+        assert f"isk_{new_key.row.key_id}" in page and new_key.key not in page
+    assert new_key.row.key_id not in client_of(charlie).get(url).content.decode()
     assert client_of(None).get(url)["Location"].startswith(reverse("login"))
 
 
@@ -126,37 +126,37 @@ def test_only_an_administrator_makes_a_key_for_every_team(
     assert [row.all_teams for row in ApiKey.objects.order_by("pk")] == [False, True]
 
 
-def test_a_revoked_key_is_refused_and_shown_as_revoked(made: Made, alice: User, client_of: ClientOf) -> None:
+def test_a_revoked_key_is_refused_and_shown_as_revoked(new_key: Made, alice: User, client_of: ClientOf) -> None:
     client = client_of(alice)
-    assert client.post(reverse("key-act", args=[made.row.pk, "revoke"]))["Location"] == reverse("keys")
-    assert keys.authenticate(made.key) is None
+    assert client.post(reverse("key-act", args=[new_key.row.pk, "revoke"]))["Location"] == reverse("keys")
+    assert keys.authenticate(new_key.key) is None
     assert "Revoked" in client.get(reverse("keys")).content.decode()
 
 
-def test_rotating_shows_a_second_key_and_leaves_the_first(made: Made, alice: User, client_of: ClientOf) -> None:
-    page = client_of(alice).post(reverse("key-act", args=[made.row.pk, "rotate"])).content.decode()
-    assert shown(page) != made.key
-    assert keys.authenticate(shown(page)) is not None and keys.authenticate(made.key) is not None
+def test_rotating_shows_a_second_key_and_leaves_the_first(new_key: Made, alice: User, client_of: ClientOf) -> None:
+    page = client_of(alice).post(reverse("key-act", args=[new_key.row.pk, "rotate"])).content.decode()
+    assert shown(page) != new_key.key
+    assert keys.authenticate(shown(page)) is not None and keys.authenticate(new_key.key) is not None
     assert "goes on working until you revoke it" in page
 
 
 @pytest.mark.parametrize("verb", ["revoke", "rotate"])
 def test_a_viewer_and_a_stranger_do_nothing_to_a_key(
-    verb: str, made: Made, bob: User, charlie: User, client_of: ClientOf
+    verb: str, new_key: Made, bob: User, charlie: User, client_of: ClientOf
 ) -> None:
-    url = reverse("key-act", args=[made.row.pk, verb])
+    url = reverse("key-act", args=[new_key.row.pk, verb])
     assert client_of(bob).post(url).status_code == 403
     assert client_of(charlie).post(url).status_code == 404
     assert client_of(None).post(url).status_code == 302
     assert client_of(bob).get(url).status_code == 405
-    assert keys.authenticate(made.key) is not None and ApiKey.objects.count() == 1
+    assert keys.authenticate(new_key.key) is not None and ApiKey.objects.count() == 1
 
 
-def test_a_key_knows_no_other_verbs(made: Made, alice: User, client_of: ClientOf) -> None:
-    assert client_of(alice).post(reverse("key-act", args=[made.row.pk, "explode"])).status_code == 404
+def test_a_key_knows_no_other_verbs(new_key: Made, alice: User, client_of: ClientOf) -> None:
+    assert client_of(alice).post(reverse("key-act", args=[new_key.row.pk, "explode"])).status_code == 404
 
 
-def test_an_expired_key_is_shown_as_expired(made: Made, alice: User, client_of: ClientOf) -> None:
+def test_an_expired_key_is_shown_as_expired(new_key: Made, alice: User, client_of: ClientOf) -> None:
     ApiKey.objects.update(expires_at=timezone.now() - timedelta(hours=1))
     assert "Expired" in client_of(alice).get(reverse("keys")).content.decode()
 
@@ -179,7 +179,7 @@ def test_a_person_chooses_whether_a_keys_children_go_with_it(
 
 
 def test_only_a_keys_team_is_told_what_the_gateway_does_not_do_of_it(
-    made: Made, alice: User, bob: User, charlie: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+    new_key: Made, alice: User, bob: User, charlie: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = Delivery(applied=False, message="The disk is full.")
     monkeypatch.setattr(delivery, "states", lambda rows: {row.pk: late for row in rows})
@@ -187,17 +187,17 @@ def test_only_a_keys_team_is_told_what_the_gateway_does_not_do_of_it(
     for user in (alice, bob):
         fragment = client_of(user).get(url)
         assert fragment.status_code == 200 and "The disk is full." in fragment.content.decode()
-        assert made.row.key_id in fragment.content.decode()
+        assert new_key.row.key_id in fragment.content.decode()
         assert "The disk is full." in client_of(user).get(reverse("keys")).content.decode()
     over = client_of(charlie).get(url)
-    assert over.status_code == 286 and made.row.key_id not in over.content.decode()
+    assert over.status_code == 286 and new_key.row.key_id not in over.content.decode()
     assert client_of(None).get(url).status_code == 302 and client_of(alice).post(url).status_code == 405
 
 
 def test_a_revocation_that_the_gateway_has_not_is_not_called_done(
-    made: Made, alice: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+    new_key: Made, alice: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = Delivery(applied=False, message="The disk is full.")
     monkeypatch.setattr(delivery, "carry_out", lambda rows: late)
-    page = client_of(alice).post(reverse("key-act", args=[made.row.pk, "revoke"]), follow=True).content.decode()
+    page = client_of(alice).post(reverse("key-act", args=[new_key.row.pk, "revoke"]), follow=True).content.decode()
     assert "The gateway may still take it. The disk is full." in page and "refuses it" not in page

@@ -88,7 +88,7 @@ def test_the_whole_page_comes_without_htmx_and_keeps_what_was_typed(owner: Clien
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         ("1 2 3", "Shape [2, 2] needs 4 values, you gave 3."),
         ("1 2 3 oops", 'predict: "oops" is not a number (value 4).'),
@@ -100,12 +100,12 @@ def test_the_whole_page_comes_without_htmx_and_keeps_what_was_typed(owner: Clien
     ],
 )
 def test_what_is_wrong_is_said_at_the_input(
-    owner: Client, service: Service, server: V2Server, typed: str, said: str
+    owner: Client, service: Service, server: V2Server, typed: str, message: str
 ) -> None:
     answer = owner.post(SEND, form(**{"i0-text": typed, "i0-shape-0": "2"}), headers=HTMX)
     assert answer.status_code == 422
     at_input = re.search(r'id="i0-errors" hx-swap-oob="true">(.*?)</ul>', answer.content.decode(), re.S)
-    assert at_input is not None and said in html.unescape(at_input.group(1))
+    assert at_input is not None and message in html.unescape(at_input.group(1))
     assert server.requests == [], "nothing was sent"
 
 
@@ -218,7 +218,7 @@ def test_kserve_v1_comes_with_an_example_of_the_models_inputs(owner: Client, ser
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         ('{"instances": [1', "This is not JSON"),
         ("[1]", "Give an object"),
@@ -227,12 +227,12 @@ def test_kserve_v1_comes_with_an_example_of_the_models_inputs(owner: Client, ser
     ],
 )
 def test_what_is_wrong_with_a_v1_request_is_said_at_it(
-    owner: Client, service: Service, server: V2Server, typed: str, said: str
+    owner: Client, service: Service, server: V2Server, typed: str, message: str
 ) -> None:
     answer = owner.post(SEND, form(protocol="v1", v1=typed), headers=HTMX)
     assert answer.status_code == 422
     at_field = re.search(r'id="v1-errors" hx-swap-oob="true">(.*?)</ul>', answer.content.decode(), re.S)
-    assert at_field is not None and said in html.unescape(at_field.group(1))
+    assert at_field is not None and message in html.unescape(at_field.group(1))
     assert server.requests == [], "nothing was sent"
 
 

@@ -81,8 +81,8 @@ def events(answer: Any) -> list[tuple[str, Any]]:
 
 
 def parsed(text: str) -> list[tuple[str, Any]]:
-    found = re.findall(r"event: (\w+)\ndata: (.*)\n\n", text)
-    return [(kind, json.loads(data)) for kind, data in found]
+    matches = re.findall(r"event: (\w+)\ndata: (.*)\n\n", text)
+    return [(kind, json.loads(data)) for kind, data in matches]
 
 
 def test_the_form_asks_what_a_chat_needs_and_no_tensors(owner: Client, service: Service) -> None:
@@ -159,7 +159,7 @@ def test_a_completion_sends_its_prompt(owner: Client, make: Callable[..., Servic
 
 
 @pytest.mark.parametrize(
-    ("field", "typed", "said"),
+    ("field", "typed", "message"),
     [
         ("max_tokens", "0", "whole number from 1"),
         ("max_tokens", "many", "whole number from 1"),
@@ -171,11 +171,11 @@ def test_a_completion_sends_its_prompt(owner: Client, make: Callable[..., Servic
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_sent(
-    owner: Client, service: Service, server: OpenAIServer, field: str, typed: str, said: str
+    owner: Client, service: Service, server: OpenAIServer, field: str, typed: str, message: str
 ) -> None:
     for url in (SEND, STREAM):
         answer = owner.post(url, form(**{field: typed}))
-        assert answer.status_code == 422 and said in answer.content.decode(), url
+        assert answer.status_code == 422 and message in answer.content.decode(), url
     assert server.requests == []
 
 

@@ -54,13 +54,13 @@ def test_an_administrator_makes_a_queue(admin: User, client_of: ClientOf) -> Non
     assert "Create the queue" in client_of(admin).get(reverse("queues") + "?new").content.decode()
     answer = client_of(admin).post(reverse("queues"), QUOTA)
     assert answer["Location"] == reverse("queue", args=["gpu-small"])
-    made = Queue.objects.get(name="gpu-small")
-    assert (made.cpu, made.memory_gib, made.gpus) == (8, 32.5, {"NVIDIA-H200": 2, "": 1})
-    assert (made.order, made.patience_minutes, made.hold_minutes) == ("strict", 3, 2)
+    queue = Queue.objects.get(name="gpu-small")
+    assert (queue.cpu, queue.memory_gib, queue.gpus) == (8, 32.5, {"NVIDIA-H200": 2, "": 1})
+    assert (queue.order, queue.patience_minutes, queue.hold_minutes) == ("strict", 3, 2)
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("name", "GPU", "Use lower-case letters"),
         ("name", "default", "There is already a queue named default."),
@@ -76,10 +76,10 @@ def test_an_administrator_makes_a_queue(admin: User, client_of: ClientOf) -> Non
     ],
 )
 def test_a_queue_that_makes_no_sense_is_explained_at_its_field(
-    field: str, value: str, said: str, queue: Queue, admin: User, client_of: ClientOf
+    field: str, value: str, message: str, queue: Queue, admin: User, client_of: ClientOf
 ) -> None:
     page = client_of(admin).post(reverse("queues"), {**QUOTA, field: value})
-    assert page.status_code == 200 and said in page.content.decode()
+    assert page.status_code == 200 and message in page.content.decode()
     assert list(Queue.objects.values_list("name", flat=True)) == ["default"]
 
 

@@ -119,11 +119,11 @@ def test_nobody_makes_a_service_for_another_team(
 def test_a_stranger_browses_no_dataset_of_the_team(
     fragment: str, payload: dict[str, str], alice: User, charlie: User, client_of: Callable[[User | None], Client]
 ) -> None:
-    url, asked = reverse(fragment), {"dataset": payload["dataset"], "model_path": "echo"}
-    assert "Triton model" in client_of(alice).get(url, asked).content.decode()
-    stranger = client_of(charlie).get(url, asked)
+    url, query = reverse(fragment), {"dataset": payload["dataset"], "model_path": "echo"}
+    assert "Triton model" in client_of(alice).get(url, query).content.decode()
+    stranger = client_of(charlie).get(url, query)
     assert "Triton model" not in stranger.content.decode()
-    assert client_of(None).get(url, asked).status_code == 302
+    assert client_of(None).get(url, query).status_code == 302
 
 
 def test_a_former_member_sees_nothing_any_more(

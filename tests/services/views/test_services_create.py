@@ -90,7 +90,7 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("name", "Not A Label", "Use lower-case letters, digits and dashes"),
         ("name", "new", "is taken by the console itself"),
@@ -113,11 +113,11 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
     ],
 )
 def test_a_wrong_field_is_named_and_nothing_is_made(
-    field: str, value: str, said: str, browser: Client, filled: QueryDict
+    field: str, value: str, message: str, browser: Client, filled: QueryDict
 ) -> None:
     answer = send(browser, filled, **{field: value})
     text = answer.content.decode()
-    assert answer.status_code == 422 and said in text and 'aria-invalid="true"' in text
+    assert answer.status_code == 422 and message in text and 'aria-invalid="true"' in text
     assert "The service was not created" in text
     assert not Service.objects.exists()
 
@@ -129,18 +129,18 @@ def test_a_name_in_use_is_refused(browser: Client, filled: QueryDict, make: Call
 
 
 @pytest.mark.parametrize(
-    ("broken", "said"),
+    ("broken", "message"),
     [
         (lambda folder: (folder / "config.pbtxt").write_text("input {"), "config.pbtxt"),
         (lambda folder: (folder / "1" / "model.py").unlink(), "1/model.py is missing: the python backend loads it."),
     ],
 )
 def test_model_files_that_cannot_be_served_are_refused(
-    broken: Callable[[Path], object], said: str, browser: Client, filled: QueryDict, dataset: Any
+    broken: Callable[[Path], object], message: str, browser: Client, filled: QueryDict, dataset: Any
 ) -> None:
     broken(Path(dataset.options["path"]) / "echo")
     answer = send(browser, filled)
-    assert answer.status_code == 422 and said in answer.content.decode()
+    assert answer.status_code == 422 and message in answer.content.decode()
     assert not Service.objects.exists()
 
 
@@ -168,13 +168,13 @@ def test_a_page_made_of_markup_stays_text(browser: Client, filled: QueryDict) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("free-name", "is free"), ("echo", "already"), ("Bad", "lower-case"), ("", "lower-case")]
+    ("name", "message"), [("free-name", "is free"), ("echo", "already"), ("Bad", "lower-case"), ("", "lower-case")]
 )
 def test_the_name_is_checked_while_it_is_typed(
-    name: str, said: str, browser: Client, make: Callable[..., Service]
+    name: str, message: str, browser: Client, make: Callable[..., Service]
 ) -> None:
     make()
-    assert said in browser.get(reverse("service-check-name"), {"name": name}).content.decode()
+    assert message in browser.get(reverse("service-check-name"), {"name": name}).content.decode()
 
 
 def test_a_link_from_a_dataset_chooses_the_model(browser: Client, payload: dict[str, Any], queue: Queue) -> None:
@@ -202,8 +202,8 @@ def test_browsing_goes_from_folder_to_model(browser: Client, payload: dict[str, 
 
 
 def test_the_model_is_read_for_its_inputs(browser: Client, payload: dict[str, Any]) -> None:
-    asked = {"dataset": payload["dataset"], "model_path": "echo", "framework": "triton"}
-    text = browser.get(reverse("service-model"), asked).content.decode()
+    query = {"dataset": payload["dataset"], "model_path": "echo", "framework": "triton"}
+    text = browser.get(reverse("service-model"), query).content.decode()
     read = json.dumps([{"name": "IN", "datatype": "FP32", "shape": [-1]}]).replace('"', "&quot;")
     assert f'name="framework_config.inputs.read" value="{read}"' in text and 'value="OUT"' in text
 

@@ -25,8 +25,8 @@ from tests.services.frameworks.triton.onnx_files import write_digits
 @pytest.fixture
 def read(alice: User, client_of: Callable[[User | None], Client], dataset: Dataset) -> Callable[..., str]:
     def ask(path: str, framework: str = "triton", **more: Any) -> str:
-        asked = {"dataset": dataset.name, "model_path": path, "framework": framework, **more}
-        return client_of(alice).get(reverse("service-model"), asked).content.decode()
+        query = {"dataset": dataset.name, "model_path": path, "framework": framework, **more}
+        return client_of(alice).get(reverse("service-model"), query).content.decode()
 
     return ask
 

@@ -58,8 +58,8 @@ def send(browser: Client, filled: QueryDict, **changes: str | list[str]) -> Any:
 
 
 def test_what_the_files_say_is_shown_and_filled_in(browser: Client, llama: Path, dataset: Any, queue: Any) -> None:
-    asked = {"dataset": dataset.name, "model_path": "llama", "framework": "vllm"}
-    text = browser.get(reverse("service-model"), asked).content.decode()
+    query = {"dataset": dataset.name, "model_path": "llama", "framework": "vllm"}
+    text = browser.get(reverse("service-model"), query).content.decode()
     assert "LlamaForCausalLM" in text and "786.4 K" in text and "2048 tokens" in text and "GiB" in text
     assert '<option value="chat" selected>' in text and "It can be served as it is." in text
     assert 'name="framework_config.task.read" value="chat"' in text
@@ -69,21 +69,21 @@ def test_what_the_files_say_is_shown_and_filled_in(browser: Client, llama: Path,
 
 
 def test_a_folder_is_read_by_the_framework_that_is_chosen(browser: Client, llama: Path, dataset: Any) -> None:
-    url, asked = reverse("service-browse"), {"dataset": dataset.name, "path": "llama"}
-    assert "<dt>Architecture</dt>" in browser.get(url, {**asked, "framework": "vllm"}).content.decode()
-    assert "<dt>Architecture</dt>" not in browser.get(url, {**asked, "framework": "triton"}).content.decode()
-    assert browser.get(url, {**asked, "framework": "nothing"}).status_code == 200
+    url, query = reverse("service-browse"), {"dataset": dataset.name, "path": "llama"}
+    assert "<dt>Architecture</dt>" in browser.get(url, {**query, "framework": "vllm"}).content.decode()
+    assert "<dt>Architecture</dt>" not in browser.get(url, {**query, "framework": "triton"}).content.decode()
+    assert browser.get(url, {**query, "framework": "nothing"}).status_code == 200
 
 
 def test_a_folder_chooses_its_framework_and_another_one_says_so(
     browser: Client, llama: Path, dataset: Any, queue: Any
 ) -> None:
-    asked = {"dataset": dataset.name, "path": "llama"}
-    assert 'value="vllm" checked' in browser.get(reverse(NEW), asked).content.decode()
-    assert 'value="triton" checked' in browser.get(reverse(NEW), {**asked, "path": "echo"}).content.decode()
-    wrong = browser.get(reverse(NEW), {**asked, "framework": "triton"}).content.decode()
+    query = {"dataset": dataset.name, "path": "llama"}
+    assert 'value="vllm" checked' in browser.get(reverse(NEW), query).content.decode()
+    assert 'value="triton" checked' in browser.get(reverse(NEW), {**query, "path": "echo"}).content.decode()
+    wrong = browser.get(reverse(NEW), {**query, "framework": "triton"}).content.decode()
     assert "This is for vLLM: choose that framework above." in wrong
-    other = browser.get(reverse(NEW), {**asked, "path": "echo", "framework": "vllm"}).content.decode()
+    other = browser.get(reverse(NEW), {**query, "path": "echo", "framework": "vllm"}).content.decode()
     assert "This is for Triton: choose that framework above." in other
 
 
@@ -117,7 +117,7 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("task", "sing", "Must be one of chat"),
         ("dtype", "float8", "Must be one of auto"),
@@ -132,11 +132,11 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
     ],
 )
 def test_a_wrong_field_is_named_and_nothing_is_made(
-    field: str, value: str, said: str, browser: Client, filled: QueryDict
+    field: str, value: str, message: str, browser: Client, filled: QueryDict
 ) -> None:
     answer = send(browser, filled, **{field: value})
     text = answer.content.decode()
-    assert answer.status_code == 422 and said in text and 'aria-invalid="true"' in text, text
+    assert answer.status_code == 422 and message in text and 'aria-invalid="true"' in text, text
     assert "The service was not created" in text and 'value="vllm" checked' in text
     assert not Service.objects.exists()
 
@@ -201,5 +201,10 @@ def blank_form(browser: Client) -> str:
 def test_what_the_files_say_is_told_to_the_gateway(browser: Client, filled: QueryDict, world: World) -> None:
     send(browser, filled, lora_modules__name="pirate", lora_modules__path="adapters/pirate")
     world.converge(Service.objects.get())
-    (told,) = publishing.snapshot().services
-    assert (told.framework, told.task, told.max_model_len, told.adapters) == ("vllm", "chat", 2048, ("pirate",))
+    (gateway_service,) = publishing.snapshot().services
+    assert (
+        gateway_service.framework,
+        gateway_service.task,
+        gateway_service.max_model_len,
+        gateway_service.adapters,
+    ) == ("vllm", "chat", 2048, ("pirate",))

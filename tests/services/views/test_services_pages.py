@@ -196,8 +196,14 @@ def test_revisions_say_what_changed_and_can_be_taken_back(
     service = ready()
     verbs.edit(service, {"resources": {"cpu": 2}, "env": {"LOG": "1"}}, actor=actor)
     text = shown(browser, "service-revisions", service)
-    for said in ("<code>resources.cpu</code>", "<del>1.0</del>", "<ins>2.0</ins>", "<code>env.LOG</code>", "first one"):
-        assert said in text
+    for fragment in (
+        "<code>resources.cpu</code>",
+        "<del>1.0</del>",
+        "<ins>2.0</ins>",
+        "<code>env.LOG</code>",
+        "first one",
+    ):
+        assert fragment in text
     service = world.converge(service)
     assert "rolled back to revision 1" in act(browser, service, "rollback", revision="1")
     assert service.target.number == 3 and service.target.spec["env"] == {}
@@ -239,8 +245,8 @@ def test_a_log_grows_from_where_it_was_read_to(make: Callable[..., Service], rea
     text = shown(browser, "service-logs", service)
     assert "first &lt;line&gt;" in text and "offset=13" in text and "every 2s" in text
     log.write_text("first <line>\nsecond\n")
-    url, asked = reverse("service-logs", args=["echo"]), {"replica": "svc-echo-r1-0", "offset": "13"}
-    more = browser.get(url, asked, headers=HX).content.decode()
+    url, query = reverse("service-logs", args=["echo"]), {"replica": "svc-echo-r1-0", "offset": "13"}
+    more = browser.get(url, query, headers=HX).content.decode()
     assert more.startswith("second\n<span") and "offset=20" in more and "first" not in more
 
 

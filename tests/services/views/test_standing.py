@@ -87,10 +87,10 @@ def test_what_is_wrong_is_no_business_of_strangers(
 def test_a_disk_that_hangs_holds_no_page(
     client_of: Callable[[User | None], Client], alice: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, answers = [], threading.Event()
+    folders, answers = [], threading.Event()
 
     def hang(folder: Path) -> room.Room:
-        asked.append(folder)
+        folders.append(folder)
         answers.wait(60)
         return room.Room(folder, 1 << 30, 1 << 30)
 
@@ -99,7 +99,7 @@ def test_a_disk_that_hangs_holds_no_page(
     sentence = "The disk of local does not answer: whatever reads or writes it waits."
     assert sentence in client_of(None).get("/healthz").content.decode()
     assert sentence in client_of(alice).get("/datasets/").content.decode()
-    assert len(asked) == 1, "one question that hangs is enough"
+    assert len(folders) == 1, "one question that hangs is enough"
     answers.set()
     while any(question.is_alive() for question in standing._questions._hanging.values()):
         time.sleep(0.01)
@@ -116,8 +116,8 @@ def test_the_dashboard_of_the_api_names_each_part(
     nothing_listens: str, full_disk: None, client_of: Callable[[User | None], Client], alice: User
 ) -> None:
     board = client_of(alice).get("/api/v1/dashboard/").json()
-    found = [(problem["part"], problem["message"]) for problem in board["problems"]]
-    assert found == [("gateway", nothing_listens), ("disk", SENTENCE)]
+    problems = [(problem["part"], problem["message"]) for problem in board["problems"]]
+    assert problems == [("gateway", nothing_listens), ("disk", SENTENCE)]
     assert (board["gateway"]["state"], board["gateway"]["sentence"]) == ("away", nothing_listens)
 
 

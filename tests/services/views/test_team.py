@@ -56,11 +56,11 @@ def test_an_administrator_makes_a_team(admin: User, client_of: ClientOf) -> None
 
 def test_the_password_of_a_new_account_is_shown_once(admin: User, client_of: ClientOf) -> None:
     page = client_of(admin).post(reverse("teams"), {"verb": "account", "username": "dora"})
-    found = re.search(r'<code id="new-password">([^<]+)</code>', page.content.decode())
-    assert found is not None
-    assert authenticate(username="dora", password=found[1]) is not None
+    match = re.search(r'<code id="new-password">([^<]+)</code>', page.content.decode())
+    assert match is not None
+    assert authenticate(username="dora", password=match[1]) is not None
     assert "no-store" in page["Cache-Control"]
-    assert found[1] not in client_of(admin).get(reverse("teams")).content.decode()
+    assert match[1] not in client_of(admin).get(reverse("teams")).content.decode()
 
 
 def test_an_account_is_switched_off_and_on(admin: User, alice: User, client_of: ClientOf) -> None:

@@ -64,8 +64,8 @@ def test_the_table_has_every_text_that_a_configuration_can_hold_and_no_other() -
     ],
 )
 def test_what_leads_out_of_the_model_is_never_served(text: str, problem: str) -> None:
-    [said] = config_fields.problems(pbtxt.parse(f'backend: "python" {text}'))
-    assert problem in said
+    [message] = config_fields.problems(pbtxt.parse(f'backend: "python" {text}'))
+    assert problem in message
 
 
 @pytest.mark.parametrize(

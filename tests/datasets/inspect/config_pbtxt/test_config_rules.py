@@ -60,8 +60,8 @@ def test_what_triton_takes_is_taken(case: Case, tmp_path: Path) -> None:
     ],
 )
 def test_each_other_rule_has_its_sentence(text: str, sentence: str) -> None:
-    (found,) = config_rules.problems(pbtxt.parse(text))
-    assert sentence in found
+    (message,) = config_rules.problems(pbtxt.parse(text))
+    assert sentence in message
 
 
 def test_two_controls_of_one_kind_are_one_too_many() -> None:

@@ -36,19 +36,19 @@ def read(path: Path, data: bytes) -> gguf.Gguf:
 
 
 def test_name_context_and_quantisation_are_read_and_vocabularies_read_over(tmp_path: Path) -> None:
-    found = read(tmp_path / "m.gguf", WHOLE)
-    assert dict(found.facts) == {
+    model = read(tmp_path / "m.gguf", WHOLE)
+    assert dict(model.facts) == {
         "Name": "Tiny",
         "Architecture": "llama",
         "Quantisation": "Q4_K_M",
         "Context": "8192 tokens",
         "Tensors": "2",
     }
-    assert "tokenizer.chat_template" not in found.values and found.values["llama.rope.freq_base"] == 1e4
+    assert "tokenizer.chat_template" not in model.values and model.values["llama.rope.freq_base"] == 1e4
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"GGML" + bytes(40), "not a GGUF file"),
         (written([], version=1), "of version 1"),
@@ -60,8 +60,8 @@ def test_name_context_and_quantisation_are_read_and_vocabularies_read_over(tmp_p
         (written([("a", 9, struct.pack("<IQ", 9, 1))]), "cannot be read over"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path: Path, data: bytes, said: str) -> None:
-    with pytest.raises(Unreadable, match=said):
+def test_what_is_wrong_is_said(tmp_path: Path, data: bytes, message: str) -> None:
+    with pytest.raises(Unreadable, match=message):
         read(tmp_path / "m.gguf", data)
 
 

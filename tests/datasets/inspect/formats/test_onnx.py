@@ -24,8 +24,8 @@ TRUTH = """
 import json, pathlib, onnx
 found = {}
 for path in sorted((pathlib.Path(onnx.__file__).parent / "backend" / "test" / "data").rglob("*.onnx")):
-    said = onnx.load(path, load_external_data=False)
-    held = {one.name for one in said.graph.initializer}
+    loaded = onnx.load(path, load_external_data=False)
+    held = {one.name for one in loaded.graph.initializer}
     def value(one):
         kind = one.type.WhichOneof("value")
         if kind != "tensor_type":
@@ -37,10 +37,10 @@ for path in sorted((pathlib.Path(onnx.__file__).parent / "backend" / "test" / "d
         known = one.type.tensor_type.HasField("shape")
         return [one.name, "tensor", one.type.tensor_type.elem_type, shape if known else None]
     found[str(path)] = {
-        "inputs": [value(one) for one in said.graph.input if one.name not in held],
-        "defaults": [value(one) for one in said.graph.input if one.name in held and said.ir_version >= 4],
-        "outputs": [value(one) for one in said.graph.output], "nodes": len(said.graph.node),
-        "opsets": {one.domain: one.version for one in said.opset_import}, "ir": said.ir_version,
+        "inputs": [value(one) for one in loaded.graph.input if one.name not in held],
+        "defaults": [value(one) for one in loaded.graph.input if one.name in held and loaded.ir_version >= 4],
+        "outputs": [value(one) for one in loaded.graph.output], "nodes": len(loaded.graph.node),
+        "opsets": {one.domain: one.version for one in loaded.opset_import}, "ir": loaded.ir_version,
     }
 print(json.dumps(found))
 """
@@ -58,8 +58,8 @@ def said(value: Value) -> list[object]:
 
 def test_the_test_models_of_the_onnx_package_are_read_as_the_package_reads_them() -> None:
     python = runtime_root() / "bin" / "python"
-    made = subprocess.run([python, "-P", "-c", TRUTH], capture_output=True, check=True, timeout=120, cwd="/")
-    truth = json.loads(made.stdout)
+    completed = subprocess.run([python, "-P", "-c", TRUTH], capture_output=True, check=True, timeout=120, cwd="/")
+    truth = json.loads(completed.stdout)
     assert len(truth) > 100
     for path, expected in truth.items():
         graph = onnx.read(Path(path))
@@ -73,10 +73,10 @@ def test_the_test_models_of_the_onnx_package_are_read_as_the_package_reads_them(
 def test_names_of_free_axes_and_the_weights_are_told(tmp_path: Path) -> None:
     weight = field(5, field(1, 10) + field(1, 64) + field(2, 1) + field(8, "w") + field(9, b"\0" * 2560))
     graph = weight + field(11, tensor("x", 1, ["batch", 64, -1])) + field(12, tensor("y", 7, ["batch"]))
-    found = onnx.read(write(tmp_path, field(2, "test") + field(7, graph) + field(8, field(2, 17))))
-    assert found.inputs == (Value("x", "tensor", 1, ("batch", 64, -1)),)
-    assert found.inputs[0].sizes == (-1, 64, -1)
-    assert (found.parameters, found.opsets, found.producer) == (640, {"": 17}, "test")
+    parsed = onnx.read(write(tmp_path, field(2, "test") + field(7, graph) + field(8, field(2, 17))))
+    assert parsed.inputs == (Value("x", "tensor", 1, ("batch", 64, -1)),)
+    assert parsed.inputs[0].sizes == (-1, 64, -1)
+    assert (parsed.parameters, parsed.opsets, parsed.producer) == (640, {"": 17}, "test")
 
 
 def external(location: str, offset: int = 0, length: int = 40) -> bytes:

@@ -136,7 +136,7 @@ def test_programs_and_libraries_in_a_zip_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "empty"),
         (b"\x00\xff" * 20, "no pickle"),
@@ -144,9 +144,9 @@ def test_programs_and_libraries_in_a_zip_are_told(tmp_path: Path) -> None:
         (b"(" + bytes(range(200, 256)), "no pickle"),
     ],
 )
-def test_what_is_none_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_is_none_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "m.bin").write_bytes(content)
-    with pytest.raises(Unreadable, match=said):
+    with pytest.raises(Unreadable, match=message):
         look(tmp_path / "m.bin")
 
 
@@ -156,10 +156,10 @@ def test_a_hole_is_not_said_to_be_anything(tmp_path: Path) -> None:
 
 
 def seed() -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("m/data.pkl", TENSORS)
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 ZIP = seed()

@@ -33,13 +33,13 @@ def tensor(start: int, end: int, shape: tuple[int, ...] = (4,), dtype: str = "U8
 
 def test_tensors_and_metadata_are_read(tmp_path: Path) -> None:
     path = made.safetensors(tmp_path / "m.safetensors", {"a": ("F32", (2, 3)), "b": ("BF16", (5,))})
-    found = safetensors.read(path)
-    assert found is not None and found.size == 34
-    assert [(one.name, one.dtype, one.shape, one.start, one.end) for one in found.tensors] == [
+    header = safetensors.read(path)
+    assert header is not None and header.size == 34
+    assert [(one.name, one.dtype, one.shape, one.start, one.end) for one in header.tensors] == [
         ("a", "F32", (2, 3), 0, 24),
         ("b", "BF16", (5,), 24, 34),
     ]
-    assert safetensors.count(found) == {"F32": 6, "BF16": 5}
+    assert safetensors.count(header) == {"F32": 6, "BF16": 5}
 
 
 def test_a_file_that_was_not_looked_into_is_none(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_file_that_was_not_looked_into_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "size", "said"),
+    ("header", "size", "message"),
     [
         (b"\x80not json", 0, "not a safetensors file"),
         (b'{"a": ', 0, "its header is damaged: it is no JSON"),
@@ -64,8 +64,8 @@ def test_a_file_that_was_not_looked_into_is_none(tmp_path: Path) -> None:
         ({"a": tensor(0, 4)}, 9, "5 bytes follow its last tensor"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path: Path, header: Any, size: int, said: str) -> None:
-    with pytest.raises(Unreadable, match=said):
+def test_what_is_wrong_is_said(tmp_path: Path, header: Any, size: int, message: str) -> None:
+    with pytest.raises(Unreadable, match=message):
         safetensors.read(write(tmp_path / "m", header, size))
 
 
@@ -75,16 +75,16 @@ def test_a_header_of_endless_lists_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"abc", "not a safetensors file"),
         (b"\xff" * 40, "first bytes are damaged"),
         (struct.pack("<Q", 500) + b"{}", "cut short inside its header"),
     ],
 )
-def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "m").write_bytes(content)
-    with pytest.raises(Unreadable, match=said):
+    with pytest.raises(Unreadable, match=message):
         safetensors.read(tmp_path / "m")
 
 
@@ -111,8 +111,8 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes, said: st
 def test_packed_weights_count_as_the_numbers_that_they_hold(
     tmp_path: Path, shapes: dict[str, tuple[str, tuple[int, ...]]], bits: int, count: int
 ) -> None:
-    found = safetensors.read(made.safetensors(tmp_path / "m", shapes))
-    assert found is not None and sum(safetensors.count(found, bits).values()) == count
+    header = safetensors.read(made.safetensors(tmp_path / "m", shapes))
+    assert header is not None and sum(safetensors.count(header, bits).values()) == count
 
 
 HEADER, SIZE = made.safetensors_header({"a": ("F32", (2, 3)), "b": ("BF16", (5,))})
@@ -145,13 +145,13 @@ save_file({**tensors, "empty": torch.zeros(0, 4), "scalar": torch.tensor(1.0)}, 
 
 def test_what_the_library_writes_is_read(tmp_path: Path) -> None:
     subprocess.run([vllm.runtime_root() / "bin" / "python", "-P", "-c", WRITE], cwd=tmp_path, check=True, timeout=120)
-    found = safetensors.read(tmp_path / "m.safetensors")
-    assert found is not None and found.metadata == {"format": "pt"} and len(found.tensors) == 9
-    assert {one.dtype for one in found.tensors} == {"F32", "F16", "BF16", "I64", "U8", "BOOL", "F8_E4M3"}
-    assert sum(safetensors.count(found).values()) == 7 * 15 + 1
+    header = safetensors.read(tmp_path / "m.safetensors")
+    assert header is not None and header.metadata == {"format": "pt"} and len(header.tensors) == 9
+    assert {one.dtype for one in header.tensors} == {"F32", "F16", "BF16", "I64", "U8", "BOOL", "F8_E4M3"}
+    assert sum(safetensors.count(header).values()) == 7 * 15 + 1
 
 
 def test_the_trained_sample_is_counted_as_the_library_counts_it() -> None:
     folder = vllm.sample_model()
-    found = huggingface.read(folder)
-    assert (found.parameters, found.exact, found.problems) == (1_705_216, True, [])
+    model = huggingface.read(folder)
+    assert (model.parameters, model.exact, model.problems) == (1_705_216, True, [])

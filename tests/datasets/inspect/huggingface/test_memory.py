@@ -45,15 +45,15 @@ PUBLISHED = [
 
 @pytest.mark.parametrize(("config", "expected"), PUBLISHED)
 def test_the_cache_of_a_token_has_the_published_size(config: dict[str, Any], expected: int) -> None:
-    found = memory.attention(config)
-    assert found is not None and memory.kv_bytes_per_token(found, "bfloat16") == expected
+    attention = memory.attention(config)
+    assert attention is not None and memory.kv_bytes_per_token(attention, "bfloat16") == expected
 
 
 def test_llama_3_8b_in_bfloat16_fits_a_gpu_of_24_gib_with_its_whole_context() -> None:
     weights = 8_030_261_248 * 2
-    found = memory.attention(LLAMA_3_8B)
-    assert found is not None
-    cache = memory.kv_bytes_per_token(found, "bfloat16")
+    attention = memory.attention(LLAMA_3_8B)
+    assert attention is not None
+    cache = memory.kv_bytes_per_token(attention, "bfloat16")
     assert cache * 8192 == memory.GIB
     total = memory.needed(weights, cache, 8192)
     assert total == weights + memory.GIB + weights // 10 + memory.GIB

@@ -20,8 +20,8 @@ from tests.datasets.inspect.made import LLAMA_3_8B, PATIENT, config, llama_shape
 
 def test_llama_3_8b_is_counted_to_the_last_parameter(tmp_path: Path) -> None:
     safetensors(config(tmp_path, LLAMA_3_8B) / "model.safetensors", llama_shapes(LLAMA_3_8B))
-    found = huggingface.read(tmp_path)
-    assert (found.parameters, found.exact, found.dtype) == (8_030_261_248, True, "bfloat16")
+    model = huggingface.read(tmp_path)
+    assert (model.parameters, model.exact, model.dtype) == (8_030_261_248, True, "bfloat16")
     report = inspect(tmp_path)
     assert report.kind == "huggingface" and not report.problems and not report.executable
     facts = dict(report.facts)
@@ -59,7 +59,7 @@ def test_shards_are_counted_once_and_missing_ones_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "method", "bits"),
+    ("values", "method", "bits"),
     [
         ({"quantization_config": {"quant_method": "gptq", "bits": 8}}, "gptq", 8),
         ({"quantization_config": {"quant_method": "awq", "w_bit": 4}}, "awq", 4),
@@ -77,8 +77,8 @@ def test_shards_are_counted_once_and_missing_ones_named(tmp_path: Path) -> None:
         ({"quantization_config": []}, "", 4),
     ],
 )
-def test_the_quantisation_is_told(said: dict[str, Any], method: str, bits: int) -> None:
-    assert (huggingface.quantization(said), huggingface.bits(said)) == (method, bits)
+def test_the_quantisation_is_told(values: dict[str, Any], method: str, bits: int) -> None:
+    assert (huggingface.quantization(values), huggingface.bits(values)) == (method, bits)
 
 
 def test_a_gptq_model_counts_what_it_holds_in_its_numbers(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_gptq_model_counts_what_it_holds_in_its_numbers(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("said", "length"),
+    ("values", "length"),
     [
         ({"max_position_embeddings": 8192}, 8192),
         ({"n_positions": 1024}, 1024),
@@ -106,26 +106,26 @@ def test_a_gptq_model_counts_what_it_holds_in_its_numbers(tmp_path: Path) -> Non
         ({"max_position_embeddings": 4096, "rope_scaling": {"type": "linear", "factor": float("inf")}}, 4096),
     ],
 )
-def test_the_context_is_told(said: dict[str, Any], length: int | None) -> None:
-    assert huggingface.context_length(said) == length
+def test_the_context_is_told(values: dict[str, Any], length: int | None) -> None:
+    assert huggingface.context_length(values) == length
 
 
 def test_an_encoder_keeps_no_cache(tmp_path: Path) -> None:
-    said = {
+    values = {
         "architectures": ["BertModel"],
         "num_hidden_layers": 12,
         "num_attention_heads": 12,
         "hidden_size": 768,
         "max_position_embeddings": 512,
     }
-    safetensors(config(tmp_path, said) / "model.safetensors", {"w": ("F32", (1000, 1000))})
+    safetensors(config(tmp_path, values) / "model.safetensors", {"w": ("F32", (1000, 1000))})
     report = inspect(tmp_path)
     assert report.memory is not None and report.memory.kv_per_token is None
     assert "GPU memory" not in dict(report.facts) and report.memory.weights < GIB
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("config.json", b"{", "config.json is not valid JSON"),
         ("config.json", b"[" * 200_000, "nested too deeply"),
@@ -138,14 +138,14 @@ def test_an_encoder_keeps_no_cache(tmp_path: Path) -> None:
     ids=range(7),
 )
 def test_what_is_broken_is_said_and_the_rest_still_read(
-    tmp_path: Path, name: str, content: bytes | None, said: str
+    tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
     safetensors(config(tmp_path, LLAMA_3_8B) / "model.safetensors", {"w": ("BF16", (10,))})
     (tmp_path / name).unlink(missing_ok=True)
     if content is not None:
         (tmp_path / name).write_bytes(content)
     report = inspect(tmp_path)
-    assert report.kind == "huggingface" and any(said in problem for problem in report.problems), report.problems
+    assert report.kind == "huggingface" and any(message in problem for problem in report.problems), report.problems
 
 
 VALUES = st.recursive(
@@ -172,10 +172,10 @@ KEYS = st.sampled_from(
 @PATIENT
 @given(st.dictionaries(KEYS, VALUES, max_size=8), st.dictionaries(KEYS, VALUES, max_size=2))
 def test_a_config_of_any_values_is_read(
-    tmp_path_factory: pytest.TempPathFactory, said: dict[str, Any], index: dict[str, Any]
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any], index: dict[str, Any]
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "any"
-    made.config(folder, {"model_type": "x", **said})
+    made.config(folder, {"model_type": "x", **values})
     (folder / huggingface.INDEX).write_text(json.dumps(index))
     header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))

@@ -29,7 +29,7 @@ def verdicts(text: str, graph: Graph) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "graph", "what", "verdict", "said"),
+    ("text", "graph", "what", "verdict", "message"),
     [
         (RIGHT, DIGITS, "input x", "same", ""),
         (RIGHT, DIGITS, "batching", "left_out", "set max_batch_size to make it faster"),
@@ -48,10 +48,10 @@ def verdicts(text: str, graph: Graph) -> dict[str, str]:
     ],
 )
 def test_each_difference_is_told_with_what_to_write(
-    text: str, graph: Graph, what: str, verdict: str, said: str
+    text: str, graph: Graph, what: str, verdict: str, message: str
 ) -> None:
     [row] = [row for row in compare.compare(pbtxt.parse(text), graph) if row.what == what]
-    assert row.verdict == verdict and said in row.said
+    assert row.verdict == verdict and message in row.said
 
 
 def test_an_output_may_be_left_out_of_several() -> None:
@@ -73,17 +73,17 @@ def test_an_output_may_be_left_out_of_several() -> None:
     ],
 )
 def test_what_is_suggested_contradicts_nothing(graph: Graph, text: str) -> None:
-    made = pbtxt.parse(suggest(graph, pbtxt.parse(text) if text else None, "digits"))
-    rows = compare.compare(made, graph)
+    config = pbtxt.parse(suggest(graph, pbtxt.parse(text) if text else None, "digits"))
+    rows = compare.compare(config, graph)
     assert {row.verdict for row in rows} <= {"same", "left_out"}, rows
-    assert (made.name, pbtxt.backend(made)) == ("digits", "onnxruntime")
-    assert "label_filename" not in text or graph is not DIGITS or made.output[0].label_filename == "labels.txt"
+    assert (config.name, pbtxt.backend(config)) == ("digits", "onnxruntime")
+    assert "label_filename" not in text or graph is not DIGITS or config.output[0].label_filename == "labels.txt"
 
 
 def test_batching_is_suggested_where_the_first_axis_is_called_a_batch() -> None:
-    made = pbtxt.parse(suggest(DIGITS, None))
-    assert made.max_batch_size == USUAL_BATCH and made.HasField("dynamic_batching")
-    assert list(made.input[0].dims) == [64]
+    config = pbtxt.parse(suggest(DIGITS, None))
+    assert config.max_batch_size == USUAL_BATCH and config.HasField("dynamic_batching")
+    assert list(config.input[0].dims) == [64]
     other = Graph((Value("x", "tensor", 1, ("rows", 64)),), DIGITS.outputs)
     assert pbtxt.parse(suggest(other, None)).max_batch_size == 0
 

@@ -244,10 +244,10 @@ def suggested(text: str, graph: Graph) -> Any:
 def test_what_is_suggested_asks_callers_for_nothing_that_triton_fills(
     text: str, graph: Graph, inputs: list[str], outputs: list[str]
 ) -> None:
-    made = suggested(text, graph)
-    assert [tensor.name for tensor in made.input] == inputs
-    assert [tensor.name for tensor in made.output] == outputs
-    rows = compare.compare(made, graph)
+    suggested_config = suggested(text, graph)
+    assert [tensor.name for tensor in suggested_config.input] == inputs
+    assert [tensor.name for tensor in suggested_config.output] == outputs
+    rows = compare.compare(suggested_config, graph)
     assert compare.problems(rows) == []
 
 

@@ -22,8 +22,8 @@ def members(**texts: str) -> dict[str, Member]:
 
 
 def problems(flow: str, **texts: str) -> list[str]:
-    there = members(flow=flow, **texts)
-    return ensembles.problems(there["flow"].config, there, "flow")
+    models = members(flow=flow, **texts)
+    return ensembles.problems(models["flow"].config, models, "flow")
 
 
 GOOD = {
@@ -245,14 +245,14 @@ def test_what_triton_refuses_is_said_with_what_to_do(case: str) -> None:
 
 
 def test_an_ensemble_is_decoupled_when_a_step_is_and_not_when_its_file_says_so() -> None:
-    there = members(
+    models = members(
         outer=ensemble(step("inner", {"IN": "IN"}, {"OUT": "OUT"})),
         inner=chain("a"),
         a=config(more=STREAMING),
         plain=chain("b", more=STREAMING),
         b=config(),
     )
-    decoupled = {name: ensembles.is_decoupled(there[name].config, there) for name in ("outer", "inner", "plain")}
+    decoupled = {name: ensembles.is_decoupled(models[name].config, models) for name in ("outer", "inner", "plain")}
     assert decoupled == {"outer": True, "inner": True, "plain": False}
 
 
@@ -277,31 +277,31 @@ def test_the_model_that_callers_call_is_the_ensemble_or_has_to_be_named(case: st
 
 
 def test_a_named_model_must_be_there() -> None:
-    there = members(a=config(), flow=chain("a"))
-    assert repository.choose(there, "a") == ("a", "")
-    assert repository.choose(there, "b") == ("", "There is no model b here. Models: a, flow.")
+    models = members(a=config(), flow=chain("a"))
+    assert repository.choose(models, "a") == ("a", "")
+    assert repository.choose(models, "b") == ("", "There is no model b here. Models: a, flow.")
 
 
 def test_a_config_that_cannot_be_read_may_be_the_ensemble_that_callers_call(tmp_path: Path) -> None:
     write(tmp_path, {"a/config.pbtxt": config(), "inner/config.pbtxt": chain("a"), "outer/config.pbtxt": "platform:"})
-    there = repository.read(tmp_path, ["a", "inner", "outer"], Budget())
-    name, why = repository.choose(there)
+    models = repository.read(tmp_path, ["a", "inner", "outer"], Budget())
+    name, why = repository.choose(models)
     assert not name and why.startswith("outer: config.pbtxt is broken at line 1"), why
     assert why.endswith("Correct it, or name the model that callers call in the option model.")
-    assert repository.choose(there, "inner") == ("inner", "")
+    assert repository.choose(models, "inner") == ("inner", "")
 
 
 def test_what_nothing_can_call_is_not_loaded() -> None:
-    there = members(
+    models = members(
         flow=chain("neg", "abs"),
         neg=config("onnxruntime"),
         abs=config("onnxruntime"),
         other=config("onnxruntime"),
         code=config(),
     )
-    assert repository.loaded("flow", there) == ["flow", "neg", "abs"]
-    assert repository.loaded("neg", there) == ["neg"]
-    assert repository.loaded("code", there) == ["code", "abs", "flow", "neg", "other"], "code may call any of them"
+    assert repository.loaded("flow", models) == ["flow", "neg", "abs"]
+    assert repository.loaded("neg", models) == ["neg"]
+    assert repository.loaded("code", models) == ["code", "abs", "flow", "neg", "other"], "code may call any of them"
 
 
 @pytest.mark.parametrize("name", ["a;id", "a b", "$(id)", "a'b", "a&b", "a\nid", "`id`"])
@@ -324,6 +324,6 @@ def test_ensembles_that_share_their_steps_are_each_looked_at_once() -> None:
     models = {
         f"{side}{i}": ensemble(step(f"l{i + 1}", *wired), step(f"r{i + 1}", *wired)) for i in range(30) for side in "lr"
     }
-    there = members(**models, l30=config(more=STREAMING), r30=config())
-    assert ensembles.is_decoupled(there["l0"].config, there)
-    assert not ensembles.is_decoupled(there["l0"].config, {**there, "l30": there["r30"]})
+    all_models = members(**models, l30=config(more=STREAMING), r30=config())
+    assert ensembles.is_decoupled(all_models["l0"].config, all_models)
+    assert not ensembles.is_decoupled(all_models["l0"].config, {**all_models, "l30": all_models["r30"]})

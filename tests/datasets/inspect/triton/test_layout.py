@@ -35,7 +35,7 @@ def files(root: Path, **contents: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("contents", "said"),
+    ("contents", "message"),
     [
         ({"config_dot_pbtxt": CONFIG}, "put the model file into a folder named 1"),
         ({"config_dot_pbtxt": CONFIG, "model_dot_py": ""}, "make a folder named 1 and move model.py into it"),
@@ -67,17 +67,17 @@ def files(root: Path, **contents: str) -> Path:
         ({"config_dot_pbtxt": 'platform: "ensemble"', "1__x": ""}, "names no steps"),
     ],
 )
-def test_what_is_wrong_is_said_with_what_to_do(tmp_path: Path, contents: dict[str, str], said: str) -> None:
-    found = inspect(files(tmp_path / "m", **contents))
-    assert found.kind == "triton_model"
-    assert any(re.search(said, problem) for problem in found.problems), found.problems
+def test_what_is_wrong_is_said_with_what_to_do(tmp_path: Path, contents: dict[str, str], message: str) -> None:
+    report = inspect(files(tmp_path / "m", **contents))
+    assert report.kind == "triton_model"
+    assert any(re.search(message, problem) for problem in report.problems), report.problems
 
 
 def test_a_right_model_has_no_problems(tmp_path: Path) -> None:
-    found = inspect(files(tmp_path / "m", config_dot_pbtxt=CONFIG, **{"1__model_dot_py": ""}), "m")
-    assert (found.problems, found.notes) == ((), ())
-    assert found.summary == "A Triton model (python) with version 1."
-    assert [(one.name, one.datatype, one.shape) for one in found.inputs] == [("x", "FP32", (-1,))]
+    report = inspect(files(tmp_path / "m", config_dot_pbtxt=CONFIG, **{"1__model_dot_py": ""}), "m")
+    assert (report.problems, report.notes) == ((), ())
+    assert report.summary == "A Triton model (python) with version 1."
+    assert [(one.name, one.datatype, one.shape) for one in report.inputs] == [("x", "FP32", (-1,))]
 
 
 def test_a_name_other_than_the_folders_is_noted(tmp_path: Path) -> None:
@@ -94,22 +94,22 @@ def test_the_steps_of_an_ensemble_are_looked_for_beside_it(tmp_path: Path) -> No
         first__1__model_dot_py="",
         flow__1__keep="",
     )
-    said = inspect(root).problems
-    assert said == (
+    problems = inspect(root).problems
+    assert problems == (
         "flow: Step 2 of the ensemble names the model 'second', which is not beside it (there is first, flow).",
     )
     files(root, second__config_dot_pbtxt=CONFIG, second__1__model_dot_py="")
     assert inspect(root).problems == ("flow: Step 2 of the ensemble maps the output 'z', which second does not have.",)
     (root / "second" / "config.pbtxt").write_text(CONFIG.replace('"y"', '"z"'))
-    found = inspect(root)
-    assert found.problems == () and [model.name for model in found.models] == ["first", "flow", "second"]
-    assert found.notes == ("Callers of a service on this folder call flow.",)
+    report = inspect(root)
+    assert report.problems == () and [model.name for model in report.models] == ["first", "flow", "second"]
+    assert report.notes == ("Callers of a service on this folder call flow.",)
     (root / "flow" / "config.pbtxt").unlink()
     assert "and no ensemble: name the model that callers call in the option model" in inspect(root).notes[0]
 
 
 def test_a_repository_is_as_good_as_its_models(tmp_path: Path) -> None:
     root = files(tmp_path / "r", a__config_dot_pbtxt="nonsense", a__1__model_dot_py="")
-    found = inspect(root)
-    assert found.kind == "triton_repository" and found.problems[0].startswith("a: config.pbtxt is broken at line 1")
+    report = inspect(root)
+    assert report.kind == "triton_repository" and report.problems[0].startswith("a: config.pbtxt is broken at line 1")
     assert layout.is_model(root / "a") and not layout.is_model(root)

@@ -30,65 +30,65 @@ def waited_for() -> bool:
 
 
 def test_a_kept_piece_is_found_once_and_its_memory_used_again() -> None:
-    made = Buffers(1, 4096)
-    first = made.take(alive, waited_for)
+    pool = Buffers(1, 4096)
+    first = pool.take(alive, waited_for)
     first[:5] = b"hello"
-    made.keep("a", 0, first)
-    assert made.claim("a", 1) is None
-    assert made.claim("b", 0) is None
-    found = made.claim("a", 0)
-    assert found is first
+    pool.keep("a", 0, first)
+    assert pool.claim("a", 1) is None
+    assert pool.claim("b", 0) is None
+    memory = pool.claim("a", 0)
+    assert memory is first
     assert bytes(first[:5]) == b"hello"
-    assert made.claim("a", 0) is None
-    made.give_back(first)
-    assert made.take(alive, waited_for) is first
+    assert pool.claim("a", 0) is None
+    pool.give_back(first)
+    assert pool.take(alive, waited_for) is first
 
 
 def test_the_last_buffers_are_for_pieces_that_a_digest_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffers, "PATIENCE", 0.2)
     waited: list[None] = []
-    made = Buffers(SPARE + 1, 4096)
-    made.keep("a", 5, made.take(lambda: waited.append(None)))
-    made.take(lambda: waited.append(None), waited_for)
+    pool = Buffers(SPARE + 1, 4096)
+    pool.keep("a", 5, pool.take(lambda: waited.append(None)))
+    pool.take(lambda: waited.append(None), waited_for)
     assert not waited
-    made.take(lambda: waited.append(None))
+    pool.take(lambda: waited.append(None))
     assert len(waited) == 2  # it has given up
 
 
 def test_who_finds_no_memory_takes_that_of_the_piece_whose_turn_is_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffers, "PATIENCE", 0.01)
-    made = Buffers(3, 4096)
+    pool = Buffers(3, 4096)
     for number in (1, 7, 4):
-        made.keep("a", number, made.take(alive, waited_for))
-    made.take(alive)
-    made.take(alive, waited_for)
-    assert made.claim("a", 7) is None
-    assert made.claim("a", 4) is None
-    assert made.claim("a", 1) is not None
+        pool.keep("a", number, pool.take(alive, waited_for))
+    pool.take(alive)
+    pool.take(alive, waited_for)
+    assert pool.claim("a", 7) is None
+    assert pool.claim("a", 4) is None
+    assert pool.claim("a", 1) is not None
 
 
 def test_a_piece_that_becomes_urgent_waits_no_longer() -> None:
-    made, urgent = Buffers(1, 4096), [False]
+    pool, urgent = Buffers(1, 4096), [False]
 
     def in_time() -> None:
         urgent[0] = True
-        made.look_again()
+        pool.look_again()
 
     timer = threading.Timer(0.05, in_time)
     timer.start()
-    assert made.take(alive, lambda: urgent[0]) is not None
+    assert pool.take(alive, lambda: urgent[0]) is not None
     timer.join()
 
 
 def test_waiting_for_memory_can_be_stopped() -> None:
-    made = Buffers(1, 4096)
-    made.take(alive, waited_for)
+    pool = Buffers(1, 4096)
+    pool.take(alive, waited_for)
 
     def stop() -> None:
         raise Cancelled("Cancelled.")
 
     with pytest.raises(Cancelled):
-        made.take(stop)
+        pool.take(stop)
 
 
 @pytest.fixture
@@ -110,8 +110,8 @@ def test_a_large_file_is_digested_without_reading_it_back(
     source: LocalSource, store: Store, files: Path, tail: int, read_back: list[int]
 ) -> None:
     content = big(files, 8 * PIECE + tail)
-    stored, found, _ = copy_all(source, store, "big")
-    assert found == {"big.bin": content}
+    stored, contents, _ = copy_all(source, store, "big")
+    assert contents == {"big.bin": content}
     assert stored[0].sha256 == hashlib.sha256(content).hexdigest()
     assert read_back == []
 
@@ -122,8 +122,8 @@ def test_pieces_whose_memory_was_taken_are_read_back(
     content = big(files)
     monkeypatch.setattr(Buffers, "claim", lambda self, key, number: None)
     monkeypatch.setattr(buffers, "PATIENCE", 0.01)
-    stored, found, _ = copy_all(source, store, "big")
-    assert found == {"big.bin": content}
+    stored, contents, _ = copy_all(source, store, "big")
+    assert contents == {"big.bin": content}
     assert stored[0].sha256 == hashlib.sha256(content).hexdigest()
     assert sum(read_back) == len(content)
 

@@ -198,13 +198,13 @@ def test_a_content_that_is_not_what_the_source_says_is_not_kept(
         ("sha256:00", False),
         ("unheard-of:00", True),
     ):
-        told = dataclasses.replace(plan, files=(dataclasses.replace(plan.files[0], check=check),))
+        checked_plan = dataclasses.replace(plan, files=(dataclasses.replace(plan.files[0], check=check),))
         with store.staging(check[:3] + str(good)) as staging:
             if good:
-                copy(told, source, "README.txt", staging)
+                copy(checked_plan, source, "README.txt", staging)
             else:
                 with pytest.raises(SourceDamaged, match="arrived damaged"):
-                    copy(told, source, "README.txt", staging)
+                    copy(checked_plan, source, "README.txt", staging)
                 assert staging.facts.done == {}
 
 
@@ -214,13 +214,13 @@ def test_a_large_content_is_compared_with_what_the_source_says_too(
     content = big(files)
     plan = source.plan("big")
     for check, good in ((f"crc32:{zlib.crc32(content):08x}", True), ("md5:00", False)):
-        told = dataclasses.replace(plan, files=(dataclasses.replace(plan.files[0], check=check),))
+        checked_plan = dataclasses.replace(plan, files=(dataclasses.replace(plan.files[0], check=check),))
         with store.staging(str(good)) as staging:
             if good:
-                copy(told, source, "big", staging, piece=PIECE)
+                copy(checked_plan, source, "big", staging, piece=PIECE)
             else:
                 with pytest.raises(SourceDamaged):
-                    copy(told, source, "big", staging, piece=PIECE)
+                    copy(checked_plan, source, "big", staging, piece=PIECE)
                 assert staging.facts.pieces == {}
 
 
@@ -232,7 +232,7 @@ def test_a_content_that_is_on_this_disk_already_is_linked(source: LocalSource, s
     def known(file: SourceFile) -> tuple[str, Path] | None:
         return (digest, here) if file.path == "1/weights.bin" else None
 
-    _, content, moved = copy_all(source, store, "svm", known=known)
+    _, content, moved = copy_all(source, store, "svm", find_stored=known)
     assert content["1/weights.bin"] == here.read_bytes()
     assert moved == 45
     assert here.stat().st_nlink == 2
@@ -243,7 +243,7 @@ def test_a_content_of_another_size_is_neither_linked_nor_touched(
 ) -> None:
     theirs = tmp_path / "theirs"
     theirs.write_bytes(b"another team's")
-    _, content, _ = copy_all(source, store, "svm", known=lambda _: ("0" * 64, theirs))
+    _, content, _ = copy_all(source, store, "svm", find_stored=lambda _: ("0" * 64, theirs))
     assert content["1/weights.bin"] == bytes(range(256)) * 1000
     assert (theirs.read_bytes(), theirs.stat().st_nlink) == (b"another team's", 1)
 

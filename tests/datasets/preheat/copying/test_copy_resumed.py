@@ -46,8 +46,8 @@ def test_an_interrupted_file_goes_on_inside_it(
     with pytest.raises(Dying):
         copy_all(dying, store, "big")
     came = store_pieces(store)
-    stored, found, again = copy_all(source, store, "big")
-    assert found == {"big.bin": content}
+    stored, contents, again = copy_all(source, store, "big")
+    assert contents == {"big.bin": content}
     assert stored[0].sha256 == hashlib.sha256(content).hexdigest()
     assert again == len(content) - came
     assert came >= min(at, len(content)) - streams * PIECE
@@ -71,8 +71,8 @@ def test_an_attempt_that_ends_loses_no_byte_of_the_pieces_that_were_under_way(
     failing.streams = streams  # type: ignore[misc]
     with pytest.raises(SourceError, match="away"):
         copy_all(failing, store, "big", progress=lambda seen: came.append(seen.bytes_copied))
-    assert came[-1] <= (known := store_pieces(store))
-    assert copy_all(source, store, "big")[1:] == ({"big.bin": content}, len(content) - known)
+    assert came[-1] <= (stored_bytes := store_pieces(store))
+    assert copy_all(source, store, "big")[1:] == ({"big.bin": content}, len(content) - stored_bytes)
 
 
 def test_a_pause_loses_no_byte_either(
@@ -90,8 +90,8 @@ def test_a_pause_loses_no_byte_either(
             progress=lambda seen: came.append(seen.bytes_copied),
             check=lambda: pause() if wishes[-1] else None,
         )
-    assert 0 < came[-1] <= (known := store_pieces(store))
-    assert copy_all(source, store, "big")[1:] == ({"big.bin": content}, len(content) - known)
+    assert 0 < came[-1] <= (stored_bytes := store_pieces(store))
+    assert copy_all(source, store, "big")[1:] == ({"big.bin": content}, len(content) - stored_bytes)
 
 
 def test_the_front_of_a_piece_that_is_not_what_was_noted_comes_again(
@@ -126,8 +126,8 @@ def test_only_the_piece_that_is_not_what_was_noted_comes_again(source: LocalSour
     with interrupted(source, store).open("r+b") as stream:
         stream.seek(3 * PIECE + 5)
         stream.write(b"damaged")
-    _, found, moved = copy_all(source, store, "big")
-    assert (found, moved) == ({"big.bin": content}, len(content) - 640 * KIB + PIECE)
+    _, contents, moved = copy_all(source, store, "big")
+    assert (contents, moved) == ({"big.bin": content}, len(content) - 640 * KIB + PIECE)
 
 
 def test_a_part_shorter_than_what_was_noted_starts_over(source: LocalSource, store: Store, files: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_killed_copier_is_resumed_inside_its_file(source: LocalSource, store: 
     content = big(files, size)
     staging = store.root / "staging" / "1"
     command = [sys.executable, "-c", CHILD, str(files), str(staging), str(CHUNK), str(PIECE)]
-    came, known = 0, 0
+    came, stored_bytes = 0, 0
     for _ in range(10):
         target = random.randrange(1, 24) * CHUNK
         with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as child:
@@ -235,14 +235,14 @@ def test_a_killed_copier_is_resumed_inside_its_file(source: LocalSource, store: 
                 if int(line) >= target:
                     child.send_signal(signal.SIGKILL)
                     break
-            told = max(int(line), *(int(more) for more in child.stdout), 0)  # what it did before the signal arrived
+            moved = max(int(line), *(int(more) for more in child.stdout), 0)  # what it did before the signal arrived
         if child.returncode != -signal.SIGKILL:
             break  # it was quicker
-        assert store_pieces(store) >= known + told - source.streams * PIECE
-        known, came = store_pieces(store), came + told
-    _, found, last = copy_all(source, store, "big")
-    assert found == {"big.bin": content}
-    assert last == size - known
+        assert store_pieces(store) >= stored_bytes + moved - source.streams * PIECE
+        stored_bytes, came = store_pieces(store), came + moved
+    _, contents, last = copy_all(source, store, "big")
+    assert contents == {"big.bin": content}
+    assert last == size - stored_bytes
 
 
 HOLDER = """

@@ -33,10 +33,10 @@ def test_what_waits_behind_the_first_request_fits_into_memory(count: int, piece:
 
 
 def test_a_request_goes_on_where_it_is_and_another_begins_where_it_is_not() -> None:
-    asked: list[tuple[int, int]] = []
+    requests: list[tuple[int, int]] = []
 
     def opened(offset: int, length: int) -> Body:
-        asked.append((offset, length))
+        requests.append((offset, length))
         return io.FileIO("/dev/zero")
 
     buffer = memoryview(bytearray(10))
@@ -48,7 +48,7 @@ def test_a_request_goes_on_where_it_is_and_another_begins_where_it_is_not() -> N
         request.go_to(50)
         assert body is not None
         assert body.closed
-    assert asked == [(20, 80), (50, 50)]
+    assert requests == [(20, 80), (50, 50)]
     assert request.body is None
 
 
@@ -65,9 +65,9 @@ class Asked(Watched):
 
 
 def test_the_less_is_left_the_less_is_asked_for_at_once(source: LocalSource, store: Store, files: Path) -> None:
-    content, asked = big(files), Asked(source)
-    assert copy_all(asked, store, "big")[1] == {"big.bin": content}
-    assert [length // PIECE for _, _, length in asked.asked] == [8, 4, 2, 1, 1]
+    content, recording_source = big(files), Asked(source)
+    assert copy_all(recording_source, store, "big")[1] == {"big.bin": content}
+    assert [length // PIECE for _, _, length in recording_source.asked] == [8, 4, 2, 1, 1]
 
 
 def test_small_files_of_this_machine_are_one_threads_work(

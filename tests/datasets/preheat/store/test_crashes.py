@@ -121,9 +121,9 @@ def test_a_crash_at_any_step_of_replacing_a_damaged_tree_leaves_the_old_or_the_n
                 crashes += 1
             else:
                 break
-        there = visible(store) == [old.digest]
-        missing += not there
-        assert not there or sorted(file.name for file in old.path.rglob("*.*")) == [
+        is_visible = visible(store) == [old.digest]
+        missing += not is_visible
+        assert not is_visible or sorted(file.name for file in old.path.rglob("*.*")) == [
             "config.pbtxt",
             "model.py",
             "weights.bin",

@@ -85,18 +85,18 @@ def test_who_looks_for_a_tree_waits_while_it_goes(
 ) -> None:
     tree = publish(source, store, "svm")
     grow_old(tree)
-    found: list[Tree | None] = []
-    finder = threading.Thread(target=lambda: found.append(store.find(source.plan("svm").fingerprint)))
+    results: list[Tree | None] = []
+    finder = threading.Thread(target=lambda: results.append(store.find(source.plan("svm").fingerprint)))
 
     def start() -> None:
         finder.start()
         finder.join(0.3)
-        assert found == []
+        assert results == []
 
     once(monkeypatch, Store, "retire", start)
     assert evict(store) == [tree.digest]
     finder.join(10)
-    assert found == [None]
+    assert results == [None]
 
 
 @pytest.mark.parametrize("step", ["_asked_for", "_reveal", "_prepared"])
@@ -180,11 +180,11 @@ def publishes(root: Path, files: Path, name: str, replaces: bool) -> int:
             with store.lock():
                 for tree in store.children("trees"):
                     store.mark_damaged(tree.name, ["It is."])
-        asked = time.time()
+        started_at = time.time()
         try:
-            times += stays(publish(source, store, "svm", name), asked)
+            times += stays(publish(source, store, "svm", name), started_at)
         except PreheatError:  # it may go again when publishing took that long
-            assert time.time() - asked > GRACE - CLOCK
+            assert time.time() - started_at > GRACE - CLOCK
         store.discard_staging(name)
     return times
 
@@ -194,9 +194,9 @@ def finds(root: Path, fingerprint: str) -> int:
     ends = time.time() + LASTS
     while time.time() < ends:
         await_eviction(store)
-        asked = time.time()
+        started_at = time.time()
         if (tree := store.find(fingerprint)) is not None:
-            times += stays(tree, asked)
+            times += stays(tree, started_at)
     return times
 
 
@@ -218,14 +218,14 @@ def await_eviction(store: Store) -> None:
     time.sleep(max(0, asked_for + GRACE - time.time() + random.uniform(-0.002, 0.01)))
 
 
-def stays(tree: Tree, asked: float) -> int:
+def stays(tree: Tree, started_at: float) -> int:
     """Looks at a tree that was just given out: nothing of it may be missing until the grace is over."""
-    while time.time() - asked < GRACE / 2:
+    while time.time() - started_at < GRACE / 2:
         try:
             assert (tree.path / "1" / "weights.bin").stat().st_size == 256_000
             assert (tree.path / "config.pbtxt").is_file()
         except (FileNotFoundError, AssertionError):
-            assert time.time() - asked > GRACE - CLOCK, "It went too early."
+            assert time.time() - started_at > GRACE - CLOCK, "It went too early."
         time.sleep(0.005)
     return 1
 

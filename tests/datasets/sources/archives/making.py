@@ -40,8 +40,8 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 
 def tarred(files: dict[str, bytes] = NAMES, *more: tarfile.TarInfo, form: int = tarfile.PAX_FORMAT) -> bytes:
     """A tar of `files`, an empty folder, and `more` members without content."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=form) as tar:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
         folder = tarfile.TarInfo("svm/2")
         folder.type = tarfile.DIRTYPE
         tar.addfile(folder)
@@ -51,7 +51,7 @@ def tarred(files: dict[str, bytes] = NAMES, *more: tarfile.TarInfo, form: int = 
             tar.addfile(info, io.BytesIO(body))
         for info in more:
             tar.addfile(info)
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
@@ -61,8 +61,8 @@ def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
 
 
 def zipped(files: dict[str, bytes] = NAMES, method: int = zipfile.ZIP_DEFLATED, change: Any = None) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", method) as opened:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as opened:
         opened.writestr("svm/2/", b"")
         for name, body in files.items():
             info = zipfile.ZipInfo(name, (2024, 1, 2, 3, 4, 6))
@@ -71,30 +71,30 @@ def zipped(files: dict[str, bytes] = NAMES, method: int = zipfile.ZIP_DEFLATED, 
             if change is not None:
                 change(info)
             opened.writestr(info, body)
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def source(wire: Wire, name: str, spooled: Path | None = None) -> HttpSource:
     return HttpSource({"url": wire.url(f"/{name}")}, Site(endpoints=(wire.endpoint,), spool=spooled))
 
 
-def content(made: HttpSource, path: str = "") -> dict[str, bytes]:
-    found = {}
-    for file in made.plan(path).files:
-        with made.open(file, path) as body:
-            found[file.path] = body.read()
-    return found
+def content(http_source: HttpSource, path: str = "") -> dict[str, bytes]:
+    contents = {}
+    for file in http_source.plan(path).files:
+        with http_source.open(file, path) as body:
+            contents[file.path] = body.read()
+    return contents
 
 
 def refused(name: str, data: bytes, path: str = "", spooled: Path | None = None) -> SourceError:
     """What a plan of the archive says, however the server gives it."""
-    said = []
+    errors = []
     for ranges in (True, False):
         with serving(holding({f"/{name}": data}, ranges=ranges)) as wire, pytest.raises(SourceError) as caught:
             source(wire, name, spooled).plan(path)
-        said.append(caught.value)
-    assert str(said[0]) == str(said[1])
-    return said[0]
+        errors.append(caught.value)
+    assert str(errors[0]) == str(errors[1])
+    return errors[0]
 
 
 ARCHIVES = {

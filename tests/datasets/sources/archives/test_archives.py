@@ -30,25 +30,25 @@ from tests.datasets.sources.wire import holding, serving
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_an_archive_is_a_folder_of_its_members(name: str, ranges: bool, tmp_path: Path) -> None:
     with serving(holding({f"/{name}": ARCHIVES[name]}, ranges=ranges)) as wire:
-        made = source(wire, name, tmp_path)
-        assert made.check().startswith(f"http://127.0.0.1:{wire.port}/{name} can be read: an archive of ")
-        assert [entry.path for entry in made.list("").entries] == ["deep", "svm", "empty"]
-        assert [(entry.path, entry.size) for entry in made.list("svm/1").entries] == [
+        http_source = source(wire, name, tmp_path)
+        assert http_source.check().startswith(f"http://127.0.0.1:{wire.port}/{name} can be read: an archive of ")
+        assert [entry.path for entry in http_source.list("").entries] == ["deep", "svm", "empty"]
+        assert [(entry.path, entry.size) for entry in http_source.list("svm/1").entries] == [
             ("svm/1/model.py", 1500),
             ("svm/1/weights.bin", 700_000),
             ("svm/1/zeros", 300_000),
         ]
-        assert 1_690_000_000 < made.entry("svm/config.pbtxt").modified < 1_710_000_000
-        assert made.read("svm/1/weights.bin", 1000) == RANDOM[:1000]
-        assert recognise(made, "svm").kind == "triton_model"
-        assert content(made) == NAMES
-        assert content(made, "svm/1/model.py") == {"model.py": NAMES["svm/1/model.py"]}
-        plan = made.plan("svm")
+        assert 1_690_000_000 < http_source.entry("svm/config.pbtxt").modified < 1_710_000_000
+        assert http_source.read("svm/1/weights.bin", 1000) == RANDOM[:1000]
+        assert recognise(http_source, "svm").kind == "triton_model"
+        assert content(http_source) == NAMES
+        assert content(http_source, "svm/1/model.py") == {"model.py": NAMES["svm/1/model.py"]}
+        plan = http_source.plan("svm")
         assert plan.empty_dirs == ("2",)
         assert [file.path for file in plan.files if file.executable] == ["1/model.py"]
-        (weights,) = made.plan("svm/1/weights.bin").files
+        (weights,) = http_source.plan("svm/1/weights.bin").files
         if weights.ranged:
-            with made.open(weights, "svm/1/weights.bin", 123_456, 500_000) as body:
+            with http_source.open(weights, "svm/1/weights.bin", 123_456, 500_000) as body:
                 assert body.read() == RANDOM[123_456:623_456]
         assert weights.ranged == ("stored" in name or "zip" not in name)
 
@@ -56,12 +56,12 @@ def test_an_archive_is_a_folder_of_its_members(name: str, ranges: bool, tmp_path
 @pytest.mark.parametrize("name", ["m.tar.gz", "m.zip", "stored.zip", "m.tar"])
 def test_many_threads_read_members_side_by_side(name: str) -> None:
     with serving(holding({f"/{name}": ARCHIVES[name]})) as wire, ThreadPoolExecutor(8) as threads:
-        made = source(wire, name)
-        plan = made.plan("")
+        http_source = source(wire, name)
+        plan = http_source.plan("")
 
         def one(number: int) -> bool:
             file = plan.files[number % len(plan.files)]
-            with made.open(file, "") as body:
+            with http_source.open(file, "") as body:
                 return body.read() == NAMES[file.path]
 
         assert all(threads.map(one, range(100)))
@@ -71,8 +71,8 @@ def test_a_zip_and_a_plain_tar_are_read_in_place() -> None:
     for name in ("m.zip", "m.tar"):
         data = ARCHIVES[name]
         with serving(holding({f"/{name}": data})) as wire:
-            made = source(wire, name)
-            with made.open(made.plan("svm/config.pbtxt").files[0], "svm/config.pbtxt") as body:
+            http_source = source(wire, name)
+            with http_source.open(http_source.plan("svm/config.pbtxt").files[0], "svm/config.pbtxt") as body:
                 assert body.read() == NAMES["svm/config.pbtxt"]
         assert all("Range: bytes=" in request or request.startswith("HEAD") for request in wire.requests)
 
@@ -87,8 +87,8 @@ def test_members_of_a_zip_use_one_connection_one_after_the_other() -> None:
 
 def test_a_packed_archive_is_fetched_once_for_all_who_look_into_it(tmp_path: Path) -> None:
     with serving(holding({"/m.tar.gz": ARCHIVES["m.tar.gz"]})) as wire, ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(lambda _: content(source(wire, "m.tar.gz", tmp_path / "spool")), range(8)))
-    assert found == [NAMES] * 8
+        results = list(threads.map(lambda _: content(source(wire, "m.tar.gz", tmp_path / "spool")), range(8)))
+    assert results == [NAMES] * 8
     assert len([request for request in wire.requests if request.startswith("GET") and "Range:" not in request]) == 1
     assert stat.S_IMODE((tmp_path / "spool").stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "spool").iterdir()} == {0o600}
@@ -107,14 +107,14 @@ def test_a_round_goes_on_in_another_process_with_the_plan_of_the_first(tmp_path:
 def test_an_archive_that_was_replaced_has_changed(name: str, etags: bool, tmp_path: Path) -> None:
     files = {f"/{name}": ARCHIVES[name]}
     with serving(holding(files, etags=etags)) as wire:
-        made = source(wire, name, tmp_path)
-        file = made.plan("empty").files[0]
+        http_source = source(wire, name, tmp_path)
+        file = http_source.plan("empty").files[0]
         other = dict(NAMES, empty=b"no more", more=b"")
         packing = name.partition(".")[2]
         files[f"/{name}"] = zipped(other) if packing == "zip" else PACKINGS[packing](tarred(other))
         with pytest.raises(SourceChanged):
             source(wire, name, tmp_path).open(file, "empty")
-        assert content(made, "empty") == {"empty": b"no more"}
+        assert content(http_source, "empty") == {"empty": b"no more"}
 
 
 def test_without_a_version_the_content_itself_is_one() -> None:
@@ -143,8 +143,8 @@ def test_a_large_packed_archive_is_not_fetched_only_to_be_looked_into(
 @pytest.mark.parametrize("keep", [0, 10, 600, 0.5, 0.99])
 def test_a_torn_archive_is_refused(name: str, keep: float) -> None:
     data = ARCHIVES[name]
-    told = refused(name, data[: int(keep if keep > 1 else keep * len(data))])
-    assert "damaged" in told.message
+    error = refused(name, data[: int(keep if keep > 1 else keep * len(data))])
+    assert "damaged" in error.message
 
 
 @pytest.mark.parametrize("name", ["m.tar.gz", "m.tar.bz2", "m.tar.xz"])
@@ -158,14 +158,14 @@ def test_a_flipped_bit_in_a_member_of_a_zip_is_noticed_or_has_a_checksum() -> No
     data = bytearray(zipped({"f": b"hello world " * 1000}))
     data[data.rindex(b"PK\3\4") + 40] ^= 4
     with serving(holding({"/m.zip": bytes(data)})) as wire:
-        made = source(wire, "m.zip")
-        (file,) = made.plan("").files
+        http_source = source(wire, "m.zip")
+        (file,) = http_source.plan("").files
         try:
-            with made.open(file, "") as body:
-                found = body.read()
+            with http_source.open(file, "") as body:
+                body_content = body.read()
         except SourceDamaged:
             return
-    assert file.check != f"crc32:{zlib.crc32(found):08x}"
+    assert file.check != f"crc32:{zlib.crc32(body_content):08x}"
 
 
 @pytest.mark.parametrize(
@@ -192,6 +192,6 @@ def test_a_digest_of_the_archive_is_checked() -> None:
 
 
 def test_zstd_is_refused_with_what_to_do() -> None:
-    told = refused("m.tar.zst", b"x")
-    assert "zstd" in told.message
-    assert "gzip" in told.hint
+    error = refused("m.tar.zst", b"x")
+    assert "zstd" in error.message
+    assert "gzip" in error.hint

@@ -48,8 +48,8 @@ def test_a_member_whose_name_leads_outside_spoils_the_archive(bad: str) -> None:
     if bad != "\udcff":  # which Python writes into no zip
         archives["zip"] = zipped({"good": b"x", bad: b"evil"})
     for packing, data in archives.items():
-        told = refused(f"m.{packing}", data, "good")
-        assert "name" in told.message or "folders deep" in told.message
+        error = refused(f"m.{packing}", data, "good")
+        assert "name" in error.message or "folders deep" in error.message
 
 
 @pytest.mark.parametrize(
@@ -71,15 +71,15 @@ def test_a_link_to_anything_but_a_file_of_the_archive_is_not_copied(link: str, k
     if not nowhere:
         assert "link" in refused("m.tar", data).message
     with serving(holding({"/m.tar": data})) as wire:
-        made = source(wire, "m.tar")
-        assert content(made, "good") == {"good": b"x"}
-        problems = {entry.name: entry.problem for entry in made.list("").entries if entry.problem}
+        http_source = source(wire, "m.tar")
+        assert content(http_source, "good") == {"good": b"x"}
+        problems = {entry.name: entry.problem for entry in http_source.list("").entries if entry.problem}
         assert list(problems) == ["loop"] and "a link" in problems["loop"]
         with pytest.raises(SourceError, match="loop is a link"):
-            made.read("loop", 10)
+            http_source.read("loop", 10)
         if nowhere:
-            assert content(made) == {"good": b"x"}
-            assert [item.path for item in made.plan("").left_out] == ["d/e", "loop"]
+            assert content(http_source) == {"good": b"x"}
+            assert [item.path for item in http_source.plan("").left_out] == ["d/e", "loop"]
 
 
 def test_a_link_to_a_file_of_the_archive_is_that_file() -> None:
@@ -101,13 +101,13 @@ def test_a_link_to_a_file_of_the_archive_is_that_file() -> None:
 def test_a_device_is_not_copied(kind: bytes) -> None:
     data = tarred({"good": b"x"}, special("device", kind))
     with serving(holding({"/m.tar": data})) as wire:
-        made = source(wire, "m.tar")
-        assert content(made) == {"good": b"x"}
-        assert [(item.path, item.reason) for item in made.plan("").left_out] == [
+        http_source = source(wire, "m.tar")
+        assert content(http_source) == {"good": b"x"}
+        assert [(item.path, item.reason) for item in http_source.plan("").left_out] == [
             ("device", "neither a file nor a folder")
         ]
         with pytest.raises(SourceError, match=r"no files in device.*neither a file nor a folder"):
-            made.plan("device")
+            http_source.plan("device")
 
 
 @pytest.mark.parametrize(
@@ -127,12 +127,12 @@ def test_links_and_devices_of_a_zip_are_not_copied(mode: int, words: str) -> Non
     if "link" in words:
         assert words in refused("m.zip", data).message
     with serving(holding({"/m.zip": data})) as wire:
-        made = source(wire, "m.zip")
-        assert content(made, "good") == {"good": b"x"}
-        [entry] = [entry for entry in made.list("").entries if entry.name == "bad"]
+        http_source = source(wire, "m.zip")
+        assert content(http_source, "good") == {"good": b"x"}
+        [entry] = [entry for entry in http_source.list("").entries if entry.name == "bad"]
         assert words.removeprefix("is ") in entry.problem
         if "link" not in words:
-            assert content(made) == {"good": b"x"}
+            assert content(http_source) == {"good": b"x"}
 
 
 def test_what_comes_later_in_a_tar_replaces_what_came_before() -> None:
@@ -144,18 +144,18 @@ def test_what_comes_later_in_a_tar_replaces_what_came_before() -> None:
 
 
 def test_a_name_that_is_there_twice_in_a_zip_is_refused() -> None:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as opened, pytest.warns(UserWarning):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as opened, pytest.warns(UserWarning):
         opened.writestr("f", b"one")
         opened.writestr("f", b"two")
-    assert "two members with the name f" in refused("m.zip", made.getvalue()).message
+    assert "two members with the name f" in refused("m.zip", buffer.getvalue()).message
 
 
 @pytest.mark.parametrize("files", [{"a": b"x", "a/b": b"y"}, {"a/b": b"y", "a": b"x"}])
 def test_what_is_a_file_and_a_folder_is_refused(files: dict[str, bytes]) -> None:
     for name, data in (("m.tar", tarred(files)), ("m.zip", zipped(files))):
-        told = refused(name, data)
-        assert "a is a file and a folder" in told.message or "a is there twice" in told.message
+        error = refused(name, data)
+        assert "a is a file and a folder" in error.message or "a is there twice" in error.message
 
 
 def test_a_link_may_not_be_followed_for_ever() -> None:
@@ -169,9 +169,9 @@ def test_a_link_may_not_be_followed_for_ever() -> None:
 @pytest.mark.parametrize("target", ["nowhere", "d", "l{}"])
 def test_many_links_beside_many_files_take_no_longer_than_their_number_asks_for(target: str) -> None:
     """Compared with each file, or followed through each other, they would take hours."""
-    found = members.Members({f"d/{number}": members.Member("f", 0, 0) for number in range(300_000)})
-    resolve(found, {f"l{number}": target.format(number + 1) for number in range(20_000)})
-    assert len(found.problems) == 20_000
+    listing = members.Members({f"d/{number}": members.Member("f", 0, 0) for number in range(300_000)})
+    resolve(listing, {f"l{number}": target.format(number + 1) for number in range(20_000)})
+    assert len(listing.problems) == 20_000
 
 
 # Archives made to fill disks or memory
@@ -181,8 +181,8 @@ def test_many_links_beside_many_files_take_no_longer_than_their_number_asks_for(
 def test_a_bomb_is_given_up_before_it_fills_the_disk(packing: str, tmp_path: Path) -> None:
     # Deflate packs zeros hardly more than 1000 times: it takes many of them to be over the bound and its slack.
     bomb = PACKINGS[packing](bytes((150 if packing == "tar.gz" else 30) << 20))
-    told = refused(f"m.{packing}", bomb, spooled=tmp_path)
-    assert "unpacks to more than 1000 times its size" in told.message
+    error = refused(f"m.{packing}", bomb, spooled=tmp_path)
+    assert "unpacks to more than 1000 times its size" in error.message
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) == 0
 
 
@@ -206,10 +206,10 @@ def test_a_member_of_a_zip_gives_no_more_than_its_directory_says() -> None:
         at = data.rindex(signature)
         data[at + place : at + place + 4] = struct.pack("<I", 5000)
     with serving(holding({"/m.zip": bytes(data)})) as wire:
-        made = source(wire, "m.zip")
-        (file,) = made.plan("").files
+        http_source = source(wire, "m.zip")
+        (file,) = http_source.plan("").files
         assert file.size == 5000
-        with pytest.raises(SourceDamaged), made.open(file, "") as body:
+        with pytest.raises(SourceDamaged), http_source.open(file, "") as body:
             body.read(1 << 20)
 
 
@@ -225,8 +225,8 @@ def test_headers_about_headers_without_end_are_refused() -> None:
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1
     data = (info.tobuf(tarfile.GNU_FORMAT) + b"x" + bytes(511)) * 5000
-    told = refused("m.tar", data)
-    assert "too large to be true" in told.message or "damaged" in told.message
+    error = refused("m.tar", data)
+    assert "too large to be true" in error.message or "damaged" in error.message
 
 
 @pytest.mark.parametrize("size", [-512, -1024, -(1 << 40)])

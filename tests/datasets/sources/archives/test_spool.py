@@ -50,8 +50,8 @@ def test_no_room_is_said_before_the_disk_is_full(monkeypatch: pytest.MonkeyPatch
 
 def test_what_nobody_used_for_an_hour_is_removed_and_what_is_open_can_be_read_on(tmp_path: Path) -> None:
     with serving(holding({"/m.tgz": ARCHIVES["m.tgz"]})) as wire:
-        made = source(wire, "m.tgz", tmp_path)
-        plan = made.plan("")
+        http_source = source(wire, "m.tgz", tmp_path)
+        plan = http_source.plan("")
         spool.sweep(tmp_path)
         kept = [path for path in tmp_path.iterdir() if not path.suffix]
         assert len(kept) == 1
@@ -59,7 +59,7 @@ def test_what_nobody_used_for_an_hour_is_removed_and_what_is_open_can_be_read_on
         spool.sweep(tmp_path)
         assert not kept[0].exists()
         for file in plan.files:
-            with made.open(file, "") as body:
+            with http_source.open(file, "") as body:
                 assert body.read() == NAMES[file.path]
 
 
@@ -111,6 +111,6 @@ def test_unpacking_does_not_care_where_pieces_end(packing: str, piece: int) -> N
     plain = RANDOM[:3000] + bytes(2_500_000 if piece > 100 else 3000)
     pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[packing]
     data = pack(plain[:2000]) + pack(b"") + pack(plain[2000:])
-    found = list(unpack.unpacked(packing, (data[at : at + piece] for at in range(0, len(data), piece)), "m"))
-    assert b"".join(found) == plain
-    assert max(map(len, found)) <= unpack.PIECE
+    pieces = list(unpack.unpacked(packing, (data[at : at + piece] for at in range(0, len(data), piece)), "m"))
+    assert b"".join(pieces) == plain
+    assert max(map(len, pieces)) <= unpack.PIECE

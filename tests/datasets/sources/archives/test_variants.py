@@ -35,13 +35,13 @@ FAT, NTFS, UNIX = 0, 10, 3
 
 def from_windows(files: dict[str, bytes], system: int = FAT) -> bytes:
     """As Compress-Archive of PowerShell 5 does: backslashes, also behind folders, and no mark for UTF-8 needed."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as opened:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as opened:
         for name, body in {"m/1/": b"", **files}.items():
             info = zipfile.ZipInfo(name.replace("/", "\\"), (2024, 1, 2, 3, 4, 6))
             info.create_system, info.compress_type = system, zipfile.ZIP_DEFLATED
             opened.writestr(info, body)
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def run(folder: Path, *command: str) -> None:
@@ -52,12 +52,12 @@ def run(folder: Path, *command: str) -> None:
 
 def read(name: str, data: bytes, path: str = "") -> dict[str, bytes]:
     """The same however the server gives it."""
-    found = []
+    results = []
     for ranges in (True, False):
         with serving(holding({f"/{name}": data}, ranges=ranges)) as wire:
-            found.append(content(source(wire, name), path))
-    assert found[0] == found[1]
-    return found[0]
+            results.append(content(source(wire, name), path))
+    assert results[0] == results[1]
+    return results[0]
 
 
 def problems(name: str, data: bytes, path: str = "") -> dict[str, str]:
@@ -91,17 +91,17 @@ def test_a_backslash_from_unix_is_a_letter() -> None:
 
 @pytest.mark.parametrize("bad", ["C:\\models\\m\\model.onnx", "c:/models/m/model.onnx", "..\\up", "\\\\nas\\m"])
 def test_names_of_windows_that_lead_elsewhere_are_refused(bad: str) -> None:
-    told = refused("m.zip", from_windows({bad: b"x"}))
-    assert "a name that may not be" in told.message and told.hint
+    error = refused("m.zip", from_windows({bad: b"x"}))
+    assert "a name that may not be" in error.message and error.hint
     if bad[1] == ":":
-        assert "begins with a drive of Windows" in told.message
+        assert "begins with a drive of Windows" in error.message
         assert "begins with a drive of Windows" in refused("m.tar", tarred({bad: b"x"})).message
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
 def test_an_absolute_name_is_refused_with_what_to_do(pack: Callable[[dict[str, bytes]], bytes]) -> None:
-    told = refused("m.zip" if pack is zipped else "m.tar", pack({"/srv/m/model.onnx": b"x"}))
-    assert "'/srv/m/model.onnx'" in told.message and "Names are relative" in told.hint
+    error = refused("m.zip" if pack is zipped else "m.tar", pack({"/srv/m/model.onnx": b"x"}))
+    assert "'/srv/m/model.onnx'" in error.message and "Names are relative" in error.hint
 
 
 def test_names_that_differ_in_case_only_are_two_files() -> None:
@@ -131,23 +131,23 @@ def test_names_without_the_mark_for_utf8_are_read(raw: bytes, name: str) -> None
 def test_the_extra_field_for_unicode_names_counts_when_it_belongs_to_the_name() -> None:
     raw = "モデル".encode("cp932")
     for crc, name in ((zlib.crc32(raw), "モデル"), (1, raw.decode("cp437"))):
-        made = io.BytesIO()
-        with zipfile.ZipFile(made, "w") as opened:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as opened:
             info = zipfile.ZipInfo("x" * len(raw))
             field = struct.pack("<BI", 1, crc) + "モデル".encode()
             info.create_system, info.extra = FAT, struct.pack("<HH", 0x7075, len(field)) + field
             opened.writestr(info, b"content")
-        data = renamed(made.getvalue(), b"x" * len(raw), raw)
+        data = renamed(buffer.getvalue(), b"x" * len(raw), raw)
         assert read("m.zip", data) == {name: b"content"}
 
 
 def test_zip64_is_read() -> None:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as opened:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as opened:
         for name, body in MODEL.items():
             with opened.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
                 member.write(body)
-    assert read("m.zip", made.getvalue()) == MODEL
+    assert read("m.zip", buffer.getvalue()) == MODEL
 
 
 def test_an_encrypted_zip_is_shown_and_refused_by_member(tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ def test_an_encrypted_zip_is_shown_and_refused_by_member(tmp_path: Path) -> None
     run(tmp_path, "zip", "-q", "-r", "-P", "word", "m.zip", "secret")
     data = (tmp_path / "m.zip").read_bytes()
     assert problems("m.zip", data, "secret") == {"model.onnx": "encrypted"}
-    told = refused("m.zip", data)
-    assert told.message == "secret/model.onnx is encrypted." and "without a password" in told.hint
+    error = refused("m.zip", data)
+    assert error.message == "secret/model.onnx is encrypted." and "without a password" in error.hint
 
 
 @pytest.mark.parametrize(
@@ -177,16 +177,16 @@ def test_another_packing_in_a_zip_is_named(method: int, name: str) -> None:
     entry = data.index(b"PK\1\2", data.index(b"PK\1\2") + 1)
     data[entry + 10 : entry + 12] = struct.pack("<H", method)
     assert problems("m.zip", bytes(data), "m") == {"model.onnx": f"packed with {name}, which is not read"}
-    told = refused("m.zip", bytes(data))
-    assert told.message == f"m/model.onnx is packed with {name}, which is not read." and "deflate" in told.hint
+    error = refused("m.zip", bytes(data))
+    assert error.message == f"m/model.onnx is packed with {name}, which is not read." and "deflate" in error.hint
     assert read("m.zip", bytes(data), "other") == {"a": b"y"}
 
 
 def test_a_zip_in_several_parts_is_said_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(RANDOM)
     run(tmp_path, "zip", "-q", "-s", "200k", "m.zip", "weights.bin")
-    told = refused("m.zip", (tmp_path / "m.zip").read_bytes())
-    assert "is the last part of a zip in several parts" in told.message and "zip -s 0" in told.hint
+    error = refused("m.zip", (tmp_path / "m.zip").read_bytes())
+    assert "is the last part of a zip in several parts" in error.message and "zip -s 0" in error.hint
     first = (tmp_path / "m.z01").read_bytes()
     assert refused("m.zip", first).message == "m.zip is a zip in several parts."
     assert "split archives are not supported" in refused("m.z01", first).message
@@ -198,8 +198,8 @@ def test_a_sparse_tar_of_gnu_is_refused_by_member(tmp_path: Path) -> None:
         file.seek(5 << 20)
         file.write(b"data")
     run(tmp_path, "tar", "--sparse", "-cf", "m.tar", "weights.bin")
-    told = refused("m.tar", (tmp_path / "m.tar").read_bytes())
-    assert told.message == "weights.bin is stored with holes, which is not read." and "--sparse" in told.hint
+    error = refused("m.tar", (tmp_path / "m.tar").read_bytes())
+    assert error.message == "weights.bin is stored with holes, which is not read." and "--sparse" in error.hint
 
 
 @pytest.mark.parametrize(
@@ -236,14 +236,14 @@ def test_what_an_archive_is_counts_and_not_what_it_is_called(name: str, data: by
     ],
 )
 def test_what_is_at_an_address_of_an_archive_instead_is_said(name: str, data: bytes, message: str) -> None:
-    told = refused(name, data)
-    assert message in told.message and told.hint
+    error = refused(name, data)
+    assert message in error.message and error.hint
 
 
 @pytest.mark.parametrize("name", ["m.7z", "m.rar", "m.tar.lz4", "m.tar.zst", "m.tar.Z", "m.zip.001", "m.tar.lzma"])
 def test_archives_of_other_kinds_are_refused_by_their_name(name: str) -> None:
-    told = refused(name, b"x")
-    assert "archives are not supported" in told.message and "gzip" in told.hint
+    error = refused(name, b"x")
+    assert "archives are not supported" in error.message and "gzip" in error.hint
 
 
 def test_what_macos_and_git_put_into_archives_is_left_out() -> None:
@@ -253,22 +253,22 @@ def test_what_macos_and_git_put_into_archives_is_left_out() -> None:
     assert read("m.zip", zipped(MODEL | extra)) == MODEL
     assert read("m.tar.gz", gzip.compress(tarred(MODEL | extra, link))) == MODEL
     with serving(holding({"/m.zip": zipped(MODEL | extra)})) as wire:
-        made = source(wire, "m.zip")
-        assert {item.path for item in made.plan("m").left_out} == {".DS_Store", "Icon\r", ".git"}
-        assert recognise(made, "").kind == "triton_repository"
+        http_source = source(wire, "m.zip")
+        assert {item.path for item in http_source.plan("m").left_out} == {".DS_Store", "Icon\r", ".git"}
+        assert recognise(http_source, "").kind == "triton_repository"
 
 
 def test_a_folder_around_everything_is_named_as_what_to_choose() -> None:
     with serving(holding({"/m.zip": zipped({"release-1.2/docs/a.md": b"x"})})) as wire:
-        made = source(wire, "m.zip")
-        assert recognise(made, "release-1.2").problems == ("There is only the folder docs here: choose it.",)
+        http_source = source(wire, "m.zip")
+        assert recognise(http_source, "release-1.2").problems == ("There is only the folder docs here: choose it.",)
 
 
 def test_an_archive_that_nobody_looks_into_is_said_to_be_one() -> None:
     with serving(holding({"/m.zip": zipped({"in/model.7z": b"x", "in/m.tar.gz": b"x"})})) as wire:
-        made = source(wire, "m.zip")
-        assert "m.tar.gz is an archive: unpack it" in recognise(made, "in").problems[0]
-        assert "It is an archive: unpack it" in recognise(made, "in/model.7z").problems[0]
+        http_source = source(wire, "m.zip")
+        assert "m.tar.gz is an archive: unpack it" in recognise(http_source, "in").problems[0]
+        assert "It is an archive: unpack it" in recognise(http_source, "in/model.7z").problems[0]
 
 
 def test_a_member_that_cannot_be_read_is_not_read_alone_either() -> None:

@@ -18,21 +18,26 @@ from tests.datasets.sources.wire import holding, reply, serving
 
 def test_the_files_of_a_list_are_folders_and_files() -> None:
     with serving(holding(FILES)) as wire:
-        made = source(wire, "/m", list=full_list())
-        assert made.check().endswith("/m can be read: a list of 4 files.")
-        assert [(entry.path, entry.is_dir, entry.size) for entry in made.list("").entries] == [
+        http_source = source(wire, "/m", list=full_list())
+        assert http_source.check().endswith("/m can be read: a list of 4 files.")
+        assert [(entry.path, entry.is_dir, entry.size) for entry in http_source.list("").entries] == [
             ("svm", True, 0),
             ("a b%.txt", False, 6),
         ]
-        assert [entry.name for entry in made.list("svm", limit=1).entries] == ["1"]
-        assert [entry.name for entry in made.list("svm", made.list("svm", limit=1).next, 1).entries] == ["config.pbtxt"]
-        assert made.read("svm/config.pbtxt", 7) == CONFIG[:7]
-        assert recognise(made, "svm").kind == "triton_model"
-        assert content(made) == NAMES
-        assert content(made, "svm/1") == {"model.py": b"print('hello')\n", "weights.bin": NAMES["svm/1/weights.bin"]}
-        assert content(made, "svm/config.pbtxt") == {"config.pbtxt": CONFIG}
+        assert [entry.name for entry in http_source.list("svm", limit=1).entries] == ["1"]
+        assert [entry.name for entry in http_source.list("svm", http_source.list("svm", limit=1).next, 1).entries] == [
+            "config.pbtxt"
+        ]
+        assert http_source.read("svm/config.pbtxt", 7) == CONFIG[:7]
+        assert recognise(http_source, "svm").kind == "triton_model"
+        assert content(http_source) == NAMES
+        assert content(http_source, "svm/1") == {
+            "model.py": b"print('hello')\n",
+            "weights.bin": NAMES["svm/1/weights.bin"],
+        }
+        assert content(http_source, "svm/config.pbtxt") == {"config.pbtxt": CONFIG}
         for path in ("none", "svm/1/model.py/x", "sv"):
-            for way in (made.entry, made.plan, made.list, lambda path: made.read(path, 1)):
+            for way in (http_source.entry, http_source.plan, http_source.list, lambda path: http_source.read(path, 1)):
                 with pytest.raises(SourceError, match="There is no"):
                     way(path)
 
@@ -50,14 +55,14 @@ def test_a_list_that_says_everything_costs_no_request_to_plan() -> None:
 def test_a_list_at_the_server_is_read_from_there(place: str) -> None:
     sums = "\n".join(f"{hashlib.sha256(body).hexdigest()}  {name}" for name, body in NAMES.items())
     with serving(holding({**FILES, "/m/SHA256SUMS": f"# made by hand\n\n{sums}\n".encode()})) as wire:
-        made = source(wire, "/m/", list=place.format(url=wire.url("/m/SHA256SUMS")))
-        assert {entry.name: entry.size for entry in made.list("").entries} == {"svm": 0, "a b%.txt": 6}
-        plan = made.plan("")
+        http_source = source(wire, "/m/", list=place.format(url=wire.url("/m/SHA256SUMS")))
+        assert {entry.name: entry.size for entry in http_source.list("").entries} == {"svm": 0, "a b%.txt": 6}
+        plan = http_source.plan("")
         assert {file.path: (file.size, file.check) for file in plan.files} == {
             name: (len(body), f"sha256:{hashlib.sha256(body).hexdigest()}") for name, body in NAMES.items()
         }
         assert all(file.version.startswith('"') for file in plan.files)
-        assert content(made) == NAMES
+        assert content(http_source) == NAMES
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -95,18 +100,18 @@ def test_other_digests_of_a_list_are_checked_and_only_strong_ones_pin_a_version(
 def test_a_digest_beside_a_file_makes_a_list_of_one(path: str) -> None:
     digest = f"{hashlib.sha256(CONFIG).hexdigest()}\n".encode()
     with serving(holding({**FILES, f"/m/{path}": digest})) as wire:
-        made = source(wire, "/m", list=path)
-        assert content(made) == {"svm/config.pbtxt": CONFIG}
-        assert made.plan("").files[0].check == f"sha256:{hashlib.sha256(CONFIG).hexdigest()}"
+        http_source = source(wire, "/m", list=path)
+        assert content(http_source) == {"svm/config.pbtxt": CONFIG}
+        assert http_source.plan("").files[0].check == f"sha256:{hashlib.sha256(CONFIG).hexdigest()}"
 
 
 def test_credentials_do_not_go_to_another_server_for_a_list() -> None:
     with serving(holding(FILES)) as wire, serving(holding({"/list": full_list().encode()})) as other:
-        made = HttpSource(
+        http_source = HttpSource(
             {"url": wire.url("/m"), "list": other.url("/list"), "token": "hidden"},
             Site(endpoints=(wire.endpoint, other.endpoint)),
         )
-        assert content(made) == NAMES
+        assert content(http_source) == NAMES
     assert "hidden" not in "".join(other.requests)
     assert all("Authorization: Bearer hidden" in request for request in wire.requests)
 
@@ -125,22 +130,22 @@ def test_a_size_that_the_server_contradicts_is_told() -> None:
 
 def test_a_file_shorter_than_a_list_says_is_a_change() -> None:
     with serving(holding(FILES)) as wire:
-        made = source(wire, "/m", list=f"svm/config.pbtxt 500 {'0' * 64}\nx 1 {'0' * 64}")
+        http_source = source(wire, "/m", list=f"svm/config.pbtxt 500 {'0' * 64}\nx 1 {'0' * 64}")
         with pytest.raises(SourceChanged):
-            made.open(made.plan("").files[0], "")
+            http_source.open(http_source.plan("").files[0], "")
 
 
 def test_a_file_of_a_list_that_is_missing_is_shown_as_that_and_not_copied() -> None:
     with serving(holding(FILES)) as wire:
-        made = source(wire, "/m", list="svm/config.pbtxt\nmissing.bin")
-        assert [(entry.name, entry.problem) for entry in made.list("").entries] == [
+        http_source = source(wire, "/m", list="svm/config.pbtxt\nmissing.bin")
+        assert [(entry.name, entry.problem) for entry in http_source.list("").entries] == [
             ("svm", ""),
             ("missing.bin", "in the list, and not given by the server"),
         ]
         with pytest.raises(SourceError, match=r"missing\.bin cannot be read: it is in the list, and not given"):
-            made.entry("missing.bin")
+            http_source.entry("missing.bin")
         with pytest.raises(SourceError, match=r"There is no /m/missing\.bin"):
-            made.plan("")
+            http_source.plan("")
 
 
 @pytest.mark.parametrize(
@@ -204,13 +209,13 @@ def test_a_plan_beats_and_can_be_stopped() -> None:
 def test_what_systems_leave_behind_is_in_a_list_and_not_copied() -> None:
     extra = {"/m/svm/.DS_Store": b"x", "/m/svm/2/._model.py": b"x", "/m/.git/config": b"x"}
     with serving(holding({**FILES, **extra})) as wire:
-        made = source(wire, "/m", list="\n".join([*NAMES, "svm/.DS_Store", "svm/2/._model.py", ".git/config"]))
-        assert content(made) == NAMES
-        plan = made.plan("svm")
+        http_source = source(wire, "/m", list="\n".join([*NAMES, "svm/.DS_Store", "svm/2/._model.py", ".git/config"]))
+        assert content(http_source) == NAMES
+        plan = http_source.plan("svm")
         assert [(item.path, item.reason) for item in plan.left_out] == [
             (".DS_Store", "made by macOS"),
             ("2/._model.py", "made by macOS"),
         ]
         assert plan.empty_dirs == ("2",)
-        assert content(made, "svm/.DS_Store") == {".DS_Store": b"x"}
+        assert content(http_source, "svm/.DS_Store") == {".DS_Store": b"x"}
     assert not any("/.git/" in request for request in wire.requests)

@@ -42,13 +42,13 @@ def full_list() -> str:
     return "\n".join(f"{name} {len(body)} {hashlib.sha256(body).hexdigest()}" for name, body in NAMES.items())
 
 
-def content(made: HttpSource, path: str = "") -> dict[str, bytes]:
+def content(http_source: HttpSource, path: str = "") -> dict[str, bytes]:
     """Everything that a plan of `path` gives to read."""
-    found = {}
-    for file in made.plan(path).files:
-        with made.open(file, path) as body:
-            found[file.path] = body.read()
-    return found
+    contents = {}
+    for file in http_source.plan(path).files:
+        with http_source.open(file, path) as body:
+            contents[file.path] = body.read()
+    return contents
 
 
 @contextmanager
@@ -63,23 +63,23 @@ def failing(url: str = "/m", **options: str) -> Iterator[Any]:
 
 def test_an_address_of_a_file_is_a_dataset_of_one() -> None:
     with serving(holding(FILES)) as wire:
-        made = source(wire, "/m/svm/1/weights.bin?signature=hidden".removesuffix("?signature=hidden"))
-        assert made.check() == f"http://127.0.0.1:{wire.port}/m/svm/1/weights.bin can be read: one file."
-        assert [(entry.path, entry.size) for entry in made.list("").entries] == [("weights.bin", 25344)]
-        assert made.entry("").is_dir
-        assert made.read("weights.bin", 4) == b"\0\1\2\3"
+        http_source = source(wire, "/m/svm/1/weights.bin?signature=hidden".removesuffix("?signature=hidden"))
+        assert http_source.check() == f"http://127.0.0.1:{wire.port}/m/svm/1/weights.bin can be read: one file."
+        assert [(entry.path, entry.size) for entry in http_source.list("").entries] == [("weights.bin", 25344)]
+        assert http_source.entry("").is_dir
+        assert http_source.read("weights.bin", 4) == b"\0\1\2\3"
         for path in ("", "weights.bin"):
-            (file,) = made.plan(path).files
+            (file,) = http_source.plan(path).files
             assert (file.path, file.size) == ("weights.bin", 25344)
             assert file.version == f'"{zlib.crc32(FILES["/m/svm/1/weights.bin"]):08x}"'
-            assert content(made, path) == {"weights.bin": FILES["/m/svm/1/weights.bin"]}
+            assert content(http_source, path) == {"weights.bin": FILES["/m/svm/1/weights.bin"]}
 
 
 def test_a_query_goes_along_and_is_never_shown() -> None:
     with serving(holding({"/f.onnx?key=hidden": b"onnx"})) as wire:
-        made = source(wire, "/f.onnx?key=hidden")
-        assert "hidden" not in made.check()
-        assert content(made) == {"f.onnx": b"onnx"}
+        http_source = source(wire, "/f.onnx?key=hidden")
+        assert "hidden" not in http_source.check()
+        assert content(http_source) == {"f.onnx": b"onnx"}
         with pytest.raises(SourceError) as caught:
             source(wire, "/none?key=hidden").check()
         assert "hidden" not in str(caught.value)
@@ -96,12 +96,12 @@ def everything_ranged(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("head", [True, False])
 def test_parts_are_read_of_a_server_that_proved_to_give_them(head: bool) -> None:
     with serving(holding(FILES, head=head)) as wire:
-        made = source(wire, "/m/svm/1/weights.bin")
-        (file,) = made.plan("").files
+        http_source = source(wire, "/m/svm/1/weights.bin")
+        (file,) = http_source.plan("").files
         assert file.ranged
-        with made.open(file, "", 100, 50) as body:
+        with http_source.open(file, "", 100, 50) as body:
             assert body.read() == FILES["/m/svm/1/weights.bin"][100:150]
-        with made.open(file, "", 25000) as body:
+        with http_source.open(file, "", 25000) as body:
             assert body.read() == FILES["/m/svm/1/weights.bin"][25000:]
 
 
@@ -116,24 +116,24 @@ def test_parts_are_read_of_a_server_that_proved_to_give_them(head: bool) -> None
 )
 def test_no_parts_are_read_of_a_server_that_gives_none_or_cannot_pin_a_version(answer: Answer) -> None:
     with serving(answer) as wire:
-        made = source(wire, "/m/svm/1/weights.bin")
-        assert not made.plan("").files[0].ranged
-        assert content(made) == {"weights.bin": FILES["/m/svm/1/weights.bin"]}
+        http_source = source(wire, "/m/svm/1/weights.bin")
+        assert not http_source.plan("").files[0].ranged
+        assert content(http_source) == {"weights.bin": FILES["/m/svm/1/weights.bin"]}
 
 
 def test_a_date_is_a_version_when_there_is_no_strong_etag() -> None:
     for headers in ({}, {"/m/svm/config.pbtxt": ('ETag: W/"weak"',)}):
         with serving(holding(FILES, etags=False, dates=True, extra=headers)) as wire:
-            made = source(wire, "/m/svm/config.pbtxt")
-            assert made.plan("").files[0].version == "Wed, 01 Jul 2026 10:00:00 GMT"
-            assert made.list("").entries[0].modified == 1782900000.0
-            assert content(made) == {"config.pbtxt": CONFIG}
+            http_source = source(wire, "/m/svm/config.pbtxt")
+            assert http_source.plan("").files[0].version == "Wed, 01 Jul 2026 10:00:00 GMT"
+            assert http_source.list("").entries[0].modified == 1782900000.0
+            assert content(http_source) == {"config.pbtxt": CONFIG}
 
 
 def test_without_any_version_no_earlier_copy_passes_for_this_one() -> None:
     with serving(holding(FILES, etags=False)) as wire:
-        made = source(wire, "/m/svm/config.pbtxt")
-        first, second = made.plan(""), made.plan("")
+        http_source = source(wire, "/m/svm/config.pbtxt")
+        first, second = http_source.plan(""), http_source.plan("")
     assert first.files[0].version == ""
     assert first.files == second.files
     assert first.fingerprint != second.fingerprint
@@ -148,12 +148,12 @@ def test_with_versions_the_same_files_have_the_same_fingerprint_at_one_address_o
 def test_a_file_that_was_replaced_has_changed() -> None:
     files = dict(FILES)
     with serving(holding(files)) as wire:
-        made = source(wire, "/m/svm/config.pbtxt")
-        (file,) = made.plan("").files
+        http_source = source(wire, "/m/svm/config.pbtxt")
+        (file,) = http_source.plan("").files
         files["/m/svm/config.pbtxt"] = CONFIG.replace(b"python", b"pythen")
         with pytest.raises(SourceChanged):
-            made.open(file, "")
-        assert made.plan("").files[0].version != file.version
+            http_source.open(file, "")
+        assert http_source.plan("").files[0].version != file.version
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,13 @@ def test_a_server_that_does_not_say_how_long_a_file_is_cannot_be_planned() -> No
     ],
 )
 def test_an_address_that_may_not_be_is_refused_before_anything_is_sent(url: str, words: str) -> None:
-    made = HttpSource({"url": url}, Site(endpoints=("127.0.0.1",)))
-    for way in (made.check, lambda: made.plan(""), lambda: made.list(""), lambda: made.entry("")):
+    http_source = HttpSource({"url": url}, Site(endpoints=("127.0.0.1",)))
+    for way in (
+        http_source.check,
+        lambda: http_source.plan(""),
+        lambda: http_source.list(""),
+        lambda: http_source.entry(""),
+    ):
         with pytest.raises(SourceError, match=words) as caught:
             way()
         assert "hidden" not in str(caught.value)
@@ -221,8 +226,8 @@ def test_a_folder_without_a_list_is_told_to_need_one() -> None:
 )
 def test_credentials_are_sent_with_every_request(options: dict[str, str], header: str) -> None:
     with serving(holding(FILES)) as wire:
-        made = source(wire, "/m/svm/config.pbtxt", **options)
-        assert content(made) == {"config.pbtxt": CONFIG}
+        http_source = source(wire, "/m/svm/config.pbtxt", **options)
+        assert content(http_source) == {"config.pbtxt": CONFIG}
     assert wire.requests
     assert all(header in request for request in wire.requests)
 
@@ -281,18 +286,18 @@ def test_what_is_read_by_many_threads_is_what_is_there(
 def read_all() -> Callable[[HttpSource, str], dict[str, bytes]]:
     """Reads a plan as a round does, from several threads."""
 
-    def read(made: HttpSource, path: str) -> dict[str, bytes]:
-        plan = made.plan(path)
+    def read(http_source: HttpSource, path: str) -> dict[str, bytes]:
+        plan = http_source.plan(path)
 
         def one(number: int) -> tuple[str, bytes]:
             file = plan.files[number % len(plan.files)]
-            with made.open(file, path) as body:
+            with http_source.open(file, path) as body:
                 return file.path, body.read()
 
         with ThreadPoolExecutor(8) as threads:
-            found = list(threads.map(one, range(100)))
+            contents = list(threads.map(one, range(100)))
         for file in plan.files:
-            assert len({body for name, body in found if name == file.path}) == 1
-        return dict(found)
+            assert len({body for name, body in contents if name == file.path}) == 1
+        return dict(contents)
 
     return read

@@ -18,10 +18,10 @@ def said(
 ) -> SourceError:
     request = httpx2.Request("GET", f"{scheme}://hub.test/api/models/org/name/revision/main?Signature=abc")
     response = httpx2.Response(status, headers=headers or {}, json={"error": SECRET}, request=request)
-    asked = Asked("hub.test", f"{scheme}://hub.test/org/name", "org/name", "main", token)
+    target = Asked("hub.test", f"{scheme}://hub.test/org/name", "org/name", "main", token)
     with pytest.raises(HfHubHTTPError) as raised:
         hf_raise_for_status(response)
-    error = words(raised.value, asked, "config.json")
+    error = words(raised.value, target, "config.json")
     assert SECRET not in str(error) + error.hint
     assert "Signature" not in str(error) + error.hint
     return error

@@ -27,8 +27,8 @@ def refused(**options: str) -> SourceError:
 
 
 def test_it_is_made_by_its_kind_without_connecting_anywhere() -> None:
-    made = registry.make("huggingface", {"repository": "org/name"}, Site())
-    assert isinstance(made, HuggingFaceSource)
+    hub_source = registry.make("huggingface", {"repository": "org/name"}, Site())
+    assert isinstance(hub_source, HuggingFaceSource)
 
 
 def test_its_token_is_the_only_secret() -> None:

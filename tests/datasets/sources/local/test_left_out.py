@@ -149,11 +149,11 @@ def test_what_the_console_may_not_read_is_shown_and_refused_by_name(
     source: LocalSource, files: Path, readable: None, name: str
 ) -> None:
     (files / "svm" / "data").symlink_to("1/weights.bin")
-    there = "1/weights.bin" if name == "data" else name
-    (files / "svm" / there).chmod(0)
+    unreadable_path = "1/weights.bin" if name == "data" else name
+    (files / "svm" / unreadable_path).chmod(0)
     with as_nobody():
         assert problems(source, str(Path("svm", name).parent))[Path(name).name] == walk.FORBIDDEN
-        with pytest.raises(SourceError, match=rf"^{there} may not be read") as caught:
+        with pytest.raises(SourceError, match=rf"^{unreadable_path} may not be read") as caught:
             source.plan("svm")
         assert caught.value.permanent and "chmod a+r" in caught.value.hint
     (files / "svm" / "1").chmod(0o755)
@@ -199,8 +199,8 @@ def test_what_systems_and_tools_leave_behind_is_left_out(
     path.write_text("x")
     names, left_out = planned(source)
     assert names == MODEL
-    [(top, said)] = left_out.items()
-    assert name.startswith(top) and said == reason
+    [(top, actual_reason)] = left_out.items()
+    assert name.startswith(top) and actual_reason == reason
     folder, _, last = f"svm/{top}".rpartition("/")
     assert problems(source, folder) == {last: reason}
     assert source.plan(f"svm/{name}").files[0].path == path.name  # by its own name it is what was asked for

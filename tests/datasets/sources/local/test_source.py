@@ -32,11 +32,11 @@ def names(source: LocalSource, path: str = "") -> list[str]:
 
 def content(source: LocalSource, path: str, offset: int = 0) -> dict[str, bytes]:
     """Everything that a plan of `path` gives to read."""
-    found = {}
+    contents = {}
     for file in source.plan(path).files:
         with source.open(file, path, offset) as stream:
-            found[file.path] = stream.read()
-    return found
+            contents[file.path] = stream.read()
+    return contents
 
 
 def every_way_in(source: LocalSource, path: str) -> list[Callable[[], object]]:
@@ -189,9 +189,9 @@ def test_links_that_stay_inside_are_followed(source: LocalSource, files: Path) -
     (files / "snapshot" / "folder").symlink_to("../svm/1")
     listed = {entry.name: (entry.is_dir, entry.size) for entry in source.list("snapshot").entries}
     assert listed == {"model.safetensors": (False, 7), "absolute": (False, 7), "folder": (True, 0)}
-    found = content(source, "snapshot")
-    assert found["model.safetensors"] == found["absolute"] == b"weights"
-    assert found["folder/model.py"] == b"print('hello')\n"
+    contents = content(source, "snapshot")
+    assert contents["model.safetensors"] == contents["absolute"] == b"weights"
+    assert contents["folder/model.py"] == b"print('hello')\n"
 
 
 def test_a_device_behind_a_link_is_refused(source: LocalSource, files: Path) -> None:

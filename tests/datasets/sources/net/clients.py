@@ -23,10 +23,10 @@ def web(*endpoints: str, stall: float = 5.0, window: float = 5.0, least: int = 6
 def failing(answer: Answer, stall: float = 5.0, window: float = 5.0) -> SourceError:
     """What reading the whole of /file?signature=hidden with credentials says, which never shows a secret."""
     with serving(answer) as wire:
-        made = web(stall=stall, window=window)
+        client = web(stall=stall, window=window)
         with pytest.raises(SourceError) as caught:
-            made.open(wire.url("/file?signature=hidden"), credentials=SECRET).body.readall()
-        made.close()
+            client.open(wire.url("/file?signature=hidden"), credentials=SECRET).body.readall()
+        client.close()
     assert "hidden" not in str(caught.value)
     return caught.value
 
@@ -34,15 +34,15 @@ def failing(answer: Answer, stall: float = 5.0, window: float = 5.0) -> SourceEr
 def part(answer: Answer, offset: int = 0, length: int | None = None, version: str = "") -> bytes:
     """A part of a file of 16 KiB."""
     with serving(answer) as wire:
-        made = web()
-        with made.part(wire.url(), "file", len(CONTENT), offset=offset, length=length, version=version) as body:
-            found = body.readall()
-        made.close()
-    return found
+        client = web()
+        with client.part(wire.url(), "file", len(CONTENT), offset=offset, length=length, version=version) as body:
+            content = body.readall()
+        client.close()
+    return content
 
 
-def ranged(told: str, body: bytes, *headers: str) -> Answer:
-    return always(reply(body, f"Content-Range: {told}", *headers, status="206 Partial Content"))
+def ranged(content_range: str, body: bytes, *headers: str) -> Answer:
+    return always(reply(body, f"Content-Range: {content_range}", *headers, status="206 Partial Content"))
 
 
 def leading(to: Callable[[Wire], str] | str, status: int = 302) -> Answer:

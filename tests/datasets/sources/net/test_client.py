@@ -23,12 +23,12 @@ from tests.datasets.sources.wire import Answer, always, reply, serving
 
 def test_a_body_arrives_as_it_is_and_its_connection_is_used_again() -> None:
     with serving(always(reply(CONTENT))) as wire:
-        made = web()
+        client = web()
         for _ in range(5):
-            answer = made.open(wire.url("/a b".replace(" ", "%20")))
+            answer = client.open(wire.url("/a b".replace(" ", "%20")))
             assert (answer.status, answer.size, answer.body.readall()) == (200, len(CONTENT), CONTENT)
             answer.body.close()
-        made.close()
+        client.close()
     assert wire.connections == 1
     assert wire.requests[0].startswith("GET /a%20b HTTP/1.1\r\n")
     assert "Accept-Encoding: identity\r\n" in wire.requests[0]
@@ -37,23 +37,23 @@ def test_a_body_arrives_as_it_is_and_its_connection_is_used_again() -> None:
 
 def test_a_body_goes_straight_into_the_buffer_that_is_given() -> None:
     with serving(always(reply(CONTENT))) as wire:
-        made = web()
-        body = made.open(wire.url()).body
+        client = web()
+        body = client.open(wire.url()).body
         buffer = bytearray(1 << 20)
         assert body.readinto(buffer) == len(CONTENT)
         assert buffer[: len(CONTENT)] == CONTENT
         assert body.readinto(buffer) == 0
         assert body.readinto(bytearray()) == 0
-        made.close()
+        client.close()
 
 
 def test_a_connection_whose_body_was_not_read_to_its_end_is_closed() -> None:
     with serving(always(reply(CONTENT))) as wire:
-        made = web()
+        client = web()
         for _ in range(3):
-            with made.open(wire.url()).body as body:
+            with client.open(wire.url()).body as body:
                 assert body.read(10) == CONTENT[:10]
-        made.close()
+        client.close()
     assert wire.connections == 3
 
 
@@ -67,9 +67,9 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
         return True
 
     with serving(answer) as wire:
-        made = web()
-        assert [made.open(wire.url()).body.readall() for _ in range(3)] == [CONTENT] * 3
-        made.close()
+        client = web()
+        assert [client.open(wire.url()).body.readall() for _ in range(3)] == [CONTENT] * 3
+        client.close()
     assert wire.connections == 2
 
 
@@ -83,11 +83,11 @@ def test_requests_are_sent_before_the_first_answer_is_read() -> None:
 
     everything = threading.Event()
     with serving(answer) as wire:
-        made = web()
-        asked = [made.begin(made.network.require(wire.url(f"/{number}")), {}) for number in range(5)]
-        assert [one.answer().body.readall() for one in asked] == [b"/0", b"/1", b"/2", b"/3", b"/4"]
-        assert made.open(wire.url("/again")).body.readall() == b"/again"
-        made.close()
+        client = web()
+        requests = [client.begin(client.network.require(wire.url(f"/{number}")), {}) for number in range(5)]
+        assert [one.answer().body.readall() for one in requests] == [b"/0", b"/1", b"/2", b"/3", b"/4"]
+        assert client.open(wire.url("/again")).body.readall() == b"/again"
+        client.close()
     assert wire.connections == 5
 
 
@@ -99,48 +99,48 @@ def test_a_request_is_sent_again_when_the_server_closed_its_used_connection() ->
         return True
 
     with serving(answer) as wire:
-        made = web()
-        url = made.network.require(wire.url())
-        made.ask(url, {}).body.readall()
-        asked = made.begin(url, {})
-        assert asked.answer().body.readall() == CONTENT
-        made.close()
+        client = web()
+        url = client.network.require(wire.url())
+        client.ask(url, {}).body.readall()
+        request = client.begin(url, {})
+        assert request.answer().body.readall() == CONTENT
+        client.close()
     assert (wire.connections, len(wire.requests)) == (2, 3)
 
 
 def test_a_new_connection_that_is_closed_without_an_answer_is_an_error() -> None:
     with serving(lambda head, connection: False) as wire:
-        made = web()
-        asked = made.begin(made.network.require(wire.url()), {})
+        client = web()
+        request = client.begin(client.network.require(wire.url()), {})
         with pytest.raises(SourceError, match="closed the connection"):
-            asked.answer()
+            request.answer()
     assert len(wire.requests) == 1
 
 
 def test_a_request_that_is_given_up_leaves_no_connection() -> None:
     with serving(always(reply(CONTENT))) as wire:
-        made = web()
-        made.begin(made.network.require(wire.url()), {}).close()
-        assert made.open(wire.url()).body.readall() == CONTENT
-        made.close()
+        client = web()
+        client.begin(client.network.require(wire.url()), {}).close()
+        assert client.open(wire.url()).body.readall() == CONTENT
+        client.close()
     assert wire.connections == 2
 
 
 def test_many_threads_have_a_connection_each() -> None:
     with serving(always(reply(CONTENT))) as wire, ThreadPoolExecutor(8) as threads:
-        made = web()
-        found = list(threads.map(lambda _: made.open(wire.url()).body.readall(), range(200)))
-        made.close()
-    assert found == [CONTENT] * 200
+        client = web()
+        bodies = list(threads.map(lambda _: client.open(wire.url()).body.readall(), range(200)))
+        client.close()
+    assert bodies == [CONTENT] * 200
     assert wire.connections <= 8
 
 
 def test_a_head_has_no_body() -> None:
     with serving(always(reply(b"", length=5, status="200 OK"))) as wire:
-        made = web()
-        answers = [made.open(wire.url(), method="HEAD") for _ in range(2)]
+        client = web()
+        answers = [client.open(wire.url(), method="HEAD") for _ in range(2)]
         assert [(answer.size, answer.body.readall()) for answer in answers] == [(5, b"")] * 2
-        made.close()
+        client.close()
     assert wire.connections == 1
 
 
@@ -154,26 +154,26 @@ def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_torn_body_can_be_tried_again() -> None:
-    told = failing(always(reply(CONTENT[:5000], length=len(CONTENT)), keep=False))
-    assert "closed the connection too early" in told.message
-    assert not told.permanent
+    error = failing(always(reply(CONTENT[:5000], length=len(CONTENT)), keep=False))
+    assert "closed the connection too early" in error.message
+    assert not error.permanent
 
 
 def test_a_chunked_body_is_put_together_and_its_connection_is_used_again() -> None:
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n"
     with serving(always(chunked)) as wire:
-        made = web()
+        client = web()
         for _ in range(2):
-            with made.part(wire.url(), "file", 11) as body:
+            with client.part(wire.url(), "file", 11) as body:
                 assert body.read(100) == b"hello world"  # and no more: the reader knows the size
-        made.close()
+        client.close()
     assert wire.connections == 1
 
 
 @pytest.mark.parametrize("torn", [b"5\r\nhel", b"5\r\nhello\r\n", b"zz\r\nhello\r\n", b""])
 def test_a_torn_chunk_can_be_tried_again(torn: bytes) -> None:
-    told = failing(always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", torn, keep=False))
-    assert not told.permanent
+    error = failing(always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", torn, keep=False))
+    assert not error.permanent
 
 
 @pytest.mark.parametrize("size", [1000, len(CONTENT) - 1, len(CONTENT) + 1, 100_000])
@@ -202,15 +202,15 @@ def test_a_file_without_a_length_is_good_when_its_bytes_are_as_many_as_planned()
     ],
 )
 def test_what_was_packed_on_the_way_is_refused(header: str) -> None:
-    told = failing(always(reply(CONTENT, header)))
-    assert told.permanent
-    assert "asked not to" in told.message
+    error = failing(always(reply(CONTENT, header)))
+    assert error.permanent
+    assert "asked not to" in error.message
 
 
 @pytest.mark.parametrize("length", ["-1", "five", "5, 5", "0x5", "\u0665"])
 def test_a_length_that_is_none_is_refused(length: str) -> None:
-    told = failing(always(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nhello".encode(), keep=False))
-    assert not told.permanent
+    error = failing(always(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nhello".encode(), keep=False))
+    assert not error.permanent
 
 
 @pytest.mark.parametrize(
@@ -232,17 +232,17 @@ def test_what_is_no_answer_can_be_tried_again(answer: bytes) -> None:
 
 def test_a_part_is_asked_for_by_its_bytes_and_pinned_to_its_version() -> None:
     with serving(ranged(f"bytes 100-199/{len(CONTENT)}", CONTENT[100:200], 'ETag: "v1"')) as wire:
-        made = web()
-        with made.part(wire.url(), "file", len(CONTENT), offset=100, length=100, version='"v1"') as body:
+        client = web()
+        with client.part(wire.url(), "file", len(CONTENT), offset=100, length=100, version='"v1"') as body:
             assert body.readall() == CONTENT[100:200]
-        made.close()
+        client.close()
     assert "Range: bytes=100-199\r\n" in wire.requests[0]
     assert 'If-Match: "v1"\r\n' in wire.requests[0]
 
 
 def test_the_rest_of_a_file_is_a_part_too() -> None:
-    found = part(ranged(f"bytes 100-{len(CONTENT) - 1}/{len(CONTENT)}", CONTENT[100:]), offset=100)
-    assert found == CONTENT[100:]
+    content = part(ranged(f"bytes 100-{len(CONTENT) - 1}/{len(CONTENT)}", CONTENT[100:]), offset=100)
+    assert content == CONTENT[100:]
 
 
 def test_a_date_pins_a_version_as_well() -> None:
@@ -259,7 +259,7 @@ def test_the_whole_instead_of_a_part_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "content_range",
     [
         "bytes 0-99/16384",
         "bytes 100-198/16384",
@@ -270,9 +270,9 @@ def test_the_whole_instead_of_a_part_is_refused() -> None:
         "x",
     ],
 )
-def test_another_part_than_asked_for_is_refused(told: str) -> None:
+def test_another_part_than_asked_for_is_refused(content_range: str) -> None:
     with pytest.raises(SourceError, match="part of file") as caught:
-        part(ranged(told, CONTENT[100:200]), offset=100, length=100)
+        part(ranged(content_range, CONTENT[100:200]), offset=100, length=100)
     assert not caught.value.permanent
 
 
@@ -327,26 +327,26 @@ def test_a_torn_part_can_be_tried_again() -> None:
     ],
 )
 def test_a_refusal_says_what_is_wrong(status: int, permanent: bool, words: str) -> None:
-    told = failing(always(reply(b"hidden", status=f"{status} hidden")))
-    assert words in told.message
-    assert told.permanent is permanent
+    error = failing(always(reply(b"hidden", status=f"{status} hidden")))
+    assert words in error.message
+    assert error.permanent is permanent
 
 
 def test_a_refusal_does_not_cost_its_connection() -> None:
     with serving(always(reply(b"no such thing", status="404 Not Found"))) as wire:
-        made = web()
+        client = web()
         for _ in range(3):
             with pytest.raises(SourceError):
-                made.open(wire.url())
-        made.close()
+                client.open(wire.url())
+        client.close()
     assert wire.connections == 1
 
 
 @pytest.mark.parametrize(("value", "wait"), [("7", 7.0), ("0", 0.0), ("99999999", 600.0), ("-5", 0.0), ("soon", 0.0)])
 def test_how_long_a_server_asks_to_wait_is_passed_on(value: str, wait: float) -> None:
-    told = failing(always(reply(status="503 Busy").replace(b"\r\n\r\n", f"\r\nRetry-After: {value}\r\n\r\n".encode())))
-    assert told.wait == wait
-    assert not told.permanent
+    error = failing(always(reply(status="503 Busy").replace(b"\r\n\r\n", f"\r\nRetry-After: {value}\r\n\r\n".encode())))
+    assert error.wait == wait
+    assert not error.permanent
 
 
 def test_a_date_to_wait_for_is_counted_in_seconds() -> None:

@@ -54,11 +54,11 @@ def test_a_wait_is_ended_by_another_thread(silent: int) -> None:
 
 def test_what_was_asked_for_before_an_abort_is_not_waited_for(silent: int) -> None:
     web = Web(Network([f"127.0.0.1:{silent}"]))
-    asked = web.begin(web.network.require(f"http://127.0.0.1:{silent}/model.bin"), {})
+    request = web.begin(web.network.require(f"http://127.0.0.1:{silent}/model.bin"), {})
     web.abort()
     began = time.monotonic()
     with pytest.raises(SourceError):
-        asked.answer()
+        request.answer()
     assert time.monotonic() - began < 20
 
 

@@ -17,11 +17,11 @@ from tests.datasets.sources.wire import Wire, always, certificate, reply, servin
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_at_the_same_server_keeps_credentials_and_connection(status: int) -> None:
     with serving(leading("other?a=b", status)) as wire:
-        made = web()
-        answer = made.open(wire.url(), credentials=SECRET)
+        client = web()
+        answer = client.open(wire.url(), credentials=SECRET)
         assert answer.body.readall() == CONTENT
         assert answer.url.target == "/other?a=b"
-        made.close()
+        client.close()
     assert [request.split()[1] for request in wire.requests] == ["/file", "/other?a=b"]
     assert all("Authorization: Bearer hidden" in request for request in wire.requests)
     assert wire.connections == 1
@@ -29,20 +29,20 @@ def test_a_redirect_at_the_same_server_keeps_credentials_and_connection(status: 
 
 def test_a_redirect_to_another_server_drops_credentials_for_good() -> None:
     """Also when that one leads back. The headers that say what is wanted go along."""
-    there: list[Wire] = []
+    targets: list[Wire] = []
 
     def first(head: str, connection: socket.socket) -> bool:
-        return leading(there[0].url())(head, connection) is True
+        return leading(targets[0].url())(head, connection) is True
 
     def second(head: str, connection: socket.socket) -> bool:
         return leading(start.url("/back"))(head, connection) is True
 
     with serving(first) as start, serving(second) as other:
-        there.append(other)
-        made = web()
-        answer = made.open(start.url(), {"Range": "bytes=0-"}, credentials=SECRET)
+        targets.append(other)
+        client = web()
+        answer = client.open(start.url(), {"Range": "bytes=0-"}, credentials=SECRET)
         assert answer.body.readall() == CONTENT
-        made.close()
+        client.close()
     assert ["hidden" in request for request in [*start.requests, *other.requests]] == [True, False, False]
     assert all("Range: bytes=0-" in request for request in [*start.requests, *other.requests])
 
@@ -50,10 +50,10 @@ def test_a_redirect_to_another_server_drops_credentials_for_good() -> None:
 @pytest.mark.parametrize("host", METADATA + NOWHERE)
 def test_a_redirect_to_a_forbidden_address_is_not_followed(host: str) -> None:
     with serving(leading(f"http://{host}/latest/meta-data/iam?hidden")) as wire:
-        made = web("127.0.0.1", *EVERYTHING)
+        client = web("127.0.0.1", *EVERYTHING)
         with pytest.raises(SourceError, match="is not connected to") as caught:
-            made.open(wire.url())
-        made.close()
+            client.open(wire.url())
+        client.close()
     assert "hidden" not in str(caught.value)
 
 
@@ -73,27 +73,27 @@ def test_a_redirect_to_a_forbidden_address_is_not_followed(host: str) -> None:
     ],
 )
 def test_a_redirect_to_where_nobody_may_go_is_not_followed(location: str) -> None:
-    told = failing(leading(location))
-    assert told.permanent
+    error = failing(leading(location))
+    assert error.permanent
 
 
 def test_a_redirect_from_tls_to_none_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, public = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(public))
     with serving(always(reply(CONTENT))) as plain, serving(leading(plain.url()), context) as wire:
-        made = web()
+        client = web()
         with pytest.raises(SourceError, match="without TLS"):
-            made.open(wire.url())
-        made.close()
+            client.open(wire.url())
+        client.close()
     assert plain.requests == []
 
 
 def test_redirects_in_a_circle_end() -> None:
     with serving(leading("/file")) as wire:
-        made = web()
+        client = web()
         with pytest.raises(SourceError, match="without end"):
-            made.open(wire.url())
-        made.close()
+            client.open(wire.url())
+        client.close()
     assert len(wire.requests) == 6
 
 
@@ -121,9 +121,9 @@ def test_over_tls_bytes_arrive_as_they_are(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("SSL_CERT_FILE", str(public))
     big = os.urandom(3 << 20)
     with serving(always(reply(big)), context) as wire:
-        made = web()
-        assert [made.open(wire.url()).body.readall() for _ in range(2)] == [big] * 2
-        made.close()
+        client = web()
+        assert [client.open(wire.url()).body.readall() for _ in range(2)] == [big] * 2
+        client.close()
     assert wire.connections == 1
 
 

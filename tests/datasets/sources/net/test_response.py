@@ -31,10 +31,10 @@ def _wire(sent: bytes, step: int) -> socket.socket:
 
 
 def _read(response: Sized | HTTPResponse) -> bytes:
-    found, buffer = b"", bytearray(1000)
+    content, buffer = b"", bytearray(1000)
     while got := response.readinto(buffer):
-        found += buffer[:got]
-    return found
+        content += buffer[:got]
+    return content
 
 
 def ours(sent: bytes, method: str = "GET", step: int = 1 << 20) -> tuple[object, ...]:

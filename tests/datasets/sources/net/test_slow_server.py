@@ -39,30 +39,30 @@ def dripping(start: bytes, wait: float = 0.05) -> Answer:
 )
 def test_a_server_that_drips_is_given_up(start: bytes) -> None:
     begun = time.monotonic()
-    told = failing(dripping(start), window=0.5)
-    assert "stopped sending, or sends too slowly" in told.message
-    assert not told.permanent
+    error = failing(dripping(start), window=0.5)
+    assert "stopped sending, or sends too slowly" in error.message
+    assert not error.permanent
     assert time.monotonic() - begun < 20
 
 
 def test_a_server_that_stops_is_given_up() -> None:
     with serving(lambda _, connection: (connection.sendall(reply(length=9)), wire.over.wait(20))[0]) as wire:
-        made = web(stall=0.3)
+        client = web(stall=0.3)
         with pytest.raises(SourceError, match="stopped sending") as caught:
-            made.open(wire.url()).body.readall()
-        made.close()
+            client.open(wire.url()).body.readall()
+        client.close()
     assert not caught.value.permanent
 
 
 def test_a_reader_that_takes_its_time_is_not_taken_for_a_slow_server() -> None:
     with serving(always(reply(b"x" * 4_000_000))) as wire:
-        made = web(window=0.2, stall=0.2)
-        with made.open(wire.url()).body as body:
+        client = web(window=0.2, stall=0.2)
+        with client.open(wire.url()).body as body:
             count = 0
             while got := len(body.read(1_000_000)):
                 count += got
                 time.sleep(0.3)
-        made.close()
+        client.close()
     assert count == 4_000_000
 
 
@@ -94,10 +94,10 @@ def test_something_small_is_not_read_beyond_its_limit() -> None:
                 connection.sendall(CONTENT)
 
     with serving(answer) as wire:
-        made = web()
+        client = web()
         with pytest.raises(SourceError, match="The list is longer than 1000000 bytes"):
-            made.read(wire.url(), 1_000_000, "The list")
-        made.close()
+            client.read(wire.url(), 1_000_000, "The list")
+        client.close()
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 100000", "Connection: close", "Transfer-Encoding: chunked"])
@@ -117,8 +117,8 @@ def test_closing_from_another_thread_ends_a_wait_at_once(
         wire.over.wait(30)
 
     with serving(answer, context if secure else None) as wire, ThreadPoolExecutor(1) as threads:
-        made = web(stall=20, window=20)
-        body = made.open(wire.url()).body
+        client = web(stall=20, window=20)
+        body = client.open(wire.url()).body
         waiting = threads.submit(body.readinto, bytearray(10_000))
         time.sleep(0.3)
         begun = time.monotonic()
@@ -129,23 +129,23 @@ def test_closing_from_another_thread_ends_a_wait_at_once(
         assert not caught.value.permanent
         with pytest.raises(SourceError, match="given up"):
             body.readinto(bytearray(10))
-        made.close()
+        client.close()
 
 
 def test_closing_at_any_moment_leaves_no_connection_to_somebody_else_shut() -> None:
     """A body that ends gives its connection back; a late close of that body must not touch it."""
     with serving(always(reply(CONTENT))) as wire:
-        made = web()
+        client = web()
         for _ in range(300):
-            body = made.open(wire.url()).body
+            body = client.open(wire.url()).body
             closer = threading.Thread(target=body.close)
             closer.start()
             with suppress(SourceError):
                 body.readall()
             closer.join()
-            with made.open(wire.url()).body as after:
+            with client.open(wire.url()).body as after:
                 assert after.readall() == CONTENT
-        made.close()
+        client.close()
 
 
 def test_answers_that_were_asked_for_long_ago_are_not_waited_for_one_after_the_other() -> None:
@@ -153,10 +153,10 @@ def test_answers_that_were_asked_for_long_ago_are_not_waited_for_one_after_the_o
         return not wire.over.wait(20)
 
     with serving(silent) as wire:
-        made = web(stall=4.0)
-        asked = [made.begin(made.network.require(wire.url()), {}) for _ in range(4)]
+        client = web(stall=4.0)
+        requests = [client.begin(client.network.require(wire.url()), {}) for _ in range(4)]
         began = time.monotonic()
-        for one in asked:
+        for one in requests:
             with pytest.raises(SourceError, match="stopped sending"):
                 one.answer()
         assert time.monotonic() - began < 14  # 4 and three times 1, not 16

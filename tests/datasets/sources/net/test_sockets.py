@@ -124,9 +124,9 @@ def test_a_name_of_a_forbidden_address_is_refused_however_it_is_listed(
 
 
 def test_a_host_that_is_not_listed_is_refused_with_what_to_add() -> None:
-    told = refusal(Network(["huggingface.co", "*.hf.co"]), "https://models.example.com/x")
-    assert told.message == "models.example.com:443 is not a server that datasets may be read from."
-    assert told.hint == ("An administrator can add models.example.com or models.example.com:443 to DATASET_ENDPOINTS.")
+    error = refusal(Network(["huggingface.co", "*.hf.co"]), "https://models.example.com/x")
+    assert error.message == "models.example.com:443 is not a server that datasets may be read from."
+    assert error.hint == ("An administrator can add models.example.com or models.example.com:443 to DATASET_ENDPOINTS.")
 
 
 @pytest.mark.parametrize(
@@ -217,8 +217,8 @@ def test_an_entry_that_is_none_is_named(entry: str) -> None:
     ],
 )
 def test_what_is_no_address_of_a_web_server_is_refused(url: str) -> None:
-    told = refusal(Network(["models.example", "evil.org", *EVERYTHING]), url)
-    assert "secret" not in str(told)
+    error = refusal(Network(["models.example", "evil.org", *EVERYTHING]), url)
+    assert "secret" not in str(error)
 
 
 def test_a_host_named_exactly_may_be_in_a_private_network(server: int, names: dict[str, list[str]]) -> None:
@@ -257,16 +257,16 @@ def test_a_name_is_resolved_once_so_that_no_second_answer_is_connected_to(
     """DNS rebinding: the answers of a name server change between the look and the connection."""
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])
     real = socket.getaddrinfo
-    asked = []
+    hosts = []
 
     def getaddrinfo(host: str, port: int, *args: Any, **more: Any) -> list[Any]:
-        asked.append(host)
+        hosts.append(host)
         return [row for address in next(answers) for row in real(address, port, *args, **more)]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with Network(["models.example"]).connect("models.example", server, 1) as opened:
         assert opened.getpeername() == ("127.0.0.1", server)
-    assert asked == ["models.example"]
+    assert hosts == ["models.example"]
     with pytest.raises(SourceError, match="is not connected to"):  # and the next connection looks again
         Network(["models.example"]).connect("models.example", server, 1)
 

@@ -38,13 +38,13 @@ def test_a_directory_that_hangs_is_left_and_said_in_words(dead: Path, monkeypatc
     monkeypatch.setattr(NfsSource, "patience", 0.5)
     monkeypatch.setattr("datasets.sources.nfs.mounts.COMMAND_SECONDS", 0.2)
     monkeypatch.setattr("datasets.sources.nfs.mounts.CONNECT_SECONDS", 0.2)
-    made = NfsSource({"server": "nas", "export": "/x", "path": str(dead)}, Site(roots=(dead.parent,)))
+    nfs_source = NfsSource({"server": "nas", "export": "/x", "path": str(dead)}, Site(roots=(dead.parent,)))
     for look in (
-        made.check,
-        lambda: made.entry(""),
-        lambda: made.list(""),
-        lambda: made.plan(""),
-        lambda: made.read("a", 10),
+        nfs_source.check,
+        lambda: nfs_source.entry(""),
+        lambda: nfs_source.list(""),
+        lambda: nfs_source.plan(""),
+        lambda: nfs_source.read("a", 10),
     ):
         began = time.monotonic()
         with pytest.raises(SourceError, match=r"does not answer: nothing came for 0.9 seconds") as caught:
@@ -58,9 +58,9 @@ def test_a_directory_that_dies_while_it_is_in_use_is_left_too(dead: Path, monkey
     alive = dead.parent / "alive"
     alive.mkdir()
     (alive / "a").write_text("x")
-    made = NfsSource({"server": "nas", "export": "/x", "path": str(dead.parent)}, Site(roots=(dead.parent,)))
+    nfs_source = NfsSource({"server": "nas", "export": "/x", "path": str(dead.parent)}, Site(roots=(dead.parent,)))
     with pytest.raises(SourceError, match="does not answer"):
-        made.plan("")
-    file = made.plan("alive").files[0]  # its sibling still is read
-    with made.open(file, "alive") as body:
+        nfs_source.plan("")
+    file = nfs_source.plan("alive").files[0]  # its sibling still is read
+    with nfs_source.open(file, "alive") as body:
         assert body.read() == b"x"

@@ -21,11 +21,11 @@ LINES = (
 
 
 def test_nfs_mounts_have_their_source_their_server_and_their_root() -> None:
-    found = {str(mount.point): mount for mount in parse(LINES) if mount.is_nfs}
-    models = found["/mnt/models"]
+    mounts_by_point = {str(mount.point): mount for mount in parse(LINES) if mount.is_nfs}
+    models = mounts_by_point["/mnt/models"]
     assert (models.source, models.address, models.root) == ("nas.example.org:/srv/models", "10.1.2.3", "/")
-    assert (found["/mnt/with space"].source, found["/mnt/with space"].kind) == ("nas:/a b", "nfs")
-    assert found["/mnt/bound"].root == "/deep" and found["/mnt/six"].source == "[fd00::1]:/"
+    assert (mounts_by_point["/mnt/with space"].source, mounts_by_point["/mnt/with space"].kind) == ("nas:/a b", "nfs")
+    assert mounts_by_point["/mnt/bound"].root == "/deep" and mounts_by_point["/mnt/six"].source == "[fd00::1]:/"
 
 
 def test_a_path_lies_in_the_deepest_and_newest_mount() -> None:

@@ -32,10 +32,10 @@ OPTIONS = mount_options("")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    made = tmp_path / "mounts"
-    yield made
-    nfs_mounts.release(made, 0)
-    assert not mounted_in(made)
+    mounts_folder = tmp_path / "mounts"
+    yield mounts_folder
+    nfs_mounts.release(mounts_folder, 0)
+    assert not mounted_in(mounts_folder)
 
 
 @pytest.fixture
@@ -54,15 +54,15 @@ def in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]
     if subprocess.run(["mount", "-t", "tmpfs", "none", str(trial)], capture_output=True, check=False).returncode:
         pytest.skip("This process may not mount anything.")
     subprocess.run(["umount", str(trial)], check=True)
-    asked: list[list[str]] = []
+    commands: list[list[str]] = []
     real = nfs_mounts.command
 
     def command(export: Export, options: tuple[str, ...], target: PurePosixPath) -> list[str]:
-        asked.append(real(export, options, target))
+        commands.append(real(export, options, target))
         return ["mount", "-t", "tmpfs", "none", str(target)]
 
     monkeypatch.setattr(nfs_mounts, "command", command)
-    return asked
+    return commands
 
 
 def mounted_in(folder: Path) -> list[str]:
@@ -76,11 +76,11 @@ def test_the_command_is_what_an_administrator_would_type() -> None:
 
 def test_an_export_is_mounted_once_for_everybody(server: Network, folder: Path, in_memory: list[list[str]]) -> None:
     with ThreadPoolExecutor(8) as several:
-        found = set(several.map(lambda _: nfs_mounts.mounted(EXPORT, OPTIONS, folder, server), range(16)))
-    assert len(found) == 1 == len(in_memory) and mounted_in(folder) == [str(next(iter(found)))]
+        folders = set(several.map(lambda _: nfs_mounts.mounted(EXPORT, OPTIONS, folder, server), range(16)))
+    assert len(folders) == 1 == len(in_memory) and mounted_in(folder) == [str(next(iter(folders)))]
     assert folder.stat().st_mode & 0o077 == 0
     other = nfs_mounts.mounted(EXPORT, mount_options("vers=3"), folder, server)
-    assert {other} != found and len(mounted_in(folder)) == 2
+    assert {other} != folders and len(mounted_in(folder)) == 2
 
 
 def test_what_is_mounted_is_the_address_that_was_looked_at(
@@ -114,13 +114,15 @@ def test_a_dataset_reads_what_the_console_mounted(
     server: Network, folder: Path, in_memory: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nfs_mounts, "hindrance", lambda: "")
-    made = NfsSource({"server": "127.0.0.1", "export": "/srv/models"}, Site(endpoints=("127.0.0.1",), mounts=folder))
-    said = made.check()
-    assert said.startswith("127.0.0.1:/srv/models was mounted by the console, read only.")
+    nfs_source = NfsSource(
+        {"server": "127.0.0.1", "export": "/srv/models"}, Site(endpoints=("127.0.0.1",), mounts=folder)
+    )
+    message = nfs_source.check()
+    assert message.startswith("127.0.0.1:/srv/models was mounted by the console, read only.")
     target = Path(mounted_in(folder)[0])
     (target / "model").mkdir()
     (target / "model" / "weights.bin").write_bytes(b"w" * 100)
-    assert [file.path for file in made.plan("").files] == ["model/weights.bin"]
+    assert [file.path for file in nfs_source.plan("").files] == ["model/weights.bin"]
 
 
 def test_a_server_that_does_not_answer_is_not_mounted(folder: Path) -> None:

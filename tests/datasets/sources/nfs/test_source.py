@@ -27,8 +27,8 @@ HERE = {"server": "nas.example.org", "export": "/srv/models"}
 @pytest.fixture
 def mounted(monkeypatch: pytest.MonkeyPatch) -> Mounted:
     """Has the kernel say that `source` is mounted at `point`."""
-    there: list[Mount] = []
-    monkeypatch.setattr(nfs, "mounts", lambda: there)
+    mounts: list[Mount] = []
+    monkeypatch.setattr(nfs, "mounts", lambda: mounts)
 
     def add(
         point: Path,
@@ -37,7 +37,7 @@ def mounted(monkeypatch: pytest.MonkeyPatch) -> Mounted:
         address: str = "10.1.2.3",
         kind: str = "nfs4",
     ) -> None:
-        there.append(Mount(PurePosixPath(point), kind, source, root, address))
+        mounts.append(Mount(PurePosixPath(point), kind, source, root, address))
 
     return add
 
@@ -46,41 +46,43 @@ def source(root: Path | None, *endpoints: str, mounts: Path | None = None, **opt
     return NfsSource({**HERE, **options}, Site(roots=(root,) if root else (), endpoints=endpoints, mounts=mounts))
 
 
-def refused(made: NfsSource) -> SourceError:
+def refused(nfs_source: NfsSource) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        made.check()
+        nfs_source.check()
     return caught.value
 
 
-def content(made: Any, path: str = "") -> dict[str, bytes]:
-    found = {}
-    for file in made.plan(path).files:
-        with made.open(file, path) as body:
-            found[file.path] = body.read()
-    return found
+def content(nfs_source: Any, path: str = "") -> dict[str, bytes]:
+    contents = {}
+    for file in nfs_source.plan(path).files:
+        with nfs_source.open(file, path) as body:
+            contents[file.path] = body.read()
+    return contents
 
 
 def test_blanks_at_the_ends_of_folders_are_kept(files: Path) -> None:
     (files / " svm ").mkdir()
     (files / " svm " / "model.onnx").write_bytes(b"blank")
     (files.parent / "models ").symlink_to(files)
-    made = source(files.parent, path=f"{files} ", subpath=" svm ", server=" nas.example.org ")
-    assert content(made) == {"model.onnx": b"blank"}
+    nfs_source = source(files.parent, path=f"{files} ", subpath=" svm ", server=" nas.example.org ")
+    assert content(nfs_source) == {"model.onnx": b"blank"}
     assert content(source(files.parent, path=str(files), subpath="  "))["README.txt"] == b"models\n"
 
 
 def test_a_plain_directory_stands_for_an_export_and_says_so(files: Path) -> None:
-    made = source(files.parent, path=str(files))
-    said = made.check()
-    assert said.startswith(f"{files} is not an NFS mount here; it is read as a plain directory. {files} can be read: 2")
-    assert content(made) == content(LocalSource({"path": str(files)}, Site(roots=(files.parent,))))
-    assert [entry.path for entry in made.list("").entries] == ["svm", "README.txt"]
-    assert made.entry("svm/1/weights.bin").size == 256_000 and made.read("README.txt", 3) == b"mod"
+    nfs_source = source(files.parent, path=str(files))
+    message = nfs_source.check()
+    assert message.startswith(
+        f"{files} is not an NFS mount here; it is read as a plain directory. {files} can be read: 2"
+    )
+    assert content(nfs_source) == content(LocalSource({"path": str(files)}, Site(roots=(files.parent,))))
+    assert [entry.path for entry in nfs_source.list("").entries] == ["svm", "README.txt"]
+    assert nfs_source.entry("svm/1/weights.bin").size == 256_000 and nfs_source.read("README.txt", 3) == b"mod"
 
 
 def test_a_folder_of_it_may_be_all_of_the_dataset(files: Path) -> None:
-    made = source(files.parent, path=str(files), subpath="svm/1")
-    assert set(content(made)) == {"model.py", "weights.bin"}
+    nfs_source = source(files.parent, path=str(files), subpath="svm/1")
+    assert set(content(nfs_source)) == {"model.py", "weights.bin"}
     for bad in ("../..", "..", "/etc/../.."):
         assert refused(source(files.parent, path=str(files), subpath=bad)).option == "subpath"
     assert "does not exist" in str(refused(source(files.parent, path=str(files), subpath="none")))
@@ -88,25 +90,25 @@ def test_a_folder_of_it_may_be_all_of_the_dataset(files: Path) -> None:
 
 def test_a_part_of_a_large_file_is_read(files: Path) -> None:
     (files / "large.bin").write_bytes(bytes(range(256)) * 20_000)
-    made = source(files.parent, path=str(files))
-    file = made.plan("large.bin").files[0]
+    nfs_source = source(files.parent, path=str(files))
+    file = nfs_source.plan("large.bin").files[0]
     assert file.ranged and file.path == "large.bin"
-    with made.open(file, "large.bin", 1_000_000, 10) as body:
+    with nfs_source.open(file, "large.bin", 1_000_000, 10) as body:
         assert body.read(10) == (files / "large.bin").read_bytes()[1_000_000:1_000_010]
-    small = next(file for file in made.plan("svm").files if file.path == "1/weights.bin")
-    with made.open(small, "svm", 256, 3) as body:
+    small = next(file for file in nfs_source.plan("svm").files if file.path == "1/weights.bin")
+    with nfs_source.open(small, "svm", 256, 3) as body:
         assert body.read(3) == bytes([0, 1, 2])
 
 
 def test_a_file_that_changed_since_it_was_planned_is_noticed(files: Path) -> None:
-    made = source(files.parent, path=str(files))
-    plan = {file.path: file for file in made.plan("").files}
-    made.confirm(plan["README.txt"], "")
+    nfs_source = source(files.parent, path=str(files))
+    plan = {file.path: file for file in nfs_source.plan("").files}
+    nfs_source.confirm(plan["README.txt"], "")
     (files / "README.txt").write_text("other words")
-    for look in (lambda: made.open(plan["README.txt"], ""), lambda: made.confirm(plan["README.txt"], "")):
+    for look in (lambda: nfs_source.open(plan["README.txt"], ""), lambda: nfs_source.confirm(plan["README.txt"], "")):
         with pytest.raises(SourceChanged):
             look()
-    made.open(plan["svm/1/model.py"], "").close()
+    nfs_source.open(plan["svm/1/model.py"], "").close()
 
 
 @pytest.mark.parametrize("path", ["/etc", "/no/such/place"])
@@ -123,23 +125,23 @@ def test_where_it_is_mounted_is_an_absolute_path(files: Path) -> None:
 def test_links_lead_nowhere_else(files: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     (files / "way-out").symlink_to(tmp_path / "secret")
-    made = source(files.parent, path=str(files))
+    nfs_source = source(files.parent, path=str(files))
     with pytest.raises(SourceError, match="leads outside"):
-        made.plan("")
+        nfs_source.plan("")
     assert "not inside a directory" in str(refused(source(files.parent, path=str(files), subpath="way-out")))
 
 
 def test_an_export_is_found_where_an_administrator_mounted_it(files: Path, mounted: Mounted) -> None:
     mounted(files)
-    made = source(files.parent)
-    assert made.check().startswith(f"nas.example.org:/srv/models is mounted at {files}.")
-    assert len(content(made)) == 4
+    nfs_source = source(files.parent)
+    assert nfs_source.check().startswith(f"nas.example.org:/srv/models is mounted at {files}.")
+    assert len(content(nfs_source)) == 4
 
 
 def test_an_export_is_found_beneath_one_that_is_mounted(files: Path, mounted: Mounted) -> None:
     mounted(files, "nas.example.org:/srv")
-    made = source(files.parent, export="/srv/svm", subpath="1")
-    assert set(content(made)) == {"model.py", "weights.bin"}
+    nfs_source = source(files.parent, export="/srv/svm", subpath="1")
+    assert set(content(nfs_source)) == {"model.py", "weights.bin"}
 
 
 def test_a_part_of_an_export_that_is_mounted_by_itself_is_not_taken_for_it(files: Path, mounted: Mounted) -> None:
@@ -179,22 +181,25 @@ def test_what_is_not_mounted_and_cannot_be_is_said_with_what_to_type(
     mounted: Mounted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(nfs_mounts, "hindrance", lambda: "the kernel of this machine has no NFS client")
-    said = str(refused(source(tmp_path, "nas.example.org", mounts=tmp_path, options="vers=4.1,nconnect=8")))
-    assert "nas.example.org:/srv/models is not mounted on this machine." in said
-    assert "The console does not mount it: the kernel of this machine has no NFS client." in said
+    message = str(refused(source(tmp_path, "nas.example.org", mounts=tmp_path, options="vers=4.1,nconnect=8")))
+    assert "nas.example.org:/srv/models is not mounted on this machine." in message
+    assert "The console does not mount it: the kernel of this machine has no NFS client." in message
     assert (
         "`mkdir -p /mnt/models && mount -t nfs -o ro,nosuid,nodev,noexec,vers=4.1,nconnect=8,soft "
         "nas.example.org:/srv/models /mnt/models`"
-    ) in said
-    assert "DATASET_ROOTS=/mnt/models" in said
+    ) in message
+    assert "DATASET_ROOTS=/mnt/models" in message
 
 
 def test_a_server_that_is_not_allowed_is_not_mounted(
     mounted: Mounted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(nfs_mounts, "hindrance", lambda: "")
-    said = str(refused(source(tmp_path, "other.example.org", mounts=tmp_path / "mounts")))
-    assert "nas.example.org:2049 is not a server that datasets may be read from" in said and "DATASET_ENDPOINTS" in said
+    message = str(refused(source(tmp_path, "other.example.org", mounts=tmp_path / "mounts")))
+    assert (
+        "nas.example.org:2049 is not a server that datasets may be read from" in message
+        and "DATASET_ENDPOINTS" in message
+    )
     assert not (tmp_path / "mounts").exists()
 
 
@@ -206,15 +211,17 @@ def test_what_is_wrong_is_said_at_its_field(option: str, value: str, files: Path
 
 
 def test_versions_hold_for_one_export_only(files: Path, mounted: Mounted) -> None:
-    def fingerprint(made: Any) -> str:
-        return str(made.plan("svm").fingerprint)
+    def fingerprint(nfs_source: Any) -> str:
+        return str(nfs_source.plan("svm").fingerprint)
 
     plain, same = source(files.parent, path=str(files)), source(files.parent, path=str(files), server="other")
     local = LocalSource({"path": str(files)}, Site(roots=(files.parent,)))
     assert fingerprint(plain) == fingerprint(same) != fingerprint(local)
     mounted(files)
-    found = fingerprint(source(files.parent))
-    assert found != fingerprint(plain) and found == fingerprint(source(files.parent, path=str(files)))
+    mounted_fingerprint = fingerprint(source(files.parent))
+    assert mounted_fingerprint != fingerprint(plain) and mounted_fingerprint == fingerprint(
+        source(files.parent, path=str(files))
+    )
 
 
 def test_the_kind_is_registered() -> None:

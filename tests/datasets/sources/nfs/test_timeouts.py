@@ -32,9 +32,9 @@ class Dam:
 
 @pytest.fixture
 def dam() -> Iterator[Dam]:
-    made = Dam()
-    yield made
-    made.open()
+    new_dam = Dam()
+    yield new_dam
+    new_dam.open()
 
 
 def until(true: object) -> None:

@@ -51,7 +51,7 @@ class Odd:
 
 @contextmanager
 def answering(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Odd]:
-    asked: list[Asked] = []
+    requests: list[Asked] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -61,16 +61,16 @@ def answering(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Odd
             bucket, _, key = unquote(parts.path).removeprefix("/").partition("/")
             query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
             request = Asked(self.command, bucket, key, query, {n.lower(): v for n, v in self.headers.items()})
-            asked.append(request)
-            said = answer(request)
-            self.send_response(said.status)
-            for name, value in said.headers.items():
+            requests.append(request)
+            response = answer(request)
+            self.send_response(response.status)
+            for name, value in response.headers.items():
                 self.send_header(name, value)
-            if "Content-Length" not in said.headers:
-                self.send_header("Content-Length", str(len(said.body)))
+            if "Content-Length" not in response.headers:
+                self.send_header("Content-Length", str(len(response.body)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(said.body)
+                self.wfile.write(response.body)
 
         do_HEAD = do_GET
 
@@ -84,7 +84,7 @@ def answering(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Odd
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield Odd(server.server_address[1], asked, "https" if tls else "http")
+            yield Odd(server.server_address[1], requests, "https" if tls else "http")
         finally:
             server.shutdown()
             thread.join()
@@ -124,7 +124,7 @@ def error(status: int, code: str, extra: str = "", **headers: str) -> Said:
 
 def lists(*keys: str, **more: str) -> Answer:
     """One page of these keys, and nothing in them."""
-    return lambda asked: listing([*keys], **more) if not asked.key else Said(404)
+    return lambda request: listing([*keys], **more) if not request.key else Said(404)
 
 
 CONTENT = bytes(range(200))
@@ -135,4 +135,4 @@ def gives(body: bytes = CONTENT, status: int = 200, **headers: str) -> Answer:
     """A bucket with one object, `a`, of CONTENT and ETAG, to which this is the answer."""
     named = {"ETag": ETAG, **{name.replace("_", "-"): value for name, value in headers.items()}}
     whole = listing(["a"], size=len(CONTENT), etag=ETAG)
-    return lambda asked: Said(status, body, named) if asked.key else whole
+    return lambda request: Said(status, body, named) if request.key else whole

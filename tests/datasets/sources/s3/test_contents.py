@@ -31,8 +31,8 @@ def test_a_damaged_content_is_noticed_by_what_the_server_says_of_it() -> None:
 
 @pytest.mark.parametrize(("listed", "answered"), [(ETAG.strip('"'), ETAG), (ETAG, ETAG.strip('"'))])
 def test_an_etag_is_the_same_with_and_without_quotes(listed: str, answered: str) -> None:
-    def answer(asked: Asked) -> Said:
-        return Said(200, CONTENT, {"ETag": answered}) if asked.key else listing(["a"], size=len(CONTENT), etag=listed)
+    def answer(request: Asked) -> Said:
+        return Said(200, CONTENT, {"ETag": answered}) if request.key else listing(["a"], size=len(CONTENT), etag=listed)
 
     with answering(answer) as odd:
         assert first(odd) == CONTENT
@@ -77,13 +77,13 @@ def test_a_part_is_the_part_that_was_asked_for(answer: Answer, expected: type[So
 
 
 def test_an_archived_object_is_said_to_be() -> None:
-    def answer(asked: Asked) -> Said:
+    def answer(request: Asked) -> Said:
         head = {"ETag": ETAG, "Content-Length": "200", "x-amz-storage-class": "GLACIER"}
-        return Said(200, b"", head) if asked.key else listing(["a"], size=200, etag=ETAG, storage_class="GLACIER")
+        return Said(200, b"", head) if request.key else listing(["a"], size=200, etag=ETAG, storage_class="GLACIER")
 
     with answering(answer) as odd, pytest.raises(SourceError, match=r"a is archived \(GLACIER\).*Restore it"):
         odd.source().plan("")
-    refusing: Answer = lambda asked: error(403, "InvalidObjectState") if asked.key else listing(["a"])  # noqa: E731
+    refusing: Answer = lambda request: error(403, "InvalidObjectState") if request.key else listing(["a"])  # noqa: E731
     with answering(refusing) as odd, pytest.raises(SourceError, match="a is archived"):
         first(odd)
 
@@ -92,5 +92,5 @@ def test_a_restored_object_is_read() -> None:
     restored = 'ongoing-request="false", expiry-date="Fri, 21 Dec 2029 00:00:00 GMT"'
     head = {"ETag": ETAG, "Content-Length": "200", "x-amz-storage-class": "GLACIER", "x-amz-restore": restored}
     page = listing(["a"], size=200, etag=ETAG, storage_class="GLACIER")
-    with answering(lambda asked: page if not asked.key else Said(200, CONTENT, head)) as odd:
+    with answering(lambda request: page if not request.key else Said(200, CONTENT, head)) as odd:
         assert first(odd) == CONTENT

@@ -20,7 +20,7 @@ from tests.datasets.sources.s3.answers import Odd, Said, answering, error, listi
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("response", "words"),
     [
         (error(404, "NoSuchBucket"), "There is no bucket models at"),
         (error(403, "InvalidAccessKeyId"), "does not know the access key"),
@@ -40,8 +40,8 @@ from tests.datasets.sources.s3.answers import Odd, Said, answering, error, listi
         (Said(405, b"<html>"), "Is it an S3 server, and is the path style right?"),
     ],
 )
-def test_a_refusal_is_said_in_words_and_for_good(said: Said, words: str) -> None:
-    with answering(lambda _: said) as odd:
+def test_a_refusal_is_said_in_words_and_for_good(response: Said, words: str) -> None:
+    with answering(lambda _: response) as odd:
         with pytest.raises(SourceError) as refused:
             odd.source().check()
         assert words in str(refused.value)
@@ -50,7 +50,7 @@ def test_a_refusal_is_said_in_words_and_for_good(said: Said, words: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("said", "option"),
+    ("response", "option"),
     [
         (error(403, "InvalidAccessKeyId"), "access_key"),
         (error(403, "SignatureDoesNotMatch"), "secret_key"),
@@ -61,15 +61,15 @@ def test_a_refusal_is_said_in_words_and_for_good(said: Said, words: str) -> None
         (Said(200, b"<html><body>It works!</body></html>"), "endpoint"),
     ],
 )
-def test_a_refusal_is_blamed_on_the_option_to_change(said: Said, option: str) -> None:
-    with answering(lambda _: said) as odd:
+def test_a_refusal_is_blamed_on_the_option_to_change(response: Said, option: str) -> None:
+    with answering(lambda _: response) as odd:
         with pytest.raises(SourceError) as refused:
             odd.source().check()
         assert refused.value.option == option
 
 
 @pytest.mark.parametrize(
-    ("said", "wait"),
+    ("response", "wait"),
     [
         (error(503, "SlowDown", Retry_After="7"), 7.0),
         (error(500, "InternalError"), 0.0),
@@ -77,14 +77,14 @@ def test_a_refusal_is_blamed_on_the_option_to_change(said: Said, option: str) ->
         (Said(502, b"<html>Bad gateway"), 0.0),
     ],
 )
-def test_what_may_pass_is_not_for_good(said: Said, wait: float) -> None:
-    with answering(lambda asked: said if asked.key else listing(["a"])) as odd:
+def test_what_may_pass_is_not_for_good(response: Said, wait: float) -> None:
+    with answering(lambda request: response if request.key else listing(["a"])) as odd:
         source = odd.source()
         plan = source.plan("")
         with pytest.raises(SourceError, match="cannot answer right now") as refused:
             source.open(plan.files[0], "")
         assert (refused.value.permanent, refused.value.wait) == (False, wait)
-    with answering(lambda _: said) as odd:
+    with answering(lambda _: response) as odd:
         with pytest.raises(SourceError, match="cannot answer right now") as refused:
             odd.source().plan("")
         assert (refused.value.permanent, refused.value.wait) == (False, wait)
@@ -119,7 +119,7 @@ def _own_certificate(folder: Path) -> ssl.SSLContext:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)
-    made = (
+    signed_certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -131,7 +131,7 @@ def _own_certificate(folder: Path) -> ssl.SSLContext:
     )
     plain = serialization.NoEncryption()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    (folder / "both.pem").write_bytes(pem + made.public_bytes(serialization.Encoding.PEM))
+    (folder / "both.pem").write_bytes(pem + signed_certificate.public_bytes(serialization.Encoding.PEM))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "both.pem")
     return context

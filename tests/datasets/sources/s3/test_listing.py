@@ -31,7 +31,7 @@ from tests.datasets.sources.s3.answers import Asked, Said, answering, listing, l
     ],
 )
 def test_a_key_that_no_folder_may_hold_is_refused_by_its_name(key: str, why: str) -> None:
-    with answering(lambda asked: Said(404) if asked.key else _raw_listing(key)) as odd:
+    with answering(lambda request: Said(404) if request.key else _raw_listing(key)) as odd:
         with pytest.raises(SourceError) as refused:
             odd.source().plan("m")
         assert why in str(refused.value)
@@ -67,7 +67,7 @@ def test_only_markers_with_nothing_below_are_empty_folders() -> None:
 
 
 def test_a_listing_that_repeats_its_token_is_noticed() -> None:
-    with answering(lambda asked: listing(["a"] if len(asked.query) < 5 else [], next="again")) as odd:
+    with answering(lambda request: listing(["a"] if len(request.query) < 5 else [], next="again")) as odd:
         with pytest.raises(SourceError, match="lists the bucket without end"):
             odd.source().plan("")
         assert len(odd.asked) == 2
@@ -75,7 +75,7 @@ def test_a_listing_that_repeats_its_token_is_noticed() -> None:
 
 def test_a_listing_of_empty_pages_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_EMPTY_PAGES", 5)
-    with answering(lambda asked: listing([], next=asked.query.get("continuation-token", "") + "x")) as odd:
+    with answering(lambda request: listing([], next=request.query.get("continuation-token", "") + "x")) as odd:
         with pytest.raises(SourceError, match="without end"):
             odd.source().plan("")
         assert len(odd.asked) == 7  # the next one is asked for before a page is read
@@ -85,8 +85,8 @@ def test_a_listing_of_empty_pages_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_listing_of_more_than_a_model_has_is_given_up(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
     monkeypatch.setattr(limits, "MAX_FILES", 2500)
 
-    def answer(asked: Asked) -> Said:
-        start = int(asked.query.get("continuation-token", "0"))
+    def answer(request: Asked) -> Said:
+        start = int(request.query.get("continuation-token", "0"))
         return listing([f"{number:09}{ending}" for number in range(start, start + 1000)], next=str(start + 1000))
 
     with answering(answer) as odd:
@@ -109,11 +109,11 @@ def test_a_plan_beats_and_stops_when_told() -> None:
 
 
 def test_a_folder_of_a_million_is_browsed_a_page_at_a_time() -> None:
-    def answer(asked: Asked) -> Said:
-        if asked.key:
+    def answer(request: Asked) -> Said:
+        if request.key:
             return Said(404)
-        assert (asked.query["prefix"], asked.query["delimiter"]) == ("m/", "/")
-        start, count = int(asked.query.get("continuation-token", "0")), int(asked.query["max-keys"])
+        assert (request.query["prefix"], request.query["delimiter"]) == ("m/", "/")
+        start, count = int(request.query.get("continuation-token", "0")), int(request.query["max-keys"])
         end = min(start + count, 1_000_000)
         return listing([f"m/{number:07}" for number in range(start, end)], next=str(end) if end < 1_000_000 else "")
 
@@ -130,7 +130,7 @@ def test_a_folder_of_a_million_is_browsed_a_page_at_a_time() -> None:
 
 def test_pages_with_nothing_to_show_are_passed_over() -> None:
     pages = {"": listing(["m/"], next="2"), "2": listing([], next="3"), "3": listing(["m/a"], prefixes=["m/b/"])}
-    with answering(lambda asked: pages[asked.query.get("continuation-token", "")]) as odd:
+    with answering(lambda request: pages[request.query.get("continuation-token", "")]) as odd:
         shown = odd.source().list("m")
     assert [(entry.path, entry.is_dir) for entry in shown.entries] == [("m/b", True), ("m/a", False)]
     assert shown.total == 2

@@ -28,10 +28,10 @@ def listing(rows: str, more: str = "", space: str = ' xmlns="http://s3.amazonaws
 
 def official(text: bytes) -> dict[str, Any]:
     model = Session().get_service_model("s3").operation_model("ListObjectsV2")
-    found = RestXMLParser(timestamp_parser=str).parse(
+    parsed = RestXMLParser(timestamp_parser=str).parse(
         {"body": text, "headers": {}, "status_code": 200}, model.output_shape
     )
-    return {name: found[name] for name in ("Contents", "CommonPrefixes") if name in found}
+    return {name: parsed[name] for name in ("Contents", "CommonPrefixes") if name in parsed}
 
 
 @pytest.mark.parametrize("key", ["1/weights.bin", "a&amp;b &lt;c&gt;", "模型/权重", "&#xFFFD;", " two  spaces "])

@@ -21,19 +21,19 @@ ROOT = Path(__file__).resolve().parents[4]
 
 def test_secrets_are_in_no_error_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with answering(lambda asked: error(403, "SignatureDoesNotMatch") if asked.key else listing(["a"])) as odd:
+    with answering(lambda request: error(403, "SignatureDoesNotMatch") if request.key else listing(["a"])) as odd:
         source = odd.source(access_key="AKID", **SECRETS)
-        said = [repr(source), str(source.plan(""))]
+        texts = [repr(source), str(source.plan(""))]
         for ask in (source.check, lambda: source.read("a", 10)):
             with pytest.raises(SourceError) as refused:
                 ask()
-            told: BaseException | None = refused.value
-            while told is not None:
-                said += [str(told), repr(told), repr(vars(told))]
-                told = told.__cause__
-        assert {asked.headers["x-amz-security-token"] for asked in odd.asked} == {SECRETS["session_token"]}
-        assert all(re.search("Credential=AKID/", asked.headers["authorization"]) for asked in odd.asked)
-    everything = "\n".join([*said, caplog.text, repr(source._bucket)])
+            cause: BaseException | None = refused.value
+            while cause is not None:
+                texts += [str(cause), repr(cause), repr(vars(cause))]
+                cause = cause.__cause__
+        assert {request.headers["x-amz-security-token"] for request in odd.asked} == {SECRETS["session_token"]}
+        assert all(re.search("Credential=AKID/", request.headers["authorization"]) for request in odd.asked)
+    everything = "\n".join([*texts, caplog.text, repr(source._bucket)])
     assert not [secret for secret in SECRETS.values() if secret in everything]
     assert "Signature=" not in everything
 
@@ -90,7 +90,7 @@ def test_nothing_of_this_machine_is_used(tmp_path: Path) -> None:
         assert done.stdout.startswith("['a']"), done.stderr
         assert not trap.asked
         assert len(odd.asked) == 2
-        sent = {name for asked in odd.asked for name in asked.headers}
+        sent = {name for request in odd.asked for name in request.headers}
         assert not sent & {"authorization", "x-amz-security-token"}
 
 

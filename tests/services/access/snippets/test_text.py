@@ -38,14 +38,14 @@ SERVICES = [
 @pytest.mark.parametrize("ask", ASKS, ids=lambda ask: f"{ask.task} {ask.stream}")
 @pytest.mark.parametrize("address", SERVICES, ids=["key", "public", "own header"])
 def test_each_is_well_formed_and_says_what_it_needs(ask: Ask, address: Address) -> None:
-    made = text_snippets(address, ask)
-    assert set(made) <= set(LABELS)
+    snippets = text_snippets(address, ask)
+    assert set(snippets) <= set(LABELS)
     for name in ("python_openai", "python_grpc"):
-        ast.parse(made[name])
-    for text in made.values():
+        ast.parse(snippets[name])
+    for text in snippets.values():
         assert ("API_KEY" in text) is not address.public
         assert ("https://" in text or "grpc.secure_channel" in text) is address.tls
-    checked = subprocess.run(["bash", "-n"], input=made["curl"].encode(), capture_output=True, check=False)
+    checked = subprocess.run(["bash", "-n"], input=snippets["curl"].encode(), capture_output=True, check=False)
     assert checked.returncode == 0, checked.stderr
 
 
@@ -54,13 +54,13 @@ def test_any_prompt_is_data_never_code(text: str) -> None:
     if "\0" in text or any(0xD800 <= ord(letter) < 0xE000 for letter in text):
         return  # no argument of a program can hold these
     ask = Ask("completion", "svc", prompt=text)
-    made = text_snippets(SERVICES[0], ask)
-    words = words_of(made["curl"])
+    snippets = text_snippets(SERVICES[0], ask)
+    words = words_of(snippets["curl"])
     assert json.loads(words[words.index("-d") + 1])["prompt"] == text
     for name in ("python_openai", "python_grpc"):
-        literals = {node.value for node in ast.walk(ast.parse(made[name])) if isinstance(node, ast.Constant)}
+        literals = {node.value for node in ast.walk(ast.parse(snippets[name])) if isinstance(node, ast.Constant)}
         assert text in literals
-    line = next(line for line in made["javascript"].split("\n") if line.startswith("  body: "))
+    line = next(line for line in snippets["javascript"].split("\n") if line.startswith("  body: "))
     assert json.loads(line.removeprefix("  body: JSON.stringify(").removesuffix("),"))["prompt"] == text
 
 
@@ -76,11 +76,11 @@ def v1(address: Address) -> Snippets:
 
 @pytest.mark.parametrize("address", SERVICES, ids=["key", "public", "own header"])
 def test_those_of_v1_are_well_formed(address: Address) -> None:
-    made = v1(address)
-    ast.parse(made["python_v1"])
-    ast.parse(made["python_tfserving"])
-    words = words_of(made["curl"])
+    snippets = v1(address)
+    ast.parse(snippets["python_v1"])
+    ast.parse(snippets["python_tfserving"])
+    words = words_of(snippets["curl"])
     assert json.loads(words[words.index("-d") + 1]) == {"instances": [{"x": [0.5, 1], "t": "it's"}]}
-    assert "DT_FLOAT" in made["python_tfserving"] and "DT_STRING" in made["python_tfserving"]
-    [channel] = re.findall(r"with grpc\.\w+\((.*)\) as channel", made["python_tfserving"])
+    assert "DT_FLOAT" in snippets["python_tfserving"] and "DT_STRING" in snippets["python_tfserving"]
+    [channel] = re.findall(r"with grpc\.\w+\((.*)\) as channel", snippets["python_tfserving"])
     assert channel.endswith(", OPTIONS"), "an answer may be larger than what grpc takes without options"

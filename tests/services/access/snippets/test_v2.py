@@ -201,15 +201,15 @@ def test_a_v1_example_too_long_to_paste_is_made_where_it_is_sent(inputs: list[Te
     script = f"curl() {{ cat; }}\n{result['curl']}"
     done = subprocess.run(["bash", "-euc", script], capture_output=True, timeout=20, check=True)
     body = json.loads(done.stdout)
-    made: dict[str, Any] = {}
-    exec(result["python_v1"].partition("request =")[0], made)
-    assert made["body"] == body
+    namespace: dict[str, Any] = {}
+    exec(result["python_v1"].partition("request =")[0], namespace)
+    assert namespace["body"] == body
     ((key, columns),) = body.items()
     row = columns if key == "inputs" else columns[0]
     for tensor_ in inputs:
         values = row if len(inputs) == 1 else row[tensor_.name]
-        wanted = [max(size, 1) for size in tensor_.shape][int(key == "instances") :]
-        assert list(np.array(values).shape) == wanted
+        expected_shape = [max(size, 1) for size in tensor_.shape][int(key == "instances") :]
+        assert list(np.array(values).shape) == expected_shape
 
 
 def test_a_model_takes_no_v1_example_that_the_gateway_or_the_bridge_refuses() -> None:

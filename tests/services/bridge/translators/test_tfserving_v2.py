@@ -18,9 +18,9 @@ LARGEST = 1 << 20
 
 
 def request(dtype: int, shape: tuple[int, ...], **fields: Any) -> Any:
-    made = tfserving.PredictRequest()
-    made.model_spec.name = "rows"
-    tensor = made.inputs["x"]
+    message = tfserving.PredictRequest()
+    message.model_spec.name = "rows"
+    tensor = message.inputs["x"]
     tensor.dtype = dtype
     for size in shape:
         tensor.tensor_shape.dim.add(size=size)
@@ -29,12 +29,12 @@ def request(dtype: int, shape: tuple[int, ...], **fields: Any) -> Any:
             getattr(tensor, name).extend(value)
         else:
             setattr(tensor, name, value)
-    return made
+    return message
 
 
 def read(dtype: int, shape: tuple[int, ...], **fields: Any) -> Named:
-    (made,) = tfserving_v2.inputs_of(request(dtype, shape, **fields), LARGEST)
-    return made
+    (tensor,) = tfserving_v2.inputs_of(request(dtype, shape, **fields), LARGEST)
+    return tensor
 
 
 def refusal(dtype: int, shape: tuple[int, ...], **fields: Any) -> str:
@@ -62,11 +62,11 @@ def refusal(dtype: int, shape: tuple[int, ...], **fields: Any) -> str:
     ],
 )
 def test_numbers_are_read_from_their_field_and_from_raw_bytes(dtype: int, datatype: str, fields: Any) -> None:
-    made = read(dtype, (1, 2), **fields)
-    assert (made.datatype, made.values.shape, made.values.dtype) == (datatype, (1, 2), DTYPES[datatype])
-    assert made.values.astype(float).tolist() == [[1.0, 2.0]]
-    raw = read(dtype, (1, 2), tensor_content=made.values.tobytes())
-    assert raw.values.tobytes() == made.values.tobytes()
+    tensor = read(dtype, (1, 2), **fields)
+    assert (tensor.datatype, tensor.values.shape, tensor.values.dtype) == (datatype, (1, 2), DTYPES[datatype])
+    assert tensor.values.astype(float).tolist() == [[1.0, 2.0]]
+    raw = read(dtype, (1, 2), tensor_content=tensor.values.tobytes())
+    assert raw.values.tobytes() == tensor.values.tobytes()
 
 
 def test_booleans_and_strings_are_read() -> None:
@@ -105,12 +105,12 @@ def test_what_does_not_fit_is_named(dtype: int, shape: tuple[int, ...], fields: 
 
 def test_a_recorded_answer_comes_back_in_the_fields_of_its_types_and_echoes_the_model() -> None:
     wire = recorded.load("triton-infer")
-    asked = request(1, (1,), float_val=[1.0])
-    made = tfserving_v2.response(asked, tensors.outputs_of(wire.body, wire.header_length))
-    assert list(made.outputs["sum"].float_val) == [1.0, 5.0]
-    assert list(made.outputs["upper"].string_val) == [b"TEXT", b"TEXT"]
-    assert [dim.size for dim in made.outputs["sum"].tensor_shape.dim] == [2, 1]
-    spec = made.model_spec
+    predict_request = request(1, (1,), float_val=[1.0])
+    response = tfserving_v2.response(predict_request, tensors.outputs_of(wire.body, wire.header_length))
+    assert list(response.outputs["sum"].float_val) == [1.0, 5.0]
+    assert list(response.outputs["upper"].string_val) == [b"TEXT", b"TEXT"]
+    assert [dim.size for dim in response.outputs["sum"].tensor_shape.dim] == [2, 1]
+    spec = response.model_spec
     assert (spec.name, spec.signature_name, spec.version.value) == ("rows", "serving_default", 1)
 
 
@@ -118,25 +118,25 @@ def test_a_recorded_answer_comes_back_in_the_fields_of_its_types_and_echoes_the_
 def test_what_is_written_reads_back_the_same(datatype: str) -> None:
     values = np.array([b"a", b""], object) if datatype == "BYTES" else np.array([1, 0], DTYPES[datatype])
     answer = Outputs("", (Named("x", datatype, values),))
-    made = tfserving_v2.response(tfserving.PredictRequest(), answer)
+    response = tfserving_v2.response(tfserving.PredictRequest(), answer)
     back = tfserving.PredictRequest()
-    back.inputs["x"].CopyFrom(tfserving.TensorProto.FromString(made.outputs["x"].SerializeToString()))
+    back.inputs["x"].CopyFrom(tfserving.TensorProto.FromString(response.outputs["x"].SerializeToString()))
     (again,) = tfserving_v2.inputs_of(back, LARGEST)
     assert (again.datatype, again.values.tolist()) == (datatype, values.tolist())
 
 
 def test_a_message_on_the_wire_has_the_public_field_numbers() -> None:
-    made = request(1, (1,), float_val=[1.0]).SerializeToString()
+    encoded = request(1, (1,), float_val=[1.0]).SerializeToString()
     tensor = b"\x08\x01" + b"\x12\x04\x12\x02\x08\x01" + b"\x2a\x04" + struct.pack("<f", 1)
     entry = b"\x0a\x01x\x12" + bytes([len(tensor)]) + tensor
-    assert made == b"\x0a\x06\x0a\x04rows" + b"\x12" + bytes([len(entry)]) + entry
+    assert encoded == b"\x0a\x06\x0a\x04rows" + b"\x12" + bytes([len(entry)]) + entry
 
 
 def test_metadata_becomes_the_signature() -> None:
-    asked = tfserving.GetModelMetadataRequest(metadata_field=["signature_def"])
-    asked.model_spec.name = "rows"
-    made = tfserving_v2.metadata(asked, tensors.model_of(recorded.load("triton-metadata").body))
-    packed = made.metadata["signature_def"]
+    metadata_request = tfserving.GetModelMetadataRequest(metadata_field=["signature_def"])
+    metadata_request.model_spec.name = "rows"
+    response = tfserving_v2.metadata(metadata_request, tensors.model_of(recorded.load("triton-metadata").body))
+    packed = response.metadata["signature_def"]
     assert packed.type_url == "type.googleapis.com/tensorflow.serving.SignatureDefMap"
     signature = tfserving.SignatureDefMap.FromString(packed.value).signature_def["serving_default"]
     assert signature.method_name == "tensorflow/serving/predict"

@@ -160,8 +160,8 @@ def test_one_output_is_given_without_its_name_and_floats_in_their_shortest_form(
 @pytest.mark.parametrize(("name", "value"), [("y", b"\xff"), ("y_bytes", b"text")])
 def test_bytes_that_are_no_text_are_base64_and_those_of_a_tensor_named_bytes_too(name: str, value: bytes) -> None:
     answer = Outputs("1", (Named(name, "BYTES", np.array([value, b"a"], object)),))
-    made = json.loads(v1_v2.answer(read({"instances": [[1, 2], [3, 4]]}), [answer]))
-    assert [base64.b64decode(row["b64"]) for row in made["predictions"]] == [value, b"a"]
+    document = json.loads(v1_v2.answer(read({"instances": [[1, 2], [3, 4]]}), [answer]))
+    assert [base64.b64decode(row["b64"]) for row in document["predictions"]] == [value, b"a"]
 
 
 @pytest.mark.parametrize(("shape", "rows"), [((3,), 2), ((), 2), ((2,), 1), ((0, 4), 1)])
@@ -192,16 +192,16 @@ def test_rows_are_counted_in_each_answer_not_over_all() -> None:
 def test_an_output_that_only_some_answers_have_is_in_their_predictions() -> None:
     plan = v1_v2.split(read({"instances": [[1, 2], [3, 4]]}), 1)
     y, z = (Named(name, "INT64", np.array([number])) for name, number in (("y", 1), ("z", 2)))
-    made = json.loads(v1_v2.answer(plan, [Outputs("1", (y, z)), Outputs("1", (y,))]))
-    assert made == {"predictions": [{"y": 1, "z": 2}, {"y": 1}]}
+    document = json.loads(v1_v2.answer(plan, [Outputs("1", (y, z)), Outputs("1", (y,))]))
+    assert document == {"predictions": [{"y": 1, "z": 2}, {"y": 1}]}
 
 
 @pytest.mark.parametrize("datatype", ["FP16", "BF16"])
 def test_half_floats_read_back_as_they_are(datatype: str) -> None:
     values = np.arange(0x3000, 0x3600, dtype=np.uint16).view(DTYPES[datatype])
     plan = read({"inputs": [1.0]}, model("FP32", -1))
-    made = json.loads(v1_v2.answer(plan, [Outputs("1", (Named("y", datatype, values),))]))
-    assert np.array(made["outputs"], DTYPES[datatype]).tobytes() == values.tobytes()
+    document = json.loads(v1_v2.answer(plan, [Outputs("1", (Named("y", datatype, values),))]))
+    assert np.array(document["outputs"], DTYPES[datatype]).tobytes() == values.tobytes()
 
 
 def test_a_question_is_split_into_what_the_model_takes_and_its_answers_are_put_together() -> None:

@@ -24,25 +24,25 @@ def service(task: str = "chat", longest: int | None = 512) -> Service:
 
 
 def request(*, raw: bytes | None = None, datatype: str = "", shape: tuple[int, ...] = (), **contents: Any) -> Any:
-    made = service_pb2.ModelInferRequest(model_name="tiny", model_version="0", id="7")
-    tensor = made.inputs.add(name="prompt", datatype=datatype, shape=shape)
+    message = service_pb2.ModelInferRequest(model_name="tiny", model_version="0", id="7")
+    tensor = message.inputs.add(name="prompt", datatype=datatype, shape=shape)
     for field, values in contents.items():
         getattr(tensor.contents, field).extend(values)
     if raw is not None:
-        made.raw_input_contents.append(raw)
-    return made
+        message.raw_input_contents.append(raw)
+    return message
 
 
 def asked(task: str = "chat", **parameters: tuple[str, Any]) -> Question:
-    made = request(int_contents=POINTS)
+    infer_request = request(int_contents=POINTS)
     for name, (kind, value) in parameters.items():
-        setattr(made.parameters[name], kind, value)
-    return v2grpc_openai.read(made, service(task))
+        setattr(infer_request.parameters[name], kind, value)
+    return v2grpc_openai.read(infer_request, service(task))
 
 
-def refusal(made: Any, of: Service | None = None) -> BridgeError:
+def refusal(infer_request: Any, of: Service | None = None) -> BridgeError:
     with pytest.raises(BridgeError) as caught:
-        v2grpc_openai.read(made, of or service())
+        v2grpc_openai.read(infer_request, of or service())
     return caught.value
 
 
@@ -85,7 +85,7 @@ def test_the_prompt_is_read_in_every_encoding_and_the_answer_has_the_same(encodi
 
 
 @pytest.mark.parametrize(
-    ("made", "sentence"),
+    ("infer_request", "sentence"),
     [
         (request(), "prompt must have its values in one field"),
         (request(int_contents=[1], bytes_contents=[b"a"]), "prompt must have its values in one field"),
@@ -105,8 +105,8 @@ def test_the_prompt_is_read_in_every_encoding_and_the_answer_has_the_same(encodi
         (service_pb2.ModelInferRequest(model_name="tiny"), "has one input, the prompt; this one has 0"),
     ],
 )
-def test_what_is_no_prompt_is_refused(made: Any, sentence: str) -> None:
-    error = refusal(made)
+def test_what_is_no_prompt_is_refused(infer_request: Any, sentence: str) -> None:
+    error = refusal(infer_request)
     assert error.kind is Kind.INVALID
     assert sentence in error.message
 
@@ -170,10 +170,10 @@ def test_other_parameters_and_values_are_refused_by_name(name: str, kind: str, v
 
 
 def test_more_tokens_than_the_model_has_are_as_many_as_it_has() -> None:
-    made = request(int_contents=POINTS)
-    made.parameters["max_tokens"].string_param = "500"
-    assert v2grpc_openai.read(made, service(longest=256)).parameters == {"max_tokens": 256}
-    assert v2grpc_openai.read(made, service(longest=None)).parameters == {"max_tokens": 500}
+    infer_request = request(int_contents=POINTS)
+    infer_request.parameters["max_tokens"].string_param = "500"
+    assert v2grpc_openai.read(infer_request, service(longest=256)).parameters == {"max_tokens": 256}
+    assert v2grpc_openai.read(infer_request, service(longest=None)).parameters == {"max_tokens": 500}
 
 
 def test_each_task_has_its_own_request() -> None:
@@ -194,24 +194,28 @@ def test_each_task_has_its_own_request() -> None:
 
 
 def test_an_adapter_is_named_with_its_service_and_others_are_not_found() -> None:
-    made = request(int_contents=POINTS)
-    made.model_name = "tiny:poems"
-    assert body(v2grpc_openai.read(made, service()))["model"] == "tiny:poems"
-    made.model_name = ""  # the gateway knew it from the host
-    assert body(v2grpc_openai.read(made, service()))["model"] == "tiny"
+    infer_request = request(int_contents=POINTS)
+    infer_request.model_name = "tiny:poems"
+    assert body(v2grpc_openai.read(infer_request, service()))["model"] == "tiny:poems"
+    infer_request.model_name = ""  # the gateway knew it from the host
+    assert body(v2grpc_openai.read(infer_request, service()))["model"] == "tiny"
     for name in ("other", "tiny:prose"):
-        made.model_name = name
-        assert refusal(made).kind is Kind.NOT_FOUND
+        infer_request.model_name = name
+        assert refusal(infer_request).kind is Kind.NOT_FOUND
 
 
 @pytest.mark.parametrize("task", ["chat", "completion"])
 def test_a_recorded_answer_becomes_a_response_with_its_usage(task: str) -> None:
     wire = recorded.load(f"vllm-{task}")
-    made, usage = v2grpc_openai.answer(asked(task), wire.body)
+    response, usage = v2grpc_openai.answer(asked(task), wire.body)
     choice = json.loads(wire.body)["choices"][0]
     text = choice["message"]["content"] if task == "chat" else choice["text"]
-    assert "".join(map(chr, made.outputs[0].contents.int_contents)) == text
-    assert (made.model_name, made.id, made.parameters["finish_reason"].string_param) == ("tiny", "7", "length")
+    assert "".join(map(chr, response.outputs[0].contents.int_contents)) == text
+    assert (response.model_name, response.id, response.parameters["finish_reason"].string_param) == (
+        "tiny",
+        "7",
+        "length",
+    )
     assert v2grpc_openai.usage_metadata(usage)[1] == ("x-completion-tokens", "3")
 
 
@@ -220,27 +224,27 @@ def test_a_recorded_answer_becomes_a_response_with_its_usage(task: str) -> None:
 def test_a_recorded_stream_becomes_responses_however_it_is_cut(task: str, size: int) -> None:
     content = recorded.load(f"vllm-{task}-stream").body
     events, question = sse.Events(), asked(task)
-    found = [event for at in range(0, len(content), size) for event in events.feed(content[at : at + size])]
-    assert found[-1] == sse.DONE
-    pieces = [v2grpc_openai.piece(question, event) for event in found[:-1]]
+    payloads = [event for at in range(0, len(content), size) for event in events.feed(content[at : at + size])]
+    assert payloads[-1] == sse.DONE
+    pieces = [v2grpc_openai.piece(question, event) for event in payloads[:-1]]
     responses = [response for response, _ in pieces if response is not None]
     text = "".join(chr(point) for response in responses for point in response.outputs[0].contents.int_contents)
-    choices = [json.loads(event)["choices"] for event in found[:-1]]
-    said = [choice[0]["delta"].get("content") if task == "chat" else choice[0]["text"] for choice in choices if choice]
-    assert text == "".join(said)
+    choices = [json.loads(event)["choices"] for event in payloads[:-1]]
+    parts = [choice[0]["delta"].get("content") if task == "chat" else choice[0]["text"] for choice in choices if choice]
+    assert text == "".join(parts)
     assert responses[-1].parameters["finish_reason"].string_param == "length"
     assert [usage["completion_tokens"] for _, usage in pieces if usage] == [3]
 
 
 def test_a_recorded_embedding_becomes_a_vector() -> None:
-    made, usage = v2grpc_openai.answer(asked("embedding"), recorded.load("vllm-embedding").body)
-    assert (made.outputs[0].datatype, list(made.outputs[0].shape)) == ("FP32", [1, 256])
-    assert np.isclose(np.linalg.norm(made.outputs[0].contents.fp32_contents), 1)
+    response, usage = v2grpc_openai.answer(asked("embedding"), recorded.load("vllm-embedding").body)
+    assert (response.outputs[0].datatype, list(response.outputs[0].shape)) == ("FP32", [1, 256])
+    assert np.isclose(np.linalg.norm(response.outputs[0].contents.fp32_contents), 1)
     assert v2grpc_openai.usage_metadata(usage)[0] == ("x-prompt-tokens", "2")
     raw = v2grpc_openai.read(request(raw=b"hi", datatype="UINT8"), service("embedding"))
     again, _ = v2grpc_openai.answer(raw, recorded.load("vllm-embedding").body)
     vector = np.frombuffer(again.raw_output_contents[0], "<f4")
-    assert vector.tolist() == list(made.outputs[0].contents.fp32_contents)
+    assert vector.tolist() == list(response.outputs[0].contents.fp32_contents)
 
 
 @pytest.mark.parametrize(
@@ -274,9 +278,9 @@ def test_an_answer_that_is_none_is_the_backends_fault(content: bytes) -> None:
 
 
 def test_metadata_tells_the_prompt_and_the_text() -> None:
-    made = v2grpc_openai.metadata(service(), "tiny")
-    assert (made.name, made.platform) == ("tiny", "vllm")
-    assert [(tensor.name, tensor.datatype) for tensor in (*made.inputs, *made.outputs)] == [
+    response = v2grpc_openai.metadata(service(), "tiny")
+    assert (response.name, response.platform) == ("tiny", "vllm")
+    assert [(tensor.name, tensor.datatype) for tensor in (*response.inputs, *response.outputs)] == [
         ("prompt", "BYTES"),
         ("text", "BYTES"),
     ]

@@ -12,10 +12,10 @@ def test_ports_that_are_written_down_or_in_use_are_passed_over() -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         assert not is_free(port)
-        found = allocate(2, {port + 1}, first=port, last=port + 50)
-    assert port not in found
-    assert port + 1 not in found
-    assert len(set(found)) == 2
+        ports = allocate(2, {port + 1}, first=port, last=port + 50)
+    assert port not in ports
+    assert port + 1 not in ports
+    assert len(set(ports)) == 2
 
 
 def test_a_full_range_is_an_error_that_names_it() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 def varint(number: int) -> bytes:
     number &= (1 << 64) - 1
-    made = bytearray()
+    encoded = bytearray()
     while number > 127:
-        made.append(number & 127 | 128)
+        encoded.append(number & 127 | 128)
         number >>= 7
-    return bytes(made) + bytes([number])
+    return bytes(encoded) + bytes([number])
 
 
 def field(number: int, value: bytes | str | int) -> bytes:

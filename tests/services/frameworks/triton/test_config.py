@@ -35,42 +35,42 @@ def test_without_options_only_the_name_changes() -> None:
 
 
 def test_what_the_form_sets_changes_and_the_rest_stays() -> None:
-    made = overlaid(
+    model_config = overlaid(
         FULL,
         max_batch_size=16,
         instances=2,
         parameters={"added": "2"},
         dynamic_batching={"preferred_batch_size": [8], "max_queue_delay_microseconds": 50},
     )
-    assert made.max_batch_size == 16
-    assert [(group.count, list(group.gpus)) for group in made.instance_group] == [(2, [0]), (2, [])]
-    assert list(made.dynamic_batching.preferred_batch_size) == [8]
-    assert made.dynamic_batching.max_queue_delay_microseconds == 50
-    assert made.dynamic_batching.priority_levels == 2
-    assert {key: value.string_value for key, value in made.parameters.items()} == {"kept": "1", "added": "2"}
-    assert made.model_warmup[0].name == "w"
-    assert made.version_policy.HasField("all")
+    assert model_config.max_batch_size == 16
+    assert [(group.count, list(group.gpus)) for group in model_config.instance_group] == [(2, [0]), (2, [])]
+    assert list(model_config.dynamic_batching.preferred_batch_size) == [8]
+    assert model_config.dynamic_batching.max_queue_delay_microseconds == 50
+    assert model_config.dynamic_batching.priority_levels == 2
+    assert {key: value.string_value for key, value in model_config.parameters.items()} == {"kept": "1", "added": "2"}
+    assert model_config.model_warmup[0].name == "w"
+    assert model_config.version_policy.HasField("all")
 
 
 def test_tensors_of_the_form_replace_the_list_and_keep_the_other_fields_of_their_namesakes() -> None:
-    made = overlaid(
+    model_config = overlaid(
         FULL,
         inputs=[
             {"name": "new", "datatype": "INT64", "shape": [-1]},
             {"name": "x", "datatype": "FP16", "shape": [3, 4]},
         ],
     )
-    assert [tensor.name for tensor in made.input] == ["new", "x"]
-    assert made.input[1].optional
-    assert list(made.input[1].reshape.shape) == [12]
-    assert config.tensors(made.input) == (Tensor("new", "INT64", (-1,)), Tensor("x", "FP16", (3, 4)))
-    assert made.output[0].label_filename == "labels.txt"
+    assert [tensor.name for tensor in model_config.input] == ["new", "x"]
+    assert model_config.input[1].optional
+    assert list(model_config.input[1].reshape.shape) == [12]
+    assert config.tensors(model_config.input) == (Tensor("new", "INT64", (-1,)), Tensor("x", "FP16", (3, 4)))
+    assert model_config.output[0].label_filename == "labels.txt"
 
 
 def test_new_dims_drop_a_reshape_that_was_made_for_the_old_ones() -> None:
-    made = overlaid(FULL, inputs=[{"name": "x", "datatype": "FP32", "shape": [5]}])
-    assert list(made.input[0].dims) == [5]
-    assert not made.input[0].HasField("reshape")
+    model_config = overlaid(FULL, inputs=[{"name": "x", "datatype": "FP32", "shape": [5]}])
+    assert list(model_config.input[0].dims) == [5]
+    assert not model_config.input[0].HasField("reshape")
 
 
 def test_dynamic_batching_is_switched_off_and_on() -> None:
@@ -84,8 +84,8 @@ def test_dynamic_batching_beside_sequence_batching_is_refused_and_not_overwritte
 
 
 def test_a_backend_of_the_form_replaces_the_platform() -> None:
-    made = overlaid(FULL, backend="python")
-    assert (made.backend, made.platform) == ("python", "")
+    model_config = overlaid(FULL, backend="python")
+    assert (model_config.backend, model_config.platform) == ("python", "")
     assert config.backend(config.parse(FULL)) == "onnxruntime"
 
 
@@ -95,11 +95,11 @@ input [{ name: "x" data_type: TYPE_FP32 dims: [-1, 64] }] output [{ name: "y" da
 
 
 def test_switching_batching_on_turns_a_free_first_dimension_into_the_batch() -> None:
-    made = overlaid(BATCHED, max_batch_size=8)
-    assert list(made.input[0].dims) == [64]
-    assert list(made.output[0].dims) == [1]
-    assert made.output[0].HasField("reshape")
-    back = config.overlay(made, {"max_batch_size": 0}, "digits")
+    model_config = overlaid(BATCHED, max_batch_size=8)
+    assert list(model_config.input[0].dims) == [64]
+    assert list(model_config.output[0].dims) == [1]
+    assert model_config.output[0].HasField("reshape")
+    back = config.overlay(model_config, {"max_batch_size": 0}, "digits")
     assert [list(back.input[0].dims), list(back.output[0].dims)] == [[-1, 64], [-1]]
 
 
@@ -119,29 +119,29 @@ def test_a_broken_file_is_refused_with_line_and_column() -> None:
 
 
 def test_what_is_written_reads_back_the_same() -> None:
-    made = overlaid(FULL, instances=4)
-    assert config.parse(config.write(made)) == made
+    model_config = overlaid(FULL, instances=4)
+    assert config.parse(config.write(model_config)) == model_config
 
 
 def test_missing_tensors_are_filled_in_from_the_model_and_a_scalar_of_a_batch_gets_a_reshape() -> None:
-    made = config.parse("max_batch_size: 8")
-    config.complete(made, [Tensor("x", "FP32", (-1, 64))], [Tensor("y", "BYTES", (-1,))])
-    assert config.tensors(made.input) == (Tensor("x", "FP32", (64,)),)
-    assert config.tensors(made.output) == (Tensor("y", "BYTES", (1,)),)
-    assert made.output[0].HasField("reshape")
+    model_config = config.parse("max_batch_size: 8")
+    config.complete(model_config, [Tensor("x", "FP32", (-1, 64))], [Tensor("y", "BYTES", (-1,))])
+    assert config.tensors(model_config.input) == (Tensor("x", "FP32", (64,)),)
+    assert config.tensors(model_config.output) == (Tensor("y", "BYTES", (1,)),)
+    assert model_config.output[0].HasField("reshape")
 
 
 def test_a_scalar_of_a_model_without_batching_is_one_element_without_reshape() -> None:
-    made = config.parse("")
-    config.complete(made, [], [Tensor("total", "FP32", ())])
-    assert config.tensors(made.output) == (Tensor("total", "FP32", (1,)),)
-    assert not made.output[0].HasField("reshape"), "Triton refuses it there"
+    model_config = config.parse("")
+    config.complete(model_config, [], [Tensor("total", "FP32", ())])
+    assert config.tensors(model_config.output) == (Tensor("total", "FP32", (1,)),)
+    assert not model_config.output[0].HasField("reshape"), "Triton refuses it there"
 
 
 def test_on_a_cpu_gpu_groups_move_and_a_model_without_groups_gets_one_instance() -> None:
-    made = config.parse(FULL)
-    config.on_cpu(made)
-    assert [(group.count, group.kind == group.KIND_CPU, list(group.gpus)) for group in made.instance_group] == [
+    model_config = config.parse(FULL)
+    config.on_cpu(model_config)
+    assert [(group.count, group.kind == group.KIND_CPU, list(group.gpus)) for group in model_config.instance_group] == [
         (1, True, []),
         (3, True, []),
     ]
@@ -153,18 +153,18 @@ def test_on_a_cpu_gpu_groups_move_and_a_model_without_groups_gets_one_instance()
 def test_ids_of_sequences_as_text_are_passed_by_a_parameter_to_our_onnx_backend_alone() -> None:
     control = 'control_input { name: "ID" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING } }'
     for name, left in (("onnxruntime", 0), ("python", 1)):
-        made = config.parse(f'backend: "{name}" sequence_batching {{ {control} }}')
-        config.pass_text_ids(made)
-        assert len(made.sequence_batching.control_input) == left
-        assert made.parameters[config.TEXT_ID].string_value == ("" if left else "ID")
-        assert made.WhichOneof("scheduling_choice") == "sequence_batching"
+        model_config = config.parse(f'backend: "{name}" sequence_batching {{ {control} }}')
+        config.pass_text_ids(model_config)
+        assert len(model_config.sequence_batching.control_input) == left
+        assert model_config.parameters[config.TEXT_ID].string_value == ("" if left else "ID")
+        assert model_config.WhichOneof("scheduling_choice") == "sequence_batching"
 
 
 def test_on_a_cpu_states_have_memory_of_their_own() -> None:
     fields = "use_growable_memory: true use_same_buffer_for_input_output: true"
-    made = config.parse(f"sequence_batching {{ state {{ {fields} }} }}")
-    config.on_cpu(made)
-    assert made.sequence_batching.state[0] == type(made.sequence_batching.state[0])()
+    model_config = config.parse(f"sequence_batching {{ state {{ {fields} }} }}")
+    config.on_cpu(model_config)
+    assert model_config.sequence_batching.state[0] == type(model_config.sequence_batching.state[0])()
 
 
 def test_the_library_that_triton_loads_anyway_is_left_out() -> None:

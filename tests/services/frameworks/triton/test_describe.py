@@ -29,16 +29,16 @@ def python_model(tree: Path, config: str = PYTHON) -> Path:
     return tree
 
 
-def problem(made: ModelDescription) -> str:
-    assert len(made.problems) == 1, made.problems
-    return made.problems[0]
+def problem(description: ModelDescription) -> str:
+    assert len(description.problems) == 1, description.problems
+    return description.problems[0]
 
 
 def test_a_model_folder_is_described_by_its_config(tmp_path: Path) -> None:
     config = PYTHON + "max_batch_size: 4 model_transaction_policy { decoupled: true }"
-    made = describe(python_model(tmp_path, config), {})
-    assert [one.path for one in made.executable] == ["1/model.py"]
-    assert replace(made, executable=()) == ModelDescription(
+    description = describe(python_model(tmp_path, config), {})
+    assert [one.path for one in description.executable] == ["1/model.py"]
+    assert replace(description, executable=()) == ModelDescription(
         inputs=(Tensor("x", "FP32", (-1, 64)),),
         outputs=(Tensor("y", "INT64", (-1,)),),
         backend="python",
@@ -49,34 +49,34 @@ def test_a_model_folder_is_described_by_its_config(tmp_path: Path) -> None:
 
 
 def test_options_are_laid_over_what_the_files_say(tmp_path: Path) -> None:
-    made = describe(python_model(tmp_path), {"inputs": [{"name": "z", "datatype": "BYTES", "shape": [1]}]})
-    assert made.inputs == (Tensor("z", "BYTES", (1,)),)
+    description = describe(python_model(tmp_path), {"inputs": [{"name": "z", "datatype": "BYTES", "shape": [1]}]})
+    assert description.inputs == (Tensor("z", "BYTES", (1,)),)
 
 
 def test_version_folders_without_a_config_are_a_model(tmp_path: Path) -> None:
     write_digits(tmp_path / "3" / "model.onnx")
-    made = describe(tmp_path, {})
-    assert (made.inputs, made.outputs) == DIGITS
-    assert (made.backend, made.problems) == ("onnxruntime", ())
-    assert made.notes == ("Inputs and outputs were read from 3/model.onnx.",)
+    description = describe(tmp_path, {})
+    assert (description.inputs, description.outputs) == DIGITS
+    assert (description.backend, description.problems) == ("onnxruntime", ())
+    assert description.notes == ("Inputs and outputs were read from 3/model.onnx.",)
 
 
 def test_a_config_without_tensors_is_completed_from_the_onnx_graph(tmp_path: Path) -> None:
     write_digits(tmp_path / "1" / "model.onnx")
     (tmp_path / "config.pbtxt").write_text('platform: "onnxruntime_onnx" max_batch_size: 8')
-    made = describe(tmp_path, {})
-    assert made.inputs == (Tensor("pixels", "FP32", (64,)),)
-    assert (made.backend, made.max_batch_size) == ("onnxruntime", 8)
+    description = describe(tmp_path, {})
+    assert description.inputs == (Tensor("pixels", "FP32", (64,)),)
+    assert (description.backend, description.max_batch_size) == ("onnxruntime", 8)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "digits-v2.onnx"])
 def test_a_bare_onnx_file_gets_a_repository(tmp_path: Path, name: str) -> None:
     write_digits(tmp_path / name)
     (tmp_path / "weights.bin").write_text("external data lies beside the model")
-    made = study(tmp_path, {}, "digits")
-    assert not made.problems
-    assert made.layout.entries == (("1/model.onnx", name), ("1/weights.bin", "weights.bin"))
-    assert made.config.name == "digits"
+    inspection = study(tmp_path, {}, "digits")
+    assert not inspection.problems
+    assert inspection.layout.entries == (("1/model.onnx", name), ("1/weights.bin", "weights.bin"))
+    assert inspection.config.name == "digits"
     assert (describe(tmp_path, {}).inputs, describe(tmp_path, {}).outputs) == DIGITS
 
 
@@ -86,14 +86,14 @@ def test_a_bare_python_model_takes_its_tensors_from_the_form(tmp_path: Path) -> 
         "Nothing says what inputs and outputs the Python model has: fill in its inputs and outputs."
     )
     tensors = [{"name": "x", "datatype": "FP32", "shape": [-1]}]
-    made = describe(tmp_path, {"inputs": tensors, "outputs": tensors})
-    assert (made.backend, made.problems) == ("python", ())
+    description = describe(tmp_path, {"inputs": tensors, "outputs": tensors})
+    assert (description.backend, description.problems) == ("python", ())
 
 
 def test_a_python_model_may_have_outputs_alone(tmp_path: Path) -> None:
     config = PYTHON.partition("output")[2]
-    made = describe(python_model(tmp_path, f'backend: "python" output{config}'), {})
-    assert made.problems == () and "so requests bring none" in made.notes[0]
+    description = describe(python_model(tmp_path, f'backend: "python" output{config}'), {})
+    assert description.problems == () and "so requests bring none" in description.notes[0]
     assert problem(describe(tmp_path, {"max_batch_size": 4})) == (
         "Nothing says what inputs the Python model has, and batches need some: fill in its inputs."
     )
@@ -101,9 +101,9 @@ def test_a_python_model_may_have_outputs_alone(tmp_path: Path) -> None:
 
 def test_a_python_model_that_completes_its_own_config_needs_no_tensors(tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text("class TritonPythonModel:\n  def auto_complete_config(c): return c")
-    made = describe(tmp_path, {})
-    assert not made.problems
-    assert "says its inputs and outputs itself" in made.notes[0]
+    description = describe(tmp_path, {})
+    assert not description.problems
+    assert "says its inputs and outputs itself" in description.notes[0]
 
 
 def test_a_folder_without_a_model_says_what_was_expected(tmp_path: Path) -> None:
@@ -165,13 +165,13 @@ def test_a_sequence_id_as_text_is_not_for_the_bundled_runtime(tmp_path: Path, ki
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "model.py").write_text("")
     problems = describe(tmp_path, {}).problems
-    assert [("as TYPE_STRING, which the Python backend" in said) for said in problems] == ([True] if refused else [])
+    assert [("as TYPE_STRING, which the Python backend" in text) for text in problems] == ([True] if refused else [])
 
 
 def test_a_broken_config_is_named_with_line_and_column_and_still_shown(tmp_path: Path) -> None:
-    made = describe(python_model(tmp_path, 'backend: "python"\ninputs [ ]\n'), {})
-    assert "config.pbtxt is broken at line 2, column 1:" in problem(made)
-    assert made.config_text == 'backend: "python"\ninputs [ ]\n'
+    description = describe(python_model(tmp_path, 'backend: "python"\ninputs [ ]\n'), {})
+    assert "config.pbtxt is broken at line 2, column 1:" in problem(description)
+    assert description.config_text == 'backend: "python"\ninputs [ ]\n'
 
 
 def test_a_config_that_is_no_text_or_far_too_large_is_refused(tmp_path: Path) -> None:
@@ -203,9 +203,9 @@ def test_a_gpu_that_a_service_without_one_does_not_get_is_a_note(tmp_path: Path)
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "model.pt").write_text("")
     (tmp_path / "config.pbtxt").write_text('backend: "pytorch" instance_group [{ kind: KIND_GPU }]')
-    made = describe(tmp_path, {})
-    assert not made.problems
-    assert "asks for a GPU" in made.notes[0]
+    description = describe(tmp_path, {})
+    assert not description.problems
+    assert "asks for a GPU" in description.notes[0]
 
 
 def test_a_tree_that_is_gone_is_a_problem_and_not_an_exception(tmp_path: Path) -> None:
@@ -222,9 +222,12 @@ def onnx_model(tree: Path, config: str = ONNX) -> Path:
 
 
 def test_a_config_that_contradicts_the_graph_stops_a_start(tmp_path: Path) -> None:
-    made = describe(onnx_model(tmp_path, ONNX.replace("64", "32")), {})
-    assert problem(made) == "Input pixels: The model has [-1, 64]: write dims: [-1, 64]."
-    assert 'name: "pixels"' in made.suggested and [row.verdict for row in made.comparison].count("wrong") == 1
+    description = describe(onnx_model(tmp_path, ONNX.replace("64", "32")), {})
+    assert problem(description) == "Input pixels: The model has [-1, 64]: write dims: [-1, 64]."
+    assert (
+        'name: "pixels"' in description.suggested
+        and [row.verdict for row in description.comparison].count("wrong") == 1
+    )
 
 
 def test_what_the_form_says_is_held_against_the_graph_as_well(tmp_path: Path) -> None:
@@ -259,7 +262,7 @@ def test_a_library_of_operators_must_be_there(tmp_path: Path) -> None:
 def test_a_graph_without_its_weights_stops_a_start(tmp_path: Path) -> None:
     tree = onnx_model(tmp_path)
     (tree / "1" / "model.onnx").write_bytes(external("model.onnx.data"))
-    assert any("model.onnx.data, which is missing" in said for said in describe(tree, {}).problems)
+    assert any("model.onnx.data, which is missing" in text for text in describe(tree, {}).problems)
 
 
 def test_code_is_told_by_the_backend_that_serves_and_not_by_the_file(tmp_path: Path) -> None:
@@ -270,8 +273,8 @@ def test_code_is_told_by_the_backend_that_serves_and_not_by_the_file(tmp_path: P
 
 
 def test_a_version_policy_without_a_version_is_named(tmp_path: Path) -> None:
-    made = describe(python_model(tmp_path, PYTHON + "version_policy { specific { } }"), {})
-    assert problem(made) == "version_policy in config.pbtxt names no version: name one, or leave it out."
+    description = describe(python_model(tmp_path, PYTHON + "version_policy { specific { } }"), {})
+    assert problem(description) == "version_policy in config.pbtxt names no version: name one, or leave it out."
 
 
 def test_a_version_folder_that_triton_ignores_is_none(tmp_path: Path) -> None:
@@ -281,8 +284,10 @@ def test_a_version_folder_that_triton_ignores_is_none(tmp_path: Path) -> None:
 
 
 def test_a_backend_that_is_a_path_is_refused(tmp_path: Path) -> None:
-    made = describe(python_model(tmp_path, PYTHON.replace('"python"', '"../../x"')), {})
-    assert problem(made) == "config.pbtxt names the backend '../../x', which cannot be: a backend's name is a word."
+    description = describe(python_model(tmp_path, PYTHON.replace('"python"', '"../../x"')), {})
+    assert (
+        problem(description) == "config.pbtxt names the backend '../../x', which cannot be: a backend's name is a word."
+    )
 
 
 def test_an_iterative_sequence_is_a_single_request(tmp_path: Path) -> None:

@@ -47,12 +47,12 @@ def with_gpu(context: LaunchContext) -> LaunchContext:
 
 def test_a_launch_is_what_the_golden_file_says(context: LaunchContext, tmp_path: Path) -> None:
     """To rewrite the golden file: delete it, run this test, look at the diff."""
-    made = render(context)
+    launch = render(context)
     plain = {
-        "argv": list(made.argv),
-        "env": dict(made.env),
-        "links": {name: str(path) for name, path in made.links.items()},
-        "files": {name: data.decode().splitlines() for name, data in made.files.items()},
+        "argv": list(launch.argv),
+        "env": dict(launch.env),
+        "links": {name: str(path) for name, path in launch.links.items()},
+        "files": {name: data.decode().splitlines() for name, data in launch.files.items()},
     }
     text = json.dumps(plain, indent=2).replace(str(tmp_path), "/tmp/home")
     text = text.replace(shm_family(context.run_dir), "triton_family") + "\n"
@@ -79,11 +79,11 @@ def test_every_door_is_on_loopback_and_the_repository_is_closed(context: LaunchC
 
 def test_nothing_of_the_console_is_inherited(context: LaunchContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "not for models")
-    made = render(context)
-    assert "SECRET_KEY" not in made.env
-    assert made.env["MODE"] == "fast"
-    assert made.env["OMP_NUM_THREADS"] == "4", "a user may replace a default"
-    assert made.env["PYTHONSAFEPATH"] == "1"
+    launch = render(context)
+    assert "SECRET_KEY" not in launch.env
+    assert launch.env["MODE"] == "fast"
+    assert launch.env["OMP_NUM_THREADS"] == "4", "a user may replace a default"
+    assert launch.env["PYTHONSAFEPATH"] == "1"
 
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "PYTHONHOME", "TMPDIR"])

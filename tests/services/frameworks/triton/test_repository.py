@@ -48,37 +48,39 @@ def launch(tree: Path, service: str = "svc", **options: Any) -> Launch:
     return render(context_for(service, tree, home / "run", home / "runtime", config=options))
 
 
-def written(made: Launch, name: str) -> Any:
-    return text_format.Parse(made.files[f"repository/{name}/config.pbtxt"], model_config_pb2.ModelConfig())
+def written(replica_launch: Launch, name: str) -> Any:
+    return text_format.Parse(replica_launch.files[f"repository/{name}/config.pbtxt"], model_config_pb2.ModelConfig())
 
 
-def problem(made: ModelDescription) -> str:
-    assert len(made.problems) == 1, made.problems
-    return made.problems[0]
+def problem(description: ModelDescription) -> str:
+    assert len(description.problems) == 1, description.problems
+    return description.problems[0]
 
 
 def test_the_ensemble_of_a_folder_is_what_the_service_speaks_of(tmp_path: Path) -> None:
-    made = describe(mixed(tmp_path / "tree"), {})
-    assert made.problems == ()
-    assert made.inputs == (Tensor("IN", "FP32", (-1,)),)
-    assert made.outputs == (Tensor("OUT", "FP32", (-1,)),)
-    assert made.backend == "ensemble"
-    assert made.models == (
+    description = describe(mixed(tmp_path / "tree"), {})
+    assert description.problems == ()
+    assert description.inputs == (Tensor("IN", "FP32", (-1,)),)
+    assert description.outputs == (Tensor("OUT", "FP32", (-1,)),)
+    assert description.backend == "ensemble"
+    assert description.models == (
         ServedModel("flow", "ensemble", "main"),
         ServedModel("neg", "onnxruntime", "step"),
         ServedModel("add", "python", "step"),
         ServedModel("abs", "onnxruntime", "step"),
     )
-    assert [code.path for code in made.executable] == ["add/1/model.py"]
-    assert "abs: Inputs and outputs were read from 1/model.onnx." in made.notes
+    assert [code.path for code in description.executable] == ["add/1/model.py"]
+    assert "abs: Inputs and outputs were read from 1/model.onnx." in description.notes
 
 
 def test_the_launch_of_a_repository_is_what_the_golden_file_says(tmp_path: Path) -> None:
     """To rewrite the golden file: delete it, run this test, look at the diff."""
-    made = launch(mixed(tmp_path / "tree"))
+    replica_launch = launch(mixed(tmp_path / "tree"))
     plain = {
-        "links": {name: str(path) for name, path in sorted(made.links.items())},
-        "files": {name: data.decode().splitlines() for name, data in made.files.items() if name != "start.sh"},
+        "links": {name: str(path) for name, path in sorted(replica_launch.links.items())},
+        "files": {
+            name: data.decode().splitlines() for name, data in replica_launch.files.items() if name != "start.sh"
+        },
     }
     text = json.dumps(plain, indent=2).replace(str(tmp_path), "/tmp/home") + "\n"
     if not GOLDEN.exists():
@@ -88,13 +90,13 @@ def test_the_launch_of_a_repository_is_what_the_golden_file_says(tmp_path: Path)
 
 
 def test_the_main_model_has_the_name_of_the_service_and_the_others_their_own(tmp_path: Path) -> None:
-    made = launch(mixed(tmp_path / "tree"))
-    names = {name: written(made, name).name for name in ("svc", "neg", "add", "abs")}
+    replica_launch = launch(mixed(tmp_path / "tree"))
+    names = {name: written(replica_launch, name).name for name in ("svc", "neg", "add", "abs")}
     assert names == {name: name for name in names}
-    assert [one.model_name for one in written(made, "svc").ensemble_scheduling.step] == ["neg", "add", "abs"]
-    assert not written(made, "svc").instance_group
-    assert written(made, "neg").instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_CPU
-    assert [tensor.name for tensor in written(made, "abs").input] == ["x"]
+    assert [one.model_name for one in written(replica_launch, "svc").ensemble_scheduling.step] == ["neg", "add", "abs"]
+    assert not written(replica_launch, "svc").instance_group
+    assert written(replica_launch, "neg").instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_CPU
+    assert [tensor.name for tensor in written(replica_launch, "abs").input] == ["x"]
 
 
 @pytest.mark.parametrize("folder", ["flow/1/", "flow/3/"])
@@ -111,9 +113,9 @@ def test_an_ensemble_whose_empty_folder_a_bucket_could_not_hold_gets_one(tmp_pat
 
 def test_another_model_may_be_named_and_ensembles_find_it_under_the_name_of_the_service(tmp_path: Path) -> None:
     tree = mixed(tmp_path / "tree")
-    made = describe(tree, {"model": "add"})
-    assert made.inputs == (Tensor("x", "FP32", (-1,)),)
-    assert made.models[0] == ServedModel("add", "python", "main")
+    description = describe(tree, {"model": "add"})
+    assert description.inputs == (Tensor("x", "FP32", (-1,)),)
+    assert description.models[0] == ServedModel("add", "python", "main")
     steps = [one.model_name for one in written(launch(tree, model="add"), "flow").ensemble_scheduling.step]
     assert steps == ["neg", "svc", "abs"]
     assert describe(tree, {"model": "neg"}).models == (ServedModel("neg", "onnxruntime", "main"),)
@@ -128,18 +130,18 @@ def test_the_backend_that_the_service_names_decides_what_is_loaded(tmp_path: Pat
 
 
 def test_numbered_folders_of_data_are_no_model(tmp_path: Path) -> None:
-    found = describe(write(mixed(tmp_path / "tree"), {"scans/1/a.png": "", "scans/2/b.png": ""}), {})
-    assert found.problems == () and "scans" not in [model.name for model in found.models]
-    assert "Not loaded, because nothing here calls it: scans." in found.notes
+    description = describe(write(mixed(tmp_path / "tree"), {"scans/1/a.png": "", "scans/2/b.png": ""}), {})
+    assert description.problems == () and "scans" not in [model.name for model in description.models]
+    assert "Not loaded, because nothing here calls it: scans." in description.notes
     tree = write(tmp_path / "one", {**onnx_model("neg"), "scans/1/a.png": ""})
     assert describe(tree, {}).models == (ServedModel("neg", "onnxruntime", "main"),)
     assert "No folder here is a model" in problem(describe(write(tmp_path / "none", {"scans/1/a.png": ""}), {}))
 
 
 def test_a_repository_of_one_model_is_that_model(tmp_path: Path) -> None:
-    made = launch(write(tmp_path / "tree", {**onnx_model("my model"), "LICENSE": "MIT"}))
-    assert "repository/svc/1/model.onnx" in made.links
-    assert made.links["repository/LICENSE"].name == "LICENSE"
+    replica_launch = launch(write(tmp_path / "tree", {**onnx_model("my model"), "LICENSE": "MIT"}))
+    assert "repository/svc/1/model.onnx" in replica_launch.links
+    assert replica_launch.links["repository/LICENSE"].name == "LICENSE"
 
 
 @pytest.mark.parametrize(
@@ -186,8 +188,8 @@ def test_a_lone_ensemble_asks_for_the_folder_above(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_with_a_step_is_said_by_its_name(tmp_path: Path, files: Any, expected: str) -> None:
-    found = describe(mixed(tmp_path / "tree", **files), {}).problems
-    assert any(one.startswith(expected) for one in found) if expected else not found, found
+    problems = describe(mixed(tmp_path / "tree", **files), {}).problems
+    assert any(one.startswith(expected) for one in problems) if expected else not problems, problems
 
 
 def test_tensors_of_a_step_without_a_config_are_compared_as_its_file_has_them(tmp_path: Path) -> None:
@@ -234,10 +236,13 @@ def test_a_step_whose_backend_the_runtime_lacks_is_named(tmp_path: Path) -> None
 
 def test_options_are_laid_over_the_main_model_only(tmp_path: Path) -> None:
     tree = write(tmp_path / "tree", {**python_model("a"), **python_model("b")})
-    made = launch(tree, model="a", instances=3, max_batch_size=4, parameters={"MODEL_A": "1"})
-    assert (written(made, "svc").max_batch_size, written(made, "svc").instance_group[0].count) == (4, 3)
-    assert (written(made, "b").max_batch_size, written(made, "b").instance_group[0].count) == (0, 1)
-    assert not written(made, "b").parameters
+    replica_launch = launch(tree, model="a", instances=3, max_batch_size=4, parameters={"MODEL_A": "1"})
+    assert (written(replica_launch, "svc").max_batch_size, written(replica_launch, "svc").instance_group[0].count) == (
+        4,
+        3,
+    )
+    assert (written(replica_launch, "b").max_batch_size, written(replica_launch, "b").instance_group[0].count) == (0, 1)
+    assert not written(replica_launch, "b").parameters
 
 
 def test_larger_batches_than_those_of_a_step_are_refused(tmp_path: Path) -> None:
@@ -264,8 +269,8 @@ def test_ensembles_that_call_each_other_are_refused(tmp_path: Path) -> None:
         f"{name}/config.pbtxt": ensemble(step(other, {"IN": "IN"}, {"OUT": "OUT"}))
         for name, other in (("one", "two"), ("two", "one"))
     }
-    found = describe(write(tmp_path, {**circle}), {"model": "one"}).problems
-    assert found[0] == "one: The ensemble one calls itself through its step two: Triton allows no circle."
+    problems = describe(write(tmp_path, {**circle}), {"model": "one"}).problems
+    assert problems[0] == "one: The ensemble one calls itself through its step two: Triton allows no circle."
 
 
 def test_code_is_that_of_all_loaded_models_and_of_what_they_can_load(tmp_path: Path) -> None:

@@ -43,15 +43,15 @@ def adapter(root: Path, rank: int = 8) -> None:
 
 
 def problem(tree: Path, config: dict[str, Any] | None = None) -> str:
-    [said] = describe(tree, config or {}).problems
-    return said
+    [message] = describe(tree, config or {}).problems
+    return message
 
 
 def test_a_chat_model_is_told_by_its_files(tmp_path: Path) -> None:
-    found = describe(model(tmp_path), {})
-    assert not found.problems and not found.notes
-    assert (found.task, found.max_model_len, found.backend) == ("chat", 2048, "vllm")
-    assert dict(found.facts) == {
+    description = describe(model(tmp_path), {})
+    assert not description.problems and not description.notes
+    assert (description.task, description.max_model_len, description.backend) == ("chat", 2048, "vllm")
+    assert dict(description.facts) == {
         "Architecture": "LlamaForCausalLM",
         "Parameters": "1.0 K",
         "Data type of the weights": "float32",
@@ -88,9 +88,9 @@ def test_large_files_that_were_not_looked_into_are_counted_by_size(tmp_path: Pat
         (tree / name).unlink()
         (tree / name).touch()
         os.truncate(tree / name, 4 << 30)
-    found = describe(tree, {})
-    assert not found.problems
-    facts = dict(found.facts)
+    description = describe(tree, {})
+    assert not description.problems
+    facts = dict(description.facts)
     assert (facts["Parameters"], facts["Memory of the weights"]) == ("about 1.07 B", "about 4.0 GiB")
     assert dict(describe(tree, {"dtype": "bfloat16"}).facts)["Memory of the weights"] == "about 2.0 GiB"
 
@@ -98,15 +98,15 @@ def test_large_files_that_were_not_looked_into_are_counted_by_size(tmp_path: Pat
 def test_code_of_the_model_needs_trust(tmp_path: Path) -> None:
     tree = model(tmp_path, {"auto_map": {"AutoModel": "modeling.Mine"}})
     assert "an administrator may set trust_remote_code" in problem(tree)
-    found = describe(tree, {"trust_remote_code": True})
-    assert not found.problems and "only for models that you trust" in found.notes[0]
+    description = describe(tree, {"trust_remote_code": True})
+    assert not description.problems and "only for models that you trust" in description.notes[0]
 
 
 def test_pickles_are_noted(tmp_path: Path) -> None:
     tree = model(tmp_path)
     (tree / "model.safetensors").rename(tree / "pytorch_model.bin")
-    found = describe(tree, {})
-    assert not found.problems and "can hold code" in found.notes[0]
+    description = describe(tree, {})
+    assert not description.problems and "can hold code" in description.notes[0]
 
 
 def test_another_quantisation_than_the_models_is_a_problem(tmp_path: Path) -> None:
@@ -121,15 +121,15 @@ def test_heads_that_cannot_be_split_are_a_problem(tmp_path: Path) -> None:
 
 def test_adapters_are_looked_at(tmp_path: Path) -> None:
     tree = model(tmp_path)
-    asked = {"lora_modules": [{"name": "a", "path": "adapters/a"}]}
-    assert "which is not there" in problem(tree, asked)
+    options = {"lora_modules": [{"name": "a", "path": "adapters/a"}]}
+    assert "which is not there" in problem(tree, options)
     (tree / "adapters" / "a").mkdir(parents=True)
-    assert "has no adapter_config.json" in problem(tree, asked)
+    assert "has no adapter_config.json" in problem(tree, options)
     (tree / "adapters" / "a" / "adapter_config.json").write_text("{}")
-    assert "has no *.safetensors" in problem(tree, asked)
+    assert "has no *.safetensors" in problem(tree, options)
     adapter(tree / "adapters" / "a", rank=32)
-    assert not describe(tree, asked).problems
-    assert "has rank 32" in problem(tree, {**asked, "max_lora_rank": 16})
+    assert not describe(tree, options).problems
+    assert "has rank 32" in problem(tree, {**options, "max_lora_rank": 16})
     assert "is a LoRA adapter" in problem(tree / "adapters" / "a")
 
 

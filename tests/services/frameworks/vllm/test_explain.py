@@ -58,5 +58,5 @@ def test_a_log_that_says_nothing_is_not_explained(log: list[str]) -> None:
 
 
 def test_braces_and_long_lines_in_a_log_do_no_harm() -> None:
-    said = explain(["ValueError: {0} {oops} " + "x" * 100_000])
-    assert said.startswith("vLLM ended with ValueError: {0} {oops}") and len(said) < 600
+    message = explain(["ValueError: {0} {oops} " + "x" * 100_000])
+    assert message.startswith("vLLM ended with ValueError: {0} {oops}") and len(message) < 600

@@ -44,9 +44,9 @@ def flags(context: LaunchContext) -> list[str]:
 
 
 def test_it_listens_on_loopback_under_the_services_name_with_its_doors_closed(context: LaunchContext) -> None:
-    made = render(context)
+    launch = render(context)
     python = str(context.runtime / "bin" / "python")
-    assert made.argv[:6] == (
+    assert launch.argv[:6] == (
         python,
         "-IS",
         str(context.run_dir / "start.py"),
@@ -65,24 +65,24 @@ def test_it_listens_on_loopback_under_the_services_name_with_its_doors_closed(co
         "--dtype=float32",
         "--enforce-eager",
         "--tensor-parallel-size=1",
-    } <= set(made.argv)
-    assert not any("trust-remote-code" in word or "lora" in word for word in made.argv)
-    assert b"pidfd_open" in made.files["start.py"]
-    assert made.settle_seconds == 60
+    } <= set(launch.argv)
+    assert not any("trust-remote-code" in word or "lora" in word for word in launch.argv)
+    assert b"pidfd_open" in launch.files["start.py"]
+    assert launch.settle_seconds == 60
 
 
 def test_the_environment_is_closed_and_offline(context: LaunchContext) -> None:
-    made = render(context).env
-    assert made["LOG"] == "1"
-    assert made["HOME"] == str(context.run_dir)
-    assert (made["OMP_NUM_THREADS"], made["VLLM_CPU_KVCACHE_SPACE"]) == ("2", "4")
+    environment = render(context).env
+    assert environment["LOG"] == "1"
+    assert environment["HOME"] == str(context.run_dir)
+    assert (environment["OMP_NUM_THREADS"], environment["VLLM_CPU_KVCACHE_SPACE"]) == ("2", "4")
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "PYTHONSAFEPATH", "PYTHONUTF8"):
-        assert made[name] == "1"
+        assert environment[name] == "1"
     for name in ("VLLM_MEDIA_URL_ALLOW_REDIRECTS", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_SERVER_DEV_MODE"):
-        assert made[name] == "0"
-    assert made["VLLM_RPC_BASE_PATH"] == "tmp"
-    assert made["VLLM_ENGINE_READY_TIMEOUT_S"] == "600"
-    assert int(made["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"]) > 3600, "the gateway closes idle connections first"
+        assert environment[name] == "0"
+    assert environment["VLLM_RPC_BASE_PATH"] == "tmp"
+    assert environment["VLLM_ENGINE_READY_TIMEOUT_S"] == "600"
+    assert int(environment["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"]) > 3600, "the gateway closes idle connections first"
 
 
 def test_options_become_flags(context: LaunchContext) -> None:
@@ -100,7 +100,7 @@ def test_options_become_flags(context: LaunchContext) -> None:
         "extra_args": ["--max-num-seqs=8", "--no-enforce-eager"],
         "cpu_kvcache_gib": 7,
     }
-    made = flags(with_(context, config))
+    arguments = flags(with_(context, config))
     assert {
         "--dtype=bfloat16",
         "--max-model-len=512",
@@ -116,8 +116,8 @@ def test_options_become_flags(context: LaunchContext) -> None:
         "--quantization=fp8",
         "--max-num-seqs=8",
         "--no-enforce-eager",
-    } <= set(made)
-    assert "--enforce-eager" not in made
+    } <= set(arguments)
+    assert "--enforce-eager" not in arguments
     assert render(with_(context, config)).env["VLLM_CPU_KVCACHE_SPACE"] == "7"
     assert "--runner=pooling" in flags(with_(context, {"task": "embedding"}))
 
@@ -153,9 +153,9 @@ def test_devices_must_fit_the_build(context: LaunchContext, tmp_path: Path) -> N
         render(gpu)
     with pytest.raises(ModelError, match="ask for as many GPUs"):
         render(with_(gpu, {"tensor_parallel_size": 4}, resources=Resources(1, 1, 2)))
-    made = render(with_(gpu, resources=Resources(1, 1, 2)))
-    assert "--tensor-parallel-size=2" in made.argv and "--enforce-eager" not in made.argv
-    assert "--dtype=auto" in made.argv and "VLLM_CPU_KVCACHE_SPACE" not in made.env
+    launch = render(with_(gpu, resources=Resources(1, 1, 2)))
+    assert "--tensor-parallel-size=2" in launch.argv and "--enforce-eager" not in launch.argv
+    assert "--dtype=auto" in launch.argv and "VLLM_CPU_KVCACHE_SPACE" not in launch.env
 
 
 def test_more_shared_memory_than_there_is_is_refused(context: LaunchContext) -> None:

@@ -70,9 +70,9 @@ def test_what_sets_nothing_is_left_out() -> None:
 def test_a_wrong_field_is_named(field: str, value: Any, message: str) -> None:
     with pytest.raises(InvalidFields) as caught:
         options.parse({field: value})
-    [(name, [said])] = caught.value.errors.items()
+    [(name, [problem])] = caught.value.errors.items()
     assert name == f"framework_config.{field}"
-    assert message in said
+    assert message in problem
 
 
 @pytest.mark.parametrize(
