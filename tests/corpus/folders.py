@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tests.corpus.case import Write
 
+# A busy machine may take longer than Triton's default of one second between two requests of a sequence.
+IDLE = "max_sequence_idle_microseconds: 60000000"
 HEAD = "import json\n\nimport numpy as np\nimport triton_python_backend_utils as pb_utils\n\n\n"
 ECHO = (
     HEAD

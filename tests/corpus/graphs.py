@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.corpus.case import Case, Request, Write, array
-from tests.corpus.folders import files
+from tests.corpus.folders import IDLE, files
 from tests.corpus.scheduling import SEQUENCES
 from tests.services.frameworks.triton.onnx_files import field, tensor
 
@@ -77,7 +77,7 @@ def _sums(*steps: float, first: float = 0) -> list[Request]:
 
 
 def _stateful(name: str, config: str, others: Mapping[str, str | bytes] | None = None, first: float = 0) -> Case:
-    write = onnx(f"max_batch_size: 4\n{IO}sequence_batching {{ {config} }}\n", SUMS, others)
+    write = onnx(f"max_batch_size: 4\n{IO}sequence_batching {{ {IDLE} {config} }}\n", SUMS, others)
     return Case(
         name,
         write,
@@ -101,7 +101,7 @@ def _controls() -> Case:
         Request({"IN": array([[2]])}, [{"OUT": array([[1002]])}]),
         Request({"IN": array([[3]])}, [{"OUT": array([[1103]])}], end=True),
     ]
-    write = onnx(f"max_batch_size: 4\n{IO}sequence_batching {{ direct {{ }} {inputs} }}\n", model)
+    write = onnx(f"max_batch_size: 4\n{IO}sequence_batching {{ {IDLE} direct {{ }} {inputs} }}\n", model)
     return Case(
         "onnx-controls",
         write,

@@ -26,6 +26,7 @@ COUNTS = (
 """
 )
 SEQUENCES = """sequence_batching {
+  max_sequence_idle_microseconds: 60000000
   oldest { max_candidate_sequences: 4 }
   control_input [
     { name: "START" control [{ kind: CONTROL_SEQUENCE_START int32_false_true: [0, 1] }] },

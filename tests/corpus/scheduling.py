@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.corpus.case import Case, Request, array
-from tests.corpus.folders import ONE, SUM, python
+from tests.corpus.folders import IDLE, ONE, SUM, python
 
 BATCHED = """max_batch_size: 8
 input [ { name: "IN" data_type: TYPE_FP32 dims: [ 2 ] } ]
@@ -53,7 +53,7 @@ def _batcher(name: str, text: str, *, others: Mapping[str, str | bytes] | None =
 def _sequence(name: str, text: str, tensors: str = SUM_TENSORS) -> Case:
     return Case(
         name,
-        python(f"max_batch_size: 4\nsequence_batching {{\n{text}{CONTROLS}}}\n{tensors}", SUM),
+        python(f"max_batch_size: 4\nsequence_batching {{\n  {IDLE}\n{text}{CONTROLS}}}\n{tensors}", SUM),
         _sums(3, 4, 5),
         stateful=True,
         has_v1=False,
@@ -95,7 +95,6 @@ SERVED = (
     _sequence("sequence-direct", "  direct { minimum_slot_utilization: 0.5 max_queue_delay_microseconds: 100 }\n"),
     _sequence(
         "sequence-oldest",
-        "  max_sequence_idle_microseconds: 5000000\n"
         "  oldest { max_candidate_sequences: 4 preferred_batch_size: [ 2 ] max_queue_delay_microseconds: 100 }\n",
     ),
     _sequence("sequence-default", ""),

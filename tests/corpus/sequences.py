@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tests.corpus.case import Case, Request, array
-from tests.corpus.folders import ECHO, HEAD, answering, python
+from tests.corpus.folders import ECHO, HEAD, IDLE, answering, python
 from tests.corpus.scheduling import SEQUENCES
 from tests.corpus.tensors import tensor
 
@@ -75,13 +75,13 @@ def _sum(*rows: list[float]) -> Request:
 CASES = (
     Case(
         "iterative-sequence",
-        python("max_batch_size: 4\nsequence_batching { iterative_sequence: true }\n" + PAIR, ITERATES),
+        python(f"max_batch_size: 4\nsequence_batching {{ {IDLE} iterative_sequence: true }}\n{PAIR}", ITERATES),
         [Request({"IN": _one(5)}, [{"OUT": _one(5)}]), Request({"IN": _one(0)}, [{"OUT": _one(0)}])],
         has_rows=True,
     ),
     Case(
         "sequence-without-controls",
-        python("max_batch_size: 4\nsequence_batching { }\n" + PAIR, ECHO),
+        python(f"max_batch_size: 4\nsequence_batching {{ {IDLE} }}\n{PAIR}", ECHO),
         [
             Request({"IN": _one(1)}, [{"OUT": _one(1)}], start=True),
             Request({"IN": _one(2)}, [{"OUT": _one(2)}], end=True),

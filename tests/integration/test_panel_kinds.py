@@ -77,6 +77,7 @@ SIZE = """\
 X = ("input", "x", "INT32", "-1")
 SEQUENCES = """max_batch_size: 1
 sequence_batching {
+  max_sequence_idle_microseconds: 60000000
   direct {}
   control_input { name: "START" control { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } }
 }

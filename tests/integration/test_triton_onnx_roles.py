@@ -17,6 +17,7 @@ from tritonclient.utils import InferenceServerException
 from datasets.inspect.folder import inspect
 from services.frameworks.triton import runtime
 from services.frameworks.triton.describe import describe
+from tests.corpus.folders import IDLE
 from tests.triton import context_for, runtime_root, serve
 
 pytestmark = pytest.mark.integration
@@ -78,7 +79,7 @@ save("halves", [
 """
 IO = 'input { name: "x" data_type: TYPE_FP32 dims: 1 } output { name: "y" data_type: TYPE_FP32 dims: 1 }'
 CONTROLS = f"""max_batch_size: 4 {IO} output {{ name: "id" data_type: TYPE_UINT64 dims: 1 }}
-sequence_batching {{ direct {{ }} control_input [
+sequence_batching {{ {IDLE} direct {{ }} control_input [
   {{ name: "START" control {{ kind: CONTROL_SEQUENCE_START fp32_false_true: [0, 1] }} }},
   {{ name: "END" control {{ kind: CONTROL_SEQUENCE_END fp32_false_true: [0, 1] }} }},
   {{ name: "READY" control {{ kind: CONTROL_SEQUENCE_READY bool_false_true: [false, true] }} }},
@@ -159,7 +160,7 @@ def test_triton_fills_the_controls_of_sequences(models: Path, tmp_path: Path) ->
 def test_each_sequence_has_its_own_state_from_the_first_file_to_its_end(models: Path, tmp_path: Path) -> None:
     (models / "sums" / "initial_state").mkdir()
     (models / "sums" / "initial_state" / "five").write_bytes(numbers(5).tobytes())
-    batching = "sequence_batching { oldest { max_candidate_sequences: 2 }"
+    batching = f"sequence_batching {{ {IDLE} oldest {{ max_candidate_sequences: 2 }}"
     with served(models / "sums", f"max_batch_size: 2 {IO} {batching} {STATE} {FIRST} }}", tmp_path / "run") as client:
         assert step(client, "sums", 1, 1, start=True) == 6
         assert step(client, "sums", "two", 10, start=True) == 15
@@ -174,7 +175,7 @@ def test_each_sequence_has_its_own_state_from_the_first_file_to_its_end(models: 
 
 def test_a_state_of_texts_starts_empty_and_may_be_returned(models: Path, tmp_path: Path) -> None:
     io = IO.replace("FP32", "STRING") + ' output { name: "s_out" data_type: TYPE_STRING dims: 1 }'
-    config = f"{io} sequence_batching {{ direct {{ }} {STATE.replace('FP32', 'STRING')} }} }}"
+    config = f"{io} sequence_batching {{ {IDLE} direct {{ }} {STATE.replace('FP32', 'STRING')} }} }}"
     with served(models / "texts", config, tmp_path / "run") as client:
         answers = []
         for index, text in enumerate(("grün", "b", "c")):
@@ -187,7 +188,7 @@ def test_a_state_of_texts_starts_empty_and_may_be_returned(models: Path, tmp_pat
 def test_a_model_gets_the_ids_of_sequences_as_text(models: Path, tmp_path: Path) -> None:
     control = 'control_input { name: "ID" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING } }'
     io = IO.replace('"y" data_type: TYPE_FP32', '"y" data_type: TYPE_STRING')
-    config = f"max_batch_size: 4 {io} sequence_batching {{ direct {{ }} {control} }}"
+    config = f"max_batch_size: 4 {io} sequence_batching {{ {IDLE} direct {{ }} {control} }}"
     with served(models / "named", config, tmp_path / "run") as client:
         one = [sent("x", numbers(1).reshape(1, 1))]
         for key in ("grün", "k" * 128):

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from services.frameworks.triton import runtime
+from tests.corpus.folders import IDLE
 from tests.triton import runtime_root
 
 PYTHON = """import os
@@ -99,7 +100,8 @@ def sequence(**controls: str) -> str:
     """One value in and one out; `controls` as Triton hands them to the model."""
     listed = ", ".join(f'{{ name: "{name}" control [{{ {control} }}] }}' for name, control in controls.items())
     io = tensors("input", ("INPUT", "INT32", 1)) + tensors("output", ("OUTPUT", "INT32", 1))
-    return f'backend: "python" max_batch_size: 4\n{io}sequence_batching {{ direct {{}} control_input [{listed}] }}\n'
+    batching = f"sequence_batching {{ {IDLE} direct {{}} control_input [{listed}] }}"
+    return f'backend: "python" max_batch_size: 4\n{io}{batching}\n'
 
 
 START = "kind: CONTROL_SEQUENCE_START int32_false_true: [0, 1]"
