@@ -92,10 +92,9 @@ def test_a_model_that_raises_at_load_fails_with_its_own_words(live: Live, datase
     assert "the vocabulary file is missing" in service["message"]
     events = live.api("services/raises/events/").body["results"]
     assert any("the vocabulary file is missing" in event["detail"] for event in events)
-    # The gateway is told a moment after the row is written; refused it is all the time.
-    answer = live.until(lambda: live.infer("raises"), lambda seen: "FAILED" in str(seen.body))
-    assert answer.status == 503
-    assert "FAILED" in answer.body["error"]
+    # The console has the reason; the gateway says only that there is nothing to call.
+    answer = live.infer("raises")
+    assert (answer.status, answer.body) == (503, {"error": "The service raises is not ready."})
     live.delete("raises")
 
 
