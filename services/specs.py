@@ -1,33 +1,62 @@
 """Plain values that policies, frameworks, engines and the gateway exchange. No Django.
 
-`ServiceSpec` is one revision of a service as the REST API spells it; parsing and its messages are in
-`services/parsing/`.
+`ServiceSpec` is one revision of a service. It is the one description of its fields: parsing, stored JSON, the OpenAPI
+document and the form follow from it. The rules and their sentences are in `services/schema/`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, get_type_hints
+
+from pydantic import AfterValidator, ValidationInfo
 
 from datasets.inspect.report import Difference, Executable
+from services.schema import headers, labels, origins, stored
+from services.schema.headers import HeaderName, HeaderValue
+from services.schema.kinds import Folder, Free, Number, OneOf, Text, Texts, Whole, about, refuse
+from services.schema.labels import OPERATORS, Label
+from services.schema.origins import MAX_ORIGINS, Origin
+from services.schema.structure import Nested, Rows, Variables
 
 GIB = 1 << 30
 ROLLING = "rolling"
 RECREATE = "recreate"
 STRATEGIES = (ROLLING, RECREATE)
+POLICIES = ("api_key", "public")
+# Of any gateway. What this one takes is checked where its settings are known.
+LARGEST_PAYLOAD_MIB = 1024
+
+
+class ReadBy(Enum):
+    """Who reads a field of a service. One without this mark is read by its processes, which start anew with it."""
+
+    GATEWAY = "gateway"
+    PLACEMENT = "placement"
+    CONSOLE = "console"
+
+
+def _type_needs_gpu(kind: str, info: ValidationInfo) -> str:
+    if kind and not info.data.get("gpu", 1):
+        refuse("Set gpu to at least 1 as well, or leave the type empty.")
+    return kind
 
 
 @dataclass(frozen=True)
 class Resources:
     """What one replica claims: CPU in cores, memory in GiB, whole GPUs of `gpu_type` ("" is any)."""
 
-    cpu: float = 1.0
-    memory_gib: float = 1.0
-    gpu: int = 0
-    gpu_type: str = ""
+    cpu: Annotated[float, Number(0.1, 1024), about("CPUs", "Cores for each replica; 1 by default.")] = 1.0
+    memory_gib: Annotated[float, Number(0.1, 65536), about("Memory, GiB", "GiB for each replica; 1 by default.")] = 1.0
+    gpu: Annotated[int, Whole(0, 64), about("GPUs", "Whole GPUs for each replica; 0 by default.")] = 0
+    gpu_type: Annotated[
+        str, Text(), AfterValidator(_type_needs_gpu), about("GPU type", 'A GPU product; "" is any.')
+    ] = ""
 
     def times(self, replicas: int) -> Resources:
         return Resources(self.cpu * replicas, self.memory_gib * replicas, self.gpu * replicas, self.gpu_type)
@@ -35,118 +64,148 @@ class Resources:
 
 @dataclass(frozen=True)
 class Rule:
-    """One label rule. operator: In, NotIn, Exists, DoesNotExist, Gt, Lt (as in a Kubernetes node affinity)."""
+    """One label rule, as in a Kubernetes node affinity."""
 
-    key: str
-    operator: str
-    values: tuple[str, ...] = ()
+    key: Annotated[str, Label(), about("", "A node label, such as gpu.product.")]
+    operator: Annotated[str, OneOf(OPERATORS), about("", "In, NotIn, Exists, DoesNotExist, Gt or Lt.")]
+    values: Annotated[tuple[str, ...], Texts(), AfterValidator(labels.fit_operator)] = ()
 
 
 @dataclass(frozen=True)
-class PreferredRule:
-    weight: int
-    """1 to 100."""
-    rule: Rule
+class PreferredRule(Rule):
+    weight: Annotated[int, Whole(1, 100), about("", "1 to 100.")] = 1
 
 
 @dataclass(frozen=True)
 class Affinity:
-    required: tuple[Rule, ...] = ()
-    preferred: tuple[PreferredRule, ...] = ()
+    required: Annotated[
+        tuple[Annotated[Rule, Nested(open=True, is_row=True)], ...],
+        Rows(100, "rules", "At most 100 rules."),
+        about("Required rules"),
+    ] = ()
+    preferred: Annotated[
+        tuple[Annotated[PreferredRule, Nested(open=True, is_row=True)], ...],
+        Rows(100, "rules", "At most 100 rules."),
+        about("Preferred rules"),
+    ] = ()
 
 
 @dataclass(frozen=True)
 class ServiceLimits:
     """What the gateway lets through to one service; None is the gateway's own default."""
 
-    max_payload_mib: int | None = None
-    """Of one request; never more than the gateway's own."""
-    timeout_seconds: int | None = None
-    """Bound of a unary request. STREAM_MAX_SECONDS bounds streams."""
-    concurrency: int | None = None
-    """Requests under way at once, over all replicas."""
-    stall_seconds: int | None = None
-    """A replica that has requests and finishes nothing for so long is tested, and started again if it is stuck."""
+    max_payload_mib: Annotated[
+        int | None,
+        Whole(1, LARGEST_PAYLOAD_MIB, optional=True),
+        about("Largest request, MiB", "Of one request, 1 to the gateway's own (MAX_PAYLOAD_MIB)."),
+    ] = None
+    # Bound of a unary request. STREAM_MAX_SECONDS bounds streams.
+    timeout_seconds: Annotated[
+        int | None,
+        Whole(1, 3600, optional=True),
+        about("Longest request, seconds", "Of a request that is no stream, 1 to 3600; 300 when null."),
+    ] = None
+    # Over all replicas.
+    concurrency: Annotated[
+        int | None,
+        Whole(1, 4096, optional=True),
+        about("Requests at once", "Requests under way at once, 1 to 4096; more are answered 429."),
+    ] = None
+    stall_seconds: Annotated[
+        int | None,
+        Whole(5, 3600, optional=True),
+        about(
+            "Stuck after, seconds",
+            "A replica that finishes nothing and computes nothing for so long is tested; 5 to 3600.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header that each request must carry, with its value. A condition, not a secret."""
+
+    name: Annotated[str, HeaderName(), about("", "Of the header, such as x-tenant; case does not matter.")]
+    value: Annotated[str, HeaderValue(), about("", "What it must hold: at most 256 printable ASCII characters.")]
+
+
+@dataclass(frozen=True)
+class Auth:
+    policy: Annotated[str, OneOf(POLICIES), about("Who may call it", "api_key (default) or public.")] = "api_key"
+    header: Annotated[
+        str,
+        HeaderName(optional=True),
+        AfterValidator(headers.fit_policy),
+        about("Header for the key", "One more header that takes the API key; case does not matter."),
+    ] = ""
+    parameters: Annotated[
+        tuple[Annotated[Header, Nested(is_row=True)], ...],
+        Rows(8, "{name, value}"),
+        AfterValidator(headers.differ),
+        about("Required headers", "Headers that each request must carry, at most 8. No secrets: shown to all."),
+    ] = ()
+
+
+@dataclass(frozen=True)
+class Cors:
+    allowed_origins: Annotated[
+        tuple[Annotated[str, Origin()], ...],
+        Rows(MAX_ORIGINS, "origins"),
+        AfterValidator(origins.differ),
+        about(
+            "Web pages that may call it",
+            "Origins whose pages may call it from a browser, such as https://app.example; * alone is every page.",
+        ),
+    ] = ()
+
+
+CONFIG_HELP: Final = (
+    "Triton: model (of a repository, the one that callers call; left out, its only ensemble), "
+    "max_batch_size, instances, backend, dynamic_batching, inputs, outputs, parameters. "
+    "vLLM: task, dtype, max_model_len, tensor_parallel_size, gpu_memory_utilization, quantization, lora_modules, "
+    "max_loras, max_lora_rank, trust_remote_code, tool_call_parser, enable_auto_tool_choice, reasoning_parser, "
+    "shared_memory_mib, cpu_kvcache_gib, extra_args, startup_timeout_seconds. Left out: as the model has it."
+)
 
 
 @dataclass(frozen=True)
 class ServiceSpec:
     """What a revision freezes. The number of replicas is not part of it: scaling makes no revision."""
 
-    framework: str
-    dataset: str
-    model_path: str
-    queue: str
-    resources: Resources = field(default_factory=Resources)
-    auth_policy: str = "api_key"
-    """api_key or public."""
-    auth_header: str = ""
-    """A header of the service's own for the API key, beside X-API-Key and Authorization; lower case, "" is none."""
-    auth_parameters: tuple[tuple[str, str], ...] = ()
-    """Headers that each request must carry, with their values; names in lower case. A condition, not a secret."""
-    cors_origins: tuple[str, ...] = ()
-    """Pages of these origins may call it from a browser; "*" is every page."""
-    limits: ServiceLimits = field(default_factory=ServiceLimits)
-    affinity: Affinity = field(default_factory=Affinity)
-    framework_config: Mapping[str, Any] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
+    framework: Annotated[str, Text(required=True), about("Framework", "triton or vllm.")]
+    dataset: Annotated[str, Text(required=True), about("Dataset")]
+    model_path: Annotated[str, Folder(), about("Model path", "Relative to the dataset.")] = ""
+    queue: Annotated[str, Text(required=True), ReadBy.PLACEMENT, about("Queue", "`default` when left out.")] = "default"
+    resources: Annotated[Resources, Nested()] = field(default_factory=Resources)
+    auth: Annotated[Auth, Nested(), ReadBy.GATEWAY] = field(default_factory=Auth)
+    cors: Annotated[Cors, Nested(), ReadBy.GATEWAY, about("", "Off when empty.")] = field(default_factory=Cors)
+    limits: Annotated[
+        ServiceLimits, Nested(), ReadBy.GATEWAY, about("", "What is left out, or null, is as the gateway has it.")
+    ] = field(default_factory=ServiceLimits)
+    affinity: Annotated[Affinity, Nested(open=True), ReadBy.PLACEMENT] = field(default_factory=Affinity)
+    framework_config: Annotated[Mapping[str, Any], Free(), about("", CONFIG_HELP)] = field(default_factory=dict)
+    env: Annotated[Mapping[str, str], Variables(), about("Environment variables", "Environment variables.")] = field(
+        default_factory=dict
+    )
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON of design section 7, without name and replicas."""
-        return {
-            "framework": self.framework,
-            "dataset": self.dataset,
-            "model_path": self.model_path,
-            "queue": self.queue,
-            "resources": asdict(self.resources),
-            "auth": {
-                "policy": self.auth_policy,
-                "header": self.auth_header,
-                "parameters": [{"name": name, "value": value} for name, value in self.auth_parameters],
-            },
-            "cors": {"allowed_origins": list(self.cors_origins)},
-            "limits": asdict(self.limits),
-            "affinity": {
-                "required": [rule_to_json(rule) for rule in self.affinity.required],
-                "preferred": [{"weight": p.weight, **rule_to_json(p.rule)} for p in self.affinity.preferred],
-            },
-            "framework_config": dict(self.framework_config),
-            "env": dict(self.env),
-        }
+        """As the REST API spells it, without name and replicas."""
+        return stored.write(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ServiceSpec:
         """The inverse of `to_json`, for stored revisions. Input from people goes through `services.parsing`."""
-        affinity = data.get("affinity", {})
-        return cls(
-            framework=data["framework"],
-            dataset=data["dataset"],
-            model_path=data["model_path"],
-            queue=data["queue"],
-            resources=Resources(**data["resources"]),
-            auth_policy=data["auth"]["policy"],
-            # Revisions of before these were there say nothing of them.
-            auth_header=data["auth"].get("header", ""),
-            auth_parameters=tuple((pair["name"], pair["value"]) for pair in data["auth"].get("parameters", ())),
-            cors_origins=tuple(data.get("cors", {}).get("allowed_origins", ())),
-            limits=ServiceLimits(**data.get("limits", {})),
-            affinity=Affinity(
-                required=tuple(rule_from_json(rule) for rule in affinity.get("required", ())),
-                preferred=tuple(
-                    PreferredRule(rule["weight"], rule_from_json(rule)) for rule in affinity.get("preferred", ())
-                ),
-            ),
-            framework_config=data.get("framework_config", {}),
-            env=data.get("env", {}),
-        )
+        return stored.read(cls, data)
 
 
-def rule_to_json(rule: Rule) -> dict[str, Any]:
-    return {"key": rule.key, "operator": rule.operator, "values": list(rule.values)}
-
-
-def rule_from_json(data: Mapping[str, Any]) -> Rule:
-    return Rule(data["key"], data["operator"], tuple(data.get("values", ())))
+@cache
+def fields_read_by(reader: ReadBy | None) -> tuple[str, ...]:
+    """Names of the fields of a spec that it reads; None: the processes."""
+    marks = {
+        name: next((mark for mark in hint.__metadata__ if isinstance(mark, ReadBy)), None)
+        for name, hint in get_type_hints(ServiceSpec, include_extras=True).items()
+    }
+    return tuple(name for name, mark in marks.items() if mark is reader)
 
 
 @dataclass(frozen=True)

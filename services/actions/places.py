@@ -16,8 +16,9 @@ from datasets.actions.rounds import cancel_on
 from services import states
 from services.clients import machine
 from services.models import Node, Queue, Replica, Service
-from services.parsing import LABEL, NAME
+from services.parsing import NAME
 from services.policies.admission import FAIR, ORDERS
+from services.schema.labels import LABEL
 
 CPU_OVERCOMMIT = 4
 """A node offers this many CPUs per core: model servers mostly wait. GPUs and memory are never offered twice."""

@@ -17,15 +17,15 @@ from services.forms import triton, vllm
 from services.frameworks import registry
 from services.frameworks.triton.datatypes import V2
 from services.models import Node, Queue
-from services.policies.affinity import OPERATORS
 from services.policies.amounts import Amount, free_gpus
+from services.schema.labels import OPERATORS
 
 Options = list[tuple[str, str]]
 POLICIES: Options = [
     ("api_key", "An API key is needed"),
     ("public", "Public: anybody who reaches the gateway may call it"),
 ]
-"""Those of services.parsing.access.POLICIES, in words."""
+"""Those of services.specs.POLICIES, in words."""
 
 
 @dataclass(frozen=True)

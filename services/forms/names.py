@@ -7,7 +7,7 @@ without JavaScript sends along, nothing is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from django.http import QueryDict
@@ -15,7 +15,9 @@ from django.http import QueryDict
 from services.forms import triton, vllm
 from services.forms.typed import Row
 from services.forms.typed import number as number
-from services.parsing.access import LIMITS
+from services.specs import ServiceLimits
+
+LIMITS: Final = tuple(field.name for field in fields(ServiceLimits))
 
 
 @dataclass(frozen=True)

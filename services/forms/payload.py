@@ -6,10 +6,9 @@ from typing import Any
 
 from django.http import QueryDict
 
-from services.forms.names import COLUMNS, DEFAULTS, ENV, FRAMEWORKS, HEADERS, ORIGINS, PRESET, RULES
+from services.forms.names import COLUMNS, DEFAULTS, ENV, FRAMEWORKS, HEADERS, LIMITS, ORIGINS, PRESET, RULES
 from services.forms.state import ServiceForm, make_form
 from services.forms.typed import CONFIG, Row, number, short, split
-from services.parsing.access import LIMITS
 
 
 def from_post(post: QueryDict) -> ServiceForm:

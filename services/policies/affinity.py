@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from services.schema.labels import DOES_NOT_EXIST, EXISTS, GT, IN, LT, NOT_IN
 from services.specs import Affinity, Rule
-
-IN, NOT_IN, EXISTS, DOES_NOT_EXIST, GT, LT = "In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"
-OPERATORS = (IN, NOT_IN, EXISTS, DOES_NOT_EXIST, GT, LT)
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def matches(rule: Rule, labels: Mapping[str, str]) -> bool:
 
 def evaluate(affinity: Affinity, labels: Mapping[str, str]) -> Verdict:
     missed = [rule for rule in affinity.required if not matches(rule, labels)]
-    score = sum(preferred.weight for preferred in affinity.preferred if matches(preferred.rule, labels))
+    score = sum(rule.weight for rule in affinity.preferred if matches(rule, labels))
     reasons = tuple(f"{describe(rule)} does not hold: {_have(rule.key, labels)}" for rule in missed)
     return Verdict(not missed, score, reasons)
 

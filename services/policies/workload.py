@@ -1,12 +1,13 @@
-"""Which fields of a spec change what runs? Pure: the one place that says so."""
+"""Which fields of a spec change what runs? Pure. Each field says who reads it: see ServiceSpec."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from services.policies import affinity as affinities
-from services.specs import Affinity, ServiceLimits, ServiceSpec
+from services.specs import Affinity, ReadBy, ServiceSpec, fields_read_by
 
 
 def same_processes(old: ServiceSpec, new: ServiceSpec) -> bool:
@@ -21,14 +22,7 @@ def same_access(old: ServiceSpec, new: ServiceSpec) -> bool:
 
 def with_access_of(spec: ServiceSpec, other: ServiceSpec) -> ServiceSpec:
     """`spec` with what the gateway reads of `other`: who may call, from which pages, and how much."""
-    return replace(
-        spec,
-        auth_policy=other.auth_policy,
-        auth_header=other.auth_header,
-        auth_parameters=other.auth_parameters,
-        cors_origins=other.cors_origins,
-        limits=other.limits,
-    )
+    return replace(spec, **{name: getattr(other, name) for name in fields_read_by(ReadBy.GATEWAY)})
 
 
 def may_stay(affinity: Affinity, nodes: Iterable[Mapping[str, str]]) -> bool:
@@ -36,16 +30,5 @@ def may_stay(affinity: Affinity, nodes: Iterable[Mapping[str, str]]) -> bool:
     return all(affinities.evaluate(affinity, labels).matches for labels in nodes)
 
 
-def _started_with(spec: ServiceSpec) -> ServiceSpec:
-    return replace(
-        spec,
-        queue="",
-        affinity=Affinity(),
-        auth_policy="",
-        auth_header="",
-        auth_parameters=(),
-        cors_origins=(),
-        limits=ServiceLimits(),
-        framework_config=dict(spec.framework_config),
-        env=dict(spec.env),
-    )
+def _started_with(spec: ServiceSpec) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in fields_read_by(None)}

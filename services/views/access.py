@@ -71,8 +71,8 @@ def access(request: HttpRequest, name: str) -> HttpResponse:
         "reason": reason,
         "policies": POLICIES,
         "errors": errors,
-        "policy": spec.auth_policy,
-        "origins": spec.cors_origins,
+        "policy": spec.auth.policy,
+        "origins": spec.cors.allowed_origins,
     }
     return render(request, "services/access.html", context, status=422 if errors else 200)
 

@@ -15,7 +15,7 @@ from services.specs import ServiceSpec
 def ready_service(
     team: Team, name: str, *, http_port: int, grpc_port: int, tree: str = "", framework: str = "triton", **more: Any
 ) -> Service:
-    """`more`: what its ServiceSpec has besides, such as auth_header or framework_config."""
+    """`more`: what its ServiceSpec has besides, such as auth or framework_config."""
     spec = ServiceSpec(framework=framework, dataset="samples", model_path=name, queue="default", **more).to_json()
     service = Service.objects.create(
         team=team, name=name, state=states.READY, state_since=timezone.now(), created_by="alice"

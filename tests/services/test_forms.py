@@ -109,9 +109,9 @@ def test_a_service_shown_in_the_form_and_sent_back_is_the_same_service(service: 
 def test_an_untouched_form_asks_for_the_defaults_and_changes_nothing_of_the_model() -> None:
     payload = to_payload(post())
     spec = parse_spec(payload)
-    assert (payload["replicas"], spec.resources.cpu, spec.resources.gpu, spec.auth_policy) == (1, 1.0, 0, "api_key")
+    assert (payload["replicas"], spec.resources.cpu, spec.resources.gpu, spec.auth.policy) == (1, 1.0, 0, "api_key")
     assert spec.framework_config == {} and spec.env == {} and not spec.affinity.required
-    assert spec.limits == ServiceLimits() and (spec.auth_header, spec.auth_parameters) == ("", ())
+    assert spec.limits == ServiceLimits() and (spec.auth.header, spec.auth.parameters) == ("", ())
     assert to_payload(post(framework="vllm"))["framework_config"] == {}
 
 

@@ -23,7 +23,7 @@ from services.gateway.snapshot import GatewayService
 from services.models import Event, Queue, Replica, Revision, Service
 from services.parsing import parse_spec
 from services.policies import workload
-from services.specs import Affinity, Resources, Rule, ServiceLimits, ServiceSpec
+from services.specs import Affinity, Auth, Cors, Resources, Rule, ServiceLimits, ServiceSpec
 from tests.services.conftest import preheat_all
 from tests.services.world import World
 
@@ -243,10 +243,8 @@ def test_every_field_of_a_spec_is_known_to_change_what_runs_or_not() -> None:
         "model_path": "b",
         "queue": "b",
         "resources": Resources(cpu=2),
-        "auth_policy": "public",
-        "auth_header": "x-b",
-        "auth_parameters": (("x-b", "c"),),
-        "cors_origins": ("*",),
+        "auth": Auth("public"),
+        "cors": Cors(("*",)),
         "limits": ServiceLimits(concurrency=2),
         "affinity": Affinity((Rule("a", "Exists"),)),
         "framework_config": {"b": 1},

@@ -9,8 +9,7 @@ import pytest
 from console.errors import InvalidFields
 from services.gateway.envoy.names import INTERNAL_HEADERS
 from services.parsing import parse_spec
-from services.parsing.access import LIMITS
-from services.specs import ServiceLimits, ServiceSpec
+from services.specs import Auth, Header, ServiceLimits, ServiceSpec
 
 GOOD: dict[str, Any] = {"framework": "triton", "dataset": "samples", "model_path": "mnist-svm", "queue": "default"}
 
@@ -27,7 +26,7 @@ def errors_of(**changes: Any) -> dict[str, list[str]]:
 
 def test_nothing_said_is_the_gateways_own_way() -> None:
     spec = parsed()
-    assert (spec.auth_policy, spec.auth_header, spec.auth_parameters) == ("api_key", "", ())
+    assert spec.auth == Auth("api_key", "", ())
     assert spec.limits == ServiceLimits() == parsed(limits={"concurrency": None}, auth={"header": None}).limits
 
 
@@ -36,7 +35,7 @@ def test_a_header_and_parameters_survive_being_stored() -> None:
         auth={"header": " X-Tenant-Key ", "parameters": [{"name": "X-Tenant", "value": " blue, green "}]},
         limits={"max_payload_mib": 1, "timeout_seconds": 3600, "concurrency": 4096, "stall_seconds": 5},
     )
-    assert spec.auth_header == "x-tenant-key" and spec.auth_parameters == (("x-tenant", "blue, green"),)
+    assert spec.auth == Auth("api_key", "x-tenant-key", (Header("x-tenant", "blue, green"),))
     assert spec.limits == ServiceLimits(1, 3600, 4096, 5)
     assert ServiceSpec.from_json(spec.to_json()) == spec
 
@@ -100,12 +99,12 @@ def test_a_header_is_wanted_once() -> None:
 def test_more_parameters_than_anybody_needs_are_refused() -> None:
     rows = [{"name": f"x-{index}", "value": "1"} for index in range(9)]
     assert errors_of(auth={"parameters": rows}) == {"auth.parameters": ["At most 8."]}
-    assert len(parsed(auth={"parameters": rows[:8]}).auth_parameters) == 8
+    assert len(parsed(auth={"parameters": rows[:8]}).auth.parameters) == 8
 
 
 def test_a_public_service_has_no_header_for_a_key_but_may_want_others() -> None:
     assert "asks for no key" in errors_of(auth={"policy": "public", "header": "x-key"})["auth.header"][0]
-    assert parsed(auth={"policy": "public", "parameters": [{"name": "x-tenant", "value": "a"}]}).auth_parameters
+    assert parsed(auth={"policy": "public", "parameters": [{"name": "x-tenant", "value": "a"}]}).auth.parameters
 
 
 @pytest.mark.parametrize(
@@ -124,9 +123,16 @@ def test_what_cannot_be_understood_is_pointed_at(auth: Any, field: str) -> None:
     assert list(errors_of(auth=auth)) == [field]
 
 
-@pytest.mark.parametrize("name", LIMITS)
-def test_a_limit_has_bounds(name: str) -> None:
-    low, high = LIMITS[name]
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("max_payload_mib", 1, 1024),
+        ("timeout_seconds", 1, 3600),
+        ("concurrency", 1, 4096),
+        ("stall_seconds", 5, 3600),
+    ],
+)
+def test_a_limit_has_bounds(name: str, low: int, high: int) -> None:
     for value in (low, high):
         assert getattr(parsed(limits={name: value}).limits, name) == value
     for wrong in (low - 1, high + 1, True, "8", 1.5, [], -1):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.parsing.cors import MAX_ORIGINS
+from services.schema.origins import MAX_ORIGINS
 from services.specs import ServiceSpec
 from tests.services.parsing.test_access import errors_of, parsed
 
@@ -14,11 +14,17 @@ FIELD = "cors.allowed_origins"
 
 
 def origins(*rows: Any) -> tuple[str, ...]:
-    return parsed(cors={"allowed_origins": list(rows)}).cors_origins
+    return parsed(cors={"allowed_origins": list(rows)}).cors.allowed_origins
 
 
 def test_nothing_said_is_off() -> None:
-    assert parsed().cors_origins == parsed(cors={}).cors_origins == parsed(cors=None).cors_origins == origins() == ()
+    assert (
+        parsed().cors.allowed_origins
+        == parsed(cors={}).cors.allowed_origins
+        == parsed(cors=None).cors.allowed_origins
+        == origins()
+        == ()
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def errors_of(**changes: Any) -> dict[str, list[str]]:
 def test_the_least_one_can_send_gets_the_defaults() -> None:
     spec = parse_spec(GOOD)
     assert (spec.resources.cpu, spec.resources.memory_gib, spec.resources.gpu) == (1, 1, 0)
-    assert spec.auth_policy == "api_key"
+    assert spec.auth.policy == "api_key"
 
 
 def test_a_spec_survives_being_stored() -> None:

@@ -41,9 +41,7 @@ def test_a_refusal_says_what_the_label_is() -> None:
 
 
 def test_preferred_rules_only_add_to_the_score() -> None:
-    affinity = Affinity(
-        preferred=(PreferredRule(50, Rule("zone", "In", ("a",))), PreferredRule(20, Rule("zone", "In", ("b",))))
-    )
+    affinity = Affinity(preferred=(PreferredRule("zone", "In", ("a",), 50), PreferredRule("zone", "In", ("b",), 20)))
     verdict = evaluate(affinity, LABELS)
     assert verdict.matches
     assert verdict.score == 50

@@ -20,6 +20,7 @@ from console.models import Team
 from services import states
 from services.control import publishing
 from services.models import Service
+from services.specs import Auth, Header
 from tests.services.openai_server import USAGE, WORDS, OpenAIServer, serve_openai
 from tests.services.ready import ready_service
 
@@ -197,7 +198,7 @@ def test_a_stream_that_is_cut_keeps_what_came_and_says_so(
 def test_what_the_service_asks_for_is_sent_and_stands_in_the_snippets(
     owner: Client, make: Callable[..., Service], server: OpenAIServer
 ) -> None:
-    make(auth_header="x-tenant-key", auth_parameters=(("x-tenant", "blue"),))
+    make(auth=Auth(header="x-tenant-key", parameters=(Header("x-tenant", "blue"),)))
     html = events(owner.post(STREAM, form(api_key="isk_mine")))[-1][1]["html"]
     sent = server.headers[-1]
     assert sent["x-tenant-key"] == "isk_mine" and sent["x-tenant"] == "blue" and "authorization" not in sent

@@ -1,0 +1,147 @@
+"""Headers that a service may name: the one that takes its key, and those that each request must carry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+from pydantic import ValidationInfo
+
+from services.schema.kinds import Kind, refuse
+from services.schema.structure import Problem, refuse_all
+
+MAX_HEADER: Final = 64
+MAX_VALUE: Final = 256
+# In lower case, what both HTTP and gRPC take. No underscore: servers on the way take it for a hyphen, or drop it.
+HEADER: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
+PRINTABLE: Final = re.compile(r"[ -~]*")
+TAKEN: Final = frozenset(
+    {
+        # What the gateway itself reads a key from.
+        "authorization",
+        "x-api-key",
+        # Of HTTP: where a request goes, and how it is sent.
+        "host",
+        "cookie",
+        "connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "http2-settings",
+        "expect",
+        "date",
+        "via",
+        "origin",
+        "referer",
+        "range",
+        "user-agent",
+        "cache-control",
+        "pragma",
+        "max-forwards",
+        # Of Triton, which says in one where the tensors begin.
+        "inference-header-content-length",
+        # Written by the gateway: INTERNAL_HEADERS in services/gateway/envoy/names.py, which a test compares.
+        "x-key-digest",
+        "x-caller",
+        "x-service",
+        "x-model",
+        "x-checked",
+        "x-reason",
+        "x-param",
+        "x-size",
+        "x-unary",
+        "x-typed",
+        "x-sequence",
+        "x-retry",
+        "x-request-id",
+        "x-prompt-tokens",
+        "x-completion-tokens",
+        "x-retry-after",
+    }
+)
+TAKEN_PREFIXES: Final = (
+    "content-",
+    "accept",
+    "grpc-",
+    "proxy-",
+    "sec-",
+    "if-",
+    "access-control-",
+    "forwarded",
+    "x-forwarded-",
+    "x-envoy-",
+    "x-console-",
+    "x-ratelimit-",
+    "mm-",
+    "triton-",
+)
+
+
+@dataclass(frozen=True)
+class HeaderName(Kind):
+    """In lower case."""
+
+    optional: bool = False
+
+    def check(self, value: Any) -> str:
+        if self.optional and value in (None, ""):
+            return ""
+        name = value.strip().lower() if isinstance(value, str) and value.isascii() else ""
+        if len(name) > MAX_HEADER or not HEADER.fullmatch(name):
+            allowed = f"letters, digits and hyphens, at most {MAX_HEADER} characters"
+            refuse(f"Must be the name of an HTTP header, such as x-tenant: {allowed}.")
+        if name in TAKEN or name.startswith(TAKEN_PREFIXES):
+            refuse(f"{name} has a meaning of its own on the way to a service: choose another, such as x-tenant.")
+        if name.endswith("-bin"):
+            refuse("gRPC takes headers that end with -bin for binary: choose another name.")
+        return name
+
+    def described(self) -> dict[str, Any]:
+        return {"type": "string", "maxLength": MAX_HEADER}
+
+
+@dataclass(frozen=True)
+class HeaderValue(Kind):
+    def check(self, value: Any) -> str:
+        text = value.strip() if isinstance(value, str) else ""
+        if not text or len(text) > MAX_VALUE or not PRINTABLE.fullmatch(text):
+            refuse(f"Must be 1 to {MAX_VALUE} printable ASCII characters: a header holds no others.")
+        return text
+
+    def described(self) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1, "maxLength": MAX_VALUE}
+
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+T = TypeVar("T", bound=Sequence[Named])
+
+
+def fit_policy(header: str, info: ValidationInfo) -> str:
+    if header and info.data.get("policy") == "public":
+        refuse("A public service asks for no key, so nobody would read it: leave this empty.")
+    return header
+
+
+def differ(rows: T, info: ValidationInfo) -> T:
+    names = [row.name for row in rows]
+    problems: list[Problem] = [
+        ((index, "name"), f"{name} is there more than once.")
+        for index, name in enumerate(names)
+        if name in names[:index]
+    ]
+    key = info.data.get("header")
+    problems += [
+        ((index, "name"), f"{name} is the header of the API key: choose another.")
+        for index, name in enumerate(names)
+        if name == key
+    ]
+    refuse_all(problems)
+    return rows
