@@ -72,8 +72,13 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class PreferredRule(Rule):
-    weight: Annotated[int, Whole(1, 100), about("", "1 to 100.")] = 1
+class _Weight:
+    weight: Annotated[int, Whole(1, 100), about("", "1 to 100.")] = field(default=1, kw_only=True)
+
+
+@dataclass(frozen=True)
+class PreferredRule(Rule, _Weight):
+    """Among the nodes that may hold a replica, the one with the most weight does."""
 
 
 @dataclass(frozen=True)

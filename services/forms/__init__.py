@@ -1,4 +1,4 @@
-"""The service form <-> the JSON of design section 7. Names of inputs are the dotted paths of the API's fields.
+"""The service form <-> the JSON of the API. Names of inputs are the dotted paths of the API's fields.
 
 Nothing is judged here: services/parsing and services/actions/checks.py say what is wrong, and `ServiceForm.place`
 puts what they said beside the field that it is about. What a person sent is shown again as it was sent.

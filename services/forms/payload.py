@@ -6,9 +6,10 @@ from typing import Any
 
 from django.http import QueryDict
 
-from services.forms.names import COLUMNS, DEFAULTS, ENV, FRAMEWORKS, HEADERS, LIMITS, ORIGINS, PRESET, RULES
+from services.forms.inputs import FIELDS, LISTS, Input, nested
+from services.forms.names import COLUMNS, DEFAULTS, FRAMEWORKS, PRESET
 from services.forms.state import ServiceForm, make_form
-from services.forms.typed import CONFIG, Row, number, short, split
+from services.forms.typed import CONFIG, Row, number
 
 
 def from_post(post: QueryDict) -> ServiceForm:
@@ -26,33 +27,23 @@ def rows(post: QueryDict, name: str) -> list[Row]:
 
 
 def to_payload(post: QueryDict) -> dict[str, Any]:
-    """Text that should be a number and is not stays text: the parser says so. An empty limit is none of its own."""
+    """Text that should be a number and is not stays text: the parser says so."""
 
     def text(name: str) -> str:
-        return str(post.get(name, DEFAULTS[name])).strip()
+        return str(post.get(name, DEFAULTS[name]))
 
-    fields = FRAMEWORKS.get(text("framework"), FRAMEWORKS["triton"])
+    framework = FRAMEWORKS.get(text("framework").strip(), FRAMEWORKS["triton"])
     return {
-        **{name: text(name) for name in ("name", "framework", "queue", "dataset")},
-        "model_path": str(post.get("model_path", "")),  # folders may have blanks at the ends of their names
+        "name": text("name").strip(),
         "replicas": number(text("replicas")),
-        "resources": {
-            **{part: number(text(f"resources.{part}")) for part in ("cpu", "memory_gib", "gpu")},
-            "gpu_type": text("resources.gpu_type"),
-        },
-        "auth": {
-            "policy": text("auth.policy"),
-            "header": text("auth.header"),
-            "parameters": [{key: value.strip() for key, value in row.items()} for row in rows(post, HEADERS)],
-        },
-        "cors": {"allowed_origins": split(text(ORIGINS))},
-        "limits": {name: number(text(f"limits.{name}")) if text(f"limits.{name}") else None for name in LIMITS},
-        "affinity": {short(name): [_rule(row) for row in rows(post, name)] for name in RULES},
-        CONFIG: fields.to_config(post, lambda name: rows(post, name)),
-        "env": {row["name"].strip(): row["value"] for row in rows(post, ENV)},
+        **nested(
+            {each.name: each.read(text(each.name)) for each in FIELDS}
+            | {each.name: _rows(each, rows(post, each.name)) for each in LISTS}
+        ),
+        CONFIG: framework.to_config(post, lambda name: rows(post, name)),
     }
 
 
-def _rule(row: Row) -> dict[str, Any]:
-    rule: dict[str, Any] = {"key": row["key"].strip(), "operator": row["operator"], "values": split(row["values"])}
-    return {"weight": number(row["weight"]), **rule} if "weight" in row else rule
+def _rows(each: Input, sent: list[Row]) -> list[dict[str, Any]] | dict[str, Any]:
+    read = [{column.name: column.read(row[column.name]) for column in each.columns} for row in sent]
+    return {row["name"]: row["value"] for row in read} if each.is_object else read

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.forms.names import COLUMNS, DEFAULTS, ENV, FRAMEWORKS, HEADERS, ORIGINS, RULES
+from services.forms.inputs import FIELDS, LISTS, Input, shown, within
+from services.forms.names import COLUMNS, DEFAULTS, FRAMEWORKS
 from services.forms.state import ServiceForm, make_form
-from services.forms.typed import CONFIG, Row, join, plain, short
+from services.forms.typed import CONFIG, Row
 
 
 def blank(**values: str) -> ServiceForm:
@@ -20,29 +21,20 @@ def blank(**values: str) -> ServiceForm:
 
 def from_spec(name: str, team: str, replicas: int, spec: Mapping[str, Any]) -> ServiceForm:
     """`spec`: a revision's JSON, as ServiceSpec.to_json makes it."""
-    fields = FRAMEWORKS[spec["framework"]]
+    framework = FRAMEWORKS[spec["framework"]]
     values = {
         **DEFAULTS,
         "name": name,
         "team": team,
         "replicas": str(replicas),
-        "auth.policy": spec["auth"]["policy"],
-        "auth.header": spec["auth"]["header"],
-        ORIGINS: join(spec["cors"]["allowed_origins"]),
-        **{part: spec[part] for part in ("framework", "queue", "dataset", "model_path")},
-        **{f"resources.{part}": plain(value) for part, value in spec["resources"].items()},
-        **{f"limits.{part}": plain(value) for part, value in spec["limits"].items()},
-        **fields.values(spec[CONFIG]),
+        **{each.name: shown(within(spec, each.name)) for each in FIELDS},
+        **framework.values(spec[CONFIG]),
     }
-    return make_form(values, {**dict.fromkeys(COLUMNS, ()), **_rows(spec), **fields.rows_of(spec[CONFIG])})
+    rows = {each.name: _rows(each, within(spec, each.name)) for each in LISTS}
+    return make_form(values, {**dict.fromkeys(COLUMNS, ()), **rows, **framework.rows_of(spec[CONFIG])})
 
 
-def _rows(spec: Mapping[str, Any]) -> dict[str, list[Row]]:
-    rows: dict[str, list[Row]] = {name: [_rule(rule) for rule in spec["affinity"][short(name)]] for name in RULES}
-    rows[HEADERS] = list(spec["auth"]["parameters"])
-    rows[ENV] = [{"name": key, "value": value} for key, value in spec["env"].items()]
-    return rows
-
-
-def _rule(rule: Mapping[str, Any]) -> Row:
-    return {**{key: plain(value) for key, value in rule.items()}, "values": join(rule["values"])}
+def _rows(each: Input, value: Any) -> list[Row]:
+    if each.is_object:
+        return [{"name": key, "value": text} for key, text in value.items()]
+    return [{column.name: shown(row[column.name]) for column in each.columns} for row in value]

@@ -8,98 +8,22 @@ from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
 from services.api.serializers.probe import EndpointsOut
+from services.api.serializers.shape import Shaped
 from services.api.serializers.usage import UsedOut
 from services.models import Event, Revision
+from services.parsing import MAX_REPLICAS
+from services.specs import ServiceSpec
 
 
-class ResourcesShape(serializers.Serializer[Any]):
-    cpu = serializers.FloatField(required=False, help_text="Cores for each replica; 1 by default.")
-    memory_gib = serializers.FloatField(required=False, help_text="GiB for each replica; 1 by default.")
-    gpu = serializers.IntegerField(required=False, help_text="Whole GPUs for each replica; 0 by default.")
-    gpu_type = serializers.CharField(required=False, allow_blank=True, help_text='A GPU product; "" is any.')
+class ServiceBody(Shaped):
+    """A service, as a client sends it."""
 
-
-class HeaderShape(serializers.Serializer[Any]):
-    name = serializers.CharField(help_text="Of the header, such as x-tenant; case does not matter.")
-    value = serializers.CharField(help_text="What it must hold: at most 256 printable ASCII characters.")
-
-
-class AuthShape(serializers.Serializer[Any]):
-    policy = serializers.CharField(required=False, help_text="api_key (default) or public.")
-    header = serializers.CharField(
-        required=False, allow_blank=True, help_text="One more header that takes the API key; case does not matter."
-    )
-    parameters = HeaderShape(
-        many=True,
-        required=False,
-        help_text="Headers that each request must carry, at most 8. No secrets: shown to all.",
-    )
-
-
-class CorsShape(serializers.Serializer[Any]):
-    allowed_origins = serializers.ListField(
-        child=serializers.CharField(),
-        required=False,
-        help_text="Origins whose pages may call it from a browser, such as https://app.example; * alone is every page.",
-    )
-
-
-class LimitsShape(serializers.Serializer[Any]):
-    max_payload_mib = serializers.IntegerField(
-        required=False, allow_null=True, help_text="Of one request, 1 to the gateway's own (MAX_PAYLOAD_MIB)."
-    )
-    timeout_seconds = serializers.IntegerField(
-        required=False, allow_null=True, help_text="Of a request that is no stream, 1 to 3600; 300 when null."
-    )
-    concurrency = serializers.IntegerField(
-        required=False, allow_null=True, help_text="Requests under way at once, 1 to 4096; more are answered 429."
-    )
-    stall_seconds = serializers.IntegerField(
-        required=False,
-        allow_null=True,
-        help_text="A replica that finishes nothing and computes nothing for so long is tested; 5 to 3600.",
-    )
-
-
-class RuleShape(serializers.Serializer[Any]):
-    key = serializers.CharField(help_text="A node label, such as gpu.product.")
-    operator = serializers.CharField(help_text="In, NotIn, Exists, DoesNotExist, Gt or Lt.")
-    values = serializers.ListField(child=serializers.CharField(), required=False)
-
-
-class PreferredRuleShape(RuleShape):
-    weight = serializers.IntegerField(required=False, help_text="1 to 100.")
-
-
-class AffinityShape(serializers.Serializer[Any]):
-    required = RuleShape(many=True, required=False)  # type: ignore[assignment]  # a field of ours, not DRF's flag
-    preferred = PreferredRuleShape(many=True, required=False)
-
-
-class ServiceBody(serializers.Serializer[Any]):
-    """What is sent. Read by services.parsing, which says what is wrong in every field at once."""
-
+    shape = ServiceSpec
     name = serializers.CharField(help_text="A DNS label that no other service has.")
     team = serializers.CharField(required=False, help_text="May be left out by whoever can create in one team only.")
-    framework = serializers.CharField(help_text="triton or vllm.")
-    dataset = serializers.CharField()
-    model_path = serializers.CharField(required=False, allow_blank=True, help_text="Relative to the dataset.")
-    queue = serializers.CharField(required=False, help_text="`default` when left out.")
-    replicas = serializers.IntegerField(required=False, help_text="1 when left out.")
-    resources = ResourcesShape(required=False)
-    auth = AuthShape(required=False)
-    cors = CorsShape(required=False, help_text="Off when empty.")
-    limits = LimitsShape(required=False, help_text="What is left out, or null, is as the gateway has it.")
-    affinity = AffinityShape(required=False)
-    framework_config = serializers.DictField(
-        required=False,
-        help_text="Triton: model (of a repository, the one that callers call; left out, its only ensemble), "
-        "max_batch_size, instances, backend, dynamic_batching, inputs, outputs, parameters. "
-        "vLLM: task, dtype, max_model_len, tensor_parallel_size, gpu_memory_utilization, quantization, lora_modules, "
-        "max_loras, max_lora_rank, trust_remote_code, tool_call_parser, enable_auto_tool_choice, reasoning_parser, "
-        "shared_memory_mib, cpu_kvcache_gib, extra_args, startup_timeout_seconds. Left out: as the model has it.",
+    replicas = serializers.IntegerField(
+        required=False, min_value=1, max_value=MAX_REPLICAS, help_text="1 when left out."
     )
-    env = serializers.DictField(child=serializers.CharField(), required=False, help_text="Environment variables.")
 
 
 class StrategyBody(serializers.Serializer[Any]):
@@ -166,7 +90,7 @@ class ServedModelOut(serializers.Serializer[Any]):
 
 
 class ServiceOut(ServiceBody):
-    """What services.queries.service_status.summary makes."""
+    """A service, as the API returns it."""
 
     team = serializers.CharField()
     desired = serializers.CharField(help_text="running, stopped or deleted.")

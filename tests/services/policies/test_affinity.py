@@ -41,7 +41,9 @@ def test_a_refusal_says_what_the_label_is() -> None:
 
 
 def test_preferred_rules_only_add_to_the_score() -> None:
-    affinity = Affinity(preferred=(PreferredRule("zone", "In", ("a",), 50), PreferredRule("zone", "In", ("b",), 20)))
+    affinity = Affinity(
+        preferred=(PreferredRule("zone", "In", ("a",), weight=50), PreferredRule("zone", "In", ("b",), weight=20))
+    )
     verdict = evaluate(affinity, LABELS)
     assert verdict.matches
     assert verdict.score == 50

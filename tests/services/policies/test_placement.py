@@ -16,7 +16,7 @@ def test_replicas_spread_over_equal_nodes() -> None:
 
 
 def test_a_preferred_node_is_filled_first() -> None:
-    affinity = Affinity(preferred=(PreferredRule("zone", "In", ("b",), 10),))
+    affinity = Affinity(preferred=(PreferredRule("zone", "In", ("b",), weight=10),))
     assert place(Resources(cpu=1), affinity, EMPTY, 2).nodes == ("b", "b")
 
 
