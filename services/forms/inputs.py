@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from services.forms.typed import join, number, plain, split
 from services.schema.kinds import Folder, Free, Kind, Number, Texts, Whole
 from services.schema.structure import Variables
-from services.specs import ServiceSpec
+from services.specs import ReadBy, ServiceSpec
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class Input:
     """What was typed, as the API has it."""
     columns: tuple[Input, ...] = ()
     is_object: bool = False
+    help: str = ""
+    is_note: bool = False
+    """Only the console reads it: a plain text for people."""
 
 
 def shown(value: Any) -> str:
@@ -61,9 +64,17 @@ def _inputs(shape: Any, prefix: str = "") -> Iterator[Input]:
             yield from _inputs(kind, f"{name}.")
         elif isinstance(rule, Variables):
             columns = (Input("name", "", "", str.strip), Input("value", "", "", str))
-            yield Input(name, _title(marks), "", str, columns, is_object=True)
+            yield Input(name, _about(marks).title or "", "", str, columns, is_object=True)
         elif not isinstance(rule, Free):  # that is the framework's
-            yield Input(name, _title(marks), _default(field), _reader(kind, rule), _columns(kind))
+            yield Input(
+                name,
+                _about(marks).title or "",
+                _default(field),
+                _reader(kind, rule),
+                _columns(kind),
+                help=_about(marks).description or "",
+                is_note=ReadBy.CONSOLE in marks,
+            )
 
 
 def _columns(kind: Any) -> tuple[Input, ...]:
@@ -73,8 +84,8 @@ def _columns(kind: Any) -> tuple[Input, ...]:
     return tuple(_inputs(row)) if is_dataclass(row) else ()
 
 
-def _title(marks: list[Any]) -> str:
-    return next((mark.title or "" for mark in marks if isinstance(mark, FieldInfo)), "")
+def _about(marks: list[Any]) -> FieldInfo:
+    return next((mark for mark in marks if isinstance(mark, FieldInfo)), FieldInfo())
 
 
 def _default(field: Field[Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from services.forms.inputs import INPUTS
 from services.forms.names import COLUMNS, NAMED, PRESET, label
 from services.forms.triton import BATCHING
 from services.forms.typed import CONFIG, Row, flat
@@ -63,6 +64,11 @@ class ServiceForm:
     """What is wrong with a list as a whole, by the same names as `rows`."""
     others: list[str] = field(default_factory=list)
     """What is wrong and belongs to no field of this page."""
+
+    @property
+    def notes(self) -> list[tuple[Field, str]]:
+        """The fields that only the console reads, each with its help: the page draws them as plain inputs."""
+        return [(self.fields[flat(each.name)], each.help) for each in INPUTS if each.is_note]
 
     @property
     def wrong(self) -> list[Field]:

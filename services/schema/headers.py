@@ -17,67 +17,20 @@ MAX_VALUE: Final = 256
 # In lower case, what both HTTP and gRPC take. No underscore: servers on the way take it for a hyphen, or drop it.
 HEADER: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 PRINTABLE: Final = re.compile(r"[ -~]*")
-TAKEN: Final = frozenset(
-    {
-        # What the gateway itself reads a key from.
-        "authorization",
-        "x-api-key",
-        # Of HTTP: where a request goes, and how it is sent.
-        "host",
-        "cookie",
-        "connection",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "http2-settings",
-        "expect",
-        "date",
-        "via",
-        "origin",
-        "referer",
-        "range",
-        "user-agent",
-        "cache-control",
-        "pragma",
-        "max-forwards",
-        # Of Triton, which says in one where the tensors begin.
-        "inference-header-content-length",
-        # Written by the gateway: INTERNAL_HEADERS in services/gateway/envoy/names.py, which a test compares.
-        "x-key-digest",
-        "x-caller",
-        "x-service",
-        "x-model",
-        "x-checked",
-        "x-reason",
-        "x-param",
-        "x-size",
-        "x-unary",
-        "x-typed",
-        "x-sequence",
-        "x-retry",
-        "x-request-id",
-        "x-prompt-tokens",
-        "x-completion-tokens",
-        "x-retry-after",
-    }
+# Read by the gateway, which finds keys there; by HTTP; by Triton, which says in one where the tensors begin.
+READ: Final = (
+    "authorization x-api-key host cookie connection keep-alive te trailer transfer-encoding upgrade http2-settings "
+    "expect date via origin referer range user-agent cache-control pragma max-forwards inference-header-content-length"
 )
+# Written by the gateway. A test compares them with INTERNAL_HEADERS in services/gateway/envoy/names.py.
+WRITTEN: Final = (
+    "x-key-digest x-caller x-service x-model x-checked x-reason x-param x-size x-unary x-typed x-sequence x-retry "
+    "x-request-id x-prompt-tokens x-completion-tokens x-retry-after"
+)
+TAKEN: Final = frozenset([*READ.split(), *WRITTEN.split()])
 TAKEN_PREFIXES: Final = (
-    "content-",
-    "accept",
-    "grpc-",
-    "proxy-",
-    "sec-",
-    "if-",
-    "access-control-",
-    "forwarded",
-    "x-forwarded-",
-    "x-envoy-",
-    "x-console-",
-    "x-ratelimit-",
-    "mm-",
-    "triton-",
+    *("content-", "accept", "grpc-", "proxy-", "sec-", "if-", "access-control-", "forwarded"),
+    *("x-forwarded-", "x-envoy-", "x-console-", "x-ratelimit-", "mm-", "triton-"),
 )
 
 
