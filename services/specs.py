@@ -193,6 +193,10 @@ class ServiceSpec:
         default_factory=dict
     )
 
+    description: Annotated[
+        str, Text(most=200), ReadBy.CONSOLE, about("Description", "What it is for, at most 200 characters.")
+    ] = ""
+
     def to_json(self) -> dict[str, Any]:
         """As the REST API spells it, without name and replicas."""
         return stored.write(self)

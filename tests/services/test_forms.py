@@ -48,6 +48,7 @@ FULL: dict[str, Any] = {
         "outputs": [{"name": "y", "datatype": "INT64", "shape": [1]}],
     },
     "env": {"LOG": "a, b", "EMPTY": ""},
+    "description": "Reads digits.",
 }
 
 

@@ -37,6 +37,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "stall": {"limits": {"stall_seconds": 60}},
     "affinity": {"affinity": IN_A},
     "queue": {"queue": "other"},
+    "description": {"description": "Reads digits."},
     "all": {"auth": {"header": "x-t"}, "limits": {"concurrency": 1}, "affinity": IN_A, "queue": "other"},
 }
 
@@ -249,6 +250,7 @@ def test_every_field_of_a_spec_is_known_to_change_what_runs_or_not() -> None:
         "affinity": Affinity((Rule("a", "Exists"),)),
         "framework_config": {"b": 1},
         "env": {"B": "c"},
+        "description": "b",
     }
     restarting = {"framework", "dataset", "model_path", "resources", "framework_config", "env"}
     for name in (field.name for field in fields(ServiceSpec)):

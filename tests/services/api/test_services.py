@@ -57,6 +57,13 @@ def test_what_create_returned_can_be_sent_again_under_another_name(owner: Api, p
     assert owner.post("services/", {**again, "name": "echo-2"}).status == 201
 
 
+def test_a_description_is_shown_and_changed(owner: Api, payload: dict[str, Any]) -> None:
+    assert owner.post("services/", {**payload, "description": "Reads digits."}).data["description"] == "Reads digits."
+    assert owner.patch("services/echo/", {"description": "Reads letters."}).data["description"] == "Reads letters."
+    refused = owner.patch("services/echo/", {"description": "x" * 201})
+    assert (refused.status, refused.data["errors"]) == (400, {"description": ["At most 200 characters."]})
+
+
 def test_access_and_limits_are_changed_field_by_field(owner: Api, service: Service) -> None:
     owner.patch("services/echo/", {"auth": {"header": "X-Tenant-Key"}, "limits": {"concurrency": 4}})
     more = {"auth": {"parameters": [{"name": "X-Tenant", "value": "blue"}]}, "limits": {"timeout_seconds": 9}}

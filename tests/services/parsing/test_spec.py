@@ -79,6 +79,18 @@ def test_a_variable_too_long_to_start_a_process_with_is_refused() -> None:
     assert errors_of(env={"A": "x" * 40_000}) == {"env.A": ["At most 32,768 characters."]}
 
 
+def test_a_description_is_a_short_text() -> None:
+    assert parse_spec({**GOOD, "description": " Reads digits. "}).description == "Reads digits."
+    assert parse_spec({**GOOD, "description": "x" * 200}).description == "x" * 200
+    assert errors_of(description="x" * 201) == {"description": ["At most 200 characters."]}
+    assert errors_of(description=None) == {"description": ["Must be text."]}
+
+
+def test_a_revision_stored_before_there_were_descriptions_is_read() -> None:
+    stored = {key: value for key, value in parse_spec(GOOD).to_json().items() if key != "description"}
+    assert ServiceSpec.from_json(stored) == parse_spec(GOOD)
+
+
 def test_a_weight_must_be_between_1_and_100() -> None:
     rule = {"weight": 0, "key": "zone", "operator": "Exists"}
     assert errors_of(affinity={"preferred": [rule]}) == {
