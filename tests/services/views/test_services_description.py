@@ -13,8 +13,8 @@ from django.urls import reverse
 
 from services import forms
 from services.models import Service
-from tests.services.world import World
 from tests.services.test_forms import post_of
+from tests.services.world import World
 
 
 @pytest.fixture
