@@ -88,7 +88,8 @@ class Stack:
         return info.pid if info else 0
 
     def supervisord(self) -> int:
-        return int((self.home.run / "supervisord.pid").read_text())
+        """Its pid. A new one empties the file before it writes its own."""
+        return int(wait_for((self.home.run / "supervisord.pid").read_text, str.strip))
 
     def kill(self, name: str) -> int:
         """kill -9 of one program; returns its pid."""
