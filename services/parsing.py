@@ -78,8 +78,8 @@ def _of_framework(name: str, data: Mapping[str, Any], errors: dict[str, list[str
         return {}
     env, config = data.get("env"), data.get("framework_config") or {}
     for variable in registry.get(name).refused_env(map(str, env) if isinstance(env, Mapping) else ()):
-        said = "Cannot be set: it would break the isolation of the service."
-        errors.setdefault(f"env.{variable}", []).append(said)
+        message = "Cannot be set: it would break the isolation of the service."
+        errors.setdefault(f"env.{variable}", []).append(message)
     try:
         return registry.get(name).parse_config(config) if isinstance(config, Mapping) else {}
     except InvalidFields as error:

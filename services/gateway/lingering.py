@@ -23,7 +23,7 @@ LINGER_SECONDS: Final = 1.0
 
 
 def keep(clusters: Document, published: Published) -> tuple[Document, list[Write]]:
-    """The clusters to publish: these, and those of before that may still be led to. And the new note, if it changed."""
+    """The clusters to publish: these, and removed ones that routes may still name. And the new note, if it changed."""
     folder, before = published.gateway_dir, published[names.CLUSTERS].document
     renewed = {item_name(line) for line in clusters.new_lines(before)}
     leaving = [line for line in before.new_lines(clusters) if item_name(line) not in renewed]

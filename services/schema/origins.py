@@ -52,8 +52,8 @@ def differ(origins: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _parts(text: str) -> tuple[str, str, str]:
-    found = _ORIGIN.fullmatch(text)
-    return (found[1], found[2], found[3] or "") if found else ("", "", "")
+    match = _ORIGIN.fullmatch(text)
+    return (match[1], match[2], match[3] or "") if match else ("", "", "")
 
 
 def _is_host(host: str) -> bool:

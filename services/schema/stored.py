@@ -24,8 +24,8 @@ def adapter(shape: Callable[..., Any]) -> TypeAdapter[Any]:
 
 def write(value: Any) -> dict[str, Any]:
     shape: Callable[..., Any] = type(value)
-    made: dict[str, Any] = adapter(shape).dump_python(value, mode="json")
-    return made
+    document: dict[str, Any] = adapter(shape).dump_python(value, mode="json")
+    return document
 
 
 def read(shape: Callable[..., T], data: Mapping[str, Any]) -> T:

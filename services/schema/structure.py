@@ -53,14 +53,14 @@ class Nested:
                 refuse(f"Must be an object with {listed(names)}.")
             unknown = [] if self.open else sorted(str(key) for key in value if key not in names)
             problems: list[Problem] = [((key,), f"Unknown. Use {listed(names)}.") for key in unknown]
-            made = None
+            shape = None
             try:
                 # What is missing says the same as what is empty.
-                made = inner({**required, **{name: value[name] for name in names if name in value}})
+                shape = inner({**required, **{name: value[name] for name in names if name in value}})
             except ValidationError as error:
                 problems = [*problems_of(error), *problems]
             refuse_all(problems)
-            return made
+            return shape
 
         return core_schema.no_info_wrap_validator_function(check, handler(source))
 
@@ -93,7 +93,7 @@ class Variables(Kind):
         value = value or {}
         if not isinstance(value, Mapping):
             refuse("Must be an object of names and values.")
-        refuse_all([((str(key),), said) for key, text in value.items() if (said := self._problem(key, text))])
+        refuse_all([((str(key),), message) for key, text in value.items() if (message := self._problem(key, text))])
         return dict(value)
 
     def _problem(self, name: Any, value: Any) -> str:
