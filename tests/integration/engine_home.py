@@ -37,6 +37,7 @@ def short_home(prefix: str = "en ") -> Iterator[Home]:
 
 @contextmanager
 def running(home: Home) -> Iterator[SupervisorProcess]:
+    """Supervisord of this home, which afterwards looks like one in which nothing was started."""
     supervisord.write(home, [])
     process = SupervisorProcess(home)
     process.start()
@@ -44,6 +45,7 @@ def running(home: Home) -> Iterator[SupervisorProcess]:
         yield process
     finally:
         process.stop()
+        home.supervisor_conf.unlink()
 
 
 def replica(home: Home, launch: Launch, name: str = "svc-it-r1-0", **times: int) -> ReplicaSpec:

@@ -1,11 +1,12 @@
 """Services of the corpus as the product runs them: under supervisord, behind the gateway and the bridge.
 
 Everything is real but Celery: the tests take the steps themselves, so that several services start while another one is
-called. Rows live in one transaction, which is rolled back at the end.
+called. Rows live in one transaction, which is rolled back at the end; files live in a home of their own.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import time
@@ -43,7 +44,7 @@ from tests import clients
 from tests.corpus.case import Case
 from tests.integration.corpus.interpreter import Interpreter
 from tests.integration.corpus.server import Server
-from tests.integration.engine_home import running
+from tests.integration.engine_home import running, short_home
 from tests.services.gateway.rig import Gateway, until
 from tests.triton import runtime_root
 
@@ -86,6 +87,8 @@ class World(ExitStack):
         runtime_root()
         patch = self.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(settings, "REPLICA_DRAIN_SECONDS", 0)  # nothing is under way when a test has ended
+        root = self.enter_context(short_home("ic-")).root
+        patch.setattr(settings, "HOME", dataclasses.replace(settings.HOME, root=root))
         self.enter_context(running(settings.HOME))
         self.gateway = Gateway.prepared(settings.HOME.gateway, Snapshot())
         self.callback(self.gateway.kill)
