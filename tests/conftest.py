@@ -120,7 +120,7 @@ def live() -> Iterator[Live]:
     with stack() as running:
         running.extra["REPLICA_RETRY_SECONDS"] = "2"
         running.start("--no-color")
-        wait_for(running.said, lambda text: f"{example.NAME} says 8" in text, 120)
+        wait_for(running.read_output, lambda text: f"{example.NAME} says 8" in text, 120)
         yield Live(running)
 
 

@@ -70,15 +70,15 @@ def of_schema(schema: dict[str, Any], components: dict[str, Any], prefix: str) -
 def of_api() -> set[str]:
     """`resource.field` for every parameter and every field of a body in the API's document."""
     document = yaml.safe_load((CHECKOUT / "docs" / "openapi.yaml").read_text())
-    found = set()
+    names_read = set()
     for path, operations in document["paths"].items():
         resource = path.split("/")[3]
         for operation in operations.values():
-            found |= {f"{resource}.{parameter['name']}" for parameter in operation.get("parameters", ())}
+            names_read |= {f"{resource}.{parameter['name']}" for parameter in operation.get("parameters", ())}
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 fields = of_schema(content["schema"], document["components"]["schemas"], "")
-                found |= {f"{resource}.{field}" for field in fields}
-    return found
+                names_read |= {f"{resource}.{field}" for field in fields}
+    return names_read
 
 
 def of_kinds() -> set[str]:
@@ -95,12 +95,12 @@ def of_forms() -> set[str]:
     for path in tracked("console/*.py", "datasets/*.py", "services/*.py"):
         if re.search(r"^class \w+\(.*Form\b", path.read_text(), re.M):
             import_module(".".join(path.relative_to(CHECKOUT).with_suffix("").parts))
-    waiting, found = [forms.BaseForm], {*names.DEFAULTS, *names.COLUMNS}
+    waiting, names_read = [forms.BaseForm], {*names.DEFAULTS, *names.COLUMNS}
     while waiting:
         waiting += (form := waiting.pop()).__subclasses__()
         if form.__module__.partition(".")[0] in {"console", "datasets", "services"}:
-            found |= {*getattr(form, "base_fields", {})}
-    return found
+            names_read |= {*getattr(form, "base_fields", {})}
+    return names_read
 
 
 def read_in(source: str) -> Iterator[str]:
@@ -127,11 +127,11 @@ def of_views() -> dict[str, set[str]]:
 def of_pages(api: set[str]) -> set[str]:
     """What pages take and the API does not have by the same name."""
     dotted = {name.partition(".")[2] for name in api | of_frameworks()}
-    known = dotted | {name.rpartition(".")[0] for name in dotted} | {name.rpartition(".")[2] for name in dotted}
+    dotted_parts = dotted | {name.rpartition(".")[0] for name in dotted} | {name.rpartition(".")[2] for name in dotted}
     read = of_forms().union(*of_views().values(), *BY_HAND.values()) - {""}
     taken = {name.removeprefix("framework_config.") for name in read}
     batching = {name for name in taken if name.startswith("dynamic_batching.")}
-    return {f"page.{name}" for name in taken - known - batching}
+    return {f"page.{name}" for name in taken - dotted_parts - batching}
 
 
 @pytest.fixture(scope="module")

@@ -46,20 +46,20 @@ class Watch:
     errors: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     """Requests that left this machine."""
-    asked: list[str] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
     """Every request, to know that the page was watched at all."""
 
     def follow(self, page: Page) -> None:
         page.on("pageerror", lambda error: self.errors.append(f"{page.url}: {error}"))
-        page.on("console", self._said)
+        page.on("console", self._console_message)
         page.on("request", self._requested)
 
-    def _said(self, message: ConsoleMessage) -> None:
+    def _console_message(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"} and not REFUSED_INPUT.search(message.text):
             self.errors.append(f"{message.location.get('url')}: {message.text}")
 
     def _requested(self, request: Request) -> None:
         address = urlsplit(request.url)
-        self.asked.append(request.url)
+        self.urls.append(request.url)
         if address.scheme not in {"data", "blob"} and address.hostname not in OURS:
             self.elsewhere.append(request.url)

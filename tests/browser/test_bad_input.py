@@ -39,7 +39,7 @@ def test_a_name_in_use_and_a_claim_that_no_quota_can_hold_are_refused_at_their_f
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         ('{"inputs": [', "JSON"),
         ("1, 2, 3", "64"),
@@ -47,11 +47,11 @@ def test_a_name_in_use_and_a_claim_that_no_quota_can_hold_are_refused_at_their_f
     ],
     ids=["not JSON", "a wrong shape", "a wrong datatype"],
 )
-def test_the_test_panel_says_what_is_wrong_beside_the_input(page: Page, typed: str, said: str) -> None:
+def test_the_test_panel_says_what_is_wrong_beside_the_input(page: Page, typed: str, message: str) -> None:
     page.goto(f"/services/{example.NAME}/test/")
     pages.fill_input(page, typed)
     pages.send(page, "HTTP")
-    expect(page.locator("#panel-form fieldset .errors").first).to_contain_text(said)
+    expect(page.locator("#panel-form fieldset .errors").first).to_contain_text(message)
     expect(page.locator("#panel-result").get_by_role("alert")).to_contain_text("Not sent")
     expect(page.get_by_label("Numbers")).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_label("Numbers")).to_have_value(typed)

@@ -94,7 +94,7 @@ def test_no_page_is_wider_than_a_phone(phone: Callable[[Scheme], Page], watch: W
             wide.append((address, page.evaluate(WIDEST)))
     assert wide == []
     watch.errors = [error for error in watch.errors if "/no-such-page/" not in error]  # its 404 counts as one
-    assert len(watch.asked) > len(PAGES)
+    assert len(watch.urls) > len(PAGES)
 
 
 @pytest.mark.parametrize("width", [WIDTH, 1440])

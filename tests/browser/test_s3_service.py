@@ -56,7 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             bucket.put(f"team/large/part-{number:02d}.bin", secrets.token_bytes(PART))
         running.extra = {"DATASET_ENDPOINTS": f"127.0.0.1:{server.port}", "PREHEAT_MIB_PER_SECOND": str(SPEED)}
         running.start("--no-color")
-        wait_for(running.said, lambda text: f"{example.NAME} says 8" in text, 120)
+        wait_for(running.read_output, lambda text: f"{example.NAME} says 8" in text, 120)
         yield World(Live(running), server, bucket)
 
 

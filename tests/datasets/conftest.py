@@ -148,14 +148,14 @@ def needed() -> Iterator[dict[str, set[str]]]:
     """Digest -> who needs it; fill it in."""
     by: dict[str, set[str]] = {}
 
-    def wanted(sender: object, **_: object) -> set[str]:
+    def needed_trees(sender: object, **_: object) -> set[str]:
         return set(by)
 
     def used(sender: object, **_: object) -> dict[str, set[str]]:
         return by
 
-    trees_wanted.connect(wanted)
+    trees_wanted.connect(needed_trees)
     trees_used.connect(used)
     yield by
-    trees_wanted.disconnect(wanted)
+    trees_wanted.disconnect(needed_trees)
     trees_used.disconnect(used)

@@ -112,7 +112,7 @@ class Live:
             seen = look()
             if good(seen):
                 return seen
-            assert time.monotonic() < deadline and not give_up(seen), f"{seen}\n{self.stack.said()[-3000:]}"
+            assert time.monotonic() < deadline and not give_up(seen), f"{seen}\n{self.stack.read_output()[-3000:]}"
             time.sleep(0.2)
 
     def delete(self, name: str) -> None:

@@ -163,7 +163,7 @@ class Plane:
     def log(self) -> str:
         return (self.home.root / "log").read_text()
 
-    def there(self, pk: int) -> int:
+    def bytes_staged(self, pk: int) -> int:
         """Bytes of a round's files that its journal knows: whole files, and pieces of others."""
         staging = self.store.root / "staging" / str(pk)
         try:

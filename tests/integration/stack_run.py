@@ -64,9 +64,9 @@ class Stack:
             )
 
     def wait_until_up(self) -> None:
-        wait_for(self.said, lambda text: "Everything is up" in text)
+        wait_for(self.read_output, lambda text: "Everything is up" in text)
 
-    def said(self) -> str:
+    def read_output(self) -> str:
         text = self.output.read_text()
         assert self.process is None or self.process.poll() in (None, 0), text
         return text

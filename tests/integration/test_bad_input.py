@@ -68,7 +68,7 @@ def refused(live: Live, **changes: Any) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "field", "said"),
+    ("changes", "field", "message"),
     [
         ({"dataset": "nope"}, "dataset", "no dataset named nope"),
         ({"model_path": "../../etc"}, "model_path", "inside the dataset"),
@@ -81,9 +81,9 @@ def refused(live: Live, **changes: Any) -> dict[str, list[str]]:
     ],
 )
 def test_each_mistake_is_named_at_its_field(
-    live: Live, dataset: str, changes: dict[str, Any], field: str, said: str
+    live: Live, dataset: str, changes: dict[str, Any], field: str, message: str
 ) -> None:
-    assert said in " ".join(refused(live, **changes)[field])
+    assert message in " ".join(refused(live, **changes)[field])
 
 
 def test_a_model_that_raises_at_load_fails_with_its_own_words(live: Live, dataset: str) -> None:
@@ -106,7 +106,7 @@ def test_what_is_not_json_is_said_with_its_place(live: Live) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tensor", "said"),
+    ("tensor", "message"),
     [
         ({"name": "predict", "datatype": "FP32", "shape": [1, 64], "data": [1.0]}, "64"),
         ({"name": "predict", "datatype": "INT64", "shape": [1, 64], "data": example.PIXELS}, "FP32"),
@@ -114,10 +114,10 @@ def test_what_is_not_json_is_said_with_its_place(live: Live) -> None:
         ({"name": "predict", "datatype": "FP32", "shape": [1, 64], "text": "[1, 2"}, "JSON"),
     ],
 )
-def test_a_wrong_test_input_is_explained_before_it_is_sent(live: Live, tensor: dict[str, Any], said: str) -> None:
+def test_a_wrong_test_input_is_explained_before_it_is_sent(live: Live, tensor: dict[str, Any], message: str) -> None:
     answer = live.api(f"services/{example.NAME}/probe/", {"protocol": "http", "inputs": [tensor]}, method="POST")
     assert answer.status == 400, answer
-    assert said in json.dumps(answer.body), answer.body
+    assert message in json.dumps(answer.body), answer.body
 
 
 def test_the_page_says_the_same_as_the_api(live: Live, dataset: str) -> None:

@@ -61,7 +61,7 @@ def up(disk: SmallDisk) -> Iterator[Survivor]:
     stack.extra = {"PREHEAT_MIB_PER_SECOND": "4"}
     try:
         stack.start("--no-color")
-        wait_for(stack.said, lambda text: "Ctrl-C ends it" in text, 120)
+        wait_for(stack.read_output, lambda text: "Ctrl-C ends it" in text, 120)
         yield Survivor(stack, replicas=1)
         assert stack.end(signal.SIGTERM) == 0
         assert stack.left() == []

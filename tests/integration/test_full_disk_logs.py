@@ -145,7 +145,7 @@ def test_a_run_waits_for_room_and_replaces_supervisord_as_often_as_it_dies(stack
     stack.home.secret_key.write_text("of an earlier run")
     disk.fill()
     stack.start()
-    printed = wait_for(stack.said, lambda text: "Trying again in 2 s" in text)
+    printed = wait_for(stack.read_output, lambda text: "Trying again in 2 s" in text)
     assert "The disk of local is full: 0 MiB of 48 MiB are free." in printed
     assert f"Free space in {disk.folder}." in printed
     disk.empty()

@@ -56,7 +56,7 @@ def digits_over_grpc(live: Live, headers: dict[str, str]) -> grpcclient.InferRes
 
 
 def test_the_printed_curl_line_answers_8(live: Live) -> None:
-    line = next(line for line in live.stack.said().splitlines() if "curl -s" in line)
+    line = next(line for line in live.stack.read_output().splitlines() if "curl -s" in line)
     command = shlex.split(line[line.index("curl") :])
     done = subprocess.run(command, capture_output=True, check=True, timeout=30)
     assert json.loads(done.stdout)["outputs"][0]["data"] == [8.0]

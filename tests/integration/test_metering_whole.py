@@ -41,7 +41,7 @@ def live() -> Iterator[Live]:
     runtime_root()
     with stack() as running:
         running.start("--no-color")
-        wait_for(running.said, lambda text: f"{example.NAME} says 8" in text, 120)
+        wait_for(running.read_output, lambda text: f"{example.NAME} says 8" in text, 120)
         yield Live(running)
 
 

@@ -51,7 +51,7 @@ def test_a_killed_program_comes_back(up: Stack, name: str) -> None:
     before = up.kill(name)
     wait_for(lambda: up.pid(name), lambda pid: pid not in (0, before))
     assert wait_for(up.doors_answer, bool)
-    wait_for(up.said, lambda text: f"{name} had ended; it runs again" in text)
+    wait_for(up.read_output, lambda text: f"{name} had ended; it runs again" in text)
 
 
 def test_what_redis_accepted_survives_its_kill(up: Stack) -> None:
@@ -129,7 +129,7 @@ def test_it_ends_by_itself_when_it_is_ready_if_told_so() -> None:
     with stack() as running:
         running.start("--without-example", "--exit-when-ready")
         assert running.process and running.process.wait(60) == 0
-        assert "Everything has ended" in running.said()
+        assert "Everything has ended" in running.read_output()
         assert running.left() == []
 
 

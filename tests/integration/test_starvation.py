@@ -69,7 +69,7 @@ def crowded(drip: DripServer) -> Iterator[Live]:
         digests = publish_trees(Store(running.home.store))
         running.extra["DATASET_ENDPOINTS"] = drip.address
         running.start("--no-color")
-        wait_for(running.said, lambda text: f"{example.NAME} says 8" in text, 120)
+        wait_for(running.read_output, lambda text: f"{example.NAME} says 8" in text, 120)
         live = Live(running)
         running.manage(CROWD, EXAMPLE=example.NAME, WAITING=str(WAITING))
         live.api("queues/default/", {"cpu": 8}, method="PATCH")

@@ -41,7 +41,9 @@ def begin(running: Stack) -> None:
     """Returns when the example has answered."""
     running.output.write_text("")
     running.start("--no-color")
-    text_printed = wait_for(running.said, lambda text: "Everything is up" in text or "Ctrl-C ends it" in text, 120)
+    text_printed = wait_for(
+        running.read_output, lambda text: "Everything is up" in text or "Ctrl-C ends it" in text, 120
+    )
     assert f"{example.NAME} says 8" in text_printed, (
         text_printed + (running.home.logs / "worker.log").read_text()[-5000:]
     )

@@ -55,7 +55,7 @@ def refused(live: Live, model_path: str, **changes: Any) -> dict[str, Any]:
     return errors
 
 
-def told(live: Live, name: str) -> str:
+def variable_of(live: Live, name: str) -> str:
     tensor = {"name": "NAME", "datatype": "BYTES", "shape": [1], "data": [name]}
     answer = live.infer("reads", {"inputs": [tensor]})
     assert answer.status == 200, answer.body
@@ -74,7 +74,7 @@ def test_only_what_was_trusted_runs_and_the_models_own_variables_reach_it(live: 
     live.create("reads", "reads", dataset="own", team="default", env=env)
     try:
         live.wait("reads")
-        assert [told(live, name) for name in env] == list(env.values())
+        assert [variable_of(live, name) for name in env] == list(env.values())
 
         other = live.stack.datasets / "other"
         program(other / "reads", READS.replace("execute", "execute_evil"))
@@ -82,6 +82,6 @@ def test_only_what_was_trusted_runs_and_the_models_own_variables_reach_it(live: 
         assert live.api("services/reads/restart/", method="POST").status == 202
         failed = lambda: live.api("services/reads/revisions/").body["results"][0]["failed"]  # noqa: E731
         live.until(failed, lambda why: "is not trusted" in why)
-        assert told(live, "MODEL_WORD") == "own"
+        assert variable_of(live, "MODEL_WORD") == "own"
     finally:
         live.delete("reads")

@@ -23,7 +23,7 @@ class Numbers:
     progress: float = 0.0
     sent: int = 0
     answers: bool = True
-    asked: list[int] = field(default_factory=list)
+    probed_ports: list[int] = field(default_factory=list)
     down: bool = False
     """The gateway is."""
     cores: float = 0.0
@@ -47,7 +47,7 @@ class Numbers:
         return Usage(self.clock, {(pid, pid): self.cores * self.clock})
 
     def answer(self, host: str, ports: Ports, service: str, timeout: float) -> bool:
-        self.asked.append(ports.http)
+        self.probed_ports.append(ports.http)
         return self.answers or ports.http in self.well
 
 

@@ -35,7 +35,7 @@ def model(root: Path, backend: str, *names: str) -> Path:
     return root
 
 
-def found(folder: Path) -> dict[str, tuple[str, bool]]:
+def executables(folder: Path) -> dict[str, tuple[str, bool]]:
     return {one.path: (one.kind, one.runs) for one in inspect(folder).executable}
 
 
@@ -45,13 +45,13 @@ def tensors(path: Path) -> None:
 
 
 def test_a_python_model_runs_and_so_does_every_pickle_beside_it(tmp_path: Path) -> None:
-    seen = found(model(tmp_path / "m", "python", "1/model.py", "1/m.pkl", "1/helper.py", "1/w.bin"))
+    seen = executables(model(tmp_path / "m", "python", "1/model.py", "1/m.pkl", "1/helper.py", "1/w.bin"))
     assert seen == {"1/model.py": ("python", True), "1/m.pkl": ("pickle", True), "1/w.bin": ("pickle", True)}
     assert SYSTEM in next(one for one in inspect(tmp_path / "m").executable if one.path == "1/m.pkl").said
 
 
 def test_an_onnx_model_runs_nothing_that_lies_beside_it(tmp_path: Path) -> None:
-    seen = found(model(tmp_path / "m", "onnxruntime", "1/model.onnx", "1/preprocessing.pkl"))
+    seen = executables(model(tmp_path / "m", "onnxruntime", "1/model.onnx", "1/preprocessing.pkl"))
     assert seen == {"1/preprocessing.pkl": ("pickle", False)}
 
 
@@ -72,7 +72,7 @@ def versions(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("backend", ["python", "onnxruntime", "pytorch", "mine", ""])
 def test_what_triton_takes_for_a_backend_runs_whatever_the_backend_is_called(tmp_path: Path, backend: str) -> None:
-    seen = found(model(tmp_path / "m", backend, "1/model.py", "libtriton_x.so"))
+    seen = executables(model(tmp_path / "m", backend, "1/model.py", "libtriton_x.so"))
     assert seen["1/model.py"] == ("python", True) and seen["libtriton_x.so"] == ("library", True)
 
 
@@ -80,23 +80,23 @@ def test_a_program_that_triton_starts_in_place_of_its_own_runs(tmp_path: Path) -
     folder = model(tmp_path / "m", "onnxruntime", "1/model.onnx", "triton_python_backend_stub", "1/run")
     for name in ("triton_python_backend_stub", "1/run"):
         (folder / name).write_text("#!/bin/sh\n")
-    assert found(folder) == {"triton_python_backend_stub": ("script", True), "1/run": ("script", False)}
+    assert executables(folder) == {"triton_python_backend_stub": ("script", True), "1/run": ("script", False)}
 
 
 def test_a_python_backend_runs_a_file_of_any_name(tmp_path: Path) -> None:
     folder = model(tmp_path / "m", "python", "1/weights.onnx")
     (folder / "config.pbtxt").write_text('backend: "python" default_model_filename: "weights.onnx"')
-    assert found(folder) == {"1/weights.onnx": ("python", True)}
+    assert executables(folder) == {"1/weights.onnx": ("python", True)}
 
 
 def test_of_a_hugging_face_folder_only_pickles_without_safetensors_count(tmp_path: Path) -> None:
     folder = config(tmp_path / "m", LLAMA_3_8B)
     for name in ("pytorch_model.bin", "training_args.bin", "optimizer.pt"):
         (folder / name).write_bytes(pickle.dumps(Evil()))
-    assert found(folder)["pytorch_model.bin"] == ("pickle", True)
-    assert not found(folder)["training_args.bin"][1] and not found(folder)["optimizer.pt"][1]
+    assert executables(folder)["pytorch_model.bin"] == ("pickle", True)
+    assert not executables(folder)["training_args.bin"][1] and not executables(folder)["optimizer.pt"][1]
     safetensors(folder / "model.safetensors", {"w": ("BF16", (4,))})
-    assert not any(runs for _, runs in found(folder).values())
+    assert not any(runs for _, runs in executables(folder).values())
 
 
 def test_a_pickle_of_tensors_alone_is_no_code(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_pickle_of_tensors_alone_is_no_code(tmp_path: Path) -> None:
 
 def test_code_that_a_configuration_names_is_told(tmp_path: Path) -> None:
     folder = config(tmp_path / "m", {**LLAMA_3_8B, "auto_map": {"AutoModel": "modeling.Mine"}})
-    assert found(folder) == {"config.json": ("auto_map", True)}
+    assert executables(folder) == {"config.json": ("auto_map", True)}
 
 
 def test_what_was_not_looked_into_is_said_to_be_so(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_keras_lambda_and_a_file_that_is_no_pickle_are_told(tmp_path: Path) ->
     (tmp_path / "plain.h5").write_bytes(b"\x89HDF" + b'{"class_name": "Dense"}')
     (tmp_path / "x.joblib").write_bytes(b"\xff\xff")
     (tmp_path / "weights.bin").write_bytes(bytes(range(1, 250)))
-    kinds = {path: kind for path, (kind, _) in found(tmp_path).items()}
+    kinds = {path: kind for path, (kind, _) in executables(tmp_path).items()}
     assert kinds == {"m.h5": "keras_lambda", "x.joblib": "pickle"}
 
 
@@ -147,7 +147,7 @@ def test_what_only_lies_there_does_not_crowd_out_what_runs(tmp_path: Path) -> No
 def test_a_library_that_the_configuration_names_runs_whatever_it_is_called(tmp_path: Path, text: str) -> None:
     folder = model(tmp_path / "m", "onnxruntime", "1/model.onnx")
     (folder / "config.pbtxt").write_text(f'backend: "onnxruntime" {text}')
-    assert found(folder) == {"config.pbtxt": ("library", True)}
+    assert executables(folder) == {"config.pbtxt": ("library", True)}
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "python", "tensorrt", "mine", ""])
@@ -164,19 +164,19 @@ def test_what_is_only_ever_loaded_as_code_runs_whatever_it_is_called(
 ) -> None:
     folder = model(tmp_path / "m", backend)
     (folder / "1" / name).write_bytes(content)
-    assert found(folder)[f"1/{name}"] == (kind, True)
+    assert executables(folder)[f"1/{name}"] == (kind, True)
 
 
 def test_compiled_code_runs_in_a_language_model_and_beside_a_bare_graph_too(tmp_path: Path) -> None:
     llm = config(tmp_path / "llm", LLAMA_3_8B)
     (llm / "tokenizer.model").write_bytes(b"\x7fELF\x02\x01")
-    assert found(llm) == {"tokenizer.model": ("library", True)}
+    assert executables(llm) == {"tokenizer.model": ("library", True)}
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "model.onnx").write_bytes(b"\x08\x07")
     (bare / "model.onnx.data").write_bytes(b"\x7fELF\x02\x01")
     (bare / "notes.pkl").write_bytes(pickle.dumps(Evil()))
-    assert found(bare) == {"model.onnx.data": ("library", True), "notes.pkl": ("pickle", False)}
+    assert executables(bare) == {"model.onnx.data": ("library", True), "notes.pkl": ("pickle", False)}
 
 
 @pytest.mark.parametrize(
@@ -196,13 +196,13 @@ def test_what_a_python_model_could_load_counts_with_it_only(
     for backend, runs in (("python", True), ("onnxruntime", False)):
         folder = model(tmp_path / backend, backend)
         (folder / "1" / name).write_bytes(content)
-        assert found(folder)[f"1/{name}"] == (kind, runs)
+        assert executables(folder)[f"1/{name}"] == (kind, runs)
 
 
 def test_the_file_that_pytorch_loads_is_one_whatever_it_is_called(tmp_path: Path) -> None:
     folder = model(tmp_path / "m", "pytorch", "1/weights.dat")
     (folder / "config.pbtxt").write_text('backend: "pytorch" default_model_filename: "weights.dat"')
-    assert found(folder) == {"1/weights.dat": ("pickle", True)}
+    assert executables(folder) == {"1/weights.dat": ("pickle", True)}
 
 
 @pytest.mark.parametrize("policy", ["all {}", "specific { versions: [2, 1] }", "latest { num_versions: 2 }"])
@@ -269,13 +269,13 @@ def test_a_compiled_plan_or_graph_counts_with_the_backend_that_loads_it(
     (folder / "1" / name).write_bytes(b"ptrt")
     if name == "weights.dat":
         (folder / "config.pbtxt").write_text(f'backend: "{backend}" default_model_filename: "{name}"')
-    assert found(folder)[f"1/{name}"] == ("plan", runs)
+    assert executables(folder)[f"1/{name}"] == ("plan", runs)
 
 
 def test_a_backend_that_is_not_known_can_run_anything(tmp_path: Path) -> None:
     folder = model(tmp_path / "m", "vllm")
     (folder / "1" / "model.json").write_text('{"model": "x", "trust_remote_code": true}')
-    assert found(folder) == {"1/model.json": ("backend", True)}
+    assert executables(folder) == {"1/model.json": ("backend", True)}
     assert "the console does not know what that runs" in inspect(folder).executable[0].said
 
 
@@ -284,4 +284,4 @@ def test_graphs_and_weights_without_code_need_no_trust(tmp_path: Path) -> None:
         folder = model(tmp_path / f"{backend}{name}", backend)
         (folder / "1" / name).write_bytes(b"\x08\x07 a graph")
         (folder / "1" / "labels.txt").write_text("one\ntwo\n")
-        assert found(folder) == {}
+        assert executables(folder) == {}

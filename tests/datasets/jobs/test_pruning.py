@@ -43,12 +43,12 @@ def named() -> Iterator[set[int]]:
     """Rounds that another app needs; fill it in."""
     needs: set[int] = set()
 
-    def wanted(sender: object, rounds: set[int], **_: object) -> set[int]:
+    def needed_rounds(sender: object, rounds: set[int], **_: object) -> set[int]:
         return needs & rounds
 
-    rounds_wanted.connect(wanted)
+    rounds_wanted.connect(needed_rounds)
     yield needs
-    rounds_wanted.disconnect(wanted)
+    rounds_wanted.disconnect(needed_rounds)
 
 
 def test_of_each_folder_the_newest_rounds_that_ended_stay_however_old(dataset: Dataset) -> None:

@@ -34,7 +34,7 @@ Make = Callable[..., Dataset]
 
 @pytest.fixture
 def make(home: Home, team: Team, owner: Principal, settings: Settings) -> Make:
-    def made(wire: Wire, url: str, **options: str) -> Dataset:
+    def create_dataset(wire: Wire, url: str, **options: str) -> Dataset:
         settings.DATASET_ENDPOINTS = [wire.endpoint]
         return datasets.create(
             team=team,
@@ -44,7 +44,7 @@ def make(home: Home, team: Team, owner: Principal, settings: Settings) -> Make:
             actor=owner,
         )
 
-    return made
+    return create_dataset
 
 
 def tree(round_: Round) -> dict[str, bytes]:

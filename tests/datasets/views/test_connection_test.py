@@ -45,7 +45,7 @@ def form(guarded_kind: None, home: Home, files: Path, team: Team) -> dict[str, s
     }
 
 
-def said(page: str, field: str) -> str:
+def errors_at(page: str, field: str) -> str:
     """What the page, or a fragment, says of a field."""
     match = re.search(rf'<ul class="errors" id="id_{re.escape(field)}_error"[^>]*>(.*?)</ul>', page, re.S)
     assert match, page
@@ -88,7 +88,7 @@ def test_what_a_form_gets_wrong_is_said_at_its_field_and_no_secret_comes_back(
     form: dict[str, str], browser: Client
 ) -> None:
     page = browser.post(reverse("datasets"), {**form, "credentials.word": "guess-work"}).content.decode()
-    assert "not the word" in said(page, "credentials.word") and said(page, "options.place") == ""
+    assert "not the word" in errors_at(page, "credentials.word") and errors_at(page, "options.place") == ""
     assert "guess-work" not in page and form["options.place"] in page
 
 
@@ -115,9 +115,9 @@ def test_a_test_says_what_is_wrong_beside_its_field(
 ) -> None:
     fragment = browser.post(reverse("datasets"), {**form, **changes, "check": "1"}, headers=HTMX).content.decode()
     assert "notice red" in fragment and 'hx-swap-oob="true"' in fragment
-    assert text in said(fragment, field)
+    assert text in errors_at(fragment, field)
     others = {"options.place", "credentials.word", "options.manner"} - {field}
-    assert {said(fragment, other) for other in others} == {""}  # what an earlier test said there is taken back
+    assert {errors_at(fragment, other) for other in others} == {""}  # what an earlier test said there is taken back
 
 
 def test_a_test_of_a_kind_that_there_is_not_says_so(form: dict[str, str], browser: Client) -> None:
@@ -151,7 +151,7 @@ def test_an_edited_place_asks_for_the_credentials_anew(guarded_dataset: Dataset,
     url, sent = reverse("dataset-edit", args=["guarded"]), {"options.place": str(files.parent / "mine")}
     for more in ({}, {"check": "1"}):
         page = browser.post(url, {**sent, **more}).content.decode()
-        assert "Enter it again" in said(page, "credentials.word")
+        assert "Enter it again" in errors_at(page, "credentials.word")
     answer = browser.post(url, {**sent, "check": "1", "credentials.word": "mine"}, headers=HTMX).content.decode()
     assert "The folder opened." in answer and secrets_of(guarded_dataset) == {"word": WORD}
     assert guarded_dataset.options == {"place": str(files)}

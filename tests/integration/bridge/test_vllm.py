@@ -78,7 +78,7 @@ def stream(channel: grpc.Channel, request: Any, **options: Any) -> Any:
     return rpc(request, **{"metadata": TO_LLM, "timeout": 60, **options})
 
 
-def said(*responses: Any) -> str:
+def text_of(*responses: Any) -> str:
     return "".join(chr(point) for response in responses for point in response.outputs[0].contents.int_contents)
 
 
@@ -90,7 +90,7 @@ def metric(llama_server: RunningVllm, name: str) -> float:
 def test_a_question_in_code_points_gets_its_answer_in_code_points(bridge: Bridge) -> None:
     with bridge.channel() as channel:
         response, trailing = infer(channel, question())
-    assert said(response) == ANSWER
+    assert text_of(response) == ANSWER
     assert response.parameters["finish_reason"].string_param == "stop"
     assert int(trailing["x-prompt-tokens"]) > 0
     assert int(trailing["x-completion-tokens"]) > 0
@@ -101,7 +101,7 @@ def test_the_stream_says_the_same_token_by_token_with_the_same_usage(bridge: Bri
         _, trailing = infer(channel, question())
         rpc = stream(channel, question())
         responses = list(rpc)
-        assert said(*responses) == ANSWER
+        assert text_of(*responses) == ANSWER
         assert len(responses) > 3
         assert dict(rpc.trailing_metadata()) == trailing
 
@@ -216,13 +216,13 @@ def test_a_caller_that_takes_its_time_gets_everything_and_holds_nobody(bridge: B
         first = next(rpc)
         whole, _ = infer(channel, long_question())
         time.sleep(0.5)
-        assert said(infer(channel, question())[0]) == ANSWER
-        assert said(first, *rpc) == said(whole)
+        assert text_of(infer(channel, question())[0]) == ANSWER
+        assert text_of(first, *rpc) == text_of(whole)
 
 
 def test_many_streams_at_once_are_all_whole(bridge: Bridge) -> None:
     with bridge.channel() as channel, ThreadPoolExecutor(24) as pool:
-        texts = list(pool.map(lambda _: said(*stream(channel, question())), range(24)))
+        texts = list(pool.map(lambda _: text_of(*stream(channel, question())), range(24)))
     assert texts == [ANSWER] * 24
 
 
@@ -250,4 +250,4 @@ def test_a_killed_bridge_keeps_the_next_one_from_nothing(own_bridge: Bridge, lla
     wait_for(lambda: metric(llama_server, "num_requests_running"), (0.0).__eq__)
     own_bridge.start()
     with own_bridge.channel() as channel:
-        assert said(infer(channel, question())[0]) == ANSWER
+        assert text_of(infer(channel, question())[0]) == ANSWER

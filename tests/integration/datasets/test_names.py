@@ -86,7 +86,7 @@ def make(tmp_path_factory: pytest.TempPathFactory, s3_server: Server) -> Iterato
             stack.callback(server.kill)
             return f"127.0.0.1:{server.port}"
 
-        def made(kind: str, tree: dict[str, bytes]) -> Source:
+        def make_source(kind: str, tree: dict[str, bytes]) -> Source:
             folder = tmp_path_factory.mktemp("served")
             if kind == "local":
                 write(folder, tree)
@@ -116,7 +116,7 @@ def make(tmp_path_factory: pytest.TempPathFactory, s3_server: Server) -> Iterato
                         archive.writestr(name, content)
             return registry.make("http", options, Site(endpoints=("127.0.0.1",)))
 
-        yield made
+        yield make_source
 
 
 KINDS = ["local", "s3", "list", "tar", "zip", "huggingface"]

@@ -33,7 +33,7 @@ WHOLE = ("max_tokens", "min_tokens", "top_k", "seed")
 
 
 @dataclass(frozen=True)
-class Said:
+class Reply:
     code: str
     details: str
     responses: list[Any]
@@ -54,14 +54,14 @@ def nothing_ends(plane: TextPlane, channel: grpc.Channel) -> Iterator[None]:
     assert agree(plane, channel, texts.GOOD)
 
 
-def ask(channel: grpc.Channel, method: str, message: bytes) -> Said:
+def ask(channel: grpc.Channel, method: str, message: bytes) -> Reply:
     read = pb.ModelInferResponse.FromString
     call = channel.unary_stream(method, response_deserializer=read)(message, metadata=(("x-api-key", KEY),), timeout=60)
     try:
         code, details, responses = "OK", "", list(call)
     except grpc.RpcError as error:
         code, details, responses = error.code().name, error.details(), []
-    return Said(code, details, responses, dict([*call.initial_metadata(), *call.trailing_metadata()]))
+    return Reply(code, details, responses, dict([*call.initial_metadata(), *call.trailing_metadata()]))
 
 
 def agree(plane: TextPlane, channel: grpc.Channel, message: bytes) -> bool:

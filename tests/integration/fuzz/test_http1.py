@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.fuzz.arena import EXAMPLES, MIB, Arena, watched
-from tests.integration.fuzz.wire import asked, connected, exchange, first_answer, head, status_of, well_formed
+from tests.integration.fuzz.wire import connected, exchange, first_answer, head, send, status_of, well_formed
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
 INFER, PREDICT, CHAT = "/v2/models/mnist/infer", "/v1/models/rows:predict", "/v1/chat/completions"
@@ -74,7 +74,7 @@ def test_a_length_that_cannot_be(arena: Arena, lines: tuple[str, ...]) -> None:
 def test_headers_too_many_or_too_large(arena: Arena, count: int, size: int) -> None:
     lines = [f"X-Fill-{i}: {'a' * size}" for i in range(count)]
     with watched(arena):
-        status = status_of(asked(arena.port, head("POST", INFER, JSON, CLOSE, "Content-Length: 2", *lines) + b"{}"))
+        status = status_of(send(arena.port, head("POST", INFER, JSON, CLOSE, "Content-Length: 2", *lines) + b"{}"))
     assert status == 200 if (count, size) in ((90, 10), (1, 59 << 10)) else status in (0, 431)
 
 
@@ -85,7 +85,7 @@ def test_headers_too_many_or_too_large(arena: Arena, count: int, size: int) -> N
 )
 def test_a_target_too_long(arena: Arena, target: str) -> None:
     with watched(arena):
-        assert status_of(asked(arena.port, head("GET", target, CLOSE))) in (0, 404, 431)
+        assert status_of(send(arena.port, head("GET", target, CLOSE))) in (0, 404, 431)
 
 
 @pytest.mark.parametrize(("target", "expected"), [(INFER, 200), (PREDICT, 400), (CHAT, 400)])
@@ -94,7 +94,7 @@ def test_a_hundred_thousand_chunks(arena: Arena, target: str, expected: int) -> 
     body = b"[" + b"1," * 49_999 + b"1]"
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
     with watched(arena):
-        answer = asked(arena.port, head("POST", target, JSON, CLOSE, CHUNKED) + chunks + b"0\r\n\r\n")
+        answer = send(arena.port, head("POST", target, JSON, CLOSE, CHUNKED) + chunks + b"0\r\n\r\n")
     assert well_formed(answer) == expected
 
 
@@ -168,7 +168,7 @@ def test_a_compressed_bomb_is_not_opened(arena: Arena, target: str) -> None:
     with watched(arena, gateway=64 * MIB):
         for encoding in ENCODINGS:
             lines = (JSON, CLOSE, f"Content-Encoding: {encoding}", f"Content-Length: {10 * MIB}")
-            answer = asked(arena.port, head("POST", target, *lines) + BOMB)
+            answer = send(arena.port, head("POST", target, *lines) + BOMB)
             assert well_formed(answer) == 415
     assert arena.triton_requests(before) == 0
     assert not [each for each in arena.backend.seen(seen) if each["headers"].get("content-encoding")]
@@ -183,14 +183,14 @@ def test_a_small_compressed_body_is_refused_too(arena: Arena, target: str) -> No
     before = arena.counters()
     for encodings in (*((each,) for each in ENCODINGS), ("identity", "gzip"), ("", "gzip"), ("gzip", "identity")):
         lines = [f"Content-Encoding: {each}" for each in encodings]
-        answer = asked(arena.port, head("POST", target, JSON, CLOSE, CHUNKED, *lines) + body)
+        answer = send(arena.port, head("POST", target, JSON, CLOSE, CHUNKED, *lines) + body)
         assert well_formed(answer) == 415
     for plain in ((CHUNKED,), (CHUNKED, "Content-Encoding: "), (CHUNKED, "Content-Encoding: identity")):
         # Without the header (or with one that says nothing) it is bytes that are no JSON, to everybody.
-        answer = asked(arena.port, head("POST", target, JSON, CLOSE, *plain) + body)
+        answer = send(arena.port, head("POST", target, JSON, CLOSE, *plain) + body)
         # Triton's own words: 500 for what is no JSON, 501 for the name of no compression.
         assert status_of(answer) in {INFER: (200,), TRITON: (500, 501)}.get(target, (400,))
-    answer = asked(arena.port, head("POST", target, JSON, CLOSE, "Transfer-Encoding: gzip, chunked") + body)
+    answer = send(arena.port, head("POST", target, JSON, CLOSE, "Transfer-Encoding: gzip, chunked") + body)
     assert well_formed(answer) in (0, 400, 501)
     assert arena.triton_requests(before) in {TRITON: (3,), PREDICT: (0, 1)}.get(target, (0,))  # one asks for metadata
 

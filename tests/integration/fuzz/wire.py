@@ -74,7 +74,7 @@ def exchange(port: int, sent: bytes, *, half_close: bool = False) -> bytes:
         return rest(sock)
 
 
-def asked(port: int, sent: bytes) -> bytes:
+def send(port: int, sent: bytes) -> bytes:
     """Sends all of it, as far as it is taken, and returns the first answer, or b"" when the connection ends without."""
     with connected(port) as sock, ThreadPoolExecutor(1) as pool:
         pool.submit(_send, sock, sent)  # beside the reading: the answer may come before all is sent

@@ -40,11 +40,11 @@ class Doors:
     def lines(self, path: str, count: int = 1) -> list[dict[str, Any]]:
         """The last lines of the access log for `path`, when there are so many."""
 
-        def found() -> list[dict[str, Any]]:
+        def last_lines() -> list[dict[str, Any]]:
             lines = [line for line in self.gateway.log_lines() if line["path"] == path]
             return lines[-count:] if len(lines) >= count else []
 
-        return until(found)
+        return until(last_lines)
 
 
 class OpenDoors(ExitStack):

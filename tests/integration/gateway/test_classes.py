@@ -30,13 +30,13 @@ SENTENCE = "The output {} cannot be classified: leave its parameter classificati
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with Staging(tmp_path_factory.mktemp("g")) as staging:
-        made = staging.enter_all()
-        scored = snapshots.ready("scored", made.first.endpoint, classes=(SAFE, ODD))
+        running = staging.enter_all()
+        scored = snapshots.ready("scored", running.first.endpoint, classes=(SAFE, ODD))
         sequences = replace(scored, name="counter", uid="counter", sequences=True)
-        snapshot = Snapshot((*made.snapshot.services, scored, sequences), made.snapshot.keys)
-        made.gateway.publish(snapshot)
-        until(lambda: made.gateway.call("GET", "/v2/models/counter/ready", X_API_Key=KEY).status == 200)
-        yield made
+        snapshot = Snapshot((*running.snapshot.services, scored, sequences), running.snapshot.keys)
+        running.gateway.publish(snapshot)
+        until(lambda: running.gateway.call("GET", "/v2/models/counter/ready", X_API_Key=KEY).status == 200)
+        yield running
 
 
 def body(outputs: str, more: str = "", data: str = "1") -> bytes:

@@ -48,7 +48,7 @@ class Case:
     answer: bytes = field(default=b"", init=False)
     cut: bool = field(default=False, init=False)
 
-    def told(self) -> int | None:
+    def status_so_far(self) -> int | None:
         """The status, as far as it has come."""
         if not self.sent.startswith(PREFACE):
             return int(self.answer.split()[1]) if b"\r\n\r\n" in self.answer else None
@@ -267,7 +267,7 @@ def answered(doors: Doors) -> Doors:
                 case = waiting[each]
                 case.answer += part
                 case.cut = not part
-                if case.cut or case.told() is not None:
+                if case.cut or case.status_so_far() is not None:
                     del waiting[each]
     return doors
 
@@ -279,7 +279,7 @@ def reached(doors: Doors, name: str) -> int:
 @pytest.mark.parametrize("name", CASES)
 def test_what_two_servers_could_read_differently_reaches_nobody(answered: Doors, name: str) -> None:
     case = CASES[name]
-    assert case.told() == case.status, case.answer
+    assert case.status_so_far() == case.status, case.answer
     assert case.cut or case.status is not None
     assert reached(answered, f"{list(CASES).index(name):03}") == (case.status == SERVED)
     if case.status not in (None, SERVED):

@@ -12,8 +12,8 @@ from services.gateway.envoy import names
 from tests.integration.gateway.doors import CHAT, EMBEDDINGS, TOKENS, Doors
 from tests.integration.gateway.stage import Stage, infer_request, refused
 from tests.integration.gateway.test_bridged import V2, call
-from tests.integration.gateway.test_typed import answer as told_by_backend
-from tests.integration.gateway.test_typed import asked, got
+from tests.integration.gateway.test_typed import answer as backend_answer
+from tests.integration.gateway.test_typed import got, request_for
 from tests.services.gateway import text
 from tests.services.gateway.rig import Answer, until
 
@@ -48,7 +48,7 @@ def line_of(doors: Doors, answer: Answer) -> dict[str, Any]:
     return until(lambda: [line for line in doors.gateway.log_lines() if line["request_id"] == mine])[0]
 
 
-def said(sent: bytes) -> str:
+def code_of(sent: bytes) -> str:
     """The code of the error; of what is no JSON, that it was spoiled."""
     try:
         return str(json.loads(sent)["error"]["code"])
@@ -66,21 +66,21 @@ def test_an_answer_that_cannot_be_counted_is_an_error(fresh_doors: Doors, where:
             is_announced = "length" in user or where is AT_HEADERS
             assert (answer.status, line["status"]) == ((502, 502) if is_announced else (200, 200))
             # Of an answer without a length the beginning may have gone on by then: that is no JSON any more.
-            assert said(answer.body) == "not_counted" or (said(answer.body) == "spoiled" and not is_announced)
+            assert code_of(answer.body) == "not_counted" or (code_of(answer.body) == "spoiled" and not is_announced)
     assert fresh_doors.gateway.process is not None
     assert fresh_doors.gateway.process.poll() is None
     assert "not counted" in (fresh_doors.gateway.directory / "envoy.log").read_text()
 
 
-@pytest.mark.parametrize("wanted", [{}, {"stream_options": {"include_usage": True}}], ids=["hidden", "asked"])
+@pytest.mark.parametrize("options", [{}, {"stream_options": {"include_usage": True}}], ids=["hidden", "asked"])
 @pytest.mark.parametrize("user", ["wait=30", "split=7,wait=5"])
 def test_a_stream_ends_where_it_cannot_be_counted_any_more(
-    fresh_doors: Doors, user: str, wanted: dict[str, Any]
+    fresh_doors: Doors, user: str, options: dict[str, Any]
 ) -> None:
     break_script(fresh_doors, LATE)
-    answer = fresh_doors.post(CHAT, {"model": "llama", "stream": True, "max_tokens": 6, "user": user, **wanted})
+    answer = fresh_doors.post(CHAT, {"model": "llama", "stream": True, "max_tokens": 6, "user": user, **options})
     *events, last, done = [each for each in answer.body.split(b"\n\n") if each.startswith(b"data: ")]
-    assert (said(last.removeprefix(b"data: ")), done) == ("not_counted", b"data: [DONE]")
+    assert (code_of(last.removeprefix(b"data: ")), done) == ("not_counted", b"data: [DONE]")
     passed = text.events(CHAT, {"max_tokens": 6})
     assert [each + b"\n\n" for each in events[:3]] == passed[:3]
     assert len(events) <= 4  # the fourth, in pieces, is cut short
@@ -111,5 +111,5 @@ def test_what_the_bridge_tells_is_logged_though_the_script_fails(fresh_doors: Do
 def test_an_answer_that_cannot_be_put_in_kind_passes_as_it_is(fresh_stage: Stage) -> None:
     """It has nothing to do with who may call what, or with what is counted."""
     break_script(fresh_stage, ("local parts, outputs, raw = {}, {}, {}", "error('broken')"), names.TYPED)
-    answer = told_by_backend(("INT32", b"abcd"))
-    assert got(fresh_stage, asked(answer)) == answer.SerializeToString()
+    answer = backend_answer(("INT32", b"abcd"))
+    assert got(fresh_stage, request_for(answer)) == answer.SerializeToString()

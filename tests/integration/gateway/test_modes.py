@@ -39,13 +39,13 @@ def reachable(path: Path, root: Path) -> bool:
     return bool(mode(path) & 0o077) and not any(mode(each) & 0o001 == 0 for each in folders)
 
 
-@pytest.mark.parametrize("there", [False, True], ids=["a folder of its own", "a folder that is everybody's"])
-def test_what_the_gateway_makes_is_its_owners(tmp_path: Path, there: bool) -> None:
+@pytest.mark.parametrize("exists", [False, True], ids=["a folder of its own", "a folder that is everybody's"])
+def test_what_the_gateway_makes_is_its_owners(tmp_path: Path, exists: bool) -> None:
     folder = tmp_path / "g"
     authority = pki.authority(tmp_path / "pki")
     pair = pki.issue(authority, tmp_path / "pki", "first")
     with umask(0):
-        if there:
+        if exists:
             folder.mkdir(mode=0o777)
         snapshot = snapshots.CASES["keys"]
         gateway = Gateway.prepared(folder, snapshot, Tls(pair.certificate, pair.key, authority.certificate))
@@ -59,7 +59,7 @@ def test_what_the_gateway_makes_is_its_owners(tmp_path: Path, there: bool) -> No
     for socket in (names.ADMIN_SOCKET, EGRESS_SOCKET):
         assert stat.S_ISSOCK((folder / socket).stat().st_mode)
         assert mode(folder / socket) == 0o600
-    if not there:
+    if not exists:
         assert mode(folder) == 0o700
     assert mode((folder / names.ACCESS_LOG).parent) == 0o700
     # The rig's own log, and what has nothing in it.

@@ -74,9 +74,9 @@ class Classified:
         given = protocol.InferInput("IN", values.shape, np_to_triton_dtype(values.dtype))
         encoding: dict[str, Any] = {"binary_data": binary} if protocol is tritonclient.http else {}
         given.set_data_from_numpy(values, **encoding)
-        wanted = protocol.InferRequestedOutput("OUT", class_count=classes, **encoding)
+        requested_output = protocol.InferRequestedOutput("OUT", class_count=classes, **encoding)
         try:
-            return client.infer(model, [given], outputs=[wanted], headers=dict(KEY)).as_numpy("OUT").tolist()
+            return client.infer(model, [given], outputs=[requested_output], headers=dict(KEY)).as_numpy("OUT").tolist()
         finally:
             client.close()
 

@@ -64,12 +64,12 @@ def reached(stage: Stage, sent: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("case", REPAIRED)
 def test_what_is_repaired_goes_on_as_it_was_understood(stage: Stage, case: str) -> None:
-    def told(call: dict[str, Any]) -> dict[str, Any]:
+    def comparable(call: dict[str, Any]) -> dict[str, Any]:
         own = ("x-request-id", "transfer-encoding", "content-length")
         return {"call": call["call"], **{name: value for name, value in call["headers"].items() if name not in own}}
 
     calls = reached(stage, REPAIRED[case])
-    assert [told(call) for call in calls] == [told(reached(stage, PLAIN)[0])] * 2
+    assert [comparable(call) for call in calls] == [comparable(reached(stage, PLAIN)[0])] * 2
     for call in calls:
         framing = {name: call["headers"].get(name) for name in ("transfer-encoding", "content-length")}
         assert framing in (

@@ -57,7 +57,7 @@ def answer(*tensors: tuple[str, bytes], **more: Any) -> Any:
     return message
 
 
-def asked(response: Any, *, raw: bool = False, size: int = 1) -> bytes:
+def request_for(response: Any, *, raw: bool = False, size: int = 1) -> bytes:
     request = pb.ModelInferRequest(model_name="mnist")
     request.parameters["answer"].bool_param = True
     tensor = request.inputs.add(name="a", datatype="BYTES", shape=[1])
@@ -94,13 +94,13 @@ def in_kind(response: Any, *filled: tuple[str, Any]) -> bytes:
 def test_numbers_of_every_type_come_typed(stage: Stage, datatype: str) -> None:
     numbers = values(datatype)
     response = answer((datatype, numbers.tobytes()))
-    assert got(stage, asked(response)) == in_kind(response, (FIELDS[datatype][0], numbers.tolist()))
+    assert got(stage, request_for(response)) == in_kind(response, (FIELDS[datatype][0], numbers.tolist()))
 
 
 def test_a_request_that_names_its_outputs_gets_them_raw_as_well(stage: Stage) -> None:
     """NVIDIA's examples send typed contents, name the outputs, and read raw ones; clients of KServe read typed ones."""
     response = answer(("INT32", struct.pack("<2i", -8, 5)), ("BYTES", struct.pack("<I", 1) + b"a"))
-    request = pb.ModelInferRequest.FromString(asked(response))
+    request = pb.ModelInferRequest.FromString(request_for(response))
     request.outputs.add(name="o0")
     parsed = pb.ModelInferResponse.FromString(got(stage, bytes(request.SerializeToString())))
     assert list(parsed.raw_output_contents) == list(response.raw_output_contents)
@@ -113,17 +113,17 @@ def test_several_outputs_strings_and_nothing_at_all(stage: Stage) -> None:
     packed = b"".join(struct.pack("<I", len(each)) + each for each in strings)
     response = answer(("BYTES", packed), ("FP32", b""), ("INT64", struct.pack("<q", -7)), ("BYTES", b""))
     filled = [("bytes_contents", strings), ("fp32_contents", []), ("int64_contents", [-7]), ("bytes_contents", [])]
-    assert got(stage, asked(response)) == in_kind(response, *filled)
+    assert got(stage, request_for(response)) == in_kind(response, *filled)
 
 
 def test_a_request_of_any_size_is_seen_to_be_typed(stage: Stage) -> None:
     response = answer(("INT32", struct.pack("<i", -8)))
     for size in (1, 250, 2_000, 70_000, 1_000_000):
-        assert got(stage, asked(response, size=size)) == in_kind(response, ("int_contents", [-8]))
+        assert got(stage, request_for(response, size=size)) == in_kind(response, ("int_contents", [-8]))
 
 
 def many_raw(response: Any, count: int) -> bytes:
-    request = pb.ModelInferRequest.FromString(asked(response, raw=True))
+    request = pb.ModelInferRequest.FromString(request_for(response, raw=True))
     for index in range(count):
         request.inputs.add(name=f"input-{index}", datatype="FP32", shape=[1])
         request.raw_input_contents.append(bytes(4))
@@ -133,8 +133,8 @@ def many_raw(response: Any, count: int) -> bytes:
 def test_raw_questions_have_raw_answers(stage: Stage) -> None:
     response = answer(("INT32", struct.pack("<i", -8)))
     for request in (
-        asked(response, raw=True),
-        asked(response, raw=True, size=1 << 20),
+        request_for(response, raw=True),
+        request_for(response, raw=True, size=1 << 20),
         many_raw(response, 3),
         many_raw(response, 500),
     ):
@@ -164,7 +164,7 @@ LEFT = {
 
 @pytest.mark.parametrize("case", LEFT)
 def test_what_cannot_be_typed_stays_as_it_is(stage: Stage, case: str) -> None:
-    assert got(stage, asked(LEFT[case])) == LEFT[case].SerializeToString()
+    assert got(stage, request_for(LEFT[case])) == LEFT[case].SerializeToString()
 
 
 @pytest.mark.parametrize("datatype", ["FP32", "INT8", "UINT8", "INT16", "INT64"])
@@ -172,10 +172,10 @@ def test_an_answer_of_nearly_a_mebibyte_is_rewritten(stage: Stage, datatype: str
     kind = np.dtype(FIELDS[datatype][1])
     numbers = np.resize(values(datatype), (1_000_000 // kind.itemsize,))
     response = answer((datatype, numbers.tobytes()))
-    assert got(stage, asked(response)) == in_kind(response, (FIELDS[datatype][0], numbers.tolist()))
+    assert got(stage, request_for(response)) == in_kind(response, (FIELDS[datatype][0], numbers.tolist()))
 
 
 def test_an_error_is_passed_on(stage: Stage) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        got(stage, asked(b"no message"))
+        got(stage, request_for(b"no message"))
     assert caught.value.code() is grpc.StatusCode.UNKNOWN

@@ -48,7 +48,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Pa
     with stack() as running:
         running.extra = {"GATEWAY_TLS_CERT": str(server.certificate), "GATEWAY_TLS_KEY": str(server.key)}
         running.start("--no-color")
-        wait_for(running.said, lambda text: f"{example.NAME} says 8" in text, 120)
+        wait_for(running.read_output, lambda text: f"{example.NAME} says 8" in text, 120)
         yield Live(running), authority.certificate
 
 

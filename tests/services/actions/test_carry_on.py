@@ -47,7 +47,7 @@ def other(world: World) -> Queue:
     return Queue.objects.create(name="other", cpu=4, memory_gib=8)
 
 
-def told() -> GatewayService:
+def published_service() -> GatewayService:
     return publishing.snapshot().services[0]
 
 
@@ -71,27 +71,27 @@ def test_no_replica_is_restarted(
     assert set(Replica.objects.values_list("revision__number", flat=True)) == {2}
     assert (len(world.engine.applied), world.engine.stopped) == (replicas, [])
     assert Round.objects.count() == 1
-    assert told().ready and len(told().endpoints) == replicas
+    assert published_service().ready and len(published_service().endpoints) == replicas
 
 
 @pytest.mark.parametrize("change", ["policy", "limits"])
 def test_a_rollback_across_it_restarts_nothing(change: str, ready: Make, world: World, actor: Principal) -> None:
     service = ready()
-    before = told()
+    before = published_service()
     verbs.edit(service, CHANGES[change], actor=actor)
     service = world.converge(service)
-    assert told() != before
+    assert published_service() != before
     verbs.rollback(service, 1, actor=actor)
     service = world.converge(service)
     assert number(service) == (3, 3)
-    assert replace(told(), revision=1) == before
+    assert replace(published_service(), revision=1) == before
     assert world.engine.applied == ["svc-echo-r1-0"]
 
 
 def test_the_gateway_is_told_at_once(ready: Make, world: World, actor: Principal) -> None:
     service = ready()
     verbs.edit(service, {"auth": {"policy": "public"}, "limits": {"concurrency": 4}}, actor=actor)
-    assert told().public and told().concurrency == 4 and told().ready
+    assert published_service().public and published_service().concurrency == 4 and published_service().ready
 
 
 def test_a_restart_is_new_processes_all_the_same(ready: Make, world: World, actor: Principal) -> None:
@@ -125,7 +125,7 @@ def test_access_holds_at_once_while_a_revision_waits_for_room(ready: Make, world
     service = world.converge(service)
     assert number(service) == (1, 2)
     verbs.edit(service, {"auth": {"policy": "api_key"}}, actor=actor)
-    assert not told().public and told().ready
+    assert not published_service().public and published_service().ready
     service = world.converge(service)
     assert number(service) == (1, 3)
     Queue.objects.update(cpu=8)
@@ -139,7 +139,7 @@ def test_access_holds_at_once_although_the_model_is_changed_too(ready: Make, wor
     verbs.edit(service, {"auth": {"policy": "api_key"}, "env": {"LEVEL": "2"}}, actor=actor)
     service = world.converge(service)
     assert number(service) == (1, 2)
-    assert not told().public
+    assert not published_service().public
 
 
 def test_a_model_that_does_not_start_opens_nothing_again(ready: Make, world: World, actor: Principal) -> None:
@@ -150,7 +150,7 @@ def test_a_model_that_does_not_start_opens_nothing_again(ready: Make, world: Wor
     world.engine.running["svc-echo-r2-0"] = Observation(base.FAILED, message="Exited too quickly")
     service = world.converge(service)
     assert (service.state, number(service)) == (states.READY, (3, 3))
-    assert not told().public and told().ready
+    assert not published_service().public and published_service().ready
     assert service.target.spec["env"] == {} and service.target.note == "Access and limits of revision 2"
     assert "Revision 2 failed, revision 3 goes on serving" in service.message
     assert list(world.engine.running) == ["svc-echo-r1-0"]
@@ -209,7 +209,7 @@ def test_one_that_is_starting_goes_on_starting(make: Make, world: World, actor: 
     world.deaf.clear()
     service = world.converge(service)
     assert (service.state, number(service)) == (states.READY, (2, 2))
-    assert world.engine.applied == ["svc-echo-r1-0"] and told().public
+    assert world.engine.applied == ["svc-echo-r1-0"] and published_service().public
 
 
 def test_one_that_waits_keeps_its_place(ready: Make, make: Make, world: World, actor: Principal) -> None:
@@ -262,4 +262,4 @@ def test_the_working_copy_of_a_moved_folder_is_not_needed(ready: Make, actor: Pr
     service = ready()
     shutil.move(dataset.options["path"], Path(dataset.options["path"]).with_suffix(".away"))
     verbs.edit(service, {"dataset": dataset.name, "auth": {"policy": "public"}}, actor=actor)
-    assert told().public
+    assert published_service().public

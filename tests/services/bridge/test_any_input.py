@@ -72,7 +72,7 @@ def test_bytes_that_are_no_message(content: bytes) -> None:
         with suppress(BridgeError):
             parsed(kind, content)
     with suppress(BridgeError):
-        v2grpc_openai.piece(v2grpc_openai.read(_asked(b"hi", "", ()), CHAT), content)
+        v2grpc_openai.piece(v2grpc_openai.read(_infer_request(b"hi", "", ()), CHAT), content)
     with suppress(BridgeError):
         sse.Events().feed(content)
     with suppress(ValueError):
@@ -88,7 +88,7 @@ def test_bytes_that_are_no_message(content: bytes) -> None:
 )
 def test_prompts(raw: bytes, datatype: str, shape: tuple[int, ...]) -> None:
     with suppress(BridgeError):
-        question = v2grpc_openai.read(_asked(raw, datatype, shape), CHAT)
+        question = v2grpc_openai.read(_infer_request(raw, datatype, shape), CHAT)
         response = v2grpc_openai.response(question, question.prompt, None)
         assert list(response.raw_output_contents) == [raw]
 
@@ -104,7 +104,7 @@ def test_answers_that_are_damaged(data: st.DataObject) -> None:
         tensors.outputs_of(bytes(content[: data.draw(st.integers(at, len(content)))]), wire.header_length)
 
 
-def _asked(raw: bytes, datatype: str, shape: tuple[int, ...]) -> Any:
+def _infer_request(raw: bytes, datatype: str, shape: tuple[int, ...]) -> Any:
     request = service_pb2.ModelInferRequest(model_name="tiny", raw_input_contents=[raw])
     request.inputs.add(name="prompt", datatype=datatype, shape=shape)
     return request

@@ -94,11 +94,11 @@ def test_one_connection_takes_one_request_after_the_other() -> None:
 
 
 def test_a_body_over_the_limit_is_handed_on_as_none_and_not_held() -> None:
-    async def said(request: Request) -> Response:
+    async def handle(request: Request) -> Response:
         return Response(413 if request.body is None else 200)
 
     async def check() -> None:
-        async with serving(said, largest=10) as (_, path):
+        async with serving(handle, largest=10) as (_, path):
             connection = await connect(path)
             for size, status in ((10, 200), (11, 413), (1 << 20, 413), (3, 200)):
                 await connection.send("POST", "/", {}, b"z" * size)

@@ -82,11 +82,11 @@ other_total 1000.0
 
 
 def test_only_wanted_counters_are_summed(server: Callable[..., int]) -> None:
-    def wanted(name: str) -> bool:
+    def is_vllm(name: str) -> bool:
         return name.startswith("vllm:")
 
-    assert prometheus.sum_of(METRICS, wanted) == 7.0
-    assert prometheus.total(HOST, server(body(METRICS)), wanted) == 7.0
+    assert prometheus.sum_of(METRICS, is_vllm) == 7.0
+    assert prometheus.total(HOST, server(body(METRICS)), is_vllm) == 7.0
 
 
 @pytest.mark.parametrize("answer", [NOT_FOUND, body("# TYPE x counter\nx{ 1"), body("x y z")])

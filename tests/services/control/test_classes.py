@@ -27,36 +27,36 @@ def classified(dataset: Dataset, ready: Make) -> Make:
     return ready
 
 
-def told() -> tuple[str, ...]:
+def published_classes() -> tuple[str, ...]:
     (service,) = publishing.snapshot().services
     return service.classes
 
 
 def test_the_gateway_is_told_of_outputs_that_can_be_classified(classified: Make) -> None:
     classified()
-    assert told() == ("OUT",)
+    assert published_classes() == ("OUT",)
 
 
 def test_an_output_of_any_size_is_none_of_them(ready: Make) -> None:
     ready()
-    assert told() == ()
+    assert published_classes() == ()
 
 
 def test_an_edit_of_the_outputs_counts_once_it_serves(classified: Make, world: World, actor: Principal) -> None:
     service = classified()
     outputs = {"outputs": [{"name": "OUT", "datatype": "FP32", "shape": [-1]}]}
     verbs.edit(service, {"framework_config": outputs}, actor=actor)
-    assert told() == ("OUT",)
+    assert published_classes() == ("OUT",)
     world.converge(service)
-    assert told() == ()
+    assert published_classes() == ()
 
 
 def test_a_revision_of_an_earlier_release_has_none_until_it_is_looked_at_again(classified: Make) -> None:
     service = classified()
     Revision.objects.update(described={"task": "", "max_model_len": None, "sequences": False, "models": []})
-    assert told() == ()
+    assert published_classes() == ()
     reconcile.reconcile(service.pk)
-    assert told() == ("OUT",)
+    assert published_classes() == ("OUT",)
 
 
 def test_files_that_cannot_be_served_any_more_have_none(classified: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,4 +68,4 @@ def test_files_that_cannot_be_served_any_more_have_none(classified: Make, monkey
 
     monkeypatch.setattr(Triton, "describe", describe)
     reconcile.reconcile(service.pk)
-    assert told() == ()
+    assert published_classes() == ()

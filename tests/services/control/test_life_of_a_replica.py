@@ -103,7 +103,7 @@ class Life:
         numbers = self.numbers
         numbers.active, numbers.answers, numbers.cores = 1, False, 0.9
         assert hung_at(numbers, *LOOKS) == []
-        assert numbers.asked == [] and self.endpoints() == 1
+        assert numbers.probed_ports == [] and self.endpoints() == 1
         numbers.progress = 1
         assert hung_at(numbers, 121) == []
         self.world.deaf.update(range(18000, 18100))  # its health does not answer either

@@ -35,7 +35,7 @@ class Model(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         size = sum(len(raw) for raw in request.raw_input_contents)
         await think(request)
         if "answer" in request.parameters:
-            return service_pb2.ModelInferResponse.FromString(told(request))
+            return service_pb2.ModelInferResponse.FromString(body_of(request))
         return service_pb2.ModelInferResponse(model_name=request.model_name, model_version=NAME, id=str(size))
 
     async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
@@ -66,7 +66,7 @@ class Model(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         return super().__getattribute__(method)
 
 
-def told(request: Any) -> bytes:
+def body_of(request: Any) -> bytes:
     raw = request.raw_input_contents
     return bytes(raw[0] if raw else request.inputs[0].contents.bytes_contents[0])
 

@@ -65,18 +65,18 @@ class Backend:
 
     def seen(self, since: int = 0) -> list[dict[str, Any]]:
         """Every call that reached it, but for the first `since`."""
-        calls: list[dict[str, Any]] = self._told(f"/__seen?{since}")
+        calls: list[dict[str, Any]] = self._get(f"/__seen?{since}")
         return calls
 
     def count(self) -> int:
         """How many calls those are: cheap, however many."""
-        return int(self._told("/__count"))
+        return int(self._get("/__count"))
 
     def feel(self, state: str) -> None:
         """`ill`: its health probe fails from now on, though it answers; `well` ends that."""
-        self._told(f"/__{state}")
+        self._get(f"/__{state}")
 
-    def _told(self, path: str) -> Any:
+    def _get(self, path: str) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.http_port, timeout=2)
         try:
             connection.request("GET", path)

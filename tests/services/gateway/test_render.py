@@ -172,14 +172,17 @@ def test_every_way_to_a_backend_is_tried_again_when_nothing_was_sent() -> None:
 def test_routes_of_v2_name_the_outputs_that_can_be_classified() -> None:
     limited = replace(snapshots.key(snapshots.LIMITED, "vision"), max_concurrent=2)
     scored = snapshots.ready("scored", classes=("OUT", "x"))
-    found = hosts(Snapshot((scored, replace(scored, name="plain", classes=())), (limited,)))
-    told = {}
-    for host in found:
+    rendered_hosts = hosts(Snapshot((scored, replace(scored, name="plain", classes=())), (limited,)))
+    lua_metadata = {}
+    for host in rendered_hosts:
         for route in host["routes"]:
             metadata = route.get("metadata", {}).get("filter_metadata", {})
             if door := metadata.get(names.LOG_METADATA, {}).get("door"):
-                told[host["name"], door] = metadata.get(names.LUA_METADATA)
-    assert {door for (name, door), of in told.items() if name == "service-scored" and of} == {"v2-rest", "v2-grpc"}
-    assert told["service-scored", "v2-grpc"] == {"classes": ["OUT", "x"]}
-    assert not any(of for (name, _), of in told.items() if name == "service-plain")
-    assert any(route.get("route", {}).get("cluster_header") for host in found for route in host["routes"])
+                lua_metadata[host["name"], door] = metadata.get(names.LUA_METADATA)
+    assert {door for (name, door), of in lua_metadata.items() if name == "service-scored" and of} == {
+        "v2-rest",
+        "v2-grpc",
+    }
+    assert lua_metadata["service-scored", "v2-grpc"] == {"classes": ["OUT", "x"]}
+    assert not any(of for (name, _), of in lua_metadata.items() if name == "service-plain")
+    assert any(route.get("route", {}).get("cluster_header") for host in rendered_hosts for route in host["routes"])

@@ -21,22 +21,22 @@ def test_a_preferred_node_is_filled_first() -> None:
 
 
 def test_all_replicas_find_a_place_or_none() -> None:
-    placed = place(Resources(cpu=3), Affinity(), EMPTY, 3)
-    assert placed.nodes == ()
-    assert "2 of 3 replicas would fit" in placed.reason
+    placement = place(Resources(cpu=3), Affinity(), EMPTY, 3)
+    assert placement.nodes == ()
+    assert "2 of 3 replicas would fit" in placement.reason
 
 
 def test_a_rule_that_no_node_matches_is_named() -> None:
     affinity = Affinity(required=(Rule("gpu.product", "In", ("NVIDIA-H200",)),))
-    placed = place(Resources(), affinity, EMPTY, 1)
-    assert placed.reason.startswith("No node matches gpu.product In [NVIDIA-H200]: a: ")
-    assert all(not verdict.fits for verdict in placed.verdicts)
+    placement = place(Resources(), affinity, EMPTY, 1)
+    assert placement.reason.startswith("No node matches gpu.product In [NVIDIA-H200]: a: ")
+    assert all(not verdict.fits for verdict in placement.verdicts)
 
 
 def test_gpus_that_are_taken_are_not_given_again() -> None:
     busy = (Candidate(B, Amount(gpus={"NVIDIA-L4": 1})),)
-    placed = place(Resources(gpu=1), Affinity(), busy, 1)
-    assert placed.reason == "Node b cannot take it: needs 1 GPU, 0 free."
+    placement = place(Resources(gpu=1), Affinity(), busy, 1)
+    assert placement.reason == "Node b cannot take it: needs 1 GPU, 0 free."
 
 
 def test_without_nodes_the_reason_says_so() -> None:

@@ -18,13 +18,13 @@ from services.usage.queries import OTHER_TEAM, Asked
 from tests.services import used
 
 
-def asked(group_by: str = "service", **more: object) -> Asked:
+def selection(group_by: str = "service", **more: object) -> Asked:
     end = (int(time.time()) // HOUR + 1) * HOUR
     return Asked(**{"start": end - DAY, "end": end, "group_by": group_by, **more})  # type: ignore[arg-type]
 
 
 def seen(actor: Principal, group_by: str, **more: object) -> dict[str, int]:
-    return {point.group: point.used.requests for point in queries.read(actor, asked(group_by, **more))}
+    return {point.group: point.used.requests for point in queries.read(actor, selection(group_by, **more))}
 
 
 def test_an_administrator_sees_everything(calls: None, admin: User) -> None:
@@ -39,7 +39,7 @@ def test_a_team_sees_the_calls_to_its_services_and_not_whose_keys_others_have(ca
     assert seen(actor, "service") == {"echo": 11}
     assert seen(actor, "key") == {"keyless-call": 5, used.VISION: 4, OTHER_TEAM: 2}
     assert seen(actor, "team") == {"vision": 11}
-    labels = " ".join(point.label for point in queries.read(actor, asked("key")))
+    labels = " ".join(point.label for point in queries.read(actor, selection("key")))
     assert used.ADMIN not in labels and f"name of {used.VISION}" in labels
 
 
@@ -79,11 +79,11 @@ def test_a_key_for_one_service_sees_that_service_only(calls: None, admin: User) 
 
 def test_sums_go_by_the_interval(calls: None, admin: User, tmp_path: Path) -> None:
     used.call(tmp_path, 6, service="asr", at=used.now() - timedelta(hours=3))
-    points = queries.read(for_user(admin), asked(step=HOUR, service="asr"))
+    points = queries.read(for_user(admin), selection(step=HOUR, service="asr"))
     assert [point.used.requests for point in points] == [6, 3]
     first, last = (point.at for point in points)
     assert first and last and timedelta(hours=2) < last - first < timedelta(hours=4) and first.minute == 0
-    half = queries.over_time(for_user(admin), asked(step=1800))
+    half = queries.over_time(for_user(admin), selection(step=1800))
     assert sum(each.requests for each in half.values()) == 21 and all(at % 1800 == 0 for at in half)
 
 

@@ -41,12 +41,12 @@ def make(team: Team, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> C
     monkeypatch.setattr(settings, "GATEWAY_PORT", server.port)
     monkeypatch.setattr(publishing, "publish", lambda: None)
 
-    def made(task: str = "chat", **more: Any) -> Service:
+    def make_service(task: str = "chat", **more: Any) -> Service:
         config = {"task": task, **more.pop("framework_config", {})}
         ports = {"http_port": server.port, "grpc_port": server.port}
         return ready_service(team, "chatty", framework="vllm", framework_config=config, **ports, **more)
 
-    return made
+    return make_service
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def write(tmp_path: Path, data: bytes) -> Path:
     return path
 
 
-def said(value: Value) -> list[object]:
+def row_of(value: Value) -> list[object]:
     return [value.name, value.kind.removesuffix(" tensor"), value.element, value.shape and list(value.shape)]
 
 
@@ -64,7 +64,7 @@ def test_the_test_models_of_the_onnx_package_are_read_as_the_package_reads_them(
     for path, expected in truth.items():
         graph = onnx.read(Path(path))
         for side in ("inputs", "outputs", "defaults"):
-            ours = [[*said(value)[:3], (value.shape and list(value.shape)) or None] for value in getattr(graph, side)]
+            ours = [[*row_of(value)[:3], (value.shape and list(value.shape)) or None] for value in getattr(graph, side)]
             theirs = [[*value[:3], value[3] or None] for value in expected[side]]
             assert ours == theirs, path
         assert (graph.nodes, graph.opsets, graph.ir_version) == (expected["nodes"], expected["opsets"], expected["ir"])

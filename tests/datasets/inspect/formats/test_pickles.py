@@ -20,7 +20,7 @@ from datasets.inspect.formats.pickles import UNKNOWN, Found, follow
 from tests.datasets.inspect.made import PATIENT
 
 
-def found(data: bytes, steps: int = 100_000) -> Found:
+def imports_of(data: bytes, steps: int = 100_000) -> Found:
     return follow(io.BytesIO(data), Budget(steps=steps))
 
 
@@ -41,7 +41,7 @@ class Evil:
     ],
 )
 def test_what_python_itself_writes_is_followed(protocol: int, value: Any, imports: set[str]) -> None:
-    seen = found(pickle.dumps(value, protocol))
+    seen = imports_of(pickle.dumps(value, protocol))
     old = {"__builtin__.set", "builtins.set", "__builtin__.bytes", "_codecs.encode"}
     assert seen.whole and imports <= set(seen.imports) <= imports | old
 
@@ -65,7 +65,7 @@ HIDDEN = [
 
 @pytest.mark.parametrize("data", HIDDEN)
 def test_an_import_cannot_be_hidden(data: bytes) -> None:
-    assert {"os.system", "os.os"} & set(found(data).imports)
+    assert {"os.system", "os.os"} & set(imports_of(data).imports)
 
 
 @pytest.mark.parametrize(
@@ -79,21 +79,21 @@ def test_an_import_cannot_be_hidden(data: bytes) -> None:
     ],
 )
 def test_an_import_that_cannot_be_told_is_one_of_an_unknown_name(data: bytes) -> None:
-    assert found(data).imports == [UNKNOWN]
+    assert imports_of(data).imports == [UNKNOWN]
 
 
 def test_what_follows_a_cut_is_not_said_to_be_known() -> None:
     data = pickle.dumps(collections.OrderedDict(a=1))
-    assert found(data).whole
-    assert not found(data[:-5]).whole
+    assert imports_of(data).whole
+    assert not imports_of(data[:-5]).whole
     with pytest.raises(Unreadable):
-        found(b"\xff\xfe\xfd")
+        imports_of(b"\xff\xfe\xfd")
 
 
 def test_lengths_that_cannot_be_true_take_no_memory() -> None:
     for opcode in (b"\x8e", b"\x8d", b"\x96"):  # BINBYTES8, BINUNICODE8, BYTEARRAY8
-        assert not found(b"\x80\x05" + opcode + (1 << 60).to_bytes(8, "little") + b"abc").whole
-    assert not found(b"\x80\x04" + b"N" * 200_000, steps=1000).whole
+        assert not imports_of(b"\x80\x05" + opcode + (1 << 60).to_bytes(8, "little") + b"abc").whole
+    assert not imports_of(b"\x80\x04" + b"N" * 200_000, steps=1000).whole
 
 
 def test_every_opcode_of_this_python_has_its_effect() -> None:
@@ -102,7 +102,7 @@ def test_every_opcode_of_this_python_has_its_effect() -> None:
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             data = pickle.dumps(value, protocol)
             pickletools.dis(data, io.StringIO())
-            assert found(data).whole
+            assert imports_of(data).whole
 
 
 SEED = {"a": [Evil(), collections.OrderedDict(b=(1, 2.5, "c" * 300))]}
@@ -120,7 +120,7 @@ def test_a_damaged_pickle_ends_in_one_kind_of_error(seed: bytes, changes: list[t
     for place, byte in changes:
         data[place % len(data)] = byte
     try:
-        seen = found(bytes(data[:cut]))
+        seen = imports_of(bytes(data[:cut]))
     except Unreadable as error:
         assert str(error)
     else:
@@ -131,6 +131,6 @@ def test_a_damaged_pickle_ends_in_one_kind_of_error(seed: bytes, changes: list[t
 @given(st.binary(max_size=200))
 def test_any_bytes_end_in_one_kind_of_error(data: bytes) -> None:
     try:
-        found(data)
+        imports_of(data)
     except Unreadable as error:
         assert str(error)

@@ -229,10 +229,10 @@ def test_a_content_that_is_on_this_disk_already_is_linked(source: LocalSource, s
     here.write_bytes(bytes(range(256)) * 1000)
     digest = hashlib.sha256(here.read_bytes()).hexdigest()
 
-    def known(file: SourceFile) -> tuple[str, Path] | None:
+    def find_stored(file: SourceFile) -> tuple[str, Path] | None:
         return (digest, here) if file.path == "1/weights.bin" else None
 
-    _, content, moved = copy_all(source, store, "svm", find_stored=known)
+    _, content, moved = copy_all(source, store, "svm", find_stored=find_stored)
     assert content["1/weights.bin"] == here.read_bytes()
     assert moved == 45
     assert here.stat().st_nlink == 2

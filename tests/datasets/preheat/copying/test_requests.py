@@ -52,22 +52,22 @@ def test_a_request_goes_on_where_it_is_and_another_begins_where_it_is_not() -> N
     assert request.body is None
 
 
-class Asked(Watched):
+class RecordingSource(Watched):
     """Notes what is asked for."""
 
     def __init__(self, source: LocalSource) -> None:
         super().__init__(source, {})
-        self.asked: list[tuple[str, int, int]] = []
+        self.ranges: list[tuple[str, int, int]] = []
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
-        self.asked.append((file.path, offset, file.size - offset if length is None else length))
+        self.ranges.append((file.path, offset, file.size - offset if length is None else length))
         return super().open(file, path, offset, length)
 
 
 def test_the_less_is_left_the_less_is_asked_for_at_once(source: LocalSource, store: Store, files: Path) -> None:
-    content, recording_source = big(files), Asked(source)
+    content, recording_source = big(files), RecordingSource(source)
     assert copy_all(recording_source, store, "big")[1] == {"big.bin": content}
-    assert [length // PIECE for _, _, length in recording_source.asked] == [8, 4, 2, 1, 1]
+    assert [length // PIECE for _, _, length in recording_source.ranges] == [8, 4, 2, 1, 1]
 
 
 def test_small_files_of_this_machine_are_one_threads_work(

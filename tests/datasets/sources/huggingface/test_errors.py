@@ -13,7 +13,7 @@ from datasets.sources.huggingface.errors import Asked, words
 SECRET = "what the server says in its body"
 
 
-def said(
+def error_of(
     status: int, headers: dict[str, str] | None = None, *, token: bool = False, scheme: str = "https"
 ) -> SourceError:
     request = httpx2.Request("GET", f"{scheme}://hub.test/api/models/org/name/revision/main?Signature=abc")
@@ -28,7 +28,7 @@ def said(
 
 
 def test_a_gated_repository_says_where_to_ask() -> None:
-    error = said(401, {"X-Error-Code": "GatedRepo"})
+    error = error_of(401, {"X-Error-Code": "GatedRepo"})
     assert error.permanent
     assert "org/name is gated" in str(error)
     assert "https://hub.test/org/name" in error.hint
@@ -36,59 +36,59 @@ def test_a_gated_repository_says_where_to_ask() -> None:
 
 
 def test_a_gated_repository_that_an_account_is_not_let_into_says_so() -> None:
-    error = said(403, {"X-Error-Code": "GatedRepo"}, token=True)
+    error = error_of(403, {"X-Error-Code": "GatedRepo"}, token=True)
     assert "account of this token" in str(error)
     assert "https://hub.test/org/name" in error.hint
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_missing_or_private_repository_says_both(scheme: str) -> None:
-    error = said(401, {"X-Error-Message": "Invalid username or password."}, scheme=scheme)
+    error = error_of(401, {"X-Error-Message": "Invalid username or password."}, scheme=scheme)
     assert "no model repository org/name" in str(error)
     assert "private" in error.hint
-    with_token = said(404, {"X-Error-Code": "RepoNotFound"}, token=True, scheme=scheme)
+    with_token = error_of(404, {"X-Error-Code": "RepoNotFound"}, token=True, scheme=scheme)
     assert "account of this token" in str(with_token)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_token_that_is_not_accepted_is_not_taken_for_a_missing_repository(scheme: str) -> None:
-    error = said(401, {"X-Error-Message": "Invalid credentials in Authorization header"}, token=True, scheme=scheme)
+    error = error_of(401, {"X-Error-Message": "Invalid credentials in Authorization header"}, token=True, scheme=scheme)
     assert error.message == "hub.test does not accept the token."
     assert error.permanent
     assert error.option == "token"
 
 
 def test_a_missing_revision_and_a_missing_file_are_named() -> None:
-    assert "no branch, tag or commit main" in str(said(404, {"X-Error-Code": "RevisionNotFound"}))
-    assert "no config.json in org/name" in str(said(404, {"X-Error-Code": "EntryNotFound"}))
+    assert "no branch, tag or commit main" in str(error_of(404, {"X-Error-Code": "RevisionNotFound"}))
+    assert "no config.json in org/name" in str(error_of(404, {"X-Error-Code": "EntryNotFound"}))
 
 
 def test_a_disabled_repository_says_so() -> None:
-    assert "disabled" in str(said(403, {"X-Error-Message": "Access to this resource is disabled."}))
+    assert "disabled" in str(error_of(403, {"X-Error-Message": "Access to this resource is disabled."}))
 
 
 def test_a_token_without_the_right_scope_says_what_it_needs() -> None:
-    assert "read access" in said(403, {"X-Error-Message": "Forbidden"}, token=True).hint
+    assert "read access" in error_of(403, {"X-Error-Message": "Forbidden"}, token=True).hint
 
 
 def test_being_asked_too_often_says_how_long_to_wait() -> None:
     policy = '"fixed window";"resolvers";q=3000;w=300'
-    error = said(429, {"RateLimit": '"resolvers";r=0;t=55', "RateLimit-Policy": policy})
+    error = error_of(429, {"RateLimit": '"resolvers";r=0;t=55', "RateLimit-Policy": policy})
     assert not error.permanent
     assert error.wait == 55
     assert "55 seconds" in str(error)
     assert "token" in error.hint
-    assert said(429, {"Retry-After": "7"}, token=True).wait == 7
-    assert said(429, {"RateLimit": '"api";r=12;t=55'}).wait == 0, "the headers are on every answer"
+    assert error_of(429, {"Retry-After": "7"}, token=True).wait == 7
+    assert error_of(429, {"RateLimit": '"api";r=12;t=55'}).wait == 0, "the headers are on every answer"
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
 def test_what_passes_is_worth_another_try(status: int) -> None:
-    assert not said(status).permanent
+    assert not error_of(status).permanent
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 410])
 def test_what_is_no_hub_is_to_be_checked(status: int) -> None:
-    error = said(status)
+    error = error_of(status)
     assert error.permanent
     assert error.hint == "Check the server."

@@ -17,7 +17,7 @@ from datasets.sources.s3.source import S3Source
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     """One request. `key` is "" for a listing; `query` has the first value of each name."""
 
     method: str
@@ -28,19 +28,19 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Said:
+class Reply:
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Answer = Callable[[Asked], Said]
+Answer = Callable[[ReceivedRequest], Reply]
 
 
 @dataclass
 class Odd:
     port: int
-    asked: list[Asked]
+    requests: list[ReceivedRequest]
     scheme: str = "http"
 
     def source(self, **options: str) -> S3Source:
@@ -51,7 +51,7 @@ class Odd:
 
 @contextmanager
 def answering(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Odd]:
-    requests: list[Asked] = []
+    requests: list[ReceivedRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -60,7 +60,7 @@ def answering(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Odd
             parts = urlsplit(self.path)
             bucket, _, key = unquote(parts.path).removeprefix("/").partition("/")
             query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
-            request = Asked(self.command, bucket, key, query, {n.lower(): v for n, v in self.headers.items()})
+            request = ReceivedRequest(self.command, bucket, key, query, {n.lower(): v for n, v in self.headers.items()})
             requests.append(request)
             response = answer(request)
             self.send_response(response.status)
@@ -98,7 +98,7 @@ def listing(
     etag: str = '"0123"',
     next: str = "",
     storage_class: str = "STANDARD",
-) -> Said:
+) -> Reply:
     """A page of ListObjectsV2. With `next`, there are more."""
     rows = "".join(
         f"<Contents><Key>{quote(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
@@ -113,18 +113,18 @@ def listing(
         f"<Name>models</Name><EncodingType>url</EncodingType><IsTruncated>{'true' if next else 'false'}</IsTruncated>"
         f"{more}{rows}</ListBucketResult>"
     )
-    return Said(body=text.encode(), headers={"Content-Type": "application/xml"})
+    return Reply(body=text.encode(), headers={"Content-Type": "application/xml"})
 
 
-def error(status: int, code: str, extra: str = "", **headers: str) -> Said:
+def error(status: int, code: str, extra: str = "", **headers: str) -> Reply:
     text = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>No.</Message>{extra}</Error>'
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Said(status, text.encode(), {"Content-Type": "application/xml", **named})
+    return Reply(status, text.encode(), {"Content-Type": "application/xml", **named})
 
 
 def lists(*keys: str, **more: str) -> Answer:
     """One page of these keys, and nothing in them."""
-    return lambda request: listing([*keys], **more) if not request.key else Said(404)
+    return lambda request: listing([*keys], **more) if not request.key else Reply(404)
 
 
 CONTENT = bytes(range(200))
@@ -135,4 +135,4 @@ def gives(body: bytes = CONTENT, status: int = 200, **headers: str) -> Answer:
     """A bucket with one object, `a`, of CONTENT and ETAG, to which this is the answer."""
     named = {"ETag": ETAG, **{name.replace("_", "-"): value for name, value in headers.items()}}
     whole = listing(["a"], size=len(CONTENT), etag=ETAG)
-    return lambda request: Said(status, body, named) if request.key else whole
+    return lambda request: Reply(status, body, named) if request.key else whole

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from datasets.errors import SourceError
 from datasets.sources.base import Site
 from datasets.sources.s3.source import S3Source
-from tests.datasets.sources.s3.answers import Odd, Said, answering, error, listing, lists
+from tests.datasets.sources.s3.answers import Odd, Reply, answering, error, listing, lists
 
 
 @pytest.mark.parametrize(
@@ -34,19 +34,19 @@ from tests.datasets.sources.s3.answers import Odd, Said, answering, error, listi
         ),
         (error(301, "PermanentRedirect", x_amz_bucket_region="ap-south-1"), "Set the region to ap-south-1."),
         (error(301, "PermanentRedirect", "<Endpoint>evil.example.com</Endpoint>"), "Check region, endpoint"),
-        (Said(307, b"", {"Location": "http://169.254.169.254/latest"}), "Check region, endpoint and path style."),
-        (Said(200, b"<html><body>It works!</body></html>"), "does not answer as an S3 server does"),
-        (Said(200, b"not even that"), "does not answer as an S3 server does"),
-        (Said(405, b"<html>"), "Is it an S3 server, and is the path style right?"),
+        (Reply(307, b"", {"Location": "http://169.254.169.254/latest"}), "Check region, endpoint and path style."),
+        (Reply(200, b"<html><body>It works!</body></html>"), "does not answer as an S3 server does"),
+        (Reply(200, b"not even that"), "does not answer as an S3 server does"),
+        (Reply(405, b"<html>"), "Is it an S3 server, and is the path style right?"),
     ],
 )
-def test_a_refusal_is_said_in_words_and_for_good(response: Said, words: str) -> None:
+def test_a_refusal_is_said_in_words_and_for_good(response: Reply, words: str) -> None:
     with answering(lambda _: response) as odd:
         with pytest.raises(SourceError) as refused:
             odd.source().check()
         assert words in str(refused.value)
         assert refused.value.permanent
-        assert len(odd.asked) == 1  # nothing is tried again, nobody is followed
+        assert len(odd.requests) == 1  # nothing is tried again, nobody is followed
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_a_refusal_is_said_in_words_and_for_good(response: Said, words: str) -> 
         (error(403, "AccessDenied"), "access_key"),
         (error(404, "NoSuchBucket"), ""),
         (error(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>"), "region"),
-        (Said(200, b"<html><body>It works!</body></html>"), "endpoint"),
+        (Reply(200, b"<html><body>It works!</body></html>"), "endpoint"),
     ],
 )
-def test_a_refusal_is_blamed_on_the_option_to_change(response: Said, option: str) -> None:
+def test_a_refusal_is_blamed_on_the_option_to_change(response: Reply, option: str) -> None:
     with answering(lambda _: response) as odd:
         with pytest.raises(SourceError) as refused:
             odd.source().check()
@@ -74,10 +74,10 @@ def test_a_refusal_is_blamed_on_the_option_to_change(response: Said, option: str
         (error(503, "SlowDown", Retry_After="7"), 7.0),
         (error(500, "InternalError"), 0.0),
         (error(400, "RequestTimeout"), 0.0),
-        (Said(502, b"<html>Bad gateway"), 0.0),
+        (Reply(502, b"<html>Bad gateway"), 0.0),
     ],
 )
-def test_what_may_pass_is_not_for_good(response: Said, wait: float) -> None:
+def test_what_may_pass_is_not_for_good(response: Reply, wait: float) -> None:
     with answering(lambda request: response if request.key else listing(["a"])) as odd:
         source = odd.source()
         plan = source.plan("")
@@ -112,7 +112,7 @@ def test_a_certificate_that_nobody_trusts_is_said(tmp_path: Path) -> None:
     with answering(lists("a"), tls=_own_certificate(tmp_path)) as odd:
         with pytest.raises(SourceError, match=r"The certificate of 127\.0\.0\.1:\d+ is not trusted"):
             odd.source().check()
-        assert not odd.asked
+        assert not odd.requests
 
 
 def _own_certificate(folder: Path) -> ssl.SSLContext:

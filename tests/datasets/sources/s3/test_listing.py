@@ -8,7 +8,7 @@ import pytest
 
 from datasets.errors import SourceError
 from datasets.sources.s3 import listing as limits
-from tests.datasets.sources.s3.answers import Asked, Said, answering, listing, lists
+from tests.datasets.sources.s3.answers import ReceivedRequest, Reply, answering, listing, lists
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from tests.datasets.sources.s3.answers import Asked, Said, answering, listing, l
     ],
 )
 def test_a_key_that_no_folder_may_hold_is_refused_by_its_name(key: str, why: str) -> None:
-    with answering(lambda request: Said(404) if request.key else _raw_listing(key)) as odd:
+    with answering(lambda request: Reply(404) if request.key else _raw_listing(key)) as odd:
         with pytest.raises(SourceError) as refused:
             odd.source().plan("m")
         assert why in str(refused.value)
@@ -40,10 +40,10 @@ def test_a_key_that_no_folder_may_hold_is_refused_by_its_name(key: str, why: str
         assert problems == [] if key.startswith("elsewhere") else len(problems) == 1 and why in problems[0]
 
 
-def _raw_listing(key: str) -> Said:
+def _raw_listing(key: str) -> Reply:
     """The key may have bytes in it that are not UTF-8."""
     quoted = quote(key.encode("utf-8", "surrogateescape"))
-    return Said(body=listing(["KEY"]).body.replace(b"KEY", quoted.encode()))
+    return Reply(body=listing(["KEY"]).body.replace(b"KEY", quoted.encode()))
 
 
 @pytest.mark.parametrize("keys", [("a", "a/b"), ("a/b/c", "a/b"), ("a/", "a"), ("a", "a/b/"), ("a-b", "a", "a/b")])
@@ -54,7 +54,7 @@ def test_a_name_that_is_file_and_folder_at_once_is_refused(keys: tuple[str, ...]
 
 def test_a_folder_with_bytes_in_it_is_refused() -> None:
     body = listing(["a/"]).body.replace(b"<Size>0<", b"<Size>7<")
-    with answering(lambda _: Said(body=body)) as odd, pytest.raises(SourceError, match="a/ has the name of a folder"):
+    with answering(lambda _: Reply(body=body)) as odd, pytest.raises(SourceError, match="a/ has the name of a folder"):
         odd.source().plan("")
 
 
@@ -70,7 +70,7 @@ def test_a_listing_that_repeats_its_token_is_noticed() -> None:
     with answering(lambda request: listing(["a"] if len(request.query) < 5 else [], next="again")) as odd:
         with pytest.raises(SourceError, match="lists the bucket without end"):
             odd.source().plan("")
-        assert len(odd.asked) == 2
+        assert len(odd.requests) == 2
 
 
 def test_a_listing_of_empty_pages_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,21 +78,21 @@ def test_a_listing_of_empty_pages_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(lambda request: listing([], next=request.query.get("continuation-token", "") + "x")) as odd:
         with pytest.raises(SourceError, match="without end"):
             odd.source().plan("")
-        assert len(odd.asked) == 7  # the next one is asked for before a page is read
+        assert len(odd.requests) == 7  # the next one is asked for before a page is read
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
 def test_a_listing_of_more_than_a_model_has_is_given_up(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
     monkeypatch.setattr(limits, "MAX_FILES", 2500)
 
-    def answer(request: Asked) -> Said:
+    def answer(request: ReceivedRequest) -> Reply:
         start = int(request.query.get("continuation-token", "0"))
         return listing([f"{number:09}{ending}" for number in range(start, start + 1000)], next=str(start + 1000))
 
     with answering(answer) as odd:
         with pytest.raises(SourceError, match=r"more than 2500 files|without end"):
             odd.source().plan("")
-        assert len(odd.asked) <= 7
+        assert len(odd.requests) <= 7
 
 
 def test_a_listing_with_a_key_twice_is_not_believed() -> None:
@@ -109,9 +109,9 @@ def test_a_plan_beats_and_stops_when_told() -> None:
 
 
 def test_a_folder_of_a_million_is_browsed_a_page_at_a_time() -> None:
-    def answer(request: Asked) -> Said:
+    def answer(request: ReceivedRequest) -> Reply:
         if request.key:
-            return Said(404)
+            return Reply(404)
         assert (request.query["prefix"], request.query["delimiter"]) == ("m/", "/")
         start, count = int(request.query.get("continuation-token", "0")), int(request.query["max-keys"])
         end = min(start + count, 1_000_000)
@@ -125,7 +125,7 @@ def test_a_folder_of_a_million_is_browsed_a_page_at_a_time() -> None:
         assert source.list("m", after=first.next, limit=200).entries[0].path == "m/0000200"
         last = source.list("m", after="999900", limit=200)
         assert (last.entries[-1].path, last.next) == ("m/0999999", "")
-        assert len(odd.asked) == 3
+        assert len(odd.requests) == 3
 
 
 def test_pages_with_nothing_to_show_are_passed_over() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import SourceError
-from tests.datasets.sources.s3.answers import Said, answering, error, gives, listing, lists
+from tests.datasets.sources.s3.answers import Reply, answering, error, gives, listing, lists
 
 SECRETS = {"secret_key": "SECRET-KEY-OF-TESTS", "session_token": "SESSION-TOKEN-OF-TESTS"}
 ROOT = Path(__file__).resolve().parents[4]
@@ -31,8 +31,8 @@ def test_secrets_are_in_no_error_and_no_log(caplog: pytest.LogCaptureFixture) ->
             while cause is not None:
                 texts += [str(cause), repr(cause), repr(vars(cause))]
                 cause = cause.__cause__
-        assert {request.headers["x-amz-security-token"] for request in odd.asked} == {SECRETS["session_token"]}
-        assert all(re.search("Credential=AKID/", request.headers["authorization"]) for request in odd.asked)
+        assert {request.headers["x-amz-security-token"] for request in odd.requests} == {SECRETS["session_token"]}
+        assert all(re.search("Credential=AKID/", request.headers["authorization"]) for request in odd.requests)
     everything = "\n".join([*texts, caplog.text, repr(source._bucket)])
     assert not [secret for secret in SECRETS.values() if secret in everything]
     assert "Signature=" not in everything
@@ -52,7 +52,7 @@ def test_nothing_of_this_machine_is_used(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / ".aws").mkdir(parents=True)
     planted = {"aws_access_key_id": "AKIDPLANTED", "aws_secret_access_key": "planted", "region": "eu-north-1"}
-    with answering(gives()) as odd, answering(lambda _: Said(200, json.dumps({}).encode())) as trap:
+    with answering(gives()) as odd, answering(lambda _: Reply(200, json.dumps({}).encode())) as trap:
         address = f"http://127.0.0.1:{trap.port}"
         lines = "".join(f"{name} = {value}\n" for name, value in {**planted, "endpoint_url": address}.items())
         (home / ".aws" / "config").write_text(f"[default]\n{lines}[profile planted]\n{lines}")
@@ -88,9 +88,9 @@ def test_nothing_of_this_machine_is_used(tmp_path: Path) -> None:
             check=False,
         )
         assert done.stdout.startswith("['a']"), done.stderr
-        assert not trap.asked
-        assert len(odd.asked) == 2
-        sent = {name for request in odd.asked for name in request.headers}
+        assert not trap.requests
+        assert len(odd.requests) == 2
+        sent = {name for request in odd.requests for name in request.headers}
         assert not sent & {"authorization", "x-amz-security-token"}
 
 

@@ -50,10 +50,10 @@ def test_a_worker_whose_clock_was_wrong_is_killed_and_the_next_goes_on_soon(
     plane.env["PREHEAT_MIB_PER_SECOND"] = "24"
     pk = plane.ask("m")
     wrong = plane.worker(sys.executable, str(script), str(hours * 3600))
-    wait_until(lambda: plane.there(pk) >= 32 * MIB)
+    wait_until(lambda: plane.bytes_staged(pk) >= 32 * MIB)
     wrong.send_signal(signal.SIGKILL)
     wrong.wait(10)
-    left, bytes_staged = plane.round(pk), plane.there(pk)
+    left, bytes_staged = plane.round(pk), plane.bytes_staged(pk)
     assert_none(plane)
     plane.worker()
     plane.beat()

@@ -50,7 +50,7 @@ def test_a_disk_that_fills_up_midway_is_told_and_what_was_copied_is_kept(plane: 
     plane.worker()
     plane.beat()
     pk = plane.ask("m")
-    wait_until(lambda: plane.there(pk) >= 20 * MIB)
+    wait_until(lambda: plane.bytes_staged(pk) >= 20 * MIB)
     filler = small_disk / "filler"
     with filler.open("wb") as stream:
         for left in range(1, 20):  # the worker writes on between the look and this

@@ -42,7 +42,7 @@ def test_ten_kills_cost_at_most_a_piece_a_stream_each(plane: Plane, bucket: Buck
     began = proxy.passed
     for kill in range(KILLS):
         label = f"kill {kill} of seed {seed}"
-        bytes_staged, before = plane.there(pk), proxy.passed
+        bytes_staged, before = plane.bytes_staged(pk), proxy.passed
         worker = plane.worker()
         # Of what is missing, so that a kill never comes too late.
         enough = before + chance.uniform(0.01, 0.7) * (size - bytes_staged)
@@ -50,12 +50,12 @@ def test_ten_kills_cost_at_most_a_piece_a_stream_each(plane: Plane, bucket: Buck
         worker.send_signal(signal.SIGKILL)
         worker.wait(10)
         proxy.drop()
-        passed, kept = proxy.passed - before, plane.there(pk) - bytes_staged
+        passed, kept = proxy.passed - before, plane.bytes_staged(pk) - bytes_staged
         assert plane.round(pk)["state"] == "COPYING", label
         assert_none(plane)
         assert kept >= 0, label
         assert passed - kept <= min(COST, size - bytes_staged) + HEADERS, label
-    bytes_staged, before = plane.there(pk), proxy.passed
+    bytes_staged, before = plane.bytes_staged(pk), proxy.passed
     assert bytes_staged > 0, seed
     plane.worker()
     done = plane.wait(pk, is_done, 90)

@@ -32,7 +32,7 @@ def pair(first, second, datatype="INT32"):
     return tensors
 
 
-def wanted():
+def both_outputs():
     return [plain.InferRequestedOutput("OUTPUT0"), plain.InferRequestedOutput("OUTPUT1")]
 
 
@@ -43,7 +43,7 @@ def values(result):
 @example
 def infer(client):
     headers = {**KEY, "test": "1"}
-    first = client.infer("simple", pair(COUNTING, ONES), outputs=wanted(), headers=headers, client_timeout=30)
+    first = client.infer("simple", pair(COUNTING, ONES), outputs=both_outputs(), headers=headers, client_timeout=30)
     second = client.infer("simple", pair(COUNTING, ONES), headers=KEY, request_id="mine")
     return [values(first), values(second), second.get_response().id]
 
@@ -56,7 +56,7 @@ def asynchronous(client):
             "simple",
             pair(COUNTING, ONES * index),
             lambda result, error: answers.put(error or result),
-            outputs=wanted(),
+            outputs=both_outputs(),
             headers=KEY,
             request_id=str(index),
         )
@@ -66,7 +66,7 @@ def asynchronous(client):
 
 @example
 def reuse(client):
-    inputs, outputs, sums = pair(COUNTING, ONES), wanted(), []
+    inputs, outputs, sums = pair(COUNTING, ONES), both_outputs(), []
     for factor in (1, 2):
         inputs[1].set_data_from_numpy(ONES * factor)
         sums.append(values(client.infer("simple", inputs, outputs=outputs, headers=KEY)))
@@ -76,7 +76,7 @@ def reuse(client):
 @example
 def strings(client):
     texts = [np.array([[str(value).encode() for value in data[0]]], dtype=object) for data in (COUNTING, ONES)]
-    result = client.infer("simple-string", pair(*texts, datatype="BYTES"), outputs=wanted(), headers=KEY)
+    result = client.infer("simple-string", pair(*texts, datatype="BYTES"), outputs=both_outputs(), headers=KEY)
     return [[int(text) for text in row] for row in values(result)]
 
 
@@ -261,7 +261,10 @@ def asyncio_infer(client):
     async def run():
         async with aio.InferenceServerClient(given["target"]) as asynchronous:
             answers = await asyncio.gather(
-                *(asynchronous.infer("simple", pair(COUNTING, -ONES), outputs=wanted(), headers=KEY) for _ in range(3))
+                *(
+                    asynchronous.infer("simple", pair(COUNTING, -ONES), outputs=both_outputs(), headers=KEY)
+                    for _ in range(3)
+                )
             )
             return [values(answer) for answer in answers]
 
@@ -308,7 +311,7 @@ def refused(call, *arguments, **more):
 
 @example
 def refusals(client):
-    region, into_region = pair(COUNTING, ONES), wanted()
+    region, into_region = pair(COUNTING, ONES), both_outputs()
     region[0].set_shared_memory("region", 64)
     into_region[0].set_shared_memory("region", 64)
     return {

@@ -29,7 +29,7 @@ def pair(first, second, datatype="INT32", binary=(True, True), module=plain):
     return tensors
 
 
-def wanted(binary=(True, True), module=plain):
+def both_outputs(binary=(True, True), module=plain):
     return [module.InferRequestedOutput(f"OUTPUT{index}", binary_data=kind) for index, kind in enumerate(binary)]
 
 
@@ -42,7 +42,7 @@ def infer(client):
     """One input as JSON and one as bytes, the outputs the other way round; then without naming outputs."""
     inputs = pair(COUNTING, ONES, binary=(False, True))
     query = {"test_1": 1, "test_2": 2}
-    first = client.infer("simple", inputs, outputs=wanted((True, False)), query_params=query, headers=dict(KEY))
+    first = client.infer("simple", inputs, outputs=both_outputs((True, False)), query_params=query, headers=dict(KEY))
     second = client.infer("simple", inputs, headers=dict(KEY), request_id="mine")
     return [plain_values(first), plain_values(second), second.get_response()["id"]]
 
@@ -50,7 +50,7 @@ def infer(client):
 @example
 def asynchronous(client):
     requests = [
-        client.async_infer("simple", pair(COUNTING, ONES * index), outputs=wanted(), headers=dict(KEY))
+        client.async_infer("simple", pair(COUNTING, ONES * index), outputs=both_outputs(), headers=dict(KEY))
         for index in range(4)
     ]
     return [plain_values(request.get_result()) for request in requests]
@@ -59,7 +59,7 @@ def asynchronous(client):
 @example
 def reuse(client):
     """The same objects for several requests, with other data."""
-    inputs, outputs, sums = pair(COUNTING, ONES), wanted(), []
+    inputs, outputs, sums = pair(COUNTING, ONES), both_outputs(), []
     for factor in (1, 2):
         inputs[1].set_data_from_numpy(ONES * factor)
         sums.append(plain_values(client.infer("simple", inputs, outputs=outputs, headers=dict(KEY))))
@@ -73,7 +73,7 @@ def as_texts(data):
 @example
 def strings(client):
     inputs = pair(as_texts(COUNTING), as_texts(ONES), datatype="BYTES", binary=(True, False))
-    result = client.infer("simple-string", inputs, outputs=wanted((True, False)), headers=dict(KEY))
+    result = client.infer("simple-string", inputs, outputs=both_outputs((True, False)), headers=dict(KEY))
     return [[int(text) for text in values] for values in plain_values(result)]
 
 
@@ -170,7 +170,7 @@ def asyncio_infer(client):
     async def run():
         async with aio.InferenceServerClient(given["target"]) as asynchronous:
             inputs = pair(COUNTING, -ONES, binary=(False, True), module=aio)
-            outputs = wanted((True, False), module=aio)
+            outputs = both_outputs((True, False), module=aio)
             query = {"test_1": 1, "test_2": 2}
             answers = await asyncio.gather(
                 *(
@@ -202,7 +202,7 @@ def refused(call, *arguments, **more):
 def refusals(client):
     region = pair(COUNTING, ONES)
     region[0].set_shared_memory("region", 64)
-    into_region = wanted()
+    into_region = both_outputs()
     into_region[0].set_shared_memory("region", 64)
     return {
         "unknown model": refused(client.get_model_metadata, "wrong-model-name"),

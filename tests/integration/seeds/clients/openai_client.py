@@ -50,7 +50,7 @@ def refused():
     return {"kind": "", "status": 200, "message": ""}
 
 
-made = {
+calls = {
     "chat": chat,
     "chat_stream": chat_stream,
     "completion": completion,
@@ -58,4 +58,4 @@ made = {
     "models": models,
     "refused": refused,
 }
-print(json.dumps(made[given["call"]]()))
+print(json.dumps(calls[given["call"]]()))

@@ -44,11 +44,11 @@ for name, value in given["inputs"].items():
 # Send with host header override
 metadata = [tuple(pair) for pair in given["metadata"]]
 response = stub.Predict(request, 30.0, metadata=metadata)
-asked = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-asked.model_spec.name = given["model"]
-said = stub.GetModelMetadata(asked, 30.0, metadata=metadata)
+metadata_request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+metadata_request.model_spec.name = given["model"]
+model_metadata = stub.GetModelMetadata(metadata_request, 30.0, metadata=metadata)
 signatures = get_model_metadata_pb2.SignatureDefMap()
-assert said.metadata["signature_def"].Unpack(signatures)
+assert model_metadata.metadata["signature_def"].Unpack(signatures)
 signature = signatures.signature_def["serving_default"]
 print(
     json.dumps(

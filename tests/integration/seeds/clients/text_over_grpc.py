@@ -67,6 +67,6 @@ with grpc.insecure_channel(given["target"]) as channel:
     else:
         stub = infer_grpc.GRPCInferenceServiceStub(channel)
         responses = [stub.ModelInfer(request, metadata=metadata, timeout=60)]
-said = [text_of(response) for response in responses if response.outputs]
+pieces = [text_of(response) for response in responses if response.outputs]
 kinds = sorted({kind_of(response) for response in responses if response.outputs and text_of(response)})
-print(json.dumps({"text": "".join(said), "pieces": len(said), "kinds": kinds}))
+print(json.dumps({"text": "".join(pieces), "pieces": len(pieces), "kinds": kinds}))

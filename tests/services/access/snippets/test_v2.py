@@ -35,7 +35,7 @@ def tensor(values: list[Any], datatype: str = "FP32", dtype: Any = "<f4", name: 
     return Input(name, datatype, np.array(values, dtype=dtype))
 
 
-def made(*inputs: Input, public: bool = False, **more: Any) -> Snippets:
+def snippets_of(*inputs: Input, public: bool = False, **more: Any) -> Snippets:
     return snippets(Address("svc", "127.0.0.1:8080", public=public), inputs, **more)
 
 
@@ -47,7 +47,7 @@ def words_of(command: str) -> list[str]:
 
 
 def test_curl_has_the_request_as_json_and_the_key_from_the_environment() -> None:
-    words = words_of(made(tensor([[0.1, 2]]))["curl"])
+    words = words_of(snippets_of(tensor([[0.1, 2]]))["curl"])
     assert words[1] == "http://127.0.0.1:8080/v2/models/svc/infer"
     assert "authorization: Bearer k" in words
     body = json.loads(words[words.index("-d") + 1])
@@ -58,7 +58,7 @@ def test_curl_has_the_request_as_json_and_the_key_from_the_environment() -> None
 def test_any_text_and_name_is_data_to_python_never_code(text: str, name: str) -> None:
     value = text.encode("utf-8", "surrogatepass")
     item = Input(name, "BYTES", np.array([value], dtype=object))
-    tree = ast.parse(made(item)["python_grpc"])
+    tree = ast.parse(snippets_of(item)["python_grpc"])
     literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     assert name in literals and value in literals
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
@@ -90,17 +90,17 @@ def test_any_text_and_name_is_data_to_python_never_code(text: str, name: str) ->
 )
 def test_any_text_and_name_is_data_to_the_shell_never_code(text: str) -> None:
     item = Input(text, "BYTES", np.array([text.encode()], dtype=object))
-    words = words_of(made(item)["curl"])
+    words = words_of(snippets_of(item)["curl"])
     row = json.loads(words[words.index("-d") + 1])["inputs"][0]
     assert (row["name"], row["data"]) == (text, [text])
-    grpcurl = shlex.split(made(item)["grpcurl"], comments=True)
+    grpcurl = shlex.split(snippets_of(item)["grpcurl"], comments=True)
     request = json.loads(grpcurl[grpcurl.index("-d") + 1])
     assert base64.b64decode(request["inputs"][0]["contents"]["bytes_contents"][0]) == text.encode()
 
 
 def test_large_values_are_not_pasted_and_the_snippet_says_so() -> None:
     text = Input("w", "BYTES", np.array([b"a"] * 3, dtype=object))
-    result = made(Input("x", "FP32", np.ones((4 << 20,), dtype="<f4")), text)
+    result = snippets_of(Input("x", "FP32", np.ones((4 << 20,), dtype="<f4")), text)
     for snippet in result.values():
         assert len(snippet) < 2000
         assert "# The values are zeros of the same shape and type: 16,777,231 bytes are too many to paste." in snippet
@@ -110,8 +110,8 @@ def test_large_values_are_not_pasted_and_the_snippet_says_so() -> None:
 
 def test_values_are_pasted_up_to_the_limit() -> None:
     fits = Input("x", "UINT8", np.zeros(PASTED_BYTES, dtype="u1"))
-    assert "/dev/zero" not in made(fits)["curl"]
-    assert "/dev/zero" in made(Input("x", "UINT8", np.zeros(PASTED_BYTES + 1, dtype="u1")))["curl"]
+    assert "/dev/zero" not in snippets_of(fits)["curl"]
+    assert "/dev/zero" in snippets_of(Input("x", "UINT8", np.zeros(PASTED_BYTES + 1, dtype="u1")))["curl"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_values_are_pasted_up_to_the_limit() -> None:
     ids=["FP16", "BF16", "NaN", "bytes"],
 )
 def test_what_json_cannot_hold_travels_as_binary_tensors(item: Input) -> None:
-    result = made(item)
+    result = snippets_of(item)
     raw = raw_bytes(item.values)
     assert base64.b64encode(raw).decode() in result["curl"] and "Inference-Header-Content-Length" in result["curl"]
     assert "binary_data=False" not in result["python_http"]
@@ -143,9 +143,9 @@ def test_outputs_that_json_cannot_hold_are_asked_for_in_binary() -> None:
         {"name": "t", "parameters": {"binary_data": True}},
     ]
     assert "outputs" not in json_request([tensor([1])], OUTPUTS[1:])
-    result = made(tensor([1]), outputs=OUTPUTS)
+    result = snippets_of(tensor([1]), outputs=OUTPUTS)
     assert "--output answer.bin" in result["curl"] and "python3 - <<'END'" in result["curl"]
-    assert "answer.bin" not in made(tensor([1]), outputs=OUTPUTS[1:])["curl"]
+    assert "answer.bin" not in snippets_of(tensor([1]), outputs=OUTPUTS[1:])["curl"]
     ast.parse(SHOW.partition("\n")[2].removesuffix("END"))
 
 
@@ -174,8 +174,11 @@ def test_the_curl_snippet_shows_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("id", [7, "night-7"])
 def test_a_sequence_is_named_in_each_language(id: int | str) -> None:
     step = SequenceStep(id, start=True, end=False)
-    result = made(tensor([1]), step=step)
-    large, stream = made(tensor([0.0] * PASTED_BYTES), step=step), made(tensor([1]), step=step, decoupled=True)
+    result = snippets_of(tensor([1]), step=step)
+    large, stream = (
+        snippets_of(tensor([0.0] * PASTED_BYTES), step=step),
+        snippets_of(tensor([1]), step=step, decoupled=True),
+    )
     assert f'"sequence_id": {json.dumps(id)}' in large["curl"]
     assert f"sequence_id={id!r}" in stream["python_grpc"]
     body = json.loads(words_of(result["curl"])[-1])
@@ -222,7 +225,7 @@ def test_a_model_takes_no_v1_example_that_the_gateway_or_the_bridge_refuses() ->
 
 def test_nan_and_infinity_are_spelt_as_each_language_wants() -> None:
     item = tensor([float("nan"), float("-inf"), 1])
-    assert 'float("nan"), float("-inf"), 1.0' in made(item)["python_grpc"]
+    assert 'float("nan"), float("-inf"), 1.0' in snippets_of(item)["python_grpc"]
     parsed = json_format.ParseDict(grpc_json("svc", [item]), service_pb2.ModelInferRequest())
     values = parsed.inputs[0].contents.fp32_contents
     assert np.isnan(values[0]) and values[1] == float("-inf")
@@ -243,7 +246,7 @@ def test_nan_and_infinity_are_spelt_as_each_language_wants() -> None:
     ids=lambda item: item.datatype,
 )
 def test_grpcurls_json_is_a_request_with_the_same_values(item: Input) -> None:
-    grpcurl = shlex.split(made(item)["grpcurl"], comments=True)
+    grpcurl = shlex.split(snippets_of(item)["grpcurl"], comments=True)
     request = json_format.Parse(grpcurl[grpcurl.index("-d") + 1], service_pb2.ModelInferRequest())
     assert request.model_name == "svc" and list(request.inputs[0].shape) == list(item.shape)
     if item.datatype == "FP16":
@@ -254,7 +257,7 @@ def test_grpcurls_json_is_a_request_with_the_same_values(item: Input) -> None:
 
 
 def test_a_decoupled_model_is_called_by_stream() -> None:
-    result = made(tensor([1]), decoupled=True)
+    result = snippets_of(tensor([1]), decoupled=True)
     assert list(result) == ["python_grpc", "grpcurl"], "nothing else carries a stream"
     assert "async_stream_infer('svc'" in result["python_grpc"] and "triton_final_response" in result["python_grpc"]
     assert result["grpcurl"].endswith("inference.GRPCInferenceService/ModelStreamInfer")
@@ -262,10 +265,10 @@ def test_a_decoupled_model_is_called_by_stream() -> None:
 
 
 def test_a_public_service_needs_no_key() -> None:
-    for text in made(tensor([1]), public=True).values():
+    for text in snippets_of(tensor([1]), public=True).values():
         assert "API_KEY" not in text and text.startswith("# This service is public")
 
 
 def test_each_snippet_says_on_its_first_line_which_variable_it_needs() -> None:
-    for text in made(tensor([1])).values():
+    for text in snippets_of(tensor([1])).values():
         assert text.splitlines()[0] == "# Needs an API key: export API_KEY='isk_...'"

@@ -33,7 +33,7 @@ def request(*, raw: bytes | None = None, datatype: str = "", shape: tuple[int, .
     return message
 
 
-def asked(task: str = "chat", **parameters: tuple[str, Any]) -> Question:
+def question_of(task: str = "chat", **parameters: tuple[str, Any]) -> Question:
     infer_request = request(int_contents=POINTS)
     for name, (kind, value) in parameters.items():
         setattr(infer_request.parameters[name], kind, value)
@@ -112,7 +112,7 @@ def test_what_is_no_prompt_is_refused(infer_request: Any, sentence: str) -> None
 
 
 def test_parameters_are_read_whatever_type_they_come_as() -> None:
-    question = asked(
+    question = question_of(
         max_tokens=("string_param", "50"),
         min_tokens=("double_param", 5.0),
         seed=("int64_param", 7),
@@ -134,8 +134,8 @@ def test_parameters_are_read_whatever_type_they_come_as() -> None:
         "ignore_eos": True,
         "stop": ["a", "b"],
     }
-    assert asked(stop=("string_param", "###")).parameters == {"stop": "###"}
-    assert asked(ignore_eos=("bool_param", False)).parameters == {"ignore_eos": False}
+    assert question_of(stop=("string_param", "###")).parameters == {"stop": "###"}
+    assert question_of(ignore_eos=("bool_param", False)).parameters == {"ignore_eos": False}
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_parameters_are_read_whatever_type_they_come_as() -> None:
 )
 def test_other_parameters_and_values_are_refused_by_name(name: str, kind: str, value: Any, sentence: str) -> None:
     with pytest.raises(BridgeError) as caught:
-        asked(**{name: (kind, value)})
+        question_of(**{name: (kind, value)})
     assert caught.value.kind is Kind.INVALID
     assert caught.value.message.startswith(sentence)
 
@@ -177,7 +177,7 @@ def test_more_tokens_than_the_model_has_are_as_many_as_it_has() -> None:
 
 
 def test_each_task_has_its_own_request() -> None:
-    chat, completion, embedding = asked(), asked("completion"), asked("embedding")
+    chat, completion, embedding = question_of(), question_of("completion"), question_of("embedding")
     assert (chat.path, completion.path, embedding.path) == (
         "/v1/chat/completions",
         "/v1/completions",
@@ -207,7 +207,7 @@ def test_an_adapter_is_named_with_its_service_and_others_are_not_found() -> None
 @pytest.mark.parametrize("task", ["chat", "completion"])
 def test_a_recorded_answer_becomes_a_response_with_its_usage(task: str) -> None:
     wire = recorded.load(f"vllm-{task}")
-    response, usage = v2grpc_openai.answer(asked(task), wire.body)
+    response, usage = v2grpc_openai.answer(question_of(task), wire.body)
     choice = json.loads(wire.body)["choices"][0]
     text = choice["message"]["content"] if task == "chat" else choice["text"]
     assert "".join(map(chr, response.outputs[0].contents.int_contents)) == text
@@ -223,7 +223,7 @@ def test_a_recorded_answer_becomes_a_response_with_its_usage(task: str) -> None:
 @pytest.mark.parametrize("task", ["chat", "completion"])
 def test_a_recorded_stream_becomes_responses_however_it_is_cut(task: str, size: int) -> None:
     content = recorded.load(f"vllm-{task}-stream").body
-    events, question = sse.Events(), asked(task)
+    events, question = sse.Events(), question_of(task)
     payloads = [event for at in range(0, len(content), size) for event in events.feed(content[at : at + size])]
     assert payloads[-1] == sse.DONE
     pieces = [v2grpc_openai.piece(question, event) for event in payloads[:-1]]
@@ -237,7 +237,7 @@ def test_a_recorded_stream_becomes_responses_however_it_is_cut(task: str, size: 
 
 
 def test_a_recorded_embedding_becomes_a_vector() -> None:
-    response, usage = v2grpc_openai.answer(asked("embedding"), recorded.load("vllm-embedding").body)
+    response, usage = v2grpc_openai.answer(question_of("embedding"), recorded.load("vllm-embedding").body)
     assert (response.outputs[0].datatype, list(response.outputs[0].shape)) == ("FP32", [1, 256])
     assert np.isclose(np.linalg.norm(response.outputs[0].contents.fp32_contents), 1)
     assert v2grpc_openai.usage_metadata(usage)[0] == ("x-prompt-tokens", "2")
@@ -266,14 +266,14 @@ def test_a_recorded_refusal_keeps_the_backends_words(name: str, kind: Kind, word
 def test_an_error_in_the_midst_of_a_stream_ends_it() -> None:
     event = b'{"error": {"message": "The engine died.", "type": "InternalServerError", "param": null, "code": 500}}'
     with pytest.raises(BridgeError) as caught:
-        v2grpc_openai.piece(asked(), event)
+        v2grpc_openai.piece(question_of(), event)
     assert (caught.value.kind, caught.value.message) == (Kind.INTERNAL, "The engine died.")
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"choices": []}', b'{"choices": [{}]}', b'{"choices": [null]}'])
 def test_an_answer_that_is_none_is_the_backends_fault(content: bytes) -> None:
     with pytest.raises(BridgeError) as caught:
-        v2grpc_openai.answer(asked(), content)
+        v2grpc_openai.answer(question_of(), content)
     assert caught.value.kind is Kind.BAD_ANSWER
 
 

@@ -189,8 +189,8 @@ def test_the_library_that_triton_loads_anyway_is_left_out() -> None:
 )
 @pytest.mark.parametrize("batching", ["", "max_batch_size: 4 "])
 def test_triton_classifies_numbers_of_which_there_are_always_some(batching: str, tensor: str, classified: bool) -> None:
-    made = config.parse(f'{batching}output [ {{ name: "a" data_type: {tensor} }} ]')
-    assert config.classified(made) == (("a",) if classified else ())
+    parsed = config.parse(f'{batching}output [ {{ name: "a" data_type: {tensor} }} ]')
+    assert config.classified(parsed) == (("a",) if classified else ())
 
 
 def test_of_several_outputs_those_that_can_be_classified_are_named() -> None:
