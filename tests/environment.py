@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from tests.postgres import Postgres
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
+# Hundreds of processes import the same files: each would compile them anew.
+sys.dont_write_bytecode = False
 for name in (
+    "PYTHONDONTWRITEBYTECODE",
     "DATABASE_URL",
     "REDIS_URL",
     "SECRET_KEY",
