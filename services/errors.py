@@ -37,6 +37,11 @@ class GatewaySilent(GatewayError):
     """The gateway runs, but did not answer in time."""
 
 
+def not_ready(service: str) -> str:
+    """What callers get with a 503, from the gateway and from the bridge. The console shows the reason."""
+    return f"The service {service} is not ready."
+
+
 class ProbeError(ConsoleError):
     """A test request could not be sent at all (the input does not fit the model, the gateway is away)."""
 

@@ -14,12 +14,13 @@ import grpc
 
 from services.bridge.errors import BridgeError, Kind
 from services.bridge.generate import Generator
-from services.bridge.http_server import REQUEST_ID, SERVICE, find
+from services.bridge.http_server import find
 from services.bridge.predict import Predictor
 from services.bridge.protos import tfserving
 from services.bridge.table import Service, Watch
 from services.bridge.translators.v2grpc_openai import usage_metadata
 from services.bridge.upstream import Call
+from services.schema import internal_headers
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +92,8 @@ class GrpcServer:
 
     def _addressed(self, context: Context) -> tuple[Service, Call]:
         given = dict(context.invocation_metadata() or ())
-        service = find(self._watch, str(given.get(SERVICE, "")))
-        return service, Call(service.name, str(given.get(REQUEST_ID, "")), context.time_remaining())
+        service = find(self._watch, str(given.get(internal_headers.CONSOLE_SERVICE, "")))
+        return service, Call(service.name, str(given.get(internal_headers.REQUEST_ID, "")), context.time_remaining())
 
 
 async def _refuse(context: Context, error: Exception) -> None:

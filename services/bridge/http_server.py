@@ -18,12 +18,10 @@ from services.bridge.predict import Predictor
 from services.bridge.table import Service, Watch
 from services.bridge.translators import v2grpc_openai
 from services.bridge.upstream import Call
+from services.schema import internal_headers
 
 log = logging.getLogger(__name__)
 
-SERVICE = "x-console-service"
-CALLER = "x-console-caller"
-REQUEST_ID = "x-request-id"
 JSON = {"content-type": "application/json"}
 MODEL = "([^/?]+)"
 Handler = Callable[[Request, str], Awaitable[Response]]
@@ -55,7 +53,7 @@ class HttpServer:
         except BridgeError as error:
             return _refused(error, shape(error))
         except Exception:
-            log.exception("request %s failed", request.headers.get(REQUEST_ID, ""))
+            log.exception("request %s failed", request.headers.get(internal_headers.REQUEST_ID, ""))
             own = BridgeError(Kind.INTERNAL, "Something went wrong here; the bridge's log says what.")
             return _refused(own, shape(own))
 
@@ -66,18 +64,18 @@ class HttpServer:
         return "", nothing, errors.v1_body
 
     async def predict(self, request: Request, _model: str) -> Response:
-        service = find(self._watch, request.headers.get(SERVICE, ""))
+        service = find(self._watch, request.headers.get(internal_headers.CONSOLE_SERVICE, ""))
         if request.body is None:
             raise BridgeError(Kind.TOO_LARGE, f"The request is larger than {self._largest_body} bytes.")
-        call = Call(service.name, request.headers.get(REQUEST_ID, ""))
+        call = Call(service.name, request.headers.get(internal_headers.REQUEST_ID, ""))
         return Response(200, await self._predictor.v1(service, call, request.body), JSON)
 
     async def models(self, request: Request, _model: str) -> Response:
-        return _json(catalogue.listing(self._watch.table, request.headers.get(CALLER, "")))
+        return _json(catalogue.listing(self._watch.table, request.headers.get(internal_headers.CONSOLE_CALLER, "")))
 
     async def model(self, request: Request, name: str) -> Response:
         """404 for what the caller may not use, too; 503 while it is not ready, as V1 clients expect."""
-        entry = catalogue.one(self._watch.table, request.headers.get(CALLER, ""), name)
+        entry = catalogue.one(self._watch.table, request.headers.get(internal_headers.CONSOLE_CALLER, ""), name)
         if entry is None:
             error = BridgeError(Kind.NOT_FOUND, f"There is no model {name}.")
             return _refused(error, errors.openai_body(error, "model_not_found"))
@@ -86,7 +84,7 @@ class HttpServer:
         return _json(entry)
 
     async def v2_metadata(self, request: Request, model: str) -> Response:
-        service = find(self._watch, request.headers.get(SERVICE, ""))
+        service = find(self._watch, request.headers.get(internal_headers.CONSOLE_SERVICE, ""))
         _vllm(service)
         message = v2grpc_openai.metadata(service, model)
         data = json_format.MessageToDict(message, preserving_proto_field_name=True)
@@ -95,7 +93,7 @@ class HttpServer:
         return _json(data)
 
     async def v2_ready(self, request: Request, model: str) -> Response:
-        service = find(self._watch, request.headers.get(SERVICE, ""))
+        service = find(self._watch, request.headers.get(internal_headers.CONSOLE_SERVICE, ""))
         _vllm(service)
         v2grpc_openai.model_of(model, service)
         if not service.ready:

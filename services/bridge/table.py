@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from services.errors import not_ready
+
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
@@ -40,8 +42,7 @@ class Service:
 
     @property
     def not_ready(self) -> str:
-        """What its callers get with a 503, as from the gateway. The console shows the reason."""
-        return f"The service {self.name} is not ready."
+        return not_ready(self.name)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from services.bridge.errors import AWAY, LATE, BridgeError, Kind, from_backend
 from services.bridge.http1_client import Connection, Lost
+from services.schema import internal_headers
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class Call:
     """What is left of the caller's deadline; None: the gateway's limits alone."""
 
     def headers(self, more: Mapping[str, str]) -> dict[str, str]:
-        return {"x-service": self.service, **({"x-request-id": self.request_id} if self.request_id else {}), **more}
+        request_id = {internal_headers.REQUEST_ID: self.request_id} if self.request_id else {}
+        return {internal_headers.SERVICE: self.service, **request_id, **more}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from services.clients.caller import CONNECT_SECONDS, without_key
 from services.clients.generation import EMBEDDING, Ask, Collected, Generation, Piece, TextCall, Usage, prompt_of
 from services.clients.http_exchange import HELD_BYTES
 from services.clients.inference import Message, Output, Timing
+from services.schema import internal_headers
 
 SERVICE: Final = "inference.GRPCInferenceService"
 INPUT: Final = "prompt"
@@ -161,5 +162,6 @@ class _Exchange:
         )
 
     def _usage(self) -> Usage:
-        counts = [self.headers.get(name, "") for name in ("x-prompt-tokens", "x-completion-tokens")]
+        names = (internal_headers.PROMPT_TOKENS, internal_headers.COMPLETION_TOKENS)
+        counts = [self.headers.get(name, "") for name in names]
         return Usage(*(int(count) if count.isdecimal() else None for count in counts))

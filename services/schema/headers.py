@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import ValidationInfo
 
+from services.schema import internal_headers
 from services.schema.kinds import Kind, refuse
 from services.schema.structure import Problem, refuse_all
 
@@ -22,15 +23,18 @@ READ: Final = (
     "authorization x-api-key host cookie connection keep-alive te trailer transfer-encoding upgrade http2-settings "
     "expect date via origin referer range user-agent cache-control pragma max-forwards inference-header-content-length"
 )
-# Written by the gateway. A test compares them with INTERNAL_HEADERS in services/gateway/envoy/names.py.
+# Written by the gateway.
 WRITTEN: Final = (
-    "x-key-digest x-caller x-service x-model x-checked x-reason x-param x-size x-unary x-typed x-sequence x-retry "
-    "x-request-id x-prompt-tokens x-completion-tokens x-retry-after"
+    *internal_headers.INTERNAL,
+    internal_headers.REQUEST_ID,
+    internal_headers.PROMPT_TOKENS,
+    internal_headers.COMPLETION_TOKENS,
+    "x-retry-after",
 )
-TAKEN: Final = frozenset([*READ.split(), *WRITTEN.split()])
+TAKEN: Final = frozenset([*READ.split(), *WRITTEN])
 TAKEN_PREFIXES: Final = (
     *("content-", "accept", "grpc-", "proxy-", "sec-", "if-", "access-control-", "forwarded"),
-    *("x-forwarded-", "x-envoy-", "x-console-", "x-ratelimit-", "mm-", "triton-"),
+    *("x-forwarded-", "x-envoy-", internal_headers.CONSOLE_PREFIX, "x-ratelimit-", "mm-", "triton-"),
 )
 
 

@@ -18,6 +18,7 @@ from services.bridge import parameters, texts
 from services.bridge.errors import BridgeError, Kind, from_backend, invalid
 from services.bridge.table import Service
 from services.bridge.texts import Encoding
+from services.schema import internal_headers
 
 CHAT: Final = "chat"
 EMBEDDING: Final = "embedding"
@@ -152,7 +153,7 @@ def _vector(question: Question, encoded: str) -> Any:
 
 def usage_metadata(usage: Json) -> tuple[tuple[str, str], ...]:
     """What the gateway meters, as trailing metadata."""
-    names = {"prompt_tokens": "x-prompt-tokens", "completion_tokens": "x-completion-tokens"}
+    names = {"prompt_tokens": internal_headers.PROMPT_TOKENS, "completion_tokens": internal_headers.COMPLETION_TOKENS}
     return tuple((header, str(usage[name])) for name, header in names.items() if isinstance(usage.get(name), int))
 
 

@@ -17,6 +17,7 @@ from services.gateway.envoy.document import ITEMS, REMEMBERED, Document, Item, d
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.ratelimit import cost
 from services.gateway.snapshot import GatewayKey, GatewayService
+from services.schema import internal_headers
 
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 
@@ -36,8 +37,8 @@ def credentials(keys: tuple[GatewayKey, ...], *, keyless: bool) -> Document:
         typed_config=typed(
             "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth",
             credentials=[ITEMS],
-            key_sources=[{"header": names.H_DIGEST}],
-            forwarding={"header": names.H_CALLER, "hide_credentials": False},
+            key_sources=[{"header": internal_headers.DIGEST}],
+            forwarding={"header": internal_headers.CALLER, "hide_credentials": False},
         ),
     )
     return discovery(entries, shell)
@@ -89,7 +90,7 @@ def may_call(service: GatewayService) -> Json:
     """
     opening = grants.opening(service.team, service.uid)
     may: list[Json] = [{"any": True}] if service.public else [_has(grant) for grant in opening]
-    checked = {"header": {"name": names.H_CHECKED, "string_match": {"exact": "1"}}}
+    checked = {"header": {"name": internal_headers.CHECKED, "string_match": {"exact": "1"}}}
     return {
         names.GRANT_EARLY: _allow(may),
         names.GRANT: _allow(may, only=checked),
@@ -131,8 +132,8 @@ def _allow(principals: list[Json], only: Json | None = None) -> Json:
 
 
 def _has(text: str) -> Json:
-    return {"header": {"name": names.H_CALLER, "string_match": {"contains": text}}}
+    return {"header": {"name": internal_headers.CALLER, "string_match": {"contains": text}}}
 
 
 def _starts_with_keyless() -> Json:
-    return {"header": {"name": names.H_CALLER, "string_match": {"exact": f"{names.KEYLESS};"}}}
+    return {"header": {"name": internal_headers.CALLER, "string_match": {"exact": f"{names.KEYLESS};"}}}

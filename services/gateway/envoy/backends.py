@@ -16,6 +16,7 @@ from services.gateway.envoy.doors import RETRY, script, to_bridge
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import GRPC_RESOURCE_EXHAUSTED, answers, size
 from services.gateway.snapshot import GatewayService, Limits
+from services.schema import internal_headers
 
 _ANOTHER: Json = {
     # A dead replica has the fewest requests, so the balancer picks it three times of four when there are two:
@@ -40,9 +41,9 @@ _NOT_OF_TEXT: Json = {
     "string_match": {"exact": names.GRPC_TEXT_STREAM},
     "invert_match": True,
 }
-_LIMITED: Json = {"name": names.H_CALLER, "string_match": {"contains": "hop="}}
-_UNARY: Json = {"name": names.H_UNARY, "present_match": True}
-_CHECKED: Json = {"name": names.H_CHECKED, "present_match": True}
+_LIMITED: Json = {"name": internal_headers.CALLER, "string_match": {"contains": "hop="}}
+_UNARY: Json = {"name": internal_headers.UNARY, "present_match": True}
+_CHECKED: Json = {"name": internal_headers.CHECKED, "present_match": True}
 _STREAM: Json = {"timeout": "0s"}
 """How long it may be idle says the listener."""
 
@@ -128,7 +129,7 @@ def _made(service: GatewayService, door: str, match: Json, action: Json, *more: 
         }
     if service.sequences and door.startswith("v2-"):
         filter_metadata[names.LUA_METADATA] = {**filter_metadata.get(names.LUA_METADATA, {}), "sequences": True}
-        route["route"] = {**action, "hash_policy": [{"header": {"header_name": names.H_SEQUENCE}}]}
+        route["route"] = {**action, "hash_policy": [{"header": {"header_name": internal_headers.SEQUENCE}}]}
     return {**route, "metadata": {"filter_metadata": filter_metadata}}
 
 
@@ -140,7 +141,7 @@ def _bridged(service: GatewayService, door: str, match: Json, cluster: str, time
 def _hop(route: Json, service: GatewayService) -> Json:
     action = {key: value for key, value in route["route"].items() if key != "cluster"}
     # The inner listener finds the service in Host.
-    action |= {"cluster_header": names.H_HOP, "host_rewrite_literal": service.name}
+    action |= {"cluster_header": internal_headers.HOP, "host_rewrite_literal": service.name}
     match = {**route["match"], "headers": [*route["match"].get("headers", []), _LIMITED]}
     return {**route, "match": match, "route": action}
 
@@ -156,7 +157,7 @@ def _too_large(service: GatewayService, limits: Limits) -> list[Json]:
     return [
         # It answers by itself, so no script has to have looked at the body.
         {**answer, "name": service.name, "typed_per_filter_config": {names.GRANT: early}}
-        for measured in ("content-length", names.H_SIZE)
+        for measured in ("content-length", internal_headers.SIZE)
         for answer in answers(
             {"prefix": "/", "headers": [{"name": measured, "range_match": beyond}]},
             413,

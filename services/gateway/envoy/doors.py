@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from services.gateway.envoy import auth, cors, names
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import GRPC_INVALID_ARGUMENT, NOTHING_HERE, answers, header, say
+from services.schema import internal_headers
 
 PRODUCT_NAME = "inference-console"
 PRODUCT_VERSION = "0.1.0"
@@ -122,7 +123,10 @@ def to_bridge(cluster: str, service: str = "") -> Json:
     """Fields of a route to the bridge, which believes what these headers say. Behind the inner listener they are
     there already, and the caller is not.
     """
-    headers = {names.H_CONSOLE_CALLER: f"%REQ({names.H_CALLER})%", names.H_CONSOLE_SERVICE: service}
+    headers = {
+        internal_headers.CONSOLE_CALLER: f"%REQ({internal_headers.CALLER})%",
+        internal_headers.CONSOLE_SERVICE: service,
+    }
     return {
         "route": {"cluster": cluster, "host_rewrite_literal": "localhost"},
         "request_headers_to_add": [

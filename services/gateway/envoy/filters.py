@@ -29,6 +29,7 @@ from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.ratelimit import rate_limit
 from services.gateway.envoy.refusals import size
 from services.gateway.snapshot import Limits
+from services.schema import internal_headers
 
 LIMITED: Json = {"safe_regex": {"google_re2": {}, "regex": ".*;(rate|hop)=.*"}}
 ANYTHING: Json = {"safe_regex": {"google_re2": {}, "regex": ".+"}}
@@ -69,13 +70,15 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         _filter(names.DOOR, _lua(limits, *_DOOR)),
         _discovered(gateway_dir, names.KEYS, names.API_KEY, "api_key_auth.v3.ApiKeyAuth"),
         _filter(names.CALLER, _caller()),
-        _filter(names.LIMITS, _where(names.H_CALLER, LIMITED, _limits(limits))),
+        _filter(names.LIMITS, _where(internal_headers.CALLER, LIMITED, _limits(limits))),
         _filter(names.GRANT_EARLY, auth.nobody()),
-        _filter(names.RATE_LIMIT, _where(names.H_BUCKET, ANYTHING, _filter(names.RATE_LIMIT, rate_limit()))),
+        _filter(names.RATE_LIMIT, _where(internal_headers.BUCKET, ANYTHING, _filter(names.RATE_LIMIT, rate_limit()))),
         {**_filter(names.BUFFER, typed(_HTTP + "buffer.v3.Buffer", max_request_bytes=largest)), "disabled": True},
         _filter(names.FIELDS, _fields(gateway_dir)),
         _filter(names.RESOLVE, _resolve(limits)),
-        _filter(names.TYPED, _where(names.H_TYPED, {"exact": "1"}, _filter(names.TYPED, _lua(limits, "typed.lua")))),
+        _filter(
+            names.TYPED, _where(internal_headers.TYPED, {"exact": "1"}, _filter(names.TYPED, _lua(limits, "typed.lua")))
+        ),
         _filter(names.GUARD, _lua(limits, *_GUARD)),
         _filter(names.TEXT, _text(limits)),
         _filter(names.PARAMETERS, typed("envoy.extensions.filters.http.rbac.v3.RBAC")),
@@ -174,7 +177,7 @@ def _caller() -> Json:
     value = {
         "object_key": names.CALLER,
         "factory_key": "envoy.string",
-        "format_string": {"text_format_source": {"inline_string": f"%REQ({names.H_CALLER}):12%"}},
+        "format_string": {"text_format_source": {"inline_string": f"%REQ({internal_headers.CALLER}):12%"}},
     }
     return typed(_HTTP + "set_filter_state.v3.Config", on_request_headers=[value])
 

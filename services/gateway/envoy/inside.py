@@ -22,6 +22,7 @@ from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.replies import local_replies
 from services.gateway.envoy.route import ROUTE_NAME
 from services.gateway.snapshot import Limits, Snapshot
+from services.schema import internal_headers
 
 INNER = "inner"
 EGRESS = "egress"
@@ -29,7 +30,9 @@ EGRESS_SOCKET = "egress.sock"
 HOPS_FILE = "hops.json"
 """Names of the hops that routes lead to. Written after those, and read when keys are published (credentials.py)."""
 UNLIMITED = 1 << 30
-_NO_CALLER: list[Json] = [{"remove": name} for name in (names.H_CALLER, names.H_HOP, *names.LATER_HOPS)]
+_NO_CALLER: list[Json] = [
+    {"remove": name} for name in (internal_headers.CALLER, internal_headers.HOP, *internal_headers.LATER_HOPS)
+]
 
 
 def listeners(gateway_dir: Path, limits: Limits) -> list[Json]:
@@ -62,11 +65,11 @@ def _egress(gateway_dir: Path, limits: Limits) -> Json:
 
 def _inner(gateway_dir: Path, limits: Limits) -> Json:
     """The route that leads to the hop writes the service's name into Host: the only header that it can write last."""
-    moves = [*_move(":AUTHORITY", names.H_SERVICE)]
+    moves = [*_move(":AUTHORITY", internal_headers.SERVICE)]
     # Of several limits the next one: `backends.py` looks for it where a caller is.
-    for old, new in pairwise((names.H_HOP, *names.LATER_HOPS, "")):
+    for old, new in pairwise((internal_headers.HOP, *internal_headers.LATER_HOPS, "")):
         moves += _move(new, old)
-    moves += _move(names.H_HOP, names.H_CALLER)
+    moves += _move(internal_headers.HOP, internal_headers.CALLER)
     return {
         "name": INNER,
         "internal_listener": {},

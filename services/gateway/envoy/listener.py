@@ -16,6 +16,7 @@ from services.gateway.envoy.replies import local_replies
 from services.gateway.envoy.route import ROUTE_NAME
 from services.gateway.envoy.tls import Tls, filter_chains
 from services.gateway.snapshot import Limits
+from services.schema import internal_headers
 
 HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 NO_HOST = "localhost"
@@ -25,8 +26,14 @@ MAX_STREAMS = 1024
 costs some tens of KiB; what it may send is bounded by the connection's window, which all its streams share."""
 # Never believed from outside. Prefixes: Envoy's own knobs, what the bridge is told, Triton's restricted-protocol and
 # Vertex doors.
-SPOOFABLE_PREFIXES = ("x-envoy-", names.CONSOLE_PREFIX, "triton-grpc-protocol-", "x-vertex-ai-", "x-amzn-sagemaker-")
-SPOOFABLE = (*names.INTERNAL_HEADERS, "x-request-id", "x-forwarded-host", "x-forwarded-proto")
+SPOOFABLE_PREFIXES = (
+    "x-envoy-",
+    internal_headers.CONSOLE_PREFIX,
+    "triton-grpc-protocol-",
+    "x-vertex-ai-",
+    "x-amzn-sagemaker-",
+)
+SPOOFABLE = (*internal_headers.INTERNAL, internal_headers.REQUEST_ID, "x-forwarded-host", "x-forwarded-proto")
 
 _INFERENCE = r"/v2/models/[a-z0-9-]+/(versions/[0-9]+/)?infer|/inference\.GRPCInferenceService/Model(Stream)?Infer"
 
@@ -107,7 +114,7 @@ def _strip() -> Json:
     mutations.append(
         {
             "append": {
-                "header": {"key": names.H_SERVICE, "value": names.AT_THE_DOOR},
+                "header": {"key": internal_headers.SERVICE, "value": names.AT_THE_DOOR},
                 "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }
         }

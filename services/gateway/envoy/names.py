@@ -1,7 +1,6 @@
-"""The names that the parts of the gateway's configuration share: files, filters, headers, paths, clusters.
+"""The names that the parts of the gateway's configuration share: files, filters, paths, clusters.
 
-Headers named here are internal: whatever a client sends under these names is removed before the first route is
-looked up, and they are removed again before a request leaves for a backend.
+Those of headers are in services/schema/internal_headers.py.
 """
 
 from __future__ import annotations
@@ -47,70 +46,14 @@ INFER: Final = "infer"
 PREFLIGHT: Final = "preflight"
 """A script of the filter CORS, likewise."""
 
-# Internal headers.
-H_DIGEST: Final = "x-key-digest"
-H_CALLER: Final = "x-caller"
-"""The key's id and its grants, written by the api-key filter alone."""
-H_BUCKET: Final = "x-console-bucket"
-"""Which bucket of requests a minute a limited key takes from, and..."""
-H_COST: Final = "x-console-cost"
-"""...how much of it one request takes."""
-H_HOP: Final = "x-console-hop"
-"""The cluster whose limit of requests at once a request has to pass next (inside.py)."""
-H_SERVICE: Final = "x-service"
-"""Chooses the virtual host: a service, or one of the refusals below."""
-H_MODEL: Final = "x-model"
-"""A name that no service can have, as the caller spelled it, for the message."""
-H_CHECKED: Final = "x-checked"
-"""Set last by the script that looked at the body: without it a service's policy lets no inference pass."""
-H_REASON: Final = "x-reason"
-"""Why a script refuses a body, in a sentence."""
-H_PARAM: Final = "x-param"
-"""Which field of the body that is about."""
-H_SIZE: Final = "x-size"
-"""Bytes of a body that was held whole and is no small one: what a service's own limit is compared with."""
-H_UNARY: Final = "x-unary"
-"""Of an OpenAI request that is no stream: only those have a time limit."""
-H_TYPED: Final = "x-typed"
-"""Set where a request has its tensors in typed fields: so shall the answer."""
-H_SEQUENCE: Final = "x-sequence"
-"""Which sequence a request belongs to, written by the scripts that read its message. It goes on to the replica: Envoy
-chooses that one by what is left of the headers then."""
-H_RETRY: Final = "x-retry"
-"""Seconds until a key's tokens are free again."""
-INTERNAL_HEADERS: Final = (
-    H_DIGEST,
-    H_CALLER,
-    H_BUCKET,
-    H_COST,
-    H_HOP,
-    H_SERVICE,
-    H_MODEL,
-    H_CHECKED,
-    H_REASON,
-    H_PARAM,
-    H_SIZE,
-    H_UNARY,
-    H_TYPED,
-    H_RETRY,
-    H_SEQUENCE,
-)
-
-# What the bridge is told, and nobody else may say.
-CONSOLE_PREFIX: Final = "x-console-"
-H_CONSOLE_SERVICE: Final = "x-console-service"
-H_CONSOLE_CALLER: Final = "x-console-caller"
-LATER_HOPS: Final = ("x-console-hop-2", "x-console-hop-3")
-"""Those after H_HOP. Not among the internal headers, because those do not go on to the next listener."""
-
 LUA_METADATA: Final = "envoy.filters.http.lua"
 """Where a route keeps what it tells the scripts."""
 LOG_METADATA: Final = "console"
 """Where a route and the scripts keep what they tell the access log."""
 
 AT_THE_DOOR: Final = "_door"
-"""What H_SERVICE holds when a request comes in."""
-# What the Lua scripts put into H_SERVICE when no service can be looked up. "_" is in no service name.
+"""What the header SERVICE holds when a request comes in."""
+# What the Lua scripts put into the header SERVICE when no service can be looked up. "_" is in no service name.
 R_TOO_LARGE: Final = "_too_large"
 R_NO_LENGTH: Final = "_no_length"
 R_ENCODED: Final = "_encoded"

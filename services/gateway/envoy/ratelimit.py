@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.gateway.envoy import names
 from services.gateway.envoy.names import Json, typed
+from services.schema import internal_headers
 
 ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
 SIZE: Final = 10**9
@@ -29,7 +29,7 @@ def cost(per_minute: int) -> int:
 
 def rate_limit() -> Json:
     """limits.lua has written bucket and cost into headers; a request without them is not limited."""
-    by_bucket = {"header_name": names.H_BUCKET, "descriptor_key": "bucket"}
+    by_bucket = {"header_name": internal_headers.BUCKET, "descriptor_key": "bucket"}
     return typed(
         "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
         stat_prefix="keys",
@@ -37,7 +37,7 @@ def rate_limit() -> Json:
         filter_enforced=ALWAYS,
         always_consume_default_token_bucket=False,
         rate_limits=[
-            {"actions": [{"request_headers": by_bucket}], "hits_addend": {"format": f"%REQ({names.H_COST})%"}}
+            {"actions": [{"request_headers": by_bucket}], "hits_addend": {"format": f"%REQ({internal_headers.COST})%"}}
         ],
         descriptors=[
             {

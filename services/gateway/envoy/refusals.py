@@ -8,6 +8,7 @@ from __future__ import annotations
 from services.gateway.envoy import auth, names
 from services.gateway.envoy.names import Json, typed
 from services.gateway.snapshot import MIB, Limits
+from services.schema import internal_headers
 
 GRPC_INVALID_ARGUMENT = "3"
 GRPC_NOT_FOUND = "5"
@@ -44,7 +45,7 @@ def refusals(limits: Limits, *, keyless: bool = False) -> list[Json]:
 
 def _unknown() -> Json:
     """The same for an adapter of a service without any and of a service that is not there."""
-    adapter: Json = {"prefix": "/", "headers": [{"name": names.H_SERVICE, "string_match": {"contains": ":"}}]}
+    adapter: Json = {"prefix": "/", "headers": [{"name": internal_headers.SERVICE, "string_match": {"contains": ":"}}]}
     sentence = "No service has an adapter that is named %REQ(X-SERVICE)%: only language models have any."
     refusal = _refusal("*", 404, "No service is named %REQ(X-SERVICE)%.", grpc_status=GRPC_NOT_FOUND)
     return {

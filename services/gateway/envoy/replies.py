@@ -10,6 +10,7 @@ from services.gateway.envoy import names
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import COMPRESSED, GRPC_UNIMPLEMENTED, UNPACKED, header, size
 from services.gateway.snapshot import Limits
+from services.schema import internal_headers
 
 NO_KEY = (
     "This call needs a valid API key, sent as X-API-Key or as Authorization: Bearer."
@@ -54,8 +55,10 @@ def local_replies(limits: Limits) -> Json:
     late = "The request's body did not come in within the time that this gateway gives it."
     bearer = header("www-authenticate", "Bearer")
     again = header("retry-after", "1")
-    keyless = {"header_filter": {"header": {"name": names.H_CALLER, "string_match": {"exact": f"{names.KEYLESS};"}}}}
-    unnamed = {"header_filter": {"header": {"name": names.H_SERVICE, "string_match": {"prefix": "_"}}}}
+    keyless = {
+        "header_filter": {"header": {"name": internal_headers.CALLER, "string_match": {"exact": f"{names.KEYLESS};"}}}
+    }
+    unnamed = {"header_filter": {"header": {"name": internal_headers.SERVICE, "string_match": {"prefix": "_"}}}}
     overflow = _details("grpc_field_extraction_FAILED_PRECONDITION")
     unreadable = _details("grpc_field_extraction_INVALID_ARGUMENT")
     packed = {
@@ -108,7 +111,11 @@ def local_replies(limits: Limits) -> Json:
 
 def _rate_limited(seconds: int) -> list[Json]:
     """The credential of a limited key says which step is its own."""
-    step = {"header_filter": {"header": {"name": names.H_CALLER, "string_match": {"contains": f";retry={seconds};"}}}}
+    step = {
+        "header_filter": {
+            "header": {"name": internal_headers.CALLER, "string_match": {"contains": f";retry={seconds};"}}
+        }
+    }
     sentence = f"The rate limit of this API key is used up: the next request may come in {seconds} s."
     return _worded([_status(429), step], sentence, headers=[header("retry-after", str(seconds))])
 
@@ -170,7 +177,7 @@ def _worded(
 
 def _openai_error(sentence: str, status: int) -> Json:
     kind, code = _OPENAI_KINDS.get(status, _OPENAI_KINDS[400])
-    return {"error": {"message": sentence, "type": kind, "param": f"%REQ({names.H_PARAM})%", "code": code}}
+    return {"error": {"message": sentence, "type": kind, "param": f"%REQ({internal_headers.PARAM})%", "code": code}}
 
 
 def _code(conditions: list[Json]) -> int:

@@ -11,16 +11,17 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.errors import GatewayRefused
+from services.errors import GatewayRefused, not_ready
 from services.gateway.envoy import auth, backends, cors, doors, names
 from services.gateway.envoy.document import ITEMS, Document, Item, discovery, remembered
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.refusals import header, refusals
 from services.gateway.snapshot import GatewayKey, GatewayService, Limits, Snapshot
+from services.schema import internal_headers
 
 ROUTE_NAME = "services"
 STRIPPED = (
-    *(name for name in names.INTERNAL_HEADERS if name != names.H_SEQUENCE),
+    *(name for name in internal_headers.INTERNAL if name != internal_headers.SEQUENCE),
     # Name of the calling page. A backend that handles CORS itself, as vLLM does, would let every page read its answers.
     "origin",
     "x-api-key",
@@ -64,7 +65,7 @@ def route_configuration(snapshot: Snapshot) -> Document:
     shell = typed(
         "envoy.config.route.v3.RouteConfiguration",
         name=ROUTE_NAME,
-        vhost_header=names.H_SERVICE,
+        vhost_header=internal_headers.SERVICE,
         request_headers_to_remove=[*STRIPPED, *own],
         virtual_hosts=[ITEMS],
     )
@@ -133,11 +134,10 @@ def _metadata(filter_metadata: Json) -> Json:
 
 def _not_ready(service: GatewayService) -> Json:
     """The same in every state, so that a change of state changes no route. The console shows the reason."""
-    sentence = f"The service {service.name} is not ready."
     return {
         "name": service.name,
         "match": {"prefix": "/"},
-        "direct_response": {"status": 503, "body": {"inline_string": sentence}},
+        "direct_response": {"status": 503, "body": {"inline_string": not_ready(service.name)}},
         "response_headers_to_add": [header("retry-after", "5")],
     }
 

@@ -13,6 +13,7 @@ import pytest
 
 from services.gateway.envoy import names
 from services.gateway.envoy.listener import SPOOFABLE, SPOOFABLE_PREFIXES
+from services.schema import internal_headers
 from tests.integration.gateway.doors import BOTH, CHAT, KEY, Doors
 from tests.integration.gateway.raw import OTHER, Header, http1, http2
 from tests.integration.gateway.stage import infer_request, refused
@@ -28,17 +29,17 @@ ADMIN = "adminadmin00;infer;all;"
 FORGED: list[Header] = [
     *((name, "evil") for name in SPOOFABLE),
     *((prefix + "evil", "evil") for prefix in SPOOFABLE_PREFIXES),
-    (names.H_CALLER, ADMIN),
-    (names.H_SERVICE, "mnist"),
-    (names.H_SERVICE, "open-text"),
-    (names.H_CHECKED, "1"),
-    (names.H_DIGEST, names.KEYLESS),
-    (names.H_CONSOLE_CALLER, ADMIN),
-    (names.H_CONSOLE_SERVICE, "mnist"),
-    (names.H_TYPED, "1"),
-    (names.H_UNARY, "1"),
-    (names.H_SIZE, "1"),
-    (names.H_RETRY, "1"),
+    (internal_headers.CALLER, ADMIN),
+    (internal_headers.SERVICE, "mnist"),
+    (internal_headers.SERVICE, "open-text"),
+    (internal_headers.CHECKED, "1"),
+    (internal_headers.DIGEST, names.KEYLESS),
+    (internal_headers.CONSOLE_CALLER, ADMIN),
+    (internal_headers.CONSOLE_SERVICE, "mnist"),
+    (internal_headers.TYPED, "1"),
+    (internal_headers.UNARY, "1"),
+    (internal_headers.SIZE, "1"),
+    (internal_headers.RETRY, "1"),
     ("x-envoy-original-path", "/v2/repository/index"),
     ("x-envoy-upstream-alt-stat-name", "evil"),
     ("x-envoy-retry-on", "5xx"),

@@ -10,6 +10,7 @@ import json
 import pytest
 
 from services.gateway.envoy import names
+from services.schema import internal_headers
 from tests.integration.gateway.doors import BOTH, CHAT, COMPLETIONS, Doors
 from tests.integration.gateway.raw import CUT, OTHER, Header, Sender, http1, http2
 from tests.integration.gateway.test_deny_list import CLOSED, variants
@@ -115,13 +116,13 @@ def test_the_same_ways_do_lead_to_what_is_open(doors: Doors, send: Sender) -> No
 
 
 FORGED: list[Header] = [
-    *((name, "1") for name in names.INTERNAL_HEADERS),
-    (names.H_CALLER, "adminadmin00;infer;all;"),
-    (names.H_SERVICE, "mnist"),
-    (names.H_SERVICE, "llama"),
-    (names.H_DIGEST, names.KEYLESS),
-    (names.H_CONSOLE_SERVICE, "mnist"),
-    (names.H_CONSOLE_CALLER, "a;infer;all;"),
+    *((name, "1") for name in internal_headers.INTERNAL),
+    (internal_headers.CALLER, "adminadmin00;infer;all;"),
+    (internal_headers.SERVICE, "mnist"),
+    (internal_headers.SERVICE, "llama"),
+    (internal_headers.DIGEST, names.KEYLESS),
+    (internal_headers.CONSOLE_SERVICE, "mnist"),
+    (internal_headers.CONSOLE_CALLER, "a;infer;all;"),
     ("x-vertex-ai-triton-redirect", "/v2/repository/index"),
     ("x-amzn-sagemaker-target-model", "mnist"),
     ("triton-grpc-protocol-admin-key", "s"),

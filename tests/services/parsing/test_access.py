@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from console.errors import InvalidFields
-from services.gateway.envoy.names import INTERNAL_HEADERS
 from services.parsing import parse_spec
+from services.schema.internal_headers import INTERNAL
 from services.specs import Auth, Header, ServiceLimits, ServiceSpec
 
 GOOD: dict[str, Any] = {"framework": "triton", "dataset": "samples", "model_path": "mnist-svm", "queue": "default"}
@@ -68,7 +68,7 @@ def test_a_revision_of_before_these_were_there_can_still_be_read() -> None:
         "inference-header-content-length",
         "proxy-authorization",
         "accept",
-        *INTERNAL_HEADERS,
+        *INTERNAL,
     ],
 )
 def test_a_header_with_a_meaning_of_its_own_is_refused(name: str) -> None:
