@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from console import varints
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import Unreadable
 
@@ -78,15 +79,10 @@ class Message:
             yield value
 
     def _varint(self, position: int) -> tuple[int, int]:
-        number = shift = 0
-        while position < self.end and shift < 70:
-            byte = self.data[position]
-            position += 1
-            number |= (byte & 127) << shift
-            if byte < 128:
-                return number & (1 << 64) - 1, position
-            shift += 7
-        raise self._broken()
+        try:
+            return varints.decode(self.data, position, self.end)
+        except ValueError:
+            raise self._broken() from None
 
     def _broken(self) -> Unreadable:
         return Unreadable(f"it is not an {self.what} file, or is cut short")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from console import varints
 from services.bridge.errors import invalid
 from services.bridge.protos import tfserving
 from services.bridge.tensors import Array, Model, Named, Outputs, count
@@ -94,16 +95,12 @@ def _raw(name: str, content: bytes, datatype: str, shape: tuple[int, ...]) -> Ar
 def _strings(name: str, content: bytes, number: int) -> Array:
     """TensorFlow's own form: the lengths of all as varints, then all bytes."""
     lengths, at = [], 0
-    for _ in range(number):
-        length, shift = 0, 0
-        while True:
-            if at >= len(content) or shift > 28:
-                raise invalid(f"{name}: tensor_content is no list of {number} strings.")
-            byte = content[at]
-            length, shift, at = length | (byte & 127) << shift, shift + 7, at + 1
-            if byte < 128:
-                break
-        lengths.append(length)
+    try:
+        for _ in range(number):
+            length, at = varints.decode(content, at, len(content), longest=5)
+            lengths.append(length)
+    except ValueError:
+        at = len(content) + 1
     if at + sum(lengths) != len(content):
         raise invalid(f"{name}: tensor_content is no list of {number} strings.")
     values = np.empty(number, object)
@@ -160,21 +157,12 @@ def _write(values: Array, datatype: str, into: Any) -> None:
         into.tensor_shape.dim.add(size=size)
     if datatype in _PACKED:
         raw = values.tobytes()
-        into.MergeFromString(_varint(_PACKED[datatype] << 3 | 2) + _varint(len(raw)) + raw)
+        into.MergeFromString(varints.encode(_PACKED[datatype] << 3 | 2) + varints.encode(len(raw)) + raw)
         return
     flat = values.ravel()
     if FIELDS[datatype] == "half_val":
         flat = flat.view(np.uint16)
     getattr(into, FIELDS[datatype]).extend(flat.tolist())
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 127:
-        encoded.append(number & 127 | 128)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
 
 
 def metadata(request: Any, model: Model) -> Any:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.message import Message
 
+from console import varints
 from services.errors import GatewayRefused
 from services.gateway.envoy import names
 from services.gateway.envoy.document import Document, apart
@@ -82,7 +83,10 @@ def encode(name: str, document: Document, before: Document = _NOTHING, encoded_b
 
 def version(encoded: bytes) -> str:
     """Of a file that `encode` made; "" of any other. Its first bytes are enough."""
-    field = next(_fields(encoded[:64]), None)
+    try:
+        field = next(_fields(encoded[:64]), None)
+    except ValueError:
+        return ""
     return field[1].decode("ascii", "replace") if field and field[0] == _VERSION else ""
 
 
@@ -91,12 +95,13 @@ def _list(name: str, before: Document, encoded: bytes) -> list[bytes]:
     if not encoded or version(encoded) != before.version:
         return []
     message, number = encoded, _RESOURCES
-    for kind, field in _LISTS[name]:
-        values = _values(message, number)
-        if len(values) != 1:
-            return []
-        message, number = next((value for key, value in _fields(values[0]) if key == _VALUE), b""), _number(kind, field)
-    items = _cut(message, number)
+    try:
+        for kind, field in _LISTS[name]:
+            (value,) = _values(message, number)
+            message, number = next(iter(_values(value, _VALUE)), b""), _number(kind, field)
+        items = _cut(message, number)
+    except ValueError:  # cut short, or not one value
+        return []
     return items if len(items) == len(before.lines) else []
 
 
@@ -108,10 +113,10 @@ def _cut(message: bytes, number: int) -> list[bytes]:
     """The list `number` at the end of a message, each item with its tag and length: there may be thousands. Empty for
     anything else.
     """
-    tag = _varint(number << 3 | _BYTES)
+    tag = varints.encode(number << 3 | _BYTES)
     at, end, items = _start(message, number), len(message), []
     while at < end:
-        size, over = _read_varint(message, at + len(tag))
+        size, over = varints.decode(message, at + len(tag), end)
         if message[at : at + len(tag)] != tag:
             return []
         items.append(message[at : over + size])
@@ -124,10 +129,10 @@ def _start(message: bytes, number: int) -> int:
     at, end = 0, len(message)
     while at < end:
         began = at
-        tag, at = _read_varint(message, at)
+        tag, at = varints.decode(message, at, end)
         if tag >> 3 == number:
             return began
-        size, at = _read_varint(message, at)
+        size, at = varints.decode(message, at, end)
         if tag & 7 == _BYTES:
             at += size
         elif tag & 7:
@@ -188,38 +193,17 @@ def _pool() -> Any:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | _BYTES) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    return varints.encode(number << 3 | _BYTES) + varints.encode(len(content)) + content
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
     """Number and content of each field that is a text, bytes or a message. Other fields are left out."""
     at, end = 0, len(message)
     while at < end:
-        tag, at = _read_varint(message, at)
-        size, at = _read_varint(message, at)
+        tag, at = varints.decode(message, at, end)
+        size, at = varints.decode(message, at, end)
         if tag & 7 == _BYTES:
             yield tag >> 3, message[at : at + size]
             at += size
         elif tag & 7:
             return  # fixed numbers: nothing that is looked for comes with them
-
-
-def _read_varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(message):
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            break
-        shift += 7
-    return value, at
