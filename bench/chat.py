@@ -21,7 +21,7 @@ from bench.population import populate, vllm_service
 from bench.requests import CHAT, CHAT_SERVICE, headers
 from bench.sse_wire import Stream
 from datasets.samples.llama import make
-from services.clients import openai_health
+from services.clients.probes import openai_health
 from services.frameworks.vllm import launch, runtime
 from services.gateway.snapshot import Endpoint
 from services.specs import LaunchContext, Ports, Resources, ServiceSpec

@@ -21,7 +21,7 @@ import pytest
 
 from console import home
 from datasets.samples.llama import make
-from services.clients import openai_health
+from services.clients.probes import openai_health
 from services.frameworks.vllm import runtime
 from services.frameworks.vllm.launch import render
 from services.specs import Launch, LaunchContext, Ports, Resources, ServiceSpec

@@ -27,7 +27,7 @@ from datasets.samples.llama import make as llama
 from services import states
 from services.actions import keys, places
 from services.actions import services as verbs
-from services.clients import kserve_v2
+from services.clients.probes import kserve_v2
 from services.control import publishing
 from services.gateway import keys as key_format
 from services.models import ApiKey, Replica, Service

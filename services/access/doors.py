@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from services.clients.caller import KEY_SHOWN, headers
-from services.clients.inference import GRPC, HTTP, V1
+from services.clients.inference.call import GRPC, HTTP, V1
+from services.clients.inference.caller import KEY_SHOWN, headers
 
 TRITON: Final = "triton"
 DOORS: Final = {HTTP: "v2-rest", GRPC: "v2-grpc", V1: "v1"}

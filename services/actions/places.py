@@ -14,7 +14,7 @@ from console.accounts.principal import Principal
 from console.errors import Conflict, InvalidFields, NotFound
 from datasets.actions.rounds import cancel_on
 from services import states
-from services.clients import machine
+from services.clients.kernel import machine
 from services.models import Node, Queue, Replica, Service
 from services.parsing import NAME
 from services.policies.admission import FAIR, ORDERS

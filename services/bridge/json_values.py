@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from services.bridge.tensors import Array
-from services.clients.inference_values import DTYPES
+from services.clients.inference.values import DTYPES
 from services.specs import Tensor
 
 DEEPEST: Final = 32

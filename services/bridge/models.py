@@ -11,7 +11,7 @@ from services.bridge.errors import BridgeError, Kind
 from services.bridge.table import Service, Table
 from services.bridge.tensors import Model
 from services.bridge.upstream import Call, Upstream
-from services.clients import required_inputs
+from services.clients.probes import required_inputs
 
 
 @dataclass

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from tritonclient.utils import deserialize_bytes_tensor
 
 from services.bridge.errors import BridgeError, Kind
-from services.clients.inference_values import DTYPES
-from services.clients.inference_wire import raw_bytes
+from services.clients.inference.values import DTYPES
+from services.clients.inference.wire import raw_bytes
 from services.specs import Tensor
 
 Array = NDArray[Any]

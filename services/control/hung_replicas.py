@@ -20,7 +20,7 @@ from django.db.models import F, Q
 
 from console.errors import ConsoleError
 from services import dispatch, states, wiring
-from services.clients import connections
+from services.clients.kernel import connections
 from services.control import publishing, replicas, stalls
 from services.control.replicas import ports_of
 from services.control.snapshot import HOST

@@ -18,7 +18,7 @@ from datasets import wiring as datasets_wiring
 from datasets.preheat.readahead import read_ahead
 from datasets.specs import Tree
 from services import wiring
-from services.clients import connections
+from services.clients.kernel import connections
 from services.control import leases, publishing, retries
 from services.control.transitions import log
 from services.engines import base as engines

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from services import wiring
-from services.clients import activity
-from services.clients.activity import Usage
+from services.clients.kernel import activity
+from services.clients.kernel.activity import Usage
 from services.gateway.snapshot import Limits
 from services.models import Replica
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from services.clients.loopback import ProbeResult
+from services.clients.probes.loopback import ProbeResult
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
 
 

@@ -13,7 +13,7 @@ from console.accounts.principal import INFER, Principal
 from console.errors import Conflict, Forbidden, NotFound
 from services import states
 from services.access.addresses import address_of
-from services.clients.caller import Caller
+from services.clients.inference.caller import Caller
 from services.models import Revision, Service
 from services.panel import keys as panel_keys
 

@@ -20,8 +20,8 @@ from console.accounts.principal import INFER, SYSTEM
 from console.errors import Unavailable
 from console.stack.addresses import reachable
 from services.access.addresses import address_of
-from services.clients import inference_http
-from services.clients.caller import Caller
+from services.clients.inference import http as inference_http
+from services.clients.inference.caller import Caller
 from services.control import publishing
 from services.gateway import credentials
 from services.gateway import keys as format

@@ -18,9 +18,12 @@ from services.access.addresses import address_of
 from services.access.doors import DOORS, TRITON, refusal
 from services.access.snippets.v1 import v1_snippets
 from services.access.snippets.v2 import Snippets, snippets
-from services.clients import inference_grpc, inference_http, kserve_v1, kserve_v2
-from services.clients.inference import GRPC, HTTP, V1, Answer, Call, Model
-from services.clients.inference_inputs import read_inputs, read_step
+from services.clients.inference import grpc as inference_grpc
+from services.clients.inference import http as inference_http
+from services.clients.inference import kserve_v1
+from services.clients.inference.call import GRPC, HTTP, V1, Answer, Call, Model
+from services.clients.inference.inputs import read_inputs, read_step
+from services.clients.probes import kserve_v2
 from services.control import publishing
 from services.errors import ProbeError
 from services.models import Replica, Revision, Service
@@ -58,7 +61,7 @@ def probe(
 ) -> ProbeResult | panel_text.TextResult:
     """Send one inference and time it.
 
-    `payload`, of a Triton service: {"protocol": "http"|"grpc", "inputs": [see clients.inference_inputs.read_inputs]}
+    `payload`, of a Triton service: {"protocol": "http"|"grpc", "inputs": [see inference.inputs.read_inputs]}
     with optionally "encoding": "auto"|"json"|"binary" (HTTP) and "sequence": {"id", "start", "end"}; or
     {"protocol": "v1", "instances": [...] or "inputs": ...}. Without "protocol", one that the model can answer. Of a
     vLLM service: see `generations.prepare`. Always optional: "api_key", another key to try than the panel's own.

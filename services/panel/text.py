@@ -20,9 +20,10 @@ from services.access.addresses import address_of
 from services.access.doors import Address
 from services.access.snippets.text import text_snippets
 from services.access.snippets.v2 import Snippets
-from services.clients import generation_grpc, generation_openai
-from services.clients.generation import CHAT, EMBEDDING, Ask, Generation, Piece, TextCall
-from services.clients.inference import GRPC, OPENAI
+from services.clients.generation import grpc as generation_grpc
+from services.clients.generation import openai as generation_openai
+from services.clients.generation.call import CHAT, EMBEDDING, Ask, Generation, Piece, TextCall
+from services.clients.inference.call import GRPC, OPENAI
 from services.models import Service
 from services.panel import calling
 

@@ -21,11 +21,11 @@ from services.access.snippets.text import text_snippets
 from services.access.snippets.v1 import v1_snippets
 from services.access.snippets.v2 import LABELS, Snippets, snippets
 from services.actions import services as actions
-from services.clients.generation import CHAT, EMBEDDING, Ask
-from services.clients.inference import Input, Model
-from services.clients.inference_inputs import read_step
-from services.clients.inference_values import BadValues, bytes_per_value, generate
-from services.clients.kserve_v1 import example, fits_v1
+from services.clients.generation.call import CHAT, EMBEDDING, Ask
+from services.clients.inference.call import Input, Model
+from services.clients.inference.inputs import read_step
+from services.clients.inference.kserve_v1 import example, fits_v1
+from services.clients.inference.values import BadValues, bytes_per_value, generate
 from services.forms.choices import POLICIES
 from services.models import ApiKey, Revision, Service
 from services.panel import calling

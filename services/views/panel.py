@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from console.errors import Conflict, InvalidFields, Unavailable
 from console.web.pages import wants_fragment
 from services.access.snippets.v2 import LABELS
-from services.clients.inference import Answer, Output, Response
+from services.clients.inference.call import Answer, Output, Response
 from services.errors import GatewayError
 from services.gateway.envoy import wire
 from services.panel import calling

@@ -11,10 +11,10 @@ from django.core.files.uploadedfile import UploadedFile
 
 from console.errors import InvalidFields
 from services.access.doors import DOORS, refusal
-from services.clients.inference import GRPC, HTTP, V1, Model
-from services.clients.inference_inputs import read_step
-from services.clients.inference_values import shown
-from services.clients.kserve_v1 import ROWS, example, values_of
+from services.clients.inference.call import GRPC, HTTP, V1, Model
+from services.clients.inference.inputs import read_step
+from services.clients.inference.kserve_v1 import ROWS, example, values_of
+from services.clients.inference.values import shown
 from services.forms.names import number
 from services.specs import Tensor
 

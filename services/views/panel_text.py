@@ -23,7 +23,7 @@ from console.errors import Conflict, ConsoleError, InvalidFields, Unavailable
 from services.access.addresses import address_of, answer_tokens
 from services.access.doors import TRITON
 from services.access.snippets.v2 import LABELS
-from services.clients.generation import total
+from services.clients.generation.call import total
 from services.errors import GatewayError
 from services.models import Service
 from services.panel import text as panel_text

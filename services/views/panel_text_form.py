@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from services.access.doors import Address
-from services.clients.generation import CHAT, EMBEDDING
-from services.clients.inference import GRPC, OPENAI
+from services.clients.generation.call import CHAT, EMBEDDING
+from services.clients.inference.call import GRPC, OPENAI
 from services.forms.typed import number
 
 PROTOCOLS: Final = ((OPENAI, "OpenAI"), (GRPC, "gRPC (V2 text)"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.clients import kserve_v2
+from services.clients.probes import kserve_v2
 from services.specs import Tensor
 from tests.triton import serve_several
 

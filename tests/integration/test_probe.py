@@ -32,7 +32,7 @@ from datasets.actions import datasets
 from datasets.actions.rounds import request_round
 from datasets.jobs import rounds
 from services import states
-from services.clients import inference_grpc
+from services.clients.inference import grpc as inference_grpc
 from services.control import publishing
 from services.frameworks.triton.launch import render
 from services.gateway.snapshot import Snapshot

@@ -74,7 +74,7 @@ def test_a_model_that_hangs_is_ready_and_not_alive(policy: str, tmp_path: Path) 
 
 
 def test_zeros_fit_every_datatype() -> None:
-    from services.clients import triton_alive
+    from services.clients.probes import triton_alive
 
     tensors = (Tensor("a", "BYTES", (-1, 3)), Tensor("b", "BF16", (2,)), Tensor("c", "BOOL", ()))
     _, body, headers = triton_alive.request("m", tensors)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
 
-from services.clients import kserve_v2
+from services.clients.probes import kserve_v2
 from services.frameworks.registry import get
 from services.frameworks.triton import runtime
 from services.frameworks.triton.launch import render, shm_family

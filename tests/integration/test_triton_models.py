@@ -18,7 +18,7 @@ import tritonclient.http as httpclient
 from tritonclient.utils import InferenceServerException
 
 from console.first_run.example import PIXELS
-from services.clients import kserve_v2
+from services.clients.probes import kserve_v2
 from services.frameworks.triton.describe import describe
 from services.frameworks.triton.launch import render
 from services.specs import Tensor

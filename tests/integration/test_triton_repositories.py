@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tritonclient.http as httpclient
 
-from services.clients import kserve_v2, triton_alive
+from services.clients.probes import kserve_v2, triton_alive
 from services.frameworks.triton.framework import Triton
 from services.frameworks.triton.launch import render
 from tests.corpus.folders import HEAD

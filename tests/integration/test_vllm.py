@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from services.clients import openai_health
+from services.clients.probes import openai_health
 from services.engines.local import LocalEngine
 from services.frameworks import registry
 from services.frameworks.vllm.launch import render

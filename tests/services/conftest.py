@@ -19,8 +19,9 @@ from services import wiring
 from services.actions import delivery
 from services.actions import services as verbs
 from services.actions.delivery import Delivery
-from services.clients import activity, connections, kserve_v2
-from services.clients.connections import Held
+from services.clients.kernel import activity, connections
+from services.clients.kernel.connections import Held
+from services.clients.probes import kserve_v2
 from services.control import hung_replicas, publishing, replicas
 from services.engines.local import ports
 from services.frameworks.base import Availability

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.clients.activity import Usage
+from services.clients.kernel.activity import Usage
 from services.control import hung_replicas
 from services.errors import GatewayError
 from services.gateway.status import ReplicaHealth

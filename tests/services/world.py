@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from datasets.jobs import rounds
 from datasets.models import Round
-from services.clients.kserve_v2 import ProbeResult
+from services.clients.probes.kserve_v2 import ProbeResult
 from services.control import reconcile
 from services.engines import base
 from services.engines.base import Engine, LogChunk, Observation

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from services.access.doors import Address
-from services.clients.caller import KEY_SHOWN
-from services.clients.inference import Input, SequenceStep
-from services.clients.inference_wire import plain
+from services.clients.inference.call import Input, SequenceStep
+from services.clients.inference.caller import KEY_SHOWN
+from services.clients.inference.wire import plain
 
 NUMPY: Final = {
     "BOOL": "np.bool_",

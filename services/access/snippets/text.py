@@ -9,10 +9,10 @@ from typing import Any, Final
 from services.access.doors import Address
 from services.access.snippets.python import headers_line, literal
 from services.access.snippets.v2 import Snippets, first_lines, lines, shell_headers
-from services.clients.caller import KEY_SHOWN
-from services.clients.generation import CHAT, EMBEDDING, Ask
-from services.clients.generation_grpc import request_of
-from services.clients.generation_openai import PATHS, body_of
+from services.clients.generation.call import CHAT, EMBEDDING, Ask
+from services.clients.generation.grpc import request_of
+from services.clients.generation.openai import PATHS, body_of
+from services.clients.inference.caller import KEY_SHOWN
 
 NEEDS_OPENAI: Final = "# Needs: pip install openai"
 NEEDS_TRITON: Final = "# Needs: pip install tritonclient[grpc]"

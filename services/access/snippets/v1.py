@@ -12,9 +12,9 @@ from urllib.parse import quote
 from services.access.doors import Address
 from services.access.snippets.python import headers_line
 from services.access.snippets.v2 import Snippets, first_lines, lines, shell_headers
-from services.clients.inference import Model
-from services.clients.inference_wire import has_halves
-from services.clients.kserve_v1 import COLUMNS, ROWS, in_rows
+from services.clients.inference.call import Model
+from services.clients.inference.kserve_v1 import COLUMNS, ROWS, in_rows
+from services.clients.inference.wire import has_halves
 from services.specs import Tensor
 
 PASTED: Final = 16384
@@ -134,7 +134,7 @@ def v1_snippets(address: Address, body: Mapping[str, Any], model: Model) -> Snip
 
 
 def _filled(model: Model, fill: Callable[[Tensor, Sequence[int]], str]) -> str:
-    """The example of services.clients.kserve_v1, with an expression for each tensor. JSON and Python, both."""
+    """The example of clients.inference.kserve_v1, with an expression for each tensor. JSON and Python, both."""
     rows = in_rows(model)
     values = {tensor.name: fill(tensor, tensor.shape[1:] if rows else tensor.shape) for tensor in model.needed}
     named = ", ".join(f"{json.dumps(name)}: {value}" for name, value in values.items())

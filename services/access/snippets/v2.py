@@ -17,10 +17,10 @@ from urllib.parse import quote
 from services.access.doors import Address
 from services.access.snippets.decode import KEEP, SHOW
 from services.access.snippets.python import python_grpc, python_http
-from services.clients.caller import KEY_SHOWN
-from services.clients.inference import Input, SequenceStep
-from services.clients.inference_values import bytes_per_value
-from services.clients.inference_wire import (
+from services.clients.inference.call import Input, SequenceStep
+from services.clients.inference.caller import KEY_SHOWN
+from services.clients.inference.values import bytes_per_value
+from services.clients.inference.wire import (
     CONTENTS,
     binary_header,
     fits_json,

@@ -15,7 +15,7 @@ from console import varints
 from services.bridge.errors import invalid
 from services.bridge.protos import tfserving
 from services.bridge.tensors import Array, Model, Named, Outputs, count
-from services.clients.inference_values import DTYPES
+from services.clients.inference.values import DTYPES
 from services.specs import Tensor
 
 SIGNATURE: Final = "serving_default"

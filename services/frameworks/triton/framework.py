@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from services.clients import kserve_v2, prometheus, triton_alive
-from services.clients.loopback import ProbeResult
+from services.clients.probes import kserve_v2, prometheus, triton_alive
+from services.clients.probes.loopback import ProbeResult
 from services.frameworks import variables
 from services.frameworks.base import Availability, Framework
 from services.frameworks.triton import describe, explain, launch, options, runtime

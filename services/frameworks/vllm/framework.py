@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from services.clients import openai_health, prometheus
-from services.clients.loopback import ProbeResult
+from services.clients.probes import openai_health, prometheus
+from services.clients.probes.loopback import ProbeResult
 from services.frameworks import variables
 from services.frameworks.base import Availability, Framework
 from services.frameworks.vllm import describe, env, explain, launch, options, runtime

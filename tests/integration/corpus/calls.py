@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from services.clients.inference_datatypes import DTYPES
-from services.clients.inference_wire import CONTENTS, parameter_field
+from services.clients.inference.datatypes import DTYPES
+from services.clients.inference.wire import CONTENTS, parameter_field
 from tests.corpus.case import HALVES, Arrays, Case, Request, datatype
 from tests.integration.corpus.server import SECONDS, Server
 

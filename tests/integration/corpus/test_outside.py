@@ -22,7 +22,7 @@ from tritonclient.utils import InferenceServerException
 
 from services import states
 from services.bridge.protos import tfserving
-from services.clients import loopback
+from services.clients.probes import loopback
 from services.models import Service
 from tests.corpus.repositories import CASES
 from tests.integration.corpus.world import World

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from services import states
-from services.clients.inference import Answer, Message, Output, Response, Timing
+from services.clients.inference.call import Answer, Message, Output, Response, Timing
 from services.models import ApiKey, Replica, Service
 from services.panel import tensors as panel_tensors
 from tests.rest import Api, who_may

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from console.accounts.principal import Principal
 from services.actions import services as verbs
-from services.clients import connections
-from services.clients.connections import Held
+from services.clients.kernel import connections
+from services.clients.kernel.connections import Held
 from services.control import publishing, reconcile, replicas
 from services.errors import GatewayError, GatewaySilent
 from services.gateway import status

@@ -12,8 +12,8 @@ from django.utils import timezone
 from console.accounts.principal import Principal
 from services import states
 from services.actions import services as verbs
-from services.clients import kserve_v2
-from services.clients.kserve_v2 import ProbeResult
+from services.clients.probes import kserve_v2
+from services.clients.probes.kserve_v2 import ProbeResult
 from services.control import leases, publishing, reconcile, replicas
 from services.models import Event, Replica, Service
 from tests.services.world import World

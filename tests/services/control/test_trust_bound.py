@@ -20,7 +20,7 @@ from datasets.jobs import copying
 from datasets.models import Dataset, Round
 from services import states
 from services.actions import services as verbs
-from services.clients import openai_health
+from services.clients.probes import openai_health
 from services.frameworks import warming
 from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm

@@ -15,8 +15,8 @@ from services.access.doors import Address
 from services.access.snippets.text import text_snippets
 from services.access.snippets.v1 import v1_snippets
 from services.access.snippets.v2 import LABELS, Snippets
-from services.clients.generation import Ask
-from services.clients.inference import Model
+from services.clients.generation.call import Ask
+from services.clients.inference.call import Model
 from services.specs import Tensor
 from tests.services.access.snippets.test_v2 import words_of
 

@@ -23,11 +23,11 @@ from services.access.snippets.decode import SHOW
 from services.access.snippets.python import NUMPY
 from services.access.snippets.v1 import v1_snippets
 from services.access.snippets.v2 import PASTED_BYTES, Snippets, grpc_json, snippets
-from services.clients.inference import Input, Model, SequenceStep
-from services.clients.inference_datatypes import DTYPES
-from services.clients.inference_grpc import build
-from services.clients.inference_wire import json_request, raw_bytes
-from services.clients.kserve_v1 import example, fits_v1
+from services.clients.inference.call import Input, Model, SequenceStep
+from services.clients.inference.datatypes import DTYPES
+from services.clients.inference.grpc import build
+from services.clients.inference.kserve_v1 import example, fits_v1
+from services.clients.inference.wire import json_request, raw_bytes
 from services.specs import Tensor
 
 

@@ -11,7 +11,7 @@ from services.bridge.errors import BridgeError
 from services.bridge.protos import tfserving
 from services.bridge.tensors import Named, Outputs
 from services.bridge.translators import tfserving_v2
-from services.clients.inference_values import DTYPES
+from services.clients.inference.values import DTYPES
 from tests.services.bridge import recorded
 
 LARGEST = 1 << 20

@@ -12,7 +12,7 @@ from services.bridge.errors import BridgeError, Kind
 from services.bridge.tensors import Model, Named, Outputs
 from services.bridge.translators import v1_v2
 from services.bridge.translators.v1_v2 import Plan
-from services.clients.inference_values import DTYPES
+from services.clients.inference.values import DTYPES
 from services.specs import Tensor
 from tests.services.bridge import recorded
 

@@ -1,0 +1,1 @@
+"""Asks a replica on its own loopback port how it is."""

@@ -1,0 +1,102 @@
+"""Whether a Triton replica still computes, whatever its health endpoint says: one inference of zeros.
+
+For a replica that looks stuck: what the model makes of zeros does not matter, any answer of the server shows that it
+still moves, an error too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+from urllib.parse import quote
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from services.clients.probes import kserve_v2, loopback, required_inputs
+from services.errors import ProbeError
+from services.specs import Ports, Tensor
+
+SIZES: Final = {
+    "BOOL": 1,
+    "UINT8": 1,
+    "UINT16": 2,
+    "UINT32": 4,
+    "UINT64": 8,
+    "INT8": 1,
+    "INT16": 2,
+    "INT32": 4,
+    "INT64": 8,
+    "FP16": 2,
+    "BF16": 2,
+    "FP32": 4,
+    "FP64": 8,
+    "BYTES": 4,
+}
+"""Bytes of one zero in the binary tensor extension; of BYTES, the length of an empty text."""
+MOST_BYTES: Final = 8 << 20
+"""A larger input is not sent: its way there would say more than the model."""
+OPTIONS: Final = [("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
+
+
+def answers(host: str, ports: Ports, model: str, timeout: float) -> bool:
+    """False when it gives no answer within `timeout` seconds; True, too, when there is no way to ask it."""
+    try:
+        inputs = kserve_v2.model_metadata(host, ports.http, model, timeout).inputs
+    except ProbeError:
+        return False
+    if sum(zeros_bytes(tensor) for tensor in inputs) > MOST_BYTES:
+        return True
+    try:
+        status, answer = loopback.post(host, ports.http, *request(model, inputs), timeout)
+    except ProbeError:
+        return False
+    if status >= 400 and required_inputs.is_decoupled(answer.decode("utf-8", "replace")):
+        return streams(f"{host}:{ports.grpc}", model, inputs, timeout)
+    return True
+
+
+def shape(tensor: Tensor) -> list[int]:
+    """Free dimensions, the batch among them, are 1."""
+    return [max(1, size) for size in tensor.shape]
+
+
+def zeros_bytes(tensor: Tensor) -> int:
+    return SIZES.get(tensor.datatype, 4) * math.prod(shape(tensor))
+
+
+def request(model: str, inputs: tuple[Tensor, ...]) -> tuple[str, bytes, dict[str, str]]:
+    """Path, body and headers of a V2 request in the binary tensor extension."""
+    described: list[dict[str, Any]] = [
+        {
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": shape(tensor),
+            "parameters": {"binary_data_size": zeros_bytes(tensor)},
+        }
+        for tensor in inputs
+    ]
+    head = json.dumps({"inputs": described, "parameters": {"binary_data_output": True}}).encode()
+    body = head + b"".join(bytes(zeros_bytes(tensor)) for tensor in inputs)
+    headers = {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"}
+    return f"/v2/models/{quote(model, safe='')}/infer", body, headers
+
+
+def streams(target: str, model: str, inputs: tuple[Tensor, ...], timeout: float) -> bool:
+    """The same of a decoupled model. It may answer zeros with nothing at all: an empty last response is asked for."""
+    message = service_pb2.ModelInferRequest(model_name=model)
+    message.parameters["triton_enable_empty_final_response"].bool_param = True
+    for tensor in inputs:
+        message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=shape(tensor))
+        message.raw_input_contents.append(bytes(zeros_bytes(tensor)))
+    with grpc.insecure_channel(target, options=OPTIONS) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        try:
+            rpc = stub.ModelStreamInfer(iter([message]), timeout=timeout)
+            next(rpc, None)
+            rpc.cancel()
+        except grpc.RpcError as error:
+            silent = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
+            return error.code() not in silent
+    return True
