@@ -9,7 +9,8 @@ from celery import shared_task
 from console.alone import alone, once_more
 from services import dispatch
 from services.actions import places
-from services.control import certificates, hung_replicas, publishing, reconcile
+from services.control import certificates, publishing, reconcile
+from services.control.replicas import hung as hung_replicas
 from services.models import Service
 from services.usage import access_log, metering
 

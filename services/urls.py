@@ -5,21 +5,9 @@ from __future__ import annotations
 from django.urls import path
 
 from services.api import metrics
-from services.views import (
-    access,
-    create,
-    dashboard,
-    history,
-    keys,
-    logs,
-    panel,
-    panel_text,
-    places,
-    services,
-    standing,
-    team,
-    usage,
-)
+from services.views import access, create, dashboard, history, keys, logs, places, services, standing, team, usage
+from services.views.panel import tensors as panel
+from services.views.panel import text as panel_text
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),

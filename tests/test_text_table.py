@@ -27,7 +27,7 @@ BY_HAND = {
     "services/views/create.py": {"framework_config.model"},
     "services/views/services.py": {"q"},
     "services/views/usage.py": {"range", "metric", "by"},
-    "services/views/panel_form.py": {
+    "services/views/panel/tensors_form.py": {
         "how",
         "text",
         "generate",

@@ -9,7 +9,7 @@ from django.conf import settings
 from console.errors import InvalidFields
 from services import states, wiring
 from services.actions import checks
-from services.control import claims
+from services.control.queues import claims
 from services.control.revisions import carrier_of
 from services.models import Revision, Service
 from services.specs import ServiceSpec

@@ -6,11 +6,11 @@ import json
 from collections.abc import Set
 from dataclasses import dataclass
 
-from services.bridge import tensors
 from services.bridge.errors import BridgeError, Kind
 from services.bridge.table import Service, Table
-from services.bridge.tensors import Model
 from services.bridge.upstream import Call, Upstream
+from services.bridge.values import tensors
+from services.bridge.values.tensors import Model
 from services.clients.probes import required_inputs
 
 

@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from services.bridge import tensors
 from services.bridge.errors import BridgeError, Kind, invalid
 from services.bridge.models import Known, Models
 from services.bridge.protos import tfserving
 from services.bridge.table import Service
-from services.bridge.tensors import Body, Outputs
 from services.bridge.translators import tfserving_v2, v1_v2
 from services.bridge.translators.v1_v2 import Plan
 from services.bridge.upstream import Call, Upstream
+from services.bridge.values import tensors
+from services.bridge.values.tensors import Body, Outputs
 
 LARGE = 128 << 10
 """Bytes from which translating would hold up everybody else's requests; it is done in a thread."""

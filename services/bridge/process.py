@@ -12,10 +12,10 @@ import grpc
 
 from services.bridge import sockets
 from services.bridge.generate import Generator
-from services.bridge.grpc_server import GrpcServer
-from services.bridge.http1_server import Server
-from services.bridge.http_server import HttpServer
+from services.bridge.http1.server import Server
 from services.bridge.predict import Predictor
+from services.bridge.servers.grpc import GrpcServer
+from services.bridge.servers.http import HttpServer
 from services.bridge.sockets import Sockets
 from services.bridge.table import Watch
 from services.bridge.upstream import Upstream

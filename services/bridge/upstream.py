@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.bridge.errors import AWAY, LATE, BridgeError, Kind, from_backend
-from services.bridge.http1_client import Connection, Lost
+from services.bridge.http1.client import Connection, Lost
 from services.schema import internal_headers
 
 log = logging.getLogger(__name__)

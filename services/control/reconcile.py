@@ -15,7 +15,9 @@ from django.utils import timezone
 
 from console.errors import ConsoleError
 from services import dispatch, states, wiring
-from services.control import claims, leases, lines, model_files, publishing, replicas, rollout
+from services.control import leases, model_files, publishing, rollout
+from services.control.queues import claims, lines
+from services.control.replicas import life as replicas
 from services.control.revisions import note_served
 from services.control.transitions import move, say
 from services.errors import ModelError

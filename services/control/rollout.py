@@ -15,7 +15,9 @@ from django.db.models import F
 
 from console.accounts.principal import SYSTEM, Principal
 from services import dispatch
-from services.control import claims, leases, model_files, publishing, replicas
+from services.control import leases, model_files, publishing
+from services.control.queues import claims
+from services.control.replicas import life as replicas
 from services.control.revisions import add_revision, carry_on, note_served
 from services.control.transitions import log, say
 from services.errors import ModelError

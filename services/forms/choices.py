@@ -12,7 +12,7 @@ from console.accounts.principal import Principal
 from console.models import Team
 from datasets.models import Dataset
 from services import wiring
-from services.control.claims import used_by_queue
+from services.control.queues.claims import used_by_queue
 from services.forms import triton, vllm
 from services.frameworks import registry
 from services.frameworks.triton.datatypes import V2

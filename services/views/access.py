@@ -31,7 +31,7 @@ from services.models import ApiKey, Revision, Service
 from services.panel import calling
 from services.panel import tensors as panel_tensors
 from services.queries import service_status
-from services.views.panel_text_form import EXAMPLE
+from services.views.panel.text_form import EXAMPLE
 from services.views.shared import find, frame
 
 EXAMPLE_TOKENS: Final = 64

@@ -19,7 +19,7 @@ from datasets.models import Dataset
 from services import forms
 from services.actions import checks, forecasts
 from services.actions import services as actions
-from services.control import claims
+from services.control.queues import claims
 from services.forms.choices import choices, teams_of
 from services.forms.model import fill, fitting, look
 from services.forms.names import COLUMNS, FRAMEWORKS, label

@@ -16,7 +16,7 @@ from console.errors import InvalidFields
 from console.web.pages import actor_of, page, paginate, show_errors
 from services import states
 from services.actions import places
-from services.control import lines
+from services.control.queues import lines
 from services.forms.places import NodeForm, QueueEditForm, QueueForm
 from services.models import Node, Queue, Replica, Service
 from services.policies.admission import FAIR, STRICT

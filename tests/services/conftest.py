@@ -22,7 +22,9 @@ from services.actions.delivery import Delivery
 from services.clients.kernel import activity, connections
 from services.clients.kernel.connections import Held
 from services.clients.probes import kserve_v2
-from services.control import hung_replicas, publishing, replicas
+from services.control import publishing
+from services.control.replicas import hung as hung_replicas
+from services.control.replicas import life as replicas
 from services.engines.local import ports
 from services.frameworks.base import Availability
 from services.frameworks.triton.framework import Triton

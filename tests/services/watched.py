@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from services.clients.kernel.activity import Usage
-from services.control import hung_replicas
+from services.control.replicas import hung as hung_replicas
 from services.errors import GatewayError
 from services.gateway.status import ReplicaHealth
 from services.models import Replica

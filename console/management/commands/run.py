@@ -20,7 +20,8 @@ from console.home import Home
 from console.stack import binaries, gateway, lock, programs, runner, supervisord
 from datasets.sources.nfs import mounts
 from services.actions import places
-from services.control import publishing, replicas
+from services.control import publishing
+from services.control.replicas import life as replicas
 
 
 class Command(BaseCommand):

@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from console.web.rest import Body
 from services.actions.places import LONGEST_MINUTES
-from services.control import claims
+from services.control.queues import claims
 from services.models import Node, Queue, Service
 from services.policies.admission import ORDERS
 from services.policies.amounts import Amount

@@ -14,7 +14,7 @@ import numpy as np
 from console import varints
 from services.bridge.errors import invalid
 from services.bridge.protos import tfserving
-from services.bridge.tensors import Array, Model, Named, Outputs, count
+from services.bridge.values.tensors import Array, Model, Named, Outputs, count
 from services.clients.inference.values import DTYPES
 from services.specs import Tensor
 

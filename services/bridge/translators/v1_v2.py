@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from services.bridge import json_values
 from services.bridge.errors import BridgeError, Kind, invalid
-from services.bridge.json_values import BadValue, Ragged
-from services.bridge.tensors import Array, Model, Named, Outputs, count
+from services.bridge.values import json_values
+from services.bridge.values.json_values import BadValue, Ragged
+from services.bridge.values.tensors import Array, Model, Named, Outputs, count
 from services.specs import Tensor
 
 Row = Mapping[str, Any]

@@ -14,10 +14,11 @@ from typing import Any, Final
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from services.bridge import parameters, texts
+from services.bridge import parameters
 from services.bridge.errors import BridgeError, Kind, from_backend, invalid
 from services.bridge.table import Service
-from services.bridge.texts import Encoding
+from services.bridge.values import texts
+from services.bridge.values.texts import Encoding
 from services.schema import internal_headers
 
 CHAT: Final = "chat"

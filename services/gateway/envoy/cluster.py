@@ -2,7 +2,7 @@
 
 Both are probed on the HTTP port. A replica that dies is left at once by the retry of the request that notices it,
 within a second by outlier detection, and comes back when its probe passes again. One that hangs while its probe
-passes is found elsewhere (services/control/hung_replicas.py): a request's time limit is too long for that, and a slow
+passes is found elsewhere (services/control/replicas/hung.py): a request's time limit is too long for that, and a slow
 model is no broken one. A probe that fails keeps new requests away and cuts none that is under way.
 
 Probes choose between replicas, and never turn a request away: on a busy machine every probe of a service may fail while

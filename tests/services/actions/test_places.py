@@ -16,7 +16,7 @@ from datasets.actions.rounds import request_round
 from datasets.models import Dataset, Round
 from services.actions import places
 from services.actions import services as verbs
-from services.control import claims
+from services.control.queues import claims
 from services.models import Node, Queue, Service
 from services.policies.amounts import Amount
 from tests.services.world import World

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
-from services.bridge import sse, table, tensors
+from services.bridge import sse, table
 from services.bridge.errors import BridgeError, from_backend
 from services.bridge.predict import parsed
 from services.bridge.protos import tfserving
 from services.bridge.table import Service
-from services.bridge.tensors import Model
 from services.bridge.translators import tfserving_v2, v1_v2, v2grpc_openai
+from services.bridge.values import tensors
+from services.bridge.values.tensors import Model
 from services.specs import Tensor
 from tests.services.bridge import recorded
 

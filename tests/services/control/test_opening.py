@@ -12,7 +12,8 @@ from console.accounts.principal import Principal
 from services.actions import services as verbs
 from services.clients.kernel import connections
 from services.clients.kernel.connections import Held
-from services.control import publishing, reconcile, replicas
+from services.control import publishing, reconcile
+from services.control.replicas import life as replicas
 from services.errors import GatewayError, GatewaySilent
 from services.gateway import status
 from services.gateway.status import Loaded, ReplicaHealth

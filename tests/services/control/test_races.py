@@ -23,7 +23,8 @@ from console.web import rates, trouble
 from services import states
 from services.actions import keys, places
 from services.actions import services as verbs
-from services.control import claims, hung_replicas, lines
+from services.control.queues import claims, lines
+from services.control.replicas import hung as hung_replicas
 from services.models import ApiKey, Node, Queue, Replica, Revision, Service
 from services.policies.amounts import Amount
 from tests.services.watched import Numbers, hung_at

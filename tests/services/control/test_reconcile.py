@@ -16,7 +16,9 @@ from datasets.actions.rounds import cancel
 from datasets.models import Dataset, Round
 from services import states
 from services.actions import services as verbs
-from services.control import claims, reconcile, replicas
+from services.control import reconcile
+from services.control.queues import claims
+from services.control.replicas import life as replicas
 from services.engines import base
 from services.engines.base import Observation
 from services.engines.local import ports

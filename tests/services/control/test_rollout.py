@@ -11,7 +11,8 @@ from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields
 from services import states
 from services.actions import services as verbs
-from services.control import claims, rollout
+from services.control import rollout
+from services.control.queues import claims
 from services.engines import base
 from services.engines.base import Observation
 from services.gateway.snapshot import Snapshot

@@ -14,7 +14,8 @@ from services import states
 from services.actions import services as verbs
 from services.clients.probes import kserve_v2
 from services.clients.probes.kserve_v2 import ProbeResult
-from services.control import leases, publishing, reconcile, replicas
+from services.control import leases, publishing, reconcile
+from services.control.replicas import life as replicas
 from services.models import Event, Replica, Service
 from tests.services.world import World
 
@@ -253,7 +254,7 @@ def test_a_switch_does_not_count_once_another_revision_is_the_target(
 def test_no_share_is_claimed_for_a_service_that_was_stopped_meanwhile(
     ready: Make, world: World, actor: Principal
 ) -> None:
-    from services.control import claims
+    from services.control.queues import claims
 
     read = ready()
     verbs.stop(Service.objects.get(), actor=actor)

@@ -17,7 +17,8 @@ from datasets.models import Dataset
 from services import states
 from services.actions import checks
 from services.actions import services as verbs
-from services.control import claims, leases, model_files, reconcile
+from services.control import leases, model_files, reconcile
+from services.control.queues import claims
 from services.models import Replica, Service
 from tests.services.conftest import preheat_all
 from tests.services.watched import Numbers, hung_at

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.bridge import tensors
 from services.bridge.errors import BridgeError
 from services.bridge.protos import tfserving
-from services.bridge.tensors import Named, Outputs
 from services.bridge.translators import tfserving_v2
+from services.bridge.values import tensors
+from services.bridge.values.tensors import Named, Outputs
 from services.clients.inference.values import DTYPES
 from tests.services.bridge import recorded
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.bridge import tensors
 from services.bridge.errors import BridgeError, Kind
-from services.bridge.tensors import Model, Named, Outputs
 from services.bridge.translators import v1_v2
 from services.bridge.translators.v1_v2 import Plan
+from services.bridge.values import tensors
+from services.bridge.values.tensors import Model, Named, Outputs
 from services.clients.inference.values import DTYPES
 from services.specs import Tensor
 from tests.services.bridge import recorded

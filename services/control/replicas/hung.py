@@ -21,10 +21,12 @@ from django.db.models import F, Q
 from console.errors import ConsoleError
 from services import dispatch, states, wiring
 from services.clients.kernel import connections
-from services.control import publishing, replicas, stalls
-from services.control.replicas import ports_of
+from services.control import publishing
+from services.control.replicas import life as replicas
+from services.control.replicas import stalls
+from services.control.replicas.life import ports_of
+from services.control.replicas.stalls import Load, Observation
 from services.control.snapshot import HOST
-from services.control.stalls import Load, Observation
 from services.control.transitions import log
 from services.errors import EngineError, GatewayError
 from services.gateway import status

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from console.models import Team
 from services import states
-from services.control import claims, lines, reconcile, rollout
+from services.control import reconcile, rollout
+from services.control.queues import claims, lines
 from services.models import Event, Node, Queue, Replica, Revision, Service
 from tests.services.world import World
 

@@ -10,7 +10,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from services.control import leases, lines
+from services.control import leases
+from services.control.queues import lines
 from services.engines.local import ports
 from services.models import Node, Queue, Replica, Revision, Service
 from services.models.services import RUNNING

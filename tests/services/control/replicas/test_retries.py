@@ -12,7 +12,8 @@ from django.utils import timezone
 from console.accounts.principal import Principal
 from services import states
 from services.actions import services as verbs
-from services.control import publishing, retries
+from services.control import publishing
+from services.control.replicas import retries
 from services.engines import base
 from services.engines.base import Observation
 from services.errors import EngineError, ModelError

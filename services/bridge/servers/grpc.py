@@ -14,9 +14,9 @@ import grpc
 
 from services.bridge.errors import BridgeError, Kind
 from services.bridge.generate import Generator
-from services.bridge.http_server import find
 from services.bridge.predict import Predictor
 from services.bridge.protos import tfserving
+from services.bridge.servers.http import find
 from services.bridge.table import Service, Watch
 from services.bridge.translators.v2grpc_openai import usage_metadata
 from services.bridge.upstream import Call

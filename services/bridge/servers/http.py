@@ -13,7 +13,7 @@ from google.protobuf import json_format
 
 from services.bridge import catalogue, errors
 from services.bridge.errors import BridgeError, Kind
-from services.bridge.http1_server import Request, Response
+from services.bridge.http1.server import Request, Response
 from services.bridge.predict import Predictor
 from services.bridge.table import Service, Watch
 from services.bridge.translators import v2grpc_openai

@@ -29,7 +29,7 @@ from services.models import Service
 from services.panel import text as panel_text
 from services.panel.text import Prepared, TextResult
 from services.queries import service_status
-from services.views.panel_text_form import USUAL_TOKENS, TextForm
+from services.views.panel.text_form import USUAL_TOKENS, TextForm
 from services.views.shared import find, frame
 
 RESULT: Final = "services/panel/_text_result.html"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from services.bridge.http1_client import WINDOW, Connection, Lost
-from services.bridge.http1_server import Request, Response, Server
+from services.bridge.http1.client import WINDOW, Connection, Lost
+from services.bridge.http1.server import Request, Response, Server
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

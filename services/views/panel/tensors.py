@@ -19,8 +19,8 @@ from services.gateway.envoy import wire
 from services.panel import calling
 from services.panel import tensors as panel_tensors
 from services.queries import service_status
-from services.views.panel_form import PanelForm
-from services.views.panel_text import headers_text, is_text, send_text, text_form
+from services.views.panel.tensors_form import PanelForm
+from services.views.panel.text import headers_text, is_text, send_text, text_form
 from services.views.shared import find, frame
 
 STEPS: Final = (

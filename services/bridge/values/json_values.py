@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from services.bridge.tensors import Array
+from services.bridge.values.tensors import Array
 from services.clients.inference.values import DTYPES
 from services.specs import Tensor
 

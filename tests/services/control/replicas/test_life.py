@@ -12,7 +12,9 @@ from console.accounts.principal import Principal
 from console.home import CHECKOUT
 from services import states
 from services.actions import services as verbs
-from services.control import hung_replicas, publishing, reconcile, replicas
+from services.control import publishing, reconcile
+from services.control.replicas import hung as hung_replicas
+from services.control.replicas import life as replicas
 from services.engines import base
 from services.engines.base import Observation
 from services.errors import EngineError

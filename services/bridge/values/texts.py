@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from services.bridge.errors import BridgeError, invalid
-from services.bridge.tensors import count
+from services.bridge.values.tensors import count
 
 CODE_POINTS: Final = {
     "int_contents": "INT32",

@@ -19,7 +19,8 @@ from datasets.preheat.readahead import read_ahead
 from datasets.specs import Tree
 from services import wiring
 from services.clients.kernel import connections
-from services.control import leases, publishing, retries
+from services.control import leases, publishing
+from services.control.replicas import retries
 from services.control.transitions import log
 from services.engines import base as engines
 from services.engines.base import Observation
@@ -174,7 +175,7 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
     first = replica.started_at is None and replica.state in {Replica.PENDING, Replica.STARTING}
     waiting = Replica.STARTING if first else Replica.UNREADY
     if seen.pid and seen.pid == replica.hung_pid:
-        return Replica.UNREADY, replica.message  # until it is started again, see hung_replicas.py
+        return Replica.UNREADY, replica.message  # until it is started again, see hung.py
     if seen.state not in {engines.RUNNING, engines.STARTING}:
         return waiting, seen.message or f"Its process is {seen.state.lower()}."
     framework = wiring.framework(replica.revision.spec["framework"])

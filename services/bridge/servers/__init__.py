@@ -1,0 +1,1 @@
+"""What callers of the bridge meet, over HTTP and over gRPC."""

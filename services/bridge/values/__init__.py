@@ -1,0 +1,1 @@
+"""Tensors, texts and JSON values, each as the protocols write them. Pure."""

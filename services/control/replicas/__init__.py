@@ -1,0 +1,1 @@
+"""Replicas, one by one: started, watched, taken out when they hang, started again, ended."""

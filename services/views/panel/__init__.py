@@ -1,0 +1,1 @@
+"""The pages of the test panel: for tensors and for text."""
