@@ -1,8 +1,8 @@
 """One request and the head of its answer on a connected socket, for answers as servers usually give them.
 
 The standard library reads headers as if they were those of e-mail, line by line: for a small file that is more work
-than everything else. Here a usual answer (HTTP/1.1, one Content-Length, nothing odd) is taken apart in one go; anything
-else is given to the standard library with the bytes that came already, so it decides what is HTTP and what is not.
+than everything else. Here httptools reads a usual answer (HTTP/1.1, one Content-Length, nothing odd); anything else is
+given to the standard library with the bytes that came already, so it decides what is HTTP and what is not.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from http.client import HTTPMessage, HTTPResponse, RemoteDisconnected
 from typing import TYPE_CHECKING, Final, cast
 
+import httptools
+
 from datasets.errors import SourceError
 
 if TYPE_CHECKING:
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
 
 _FIRST: Final = 32 << 10
 """Bytes asked for at first: a small file comes with its head."""
-_STATUS = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
-_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\n\r]*)")
-_FIELDS = re.compile(rf"(?:{_FIELD.pattern}\r\n)*{_FIELD.pattern}")
+# httptools skips empty lines before the status line, and control characters in its reason.
+_STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
 _MAX_HEADERS: Final = 100  # this and the next as the standard library has them
 _MAX_LINE: Final = 65536
 _END: Final = b"\r\n\r\n"
@@ -99,12 +100,15 @@ def receive(wire: socket.socket, method: str) -> Sized | HTTPResponse:
 
 def _usual(head: bytes) -> tuple[int, HTTPMessage, int] | None:
     """Status, headers and Content-Length; None for a head with anything in it that needs thought."""
-    first, _, rest = head.decode("latin-1").partition("\r\n")
-    status = _STATUS.fullmatch(first)
-    if status is None or status[1] in {"204", "304"} or _FIELDS.fullmatch(rest) is None:
+    status = _STATUS.match(head)
+    if status is None or status[1] in {b"204", b"304"}:
+        return None
+    fields = _Fields()
+    try:
+        httptools.HttpResponseParser(fields).feed_data(head + _END)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
     headers, length = HTTPMessage(), ""
-    fields = _FIELD.findall(rest)
     for name, value in fields:
         lower = name.lower()
         if lower == "content-length":
@@ -115,6 +119,13 @@ def _usual(head: bytes) -> tuple[int, HTTPMessage, int] | None:
             return None
         headers.set_raw(name, value)
     return (int(status[1]), headers, int(length)) if length and len(fields) <= _MAX_HEADERS else None
+
+
+class _Fields(list[tuple[str, str]]):
+    """The headers of a head, as httptools finds them."""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.append((name.decode("latin-1"), value.decode("latin-1")))
 
 
 class _Replay(io.RawIOBase):

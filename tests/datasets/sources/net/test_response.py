@@ -88,6 +88,11 @@ def test_a_long_body_is_read_to_its_length_and_no_further() -> None:
 ODD = {
     "no reason": answer(b"HTTP/1.1 200", b"Content-Length: 5"),
     "empty reason": answer(b"HTTP/1.1 200 ", b"Content-Length: 5"),
+    "a control character in the reason": answer(b"HTTP/1.1 200 O\x00K", b"Content-Length: 5"),
+    "a control character in a value": answer(b"HTTP/1.1 200 OK", b"Content-Length: 5", b"X: a\x01b"),
+    "an empty line first": b"\r\n" + answer(b"HTTP/1.1 200 OK", b"Content-Length: 5"),
+    "a length that no 64 bits hold": answer(b"HTTP/1.1 200 OK", b"Content-Length: 99999999999999999999"),
+    "an upgrade": answer(b"HTTP/1.1 200 OK", b"Content-Length: 5", b"Upgrade: h2c", b"Connection: Upgrade"),
     "not found": answer(b"HTTP/1.1 404 Not Found", b"Content-Length: 5"),
     "a part": answer(b"HTTP/1.1 206 Partial Content", b"Content-Length: 5", b"Content-Range: bytes 0-4/9"),
     "blanks around a value": answer(b"HTTP/1.1 200 OK", b"Content-Length:\t 5 ", b"ETag:   x  "),
