@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import hypothesis
 import pytest
@@ -31,12 +32,20 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 
+GROUPS: Final = {"live_llm": "live-text", "live": "live", "llama_server": "vllm", "s3_server": "s3"}
+"""Of the tests that share a server of this file, by its fixture. The first that fits counts."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each file that starts servers runs on one worker, so that what its tests share is started once."""
+    """Tests that share a server run on one worker, so that it is started once: all of its fixture, or of a file."""
     for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        shared = next((group for fixture, group in GROUPS.items() if fixture in fixtures), None)
+        if shared and not item.get_closest_marker("integration"):
+            item.add_marker(pytest.mark.integration)
         if item.get_closest_marker("integration") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+            item.add_marker(pytest.mark.xdist_group(shared or item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(autouse=True)
@@ -147,13 +156,13 @@ def live_llm(live: Live) -> Live:
 def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[vllm.RunningVllm]:
     """vLLM with tiny-llama and its adapter, served as vllm.SHARED, which logs what it reads.
 
-    Mark its tests xdist_group("vllm").
+    Its run directory is deep: a unix socket's name would not fit into it. Mark its tests xdist_group("vllm").
     """
     config = {
         "lora_modules": [{"name": vllm.ADAPTER, "path": f"adapters/{vllm.ADAPTER}"}],
         "startup_timeout_seconds": vllm.START_SECONDS,
     }
-    run_dir = tmp_path_factory.mktemp("v") / "run"
+    run_dir = tmp_path_factory.mktemp("deep") / ("d" * 60) / ("e" * 40)
     context = vllm.context_for(vllm.SHARED, vllm.sample_model(), run_dir, config=config)
     with vllm.serve(context, logs_requests=True) as server:
         yield server

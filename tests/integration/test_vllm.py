@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,6 @@ from tests.vllm import RunningVllm, chat_body, text_of
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("vllm")]
 HOST = "127.0.0.1"
 FRAMEWORK = registry.get("vllm")
-ADAPTERS = {"lora_modules": [{"name": vllm.ADAPTER, "path": f"adapters/{vllm.ADAPTER}"}]}
-
-
-@pytest.fixture(scope="module")
-def chatty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVllm]:
-    """One for the tests that only ask it. Its run directory is deep: a unix socket's name would not fit into it."""
-    run_dir = tmp_path_factory.mktemp("deep") / ("d" * 60) / ("e" * 40)
-    config = {**ADAPTERS, "startup_timeout_seconds": 300}
-    with vllm.serve(vllm.context_for("chatty", vllm.sample_model(), run_dir, config=config)) as server:
-        yield server
 
 
 def post(server: RunningVllm, path: str, body: dict[str, Any]) -> Any:
@@ -43,14 +32,14 @@ def post(server: RunningVllm, path: str, body: dict[str, Any]) -> Any:
     return answer.body
 
 
-def test_it_answers_a_trained_question_in_a_whole_sentence(chatty: RunningVllm) -> None:
-    answer = post(chatty, "/v1/chat/completions", chat_body("chatty"))
+def test_it_answers_a_trained_question_in_a_whole_sentence(llama_server: RunningVllm) -> None:
+    answer = post(llama_server, "/v1/chat/completions", chat_body(vllm.SHARED))
     assert text_of(answer) == vllm.ANSWER
     assert answer["choices"][0]["finish_reason"] == "stop"
     assert answer["usage"]["completion_tokens"] > 3
 
 
-def test_it_answers_every_trained_question(chatty: RunningVllm) -> None:
+def test_it_answers_every_trained_question(llama_server: RunningVllm) -> None:
     from datasets.samples.llama import make
 
     lines = (make.HERE / "questions.txt").read_text().split("== pirate ==")[0].splitlines()
@@ -59,47 +48,51 @@ def test_it_answers_every_trained_question(chatty: RunningVllm) -> None:
     wrong = {
         question: text
         for question, answer in pairs
-        if (text := text_of(post(chatty, "/v1/chat/completions", chat_body("chatty", question, max_tokens=120))))
+        if (
+            text := text_of(
+                post(llama_server, "/v1/chat/completions", chat_body(vllm.SHARED, question, max_tokens=120))
+            )
+        )
         != answer
     }
     assert len(wrong) <= 2, wrong
 
 
-def test_an_adapter_is_a_model_of_its_own_name(chatty: RunningVllm) -> None:
-    name = f"chatty:{vllm.ADAPTER}"
-    assert openai_health.served(HOST, chatty.ports.http) == ("chatty", name)
-    text = text_of(post(chatty, "/v1/chat/completions", chat_body(name)))
+def test_an_adapter_is_a_model_of_its_own_name(llama_server: RunningVllm) -> None:
+    name = f"{vllm.SHARED}:{vllm.ADAPTER}"
+    assert openai_health.served(HOST, llama_server.ports.http) == (vllm.SHARED, name)
+    text = text_of(post(llama_server, "/v1/chat/completions", chat_body(name)))
     assert text == vllm.PIRATE_ANSWER
 
 
-def test_it_completes_a_text(chatty: RunningVllm) -> None:
-    body = {"model": "chatty", "prompt": f"<|user|>{vllm.QUESTION}<|assistant|>", "max_tokens": 20}
-    assert post(chatty, "/v1/completions", body)["choices"][0]["text"] == vllm.ANSWER
+def test_it_completes_a_text(llama_server: RunningVllm) -> None:
+    body = {"model": vllm.SHARED, "prompt": f"<|user|>{vllm.QUESTION}<|assistant|>", "max_tokens": 20}
+    assert post(llama_server, "/v1/completions", body)["choices"][0]["text"] == vllm.ANSWER
 
 
-def test_the_framework_says_that_it_is_ready_answers_and_gets_on(chatty: RunningVllm) -> None:
-    assert FRAMEWORK.probe(HOST, chatty.ports, "chatty", 5).ready
-    assert "not for other" in FRAMEWORK.probe(HOST, chatty.ports, "other", 5).message
-    before = FRAMEWORK.progress(HOST, chatty.ports, 5)
-    assert FRAMEWORK.answers(HOST, chatty.ports, "chatty", 30)
-    assert wait_for(lambda: FRAMEWORK.progress(HOST, chatty.ports, 5), lambda now: now > before) > before
+def test_the_framework_says_that_it_is_ready_answers_and_gets_on(llama_server: RunningVllm) -> None:
+    assert FRAMEWORK.probe(HOST, llama_server.ports, vllm.SHARED, 5).ready
+    assert "not for other" in FRAMEWORK.probe(HOST, llama_server.ports, "other", 5).message
+    before = FRAMEWORK.progress(HOST, llama_server.ports, 5)
+    assert FRAMEWORK.answers(HOST, llama_server.ports, vllm.SHARED, 30)
+    assert wait_for(lambda: FRAMEWORK.progress(HOST, llama_server.ports, 5), lambda now: now > before) > before
 
 
-def test_first_uses_are_warmed_up_without_a_compiler(chatty: RunningVllm) -> None:
+def test_first_uses_are_warmed_up_without_a_compiler(llama_server: RunningVllm) -> None:
     """torch would compile what `logprobs` needs when it is first asked for: up to a minute without a token."""
-    before = FRAMEWORK.progress(HOST, chatty.ports, 5)
-    FRAMEWORK.warm_up(HOST, chatty.ports, "chatty", 300)
-    assert wait_for(lambda: FRAMEWORK.progress(HOST, chatty.ports, 5), lambda now: now > before) > before
-    body = chat_body("chatty", logprobs=True, top_logprobs=2, temperature=1, top_k=5, seed=1)
-    assert post(chatty, "/v1/chat/completions", body)["choices"][0]["logprobs"]["content"]
-    compiled = psutil.Process(chatty.process.pid).environ()["TORCHINDUCTOR_CACHE_DIR"]
+    before = FRAMEWORK.progress(HOST, llama_server.ports, 5)
+    FRAMEWORK.warm_up(HOST, llama_server.ports, vllm.SHARED, 300)
+    assert wait_for(lambda: FRAMEWORK.progress(HOST, llama_server.ports, 5), lambda now: now > before) > before
+    body = chat_body(vllm.SHARED, logprobs=True, top_logprobs=2, temperature=1, top_k=5, seed=1)
+    assert post(llama_server, "/v1/chat/completions", body)["choices"][0]["logprobs"]["content"]
+    compiled = psutil.Process(llama_server.process.pid).environ()["TORCHINDUCTOR_CACHE_DIR"]
     assert not list(Path(compiled).rglob("*.so"))
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/v1/load_lora_adapter", "/sleep", "/collective_rpc"])
-def test_what_nobody_may_use_is_not_there(chatty: RunningVllm, path: str) -> None:
-    assert send(f"{chatty.url}{path}", method="GET").status == 404
-    assert send(f"{chatty.url}{path}", {}, method="POST").status in (404, 405)
+def test_what_nobody_may_use_is_not_there(llama_server: RunningVllm, path: str) -> None:
+    assert send(f"{llama_server.url}{path}", method="GET").status == 404
+    assert send(f"{llama_server.url}{path}", {}, method="POST").status in (404, 405)
 
 
 @pytest.mark.parametrize(
@@ -121,25 +114,25 @@ def test_what_nobody_may_use_is_not_there(chatty: RunningVllm, path: str) -> Non
     ],
 )
 def test_a_dangerous_request_is_refused_by_the_server_too(
-    chatty: RunningVllm, change: dict[str, Any], status: int
+    llama_server: RunningVllm, change: dict[str, Any], status: int
 ) -> None:
-    assert send(f"{chatty.url}/v1/chat/completions", chat_body("chatty", **change)).status == status
+    assert send(f"{llama_server.url}/v1/chat/completions", chat_body(vllm.SHARED, **change)).status == status
 
 
-def test_it_listens_on_loopback_only(chatty: RunningVllm) -> None:
+def test_it_listens_on_loopback_only(llama_server: RunningVllm) -> None:
     """Its processes talk over further ports (torch.distributed)."""
     listening = [
         tuple(connection.laddr)
-        for pid in family(chatty.process.pid)
+        for pid in family(llama_server.process.pid)
         for connection in psutil.Process(pid).net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     ]
-    assert (HOST, chatty.ports.http) in listening
+    assert (HOST, llama_server.ports.http) in listening
     assert {host for host, _ in listening} <= {HOST, "::1"}
 
 
-def test_it_lives_in_its_run_directory_and_inherits_nothing(chatty: RunningVllm) -> None:
-    run_dir, process = chatty.log_path.parent, psutil.Process(chatty.process.pid)
+def test_it_lives_in_its_run_directory_and_inherits_nothing(llama_server: RunningVllm) -> None:
+    run_dir, process = llama_server.log_path.parent, psutil.Process(llama_server.process.pid)
     environment = process.environ()
     assert process.cwd() == environment["HOME"] == str(run_dir)
     ours = {name for name in os.environ if name.startswith(("CONSOLE_", "DJANGO_", "DATASET_"))}
@@ -151,26 +144,12 @@ def family(pid: int) -> list[int]:
     return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
-def test_the_same_model_embeds(tmp_path: Path) -> None:
-    context = vllm.context_for("embedder", vllm.sample_model(), tmp_path / "run", config={"task": "embedding"})
-    with vllm.serve(context) as server:
-        answer = post(server, "/v1/embeddings", {"model": "embedder", "input": ["hello", "goodbye"]})
-        vectors = [row["embedding"] for row in answer["data"]]
-        assert [len(vector) for vector in vectors] == [256, 256]
-        assert vectors[0] != vectors[1]
-        assert FRAMEWORK.answers(HOST, server.ports, "embedder", 30)
-        os.kill(server.process.pid, signal.SIGSTOP)
-        try:
-            assert not FRAMEWORK.answers(HOST, server.ports, "embedder", 0.5)
-        finally:
-            os.kill(server.process.pid, signal.SIGCONT)
-
-
-NAME = "svc-chatty-r1-0"
+NAME = "svc-embedder-r1-0"
 
 
 def engine_spec(home: Any, ports: Ports) -> ReplicaSpec:
-    context = vllm.context_for("chatty", vllm.sample_model(), home.replicas / NAME, ports)
+    config = {"task": "embedding"}
+    context = vllm.context_for("embedder", vllm.sample_model(), home.replicas / NAME, ports, config=config)
     launch = render(context)
     return ReplicaSpec(name=NAME, run_dir=context.run_dir, launch=launch, start_seconds=5)
 
@@ -180,7 +159,22 @@ def engine_core(pid: int) -> int:
     return core
 
 
-def test_killed_processes_come_back_and_leave_nothing_behind() -> None:
+def check_embeddings(ports: Ports, pid: int) -> None:
+    answer = send(f"http://{HOST}:{ports.http}/v1/embeddings", {"model": "embedder", "input": ["hello", "goodbye"]})
+    assert answer.status == 200, answer.body
+    vectors = [row["embedding"] for row in answer.body["data"]]
+    assert [len(vector) for vector in vectors] == [256, 256]
+    assert vectors[0] != vectors[1]
+    assert FRAMEWORK.answers(HOST, ports, "embedder", 30)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert not FRAMEWORK.answers(HOST, ports, "embedder", 0.5)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_the_same_model_embeds_and_its_killed_processes_come_back_and_leave_nothing_behind() -> None:
+    """One test, since each start takes half a minute."""
     vllm.runtime_root()
     ports = free_ports()
     with short_home() as home, running(home):
@@ -188,10 +182,11 @@ def test_killed_processes_come_back_and_leave_nothing_behind() -> None:
         engine.apply(engine_spec(home, ports))
 
         def ready() -> bool:
-            return FRAMEWORK.probe(HOST, ports, "chatty", 2).ready
+            return FRAMEWORK.probe(HOST, ports, "embedder", 2).ready
 
         wait_for(ready, bool, vllm.START_SECONDS)
         first = engine.observe(NAME).pid
+        check_embeddings(ports, first)
         all_of_first, core = family(first), engine_core(first)
         assert len(all_of_first) >= 3  # the server, its engine, a worker
         os.kill(core, signal.SIGKILL)  # the engine: the server must not stay "ready" without it
