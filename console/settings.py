@@ -276,7 +276,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": "console.stack.log_lines.Lines", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+        "line": {"()": "console.stack.logs.lines.Lines", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.level("LOG_LEVEL", "INFO")},

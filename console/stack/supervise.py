@@ -18,7 +18,7 @@ from supervisor.states import SupervisorStates
 
 from console.home import Home, from_environment
 from console.stack import reserve
-from console.stack.logfile import LogFile
+from console.stack.logs.file import LogFile
 from console.stack.programs import NEVER_GIVE_UP
 
 RAW = "%(message)s"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from services.errors import GatewayRefused
-from services.gateway.envoy.route import DNS_LABEL
+from services.gateway.envoy.routes.route import DNS_LABEL
 from services.gateway.snapshot import GatewayService, Snapshot
 
 SECONDS: Final = 60.0

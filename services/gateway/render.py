@@ -12,7 +12,7 @@ from services.gateway.envoy import names
 from services.gateway.envoy.cluster import clusters
 from services.gateway.envoy.document import Document, discovery
 from services.gateway.envoy.inside import HOPS_FILE, hop_names, hops
-from services.gateway.envoy.route import route_configuration
+from services.gateway.envoy.routes.route import route_configuration
 from services.gateway.snapshot import Snapshot
 
 # By file name.

@@ -12,7 +12,7 @@ from services.clients.envoy_admin import EnvoyAdmin
 from services.errors import GatewayError, GatewaySilent
 from services.gateway.envoy import names
 from services.gateway.envoy.document import version
-from services.gateway.envoy.route import ROUTE_NAME
+from services.gateway.envoy.routes.route import ROUTE_NAME
 
 _STATISTICS = {
     names.CLUSTERS: "cluster_manager.cds.version_text",

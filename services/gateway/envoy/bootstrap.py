@@ -12,11 +12,12 @@ from pathlib import Path
 
 from tritonclient.grpc import service_pb2
 
-from services.gateway.envoy import cluster, doors, inside, names, wire
+from services.gateway.envoy import cluster, inside, names, wire
 from services.gateway.envoy.filters import subscription
 from services.gateway.envoy.listener import HCM, listener
 from services.gateway.envoy.names import Json, typed
-from services.gateway.envoy.refusals import header
+from services.gateway.envoy.routes import doors
+from services.gateway.envoy.routes.refusals import header
 from services.gateway.envoy.tls import Tls
 from services.gateway.snapshot import Limits
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from services.gateway.envoy import auth, encoding, names
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.ratelimit import rate_limit
-from services.gateway.envoy.refusals import size
+from services.gateway.envoy.routes.refusals import size
 from services.gateway.snapshot import Limits
 from services.schema import internal_headers
 
@@ -46,18 +46,26 @@ FIELD_BY_METHOD = {
     _TFSERVING + "Predict": "model_spec.name",
     _TFSERVING + "GetModelMetadata": "model_spec.name",
 }
-_DOOR = ("numbers.lua", "sha256.lua", "model.lua", "naming.lua", "door.lua")
-_CORS = ("model.lua", "naming.lua", "cors.lua")
-_GUARD = ("numbers.lua", "refusal.lua", "shapes.lua", "json.lua", "sequence.lua", "classes.lua", "guard.lua")
+_DOOR = ("numbers.lua", "door/sha256.lua", "model.lua", "door/naming.lua", "door/door.lua")
+_CORS = ("model.lua", "door/naming.lua", "door/cors.lua")
+_GUARD = (
+    "numbers.lua",
+    "refusal.lua",
+    "v2/shapes.lua",
+    "json.lua",
+    "v2/sequence.lua",
+    "v2/classes.lua",
+    "v2/guard.lua",
+)
 _RESOLVE = (
     "model.lua",
     "refusal.lua",
-    "shapes.lua",
-    "protobuf.lua",
-    "message.lua",
-    "sequence.lua",
-    "classes.lua",
-    "resolve.lua",
+    "v2/shapes.lua",
+    "v2/protobuf.lua",
+    "v2/message.lua",
+    "v2/sequence.lua",
+    "v2/classes.lua",
+    "v2/resolve.lua",
 )
 MORE_FIELDS = {_V2 + "ModelStreamInfer": ("parameters",)}
 """Read beside the name. In a stream no script sees the first message before the replica is chosen."""
@@ -77,7 +85,8 @@ def http_filters(gateway_dir: Path, limits: Limits) -> list[Json]:
         _filter(names.FIELDS, _fields(gateway_dir)),
         _filter(names.RESOLVE, _resolve(limits)),
         _filter(
-            names.TYPED, _where(internal_headers.TYPED, {"exact": "1"}, _filter(names.TYPED, _lua(limits, "typed.lua")))
+            names.TYPED,
+            _where(internal_headers.TYPED, {"exact": "1"}, _filter(names.TYPED, _lua(limits, "v2/typed.lua"))),
         ),
         _filter(names.GUARD, _lua(limits, *_GUARD)),
         _filter(names.TEXT, _text(limits)),
@@ -114,11 +123,11 @@ def _lua(limits: Limits, *files: str, ending: Mapping[str, str] | None = None) -
 
 
 def _limits(limits: Limits) -> Json:
-    return _filter(names.LIMITS, _lua(limits, "numbers.lua", "limits.lua"))
+    return _filter(names.LIMITS, _lua(limits, "numbers.lua", "door/limits.lua"))
 
 
 def _cors(limits: Limits) -> Json:
-    return _lua(limits, *_CORS, ending={names.PREFLIGHT: "preflight.lua"})
+    return _lua(limits, *_CORS, ending={names.PREFLIGHT: "door/preflight.lua"})
 
 
 def _where(header: str, value: Json, inner: Json) -> Json:
@@ -137,12 +146,20 @@ def _where(header: str, value: Json, inner: Json) -> Json:
 
 def _text(limits: Limits) -> Json:
     """No script by default: the native gRPC calls, which share the filter chain, run none."""
-    files = ("numbers.lua", "model.lua", "refusal.lua", "json.lua", "openai.lua", "usage.lua", "text.lua")
+    files = (
+        "numbers.lua",
+        "model.lua",
+        "refusal.lua",
+        "json.lua",
+        "text/openai.lua",
+        "text/usage.lua",
+        "text/text.lua",
+    )
     return typed(_HTTP + "lua.v3.Lua", source_codes={"openai": {"inline_string": _source(limits, *files)}})
 
 
 def _resolve(limits: Limits) -> Json:
-    return _lua(limits, *_RESOLVE, ending={names.INFER: "infer.lua"})
+    return _lua(limits, *_RESOLVE, ending={names.INFER: "v2/infer.lua"})
 
 
 def _source(limits: Limits, *files: str) -> str:

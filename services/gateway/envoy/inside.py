@@ -20,7 +20,7 @@ from services.gateway.envoy.filters import subscription
 from services.gateway.envoy.listener import HCM, MAX_STREAMS
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.replies import local_replies
-from services.gateway.envoy.route import ROUTE_NAME
+from services.gateway.envoy.routes.route import ROUTE_NAME
 from services.gateway.snapshot import Limits, Snapshot
 from services.schema import internal_headers
 

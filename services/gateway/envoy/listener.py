@@ -13,7 +13,7 @@ from services.gateway.envoy.cluster import WINDOW_MAX
 from services.gateway.envoy.filters import http_filters, subscription
 from services.gateway.envoy.names import Json, typed
 from services.gateway.envoy.replies import local_replies
-from services.gateway.envoy.route import ROUTE_NAME
+from services.gateway.envoy.routes.route import ROUTE_NAME
 from services.gateway.envoy.tls import Tls, filter_chains
 from services.gateway.snapshot import Limits
 from services.schema import internal_headers

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from services.gateway.envoy import names
 from services.gateway.envoy.names import Json, typed
-from services.gateway.envoy.refusals import COMPRESSED, GRPC_UNIMPLEMENTED, UNPACKED, header, size
+from services.gateway.envoy.routes.refusals import COMPRESSED, GRPC_UNIMPLEMENTED, UNPACKED, header, size
 from services.gateway.snapshot import Limits
 from services.schema import internal_headers
 

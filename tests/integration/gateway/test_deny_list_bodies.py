@@ -25,7 +25,7 @@ JSON = "application/json"
 
 def dangerous() -> list[str]:
     """Every field that the script refuses, read from the script itself."""
-    source = (filters.LUA / "openai.lua").read_text(encoding="utf-8")
+    source = (filters.LUA / "text/openai.lua").read_text(encoding="utf-8")
     match = re.search(r"refused = set\((.*?)\)", source, re.DOTALL)
     assert match
     return re.findall(r'"(\w+)"', match[1])

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from console.stack import logfile, supervise
-from console.stack.logfile import LogFile
+from console.stack import supervise
+from console.stack.logs import file as logfile
+from console.stack.logs.file import LogFile
 
 
 class Disk:

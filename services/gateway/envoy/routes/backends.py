@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 from services.gateway.envoy import auth, names
-from services.gateway.envoy.doors import RETRY, script, to_bridge
 from services.gateway.envoy.names import Json, typed
-from services.gateway.envoy.refusals import GRPC_RESOURCE_EXHAUSTED, answers, size
+from services.gateway.envoy.routes.doors import RETRY, script, to_bridge
+from services.gateway.envoy.routes.refusals import GRPC_RESOURCE_EXHAUSTED, answers, size
 from services.gateway.snapshot import GatewayService, Limits
 from services.schema import internal_headers
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.gateway.envoy import auth, cors, names
+from services.gateway.envoy import auth, names
 from services.gateway.envoy.names import Json, typed
-from services.gateway.envoy.refusals import GRPC_INVALID_ARGUMENT, NOTHING_HERE, answers, header, say
+from services.gateway.envoy.routes import cors
+from services.gateway.envoy.routes.refusals import GRPC_INVALID_ARGUMENT, NOTHING_HERE, answers, header, say
 from services.schema import internal_headers
 
 PRODUCT_NAME = "inference-console"

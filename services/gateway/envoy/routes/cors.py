@@ -1,6 +1,6 @@
 """Which pages of other origins may call a service from a browser: preflights, and the headers that let a page read.
 
-Off unless some service names origins (lua/cors.lua reads them out of the metadata made here).
+Off unless some service names origins (lua/door/cors.lua reads them out of the metadata made here).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from services.gateway.envoy import names
 from services.gateway.envoy.names import Json
-from services.gateway.envoy.refusals import header
+from services.gateway.envoy.routes.refusals import header
 from services.gateway.snapshot import GatewayService
 
 EVERY = "*"

@@ -7,7 +7,7 @@ import sys
 
 from django.conf import settings
 
-from console.stack.log_lines import Lines
+from console.stack.logs.lines import Lines
 
 
 def record(message: str, *args: object, error: bool = False) -> logging.LogRecord:

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.errors import GatewayRefused, not_ready
-from services.gateway.envoy import auth, backends, cors, doors, names
+from services.gateway.envoy import auth, names
 from services.gateway.envoy.document import ITEMS, Document, Item, discovery, remembered
 from services.gateway.envoy.names import Json, typed
-from services.gateway.envoy.refusals import header, refusals
+from services.gateway.envoy.routes import backends, cors, doors
+from services.gateway.envoy.routes.refusals import header, refusals
 from services.gateway.snapshot import GatewayKey, GatewayService, Limits, Snapshot
 from services.schema import internal_headers
 

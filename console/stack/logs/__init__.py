@@ -1,0 +1,1 @@
+"""Logs of the stack: of bounded size, and one line for each message."""

@@ -1,0 +1,1 @@
+"""Which request goes where: the doors, the virtual host of each service, and the refusals."""
