@@ -1,4 +1,13 @@
-"""Signing in, with a limit on wrong passwords: per name and address, so that nobody can lock somebody else out."""
+"""Signing in, with a limit on wrong passwords: per name and address, so that nobody can lock somebody else out.
+
+Two libraries were looked at, and not used:
+
+- django-axes 8.3 counts a failure after the password was hashed, so of many guesses at once each is looked at. It has
+  one limit for all that it counts by. It keeps a row for each name, address and browser that was tried, with the name
+  as it was typed, and adds the fields of each further try to that row.
+- django-ratelimit 4.1 (2023) counts in a cache that all processes share, which would be Redis. Without Redis nobody
+  could sign in, or nobody would be counted. It counts right passwords too.
+"""
 
 from __future__ import annotations
 
