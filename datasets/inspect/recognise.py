@@ -36,12 +36,15 @@ class Files(Protocol):
     def read(self, path: str, limit: int) -> bytes: ...
 
 
-def recognise(files: Files, path: str = "") -> Recognised:
-    """What lies at `path`. Raises SourceError only when `path` itself cannot be listed."""
-    here = files.entry(path)
+def recognise(files: Files, path: str = "", here: Entry | None = None, page: Page | None = None) -> Recognised:
+    """What lies at `path`. Raises SourceError only when `path` itself cannot be listed.
+
+    `here`, `page`: the entry and its whole listing, where the caller has them.
+    """
+    here = here or files.entry(path)
     if not here.is_dir:
         return _single_file(here)
-    entries = _copied(files, path)
+    entries = _copied(page or files.list(path, limit=MAX_ENTRIES))
     if not entries:
         return Recognised("empty", "An empty folder.")
     if _looks_like_model(entries):
@@ -66,9 +69,9 @@ def what_to_choose(entries: Sequence[Entry]) -> str:
     return "A Triton model has a config.pbtxt and a folder named 1 with the model file in it."
 
 
-def _copied(files: Files, path: str) -> tuple[Entry, ...]:
+def _copied(page: Page) -> tuple[Entry, ...]:
     """Without what a copy leaves out, or could not read."""
-    return tuple(entry for entry in files.list(path, limit=MAX_ENTRIES).entries if not entry.left_out)
+    return tuple(entry for entry in page.entries if not entry.left_out)
 
 
 def _looks_like_model(entries: tuple[Entry, ...]) -> bool:
@@ -209,13 +212,13 @@ def _repository(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:
 
 def _is_model(files: Files, path: str) -> bool:
     try:
-        return _looks_like_model(_copied(files, path))
+        return _looks_like_model(_copied(files.list(path, limit=MAX_ENTRIES)))
     except SourceError:
         return False
 
 
 def _names(files: Files, path: str) -> list[str]:
     try:
-        return [entry.name for entry in _copied(files, path)]
+        return [entry.name for entry in _copied(files.list(path, limit=MAX_ENTRIES))]
     except SourceError:
         return []

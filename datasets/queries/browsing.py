@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datasets import wiring
 from datasets.inspect.recognise import recognise
 from datasets.models import Dataset
-from datasets.sources.base import clean_path
+from datasets.sources.base import Page, clean_path
 from datasets.specs import Entry, Recognised
 
 
@@ -37,13 +37,10 @@ def browse(dataset: Dataset, path: str = "", *, after: str = "", limit: int = 20
     """One page of a folder with what it is. Raises SourceError."""
     source, path = wiring.source_of(dataset), clean_path(path)
     here = source.entry(path)
-    entries: tuple[Entry, ...] = (here,)
-    total: int | None = 1
-    further = ""
-    if here.is_dir:
-        page = source.list(path, after, limit)
-        entries, total, further = page.entries, page.total, page.next
-    return Listing(path, here.is_dir, entries, total, further, recognise(source, path), _crumbs(dataset.name, path))
+    page = source.list(path, after, limit) if here.is_dir else Page((here,), 1, "")
+    whole = None if after or page.next else page
+    kind = recognise(source, path, here, whole)
+    return Listing(path, here.is_dir, page.entries, page.total, page.next, kind, _crumbs(dataset.name, path))
 
 
 def _crumbs(name: str, path: str) -> tuple[Crumb, ...]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets import wiring
-from datasets.errors import NotLookedInto
+from datasets.errors import NotLookedInto, SourceError
 from datasets.models import Dataset
 from datasets.sources.base import Body, Source, clean_path
 from datasets.specs import SourceFile, left_out_text
@@ -63,6 +63,27 @@ def peek(dataset: Dataset, path: str) -> Iterator[Peek]:
         for file in files:
             _place(source, file, path, Path(directory), whole=file in content_files)
         yield Peek(Path(directory), left_out)
+
+
+class Peeks(ExitStack):
+    """The peeks of one request: each folder is read once, and stays until the request ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._results: dict[tuple[int, str], Peek | SourceError] = {}
+
+    def at(self, dataset: Dataset, path: str) -> Peek:
+        """Raises SourceError when `path` is not there."""
+        key = dataset.pk, clean_path(path)
+        if key not in self._results:
+            try:
+                self._results[key] = self.enter_context(peek(dataset, path))
+            except SourceError as error:
+                self._results[key] = error
+        result = self._results[key]
+        if isinstance(result, SourceError):
+            raise result
+        return result
 
 
 def _says_something(file: SourceFile) -> bool:

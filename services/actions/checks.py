@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from console.accounts.principal import Principal
 from console.errors import ConsoleError, InvalidFields
 from console.models import Team
 from datasets.models import Dataset
-from datasets.queries.peek import peek
+from datasets.queries.peek import Peeks
 from services import wiring
 from services.control.code_trust import Origin, refusal
 from services.frameworks.variables import leads_to
@@ -54,9 +55,12 @@ def check_name(name: str) -> None:
         raise InvalidFields({"name": TAKEN.format(name=name)})
 
 
-def check_new(name: str, replicas: int, spec: ServiceSpec, *, team: Team, actor: Principal) -> None:
+def check_new(
+    name: str, replicas: int, spec: ServiceSpec, *, team: Team, actor: Principal, peeks: Peeks | None = None
+) -> None:
     errors: dict[str, list[str]] = {}
-    for check in (partial(check_name, name), partial(check_spec, spec, replicas, name=name, team=team, actor=actor)):
+    check_files = partial(check_spec, spec, replicas, name=name, team=team, actor=actor, peeks=peeks)
+    for check in (partial(check_name, name), check_files):
         try:
             check()
         except InvalidFields as error:
@@ -74,10 +78,11 @@ def check_spec(
     actor: Principal,
     room: bool = True,
     node: bool = False,
+    peeks: Peeks | None = None,
 ) -> None:
     """Framework installed, dataset and path there and servable, limits that can hold, and what `check_room` checks.
 
-    `name`: of the service.
+    `name`: of the service; `peeks`: where the caller goes on reading what was read here.
 
     Raises InvalidFields.
     """
@@ -97,7 +102,7 @@ def check_spec(
     else:
         errors.update(_unlisted(dataset, spec))
         if available.available:
-            errors.update(_model_problems(dataset, spec, name))
+            errors.update(_model_problems(dataset, spec, name, peeks))
     if errors:
         raise InvalidFields(errors)
 
@@ -138,9 +143,9 @@ def _unlisted(dataset: Dataset, spec: ServiceSpec) -> dict[str, list[str]]:
     return {f"env.{name}": [why] for name, why in unlisted.items()}
 
 
-def _model_problems(dataset: Dataset, spec: ServiceSpec, name: str) -> dict[str, list[str]]:
+def _model_problems(dataset: Dataset, spec: ServiceSpec, name: str, peeks: Peeks | None) -> dict[str, list[str]]:
     try:
-        description = describe(dataset, spec.model_path, spec.framework, spec.framework_config, name)
+        description = describe(dataset, spec.model_path, spec.framework, spec.framework_config, name, peeks=peeks)
     except InvalidFields as error:
         return error.errors
     except ConsoleError as error:
@@ -153,13 +158,20 @@ def _model_problems(dataset: Dataset, spec: ServiceSpec, name: str) -> dict[str,
 
 
 def describe(
-    dataset: Dataset, path: str, framework: str, config: Mapping[str, Any], service: str = ""
+    dataset: Dataset,
+    path: str,
+    framework: str,
+    config: Mapping[str, Any],
+    service: str = "",
+    *,
+    peeks: Peeks | None = None,
 ) -> ModelDescription | None:
     """What the model files say, read through their source; None when they are too large to be looked at beforehand.
 
     Raises SourceError when the path is not there or leads outside.
     """
-    with peek(dataset, path) as look:
+    with nullcontext(peeks) if peeks else Peeks() as opened:
+        look = opened.at(dataset, path)
         if look.folder is None:
             return None
         description = wiring.framework(framework).describe(look.folder, config, service)

@@ -15,6 +15,7 @@ from console.errors import Conflict, InvalidFields, NotFound
 from console.models import Team
 from datasets import states as rounds
 from datasets import wiring
+from datasets.queries.peek import Peeks
 from services import dispatch, states
 from services.actions import checks
 from services.control import model_files, rollout
@@ -28,14 +29,14 @@ from services.specs import RECREATE, ROLLING, ServiceSpec
 CHANGED = "{name} was changed meanwhile."
 
 
-def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
+def create(data: Mapping[str, Any], *, team: Team, actor: Principal, peeks: Peeks | None = None) -> Service:
     """A new service from the JSON of design section 7; it starts to preheat at once.
 
     Raises InvalidFields naming every wrong field; then nothing was made.
     """
     actor.require(team, roles.EDITOR)
     name, replicas, spec = checks.parse_all(data)
-    checks.check_new(name, replicas, spec, team=team, actor=actor)
+    checks.check_new(name, replicas, spec, team=team, actor=actor, peeks=peeks)
     try:
         with transaction.atomic():
             checks.find_queue(spec.queue, lock=True)
@@ -57,7 +58,14 @@ def create(data: Mapping[str, Any], *, team: Team, actor: Principal) -> Service:
     return service
 
 
-def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base: int | None = None) -> Service:
+def edit(
+    service: Service,
+    changes: Mapping[str, Any],
+    *,
+    actor: Principal,
+    base: int | None = None,
+    peeks: Peeks | None = None,
+) -> Service:
     """Replace the named fields (resources, auth, cors, limits merged). Anything but `replicas` makes a new revision.
 
     A serving service goes on serving its present revision until the new one answers; `strategy` says what happens
@@ -89,14 +97,14 @@ def edit(service: Service, changes: Mapping[str, Any], *, actor: Principal, base
     if spec.to_json() == before and not (like is None and current.dataset is None):
         return scale(service, count, actor=actor) if count != service.replicas else service
     moved = checks.is_placed_anew((current.parsed(), service.replicas), (spec, count))
-    room = {"room": moved, "node": moved and is_up(service)}
+    room: dict[str, Any] = {"room": moved, "node": moved and is_up(service)}
     carrier = carrier_of(service, spec, like=like)
     if carrier is not None:  # no replica is started, so model files are not looked at
         checks.check_permitted(spec, actor=actor)
         checks.check_room(spec, count, **room)
     else:
         _check_dataset(like)
-        checks.check_spec(spec, count, name=service.name, team=service.team, actor=actor, **room)
+        checks.check_spec(spec, count, name=service.name, team=service.team, actor=actor, peeks=peeks, **room)
     _roll(
         service,
         spec,
@@ -125,7 +133,7 @@ def rollback(service: Service, number: int, *, actor: Principal, strategy: str =
     parse_strategy(strategy)
     spec = parse_spec(earlier.spec)
     moved = checks.is_placed_anew((service.target_revision.parsed(), service.replicas), (spec, service.replicas))
-    room = {"room": moved, "node": moved and is_up(service)}
+    room: dict[str, Any] = {"room": moved, "node": moved and is_up(service)}
     carrier = carrier_of(service, spec, like=earlier, tree=earlier.tree)
     kept = earlier.tree if wiring.tree(earlier.tree) else ""
     if kept or carrier:  # what the dataset holds by now does not matter: it may be what one rolls back from

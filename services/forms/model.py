@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from console.accounts.principal import Principal
@@ -12,6 +14,7 @@ from console.errors import ConsoleError
 from datasets.models import Dataset
 from datasets.queries import browsing
 from datasets.queries.browsing import Listing
+from datasets.queries.peek import Peeks
 from services import wiring
 from services.actions import checks
 from services.control.code_trust import Origin, refusal
@@ -77,25 +80,38 @@ class Model:
         return self.read("outputs")
 
 
-def look(actor: Principal, dataset: str, path: str, framework: str, config: Mapping[str, Any] | None = None) -> Model:
-    """Never raises for what a person chose: a wrong path is `error`. `config`: framework_config, if it is valid."""
+def look(
+    actor: Principal,
+    dataset: str,
+    path: str,
+    framework: str,
+    config: Mapping[str, Any] | None = None,
+    peeks: Peeks | None = None,
+) -> Model:
+    """Never raises for what a person chose: a wrong path is `error`. `config`: framework_config, if it is valid.
+
+    `peeks`: what the request has read already.
+    """
     if not dataset:
         return Model()
     row = Dataset.objects.visible_to(actor).filter(name=dataset).select_related("team").first()
     if row is None:
         return Model(dataset, path, error=f"There is no dataset named {dataset} that you may see.")
     chosen = str((config or {}).get("model", "")) if framework == "triton" else ""
-    try:
-        listing = browsing.browse(row, path, limit=ENTRIES)
-        description = checks.describe(row, listing.path, framework, {"model": chosen} if chosen else {})
-    except ConsoleError as error:
-        return Model(dataset, path, error=str(error))
-    problems = description.problems if description else ()
+    with nullcontext(peeks) if peeks else Peeks() as opened:
+        try:
+            listing = browsing.browse(row, path, limit=ENTRIES)
+            read = partial(checks.describe, row, listing.path, framework, peeks=opened)
+            description = read({"model": chosen} if chosen else {})
+        except ConsoleError as error:
+            return Model(dataset, path, error=str(error))
+        overlaid = description
+        if description is not None and config:
+            with suppress(ConsoleError):
+                overlaid = read(wiring.framework(framework).parse_config(config))
+    problems = overlaid.problems if overlaid else ()
     origin = Origin(row, row.location, listing.path)
     untrusted = refusal(origin, description.executable) if description else ""
-    if description is not None and config:
-        overlaid = _with_config(row, listing.path, framework, config)
-        problems = overlaid.problems if overlaid else problems
     return Model(dataset, listing.path, "", listing, description, problems, framework, untrusted, chosen)
 
 
@@ -107,13 +123,6 @@ def fitting(actor: Principal, dataset: str, path: str) -> str:
     except ConsoleError:
         return ""
     return name if name and wiring.framework(name).availability(wiring.runtime(name)).available else ""
-
-
-def _with_config(row: Dataset, path: str, framework: str, config: Mapping[str, Any]) -> ModelDescription | None:
-    try:
-        return checks.describe(row, path, framework, wiring.framework(framework).parse_config(config))
-    except ConsoleError:
-        return None
 
 
 def fill(form: ServiceForm, model: Model) -> ServiceForm:

@@ -16,6 +16,7 @@ from console.accounts.principal import Principal
 from console.errors import Conflict, Forbidden, InvalidFields
 from console.web.pages import actor_of
 from datasets.models import Dataset
+from datasets.queries.peek import Peeks
 from services import forms
 from services.actions import checks, forecasts
 from services.actions import services as actions
@@ -44,10 +45,12 @@ def new(request: HttpRequest) -> HttpResponse:
     if team is None:
         return _page(request, actor, form.place({"team": ["Choose a team in which you may create services."]}))
     payload = forms.to_payload(request.POST)
-    try:
-        service = actions.create(payload, team=team, actor=actor)
-    except InvalidFields as error:
-        return _page(request, actor, form.place(error.errors), config=payload["framework_config"])
+    with Peeks() as peeks:
+        try:
+            service = actions.create(payload, team=team, actor=actor, peeks=peeks)
+        except InvalidFields as error:
+            config = payload["framework_config"]
+            return _page(request, actor, form.place(error.errors), config=config, peeks=peeks)
     messages.success(request, f"{service.name} was created. Its model files are prepared first.")
     return redirect("service", service.name)
 
@@ -90,13 +93,14 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     config, before = payload["framework_config"], (service.target_revision.number, service.replicas)
     base = number(request.POST.get("revision", ""))
     base = base if isinstance(base, int) else before[0]
-    try:
-        actions.edit(service, payload, actor=actor, base=base)
-    except InvalidFields as error:
-        return _page(request, actor, form.place(error.errors), service, config, base=base)
-    except Conflict as error:
-        form.others.append(str(error))
-        return _page(request, actor, form, service, config, base=base)
+    with Peeks() as peeks:
+        try:
+            actions.edit(service, payload, actor=actor, base=base, peeks=peeks)
+        except InvalidFields as error:
+            return _page(request, actor, form.place(error.errors), service, config, base, peeks)
+        except Conflict as error:
+            form.others.append(str(error))
+            return _page(request, actor, form, service, config, base, peeks)
     messages.success(request, _saved(service, before))
     return redirect("service", service.name)
 
@@ -124,9 +128,10 @@ def _page(
     service: Service | None = None,
     config: Mapping[str, Any] | None = None,
     base: int | None = None,
+    peeks: Peeks | None = None,
 ) -> HttpResponse:
     dataset, path, framework = (form.fields[name].value for name in ("dataset", "model_path", "framework"))
-    inspection = look(actor, dataset, path, framework, config)
+    inspection = look(actor, dataset, path, framework, config, peeks)
     context: dict[str, Any] = {
         "form": fill(form, inspection),
         "model": inspection,

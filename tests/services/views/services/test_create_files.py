@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,17 @@ from django.urls import reverse
 from console.accounts.principal import Principal
 from datasets.actions import trust
 from datasets.models import Dataset
+from datasets.sources.local.source import LocalSource
+from services import forms
 from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
+from services.models import Service
 from tests import repositories
 from tests.datasets.inspect.made import LLAMA_3_8B, config, llama_shapes, safetensors
 from tests.repositories import chain, onnx_model, python_model, write
 from tests.services.frameworks.triton.onnx_files import write_digits
+from tests.services.test_forms import post_of
+from tests.services.world import World
 
 
 @pytest.fixture
@@ -87,3 +93,76 @@ def test_a_repository_without_an_ensemble_asks_which_model_is_called(
     assert "name the model that callers call in the option model" in read("two")
     assert "It can be served as it is." in read("two", **{"framework_config.model": "one"})
     assert "framework_config.model" not in read("echo"), "there is nothing to choose"
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each method of a local source was called."""
+    counter: Counter[str] = Counter()
+
+    def count(name: str) -> None:
+        method = getattr(LocalSource, name)
+
+        def counted(self: LocalSource, *args: Any, **more: Any) -> Any:
+            counter[name] += 1
+            return method(self, *args, **more)
+
+        monkeypatch.setattr(LocalSource, name, counted)
+
+    for name in ("plan", "open", "entry", "list", "read"):
+        count(name)
+    return counter
+
+
+FILES_READ_ONCE = {"plan": 1, "open": 2, "entry": 1}
+"""Of a model of two files: config.pbtxt and 1/model.py."""
+ITS_FOLDERS_LISTED = {"plan": 1, "open": 2, "entry": 2, "list": 2, "read": 1}
+"""With the page: its folder and the version folder, and the backend in config.pbtxt."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "expected"),
+    [
+        ({}, 302, FILES_READ_ONCE),
+        ({"framework_config.instances": "2"}, 302, FILES_READ_ONCE),
+        ({"queue": "gone"}, 422, ITS_FOLDERS_LISTED),
+        ({"queue": "gone", "framework_config.instances": "2"}, 422, ITS_FOLDERS_LISTED),
+        ({"replicas": "x", "framework_config.instances": "2"}, 422, ITS_FOLDERS_LISTED),
+    ],
+)
+def test_a_post_reads_the_model_files_once(
+    changes: dict[str, str],
+    status: int,
+    expected: dict[str, int],
+    world: World,
+    alice: User,
+    client_of: Callable[[User | None], Client],
+    dataset: Dataset,
+    calls: Counter[str],
+) -> None:
+    post = post_of(forms.blank(name="echo", team="vision", dataset=dataset.name, model_path="echo"))
+    for name, value in changes.items():
+        post[name] = value
+    body = post.urlencode()
+    answer = client_of(alice).post(reverse("service-new"), body, content_type="application/x-www-form-urlencoded")
+    assert (answer.status_code, calls) == (status, expected)
+
+
+@pytest.mark.parametrize(("cpu", "status", "expected"), [("2", 302, FILES_READ_ONCE), ("600", 422, ITS_FOLDERS_LISTED)])
+def test_so_does_an_edit(
+    cpu: str,
+    status: int,
+    expected: dict[str, int],
+    make: Callable[..., Service],
+    alice: User,
+    client_of: Callable[[User | None], Client],
+    calls: Counter[str],
+) -> None:
+    service = make()
+    spec = service.target_revision.parsed().to_json()
+    post = post_of(forms.from_spec(service.name, "vision", 1, spec))
+    post["resources.cpu"] = cpu
+    calls.clear()
+    url = reverse("service-edit", args=[service.name])
+    answer = client_of(alice).post(url, post.urlencode(), content_type="application/x-www-form-urlencoded")
+    assert (answer.status_code, calls) == (status, expected)
