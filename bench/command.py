@@ -19,9 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
-from bench import machine, report, requests, servers
+from bench import machine, report
 from bench.measure import Comparison, Summary, Target, Timing, WrongAnswer, compare, generate
-from bench.population import measured, populate
+from bench.targets import requests, servers
+from bench.targets.population import measured, populate
 from console import home
 from console.errors import ConsoleError
 from services.frameworks.triton import runtime

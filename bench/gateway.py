@@ -25,10 +25,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import changes, chat, machine, null, report, scale, servers, speed, streams
+from bench import machine, report
 from bench.command import FULL, QUICK, leave, measure_native, rounded, say
 from bench.measure import Timing
+from bench.parts import changes, chat, scale, speed, streams
 from bench.peers import proxies, python
+from bench.targets import null, servers
 from console import home
 from services.frameworks.triton import runtime
 

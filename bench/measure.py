@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench import requests
-from bench.requests import Call
+from bench.targets import requests
+from bench.targets.requests import Call
 from console.home import CHECKOUT
 
 QUIET_CORES = 0.3
@@ -205,7 +205,7 @@ def generate(
     # The plan holds a key, so it goes in by stdin, where no list of processes shows it.
     patience = 60 + 4 * len(targets) * (timing.warmup + timing.rounds * (timing.seconds + 1))
     done = subprocess.run(
-        [sys.executable, "-m", "bench.load"],
+        [sys.executable, "-m", "bench.generators.load"],
         cwd=CHECKOUT,
         input=json.dumps(plan),
         capture_output=True,
@@ -227,7 +227,7 @@ def generate(
 def plan_of(
     call: Call, connections: int, targets: Sequence[Target], timing: Timing, pids: Mapping[str, Sequence[int]]
 ) -> dict[str, Any]:
-    """What bench/load.py reads."""
+    """What bench/generators/load.py reads."""
     return {
         "protocol": call.wire,
         "body": base64.b64encode(call.body).decode(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.servers import process
+from bench.targets.servers import process
 from console.home import CHECKOUT, Home
 from console.stack.programs import bridge as program
 from services.clients.unix_http import UnixConnection

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import servers
-from bench.null import nginx, nginx_head
 from bench.peers.python import Peer
+from bench.targets import servers
+from bench.targets.null import nginx, nginx_head
 
 NGINX = """
   upstream backend {{ server 127.0.0.1:{backend}; keepalive 64; keepalive_requests 1000000000; }}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from bench import servers
-from bench.requests import CHAT_SERVICE
+from bench.targets import servers
+from bench.targets.requests import CHAT_SERVICE
 from console import home
 
 LITELLM_KEY = "sk-bench-0123456789abcdef"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import gateway, null
+from bench import gateway
 from bench.gateway import Part
+from bench.targets import null
 from console.home import CHECKOUT
 from tests.bench.test_bench_smoke import leftovers
 from tests.triton import runtime_root

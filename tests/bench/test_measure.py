@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from bench import measure, requests
+from bench import measure
 from bench.measure import Spread, Target, Timing, compare
+from bench.targets import requests
 
 DIRECT, BARE, GATEWAY = (Target(name, "127.0.0.1", i) for i, name in enumerate(("direct", "bare Envoy", "gateway"), 1))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.changes import while_changing
-from bench.null import Null
+from bench.parts.changes import while_changing
+from bench.targets.null import Null
 from tests.services.gateway.rig import Backend
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]

@@ -1,4 +1,4 @@
-"""The stream generator, a process of its own: `python -m bench.sse_load`, plan and result as JSON on stdin and stdout.
+"""The stream generator, a process of its own: `python -m bench.generators.sse_load`, JSON on stdin and stdout.
 
 Keeps so many streams of tokens open at once, through each target, for so long: where one ends the next begins. One
 thread over epoll. Each frame has its number and the time it was sent (sse_server.py), so a frame that is lost, comes
@@ -27,8 +27,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.load import CpuTimes, percentile
-from bench.sse_wire import Stream, StreamError
+from bench.generators.load import CpuTimes, percentile
+from bench.generators.sse_wire import Stream, StreamError
 
 _CONTENT = b'"content":"'
 
@@ -186,4 +186,4 @@ if __name__ == "__main__":
     try:
         json.dump(run(json.load(sys.stdin)), sys.stdout)
     except StreamError as failure:
-        sys.exit(f"bench.sse_load: {failure}")
+        sys.exit(f"bench.generators.sse_load: {failure}")

@@ -16,13 +16,13 @@ from typing import Any
 
 import psutil
 
-from bench import requests, servers
-from bench.effects import Effects, time_to
 from bench.measure import Measured, Target, Timing, measure
-from bench.null import Null, null, null_range
-from bench.population import TEAM, Population, populate, triton_service, vllm_service
-from bench.requests import CHAT, GRPC, REST, Call
-from bench.servers import Gateway
+from bench.parts.effects import Effects, time_to
+from bench.targets import requests, servers
+from bench.targets.null import Null, null, null_range
+from bench.targets.population import TEAM, Population, populate, triton_service, vllm_service
+from bench.targets.requests import CHAT, GRPC, REST, Call
+from bench.targets.servers import Gateway
 from console.first_run import example
 from console.home import CHECKOUT
 from services.gateway import keys
@@ -147,7 +147,7 @@ def through_the_console(directory: Path, *, large: tuple[int, int], changes: int
         }
         with given.open() as stdin:
             done = subprocess.run(
-                [sys.executable, "-m", "bench.console_rows"],
+                [sys.executable, "-m", "bench.parts.console_rows"],
                 cwd=CHECKOUT,
                 env=env,
                 stdin=stdin,

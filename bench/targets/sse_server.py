@@ -1,4 +1,4 @@
-"""A backend that sends tokens at a pace, a process of its own: `python -m bench.sse_server`, the plan as JSON on stdin.
+"""A backend that sends tokens at a pace, a process of its own: `python -m bench.targets.sse_server`, JSON on stdin.
 
 Speaks just enough of OpenAI's streamed chat: any POST is answered with as many frames as `max_tokens` says, each with
 its number and the time it was sent (CLOCK_MONOTONIC, which all processes of a machine share), then usage, then

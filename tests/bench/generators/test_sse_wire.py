@@ -8,9 +8,9 @@ from contextlib import closing
 
 import pytest
 
-from bench import sse_server
-from bench.sse_load import Slot, Tally
-from bench.sse_wire import Stream, StreamError
+from bench.generators.sse_load import Slot, Tally
+from bench.generators.sse_wire import Stream, StreamError
+from bench.targets import sse_server
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import servers
+from bench.generators.sse_wire import Stream
 from bench.measure import Spread
-from bench.population import populate, vllm_service
-from bench.requests import CHAT, CHAT_SERVICE, headers
-from bench.sse_wire import Stream
+from bench.targets import servers
+from bench.targets.population import populate, vllm_service
+from bench.targets.requests import CHAT, CHAT_SERVICE, headers
 from datasets.samples.llama import make
 from services.clients.probes import openai_health
 from services.frameworks.vllm import launch, runtime

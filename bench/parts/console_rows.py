@@ -1,4 +1,4 @@
-"""How soon a change counts that is made through the console itself: `python -m bench.console_rows`, the plan on stdin.
+"""How soon a change counts that is made through the console: `python -m bench.parts.console_rows`, the plan on stdin.
 
 A process of its own with a home of its own, because Django reads its settings once. Fills a database with that many
 services and keys, lets the product publish them to a real gateway, and then does what people do: `actions.keys.create`,
@@ -28,9 +28,9 @@ from django.conf import settings  # noqa: E402  (Django has to be set up before 
 from django.core.management import call_command  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from bench import servers  # noqa: E402
-from bench.effects import Effects, time_to  # noqa: E402
-from bench.requests import REST  # noqa: E402
+from bench.parts.effects import Effects, time_to  # noqa: E402
+from bench.targets import servers  # noqa: E402
+from bench.targets.requests import REST  # noqa: E402
 from console import models  # noqa: E402
 from console.accounts import principal  # noqa: E402
 from console.first_run import example  # noqa: E402

@@ -1,4 +1,4 @@
-"""The load generator, a process of its own: `python -m bench.load`, the plan as JSON on stdin, one JSON line a phase.
+"""The load generator, a process of its own: `python -m bench.generators.load`, plan on stdin, one JSON line a phase.
 
 A closed loop: each connection sends its next request when its answer has come. One thread over epoll. Phases on the
 targets alternate (A B, B A, A B, ...), so what else happens on the machine meets all of them alike. Every answer is
@@ -32,7 +32,7 @@ from typing import Any
 
 import psutil
 
-from bench.wire import PROTOCOLS, Connection, WireError
+from bench.generators.wire import PROTOCOLS, Connection, WireError
 
 PATIENCE = 30.0
 """Seconds without any answer after which the run fails."""
@@ -186,4 +186,4 @@ if __name__ == "__main__":
     try:
         run(json.load(sys.stdin))
     except WireError as failure:
-        sys.exit(f"bench.load: {failure}")
+        sys.exit(f"bench.generators.load: {failure}")

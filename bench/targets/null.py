@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from bench import requests, servers
-from bench.requests import Call
+from bench.targets import requests, servers
+from bench.targets.requests import Call
 from services.gateway.snapshot import Endpoint
 
 NGINX_HEAD = """

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bench.requests import Call, answer
+from bench.targets.requests import Call, answer
 
 _TYPE = "type.googleapis.com/envoy.extensions.filters."
 BODY_BYTES = 1 << 20

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from bench.plain import bare_bootstrap, plain_bootstrap
-from bench.requests import Call, headers
+from bench.targets.plain import bare_bootstrap, plain_bootstrap
+from bench.targets.requests import Call, headers
 from console import home
 from console.first_run import example
 from services.frameworks.triton import launch, runtime

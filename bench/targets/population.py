@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench.requests import CHAT_SERVICE
+from bench.targets.requests import CHAT_SERVICE
 from console.first_run import example
 from services.gateway import keys
 from services.gateway.snapshot import Endpoint, GatewayKey, GatewayService, Limits, Snapshot

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import servers
 from bench.measure import Measured, Target, Timing, measure
-from bench.null import null
 from bench.peers import proxies, python
 from bench.peers.bridge import bridge
-from bench.population import measured, populate
-from bench.requests import CHAT, REST, V1, Call
+from bench.targets import servers
+from bench.targets.null import null
+from bench.targets.population import measured, populate
+from bench.targets.requests import CHAT, REST, V1, Call
 from console.home import Home
 from services.gateway.snapshot import Endpoint
 

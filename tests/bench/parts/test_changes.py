@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import changes
-from bench.null import Null
+from bench.parts import changes
+from bench.targets.null import Null
 from services.gateway.render import render
 from services.gateway.snapshot import Endpoint
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import requests, servers
-from bench.population import Population, measured, populate
-from bench.requests import CHAT, CHAT_SERVICE
+from bench.targets import requests, servers
+from bench.targets.population import Population, measured, populate
+from bench.targets.requests import CHAT, CHAT_SERVICE
 from console.home import CHECKOUT
 from services.gateway.snapshot import Endpoint
 
@@ -52,7 +52,7 @@ def paced(directory: Path) -> Iterator[tuple[Endpoint, int]]:
     port = servers.free_ports(1)[0]
     plan = {"host": servers.HOST, "port": port, "first_ms": FIRST_MS, "interval_ms": INTERVAL_MS}
     ready = servers.answers(f"http://{servers.HOST}:{port}/health")
-    command = (sys.executable, "-m", "bench.sse_server")
+    command = (sys.executable, "-m", "bench.targets.sse_server")
     with servers.process(command, at, ready, cwd=CHECKOUT, given=json.dumps(plan)) as running:
         yield Endpoint(servers.HOST, port, port), running.pid
 
@@ -104,7 +104,7 @@ def measure_streams(directory: Path, *, streams: int, seconds: float) -> Streams
         ]
         given = plan(targets, seconds, {"gateway": [door.pid], "backend": [pid]})
         done = subprocess.run(
-            [sys.executable, "-m", "bench.sse_load"],
+            [sys.executable, "-m", "bench.generators.sse_load"],
             cwd=CHECKOUT,
             input=json.dumps(given),
             capture_output=True,

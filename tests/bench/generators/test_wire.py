@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from bench import wire
+from bench.generators import wire
 
 MESSAGE = b"\0\0\0\0\x02ok"
 Peer = tuple[wire.Connection, socket.socket]

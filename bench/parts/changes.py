@@ -20,11 +20,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bench import requests, servers, streams
 from bench.measure import Target, Timing, plan_of
-from bench.null import Null, null
-from bench.population import TEAM, Population, populate, triton_service, vllm_service
-from bench.requests import CHAT_SERVICE, GRPC, REST, Call
+from bench.parts import streams
+from bench.targets import requests, servers
+from bench.targets.null import Null, null
+from bench.targets.population import TEAM, Population, populate, triton_service, vllm_service
+from bench.targets.requests import CHAT_SERVICE, GRPC, REST, Call
 from console.first_run import example
 from console.home import CHECKOUT
 from services.gateway import keys
@@ -126,14 +127,14 @@ def load(call: Call, port: int, key: str, stop: Path) -> Iterator[subprocess.Pop
     """A generator that goes on in short phases until `stop` is there."""
     target = Target("gateway", servers.HOST, port, key)
     plan = plan_of(call, CONNECTIONS, [target], Timing(rounds=1_000_000, seconds=1.0, warmup=0.1), {})
-    with generator("bench.load", {**plan, "stop": str(stop)}) as running:
+    with generator("bench.generators.load", {**plan, "stop": str(stop)}) as running:
         yield running
 
 
 @contextmanager
 def stream_load(port: int, key: str, stop: Path, at_once: int) -> Iterator[subprocess.Popen[str]]:
     target = streams.target("gateway", port, key, at_once)
-    with generator("bench.sse_load", {**streams.plan([target], 3600, {}), "stop": str(stop)}) as running:
+    with generator("bench.generators.sse_load", {**streams.plan([target], 3600, {}), "stop": str(stop)}) as running:
         yield running
 
 

@@ -1,0 +1,1 @@
+"""The load generators, each a process of its own."""
