@@ -38,7 +38,7 @@ test: venv-dev runtime-triton runtime-vllm-if-possible clients ## Run all tests
 ON_POSTGRES = $(addprefix tests/services/actions/test_,bounds.py places.py keys.py) $(addprefix tests/services/control/,test_races.py test_sweep.py queues/test_lines.py) tests/services/usage/test_metering.py \
   $(addprefix tests/datasets/jobs/test_,seats.py rounds.py rounds_faults.py pruning.py) $(addprefix tests/console/,test_connections.py accounts/test_teams.py web/test_unkept_values.py)
 test-postgres: venv-dev ## Run the tests of tables and locks on a PostgreSQL of their own, where it is installed
-	@if $(VENV)/python -m tests.postgres; then TEST_DATABASE=postgres $(PYTEST) -n 2 -m "not integration and not browser" $(ON_POSTGRES); fi
+	@if $(VENV)/python -m tests.servers.postgres; then TEST_DATABASE=postgres $(PYTEST) -n 2 -m "not integration and not browser" $(ON_POSTGRES); fi
 
 check: venv-dev ## Lint, types, import rules, migrations, settings, API schema
 	$(VENV)/ruff check .

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from datasets.preheat.readahead import read_ahead
 from services.frameworks.vllm.launch import render
-from tests.triton import stop
-from tests.vllm import context_for, runtime_root, sample_model, spawn
+from tests.servers.triton import stop
+from tests.servers.vllm import context_for, runtime_root, sample_model, spawn
 
 LAYER_MIB = 84
 """What one layer of these sizes has, in bfloat16."""

@@ -29,7 +29,7 @@ from bench.report import into_page
 from console import home
 from console.home import CHECKOUT
 from datasets.preheat.disk import flush
-from tests import s3
+from tests.servers import s3
 
 RESULTS = CHECKOUT / "bench" / "results"
 DOCS = CHECKOUT / "docs" / "performance.md"

@@ -21,11 +21,11 @@ from console.accounts.principal import Principal, for_user
 from console.first_run import example
 from console.models import Membership, Team
 from datasets.samples.llama import make as llama
-from tests import s3, vllm
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
 from tests.integration.stack_run import stack
-from tests.triton import runtime_root
+from tests.servers import s3, vllm
+from tests.servers.triton import runtime_root
 
 # No test measures time: a machine that is busy must not fail one whose examples take longer now and then.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -137,7 +137,7 @@ def live() -> Iterator[Live]:
 def live_llm(live: Live) -> Live:
     """The shared stack with the service tiny-llama (vLLM, task chat, LoRA module "pirate") READY behind the gateway.
 
-    Mark its tests xdist_group("live-text"). The question and its answer are tests.vllm.QUESTION and ANSWER.
+    Mark its tests xdist_group("live-text"). The question and its answer are tests.servers.vllm.QUESTION and ANSWER.
     """
     vllm.sample_model()
     llama.publish(vllm.runtime_root(), live.stack.home.samples)

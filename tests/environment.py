@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.postgres import Postgres
+from tests.servers.postgres import Postgres
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

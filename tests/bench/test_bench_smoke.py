@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from console.home import CHECKOUT
-from tests.triton import runtime_root
+from tests.servers.triton import runtime_root
 
 
 @pytest.mark.integration

@@ -14,7 +14,7 @@ from bench.gateway import Part
 from bench.targets import null
 from console.home import CHECKOUT
 from tests.bench.test_bench_smoke import leftovers
-from tests.triton import runtime_root
+from tests.servers.triton import runtime_root
 
 
 def test_what_is_missing_and_what_failed_is_said() -> None:

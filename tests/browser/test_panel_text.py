@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from services.gateway import keys
 from tests.browser import pages
 from tests.integration.live import Live
-from tests.vllm import ANSWER, NAME, QUESTION
+from tests.servers.vllm import ANSWER, NAME, QUESTION
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.xdist_group("live-text")]
 

@@ -12,14 +12,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from console.first_run import example
-from tests import s3
 from tests.browser import pages
 from tests.browser.chromium import Watch
 from tests.browser.conftest import PATIENCE
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
 from tests.integration.stack_run import stack
-from tests.triton import runtime_root, shared_samples
+from tests.servers import s3
+from tests.servers.triton import runtime_root, shared_samples
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.xdist_group("s3-service")]
 NAME, FILLER, QUEUE = "br-from-s3", "br-in-the-way", "br-narrow"

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from datasets.samples.llama import make as llama
-from tests import vllm
 from tests.browser import pages
 from tests.integration.live import Live
+from tests.servers import vllm
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.xdist_group("live-text")]
 NAME = "form-llama"

@@ -88,7 +88,7 @@ class Case:
     has_rows: bool = False
     """Whether each row of the first axis is one instance of V1."""
     answers: Mapping[str, str] = field(default_factory=dict)
-    """Of a language model that is started: adapter, "" for none -> what it answers to tests.vllm.QUESTION."""
+    """Of a language model that is started: adapter, "" for none -> what it answers to tests.servers.vllm.QUESTION."""
     stateful: bool = False
     """Its requests form one sequence."""
 

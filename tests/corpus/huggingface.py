@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests import vllm
 from tests.corpus.case import Case, Write
 from tests.datasets.inspect.made import gguf
+from tests.servers import vllm
 from tests.services import llama_folder
 
 Change = Callable[[Path], None]

@@ -19,7 +19,7 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from console.first_run import example
-from tests import vllm
+from tests.servers import vllm
 
 PAUSE = 0.01
 """Seconds between an answer and the next request: steady, and the machine has other work."""

@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from services.gateway.snapshot import GatewayKey, Snapshot
 from services.queries import dashboard
-from tests.services.gateway.rig import Gateway, until
+from tests.servers.gateway.rig import Gateway, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 KEY = GatewayKey(

@@ -20,8 +20,8 @@ from services.engines.local import LocalEngine
 from services.engines.local.ports import allocate
 from services.frameworks.triton.launch import render
 from services.specs import Ports, ReplicaSpec
-from tests import triton
 from tests.integration.engine_home import gone, replica, running, short_home, wait_for, wait_for_state
+from tests.servers import triton
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("engine-triton")]
 

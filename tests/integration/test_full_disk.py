@@ -29,7 +29,7 @@ from tests.integration.small_disk import MIB, SmallDisk, give_back, run_in_a_nam
 from tests.integration.stack_run import PROGRAMS, Stack
 from tests.integration.survivor import Survivor, Traffic, attempt
 from tests.ports import free_ports
-from tests.triton import runtime_root
+from tests.servers.triton import runtime_root
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("full-disk")]
 SIZE = 384 * MIB

@@ -24,7 +24,7 @@ from tests.integration.engine_home import gone, replica, running, wait_for, wait
 from tests.integration.small_disk import MIB, SmallDisk, run_in_a_namespace, small_disk
 from tests.integration.stack_run import Stack
 from tests.ports import free_ports
-from tests.services.gateway.rig import Gateway
+from tests.servers.gateway.rig import Gateway
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("full-disk")]
 NAME = "svc-it-r1-0"

@@ -8,7 +8,7 @@ import pytest
 
 from services.clients.probes import kserve_v2
 from services.specs import Tensor
-from tests.triton import serve_several
+from tests.servers.triton import serve_several
 
 pytestmark = [pytest.mark.integration]
 

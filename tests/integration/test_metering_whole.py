@@ -19,12 +19,12 @@ from datasets.samples.llama import make as llama
 from services.errors import GatewayError
 from services.gateway.usage_lines import ended
 from services.usage import access_log, metering
-from tests import vllm
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
 from tests.integration.metering_clients import V1, Chat, Client, Grpc, Rest, Seen, at_work
 from tests.integration.stack_run import stack
-from tests.triton import runtime_root
+from tests.servers import vllm
+from tests.servers.triton import runtime_root
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 OUTCOMES = ("succeeded", "client_errors", "server_errors", "limited", "cancelled")

@@ -19,7 +19,7 @@ import pytest
 from console.first_run import example
 from tests import clients
 from tests.integration.live import Live, send
-from tests.vllm import ANSWER, NAME, QUESTION
+from tests.servers.vllm import ANSWER, NAME, QUESTION
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-text")]
 

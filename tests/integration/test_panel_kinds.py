@@ -33,9 +33,9 @@ from services.panel import tensors as panel_tensors
 from tests import clients
 from tests.integration.bridge import models
 from tests.integration.bridge.models import HEAD, tensors
-from tests.services.gateway.rig import Gateway, until
+from tests.servers.gateway.rig import Gateway, until
+from tests.servers.triton import RunningTriton, serve_several
 from tests.services.ready import ready_service
-from tests.triton import RunningTriton, serve_several
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 

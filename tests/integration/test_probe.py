@@ -40,9 +40,9 @@ from services.models import ApiKey, GatewayRevision, Replica, Service
 from services.panel import keys as panel_keys
 from services.panel import tensors as panel_tensors
 from services.specs import Ports
-from tests.services.gateway.rig import Gateway, until
+from tests.servers.gateway.rig import Gateway, until
+from tests.servers.triton import RunningTriton, context_for, free_ports, runtime_root, shared_samples, spawn, stop
 from tests.services.ready import ready_service
-from tests.triton import RunningTriton, context_for, free_ports, runtime_root, shared_samples, spawn, stop
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 

@@ -27,7 +27,7 @@ from tests.integration.drip_server import SIZE, DripServer
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
 from tests.integration.stack_run import stack
-from tests.triton import runtime_root
+from tests.servers.triton import runtime_root
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("starvation")]
 DRIPS, TREES, WAITING = 4, 8, 200

@@ -15,7 +15,7 @@ from datasets.preheat.journal import read_facts
 from tests.integration.engine_home import gone, wait_for
 from tests.integration.stack_run import Stack, stack
 from tests.integration.survivor import Survivor
-from tests.triton import runtime_root
+from tests.servers.triton import runtime_root
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("survival")]
 MIB = 1 << 20

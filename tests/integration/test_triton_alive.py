@@ -11,7 +11,7 @@ from services.errors import ProbeError
 from services.frameworks import registry
 from services.specs import Tensor
 from tests.integration.engine_home import wait_for
-from tests.triton import RunningTriton, context_for, runtime_root, serve, shared_samples
+from tests.servers.triton import RunningTriton, context_for, runtime_root, serve, shared_samples
 
 pytestmark = pytest.mark.integration
 HOST = "127.0.0.1"

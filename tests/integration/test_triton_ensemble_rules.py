@@ -14,7 +14,7 @@ from datasets.inspect.triton import ensembles
 from services.frameworks.triton.launch import render
 from tests.datasets.inspect.triton.test_ensembles import BAD, GOOD
 from tests.repositories import python_model, write
-from tests.triton import RunningTriton, context_for, runtime_root, start_triton
+from tests.servers.triton import RunningTriton, context_for, runtime_root, start_triton
 
 pytestmark = pytest.mark.integration
 CASES = {

@@ -21,7 +21,7 @@ from services.frameworks.triton import runtime
 from services.frameworks.triton.launch import render, shm_family
 from services.specs import LaunchContext
 from tests.integration.engine_home import wait_for
-from tests.triton import RunningTriton, context_for, free_ports, runtime_root, serve, spawn, stop
+from tests.servers.triton import RunningTriton, context_for, free_ports, runtime_root, serve, spawn, stop
 
 pytestmark = pytest.mark.integration
 

@@ -22,7 +22,7 @@ from services.clients.probes import kserve_v2
 from services.frameworks.triton.describe import describe
 from services.frameworks.triton.launch import render
 from services.specs import Tensor
-from tests.triton import RunningTriton, context_for, runtime_root, serve, shared_samples, spawn, stop_all
+from tests.servers.triton import RunningTriton, context_for, runtime_root, serve, shared_samples, spawn, stop_all
 
 pytestmark = pytest.mark.integration
 

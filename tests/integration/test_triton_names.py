@@ -11,7 +11,7 @@ import tritonclient.http as httpclient
 
 from services.frameworks.triton.launch import render
 from tests.integration.datasets.test_names import BACKSLASH, NAMES
-from tests.triton import context_for, runtime_root, start_triton
+from tests.servers.triton import context_for, runtime_root, start_triton
 
 pytestmark = pytest.mark.integration
 

@@ -14,7 +14,7 @@ import tritonclient.grpc as grpcclient
 from services.frameworks.triton import runtime
 from services.frameworks.triton.describe import describe
 from services.specs import Tensor
-from tests.triton import context_for, runtime_root, serve
+from tests.servers.triton import context_for, runtime_root, serve
 
 pytestmark = pytest.mark.integration
 

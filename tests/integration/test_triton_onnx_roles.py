@@ -18,7 +18,7 @@ from datasets.inspect.folder import inspect
 from services.frameworks.triton import runtime
 from services.frameworks.triton.describe import describe
 from tests.corpus.folders import IDLE
-from tests.triton import context_for, runtime_root, serve
+from tests.servers.triton import context_for, runtime_root, serve
 
 pytestmark = pytest.mark.integration
 

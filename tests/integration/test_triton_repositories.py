@@ -17,8 +17,8 @@ from services.frameworks.triton.launch import render
 from tests.corpus.folders import HEAD
 from tests.corpus.repositories import ASK, COUNTS, STREAMING
 from tests.repositories import chain, config, onnx_model, python_model, write
-from tests.services.gateway.rig import until
-from tests.triton import RunningTriton, context_for, runtime_root, serve, spawn, stop
+from tests.servers.gateway.rig import until
+from tests.servers.triton import RunningTriton, context_for, runtime_root, serve, spawn, stop
 
 pytestmark = pytest.mark.integration
 WAITS = (

@@ -16,7 +16,7 @@ from services.frameworks.triton import runtime
 from services.frameworks.triton.launch import environment, listeners
 from services.specs import Launch, Ports
 from tests.datasets.inspect.config_pbtxt.rules import RULES, STATES, Rule
-from tests.triton import RunningTriton, context_for, runtime_root, spawn, start_triton, stop
+from tests.servers.triton import RunningTriton, context_for, runtime_root, spawn, start_triton, stop
 
 pytestmark = pytest.mark.integration
 

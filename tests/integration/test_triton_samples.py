@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.frameworks.triton.describe import describe
-from tests.triton import make_samples, runtime_root, shared_samples
+from tests.servers.triton import make_samples, runtime_root, shared_samples
 
 pytestmark = pytest.mark.integration
 

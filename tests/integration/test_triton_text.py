@@ -17,7 +17,7 @@ from services.frameworks.triton import runtime
 from services.frameworks.triton.describe import describe
 from services.frameworks.triton.explain import explain
 from services.frameworks.triton.launch import render
-from tests.triton import RunningTriton, context_for, runtime_root, serve, spawn
+from tests.servers.triton import RunningTriton, context_for, runtime_root, serve, spawn
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ import pytest
 import tritonclient.http as httpclient
 
 from services.frameworks.triton.launch import render
-from tests.triton import context_for, runtime_root, start_triton
+from tests.servers.triton import context_for, runtime_root, start_triton
 
 pytestmark = pytest.mark.integration
 

@@ -15,11 +15,11 @@ from services.engines.local import LocalEngine
 from services.frameworks import registry
 from services.frameworks.vllm.launch import render
 from services.specs import Ports, ReplicaSpec
-from tests import vllm
 from tests.integration.engine_home import gone, running, short_home, wait_for
 from tests.integration.live import send
-from tests.triton import free_ports, stop
-from tests.vllm import RunningVllm, chat_body, text_of
+from tests.servers import vllm
+from tests.servers.triton import free_ports, stop
+from tests.servers.vllm import RunningVllm, chat_body, text_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("vllm")]
 HOST = "127.0.0.1"

@@ -11,9 +11,9 @@ import tritonclient.http
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from console.first_run import example
-from tests import vllm
 from tests.integration.live import Live, send
-from tests.vllm import QUESTION, chat_body, text_of
+from tests.servers import vllm
+from tests.servers.vllm import QUESTION, chat_body, text_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("live-text")]
 PIRATE = f"{vllm.NAME}:{vllm.ADAPTER}"

@@ -11,7 +11,7 @@ from tests.integration.engine_home import wait_for
 from tests.integration.live import Answer, Live, send
 from tests.integration.stack_run import stack
 from tests.ports import free_ports
-from tests.triton import runtime_root
+from tests.servers.triton import runtime_root
 from tests.upgrade import earlier
 from tests.upgrade.make_home import CALLS
 

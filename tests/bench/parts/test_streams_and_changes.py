@@ -12,7 +12,7 @@ import pytest
 
 from bench.parts.changes import while_changing
 from bench.targets.null import Null
-from tests.services.gateway.rig import Backend
+from tests.servers.gateway.rig import Backend
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 STREAMS, CHANGES = 512, 200

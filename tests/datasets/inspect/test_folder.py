@@ -16,8 +16,8 @@ from datasets.inspect.folder import inspect
 from datasets.inspect.report import Report
 from tests.datasets.inspect.formats.test_onnx import external
 from tests.datasets.inspect.made import PATIENT, gguf, text
+from tests.servers.triton import shared_samples
 from tests.services.frameworks.triton.onnx_files import model, tensor, write_digits
-from tests.triton import shared_samples
 
 
 def test_the_samples_are_what_they_are(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -17,7 +17,7 @@ from datasets.actions import datasets
 from datasets.actions.rounds import request_round
 from datasets.models import Dataset
 from tests.datasets.looking import fresh
-from tests.hub import Hub, hub
+from tests.servers.hub import Hub, hub
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
 Run = Callable[[int], None]

@@ -9,7 +9,7 @@ import pytest
 
 from datasets.samples.llama import make
 from services.frameworks.vllm.describe import describe
-from tests import vllm
+from tests.servers import vllm
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from services.bridge.protos import tfserving
 from tests.integration.bridge import models
 from tests.integration.bridge.rig import Answer, Bridge, entry, running
-from tests.triton import serve_several
+from tests.servers.triton import serve_several
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("bridge")]
 

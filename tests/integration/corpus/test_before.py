@@ -7,10 +7,10 @@ import html
 import pytest
 
 from services.actions import checks
-from tests import vllm
 from tests.corpus.all import CASES
 from tests.corpus.case import Case
 from tests.integration.corpus.world import DATASET, World
+from tests.servers import vllm
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db, pytest.mark.xdist_group("corpus")]
 

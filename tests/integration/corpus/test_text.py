@@ -11,11 +11,11 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from services import states
 from services.models import Service
-from tests import vllm
 from tests.corpus.all import CASES
 from tests.corpus.case import Case
 from tests.integration.corpus import pages
 from tests.integration.corpus.world import World
+from tests.servers import vllm
 
 pytestmark = [
     pytest.mark.integration,

@@ -45,8 +45,8 @@ from tests.corpus.case import Case
 from tests.integration.corpus.interpreter import Interpreter
 from tests.integration.corpus.server import Server
 from tests.integration.engine_home import running, short_home
-from tests.services.gateway.rig import Gateway, until
-from tests.triton import runtime_root
+from tests.servers.gateway.rig import Gateway, until
+from tests.servers.triton import runtime_root
 
 DATASET: Final = "corpus"
 AHEAD: Final = 5

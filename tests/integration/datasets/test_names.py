@@ -17,9 +17,9 @@ from datasets.preheat.copying.copy import copy
 from datasets.preheat.journal import Staging, key_of
 from datasets.sources import registry
 from datasets.sources.base import Site, Source
-from tests.hub import hub
 from tests.integration.datasets.test_http_source import Server as WebServer
-from tests.s3 import Server
+from tests.servers.hub import hub
+from tests.servers.s3 import Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("s3")]
 

@@ -21,7 +21,7 @@ from datasets.sources import registry
 from datasets.sources.base import Site
 from datasets.sources.s3.source import S3Source
 from datasets.specs import Plan
-from tests.s3 import PART, Bucket, Server
+from tests.servers.s3 import PART, Bucket, Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("s3")]
 SITE = Site(endpoints=("127.0.0.1",))

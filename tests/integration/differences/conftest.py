@@ -9,7 +9,7 @@ import pytest
 from tests.integration.differences.both import Both
 from tests.integration.differences.text_plane import OpenTextPlane, TextPlane
 from tests.integration.fuzz.arena import OpenArena
-from tests.vllm import RunningVllm
+from tests.servers.vllm import RunningVllm
 
 
 @pytest.fixture(scope="package")

@@ -20,7 +20,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tests.integration.differences import text_messages as texts
 from tests.integration.differences.text_plane import TextPlane
 from tests.integration.fuzz.arena import KEY
-from tests.vllm import Reading
+from tests.servers.vllm import Reading
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("vllm")]
 INFER, STREAM = (f"/inference.GRPCInferenceService/{name}" for name in ("ModelInfer", "ModelInferStream"))

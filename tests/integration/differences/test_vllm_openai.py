@@ -16,7 +16,7 @@ from tests.integration.differences import bodies, spellings
 from tests.integration.differences.both import REFUSALS
 from tests.integration.differences.spellings import CLOSED, JSON, MEDIA
 from tests.integration.differences.text_plane import CHAT, Outcome, TextPlane
-from tests.vllm import Reading
+from tests.servers.vllm import Reading
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("vllm")]
 GOOD = spellings.with_member(b'"max_tokens": 1')

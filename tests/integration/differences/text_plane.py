@@ -15,9 +15,9 @@ from services.gateway.envoy import names
 from services.gateway.snapshot import Endpoint, Snapshot
 from tests.integration.differences.both import Answer, Headers
 from tests.integration.fuzz.arena import KEY, start_bridge
+from tests.servers.gateway.rig import Gateway, until
+from tests.servers.vllm import ADAPTER, SHARED, Reading, RunningVllm
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Gateway, until
-from tests.vllm import ADAPTER, SHARED, Reading, RunningVllm
 
 CHAT = "/v1/chat/completions"
 T = TypeVar("T")

@@ -27,9 +27,9 @@ from services.gateway import status
 from services.gateway.envoy import names
 from services.gateway.snapshot import Endpoint, Snapshot
 from tests.integration.bridge import models
+from tests.servers.gateway.rig import Backend, Gateway, until
+from tests.servers.triton import context_for, runtime_root, serve
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Backend, Gateway, until
-from tests.triton import context_for, runtime_root, serve
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 """Of each property; a night's run takes thousands."""

@@ -17,7 +17,7 @@ from console.home import CHECKOUT
 from tests.clients import python, variables
 from tests.integration.fuzz.arena import EXAMPLES, KEY, MIB, Arena, watched
 from tests.integration.fuzz.wire import connected, first_answer, head, well_formed
-from tests.services.gateway.rig import Answer
+from tests.servers.gateway.rig import Answer
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
 INFER, PREDICT, CHAT = "/v2/models/rows/infer", "/v1/models/rows:predict", "/v1/chat/completions"

@@ -33,7 +33,7 @@ from tests.integration.fuzz.wire import (
     frames,
     h2,
 )
-from tests.services.gateway.rig import until
+from tests.servers.gateway.rig import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
 OPEN = frame(HEADERS, END_HEADERS, 1, call())

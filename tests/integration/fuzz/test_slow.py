@@ -40,8 +40,8 @@ from tests.integration.fuzz.wire import (
     rest,
     status_of,
 )
+from tests.servers.gateway.rig import Backend, Gateway, until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Backend, Gateway, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
 LIMITED = "isk_fuzzlimited0_0000000000000000000000000000000000000000000"

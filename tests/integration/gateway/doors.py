@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 
 from services.gateway.snapshot import Snapshot
+from tests.servers.gateway.rig import Answer, Backend, Bridge, Gateway, until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Answer, Backend, Bridge, Gateway, until
 
 KEY = "isk_textkey00000_0000000000000000000000000000000000000000000"
 TOKENS = "isk_tokens000000_0000000000000000000000000000000000000000000"

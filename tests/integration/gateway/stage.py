@@ -12,8 +12,8 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from services.gateway.snapshot import Snapshot
+from tests.servers.gateway.rig import Backend, Gateway
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Backend, Gateway
 
 
 @dataclass

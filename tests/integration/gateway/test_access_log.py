@@ -15,8 +15,8 @@ from services.models import Usage
 from services.models.usage import ALWAYS
 from services.usage import access_log, metering
 from tests.integration.gateway.stage import Stage, infer_request, refused, send
+from tests.servers.gateway.rig import until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 

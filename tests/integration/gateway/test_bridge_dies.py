@@ -15,7 +15,7 @@ import pytest
 from tests.integration.gateway.doors import BOTH, CHAT, KEY, Doors
 from tests.integration.gateway.stage import infer_request
 from tests.integration.gateway.test_bridged import TF, V2, call, predict_request
-from tests.services.gateway.rig import Answer, Bridge, until
+from tests.servers.gateway.rig import Answer, Bridge, until
 
 pytestmark = pytest.mark.integration
 PREDICT = "/v1/models/mnist:predict"

@@ -11,8 +11,8 @@ from tritonclient.grpc import service_pb2_grpc
 
 from tests.integration.gateway.doors import BOTH, KEY, TOKENS, Doors
 from tests.integration.gateway.stage import infer_request, refused
+from tests.servers.gateway.rig import until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import until
 
 pytestmark = pytest.mark.integration
 V2 = "/inference.GRPCInferenceService/"

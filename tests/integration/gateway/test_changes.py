@@ -16,8 +16,8 @@ from services.gateway import status
 from services.gateway.envoy import encoding, names
 from services.gateway.snapshot import Limits, Snapshot
 from tests.integration.gateway.stage import Stage, infer_request, send
+from tests.servers.gateway.rig import Backend, until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Backend, until
 
 pytestmark = pytest.mark.integration
 INFER = "/v2/models/mnist/infer"

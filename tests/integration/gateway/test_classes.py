@@ -14,8 +14,8 @@ from tritonclient.grpc import service_pb2_grpc
 
 from services.gateway.snapshot import Snapshot
 from tests.integration.gateway.stage import Stage, Staging, refused, send
+from tests.servers.gateway.rig import until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import until
 
 pytestmark = pytest.mark.integration
 KEY = snapshots.ADMIN

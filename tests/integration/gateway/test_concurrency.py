@@ -18,8 +18,8 @@ from services.clients.unix_http import UnixConnection
 from services.gateway.envoy.inside import EGRESS_SOCKET
 from services.gateway.snapshot import Snapshot
 from tests.integration.gateway.stage import Stage, Staging, infer_request, refused, send
+from tests.servers.gateway.rig import Answer, until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Answer, until
 
 pytestmark = pytest.mark.integration
 TWO = "isk_twotwotwotwo_" + "0" * 49

@@ -14,8 +14,8 @@ from services.gateway.envoy import names
 from services.gateway.snapshot import GatewayService
 from tests.integration.gateway.doors import BOTH, CHAT, EMBEDDINGS, KEY, Doors, OpenDoors
 from tests.integration.gateway.test_deny_list_named import reached
+from tests.servers.gateway.rig import Answer, until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Answer, until
 
 pytestmark = pytest.mark.integration
 APP, LOCAL, EVIL = "https://app.example", "http://localhost:3000", "https://evil.example"

@@ -10,8 +10,8 @@ import pytest
 
 from services.gateway.envoy import names
 from tests.integration.gateway.stage import Stage, infer_request, refused
+from tests.servers.gateway.rig import until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import until
 
 pytestmark = pytest.mark.integration
 CLOSED = [

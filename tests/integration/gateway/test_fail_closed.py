@@ -13,8 +13,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from services.gateway.envoy import names
 from tests.integration.gateway.doors import BOTH, CHAT, Doors
 from tests.integration.gateway.stage import Stage, infer_request, refused, send
+from tests.servers.gateway.rig import Answer, until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Answer, until
 
 pytestmark = pytest.mark.integration
 Manager = dict[str, Any]

@@ -14,8 +14,8 @@ from tests.integration.gateway.stage import Stage, infer_request, refused
 from tests.integration.gateway.test_bridged import V2, call
 from tests.integration.gateway.test_typed import answer as backend_answer
 from tests.integration.gateway.test_typed import got, request_for
-from tests.services.gateway import text
-from tests.services.gateway.rig import Answer, until
+from tests.servers.gateway import text
+from tests.servers.gateway.rig import Answer, until
 
 pytestmark = pytest.mark.integration
 # Where in the script it fails: what stands there, and what stands there instead.

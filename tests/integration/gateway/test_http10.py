@@ -20,7 +20,7 @@ import pytest
 from tests.integration.gateway.doors import BOTH, CHAT, KEY, Doors
 from tests.integration.gateway.test_deny_list_named import reached
 from tests.ports import free_ports
-from tests.services.gateway.rig import until
+from tests.servers.gateway.rig import until
 
 pytestmark = pytest.mark.integration
 MODEL, READY, PREDICT = "/v2/models/mnist", "/v2/health/ready", "/v1/models/mnist:predict"

@@ -14,8 +14,8 @@ from services.gateway.envoy import names
 from services.gateway.envoy.inside import EGRESS_SOCKET
 from services.gateway.envoy.tls import Tls
 from tests.integration.bridge.rig import entry, running
+from tests.servers.gateway.rig import Gateway, until
 from tests.services.gateway import pki, snapshots
-from tests.services.gateway.rig import Gateway, until
 
 pytestmark = pytest.mark.integration
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests import vllm
 from tests.integration.gateway.doors import CHAT, COMPLETIONS, EMBEDDINGS, Doors
 from tests.integration.gateway.test_deny_list_named import reached
+from tests.servers import vllm
 
 pytestmark = pytest.mark.integration
 HELLO: dict[str, Any] = {"model": "llama", "messages": [{"role": "user", "content": "hi"}]}

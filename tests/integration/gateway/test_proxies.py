@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.gateway.snapshot import Snapshot
+from tests.servers.gateway.rig import Backend, Gateway, until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Backend, Gateway, until
 
 pytestmark = pytest.mark.integration
 NAMED = ("127.0.0.0/8", "10.1.0.0/16")

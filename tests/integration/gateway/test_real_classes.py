@@ -21,9 +21,9 @@ from tests.corpus.folders import python
 from tests.corpus.requests import TEXTS
 from tests.corpus.tensors import tensor
 from tests.integration.gateway.stage import send
+from tests.servers.gateway.rig import Gateway, until
+from tests.servers.triton import RunningTriton, serve_several
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Gateway, until
-from tests.triton import RunningTriton, serve_several
 
 pytestmark = pytest.mark.integration
 KEY = {"x-api-key": snapshots.TEAM}

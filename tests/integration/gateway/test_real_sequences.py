@@ -18,9 +18,9 @@ from tritonclient.utils import InferenceServerException
 from services.frameworks.triton.launch import render
 from services.gateway import status
 from services.gateway.snapshot import Endpoint, Snapshot
+from tests.servers.gateway.rig import Gateway, until
+from tests.servers.triton import RunningTriton, context_for, free_ports, runtime_root, spawn, stop
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Gateway, until
-from tests.triton import RunningTriton, context_for, free_ports, runtime_root, spawn, stop
 
 pytestmark = pytest.mark.integration
 NAME = "counter"

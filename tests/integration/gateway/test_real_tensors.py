@@ -12,9 +12,9 @@ import tritonclient.http
 
 from console.first_run.example import PIXELS
 from services.gateway.snapshot import Endpoint, Snapshot
+from tests.servers.gateway.rig import Gateway, until
+from tests.servers.triton import context_for, runtime_root, serve, shared_samples
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Gateway, until
-from tests.triton import context_for, runtime_root, serve, shared_samples
 
 pytestmark = pytest.mark.integration
 NAME = "mnist-onnx"

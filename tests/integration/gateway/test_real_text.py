@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from services.gateway.snapshot import Endpoint, Snapshot
+from tests.servers.gateway.rig import Answer, Gateway, until
+from tests.servers.vllm import SHARED, RunningVllm, chat_body
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Answer, Gateway, until
-from tests.vllm import SHARED, RunningVllm, chat_body
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("vllm")]
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"

@@ -17,8 +17,8 @@ from services.gateway import status
 from services.gateway.envoy import names
 from services.gateway.snapshot import Endpoint, Snapshot
 from tests.integration.gateway.stage import infer_request, send
+from tests.servers.gateway.rig import Backend, Gateway, until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Backend, Gateway, until
 
 pytestmark = pytest.mark.integration
 KEY = "isk_concurrent00_0000000000000000000000000000000000000000000"

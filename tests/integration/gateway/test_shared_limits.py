@@ -12,8 +12,8 @@ from tritonclient.grpc import service_pb2_grpc
 from services.gateway import status
 from services.gateway.snapshot import GatewayKey, Snapshot
 from tests.integration.gateway.stage import Stage, infer_request, refused
+from tests.servers.gateway.rig import Answer, Backend, until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import Answer, Backend, until
 
 pytestmark = pytest.mark.integration
 INFER = "/v2/models/mnist/infer"

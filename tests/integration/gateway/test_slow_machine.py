@@ -18,8 +18,8 @@ import pytest
 from services.gateway import lingering, status
 from services.gateway.envoy import names
 from tests.integration.gateway.stage import Stage
+from tests.servers.gateway.rig import until
 from tests.services.gateway import snapshots
-from tests.services.gateway.rig import until
 
 pytestmark = pytest.mark.integration
 LATE = 3.0

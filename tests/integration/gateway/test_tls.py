@@ -21,8 +21,8 @@ from services.errors import GatewayError
 from services.gateway.envoy.tls import Tls, refresh
 from services.gateway.snapshot import Snapshot
 from tests.integration.gateway.stage import infer_request
+from tests.servers.gateway.rig import Backend, Gateway, until
 from tests.services.gateway import pki, snapshots
-from tests.services.gateway.rig import Backend, Gateway, until
 
 pytestmark = pytest.mark.integration
 INFER = "/v2/models/mnist/infer"

@@ -24,7 +24,7 @@ from services.models import GatewayRevision, Service
 from services.queries import dashboard
 from tests.ports import free_ports
 from tests.rest import ROOT, Answer, Api
-from tests.services.gateway.rig import Backend, Gateway, until
+from tests.servers.gateway.rig import Backend, Gateway, until
 from tests.services.ready import ready_service
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]

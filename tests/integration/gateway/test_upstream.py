@@ -19,9 +19,9 @@ from services.gateway.envoy import encoding, names
 from services.gateway.snapshot import Endpoint
 from tests.integration.gateway.stage import Stage, infer_request, send
 from tests.integration.gateway.test_slow_machine import stopped
+from tests.servers.gateway.relay import Relay
+from tests.servers.gateway.rig import until
 from tests.services.gateway import snapshots
-from tests.services.gateway.relay import Relay
-from tests.services.gateway.rig import until
 
 pytestmark = pytest.mark.integration
 ANSWERS = 4

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.integration.gateway.doors import CHAT, COMPLETIONS, EMBEDDINGS, KEY, TOKENS, Doors
-from tests.services.gateway import text
-from tests.services.gateway.rig import Answer, until
+from tests.servers.gateway import text
+from tests.servers.gateway.rig import Answer, until
 
 pytestmark = pytest.mark.integration
 STREAM: dict[str, Any] = {"model": "llama", "stream": True, "max_tokens": 6}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services.frameworks.triton import runtime
 from tests.corpus.folders import IDLE
-from tests.triton import runtime_root
+from tests.servers.triton import runtime_root
 
 PYTHON = """import os
 import time

@@ -9,7 +9,7 @@ import pytest
 from tests.clients import call
 from tests.integration.live import Live
 from tests.integration.seeds.conftest import metadata
-from tests.vllm import ANSWER, NAME, QUESTION
+from tests.servers.vllm import ANSWER, NAME, QUESTION
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-text")]
 

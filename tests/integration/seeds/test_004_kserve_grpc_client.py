@@ -13,8 +13,8 @@ from tests.clients import call
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
 from tests.integration.stack_run import stack
+from tests.servers.triton import runtime_root
 from tests.services.gateway import pki
-from tests.triton import runtime_root
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]
 PIXELS = [float(pixel) for pixel in example.PIXELS]

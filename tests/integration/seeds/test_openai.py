@@ -9,7 +9,7 @@ import pytest
 from console.first_run import example
 from tests.clients import call
 from tests.integration.live import Live
-from tests.vllm import ADAPTER, ANSWER, NAME, PIRATE_ANSWER, QUESTION
+from tests.servers.vllm import ADAPTER, ANSWER, NAME, PIRATE_ANSWER, QUESTION
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-text")]
 ROOM = {"cpu": 0.5, "memory_gib": 2}

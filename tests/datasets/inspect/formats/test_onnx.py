@@ -17,8 +17,8 @@ from datasets.inspect.errors import Unreadable
 from datasets.inspect.formats import onnx
 from datasets.inspect.formats.onnx import Value
 from tests.datasets.inspect.made import PATIENT
+from tests.servers.triton import runtime_root
 from tests.services.frameworks.triton.onnx_files import field, model, tensor, varint
-from tests.triton import runtime_root
 
 TRUTH = """
 import json, pathlib, onnx

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import Unreadable
 from datasets.inspect.formats import pickle_files
-from tests import triton, vllm
 from tests.datasets.inspect.made import PATIENT
+from tests.servers import triton, vllm
 
 TORCH = """
 import sys, torch

@@ -16,9 +16,9 @@ from datasets.inspect.budget import Budget
 from datasets.inspect.errors import Unreadable
 from datasets.inspect.formats import safetensors
 from datasets.inspect.huggingface import model as huggingface
-from tests import vllm
 from tests.datasets.inspect import made
 from tests.datasets.inspect.made import PATIENT
+from tests.servers import vllm
 
 
 def write(path: Path, header: Any, size: int) -> Path:

@@ -8,8 +8,8 @@ import pytest
 
 from tests.integration.datasets.faults.outcome import point
 from tests.integration.plane import Plane, start_plane
-from tests.proxy import Proxy
-from tests.s3 import Bucket
+from tests.servers.proxy import Proxy
+from tests.servers.s3 import Bucket
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any
 
 from datasets.preheat.store import upkeep
 from tests.integration.plane import Plane
-from tests.proxy import Proxy
-from tests.s3 import Bucket
+from tests.servers.proxy import Proxy
+from tests.servers.s3 import Bucket
 
 HEADERS = 2 << 20
 """Bytes that may pass besides contents: headers and listings."""

@@ -9,8 +9,8 @@ import pytest
 
 from tests.integration.datasets.faults.outcome import assert_none
 from tests.integration.plane import MIB, Plane, wait_until
-from tests.proxy import Proxy
-from tests.s3 import Bucket
+from tests.servers.proxy import Proxy
+from tests.servers.s3 import Bucket
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("s3")]
 SOON = 25

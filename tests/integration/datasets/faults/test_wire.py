@@ -8,8 +8,8 @@ import pytest
 
 from tests.integration.datasets.faults.outcome import assert_none, assert_whole
 from tests.integration.plane import MIB, Plane, is_done
-from tests.proxy import Proxy
-from tests.s3 import PART, Bucket
+from tests.servers.proxy import Proxy
+from tests.servers.s3 import PART, Bucket
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("s3")]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.hub import Hub, hub
+from tests.servers.hub import Hub, hub
 
 pytestmark = pytest.mark.integration
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from datasets.inspect.recognise import recognise
-from tests.hub import Hub
 from tests.integration.datasets.huggingface.asking import WEIGHTS, Make
+from tests.servers.hub import Hub
 
 pytestmark = pytest.mark.integration
 

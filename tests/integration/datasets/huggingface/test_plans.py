@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from datasets.errors import SourceChanged
-from tests.hub import Hub, git_oid
 from tests.integration.datasets.huggingface.asking import WEIGHTS, Make, named, part, refused, whole
+from tests.servers.hub import Hub, git_oid
 
 pytestmark = pytest.mark.integration
 

@@ -9,8 +9,8 @@ import pytest
 
 from datasets.sources.base import Site
 from datasets.sources.huggingface.source import HuggingFaceSource
-from tests.hub import Hub
 from tests.integration.datasets.huggingface.asking import Make, named, part, refused, whole
+from tests.servers.hub import Hub
 
 pytestmark = pytest.mark.integration
 

@@ -10,8 +10,8 @@ import pytest
 from datasets.sources.base import Site
 from datasets.sources.huggingface.source import HuggingFaceSource
 from tests.datasets.sources.wire import certificate
-from tests.hub import Hub, hub
 from tests.integration.datasets.huggingface.asking import named, part, refused, whole
+from tests.servers.hub import Hub, hub
 
 pytestmark = pytest.mark.integration
 

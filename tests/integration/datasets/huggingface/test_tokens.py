@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from console.home import CHECKOUT
-from tests.hub import Hub
 from tests.integration.datasets.huggingface.asking import Make, named, refused, whole
+from tests.servers.hub import Hub
 
 pytestmark = pytest.mark.integration
 

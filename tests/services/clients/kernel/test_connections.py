@@ -6,7 +6,7 @@ import socket
 
 from services.clients.kernel.connections import Held, held
 from tests.ports import free_ports
-from tests.services.gateway.rig import until
+from tests.servers.gateway.rig import until
 
 
 def test_open_connections_and_what_was_sent_over_them_are_counted_at_the_servers_side() -> None:

@@ -15,8 +15,8 @@ from services.errors import ModelError
 from services.frameworks.triton.framework import Triton
 from services.frameworks.triton.launch import render, shm_family
 from services.specs import LaunchContext, Ports, Resources
+from tests.servers.triton import context_for
 from tests.services.frameworks.triton.onnx_files import write_digits
-from tests.triton import context_for
 
 GOLDEN = Path(__file__).parent / "testdata" / "launch.json"
 

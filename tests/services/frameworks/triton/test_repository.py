@@ -17,7 +17,7 @@ from services.frameworks.triton.launch import render
 from services.frameworks.triton.repository import study
 from services.specs import Launch, ModelDescription, ServedModel, Tensor
 from tests.repositories import FLOATS, chain, config, ensemble, onnx_model, python_model, step, unary, write
-from tests.triton import context_for
+from tests.servers.triton import context_for
 
 GOLDEN = Path(__file__).parent / "testdata" / "launch_repository.json"
 ONNX_STEP = config("onnxruntime", inputs={"x": FLOATS}, outputs={"y": FLOATS})

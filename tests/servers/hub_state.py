@@ -1,4 +1,4 @@
-"""What tests/hub_server.py serves, read from the folder that tests/hub.py writes."""
+"""What tests/servers/hub_server.py serves, read from the folder that tests/servers/hub.py writes."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from typing import Any
 LARGE = (".safetensors", ".bin", ".onnx", ".gguf")
 """What .gitattributes sends to large-file storage, besides everything above 10 MiB."""
 LARGE_BYTES = 10 << 20
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class Hub:
@@ -55,7 +55,7 @@ class Hub:
         return (f"127.0.0.1:{self.hub_port}", f"127.0.0.1:{self.cdn_port}")
 
     def set(self, **changes: Any) -> None:
-        """Settings of the server, from the next request on: see tests/hub_server.py.
+        """Settings of the server, from the next request on: see tests/servers/hub_server.py.
 
         `cdn_key`: another one makes every URL signed before invalid, as if it had expired.
         `faults`: [{"match": part of a path, "side": "hub" or "cdn", "status": 429, "headers": {...}}].
@@ -154,7 +154,7 @@ def hub(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[
     server = Hub(folder)
     server.scheme = "https" if certificate else "http"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.hub_server", str(folder), *map(str, certificate or ())],
+        [sys.executable, "-m", "tests.servers.hub_server", str(folder), *map(str, certificate or ())],
         cwd=REPOSITORY,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """A small real V2 server: the null backend behind the gateway under test. Run as a process of its own.
 
-    python -m tests.services.gateway.backend NAME HTTP_PORT GRPC_PORT
+    python -m tests.servers.gateway.backend NAME HTTP_PORT GRPC_PORT
 
 It answers with its own name and what it was sent, and tells at GET /__seen every call that reached it (`?N`: but for
 the first N), and at /__count how many. After GET /__ill its health probe fails until GET /__well. ModelInfer with
@@ -20,7 +20,7 @@ import grpc
 import uvicorn
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tests.services.gateway import text
+from tests.servers.gateway import text
 
 NAME = sys.argv[1] if len(sys.argv) > 1 else "backend"
 SEEN: list[dict[str, Any]] = []

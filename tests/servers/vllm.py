@@ -25,7 +25,7 @@ from services.clients.probes import openai_health
 from services.frameworks.vllm import runtime
 from services.frameworks.vllm.launch import render
 from services.specs import Launch, LaunchContext, Ports, Resources, ServiceSpec
-from tests.triton import free_ports, materialise, stop
+from tests.servers.triton import free_ports, materialise, stop
 
 NAME = "tiny-llama"
 """Of the sample model, and of the service that the fixture `live_llm` makes."""
@@ -135,7 +135,7 @@ class RunningVllm:
 
 
 def spawn(launch: Launch, run_dir: Path, ports: Ports, service: str) -> RunningVllm:
-    """Start it in its own session and return at once; use `tests.triton.stop` at the end."""
+    """Start it in its own session and return at once; use `tests.servers.triton.stop` at the end."""
     run_dir.mkdir(parents=True, exist_ok=True)
     materialise(launch, run_dir)
     log_path = run_dir / "log.txt"

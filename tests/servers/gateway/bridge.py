@@ -1,6 +1,6 @@
 """What stands where the bridge would, and notes what the gateway sends it: two unix sockets that answer anything.
 
-    python -m tests.services.gateway.bridge DIRECTORY
+    python -m tests.servers.gateway.bridge DIRECTORY
 
 GET /__seen over http.sock tells every call. A gRPC call named `...Stream` is answered three times.
 """

@@ -1,10 +1,10 @@
-"""The process behind tests/hub.py: the Hub's own HTTP API on one port, its storage ("CDN") on another.
+"""The process behind tests/servers/hub.py: the Hub's own HTTP API on one port, its storage ("CDN") on another.
 
-    python -m tests.hub_server FOLDER [CERTIFICATE KEY]
+    python -m tests.servers.hub_server FOLDER [CERTIFICATE KEY]
 
 It prints {"hub": port, "cdn": port} and serves until its stdin closes, over TLS if it got a certificate.
 
-What it serves lies in FOLDER, which tests/hub.py writes, and is read anew with every request:
+What it serves lies in FOLDER, which tests/servers/hub.py writes, and is read anew with every request:
 
     settings.json                 tokens, page size, key and lifetime of signed URLs, faults
     repos/ORG/NAME/repo.json      who may read it, what its branches and tags point at
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode, urlsplit
 
-from tests.hub_state import State
+from tests.servers.hub_state import State
 
 API = re.compile(r"/api/models/(?P<repo>.+?)(?:/(?P<verb>revision|tree|paths-info|auth-check)(?P<rest>/.*)?)?")
 RESOLVE = re.compile(r"/(?P<repo>.+?)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")

@@ -54,7 +54,7 @@ class Backend:
         if endpoint is None:
             endpoint = Endpoint("127.0.0.1", *free_ports(2))
         ports = [str(endpoint.http_port), str(endpoint.grpc_port)]
-        command = [sys.executable, "-m", "tests.services.gateway.backend", name, *ports]
+        command = [sys.executable, "-m", "tests.servers.gateway.backend", name, *ports]
         backend = cls(name, endpoint, subprocess.Popen(command, cwd=CHECKOUT))
         try:
             until(lambda: backend.seen() is not None)
@@ -100,7 +100,7 @@ class Bridge:
     @classmethod
     def start(cls, directory: Path) -> Bridge:
         directory.mkdir(mode=0o700)
-        command = [sys.executable, "-m", "tests.services.gateway.bridge", str(directory)]
+        command = [sys.executable, "-m", "tests.servers.gateway.bridge", str(directory)]
         bridge = cls(directory, subprocess.Popen(command, cwd=CHECKOUT))
         try:
             until(lambda: bridge.seen() is not None)

@@ -1,0 +1,1 @@
+"""A real Envoy, and what stands behind it in tests."""
