@@ -1,4 +1,4 @@
-"""Data in config.pbtxt, and the table of rules that a real Triton confirms (tests/integration/test_triton_rules.py)."""
+"""Data in config.pbtxt, and the table of rules that a real Triton confirms (tests/integration/triton/test_rules.py)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.datasets.faults.outcome import point
-from tests.integration.plane import Plane, start_plane
+from tests.integration.preheat.plane import Plane, start_plane
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import Bucket
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from datasets.preheat.store import upkeep
-from tests.integration.plane import Plane
+from tests.integration.preheat.plane import Plane
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import Bucket
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.integration.datasets.faults.outcome import assert_none
-from tests.integration.plane import MIB, Plane, wait_until
+from tests.integration.preheat.plane import MIB, Plane, wait_until
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import Bucket
 

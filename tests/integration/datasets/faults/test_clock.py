@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.datasets.faults.outcome import assert_none, assert_whole
-from tests.integration.plane import MIB, Plane, is_done, wait_until
+from tests.integration.preheat.plane import MIB, Plane, is_done, wait_until
 
 pytestmark = [pytest.mark.integration]
 HOURS = 6

@@ -12,7 +12,7 @@ import pytest
 from datasets.preheat.copying.copy import PIECE
 from datasets.sources.s3.source import S3Source
 from tests.integration.datasets.faults.outcome import HEADERS, assert_none, assert_whole
-from tests.integration.plane import MIB, Plane, end, is_done, wait_until
+from tests.integration.preheat.plane import MIB, Plane, end, is_done, wait_until
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import Bucket
 

@@ -11,7 +11,7 @@ import pytest
 from datasets.preheat.copying.copy import PIECE
 from datasets.sources.s3.source import S3Source
 from tests.integration.datasets.faults.outcome import HEADERS, assert_none, assert_whole, point
-from tests.integration.plane import MIB, Plane, is_done, wait_until
+from tests.integration.preheat.plane import MIB, Plane, is_done, wait_until
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import Bucket, Server, start_s3
 

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.integration.datasets.faults.outcome import assert_none, assert_whole
-from tests.integration.plane import MIB, Plane, is_done
+from tests.integration.preheat.plane import MIB, Plane, is_done
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import PART, Bucket
 

@@ -1,4 +1,4 @@
-"""Snippets as text: quoting, keys, sizes. That they run is in tests/integration/test_probe.py."""
+"""Snippets as text: quoting, keys, sizes. That they run is in tests/integration/panel/test_probe.py."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Readiness of a server that speaks OpenAI's protocol, against servers that are wrong somehow. The real one:
-tests/integration/test_vllm.py.
+tests/integration/vllm/test_server.py.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from services.gateway.usage_lines import ended
 from services.usage import access_log, metering
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
-from tests.integration.metering_clients import V1, Chat, Client, Grpc, Rest, Seen, at_work
+from tests.integration.metering.clients import V1, Chat, Client, Grpc, Rest, Seen, at_work
 from tests.integration.stack_run import stack
 from tests.servers import vllm
 from tests.servers.triton import runtime_root

@@ -20,7 +20,7 @@ def victim(what: str, home: Path) -> dict[str, Any]:
     env = {**os.environ, "CONSOLE_HOME": str(home), "DJANGO_SETTINGS_MODULE": "console.settings"}
     env.pop("DATABASE_URL", None)  # killing is about the files and SQLite; PostgreSQL's own server is not killed here
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.integration.metering_victim", what],
+        [sys.executable, "-m", "tests.integration.metering.victim", what],
         cwd=CHECKOUT,
         env=env,
         capture_output=True,

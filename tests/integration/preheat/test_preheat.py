@@ -13,7 +13,7 @@ import pytest
 from datasets.preheat.copying.copy import PIECE
 from datasets.preheat.store import upkeep
 from datasets.preheat.store.trees import Store
-from tests.integration.plane import MIB, Plane, is_done, on_disk, start_plane, wait_until
+from tests.integration.preheat.plane import MIB, Plane, is_done, on_disk, start_plane, wait_until
 
 pytestmark = [pytest.mark.integration]
 

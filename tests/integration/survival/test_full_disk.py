@@ -27,7 +27,7 @@ from tests.integration.engine_home import wait_for
 from tests.integration.live import send
 from tests.integration.small_disk import MIB, SmallDisk, give_back, run_in_a_namespace, small_disk
 from tests.integration.stack_run import PROGRAMS, Stack
-from tests.integration.survivor import Survivor, Traffic, attempt
+from tests.integration.survival.survivor import Survivor, Traffic, attempt
 from tests.ports import free_ports
 from tests.servers.triton import runtime_root
 

@@ -14,7 +14,7 @@ from datasets.preheat.copying.copy import PIECE
 from datasets.preheat.journal import read_facts
 from tests.integration.engine_home import gone, wait_for
 from tests.integration.stack_run import Stack, stack
-from tests.integration.survivor import Survivor
+from tests.integration.survival.survivor import Survivor
 from tests.servers.triton import runtime_root
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("survival")]

@@ -23,9 +23,9 @@ import pytest
 from console.first_run import example
 from datasets.preheat.store.trees import Store, make_manifest
 from datasets.specs import StoredFile
-from tests.integration.drip_server import SIZE, DripServer
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
+from tests.integration.preheat.drip_server import SIZE, DripServer
 from tests.integration.stack_run import stack
 from tests.servers.triton import runtime_root
 
