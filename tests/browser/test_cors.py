@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import PATIENCE
+from tests.integration.gateway.access.test_cors import INFER, preflight, with_origins
 from tests.integration.gateway.doors import BOTH, CHAT, Doors, OpenDoors
-from tests.integration.gateway.test_cors import INFER, preflight, with_origins
 from tests.servers.gateway.rig import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("live")]

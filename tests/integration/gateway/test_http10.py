@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, KEY, Doors
-from tests.integration.gateway.test_deny_list_named import reached
 from tests.ports import free_ports
 from tests.servers.gateway.rig import until
 

@@ -16,9 +16,9 @@ import tritonclient.http
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.utils import InferenceServerException
 
+from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, COMPLETIONS, Doors
 from tests.integration.gateway.stage import infer_request
-from tests.integration.gateway.test_deny_list_named import reached
 
 pytestmark = pytest.mark.integration
 MIB = 1 << 20

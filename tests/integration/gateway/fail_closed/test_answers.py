@@ -12,8 +12,8 @@ from services.gateway.envoy import names
 from tests.integration.gateway.doors import CHAT, EMBEDDINGS, TOKENS, Doors
 from tests.integration.gateway.stage import Stage, infer_request, refused
 from tests.integration.gateway.test_bridged import V2, call
-from tests.integration.gateway.test_typed import answer as backend_answer
-from tests.integration.gateway.test_typed import got, request_for
+from tests.integration.gateway.v2.test_typed import answer as backend_answer
+from tests.integration.gateway.v2.test_typed import got, request_for
 from tests.servers.gateway import text
 from tests.servers.gateway.rig import Answer, until
 

@@ -12,8 +12,8 @@ import pytest
 
 from services.gateway.envoy import names
 from services.gateway.snapshot import GatewayService
+from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, EMBEDDINGS, KEY, Doors, OpenDoors
-from tests.integration.gateway.test_deny_list_named import reached
 from tests.servers.gateway.rig import Answer, until
 from tests.services.gateway import snapshots
 

@@ -1,6 +1,6 @@
 """What a native filter is for, shown by leaving it out: which calls then pass that must not, and which do not.
 
-The api-key filter and the scripts are in test_fail_closed.py: without any of them nobody passes at all. A wrong key
+The api-key filter and the scripts are in test_broken_parts.py: without any of them nobody passes at all. A wrong key
 passes in no case. But the two grants are who may call what, and no third part looks again: `grant-early` alone where
 the headers name the service and no body is looked at, `grant` alone where the body names it or is a small V2 one.
 Envoy leaves out no filter by itself, so this is a mistake in the configuration, and the last test is against that.
@@ -20,10 +20,10 @@ import pytest
 from services.gateway.envoy import names
 from services.gateway.envoy.filters import http_filters
 from services.gateway.snapshot import Limits
+from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, Doors
 from tests.integration.gateway.stage import infer_request
 from tests.integration.gateway.test_bridged import TF, V2, call, predict_request
-from tests.integration.gateway.test_deny_list_named import reached
 from tests.services.gateway import snapshots
 
 pytestmark = pytest.mark.integration

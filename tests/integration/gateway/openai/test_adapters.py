@@ -9,10 +9,10 @@ import pytest
 import tritonclient.http
 from tritonclient.grpc import service_pb2 as pb
 
+from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, COMPLETIONS, KEY, Doors
 from tests.integration.gateway.stage import infer_request, refused
 from tests.integration.gateway.test_bridged import TF, V2, call, predict_request
-from tests.integration.gateway.test_deny_list_named import reached
 from tests.services.gateway import snapshots
 
 pytestmark = pytest.mark.integration

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, Doors
 from tests.integration.gateway.raw import http1, http2
-from tests.integration.gateway.test_deny_list_named import reached
 
 pytestmark = pytest.mark.integration
 INFER, MODEL, PREDICT = "/v2/models/mnist/infer", "/v2/models/mnist", "/v1/models/mnist:predict"

@@ -1,6 +1,6 @@
 """Headers that only the gateway's own parts may write: over HTTP/2 and gRPC they let nobody in and tell nobody a thing.
 
-(Over HTTP/1.1 they are in test_deny_list_named.py.)
+(Over HTTP/1.1 they are in test_named.py.)
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import pytest
 from services.gateway.envoy import names
 from services.gateway.envoy.listener import SPOOFABLE, SPOOFABLE_PREFIXES
 from services.schema import internal_headers
+from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, KEY, Doors
 from tests.integration.gateway.raw import OTHER, Header, http1, http2
 from tests.integration.gateway.stage import infer_request, refused
 from tests.integration.gateway.test_bridged import TF, V2, call, predict_request
-from tests.integration.gateway.test_deny_list_named import reached
 from tests.services.gateway import snapshots
 
 pytestmark = pytest.mark.integration

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from services.gateway.envoy import filters
+from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, COMPLETIONS, EMBEDDINGS, KEY, Doors
 from tests.integration.gateway.raw import http1, http2
-from tests.integration.gateway.test_deny_list_named import reached
 
 pytestmark = pytest.mark.integration
 INFER = "/v2/models/mnist/infer"

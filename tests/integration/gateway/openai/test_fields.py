@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import CHAT, COMPLETIONS, EMBEDDINGS, Doors
-from tests.integration.gateway.test_deny_list_named import reached
 from tests.servers import vllm
 
 pytestmark = pytest.mark.integration

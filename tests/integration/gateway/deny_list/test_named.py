@@ -11,9 +11,9 @@ import pytest
 
 from services.gateway.envoy import names
 from services.schema import internal_headers
+from tests.integration.gateway.deny_list.test_allow_list import CLOSED, variants
 from tests.integration.gateway.doors import BOTH, CHAT, COMPLETIONS, Doors
 from tests.integration.gateway.raw import CUT, OTHER, Header, Sender, http1, http2
-from tests.integration.gateway.test_deny_list import CLOSED, variants
 from tests.services.gateway import snapshots
 
 pytestmark = pytest.mark.integration

@@ -17,8 +17,8 @@ from services.clients.envoy_admin import EnvoyAdmin
 from services.gateway import status
 from services.gateway.envoy import encoding, names
 from services.gateway.snapshot import Endpoint
+from tests.integration.gateway.changes.test_slow_machine import stopped
 from tests.integration.gateway.stage import Stage, infer_request, send
-from tests.integration.gateway.test_slow_machine import stopped
 from tests.servers.gateway.relay import Relay
 from tests.servers.gateway.rig import until
 from tests.services.gateway import snapshots
