@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from tests.corpus import (
     configs,
-    failing,
     graphs,
     huggingface,
     layouts,
     outputs,
     programs,
-    refused,
     repositories,
     requests,
     scheduling,
@@ -18,6 +16,7 @@ from tests.corpus import (
     streams,
     tensors,
 )
+from tests.corpus.faulty import failing, refused
 
 CASES = (
     *scheduling.CASES,

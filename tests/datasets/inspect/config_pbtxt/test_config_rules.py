@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from datasets.inspect.config_pbtxt import config_rules, pbtxt
-from tests.corpus import refused, scheduling, tensors
+from tests.corpus import scheduling, tensors
 from tests.corpus.case import Case
+from tests.corpus.faulty import refused
 
 INPUT = "input { name: 'x' data_type: TYPE_FP32 dims: [ 1 ] }"
 OUTPUT = "output { name: 'o' data_type: TYPE_FP32 dims: [ 1 ] }"

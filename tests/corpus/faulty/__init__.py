@@ -1,0 +1,1 @@
+"""Models that fail: refused before a start, or by the start itself."""
