@@ -76,7 +76,7 @@ class Taken:
     flush: float
     cpu: float
     memory_mib: float
-    said: dict[str, Any]
+    printed: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -349,7 +349,7 @@ def report(result: dict[str, Any]) -> str:
 def _verdict(row: dict[str, Any]) -> str:
     middles = {name: _median(taken, "seconds") for name, taken in row["movers"].items()}
     ours, plain = middles.pop("console"), middles.pop(BARE, None)
-    again = statistics.median(one["said"]["again"] for one in row["movers"]["console"])
+    again = statistics.median(one["printed"]["again"] for one in row["movers"]["console"])
     memory = max(one["memory_mib"] for one in row["movers"]["console"])
     if not middles:
         return f"- {row['kind']}, {row['case']}: nothing to compare with is installed."

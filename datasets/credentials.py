@@ -50,7 +50,7 @@ class Vault:
 
 def seal(dataset_name: str, secrets: Mapping[str, str]) -> dict[str, str]:
     """What `Dataset.credentials` of a dataset of that name holds."""
-    vault = Vault(settings.SECRETS_KEYS or [_made()])
+    vault = Vault(settings.SECRETS_KEYS or [_generated_key()])
     return {name: vault.seal(dataset_name, name, secret) for name, secret in secrets.items()}
 
 
@@ -83,10 +83,10 @@ def _vault() -> Vault:
         return Vault(settings.SECRETS_KEYS)
     if not settings.HOME.secrets_key.exists():
         raise CredentialsLocked("the key file that they were encrypted with is not in the home any more")
-    return Vault([_made()])
+    return Vault([_generated_key()])
 
 
-def _made() -> str:
+def _generated_key() -> str:
     key = made_once(settings.HOME.secrets_key, lambda: Fernet.generate_key().decode("ascii"))
     try:
         Fernet(key)

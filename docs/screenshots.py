@@ -55,19 +55,19 @@ def call(given: dict[str, str], path: str, body: Any = None, method: str = "GET"
     )
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            found: dict[str, Any] = json.loads(answer.read() or b"{}")
+            row: dict[str, Any] = json.loads(answer.read() or b"{}")
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
         return {}
-    return found
+    return row
 
 
 @contextmanager
 def other_services(given: dict[str, str]) -> Iterator[None]:
     """Those that are there already are used, and stay."""
-    made = [body for body in OTHERS if not call(given, f"services/{body['name']}/")]
-    for body in made:
+    bodies = [body for body in OTHERS if not call(given, f"services/{body['name']}/")]
+    for body in bodies:
         call(given, "services/", body, "POST")
     try:
         deadline = time.monotonic() + 300
@@ -76,7 +76,7 @@ def other_services(given: dict[str, str]) -> Iterator[None]:
                 time.sleep(0.5)
         yield
     finally:
-        for body in made:
+        for body in bodies:
             call(given, f"services/{body['name']}/", method="DELETE")
 
 
@@ -96,9 +96,9 @@ def take(page: Page, name: str) -> None:
 
 def preheat(page: Page, given: dict[str, str]) -> None:
     for dataset in call(given, "datasets/")["results"]:
-        for found in call(given, f"datasets/{dataset['name']}/rounds/")["results"]:
-            if found["state"] == "COPYING":
-                page.goto(f"/datasets/{dataset['name']}/rounds/{found['id']}/")
+        for row in call(given, f"datasets/{dataset['name']}/rounds/")["results"]:
+            if row["state"] == "COPYING":
+                page.goto(f"/datasets/{dataset['name']}/rounds/{row['id']}/")
                 page.wait_for_timeout(4000)  # until speeds are known
                 take(page, "preheat")
                 return

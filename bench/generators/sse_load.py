@@ -39,7 +39,7 @@ class Tally:
     def __init__(self) -> None:
         self.streams = self.frames = self.cut = self.lost = 0
         self.first, self.later = array("q"), array("q")
-        self.said: list[str] = []
+        self.failures: list[str] = []
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -47,7 +47,7 @@ class Tally:
             "frames": self.frames,
             "cut": self.cut,
             "lost": self.lost,
-            "said": self.said,
+            "failures": self.failures,
             "first": spread(self.first),
             "later": spread(self.later),
         }
@@ -164,7 +164,7 @@ def drive(slots: Sequence[Slot], plan: Mapping[str, Any], rng: random.Random) ->
                 except (StreamError, OSError, ValueError) as failure:
                     over_now = True
                     slot.tally.cut += 1
-                    slot.tally.said = [*slot.tally.said[:4], str(failure)]
+                    slot.tally.failures = [*slot.tally.failures[:4], str(failure)]
                     del by_descriptor[descriptor]
                     slot.wire.close()
                     slot.wire = slot.connect()

@@ -12,7 +12,7 @@ import boto3
 bucket, folder = sys.argv[1], Path(sys.argv[2])
 client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
 for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-    for found in page.get("Contents", []):
-        target = folder / found["Key"]
+    for row in page.get("Contents", []):
+        target = folder / row["Key"]
         target.parent.mkdir(parents=True, exist_ok=True)
-        client.download_file(bucket, found["Key"], str(target))
+        client.download_file(bucket, row["Key"], str(target))

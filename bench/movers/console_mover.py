@@ -35,7 +35,7 @@ def main(kind: str, folder: str, again: bool) -> None:
     plan = source.plan("")
     planned = time.monotonic()
     with store.staging("1") as staging:
-        stored = copy(plan, source, "", staging, find_stored=store.known(plan, ""))
+        stored = copy(plan, source, "", staging, find_stored=store.stored_finder(plan, ""))
         copied = time.monotonic()
         manifest = make_manifest(stored, plan.empty_dirs)
         parts = {file.path: staging.part(key_of(file)) for file in plan.files}

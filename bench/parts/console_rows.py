@@ -7,7 +7,7 @@ that meets the change.
 
 plan: {"services", "keys", "changes", "first_port"}: from `first_port` on, as many ports as there are services, and one
       for each change, are a null backend
-result, one line: {"made" {kind: [seconds]}, "called" {kind: [seconds that the call took]}}
+result, one line: {"delays" {kind: [seconds]}, "called" {kind: [seconds that the call took]}}
 environment: CONSOLE_HOME, GATEWAY_PORT, DJANGO_SETTINGS_MODULE
 """
 

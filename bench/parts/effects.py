@@ -17,28 +17,28 @@ EVERY = 0.01
 
 @dataclass
 class Effects:
-    made: dict[str, list[float]] = field(default_factory=dict)
+    delays: dict[str, list[float]] = field(default_factory=dict)
     """Kind of change -> seconds from the call to the first request that meets it."""
     called: dict[str, list[float]] = field(default_factory=dict)
     """Of these the seconds that the call itself took."""
 
     def add(self, kind: str, seconds: float, call: float) -> None:
-        self.made.setdefault(kind, []).append(seconds)
+        self.delays.setdefault(kind, []).append(seconds)
         self.called.setdefault(kind, []).append(call)
 
     def to_json(self) -> dict[str, Any]:
-        return {"made": self.made, "called": self.called}
+        return {"delays": self.delays, "called": self.called}
 
     def table(self, where: str) -> str:
         lines = [f"| {where} | counts after, s: median (longest) | of which the call |", "|---|--:|--:|"]
-        for kind, each in self.made.items():
+        for kind, each in self.delays.items():
             spread, call = Spread.of(each), Spread.of(self.called[kind])
             lines.append(f"| {kind} | {spread.median:.2f} ({spread.high:.2f}) | {call.median:.2f} |")
         return "\n".join(lines)
 
     def verdict(self, where: str, limit: float) -> list[str]:
         lines = []
-        for kind, each in self.made.items():
+        for kind, each in self.delays.items():
             word = "as wanted" if max(each) <= limit else "TOO SLOW"
             lines.append(f"{where}, when {kind}: {max(each):.2f} s at most ({word}; wanted {limit:g} s).")
         return lines

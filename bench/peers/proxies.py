@@ -52,7 +52,7 @@ def nginx_proxy(directory: Path, backend_port: int) -> Iterator[Peer]:
     at.mkdir()
     port = servers.free_ports(1)[0]
     with nginx(at, nginx_head(at) + NGINX.format(backend=backend_port, port=port), port) as pids:
-        yield Peer(port, pids, _said("nginx", "-v"))
+        yield Peer(port, pids, _version("nginx", "-v"))
 
 
 @contextmanager
@@ -63,10 +63,10 @@ def haproxy(directory: Path, backend_port: int) -> Iterator[Peer]:
     (at / "haproxy.cfg").write_text(HAPROXY.format(backend=backend_port, port=port))
     command = ("haproxy", "-db", "-f", str(at / "haproxy.cfg"))
     with servers.process(command, at, servers.answers(f"http://{servers.HOST}:{port}/health")) as running:
-        yield Peer(port, [running.pid], _said("haproxy", "-v"))
+        yield Peer(port, [running.pid], _version("haproxy", "-v"))
 
 
-def _said(program: str, flag: str) -> str:
+def _version(program: str, flag: str) -> str:
     done = subprocess.run([program, flag], capture_output=True, text=True, check=True, timeout=10)
     first = (done.stdout + done.stderr).strip().splitlines()[0]
     name = first.removeprefix("nginx version: ").replace("HAProxy version", "HAProxy")

@@ -62,7 +62,7 @@ class Runner:
                 insist(step, self._announce, patient=not exit_when_ready, explain=passing)
             threading.Thread(target=outcome.work, args=(first_run, self._announce), daemon=True).start()
             while True:
-                time.sleep(LOOK_SECONDS if outcome.told else 0.1)
+                time.sleep(LOOK_SECONDS if outcome.reported else 0.1)
                 self._look()
                 if outcome.news():
                     if outcome.crashed or (outcome.failed and exit_when_ready):
@@ -218,7 +218,7 @@ class Outcome:
         self._patient = patient
         self.summary: Mapping[str, str] = {}
         self.text = ""
-        self.failed = self.crashed = self.told = False
+        self.failed = self.crashed = self.reported = False
         self._done = threading.Event()
 
     def work(self, first_run: FirstRun, announce: Announce) -> None:
@@ -233,9 +233,9 @@ class Outcome:
 
     def news(self) -> bool:
         """True once, when it is over."""
-        if self.told or not self._done.is_set():
+        if self.reported or not self._done.is_set():
             return False
-        self.told = True
+        self.reported = True
         return True
 
 

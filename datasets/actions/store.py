@@ -31,7 +31,7 @@ def evict(digest: str, *, actor: Principal) -> int:
     actor.require_admin()
     store = wiring.store()
     _require(store, digest)
-    needed = store_queries.wanted()
+    needed = store_queries.needed_trees()
     if digest in needed:
         users = ", ".join(store_queries.users_of([digest])[digest]) or "something"
         raise Conflict(f"These files are needed by {users}.", hint="Delete the service first, or keep the files.")

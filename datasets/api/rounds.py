@@ -176,15 +176,15 @@ class Rounds(Resource):
 
     @_verb("Cancel a round", "cancel")
     def cancel(self, request: Request, name: str, round_id: str) -> Response:
-        return self._asked(round_actions.cancel, round_id)
+        return self._accept(round_actions.cancel, round_id)
 
     @_verb("Pause a round; what was copied stays", "pause")
     def pause(self, request: Request, name: str, round_id: str) -> Response:
-        return self._asked(round_actions.pause, round_id)
+        return self._accept(round_actions.pause, round_id)
 
     @_verb("Resume a round that is paused", "resume")
     def resume(self, request: Request, name: str, round_id: str) -> Response:
-        return self._asked(round_actions.resume, round_id)
+        return self._accept(round_actions.resume, round_id)
 
     @_verb(
         "Try a round again that failed or was cancelled",
@@ -192,9 +192,9 @@ class Rounds(Resource):
         "Gives a new round, or the one of this path that is under way. Location is where to follow it.",
     )
     def retry(self, request: Request, name: str, round_id: str) -> Response:
-        return self._asked(round_actions.retry, round_id)
+        return self._accept(round_actions.retry, round_id)
 
-    def _asked(self, verb: Callable[..., Round], round_id: str) -> Response:
+    def _accept(self, verb: Callable[..., Round], round_id: str) -> Response:
         round_ = verb(self._round(round_id), actor=self.actor)
         where = reverse("api-dataset-round", [round_.dataset.name, round_.pk], request=self.request)
         return Response(RoundOut(round_).data, status=status.HTTP_202_ACCEPTED, headers={"Location": where})

@@ -33,7 +33,7 @@ class StoredTreeOut(serializers.Serializer[Any]):
     frees = serializers.IntegerField(help_text="Bytes that no other tree shares.")
     used = MomentField(help_text="When it was last asked for, in seconds since the epoch.")
     verified = MomentField(help_text="When every byte was last read and was right; 0 when not known.")
-    wanted = serializers.BooleanField(help_text="A service has a revision with it: it is not evicted.")
+    wanted = serializers.BooleanField(source="needed", help_text="A service has a revision with it: it is not evicted.")
     leaves = MomentField(help_text="When it is evicted if nobody asks for it; 0 for one that is wanted.")
     users = serializers.ListField(child=serializers.CharField(), help_text="Services.")
     origins = OriginOut(many=True)

@@ -33,7 +33,7 @@ class Executable:
 
 
 @dataclass(frozen=True)
-class TensorSaid:
+class ModelTensor:
     """An input or output as the model's file has it; in `shape` a text is a named free size, -1 an unnamed one."""
 
     name: str
@@ -72,8 +72,8 @@ class Report:
     name: str = ""
     """Of the folder, in a repository of several models."""
     facts: tuple[tuple[str, str], ...] = ()
-    inputs: tuple[TensorSaid, ...] = ()
-    outputs: tuple[TensorSaid, ...] = ()
+    inputs: tuple[ModelTensor, ...] = ()
+    outputs: tuple[ModelTensor, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     executable: tuple[Executable, ...] = ()
@@ -127,5 +127,5 @@ def _executable(data: Mapping[str, Any]) -> Executable:
     return Executable(**{**data, "imports": tuple(data["imports"]), "others": tuple(data["others"])})
 
 
-def _tensors(data: Any) -> tuple[TensorSaid, ...]:
-    return tuple(TensorSaid(one["name"], one["datatype"], tuple(one["shape"])) for one in data)
+def _tensors(data: Any) -> tuple[ModelTensor, ...]:
+    return tuple(ModelTensor(one["name"], one["datatype"], tuple(one["shape"])) for one in data)

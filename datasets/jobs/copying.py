@@ -25,7 +25,7 @@ from datasets.preheat.copying.file_progress import Watch
 from datasets.preheat.copying.speed import Limit, Speed
 from datasets.preheat.journal import Staging, key_of
 from datasets.preheat.store import upkeep
-from datasets.preheat.store.trees import Known, Store, make_manifest
+from datasets.preheat.store.trees import FindStored, Store, make_manifest
 from datasets.sources.base import Source
 from datasets.specs import Plan, StoredFile, Tree, left_out_text
 
@@ -60,7 +60,7 @@ class Planned:
     stays: tuple[StoredFile, ...]
     fingerprint: str
     """What the store finds the tree by."""
-    known: Known
+    find_stored: FindStored
     """Which of the files the store has already."""
 
 
@@ -75,7 +75,7 @@ def tree_of(lease: Lease, store: Store, staging: Staging, turn: Turn) -> Tree:
     for _ in range(PLANS):
         planned = _plan(job)
         tree = store.find(planned.fingerprint)
-        if tree is not None or any(planned.known(file) for file in planned.plan.files):
+        if tree is not None or any(planned.find_stored(file) for file in planned.plan.files):
             _prove(job.source, planned.plan, round_.path)
         if tree is not None:
             lease.say("The store of this node has all of them already.")
@@ -112,7 +112,7 @@ def _plan(job: Job) -> Planned:
     lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
     if left_out := left_out_text(plan.left_out):
         lease.say(left_out)
-    return Planned(plan, stays, fingerprint, job.store.known(plan, _place(round_, source)))
+    return Planned(plan, stays, fingerprint, job.store.stored_finder(plan, _place(round_, source)))
 
 
 def _prove(source: Source, plan: Plan, path: str) -> None:
@@ -202,7 +202,7 @@ def _copied(job: Job, planned: Planned) -> tuple[StoredFile, ...]:
     plan, lease, speed = planned.plan, job.lease, Speed()
     before, least = Round.objects.values_list("bytes_copied", "bytes_done").get(pk=job.round.pk)
     last = _last_tree(job.round)
-    missing = copying.missing_bytes(plan, job.staging, planned.known)
+    missing = copying.missing_bytes(plan, job.staging, planned.find_stored)
     housekeeping.make_room(missing, keep={last} if last else set())
     watch = Watch(job.staging.directory, plan)
 
@@ -223,7 +223,7 @@ def _copied(job: Job, planned: Planned) -> tuple[StoredFile, ...]:
             job.staging,
             progress=progress,
             check=job.check,
-            find_stored=planned.known,
+            find_stored=planned.find_stored,
             limit=limit,
         )
     except (SourceChanged, SourceDamaged):

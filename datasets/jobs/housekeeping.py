@@ -30,10 +30,10 @@ def evict_unused() -> list[str]:
     """
     spool.sweep(settings.HOME.spool)
     store, now = wiring.store(), time.time()
-    gone = upkeep.evict(store, store_queries.wanted(), not_used_since=now - store_queries.KEEPS.total_seconds())
+    gone = upkeep.evict(store, store_queries.needed_trees(), not_used_since=now - store_queries.KEEPS.total_seconds())
     if settings.STORE_QUOTA_BYTES:
         over = upkeep.used_bytes(store) - settings.STORE_QUOTA_BYTES
-        gone += upkeep.make_room(store, store_queries.wanted(), over, grace=store_queries.GRACE, now=now)
+        gone += upkeep.make_room(store, store_queries.needed_trees(), over, grace=store_queries.GRACE, now=now)
     return gone
 
 
@@ -51,7 +51,9 @@ def make_room(need: int, *, keep: set[str]) -> list[str]:
     for round_pk in Round.objects.filter(state=states.FAILED).values_list("pk", flat=True):
         with contextlib.suppress(Busy):
             store.discard_staging(str(round_pk))  # it would have spared copying again, which is a lesser good
-    return upkeep.make_room(store, store_queries.wanted() | keep, missing, grace=store_queries.GRACE, now=time.time())
+    return upkeep.make_room(
+        store, store_queries.needed_trees() | keep, missing, grace=store_queries.GRACE, now=time.time()
+    )
 
 
 def settle() -> None:

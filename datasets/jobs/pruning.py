@@ -34,7 +34,7 @@ def prune() -> int:
     removed = after = 0
     while batch := list(_old().filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:BATCH]):
         after = batch[-1]
-        removed += _remove(set(batch) - _wanted(set(batch)))
+        removed += _remove(set(batch) - _needed(set(batch)))
     return removed
 
 
@@ -51,7 +51,7 @@ def _old() -> RoundQuerySet:
     return old.exclude(pk__in=last).exclude(pk__in=sources)
 
 
-def _wanted(pks: set[int]) -> set[int]:
+def _needed(pks: set[int]) -> set[int]:
     needed: set[int] = set()
     for _, answer in rounds_wanted.send(None, rounds=pks):
         reply: Any = answer or ()

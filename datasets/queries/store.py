@@ -25,7 +25,7 @@ GRACE = 600.0
 """Seconds for which a tree stays whatever happens: whoever asked for it is about to say that it needs it."""
 
 
-def wanted() -> set[str]:
+def needed_trees() -> set[str]:
     """Digests of the trees that somebody still needs."""
     kept_trees: set[str] = set()
     for _, digests in trees_wanted.send(None):
@@ -47,7 +47,7 @@ class Origin:
 class StoredTree:
     """One tree. Times are seconds since 1970, 0 when not known; sizes are bytes.
 
-    `frees` is what the disk would win without it: contents that no other tree holds. `wanted`: it is never evicted.
+    `frees` is what the disk would win without it: contents that no other tree holds. `needed`: it is never evicted.
     """
 
     digest: str
@@ -56,7 +56,7 @@ class StoredTree:
     frees: int
     used: float
     verified: float
-    wanted: bool
+    needed: bool
     users: tuple[str, ...]
     """Services that have a revision with these files."""
     origins: tuple[Origin, ...]
@@ -68,7 +68,7 @@ class StoredTree:
     @property
     def leaves(self) -> float:
         """When it is evicted if nobody asks for it any more; 0 for one that is wanted."""
-        return 0.0 if self.wanted else self.used + KEEPS.total_seconds()
+        return 0.0 if self.needed else self.used + KEEPS.total_seconds()
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class StoreUse:
 
     @property
     def unwanted(self) -> tuple[StoredTree, ...]:
-        return tuple(tree for tree in self.trees if not tree.wanted)
+        return tuple(tree for tree in self.trees if not tree.needed)
 
     @property
     def next(self) -> StoredTree | None:
@@ -117,7 +117,7 @@ def users_of(digests: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
 
 
 def _trees(store: Store) -> tuple[StoredTree, ...]:
-    rows = upkeep.kept(store, wanted())
+    rows = upkeep.kept(store, needed_trees())
     digests = [row.digest for row in rows]
     users, origins = users_of(digests), _origins(digests)
     to_verify = set(upkeep.to_verify(store))
@@ -129,7 +129,7 @@ def _trees(store: Store) -> tuple[StoredTree, ...]:
             row.frees,
             row.used,
             store.verified_at(row.digest),
-            row.wanted,
+            row.needed,
             users[row.digest],
             origins.get(row.digest, ()),
             tuple(row.damage.splitlines()),

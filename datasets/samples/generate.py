@@ -121,5 +121,5 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python generate.py OUT")
     target = Path(sys.argv[1]).absolute()
-    made = generate(target)
-    sys.stdout.write(f"{'made' if made else 'up to date'}: {target}\n")
+    changed = generate(target)
+    sys.stdout.write(f"{'generated' if changed else 'up to date'}: {target}\n")

@@ -71,7 +71,7 @@ Another thread may call `close` while one waits in `readinto`: that one ends soo
 
 
 @dataclass(frozen=True)
-class Begun:
+class PendingFile:
     """A whole file that was asked for. Either `body` is called, once, and does what `open` does, or `close` is."""
 
     body: Callable[[], Body]
@@ -148,9 +148,9 @@ class Source(ABC):
         its end when they are not.
         """
 
-    def begin(self, file: SourceFile, path: str) -> Begun:
+    def begin(self, file: SourceFile, path: str) -> PendingFile:
         """Request a whole file. The answer is awaited when its body is read, if the source can. Raises as `open`."""
-        return Begun(lambda: self.open(file, path))
+        return PendingFile(lambda: self.open(file, path))
 
     def confirm(self, file: SourceFile, path: str) -> None:  # noqa: B027 - not abstract: most need not do anything
         """Raises SourceChanged unless the file still is the version that was planned.

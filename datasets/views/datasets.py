@@ -44,9 +44,9 @@ def listing(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         if (team := teams.editable_by(actor).first()) is None:
             raise Forbidden("Making a dataset needs the role editor in a team.", hint="Ask an owner of your team.")
-        form = DatasetForm(request.POST, actor=actor, kind=_known(kind))
+        form = DatasetForm(request.POST, actor=actor, kind=_registered(kind))
         if "again" in request.POST:  # another kind was chosen, and there is no script to show its fields
-            form = DatasetForm(initial=request.POST.dict(), actor=actor, kind=_known(kind))
+            form = DatasetForm(initial=request.POST.dict(), actor=actor, kind=_registered(kind))
         elif "check" in request.POST:
             looked = look(form, lambda **place: datasets.check(team=team, kind=kind, actor=actor, **place))
             if wants_fragment(request):
@@ -55,7 +55,7 @@ def listing(request: HttpRequest) -> HttpResponse:
             messages.success(request, f"Dataset {new_dataset.name} is there. Choose a folder to prepare or to serve.")
             return redirect("dataset", new_dataset.name)
     elif "new" in request.GET:
-        form = DatasetForm(actor=actor, kind=_known(kind))
+        form = DatasetForm(actor=actor, kind=_registered(kind))
         if wants_fragment(request):
             return render(request, "datasets/_place.html", {"form": form, **allowed(form.kind)})
     rows = Dataset.objects.visible_to(actor).select_related("team")
@@ -72,7 +72,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     return render(request, "datasets/list.html", {**context, **allowed(form.kind if form else "")})
 
 
-def _known(kind: str) -> str:
+def _registered(kind: str) -> str:
     """Of a kind that there is not, the action tells; the form has to have some fields then too."""
     return kind if kind in registry.SOURCES else registry.FIRST
 

@@ -17,7 +17,7 @@ from datasets.models import Dataset
 from datasets.queries import reports
 
 
-def said(request: HttpRequest, name: str) -> HttpResponse:
+def card(request: HttpRequest, name: str) -> HttpResponse:
     """The card for one folder (`?path=`). It comes after the page: reading through a source takes a while."""
     dataset, actor = _find(request, name)
     path = request.GET.get("path", "")

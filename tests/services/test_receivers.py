@@ -33,7 +33,7 @@ def test_the_store_says_which_services_need_a_tree(ready: Callable[..., Service]
     assert service.serving is not None
     # The store may hold trees of other tests.
     (tree,) = (row for row in store_queries.read().trees if row.digest == service.serving.tree)
-    assert (tree.wanted, tree.users) == (True, (service.name,))
+    assert (tree.needed, tree.users) == (True, (service.name,))
 
 
 def test_a_tree_that_nobody_needs_goes_after_a_while(dataset: Dataset, actor: Principal) -> None:

@@ -18,7 +18,7 @@ from typing import IO, Any, Final, cast
 
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import TooMuch, Unreadable
-from datasets.inspect.formats.pickles import UNKNOWN, Found, follow
+from datasets.inspect.formats.pickles import UNKNOWN, Findings, follow
 
 ZIP: Final = b"PK\x03\x04"
 TORCH_MAGIC: Final = 0x1950A86A20F9469CFC6C
@@ -256,7 +256,7 @@ def _entries(archive: zipfile.ZipFile, budget: Budget) -> Content:
     imports: list[str] = []
     for name in pickled[:20]:
         with archive.open(name) as stream:
-            scan: Found = follow(_Limited(stream), budget)
+            scan: Findings = follow(_Limited(stream), budget)
         imports += scan.imports
         whole = whole and scan.whole
     if len(pickled) > 20:

@@ -45,7 +45,7 @@ class Stream(Protocol):
 
 
 @dataclass
-class Found:
+class Findings:
     imports: list[str] = field(default_factory=list)
     """As `module.name`, each once, in the order of the file."""
     whole: bool = True
@@ -62,7 +62,7 @@ class Found:
             self.whole = False
 
 
-def follow(stream: Stream, budget: Budget) -> Found:
+def follow(stream: Stream, budget: Budget) -> Findings:
     """One pickle, up to its STOP. Raises Unreadable when it is none from its very first byte; OSError."""
     run = _Run(stream, budget)
     first = stream.read(1)
@@ -72,10 +72,10 @@ def follow(stream: Stream, budget: Budget) -> Found:
         while run.step(first):
             first = stream.read(1)
     except (Unreadable, LookupError, ValueError, EOFError) as error:
-        run.found.whole = False
-        if isinstance(error, Unreadable) and not run.found.imports and run.steps < 2:
+        run.findings.whole = False
+        if isinstance(error, Unreadable) and not run.findings.imports and run.steps < 2:
             raise
-    return run.found
+    return run.findings
 
 
 class _Run:
@@ -83,7 +83,7 @@ class _Run:
 
     def __init__(self, stream: Stream, budget: Budget) -> None:
         self.stream, self.budget = stream, budget
-        self.found = Found()
+        self.findings = Findings()
         self.stack: list[Any] = []
         self.memo: dict[int, str | None] = {}
         self.steps = 0
@@ -100,12 +100,12 @@ class _Run:
         if name == "STOP":
             return False
         if name in ("GLOBAL", "INST"):
-            self.found.add(value if isinstance(value, str) else UNKNOWN)
+            self.findings.add(value if isinstance(value, str) else UNKNOWN)
         elif name == "STACK_GLOBAL":
             self._stack_global()
         elif name in EXTENSIONS:
-            self.found.add(UNKNOWN)
-        elif name == "BUILD" and ARRAY in self.found.imports:
+            self.findings.add(UNKNOWN)
+        elif name == "BUILD" and ARRAY in self.findings.imports:
             raise Unreadable("an array follows")
         if handle := HANDLERS.get(name):
             handle(self, value)
@@ -118,7 +118,7 @@ class _Run:
     def _stack_global(self) -> None:
         module, name = self.stack[-2:] if len(self.stack) > 1 else (None, None)
         is_text = isinstance(module, str) and isinstance(name, str)
-        self.found.add(f"{module}.{name}" if is_text else UNKNOWN)
+        self.findings.add(f"{module}.{name}" if is_text else UNKNOWN)
 
     def _effect(self, opcode: Any, value: Any) -> None:
         before = opcode.stack_before
@@ -178,8 +178,8 @@ class _Run:
             content = self._exactly(length, keep=LONGEST_NAME if is_kept else 0)
             if opcode.name in TEXTS:
                 return content.decode("utf-8", "replace") if length <= LONGEST_NAME else None
-            if opcode.name in ("LONG1", "LONG4") and not self.found.first_number:
-                self.found.first_number = int.from_bytes(content[:16], "little")
+            if opcode.name in ("LONG1", "LONG4") and not self.findings.first_number:
+                self.findings.first_number = int.from_bytes(content[:16], "little")
             return None
         return int.from_bytes(self._exactly(arg.n, keep=arg.n), "little")
 

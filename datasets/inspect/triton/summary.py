@@ -14,7 +14,7 @@ from datasets.inspect.errors import Unreadable
 from datasets.inspect.formats import onnx
 from datasets.inspect.huggingface.model import human
 from datasets.inspect.listing import files_below, is_hole
-from datasets.inspect.report import Executable, Report, TensorSaid
+from datasets.inspect.report import Executable, ModelTensor, Report
 from datasets.inspect.triton import compare, repository
 from datasets.inspect.triton import layout as triton_layout
 from datasets.inspect.triton.ensembles import Members
@@ -141,8 +141,8 @@ def triton_report(path: Path, name: str, budget: Budget, members: Members | None
     )
 
 
-def _configured(repeated: Any) -> tuple[TensorSaid, ...]:
-    return tuple(TensorSaid(one.name, pbtxt.type_name(one).removeprefix("TYPE_"), tuple(one.dims)) for one in repeated)
+def _configured(repeated: Any) -> tuple[ModelTensor, ...]:
+    return tuple(ModelTensor(one.name, pbtxt.type_name(one).removeprefix("TYPE_"), tuple(one.dims)) for one in repeated)
 
 
 def onnx_report(path: Path, name: str, config: Any, budget: Budget, *, compared: bool = False) -> Report:
@@ -175,8 +175,8 @@ def onnx_report(path: Path, name: str, config: Any, budget: Budget, *, compared:
         summary,
         name,
         facts=tuple((label, text) for label, text in facts if text),
-        inputs=tuple(map(_said, graph.inputs)),
-        outputs=tuple(map(_said, graph.outputs)),
+        inputs=tuple(map(_model_tensor, graph.inputs)),
+        outputs=tuple(map(_model_tensor, graph.outputs)),
         problems=tuple(problems),
         notes=tuple(notes),
         comparison=rows,
@@ -184,6 +184,6 @@ def onnx_report(path: Path, name: str, config: Any, budget: Budget, *, compared:
     )
 
 
-def _said(value: onnx.Value) -> TensorSaid:
+def _model_tensor(value: onnx.Value) -> ModelTensor:
     kind = pbtxt.TYPES.get(value.element, "").removeprefix("TYPE_") or onnx.ELEMENTS.get(value.element, "")
-    return TensorSaid(value.name, kind if value.kind == "tensor" else value.kind, value.shape or ())
+    return ModelTensor(value.name, kind if value.kind == "tensor" else value.kind, value.shape or ())

@@ -54,11 +54,11 @@ class Assembly:
         self._front, self._sealing = 0, False
         self._sha256: Digest = hashlib.sha256()
         self._check = digest_for(file.check, file.size)
-        self._known = {
+        self._piece_digests = {
             number: xxh3 for number, xxh3 in staging.facts.pieces.get(self.key, {}).items() if number < self.pieces
         }
         self._descriptor, self._past_cache = self._open()
-        self._waiting = deque(number for number in range(self.pieces) if number not in self._known)
+        self._waiting = deque(number for number in range(self.pieces) if number not in self._piece_digests)
 
     def _open(self) -> tuple[int, int]:
         name = self.staging.part_name(self.key)
@@ -76,7 +76,7 @@ class Assembly:
             if info.st_mode & 0o777 != READ_ONLY:
                 os.fchmod(descriptor, READ_ONLY)
             if info.st_size != self.file.size:
-                self._known.clear()
+                self._piece_digests.clear()
                 if info.st_size:
                     os.ftruncate(descriptor, 0)
                 if self.pieces > 1 or self.file.size > SMALL:
@@ -93,8 +93,8 @@ class Assembly:
     def bytes_there(self, underway: Mapping[int, int]) -> int:
         """Bytes on disk; `underway` has how many came of the pieces that somebody fills just now."""
         with self._lock:
-            whole = sum(self.span(number)[1] for number in self._known)
-            return whole + sum(count for number, count in underway.items() if number not in self._known)
+            whole = sum(self.span(number)[1] for number in self._piece_digests)
+            return whole + sum(count for number, count in underway.items() if number not in self._piece_digests)
 
     def span(self, number: int) -> tuple[int, int]:
         """Offset and length of a piece, in bytes."""
@@ -173,7 +173,7 @@ class Assembly:
         else:
             self._sha256, self._check = filling.digests[0], filling.digests[1] if len(filling.digests) > 1 else None
         with self._lock:
-            self._known[filling.number] = filling.digests[0].hexdigest()
+            self._piece_digests[filling.number] = filling.digests[0].hexdigest()
             self._front = 1 if self.pieces == 1 else self._front
 
     def _put(self, filling: Filling) -> None:
@@ -207,7 +207,7 @@ class Assembly:
 
     def _ready(self) -> bool:
         with self._lock:
-            return self._front in self._known
+            return self._front in self._piece_digests
 
     def finishes(self) -> bool:
         """True once, for the thread that is to `seal`: everything is there and digested."""
@@ -253,7 +253,7 @@ class Assembly:
             if check is not None:
                 check.update(data)
             done += len(data)
-        if quick.hexdigest() != self._known[number]:
+        if quick.hexdigest() != self._piece_digests[number]:
             return False
         self._sha256, self._check = sha256, check
         return True
@@ -261,7 +261,7 @@ class Assembly:
     def _start_over(self, number: int) -> None:
         self.staging.forget(self.key, number)
         with self._lock:
-            del self._known[number]
+            del self._piece_digests[number]
             self._waiting.appendleft(number)
 
 

@@ -78,7 +78,7 @@ def copy(
     staging.begin(plan.origin)
     staging.keep_only({key_of(file) for file in plan.files})
     with disk_full_explained(plan.total_bytes, staging.directory):
-        sums = _there(plan, staging, find_stored, check)
+        sums = _reuse(plan, staging, find_stored, check)
         require_space(plan, staging, sums)
         missing = [file for file in plan.files if file.path not in sums]
         # The largest first: a long one that begins last would keep one stream busy and leave the others idle.
@@ -98,7 +98,7 @@ def missing_bytes(plan: Plan, staging: Staging, find_stored: Callable[[SourceFil
     )
 
 
-def _there(
+def _reuse(
     plan: Plan,
     staging: Staging,
     find_stored: Callable[[SourceFile], tuple[str, Path] | None],
@@ -147,7 +147,7 @@ def _watched(
     def report() -> None:
         nonlocal most
         seen = streams.seen()
-        most = max(most, bytes_before + seen.there)
+        most = max(most, bytes_before + seen.bytes_on_disk)
         moving = tuple(Moving(path, size, done) for path, size, done in seen.moving)
         progress(Progress(most, files_before + seen.files, seen.moved, moving))
 

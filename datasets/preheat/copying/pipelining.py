@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from datasets.errors import SourceError
-from datasets.sources.base import Begun, Body, Source
+from datasets.sources.base import Body, PendingFile, Source
 from datasets.specs import SourceFile
 
 BYTES = 1 << 20
@@ -24,38 +24,38 @@ class Ahead:
 
     def __init__(self, source: Source, path: str) -> None:
         self._source, self._path, self._most = source, path, source.ahead
-        self._asked: deque[tuple[SourceFile, Begun | None]] = deque()
+        self._requests: deque[tuple[SourceFile, PendingFile | None]] = deque()
         self._window = 1
 
     def __len__(self) -> int:
-        return len(self._asked)
+        return len(self._requests)
 
     def has_room(self) -> bool:
         """Whether one more is to be asked for. Not when the last one was in vain: each try may take long."""
-        if not self._asked:
+        if not self._requests:
             return True
-        requested_bytes = sum(file.size for file, _ in self._asked)
-        return len(self._asked) < self._window and requested_bytes < BYTES and self._asked[-1][1] is not None
+        requested_bytes = sum(file.size for file, _ in self._requests)
+        return len(self._requests) < self._window and requested_bytes < BYTES and self._requests[-1][1] is not None
 
     def ask(self, file: SourceFile) -> None:
         """Where this fails, it is told when the file is opened."""
-        begun = None
+        pending = None
         if file.size and self._window > 1:
             try:
-                begun = self._source.begin(file, self._path)
+                pending = self._source.begin(file, self._path)
             except SourceError:
                 self._slower()
-        self._asked.append((file, begun))
+        self._requests.append((file, pending))
 
     def take(self) -> tuple[SourceFile, Callable[[int, int], Body]]:
         """The first of them, and what opens it: by its answer for the first time, anew after that."""
-        file, begun = self._asked.popleft()
-        return file, self.opening(file, begun)
+        file, pending = self._requests.popleft()
+        return file, self.opening(file, pending)
 
-    def opening(self, file: SourceFile, begun: Begun | None = None) -> Callable[[int, int], Body]:
+    def opening(self, file: SourceFile, pending: PendingFile | None = None) -> Callable[[int, int], Body]:
         def opened(_offset: int, _length: int) -> Body:
-            nonlocal begun
-            now, begun = begun, None
+            nonlocal pending
+            now, pending = pending, None
             return self._source.open(file, self._path) if now is None else now.body()
 
         return opened
@@ -64,19 +64,19 @@ class Ahead:
         self._window = min(self._most, self._window + 1)
 
     def went_wrong(self, _error: SourceError) -> None:
-        if any(begun for _, begun in self._asked):
+        if any(pending for _, pending in self._requests):
             self._slower()
         self._give_up()
-        self._asked = deque((file, None) for file, _ in self._asked)
+        self._requests = deque((file, None) for file, _ in self._requests)
 
     def close(self) -> None:
         self._give_up()
-        self._asked.clear()
+        self._requests.clear()
 
     def _give_up(self) -> None:
-        for _, begun in self._asked:
-            if begun is not None:
-                begun.close()
+        for _, pending in self._requests:
+            if pending is not None:
+                pending.close()
 
     def _slower(self) -> None:
         self._most = max(1, self._window // 2)

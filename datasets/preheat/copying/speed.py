@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Seen:
-    """Progress of streams. `there`: bytes on disk. `moved`: bytes received. `moving`: (path, size, bytes done)."""
+    """Progress of streams. `moved`: bytes received. `moving`: (path, size, bytes done)."""
 
-    there: int
+    bytes_on_disk: int
     moved: int
     files: int
     moving: tuple[tuple[str, int, int], ...]

@@ -79,7 +79,7 @@ class Streams:
         jobs = self._untaken + sum(file.size <= chunk for file in files)
         self._count = min(source.streams, CORE_STREAMS * CORES, jobs)
         self._interpreter, self._light = Interpreter(), 0
-        self._asked: dict[threading.Thread, int] = {}
+        self._light_requests: dict[threading.Thread, int] = {}
         """`_light`: streams that fetch light files."""
         self._always = CORES if source.ahead > 1 else CORE_ALWAYS * CORES
         self._buffers = Buffers(max(MEMORY // piece, self._count + SPARE + 1), piece)
@@ -262,7 +262,7 @@ class Streams:
             ahead.close()
             with self._lock:
                 self._light -= 1
-                self._asked.pop(threading.current_thread(), None)
+                self._light_requests.pop(threading.current_thread(), None)
                 self._lock.notify()
 
     def _next_light(self, requested: int) -> SourceFile | None:
@@ -273,12 +273,12 @@ class Streams:
         with self._lock:
             self._alive()
             thread, most = threading.current_thread(), self._source.ahead
-            self._asked[thread] = requested
+            self._light_requests[thread] = requested
             if not self._files or requested >= most // self._light or self._light > self._welcome():
                 return None
-            if sum(self._asked.values()) >= most:
+            if sum(self._light_requests.values()) >= most:
                 return None
-            self._asked[thread] += 1
+            self._light_requests[thread] += 1
             return self._files.pop()
 
     def _do_small(

@@ -47,7 +47,7 @@ def make_manifest(files: tuple[StoredFile, ...], empty_dirs: tuple[str, ...] = (
     return Manifest(ordered, hashlib.sha256(json.dumps(lines).encode()).hexdigest(), folders)
 
 
-Known = Callable[[SourceFile], tuple[str, Path] | None]
+FindStored = Callable[[SourceFile], tuple[str, Path] | None]
 """Of a planned file the SHA-256 and a file of its content, or None."""
 
 
@@ -178,7 +178,7 @@ class Store:
         with self.lock():
             return not self.damage(digest) and self._touch(digest)
 
-    def known(self, plan: Plan, path: str) -> Known:
+    def stored_finder(self, plan: Plan, path: str) -> FindStored:
         """Says of a planned file which content (SHA-256, and a file of it) the store holds already, if it does.
 
         Because this version was copied from the same place before. Not because the source names a digest: anybody's

@@ -25,7 +25,7 @@ class Kept:
     files: int
     used: float
     frees: int
-    wanted: bool
+    needed: bool
     damage: str
 
 
@@ -189,12 +189,12 @@ def kept(store: Store, needed_digests: Iterable[str]) -> list[Kept]:
                 bytes=manifest.total_bytes if manifest else 0,
                 files=len(manifest.files) if manifest else 0,
                 used=_used(store.root / "trees" / digest),
-                wanted=digest in needed,
+                needed=digest in needed,
                 damage=store.damage(digest),
                 frees=sum(size for sha256, size in sizes.items() if holders[sha256] == 1),
             )
         )
-    return sorted(rows, key=lambda row: (row.wanted, row.used, row.digest))
+    return sorted(rows, key=lambda row: (row.needed, row.used, row.digest))
 
 
 def used_bytes(store: Store) -> int:
@@ -227,7 +227,7 @@ def make_room(store: Store, keep: set[str], need: int, *, grace: float, now: flo
     """
     gone = []
     for row in kept(store, keep):
-        if need <= 0 or row.wanted or row.used > now - grace:
+        if need <= 0 or row.needed or row.used > now - grace:
             break
         if _drop(store, row.digest, now - grace):
             gone.append(row.digest)

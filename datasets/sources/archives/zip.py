@@ -146,18 +146,18 @@ class Offsets:
 
     def __init__(self, blob: Blob) -> None:
         self._blob = blob
-        self._known: dict[int, int] = {}
+        self._starts: dict[int, int] = {}
         self._lock = threading.Lock()
 
     def stream(self, member: Member, offset: int, length: int) -> Body:
         """A part of a member that is stored, straight from the blob."""
         with self._lock:
-            start = self._known.get(member.offset)
+            start = self._starts.get(member.offset)
         if start is None:
             with self._blob.stream(member.offset, _LOCAL.size) as header:
                 start = member.offset + header_length(member, header.readall() or b"")
             with self._lock:
-                self._known[member.offset] = start
+                self._starts[member.offset] = start
         return self._blob.stream(start + offset, length)
 
 

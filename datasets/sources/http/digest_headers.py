@@ -14,7 +14,7 @@ _WEB_NAMES: Final = {"sha-256": "sha256", "sha": "sha1", "md5": "md5", "crc32c":
 _PAIR = re.compile(r"\s*([a-zA-Z0-9-]+)=:?([A-Za-z0-9+/]+={0,2}):?\s*")
 
 
-def told(headers: Message, *, whole: bool = True) -> str:
+def strongest(headers: Message, *, whole: bool = True) -> str:
     """The strongest one; "" if there is none. `whole`: the answer is to a request for everything, not for a part."""
     digests: dict[str, str] = {}
     for name in ("Repr-Digest", "Digest", "X-Goog-Hash", *(("Content-Digest",) if whole else ())):

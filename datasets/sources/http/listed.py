@@ -65,8 +65,8 @@ class ListedFiles:
 
     def planned(self, path: str, entries: list[Entry], beat: Callable[[], None]) -> list[SourceFile]:
         rows = [self._rows[entry.path] for entry in entries]
-        known_files = [file for row in rows if (file := _known(row)) is not None]
-        return known_files + list(self._each(self._asked, [row for row in rows if _known(row) is None], beat))
+        known_files = [file for row in rows if (file := _complete(row)) is not None]
+        return known_files + list(self._each(self._probe, [row for row in rows if _complete(row) is None], beat))
 
     def open(self, path: str, file: SourceFile, offset: int, length: int | None) -> Body:
         version = "" if file.version.startswith(STRONG) else file.version
@@ -109,7 +109,7 @@ class ListedFiles:
             raise
         return Entry(entry.path, False, seen.size, seen.modified)
 
-    def _asked(self, row: Listed) -> SourceFile:
+    def _probe(self, row: Listed) -> SourceFile:
         seen = look(self._web, self._url_of(row.path), row.path, self._credentials)
         if row.size not in {None, seen.size}:
             raise SourceError(
@@ -120,7 +120,7 @@ class ListedFiles:
         return SourceFile(row.path, seen.size, version, ranged=seen.ranged, check=row.check or seen.check)
 
 
-def _known(row: Listed) -> SourceFile | None:
+def _complete(row: Listed) -> SourceFile | None:
     """The file, where the list says all there is to know: asking takes as long as fetching it, if it is small."""
     if row.size is None or not row.check.startswith(STRONG) or row.size >= RANGED_FROM:
         return None

@@ -39,7 +39,7 @@ def look(web: Web, url: Url, name: str, credentials: dict[str, str], *, ranged_f
         answer.size,
         version_of(answer.headers),
         False,
-        digest_headers.told(answer.headers),
+        digest_headers.strongest(answer.headers),
         _modified(answer.headers),
     )
     if not seen.version or seen.size < ranged_from or answer.headers.get("Accept-Ranges") == "none":
@@ -73,7 +73,7 @@ def _part(web: Web, url: Url, name: str, credentials: dict[str, str], head: Seen
             hint="A list of the files with their sizes can say it instead.",
         )
     whole = answer.status == 200
-    check = digest_headers.told(answer.headers, whole=whole)
+    check = digest_headers.strongest(answer.headers, whole=whole)
     return Seen(size, version, answer.status == 206 and bool(version), check, _modified(answer.headers))
 
 

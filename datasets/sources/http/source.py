@@ -68,24 +68,24 @@ class HttpSource(Source):
         self._files: Files | None = None
 
     def check(self) -> str:
-        return self._found().check()
+        return self._opened().check()
 
     def entry(self, path: str) -> Entry:
         path = clean_path(path)
-        files = self._found()
+        files = self._opened()
         [entry] = files.sized([files.tree().entry(path)])
         if entry.problem:
             raise SourceError(f"{path} cannot be read: it is {entry.problem}.")
         return entry
 
     def list(self, path: str, after: str = "", limit: int = 200) -> Page:
-        files = self._found()
+        files = self._opened()
         page = files.tree().page(clean_path(path), after, limit)
         return Page(files.sized(page.entries), page.total, page.next)
 
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
         path = clean_path(path)
-        files = self._found(again=True)
+        files = self._opened(again=True)
         entries, empty = files.fresh(beat).below(path)
         problems = [LeftOut(inside(path, entry.path), entry.problem) for entry in entries if entry.problem]
         entries = [entry for entry in entries if not entry.problem]
@@ -106,7 +106,7 @@ class HttpSource(Source):
         return make_plan(self.kind, source_files, empty, origin=origin, left_out=problems)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
-        files = self._files or self._found()
+        files = self._files or self._opened()
         path = clean_path(path)
         name = f"{path}/{file.path}" if path else file.path
         if path and files.names(path):
@@ -115,7 +115,7 @@ class HttpSource(Source):
 
     def read(self, path: str, limit: int) -> bytes:
         path = clean_path(path)
-        files = self._found()
+        files = self._opened()
         if files.tree().entry(path).is_dir:
             raise SourceError(f"{path or 'The dataset'} is a folder, not a file.")
         return files.read(path, limit)
@@ -124,7 +124,7 @@ class HttpSource(Source):
         if self._web is not None:
             self._web.abort()
 
-    def _found(self, *, again: bool = False) -> Files:
+    def _opened(self, *, again: bool = False) -> Files:
         """What is at the address. `again`: not what is known from before, where it may have changed."""
         with self._lock:
             if self._files is None or again:

@@ -26,7 +26,7 @@ from huggingface_hub.hf_api import RepoFile, RepoFolder
 from huggingface_hub.utils import HFValidationError, hf_raise_for_status
 
 from datasets.errors import SERVER, SourceError
-from datasets.sources.huggingface.errors import Asked, words
+from datasets.sources.huggingface.errors import Target, words
 from datasets.sources.huggingface.transport import Wire
 
 AGENT: Final = "inference-console"
@@ -66,8 +66,8 @@ class TreePage:
 class HubClient:
     """One repository, as one token sees it. Serves many threads. Raises SourceError. Does no I/O before it is asked."""
 
-    def __init__(self, endpoint: str, target: Asked, token: str, wire: Wire) -> None:
-        self._endpoint, self._asked, self._wire = endpoint, target, wire
+    def __init__(self, endpoint: str, target: Target, token: str, wire: Wire) -> None:
+        self._endpoint, self._target, self._wire = endpoint, target, wire
         # False, not None: None would look for a token of whoever runs this process.
         self._token: str | bool = token or False
         self._headers = {"user-agent": AGENT}
@@ -76,7 +76,7 @@ class HubClient:
     def commit(self) -> str:
         """The commit that the revision points at now."""
         with self._speaking():
-            info = self._api.model_info(self._asked.repository, revision=self._asked.revision)
+            info = self._api.model_info(self._target.repository, revision=self._target.revision)
         if not info.sha:
             raise self._not_a_hub()
         return info.sha
@@ -84,7 +84,7 @@ class HubClient:
     def entry(self, commit: str, path: str) -> RepoFile | RepoFolder | None:
         """What lies at `path`; None if nothing does."""
         with self._speaking(path):
-            rows = self._api.get_paths_info(self._asked.repository, [path], revision=commit)
+            rows = self._api.get_paths_info(self._target.repository, [path], revision=commit)
         return next((row for row in rows if row.path == path), None)
 
     def tree(self, commit: str, path: str, *, recursive: bool, cursor: str = "") -> TreePage:
@@ -93,7 +93,7 @@ class HubClient:
         The client's own `list_repo_tree` starts at the first page each time, and sleeps and retries by itself.
         """
         below = f"/{quote(path, safe='')}" if path else ""
-        url = f"{self._endpoint}/api/models/{self._asked.repository}/tree/{commit}{below}"
+        url = f"{self._endpoint}/api/models/{self._target.repository}/tree/{commit}{below}"
         how = {"recursive": str(recursive).lower(), "expand": "false"}
         with self._speaking(path):
             response = get_session().get(url, params={**dict(parse_qsl(cursor)), **how}, headers=self._api_headers())
@@ -127,9 +127,9 @@ class HubClient:
         try:
             yield
         except HfHubHTTPError as error:
-            raise words(error, self._asked, path) from error
+            raise words(error, self._target, path) from error
         except HFValidationError as error:
-            raise SourceError(f"{self._asked.repository} is not the name of a repository.") from error
+            raise SourceError(f"{self._target.repository} is not the name of a repository.") from error
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError) as error:
             raise self._not_a_hub() from error
         finally:
@@ -137,7 +137,7 @@ class HubClient:
 
     def _not_a_hub(self) -> SourceError:
         return SourceError(
-            f"{self._asked.host} does not answer as a Hugging Face Hub does.",
+            f"{self._target.host} does not answer as a Hugging Face Hub does.",
             hint="Check the server.",
             option=SERVER,
         )

@@ -20,7 +20,7 @@ PASSING = {408, 425, 429}
 
 
 @dataclass(frozen=True)
-class Asked:
+class Target:
     """What was asked for, as far as an answer in words needs it."""
 
     host: str
@@ -31,7 +31,7 @@ class Asked:
     with_token: bool
 
 
-def words(error: HfHubHTTPError, target: Asked, path: str = "") -> SourceError:
+def words(error: HfHubHTTPError, target: Target, path: str = "") -> SourceError:
     """`path` is the file or folder in question, if there is one."""
     status = error.response.status_code
     if status in PASSING or status >= 500:
@@ -70,7 +70,7 @@ def words(error: HfHubHTTPError, target: Asked, path: str = "") -> SourceError:
     )
 
 
-def _passing(error: HfHubHTTPError, target: Asked, status: int) -> SourceError:
+def _passing(error: HfHubHTTPError, target: Target, status: int) -> SourceError:
     headers = error.response.headers
     wait = max(retry_after(headers.get("Retry-After", "")), reset_after(headers.get("RateLimit", "")))
     asks = f" It asks to wait {wait:.0f} seconds." if wait else ""
@@ -80,7 +80,7 @@ def _passing(error: HfHubHTTPError, target: Asked, status: int) -> SourceError:
     return SourceError(f"{target.host} cannot answer right now ({status}).{asks}", permanent=False, wait=wait)
 
 
-def _gated(target: Asked) -> SourceError:
+def _gated(target: Target) -> SourceError:
     if target.with_token:
         return SourceError(
             f"{target.repository} is gated, and the account of this token has not been let in.",
@@ -94,7 +94,7 @@ def _gated(target: Asked) -> SourceError:
     )
 
 
-def _missing(target: Asked) -> SourceError:
+def _missing(target: Target) -> SourceError:
     if target.with_token:
         return SourceError(
             f"{target.host} has no model repository {target.repository}, or not for the account of this token.",

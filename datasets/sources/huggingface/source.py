@@ -19,7 +19,7 @@ from huggingface_hub.utils import HFValidationError, validate_repo_id
 from datasets.errors import SERVER, SourceError
 from datasets.sources.base import Body, Option, Page, Site, Source, clean_path, make_plan
 from datasets.sources.huggingface.client import HubClient
-from datasets.sources.huggingface.errors import Asked
+from datasets.sources.huggingface.errors import Target
 from datasets.sources.huggingface.files import HubFiles
 from datasets.sources.huggingface.patterns import Patterns
 from datasets.sources.huggingface.transport import Wire
@@ -97,7 +97,7 @@ class HuggingFaceSource(Source):
         self._patterns = Patterns(given["include"], given["exclude"])
         self._site = site
         self._lock = threading.Lock()
-        self._made: _Hub | None = None
+        self._opened: _Hub | None = None
         self._commit = ""
         self._pins: dict[str, _Pin] = {}
 
@@ -119,7 +119,7 @@ class HuggingFaceSource(Source):
 
     def entry(self, path: str) -> Entry:
         path, commit = clean_path(path), self._current()
-        return _entry(self._hub().tree.found(commit, path)) if path else Entry("", is_dir=True, size=0, modified=0)
+        return _entry(self._hub().tree.find(commit, path)) if path else Entry("", is_dir=True, size=0, modified=0)
 
     def list(self, path: str, after: str = "", limit: int = 200) -> Page:
         path, tree = clean_path(path), self._hub().tree
@@ -135,7 +135,7 @@ class HuggingFaceSource(Source):
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
         path, hub = clean_path(path), self._hub()
         commit = hub.client.commit()
-        row = hub.tree.found(commit, path) if path else None
+        row = hub.tree.find(commit, path) if path else None
         pin = _Pin(commit, isinstance(row, RepoFile))
         if isinstance(row, RepoFile):
             sifted = sift(())
@@ -172,15 +172,15 @@ class HuggingFaceSource(Source):
         return self._hub().files.beginning(commit, path, limit)
 
     def abort(self) -> None:
-        if self._made is not None:
-            self._made.files.abort()
+        if self._opened is not None:
+            self._opened.files.abort()
 
     def _hub(self) -> _Hub:
         """Made on first use: here the options are found to be good. Raises SourceError."""
-        if self._made is None:
+        if self._opened is None:
             with self._lock:
-                self._made = self._made or self._make()
-        return self._made
+                self._opened = self._opened or self._make()
+        return self._opened
 
     def _make(self) -> _Hub:
         try:
@@ -213,7 +213,7 @@ class HuggingFaceSource(Source):
                 hint=f"For example {ENDPOINT}.",
                 option=SERVER,
             )
-        target = Asked(
+        target = Target(
             home.authority,
             f"{self._endpoint}/{self._repository}",
             self._repository,
@@ -234,7 +234,7 @@ class HuggingFaceSource(Source):
 
     def _look(self, path: str) -> _Pin:
         commit = self._current()
-        single = bool(path) and isinstance(self._hub().tree.found(commit, path), RepoFile)
+        single = bool(path) and isinstance(self._hub().tree.find(commit, path), RepoFile)
         return self._pins.setdefault(path, _Pin(commit, single))
 
     def _nothing(self, path: str) -> SourceError:

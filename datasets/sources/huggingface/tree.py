@@ -50,7 +50,7 @@ class HubTree:
         self._client, self._patterns = client, patterns
         self._kept: dict[tuple[str, str, str], TreePage] = {}
 
-    def found(self, commit: str, path: str) -> Row:
+    def find(self, commit: str, path: str) -> Row:
         """What lies at `path`. Raises SourceError when there is nothing, or nothing that is chosen."""
         row = self._client.entry(commit, path)
         if row is None:

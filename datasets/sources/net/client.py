@@ -185,9 +185,9 @@ class Web:
         """One exchange as it is: no redirect is followed, no status is an error, any Content-Encoding will do."""
         return self.begin(url, headers, method=method).answer()
 
-    def begin(self, url: Url, headers: Mapping[str, str], *, method: str = "GET") -> Asked:
+    def begin(self, url: Url, headers: Mapping[str, str], *, method: str = "GET") -> PendingRequest:
         """The first half of `ask`: the request is sent, and the server works on it while the caller does more."""
-        return Asked(self, url, headers, method)
+        return PendingRequest(self, url, headers, method)
 
     def close(self) -> None:
         """Closes the idle connections. Bodies being read go on."""
@@ -258,7 +258,7 @@ class Web:
             connection.close()
 
 
-class Asked:
+class PendingRequest:
     """A request in flight. Its owner calls `answer` or `close`, once. `__init__` and `answer` raise SourceError."""
 
     def __init__(self, web: Web, url: Url, headers: Mapping[str, str], method: str) -> None:

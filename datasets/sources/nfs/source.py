@@ -34,11 +34,11 @@ LOOK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Location:
     """A directory that the export, or what stands for it, can be read in."""
 
     local: LocalSource
-    said: str
+    sentence: str
     origin: str
     at: float
 
@@ -70,15 +70,15 @@ class NfsSource(Source):
 
     def __init__(self, options: Mapping[str, Any], site: Site) -> None:
         self._options, self._site = options, site
-        self._place: _Found | None = None
+        self._location: _Location | None = None
         text = self._text("path") or f"{self._text('server')}:{self._text('export')}"
         self._patience = Patience(text, self.patience)
         # A mount may take as long as its command.
         self._first = Patience(text, self.patience + nfs_mounts.CONNECT_SECONDS + nfs_mounts.COMMAND_SECONDS)
 
     def check(self) -> str:
-        location = self._found()
-        return f"{location.said} {self._patience.call(location.local.check)}"
+        location = self._locate()
+        return f"{location.sentence} {self._patience.call(location.local.check)}"
 
     def entry(self, path: str) -> Entry:
         return self._call(lambda local: local.entry(path))
@@ -87,7 +87,7 @@ class NfsSource(Source):
         return self._call(lambda local: local.list(path, after, limit))
 
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
-        location = self._found()
+        location = self._locate()
         plan = self._patience.follow(lambda tick: location.local.plan(path, beat=tick), beat)
         files = [
             SourceFile(file.path, file.size, file.version, executable=file.executable, ranged=True)
@@ -96,7 +96,7 @@ class NfsSource(Source):
         return make_plan(self.kind, files, [*plan.empty_dirs], origin=location.origin, left_out=plan.left_out)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
-        local = self._found().local
+        local = self._locate().local
         if file.size <= SMALL and length is None and not offset:
             return whole(self._patience.call(lambda: _read(local, file, path)))
         opened = self._patience.call(
@@ -111,16 +111,16 @@ class NfsSource(Source):
         return self._call(lambda local: local.read(path, limit))
 
     def _call(self, work: Callable[[LocalSource], T]) -> T:
-        local = self._found().local
+        local = self._locate().local
         return self._patience.call(lambda: work(local))
 
-    def _found(self) -> _Found:
-        place = self._place
-        if place is None or time.monotonic() - place.at > LOOK_SECONDS:
-            place = self._place = (self._first if place is None else self._patience).call(self._find)
-        return place
+    def _locate(self) -> _Location:
+        location = self._location
+        if location is None or time.monotonic() - location.at > LOOK_SECONDS:
+            location = self._location = (self._first if location is None else self._patience).call(self._find)
+        return location
 
-    def _find(self) -> _Found:
+    def _find(self) -> _Location:
         export = parse_export(self._text("server"), self._text("export"))
         options = mount_options(self._text("options"))
         try:
@@ -140,7 +140,7 @@ class NfsSource(Source):
                 return self._mounted_by_others(mount, export, PurePosixPath(rest, folder), origin)
         return self._mounted_by_us(export, options, folder, origin)
 
-    def _given(self, given: str, export: Export, folder: str, origin: str) -> _Found:
+    def _given(self, given: str, export: Export, folder: str, origin: str) -> _Location:
         if not given.startswith("/") or "\0" in given:
             raise SourceError("Where it is mounted must be an absolute path.", option="path")
         try:
@@ -151,7 +151,7 @@ class NfsSource(Source):
         mount = holding(PurePosixPath(Path(given).resolve()), mounts())
         if mount is None or not mount.is_nfs:
             message = f"{given} is not an NFS mount here; it is read as a plain directory."
-            return _Found(local, message, f"{given}/{folder}", time.monotonic())
+            return _Location(local, message, f"{given}/{folder}", time.monotonic())
         mounted_export = parse_source(mount.source)
         if mounted_export is None or (
             export.beneath(mounted_export) is None and mounted_export.server != mount.address != export.server
@@ -161,9 +161,9 @@ class NfsSource(Source):
                 hint="Correct the server, the export or it.",
                 option="path",
             )
-        return _Found(local, f"{export} is mounted at {mount.point}.", origin, time.monotonic())
+        return _Location(local, f"{export} is mounted at {mount.point}.", origin, time.monotonic())
 
-    def _mounted_by_others(self, mount: Mount, export: Export, rest: PurePosixPath, origin: str) -> _Found:
+    def _mounted_by_others(self, mount: Mount, export: Export, rest: PurePosixPath, origin: str) -> _Location:
         """An administrator mounted it. That server, or that directory, must be allowed."""
         roots = self._site.roots
         if not any(Path(mount.point).is_relative_to(root) for root in roots):
@@ -174,9 +174,9 @@ class NfsSource(Source):
                 )
             roots = (Path(mount.point),)
         local = _local(PurePosixPath(mount.point, rest), roots)
-        return _Found(local, f"{export} is mounted at {mount.point}.", origin, time.monotonic())
+        return _Location(local, f"{export} is mounted at {mount.point}.", origin, time.monotonic())
 
-    def _mounted_by_us(self, export: Export, options: tuple[str, ...], folder: str, origin: str) -> _Found:
+    def _mounted_by_us(self, export: Export, options: tuple[str, ...], folder: str, origin: str) -> _Location:
         reason = nfs_mounts.hindrance()
         network = Network(self._site.endpoints)
         try:
@@ -187,7 +187,7 @@ class NfsSource(Source):
             raise SourceError(f"{export} is not mounted on this machine. {self._advice(export, options, reason)}")
         target = nfs_mounts.mounted(export, options, self._site.mounts, network)
         local = _local(PurePosixPath(target, folder), (target,))
-        return _Found(local, f"{export} was mounted by the console, read only.", origin, time.monotonic())
+        return _Location(local, f"{export} was mounted by the console, read only.", origin, time.monotonic())
 
     def _advice(self, export: Export, options: tuple[str, ...], reason: str) -> str:
         target = PurePosixPath("/mnt") / (PurePosixPath(export.path).name or "models")

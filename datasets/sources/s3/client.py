@@ -49,7 +49,9 @@ class Client:
     def base(self) -> Url:
         """The bucket's own address, as the official client makes it; its target ends in `/`."""
         try:
-            url = self._made.generate_presigned_url("get_object", Params={"Bucket": self._place.bucket, "Key": "x"})
+            url = self._shared_client.generate_presigned_url(
+                "get_object", Params={"Bucket": self._place.bucket, "Key": "x"}
+            )
         except BotoCoreError as error:
             raise self._impossible() from error
         return parse(url.partition("?")[0].removesuffix("x"))
@@ -61,7 +63,7 @@ class Client:
 
     def _call(self, operation: str, parameters: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         try:
-            answer: Mapping[str, Any] = getattr(self._made, operation)(**parameters)
+            answer: Mapping[str, Any] = getattr(self._shared_client, operation)(**parameters)
             return answer
         except ClientError as error:
             meta = error.response.get("ResponseMetadata", {})
@@ -87,7 +89,7 @@ class Client:
         )
 
     @property
-    def _made(self) -> Any:
+    def _shared_client(self) -> Any:
         with self._lock:
             return self._client
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from io import RawIOBase
 
 from datasets.errors import SourceChanged, SourceError
-from datasets.sources.net.client import Answer, Asked, Web
+from datasets.sources.net.client import Answer, PendingRequest, Web
 from datasets.sources.net.url import Url
 from datasets.sources.s3.checksums import Verified, said_of
 from datasets.sources.s3.errors import Refusal, refused
@@ -15,7 +15,7 @@ from datasets.sources.s3.signing import Signer, quoted, versioned
 
 MAX_ANSWER = 16 << 20
 """Bytes of an answer that is not a content. A page of 1,000 keys of the greatest length has 4 MiB."""
-_SAID = 64 << 10
+_ERROR_BYTES = 64 << 10
 """Bytes of an error's text that are read."""
 
 
@@ -44,7 +44,7 @@ class Contents:
         """
         return self.begin(pinned, offset, count, verify=verify).body()
 
-    def begin(self, pinned: Pinned, offset: int, count: int, *, verify: bool) -> Wanted:
+    def begin(self, pinned: Pinned, offset: int, count: int, *, verify: bool) -> PendingPart:
         """As `open`, but does not wait for the answer."""
         part = offset > 0 or count < pinned.size
         headers = {"If-Match": pinned.etag}
@@ -53,13 +53,13 @@ class Contents:
         elif verify:
             headers["x-amz-checksum-mode"] = "ENABLED"
         request = self._ask(versioned(self._target(pinned.key), pinned.version_id), headers)
-        return Wanted(self._place, request, pinned, offset, count, part, verify)
+        return PendingPart(self._place, request, pinned, offset, count, part, verify)
 
     def head(self, key: str, name: str, limit: int) -> bytes:
         """The first `limit` bytes of whatever the object is now."""
         answer = self._get(self._target(key), {"Range": f"bytes=0-{limit - 1}"} if limit else {})
         if answer.status == 416:  # there is no first byte
-            _said(answer)
+            _error_text(answer)
             return b""
         if answer.status not in {200, 206}:
             raise self._refused(answer, name)
@@ -81,7 +81,7 @@ class Contents:
     def _get(self, target: str, headers: dict[str, str]) -> Answer:
         return self._ask(target, headers).answer()
 
-    def _ask(self, target: str, headers: dict[str, str]) -> Asked:
+    def _ask(self, target: str, headers: dict[str, str]) -> PendingRequest:
         url = self._base.with_target(target)
         return self._web.begin(url, self._signer.sign(self._base.authority, target, headers))
 
@@ -90,11 +90,11 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PendingPart:
     """Bytes of an object that were asked for: `body` waits for them, `close` gives them up."""
 
     place: Place
-    asked: Asked
+    request: PendingRequest
     pinned: Pinned
     offset: int
     count: int
@@ -102,9 +102,9 @@ class Wanted:
     verify: bool
 
     def body(self) -> RawIOBase:
-        pinned, answer = self.pinned, self.asked.answer()
+        pinned, answer = self.pinned, self.request.answer()
         if answer.status in {404, 412, 416}:
-            _said(answer)
+            _error_text(answer)
             raise SourceChanged(pinned.name)
         if answer.status != (206 if self.part else 200):
             raise _refused(self.place, answer, pinned.name)
@@ -122,11 +122,11 @@ class Wanted:
         return Verified(answer.body, pinned.name, check, self.count) if check else answer.body
 
     def close(self) -> None:
-        self.asked.close()
+        self.request.close()
 
 
 def _refused(place: Place, answer: Answer, name: str) -> SourceError:
-    return refused(Refusal.read(answer.status, _headers(answer), _said(answer)), place, name)
+    return refused(Refusal.read(answer.status, _headers(answer), _error_text(answer)), place, name)
 
 
 def _headers(answer: Answer) -> dict[str, str]:
@@ -134,9 +134,9 @@ def _headers(answer: Answer) -> dict[str, str]:
     return {name.lower(): value for name, value in answer.headers.raw_items()}
 
 
-def _said(answer: Answer) -> bytes:
+def _error_text(answer: Answer) -> bytes:
     """The text of an error, read to its end if it is short, so that the connection can be used again."""
-    return _beginning(answer, _SAID)
+    return _beginning(answer, _ERROR_BYTES)
 
 
 def _beginning(answer: Answer, limit: int) -> bytes:

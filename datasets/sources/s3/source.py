@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from datasets.errors import SourceError
-from datasets.sources.base import Begun, Body, Option, Page, Site, Source, clean_path, make_plan, nothing_in
+from datasets.sources.base import Body, Option, Page, PendingFile, Site, Source, clean_path, make_plan, nothing_in
 from datasets.sources.net.client import Web
 from datasets.sources.net.sockets import Network
 from datasets.sources.paths import blank_hint, quoted
@@ -69,7 +69,7 @@ class S3Source(Source):
     def __init__(self, options: Mapping[str, Any], site: Site) -> None:
         self._options, self._endpoints = options, site.endpoints
         self._lock = threading.Lock()
-        self._made: _Bucket | None = None
+        self._opened: _Bucket | None = None
         self._single: dict[str, bool] = {}
 
     def check(self) -> str:
@@ -132,9 +132,9 @@ class S3Source(Source):
         count = file.size - offset if length is None else length
         return self._bucket.contents.open(self._pinned(file, path), offset, count, verify=not file.check)
 
-    def begin(self, file: SourceFile, path: str) -> Begun:
+    def begin(self, file: SourceFile, path: str) -> PendingFile:
         request = self._bucket.contents.begin(self._pinned(file, path), 0, file.size, verify=not file.check)
-        return Begun(request.body, request.close)
+        return PendingFile(request.body, request.close)
 
     def _pinned(self, file: SourceFile, path: str) -> Pinned:
         path = clean_path(path)
@@ -153,8 +153,8 @@ class S3Source(Source):
         return bucket.contents.head(bucket.place.prefix + path, path, limit)
 
     def abort(self) -> None:
-        if self._made is not None:
-            self._made.web.abort()
+        if self._opened is not None:
+            self._opened.web.abort()
 
     def _is_file(self, path: str, name: str) -> bool:
         """Whether `name` in the plan of `path` is that file itself. A plan never has both."""
@@ -166,14 +166,14 @@ class S3Source(Source):
 
     @property
     def _bucket(self) -> _Bucket:
-        if self._made is None:
+        if self._opened is None:
             with self._lock:
-                if self._made is None:
+                if self._opened is None:
                     at, web = place(self._options), Web(Network(self._endpoints))
                     client = Client(at, web)
                     contents = Contents(at, web, client.base)
-                    self._made = _Bucket(at, client, contents, Pages(contents, at.server), web)
-        return self._made
+                    self._opened = _Bucket(at, client, contents, Pages(contents, at.server), web)
+        return self._opened
 
 
 def _missing(path: str) -> SourceError:

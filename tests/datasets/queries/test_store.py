@@ -52,7 +52,7 @@ def test_a_copy_is_shown_with_where_it_came_from_and_who_needs_it(
     assert prepare("svm", of=other) == digest
     needed[digest] = {"echo", "detector"}
     (tree,) = store_queries.read().trees
-    assert (tree.digest, tree.files, tree.bytes, tree.wanted) == (digest, 3, 256_045, True)
+    assert (tree.digest, tree.files, tree.bytes, tree.needed) == (digest, 3, 256_045, True)
     assert tree.users == ("detector", "echo") and tree.leaves == 0
     newest, before = Round.objects.filter(state=states.DONE)
     assert [(origin.dataset, origin.team, origin.path, origin.round) for origin in tree.origins] == [

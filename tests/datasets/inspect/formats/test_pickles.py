@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import Unreadable
-from datasets.inspect.formats.pickles import UNKNOWN, Found, follow
+from datasets.inspect.formats.pickles import UNKNOWN, Findings, follow
 from tests.datasets.inspect.made import PATIENT
 
 
-def imports_of(data: bytes, steps: int = 100_000) -> Found:
+def imports_of(data: bytes, steps: int = 100_000) -> Findings:
     return follow(io.BytesIO(data), Budget(steps=steps))
 
 

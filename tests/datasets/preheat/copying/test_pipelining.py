@@ -15,7 +15,7 @@ from datasets.errors import Cancelled, SourceError
 from datasets.preheat.copying import pipelining, streams
 from datasets.preheat.copying.pipelining import Ahead
 from datasets.preheat.store.trees import Store
-from datasets.sources.base import Begun, Body
+from datasets.sources.base import PendingFile, Body
 from datasets.sources.local.source import LocalSource
 from datasets.specs import SourceFile
 from tests.datasets.preheat.copying.helpers import KIB, Watched, copy_all
@@ -50,7 +50,7 @@ class Far(Watched):
                 raise SourceError("The server has too much to do.", permanent=False)
         return super().open(file, path, offset, length)
 
-    def begin(self, file: SourceFile, path: str) -> Begun:
+    def begin(self, file: SourceFile, path: str) -> PendingFile:
         thread = threading.current_thread().name
         if self.unreachable:
             raise SourceError("The server is away.", permanent=False)
@@ -68,7 +68,7 @@ class Far(Watched):
             self._over(thread)
             self.closed.append(file.path)
 
-        return Begun(body, close)
+        return PendingFile(body, close)
 
     def _over(self, thread: str) -> None:
         with self._mine:

@@ -205,7 +205,7 @@ def test_a_digest_that_a_source_merely_names_gives_nobody_a_content(source: Loca
     plan = source.plan("README.txt")
     for stored in manifest.files:
         claimed = dataclasses.replace(plan.files[0], size=stored.size, check=f"sha256:{stored.sha256}")
-        assert store.known(plan, "README.txt")(claimed) is None
+        assert store.stored_finder(plan, "README.txt")(claimed) is None
 
 
 def test_a_tree_that_the_machine_went_down_with_does_not_pass_for_the_one_just_made(

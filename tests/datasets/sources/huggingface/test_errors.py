@@ -8,7 +8,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import hf_raise_for_status
 
 from datasets.errors import SourceError
-from datasets.sources.huggingface.errors import Asked, words
+from datasets.sources.huggingface.errors import Target, words
 
 SECRET = "what the server says in its body"
 
@@ -18,7 +18,7 @@ def error_of(
 ) -> SourceError:
     request = httpx2.Request("GET", f"{scheme}://hub.test/api/models/org/name/revision/main?Signature=abc")
     response = httpx2.Response(status, headers=headers or {}, json={"error": SECRET}, request=request)
-    target = Asked("hub.test", f"{scheme}://hub.test/org/name", "org/name", "main", token)
+    target = Target("hub.test", f"{scheme}://hub.test/org/name", "org/name", "main", token)
     with pytest.raises(HfHubHTTPError) as raised:
         hf_raise_for_status(response)
     error = words(raised.value, target, "config.json")
