@@ -345,8 +345,8 @@ def process_name(service: str, revision: int, index: int) -> str:
 
 def process_of(service: str, name: str) -> tuple[int, int] | None:
     """(revision, index) when `name` is that of a process of this service, now or ever; None for any other text."""
-    found = re.fullmatch(rf"svc-{re.escape(service)}-r([0-9]{{1,9}})-([0-9]{{1,5}})", name)
-    return (int(found[1]), int(found[2])) if found else None
+    match = re.fullmatch(rf"svc-{re.escape(service)}-r([0-9]{{1,9}})-([0-9]{{1,5}})", name)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 @dataclass(frozen=True)

@@ -120,11 +120,11 @@ def measure(plan: dict[str, int], port: int, key: str, teams: list[models.Team])
         effects.add(kind, *time_to(act, lambda: servers.status_of(port, call, key) == status))
 
     for number in range(plan["changes"]):
-        new_keys: list[keys.Made] = []
+        new_keys: list[keys.NewKey] = []
         name = f"new-{number}"
         free = plan["first_port"] + plan["services"] + number
 
-        def create(new_keys: list[keys.Made] = new_keys, number: int = number) -> None:
+        def create(new_keys: list[keys.NewKey] = new_keys, number: int = number) -> None:
             new_keys.append(keys.create(team=teams[0], name=f"fresh-{number}", actor=principal.SYSTEM))
 
         def answered(name: str = name, free: int = free) -> None:

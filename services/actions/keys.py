@@ -19,7 +19,7 @@ from console.models import Team
 from services.actions import delivery, key_bounds, key_shares
 from services.actions.delivery import Delivery
 from services.actions.key_bounds import LIMITS, Rights
-from services.gateway import keys as format
+from services.gateway import keys as key_format
 from services.models import ApiKey
 
 USED_EVERY = timedelta(minutes=1)
@@ -29,7 +29,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True)
-class Made:
+class NewKey:
     """A new key's row and the key itself, which exists nowhere else after this."""
 
     row: ApiKey
@@ -59,7 +59,7 @@ def create(
     max_concurrent: int | None = None,
     all_teams: bool = False,
     actor: Principal,
-) -> Made:
+) -> NewKey:
     """Raises InvalidFields naming every wrong field. A key that makes one is its parent, and its bound."""
     actor.require(team, roles.EDITOR)
     limits = dict(zip(LIMITS, (rate_limit_per_minute, tokens_per_minute, max_concurrent), strict=True))
@@ -78,8 +78,8 @@ def create(
     return _make(team, name, rights, actor=actor)
 
 
-def _make(team: Team, name: str, rights: Rights, *, actor: Principal, replaces: ApiKey | None = None) -> Made:
-    new = format.generate()
+def _make(team: Team, name: str, rights: Rights, *, actor: Principal, replaces: ApiKey | None = None) -> NewKey:
+    new = key_format.generate()
     with transaction.atomic():
         bounds.require_room(team, bounds.KEYS, ApiKey.objects.live().filter(team=team), actor=actor)
         parent = _lock_live(actor, replaces)
@@ -103,7 +103,7 @@ def _make(team: Team, name: str, rights: Rights, *, actor: Principal, replaces: 
             replaces=replaces,
             parent=_parent(parent, replaces),
         )
-    return Made(row, new.key, delivery.carry_out([row]))
+    return NewKey(row, new.key, delivery.carry_out([row]))
 
 
 def _parent(acting: ApiKey | None, replaced: ApiKey | None) -> ApiKey | None:
@@ -132,7 +132,7 @@ def _lock(pks: Sequence[int]) -> list[ApiKey]:
     return [row for batch in batches for row in ApiKey.objects.select_for_update().filter(pk__in=batch).order_by("pk")]
 
 
-def rotate(row: ApiKey, *, actor: Principal) -> Made:
+def rotate(row: ApiKey, *, actor: Principal) -> NewKey:
     """A second key with the same rights. The old one goes on working until it is revoked: clients can change over.
 
     A key rotates itself and the keys below it: the limits of any other would come on top of its own (Forbidden). It
@@ -162,7 +162,7 @@ def revoke(row: ApiKey, *, actor: Principal, children: bool = True) -> Revoked:
         raise Forbidden(f"{row.name} opens every team's services: only an administrator may revoke it.")
     with transaction.atomic():
         _lock([row.pk])  # neither it nor a key below it makes more keys from here on
-        below = _with_it(row, actor) if children else []
+        below = _children_to_revoke(row, actor) if children else []
         now, pks = timezone.now(), [row.pk, *(child.pk for child in below)]
         _lock(pks)
         for at in range(0, len(pks), BATCH):
@@ -173,7 +173,7 @@ def revoke(row: ApiKey, *, actor: Principal, children: bool = True) -> Revoked:
     return Revoked(row, tuple(below), delivery.carry_out([row, *below]))
 
 
-def _with_it(row: ApiKey, actor: Principal) -> list[ApiKey]:
+def _children_to_revoke(row: ApiKey, actor: Principal) -> list[ApiKey]:
     """The living keys below `row` that are revoked with it."""
     presented = actor.key.pk if actor.key else None
     stay = {presented}
@@ -185,9 +185,9 @@ def _with_it(row: ApiKey, actor: Principal) -> list[ApiKey]:
 
 def authenticate(key: str) -> Principal | None:
     """Who a presented key stands for at the REST API; None when it is malformed, unknown, revoked or expired."""
-    key_id = format.parse(key)
+    key_id = key_format.parse(key)
     row = ApiKey.objects.live().select_related("team").filter(key_id=key_id).first() if key_id else None
-    if row is None or not hmac.compare_digest(row.digest, format.digest(key)):
+    if row is None or not hmac.compare_digest(row.digest, key_format.digest(key)):
         return None
     now = timezone.now()
     if row.last_used_at is None or now - row.last_used_at > USED_EVERY:

@@ -21,7 +21,7 @@ from services.api.serializers.keys import (
     NewKeyOut,
     RevokeBody,
     RevokedOut,
-    made_json,
+    new_key_json,
     revoked_json,
     rows_json,
 )
@@ -77,7 +77,7 @@ class Keys(Resource):
     def create(self, request: Request) -> Response:
         data = parse(KeyBody, request)
         team = team_for(self.actor, data.pop("team", None))
-        return self._made(actions.create(team=team, actor=self.actor, **actions.fields_of(data)))
+        return self._new_key_response(actions.create(team=team, actor=self.actor, **actions.fields_of(data)))
 
     @describe(
         "Make a second key with the same rights",
@@ -88,7 +88,7 @@ class Keys(Resource):
     )
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
-        return self._made(actions.rotate(self.key(), actor=self.actor))
+        return self._new_key_response(actions.rotate(self.key(), actor=self.actor))
 
     @describe(
         "Revoke a key, from now on and for good",
@@ -108,9 +108,9 @@ class Keys(Resource):
         done = status.HTTP_200_OK if revoked.gateway.applied else status.HTTP_202_ACCEPTED
         return Response(revoked_json(revoked), status=done)
 
-    def _made(self, new_key: actions.Made) -> Response:
+    def _new_key_response(self, new_key: actions.NewKey) -> Response:
         where = reverse("api-key-detail", [new_key.row.pk], request=self.request)
         # A proxy or a browser must not keep the only copy of the key.
         headers = {"Location": where, "Cache-Control": "no-store"}
         done = status.HTTP_201_CREATED if new_key.gateway.applied else status.HTTP_202_ACCEPTED
-        return Response(made_json(new_key), status=done, headers=headers)
+        return Response(new_key_json(new_key), status=done, headers=headers)

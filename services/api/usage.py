@@ -25,7 +25,7 @@ from services.api.serializers.usage import UsageReportOut
 from services.gateway.keys import PREFIX
 from services.models.usage import MINUTE
 from services.usage import queries, table
-from services.usage.queries import GROUPS, INTERVALS, Asked
+from services.usage.queries import GROUPS, INTERVALS, Selection
 
 MOST_INTERVALS: Final = 1500
 MOST_POINTS: Final = 20_000
@@ -71,7 +71,7 @@ class UsageView(Resource):
         ],
     )
     def show(self, request: Request) -> HttpResponseBase:
-        selection, interval = _asked(request.query_params)
+        selection, interval = _parse_selection(request.query_params)
         limit = _limit(request.query_params)
         if request.accepted_renderer.format == Csv.format:
             lines = table.lines(selection.group_by, queries.stream(self.actor, selection))
@@ -88,7 +88,7 @@ class UsageView(Resource):
         return Response(UsageReportOut(answer).data)
 
 
-def _asked(query: Mapping[str, str]) -> tuple[Asked, str | None]:
+def _parse_selection(query: Mapping[str, str]) -> tuple[Selection, str | None]:
     """Raises InvalidFields with everything that is wrong."""
     errors: dict[str, str] = {}
     now = int(time.time())
@@ -111,7 +111,7 @@ def _asked(query: Mapping[str, str]) -> tuple[Asked, str | None]:
     if errors:
         raise InvalidFields(errors)
     service, key, team = (query.get(name, "") for name in ("service", "key", "team"))
-    selection = Asked(start, end, group_by, step, service, key.removeprefix(PREFIX), team)
+    selection = Selection(start, end, group_by, step, service, key.removeprefix(PREFIX), team)
     span = selection.span
     return replace(selection, start=start - start % span, end=-(-end // span) * span, rows=span), interval
 

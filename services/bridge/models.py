@@ -15,7 +15,7 @@ from services.clients.probes import required_inputs
 
 
 @dataclass
-class Known:
+class ModelFacts:
     revision: int
     model: Model
     largest_batch: int | None = None
@@ -29,17 +29,17 @@ class Known:
 class Models:
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        self._known: dict[str, Known] = {}
+        self._facts: dict[str, ModelFacts] = {}
 
-    async def of(self, service: Service, call: Call) -> Known:
+    async def of(self, service: Service, call: Call) -> ModelFacts:
         """Asks the backend the first time. Raises BridgeError."""
-        facts = self._known.get(service.name)
+        facts = self._facts.get(service.name)
         if facts is None or facts.revision != service.revision:
             answer = await self._upstream.get(call, f"/v2/models/{service.name}")
-            facts = self._known[service.name] = Known(service.revision, tensors.model_of(answer.content))
+            facts = self._facts[service.name] = ModelFacts(service.revision, tensors.model_of(answer.content))
         return facts
 
-    async def optional(self, facts: Known, call: Call) -> frozenset[str]:
+    async def optional(self, facts: ModelFacts, call: Call) -> frozenset[str]:
         """Asks the backend the first time; where it does not tell, all are optional to us. Raises BridgeError."""
         if facts.optional is None:
             facts.optional = await self._ask_optional(facts.model, call)
@@ -58,4 +58,4 @@ class Models:
         return frozenset(tensor.name for tensor in model.inputs)
 
     def forget_all_but(self, table: Table) -> None:
-        self._known = {name: facts for name, facts in self._known.items() if name in table.services}
+        self._facts = {name: facts for name, facts in self._facts.items() if name in table.services}

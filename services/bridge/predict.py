@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import DecodeError
 
 from services.bridge.errors import BridgeError, Kind, invalid
-from services.bridge.models import Known, Models
+from services.bridge.models import ModelFacts, Models
 from services.bridge.protos import tfserving
 from services.bridge.table import Service
 from services.bridge.translators import tfserving_v2, v1_v2
@@ -50,7 +50,7 @@ class Predictor:
         plan, answers = await self._answers(plan, facts, call)
         return await apart(max(len(body), _size(answers)), v1_v2.answer, plan, answers, whole)
 
-    async def _plan(self, facts: Known, call: Call, body: bytes) -> Plan:
+    async def _plan(self, facts: ModelFacts, call: Call, body: bytes) -> Plan:
         """The backend is asked which inputs are optional only when one is missing."""
         try:
             return await apart(len(body), v1_v2.read, body, facts.model, facts.optional or frozenset())
@@ -60,7 +60,7 @@ class Predictor:
         optional = await self.models.optional(facts, call)
         return await apart(len(body), v1_v2.read, body, facts.model, optional)
 
-    async def _whole(self, plan: Plan, facts: Known, call: Call) -> Set[str]:
+    async def _whole(self, plan: Plan, facts: ModelFacts, call: Call) -> Set[str]:
         """Outputs that have no row for each instance.
 
         A free first dimension may count rows, or what the model finds in them. Metadata does not tell which, nor does
@@ -72,7 +72,7 @@ class Predictor:
             facts.whole = await self._whole_of_zeros(plan, facts, call)
         return whole | (free & (facts.whole or set())) if plan.free else whole
 
-    async def _whole_of_zeros(self, plan: Plan, facts: Known, call: Call) -> Set[str] | None:
+    async def _whole_of_zeros(self, plan: Plan, facts: ModelFacts, call: Call) -> Set[str] | None:
         """None when there was no time for them. A model that refuses zeros is believed to answer row by row."""
         inputs = v1_v2.zeros(plan, facts.largest_batch or v1_v2.TRIED_ROWS, self._largest)
         rows = len(inputs[0].values)
@@ -85,7 +85,7 @@ class Predictor:
             return None if error.kind in PASSING else frozenset()
         return {item.name for item in outputs.tensors if item.values.shape[:1] != (rows,)}
 
-    async def _answers(self, plan: Plan, facts: Known, call: Call) -> tuple[Plan, list[Outputs]]:
+    async def _answers(self, plan: Plan, facts: ModelFacts, call: Call) -> tuple[Plan, list[Outputs]]:
         """The answers, and the plan that they are to: a split one when the model takes fewer rows at once."""
         try:
             return plan, await self._all(plan, call)
@@ -102,7 +102,7 @@ class Predictor:
             return [await self._infer(call, tensors.request(plan.requests[0]))]
         slots = asyncio.Semaphore(AT_ONCE)
 
-        async def one(inputs: tuple[tensors.Named, ...]) -> Outputs:
+        async def one(inputs: tuple[tensors.NamedTensor, ...]) -> Outputs:
             async with slots:
                 return await self._infer(call, tensors.request(inputs))
 

@@ -45,14 +45,14 @@ def within(spec: Mapping[str, Any], name: str) -> Any:
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted paths and values -> objects."""
-    made: dict[str, Any] = {}
+    tree: dict[str, Any] = {}
     for name, value in values.items():
         *path, last = name.split(".")
-        inner = made
+        inner = tree
         for part in path:
             inner = inner.setdefault(part, {})
         inner[last] = value
-    return made
+    return tree
 
 
 def _inputs(shape: Any, prefix: str = "") -> Iterator[Input]:

@@ -134,9 +134,9 @@ def fill(form: ServiceForm, model: Model) -> ServiceForm:
             read = tensor_rows(tensors_json(getattr(model.description, short(name))))
             form.rows[flat(name)] = [make_row(name, row) for row in read]
     for name in vllm.READ:
-        field, said = form.fields[flat(f"{CONFIG}.{name}")], plain(getattr(model.description, name))
-        if not field.value and said:
-            field.value = field.read = said
+        field, described = form.fields[flat(f"{CONFIG}.{name}")], plain(getattr(model.description, name))
+        if not field.value and described:
+            field.value = field.read = described
     return form
 
 

@@ -22,8 +22,8 @@ def from_post(post: QueryDict) -> ServiceForm:
 def rows(post: QueryDict, name: str) -> list[Row]:
     columns = COLUMNS[name]
     cells = [post.getlist(f"{name}.{column}") for column in columns]
-    found = [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=False)]
-    return [row for row in found if any(text.strip() for column, text in row.items() if column not in PRESET)]
+    all_rows = [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=False)]
+    return [row for row in all_rows if any(text.strip() for column, text in row.items() if column not in PRESET)]
 
 
 def to_payload(post: QueryDict) -> dict[str, Any]:

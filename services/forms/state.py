@@ -78,11 +78,11 @@ class ServiceForm:
     @property
     def wrong_lists(self) -> list[tuple[str, list[str]]]:
         """(label, messages) of the lists that have errors, of their rows or as a whole."""
-        said = (
+        by_list = (
             (label(name), [*self.list_errors.get(flat(name), []), *_row_errors(self.rows.get(flat(name), []))])
             for name in COLUMNS
         )
-        return [(name, messages) for name, messages in said if messages]
+        return [(name, messages) for name, messages in by_list if messages]
 
     @property
     def has_errors(self) -> bool:

@@ -69,12 +69,12 @@ def _batching(post: QueryDict) -> dict[str, Any] | None:
     enabled = post.get(f"{BATCHING}.enabled", AS_MODEL)
     if enabled == OFF:
         return {"enabled": False}
-    made: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if sizes := split(post.get(f"{BATCHING}.preferred_batch_size", "")):
-        made["preferred_batch_size"] = [number(size) for size in sizes]
+        options["preferred_batch_size"] = [number(size) for size in sizes]
     if delay := post.get(f"{BATCHING}.max_queue_delay_microseconds", "").strip():
-        made["max_queue_delay_microseconds"] = number(delay)
-    return {"enabled": True, **made} if made or enabled != AS_MODEL else None
+        options["max_queue_delay_microseconds"] = number(delay)
+    return {"enabled": True, **options} if options or enabled != AS_MODEL else None
 
 
 def _read_from_model(post: QueryDict, name: str) -> Any:

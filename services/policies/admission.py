@@ -132,11 +132,11 @@ def rank(
             possible.append(claim)
     free, waiting, kept = room, list[Claim](), ""
     for position, claim in enumerate(_line(possible, order, room.quota, used_by or {}, held_for), start=1):
-        placed = None if free.lacks(claim) else free.place(claim)
-        if placed is not None and placed.nodes and not (order == STRICT and waiting):
+        chosen = None if free.lacks(claim) else free.place(claim)
+        if chosen is not None and chosen.nodes and not (order == STRICT and waiting):
             decision = Decision(True, f"Queue {queue} granted {amounts.say(claim.total)}.")
-            standings[claim.key] = Standing(claim, position, decision, placed.nodes)
-            free = free.take(claim, placed.nodes)
+            standings[claim.key] = Standing(claim, position, decision, chosen.nodes)
+            free = free.take(claim, chosen.nodes)
             continue
         holds = claim.key == held_for
         if holds and held_until is not None:
@@ -207,8 +207,8 @@ def _why(claim: Claim, room: Room, kept: str, holds: bool) -> str:
     """`kept`: until when somebody holds the queue; "" when nobody does."""
     if lacking := room.lacks(claim):
         reason = f"{'; '.join(lacking)}."
-    elif not (placed := room.place(claim)).nodes:
-        reason = placed.reason
+    elif not (chosen := room.place(claim)).nodes:
+        reason = chosen.reason
     elif kept:
         return f"what is free is kept {kept} for a service that has waited longer."
     else:

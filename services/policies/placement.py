@@ -56,28 +56,28 @@ def judge(resources: Resources, affinity: Affinity, candidate: Candidate) -> Nod
 def place(resources: Resources, affinity: Affinity, candidates: Sequence[Candidate], replicas: int) -> Placement:
     """`resources` is one replica. The highest score wins; among equals fewer of these replicas, then the name."""
     used = {candidate.node.name: candidate.used for candidate in candidates}
-    placed: list[str] = []
+    nodes: list[str] = []
     for _ in range(replicas):
         now = [Candidate(candidate.node, used[candidate.node.name]) for candidate in candidates]
         fitting = [verdict for verdict in (judge(resources, affinity, c) for c in now) if verdict.fits]
         if not fitting:
             verdicts = tuple(judge(resources, affinity, candidate) for candidate in now)
-            return Placement((), verdicts, _why_not(affinity, verdicts, len(placed), replicas))
-        best = min(fitting, key=lambda verdict: (-verdict.score, placed.count(verdict.node), verdict.node))
-        placed.append(best.node)
+            return Placement((), verdicts, _why_not(affinity, verdicts, len(nodes), replicas))
+        best = min(fitting, key=lambda verdict: (-verdict.score, nodes.count(verdict.node), verdict.node))
+        nodes.append(best.node)
         used[best.node] = used[best.node].plus(resources)
     verdicts = tuple(judge(resources, affinity, candidate) for candidate in candidates)
-    return Placement(tuple(placed), verdicts, f"Placed on {', '.join(sorted(set(placed)))}.")
+    return Placement(tuple(nodes), verdicts, f"Placed on {', '.join(sorted(set(nodes)))}.")
 
 
-def _why_not(affinity: Affinity, verdicts: Sequence[NodeVerdict], placed: int, replicas: int) -> str:
+def _why_not(affinity: Affinity, verdicts: Sequence[NodeVerdict], fitting: int, replicas: int) -> str:
     if not verdicts:
         return "There is no node that takes services."
     cordoned = [verdict.node for verdict in verdicts if verdict.reason == CORDONED]
     if len(cordoned) == len(verdicts):
         nodes = f"node {cordoned[0]} is" if len(cordoned) == 1 else f"{', '.join(cordoned)} are"
         return f"There is no node that takes services: {nodes} cordoned."
-    some = f" ({placed} of {replicas} replicas would fit)" if placed else ""
+    some = f" ({fitting} of {replicas} replicas would fit)" if fitting else ""
     if len(verdicts) == 1:
         return f"Node {verdicts[0].node} cannot take it{some}: {verdicts[0].reason}."
     rules = ", ".join(affinities.describe(rule) for rule in affinity.required)
@@ -90,10 +90,10 @@ def never_fits(resources: Resources, affinity: Affinity, nodes: Sequence[NodeInf
     """Why these nodes could not hold it even if they were empty: the field to change, and a sentence. ("", "") if
     they could, or while no node has reported."""
     empty = [Candidate(replace(node, cordoned=False), Amount()) for node in nodes if not node.absence]
-    placed = place(resources, affinity, empty, replicas)
-    if placed.nodes or not empty:
+    placement = place(resources, affinity, empty, replicas)
+    if placement.nodes or not empty:
         return "", ""
-    if not any(verdict.matches for verdict in placed.verdicts):
-        return "affinity.required", placed.reason
+    if not any(verdict.matches for verdict in placement.verdicts):
+        return "affinity.required", placement.reason
     one = place(resources, affinity, empty, 1)
-    return ("replicas" if one.nodes else "resources"), placed.reason
+    return ("replicas" if one.nodes else "resources"), placement.reason

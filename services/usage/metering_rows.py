@@ -42,7 +42,7 @@ class Identity(NamedTuple):
 
 
 NOBODY = Owner()
-Place = tuple[int, int, int]
+RowKey = tuple[int, int, int]
 """Span, primary key of the series, start: in this order rows are written, so that two writers never wait in a ring."""
 
 
@@ -53,19 +53,19 @@ def add(sums: Sums) -> None:
         _mark_used(sums.last_use)
 
 
-def _spread(rows: Mapping[Row, Sequence[int]], series: Mapping[tuple[str, str, str], int]) -> dict[Place, list[int]]:
+def _spread(rows: Mapping[Row, Sequence[int]], series: Mapping[tuple[str, str, str], int]) -> dict[RowKey, list[int]]:
     """What is to be added where: each sum goes to its minute, its hour, its day and to all time."""
-    added: dict[Place, list[int]] = {}
+    added: dict[RowKey, list[int]] = {}
     for row, amounts in rows.items():
         pk = series[row.key_id, row.service, row.door]
         for span in SPANS:
-            place = (span, pk, row.minute - row.minute % span if span else 0)
-            sums = added.get(place)
-            added[place] = list(amounts) if sums is None else list(map(plus, sums, amounts))
+            row_key = (span, pk, row.minute - row.minute % span if span else 0)
+            sums = added.get(row_key)
+            added[row_key] = list(amounts) if sums is None else list(map(plus, sums, amounts))
     return added
 
 
-def _upsert(added: Mapping[Place, Sequence[int]]) -> None:
+def _upsert(added: Mapping[RowKey, Sequence[int]]) -> None:
     table = Usage._meta.db_table
     columns = ("span", "series_id", "start", *MEASURES)
     sums = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in MEASURES)
@@ -74,7 +74,7 @@ def _upsert(added: Mapping[Place, Sequence[int]]) -> None:
         f"VALUES ({', '.join(['%s'] * len(columns))}) ON CONFLICT (series_id, span, start) DO UPDATE SET {sums}"
     )
     with connection.cursor() as cursor:
-        cursor.executemany(statement, [(*place, *added[place]) for place in sorted(added)])
+        cursor.executemany(statement, [(*row_key, *added[row_key]) for row_key in sorted(added)])
 
 
 def _series(rows: Iterable[Row]) -> dict[tuple[str, str, str], int]:
@@ -86,14 +86,14 @@ def _series(rows: Iterable[Row]) -> dict[tuple[str, str, str], int]:
         (key_id, service, door): Identity(key_id, keys[key_id].team_id, service, services[service].team_id, door)
         for key_id, service, door in triples
     }
-    series = _known(identities.values())
+    series = _series_pks(identities.values())
     if missing := sorted(set(identities.values()) - series.keys()):
         UsageSeries.objects.bulk_create(
             (_new(identity, keys[identity.key_id], services[identity.service]) for identity in missing),
             ignore_conflicts=True,  # another worker may make the same
             batch_size=BATCH,
         )
-        series = _known(identities.values())
+        series = _series_pks(identities.values())
     return {triple: series[identity] for triple, identity in identities.items()}
 
 
@@ -101,7 +101,7 @@ def _new(identity: Identity, key: Owner, service: Owner) -> UsageSeries:
     return UsageSeries(**identity._asdict(), key_name=key.name, key_team=key.team, service_team=service.team)
 
 
-def _known(identities: Iterable[Identity]) -> dict[Identity, int]:
+def _series_pks(identities: Iterable[Identity]) -> dict[Identity, int]:
     rows = _among(UsageSeries.objects.all(), "key_id", {identity.key_id for identity in identities})
     return {Identity(*fields): pk for pk, *fields in rows.values_list("pk", *Identity._fields).iterator()}
 

@@ -35,7 +35,7 @@ HOURS_UP_TO = 92 * DAY
 
 
 @dataclass(frozen=True)
-class Asked:
+class Selection:
     """`start` and `end` in seconds since the epoch: from the former up to, and without, the latter."""
 
     start: int
@@ -63,7 +63,7 @@ class Asked:
         return HOUR if length <= HOURS_UP_TO and age < timedelta(days=400).total_seconds() else DAY
 
 
-def read(actor: Principal, selection: Asked) -> list[Point]:
+def read(actor: Principal, selection: Selection) -> list[Point]:
     """Those with the most requests first; of one group the oldest interval first."""
     points: dict[tuple[str, datetime | None], Point] = {}
     most: dict[str, int] = {}
@@ -76,7 +76,7 @@ def read(actor: Principal, selection: Asked) -> list[Point]:
     return sorted(points.values(), key=lambda point: (-most[point.group], point.group, point.at or beginning))
 
 
-def over_time(actor: Principal, selection: Asked) -> dict[int, Measured]:
+def over_time(actor: Principal, selection: Selection) -> dict[int, Measured]:
     """Everything together, by the second at which each interval began. Empty intervals are left out."""
     return {int(at): Measured.of(sums) for at, *sums in _summed(_rows(actor, selection), ["at"]).iterator(2000)}
 
@@ -84,11 +84,11 @@ def over_time(actor: Principal, selection: Asked) -> dict[int, Measured]:
 def last_hour(actor: Principal, service: str) -> Measured:
     """What was used of a service in this minute and the 59 before it."""
     end = (int(time.time()) // MINUTE + 1) * MINUTE
-    points = read(actor, Asked(end - HOUR, end, SERVICE, service=service, rows=MINUTE))
+    points = read(actor, Selection(end - HOUR, end, SERVICE, service=service, rows=MINUTE))
     return sum((point.used for point in points), Measured())
 
 
-def stream(actor: Principal, selection: Asked) -> Iterator[Point]:
+def stream(actor: Principal, selection: Selection) -> Iterator[Point]:
     """As the database gives them, without keeping them: what is another team's may come in several parts."""
     fields, naming = NAMINGS[selection.group_by]
     columns = [*(["at"] if selection.step else []), *(f"series__{field}" for field in fields)]
@@ -111,7 +111,7 @@ def visible(actor: Principal) -> Q:
     return allowed
 
 
-def _rows(actor: Principal, selection: Asked) -> Any:
+def _rows(actor: Principal, selection: Selection) -> Any:
     rows = Usage.objects.filter(
         visible(actor), span=selection.span, start__gte=selection.start, start__lt=selection.end
     )

@@ -32,7 +32,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     """The keys of the person's teams; POST makes one and answers with the key. `?new` shows its form."""
     actor = actor_of(request)
     form = KeyForm(request.POST or None, actor=actor) if request.POST or "new" in request.GET else None
-    new_key: keys.Made | None = None
+    new_key: keys.NewKey | None = None
     if request.method == "POST":
         if not teams.editable_by(actor).exists():
             raise Forbidden("Making a key needs the role editor in a team.", hint="Ask an owner of your team.")
@@ -91,7 +91,7 @@ def _page(
     actor: Principal,
     *,
     form: KeyForm | None = None,
-    new_key: keys.Made | None = None,
+    new_key: keys.NewKey | None = None,
     note: str = "",
 ) -> HttpResponse:
     rows = paginate(request, ApiKey.objects.visible_to(actor).select_related("team"))
@@ -99,7 +99,7 @@ def _page(
     context = {
         "page": rows,
         "form": form,
-        "made": new_key,
+        "new_key": new_key,
         "note": note,
         "curl": _curl(request, new_key) if new_key else "",
         "live": set(ApiKey.objects.live().filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True)),
@@ -112,7 +112,7 @@ def _page(
     return render(request, "keys/page.html", context)
 
 
-def _curl(request: HttpRequest, new_key: keys.Made) -> str:
+def _curl(request: HttpRequest, new_key: keys.NewKey) -> str:
     """One line that works as pasted: a service's metadata through the gateway, or what the REST API lists."""
     header = f'-H "Authorization: Bearer {new_key.key}"'
     opened = Service.objects.routable()

@@ -15,7 +15,7 @@ from console.web.pages import actor_of, page
 from services.gateway.envoy.names import KEYLESS
 from services.usage import queries, table
 from services.usage.measured import Measured, Point
-from services.usage.queries import Asked
+from services.usage.queries import Selection
 from services.views.usage_charts import METRICS, Chart, draw
 
 RANGES: Final = {
@@ -60,12 +60,12 @@ class Choice:
         parameters.update({name: value for name, value in chosen.items() if value})
         return f"?{parameters.urlencode()}"
 
-    def asked(self) -> Asked:
+    def to_selection(self) -> Selection:
         """The range up to now; the last interval is the one that has begun."""
         _, length, step = RANGES[self.range]
         end = (int(time.time()) // step + 1) * step
         only = dict(self.only)
-        return Asked(
+        return Selection(
             end - length, end, self.by, step, only.get("service", ""), only.get("key", ""), only.get("team", "")
         )
 
@@ -74,7 +74,7 @@ class Choice:
 def usage(request: HttpRequest) -> HttpResponse:
     """The whole page, or for a poll what changes of it."""
     actor, choice = actor_of(request), Choice.of(request.GET)
-    selection = choice.asked()
+    selection = choice.to_selection()
     # The sum over the whole time, from rows that are as fine as the chart's: so the two agree.
     points = queries.read(actor, replace(selection, step=0, rows=selection.span))
     rows = [_row(point, choice) for point in points[:SHOWN]]
@@ -99,7 +99,7 @@ def usage(request: HttpRequest) -> HttpResponse:
 def chart(request: HttpRequest) -> HttpResponse:
     """Requests and latency of one service, key or team, for the pages of those: by htmx only."""
     actor, choice = actor_of(request), Choice.of(request.GET, "1h")
-    selection = choice.asked()
+    selection = choice.to_selection()
     used = queries.over_time(actor, selection)
     charts = [
         draw(METRICS[name], selection.start, selection.end, selection.step, used) for name in ("requests", "latency")
@@ -111,12 +111,12 @@ def chart(request: HttpRequest) -> HttpResponse:
 def export(request: HttpRequest) -> StreamingHttpResponse:
     """What the page shows, as CSV: a line for each group and interval."""
     actor, choice = actor_of(request), Choice.of(request.GET)
-    lines = table.lines(choice.by, queries.stream(actor, choice.asked()))
+    lines = table.lines(choice.by, queries.stream(actor, choice.to_selection()))
     headers = {"Content-Disposition": f'attachment; filename="usage-{choice.by}-{choice.range}.csv"'}
     return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _chart(actor: Principal, choice: Choice, selection: Asked) -> Chart:
+def _chart(actor: Principal, choice: Choice, selection: Selection) -> Chart:
     return draw(
         METRICS[choice.metric], selection.start, selection.end, selection.step, queries.over_time(actor, selection)
     )

@@ -128,7 +128,7 @@ def draw(metric: Metric, start: int, end: int, step: int, used: dict[int, Measur
     starts = range(start, end, step)
     nothing = Measured()
     values = [[part.value(used.get(at, nothing)) for part in metric.parts] for at in starts]
-    heights = [max(_known(row), default=0) if metric.lines else sum(_known(row)) for row in values]
+    heights = [max(_measured(row), default=0) if metric.lines else sum(_measured(row)) for row in values]
     top = ceiling(max(heights, default=0))
     titles = [_title(metric, at, step, row) for at, row in zip(starts, values, strict=True)]
     return Chart(
@@ -162,7 +162,7 @@ def clock(at: int, length: int) -> str:
     return datetime.fromtimestamp(at, tz=UTC).strftime(shape)
 
 
-def _known(values: Sequence[float | None]) -> list[float]:
+def _measured(values: Sequence[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 

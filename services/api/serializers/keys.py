@@ -11,7 +11,7 @@ from rest_framework import serializers
 from console.web.rest import Body
 from services.actions import delivery
 from services.actions.delivery import Delivery
-from services.actions.keys import Made, Revoked
+from services.actions.keys import NewKey, Revoked
 from services.gateway.keys import PREFIX
 from services.models import ApiKey
 from services.queries import key_facts
@@ -149,8 +149,8 @@ def rows_json(rows: Sequence[ApiKey], deliveries: Mapping[int, Delivery] | None 
     return list(KeyOut(rows, many=True, context=context).data)
 
 
-def made_json(made: Made) -> dict[str, Any]:
-    return {**rows_json([made.row], {made.row.pk: made.gateway})[0], "key": made.key}
+def new_key_json(new_key: NewKey) -> dict[str, Any]:
+    return {**rows_json([new_key.row], {new_key.row.pk: new_key.gateway})[0], "key": new_key.key}
 
 
 def revoked_json(revoked: Revoked) -> dict[str, Any]:

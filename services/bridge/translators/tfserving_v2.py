@@ -14,7 +14,7 @@ import numpy as np
 from console import varints
 from services.bridge.errors import invalid
 from services.bridge.protos import tfserving
-from services.bridge.values.tensors import Array, Model, Named, Outputs, count
+from services.bridge.values.tensors import Array, Model, NamedTensor, Outputs, count
 from services.clients.inference.values import DTYPES
 from services.specs import Tensor
 
@@ -60,7 +60,7 @@ _PACKED: Final = {"FP32": 5, "FP64": 6, "BOOL": 11}
 """Datatypes whose packed field is, byte for byte, the little-endian array: field numbers."""
 
 
-def inputs_of(request: Any, largest: int) -> tuple[Named, ...]:
+def inputs_of(request: Any, largest: int) -> tuple[NamedTensor, ...]:
     """`largest`: bytes that one tensor may take; one value may stand for all, so a small message can ask for many.
 
     Which inputs a model requires is its server's to say. Raises BridgeError(INVALID) that names the tensor.
@@ -68,7 +68,7 @@ def inputs_of(request: Any, largest: int) -> tuple[Named, ...]:
     return tuple(_named(name, request.inputs[name], largest) for name in sorted(request.inputs))
 
 
-def _named(name: str, tensor: Any, largest: int) -> Named:
+def _named(name: str, tensor: Any, largest: int) -> NamedTensor:
     datatype = DATATYPES.get(tensor.dtype)
     if datatype is None:
         raise invalid(f"{name}: DataType {tensor.dtype} has no counterpart in the V2 protocol.")
@@ -79,8 +79,8 @@ def _named(name: str, tensor: Any, largest: int) -> Named:
     if count(shape) * dtype.itemsize > largest:
         raise invalid(f"{name}: shape {list(shape)} of {datatype} is more than the {largest} bytes that are allowed.")
     if tensor.tensor_content:
-        return Named(name, datatype, _raw(name, tensor.tensor_content, datatype, shape))
-    return Named(name, datatype, _typed(name, tensor, datatype, shape, largest))
+        return NamedTensor(name, datatype, _raw(name, tensor.tensor_content, datatype, shape))
+    return NamedTensor(name, datatype, _typed(name, tensor, datatype, shape, largest))
 
 
 def _raw(name: str, content: bytes, datatype: str, shape: tuple[int, ...]) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 from services.bridge.errors import BridgeError, Kind, invalid
 from services.bridge.values import json_values
 from services.bridge.values.json_values import BadValue, Ragged
-from services.bridge.values.tensors import Array, Model, Named, Outputs, count
+from services.bridge.values.tensors import Array, Model, NamedTensor, Outputs, count
 from services.specs import Tensor
 
 Row = Mapping[str, Any]
@@ -33,7 +33,7 @@ ASKED = 'Send {"instances": [...]}, one entry a row, or {"inputs": ...}, one ent
 class Plan:
     """`requests`: the inputs of each V2 request, the same ones in all."""
 
-    requests: tuple[tuple[Named, ...], ...]
+    requests: tuple[tuple[NamedTensor, ...], ...]
     rows: int | None
     """How many instances were asked; None for the column format."""
     stacked: bool = False
@@ -139,19 +139,19 @@ def _rows(rows: list[Row], model: Model) -> Plan:
     return Plan(tuple(requests), len(rows), batches=added, free=added and batches)
 
 
-def _stack(column: list[Any], tensor: Tensor) -> Named | None:
+def _stack(column: list[Any], tensor: Tensor) -> NamedTensor | None:
     """None when the rows do not fit into one array; going through them one by one then says why, or does without."""
     try:
         flat, shape = json_values.flatten(column)
         row = _fitting(shape[1:], tensor.shape[1:])
         if row is None:
             return None
-        return Named(tensor.name, tensor.datatype, json_values.array(flat, tensor).reshape(len(column), *row))
+        return NamedTensor(tensor.name, tensor.datatype, json_values.array(flat, tensor).reshape(len(column), *row))
     except (BadValue, Ragged):
         return None
 
 
-def _alone(value: Any, tensor: Tensor, where: str, has_first: bool) -> tuple[Named, bool]:
+def _alone(value: Any, tensor: Tensor, where: str, has_first: bool) -> tuple[NamedTensor, bool]:
     """One row as a request of its own, and whether it is the whole input: if not, a first dimension was added.
 
     `has_first`: every input has a first dimension that one row may have.
@@ -167,9 +167,9 @@ def _alone(value: Any, tensor: Tensor, where: str, has_first: bool) -> tuple[Nam
     shape, model_shape = shape[1:], tensor.shape
     has_first = has_first or model_shape[:1] == (1,)
     if has_first and (row := _fitting(shape, model_shape[1:])) is not None:
-        return Named(tensor.name, tensor.datatype, values.reshape(1, *row)), False
+        return NamedTensor(tensor.name, tensor.datatype, values.reshape(1, *row)), False
     if (fit := _fitting(shape, model_shape)) is not None:
-        return Named(tensor.name, tensor.datatype, values.reshape(fit)), True
+        return NamedTensor(tensor.name, tensor.datatype, values.reshape(fit)), True
     one = model_shape[1:] if has_first else model_shape
     raise invalid(f"{name} has shape {_shown(shape)}, and the model wants {_shown(one)} for each instance.")
 
@@ -179,7 +179,7 @@ def _columns(inputs: Row, model: Model) -> Plan:
     return Plan((tuple(columns),), None)
 
 
-def _column(value: Any, tensor: Tensor) -> Named:
+def _column(value: Any, tensor: Tensor) -> NamedTensor:
     try:
         flat, shape = json_values.flatten([value])
         values = json_values.array(flat, tensor)
@@ -192,7 +192,7 @@ def _column(value: Any, tensor: Tensor) -> Named:
         raise invalid(
             f"inputs.{tensor.name} has shape {_shown(shape[1:])}, and the model wants {_shown(tensor.shape)}."
         )
-    return Named(tensor.name, tensor.datatype, values.reshape(fit))
+    return NamedTensor(tensor.name, tensor.datatype, values.reshape(fit))
 
 
 def _fitting(nested_shape: Sequence[int], model_shape: Sequence[int]) -> tuple[int, ...] | None:
@@ -229,7 +229,7 @@ def answer(plan: Plan, answers: Sequence[Outputs], whole: Set[str] = frozenset()
     return _dump({"predictions": predictions})
 
 
-def _predictions(item: Named, rows: int | None) -> list[Any]:
+def _predictions(item: NamedTensor, rows: int | None) -> list[Any]:
     """One for each row; the whole output is one when `rows` is None."""
     values: Array = json_values.plain(item.values, item.name)
     if rows is None:
@@ -251,7 +251,7 @@ def split(plan: Plan, largest: int) -> Plan:
         return plan
     (together,) = plan.requests
     parts = [
-        tuple(Named(item.name, item.datatype, item.values[start : start + largest]) for item in together)
+        tuple(NamedTensor(item.name, item.datatype, item.values[start : start + largest]) for item in together)
         for start in range(0, plan.rows or 0, largest)
     ]
     return Plan(tuple(parts), plan.rows, stacked=False, batches=True, free=True)
@@ -263,12 +263,12 @@ def whole_outputs(plan: Plan, model: Model) -> Set[str]:
     return {tensor.name for tensor in model.outputs if tensor.shape[:1] not in rows}
 
 
-def zeros(plan: Plan, rows: int, largest: int) -> tuple[Named, ...]:
+def zeros(plan: Plan, rows: int, largest: int) -> tuple[NamedTensor, ...]:
     """A request of so many rows of zeros, shaped like those of the plan; fewer, where they take more than `largest`
     bytes."""
     row = sum(_size(item.values[:1]) for item in plan.requests[0])
     rows = max(1, min(rows, largest // max(row, 1)))
-    return tuple(Named(item.name, item.datatype, _zeros(item.values, rows)) for item in plan.requests[0])
+    return tuple(NamedTensor(item.name, item.datatype, _zeros(item.values, rows)) for item in plan.requests[0])
 
 
 def _size(values: Array) -> int:

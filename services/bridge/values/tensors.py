@@ -27,7 +27,7 @@ JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedTensor:
     """One tensor with its values; `datatype` is the V2 name."""
 
     name: str
@@ -47,7 +47,7 @@ class Body:
 class Outputs:
     version: str
     """Of the model that answered."""
-    tensors: tuple[Named, ...]
+    tensors: tuple[NamedTensor, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def model_of(content: bytes) -> Model:
         raise _not_understood() from None
 
 
-def request(inputs: Sequence[Named], outputs: Sequence[str] = (), request_id: str = "") -> Body:
+def request(inputs: Sequence[NamedTensor], outputs: Sequence[str] = (), request_id: str = "") -> Body:
     """`outputs`: which ones are wanted; none names all of them."""
     raws = [raw_bytes(item.values) for item in inputs]
     head: dict[str, Any] = {
@@ -104,7 +104,7 @@ def outputs_of(content: bytes, header_length: int | None) -> Outputs:
         for row in data["outputs"]:
             size = row.get("parameters", {}).get("binary_data_size")
             raw = None if size is None else memoryview(content)[end : end + size]
-            tensors.append(Named(row["name"], row["datatype"], _values(row, raw)))
+            tensors.append(NamedTensor(row["name"], row["datatype"], _values(row, raw)))
             end += size or 0
         return Outputs(str(data.get("model_version", "")), tuple(tensors))
     except (ValueError, KeyError, TypeError, AttributeError, struct.error):

@@ -31,7 +31,7 @@ def infer(call: Call) -> Answer:
     if (reply := exchange.reply) is None:
         status, error, received = "no answer", exchange.trouble, Message("", {}, "", 0)
     else:
-        status = reply.said
+        status = reply.status_line
         responses, error = _read(reply, exchange.wait_ms)
         text = _shown(reply.body, reply.size, _header_length(reply))
         received = Message(f"HTTP/1.1 {status}", reply.headers, text, reply.size)

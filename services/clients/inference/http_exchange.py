@@ -39,7 +39,7 @@ class Reply:
     """Bytes of the whole body."""
 
     @property
-    def said(self) -> str:
+    def status_line(self) -> str:
         return f"{self.status} {phrases.get(self.status, '')}".strip()
 
 

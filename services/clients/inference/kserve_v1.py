@@ -39,7 +39,7 @@ def predict(caller: Caller, model: str, body: Mapping[str, Any]) -> Answer:
     if (reply := exchange.reply) is None:
         status, error, received = "no answer", exchange.trouble, Message("", {}, "", 0)
     else:
-        status = reply.said
+        status = reply.status_line
         responses, error = _read(reply, exchange.wait_ms)
         text = wire.cut(reply.body.decode("utf-8", "replace"))
         received = Message(f"HTTP/1.1 {status}", reply.headers, text, reply.size)

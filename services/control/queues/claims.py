@@ -163,8 +163,8 @@ def _beside_the_line(mine: Claim, line: lines.Line, *, grows: bool = False) -> t
         return Decision(False, impossible), ()
     if lacking := room.lacks(mine):
         return Decision(False, f"Queue {line.queue.name}: {'; '.join(lacking)}."), ()
-    placed = room.place(mine)
-    return Decision(bool(placed.nodes), placed.reason), placed.nodes
+    chosen = room.place(mine)
+    return Decision(bool(chosen.nodes), chosen.reason), chosen.nodes
 
 
 def _make_replicas(service: Service, revision: Revision, indexes: Sequence[int], nodes: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ from services.specs import ModelDescription
 class Study:
     folder: Folder
     options: Mapping[str, Any]
-    said: huggingface.Model = field(default_factory=huggingface.Model)
+    report: huggingface.Model = field(default_factory=huggingface.Model)
     """What the folder says by itself."""
     task: str = ""
     max_model_len: int | None = None
@@ -42,7 +42,7 @@ class Study:
 
     @property
     def architectures(self) -> list[str]:
-        return self.said.architectures
+        return self.report.architectures
 
     @property
     def gpu_memory(self) -> str:
@@ -75,7 +75,7 @@ def describe(tree: Path, options: Mapping[str, Any]) -> ModelDescription:
         task=inspection.task,
         max_model_len=inspection.max_model_len,
         facts=() if inspection.problems and not inspection.task else facts(inspection),
-        dtype=inspection.said.kv_dtype if inspection.said.kv_dtype in DTYPES else "",
+        dtype=inspection.report.kv_dtype if inspection.report.kv_dtype in DTYPES else "",
         gpu_memory=inspection.gpu_memory,
         executable=inspection.executable,
     )
@@ -83,7 +83,7 @@ def describe(tree: Path, options: Mapping[str, Any]) -> ModelDescription:
 
 def facts(inspection: Study) -> tuple[tuple[str, str], ...]:
     """What the files say, with the memory that the chosen length and datatype need."""
-    rows = [*words.facts(inspection.said, need=need(inspection), length=inspection.max_model_len)]
+    rows = [*words.facts(inspection.report, need=need(inspection), length=inspection.max_model_len)]
     template = "yes" if inspection.folder.has_chat_template else "no"
     rows.insert(-2 if inspection.gpu_memory else len(rows), ("Chat template", template))
     return tuple(rows)
@@ -91,14 +91,14 @@ def facts(inspection: Study) -> tuple[tuple[str, str], ...]:
 
 def need(inspection: Study) -> Memory | None:
     """With the datatype that was chosen, which is that of the cache as well."""
-    estimate, dtype = words.memory_of(inspection.said), inspection.options.get("dtype", "")
+    estimate, dtype = words.memory_of(inspection.report), inspection.options.get("dtype", "")
     chosen = memory.BYTES_OF.get(dtype)
     if estimate is None or chosen is None:
         return estimate
     weights = estimate.weights
-    if inspection.parameters and not huggingface.quantization(inspection.said.config):
+    if inspection.parameters and not huggingface.quantization(inspection.report.config):
         weights = inspection.parameters * chosen
-    attention = memory.attention(inspection.said.text)
+    attention = memory.attention(inspection.report.text)
     if estimate.kv_per_token is None or attention is None:
         return Memory(weights, None, estimate.max_model_len)
     return Memory(weights, memory.kv_bytes_per_token(attention, dtype), estimate.max_model_len)
@@ -117,7 +117,7 @@ def unusable(folder: Folder) -> str:
 
 
 def check_weights(inspection: Study) -> None:
-    report = inspection.said = huggingface.read(inspection.folder.root)
+    report = inspection.report = huggingface.read(inspection.folder.root)
     inspection.problems += report.problems
     inspection.parameters, inspection.dtype = report.parameters, report.dtype
     if not inspection.folder.safetensors and inspection.folder.pickles:
@@ -132,7 +132,7 @@ def check_code(inspection: Study) -> None:
     try:
         files = files_below(inspection.folder.root, budget)
         inspection.executable = words.code_of(
-            inspection.said, inspection.folder.root, files, budget, trusts_remote_code=trusting
+            inspection.report, inspection.folder.root, files, budget, trusts_remote_code=trusting
         )
     except TooMuch as error:
         raise ModelError(f"The folder cannot be looked through for code: {error}.") from error

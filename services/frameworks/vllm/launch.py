@@ -37,7 +37,7 @@ def render(context: LaunchContext) -> Launch:
     on_cpu = runtime.kind(context.runtime) == runtime.CPU
     check_devices(context, on_cpu)
     check_shared_memory(context.spec.framework_config)
-    cache_files = runtime.known(context.runtime, inspection.architectures)
+    cache_files = runtime.cached_files(context.runtime, inspection.architectures)
     python = str(context.runtime / "bin" / "python")
     return Launch(
         argv=(python, "-IS", str(context.run_dir / "start.py"), python, *server(context, inspection, on_cpu)),

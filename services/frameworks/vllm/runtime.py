@@ -109,7 +109,7 @@ def run(python: Path, *arguments: str, **environment: str) -> subprocess.Complet
     )
 
 
-def known(root: Path, architectures: Sequence[str]) -> dict[str, bytes]:
+def cached_files(root: Path, architectures: Sequence[str]) -> dict[str, bytes]:
     """What vLLM knows already of these architectures: file name -> content, for a replica's own cache."""
     folder = root / "cache" / KNOWN
     paths = [path for name in architectures for path in folder.glob("*.json") if path.stem.endswith(f"-{name}")]

@@ -17,7 +17,7 @@ from console.errors import Conflict, Forbidden, InvalidFields
 from console.models import Team
 from services.actions import keys
 from services.actions.key_bounds import LIMITS
-from services.actions.keys import Made
+from services.actions.keys import NewKey
 from services.control import publishing
 from services.gateway.snapshot import Snapshot
 from services.models import ApiKey, Replica, Service
@@ -37,21 +37,21 @@ def alice_acts(alice: User) -> Principal:
 
 
 @pytest.fixture
-def mint(team: Team, alice_acts: Principal, published: list[Snapshot]) -> Callable[..., Made]:
-    def create(actor: Principal | None = None, **rights: Any) -> Made:
+def mint(team: Team, alice_acts: Principal, published: list[Snapshot]) -> Callable[..., NewKey]:
+    def create(actor: Principal | None = None, **rights: Any) -> NewKey:
         rights = {"scopes": ["infer", "read", "manage"], **rights}
         return keys.create(team=rights.pop("team", team), name="a key", actor=actor or alice_acts, **rights)
 
     return create
 
 
-def as_key(new_key: Made) -> Principal:
+def as_key(new_key: NewKey) -> Principal:
     principal = keys.authenticate(new_key.key)
     assert principal is not None
     return principal
 
 
-def test_what_a_key_leaves_out_its_child_inherits(mint: Callable[..., Made]) -> None:
+def test_what_a_key_leaves_out_its_child_inherits(mint: Callable[..., NewKey]) -> None:
     parent = mint(**BOUND)
     child = mint(as_key(parent)).row
     assert {field: getattr(child, field) for field in BOUND} == BOUND
@@ -69,7 +69,7 @@ def test_what_a_key_leaves_out_its_child_inherits(mint: Callable[..., Made]) -> 
         ("all_teams", True),
     ],
 )
-def test_a_child_has_nothing_that_is_wider(mint: Callable[..., Made], field: str, value: Any) -> None:
+def test_a_child_has_nothing_that_is_wider(mint: Callable[..., NewKey], field: str, value: Any) -> None:
     parent = mint(**BOUND, scopes=["infer", "manage"])
     with pytest.raises(InvalidFields) as caught:
         mint(as_key(parent), **{"scopes": ["infer"], field: value})
@@ -78,7 +78,7 @@ def test_a_child_has_nothing_that_is_wider(mint: Callable[..., Made], field: str
 
 
 @pytest.mark.parametrize("field", LIMITS)
-def test_a_child_may_be_narrower_and_so_are_its_own(mint: Callable[..., Made], field: str) -> None:
+def test_a_child_may_be_narrower_and_so_are_its_own(mint: Callable[..., NewKey], field: str) -> None:
     child = mint(as_key(mint(**BOUND)), **{field: 1})
     grandchild = mint(as_key(child))
     assert getattr(child.row, field) == getattr(grandchild.row, field) == 1
@@ -86,12 +86,12 @@ def test_a_child_may_be_narrower_and_so_are_its_own(mint: Callable[..., Made], f
         mint(as_key(child), **{field: 2})
 
 
-def test_a_key_of_one_team_makes_none_for_another(mint: Callable[..., Made], other_team: Team) -> None:
+def test_a_key_of_one_team_makes_none_for_another(mint: Callable[..., NewKey], other_team: Team) -> None:
     with pytest.raises(Forbidden):
         mint(as_key(mint()), team=other_team)
 
 
-def test_a_key_that_may_less_rotates_none_that_may_more(mint: Callable[..., Made]) -> None:
+def test_a_key_that_may_less_rotates_none_that_may_more(mint: Callable[..., NewKey]) -> None:
     wide = mint()
     narrow = mint(**BOUND)
     with pytest.raises(InvalidFields) as caught:
@@ -102,7 +102,7 @@ def test_a_key_that_may_less_rotates_none_that_may_more(mint: Callable[..., Made
     assert not ApiKey.objects.exclude(replaces=None).exists()
 
 
-def test_a_key_rotates_itself_and_stays_bounded(mint: Callable[..., Made]) -> None:
+def test_a_key_rotates_itself_and_stays_bounded(mint: Callable[..., NewKey]) -> None:
     first = mint(**BOUND)
     second = keys.rotate(first.row, actor=as_key(first))
     assert {field: getattr(second.row, field) for field in BOUND} == BOUND
@@ -110,7 +110,7 @@ def test_a_key_rotates_itself_and_stays_bounded(mint: Callable[..., Made]) -> No
         mint(as_key(second), rate_limit_per_minute=11)
 
 
-def test_a_key_rotates_no_other_key_than_those_that_it_made(mint: Callable[..., Made]) -> None:
+def test_a_key_rotates_no_other_key_than_those_that_it_made(mint: Callable[..., NewKey]) -> None:
     parent, sibling = mint(**BOUND), mint(**BOUND)
     child = mint(as_key(parent), **BOUND)
     for row in (sibling.row, parent.row):
@@ -119,7 +119,7 @@ def test_a_key_rotates_no_other_key_than_those_that_it_made(mint: Callable[..., 
     assert not ApiKey.objects.exclude(replaces=None).exists()
 
 
-def test_a_replacement_stays_in_the_place_of_the_key_that_it_replaces(mint: Callable[..., Made]) -> None:
+def test_a_replacement_stays_in_the_place_of_the_key_that_it_replaces(mint: Callable[..., NewKey]) -> None:
     first = mint()
     second = mint(as_key(first))
     third = mint(as_key(second), **BOUND)
@@ -128,7 +128,7 @@ def test_a_replacement_stays_in_the_place_of_the_key_that_it_replaces(mint: Call
     assert replacement in keys.revoke(second.row, actor=as_key(first)).children
 
 
-def test_revoking_takes_along_what_the_key_made_and_what_those_made(mint: Callable[..., Made]) -> None:
+def test_revoking_takes_along_what_the_key_made_and_what_those_made(mint: Callable[..., NewKey]) -> None:
     parent, other = mint(), mint()
     child = mint(as_key(parent))
     grandchild = mint(as_key(child))
@@ -140,7 +140,7 @@ def test_revoking_takes_along_what_the_key_made_and_what_those_made(mint: Callab
     assert [key.id for key in publishing.snapshot().keys] == [other.row.key_id]
 
 
-def test_what_a_revoked_child_made_still_goes_along(mint: Callable[..., Made], alice_acts: Principal) -> None:
+def test_what_a_revoked_child_made_still_goes_along(mint: Callable[..., NewKey], alice_acts: Principal) -> None:
     parent = mint()
     child = mint(as_key(parent))
     grandchild = mint(as_key(child))
@@ -150,7 +150,7 @@ def test_what_a_revoked_child_made_still_goes_along(mint: Callable[..., Made], a
 
 
 def test_what_a_person_rotates_still_goes_along_with_the_key_that_made_it(
-    mint: Callable[..., Made], alice_acts: Principal
+    mint: Callable[..., NewKey], alice_acts: Principal
 ) -> None:
     parent = mint()
     child = mint(as_key(parent))
@@ -160,14 +160,14 @@ def test_what_a_person_rotates_still_goes_along_with_the_key_that_made_it(
     assert {row.pk for row in gone} == {child.row.pk, successor.row.pk}
 
 
-def test_children_may_be_left_alone(mint: Callable[..., Made], alice_acts: Principal) -> None:
+def test_children_may_be_left_alone(mint: Callable[..., NewKey], alice_acts: Principal) -> None:
     parent = mint(**BOUND)
     child = mint(as_key(parent))
     assert keys.revoke(parent.row, actor=alice_acts, children=False).children == ()
     assert keys.authenticate(child.key) is not None
 
 
-def test_a_client_that_rotates_its_own_key_is_not_locked_out(mint: Callable[..., Made]) -> None:
+def test_a_client_that_rotates_its_own_key_is_not_locked_out(mint: Callable[..., NewKey]) -> None:
     first = mint()
     second = keys.rotate(first.row, actor=as_key(first))
     third = keys.rotate(second.row, actor=as_key(second))
@@ -177,7 +177,7 @@ def test_a_client_that_rotates_its_own_key_is_not_locked_out(mint: Callable[...,
     assert keys.authenticate(third.key) is not None
 
 
-def test_a_key_that_was_revoked_meanwhile_makes_none(mint: Callable[..., Made], alice_acts: Principal) -> None:
+def test_a_key_that_was_revoked_meanwhile_makes_none(mint: Callable[..., NewKey], alice_acts: Principal) -> None:
     parent = mint()
     acting = as_key(parent)
     child = mint(acting)
@@ -193,7 +193,7 @@ def test_a_key_that_was_revoked_meanwhile_makes_none(mint: Callable[..., Made], 
 
 
 def test_a_key_for_a_service_that_was_deleted_opens_nothing(
-    mint: Callable[..., Made], ready: Callable[..., Service], alice_acts: Principal
+    mint: Callable[..., NewKey], ready: Callable[..., Service], alice_acts: Principal
 ) -> None:
     first = ready(name="echo")
     new_key = mint(services=["echo"])
@@ -212,7 +212,7 @@ def test_a_key_for_a_service_that_was_deleted_opens_nothing(
 
 
 def test_keys_of_before_are_bound_to_the_services_that_have_their_names(
-    mint: Callable[..., Made], ready: Callable[..., Service], team: Team, other_team: Team
+    mint: Callable[..., NewKey], ready: Callable[..., Service], team: Team, other_team: Team
 ) -> None:
     echo, asr = ready(name="echo"), ready(name="asr")
     Service.objects.filter(pk=asr.pk).update(team=other_team)
@@ -226,7 +226,7 @@ def test_keys_of_before_are_bound_to_the_services_that_have_their_names(
 
 
 def test_keys_of_before_get_the_key_that_made_them_for_a_parent(
-    mint: Callable[..., Made], alice_acts: Principal
+    mint: Callable[..., NewKey], alice_acts: Principal
 ) -> None:
     first = mint()
     second = mint(as_key(first))

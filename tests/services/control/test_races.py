@@ -155,18 +155,18 @@ def test_the_last_of_a_teams_bound_is_one(world: World, team: Team, alice: User)
     assert sum(isinstance(one, Conflict) for one in outcomes) == 5, outcomes
 
 
-def test_a_key_made_below_a_key_that_is_being_revoked_goes_with_it(
+def test_a_key_made_below_a_key_that_is_being_revoked_goes_children_to_revoke(
     world: World, team: Team, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actor = for_user(alice)
 
-    def mint(actor: Principal) -> keys.Made:
+    def mint(actor: Principal) -> keys.NewKey:
         return keys.create(team=team, name="k", scopes=["infer", "manage"], actor=actor)
 
     parent = mint(actor)
     child = mint(keys.principal(parent.row))
     making, listed = threading.Event(), threading.Event()
-    share, list_below = keys.key_shares.of, keys._with_it
+    share, list_below = keys.key_shares.of, keys._children_to_revoke
 
     def share_slowly(*args: Any) -> Any:
         making.set()
@@ -183,7 +183,7 @@ def test_a_key_made_below_a_key_that_is_being_revoked_goes_with_it(
         return keys.revoke(ApiKey.objects.get(pk=parent.row.pk), actor=actor)
 
     monkeypatch.setattr(keys.key_shares, "of", share_slowly)
-    monkeypatch.setattr(keys, "_with_it", list_and_tell)
+    monkeypatch.setattr(keys, "_children_to_revoke", list_and_tell)
     outcomes = at_once(lambda: mint(keys.principal(child.row)), revoke)
     assert not any(isinstance(one, Exception) for one in outcomes), outcomes
     assert ApiKey.objects.count() == 3 and not ApiKey.objects.live().exists()

@@ -14,13 +14,13 @@ from console.accounts.principal import Principal, for_user
 from services.models import Service
 from services.models.usage import DAY, HOUR, MINUTE
 from services.usage import queries
-from services.usage.queries import OTHER_TEAM, Asked
+from services.usage.queries import OTHER_TEAM, Selection
 from tests.services import used
 
 
-def selection(group_by: str = "service", **more: object) -> Asked:
+def selection(group_by: str = "service", **more: object) -> Selection:
     end = (int(time.time()) // HOUR + 1) * HOUR
-    return Asked(**{"start": end - DAY, "end": end, "group_by": group_by, **more})  # type: ignore[arg-type]
+    return Selection(**{"start": end - DAY, "end": end, "group_by": group_by, **more})  # type: ignore[arg-type]
 
 
 def seen(actor: Principal, group_by: str, **more: object) -> dict[str, int]:
@@ -90,17 +90,17 @@ def test_sums_go_by_the_interval(calls: None, admin: User, tmp_path: Path) -> No
 def test_each_choice_of_rows_gives_the_same_totals(calls: None, admin: User) -> None:
     totals = {rows: seen(for_user(admin), "service", rows=rows) for rows in (MINUTE, HOUR)}
     assert totals[MINUTE] == totals[HOUR]
-    today = Asked(0, 1 << 33, "service", rows=DAY)
+    today = Selection(0, 1 << 33, "service", rows=DAY)
     assert {point.group: point.used.requests for point in queries.read(for_user(admin), today)} == totals[HOUR]
 
 
 def test_rows_are_as_fine_as_they_are_kept(settings: Settings) -> None:
     end = int(time.time())
-    assert Asked(end - DAY, end).span == MINUTE
-    assert Asked(end - 31 * DAY, end - 30 * DAY).span == HOUR
-    assert Asked(end - 30 * DAY, end).span == HOUR
-    assert Asked(end - 500 * DAY, end - 450 * DAY).span == DAY
-    assert [Asked(0, end, step=step).span for step in (60, 1800, 10800, 86400)] == [MINUTE, MINUTE, HOUR, DAY]
+    assert Selection(end - DAY, end).span == MINUTE
+    assert Selection(end - 31 * DAY, end - 30 * DAY).span == HOUR
+    assert Selection(end - 30 * DAY, end).span == HOUR
+    assert Selection(end - 500 * DAY, end - 450 * DAY).span == DAY
+    assert [Selection(0, end, step=step).span for step in (60, 1800, 10800, 86400)] == [MINUTE, MINUTE, HOUR, DAY]
 
 
 def test_what_was_deleted_keeps_its_history(calls: None, bob: User) -> None:

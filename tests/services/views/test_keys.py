@@ -16,7 +16,7 @@ from console.accounts.principal import for_user
 from console.models import Team
 from services.actions import delivery, keys
 from services.actions.delivery import Delivery
-from services.actions.keys import Made
+from services.actions.keys import NewKey
 from services.gateway.snapshot import Snapshot
 from services.models import ApiKey, Service
 
@@ -24,7 +24,7 @@ ClientOf = Callable[[User | None], Client]
 
 
 @pytest.fixture
-def new_key(team: Team, alice: User, published: list[Snapshot]) -> Made:
+def new_key(team: Team, alice: User, published: list[Snapshot]) -> NewKey:
     return keys.create(team=team, name="nightly", actor=for_user(alice))
 
 
@@ -40,7 +40,7 @@ def shown(page: str) -> str:
 
 
 def test_a_team_sees_its_keys_and_a_stranger_does_not(
-    new_key: Made, alice: User, bob: User, charlie: User, admin: User, client_of: ClientOf
+    new_key: NewKey, alice: User, bob: User, charlie: User, admin: User, client_of: ClientOf
 ) -> None:
     url = reverse("keys")
     for user in (alice, bob, admin):
@@ -126,14 +126,14 @@ def test_only_an_administrator_makes_a_key_for_every_team(
     assert [row.all_teams for row in ApiKey.objects.order_by("pk")] == [False, True]
 
 
-def test_a_revoked_key_is_refused_and_shown_as_revoked(new_key: Made, alice: User, client_of: ClientOf) -> None:
+def test_a_revoked_key_is_refused_and_shown_as_revoked(new_key: NewKey, alice: User, client_of: ClientOf) -> None:
     client = client_of(alice)
     assert client.post(reverse("key-act", args=[new_key.row.pk, "revoke"]))["Location"] == reverse("keys")
     assert keys.authenticate(new_key.key) is None
     assert "Revoked" in client.get(reverse("keys")).content.decode()
 
 
-def test_rotating_shows_a_second_key_and_leaves_the_first(new_key: Made, alice: User, client_of: ClientOf) -> None:
+def test_rotating_shows_a_second_key_and_leaves_the_first(new_key: NewKey, alice: User, client_of: ClientOf) -> None:
     page = client_of(alice).post(reverse("key-act", args=[new_key.row.pk, "rotate"])).content.decode()
     assert shown(page) != new_key.key
     assert keys.authenticate(shown(page)) is not None and keys.authenticate(new_key.key) is not None
@@ -142,7 +142,7 @@ def test_rotating_shows_a_second_key_and_leaves_the_first(new_key: Made, alice: 
 
 @pytest.mark.parametrize("verb", ["revoke", "rotate"])
 def test_a_viewer_and_a_stranger_do_nothing_to_a_key(
-    verb: str, new_key: Made, bob: User, charlie: User, client_of: ClientOf
+    verb: str, new_key: NewKey, bob: User, charlie: User, client_of: ClientOf
 ) -> None:
     url = reverse("key-act", args=[new_key.row.pk, verb])
     assert client_of(bob).post(url).status_code == 403
@@ -152,11 +152,11 @@ def test_a_viewer_and_a_stranger_do_nothing_to_a_key(
     assert keys.authenticate(new_key.key) is not None and ApiKey.objects.count() == 1
 
 
-def test_a_key_knows_no_other_verbs(new_key: Made, alice: User, client_of: ClientOf) -> None:
+def test_a_key_knows_no_other_verbs(new_key: NewKey, alice: User, client_of: ClientOf) -> None:
     assert client_of(alice).post(reverse("key-act", args=[new_key.row.pk, "explode"])).status_code == 404
 
 
-def test_an_expired_key_is_shown_as_expired(new_key: Made, alice: User, client_of: ClientOf) -> None:
+def test_an_expired_key_is_shown_as_expired(new_key: NewKey, alice: User, client_of: ClientOf) -> None:
     ApiKey.objects.update(expires_at=timezone.now() - timedelta(hours=1))
     assert "Expired" in client_of(alice).get(reverse("keys")).content.decode()
 
@@ -179,7 +179,7 @@ def test_a_person_chooses_whether_a_keys_children_go_with_it(
 
 
 def test_only_a_keys_team_is_told_what_the_gateway_does_not_do_of_it(
-    new_key: Made, alice: User, bob: User, charlie: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+    new_key: NewKey, alice: User, bob: User, charlie: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = Delivery(applied=False, message="The disk is full.")
     monkeypatch.setattr(delivery, "states", lambda rows: {row.pk: late for row in rows})
@@ -195,7 +195,7 @@ def test_only_a_keys_team_is_told_what_the_gateway_does_not_do_of_it(
 
 
 def test_a_revocation_that_the_gateway_has_not_is_not_called_done(
-    new_key: Made, alice: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+    new_key: NewKey, alice: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = Delivery(applied=False, message="The disk is full.")
     monkeypatch.setattr(delivery, "carry_out", lambda rows: late)

@@ -73,10 +73,10 @@ def _triton(service: GatewayService, limits: Limits) -> list[Json]:
     # Of what servers of text have besides, Triton has nothing.
     others = {"prefix": names.GRPC_SERVICE, "grpc": {}, "headers": [_NOT_OF_TEXT]}
     return [
-        _made(service, "v2-rest", {"prefix": "/v2/models/"}, _to(http, **once)),
+        _route(service, "v2-rest", {"prefix": "/v2/models/"}, _to(http, **once)),
         # Retrying one half told would tell it twice.
-        _made(service, "v2-grpc", {"path": names.GRPC_STREAM, "grpc": {}}, _to(grpc, **stream), _most(service)),
-        _made(service, "v2-grpc", others, _to(grpc, **once)),
+        _route(service, "v2-grpc", {"path": names.GRPC_STREAM, "grpc": {}}, _to(grpc, **stream), _most(service)),
+        _route(service, "v2-grpc", others, _to(grpc, **once)),
         _bridged(service, "tfserving", {"prefix": names.GRPC_TFSERVING, "grpc": {}}, names.BRIDGE_GRPC, once),
         *_v1(service, once),
     ]
@@ -96,11 +96,11 @@ def _vllm(service: GatewayService, limits: Limits) -> list[Json]:
     openai = []
     for path in names.OPENAI_BY_TASK.get(service.task, ()):
         # Only a script that has read the body knows what is no stream; what the bridge sends may be one.
-        openai.append(_made(service, "openai", {"path": path, "headers": [_UNARY]}, _to(http, **once), counted))
+        openai.append(_route(service, "openai", {"path": path, "headers": [_UNARY]}, _to(http, **once), counted))
         answered = {"path": path, "headers": [_CHECKED]}
-        openai.append(_made(service, "openai", answered, _to(http, **stream, **life), counted))
+        openai.append(_route(service, "openai", answered, _to(http, **stream, **life), counted))
         # Whose body is not whole yet: it has the listener's bound. (The inner listeners have none.)
-        openai.append(_made(service, "openai", {"path": path}, _to(http, **stream), counted))
+        openai.append(_route(service, "openai", {"path": path}, _to(http, **stream), counted))
     text = {"path": names.GRPC_TEXT_STREAM, "grpc": {}}
     return [
         *openai,
@@ -116,7 +116,7 @@ def _vllm(service: GatewayService, limits: Limits) -> list[Json]:
     ]
 
 
-def _made(service: GatewayService, door: str, match: Json, action: Json, *more: Json) -> Json:
+def _route(service: GatewayService, door: str, match: Json, action: Json, *more: Json) -> Json:
     """A route. Its name is the service's: messages and the access log have it from there, and the door from `door`."""
     route: Json = {"name": service.name, "match": match, "route": action}
     for each in more:
@@ -135,7 +135,7 @@ def _made(service: GatewayService, door: str, match: Json, action: Json, *more: 
 
 def _bridged(service: GatewayService, door: str, match: Json, cluster: str, times: Json, *more: Json) -> Json:
     route = to_bridge(cluster, service.name)
-    return _made(service, door, match, {**route.pop("route"), **times}, route, *more)
+    return _route(service, door, match, {**route.pop("route"), **times}, route, *more)
 
 
 def _hop(route: Json, service: GatewayService) -> Json:

@@ -68,7 +68,11 @@ def virtual_host(
     def gated(routes: list[Json]) -> list[Json]:
         for route in routes:
             route["typed_per_filter_config"] = {**route["typed_per_filter_config"], **without(*idle)}
-        return [_told(route, names.LUA_METADATA, {"auth_headers": named}) for route in routes] if named else routes
+        return (
+            [_with_metadata(route, names.LUA_METADATA, {"auth_headers": named}) for route in routes]
+            if named
+            else routes
+        )
 
     return {
         "name": "doors",
@@ -247,7 +251,7 @@ def _read_doors(*, keyless: bool) -> list[Json]:
     return [
         {"match": read(names.REST_READ), **_NO_SERVICE, "typed_per_filter_config": {**only(), **_WHOLE}},
         # What a key may use is told by the bridge; when the host or the path names a service, by that service's route.
-        _told(
+        _with_metadata(
             {
                 "match": read(names.CATALOGUE),
                 **to_bridge(names.BRIDGE_HTTP),
@@ -259,7 +263,7 @@ def _read_doors(*, keyless: bool) -> list[Json]:
     ]
 
 
-def _told(route: Json, whom: str, what: Json) -> Json:
+def _with_metadata(route: Json, whom: str, what: Json) -> Json:
     filter_metadata = route.get("metadata", {}).get("filter_metadata", {})
     return {**route, "metadata": {"filter_metadata": {**filter_metadata, whom: what}}}
 

@@ -73,12 +73,12 @@ def route_configuration(snapshot: Snapshot) -> Document:
     hosts: list[Json | Item] = [
         doors.virtual_host(keyless=keyless, auth_headers=own, idle=_idle(snapshot), origins=origins),
         *({**refusal, **_metadata(cors.metadata(origins))} for refusal in refusals(snapshot.limits, keyless=keyless)),
-        *(_virtual_host(service, snapshot.limits, limited=_met(service, limited)) for service in services),
+        *(_virtual_host(service, snapshot.limits, limited=_is_limited(service, limited)) for service in services),
     ]
     return discovery(hosts, shell)
 
 
-def _met(service: GatewayService, limited: Callers) -> bool:
+def _is_limited(service: GatewayService, limited: Callers) -> bool:
     """Whether a key with a limit may call the service: the first such key changes no more than it may reach."""
     if service.public:
         return limited.any
@@ -100,7 +100,7 @@ def _virtual_host(service: GatewayService, limits: Limits, *, limited: bool) -> 
         raise GatewayRefused(f"The service {service.name} is ready but has no endpoint.")
     routes = [*backends.routes(service, limits, limited=limited)] if service.ready else []
     policy = auth.may_call(service)
-    answer = _elsewhere(service) if service.ready else _not_ready(service)
+    answer = _wrong_protocol(service) if service.ready else _not_ready(service)
     return {
         "name": f"service-{service.name}",
         "domains": _domains(service),
@@ -108,7 +108,7 @@ def _virtual_host(service: GatewayService, limits: Limits, *, limited: bool) -> 
         # What comes to the last one has been looked at like what is served: OpenAI bodies by the script of their route.
         "routes": [*_preflight(service), *routes, {**answer, "typed_per_filter_config": doors.script("openai")}],
         "typed_per_filter_config": policy,
-        **_told(service),
+        **_service_metadata(service),
     }
 
 
@@ -122,7 +122,7 @@ def _preflight(service: GatewayService) -> list[Json]:
     return [cors.preflight({"prefix": "/"})] if service.cors_origins else []
 
 
-def _told(service: GatewayService) -> Json:
+def _service_metadata(service: GatewayService) -> Json:
     """For the sentence that refuses a call without them: names of headers, never their values. And the origins."""
     header_names = ", ".join(sorted(name for name, _ in service.auth_parameters))
     log = {names.LOG_METADATA: {names.PARAMETERS: header_names}} if header_names else {}
@@ -143,7 +143,7 @@ def _not_ready(service: GatewayService) -> Json:
     }
 
 
-def _elsewhere(service: GatewayService) -> Json:
+def _wrong_protocol(service: GatewayService) -> Json:
     sentence = f"The service {service.name} is not served here: it answers {backends.spoken(service)}."
     return {
         "name": service.name,

@@ -10,7 +10,7 @@ from services.bridge.errors import BridgeError
 from services.bridge.protos import tfserving
 from services.bridge.translators import tfserving_v2
 from services.bridge.values import tensors
-from services.bridge.values.tensors import Named, Outputs
+from services.bridge.values.tensors import NamedTensor, Outputs
 from services.clients.inference.values import DTYPES
 from tests.services.bridge import recorded
 
@@ -32,7 +32,7 @@ def request(dtype: int, shape: tuple[int, ...], **fields: Any) -> Any:
     return message
 
 
-def read(dtype: int, shape: tuple[int, ...], **fields: Any) -> Named:
+def read(dtype: int, shape: tuple[int, ...], **fields: Any) -> NamedTensor:
     (tensor,) = tfserving_v2.inputs_of(request(dtype, shape, **fields), LARGEST)
     return tensor
 
@@ -117,7 +117,7 @@ def test_a_recorded_answer_comes_back_in_the_fields_of_its_types_and_echoes_the_
 @pytest.mark.parametrize("datatype", sorted(tfserving_v2.NUMBERS))
 def test_what_is_written_reads_back_the_same(datatype: str) -> None:
     values = np.array([b"a", b""], object) if datatype == "BYTES" else np.array([1, 0], DTYPES[datatype])
-    answer = Outputs("", (Named("x", datatype, values),))
+    answer = Outputs("", (NamedTensor("x", datatype, values),))
     response = tfserving_v2.response(tfserving.PredictRequest(), answer)
     back = tfserving.PredictRequest()
     back.inputs["x"].CopyFrom(tfserving.TensorProto.FromString(response.outputs["x"].SerializeToString()))

@@ -11,7 +11,7 @@ from services.bridge.errors import BridgeError, Kind
 from services.bridge.translators import v1_v2
 from services.bridge.translators.v1_v2 import Plan
 from services.bridge.values import tensors
-from services.bridge.values.tensors import Model, Named, Outputs
+from services.bridge.values.tensors import Model, NamedTensor, Outputs
 from services.clients.inference.values import DTYPES
 from services.specs import Tensor
 from tests.services.bridge import recorded
@@ -64,14 +64,14 @@ def test_a_column_is_a_whole_tensor() -> None:
 def test_a_model_without_a_free_first_dimension_gets_one_request_a_row() -> None:
     plan = read({"instances": [[1, 2], [3, 4]]}, model("INT64", 2))
     assert sent(plan) == [[[1, 2]], [[3, 4]]]
-    answers = [Outputs("1", (Named("y", "INT64", np.array([n, n])),)) for n in (7, 8)]
+    answers = [Outputs("1", (NamedTensor("y", "INT64", np.array([n, n])),)) for n in (7, 8)]
     assert json.loads(v1_v2.answer(plan, answers)) == {"predictions": [[7, 7], [8, 8]]}
 
 
 def test_a_first_dimension_of_one_is_added_to_each_row_and_taken_from_its_answer() -> None:
     plan = read({"instances": [[1, 2], [3, 4]]}, model("INT64", 1, 2))
     assert sent(plan) == [[[[1, 2]]], [[[3, 4]]]]
-    answers = [Outputs("1", (Named("y", "INT64", np.array([[n]])),)) for n in (7, 8)]
+    answers = [Outputs("1", (NamedTensor("y", "INT64", np.array([[n]])),)) for n in (7, 8)]
     assert json.loads(v1_v2.answer(plan, answers)) == {"predictions": [[7], [8]]}
 
 
@@ -152,21 +152,21 @@ def test_a_recorded_answer_becomes_predictions_by_row_and_outputs_by_column() ->
 
 
 def test_one_output_is_given_without_its_name_and_floats_in_their_shortest_form() -> None:
-    answer = Outputs("1", (Named("y", "FP32", np.array([0.1, np.nan], np.float32)),))
+    answer = Outputs("1", (NamedTensor("y", "FP32", np.array([0.1, np.nan], np.float32)),))
     assert v1_v2.answer(read({"instances": [[1, 2], [3, 4]]}), [answer]) == b'{"predictions": [0.1, NaN]}'
     assert v1_v2.answer(read({"inputs": [[1, 2], [3, 4]]}), [answer]) == b'{"outputs": [0.1, NaN]}'
 
 
 @pytest.mark.parametrize(("name", "value"), [("y", b"\xff"), ("y_bytes", b"text")])
 def test_bytes_that_are_no_text_are_base64_and_those_of_a_tensor_named_bytes_too(name: str, value: bytes) -> None:
-    answer = Outputs("1", (Named(name, "BYTES", np.array([value, b"a"], object)),))
+    answer = Outputs("1", (NamedTensor(name, "BYTES", np.array([value, b"a"], object)),))
     document = json.loads(v1_v2.answer(read({"instances": [[1, 2], [3, 4]]}), [answer]))
     assert [base64.b64decode(row["b64"]) for row in document["predictions"]] == [value, b"a"]
 
 
 @pytest.mark.parametrize(("shape", "rows"), [((3,), 2), ((), 2), ((2,), 1), ((0, 4), 1)])
 def test_an_answer_without_a_row_for_each_instance_is_refused_with_what_to_send(shape: Any, rows: int) -> None:
-    answer = Outputs("1", (Named("y", "FP32", np.zeros(shape, np.float32)),))
+    answer = Outputs("1", (NamedTensor("y", "FP32", np.zeros(shape, np.float32)),))
     with pytest.raises(BridgeError) as caught:
         v1_v2.answer(read({"instances": [[1, 2]] * rows}), [answer])
     assert caught.value.kind is Kind.INVALID
@@ -184,14 +184,14 @@ def test_texts_count_by_their_length_in_a_request_of_zeros(largest: int, rows: i
 
 def test_rows_are_counted_in_each_answer_not_over_all() -> None:
     plan = v1_v2.split(read({"instances": [[1, 2], [3, 4]]}), 1)
-    answers = [Outputs("1", (Named("y", "FP32", np.zeros(rows, np.float32)),)) for rows in (2, 0)]
+    answers = [Outputs("1", (NamedTensor("y", "FP32", np.zeros(rows, np.float32)),)) for rows in (2, 0)]
     with pytest.raises(BridgeError, match=r"1 instance with y of shape \[2\]"):
         v1_v2.answer(plan, answers)
 
 
 def test_an_output_that_only_some_answers_have_is_in_their_predictions() -> None:
     plan = v1_v2.split(read({"instances": [[1, 2], [3, 4]]}), 1)
-    y, z = (Named(name, "INT64", np.array([number])) for name, number in (("y", 1), ("z", 2)))
+    y, z = (NamedTensor(name, "INT64", np.array([number])) for name, number in (("y", 1), ("z", 2)))
     document = json.loads(v1_v2.answer(plan, [Outputs("1", (y, z)), Outputs("1", (y,))]))
     assert document == {"predictions": [{"y": 1, "z": 2}, {"y": 1}]}
 
@@ -200,12 +200,12 @@ def test_an_output_that_only_some_answers_have_is_in_their_predictions() -> None
 def test_half_floats_read_back_as_they_are(datatype: str) -> None:
     values = np.arange(0x3000, 0x3600, dtype=np.uint16).view(DTYPES[datatype])
     plan = read({"inputs": [1.0]}, model("FP32", -1))
-    document = json.loads(v1_v2.answer(plan, [Outputs("1", (Named("y", datatype, values),))]))
+    document = json.loads(v1_v2.answer(plan, [Outputs("1", (NamedTensor("y", datatype, values),))]))
     assert np.array(document["outputs"], DTYPES[datatype]).tobytes() == values.tobytes()
 
 
 def test_a_question_is_split_into_what_the_model_takes_and_its_answers_are_put_together() -> None:
     plan = v1_v2.split(read({"instances": [[n, n] for n in range(5)]}), 2)
     assert [request[0].values.shape for request in plan.requests] == [(2, 2), (2, 2), (1, 2)]
-    answers = [Outputs("1", (Named("y", "FP32", request[0].values[:, 0]),)) for request in plan.requests]
+    answers = [Outputs("1", (NamedTensor("y", "FP32", request[0].values[:, 0]),)) for request in plan.requests]
     assert json.loads(v1_v2.answer(plan, answers)) == {"predictions": [0, 1, 2, 3, 4]}
