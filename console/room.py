@@ -55,7 +55,7 @@ class Room:
         return f"Free space in {self.folder}. What waits goes on by itself then."
 
 
-def look(folder: Path) -> Room:
+def measure(folder: Path) -> Room:
     """Asks now. `folder` need not exist yet: its nearest ancestor counts."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
@@ -76,7 +76,7 @@ def now() -> Room:
     global _last
     with _lock:
         if _last is None or time.monotonic() - _last[0] > CURRENT:
-            _last = (time.monotonic(), look(settings.HOME.root))
+            _last = (time.monotonic(), measure(settings.HOME.root))
         return _last[1]
 
 

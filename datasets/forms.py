@@ -20,7 +20,7 @@ OPTIONS, CREDENTIALS, REMOVE = "options.", "credentials.", "remove."
 """Fields are named as the REST API spells them: `options.path`. `remove.x` ticks away the stored credential x."""
 
 
-class PlaceForm(forms.Form):
+class LocationForm(forms.Form):
     """The fields that the options of `kind` make. `stored` names the credentials that there are already."""
 
     def __init__(self, *args: Any, kind: str, stored: Collection[str] = (), **kwargs: Any) -> None:
@@ -37,7 +37,7 @@ class PlaceForm(forms.Form):
                 )
 
     @property
-    def place(self) -> list[forms.BoundField]:
+    def location_fields(self) -> list[forms.BoundField]:
         """The fields of the options, for the page to show together."""
         return [field for field in self if field.name.startswith((OPTIONS, CREDENTIALS, REMOVE))]
 
@@ -55,7 +55,7 @@ class PlaceForm(forms.Form):
         }
 
 
-class DatasetForm(PlaceForm):
+class DatasetForm(LocationForm):
     """A new dataset. `actor` decides which teams can be chosen."""
 
     name = forms.CharField(max_length=63, help_text="Lower-case letters, digits and dashes.")
@@ -67,7 +67,7 @@ class DatasetForm(PlaceForm):
         self.fields["team"].queryset = teams.editable_by(actor)  # type: ignore[attr-defined]
 
 
-class DatasetEditForm(PlaceForm):
+class DatasetEditForm(LocationForm):
     """The name stays: services and addresses refer to it."""
 
     description = forms.CharField(max_length=200, required=False)

@@ -56,7 +56,7 @@ def end_unknown() -> None:
 @alone
 def watch_replicas() -> None:
     """Replicas that say they are well, have requests, and finish none."""
-    hung_replicas.watch()
+    hung_replicas.end_hung()
 
 
 @shared_task(name="services.publish")

@@ -50,14 +50,14 @@ def time_to(act: Callable[[], Any], met: Callable[[], bool]) -> tuple[float, flo
     over = threading.Event()
     began = time.perf_counter()
 
-    def watch() -> None:
+    def poll() -> None:
         while not over.is_set() and time.perf_counter() - began < PATIENCE:
             if met():
                 seconds.append(time.perf_counter() - began)
                 return
             time.sleep(EVERY)
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=poll)
     watcher.start()
     try:
         act()

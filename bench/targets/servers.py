@@ -107,14 +107,14 @@ def end(running: subprocess.Popen[bytes]) -> None:
 
 
 def answers(url: str) -> Callable[[], bool]:
-    def look() -> bool:
+    def listens() -> bool:
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return True
         except OSError:
             return False
 
-    return look
+    return listens
 
 
 def wait_for_service(port: int, call: Call, key: str | None, seconds: float = 30.0) -> None:

@@ -63,7 +63,7 @@ class Runner:
             threading.Thread(target=outcome.work, args=(first_run, self._announce), daemon=True).start()
             while True:
                 time.sleep(LOOK_SECONDS if outcome.reported else 0.1)
-                self._look()
+                self._check_programs()
                 if outcome.news():
                     if outcome.crashed or (outcome.failed and exit_when_ready):
                         self._announce(outcome.text)
@@ -97,16 +97,16 @@ class Runner:
         for name, answers in checks:
             if name in names:
                 try:
-                    until(partial(self._look_for, answers), READY_SECONDS, "")
+                    until(partial(self._check_and, answers), READY_SECONDS, "")
                 except Unavailable:
                     last_lines = tail(logs / f"{name}.log", 5)
                     raise Unavailable(f"{name} does not answer; the end of its log: {last_lines}") from None
 
-    def _look_for(self, answers: Callable[[], bool]) -> bool:
-        self._look()
+    def _check_and(self, answers: Callable[[], bool]) -> bool:
+        self._check_programs()
         return answers()
 
-    def _look(self) -> None:
+    def _check_programs(self) -> None:
         if self._process.ended():
             self._replace_supervisord()
         try:

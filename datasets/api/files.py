@@ -86,6 +86,6 @@ class WithFiles(Resource):
     )
     @action(detail=True, pagination_class=None)
     def report(self, request: Request, name: str) -> Response:
-        seen = reports.look(self.dataset(), request.query_params.get("path", ""))
+        seen = reports.read(self.dataset(), request.query_params.get("path", ""))
         report = seen.report.to_json() if seen.report else None
         return Response({"copied_at": seen.copied_at, "report": report})

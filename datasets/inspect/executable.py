@@ -58,7 +58,7 @@ def find(folder: Path, files: list[str], loads: frozenset[str], budget: Budget) 
         head = _head(path)
         executable = _always(name, head)
         if executable is None and (name.lower().endswith(ENDINGS) or name in loads):
-            executable = _look(path, name, runs, budget)
+            executable = _inspect_file(path, name, runs, budget)
         elif executable is None:
             everything = loads >= EVERYTHING
             executable = _by_content(path, name, head, budget, loads_all=everything, runs=runs or everything)
@@ -77,7 +77,7 @@ def shown(executables: Iterable[Executable]) -> tuple[Executable, ...]:
     return tuple(kept)
 
 
-def _look(path: Path, name: str, runs: bool, budget: Budget) -> Executable | None:
+def _inspect_file(path: Path, name: str, runs: bool, budget: Budget) -> Executable | None:
     ending = path.suffix.lower()
     if ending in LIBRARIES:
         return Executable(name, "library", LIBRARY, runs)
@@ -87,7 +87,7 @@ def _look(path: Path, name: str, runs: bool, budget: Budget) -> Executable | Non
         if ending in KERAS:
             reason = "A Keras model with a Lambda layer: loading it runs the Python bytecode inside."
             return Executable(name, "keras_lambda", reason, runs) if keras.has_lambda(path, budget) else None
-        return _pickle(pickle_files.look(path, budget), name, runs)
+        return _pickle(pickle_files.inspect(path, budget), name, runs)
     except TooMuch:
         return Executable(name, "keras_lambda" if ending in KERAS else "pickle", TOO_LARGE, runs)
     except Unreadable as error:
@@ -124,7 +124,7 @@ def _by_content(
             return Executable(name, "archive", "An archive that a program may import from or unpack.", loads_all)
         pickled = head[:1] == b"\x80" and head[1:2] in PROTOCOLS
         if (pickled or (loads_all and head.startswith(pickle_files.ZIP))) and not name.lower().endswith(INERT):
-            return _pickle(pickle_files.look(path, budget), name, loads_all)
+            return _pickle(pickle_files.inspect(path, budget), name, loads_all)
     except TooMuch:
         return Executable(name, "pickle", TOO_LARGE, loads_all)
     except (Unreadable, OSError):

@@ -21,7 +21,7 @@ from datasets.jobs.leases import Lease
 from datasets.jobs.seats import Turn
 from datasets.models import Round
 from datasets.preheat.copying import copy as copying
-from datasets.preheat.copying.file_progress import Watch
+from datasets.preheat.copying.file_progress import ProgressFiles
 from datasets.preheat.copying.speed import Limit, Speed
 from datasets.preheat.journal import Staging, key_of
 from datasets.preheat.store import upkeep
@@ -112,7 +112,7 @@ def _plan(job: Job) -> Planned:
     lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
     if left_out := left_out_text(plan.left_out):
         lease.say(left_out)
-    return Planned(plan, stays, fingerprint, job.store.stored_finder(plan, _place(round_, source)))
+    return Planned(plan, stays, fingerprint, job.store.stored_finder(plan, _contents_key(round_, source)))
 
 
 def _prove(source: Source, plan: Plan, path: str) -> None:
@@ -150,7 +150,7 @@ def _last_tree(round_: Round) -> str:
     return last or ""
 
 
-def _place(round_: Round, source: Source) -> str:
+def _contents_key(round_: Round, source: Source) -> str:
     """What the store remembers contents under. A team's own, where credentials decide who may read."""
     return f"{round_.dataset.team_id}:{round_.path}" if source.connects else round_.path
 
@@ -188,7 +188,7 @@ def _published(job: Job, planned: Planned) -> Tree:
     manifest = make_manifest((*stored, *planned.stays), plan.empty_dirs)
     tree = store.publish(staging, parts, manifest, fingerprint=planned.fingerprint, check=job.lease.write)
     if all(file.version for file in plan.files):  # else no later plan can name them
-        store.remember(plan, _place(job.round, job.source), manifest)
+        store.remember(plan, _contents_key(job.round, job.source), manifest)
     moved = Round.objects.values_list("bytes_copied", flat=True).get(pk=job.round.pk)
     job.lease.say(
         f"Every byte has its digest. {size_text(moved)} were moved, the last of them in "
@@ -204,7 +204,7 @@ def _copied(job: Job, planned: Planned) -> tuple[StoredFile, ...]:
     last = _last_tree(job.round)
     missing = copying.missing_bytes(plan, job.staging, planned.find_stored)
     housekeeping.make_room(missing, keep={last} if last else set())
-    watch = Watch(job.staging.directory, plan)
+    watch = ProgressFiles(job.staging.directory, plan)
 
     def progress(seen: copying.Progress) -> None:
         watch.note(seen)

@@ -57,8 +57,8 @@ def heal(digest: str) -> None:
     places = Round.objects.filter(tree=digest, state=states.DONE, node=settings.NODE_NAME).order_by("-id")
     seen: set[tuple[int, str]] = set()
     for round_ in places.select_related("dataset"):
-        if (place := (round_.dataset_id, round_.path)) not in seen:
-            seen.add(place)
+        if (folder := (round_.dataset_id, round_.path)) not in seen:
+            seen.add(folder)
             try:
                 request_round(round_.dataset, round_.path, mode=round_.mode, actor=SYSTEM)
             except ConsoleError as error:  # one place that is gone must not keep the others from healing it

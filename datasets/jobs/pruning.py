@@ -41,8 +41,8 @@ def prune() -> int:
 def _old() -> RoundQuerySet:
     here = Round.objects.filter(node=settings.NODE_NAME).order_by()
     ended = here.filter(state__in=states.TERMINAL)
-    place = Window(RowNumber(), partition_by=["dataset", "path"], order_by="-id")
-    many = ended.annotate(place=place).filter(place__gt=NEWEST).values("pk")
+    rank = Window(RowNumber(), partition_by=["dataset", "path"], order_by="-id")
+    many = ended.annotate(rank=rank).filter(rank__gt=NEWEST).values("pk")
     copies = here.filter(state=states.DONE)
     last = copies.values("dataset", "path").annotate(last=Max("pk")).values("last")
     in_store = copies.filter(tree__in=[tree.name for tree in wiring.store().children("trees")])

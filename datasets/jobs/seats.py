@@ -71,7 +71,7 @@ def call(limit: int) -> list[int]:
     messages = dict(rows.values_list("pk", "message"))
     changed = []
     for position, one in enumerate(order[max(0, MOST - len(seats)) :], start=1):
-        message = turns.place(position, len(seats), slow=one.slow)
+        message = turns.waiting_message(position, len(seats), slow=one.slow)
         if messages.get(one.round, message) != message:
             changed.append(Round(pk=one.round, message=message))
     rows.bulk_update(changed, ["message"], batch_size=200)

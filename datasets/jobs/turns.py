@@ -128,7 +128,7 @@ def _latest(seats: Sequence[Seat], slow: float) -> Seat:
     return min(seats, key=lambda seat: (not seat.is_slow(slow), seat.seconds, -seat.round))
 
 
-def place(position: int, seats: int, *, slow: bool) -> str:
+def waiting_message(position: int, seats: int, *, slow: bool) -> str:
     """What is said of a round that waits."""
     why = "Its source is slow, so others go first. " if slow else ""
     copied = "1 preheat is" if seats == 1 else f"{seats} preheats are"

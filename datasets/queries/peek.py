@@ -61,7 +61,7 @@ def peek(dataset: Dataset, path: str) -> Iterator[Peek]:
         for folder in plan.empty_dirs:
             (Path(directory) / folder).mkdir(parents=True, exist_ok=True)
         for file in files:
-            _place(source, file, path, Path(directory), whole=file in content_files)
+            _write(source, file, path, Path(directory), whole=file in content_files)
         yield Peek(Path(directory), left_out)
 
 
@@ -90,7 +90,7 @@ def _says_something(file: SourceFile) -> bool:
     return file.size <= SMALL or (file.path.endswith(".onnx") and file.size <= GRAPH)
 
 
-def _place(source: Source, file: SourceFile, path: str, folder: Path, *, whole: bool) -> None:
+def _write(source: Source, file: SourceFile, path: str, folder: Path, *, whole: bool) -> None:
     target = folder / file.path
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as out:

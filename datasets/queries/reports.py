@@ -24,7 +24,7 @@ ROUNDS: Final = 10
 
 
 @dataclass(frozen=True)
-class Look:
+class PathReport:
     """`report` is None when the files are too large to be looked at before they are prepared."""
 
     report: Report | None
@@ -32,18 +32,18 @@ class Look:
     """When the copy was made that was looked at; None for a look through the source."""
 
 
-def look(dataset: Dataset, path: str) -> Look:
+def read(dataset: Dataset, path: str) -> PathReport:
     """Raises SourceError when there is no copy and `path` is not there."""
     path = clean_path(path)
     name = path.rsplit("/", 1)[-1]
     if (copied := _copy(dataset, path)) is not None:
         round_, tree = copied
-        return Look(report_of(wiring.store(), tree, name), round_.finished_at)
+        return PathReport(report_of(wiring.store(), tree, name), round_.finished_at)
     with peek(dataset, path) as seen:
         if seen.folder is None:
-            return Look(None)
+            return PathReport(None)
         report = inspect(seen.folder, name)
-        return Look(replace(report, notes=(*report.notes, seen.left_out)) if seen.left_out else report)
+        return PathReport(replace(report, notes=(*report.notes, seen.left_out)) if seen.left_out else report)
 
 
 def _copy(dataset: Dataset, path: str) -> tuple[Round, Tree] | None:
@@ -60,7 +60,7 @@ def report_of(store: Store, tree: Tree, name: str) -> Report:
 
     What a digest names never changes, so a whole report is kept as long as the tree is.
     """
-    kept = _place(store, tree.digest, name)
+    kept = _report_path(store, tree.digest, name)
     try:
         return Report.from_json(json.loads(kept.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
@@ -72,6 +72,6 @@ def report_of(store: Store, tree: Tree, name: str) -> Report:
     return report
 
 
-def _place(store: Store, digest: str, name: str) -> Path:
+def _report_path(store: Store, digest: str, name: str) -> Path:
     called = hashlib.sha256(name.encode()).hexdigest()[:12]
     return store.root / "reports" / f"{digest}-{VERSION}-{called}.json"

@@ -11,34 +11,34 @@ from django.conf import settings
 from console.errors import InvalidFields
 from console.web.pages import show_errors
 from datasets import wiring
-from datasets.forms import PlaceForm
+from datasets.forms import LocationForm
 from datasets.sources import registry
 
 
 @dataclass(frozen=True)
-class Looked:
+class TestResult:
     good: bool
     sentence: str
 
 
-def look(form: PlaceForm, check: Callable[..., str]) -> Looked:
+def run_test(form: LocationForm, check: Callable[..., str]) -> TestResult:
     """Calls `check` with the options and credentials of the form; what is wrong with one is then an error of its field.
 
     Of other fields nothing is said: who tests a connection may not have thought of a name yet.
     """
     form.full_clean()
-    place = {field.name for field in form.place}
-    for name in set(form.errors) - place:
+    location_fields = {field.name for field in form.location_fields}
+    for name in set(form.errors) - location_fields:
         del form.errors[name]
     if not form.errors:
         try:
-            return Looked(True, check(options=form.options(), credentials=form.credentials()))
+            return TestResult(True, check(options=form.options(), credentials=form.credentials()))
         except InvalidFields as error:
             show_errors(form, error)
     elsewhere = [str(message) for message in form.non_field_errors()]
     # Said again here: in a long form the field itself may be out of sight.
-    at = [f"{field.label}: {message}" for field in form.place for message in field.errors]
-    return Looked(False, " ".join(["It does not work like this.", *elsewhere, *at]))
+    at = [f"{field.label}: {message}" for field in form.location_fields for message in field.errors]
+    return TestResult(False, " ".join(["It does not work like this.", *elsewhere, *at]))
 
 
 def allowed(kind: str) -> dict[str, Any]:

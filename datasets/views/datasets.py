@@ -26,7 +26,7 @@ from datasets.models import Dataset, Round
 from datasets.queries import browsing, facts
 from datasets.sources import registry
 from datasets.views import rounds as round_views
-from datasets.views.connection_test import Looked, allowed, look
+from datasets.views.connection_test import TestResult, allowed, run_test
 
 FOLDER_PAGE = 200
 """Entries of a folder that are shown at once."""
@@ -48,7 +48,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         if "again" in request.POST:  # another kind was chosen, and there is no script to show its fields
             form = DatasetForm(initial=request.POST.dict(), actor=actor, kind=_registered(kind))
         elif "check" in request.POST:
-            looked = look(form, lambda **place: datasets.check(team=team, kind=kind, actor=actor, **place))
+            looked = run_test(form, lambda **location: datasets.check(team=team, kind=kind, actor=actor, **location))
             if wants_fragment(request):
                 return render(request, "datasets/_looked.html", {"form": form, "looked": looked})
         elif form.is_valid() and (new_dataset := _create(form, kind, actor)) is not None:
@@ -57,7 +57,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     elif "new" in request.GET:
         form = DatasetForm(actor=actor, kind=_registered(kind))
         if wants_fragment(request):
-            return render(request, "datasets/_place.html", {"form": form, **allowed(form.kind)})
+            return render(request, "datasets/_location.html", {"form": form, **allowed(form.kind)})
     rows = Dataset.objects.visible_to(actor).select_related("team")
     page = paginate(request, rows)
     context = {
@@ -144,7 +144,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     actor.require(dataset.team, roles.EDITOR)
     form, looked = DatasetEditForm.of(dataset, request.POST if request.method == "POST" else None), None
     if "check" in request.POST:
-        looked = look(form, lambda **place: datasets.check_dataset(dataset, actor=actor, **place))
+        looked = run_test(form, lambda **location: datasets.check_dataset(dataset, actor=actor, **location))
         if wants_fragment(request):
             return render(request, "datasets/_looked.html", {"form": form, "looked": looked})
     elif form.is_bound and form.is_valid():
@@ -172,9 +172,9 @@ def check(request: HttpRequest, name: str) -> HttpResponse:
     try:
         sentence = datasets.check_dataset(dataset, actor=actor)
     except InvalidFields as error:
-        looked = Looked(False, " ".join(message for each in error.errors.values() for message in each))
+        looked = TestResult(False, " ".join(message for each in error.errors.values() for message in each))
     else:
-        looked = Looked(True, sentence)
+        looked = TestResult(True, sentence)
     if wants_fragment(request):
         return render(request, "datasets/_looked.html", {"looked": looked})
     (messages.success if looked.good else messages.error)(request, looked.sentence)

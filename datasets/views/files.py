@@ -28,8 +28,8 @@ def card(request: HttpRequest, name: str) -> HttpResponse:
         "crumbs": [("Datasets", reverse("datasets")), (name, reverse("dataset", args=[name]))],
     }
     try:
-        seen = reports.look(dataset, path)
-        context |= {"look": seen, "report": seen.report}
+        seen = reports.read(dataset, path)
+        context |= {"path_report": seen, "report": seen.report}
     except SourceError as error:
         context |= {"problem": str(error)}
     return page(request, "datasets/said.html", "datasets/_said.html", context)

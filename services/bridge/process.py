@@ -17,7 +17,7 @@ from services.bridge.predict import Predictor
 from services.bridge.servers.grpc import GrpcServer
 from services.bridge.servers.http import HttpServer
 from services.bridge.sockets import Sockets
-from services.bridge.table import Watch
+from services.bridge.table import TableFile
 from services.bridge.upstream import Upstream
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ async def serve(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     with sockets.claimed(options.folder) as paths:
-        watch = Watch(options.table)
+        watch = TableFile(options.table)
         upstream = Upstream(options.egress, max(ANSWER_TIMES * options.largest_payload, SMALLEST_ANSWER))
         predictor = Predictor(upstream, options.largest_payload)
         watching = asyncio.create_task(watch.run(predictor.models.forget_all_but))

@@ -77,7 +77,7 @@ def _service(name: str, row: Mapping[str, Any]) -> Service:
     )
 
 
-class Watch:
+class TableFile:
     """The newest good table. Files are replaced by rename, so another inode, time or size is another table."""
 
     def __init__(self, path: Path) -> None:
@@ -90,11 +90,11 @@ class Watch:
         """Looks at the file at once for a name that is new: the gateway may have read it a moment earlier."""
         service = self.table.services.get(name)
         if service is None:
-            self.look()
+            self.refresh()
             service = self.table.services.get(name)
         return service
 
-    def look(self) -> bool:
+    def refresh(self) -> bool:
         """Reads the file when it changed, and says whether. Logs once what is wrong with it."""
         try:
             status = self._path.stat()
@@ -113,6 +113,6 @@ class Watch:
     async def run(self, changed: Callable[[Table], None]) -> None:
         """For ever: looks, and hands on a table that changed."""
         while True:
-            if self.look():
+            if self.refresh():
                 changed(self.table)
             await asyncio.sleep(LOOK_SECONDS)

@@ -112,7 +112,7 @@ def start(service: Service) -> None:
     rows = list(service.replica_set.filter(revision=revision).select_related("revision", "service"))
     try:
         for replica in rows:
-            replicas.look(replica)
+            replicas.refresh(replica)
     except ModelError as error:  # the files went away, or cannot be served after all: waiting does not help
         fail(service, str(error))
         return
@@ -147,7 +147,7 @@ def _open(service: Service, revision: Revision, rows: list[Replica], *, lacking:
     move(service, states.DEGRADED if lacking else states.READY, lacking)
 
 
-def watch(service: Service) -> None:
+def maintain(service: Service) -> None:
     # READY <-> DEGRADED by how many replicas answer. One that has served is never given up: see retries.
     model_files.describe_again(service.serving)
     rows = list(service.replica_set.filter(revision=service.serving).select_related("revision", "service"))
@@ -156,7 +156,7 @@ def watch(service: Service) -> None:
         rollout.step(service, service.message)  # a verb has just changed what serves
         return
     for replica in active:
-        replicas.look(replica)
+        replicas.refresh(replica)
     ready = sum(replica.state == Replica.READY for replica in active)
     # One that is starting for the first time (the service was scaled) takes nothing away from those that answer.
     down = next((replica for replica in active if replica.state in DOWN), None)
@@ -220,8 +220,8 @@ STEPS: dict[str, Callable[[Service], None]] = {
     states.PREHEATING: preheat,
     states.QUEUED: admit,
     states.STARTING: start,
-    states.READY: watch,
-    states.DEGRADED: watch,
+    states.READY: maintain,
+    states.DEGRADED: maintain,
     states.STOPPING: end,
     states.STOPPED: rest,
     states.FAILED: rest,

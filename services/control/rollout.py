@@ -133,15 +133,15 @@ def _roll(service: Service, serving: Revision, target: Revision) -> None:
         if not _come_back(service, serving):
             _claim(service, serving, target)
     elif replicas.make_room(service.replica_set.filter(revision=serving)):
-        _look(service, target, rows)
+        _refresh(service, target, rows)
     else:
         say(service, f"Revision {serving.number} finishes its requests before revision {target.number} starts.")
 
 
-def _look(service: Service, target: Revision, rows: list[Replica]) -> None:
+def _refresh(service: Service, target: Revision, rows: list[Replica]) -> None:
     try:
         for replica in rows:
-            replicas.look(replica)
+            replicas.refresh(replica)
     except ModelError as error:  # the files went away, or cannot be served after all
         _give_up(service, target, str(error))
         return

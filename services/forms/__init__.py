@@ -1,6 +1,6 @@
 """The service form <-> the JSON of the API. Names of inputs are the dotted paths of the API's fields.
 
-Nothing is judged here: services/parsing and services/actions/checks.py say what is wrong, and `ServiceForm.place`
+Nothing is judged here: services/parsing and services/actions/checks.py say what is wrong, and `ServiceForm.add_errors`
 puts what they said beside the field that it is about. What a person sent is shown again as it was sent.
 """
 

@@ -80,7 +80,7 @@ class Model:
         return self.read("outputs")
 
 
-def look(
+def inspect(
     actor: Principal,
     dataset: str,
     path: str,

@@ -88,7 +88,7 @@ class ServiceForm:
     def has_errors(self) -> bool:
         return bool(self.wrong or self.wrong_lists or self.others)
 
-    def place(self, errors: Mapping[str, Sequence[str]]) -> ServiceForm:
+    def add_errors(self, errors: Mapping[str, Sequence[str]]) -> ServiceForm:
         """Put every message where its field is; one that has no field here goes to `others`, with its path."""
         for path, messages in errors.items():
             where = self._find(path)

@@ -30,7 +30,7 @@ def rotate(gateway_dir: Path | None = None, *, limit: int = LIMIT, kept: int = K
     log = directory / names.ACCESS_LOG
     with locks.exclusive(directory, locks.LOG, WAIT_SECONDS):
         # Not on a full disk: the new file would have none of the room that is set aside (console/stack/reserve.py).
-        large = log.exists() and log.stat().st_size > limit and room.look(directory).problem is None
+        large = log.exists() and log.stat().st_size > limit and room.measure(directory).problem is None
         if large:
             _shift(directory)
         if not log.exists() and (_numbered(log, 1).exists() or _is_ready(directory)):

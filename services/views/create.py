@@ -22,7 +22,7 @@ from services.actions import checks, forecasts
 from services.actions import services as actions
 from services.control.queues import claims
 from services.forms.choices import choices, teams_of
-from services.forms.model import fill, fitting, look
+from services.forms.model import fill, fitting, inspect
 from services.forms.names import COLUMNS, FRAMEWORKS, label
 from services.forms.state import ServiceForm, make_row
 from services.forms.triton import MODEL
@@ -43,14 +43,14 @@ def new(request: HttpRequest) -> HttpResponse:
     form = forms.from_post(request.POST)
     team = next((team for team in teams_of(actor) if team.name == request.POST.get("team")), None)
     if team is None:
-        return _page(request, actor, form.place({"team": ["Choose a team in which you may create services."]}))
+        return _page(request, actor, form.add_errors({"team": ["Choose a team in which you may create services."]}))
     payload = forms.to_payload(request.POST)
     with Peeks() as peeks:
         try:
             service = actions.create(payload, team=team, actor=actor, peeks=peeks)
         except InvalidFields as error:
             config = payload["framework_config"]
-            return _page(request, actor, form.place(error.errors), config=config, peeks=peeks)
+            return _page(request, actor, form.add_errors(error.errors), config=config, peeks=peeks)
     messages.success(request, f"{service.name} was created. Its model files are prepared first.")
     return redirect("service", service.name)
 
@@ -97,7 +97,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
         try:
             actions.edit(service, payload, actor=actor, base=base, peeks=peeks)
         except InvalidFields as error:
-            return _page(request, actor, form.place(error.errors), service, config, base, peeks)
+            return _page(request, actor, form.add_errors(error.errors), service, config, base, peeks)
         except Conflict as error:
             form.others.append(str(error))
             return _page(request, actor, form, service, config, base, peeks)
@@ -131,7 +131,7 @@ def _page(
     peeks: Peeks | None = None,
 ) -> HttpResponse:
     dataset, path, framework = (form.fields[name].value for name in ("dataset", "model_path", "framework"))
-    inspection = look(actor, dataset, path, framework, config, peeks)
+    inspection = inspect(actor, dataset, path, framework, config, peeks)
     context: dict[str, Any] = {
         "form": fill(form, inspection),
         "model": inspection,
@@ -179,7 +179,7 @@ def browse(request: HttpRequest) -> HttpResponse:
     actor, query = actor_of(request), request.GET
     dataset, path = query.get("dataset", ""), query.get("path", query.get("model_path", ""))
     form = forms.blank(dataset=dataset, model_path=path)
-    inspection = look(actor, dataset, path, _framework(query), _chosen(query))
+    inspection = inspect(actor, dataset, path, _framework(query), _chosen(query))
     context = {
         "form": fill(form, inspection),
         "model": inspection,
@@ -194,7 +194,7 @@ def browse(request: HttpRequest) -> HttpResponse:
 def model(request: HttpRequest) -> HttpResponse:
     """What the framework reads from the chosen files, read again."""
     actor, query = actor_of(request), request.GET
-    inspection = look(actor, query.get("dataset", ""), query.get("model_path", ""), _framework(query), _chosen(query))
+    inspection = inspect(actor, query.get("dataset", ""), query.get("model_path", ""), _framework(query), _chosen(query))
     context = {"form": fill(forms.blank(), inspection), "model": inspection, "choices": choices(actor), **empty_rows()}
     return render(request, "services/form/_model.html", context)
 

@@ -18,12 +18,12 @@ def problem(free: int, error: int = 0) -> str:
 
 
 def test_a_disk_that_takes_writes_and_has_room_is_no_problem(tmp_path: Path) -> None:
-    assert room.look(tmp_path).problem is None
+    assert room.measure(tmp_path).problem is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_home_that_is_not_there_yet_lies_on_the_disk_of_its_ancestor(tmp_path: Path) -> None:
-    assert room.look(tmp_path / "a" / "b").total == room.look(tmp_path).total
+    assert room.measure(tmp_path / "a" / "b").total == room.measure(tmp_path).total
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_the_disk_is_asked_by_writing_to_it(tmp_path: Path, monkeypatch: pytest.
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(room.tempfile, "TemporaryFile", refuse)
-    assert room.look(tmp_path).error == code
+    assert room.measure(tmp_path).error == code

@@ -70,7 +70,7 @@ def test_the_page_and_the_api_show_each_name_with_what_it_is(
 
 
 def test_the_report_notes_it(dataset: Dataset, model: Path) -> None:
-    report = reports.look(dataset, "svm").report
+    report = reports.read(dataset, "svm").report
     assert report is not None and report.problems == ()
     assert report.notes == (f"Left out: 1/._model.py (made by macOS), notes.txt ({DANGLING}).",)
 

@@ -237,7 +237,7 @@ def test_every_message_of_the_parser_lands_at_a_field() -> None:
     for framework in ("triton", ""):
         with pytest.raises(InvalidFields) as caught:
             parse_spec({**to_payload(sent), "framework": framework})
-        form.place(caught.value.errors)
+        form.add_errors(caught.value.errors)
     assert form.others == []
     assert {"framework", "queue", "dataset", "model_path", "resources.cpu", "resources.gpu", "auth.policy"} | {
         "auth.header",
@@ -254,20 +254,22 @@ def test_every_message_of_the_parser_lands_at_a_field() -> None:
 
 
 def test_what_only_an_administrator_may_ask_for_is_said_at_its_switch() -> None:
-    form = blank().place({"framework_config": ["Only an administrator may."], "framework_config.other": ["Unknown."]})
+    form = blank().add_errors(
+        {"framework_config": ["Only an administrator may."], "framework_config.other": ["Unknown."]}
+    )
     assert form.fields["framework_config_trust_remote_code"].errors == ["Only an administrator may."]
     assert form.others == ["framework_config.other: Unknown."]
 
 
 def test_what_belongs_to_no_field_is_still_said() -> None:
-    form = blank().place({"nothing.like.this": ["Is wrong."], "resources": ["Queue default is too small."]})
+    form = blank().add_errors({"nothing.like.this": ["Is wrong."], "resources": ["Queue default is too small."]})
     assert form.others == ["nothing.like.this: Is wrong."]
     assert form.fields["queue"].errors == ["Queue default is too small."]
     assert form.has_errors and not blank().has_errors
 
 
 def test_an_error_of_a_whole_list_is_shown_with_the_list() -> None:
-    form = blank().place({"framework_config.outputs": ["'y' is there more than once."]})
+    form = blank().add_errors({"framework_config.outputs": ["'y' is there more than once."]})
     assert form.list_errors == {"framework_config_outputs": ["'y' is there more than once."]}
 
 
@@ -288,7 +290,7 @@ def test_nothing_that_can_be_sent_breaks_the_form(framework: str, sent: dict[str
     try:
         parse_spec(payload)
     except InvalidFields as error:
-        assert from_post(data).place(error.errors).has_errors
+        assert from_post(data).add_errors(error.errors).has_errors
 
 
 @pytest.mark.parametrize(("text", "value"), [("2", 2), (" 0.5 ", 0.5), ("-1", -1), ("x", "x"), ("", "")])

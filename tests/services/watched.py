@@ -57,6 +57,6 @@ def hung_at(numbers: Numbers, *moments: float, change: Callable[[int], None] = l
     for step, moment in enumerate(moments):
         change(step)
         numbers.clock = moment
-        if hung_replicas.watch(moment):
+        if hung_replicas.end_hung(moment):
             hung_moments.append(moment)
     return hung_moments

@@ -102,7 +102,7 @@ class Content:
         return self.kind == "torch" and self.whole and not self.libraries and HARMLESS.issuperset(self.imports)
 
 
-def look(path: Path, budget: Budget) -> Content:
+def inspect(path: Path, budget: Budget) -> Content:
     """Raises OSError, and Unreadable for what is no pickle in any of these wrappings."""
     with path.open("rb") as file:
         first = file.read(16)

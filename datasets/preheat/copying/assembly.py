@@ -199,7 +199,7 @@ class Assembly:
                 while self._ready():
                     if self._digest(self._front, buffer, alive):
                         self._front += 1
-                        self._buffers.look_again()
+                        self._buffers.wake()
                     else:
                         self._start_over(self._front)
             finally:

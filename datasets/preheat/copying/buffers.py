@@ -70,7 +70,7 @@ class Buffers:
             self._free.append(buffer)
             self._changed.notify_all()
 
-    def look_again(self) -> None:
+    def wake(self) -> None:
         """Another piece has become urgent."""
         with self._changed:
             self._changed.notify_all()

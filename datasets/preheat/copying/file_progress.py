@@ -44,7 +44,7 @@ class FileRow:
         return min(99, 100 * self.bytes_done // self.size) if self.size else 0
 
 
-class Watch:
+class ProgressFiles:
     """Keeps the two files of a round under way."""
 
     def __init__(self, directory: Path, plan: Plan) -> None:

@@ -26,7 +26,7 @@ def build(tree: Path, manifest: Manifest, parts: Mapping[str, Path], blobs: Path
         (tree / folder).mkdir(parents=True, exist_ok=True)
     for number, file in enumerate(manifest.files, start=1):
         blob = f"{blobs}/{file.sha256[:2]}/{file.sha256}"
-        _place(parts[file.path], file, blob, f"{tree}/{file.path}", existing)
+        _add_content(parts[file.path], file, blob, f"{tree}/{file.path}", existing)
         if number % CHECKED == 0:
             check()
     _make_read_only(tree)
@@ -45,7 +45,7 @@ def _unless_gone(_: object, __: str, raised: tuple[type[BaseException], BaseExce
         raise raised[1]
 
 
-def _place(part: Path, file: StoredFile, blob: str, target: str, existing: set[str]) -> None:
+def _add_content(part: Path, file: StoredFile, blob: str, target: str, existing: set[str]) -> None:
     """Puts one content into the tree. `existing`: folders and contents that are there already."""
     for folder in (blob.rpartition("/")[0], target.rpartition("/")[0]):
         if folder not in existing:

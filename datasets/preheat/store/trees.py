@@ -299,8 +299,8 @@ class Store:
         return self.root / "blobs" / sha256[:2] / sha256
 
     def _contents(self, plan: Plan, path: str) -> Path:
-        place = hashlib.sha256(json.dumps([plan.origin, path]).encode()).hexdigest()
-        return self.root / "contents" / f"{place}.json"
+        contents_name = hashlib.sha256(json.dumps([plan.origin, path]).encode()).hexdigest()
+        return self.root / "contents" / f"{contents_name}.json"
 
     def children(self, name: str) -> Iterator[Path]:
         folder = self.root / name

@@ -23,7 +23,7 @@ from datasets.sources.archives.members import Members, NotAnArchive
 from datasets.sources.archives.spool import Spool
 from datasets.sources.archives.unpack import unpacked
 from datasets.sources.base import Body
-from datasets.sources.http.probe import Seen, look
+from datasets.sources.http.probe import Seen, probe
 from datasets.sources.net.client import Web
 from datasets.sources.net.url import Url
 from datasets.sources.tree import Tree
@@ -58,7 +58,7 @@ class ArchiveFiles:
         self._opened: _Opened | None = None
 
     def check(self) -> str:
-        seen = self._look()
+        seen = self._probe()
         how = "the server gives parts of it" if seen.ranged else "the server gives it as a whole only"
         return f"{self._url} can be read: an archive of {size_text(seen.size)}; {how}."
 
@@ -130,7 +130,7 @@ class ArchiveFiles:
 
     def _open(self, beat: Callable[[], None], limit: int | None) -> _Opened:
         """Looks at the server again. Keeps what is known of the same version."""
-        seen = self._look()
+        seen = self._probe()
         if self._opened is not None and seen.version and self._opened.version == seen.version:
             return self._opened
         opened = self._in_place(seen) if seen.ranged and not self._packing else None
@@ -168,10 +168,10 @@ class ArchiveFiles:
             members = _READERS[kind](blob, self._name)
         return _Opened(version, kind, blob, members, members.tree(), zips.Offsets(blob))
 
-    def _look(self) -> Seen:
+    def _probe(self) -> Seen:
         if self._packing == "zst":
             raise kinds.not_supported(self._name, "zstd")
-        return look(self._web, self._url, self._name, self._credentials, ranged_from=0)
+        return probe(self._web, self._url, self._name, self._credentials, ranged_from=0)
 
     def _fetched(self, seen: Seen, beat: Callable[[], None], limit: int | None) -> tuple[Blob, str]:
         key = (self._url.whole(), seen.version, str(seen.size), self._packing) if seen.version else None

@@ -48,7 +48,7 @@ def parse(text: str, name: str = "") -> list[Listed]:
     return rows
 
 
-def is_place(text: str) -> bool:
+def is_address(text: str) -> bool:
     """Whether the text is where a list is, and not a list itself."""
     return len(text.split()) == 1 and not checksum_lists.is_digest(text.strip())
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from datasets.errors import SourceError
 from datasets.sources.base import Body
 from datasets.sources.http.filelist import Listed
-from datasets.sources.http.probe import RANGED_FROM, look
+from datasets.sources.http.probe import RANGED_FROM, probe
 from datasets.sources.net.client import Web
 from datasets.sources.net.url import Url
 from datasets.sources.tree import Tree
@@ -45,7 +45,7 @@ class ListedFiles:
 
     def check(self) -> str:
         first = next(iter(self._rows))
-        look(self._web, self._url_of(first), first, self._credentials)
+        probe(self._web, self._url_of(first), first, self._credentials)
         count = len(self._rows)
         return f"{self._shown} can be read: {'one file' if count == 1 else f'a list of {count} files'}."
 
@@ -102,7 +102,7 @@ class ListedFiles:
         if entry.is_dir or self._rows[entry.path].size is not None:
             return entry
         try:
-            seen = look(self._web, self._url_of(entry.path), entry.path, self._credentials, ranged_from=1 << 62)
+            seen = probe(self._web, self._url_of(entry.path), entry.path, self._credentials, ranged_from=1 << 62)
         except SourceError as error:
             if error.permanent:
                 return replace(entry, problem="in the list, and not given by the server")
@@ -110,7 +110,7 @@ class ListedFiles:
         return Entry(entry.path, False, seen.size, seen.modified)
 
     def _probe(self, row: Listed) -> SourceFile:
-        seen = look(self._web, self._url_of(row.path), row.path, self._credentials)
+        seen = probe(self._web, self._url_of(row.path), row.path, self._credentials)
         if row.size not in {None, seen.size}:
             raise SourceError(
                 f"{row.path} has {seen.size} bytes at the server; the list says {row.size}.",

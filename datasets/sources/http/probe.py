@@ -29,7 +29,7 @@ class Seen:
     modified: float
 
 
-def look(web: Web, url: Url, name: str, credentials: dict[str, str], *, ranged_from: int = RANGED_FROM) -> Seen:
+def probe(web: Web, url: Url, name: str, credentials: dict[str, str], *, ranged_from: int = RANGED_FROM) -> Seen:
     """Raises SourceError, also for a server that does not say how long the file is."""
     answer = web.open(url, credentials=credentials, method="HEAD", accept=_NO_HEAD)
     answer.body.close()

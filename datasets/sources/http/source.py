@@ -128,16 +128,18 @@ class HttpSource(Source):
         """What is at the address. `again`: not what is known from before, where it may have changed."""
         with self._lock:
             if self._files is None or again:
-                self._files = self._look()
+                self._files = self._connect()
             return self._files
 
-    def _look(self) -> Files:
+    def _connect(self) -> Files:
         url = self._url()
         self._web = self._web or Web(Network(self._site.endpoints))
         self._web.network.require_host(url.host, url.port)
         credentials = self._credentials()
         if (text := self._options.get("list", "")).strip():
-            rows = self._rows_at(self._web, url, text, credentials) if filelist.is_place(text) else filelist.parse(text)
+            rows = (
+                self._rows_at(self._web, url, text, credentials) if filelist.is_address(text) else filelist.parse(text)
+            )
             return ListedFiles(self._web, credentials, rows, below(url), str(url))
         name = safe_name(unquote(url.path.rpartition("/")[2]), "The address")
         if not name:
@@ -151,10 +153,10 @@ class HttpSource(Source):
             return ArchiveFiles(self._web, url, name, credentials, Spool(self._site.spool))
         return ListedFiles(self._web, credentials, [Listed(name, None, "")], lambda _: url, str(url))
 
-    def _rows_at(self, web: Web, url: Url, place: str, credentials: dict[str, str]) -> Sequence[Listed]:
-        """Rows of the list at `place`, without its own: `sha256sum * > SHA256SUMS` hashes the list too early."""
+    def _rows_at(self, web: Web, url: Url, list_address: str, credentials: dict[str, str]) -> Sequence[Listed]:
+        """Rows of the list at `list_address`, without its own: `sha256sum * > SHA256SUMS` hashes the list too early."""
         url_of = below(url)
-        address = url_of("").joined(place.strip())
+        address = url_of("").joined(list_address.strip())
         web.network.require_host(address.host, address.port)
         own = credentials if address.origin == url.origin else {}
         content, _ = web.read(address, filelist.MAX_BYTES, "The list", credentials=own)

@@ -23,7 +23,7 @@ from datasets.sources.huggingface.errors import Target
 from datasets.sources.huggingface.files import HubFiles
 from datasets.sources.huggingface.patterns import Patterns
 from datasets.sources.huggingface.transport import Wire
-from datasets.sources.huggingface.tree import HubTree, Place, Row
+from datasets.sources.huggingface.tree import HubTree, PageStart, Row
 from datasets.sources.net.client import Web
 from datasets.sources.net.sockets import Network
 from datasets.sources.sifting import sift
@@ -123,14 +123,14 @@ class HuggingFaceSource(Source):
 
     def list(self, path: str, after: str = "", limit: int = 200) -> Page:
         path, tree = clean_path(path), self._hub().tree
-        place = Place.parse(after) or Place(self._current())
-        rows = tree.whole(place.commit, path)
+        page_start = PageStart.parse(after) or PageStart(self._current())
+        rows = tree.whole(page_start.commit, path)
         if rows is None:
-            hub_rows, further = tree.some(place, path, limit)
+            hub_rows, further = tree.some(page_start, path, limit)
             return Page(tuple(map(_entry, hub_rows)), total=None, next=str(further or ""))
-        end = place.offset + limit
-        more = str(Place(place.commit, end)) if end < len(rows) else ""
-        return Page(tuple(map(_entry, rows[place.offset : end])), total=len(rows), next=more)
+        end = page_start.offset + limit
+        more = str(PageStart(page_start.commit, end)) if end < len(rows) else ""
+        return Page(tuple(map(_entry, rows[page_start.offset : end])), total=len(rows), next=more)
 
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
         path, hub = clean_path(path), self._hub()
@@ -157,7 +157,7 @@ class HuggingFaceSource(Source):
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         pin = self._pins.get(path)
         if pin is None:  # planned by another object
-            pin = self._look(clean_path(path))
+            pin = self._find_pin(clean_path(path))
         full, hub = _full(pin, clean_path(path), file.path), self._hub()
         if file.ranged:
             return hub.files.large(pin.commit, full, file.size, file.version, offset, length)
@@ -232,7 +232,7 @@ class HuggingFaceSource(Source):
                 self._commit = self._commit or commit
         return self._commit
 
-    def _look(self, path: str) -> _Pin:
+    def _find_pin(self, path: str) -> _Pin:
         commit = self._current()
         single = bool(path) and isinstance(self._hub().tree.find(commit, path), RepoFile)
         return self._pins.setdefault(path, _Pin(commit, single))

@@ -23,7 +23,7 @@ MOST_LISTED: Final = 2000
 
 
 @dataclass(frozen=True)
-class Place:
+class PageStart:
     """Where the next page of a listing begins: so many rows into the page that the Hub's `cursor` names."""
 
     commit: str
@@ -31,7 +31,7 @@ class Place:
     cursor: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> Place | None:
+    def parse(cls, text: str) -> PageStart | None:
         """None for "" and for what this class did not write."""
         commit, _, rest = text.partition(":")
         offset, _, cursor = rest.partition(":")
@@ -67,22 +67,22 @@ class HubTree:
         rows = self._chosen(page.rows)
         return sorted(rows, key=lambda row: (isinstance(row, RepoFile), row.path.casefold(), row.path))
 
-    def some(self, place: Place, path: str, limit: int) -> tuple[list[Row], Place | None]:
+    def some(self, page_start: PageStart, path: str, limit: int) -> tuple[list[Row], PageStart | None]:
         """At most `limit` rows of a long folder, in the Hub's order, and where the next ones begin."""
         chosen: list[Row] = []
         for _ in range(MOST_PAGES):
-            page = self._page(place.commit, path, place.cursor)
+            page = self._page(page_start.commit, path, page_start.cursor)
             rows = self._chosen(page.rows)
-            part = rows[place.offset : place.offset + limit - len(chosen)]
+            part = rows[page_start.offset : page_start.offset + limit - len(chosen)]
             chosen += part
-            if (reached := place.offset + len(part)) < len(rows):
-                return chosen, Place(place.commit, reached, place.cursor)
+            if (reached := page_start.offset + len(part)) < len(rows):
+                return chosen, PageStart(page_start.commit, reached, page_start.cursor)
             if not page.next:
                 return chosen, None
-            place = Place(place.commit, 0, page.next)
+            page_start = PageStart(page_start.commit, 0, page.next)
             if len(chosen) == limit:
                 break
-        return chosen, place
+        return chosen, page_start
 
     def below(self, commit: str, path: str, beat: Callable[[], None]) -> Iterator[RepoFile]:
         """Every chosen file below a folder. Raises SourceError for a name that must not be copied."""

@@ -28,7 +28,7 @@ from datasets.sources.base import (
     nothing_in,
 )
 from datasets.sources.local.openat import open_beneath, open_plainly, open_root
-from datasets.sources.local.walk import Place, Vanished, Walk, lies_in, shown, target_of, why_not
+from datasets.sources.local.walk import DatasetRoot, Vanished, Walk, lies_in, shown, target_of, why_not
 from datasets.sources.paths import blank_hint, quoted
 from datasets.specs import Entry, Plan, SourceFile
 
@@ -70,18 +70,18 @@ class LocalSource(Source):
         path = clean_path(path)
         with self._root() as (root, real), self._opened(path) as folder:
             _require_folder(folder, path)
-            place = Place(root, real)
+            dataset_root = DatasetRoot(root, real)
             with _explained(path), os.scandir(folder) as directory_entries:
                 names = [
                     (item.name, item.is_symlink(), item.is_dir(follow_symlinks=False)) for item in directory_entries
                 ]
             rows = []
             for name, is_link, is_dir in names:
-                entry = _looked(place, folder, path, name) if is_link else None
+                entry = _entry_at(dataset_root, folder, path, name) if is_link else None
                 rows.append((not (entry.is_dir if entry else is_dir), name, entry))
             rows.sort(key=lambda row: (row[0], row[1].casefold(), row[1]))
             further = offset + limit
-            entries = [entry or _looked(place, folder, path, name) for _, name, entry in rows[offset:further]]
+            entries = [entry or _entry_at(dataset_root, folder, path, name) for _, name, entry in rows[offset:further]]
         return Page(tuple(entries), total=len(rows), next=str(further) if further < len(rows) else "")
 
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
@@ -95,7 +95,7 @@ class LocalSource(Source):
 
     def _walked(self, path: str, beat: Callable[[], None]) -> Plan:
         with self._root() as (root, real), self._opened(path) as start:
-            walk = Walk(Place(root, real), path, _version, beat)
+            walk = Walk(DatasetRoot(root, real), path, _version, beat)
             info = os.fstat(start)
             if stat.S_ISREG(info.st_mode):
                 executable = bool(info.st_mode & stat.S_IXUSR)
@@ -176,7 +176,7 @@ class LocalSource(Source):
                 try:
                     descriptor = open_beneath(root, real, path)
                 except FileNotFoundError as error:
-                    raise _no_end(Place(root, real), path) or error from error
+                    raise _no_end(DatasetRoot(root, real), path) or error from error
             try:
                 yield descriptor
             finally:
@@ -213,27 +213,27 @@ class LocalBody(FileIO):
         return data
 
 
-def _looked(place: Place, folder: int, path: str, name: str) -> Entry:
+def _entry_at(dataset_root: DatasetRoot, folder: int, path: str, name: str) -> Entry:
     """What `name` in the open folder `path` is, also when it may not, or cannot, be read."""
     target = target_of(name, folder)
     if not is_text(name):
         return Entry(_join(path, shown(name)), False, 0, 0.0, "a name that is not UTF-8")
     try:
-        descriptor = open_beneath(place.root, place.real, _join(path, name))
+        descriptor = open_beneath(dataset_root.root, dataset_root.real, _join(path, name))
     except (OSError, SourceError) as error:
         return Entry(_join(path, name), False, 0, 0.0, why_not(error, target))
     try:
         info = os.fstat(descriptor)
-        problem = lies_in(place, folder, info) if target and stat.S_ISDIR(info.st_mode) else ""
+        problem = lies_in(dataset_root, folder, info) if target and stat.S_ISDIR(info.st_mode) else ""
         return _entry(_join(path, name), info, problem)
     finally:
         os.close(descriptor)
 
 
-def _no_end(place: Place, path: str) -> SourceError | None:
+def _no_end(dataset_root: DatasetRoot, path: str) -> SourceError | None:
     """For a path that leads nowhere: when its last part is a link, that is what is wrong. Raises OSError."""
     above, _, name = path.rpartition("/")
-    folder = open_beneath(place.root, place.real, above)
+    folder = open_beneath(dataset_root.root, dataset_root.real, above)
     try:
         target = target_of(name, folder)
     finally:

@@ -31,7 +31,7 @@ Version = Callable[[os.stat_result], str]
 
 
 @dataclass(frozen=True)
-class Place:
+class DatasetRoot:
     """A dataset's directory, open as `root`; `real` is its path without links."""
 
     root: int
@@ -52,15 +52,15 @@ class Walk:
     Links inside the dataset are followed.
     """
 
-    def __init__(self, place: Place, path: str, version: Version, beat: Callable[[], None]) -> None:
-        self._place, self._path, self._version, self._beat = place, path, version, beat
+    def __init__(self, dataset_root: DatasetRoot, path: str, version: Version, beat: Callable[[], None]) -> None:
+        self._dataset_root, self._path, self._version, self._beat = dataset_root, path, version, beat
         self.files: list[SourceFile] = []
         self.empty: list[str] = []
         self.left_out: list[LeftOut] = []
 
     def run(self, start: int) -> None:
         """Raises SourceError for what cannot be left out, Vanished, and OSError."""
-        above = keys_above(self._place.root, start)
+        above = keys_above(self._dataset_root.root, start)
         self._folder(start, "", (*reversed(above[1:]),), 0)
 
     def _folder(self, descriptor: int, prefix: str, above: tuple[tuple[int, int], ...], depth: int) -> None:
@@ -100,7 +100,7 @@ class Walk:
         self, item: os.DirEntry[str], parent: int, name: str, above: tuple[tuple[int, int], ...], depth: int
     ) -> None:
         try:
-            descriptor = open_beneath(self._place.root, self._place.real, _join(self._path, name))
+            descriptor = open_beneath(self._dataset_root.root, self._dataset_root.real, _join(self._path, name))
         except (LinkLoop, SpecialFile, FileNotFoundError, NotADirectoryError) as error:
             self._leave(name, why_not(error, target_of(item.name, parent)))
         else:
@@ -158,10 +158,10 @@ def why_not(error: Exception, target: str) -> str:
     return f"not readable: {getattr(error, 'strerror', None) or error}"
 
 
-def lies_in(place: Place, folder: int, info: os.stat_result) -> str:
+def lies_in(dataset_root: DatasetRoot, folder: int, info: os.stat_result) -> str:
     """What keeps the folder `info`, which a link in `folder` leads to, from being copied; "" if nothing does."""
     try:
-        return _IN_ITSELF if (info.st_dev, info.st_ino) in keys_above(place.root, folder) else ""
+        return _IN_ITSELF if (info.st_dev, info.st_ino) in keys_above(dataset_root.root, folder) else ""
     except OSError:
         return ""
 

@@ -31,7 +31,7 @@ class Left(Exception):
     """Raised in a thread that was left behind, so that it does not go on for nobody."""
 
 
-class Place:
+class Resource:
     """What may hang: a mount, a directory. The same text is the same place."""
 
     def __init__(self, text: str) -> None:
@@ -41,8 +41,8 @@ class Place:
 class Job(Generic[T]):
     """One call under way. Either its caller gets the outcome, or `undo` does, after the caller has left."""
 
-    def __init__(self, place: Place, work: Callable[[], T], undo: Callable[[T | None], object]) -> None:
-        self._place, self._work, self._undo = place, work, undo
+    def __init__(self, resource: Resource, work: Callable[[], T], undo: Callable[[T | None], object]) -> None:
+        self._resource, self._work, self._undo = resource, work, undo
         self._guard = threading.Lock()
         self._over = threading.Lock()  # far cheaper than an Event
         self._over.acquire()
@@ -60,7 +60,7 @@ class Job(Generic[T]):
             left = self.was_left
         if left:
             with _lock:
-                self._place.left -= 1
+                self._resource.left -= 1
                 _everywhere.left -= 1
             with suppress(Exception):
                 self._undo(self._result)
@@ -80,7 +80,7 @@ class Job(Generic[T]):
                 return False
             self.was_left = True
             with _lock:
-                self._place.left += 1
+                self._resource.left += 1
                 _everywhere.left += 1
             self._over.release()  # for whoever else waits for it
             return True
@@ -96,7 +96,7 @@ class Patience:
 
     def __init__(self, text: str, seconds: float) -> None:
         with _lock:
-            self._place = _places.setdefault(text, Place(text))  # kept by those who wait for it
+            self._resource = _resources.setdefault(text, Resource(text))  # kept by those who wait for it
         self.seconds = seconds
 
     def call(self, work: Callable[[], T], undo: Callable[[T | None], object] = lambda _: None) -> T:
@@ -116,7 +116,7 @@ class Patience:
             if job.was_left:
                 raise Left
 
-        job: Job[T] = Job(self._place, lambda: work(tick), lambda _: None)
+        job: Job[T] = Job(self._resource, lambda: work(tick), lambda _: None)
         self._hand_over(job)
         while not job.wait(LOOK):
             try:
@@ -129,23 +129,23 @@ class Patience:
         return job.outcome()
 
     def start(self, work: Callable[[], T], undo: Callable[[T | None], object]) -> Job[T]:
-        job = Job(self._place, work, undo)
+        job = Job(self._resource, work, undo)
         self._hand_over(job)
         return job
 
     def away(self) -> SourceError:
         return SourceError(
-            f"{self._place.text} does not answer: nothing came for {self.seconds:g} seconds.",
+            f"{self._resource.text} does not answer: nothing came for {self.seconds:g} seconds.",
             permanent=False,
             hint="Is the file server up, and does the network reach it?",
         )
 
     def _hand_over(self, job: Job[Any]) -> None:
         with _lock:
-            for place, most in ((self._place, MOST_LEFT), (_everywhere, MOST_LEFT_EVER)):
-                if place.left >= most:
+            for resource, most in ((self._resource, MOST_LEFT), (_everywhere, MOST_LEFT_EVER)):
+                if resource.left >= most:
                     raise SourceError(
-                        f"{place.text} does not answer, and {place.left} earlier requests still wait for it.",
+                        f"{resource.text} does not answer, and {resource.left} earlier requests still wait for it.",
                         permanent=False,
                         hint="Is the file server up, and does the network reach it?",
                     )
@@ -174,6 +174,6 @@ class _Hand(threading.Thread):
 
 _lock = threading.Lock()
 _idle: list[_Hand] = []
-_places: WeakValueDictionary[str, Place] = WeakValueDictionary()
-_everywhere = Place("More than one file server")
+_resources: WeakValueDictionary[str, Resource] = WeakValueDictionary()
+_everywhere = Resource("More than one file server")
 os.register_at_fork(after_in_child=_idle.clear)  # threads do not come along

@@ -1,6 +1,6 @@
 """What the kind `s3` is made of.
 
-place.py      where a bucket is, from the options of a dataset
+location.py   where a bucket is, from the options of a dataset
 keys.py       keys of objects as paths: pure, and refuses what no folder may hold
 client.py     the official client, for listings and metadata; nothing of this machine's own settings reaches it
 listing.py    all below a prefix, for a plan; browsing.py one page of a folder

@@ -26,7 +26,7 @@ from datasets.errors import SERVER, SourceError
 from datasets.sources.net.client import Web
 from datasets.sources.net.url import Url, parse
 from datasets.sources.s3.errors import Refusal, refused
-from datasets.sources.s3.place import Place
+from datasets.sources.s3.location import Location
 
 MAX_ANSWER: Final = 1 << 20
 """Bytes of an answer: none has more than headers and an error's text."""
@@ -41,8 +41,8 @@ _LOADER = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_
 class Client:
     """Asks for one bucket. Serves many threads. Every failure is a SourceError."""
 
-    def __init__(self, place: Place, web: Web) -> None:
-        self._place, self._web = place, web
+    def __init__(self, location: Location, web: Web) -> None:
+        self._location, self._web = location, web
         self._lock = threading.Lock()
 
     @cached_property
@@ -50,7 +50,7 @@ class Client:
         """The bucket's own address, as the official client makes it; its target ends in `/`."""
         try:
             url = self._shared_client.generate_presigned_url(
-                "get_object", Params={"Bucket": self._place.bucket, "Key": "x"}
+                "get_object", Params={"Bucket": self._location.bucket, "Key": "x"}
             )
         except BotoCoreError as error:
             raise self._impossible() from error
@@ -58,7 +58,7 @@ class Client:
 
     def head(self, key: str) -> Mapping[str, Any] | None:
         """What HeadObject says, None when there is no such object. Headers, as sent, are in `ResponseMetadata`."""
-        parameters = {"Bucket": self._place.bucket, "Key": key, "ChecksumMode": "ENABLED"}
+        parameters = {"Bucket": self._location.bucket, "Key": key, "ChecksumMode": "ENABLED"}
         return self._call("head_object", parameters, key=key) or None
 
     def _call(self, operation: str, parameters: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -69,7 +69,7 @@ class Client:
             meta = error.response.get("ResponseMetadata", {})
             if meta.get("HTTPStatusCode") == 404 and key:
                 return {}
-            raise refused(_refusal(error.response), self._place, key) from error
+            raise refused(_refusal(error.response), self._location, key) from error
         except ResponseParserError as error:
             raise self._strange() from error
         except BotoCoreError as error:
@@ -77,14 +77,14 @@ class Client:
 
     def _strange(self) -> SourceError:
         return SourceError(
-            f"{self._place.server} does not answer as an S3 server does.",
+            f"{self._location.server} does not answer as an S3 server does.",
             hint="Check the endpoint and its port.",
             option=SERVER,
         )
 
     def _impossible(self) -> SourceError:
         return SourceError(
-            f"The bucket {self._place.bucket} cannot be asked for with these options.",
+            f"The bucket {self._location.bucket} cannot be asked for with these options.",
             hint="Check region, endpoint and path style.",
         )
 
@@ -95,10 +95,10 @@ class Client:
 
     @cached_property
     def _client(self) -> Any:
-        place = self._place
+        location = self._location
         config = Config(
-            signature_version=None if place.access_key else UNSIGNED,
-            s3={"addressing_style": "virtual" if place.virtual else "path"},
+            signature_version=None if location.access_key else UNSIGNED,
+            s3={"addressing_style": "virtual" if location.virtual else "path"},
             retries={"total_max_attempts": 1, "mode": "standard"},
             proxies={},
             ignore_configured_endpoint_urls=True,
@@ -106,19 +106,19 @@ class Client:
             use_fips_endpoint=False,
             parameter_validation=True,
         )
-        endpoint = f"{place.endpoint.scheme}://{place.endpoint.authority}" if place.endpoint else None
+        endpoint = f"{location.endpoint.scheme}://{location.endpoint.authority}" if location.endpoint else None
         keys = (
             {
-                "aws_access_key_id": place.access_key,
-                "aws_secret_access_key": place.secret_key,
-                "aws_session_token": place.session_token or None,
+                "aws_access_key_id": location.access_key,
+                "aws_secret_access_key": location.secret_key,
+                "aws_session_token": location.session_token or None,
             }
-            if place.access_key
+            if location.access_key
             else {}
         )
         try:
             client = _session().create_client(
-                "s3", region_name=place.region, endpoint_url=endpoint, config=config, **keys
+                "s3", region_name=location.region, endpoint_url=endpoint, config=config, **keys
             )
         except (BotoCoreError, ValueError) as error:
             raise self._impossible() from error

@@ -10,7 +10,7 @@ from datasets.sources.net.client import Answer, PendingRequest, Web
 from datasets.sources.net.url import Url
 from datasets.sources.s3.checksums import Verified, said_of
 from datasets.sources.s3.errors import Refusal, refused
-from datasets.sources.s3.place import Place
+from datasets.sources.s3.location import Location
 from datasets.sources.s3.signing import Signer, quoted, versioned
 
 MAX_ANSWER = 16 << 20
@@ -33,9 +33,9 @@ class Pinned:
 class Contents:
     """Serves many threads. `base` is the bucket's address, its target ending in `/`."""
 
-    def __init__(self, place: Place, web: Web, base: Url) -> None:
-        self._place, self._web, self._base = place, web, base
-        self._signer = Signer(place.access_key, place.secret_key, place.session_token, place.region)
+    def __init__(self, location: Location, web: Web, base: Url) -> None:
+        self._location, self._web, self._base = location, web, base
+        self._signer = Signer(location.access_key, location.secret_key, location.session_token, location.region)
 
     def open(self, pinned: Pinned, offset: int, count: int, *, verify: bool) -> RawIOBase:
         """`count` bytes from `offset` on. With `verify`, all of an object is held against what the server says of it.
@@ -53,7 +53,7 @@ class Contents:
         elif verify:
             headers["x-amz-checksum-mode"] = "ENABLED"
         request = self._ask(versioned(self._target(pinned.key), pinned.version_id), headers)
-        return PendingPart(self._place, request, pinned, offset, count, part, verify)
+        return PendingPart(self._location, request, pinned, offset, count, part, verify)
 
     def head(self, key: str, name: str, limit: int) -> bytes:
         """The first `limit` bytes of whatever the object is now."""
@@ -72,7 +72,7 @@ class Contents:
             raise self._refused(answer, "")
         content = _beginning(answer, MAX_ANSWER + 1)
         if len(content) > MAX_ANSWER:
-            raise SourceError(f"{self._place.server} answers with more than any listing has.")
+            raise SourceError(f"{self._location.server} answers with more than any listing has.")
         return content
 
     def _target(self, key: str) -> str:
@@ -86,14 +86,14 @@ class Contents:
         return self._web.begin(url, self._signer.sign(self._base.authority, target, headers))
 
     def _refused(self, answer: Answer, name: str) -> SourceError:
-        return _refused(self._place, answer, name)
+        return _refused(self._location, answer, name)
 
 
 @dataclass(frozen=True)
 class PendingPart:
     """Bytes of an object that were asked for: `body` waits for them, `close` gives them up."""
 
-    place: Place
+    location: Location
     request: PendingRequest
     pinned: Pinned
     offset: int
@@ -107,7 +107,7 @@ class PendingPart:
             _error_text(answer)
             raise SourceChanged(pinned.name)
         if answer.status != (206 if self.part else 200):
-            raise _refused(self.place, answer, pinned.name)
+            raise _refused(self.location, answer, pinned.name)
         headers = _headers(answer)
         last = self.offset + self.count - 1
         if (
@@ -125,8 +125,8 @@ class PendingPart:
         self.request.close()
 
 
-def _refused(place: Place, answer: Answer, name: str) -> SourceError:
-    return refused(Refusal.read(answer.status, _headers(answer), _error_text(answer)), place, name)
+def _refused(location: Location, answer: Answer, name: str) -> SourceError:
+    return refused(Refusal.read(answer.status, _headers(answer), _error_text(answer)), location, name)
 
 
 def _headers(answer: Answer) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Final
 from datasets.errors import SERVER, SourceError
 from datasets.sources.net.errors import retry_after
 from datasets.sources.s3.keys import shown
-from datasets.sources.s3.place import Place
+from datasets.sources.s3.location import Location
 
 _CODE = re.compile(r"<Code>\s*([A-Za-z0-9.]{1,100})\s*</Code>")
 _REGION = re.compile(r"<Region>\s*([a-z0-9-]{1,63})\s*</Region>")
@@ -70,45 +70,45 @@ class Refusal:
         return cls(status, code[1] if code else "", region[1] if region else "", headers.get("retry-after", ""))
 
 
-def refused(refusal: Refusal, place: Place, key: str = "") -> SourceError:
+def refused(refusal: Refusal, location: Location, key: str = "") -> SourceError:
     """The error for an answer that is no success, to a question for `key`, or for the bucket if it is ""."""
-    what = shown(key) if key else f"the bucket {place.bucket}"
+    what = shown(key) if key else f"the bucket {location.bucket}"
     status, code = refusal.status, refusal.code
     if code in _MOVED or code == "AuthorizationHeaderMalformed" or status in {301, 307}:
-        return _elsewhere(refusal, place)
+        return _elsewhere(refusal, location)
     if code in _WORDS:
         message, hint = _WORDS[code]
-        text = message.format(bucket=place.bucket, server=place.server, what=what)
+        text = message.format(bucket=location.bucket, server=location.server, what=what)
         return SourceError(text, hint=hint, option=_AT.get(code, ""))
     if code in _FOR_NOW or status in {408, 425, 429} or status >= 500:
         wait = retry_after(refusal.retry_after)
         status_text = f"{status} {code}".strip()
-        return SourceError(f"{place.server} cannot answer right now ({status_text}).", permanent=False, wait=wait)
+        return SourceError(f"{location.server} cannot answer right now ({status_text}).", permanent=False, wait=wait)
     if status in {401, 403}:
-        who = "this access key" if place.access_key else "anybody who gives no access key"
+        who = "this access key" if location.access_key else "anybody who gives no access key"
         return SourceError(
-            f"{place.server} does not let {who} read {what}.",
+            f"{location.server} does not let {who} read {what}.",
             hint="It needs s3:ListBucket for the bucket and s3:GetObject for what lies in it.",
             option="access_key",
         )
     if status == 404:
-        return SourceError(f"There is no {what} at {place.server}.", hint="Check bucket and prefix.")
+        return SourceError(f"There is no {what} at {location.server}.", hint="Check bucket and prefix.")
     status_text = f"{status} {code}".strip()
     return SourceError(
-        f"{place.server} answered {status_text} to a request for {what}.",
+        f"{location.server} answered {status_text} to a request for {what}.",
         hint="Is it an S3 server, and is the path style right? Objects with a key of their own (SSE-C) cannot be read.",
     )
 
 
-def _elsewhere(refusal: Refusal, place: Place) -> SourceError:
-    if refusal.region and refusal.region != place.region:
+def _elsewhere(refusal: Refusal, location: Location) -> SourceError:
+    if refusal.region and refusal.region != location.region:
         return SourceError(
-            f"The bucket {place.bucket} lies in the region {refusal.region}, not in {place.region}.",
+            f"The bucket {location.bucket} lies in the region {refusal.region}, not in {location.region}.",
             hint=f"Set the region to {refusal.region}.",
             option="region",
         )
     return SourceError(
-        f"The bucket {place.bucket} has to be asked for at another address than {place.server}.",
+        f"The bucket {location.bucket} has to be asked for at another address than {location.server}.",
         hint="Check region, endpoint and path style.",
         option=SERVER,
     )

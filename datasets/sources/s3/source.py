@@ -20,14 +20,14 @@ from datasets.sources.s3.browsing import browse, modified
 from datasets.sources.s3.client import Client
 from datasets.sources.s3.contents import Contents, Pinned
 from datasets.sources.s3.listing import alone, walk
+from datasets.sources.s3.location import DEFAULT_REGION, Location, parse_location
 from datasets.sources.s3.pages import Pages
-from datasets.sources.s3.place import DEFAULT_REGION, Place, place
 from datasets.specs import Entry, Plan, SourceFile
 
 
 @dataclass(frozen=True)
 class _Bucket:
-    place: Place
+    location: Location
     client: Client
     contents: Contents
     pages: Pages
@@ -74,7 +74,7 @@ class S3Source(Source):
 
     def check(self) -> str:
         bucket = self._bucket
-        at = bucket.place
+        at = bucket.location
         try:
             page = bucket.pages.page(at.prefix, limit=100)
         except SourceError as error:
@@ -99,7 +99,7 @@ class S3Source(Source):
         path, bucket = clean_path(path), self._bucket
         if not path:
             return Entry("", is_dir=True, size=0, modified=0)
-        key = bucket.place.prefix + path
+        key = bucket.location.prefix + path
         if (head := bucket.client.head(key)) is not None:
             return Entry(path, is_dir=False, size=int(head["ContentLength"]), modified=modified(head))
         if bucket.pages.page(f"{key}/", limit=1).get("Contents"):
@@ -108,7 +108,7 @@ class S3Source(Source):
 
     def list(self, path: str, after: str = "", limit: int = 200) -> Page:
         path, bucket = clean_path(path), self._bucket
-        key = bucket.place.prefix + path
+        key = bucket.location.prefix + path
         entries, more, exists = browse(bucket.pages, f"{key}/" if path else key, path, after, limit)
         if path and not exists and not after:
             if bucket.client.head(key) is not None:
@@ -118,15 +118,15 @@ class S3Source(Source):
 
     def plan(self, path: str, *, beat: Callable[[], None] = lambda: None) -> Plan:
         path, bucket = clean_path(path), self._bucket
-        key = bucket.place.prefix + path
+        key = bucket.location.prefix + path
         files, empty, left_out = walk(bucket.pages, bucket.client, f"{key}/" if path else key, beat)
-        if path and (file := alone(bucket.client, key, bucket.place.prefix)) is not None:
+        if path and (file := alone(bucket.client, key, bucket.location.prefix)) is not None:
             if files or empty:
                 raise SourceError(f"{path} is a file and a folder at once.", hint="Choose something inside of it.")
             files = [file]
         if not files:
             raise nothing_in(path, left_out)
-        return make_plan(self.kind, files, empty, origin=bucket.place.origin, left_out=left_out)
+        return make_plan(self.kind, files, empty, origin=bucket.location.origin, left_out=left_out)
 
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         count = file.size - offset if length is None else length
@@ -138,7 +138,7 @@ class S3Source(Source):
 
     def _pinned(self, file: SourceFile, path: str) -> Pinned:
         path = clean_path(path)
-        key = self._bucket.place.prefix + path
+        key = self._bucket.location.prefix + path
         if path and not self._is_file(path, file.path):
             key = f"{key}/{file.path}"
         elif not path:
@@ -150,7 +150,7 @@ class S3Source(Source):
         path, bucket = clean_path(path), self._bucket
         if not path:
             raise SourceError("The dataset is a folder, not a file.")
-        return bucket.contents.head(bucket.place.prefix + path, path, limit)
+        return bucket.contents.head(bucket.location.prefix + path, path, limit)
 
     def abort(self) -> None:
         if self._opened is not None:
@@ -161,7 +161,7 @@ class S3Source(Source):
         if path.rpartition("/")[2] != name:
             return False
         if path not in self._single:
-            self._single[path] = self._bucket.client.head(self._bucket.place.prefix + path) is not None
+            self._single[path] = self._bucket.client.head(self._bucket.location.prefix + path) is not None
         return self._single[path]
 
     @property
@@ -169,10 +169,10 @@ class S3Source(Source):
         if self._opened is None:
             with self._lock:
                 if self._opened is None:
-                    at, web = place(self._options), Web(Network(self._endpoints))
-                    client = Client(at, web)
-                    contents = Contents(at, web, client.base)
-                    self._opened = _Bucket(at, client, contents, Pages(contents, at.server), web)
+                    location, web = parse_location(self._options), Web(Network(self._endpoints))
+                    client = Client(location, web)
+                    contents = Contents(location, web, client.base)
+                    self._opened = _Bucket(location, client, contents, Pages(contents, location.server), web)
         return self._opened
 
 

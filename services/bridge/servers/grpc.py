@@ -17,7 +17,7 @@ from services.bridge.generate import Generator
 from services.bridge.predict import Predictor
 from services.bridge.protos import tfserving
 from services.bridge.servers.http import find
-from services.bridge.table import Service, Watch
+from services.bridge.table import Service, TableFile
 from services.bridge.translators.v2grpc_openai import usage_metadata
 from services.bridge.upstream import Call
 from services.schema import internal_headers
@@ -32,7 +32,7 @@ Unary = Callable[[Service, Call, bytes, Context], Awaitable[bytes]]
 
 
 class GrpcServer:
-    def __init__(self, watch: Watch, predictor: Predictor, generator: Generator) -> None:
+    def __init__(self, watch: TableFile, predictor: Predictor, generator: Generator) -> None:
         self._watch, self._predictor, self._generator = watch, predictor, generator
 
     def handlers(self) -> list[Any]:

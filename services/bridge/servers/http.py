@@ -15,7 +15,7 @@ from services.bridge import catalogue, errors
 from services.bridge.errors import BridgeError, Kind
 from services.bridge.http1.server import Request, Response
 from services.bridge.predict import Predictor
-from services.bridge.table import Service, Watch
+from services.bridge.table import Service, TableFile
 from services.bridge.translators import v2grpc_openai
 from services.bridge.upstream import Call
 from services.schema import internal_headers
@@ -32,7 +32,7 @@ Shape = Callable[[BridgeError], bytes]
 class HttpServer:
     """`largest_body`: bytes of one request."""
 
-    def __init__(self, watch: Watch, predictor: Predictor, largest_body: int) -> None:
+    def __init__(self, watch: TableFile, predictor: Predictor, largest_body: int) -> None:
         self._watch, self._predictor, self._largest_body = watch, predictor, largest_body
         v2 = rf"/v2/models/{MODEL}(?:/versions/[0-9]+)?"
         doors: list[tuple[str, Handler, Shape]] = [
@@ -109,7 +109,7 @@ async def nothing(_request: Request, _model: str) -> Response:
     raise BridgeError(Kind.NOT_FOUND, "This is not served here.")
 
 
-def find(watch: Watch, name: str) -> Service:
+def find(watch: TableFile, name: str) -> Service:
     """The service that the gateway found. Raises BridgeError."""
     service = watch.find(name)
     if service is None:

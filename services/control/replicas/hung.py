@@ -50,7 +50,7 @@ class Suspect:
     answers: bool = False
 
 
-def watch(now: float | None = None) -> list[Replica]:
+def end_hung(now: float | None = None) -> list[Replica]:
     """Those that were found hung, and are being started again. Two at once in one process must not run."""
     _start_again(_still_there())
     moment = time.monotonic() if now is None else now

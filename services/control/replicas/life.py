@@ -80,7 +80,7 @@ def overdue(replica: Replica) -> str:
     return f"Replica {replica.index} was not ready within {seconds} s, the longest start that its service allows."
 
 
-def look(replica: Replica) -> Observation:
+def refresh(replica: Replica) -> Observation:
     """Observe it, start it if it is not there, and bring its row up to date. Safe to call again and again."""
     engine = wiring.engine()
     before, state = _columns(replica), replica.state

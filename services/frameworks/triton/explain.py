@@ -48,10 +48,10 @@ def load_failure(match: re.Match[str]) -> str:
 
 def python_failure(match: re.Match[str], trace: Sequence[str]) -> str:
     kind, text = match["kind"], match["text"] or "(no message)"
-    return f"The model's Python code raised {kind}{place(trace)}: {text}."
+    return f"The model's Python code raised {kind}{in_frame(trace)}: {text}."
 
 
-def place(trace: Sequence[str]) -> str:
+def in_frame(trace: Sequence[str]) -> str:
     """Where in the model's own files: the innermost frame that lies in the generated repository."""
     for line in trace:
         if "/repository/" in line and (match := PLACE.search(line)):

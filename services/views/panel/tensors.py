@@ -67,7 +67,7 @@ def send(request: HttpRequest, name: str) -> HttpResponse:
         assert isinstance(result, panel_tensors.ProbeResult)
         context |= {**_shown(result), "public": panel_tensors.is_public(service)}
     except InvalidFields as error:
-        form.place(error.errors)
+        form.add_errors(error.errors)
         status = 422
     except (Conflict, Unavailable, GatewayError) as error:
         # 422 is what htmx puts where the result belongs; other errors go to the top of the page.

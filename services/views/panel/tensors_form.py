@@ -162,7 +162,7 @@ class PanelForm:
             return {**row, "file": _file(self.files.get(f"{item.prefix}file"))}
         return {**row, "text": item.values["text"]}
 
-    def place(self, errors: Mapping[str, list[str]]) -> None:
+    def add_errors(self, errors: Mapping[str, list[str]]) -> None:
         """Puts the messages of InvalidFields (`inputs.0.data`) at their inputs, and none gets lost."""
         sent = [] if self.protocol == V1 else self.sent
         for path, messages in errors.items():

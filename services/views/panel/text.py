@@ -57,7 +57,7 @@ def send_text(request: HttpRequest, service: Service, actor: Principal) -> HttpR
         result = panel_text.probe(service, form.payload(), actor=actor, gateway_host=form.address.host)
         context |= shown(result)
     except InvalidFields as error:
-        form.place(error.errors)
+        form.add_errors(error.errors)
         status = 422
     except (Conflict, Unavailable, GatewayError) as error:
         context["problem"], status = error, error.status
@@ -81,7 +81,7 @@ def _prepare(request: HttpRequest, name: str) -> Prepared | HttpResponse:
         try:
             return panel_text.prepare(service, form.payload(), actor=actor, gateway_host=form.address.host)
         except InvalidFields as error:
-            form.place(error.errors)
+            form.add_errors(error.errors)
             return render(request, RESULT, {"text_form": form, "sent": True}, status=422)
         except (Conflict, Unavailable, GatewayError) as error:
             return render(request, RESULT, {"text_form": form, "problem": error}, status=422)

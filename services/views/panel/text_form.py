@@ -69,7 +69,7 @@ class TextForm:
             payload["stream"] = self.stream
         return payload
 
-    def place(self, errors: Mapping[str, list[str]]) -> None:
+    def add_errors(self, errors: Mapping[str, list[str]]) -> None:
         """Puts the messages of InvalidFields at their fields, and none gets lost."""
         for path, messages in errors.items():
             field = FIELDS.get(path.split(".")[0])

@@ -26,7 +26,7 @@ SENTENCE = "The disk of local is full: 0 MiB of 1.0 GiB are free."
 
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "look", lambda _: FULL)
+    monkeypatch.setattr(room, "measure", lambda _: FULL)
 
 
 def sqlite(text: str) -> Exception:

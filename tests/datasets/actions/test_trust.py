@@ -189,12 +189,12 @@ def test_what_a_page_says_of_the_copy_is_of_where_the_dataset_points(
     dataset: Dataset, owner: Principal, prepare: Prepare
 ) -> None:
     prepare("svm")
-    assert trust.copies_of(dataset) and reports.look(dataset, "svm").copied_at
+    assert trust.copies_of(dataset) and reports.read(dataset, "svm").copied_at
     options = elsewhere(dataset)
     (Path(options["path"]) / "svm").mkdir()
     (Path(options["path"]) / "svm" / "README.md").write_text("Another model.")
     datasets.update(dataset, actor=owner, options=options)
-    assert not trust.copies_of(dataset) and reports.look(dataset, "svm").copied_at is None
+    assert not trust.copies_of(dataset) and reports.read(dataset, "svm").copied_at is None
 
 
 def test_files_that_stay_from_another_location_are_not_mixed_in(

@@ -23,7 +23,7 @@ from datasets.jobs.turns import (
     Waiter,
     gives_up,
     line,
-    place,
+    waiting_message,
 )
 
 MOST, PACE = 4, 256 << 10
@@ -125,7 +125,7 @@ def test_one_that_is_being_published_keeps_its_seat() -> None:
     ],
 )
 def test_who_waits_is_told_for_what(position: int, slow: bool, sentence: str) -> None:
-    assert place(position, 4, slow=slow) == sentence
+    assert waiting_message(position, 4, slow=slow) == sentence
 
 
 @dataclass

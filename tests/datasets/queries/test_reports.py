@@ -22,11 +22,11 @@ ClientOf = Callable[[User | None], Client]
 
 
 def test_before_anything_is_prepared_the_source_is_read(dataset: Dataset, files: Path) -> None:
-    seen = reports.look(dataset, "svm")
+    seen = reports.read(dataset, "svm")
     assert seen.copied_at is None and seen.report is not None
     assert seen.report.kind == "triton_model" and seen.report.runs_code[0].path == "1/model.py"
     with pytest.raises(SourceError):
-        reports.look(dataset, "gone")
+        reports.read(dataset, "gone")
 
 
 def test_afterwards_the_copy_is_read_even_when_the_source_is_gone(
@@ -35,7 +35,7 @@ def test_afterwards_the_copy_is_read_even_when_the_source_is_gone(
     run_now(request_round(dataset, "svm", actor=owner).pk)
     (files / "svm" / "config.pbtxt").unlink()
     for _ in range(2):
-        seen = reports.look(dataset, "svm/")
+        seen = reports.read(dataset, "svm/")
         assert seen.copied_at is not None and seen.report is not None
         assert dict(seen.report.facts)["Backend"] == "python"
 
@@ -45,7 +45,7 @@ def test_what_is_too_large_to_be_read_where_it_lies_is_said_to_be_so(
 ) -> None:
     with (files / "svm" / "1" / "model.onnx").open("wb") as file:
         file.truncate(GRAPH + 1)
-    assert reports.look(dataset, "svm").report is None
+    assert reports.read(dataset, "svm").report is None
     page = client_of(alice).get(reverse("dataset-files", args=[dataset.name]) + "?path=svm").content.decode()
     assert "too large to be read where they lie" in page
 

@@ -45,7 +45,7 @@ def under_way(round_: Round, store: Store, count: int = 4, done: int = 1) -> Non
     """As a worker leaves the staging directory in the middle: the first files are there, the next one moves."""
     plan = planned(count)
     with Staging(store.root / "staging" / str(round_.pk)) as staging:
-        watch = file_progress.Watch(staging.directory, plan)
+        watch = file_progress.ProgressFiles(staging.directory, plan)
         for file in plan.files[:done]:
             staging.finished(key_of(file), "a" * 64)
         for came in (0, MIB):

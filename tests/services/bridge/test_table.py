@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from console.files import replace
-from services.bridge.table import Table, Watch, parse
+from services.bridge.table import Table, TableFile, parse
 from services.gateway import bridge_table
 from services.gateway.snapshot import GatewayService, Snapshot
 
@@ -43,14 +43,14 @@ def test_what_the_publisher_writes_is_read_whole(tmp_path: Path) -> None:
 
 def test_a_new_service_is_found_at_once_and_one_that_went_at_the_next_look(tmp_path: Path) -> None:
     path = tmp_path / "bridge.json"
-    watch = Watch(path)
+    watch = TableFile(path)
     assert watch.find("tiny") is None
     write(path, *SERVICES)
     assert watch.find("tiny") is not None
     write(path, SERVICES[1])
-    assert watch.look()
+    assert watch.refresh()
     assert watch.find("tiny") is None
-    assert not watch.look()
+    assert not watch.refresh()
 
 
 @pytest.mark.parametrize(
@@ -61,16 +61,16 @@ def test_a_bad_file_keeps_the_last_good_table_and_is_logged_once(
 ) -> None:
     path = tmp_path / "bridge.json"
     write(path, *SERVICES)
-    watch = Watch(path)
-    watch.look()
+    watch = TableFile(path)
+    watch.refresh()
     replace(path, content)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            assert not watch.look()
+            assert not watch.refresh()
     assert sorted(watch.table.services) == ["svm", "tiny"]
     assert len(caplog.records) == 1
     write(path, SERVICES[0])
-    assert watch.look()
+    assert watch.refresh()
     assert sorted(watch.table.services) == ["tiny"]
 
 

@@ -28,7 +28,7 @@ def test_one_without_room_for_more_replicas_has_one_message(
     message = world.converge(service).message
     with CaptureQueriesContext(connection) as queries:
         for _ in range(2):
-            reconcile.watch(Service.objects.select_related("team", "target", "serving").get(pk=service.pk))
+            reconcile.maintain(Service.objects.select_related("team", "target", "serving").get(pk=service.pk))
     assert not [one["sql"] for one in queries if one["sql"].startswith("UPDATE") and '"message"' in one["sql"]]
     health = "0 of 4 replicas answer. Replica 0: Nobody answers." if deaf else "1 of 4 replicas answer."
     assert message == f"{health} Queue default: needs 3 CPU, 1 free."

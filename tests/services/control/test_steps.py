@@ -125,7 +125,7 @@ def test_a_replica_that_drains_since_it_was_read_goes_on_draining(
     replica = Replica.objects.select_related("revision", "service").get()
     world.engine.restart(replica.process_name)
     while_it_is_probed(monkeypatch, lambda: replicas.drain(Replica.objects.get()), answer)
-    replicas.look(replica)
+    replicas.refresh(replica)
     assert Replica.objects.get().state == replica.state == Replica.DRAINING
 
 
@@ -136,7 +136,7 @@ def test_a_first_answer_does_not_bring_back_a_replica_that_drains(
     Replica.objects.update(started_at=None, state=Replica.STARTING)
     replica = Replica.objects.select_related("revision", "service").get()
     while_it_is_probed(monkeypatch, lambda: replicas.drain(Replica.objects.get()), ProbeResult(True, ""))
-    replicas.look(replica)
+    replicas.refresh(replica)
     now = Replica.objects.get()
     assert (now.state, now.started_at) == (Replica.DRAINING, None)
 
@@ -150,7 +150,7 @@ def test_a_late_look_writes_over_no_newer_process(
     newer = {"pid": 4711, "well_pid": 4711, "message": "A newer one."}
     while_it_is_probed(monkeypatch, lambda: Replica.objects.update(**newer), answer)
     Replica.objects.update(message="Before.")
-    replicas.look(replica)
+    replicas.refresh(replica)
     now = Replica.objects.get()
     assert (now.state, now.pid, now.message) == (Replica.READY, 4711, "A newer one.")
 
@@ -162,7 +162,7 @@ def test_an_end_that_somebody_else_has_noted_is_no_second_event(
     replica = Replica.objects.select_related("revision", "service").get()
     world.engine.restart(replica.process_name)
     Replica.objects.update(pid=0, well_pid=0, hung_pid=replica.pid, restarts=1, state=Replica.UNREADY)
-    replicas.look(replica)
+    replicas.refresh(replica)
     assert not Event.objects.filter(kind="replica").exists()
     assert Replica.objects.get().restarts == 1
 
@@ -204,7 +204,7 @@ def test_a_fresh_lease_is_not_renewed(make: Make, world: World, monkeypatch: pyt
 WRITES: dict[str, Callable[[Service], object]] = {
     "a state": lambda service: reconcile.fail(service, "It is late."),
     "a message": lambda service: reconcile.say(service, "It is late."),
-    "a replica": lambda service: replicas.look(service.replica_set.select_related("revision", "service").get()),
+    "a replica": lambda service: replicas.refresh(service.replica_set.select_related("revision", "service").get()),
     "a drain": lambda service: replicas.drain(service.replica_set.get()),
     "an end": lambda service: replicas.end(list(service.replica_set.select_related("revision", "service"))),
 }

@@ -173,7 +173,7 @@ def test_the_watchdog_locks_a_service_before_its_replica(numbers: Numbers) -> No
 def test_steps_write_nothing_where_nothing_changes(ready: Make) -> None:
     service = ready()
     with CaptureQueriesContext(connection) as queries:
-        reconcile.watch(row(service))
+        reconcile.maintain(row(service))
     assert [one["sql"] for one in queries if one["sql"].startswith(("UPDATE", "INSERT", "DELETE"))] == []
 
 

@@ -40,7 +40,7 @@ def nothing_listens(settings: Settings) -> str:
 
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "look", lambda _: FULL)
+    monkeypatch.setattr(room, "measure", lambda _: FULL)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_disk_that_hangs_holds_no_page(
         answers.wait(60)
         return room.Room(folder, 1 << 30, 1 << 30)
 
-    monkeypatch.setattr(room, "look", hang)
+    monkeypatch.setattr(room, "measure", hang)
     monkeypatch.setattr(standing, "LATEST", 0.3)
     sentence = "The disk of local does not answer: whatever reads or writes it waits."
     assert sentence in client_of(None).get("/healthz").content.decode()

@@ -55,16 +55,16 @@ class Evil:
 SYSTEM = f"{os.system.__module__}.system"
 
 
-def look(path: Path) -> pickle_files.Content:
-    return pickle_files.look(path, Budget())
+def inspect(path: Path) -> pickle_files.Content:
+    return pickle_files.inspect(path, Budget())
 
 
 def test_what_pytorch_writes_holds_nothing_but_tensors_unless_it_does(tmp_path: Path) -> None:
     subprocess.run([vllm.runtime_root() / "bin" / "python", "-P", "-c", TORCH], cwd=tmp_path, check=True, timeout=120)
     for name in ("new.bin", "old.bin"):
-        seen = look(tmp_path / name)
+        seen = inspect(tmp_path / name)
         assert (seen.kind, seen.whole, seen.only_tensors) == ("torch", True, True), name
-    module, code = look(tmp_path / "module.pt"), look(tmp_path / "code.bin")
+    module, code = inspect(tmp_path / "module.pt"), inspect(tmp_path / "code.bin")
     assert "torch.nn.modules.linear.Linear" in module.imports and not module.only_tensors
     assert {"builtins.print", "__builtin__.print"} & set(code.imports) and not code.only_tensors
 
@@ -75,7 +75,7 @@ def test_what_joblib_writes_is_unpacked_whatever_it_is_packed_with(tmp_path: Pat
     files = sorted(tmp_path.glob("*.joblib"))
     assert len(files) == 6
     for path in files:
-        seen = look(path)
+        seen = inspect(path)
         assert seen.kind == "pickle" and "sklearn.svm._classes.SVC" in seen.imports, path
         assert not seen.whole and not seen.only_tensors  # an array's bytes follow
 
@@ -84,11 +84,11 @@ def test_what_joblib_writes_is_unpacked_whatever_it_is_packed_with(tmp_path: Pat
 def test_a_packed_pickle_is_followed(tmp_path: Path, pack: Any) -> None:
     path = tmp_path / "m.pkl"
     path.write_bytes(pack(pickle.dumps([Evil()])))
-    assert look(path).imports == (SYSTEM,)
+    assert inspect(path).imports == (SYSTEM,)
     data = pack(pickle.dumps([Evil(), "x" * 100, os.urandom(3000)]))
     path.write_bytes(data[: len(data) // 2])
     try:
-        assert not look(path).whole
+        assert not inspect(path).whole
     except Unreadable as error:
         assert "cut short" in str(error)
 
@@ -99,7 +99,7 @@ def test_a_bomb_is_not_unpacked_into_memory(tmp_path: Path) -> None:
     path.write_bytes(zlib.compress(bomb + bytes(1 << 26)))
     assert path.stat().st_size < 1 << 20
     tracemalloc.start()
-    assert not look(path).whole
+    assert not inspect(path).whole
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 << 20
@@ -116,22 +116,22 @@ TENSORS = pickle.dumps(collections.OrderedDict(a=1), 2)
 
 
 def test_a_zip_of_harmless_names_is_harmless_and_one_of_two_meanings_is_not(tmp_path: Path) -> None:
-    assert look(zipped(tmp_path / "a", [("m/data.pkl", TENSORS), ("m/data/0", b"x")])).only_tensors
-    evil = look(zipped(tmp_path / "b", [("m/data.pkl", TENSORS), ("m/other.pkl", pickle.dumps(Evil()))]))
+    assert inspect(zipped(tmp_path / "a", [("m/data.pkl", TENSORS), ("m/data/0", b"x")])).only_tensors
+    evil = inspect(zipped(tmp_path / "b", [("m/data.pkl", TENSORS), ("m/other.pkl", pickle.dumps(Evil()))]))
     assert SYSTEM in evil.imports and not evil.only_tensors
     with pytest.warns(UserWarning, match="Duplicate name"):
         twice = zipped(tmp_path / "c", [("m/data.pkl", pickle.dumps(Evil())), ("m/data.pkl", TENSORS)])
-    assert not look(twice).only_tensors
+    assert not inspect(twice).only_tensors
     shifted = tmp_path / "d"
     inner = zipped(tmp_path / "e", [("m/data.pkl", TENSORS)]).read_bytes()
     shifted.write_bytes(b"PK\x03\x04" + b"x" * 30 + inner)
-    assert not look(shifted).only_tensors
+    assert not inspect(shifted).only_tensors
 
 
 def test_programs_and_libraries_in_a_zip_are_told(tmp_path: Path) -> None:
     script = zipped(tmp_path / "a", [("m/data.pkl", TENSORS), ("m/code/__torch__.py", b"")])
-    assert look(script).kind == "torchscript"
-    package = look(zipped(tmp_path / "b", [("m/data.pkl", TENSORS), ("m/model.so", b"\x7fELF")]))
+    assert inspect(script).kind == "torchscript"
+    package = inspect(zipped(tmp_path / "b", [("m/data.pkl", TENSORS), ("m/model.so", b"\x7fELF")]))
     assert package.libraries == ("m/model.so",) and not package.only_tensors
 
 
@@ -147,12 +147,12 @@ def test_programs_and_libraries_in_a_zip_are_told(tmp_path: Path) -> None:
 def test_what_is_none_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "m.bin").write_bytes(content)
     with pytest.raises(Unreadable, match=message):
-        look(tmp_path / "m.bin")
+        inspect(tmp_path / "m.bin")
 
 
 def test_a_hole_is_not_said_to_be_anything(tmp_path: Path) -> None:
     (tmp_path / "m.bin").write_bytes(bytes(4096))
-    assert look(tmp_path / "m.bin") == pickle_files.Content("", whole=False)
+    assert inspect(tmp_path / "m.bin") == pickle_files.Content("", whole=False)
 
 
 def seed() -> bytes:
@@ -176,6 +176,6 @@ def test_a_damaged_zip_ends_in_one_kind_of_error(
     path = tmp_path_factory.getbasetemp() / "m.bin"
     path.write_bytes(bytes(data[:cut]))
     try:
-        look(path)
+        inspect(path)
     except Unreadable as error:
         assert str(error)

@@ -72,7 +72,7 @@ def test_a_piece_that_becomes_urgent_waits_no_longer() -> None:
 
     def in_time() -> None:
         urgent[0] = True
-        pool.look_again()
+        pool.wake()
 
     timer = threading.Timer(0.05, in_time)
     timer.start()

@@ -15,7 +15,7 @@ from datasets.errors import Cancelled, SourceError
 from datasets.preheat.copying import pipelining, streams
 from datasets.preheat.copying.pipelining import Ahead
 from datasets.preheat.store.trees import Store
-from datasets.sources.base import PendingFile, Body
+from datasets.sources.base import Body, PendingFile
 from datasets.sources.local.source import LocalSource
 from datasets.specs import SourceFile
 from tests.datasets.preheat.copying.helpers import KIB, Watched, copy_all

@@ -89,7 +89,7 @@ def test_a_query_goes_along_and_is_never_shown() -> None:
 def everything_ranged(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if small files were large ones."""
     monkeypatch.setattr(probe, "RANGED_FROM", 1)
-    monkeypatch.setattr(probe.look, "__kwdefaults__", {"ranged_from": 1})
+    monkeypatch.setattr(probe.probe, "__kwdefaults__", {"ranged_from": 1})
 
 
 @pytest.mark.usefixtures("everything_ranged")

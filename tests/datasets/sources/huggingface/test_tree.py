@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from datasets.sources.huggingface.tree import Place
+from datasets.sources.huggingface.tree import PageStart
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-PLACES = [Place(COMMIT), Place(COMMIT, 200), Place(COMMIT, 7, "ZXlK:x=="), Place(COMMIT, 0, "a")]
+STARTS = [PageStart(COMMIT), PageStart(COMMIT, 200), PageStart(COMMIT, 7, "ZXlK:x=="), PageStart(COMMIT, 0, "a")]
 
 
-@pytest.mark.parametrize("place", PLACES, ids=str)
-def test_a_place_survives_being_written_down(place: Place) -> None:
-    assert Place.parse(str(place)) == place
+@pytest.mark.parametrize("start", STARTS, ids=str)
+def test_the_start_of_a_page_survives_being_written_down(start: PageStart) -> None:
+    assert PageStart.parse(str(start)) == start
 
 
 @pytest.mark.parametrize(
@@ -30,5 +30,5 @@ def test_a_place_survives_being_written_down(place: Place) -> None:
         f"{'é' * 40}:1:",
     ],
 )
-def test_what_is_no_place_is_not_taken_for_one(text: str) -> None:
-    assert Place.parse(text) is None
+def test_what_is_no_start_is_not_taken_for_one(text: str) -> None:
+    assert PageStart.parse(text) is None

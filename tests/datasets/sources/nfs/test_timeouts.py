@@ -81,7 +81,7 @@ def test_a_place_where_much_hangs_is_not_asked_again_until_it_comes_back(
     assert not caught.value.permanent
     assert Patience("elsewhere", 5).call(lambda: 1) == 1
     dam.open()
-    until(lambda: place._place.left == 0)
+    until(lambda: place._resource.left == 0)
     assert place.call(lambda: 1) == 1
 
 
@@ -96,7 +96,7 @@ def test_no_number_of_names_for_a_place_makes_more_threads_than_may_hang(
         Patience("/mnt/./a", 0.1).call(dam.wait)
     dam.open()
     until(lambda: timeouts._everywhere.left == 0)
-    assert Patience("/mnt/a", 5).call(lambda: 1) == 1 and "/mnt/a/" not in timeouts._places
+    assert Patience("/mnt/a", 5).call(lambda: 1) == 1 and "/mnt/a/" not in timeouts._resources
 
 
 def test_a_long_call_goes_on_as_long_as_it_is_heard_of() -> None:

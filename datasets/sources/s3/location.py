@@ -18,7 +18,7 @@ _KEY = re.compile(r"[\x21-\x7e]*")
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """`prefix` is "" or ends in `/`. `endpoint` None means Amazon's own for the region."""
 
     bucket: str
@@ -43,7 +43,7 @@ class Place:
         return f"{server}/{self.bucket}"
 
 
-def place(options: Mapping[str, Any]) -> Place:
+def parse_location(options: Mapping[str, Any]) -> Location:
     """Raises SourceError, saying which option is wrong and how it should be."""
     values = {
         name: str(options.get(name) or "").strip()
@@ -78,7 +78,7 @@ def place(options: Mapping[str, Any]) -> Place:
             option="secret_key" if values["access_key"] else "access_key",
         )
     endpoint = _endpoint(values["endpoint"])
-    return Place(
+    return Location(
         bucket,
         _prefix(str(options.get("prefix") or "")),
         region,
