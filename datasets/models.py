@@ -33,7 +33,7 @@ class Dataset(models.Model):
     trusted_by = models.CharField(max_length=150, blank=True)
     trusted_at = models.DateTimeField(null=True)
     bytes_of_pruned = models.PositiveBigIntegerField(default=0)
-    """What rounds moved whose rows are gone (jobs/pruning.py): a counter must not fall."""
+    """Bytes copied by pruned rounds, so that the counter never decreases (jobs/pruning.py)."""
     created_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

@@ -1,4 +1,4 @@
-"""Questions that the rest of the product asks of datasets and rounds."""
+"""Querysets of datasets and rounds."""
 
 from __future__ import annotations
 

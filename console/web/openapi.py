@@ -15,7 +15,7 @@ MEANING: Final = {
     400: "Something in the request is wrong; `errors` names every wrong field.",
     401: "No API key and no session, or a key that is not valid, has expired or was revoked.",
     403: "The key's scope or the role in the team does not allow this.",
-    404: "There is nothing of that name that you may see, or no such page.",
+    404: "Not found.",
     409: "The present state does not allow this.",
     413: "The body is too large.",
     415: "The body is not application/json.",

@@ -51,7 +51,7 @@ def problem_details(error: Exception, context: Mapping[str, Any]) -> Response | 
         errors = error.errors if isinstance(error, InvalidFields) else None
         return problem(error.code, error.status, error.message, hint=error.hint, errors=errors)
     if isinstance(error, Http404):
-        return problem("not_found", 404, "There is nothing of that name that you may see.")
+        return problem("not_found", 404, "Not found.")
     if isinstance(error, PermissionDenied):
         return problem("forbidden", 403, str(error) or "You may not do this.")
     if isinstance(error, exceptions.ValidationError):

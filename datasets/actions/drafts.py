@@ -103,9 +103,7 @@ def _wrong(
     other = "credentials" if part == "options" else "options"
     names = ", ".join(sorted(option.name for option in declared)) or "none"
     for name in set(values) - {option.name for option in declared}:
-        message = (
-            f"This belongs into `{other}`." if name in elsewhere else f"There is no such option. Options: {names}."
-        )
+        message = f"Move this to `{other}`." if name in elsewhere else f"There is no such option. Options: {names}."
         errors[f"{part}.{name}"] = message
     return errors
 

@@ -72,11 +72,11 @@ def _missing(round_: Round) -> str:
     if round_.node != settings.NODE_NAME:
         return f"The files are on node {round_.node}; this console reads those of node {settings.NODE_NAME}."
     if round_.state == states.CANCELLED:
-        return "Of a round that was cancelled nothing is kept."
+        return "Cancelled rounds keep no files."
     if round_.state == states.DONE:
         if round_.files_total == 0:
             return "There was no file in this folder."
-        return "The copy is not in the store any more. Prepare the folder again to have it back."
+        return "The copy is no longer in the store. Prepare the folder again to restore it."
     if round_.state == states.FAILED:
-        return "Of this round nothing is kept any more."
+        return "The files of this round have been removed."
     return "The files are not listed yet."

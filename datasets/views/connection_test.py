@@ -38,7 +38,7 @@ def run_test(form: LocationForm, check: Callable[..., str]) -> TestResult:
     elsewhere = [str(message) for message in form.non_field_errors()]
     # Said again here: in a long form the field itself may be out of sight.
     at = [f"{field.label}: {message}" for field in form.location_fields for message in field.errors]
-    return TestResult(False, " ".join(["It does not work like this.", *elsewhere, *at]))
+    return TestResult(False, " ".join(["Connection test failed.", *elsewhere, *at]))
 
 
 def allowed(kind: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class NewKey:
-    """A new key's row and the key itself, which exists nowhere else after this."""
+    """A new key's row, and the key itself, which is stored nowhere."""
 
     row: ApiKey
     key: str
@@ -127,7 +127,7 @@ def _lock_live(actor: Principal, replaces: ApiKey | None) -> ApiKey | None:
 
 
 def _lock(pks: Sequence[int]) -> list[ApiKey]:
-    """Parents before children, like everybody who locks several: a child's primary key is the larger one."""
+    """Lock in the order of primary keys, as every caller must: parents come before children."""
     batches = (sorted(pks)[at : at + BATCH] for at in range(0, len(pks), BATCH))
     return [row for batch in batches for row in ApiKey.objects.select_for_update().filter(pk__in=batch).order_by("pk")]
 
@@ -150,7 +150,7 @@ def rotate(row: ApiKey, *, actor: Principal) -> NewKey:
 
 
 def revoke(row: ApiKey, *, actor: Principal, children: bool = True) -> Revoked:
-    """Refuse its requests from now on, at the gateway and at the REST API. Doing it twice is fine.
+    """Refuse its requests from now on, at the gateway and at the REST API. Idempotent.
 
     Open streams at the gateway end within STREAM_MAX_SECONDS.
 
@@ -174,7 +174,7 @@ def revoke(row: ApiKey, *, actor: Principal, children: bool = True) -> Revoked:
 
 
 def _children_to_revoke(row: ApiKey, actor: Principal) -> list[ApiKey]:
-    """The living keys below `row` that are revoked with it."""
+    """The live keys below `row`, without the acting key and its successor."""
     presented = actor.key.pk if actor.key else None
     stay = {presented}
     if presented == row.pk:

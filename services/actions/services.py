@@ -30,7 +30,7 @@ CHANGED = "{name} was changed meanwhile."
 
 
 def create(data: Mapping[str, Any], *, team: Team, actor: Principal, peeks: Peeks | None = None) -> Service:
-    """A new service from the JSON of design section 7; it starts to preheat at once.
+    """Create a service from the JSON of the REST API (ServiceSpec in specs.py). It starts to preheat at once.
 
     Raises InvalidFields naming every wrong field; then nothing was made.
     """

@@ -1,4 +1,4 @@
-"""Brings a service one step nearer to what was asked for. Running it twice changes nothing the second time.
+"""Moves a service one step towards its desired state. A second run changes nothing.
 
 One function per state. Each looks at the facts, moves the state or the replicas by at most one step, and says in
 `service.message` what it waits for. An error is written on the service, and the sweep tries again.
@@ -29,7 +29,7 @@ DOWN = frozenset({Replica.UNREADY, Replica.BACKOFF, Replica.FAILED})
 
 
 def reconcile(service_pk: int) -> bool:
-    """One step of one service. False when there was nothing to do, or another worker is at it."""
+    """Take one step for one service. False when nothing changed, or another worker holds its lease."""
     with leases.lease_of(service_pk) as lease:
         if lease is None:
             return False
@@ -63,7 +63,7 @@ def preheat(service: Service) -> None:
 
 
 def _queue(service: Service, message: str) -> None:
-    """It comes last, whatever it had waited before."""
+    """Put it at the end of its queue's line: without the credit for having waited before (`passed`, `held_at`)."""
     move(
         service,
         states.QUEUED,
@@ -126,15 +126,15 @@ def start(service: Service) -> None:
     elif late := next((replica for replica in rows if replicas.overdue(replica)), None):
         fail(service, replicas.overdue(late), detail=replicas.tail(late))
     elif rows and not others:
-        _open(service, revision, ready, lacking="")
+        _open_gateway(service, revision, ready, lacking="")
     elif ready and revision.served_at is not None and all(replica.state in DOWN for replica in others):
-        _open(service, revision, ready, lacking=message)
+        _open_gateway(service, revision, ready, lacking=message)
     else:
         say(service, message)
 
 
-def _open(service: Service, revision: Revision, rows: list[Replica], *, lacking: str) -> None:
-    """`lacking`: what to say of the replicas that do not answer; "" when all do."""
+def _open_gateway(service: Service, revision: Revision, rows: list[Replica], *, lacking: str) -> None:
+    """Send requests to these replicas. `lacking`: message about the others; "" when all answer."""
     starting = Service.objects.filter(pk=service.pk, state=states.STARTING, target=revision)
     with transaction.atomic():
         if not starting.update(serving=revision, serving_replicas=None):
@@ -193,7 +193,7 @@ def rest(service: Service) -> None:
 
 
 def _forget(service: Service) -> bool:
-    """Remove the row of a service that was deleted and runs nothing any more; False when it was not."""
+    """Remove the row of a deleted service that runs nothing. False when it is not deleted."""
     leases.check()
     if not Service.objects.filter(pk=service.pk, desired=DELETED).exists():
         return False
@@ -204,12 +204,12 @@ def _forget(service: Service) -> bool:
 
 
 def fail(service: Service, message: str, *, detail: str = "") -> None:
-    """Not when an edit has put another revision in the place of the one that failed."""
+    """Fail the service, unless an edit has replaced the failed revision meanwhile."""
     move(service, states.FAILED, message, detail=detail, about=service.target, serving=None, serving_replicas=None)
 
 
 def _end_strays(service: Service) -> bool:
-    """Replicas of another revision than the target, by what the database says now: an edit hands replicas over."""
+    """End replicas of other revisions than the target. Reads the target now: an edit may hand replicas over."""
     rows = service.replica_set.exclude(revision=F("service__target"))
     strays = list(rows.select_related("revision", "service"))
     replicas.end(strays)
@@ -229,7 +229,7 @@ STEPS: dict[str, Callable[[Service], None]] = {
 
 
 def may_take_long(services: QuerySet[Service]) -> QuerySet[Service]:
-    """Those of which a process is ended by the next step: one that does not listen takes a minute for that."""
+    """Services whose next step ends a process. A process that ignores SIGTERM takes a minute."""
     left = Q(service__state__in=states.SETTLED | {states.STOPPING, states.QUEUED})
     leaving = Q(state=Replica.DRAINING) | Q(state=Replica.STANDBY, drain_until__isnull=False)
     overtaken = ~Q(revision=F("service__serving")) & ~Q(revision=F("service__target"))
@@ -238,19 +238,19 @@ def may_take_long(services: QuerySet[Service]) -> QuerySet[Service]:
 
 
 def sweep(limit: int = 200, *, hand_over: Callable[[int], None] | None = None) -> int:
-    """Reconcile every service that may need it. How many were looked at.
+    """Reconcile every service that may need it. Returns their number.
 
     `hand_over` gets those that may take long, so that they keep no other service waiting; without it they are next.
     """
     granted = lines.announce()
-    # Whatever was asked for and has not come about is due, whether or not its message arrived. Services that wait in a
-    # queue are told where they stand by the line just above: all of them at once.
+    # Every service that is not in its desired state is due, whether or not its message arrived. `announce` above has
+    # told queued services their positions.
     stopped, queued = Q(state=states.STOPPED, desired=STOPPED), Q(state=states.QUEUED)
     failed = Q(state=states.FAILED) & ~Q(desired=DELETED)
     resting = Service.objects.filter(stopped | failed | queued, replica_set__isnull=True)
     # Random order, so that services beyond `limit` are not starved.
     due = Service.objects.unleased().exclude(pk__in=resting.values("pk")).order_by("?")
-    looked, pks = 0, [*granted, *due.values_list("pk", flat=True)[:limit]]
+    count, pks = 0, [*granted, *due.values_list("pk", flat=True)[:limit]]
     slow = set(may_take_long(Service.objects.filter(pk__in=pks)).values_list("pk", flat=True)) if hand_over else set()
     for pk in pks:
         try:
@@ -260,19 +260,19 @@ def sweep(limit: int = 200, *, hand_over: Callable[[int], None] | None = None) -
                 reconcile(pk)
         except Exception:  # one service that cannot be reconciled must not keep the others waiting
             logger.exception("service %s could not be reconciled", pk)
-        looked += 1
-    return looked
+        count += 1
+    return count
 
 
 def unknown() -> list[str]:
-    """Processes that have no replica row: what a crash between two steps may leave."""
+    """Processes without a replica row, as a crash between two steps may leave them."""
     running = wiring.engine().names()  # before the rows: a process is only ever started after its row was committed
     recorded_names = {replica.process_name for replica in Replica.objects.select_related("service", "revision")}
     return [name for name in running if name not in recorded_names]
 
 
 def end_unknown() -> list[str]:
-    """End them, all at once. Those that do not listen take a minute, so the sweep leaves this to another thread."""
+    """End all of them at once. One that ignores SIGTERM takes a minute, so the sweep leaves this to another thread."""
     strays = unknown()
     for name in strays:
         logger.warning("ending %s: no service knows it", name)

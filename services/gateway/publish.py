@@ -3,7 +3,7 @@
 Each file is complete or absent: written beside, synced, renamed. What Envoy reads is the protobuf of a file
 (envoy/encoding.py); its JSON, written after all of them, is the record of what was published. Between files the order
 makes before it breaks: clusters are added, and their replicas probed once, before routes lead to them, and removed only
-by a later publish, when nothing leads to them any more (lingering.py); the bridge knows of a service before it is sent
+by a later publish, when no route leads to them (retired_clusters.py); the bridge knows of a service before it is sent
 requests for it. A process that dies between two renames leaves a state that serves, and the next publish completes it.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from console.files import replace
 from services.errors import GatewayError, GatewayRefused
-from services.gateway import bridge_table, changes, credentials, isolation, lingering, locks, status
+from services.gateway import bridge_table, changes, credentials, isolation, locks, retired_clusters, status
 from services.gateway.discovery_file import Published, Write
 from services.gateway.envoy import encoding, names
 from services.gateway.envoy.bootstrap import bootstrap, descriptors
@@ -148,7 +148,7 @@ def _plan(files: Files, published: Published) -> _Plan:
     before, clusters = published[names.CLUSTERS].document, files[names.CLUSTERS]
     # Tidying up after an earlier change is none.
     changed = bool(pending - {names.CLUSTERS}) or bool(clusters.new_lines(before))
-    kept, note = lingering.keep(clusters, published)
+    kept, note = retired_clusters.keep(clusters, published)
     if kept is not clusters and published[names.CLUSTERS].holds(kept):
         pending.discard(names.CLUSTERS)
     rendered = {**files, names.CLUSTERS: kept}

@@ -1,4 +1,4 @@
-"""The read layer of services, shared by pages and the REST API: one service as the JSON of design section 7, and more.
+"""Read layer of services, shared by pages and the REST API: a service with its state, conditions and replicas.
 
 What changes anything is in services/actions. `gateway_host` is the gateway's `host:port` as the caller reaches it.
 """

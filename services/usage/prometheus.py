@@ -100,7 +100,7 @@ def _metering(unread_bytes: int, failed_writes: int) -> Iterator[Metric]:
         lines.add_metric([kind], count)
     yield lines
     yield GaugeMetricFamily(
-        "console_metering_unread_bytes", "Of the gateway's log, not counted yet.", value=unread_bytes
+        "console_metering_unread_bytes", "Bytes of the access log not yet counted.", value=unread_bytes
     )
     yield GaugeMetricFamily(
         "console_metering_failed_writes",

@@ -194,7 +194,9 @@ def browse(request: HttpRequest) -> HttpResponse:
 def model(request: HttpRequest) -> HttpResponse:
     """What the framework reads from the chosen files, read again."""
     actor, query = actor_of(request), request.GET
-    inspection = inspect(actor, query.get("dataset", ""), query.get("model_path", ""), _framework(query), _chosen(query))
+    inspection = inspect(
+        actor, query.get("dataset", ""), query.get("model_path", ""), _framework(query), _chosen(query)
+    )
     context = {"form": fill(forms.blank(), inspection), "model": inspection, "choices": choices(actor), **empty_rows()}
     return render(request, "services/form/_model.html", context)
 

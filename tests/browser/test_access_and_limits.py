@@ -57,11 +57,11 @@ def test_a_header_of_its_own_and_limits_are_said_in_the_form_and_shown_with_the_
     page.get_by_label(PAGES).fill("https://App.example, http://localhost:3000")
     page.get_by_role("button", name="Create service").click()
     expect(page.get_by_text(f"{NAME} was created.")).to_be_visible()
-    asked_for = page.locator(".card").filter(has=page.get_by_role("heading", name="What was asked for"))
-    expect(asked_for).to_contain_text("x-tenant-key")
-    expect(asked_for).to_contain_text("x-tenant: blue")
-    expect(asked_for).to_contain_text("3 requests at once")
-    expect(asked_for).to_contain_text("https://app.example")
+    configuration = page.locator(".card").filter(has=page.get_by_role("heading", name="Configuration"))
+    expect(configuration).to_contain_text("x-tenant-key")
+    expect(configuration).to_contain_text("x-tenant: blue")
+    expect(configuration).to_contain_text("3 requests at once")
+    expect(configuration).to_contain_text("https://app.example")
     service = live.service(NAME)
     assert service["cors"] == {"allowed_origins": ["https://app.example", "http://localhost:3000"]}
     assert (

@@ -50,11 +50,11 @@ def test_a_question_is_answered_while_one_watches(page: Page, live_llm: Live, pr
 
 def test_what_the_model_refuses_is_said_with_what_to_do(page: Page, live_llm: Live) -> None:
     page.goto(f"/services/{NAME}/test/")
-    page.get_by_label("At most, tokens").fill("100000")
+    page.get_by_label("Max tokens").fill("100000")
     ask(page, "OpenAI")
     expect(page.locator("#panel-answer")).to_have_attribute("data-ok", "false")
     expect(page.locator("#panel-answer")).to_contain_text("fewer")
-    page.get_by_label("At most, tokens").fill("32")
+    page.get_by_label("Max tokens").fill("32")
     page.get_by_role("button", name="Send").click()
     expect(page.locator("#panel-answer")).to_have_attribute("data-ok", "true")
 

@@ -52,7 +52,9 @@ def _add(info: tarfile.TarInfo, listing: Members, links: dict[str, str], blob: B
     if info.isdir():
         listing.folders.add(path)
     elif holes:
-        listing.problems[path] = Problem("stored with holes, which is not read", "Make the archive without --sparse.")
+        listing.problems[path] = Problem(
+            "stored with holes, which is not supported", "Make the archive without --sparse."
+        )
     elif info.isreg():
         listing.files[path] = Member(
             path,

@@ -46,7 +46,7 @@ _METHODS = {
     95: "xz",
     98: "PPMd",
 }
-_LINK = Problem("a link, which is not read from a zip", "Put the file itself there, or use a tar.")
+_LINK = Problem("a link, which is not supported in a zip", "Put the file itself there, or use a tar.")
 _PIECE = 256 << 10
 _SPENT = 64 << 10
 _END_BYTES = 22 + (64 << 10)
@@ -114,7 +114,8 @@ def _add(row: zipfile.ZipInfo, room: int, listing: Members, name: str) -> None:
     elif row.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         method = _METHODS.get(row.compress_type, f"method {row.compress_type}")
         listing.problems[path] = Problem(
-            f"packed with {method}, which is not read", "Make the archive anew with deflate (zip -r, 7z a -mm=Deflate)."
+            f"packed with {method}, which is not supported",
+            "Make the archive anew with deflate (zip -r, 7z a -mm=Deflate).",
         )
     elif row.compress_type == zipfile.ZIP_STORED and row.compress_size != row.file_size:
         raise NotAnArchive(name, "zip")

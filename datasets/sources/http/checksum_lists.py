@@ -66,7 +66,7 @@ def parse(line: str, where: str) -> Line | None:
     """None for a line without a digest in front. Raises SourceError for a form or an algorithm that is not read."""
     for form, tool in _OTHER_FORMS:
         if form.fullmatch(line.strip()):
-            raise SourceError(f"{where} is what {tool} writes, which is not read.", hint=f"{_RELATIVE}.")
+            raise SourceError(f"{where} is a line by {tool}, which is not supported.", hint=f"{_RELATIVE}.")
     if alone := _ALONE.fullmatch(line):
         return Line("", f"{ALGORITHMS[len(alone[1])]}:{alone[1].lower()}")
     if first := _DIGEST_FIRST.fullmatch(line):
@@ -99,7 +99,9 @@ def _check(kind: str, digest: str, where: str) -> str:
     algorithm = kind.lower().replace("sha2-", "sha").replace("-", "")
     digits = {name: count for count, name in ALGORITHMS.items()}.get(algorithm)
     if digits is None:
-        raise SourceError(f"{where} has a digest by {kind}, which is not read.", hint="SHA-256 is, as sha256sum makes.")
+        raise SourceError(
+            f"{where} has a digest by {kind}, which is not supported.", hint="SHA-256 is, as sha256sum makes."
+        )
     if not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", digest):
         raise SourceError(
             f"{where} has a digest by {kind} that is not {digits} hexadecimal digits.", hint="Make the list anew."

@@ -38,7 +38,7 @@ LATE: Final = 1.0
 AGAIN: Final = 60.0
 """Seconds for which a request may be sent again as it is."""
 _REDIRECTS: Final = {301, 302, 303, 307, 308}
-_SPENT: Final = 64 << 10
+_DRAINED: Final = 64 << 10
 """Bytes of an unwanted body that are read to keep its connection."""
 _STALE = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -106,14 +106,14 @@ class Web:
             answer = self.ask(here, sent, method=method)
             if answer.status not in _REDIRECTS:
                 break
-            _spend(answer)
+            _drain(answer)
             here = self._next(here, answer.headers.get("Location", ""))
             if here.origin != start:
                 start = ("", "", 0)  # not even when a later redirect leads back
         else:
             raise SourceError(f"{here.authority} sends from one address to the next without end.")
         if not 200 <= answer.status < 300 and answer.status not in accept:
-            _spend(answer)
+            _drain(answer)
             if answer.status in {412, 416}:
                 raise SourceChanged(here.path)
             raise refusal(here, answer.status, answer.headers)
@@ -281,7 +281,7 @@ class PendingRequest:
                 self._connection, self._reused = self._sent()
 
     def close(self) -> None:
-        """Gives it up: nobody wants the answer."""
+        """Abandons the request."""
         self._connection.close()
 
     def _sent(self) -> tuple[HTTPConnection, bool]:
@@ -302,10 +302,10 @@ class PendingRequest:
         return connection, False
 
 
-def _spend(answer: Answer) -> None:
-    """Reads a short body that nobody wants, so that its connection can be used again; closes a longer one."""
+def _drain(answer: Answer) -> None:
+    """Drains a short unwanted body, so that its connection can be reused; closes a longer one."""
     with answer.body as body:
-        if answer.size is not None and answer.size <= _SPENT:
+        if answer.size is not None and answer.size <= _DRAINED:
             body.readall()
 
 

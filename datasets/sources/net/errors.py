@@ -24,7 +24,7 @@ def refusal(url: Url, status: int, headers: Message) -> SourceError:
     """For a status that is no success. `permanent` where the same request would get the same answer."""
     host = url.authority
     if status == 401:
-        return SourceError(f"{host} asks who is there (401).", hint="Give a user name and password, or a token.")
+        return SourceError(f"{host} requires authentication (401).", hint="Give a user name and password, or a token.")
     if status == 403:
         return SourceError(f"{host} does not let these credentials read {url.path} (403).")
     if status in {404, 410}:

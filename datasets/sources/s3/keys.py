@@ -19,7 +19,7 @@ def path_of(key: str, prefix: str) -> str:
     Raises SourceError, naming the key, for one that is not a plain relative path.
     """
     if not key.startswith(prefix):
-        raise SourceError(f"The server listed {shown(key)}, which nobody asked for.", refused="path")
+        raise SourceError(f"The server returned an unexpected key: {shown(key)}.", refused="path")
     path = key[len(prefix) :]
     if fault := fault_of(path):
         raise SourceError(f"The key {shown(key)} {fault}.", hint=_HINT, refused="path")

@@ -37,7 +37,7 @@ class NamedTensor:
 
 @dataclass(frozen=True)
 class Body:
-    """Of a V2 inference; the first `header_length` bytes are JSON."""
+    """Body of a V2 inference request or answer. Its first `header_length` bytes are JSON, raw tensors follow."""
 
     content: bytes
     header_length: int
@@ -46,7 +46,7 @@ class Body:
 @dataclass(frozen=True)
 class Outputs:
     version: str
-    """Of the model that answered."""
+    """Version of the model that answered."""
     tensors: tuple[NamedTensor, ...]
 
 
@@ -60,7 +60,7 @@ class Model:
 
 
 def model_of(content: bytes) -> Model:
-    """From the answer to GET /v2/models/{name}. Raises BridgeError for what is no such answer."""
+    """Parse the answer to GET /v2/models/{name}. Raises BridgeError for any other content."""
     try:
         data = json.loads(content)
         inputs, outputs = (
@@ -73,7 +73,7 @@ def model_of(content: bytes) -> Model:
 
 
 def request(inputs: Sequence[NamedTensor], outputs: Sequence[str] = (), request_id: str = "") -> Body:
-    """`outputs`: which ones are wanted; none names all of them."""
+    """`outputs`: names of the outputs to return; all when empty."""
     raws = [raw_bytes(item.values) for item in inputs]
     head: dict[str, Any] = {
         "inputs": [
@@ -96,7 +96,7 @@ def request(inputs: Sequence[NamedTensor], outputs: Sequence[str] = (), request_
 
 
 def outputs_of(content: bytes, header_length: int | None) -> Outputs:
-    """The inverse, for a backend's answer; tensors may also stand in the JSON. Raises BridgeError."""
+    """Read a backend's answer. Tensors may be raw or in the JSON. Raises BridgeError."""
     end = len(content) if header_length is None else header_length
     try:
         data = json.loads(content[:end])

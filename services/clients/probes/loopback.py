@@ -58,6 +58,6 @@ def exchange(
     except HTTPException as error:
         raise NotHttp(f"The server at {host}:{port} does not speak HTTP.") from error
     except OSError as error:
-        raise ProbeError(f"Nobody answers at {host}:{port}: {error.strerror or error}.") from error
+        raise ProbeError(f"No answer at {host}:{port}: {error.strerror or error}.") from error
     finally:
         connection.close()

@@ -171,7 +171,7 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
         return replica.state, replica.message
     if seen.state == engines.FAILED:
         return _judge_failed(replica, seen)
-    # One that hung has been taken out of the gateway like one that never answered, and is UNREADY all the same.
+    # A hung replica was removed from the gateway but stays UNREADY, not STARTING.
     first = replica.started_at is None and replica.state in {Replica.PENDING, Replica.STARTING}
     waiting = Replica.STARTING if first else Replica.UNREADY
     if seen.pid and seen.pid == replica.hung_pid:

@@ -23,7 +23,7 @@ def test_a_kind_is_chosen_tried_corrected_and_saved(page: Page, live: Live) -> N
     page.get_by_role("textbox", name="Mounted at").fill("/etc")
     page.get_by_role("button", name="Test connection").click()
     expect(page.locator('[id="id_options.path_error"]')).to_contain_text("DATASET_ROOTS")
-    expect(page.locator("#looked")).to_contain_text("It does not work like this. Mounted at: ")
+    expect(page.locator("#looked")).to_contain_text("Connection test failed. Mounted at: ")
     page.get_by_role("textbox", name="Mounted at").fill(str(live.stack.home.samples))
     page.get_by_role("button", name="Test connection").click()
     expect(page.locator("#looked")).to_contain_text("is not an NFS mount here; it is read as a plain directory.")

@@ -116,19 +116,19 @@ def test_files_of_an_evicted_copy_are_gone_and_it_is_said(job: Round, run_now: R
     run_now(job.pk)
     remove(store.root / "trees" / fresh(job).tree)
     listing = round_files.files_of(fresh(job))
-    assert (listing.rows, listing.total) == ((), 0) and "not in the store any more" in listing.missing
+    assert (listing.rows, listing.total) == ((), 0) and "no longer in the store" in listing.missing
 
 
 def test_of_a_cancelled_round_nothing_is_left(job: Round, owner: Principal) -> None:
     cancel(job, actor=owner)
-    assert "cancelled" in round_files.files_of(fresh(job)).missing
+    assert "Cancelled" in round_files.files_of(fresh(job)).missing
 
 
 def test_a_failed_round_whose_parts_are_gone_says_so(job: Round, store: Store) -> None:
     under_way(job, store)
     Round.objects.filter(pk=job.pk).update(state=states.FAILED)
     shutil.rmtree(store.root / "staging" / str(job.pk))
-    assert "nothing is kept any more" in round_files.files_of(fresh(job)).missing
+    assert "have been removed" in round_files.files_of(fresh(job)).missing
 
 
 def test_files_on_another_node_are_not_guessed(job: Round, run_now: Run, settings: Settings) -> None:

@@ -37,7 +37,7 @@ from services.actions import keys
 from services.control import publishing
 from services.control.reconcile import reconcile
 from services.frameworks.vllm import runtime as vllm
-from services.gateway.lingering import LINGER_SECONDS
+from services.gateway.retired_clusters import LINGER_SECONDS
 from services.gateway.snapshot import Snapshot
 from services.models import Node, Queue, Service
 from tests import clients

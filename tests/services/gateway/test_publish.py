@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from services.errors import GatewayError
-from services.gateway import lingering
 from services.gateway import publish as publishing
+from services.gateway import retired_clusters
 from services.gateway.binary import find_envoy
 from services.gateway.envoy import encoding, names
 from services.gateway.envoy.document import Document
@@ -44,8 +44,8 @@ def clusters(directory: Path) -> list[str]:
 
 def grow_old(directory: Path) -> None:
     """As if what was published had been there for a minute."""
-    left = json.loads(lingering.note(directory))
-    (directory / lingering.LEFT).write_text(json.dumps({name: since - 60 for name, since in left.items()}))
+    left = json.loads(retired_clusters.note(directory))
+    (directory / retired_clusters.LEFT).write_text(json.dumps({name: since - 60 for name, since in left.items()}))
 
 
 def test_preparing_makes_everything_that_envoy_needs_to_start(directory: Path) -> None:

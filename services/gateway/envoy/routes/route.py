@@ -37,7 +37,7 @@ STRIPPED = (
     # Only a stream's first message is read here. Without this header a backend inflates none of those that follow.
     "grpc-encoding",
 )
-"""Nothing that a backend needs, and nothing that it should know."""
+"""Request headers that no backend needs or should see."""
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -79,7 +79,7 @@ def route_configuration(snapshot: Snapshot) -> Document:
 
 
 def _is_limited(service: GatewayService, limited: Callers) -> bool:
-    """Whether a key with a limit may call the service: the first such key changes no more than it may reach."""
+    """Whether a key with a limit may call the service. Other services keep the cheaper route without a limiter."""
     if service.public:
         return limited.any
     return bool(limited.teams & {"*", service.team}) or service.uid in limited.services
@@ -105,7 +105,7 @@ def _virtual_host(service: GatewayService, limits: Limits, *, limited: bool) -> 
         "name": f"service-{service.name}",
         "domains": _domains(service),
         "retry_policy": backends.retry(service),
-        # What comes to the last one has been looked at like what is served: OpenAI bodies by the script of their route.
+        # The last route answers every other request. The OpenAI script has checked its body, as for a served one.
         "routes": [*_preflight(service), *routes, {**answer, "typed_per_filter_config": doors.script("openai")}],
         "typed_per_filter_config": policy,
         **_service_metadata(service),
@@ -123,7 +123,7 @@ def _preflight(service: GatewayService) -> list[Json]:
 
 
 def _service_metadata(service: GatewayService) -> Json:
-    """For the sentence that refuses a call without them: names of headers, never their values. And the origins."""
+    """Names of required headers, for the sentence that refuses a call without them; and the allowed origins."""
     header_names = ", ".join(sorted(name for name, _ in service.auth_parameters))
     log = {names.LOG_METADATA: {names.PARAMETERS: header_names}} if header_names else {}
     return _metadata({**log, **cors.metadata(service.cors_origins)})
@@ -144,6 +144,7 @@ def _not_ready(service: GatewayService) -> Json:
 
 
 def _wrong_protocol(service: GatewayService) -> Json:
+    """404 for paths that no protocol of this service has."""
     sentence = f"The service {service.name} is not served here: it answers {backends.spoken(service)}."
     return {
         "name": service.name,

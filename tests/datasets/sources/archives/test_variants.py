@@ -176,9 +176,9 @@ def test_another_packing_in_a_zip_is_named(method: int, name: str) -> None:
     data = bytearray(zipped({"m/model.onnx": b"x" * 100, "other/a": b"y"}))
     entry = data.index(b"PK\1\2", data.index(b"PK\1\2") + 1)
     data[entry + 10 : entry + 12] = struct.pack("<H", method)
-    assert problems("m.zip", bytes(data), "m") == {"model.onnx": f"packed with {name}, which is not read"}
+    assert problems("m.zip", bytes(data), "m") == {"model.onnx": f"packed with {name}, which is not supported"}
     error = refused("m.zip", bytes(data))
-    assert error.message == f"m/model.onnx is packed with {name}, which is not read." and "deflate" in error.hint
+    assert error.message == f"m/model.onnx is packed with {name}, which is not supported." and "deflate" in error.hint
     assert read("m.zip", bytes(data), "other") == {"a": b"y"}
 
 
@@ -199,7 +199,7 @@ def test_a_sparse_tar_of_gnu_is_refused_by_member(tmp_path: Path) -> None:
         file.write(b"data")
     run(tmp_path, "tar", "--sparse", "-cf", "m.tar", "weights.bin")
     error = refused("m.tar", (tmp_path / "m.tar").read_bytes())
-    assert error.message == "weights.bin is stored with holes, which is not read." and "--sparse" in error.hint
+    assert error.message == "weights.bin is stored with holes, which is not supported." and "--sparse" in error.hint
 
 
 @pytest.mark.parametrize(

@@ -253,7 +253,7 @@ def test_wrong_credentials_are_said_so() -> None:
     def answer(_: str, connection: socket.socket) -> None:
         connection.sendall(reply(b"you are not me", status="401 Unauthorized"))
 
-    with serving(answer) as wire, pytest.raises(SourceError, match="asks who is there"):
+    with serving(answer) as wire, pytest.raises(SourceError, match="requires authentication"):
         source(wire, "/m/f", token="hidden").check()
 
 

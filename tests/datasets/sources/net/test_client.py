@@ -313,7 +313,7 @@ def test_a_torn_part_can_be_tried_again() -> None:
 @pytest.mark.parametrize(
     ("status", "permanent", "words"),
     [
-        (401, True, "asks who is there"),
+        (401, True, "requires authentication"),
         (403, True, "does not let these credentials read /file"),
         (404, True, "There is no /file at"),
         (410, True, "There is no /file"),

@@ -27,7 +27,7 @@ from tests.datasets.sources.s3.answers import ReceivedRequest, Reply, answering,
         ("m/\udcff", "is not a name in UTF-8"),
         (f"m/{'n' * 256}", "more than 255 bytes"),
         (f"m/{'ü' * 128}", "more than 255 bytes"),
-        ("elsewhere/a", "which nobody asked for"),
+        ("elsewhere/a", "an unexpected key"),
     ],
 )
 def test_a_key_that_no_folder_may_hold_is_refused_by_its_name(key: str, why: str) -> None:

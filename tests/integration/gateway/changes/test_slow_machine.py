@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway import lingering, status
+from services.gateway import retired_clusters, status
 from services.gateway.envoy import names
 from tests.integration.gateway.stage import Stage
 from tests.servers.gateway.rig import until
@@ -68,7 +68,7 @@ def test_clusters_stay_as_long_as_envoy_has_routes_that_lead_there(fresh_stage: 
     without = replace(fresh_stage.snapshot, services=fresh_stage.snapshot.services[:1])
     with stopped(process):
         assert fresh_stage.gateway.publish(without)
-        time.sleep(lingering.LINGER_SECONDS + 0.1)
+        time.sleep(retired_clusters.LINGER_SECONDS + 0.1)
         assert not fresh_stage.gateway.publish(without)
         assert "asr-http" in published_clusters(fresh_stage), "nobody knows what Envoy has"
     until(lambda: status.loaded(directory).current)

@@ -1,8 +1,8 @@
-"""Clusters that are not wanted any more stay for a while, because routes and keys of before still lead there.
+"""Keeps removed clusters until Envoy stops routing to them.
 
-How long: until Envoy says that it has the routes and keys of now, and a moment more, in which its workers have them
-too. Since when each of them is not wanted is noted in the gateway's folder, after everything else was written: of a
-publisher that died before that, the next one starts to count anew.
+A cluster stays until Envoy confirms the current routes and keys, and for another second in which its workers get them.
+The time of each removal is written to the gateway's folder, after all other files. If a publisher dies before that, the
+next one starts to count anew.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from services.gateway.envoy.document import Document, item_name
 
 LEFT: Final = ".left"
 LINGER_SECONDS: Final = 1.0
-"""At least. What Envoy has, its workers have as soon as each of them comes to it."""
+"""Minimum. Each worker of Envoy adopts a new configuration at its next event."""
 
 
 def keep(clusters: Document, published: Published) -> tuple[Document, list[Write]]:
-    """The clusters to publish: these, and removed ones that routes may still name. And the new note, if it changed."""
+    """The clusters to publish: `clusters`, and removed ones that routes may still name. And the note, if it changed."""
     folder, before = published.gateway_dir, published[names.CLUSTERS].document
     renewed = {item_name(line) for line in clusters.new_lines(before)}
     leaving = [line for line in before.new_lines(clusters) if item_name(line) not in renewed]
@@ -40,7 +40,7 @@ def keep(clusters: Document, published: Published) -> tuple[Document, list[Write
 
 
 def note(gateway_dir: Path) -> bytes:
-    """As the last publisher left it."""
+    """The times of removal, as the last publisher wrote them."""
     try:
         return (gateway_dir / LEFT).read_bytes()
     except FileNotFoundError:
@@ -48,7 +48,7 @@ def note(gateway_dir: Path) -> bytes:
 
 
 def _left(content: bytes) -> dict[str, float]:
-    """Since when each cluster is not wanted. Nothing when the note cannot be read: all of them have left just now."""
+    """Cluster -> time of its removal. Empty when the note cannot be read: then all were removed just now."""
     try:
         return {str(name): float(left) for name, left in json.loads(content).items()}
     except (ValueError, TypeError, AttributeError):
