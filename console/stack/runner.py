@@ -35,9 +35,9 @@ READY_SECONDS = 60
 SHORT_PAUSE, FIRST_PAUSE, LONGEST_PAUSE = 0.25, 1.0, 16.0
 """Seconds between tries. There is always a next one: a full disk, or a database that is away, comes to an end."""
 SOCKET_SECONDS = 10.0
-"""After so long a program has made its sockets."""
+"""A running program must have its sockets after this time."""
 STEADY_SECONDS = 60.0
-"""A supervisord that ran for so long is started again at once."""
+"""A supervisord that ran this long is restarted without a pause."""
 
 
 class Stop(BaseException):
@@ -59,7 +59,7 @@ class Runner:
         try:
             self._announce(f"Starting {', '.join(program.name for program in self._programs)}")
             for step in (self._start, self._wait_until_up):
-                insist(step, self._announce, patient=not exit_when_ready, explain=passing)
+                retry(step, self._announce, patient=not exit_when_ready, explain=passing)
             threading.Thread(target=outcome.work, args=(first_run, self._announce), daemon=True).start()
             while True:
                 time.sleep(LOOK_SECONDS if outcome.reported else 0.1)
@@ -85,7 +85,7 @@ class Runner:
             self._announce("Everything has ended")
 
     def _wait_until_up(self) -> None:
-        """A program that died meanwhile is told about, and so is a supervisord; both are started again."""
+        """Wait for every program to answer. One that died meanwhile is reported and started again."""
         logs = self._home.logs
         checks: list[tuple[str, Callable[[], bool]]] = [
             ("redis", lambda: ready.redis_answers(self._home.redis_socket)),
@@ -97,12 +97,12 @@ class Runner:
         for name, answers in checks:
             if name in names:
                 try:
-                    until(partial(self._check_and, answers), READY_SECONDS, "")
+                    until(partial(self._answers_now, answers), READY_SECONDS, "")
                 except Unavailable:
                     last_lines = tail(logs / f"{name}.log", 5)
                     raise Unavailable(f"{name} does not answer; the end of its log: {last_lines}") from None
 
-    def _check_and(self, answers: Callable[[], bool]) -> bool:
+    def _answers_now(self, answers: Callable[[], bool]) -> bool:
         self._check_programs()
         return answers()
 
@@ -116,11 +116,11 @@ class Runner:
         programs = {program.name: program for program in self._programs}
         for info in infos:
             if info.name in programs:
-                self._tell_about(info)
-                self._mend(programs[info.name], info)
+                self._report(info)
+                self._repair(programs[info.name], info)
 
-    def _mend(self, program: StackProgram, info: ProcessInfo) -> None:
-        """Makes anew what somebody removed: the files that a program starts from, and the sockets of one that runs."""
+    def _repair(self, program: StackProgram, info: ProcessInfo) -> None:
+        """Restore removed files: those that a program starts from, and the sockets of a running program."""
         with suppress(OSError):  # a full disk: the next look tries again
             if info.state == "BACKOFF":
                 supervisord.write(self._home, self._programs)
@@ -151,8 +151,8 @@ class Runner:
             else:
                 self._pauses.next()
 
-    def _tell_about(self, info: ProcessInfo) -> None:
-        """A line for a program that ended and is back, and one for a program that does not come back."""
+    def _report(self, info: ProcessInfo) -> None:
+        """Announce a program that was restarted, and one that does not start."""
         if info.state == "RUNNING":
             before = self._pids.get(info.name)
             if before not in (None, info.pid) or info.name in self._troubled:
@@ -185,18 +185,18 @@ class Pauses:
 
 
 def passing(error: Exception) -> ConsoleError | None:
-    """For a start: whatever keeps a program from coming up may change while this waits."""
+    """The error as one that may pass: during a start, every ConsoleError may."""
     return error if isinstance(error, ConsoleError) else trouble.explain(error)
 
 
-def insist(
+def retry(
     step: Callable[[], T],
     announce: Announce,
     *,
     patient: bool,
     explain: Callable[[Exception], ConsoleError | None] = trouble.explain,
 ) -> T:
-    """What the step gives, once nothing that passes is in its way. Without patience, its first error is raised."""
+    """The result of `step`, retried while `explain` says that its error may pass. Without `patient`, one try."""
     pauses = Pauses()
     while True:
         try:
@@ -223,7 +223,7 @@ class Outcome:
 
     def work(self, first_run: FirstRun, announce: Announce) -> None:
         try:
-            self.summary = insist(lambda: first_run(announce), announce, patient=self._patient)
+            self.summary = retry(lambda: first_run(announce), announce, patient=self._patient)
         except ConsoleError as error:
             self.failed, self.text = True, str(error)
         except Exception:
@@ -232,7 +232,7 @@ class Outcome:
             self._done.set()
 
     def news(self) -> bool:
-        """True once, when it is over."""
+        """Whether the steps are over and this was not reported yet. True once."""
         if self.reported or not self._done.is_set():
             return False
         self.reported = True

@@ -41,14 +41,15 @@ logger = logging.getLogger(__name__)
 
 
 def run(round_pk: int) -> None:
-    """Do this round, or what is left of it, unless others come first.
+    """Do this round, or what is left of it.
 
-    Nor when this process does enough already: the sweep, or the next round to end, hands it out again.
+    Returns at once when other rounds come first or this process has no seat. The sweep, or the next round to end,
+    hands it out again.
     """
     if not _seats.take():
         return
     try:
-        if not _taken(seats.following(round_pk, _seats.left() + 1)):
+        if not _take(seats.following(round_pk, _seats.left() + 1)):
             return
     except (OperationalError, InterfaceError) as error:
         logger.warning("The database is away; round %s waits until it is back: %s", round_pk, error)
@@ -81,8 +82,8 @@ def _hand_out(limit: int) -> int:
     return len(following)
 
 
-def _taken(round_pk: int) -> bool:
-    """Whether this worker got the round. The lock on disk comes before the row, so that no living owner is robbed."""
+def _take(round_pk: int) -> bool:
+    """Do the round; False when another worker has it. The lock on disk comes before the row: a live owner keeps it."""
     if not is_free(round_pk):
         return False
     store = wiring.store()
@@ -92,11 +93,11 @@ def _taken(round_pk: int) -> bool:
         with store.staging(str(round_pk)) as staging:
             if (token := claim(round_pk)) is None:
                 return False
-            _guarded(Lease(round_pk, token), store, staging)
+            _work_on(Lease(round_pk, token), store, staging)
     except Busy:
         return False
     except LeaseLost:
-        logger.info("Round %s is not this worker's any more.", round_pk)
+        logger.info("Another worker owns round %s now.", round_pk)
     except OSError as error:  # not even the staging directory can be made
         _cannot_start(round_pk, error)
     if Round.objects.filter(pk=round_pk, state__in={states.DONE, states.CANCELLED}).exists():
@@ -106,7 +107,7 @@ def _taken(round_pk: int) -> bool:
 
 
 def _adopt(store: Store, round_pk: int) -> None:
-    """What the last failed round of the same path had copied need not come again."""
+    """Take over what the last failed round of the same path had copied."""
     round_ = Round.objects.filter(pk=round_pk).first()
     if round_ is not None:
         failed = Round.objects.filter(
@@ -118,17 +119,17 @@ def _adopt(store: Store, round_pk: int) -> None:
 
 def _cannot_start(round_pk: int, error: OSError) -> None:
     if (token := claim(round_pk)) is not None:
-        _wait_or_try_again(Lease(round_pk, token), unwritable(error))
+        _wait_or_retry(Lease(round_pk, token), unwritable(error))
 
 
-def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
+def _work_on(lease: Lease, store: Store, staging: Staging) -> None:
     try:
         full_disk.require(lease, store.root)
         tree = tree_of(lease, store, staging, Turn(lease.round_pk, _seats.most))
         full_disk.forget(lease)
         lease.finish(states.DONE, tree=tree.digest, message="", bytes_done=tree.total_bytes, files_done=tree.file_count)
         lease.say(f"Done: {tree.file_count} files are published as {tree.digest[:12]}.")
-        _look_into(lease, store, tree)
+        _read_report(lease, store, tree)
     except Cancelled:
         lease.finish(states.CANCELLED, message="Cancelled.")
         lease.say("Cancelled.")
@@ -139,25 +140,25 @@ def _guarded(lease: Lease, store: Store, staging: Staging) -> None:
         lease.release(wait=YIELD, message=str(error), slow_yields=F("slow_yields") + int(slow))
         lease.say(str(error))
     except (SourceError, PreheatError) as error:
-        _wait_or_try_again(lease, error)
+        _wait_or_retry(lease, error)
     except (LeaseLost, OperationalError, InterfaceError):
         raise  # the round is another worker's, or will be as soon as there is a database again
     except Unavailable as error:  # a folder is in use by others for long: that passes
         lease.release(wait=WAIT, message=str(error))
     except OSError as error:  # of a journal or a note beside the files
-        _wait_or_try_again(lease, unwritable(error))
+        _wait_or_retry(lease, unwritable(error))
     except Exception:  # the edge of the task: the round must not stay COPYING for ever
         logger.exception("Round %s failed.", lease.round_pk)
         lease.finish(states.FAILED, message="An unexpected error; the log of the worker has the details.")
 
 
-def _wait_or_try_again(lease: Lease, error: SourceError | PreheatError) -> None:
+def _wait_or_retry(lease: Lease, error: SourceError | PreheatError) -> None:
     if isinstance(error, NoRoomYet):
         full_disk.short(lease, error)
     elif isinstance(error, Waiting):
         lease.release(wait=WAIT, message=str(error))
     else:
-        _again(lease, error)
+        _retry_or_fail(lease, error)
 
 
 def _pause(lease: Lease) -> None:
@@ -170,16 +171,16 @@ def _pause(lease: Lease) -> None:
         lease.release(wait=0.0)
 
 
-def _look_into(lease: Lease, store: Store, tree: Tree) -> None:
-    """Reads what the files say while nobody waits for it; pages and forms have it at once then."""
+def _read_report(lease: Lease, store: Store, tree: Tree) -> None:
+    """Inspect the files now, so that pages and forms have the report at once."""
     path = Round.objects.values_list("path", flat=True).get(pk=lease.round_pk)
     report = report_of(store, tree, path.rsplit("/", 1)[-1])
     if report.summary:
         lease.say(report.summary)
 
 
-def _again(lease: Lease, error: SourceError | PreheatError) -> None:
-    """Gives the round back with a growing pause, or ends it as FAILED when trying again is of no use."""
+def _retry_or_fail(lease: Lease, error: SourceError | PreheatError) -> None:
+    """Release the round with a growing pause, or end it as FAILED when a retry cannot help."""
     refusals.count(error, f"round {lease.round_pk}")
     attempts = Round.objects.values_list("attempts", flat=True).get(pk=lease.round_pk) + 1
     if error.permanent or attempts >= ATTEMPTS:

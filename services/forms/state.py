@@ -19,7 +19,7 @@ ELSEWHERE = {
     "auth": "auth.policy",
     "limits": "limits.max_payload_mib",
 }
-"""Fields that are no input of their own -> the input where what is wrong with them is said."""
+"""Fields without an input of their own -> the input that shows their errors."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Field:
     value: str
     errors: list[str] = field(default_factory=list)
     read: str = ""
-    """What the model's files say, when that is what it shows: sent along, to be told from what was typed."""
+    """The value from the model files, if the input shows it. Sent along, so that a typed value can be told from it."""
 
     @property
     def id(self) -> str:
@@ -61,9 +61,9 @@ class ServiceForm:
     fields: dict[str, Field]
     rows: dict[str, list[FormRow]]
     list_errors: dict[str, list[str]] = field(default_factory=dict)
-    """What is wrong with a list as a whole, by the same names as `rows`."""
+    """Errors of a list as a whole, by the same names as `rows`."""
     others: list[str] = field(default_factory=list)
-    """What is wrong and belongs to no field of this page."""
+    """Errors without a field on this page."""
 
     @property
     def notes(self) -> list[tuple[Field, str]]:
@@ -89,7 +89,7 @@ class ServiceForm:
         return bool(self.wrong or self.wrong_lists or self.others)
 
     def add_errors(self, errors: Mapping[str, Sequence[str]]) -> ServiceForm:
-        """Put every message where its field is; one that has no field here goes to `others`, with its path."""
+        """Add each message to its field. A message without a field goes to `others`, with its path."""
         for path, messages in errors.items():
             where = self._find(path)
             if where is None:

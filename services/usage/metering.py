@@ -35,13 +35,13 @@ HOURS_KEPT = timedelta(days=400)
 PRUNED_AT_ONCE = 2000
 """Rows that one transaction removes: short enough for the others that wait to write. A day may have millions."""
 POSITIONS_KEPT = timedelta(days=30)
-"""How long the position of a file that is not there any more is remembered: somebody may put it back."""
+"""How long the position of a removed file is kept: the file may be put back."""
 
 logger = logging.getLogger(__name__)
 
 
 def catch_up(directory: Path | None = None, *, seconds: float = 60.0) -> int:
-    """Count what the log files hold and nobody has counted yet; how many requests that were.
+    """Count the uncounted lines of the log files. Returns the number of requests.
 
     Returns when nothing is left, or after about `seconds`: the next call goes on. May run any number of times at once.
     """
@@ -65,7 +65,7 @@ def log_files(directory: Path | None = None) -> list[Path]:
 
 
 def finished(path: Path) -> bool:
-    """Whether nothing in the file is left to be counted. Asked of a file that nobody writes to any more."""
+    """Whether every line of a rotated file is counted."""
     with _opened(path) as file:
         if file is None:
             return True
@@ -79,7 +79,7 @@ def finished(path: Path) -> bool:
 
 
 def unread_bytes(directory: Path | None = None) -> int:
-    """How far the counting is behind the log."""
+    """Bytes of the access log not yet counted."""
     behind = 0
     for path in log_files(directory):
         with _opened(path) as file:

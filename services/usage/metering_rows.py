@@ -18,13 +18,13 @@ from services.models import ApiKey, Service, Usage, UsageSeries
 from services.models.usage import SPANS
 
 BATCH = 500
-"""As many names, or rows, go into one statement."""
+"""Names, or rows, of one statement."""
 USED_EVERY = 60
 """Seconds. `last_used_at` of a key is written at most this often."""
 
 
 class Owner(NamedTuple):
-    """What a key's id or a service's name stood for. Also for the one that is unknown: all empty."""
+    """Name and team behind a key's id or a service's name. All empty when unknown."""
 
     name: str = ""
     team_id: int = 0
@@ -54,7 +54,7 @@ def add(sums: Sums) -> None:
 
 
 def _spread(rows: Mapping[Row, Sequence[int]], series: Mapping[tuple[str, str, str], int]) -> dict[RowKey, list[int]]:
-    """What is to be added where: each sum goes to its minute, its hour, its day and to all time."""
+    """Row key -> amounts to add. Each sum goes to its minute, its hour, its day and to all time."""
     added: dict[RowKey, list[int]] = {}
     for row, amounts in rows.items():
         pk = series[row.key_id, row.service, row.door]
@@ -107,7 +107,7 @@ def _series_pks(identities: Iterable[Identity]) -> dict[Identity, int]:
 
 
 def _owners(names: set[str], present: Mapping[str, Owner], prefix: str) -> dict[str, Owner]:
-    """Whose each of them is now; of one that is gone, whose it was when it was counted last."""
+    """Name -> current owner; for a deleted key or service, its owner when it was last counted."""
     owners = {"": NOBODY, **present}
     if gone := names - owners.keys():
         field = "key_id" if prefix == "key" else "service"

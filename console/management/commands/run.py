@@ -39,7 +39,7 @@ class Command(BaseCommand):
         status = 0
         patient = not options["exit_when_ready"]
         try:
-            runner.insist(lambda: lock.make(home), self.announce, patient=patient)
+            runner.retry(lambda: lock.make(home), self.announce, patient=patient)
             with lock.held(home), runner.signals_stop():
                 status = self._run(home, options)
         except ConsoleError as error:
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         lock.wait_for_earlier(home, self.announce)
         lock.check_ports(doors)
         patient = not options["exit_when_ready"]
-        stack = runner.insist(lambda: self._prepare(home, doors), self.announce, patient=patient)
+        stack = runner.retry(lambda: self._prepare(home, doors), self.announce, patient=patient)
 
         def first_run(announce: runner.Announce) -> Mapping[str, str]:
             return {} if options["without_example"] else setup.ensure(home, announce)

@@ -146,10 +146,10 @@ def _watched(
 
     def report() -> None:
         nonlocal most
-        seen = streams.seen()
-        most = max(most, bytes_before + seen.bytes_on_disk)
-        moving = tuple(Moving(path, size, done) for path, size, done in seen.moving)
-        progress(Progress(most, files_before + seen.files, seen.moved, moving))
+        state = streams.state()
+        most = max(most, bytes_before + state.bytes_on_disk)
+        moving = tuple(Moving(path, size, done) for path, size, done in state.moving)
+        progress(Progress(most, files_before + state.files, state.moved, moving))
 
     with streams:
         while not streams.wait(LOOK):

@@ -1,4 +1,4 @@
-"""Light files that one stream has asked for before it reads their answers. No Django.
+"""Light files that one stream has requested before it reads their answers. No Django.
 
 An answer is on its way while the one before it is digested and written, so one thread is enough to keep a server busy.
 How many are asked for grows by one with each answer that is good. When one is not, or does not come, all others are
@@ -19,8 +19,8 @@ BYTES = 1 << 20
 """Bytes of files that are asked for ahead: what the buffers of sockets hold without the server having to wait."""
 
 
-class Ahead:
-    """In the order in which they were asked for. One thread's own."""
+class Pipeline:
+    """Open requests of one thread, oldest first."""
 
     def __init__(self, source: Source, path: str) -> None:
         self._source, self._path, self._most = source, path, source.ahead
@@ -31,14 +31,14 @@ class Ahead:
         return len(self._requests)
 
     def has_room(self) -> bool:
-        """Whether one more is to be asked for. Not when the last one was in vain: each try may take long."""
+        """Whether to send one more request. Not after one that failed: each may take long."""
         if not self._requests:
             return True
         requested_bytes = sum(file.size for file, _ in self._requests)
         return len(self._requests) < self._window and requested_bytes < BYTES and self._requests[-1][1] is not None
 
     def ask(self, file: SourceFile) -> None:
-        """Where this fails, it is told when the file is opened."""
+        """Request a file. An error is raised later, when the file is opened."""
         pending = None
         if file.size and self._window > 1:
             try:
@@ -48,7 +48,7 @@ class Ahead:
         self._requests.append((file, pending))
 
     def take(self) -> tuple[SourceFile, Callable[[int, int], Body]]:
-        """The first of them, and what opens it: by its answer for the first time, anew after that."""
+        """The oldest file, and its opener: the first call uses the open request, later calls send a new one."""
         file, pending = self._requests.popleft()
         return file, self.opening(file, pending)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Seen:
+class StreamState:
     """Progress of streams. `moved`: bytes received. `moving`: (path, size, bytes done)."""
 
     bytes_on_disk: int

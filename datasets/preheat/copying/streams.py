@@ -1,7 +1,10 @@
 """The threads that fetch pieces, and what they share. Started and watched by copy.py. No Django.
 
-Each stream takes the next piece of the first file that has one, fetches it with a few tries, and digests what lies in
-front. The first error that no try can mend stops all of them.
+Each stream takes the next piece of the first file that has one, fetches it with retries, and digests what lies in
+front. The first error that no retry helps against stops all of them.
+
+Three sizes of files: large ones are fetched in pieces (assembly.py); small ones, of at most `chunk` bytes, in one
+buffer (small_files.py); light ones, below LIGHT, are small ones that are requested ahead.
 """
 
 from __future__ import annotations
@@ -18,9 +21,9 @@ from datasets.errors import SourceChanged, SourceDamaged, SourceError
 from datasets.preheat.copying import small_files
 from datasets.preheat.copying.assembly import Assembly, Filling
 from datasets.preheat.copying.buffers import MEMORY, SPARE, Buffers
-from datasets.preheat.copying.pipelining import Ahead
+from datasets.preheat.copying.pipelining import Pipeline
 from datasets.preheat.copying.requests import Request, run_of
-from datasets.preheat.copying.speed import BUSY_LOOK, Interpreter, Limit, Seen
+from datasets.preheat.copying.speed import BUSY_LOOK, Interpreter, Limit, StreamState
 from datasets.preheat.journal import Staging
 from datasets.sources.base import Body, Source
 from datasets.specs import SourceFile
@@ -69,7 +72,7 @@ class Streams:
         self._underway: dict[threading.Thread, tuple[Assembly, int, int]] = {}
         """The assembly, the piece's number, and how many bytes of it came."""
         self._small: dict[threading.Thread, tuple[SourceFile, int]] = {}
-        """Of small files under way, how many bytes came."""
+        """Small files under way, and the bytes that came."""
         self._sums: dict[str, str] = {}
         self._left = len(files)
         self._moved = self._sealed_bytes = 0
@@ -78,9 +81,10 @@ class Streams:
         """Pieces of large files."""
         jobs = self._untaken + sum(file.size <= chunk for file in files)
         self._count = min(source.streams, CORE_STREAMS * CORES, jobs)
-        self._interpreter, self._light = Interpreter(), 0
+        self._interpreter = Interpreter()
+        # Streams that fetch light files, and the requests that each of them has open.
+        self._light = 0
         self._light_requests: dict[threading.Thread, int] = {}
-        """`_light`: streams that fetch light files."""
         self._always = CORES if source.ahead > 1 else CORE_ALWAYS * CORES
         self._buffers = Buffers(max(MEMORY // piece, self._count + SPARE + 1), piece)
         self._longest = run_of(self._count, piece, MEMORY)
@@ -116,7 +120,7 @@ class Streams:
             raise self._error
         return self._sums
 
-    def seen(self) -> Seen:
+    def state(self) -> StreamState:
         with self._lock:
             moving = []
             for assembly in self._active:
@@ -124,10 +128,10 @@ class Streams:
                 moving.append((assembly.file.path, assembly.file.size, assembly.bytes_there(pieces)))
             moving += [(file.path, file.size, came) for file, came in self._small.values()]
             copied_bytes = self._sealed_bytes + sum(count for _, _, count in moving)
-            return Seen(copied_bytes, self._moved, len(self._sums), tuple(moving))
+            return StreamState(copied_bytes, self._moved, len(self._sums), tuple(moving))
 
     def flush_beside(self) -> None:
-        """Brings what is there to the disk, without holding anybody up."""
+        """Flush to the disk in a thread of its own."""
         if any(thread.name == FLUSHER and thread.is_alive() for thread in self._threads):
             return  # two at a time would each end what the other one has not brought there yet
         flusher = threading.Thread(target=self._flush, name=FLUSHER, daemon=True)
@@ -142,16 +146,16 @@ class Streams:
 
     def _run(self) -> None:
         buffer = memoryview(bytearray(self._chunk))
-        ahead = Ahead(self._source, self._path)
+        pipeline = Pipeline(self._source, self._path)
         try:
             while (job := self._next()) is not None:
                 if isinstance(job, SourceFile):
                     if self._is_light(job):
-                        self._do_light(job, ahead, buffer)
+                        self._fetch_light(job, pipeline, buffer)
                     else:
-                        self._do_small(job, ahead.opening(job), buffer)
+                        self._fetch_small(job, pipeline.opening(job), buffer)
                 else:
-                    self._do(*job, buffer)
+                    self._fetch_pieces(*job, buffer)
         except Stopped:
             pass
         except BaseException as error:  # whatever it is, the watching thread raises it
@@ -188,7 +192,7 @@ class Streams:
                     if run := self._take(assembly):
                         return assembly, run
                 if self._files and self._is_light(self._files[-1]):  # then all others are, as the largest come first
-                    if self._light >= self._welcome():
+                    if self._light >= self._light_limit():
                         self._lock.wait(BUSY_LOOK)
                         continue
                     self._light += 1
@@ -206,8 +210,8 @@ class Streams:
     def _is_light(self, file: SourceFile) -> bool:
         return file.size < LIGHT and file.size <= self._chunk
 
-    def _welcome(self) -> int:
-        """How many streams may fetch light files just now."""
+    def _light_limit(self) -> int:
+        """How many streams may fetch light files at the moment."""
         if not self._source.connects:
             return 1  # there is nothing to wait for
         return min(self._count, self._always) if self._interpreter.busy() else self._count
@@ -218,11 +222,11 @@ class Streams:
         self._untaken -= len(run)
         return run
 
-    def _do(self, assembly: Assembly, run: list[int], buffer: memoryview) -> None:
+    def _fetch_pieces(self, assembly: Assembly, run: list[int], buffer: memoryview) -> None:
         end = sum(assembly.span(run[-1])) if run else 0
-        with Request(assembly.file.path, partial(self._opened, assembly), end) as request:
+        with Request(assembly.file.path, partial(self._open_piece, assembly), end) as request:
             for number in run:
-                self._fetch(assembly, number, request, buffer)
+                self._fetch_piece(assembly, number, request, buffer)
                 if number != run[-1]:
                     self._digest(assembly, buffer)
         self._digest(assembly, buffer)
@@ -236,9 +240,9 @@ class Streams:
             raise
         with self._lock:
             self._active.remove(assembly)
-            self._finished(assembly.file, sha256)
+            self._finish(assembly.file, sha256)
 
-    def _finished(self, file: SourceFile, sha256: str) -> None:
+    def _finish(self, file: SourceFile, sha256: str) -> None:
         self._sums[file.path] = sha256
         self._sealed_bytes += file.size
         self._left -= 1
@@ -246,56 +250,56 @@ class Streams:
             self._over.set()
             self._lock.notify_all()
 
-    def _do_light(self, first: SourceFile, ahead: Ahead, buffer: memoryview) -> None:
-        """`first`, and others after it. Of these several are asked for before the first answer is read."""
+    def _fetch_light(self, first: SourceFile, pipeline: Pipeline, buffer: memoryview) -> None:
+        """Fetch `first`, then others. Several requests are sent before the first answer is read."""
         try:
-            file, body = first, ahead.opening(first)
+            file, body = first, pipeline.opening(first)
             while True:
-                self._do_small(file, body, buffer, ahead.went_wrong)
-                ahead.went_well()
-                while ahead.has_room() and (more := self._next_light(len(ahead))) is not None:
-                    ahead.ask(more)
-                if not ahead:
+                self._fetch_small(file, body, buffer, pipeline.went_wrong)
+                pipeline.went_well()
+                while pipeline.has_room() and (more := self._next_light(len(pipeline))) is not None:
+                    pipeline.ask(more)
+                if not pipeline:
                     return
-                file, body = ahead.take()
+                file, body = pipeline.take()
         finally:
-            ahead.close()
+            pipeline.close()
             with self._lock:
                 self._light -= 1
                 self._light_requests.pop(threading.current_thread(), None)
                 self._lock.notify()
 
     def _next_light(self, requested: int) -> SourceFile | None:
-        """Another one for a thread that has `requested` so many; None also when others are to do it.
+        """The next light file for a thread with `requested` open requests; None when it has enough, or others take it.
 
-        Its share shrinks when another thread joins, but not what it has asked for by then: the sum is bounded as well.
+        A thread's share shrinks when another one joins, but its open requests stay: so the sum is bounded as well.
         """
         with self._lock:
             self._alive()
             thread, most = threading.current_thread(), self._source.ahead
             self._light_requests[thread] = requested
-            if not self._files or requested >= most // self._light or self._light > self._welcome():
+            if not self._files or requested >= most // self._light or self._light > self._light_limit():
                 return None
             if sum(self._light_requests.values()) >= most:
                 return None
             self._light_requests[thread] += 1
             return self._files.pop()
 
-    def _do_small(
+    def _fetch_small(
         self,
         file: SourceFile,
         body: Callable[[int, int], Body],
         buffer: memoryview,
         failed: Callable[[SourceError], None] = lambda _: None,
     ) -> None:
-        sha256 = self._tried(lambda: self._received(file, body, buffer), failed)
+        sha256 = self._retry(lambda: self._receive(file, body, buffer), failed)
         self._source.confirm(file, self._path)
         small_files.keep(file, buffer[: file.size], sha256, self._staging)
         with self._lock:
             self._small.pop(threading.current_thread(), None)
-            self._finished(file, sha256)
+            self._finish(file, sha256)
 
-    def _received(self, file: SourceFile, body: Callable[[int, int], Body], buffer: memoryview) -> str:
+    def _receive(self, file: SourceFile, body: Callable[[int, int], Body], buffer: memoryview) -> str:
         thread = threading.current_thread()
         came = 0
 
@@ -319,7 +323,7 @@ class Streams:
         with self._lock:
             self._lock.notify()
 
-    def _fetch(self, assembly: Assembly, number: int, request: Request, buffer: memoryview) -> None:
+    def _fetch_piece(self, assembly: Assembly, number: int, request: Request, buffer: memoryview) -> None:
         filling = assembly.begin(number, self._alive)
         try:
             assembly.go_on(filling)
@@ -331,7 +335,7 @@ class Streams:
         def attempt() -> None:
             if not assembly.file.ranged:
                 assembly.restart(filling)
-            self._once(assembly, filling, request, buffer)
+            self._attempt(assembly, filling, request, buffer)
 
         def failed(error: SourceError) -> None:
             if isinstance(error, SourceChanged):
@@ -339,10 +343,10 @@ class Streams:
             elif isinstance(error, SourceDamaged):
                 assembly.restart(filling)
 
-        self._tried(attempt, failed)
+        self._retry(attempt, failed)
 
-    def _tried(self, attempt: Callable[[], Result], failed: Callable[[SourceError], None] = lambda _: None) -> Result:
-        """What `attempt` gives, in the end; `failed` is told of each error of the source."""
+    def _retry(self, attempt: Callable[[], Result], failed: Callable[[SourceError], None] = lambda _: None) -> Result:
+        """The result of `attempt`, retried after errors that may pass. `failed` gets each error of the source."""
         for pause in (*PAUSES, None):
             try:
                 return attempt()
@@ -360,7 +364,7 @@ class Streams:
         if pause := self._limit.pause(count):
             self._stop.wait(pause)
 
-    def _once(self, assembly: Assembly, filling: Filling, request: Request, buffer: memoryview) -> None:
+    def _attempt(self, assembly: Assembly, filling: Filling, request: Request, buffer: memoryview) -> None:
         thread = threading.current_thread()
 
         def moved(count: int) -> None:
@@ -389,7 +393,7 @@ class Streams:
             self._requests[threading.current_thread()] = request
         self._alive()
 
-    def _opened(self, assembly: Assembly, offset: int, length: int) -> Body:
+    def _open_piece(self, assembly: Assembly, offset: int, length: int) -> Body:
         file = assembly.file
         if assembly.pieces == 1 and not offset:
             return self._source.open(file, self._path)

@@ -23,7 +23,7 @@ from datasets.sources.archives.members import Members, NotAnArchive
 from datasets.sources.archives.spool import Spool
 from datasets.sources.archives.unpack import unpacked
 from datasets.sources.base import Body
-from datasets.sources.http.probe import Seen, probe
+from datasets.sources.http.probe import Probed, probe
 from datasets.sources.net.client import Web
 from datasets.sources.net.url import Url
 from datasets.sources.tree import Tree
@@ -141,7 +141,7 @@ class ArchiveFiles:
         self._opened = opened
         return opened
 
-    def _in_place(self, seen: Seen) -> _Opened | None:
+    def _in_place(self, seen: Probed) -> _Opened | None:
         """None when it is packed, whatever its name says: then it has to be fetched."""
         blob = RemoteBlob(self._web, self._url, self._name, seen.size, seen.version, self._credentials)
         try:
@@ -168,12 +168,12 @@ class ArchiveFiles:
             members = _READERS[kind](blob, self._name)
         return _Opened(version, kind, blob, members, members.tree(), zips.Offsets(blob))
 
-    def _probe(self) -> Seen:
+    def _probe(self) -> Probed:
         if self._packing == "zst":
             raise kinds.not_supported(self._name, "zstd")
         return probe(self._web, self._url, self._name, self._credentials, ranged_from=0)
 
-    def _fetched(self, seen: Seen, beat: Callable[[], None], limit: int | None) -> tuple[Blob, str]:
+    def _fetched(self, seen: Probed, beat: Callable[[], None], limit: int | None) -> tuple[Blob, str]:
         key = (self._url.whole(), seen.version, str(seen.size), self._packing) if seen.version else None
         if limit is not None and seen.size > limit and (key is None or not self._spool.has(key)):
             raise NotLookedInto(self._name)

@@ -19,7 +19,7 @@ _NO_HEAD = frozenset({400, 403, 405, 501})
 
 
 @dataclass(frozen=True)
-class Seen:
+class Probed:
     size: int
     version: str
     """A strong ETag with its quotes, else Last-Modified, else ""."""
@@ -29,13 +29,13 @@ class Seen:
     modified: float
 
 
-def probe(web: Web, url: Url, name: str, credentials: dict[str, str], *, ranged_from: int = RANGED_FROM) -> Seen:
+def probe(web: Web, url: Url, name: str, credentials: dict[str, str], *, ranged_from: int = RANGED_FROM) -> Probed:
     """Raises SourceError, also for a server that does not say how long the file is."""
     answer = web.open(url, credentials=credentials, method="HEAD", accept=_NO_HEAD)
     answer.body.close()
     if answer.status in _NO_HEAD or answer.size is None:
         return _part(web, url, name, credentials, None)
-    seen = Seen(
+    seen = Probed(
         answer.size,
         version_of(answer.headers),
         False,
@@ -52,7 +52,7 @@ def version_of(headers: Message) -> str:
     return etag if etag.startswith('"') else str(headers.get("Last-Modified", ""))
 
 
-def _part(web: Web, url: Url, name: str, credentials: dict[str, str], head: Seen | None) -> Seen:
+def _part(web: Web, url: Url, name: str, credentials: dict[str, str], head: Probed | None) -> Probed:
     """Asks for the first byte. Believes the part only if it says the same as `head` did."""
     answer = web.open(url, {"Range": "bytes=0-0"}, credentials=credentials, accept=frozenset({416}))
     with answer.body as body:
@@ -66,7 +66,7 @@ def _part(web: Web, url: Url, name: str, credentials: dict[str, str], head: Seen
     version = version_of(answer.headers)
     if head is not None:
         same = answer.status == 206 and (size, version) == (head.size, head.version)
-        return Seen(head.size, head.version, same, head.check, head.modified)
+        return Probed(head.size, head.version, same, head.check, head.modified)
     if size is None:
         raise SourceError(
             f"{answer.url.authority} does not say how long {name} is.",
@@ -74,7 +74,7 @@ def _part(web: Web, url: Url, name: str, credentials: dict[str, str], head: Seen
         )
     whole = answer.status == 200
     check = digest_headers.strongest(answer.headers, whole=whole)
-    return Seen(size, version, answer.status == 206 and bool(version), check, _modified(answer.headers))
+    return Probed(size, version, answer.status == 206 and bool(version), check, _modified(answer.headers))
 
 
 def _total(answer: Answer) -> int | None:

@@ -46,14 +46,14 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a request, after redirects. Close `body`, or read it to its end."""
+    """The answer to a request, after redirects. Close `body`, or read it to its end."""
 
     status: int
     headers: HTTPMessage
-    """Case does not matter for names."""
+    """Names are case-insensitive."""
     body: HttpBody
     url: Url
-    """The address that answered: another one than asked after a redirect."""
+    """The address that answered, after redirects."""
 
     @property
     def size(self) -> int | None:
@@ -83,7 +83,7 @@ class Web:
         self._connect, self._stall = connect, stall
         self._idle = Idle(network, (window, least), keep)
         self._waiting: set[socket.socket] = set()
-        """Sockets on which somebody waits for an answer to begin."""
+        """Sockets on which a thread waits for an answer to begin."""
         self._aborted = 0
 
     def open(
@@ -186,7 +186,7 @@ class Web:
         return self.begin(url, headers, method=method).answer()
 
     def begin(self, url: Url, headers: Mapping[str, str], *, method: str = "GET") -> PendingRequest:
-        """The first half of `ask`: the request is sent, and the server works on it while the caller does more."""
+        """Send the request without waiting: the first half of `ask`."""
         return PendingRequest(self, url, headers, method)
 
     def close(self) -> None:
@@ -194,7 +194,7 @@ class Web:
         self._idle.close()
 
     def abort(self) -> None:
-        """Ends every wait for an answer, from another thread: a SourceError for who waits. Later requests are made."""
+        """End every wait for an answer, from another thread: waiting calls raise SourceError. Later requests work."""
         self._aborted += 1
         for wire in list(self._waiting):
             with suppress(OSError):
@@ -230,9 +230,9 @@ class Web:
             raise
 
     def _receive(self, connection: HTTPConnection, url: Url, method: str, begun: int, waited: float) -> Answer:
-        """`begun`: how often there was an `abort` when the request was begun. One since then is not to be missed.
+        """`begun`: number of aborts when the request began, so that a later one is noticed.
 
-        `waited`: seconds since it was sent, which the server had, too, to begin its answer.
+        `waited`: seconds since it was sent. The server had them to begin its answer.
         """
         wire = paced(connection.sock)
         try:
@@ -285,7 +285,7 @@ class PendingRequest:
         self._connection.close()
 
     def _sent(self) -> tuple[HTTPConnection, bool]:
-        """The connection that the request went over, and whether it had been used before."""
+        """Send the request. Returns its connection, and whether that was reused."""
         web, sent = self._web, (self._url, self._headers, self._method)
         while (connection := web._idle.take(self._url)) is not None:
             try:
@@ -310,7 +310,7 @@ def _drain(answer: Answer) -> None:
 
 
 def _require_plain(answer: Answer) -> None:
-    """The bytes as they are: a length and a checksum say nothing of bytes packed on the way."""
+    """Refuse content and transfer codings: length and checksum would not be those of the file."""
     packed = answer.headers.get("Content-Encoding", "").strip().lower()
     wrapped = answer.headers.get("Transfer-Encoding", "").strip().lower()
     if packed not in {"", "identity"} or wrapped not in {"", "chunked"}:

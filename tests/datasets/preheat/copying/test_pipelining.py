@@ -13,7 +13,7 @@ import pytest
 
 from datasets.errors import Cancelled, SourceError
 from datasets.preheat.copying import pipelining, streams
-from datasets.preheat.copying.pipelining import Ahead
+from datasets.preheat.copying.pipelining import Pipeline
 from datasets.preheat.store.trees import Store
 from datasets.sources.base import Body, PendingFile
 from datasets.sources.local.source import LocalSource
@@ -112,7 +112,7 @@ def test_a_thread_that_joins_late_adds_nothing_to_what_is_asked_for(
     """The first one, alone until then, has asked for all that may be, and reads on when the second one has got on."""
     far = Far(source)
     full, joined = threading.Event(), threading.Event()
-    monkeypatch.setattr(streams.Streams, "_welcome", lambda self: 2 if full.is_set() else 1)
+    monkeypatch.setattr(streams.Streams, "_light_limit", lambda self: 2 if full.is_set() else 1)
     opened, by = far.open, Counter[str]()
 
     def watched(file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
@@ -221,7 +221,7 @@ def test_less_is_asked_for_after_a_refusal(source: LocalSource, many: dict[str, 
     far = Far(source)
     files = [file for file in source.plan("many").files if file.size]
     far.ahead = 8  # type: ignore[misc]
-    ahead = Ahead(far, "many")
+    ahead = Pipeline(far, "many")
     for _ in range(10):
         ahead.went_well()
     for file in files[:8]:
@@ -246,7 +246,7 @@ def test_less_is_asked_for_after_a_refusal(source: LocalSource, many: dict[str, 
 
 
 def test_a_failure_of_one_that_is_alone_takes_nothing_back(source: LocalSource, many: dict[str, bytes]) -> None:
-    ahead, (file, *more) = Ahead(Far(source), "many"), source.plan("many").files
+    ahead, (file, *more) = Pipeline(Far(source), "many"), source.plan("many").files
     ahead.ask(file)
     ahead.take()
     ahead.went_wrong(SourceError("Away.", permanent=False))

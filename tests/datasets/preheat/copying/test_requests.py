@@ -77,13 +77,13 @@ def test_small_files_of_this_machine_are_one_threads_work(
     for number in range(50):
         (files / "many" / str(number)).write_bytes(b"x" * number)
     threads = set()
-    received = streams.Streams._received
+    received = streams.Streams._receive
 
     def watched(self: streams.Streams, *rest: Any) -> str:
         threads.add(threading.current_thread().name)
         return received(self, *rest)
 
-    monkeypatch.setattr(streams.Streams, "_received", watched)
+    monkeypatch.setattr(streams.Streams, "_receive", watched)
     assert len(copy_all(source, store, "many")[1]) == 50
     assert len(threads) == 1  # whichever came first
 
