@@ -15,7 +15,7 @@ from datasets.inspect.huggingface import model as huggingface
 from datasets.inspect.huggingface.summary import report_of
 from datasets.inspect.listing import files_below, is_hole
 from datasets.inspect.report import Report
-from datasets.inspect.triton import layout
+from datasets.inspect.triton.layout import MODEL, REPOSITORY, find
 from datasets.inspect.triton.summary import LOADS, code_of, onnx_report, repository_report, triton_report
 
 MOST_PROBLEMS: Final = 50
@@ -63,21 +63,22 @@ def _inspect(path: Path, name: str, budget: Budget) -> Report:
     names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
     if not names:
         return Report("empty", "An empty folder.", name)
-    if layout.is_model(path):
+    layout = find(path)
+    if layout.kind == MODEL:
         return triton_report(path, name, budget, None)
     if "config.json" in names and _is_huggingface(path):
         files = files_below(path, budget)
         return report_of(huggingface.read(path, budget), path, name, files, budget)
-    if models := [entry for entry in names if layout.is_model(path / entry)]:
-        return repository_report(path, name, models, budget)
+    if layout.kind == REPOSITORY:
+        return repository_report(path, name, layout.models, budget)
     files = files_below(path, budget)
     executables = tuple(executable.find(path, files, executable.EVERYTHING, budget))
-    if "model.py" in names:
+    if layout.model_file == "model.py":
         summary = "A Python model of Triton, without a version folder."
         return Report("python", summary, name, executable=code_of(path, files, "python", ["model.py"], None, budget))
     graphs = [entry for entry in names if entry.endswith(".onnx") and (path / entry).is_file()]
     if graphs:
-        chosen = "model.onnx" if "model.onnx" in graphs else graphs[0]
+        chosen = layout.model_file or graphs[0]
         notes = () if len(graphs) == 1 else (f"There are {len(graphs)} .onnx files here; this is said of {chosen}.",)
         report = onnx_report(path / chosen, name, None, budget)
         runs = tuple(executable.find(path, files, LOADS["onnxruntime"], budget))

@@ -6,26 +6,26 @@ Only what can be told cheaply: whether Triton accepts the model is said by Trito
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from console.text import decode
 from console.units import size_text
 from datasets.errors import SourceError
 from datasets.inspect import not_models
+from datasets.inspect.config_pbtxt import pbtxt
+from datasets.inspect.errors import Unreadable
+from datasets.inspect.triton import ensembles, names, versions
+from datasets.inspect.triton.names import Names
 from datasets.sources.archives import kinds
 from datasets.sources.base import Page
 from datasets.specs import Entry, Recognised
 
 MAX_ENTRIES = 500
 MAX_MODELS = 50
+MAX_VERSIONS = 3
 MAX_TEXT = 256 * 1024
 UNPACK = "unpack it where it lies, or give its address to a dataset of the kind HTTP server, which looks into it."
 WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")
-_MODEL_FILES = re.compile(r"^(model\.(onnx|plan|pt|pt2|py|xml|graphdef|savedmodel|json|dali)|xgboost\.(json|model))$")
-_VERSION = re.compile(r"^(0|[1-9][0-9]{0,17})$")
-_TEXT_FIELD = r'^[^\S\n]*{}\s*:\s*"([^"]*)"'
 
 
 class Files(Protocol):
@@ -47,12 +47,12 @@ def recognise(files: Files, path: str = "", here: Entry | None = None, page: Pag
     entries = _copied(page or files.list(path, limit=MAX_ENTRIES))
     if not entries:
         return Recognised("empty", "An empty folder.")
-    if _looks_like_model(entries):
+    if _names(entries).is_model:
         return _triton_model(files, path, entries)
     if (model := _huggingface(files, entries)) is not None:
         return model
     if onnx := [entry for entry in entries if not entry.is_dir and entry.name.endswith(".onnx")]:
-        return _onnx(onnx)
+        return _onnx([entry for entry in onnx if entry.name == _names(entries).bare] or onnx)
     return _repository(files, entries) or Recognised(
         "unknown", "Not a model that the console knows.", problems=(what_to_choose(entries),)
     )
@@ -74,34 +74,26 @@ def _copied(page: Page) -> tuple[Entry, ...]:
     return tuple(entry for entry in page.entries if not entry.left_out)
 
 
-def _looks_like_model(entries: tuple[Entry, ...]) -> bool:
-    return any(not entry.is_dir and entry.name == "config.pbtxt" for entry in entries) or bool(_versions(entries))
-
-
-def _versions(entries: tuple[Entry, ...]) -> list[Entry]:
-    return sorted((e for e in entries if e.is_dir and _VERSION.match(e.name)), key=lambda e: int(e.name))
+def _names(entries: Iterable[Entry]) -> Names:
+    return Names({entry.name: entry.is_dir for entry in entries})
 
 
 def _triton_model(files: Files, path: str, entries: tuple[Entry, ...]) -> Recognised:
     name = path.rsplit("/", 1)[-1] or "this folder"
-    config = next((entry for entry in entries if entry.name == "config.pbtxt" and not entry.is_dir), None)
-    backend, problems = "", []
-    if config is not None:
-        backend, problem = _backend(files, config)
-        problems += [problem] if problem else []
-    versions = _versions(entries)
-    if not versions and backend != "ensemble":
-        problems.append("There is no version folder: put the model file into a folder named 1.")
-    model_files: list[str] = []
-    for version in versions[-3:]:
-        inside = _names(files, version.path)
-        model_files += [name for name in inside if _MODEL_FILES.match(name)]
-        if not inside and backend != "ensemble":
-            problems.append(f"The version folder {version.name} holds no model file.")
-    if config is None and versions and not model_files:
-        problems.append("There is no config.pbtxt, and no model file with a name that Triton knows, as model.onnx.")
-    backend = backend or _backend_of(model_files)
-    numbers = [int(version.name) for version in versions]
+    present, paths = _names(entries), {entry.name: entry.path for entry in entries}
+    config, problems = _config(files, paths[pbtxt.NAME]) if present.has_config else (None, [])
+    backend = pbtxt.backend(config) if config is not None else ""
+    if not ensembles.is_ensemble(config):
+        problems += [] if present.versions else [names.without_version(present)]
+        folders = {
+            version: _names(_entries(files, paths[str(version)]))
+            for version in versions.loaded(config, present.versions)[:MAX_VERSIONS]
+        }
+        backend = backend or next(filter(None, (inside.backend for inside in folders.values())), "")
+        for version, inside in folders.items() if backend or config is not None or not present.has_config else ():
+            problem = names.problem_of_version(version, inside, backend, "", has_config=present.has_config)
+            problems += [problem] if problem else []
+    numbers = list(present.versions)
     summary = f"A Triton model ({backend})" if backend else "A Triton model"
     version_text = f" with version{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}" if numbers else ""
     return Recognised(
@@ -109,39 +101,19 @@ def _triton_model(files: Files, path: str, entries: tuple[Entry, ...]) -> Recogn
         f"{summary}{version_text}.",
         models=(name,) if path else (),
         problems=tuple(problems),
-        details={"backend": backend, "versions": numbers, "has_config": config is not None},
+        details={"backend": backend, "versions": numbers, "has_config": present.has_config},
     )
 
 
-def _backend(files: Files, config: Entry) -> tuple[str, str]:
-    """The backend that a config.pbtxt names, and what is wrong with the file. A reader, not a parser, of the format."""
+def _config(files: Files, path: str) -> tuple[Any, list[str]]:
+    """What config.pbtxt says, None when it cannot be read, and why; None too when that takes seconds."""
     try:
-        text = decode(files.read(config.path, MAX_TEXT))
-    except UnicodeDecodeError:
-        return "", "config.pbtxt is not text in UTF-8."
+        content = files.read(path, MAX_TEXT + 1)
+        return (pbtxt.parse(pbtxt.text_of(content)) if len(content) <= MAX_TEXT else None), []
+    except Unreadable as error:
+        return None, [f"{error}."]
     except SourceError as error:
-        return "", f"config.pbtxt cannot be read: {error.message}"
-    text = re.sub(r"^[^\S\n]*#.*$", "", text, flags=re.M)
-    for field in ("platform", "backend"):
-        if (match := re.search(_TEXT_FIELD.format(field), text, re.M)) and match[1]:
-            return match[1], ""
-    return "", ""
-
-
-def _backend_of(model_files: list[str]) -> str:
-    """The backend that Triton would take for a model file of this name."""
-    by_suffix = {
-        "onnx": "onnxruntime",
-        "plan": "tensorrt",
-        "pt": "pytorch",
-        "pt2": "pytorch",
-        "py": "python",
-        "xml": "openvino",
-        "graphdef": "tensorflow",
-        "savedmodel": "tensorflow",
-    }
-    backends = [by_suffix.get(name.rsplit(".", 1)[-1], "") for name in model_files]
-    return next((backend for backend in backends if backend), "")
+        return None, [f"config.pbtxt cannot be read: {error.message}"]
 
 
 def _huggingface(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:
@@ -197,7 +169,7 @@ def _single_file(entry: Entry) -> Recognised:
 
 def _repository(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:
     folders = [entry for entry in entries if entry.is_dir]
-    models = tuple(f.name for f in folders[:MAX_MODELS] if _is_model(files, f.path))
+    models = tuple(f.name for f in folders[:MAX_MODELS] if _names(_entries(files, f.path)).is_model)
     if not models:
         return None
     shown = ", ".join(models[:5]) + (", …" if len(models) > 5 else "")
@@ -210,15 +182,8 @@ def _repository(files: Files, entries: tuple[Entry, ...]) -> Recognised | None:
     )
 
 
-def _is_model(files: Files, path: str) -> bool:
+def _entries(files: Files, path: str) -> tuple[Entry, ...]:
     try:
-        return _looks_like_model(_copied(files.list(path, limit=MAX_ENTRIES)))
+        return _copied(files.list(path, limit=MAX_ENTRIES))
     except SourceError:
-        return False
-
-
-def _names(files: Files, path: str) -> list[str]:
-    try:
-        return [entry.name for entry in _copied(files.list(path, limit=MAX_ENTRIES))]
-    except SourceError:
-        return []
+        return ()

@@ -107,7 +107,7 @@ CASES = (
         "",
         "01",
         requests=[],
-        refused=["There is no version folder: put the model into 1/model.py."],
+        refused=["The folder 01 is no version to Triton: name it with a number that begins with 1 to 9, as 1."],
     ),
     _versions(
         # Triton would wait for ever for the model of version 2.

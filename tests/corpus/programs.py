@@ -205,6 +205,16 @@ CASES = (
         files({"config.pbtxt": f'backend: "python"\ndefault_model_filename: "serve.py"\n{ONE}', "1/serve.py": ECHO}),
         [_same(VALUES)],
     ),
+    Case(
+        "model-filename-in-a-folder",
+        files(
+            {
+                "config.pbtxt": f'backend: "python"\ndefault_model_filename: "served/run.py"\n{ONE}',
+                "1/served/run.py": ECHO,
+            }
+        ),
+        [_same(VALUES)],
+    ),
     Case("async-execute", python(NUMBERS, ASYNC), [_same(VALUES)]),
     Case(
         "raises-on-input",

@@ -54,10 +54,16 @@ def read(folder: Path) -> str:
     path = folder / NAME
     if not path.is_file():
         return ""
-    if path.stat().st_size > MOST_BYTES:
+    with path.open("rb") as file:
+        return text_of(file.read(MOST_BYTES + 1))
+
+
+def text_of(content: bytes) -> str:
+    """Raises Unreadable."""
+    if len(content) > MOST_BYTES:
         raise Unreadable("config.pbtxt is larger than 1 MiB: that is not a model configuration")
     try:
-        return decode(path.read_bytes())
+        return decode(content)
     except UnicodeDecodeError as error:
         raise Unreadable("config.pbtxt is not UTF-8 text") from error
 

@@ -10,17 +10,15 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from datasets.inspect.config_pbtxt import pbtxt
-
 PLAIN: Final = re.compile(r"[\w./+=@%,:-]+")
 """Means itself to a shell as a part of a word. Letters of every script do."""
 
 
-def problem(config: Any) -> str:
+def problem(config: Any, backend: str) -> str:
     """Why Triton cannot be told the name of the model's file, or ""."""
     file = str(config.default_model_filename)
     # Our ONNX backend gets the name in a parameter: see services/frameworks/triton/config.py. "": not decided yet.
-    if not file or PLAIN.fullmatch(file) or pbtxt.backend(config) in {"onnxruntime", ""}:
+    if not file or PLAIN.fullmatch(file) or backend in {"onnxruntime", ""}:
         return ""
     return (
         f"default_model_filename {file!r} has a blank in it, or a character that the shell reads when Triton "

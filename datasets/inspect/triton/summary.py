@@ -38,7 +38,7 @@ def code_of(
 ) -> tuple[Executable, ...]:
     """What of `files` is code.
 
-    `model_files`: what the backend loads (triton.model_files_of); `config`: None without a config.pbtxt.
+    `model_files`: what the backend loads (layout.model_files); `config`: None without a config.pbtxt.
     Triton also takes a model.py, or a libtriton_….so, that lies with the model for the backend itself.
     """
     loads = LOADS.get(backend, executable.EVERYTHING)
@@ -92,7 +92,7 @@ def python_program(path: str, others: Sequence[str] = ()) -> Executable:
     return Executable(path, "python", reason, others=tuple(others))
 
 
-def repository_report(path: Path, name: str, models: list[str], budget: Budget) -> Report:
+def repository_report(path: Path, name: str, models: Sequence[str], budget: Budget) -> Report:
     members = repository.read(path, models, budget) if len(models) <= repository.MOST_MODELS else None
     reports = tuple(triton_report(path / model, model, budget, members) for model in models[:MOST_MODELS])
     count = "1 model" if len(models) == 1 else f"{len(models)} models"

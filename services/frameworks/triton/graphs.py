@@ -7,27 +7,21 @@ from typing import TYPE_CHECKING
 
 from datasets.inspect.config_pbtxt import roles
 from datasets.inspect.formats import onnx
-from datasets.inspect.triton import compare, versions
-from datasets.inspect.triton.layout import DEFAULT_FILES, graph_of
+from datasets.inspect.triton import compare
 from datasets.inspect.triton.suggest import suggest
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
-from services.frameworks.triton import layout as layouts
 from services.frameworks.triton import onnx_graph
 
 if TYPE_CHECKING:
     from services.frameworks.triton.study import Study
 
 
-def files(inspection: Study, tree: Path) -> list[str]:
+def files(inspection: Study) -> list[str]:
     """The ONNX files that would be served, relative to the tree, the highest version's first; [] for other models."""
     if configs.backend(inspection.config) != "onnxruntime":
         return []
-    if inspection.layout.kind == layouts.BARE:
-        return [inspection.layout.graph]
-    file = str(inspection.config.default_model_filename) or DEFAULT_FILES["onnxruntime"]
-    loaded = versions.loaded(inspection.config, inspection.layout.versions)
-    return [graph_of(tree, f"{version}/{file}") for version in reversed(loaded)]
+    return [inspection.layout.model_file, *reversed(inspection.layout.other_files)]
 
 
 def load(tree: Path, name: str) -> onnx.Graph:
@@ -39,7 +33,7 @@ def load(tree: Path, name: str) -> onnx.Graph:
 
 def compare_first(inspection: Study, tree: Path, of_file: configs.ModelConfig) -> None:
     """Hold config.pbtxt, and what the form lays over it, against an ONNX model itself."""
-    names = files(inspection, tree)
+    names = files(inspection)
     if not names:
         return
     inspection.graph = load(tree, names[0])
@@ -53,7 +47,7 @@ def compare_first(inspection: Study, tree: Path, of_file: configs.ModelConfig) -
 
 def compare_others(inspection: Study, tree: Path) -> None:
     """One config.pbtxt is for all versions, and Triton serves none of them when one does not load."""
-    for name in files(inspection, tree)[1:]:
+    for name in files(inspection)[1:]:
         graph = load(tree, name)
         problems = [*onnx.problems(tree / name, graph), *compare.problems(compare.compare(inspection.config, graph))]
         inspection.problems += [f"{name}: {problem}" for problem in problems]

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from datasets.inspect.config_pbtxt import pbtxt
 from datasets.inspect.triton.ensembles import is_ensemble
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import labels
-from services.frameworks.triton import layout as layouts
 from services.frameworks.triton.repository import study
 from services.frameworks.triton.runtime import Runtime, locate
 from services.frameworks.triton.study import Study, versions_of
@@ -112,10 +112,10 @@ def render(context: LaunchContext) -> Launch:
 
 def folder_of(model: Study, tree: Path) -> tuple[dict[str, bytes], dict[str, Path]]:
     """What is in the folder of one model in the generated repository: files that are written, and links."""
-    links = {name: tree / model.folder / target for name, target in model.layout.entries}
+    links = {name: tree / model.folder / target for name, target in model.links}
     files = labels.rewritten(model.config, links)
     links = {name: target for name, target in links.items() if name not in files}
-    files[layouts.CONFIG] = configs.write(model.config).encode()
+    files[pbtxt.NAME] = configs.write(model.config).encode()
     if is_ensemble(model.config):  # its version folders are empty, and must be there
         files |= {name: b"" for version in versions_of(model) if (name := f"{version}/.keep") not in links}
     return files, links

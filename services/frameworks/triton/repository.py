@@ -16,12 +16,13 @@ from datasets.inspect.errors import TooMuch
 from datasets.inspect.listing import files_below
 from datasets.inspect.report import Executable
 from datasets.inspect.triton import ensembles, summary
+from datasets.inspect.triton import layout as layouts
 from datasets.inspect.triton import repository as rules
 from datasets.inspect.triton.ensembles import Member, is_ensemble, steps_of
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
-from services.frameworks.triton import layout as layouts
 from services.frameworks.triton import study as studies
+from services.frameworks.triton.links import links
 from services.frameworks.triton.study import Study
 
 NAME: Final = "model"
@@ -37,7 +38,7 @@ class Repository:
     main: Study = field(default_factory=Study)
     others: list[Study] = field(default_factory=list)
     files: tuple[tuple[str, str], ...] = ()
-    """Files beside the models, as in Layout.entries."""
+    """Files beside the models, as in links.py."""
     executable: tuple[Executable, ...] = ()
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -58,7 +59,7 @@ class Repository:
 def study(tree: Path, options: Mapping[str, Any], service: str = "") -> Repository:
     """`service` is "" while nobody has named it. Never raises for bad files: what is wrong is in `problems`."""
     try:
-        layout = layouts.read(tree)
+        layout = layouts.find(tree)
         if layout.kind != layouts.REPOSITORY:
             return _single(tree, options, service)
         return _several(tree, layout, options, service)
@@ -90,7 +91,7 @@ def _several(tree: Path, layout: layouts.Layout, options: Mapping[str, Any], ser
     names = rules.loaded(chosen, members)
     repository = Repository(studies.study(tree / chosen, own, service or NAME, chosen))
     repository.others = [studies.study(tree / name, {}, name, name) for name in names[1:]]
-    repository.files = tuple(entry for entry in layout.entries if entry[0] != repository.main.name)
+    repository.files = tuple(entry for entry in links(layout) if entry[0] != repository.main.name)
     repository.problems += [*_name_problems(repository, service), *_problems(repository)]
     repository.notes += _notes(repository, layout)
     repository.executable = _code_of(repository, tree)

@@ -10,21 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.inspect import windows_text
 from datasets.inspect.budget import Budget
-from datasets.inspect.config_pbtxt import config_fields, config_rules, named_files, pbtxt, sample_rules, unquoted
+from datasets.inspect.config_pbtxt import config_fields, config_rules, pbtxt, sample_rules
 from datasets.inspect.errors import TooMuch, Unreadable
 from datasets.inspect.formats import onnx
 from datasets.inspect.listing import files_below
 from datasets.inspect.report import Difference, Executable
-from datasets.inspect.triton import summary, versions
+from datasets.inspect.triton import layout as layouts
+from datasets.inspect.triton import summary
 from datasets.inspect.triton.ensembles import is_ensemble
-from datasets.inspect.triton.layout import DEFAULT_FILES, missing_for_onnx, model_files_of
+from datasets.inspect.triton.layout import Layout
+from datasets.inspect.triton.names import Names
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import graphs
-from services.frameworks.triton import layout as layouts
-from services.frameworks.triton.layout import Layout
+from services.frameworks.triton.links import links
 
 NO_MODEL: Final = (
     "There is no model that Triton can serve here: expected config.pbtxt with a version folder such as 1/, "
@@ -41,7 +41,9 @@ class Study:
     """What the model is called in Triton."""
     folder: str = ""
     """Its folder in a repository of several models, "" when the files are those of one model."""
-    layout: Layout = field(default_factory=lambda: Layout(layouts.NOTHING))
+    layout: Layout = field(default_factory=lambda: Layout(Path(), Names({})))
+    links: tuple[tuple[str, str], ...] = ()
+    """Its files in the generated repository, without config.pbtxt: name there -> path relative to the tree."""
     config_text: str = ""
     config: configs.ModelConfig = None
     graph: onnx.Graph | None = None
@@ -64,24 +66,23 @@ def study(tree: Path, options: Mapping[str, Any], name: str = "model", folder: s
     """
     inspection = Study(name, folder)
     try:
-        inspection.layout = layouts.read(tree)
+        inspection.layout = layouts.find(tree)
         if inspection.layout.kind not in {layouts.MODEL, layouts.BARE}:
             inspection.problems.append(NO_MODEL)
             return inspection
+        inspection.links = links(inspection.layout)
         inspection.config_text = read_config(tree)
         of_file = configs.parse(inspection.config_text)
         check_options(of_file, options)
-        inspection.config = configs.overlay(of_file, options, name)
+        inspection.config = inspection.layout.config = configs.overlay(of_file, options, name)
         inspection.notes += [
             f"{field} is left out: the bundled Triton does not know it." for field in configs.drop_newer(of_file)
         ]
         inspection.problems += [*config_fields.problems(inspection.config), *config_rules.problems(inspection.config)]
         if inspection.problems:
             return inspection
-        infer_backend(inspection)
-        check_files(inspection, tree)
-        inspection.executable = code_of(inspection, tree)
-        check_source(inspection, tree)
+        check_files(inspection)
+        inspection.executable = code_of(inspection)
         if not inspection.problems:
             graphs.compare_first(inspection, tree, of_file)
             fill_tensors(inspection, tree)
@@ -113,81 +114,46 @@ def read_config(tree: Path) -> str:
         raise ModelError(f"{error}.") from error
 
 
-def infer_backend(inspection: Study) -> None:
-    """Triton guesses the backend from the file names as well; said here so that the page can show it."""
-    if configs.backend(inspection.config) or is_ensemble(inspection.config):
+def check_files(inspection: Study) -> None:
+    """Also set the backend that Triton would guess, so that the page can show it."""
+    config, layout = inspection.config, inspection.layout
+    layouts.choose_backend(layout)
+    if is_ensemble(config) and not inspection.folder:
+        inspection.problems.append(ALONE)
         return
-    if inspection.layout.backend:
-        inspection.config.backend = inspection.layout.backend
-    elif inspection.layout.versions:
-        inspection.problems.append(
-            "config.pbtxt names no backend and the model file is none that Triton knows: set the backend, for example "
-            "python or onnxruntime."
-        )
-
-
-def check_files(inspection: Study, tree: Path) -> None:
-    """The files that Triton will open must be there; it would say so only after a start."""
-    backend = configs.backend(inspection.config)
-    if trouble := unquoted.problem(inspection.config):
-        inspection.problems.append(trouble)
-    if is_ensemble(inspection.config):
-        if not inspection.folder:
-            inspection.problems.append(ALONE)
-        return
-    file = str(inspection.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
-    if not inspection.layout.versions:
-        inspection.problems.append(f"There is no version folder: put the model into 1/{file}.")
-        return
-    inspection.problems += named_files.problems(inspection.config, tree)
-    if backend == "python":
-        inspection.problems += named_files.environment_problems(inspection.config, tree)
-    folders = {name.partition("/")[0] for name, _ in inspection.layout.entries if "/" in name}
-    inspection.problems += versions.problems(inspection.config, folders)
-    inspection.notes += versions.notes(inspection.config, folders)
-    for version in wanted_versions(inspection):
-        folder = tree / str(version)
-        if backend == "onnxruntime" and inspection.layout.kind == layouts.MODEL:
-            inspection.problems += missing_for_onnx(inspection.config, folder, file)
-        if inspection.layout.kind == layouts.BARE or (file and (folder / file).exists()):
-            continue
-        if file:
-            inspection.problems.append(f"{version}/{file} is missing: the {backend or 'model'} backend loads it.")
-        elif not any(folder.iterdir()):
-            inspection.problems.append(f"The version folder {version}/ is empty: put the model file into it.")
-
-
-def wanted_versions(inspection: Study) -> tuple[int, ...]:
-    return versions.loaded(inspection.config, inspection.layout.versions)
+    if layout.backend and not configs.backend(config):
+        config.backend = layout.backend
+    layouts.check_files(layout)
+    inspection.problems += layout.problems
+    inspection.notes += layout.notes
 
 
 def versions_of(inspection: Study) -> tuple[int, ...]:
     """What Triton loads. An ensemble without a version folder gets one when it is launched."""
     if inspection.config is None:
         return ()
-    return wanted_versions(inspection) or ((1,) if is_ensemble(inspection.config) else ())
+    return layouts.loaded_versions(inspection.layout) or ((1,) if is_ensemble(inspection.config) else ())
 
 
-def code_of(inspection: Study, tree: Path) -> tuple[Executable, ...]:
+def code_of(inspection: Study) -> tuple[Executable, ...]:
     """Code that the chosen backend would run. Raises ModelError when the folder has too much to look through."""
-    budget, backend = Budget(), configs.backend(inspection.config)
-    file = str(inspection.config.default_model_filename) or DEFAULT_FILES.get(backend, "")
-    model_files: tuple[str, ...] = (file,) if file else ()
-    if inspection.layout.kind == layouts.MODEL and (numbers := wanted_versions(inspection)):
-        model_files = model_files_of(inspection.config, file, numbers)
+    budget, layout = Budget(), inspection.layout
     try:
-        return summary.code_of(tree, files_below(tree, budget), backend, model_files, inspection.config, budget)
+        files = files_below(layout.folder, budget)
+        return summary.code_of(
+            layout.folder, files, layout.backend, layouts.model_files(layout), inspection.config, budget
+        )
     except TooMuch as error:
         raise ModelError(f"The folder cannot be looked through for code: {error}.") from error
 
 
 def fill_tensors(inspection: Study, tree: Path) -> None:
     if configs.backend(inspection.config) == "python":
-        inspection.completes = b"auto_complete_config" in (tree / python_file(inspection)).read_bytes()
+        inspection.completes = b"auto_complete_config" in (tree / inspection.layout.model_file).read_bytes()
     if inspection.config.input and inspection.config.output:
         return
     if inspection.graph is not None:
-        graphs.fill(inspection, inspection.graph, graphs.files(inspection, tree)[0])
+        graphs.fill(inspection, inspection.graph, graphs.files(inspection)[0])
     elif configs.backend(inspection.config) == "python":
         if inspection.completes:
             inspection.notes.append("The Python model says its inputs and outputs itself when it is loaded.")
@@ -203,19 +169,6 @@ def check_declared(inspection: Study) -> None:
     if inspection.config.max_batch_size:
         raise ModelError("Nothing says what inputs the Python model has, and batches need some: fill in its inputs.")
     inspection.notes.append("config.pbtxt names no inputs, so requests bring none: fill them in if the model has some.")
-
-
-def check_source(inspection: Study, tree: Path) -> None:
-    if configs.backend(inspection.config) == "python" and not inspection.problems:
-        name = python_file(inspection)
-        inspection.problems += filter(None, [windows_text.problem_for_python(tree / name, name)])
-
-
-def python_file(inspection: Study) -> str:
-    """Relative to the tree."""
-    if inspection.layout.kind == layouts.BARE:
-        return "model.py"
-    return f"{wanted_versions(inspection)[-1]}/{str(inspection.config.default_model_filename) or 'model.py'}"
 
 
 def check_config(inspection: Study) -> None:

@@ -46,7 +46,7 @@ def test_a_model_with_a_config_and_a_version(folder: Path) -> None:
 def test_a_platform_counts_as_the_backend(folder: Path) -> None:
     put(folder, config_DOT_pbtxt='platform: "onnxruntime_onnx"\n')
     put(folder / "1", model_DOT_onnx="x")
-    assert seen(folder).details["backend"] == "onnxruntime_onnx"
+    assert seen(folder).details["backend"] == "onnxruntime"
 
 
 def test_a_model_without_a_config_is_known_by_its_file(folder: Path) -> None:
@@ -59,13 +59,13 @@ def test_a_model_without_a_version_folder_has_a_problem(folder: Path) -> None:
     put(folder, config_DOT_pbtxt='backend: "python"', model_DOT_py="")
     model = seen(folder)
     assert model.kind == "triton_model"
-    assert model.problems == ("There is no version folder: put the model file into a folder named 1.",)
+    assert model.problems == ("There is no version folder: make a folder named 1 and move model.py into it.",)
 
 
 def test_an_empty_version_folder_is_a_problem_but_not_of_an_ensemble(folder: Path) -> None:
     (folder / "1").mkdir()
     put(folder, config_DOT_pbtxt='backend: "python"')
-    assert seen(folder).problems == ("The version folder 1 holds no model file.",)
+    assert seen(folder).problems == ("The version folder 1/ is empty: put the model file into it.",)
     put(folder, config_DOT_pbtxt='platform: "ensemble"')
     assert seen(folder).problems == ()
     (folder / "1").rmdir()
@@ -80,7 +80,7 @@ def test_a_version_folder_with_unknown_files_and_no_config_is_a_problem(folder: 
 def test_a_config_that_is_not_text_is_a_problem(folder: Path) -> None:
     (folder / "config.pbtxt").write_bytes(b"\xff\x00")
     (folder / "1").mkdir()
-    assert "config.pbtxt is not text in UTF-8." in seen(folder).problems
+    assert "config.pbtxt is not UTF-8 text." in seen(folder).problems
 
 
 def test_a_repository_names_its_models(folder: Path) -> None:

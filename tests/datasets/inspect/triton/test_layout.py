@@ -43,9 +43,12 @@ def files(root: Path, **contents: str) -> Path:
         ({"config_dot_pbtxt": CONFIG, "01__model_dot_py": ""}, "The folder 01 is no version to Triton"),
         (
             {"config_dot_pbtxt": CONFIG, "1__net_dot_py": ""},
-            'name net.py so, or write default_model_filename: "net.py"',
+            'Rename net.py, or write default_model_filename: "net.py"',
         ),
-        ({"config_dot_pbtxt": CONFIG, "1__net_dot_onnx": ""}, "1/model.py is missing, which the backend python loads"),
+        (
+            {"config_dot_pbtxt": CONFIG, "1__net_dot_onnx": ""},
+            "1/model.py is missing: the python backend loads it. The folder holds net.onnx",
+        ),
         ({"config_dot_pbtxt": "max_batch_size: 0", "1__net_dot_bin": ""}, "holds net.bin, which tells no backend"),
         (
             {"config_dot_pbtxt": CONFIG + "\nversion_policy { specific { versions: 3 } }", "1__model_dot_py": ""},
@@ -112,4 +115,4 @@ def test_a_repository_is_as_good_as_its_models(tmp_path: Path) -> None:
     root = files(tmp_path / "r", a__config_dot_pbtxt="nonsense", a__1__model_dot_py="")
     report = inspect(root)
     assert report.kind == "triton_repository" and report.problems[0].startswith("a: config.pbtxt is broken at line 1")
-    assert layout.is_model(root / "a") and not layout.is_model(root)
+    assert (layout.find(root / "a").kind, layout.find(root).kind) == (layout.MODEL, layout.REPOSITORY)

@@ -75,7 +75,7 @@ def test_a_bare_onnx_file_gets_a_repository(tmp_path: Path, name: str) -> None:
     (tmp_path / "weights.bin").write_text("external data lies beside the model")
     inspection = study(tmp_path, {}, "digits")
     assert not inspection.problems
-    assert inspection.layout.entries == (("1/model.onnx", name), ("1/weights.bin", "weights.bin"))
+    assert inspection.links == (("1/model.onnx", name), ("1/weights.bin", "weights.bin"))
     assert inspection.config.name == "digits"
     assert (describe(tmp_path, {}).inputs, describe(tmp_path, {}).outputs) == DIGITS
 
@@ -139,8 +139,8 @@ def test_two_onnx_files_and_none_called_model_are_not_guessed(tmp_path: Path) ->
             "'a b.py' has a blank in it, or a character",
         ),
         ('backend: "python" default_model_filename: "a&b.py"', "1/a&b.py", "Triton starts a model: rename the file."),
-        ('backend: "python"', "labels.txt", "There is no version folder: put the model into 1/model.py."),
-        ('backend: "onnxruntime"', "v1/model.onnx", "There is no version folder: put the model into 1/model.onnx."),
+        ('backend: "python"', "labels.txt", "There is no version folder: put the model file into a folder named 1."),
+        ('backend: "onnxruntime"', "v1/model.onnx", "The folder v1 is no version to Triton"),
         ('backend: "dali"', "1/.keep", "The version folder 1/ is empty"),
         ("max_batch_size: 1", "1/weights.bin", "names no backend"),
         ('platform: "ensemble"', "1/.keep", "choose the folder above"),
@@ -280,7 +280,7 @@ def test_a_version_policy_without_a_version_is_named(tmp_path: Path) -> None:
 def test_a_version_folder_that_triton_ignores_is_none(tmp_path: Path) -> None:
     tree = python_model(tmp_path)
     (tree / "1").rename(tree / "01")
-    assert "There is no version folder" in problem(describe(tree, {}))
+    assert "The folder 01 is no version to Triton" in problem(describe(tree, {}))
 
 
 def test_a_backend_that_is_a_path_is_refused(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_service_without_gpu_sees_none_and_one_with_gpu_keeps_its_instance_gro
 
 def test_files_that_cannot_be_served_are_refused_before_a_start(context: LaunchContext) -> None:
     (context.tree / "1" / "model.onnx").unlink()
-    with pytest.raises(ModelError, match=r"names no backend"):
+    with pytest.raises(ModelError, match=r"The version folder 1/ is empty"):
         render(context)
 
 
