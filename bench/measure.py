@@ -25,7 +25,7 @@ FEWEST_ROUNDS = 3
 class Timing:
     rounds: int
     seconds: float
-    """Of each phase: a round has one for each target."""
+    """A round has one phase for each target."""
     warmup: float
 
 

@@ -288,7 +288,7 @@ class ModelDescription:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     task: str = ""
-    """Of a language model: chat, completion or embedding."""
+    """For a language model: chat, completion or embedding."""
     max_model_len: int | None = None
     """Tokens of context that the model has, or that `config` leaves of them."""
     facts: tuple[tuple[str, str], ...] = ()

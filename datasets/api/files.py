@@ -44,7 +44,9 @@ class TrustOut(serializers.ModelSerializer[Dataset]):
 
 
 class ReportOut(serializers.Serializer[Any]):
-    copied_at = serializers.DateTimeField(allow_null=True, help_text="Of the copy that was read; null: the source was.")
+    copied_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the copy that was read was made; null when the source was read."
+    )
     report = serializers.DictField(
         allow_null=True,
         help_text="kind, summary, facts, inputs, outputs, problems, notes, executable, comparison, suggested (a whole "

@@ -27,7 +27,7 @@ class Executable:
     seen: bool = True
     """False for what was not looked into, as it lies at its source: it may turn out to be harmless."""
     imports: tuple[str, ...] = ()
-    """Of a pickle: what loading it would import and may call, as `module.name`."""
+    """For a pickle: what loading it imports and may call, as `module.name`."""
     others: tuple[str, ...] = ()
     """Files that run with it, as those that a program may import."""
 
@@ -70,7 +70,7 @@ class Report:
     kind: str
     summary: str
     name: str = ""
-    """Of the folder, in a repository of several models."""
+    """Name of the folder, in a repository of several models."""
     facts: tuple[tuple[str, str], ...] = ()
     inputs: tuple[ModelTensor, ...] = ()
     outputs: tuple[ModelTensor, ...] = ()
@@ -82,7 +82,7 @@ class Report:
     """A complete config.pbtxt."""
     memory: Memory | None = None
     models: tuple[Report, ...] = ()
-    """Of a Triton repository."""
+    """Reports of the models of a Triton repository."""
     whole: bool = True
     """False when it was not looked at to its end: then there may be more, in `executable` too."""
     version: int = VERSION

@@ -73,7 +73,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 def _registered(kind: str) -> str:
-    """Of a kind that there is not, the action tells; the form has to have some fields then too."""
+    """The kind, or the first one for an unknown kind: the action names the error, and the form needs fields."""
     return kind if kind in registry.SOURCES else registry.FIRST
 
 

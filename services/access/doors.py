@@ -56,7 +56,7 @@ class Address:
     host: str
     framework: str = TRITON
     task: str = ""
-    """Of a vLLM service: chat, completion or embedding; "" when it is not known yet."""
+    """For a vLLM service: chat, completion or embedding; "" when it is not known yet."""
     public: bool = False
     key_header: str = ""
     parameters: tuple[tuple[str, str], ...] = ()

@@ -33,7 +33,7 @@ ANSWER_TIMES, SMALLEST_ANSWER = 4, 64 << 20
 @dataclass(frozen=True)
 class Options:
     folder: Path
-    """Of the two sockets."""
+    """Folder of the two sockets."""
     table: Path
     """The file that says which services there are."""
     egress: Path

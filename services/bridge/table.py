@@ -34,7 +34,7 @@ class Service:
     framework: str
     """triton or vllm."""
     task: str
-    """Of a vLLM service: chat, completion or embedding."""
+    """For a vLLM service: chat, completion or embedding."""
     adapters: tuple[str, ...]
     max_model_len: int | None
     created: int

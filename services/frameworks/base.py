@@ -40,7 +40,7 @@ class Framework(ABC):
 
     @abstractmethod
     def refused_env(self, names: Iterable[str]) -> list[str]:
-        """Of these names of environment variables, those that nobody may set: they would break the isolation."""
+        """The names among these environment variables that nobody may set: they would break the isolation."""
 
     @abstractmethod
     def unlisted_env(self, env: Mapping[str, str]) -> dict[str, str]:

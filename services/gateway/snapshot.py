@@ -32,7 +32,7 @@ class GatewayService:
     framework: str = "triton"
     """triton or vllm: which doors the service has, and in which protocol a backend is spoken to."""
     task: str = ""
-    """Of a vLLM service: chat, completion or embedding. "" for Triton."""
+    """For a vLLM service: chat, completion or embedding. "" for Triton."""
     adapters: tuple[str, ...] = ()
     """LoRA modules of a vLLM service; callers name them `<service>:<adapter>`."""
     sequences: bool = False

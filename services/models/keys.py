@@ -17,7 +17,7 @@ class ApiKey(models.Model):
     digest = models.CharField(max_length=64, unique=True)
     """SHA-256 of the whole key in hex: the key has 256 bits of entropy, so a slow hash would add nothing."""
     scopes = models.JSONField(default=list)
-    """Of infer, read, manage."""
+    """Any of infer, read, manage."""
     services = models.JSONField(default=list, blank=True)
     """Names of the only services it opens, for people to read; empty: every service of the team."""
     service_ids = models.JSONField(default=list, blank=True)

@@ -37,14 +37,14 @@ INDEX: Final = "model.safetensors.index.json"
 class Model:
     config: Mapping[str, Any] = field(default_factory=dict)
     text: Mapping[str, Any] = field(default_factory=dict)
-    """Of the language model: the whole config, or the part of a model that sees as well."""
+    """Config of the language model: the whole config, or the part of a model that sees as well."""
     weights: tuple[str, ...] = ()
     weights_bytes: int = 0
     parameters: int = 0
     exact: bool = False
     """Whether `parameters` was counted in the headers of the weights; else it follows from their size."""
     dtype: str = ""
-    """Of most weights."""
+    """Datatype of most weights."""
     custom_code: tuple[str, ...] = ()
     """Files with an auto_map, which names Python code to run."""
     problems: list[str] = field(default_factory=list)
@@ -181,7 +181,7 @@ def quantization(config: Mapping[str, Any]) -> str:
 
 
 def bits(config: Mapping[str, Any]) -> int:
-    """Of one packed number; 4 when nothing is said."""
+    """Bits of one packed number; 4 by default."""
     settings = _quantization(config)
     value = settings.get("bits") or settings.get("w_bit")
     if value is None and isinstance(groups := settings.get("config_groups"), dict):

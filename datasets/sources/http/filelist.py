@@ -17,7 +17,7 @@ from datasets.sources.http import checksum_lists
 from datasets.sources.tree import safe_name
 
 MAX_BYTES = 64 << 20
-"""Of a list at a server."""
+"""Limit for a list at a server."""
 # Linear in the length of a line: blanks are tried once, from the letter before them.
 _PATH_FIRST = re.compile(r"(?P<path>.*?\S)(?:\s++(?P<size>[0-9]{1,18}))?(?:\s++(?P<sha256>[0-9a-fA-F]{64}))?")
 

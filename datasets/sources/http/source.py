@@ -46,7 +46,7 @@ class HttpSource(Source):
     kind: ClassVar[str] = "http"
     label: ClassVar[str] = "HTTP server"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("url", "Address", help="Of a file, an archive (tar, zip), or the folder that a list's files are in."),
+        Option("url", "Address", help="Address of a file, an archive (tar, zip), or the folder of a list's files."),
         Option(
             "list",
             "List of files",

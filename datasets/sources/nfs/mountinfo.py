@@ -21,7 +21,7 @@ class Mount:
     root: str
     """What of the file system is mounted here: "/" is all of it."""
     address: str
-    """Of the server that an NFS mount talks to; "" for others."""
+    """Address of the server of an NFS mount; "" for others."""
 
     @property
     def is_nfs(self) -> bool:

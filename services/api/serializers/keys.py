@@ -105,7 +105,7 @@ class KeyBody(Body):
         child=serializers.CharField(),
         max_length=10,
         required=False,
-        help_text="Of infer, read and manage; [infer] when left out.",
+        help_text="Any of infer, read and manage; [infer] when left out.",
     )
     services = serializers.ListField(
         child=serializers.CharField(),

@@ -15,7 +15,7 @@ class DoorOut(serializers.Serializer[Any]):
     door = serializers.CharField(help_text="v2-rest, v2-grpc, v1, tfserving, openai or llm-grpc.")
     label = serializers.CharField(help_text="For people.")  # type: ignore[assignment]  # a field, not DRF's label
     method = serializers.CharField(help_text="Method and path, or the RPC.")
-    url = serializers.CharField(help_text="Of gRPC: the target of a channel.")
+    url = serializers.CharField(help_text="For gRPC: the target of a channel.")
     prefixed = serializers.CharField(help_text='With the service named by a prefix of the path; "" for gRPC.')
     by_host = serializers.CharField(help_text="With the service named by Host, or of gRPC the :authority.")
 

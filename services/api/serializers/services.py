@@ -52,14 +52,14 @@ class ConditionOut(serializers.Serializer[Any]):
 class ReplicaOut(serializers.Serializer[Any]):
     index = serializers.IntegerField()
     revision = serializers.IntegerField()
-    name = serializers.CharField(help_text="Of its process, and of its log.")
+    name = serializers.CharField(help_text="Name of its process and of its log.")
     node = serializers.CharField()
     state = serializers.CharField(help_text="PENDING, STARTING, READY, UNREADY, BACKOFF, FAILED, DRAINING or STANDBY.")
     message = serializers.CharField()
     pid = serializers.IntegerField(allow_null=True)
     restarts = serializers.IntegerField(help_text="How often it ended unexpectedly and was started again.")
     attempts = serializers.IntegerField(help_text="Starts since it last stayed up for a while.")
-    retry_at = serializers.DateTimeField(allow_null=True, help_text="Of one in BACKOFF: when it is started again.")
+    retry_at = serializers.DateTimeField(allow_null=True, help_text="In BACKOFF: the time of the next start.")
     started_at = serializers.DateTimeField(allow_null=True, help_text="When it answered for the first time.")
     created_at = serializers.DateTimeField()
 
@@ -173,7 +173,7 @@ class MetricsOut(serializers.Serializer[Any]):
     )
     replicas_wanted = serializers.IntegerField()
     replicas_ready = serializers.IntegerField()
-    restarts = serializers.IntegerField(help_text="Of the replicas that there are now.")
+    restarts = serializers.IntegerField(help_text="Restarts of the current replicas.")
     replicas = ReplicaMetricsOut(many=True)
     last_hour = UsedOut(help_text="What was used of it, as far as you may see it.")
     not_collected = serializers.ListField(

@@ -27,7 +27,7 @@ class UsedOut(serializers.Serializer[Any]):
     bytes_out = serializers.IntegerField()
     prompt_tokens = serializers.IntegerField()
     completion_tokens = serializers.IntegerField()
-    latency_ms = LatencyOut(source="*", help_text="Of those that succeeded; null when there were none.")
+    latency_ms = LatencyOut(source="*", help_text="Latency of successful requests; null when there were none.")
 
 
 class PointOut(serializers.Serializer[Any]):

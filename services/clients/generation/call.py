@@ -77,7 +77,7 @@ class Generation:
     """Time to the first part of a streamed answer, in ms from sending."""
     last_ms: float | None = None
     outputs: tuple[Output, ...] = ()
-    """Of an embedding: the vector."""
+    """For an embedding: the vector."""
 
     @property
     def tokens_per_second(self) -> float | None:

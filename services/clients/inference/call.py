@@ -20,11 +20,11 @@ GRPC = "grpc"
 V1 = "v1"
 OPENAI = "openai"
 SHOWN_BYTES = 1 << 20
-"""Of the values of an answer, at most so many bytes are shown, over all its outputs and responses."""
+"""Bytes of an answer's values that are shown at most, over all its outputs and responses."""
 SHOWN_VALUES = 256
-"""Of a tensor, at most so many values are shown; the full count is told."""
+"""Values of a tensor that are shown at most; the full count is shown too."""
 SHOWN_BODY = 8192
-"""Of a body, at most so many characters are shown."""
+"""Characters of a body that are shown at most."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from services.clients.inference.caller import CONNECT_SECONDS, Caller
 from services.clients.inference.wire import cut
 
 HELD_BYTES: Final = 64 << 20
-"""Of an answer, so much is kept to be read; what comes after it is counted only."""
+"""Bytes of an answer that are kept; the rest is only counted."""
 CHUNK: Final = 1 << 20
 
 

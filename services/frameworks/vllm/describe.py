@@ -35,7 +35,7 @@ class Study:
     max_model_len: int | None = None
     parameters: int = 0
     dtype: str = ""
-    """Of the weights."""
+    """Datatype of the weights."""
     executable: tuple[Executable, ...] = ()
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -40,7 +40,7 @@ class Folder:
 
     @property
     def text_config(self) -> Mapping[str, Any]:
-        """Of the language model: the whole config.json, or the part of a model that sees as well."""
+        """Config of the language model: the whole config.json, or the part of a model that sees as well."""
         inner = self.config.get("text_config")
         return inner if isinstance(inner, dict) else self.config
 

@@ -28,7 +28,7 @@ LEAST_HEAP = 1 << 30
 HEAP_BODIES = 64
 """So many requests of the largest size may be buffered at once; a limit of 1 GiB for the default size."""
 HEAP_SHARE = 0.5
-"""Of the machine's memory; what the models need is there too."""
+"""Share of the machine's memory. The models need the rest."""
 STRICT: Json = {"envoy.reloadable_features.strict_chunk_parsing": True}
 """Off by default: the end of a chunk's data is CRLF, and no other bytes."""
 LEAST_BODIES = 2
