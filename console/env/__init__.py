@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from console.errors import ConsoleError
-from console.text import decode
+from console.formats.text import decode
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from console.units import duration_text, size_text
+from console.formats.units import duration_text, size_text
 from services import states
 
 register = template.Library()

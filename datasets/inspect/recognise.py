@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from console.units import size_text
+from console.formats.units import size_text
 from datasets.errors import SourceError
 from datasets.inspect import not_models
 from datasets.inspect.config_pbtxt import pbtxt

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from console.text import marked_encoding
+from console.formats.text import marked_encoding
 
 READ_BY_VLLM: Final = (".json", ".jinja")
 OTHERS_READ_BY_VLLM: Final = frozenset({"vocab.txt", "merges.txt"})

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from console.units import duration_text, size_text
+from console.formats.units import duration_text, size_text
 from datasets import states, wiring
 from datasets.errors import PreheatError, SourceChanged, SourceDamaged, Waiting
 from datasets.jobs import housekeeping

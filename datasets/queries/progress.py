@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from console.units import duration_text, size_text
+from console.formats.units import duration_text, size_text
 from datasets import states
 from datasets.models import Round
 

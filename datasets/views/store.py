@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from console.errors import Conflict
-from console.units import size_text
+from console.formats.units import size_text
 from console.web.pages import actor_of, paginate
 from datasets.actions import store as store_actions
 from datasets.queries import store as store_queries

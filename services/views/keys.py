@@ -15,7 +15,7 @@ from console import roles
 from console.accounts import teams
 from console.accounts.principal import Principal
 from console.errors import Forbidden, InvalidFields
-from console.units import duration_text
+from console.formats.units import duration_text
 from console.web.pages import actor_of, paginate, show_errors
 from services.actions import delivery, keys
 from services.forms.keys import KeyForm

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from console.units import size_text
+from console.formats.units import size_text
 from services.usage.measured import Measured
 
 WIDTH: Final = 600

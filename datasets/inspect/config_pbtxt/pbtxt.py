@@ -10,7 +10,7 @@ from typing import Any, Final
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from console.text import decode
+from console.formats.text import decode
 from datasets.inspect.errors import Unreadable
 from datasets.inspect.formats.onnx import Graph
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from console import varints
+from console.formats import varints
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import Unreadable
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.units import size_text
+from console.formats.units import size_text
 from datasets.errors import NoRoomYet, PreheatError
 from datasets.preheat.copying.speed import Limit
 from datasets.preheat.copying.streams import Streams

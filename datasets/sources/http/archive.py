@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from console.units import size_text
+from console.formats.units import size_text
 from datasets.errors import NotLookedInto, SourceChanged, SourceDamaged, SourceError
 from datasets.sources.archives import kinds, tar
 from datasets.sources.archives import zip as zips

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 from urllib.parse import unquote
 
-from console.text import decode
+from console.formats.text import decode
 from datasets.errors import SourceError
 from datasets.sources.archives import kinds
 from datasets.sources.archives.spool import Spool

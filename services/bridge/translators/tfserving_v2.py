@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from console import varints
+from console.formats import varints
 from services.bridge.errors import invalid
 from services.bridge.protos import tfserving
 from services.bridge.values.tensors import Array, Model, NamedTensor, Outputs, count

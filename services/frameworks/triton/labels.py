@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from console.text import decode
+from console.formats.text import decode
 
 MOST_BYTES: Final = 4 << 20
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.message import Message
 
-from console import varints
+from console.formats import varints
 from services.errors import GatewayRefused
 from services.gateway.envoy import names
 from services.gateway.envoy.document import Document, apart

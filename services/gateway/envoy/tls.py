@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from console.files import replace
-from console.text import decode
+from console.formats.text import decode
 from services.errors import GatewayError
 from services.gateway.envoy.document import discovery
 from services.gateway.envoy.names import Json, typed

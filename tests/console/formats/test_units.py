@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.units import duration_text, size_text
+from console.formats.units import duration_text, size_text
 
 
 @pytest.mark.parametrize(

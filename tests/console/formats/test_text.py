@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.text import decode, marked_encoding
+from console.formats.text import decode, marked_encoding
 
 
 @pytest.mark.parametrize(

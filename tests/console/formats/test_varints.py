@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console import varints
+from console.formats import varints
 
 
 @pytest.mark.parametrize(
