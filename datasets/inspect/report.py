@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the readers: a stored report of another version is made anew."""
 
 
