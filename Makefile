@@ -18,8 +18,8 @@ HOME_DIR := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_HOME),var))
 RUNTIMES := $(patsubst ~/%,$(HOME)/%,$(or $(CONSOLE_RUNTIMES),$(HOME_DIR)/runtimes))
 VENV := .venv/bin
 
-.PHONY: help run test test-postgres check bench bench-gateway bench-preheat clean golden requirements venv venv-dev clients runtime-bench runtime-bench-preheat \
-  runtime-triton runtime-vllm runtime-vllm-if-possible python
+.PHONY: help run test test-quick test-postgres check bench bench-gateway bench-preheat clean golden requirements \
+  venv venv-dev clients runtime-bench runtime-bench-preheat runtime-triton runtime-vllm runtime-vllm-if-possible python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,8 +31,11 @@ run: ## Install what is missing, then start everything; Ctrl-C ends it
 
 PYTEST = CONSOLE_RUNTIMES="$(abspath $(RUNTIMES))" $(VENV)/python -m pytest
 test: venv-dev runtime-triton runtime-vllm-if-possible clients ## Run all tests
-	$(PYTEST) -n 2 --dist loadgroup
+	$(PYTEST) -n 2 --dist loadgroup --durations=25
 	@$(MAKE) test-postgres
+
+test-quick: venv-dev ## Run the tests that start no server
+	$(PYTEST) -n 2 -m "not integration and not browser and not slow"
 
 # SQLite has one writer at a time and takes many a mistake: what claims, counts and locks runs on PostgreSQL as well.
 ON_POSTGRES = $(addprefix tests/services/actions/test_,bounds.py places.py keys.py) $(addprefix tests/services/control/,test_races.py test_sweep.py queues/test_lines.py) tests/services/usage/test_metering.py \

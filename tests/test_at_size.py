@@ -46,7 +46,7 @@ OWNED = {
 WHOLE = {"/usage/export/", "/metrics"}
 """For programs that want everything: a download, and a line for each series that Prometheus reads."""
 
-pytestmark = pytest.mark.xdist_group("at_size")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("at_size")]
 
 
 @pytest.fixture(scope="module")

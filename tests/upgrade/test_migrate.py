@@ -32,6 +32,7 @@ from tests.upgrade import earlier
 from tests.upgrade.make_home import CALLS, PASSWORD, REFUSED, SECRET
 
 # The oldest shape: neither limits nor headers nor rules.
+pytestmark = pytest.mark.slow
 COUNTED = ("requests", "succeeded", "client_errors", "server_errors", "bytes_in", "bytes_out")
 HASHERS = console_settings.PASSWORD_HASHERS
 FIRST = ServiceSpec(

@@ -10,6 +10,8 @@ import pytest
 
 from console.install import bootstrap
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:

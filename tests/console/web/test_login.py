@@ -47,6 +47,7 @@ def test_somebody_elses_guesses_lock_nobody_out(client: Client, alice: User) -> 
     assert sign_in(client, "alice")
 
 
+@pytest.mark.slow
 def test_guesses_at_other_names_wipe_no_count(client: Client, alice: User, settings: Settings) -> None:
     """More than a cache in memory would hold."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -138,6 +138,7 @@ def test_files_on_another_node_are_not_guessed(job: Round, run_now: Run, setting
     assert not listing.rows and "on node local" in listing.missing and "second" in listing.missing
 
 
+@pytest.mark.slow
 def test_twenty_thousand_files_cost_at_most_fifty_times_the_parsing_of_their_plan(job: Round, store: Store) -> None:
     under_way(job, store, count=20_000, done=19_000)
     current = fresh(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ FIELDS = sorted({*ServiceBody().fields, *KeyBody().fields, *QueueBody().fields, 
 BODIES = st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=6)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

@@ -133,6 +133,7 @@ def test_what_files_say_is_kept_with_each_revision(ready: Make, actor: Principal
     assert service.revisions.get(number=3).described == first.described
 
 
+@pytest.mark.slow
 def test_thousands_of_services_and_keys_are_told_at_once(ready: Make, team: Team) -> None:
     """2,000 services and 10,000 keys, in the CPU time that one request may cost."""
     spec = {**ready().target.spec, "auth": {"policy": "api_key", "header": "x-a", "parameters": []}}
