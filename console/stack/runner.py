@@ -22,6 +22,7 @@ from console.home import Home
 from console.stack import ready, supervisord
 from console.stack.process import SupervisorProcess, tail, until
 from console.stack.programs import Doors, StackProgram
+from console.stack.sockets import Sockets
 from console.web import trouble
 from services.engines.local.supervisor import ProcessInfo
 from services.errors import EngineError
@@ -34,8 +35,6 @@ LOOK_SECONDS = 1.0
 READY_SECONDS = 60
 SHORT_PAUSE, FIRST_PAUSE, LONGEST_PAUSE = 0.25, 1.0, 16.0
 """Seconds between tries. There is always a next one: a full disk, or a database that is away, comes to an end."""
-SOCKET_SECONDS = 10.0
-"""A running program must have its sockets after this time."""
 STEADY_SECONDS = 60.0
 """A supervisord that ran this long is restarted without a pause."""
 
@@ -51,6 +50,7 @@ class Runner:
         self._pauses = Pauses(SHORT_PAUSE)
         self._started = 0.0
         self._pids: dict[str, int] = {}
+        self._sockets = Sockets()
         self._troubled: set[str] = set()
 
     def run(self, first_run: FirstRun, tell: Callable[[Mapping[str, str]], None], *, exit_when_ready: bool) -> int:
@@ -124,11 +124,9 @@ class Runner:
         with suppress(OSError):  # a full disk: the next look tries again
             if info.state == "BACKOFF":
                 supervisord.write(self._home, self._programs)
-            elif info.state == "RUNNING" and info.uptime > SOCKET_SECONDS:
-                missing = [path.name for path in program.sockets if not path.exists()]
-                if missing:
-                    self._announce(f"{program.name} has lost {', '.join(missing)}; starting it again")
-                    os.kill(info.pid, signal.SIGTERM)  # supervisord starts what ends by itself
+            elif problem := self._sockets.problem(program, info):
+                self._announce(f"{program.name} {problem}; starting it again")
+                os.kill(info.pid, signal.SIGTERM)  # supervisord starts what ends by itself
 
     def _start(self) -> None:
         supervisord.write(self._home, self._programs)
