@@ -8,8 +8,8 @@ from typing import Any
 
 from datasets.inspect.triton import ensembles
 from services.frameworks.triton import config as configs
+from services.frameworks.triton.inspection import Inspection
 from services.frameworks.triton.repository import Repository, study
-from services.frameworks.triton.study import Study
 from services.specs import CALLED, MAIN, STEP, ModelDescription, ServedModel
 
 
@@ -63,7 +63,7 @@ def models_of(repository: Repository) -> tuple[ServedModel, ...]:
         for step in ensembles.steps_of(one.config)
     }
 
-    def served(one: Study) -> ServedModel:
+    def served(one: Inspection) -> ServedModel:
         role = MAIN if one is repository.main else STEP if one.name in steps else CALLED
         return ServedModel(one.folder, configs.backend(one.config) if one.config is not None else "", role)
 

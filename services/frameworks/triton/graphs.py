@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from datasets.inspect.config_pbtxt import roles
 from datasets.inspect.formats import onnx
@@ -12,12 +11,10 @@ from datasets.inspect.triton.suggest import suggest
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import onnx_graph
-
-if TYPE_CHECKING:
-    from services.frameworks.triton.study import Study
+from services.frameworks.triton.inspection import Inspection
 
 
-def files(inspection: Study) -> list[str]:
+def files(inspection: Inspection) -> list[str]:
     """The ONNX files that would be served, relative to the tree, the highest version's first; [] for other models."""
     if configs.backend(inspection.config) != "onnxruntime":
         return []
@@ -31,7 +28,7 @@ def load(tree: Path, name: str) -> onnx.Graph:
         raise ModelError(f"{name} cannot be read as ONNX: {error}.") from error
 
 
-def compare_first(inspection: Study, tree: Path, of_file: configs.ModelConfig) -> None:
+def compare_first(inspection: Inspection, tree: Path, of_file: configs.ModelConfig) -> None:
     """Hold config.pbtxt, and what the form lays over it, against an ONNX model itself."""
     names = files(inspection)
     if not names:
@@ -45,7 +42,7 @@ def compare_first(inspection: Study, tree: Path, of_file: configs.ModelConfig) -
     inspection.notes += compare.notes(rows)
 
 
-def compare_others(inspection: Study, tree: Path) -> None:
+def compare_others(inspection: Inspection, tree: Path) -> None:
     """One config.pbtxt is for all versions, and Triton serves none of them when one does not load."""
     for name in files(inspection)[1:]:
         graph = load(tree, name)
@@ -53,7 +50,7 @@ def compare_others(inspection: Study, tree: Path) -> None:
         inspection.problems += [f"{name}: {problem}" for problem in problems]
 
 
-def fill(inspection: Study, graph: onnx.Graph, name: str) -> None:
+def fill(inspection: Inspection, graph: onnx.Graph, name: str) -> None:
     """What config.pbtxt leaves out, without the inputs that Triton fills and the outputs that it keeps as state."""
     inputs, outputs = roles.client_inputs(inspection.config, graph), roles.client_outputs(inspection.config, graph)
     try:

@@ -13,9 +13,9 @@ from datasets.inspect.triton.ensembles import is_ensemble
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import labels
+from services.frameworks.triton.inspection import Inspection, versions_of
 from services.frameworks.triton.repository import study
 from services.frameworks.triton.runtime import Runtime, locate
-from services.frameworks.triton.study import Study, versions_of
 from services.specs import Launch, LaunchContext, Ports
 
 CLOSED_APIS: Final = "shared-memory,model-config,model-repository,statistics,trace,logging"
@@ -110,7 +110,7 @@ def render(context: LaunchContext) -> Launch:
     )
 
 
-def folder_of(model: Study, tree: Path) -> tuple[dict[str, bytes], dict[str, Path]]:
+def folder_of(model: Inspection, tree: Path) -> tuple[dict[str, bytes], dict[str, Path]]:
     """What is in the folder of one model in the generated repository: files that are written, and links."""
     links = {name: tree / model.folder / target for name, target in model.links}
     files = labels.rewritten(model.config, links)
@@ -187,7 +187,7 @@ def check_env(env: Mapping[str, str]) -> None:
         )
 
 
-def check_backend(model: Study, runtime: Runtime) -> None:
+def check_backend(model: Inspection, runtime: Runtime) -> None:
     if sentence := lacking_backend(model.folder, configs.backend(model.config), runtime):
         raise ModelError(sentence)
 

@@ -22,8 +22,8 @@ from datasets.inspect.triton.ensembles import Member, is_ensemble, steps_of
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import study as studies
+from services.frameworks.triton.inspection import Inspection, versions_of
 from services.frameworks.triton.links import links
-from services.frameworks.triton.study import Study
 
 NAME: Final = "model"
 """Name of the main model while there is no service."""
@@ -35,8 +35,8 @@ PROGRAMMING: Final = ("python", "backend")
 class Repository:
     """`main` is called from outside, `others` only from inside. Both are ready to be written without `problems`."""
 
-    main: Study = field(default_factory=Study)
-    others: list[Study] = field(default_factory=list)
+    main: Inspection = field(default_factory=Inspection)
+    others: list[Inspection] = field(default_factory=list)
     files: tuple[tuple[str, str], ...] = ()
     """Files beside the models, as in links.py."""
     executable: tuple[Executable, ...] = ()
@@ -44,14 +44,14 @@ class Repository:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def models(self) -> tuple[Study, ...]:
+    def models(self) -> tuple[Inspection, ...]:
         return (self.main, *self.others)
 
     @property
     def members(self) -> dict[str, Member]:
         """The models as ensembles see them, by their folders."""
         return {
-            one.folder: Member(one.config, configs.backend(one.config) if one.config else "", studies.versions_of(one))
+            one.folder: Member(one.config, configs.backend(one.config) if one.config else "", versions_of(one))
             for one in self.models
         }
 
@@ -144,7 +144,7 @@ def _code_of(repository: Repository, tree: Path) -> tuple[Executable, ...]:
     return tuple(code_by_path.values())
 
 
-def _code_of_model(one: Study) -> Iterator[Executable]:
+def _code_of_model(one: Inspection) -> Iterator[Executable]:
     for code in one.executable:
         others = tuple(f"{one.folder}/{other}" for other in code.others)
         yield replace(code, path=f"{one.folder}/{code.path}", others=others)

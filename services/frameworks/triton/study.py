@@ -6,24 +6,21 @@ Reads config.pbtxt, file names and ONNX graphs; runs no model code. A service of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from datasets.inspect.budget import Budget
 from datasets.inspect.config_pbtxt import config_fields, config_rules, pbtxt, sample_rules
 from datasets.inspect.errors import TooMuch, Unreadable
-from datasets.inspect.formats import onnx
 from datasets.inspect.listing import files_below
-from datasets.inspect.report import Difference, Executable
+from datasets.inspect.report import Executable
 from datasets.inspect.triton import layout as layouts
 from datasets.inspect.triton import summary
 from datasets.inspect.triton.ensembles import is_ensemble
-from datasets.inspect.triton.layout import Layout
-from datasets.inspect.triton.names import Names
 from services.errors import ModelError
 from services.frameworks.triton import config as configs
 from services.frameworks.triton import graphs
+from services.frameworks.triton.inspection import Inspection
 from services.frameworks.triton.links import links
 
 NO_MODEL: Final = (
@@ -33,38 +30,12 @@ NO_MODEL: Final = (
 ALONE: Final = "This is an ensemble: choose the folder above as the model path, which has the models of its steps too."
 
 
-@dataclass
-class Study:
-    """`config` is complete and ready to be written when there are no `problems`."""
-
-    name: str = ""
-    """What the model is called in Triton."""
-    folder: str = ""
-    """Its folder in a repository of several models, "" when the files are those of one model."""
-    layout: Layout = field(default_factory=lambda: Layout(Path(), Names({})))
-    links: tuple[tuple[str, str], ...] = ()
-    """Its files in the generated repository, without config.pbtxt: name there -> path relative to the tree."""
-    config_text: str = ""
-    config: configs.ModelConfig = None
-    graph: onnx.Graph | None = None
-    """The graph of an ONNX model."""
-    comparison: tuple[Difference, ...] = ()
-    """What the file config.pbtxt says beside what the model says."""
-    suggested: str = ""
-    """A complete config.pbtxt for an ONNX model."""
-    executable: tuple[Executable, ...] = ()
-    completes: bool = False
-    """A Python model says more of itself when it is loaded."""
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-def study(tree: Path, options: Mapping[str, Any], name: str = "model", folder: str = "") -> Study:
+def study(tree: Path, options: Mapping[str, Any], name: str = "model", folder: str = "") -> Inspection:
     """The model in `tree`; with `folder` it is that one of a repository, and `tree` its folder.
 
     Never raises for bad files: what is wrong is in `problems`, one sentence each.
     """
-    inspection = Study(name, folder)
+    inspection = Inspection(name, folder)
     try:
         inspection.layout = layouts.find(tree)
         if inspection.layout.kind not in {layouts.MODEL, layouts.BARE}:
@@ -114,7 +85,7 @@ def read_config(tree: Path) -> str:
         raise ModelError(f"{error}.") from error
 
 
-def check_files(inspection: Study) -> None:
+def check_files(inspection: Inspection) -> None:
     """Also set the backend that Triton would guess, so that the page can show it."""
     config, layout = inspection.config, inspection.layout
     layouts.choose_backend(layout)
@@ -128,14 +99,7 @@ def check_files(inspection: Study) -> None:
     inspection.notes += layout.notes
 
 
-def versions_of(inspection: Study) -> tuple[int, ...]:
-    """What Triton loads. An ensemble without a version folder gets one when it is launched."""
-    if inspection.config is None:
-        return ()
-    return layouts.loaded_versions(inspection.layout) or ((1,) if is_ensemble(inspection.config) else ())
-
-
-def code_of(inspection: Study) -> tuple[Executable, ...]:
+def code_of(inspection: Inspection) -> tuple[Executable, ...]:
     """Code that the chosen backend would run. Raises ModelError when the folder has too much to look through."""
     budget, layout = Budget(), inspection.layout
     try:
@@ -147,7 +111,7 @@ def code_of(inspection: Study) -> tuple[Executable, ...]:
         raise ModelError(f"The folder cannot be looked through for code: {error}.") from error
 
 
-def fill_tensors(inspection: Study, tree: Path) -> None:
+def fill_tensors(inspection: Inspection, tree: Path) -> None:
     if configs.backend(inspection.config) == "python":
         inspection.completes = b"auto_complete_config" in (tree / inspection.layout.model_file).read_bytes()
     if inspection.config.input and inspection.config.output:
@@ -161,7 +125,7 @@ def fill_tensors(inspection: Study, tree: Path) -> None:
             check_declared(inspection)
 
 
-def check_declared(inspection: Study) -> None:
+def check_declared(inspection: Inspection) -> None:
     """Raises ModelError when nobody could call a Python model that declares only this. Without inputs, some can."""
     if not inspection.config.output:
         missing = "outputs" if inspection.config.input else "inputs and outputs"
@@ -171,7 +135,7 @@ def check_declared(inspection: Study) -> None:
     inspection.notes.append("config.pbtxt names no inputs, so requests bring none: fill them in if the model has some.")
 
 
-def check_config(inspection: Study) -> None:
+def check_config(inspection: Inspection) -> None:
     inspection.problems += sample_rules.problems(inspection.config)
     inspection.notes += config_rules.notes(inspection.config)
     if configs.has_sequences(inspection.config):
