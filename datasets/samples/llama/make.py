@@ -96,7 +96,8 @@ def publish(runtime: Path, samples: Path) -> bool:
         return False
     fresh = Path(tempfile.mkdtemp(prefix=f".{NAME}-", dir=samples.parent))
     try:
-        shutil.copytree(source, fresh, dirs_exist_ok=True)
+        # Not with the modes of the runtime, which anybody may read: the umask decides, as for all files of the home.
+        shutil.copytree(source, fresh, copy_function=shutil.copyfile, dirs_exist_ok=True)
         if target.exists():
             target.replace(fresh.with_name(fresh.name + "-old"))
         fresh.replace(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -37,6 +38,18 @@ def test_what_is_trained_is_put_into_the_dataset_once(runtime: Path, samples: Pa
     assert stat.S_IMODE((samples / make.NAME).stat().st_mode) & 0o055 == 0o055
     assert not make.publish(runtime, samples)
     assert [path.name for path in samples.parent.iterdir()] == ["samples"], "nothing half-made stays beside it"
+
+
+def test_its_files_are_for_the_owner_only_where_the_umask_says_so(runtime: Path, samples: Path) -> None:
+    for path in make.trained(runtime).rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    before = os.umask(0o077)
+    try:
+        assert make.publish(runtime, samples)
+    finally:
+        os.umask(before)
+    files = [path for path in (samples / make.NAME).rglob("*") if path.is_file()]
+    assert files and {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
 def test_a_newer_one_replaces_an_older_one_as_a_whole(runtime: Path, samples: Path) -> None:
