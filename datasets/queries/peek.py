@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,11 @@ class Peeks(ExitStack):
     def __init__(self) -> None:
         super().__init__()
         self._results: dict[tuple[int, str], Peek | SourceError] = {}
+
+    @classmethod
+    def shared(cls, peeks: Peeks | None) -> AbstractContextManager[Peeks]:
+        """`peeks`, which their owner closes; without them new ones, closed at the end of the block."""
+        return nullcontext(peeks) if peeks is not None else cls()
 
     def at(self, dataset: Dataset, path: str) -> Peek:
         """Raises SourceError when `path` is not there."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -170,7 +169,7 @@ def describe(
 
     Raises SourceError when the path is not there or leads outside.
     """
-    with nullcontext(peeks) if peeks else Peeks() as opened:
+    with Peeks.shared(peeks) as opened:
         look = opened.at(dataset, path)
         if look.folder is None:
             return None

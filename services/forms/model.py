@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -98,7 +98,7 @@ def inspect(
     if row is None:
         return Model(dataset, path, error=f"There is no dataset named {dataset} that you may see.")
     chosen = str((config or {}).get("model", "")) if framework == "triton" else ""
-    with nullcontext(peeks) if peeks else Peeks() as opened:
+    with Peeks.shared(peeks) as opened:
         try:
             listing = browsing.browse(row, path, limit=ENTRIES)
             read = partial(checks.describe, row, listing.path, framework, peeks=opened)
