@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from console.errors import ConsoleError, InvalidFields
 from services.frameworks import registry
 from services.schema import stored
-from services.schema.structure import Problem, problems_of
+from services.schema.structure import messages_of
 from services.specs import STRATEGIES, ServiceSpec
 
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -51,9 +51,11 @@ def parse_strategy(value: Any) -> str:
 def parse_spec(data: Mapping[str, Any]) -> ServiceSpec:
     """Raises InvalidFields naming every wrong field. Fields that a spec does not have are not looked at."""
     errors: dict[str, list[str]] = {}
-    spec, problems = _checked(data)
-    for path, message in problems:
-        errors.setdefault(".".join(map(str, path)), []).append(message)
+    spec: ServiceSpec | None = None
+    try:
+        spec = stored.adapter(ServiceSpec).validate_python(data)
+    except ValidationError as error:
+        errors = messages_of(error)
     config: dict[str, Any] = {}
     framework = data.get("framework")
     if isinstance(framework, str) and framework.strip():
@@ -61,13 +63,6 @@ def parse_spec(data: Mapping[str, Any]) -> ServiceSpec:
     if errors or spec is None:
         raise InvalidFields(errors)
     return replace(spec, framework_config=config)
-
-
-def _checked(data: Mapping[str, Any]) -> tuple[ServiceSpec | None, list[Problem]]:
-    try:
-        return stored.adapter(ServiceSpec).validate_python(data), []
-    except ValidationError as error:
-        return None, problems_of(error)
 
 
 def _of_framework(name: str, data: Mapping[str, Any], errors: dict[str, list[str]]) -> dict[str, Any]:

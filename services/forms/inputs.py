@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
@@ -77,6 +77,17 @@ def _inputs(shape: Any, prefix: str = "") -> Iterator[Input]:
             )
 
 
+def types_of(shape: Any) -> dict[str, Any]:
+    """The types of the fields of a framework's options, by name."""
+    return {name: get_origin(kind) or kind for name, kind in get_type_hints(shape).items()}
+
+
+def labels_of(shape: Any, prefix: str) -> dict[str, str]:
+    """What the page calls the fields of a framework's options."""
+    hints = get_type_hints(shape, include_extras=True)
+    return {f"{prefix}.{name}": title for name, hint in hints.items() if (title := _about(hint.__metadata__).title)}
+
+
 def _columns(kind: Any) -> tuple[Input, ...]:
     if get_origin(kind) is not tuple:
         return ()
@@ -84,7 +95,7 @@ def _columns(kind: Any) -> tuple[Input, ...]:
     return tuple(_inputs(row)) if is_dataclass(row) else ()
 
 
-def _about(marks: list[Any]) -> FieldInfo:
+def _about(marks: Sequence[Any]) -> FieldInfo:
     return next((mark for mark in marks if isinstance(mark, FieldInfo)), FieldInfo())
 
 

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from django.http import QueryDict
 
+from services.forms.inputs import labels_of, types_of
 from services.forms.typed import CONFIG, Row, join, number, plain, short, split
+from services.frameworks.triton.options import Batching, Options
 
 BATCHING: Final = f"{CONFIG}.dynamic_batching"
 AS_MODEL, ON, OFF = "", "on", "off"
@@ -16,43 +18,24 @@ AS_MODEL, ON, OFF = "", "on", "off"
 BATCHING_OPTIONS: Final = [(AS_MODEL, "As the model has it"), (ON, "On"), (OFF, "Off")]
 
 MODEL: Final = f"{CONFIG}.model"
+SIMPLE: Final = {name: kind for name, kind in types_of(Options).items() if kind in (str, int)}
 DEFAULTS: Final = {
-    MODEL: "",
-    f"{CONFIG}.backend": "",
-    f"{CONFIG}.max_batch_size": "",
-    f"{CONFIG}.instances": "",
-    f"{BATCHING}.enabled": AS_MODEL,
-    f"{BATCHING}.preferred_batch_size": "",
-    f"{BATCHING}.max_queue_delay_microseconds": "",
+    **{f"{CONFIG}.{name}": "" for name in SIMPLE},
+    **{f"{BATCHING}.{name}": "" for name in types_of(Batching)},
 }
 TENSORS: Final = (f"{CONFIG}.inputs", f"{CONFIG}.outputs")
 PARAMETERS: Final = f"{CONFIG}.parameters"
 COLUMNS: Final = {**dict.fromkeys(TENSORS, ("name", "datatype", "shape")), PARAMETERS: ("name", "value")}
 PRESET: Final = {"datatype": "FP32"}
-LABELS: Final = {
-    MODEL: "Model that callers call",
-    f"{CONFIG}.backend": "Backend",
-    f"{CONFIG}.max_batch_size": "Max batch size",
-    f"{CONFIG}.instances": "Instances in each replica",
-    f"{BATCHING}.enabled": "Dynamic batching",
-    f"{BATCHING}.preferred_batch_size": "Preferred batch sizes",
-    f"{BATCHING}.max_queue_delay_microseconds": "Longest queue delay",
-    f"{CONFIG}.inputs": "Inputs",
-    f"{CONFIG}.outputs": "Outputs",
-    PARAMETERS: "Parameters",
-}
-SIMPLE: Final = ("model", "backend", "max_batch_size", "instances")
+LABELS: Final = {**labels_of(Options, CONFIG), **labels_of(Batching, BATCHING)}
 
 
 def to_config(post: QueryDict, rows: Callable[[str], Sequence[Row]]) -> dict[str, Any]:
     """Only what the person changed: what is left out stays as the model's own configuration has it."""
     config: dict[str, Any] = {}
-    for name in ("model", "backend"):
+    for name, kind in SIMPLE.items():
         if text := post.get(f"{CONFIG}.{name}", "").strip():
-            config[name] = text
-    for name in ("max_batch_size", "instances"):
-        if text := post.get(f"{CONFIG}.{name}", "").strip():
-            config[name] = number(text)
+            config[name] = text if kind is str else number(text)
     if (batching := _batching(post)) is not None:
         config["dynamic_batching"] = batching
     for name in TENSORS:

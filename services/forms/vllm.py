@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from django.http import QueryDict
 
+from services.forms.inputs import labels_of, types_of
 from services.forms.typed import CONFIG, Row, number, plain
-from services.frameworks.vllm.options import LORA_RANKS
+from services.frameworks.vllm.options import LORA_RANKS, Options
 
 TASKS: Final = [
     ("", "As config.json says"),
@@ -26,47 +27,16 @@ DTYPES: Final = [
 RANKS: Final = [("", "As the adapters have it"), *((str(rank), str(rank)) for rank in LORA_RANKS)]
 READ: Final = ("task", "max_model_len", "dtype")
 """What the files say is filled in. Left as it was read, it is not sent: other files may say something else."""
-TEXTS: Final = ("task", "dtype", "quantization", "tool_call_parser", "reasoning_parser")
-NUMBERS: Final = (
-    "max_model_len",
-    "tensor_parallel_size",
-    "gpu_memory_utilization",
-    "max_loras",
-    "max_lora_rank",
-    "shared_memory_mib",
-    "cpu_kvcache_gib",
-    "startup_timeout_seconds",
-)
-SWITCHES: Final = ("trust_remote_code", "enable_auto_tool_choice")
+TYPES: Final = types_of(Options)
+TEXTS: Final = tuple(name for name, kind in TYPES.items() if kind is str)
+NUMBERS: Final = tuple(name for name, kind in TYPES.items() if kind in (int, float))
+SWITCHES: Final = tuple(name for name, kind in TYPES.items() if kind is bool)
 EXTRA: Final = "extra_args"
 
 MODULES: Final = f"{CONFIG}.lora_modules"
 DEFAULTS: Final = {f"{CONFIG}.{name}": "" for name in (*TEXTS, *NUMBERS, *SWITCHES, EXTRA)}
 COLUMNS: Final = {MODULES: ("name", "path")}
-LABELS: Final = {
-    **{
-        f"{CONFIG}.{name}": label
-        for name, label in {
-            "task": "Task",
-            "dtype": "Data type",
-            "max_model_len": "Max model length",
-            "tensor_parallel_size": "Tensor parallel size",
-            "gpu_memory_utilization": "GPU memory utilisation",
-            "quantization": "Quantisation",
-            "max_loras": "Adapters at once",
-            "max_lora_rank": "Highest LoRA rank",
-            "trust_remote_code": "Trust remote code",
-            "tool_call_parser": "Tool call parser",
-            "enable_auto_tool_choice": "The model chooses tools itself",
-            "reasoning_parser": "Reasoning parser",
-            "shared_memory_mib": "Shared memory, MiB",
-            "cpu_kvcache_gib": "KV cache on a CPU, GiB",
-            "extra_args": "Extra arguments",
-            "startup_timeout_seconds": "Longest start, seconds",
-        }.items()
-    },
-    MODULES: "LoRA modules",
-}
+LABELS: Final = labels_of(Options, CONFIG)
 
 
 def to_config(post: QueryDict, rows: Callable[[str], Sequence[Row]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import ValidationInfo
 
 from services.schema import internal_headers
 from services.schema.kinds import Kind, refuse
-from services.schema.structure import Problem, refuse_all
+from services.schema.structure import refuse_all, repeated
 
 MAX_HEADER: Final = 64
 MAX_VALUE: Final = 256
@@ -89,11 +89,7 @@ def fit_policy(header: str, info: ValidationInfo) -> str:
 
 def differ(rows: T, info: ValidationInfo) -> T:
     names = [row.name for row in rows]
-    problems: list[Problem] = [
-        ((index, "name"), f"{name} is there more than once.")
-        for index, name in enumerate(names)
-        if name in names[:index]
-    ]
+    problems = repeated(names, "name")
     key = info.data.get("header")
     problems += [
         ((index, "name"), f"{name} is the header of the API key: choose another.")

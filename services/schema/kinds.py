@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
@@ -108,12 +109,42 @@ class Folder(Kind):
 
 @dataclass(frozen=True)
 class OneOf(Kind):
-    names: tuple[str, ...]
+    choices: tuple[Any, ...]
+    optional: bool = False
+
+    def check(self, value: Any) -> Any:
+        if self.optional and value == "":
+            return ""
+        if isinstance(value, bool) or value not in self.choices:
+            refuse(f"Must be one of: {', '.join(map(str, self.choices))}.")
+        return value
+
+
+@dataclass(frozen=True)
+class Word(Kind):
+    """A text that `pattern` describes to programs, and `what` to people."""
+
+    pattern: re.Pattern[str]
+    what: str
+    optional: bool = False
 
     def check(self, value: Any) -> str:
-        if not isinstance(value, str) or value not in self.names:
-            refuse(f"Must be one of: {', '.join(self.names)}.")
+        if self.optional and value == "":
+            return ""
+        if not isinstance(value, str) or not self.pattern.fullmatch(value):
+            refuse(f"Must be {self.what}.")
         return value
+
+
+@dataclass(frozen=True)
+class Flag(Kind):
+    def check(self, value: Any) -> bool:
+        if not isinstance(value, bool):
+            refuse("Must be true or false.")
+        return value
+
+    def described(self) -> dict[str, Any]:
+        return {"type": "boolean"}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.schema.kinds import Kind, refuse
-from services.schema.structure import refuse_all
+from services.schema.structure import refuse_all, repeated
 
 EVERY: Final = "*"
 MAX_ORIGINS: Final = 16
@@ -41,13 +41,7 @@ class Origin(Kind):
 def differ(origins: tuple[str, ...]) -> tuple[str, ...]:
     if EVERY in origins and len(origins) > 1:
         refuse("* is every page: leave the others out, or name them alone.")
-    refuse_all(
-        [
-            ((index,), f"{origin} is there more than once.")
-            for index, origin in enumerate(origins)
-            if origin in origins[:index]
-        ]
-    )
+    refuse_all(repeated(origins))
     return origins
 
 

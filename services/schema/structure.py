@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, Final
 
 from pydantic import GetCoreSchemaHandler, ValidationError
@@ -33,19 +33,37 @@ def problems_of(error: ValidationError) -> list[Problem]:
     return [(line["loc"], line["msg"]) for line in error.errors(include_url=False, include_input=False)]
 
 
+def messages_of(error: ValidationError, *below: str) -> dict[str, list[str]]:
+    """Dotted path -> what is wrong there. `below`: the path of the value that was checked."""
+    messages: dict[str, list[str]] = {}
+    for path, message in problems_of(error):
+        messages.setdefault(".".join(map(str, (*below, *path))), []).append(message)
+    return messages
+
+
+def repeated(names: Sequence[str], *below: str) -> list[Problem]:
+    """A problem for each row whose name an earlier one has. `below`: where in the row the name is."""
+    return [
+        ((index, *below), f"{name} is there more than once.")
+        for index, name in enumerate(names)
+        if name in names[:index]
+    ]
+
+
 @dataclass(frozen=True)
 class Nested:
     """A shape in a shape: null and {} are its defaults, a field that it does not have is refused unless it is `open`.
 
-    `is_row`: it is an item of a list, so it must be there.
+    It is a dataclass, or a TypedDict of what may be left out. `is_row`: it is an item of a list, so it must be there.
     """
 
     open: bool = False
     is_row: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        names = [field.name for field in fields(source)]
-        required = {f.name: "" for f in fields(source) if f.default is MISSING and f.default_factory is MISSING}
+        rows = fields(source) if is_dataclass(source) else ()
+        names = [field.name for field in rows] or list(source.__annotations__)
+        required = {f.name: "" for f in rows if f.default is MISSING and f.default_factory is MISSING}
 
         def check(value: Any, inner: Callable[[Any], Any]) -> Any:
             value = value if value or self.is_row else {}

@@ -10,6 +10,7 @@ from services.clients.probes import kserve_v2, prometheus, triton_alive
 from services.clients.probes.loopback import ProbeResult
 from services.frameworks import variables
 from services.frameworks.base import Availability, Framework
+from services.frameworks.options import parse
 from services.frameworks.triton import describe, explain, launch, options, runtime
 from services.frameworks.triton.runtime import locate
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
@@ -26,7 +27,7 @@ class Triton(Framework):
         return availability(runtime)
 
     def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        return options.parse(raw)
+        return parse(options.SHAPE, raw)
 
     def refused_env(self, names: Iterable[str]) -> list[str]:
         return launch.refused_env(names)

@@ -1,173 +1,118 @@
-"""`framework_config` of a Triton service: what people may send, and what is wrong with what they sent."""
+"""`framework_config` of a Triton service: what people may send."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
-from console.errors import InvalidFields
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, TypeAdapter
+from typing_extensions import TypedDict
+
 from services.frameworks.triton import datatypes
+from services.schema.kinds import Flag, OneOf, Whole, Word, about, refuse
+from services.schema.structure import Nested, Problem, Rows, refuse_all, repeated
 
-PREFIX: Final = "framework_config"
 INT32_MAX: Final = (1 << 31) - 1
 INT64_MAX: Final = (1 << 63) - 1
 MAX_INSTANCES: Final = 64
+MAX_TENSORS: Final = 10_000
 LONGEST_NAME: Final = 255
 BACKEND_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 
 
-class Problems(dict[str, list[str]]):
-    """Field path -> messages, collected so that every wrong field is named at once."""
-
-    def add(self, field: str, message: str) -> None:
-        self.setdefault(f"{PREFIX}.{field}", []).append(message)
-
-
-def parse(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Only the keys that set something. Raises InvalidFields."""
-    problems = Problems()
-    options: dict[str, Any] = {}
-    for key, value in raw.items():
-        if key not in PARSERS:
-            problems.add(str(key), f"Triton has no such option. Options: {', '.join(PARSERS)}.")
-        elif value is not None:
-            options[key] = PARSERS[key](key, value, problems)
-    if not problems:
-        check_together(options, problems)
-    if problems:
-        raise InvalidFields(problems)
-    return {key: value for key, value in options.items() if value not in ("", [], {}) or key == "dynamic_batching"}
+def _filled(value: Any) -> Any:
+    """Batching is on unless it says something else; null is as the model has it."""
+    given = {key: option for key, option in value.items() if option is not None} if isinstance(value, Mapping) else {}
+    return {"enabled": True, **given} if isinstance(value, Mapping) else value
 
 
-def check_together(options: Mapping[str, Any], problems: Problems) -> None:
-    batching = options.get("dynamic_batching")
-    if not batching or not batching["enabled"] or "max_batch_size" not in options:
-        return
-    limit = options["max_batch_size"]
-    if limit == 0:
-        problems.add("dynamic_batching", "Dynamic batching needs a max batch size of at least 1.")
-    elif any(size > limit for size in batching.get("preferred_batch_size", ())):
-        problems.add("dynamic_batching.preferred_batch_size", f"No preferred size may exceed max_batch_size ({limit}).")
-
-
-def integer(field: str, value: Any, problems: Problems, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        problems.add(field, f"Must be a whole number, not {value!r}.")
-    elif not least <= value <= most:
-        problems.add(field, f"Must be between {least} and {most}, not {value}.")
-    else:
-        return value
-    return least
-
-
-def max_batch_size(field: str, value: Any, problems: Problems) -> int:
-    return integer(field, value, problems, 0, INT32_MAX)
-
-
-def instances(field: str, value: Any, problems: Problems) -> int:
-    return integer(field, value, problems, 1, MAX_INSTANCES)
-
-
-def backend(field: str, value: Any, problems: Problems) -> str:
-    if not isinstance(value, str) or (value and not BACKEND_NAME.fullmatch(value)):
-        problems.add(field, f"Must be the name of a Triton backend such as python or onnxruntime, not {value!r}.")
-        return ""
+def _tensor_name(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        refuse("Give the tensor's name, as the model spells it.")
     return value
 
 
-def dynamic_batching(field: str, value: Any, problems: Problems) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        problems.add(field, 'Must be null or an object such as {"enabled": true}.')
-        return {}
-    batching: dict[str, Any] = {"enabled": value.get("enabled", True)}
-    if not isinstance(batching["enabled"], bool):
-        problems.add(f"{field}.enabled", f"Must be true or false, not {batching['enabled']!r}.")
-    for key in value:
-        if key not in ("enabled", "preferred_batch_size", "max_queue_delay_microseconds"):
-            problems.add(f"{field}.{key}", "Dynamic batching has no such option.")
-    if value.get("preferred_batch_size") is not None:
-        batching["preferred_batch_size"] = sizes(
-            f"{field}.preferred_batch_size", value["preferred_batch_size"], problems
-        )
-    if value.get("max_queue_delay_microseconds") is not None:
-        name = f"{field}.max_queue_delay_microseconds"
-        batching["max_queue_delay_microseconds"] = integer(
-            name, value["max_queue_delay_microseconds"], problems, 0, 60_000_000
-        )
-    return batching
-
-
-def sizes(field: str, value: Any, problems: Problems) -> list[int]:
-    if not isinstance(value, list | tuple):
-        problems.add(field, "Must be a list of whole numbers.")
-        return []
-    return sorted({integer(field, size, problems, 1, INT32_MAX) for size in value})
-
-
-def tensors(field: str, value: Any, problems: Problems) -> list[dict[str, Any]]:
-    if not isinstance(value, list | tuple):
-        problems.add(field, 'Must be a list of {"name", "datatype", "shape"}.')
-        return []
-    rows = [tensor(f"{field}.{index}", item, problems) for index, item in enumerate(value)]
-    names = [item["name"] for item in rows]
-    for name in sorted({name for name in names if name and names.count(name) > 1}):
-        problems.add(field, f"{name!r} is there more than once.")
-    return rows
-
-
-def tensor(field: str, value: Any, problems: Problems) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        problems.add(field, 'Must be {"name", "datatype", "shape"}.')
-        return {"name": "", "datatype": "", "shape": []}
-    for key in value:
-        if key not in ("name", "datatype", "shape"):
-            problems.add(f"{field}.{key}", "A tensor has name, datatype and shape only.")
-    name, datatype, shape = value.get("name"), value.get("datatype"), value.get("shape")
-    if not isinstance(name, str) or not name.strip():
-        problems.add(f"{field}.name", "Give the tensor's name, as the model spells it.")
-    if datatype not in datatypes.V2:
-        problems.add(f"{field}.datatype", f"Must be one of {', '.join(datatypes.V2)}, not {datatype!r}.")
-    return {"name": name, "datatype": datatype, "shape": dims(f"{field}.shape", shape, problems)}
-
-
-def dims(field: str, value: Any, problems: Problems) -> list[int]:
+def _shape(value: Any) -> list[int]:
     if not isinstance(value, list | tuple) or not value:
-        problems.add(field, "Must be a list with at least one dimension, such as [-1, 64]; -1 is any size.")
-        return []
+        refuse("Must be a list with at least one dimension, such as [-1, 64]; -1 is any size.")
     for size in value:
         if isinstance(size, bool) or not isinstance(size, int) or not (size == -1 or 0 < size <= INT64_MAX):
-            problems.add(field, f"A dimension is a whole number of at least 1, or -1 for any size, not {size!r}.")
-            return []
+            refuse(f"A dimension is a whole number of at least 1, or -1 for any size, not {size!r}.")
     return list(value)
 
 
-def parameters(field: str, value: Any, problems: Problems) -> dict[str, str]:
+def _differ(rows: list[_Tensor]) -> list[_Tensor]:
+    refuse_all(repeated([row.name for row in rows], "name"))
+    return rows
+
+
+def _texts(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        problems.add(field, "Must be an object of names and texts.")
-        return {}
-    for key, text in value.items():
-        if not isinstance(key, str) or not key.strip():
-            problems.add(field, "A parameter needs a name.")
-        elif not isinstance(text, str):
-            problems.add(f"{field}.{key}", f"Must be text, not {text!r}.")
+        refuse("Must be an object of names and texts.")
+    problems: list[Problem] = [((), "A parameter needs a name.") for name in value if not name.strip()]
+    problems += [((name,), f"Must be text, not {text!r}.") for name, text in value.items() if not isinstance(text, str)]
+    refuse_all(problems)
     return dict(value)
 
 
-def model(field: str, value: Any, problems: Problems) -> str:
+def _model(value: Any) -> str:
     if not isinstance(value, str) or "/" in value or not value.isprintable() or len(value) > LONGEST_NAME:
-        problems.add(field, f"Must be the name of a model in the folder, not {str(value)[:LONGEST_NAME]!r}.")
-        return ""
+        refuse(f"Must be the name of a model in the folder, not {str(value)[:LONGEST_NAME]!r}.")
     return value
 
 
-PARSERS: Final = {
-    "max_batch_size": max_batch_size,
-    "instances": instances,
-    "dynamic_batching": dynamic_batching,
-    "inputs": tensors,
-    "outputs": tensors,
-    "parameters": parameters,
-    "backend": backend,
-    "model": model,
-}
+@dataclass(frozen=True)
+class _Tensor:
+    name: Annotated[str, PlainValidator(_tensor_name)]
+    datatype: Annotated[str, OneOf(datatypes.V2)]
+    shape: Annotated[list[int], PlainValidator(_shape)]
+
+
+_Tensors = Annotated[
+    list[Annotated[_Tensor, Nested(is_row=True)]],
+    Rows(MAX_TENSORS, '{"name", "datatype", "shape"}'),
+    AfterValidator(_differ),
+]
+
+
+class Batching(TypedDict, total=False):
+    enabled: Annotated[bool, Flag(), about("Dynamic batching")]
+    preferred_batch_size: Annotated[
+        list[Annotated[int, Whole(1, INT32_MAX)]],
+        Rows(MAX_TENSORS, "whole numbers"),
+        AfterValidator(lambda sizes: sorted(set(sizes))),
+        about("Preferred batch sizes"),
+    ]
+    max_queue_delay_microseconds: Annotated[int, Whole(0, 60_000_000), about("Longest queue delay")]
+
+
+class Options(TypedDict, total=False):
+    model: Annotated[str, PlainValidator(_model), about("Model that callers call")]
+    backend: Annotated[
+        str,
+        Word(BACKEND_NAME, "the name of a Triton backend such as python or onnxruntime", optional=True),
+        about("Backend"),
+    ]
+    max_batch_size: Annotated[int, Whole(0, INT32_MAX), about("Max batch size")]
+    instances: Annotated[int, Whole(1, MAX_INSTANCES), about("Instances in each replica")]
+    dynamic_batching: Annotated[Batching, Nested(is_row=True), BeforeValidator(_filled)]
+    inputs: Annotated[_Tensors, about("Inputs")]
+    outputs: Annotated[_Tensors, about("Outputs")]
+    parameters: Annotated[dict[str, str], PlainValidator(_texts), about("Parameters")]
+
+
+def _fit(options: Options) -> Options:
+    """Raises for options that do not go together."""
+    batching, limit = options.get("dynamic_batching"), options.get("max_batch_size")
+    if batching and batching["enabled"] and limit is not None:
+        if limit == 0:
+            refuse_all([(("dynamic_batching",), "Dynamic batching needs a max batch size of at least 1.")])
+        if any(size > limit for size in batching.get("preferred_batch_size", ())):
+            message = f"No preferred size may exceed max_batch_size ({limit})."
+            refuse_all([(("dynamic_batching", "preferred_batch_size"), message)])
+    return options
+
+
+SHAPE: Final[TypeAdapter[Options]] = TypeAdapter(Annotated[Options, Nested(is_row=True), AfterValidator(_fit)])

@@ -10,6 +10,7 @@ from services.clients.probes import openai_health, prometheus
 from services.clients.probes.loopback import ProbeResult
 from services.frameworks import variables
 from services.frameworks.base import Availability, Framework
+from services.frameworks.options import parse
 from services.frameworks.vllm import describe, env, explain, launch, options, runtime
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
 
@@ -37,7 +38,7 @@ class Vllm(Framework):
         return availability(runtime)
 
     def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        return options.parse(raw)
+        return parse(options.SHAPE, raw)
 
     def refused_env(self, names: Iterable[str]) -> list[str]:
         return env.refused(names)

@@ -1,4 +1,4 @@
-"""`framework_config` of a vLLM service: what people may send, and what is wrong with what they sent.
+"""`framework_config` of a vLLM service: what people may send.
 
 Whether it fits the model's files is in describe.py; how it becomes flags in launch.py.
 """
@@ -6,166 +6,98 @@ Whether it fits the model's files is in describe.py; how it becomes flags in lau
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from console.errors import InvalidFields
+from pydantic import AfterValidator, PlainValidator, TypeAdapter
+from typing_extensions import TypedDict
+
 from services.frameworks.vllm import extra_args
+from services.schema.kinds import Flag, Number, OneOf, Texts, Whole, Word, about, refuse
+from services.schema.structure import Nested, Problem, Rows, refuse_all, repeated
 
-PREFIX: Final = "framework_config"
 TASKS: Final = ("chat", "completion", "embedding")
 DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 LORA_RANKS: Final = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """vLLM 0.32 takes no other --max-lora-rank."""
 MAX_ADAPTERS: Final = 64
 START_SECONDS: Final = 600
-WORD: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 ADAPTER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
-class Problems(dict[str, list[str]]):
-    """Field path -> messages, collected so that every wrong field is named at once."""
-
-    def add(self, field: str, message: str) -> None:
-        self.setdefault(f"{PREFIX}.{field}", []).append(message)
+def _named(what: str) -> Word:
+    return Word(re.compile(r"[a-z0-9][a-z0-9_-]{0,63}"), f"the name of one of vLLM's {what}", optional=True)
 
 
-Parser = Callable[[str, Any, Problems], Any]
+def _folder(value: Any) -> str:
+    parts = PurePosixPath(value).parts if isinstance(value, str) else ()
+    if not parts or value.startswith("/") or ".." in parts or not value.isprintable() or "=" in value:
+        refuse("Must be a folder inside the model's own, such as adapters/support.")
+    return str(value)
 
 
-def parse(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Only the keys that set something. Raises InvalidFields."""
-    problems = Problems()
-    options: dict[str, Any] = {}
-    for key, value in raw.items():
-        if key not in PARSERS:
-            problems.add(str(key), f"vLLM has no such option here. Options: {', '.join(PARSERS)}.")
-        elif value is not None:
-            options[key] = PARSERS[key](key, value, problems)
-    if not problems:
-        check_together(options, problems)
-    if problems:
-        raise InvalidFields(problems)
-    return {key: value for key, value in options.items() if value not in ("", [], False)}
+def _differ(rows: list[_Adapter]) -> list[_Adapter]:
+    refuse_all(repeated([row.name for row in rows], "name"))
+    return rows
 
 
-def check_together(options: Mapping[str, Any], problems: Problems) -> None:
-    for limit in ("max_loras", "max_lora_rank"):
-        if limit in options and not options.get("lora_modules"):
-            problems.add(limit, "This is a limit of LoRA modules, and there are none: add one, or leave it empty.")
+def _allowed(arguments: tuple[str, ...]) -> list[str]:
+    problems: list[Problem] = [
+        ((index,), problem) for index, item in enumerate(arguments) if (problem := extra_args.problem(item))
+    ]
+    refuse_all([*problems, *repeated([item.partition("=")[0] for item in arguments])])
+    return list(arguments)
+
+
+@dataclass(frozen=True)
+class _Adapter:
+    name: Annotated[str, Word(ADAPTER_NAME, "letters, digits, dots, dashes: callers name it as service:name")]
+    path: Annotated[str, PlainValidator(_folder)]
+
+
+class Options(TypedDict, total=False):
+    task: Annotated[str, OneOf(TASKS, optional=True), about("Task")]
+    dtype: Annotated[str, OneOf(DTYPES, optional=True), about("Data type")]
+    max_model_len: Annotated[int, Whole(16, 100_000_000), about("Max model length")]
+    tensor_parallel_size: Annotated[int, Whole(1, 64), about("Tensor parallel size")]
+    gpu_memory_utilization: Annotated[float, Number(0.05, 0.99), about("GPU memory utilisation")]
+    quantization: Annotated[str, _named("quantisations, such as awq, gptq or fp8"), about("Quantisation")]
+    lora_modules: Annotated[
+        list[Annotated[_Adapter, Nested(is_row=True)]],
+        Rows(MAX_ADAPTERS, '{"name", "path"}'),
+        AfterValidator(_differ),
+        about("LoRA modules"),
+    ]
+    max_loras: Annotated[int, Whole(1, MAX_ADAPTERS), about("Adapters at once")]
+    max_lora_rank: Annotated[int, OneOf(LORA_RANKS, optional=True), about("Highest LoRA rank")]
+    trust_remote_code: Annotated[bool, Flag(), about("Trust remote code")]
+    tool_call_parser: Annotated[str, _named("tool parsers, such as hermes or llama3_json"), about("Tool call parser")]
+    enable_auto_tool_choice: Annotated[bool, Flag(), about("The model chooses tools itself")]
+    reasoning_parser: Annotated[
+        str, _named("reasoning parsers, such as qwen3 or deepseek_r1"), about("Reasoning parser")
+    ]
+    shared_memory_mib: Annotated[int, Whole(16, 1 << 20), about("Shared memory, MiB")]
+    cpu_kvcache_gib: Annotated[int, Whole(1, 4096), about("KV cache on a CPU, GiB")]
+    extra_args: Annotated[list[str], Texts(), AfterValidator(_allowed), about("Extra arguments")]
+    startup_timeout_seconds: Annotated[int, Whole(10, 24 * 3600), about("Longest start, seconds")]
+
+
+def _fit(options: Options) -> Options:
+    """Raises for options that do not go together."""
+    problems: list[Problem] = []
+    if not options.get("lora_modules"):
+        message = "This is a limit of LoRA modules, and there are none: add one, or leave it empty."
+        problems += [((limit,), message) for limit in ("max_loras", "max_lora_rank") if limit in options]
     if options.get("enable_auto_tool_choice") and not options.get("tool_call_parser"):
-        problems.add("tool_call_parser", "Choosing tools by itself needs the parser of the model's tool calls.")
+        message = "Choosing tools by itself needs the parser of the model's tool calls."
+        problems.append((("tool_call_parser",), message))
     if options.get("task") == "embedding":
-        for field in ("tool_call_parser", "reasoning_parser", "lora_modules"):
-            if options.get(field):
-                problems.add(field, "Only for the tasks chat and completion: an embedding has no such thing.")
+        message = "Only for the tasks chat and completion: an embedding has no such thing."
+        names = ("tool_call_parser", "reasoning_parser", "lora_modules")
+        problems += [((name,), message) for name in names if options.get(name)]
+    refuse_all(problems)
+    return options
 
 
-def integer(least: int, most: int) -> Parser:
-    def check(field: str, value: Any, problems: Problems) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            problems.add(field, f"Must be a whole number, not {value!r}.")
-        elif not least <= value <= most:
-            problems.add(field, f"Must be between {least} and {most}, not {value}.")
-        else:
-            return value
-        return least
-
-    return check
-
-
-def choice(*allowed: Any) -> Parser:
-    def check(field: str, value: Any, problems: Problems) -> Any:
-        if value != "" and (isinstance(value, bool) or value not in allowed):
-            problems.add(field, f"Must be one of {', '.join(map(str, allowed))}, not {value!r}.")
-        return value
-
-    return check
-
-
-def word(what: str) -> Parser:
-    def check(field: str, value: Any, problems: Problems) -> str:
-        if not isinstance(value, str) or (value and not WORD.fullmatch(value)):
-            problems.add(field, f"Must be {what}, not {value!r}.")
-            return ""
-        return value
-
-    return check
-
-
-def switch(field: str, value: Any, problems: Problems) -> bool:
-    if not isinstance(value, bool):
-        problems.add(field, f"Must be true or false, not {value!r}.")
-    return bool(value)
-
-
-def fraction(field: str, value: Any, problems: Problems) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.05 <= value <= 0.99:
-        problems.add(field, f"Must be a share of the GPU's memory between 0.05 and 0.99, not {value!r}.")
-        return 0.9
-    return float(value)
-
-
-def lora_modules(field: str, value: Any, problems: Problems) -> list[dict[str, str]]:
-    if not isinstance(value, list | tuple) or len(value) > MAX_ADAPTERS:
-        problems.add(field, f'Must be a list of at most {MAX_ADAPTERS} {{"name", "path"}}.')
-        return []
-    modules = [lora_module(f"{field}.{index}", item, problems) for index, item in enumerate(value)]
-    names = [item["name"] for item in modules]
-    for name in sorted({name for name in names if name and names.count(name) > 1}):
-        problems.add(field, f"{name!r} is there more than once.")
-    return modules
-
-
-def lora_module(field: str, value: Any, problems: Problems) -> dict[str, str]:
-    if not isinstance(value, Mapping) or set(value) - {"name", "path"}:
-        problems.add(field, 'Must be {"name", "path"}.')
-        return {"name": "", "path": ""}
-    name, path = value.get("name"), value.get("path")
-    if not isinstance(name, str) or not ADAPTER_NAME.fullmatch(name):
-        problems.add(f"{field}.name", "Must be letters, digits, dots, dashes: callers name it as service:name.")
-        name = ""
-    if not isinstance(path, str) or not inside(path):
-        problems.add(f"{field}.path", "Must be a folder inside the model's own, such as adapters/support.")
-        path = ""
-    return {"name": name, "path": path}
-
-
-def inside(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    return bool(parts) and not path.startswith("/") and ".." not in parts and path.isprintable() and "=" not in path
-
-
-def arguments(field: str, value: Any, problems: Problems) -> list[str]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        problems.add(field, "Must be a list of texts such as --max-num-seqs=64.")
-        return []
-    for index, item in enumerate(value):
-        if trouble := extra_args.problem(item):
-            problems.add(f"{field}.{index}", trouble)
-    names = [item.partition("=")[0] for item in value]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        problems.add(field, f"{name} is there more than once.")
-    return list(value)
-
-
-PARSERS: Final[dict[str, Parser]] = {
-    "task": choice(*TASKS),
-    "dtype": choice(*DTYPES),
-    "max_model_len": integer(16, 100_000_000),
-    "tensor_parallel_size": integer(1, 64),
-    "gpu_memory_utilization": fraction,
-    "quantization": word("the name of one of vLLM's quantisations, such as awq, gptq or fp8"),
-    "lora_modules": lora_modules,
-    "max_loras": integer(1, MAX_ADAPTERS),
-    "max_lora_rank": choice(*LORA_RANKS),
-    "trust_remote_code": switch,
-    "tool_call_parser": word("the name of one of vLLM's tool parsers, such as hermes or llama3_json"),
-    "enable_auto_tool_choice": switch,
-    "reasoning_parser": word("the name of one of vLLM's reasoning parsers, such as qwen3 or deepseek_r1"),
-    "shared_memory_mib": integer(16, 1 << 20),
-    "cpu_kvcache_gib": integer(1, 4096),
-    "extra_args": arguments,
-    "startup_timeout_seconds": integer(10, 24 * 3600),
-}
+SHAPE: Final[TypeAdapter[Options]] = TypeAdapter(Annotated[Options, Nested(is_row=True), AfterValidator(_fit)])

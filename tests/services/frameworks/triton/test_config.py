@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from services.errors import ModelError
-from services.frameworks.triton import config, options
+from services.frameworks.triton import config
+from services.frameworks.triton.framework import Triton
 from services.specs import Tensor
 
 FULL = """
@@ -24,7 +25,7 @@ model_warmup [ { name: "w" batch_size: 1 } ]
 
 
 def overlaid(text: str, **sent: Any) -> Any:
-    return config.overlay(config.parse(text), options.parse(sent), "digits")
+    return config.overlay(config.parse(text), Triton().parse_config(sent), "digits")
 
 
 def test_without_options_only_the_name_changes() -> None:

@@ -10,6 +10,8 @@ from console.errors import InvalidFields
 from services.frameworks.vllm import extra_args, options
 from services.frameworks.vllm.framework import Vllm
 
+parse = Vllm().parse_config
+
 FULL = {
     "task": "chat",
     "dtype": "bfloat16",
@@ -32,44 +34,44 @@ FULL = {
 
 
 def test_all_options_pass_through_and_parsing_twice_changes_nothing() -> None:
-    assert set(FULL) == set(options.PARSERS)
-    assert options.parse(FULL) == FULL
-    assert options.parse(options.parse(FULL)) == FULL
+    assert set(FULL) == set(options.Options.__annotations__)
+    assert parse(FULL) == FULL
+    assert parse(parse(FULL)) == FULL
 
 
 def test_what_sets_nothing_is_left_out() -> None:
-    assert options.parse(dict.fromkeys(options.PARSERS)) == {}
-    assert options.parse({"task": "", "lora_modules": [], "trust_remote_code": False, "extra_args": []}) == {}
+    assert parse(dict.fromkeys(options.Options.__annotations__)) == {}
+    assert parse({"task": "", "lora_modules": [], "trust_remote_code": False, "extra_args": []}) == {}
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("task", "poetry", "Must be one of chat, completion, embedding"),
+        ("task", "poetry", "Must be one of: chat, completion, embedding"),
         ("task", ["chat"], "Must be one of"),
-        ("dtype", "int4", "Must be one of auto"),
-        ("max_model_len", 8, "between 16 and"),
+        ("dtype", "int4", "Must be one of: auto"),
+        ("max_model_len", 8, "from 16 to"),
         ("max_model_len", True, "whole number"),
-        ("tensor_parallel_size", 0, "between 1 and 64"),
-        ("gpu_memory_utilization", 1.5, "between 0.05 and 0.99"),
-        ("gpu_memory_utilization", float("nan"), "between 0.05 and 0.99"),
+        ("tensor_parallel_size", 0, "from 1 to 64"),
+        ("gpu_memory_utilization", 1.5, "from 0.05 to 0.99"),
+        ("gpu_memory_utilization", float("nan"), "from 0.05 to 0.99"),
         ("quantization", "../x", "quantisations"),
-        ("max_lora_rank", 20, "Must be one of 1, 8, 16"),
+        ("max_lora_rank", 20, "Must be one of: 1, 8, 16"),
         ("max_lora_rank", True, "Must be one of"),
         ("trust_remote_code", "yes", "true or false"),
         ("tool_call_parser", "a b", "tool parsers"),
         ("reasoning_parser", 3, "reasoning parsers"),
-        ("shared_memory_mib", 1, "between 16"),
+        ("shared_memory_mib", 1, "from 16 to"),
         ("cpu_kvcache_gib", 0.5, "whole number"),
-        ("startup_timeout_seconds", 5, "between 10"),
+        ("startup_timeout_seconds", 5, "from 10 to"),
         ("lora_modules", "x", "Must be a list"),
         ("extra_args", "--seed=1", "Must be a list"),
-        ("model", "/etc", "no such option"),
+        ("model", "/etc", "Unknown"),
     ],
 )
 def test_a_wrong_field_is_named(field: str, value: Any, message: str) -> None:
     with pytest.raises(InvalidFields) as caught:
-        options.parse({field: value})
+        parse({field: value})
     [(name, [problem])] = caught.value.errors.items()
     assert name == f"framework_config.{field}"
     assert message in problem
@@ -85,13 +87,13 @@ def test_a_wrong_field_is_named(field: str, value: Any, message: str) -> None:
         ({"name": "a", "path": "x/../.."}, "lora_modules.0.path"),
         ({"name": "a", "path": ""}, "lora_modules.0.path"),
         ({"name": "a"}, "lora_modules.0.path"),
-        ({"name": "a", "path": "x", "base": "y"}, "lora_modules.0"),
+        ({"name": "a", "path": "x", "base": "y"}, "lora_modules.0.base"),
         ("a", "lora_modules.0"),
     ],
 )
 def test_a_wrong_lora_module_is_named(module: Any, field: str) -> None:
     with pytest.raises(InvalidFields) as caught:
-        options.parse({"lora_modules": [module]})
+        parse({"lora_modules": [module]})
     assert list(caught.value.errors) == [f"framework_config.{field}"]
 
 
@@ -101,19 +103,19 @@ def test_a_wrong_lora_module_is_named(module: Any, field: str) -> None:
         ({"max_loras": 2}, "max_loras"),
         ({"enable_auto_tool_choice": True}, "tool_call_parser"),
         ({"task": "embedding", "tool_call_parser": "hermes"}, "tool_call_parser"),
-        ({"lora_modules": [{"name": "a", "path": "x"}, {"name": "a", "path": "y"}]}, "lora_modules"),
-        ({"extra_args": ["--seed=1", "--seed=2"]}, "extra_args"),
+        ({"lora_modules": [{"name": "a", "path": "x"}, {"name": "a", "path": "y"}]}, "lora_modules.1.name"),
+        ({"extra_args": ["--seed=1", "--seed=2"]}, "extra_args.1"),
     ],
 )
 def test_options_that_do_not_go_together_are_named(sent: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidFields) as caught:
-        options.parse(sent)
+        parse(sent)
     assert list(caught.value.errors) == [f"framework_config.{field}"]
 
 
 def test_every_wrong_field_is_named_at_once() -> None:
     with pytest.raises(InvalidFields) as caught:
-        options.parse({"task": "x", "dtype": "y", "extra_args": ["--host=0.0.0.0", "--seed=1", "--api-key=k"]})
+        parse({"task": "x", "dtype": "y", "extra_args": ["--host=0.0.0.0", "--seed=1", "--api-key=k"]})
     assert set(caught.value.errors) == {
         "framework_config.task",
         "framework_config.dtype",

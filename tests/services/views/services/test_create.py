@@ -103,7 +103,7 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
         ("replicas", "60", "Queue default is too small"),
         ("resources__cpu", "many", "Must be a number from 0.1 to 1024."),
         ("framework", "vllm", "is not installed"),
-        ("framework_config__max_batch_size", "-1", "Must be between 0 and"),
+        ("framework_config__max_batch_size", "-1", "Must be a whole number from 0 to"),
         ("auth__header", "Host", "has a meaning of its own"),
         ("limits__max_payload_mib", "17", "The gateway takes at most 16 MiB."),
         ("limits__timeout_seconds", "0", "Must be a whole number from 1 to 3600."),
@@ -158,7 +158,7 @@ def test_the_summary_calls_fields_and_lists_as_the_page_does(browser: Client, fi
     text = send(browser, filled, framework_config__max_batch_size="-1").content.decode()
     summary = text[text.index('id="summary"') :]
     summary = summary[: summary.index("</div>")]
-    assert ">Max batch size</a>: Must be between" in summary
+    assert ">Max batch size</a>: Must be a whole number" in summary
     assert "<li>Environment variables: A name has letters" in summary
 
 

@@ -119,16 +119,16 @@ def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDic
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("task", "sing", "Must be one of chat"),
-        ("dtype", "float8", "Must be one of auto"),
+        ("task", "sing", "Must be one of: chat"),
+        ("dtype", "float8", "Must be one of: auto"),
         ("max_model_len", "many", "Must be a whole number"),
-        ("tensor_parallel_size", "0", "Must be between 1 and 64"),
-        ("gpu_memory_utilization", "1.5", "between 0.05 and 0.99"),
+        ("tensor_parallel_size", "0", "Must be a whole number from 1 to 64"),
+        ("gpu_memory_utilization", "1.5", "from 0.05 to 0.99"),
         ("quantization", "../awq", "one of vLLM&#x27;s quantisations"),
         ("max_loras", "2", "there are none"),
         ("enable_auto_tool_choice", "on", "needs the parser"),
         ("extra_args", "--host=0.0.0.0", "--host"),
-        ("startup_timeout_seconds", "1", "Must be between 10"),
+        ("startup_timeout_seconds", "1", "Must be a whole number from 10"),
     ],
 )
 def test_a_wrong_field_is_named_and_nothing_is_made(
