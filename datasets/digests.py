@@ -11,8 +11,6 @@ import zlib
 from collections.abc import Callable
 from typing import Protocol, Self
 
-from awscrt import checksums as crt
-
 
 class Digest(Protocol):
     def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
@@ -50,9 +48,13 @@ def digest_for(check: str, size: int) -> Digest | None:
         case "crc32":
             return Crc(zlib.crc32, 4)
         case "crc32c":
-            return Crc(crt.crc32c, 4)
+            from awscrt import checksums  # large, and only what reads from S3 needs it
+
+            return Crc(checksums.crc32c, 4)
         case "crc64nvme":
-            return Crc(crt.crc64nvme, 8)
+            from awscrt import checksums
+
+            return Crc(checksums.crc64nvme, 8)
         case "git-sha1":
             return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     return None
