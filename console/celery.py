@@ -6,10 +6,11 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready
 
-from console.stack.memory import keep_what_is_loaded
+from console.stack.memory import collect_seldom, keep_what_is_loaded
 from datasets.sources import registry
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+collect_seldom()
 app = Celery("console")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

@@ -18,7 +18,7 @@ worker_ready.send(sender=Mock(app=console.celery.app))
 assert gc.get_freeze_count() > 10_000
 assert ("datasets.sources.s3.source" in sys.modules) == (sys.argv[1] == "preheat")
 assert len(gc.get_objects()) < 1000
-assert gc.isenabled() and gc.get_threshold()[0] == 10_000
+assert gc.isenabled() and gc.get_threshold()[0] == 50_000
 """
 
 
