@@ -21,7 +21,7 @@ CONTROL = ("beat", "worker", "preheat", "web")
 NEVER_GIVE_UP = 1_000_000
 """The stack's own programs are started again for ever; a person reads of it in the output of `make run`."""
 
-CELERY = (sys.executable, "-m", "celery", "-A", "console.celery")
+CELERY = (sys.executable, "-m", "celery", "-A")
 IMPORT_SECONDS = 5
 """One of our Django processes that ends within this time could not even load its code: supervisord then waits longer
 and longer between tries, instead of keeping a core busy."""
@@ -87,7 +87,7 @@ def control_plane(home: Home, doors: Doors, redis_server: str) -> list[StackProg
         StackProgram(
             "beat",
             # No pid file: after a kill -9 it would keep the next one from starting.
-            (*CELERY, "beat", "--pidfile=", "-s", str(home.run / "beat-schedule"), "-l", "WARNING"),
+            (*CELERY, "console.beat", "beat", "--pidfile=", "-s", str(home.run / "beat-schedule"), "-l", "WARNING"),
             CHECKOUT,
             env,
             start_seconds=IMPORT_SECONDS,
@@ -99,10 +99,11 @@ def control_plane(home: Home, doors: Doors, redis_server: str) -> list[StackProg
 def worker(name: str, queue: str, threads: int, env: Mapping[str, str]) -> StackProgram:
     """Threads, not processes: a worker that is killed leaves no child behind."""
     argv = (
-        *(*CELERY, "worker", "--pool=threads", f"--concurrency={threads}", "-Q", queue),
+        *(*CELERY, "console.celery", "worker", "--pool=threads", f"--concurrency={threads}", "-Q", queue),
         *("-n", f"{name}@%h", "--without-gossip", "--without-mingle", "-l", "INFO"),
     )
-    return StackProgram(name, argv, CHECKOUT, env, start_seconds=IMPORT_SECONDS)
+    # Django's checks are those of the code, and would load all pages and the REST API.
+    return StackProgram(name, argv, CHECKOUT, {**env, "CELERY_SKIP_CHECKS": "1"}, start_seconds=IMPORT_SECONDS)
 
 
 def bridge(home: Home) -> StackProgram:
