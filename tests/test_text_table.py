@@ -87,7 +87,11 @@ def of_kinds() -> set[str]:
 
 
 def of_frameworks() -> set[str]:
-    return {f"{name}.{key}" for name, module in (("triton", triton), ("vllm", vllm)) for key in module.Options.__annotations__}
+    return {
+        f"{name}.{key}"
+        for name, module in (("triton", triton), ("vllm", vllm))
+        for key in module.Options.__annotations__
+    }
 
 
 def of_forms() -> set[str]:
