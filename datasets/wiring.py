@@ -33,9 +33,9 @@ def store() -> Store:
     return Store(settings.HOME.store)
 
 
-def tree_of(round_: Round) -> Tree | None:
+def tree_of(job: Round) -> Tree | None:
     """The copy that a round published on this node; None before it is DONE, or when it was evicted since."""
-    return tree(round_.tree) if round_.state == states.DONE else None
+    return tree(job.tree) if job.state == states.DONE else None
 
 
 def tree(digest: str) -> Tree | None:

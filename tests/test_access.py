@@ -48,10 +48,10 @@ def filled(route: str, owned: str = "echo") -> str:
 @pytest.fixture
 def things(team: Team, alice: User) -> None:
     dataset = Dataset.objects.create(team=team, name="models", kind="local", options={"path": "/nowhere"})
-    round_ = Round.objects.create(pk=1, dataset=dataset, path="", node="local")
+    job = Round.objects.create(pk=1, dataset=dataset, path="", node="local")
     service = Service.objects.create(team=team, name="echo", state_since=timezone.now())
     spec = ServiceSpec(framework="triton", dataset="models", model_path="", queue="default")
-    service.target = Revision.objects.create(service=service, number=1, spec=spec.to_json(), round=round_)
+    service.target = Revision.objects.create(service=service, number=1, spec=spec.to_json(), round=job)
     service.save()
     ApiKey.objects.create(pk=1, team=team, name="ci", key_id="a" * 12, digest="b" * 64)
 

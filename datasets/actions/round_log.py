@@ -26,10 +26,10 @@ def announce(round_pk: int) -> None:
     """Tells the other apps, after commit, that a round is over. A receiver that fails hurts nobody else."""
 
     def send() -> None:
-        round_ = Round.objects.filter(pk=round_pk).first()
-        if round_ is None:
+        job = Round.objects.filter(pk=round_pk).first()
+        if job is None:
             return
-        for receiver, answer in round_finished.send_robust(Round, round=round_):
+        for receiver, answer in round_finished.send_robust(Round, round=job):
             if isinstance(answer, Exception):
                 logger.error("%r failed on round %s: %s", receiver, round_pk, answer, exc_info=answer)
 

@@ -47,16 +47,16 @@ def request_round(dataset: Dataset, path: str = "", *, mode: str = states.MIRROR
     raise Conflict("This path is being prepared by several requests at once.", hint="Try again.")
 
 
-def cancel(round_: Round, *, actor: Principal) -> Round:
+def cancel(job: Round, *, actor: Principal) -> Round:
     """Asks the worker to stop, or ends a round that nobody works on. Raises Conflict when it is over already."""
-    actor.require(round_.dataset.team, roles.EDITOR)
+    actor.require(job.dataset.team, roles.EDITOR)
     # The wish first: a worker that claims the round between these two statements sees it at once.
-    wished = Round.objects.active().filter(pk=round_.pk).update(cancel_requested=True)
+    wished = Round.objects.active().filter(pk=job.pk).update(cancel_requested=True)
     nobodys = Q(lease_token="") | Q(lease_until=None) | Q(lease_until__lt=timezone.now())
     with transaction.atomic():
         if (
             Round.objects.active()
-            .filter(nobodys, pk=round_.pk)
+            .filter(nobodys, pk=job.pk)
             .update(
                 state=states.CANCELLED,
                 message=f"Cancelled by {actor.label}.",
@@ -65,12 +65,12 @@ def cancel(round_: Round, *, actor: Principal) -> Round:
                 lease_until=None,
             )
         ):
-            say(round_.pk, f"Cancelled by {actor.label}.")
-            announce(round_.pk)
-    round_.refresh_from_db()
-    if not wished and round_.state != states.CANCELLED:
-        raise Conflict(f"This round is over already: {round_.get_state_display().lower()}.")
-    return round_
+            say(job.pk, f"Cancelled by {actor.label}.")
+            announce(job.pk)
+    job.refresh_from_db()
+    if not wished and job.state != states.CANCELLED:
+        raise Conflict(f"This round is over already: {job.get_state_display().lower()}.")
+    return job
 
 
 def cancel_on(node: str, *, actor: Principal) -> None:
@@ -93,47 +93,47 @@ def cancel_on(node: str, *, actor: Principal) -> None:
                 announce(pk)
 
 
-def pause(round_: Round, *, actor: Principal) -> Round:
+def pause(job: Round, *, actor: Principal) -> Round:
     """Has the worker stop and keep what it has; a round that nobody works on is paused at once. Raises Conflict."""
-    actor.require(round_.dataset.team, roles.EDITOR)
-    wished = Round.objects.underway().filter(pk=round_.pk).update(pause_requested=True)
+    actor.require(job.dataset.team, roles.EDITOR)
+    wished = Round.objects.underway().filter(pk=job.pk).update(pause_requested=True)
     nobodys = Q(lease_token="") | Q(lease_until=None) | Q(lease_until__lt=timezone.now())
     if (
         Round.objects.underway()
-        .filter(nobodys, pk=round_.pk)
+        .filter(nobodys, pk=job.pk)
         .update(state=states.PAUSED, pause_requested=False, lease_token="", lease_until=None)
     ):
-        say(round_.pk, "Paused before a worker had it.")
-    round_.refresh_from_db()
-    if not wished and round_.state != states.PAUSED:
-        raise Conflict(f"This round is over already: {round_.get_state_display().lower()}.")
+        say(job.pk, "Paused before a worker had it.")
+    job.refresh_from_db()
+    if not wished and job.state != states.PAUSED:
+        raise Conflict(f"This round is over already: {job.get_state_display().lower()}.")
     if wished:
-        say(round_.pk, f"{actor.label} asked to pause.")
-    return round_
+        say(job.pk, f"{actor.label} asked to pause.")
+    return job
 
 
-def resume(round_: Round, *, actor: Principal) -> Round:
+def resume(job: Round, *, actor: Principal) -> Round:
     """PAUSED -> PENDING. Raises Conflict for a round that is not paused."""
-    actor.require(round_.dataset.team, roles.EDITOR)
+    actor.require(job.dataset.team, roles.EDITOR)
     with transaction.atomic():
-        resumed = Round.objects.filter(pk=round_.pk, state=states.PAUSED).update(
+        resumed = Round.objects.filter(pk=job.pk, state=states.PAUSED).update(
             state=states.PENDING, message="", attempts=0
         )
-        withdrawn = Round.objects.underway().filter(pk=round_.pk, pause_requested=True).update(pause_requested=False)
+        withdrawn = Round.objects.underway().filter(pk=job.pk, pause_requested=True).update(pause_requested=False)
         if resumed:
-            say(round_.pk, f"Resumed by {actor.label}.")
-            dispatch.run_round(round_.pk)
-    round_.refresh_from_db()
+            say(job.pk, f"Resumed by {actor.label}.")
+            dispatch.run_round(job.pk)
+    job.refresh_from_db()
     if not resumed and not withdrawn:
-        raise Conflict(f"This round is not paused but {round_.get_state_display().lower()}.")
-    return round_
+        raise Conflict(f"This round is not paused but {job.get_state_display().lower()}.")
+    return job
 
 
-def retry(round_: Round, *, actor: Principal) -> Round:
+def retry(job: Round, *, actor: Principal) -> Round:
     """A new round for the path of one that failed or was cancelled; it goes on with what a failed one had copied."""
-    if round_.state not in {states.FAILED, states.CANCELLED}:
-        raise Conflict(f"Only a round that failed or was cancelled is tried again; this one is {round_.state}.")
-    return request_round(round_.dataset, round_.path, mode=round_.mode, actor=actor)
+    if job.state not in {states.FAILED, states.CANCELLED}:
+        raise Conflict(f"Only a round that failed or was cancelled is tried again; this one is {job.state}.")
+    return request_round(job.dataset, job.path, mode=job.mode, actor=actor)
 
 
 def _active_round(dataset: Dataset, path: str) -> Round | None:

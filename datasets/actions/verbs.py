@@ -14,12 +14,12 @@ RETRY: Final = "retry"
 ALL: Final = (CANCEL, PAUSE, RESUME, RETRY)
 
 
-def possible(round_: Round) -> tuple[str, ...]:
+def possible(job: Round) -> tuple[str, ...]:
     """In the order in which buttons stand."""
-    if round_.state in {states.FAILED, states.CANCELLED}:
+    if job.state in {states.FAILED, states.CANCELLED}:
         return (RETRY,)
-    if round_.state not in states.ACTIVE or round_.cancel_requested:
+    if job.state not in states.ACTIVE or job.cancel_requested:
         return ()
-    if round_.state == states.PAUSED or round_.pause_requested:
+    if job.state == states.PAUSED or job.pause_requested:
         return (RESUME, CANCEL)
     return (PAUSE, CANCEL)

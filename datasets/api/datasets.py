@@ -250,6 +250,6 @@ class Datasets(Rounds, WithFiles):
     def preheat(self, request: Request, name: str) -> Response:
         dataset = self.dataset()
         data = parse(PreheatBody, request)
-        round_ = request_round(dataset, data.get("path", ""), mode=data.get("mode", states.MIRROR), actor=self.actor)
-        where = reverse("api-dataset-round", [name, round_.pk], request=request)
-        return Response(RoundOut(round_).data, status=status.HTTP_202_ACCEPTED, headers={"Location": where})
+        job = request_round(dataset, data.get("path", ""), mode=data.get("mode", states.MIRROR), actor=self.actor)
+        where = reverse("api-dataset-round", [name, job.pk], request=request)
+        return Response(RoundOut(job).data, status=status.HTTP_202_ACCEPTED, headers={"Location": where})

@@ -195,9 +195,9 @@ class Rounds(Resource):
         return self._accept(round_actions.retry, round_id)
 
     def _accept(self, verb: Callable[..., Round], round_id: str) -> Response:
-        round_ = verb(self._round(round_id), actor=self.actor)
-        where = reverse("api-dataset-round", [round_.dataset.name, round_.pk], request=self.request)
-        return Response(RoundOut(round_).data, status=status.HTTP_202_ACCEPTED, headers={"Location": where})
+        job = verb(self._round(round_id), actor=self.actor)
+        where = reverse("api-dataset-round", [job.dataset.name, job.pk], request=self.request)
+        return Response(RoundOut(job).data, status=status.HTTP_202_ACCEPTED, headers={"Location": where})
 
     def _rounds(self) -> Any:
         return Round.objects.filter(dataset=self.dataset()).select_related("dataset__team")

@@ -36,10 +36,10 @@ limit = Limit(settings.PREHEAT_BYTES_PER_SECOND)
 
 
 @dataclass(frozen=True)
-class Job:
+class Work:
     """A round that this worker has claimed, and what it works with."""
 
-    round: Round
+    job: Round
     source: Source
     store: Store
     staging: Staging
@@ -67,23 +67,23 @@ class Planned:
 def tree_of(lease: Lease, store: Store, staging: Staging, turn: Turn) -> Tree:
     """The published tree of a claimed round. Raises SourceError, PreheatError, and what lease and turn raise."""
     lease.write(state=states.COPYING, message="")
-    round_ = Round.objects.select_related("dataset").get(pk=lease.round_pk)
+    job = Round.objects.select_related("dataset").get(pk=lease.round_pk)
     upkeep.settle_doubtful(store, lease.check)  # before anything of what a crash may have damaged is built on
-    if round_.fingerprint:
-        _wait_for_others(round_, round_.fingerprint)
-    job = Job(round_, wiring.source_of(round_.dataset), store, staging, lease, turn)
+    if job.fingerprint:
+        _wait_for_others(job, job.fingerprint)
+    work = Work(job, wiring.source_of(job.dataset), store, staging, lease, turn)
     for _ in range(PLANS):
-        planned = _plan(job)
+        planned = _plan(work)
         tree = store.find(planned.fingerprint)
         if tree is not None or any(planned.find_stored(file) for file in planned.plan.files):
-            _prove(job.source, planned.plan, round_.path)
+            _prove(work.source, planned.plan, job.path)
         if tree is not None:
             lease.say("The store of this node has all of them already.")
             return tree
-        _wait_for_others(round_, planned.fingerprint)
+        _wait_for_others(job, planned.fingerprint)
         try:
             with copying.disk_full_explained(planned.plan.total_bytes, store.root):
-                return _published(job, planned)
+                return _published(work, planned)
         except SourceChanged as error:
             changed = error
             lease.say(f"{error.path} changed: the files are listed again.")
@@ -92,16 +92,16 @@ def tree_of(lease: Lease, store: Store, staging: Staging, turn: Turn) -> Tree:
     ) from changed
 
 
-def _plan(job: Job) -> Planned:
+def _plan(work: Work) -> Planned:
     """Lists the files at the source, and notes in the round what there is to do."""
-    round_, source, lease = job.round, job.source, job.lease
-    lease.say(f"Listing {round_.path or 'all files'} of {round_.dataset.name}.")
-    plan = source.plan(round_.path, beat=job.check)
-    stays = _stays(round_, plan, job.store)
-    fingerprint = _fingerprint(plan, stays, round_.dataset.team_id if source.connects else 0)
+    job, source, lease = work.job, work.source, work.lease
+    lease.say(f"Listing {job.path or 'all files'} of {job.dataset.name}.")
+    plan = source.plan(job.path, beat=work.check)
+    stays = _stays(job, plan, work.store)
+    fingerprint = _fingerprint(plan, stays, job.dataset.team_id if source.connects else 0)
     # The source was made of this very row: whatever the dataset points to by now, the files come from here.
     lease.write(
-        location=round_.dataset.location,
+        location=job.dataset.location,
         fingerprint=fingerprint,
         files_total=len(plan.files),
         bytes_total=plan.total_bytes,
@@ -112,7 +112,7 @@ def _plan(job: Job) -> Planned:
     lease.say(f"1 file of {size} is planned." if one else f"{len(plan.files)} files of {size} are planned.")
     if left_out := left_out_text(plan.left_out):
         lease.say(left_out)
-    return Planned(plan, stays, fingerprint, job.store.stored_finder(plan, _contents_key(round_, source)))
+    return Planned(plan, stays, fingerprint, work.store.stored_finder(plan, _contents_key(job, source)))
 
 
 def _prove(source: Source, plan: Plan, path: str) -> None:
@@ -123,11 +123,11 @@ def _prove(source: Source, plan: Plan, path: str) -> None:
             body.read(1)
 
 
-def _stays(round_: Round, plan: Plan, store: Store) -> tuple[StoredFile, ...]:
+def _stays(job: Round, plan: Plan, store: Store) -> tuple[StoredFile, ...]:
     """Files of the last copy that are gone from the source and are to stay."""
-    if round_.mode != states.KEEP:
+    if job.mode != states.KEEP:
         return ()
-    manifest = store.manifest(_last_tree(round_))
+    manifest = store.manifest(_last_tree(job))
     if manifest is None:
         return ()
     planned = {*(file.path for file in plan.files), *plan.empty_dirs}
@@ -141,18 +141,18 @@ def _stays(round_: Round, plan: Plan, store: Store) -> tuple[StoredFile, ...]:
     )
 
 
-def _last_tree(round_: Round) -> str:
+def _last_tree(job: Round) -> str:
     """Digest of the last copy of this folder from the same location; "" when there was none."""
     done = Round.objects.filter(
-        dataset=round_.dataset, path=round_.path, node=round_.node, state=states.DONE, location=round_.dataset.location
+        dataset=job.dataset, path=job.path, node=job.node, state=states.DONE, location=job.dataset.location
     )
     last: str | None = done.exclude(tree="").values_list("tree", flat=True).first()
     return last or ""
 
 
-def _contents_key(round_: Round, source: Source) -> str:
+def _contents_key(job: Round, source: Source) -> str:
     """What the store remembers contents under. A team's own, where credentials decide who may read."""
-    return f"{round_.dataset.team_id}:{round_.path}" if source.connects else round_.path
+    return f"{job.dataset.team_id}:{job.path}" if source.connects else job.path
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -167,44 +167,44 @@ def _fingerprint(plan: Plan, stays: tuple[StoredFile, ...], team: int) -> str:
     return hashlib.sha256(f"{plan.fingerprint}\n{team}{kept}".encode()).hexdigest()
 
 
-def _wait_for_others(round_: Round, fingerprint: str) -> None:
+def _wait_for_others(job: Round, fingerprint: str) -> None:
     """Raises Waiting while an older round of this node copies the same files: they need to come once."""
     older = (
         Round.objects.underway()
-        .filter(~Q(lease_token=""), fingerprint=fingerprint, node=round_.node, pk__lt=round_.pk)
+        .filter(~Q(lease_token=""), fingerprint=fingerprint, node=job.node, pk__lt=job.pk)
         .first()
     )
     if older is not None:
         raise Waiting(f"Waiting for round {older.pk}, which copies the same files.", permanent=False)
 
 
-def _published(job: Job, planned: Planned) -> Tree:
+def _published(work: Work, planned: Planned) -> Tree:
     """Copies what is missing, puts it together with what stays, and publishes that."""
-    began, plan, store, staging = time.monotonic(), planned.plan, job.store, job.staging
-    stored = _copied(job, planned)
-    job.lease.write(state=states.VERIFYING)
+    began, plan, store, staging = time.monotonic(), planned.plan, work.store, work.staging
+    stored = _copied(work, planned)
+    work.lease.write(state=states.VERIFYING)
     parts = {file.path: staging.part(key_of(file)) for file in plan.files}
     parts |= {file.path: store.blob(file.sha256) for file in planned.stays}
     manifest = make_manifest((*stored, *planned.stays), plan.empty_dirs)
-    tree = store.publish(staging, parts, manifest, fingerprint=planned.fingerprint, check=job.lease.write)
+    tree = store.publish(staging, parts, manifest, fingerprint=planned.fingerprint, check=work.lease.write)
     if all(file.version for file in plan.files):  # else no later plan can name them
-        store.remember(plan, _contents_key(job.round, job.source), manifest)
-    moved = Round.objects.values_list("bytes_copied", flat=True).get(pk=job.round.pk)
-    job.lease.say(
+        store.remember(plan, _contents_key(work.job, work.source), manifest)
+    moved = Round.objects.values_list("bytes_copied", flat=True).get(pk=work.job.pk)
+    work.lease.say(
         f"Every byte has its digest. {size_text(moved)} were moved, the last of them in "
         f"{duration_text(time.monotonic() - began)}."
     )
     return tree
 
 
-def _copied(job: Job, planned: Planned) -> tuple[StoredFile, ...]:
+def _copied(work: Work, planned: Planned) -> tuple[StoredFile, ...]:
     """Brings the files of the plan into the staging directory, and says in the round how far it is."""
-    plan, lease, speed = planned.plan, job.lease, Speed()
-    before, least = Round.objects.values_list("bytes_copied", "bytes_done").get(pk=job.round.pk)
-    last = _last_tree(job.round)
-    missing = copying.missing_bytes(plan, job.staging, planned.find_stored)
+    plan, lease, speed = planned.plan, work.lease, Speed()
+    before, least = Round.objects.values_list("bytes_copied", "bytes_done").get(pk=work.job.pk)
+    last = _last_tree(work.job)
+    missing = copying.missing_bytes(plan, work.staging, planned.find_stored)
     housekeeping.make_room(missing, keep={last} if last else set())
-    watch = ProgressFiles(job.staging.directory, plan)
+    watch = ProgressFiles(work.staging.directory, plan)
 
     def progress(seen: copying.Progress) -> None:
         watch.note(seen)
@@ -218,11 +218,11 @@ def _copied(job: Job, planned: Planned) -> tuple[StoredFile, ...]:
     try:
         return copying.copy(
             plan,
-            job.source,
-            job.round.path,
-            job.staging,
+            work.source,
+            work.job.path,
+            work.staging,
             progress=progress,
-            check=job.check,
+            check=work.check,
             find_stored=planned.find_stored,
             limit=limit,
         )

@@ -56,10 +56,10 @@ def heal(digest: str) -> None:
     """Has the damaged files of a tree copied again, once for each place that it came from."""
     places = Round.objects.filter(tree=digest, state=states.DONE, node=settings.NODE_NAME).order_by("-id")
     seen: set[tuple[int, str]] = set()
-    for round_ in places.select_related("dataset"):
-        if (folder := (round_.dataset_id, round_.path)) not in seen:
+    for job in places.select_related("dataset"):
+        if (folder := (job.dataset_id, job.path)) not in seen:
             seen.add(folder)
             try:
-                request_round(round_.dataset, round_.path, mode=round_.mode, actor=SYSTEM)
+                request_round(job.dataset, job.path, mode=job.mode, actor=SYSTEM)
             except ConsoleError as error:  # one place that is gone must not keep the others from healing it
-                logger.error("Tree %s cannot be copied again from %s: %s", digest, round_.dataset.name, error)
+                logger.error("Tree %s cannot be copied again from %s: %s", digest, job.dataset.name, error)

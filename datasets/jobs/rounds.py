@@ -108,10 +108,10 @@ def _take(round_pk: int) -> bool:
 
 def _adopt(store: Store, round_pk: int) -> None:
     """Take over what the last failed round of the same path had copied."""
-    round_ = Round.objects.filter(pk=round_pk).first()
-    if round_ is not None:
+    job = Round.objects.filter(pk=round_pk).first()
+    if job is not None:
         failed = Round.objects.filter(
-            dataset=round_.dataset_id, path=round_.path, node=round_.node, state=states.FAILED, pk__lt=round_pk
+            dataset=job.dataset_id, path=job.path, node=job.node, state=states.FAILED, pk__lt=round_pk
         ).first()
         if failed is not None:
             store.adopt_staging(str(failed.pk), str(round_pk))

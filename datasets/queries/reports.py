@@ -37,8 +37,8 @@ def read(dataset: Dataset, path: str) -> PathReport:
     path = clean_path(path)
     name = path.rsplit("/", 1)[-1]
     if (copied := _copy(dataset, path)) is not None:
-        round_, tree = copied
-        return PathReport(report_of(wiring.store(), tree, name), round_.finished_at)
+        job, tree = copied
+        return PathReport(report_of(wiring.store(), tree, name), job.finished_at)
     with peek(dataset, path) as seen:
         if seen.folder is None:
             return PathReport(None)
@@ -49,9 +49,9 @@ def read(dataset: Dataset, path: str) -> PathReport:
 def _copy(dataset: Dataset, path: str) -> tuple[Round, Tree] | None:
     """The newest copy of the path itself from where the dataset points to now."""
     done = Round.objects.filter(dataset=dataset, path=path, state=states.DONE, location=dataset.location)
-    for round_ in done.exclude(tree="").order_by("-id")[:ROUNDS]:
-        if (tree := wiring.tree_of(round_)) is not None:
-            return round_, tree
+    for job in done.exclude(tree="").order_by("-id")[:ROUNDS]:
+        if (tree := wiring.tree_of(job)) is not None:
+            return job, tree
     return None
 
 

@@ -33,13 +33,13 @@ class RoundFiles:
         return sum(self.counts.values())
 
 
-def files_of(round_: Round, state: str = "") -> RoundFiles:
+def files_of(job: Round, state: str = "") -> RoundFiles:
     """Those that move first, then as they are planned. `state` (moving, waiting or there): only such ones."""
-    all_rows = _rows(round_)
+    all_rows = _rows(job)
     counted = Counter(row.state for row in all_rows)
     counts = {each: counted.get(each, 0) for each in STATES}
     rows = tuple(row for row in all_rows if row.state == state) if state else tuple(all_rows)
-    return RoundFiles(rows, counts, "" if all_rows else _missing(round_))
+    return RoundFiles(rows, counts, "" if all_rows else _missing(job))
 
 
 def seconds_left(row: FileRow) -> int | None:
@@ -49,34 +49,34 @@ def seconds_left(row: FileRow) -> int | None:
     return round(max(0, row.size - row.bytes_done) / row.bytes_per_second)
 
 
-def log_of(round_: Round, limit: int = 200) -> list[RoundLine]:
+def log_of(job: Round, limit: int = 200) -> list[RoundLine]:
     """The newest lines, oldest of them first."""
-    return list(reversed(RoundLine.objects.filter(round=round_).order_by("-id")[:limit]))
+    return list(reversed(RoundLine.objects.filter(round=job).order_by("-id")[:limit]))
 
 
-def _rows(round_: Round) -> list[FileRow]:
-    if round_.node != settings.NODE_NAME or round_.state == states.CANCELLED:
+def _rows(job: Round) -> list[FileRow]:
+    if job.node != settings.NODE_NAME or job.state == states.CANCELLED:
         return []
     store = wiring.store()
-    if round_.state == states.DONE:
-        manifest = store.manifest(round_.tree)
+    if job.state == states.DONE:
+        manifest = store.manifest(job.tree)
         return rows_of(manifest) if manifest else []
-    rows = rows_under_way(store.staging(str(round_.pk)).directory)
-    if round_.state == states.COPYING:
+    rows = rows_under_way(store.staging(str(job.pk)).directory)
+    if job.state == states.COPYING:
         return rows
     # What the last worker wrote of speeds is old: nothing moves while nobody copies.
     return [replace(row, state=WAITING, bytes_per_second=0.0) if row.state == MOVING else row for row in rows]
 
 
-def _missing(round_: Round) -> str:
-    if round_.node != settings.NODE_NAME:
-        return f"The files are on node {round_.node}; this console reads those of node {settings.NODE_NAME}."
-    if round_.state == states.CANCELLED:
+def _missing(job: Round) -> str:
+    if job.node != settings.NODE_NAME:
+        return f"The files are on node {job.node}; this console reads those of node {settings.NODE_NAME}."
+    if job.state == states.CANCELLED:
         return "Cancelled rounds keep no files."
-    if round_.state == states.DONE:
-        if round_.files_total == 0:
+    if job.state == states.DONE:
+        if job.files_total == 0:
             return "There was no file in this folder."
         return "The copy is no longer in the store. Prepare the folder again to restore it."
-    if round_.state == states.FAILED:
+    if job.state == states.FAILED:
         return "The files of this round have been removed."
     return "The files are not listed yet."

@@ -132,9 +132,9 @@ def rounds(request: HttpRequest, name: str) -> HttpResponse:
 def preheat(request: HttpRequest, name: str) -> HttpResponse:
     dataset, actor = round_views.find(request, name)
     path = request.POST.get("path", "").replace("\r\n", "\n")  # a form sends each line break of a name as two signs
-    round_ = request_round(dataset, path, mode=request.POST.get("mode", states.MIRROR), actor=actor)
-    messages.success(request, f"{round_.path or dataset.name} is being prepared on node {round_.node}.")
-    return redirect(_address(reverse("dataset", args=[name]), round_.path) + "#rounds")
+    job = request_round(dataset, path, mode=request.POST.get("mode", states.MIRROR), actor=actor)
+    messages.success(request, f"{job.path or dataset.name} is being prepared on node {job.node}.")
+    return redirect(_address(reverse("dataset", args=[name]), job.path) + "#rounds")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -195,7 +195,7 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
 
 def _frame(dataset: Dataset, actor: Principal) -> dict[str, Any]:
     newest = list(Round.objects.filter(dataset=dataset)[:ROUNDS])
-    moving = any(round_.state in states.UNDERWAY for round_ in newest)
+    moving = any(job.state in states.UNDERWAY for job in newest)
     return {
         "dataset": dataset,
         "may_edit": actor.may(dataset.team_id, roles.EDITOR),

@@ -47,30 +47,30 @@ def find(request: HttpRequest, name: str) -> tuple[Dataset, Principal]:
 
 def rows(jobs: list[Round]) -> list[tuple[Round, progress.Progress, tuple[str, ...]]]:
     """Rounds as lists of them show each: with how far it is, and what can be asked of it."""
-    return [(round_, progress.progress(round_), verbs.possible(round_)) for round_ in jobs]
+    return [(job, progress.progress(job), verbs.possible(job)) for job in jobs]
 
 
 @require_safe
 def detail(request: HttpRequest, name: str, pk: int) -> HttpResponse:
     """The whole page; for a poll how far the round is, or its files (`state`, `page`), as it says itself."""
     dataset, actor = find(request, name)
-    round_ = _find_round(dataset, pk)
+    job = _find_round(dataset, pk)
     if not wants_fragment(request):
-        return render(request, "datasets/round.html", _head(round_, actor) | _files(request, round_))
+        return render(request, "datasets/round.html", _head(job, actor) | _files(request, job))
     if request.headers.get("HX-Target") == "round-files":
-        return render(request, "datasets/_round_files.html", _files(request, round_))
-    return render(request, "datasets/_round.html", _head(round_, actor))
+        return render(request, "datasets/_round_files.html", _files(request, job))
+    return render(request, "datasets/_round.html", _head(job, actor))
 
 
 @require_POST
 def act(request: HttpRequest, name: str, pk: int, verb: str) -> HttpResponse:
     """One verb, then the page of the round that it was about; of a retry the new one's."""
     dataset, actor = find(request, name)
-    round_ = VERBS[verb](_find_round(dataset, pk), actor=actor)
+    job = VERBS[verb](_find_round(dataset, pk), actor=actor)
     messages.success(request, SAID[verb])
     if request.POST.get("back") == "dataset":
         return redirect(reverse("dataset", args=[name]) + "#rounds")
-    return redirect("round", name, round_.pk)
+    return redirect("round", name, job.pk)
 
 
 def _find_round(dataset: Dataset, pk: int) -> Round:
@@ -78,44 +78,44 @@ def _find_round(dataset: Dataset, pk: int) -> Round:
     return job
 
 
-def _head(round_: Round, actor: Principal) -> dict[str, Any]:
-    name = round_.dataset.name
+def _head(job: Round, actor: Principal) -> dict[str, Any]:
+    name = job.dataset.name
     return {
-        "dataset": round_.dataset,
-        "round": round_,
-        "progress": progress.progress(round_),
-        "verbs": verbs.possible(round_),
-        "took": _took(round_),
-        "log": round_files.log_of(round_),
-        "may_edit": actor.may(round_.dataset.team_id, roles.EDITOR),
-        "every": FAST if round_.state in states.UNDERWAY else SLOW,
+        "dataset": job.dataset,
+        "round": job,
+        "progress": progress.progress(job),
+        "verbs": verbs.possible(job),
+        "took": _took(job),
+        "log": round_files.log_of(job),
+        "may_edit": actor.may(job.dataset.team_id, roles.EDITOR),
+        "every": FAST if job.state in states.UNDERWAY else SLOW,
         "crumbs": [("Datasets", reverse("datasets")), (name, reverse("dataset", args=[name]))],
     }
 
 
-def _took(round_: Round) -> float | None:
+def _took(job: Round) -> float | None:
     """Seconds from the first claim to the end; None before that."""
-    if round_.started_at is None or round_.finished_at is None:
+    if job.started_at is None or job.finished_at is None:
         return None
-    return (round_.finished_at - round_.started_at).total_seconds()
+    return (job.finished_at - job.started_at).total_seconds()
 
 
-def _files(request: HttpRequest, round_: Round) -> dict[str, Any]:
+def _files(request: HttpRequest, job: Round) -> dict[str, Any]:
     requested_state = request.GET.get("state", "")
     state = requested_state if requested_state in round_files.STATES else ""
-    listing = round_files.files_of(round_, state)
-    here = reverse("round", args=[round_.dataset.name, round_.pk])
+    listing = round_files.files_of(job, state)
+    here = reverse("round", args=[job.dataset.name, job.pk])
     choices = [("All", "", listing.total), *((each.title(), each, listing.counts[each]) for each in round_files.STATES)]
     page = Paginator(listing.rows, FILES).get_page(request.GET.get("page"))
     return {
-        "dataset": round_.dataset,
-        "round": round_,
+        "dataset": job.dataset,
+        "round": job,
         "page": page,
         "files": [(row, round_files.seconds_left(row)) for row in page],
         "choices": [(label, each, count, f"{here}?state={each}#round-files") for label, each, count in choices],
         "asked": state,
         "missing": listing.missing,
         "files_url": f"{here}?{urlencode({**({'state': state} if state else {}), 'page': page.number})}",
-        "files_every": FILES_EVERY if round_.state in states.UNDERWAY else SLOW,
-        "over": round_.state in states.TERMINAL,
+        "files_every": FILES_EVERY if job.state in states.UNDERWAY else SLOW,
+        "over": job.state in states.TERMINAL,
     }

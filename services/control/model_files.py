@@ -55,22 +55,22 @@ def ready(revision: Revision) -> Files:
         refused = _refused_kept(revision, kept)
         return Files(ready=not refused, failed=bool(refused), message=refused)
     try:
-        round_ = _round_of(revision)
+        job = _round_of(revision)
     except ConsoleError as error:
         return Files(failed=True, message=str(error))
-    if round_ is None:
+    if job is None:
         dataset = revision.spec["dataset"]
         return Files(failed=True, message=f"Dataset {dataset} is gone. Edit the service to use another one.")
-    if round_.state in {rounds.FAILED, rounds.CANCELLED}:
-        where = f"{round_.dataset.name}/{round_.path}".rstrip("/")
-        return Files(failed=True, message=f"Preheating {where} ended: {round_.message or round_.state.lower()}")
-    tree = datasets_wiring.tree(round_.tree) if round_.state == rounds.DONE else None
+    if job.state in {rounds.FAILED, rounds.CANCELLED}:
+        where = f"{job.dataset.name}/{job.path}".rstrip("/")
+        return Files(failed=True, message=f"Preheating {where} ended: {job.message or job.state.lower()}")
+    tree = datasets_wiring.tree(job.tree) if job.state == rounds.DONE else None
     if tree is None:
-        return Files(message=str(progress.progress(round_)["sentence"]))
+        return Files(message=str(progress.progress(job)["sentence"]))
     description = _describe(revision, tree.path)
     if description.problems:
         return Files(failed=True, message=" ".join(description.problems))
-    revision.tree, revision.location = round_.tree, round_.location
+    revision.tree, revision.location = job.tree, job.location
     if refused := _refused(revision, description.executable):
         revision.tree = revision.location = ""
         return Files(failed=True, message=refused)
@@ -172,15 +172,11 @@ def _round_of(revision: Revision) -> Round | None:
 
     Also when it is a round of a node that this machine is not (any more): nobody here would do it.
     """
-    round_ = revision.round
-    gone = (
-        round_ is not None
-        and round_.state == rounds.DONE
-        and (not round_.location or datasets_wiring.tree(round_.tree) is None)
-    )
-    elsewhere = round_ is not None and round_.node != settings.NODE_NAME and round_.state in rounds.ACTIVE
-    if round_ is not None and not gone and not elsewhere:
-        return round_
+    job = revision.round
+    gone = job is not None and job.state == rounds.DONE and (not job.location or datasets_wiring.tree(job.tree) is None)
+    elsewhere = job is not None and job.node != settings.NODE_NAME and job.state in rounds.ACTIVE
+    if job is not None and not gone and not elsewhere:
+        return job
     if revision.dataset is None:
         return None
     revision.round = request_round(revision.dataset, revision.spec["model_path"], actor=SYSTEM)

@@ -32,11 +32,11 @@ def gpu_seconds(services: QuerySet[Service]) -> Mapping[str, float]:
     ).order_by()
     columns = ("service__name", "round", "spec__resources__gpu", "service__replicas")
     saved: dict[tuple[str, int], float] = {}
-    for name, round_, gpus, replicas, began, ended in revisions.values_list(
+    for name, job, gpus, replicas, began, ended in revisions.values_list(
         *columns, "round__started_at", "round__finished_at"
     ):
         amount = gpus * replicas * max(0.0, (ended - began).total_seconds())
-        saved[name, round_] = max(saved.get((name, round_), 0.0), amount)
+        saved[name, job] = max(saved.get((name, job), 0.0), amount)
     sums: dict[str, float] = {}
     for (name, _), amount in saved.items():
         sums[name] = sums.get(name, 0.0) + amount

@@ -104,10 +104,10 @@ def replica_json(replica: Replica) -> dict[str, Any]:
 
 def preheat(revision: Revision | None) -> dict[str, Any] | None:
     """Progress of the round that prepares the revision's files; None when none was asked for yet."""
-    round_ = revision.round if revision else None
-    if round_ is None:
+    job = revision.round if revision else None
+    if job is None:
         return None
-    return {"round": round_.pk, "dataset": round_.dataset.name, "path": round_.path, **progress.progress(round_)}
+    return {"round": job.pk, "dataset": job.dataset.name, "path": job.path, **progress.progress(job)}
 
 
 def conditions(service: Service) -> list[Condition]:
@@ -123,15 +123,15 @@ def conditions(service: Service) -> list[Condition]:
 
 def _files(service: Service) -> Condition:
     target = service.target
-    round_ = target.round if target else None
+    job = target.round if target else None
     if target is not None and target.tree:
-        since = round_.finished_at if round_ else None
+        since = job.finished_at if job else None
         message = "Model files are on disk and verified."
         return Condition("FilesReady", TRUE, "Verified", message, since or target.created_at)
-    if round_ is None:
+    if job is None:
         return Condition("FilesReady", UNKNOWN, "NotAsked", "", service.created_at)
-    message, since = progress.progress(round_)["sentence"], round_.finished_at or round_.started_at or round_.created_at
-    if round_.state in {rounds.FAILED, rounds.CANCELLED}:
+    message, since = progress.progress(job)["sentence"], job.finished_at or job.started_at or job.created_at
+    if job.state in {rounds.FAILED, rounds.CANCELLED}:
         return Condition("FilesReady", FALSE, "PreheatFailed", message, since)
     return Condition("FilesReady", FALSE, "Preheating", message, since)
 

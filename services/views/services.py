@@ -108,8 +108,8 @@ def _waits_for_room(service: Service) -> bool:
 
 def _verbs(service: Service) -> tuple[str, ...]:
     """What can be asked of the round that prepares its files."""
-    round_ = service.target.round if service.target else None
-    return round_verbs.possible(round_) if round_ is not None and round_.state not in rounds.TERMINAL else ()
+    job = service.target.round if service.target else None
+    return round_verbs.possible(job) if job is not None and job.state not in rounds.TERMINAL else ()
 
 
 LIFE = (
@@ -210,10 +210,10 @@ def _delete(service: Service, request: HttpRequest, actor: Principal) -> str:
 
 
 def _round_of(service: Service) -> Round:
-    round_ = service.target.round if service.target else None
-    if round_ is None:
+    job = service.target.round if service.target else None
+    if job is None:
         raise Conflict("No model files are being prepared for this service.")
-    return round_
+    return job
 
 
 def _cancel_preheat(service: Service, request: HttpRequest, actor: Principal) -> str:

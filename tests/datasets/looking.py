@@ -15,10 +15,9 @@ OLD = 10_000.0
 """Seconds: older than the time for which a copy is safe after it was asked for."""
 
 
-def expire(round_: Round) -> None:
-    Round.objects.filter(pk=round_.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+def expire(job: Round) -> None:
+    Round.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
 
 
-def fresh(round_: Round) -> Round:
-    job: Round = Round.objects.get(pk=round_.pk)
-    return job
+def fresh(job: Round) -> Round:
+    return Round.objects.get(pk=job.pk)

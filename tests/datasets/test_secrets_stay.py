@@ -78,10 +78,10 @@ def test_a_secret_is_found_nowhere(
             api.patch("datasets/guarded/", {"credentials": {"word": [word]}}).data,
             api.patch("datasets/guarded/", {"credentials": {"word": word, "none": word}}).data,
         ]
-    round_ = request_round(guarded_dataset, "svm", actor=owner)
-    run_now(round_.pk)
-    round_.refresh_from_db()
-    assert round_.state == "DONE", round_.message
+    job = request_round(guarded_dataset, "svm", actor=owner)
+    run_now(job.pk)
+    job.refresh_from_db()
+    assert job.state == "DONE", job.message
     failed = request_round(guarded_dataset, "", actor=owner)
     (files / ".word").write_text("changed meanwhile")
     run_now(failed.pk)

@@ -126,8 +126,8 @@ def in_order(count: int, taken: Set[int], *, first: int, last: int, near: str) -
 
 
 def preheat_all() -> None:
-    for round_ in Round.objects.active():
-        rounds.run(round_.pk)
+    for job in Round.objects.active():
+        rounds.run(job.pk)
 
 
 @pytest.fixture

@@ -74,8 +74,8 @@ class World:
     def converge(self, service: Service, rounds_: int = 5) -> Service:
         """As the sweep and the preheat worker would, over and over: until all that was asked for is so."""
         for _ in range(rounds_):
-            for round_ in Round.objects.active():
-                rounds.run(round_.pk)
+            for job in Round.objects.active():
+                rounds.run(job.pk)
             if not Service.objects.filter(pk=service.pk).exists():
                 break
             service = self.settle(service)

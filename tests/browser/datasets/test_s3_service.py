@@ -125,21 +125,21 @@ def test_a_preheat_says_that_the_server_is_away_and_goes_on_when_it_is_back(page
     page.goto(f"/datasets/{name}/?path=team/large")
     page.get_by_role("button", name="Preheat this").click()
     page.locator("#rounds").get_by_role("link", name="team/large").click()
-    round_ = page.locator("#round")
-    expect(round_.get_by_role("progressbar")).to_have_attribute("value", re.compile("[1-9]"))
+    job = page.locator("#round")
+    expect(job.get_by_role("progressbar")).to_have_attribute("value", re.compile("[1-9]"))
     expect(page.locator("#files-there")).not_to_have_text("There 0")
     world.server.kill()
     try:
-        expect(round_).to_contain_text(f"127.0.0.1:{world.server.port}", timeout=60_000)
-        expect(round_).to_contain_text("Attempt 1 of 5; the next one follows in")
+        expect(job).to_contain_text(f"127.0.0.1:{world.server.port}", timeout=60_000)
+        expect(job).to_contain_text("Attempt 1 of 5; the next one follows in")
         the_secret_is_not_in(page, world)
     finally:
         world.server.start_again()
-    expect(round_.locator(".badge").first).to_have_text("Done", timeout=90_000)
+    expect(job.locator(".badge").first).to_have_text("Done", timeout=90_000)
     after = world.live.api(f"datasets/{name}/rounds/").body["results"][0]
     assert after["bytes_total"] == after["bytes_done"] == PADDING
     assert after["bytes_copied"] <= PADDING + STREAMS * PART  # what was under way, and no more
-    expect(round_).to_contain_text("No connection to")  # its log still tells
+    expect(job).to_contain_text("No connection to")  # its log still tells
     the_secret_is_not_in(page, world)
     the_secret_is_in_no_log(world)
 

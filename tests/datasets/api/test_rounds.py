@@ -25,8 +25,8 @@ def job(dataset: Dataset, owner: Principal) -> Round:
     return request_round(dataset, "svm", actor=owner)
 
 
-def where(round_: Round, part: str = "") -> str:
-    return f"datasets/models/rounds/{round_.pk}/{part}"
+def where(job: Round, part: str = "") -> str:
+    return f"datasets/models/rounds/{job.pk}/{part}"
 
 
 def test_the_files_of_a_round_come_in_pages_and_by_state(mine: Api, job: Round, store: Store) -> None:

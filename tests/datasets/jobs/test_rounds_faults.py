@@ -265,8 +265,8 @@ def test_the_sweep_hands_out_what_nobody_works_on(
     waiting = request_round(dataset, "svm", actor=owner)
     held = request_round(dataset, "", actor=owner)
     dead = request_round(dataset, "svm/1", actor=owner)
-    for round_ in (held, dead):
-        leases.claim(round_.pk)
+    for job in (held, dead):
+        leases.claim(job.pk)
     expire(dead)
     sent.clear()
     assert rounds.sweep() == 2
@@ -279,13 +279,13 @@ def test_the_sweep_takes_a_round_from_a_killed_worker_before_its_lease_ends(
     dataset: Dataset, owner: Principal, store: Store
 ) -> None:
     held, killed, recent = (request_round(dataset, path, actor=owner) for path in ("", "svm", "svm/1"))
-    for round_ in (held, killed, recent):
-        leases.claim(round_.pk)
+    for job in (held, killed, recent):
+        leases.claim(job.pk)
     said_nothing = timezone.now() + timedelta(seconds=leases.LEASE - leases.SILENCE - 1)
     Round.objects.exclude(pk=recent.pk).update(lease_until=said_nothing)
     with store.staging(str(held.pk)):
         assert rounds.sweep() == 1
-    assert [leases.claim(round_.pk) is not None for round_ in (held, killed, recent)] == [False, True, False]
+    assert [leases.claim(job.pk) is not None for job in (held, killed, recent)] == [False, True, False]
 
 
 @pytest.mark.parametrize("token", ["", "0" * 32])

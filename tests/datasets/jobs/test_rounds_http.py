@@ -47,9 +47,9 @@ def make(home: Home, team: Team, owner: Principal, settings: Settings) -> Make:
     return create_dataset
 
 
-def tree(round_: Round) -> dict[str, bytes]:
-    published_tree = wiring.tree_of(fresh(round_))
-    assert published_tree is not None, fresh(round_).message
+def tree(job: Round) -> dict[str, bytes]:
+    published_tree = wiring.tree_of(fresh(job))
+    assert published_tree is not None, fresh(job).message
     return {
         str(path.relative_to(published_tree.path)): path.read_bytes()
         for path in Path(published_tree.path).rglob("*")

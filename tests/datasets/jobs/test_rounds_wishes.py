@@ -27,8 +27,8 @@ pytestmark = pytest.mark.django_db
 Run = Callable[[int], None]
 
 
-def lines(round_: Round) -> str:
-    return "\n".join(round_.lines.values_list("text", flat=True))
+def lines(job: Round) -> str:
+    return "\n".join(job.lines.values_list("text", flat=True))
 
 
 def test_a_round_is_paused_where_it_is_and_goes_on_from_there(
@@ -99,9 +99,9 @@ def test_only_editors_pause_resume_and_try_again(dataset: Dataset, owner: Princi
     job = request_round(dataset, "svm", actor=owner)
     failed = Round.objects.create(dataset=dataset, path="x", node="local", state=states.FAILED, requested_by="x")
     for person in (bob, charlie):
-        for verb, round_ in ((pause, job), (resume, job), (retry, failed)):
+        for verb, target in ((pause, job), (resume, job), (retry, failed)):
             with pytest.raises(Forbidden):
-                verb(round_, actor=for_user(person))
+                verb(target, actor=for_user(person))
     assert fresh(job).state == states.PENDING
 
 

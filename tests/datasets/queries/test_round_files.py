@@ -41,10 +41,10 @@ def planned(count: int) -> Plan:
     return Plan(tuple(SourceFile(f"{number:05}.bin", 4 * MIB, "v1") for number in range(count)), "f" * 64)
 
 
-def under_way(round_: Round, store: Store, count: int = 4, done: int = 1) -> None:
+def under_way(job: Round, store: Store, count: int = 4, done: int = 1) -> None:
     """As a worker leaves the staging directory in the middle: the first files are there, the next one moves."""
     plan = planned(count)
-    with Staging(store.root / "staging" / str(round_.pk)) as staging:
+    with Staging(store.root / "staging" / str(job.pk)) as staging:
         watch = file_progress.ProgressFiles(staging.directory, plan)
         for file in plan.files[:done]:
             staging.finished(key_of(file), "a" * 64)
@@ -52,7 +52,7 @@ def under_way(round_: Round, store: Store, count: int = 4, done: int = 1) -> Non
             watch._written = 0.0
             watch.note(copying.Progress(came, done, came, (copying.Moving(plan.files[done].path, 4 * MIB, came),)))
             time.sleep(0.01)
-    Round.objects.filter(pk=round_.pk).update(state=states.COPYING)
+    Round.objects.filter(pk=job.pk).update(state=states.COPYING)
 
 
 def test_what_moves_comes_first_with_its_speed_and_time_left(job: Round, store: Store) -> None:

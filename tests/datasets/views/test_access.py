@@ -42,13 +42,13 @@ def test_the_list_holds_only_ones_own(
 def test_a_viewer_changes_nothing_and_a_stranger_finds_nothing(
     dataset: Dataset, owner: Principal, bob: User, charlie: User, client_of: ClientOf
 ) -> None:
-    round_ = request_round(dataset, "svm", actor=owner)
+    job = request_round(dataset, "svm", actor=owner)
     name = dataset.name
     urls = [
         reverse("dataset-preheat", args=[name]),
         reverse("dataset-delete", args=[name]),
         reverse("dataset-edit", args=[name]),
-        reverse("round-cancel", args=[name, round_.pk]),
+        reverse("round-cancel", args=[name, job.pk]),
     ]
     sent = {"confirm": name, "path": "", "description": "x", "options.path": "/"}
     for url in urls:
@@ -79,6 +79,6 @@ def test_a_round_of_another_dataset_is_not_reached_through_ones_own(
     dataset: Dataset, files: Path, other_team: Team, charlie: User, owner: Principal, client_of: ClientOf
 ) -> None:
     theirs = Dataset.objects.create(team=other_team, name="theirs", kind="local", created_by="charlie")
-    round_ = request_round(dataset, "svm", actor=owner)
-    assert client_of(charlie).post(reverse("round-cancel", args=[theirs.name, round_.pk])).status_code == 404
+    job = request_round(dataset, "svm", actor=owner)
+    assert client_of(charlie).post(reverse("round-cancel", args=[theirs.name, job.pk])).status_code == 404
     assert Round.objects.get().state == "PENDING"

@@ -136,12 +136,12 @@ def test_a_path_that_cannot_be_prepared_is_refused(browser: Client, dataset: Dat
 
 
 def test_a_round_is_cancelled(browser: Client, dataset: Dataset, owner: Principal) -> None:
-    round_ = request_round(dataset, "svm", actor=owner)
-    url = reverse("round-cancel", args=[dataset.name, round_.pk])
+    job = request_round(dataset, "svm", actor=owner)
+    url = reverse("round-cancel", args=[dataset.name, job.pk])
     assert url in text(browser, dataset)
     assert browser.post(url).status_code == 302
-    round_.refresh_from_db()
-    assert round_.state == "CANCELLED"
+    job.refresh_from_db()
+    assert job.state == "CANCELLED"
     assert url not in text(browser, dataset)
     Round.objects.update(state="DONE")
     assert browser.post(url).status_code == 409  # over already

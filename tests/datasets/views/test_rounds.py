@@ -36,12 +36,12 @@ def browser(alice: User, client_of: ClientOf) -> Client:
     return client_of(alice)
 
 
-def url(round_: Round, verb: str = "") -> str:
-    return reverse(f"round-{verb}" if verb else "round", args=[round_.dataset.name, round_.pk])
+def url(job: Round, verb: str = "") -> str:
+    return reverse(f"round-{verb}" if verb else "round", args=[job.dataset.name, job.pk])
 
 
-def text(client: Client, round_: Round, query: str = "", **headers: str) -> str:
-    answer = client.get(url(round_) + query, headers=headers)
+def text(client: Client, job: Round, query: str = "", **headers: str) -> str:
+    answer = client.get(url(job) + query, headers=headers)
     assert answer.status_code == 200
     return str(answer.content.decode())
 

@@ -161,11 +161,11 @@ def serve(
 
     def make(name: str) -> Service:
         Replica.objects.all().delete()
-        round_ = request_round(dataset, name, actor=SYSTEM)
-        rounds.run(round_.pk)
-        round_.refresh_from_db()
+        job = request_round(dataset, name, actor=SYSTEM)
+        rounds.run(job.pk)
+        job.refresh_from_db()
         ports = triton.ports
-        service = ready_service(team, name, http_port=ports.http, grpc_port=ports.grpc, tree=round_.tree)
+        service = ready_service(team, name, http_port=ports.http, grpc_port=ports.grpc, tree=job.tree)
         until(lambda: not publishing.open_up(service, service.replica_set.all()))
         return service
 

@@ -119,11 +119,11 @@ def repeat_tree(team: Team, dataset_root: Path, tmp_path_factory: pytest.TempPat
     folder = dataset_root / "panel" / "repeat"
     shutil.copytree(shared_samples(tmp_path_factory) / "repeat", folder, dirs_exist_ok=True)
     dataset = datasets.create(team=team, name="panel", kind="local", options={"path": str(folder.parent)}, actor=SYSTEM)
-    round_ = request_round(dataset, "repeat", actor=SYSTEM)
-    rounds.run(round_.pk)
-    round_.refresh_from_db()
-    assert round_.tree, round_.message
-    return round_.tree
+    job = request_round(dataset, "repeat", actor=SYSTEM)
+    rounds.run(job.pk)
+    job.refresh_from_db()
+    assert job.tree, job.message
+    return job.tree
 
 
 @pytest.fixture

@@ -45,16 +45,16 @@ def round_of(dataset: Dataset, seconds: float, state: str = rounds.DONE, **field
     )
 
 
-def service_of(team: Team, round_: Round | None, *, name: str = "echo", gpus: int = 2, replicas: int = 3) -> Service:
+def service_of(team: Team, job: Round | None, *, name: str = "echo", gpus: int = 2, replicas: int = 3) -> Service:
     service = Service.objects.create(team=team, name=name, replicas=replicas, state_since=timezone.now())
-    add_revision(service, round_, gpus)
+    add_revision(service, job, gpus)
     return service
 
 
-def add_revision(service: Service, round_: Round | None, gpus: int) -> None:
+def add_revision(service: Service, job: Round | None, gpus: int) -> None:
     spec = ServiceSpec("triton", "models", "m", "default", resources=Resources(1, 1, gpus))
     service.target = Revision.objects.create(
-        service=service, number=service.revisions.count() + 1, spec=spec.to_json(), round=round_
+        service=service, number=service.revisions.count() + 1, spec=spec.to_json(), round=job
     )
     service.save()
 

@@ -109,16 +109,16 @@ def test_no_value_fails_a_verb_of_a_service(alice: User, ready: Make, client_of:
 def test_no_value_fails_a_verb_of_a_round(
     alice: User, dataset: Dataset, actor: Principal, client_of: ClientOf, verb: str
 ) -> None:
-    round_ = request_round(dataset, "echo", actor=actor)
+    job = request_round(dataset, "echo", actor=actor)
     client = client_of(alice)
     for odd in ODD:
         for back in ("dataset", odd):
-            answer = client.post(f"/datasets/{dataset.name}/rounds/{round_.pk}/{verb}/", {"back": back})
+            answer = client.post(f"/datasets/{dataset.name}/rounds/{job.pk}/{verb}/", {"back": back})
             assert answer.status_code < 500, (verb, back)
-        for path in odd_paths("/datasets/{}/rounds/{}/{}/", odd, dataset.name, str(round_.pk), verb):
+        for path in odd_paths("/datasets/{}/rounds/{}/{}/", odd, dataset.name, str(job.pk), verb):
             assert client.post(path).status_code < 500, path
         for query in ("page", "state"):
-            assert client.get(f"/datasets/{dataset.name}/rounds/{round_.pk}/", {query: odd}).status_code < 500, odd
+            assert client.get(f"/datasets/{dataset.name}/rounds/{job.pk}/", {query: odd}).status_code < 500, odd
 
 
 @pytest.mark.parametrize("verb", ["evict", "verify", "bogus"])

@@ -49,8 +49,8 @@ def test_a_service_that_prepares_its_files_shows_how_far_it_is(
     make: Callable[..., Service], world: World, browser: Client
 ) -> None:
     service = world.settle(make())
-    round_ = service.target.round
-    type(round_).objects.filter(pk=round_.pk).update(
+    job = service.target.round
+    type(job).objects.filter(pk=job.pk).update(
         state=rounds.COPYING, bytes_total=2 << 20, bytes_done=1 << 20, bytes_per_second=1 << 18, files_total=2
     )
     text = shown(browser, "service", service)
