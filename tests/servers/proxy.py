@@ -30,10 +30,10 @@ Rule = Callable[[Exchange, bytes], Iterator[bytes]]
 
 
 class Hold:
-    """What is held stays so until it is cut, or the proxy ends."""
+    """What is held stays so until it is cut, or the proxy ends. `begun` is set once something is."""
 
     def __init__(self) -> None:
-        self.is_cut = threading.Event()
+        self.begun, self.is_cut = threading.Event(), threading.Event()
         self.others_pass = False
 
     def let_others_pass(self) -> None:
@@ -56,7 +56,7 @@ class Proxy:
         """Whether whoever connects is cut off at once, as by a server that is down."""
         self.flipped = self.held = 0
         """How many bits were flipped, and how many answers were held or dripped."""
-        self.over = threading.Event()
+        self._holds: list[Hold] = []
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads: set[threading.Thread] = set()
@@ -70,7 +70,8 @@ class Proxy:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.over.set()
+        for hold in self._holds:
+            hold.cut()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes up whoever waits in accept
         self._listener.close()
@@ -138,8 +139,9 @@ class Proxy:
             for rule in list(self.rules):
                 pieces = _applied(rule, exchange, pieces)
             for piece in pieces:
-                client.sendall(piece)
+                # First: once the client has it, its next request may begin to count.
                 exchange.position += len(piece)
+                client.sendall(piece)
                 with self._lock:
                     self.passed += len(piece)
 
@@ -172,15 +174,37 @@ class Proxy:
                 return
             keep = max(0, at - exchange.position)
             yield data[:keep]
-            self.held += 1
+            self._count(new_hold)
             left = iter(range(keep, len(data)))
-            while not (new_hold.is_cut.wait(1) or self.over.is_set()):
+            while not new_hold.is_cut.wait(1 if drip else None):
                 if drip and (place := next(left, None)) is not None:
                     yield data[place : place + 1]
             raise Cut
 
+        return self._held_by(new_hold, rule)
+
+    def hold_all(self, after: int) -> Hold:
+        """Holds every answer once so many more bytes have passed."""
+        new_hold, limit = Hold(), self.passed + after
+
+        def rule(_: Exchange, data: bytes) -> Iterator[bytes]:
+            if new_hold.others_pass or self.passed < limit:
+                yield data
+                return
+            self._count(new_hold)
+            new_hold.is_cut.wait()
+            raise Cut
+
+        return self._held_by(new_hold, rule)
+
+    def _held_by(self, hold: Hold, rule: Rule) -> Hold:
+        self._holds.append(hold)
         self.rules.append(rule)
-        return new_hold
+        return hold
+
+    def _count(self, hold: Hold) -> None:
+        self.held += 1
+        hold.begun.set()
 
 
 def _gets(exchange: Exchange, key: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,17 @@ from tests.datasets.looking import expire, fresh
 
 pytestmark = pytest.mark.django_db
 Run = Callable[[int], None]
+REAL_TIME, REAL_NOW = time.time, timezone.now
+
+
+class Killed(BaseException):
+    """Stands for the end of the worker's process."""
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    """To so many hours after what it really is."""
+    monkeypatch.setattr(time, "time", lambda: REAL_TIME() + hours * 3600)
+    monkeypatch.setattr(timezone, "now", lambda: REAL_NOW() + timedelta(hours=hours))
 
 
 def change_on_open(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]) -> None:
@@ -129,7 +141,7 @@ def test_a_source_that_is_away_is_tried_again_a_few_times(
         waiting = fresh(job)
         assert waiting.state == states.COPYING
         assert f"does not exist on this machine. Attempt {attempt} of 5" in progress.progress(waiting)["sentence"]
-        assert leases.claim(job.pk) is None  # not before the pause is over
+        assert rounds.sweep() == 0 and leases.claim(job.pk) is None  # not before the pause is over
         expire(job)
     run_now(job.pk)
     assert fresh(job).state == states.FAILED
@@ -303,30 +315,53 @@ def test_a_time_that_a_moved_clock_wrote_does_not_keep_a_round(
     assert leases.claim(job.pk) is not None
 
 
+@pytest.mark.parametrize("hours", [6, -6])
+def test_a_worker_whose_clock_was_wrong_is_killed_and_the_next_goes_on_at_once(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    def kill(file: Any) -> None:
+        if file.path != "1/weights.bin":  # the largest, which comes first
+            raise Killed
+
+    job = request_round(dataset, "svm", actor=owner)
+    with monkeypatch.context() as wrong:
+        set_clock(wrong, hours)
+        change_on_open(wrong, kill)
+        with pytest.raises(Killed):
+            run_now(job.pk)
+    left = fresh(job)
+    assert (left.state, bool(left.lease_token), left.attempts) == (states.COPYING, True, 0)
+    assert rounds.sweep() == 1
+    run_now(job.pk)
+    done = fresh(job)
+    assert (done.state, done.bytes_copied - left.bytes_copied, done.attempts) == (states.DONE, 45, 0)
+
+
+def test_a_worker_whose_clock_is_behind_is_not_robbed_while_it_lives(
+    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = request_round(dataset, "svm", actor=owner)
+    original = copying.copy
+
+    def overtaken(*args: Any, **options: Any) -> Any:
+        before = fresh(job).lease_token
+        with pytest.MonkeyPatch.context() as another:  # for this worker, the lease ran out long ago
+            set_clock(another, 0)
+            assert leases.is_free(job.pk)
+            rounds.sweep()
+            rounds.run(job.pk)
+        assert fresh(job).lease_token == before
+        return original(*args, **options)
+
+    set_clock(monkeypatch, -6)
+    monkeypatch.setattr(copying, "copy", overtaken)
+    run_now(job.pk)
+    done = fresh(job)
+    assert (done.state, done.bytes_copied) == (states.DONE, done.bytes_total)
+
+
 def test_the_longest_pause_is_no_longer_than_the_sweep_believes() -> None:
     assert 2 ** (rounds.ATTEMPTS - 1) <= leases.LONGEST_PAUSE
-
-
-def test_a_round_that_waits_for_its_next_attempt_is_not_taken_for_a_killed_one(
-    dataset: Dataset, owner: Principal, run_now: Run, files: Path
-) -> None:
-    job = request_round(dataset, "svm", actor=owner)
-    files.rename(files.with_name("away"))
-    run_now(job.pk)
-    assert rounds.sweep() == 0
-
-
-def test_a_store_that_cannot_be_written_is_told_and_tried_again(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store
-) -> None:
-    (store.root / "staging").write_text("not a folder")
-    job = request_round(dataset, "svm", actor=owner)
-    run_now(job.pk)
-    assert "The store of this node cannot be written" in fresh(job).message
-    (store.root / "staging").unlink()
-    expire(job)
-    run_now(job.pk)
-    assert fresh(job).state == states.DONE
 
 
 def test_the_sweep_removes_what_ended_rounds_left(dataset: Dataset, owner: Principal, store: Store) -> None:

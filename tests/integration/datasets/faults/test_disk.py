@@ -2,113 +2,110 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from tests.integration.datasets.faults.outcome import assert_none, assert_whole
-from tests.integration.preheat.plane import MIB, Plane, is_done, wait_until
+from console.home import Home
+from datasets import states
+from datasets.sources.base import Body
+from datasets.sources.local.source import LocalSource
+from datasets.specs import SourceFile
+from tests.integration.datasets.faults.worker import MIB, Worker
+from tests.integration.small_disk import SmallDisk, small_disk
 
-pytestmark = [pytest.mark.integration]
-SMALL_DISK = 256 * MIB
-# Root writes anywhere, so that right is taken away from its worker.
-WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+pytestmark = [pytest.mark.django_db, pytest.mark.integration]
+Make = Callable[[dict[str, bytes]], Worker]
+ANY_FILE = 0b110
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: what lets root read and write any file."""
+
+
+def model(count: int) -> dict[str, bytes]:
+    return {f"{number}.bin": os.urandom(MIB) for number in range(count)}
 
 
 @pytest.fixture
-def small_disk(plane: Plane) -> Iterator[Path]:
-    """The plane's store is on a disk of its own."""
-    folder = plane.home.store
-    folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK},mode=700", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip(
-            "nothing may be mounted here; a disk that fills up is also in tests/datasets/preheat/copying/test_copy.py"
-        )
+def disk(home: Home) -> Iterator[SmallDisk]:
+    """What the store is on."""
+    with small_disk(128 * MIB) as mounted:
+        home.root.mkdir()
+        home.store.symlink_to(mounted.folder)
+        yield mounted
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Root writes anywhere, so that right is taken away from this thread, and from those that it starts."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("Ii", 0x20080522, 0)
+    before = ctypes.create_string_buffer(24)
+    assert libc.capget(header, before) == 0, os.strerror(ctypes.get_errno())
+    effective, *others = struct.unpack("6I", before.raw)
+    assert libc.capset(header, struct.pack("6I", effective & ~ANY_FILE, *others)) == 0, os.strerror(ctypes.get_errno())
     try:
-        yield folder
+        yield
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        assert libc.capset(header, before) == 0, os.strerror(ctypes.get_errno())
 
 
-def a_model(plane: Plane, count: int) -> dict[str, bytes]:
-    contents = {f"{number}.bin": os.urandom(MIB) for number in range(count)}
-    (plane.models / "m").mkdir()
-    for name, content in contents.items():
-        (plane.models / "m" / name).write_bytes(content)
-    return contents
-
-
-def test_a_disk_that_fills_up_midway_is_told_and_what_was_copied_is_kept(plane: Plane, small_disk: Path) -> None:
-    contents = a_model(plane, 120)
-    plane.env["PREHEAT_MIB_PER_SECOND"] = "16"
-    plane.worker()
-    plane.beat()
-    pk = plane.ask("m")
-    wait_until(lambda: plane.bytes_staged(pk) >= 20 * MIB)
-    filler = small_disk / "filler"
-    with filler.open("wb") as stream:
-        for left in range(1, 20):  # the worker writes on between the look and this
-            with suppress(OSError):
-                os.posix_fallocate(stream.fileno(), 0, shutil.disk_usage(small_disk).free - left * MIB)
-                break
-    row = plane.wait(pk, lambda row: "Not enough disk space on this node" in row["message"])
-    assert row["state"] == "COPYING"
-    assert "are needed" in row["message"]
-    assert_none(plane)
-
-    filler.unlink()
-    done = plane.wait(pk, is_done)
-    assert_whole(plane, done, contents)
-    assert done["bytes_copied"] <= 132 * MIB  # of what was there, a few unfinished pieces came again
-
-
-def test_a_disk_with_too_little_room_is_told_before_a_byte_moves(plane: Plane, small_disk: Path) -> None:
-    a_model(plane, 200)
-    plane.worker()
-    row = plane.ended(plane.ask("m"))
-    assert (row["state"], row["bytes_copied"]) == ("FAILED", 0)
-    assert "Not enough disk space on this node: 200.0 MiB are needed" in row["message"].replace("200 MiB", "200.0 MiB")
-    assert_none(plane)
-
-
-@pytest.fixture
-def without_rights() -> tuple[str, ...]:
-    if WITHOUT_RIGHTS and subprocess.run([*WITHOUT_RIGHTS, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("root's rights cannot be taken away from a child here")
-    return WITHOUT_RIGHTS
-
-
-def test_a_store_that_may_not_be_written_is_told_and_used_once_it_may(
-    plane: Plane, without_rights: tuple[str, ...]
+def test_a_disk_that_fills_up_midway_is_told_and_what_was_copied_is_kept(
+    disk_worker: Make, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contents = a_model(plane, 3)
-    staging = plane.home.store / "staging"
+    contents = model(40)
+    worker, opened, original = disk_worker(contents), [0], LocalSource.open
+
+    def fill_at_the_tenth(source: LocalSource, file: SourceFile, *args: object) -> Body:
+        opened[0] += 1
+        if opened[0] == 10:
+            disk.fill()
+        return original(source, file, *args)
+
+    monkeypatch.setattr(LocalSource, "open", fill_at_the_tenth)
+    monkeypatch.setattr(LocalSource, "streams", 1)
+    job = worker.request()
+    row = worker.attempt(job)
+    assert row.state == states.COPYING
+    assert "Not enough disk space on this node" in row.message and "are needed" in row.message
+    worker.assert_none()
+
+    disk.empty()
+    done = worker.attempt(job)
+    worker.assert_whole(done, contents)
+    assert done.bytes_copied <= 42 * MIB  # of what was there, an unfinished file came again
+
+
+def test_a_disk_with_too_little_room_is_told_before_a_byte_moves(disk_worker: Make, disk: SmallDisk) -> None:
+    worker = disk_worker(model(80))
+    row = worker.attempt(worker.request())
+    assert (row.state, row.bytes_copied) == (states.FAILED, 0)
+    assert "Not enough disk space on this node: 80.0 MiB are needed" in row.message.replace("80 MiB", "80.0 MiB")
+    worker.assert_none()
+
+
+def test_a_store_that_may_not_be_written_is_told_and_used_once_it_may(disk_worker: Make, home: Home) -> None:
+    contents = model(3)
+    worker = disk_worker(contents)
+    staging = home.store / "staging"
     staging.mkdir(parents=True)
     staging.chmod(0o500)
-    plane.worker(*without_rights)
-    plane.beat()
-    pk = plane.ask("m")
-    row = plane.wait(pk, lambda row: bool(row["attempts"]))
-    assert "The store of this node cannot be written: Permission denied. Attempt 1 of 5" in row["message"]
-    assert_none(plane)
-    staging.chmod(0o700)
-    assert_whole(plane, plane.wait(pk, is_done), contents)
+    job = worker.request()
+    with without_rights():
+        row = worker.attempt(job)
+        assert "The store of this node cannot be written: Permission denied. Attempt 1 of 5" in row.message
+        worker.assert_none()
+        staging.chmod(0o700)
+        worker.assert_whole(worker.attempt(job), contents)
 
 
-def test_a_file_that_may_not_be_read_is_named_and_nothing_is_published(
-    plane: Plane, without_rights: tuple[str, ...]
-) -> None:
-    a_model(plane, 3)
-    (plane.models / "m" / "1.bin").chmod(0)
-    plane.worker(*without_rights)
-    plane.beat()
-    row = plane.ended(plane.ask("m"))
-    assert row["state"] == "FAILED"
-    assert "1.bin" in row["message"]
-    assert_none(plane)
+def test_a_file_that_may_not_be_read_is_named_and_nothing_is_published(disk_worker: Make) -> None:
+    worker = disk_worker(model(3))
+    (worker.folder / "1.bin").chmod(0)
+    with without_rights():
+        row = worker.finish(worker.request())
+    assert row.state == states.FAILED
+    assert "1.bin" in row.message
+    worker.assert_none()

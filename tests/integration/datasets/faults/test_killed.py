@@ -1,114 +1,89 @@
-"""Workers killed with -9, redis lost, messages delivered again, workers that race: every byte comes once, or nearly."""
+"""Copies of a bucket that are killed with -9: every byte comes once, or nearly."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-import random
-import signal
-from typing import Any
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from datasets.preheat.copying.copy import PIECE
+from console.home import CHECKOUT
+from datasets.preheat.copying.copy import copy
+from datasets.preheat.journal import Staging, key_of, read_facts
+from datasets.sources import registry
+from datasets.sources.base import Site
 from datasets.sources.s3.source import S3Source
-from tests.integration.datasets.faults.outcome import HEADERS, assert_none, assert_whole
-from tests.integration.preheat.plane import MIB, Plane, end, is_done, wait_until
+from datasets.specs import Plan
+from tests.integration.datasets.faults.worker import HEADERS, MIB
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import Bucket
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("s3")]
-KILLS = 10
+CHUNK, PIECE = 64 << 10, 256 << 10
 COST = S3Source.streams * PIECE
 """Bytes that one kill may cost: what each stream had fetched of its piece."""
+KILLS = (0.001, 0.2, 0.5, 0.8)
+"""After which parts of what is missing."""
+COPIER = """
+import json, sys
+from pathlib import Path
+from datasets.preheat.copying.copy import copy
+from datasets.preheat.journal import Staging
+from datasets.sources import registry
+from datasets.sources.base import Site
+source = registry.make("s3", json.loads(sys.argv[1]), Site(endpoints=("127.0.0.1",)))
+with Staging(Path(sys.argv[2])) as staging:
+    copy(source.plan("m"), source, "m", staging, chunk=int(sys.argv[3]), piece=int(sys.argv[4]))
+"""
 
 
-def a_model(bucket: Bucket, large: int, small: int) -> dict[str, bytes]:
-    """`large` files of 56 MiB, fetched in pieces, and `small` ones of 4 MiB."""
-    contents = {f"large-{number}.bin": os.urandom(56 * MIB) for number in range(large)}
-    contents |= {f"{number}/small.bin": os.urandom(4 * MIB) for number in range(small)}
+def bytes_staged(plan: Plan, staging: Path) -> int:
+    """Bytes of the plan's files that the journal knows: whole files, and pieces of others."""
+    if not (staging / "journal").exists():
+        return 0
+    facts = read_facts(staging / "journal")
+    return sum(
+        file.size
+        if key_of(file) in facts.done
+        else sum(min(PIECE, file.size - number * PIECE) for number in facts.pieces.get(key_of(file), {}))
+        for file in plan.files
+    )
+
+
+def test_each_kill_costs_at_most_a_piece_a_stream(bucket: Bucket, proxy: Proxy, tmp_path: Path) -> None:
+    contents = {f"large-{number}.bin": os.urandom(6 * MIB) for number in range(3)}
+    contents |= {f"{number}/piece.bin": os.urandom(200 << 10) for number in range(30)}
+    contents |= {f"{number}/light.bin": os.urandom(10 << 10) for number in range(30)}
     bucket.put_all({f"m/{path}": content for path, content in contents.items()})
-    return contents
-
-
-@pytest.mark.timeout(420)
-def test_ten_kills_cost_at_most_a_piece_a_stream_each(plane: Plane, bucket: Bucket, proxy: Proxy) -> None:
-    contents = a_model(bucket, large=2, small=30)
     size = sum(map(len, contents.values()))
-    seed = random.randrange(10**6)
-    chance = random.Random(seed)
-    plane.env["PREHEAT_MIB_PER_SECOND"] = "64"
-    plane.beat()
-    pk = plane.ask("m")
+    options = {**bucket.options, "endpoint": f"http://127.0.0.1:{proxy.port}"}
+    source = registry.make("s3", options, Site(endpoints=("127.0.0.1",)))
+    plan, staging = source.plan("m"), tmp_path / "staging"
+    command = [sys.executable, "-c", COPIER, json.dumps(options), str(staging), str(CHUNK), str(PIECE)]
     began = proxy.passed
-    for kill in range(KILLS):
-        label = f"kill {kill} of seed {seed}"
-        bytes_staged, before = plane.bytes_staged(pk), proxy.passed
-        worker = plane.worker()
-        # Of what is missing, so that a kill never comes too late.
-        enough = before + chance.uniform(0.01, 0.7) * (size - bytes_staged)
-        wait_until(lambda: proxy.passed >= enough)  # noqa: B023 (called in this turn only)
-        worker.send_signal(signal.SIGKILL)
-        worker.wait(10)
+    for part in KILLS:
+        staged, before = bytes_staged(plan, staging), proxy.passed
+        held = proxy.hold_all(int(part * (size - staged)))
+        with subprocess.Popen(command, cwd=CHECKOUT) as copier:
+            assert held.begun.wait(60)
+            copier.kill()
+        held.cut()
         proxy.drop()
-        passed, kept = proxy.passed - before, plane.bytes_staged(pk) - bytes_staged
-        assert plane.round(pk)["state"] == "COPYING", label
-        assert_none(plane)
-        assert kept >= 0, label
-        assert passed - kept <= min(COST, size - bytes_staged) + HEADERS, label
-    bytes_staged, before = plane.bytes_staged(pk), proxy.passed
-    assert bytes_staged > 0, seed
-    plane.worker()
-    done = plane.wait(pk, is_done, 90)
-    assert_whole(plane, done, contents)
-    assert done["attempts"] == 0  # to be killed is not to fail
-    assert proxy.passed - before <= size - bytes_staged + HEADERS, seed  # nothing that the journal had came again
-    assert proxy.passed - began <= size + KILLS * COST, seed
-    assert plane.store.staging_names() == []
-
-
-def test_a_redis_that_is_killed_and_comes_back_empty_costs_nothing(plane: Plane, bucket: Bucket, proxy: Proxy) -> None:
-    contents = a_model(bucket, large=1, small=10)
-    size = sum(map(len, contents.values()))
-    plane.env["PREHEAT_MIB_PER_SECOND"] = "16"
-    workers = [plane.worker()]
-
-    def is_done_by_now(row: dict[str, Any]) -> bool:
-        if workers[-1].poll() is not None:  # it was at a short task just then, and ends; supervisord starts it again
-            workers.append(plane.worker())
-        return is_done(row)
-
-    plane.beat()
-    began = proxy.passed
-    pk = plane.ask("m")
-    wait_until(lambda: proxy.passed > began + size // 3)
-    end(plane.broker)
-    plane.home.redis_socket.unlink(missing_ok=True)
-    wait_until(lambda: proxy.passed > began + size // 2)  # it goes on without
-    plane.redis()
-    assert_whole(plane, plane.wait(pk, is_done_by_now, 90), contents)
-    assert proxy.passed - began <= size + HEADERS
-    bucket.put("m/new.txt", b"later")
-    again = plane.ask("m")  # and the next round is handed out as ever
-    assert again != pk
-    assert plane.wait(again, is_done_by_now)["files_total"] == len(contents) + 1
-
-
-def test_two_workers_that_get_the_message_many_times_copy_once(plane: Plane, bucket: Bucket, proxy: Proxy) -> None:
-    contents = a_model(bucket, large=1, small=10)
-    size = sum(map(len, contents.values()))
-    plane.env["PREHEAT_MIB_PER_SECOND"] = "12"
-    pk = plane.ask("m")
-    plane.deliver(pk, 20)
-    began = proxy.passed
-    for _ in range(2):
-        plane.worker()
-    plane.beat()
-    wait_until(lambda: proxy.passed > began + size // 4)
-    owner = plane.round(pk)["lease_token"]
-    plane.deliver(pk, 20)
-    done = plane.wait(pk, is_done)
-    assert_whole(plane, done, contents)
-    assert (done["lease_token"], done["bytes_copied"]) == (owner, size)
-    assert proxy.passed - began <= size + HEADERS
-    plane.deliver(pk, 5)  # also when it is over
-    assert plane.round(pk) == done
+        passed, kept = proxy.passed - before, bytes_staged(plan, staging) - staged
+        assert kept >= 0, part
+        assert passed - kept <= COST + HEADERS, part
+    staged, before = bytes_staged(plan, staging), proxy.passed
+    assert staged > size // 2
+    with Staging(staging) as held_staging:
+        stored = copy(plan, source, "m", held_staging, chunk=CHUNK, piece=PIECE)
+        arrived = {file.path: held_staging.part(key_of(file)).read_bytes() for file in plan.files}
+    assert arrived == contents
+    assert {file.path: file.sha256 for file in stored} == {
+        path: hashlib.sha256(content).hexdigest() for path, content in contents.items()
+    }
+    assert proxy.passed - before <= size - staged + HEADERS  # nothing that the journal had came again
+    assert proxy.passed - began <= size + len(KILLS) * COST
