@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from console.home import CHECKOUT, Home
 from datasets.preheat.copying.copy import PIECE
 from datasets.preheat.journal import read_facts
 from datasets.preheat.store.trees import Store
-from datasets.states import TERMINAL
 
 MIB = 1 << 20
 WORKER = (
@@ -35,18 +34,27 @@ WORKER = (
     "INFO",
 )
 """As the stack has it: with mingling, a worker that lost redis would take no messages afterwards."""
-_ASK = """
-import json, os
-from console.models import Team
+DESK = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
 from console.accounts.principal import SYSTEM
+from console.models import Team
+from datasets import dispatch
 from datasets.actions import datasets, rounds
-from datasets.models import Dataset
-place = json.loads(os.environ["PLACE"])
-team, _ = Team.objects.get_or_create(name="vision")
-found = Dataset.objects.filter(name="m").first() or datasets.create(team=team, name="m", actor=SYSTEM, **place)
-if "ASKED" in os.environ:
-    print("round", rounds.request_round(found, os.environ["ASKED"], actor=SYSTEM).pk)
+
+team = Team.objects.create(name="vision")
+options = {"path": sys.stdin.readline().strip()}
+dataset = datasets.create(team=team, name="m", kind="local", options=options, actor=SYSTEM)
+people = ThreadPoolExecutor(3)
+for line in sys.stdin:
+    verb, *arguments = json.loads(line)
+    if verb == "deliver":
+        keys = [dispatch.run_round(arguments[0]) for _ in range(arguments[1])]
+    else:
+        keys = list(people.map(lambda path: rounds.request_round(dataset, path, actor=SYSTEM).pk, arguments))
+    print("=", json.dumps(keys), flush=True)
 """
+"""A process with Django that does what people ask for, as the web server would."""
 
 
 class Plane:
@@ -56,23 +64,22 @@ class Plane:
         self.home = Home(root=root, runtimes=root / "runtimes")
         self.store = Store(self.home.store)
         self.models = root / "models"
-        self.place: dict[str, Any] = {"kind": "local", "options": {"path": str(self.models)}}
-        """What the dataset is made with."""
+        self._workers: list[subprocess.Popen[bytes]] = []
         self._stack = stack
         self.env = {
             **os.environ,
             "CONSOLE_HOME": str(root),
             "DATASET_ROOTS": str(self.models),
-            "DATASET_ENDPOINTS": "127.0.0.1",
+            "PREHEAT_MIB_PER_SECOND": "12",
             "REDIS_URL": f"redis+socket://{self.home.redis_socket}",
             "DJANGO_SETTINGS_MODULE": "console.settings",
         }
         for folder in (self.home.run, self.models):
             folder.mkdir(parents=True)
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, **pipes: int) -> subprocess.Popen[bytes]:
         log = self._stack.enter_context((self.home.root / "log").open("ab"))
-        process = subprocess.Popen(command, cwd=CHECKOUT, env=self.env, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=CHECKOUT, env=self.env, **{"stdout": log, **pipes}, stderr=log)
         self._stack.callback(end, process)
         return process
 
@@ -91,9 +98,12 @@ class Plane:
         )
         return self.broker
 
-    def worker(self, *before: str) -> subprocess.Popen[bytes]:
-        """`before`: a command that starts the worker, such as one that takes rights away."""
-        return self.start(*before, sys.executable, "-m", "celery", "-A", "console.celery", *WORKER)
+    def workers(self, count: int = 1) -> list[subprocess.Popen[bytes]]:
+        """At least so many that live: as supervisord does, this starts one for each that ended."""
+        self._workers = [worker for worker in self._workers if worker.poll() is None]
+        while len(self._workers) < count:
+            self._workers.append(self.start(sys.executable, "-m", "celery", "-A", "console.celery", *WORKER))
+        return self._workers
 
     def beat(self) -> subprocess.Popen[bytes]:
         schedule = str(self.home.run / "schedule")
@@ -101,46 +111,38 @@ class Plane:
             sys.executable, "-m", "celery", "-A", "console.celery", "beat", "--pidfile=", "-s", schedule, "-l", "INFO"
         )
 
-    def manage(self, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-        command = [sys.executable, "manage.py", *arguments]
-        done = subprocess.run(
-            command, cwd=CHECKOUT, env={**self.env, **(env or {})}, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    def migrate(self) -> None:
+        command = [sys.executable, "manage.py", "migrate", "-v", "0"]
+        subprocess.run(command, cwd=CHECKOUT, env=self.env, check=True, timeout=120)
 
-    def make(self) -> None:
-        """The dataset, of which `ask` would make one otherwise."""
-        self.manage("shell", "--no-imports", "-c", _ASK, env={"PLACE": json.dumps(self.place)})
+    def open_desk(self) -> None:
+        command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", DESK]
+        desk = self.start(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert desk.stdin and desk.stdout
+        self._questions, self._answers = desk.stdin, desk.stdout
+        self._questions.write(f"{self.models}\n".encode())
 
-    def ask(self, path: str) -> int:
-        """Makes the dataset if need be, asks for a round as a person would; its key."""
-        env = {"PLACE": json.dumps(self.place), "ASKED": path}
-        return int(self.manage("shell", "--no-imports", "-c", _ASK, env=env).split()[-1])
+    def _ask(self, *question: str | int) -> list[Any]:
+        self._questions.write(json.dumps(question).encode() + b"\n")
+        self._questions.flush()
+        while line := self._answers.readline():
+            if line.startswith(b"= "):
+                return list(json.loads(line[2:]))
+        raise AssertionError(self.log[-3000:])
 
-    def act(self, verb: str, pk: int) -> int:
-        """`cancel`, `pause`, `resume` or `retry` as a person would; the key of the round that comes of it."""
-        code = (
-            "from console.accounts.principal import SYSTEM\n"
-            "from datasets.actions import rounds\nfrom datasets.models import Round\n"
-            f"print('round', rounds.{verb}(Round.objects.get(pk={pk}), actor=SYSTEM).pk)\n"
-        )
-        return int(self.manage("shell", "--no-imports", "-c", code).split()[-1])
+    def request(self, path: str, *same: str) -> int:
+        """Requests a round as a person would; its key. `same`: other names of the path, by other people at once."""
+        [key] = set(self._ask("request", path, *same))
+        return int(key)
 
     def deliver(self, pk: int, times: int) -> None:
         """The same message again and again."""
-        code = f"from datasets import dispatch\nfor _ in range({times}): dispatch.run_round({pk})\n"
-        self.manage("shell", "--no-imports", "-c", code)
+        self._ask("deliver", pk, times)
 
     def round(self, pk: int) -> dict[str, Any]:
         with closing(sqlite3.connect(self.home.database, timeout=20)) as database:
             database.row_factory = sqlite3.Row
             return dict(database.execute("SELECT * FROM datasets_round WHERE id = ?", [pk]).fetchone())
-
-    def hurry(self, pk: int) -> None:
-        """Ends the pause before the next attempt."""
-        with closing(sqlite3.connect(self.home.database, timeout=20)) as database, database:
-            database.execute("UPDATE datasets_round SET lease_until = NULL WHERE id = ? AND lease_token = ''", [pk])
 
     def wait(self, pk: int, condition: Callable[[dict[str, Any]], bool], seconds: float = 180) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
@@ -150,33 +152,14 @@ class Plane:
             time.sleep(0.02)
         return row
 
-    def ended(self, pk: int, seconds: float = 180) -> dict[str, Any]:
-        """The round once it is over, however; the pauses between its attempts are left out."""
-        deadline = time.monotonic() + seconds
-        while (row := self.round(pk))["state"] not in TERMINAL:
-            assert time.monotonic() < deadline, f"{row}\n{self.log[-3000:]}"
-            self.hurry(pk)
-            time.sleep(0.1)
-        return row
-
     @property
     def log(self) -> str:
         return (self.home.root / "log").read_text()
 
     def bytes_staged(self, pk: int) -> int:
-        """Bytes of a round's files that its journal knows: whole files, and pieces of others."""
-        staging = self.store.root / "staging" / str(pk)
-        try:
-            planned = json.loads((staging / "plan.json").read_bytes())
-        except FileNotFoundError:
-            return 0
-        facts = read_facts(staging / "journal")
-        return sum(
-            size
-            if key in facts.done
-            else sum(min(PIECE, size - number * PIECE) for number in facts.pieces.get(key, {}))
-            for _, size, key in planned
-        )
+        """Bytes of the pieces that a round's journal knows."""
+        facts = read_facts(self.store.root / "staging" / str(pk) / "journal")
+        return sum(len(pieces) for pieces in facts.pieces.values()) * PIECE
 
     def published(self) -> list[str]:
         trees = self.store.root / "trees"
@@ -189,11 +172,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait(10)
 
 
-def on_disk(staging: Path) -> int:
-    """Bytes of the pieces that the journal knows."""
-    return sum(len(pieces) for pieces in read_facts(staging / "journal").pieces.values()) * PIECE
-
-
 def wait_until(reached: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
@@ -201,16 +179,14 @@ def wait_until(reached: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.005)
 
 
-def is_done(row: dict[str, Any]) -> bool:
-    return bool(row["state"] == "DONE")
-
-
 @contextmanager
 def start_plane() -> Iterator[Plane]:
-    """With tables and redis; workers and beat are for the test to start."""
+    """With tables, redis, a desk and beat; workers are for the test to start."""
     # Not under tmp_path: the path of a unix socket may have at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ic-") as root, ExitStack() as stack:
         plane = Plane(Path(root), stack)
-        plane.manage("migrate", "-v", "0")
+        plane.migrate()
         plane.redis()
+        plane.open_desk()
+        plane.beat()
         yield plane
