@@ -98,7 +98,7 @@ class Measured:
     quiet: bool
     """False: all rounds count, because too few were quiet."""
     counted: Sequence[Mapping[str, Mapping[str, Any]]]
-    """Of each round: target -> phase."""
+    """For each round: target -> phase."""
     phases: list[dict[str, Any]]
 
     @property
@@ -106,7 +106,7 @@ class Measured:
         return {name: Summary.of([each[name] for each in self.counted]) for name in self.counted[0]}
 
     def ratio(self, name: str, to: str, field: str = "rps") -> Spread:
-        """Of `field` in each round, of one target to another."""
+        """Ratio of `field` between two targets, in each round."""
         return Spread.of([each[name][field] / each[to][field] for each in self.counted])
 
     def added(self, name: str, to: str, field: str = "p50_ms") -> Spread:

@@ -13,7 +13,7 @@ WANTED_MS = 0.3
 """Added to the p50 at one connection."""
 VERDICT_CONNECTIONS = 8
 MARKS = ("<!-- bench -->", "<!-- /bench -->")
-# Of a line of a document, in characters.
+# Characters in a line of a document.
 WIDTH = 119
 
 

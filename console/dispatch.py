@@ -17,13 +17,13 @@ from console.celery import app
 PATIENCE = 1.0
 """Seconds that a request waits for the broker."""
 EXPIRES = 60.0
-"""Seconds after which a message is of no use any more: the sweep has long done the work."""
+"""Seconds after which a message is useless: the sweep has done the work."""
 
 logger = logging.getLogger(__name__)
 
 
 def on_commit(task: str, *args: Any, expires: float | None = EXPIRES) -> None:
-    """Send the task once the transaction that is open now has been committed; at once when there is none."""
+    """Send the task once the open transaction is committed; at once outside a transaction."""
     transaction.on_commit(lambda: send(task, args, expires))
 
 

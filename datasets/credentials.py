@@ -82,7 +82,7 @@ def _vault() -> Vault:
     if settings.SECRETS_KEYS:
         return Vault(settings.SECRETS_KEYS)
     if not settings.HOME.secrets_key.exists():
-        raise CredentialsLocked("the key file that they were encrypted with is not in the home any more")
+        raise CredentialsLocked("the key file that they were encrypted with is gone from the home")
     return Vault([_generated_key()])
 
 

@@ -52,7 +52,7 @@ class SourceChanged(SourceError):
         super().__init__(
             f"{path} changed while it was copied.",
             permanent=False,
-            hint="Wait until nothing writes to the dataset any more, then try again.",
+            hint="Stop whatever writes to the dataset, then try again.",
         )
         self.path = path
 

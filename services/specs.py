@@ -29,7 +29,7 @@ ROLLING = "rolling"
 RECREATE = "recreate"
 STRATEGIES = (ROLLING, RECREATE)
 POLICIES = ("api_key", "public")
-# Of any gateway. What this one takes is checked where its settings are known.
+# Upper bound for any gateway. The limit of this one is checked where its settings are known.
 LARGEST_PAYLOAD_MIB = 1024
 
 

@@ -33,7 +33,7 @@ hypothesis.settings.load_profile("unhurried")
 
 
 GROUPS: Final = {"live_llm": "live-text", "live": "live", "llama_server": "vllm", "s3_server": "s3"}
-"""Of the tests that share a server of this file, by its fixture. The first that fits counts."""
+"""Fixture of a shared server -> the group of its tests. The first that fits counts."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups

@@ -34,7 +34,7 @@ class Answer:
 
 @dataclass
 class Api:
-    """Of a person's session, or of a key, or of nobody."""
+    """The REST API with a person's session, a key, or nothing."""
 
     user: User | None = None
     key: str = ""

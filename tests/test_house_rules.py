@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def test_scripts_of_the_gateway_read_numbers_by_one_grammar() -> None:
     scripts = tracked("services/gateway/lua/*.lua")
     assert "tonumber(" in next(path for path in scripts if path.name == "numbers.lua").read_text()
     assert [path.name for path in scripts if "tonumber(" in path.read_text()] == ["numbers.lua"]
+
+
+def test_no_docstring_starts_with_of() -> None:
+    """One that does says whose a thing is, and leaves to the reader what it is."""
+    files = tracked("*.py")
+    assert [path.name for path in files if re.search(r'^\s*(?:"""|# )Of ', path.read_text(), re.MULTILINE)] == []
 
 
 def test_no_requirement_names_an_index() -> None:

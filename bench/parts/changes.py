@@ -50,7 +50,7 @@ class Changes:
     p99_ms: dict[str, float]
     streams: dict[str, Any]
     refused: list[dict[str, Any]]
-    """Of the gateway's access log, the lines of requests that it did not answer well: what it says of the reason."""
+    """Lines of the gateway's access log for failed requests, with their reasons."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

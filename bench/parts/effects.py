@@ -20,7 +20,7 @@ class Effects:
     delays: dict[str, list[float]] = field(default_factory=dict)
     """Kind of change -> seconds from the call to the first request that meets it."""
     called: dict[str, list[float]] = field(default_factory=dict)
-    """Of these the seconds that the call itself took."""
+    """Kind of change -> seconds that the call itself took."""
 
     def add(self, kind: str, seconds: float, call: float) -> None:
         self.delays.setdefault(kind, []).append(seconds)

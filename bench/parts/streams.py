@@ -24,7 +24,7 @@ INTERVAL_MS = 100.0
 TOKENS = (20, 80)
 WANTED_MS = 5.0
 WORKERS = 2
-"""Of the gateway, as with four cores or more, or with GATEWAY_WORKERS=2 on fewer."""
+"""Threads of the gateway, as with four cores or more, or with GATEWAY_WORKERS=2 on fewer."""
 SEED = 7
 
 

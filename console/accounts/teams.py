@@ -75,7 +75,7 @@ def add_member(team: Team, *, username: str, role: str, actor: Principal) -> Mem
 
 
 def set_role(membership: Membership, role: str, *, actor: Principal) -> Membership:
-    """Raises Conflict when the team's last owner would be none any more."""
+    """Raises Conflict when the team would lose its last owner."""
     actor.require(membership.team, roles.OWNER)
     if role not in roles.RANK:
         raise InvalidFields({"role": _unknown(role)})

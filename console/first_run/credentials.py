@@ -9,7 +9,7 @@ from console.files import replace
 
 
 def read(path: Path) -> dict[str, str]:
-    """Empty when there is none yet."""
+    """Empty before the first run."""
     try:
         values: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -99,7 +99,7 @@ def disk_problem(path, free_bytes, needed_gib, variable="CONSOLE_HOME"):
 
 
 def free_bytes(path):
-    """Of the file system that `path` is, or will be, on."""
+    """Free bytes on the file system that holds `path`, or will."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
     stat = os.statvfs(path)

@@ -32,7 +32,7 @@ class Draft:
     given: Mapping[str, Any] = field(default_factory=dict, repr=False)
     stored: Mapping[str, str] = field(default_factory=dict, repr=False)
     name: str = ""
-    """Of the dataset that `stored` is of."""
+    """Name of the dataset that `stored` belongs to."""
     before: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """That dataset's options as they are."""
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 VERSION: Final = 4
-"""Of the readers: a stored report of another version is made anew."""
+"""Version of the readers. A stored report of another version is made again."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ BEAT = 0.5
 
 
 class LeaseLost(Exception):
-    """The round is not this worker's any more. Not an error to show: whoever owns it now goes on."""
+    """The round no longer belongs to this worker. Not an error to show: its new owner goes on."""
 
 
 def is_free(round_pk: int) -> bool:
@@ -109,7 +109,7 @@ class Lease:
         self._update(lease_token="", lease_until=timezone.now() + timedelta(seconds=wait), **self._noted, **fields)
 
     def pause(self) -> bool:
-        """Lets go of the round until somebody resumes it. False when that is not wished any more."""
+        """Lets go of the round until somebody resumes it. False when the pause was withdrawn."""
         still = Round.objects.underway().filter(
             pk=self.round_pk, lease_token=self.token, pause_requested=True, cancel_requested=False
         )

@@ -104,7 +104,7 @@ class Staging:
         self._note({"piece": key, "n": number, "xxh3": xxh3})
 
     def partly(self, key: str, number: int, count: int, xxh3: str) -> None:
-        """Of a piece of the part so many bytes were written before something ended it."""
+        """Note that `count` bytes of a piece were written before the attempt ended."""
         self._note({"partly": key, "n": number, "bytes": count, "xxh3": xxh3})
 
     def forget(self, key: str, number: int | None = None) -> None:

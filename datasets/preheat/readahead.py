@@ -14,7 +14,7 @@ from pathlib import Path
 STEP = 512 << 10
 """Bytes asked for at a time: of a longer range the kernel reads the beginning only."""
 SHARE = 0.5
-"""Of the memory that is available: what does not fit would push out what was just read."""
+"""Share of the available memory. More would push out what was just read."""
 
 
 def read_ahead(tree: Path) -> None:

@@ -67,13 +67,13 @@ class StoredTree:
 
     @property
     def leaves(self) -> float:
-        """When it is evicted if nobody asks for it any more; 0 for one that is wanted."""
+        """When it is evicted, unless it is used again; 0 for a tree in use."""
         return 0.0 if self.needed else self.used + KEEPS.total_seconds()
 
 
 @dataclass(frozen=True)
 class StoreUse:
-    """Bytes. `quota` is 0 when there is none. `trees` in the order in which they would be evicted."""
+    """Bytes. `quota` is 0 for no limit. `trees` in the order of their eviction."""
 
     node: str
     used: int

@@ -300,7 +300,7 @@ def _waiting(service: Service) -> Revision:
 
 
 def start(service: Service, *, actor: Principal) -> Service:
-    """Raises Conflict when its files hold code that the team does not trust any more."""
+    """Raises Conflict when its files hold code that the team no longer trusts."""
     actor.require(service.team, roles.EDITOR)
     if service.state in states.SETTLED and (refused := model_files.refused(service.target_revision, again=True)):
         raise Conflict(f"{service.name} is not started. {refused}")

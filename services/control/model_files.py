@@ -170,7 +170,7 @@ def _code(digest: str, path: str, framework: str, config: str, service: str) -> 
 def _round_of(revision: Revision) -> Round | None:
     """The round that prepares this revision; a new one when there was none, or when its files were evicted since.
 
-    Also when it is a round of a node that this machine is not (any more): nobody here would do it.
+    Also when the round belongs to another node, or to a former name of this one: no worker here would run it.
     """
     job = revision.round
     gone = job is not None and job.state == rounds.DONE and (not job.location or datasets_wiring.tree(job.tree) is None)

@@ -53,7 +53,7 @@ class Choices:
     ranks: Options = field(default_factory=lambda: vllm.RANKS)
     policies: Options = field(default_factory=lambda: POLICIES)
     largest_mib: int = 0
-    """Of a request to the gateway."""
+    """Largest request to the gateway, in MiB."""
     is_admin: bool = False
 
 

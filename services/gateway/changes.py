@@ -39,7 +39,7 @@ _CHECKED: Final = (names.CLUSTERS, names.ROUTES)
 
 
 def identity(envoy: Path, bootstrap: bytes) -> str:
-    """Of the binary and of what it is started with."""
+    """Identify the running Envoy by its binary and bootstrap; "" without a binary."""
     try:
         file_status = envoy.stat()
     except OSError:

@@ -28,7 +28,7 @@ class GatewayService:
     """The console keeps the reason why not: it changes often, and each change of this value changes the routes."""
     endpoints: tuple[Endpoint, ...] = ()
     revision: int = 0
-    """Of what is served: whoever keeps what it learned of a model forgets it when this changes."""
+    """The served revision. When it changes, caches of facts about the model are dropped."""
     framework: str = "triton"
     """triton or vllm: which doors the service has, and in which protocol a backend is spoken to."""
     task: str = ""

@@ -131,7 +131,7 @@ def failed_writes(gateway_dir: Path) -> int:
 
 
 def replicas(gateway_dir: Path) -> list[ReplicaHealth]:
-    """Of every service that is routed to. Raises GatewayError when the gateway is not running."""
+    """Health of each replica of every routed service. Raises GatewayError when the gateway is not running."""
     rows = []
     for host in _admin(gateway_dir).hosts():
         service, _, protocol = host.cluster.rpartition("-")

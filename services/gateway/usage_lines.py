@@ -79,7 +79,7 @@ def add_up(text: bytes) -> Sums:
 
 
 def first_request(line: bytes) -> str:
-    """The id of the line's request, which no other line has; "" when there is none."""
+    """The id of the line's request, unique to it; "" without one."""
     record, _ = _read(line)
     request_id = (record or {}).get("request_id")
     return request_id if isinstance(request_id, str) else ""
@@ -168,7 +168,7 @@ def _grpc_ended(status: int, details: str) -> str:
 
 
 def _number(value: Any) -> int | None:
-    """A number, however it is spelled: in the lines of V2 inferences as a text, "-" where there is none."""
+    """A number, however it is spelled: V2 inferences log a text, "-" for no number."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 5:
         return int(value)
     return value if isinstance(value, int) else None

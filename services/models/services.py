@@ -146,7 +146,7 @@ class Replica(models.Model):
     metrics_port = models.PositiveIntegerField(unique=True)
     pid = models.PositiveIntegerField(default=0)
     hung_pid = models.PositiveIntegerField(default=0)
-    """The process that was found hung last. Whatever it says of its health, it does not count as READY any more."""
+    """The process last found hung. It no longer counts as READY, whatever its health check says."""
     well_pid = models.PositiveIntegerField(default=0)
     """PID of the last healthy process; 0 after it exited."""
     restarts = models.PositiveIntegerField(default=0)

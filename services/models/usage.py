@@ -72,7 +72,7 @@ class Usage(models.Model):
     ms = models.BigIntegerField(default=0)
     """Milliseconds that the requests which ended well took, together."""
     under_1 = models.BigIntegerField(default=0)
-    """Of those, how many took less than 1 ms; the following ones less than theirs and not less than the one before."""
+    """Requests that took less than 1 ms; each following field counts up to its bound, from the one before."""
     under_2 = models.BigIntegerField(default=0)
     under_5 = models.BigIntegerField(default=0)
     under_10 = models.BigIntegerField(default=0)

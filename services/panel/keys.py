@@ -32,7 +32,7 @@ NAME: Final = "test panel"
 PURPOSE: Final = "test panel key"
 LIFE = timedelta(hours=12)
 RENEW_BEFORE = timedelta(minutes=10)
-"""A key with less time left is not used any more, so that none expires in the middle of a test."""
+"""Least time that a key must have left, so that none expires in the middle of a test."""
 TAKEN_SECONDS = 5.0
 """How long the gateway may take to read a new configuration (0.3 s with 2,000 services)."""
 

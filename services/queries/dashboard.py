@@ -113,7 +113,7 @@ class Dashboard:
     """What is wrong with the parts of the console right now."""
     events: tuple[Event, ...]
     gpu_seconds_saved: float
-    """Of the services that the actor may see: services/queries/savings.py."""
+    """Summed over the services that the actor may see: services/queries/savings.py."""
 
 
 def read(actor: Principal) -> Dashboard:

@@ -27,7 +27,7 @@ class Measured:
     ms: int = 0
     """Milliseconds of the requests that ended well, together."""
     buckets: tuple[int, ...] = (0,) * (len(BOUNDS_MS) + 1)
-    """Of those requests: how many were under each of BOUNDS_MS and not under the one before; the last are longer."""
+    """Requests under each of BOUNDS_MS and not under the one before; the last bucket holds longer ones."""
 
     @classmethod
     def of(cls, sums: Sequence[int]) -> Measured:

@@ -78,7 +78,7 @@ def _upsert(added: Mapping[RowKey, Sequence[int]]) -> None:
 
 
 def _series(rows: Iterable[Row]) -> dict[tuple[str, str, str], int]:
-    """(key id, service, door) -> primary key of the series of today's owners; made where there is none."""
+    """(key id, service, door) -> primary key of the series of today's owners, which is created if missing."""
     triples = {(row.key_id, row.service, row.door) for row in rows}
     key_ids, names = {key_id for key_id, _, _ in triples}, {service for _, service, _ in triples}
     keys, services = _owners(key_ids, _keys(key_ids), "key"), _owners(names, _services(names), "service")

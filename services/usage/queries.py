@@ -52,7 +52,7 @@ class Selection:
 
     @property
     def span(self) -> int:
-        """Of the rows that are added up: the longest that fit the interval, or the finest that are not too many."""
+        """Seconds that one added row covers: the longest that fits the interval, or the finest that is not too many."""
         if self.rows:
             return self.rows
         if self.step:

@@ -17,7 +17,7 @@ from services.usage.measured import Measured
 WIDTH: Final = 600
 HEIGHT: Final = 120
 GAP: Final = 0.2
-"""Of a bar's place, how much is left empty."""
+"""Share of a bar's width that is left empty."""
 
 
 @dataclass(frozen=True)

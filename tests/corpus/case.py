@@ -30,11 +30,11 @@ class Request:
     """HTTP status of the error."""
     start: bool = False
     end: bool = False
-    """Of a sequence: its first request, and its last one."""
+    """Whether the request starts a sequence, and whether it ends one."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Parameters of the V2 request, such as `priority` and `timeout`."""
     version: str = ""
-    """Of the model; "" leaves the choice to the server."""
+    """Version of the model; "" leaves the choice to the server."""
     requested: Mapping[str, int] = field(default_factory=dict)
     """Outputs asked for by name -> how many classes of it, 0 for its values. Empty: all outputs."""
 
@@ -68,7 +68,7 @@ class Case:
     requests: Sequence[Request] = ()
     framework: str = "triton"
     path: str = ""
-    """Of the model below the folder that `write` makes, where that is not the model itself."""
+    """Path of the model below the folder that `write` makes, where that is not the model itself."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """`framework_config`, as the form sends it."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Case:
     has_rows: bool = False
     """Whether each row of the first axis is one instance of V1."""
     answers: Mapping[str, str] = field(default_factory=dict)
-    """Of a language model that is started: adapter, "" for none -> what it answers to tests.servers.vllm.QUESTION."""
+    """A started language model: adapter, "" for none -> its answer to tests.servers.vllm.QUESTION."""
     stateful: bool = False
     """Its requests form one sequence."""
 

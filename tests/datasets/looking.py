@@ -10,7 +10,7 @@ from django.utils import timezone
 from datasets.models import Round
 
 Prepare = Callable[..., str]
-"""Of the fixture `prepare`."""
+"""Type of the fixture `prepare`."""
 OLD = 10_000.0
 """Seconds: older than the time for which a copy is safe after it was asked for."""
 

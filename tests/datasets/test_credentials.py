@@ -52,7 +52,7 @@ def test_sealed_credentials_of_another_dataset_do_not_open(guarded_dataset: Data
 
 def test_a_lost_key_is_said_and_not_replaced(guarded_dataset: Dataset, home: Home) -> None:
     home.secrets_key.unlink()
-    with pytest.raises(CredentialsLocked, match=r"not in the home any more.*secrets_key") as caught:
+    with pytest.raises(CredentialsLocked, match=r"gone from the home.*secrets_key") as caught:
         wiring.source_of(guarded_dataset)
     assert caught.value.permanent and not home.secrets_key.exists()
 
@@ -94,5 +94,5 @@ def test_rotation_names_what_no_key_opens(guarded_dataset: Dataset, settings: Se
         call_command("rotate_secrets")
     settings.SECRETS_KEYS = []
     home.secrets_key.unlink()
-    with pytest.raises(CommandError, match="not in the home any more"):
+    with pytest.raises(CommandError, match="gone from the home"):
         call_command("rotate_secrets")

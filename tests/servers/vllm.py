@@ -28,7 +28,7 @@ from services.specs import Launch, LaunchContext, Ports, Resources, ServiceSpec
 from tests.servers.triton import free_ports, materialise, stop
 
 NAME = "tiny-llama"
-"""Of the sample model, and of the service that the fixture `live_llm` makes."""
+"""Name of the sample model, and of the service of the fixture `live_llm`."""
 ADAPTER = "pirate"
 SHARED = "llama"
 """The service of the fixture `llama`, a server that several files share."""
@@ -175,7 +175,7 @@ def chat_body(model: str = NAME, question: str = QUESTION, **changes: Any) -> di
 
 
 def text_of(answer: Any) -> str:
-    """Of a chat completion, or its JSON."""
+    """The text of a chat completion, parsed or as JSON."""
     parsed = answer if isinstance(answer, dict) else json.loads(answer)
     content: str = parsed["choices"][0]["message"]["content"]
     return content

@@ -145,6 +145,6 @@ def watched(monkeypatch: pytest.MonkeyPatch, world: World) -> Numbers:
 
 @pytest.fixture
 def numbers(watched: Numbers, ready: Callable[..., Service]) -> Numbers:
-    """Of the one replica of a READY service."""
+    """What the watchdog reads of the one replica of a READY service."""
     ready()
     return watched

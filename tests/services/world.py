@@ -22,7 +22,7 @@ class RecordingEngine(Engine):
     running: dict[str, Observation] = field(default_factory=dict)
     applied: list[str] = field(default_factory=list)
     retries: list[int] = field(default_factory=list)
-    """Of each launch, how often the engine itself may try again."""
+    """For each launch: how often the engine may retry."""
     stopped: list[str] = field(default_factory=list)
     erased: list[str] = field(default_factory=list)
     log: str = ""

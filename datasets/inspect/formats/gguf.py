@@ -28,7 +28,7 @@ STRING, ARRAY = 8, 9
 MOST_KEYS: Final = 10_000
 LONGEST_KEY: Final = 65_535
 LONGEST_TEXT: Final = 512
-"""Of a value that is kept; what is longer (a chat template, a vocabulary) is read over."""
+"""Longest value that is kept; longer ones (a chat template, a vocabulary) are skipped."""
 PIECE: Final = 1 << 20
 FILE_TYPES: Final = {
     0: "F32",

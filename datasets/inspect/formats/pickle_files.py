@@ -251,7 +251,7 @@ def _entries(archive: zipfile.ZipFile, budget: Budget) -> Content:
     pickled = [name for name in names if name.endswith(".pkl")]
     if not pickled:
         raise Unreadable("it is a zip without a pickle in it")
-    # Of two entries with one name PyTorch may take the other one, and it counts offsets from the file's first byte.
+    # PyTorch may take the other of two entries with one name, and counts offsets from the file's first byte.
     whole = len(set(names)) == len(names) and min(entry.header_offset for entry in archive.infolist()) == 0
     imports: list[str] = []
     for name in pickled[:20]:

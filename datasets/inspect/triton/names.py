@@ -70,7 +70,7 @@ class Names:
 
     @property
     def backend(self) -> str:
-        """Of a version folder, where config.pbtxt names none."""
+        """The backend that a version folder implies, where config.pbtxt names none."""
         return next((backend for file, backend in BACKENDS.items() if file in self.is_folder), "")
 
     @property

@@ -34,7 +34,7 @@ SMALL = 1 << 20
 class Filling:
     """A piece under way: `done` bytes of it came and are digested, so a broken connection need not cost them.
 
-    They are in `memory`, the piece's own, or written already where there is none.
+    They are in the piece's `memory`, or already written without one.
     """
 
     number: int

@@ -7,7 +7,7 @@
     contents/<place>.json      which content each version of a file had, when that place was last copied
     unflushed/<digest>         boot id: a tree that may not be on the disk yet, see upkeep.py
     reports/<digest>-…         what its files say, see datasets/queries/reports.py
-    damaged/<digest>           what a re-verification found wrong; the tree is not given out any more
+    damaged/<digest>           trees that failed a re-verification, and are no longer given out
     to-verify/<digest>         a tree that is to be read again, see upkeep.py
     staging/<round>/           see ../journal.py
     trash/                     trees on their way out
@@ -48,7 +48,7 @@ def make_manifest(files: tuple[StoredFile, ...], empty_dirs: tuple[str, ...] = (
 
 
 FindStored = Callable[[SourceFile], tuple[str, Path] | None]
-"""Of a planned file the SHA-256 and a file of its content, or None."""
+"""A planned file -> its SHA-256 and a file with its content, or None."""
 
 
 class Store:
@@ -127,7 +127,7 @@ class Store:
             return ""
 
     def mark_damaged(self, digest: str, problems: list[str]) -> None:
-        """Has a tree not be given out any more. To be called with the lock."""
+        """Stop giving a tree out. The caller holds the lock."""
         self._write(self.root / "damaged" / digest, "\n".join(problems[:100]) or "damaged")
 
     def verified_at(self, digest: str) -> float:
@@ -259,7 +259,7 @@ class Store:
             return
         target.chmod(0o755)  # as `retire` says
         if not exchange(built, target):
-            # Here there is none for a moment. Whoever dies in it leaves that to the next worker of the round, which
+            # For a moment the tree is missing. A crash here leaves it to the next worker of the round, which
             # publishes again.
             old = self.retire(digest)
             built.rename(target)
@@ -276,7 +276,7 @@ class Store:
         return tree.rename(trash / f"{digest}.{secrets.token_hex(4)}")
 
     def _touch(self, digest: str) -> bool:
-        """Notes that the tree was asked for: `evict` goes by this time. False when there is none."""
+        """Note that the tree was used: `evict` goes by this time. False if the tree is missing."""
         with suppress(OSError):
             os.utime(self._tree(digest))
         return self._tree(digest).is_dir()

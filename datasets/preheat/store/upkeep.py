@@ -69,7 +69,7 @@ def _flushed(store: Store, digest: str, written: int) -> None:
 
 
 def condemn(store: Store, digest: str, check: Callable[[], None] = lambda: None) -> list[str]:
-    """Reads a tree again. When files of it are damaged it is not given out any more, nor are those contents.
+    """Read a tree again. A tree with damaged files is no longer given out, nor are those contents.
 
     Neither is any other tree that holds them. Returns what is wrong, a sentence a file; nothing of a tree that went, or
     was replaced, while it was read.
@@ -210,7 +210,7 @@ def used_bytes(store: Store) -> int:
 def evict(store: Store, keep: set[str], *, not_used_since: float) -> list[str]:
     """Removes trees that are not in `keep` and were last asked for before that time (seconds since 1970).
 
-    Returns their digests. Contents that no tree uses any more go too.
+    Returns their digests. Contents that no tree uses go too.
     """
     gone = []
     for tree in list(store.children("trees")):

@@ -46,7 +46,7 @@ class RemoteBlob:
 
 
 class FileBlob:
-    """A file of this node, which may have no name any more."""
+    """A file of this node, which may already have lost its name."""
 
     def __init__(self, file: io.FileIO) -> None:
         self._file = file

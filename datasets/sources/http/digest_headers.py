@@ -15,7 +15,7 @@ _PAIR = re.compile(r"\s*([a-zA-Z0-9-]+)=:?([A-Za-z0-9+/]+={0,2}):?\s*")
 
 
 def strongest(headers: Message, *, whole: bool = True) -> str:
-    """The strongest one; "" if there is none. `whole`: the answer is to a request for everything, not for a part."""
+    """The strongest digest; "" without one. `whole`: the answer is to a request for everything, not for a part."""
     digests: dict[str, str] = {}
     for name in ("Repr-Digest", "Digest", "X-Goog-Hash", *(("Content-Digest",) if whole else ())):
         for value in headers.get_all(name, []):

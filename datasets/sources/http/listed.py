@@ -22,7 +22,7 @@ _Out = TypeVar("_Out")
 AT_ONCE = 8
 """Files whose size and version are asked for side by side."""
 _BATCH = 64
-"""Of those, how many are in hand: what was begun goes on after the first one failed."""
+"""Files in hand at a time: those already begun go on after the first failure."""
 STRONG = ("sha256:", "sha384:", "sha512:")
 """How a version begins that is not the server's but the list's: nobody can make another content of the same digest."""
 

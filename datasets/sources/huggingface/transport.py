@@ -30,7 +30,7 @@ _UNSEEN = {"set-cookie", "content-length", "transfer-encoding", "connection"}
 
 
 class Wire:
-    """Of one source. The header Authorization is only sent to `home`, wherever redirects lead. Serves many threads."""
+    """Requests of one source. `Authorization` is sent to `home` only, wherever redirects lead. Thread-safe."""
 
     def __init__(self, network: Network, home: Url) -> None:
         self._network, self._home = network, home

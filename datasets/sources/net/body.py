@@ -132,7 +132,7 @@ class HttpBody(RawIOBase):
                 return
             if not whole:
                 with suppress(OSError):
-                    # Of the plain socket also under TLS, whose own shutdown would wait for the other side.
+                    # Shut down the plain socket under TLS too: TLS's own shutdown would wait for the other side.
                     socket.socket.shutdown(self._wire, socket.SHUT_RDWR)
             if self._reading:
                 self._owed = done

@@ -102,7 +102,7 @@ def walk(
 
 
 def alone(client: Client, key: str, prefix: str) -> SourceFile | None:
-    """The one object with exactly this key, under its own name; None when there is none."""
+    """The one object with exactly this key, under its own name; None if it is missing."""
     if (head := client.head(key)) is None:
         return None
     path = path_of(key, prefix)

@@ -121,7 +121,7 @@ def _typed(name: str, tensor: Any, datatype: str, shape: tuple[int, ...], larges
         values = np.array(given, np.uint16).view(dtype) if halves else np.array(given, dtype)
     except (OverflowError, ValueError):
         raise invalid(f"{name}: a value does not fit {datatype}.") from None
-    if len(values) < needed:  # the last one stands for those that are missing, zero when there is none
+    if len(values) < needed:  # the last one stands for missing ones; zero without any
         values = np.concatenate([values, np.full(needed - len(values), values[-1] if len(values) else 0, dtype)])
     return values.reshape(shape)
 

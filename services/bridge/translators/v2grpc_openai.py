@@ -80,7 +80,7 @@ def _bounded(given: Json, service: Service) -> Json:
 
 
 def body(question: Question, *, stream: bool) -> bytes:
-    """Of the request to `question.path`."""
+    """The body of the request to `question.path`."""
     document: Json = {"model": question.model, **question.parameters}
     task = question.service.task
     if task == CHAT:

@@ -108,7 +108,7 @@ def _quoted(value: Any) -> str:
 
 
 def plain(values: Array, name: str) -> Array:
-    """Of the same shape, with values whose `tolist()` JSON can have.
+    """An array of the same shape whose `tolist()` is valid JSON.
 
     Texts stay texts, unless one of the tensor is none or its name ends with `_bytes`: then all are `{"b64": "..."}`.
     """

@@ -81,7 +81,7 @@ class Generation:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Of a stream: after the first part, so that reading the prompt does not count. Else over the whole wait."""
+        """A stream is timed from its first part, without reading the prompt; other answers over the whole wait."""
         tokens = self.usage.completion_tokens
         if not tokens:
             return None

@@ -34,7 +34,7 @@ from services.clients.inference.http_exchange import error_of
 
 PATHS: Final = {CHAT: "/v1/chat/completions", COMPLETION: "/v1/completions", EMBEDDING: "/v1/embeddings"}
 HELD_BYTES: Final = 16 << 20
-"""Of an answer that is not streamed, and of one event of a stream."""
+"""Largest answer that is not streamed, and largest event of a stream."""
 
 
 def body_of(ask: Ask) -> dict[str, Any]:

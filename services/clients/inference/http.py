@@ -17,7 +17,7 @@ from services.clients.inference.call import Answer, Call, Message, Response, Tim
 from services.clients.inference.caller import Caller, without_key
 
 HEADER_LENGTH: Final = "inference-header-content-length"
-"""Of the binary extension: how much of the body is JSON."""
+"""Header of the binary extension: bytes of the body that are JSON."""
 
 
 def infer(call: Call) -> Answer:

@@ -29,7 +29,7 @@ def total(host: str, port: int, is_included: Callable[[str], bool], timeout: flo
 
 
 def sum_of(page: str, is_included: Callable[[str], bool]) -> float:
-    """Of a page in Prometheus' text format. Raises ValueError."""
+    """Sum the included samples of a page in Prometheus' text format. Raises ValueError."""
     return sum(
         sample.value
         for family in text_string_to_metric_families(page)

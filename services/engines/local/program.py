@@ -31,7 +31,7 @@ class Program:
     launch_file: Path
     log: Path
     digest: str
-    """Of the launch. It is here so that supervisord sees a changed launch as a changed program."""
+    """Digest of the launch, so that supervisord sees a changed launch as a changed program."""
     start_seconds: int = 2
     start_retries: int = 3
     stop_seconds: int = 10

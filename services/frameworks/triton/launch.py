@@ -23,7 +23,7 @@ CLOSED_APIS: Final = "shared-memory,model-config,model-repository,statistics,tra
 EXIT_SECONDS: Final = 10
 SHM_DEFAULT_BYTES: Final = 1 << 20
 SHM_GROWTH_BYTES: Final = 1 << 20
-"""Of each model instance, in /dev/shm; it grows with the payloads."""
+"""Shared memory of each model instance in /dev/shm; it grows with the payloads."""
 REFUSED_ENV: Final = frozenset(
     {
         "PATH",

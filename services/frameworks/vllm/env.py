@@ -14,7 +14,7 @@ from services.frameworks.vllm.options import START_SECONDS
 from services.specs import LaunchContext
 
 ALLOWED: Final = frozenset({"VLLM_LOGGING_LEVEL", "HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"})
-"""Of the families below, these say only how much is logged."""
+"""Exceptions to the families below: they only set the log level."""
 REFUSED: Final = frozenset(
     {
         "PATH",

@@ -167,9 +167,9 @@ def _health_check(backend: Backend) -> Json:
         "timeout": f"{PATIENCE_SECONDS}s",
         "interval": "2s",
         "unhealthy_interval": "1s",
-        # Of a replica that is not healthy, such as one that starts together with the gateway.
+        # For a replica that is not healthy, such as one that starts together with the gateway.
         "no_traffic_interval": "1s",
-        # Of one that nobody has called yet: there may be thousands, and the first request notices what this does not.
+        # For a healthy one without requests: there may be thousands, and the first request notices what this does not.
         "no_traffic_healthy_interval": "15s",
         "initial_jitter": "0.05s",
         "interval_jitter_percent": 20,

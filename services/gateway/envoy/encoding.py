@@ -1,8 +1,8 @@
 """The discovery files as Envoy reads them: protobuf. Their JSON is the record beside, with the same version.
 
 To read megabytes of JSON takes Envoy a second of its main thread, the same as protobuf a twentieth of that. A file is
-assembled of items that were each encoded on their own: what an item became before stands in the file of before, at
-the place that its line has in the JSON of before. So a change costs what is new, in a new process as well.
+assembled of items that were each encoded on their own: the encoding of an unchanged item is in the previous file, at
+the place of its line in the previous JSON. So a change costs what is new, in a new process as well.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def encode(name: str, document: Document, before: Document = _NOTHING, encoded_b
 
 
 def version(encoded: bytes) -> str:
-    """Of a file that `encode` made; "" of any other. Its first bytes are enough."""
+    """The version in a file that `encode` wrote; "" for any other. Its first bytes are enough."""
     try:
         field = next(_fields(encoded[:64]), None)
     except ValueError:
@@ -91,7 +91,7 @@ def version(encoded: bytes) -> str:
 
 
 def _list(name: str, before: Document, encoded: bytes) -> list[bytes]:
-    """What the lines of before became, each as a field. Empty when the two files do not belong together."""
+    """The previous lines' encodings, each as a field. Empty when the two files do not belong together."""
     if not encoded or version(encoded) != before.version:
         return []
     message, number = encoded, _RESOURCES
@@ -125,7 +125,7 @@ def _cut(message: bytes, number: int) -> list[bytes]:
 
 
 def _start(message: bytes, number: int) -> int:
-    """Where the first item of a list is, and the end where there is none."""
+    """Where the first item of a list is, or the end of an empty list."""
     at, end = 0, len(message)
     while at < end:
         began = at

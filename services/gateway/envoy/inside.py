@@ -66,7 +66,7 @@ def _egress(gateway_dir: Path, limits: Limits) -> Json:
 def _inner(gateway_dir: Path, limits: Limits) -> Json:
     """The route that leads to the hop writes the service's name into Host: the only header that it can write last."""
     moves = [*_move(":AUTHORITY", internal_headers.SERVICE)]
-    # Of several limits the next one: `backends.py` looks for it where a caller is.
+    # Move to the next of several limits: `backends.py` reads it where a caller is.
     for old, new in pairwise((internal_headers.HOP, *internal_headers.LATER_HOPS, "")):
         moves += _move(new, old)
     moves += _move(internal_headers.HOP, internal_headers.CALLER)

@@ -139,7 +139,7 @@ def _access_logs(path: Path) -> list[Json]:
             '"details":"%RESPONSE_CODE_DETAILS%","flags":"%RESPONSE_FLAGS%",',
             '"bytes_in":%BYTES_RECEIVED%,"bytes_out":%BYTES_SENT%,"ms":%DURATION%,"upstream":"%UPSTREAM_HOST%",',
             f'"door":"%METADATA(ROUTE:{names.LOG_METADATA}:door)%",',
-            # Of text over gRPC; the bridge writes nothing but numbers.
+            # Text over gRPC; the bridge writes numbers only.
             '"bridge_prompt_tokens":"%TRAILER(X-PROMPT-TOKENS)%","bridge_completion_tokens":"%TRAILER(X-COMPLETION-TOKENS)%",',
             '"remote":"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}\n',
         )

@@ -26,7 +26,7 @@ NAME, FILLER, QUEUE = "br-from-s3", "br-in-the-way", "br-narrow"
 PADDING = 96 << 20
 """Bytes beside the model: some eight seconds of looking at SPEED."""
 PART, STREAMS = 2 << 20, 16
-"""Of another folder, bytes in a file, and how many files come at once."""
+"""Another folder: bytes in a file, and files at a time."""
 SPEED = 12
 """MiB a second."""
 

@@ -21,7 +21,7 @@ GRPCURL = Path(__file__).parent / "grpcurl.py"
 
 @dataclass
 class Page(HTMLParser):
-    """Of a page: the fields of one form, as a browser would send them, and the texts of elements with an id."""
+    """Reads a page: the fields of one form, as a browser sends them, and the texts of elements with an id."""
 
     form: str = ""
     """Its id."""
@@ -145,7 +145,7 @@ def _run_grpcurl(world: World, snippet: str, env: dict[str, str], directory: Pat
 
 
 def node() -> str:
-    """Of the machine, or the one that playwright brings."""
+    """The machine's Chromium, or the one that playwright brings."""
     return shutil.which("node") or str(Path(playwright.__file__).parent / "driver" / "node")
 
 

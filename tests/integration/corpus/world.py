@@ -61,7 +61,7 @@ LIBRARIES: Final = {
 }
 """What is loaded once in each environment of clients."""
 LOAD_SECONDS: Final = 300
-"""Of a language model."""
+"""Seconds that a language model may take to start."""
 _ENDED: Final[Future[None]] = Future()
 _ENDED.set_result(None)
 
@@ -115,7 +115,7 @@ class World(ExitStack):
         until(home.bridge_http.exists)
 
     def python(self, environment: str) -> Interpreter:
-        """Of the clients that others wrote."""
+        """The interpreter of clients that others wrote."""
         with self._starting:
             if environment not in self._interpreters:
                 interpreter = Interpreter(clients.python(environment), LIBRARIES[environment], clients.variables())

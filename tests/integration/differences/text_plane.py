@@ -64,7 +64,7 @@ class TextPlane:
         return call(), self.server.requests_since(before)
 
     def line(self, request_id: str) -> dict[str, Any]:
-        """Of the access log, which is written now and then."""
+        """A request's line of the access log, once it is written."""
 
         def find() -> dict[str, Any] | None:
             with (self.gateway.directory / names.ACCESS_LOG).open("rb") as log:

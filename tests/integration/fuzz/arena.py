@@ -32,7 +32,7 @@ from tests.servers.triton import context_for, runtime_root, serve
 from tests.services.gateway import snapshots
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
-"""Of each property; a night's run takes thousands."""
+"""Examples for each property; a nightly run takes thousands."""
 KEY = "isk_fuzzfuzz0000_0000000000000000000000000000000000000000000"
 MIB = 1 << 20
 MEMORY_BOUND = {"gateway": 256 * MIB, "bridge": 128 * MIB}

@@ -29,7 +29,7 @@ class Flood:
     reads: bool = True
     """Whether the client takes what comes back."""
     counter: str = ""
-    """Of Envoy's: how it says that it ended the connection for this very reason."""
+    """Envoy's counter of connections that it ended for this reason."""
     goaway: int | None = None
     survives: bool = False
     least: int = 0

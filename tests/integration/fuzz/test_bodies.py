@@ -44,7 +44,7 @@ CLOSED = (
     "/v2/logging",
     "/metrics",
 )
-"""Of L0_http_fuzz, what no client may reach. The open ones are in the document that schemathesis reads."""
+"""Paths of L0_http_fuzz that no client may reach. The open ones are in schemathesis' document."""
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just({"b64": "AAA="})
 NAMES = st.sampled_from(
     [

@@ -140,7 +140,7 @@ def test_floods_end_their_own_connections_and_nothing_else(arena: Arena) -> None
         assert grown.get(name, 0) >= ended, (name, grown)
     assert sum(bool(each.goaways) for flood, each in zip(floods, outcomes, strict=True) if flood.goaway) >= 1
     assert len(steady.seconds) >= STEADY_REQUESTS
-    # Of the streams that were reset at once, none got as far as a backend.
+    # No stream that was reset at once reached a backend.
     assert arena.backend.count() - reached <= steady.sent + 12
 
 

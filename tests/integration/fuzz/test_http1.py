@@ -90,7 +90,7 @@ def test_a_target_too_long(arena: Arena, target: str) -> None:
 
 @pytest.mark.parametrize(("target", "expected"), [(INFER, 200), (PREDICT, 400), (CHAT, 400)])
 def test_a_hundred_thousand_chunks(arena: Arena, target: str, expected: int) -> None:
-    """Of one byte each. They are JSON: `[1,1,...1]`."""
+    """Chunks of one byte each. They form JSON: `[1,1,...1]`."""
     body = b"[" + b"1," * 49_999 + b"1]"
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
     with watched(arena):

@@ -86,7 +86,7 @@ def test_headers_too_many(arena: Arena, count: int, passes: bool) -> None:
 
 @pytest.mark.parametrize(("count", "passes"), [(60, True), (700, False)])
 def test_headers_too_large(arena: Arena, count: int, passes: bool) -> None:
-    """Of few names, so that only their size can be too much: 60 KiB are the limit."""
+    """Few names, so that only their size can be too much: the limit is 60 KiB."""
     _limited(arena, call(INFER, *[("cookie", "a" * 120)] * count), passes)
 
 

@@ -31,7 +31,7 @@ def connected(port: int, seconds: float = 15) -> Iterator[socket.socket]:
 
 
 def head(method: str, target: str, *lines: str, key: str = KEY) -> bytes:
-    """Of a request: its first line, Host, the key, and these lines."""
+    """A request's head: its first line, Host, the key, and these lines."""
     every = [f"{method} {target} HTTP/1.1", "Host: localhost", *([f"X-API-Key: {key}"] if key else []), *lines, "", ""]
     return "\r\n".join(every).encode("latin-1")
 
@@ -90,7 +90,7 @@ def _send(sock: socket.socket, sent: bytes) -> None:
 
 
 def status_of(answer: bytes) -> int:
-    """Of the first answer; 0 when the connection ended without one, which is an answer to bytes that are no HTTP."""
+    """Status of the first answer; 0 when the connection ended without one, which answers bytes that are no HTTP."""
     if not answer:
         return 0
     line = answer.split(b"\r\n", 1)[0].split(b" ")
@@ -157,7 +157,7 @@ def frames(answer: bytes) -> list[tuple[int, int, int, bytes]]:
 
 
 def grpc_status(answer: bytes) -> str | None:
-    """Of the only call on a connection, so that the name is not yet one that both sides have in a table."""
+    """For the only call on a connection: neither side has the name in a table yet."""
     blocks = b"".join(payload for kind, _, _, payload in frames(answer) if kind == HEADERS)
     _, separator, value = blocks.partition(_GRPC_STATUS)
     return value[1 : 1 + value[0]].decode() if separator else None

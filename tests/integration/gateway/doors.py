@@ -24,7 +24,7 @@ CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/
 class Doors:
     gateway: Gateway
     backend: Backend
-    """Of every service: what reached it is no question of which."""
+    """Serves every service, and records what reached it."""
     bridge: Bridge
     snapshot: Snapshot
 

@@ -116,7 +116,7 @@ CLOSED = (
     "log",
     "set log",
 )
-"""Of the examples, and never for a caller: docs/security.md."""
+"""Calls of the examples that no caller may make: docs/security.md."""
 NOT_SERVED = "This path or method is not served here."
 UNKNOWN = "No service is named wrong-model-name."
 REFUSED_OVER_HTTP = {

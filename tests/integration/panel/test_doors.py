@@ -43,7 +43,7 @@ def run(argv: list[Any], snippet: str, live: Live, directory: Path) -> str:
 
 
 def node() -> str:
-    """Of the machine, or the one that playwright brings."""
+    """The machine's Chromium, or the one that playwright brings."""
     return shutil.which("node") or str(Path(playwright.__file__).parent / "driver" / "node")
 
 

@@ -67,7 +67,7 @@ def models(live: Live) -> Iterator[str]:
 
 
 def addresses(live: Live, service: str) -> set[str]:
-    """Of the replicas that the gateway sends REST requests to."""
+    """Addresses of the replicas that the gateway sends REST requests to."""
     seen = status.replicas(live.stack.home.gateway)
     return {each.address for each in seen if (each.service, each.protocol) == (service, "http")}
 

@@ -87,7 +87,7 @@ class Tenant:
         return f"datasets/{dataset}/rounds/{answer.body['id']}/"
 
     def preheat_files(self) -> str:
-        """Of a folder that takes a while to copy."""
+        """Preheat a folder that takes a while to copy."""
         folder = self.up.stack.datasets / self.team / "m"
         folder.mkdir(parents=True)
         for number in range(FILES):

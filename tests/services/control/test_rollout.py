@@ -24,7 +24,7 @@ from tests.services.world import World
 
 Make = Callable[..., Service]
 FULL = {"cpu": 4}
-"""Of one replica: all that the queue has."""
+"""Claim of one replica: all that the queue has."""
 ELSEWHERE = {"required": [{"key": "zone", "operator": "In", "values": ["b"]}]}
 
 

@@ -56,7 +56,7 @@ def routes(service: GatewayService, limits: Limits, *, limited: bool) -> list[Js
 
 
 def retry(service: GatewayService) -> Json:
-    """Of a service's requests; where there is another replica that can answer them, at that one."""
+    """Retry a service's requests, at another replica where one can answer them."""
     return {**RETRY, **_ANOTHER} if len(service.endpoints) > 1 and not service.sequences else RETRY
 
 
@@ -70,7 +70,7 @@ def spoken(service: GatewayService) -> str:
 def _triton(service: GatewayService, limits: Limits) -> list[Json]:
     http, grpc = names.http_cluster(service.name), names.grpc_cluster(service.name)
     once, stream = _times(service, limits), {**_STREAM, **_life(limits)}
-    # Of what servers of text have besides, Triton has nothing.
+    # Triton serves none of the other methods that servers of text have.
     others = {"prefix": names.GRPC_SERVICE, "grpc": {}, "headers": [_NOT_OF_TEXT]}
     return [
         _route(service, "v2-rest", {"prefix": "/v2/models/"}, _to(http, **once)),
@@ -192,7 +192,7 @@ def _times(service: GatewayService, limits: Limits) -> Json:
     if answer != limits.stream_idle_seconds:  # which is the listener's own, and then need not be read for each route
         times["idle_timeout"] = f"{answer}s"
     if answer > limits.request_timeout_seconds:
-        # More than the listener allows. A route that says so has no `timeout` any more; each try has one instead.
+        # More than the listener allows. Such a route has no `timeout`; each try has one instead.
         whole = f"{limits.body_seconds + answer}s"
         times["max_stream_duration"] = {"max_stream_duration": whole}
         times["retry_policy"] = {**retry(service), "per_try_timeout": f"{answer}s"}

@@ -111,7 +111,7 @@ def _preflights() -> list[Json]:
 
 
 def only(*filters: str) -> Json:
-    """Of the filters that are for some doors, these and no other."""
+    """Turn on these filters, and turn off the others that serve only some protocols."""
     return without(*(name for name in _BY_DOOR if name not in filters))
 
 

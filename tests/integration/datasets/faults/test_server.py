@@ -102,5 +102,5 @@ def test_an_object_that_is_replaced_midway_is_copied_as_it_is_then(
         replacing.result()
     worker.assert_whole(done, contents)
     assert done.attempts == 0
-    # Of all others nothing came again.
+    # No other byte came again.
     assert proxy.passed - began <= size + (after or 0) + HEADERS

@@ -28,7 +28,7 @@ class Worker:
 
     @property
     def folder(self) -> Path:
-        """Of a dataset on this machine: what its rounds copy."""
+        """A dataset on this machine, whose rounds copy it."""
         return Path(self.dataset.options["path"], "m")
 
     @property

@@ -79,7 +79,7 @@ def check(reading: Reading, plain: Reading, outcome: Outcome) -> None:
 
 
 def tokens(outcome: Outcome, reading: Reading, streams: bool) -> tuple[Any, Any]:
-    """Of the prompt and of the answer. All streams here have one token."""
+    """Tokens of the prompt and of the answer. All streams here have one token."""
     if streams:
         return reading.prompt_tokens, 1
     usage = json.loads(outcome.answer.body)["usage"]

@@ -25,7 +25,7 @@ from tests.services.gateway import snapshots
 
 pytestmark = pytest.mark.integration
 ANSWERS = 4
-"""Of the backend, to each message of a stream."""
+"""Answers of the backend to each message of a stream."""
 BURST = 150
 """More requests at once than the retries that Envoy allows by itself."""
 
@@ -105,7 +105,7 @@ def relayed(stage: Stage) -> Iterator[tuple[Stage, Relay]]:
 
 
 def connections(stage: Stage, what: str) -> int:
-    """Of the one replica of `again`, as Envoy counts them."""
+    """Counts for the one replica of `again`, from Envoy."""
     clusters: dict[str, Any] = EnvoyAdmin(stage.gateway.directory / names.ADMIN_SOCKET)._json("/clusters?format=json")
     (cluster,) = [each for each in clusters["cluster_statuses"] if each["name"] == "again-grpc"]
     stats = {stat["name"]: int(stat.get("value", 0)) for stat in cluster["host_statuses"][0]["stats"]}

@@ -44,7 +44,7 @@ SERVED = 200
 class Case:
     sent: bytes
     status: int | None
-    """Of the answer; None where there is none, because the connection or the stream is cut."""
+    """Status of the answer; None when the connection or the stream is cut."""
     answer: bytes = field(default=b"", init=False)
     cut: bool = field(default=False, init=False)
 

@@ -65,7 +65,7 @@ def test_an_answer_that_cannot_be_counted_is_an_error(fresh_doors: Doors, where:
             line = line_of(fresh_doors, answer)
             is_announced = "length" in user or where is AT_HEADERS
             assert (answer.status, line["status"]) == ((502, 502) if is_announced else (200, 200))
-            # Of an answer without a length the beginning may have gone on by then: that is no JSON any more.
+            # The beginning of an answer without a length may have been sent by then: no longer JSON.
             assert code_of(answer.body) == "not_counted" or (code_of(answer.body) == "spoiled" and not is_announced)
     assert fresh_doors.gateway.process is not None
     assert fresh_doors.gateway.process.poll() is None

@@ -47,7 +47,7 @@ def direct(server: RunningVllm, path: str, body: dict[str, Any]) -> bytes:
 
 
 def events(body: bytes) -> list[Any]:
-    """Of a stream, without what is new in every answer."""
+    """A stream's events, without what is new in every answer."""
     payloads = [line.removeprefix(b"data: ") for line in body.split(b"\n\n") if line]
     parsed = [each.decode() if each == b"[DONE]" else json.loads(each) for each in payloads]
     for each in parsed:

@@ -229,7 +229,7 @@ def test_a_connection_is_used_again_only_after_a_whole_answer_that_lets_it_be() 
 
 
 def test_what_nobody_takes_is_not_read() -> None:
-    """Of 16 MiB, no more than the window and what sockets hold come over while the reader does not read."""
+    """While the reader pauses, no more of 16 MiB arrives than the window and the sockets hold."""
 
     async def check() -> None:
         sent = 0

@@ -27,7 +27,7 @@ NEW = "service-new"
 
 @pytest.fixture(autouse=True)
 def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Of runtimes; `world` says that Triton is there nevertheless."""
+    """Without runtimes; `world` says that Triton is there nevertheless."""
     monkeypatch.setattr(wiring, "runtime", lambda name: tmp_path / "runtimes" / name)
 
 

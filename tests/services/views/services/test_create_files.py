@@ -115,7 +115,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 FILES_READ_ONCE = {"plan": 1, "open": 2, "entry": 1}
-"""Of a model of two files: config.pbtxt and 1/model.py."""
+"""A model of two files: config.pbtxt and 1/model.py."""
 ITS_FOLDERS_LISTED = {"plan": 1, "open": 2, "entry": 2, "list": 2, "read": 1}
 """With the page: its folder and the version folder, and the backend in config.pbtxt."""
 
