@@ -29,6 +29,10 @@ class Stage:
         """Every call that reached a backend, oldest first per backend."""
         return self.first.seen() + self.second.seen()
 
+    def count(self) -> int:
+        """How many those are."""
+        return self.first.count() + self.second.count()
+
     def channel(self) -> grpc.Channel:
         return grpc.insecure_channel(
             self.gateway.address,
@@ -48,10 +52,7 @@ class Staging(ExitStack):
         self.directory = directory
 
     def enter_all(self) -> Stage:
-        first = Backend.start("one")
-        self.callback(first.kill)
-        second = Backend.start("two")
-        self.callback(second.kill)
+        first, second = (self.enter_context(Backend.borrow(name)) for name in ("one", "two"))
         snapshot = Snapshot(
             services=(
                 snapshots.ready("mnist", first.endpoint, second.endpoint),

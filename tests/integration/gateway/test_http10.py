@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, KEY, Doors
 from tests.ports import free_ports
 from tests.servers.gateway.rig import until
@@ -144,11 +143,11 @@ def test_pythons_client_speaks_it(doors: Doors) -> None:
 def test_what_is_refused_in_http_11_is_refused_here(
     doors: Doors, line: str, lines: tuple[str, ...], status: int
 ) -> None:
-    before = reached(doors)
+    before = doors.count()
     with socket.create_connection(("127.0.0.1", doors.gateway.port), timeout=10) as connection:
         connection.sendall(head(line, *lines))
         assert int(connection.recv(65536).split()[1]) == status
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 def test_a_body_without_a_length_is_refused_and_ends_its_connection(doors: Doors) -> None:
@@ -156,7 +155,7 @@ def test_a_body_without_a_length_is_refused_and_ends_its_connection(doors: Doors
 
     All at once: a refused connection stays for five seconds.
     """
-    before = reached(doors)
+    before = doors.count()
     chunks = b"2\r\n{}\r\n0\r\n\r\n" + head(f"GET {MODEL} HTTP/1.0")
     with ExitStack() as opened:
         waiting = []
@@ -173,7 +172,7 @@ def test_a_body_without_a_length_is_refused_and_ends_its_connection(doors: Doors
             assert answer.startswith(status)
             assert answer.count(b"server: ") == 1, answer
             assert b"connection: close" in answer
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 def test_a_key_with_a_limit_of_requests_at_once_may_use_it(fresh_doors: Doors) -> None:

@@ -3,9 +3,9 @@
     python -m tests.servers.gateway.backend NAME HTTP_PORT GRPC_PORT
 
 It answers with its own name and what it was sent, and tells at GET /__seen every call that reached it (`?N`: but for
-the first N), and at /__count how many. After GET /__ill its health probe fails until GET /__well. ModelInfer with
-the parameter `answer` is answered with the message in its first tensor. It also speaks OpenAI's protocol (text.py), so
-that it can stand for vLLM.
+the first N), and at /__count how many. After GET /__ill its health probe fails until GET /__well; /__forget ends all
+that was. ModelInfer with the parameter `answer` is answered with the message in its first tensor. It also speaks
+OpenAI's protocol (text.py), so that it can stand for vLLM.
 """
 
 from __future__ import annotations
@@ -97,8 +97,12 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         answer: Any = SEEN[int(scope["query_string"] or 0) :]
     elif path == "/__count":
         answer = len(SEEN)
-    elif path in ("/__ill", "/__well"):
-        answer = ILL.set() if path == "/__ill" else ILL.clear()
+    elif path == "/__ill":
+        answer = ILL.set()
+    elif path in ("/__well", "/__forget"):
+        answer = ILL.clear()
+        if path == "/__forget":
+            SEEN.clear()
     else:
         if path not in PROBES:
             call = {"call": f"{scope['method']} {path}", "headers": headers}

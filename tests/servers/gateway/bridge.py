@@ -2,7 +2,8 @@
 
     python -m tests.servers.gateway.bridge DIRECTORY
 
-GET /__seen over http.sock tells every call. A gRPC call named `...Stream` is answered three times.
+GET /__seen over http.sock tells every call (`?N`: but for the first N), /__count how many;
+/__forget forgets them. A gRPC call named `...Stream` is answered three times.
 """
 
 from __future__ import annotations
@@ -46,8 +47,13 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    answer: Any = SEEN
-    if scope["path"] != "/__seen":
+    if scope["path"] == "/__seen":
+        answer: Any = SEEN[int(scope["query_string"] or 0) :]
+    elif scope["path"] == "/__count":
+        answer = len(SEEN)
+    elif scope["path"] == "/__forget":
+        answer = SEEN.clear()
+    else:
         headers = {k.decode().lower(): v.decode() for k, v in scope["headers"]}
         SEEN.append({"call": f"{scope['method']} {scope['path']}", "headers": headers})
         answer = {"bridge": scope["path"], "bytes": len(body)}

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import atexit
 import http.client
+import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
+from services.clients.unix_http import UnixConnection
 from services.gateway import credentials
 from services.gateway.binary import argv, find_envoy
 from services.gateway.envoy import names
 from services.gateway.envoy.tls import Tls
-from services.gateway.publish import deliver, prepare
+from services.gateway.publish import deliver, prepare, publish
+from services.gateway.render import render
 from services.gateway.snapshot import Endpoint, Snapshot
+from tests.environment import HOME
 from tests.ports import free_ports
 
 T = TypeVar("T")
@@ -43,28 +49,22 @@ def until(look: Callable[[], T], seconds: float = 60, every: float = 0.02) -> T:
         time.sleep(every)
 
 
+_idle: dict[tuple[type[Null], str], list[Any]] = {}
+"""Those that wait for the next test, by their kinds and names."""
+
+
+def _start(module: str, *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", f"tests.servers.gateway.{module}", *words], cwd=CHECKOUT)
+
+
 @dataclass
-class Backend:
-    name: str
-    endpoint: Endpoint
+class Null:
+    """A process that answers anything, and tells what it was sent."""
+
     process: subprocess.Popen[bytes]
 
-    @classmethod
-    def start(cls, name: str, endpoint: Endpoint | None = None) -> Backend:
-        if endpoint is None:
-            endpoint = Endpoint("127.0.0.1", *free_ports(2))
-        ports = [str(endpoint.http_port), str(endpoint.grpc_port)]
-        command = [sys.executable, "-m", "tests.servers.gateway.backend", name, *ports]
-        backend = cls(name, endpoint, subprocess.Popen(command, cwd=CHECKOUT))
-        try:
-            until(lambda: backend.seen() is not None)
-        except BaseException:
-            backend.kill()
-            raise
-        return backend
-
     def seen(self, since: int = 0) -> list[dict[str, Any]]:
-        """Every call that reached it, but for the first `since`."""
+        """Every call that reached it, but for the first `since`; of -1 the last one."""
         calls: list[dict[str, Any]] = self._get(f"/__seen?{since}")
         return calls
 
@@ -72,17 +72,44 @@ class Backend:
         """How many calls those are: cheap, however many."""
         return int(self._get("/__count"))
 
-    def feel(self, state: str) -> None:
-        """`ill`: its health probe fails from now on, though it answers; `well` ends that."""
-        self._get(f"/__{state}")
+    def last(self) -> dict[str, Any]:
+        return self.seen(-1)[-1]
+
+    def _connect(self) -> http.client.HTTPConnection:
+        raise NotImplementedError
 
     def _get(self, path: str) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.http_port, timeout=2)
+        connection = self._connect()
         try:
             connection.request("GET", path)
             return json.loads(connection.getresponse().read())
         finally:
             connection.close()
+
+    @classmethod
+    def start_anywhere(cls, name: str) -> Self:
+        raise NotImplementedError
+
+    @classmethod
+    @contextmanager
+    def borrow(cls, name: str = "") -> Iterator[Self]:
+        """One that may have served other tests, and has forgotten them."""
+        idle = _idle.setdefault((cls, name), [])
+        borrowed: Self = idle.pop() if idle else cls.start_anywhere(name)
+        borrowed.forget()
+        yield borrowed
+        if borrowed.process.poll() is None:
+            idle.append(borrowed)
+
+    def forget(self) -> None:
+        self._get("/__forget")
+
+    def answer_or_kill(self) -> None:
+        try:
+            until(lambda: self.seen() is not None)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         if self.process.poll() is None:
@@ -91,39 +118,54 @@ class Backend:
 
 
 @dataclass
-class Bridge:
+class Backend(Null):
+    name: str
+    endpoint: Endpoint
+
+    @classmethod
+    def start(cls, name: str, endpoint: Endpoint | None = None) -> Backend:
+        endpoint = endpoint or Endpoint("127.0.0.1", *free_ports(2))
+        backend = cls(_start("backend", name, str(endpoint.http_port), str(endpoint.grpc_port)), name, endpoint)
+        backend.answer_or_kill()
+        return backend
+
+    @classmethod
+    def start_anywhere(cls, name: str) -> Backend:
+        return cls.start(name)
+
+    def feel(self, state: str) -> None:
+        """`ill`: its health probe fails from now on, though it answers; `well` ends that."""
+        self._get(f"/__{state}")
+
+    def _connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.endpoint.http_port, timeout=2)
+
+
+@atexit.register
+def _end_idle() -> None:
+    for borrowed in itertools.chain(*_idle.values()):
+        borrowed.kill()
+
+
+@dataclass
+class Bridge(Null):
     """The stand-in of bridge.py, in the folder where a gateway expects the bridge."""
 
     directory: Path
-    process: subprocess.Popen[bytes]
 
     @classmethod
     def start(cls, directory: Path) -> Bridge:
         directory.mkdir(mode=0o700)
-        command = [sys.executable, "-m", "tests.servers.gateway.bridge", str(directory)]
-        bridge = cls(directory, subprocess.Popen(command, cwd=CHECKOUT))
-        try:
-            until(lambda: bridge.seen() is not None)
-        except BaseException:
-            bridge.kill()
-            raise
+        bridge = cls(_start("bridge", str(directory)), directory)
+        bridge.answer_or_kill()
         return bridge
 
-    def seen(self) -> list[dict[str, Any]]:
-        connection = http.client.HTTPConnection("bridge", timeout=2)
-        connection.sock = socket.socket(socket.AF_UNIX)
-        try:
-            connection.sock.connect(str(self.directory / "http.sock"))
-            connection.request("GET", "/__seen")
-            calls: list[dict[str, Any]] = json.loads(connection.getresponse().read())
-            return calls
-        finally:
-            connection.close()
+    @classmethod
+    def start_anywhere(cls, name: str) -> Bridge:
+        return cls.start(Path(tempfile.mkdtemp(dir=HOME)) / "bridge")
 
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+    def _connect(self) -> http.client.HTTPConnection:
+        return UnixConnection(self.directory / "http.sock", 2)
 
 
 @dataclass
@@ -132,6 +174,8 @@ class Gateway:
     port: int
     process: subprocess.Popen[bytes] | None = None
     """None until `run`."""
+    bootstrap: str = ""
+    """As it was prepared, once `restart` has changed it."""
 
     @classmethod
     def prepared(
@@ -145,7 +189,8 @@ class Gateway:
         """Not running yet, so that a failing start can be cleaned up after."""
         gateway = cls(directory, free_ports(1)[0])
         prepare(directory, host=host, port=gateway.port, limits=snapshot.limits, tls=tls, proxies=proxies)
-        gateway.publish(snapshot)
+        publish(render(snapshot), directory)  # unchecked: the Envoy that reads it will see
+        credentials.deliver(snapshot.for_keys, directory)
         return gateway
 
     @property
@@ -155,6 +200,17 @@ class Gateway:
     def run(self) -> None:
         self.spawn()
         until(lambda: self.call("GET", "/v2/health/ready").status == 200)
+
+    def restart(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """With its HTTP connection manager, as it was prepared, changed."""
+        self.kill()
+        path = self.directory / names.BOOTSTRAP
+        self.bootstrap = self.bootstrap or path.read_text()
+        bootstrap = json.loads(self.bootstrap)
+        change(bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"])
+        path.write_text(json.dumps(bootstrap))
+        (self.directory / "envoy.log").unlink()
+        self.run()
 
     def spawn(self) -> None:
         command = argv(self.directory, find_envoy(), concurrency=1)

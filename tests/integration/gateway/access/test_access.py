@@ -85,9 +85,9 @@ def test_an_unknown_service_is_named_to_those_with_a_key_only(stage: Stage, stub
     "model", ["Mnist", "MNIST", "mnist ", "_conflict", "_door", "*", "mnist:80", "mn\xefst", "m" * 300]
 )
 def test_only_the_exact_name_reaches_a_service(stage: Stage, stub: Any, model: str) -> None:
-    before = len(stage.seen())
+    before = stage.count()
     assert refused(stub.ModelInfer, infer_request(model), key=snapshots.ADMIN)[0] is grpc.StatusCode.NOT_FOUND
-    assert len(stage.seen()) == before
+    assert stage.count() == before
 
 
 def test_a_message_without_a_model_is_an_invalid_argument(stub: Any) -> None:
@@ -96,14 +96,14 @@ def test_a_message_without_a_model_is_an_invalid_argument(stub: Any) -> None:
 
 
 def test_the_header_and_the_request_must_name_the_same_model(stage: Stage, stub: Any) -> None:
-    before = len(stage.seen())
+    before = stage.count()
     answer = stage.gateway.call("POST", INFER, b"{}", X_API_Key=snapshots.ADMIN, mm_vmodel_id="asr")
     assert answer.status == 400
     assert "mm-vmodel-id" in answer.error
     for header, model in (("asr", "mnist"), ("mnist", "asr"), ("mnist", ""), ("nope", "mnist")):
         code, message, _ = refused(stub.ModelInfer, infer_request(model), key=snapshots.ADMIN, mm_vmodel_id=header)
         assert code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND), message
-    assert len(stage.seen()) == before
+    assert stage.count() == before
 
 
 def test_a_service_that_is_not_ready_says_what_it_is_doing(stage: Stage, stub: Any) -> None:
@@ -194,7 +194,7 @@ def test_the_backend_sees_neither_the_key_nor_internal_headers(stage: Stage, stu
     }
     assert stage.gateway.call("POST", INFER, b"{}", **forged).status == 200
     send(stub.ModelInfer, infer_request("mnist"), key=snapshots.TEAM, x_caller="a", triton_grpc_protocol_x="secret")
-    mine = [*stage.first.seen()[-1:], *stage.second.seen()[-1:]]
+    mine = [*stage.first.seen(-1), *stage.second.seen(-1)]
     allowed = {
         "host",
         "accept-encoding",

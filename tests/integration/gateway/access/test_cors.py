@@ -12,7 +12,6 @@ import pytest
 
 from services.gateway.envoy import names
 from services.gateway.snapshot import GatewayService
-from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, EMBEDDINGS, KEY, Doors, OpenDoors
 from tests.servers.gateway.rig import Answer, until
 from tests.services.gateway import snapshots
@@ -69,7 +68,7 @@ def is_allowed(answer: Answer, origin: str = APP) -> bool:
 
 @pytest.mark.parametrize("path", [*POSTED, *READ])
 def test_a_preflight_is_answered_without_a_key_and_reaches_nobody(pages: Doors, path: str) -> None:
-    before = reached(pages)
+    before = pages.count()
     answer = preflight(pages, path, method="GET" if path in READ else "POST")
     assert (answer.status, answer.body) == (204, b"")
     assert is_allowed(answer)
@@ -79,7 +78,7 @@ def test_a_preflight_is_answered_without_a_key_and_reaches_nobody(pages: Doors, 
     assert "Origin" in answer.headers["vary"]
     assert not is_allowed(preflight(pages, path, EVIL), EVIL)
     assert "access-control-allow-headers" not in preflight(pages, path, Access_Control_Request_Headers="").headers
-    assert reached(pages) == before
+    assert pages.count() == before
 
 
 @pytest.mark.parametrize(
@@ -97,11 +96,11 @@ def test_a_preflight_is_answered_without_a_key_and_reaches_nobody(pages: Doors, 
     ],
 )
 def test_a_preflight_of_any_other_service_is_404(pages: Doors, path: str) -> None:
-    before = reached(pages)
+    before = pages.count()
     answer = preflight(pages, path)
     assert (answer.status, answer.error) == (404, "This path or method is not served here.")
     assert preflight(pages, INFER, Host="small.localhost").status == 404
-    assert reached(pages) == before
+    assert pages.count() == before
 
 
 @pytest.mark.parametrize("path", [*POSTED, *READ, CHAT, "/v1/models", "/v2/repository/index", "/", "/v2/health/ready"])
@@ -213,7 +212,7 @@ def test_paths_that_all_services_share_are_open_to_what_some_service_names(pages
 def test_no_backend_is_told_of_a_page(pages: Doors) -> None:
     pages.post(CHAT, HELLO, key=BOTH, Origin=APP)
     pages.post(PREDICT, {}, key=BOTH, Origin=APP)
-    for call in (pages.backend.seen()[-1], pages.bridge.seen()[-1]):
+    for call in (pages.backend.last(), pages.bridge.last()):
         assert "origin" not in call["headers"]
 
 
@@ -224,23 +223,20 @@ FAILS = "function envoy_on_request(handle) error('broken') end function envoy_on
 def test_without_its_script_no_page_reads_anything_and_no_preflight_gets_further(
     fresh_doors: Doors, missing: bool
 ) -> None:
+    def change(manager: dict[str, Any]) -> None:
+        [own] = [each for each in manager["http_filters"] if each["name"] == names.CORS]
+        script = own["typed_config"]["extension_config"]["typed_config"]
+        for source in (script["default_source_code"], *script["source_codes"].values()):
+            source["inline_string"] = FAILS
+        if missing:
+            manager["http_filters"].remove(own)
+
     with_origins(fresh_doors, **ORIGINS)
-    fresh_doors.gateway.kill()
-    path = fresh_doors.gateway.directory / names.BOOTSTRAP
-    bootstrap = json.loads(path.read_text())
-    manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    [own] = [each for each in manager["http_filters"] if each["name"] == names.CORS]
-    script = own["typed_config"]["extension_config"]["typed_config"]
-    for source in (script["default_source_code"], *script["source_codes"].values()):
-        source["inline_string"] = FAILS
-    if missing:
-        manager["http_filters"].remove(own)
-    path.write_text(json.dumps(bootstrap))
-    fresh_doors.gateway.run()
-    before = reached(fresh_doors)
+    fresh_doors.gateway.restart(change)
+    before = fresh_doors.count()
     for path_of in (INFER, CHAT, "/services/open-text" + CHAT):
         assert not set(CORS) & set(preflight(fresh_doors, path_of).headers)
-    assert reached(fresh_doors) == before
+    assert fresh_doors.count() == before
     answer = fresh_doors.post(INFER, {}, key=BOTH, Origin=APP)
     assert (answer.status, set(CORS) & set(answer.headers)) == (200, set())
     assert fresh_doors.post(INFER, {}, key="isk_bad", Origin=APP).status == 401

@@ -42,12 +42,12 @@ def test_host_prefix_and_path_may_say_the_same(doors: Doors, host: str, path: st
     ],
 )
 def test_two_names_for_one_request_are_a_conflict(doors: Doors, path: str, headers: dict[str, str]) -> None:
-    before = len(doors.backend.seen()) + len(doors.bridge.seen())
+    before = doors.count()
     answer = doors.post(path, {"model": "llama", "messages": []}, key=BOTH, **headers)
     assert answer.status in (400, 404)  # 404 where the service named first has no such door
     if answer.status == 400:
         assert "names different services" in answer.error
-    assert len(doors.backend.seen()) + len(doors.bridge.seen()) == before
+    assert doors.count() == before
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_grpc_is_routed_by_authority_and_must_agree_with_the_message(doors: Door
         assert send(stub.ModelInfer, infer_request("mnist"), key=BOTH).model_name == "mnist"
         assert send(stub.ModelReady, pb.ModelReadyRequest(name="mnist"), key=BOTH).ready
         assert len(send(stub.ModelStreamInfer, iter([infer_request("mnist")]), key=BOTH)) == 4
-        before = len(doors.backend.seen())
+        before = doors.backend.count()
         calls: list[tuple[Any, Any]] = [
             (stub.ModelInfer, infer_request("small")),
             (stub.ModelInfer, infer_request("")),
@@ -89,7 +89,7 @@ def test_grpc_is_routed_by_authority_and_must_agree_with_the_message(doors: Door
         ]
         for call, request in calls:
             assert refused(call, request, key=BOTH)[0] is grpc.StatusCode.INVALID_ARGUMENT
-        assert len(doors.backend.seen()) == before
+        assert doors.backend.count() == before
 
 
 def test_metadata_named_host_breaks_nothing(doors: Doors) -> None:

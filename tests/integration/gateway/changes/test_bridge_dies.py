@@ -77,7 +77,7 @@ def test_a_bridge_that_was_killed_harms_nobody_and_comes_back(fresh_doors: Doors
             pool.submit(keep, other, lambda: others_work(doors)),
         ]
         try:
-            until(lambda: len(doors.bridge.seen()) > 20)
+            until(lambda: doors.bridge.count() > 20)
             doors.bridge.kill()
             until(lambda: status(doors) == 503)
             for path in (PREDICT, "/v1/models", "/v1/models/llama", "/v2/models/llama"):

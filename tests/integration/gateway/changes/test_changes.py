@@ -197,13 +197,13 @@ def test_a_stream_of_a_revoked_key_ends_within_the_bound(fresh_stage: Stage) -> 
 
     with fresh_stage.channel() as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        stream = stub.ModelStreamInfer(requests(), metadata=(("x-api-key", snapshots.TEAM),), timeout=60)
+        # Its client would wait for ever.
+        stream = stub.ModelStreamInfer(requests(), metadata=(("x-api-key", snapshots.TEAM),))
         next(stream)
         fresh_stage.gateway.publish(without(bounded, snapshots.TEAM))
-        with pytest.raises(grpc.RpcError) as caught:
+        with pytest.raises(grpc.RpcError):
             list(stream)
         ended.set()
-    assert caught.value.code() is not grpc.StatusCode.DEADLINE_EXCEEDED, "ended by its own time, not by the gateway"
     assert rest_status(fresh_stage) == 401
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from services.gateway.envoy import filters
-from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, COMPLETIONS, EMBEDDINGS, KEY, Doors
 from tests.integration.gateway.raw import http1, http2
 
@@ -37,7 +36,7 @@ def test_every_dangerous_field_is_known(doors: Doors) -> None:
 
 @pytest.mark.parametrize("field", dangerous())
 def test_a_dangerous_field_twice_reaches_nobody(doors: Doors, field: str) -> None:
-    before = reached(doors)
+    before = doors.count()
     harmless, harmful = ("null", "false", '""', "[]", "{}"), ('"x"', '{"a":1}', "[1]", "true")
     for good, bad in product(harmless, harmful):
         for first, then in ((good, bad), (bad, good)):
@@ -49,12 +48,12 @@ def test_a_dangerous_field_twice_reaches_nobody(doors: Doors, field: str) -> Non
             ):
                 answer = doors.post(CHAT, body.encode())
                 assert (answer.status, field in answer.body.decode()) == (400, True), body
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 @pytest.mark.parametrize("kind", ["image_url", "video_url", "audio_url", "input_audio", "file_url"])
 def test_media_twice_reach_nobody_when_one_is_remote(doors: Doors, kind: str) -> None:
-    before = reached(doors)
+    before = doors.count()
     good, bad = '"data:,"', '"http://127.0.0.1/"'
     for first, then in ((good, bad), (bad, good)):
         for part in (
@@ -65,7 +64,7 @@ def test_media_twice_reach_nobody_when_one_is_remote(doors: Doors, kind: str) ->
         ):
             body = f'{{"model":"llama","messages":[{{"role":"user","content":[{{"type":"{kind}",{part}}}]}}]}}'
             assert doors.post(CHAT, body.encode()).status == 400, body
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 TWICE = [
@@ -83,12 +82,12 @@ TWICE = [
 
 @pytest.mark.parametrize(("field", "good", "bad"), TWICE)
 def test_no_field_of_a_request_is_there_twice(doors: Doors, field: str, good: str, bad: str) -> None:
-    before = reached(doors)
+    before = doors.count()
     rest = '"prompt":"a"' if field == "model" else '"model":"llama"'
     for first, then in ((good, bad), (bad, good), (good, good)):
         answer = doors.post("/services/llama" + CHAT, f'{{{rest},"{field}":{first},"{field}":{then}}}'.encode())
         assert (answer.status, "there twice" in answer.error or field == "messages") == (400, True), answer.body
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 OTHER_TYPES = [
@@ -119,14 +118,14 @@ FORMS = {
 @pytest.mark.parametrize("send", [http1, http2])
 @pytest.mark.parametrize("kind", OTHER_TYPES)
 def test_a_body_of_another_type_is_not_even_read(doors: Doors, send: Any, kind: str) -> None:
-    before = reached(doors)
+    before = doors.count()
     headers = [("x-api-key", KEY), *([("content-type", kind)] if kind else [])]
     for path in OPENAI:
         for body in (HELLO.encode(), b'{"model":"llama","chat_template":"x"}', FORMS.get(kind, b"")):
             status = send(doors.gateway.port, "POST", path, headers, body)
             # A refusal of gRPC is a 200 with another status in it.
             assert status not in (200, 0) or kind.startswith("application/grpc"), (path, body)
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 def test_another_type_is_refused_in_words(doors: Doors) -> None:
@@ -139,7 +138,7 @@ def test_another_type_is_refused_in_words(doors: Doors) -> None:
 )
 def test_a_charset_changes_nothing_of_what_is_read(doors: Doors, kind: str) -> None:
     """As at the backend, which reads UTF-8 whatever the header says: bytes in another coding are no JSON here."""
-    before = reached(doors)
+    before = doors.count()
     bad = '{"model":"llama","chat_template":"x"}'
     for coding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-7"):
         if coding != "utf-7":  # which is ASCII here
@@ -147,10 +146,10 @@ def test_a_charset_changes_nothing_of_what_is_read(doors: Doors, kind: str) -> N
         if coding not in ("utf-8", "utf-7"):
             assert doors.post(CHAT, HELLO.encode(coding), Content_Type=kind).status == 400
     hidden = b'{"model":"llama","+AGMAaABhAHQAXwB0AGUAbQBwAGwAYQB0AGU-":"x"}'
-    assert reached(doors) == before
+    assert doors.count() == before
     # UTF-7 is what it says to every reader of UTF-8, and passes as that.
     assert doors.post(CHAT, hidden, Content_Type=kind).status == 200
-    assert json.loads(doors.backend.seen()[-1]["body"]) == json.loads(hidden)
+    assert json.loads(doors.backend.last()["body"]) == json.loads(hidden)
     assert doors.post(CHAT, HELLO.encode(), Content_Type=kind).status == 200
 
 
@@ -172,7 +171,7 @@ PACKED = {
 @pytest.mark.parametrize("send", [http1, http2])
 @pytest.mark.parametrize("coding", PACKED)
 def test_a_packed_body_reaches_nobody(doors: Doors, send: Any, coding: str) -> None:
-    before = reached(doors)
+    before = doors.count()
     for path in (*OPENAI, INFER, "/v1/models/mnist:predict"):
         for body in (PACKED[coding], HELLO.encode()):
             for encoded in (
@@ -181,13 +180,13 @@ def test_a_packed_body_reaches_nobody(doors: Doors, send: Any, coding: str) -> N
             ):
                 headers = [("x-api-key", BOTH), ("content-type", JSON), *encoded]
                 assert send(doors.gateway.port, "POST", path, headers, body) not in (200, 0), (path, encoded)
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 def test_packed_bytes_without_a_word_of_it_are_no_json(doors: Doors) -> None:
-    before = reached(doors)
+    before = doors.count()
     for body in PACKED.values():
         if body != HELLO.encode():
             assert doors.post(CHAT, body).status == 400
             assert doors.post(CHAT, body, Content_Encoding="identity").status == 400
-    assert reached(doors) == before
+    assert doors.count() == before

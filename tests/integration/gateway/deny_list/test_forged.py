@@ -14,7 +14,6 @@ import pytest
 from services.gateway.envoy import names
 from services.gateway.envoy.listener import SPOOFABLE, SPOOFABLE_PREFIXES
 from services.schema import internal_headers
-from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, KEY, Doors
 from tests.integration.gateway.raw import OTHER, Header, http1, http2
 from tests.integration.gateway.stage import infer_request, refused
@@ -51,18 +50,18 @@ KEYS = ["", "isk_bad", snapshots.STRANGER, snapshots.READER]
 
 @pytest.mark.parametrize("key", KEYS)
 def test_over_http2_no_forged_header_lets_anybody_in(doors: Doors, key: str) -> None:
-    before = reached(doors)
+    before = doors.count()
     keys = [("x-api-key", key)] if key else []
     for path in (INFER, CHAT, "/services/llama" + CHAT, "/v1/models/mnist:predict"):
         for forged in (*([each] for each in FORGED), FORGED):
             assert http2(doors.gateway.port, "POST", path, [*keys, *forged, JSON], BODY) == OTHER, (path, forged)
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("method", [V2 + "ModelInfer", TF + "Predict", V2 + "ModelReady"])
 def test_over_grpc_no_forged_header_lets_anybody_in(doors: Doors, key: str, method: str) -> None:
-    before = reached(doors)
+    before = doors.count()
     message = predict_request("mnist") if method.startswith(TF) else infer_request("mnist").SerializeToString()
     if method.endswith("Ready"):
         message = b"\x0a\x05mnist"
@@ -72,18 +71,18 @@ def test_over_grpc_no_forged_header_lets_anybody_in(doors: Doors, key: str, meth
             with pytest.raises(grpc.RpcError) as caught:
                 factory(method)(message, metadata=[*([("x-api-key", key)] if key else []), *forged], timeout=10)
             assert caught.value.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 def test_over_grpc_no_forged_header_opens_a_closed_call(doors: Doors) -> None:
-    before = reached(doors)
+    before = doors.count()
     forged = {name.replace("-", "_"): value for name, value in FORGED}
     with doors.channel() as channel:
         factory: Any = channel.unary_unary
         for rpc in ("RepositoryModelLoad", "SystemSharedMemoryRegister", "LogSettings", "ModelConfig"):
             code, _, _ = refused(factory(V2 + rpc), b"", key=BOTH, **forged)
             assert code is grpc.StatusCode.UNIMPLEMENTED
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 @pytest.mark.parametrize("send", [http1, http2])
@@ -92,7 +91,7 @@ def test_a_backend_is_told_nothing_that_was_forged(doors: Doors, send: Any, path
     more = [("authorization", "Bearer evil"), ("proxy-authorization", "evil"), ("cookie", "evil=1")]
     forged = [each for each in FORGED if each[1] == "evil"]
     assert send(doors.gateway.port, "POST", path, [("x-api-key", BOTH), JSON, *forged, *more], body) == 200
-    headers = doors.backend.seen()[-1]["headers"]
+    headers = doors.backend.last()["headers"]
     assert set(headers) <= {"host", "content-length", "content-type", "x-request-id"}
     assert headers["host"] == "localhost"
     assert len(headers["x-request-id"]) == 36
@@ -103,7 +102,7 @@ def test_neither_a_grpc_backend_nor_the_bridge_is_told_what_was_forged(doors: Do
     forged = {name.replace("-", "_"): "evil" for name, value in FORGED if value == "evil"}
     call(doors, V2 + "ModelInfer", infer_request("mnist").SerializeToString(), **forged)
     call(doors, V2 + "ModelInfer", infer_request("llama").SerializeToString(), key=KEY, **forged)
-    for seen in (doors.backend.seen()[-1], doors.bridge.seen()[-1]):
+    for seen in (doors.backend.last(), doors.bridge.last()):
         assert "evil" not in str(seen["headers"])
-    headers = doors.bridge.seen()[-1]["headers"]
+    headers = doors.bridge.last()["headers"]
     assert (headers["x-console-service"], headers["x-console-caller"]) == ("llama", f"{KEY[4:16]};infer;team=text;")

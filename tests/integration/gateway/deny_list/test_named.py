@@ -69,18 +69,14 @@ def send(request: pytest.FixtureRequest) -> Sender:
     return SENDERS[request.param]
 
 
-def reached(doors: Doors) -> int:
-    return len(doors.backend.seen()) + len(doors.bridge.seen())
-
-
 @pytest.mark.parametrize("naming", NAMINGS)
 def test_a_closed_path_stays_closed_however_the_service_is_named(doors: Doors, send: Sender, naming: str) -> None:
     prefix, headers = NAMINGS[naming]
-    before = reached(doors)
+    before = doors.count()
     for method, path in (*CLOSED, *MORE_CLOSED):
         status = send(doors.gateway.port, method, prefix + path, [KEY, JSON, *headers])
         assert status == 404, f"{method} {prefix}{path} was answered {status}"
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 @pytest.mark.parametrize("naming", NAMINGS)
@@ -88,14 +84,14 @@ def test_no_spelling_of_a_closed_path_is_open_however_the_service_is_named(
     doors: Doors, send: Sender, naming: str
 ) -> None:
     prefix, headers = NAMINGS[naming]
-    before = reached(doors)
+    before = doors.count()
     for target in TARGETS:
         for path in variants(target):
             if path.startswith("http:") and (prefix or send is http2):
                 continue  # of the target of HTTP/1.1 only
             status = send(doors.gateway.port, "POST", prefix + path, [KEY, JSON, *headers])
             assert status in (400, 404, CUT), f"{prefix}{path} was answered {status}"
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 OPEN: list[tuple[str, list[Header]]] = [
@@ -108,11 +104,11 @@ OPEN: list[tuple[str, list[Header]]] = [
 
 def test_the_same_ways_do_lead_to_what_is_open(doors: Doors, send: Sender) -> None:
     """Or the tests above could not fail."""
-    before = reached(doors)
+    before = doors.count()
     for path, headers in OPEN:
         body = BODY if headers else b"{}"
         assert send(doors.gateway.port, "POST", path, [KEY, *headers], body) == 200
-    assert reached(doors) == before + len(OPEN)
+    assert doors.count() == before + len(OPEN)
 
 
 FORGED: list[Header] = [
@@ -143,19 +139,19 @@ FORGED: list[Header] = [
 
 @pytest.mark.parametrize("key", ["", "isk_bad", snapshots.STRANGER, snapshots.READER])
 def test_no_header_lets_anybody_in(doors: Doors, key: str) -> None:
-    before = reached(doors)
+    before = doors.count()
     keys = [("x-api-key", key)] if key else []
     for path in (INFER, CHAT, "/services/llama" + CHAT):
         for sets in ([each] for each in FORGED):
             status = http1(doors.gateway.port, "POST", path, [*keys, *sets, JSON], BODY)
             assert status in (OTHER, CUT, 400, 401, 403, 404), (path, sets)
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "HEAD", "TRACE", "PATCH", "POSTX", "OPTIONS"])
 def test_no_header_makes_another_method_of_one(doors: Doors, method: str) -> None:
-    before = reached(doors)
+    before = doors.count()
     for name in ("x-http-method-override", "X-HTTP-Method", "X-Method-Override", "_method"):
         status = http1(doors.gateway.port, method, INFER, [KEY, (name, "POST")])
         assert status in (400, 404, CUT)
-    assert reached(doors) == before
+    assert doors.count() == before

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, Doors
 from tests.integration.gateway.raw import http1, http2
 
@@ -82,7 +81,7 @@ def test_equal_spellings_are_one_path_to_the_gateway_and_to_what_is_behind(doors
     method, spelled, plain = EQUAL[name]
     seen = []
     for path in (spelled, plain):
-        before = len(doors.backend.seen()), len(doors.bridge.seen())
+        before = doors.backend.count(), doors.bridge.count()
         assert send(doors.gateway.port, method, path, KEY, b"{}" if method == "POST" else b"") == 200
         seen.append([*doors.backend.seen(before[0]), *doors.bridge.seen()[before[1] :]])
     assert [[call["call"] for call in calls] for calls in seen] == [[f"{method} {plain}"]] * 2
@@ -92,9 +91,9 @@ def test_equal_spellings_are_one_path_to_the_gateway_and_to_what_is_behind(doors
 @pytest.mark.parametrize("name", OTHER)
 def test_any_other_spelling_is_another_path(doors: Doors, send: Any, name: str) -> None:
     method, path, status = OTHER[name]
-    before = reached(doors)
+    before = doors.count()
     assert send(doors.gateway.port, method, path, KEY, b"{}") == status
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 def test_names_before_a_path_are_compared_with_what_it_spells(doors: Doors) -> None:
@@ -102,11 +101,11 @@ def test_names_before_a_path_are_compared_with_what_it_spells(doors: Doors) -> N
         assert doors.post("/v2/models/%6d%6Eist/infer", {}, key=BOTH, **headers).status == 200
         assert doors.post("/v2/models/%73mall/infer", {}, key=BOTH, **headers).status == 400
     assert doors.post("/v1/ch%61t/completions", {"model": "llama", "messages": []}).status == 200
-    assert doors.backend.seen()[-1]["call"] == f"POST {CHAT}"
+    assert doors.backend.last()["call"] == f"POST {CHAT}"
     assert doors.post("/v1/embeddings/../chat/completions", {"model": "llama", "messages": []}).status == 200
 
 
 def test_a_query_goes_on_as_it_was_sent(doors: Doors) -> None:
     answer = doors.gateway.call("GET", "/v2/models/llama%3Afrench?a=%41%3A%2F&b=../x", X_API_Key=BOTH)
     assert answer.status == 200
-    assert doors.bridge.seen()[-1]["call"] == "GET /v2/models/llama:french"
+    assert doors.bridge.last()["call"] == "GET /v2/models/llama:french"

@@ -42,6 +42,12 @@ def filter_is_missing(manager: Manager, name: str) -> None:
     manager["http_filters"] = [each for each in manager["http_filters"] if each["name"] != name]
 
 
+def resolve(manager: Manager) -> dict[str, Any]:
+    [config] = [each["typed_config"] for each in manager["http_filters"] if each["name"] == names.RESOLVE]
+    found: dict[str, Any] = config
+    return found
+
+
 REFUSALS = (
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.PERMISSION_DENIED,
@@ -62,38 +68,32 @@ BROKEN = [
 @pytest.mark.parametrize("damage", [script_fails, script_fails_late, filter_is_missing])
 @pytest.mark.parametrize(("name", "works"), BROKEN, ids=[name for name, _ in BROKEN])
 def test_a_broken_part_lets_nobody_through(
-    fresh_doors: Doors, damage: Callable[[Manager, str], None], name: str, works: set[str]
+    doors: Doors, damage: Callable[[Manager, str], None], name: str, works: set[str]
 ) -> None:
     if name in (names.API_KEY, names.FIELDS) and damage is not filter_is_missing:
         pytest.skip("no script")
-    gateway = fresh_doors.gateway
-    gateway.kill()
-    path = gateway.directory / names.BOOTSTRAP
-    bootstrap = json.loads(path.read_text())
-    damage(bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"], name)
-    path.write_text(json.dumps(bootstrap))
-    gateway.run()
-    good = fresh_doors.backend.seen()
+    gateway = doors.gateway
+    gateway.restart(lambda manager: damage(manager, name))
+    doors.backend.forget()
     body = {"model": "llama", "messages": []}
     for key in ("", "isk_bad", snapshots.STRANGER):
         assert gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=key).status in (401, 403, 404)
         for door in (CHAT, "/services/llama" + CHAT):
-            assert fresh_doors.post(door, body, key=key).status in (401, 403, 404)
-    assert fresh_doors.backend.seen() == good
+            assert doors.post(door, body, key=key).status in (401, 403, 404)
+    assert doors.backend.count() == 0
     rest = gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=BOTH)
     assert (rest.status == 200) is ("rest" in works)
     # A service named in the path is known before the script runs: without its script it must not pass either.
     for door in (CHAT, "/services/llama" + CHAT):
-        assert (fresh_doors.post(door, body, key=BOTH).status == 200) is ("openai" in works)
-    before = [call for call in fresh_doors.backend.seen() if call["call"].startswith("Model")]
-    with fresh_doors.channel() as channel:
+        assert (doors.post(door, body, key=BOTH).status == 200) is ("openai" in works)
+    with doors.channel() as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         keys = ("", "isk_bad", snapshots.STRANGER, *(() if "grpc" in works else (BOTH,)))
         for key in keys:
             for named in ({}, {"mm_vmodel_id": "mnist"}):
                 code, _, _ = refused(stub.ModelInfer, infer_request("mnist"), key=key, **named)
                 assert code in REFUSALS
-        assert [call for call in fresh_doors.backend.seen() if call["call"].startswith("Model")] == before == []
+        assert [call for call in doors.backend.seen() if call["call"].startswith("Model")] == []
         if "grpc" in works:
             assert send(stub.ModelInfer, infer_request("mnist"), key=BOTH).model_name == "mnist"
         if name == names.FIELDS:
@@ -103,22 +103,15 @@ def test_a_broken_part_lets_nobody_through(
             assert code in REFUSALS
 
 
-def test_a_script_that_is_missing_under_its_name_lets_nobody_through(fresh_doors: Doors) -> None:
-    gateway = fresh_doors.gateway
-    gateway.kill()
-    path = gateway.directory / names.BOOTSTRAP
-    bootstrap = json.loads(path.read_text())
-    manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    resolve = next(each for each in manager["http_filters"] if each["name"] == names.RESOLVE)
-    del resolve["typed_config"]["source_codes"]
-    path.write_text(json.dumps(bootstrap))
-    gateway.run()
-    with fresh_doors.channel() as channel:
+def test_a_script_that_is_missing_under_its_name_lets_nobody_through(doors: Doors) -> None:
+    doors.gateway.restart(lambda manager: resolve(manager).pop("source_codes"))
+    doors.backend.forget()
+    with doors.channel() as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         # Where a header names the service, its own route runs the script for all instead.
         code, _, _ = refused(stub.ModelInfer, infer_request("mnist"), key=BOTH)
         assert code in REFUSALS
-    assert [call for call in fresh_doors.backend.seen() if call["call"].startswith("Model")] == []
+    assert [call for call in doors.backend.seen() if call["call"].startswith("Model")] == []
 
 
 FAILS_LATER = """
@@ -131,17 +124,12 @@ end
 """
 
 
-def test_a_script_that_fails_in_the_middle_of_a_stream_lets_no_more_of_it_through(fresh_stage: Stage) -> None:
-    gateway = fresh_stage.gateway
-    gateway.kill()
-    path = gateway.directory / names.BOOTSTRAP
-    bootstrap = json.loads(path.read_text())
-    manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    resolve = next(each for each in manager["http_filters"] if each["name"] == names.RESOLVE)
-    resolve["typed_config"]["default_source_code"]["inline_string"] += FAILS_LATER
-    path.write_text(json.dumps(bootstrap))
-    gateway.run()
-    with fresh_stage.channel() as channel:
+def test_a_script_that_fails_in_the_middle_of_a_stream_lets_no_more_of_it_through(stage: Stage) -> None:
+    def damage(manager: Manager) -> None:
+        resolve(manager)["default_source_code"]["inline_string"] += FAILS_LATER
+
+    stage.gateway.restart(damage)
+    with stage.channel() as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         requests = iter([infer_request("mnist", size) for size in (4, 70_000, 4, 300_000, 4)])
         answers = send(stub.ModelStreamInfer, requests, key=snapshots.TEAM)

@@ -45,14 +45,14 @@ def rest(stage: Stage, service: str, key: str = TWO, sleep_ms: str = "0") -> Ans
 
 def held(stage: Stage, service: str, key: str = TWO) -> socket.socket:
     """A request that the backend has and does not answer for a long time."""
-    before = len(stage.seen())
+    before = stage.count()
     connection = socket.create_connection(("127.0.0.1", stage.gateway.port), 10)
     head = (
         f"POST /v2/models/{service}/infer HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n"
         f"x-sleep-ms: {LONG}\r\ncontent-length: 2\r\n\r\n{{}}"
     )
     connection.sendall(head.encode())
-    until(lambda: len(stage.seen()) > before)
+    until(lambda: stage.count() > before)
     return connection
 
 
@@ -78,9 +78,9 @@ def test_grpc_calls_are_counted_with_those_over_rest_and_freed_when_they_end_or_
         assert send(stub.ModelInfer, infer_request("mnist"), key=TWO).model_name == "mnist"
         assert len(send(stub.ModelStreamInfer, iter([infer_request("mnist")]), key=TWO)) == 4
         by_rest = held(stage, "mnist")
-        before = len(stage.seen())
+        before = stage.count()
         pending = stub.ModelInfer.future(slow, metadata=key, timeout=30)
-        until(lambda: len(stage.seen()) > before)
+        until(lambda: stage.count() > before)
         code, message, headers = refused(stub.ModelInfer, infer_request("mnist"), key=TWO)
         assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "as many requests under way" in message
@@ -119,12 +119,12 @@ def by_egress(stage: Stage, method: str, path: str, **headers: str) -> tuple[int
 
 def test_the_bridge_reaches_a_service_it_names_and_nothing_else(stage: Stage) -> None:
     assert by_egress(stage, "POST", "/v2/models/mnist/infer", x_service="mnist")[0] == 200
-    before = len(stage.seen())
+    before = stage.count()
     assert by_egress(stage, "POST", "/v2/models/mnist/infer", x_service="nobody")[0] == 404
     assert by_egress(stage, "POST", "/v2/models/mnist/infer")[0] == 404
     assert by_egress(stage, "GET", "/v2/repository/index", x_service="mnist")[0] == 404
     assert by_egress(stage, "POST", "/v2/models/slow/infer", x_service="slow")[0] == 503
-    assert len(stage.seen()) == before
+    assert stage.count() == before
     with grpc.insecure_channel(f"unix:{stage.gateway.directory / EGRESS_SOCKET}") as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         assert send(stub.ModelInfer, infer_request("mnist"), x_service="mnist").model_name == "mnist"

@@ -28,7 +28,7 @@ def test_the_own_header_takes_the_key(doors: Doors) -> None:
         {"Authorization": f"Bearer {BOTH}"},
     ):
         assert doors.gateway.call("POST", INFER, b"{}", **headers, **PARAMETERS).status == 200
-    assert not {"x-lab-key", "x-api-key", "authorization"} & set(doors.backend.seen()[-1]["headers"])
+    assert not {"x-lab-key", "x-api-key", "authorization"} & set(doors.backend.last()["headers"])
     for key, status in (("isk_bad", 401), (snapshots.STRANGER, 403)):
         assert doors.gateway.call("POST", INFER, b"{}", x_lab_key=key, **PARAMETERS).status == status
     with doors.channel() as channel:
@@ -47,7 +47,7 @@ def test_the_own_header_takes_the_key(doors: Doors) -> None:
     ],
 )
 def test_the_headers_that_a_service_asks_for_must_be_there(doors: Doors, headers: dict[str, str]) -> None:
-    before = len(doors.backend.seen()) + len(doors.bridge.seen())
+    before = doors.count()
     for path in (INFER, "/v1/models/own:predict"):
         answer = doors.gateway.call("POST", path, b"{}", X_API_Key=BOTH, **headers)
         assert (answer.status, "it must have x-lab, x-site, each" in answer.error) == (401, True)
@@ -55,7 +55,7 @@ def test_the_headers_that_a_service_asks_for_must_be_there(doors: Doors, headers
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         code, message, _ = refused(stub.ModelInfer, infer_request("own"), key=BOTH, **headers)
         assert (code, message) == (grpc.StatusCode.UNAUTHENTICATED, answer.error)
-    assert len(doors.backend.seen()) + len(doors.bridge.seen()) == before
+    assert doors.count() == before
 
 
 def chunks(total: int) -> Iterator[bytes]:
@@ -65,7 +65,7 @@ def chunks(total: int) -> Iterator[bytes]:
 
 def test_a_service_may_take_less_than_the_gateway(doors: Doors) -> None:
     path, limit = "/v2/models/small/infer", "The request is larger than the limit of the service small, 1 MiB."
-    before = len(doors.backend.seen())
+    before = doors.backend.count()
     raw = {"Content_Type": "application/octet-stream"}
     for body, headers in ((bytes(2 * MIB), {}), (bytes(2 * MIB), raw), (chunks(2 * MIB), {}), (chunks(2 * MIB), raw)):
         answer = doors.gateway.call("POST", path, body, X_API_Key=BOTH, **headers)
@@ -75,7 +75,7 @@ def test_a_service_may_take_less_than_the_gateway(doors: Doors) -> None:
         for mm in ({}, {"mm_vmodel_id": "small"}):
             code, message, _ = refused(stub.ModelInfer, infer_request("small", 2 * MIB), key=BOTH, **mm)
             assert (code, message) == (grpc.StatusCode.RESOURCE_EXHAUSTED, limit)
-        assert len(doors.backend.seen()) == before
+        assert doors.backend.count() == before
         assert send(stub.ModelInfer, infer_request("small", MIB), key=BOTH).id == str(MIB)
         requests = iter([infer_request("small", size) for size in (4, 2 * MIB, 4)])
         named = [answer.infer_response.model_name for answer in send(stub.ModelStreamInfer, requests, key=BOTH)]
@@ -101,7 +101,7 @@ def test_raw_tensors_are_marked_for_triton_and_json_is_not(doors: Doors) -> None
     ):
         answer = doors.gateway.call("POST", "/v2/models/mnist/infer", b"\x00" * 8, X_API_Key=BOTH, Content_Type=kind)
         assert answer.status == 200
-        assert doors.backend.seen()[-1]["headers"].get("inference-header-content-length") == length
+        assert doors.backend.last()["headers"].get("inference-header-content-length") == length
     headers = {"X_API_Key": BOTH, "Content_Type": "application/octet-stream"}
     for body, length in (
         (b'{"inputs":[]}', None),
@@ -115,10 +115,10 @@ def test_raw_tensors_are_marked_for_triton_and_json_is_not(doors: Doors) -> None
         (b'{"input\\u0073":[{"parameters":{"shared_memory_region":"r"}}]}', "0"),
     ):
         assert doors.gateway.call("POST", "/v2/models/mnist/infer", body, **headers).status == 200
-        assert doors.backend.seen()[-1]["headers"].get("inference-header-content-length") == length
+        assert doors.backend.last()["headers"].get("inference-header-content-length") == length
     connection = http.client.HTTPConnection("127.0.0.1", doors.gateway.port, timeout=5)
     head = {"X-API-Key": BOTH, "Content-Type": "application/octet-stream", "Inference-Header-Content-Length": "4"}
     connection.request("POST", "/v2/models/mnist/infer", b"{}  abcd", head)
     assert connection.getresponse().status == 200
-    assert doors.backend.seen()[-1]["headers"]["inference-header-content-length"] == "4"
+    assert doors.backend.last()["headers"]["inference-header-content-length"] == "4"
     connection.close()

@@ -94,14 +94,14 @@ def limited(secret: str, most: int, *slots: tuple[str, int]) -> GatewayKey:
 
 def held(stage: Stage, key: str) -> socket.socket:
     """A request that a backend has and does not answer for a long time."""
-    before = len(stage.seen())
+    before = stage.count()
     connection = socket.create_connection(("127.0.0.1", stage.gateway.port), 10)
     head = (
         f"POST {INFER} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n"
         f"x-sleep-ms: {LONG}\r\ncontent-length: 2\r\n\r\n{{}}"
     )
     connection.sendall(head.encode())
-    until(lambda: len(stage.seen()) > before)
+    until(lambda: stage.count() > before)
     return connection
 
 

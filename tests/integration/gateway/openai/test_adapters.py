@@ -9,7 +9,6 @@ import pytest
 import tritonclient.http
 from tritonclient.grpc import service_pb2 as pb
 
-from tests.integration.gateway.deny_list.test_named import reached
 from tests.integration.gateway.doors import BOTH, CHAT, COMPLETIONS, KEY, Doors
 from tests.integration.gateway.stage import infer_request, refused
 from tests.integration.gateway.test_bridged import TF, V2, call, predict_request
@@ -46,7 +45,7 @@ def test_rest_takes_it_in_the_path(doors: Doors, path: str, spelling: str) -> No
         for headers in ({}, *FRONT):
             answer = doors.gateway.call("GET", front + path.format(spelling), X_API_Key=KEY, **headers)
             assert answer.status == 200, answer.body
-            seen = doors.bridge.seen()[-1]
+            seen = doors.bridge.last()
             assert (seen["call"], seen["headers"]["x-console-service"]) == (f"GET {plain}", "llama")
 
 
@@ -54,7 +53,7 @@ def test_rest_takes_it_in_the_path(doors: Doors, path: str, spelling: str) -> No
 def test_grpc_takes_it_in_the_message(doors: Doors, method: str) -> None:
     for headers in ({}, {"mm_vmodel_id": "llama"}, {"mm_vmodel_id": FRENCH}):
         call(doors, V2 + method, message(method, FRENCH), key=KEY, **headers)
-        assert doors.bridge.seen()[-1]["headers"]["x-console-service"] == "llama"
+        assert doors.bridge.last()["headers"]["x-console-service"] == "llama"
 
 
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
@@ -62,7 +61,7 @@ def test_openai_takes_it_in_the_body(doors: Doors, path: str) -> None:
     for front in ("", "/services/llama", f"/services/{FRENCH}", "/services/llama%3Afrench"):
         for headers in ({}, *FRONT):
             assert doors.post(front + path, {"model": FRENCH, "messages": HELLO}, **headers).status == 200
-            assert json.loads(doors.backend.seen()[-1]["body"])["model"] == FRENCH
+            assert json.loads(doors.backend.last()["body"])["model"] == FRENCH
     line = doors.lines(path)[-1]
     assert (line["service"], line["door"]) == ("llama", "openai")
 
@@ -81,7 +80,7 @@ def test_openai_takes_it_in_the_body(doors: Doors, path: str) -> None:
 def test_an_adapter_named_before_a_body_that_names_none_is_its_model(doors: Doors, body: str) -> None:
     for front, headers in ((f"/services/{FRENCH}", {}), ("", {"mm_vmodel_id": FRENCH})):
         assert doors.post(front + CHAT, body.encode(), **headers).status == 200
-        sent = json.loads(doors.backend.seen()[-1]["body"])
+        sent = json.loads(doors.backend.last()["body"])
         given = json.loads(body)
         assert sent.pop("model") == FRENCH
         assert sent.pop("stream_options", None) == ({"include_usage": True} if given.get("stream") else None)
@@ -100,7 +99,7 @@ def test_an_adapter_named_before_a_body_that_names_none_is_its_model(doors: Door
     ],
 )
 def test_two_names_that_differ_are_a_conflict(doors: Doors, front: str, inner: str) -> None:
-    before = reached(doors)
+    before = doors.count()
     body = {"model": inner, "messages": HELLO}
     for answer in (
         doors.post(f"/services/{front}{CHAT}", body),
@@ -114,13 +113,13 @@ def test_two_names_that_differ_are_a_conflict(doors: Doors, front: str, inner: s
             named = channel.unary_unary(V2 + method)
             code, _, _ = refused(named, message(method, inner), key=KEY, mm_vmodel_id=front)
             assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 @pytest.mark.parametrize("name", ["mnist:x", "mnist%3Ax", "nope:x", "mnist:predict"])
 def test_a_service_without_adapters_has_none(doors: Doors, name: str) -> None:
     """In the same words as a service that is not there."""
-    before = reached(doors)
+    before = doors.count()
     plain = name.replace("%3A", ":")
     paths = [
         *(("GET", path) for path in READ[:4]),
@@ -144,7 +143,7 @@ def test_a_service_without_adapters_has_none(doors: Doors, name: str) -> None:
             for headers in ({}, {"mm_vmodel_id": plain}, {"mm_vmodel_id": service}):
                 code, words, _ = refused(channel.unary_unary(path), sent, key=BOTH, **headers)
                 assert (code, plain in words) == (grpc.StatusCode.NOT_FOUND, True), (path, words)
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 @pytest.mark.parametrize(
@@ -162,14 +161,14 @@ def test_a_service_without_adapters_has_none(doors: Doors, name: str) -> None:
     ],
 )
 def test_what_is_no_name_of_an_adapter_reaches_nobody(doors: Doors, name: str) -> None:
-    before = reached(doors)
+    before = doors.count()
     for headers in ({}, {"mm_vmodel_id": "llama"} if name.startswith("llama:") else {}):
         for method in METHODS:
             with doors.channel() as channel:
                 code, words, _ = refused(channel.unary_unary(V2 + method), message(method, name), key=KEY, **headers)
                 assert (code, words.startswith("No service is named")) == (grpc.StatusCode.NOT_FOUND, True)
         assert doors.post(CHAT, {"model": name, "messages": HELLO}, **headers).status == 404
-    assert reached(doors) == before
+    assert doors.count() == before
 
 
 def test_what_a_service_does_not_speak_is_said_of_its_adapters_too(doors: Doors) -> None:
@@ -201,7 +200,7 @@ def test_a_key_may_use_the_adapters_of_its_services_alone(doors: Doors) -> None:
                     named = channel.unary_unary(V2 + "ModelInfer")
                     assert refused(named, message("ModelInfer", name), key=key)[0] is code
     public = doors.gateway.call("GET", "/v2/models/open-text:any")
-    assert (public.status, doors.bridge.seen()[-1]["call"]) == (200, "GET /v2/models/open-text:any")
+    assert (public.status, doors.bridge.last()["call"]) == (200, "GET /v2/models/open-text:any")
 
 
 def test_clients_that_quote_the_colon_are_understood(doors: Doors) -> None:
@@ -211,4 +210,4 @@ def test_clients_that_quote_the_colon_are_understood(doors: Doors) -> None:
     assert client.get_model_metadata(FRENCH, headers=headers)["bridge"] == f"/v2/models/{FRENCH}"
     client.close()
     answer = doors.gateway.call("POST", "/v1/models/mnist%3Apredict?a=%3A", b"{}", X_API_Key=BOTH)
-    assert (answer.status, doors.bridge.seen()[-1]["call"]) == (200, "POST /v1/models/mnist:predict")
+    assert (answer.status, doors.bridge.last()["call"]) == (200, "POST /v1/models/mnist:predict")

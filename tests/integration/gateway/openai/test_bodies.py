@@ -108,7 +108,7 @@ PASSES: list[Any] = [
 
 @pytest.mark.parametrize(("body", "field"), REFUSED, ids=range(len(REFUSED)))
 def test_a_dangerous_body_reaches_nobody(doors: Doors, body: Any, field: str | None) -> None:
-    before = len(doors.backend.seen())
+    before = doors.backend.count()
     for path in (CHAT, COMPLETIONS, "/services/llama" + CHAT):
         if path != CHAT and field == "model" and b'"model":"words"' not in bytes(str(body), "utf-8"):
             continue  # with a service in the path no model needs to be named
@@ -116,14 +116,14 @@ def test_a_dangerous_body_reaches_nobody(doors: Doors, body: Any, field: str | N
         error = json.loads(answer.body)["error"]
         assert (answer.status, error["type"], error["param"]) == (400, "invalid_request_error", field), error
         assert error["message"].endswith(".")
-    assert len(doors.backend.seen()) == before
+    assert doors.backend.count() == before
 
 
 @pytest.mark.parametrize("body", PASSES, ids=range(len(PASSES)))
 def test_an_ordinary_body_passes_byte_for_byte(doors: Doors, body: Any) -> None:
     answer = doors.post(CHAT, body)
     assert answer.status == 200, answer.body
-    assert doors.backend.seen()[-1]["body"] == (body.decode() if isinstance(body, bytes) else json.dumps(body))
+    assert doors.backend.last()["body"] == (body.decode() if isinstance(body, bytes) else json.dumps(body))
 
 
 def test_a_service_has_the_doors_of_its_task(doors: Doors) -> None:
@@ -143,12 +143,12 @@ def test_a_service_has_the_doors_of_its_task(doors: Doors) -> None:
     "model", ["nope", "Llama", "llama/french", "llama:", ":llama", "_door", "llama ", "l" * 300, ""]
 )
 def test_a_name_that_no_service_has_is_404(doors: Doors, model: str) -> None:
-    before = len(doors.backend.seen())
+    before = doors.backend.count()
     answer = doors.post(CHAT, {**HELLO, "model": model})
     error = json.loads(answer.body)["error"]
     assert answer.status == (404 if model else 400)
     assert error["code"] in ("model_not_found", None)
-    assert len(doors.backend.seen()) == before
+    assert doors.backend.count() == before
 
 
 def test_keys_are_asked_for_first(doors: Doors) -> None:
@@ -171,11 +171,11 @@ def test_keys_are_asked_for_first(doors: Doors) -> None:
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-json", "application/jsonx", "multipart/form-data", ""])
 def test_what_is_not_json_by_its_type_is_415(doors: Doors, kind: str) -> None:
-    before = len(doors.backend.seen())
+    before = doors.backend.count()
     assert doors.post(CHAT, HELLO, Content_Type=kind).status == 415
     assert doors.post(CHAT, HELLO, Content_Encoding="gzip").status == 415
     assert doors.post(CHAT, HELLO, Content_Type="Application/JSON ; charset=utf-8").status == 200
-    assert len(doors.backend.seen()) == before + 1
+    assert doors.backend.count() == before + 1
 
 
 def test_a_body_over_the_limit_is_413(doors: Doors) -> None:

@@ -41,7 +41,7 @@ def test_a_stream_is_what_was_asked_for_and_its_tokens_are_logged(doors: Doors, 
     for path in (CHAT, COMPLETIONS):
         answer = doors.post(f"{path}?{options}".replace(" ", ""), body)
         assert answer.body == b"".join(text.events(path, body))
-        got = json.loads(doors.backend.seen()[-1]["body"])
+        got = json.loads(doors.backend.last()["body"])
         assert got["stream_options"]["include_usage"] is True
         assert {**got, "stream_options": 0} == {**body, "stream_options": 0}
     line = logged(doors, answer)
@@ -95,12 +95,12 @@ def test_a_key_with_a_limit_of_tokens_is_stopped_after_them(fresh_doors: Doors) 
     request_body = {"model": "llama", "max_tokens": 6}
     assert fresh_doors.post(CHAT, request_body, key=TOKENS).status == 200  # 13 of 20
     assert fresh_doors.post(CHAT, {**request_body, "stream": True}, key=TOKENS).status == 200  # 26 of 20
-    before = len(fresh_doors.backend.seen())
+    before = fresh_doors.backend.count()
     for body in (request_body, b"not even looked at"):
         answer = fresh_doors.post(CHAT, body, key=TOKENS)
         error = json.loads(answer.body)["error"]
         assert (answer.status, error["type"], error["code"]) == (429, "rate_limit_error", "rate_limit_exceeded")
         assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert f"in {answer.headers['retry-after']} s" in error["message"]
-    assert len(fresh_doors.backend.seen()) == before
+    assert fresh_doors.backend.count() == before
     assert fresh_doors.post(CHAT, request_body).status == 200

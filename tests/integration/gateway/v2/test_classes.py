@@ -96,12 +96,12 @@ PASSES = {
 @pytest.mark.parametrize("service", ["scored", "counter"])
 def test_no_body_asks_for_classes_that_cannot_be(stage: Stage, service: str, case: str) -> None:
     sent = REFUSED[case]
-    before = len(stage.seen())
+    before = stage.count()
     length = {"Inference_Header_Content_Length": str(len(sent))}
     for content, headers in ((sent, {}), (sent, length), (sent + bytes(99), length)):
         answer = stage.gateway.call("POST", f"/v2/models/{service}/infer", content, X_API_Key=KEY, **headers)
         assert answer.status == 400 and answer.error, answer.body
-    assert len(stage.seen()) == before
+    assert stage.count() == before
 
 
 @pytest.mark.parametrize("case", PASSES)
@@ -121,13 +121,13 @@ def test_the_sentence_names_the_output_and_says_what_to_do(stage: Stage) -> None
 
 
 def test_a_service_whose_outputs_are_not_known_gives_no_classes(stage: Stage) -> None:
-    before = len(stage.seen())
+    before = stage.count()
     answer = stage.gateway.call("POST", "/v2/models/mnist/infer", PASSES["an output that can be"], X_API_Key=KEY)
     assert (answer.status, answer.error.startswith(SENTENCE.format(SAFE))) == (400, True)
     with stage.channel() as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         assert refused(stub.ModelInfer, message_of("mnist", SAFE), key=KEY)[0] == grpc.StatusCode.INVALID_ARGUMENT
-    assert len(stage.seen()) == before
+    assert stage.count() == before
 
 
 def message_of(service: str, *names: str, classes: int = 1, size: int = 0) -> Any:
@@ -163,14 +163,14 @@ WIRE = {
 @pytest.mark.parametrize("size", [0, 70_000, 3 << 20])
 @pytest.mark.parametrize("case", WIRE)
 def test_no_message_asks_for_classes_that_cannot_be(stage: Stage, case: str, size: int) -> None:
-    before = len(stage.seen())
+    before = stage.count()
     tensor = pb.ModelInferRequest(raw_input_contents=[bytes(size)]).SerializeToString()
     for wire in (NAMED + WIRE[case] + tensor, NAMED + tensor + WIRE[case]):
         with stage.channel() as channel, pytest.raises(grpc.RpcError) as caught:
             call: Any = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
             call(wire, metadata=(("x-api-key", KEY),), timeout=20)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert len(stage.seen()) == before
+    assert stage.count() == before
 
 
 def test_other_messages_pass(stage: Stage) -> None:

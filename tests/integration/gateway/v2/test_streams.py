@@ -60,11 +60,11 @@ def test_the_service_of_a_header_does_not_open_its_other_models(stage: Stage) ->
 
 def test_of_two_names_in_the_first_message_the_one_that_counts_is_the_service(stage: Stage) -> None:
     assert stream(stage, named("step", "mnist"), named("mnist")) == ["mnist", "mnist"]
-    before = len(stage.seen())
+    before = stage.count()
     for metadata, code in (({}, "NOT_FOUND"), ({"mm_vmodel_id": "mnist"}, "INVALID_ARGUMENT")):
         with pytest.raises(grpc.RpcError, match=code):
             stream(stage, named("mnist", "step"), named("mnist"), **metadata)
-    assert len(stage.seen()) == before
+    assert stage.count() == before
 
 
 def test_a_message_without_a_name_is_for_no_model(stage: Stage) -> None:
