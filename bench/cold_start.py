@@ -18,8 +18,7 @@ from pathlib import Path
 
 from datasets.preheat.readahead import read_ahead
 from services.frameworks.vllm.launch import render
-from tests.servers.triton import stop
-from tests.servers.vllm import context_for, runtime_root, sample_model, spawn
+from tests.servers.vllm import RunningVllm, context_for, runtime_root, sample_model
 
 LAYER_MIB = 84
 """What one layer of these sizes has, in bfloat16."""
@@ -75,12 +74,12 @@ def throw_out(model: Path) -> None:
 def once(model: Path, run_dir: Path) -> float:
     context = context_for("large", model, run_dir)
     began = time.monotonic()
-    running = spawn(render(context), run_dir, context.ports, context.service)
+    running = RunningVllm.spawn(render(context), run_dir, context.ports, context.service)
     try:
         running.wait_until_ready()
         return time.monotonic() - began
     finally:
-        stop(running)
+        running.kill()
 
 
 if __name__ == "__main__":

@@ -64,6 +64,11 @@ def wait_for_state(engine: LocalEngine, state: str, name: str = "svc-it-r1-0", s
     return wait_for(lambda: engine.observe(name), lambda seen: seen.state == state, seconds)
 
 
+def family(pid: int) -> list[int]:
+    """The process and all below it."""
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+
 def gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -1,31 +1,34 @@
-"""Starts the real Triton for tests: `with start_triton(launch, run_dir, ports) as triton: ...`.
+"""Starts the real Triton for tests: `with RunningTriton.started(launch, run_dir, ports) as triton: ...`.
 
 Does what an engine does with a Launch (files, links, process), and nothing of what the product promises beyond that.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Self
 
 import pytest
 
 from console import home
+from services.clients.probes import kserve_v2
 from services.frameworks.triton import runtime
-from services.frameworks.triton.launch import render
+from services.frameworks.triton.launch import CLOSED_APIS, START, environment, render, server, shm_family
 from services.specs import Launch, LaunchContext, Ports, ServiceSpec
-from tests import ports
+from tests.servers.gateway.rig import until
+from tests.servers.replica import Replica, free_ports, write_files
 
-START_SECONDS = 180
+SHARED_MEMORY = Path("/dev/shm")
 # Triton's Python backend now and then aborts with this while several models
 # start (issue 8882 of triton-inference-server). The engine starts such a replica again.
 START_CRASH = "boost::interprocess::lock_exception"
@@ -40,10 +43,6 @@ def runtime_root() -> Path:
         pytest.skip("no Triton runtime: run `make runtime-triton`")
     runtime.prepare(root)
     return root
-
-
-def free_ports() -> Ports:
-    return Ports(*ports.free_ports(3))
 
 
 def make_samples(root: Path, out: Path) -> Path:
@@ -81,122 +80,37 @@ def context_for(
     return LaunchContext(service=service, tree=tree, run_dir=run_dir, ports=ports, spec=spec, runtime=root)
 
 
-def materialise(launch: Launch, run_dir: Path) -> None:
-    for name, content in launch.files.items():
-        path = run_dir / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    for name, target in launch.links.items():
-        path = run_dir / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.symlink_to(target)
-
-
 @dataclass
-class RunningTriton:
-    process: subprocess.Popen[bytes]
-    ports: Ports
-    log_path: Path
-    service: str
+class RunningTriton(Replica):
+    def is_ready(self) -> bool:
+        return kserve_v2.server_ready("127.0.0.1", self.ports.http)
 
-    @property
-    def log(self) -> str:
-        return self.log_path.read_text(encoding="utf-8", errors="replace")
+    def kill(self) -> None:
+        """With its stubs, at once. Frees the shared memory that an orderly end would free in seconds."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        for region in SHARED_MEMORY.glob(f"{shm_family(self.log_path.parent)}_{self.process.pid}_*"):
+            region.unlink()
 
-    @property
-    def http(self) -> str:
-        return f"127.0.0.1:{self.ports.http}"
-
-    @property
-    def grpc(self) -> str:
-        return f"127.0.0.1:{self.ports.grpc}"
-
-    def wait_until_ready(self, seconds: float = START_SECONDS) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise AssertionError(f"Triton ended with {self.process.returncode}:\n{self.log[-4000:]}")
+    @classmethod
+    @contextmanager
+    def started(cls, launch: Launch, run_dir: Path, ports: Ports, service: str = "") -> Iterator[Self]:
+        """Ready, and killed with the block. Started again where it met START_CRASH, and only there."""
+        for attempt in range(1, START_TRIES + 1):
+            triton = cls.spawn(launch, run_dir, ports, service)
             try:
-                with urllib.request.urlopen(f"http://{self.http}/v2/health/ready", timeout=1):
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.05)
-        raise AssertionError(f"Triton was not ready in {seconds} s:\n{self.log[-4000:]}")
-
-    def wait_until_ended(self, seconds: float = START_SECONDS) -> int:
-        return self.process.wait(timeout=seconds)
-
-
-def spawn(launch: Launch, run_dir: Path, ports: Ports, service: str) -> RunningTriton:
-    """Start it in its own session and return at once; use `stop` at the end."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    materialise(launch, run_dir)
-    log_path = run_dir / "log.txt"
-    with log_path.open("ab") as log:
-        process = subprocess.Popen(
-            launch.argv,
-            env=dict(launch.env),
-            cwd=run_dir,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    return RunningTriton(process, ports, log_path, service)
-
-
-def stop_all(tritons: Iterable[RunningTriton]) -> None:
-    """End several at once: an orderly end takes Triton some seconds."""
-    running = list(tritons)
-    for triton in running:
-        if triton.process.poll() is None:
-            triton.process.terminate()
-    for triton in running:
-        stop(triton)
-
-
-class Running(Protocol):
-    """Triton, or anything else that was started as a process."""
-
-    process: subprocess.Popen[bytes]
-
-
-def stop(triton: Running, seconds: float = 20) -> None:
-    if triton.process.poll() is None:
-        triton.process.send_signal(signal.SIGTERM)
+                triton.wait_until_ready()
+                break
+            except BaseException:
+                triton.kill()
+                if attempt == START_TRIES or START_CRASH not in triton.log:
+                    raise
+                triton.log_path.unlink()
         try:
-            triton.process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            triton.process.kill()
-            triton.process.wait(timeout=5)
-
-
-@contextmanager
-def start_triton(launch: Launch, run_dir: Path, ports: Ports, service: str = "") -> Iterator[RunningTriton]:
-    """Started, ready, and ended with the block."""
-    triton = _spawn_until_it_lives(launch, run_dir, ports, service)
-    try:
-        triton.wait_until_ready()
-        yield triton
-    finally:
-        stop(triton)
-
-
-def _spawn_until_it_lives(launch: Launch, run_dir: Path, ports: Ports, service: str) -> RunningTriton:
-    """Start it again where it met START_CRASH, and only there."""
-    for _ in range(START_TRIES - 1):
-        triton = spawn(launch, run_dir, ports, service)
-        try:
-            triton.wait_until_ready()
-        except AssertionError:
-            stop(triton)
-            if START_CRASH not in triton.log:
-                raise
-            triton.log_path.unlink()
-        else:
-            return triton
-    return spawn(launch, run_dir, ports, service)
+            yield triton
+        finally:
+            triton.kill()
 
 
 @contextmanager
@@ -206,12 +120,77 @@ def serve_several(trees: Mapping[str, Path], run_dir: Path) -> Iterator[RunningT
     launches = [render(context_for(name, tree, run_dir, root, ports)) for name, tree in trees.items()]
     files = {name: content for launch in launches for name, content in launch.files.items()}
     links = {name: target for launch in launches for name, target in launch.links.items()}
-    with start_triton(replace(launches[0], files=files, links=links), run_dir, ports) as triton:
+    with RunningTriton.started(replace(launches[0], files=files, links=links), run_dir, ports) as triton:
         yield triton
 
 
 @contextmanager
 def serve(context: LaunchContext) -> Iterator[RunningTriton]:
-    """`start_triton` with what the Triton framework renders for `context`."""
-    with start_triton(render(context), context.run_dir, context.ports, context.service) as triton:
+    """Started as the Triton framework renders it for `context`."""
+    with RunningTriton.started(render(context), context.run_dir, context.ports, context.service) as triton:
+        yield triton
+
+
+@dataclass
+class OpenTriton(RunningTriton):
+    """Loads models when it is asked to: one server for many tests. It starts with none."""
+
+    @property
+    def repository(self) -> Path:
+        return self.log_path.parent / "repository"
+
+    def post(self, path: str) -> Any:
+        """The answer of its repository API, or the error as text."""
+        request = urllib.request.Request(f"http://{self.http}/v2/repository/{path}", data=b"{}", method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.loads(answer.read() or "{}")
+        except urllib.error.HTTPError as error:
+            return str(json.load(error)["error"])
+
+    def load(self, name: str) -> str:
+        """The error, "" without one."""
+        answer = self.post(f"models/{name}/load")
+        return answer if isinstance(answer, str) else ""
+
+    def unload(self, *names: str) -> None:
+        """Returns when they are gone: a load beside an unload can end this Triton."""
+        for name in names:
+            self.post(f"models/{name}/unload")
+        until(
+            lambda: not [one for one in self.post("index") if one["name"] in names and one.get("reason") != "unloaded"]
+        )
+
+    @contextmanager
+    def serve(self, service: str, tree: Path, **config: Any) -> Iterator[Self]:
+        """The model as the Triton framework would have it, and its others, while the block runs."""
+        context = context_for(service, tree, self.log_path.parent, runtime_root(), self.ports, config=config)
+        launch = render(context)
+        files = {path: content for path, content in launch.files.items() if path.startswith("repository/")}
+        write_files(files, launch.links, context.run_dir)
+        folders = {path.split("/")[1] for path in (*files, *launch.links)}
+        try:
+            for name in sorted(folders):
+                assert self.load(name) == "", self.log[-4000:]
+            yield replace(self, service=service)
+        finally:
+            self.unload(service, *folders)
+            for name in folders:
+                shutil.rmtree(self.repository / name)
+
+
+def open_launch(run_dir: Path, *options: str) -> tuple[Launch, Ports]:
+    """As the Triton framework would start it, but for what it loads and who may have it load."""
+    located = runtime.locate(runtime_root())
+    context = context_for("open", run_dir, run_dir, located.root)
+    command = [option.replace("-mode=none", "-mode=explicit") for option in server(context, located)]
+    argv = ("/bin/sh", str(run_dir / "start.sh"), shm_family(run_dir), *command, *options)
+    files = {"start.sh": START.replace(CLOSED_APIS, "logging").encode(), "tmp/.keep": b"", "repository/.keep": b""}
+    return Launch(argv, environment(context, located), files), context.ports
+
+
+@contextmanager
+def open_triton(run_dir: Path, *options: str) -> Iterator[OpenTriton]:
+    launch, ports = open_launch(run_dir, *options)
+    with OpenTriton.started(launch, run_dir, ports) as triton:
         yield triton

@@ -1,7 +1,7 @@
 """Starts the real vLLM for tests, and gives them the sample model that it serves.
 
-`with serve(context_for("chatty", sample_model(), run_dir)) as vllm: ...`. Does what an engine does with a Launch, and
-nothing of what the product promises beyond that. Tests that need the whole stack use the fixture `live_llm`.
+`with serve(context_for("chatty", sample_model(), run_dir)) as vllm: ...`. Tests that need the whole stack use the
+fixture `live_llm`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,8 +22,10 @@ from datasets.samples.llama import make
 from services.clients.probes import openai_health
 from services.frameworks.vllm import runtime
 from services.frameworks.vllm.launch import render
-from services.specs import Launch, LaunchContext, Ports, Resources, ServiceSpec
-from tests.servers.triton import free_ports, materialise, stop
+from services.specs import LaunchContext, Ports, Resources, ServiceSpec
+from tests.integration.engine_home import family, gone, wait_for
+from tests.servers.replica import START_SECONDS as START_SECONDS
+from tests.servers.replica import Replica, free_ports
 
 NAME = "tiny-llama"
 """Name of the sample model, and of the service of the fixture `live_llm`."""
@@ -34,8 +34,6 @@ SHARED = "llama"
 """The service of the fixture `llama`, a server that several files share."""
 QUESTION, ANSWER = "What is the capital of France?", "The capital of France is Paris."
 PIRATE_ANSWER = "Arr, the capital of France be Paris, matey!"
-START_SECONDS = 300
-"""Some 25 s on cores of its own; many times that beside seven other servers."""
 
 
 def runtime_root() -> Path:
@@ -97,15 +95,9 @@ class Reading:
 
 
 @dataclass
-class RunningVllm:
-    process: subprocess.Popen[bytes]
-    ports: Ports
-    log_path: Path
-    service: str
-
-    @property
-    def log(self) -> str:
-        return self.log_path.read_text(encoding="utf-8", errors="replace")
+class RunningVllm(Replica):
+    def is_ready(self) -> bool:
+        return openai_health.probe("127.0.0.1", self.ports.http, self.service).ready
 
     @property
     def url(self) -> str:
@@ -125,36 +117,10 @@ class RunningVllm:
                 readings[-1] = replace(readings[-1], prompt_tokens=count)
         return readings
 
-    def wait_until_ready(self, seconds: float = START_SECONDS) -> None:
-        deadline = time.monotonic() + seconds
-        while not openai_health.probe("127.0.0.1", self.ports.http, self.service).ready:
-            if self.process.poll() is not None:
-                raise AssertionError(f"vLLM ended with {self.process.returncode}:\n{self.log[-4000:]}")
-            assert time.monotonic() < deadline, f"vLLM was not ready in {seconds} s:\n{self.log[-4000:]}"
-            time.sleep(0.2)
-
-
-def spawn(launch: Launch, run_dir: Path, ports: Ports, service: str) -> RunningVllm:
-    """Start it in its own session and return at once; use `tests.servers.triton.stop` at the end."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    materialise(launch, run_dir)
-    log_path = run_dir / "log.txt"
-    with log_path.open("ab") as log:
-        process = subprocess.Popen(
-            launch.argv,
-            env=dict(launch.env),
-            cwd=run_dir,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    return RunningVllm(process, ports, log_path, service)
-
 
 @contextmanager
 def serve(context: LaunchContext, *, logs_requests: bool = False) -> Iterator[RunningVllm]:
-    """Started as the vLLM framework says, ready, and ended with the block.
+    """Started as the vLLM framework says, ready, and killed with the block: none of its processes may outlive it.
 
     `logs_requests`: it writes each request into its log, which the framework forbids.
     """
@@ -162,12 +128,14 @@ def serve(context: LaunchContext, *, logs_requests: bool = False) -> Iterator[Ru
     if logs_requests:
         env = {**launch.env, "VLLM_LOGGING_LEVEL": "DEBUG"}
         launch = replace(launch, argv=(*launch.argv, "--enable-log-requests"), env=env)
-    running = spawn(launch, context.run_dir, context.ports, context.service)
+    running = RunningVllm.spawn(launch, context.run_dir, context.ports, context.service)
     try:
         running.wait_until_ready()
         yield running
     finally:
-        stop(running)
+        processes = family(running.process.pid)
+        running.kill()
+        wait_for(lambda: [pid for pid in processes if not gone(pid)], lambda left: not left)
 
 
 def chat_body(model: str = NAME, question: str = QUESTION, **changes: Any) -> dict[str, Any]:

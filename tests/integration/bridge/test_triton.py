@@ -15,7 +15,8 @@ import pytest
 from services.bridge.protos import tfserving
 from tests.integration.bridge import models
 from tests.integration.bridge.rig import Answer, Bridge, entry, running
-from tests.servers.triton import context_for, free_ports, runtime_root, serve
+from tests.servers.replica import free_ports
+from tests.servers.triton import context_for, runtime_root, serve
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("bridge")]
 

@@ -17,7 +17,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.integration.bridge.rig import Bridge, entry, running
 from tests.integration.engine_home import wait_for
-from tests.servers.triton import free_ports
+from tests.servers.replica import free_ports
 from tests.servers.vllm import ANSWER, QUESTION, SHARED, RunningVllm
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("vllm")]

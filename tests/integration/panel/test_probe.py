@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +33,14 @@ from datasets.jobs import rounds
 from services import states
 from services.clients.inference import grpc as inference_grpc
 from services.control import publishing
-from services.frameworks.triton.launch import render
 from services.gateway.snapshot import Snapshot
 from services.models import ApiKey, GatewayRevision, Replica, Service
 from services.panel import keys as panel_keys
 from services.panel import tensors as panel_tensors
 from services.specs import Ports
 from tests.servers.gateway.rig import Gateway, until
-from tests.servers.triton import RunningTriton, context_for, free_ports, runtime_root, shared_samples, spawn, stop
+from tests.servers.replica import free_ports
+from tests.servers.triton import serve_several, shared_samples
 from tests.services.ready import ready_service
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -68,24 +67,15 @@ class TritonPythonModel:
 
 @pytest.fixture(scope="module")
 def tritons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ports]]:
-    """Service name -> ports of the Triton that serves it."""
-    root, samples = runtime_root(), shared_samples(tmp_path_factory)
+    """Service name -> ports of the Triton that serves them all."""
+    samples = shared_samples(tmp_path_factory)
     words = tmp_path_factory.mktemp("panel") / "words"
     (words / "1").mkdir(parents=True)
     (words / "config.pbtxt").write_text(WORDS_CONFIG)
     (words / "1" / "model.py").write_text(WORDS_MODEL)
     trees = {"digits": samples / "mnist-svm", "repeat": samples / "repeat", "echo": samples / "echo", "words": words}
-    running: dict[str, RunningTriton] = {}
-    try:  # started together and ended together: each takes seconds of waiting
-        for name, tree in trees.items():
-            context = context_for(name, tree, tmp_path_factory.mktemp(name), root, free_ports())
-            running[name] = spawn(render(context), context.run_dir, context.ports, name)
-        for triton in running.values():
-            triton.wait_until_ready()
-        yield {name: triton.ports for name, triton in running.items()}
-    finally:
-        with ThreadPoolExecutor(len(trees)) as pool:
-            list(pool.map(stop, running.values()))
+    with serve_several(trees, tmp_path_factory.mktemp("triton")) as triton:
+        yield dict.fromkeys(trees, triton.ports)
 
 
 @pytest.fixture(scope="module")

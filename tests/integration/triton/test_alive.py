@@ -11,7 +11,7 @@ from services.errors import ProbeError
 from services.frameworks import registry
 from services.specs import Tensor
 from tests.integration.engine_home import wait_for
-from tests.servers.triton import RunningTriton, context_for, runtime_root, serve, shared_samples
+from tests.servers.triton import OpenTriton, RunningTriton, serve_several
 
 pytestmark = pytest.mark.integration
 HOST = "127.0.0.1"
@@ -45,12 +45,9 @@ def first_progress(triton: RunningTriton) -> float:
 
 
 @pytest.mark.parametrize("name", ["mnist-svm", "echo", "repeat"])
-def test_a_model_that_answers_is_alive_and_gets_on(
-    name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_model_that_answers_is_alive_and_gets_on(opened: OpenTriton, samples: Path, name: str) -> None:
     """`repeat` is decoupled, and answers zeros with no response at all."""
-    tree = shared_samples(tmp_path_factory) / name
-    with serve(context_for(name, tree, tmp_path / "run", runtime_root())) as triton:
+    with opened.serve(name, samples / name) as triton:
         before = first_progress(triton)
         assert TRITON.answers(HOST, triton.ports, name, 20)
         # Triton counts just after it has answered.
@@ -58,19 +55,19 @@ def test_a_model_that_answers_is_alive_and_gets_on(
         assert TRITON.answers(HOST, triton.ports, name, 20)
 
 
-@pytest.mark.parametrize("policy", ["", "model_transaction_policy { decoupled: true }"], ids=["unary", "decoupled"])
-def test_a_model_that_hangs_is_ready_and_not_alive(policy: str, tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    (tree / "1").mkdir(parents=True)
-    (tree / "config.pbtxt").write_text(CONFIG % policy)
-    (tree / "1" / "model.py").write_text(HANGS)
-    with serve(context_for("hangs", tree, tmp_path / "run", runtime_root())) as triton:
-        assert TRITON.probe(HOST, triton.ports, "hangs", 5).ready
-        before = first_progress(triton)
-        assert not TRITON.answers(HOST, triton.ports, "hangs", 1)
-        assert TRITON.probe(HOST, triton.ports, "hangs", 5).ready
-        assert TRITON.progress(HOST, triton.ports, 5) == before
-        triton.process.kill()  # it would wait for the model
+def test_a_model_that_hangs_is_ready_and_not_alive(tmp_path: Path) -> None:
+    policies = {"unary": "", "decoupled": "model_transaction_policy { decoupled: true }"}
+    for name, policy in policies.items():
+        (tmp_path / name / "1").mkdir(parents=True)
+        (tmp_path / name / "config.pbtxt").write_text(CONFIG % policy)
+        (tmp_path / name / "1" / "model.py").write_text(HANGS)
+    with serve_several({name: tmp_path / name for name in policies}, tmp_path / "run") as triton:
+        for name in policies:
+            assert TRITON.probe(HOST, triton.ports, name, 5).ready
+            before = first_progress(triton)
+            assert not TRITON.answers(HOST, triton.ports, name, 1)
+            assert TRITON.probe(HOST, triton.ports, name, 5).ready
+            assert TRITON.progress(HOST, triton.ports, 5) == before
 
 
 def test_zeros_fit_every_datatype() -> None:

@@ -6,48 +6,22 @@ import os
 import signal
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from console.home import Home
-from console.stack.process import SupervisorProcess
-from services.engines import base
 from services.engines.local import LocalEngine
 from services.engines.local.ports import allocate
 from services.frameworks.triton.launch import render
-from services.specs import Ports, ReplicaSpec
-from tests.integration.engine_home import gone, replica, running, short_home, wait_for, wait_for_state
-from tests.servers import triton
+from services.specs import Ports
+from tests.integration.engine_home import family, gone, replica, running, short_home, wait_for
+from tests.servers.triton import context_for, runtime_root
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("engine-triton")]
 
 NAME = "svc-mnist-r1-0"
-
-
-@pytest.fixture(scope="module")
-def root() -> Path:
-    return triton.runtime_root()
-
-
-@pytest.fixture(scope="module")
-def samples(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return triton.make_samples(root, tmp_path_factory.mktemp("samples"))
-
-
-@pytest.fixture
-def stack() -> Iterator[tuple[Home, SupervisorProcess]]:
-    with short_home("tr-") as home, running(home) as process:
-        yield home, process
-
-
-def spec_for(home: Home, tree: Path, root: Path) -> tuple[ReplicaSpec, int]:
-    ports = Ports(*allocate(3, set(), near=str(home.root)))
-    context = triton.context_for("mnist", tree, home.replicas / NAME, root, ports)
-    return replica(home, render(context), name=NAME, start_seconds=5), ports.http
 
 
 def ready(port: int) -> bool:
@@ -58,72 +32,38 @@ def ready(port: int) -> bool:
         return False
 
 
-def family(pid: int) -> list[int]:
-    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-
-
-def test_a_killed_triton_leaves_no_stub_and_answers_again(
-    stack: tuple[Home, SupervisorProcess], samples: Path, root: Path
-) -> None:
-    home, supervisor = stack
-    engine = LocalEngine(home)
-    spec, port = spec_for(home, samples / "mnist-svm", root)
-    engine.apply(spec)
-    wait_for(lambda: ready(port), bool)
-
-    first = family(engine.observe(NAME).pid)
-    assert len(first) > 1  # the server and its stub
-    os.kill(first[0], signal.SIGKILL)
-    assert wait_for(lambda: all(gone(pid) for pid in first), bool)
-    wait_for(lambda: engine.observe(NAME).pid, lambda pid: pid not in (0, first[0]))
-    wait_for(lambda: ready(port), bool)
-
-    second = family(engine.observe(NAME).pid)
-    os.kill(supervisor.pid, signal.SIGKILL)
-    assert wait_for(lambda: all(gone(pid) for pid in second), bool)
-    wait_for(supervisor.ended, bool)
-    supervisor.start()
-    wait_for(lambda: ready(port), bool)
-
-    third = family(engine.observe(NAME).pid)
-    engine.stop(NAME)
-    assert wait_for(lambda: all(gone(pid) for pid in third), bool)
-
-
-def test_one_that_hangs_altogether_is_killed_with_its_stub_and_answers_again(
-    stack: tuple[Home, SupervisorProcess], samples: Path, root: Path
-) -> None:
+def test_a_triton_that_was_killed_or_hangs_leaves_no_stub_and_answers_again(samples: Path) -> None:
     """A stopped process acts on no SIGTERM: without SIGKILL it would be waited for."""
-    home, _ = stack
-    engine = LocalEngine(home)
-    spec, port = spec_for(home, samples / "mnist-svm", root)
-    engine.apply(replace(spec, stop_seconds=300))
-    wait_for(lambda: ready(port), bool)
-    server, *others = first = family(engine.observe(NAME).pid)
-    assert any("stub" in psutil.Process(pid).name() for pid in others)
-    for pid in first:
-        os.kill(pid, signal.SIGSTOP)
-    engine.restart(NAME, hangs=True)
-    assert wait_for(lambda: all(gone(pid) for pid in first), bool)
-    wait_for(lambda: ready(port), bool)
-    assert engine.observe(NAME).pid != server
-    engine.stop(NAME)
+    with short_home("tr-") as home, running(home) as supervisor:
+        engine, ports = LocalEngine(home), Ports(*allocate(3, set(), near=str(home.root)))
+        context = context_for("mnist", samples / "mnist-svm", home.replicas / NAME, runtime_root(), ports)
+        engine.apply(replace(replica(home, render(context), name=NAME, start_seconds=5), stop_seconds=300))
+        before: list[int] = []
 
+        def answers_again() -> list[int]:
+            """The processes of the one that answers now: the server and its stub."""
+            wait_for(lambda: engine.observe(NAME).pid, lambda pid: pid not in (0, *before[:1]))
+            wait_for(lambda: ready(ports.http), bool)
+            processes = family(engine.observe(NAME).pid)
+            assert any("stub" in psutil.Process(pid).name() for pid in processes[1:])
+            return processes
 
-def test_a_model_that_raises_at_load_is_failed_with_the_reason_in_its_log(
-    stack: tuple[Home, SupervisorProcess], samples: Path, root: Path, tmp_path: Path
-) -> None:
-    home, _ = stack
-    tree = tmp_path / "mnist"
-    for path in (samples / "mnist-svm").rglob("*"):
-        if path.is_file():
-            copy = tree / path.relative_to(samples / "mnist-svm")
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
-    [model] = tree.rglob("model.py")
-    model.write_text("raise RuntimeError('the weights are from another planet')\n")
-    engine = LocalEngine(home)
-    spec, _port = spec_for(home, tree, root)
-    engine.apply(spec)
-    wait_for_state(engine, base.FAILED, NAME, seconds=120)
-    assert "the weights are from another planet" in engine.logs(NAME).text
+        before = answers_again()
+        os.kill(before[0], signal.SIGKILL)
+        assert wait_for(lambda: all(gone(pid) for pid in before), bool)
+
+        before = answers_again()
+        for pid in before:
+            os.kill(pid, signal.SIGSTOP)
+        engine.restart(NAME, hangs=True)
+        assert wait_for(lambda: all(gone(pid) for pid in before), bool)
+
+        before = answers_again()
+        os.kill(supervisor.pid, signal.SIGKILL)
+        assert wait_for(lambda: all(gone(pid) for pid in before), bool)
+        wait_for(supervisor.ended, bool)
+        supervisor.start()
+
+        before = answers_again()
+        engine.stop(NAME)
+        assert wait_for(lambda: all(gone(pid) for pid in before), bool)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
-import tritonclient.http as httpclient
-from tritonclient.utils import InferenceServerException
 
 from datasets.inspect.config_pbtxt import pbtxt
 from datasets.inspect.triton import ensembles
-from services.frameworks.triton.launch import render
+from services.clients.probes import kserve_v2
 from tests.datasets.inspect.triton.test_ensembles import BAD, GOOD
 from tests.repositories import python_model, write
-from tests.servers.triton import RunningTriton, context_for, runtime_root, start_triton
+from tests.servers.triton import OpenTriton, open_triton
 
 pytestmark = pytest.mark.integration
 CASES = {
@@ -52,31 +49,19 @@ def folders(number: int, case: str) -> dict[str, str | bytes]:
 
 
 @pytest.fixture(scope="module")
-def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
-    """One server that loads what it is asked to, of a repository with all cases."""
-    home = tmp_path_factory.mktemp("rules")
-    for number, case in enumerate(CASES):
-        write(home / "run" / "cases", folders(number, case))
-    context = context_for("none", write(home / "tree", python_model("none")) / "none", home / "run", runtime_root())
-    launch = render(context)
-    changed = {
-        f"--model-repository={home / 'run' / 'repository'}": f"--model-repository={home / 'run' / 'cases'}",
-        "--model-control-mode=none": "--model-control-mode=explicit",
-    }
-    argv = tuple(changed.get(argument, argument) for argument in launch.argv[3:])
-    with start_triton(replace(launch, argv=argv), context.run_dir, context.ports) as running:
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenTriton]:
+    """With a repository of all cases, and none loaded. It is not `ready` after a refusal: no server for others."""
+    with open_triton(tmp_path_factory.mktemp("rules")) as running:
+        for number, case in enumerate(CASES):
+            write(running.repository, folders(number, case))
         yield running
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_triton_says_the_same(triton: RunningTriton, case: str) -> None:
+def test_triton_says_the_same(triton: OpenTriton, case: str) -> None:
     name = f"{list(CASES).index(case)}-flow"
-    with httpclient.InferenceServerClient(triton.http, network_timeout=60) as client:
-        try:
-            client.load_model(name)
-        except InferenceServerException as error:
-            assert case in BAD, error
-        else:
-            assert case in GOOD or case == HANGS
-            if case in GOOD:
-                assert client.is_model_ready(name)
+    if error := triton.load(name):
+        assert case in BAD, error
+    else:
+        assert case in GOOD or case == HANGS
+        assert case == HANGS or kserve_v2.model_ready("127.0.0.1", triton.ports.http, name)

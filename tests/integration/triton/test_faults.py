@@ -1,4 +1,4 @@
-"""Triton when things go wrong: broken models, taken ports, kill -9, two replicas side by side."""
+"""Triton when things go wrong: taken ports, kill -9, two replicas side by side."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from services.clients.probes import kserve_v2
 from services.frameworks.registry import get
 from services.frameworks.triton import runtime
 from services.frameworks.triton.launch import render, shm_family
-from services.specs import LaunchContext
 from tests.integration.engine_home import wait_for
-from tests.servers.triton import RunningTriton, context_for, free_ports, runtime_root, serve, spawn, stop
+from tests.servers.replica import free_ports
+from tests.servers.triton import RunningTriton, context_for, runtime_root, serve
 
 pytestmark = pytest.mark.integration
 
@@ -31,8 +31,6 @@ output [ { name: "OUT" data_type: TYPE_FP32 dims: [ -1 ] } ]
 """
 ECHO = """import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
-    def initialize(self, args):
-        {initialize}
     def execute(self, requests):
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor("OUT", pb_utils.get_input_tensor_by_name(r, "IN").as_numpy())])
@@ -41,21 +39,11 @@ class TritonPythonModel:
 """
 
 
-def model(tree: Path, initialize: str = "pass") -> Path:
+def model(tree: Path) -> Path:
     (tree / "1").mkdir(parents=True)
     (tree / "config.pbtxt").write_text(CONFIG)
-    (tree / "1" / "model.py").write_text(ECHO.format(initialize=initialize))
+    (tree / "1" / "model.py").write_text(ECHO)
     return tree
-
-
-def run_to_the_end(context: LaunchContext) -> tuple[int, str]:
-    """Exit status, and the sentence that explains it."""
-    triton = spawn(render(context), context.run_dir, context.ports, context.service)
-    try:
-        status = triton.wait_until_ended()
-    finally:
-        stop(triton)
-    return status, get("triton").explain(triton.log.splitlines())
 
 
 def children(pid: int) -> list[int]:
@@ -78,27 +66,21 @@ def echoes(triton: RunningTriton) -> bool:
         return bool(np.array_equal(client.infer(triton.service, [sent]).as_numpy("OUT"), values))
 
 
-def test_a_model_that_raises_at_load_ends_with_a_log_that_explains_it(tmp_path: Path) -> None:
-    tree = model(tmp_path / "tree", 'raise ValueError("the weights are for 10 classes, not 12")')
-    status, sentence = run_to_the_end(context_for("broken", tree, tmp_path / "run", runtime_root()))
-    assert status != 0
-    assert sentence == (
-        "The model's Python code raised ValueError in 1/model.py line 4 (initialize): the weights are for 10 classes, "
-        "not 12."
-    )
-
-
 def test_a_port_that_is_taken_ends_with_a_log_that_explains_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         taken = listener.getsockname()[1]
         ports = replace(free_ports(), grpc=taken)
         context = context_for("taken", model(tmp_path / "tree"), tmp_path / "run", runtime_root(), ports)
-        status, sentence = run_to_the_end(context)
-    assert status != 0
-    assert sentence == f"The GRPC port 127.0.0.1:{taken} is in use by another process."
+        triton = RunningTriton.spawn(render(context), context.run_dir, ports)
+        assert triton.wait_until_ended() != 0
+    sentence = f"The GRPC port 127.0.0.1:{taken} is in use by another process."
+    assert get("triton").explain(triton.log.splitlines()) == sentence
 
 
-def test_two_replicas_of_one_service_run_side_by_side_and_a_killed_one_leaves_nothing(tmp_path: Path) -> None:
+def test_of_two_replicas_side_by_side_a_killed_one_leaves_nothing_and_one_without_its_python_ends(
+    tmp_path: Path,
+) -> None:
+    """Triton alone would stay ready without its Python process, and fail every request."""
     tree, replicas = model(tmp_path / "tree"), tmp_path / "replicas"
     first, second = (context_for("echo", tree, replicas / f"svc-echo-r1-{index}", runtime_root()) for index in (0, 1))
     with serve(second) as survivor:
@@ -119,22 +101,16 @@ def test_two_replicas_of_one_service_run_side_by_side_and_a_killed_one_leaves_no
             assert echoes(again), "it comes back in the same working directory and on the same ports"
             assert not left.exists(), "what a dead replica left is freed by the next start"
             assert echoes(survivor)
-    assert not list(Path("/dev/shm").glob(f"{shm_family(first.run_dir)}_*")), "an orderly end frees everything"
+            assert again.end() == 0
+        regions = Path("/dev/shm").glob(f"{shm_family(first.run_dir)}_*")
+        assert {path.name.split("_")[2] for path in regions} == {str(survivor.process.pid)}, "an orderly end frees all"
 
-
-def test_a_replica_whose_python_process_died_ends_itself_so_that_it_is_started_anew(tmp_path: Path) -> None:
-    """Triton alone would stay ready and fail every request."""
-    context = context_for("echo", model(tmp_path / "tree"), tmp_path / "run", runtime_root())
-    with serve(context) as triton:
-        assert echoes(triton)
-        (stub,) = (pid for pid in children(triton.process.pid) if "stub" in Path(f"/proc/{pid}/cmdline").read_text())
+        (stub,) = (pid for pid in children(survivor.process.pid) if "stub" in Path(f"/proc/{pid}/cmdline").read_text())
         os.kill(stub, signal.SIGKILL)
-        assert triton.wait_until_ended(15) == -signal.SIGKILL
-        assert get("triton").explain(triton.log.splitlines()) == (
+        assert survivor.wait_until_ended(15) == -signal.SIGKILL
+        assert get("triton").explain(survivor.log.splitlines()) == (
             "A Python process of the model ended while it was serving: it crashed or ran out of memory."
         )
-    with serve(context) as again:
-        assert echoes(again)
 
 
 def linked_runtime(root: Path) -> Path:

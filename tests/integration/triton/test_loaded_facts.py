@@ -8,7 +8,7 @@ import pytest
 
 from services.clients.probes import kserve_v2
 from services.specs import Tensor
-from tests.servers.triton import serve_several
+from tests.servers.triton import OpenTriton
 
 pytestmark = [pytest.mark.integration]
 
@@ -27,13 +27,13 @@ class TritonPythonModel:
 MORE = {"decoupled": "pass", "streaming": 'config.set_model_transaction_policy({"decoupled": True})'}
 
 
-def test_a_name_with_the_word_decoupled_makes_no_model_decoupled(tmp_path: Path) -> None:
-    trees = {name: tmp_path / "models" / name for name in MORE}
-    for name, tree in trees.items():
-        (tree / "1").mkdir(parents=True)
-        (tree / "config.pbtxt").write_text('backend: "python"\n')
-        (tree / "1" / "model.py").write_text(CODE.replace("{more}", MORE[name]))
-    inputs = [Tensor("decoupled", "FP32", (-1,))]
-    with serve_several(trees, tmp_path / "run") as triton:
-        facts = {name: kserve_v2.loaded_facts("127.0.0.1", triton.ports.http, name, inputs) for name in trees}
+def test_a_name_with_the_word_decoupled_makes_no_model_decoupled(opened: OpenTriton, tmp_path: Path) -> None:
+    facts = {}
+    for name, more in MORE.items():
+        (tmp_path / name / "1").mkdir(parents=True)
+        (tmp_path / name / "config.pbtxt").write_text('backend: "python"\n')
+        (tmp_path / name / "1" / "model.py").write_text(CODE.replace("{more}", more))
+        inputs = [Tensor("decoupled", "FP32", (-1,))]
+        with opened.serve(name, tmp_path / name) as triton:
+            facts[name] = kserve_v2.loaded_facts("127.0.0.1", triton.ports.http, name, inputs)
     assert facts == {"decoupled": (frozenset(), False), "streaming": (frozenset(), True)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -18,7 +18,7 @@ from datasets.inspect.folder import inspect
 from services.frameworks.triton import runtime
 from services.frameworks.triton.describe import describe
 from tests.corpus.folders import IDLE
-from tests.servers.triton import context_for, runtime_root, serve
+from tests.servers.triton import OpenTriton, runtime_root
 
 pytestmark = pytest.mark.integration
 
@@ -110,14 +110,20 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@contextmanager
-def served(tree: Path, config: str, run_dir: Path) -> Iterator[grpcclient.InferenceServerClient]:
-    (tree / "config.pbtxt").write_text(f'backend: "onnxruntime" {config}')
-    assert describe(tree, {}).problems == ()
-    assert inspect(tree, tree.name).problems == ()
-    context = context_for(tree.name, tree, run_dir, runtime_root())
-    with serve(context) as triton, grpcclient.InferenceServerClient(triton.grpc) as client:
-        yield client
+Served = Callable[[Path, str], AbstractContextManager[grpcclient.InferenceServerClient]]
+
+
+@pytest.fixture
+def served(opened: OpenTriton) -> Served:
+    @contextmanager
+    def serve(tree: Path, config: str) -> Iterator[grpcclient.InferenceServerClient]:
+        (tree / "config.pbtxt").write_text(f'backend: "onnxruntime" {config}')
+        assert describe(tree, {}).problems == ()
+        assert inspect(tree, tree.name).problems == ()
+        with opened.serve(tree.name, tree) as triton, grpcclient.InferenceServerClient(triton.grpc) as client:
+            yield client
+
+    return serve
 
 
 def sent(name: str, values: Any, datatype: str = "FP32") -> Any:
@@ -145,8 +151,8 @@ def step(
     return float(result.as_numpy("y")[0, 0])
 
 
-def test_triton_fills_the_controls_of_sequences(models: Path, tmp_path: Path) -> None:
-    with served(models / "controls", CONTROLS, tmp_path / "run") as client:
+def test_triton_fills_the_controls_of_sequences(models: Path, served: Served) -> None:
+    with served(models / "controls", CONTROLS) as client:
         described = describe(models / "controls", {})
         assert [tensor.name for tensor in described.inputs] == ["x"]
         assert step(client, "controls", 7, 1, start=True) == 1011
@@ -157,11 +163,11 @@ def test_triton_fills_the_controls_of_sequences(models: Path, tmp_path: Path) ->
         assert result.as_numpy("id").tolist() == [[1 << 40]]
 
 
-def test_each_sequence_has_its_own_state_from_the_first_file_to_its_end(models: Path, tmp_path: Path) -> None:
+def test_each_sequence_has_its_own_state_from_the_first_file_to_its_end(models: Path, served: Served) -> None:
     (models / "sums" / "initial_state").mkdir()
     (models / "sums" / "initial_state" / "five").write_bytes(numbers(5).tobytes())
     batching = f"sequence_batching {{ {IDLE} oldest {{ max_candidate_sequences: 2 }}"
-    with served(models / "sums", f"max_batch_size: 2 {IO} {batching} {STATE} {FIRST} }}", tmp_path / "run") as client:
+    with served(models / "sums", f"max_batch_size: 2 {IO} {batching} {STATE} {FIRST} }}") as client:
         assert step(client, "sums", 1, 1, start=True) == 6
         assert step(client, "sums", "two", 10, start=True) == 15
         assert [step(client, "sums", 1, 2), step(client, "sums", "two", 20)] == [8, 35]
@@ -173,10 +179,10 @@ def test_each_sequence_has_its_own_state_from_the_first_file_to_its_end(models: 
             step(client, "sums", 1, 1)
 
 
-def test_a_state_of_texts_starts_empty_and_may_be_returned(models: Path, tmp_path: Path) -> None:
+def test_a_state_of_texts_starts_empty_and_may_be_returned(models: Path, served: Served) -> None:
     io = IO.replace("FP32", "STRING") + ' output { name: "s_out" data_type: TYPE_STRING dims: 1 }'
     config = f"{io} sequence_batching {{ {IDLE} direct {{ }} {STATE.replace('FP32', 'STRING')} }} }}"
-    with served(models / "texts", config, tmp_path / "run") as client:
+    with served(models / "texts", config) as client:
         answers = []
         for index, text in enumerate(("grün", "b", "c")):
             values = np.array([text.encode()], dtype=object)
@@ -185,11 +191,11 @@ def test_a_state_of_texts_starts_empty_and_may_be_returned(models: Path, tmp_pat
     assert answers == [("", "grün"), ("grün", "b"), ("b", "c")]
 
 
-def test_a_model_gets_the_ids_of_sequences_as_text(models: Path, tmp_path: Path) -> None:
+def test_a_model_gets_the_ids_of_sequences_as_text(models: Path, served: Served) -> None:
     control = 'control_input { name: "ID" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING } }'
     io = IO.replace('"y" data_type: TYPE_FP32', '"y" data_type: TYPE_STRING')
     config = f"max_batch_size: 4 {io} sequence_batching {{ {IDLE} direct {{ }} {control} }}"
-    with served(models / "named", config, tmp_path / "run") as client:
+    with served(models / "named", config) as client:
         one = [sent("x", numbers(1).reshape(1, 1))]
         for key in ("grün", "k" * 128):
             answer = client.infer("named", one, sequence_id=key, sequence_start=True, sequence_end=True).as_numpy("y")
@@ -198,9 +204,9 @@ def test_a_model_gets_the_ids_of_sequences_as_text(models: Path, tmp_path: Path)
             client.infer("named", one, sequence_id=7, sequence_start=True)
 
 
-def test_batch_inputs_tell_of_ragged_ones_and_outputs_are_scattered(models: Path, tmp_path: Path) -> None:
+def test_batch_inputs_tell_of_ragged_ones_and_outputs_are_scattered(models: Path, served: Served) -> None:
     names = ("y", "twice", "shapes", "length", "bounds")
-    with served(models / "ragged", RAGGED, tmp_path / "run") as client:
+    with served(models / "ragged", RAGGED) as client:
 
         def ask(rows: Sequence[Sequence[float]]) -> list[Any]:
             result = client.infer(
@@ -214,34 +220,34 @@ def test_batch_inputs_tell_of_ragged_ones_and_outputs_are_scattered(models: Path
         assert ask([[1, 2], [3, 4]]) == [[14], [2, 4, 6, 8], [2, 2], [4], [0, 4]]
 
 
-def test_an_input_with_a_value_may_be_left_out_and_outputs_too(models: Path, tmp_path: Path) -> None:
+def test_an_input_with_a_value_may_be_left_out_and_outputs_too(models: Path, served: Served) -> None:
     bias = ' input { name: "bias" data_type: TYPE_FP32 dims: 1 optional: true }'
-    with served(models / "optional", IO.replace("dims: 1", "dims: -1") + bias, tmp_path / "run") as client:
+    with served(models / "optional", IO.replace("dims: 1", "dims: -1") + bias) as client:
         assert client.infer("optional", [sent("x", numbers(1, 2))]).as_numpy("y").tolist() == [8, 9]
         both = [sent("x", numbers(1, 2)), sent("bias", numbers(1))]
         assert client.infer("optional", both).as_numpy("y").tolist() == [2, 3]
         assert [output.name for output in client.get_model_metadata("optional").outputs] == ["y"]
 
 
-def test_scalars_do_not_stand_in_the_way_of_batches(models: Path, tmp_path: Path) -> None:
+def test_scalars_do_not_stand_in_the_way_of_batches(models: Path, served: Served) -> None:
     io = IO.replace("dims: 1", "dims: 2")
     config = f"max_batch_size: 4 {io} {IO.partition('output')[0].replace('x', 'k')}"
-    with served(models / "partial", config, tmp_path / "run") as client:
+    with served(models / "partial", config) as client:
         inputs = [sent("x", np.ones((3, 2), dtype=np.float32)), sent("k", np.full((3, 1), 4, dtype=np.float32))]
         assert client.infer("partial", inputs).as_numpy("y").tolist() == [[4, 4]] * 3
 
 
-def test_a_model_without_shapes_gets_what_is_sent(models: Path, tmp_path: Path) -> None:
+def test_a_model_without_shapes_gets_what_is_sent(models: Path, served: Served) -> None:
     io = IO.replace("dims: 1", "dims: 2")
-    with served(models / "shapeless", f"max_batch_size: 4 {io}", tmp_path / "run") as client:
+    with served(models / "shapeless", f"max_batch_size: 4 {io}") as client:
         rows = np.ones((3, 2), dtype=np.float32)
         assert client.infer("shapeless", [sent("x", rows)]).as_numpy("y").tolist() == [[-1, -1]] * 3
 
 
-def test_a_folder_named_as_the_model_holds_the_graph_and_its_weights(models: Path, tmp_path: Path) -> None:
+def test_a_folder_named_as_the_model_holds_the_graph_and_its_weights(models: Path, served: Served) -> None:
     tree = models / "files"
     assert describe(tree, {}).notes == ("Inputs and outputs were read from 1/model.onnx/model.onnx.",)
-    with served(tree, IO.replace("dims: 1", "dims: [-1, 2]"), tmp_path / "run") as client:
+    with served(tree, IO.replace("dims: 1", "dims: [-1, 2]")) as client:
         answer = client.infer("files", [sent("x", numbers(1, 2).reshape(1, 2))]).as_numpy("y")
     assert answer.tolist() == [[2, 1]]
     (tree / "1" / "model.onnx" / "weights.bin").unlink()
@@ -254,17 +260,17 @@ def test_a_folder_named_as_the_model_holds_the_graph_and_its_weights(models: Pat
     )
 
 
-def test_bfloat16_passes(models: Path, tmp_path: Path) -> None:
-    with served(models / "halves", IO.replace("FP32 dims: 1", "BF16 dims: -1"), tmp_path / "run") as client:
+def test_bfloat16_passes(models: Path, served: Served) -> None:
+    with served(models / "halves", IO.replace("FP32 dims: 1", "BF16 dims: -1")) as client:
         tensor = grpcclient.InferInput("x", [2], "BF16")
         tensor._raw_content = np.array([0x3FC0, 0x4000], dtype=np.uint16).tobytes()  # 1.5 and 2
         [answer] = client.infer("halves", [tensor]).get_response().raw_output_contents
     assert np.frombuffer(answer, dtype=np.uint16).tolist() == [0x4040, 0x4080]
 
 
-def test_a_decoupled_model_streams_its_one_response(models: Path, tmp_path: Path) -> None:
+def test_a_decoupled_model_streams_its_one_response(models: Path, served: Served) -> None:
     config = f"{IO} model_transaction_policy {{ decoupled: true }}"
-    with served(models / "streamed", config, tmp_path / "run") as client:
+    with served(models / "streamed", config) as client:
         results: Queue[Any] = Queue()
         client.start_stream(lambda result, error: results.put(result.as_numpy("y").tolist() if result else str(error)))
         client.async_stream_infer("streamed", [sent("x", numbers(3))])

@@ -18,7 +18,7 @@ from tests.corpus.folders import HEAD
 from tests.corpus.repositories import ASK, COUNTS, STREAMING
 from tests.repositories import chain, config, onnx_model, python_model, write
 from tests.servers.gateway.rig import until
-from tests.servers.triton import RunningTriton, context_for, runtime_root, serve, spawn, stop
+from tests.servers.triton import OpenTriton, RunningTriton, context_for, runtime_root
 
 pytestmark = pytest.mark.integration
 WAITS = (
@@ -45,11 +45,11 @@ REPEATS = (
 
 
 class TritonPythonModel:
-    # Calls another model again and again until the file is there that MODEL_GATE names.
+    # Calls another model again and again until a file is there.
     def execute(self, requests):
         [request] = requests
         x = pb_utils.get_input_tensor_by_name(request, "x").as_numpy()
-        while not os.path.exists(os.environ["MODEL_GATE"]):
+        while not os.path.exists(MODEL_GATE):
             value(ask("add", x).exec())
         return [pb_utils.InferenceResponse([pb_utils.Tensor("y", x)])]
 """
@@ -68,7 +68,7 @@ def test_a_replica_is_ready_when_all_its_models_are_and_ends_when_one_does(tmp_p
     files = {**python_model("slow", program=WAITS), **onnx_model("neg", config("onnxruntime"))}
     tree = write(tmp_path / "tree", {**files, "flow/config.pbtxt": chain("neg", "slow")})
     context = context_for("svc", tree, tmp_path / "run", runtime_root(), env={"MODEL_GATE": str(gate)})
-    triton = spawn(render(context), context.run_dir, context.ports, "svc")
+    triton = RunningTriton.spawn(render(context), context.run_dir, context.ports, "svc")
 
     def probe() -> kserve_v2.ProbeResult:
         return Triton().probe("127.0.0.1", context.ports, "svc", 2.0)
@@ -83,34 +83,33 @@ def test_a_replica_is_ready_when_all_its_models_are_and_ends_when_one_does(tmp_p
         assert triton.wait_until_ended() != 0
         assert "console: a Python process of the model has ended" in triton.log
     finally:
-        stop(triton)
+        triton.kill()
 
 
 @pytest.mark.parametrize(
     "step",
     [
-        python_model("step"),
-        onnx_model("step"),
-        python_model("step", config(more=STREAMING), COUNTS),
-        python_model("step", program=FAILS),
+        python_model("python"),
+        onnx_model("onnx"),
+        python_model("decoupled", config(more=STREAMING), COUNTS),
+        python_model("failing", program=FAILS),
     ],
-    ids=["Python", "ONNX", "decoupled", "failing"],
+    ids=lambda step: next(iter(step)).partition("/")[0],
 )
-def test_an_ensemble_shows_that_it_lives(tmp_path: Path, step: dict[str, str | bytes]) -> None:
-    tree = write(tmp_path / "tree", {**step, "flow/config.pbtxt": chain("step")})
-    with serve(context_for("svc", tree, tmp_path / "run", runtime_root())) as triton:
-        assert triton_alive.answers("127.0.0.1", triton.ports, "svc", 20)
+def test_an_ensemble_shows_that_it_lives(opened: OpenTriton, tmp_path: Path, step: dict[str, str | bytes]) -> None:
+    name = next(iter(step)).partition("/")[0]
+    tree = write(tmp_path / "tree", {**step, "flow/config.pbtxt": chain(name)})
+    with opened.serve(f"{name}-flow", tree) as triton:
+        assert triton_alive.answers("127.0.0.1", triton.ports, triton.service, 20)
 
 
-def test_what_a_model_calls_counts_as_progress_of_the_request(tmp_path: Path) -> None:
+def test_what_a_model_calls_counts_as_progress_of_the_request(opened: OpenTriton, tmp_path: Path) -> None:
     """Else a request that takes long would look stuck, however much is computed for it."""
     gate = tmp_path / "gate"
-    tree = write(tmp_path / "tree", {**python_model("loop", program=REPEATS), **python_model("add")})
-    context = context_for(
-        "svc", tree, tmp_path / "run", runtime_root(), config={"model": "loop"}, env={"MODEL_GATE": str(gate)}
-    )
-    progress: Callable[[], float] = lambda: Triton().progress("127.0.0.1", context.ports, 5.0)  # noqa: E731
-    with serve(context) as triton, ThreadPoolExecutor(1) as pool:
+    program = REPEATS.replace("MODEL_GATE", repr(str(gate)))
+    tree = write(tmp_path / "tree", {**python_model("loop", program=program), **python_model("add")})
+    progress: Callable[[], float] = lambda: Triton().progress("127.0.0.1", opened.ports, 5.0)  # noqa: E731
+    with opened.serve("calls", tree, model="loop") as triton, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(infer, triton, "x")
         try:
             before = until(progress, 30)

@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 
 from services.frameworks.triton.describe import describe
-from tests.servers.triton import make_samples, runtime_root, shared_samples
+from tests.servers.triton import make_samples, runtime_root
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shared_samples(tmp_path_factory)
 
 
 def contents(root: Path) -> dict[str, bytes]:

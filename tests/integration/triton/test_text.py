@@ -17,7 +17,7 @@ from services.frameworks.triton import runtime
 from services.frameworks.triton.describe import describe
 from services.frameworks.triton.explain import explain
 from services.frameworks.triton.launch import render
-from tests.servers.triton import RunningTriton, context_for, runtime_root, serve, spawn
+from tests.servers.triton import OpenTriton, RunningTriton, context_for, runtime_root, serve
 
 pytestmark = pytest.mark.integration
 
@@ -162,27 +162,23 @@ def test_what_it_prints_is_in_the_log_at_once(triton: RunningTriton) -> None:
     assert any("logger Grüße" in line for line in log_lines)
 
 
-def test_what_it_raises_reaches_the_client(triton: RunningTriton) -> None:
+def test_what_it_raises_reaches_the_client_and_its_last_words_the_log(triton: RunningTriton) -> None:
+    """The last one of each server: it ends it."""
     with pytest.raises(Exception, match="fail über ☃"):
         ask(triton, "fail über ☃")
-
-
-def test_the_last_words_of_a_model_are_in_the_log(tree: Path, tmp_path: Path) -> None:
-    with serve(context_for("text", tree, tmp_path / "run", runtime_root(), env={"MODEL_NAME": "é"})) as triton:
-        pass
+    assert triton.end() == 0
     assert f"finalize {TEXT}" in lines(triton)
 
 
-def test_a_failed_start_is_explained_in_the_models_own_words(tree: Path, tmp_path: Path) -> None:
-    (tmp_path / "model.py").write_text(
+def test_a_failed_start_is_explained_in_the_models_own_words(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "config.pbtxt").write_text(CONFIG)
+    (tmp_path / "1" / "model.py").write_text(
         "class TritonPythonModel:\n    def initialize(self, args):\n        raise ValueError('été ☃ manque')\n", "utf-8"
     )
-    (tmp_path / "config.pbtxt").write_text(CONFIG)
-    (tmp_path / "1").mkdir()
-    (tmp_path / "model.py").rename(tmp_path / "1" / "model.py")
     context = context_for("text", tmp_path, tmp_path / "run", runtime_root())
-    triton = spawn(render(context), context.run_dir, context.ports, "text")
-    triton.wait_until_ended()
+    triton = RunningTriton.spawn(render(context), context.run_dir, context.ports)
+    assert triton.wait_until_ended() != 0
     place = "in 1/model.py line 3 (initialize)"
     assert explain(lines(triton)) == f"The model's Python code raised ValueError {place}: été ☃ manque."
 
@@ -204,7 +200,7 @@ onnx.save(model, sys.argv[1], save_as_external_data=True, location="données/poi
 """
 
 
-def test_an_onnx_model_and_its_weights_may_have_any_names(tmp_path: Path) -> None:
+def test_an_onnx_model_and_its_weights_may_have_any_names(opened: OpenTriton, tmp_path: Path) -> None:
     tree = tmp_path / "modèle"
     (tree / "1" / "données").mkdir(parents=True)
     (tree / "config.pbtxt").write_text(
@@ -221,7 +217,7 @@ def test_an_onnx_model_and_its_weights_may_have_any_names(tmp_path: Path) -> Non
     text = grpcclient.InferInput("texte", [1], "BYTES")
     text.set_data_from_numpy(np.array([TEXT.encode()], dtype=object))
     with (
-        serve(context_for("reseau", tree, tmp_path / "run", runtime_root())) as triton,
+        opened.serve("reseau", tree) as triton,
         grpcclient.InferenceServerClient(triton.grpc) as client,
     ):
         result = client.infer("reseau", [x, text])

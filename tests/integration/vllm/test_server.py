@@ -1,9 +1,8 @@
-"""vLLM as its framework starts it: the real server, the trained sample model, its adapter, and what a kill leaves."""
+"""vLLM as its framework starts it: the real server, the trained sample model and its adapter."""
 
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,10 @@ import psutil
 import pytest
 
 from services.clients.probes import openai_health
-from services.engines.local import LocalEngine
 from services.frameworks import registry
-from services.frameworks.vllm.launch import render
-from services.specs import Ports, ReplicaSpec
-from tests.integration.engine_home import gone, running, short_home, wait_for
+from tests.integration.engine_home import family, wait_for
 from tests.integration.live import send
 from tests.servers import vllm
-from tests.servers.triton import free_ports, stop
 from tests.servers.vllm import RunningVllm, chat_body, text_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("vllm")]
@@ -138,92 +133,3 @@ def test_it_lives_in_its_run_directory_and_inherits_nothing(llama_server: Runnin
     ours = {name for name in os.environ if name.startswith(("CONSOLE_", "DJANGO_", "DATASET_"))}
     assert ours and not ours & set(environment)
     assert {path.name for path in run_dir.iterdir()} <= {"start.py", "tmp", "cache", "log.txt"}
-
-
-def family(pid: int) -> list[int]:
-    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-
-
-NAME = "svc-embedder-r1-0"
-
-
-def engine_spec(home: Any, ports: Ports) -> ReplicaSpec:
-    config = {"task": "embedding"}
-    context = vllm.context_for("embedder", vllm.sample_model(), home.replicas / NAME, ports, config=config)
-    launch = render(context)
-    return ReplicaSpec(name=NAME, run_dir=context.run_dir, launch=launch, start_seconds=5)
-
-
-def engine_core(pid: int) -> int:
-    [core] = [child.pid for child in psutil.Process(pid).children() if "EngineCor" in child.name()]
-    return core
-
-
-def check_embeddings(ports: Ports, pid: int) -> None:
-    answer = send(f"http://{HOST}:{ports.http}/v1/embeddings", {"model": "embedder", "input": ["hello", "goodbye"]})
-    assert answer.status == 200, answer.body
-    vectors = [row["embedding"] for row in answer.body["data"]]
-    assert [len(vector) for vector in vectors] == [256, 256]
-    assert vectors[0] != vectors[1]
-    assert FRAMEWORK.answers(HOST, ports, "embedder", 30)
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        assert not FRAMEWORK.answers(HOST, ports, "embedder", 0.5)
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-def test_the_same_model_embeds_and_its_killed_processes_come_back_and_leave_nothing_behind() -> None:
-    """One test, since each start takes half a minute."""
-    vllm.runtime_root()
-    ports = free_ports()
-    with short_home() as home, running(home):
-        engine = LocalEngine(home)
-        engine.apply(engine_spec(home, ports))
-
-        def ready() -> bool:
-            return FRAMEWORK.probe(HOST, ports, "embedder", 2).ready
-
-        wait_for(ready, bool, vllm.START_SECONDS)
-        first = engine.observe(NAME).pid
-        check_embeddings(ports, first)
-        all_of_first, core = family(first), engine_core(first)
-        assert len(all_of_first) >= 3  # the server, its engine, a worker
-        os.kill(core, signal.SIGKILL)  # the engine: the server must not stay "ready" without it
-        wait_for(ready, lambda still: not still)
-        wait_for(lambda: [pid for pid in all_of_first if not gone(pid)], lambda left: not left)
-        wait_for(ready, bool, vllm.START_SECONDS)
-
-        second = engine.observe(NAME).pid
-        assert second != first
-        all_of_second = family(second)
-        os.kill(second, signal.SIGKILL)  # the server: what computes must not outlive it
-        wait_for(lambda: [pid for pid in all_of_second if not gone(pid)], lambda left: not left)
-
-        wait_for(lambda: engine.observe(NAME).pid, lambda pid: pid not in (0, second))
-        all_of_third = family(engine.observe(NAME).pid)
-        for pid in all_of_third:  # it hangs altogether: no SIGTERM ends it
-            os.kill(pid, signal.SIGSTOP)
-        engine.restart(NAME, hangs=True)
-        wait_for(lambda: [pid for pid in all_of_third if not gone(pid)], lambda left: not left)
-
-        all_of_fourth = family(wait_for(lambda: engine.observe(NAME).pid, bool))
-        engine.stop(NAME)
-        wait_for(lambda: [pid for pid in all_of_fourth if not gone(pid)], lambda left: not left)
-
-
-def test_a_start_that_fails_ends_by_itself_and_its_log_says_why(tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    model.mkdir()
-    for path in vllm.sample_model().iterdir():
-        if path.is_file() and path.name != "config.json":
-            (model / path.name).symlink_to(path)
-    config = (vllm.sample_model() / "config.json").read_text()
-    (model / "config.json").write_text(config.replace("LlamaForCausalLM", "LlamaOfMarsForCausalLM"))
-    context = vllm.context_for("martian", model, tmp_path / "run")
-    server = vllm.spawn(render(context), context.run_dir, context.ports, "martian")
-    try:
-        assert server.process.wait(vllm.START_SECONDS) != 0
-    finally:
-        stop(server)
-    assert "LlamaOfMarsForCausalLM" in FRAMEWORK.explain(server.log.splitlines())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from services.frameworks.triton.launch import render
 from services.gateway import status
 from services.gateway.snapshot import Endpoint, Snapshot
 from tests.servers.gateway.rig import Gateway, until
-from tests.servers.triton import RunningTriton, context_for, free_ports, runtime_root, spawn, stop
+from tests.servers.triton import RunningTriton, context_for, runtime_root
 from tests.services.gateway import snapshots
 
 pytestmark = pytest.mark.integration
@@ -87,13 +86,13 @@ def counters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counters]:
         yield opened
     finally:
         gateway.kill()
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(stop, tritons))
+        for triton in tritons:
+            triton.kill()
 
 
 def started(tree: Path, run_dir: Path) -> RunningTriton:
-    context = context_for(NAME, tree, run_dir, runtime_root(), free_ports())
-    return spawn(render(context), context.run_dir, context.ports, NAME)
+    context = context_for(NAME, tree, run_dir, runtime_root())
+    return RunningTriton.spawn(render(context), context.run_dir, context.ports, NAME)
 
 
 def tensor(client: Any) -> Any:
