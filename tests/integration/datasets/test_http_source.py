@@ -5,92 +5,30 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from datasets.errors import SourceChanged, SourceError
 from datasets.inspect.recognise import recognise
-from datasets.sources.base import Site
 from datasets.sources.http.source import HttpSource
 from tests.datasets.sources.wire import certificate
-from tests.ports import free_ports
+from tests.servers.web import Server
 
 pytestmark = [pytest.mark.integration]
 MIB = 1 << 20
-AIOHTTP = """
-import ssl, sys
-from aiohttp import web
-folder, port, certificate, key = sys.argv[1:]
-app = web.Application()
-app.router.add_static("/", folder, show_index=False)
-context = None
-if certificate:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-web.run_app(app, host="127.0.0.1", port=int(port), ssl_context=context, print=None)
-"""
-Start = Callable[..., "Server"]
 
 
-class Server:
-    """A web server of `folder` in a process of its own, on a free port."""
-
-    def __init__(self, kind: str, folder: Path, log: Path, tls: tuple[Path, Path] | None = None) -> None:
-        self._kind, self._folder, self._log, self._tls = kind, folder, log, tls
-        [self.port] = free_ports(1)
-        self.process = self.start()
-
-    def start(self) -> subprocess.Popen[bytes]:
-        port = str(self.port)
-        command = {
-            "plain": ["-m", "http.server", port, "--bind", "127.0.0.1", "--protocol", "HTTP/1.1"],
-            "ranges": ["-c", AIOHTTP, str(self._folder), port, *(map(str, self._tls) if self._tls else ("", ""))],
-        }[self._kind]
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, *command], cwd=self._folder, stdout=log, stderr=log)
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                assert self.process.poll() is None, self._log.read_text()
-                time.sleep(0.05)
-            else:
-                return self.process
-        raise AssertionError(self._log.read_text())
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-
-    def source(self, url: str, **options: str) -> HttpSource:
-        scheme = "https" if self._tls else "http"
-        return HttpSource(
-            {"url": f"{scheme}://127.0.0.1:{self.port}/{url}", **options},
-            Site(endpoints=(f"127.0.0.1:{self.port}",), spool=self._log.parent / "spool"),
-        )
-
-
-@pytest.fixture
-def start(tmp_path: Path, folder: Path) -> Iterator[Start]:
-    with ExitStack() as stack:
-
-        def started(kind: str, tls: tuple[Path, Path] | None = None) -> Server:
-            server = Server(kind, folder, tmp_path / "log", tls)
-            stack.callback(server.kill)
-            return server
-
-        yield started
+@pytest.fixture(scope="module", params=["plain", "ranges"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Server]:
+    web = Server(request.param, folder, tmp_path_factory.mktemp("web") / "log")
+    yield web
+    web.kill()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = root / "models" / "svm"
     (model / "1").mkdir(parents=True)
     (model / "config.pbtxt").write_text('backend: "python"\n')
-    (model / "1" / "weights.bin").write_bytes(b"".join(os.urandom(2000) + bytes(MIB) for _ in range(40)))
+    (model / "1" / "weights.bin").write_bytes(b"".join(os.urandom(2000) + bytes(MIB) for _ in range(33)))
     for number in range(300):
         (model / "1" / f"part {number}.txt").write_text(f"{number}\n" * number)
     lines = [f"{digest}  {name}\n" for name, digest in digests(root / "models").items()]
@@ -144,41 +82,59 @@ def copied(source: HttpSource, path: str) -> dict[str, str]:
     return {name: hashlib.sha256(body).hexdigest() for name, body in contents_by_path.items()}
 
 
-@pytest.mark.parametrize("kind", ["plain", "ranges"])
-def test_a_list_is_copied_whole_from_a_real_server(kind: str, start: Start, folder: Path) -> None:
-    source = start(kind).source("models", list="SHA256SUMS")
+def test_a_list_is_copied_whole_from_a_real_server(server: Server, folder: Path) -> None:
+    source = server.source("models", list="SHA256SUMS")
     assert source.check().endswith("a list of 302 files.")
     assert recognise(source, "svm").kind == "triton_model"
     plan = source.plan("svm")
-    assert [file.path for file in plan.files if file.ranged] == (["1/weights.bin"] if kind == "ranges" else [])
+    assert [file.path for file in plan.files if file.ranged] == (["1/weights.bin"] if server.kind == "ranges" else [])
     assert copied(source, "svm") == digests(folder / "models" / "svm")
 
 
-@pytest.mark.parametrize("kind", ["plain", "ranges"])
 @pytest.mark.parametrize("name", ["svm.tar.gz", "svm.tar", "svm.zip"])
-def test_an_archive_is_copied_whole_from_a_real_server(kind: str, name: str, start: Start, folder: Path) -> None:
-    source = start(kind).source(name)
+def test_an_archive_is_copied_whole_from_a_real_server(name: str, server: Server, folder: Path) -> None:
+    source = server.source(name)
     assert source.list("svm/1", limit=5).total == 301
     assert recognise(source, "svm").kind == "triton_model"
     assert copied(source, "svm") == digests(folder / "models" / "svm")
 
 
+def test_a_file_that_is_replaced_while_it_is_read_is_noticed(server: Server, folder: Path) -> None:
+    path = folder / "replaced.bin"
+    shutil.copy(folder / "models" / "svm" / "1" / "weights.bin", path)
+    source = server.source("replaced.bin")
+    (file,) = source.plan("").files
+    path.write_bytes(bytes(file.size))
+    os.utime(path, (time.time() + 5, time.time() + 5))  # dates of HTTP have whole seconds
+    with pytest.raises(SourceChanged):
+        source.open(file, "")
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[tuple[Server, Path]]:
+    """The server, and the file with its certificate."""
+    root = tmp_path_factory.mktemp("secure")
+    _, public = certificate(root / "tls")
+    web = Server("ranges", folder, root / "log", (public, public.with_name("key.pem")))
+    yield web, public
+    web.kill()
+
+
 def test_over_tls_everything_is_as_without(
-    start: Start,
-    folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    secure: tuple[Server, Path], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, public = certificate(tmp_path / "tls")
-    server = start("ranges", (public, public.with_name("key.pem")))
+    server, public = secure
     with pytest.raises(SourceError, match="is not trusted"):
         server.source("models", list="SHA256SUMS").check()
     monkeypatch.setenv("SSL_CERT_FILE", str(public))
     assert copied(server.source("models", list="SHA256SUMS"), "svm") == digests(folder / "models" / "svm")
 
 
-def test_a_server_that_is_killed_can_be_read_on_when_it_is_back(start: Start, folder: Path) -> None:
-    server = start("ranges")
+def test_a_server_that_is_killed_can_be_read_on_when_it_is_back(
+    secure: tuple[Server, Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, public = secure
+    monkeypatch.setenv("SSL_CERT_FILE", str(public))
     source = server.source("models/svm/1/weights.bin")
     (file,) = source.plan("").files
     assert file.ranged
@@ -196,15 +152,3 @@ def test_a_server_that_is_killed_can_be_read_on_when_it_is_back(start: Start, fo
     with source.open(file, "", MIB) as rest:
         whole = hashlib.sha256(begin + rest.read()).hexdigest()
     assert whole == digests(folder / "models" / "svm" / "1")["weights.bin"]
-
-
-@pytest.mark.parametrize("kind", ["plain", "ranges"])
-def test_a_file_that_is_replaced_while_it_is_read_is_noticed(kind: str, start: Start, folder: Path) -> None:
-    path = folder / "replaced.bin"
-    shutil.copy(folder / "models" / "svm" / "1" / "weights.bin", path)
-    source = start(kind).source("replaced.bin")
-    (file,) = source.plan("").files
-    path.write_bytes(bytes(file.size))
-    os.utime(path, (time.time() + 5, time.time() + 5))  # dates of HTTP have whole seconds
-    with pytest.raises(SourceChanged):
-        source.open(file, "")

@@ -8,7 +8,6 @@ import tarfile
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,8 @@ from datasets.preheat.copying.copy import copy
 from datasets.preheat.journal import Staging, key_of
 from datasets.sources import registry
 from datasets.sources.base import Site, Source
-from tests.integration.datasets.test_http_source import Server as WebServer
-from tests.servers.hub import hub
+from tests.servers import web
+from tests.servers.hub import Hub, hub
 from tests.servers.s3 import Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("s3")]
@@ -77,46 +76,55 @@ def listed(folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory, s3_server: Server) -> Iterator[Make]:
+def web_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[web.Server]:
+    """Of all folders of `make`."""
+    root = tmp_path_factory.getbasetemp()
+    server = web.Server("ranges", root, root / "web.log")
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def hub_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    with hub(tmp_path_factory.mktemp("hub") / "hub") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory, s3_server: Server, web_server: web.Server, hub_server: Hub) -> Make:
     """A source of a kind that has these files."""
-    with ExitStack() as stack:
 
-        def web(folder: Path) -> str:
-            server = WebServer("ranges", folder, folder.with_suffix(".log"))
-            stack.callback(server.kill)
-            return f"127.0.0.1:{server.port}"
+    def make_source(kind: str, tree: dict[str, bytes]) -> Source:
+        folder = tmp_path_factory.mktemp("served")
+        if kind == "local":
+            write(folder, tree)
+            return registry.make("local", {"path": str(folder)}, Site(roots=(folder.parent,)))
+        if kind == "s3":
+            bucket = s3_server.bucket()
+            bucket.put_all(tree)
+            return registry.make("s3", bucket.options, Site(endpoints=("127.0.0.1",)))
+        if kind == "huggingface":
+            hub_server.push(f"org/{folder.name}", write(folder / "files", tree))
+            options = {"repository": f"org/{folder.name}", "endpoint": hub_server.url}
+            return registry.make("huggingface", options, Site(endpoints=hub_server.endpoints))
+        url = f"http://127.0.0.1:{web_server.port}/{folder.name}"
+        options = {"url": f"{url}/{'' if kind == 'list' else f'm.{kind}'}"}
+        if kind == "list":
+            (write(folder, tree) / "SHA256SUMS").write_text(listed(folder))
+            options["list"] = "SHA256SUMS"
+        elif kind == "tar":
+            with tarfile.open(folder / "m.tar", "w") as tar:
+                for name, content in tree.items():
+                    info = tarfile.TarInfo(name)
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+        else:
+            with zipfile.ZipFile(folder / "m.zip", "w") as archive:
+                for name, content in tree.items():
+                    archive.writestr(name, content)
+        return registry.make("http", options, Site(endpoints=("127.0.0.1",)))
 
-        def make_source(kind: str, tree: dict[str, bytes]) -> Source:
-            folder = tmp_path_factory.mktemp("served")
-            if kind == "local":
-                write(folder, tree)
-                return registry.make("local", {"path": str(folder)}, Site(roots=(folder.parent,)))
-            if kind == "s3":
-                bucket = s3_server.bucket()
-                bucket.put_all(tree)
-                return registry.make("s3", bucket.options, Site(endpoints=("127.0.0.1",)))
-            if kind == "huggingface":
-                server = stack.enter_context(hub(folder / "hub"))
-                server.push("org/names", write(folder / "files", tree))
-                options = {"repository": "org/names", "endpoint": server.url}
-                return registry.make("huggingface", options, Site(endpoints=server.endpoints))
-            options = {"url": f"http://{web(folder)}/{'' if kind == 'list' else f'm.{kind}'}"}
-            if kind == "list":
-                (write(folder, tree) / "SHA256SUMS").write_text(listed(folder))
-                options["list"] = "SHA256SUMS"
-            elif kind == "tar":
-                with tarfile.open(folder / "m.tar", "w") as tar:
-                    for name, content in tree.items():
-                        info = tarfile.TarInfo(name)
-                        info.size = len(content)
-                        tar.addfile(info, io.BytesIO(content))
-            else:
-                with zipfile.ZipFile(folder / "m.zip", "w") as archive:
-                    for name, content in tree.items():
-                        archive.writestr(name, content)
-            return registry.make("http", options, Site(endpoints=("127.0.0.1",)))
-
-        yield make_source
+    return make_source
 
 
 KINDS = ["local", "s3", "list", "tar", "zip", "huggingface"]
@@ -183,22 +191,15 @@ def test_what_systems_and_tools_leave_behind_is_left_out_of_every_kind(kind: str
     assert copied(source, "m/1/model.onnx.part", tmp_path / "one") == {"model.onnx.part": b"4"}
 
 
-@pytest.mark.parametrize("prefix", ["models ", " models", "models / inner ", "/models /", "~home"])
-def test_a_prefix_of_a_bucket_keeps_its_blanks(prefix: str, s3_server: Server, tmp_path: Path) -> None:
+def test_a_prefix_of_a_bucket_keeps_its_blanks(s3_server: Server, tmp_path: Path) -> None:
     bucket = s3_server.bucket()
-    bucket.put_all(
-        {
-            "models/m": b"plain",
-            "models /m": b"end",
-            " models/m": b"front",
-            "models / inner /m": b"inner",
-            "~home/m": b"home",
-        }
-    )
-    source = registry.make("s3", {**bucket.options, "prefix": prefix}, Site(endpoints=("127.0.0.1",)))
-    expected = bucket.client.get_object(Bucket=bucket.name, Key=f"{prefix.strip('/')}/m")["Body"].read()
-    assert source.read("m", 100) == expected
-    assert copied(source, "", tmp_path / "staging")["m"] == expected
+    prefixes = ["models", "models ", " models", "models / inner ", "~home"]
+    bucket.put_all({f"{prefix}/m": prefix.encode() for prefix in prefixes})
+    for number, prefix in enumerate([*prefixes, "/models /"]):
+        source = registry.make("s3", {**bucket.options, "prefix": prefix}, Site(endpoints=("127.0.0.1",)))
+        content = prefix.strip("/").encode()
+        assert source.read("m", 100) == content
+        assert copied(source, "", tmp_path / str(number))["m"] == content
 
 
 def test_a_prefix_that_names_nothing_says_that_it_ends_in_a_blank(s3_server: Server) -> None:

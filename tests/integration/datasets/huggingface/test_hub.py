@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,27 +36,51 @@ def model(tmp_path: Path) -> Path:
     return root
 
 
-def client(server: Hub, home: Path, program: str, *arguments: str, token: str = "") -> Any:
-    """What a Python process of its own prints (JSON), with a home that holds nothing yet."""
-    result = subprocess.run(
-        [sys.executable, "-c", f"import json, sys\nfrom huggingface_hub import *\n{program}", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=home,
-        timeout=60,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "HF_HOME": str(home / "hf"),
-            "HF_ENDPOINT": server.url,
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            **({"HF_TOKEN": token} if token else {}),
-        },
-    )
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+LOOP = """
+import json, os, sys, traceback
+from huggingface_hub import *
+from huggingface_hub.errors import *
+for line in sys.stdin:
+    program, os.environ["HF_TOKEN"] = json.loads(line)
+    scope = dict(globals())
+    try:
+        exec(program, scope)
+        answer = {"result": scope["result"]}
+    except Exception:
+        answer = {"error": traceback.format_exc()}
+    print(json.dumps(answer), flush=True)
+"""
+Client = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def client(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Runs a program in a process that has the client, with a home of its own. Returns its variable `result`."""
+    home = tmp_path_factory.mktemp("home")
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "HF_HOME": str(home / "hf"),
+        "HF_ENDPOINT": server.url,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
+    command = [sys.executable, "-c", LOOP]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=home, env=env
+    ) as process:
+        assert process.stdin and process.stdout
+        questions, answers = process.stdin, process.stdout
+
+        def run(program: str, token: str = "") -> Any:
+            print(json.dumps([program, token]), file=questions, flush=True)
+            answer = json.loads(answers.readline())
+            assert "result" in answer, answer
+            return answer["result"]
+
+        yield run
+        questions.close()
 
 
 def same(first: Path, second: Path) -> bool:
@@ -65,40 +89,32 @@ def same(first: Path, second: Path) -> bool:
 
 
 @pytest.mark.parametrize("xet", [False, True])
-def test_the_official_client_downloads_a_whole_repository(server: Hub, model: Path, tmp_path: Path, xet: bool) -> None:
-    server.push("org/whole", model, xet=xet)
-    got = client(server, tmp_path, "print(json.dumps(snapshot_download('org/whole')))")
-    assert same(model, Path(got))
-
-
-def test_the_official_client_checks_what_it_downloaded_against_the_listing(
-    server: Hub, model: Path, tmp_path: Path
+def test_the_official_client_downloads_a_whole_repository_and_checks_it_against_the_listing(
+    server: Hub, model: Path, client: Client, xet: bool
 ) -> None:
-    server.push("org/sums", model)
-    output = client(
-        server,
-        tmp_path,
-        """
-snapshot_download('org/sums')
-found = HfApi().verify_repo_checksums('org/sums')
-print(json.dumps([found.checked_count, len(found.mismatches), found.missing_paths]))""",
-    )
-    assert output == [4, 0, []]
+    server.push(f"org/whole-{xet}", model, xet=xet)
+    program = """
+path = snapshot_download(REPO)
+found = HfApi().verify_repo_checksums(REPO)
+result = [path, found.checked_count, len(found.mismatches), found.missing_paths]"""
+    path, *checked = client(program.replace("REPO", f"'org/whole-{xet}'"))
+    assert same(model, Path(path))
+    assert checked == [4, 0, []]
 
 
 def test_the_official_client_downloads_one_file_of_a_branch_and_of_an_old_commit(
-    server: Hub, model: Path, tmp_path: Path
+    server: Hub, model: Path, client: Client
 ) -> None:
     first = server.push("org/moves", model)
     (model / "config.json").write_text("{}\n")
     second = server.push("org/moves", model)
-    program = "print(json.dumps(open(hf_hub_download('org/moves', 'config.json', revision=sys.argv[1])).read()))"
+    program = "result = open(hf_hub_download('org/moves', 'config.json', revision='REVISION')).read()"
     assert first != second
-    assert client(server, tmp_path, program, "main") == "{}\n"
-    assert client(server, tmp_path, program, first) == '{"architectures": ["Some"]}\n'
+    assert client(program.replace("REVISION", "main")) == "{}\n"
+    assert client(program.replace("REVISION", first)) == '{"architectures": ["Some"]}\n'
 
 
-def test_the_official_client_follows_the_pages_of_a_listing(server: Hub, tmp_path: Path) -> None:
+def test_the_official_client_follows_the_pages_of_a_listing(server: Hub, tmp_path: Path, client: Client) -> None:
     many = tmp_path / "many"
     for number in range(25):
         (many / f"{number % 5}").mkdir(parents=True, exist_ok=True)
@@ -106,16 +122,12 @@ def test_the_official_client_follows_the_pages_of_a_listing(server: Hub, tmp_pat
     server.push("org/many", many)
     server.set(page=7)
     try:
-        listed = client(
-            server,
-            tmp_path,
-            """
+        listed = client("""
 api = HfApi()
 files = [f.path for f in api.list_repo_tree('org/many', recursive=True) if hasattr(f, 'blob_id')]
 top = [f.path for f in api.list_repo_tree('org/many')]
 paths = [f.path for f in api.get_paths_info('org/many', ['0', '1/6.txt', 'none'])]
-print(json.dumps([sorted(files), sorted(top), sorted(paths)]))""",
-        )
+result = [sorted(files), sorted(top), sorted(paths)]""")
     finally:
         server.set(page=1000)
     assert listed == [
@@ -125,25 +137,22 @@ print(json.dumps([sorted(files), sorted(top), sorted(paths)]))""",
     ]
 
 
-def test_the_official_client_knows_its_errors(server: Hub, model: Path, tmp_path: Path) -> None:
+def test_the_official_client_knows_its_errors(server: Hub, model: Path, client: Client) -> None:
     server.set(tokens=["hf_in", "hf_out"])
     server.push("org/gated", model, gated=True, readers=["hf_in"])
     server.push("org/private", model, private=True, readers=["hf_in"])
     server.push("org/open", model)
     program = """
-from huggingface_hub.errors import *
-said = []
-for what in (lambda: hf_hub_download('org/gated', 'config.json'), lambda: model_info('org/private'),
-             lambda: model_info('org/none'), lambda: model_info('org/open', revision='none'),
-             lambda: list(list_repo_tree('org/open', 'none')), lambda: hf_hub_download('org/open', 'none.txt'),
-             lambda: auth_check('org/gated')):
+result = []
+for call in ("hf_hub_download('org/gated', 'config.json')", "model_info('org/private')", "model_info('org/none')",
+             "model_info('org/open', revision='none')", "list(list_repo_tree('org/open', 'none'))",
+             "hf_hub_download('org/open', 'none.txt')", "auth_check('org/gated')"):
     try:
-        what()
-        said.append("")
+        eval(call)
+        result.append("")
     except Exception as error:
-        said.append(type(error).__name__)
-print(json.dumps(said))"""
-    assert client(server, tmp_path, program, token="hf_out") == [
+        result.append(type(error).__name__)"""
+    assert client(program, token="hf_out") == [
         "GatedRepoError",
         "RepositoryNotFoundError",
         "RepositoryNotFoundError",
@@ -152,29 +161,18 @@ print(json.dumps(said))"""
         "RemoteEntryNotFoundError",
         "GatedRepoError",
     ]
-    assert client(server, tmp_path, program, token="hf_in")[:2] == ["", ""]
-    wrong = client(
-        server,
-        tmp_path,
-        """
-from huggingface_hub.errors import *
+    assert client(program, token="hf_in")[:2] == ["", ""]
+    program = """
 try:
     model_info('org/open')
 except HfHubHTTPError as error:
-    print(json.dumps([error.response.status_code, error.server_message]))""",
-        token="hf_nobody",
-    )
-    assert wrong == [401, "Invalid credentials in Authorization header"]
+    result = [error.response.status_code, error.server_message]"""
+    assert client(program, token="hf_nobody") == [401, "Invalid credentials in Authorization header"]
 
 
-def test_a_signed_url_of_the_storage_expires(server: Hub, model: Path, tmp_path: Path) -> None:
+def test_a_signed_url_of_the_storage_expires(server: Hub, model: Path, client: Client) -> None:
     server.push("org/signed", model)
-    url = client(
-        server,
-        tmp_path,
-        """
-print(json.dumps(get_hf_file_metadata(hf_hub_url('org/signed', 'model.safetensors')).location))""",
-    )
+    url = client("result = get_hf_file_metadata(hf_hub_url('org/signed', 'model.safetensors')).location")
     request = urllib.request.Request(url, headers={"Range": "bytes=5-9"})
     with urllib.request.urlopen(request) as answer:
         assert (answer.status, answer.headers["Content-Range"]) == (206, "bytes 5-9/300000")
