@@ -24,6 +24,7 @@ from datasets.samples.llama import make as llama
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
 from tests.integration.stack_run import stack
+from tests.ports import free_ports
 from tests.servers import s3, vllm
 from tests.servers.triton import runtime_root
 
@@ -128,10 +129,11 @@ def live() -> Iterator[Live]:
     """
     runtime_root()
     with stack() as running:
-        running.extra["REPLICA_RETRY_SECONDS"] = "2"
+        [source_port] = free_ports(1)
+        running.extra |= {"REPLICA_RETRY_SECONDS": "2", "DATASET_ENDPOINTS": f"127.0.0.1:{source_port}"}
         running.start("--no-color")
         wait_for(running.read_output, lambda text: f"{example.NAME} says 8" in text, 120)
-        yield Live(running)
+        yield Live(running, source_port)
 
 
 @pytest.fixture(scope="session")

@@ -51,10 +51,13 @@ def parsed(raw: bytes) -> Any:
 
 
 class Live:
-    """A running stack as its users see it: the REST API and the gateway, with the key of credentials.json."""
+    """A running stack as its users see it: the REST API and the gateway, with the key of credentials.json.
 
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
+    `source_port`: the only one of loopback that its datasets may read from.
+    """
+
+    def __init__(self, stack: Stack, source_port: int = 0) -> None:
+        self.stack, self.source_port = stack, source_port
         self.credentials = credentials.read(stack.home.credentials)
         self.key = self.credentials["api_key"]
         self.console = self.credentials["console_url"]

@@ -30,24 +30,29 @@ Rule = Callable[[Exchange, bytes], Iterator[bytes]]
 
 
 class Hold:
-    """What is held stays so until it is cut, or the proxy ends. `begun` is set once something is."""
+    """What is held stays so until it is cut or released, or the proxy ends. `begun` is set once something is."""
 
     def __init__(self) -> None:
-        self.begun, self.is_cut = threading.Event(), threading.Event()
-        self.others_pass = False
+        self.begun, self.is_over = threading.Event(), threading.Event()
+        self.others_pass = self.is_released = False
 
     def let_others_pass(self) -> None:
         self.others_pass = True
 
     def cut(self) -> None:
         self.others_pass = True
-        self.is_cut.set()
+        self.is_over.set()
+
+    def release(self) -> None:
+        """What is held goes on."""
+        self.is_released = True
+        self.cut()
 
 
 class Proxy:
-    """On a free port of loopback, until the block ends. Knows HTTP/1.1 only as far as a request is one packet."""
+    """On `port` of loopback, or a free one, until the block ends. HTTP/1.1, as far as a request is one packet."""
 
-    def __init__(self, upstream: int) -> None:
+    def __init__(self, upstream: int, port: int = 0) -> None:
         self.upstream = upstream
         self.passed = 0
         """Bytes of answers that clients were sent, headers counted."""
@@ -60,7 +65,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads: set[threading.Thread] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port = int(self._listener.getsockname()[1])
 
     def __enter__(self) -> Self:
@@ -176,7 +181,7 @@ class Proxy:
             yield data[:keep]
             self._count(new_hold)
             left = iter(range(keep, len(data)))
-            while not new_hold.is_cut.wait(1 if drip else None):
+            while not new_hold.is_over.wait(1 if drip else None):
                 if drip and (place := next(left, None)) is not None:
                     yield data[place : place + 1]
             raise Cut
@@ -192,8 +197,10 @@ class Proxy:
                 yield data
                 return
             self._count(new_hold)
-            new_hold.is_cut.wait()
-            raise Cut
+            new_hold.is_over.wait()
+            if not new_hold.is_released:
+                raise Cut
+            yield data
 
         return self._held_by(new_hold, rule)
 

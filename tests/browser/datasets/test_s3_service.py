@@ -9,67 +9,51 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from console.first_run import example
 from tests.browser import pages
-from tests.browser.chromium import Watch
-from tests.browser.conftest import PATIENCE
-from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
-from tests.integration.stack_run import stack
 from tests.servers import s3
-from tests.servers.triton import runtime_root, shared_samples
+from tests.servers.proxy import Hold, Proxy
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.xdist_group("s3-service")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.xdist_group("live")]
 NAME, FILLER, QUEUE = "br-from-s3", "br-in-the-way", "br-narrow"
-PADDING = 96 << 20
-"""Bytes beside the model: some eight seconds of looking at SPEED."""
-PART, STREAMS = 2 << 20, 16
-"""Another folder: bytes in a file, and files at a time."""
-SPEED = 12
-"""MiB a second."""
+MIB = 1 << 20
+PADDING = 48 * MIB
+"""Bytes beside the model, and of another folder."""
+PART, STREAMS = 2 * MIB, 16
+"""Bytes in a file of that folder, and how many files come at once."""
 
 
 class World(NamedTuple):
     live: Live
-    server: s3.Server
     bucket: s3.Bucket
 
     @property
     def secret(self) -> str:
-        return self.server.everything[1]
+        return self.bucket.server.everything[1]
+
+    def proxy(self) -> Proxy:
+        """The bucket's server as the console reaches it."""
+        return Proxy(self.bucket.server.port, self.live.source_port)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A stack that may read from an S3 server of its own, slowly; a bucket with a model and what makes it large."""
-    runtime_root()
-    samples = shared_samples(tmp_path_factory)
-    with s3.start_s3() as server, stack() as running:
-        bucket = server.bucket()
-        for file in sorted((samples / "mnist-svm").rglob("*")):
-            if file.is_file():
-                bucket.put(f"team/digits/{file.relative_to(samples / 'mnist-svm')}", file.read_bytes())
-        bucket.put("team/digits/padding.bin", secrets.token_bytes(PADDING))
-        for number in range(PADDING // PART):
-            bucket.put(f"team/large/part-{number:02d}.bin", secrets.token_bytes(PART))
-        running.extra = {"DATASET_ENDPOINTS": f"127.0.0.1:{server.port}", "PREHEAT_MIB_PER_SECOND": str(SPEED)}
-        running.start("--no-color")
-        wait_for(running.read_output, lambda text: f"{example.NAME} says 8" in text, 120)
-        yield World(Live(running), server, bucket)
-
-
-@pytest.fixture
-def page(world: World, browser: Browser, watch: Watch) -> Iterator[Page]:
-    """Signed in."""
-    context = browser.new_context(base_url=world.live.console)
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    watch.follow(page)
-    pages.sign_in(page, world.live)
-    yield page
-    context.close()
+def world(live: Live, s3_server: s3.Server) -> Iterator[World]:
+    """A bucket with a model and what makes it large."""
+    bucket, model = s3_server.bucket(), live.stack.home.samples / "mnist-svm"
+    for file in sorted(model.rglob("*")):
+        if file.is_file():
+            bucket.put(f"team/digits/{file.relative_to(model)}", file.read_bytes())
+    bucket.put("team/digits/padding.bin", secrets.token_bytes(PADDING))
+    for number in range(PADDING // PART):
+        bucket.put(f"team/large/part-{number:02d}.bin", secrets.token_bytes(PART))
+    yield World(live, bucket)
+    for name in (NAME, FILLER):
+        if live.api(f"services/{name}/").status == 200:
+            live.delete(name)
+    live.api(f"queues/{QUEUE}/", method="DELETE")
 
 
 def test_a_service_made_by_form_from_a_bucket_waits_for_its_files_then_for_its_queue_and_answers_8(
@@ -77,25 +61,27 @@ def test_a_service_made_by_form_from_a_bucket_waits_for_its_files_then_for_its_q
 ) -> None:
     live = world.live
     the_queue_is_full(live)
-    the_dataset_is_made(page, world, "br-bucket")
-    page.get_by_role("button", name="Trust the code in this dataset").click()  # the model is a pickle
-    expect(page.get_by_role("button", name="Take it back")).to_be_visible()
-    page.get_by_role("link", name="team/").click()
-    page.get_by_role("link", name="digits/").click()
-    expect(page.get_by_role("cell", name="config.pbtxt")).to_be_visible()
-    expect(page.get_by_text("A Triton model (python)")).to_be_visible()
-    the_secret_is_not_in(page, world)
-    page.get_by_role("link", name="Create a service from this folder").click()
-    expect(page.get_by_label("Model path")).to_have_value("team/digits")
-    pages.name_it(page, NAME)
-    page.get_by_label("Queue", exact=True).select_option(QUEUE)
-    pages.claim(page, "0.5", "0.5")
-    page.get_by_role("button", name="Create service").click()
-    expect(page.get_by_text(f"{NAME} was created.")).to_be_visible()
-    page.evaluate("window.still = true")
-    the_preheat_moves(page)
-    the_secret_is_not_in(page, world)
-    expect(page.locator("#status .badge").first).to_have_text("Queued", timeout=60_000)
+    with world.proxy() as proxy:
+        the_dataset_is_made(page, world, "br-bucket")
+        page.get_by_role("button", name="Trust the code in this dataset").click()  # the model is a pickle
+        expect(page.get_by_role("button", name="Take it back")).to_be_visible()
+        page.get_by_role("link", name="team/").click()
+        page.get_by_role("link", name="digits/").click()
+        expect(page.get_by_role("cell", name="config.pbtxt")).to_be_visible()
+        expect(page.get_by_text("A Triton model (python)")).to_be_visible()
+        the_secret_is_not_in(page, world)
+        page.get_by_role("link", name="Create a service from this folder").click()
+        expect(page.get_by_label("Model path")).to_have_value("team/digits")
+        pages.name_it(page, NAME)
+        page.get_by_label("Queue", exact=True).select_option(QUEUE)
+        pages.claim(page, "0.5", "0.5")
+        hold = proxy.hold_all(PADDING // 4)
+        page.get_by_role("button", name="Create service").click()
+        expect(page.get_by_text(f"{NAME} was created.")).to_be_visible()
+        page.evaluate("window.still = true")
+        the_preheat_moves(page, proxy, hold)
+        the_secret_is_not_in(page, world)
+        expect(page.locator("#status .badge").first).to_have_text("Queued")
     expect(page.locator("#status")).to_contain_text(f"1st in queue {QUEUE}: needs 0.5 CPU, 0 free")
     live.api(f"services/{FILLER}/stop/", method="POST")
     pages.wait_until_ready(page, NAME)
@@ -121,21 +107,20 @@ def test_a_service_made_by_form_from_a_bucket_waits_for_its_files_then_for_its_q
 
 def test_a_preheat_says_that_the_server_is_away_and_goes_on_when_it_is_back(page: Page, world: World) -> None:
     name = "br-restarted"
-    the_dataset_is_made(page, world, name)
-    page.goto(f"/datasets/{name}/?path=team/large")
-    page.get_by_role("button", name="Preheat this").click()
-    page.locator("#rounds").get_by_role("link", name="team/large").click()
     job = page.locator("#round")
-    expect(job.get_by_role("progressbar")).to_have_attribute("value", re.compile("[1-9]"))
-    expect(page.locator("#files-there")).not_to_have_text("There 0")
-    world.server.kill()
-    try:
-        expect(job).to_contain_text(f"127.0.0.1:{world.server.port}", timeout=60_000)
-        expect(job).to_contain_text("Attempt 1 of 5; the next one follows in")
-        the_secret_is_not_in(page, world)
-    finally:
-        world.server.start_again()
-    expect(job.locator(".badge").first).to_have_text("Done", timeout=90_000)
+    with world.proxy() as proxy:
+        the_dataset_is_made(page, world, name)
+        page.goto(f"/datasets/{name}/?path=team/large")
+        proxy.hold_all(PADDING // 2)
+        page.get_by_role("button", name="Preheat this").click()
+        page.locator("#rounds").get_by_role("link", name="team/large").click()
+        expect(job.get_by_role("progressbar")).to_have_attribute("value", re.compile("[1-9]"))
+        expect(page.locator("#files-there")).not_to_have_text("There 0")
+    expect(job).to_contain_text(f"127.0.0.1:{world.live.source_port}")
+    expect(job).to_contain_text("Attempt 1 of 5; the next one follows in")
+    the_secret_is_not_in(page, world)
+    with world.proxy():
+        expect(job.locator(".badge").first).to_have_text("Done", timeout=90_000)
     after = world.live.api(f"datasets/{name}/rounds/").body["results"][0]
     assert after["bytes_total"] == after["bytes_done"] == PADDING
     assert after["bytes_copied"] <= PADDING + STREAMS * PART  # what was under way, and no more
@@ -150,8 +135,8 @@ def the_dataset_is_made(page: Page, world: World, name: str) -> None:
     page.get_by_role("textbox", name="Name", exact=True).fill(name)
     page.get_by_role("radio", name="S3 bucket").check()
     page.get_by_label("Bucket", exact=True).fill(world.bucket.name)
-    page.get_by_label("Endpoint").fill(world.server.endpoint)
-    page.get_by_label("Access key").fill(world.server.everything[0])
+    page.get_by_label("Endpoint").fill(f"http://127.0.0.1:{world.live.source_port}")
+    page.get_by_label("Access key").fill(world.bucket.server.everything[0])
     page.get_by_label("Secret key").fill("not-the-secret")
     page.get_by_role("button", name="Test connection").click()
     result = page.locator("#looked")
@@ -159,7 +144,7 @@ def the_dataset_is_made(page: Page, world: World, name: str) -> None:
     expect(page.locator('[id="id_credentials.secret_key_error"]')).to_contain_text("does not fit the access key")
     page.get_by_label("Secret key").fill(world.secret)
     page.get_by_role("button", name="Test connection").click()
-    expect(result).to_contain_text(f"{world.bucket.name} at 127.0.0.1:{world.server.port} can be read")
+    expect(result).to_contain_text(f"{world.bucket.name} at 127.0.0.1:{world.live.source_port} can be read")
     the_secret_is_not_in(page, world)
     page.get_by_role("button", name="Create the dataset").click()
     expect(page.get_by_role("heading", name=name)).to_be_visible()
@@ -172,20 +157,18 @@ def the_queue_is_full(live: Live) -> None:
     live.wait(FILLER)
 
 
-def the_preheat_moves(page: Page) -> None:
-    """The bar on the page of the service goes on by itself."""
+def the_preheat_moves(page: Page, proxy: Proxy, hold: Hold) -> None:
+    """The bar on the page of the service goes on by itself, whenever the server does."""
     status = page.locator("#status")
     expect(status).to_contain_text("no GPU is held meanwhile")
     bar = status.get_by_role("progressbar", name="Model files prepared")
-    seen: set[int] = set()
-    for _ in range(100):
-        # All at once: between two questions the bar may be gone.
-        values: list[float] = bar.evaluate_all("bars => bars.map(bar => bar.value)")
-        if not values:
-            break
-        seen.update(map(int, values))
-        page.wait_for_timeout(100)
-    assert len(seen - {0, 100}) >= 3, seen
+    value = "0"
+    for _ in range(3):
+        expect(bar).not_to_have_attribute("value", value)
+        value = str(bar.get_attribute("value"))
+        last, hold = hold, proxy.hold_all(PADDING // 4)
+        last.release()
+    hold.release()
 
 
 def the_secret_is_not_in(page: Page, world: World) -> None:

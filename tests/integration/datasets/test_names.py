@@ -77,7 +77,7 @@ def listed(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def web_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[web.Server]:
-    """Of all folders of `make`."""
+    """Serves all folders of `make`."""
     root = tmp_path_factory.getbasetemp()
     server = web.Server("ranges", root, root / "web.log")
     yield server
