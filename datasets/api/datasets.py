@@ -153,7 +153,7 @@ SAMPLE = OpenApiExample(
 
 
 @extend_schema_view(
-    list=describe("List the datasets that you may see", answers={200: DatasetOut(many=True)}),
+    list=describe("List the datasets that you have access to", answers={200: DatasetOut(many=True)}),
     retrieve=describe("Show a dataset", answers={200: DatasetOut}, errors=[404]),
     create=describe("Create a dataset", answers={201: DatasetOut}, body=DatasetBody, errors=[429], examples=[SAMPLE]),
     partial_update=describe(

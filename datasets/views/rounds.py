@@ -23,6 +23,7 @@ from datasets.queries import progress, round_files
 
 FILES = 100
 """Files that are shown at once."""
+LABELS = dict(zip(round_files.STATES, ("Copying", "Waiting", "Copied"), strict=True))
 FAST, FILES_EVERY, SLOW = 1, 2, 5
 """Seconds between two looks: at a round under way, at its files, and at one that is paused."""
 SAID = {
@@ -105,7 +106,7 @@ def _files(request: HttpRequest, job: Round) -> dict[str, Any]:
     state = requested_state if requested_state in round_files.STATES else ""
     listing = round_files.files_of(job, state)
     here = reverse("round", args=[job.dataset.name, job.pk])
-    choices = [("All", "", listing.total), *((each.title(), each, listing.counts[each]) for each in round_files.STATES)]
+    choices = [("All", "", listing.total), *((LABELS[each], each, listing.counts[each]) for each in round_files.STATES)]
     page = Paginator(listing.rows, FILES).get_page(request.GET.get("page"))
     return {
         "dataset": job.dataset,
@@ -113,7 +114,8 @@ def _files(request: HttpRequest, job: Round) -> dict[str, Any]:
         "page": page,
         "files": [(row, round_files.seconds_left(row)) for row in page],
         "choices": [(label, each, count, f"{here}?state={each}#round-files") for label, each, count in choices],
-        "asked": state,
+        "state": state,
+        "label": LABELS.get(state, "").lower(),
         "missing": listing.missing,
         "files_url": f"{here}?{urlencode({**({'state': state} if state else {}), 'page': page.number})}",
         "files_every": FILES_EVERY if job.state in states.UNDERWAY else SLOW,

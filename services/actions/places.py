@@ -68,7 +68,7 @@ def create_queue(
 
 
 def edit_queue(queue: Queue, changes: Mapping[str, Any], *, actor: Principal) -> Queue:
-    """Change description, quota or order. A quota lowered below what runs ends nothing; it only grants no more."""
+    """Change description, quota or order. Lowering a quota below its use ends no replica."""
     actor.require_admin()
     editable = ("description", "cpu", "memory_gib", "gpus", *TURNS)
     fields = {name: changes[name] for name in editable if name in changes}

@@ -80,7 +80,7 @@ class Keys(Resource):
         return self._new_key_response(actions.create(team=team, actor=self.actor, **actions.fields_of(data)))
 
     @describe(
-        "Make a second key with the same rights",
+        "Create a second key with the same rights",
         answers={201: NewKeyOut, 202: NewKeyOut},
         errors=[400, 404, 409],
         description="The old one goes on working until it is revoked, so that clients can change over. A key gets none "

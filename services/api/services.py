@@ -58,7 +58,7 @@ def verb(summary: str, **more: Any) -> Callable[[Any], Any]:
 
 
 @extend_schema_view(
-    list=describe("List the services that you may see", answers={200: ServiceOut(many=True)}, errors=[400]),
+    list=describe("List the services that you have access to", answers={200: ServiceOut(many=True)}, errors=[400]),
     retrieve=describe("Show a service", answers={200: ServiceOut}, errors=[404]),
     create=describe("Create a service", answers={201: ServiceOut}, body=ServiceBody, examples=CREATE_EXAMPLES),
     partial_update=describe(

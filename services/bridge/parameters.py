@@ -82,7 +82,7 @@ def read(parameters: Mapping[str, Any], allowed: Mapping[str, tuple[str, _Reader
     values = {}
     for name in sorted(parameters):
         if name not in allowed:
-            raise invalid(f"The parameter {name} is not known here. There are: {', '.join(sorted(allowed))}.")
+            raise invalid(f"Unknown parameter {name}. Allowed: {', '.join(sorted(allowed))}.")
         which = parameters[name].WhichOneof("parameter_choice")
         what, reader = allowed[name]
         try:

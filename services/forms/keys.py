@@ -45,7 +45,7 @@ class KeyForm(forms.Form):
         help_text="Empty: never.",
     )
     rate_limit_per_minute = forms.IntegerField(
-        label="Requests a minute", required=False, min_value=1, help_text="Empty: no limit. More are answered 429."
+        label="Requests a minute", required=False, min_value=1, help_text="Empty: no limit. Requests beyond it get 429."
     )
     tokens_per_minute = forms.IntegerField(
         label="Tokens a minute",

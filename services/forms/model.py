@@ -96,7 +96,7 @@ def inspect(
         return Model()
     row = Dataset.objects.visible_to(actor).filter(name=dataset).select_related("team").first()
     if row is None:
-        return Model(dataset, path, error=f"There is no dataset named {dataset} that you may see.")
+        return Model(dataset, path, error=f"Dataset {dataset} does not exist, or you have no access to it.")
     chosen = str((config or {}).get("model", "")) if framework == "triton" else ""
     with Peeks.shared(peeks) as opened:
         try:

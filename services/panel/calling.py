@@ -37,7 +37,7 @@ HINTS: Final = {
 def may(service: Service, actor: Principal) -> None:
     """Raises NotFound, or Forbidden without the role viewer or the scope infer."""
     if actor.services is not None and service.pk not in actor.services:
-        raise NotFound(f"There is no service named {service.name} that you may see.")
+        raise NotFound(f"Service {service.name} does not exist, or you have no access to it.")
     actor.require(service.team, roles.VIEWER)
     if INFER not in actor.scopes:
         raise Forbidden("This needs the scope infer.", hint="Use a key that has it.")

@@ -32,7 +32,7 @@ def find(request: HttpRequest, name: str) -> tuple[Service, Principal]:
     actor = actor_of(request)
     service: Service | None = service_status.with_related(Service.objects.visible_to(actor)).filter(name=name).first()
     if service is None:
-        raise NotFound(f"There is no service named {name} that you may see.")
+        raise NotFound(f"Service {name} does not exist, or you have no access to it.")
     return service, actor
 
 

@@ -88,7 +88,7 @@ def test_the_limits_of_a_key_are_shown_with_it(page: Page) -> None:
     page.get_by_label("Requests a minute").fill("60")
     page.get_by_label("Tokens a minute").fill("9000")
     page.get_by_label("Requests at once").fill("4")
-    page.get_by_role("button", name="Make the key").click()
+    page.get_by_role("button", name="Create key").click()
     row = page.get_by_role("row").filter(has_text="limited")
     for text in ("60 a minute", "9000 tokens a minute", "4 at once"):
         expect(row.first).to_contain_text(text)

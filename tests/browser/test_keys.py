@@ -21,7 +21,7 @@ def test_a_key_is_shown_once_opens_the_gateway_and_stops_when_it_is_revoked(page
 
     page.get_by_role("link", name="API keys").click()
     row = page.get_by_role("row").filter(has_text=keys.parse(key) or "")
-    expect(row).to_contain_text("Live")
+    expect(row).to_contain_text("Active")
     assert key not in page.content()
 
     row.get_by_role("button", name=f"Revoke {NAME}").click()
@@ -35,6 +35,6 @@ def make_key(page: Page) -> str:
     page.goto("/keys/")
     page.get_by_role("link", name="New key").click()
     page.get_by_label("Name", exact=True).fill(NAME)
-    page.get_by_role("button", name="Make the key").click()
+    page.get_by_role("button", name="Create key").click()
     expect(page.get_by_role("heading", name="copy it now")).to_be_visible()
     return page.locator("#new-key").inner_text().strip()

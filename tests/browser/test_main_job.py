@@ -32,7 +32,7 @@ def test_a_service_made_by_form_gets_ready_and_answers_8_over_http_and_grpc(
     page.get_by_role("link", name="New service").click()
     the_name_is_checked_while_it_is_typed(page)
     pages.browse_to(page, "samples", "mnist-onnx")
-    expect(page.get_by_text("It can be served as it is.")).to_be_visible()
+    expect(page.get_by_text("Can be served as is.")).to_be_visible()
     pages.claim(page, "0.5", "0.5")
     expect(page.locator("#placement")).to_contain_text("fits")
     page.get_by_role("button", name="Create service").click()

@@ -21,7 +21,7 @@ def test_a_path_that_is_being_typed_survives_an_answer_that_comes_late(page: Pag
     page.unroute("**/services/new/browse/**")
     path.press_sequentially("ho")
     page.get_by_label("CPUs").focus()  # leaving the field asks again
-    expect(page.get_by_text("It can be served as it is.")).to_be_visible()
+    expect(page.get_by_text("Can be served as is.")).to_be_visible()
     expect(path).to_have_value("echo")
 
 
@@ -43,7 +43,7 @@ def test_the_model_that_callers_call_is_chosen_and_its_tensors_are_shown(page: P
     chosen = page.get_by_label("Model that callers call")
     expect(page.get_by_text("name the model that callers call in the option model")).to_be_visible()
     chosen.select_option("echo")
-    expect(page.get_by_text("It can be served as it is.")).to_be_visible()
+    expect(page.get_by_text("Can be served as is.")).to_be_visible()
     expect(page.get_by_role("list").filter(has_text="Callers call it, under the name of the service.")).to_be_visible()
     expect(page.get_by_role("group", name="Inputs").get_by_label("name").first).to_have_value("IN")
     chosen.select_option("mnist-onnx")

@@ -35,10 +35,10 @@ def test_choosing_a_framework_shows_its_fields_and_reads_the_files_again(page: P
     expect(page.get_by_label("Max model length")).to_be_visible()
     expect(page.get_by_text("This is for Triton: choose that framework above.")).to_be_visible()
     pages.browse_to(page, "samples", vllm.NAME)
-    expect(page.get_by_label("What the files say")).to_contain_text("LlamaForCausalLM")
+    expect(page.get_by_label("Model files")).to_contain_text("LlamaForCausalLM")
     expect(page.get_by_label("Task")).to_have_value("chat")
     expect(page.get_by_label("Max model length")).not_to_have_value("")
-    expect(page.get_by_text("It can be served as it is.")).to_be_visible()
+    expect(page.get_by_text("Can be served as is.")).to_be_visible()
 
 
 def test_a_language_model_is_made_with_an_adapter_and_what_is_wrong_is_said_beside_its_field(

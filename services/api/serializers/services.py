@@ -175,7 +175,7 @@ class MetricsOut(serializers.Serializer[Any]):
     replicas_ready = serializers.IntegerField()
     restarts = serializers.IntegerField(help_text="Restarts of the current replicas.")
     replicas = ReplicaMetricsOut(many=True)
-    last_hour = UsedOut(help_text="What was used of it, as far as you may see it.")
+    last_hour = UsedOut(help_text="What was used of it, as far as you have access to it.")
     not_collected = serializers.ListField(
         child=serializers.CharField(), help_text="What one might look for here and the console does not hold yet."
     )

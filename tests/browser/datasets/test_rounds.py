@@ -26,6 +26,6 @@ def test_a_preheat_is_followed_to_its_end(page: Page, live: Live) -> None:
     expect(page.locator("#round")).to_contain_text("are published as")
     assert page.evaluate("window.still"), "the page was loaded again"
     page.locator("#files-there").click()
-    expect(page.locator("#round-files tbody tr").first).to_contain_text("There")
+    expect(page.locator("#round-files tbody tr").first).to_contain_text("Copied")
     page.goto("/store/")
     expect(page.get_by_role("link", name="samples/mnist-onnx").first).to_be_visible()

@@ -64,7 +64,7 @@ def test_a_service_made_by_form_from_a_bucket_waits_for_its_files_then_for_its_q
     with world.proxy() as proxy:
         the_dataset_is_made(page, world, "br-bucket")
         page.get_by_role("button", name="Trust the code in this dataset").click()  # the model is a pickle
-        expect(page.get_by_role("button", name="Take it back")).to_be_visible()
+        expect(page.get_by_role("button", name="Revoke trust")).to_be_visible()
         page.get_by_role("link", name="team/").click()
         page.get_by_role("link", name="digits/").click()
         expect(page.get_by_role("cell", name="config.pbtxt")).to_be_visible()

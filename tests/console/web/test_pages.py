@@ -71,8 +71,8 @@ def test_what_is_not_there_is_a_page_or_a_fragment(alice: User, client_of: Clien
     page = client_of(alice).get("/teams/unknown/")
     part = client_of(alice).get("/teams/unknown/", headers=HX)
     assert page.status_code == part.status_code == 404
-    assert "<html" in page.content.decode() and "To the dashboard" in page.content.decode()
-    assert "<html" not in part.content.decode() and "nothing at this address" in part.content.decode()
+    assert "<html" in page.content.decode() and "Go to the dashboard" in page.content.decode()
+    assert "<html" not in part.content.decode() and "no access to it" in part.content.decode()
 
 
 @pytest.mark.django_db

@@ -62,7 +62,7 @@ def test_the_page_shows_it_and_its_button_changes_it(dataset: Dataset, alice: Us
     form = {"trusted": "yes", "seen": trust.digest(dataset)}
     assert browser.post(reverse("dataset-trust", args=[dataset.name]), form)["Location"] == page
     content = browser.get(page).content.decode()
-    assert "Take it back" in content and "by alice" in content
+    assert "Revoke trust" in content and "by alice" in content
     browser.post(reverse("dataset-trust", args=[dataset.name]), {"trusted": "no"})
     assert "Trust the code in this dataset" in browser.get(page).content.decode()
 

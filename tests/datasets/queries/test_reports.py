@@ -47,7 +47,7 @@ def test_what_is_too_large_to_be_read_where_it_lies_is_said_to_be_so(
         file.truncate(GRAPH + 1)
     assert reports.read(dataset, "svm").report is None
     page = client_of(alice).get(reverse("dataset-files", args=[dataset.name]) + "?path=svm").content.decode()
-    assert "too large to be read where they lie" in page
+    assert "too large to inspect at the source" in page
 
 
 def test_the_page_asks_for_the_card_and_the_card_says_it(
@@ -88,4 +88,4 @@ def test_a_folder_that_is_no_model_is_read_only_when_asked(dataset: Dataset, ali
     page = reverse("dataset", args=[dataset.name])
     assert 'hx-trigger="load"' in client_of(alice).get(page + "?path=svm").content.decode()
     whole = client_of(alice).get(page).content.decode()
-    assert 'hx-trigger="load"' not in whole and "What the files say" in whole
+    assert 'hx-trigger="load"' not in whole and "Model files" in whole

@@ -87,7 +87,7 @@ def test_problems_of_a_folder_are_listed(browser: Client, dataset: Dataset, file
 def test_a_path_outside_or_not_there_is_explained(path: str, browser: Client, dataset: Dataset) -> None:
     answer = browser.get(reverse("dataset", args=[dataset.name]) + f"?path={path}")
     assert answer.status_code == 400
-    assert 'role="alert"' in answer.content.decode() and "To the top of the dataset" in answer.content.decode()
+    assert 'role="alert"' in answer.content.decode() and "Root of the dataset" in answer.content.decode()
 
 
 def test_names_that_look_like_markup_are_only_names(browser: Client, dataset: Dataset, files: Path) -> None:

@@ -79,13 +79,13 @@ def test_files_are_filtered_and_paged(
     monkeypatch.setattr(rounds, "FILES", 2)
     under_way(job, store, count=7)
     first = text(browser, job)
-    assert all(label in first for label in ("All 7", "Moving 1", "Waiting 5", "There 1"))
+    assert all(label in first for label in ("All 7", "Copying 1", "Waiting 5", "Copied 1"))
     assert "00002.bin" not in first and "00002.bin" in text(browser, job, "?page=2")
     waiting = text(browser, job, "?state=waiting")
     assert "00002.bin" in waiting and "00000.bin" not in waiting and "?state=waiting&amp;page=2" in waiting
     assert f'hx-get="{url(job)}?state=waiting&amp;page=1"' in waiting
     assert "00000.bin" in text(browser, job, "?state=nonsense")
-    assert "No file is there just now." not in text(browser, job, "?state=there")
+    assert "No file is copied now." not in text(browser, job, "?state=there")
 
 
 def test_names_of_files_are_only_names(browser: Client, job: Round, dataset: Dataset) -> None:

@@ -121,7 +121,7 @@ def test_refusals_have_their_codes_in_both_calls(bridge: Bridge) -> None:
     unknown, cold, other = question(prompt_embeds="x"), question(temperature=-1), question()
     other.model_name = "other"
     cases = [
-        (unknown, SHARED, "INVALID_ARGUMENT", "The parameter prompt_embeds is not known here."),
+        (unknown, SHARED, "INVALID_ARGUMENT", "Unknown parameter prompt_embeds."),
         (cold, SHARED, "INVALID_ARGUMENT", "temperature must be non-negative"),
         (other, SHARED, "NOT_FOUND", "There is no model other here: this is the service"),
         (question("x " * 3000), SHARED, "INVALID_ARGUMENT", "context length"),

@@ -52,7 +52,7 @@ def test_a_team_sees_its_keys_and_a_stranger_does_not(
 
 def test_a_new_key_is_shown_once_and_works(alice: User, sent: dict[str, object], client_of: ClientOf) -> None:
     client = client_of(alice)
-    assert "Make the key" in client.get(reverse("keys") + "?new").content.decode()
+    assert "Create key" in client.get(reverse("keys") + "?new").content.decode()
     answer = client.post(reverse("keys"), sent)
     page = answer.content.decode()
     principal = keys.authenticate(shown(page))

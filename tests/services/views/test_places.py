@@ -152,20 +152,20 @@ def test_an_administrator_labels_a_node_and_takes_it_out(node: Node, admin: User
     assert client.post(url, {"extra_labels": "rack = 7\nzone = b"})["Location"] == url
     node.refresh_from_db()
     assert node.extra_labels == {"rack": "7", "zone": "b"} and not node.schedulable
-    assert "Takes nothing new" in client.get(url).content.decode() or "Silent" in client.get(url).content.decode()
+    assert "Unschedulable" in client.get(url).content.decode() or "Not reporting" in client.get(url).content.decode()
     page = client.post(url, {"extra_labels": "a b = c"})
     assert "Not a label and a text: a b." in page.content.decode()
 
 
-def test_an_administrator_forgets_a_node_that_is_gone(
+def test_an_administrator_removes_a_node_that_is_gone(
     node: Node, admin: User, alice: User, bob: User, charlie: User, client_of: ClientOf
 ) -> None:
     Node.objects.create(name="gone")
     url, typed = reverse("node", args=["gone"]), {"verb": "delete", "confirm": "gone"}
     page = client_of(admin).get(url).content.decode()
-    assert "Forget" in page and "it does not reach other machines" in page
-    assert "Forget" not in client_of(admin).get(reverse("node", args=["local"])).content.decode()
-    assert "Forget" not in client_of(alice).get(url).content.decode()
+    assert "Remove the node" in page and "it does not reach other machines" in page
+    assert "Remove the node" not in client_of(admin).get(reverse("node", args=["local"])).content.decode()
+    assert "Remove the node" not in client_of(alice).get(url).content.decode()
     for user, status in ((alice, 403), (bob, 403), (charlie, 403), (None, 302)):
         assert client_of(user).post(url, typed).status_code == status
     assert "Type the name" in client_of(admin).post(url, {"verb": "delete", "confirm": "x"}).content.decode()

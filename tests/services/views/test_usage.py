@@ -68,7 +68,7 @@ def test_the_small_chart_of_anothers_service_is_empty(
 ) -> None:
     assert "UTC: succeeded" in text(client_of(alice), "usage-chart", service="echo")
     shown = text(client_of(charlie), "usage-chart", service="echo")
-    assert "UTC: succeeded" not in shown and "Nothing in this time" in shown
+    assert "UTC: succeeded" not in shown and "No data in this range" in shown
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -81,7 +81,7 @@ def test_every_metric_is_drawn_over_every_range(
     range_: str,
 ) -> None:
     shown = text(client_of(admin), "usage", metric=metric, range=range_)
-    assert "Nothing in this time" not in shown or metric == "tokens"
+    assert "No data in this range" not in shown or metric == "tokens"
     assert METRICS[metric].label in shown and "style=" not in shown
     assert '<td class="number">11</td>' in shown
 

@@ -115,7 +115,7 @@ def test_a_gateway_that_is_away_is_told_of_and_catches_up(gateway: Gateway, owne
     gateway.run()
     assert owner.get(f"keys/{data['id']}/").data["gateway"] == {"applied": True, "message": ""}
     over = client.get(reverse("keys-waiting"))
-    assert over.status_code == 286 and "has every key" in over.content.decode()
+    assert over.status_code == 286 and "has these keys" in over.content.decode()
     assert call(gateway, data["key"]) == 401
 
 
@@ -132,7 +132,7 @@ def test_what_cannot_be_written_is_not_called_done(gateway: Gateway, owner: Api,
         client = Client()
         client.force_login(alice)
         page = client.get(reverse("keys")).content.decode()
-        assert "the gateway still takes it" in page and "could not be written" in page
+        assert "the gateway still accepts it" in page and "could not be written" in page
         assert call(gateway, data["key"]) == 200, "the page is right"
     finally:
         (read / "in the way").rmdir()

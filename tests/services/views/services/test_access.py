@@ -45,7 +45,7 @@ def test_the_team_sees_a_page_and_nobody_else_does(
         assert client_of(user).get(url).status_code == 200
         assert client_of(user).get(url, headers=HX).status_code == 200
     stranger = client_of(charlie).get(url)
-    assert stranger.status_code == 404 and "that you may see" in stranger.content.decode()
+    assert stranger.status_code == 404 and "no access to it" in stranger.content.decode()
     nobody = client_of(None).get(url)
     assert nobody.status_code == 302 and nobody["Location"].startswith(reverse("login"))
 

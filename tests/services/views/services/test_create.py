@@ -180,7 +180,7 @@ def test_the_name_is_checked_while_it_is_typed(
 def test_a_link_from_a_dataset_chooses_the_model(browser: Client, payload: dict[str, Any], queue: Queue) -> None:
     text = browser.get(reverse(NEW), {"dataset": payload["dataset"], "path": "echo"}).content.decode()
     assert 'value="echo"' in text and f'<option value="{payload["dataset"]}" selected>' in text
-    assert "It can be served as it is." in text and 'value="IN"' in text
+    assert "Can be served as is." in text and 'value="IN"' in text
 
 
 def test_the_form_says_what_is_free_and_why_vllm_is_not(browser: Client, queue: Queue, team: Any) -> None:
@@ -192,9 +192,9 @@ def test_the_form_says_what_is_free_and_why_vllm_is_not(browser: Client, queue: 
 def test_browsing_goes_from_folder_to_model(browser: Client, payload: dict[str, Any]) -> None:
     url, name = reverse("service-browse"), payload["dataset"]
     root = browser.get(url, {"dataset": name}).content.decode()
-    assert "A Triton repository of 1 model: echo." in root and "It can be served as it is." in root
+    assert "A Triton repository of 1 model: echo." in root and "Can be served as is." in root
     model = browser.get(url, {"dataset": name, "path": "echo"}).content.decode()
-    assert "config.pbtxt" in model and "It can be served as it is." in model and 'hx-swap-oob="outerHTML"' in model
+    assert "config.pbtxt" in model and "Can be served as is." in model and 'hx-swap-oob="outerHTML"' in model
     missing = browser.get(url, {"dataset": name, "path": "nothing"}).content.decode()
     assert "There is no nothing in this dataset." in missing
     outside = browser.get(url, {"dataset": name, "path": "../.."}).content.decode()

@@ -45,7 +45,7 @@ def test_a_contradiction_is_shown_with_what_to_write(read: Callable[..., str], d
     assert "contradicts" in page and "Input pixels: The model has [-1, 64]: write dims: [-1, 64]." in page
     assert "A complete config.pbtxt" in page and "dims: [-1, 64]" in page.split("A complete config.pbtxt")[1]
     (root / "config.pbtxt").unlink()
-    assert "contradicts" not in read("digits") and "It can be served as it is." in read("digits")
+    assert "contradicts" not in read("digits") and "Can be served as is." in read("digits")
 
 
 def test_code_in_the_files_is_shown_and_what_is_missing_to_run_it(
@@ -75,7 +75,7 @@ def test_a_repository_shows_its_models_and_the_tensors_of_the_one_that_is_called
     files = {**onnx_model("neg", repositories.config("onnxruntime")), **python_model("add")}
     write(Path(dataset.options["path"]) / "several", {**files, "flow/config.pbtxt": chain("neg", "add")})
     page = read("several")
-    assert "It can be served as it is." in page and 'value="IN"' in page and 'value="x"' not in page
+    assert "Can be served as is." in page and 'value="IN"' in page and 'value="x"' not in page
     assert "<code>flow</code> ensemble" in page and "Callers call it, under the name of the service." in page
     assert "<code>neg</code> onnxruntime" in page and "A step: not to be called from outside." in page
     assert '<option value="" selected>Its only ensemble</option>' in page
@@ -91,7 +91,7 @@ def test_a_repository_without_an_ensemble_asks_which_model_is_called(
 ) -> None:
     write(Path(dataset.options["path"]) / "two", {**python_model("one"), **python_model("other")})
     assert "name the model that callers call in the option model" in read("two")
-    assert "It can be served as it is." in read("two", **{"framework_config.model": "one"})
+    assert "Can be served as is." in read("two", **{"framework_config.model": "one"})
     assert "framework_config.model" not in read("echo"), "there is nothing to choose"
 
 

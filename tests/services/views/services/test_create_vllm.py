@@ -61,7 +61,7 @@ def test_what_the_files_say_is_shown_and_filled_in(browser: Client, llama: Path,
     query = {"dataset": dataset.name, "model_path": "llama", "framework": "vllm"}
     text = browser.get(reverse("service-model"), query).content.decode()
     assert "LlamaForCausalLM" in text and "786.4 K" in text and "2048 tokens" in text and "GiB" in text
-    assert '<option value="chat" selected>' in text and "It can be served as it is." in text
+    assert '<option value="chat" selected>' in text and "Can be served as is." in text
     assert 'name="framework_config.task.read" value="chat"' in text
     assert 'name="framework_config.max_model_len.read" value="2048"' in text
     page = browser.get(reverse(NEW), {"dataset": dataset.name, "path": "llama", "framework": "vllm"}).content.decode()

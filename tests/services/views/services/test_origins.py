@@ -17,7 +17,7 @@ def test_the_access_page_names_them_and_warns_of_all(
     make: Callable[..., Service], alice: User, actor: Principal, client_of: Callable[[User | None], Client]
 ) -> None:
     service = make()
-    warning = "belongs to everybody who can open the page"
+    warning = "visible to everyone who opens the page"
 
     def shown() -> str:
         return client_of(alice).get(reverse("service-access", args=[service.name])).content.decode()

@@ -105,7 +105,7 @@ def test_model_files_that_went_bad_say_what_to_do(
     (Path(dataset.options["path"]) / "echo" / "config.pbtxt").write_text("input {")
     service = world.converge(service)
     text = shown(browser, "service", service)
-    assert service.state == states.FAILED and "Put the model files right" in text and "config.pbtxt" in text
+    assert service.state == states.FAILED and "Fix the model files" in text and "config.pbtxt" in text
 
 
 def test_a_queued_service_says_its_place_and_why(
@@ -201,7 +201,7 @@ def test_revisions_say_what_changed_and_can_be_taken_back(
         "<del>1.0</del>",
         "<ins>2.0</ins>",
         "<code>env.LOG</code>",
-        "first one",
+        "first revision",
     ):
         assert fragment in text
     service = world.converge(service)
@@ -301,7 +301,7 @@ def test_the_policy_can_be_changed_and_warns(ready: Callable[..., Service], brow
     answer = browser.post(url, {"policy": "public"}, follow=True)
     service.refresh_from_db()
     assert service.target.spec["auth"]["policy"] == "public"
-    assert "without a key and without a limit" in answer.content.decode()
+    assert "without a key or a limit" in answer.content.decode()
     wrong = browser.post(url, {"policy": "everybody"})
     assert wrong.status_code == 422 and "Must be one of: api_key, public." in wrong.content.decode()
 

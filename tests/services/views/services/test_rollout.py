@@ -75,7 +75,7 @@ def test_the_form_tells_what_saving_would_do(browser: Client, ready: Make, world
 def test_the_form_asks_only_when_both_do_not_fit(browser: Client, full: Service, world: World) -> None:
     sent = with_env(form_of(full))
     page = post(browser, reverse("service-placement"), sent).content.decode()
-    assert BOTH in page and "echo is off while the new revision starts" in page
+    assert BOTH in page and "echo is down while the new revision starts" in page
     assert 'value="rolling" checked' in page and "Replace now" in page
     sent["strategy"] = "recreate"
     assert 'value="recreate" checked' in post(browser, reverse("service-placement"), sent).content.decode()
@@ -160,7 +160,7 @@ def test_replace_now_asks_first_and_says_what_goes_off_for_how_long(
     action = reverse("service-act", args=["echo", "replace-now"])
     assert f'action="{action}"' not in before, "no button acts at one click"
     dialog = dialog.split("</dialog>")[0]
-    assert f'action="{action}"' in dialog and "echo goes off" in dialog and "503" in dialog
+    assert f'action="{action}"' in dialog and "echo goes down" in dialog and "503" in dialog
     drain = "Before that, requests in flight are finished, for up to 30 s."
     assert f"That takes about 12 s, as the last start did. {drain}" in dialog
     Replica.objects.update(created_at=now - timedelta(days=1))  # it hung, and was started again
