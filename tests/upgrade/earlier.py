@@ -1,21 +1,37 @@
-"""A home as commit f0de120 left it, put together again: make_home.py says how it was made and what is in it."""
+"""A home as commit f0de120 left it, put together again.
+
+`git show 395ff19:tests/upgrade/make_home.py` is the program that made it: it ran that commit, used it over its REST API
+and its gateway, and kept the database as SQL, with the preheated files beside it. The keys, secrets and passwords are
+constants, and open nothing else.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Final
 
 from console.home import Home
-from tests.upgrade.make_home import CREDENTIALS_KEY, DUMP, HOME, KEYS, PLACE, SESSION_KEY
+
+HOME: Final = Path(__file__).resolve().parent / "home"
+# Stands in the dump for the path of the home.
+PLACE: Final = "/home-of-the-test"
+PASSWORD: Final = "a password of the tests"
+SECRET: Final = "a secret of the tests"
+SESSION_KEY: Final = "a session key of the tests, which signs nothing"
+CREDENTIALS_KEY: Final = base64.urlsafe_b64encode(b"a credentials key of the tests..").decode()
+# How often each service was called with the key of the shop, and how often in vain.
+CALLS, REFUSED = 5, 2
 
 
 def restore(root: Path, runtimes: Path) -> Home:
     """At `root`, as if that installation had always been there. Its database has not been migrated yet."""
     home = Home(root, runtimes)
     with sqlite3.connect(home.database) as database:
-        database.executescript((HOME / DUMP).read_text().replace(PLACE, str(root)))
+        database.executescript((HOME / "console.sql").read_text().replace(PLACE, str(root)))
     database.close()
     home.secret_key.write_text(SESSION_KEY)
     home.secrets_key.write_text(CREDENTIALS_KEY)
@@ -24,8 +40,8 @@ def restore(root: Path, runtimes: Path) -> Home:
 
 
 def keys() -> dict[str, str]:
-    """The API keys in plain text, by the name that make_home.py gave each."""
-    texts: dict[str, str] = json.loads((HOME / KEYS).read_text())
+    """The API keys in plain text, by name."""
+    texts: dict[str, str] = json.loads((HOME / "keys.json").read_text())
     return texts
 
 

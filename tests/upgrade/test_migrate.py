@@ -29,7 +29,7 @@ from services.models import ApiKey, Event, Queue, Replica, Revision, Service, Us
 from services.models.usage import DAY
 from services.specs import Affinity, Auth, Header, PreferredRule, Resources, ServiceLimits, ServiceSpec
 from tests.upgrade import earlier
-from tests.upgrade.make_home import CALLS, PASSWORD, REFUSED, SECRET
+from tests.upgrade.earlier import CALLS, PASSWORD, REFUSED, SECRET
 
 # The oldest shape: neither limits nor headers nor rules.
 pytestmark = pytest.mark.slow
