@@ -20,7 +20,7 @@ import django
 
 from services.gateway.envoy import names
 
-TRACED = ("metering.py", "metering_rows.py", "django/db/transaction.py")
+TRACED = ("metering.py", "metering_rows.py")
 
 
 def die_before(number: int) -> None:
