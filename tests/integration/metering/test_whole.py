@@ -1,6 +1,6 @@
 """Usage is what clients counted, to the request, byte and token, whoever is killed while they ask.
 
-A stack of its own under steady load; each process of it is killed with kill -9, the log rotated, redis started anew.
+The shared stack under steady load; each process of it is killed with kill -9, the log rotated, redis started anew.
 """
 
 from __future__ import annotations
@@ -8,25 +8,21 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from console.first_run import example
-from datasets.samples.llama import make as llama
 from services.errors import GatewayError
 from services.gateway.usage_lines import ended
 from services.usage import access_log, metering
 from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
 from tests.integration.metering.clients import V1, Chat, Client, Grpc, Rest, Seen, at_work
-from tests.integration.stack_run import stack
 from tests.servers import vllm
-from tests.servers.triton import runtime_root
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-text")]
 OUTCOMES = ("succeeded", "client_errors", "server_errors", "limited", "cancelled")
 AMOUNTS = ("bytes_in", "bytes_out", "prompt_tokens", "completion_tokens")
 KEPT = 1000
@@ -37,12 +33,10 @@ BETWEEN = 120
 
 
 @pytest.fixture
-def live() -> Iterator[Live]:
-    runtime_root()
-    with stack() as running:
-        running.start("--no-color")
-        wait_for(running.read_output, lambda text: f"{example.NAME} says 8" in text, 120)
-        yield Live(running)
+def stack(request: pytest.FixtureRequest) -> Live:
+    """With a language model, where vLLM is installed."""
+    shared: Live = request.getfixturevalue("live_llm" if has_vllm() else "live")
+    return shared
 
 
 def new_key(live: Live, **limits: int) -> str:
@@ -64,10 +58,6 @@ def start(live: Live, *, text: bool) -> list[Client]:
         Grpc(port, new_key(live, **at_once)),
     ]
     if text:
-        vllm.sample_model()
-        llama.publish(vllm.runtime_root(), live.stack.home.samples)
-        live.create(vllm.NAME, vllm.NAME, framework="vllm", resources={"cpu": 0.5, "memory_gib": 2})
-        live.wait(vllm.NAME, seconds=vllm.START_SECONDS)
         clients += [Chat(port, new_key(live)), Chat(port, new_key(live, **at_once))]
     last = new_key(live)
     live.until(lambda: live.infer(key=last).status, lambda status: status == 200)
@@ -153,10 +143,10 @@ def usage(live: Live, key_id: str) -> dict[str, int]:
     return {name: sum(point["used"][name] for point in points) for name in ("requests", *OUTCOMES, *AMOUNTS)}
 
 
-def test_usage_is_what_the_clients_counted(live: Live) -> None:
-    clients = start(live, text=has_vllm())
-    under_blows(live, clients)
-    agree(live, clients)
+def test_usage_is_what_the_clients_counted(stack: Live) -> None:
+    clients = start(stack, text=has_vllm())
+    under_blows(stack, clients)
+    agree(stack, clients)
 
 
 def has_vllm() -> bool:
