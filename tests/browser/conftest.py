@@ -67,3 +67,17 @@ def stranger(browser: Browser, live: Live, watch: Watch) -> Iterator[Page]:
     watch.follow(page)
     yield page
     context.close()
+
+
+@pytest.fixture
+def cordoned(live: Live) -> Iterator[None]:
+    """Services that are made meanwhile wait for a node, instead of starting a server that no test calls."""
+    [node] = live.api("nodes/").body["results"]
+
+    def cordon(schedulable: bool) -> None:
+        answer = live.api(f"nodes/{node['name']}/", {"schedulable": schedulable}, method="PATCH")
+        assert answer.status == 200, answer.body
+
+    cordon(schedulable=False)
+    yield
+    cordon(schedulable=True)

@@ -33,6 +33,7 @@ def fill_limits(page: Page, header: str, limit: str, origin: str) -> None:
     page.get_by_label("Requests at once").fill(limit)
 
 
+@pytest.mark.usefixtures("cordoned")
 def test_a_header_of_its_own_and_limits_are_said_in_the_form_and_shown_with_the_service(
     page: Page, live: Live, removed: None
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_header_of_its_own_and_limits_are_said_in_the_form_and_shown_with_the_
     )
 
 
+@pytest.mark.usefixtures("cordoned")
 def test_an_edit_from_an_old_page_is_refused_in_words(page: Page, live: Live, removed: None) -> None:
     live.create(NAME, "echo", resources={"cpu": 0.1, "memory_gib": 0.2})
     page.goto(f"/services/{NAME}/edit/")

@@ -53,6 +53,7 @@ def test_the_first_stop_skips_the_navigation(page: Page) -> None:
     assert page.evaluate("document.querySelector('main').contains(document.activeElement)")
 
 
+@pytest.mark.usefixtures("cordoned")
 def test_a_service_is_made_without_a_mouse(page: Page, live: Live) -> None:
     name = "br-keys"
     page.goto("/services/new/")

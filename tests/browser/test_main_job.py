@@ -82,6 +82,7 @@ def the_same_call_is_given(page: Page) -> None:
         expect(page.locator(f"#snippet-{id}")).to_contain_text("API_KEY")
 
 
+@pytest.mark.usefixtures("cordoned")
 def test_a_service_is_deleted_once_its_name_is_typed(page: Page, live: Live) -> None:
     name = "br-doomed"
     live.create(name, "echo")

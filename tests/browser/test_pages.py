@@ -112,6 +112,7 @@ def test_no_page_grows_when_all_that_is_folded_is_opened(page: Page, width: int)
     assert wide == []
 
 
+@pytest.mark.usefixtures("cordoned")
 def test_a_page_says_once_that_its_service_was_deleted_and_asks_no_more(page: Page, live: Live) -> None:
     """The 404 of each further poll would be an error in the log of the browser, which the fixture `watch` notes."""
     live.create("soon-gone", "echo", resources={"cpu": 0.1, "memory_gib": 0.1})

@@ -41,6 +41,7 @@ def test_choosing_a_framework_shows_its_fields_and_reads_the_files_again(page: P
     expect(page.get_by_text("Can be served as is.")).to_be_visible()
 
 
+@pytest.mark.usefixtures("cordoned")
 def test_a_language_model_is_made_with_an_adapter_and_what_is_wrong_is_said_beside_its_field(
     page: Page, live: Live, sample: None
 ) -> None:
