@@ -118,7 +118,9 @@ class Live:
             assert time.monotonic() < deadline and not give_up(seen), f"{seen}\n{self.stack.read_output()[-3000:]}"
             time.sleep(0.2)
 
-    def delete(self, name: str) -> None:
-        answer = self.api(f"services/{name}/", method="DELETE")
-        assert answer.status == 202, answer.body
-        self.until(lambda: self.api(f"services/{name}/").status, lambda status: status == 404)
+    def delete(self, *names: str) -> None:
+        for name in names:
+            answer = self.api(f"services/{name}/", method="DELETE")
+            assert answer.status == 202, answer.body
+        for name in names:
+            self.until(lambda name=name: self.api(f"services/{name}/").status, lambda status: status == 404)  # type: ignore[misc]
