@@ -18,10 +18,8 @@ from pytest_django import Settings
 
 from console import roles
 from console.accounts.principal import Principal, for_user
-from console.first_run import example
 from console.models import Membership, Team
 from datasets.samples.llama import make as llama
-from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
 from tests.integration.stack_run import stack
 from tests.ports import free_ports
@@ -33,7 +31,7 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 
-GROUPS: Final = {"live_llm": "live-text", "live": "live", "llama_server": "vllm", "s3_server": "s3"}
+GROUPS: Final = {"live_llm": "live-text", "live": "live", "rough": "rough", "llama_server": "vllm", "s3_server": "s3"}
 """Fixture of a shared server -> the group of its tests. The first that fits counts."""
 
 
@@ -131,9 +129,21 @@ def live() -> Iterator[Live]:
     with stack() as running:
         [source_port] = free_ports(1)
         running.extra |= {"REPLICA_RETRY_SECONDS": "2", "DATASET_ENDPOINTS": f"127.0.0.1:{source_port}"}
-        running.start("--no-color")
-        wait_for(running.read_output, lambda text: f"{example.NAME} says 8" in text, 120)
+        running.start_with_example()
         yield Live(running, source_port)
+
+
+@pytest.fixture(scope="session")
+def rough() -> Iterator[Live]:
+    """Another one, for tests that break its parts and wait until all is well. Mark its tests xdist_group("rough").
+
+    Its preheats are slow enough to be killed on the way.
+    """
+    runtime_root()
+    with stack() as running:
+        running.extra["PREHEAT_MIB_PER_SECOND"] = "12"
+        running.start_with_example()
+        yield Live(running)
 
 
 @pytest.fixture(scope="session")

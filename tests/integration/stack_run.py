@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from console.first_run import example
 from console.home import CHECKOUT, Home
 from console.stack import ready
 from services.engines.local.supervisor import Supervisor
@@ -38,6 +39,8 @@ class Stack:
     """More environment variables, to be set before the start."""
     datasets: Path = field(init=False)
     """An allowed root for `local` datasets."""
+    printed: int = 0
+    """Bytes of the output that earlier runs wrote."""
 
     def __post_init__(self) -> None:
         self.output = self.home.root / "output"
@@ -59,15 +62,23 @@ class Stack:
         """Returns at once. Like a shell's foreground job: SIGINT is not ignored."""
         command = [sys.executable, "manage.py", "run", *(options or ["--without-example"])]
         with self.output.open("ab") as output:
+            self.printed = output.tell()
             self.process = subprocess.Popen(
                 command, cwd=CHECKOUT, env=self.environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
 
+    def start_with_example(self) -> None:
+        """Returns when the example has answered."""
+        self.start("--no-color")
+        text = wait_for(self.read_output, lambda text: "Ctrl-C ends it" in text, 180)
+        assert f"{example.NAME} says 8" in text, text + (self.home.logs / "worker.log").read_text()[-5000:]
+
     def wait_until_up(self) -> None:
-        wait_for(self.read_output, lambda text: "Everything is up" in text)
+        wait_for(self.read_output, lambda text: "Everything is up" in text, 180)
 
     def read_output(self) -> str:
-        text = self.output.read_text()
+        """What the last run printed."""
+        text = self.output.read_bytes()[self.printed :].decode()
         assert self.process is None or self.process.poll() in (None, 0), text
         return text
 
@@ -122,6 +133,7 @@ class Stack:
 
 @contextmanager
 def stack() -> Iterator[Stack]:
+    """To be started. Whatever was done to it, Ctrl-C ends it, and leaves nothing."""
     root = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
     stack_process = Stack(Home(root, root / "runtimes"), *free_ports(2))
     if SAMPLES.exists():
@@ -130,7 +142,8 @@ def stack() -> Iterator[Stack]:
         yield stack_process
     finally:
         if stack_process.process and stack_process.process.poll() is None:
-            stack_process.end(signal.SIGTERM)
+            assert stack_process.end() == 0
+        assert stack_process.left() == []
         if stack_process.home.samples.exists() and not SAMPLES.exists():
             shutil.copytree(stack_process.home.samples, SAMPLES)
         shutil.rmtree(root)

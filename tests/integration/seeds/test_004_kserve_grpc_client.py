@@ -10,7 +10,6 @@ import pytest
 
 from console.first_run import example
 from tests.clients import call
-from tests.integration.engine_home import wait_for
 from tests.integration.live import Live
 from tests.integration.stack_run import stack
 from tests.servers.triton import runtime_root
@@ -47,8 +46,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Pa
     server = pki.issue(authority, folder, "localhost")
     with stack() as running:
         running.extra = {"GATEWAY_TLS_CERT": str(server.certificate), "GATEWAY_TLS_KEY": str(server.key)}
-        running.start("--no-color")
-        wait_for(running.read_output, lambda text: f"{example.NAME} says 8" in text, 120)
+        running.start_with_example()
         yield Live(running), authority.certificate
 
 

@@ -22,18 +22,24 @@ MIB = 1 << 20
 DIGITS = np.array([example.PIXELS], np.float32)
 
 
+SAMPLES = {"digits-onnx": "mnist-onnx", "stream": "repeat", "echo": "echo"}
+
+
 @pytest.fixture(scope="module")
-def models(live: Live) -> Iterator[Live]:
-    """The other samples as services: all three start at once."""
-    names = {"digits-onnx": "mnist-onnx", "stream": "repeat", "echo": "echo"}
-    for name, path in names.items():
+def at_once(live: Live) -> list[int]:
+    """The other samples as services, which all start at once. The statuses of requests as soon as `echo` is READY."""
+    for name, path in SAMPLES.items():
         live.create(name, path)
-    for name in names:
+    live.wait("echo")
+    return [live.infer("echo", echo_body(1)).status for _ in range(5)]
+
+
+@pytest.fixture(scope="module")
+def models(live: Live, at_once: list[int]) -> Iterator[Live]:
+    for name in SAMPLES:
         live.wait(name)
-    live.until(lambda: live.infer("echo", echo_body(1)).status, lambda status: status == 200)
     yield live
-    for name in names:
-        live.delete(name)
+    live.delete(*SAMPLES)
 
 
 def echo_body(count: int) -> dict[str, object]:
@@ -78,6 +84,10 @@ def test_without_a_key_nobody_is_let_in(live: Live) -> None:
     with pytest.raises(InferenceServerException) as caught:
         digits_over_grpc(live, {})
     assert caught.value.status() == "StatusCode.UNAUTHENTICATED"
+
+
+def test_whoever_reads_ready_may_call_at_once(at_once: list[int]) -> None:
+    assert at_once == [200] * 5
 
 
 def test_another_services_key_is_refused(models: Live) -> None:
@@ -166,28 +176,3 @@ def test_tritons_own_words_on_a_wrong_shape_or_datatype_reach_the_caller(models:
         answer = models.infer("echo", body)
         assert answer.status in {400, 500}  # Triton's choice: 500 for data that does not fill its shape
         assert words in answer.body["error"]
-
-
-def test_two_replicas_are_two_processes_and_one_may_die(models: Live) -> None:
-    models.api("services/echo/", {"replicas": 2}, method="PATCH")
-    pids = models.until(
-        lambda: [replica["pid"] for replica in models.service("echo")["replica_list"] if replica["state"] == "READY"],
-        lambda processes: len(processes) == 2,
-        60,
-    )
-    assert len(set(pids)) == 2
-    subprocess.run(["kill", "-9", str(pids[0])], check=True)
-    statuses = [models.infer("echo", echo_body(1)).status for _ in range(30)]
-    # The first may meet the dying process: one that has begun is never sent twice.
-    assert statuses[1:].count(200) == 29, statuses
-    models.until(lambda: models.service("echo")["state"], lambda state: state == "READY", 60)
-
-
-def test_whoever_reads_ready_may_call_at_once(live: Live) -> None:
-    live.create("at-once", "echo")
-    try:
-        live.until(lambda: live.service("at-once")["state"], lambda state: state == "READY", 60)
-        answers = [live.infer("at-once", echo_body(1)).status for _ in range(5)]
-        assert answers == [200] * 5
-    finally:
-        live.delete("at-once")

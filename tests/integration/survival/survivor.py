@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import redis
 import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
 from console.first_run import example
-from tests.integration.live import Live
+from tests.integration.engine_home import wait_for
+from tests.integration.live import Live, send
 from tests.integration.stack_run import Stack
 
 T = TypeVar("T")
@@ -79,6 +81,31 @@ class Survivor(Live):
 
         replicas: list[dict[str, Any]] = self.until(ready, lambda rows: len(rows) == count)
         return replicas
+
+    def came_back(self, name: str, before: int) -> None:
+        """Waits until the program is another process than before."""
+        wait_for(lambda: self.stack.pid(name), lambda pid: pid not in (0, before))
+
+    def health(self) -> tuple[int, str]:
+        """What /healthz says; (0, "") while nobody answers."""
+        answer = attempt(lambda: send(f"{self.console}/healthz", timeout=20), None)
+        return (answer.status, answer.body.decode()) if answer else (0, "")
+
+    def is_well(self) -> None:
+        """Waits until it is."""
+        wait_for(self.stack.doors_answer, bool)
+        wait_for(self.health, lambda health: health == (200, "ok\n"))
+
+    @contextmanager
+    def messages(self) -> Iterator[None]:
+        """Redis has them before the block and after it."""
+        with redis.Redis(unix_socket_path=str(self.stack.home.redis_socket)) as client:
+            client.rpush("a-queue", *[f"message {number}" for number in range(1000)])
+        yield
+        wait_for(self.stack.doors_answer, bool)
+        with redis.Redis(unix_socket_path=str(self.stack.home.redis_socket)) as client:
+            assert client.llen("a-queue") == 1000
+            client.delete("a-queue")
 
     def belongings(self) -> Belongings:
         services = self._list("services/")

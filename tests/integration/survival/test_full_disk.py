@@ -24,10 +24,9 @@ from console.first_run import example
 from console.home import Home
 from console.stack import reserve
 from tests.integration.engine_home import wait_for
-from tests.integration.live import send
 from tests.integration.small_disk import MIB, SmallDisk, give_back, run_in_a_namespace, small_disk
 from tests.integration.stack_run import PROGRAMS, Stack
-from tests.integration.survival.survivor import Survivor, Traffic, attempt
+from tests.integration.survival.survivor import Survivor, Traffic
 from tests.ports import free_ports
 from tests.servers.triton import runtime_root
 
@@ -60,8 +59,7 @@ def up(disk: SmallDisk) -> Iterator[Survivor]:
     stack.datasets.mkdir()
     stack.extra = {"PREHEAT_MIB_PER_SECOND": "4"}
     try:
-        stack.start("--no-color")
-        wait_for(stack.read_output, lambda text: "Ctrl-C ends it" in text, 120)
+        waits_for_room(stack, disk)
         yield Survivor(stack, replicas=1)
         assert stack.end(signal.SIGTERM) == 0
         assert stack.left() == []
@@ -69,6 +67,17 @@ def up(disk: SmallDisk) -> Iterator[Survivor]:
         if stack.process and stack.process.poll() is None:
             stack.end(signal.SIGTERM)
         shutil.rmtree(elsewhere)
+
+
+def waits_for_room(stack: Stack, disk: SmallDisk) -> None:
+    """A run on a full disk does, and then starts."""
+    stack.home.secret_key.write_text("of an earlier run")
+    disk.fill()
+    stack.start("--no-color")
+    printed = wait_for(stack.read_output, lambda text: "Trying again in 2 s" in text)
+    assert FULL in printed and f"Free space in {disk.folder}." in printed
+    disk.empty()
+    wait_for(stack.read_output, lambda text: "Ctrl-C ends it" in text, 180)
 
 
 @dataclass(frozen=True)
@@ -133,11 +142,6 @@ def page(up: Survivor, path: str) -> str:
     return up.browser.open(f"{up.console}{path}", timeout=20).read().decode()
 
 
-def health(up: Survivor) -> tuple[int, str]:
-    answer = attempt(lambda: send(f"{up.console}/healthz", timeout=20), None)
-    return (answer.status, answer.body.decode()) if answer else (0, "")
-
-
 def pids(up: Survivor) -> dict[str, int]:
     return {info.name: info.pid for info in up.stack.supervisor.all() if info.name in {*PROGRAMS, *REPLICAS}}
 
@@ -196,7 +200,7 @@ def test_a_disk_that_fills_and_empties_under_load_fails_no_request_and_loses_not
         disk.fill()
 
         # What the disk is like is said everywhere.
-        wait_for(lambda: health(up), lambda health_now: health_now[0] == 503 and FULL in health_now[1])
+        wait_for(lambda: up.health(), lambda health_now: health_now[0] == 503 and FULL in health_now[1])
         for path in ("/", f"/services/{example.NAME}/", "/nodes/local/", "/datasets/default-files/"):
             assert FULL in page(up, path) and f"Free space in {disk.folder}." in page(up, path)
         assert FULL in up.api("nodes/local/").body["problem"]
@@ -224,7 +228,7 @@ def test_a_disk_that_fills_and_empties_under_load_fails_no_request_and_loses_not
             go_on(traffic, 40)
 
         disk.empty()
-        wait_for(lambda: health(up), lambda health_now: health_now == (200, "ok\n"))
+        wait_for(lambda: up.health(), lambda health_now: health_now == (200, "ok\n"))
         for each in rounds:
             up.until(lambda each=each: up.api(each).body["state"], lambda state: state == "DONE", 60)  # type: ignore[misc]
         for name in NEWCOMERS:

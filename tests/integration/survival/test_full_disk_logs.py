@@ -1,14 +1,12 @@
-"""A disk that is full: supervisord and what it runs stay, and `manage.py run` waits for room instead of giving up."""
+"""A disk that is full: supervisord and what it runs stay."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import pytest
@@ -22,8 +20,6 @@ from services.gateway.snapshot import Snapshot
 from services.specs import Launch
 from tests.integration.engine_home import gone, replica, running, wait_for, wait_for_state
 from tests.integration.small_disk import MIB, SmallDisk, run_in_a_namespace, small_disk
-from tests.integration.stack_run import Stack
-from tests.ports import free_ports
 from tests.servers.gateway.rig import Gateway
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("full-disk")]
@@ -128,34 +124,6 @@ def test_a_gateway_that_cannot_write_its_log_serves_on_and_says_so_and_half_a_li
     assert sums.unreadable == 0
     assert written - sums.torn <= sums.requests <= written
     assert status.failed_writes(gateway.directory) == 0  # it does not run
-
-
-@pytest.fixture
-def stack(disk: SmallDisk) -> Iterator[Stack]:
-    with home_on(disk) as home, tempfile.TemporaryDirectory() as elsewhere:
-        stack_process = Stack(home, *free_ports(2))
-        stack_process.output = Path(elsewhere) / "output"
-        yield stack_process
-        if stack_process.process and stack_process.process.poll() is None:
-            stack_process.end(signal.SIGTERM)
-        assert stack_process.left() == []
-
-
-def test_a_run_waits_for_room_and_replaces_supervisord_as_often_as_it_dies(stack: Stack, disk: SmallDisk) -> None:
-    stack.home.secret_key.write_text("of an earlier run")
-    disk.fill()
-    stack.start()
-    printed = wait_for(stack.read_output, lambda text: "Trying again in 2 s" in text)
-    assert "The disk of local is full: 0 MiB of 48 MiB are free." in printed
-    assert f"Free space in {disk.folder}." in printed
-    disk.empty()
-    stack.wait_until_up()
-    for _ in range(6):
-        pid = stack.supervisord()
-        os.kill(pid, signal.SIGKILL)
-        wait_for(stack.supervisord, lambda now, pid=pid: now != pid)  # type: ignore[misc]
-    wait_for(stack.doors_answer, bool)
-    assert stack.process and stack.process.poll() is None
 
 
 def test_the_same_in_a_namespace_where_nothing_may_be_mounted_outside() -> None:
