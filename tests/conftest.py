@@ -1,6 +1,6 @@
 """The people of every test: Alice owns team vision, Bob is her teammate (a viewer), Charlie is in another team.
 
-And the stack that some tests share. Tests that break something start one of their own (see stack_run.stack).
+And the stacks that tests share. Those that need other settings start one of their own (see stack_run.stack).
 """
 
 from __future__ import annotations
