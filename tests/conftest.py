@@ -128,7 +128,7 @@ def live() -> Iterator[Live]:
     runtime_root()
     with stack() as running:
         [source_port] = free_ports(1)
-        running.extra |= {"REPLICA_RETRY_SECONDS": "2", "DATASET_ENDPOINTS": f"127.0.0.1:{source_port}"}
+        running.extra |= {"REPLICA_RETRY_SECONDS": "1", "DATASET_ENDPOINTS": f"127.0.0.1:{source_port}"}
         running.start_with_example()
         yield Live(running, source_port)
 
