@@ -177,7 +177,7 @@ def serves_anew(live: Live, service: str, before: list[psutil.Process]) -> None:
 
 def test_a_replica_that_hangs_leaves_and_the_other_serves_on(live: Live, hurt: Hurt) -> None:
     def addresses() -> set[str]:
-        """Of the replicas that the gateway sends REST requests to."""
+        """Where the gateway sends REST requests."""
         seen = status.replicas(live.stack.home.gateway)
         return {each.address for each in seen if (each.service, each.protocol) == ("blocks", "http")}
 
