@@ -44,7 +44,7 @@ class Room:
             return NoRoom(f"The disk quota on {node} is used up.", hint=self._hint)
         if self.error not in {0, errno.ENOSPC}:
             message = f"The disk of {node} cannot be written: {os.strerror(self.error)}."
-            return NoRoom(message, hint=f"Look at the disk of {self.folder}.")
+            return NoRoom(message, hint=f"Check the disk of {self.folder}.")
         if self.free >= FULL:
             return NoRoom(f"The disk of {node} has no room for another file.", hint=f"Delete files in {self.folder}.")
         amount = f"{size_text(self.free)} of {size_text(self.total)} are free"

@@ -103,7 +103,7 @@ def _require_another_owner(membership: Membership, actor: Principal) -> None:
     if membership.role == roles.OWNER and not actor.is_admin and not others.exists():
         raise Conflict(
             f"{membership.user.get_username()} is the last owner of team {membership.team.name}.",
-            hint="Make somebody else an owner first.",
+            hint="Make someone else an owner first.",
         )
 
 

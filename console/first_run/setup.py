@@ -103,7 +103,7 @@ def _samples(home: Home, announce: Announce) -> None:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise Unavailable(
-            f"The sample models could not be made: {last}", hint="`make runtime-triton` repairs the runtime."
+            f"The sample models could not be created: {last}", hint="`make runtime-triton` repairs the runtime."
         )
 
 

@@ -19,7 +19,7 @@ MEANING: Final = {
     409: "The present state does not allow this.",
     413: "The body is too large.",
     415: "The body is not application/json.",
-    429: "This was asked for too often. Wait a minute.",
+    429: "Too many requests. Wait a minute.",
     503: "Something that the console needs is away for the moment.",
 }
 

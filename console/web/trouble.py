@@ -111,5 +111,5 @@ def _disk(reason: str) -> ConsoleError:
     """What the disk says now; when it has just got better, what was said when it failed."""
     folder = settings.HOME.root
     return room.measure(folder).problem or NoRoom(
-        f"The disk of {settings.NODE_NAME} could not be written: {reason}.", hint=f"Look at the disk of {folder}."
+        f"The disk of {settings.NODE_NAME} could not be written: {reason}.", hint=f"Check the disk of {folder}."
     )

@@ -80,7 +80,7 @@ def update(
         raise InvalidFields(errors)
     # Only what was looked at above: options of one request must not meet the credentials of another.
     if not Dataset.objects.filter(pk=dataset.pk, updated_at=dataset.updated_at).update(**fields):
-        raise Conflict("Somebody else changed this dataset meanwhile.", hint="Look at it, then try again.")
+        raise Conflict("Someone else has changed this dataset.", hint="Review it, then try again.")
     dataset.refresh_from_db()
     return dataset
 

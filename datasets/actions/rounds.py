@@ -38,7 +38,7 @@ def request_round(dataset: Dataset, path: str = "", *, mode: str = states.MIRROR
                 created = Round.objects.create(
                     dataset=dataset, path=path, node=settings.NODE_NAME, mode=mode, requested_by=actor.label
                 )
-                say(created.pk, f"Asked for by {actor.label}.")
+                say(created.pk, f"Requested by {actor.label}.")
                 dispatch.run_round(created.pk)
         except IntegrityError:  # another request was first: take its round, unless that is over already
             continue

@@ -40,8 +40,8 @@ def evict(digest: str, *, actor: Principal) -> int:
     before = upkeep.used_bytes(store)
     if digest not in upkeep.evict(store, needed | others, not_used_since=now - store_queries.GRACE):
         raise Conflict(
-            "Somebody asked for these files in the last minutes, and may be about to use them.",
-            hint=f"Try again {round(store_queries.GRACE / 60)} minutes after they were last asked for.",
+            "These files were requested in the last minutes, and may be about to be used.",
+            hint=f"Try again {round(store_queries.GRACE / 60)} minutes after the last request.",
         )
     return before - upkeep.used_bytes(store)
 

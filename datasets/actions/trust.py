@@ -37,7 +37,7 @@ def trust(dataset: Dataset, *, actor: Principal, seen: str | None = None, later_
         if seen is not None and seen != digest(dataset):
             raise Conflict(
                 f"Dataset {dataset.name} was changed, or copied again, since you looked at it. It was not trusted.",
-                hint="Look at it again: trust is given to what you saw.",
+                hint="Review it again: trust covers only what you reviewed.",
             )
         given, created = Trust.objects.get_or_create(
             dataset=dataset, location=dataset.location, defaults={"later_changes": later_changes}

@@ -80,7 +80,7 @@ class Place(Body):
 
 class DatasetBody(Place):
     name = serializers.CharField(allow_blank=True)
-    team = serializers.CharField(required=False, help_text="May be left out by whoever can create in one team only.")
+    team = serializers.CharField(required=False, help_text="Optional if you can create in one team only.")
     kind = serializers.CharField(allow_blank=True, help_text=f"One of: {', '.join(registry.SOURCES)}.")
     description = serializers.CharField(required=False, allow_blank=True)
 
@@ -200,7 +200,7 @@ class Datasets(Rounds, WithFiles):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @describe(
-        "Look whether a new dataset would work",
+        "Test the connection of a new dataset",
         answers={200: CheckOut},
         body=CheckBody,
         errors=[429],
@@ -218,7 +218,7 @@ class Datasets(Rounds, WithFiles):
         return Response(CheckOut({"reached": message}).data)
 
     @describe(
-        "Look whether a dataset works, as it is or with changes",
+        "Test the connection of a dataset, as it is or with changes",
         answers={200: CheckOut},
         body=Place,
         errors=[404, 429],

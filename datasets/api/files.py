@@ -50,7 +50,7 @@ class ReportOut(serializers.Serializer[Any]):
     report = serializers.DictField(
         allow_null=True,
         help_text="kind, summary, facts, inputs, outputs, problems, notes, executable, comparison, suggested (a whole "
-        "config.pbtxt), memory (bytes), models. null when the files are too large to be read where they lie.",
+        "config.pbtxt), memory (bytes), models. null when the files are too large to inspect at the source.",
     )
 
 
@@ -61,7 +61,7 @@ class WithFiles(Resource):
         raise NotImplementedError
 
     @describe(
-        "Say whether the team trusts code in the files of a dataset",
+        "Set whether the team trusts code in the files of a dataset",
         answers={200: TrustOut},
         body=TrustBody,
         errors=[404, 409],
@@ -80,7 +80,7 @@ class WithFiles(Resource):
         return Response(TrustOut(dataset).data)
 
     @describe(
-        "What the model files at a path say",
+        "Inspect the model files at a path",
         answers={200: ReportOut},
         errors=[400, 404],
         parameters=[PATH],

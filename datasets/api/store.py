@@ -31,10 +31,10 @@ class StoredTreeOut(serializers.Serializer[Any]):
     bytes = serializers.IntegerField()
     files = serializers.IntegerField()
     frees = serializers.IntegerField(help_text="Bytes that no other tree shares.")
-    used = MomentField(help_text="When it was last asked for, in seconds since the epoch.")
+    used = MomentField(help_text="When it was last used, in seconds since the epoch.")
     verified = MomentField(help_text="When every byte was last read and was right; 0 when not known.")
     wanted = serializers.BooleanField(source="needed", help_text="A service has a revision with it: it is not evicted.")
-    leaves = MomentField(help_text="When it is evicted if nobody asks for it; 0 for one that is wanted.")
+    leaves = MomentField(help_text="When it is evicted unless it is used again; 0 for a tree in use.")
     users = serializers.ListField(child=serializers.CharField(), help_text="Services.")
     origins = OriginOut(many=True)
     damage = serializers.ListField(child=serializers.CharField(), help_text="What the last reading found wrong.")
@@ -51,7 +51,7 @@ class StoreOut(serializers.Serializer[Any]):
     disk_free = serializers.IntegerField()
     damaged = serializers.IntegerField(help_text="How many trees are.")
     count = serializers.IntegerField(help_text="How many trees there are in all.")
-    trees = StoredTreeOut(many=True, help_text="The page of them that was asked for.")
+    trees = StoredTreeOut(many=True, help_text="The requested page of trees.")
 
 
 class EvictedOut(serializers.Serializer[Any]):
@@ -72,10 +72,10 @@ class StoreView(Resource):
         return Response(StoreOut({**vars(use), "damaged": use.damaged, "count": len(use.trees), "trees": trees}).data)
 
     @describe(
-        "Remove a tree that nobody needs (administrators)",
+        "Remove an unused tree (administrators)",
         answers={200: EvictedOut},
         errors=[404, 409],
-        description="A later preheat copies it again. 409 while a service needs it, and just after it was asked for.",
+        description="A later preheat copies it again. 409 while a service needs it, and shortly after its last use.",
     )
     @action(detail=True, methods=["post"])
     def evict(self, request: Request, digest: str) -> Response:

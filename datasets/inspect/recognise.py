@@ -24,7 +24,7 @@ MAX_ENTRIES = 500
 MAX_MODELS = 50
 MAX_VERSIONS = 3
 MAX_TEXT = 256 * 1024
-UNPACK = "unpack it where it lies, or give its address to a dataset of the kind HTTP server, which looks into it."
+UNPACK = "unpack it in place, or give its address to a dataset of the kind HTTP server, which looks into it."
 WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")
 
 

@@ -81,7 +81,7 @@ class Tree:
         if (existing := self._children.get(path)) is not None:
             return existing
         if path.count("/") >= MAX_DEPTH:
-            raise SourceError(f"{path} lies more than {MAX_DEPTH} folders deep.")
+            raise SourceError(f"{path} is more than {MAX_DEPTH} folders deep.")
         above, _, name = path.rpartition("/")
         inside = self._folder(above)
         if name in inside:

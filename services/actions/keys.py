@@ -145,7 +145,7 @@ def rotate(row: ApiKey, *, actor: Principal) -> NewKey:
     if errors := key_bounds.problems(rights, actor):
         raise InvalidFields(errors)
     if actor.key and row.pk != actor.key.pk and actor.key.pk not in ApiKey.objects.above([row.pk]):
-        raise Forbidden("A key rotates only itself and the keys that it made.")
+        raise Forbidden("A key rotates only itself and the keys that it created.")
     return _make(row.team, row.name, rights, actor=actor, replaces=row)
 
 

@@ -198,7 +198,7 @@ def _roll(
         checks.find_queue(spec.queue, lock=True)
         _lock(service)
         if base is not None and service.target_id != base.pk:
-            raise Conflict(CHANGED.format(name=service.name), hint="Look at it again, then change it.")
+            raise Conflict(CHANGED.format(name=service.name), hint="Review it again, then change it.")
         if carrier is not None:
             count = service.count_of(carrier) if size_of_carrier else service.replicas
             _carry_on(service, carrier, spec, actor=actor, note=note, count=replicas or count, strategy=strategy)
@@ -232,7 +232,7 @@ def _carry_on(
 ) -> None:
     """Call inside a transaction, the service locked. Raises Conflict when it has moved since `carrier` was found."""
     if carrier.pk not in {service.target_id, service.serving_id} or not goes_on(service, carrier, spec):
-        raise Conflict(CHANGED.format(name=service.name), hint="Look at it again, then change it.")
+        raise Conflict(CHANGED.format(name=service.name), hint="Review it again, then change it.")
     serves = carrier.pk == service.serving_id
     revision = carry_on(service, carrier, spec, actor=actor, note=note, strategy=strategy)
     log(service, "edited", f"{note}: revision {revision.number}. No replica is restarted.", actor=actor)

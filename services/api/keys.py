@@ -84,7 +84,7 @@ class Keys(Resource):
         answers={201: NewKeyOut, 202: NewKeyOut},
         errors=[400, 404, 409],
         description="The old one goes on working until it is revoked, so that clients can change over. A key gets none "
-        "this way that may do more than itself, and rotates only itself and the keys that it made.",
+        "this way that may do more than itself, and rotates only itself and the keys that it created.",
     )
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:

@@ -101,7 +101,7 @@ def _parse_selection(query: Mapping[str, str]) -> tuple[Selection, str | None]:
     if group_by not in GROUPS:
         errors["group_by"] = f"Must be one of: {', '.join(GROUPS)}."
     if not errors and start >= end:
-        errors["from"] = "Must lie before `to`."
+        errors["from"] = "Must be before `to`."
     step = INTERVALS.get(interval or "", 0)
     if not errors and step and (end - start) / step > MOST_INTERVALS:
         errors["interval"] = f"Those are more than {MOST_INTERVALS} intervals: take a longer one, or less time."
@@ -134,7 +134,7 @@ def _moment(query: Mapping[str, str], name: str, default: int, errors: dict[str,
         errors[name] = "Must be a time such as 2026-11-20T13:00:00Z."
         return default
     if not MINUTE <= seconds < 1 << 33:
-        errors[name] = "Lies too far away."
+        errors[name] = "Out of range."
         return default
     return seconds
 

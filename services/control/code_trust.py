@@ -15,7 +15,7 @@ from datasets.models import Dataset
 from services.models import Revision
 
 SHOWN: Final = 3
-LOOK: Final = "Look at these files; if you trust them, ask an owner of team {team} to trust dataset {dataset}."
+LOOK: Final = "Review these files; if you trust them, ask an owner of team {team} to trust dataset {dataset}."
 
 
 @dataclass(frozen=True)

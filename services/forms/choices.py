@@ -23,7 +23,7 @@ from services.schema.labels import OPERATORS
 Options = list[tuple[str, str]]
 POLICIES: Options = [
     ("api_key", "An API key is needed"),
-    ("public", "Public: anybody who reaches the gateway may call it"),
+    ("public", "Public: anyone who can reach the gateway may call it"),
 ]
 """Those of services.specs.POLICIES, in words."""
 

@@ -14,7 +14,7 @@ from services.models import Service
 
 SCOPES = [
     ("infer", "infer: call services through the gateway"),
-    ("read", "read: look at everything of the team in the REST API"),
+    ("read", "read: read everything of the team in the REST API"),
     ("manage", "manage: create, change and delete in the REST API"),
 ]
 

@@ -12,14 +12,14 @@ from services.forms.typed import CONFIG, Row, number, plain
 from services.frameworks.vllm.options import LORA_RANKS, Options
 
 TASKS: Final = [
-    ("", "As config.json says"),
+    ("", "As in config.json"),
     ("chat", "Chat"),
     ("completion", "Completion"),
     ("embedding", "Embedding"),
 ]
 DTYPES: Final = [
     ("", "As vLLM chooses"),
-    ("auto", "auto: as config.json says"),
+    ("auto", "auto: as in config.json"),
     ("float32", "float32"),
     ("bfloat16", "bfloat16"),
     ("float16", "float16"),

@@ -178,7 +178,7 @@ def never_fits(resources: Resources, quota: Amount, queue: str) -> str:
     if not lacking:
         return ""
     total = "; ".join(part.replace(" free", " in all") for part in lacking)
-    return f"Queue {queue} is too small: {total}. Ask for less, or have an administrator raise its quota."
+    return f"Queue {queue} is too small: {total}. Request less, or ask an administrator to raise its quota."
 
 
 def _never(claim: Claim, room: Room, queue: str) -> str:

@@ -234,7 +234,7 @@ def _gateway_state() -> tuple[str, str]:
     try:
         loaded = status.loaded(settings.HOME.gateway)
     except (GatewayError, OSError, ValueError):
-        return "away", "The gateway does not say what it runs with."
+        return "away", "The gateway does not report its configuration."
     if loaded.current:
         return "current", "The gateway runs with the newest configuration."
     return "behind", "The gateway is loading a newer configuration."

@@ -39,7 +39,7 @@ WHILE_AWAY = {
     "redis": "changes take effect with the next sweep, seconds later",
     "gateway": "every request is refused",
 }
-RESTART_HINT = "It is started again by itself; logs/{name}.log says what is in the way."
+RESTART_HINT = "It is restarted automatically; logs/{name}.log gives the reason."
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _ask() -> tuple[Problem, ...]:
 def _late(part: str) -> Problem:
     if part == "disk":
         message = f"The disk of {settings.NODE_NAME} does not answer: whatever reads or writes it waits."
-        return Problem(part, message, f"Look at the disk of {settings.HOME.root}.")
+        return Problem(part, message, f"Check the disk of {settings.HOME.root}.")
     return Problem(part, f"The check of the {part} has no result after {LATEST:g} s.", RESTART_HINT.format(name=part))
 
 

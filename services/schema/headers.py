@@ -83,7 +83,7 @@ T = TypeVar("T", bound=Sequence[Named])
 
 def fit_policy(header: str, info: ValidationInfo) -> str:
     if header and info.data.get("policy") == "public":
-        refuse("A public service asks for no key, so nobody would read it: leave this empty.")
+        refuse("A public service takes no key, so this would have no effect: leave it empty.")
     return header
 
 

@@ -35,7 +35,7 @@ from services.views.panel.text_form import EXAMPLE
 from services.views.shared import find, frame
 
 EXAMPLE_TOKENS: Final = 64
-NOT_YET: Final = "Examples come once the service answers: they are made from what the model says of its inputs."
+NOT_YET: Final = "Examples appear once the service answers: they are built from the model's inputs."
 TOO_LARGE: Final = (
     "One request of this model has {:.1f} MiB, and the gateway takes {} MiB: raise the limit of the service, or have "
     "an administrator raise MAX_PAYLOAD_MIB."

@@ -82,7 +82,7 @@ def _life() -> str:
 
 def _sentence(revoked: keys.Revoked) -> str:
     count = len(revoked.children)
-    more = {0: "", 1: ", and the key that it made"}.get(count, f", and the {count} keys that it made")
+    more = {0: "", 1: ", and the key that it created"}.get(count, f", and the {count} keys that it created")
     return f"Key {revoked.row.name} was revoked{more}."
 
 

@@ -34,7 +34,7 @@ def test_a_home_that_is_not_there_yet_lies_on_the_disk_of_its_ancestor(tmp_path:
         (2 * GIB, errno.ENOSPC, "The disk of local has no room for another file. Delete files in /srv/home."),
         (2 * GIB, errno.EDQUOT, "The disk quota on local is used up. Free space in /srv/home."),
         (2 * GIB, errno.EROFS, "The disk of local is read-only. Make /srv/home writable again."),
-        (2 * GIB, errno.EIO, "The disk of local cannot be written: Input/output error. Look at the disk of /srv/home."),
+        (2 * GIB, errno.EIO, "The disk of local cannot be written: Input/output error. Check the disk of /srv/home."),
     ],
 )
 def test_each_way_in_which_a_disk_takes_nothing_has_its_sentence(free: int, error: int, sentence: str) -> None:

@@ -25,7 +25,7 @@ from datasets.sources.local.openat import (
 from datasets.specs import LeftOut, SourceFile
 
 FORBIDDEN: Final = "not readable for the user that the console runs as"
-_IN_ITSELF: Final = "a link to a folder that it lies in"
+_IN_ITSELF: Final = "a link to a parent folder"
 _LONGEST: Final = 200
 Version = Callable[[os.stat_result], str]
 
@@ -66,7 +66,7 @@ class Walk:
     def _folder(self, descriptor: int, prefix: str, above: tuple[tuple[int, int], ...], depth: int) -> None:
         info = os.fstat(descriptor)
         if depth >= MAX_DEPTH:
-            raise SourceError(f"{prefix} lies more than {MAX_DEPTH} folders deep.")
+            raise SourceError(f"{prefix} is more than {MAX_DEPTH} folders deep.")
         self._beat()
         with _readable(prefix), os.scandir(descriptor) as directory_entries:
             items = sorted(directory_entries, key=lambda item: item.name)

@@ -103,7 +103,7 @@ def refused(refusal: Refusal, location: Location, key: str = "") -> SourceError:
 def _elsewhere(refusal: Refusal, location: Location) -> SourceError:
     if refusal.region and refusal.region != location.region:
         return SourceError(
-            f"The bucket {location.bucket} lies in the region {refusal.region}, not in {location.region}.",
+            f"The bucket {location.bucket} is in the region {refusal.region}, not in {location.region}.",
             hint=f"Set the region to {refusal.region}.",
             option="region",
         )

@@ -43,7 +43,7 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
     )
 
     parent = serializers.IntegerField(  # type: ignore[assignment]  # the metaclass keeps it apart from Field.parent
-        source="parent_id", read_only=True, allow_null=True, help_text="The key that made it, if one did."
+        source="parent_id", read_only=True, allow_null=True, help_text="The key that created it, if any."
     )
     children = serializers.SerializerMethodField(
         help_text="How many living keys it made, with those that they made: what goes with it when it is revoked."
@@ -100,7 +100,7 @@ class NewKeyOut(KeyOut):
 
 class KeyBody(Body):
     name = serializers.CharField(allow_blank=True, help_text="What uses it.")
-    team = serializers.CharField(required=False, help_text="May be left out by whoever can create in one team only.")
+    team = serializers.CharField(required=False, help_text="Optional if you can create in one team only.")
     scopes = serializers.ListField(
         child=serializers.CharField(),
         max_length=10,
@@ -130,7 +130,7 @@ class KeyBody(Body):
 
 class RevokeBody(Body):
     children = serializers.BooleanField(
-        required=False, default=True, help_text="Whether the keys that it made are revoked with it."
+        required=False, default=True, help_text="Whether the keys that it created are revoked, too."
     )
 
 

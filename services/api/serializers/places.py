@@ -92,7 +92,7 @@ class QueueBody(QueueChange):
 
 
 class NodeOut(serializers.ModelSerializer[Node]):
-    labels = serializers.DictField(child=serializers.CharField(), help_text="What the node says of itself.")
+    labels = serializers.DictField(child=serializers.CharField(), help_text="What the node reports of itself.")
     extra_labels = serializers.DictField(child=serializers.CharField(), help_text="An administrator's.")
     gpus = serializers.DictField(child=serializers.IntegerField(), help_text="GPU product to count.")
     facts = serializers.DictField(help_text="Live readings: load, free memory, free disk.")

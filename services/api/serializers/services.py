@@ -20,7 +20,7 @@ class ServiceBody(Shaped):
 
     shape = ServiceSpec
     name = serializers.CharField(help_text="A DNS label that no other service has.")
-    team = serializers.CharField(required=False, help_text="May be left out by whoever can create in one team only.")
+    team = serializers.CharField(required=False, help_text="Optional if you can create in one team only.")
     replicas = serializers.IntegerField(
         required=False, min_value=1, max_value=MAX_REPLICAS, help_text="1 when left out."
     )
@@ -177,7 +177,7 @@ class MetricsOut(serializers.Serializer[Any]):
     replicas = ReplicaMetricsOut(many=True)
     last_hour = UsedOut(help_text="What was used of it, as far as you have access to it.")
     not_collected = serializers.ListField(
-        child=serializers.CharField(), help_text="What one might look for here and the console does not hold yet."
+        child=serializers.CharField(), help_text="Facts that the console does not collect yet."
     )
 
 

@@ -43,4 +43,4 @@ class UsageReportOut(serializers.Serializer[Any]):
     group_by = serializers.CharField()
     interval = serializers.CharField(allow_null=True)
     results = PointOut(many=True, help_text="Those of the group with the most requests first.")
-    left_out = serializers.IntegerField(help_text="Points beyond `limit`: narrow the question, or ask for CSV.")
+    left_out = serializers.IntegerField(help_text="Points beyond `limit`: narrow the query, or request CSV.")

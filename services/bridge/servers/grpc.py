@@ -100,6 +100,6 @@ async def _refuse(context: Context, error: Exception) -> None:
     """Ends the call with the error's code; it does not return."""
     if not isinstance(error, BridgeError):
         log.error("a call failed", exc_info=error)
-        error = BridgeError(Kind.INTERNAL, "Something went wrong here; the bridge's log says what.")
+        error = BridgeError(Kind.INTERNAL, "Internal error: see the bridge's log.")
     trailing = (("retry-after", error.retry_after),) if error.retry_after else ()
     await context.abort(error.kind.grpc, error.message[:LONGEST_MESSAGE], trailing)

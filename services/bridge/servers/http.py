@@ -54,7 +54,7 @@ class HttpServer:
             return _refused(error, shape(error))
         except Exception:
             log.exception("request %s failed", request.headers.get(internal_headers.REQUEST_ID, ""))
-            own = BridgeError(Kind.INTERNAL, "Something went wrong here; the bridge's log says what.")
+            own = BridgeError(Kind.INTERNAL, "Internal error: see the bridge's log.")
             return _refused(own, shape(own))
 
     def _door(self, line: str) -> tuple[str, Handler, Shape]:

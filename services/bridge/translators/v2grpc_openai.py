@@ -170,4 +170,4 @@ def metadata(service: Service, name: str) -> Any:
 
 
 def _not_understood() -> BridgeError:
-    return BridgeError(Kind.BAD_ANSWER, "The service's answer is not what OpenAI's API says.")
+    return BridgeError(Kind.BAD_ANSWER, "The service's answer does not follow OpenAI's API.")

@@ -132,4 +132,4 @@ def count(shape: Sequence[int]) -> int:
 
 
 def _not_understood() -> BridgeError:
-    return BridgeError(Kind.BAD_ANSWER, "The model's answer is not what the V2 protocol says.")
+    return BridgeError(Kind.BAD_ANSWER, "The model's answer does not follow the V2 protocol.")

@@ -136,7 +136,7 @@ def test_options_of_one_request_never_meet_credentials_of_another(
     datasets.update(
         guarded_dataset, options={"place": str(files.parent / "theirs")}, credentials={"word": "theirs"}, actor=owner
     )
-    with pytest.raises(Conflict, match="changed this dataset meanwhile"):
+    with pytest.raises(Conflict, match="has changed this dataset"):
         datasets.update(stale, options={"place": str(files), "list": "x"}, actor=owner)
     assert stored(guarded_dataset) == {"word": "theirs"}
     assert guarded_dataset.options == {"place": str(files.parent / "theirs")}

@@ -60,7 +60,7 @@ def test_the_files_of_a_finished_round_are_those_of_its_tree(
 def test_the_log_of_a_round_is_read_in_order(mine: Api, job: Round, run_now: Callable[[int], None]) -> None:
     run_now(job.pk)
     lines = [line["text"] for line in mine.get(where(job, "log/")).data["results"]]
-    assert lines[0] == "Asked for by alice." and lines[-2].startswith("Done: 3 files")
+    assert lines[0] == "Requested by alice." and lines[-2].startswith("Done: 3 files")
     assert mine.get(where(job, "log/"), page_size=1, page=2).data["results"][0]["text"] == lines[1]
 
 

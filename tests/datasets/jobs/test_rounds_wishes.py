@@ -189,5 +189,5 @@ def test_the_log_of_a_round_says_what_happened(dataset: Dataset, owner: Principa
     job = request_round(dataset, "svm", actor=owner)
     run_now(job.pk)
     log_lines = lines(job)
-    for part in ("Asked for by alice.", "Listing svm of models.", "3 files of 250 KiB", "digest", "Done: 3 files"):
+    for part in ("Requested by alice.", "Listing svm of models.", "3 files of 250 KiB", "digest", "Done: 3 files"):
         assert part in log_lines, log_lines

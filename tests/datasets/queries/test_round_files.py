@@ -160,7 +160,7 @@ def test_the_log_has_its_newest_lines_in_the_order_of_time(job: Round) -> None:
     for number in range(5):
         say(job.pk, f"line {number}")
     assert [line.text for line in round_files.log_of(job, 2)] == ["line 3", "line 4"]
-    assert round_files.log_of(job)[0].text == "Asked for by alice."
+    assert round_files.log_of(job)[0].text == "Requested by alice."
 
 
 def test_the_bar_never_runs_backwards_and_is_full_only_when_done(

@@ -53,7 +53,7 @@ def test_a_round_under_way_shows_total_files_and_log(browser: Client, job: Round
     assert "5.0 MiB of 16.0 MiB, 1.0 MiB/s, 11 s left" in page and 'value="31"' in page
     assert page.index("00001.bin") < page.index("00000.bin") < page.index("00002.bin")
     assert "1.0 MiB of 4.0 MiB" in page and 'value="25"' in page
-    assert "Asked for by alice." in page and "Mirror: exactly what is at the source now" in page
+    assert "Requested by alice." in page and "Mirror: exactly what is at the source now" in page
     assert 'hx-trigger="every 1s"' in page and 'hx-trigger="every 2s"' in page
 
 
@@ -62,7 +62,7 @@ def test_a_poll_brings_only_what_changes(browser: Client, job: Round, store: Sto
     head = text(browser, job, **HX)
     assert 'id="round"' in head and "<html" not in head and "00001.bin" not in head
     files = text(browser, job, "?page=1", **HX_FILES)
-    assert 'id="round-files"' in files and "00001.bin" in files and "Asked for by" not in files
+    assert 'id="round-files"' in files and "00001.bin" in files and "Requested by" not in files
 
 
 def test_a_round_that_is_over_is_asked_for_no_more(browser: Client, job: Round, run_now: Callable[[int], None]) -> None:

@@ -52,7 +52,7 @@ def test_a_copy_is_evicted_by_button(prepare: Prepare, admin: User, client_of: C
     content = client.post(reverse("store-evict", args=[old]), follow=True).content.decode()
     assert "250 KiB became free" in content and wiring.tree(old) is None
     refused = client.post(reverse("store-evict", args=[young]), follow=True).content.decode()
-    assert "about to use them" in refused and wiring.tree(young) is not None
+    assert "about to be used" in refused and wiring.tree(young) is not None
     assert client.post(reverse("store-evict", args=[NOWHERE])).status_code == 404
     assert client.get(reverse("store-evict", args=[young])).status_code == 405
 

@@ -74,7 +74,7 @@ def test_a_name_in_use(owner: Api, payload: dict[str, Any]) -> None:
 
 def test_a_quota_that_can_never_fit(owner: Api, payload: dict[str, Any]) -> None:
     message = refused(owner, payload, resources={"cpu": 100})["resources"][0]
-    assert "default" in message and "needs 100 CPU" in message and "Ask for less" in message
+    assert "default" in message and "needs 100 CPU" in message and "Request less" in message
 
 
 def test_a_payload_larger_than_the_gateway_takes(owner: Api, payload: dict[str, Any], settings: Settings) -> None:

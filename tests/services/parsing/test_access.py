@@ -103,7 +103,7 @@ def test_more_parameters_than_anybody_needs_are_refused() -> None:
 
 
 def test_a_public_service_has_no_header_for_a_key_but_may_want_others() -> None:
-    assert "asks for no key" in errors_of(auth={"policy": "public", "header": "x-key"})["auth.header"][0]
+    assert "takes no key" in errors_of(auth={"policy": "public", "header": "x-key"})["auth.header"][0]
     assert parsed(auth={"policy": "public", "parameters": [{"name": "x-tenant", "value": "a"}]}).auth.parameters
 
 

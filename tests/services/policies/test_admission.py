@@ -143,7 +143,7 @@ def test_a_service_without_gpus_lacks_none_where_more_are_used_than_there_are() 
 
 def test_more_than_the_whole_quota_is_said_at_once() -> None:
     assert never_fits(Resources(cpu=9), QUOTA, "small") == (
-        "Queue small is too small: needs 9 CPU, 8 in all. Ask for less, or have an administrator raise its quota."
+        "Queue small is too small: needs 9 CPU, 8 in all. Request less, or ask an administrator to raise its quota."
     )
 
 

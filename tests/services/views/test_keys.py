@@ -174,7 +174,7 @@ def test_a_person_chooses_whether_a_keys_children_go_with_it(
     assert re.search(r'name="children" [^>]*checked><span>Revoke the 1 key that it made as well', page)
     url = reverse("key-act", args=[parent.row.pk, "revoke"])
     page = client.post(url, {"children": "on"} if along else {}, follow=True).content.decode()
-    assert ("and the key that it made" in page) == along
+    assert ("and the key that it created" in page) == along
     assert (keys.authenticate(child.key) is None) == along
 
 

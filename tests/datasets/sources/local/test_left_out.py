@@ -68,9 +68,9 @@ def make_socket(path: Path) -> None:
         (lambda path: path.symlink_to("1/model.py/x"), "a link to 1/model.py/x, which does not exist"),
         (lambda path: path.symlink_to("../none/../gone.txt"), "a link to ../none/../gone.txt, which does not exist"),
         (lambda path: path.symlink_to(path.name), "a link that leads in a circle"),
-        (lambda path: path.symlink_to("."), "a link to a folder that it lies in"),
-        (lambda path: path.symlink_to(".."), "a link to a folder that it lies in"),
-        (lambda path: path.symlink_to(path.parent), "a link to a folder that it lies in"),
+        (lambda path: path.symlink_to("."), "a link to a parent folder"),
+        (lambda path: path.symlink_to(".."), "a link to a parent folder"),
+        (lambda path: path.symlink_to(path.parent), "a link to a parent folder"),
         (os.mkfifo, "a pipe"),
         (make_socket, "a socket"),
     ],
@@ -115,13 +115,13 @@ def test_a_link_through_another_folder_into_one_above_is_left_out(source: LocalS
     (files / "svm" / "1" / "other").symlink_to("../../other")
     names, left_out = planned(source)
     assert names == ["1/model.py", "1/other/data", "1/weights.bin", "config.pbtxt"]
-    assert left_out == {"1/other/back": "a link to a folder that it lies in"}
+    assert left_out == {"1/other/back": "a link to a parent folder"}
 
 
 def test_a_folder_reached_by_a_link_knows_the_folders_that_it_really_lies_in(source: LocalSource, files: Path) -> None:
     (files / "alias").symlink_to("svm/1")
     (files / "svm" / "1" / "up").symlink_to("../../svm")
-    assert planned(source, "alias") == (["model.py", "weights.bin"], {"up": "a link to a folder that it lies in"})
+    assert planned(source, "alias") == (["model.py", "weights.bin"], {"up": "a link to a parent folder"})
 
 
 def test_a_link_to_a_folder_beside_is_followed_once_for_each_link(source: LocalSource, files: Path) -> None:

@@ -30,7 +30,7 @@ from tests.datasets.sources.s3.answers import Odd, Reply, answering, error, list
         (error(403, "RequestTimeTooSkewed"), "Set the clock of this machine"),
         (
             error(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>"),
-            "lies in the region eu-west-1, not in us-east-1. Set the region to eu-west-1.",
+            "is in the region eu-west-1, not in us-east-1. Set the region to eu-west-1.",
         ),
         (error(301, "PermanentRedirect", x_amz_bucket_region="ap-south-1"), "Set the region to ap-south-1."),
         (error(301, "PermanentRedirect", "<Endpoint>evil.example.com</Endpoint>"), "Check region, endpoint"),
