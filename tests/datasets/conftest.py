@@ -6,6 +6,8 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,6 @@ from console.home import Home
 from console.models import Team
 from datasets import wiring
 from datasets.actions import datasets
-from datasets.actions.rounds import request_round
-from datasets.jobs import rounds
 from datasets.models import Dataset, Round
 from datasets.preheat.store.trees import Store
 from datasets.signals import round_finished, trees_used, trees_wanted
@@ -27,7 +27,8 @@ from datasets.sources import registry
 from datasets.sources.base import Site
 from datasets.sources.local.source import LocalSource
 from tests.datasets import guarded
-from tests.datasets.looking import OLD, Prepare, fresh
+from tests.datasets.looking import OLD, Prepare
+from tests.datasets.worker import Worker
 from tests.rest import Api
 
 
@@ -105,14 +106,12 @@ def guarded_dataset(guarded_kind: None, home: Home, files: Path, team: Team, own
 
 
 @pytest.fixture
-def run_now(django_capture_on_commit_callbacks: Callable[..., object]) -> Callable[[int], None]:
-    """Runs a round as a worker would, with what happens on commit."""
-
-    def run(round_pk: int) -> None:
-        with django_capture_on_commit_callbacks(execute=True):
-            rounds.run(round_pk)
-
-    return run
+def worker(
+    dataset: Dataset,
+    owner: Principal,
+    django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[list[object]]],
+) -> Worker:
+    return Worker(dataset, owner, partial(django_capture_on_commit_callbacks, execute=True))
 
 
 @pytest.fixture
@@ -129,13 +128,11 @@ def finished() -> Iterator[list[tuple[int, str]]]:
 
 
 @pytest.fixture
-def prepare(dataset: Dataset, owner: Principal, run_now: Callable[[int], None]) -> Prepare:
+def prepare(worker: Worker) -> Prepare:
     """Digest of a copy that was last asked for some time ago."""
 
     def make(path: str, age: float = OLD, of: Dataset | None = None) -> str:
-        job = request_round(of or dataset, path, actor=owner)
-        run_now(job.pk)
-        digest = fresh(job).tree
+        digest = (Worker(of) if of else worker).preheat(path).tree
         then = time.time() - age
         os.utime(wiring.store().root / "trees" / digest, (then, then))
         return str(digest)

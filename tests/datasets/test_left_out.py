@@ -14,12 +14,12 @@ from django.urls import reverse
 from console.accounts.principal import Principal
 from datasets import wiring
 from datasets.actions import trust
-from datasets.actions.rounds import request_round
 from datasets.models import Dataset, RoundLine
 from datasets.queries import reports
 from datasets.specs import LeftOut, left_out_text
 from services.actions import checks
 from tests.datasets.looking import fresh
+from tests.datasets.worker import Worker
 from tests.rest import Api
 
 DANGLING = "a link to gone.txt, which does not exist"
@@ -39,11 +39,8 @@ def model(dataset: Dataset, files: Path, owner: Principal) -> Path:
     return files / "svm"
 
 
-def test_the_log_of_a_round_names_it_and_the_copy_does_not_have_it(
-    dataset: Dataset, model: Path, owner: Principal, run_now: Callable[[int], None]
-) -> None:
-    job = request_round(dataset, "svm", actor=owner)
-    run_now(job.pk)
+def test_the_log_of_a_round_names_it_and_the_copy_does_not_have_it(worker: Worker, model: Path) -> None:
+    job = worker.preheat()
     tree = wiring.tree_of(fresh(job))
     assert tree is not None
     assert sorted(path.name for path in tree.path.rglob("*")) == ["1", "config.pbtxt", "model.py", "weights.bin"]

@@ -22,6 +22,7 @@ from datasets.actions import drafts
 from datasets.actions.rounds import request_round
 from datasets.models import Dataset
 from tests.datasets.guarded import WORD
+from tests.datasets.worker import Worker
 from tests.rest import Api
 
 WRONG = "wrong-word-0815"
@@ -52,6 +53,7 @@ def everything_stored() -> str:
 
 
 def test_a_secret_is_found_nowhere(
+    worker: Worker,
     guarded_dataset: Dataset,
     home: Home,
     files: Path,
@@ -61,7 +63,6 @@ def test_a_secret_is_found_nowhere(
     client_of: Callable[[User | None], Client],
     sent: list[Any],
     read_logs: Callable[[], str],
-    run_now: Callable[[int], None],
 ) -> None:
     api, page = Api(alice), client_of(alice)
     answers: list[Any] = [Api(bob).get("datasets/guarded/").data, api.get("datasets/").data]
@@ -79,12 +80,12 @@ def test_a_secret_is_found_nowhere(
             api.patch("datasets/guarded/", {"credentials": {"word": word, "none": word}}).data,
         ]
     job = request_round(guarded_dataset, "svm", actor=owner)
-    run_now(job.pk)
+    worker.run(job)
     job.refresh_from_db()
     assert job.state == "DONE", job.message
     failed = request_round(guarded_dataset, "", actor=owner)
     (files / ".word").write_text("changed meanwhile")
-    run_now(failed.pk)
+    worker.run(failed)
     failed.refresh_from_db()
     assert failed.state == "FAILED" and "not the word" in failed.message
     for address in ("dataset", "dataset-edit", "dataset-rounds"):

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from console.accounts.principal import SYSTEM, Principal
+from console.accounts.principal import SYSTEM
 from console.errors import InvalidFields
 from console.models import Team
 from datasets import states
 from datasets.actions import datasets, refusals
-from datasets.actions.rounds import request_round
 from datasets.errors import REFUSED
 from datasets.models import Dataset
 from services.usage import prometheus
 from tests.datasets.looking import fresh
+from tests.datasets.worker import Worker
 
 pytestmark = pytest.mark.django_db
-Run = Callable[[int], None]
 
 
 def counted() -> dict[str, int]:
@@ -40,22 +38,17 @@ def test_a_server_that_hands_out_credentials_is_counted_and_no_dataset_is_made(t
     assert 'console_sources_refused_total{reason="address"} 1.0' in prometheus.text(0).decode()
 
 
-def test_a_link_that_leads_out_of_its_dataset_fails_its_round_and_is_counted(
-    dataset: Dataset, owner: Principal, run_now: Run, files: Path
-) -> None:
+def test_a_link_that_leads_out_of_its_dataset_fails_its_round_and_is_counted(worker: Worker, files: Path) -> None:
     (files / "svm" / "secrets").symlink_to("/etc/passwd")
     for times in (1, 2):
-        job = request_round(dataset, "svm", actor=owner)
-        run_now(job.pk)
-        assert fresh(job).state == states.FAILED
+        job = worker.request()
+        assert worker.run(job).state == states.FAILED
         assert "symbolic link" in fresh(job).message
         assert counted() == {"link": times}
 
 
-def test_a_failure_that_would_do_no_harm_is_not_counted(
-    dataset: Dataset, owner: Principal, run_now: Run, files: Path
-) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_a_failure_that_would_do_no_harm_is_not_counted(worker: Worker, files: Path) -> None:
+    job = worker.request()
     files.rename(files.with_name("away"))
-    run_now(job.pk)
+    worker.run(job)
     assert counted() == {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from console.home import Home
 from datasets.actions import drafts
 from datasets.models import Dataset, Round
 from tests.datasets.guarded import WORD, guard
+from tests.datasets.worker import Worker
 from tests.rest import Api, who_may
 
 LOOK = {"nobody": 401, "stranger": 404, "teammate": 200, "owner": 200}
@@ -70,12 +70,12 @@ def test_who_may_preheat_and_cancel(people: dict[str, Api], dataset: Dataset) ->
     assert people["owner"].get("datasets/models/rounds/").data["results"][0]["state"] == "CANCELLED"
 
 
-def test_a_round_is_followed_from_request_to_tree(mine: Api, dataset: Dataset, run_now: Callable[[int], None]) -> None:
+def test_a_round_is_followed_from_request_to_tree(worker: Worker, mine: Api) -> None:
     response = mine.post("datasets/models/preheat/", {"path": "svm"})
     assert response.data["state"] == "PENDING" and response.data["percent"] == 0
     again = mine.post("datasets/models/preheat/", {"path": "svm/"})
     assert again.data["id"] == response.data["id"]
-    run_now(response.data["id"])
+    worker.run(Round.objects.get())
     done = mine.get(response.headers["Location"].removeprefix("http://testserver/api/v1/")).data
     assert done["state"] == "DONE" and done["percent"] == 100 and done["files_done"] == 3 and len(done["tree"]) == 64
     assert mine.post(f"datasets/models/rounds/{done['id']}/cancel/").status == 409

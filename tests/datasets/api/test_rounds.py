@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from console.accounts.principal import Principal
@@ -14,6 +12,7 @@ from datasets.models import Dataset, Round
 from datasets.preheat.store.trees import Store
 from tests.datasets.looking import fresh
 from tests.datasets.queries.test_round_files import under_way
+from tests.datasets.worker import Worker
 from tests.rest import Api, who_may
 
 LOOK = {"nobody": 401, "stranger": 404, "teammate": 200, "owner": 200}
@@ -48,17 +47,15 @@ def test_the_files_of_a_round_come_in_pages_and_by_state(mine: Api, job: Round, 
     assert set(mine.get(where(job, "files/"), state="lost").errors) == {"state"}
 
 
-def test_the_files_of_a_finished_round_are_those_of_its_tree(
-    mine: Api, job: Round, run_now: Callable[[int], None]
-) -> None:
-    run_now(job.pk)
+def test_the_files_of_a_finished_round_are_those_of_its_tree(worker: Worker, mine: Api, job: Round) -> None:
+    worker.run(job)
     rows = mine.get(where(job, "files/"), state="there").data["results"]
     assert {row["path"]: row["size"] for row in rows}["1/weights.bin"] == 256_000
     assert all(len(row["sha256"]) == 64 for row in rows)
 
 
-def test_the_log_of_a_round_is_read_in_order(mine: Api, job: Round, run_now: Callable[[int], None]) -> None:
-    run_now(job.pk)
+def test_the_log_of_a_round_is_read_in_order(worker: Worker, mine: Api, job: Round) -> None:
+    worker.run(job)
     lines = [line["text"] for line in mine.get(where(job, "log/")).data["results"]]
     assert lines[0] == "Requested by alice." and lines[-2].startswith("Done: 3 files")
     assert mine.get(where(job, "log/"), page_size=1, page=2).data["results"][0]["text"] == lines[1]

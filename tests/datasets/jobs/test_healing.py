@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from console.accounts.principal import Principal
 from datasets import states, wiring
-from datasets.actions.rounds import request_round
 from datasets.jobs import healing, housekeeping
 from datasets.models import Dataset, Round
 from datasets.preheat import disk
 from datasets.preheat.store import trees, upkeep
 from datasets.preheat.store.trees import Store
-from tests.datasets.looking import fresh
+from tests.datasets.worker import Worker
 
 pytestmark = pytest.mark.django_db
-Run = Callable[[int], None]
-
-
-def prepared(dataset: Dataset, owner: Principal, run_now: Run, path: str = "svm") -> Round:
-    job = request_round(dataset, path, actor=owner)
-    run_now(job.pk)
-    return fresh(job)
 
 
 def damage(path: Path) -> None:
@@ -40,10 +30,8 @@ def another_boot(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "boot_id", lambda: "another boot")
 
 
-def test_a_damaged_file_is_found_and_only_it_is_copied_again(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store
-) -> None:
-    done = prepared(dataset, owner, run_now)
+def test_a_damaged_file_is_found_and_only_it_is_copied_again(worker: Worker, store: Store) -> None:
+    done = worker.preheat()
     tree = wiring.tree_of(done)
     assert tree is not None
     damage(tree.path / "1" / "model.py")
@@ -52,23 +40,23 @@ def test_a_damaged_file_is_found_and_only_it_is_copied_again(
     assert wiring.tree_of(done) is None
     healed = Round.objects.latest("id")
     assert (healed.requested_by, healed.state) == ("console", states.PENDING)
-    run_now(healed.pk)
-    assert (fresh(healed).state, fresh(healed).tree, fresh(healed).bytes_copied) == (states.DONE, done.tree, 15)
+    healed = worker.run(healed)
+    assert (healed.state, healed.tree, healed.bytes_copied) == (states.DONE, done.tree, 15)
     assert upkeep.verify(store, done.tree) == []
     assert wiring.tree_of(done) is not None
 
 
-def test_the_tree_that_was_read_longest_ago_is_read_next(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    one, two = prepared(dataset, owner, run_now), prepared(dataset, owner, run_now, "README.txt")
+def test_the_tree_that_was_read_longest_ago_is_read_next(worker: Worker) -> None:
+    one, two = worker.preheat(), worker.preheat("README.txt")
     seen = [healing.reverify() for _ in range(4)]
     assert sorted(seen[:2], key=str) == sorted([one.tree, two.tree])
     assert seen[2:] == seen[:2]
 
 
 def test_one_at_a_time_is_read_and_what_is_asked_for_is_not_forgotten(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digests = [prepared(dataset, owner, run_now, path).tree for path in ("svm", "README.txt", "svm/1")]
+    digests = [worker.preheat(path).tree for path in ("svm", "README.txt", "svm/1")]
     read: list[str] = []
     monkeypatch.setattr(healing, "read_again", read.append)
     for digest in digests:
@@ -82,9 +70,9 @@ def test_one_at_a_time_is_read_and_what_is_asked_for_is_not_forgotten(
 
 
 def test_a_tree_that_cannot_be_read_does_not_keep_the_others_from_it(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = (prepared(dataset, owner, run_now, path).tree for path in ("svm", "README.txt"))
+    first, second = (worker.preheat(path).tree for path in ("svm", "README.txt"))
     read: list[str] = []
 
     def fail_on_first(digest: str) -> None:
@@ -107,36 +95,34 @@ def test_an_empty_store_has_nothing_to_read_again(dataset: Dataset) -> None:
     assert healing.reverify() is None
 
 
-def test_a_published_tree_is_on_the_disk_when_its_round_is_over(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store
-) -> None:
-    prepared(dataset, owner, run_now)
+def test_a_published_tree_is_on_the_disk_when_its_round_is_over(worker: Worker, store: Store) -> None:
+    worker.preheat()
     assert list(store.children("unflushed")) == []
 
 
 def test_a_tree_that_the_machine_went_down_with_is_read_before_it_counts(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "settle", lambda: None)
-    done = prepared(dataset, owner, run_now)
+    done = worker.preheat()
     assert wiring.tree_of(done) is not None
     another_boot(monkeypatch)
     assert wiring.tree_of(done) is None
-    again = prepared(dataset, owner, run_now)
+    again = worker.preheat()
     assert (again.tree, again.bytes_copied) == (done.tree, 0)
     assert wiring.tree_of(done) is not None
 
 
 def test_a_tree_that_the_machine_damaged_as_it_went_down_is_copied_again(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "settle", lambda: None)
-    done = prepared(dataset, owner, run_now)
+    done = worker.preheat()
     tree = wiring.tree_of(done)
     assert tree is not None
     damage(tree.path / "1" / "weights.bin")
     another_boot(monkeypatch)
-    again = prepared(dataset, owner, run_now)
+    again = worker.preheat()
     assert (again.state, again.tree, again.bytes_copied) == (states.DONE, done.tree, 256_000)
     assert upkeep.verify(store, done.tree) == []
     assert upkeep.settle(store) == []

@@ -24,18 +24,15 @@ from datasets.preheat.store import upkeep
 from datasets.preheat.store.trees import Store
 from datasets.sources.local.source import LocalSource
 from tests.datasets.looking import expire, fresh
+from tests.datasets.worker import Worker
 
 pytestmark = pytest.mark.django_db
-Run = Callable[[int], None]
 
 
-def test_a_round_publishes_a_verified_copy(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store, finished: list[tuple[int, str]]
-) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_a_round_publishes_a_verified_copy(worker: Worker, store: Store, finished: list[tuple[int, str]]) -> None:
+    job = worker.request()
     assert (job.state, job.requested_by, job.node) == (states.PENDING, "alice", "local")
-    run_now(job.pk)
-    done = fresh(job)
+    done = worker.run(job)
     assert done.state == states.DONE
     assert (done.files_done, done.files_total, done.bytes_done) == (3, 3, done.bytes_total)
     assert done.bytes_copied == done.bytes_total
@@ -47,33 +44,25 @@ def test_a_round_publishes_a_verified_copy(
     assert finished == [(job.pk, states.DONE)]
 
 
-def test_a_single_file_becomes_a_tree_with_that_file(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    job = request_round(dataset, "svm/1/model.py", actor=owner)
-    run_now(job.pk)
+def test_a_single_file_becomes_a_tree_with_that_file(worker: Worker) -> None:
+    job = worker.preheat("svm/1/model.py")
     tree = wiring.tree_of(fresh(job))
     assert tree is not None
     assert [path.name for path in tree.path.iterdir()] == ["model.py"]
 
 
-def test_the_same_content_asked_for_twice_is_copied_once(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store
-) -> None:
-    first = request_round(dataset, "svm", actor=owner)
-    run_now(first.pk)
-    again = request_round(dataset, "svm/", actor=owner)
+def test_the_same_content_asked_for_twice_is_copied_once(worker: Worker, store: Store) -> None:
+    first = worker.preheat()
+    again = worker.request("svm/")
     assert again.pk != first.pk
-    run_now(again.pk)
-    second = fresh(again)
+    second = worker.run(again)
     assert (second.state, second.tree, second.bytes_copied) == (states.DONE, fresh(first).tree, 0)
     assert second.bytes_done == second.bytes_total
     assert len(list((store.root / "blobs").glob("*/*"))) == 3
 
 
-def test_what_the_files_say_is_kept_beside_the_tree_and_goes_with_it(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store
-) -> None:
-    job = request_round(dataset, "svm", actor=owner)
-    run_now(job.pk)
+def test_what_the_files_say_is_kept_beside_the_tree_and_goes_with_it(worker: Worker, store: Store) -> None:
+    job = worker.preheat()
     (kept,) = (store.root / "reports").iterdir()
     assert kept.name.startswith(fresh(job).tree)
     assert any("Triton" in line for line in job.lines.values_list("text", flat=True))
@@ -81,58 +70,53 @@ def test_what_the_files_say_is_kept_beside_the_tree_and_goes_with_it(
     assert list((store.root / "reports").iterdir()) == []
 
 
-def test_an_evicted_tree_is_copied_again(dataset: Dataset, owner: Principal, run_now: Run, store: Store) -> None:
-    first = request_round(dataset, "svm", actor=owner)
-    run_now(first.pk)
+def test_an_evicted_tree_is_copied_again(worker: Worker, store: Store) -> None:
+    first = worker.preheat()
     upkeep.evict(store, set(), not_used_since=timezone.now().timestamp() + 1)
     assert wiring.tree_of(fresh(first)) is None
-    again = request_round(dataset, "svm", actor=owner)
-    run_now(again.pk)
-    assert wiring.tree_of(fresh(again)) is not None
+    again = worker.request()
+    assert wiring.tree_of(worker.run(again)) is not None
 
 
-def test_a_second_request_gets_the_round_that_is_under_way(dataset: Dataset, owner: Principal) -> None:
-    first = request_round(dataset, "svm", actor=owner)
+def test_a_second_request_gets_the_round_that_is_under_way(worker: Worker, dataset: Dataset, owner: Principal) -> None:
+    first = worker.request()
     assert request_round(dataset, "/".join(["svm", ""]), actor=owner) == first
-    assert request_round(dataset, "", actor=owner) != first
+    assert worker.request("") != first
 
 
 def test_of_two_requests_at_the_same_moment_one_makes_the_round(
-    dataset: Dataset, owner: Principal, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = request_round(dataset, "svm", actor=owner)
+    first = worker.request()
     answers = iter([None, first])  # the second request did not see the first one's row yet
     monkeypatch.setattr(rounds, "_active_round", lambda *_: next(answers))
-    assert request_round(dataset, "svm", actor=owner) == first
+    assert worker.request() == first
     assert Round.objects.count() == 1
 
 
 def test_a_request_is_put_on_the_queue_when_it_is_committed(
-    dataset: Dataset,
-    owner: Principal,
-    monkeypatch: pytest.MonkeyPatch,
-    django_capture_on_commit_callbacks: Callable[..., Any],
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Callable[..., Any]
 ) -> None:
     sent: list[tuple[str, tuple[Any, ...]]] = []
     monkeypatch.setattr(console_dispatch, "send", lambda name, args, expires: sent.append((name, args)))
     with django_capture_on_commit_callbacks(execute=True):
-        job = request_round(dataset, "svm", actor=owner)
+        job = worker.request()
         assert sent == []
     assert sent == [("datasets.run_round", (job.pk,))]
 
 
 @pytest.mark.parametrize("path", ["../secret", "/etc", "svm/../../x", "nothing/here", "a\0b", "x" * 1025])
-def test_a_path_that_cannot_be_is_refused_at_once(dataset: Dataset, owner: Principal, path: str) -> None:
+def test_a_path_that_cannot_be_is_refused_at_once(worker: Worker, path: str) -> None:
     with pytest.raises(InvalidFields) as caught:
-        request_round(dataset, path, actor=owner)
+        worker.request(path)
     assert set(caught.value.errors) == {"path"}
     assert not Round.objects.exists()
 
 
 def test_only_editors_and_owners_start_and_cancel_rounds(
-    dataset: Dataset, owner: Principal, bob: User, charlie: User
+    worker: Worker, dataset: Dataset, bob: User, charlie: User
 ) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     for person in (bob, charlie, AnonymousUser()):
         with pytest.raises(Forbidden):
             request_round(dataset, "svm", actor=for_user(person))
@@ -141,34 +125,33 @@ def test_only_editors_and_owners_start_and_cancel_rounds(
     assert not fresh(job).cancel_requested
 
 
-def test_people_see_the_rounds_of_their_teams(dataset: Dataset, owner: Principal, bob: User, charlie: User) -> None:
-    request_round(dataset, "svm", actor=owner)
+def test_people_see_the_rounds_of_their_teams(worker: Worker, bob: User, charlie: User) -> None:
+    worker.request()
     seen = [Round.objects.visible_to(for_user(person)).count() for person in (bob, charlie)]
     assert seen == [1, 0]
 
 
 def test_a_waiting_round_is_cancelled_at_once(
-    dataset: Dataset,
+    worker: Worker,
     owner: Principal,
-    run_now: Run,
     finished: list[tuple[int, str]],
     django_capture_on_commit_callbacks: Callable[..., Any],
 ) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     with django_capture_on_commit_callbacks(execute=True):
         cancelled = cancel(job, actor=owner)
     assert (cancelled.state, cancelled.message) == (states.CANCELLED, "Cancelled by alice.")
     assert finished == [(job.pk, states.CANCELLED)]
-    run_now(job.pk)  # its message arrives late
+    worker.run(job)  # its message arrives late
     assert fresh(job).state == states.CANCELLED
 
 
 @pytest.mark.parametrize("stage", ["plan", "copy", "publish"])
 def test_a_round_is_cancelled_at_every_stage(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch, stage: str
+    worker: Worker, owner: Principal, store: Store, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     monkeypatch.setattr(leases, "BEAT", 0.0)
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     place: tuple[Any, str] = {
         "plan": (LocalSource, "plan"),
         "copy": (copying, "copy"),
@@ -181,64 +164,51 @@ def test_a_round_is_cancelled_at_every_stage(
         return original(*args, **options)
 
     monkeypatch.setattr(*place, cancelled_meanwhile)
-    run_now(job.pk)
-    assert fresh(job).state == states.CANCELLED
+    assert worker.run(job).state == states.CANCELLED
     assert not (store.root / "trees").exists()
     assert store.staging_names() == []
 
 
-def test_a_round_that_is_over_cannot_be_cancelled(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    job = request_round(dataset, "svm", actor=owner)
-    run_now(job.pk)
+def test_a_round_that_is_over_cannot_be_cancelled(worker: Worker, owner: Principal) -> None:
+    job = worker.preheat()
     with pytest.raises(Conflict, match="over already: done"):
         cancel(job, actor=owner)
 
 
-def test_cancelling_twice_is_cancelling_once(dataset: Dataset, owner: Principal) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_cancelling_twice_is_cancelling_once(worker: Worker, owner: Principal) -> None:
+    job = worker.request()
     assert cancel(job, actor=owner).state == states.CANCELLED
     assert cancel(job, actor=owner).state == states.CANCELLED
 
 
-def test_a_message_delivered_twice_does_nothing(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_a_message_delivered_twice_does_nothing(worker: Worker, owner: Principal) -> None:
+    job = worker.request()
     assert leases.claim(job.pk) is not None
     assert leases.claim(job.pk) is None
-    run_now(job.pk)
-    assert fresh(job).state == states.PENDING  # the owner of the lease is at work, this worker was not
-    expire(job)
-    run_now(job.pk)
-    before = fresh(job)
-    run_now(job.pk)
-    assert (before.state, fresh(job).finished_at) == (states.DONE, before.finished_at)
+    assert worker.run(job).state == states.PENDING  # the owner of the lease is at work, this worker was not
+    before = worker.attempt(job)
+    assert (before.state, worker.run(job).finished_at) == (states.DONE, before.finished_at)
 
 
-def test_a_round_of_another_node_is_left_alone(dataset: Dataset, owner: Principal) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_a_round_of_another_node_is_left_alone(worker: Worker) -> None:
+    job = worker.request()
     Round.objects.filter(pk=job.pk).update(node="elsewhere")
     assert leases.claim(job.pk) is None
     assert jobs.sweep() == 0
 
 
-def test_an_expired_lease_is_taken_over(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_an_expired_lease_is_taken_over(worker: Worker) -> None:
+    job = worker.request()
     dead = leases.claim(job.pk)
-    expire(job)
-    run_now(job.pk)
-    done = fresh(job)
+    done = worker.attempt(job)
     assert done.state == states.DONE
     assert done.lease_token != dead
 
 
 def test_a_worker_that_lost_its_lease_publishes_nothing(
-    dataset: Dataset,
-    owner: Principal,
-    run_now: Run,
-    store: Store,
-    monkeypatch: pytest.MonkeyPatch,
-    finished: list[tuple[int, str]],
+    worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch, finished: list[tuple[int, str]]
 ) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     original = Store.publish
 
     def overtaken(*args: Any, **options: Any) -> Any:
@@ -246,14 +216,14 @@ def test_a_worker_that_lost_its_lease_publishes_nothing(
         return original(*args, **options)
 
     monkeypatch.setattr(Store, "publish", overtaken)
-    run_now(job.pk)
-    assert (fresh(job).state, fresh(job).tree) == (states.VERIFYING, "")
+    job = worker.run(job)
+    assert (job.state, job.tree) == (states.VERIFYING, "")
     assert not (store.root / "trees").exists()
     assert finished == []
 
 
-def test_a_zombie_can_neither_finish_nor_write_progress(dataset: Dataset, owner: Principal) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_a_zombie_can_neither_finish_nor_write_progress(worker: Worker) -> None:
+    job = worker.request()
     token = leases.claim(job.pk)
     assert token is not None
     zombie = Lease(job.pk, token)
@@ -266,10 +236,10 @@ def test_a_zombie_can_neither_finish_nor_write_progress(dataset: Dataset, owner:
 
 
 def test_a_deleted_dataset_stops_the_worker(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, dataset: Dataset, owner: Principal, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "BEAT", 0.0)
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     original = copying.copy
 
     def deleted_meanwhile(*args: Any, **options: Any) -> Any:
@@ -277,7 +247,7 @@ def test_a_deleted_dataset_stops_the_worker(
         return original(*args, **options)
 
     monkeypatch.setattr(copying, "copy", deleted_meanwhile)
-    run_now(job.pk)
+    jobs.run(job.pk)
     assert not (store.root / "trees").exists()
     jobs.sweep()
     assert store.staging_names() == []

@@ -16,11 +16,11 @@ from django.utils import timezone
 from console.accounts.principal import Principal
 from console.errors import Unavailable
 from datasets import dispatch, states, wiring
-from datasets.actions.rounds import cancel, request_round, retry
+from datasets.actions.rounds import cancel, retry
 from datasets.errors import SourceError
 from datasets.jobs import leases, rounds
 from datasets.jobs.seats import Seats
-from datasets.models import Dataset, Round, RoundLine
+from datasets.models import Round, RoundLine
 from datasets.preheat.copying import copy as copying
 from datasets.preheat.journal import Staging
 from datasets.preheat.store.trees import Store
@@ -28,9 +28,9 @@ from datasets.queries import progress
 from datasets.signals import round_finished
 from datasets.sources.local.source import LocalSource
 from tests.datasets.looking import expire, fresh
+from tests.datasets.worker import Worker
 
 pytestmark = pytest.mark.django_db
-Run = Callable[[int], None]
 REAL_TIME, REAL_NOW = time.time, timezone.now
 
 
@@ -57,7 +57,7 @@ def change_on_open(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None
 
 
 def test_a_file_that_changes_while_it_is_copied_starts_over(
-    dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = iter([b"second " * 1000])
 
@@ -67,9 +67,7 @@ def test_a_file_that_changes_while_it_is_copied_starts_over(
                 stream.write(content)
 
     change_on_open(monkeypatch, change)
-    job = request_round(dataset, "svm", actor=owner)
-    run_now(job.pk)
-    done = fresh(job)
+    done = worker.preheat()
     assert done.state == states.DONE
     tree = wiring.tree_of(done)
     assert tree is not None
@@ -78,26 +76,23 @@ def test_a_file_that_changes_while_it_is_copied_starts_over(
 
 
 def test_a_file_that_never_stops_changing_ends_in_a_clear_error(
-    dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter(range(100))
     change_on_open(monkeypatch, lambda file: os.utime(files / "svm" / file.path, ns=(0, next(times))))
-    job = request_round(dataset, "svm", actor=owner)
-    run_now(job.pk)
-    failed = fresh(job)
+    failed = worker.preheat()
     assert failed.state == states.FAILED
     assert "1/weights.bin changed each of the 4 times" in failed.message
 
 
 def test_a_round_that_finds_a_full_disk_waits_says_so_once_and_goes_on_when_there_is_room(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = {"free": copying.MARGIN + 1000, "total": 1 << 40}
     monkeypatch.setattr(copying.shutil, "disk_usage", lambda _: type("Usage", (), disk))
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     for _ in range(2 * rounds.ATTEMPTS):
-        run_now(job.pk)
-        waiting = fresh(job)
+        waiting = worker.run(job)
         assert (waiting.state, waiting.attempts) == (states.COPYING, 0)
         sentence = "250.0 KiB are needed, 1000 B are free. It goes on by itself once there is room."
         assert sentence in waiting.message.replace("250 KiB", "250.0 KiB")
@@ -107,68 +102,63 @@ def test_a_round_that_finds_a_full_disk_waits_says_so_once_and_goes_on_when_ther
     assert len([text for text in log if "are needed" in text]) == 1
     assert len([text for text in log if text.startswith("Listing")]) == 1
     disk["free"] = 1 << 39
-    run_now(job.pk)
-    assert (fresh(job).state, fresh(job).message) == (states.DONE, "")
+    job = worker.run(job)
+    assert (job.state, job.message) == (states.DONE, "")
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
 @pytest.mark.parametrize("place", ["make", "begin"])
 def test_a_disk_that_takes_no_note_is_waited_for(
-    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, code: int, place: str
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, code: int, place: str
 ) -> None:
     def refuse(*_: Any) -> None:
         raise OSError(code, os.strerror(code))
 
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     with monkeypatch.context() as broken:
         broken.setattr(*{"make": (Store, "make"), "begin": (Staging, "begin")}[place], refuse)
         for _ in range(2 * rounds.ATTEMPTS):
-            run_now(job.pk)
-            assert fresh(job).state in states.UNDERWAY
+            assert worker.run(job).state in states.UNDERWAY
             assert os.strerror(code) in fresh(job).message
             expire(job)
-    run_now(job.pk)
-    assert fresh(job).state == states.DONE
+    assert worker.run(job).state == states.DONE
 
 
 def test_a_source_that_is_away_is_tried_again_a_few_times(
-    dataset: Dataset, owner: Principal, run_now: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     files.rename(files.with_name("away"))
     for attempt in range(1, rounds.ATTEMPTS):
-        run_now(job.pk)
-        waiting = fresh(job)
+        waiting = worker.run(job)
         assert waiting.state == states.COPYING
         assert f"does not exist on this machine. Attempt {attempt} of 5" in progress.progress(waiting)["sentence"]
         assert rounds.sweep() == 0 and leases.claim(job.pk) is None  # not before the pause is over
         expire(job)
-    run_now(job.pk)
-    assert fresh(job).state == states.FAILED
+    assert worker.run(job).state == states.FAILED
     assert "Given up after 5 attempts" in fresh(job).message
 
 
-def test_a_source_that_comes_back_is_copied(dataset: Dataset, owner: Principal, run_now: Run, files: Path) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_a_source_that_comes_back_is_copied(worker: Worker, files: Path) -> None:
+    job = worker.request()
     away = files.rename(files.with_name("away"))
-    run_now(job.pk)
+    worker.run(job)
     away.rename(files)
-    expire(job)
-    run_now(job.pk)
-    assert (fresh(job).state, fresh(job).message) == (states.DONE, "")
+    job = worker.attempt(job)
+    assert (job.state, job.message) == (states.DONE, "")
 
 
 def test_a_round_that_waits_for_its_next_attempt_is_cancelled_at_once(
-    dataset: Dataset, owner: Principal, run_now: Run, files: Path
+    worker: Worker, owner: Principal, files: Path
 ) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     files.rename(files.with_name("away"))
-    run_now(job.pk)
+    worker.run(job)
     assert cancel(job, actor=owner).state == states.CANCELLED
 
 
 def test_the_round_after_a_failed_one_goes_on_with_what_was_copied(
-    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, owner: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = LocalSource.open
 
@@ -179,104 +169,85 @@ def test_the_round_after_a_failed_one_goes_on_with_what_was_copied(
 
     monkeypatch.setattr(LocalSource, "open", unreadable)
     monkeypatch.setattr(LocalSource, "streams", 1)
-    failed = request_round(dataset, "svm", actor=owner)
-    run_now(failed.pk)
-    assert (fresh(failed).state, fresh(failed).message) == (states.FAILED, "It cannot be read.")
+    failed = worker.preheat()
+    assert (failed.state, failed.message) == (states.FAILED, "It cannot be read.")
     rounds.sweep()
     monkeypatch.setattr(LocalSource, "open", original)
     again = retry(fresh(failed), actor=owner)
     assert again.pk != failed.pk
-    run_now(again.pk)
-    assert (fresh(again).state, fresh(again).bytes_copied) == (states.DONE, 45)
+    again = worker.run(again)
+    assert (again.state, again.bytes_copied) == (states.DONE, 45)
 
 
 def test_who_may_list_but_not_read_is_given_nothing_from_the_store(
-    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_now(request_round(dataset, "svm", actor=owner).pk)
+    worker.preheat()
 
     def forbidden(*_: Any) -> None:
         raise SourceError("These credentials may not read.")
 
     monkeypatch.setattr(LocalSource, "open", forbidden)
-    job = request_round(dataset, "svm", actor=owner)
-    run_now(job.pk)
-    assert (fresh(job).state, fresh(job).tree) == (states.FAILED, "")
+    job = worker.preheat()
+    assert (job.state, job.tree) == (states.FAILED, "")
     assert fresh(job).message == "These credentials may not read."
 
 
-def test_an_unexpected_error_ends_the_round(
-    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_error_ends_the_round(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("secret detail")
 
     monkeypatch.setattr(copying, "copy", broken)
-    job = request_round(dataset, "svm", actor=owner)
-    run_now(job.pk)
-    assert fresh(job).state == states.FAILED
+    job = worker.request()
+    assert worker.run(job).state == states.FAILED
     assert "secret" not in fresh(job).message
 
 
-def test_a_store_that_others_use_for_long_is_waited_for(
-    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_that_others_use_for_long_is_waited_for(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     def in_use(*_: Any, **__: Any) -> None:
         raise Unavailable("trees has been in use for 60 s.", hint="Try again later.")
 
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     with monkeypatch.context() as busy:
         busy.setattr(copying, "copy", in_use)
-        run_now(job.pk)
+        worker.run(job)
     assert (fresh(job).state in states.ACTIVE, fresh(job).attempts) == (True, 0)
     assert fresh(job).message == "trees has been in use for 60 s. Try again later."
-    expire(job)
-    run_now(job.pk)
-    assert fresh(job).state == states.DONE
+    assert worker.attempt(job).state == states.DONE
 
 
-def test_a_staging_directory_that_is_still_held_is_not_touched(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store
-) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_a_staging_directory_that_is_still_held_is_not_touched(worker: Worker, store: Store) -> None:
+    job = worker.request()
     with store.staging(str(job.pk)):
-        run_now(job.pk)
-        assert (fresh(job).state, fresh(job).lease_token) == (states.PENDING, "")
-    run_now(job.pk)
-    assert fresh(job).state == states.DONE
+        job = worker.run(job)
+        assert (job.state, job.lease_token) == (states.PENDING, "")
+    assert worker.run(job).state == states.DONE
 
 
-def test_a_worker_does_only_so_many_rounds_at_once(
-    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_a_worker_does_only_so_many_rounds_at_once(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = worker.request()
     monkeypatch.setattr(rounds, "_seats", Seats(1))
     assert rounds._seats.take()
-    run_now(job.pk)
-    assert (fresh(job).state, fresh(job).lease_token) == (states.PENDING, "")
+    job = worker.run(job)
+    assert (job.state, job.lease_token) == (states.PENDING, "")
     rounds._seats.leave()
-    run_now(job.pk)
-    assert fresh(job).state == states.DONE
+    assert worker.run(job).state == states.DONE
 
 
-def test_a_round_that_ends_makes_room_for_the_next_at_once(
-    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = (request_round(dataset, path, actor=owner) for path in ("svm", ""))
+def test_a_round_that_ends_makes_room_for_the_next_at_once(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (worker.request(path) for path in ("svm", ""))
     sent: list[int] = []
     monkeypatch.setattr(dispatch, "run_round", lambda pk, **_: sent.append(pk))
-    run_now(first.pk)
+    worker.run(first)
     assert sent == [second.pk]
 
 
-def test_the_sweep_hands_out_what_nobody_works_on(
-    dataset: Dataset, owner: Principal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sweep_hands_out_what_nobody_works_on(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
     monkeypatch.setattr(dispatch, "run_round", lambda pk, **_: sent.append(pk))
-    waiting = request_round(dataset, "svm", actor=owner)
-    held = request_round(dataset, "", actor=owner)
-    dead = request_round(dataset, "svm/1", actor=owner)
+    waiting = worker.request()
+    held = worker.request("")
+    dead = worker.request("svm/1")
     for job in (held, dead):
         leases.claim(job.pk)
     expire(dead)
@@ -287,10 +258,8 @@ def test_the_sweep_hands_out_what_nobody_works_on(
     assert rounds.sweep(limit=1) == 1
 
 
-def test_the_sweep_takes_a_round_from_a_killed_worker_before_its_lease_ends(
-    dataset: Dataset, owner: Principal, store: Store
-) -> None:
-    held, killed, recent = (request_round(dataset, path, actor=owner) for path in ("", "svm", "svm/1"))
+def test_the_sweep_takes_a_round_from_a_killed_worker_before_its_lease_ends(worker: Worker, store: Store) -> None:
+    held, killed, recent = (worker.request(path) for path in ("", "svm", "svm/1"))
     for job in (held, killed, recent):
         leases.claim(job.pk)
     said_nothing = timezone.now() + timedelta(seconds=leases.LEASE - leases.SILENCE - 1)
@@ -301,10 +270,8 @@ def test_the_sweep_takes_a_round_from_a_killed_worker_before_its_lease_ends(
 
 
 @pytest.mark.parametrize("token", ["", "0" * 32])
-def test_a_time_that_a_moved_clock_wrote_does_not_keep_a_round(
-    dataset: Dataset, owner: Principal, store: Store, token: str
-) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_a_time_that_a_moved_clock_wrote_does_not_keep_a_round(worker: Worker, store: Store, token: str) -> None:
+    job = worker.request()
     tomorrow = timezone.now() + timedelta(days=1)
     Round.objects.filter(pk=job.pk).update(lease_token=token, lease_until=tomorrow)
     assert leases.claim(job.pk) is None
@@ -317,30 +284,29 @@ def test_a_time_that_a_moved_clock_wrote_does_not_keep_a_round(
 
 @pytest.mark.parametrize("hours", [6, -6])
 def test_a_worker_whose_clock_was_wrong_is_killed_and_the_next_goes_on_at_once(
-    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, hours: int
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
     def kill(file: Any) -> None:
         if file.path != "1/weights.bin":  # the largest, which comes first
             raise Killed
 
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     with monkeypatch.context() as wrong:
         set_clock(wrong, hours)
         change_on_open(wrong, kill)
         with pytest.raises(Killed):
-            run_now(job.pk)
+            worker.run(job)
     left = fresh(job)
     assert (left.state, bool(left.lease_token), left.attempts) == (states.COPYING, True, 0)
     assert rounds.sweep() == 1
-    run_now(job.pk)
-    done = fresh(job)
+    done = worker.run(job)
     assert (done.state, done.bytes_copied - left.bytes_copied, done.attempts) == (states.DONE, 45, 0)
 
 
 def test_a_worker_whose_clock_is_behind_is_not_robbed_while_it_lives(
-    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     original = copying.copy
 
     def overtaken(*args: Any, **options: Any) -> Any:
@@ -355,8 +321,7 @@ def test_a_worker_whose_clock_is_behind_is_not_robbed_while_it_lives(
 
     set_clock(monkeypatch, -6)
     monkeypatch.setattr(copying, "copy", overtaken)
-    run_now(job.pk)
-    done = fresh(job)
+    done = worker.run(job)
     assert (done.state, done.bytes_copied) == (states.DONE, done.bytes_total)
 
 
@@ -364,9 +329,9 @@ def test_the_longest_pause_is_no_longer_than_the_sweep_believes() -> None:
     assert 2 ** (rounds.ATTEMPTS - 1) <= leases.LONGEST_PAUSE
 
 
-def test_the_sweep_removes_what_ended_rounds_left(dataset: Dataset, owner: Principal, store: Store) -> None:
-    active = request_round(dataset, "svm", actor=owner)
-    ended = cancel(request_round(dataset, "", actor=owner), actor=owner)
+def test_the_sweep_removes_what_ended_rounds_left(worker: Worker, owner: Principal, store: Store) -> None:
+    active = worker.request()
+    ended = cancel(worker.request(""), actor=owner)
     for name in (str(active.pk), str(ended.pk), "999999"):
         with store.staging(name):
             pass
@@ -374,14 +339,13 @@ def test_the_sweep_removes_what_ended_rounds_left(dataset: Dataset, owner: Princ
     assert store.staging_names() == [str(active.pk)]
 
 
-def test_a_receiver_that_fails_does_not_hurt_the_round(dataset: Dataset, owner: Principal, run_now: Run) -> None:
+def test_a_receiver_that_fails_does_not_hurt_the_round(worker: Worker) -> None:
     def broken(sender: type[Round], **_: Any) -> None:
         raise RuntimeError("not mine")
 
     round_finished.connect(broken)
     try:
-        job = request_round(dataset, "svm", actor=owner)
-        run_now(job.pk)
+        job = worker.preheat()
     finally:
         round_finished.disconnect(broken)
     assert fresh(job).state == states.DONE

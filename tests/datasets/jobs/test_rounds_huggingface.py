@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,10 @@ from console.home import Home
 from console.models import Team
 from datasets import states, wiring
 from datasets.actions import datasets
-from datasets.actions.rounds import request_round
-from datasets.models import Dataset
-from tests.datasets.looking import fresh
+from tests.datasets.worker import Worker
 from tests.servers.hub import Hub, hub
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
-Run = Callable[[int], None]
 
 
 @pytest.fixture
@@ -40,19 +37,15 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def repository(server: Hub, model: Path, home: Home, settings: Settings, team: Team, owner: Principal) -> Dataset:
+def worker(server: Hub, model: Path, home: Home, settings: Settings, team: Team, owner: Principal) -> Worker:
     settings.DATASET_ENDPOINTS = list(server.endpoints)
     server.push("org/model", model)
     options = {"repository": "org/model", "endpoint": server.url, "exclude": "original/*"}
-    return datasets.create(team=team, name="hub", kind="huggingface", options=options, actor=owner)
+    return Worker(datasets.create(team=team, name="hub", kind="huggingface", options=options, actor=owner))
 
 
-def test_a_round_publishes_what_the_patterns_choose(
-    repository: Dataset, owner: Principal, model: Path, run_now: Run
-) -> None:
-    job = request_round(repository, "", actor=owner)
-    run_now(job.pk)
-    done = fresh(job)
+def test_a_round_publishes_what_the_patterns_choose(worker: Worker, model: Path) -> None:
+    done = worker.preheat("")
     assert (done.state, done.files_total) == (states.DONE, 2), done.message
     tree = wiring.tree_of(done)
     assert tree is not None
@@ -62,32 +55,26 @@ def test_a_round_publishes_what_the_patterns_choose(
 
 
 def test_a_branch_that_moved_is_a_new_tree_and_the_same_one_is_not_copied_again(
-    repository: Dataset, owner: Principal, server: Hub, model: Path, run_now: Run
+    worker: Worker, server: Hub, model: Path
 ) -> None:
-    first = request_round(repository, "", actor=owner)
-    run_now(first.pk)
+    first = worker.preheat("")
     server.forget_requests()
-    again = request_round(repository, "", actor=owner)
-    run_now(again.pk)
-    assert fresh(again).tree == fresh(first).tree
+    again = worker.preheat("")
+    assert again.tree == first.tree
     assert server.requests("cdn") == []
     (model / "config.json").write_text("{}\n")
     server.push("org/model", model)
-    moved = request_round(repository, "", actor=owner)
-    run_now(moved.pk)
-    tree = wiring.tree_of(fresh(moved))
+    moved = worker.preheat("")
+    tree = wiring.tree_of(moved)
     assert tree is not None
-    assert tree.digest != fresh(first).tree
+    assert tree.digest != first.tree
     assert (tree.path / "config.json").read_text() == "{}\n"
 
 
-def test_a_gated_repository_fails_its_round_with_what_to_do(
-    repository: Dataset, owner: Principal, server: Hub, run_now: Run
-) -> None:
-    job = request_round(repository, "", actor=owner)
+def test_a_gated_repository_fails_its_round_with_what_to_do(worker: Worker, server: Hub) -> None:
+    job = worker.request("")
     server.change("org/model", gated=True)
-    run_now(job.pk)
-    done = fresh(job)
+    done = worker.run(job)
     assert done.state == states.FAILED
     assert "org/model is gated" in done.message
     assert "Ask for access" in done.message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,10 @@ from datasets.models import Dataset, Round
 from datasets.preheat.copying import copy as copying
 from datasets.preheat.store.trees import Store
 from datasets.queries import progress
-from tests.datasets.looking import expire, fresh
+from tests.datasets.looking import fresh
+from tests.datasets.worker import Worker
 
 pytestmark = pytest.mark.django_db
-Run = Callable[[int], None]
 
 
 def lines(job: Round) -> str:
@@ -32,10 +31,10 @@ def lines(job: Round) -> str:
 
 
 def test_a_round_is_paused_where_it_is_and_goes_on_from_there(
-    dataset: Dataset, owner: Principal, run_now: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, owner: Principal, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "BEAT", 0.0)
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
     original = copying.copy
 
     def paused_after(*args: Any, **options: Any) -> Any:
@@ -44,36 +43,35 @@ def test_a_round_is_paused_where_it_is_and_goes_on_from_there(
         return stored
 
     monkeypatch.setattr(copying, "copy", paused_after)
-    run_now(job.pk)
+    worker.run(job)
     monkeypatch.setattr(copying, "copy", original)
     paused = fresh(job)
     assert (paused.state, paused.lease_token, paused.pause_requested) == (states.PAUSED, "", False)
     assert "Paused at" in progress.progress(paused)["sentence"]
     rounds.sweep()
     assert store.staging_names() == [str(job.pk)]
-    run_now(job.pk)  # a message that was under way
+    worker.run(job)  # a message that was under way
     assert fresh(job).state == states.PAUSED
     assert resume(paused, actor=owner).state == states.PENDING
-    run_now(job.pk)
-    done = fresh(job)
+    done = worker.run(job)
     assert (done.state, done.bytes_copied) == (states.DONE, done.bytes_total)
     assert "alice asked to pause." in lines(done) and "Resumed by alice." in lines(done)
 
 
-def test_a_round_that_nobody_works_on_is_paused_at_once(dataset: Dataset, owner: Principal) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_a_round_that_nobody_works_on_is_paused_at_once(worker: Worker, owner: Principal) -> None:
+    job = worker.request()
     assert pause(job, actor=owner).state == states.PAUSED
     assert pause(job, actor=owner).state == states.PAUSED
     assert leases.claim(job.pk) is None
-    assert request_round(dataset, "svm", actor=owner) == job
+    assert worker.request() == job
     assert cancel(job, actor=owner).state == states.CANCELLED
     for verb in (pause, resume):
         with pytest.raises(Conflict):
             verb(job, actor=owner)
 
 
-def test_a_wish_to_pause_is_withdrawn_by_resuming(dataset: Dataset, owner: Principal) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_a_wish_to_pause_is_withdrawn_by_resuming(worker: Worker, owner: Principal) -> None:
+    job = worker.request()
     assert leases.claim(job.pk)
     assert pause(job, actor=owner).pause_requested
     assert not resume(job, actor=owner).pause_requested
@@ -81,9 +79,9 @@ def test_a_wish_to_pause_is_withdrawn_by_resuming(dataset: Dataset, owner: Princ
 
 @pytest.mark.parametrize(("verb", "state"), [(cancel, states.CANCELLED), (resume, states.COPYING)])
 def test_who_thinks_better_of_a_pause_while_it_begins_is_heard(
-    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, verb: Any, state: str
+    worker: Worker, owner: Principal, monkeypatch: pytest.MonkeyPatch, verb: Any, state: str
 ) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
 
     def paused_meanwhile(*_: Any, **__: Any) -> Any:
         pause(job, actor=owner)
@@ -91,12 +89,12 @@ def test_who_thinks_better_of_a_pause_while_it_begins_is_heard(
         raise Paused("Paused.")
 
     monkeypatch.setattr(copying, "copy", paused_meanwhile)
-    run_now(job.pk)
-    assert (fresh(job).state, fresh(job).pause_requested and not fresh(job).cancel_requested) == (state, False)
+    job = worker.run(job)
+    assert (job.state, job.pause_requested and not job.cancel_requested) == (state, False)
 
 
-def test_only_editors_pause_resume_and_try_again(dataset: Dataset, owner: Principal, bob: User, charlie: User) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_only_editors_pause_resume_and_try_again(worker: Worker, dataset: Dataset, bob: User, charlie: User) -> None:
+    job = worker.request()
     failed = Round.objects.create(dataset=dataset, path="x", node="local", state=states.FAILED, requested_by="x")
     for person in (bob, charlie):
         for verb, target in ((pause, job), (resume, job), (retry, failed)):
@@ -105,30 +103,25 @@ def test_only_editors_pause_resume_and_try_again(dataset: Dataset, owner: Princi
     assert fresh(job).state == states.PENDING
 
 
-def test_only_what_failed_or_was_cancelled_is_tried_again(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_only_what_failed_or_was_cancelled_is_tried_again(worker: Worker, owner: Principal) -> None:
+    job = worker.request()
     with pytest.raises(Conflict):
         retry(job, actor=owner)
     cancelled = cancel(job, actor=owner)
     assert retry(cancelled, actor=owner).state == states.PENDING
 
 
-def changed(dataset: Dataset, owner: Principal, run_now: Run, files: Path, mode: str) -> Round:
+def changed(worker: Worker, files: Path, mode: str) -> Round:
     """A round in that mode after one file went and another came."""
-    first = request_round(dataset, "svm", actor=owner)
-    run_now(first.pk)
+    worker.preheat()
     (files / "svm" / "1" / "model.py").unlink()
     (files / "svm" / "new.txt").write_text("new")
-    second = request_round(dataset, "svm", mode=mode, actor=owner)
-    run_now(second.pk)
-    return fresh(second)
+    return worker.preheat(mode=mode)
 
 
 @pytest.mark.parametrize(("mode", "stays"), [(states.MIRROR, False), (states.KEEP, True)])
-def test_what_is_gone_from_the_source_goes_or_stays(
-    dataset: Dataset, owner: Principal, run_now: Run, files: Path, mode: str, stays: bool
-) -> None:
-    done = changed(dataset, owner, run_now, files, mode)
+def test_what_is_gone_from_the_source_goes_or_stays(worker: Worker, files: Path, mode: str, stays: bool) -> None:
+    done = changed(worker, files, mode)
     tree = wiring.tree_of(done)
     assert tree is not None
     assert (tree.path / "1" / "model.py").exists() == stays
@@ -136,24 +129,18 @@ def test_what_is_gone_from_the_source_goes_or_stays(
     assert done.bytes_copied == 3  # what was there already is not copied again
 
 
-def test_keeping_twice_keeps_the_same_tree(dataset: Dataset, owner: Principal, run_now: Run, files: Path) -> None:
-    done = changed(dataset, owner, run_now, files, states.KEEP)
-    again = request_round(dataset, "svm", mode=states.KEEP, actor=owner)
-    run_now(again.pk)
-    assert (fresh(again).tree, fresh(again).bytes_copied) == (done.tree, 0)
+def test_keeping_twice_keeps_the_same_tree(worker: Worker, files: Path) -> None:
+    done = changed(worker, files, states.KEEP)
+    again = worker.preheat(mode=states.KEEP)
+    assert (again.tree, again.bytes_copied) == (done.tree, 0)
 
 
-def test_a_folder_in_the_place_of_a_kept_file_wins(
-    dataset: Dataset, owner: Principal, run_now: Run, files: Path
-) -> None:
-    first = request_round(dataset, "svm", actor=owner)
-    run_now(first.pk)
+def test_a_folder_in_the_place_of_a_kept_file_wins(worker: Worker, files: Path) -> None:
+    worker.preheat()
     (files / "svm" / "config.pbtxt").unlink()
     (files / "svm" / "config.pbtxt").mkdir()
     (files / "svm" / "config.pbtxt" / "inside").touch()
-    second = request_round(dataset, "svm", mode=states.KEEP, actor=owner)
-    run_now(second.pk)
-    tree = wiring.tree_of(fresh(second))
+    tree = wiring.tree_of(worker.preheat(mode=states.KEEP))
     assert tree is not None
     assert (tree.path / "config.pbtxt" / "inside").exists()
 
@@ -165,7 +152,7 @@ def test_an_unknown_mode_is_refused(dataset: Dataset, owner: Principal) -> None:
 
 
 def test_two_datasets_of_the_same_files_cause_one_transfer(
-    dataset: Dataset, owner: Principal, run_now: Run, files: Path, team: Team
+    worker: Worker, dataset: Dataset, owner: Principal, files: Path, team: Team
 ) -> None:
     other = datasets.create(team=team, name="again", kind="local", options={"path": str(files)}, actor=owner)
     first, second = (request_round(which, "svm", actor=owner) for which in (dataset, other))
@@ -178,16 +165,14 @@ def test_two_datasets_of_the_same_files_cause_one_transfer(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(copying, "copy", overtaken)
-        run_now(first.pk)
-    expire(second)
-    run_now(second.pk)
-    assert (fresh(second).tree, fresh(second).bytes_copied) == (fresh(first).tree, 0)
+        worker.run(first)
+    second = worker.attempt(second)
+    assert (second.tree, second.bytes_copied) == (fresh(first).tree, 0)
     assert fresh(second).attempts == 0
 
 
-def test_the_log_of_a_round_says_what_happened(dataset: Dataset, owner: Principal, run_now: Run) -> None:
-    job = request_round(dataset, "svm", actor=owner)
-    run_now(job.pk)
+def test_the_log_of_a_round_says_what_happened(worker: Worker) -> None:
+    job = worker.preheat()
     log_lines = lines(job)
     for part in ("Requested by alice.", "Listing svm of models.", "3 files of 250 KiB", "digest", "Done: 3 files"):
         assert part in log_lines, log_lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ from datasets.jobs.seats import Seats
 from datasets.models import Dataset, Round
 from datasets.preheat.copying import copy as copying
 from tests.datasets.looking import expire, fresh
-
-Run = Callable[[int], None]
+from tests.datasets.worker import Worker
 
 
 @pytest.fixture
@@ -67,18 +65,17 @@ def test_rounds_are_handed_out_by_team_and_the_others_told_what_they_wait_for(
 
 
 def test_a_message_for_a_round_whose_turn_it_is_not_brings_the_one_whose_turn_it_is(
-    dataset: Dataset, other_dataset: Dataset, run_now: Run, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, dataset: Dataset, other_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rounds, "_seats", Seats(1))
     mine, waits = ask(dataset, "", "svm")
     (theirs,) = ask(other_dataset, "svm")
     sit(mine)
-    run_now(waits.pk)
-    assert (fresh(theirs).state, fresh(waits).state) == (states.DONE, states.PENDING)
+    assert (worker.run(waits).state, fresh(theirs).state) == (states.PENDING, states.DONE)
 
 
 def test_a_slow_round_lets_another_go_first_and_goes_on_where_it_was(
-    dataset: Dataset, other_dataset: Dataset, run_now: Run, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, dataset: Dataset, other_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rounds, "_seats", Seats(1))
     monkeypatch.setattr(seats, "LOOK", 0.0)
@@ -92,16 +89,12 @@ def test_a_slow_round_lets_another_go_first_and_goes_on_where_it_was(
         return original(*args, **options)
 
     monkeypatch.setattr(copying, "copy", somebody_else_comes)
-    run_now(slow.pk)
-    waits = fresh(slow)
+    waits = worker.run(slow)
     assert (waits.state, waits.message, waits.slow_yields) == (states.COPYING, turns.SLOW, 1)
     assert (waits.lease_token, waits.attempts) == ("", 0)
     other = Round.objects.exclude(pk=slow.pk).get()
-    run_now(other.pk)
-    assert fresh(other).state == states.DONE
-    expire(slow)
-    run_now(slow.pk)
-    done = fresh(slow)
+    assert worker.run(other).state == states.DONE
+    done = worker.attempt(slow)
     assert (done.state, done.attempts) == (states.DONE, 0)
     assert done.bytes_copied <= done.bytes_total
     assert turns.SLOW in [line.text for line in done.lines.all()]
@@ -109,10 +102,10 @@ def test_a_slow_round_lets_another_go_first_and_goes_on_where_it_was(
 
 @pytest.mark.parametrize("error", [OperationalError("server closed the connection"), InterfaceError("gone")])
 def test_a_round_outlives_a_database_that_is_away(
-    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
+    worker: Worker, owner: Principal, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.setattr(rounds.connection, "close", lambda: None)  # the test's own
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
 
     def away() -> None:
         raise error
@@ -127,28 +120,25 @@ def test_a_round_outlives_a_database_that_is_away(
     complete = copying.copy
     monkeypatch.setattr(copying, "copy", copy)
     for _ in range(2 * rounds.ATTEMPTS):
-        run_now(job.pk)
-        assert fresh(job).state == states.COPYING
+        assert worker.run(job).state == states.COPYING
         expire(job)  # as soon as the owner is silent
-    run_now(job.pk)
-    done = fresh(job)
+    done = worker.run(job)
     assert (done.state, done.attempts) == (states.DONE, 0)
 
 
 @pytest.mark.parametrize("call", ["is_free", "claim"])
 def test_a_database_that_is_away_before_the_round_is_claimed_leaves_it_as_it_is(
-    dataset: Dataset, owner: Principal, run_now: Run, monkeypatch: pytest.MonkeyPatch, call: str
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     monkeypatch.setattr(rounds.connection, "close", lambda: None)
-    job = request_round(dataset, "svm", actor=owner)
+    job = worker.request()
 
     def away(_: int) -> None:
         raise OperationalError("database is locked")
 
     with monkeypatch.context() as patched:
         patched.setattr(rounds, call, away)
-        run_now(job.pk)
+        worker.run(job)
     assert fresh(job).state == states.PENDING
     assert rounds._seats.left() == seats.MOST
-    run_now(job.pk)
-    assert fresh(job).state == states.DONE
+    assert worker.run(job).state == states.DONE

@@ -10,12 +10,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from console.accounts.principal import Principal
-from datasets.actions.rounds import request_round
 from datasets.errors import SourceError
 from datasets.models import Dataset
 from datasets.queries import reports
 from datasets.queries.peek import GRAPH
+from tests.datasets.worker import Worker
 from tests.services.frameworks.triton.onnx_files import write_digits
 
 ClientOf = Callable[[User | None], Client]
@@ -30,9 +29,9 @@ def test_before_anything_is_prepared_the_source_is_read(dataset: Dataset, files:
 
 
 def test_afterwards_the_copy_is_read_even_when_the_source_is_gone(
-    dataset: Dataset, files: Path, owner: Principal, run_now: Callable[[int], None]
+    worker: Worker, dataset: Dataset, files: Path
 ) -> None:
-    run_now(request_round(dataset, "svm", actor=owner).pk)
+    worker.preheat()
     (files / "svm" / "config.pbtxt").unlink()
     for _ in range(2):
         seen = reports.read(dataset, "svm/")

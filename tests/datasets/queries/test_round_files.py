@@ -26,9 +26,9 @@ from datasets.queries import progress as round_progress
 from datasets.queries import round_files
 from datasets.specs import Plan, SourceFile
 from tests.datasets.looking import fresh
+from tests.datasets.worker import Worker
 
 pytestmark = pytest.mark.django_db
-Run = Callable[[int], None]
 MIB = 1 << 20
 
 
@@ -90,7 +90,7 @@ def test_nothing_moves_while_nobody_copies(job: Round, store: Store, state: str)
     assert (stopped.state, stopped.bytes_done, stopped.bytes_per_second) == ("waiting", MIB, 0.0)
 
 
-def test_a_round_shows_every_file_from_plan_to_tree(job: Round, run_now: Run) -> None:
+def test_a_round_shows_every_file_from_plan_to_tree(worker: Worker, job: Round) -> None:
     assert round_files.files_of(job).missing == "The files are not listed yet."
     seen: list[round_files.RoundFiles] = []
     original = copying.copy
@@ -103,7 +103,7 @@ def test_a_round_shows_every_file_from_plan_to_tree(job: Round, run_now: Run) ->
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(copying, "copy", looked_at)
-        run_now(job.pk)
+        worker.run(job)
     before, after = seen
     assert before.counts == {"moving": 0, "waiting": 3, "there": 0}
     assert after.counts == {"moving": 0, "waiting": 0, "there": 3}
@@ -112,8 +112,8 @@ def test_a_round_shows_every_file_from_plan_to_tree(job: Round, run_now: Run) ->
     assert {(row.path, row.sha256) for row in done.rows} == {(row.path, row.sha256) for row in after.rows}
 
 
-def test_files_of_an_evicted_copy_are_gone_and_it_is_said(job: Round, run_now: Run, store: Store) -> None:
-    run_now(job.pk)
+def test_files_of_an_evicted_copy_are_gone_and_it_is_said(worker: Worker, job: Round, store: Store) -> None:
+    worker.run(job)
     remove(store.root / "trees" / fresh(job).tree)
     listing = round_files.files_of(fresh(job))
     assert (listing.rows, listing.total) == ((), 0) and "no longer in the store" in listing.missing
@@ -131,8 +131,8 @@ def test_a_failed_round_whose_parts_are_gone_says_so(job: Round, store: Store) -
     assert "have been removed" in round_files.files_of(fresh(job)).missing
 
 
-def test_files_on_another_node_are_not_guessed(job: Round, run_now: Run, settings: Settings) -> None:
-    run_now(job.pk)
+def test_files_on_another_node_are_not_guessed(worker: Worker, job: Round, settings: Settings) -> None:
+    worker.run(job)
     settings.NODE_NAME = "second"
     listing = round_files.files_of(fresh(job))
     assert not listing.rows and "on node local" in listing.missing and "second" in listing.missing
@@ -164,7 +164,7 @@ def test_the_log_has_its_newest_lines_in_the_order_of_time(job: Round) -> None:
 
 
 def test_the_bar_never_runs_backwards_and_is_full_only_when_done(
-    job: Round, run_now: Run, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, job: Round, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "BEAT", 0.0)
     seen: list[tuple[str, int]] = []
@@ -176,7 +176,7 @@ def test_the_bar_never_runs_backwards_and_is_full_only_when_done(
         seen.append((progress["state"], progress["percent"]))
 
     monkeypatch.setattr(leases.Lease, "_update", looked_at)
-    run_now(job.pk)
+    worker.run(job)
     percents = [percent for _, percent in seen]
     assert percents == sorted(percents) and seen[-1] == (states.DONE, 100)
     assert all(percent < 100 for state, percent in seen if state != states.DONE)

@@ -11,12 +11,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from console.accounts.principal import Principal
 from console.home import Home
 from console.models import Team
-from datasets.actions.rounds import request_round
 from datasets.models import Dataset, Round
 from datasets.views import datasets
+from tests.datasets.worker import Worker
 
 ClientOf = Callable[[User | None], Client]
 
@@ -115,15 +114,13 @@ def test_a_large_folder_is_shown_page_by_page(
     )
 
 
-def test_preheating_is_asked_for_and_shown_until_it_is_done(
-    browser: Client, dataset: Dataset, run_now: Callable[[int], None]
-) -> None:
+def test_preheating_is_asked_for_and_shown_until_it_is_done(worker: Worker, browser: Client, dataset: Dataset) -> None:
     answer = browser.post(reverse("dataset-preheat", args=[dataset.name]), {"path": "svm"})
     assert answer["Location"] == reverse("dataset", args=[dataset.name]) + "?path=svm#rounds"
     rounds = reverse("dataset-rounds", args=[dataset.name])
     before = browser.get(rounds).content.decode()
     assert "Waiting for a worker." in before and 'hx-trigger="every 1s"' in before and "<progress" in before
-    run_now(Round.objects.get().pk)
+    worker.run(Round.objects.get())
     after = browser.get(rounds).content.decode()
     assert "Done" in after and "copied and verified" in after and 'hx-trigger="every 5s"' in after
     assert "<html" not in after
@@ -135,8 +132,8 @@ def test_a_path_that_cannot_be_prepared_is_refused(browser: Client, dataset: Dat
     assert not Round.objects.exists()
 
 
-def test_a_round_is_cancelled(browser: Client, dataset: Dataset, owner: Principal) -> None:
-    job = request_round(dataset, "svm", actor=owner)
+def test_a_round_is_cancelled(worker: Worker, browser: Client, dataset: Dataset) -> None:
+    job = worker.request()
     url = reverse("round-cancel", args=[dataset.name, job.pk])
     assert url in text(browser, dataset)
     assert browser.post(url).status_code == 302

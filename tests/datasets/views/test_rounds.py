@@ -20,6 +20,7 @@ from datasets.preheat.store.trees import Store
 from datasets.views import rounds
 from tests.datasets.looking import fresh
 from tests.datasets.queries.test_round_files import under_way
+from tests.datasets.worker import Worker
 
 ClientOf = Callable[[User | None], Client]
 HX = {"HX-Request": "true", "HX-Target": "round"}
@@ -65,8 +66,8 @@ def test_a_poll_brings_only_what_changes(browser: Client, job: Round, store: Sto
     assert 'id="round-files"' in files and "00001.bin" in files and "Requested by" not in files
 
 
-def test_a_round_that_is_over_is_asked_for_no_more(browser: Client, job: Round, run_now: Callable[[int], None]) -> None:
-    run_now(job.pk)
+def test_a_round_that_is_over_is_asked_for_no_more(worker: Worker, browser: Client, job: Round) -> None:
+    worker.run(job)
     page = text(browser, job)
     assert 'hx-get="/datasets/' not in page  # the frame of the page goes on asking what is wrong with the console
     assert "copied and verified" in page and "1/weights.bin" in page and fresh(job).tree in page

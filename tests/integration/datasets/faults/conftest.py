@@ -13,7 +13,7 @@ from console.accounts.principal import SYSTEM
 from console.home import Home
 from console.models import Team
 from datasets.actions import datasets
-from tests.integration.datasets.faults.worker import Worker
+from tests.integration.datasets.faults.worker import FaultyWorker
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import Bucket
 
@@ -34,25 +34,25 @@ def proxy(bucket: Bucket) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def worker(home: Home, team: Team, bucket: Bucket, proxy: Proxy) -> Worker:
+def worker(home: Home, team: Team, bucket: Bucket, proxy: Proxy) -> FaultyWorker:
     """Its dataset is the bucket, as the proxy shows it."""
     options = {**bucket.options, "endpoint": f"http://127.0.0.1:{proxy.port}"}
     credentials = {"secret_key": options.pop("secret_key")}
     dataset = datasets.create(
         team=team, name="bucket", kind="s3", options=options, credentials=credentials, actor=SYSTEM
     )
-    return Worker(dataset)
+    return FaultyWorker(dataset)
 
 
 @pytest.fixture
-def disk_worker(home: Home, team: Team, tmp_path: Path) -> Callable[[dict[str, bytes]], Worker]:
+def disk_worker(home: Home, team: Team, tmp_path: Path) -> Callable[[dict[str, bytes]], FaultyWorker]:
     """Makes one whose dataset is a folder of this machine, with these files below `m`."""
 
-    def make(contents: dict[str, bytes]) -> Worker:
+    def make(contents: dict[str, bytes]) -> FaultyWorker:
         (tmp_path / "models" / "m").mkdir(parents=True)
         for name, content in contents.items():
             (tmp_path / "models" / "m" / name).write_bytes(content)
         options = {"path": str(tmp_path / "models")}
-        return Worker(datasets.create(team=team, name="folder", kind="local", options=options, actor=SYSTEM))
+        return FaultyWorker(datasets.create(team=team, name="folder", kind="local", options=options, actor=SYSTEM))
 
     return make

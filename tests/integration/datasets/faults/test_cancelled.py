@@ -13,7 +13,7 @@ from datasets import states
 from datasets.actions.rounds import cancel, pause
 from datasets.jobs import rounds
 from datasets.jobs.leases import Lease
-from tests.integration.datasets.faults.worker import MIB, Worker
+from tests.integration.datasets.faults.worker import MIB, FaultyWorker
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import Bucket
 
@@ -23,12 +23,12 @@ STREAMS = 4
 
 @pytest.mark.parametrize("verb", [cancel, pause])
 def test_a_round_whose_streams_all_wait_for_a_silent_server_is_stopped(
-    worker: Worker, bucket: Bucket, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, verb: Callable[..., Any]
+    worker: FaultyWorker, bucket: Bucket, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, verb: Callable[..., Any]
 ) -> None:
     bucket.put("m/large.bin", os.urandom(4 * STREAMS * MIB))
     bucket.put("m/small.bin", os.urandom(64 << 10))
     proxy.hold("/m/", 4000)  # bytes: the headers come, and little more
-    job = worker.request()
+    job = worker.request("m")
     check, verbs = Lease.check, [verb]
 
     def stop_once_all_are_held(lease: Lease) -> None:

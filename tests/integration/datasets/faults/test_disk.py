@@ -15,11 +15,11 @@ from datasets import states
 from datasets.sources.base import Body
 from datasets.sources.local.source import LocalSource
 from datasets.specs import SourceFile
-from tests.integration.datasets.faults.worker import MIB, Worker
+from tests.integration.datasets.faults.worker import MIB, FaultyWorker
 from tests.integration.small_disk import SmallDisk, small_disk
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
-Make = Callable[[dict[str, bytes]], Worker]
+Make = Callable[[dict[str, bytes]], FaultyWorker]
 ANY_FILE = 0b110
 """CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: what lets root read and write any file."""
 
@@ -66,7 +66,7 @@ def test_a_disk_that_fills_up_midway_is_told_and_what_was_copied_is_kept(
 
     monkeypatch.setattr(LocalSource, "open", fill_at_the_tenth)
     monkeypatch.setattr(LocalSource, "streams", 1)
-    job = worker.request()
+    job = worker.request("m")
     row = worker.attempt(job)
     assert row.state == states.COPYING
     assert "Not enough disk space on this node" in row.message and "are needed" in row.message
@@ -80,7 +80,7 @@ def test_a_disk_that_fills_up_midway_is_told_and_what_was_copied_is_kept(
 
 def test_a_disk_with_too_little_room_is_told_before_a_byte_moves(disk_worker: Make, disk: SmallDisk) -> None:
     worker = disk_worker(model(80))
-    row = worker.attempt(worker.request())
+    row = worker.attempt(worker.request("m"))
     assert (row.state, row.bytes_copied) == (states.FAILED, 0)
     assert "Not enough disk space on this node: 80.0 MiB are needed" in row.message.replace("80 MiB", "80.0 MiB")
     worker.assert_none()
@@ -92,7 +92,7 @@ def test_a_store_that_may_not_be_written_is_told_and_used_once_it_may(disk_worke
     staging = home.store / "staging"
     staging.mkdir(parents=True)
     staging.chmod(0o500)
-    job = worker.request()
+    job = worker.request("m")
     with without_rights():
         row = worker.attempt(job)
         assert "The store of this node cannot be written: Permission denied. Attempt 1 of 5" in row.message
@@ -105,7 +105,7 @@ def test_a_file_that_may_not_be_read_is_named_and_nothing_is_published(disk_work
     worker = disk_worker(model(3))
     (worker.folder / "1.bin").chmod(0)
     with without_rights():
-        row = worker.finish(worker.request())
+        row = worker.finish(worker.request("m"))
     assert row.state == states.FAILED
     assert "1.bin" in row.message
     worker.assert_none()

@@ -11,7 +11,7 @@ import pytest
 from datasets.preheat.copying.copy import PIECE
 from datasets.sources.net.client import Web
 from datasets.sources.s3 import source as s3
-from tests.integration.datasets.faults.worker import HEADERS, MIB, Worker
+from tests.integration.datasets.faults.worker import HEADERS, MIB, FaultyWorker
 from tests.integration.preheat.plane import wait_until
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import Bucket
@@ -25,7 +25,7 @@ def put(bucket: Bucket, contents: dict[str, bytes]) -> int:
     return sum(map(len, contents.values()))
 
 
-def test_a_server_that_is_killed_midway_and_comes_back(worker: Worker, bucket: Bucket, proxy: Proxy) -> None:
+def test_a_server_that_is_killed_midway_and_comes_back(worker: FaultyWorker, bucket: Bucket, proxy: Proxy) -> None:
     contents = {"large.bin": os.urandom(48 * MIB), **{f"{n}.bin": os.urandom(MIB) for n in range(32)}}
     size = put(bucket, contents)
     began, held = proxy.passed, proxy.hold_all(size // 3)
@@ -39,7 +39,7 @@ def test_a_server_that_is_killed_midway_and_comes_back(worker: Worker, bucket: B
 
     with ThreadPoolExecutor(1) as beside:
         outage = beside.submit(restart)
-        done = worker.finish(worker.request())
+        done = worker.finish(worker.request("m"))
         outage.result()
     worker.assert_whole(done, contents)
     assert proxy.passed - began <= size + s3.S3Source.streams * PIECE
@@ -47,7 +47,7 @@ def test_a_server_that_is_killed_midway_and_comes_back(worker: Worker, bucket: B
 
 
 def test_connections_that_stall_or_drip_are_left_and_only_their_pieces_come_again(
-    worker: Worker, bucket: Bucket, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    worker: FaultyWorker, bucket: Bucket, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3, "Web", partial(Web, stall=5.0, window=5.0))
     contents = {
@@ -70,7 +70,7 @@ def test_connections_that_stall_or_drip_are_left_and_only_their_pieces_come_agai
 
     with ThreadPoolExecutor(1) as beside:
         passing = beside.submit(pass_on)
-        done = worker.finish(worker.request())
+        done = worker.finish(worker.request("m"))
         passing.result()
     worker.assert_whole(done, contents)
     assert done.attempts == 0  # the streams themselves try again
@@ -80,7 +80,7 @@ def test_connections_that_stall_or_drip_are_left_and_only_their_pieces_come_agai
 
 @pytest.mark.parametrize("after", [24 * MIB, 12 * MIB, 0, None], ids=["longer", "shorter", "empty", "gone"])
 def test_an_object_that_is_replaced_midway_is_copied_as_it_is_then(
-    worker: Worker, bucket: Bucket, proxy: Proxy, after: int | None
+    worker: FaultyWorker, bucket: Bucket, proxy: Proxy, after: int | None
 ) -> None:
     contents = {"large.bin": os.urandom(20 * MIB), **{f"{n}.bin": os.urandom(MIB) for n in range(8)}}
     size = put(bucket, contents)
@@ -98,7 +98,7 @@ def test_an_object_that_is_replaced_midway_is_copied_as_it_is_then(
 
     with ThreadPoolExecutor(1) as beside:
         replacing = beside.submit(replace)
-        done = worker.finish(worker.request())
+        done = worker.finish(worker.request("m"))
         replacing.result()
     worker.assert_whole(done, contents)
     assert done.attempts == 0

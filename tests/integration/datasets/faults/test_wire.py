@@ -9,7 +9,7 @@ import pytest
 from datasets import states
 from datasets.jobs.rounds import ATTEMPTS
 from datasets.preheat.copying import streams
-from tests.integration.datasets.faults.worker import MIB, Worker
+from tests.integration.datasets.faults.worker import MIB, FaultyWorker
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import PART, Bucket
 
@@ -40,7 +40,7 @@ def tries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bit_that_flips_once_is_noticed_and_the_file_comes_again(
-    worker: Worker, bucket: Bucket, proxy: Proxy
+    worker: FaultyWorker, bucket: Bucket, proxy: Proxy
 ) -> None:
     for name in CONTENTS:
         put(bucket, name)
@@ -48,7 +48,7 @@ def test_a_bit_that_flips_once_is_noticed_and_the_file_comes_again(
     proxy.flip("/m/large.bin", 100_000)
     proxy.flip("/m/md5.bin", 30_000)
     proxy.flip("/m/sha256.bin", 30_000)
-    done = worker.finish(worker.request())
+    done = worker.finish(worker.request("m"))
     worker.assert_whole(done, CONTENTS)
     assert proxy.flipped == 4
 
@@ -57,11 +57,11 @@ def test_a_bit_that_flips_once_is_noticed_and_the_file_comes_again(
     ("name", "attempts"), [("in-parts.bin", 1), ("large.bin", 1), ("md5.bin", ATTEMPTS), ("sha256.bin", 1)]
 )
 def test_bits_that_flip_each_time_end_in_a_clear_message(
-    worker: Worker, bucket: Bucket, proxy: Proxy, name: str, attempts: int
+    worker: FaultyWorker, bucket: Bucket, proxy: Proxy, name: str, attempts: int
 ) -> None:
     put(bucket, name)
     proxy.flip(f"/m/{name}", 30_000, times=1000)
-    job = worker.request()
+    job = worker.request("m")
     for attempt in range(1, attempts + 1):
         row = worker.attempt(job)
         assert row.attempts == attempt

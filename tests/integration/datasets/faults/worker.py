@@ -6,25 +6,19 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from console.accounts.principal import SYSTEM
 from datasets import states, wiring
-from datasets.actions.rounds import request_round
-from datasets.jobs import rounds
-from datasets.models import Dataset, Round
+from datasets.models import Round
 from datasets.preheat.store import upkeep
 from datasets.preheat.store.trees import Store
-from tests.datasets.looking import expire, fresh
+from tests.datasets.worker import Worker
 
 MIB = 1 << 20
 HEADERS = 2 << 20
 """Bytes that may pass besides contents: headers and listings."""
 
 
-class Worker:
-    """Rounds of the folder `m` of a dataset. This process does them, as a worker does when it gets their message."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+class FaultyWorker(Worker):
+    """Rounds of the folder `m`."""
 
     @property
     def folder(self) -> Path:
@@ -34,15 +28,6 @@ class Worker:
     @property
     def store(self) -> Store:
         return wiring.store()
-
-    def request(self) -> Round:
-        return request_round(self.dataset, "m", actor=SYSTEM)
-
-    def attempt(self, job: Round) -> Round:
-        """The round after one attempt. No pause after the last one is waited for."""
-        expire(job)
-        rounds.run(job.pk)
-        return fresh(job)
 
     def finish(self, job: Round) -> Round:
         """The round once it is over, however."""
