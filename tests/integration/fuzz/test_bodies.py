@@ -1,5 +1,5 @@
-"""Bodies and paths: JSON of any shape, Triton's own fuzz list (L0_http_fuzz) and cases (http_test.py), and whatever
-schemathesis makes of docs/gateway-openapi.yaml. `rows` is the real Triton.
+"""Bodies: JSON of any shape, cases of Triton's http_test.py, and whatever schemathesis makes of
+docs/gateway-openapi.yaml. `rows` is the real Triton.
 """
 
 from __future__ import annotations
@@ -16,35 +16,10 @@ from hypothesis import strategies as st
 from console.home import CHECKOUT
 from tests.clients import python, variables
 from tests.integration.fuzz.arena import EXAMPLES, KEY, MIB, Arena, watched
-from tests.integration.fuzz.wire import connected, first_answer, head, well_formed
 from tests.servers.gateway.rig import Answer
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
 INFER, PREDICT, CHAT = "/v2/models/rows/infer", "/v1/models/rows:predict", "/v1/chat/completions"
-METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
-CLOSED = (
-    "/v2/repository/index",
-    "/v2/repository/models/rows/load",
-    "/v2/repository/models/rows/unload",
-    "/v2/systemsharedmemory/status",
-    "/v2/systemsharedmemory/region/x/status",
-    "/v2/systemsharedmemory/region/x/register",
-    "/v2/systemsharedmemory/unregister",
-    "/v2/systemsharedmemory/region/x/unregister",
-    "/v2/cudasharedmemory/status",
-    "/v2/cudasharedmemory/region/x/status",
-    "/v2/cudasharedmemory/region/x/register",
-    "/v2/cudasharedmemory/unregister",
-    "/v2/cudasharedmemory/region/x/unregister",
-    "/v2/models/rows/config",
-    "/v2/models/rows/stats",
-    "/v2/models/stats",
-    "/v2/trace/setting",
-    "/v2/models/rows/trace/setting",
-    "/v2/logging",
-    "/metrics",
-)
-"""Paths of L0_http_fuzz that no client may reach. The open ones are in schemathesis' document."""
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just({"b64": "AAA="})
 NAMES = st.sampled_from(
     [
@@ -173,28 +148,6 @@ def test_outputs_asked_twice_and_a_hundred_levels_of_parameters(arena: Arena) ->
     deep = json.dumps({"inputs": [NUMBERS, TEXT], "parameters": 0}).encode()
     check(arena, INFER, deep.replace(b": 0", b": " + b'{"a":' * 100 + b"1" + b"}" * 100))
     assert check(arena, INFER, json.dumps({"inputs": [NUMBERS, TEXT]}).encode()) == 200
-
-
-@pytest.mark.parametrize("length", ["-1", "999999", "9" * 20, "x", "", "1.5", "0x2", "1e1", "nan", "3"])
-def test_an_inference_header_length_out_of_range(arena: Arena, length: str) -> None:
-    body = json.dumps({"inputs": [NUMBERS, TEXT]}).encode()
-    assert check(arena, INFER, body, Inference_Header_Content_Length=length) >= 400
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_the_list_of_tritons_own_fuzz_test(arena: Arena, method: str) -> None:
-    before = arena.backend.count()
-    with watched(arena) as steady:
-        for target in CLOSED:
-            for body in (b"", b"{}", b"\xff" * 1000):
-                top = head(method, target, "Connection: close", f"Content-Length: {len(body)}")
-                with connected(arena.port) as sock:
-                    sock.sendall(top + body)
-                    answer = first_answer(sock, body=method != "HEAD")
-                if method == "HEAD":
-                    answer = answer.partition(b"\r\n\r\n")[0] + b'\r\n\r\n{"error": ""}'
-                assert well_formed(answer) in ((403, 404, 405) if method == "TRACE" else (404,)), (target, answer)
-    assert arena.backend.count() - before <= len(steady.seconds) + 11
 
 
 def test_what_schemathesis_makes_of_the_document(arena: Arena) -> None:

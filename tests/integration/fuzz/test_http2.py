@@ -181,14 +181,15 @@ def test_a_compressed_bomb_over_grpc_is_not_opened(arena: Arena, path: str) -> N
                 list(answers)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "snappy", "identity", ""])
 @pytest.mark.parametrize("path", DOORS)
-def test_a_message_marked_as_compressed_goes_to_no_backend(arena: Arena, path: str, encoding: str) -> None:
+def test_a_message_marked_as_compressed_goes_to_no_backend(arena: Arena, path: str) -> None:
     """Whatever `grpc-encoding` says: the mark is in the frame. Small ones, and a bomb."""
     plain = service_pb2.ModelInferRequest(model_name="rows").SerializeToString()
-    metadata = (("grpc-encoding", encoding),) if encoding else ()
+    bomb = gzip.compress(bytes(MIB)) * 1000
+    sent = [(encoding, plain) for encoding in ("gzip", "deflate", "snappy", "identity", "")]
     before, logged = arena.counters(), arena.bridge_log.stat().st_size
-    for packed in (gzip.compress(plain), zlib.compress(plain), plain, gzip.compress(bytes(MIB)) * 1000):
+    for encoding, packed in (*sent, ("gzip", gzip.compress(plain)), ("deflate", zlib.compress(plain)), ("gzip", bomb)):
+        metadata = (("grpc-encoding", encoding),) if encoding else ()
         message = b"\1" + struct.pack(">I", len(packed)) + packed
         for named in ((), (("mm-vmodel-id", "rows"),)):
             answer = _answer_to(arena, frame(HEADERS, END_HEADERS, 1, call(path, *metadata, *named)), message)

@@ -73,7 +73,7 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hasty]:
             replace(snapshots.ready("patient", backend.endpoint), timeout_seconds=PATIENCE),
             snapshots.text("llama", backend.endpoint),
         )
-        limited = replace(snapshots.key(LIMITED, "*"), max_concurrent=5)
+        limited = replace(snapshots.key(LIMITED, "*"), max_concurrent=10)
         snapshot = Snapshot(services=services, keys=(snapshots.key(KEY, "*"), limited), limits=LIMITS)
         gateway = Gateway.prepared(tmp_path_factory.mktemp("slow") / "g", snapshot)
         stack.callback(gateway.kill)
@@ -102,13 +102,30 @@ def together(*calls: Callable[[], None]) -> None:
             each.result()
 
 
-def test_bodies_that_never_come_to_their_end_are_refused_and_their_connections_go(hasty: Hasty) -> None:
+def test_what_never_comes_to_its_end_is_refused_and_reaches_no_backend(hasty: Hasty) -> None:
     before = hasty.backend.count()
-    together(*(partial(_never_ends, hasty, *lines) for lines in BODIES))
+    together(
+        *(partial(_body_never_ends, hasty, *lines) for lines in BODIES),
+        *(partial(_message_never_ends, hasty, named) for named in NAMED),
+        partial(_message_never_comes, hasty),
+    )
     assert hasty.backend.count() == before
 
 
-def _never_ends(hasty: Hasty, target: str, *lines: str) -> None:
+def test_every_other_wait_has_the_bound_that_is_its_own(hasty: Hasty) -> None:
+    """Streams and tokens outlive those on requests, also with a key that has a limit of concurrent requests: then they
+    go by way of the inner listener.
+    """
+    together(
+        *(partial(_talks_on, hasty, key, named) for key in KEYS for named in NAMED),
+        *(partial(_tokens, hasty, key, path) for key in KEYS for path in (CHAT, "/services/llama" + CHAT)),
+        *(partial(each, hasty, key) for each in (_patient, _impatient) for key in KEYS),
+        partial(_answer_that_nobody_takes, hasty),
+        partial(_two_hundred_at_once, hasty),
+    )
+
+
+def _body_never_ends(hasty: Hasty, target: str, *lines: str) -> None:
     byte = b"1\r\n \r\n" if any("chunked" in line for line in lines) else b" "
     with connected(hasty.gateway.port) as sock:
         sock.sendall(head("POST", target, *lines))
@@ -128,10 +145,6 @@ def _never_ends(hasty: Hasty, target: str, *lines: str) -> None:
     assert status_of(answer) == 408
     error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
     assert (error["message"] if isinstance(error, dict) else error) == LATE
-
-
-def test_grpc_messages_that_never_come_to_their_end_are_refused(hasty: Hasty) -> None:
-    together(*(partial(_message_never_ends, hasty, named) for named in NAMED))
 
 
 def _message_never_ends(hasty: Hasty, named: tuple[tuple[str, str], ...]) -> None:
@@ -156,7 +169,7 @@ def _message_never_ends(hasty: Hasty, named: tuple[tuple[str, str], ...]) -> Non
     assert any(flags & END_STREAM for kind, flags, *_ in frames(got) if kind == HEADERS)
 
 
-def test_the_status_of_a_message_that_never_comes_to_its_end_is_deadline_exceeded(hasty: Hasty) -> None:
+def _message_never_comes(hasty: Hasty) -> None:
     messages: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()  # of which nothing ever comes
     with grpc.insecure_channel(hasty.gateway.address) as channel:
         metadata = (("x-api-key", KEY),)
@@ -168,7 +181,7 @@ def test_the_status_of_a_message_that_never_comes_to_its_end_is_deadline_exceede
     assert refused.value.details() == LATE
 
 
-def test_an_answer_that_nobody_takes_is_given_up(hasty: Hasty) -> None:
+def _answer_that_nobody_takes(hasty: Hasty) -> None:
     """Its window stays shut, so all but its headers wait in the gateway."""
     message = service_pb2.ModelInferRequest(model_name="mnist").SerializeToString()
     body = b"\0" + struct.pack(">I", len(message)) + message
@@ -185,7 +198,8 @@ def test_an_answer_that_nobody_takes_is_given_up(hasty: Hasty) -> None:
     assert any(kind == HEADERS for kind, *_ in frames(got))
 
 
-def test_two_hundred_slow_bodies_at_once_are_all_given_up(hasty: Hasty) -> None:
+def _two_hundred_at_once(hasty: Hasty) -> None:
+    """Slow bodies. The others are served meanwhile."""
     with ExitStack() as stack:
         slow = [stack.enter_context(connected(hasty.gateway.port)) for _ in range(200)]
         for sock in slow:
@@ -198,11 +212,6 @@ def test_two_hundred_slow_bodies_at_once_are_all_given_up(hasty: Hasty) -> None:
             time.sleep(0.2)
         assert {status_of(first_answer(sock)) for sock in slow} == {408}
         assert time.monotonic() - begun < BOUND + MARGIN
-
-
-def test_streams_outlive_every_bound_on_requests(hasty: Hasty) -> None:
-    """Also those of a key with a limit of concurrent requests, which go by way of the inner listener."""
-    together(*(partial(_talks_on, hasty, key, named) for key in KEYS for named in NAMED))
 
 
 def _talks_on(hasty: Hasty, key: str, named: tuple[tuple[str, str], ...]) -> None:
@@ -220,10 +229,6 @@ def _talks_on(hasty: Hasty, key: str, named: tuple[tuple[str, str], ...]) -> Non
     assert count >= 4 * BOUND
 
 
-def test_tokens_outlive_every_bound_on_requests(hasty: Hasty) -> None:
-    together(*(partial(_tokens, hasty, key, path) for key in KEYS for path in (CHAT, "/services/llama" + CHAT)))
-
-
 def _tokens(hasty: Hasty, key: str, path: str) -> None:
     body = {"model": "llama", "messages": [], "stream": True, "max_tokens": 12, "user": "wait=550"}
     begun = time.monotonic()
@@ -232,16 +237,16 @@ def _tokens(hasty: Hasty, key: str, path: str) -> None:
     assert answer.status == 200 and answer.body.endswith(b"data: [DONE]\n\n") and answer.body.count(b"data: ") == 14
 
 
-def test_a_service_that_may_take_longer_has_its_own_time_and_no_more(hasty: Hasty) -> None:
-    def patient(key: str) -> None:
-        path, begun = "/v2/models/patient/infer", time.monotonic()
-        assert hasty.gateway.call("POST", path, b"{}", X_API_Key=key, X_Sleep_Ms="4500").status == 200
-        assert time.monotonic() - begun > BOUND
+def _patient(hasty: Hasty, key: str) -> None:
+    """A service that may take longer has its own time."""
+    path, begun = "/v2/models/patient/infer", time.monotonic()
+    assert hasty.gateway.call("POST", path, b"{}", X_API_Key=key, X_Sleep_Ms="4500").status == 200
+    assert time.monotonic() - begun > BOUND
 
-    def impatient(key: str) -> None:
-        path, begun = "/v2/models/patient/infer", time.monotonic()
-        answer = hasty.gateway.call("POST", path, b"{}", X_API_Key=key, X_Sleep_Ms="15000")
-        assert answer.status == 504 and "did not answer in time" in answer.error
-        assert PATIENCE - 0.2 <= time.monotonic() - begun <= PATIENCE + MARGIN
 
-    together(*(partial(each, key) for each in (patient, impatient) for key in KEYS))
+def _impatient(hasty: Hasty, key: str) -> None:
+    """And no more than that."""
+    path, begun = "/v2/models/patient/infer", time.monotonic()
+    answer = hasty.gateway.call("POST", path, b"{}", X_API_Key=key, X_Sleep_Ms="15000")
+    assert answer.status == 504 and "did not answer in time" in answer.error
+    assert PATIENCE - 0.2 <= time.monotonic() - begun <= PATIENCE + MARGIN
