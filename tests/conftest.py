@@ -5,6 +5,7 @@ And the stacks that tests share. Those that need other settings start one of the
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from tests.integration.stack_run import stack
 from tests.ports import free_ports
 from tests.servers import s3, vllm
 from tests.servers.triton import runtime_root
+from tests.services import llama_folder
 
 # No test measures time: a machine that is busy must not fail one whose examples take longer now and then.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -167,7 +169,8 @@ def live_llm(live: Live) -> Live:
 
 @pytest.fixture(scope="session")
 def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[vllm.RunningVllm]:
-    """vLLM with tiny-llama and its adapter, served as vllm.SHARED, which logs what it reads.
+    """vLLM with tiny-llama and its adapter, served as vllm.SHARED, which logs what it reads. Its weights are in shards,
+    and its template is where older transformers save it.
 
     Its run directory is deep: a unix socket's name would not fit into it. Mark its tests xdist_group("vllm").
     """
@@ -176,7 +179,10 @@ def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[vllm.Runn
         "startup_timeout_seconds": vllm.START_SECONDS,
     }
     run_dir = tmp_path_factory.mktemp("deep") / ("d" * 60) / ("e" * 40)
-    context = vllm.context_for(vllm.SHARED, vllm.sample_model(), run_dir, config=config)
+    tree = shutil.copytree(vllm.sample_model(), tmp_path_factory.mktemp("shards") / vllm.SHARED)
+    llama_folder.shard(tree)
+    llama_folder.move_template(tree)
+    context = vllm.context_for(vllm.SHARED, tree, run_dir, config=config)
     with vllm.serve(context, logs_requests=True) as server:
         yield server
 

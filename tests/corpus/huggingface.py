@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.corpus.case import Case, Write
 from tests.datasets.inspect.made import gguf
-from tests.servers import vllm
 from tests.services import llama_folder
 
 Change = Callable[[Path], None]
@@ -52,51 +50,10 @@ def _without(*names: str) -> Change:
     return change
 
 
-def shard(folder: Path, parts: int = 2) -> None:
-    """Split model.safetensors into shards with an index, as transformers saves large models."""
-    content = (folder / "model.safetensors").read_bytes()
-    (size,) = struct.unpack_from("<Q", content)
-    header = json.loads(content[8 : 8 + size])
-    metadata, body = header.pop("__metadata__", None), content[8 + size :]
-    names, weights = list(header), {}
-    for part in range(parts):
-        file = f"model-{part + 1:05}-of-{parts:05}.safetensors"
-        entries: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
-        data = b""
-        for name in names[part::parts]:
-            begin, end = header[name]["data_offsets"]
-            offsets = [len(data), len(data) + end - begin]
-            entries[name], weights[name] = {**header[name], "data_offsets": offsets}, file
-            data += body[begin:end]
-        head = json.dumps(entries).encode()
-        (folder / file).write_bytes(struct.pack("<Q", len(head)) + head + data)
-    (folder / "model.safetensors").unlink()
-    index = {"metadata": {"total_size": len(body)}, "weight_map": weights}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-
-
 def _template_in_a_file(folder: Path) -> None:
     """As newer transformers save it."""
     (folder / "tokenizer_config.json").write_text("{}")
     (folder / "chat_template.jinja").write_text(TEMPLATE)
-
-
-def _template_in_config(folder: Path) -> None:
-    """As older ones do."""
-    path, own = folder / "tokenizer_config.json", folder / "chat_template.jinja"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": own.read_text()}))
-    own.unlink()
-
-
-def _trained(*changes: Change) -> Write:
-    """The sample model, changed. Trains it when nothing did yet; skips the test where there is no vLLM."""
-
-    def write(folder: Path) -> None:
-        shutil.copytree(vllm.sample_model(), folder)
-        for change in changes:
-            change(folder)
-
-    return write
 
 
 def _cached(folder: Path) -> None:
@@ -131,7 +88,7 @@ AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128}
 
 TAKEN = (
     _case("hf-plain", _folder()),
-    _case("hf-sharded", _folder(shard)),
+    _case("hf-sharded", _folder(llama_folder.shard)),
     _case("hf-template-file", _folder(_template_in_a_file)),
     _case(
         "hf-several-templates",
@@ -157,7 +114,7 @@ TAKEN = (
 REFUSED = (
     _refused(
         "hf-missing-shard",
-        _folder(shard, _without("model-00001-of-00002.safetensors")),
+        _folder(llama_folder.shard, _without("model-00001-of-00002.safetensors")),
         "Files of the weights are missing: model-00001-of-00002.safetensors. Copy the whole folder.",
     ),
     _refused(
@@ -224,14 +181,6 @@ REFUSED = (
         config={"max_model_len": 4096},
     ),
 )
-SERVED = (
-    _case(
-        "llama-sharded",
-        _trained(shard, _template_in_config),
-        config=_adapter(vllm.ADAPTER, f"adapters/{vllm.ADAPTER}"),
-        answers={"": vllm.ANSWER, vllm.ADAPTER: vllm.PIRATE_ANSWER},
-    ),
-)
 
 
 def _gguf(folder: Path) -> None:
@@ -243,4 +192,4 @@ def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
 
 
-CASES = (*TAKEN, *REFUSED, *SERVED)
+CASES = (*TAKEN, *REFUSED)

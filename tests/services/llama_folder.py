@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,33 @@ def write(folder: Path, **config: Any) -> Path:
 def safetensors(numbers: int) -> bytes:
     header = json.dumps({"w": {"dtype": "F32", "shape": [numbers], "data_offsets": [0, 4 * numbers]}}).encode()
     return len(header).to_bytes(8, "little") + header + bytes(4 * numbers)
+
+
+def shard(folder: Path, parts: int = 2) -> None:
+    """Split model.safetensors into shards with an index, as transformers saves large models."""
+    content = (folder / "model.safetensors").read_bytes()
+    (size,) = struct.unpack_from("<Q", content)
+    header = json.loads(content[8 : 8 + size])
+    metadata, body = header.pop("__metadata__", None), content[8 + size :]
+    names, weights = list(header), {}
+    for part in range(parts):
+        file = f"model-{part + 1:05}-of-{parts:05}.safetensors"
+        entries: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+        data = b""
+        for name in names[part::parts]:
+            begin, end = header[name]["data_offsets"]
+            offsets = [len(data), len(data) + end - begin]
+            entries[name], weights[name] = {**header[name], "data_offsets": offsets}, file
+            data += body[begin:end]
+        head = json.dumps(entries).encode()
+        (folder / file).write_bytes(struct.pack("<Q", len(head)) + head + data)
+    (folder / "model.safetensors").unlink()
+    index = {"metadata": {"total_size": len(body)}, "weight_map": weights}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def move_template(folder: Path) -> None:
+    """Into tokenizer_config.json, where older transformers save it."""
+    path, own = folder / "tokenizer_config.json", folder / "chat_template.jinja"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": own.read_text()}))
+    own.unlink()

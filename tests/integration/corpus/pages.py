@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-
-import playwright
 
 from tests.corpus.case import Case
 from tests.integration.corpus.world import World
@@ -86,7 +83,7 @@ def read(content: bytes, form: str = "") -> Page:
 def send_panel(world: World, case: Case) -> Any:
     """Send the panel of a fresh page; the answer that the page shows. Fails the test unless that is a good one."""
     shown = world.browser.get(f"/services/{case.name}/test/")
-    page = read(shown.content, "panel-form" if case.framework == "triton" else "text-form")
+    page = read(shown.content, "panel-form")
     assert page.fields, shown.content.decode()
     result = world.browser.post(page.action, page.fields, headers={"HX-Request": "true"})
     answer = result.context.get("answer")
@@ -116,8 +113,6 @@ def run(world: World, snippet: str, name: str, directory: Path) -> str:
         done = world.python(environment).run(snippet, env, directory)
     elif name == "grpcurl":
         done = _run_grpcurl(world, snippet, env, directory)
-    elif name == "javascript":
-        done = _run([node(), "--input-type=module", "-e", snippet], env, directory)
     else:
         done = _run(["bash", "-uc", snippet], env, directory)
     assert done.returncode == 0, f"{snippet}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
@@ -142,11 +137,6 @@ def _run_grpcurl(world: World, snippet: str, env: dict[str, str], directory: Pat
     return world.python("clients").run(
         f"{program}runpy.run_path({str(GRPCURL)!r}, run_name='__main__')", env, directory
     )
-
-
-def node() -> str:
-    """The machine's Chromium, or the one that playwright brings."""
-    return shutil.which("node") or str(Path(playwright.__file__).parent / "driver" / "node")
 
 
 def check(name: str, printed: str, directory: Path) -> None:
