@@ -177,8 +177,10 @@ SIGNATURES = {
 }
 
 
-@pytest.mark.parametrize("signature", SIGNATURES)
-@pytest.mark.parametrize("version", INT64)
+@pytest.mark.parametrize(
+    ("version", "signature"),
+    [*((version, "none") for version in INT64), *(("one", signature) for signature in SIGNATURES)],
+)
 def test_a_version_and_a_signature_of_tensorflow(
     both: Both, channel: grpc.Channel, version: str, signature: str
 ) -> None:

@@ -278,6 +278,8 @@ PARAMETERS_OF_TEXT = (
     "stop",
     "ignore_eos",
 )
+PARAMETERS_OF_EACH_TYPE = ("max_tokens", "temperature", "stop", "ignore_eos")
+ORDINARY_VALUES = ("true", "minus one", "the double 0.5", "the text b'1'", "the text b'a'")
 UNLISTED = (
     "n",
     "stream",
