@@ -13,7 +13,6 @@ from tests.corpus import (
     requests,
     scheduling,
     sequences,
-    streams,
     tensors,
 )
 from tests.corpus.faulty import failing, refused
@@ -24,7 +23,6 @@ CASES = (
     *tensors.CASES,
     *outputs.CASES,
     *programs.CASES,
-    *streams.CASES,
     *configs.CASES,
     *layouts.CASES,
     *graphs.CASES,

@@ -87,10 +87,10 @@ class Case:
     """False where V1 cannot carry what the model needs: a stream, or the parameters of a sequence."""
     has_rows: bool = False
     """Whether each row of the first axis is one instance of V1."""
-    answers: Mapping[str, str] = field(default_factory=dict)
-    """A started language model: adapter, "" for none -> its answer to tests.servers.vllm.QUESTION."""
     stateful: bool = False
     """Its requests form one sequence."""
+    like: str = ""
+    """The case that callers cannot tell from this one. That one goes through the whole product, this one to Triton."""
 
     @property
     def model_path(self) -> str:

@@ -36,8 +36,8 @@ def _same(values: Any = VALUES) -> Request:
 
 
 CASES = (
-    Case("config-blocks", files({"config.pbtxt": BLOCKS, "1/model.py": ECHO}), [_same()]),
-    Case("config-other-name", python('name: "another"\n' + ONE), [_same()]),
+    Case("config-blocks", files({"config.pbtxt": BLOCKS, "1/model.py": ECHO}), [_same()], like="plain"),
+    Case("config-other-name", python('name: "another"\n' + ONE), [_same()], like="plain"),
     Case(
         "config-empty",
         files({"config.pbtxt": "", "1/model.py": ECHO}),
@@ -79,12 +79,13 @@ CASES = (
             )
         ],
     ),
-    Case("instances-zero", python("instance_group [ { count: 0 kind: KIND_CPU } ]\n" + ONE), [_same()]),
-    Case("instances-auto", python("instance_group [ { count: 1 kind: KIND_AUTO } ]\n" + ONE), [_same()]),
+    Case("instances-zero", python("instance_group [ { count: 0 kind: KIND_CPU } ]\n" + ONE), [_same()], like="plain"),
+    Case("instances-auto", python("instance_group [ { count: 1 kind: KIND_AUTO } ]\n" + ONE), [_same()], like="plain"),
     Case(
         "capability-files",
         python(ONE + 'cc_model_filenames [ { key: "7.5" value: "other.py" } ]', others={"1/other.py": ECHO}),
         [_same()],
+        like="plain",
     ),
     Case(
         "environment-missing",
@@ -101,6 +102,7 @@ CASES = (
         [_same(ROWS)],
         config={"max_batch_size": 4, "dynamic_batching": {}},
         has_rows=True,
+        like="batches",
     ),
     Case(
         "parameters-from-the-form",
@@ -112,5 +114,6 @@ CASES = (
         ),
         [_same()],
         config={"parameters": {"APP_X": "é"}},
+        like="plain",
     ),
 )

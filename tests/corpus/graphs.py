@@ -76,7 +76,9 @@ def _sums(*steps: float, first: float = 0) -> list[Request]:
     ]
 
 
-def _stateful(name: str, config: str, others: Mapping[str, str | bytes] | None = None, first: float = 0) -> Case:
+def _stateful(
+    name: str, config: str, others: Mapping[str, str | bytes] | None = None, first: float = 0, like: str = ""
+) -> Case:
     write = onnx(f"max_batch_size: 4\n{IO}sequence_batching {{ {IDLE} {config} }}\n", SUMS, others)
     return Case(
         name,
@@ -86,6 +88,7 @@ def _stateful(name: str, config: str, others: Mapping[str, str | bytes] | None =
         notes=[SEQUENCES],
         stateful=True,
         has_v1=False,
+        like=like,
     )
 
 
@@ -110,6 +113,7 @@ def _controls() -> Case:
         notes=[SEQUENCES],
         stateful=True,
         has_v1=False,
+        like="onnx-state",
     )
 
 
@@ -146,6 +150,7 @@ SERVED = (
         "oldest { max_candidate_sequences: 2 } " + STATE % FIRST,
         {"initial_state/five": array([5]).tobytes()},
         first=5,
+        like="onnx-state",
     ),
     _controls(),
     Case(
@@ -153,6 +158,7 @@ SERVED = (
         onnx(RAGGED, graph([("Mul", "IN COUNT", "OUT")], {"IN": ("n",), "COUNT": ("b",)}, {"OUT": ("n",)})),
         _one([[1, 2, 3]], [[3, 6, 9]]),
         inputs=["IN FP32 [-1]"],
+        like="onnx-outputs",
     ),
     Case(
         "onnx-optional",
@@ -162,8 +168,9 @@ SERVED = (
             *_one([1, 2], [2, 3], BIAS=array([1])),
         ],
         inputs=["IN FP32 [-1]", "BIAS FP32 [1]"],
+        like="optional-input",
     ),
-    Case("onnx-default", onnx(FREE, BIAS), _one([1, 2], [8, 9]), inputs=["IN FP32 [-1]"]),
+    Case("onnx-default", onnx(FREE, BIAS), _one([1, 2], [8, 9]), inputs=["IN FP32 [-1]"], like="plain"),
     Case("onnx-outputs", onnx(f"max_batch_size: 4\n{IO}", LOSS), _one([[1], [2]], [[-1], [-2]]), has_rows=True),
     Case(
         "onnx-several-files",
@@ -175,14 +182,16 @@ SERVED = (
         ),
         _one([[1, 2]], [[2, 1]]),
         notes=["Inputs and outputs were read from 1/model.onnx/model.onnx."],
+        like="repository-of-one",
     ),
-    Case("onnx-tuned", onnx(TUNED + IO, NEG), _one([1], [-1])),
+    Case("onnx-tuned", onnx(TUNED + IO, NEG), _one([1], [-1]), like="plain"),
     Case(
         "onnx-bfloat16",
         onnx(
             FREE.replace("FP32", "BF16"), graph([("Identity", "IN", "OUT")], {"IN BF16": ("n",)}, {"OUT BF16": ("n",)})
         ),
         [Request({"IN": HALVES}, [{"OUT": HALVES}])],
+        like="bf16",
     ),
 )
 OWN = IO.replace("IN", "S").partition("output")[0]

@@ -28,7 +28,10 @@ def _version(number: int, version: str = "") -> Request:
 
 def _versions(name: str, policy: str, *numbers: str, requests: list[Request], **more: object) -> Case:
     contents = {f"{number}/model.py": VERSION for number in numbers}
-    return Case(name, files({"config.pbtxt": CONFIG + policy, **contents}), requests, **more)  # type: ignore[arg-type]
+    """Callers see "versions-latest" in each of those that are served."""
+    like = "versions-latest" if requests and name != "versions-latest" else ""
+    write = files({"config.pbtxt": CONFIG + policy, **contents})
+    return Case(name, write, requests, like=like, **more)  # type: ignore[arg-type]
 
 
 def _lacking(name: str, backend: str, *contents: str, config: str = "") -> Case:

@@ -166,6 +166,7 @@ CASES = (
             }
         ),
         [_maps(texts(WORDS[41_000], "nichts"), texts("41000", "-1"))],
+        like="strings",
     ),
     Case(
         "modules-and-data",
@@ -184,8 +185,9 @@ CASES = (
             }
         ),
         [_maps(VALUES, VALUES * 2 + np.float32(0.5))],
+        like="plain",
     ),
-    Case("threads", python(NUMBERS, THREADS), [_maps(VALUES, VALUES * 2)]),
+    Case("threads", python(NUMBERS, THREADS), [_maps(VALUES, VALUES * 2)], like="plain"),
     Case(
         "completes-its-config",
         files({"1/model.py": COMPLETES}),
@@ -198,12 +200,14 @@ CASES = (
         files({"model.py": COMPLETES, "weights.bin": bytes(16)}),
         [_maps(array([[1, 2]]), array([[2, 3]]))],
         has_rows=True,
+        like="completes-its-config",
         notes=[OWN_CONFIG],
     ),
     Case(
         "model-filename",
         files({"config.pbtxt": f'backend: "python"\ndefault_model_filename: "serve.py"\n{ONE}', "1/serve.py": ECHO}),
         [_same(VALUES)],
+        like="plain",
     ),
     Case(
         "model-filename-in-a-folder",
@@ -214,8 +218,9 @@ CASES = (
             }
         ),
         [_same(VALUES)],
+        like="plain",
     ),
-    Case("async-execute", python(NUMBERS, ASYNC), [_same(VALUES)]),
+    Case("async-execute", python(NUMBERS, ASYNC), [_same(VALUES)], like="plain"),
     Case(
         "raises-on-input",
         python(NUMBERS, RAISES),
@@ -244,12 +249,7 @@ CASES = (
         ],
         v1=[V1({"inputs": ["x"]}, {"outputs": ["{}"]})],
     ),
-    Case("metrics-and-logs", python(NUMBERS, METRICS), [_same(VALUES)]),
-    Case(
-        "slow-start",
-        python(NUMBERS, ECHO.replace("        config =", "        import time; time.sleep(3)\n        config =")),
-        [_same(VALUES)],
-    ),
+    Case("metrics-and-logs", python(NUMBERS, METRICS), [_same(VALUES)], like="plain"),
     Case(
         "optional-input",
         python(

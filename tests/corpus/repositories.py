@@ -354,6 +354,7 @@ CASES = (
         "calls-load-model",
         files({**python_model("loads", program=LOADS), **python_model("add")}),
         config={"model": "loads"},
+        like="raises-at-start",
         fails="calls-load-model: The model cannot be loaded: pb_utils.load_model is not there: a service loads all "
         "models of its folder when it starts, and no others.",
     ),

@@ -78,6 +78,7 @@ CASES = (
         python(f"max_batch_size: 4\nsequence_batching {{ {IDLE} iterative_sequence: true }}\n{PAIR}", ITERATES),
         [Request({"IN": _one(5)}, [{"OUT": _one(5)}]), Request({"IN": _one(0)}, [{"OUT": _one(0)}])],
         has_rows=True,
+        like="batches",
     ),
     Case(
         "sequence-without-controls",
@@ -89,6 +90,7 @@ CASES = (
         stateful=True,
         has_v1=False,
         notes=[SEQUENCES],
+        like="sequence-direct",
     ),
     Case(
         "sequence-text-id",
@@ -102,12 +104,14 @@ CASES = (
         python("max_batch_size: 4\ndynamic_batching { }\n" + UNEVEN, RAGGED),
         [_sum([1, 2, 3]), _sum([1, 2], [3, 4])],
         has_rows=True,
+        like="batches",
     ),
     Case(
         "batch-input-in-python",
         python("max_batch_size: 4\n" + COUNTS + UNEVEN, RAGGED),
         [_sum([1, 2, 3])],
         has_rows=True,
+        like="batches",
         notes=["batch_input and batch_output are ignored: the Python backend has none."],
     ),
 )

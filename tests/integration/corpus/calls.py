@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from services.clients.inference.wire import CONTENTS, parameter_field
 from tests.corpus.case import HALVES, Arrays, Case, Request, datatype
 from tests.integration.corpus.server import SECONDS, Server
 
+Send = Callable[[Server, Case, Request], None]
 STREAMS = "decoupled"
 """In what HTTP, which has one response for a request, says of models that stream."""
 

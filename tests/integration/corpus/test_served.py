@@ -1,4 +1,4 @@
-"""Each model of the corpus that is served, over each protocol, in the panel, and by the snippets of its page."""
+"""Each model of the corpus that callers can tell from others: each protocol, the panel, the snippets of its page."""
 
 from __future__ import annotations
 
@@ -15,31 +15,11 @@ from tests.integration.corpus.world import World
 pytestmark = [pytest.mark.integration, pytest.mark.django_db, pytest.mark.xdist_group("corpus")]
 
 
-def test_it_answers_v2_in_json(world: World, case: Case, ready: Service) -> None:
-    for request in case.requests:
-        calls.send_json(world.server, case, request)
-
-
-def test_it_answers_tritons_http_client(world: World, case: Case, ready: Service) -> None:
-    for request in case.requests:
-        calls.send_http(world.server, case, request)
-
-
-def test_it_answers_tritons_grpc_client(world: World, case: Case, ready: Service) -> None:
-    for request in case.requests:
-        calls.send_grpc(world.server, case, request)
-
-
-def test_it_answers_typed_contents_over_grpc(world: World, case: Case, ready: Service) -> None:
-    for request in case.requests:
-        calls.send_contents(world.server, case, request)
-
-
-def test_triton_itself_answers_the_same(world: World, case: Case, ready: Service) -> None:
-    replica = world.replica(case)
-    for send in (calls.send_json, calls.send_http, calls.send_grpc, calls.send_contents):
+@pytest.mark.parametrize("send", [calls.send_json, calls.send_http, calls.send_grpc, calls.send_contents])
+def test_it_answers_over_v2_as_triton_itself_does(world: World, case: Case, ready: Service, send: calls.Send) -> None:
+    for server in (world.server, world.replica(case)):
         for request in case.requests:
-            send(replica, case, request)
+            send(server, case, request)
 
 
 def test_it_answers_kserve_v1(world: World, case: Case, ready: Service) -> None:

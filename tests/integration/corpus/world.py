@@ -36,7 +36,6 @@ from services import states, wiring
 from services.actions import keys
 from services.control import publishing
 from services.control.reconcile import reconcile
-from services.frameworks.vllm import runtime as vllm
 from services.gateway.retired_clusters import LINGER_SECONDS
 from services.gateway.snapshot import Snapshot
 from services.models import Node, Queue, Service
@@ -51,7 +50,7 @@ from tests.servers.triton import runtime_root
 DATASET: Final = "corpus"
 AHEAD: Final = 5
 """How many services start while one is tested."""
-STEP_SECONDS: Final = 0.15
+STEP_SECONDS: Final = 0.5
 """Between two looks at services that start: each look costs them time of the processor."""
 MOVING: Final = (states.PREHEATING, states.QUEUED, states.STARTING, states.STOPPING)
 START_SECONDS: Final = 150
@@ -60,8 +59,6 @@ LIBRARIES: Final = {
     "clients-tensorflow": ("grpc",),
 }
 """What is loaded once in each environment of clients."""
-LOAD_SECONDS: Final = 300
-"""Seconds that a language model may take to start."""
 _ENDED: Final[Future[None]] = Future()
 _ENDED.set_result(None)
 
@@ -75,7 +72,7 @@ class World(ExitStack):
 
     def __init__(self, cases: Iterable[Case]) -> None:
         super().__init__()
-        self._cases = {case.name: case for case in cases}
+        self._cases = cases
         self._interpreters: dict[str, Interpreter] = {}
         self._starting = Lock()
         self._leaving: dict[int, tuple[float, list[str]]] = {}
@@ -137,22 +134,11 @@ class World(ExitStack):
         self.server = Server(self.gateway.address, self.gateway.address, {"x-api-key": self.key})
 
     def _models(self) -> None:
-        self._has_vllm = not vllm.problem(settings.HOME.runtimes / "vllm")
-        for case in filter(self._has_runtime, self._cases.values()):
+        for case in self._cases:
             case.write(self.trees / case.name)
         options = {"path": str(self.trees)}
         self.dataset = datasets.create(team=self.team, name=DATASET, kind="local", options=options, actor=self.actor)
         trust.trust(self.dataset, actor=self.actor)
-
-    def _has_runtime(self, case: Case) -> bool:
-        """Triton there must be."""
-        return case.framework != "vllm" or self._has_vllm
-
-    def begin(self, cases: Iterable[Case]) -> None:
-        """Make services of these, which take long and start while others are tested."""
-        for case in filter(self._has_runtime, cases):
-            answer = self.create(case)
-            assert answer.status_code == 201, answer.content.decode()
 
     def create(self, case: Case, name: str = "") -> Any:
         """The answer of the REST API to a new service of this folder, named like it or `name`."""
@@ -175,7 +161,7 @@ class World(ExitStack):
             if not Service.objects.filter(name=one.name).exists():
                 answer = self.create(one)
                 assert answer.status_code == 201 or one is not case, answer.content.decode()
-        deadline = time.monotonic() + (START_SECONDS if case.framework == "triton" else LOAD_SECONDS)
+        deadline = time.monotonic() + START_SECONDS
         while (service := Service.objects.get(name=case.name)).state not in {states.READY, states.FAILED}:
             assert time.monotonic() < deadline, f"{service.state}: {service.message}\n{self.log(case)}"
             self.step()
