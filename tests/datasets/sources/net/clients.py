@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -20,6 +22,15 @@ def web(*endpoints: str, stall: float = 5.0, window: float = 5.0, least: int = 6
     return Web(Network(endpoints or ("127.0.0.1",)), connect=2.0, stall=stall, window=window, least=least)
 
 
+@contextmanager
+def talking(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[tuple[Wire, Web]]:
+    """A server that answers so, and a client of it."""
+    with serving(answer, tls) as wire:
+        client = web()
+        yield wire, client
+        client.close()
+
+
 def failing(answer: Answer, stall: float = 5.0, window: float = 5.0) -> SourceError:
     """What reading the whole of /file?signature=hidden with credentials says, which never shows a secret."""
     with serving(answer) as wire:
@@ -33,12 +44,8 @@ def failing(answer: Answer, stall: float = 5.0, window: float = 5.0) -> SourceEr
 
 def part(answer: Answer, offset: int = 0, length: int | None = None, version: str = "") -> bytes:
     """A part of a file of 16 KiB."""
-    with serving(answer) as wire:
-        client = web()
-        with client.part(wire.url(), "file", len(CONTENT), offset=offset, length=length, version=version) as body:
-            content = body.readall()
-        client.close()
-    return content
+    with talking(answer) as (wire, client):
+        return client.part(wire.url(), "file", len(CONTENT), offset=offset, length=length, version=version).readall()
 
 
 def ranged(content_range: str, body: bytes, *headers: str) -> Answer:

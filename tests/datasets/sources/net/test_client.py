@@ -17,18 +17,16 @@ from datasets.errors import SourceChanged, SourceError
 from datasets.sources.net.connections import pool_classes
 from datasets.sources.net.errors import retry_after
 from datasets.sources.net.sockets import Network
-from tests.datasets.sources.net.clients import CONTENT, failing, leading, part, ranged, web
+from tests.datasets.sources.net.clients import CONTENT, failing, leading, part, ranged, talking, web
 from tests.datasets.sources.wire import Answer, always, reply, serving
 
 
 def test_a_body_arrives_as_it_is_and_its_connection_is_used_again() -> None:
-    with serving(always(reply(CONTENT))) as wire:
-        client = web()
+    with talking(always(reply(CONTENT))) as (wire, client):
         for _ in range(5):
             answer = client.open(wire.url("/a b".replace(" ", "%20")))
             assert (answer.status, answer.size, answer.body.readall()) == (200, len(CONTENT), CONTENT)
             answer.body.close()
-        client.close()
     assert wire.connections == 1
     assert wire.requests[0].startswith("GET /a%20b HTTP/1.1\r\n")
     assert "Accept-Encoding: identity\r\n" in wire.requests[0]
@@ -36,24 +34,20 @@ def test_a_body_arrives_as_it_is_and_its_connection_is_used_again() -> None:
 
 
 def test_a_body_goes_straight_into_the_buffer_that_is_given() -> None:
-    with serving(always(reply(CONTENT))) as wire:
-        client = web()
+    with talking(always(reply(CONTENT))) as (wire, client):
         body = client.open(wire.url()).body
         buffer = bytearray(1 << 20)
         assert body.readinto(buffer) == len(CONTENT)
         assert buffer[: len(CONTENT)] == CONTENT
         assert body.readinto(buffer) == 0
         assert body.readinto(bytearray()) == 0
-        client.close()
 
 
 def test_a_connection_whose_body_was_not_read_to_its_end_is_closed() -> None:
-    with serving(always(reply(CONTENT))) as wire:
-        client = web()
+    with talking(always(reply(CONTENT))) as (wire, client):
         for _ in range(3):
             with client.open(wire.url()).body as body:
                 assert body.read(10) == CONTENT[:10]
-        client.close()
     assert wire.connections == 3
 
 
@@ -66,10 +60,8 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
         connection.sendall(reply(CONTENT))
         return True
 
-    with serving(answer) as wire:
-        client = web()
+    with talking(answer) as (wire, client):
         assert [client.open(wire.url()).body.readall() for _ in range(3)] == [CONTENT] * 3
-        client.close()
     assert wire.connections == 2
 
 
@@ -82,12 +74,10 @@ def test_requests_are_sent_before_the_first_answer_is_read() -> None:
         return True
 
     everything = threading.Event()
-    with serving(answer) as wire:
-        client = web()
+    with talking(answer) as (wire, client):
         requests = [client.begin(client.network.require(wire.url(f"/{number}")), {}) for number in range(5)]
         assert [one.answer().body.readall() for one in requests] == [b"/0", b"/1", b"/2", b"/3", b"/4"]
         assert client.open(wire.url("/again")).body.readall() == b"/again"
-        client.close()
     assert wire.connections == 5
 
 
@@ -98,13 +88,11 @@ def test_a_request_is_sent_again_when_the_server_closed_its_used_connection() ->
         connection.sendall(reply(CONTENT))
         return True
 
-    with serving(answer) as wire:
-        client = web()
+    with talking(answer) as (wire, client):
         url = client.network.require(wire.url())
         client.ask(url, {}).body.readall()
         request = client.begin(url, {})
         assert request.answer().body.readall() == CONTENT
-        client.close()
     assert (wire.connections, len(wire.requests)) == (2, 3)
 
 
@@ -118,11 +106,9 @@ def test_a_new_connection_that_is_closed_without_an_answer_is_an_error() -> None
 
 
 def test_a_request_that_is_given_up_leaves_no_connection() -> None:
-    with serving(always(reply(CONTENT))) as wire:
-        client = web()
+    with talking(always(reply(CONTENT))) as (wire, client):
         client.begin(client.network.require(wire.url()), {}).close()
         assert client.open(wire.url()).body.readall() == CONTENT
-        client.close()
     assert wire.connections == 2
 
 
@@ -136,11 +122,9 @@ def test_many_threads_have_a_connection_each() -> None:
 
 
 def test_a_head_has_no_body() -> None:
-    with serving(always(reply(b"", length=5, status="200 OK"))) as wire:
-        client = web()
+    with talking(always(reply(b"", length=5, status="200 OK"))) as (wire, client):
         answers = [client.open(wire.url(), method="HEAD") for _ in range(2)]
         assert [(answer.size, answer.body.readall()) for answer in answers] == [(5, b"")] * 2
-        client.close()
     assert wire.connections == 1
 
 
@@ -161,12 +145,10 @@ def test_a_torn_body_can_be_tried_again() -> None:
 
 def test_a_chunked_body_is_put_together_and_its_connection_is_used_again() -> None:
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n"
-    with serving(always(chunked)) as wire:
-        client = web()
+    with talking(always(chunked)) as (wire, client):
         for _ in range(2):
             with client.part(wire.url(), "file", 11) as body:
                 assert body.read(100) == b"hello world"  # and no more: the reader knows the size
-        client.close()
     assert wire.connections == 1
 
 
@@ -231,11 +213,9 @@ def test_what_is_no_answer_can_be_tried_again(answer: bytes) -> None:
 
 
 def test_a_part_is_asked_for_by_its_bytes_and_pinned_to_its_version() -> None:
-    with serving(ranged(f"bytes 100-199/{len(CONTENT)}", CONTENT[100:200], 'ETag: "v1"')) as wire:
-        client = web()
-        with client.part(wire.url(), "file", len(CONTENT), offset=100, length=100, version='"v1"') as body:
-            assert body.readall() == CONTENT[100:200]
-        client.close()
+    with talking(ranged(f"bytes 100-199/{len(CONTENT)}", CONTENT[100:200], 'ETag: "v1"')) as (wire, client):
+        body = client.part(wire.url(), "file", len(CONTENT), offset=100, length=100, version='"v1"')
+        assert body.readall() == CONTENT[100:200]
     assert "Range: bytes=100-199\r\n" in wire.requests[0]
     assert 'If-Match: "v1"\r\n' in wire.requests[0]
 
@@ -333,12 +313,10 @@ def test_a_refusal_says_what_is_wrong(status: int, permanent: bool, words: str) 
 
 
 def test_a_refusal_does_not_cost_its_connection() -> None:
-    with serving(always(reply(b"no such thing", status="404 Not Found"))) as wire:
-        client = web()
+    with talking(always(reply(b"no such thing", status="404 Not Found"))) as (wire, client):
         for _ in range(3):
             with pytest.raises(SourceError):
                 client.open(wire.url())
-        client.close()
     assert wire.connections == 1
 
 

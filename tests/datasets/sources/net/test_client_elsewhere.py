@@ -9,19 +9,17 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import SourceError
-from tests.datasets.sources.net.clients import CONTENT, SECRET, failing, leading, web
+from tests.datasets.sources.net.clients import CONTENT, SECRET, failing, leading, talking, web
 from tests.datasets.sources.net.test_sockets import EVERYTHING, METADATA, NOWHERE
 from tests.datasets.sources.wire import Wire, always, certificate, reply, serving
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_at_the_same_server_keeps_credentials_and_connection(status: int) -> None:
-    with serving(leading("other?a=b", status)) as wire:
-        client = web()
+    with talking(leading("other?a=b", status)) as (wire, client):
         answer = client.open(wire.url(), credentials=SECRET)
         assert answer.body.readall() == CONTENT
         assert answer.url.target == "/other?a=b"
-        client.close()
     assert [request.split()[1] for request in wire.requests] == ["/file", "/other?a=b"]
     assert all("Authorization: Bearer hidden" in request for request in wire.requests)
     assert wire.connections == 1
@@ -80,20 +78,15 @@ def test_a_redirect_to_where_nobody_may_go_is_not_followed(location: str) -> Non
 def test_a_redirect_from_tls_to_none_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, public = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(public))
-    with serving(always(reply(CONTENT))) as plain, serving(leading(plain.url()), context) as wire:
-        client = web()
-        with pytest.raises(SourceError, match="without TLS"):
-            client.open(wire.url())
-        client.close()
+    untrusted = pytest.raises(SourceError, match="without TLS")
+    with serving(always(reply(CONTENT))) as plain, talking(leading(plain.url()), context) as (wire, client), untrusted:
+        client.open(wire.url())
     assert plain.requests == []
 
 
 def test_redirects_in_a_circle_end() -> None:
-    with serving(leading("/file")) as wire:
-        client = web()
-        with pytest.raises(SourceError, match="without end"):
-            client.open(wire.url())
-        client.close()
+    with talking(leading("/file")) as (wire, client), pytest.raises(SourceError, match="without end"):
+        client.open(wire.url())
     assert len(wire.requests) == 6
 
 
@@ -120,10 +113,8 @@ def test_over_tls_bytes_arrive_as_they_are(tmp_path: Path, monkeypatch: pytest.M
     context, public = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(public))
     big = os.urandom(3 << 20)
-    with serving(always(reply(big)), context) as wire:
-        client = web()
+    with talking(always(reply(big)), context) as (wire, client):
         assert [client.open(wire.url()).body.readall() for _ in range(2)] == [big] * 2
-        client.close()
     assert wire.connections == 1
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import SourceError
-from tests.datasets.sources.net.clients import CONTENT, failing, web
+from tests.datasets.sources.net.clients import CONTENT, failing, talking, web
 from tests.datasets.sources.wire import Answer, always, certificate, reply, serving
 
 
@@ -93,11 +93,9 @@ def test_something_small_is_not_read_beyond_its_limit() -> None:
             while True:
                 connection.sendall(CONTENT)
 
-    with serving(answer) as wire:
-        client = web()
-        with pytest.raises(SourceError, match="The list is longer than 1000000 bytes"):
-            client.read(wire.url(), 1_000_000, "The list")
-        client.close()
+    longer = pytest.raises(SourceError, match="The list is longer than 1000000 bytes")
+    with talking(answer) as (wire, client), longer:
+        client.read(wire.url(), 1_000_000, "The list")
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 100000", "Connection: close", "Transfer-Encoding: chunked"])
@@ -134,8 +132,7 @@ def test_closing_from_another_thread_ends_a_wait_at_once(
 
 def test_closing_at_any_moment_leaves_no_connection_to_somebody_else_shut() -> None:
     """A body that ends gives its connection back; a late close of that body must not touch it."""
-    with serving(always(reply(CONTENT))) as wire:
-        client = web()
+    with talking(always(reply(CONTENT))) as (wire, client):
         for _ in range(300):
             body = client.open(wire.url()).body
             closer = threading.Thread(target=body.close)
@@ -145,7 +142,6 @@ def test_closing_at_any_moment_leaves_no_connection_to_somebody_else_shut() -> N
             closer.join()
             with client.open(wire.url()).body as after:
                 assert after.readall() == CONTENT
-        client.close()
 
 
 def test_answers_that_were_asked_for_long_ago_are_not_waited_for_one_after_the_other() -> None:

@@ -43,7 +43,10 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def source(server: Hub) -> Callable[..., HuggingFaceSource]:
+def source(server: Hub, model: Path) -> Callable[..., HuggingFaceSource]:
+    """Makes one of a repository, such as org/model, which is the model."""
+    server.push("org/model", model)
+
     def make(repository: str = "org/model", **options: str) -> HuggingFaceSource:
         site = Site(endpoints=server.endpoints)
         return HuggingFaceSource({"repository": repository, "endpoint": server.url, **options}, site)

@@ -22,14 +22,12 @@ def test_checking_says_what_was_reached_and_reads_of_the_storage_too(server: Hub
     assert [line["range"] for line in server.requests("cdn")] == ["bytes=0-0"]
 
 
-def test_checking_finds_what_the_patterns_choose_however_far_down_it_is(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_checking_finds_what_the_patterns_choose_however_far_down_it_is(server: Hub, source: Make) -> None:
     server.set(page=2)
     assert ": 1 file at main" in source(include="onnx/sub dir/*").check()
 
 
-def test_folders_come_first_and_pages_follow_each_other(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_folders_come_first_and_pages_follow_each_other(source: Make, model: Path) -> None:
     repository = source()
     assert repository.entry("").is_dir
     assert repository.entry("onnx").is_dir
@@ -68,18 +66,15 @@ def test_a_folder_too_long_for_one_answer_is_paged_by_the_hub_itself_at_one_comm
     assert seen == ["a", *(f"{number:02}.txt" for number in range(30))]
 
 
-def test_a_cursor_that_is_none_shows_the_first_page(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_a_cursor_that_is_none_shows_the_first_page(source: Make) -> None:
     assert source().list("", after="nonsense") == source().list("")
 
 
-def test_what_a_repository_is_can_be_recognised(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_what_a_repository_is_can_be_recognised(source: Make) -> None:
     assert recognise(source(), "").kind == "huggingface"
 
 
-def test_the_beginning_of_any_file_can_be_read(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_the_beginning_of_any_file_can_be_read(source: Make, model: Path) -> None:
     repository = source()
     for path in ("config.json", "empty.txt", "model.safetensors", "onnx/sub dir/ünï #1?%20.txt"):
         assert repository.read(path, 10) == (model / path).read_bytes()[:10]

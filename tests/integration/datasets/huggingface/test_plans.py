@@ -17,10 +17,7 @@ from tests.servers.hub import Hub, git_oid
 pytestmark = pytest.mark.integration
 
 
-def test_a_plan_has_what_git_and_the_large_file_storage_say_of_each_file(
-    server: Hub, source: Make, model: Path
-) -> None:
-    server.push("org/model", model)
+def test_a_plan_has_what_git_and_the_large_file_storage_say_of_each_file(source: Make, model: Path) -> None:
     plan = source().plan("")
     assert [file.path for file in plan.files] == [
         "config.json",
@@ -88,8 +85,7 @@ def test_equal_files_have_one_fingerprint_whatever_they_were_asked_by(server: Hu
     assert source("org/other").plan("").fingerprint not in prints
 
 
-def test_a_folder_and_a_single_file_are_plans_too(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_a_folder_and_a_single_file_are_plans_too(source: Make, model: Path) -> None:
     repository = source()
     folder = repository.plan("onnx")
     assert [file.path for file in folder.files] == ["model.onnx", "sub dir/ünï #1?%20.txt"]
@@ -99,8 +95,7 @@ def test_a_folder_and_a_single_file_are_plans_too(server: Hub, source: Make, mod
     assert whole(repository, single.files[0], "onnx/model.onnx") == (model / "onnx" / "model.onnx").read_bytes()
 
 
-def test_another_object_opens_the_files_of_a_plan(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_another_object_opens_the_files_of_a_plan(source: Make, model: Path) -> None:
     for path in ("", "onnx", "onnx/model.onnx"):
         for file in source().plan(path).files:
             inside = path if path.endswith(".onnx") else f"{path}/{file.path}".lstrip("/")
@@ -148,8 +143,7 @@ def test_a_plan_of_many_pages_is_whole_and_beats_at_each(server: Hub, source: Ma
         source("org/many").plan("", beat=stop)
 
 
-def test_a_listing_that_never_ends_is_given_up(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_a_listing_that_never_ends_is_given_up(server: Hub, source: Make) -> None:
     for link in ("/elsewhere", "/elsewhere?cursor=same"):
         headers = {"Link": f'<{server.url}{link}>; rel="next"'}
         server.set(faults=[{"match": "/tree/", "status": 200, "headers": headers, "body": []}])
@@ -158,10 +152,7 @@ def test_a_listing_that_never_ends_is_given_up(server: Hub, source: Make, model:
 
 
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a//b", "a/./b", "", "a\0b"])
-def test_a_name_that_must_not_be_copied_stops_a_plan_and_is_not_shown(
-    server: Hub, source: Make, model: Path, path: str
-) -> None:
-    server.push("org/model", model)
+def test_a_name_that_must_not_be_copied_stops_a_plan_and_is_not_shown(server: Hub, source: Make, path: str) -> None:
     row = {"type": "file", "oid": "0" * 40, "size": 1, "path": path}
     server.set(faults=[{"match": "/tree/", "status": 200, "body": [row]}])
     assert "cannot be copied" in refused(lambda: source().plan("")).message
@@ -179,23 +170,20 @@ def test_a_name_that_must_not_be_copied_stops_a_plan_and_is_not_shown(
     ],
 )
 def test_a_listing_that_does_not_say_what_a_file_is_is_refused(
-    server: Hub, source: Make, model: Path, wrong: dict[str, Any]
+    server: Hub, source: Make, wrong: dict[str, Any]
 ) -> None:
-    server.push("org/model", model)
     row = {"type": "file", "oid": "0" * 40, "size": 1, "path": "file", **wrong}
     server.set(faults=[{"match": "/tree/", "status": 200, "body": [row]}])
     assert "as a Hugging Face Hub does" in refused(lambda: source().plan("")).message
 
 
-def test_a_listing_of_another_folder_than_was_asked_for_is_refused(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_a_listing_of_another_folder_than_was_asked_for_is_refused(server: Hub, source: Make) -> None:
     row = {"type": "file", "oid": "0" * 40, "size": 1, "path": "elsewhere/file"}
     server.set(faults=[{"match": "/tree/", "status": 200, "body": [row]}])
     assert "cannot be copied" in refused(lambda: source().plan("onnx")).message
 
 
-def test_patterns_choose_what_is_planned_and_what_is_shown(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_patterns_choose_what_is_planned_and_what_is_shown(source: Make, model: Path) -> None:
     repository = source(include="*.json, *.txt, *.onnx", exclude="onnx/sub dir/")
     assert [file.path for file in repository.plan("").files] == ["config.json", "empty.txt", "onnx/model.onnx"]
     assert [entry.path for entry in repository.list("").entries] == ["onnx", "config.json", "empty.txt"]
@@ -205,8 +193,7 @@ def test_patterns_choose_what_is_planned_and_what_is_shown(server: Hub, source: 
         assert "left out" in error.message
 
 
-def test_patterns_that_choose_nothing_are_an_error(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_patterns_that_choose_nothing_are_an_error(source: Make, model: Path) -> None:
     repository = source(include="*.gguf")
     for call in (repository.check, lambda: repository.plan("")):
         assert "No file of org/model is chosen" in refused(call).message

@@ -38,7 +38,6 @@ def test_access_that_is_taken_away_meanwhile_is_said_in_the_same_words(server: H
 
 
 def test_what_is_not_there_is_named(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
     server.push("org/hidden", model, private=True, readers=["hf_in"])
     for repository in ("org/none", "org/hidden"):
         assert f"no model repository {repository}" in refused(source(repository).check).message
@@ -50,8 +49,7 @@ def test_what_is_not_there_is_named(server: Hub, source: Make, model: Path) -> N
     assert "no none.json" in refused(lambda: huggingface.read("none.json", 1)).message
 
 
-def test_a_token_that_the_hub_does_not_know_is_said_to_be_wrong(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_a_token_that_the_hub_does_not_know_is_said_to_be_wrong(source: Make) -> None:
     error = refused(source(token="hf_revoked").check)
     assert "does not accept the token" in error.message
     assert "hf_revoked" not in str(error)
@@ -82,7 +80,6 @@ def test_a_server_that_is_no_hub_is_found_out(server: Hub, model: Path) -> None:
 def test_a_hub_that_is_asked_too_often_says_how_long_to_wait(
     server: Hub, source: Make, model: Path, match: str
 ) -> None:
-    server.push("org/model", model)
     repository = source()
     plan = repository.plan("")
     server.set(faults=[{"match": match, "status": 429, "headers": {"RateLimit": '"resolvers";r=0;t=41'}}])
@@ -99,15 +96,13 @@ def test_a_hub_that_is_asked_too_often_says_how_long_to_wait(
     assert small.wait == 41
 
 
-def test_nothing_is_tried_again_by_the_source(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_nothing_is_tried_again_by_the_source(server: Hub, source: Make) -> None:
     server.set(faults=[{"match": "/tree/", "status": 503}])
     assert not refused(lambda: source().plan("")).permanent
     assert len([line for line in server.requests("hub") if "/tree/" in line["path"]]) == 1
 
 
 def test_a_connection_that_breaks_is_worth_another_try(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
     repository = source()
     plan = repository.plan("")
     for match, call in (

@@ -25,15 +25,17 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Path
         yield fake_hub, public
 
 
+def push(server: Hub, model: Path) -> HuggingFaceSource:
+    server.push("org/model", model)
+    return HuggingFaceSource({"repository": "org/model", "endpoint": server.url}, Site(endpoints=server.endpoints))
+
+
 def test_every_byte_arrives_over_tls_with_a_certificate_that_is_trusted(
     secure: tuple[Hub, Path], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, public = secure
     monkeypatch.setenv("SSL_CERT_FILE", str(public))
-    server.push("org/model", model)
-    repository = HuggingFaceSource(
-        {"repository": "org/model", "endpoint": server.url}, Site(endpoints=server.endpoints)
-    )
+    repository = push(server, model)
     plan = repository.plan("")
     for file in plan.files:
         assert whole(repository, file) == (model / file.path).read_bytes()
@@ -47,10 +49,7 @@ def test_a_certificate_that_is_not_trusted_is_said_to_be_so(
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     server, _ = secure
-    server.push("org/model", model)
-    repository = HuggingFaceSource(
-        {"repository": "org/model", "endpoint": server.url}, Site(endpoints=server.endpoints)
-    )
+    repository = push(server, model)
     error = refused(repository.check)
     assert error.permanent
     assert "certificate" in error.message
@@ -62,10 +61,7 @@ def test_nothing_without_tls_is_gone_on_to(
 ) -> None:
     server, public = secure
     monkeypatch.setenv("SSL_CERT_FILE", str(public))
-    server.push("org/plain", model)
-    repository = HuggingFaceSource(
-        {"repository": "org/plain", "endpoint": server.url}, Site(endpoints=server.endpoints)
-    )
+    repository = push(server, model)
     weights = named(repository.plan(""), "model.safetensors")
     plain = f"http://127.0.0.1:{server.cdn_port}/plain"
     server.set(faults=[{"match": "/resolve/", "status": 302, "headers": {"Location": plain}}])

@@ -66,8 +66,7 @@ def test_two_sources_at_once_do_not_mix_their_tokens(server: Hub, source: Make, 
     assert seen == {("one", "Bearer hf_in"), ("two", "Bearer hf_out")}
 
 
-def test_no_cookie_of_a_server_comes_back_to_it(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_no_cookie_of_a_server_comes_back_to_it(server: Hub, source: Make) -> None:
     repository = source()
     server.set(faults=[{"match": "/revision/", "status": 503, "headers": {"Set-Cookie": "who=me; Path=/"}}])
     refused(repository.check)
@@ -147,8 +146,7 @@ def test_a_server_that_the_official_client_trusts_by_itself_does_not_get_the_tok
     assert {line["authorization"] for line in server.requests("cdn")} == {""}
 
 
-def test_a_worker_that_is_forked_speaks_over_connections_of_its_own(server: Hub, source: Make, model: Path) -> None:
-    server.push("org/model", model)
+def test_a_worker_that_is_forked_speaks_over_connections_of_its_own(source: Make) -> None:
     assert source().check()  # the parent has a client, with connections
 
     child = os.fork()
