@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import User
 
 from console.accounts.principal import SYSTEM, Principal, for_user
-from console.errors import Conflict, Forbidden, InvalidFields
+from console.errors import Conflict, InvalidFields
 from console.home import Home
 from console.models import Team
 from console.web.rates import TooOften
@@ -75,17 +75,6 @@ def test_what_is_wrong_is_said_at_its_field(
     assert not Dataset.objects.exists()
 
 
-def test_a_look_says_what_is_reached_and_makes_nothing(
-    guarded_kind: None, home: Home, files: Path, team: Team, owner: Principal
-) -> None:
-    guard(files)
-    message = datasets.check(
-        team=team, kind="guarded", options={"place": str(files)}, credentials={"word": WORD}, actor=owner
-    )
-    assert message.startswith("The folder opened.") and not Dataset.objects.exists()
-    assert not home.secrets_key.exists()
-
-
 def test_a_credential_left_out_stays_and_an_empty_one_is_removed(guarded_dataset: Dataset, owner: Principal) -> None:
     datasets.update(guarded_dataset, credentials={"second": "two"}, actor=owner)
     assert stored(guarded_dataset) == {"word": WORD, "second": "two"}
@@ -140,21 +129,6 @@ def test_options_of_one_request_never_meet_credentials_of_another(
         datasets.update(stale, options={"place": str(files), "list": "x"}, actor=owner)
     assert stored(guarded_dataset) == {"word": "theirs"}
     assert guarded_dataset.options == {"place": str(files.parent / "theirs")}
-
-
-def test_a_lost_key_is_said_at_the_credentials(guarded_dataset: Dataset, home: Home, owner: Principal) -> None:
-    home.secrets_key.unlink()
-    with pytest.raises(InvalidFields) as caught:
-        datasets.check_dataset(guarded_dataset, actor=owner)
-    assert "enter the credentials again" in caught.value.errors["credentials.word"][0]
-
-
-def test_only_editors_look(guarded_dataset: Dataset, files: Path, team: Team, bob: User, charlie: User) -> None:
-    for person in (bob, charlie, AnonymousUser()):
-        with pytest.raises(Forbidden):
-            datasets.check(team=team, kind="guarded", options={"place": str(files)}, actor=for_user(person))
-        with pytest.raises(Forbidden):
-            datasets.check_dataset(guarded_dataset, actor=for_user(person))
 
 
 def test_who_looks_too_often_has_to_wait_and_nobody_else_has(

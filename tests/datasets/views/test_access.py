@@ -73,12 +73,3 @@ def test_who_may_not_edit_makes_no_dataset(
     assert "Select a valid choice" in client_of(charlie).post(reverse("datasets"), sent).content.decode()
     assert client_of(None).post(reverse("datasets"), sent).status_code == 302
     assert not Dataset.objects.exists()
-
-
-def test_a_round_of_another_dataset_is_not_reached_through_ones_own(
-    dataset: Dataset, files: Path, other_team: Team, charlie: User, owner: Principal, client_of: ClientOf
-) -> None:
-    theirs = Dataset.objects.create(team=other_team, name="theirs", kind="local", created_by="charlie")
-    job = request_round(dataset, "svm", actor=owner)
-    assert client_of(charlie).post(reverse("round-cancel", args=[theirs.name, job.pk])).status_code == 404
-    assert Round.objects.get().state == "PENDING"

@@ -9,7 +9,8 @@ import lzma
 import os
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,13 @@ def zipped(files: dict[str, bytes] = NAMES, method: int = zipfile.ZIP_DEFLATED, 
 
 def source(wire: Wire, name: str, spooled: Path | None = None) -> HttpSource:
     return HttpSource({"url": wire.url(f"/{name}")}, Site(endpoints=(wire.endpoint,), spool=spooled))
+
+
+@contextmanager
+def open_archive(name: str, data: bytes) -> Iterator[HttpSource]:
+    """The source of an archive that a web server has."""
+    with serving(holding({f"/{name}": data})) as wire:
+        yield source(wire, name)
 
 
 def content(http_source: HttpSource, path: str = "") -> dict[str, bytes]:

@@ -18,6 +18,7 @@ from tests.datasets.sources.archives.making import (
     PACKINGS,
     RANDOM,
     content,
+    open_archive,
     refused,
     source,
     tarred,
@@ -157,8 +158,7 @@ def test_a_flipped_bit_in_a_packed_archive_is_noticed(name: str) -> None:
 def test_a_flipped_bit_in_a_member_of_a_zip_is_noticed_or_has_a_checksum() -> None:
     data = bytearray(zipped({"f": b"hello world " * 1000}))
     data[data.rindex(b"PK\3\4") + 40] ^= 4
-    with serving(holding({"/m.zip": bytes(data)})) as wire:
-        http_source = source(wire, "m.zip")
+    with open_archive("m.zip", bytes(data)) as http_source:
         (file,) = http_source.plan("").files
         try:
             with http_source.open(file, "") as body:

@@ -18,13 +18,12 @@ from tests.datasets.sources.archives.making import (
     PACKINGS,
     RANDOM,
     content,
+    open_archive,
     refused,
-    source,
     special,
     tarred,
     zipped,
 )
-from tests.datasets.sources.wire import holding, serving
 
 # Names that lead outside
 
@@ -70,8 +69,7 @@ def test_a_link_to_anything_but_a_file_of_the_archive_is_not_copied(link: str, k
     nowhere = link == "loop" or (link == "missing" and kind == tarfile.SYMTYPE)
     if not nowhere:
         assert "link" in refused("m.tar", data).message
-    with serving(holding({"/m.tar": data})) as wire:
-        http_source = source(wire, "m.tar")
+    with open_archive("m.tar", data) as http_source:
         assert content(http_source, "good") == {"good": b"x"}
         problems = {entry.name: entry.problem for entry in http_source.list("").entries if entry.problem}
         assert list(problems) == ["loop"] and "a link" in problems["loop"]
@@ -90,8 +88,8 @@ def test_a_link_to_a_file_of_the_archive_is_that_file() -> None:
         special("svm/up", tarfile.SYMTYPE, "../hard"),
         special("chain", tarfile.SYMTYPE, "./svm//up"),
     )
-    with serving(holding({"/m.tar": data})) as wire:
-        assert content(source(wire, "m.tar")) == dict.fromkeys(
+    with open_archive("m.tar", data) as http_source:
+        assert content(http_source) == dict.fromkeys(
             ["svm/1/real", "svm/1/soft", "hard", "svm/up", "chain"],
             b"content",
         )
@@ -100,8 +98,7 @@ def test_a_link_to_a_file_of_the_archive_is_that_file() -> None:
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
 def test_a_device_is_not_copied(kind: bytes) -> None:
     data = tarred({"good": b"x"}, special("device", kind))
-    with serving(holding({"/m.tar": data})) as wire:
-        http_source = source(wire, "m.tar")
+    with open_archive("m.tar", data) as http_source:
         assert content(http_source) == {"good": b"x"}
         assert [(item.path, item.reason) for item in http_source.plan("").left_out] == [
             ("device", "neither a file nor a folder")
@@ -126,8 +123,7 @@ def test_links_and_devices_of_a_zip_are_not_copied(mode: int, words: str) -> Non
     data = zipped({"good": b"x", "bad": b"/etc/passwd"}, change=change)
     if "link" in words:
         assert words in refused("m.zip", data).message
-    with serving(holding({"/m.zip": data})) as wire:
-        http_source = source(wire, "m.zip")
+    with open_archive("m.zip", data) as http_source:
         assert content(http_source, "good") == {"good": b"x"}
         [entry] = [entry for entry in http_source.list("").entries if entry.name == "bad"]
         assert words.removeprefix("is ") in entry.problem
@@ -139,8 +135,8 @@ def test_what_comes_later_in_a_tar_replaces_what_came_before() -> None:
     first, second = tarred({"f": b"old", "g": b"x"}), tarred({"f": b"new!"})
     data = first.rstrip(b"\0")
     data += bytes(-len(data) % 512) + second
-    with serving(holding({"/m.tar": data})) as wire:
-        assert content(source(wire, "m.tar")) == {"f": b"new!", "g": b"x"}
+    with open_archive("m.tar", data) as http_source:
+        assert content(http_source) == {"f": b"new!", "g": b"x"}
 
 
 def test_a_name_that_is_there_twice_in_a_zip_is_refused() -> None:
@@ -160,8 +156,8 @@ def test_what_is_a_file_and_a_folder_is_refused(files: dict[str, bytes]) -> None
 
 def test_a_link_may_not_be_followed_for_ever() -> None:
     more = [special(f"l{number}", tarfile.SYMTYPE, f"l{(number + 1) % 50}") for number in range(50)]
-    with serving(holding({"/m.tar": tarred({"good": b"x"}, *more)})) as wire:
-        left_out = source(wire, "m.tar").plan("").left_out
+    with open_archive("m.tar", tarred({"good": b"x"}, *more)) as http_source:
+        left_out = http_source.plan("").left_out
     assert {item.path for item in left_out} == {f"l{number}" for number in range(50)}
     assert all("in a circle" in item.reason for item in left_out)
 
@@ -205,8 +201,7 @@ def test_a_member_of_a_zip_gives_no_more_than_its_directory_says() -> None:
     for signature, place in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
         at = data.rindex(signature)
         data[at + place : at + place + 4] = struct.pack("<I", 5000)
-    with serving(holding({"/m.zip": bytes(data)})) as wire:
-        http_source = source(wire, "m.zip")
+    with open_archive("m.zip", bytes(data)) as http_source:
         (file,) = http_source.plan("").files
         assert file.size == 5000
         with pytest.raises(SourceDamaged), http_source.open(file, "") as body:

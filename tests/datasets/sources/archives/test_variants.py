@@ -22,6 +22,7 @@ from tests.datasets.sources.archives.making import (
     NAMES,
     RANDOM,
     content,
+    open_archive,
     refused,
     source,
     tarred,
@@ -69,8 +70,8 @@ def problems(name: str, data: bytes, path: str = "") -> dict[str, str]:
 def test_backslashes_of_windows_are_folders(system: int) -> None:
     data = from_windows(MODEL, system)
     assert read("m.zip", data) == MODEL
-    with serving(holding({"/m.zip": data})) as wire:
-        assert recognise(source(wire, "m.zip"), "m").kind == "triton_model"
+    with open_archive("m.zip", data) as http_source:
+        assert recognise(http_source, "m").kind == "triton_model"
 
 
 def test_what_unzip_makes_of_it_is_the_same(tmp_path: Path) -> None:
@@ -252,21 +253,18 @@ def test_what_macos_and_git_put_into_archives_is_left_out() -> None:
     link.type, link.linkname = tarfile.SYMTYPE, "/usr/share/git/hooks"
     assert read("m.zip", zipped(MODEL | extra)) == MODEL
     assert read("m.tar.gz", gzip.compress(tarred(MODEL | extra, link))) == MODEL
-    with serving(holding({"/m.zip": zipped(MODEL | extra)})) as wire:
-        http_source = source(wire, "m.zip")
+    with open_archive("m.zip", zipped(MODEL | extra)) as http_source:
         assert {item.path for item in http_source.plan("m").left_out} == {".DS_Store", "Icon\r", ".git"}
         assert recognise(http_source, "").kind == "triton_repository"
 
 
 def test_a_folder_around_everything_is_named_as_what_to_choose() -> None:
-    with serving(holding({"/m.zip": zipped({"release-1.2/docs/a.md": b"x"})})) as wire:
-        http_source = source(wire, "m.zip")
+    with open_archive("m.zip", zipped({"release-1.2/docs/a.md": b"x"})) as http_source:
         assert recognise(http_source, "release-1.2").problems == ("There is only the folder docs here: choose it.",)
 
 
 def test_an_archive_that_nobody_looks_into_is_said_to_be_one() -> None:
-    with serving(holding({"/m.zip": zipped({"in/model.7z": b"x", "in/m.tar.gz": b"x"})})) as wire:
-        http_source = source(wire, "m.zip")
+    with open_archive("m.zip", zipped({"in/model.7z": b"x", "in/m.tar.gz": b"x"})) as http_source:
         assert "m.tar.gz is an archive: unpack it" in recognise(http_source, "in").problems[0]
         assert "It is an archive: unpack it" in recognise(http_source, "in/model.7z").problems[0]
 
