@@ -1,4 +1,4 @@
-"""The OpenAI package against a vLLM service: chat, completions, embeddings, streams, the catalogue, refusals."""
+"""The OpenAI package against a vLLM service: chat, completions, streams, the catalogue, refusals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tests.integration.live import Live
 from tests.servers.vllm import ADAPTER, ANSWER, NAME, PIRATE_ANSWER, QUESTION
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-text")]
-ROOM = {"cpu": 0.5, "memory_gib": 2}
 MESSAGES = [{"role": "user", "content": QUESTION}]
 
 
@@ -44,18 +43,6 @@ def test_a_stream_ends_with_the_usage_that_was_asked_for(live_llm: Live) -> None
 def test_completions_and_the_service_prefix(live_llm: Live) -> None:
     reply = ask(live_llm, "completion", prompt=QUESTION, base_url=f"{live_llm.gateway}/services/{NAME}/v1")
     assert reply["text"]
-
-
-def test_embeddings_have_a_vector_a_text(live_llm: Live) -> None:
-    name = "tiny-embedder"
-    live_llm.create(name, NAME, framework="vllm", framework_config={"task": "embedding"}, resources=ROOM)
-    try:
-        live_llm.wait(name, seconds=240)
-        sizes = ask(live_llm, "embedding", model=name, input=["hello", "world"])["sizes"]
-    finally:
-        live_llm.delete(name)
-    assert len(sizes) == 2
-    assert sizes[0] == sizes[1] > 0
 
 
 def test_an_adapter_is_a_model_of_its_own_name(live_llm: Live) -> None:

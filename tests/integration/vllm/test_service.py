@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 import tritonclient.grpc
 import tritonclient.http
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from console.first_run import example
+from services.frameworks import registry
+from services.specs import Ports, process_name
+from tests.clients import call
+from tests.integration.engine_home import family, gone, wait_for
 from tests.integration.live import Live, send
 from tests.servers import vllm
 from tests.servers.vllm import QUESTION, chat_body, text_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("live-text")]
+FRAMEWORK = registry.get("vllm")
+EMBEDDER = "tiny-embedder"
 PIRATE = f"{vllm.NAME}:{vllm.ADAPTER}"
 
 
@@ -123,3 +132,48 @@ def test_what_does_not_fit_the_model_is_refused_before_anything_starts(live_llm:
     answer = live_llm.api("services/", body, method="POST")
     assert answer.status == 400
     assert "choose at most that" in str(answer.body["errors"]["model_path"])
+
+
+def vectors(live: Live) -> list[list[float]]:
+    """None while the service does not answer."""
+    body = {"model": EMBEDDER, "input": ["hello", "world"]}
+    answer = send(f"{live.gateway}/v1/embeddings", body, headers={"Authorization": f"Bearer {live.key}"})
+    return [row["embedding"] for row in answer.body["data"]] if answer.status == 200 else []
+
+
+def processes(live: Live) -> list[int]:
+    """Of the replica: the server, its engine and a worker at least."""
+    pids = family(live.stack.pid(process_name(EMBEDDER, 1, 0)))
+    assert len(pids) >= 3
+    return pids
+
+
+def test_the_same_model_embeds_and_its_killed_processes_come_back_and_leave_nothing_behind(live_llm: Live) -> None:
+    """One test, since each start takes half a minute. The server that is killed itself: see tests.servers.vllm."""
+    resources = {"cpu": 0.5, "memory_gib": 2}
+    live_llm.create(EMBEDDER, vllm.NAME, framework="vllm", framework_config={"task": "embedding"}, resources=resources)
+    live_llm.wait(EMBEDDER, seconds=vllm.START_SECONDS)
+    base_url = f"{live_llm.gateway}/v1"
+    asked = {"base_url": base_url, "key": live_llm.key, "model": EMBEDDER, "input": ["hello", "world"]}
+    assert call("openai_client", call="embedding", **asked)["sizes"] == [256, 256]
+    hello, world = vectors(live_llm)
+    assert hello != world
+
+    first = processes(live_llm)
+    [port] = [word.removeprefix("--port=") for word in psutil.Process(first[0]).cmdline() if word.startswith("--port=")]
+    ports = Ports(int(port), 0, 0)
+    assert FRAMEWORK.answers("127.0.0.1", ports, EMBEDDER, 30)
+    os.kill(first[0], signal.SIGSTOP)
+    assert not FRAMEWORK.answers("127.0.0.1", ports, EMBEDDER, 0.5)
+    os.kill(first[0], signal.SIGCONT)
+    [core] = [pid for pid in first if "EngineCor" in psutil.Process(pid).name()]
+    os.kill(core, signal.SIGKILL)  # the server must not stay "ready" without it
+    wait_for(lambda: [pid for pid in first if not gone(pid)], lambda left: not left)
+
+    live_llm.until(lambda: vectors(live_llm), bool, vllm.START_SECONDS)
+    second = processes(live_llm)
+    assert not set(first) & set(second)
+    for pid in second:  # it hangs altogether: no SIGTERM ends it
+        os.kill(pid, signal.SIGSTOP)
+    live_llm.delete(EMBEDDER)
+    assert all(gone(pid) for pid in second)
