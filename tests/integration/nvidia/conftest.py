@@ -46,4 +46,4 @@ def grpc(services: Live) -> Any:
 
 
 def run(client: str, live: Live) -> Any:
-    return call(client, target=live.grpc_target, key=live.key, values=models.VALUES, timeout=120)
+    return call(client, target=live.grpc_target, key=live.key, values=models.VALUES)
