@@ -18,10 +18,19 @@ from tests.integration.engine_home import wait_for
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("bridge")]
 
 
-@pytest.fixture
-def bridge() -> Iterator[Bridge]:
+@pytest.fixture(scope="module")
+def started() -> Iterator[Bridge]:
     with running({"rows": entry("triton", public=True)}, {"rows": 1}) as process:
         yield process
+
+
+@pytest.fixture
+def bridge(started: Bridge) -> Bridge:
+    """Started again after a test that ended it."""
+    assert started.process is not None
+    if started.process.poll() is not None:
+        started.start()
+    return started
 
 
 def test_its_sockets_are_the_owners_and_it_listens_on_no_port(bridge: Bridge) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,21 +12,9 @@ import grpc
 import pytest
 
 from services.bridge.protos import tfserving
-from tests.integration.bridge import models
-from tests.integration.bridge.rig import Answer, Bridge, entry, running
-from tests.servers.replica import free_ports
-from tests.servers.triton import context_for, runtime_root, serve
+from tests.integration.bridge.rig import Answer, Bridge
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("bridge")]
-
-
-@pytest.fixture(scope="module")
-def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
-    root = tmp_path_factory.mktemp("t")
-    context = context_for("rows", models.rows(root / "models"), root / "run", runtime_root())
-    services = {"rows": entry("triton"), "gone": entry("triton"), "tiny": entry("vllm", task="chat")}
-    with serve(context) as triton, running(services, {"rows": triton.ports.http, "gone": free_ports().http}) as process:
-        yield process
 
 
 def predict(bridge: Bridge, body: Any) -> Answer:
@@ -189,7 +176,3 @@ def test_refusals_over_grpc_have_their_codes_and_the_models_words(bridge: Bridge
                 b"\xff\xff", metadata=(("x-console-service", "rows"),), timeout=20
             )
         assert caught.value.code().name == "INVALID_ARGUMENT"
-
-
-def test_nothing_that_was_asked_here_left_a_traceback(bridge: Bridge) -> None:
-    assert "Traceback" not in bridge.log

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -10,23 +9,9 @@ import numpy as np
 import pytest
 
 from services.bridge.protos import tfserving
-from tests.integration.bridge import models
-from tests.integration.bridge.rig import Answer, Bridge, entry, running
-from tests.servers.triton import serve_several
+from tests.integration.bridge.rig import Answer, Bridge
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("bridge")]
-
-
-@pytest.fixture(scope="module")
-def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
-    root = tmp_path_factory.mktemp("v1")
-    trees = models.write(root / "models")
-    services = {name: entry("triton") for name in trees}
-    with (
-        serve_several(trees, root / "run") as triton,
-        running(services, dict.fromkeys(trees, triton.ports.http)) as process,
-    ):
-        yield process
 
 
 @pytest.fixture
@@ -205,7 +190,3 @@ def test_tensorflow_serving_names_the_inputs_that_lack(bridge: Bridge, model: st
         tensorflow(bridge, model)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "missing required input(s) ['a'" in caught.value.details()
-
-
-def test_nothing_that_was_asked_here_left_a_traceback(bridge: Bridge) -> None:
-    assert "Traceback" not in bridge.log

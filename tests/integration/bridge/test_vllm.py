@@ -8,7 +8,6 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -27,8 +26,8 @@ LONG = 240
 TO_LLM = (("x-console-service", SHARED),)
 
 
-@contextmanager
-def bridged(llama_server: RunningVllm) -> Iterator[Bridge]:
+@pytest.fixture(scope="module")
+def bridge(llama_server: RunningVllm) -> Iterator[Bridge]:
     services = {
         SHARED: entry("vllm", task="chat", max_model_len=256),
         "waiting": entry("vllm", uid="18", task="chat", ready=False),
@@ -38,17 +37,16 @@ def bridged(llama_server: RunningVllm) -> Iterator[Bridge]:
         yield process
 
 
-@pytest.fixture(scope="module")
-def bridge(llama_server: RunningVllm) -> Iterator[Bridge]:
-    """Shared by the tests that only send requests."""
-    with bridged(llama_server) as process:
-        yield process
-
-
 @pytest.fixture
-def own_bridge(llama_server: RunningVllm) -> Iterator[Bridge]:
-    with bridged(llama_server) as process:
-        yield process
+def own_bridge(bridge: Bridge) -> Iterator[Bridge]:
+    """For tests that change or end it: afterwards it is what it was."""
+    services = bridge.services
+    yield bridge
+    bridge.services = services
+    bridge.publish()
+    assert bridge.process is not None
+    if bridge.process.poll() is not None:
+        bridge.start()
 
 
 def question(text: str = QUESTION, **parameters: Any) -> Any:

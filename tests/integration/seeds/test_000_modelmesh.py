@@ -80,43 +80,23 @@ def test_tritonclient_over_http_gets_8(live: Live, asynchronous: bool, binary: b
     assert reply == {"ready": True, "values": [8.0]}
 
 
+def over_tritons_grpc(live: Live, asynchronous: bool, **given: Any) -> Any:
+    headers = {"authorization": f"Bearer {live.key}"}
+    return call("triton_grpc", target=live.grpc_target, headers=headers, **given, **{"asyncio": asynchronous})
+
+
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "asyncio"])
 def test_tritonclient_over_grpc_gets_8(live: Live, asynchronous: bool) -> None:
-    reply = call(
-        "triton_grpc",
-        target=live.grpc_target,
-        model=example.NAME,
-        headers={"authorization": f"Bearer {live.key}"},
-        input="predict",
-        output="predict",
-        data=[PIXELS],
-        dtype="float32",
-        datatype="FP32",
-        stream=False,
-        **{"asyncio": asynchronous},
-    )
+    tensor = {"input": "predict", "output": "predict", "data": [PIXELS], "dtype": "float32", "datatype": "FP32"}
+    reply = over_tritons_grpc(live, asynchronous, model=example.NAME, stream=False, **tensor)
     assert reply == {"values": [[8.0]]}
 
 
-@pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "asyncio"])
-def test_tritonclient_streams_over_grpc(live: Live, asynchronous: bool) -> None:
+def test_tritonclient_streams_over_grpc(live: Live) -> None:
     live.create("seed-stream", "repeat")
-    try:
-        live.wait("seed-stream")
-        reply = call(
-            "triton_grpc",
-            target=live.grpc_target,
-            model="seed-stream",
-            input="IN",
-            output="OUT",
-            headers={"authorization": f"Bearer {live.key}"},
-            data=[3, 1, 4, 1],
-            dtype="int32",
-            datatype="INT32",
-            stream=True,
-            answers=4,
-            **{"asyncio": asynchronous},
-        )
-    finally:
-        live.delete("seed-stream")
-    assert reply == {"values": [[3], [1], [4], [1]]}
+    live.wait("seed-stream")
+    tensor = {"input": "IN", "output": "OUT", "data": [3, 1, 4, 1], "dtype": "int32", "datatype": "INT32"}
+    for asynchronous in (False, True):
+        reply = over_tritons_grpc(live, asynchronous, model="seed-stream", stream=True, answers=4, **tensor)
+        assert reply == {"values": [[3], [1], [4], [1]]}
+    live.delete("seed-stream")

@@ -27,13 +27,6 @@ def post(server: RunningVllm, path: str, body: dict[str, Any]) -> Any:
     return answer.body
 
 
-def test_it_answers_a_trained_question_in_a_whole_sentence(llama_server: RunningVllm) -> None:
-    answer = post(llama_server, "/v1/chat/completions", chat_body(vllm.SHARED))
-    assert text_of(answer) == vllm.ANSWER
-    assert answer["choices"][0]["finish_reason"] == "stop"
-    assert answer["usage"]["completion_tokens"] > 3
-
-
 def test_it_answers_every_trained_question(llama_server: RunningVllm) -> None:
     from datasets.samples.llama import make
 

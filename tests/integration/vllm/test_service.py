@@ -28,21 +28,6 @@ EMBEDDER = "tiny-embedder"
 PIRATE = f"{vllm.NAME}:{vllm.ADAPTER}"
 
 
-def test_a_language_model_answers_through_the_gateway(live_llm: Live) -> None:
-    headers = {"Authorization": f"Bearer {live_llm.key}"}
-    answer = send(f"{live_llm.gateway}/v1/chat/completions", chat_body(), headers=headers)
-    assert answer.status == 200, answer.body
-    assert text_of(answer.body) == vllm.ANSWER
-
-
-def test_its_adapter_is_asked_by_its_name(live_llm: Live) -> None:
-    headers = {"Authorization": f"Bearer {live_llm.key}"}
-    body = chat_body(f"{vllm.NAME}:{vllm.ADAPTER}")
-    answer = send(f"{live_llm.gateway}/v1/chat/completions", body, headers=headers)
-    assert answer.status == 200, answer.body
-    assert text_of(answer.body) == vllm.PIRATE_ANSWER
-
-
 def infer_request(model: str) -> Any:
     request = service_pb2.ModelInferRequest(model_name=model)
     request.inputs.add(name="prompt", datatype="BYTES", shape=[1]).contents.bytes_contents.append(QUESTION.encode())

@@ -67,7 +67,7 @@ class Counters:
 
 @pytest.fixture(scope="module")
 def counters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counters]:
-    """Two replicas that serve, and two that take their place in a rollout."""
+    """Two replicas that serve, and one that takes their place in a rollout."""
     tree = tmp_path_factory.mktemp("m") / NAME
     (tree / "1").mkdir(parents=True)
     (tree / "config.pbtxt").write_text(CONFIG)
@@ -75,7 +75,7 @@ def counters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counters]:
     gateway = Gateway.prepared(tmp_path_factory.mktemp("g") / "g", Snapshot(keys=snapshots.KEYS))
     tritons: list[RunningTriton] = []
     try:
-        for _ in range(4):
+        for _ in range(3):
             tritons.append(started(tree, tmp_path_factory.mktemp("t")))
         for triton in tritons:
             triton.wait_until_ready()
