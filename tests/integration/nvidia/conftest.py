@@ -28,10 +28,7 @@ def services(live: Live) -> Iterator[Live]:
     for name in models.NAMES:
         live.wait(name, seconds=180)
     yield live
-    for name in models.NAMES:
-        assert live.api(f"services/{name}/", method="DELETE").status == 202
-    for name in models.NAMES:
-        live.until(lambda path=f"services/{name}/": live.api(path).status, lambda status: status == 404)
+    live.delete(*models.NAMES)
 
 
 @pytest.fixture(scope="package")

@@ -29,8 +29,7 @@ def lab(live: Live) -> Iterator[Live]:
     live.wait(MODEL)
     live.wait("lab-open")
     yield live
-    live.delete(MODEL)
-    live.delete("lab-open")
+    live.delete(MODEL, "lab-open")
 
 
 def curl(live: Live, folder: Path, *headers: str, model: str = MODEL) -> tuple[int, dict[str, Any]]:
