@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,18 +52,11 @@ class Doors:
         return until(last_lines)
 
 
-class OpenDoors(ExitStack):
-    """Ends whatever was started, in reverse, however far the start came."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__()
-        self.directory = directory
-
-    def enter_all(self) -> Doors:
-        self.directory.mkdir(exist_ok=True)
-        bridge = self.enter_context(Bridge.borrow())
-        (self.directory / "bridge").symlink_to(bridge.directory)
-        backend = self.enter_context(Backend.borrow("one"))
+@contextmanager
+def open_doors(directory: Path) -> Iterator[Doors]:
+    directory.mkdir(exist_ok=True)
+    with Bridge.borrow() as bridge, Backend.borrow("one") as backend:
+        (directory / "bridge").symlink_to(bridge.directory)
         at = backend.endpoint
         own = replace(
             snapshots.ready("own", at), auth_header="x-lab-key", auth_parameters=(("x-lab", "7"), ("x-site", "a b"))
@@ -85,8 +79,6 @@ class OpenDoors(ExitStack):
                 snapshots.key(BOTH, "*"),
             ),
         )
-        gateway = Gateway.prepared(self.directory / "g", snapshot)
-        self.callback(gateway.kill)
-        gateway.run()
-        until(lambda: gateway.call("GET", "/v2/models/mnist", X_API_Key=BOTH).status == 200)
-        return Doors(gateway, backend, bridge, snapshot)
+        with Gateway.started(directory / "g", snapshot) as gateway:
+            until(lambda: gateway.call("GET", "/v2/models/mnist", X_API_Key=BOTH).status == 200)
+            yield Doors(gateway, backend, bridge, snapshot)

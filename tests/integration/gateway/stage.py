@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,9 @@ class Stage:
         )
 
 
-class Staging(ExitStack):
-    """Ends whatever was started, in reverse, however far the start came."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__()
-        self.directory = directory
-
-    def enter_all(self) -> Stage:
-        first, second = (self.enter_context(Backend.borrow(name)) for name in ("one", "two"))
+@contextmanager
+def staged(directory: Path) -> Iterator[Stage]:
+    with Backend.borrow("one") as first, Backend.borrow("two") as second:
         snapshot = Snapshot(
             services=(
                 snapshots.ready("mnist", first.endpoint, second.endpoint),
@@ -62,10 +57,8 @@ class Staging(ExitStack):
             ),
             keys=snapshots.KEYS,
         )
-        gateway = Gateway.prepared(self.directory, snapshot)
-        self.callback(gateway.kill)
-        gateway.run()
-        return Stage(gateway, first, second, snapshot)
+        with Gateway.started(directory, snapshot) as gateway:
+            yield Stage(gateway, first, second, snapshot)
 
 
 def infer_request(model: str, size: int = 0) -> Any:

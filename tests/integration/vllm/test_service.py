@@ -127,7 +127,7 @@ def vectors(live: Live) -> list[list[float]]:
 
 
 def processes(live: Live) -> list[int]:
-    """Of the replica: the server, its engine and a worker at least."""
+    """The replica's: the server, its engine and a worker at least."""
     pids = family(live.stack.pid(process_name(EMBEDDER, 1, 0)))
     assert len(pids) >= 3
     return pids

@@ -193,6 +193,17 @@ class Gateway:
         credentials.deliver(snapshot.for_keys, directory)
         return gateway
 
+    @classmethod
+    @contextmanager
+    def started(cls, directory: Path, snapshot: Snapshot, **more: Any) -> Iterator[Gateway]:
+        """As `prepared`, running until the end of the block."""
+        gateway = cls.prepared(directory, snapshot, **more)
+        try:
+            gateway.run()
+            yield gateway
+        finally:
+            gateway.kill()
+
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"

@@ -12,7 +12,7 @@ import pytest
 
 from services.gateway.envoy import names
 from services.gateway.snapshot import GatewayService
-from tests.integration.gateway.doors import BOTH, CHAT, EMBEDDINGS, KEY, Doors, OpenDoors
+from tests.integration.gateway.doors import BOTH, CHAT, EMBEDDINGS, KEY, Doors, open_doors
 from tests.servers.gateway.rig import Answer, until
 from tests.services.gateway import snapshots
 
@@ -45,8 +45,7 @@ def with_origins(doors: Doors, **origins: tuple[str, ...]) -> None:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     """`doors`, some of whose services name origins."""
-    with OpenDoors(tmp_path_factory.mktemp("d")) as opened:
-        doors = opened.enter_all()
+    with open_doors(tmp_path_factory.mktemp("d")) as doors:
         with_origins(doors, **{**ORIGINS, "open-text": ()})
         until(lambda: preflight(doors, INFER).status == 204)
         yield doors

@@ -48,14 +48,11 @@ def test_what_the_gateway_makes_is_its_owners(tmp_path: Path, exists: bool) -> N
         if exists:
             folder.mkdir(mode=0o777)
         snapshot = snapshots.CASES["keys"]
-        gateway = Gateway.prepared(folder, snapshot, Tls(pair.certificate, pair.key, authority.certificate))
-        try:
-            gateway.run()
+        tls = Tls(pair.certificate, pair.key, authority.certificate)
+        with Gateway.started(folder, snapshot, tls=tls) as gateway:
             until(
                 lambda: gateway.call("POST", "/v2/models/mnist/infer", b"{}", X_API_Key=snapshots.ADMIN).status == 503
             )
-        finally:
-            gateway.kill()
     for socket in (names.ADMIN_SOCKET, EGRESS_SOCKET):
         assert stat.S_ISSOCK((folder / socket).stat().st_mode)
         assert mode(folder / socket) == 0o600

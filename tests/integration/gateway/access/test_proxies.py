@@ -25,22 +25,16 @@ LISTS = ("198.51.100.1", "198.51.100.1, 203.0.113.7, 10.1.2.3", "10.1.2.4, 10.1.
     ids=["nobody", "another proxy", "this proxy"],
 )
 def test_the_log_has_the_caller(tmp_path: Path, proxies: tuple[str, ...], expected: list[str]) -> None:
-    backend = Backend.start("one")
-    gateway = Gateway.prepared(
-        tmp_path / "g", Snapshot((snapshots.ready("mnist", backend.endpoint),), snapshots.KEYS), proxies=proxies
-    )
-    try:
-        gateway.run()
-        for forwarded in LISTS:
-            headers = {"X_Forwarded_For": forwarded, "X_API_Key": snapshots.TEAM}
-            assert gateway.call("POST", "/v2/models/mnist/infer", b"{}", **headers).status == 200
+    with Backend.borrow("one") as backend:
+        snapshot = Snapshot((snapshots.ready("mnist", backend.endpoint),), snapshots.KEYS)
+        with Gateway.started(tmp_path / "g", snapshot, proxies=proxies) as gateway:
+            for forwarded in LISTS:
+                headers = {"X_Forwarded_For": forwarded, "X_API_Key": snapshots.TEAM}
+                assert gateway.call("POST", "/v2/models/mnist/infer", b"{}", **headers).status == 200
 
-        def logged() -> list[str]:
-            return [line["remote"] for line in gateway.log_lines() if line["service"] == "mnist"]
+            def logged() -> list[str]:
+                return [line["remote"] for line in gateway.log_lines() if line["service"] == "mnist"]
 
-        until(lambda: len(logged()) == len(LISTS))
-        assert logged() == expected
-        assert not any("x-forwarded-for" in call["headers"] for call in backend.seen())
-    finally:
-        gateway.kill()
-        backend.kill()
+            until(lambda: len(logged()) == len(LISTS))
+            assert logged() == expected
+            assert not any("x-forwarded-for" in call["headers"] for call in backend.seen())

@@ -85,12 +85,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Secured]]:
             authority = pki.authority(folder)
             pair = pki.issue(authority, folder, "first")
             tls = Tls(pair.certificate, pair.key, authority.certificate if client_ca else None)
-            backend = Backend.start("one")
-            stack.callback(backend.kill)
+            backend = stack.enter_context(Backend.borrow("one"))
             snapshot = Snapshot(services=(snapshots.ready("mnist", backend.endpoint),), keys=snapshots.KEYS)
-            gateway = Gateway.prepared(tmp_path / "g", snapshot, tls)
-            stack.callback(gateway.kill)
-            gateway.run()  # asks in plain HTTP: a caller on this machine may
+            # It is asked in plain HTTP whether it is ready: a caller on this machine may.
+            gateway = stack.enter_context(Gateway.started(tmp_path / "g", snapshot, tls=tls))
             until(lambda: gateway.call("POST", INFER, b"{}", X_API_Key=snapshots.TEAM).status == 200)
             return Secured(gateway, tls, authority, folder)
 

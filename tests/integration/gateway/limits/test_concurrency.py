@@ -17,7 +17,7 @@ from tritonclient.grpc import service_pb2_grpc
 from services.clients.unix_http import UnixConnection
 from services.gateway.envoy.inside import EGRESS_SOCKET
 from services.gateway.snapshot import Snapshot
-from tests.integration.gateway.stage import Stage, Staging, infer_request, refused, send
+from tests.integration.gateway.stage import Stage, infer_request, refused, send, staged
 from tests.servers.gateway.rig import Answer, until
 from tests.services.gateway import snapshots
 
@@ -28,8 +28,7 @@ LONG = "20000"
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    with Staging(tmp_path / "g") as staging:
-        entered = staging.enter_all()
+    with staged(tmp_path / "g") as entered:
         key = replace(snapshots.key(TWO, "vision"), max_concurrent=2)
         tight = replace(snapshots.ready("tight", entered.first.endpoint), concurrency=1)
         entered.snapshot = Snapshot(services=(*entered.snapshot.services, tight), keys=(*snapshots.KEYS, key))

@@ -62,9 +62,8 @@ class Classified:
         endpoint = Endpoint("127.0.0.1", self.triton.ports.http, self.triton.ports.grpc)
         classes = {name: describe(tree, {}, name).classes for name, tree in trees.items()}
         services = tuple(snapshots.ready(name, endpoint, classes=classes[name]) for name in MODELS)
-        self.gateway = Gateway.prepared(factory.mktemp("g") / "g", Snapshot(services, snapshots.KEYS))
-        stack.callback(self.gateway.kill)
-        self.gateway.run()
+        snapshot = Snapshot(services, snapshots.KEYS)
+        self.gateway = stack.enter_context(Gateway.started(factory.mktemp("g") / "g", snapshot))
         for name in MODELS:
             path = f"/v2/models/{name}/ready"
             until(lambda path=path: self.gateway.call("GET", path, X_API_Key=snapshots.TEAM).status == 200)

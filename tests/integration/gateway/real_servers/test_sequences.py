@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,10 @@ import tritonclient.grpc
 import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
-from services.frameworks.triton.launch import render
 from services.gateway import status
 from services.gateway.snapshot import Endpoint, Snapshot
 from tests.servers.gateway.rig import Gateway, until
-from tests.servers.triton import RunningTriton, context_for, runtime_root
+from tests.servers.triton import RunningTriton, context_for, runtime_root, serve
 from tests.services.gateway import snapshots
 
 pytestmark = pytest.mark.integration
@@ -72,27 +71,16 @@ def counters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counters]:
     (tree / "1").mkdir(parents=True)
     (tree / "config.pbtxt").write_text(CONFIG)
     (tree / "1" / "model.py").write_text(MODEL)
-    gateway = Gateway.prepared(tmp_path_factory.mktemp("g") / "g", Snapshot(keys=snapshots.KEYS))
-    tritons: list[RunningTriton] = []
-    try:
-        for _ in range(3):
-            tritons.append(started(tree, tmp_path_factory.mktemp("t")))
-        for triton in tritons:
-            triton.wait_until_ready()
-        gateway.run()
+    with ExitStack() as stack:
+        contexts = [context_for(NAME, tree, tmp_path_factory.mktemp("t"), runtime_root()) for _ in range(3)]
+        tritons = [stack.enter_context(serve(context)) for context in contexts]
+        gateway = stack.enter_context(
+            Gateway.started(tmp_path_factory.mktemp("g") / "g", Snapshot(keys=snapshots.KEYS))
+        )
         opened = Counters(gateway, tritons)
         opened.publish(*opened.endpoints[:2])
         until(lambda: gateway.call("GET", f"/v2/models/{NAME}/ready", X_API_Key=snapshots.TEAM).status == 200)
         yield opened
-    finally:
-        gateway.kill()
-        for triton in tritons:
-            triton.kill()
-
-
-def started(tree: Path, run_dir: Path) -> RunningTriton:
-    context = context_for(NAME, tree, run_dir, runtime_root())
-    return RunningTriton.spawn(render(context), context.run_dir, context.ports, NAME)
 
 
 def tensor(client: Any) -> Any:

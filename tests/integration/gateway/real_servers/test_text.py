@@ -24,13 +24,9 @@ USAGE = {"stream_options": {"include_usage": True}}
 def gateway(llama_server: RunningVllm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     endpoint = Endpoint("127.0.0.1", llama_server.ports.http, llama_server.ports.grpc)
     snapshot = Snapshot(services=(snapshots.text(SHARED, endpoint),), keys=(snapshots.key(KEY, "text"),))
-    prepared = Gateway.prepared(tmp_path_factory.mktemp("g") / "g", snapshot)
-    try:
-        prepared.run()
-        until(lambda: ask(prepared, CHAT, chat_body(SHARED, max_tokens=1)).status == 200)
-        yield prepared
-    finally:
-        prepared.kill()
+    with Gateway.started(tmp_path_factory.mktemp("g") / "g", snapshot) as running:
+        until(lambda: ask(running, CHAT, chat_body(SHARED, max_tokens=1)).status == 200)
+        yield running
 
 
 def ask(gateway: Gateway, path: str, body: dict[str, Any]) -> Answer:

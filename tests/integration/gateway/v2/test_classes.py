@@ -13,7 +13,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from services.gateway.snapshot import Snapshot
-from tests.integration.gateway.stage import Stage, Staging, refused, send
+from tests.integration.gateway.stage import Stage, refused, send, staged
 from tests.servers.gateway.rig import until
 from tests.services.gateway import snapshots
 
@@ -29,8 +29,7 @@ SENTENCE = "The output {} cannot be classified: leave its parameter classificati
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with Staging(tmp_path_factory.mktemp("g")) as staging:
-        running = staging.enter_all()
+    with staged(tmp_path_factory.mktemp("g")) as running:
         scored = snapshots.ready("scored", running.first.endpoint, classes=(SAFE, ODD))
         sequences = replace(scored, name="counter", uid="counter", sequences=True)
         snapshot = Snapshot((*running.snapshot.services, scored, sequences), running.snapshot.keys)

@@ -31,15 +31,11 @@ class Pair:
     """A gateway with the service `counter`, whose model has sequences, at two replicas."""
 
     def __init__(self, stack: ExitStack, directory: Any) -> None:
-        self.backends = [Backend.start(name) for name in ("one", "two")]
-        for backend in self.backends:
-            stack.callback(backend.kill)
+        self.backends = [stack.enter_context(Backend.borrow(name)) for name in ("one", "two")]
         self.endpoints = tuple(replace(each.endpoint, index=i) for i, each in enumerate(self.backends))
         key = replace(snapshots.key(KEY, "vision"), max_concurrent=8)
         self.snapshot = Snapshot((self.service(*self.endpoints),), (*snapshots.KEYS, key))
-        self.gateway = Gateway.prepared(directory, self.snapshot)
-        stack.callback(self.gateway.kill)
-        self.gateway.run()
+        self.gateway = stack.enter_context(Gateway.started(directory, self.snapshot))
         self.channel = stack.enter_context(grpc.insecure_channel(self.gateway.address))
         self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
 
