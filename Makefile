@@ -35,7 +35,7 @@ test: venv-dev runtime-triton runtime-vllm-if-possible clients ## Run all tests
 	@$(MAKE) test-postgres
 
 test-quick: venv-dev ## Run the tests that start no server
-	$(PYTEST) -n 2 -m "not integration and not browser and not slow"
+	$(PYTEST) -n 2 -m "not integration and not browser and not slow" --ignore tests/integration --ignore tests/browser
 
 # SQLite has one writer at a time and takes many a mistake: what claims, counts and locks runs on PostgreSQL as well.
 ON_POSTGRES = $(addprefix tests/services/actions/test_,bounds.py places.py keys.py) $(addprefix tests/services/control/,test_races.py test_sweep.py queues/test_lines.py) tests/services/usage/test_metering.py \

@@ -12,10 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from console.stack.memory import collect_seldom, keep_what_is_loaded
 from tests.servers.postgres import Postgres
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
+collect_seldom()
 # Hundreds of processes import the same files: each would compile them anew.
 sys.dont_write_bytecode = False
 for name in (
@@ -44,3 +46,8 @@ os.environ["REDIS_URL"] = "memory://"  # what is enqueued goes nowhere: tests ca
 os.environ["DATASET_ROOTS"] = str(HOME / "datasets")
 (HOME / "datasets").mkdir()
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+
+def pytest_collection_finish() -> None:
+    """The collected tests stay until the end: the garbage collector would look at all of them again and again."""
+    keep_what_is_loaded()
