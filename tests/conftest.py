@@ -5,6 +5,7 @@ And the stacks that tests share. Those that need other settings start one of the
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +55,16 @@ def quick_settings(settings: Settings) -> None:
     """The real hashers are slow on purpose, and each test client would list all static files; no test is about them."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.WHITENOISE_AUTOREFRESH = True
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test pulls the plug, so none waits until the disk has what was written; a closed file is an error as before.
+
+    The order of writes and syncs is tested in datasets/preheat/store/test_crashes.py.
+    """
+    if not request.node.get_closest_marker("integration"):
+        monkeypatch.setattr(os, "fsync", os.fstat)
 
 
 @pytest.fixture
