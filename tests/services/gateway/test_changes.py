@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,21 @@ OTHER = Endpoint("127.0.0.1", 31, 32)
 ENVOY = find_envoy()
 
 
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A directory of the gateway with MANY published, and a copy of it."""
+    directory = tmp_path_factory.mktemp("changes") / "gateway"
+    prepare(directory, host="127.0.0.1", port=8080)
+    deliver(lambda: MANY, directory, ENVOY)
+    return directory, shutil.copytree(directory, directory.with_name("copy"))
+
+
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    prepare(tmp_path / "gateway", host="127.0.0.1", port=8080)
-    deliver(lambda: MANY, tmp_path / "gateway", ENVOY)
-    return tmp_path / "gateway"
+def directory(delivered: tuple[Path, Path]) -> Path:
+    """As it was delivered, at the same path: that path is in the bootstrap, which the checks are bound to."""
+    directory, copy = delivered
+    shutil.rmtree(directory)
+    return shutil.copytree(copy, directory)
 
 
 def unchecked(snapshot: Snapshot, directory: Path) -> Files | None:
