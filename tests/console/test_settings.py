@@ -63,6 +63,7 @@ def load(monkeypatch: pytest.MonkeyPatch, **values: str) -> dict[str, Any]:
         ("REDIS_URL", "http://host:6379", "must start with redis://, not http://"),
         ("REDIS_URL", "redis://host:99999", "cannot be read as a URL"),
         ("CONSOLE_HTTPS", "ja", "must be true or false, not 'ja'"),
+        ("CONSOLE_HTTPS", "true", "needs TRUSTED_PROXIES: only a proxy named there"),
         ("DEBUG", "2", "must be true or false, not '2'"),
         ("TIME_ZONE", "CEST", "must be a time zone of the IANA database, not 'CEST'"),
         ("TIME_ZONE", "../etc/passwd", "must be a time zone"),
@@ -94,7 +95,9 @@ def test_good_values_are_taken_with_blanks_and_the_line_ends_of_windows(monkeypa
         DATABASE_URL=f"{POSTGRES.replace('hunter2', 'p%40ss%2F')}db.example:5433/console\r",
         METERING_KEEP_DAYS="",
         TRUSTED_PROXIES="10.0.0.1/8,::1",
+        CONSOLE_HTTPS="true",
     )
+    assert values["SECURE_PROXY_SSL_HEADER"] and values["SESSION_COOKIE_SECURE"]
     assert (values["CONSOLE_BIND"], values["CONSOLE_PORT"], values["DEBUG"]) == ("::", 9000, True)
     assert [str(root) for root in values["DATASET_ROOTS"]] == ["/srv/models", "/mnt/nas"]
     assert values["DATASET_ENDPOINTS"][-2:] == ["10.1.0.0/16", "::ffff:10.0.0.1"]
