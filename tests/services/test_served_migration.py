@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from services.models import Revision
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 def migrate_all() -> None:

@@ -173,6 +173,7 @@ def test_a_round_of_another_dataset_is_not_reached_through_ones_own(
         assert client.post(reverse(f"round-{verb}", args=["theirs", job.pk])).status_code == 404
 
 
+@pytest.mark.slow
 def test_the_page_of_twenty_thousand_files_stays_small(browser: Client, job: Round, store: Store) -> None:
     under_way(job, store, count=20_000, done=10_000)
     page = text(browser, job)

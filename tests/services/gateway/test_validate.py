@@ -34,6 +34,7 @@ def test_envoy_takes_every_golden_case(case: str, tmp_path: Path) -> None:
     check(render(snapshots.CASES[case]), tmp_path)
 
 
+@pytest.mark.slow
 def test_envoy_takes_five_hundred_services(tmp_path: Path) -> None:
     check(render(snapshots.many(500)), tmp_path)
 

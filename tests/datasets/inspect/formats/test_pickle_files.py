@@ -59,6 +59,7 @@ def inspect(path: Path) -> pickle_files.Content:
     return pickle_files.inspect(path, Budget())
 
 
+@pytest.mark.slow
 def test_what_pytorch_writes_holds_nothing_but_tensors_unless_it_does(tmp_path: Path) -> None:
     subprocess.run([vllm.runtime_root() / "bin" / "python", "-P", "-c", TORCH], cwd=tmp_path, check=True, timeout=120)
     for name in ("new.bin", "old.bin"):
@@ -69,6 +70,7 @@ def test_what_pytorch_writes_holds_nothing_but_tensors_unless_it_does(tmp_path: 
     assert {"builtins.print", "__builtin__.print"} & set(code.imports) and not code.only_tensors
 
 
+@pytest.mark.slow
 def test_what_joblib_writes_is_unpacked_whatever_it_is_packed_with(tmp_path: Path) -> None:
     python = triton.runtime_root() / "bin" / "python"
     subprocess.run([python, "-P", "-c", JOBLIB], cwd=tmp_path, check=True, timeout=120)

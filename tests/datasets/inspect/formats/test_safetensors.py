@@ -143,6 +143,7 @@ save_file({**tensors, "empty": torch.zeros(0, 4), "scalar": torch.tensor(1.0)}, 
 """
 
 
+@pytest.mark.slow
 def test_what_the_library_writes_is_read(tmp_path: Path) -> None:
     subprocess.run([vllm.runtime_root() / "bin" / "python", "-P", "-c", WRITE], cwd=tmp_path, check=True, timeout=120)
     header = safetensors.read(tmp_path / "m.safetensors")

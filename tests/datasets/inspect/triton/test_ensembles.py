@@ -310,6 +310,7 @@ def test_no_name_gets_into_the_shell_that_starts_a_model(name: str) -> None:
     assert repository.name_problem("A_good-name.v2") == ""
 
 
+@pytest.mark.slow
 def test_many_steps_take_no_longer_than_their_number_asks_for() -> None:
     """Each compared with every other, they would take half an hour."""
     count = 10_000

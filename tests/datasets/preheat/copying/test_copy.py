@@ -350,6 +350,7 @@ def test_only_one_process_may_hold_a_staging_directory(store: Store) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_five_thousand_small_files_take_seconds(source: LocalSource, store: Store, files: Path) -> None:
     for folder in range(50):
         (files / "many" / str(folder)).mkdir(parents=True)

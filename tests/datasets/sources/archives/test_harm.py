@@ -162,6 +162,7 @@ def test_a_link_may_not_be_followed_for_ever() -> None:
     assert all("in a circle" in item.reason for item in left_out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["nowhere", "d", "l{}"])
 def test_many_links_beside_many_files_take_no_longer_than_their_number_asks_for(target: str) -> None:
     """Compared with each file, or followed through each other, they would take hours."""
@@ -173,6 +174,7 @@ def test_many_links_beside_many_files_take_no_longer_than_their_number_asks_for(
 # Archives made to fill disks or memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", ["tar.gz", "tar.bz2", "tar.xz"])
 def test_a_bomb_is_given_up_before_it_fills_the_disk(packing: str, tmp_path: Path) -> None:
     # Deflate packs zeros hardly more than 1000 times: it takes many of them to be over the bound and its slack.
