@@ -15,6 +15,9 @@ from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator
 
 ROOT = "/api/v1/"
+REFUSED = {"nobody": 401, "stranger": 404, "teammate": 403}
+"""What those get who may not change a thing of Alice's team."""
+SEEN = {"nobody": 401, "stranger": 404, "teammate": 200, "owner": 200}
 Fields = dict[str, list[str]]
 
 
@@ -120,12 +123,17 @@ def _translated(node: Any) -> Any:
 
 
 def operation_of(method: str, path: str) -> dict[str, Any] | None:
-    for template, operations in document()["paths"].items():
-        pattern = re.sub(r"\\\{[a-z_]+\\\}", "[^/]+", re.escape(template))
-        if re.fullmatch(pattern, ROOT + path) and method.lower() in operations:
-            operation: dict[str, Any] = operations[method.lower()]
-            return operation
-    return None
+    described = (operations for pattern, operations in paths() if pattern.fullmatch(ROOT + path))
+    return next((operations[method.lower()] for operations in described if method.lower() in operations), None)
+
+
+@cache
+def paths() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    """The operations of each path of the document."""
+    return [
+        (re.compile(re.sub(r"\\\{[a-z_]+\\\}", "[^/]+", re.escape(template))), operations)
+        for template, operations in document()["paths"].items()
+    ]
 
 
 def who_may(people: Mapping[str, Api], ask: Callable[[Api], Answer]) -> dict[str, int]:

@@ -9,10 +9,7 @@ from console.home import Home
 from datasets.models import Dataset, Round
 from tests.datasets.guarded import WORD, guard
 from tests.datasets.worker import Worker
-from tests.rest import Api, who_may
-
-LOOK = {"nobody": 401, "stranger": 404, "teammate": 200, "owner": 200}
-REFUSED = {"nobody": 401, "stranger": 404, "teammate": 403}
+from tests.rest import REFUSED, SEEN, Api, who_may
 
 
 def body(files: Path, **changes: Any) -> dict[str, Any]:
@@ -28,9 +25,8 @@ def test_a_dataset_is_created_and_shown(mine: Api, home: Home, files: Path) -> N
 
 def test_who_may_create_a_dataset(people: dict[str, Api], home: Home, files: Path) -> None:
     assert who_may(people, lambda api: api.post("datasets/", body(files, team="vision"))) == {
-        "nobody": 401,
+        **REFUSED,
         "stranger": 400,
-        "teammate": 403,
         "owner": 201,
     }
     assert Dataset.objects.count() == 1
@@ -38,7 +34,7 @@ def test_who_may_create_a_dataset(people: dict[str, Api], home: Home, files: Pat
 
 def test_who_sees_a_dataset(people: dict[str, Api], dataset: Dataset) -> None:
     for part in ("", "files/", "rounds/"):
-        assert who_may(people, lambda api, part=part: api.get(f"datasets/models/{part}")) == LOOK, part  # type: ignore[misc]
+        assert who_may(people, lambda api, part=part: api.get(f"datasets/models/{part}")) == SEEN, part  # type: ignore[misc]
     assert people["stranger"].get("datasets/").data["count"] == 0
 
 
@@ -180,12 +176,7 @@ def test_a_dataset_is_tried_as_it_is_and_with_changes(mine: Api, guarded_dataset
 
 def test_who_may_try_a_dataset(people: dict[str, Api], guarded_dataset: Dataset, files: Path) -> None:
     new = guarded(files, team="vision")
-    assert who_may(people, lambda api: api.post("datasets/check/", new)) == {
-        "nobody": 401,
-        "stranger": 400,
-        "teammate": 403,
-        "owner": 200,
-    }
+    assert who_may(people, lambda api: api.post("datasets/check/", new)) == {**REFUSED, "stranger": 400, "owner": 200}
     assert who_may(people, lambda api: api.post("datasets/guarded/check/", {})) == {**REFUSED, "owner": 200}
 
 

@@ -13,10 +13,7 @@ from datasets.preheat.store.trees import Store
 from tests.datasets.looking import fresh
 from tests.datasets.queries.test_round_files import under_way
 from tests.datasets.worker import Worker
-from tests.rest import Api, who_may
-
-LOOK = {"nobody": 401, "stranger": 404, "teammate": 200, "owner": 200}
-REFUSED = {"nobody": 401, "stranger": 404, "teammate": 403}
+from tests.rest import REFUSED, SEEN, Api, who_may
 
 
 @pytest.fixture
@@ -63,7 +60,7 @@ def test_the_log_of_a_round_is_read_in_order(worker: Worker, mine: Api, job: Rou
 
 @pytest.mark.parametrize("part", ["", "files/", "log/"])
 def test_who_may_look_at_a_round(part: str, people: dict[str, Api], job: Round) -> None:
-    assert who_may(people, lambda api: api.get(where(job, part))) == LOOK
+    assert who_may(people, lambda api: api.get(where(job, part))) == SEEN
 
 
 @pytest.mark.parametrize(

@@ -36,45 +36,11 @@ def refused(owner: Api, payload: dict[str, Any], **changes: Any) -> Fields:
     return answer.errors
 
 
-def test_an_unknown_dataset(owner: Api, payload: dict[str, Any]) -> None:
-    errors = refused(owner, payload, dataset="nowhere")
-    assert errors == {"dataset": ["Team vision has no dataset named nowhere. Create it first, or choose another."]}
-
-
-def test_a_path_outside_the_dataset(owner: Api, payload: dict[str, Any]) -> None:
-    for path in ("../secret", "/etc", "echo/../..", "echo\\..\\.."):
-        assert list(refused(owner, payload, model_path=path)) == ["model_path"]
-
-
 def test_a_link_that_leads_outside_the_dataset(
     owner: Api, payload: dict[str, Any], models: Path, tmp_path: Path
 ) -> None:
     (models / "out").symlink_to(tmp_path)
     assert list(refused(owner, payload, model_path="out")) == ["model_path"]
-
-
-def test_a_folder_that_is_not_there(owner: Api, payload: dict[str, Any]) -> None:
-    assert "nothing-here" in refused(owner, payload, model_path="nothing-here")["model_path"][0]
-
-
-def test_missing_model_files(owner: Api, payload: dict[str, Any]) -> None:
-    assert "model.py" in refused(owner, payload, model_path="missing")["model_path"][0]
-
-
-def test_a_broken_config(owner: Api, payload: dict[str, Any]) -> None:
-    assert "config.pbtxt" in refused(owner, payload, model_path="broken")["model_path"][0]
-
-
-def test_a_name_in_use(owner: Api, payload: dict[str, Any]) -> None:
-    assert owner.post("services/", payload).status == 201
-    again = owner.post("services/", payload).errors
-    assert again == {"name": ["There is already a service named echo. Choose another name."]}
-    assert Service.objects.count() == Revision.objects.count() == 1
-
-
-def test_a_quota_that_can_never_fit(owner: Api, payload: dict[str, Any]) -> None:
-    message = refused(owner, payload, resources={"cpu": 100})["resources"][0]
-    assert "default" in message and "needs 100 CPU" in message and "Request less" in message
 
 
 def test_a_payload_larger_than_the_gateway_takes(owner: Api, payload: dict[str, Any], settings: Settings) -> None:
@@ -83,30 +49,6 @@ def test_a_payload_larger_than_the_gateway_takes(owner: Api, payload: dict[str, 
     assert list(errors) == ["limits.max_payload_mib"] and "at most 4 MiB" in errors["limits.max_payload_mib"][0]
     response = owner.post("services/", {**payload, "limits": {"max_payload_mib": 4}})
     assert response.data["limits"]["max_payload_mib"] == 4
-
-
-def test_every_wrong_field_of_access_and_limits_is_named(owner: Api, payload: dict[str, Any]) -> None:
-    errors = refused(
-        owner,
-        payload,
-        auth={"policy": "open", "header": "Host", "parameters": [{"name": "x_a", "value": ""}]},
-        limits={"max_payload_mib": 0, "timeout_seconds": "60", "concurrency": 1.5, "stall_seconds": 1, "retries": 3},
-    )
-    assert set(errors) == {
-        "auth.policy",
-        "auth.header",
-        "auth.parameters.0.name",
-        "auth.parameters.0.value",
-        "limits.max_payload_mib",
-        "limits.timeout_seconds",
-        "limits.concurrency",
-        "limits.stall_seconds",
-        "limits.retries",
-    }
-
-
-def test_an_unknown_queue(owner: Api, payload: dict[str, Any]) -> None:
-    assert refused(owner, payload, queue="nowhere") == {"queue": ["There is no queue named nowhere. Queues: default."]}
 
 
 def test_every_wrong_field_is_named_at_once(owner: Api, payload: dict[str, Any]) -> None:

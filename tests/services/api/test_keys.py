@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from services.models import ApiKey, Service
-from tests.rest import Api, who_may
+from tests.rest import REFUSED, SEEN, Api, who_may
 
 BODY = {
     "name": "ci",
@@ -32,9 +32,8 @@ def test_a_key_is_shown_once_and_works(owner: Api, service: Service) -> None:
 
 def test_who_may_make_a_key(people: dict[str, Api]) -> None:
     assert who_may(people, lambda api: api.post("keys/", {**BODY, "team": "vision"})) == {
-        "nobody": 401,
+        **REFUSED,
         "stranger": 400,
-        "teammate": 403,
         "owner": 201,
     }
     assert ApiKey.objects.count() == 1
@@ -42,38 +41,15 @@ def test_who_may_make_a_key(people: dict[str, Api]) -> None:
 
 def test_who_sees_a_key(people: dict[str, Api]) -> None:
     key = people["owner"].post("keys/", BODY).data["id"]
-    assert who_may(people, lambda api: api.get(f"keys/{key}/")) == {
-        "nobody": 401,
-        "stranger": 404,
-        "teammate": 200,
-        "owner": 200,
-    }
+    assert who_may(people, lambda api: api.get(f"keys/{key}/")) == SEEN
     assert people["stranger"].get("keys/").data["count"] == 0
     assert people["teammate"].get("keys/").data["count"] == 1
 
 
 def test_who_may_revoke_and_rotate_a_key(people: dict[str, Api]) -> None:
     key = people["owner"].post("keys/", BODY).data["id"]
-    refused = {"nobody": 401, "stranger": 404, "teammate": 403}
-    assert who_may(people, lambda api: api.post(f"keys/{key}/rotate/")) == {**refused, "owner": 201}
-    assert who_may(people, lambda api: api.post(f"keys/{key}/revoke/")) == {**refused, "owner": 200}
-
-
-def test_a_revoked_key_is_refused_at_once(owner: Api) -> None:
-    new_key = owner.post("keys/", BODY).data
-    client = Api(key=new_key["key"])
-    assert client.get("services/").status == 200
-    assert owner.post(f"keys/{new_key['id']}/revoke/").data["revoked_at"]
-    assert client.get("services/").status == 401
-    assert owner.post(f"keys/{new_key['id']}/rotate/").status == 409
-
-
-def test_a_rotated_key_works_beside_the_old_one(owner: Api) -> None:
-    old = owner.post("keys/", BODY).data
-    new = owner.post(f"keys/{old['id']}/rotate/").data
-    assert new["replaces"] == old["id"] and new["key"] != old["key"] and new["scopes"] == old["scopes"]
-    assert [new[limit] for limit in LIMITS] == [60, 9000, 4]
-    assert Api(key=old["key"]).get("services/").status == Api(key=new["key"]).get("services/").status == 200
+    assert who_may(people, lambda api: api.post(f"keys/{key}/rotate/")) == {**REFUSED, "owner": 201}
+    assert who_may(people, lambda api: api.post(f"keys/{key}/revoke/")) == {**REFUSED, "owner": 200}
 
 
 def test_every_wrong_field_of_a_key_is_named(owner: Api) -> None:
@@ -108,20 +84,6 @@ def test_an_administrator_may_make_a_key_for_every_team(admin: User, owner: Api)
     assert response.status == 201 and response.data["all_teams"] is True
     refused = owner.post(f"keys/{response.data['id']}/rotate/")
     assert refused.errors.keys() == {"all_teams"}
-
-
-def test_a_key_hands_on_no_more_than_it_has(owner: Api) -> None:
-    soon = "2030-01-01T00:00:00Z"
-    parent = owner.post("keys/", {**BODY, "scopes": ["manage", "read"], "expires_at": soon}).data
-    by_key = Api(key=parent["key"])
-    child = by_key.post("keys/", {"name": "child", "scopes": ["read"]}).data
-    assert (child["parent"], child["expires_at"]) == (parent["id"], soon)
-    assert [child[limit] for limit in LIMITS] == [60, 9000, 4]
-    wider = {"expires_at": "2030-01-01T00:00:01Z", **dict.fromkeys(LIMITS, 10**6)}
-    assert set(by_key.post("keys/", {"name": "wide", "scopes": ["read"], **wider}).errors) == set(wider)
-    assert by_key.post("keys/", {"name": "wide"}).errors.keys() == {"scopes"}
-    free = owner.post("keys/", {"name": "free", "scopes": ["read", "manage"]}).data
-    assert set(by_key.post(f"keys/{free['id']}/rotate/").errors) == set(wider)
 
 
 def test_revoking_tells_of_the_children_and_takes_them_along(owner: Api) -> None:

@@ -6,11 +6,11 @@ from django.contrib.auth.models import User
 
 from console.models import Team
 from services.models import Node, Queue, Service
-from tests.rest import Api, who_may
+from tests.rest import REFUSED, Api, who_may
 
 BODY = {"name": "gpu-small", "description": "Small ones.", "cpu": 8, "memory_gib": 32, "gpus": {"NVIDIA-L4": 2}}
 LOOK = {"nobody": 401, "stranger": 200, "teammate": 200, "owner": 200}
-CHANGE = {"nobody": 401, "stranger": 403, "teammate": 403, "owner": 403}
+CHANGE = {**REFUSED, "stranger": 403, "owner": 403}
 
 
 def test_everybody_looks_and_administrators_change_queues(people: dict[str, Api], admin: User, queue: Queue) -> None:

@@ -73,16 +73,9 @@ def test_the_ready_line_calls_a_service_that_the_key_opens(
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("name", "", "This field is required."),
         ("scopes", [], "Choose at least one."),
         ("scopes", ["root"], "There is no scope root."),
         ("expires_at", "2001-01-01T00:00", "Must be in the future."),
-        ("expires_at", "soon", "Enter a valid date/time."),
-        ("rate_limit_per_minute", "0", "greater than or equal to 1"),
-        ("rate_limit_per_minute", str(1 << 32), "Must be from 1 to 1,000,000,000"),
-        ("tokens_per_minute", "-5", "greater than or equal to 1"),
-        ("tokens_per_minute", "many", "Enter a whole number."),
-        ("max_concurrent", "0", "greater than or equal to 1"),
         ("max_concurrent", str(1 << 32), "Must be from 1 to 1,000,000,000"),
         ("services", ["unknown"], "Select a valid choice."),
     ],

@@ -15,7 +15,6 @@ from django.urls import reverse
 from console.accounts.principal import Principal
 from console.models import Membership
 from services import forms
-from services.control import publishing
 from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
 from services.models import Service
@@ -87,48 +86,14 @@ def test_a_folder_chooses_its_framework_and_another_one_says_so(
     assert "This is for Triton: choose that framework above." in other
 
 
-def test_what_was_read_and_not_changed_is_not_stored(browser: Client, filled: QueryDict) -> None:
-    assert send(browser, filled).status_code == 302
-    assert Service.objects.get().target_revision.spec["framework_config"] == {}
-
-
-def test_everything_that_was_filled_in_arrives(browser: Client, filled: QueryDict) -> None:
-    answer = send(
-        browser,
-        filled,
-        max_model_len="512",
-        dtype="float32",
-        lora_modules__name=["pirate", ""],
-        lora_modules__path=["adapters/pirate", ""],
-        max_lora_rank="8",
-        extra_args="--max-num-seqs=8\r\n\r\n",
-        startup_timeout_seconds="120",
-        instances="2",
-    )
-    assert answer.status_code == 302, answer.content.decode()
-    assert Service.objects.get().target_revision.spec["framework_config"] == {
-        "max_model_len": 512,
-        "dtype": "float32",
-        "lora_modules": [{"name": "pirate", "path": "adapters/pirate"}],
-        "max_lora_rank": 8,
-        "extra_args": ["--max-num-seqs=8"],
-        "startup_timeout_seconds": 120,
-    }
-
-
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("task", "sing", "Must be one of: chat"),
         ("dtype", "float8", "Must be one of: auto"),
-        ("max_model_len", "many", "Must be a whole number"),
-        ("tensor_parallel_size", "0", "Must be a whole number from 1 to 64"),
-        ("gpu_memory_utilization", "1.5", "from 0.05 to 0.99"),
         ("quantization", "../awq", "one of vLLM&#x27;s quantisations"),
         ("max_loras", "2", "there are none"),
         ("enable_auto_tool_choice", "on", "needs the parser"),
         ("extra_args", "--host=0.0.0.0", "--host"),
-        ("startup_timeout_seconds", "1", "Must be a whole number from 10"),
     ],
 )
 def test_a_wrong_field_is_named_and_nothing_is_made(
@@ -196,15 +161,3 @@ def test_who_is_no_administrator_neither_keeps_nor_rolls_back_to_code_of_a_model
 def blank_form(browser: Client) -> str:
     text: str = browser.get(reverse(NEW)).content.decode()
     return text
-
-
-def test_what_the_files_say_is_told_to_the_gateway(browser: Client, filled: QueryDict, world: World) -> None:
-    send(browser, filled, lora_modules__name="pirate", lora_modules__path="adapters/pirate")
-    world.converge(Service.objects.get())
-    (gateway_service,) = publishing.snapshot().services
-    assert (
-        gateway_service.framework,
-        gateway_service.task,
-        gateway_service.max_model_len,
-        gateway_service.adapters,
-    ) == ("vllm", "chat", 2048, ("pirate",))
