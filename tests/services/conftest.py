@@ -13,8 +13,7 @@ from django.contrib.auth.models import User
 from console.accounts.principal import Principal, for_user
 from console.models import Team
 from datasets.actions import datasets, trust
-from datasets.jobs import rounds
-from datasets.models import Dataset, Round
+from datasets.models import Dataset
 from services import wiring
 from services.actions import delivery
 from services.actions import services as verbs
@@ -111,10 +110,8 @@ def ready(make: Callable[..., Service], world: World) -> Callable[..., Service]:
     """A service that got all the way to READY."""
 
     def create(**changes: Any) -> Service:
-        service = make(**changes)
-        world.settle(service)
-        preheat_all()
-        return world.settle(service)
+        service = world.preheat(make(**changes))
+        return world.settle(service, steps=3)  # queued, starting, ready
 
     return create
 
@@ -123,11 +120,6 @@ def in_order(count: int, taken: Set[int], *, first: int, last: int, near: str) -
     """18000 and up, the same in every run and home: nothing is started that would listen on them."""
     assert near, "each home begins at a place of its own"
     return [port for port in range(first, last + 1) if port not in taken][:count]
-
-
-def preheat_all() -> None:
-    for job in Round.objects.active():
-        rounds.run(job.pk)
 
 
 @pytest.fixture

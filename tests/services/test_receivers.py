@@ -12,7 +12,7 @@ from datasets.jobs import housekeeping
 from datasets.models import Dataset, Round
 from datasets.queries import store as store_queries
 from services.models import Service
-from tests.services.conftest import preheat_all
+from tests.services.world import preheat_all
 
 
 def age_all() -> None:

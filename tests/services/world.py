@@ -13,7 +13,7 @@ from services.clients.probes.kserve_v2 import ProbeResult
 from services.control import reconcile
 from services.engines import base
 from services.engines.base import Engine, LogChunk, Observation
-from services.models import Service
+from services.models import Replica, Service
 from services.specs import ReplicaSpec
 
 
@@ -71,12 +71,36 @@ class World:
                 break
         return Service.objects.filter(pk=service.pk).first() or service
 
+    def preheat(self, service: Service) -> Service:
+        """Until its files are on disk and verified; the next step looks at them."""
+        self.settle(service)
+        preheat_all()
+        return service
+
     def converge(self, service: Service, rounds_: int = 5) -> Service:
         """As the sweep and the preheat worker would, over and over: until all that was asked for is so."""
         for _ in range(rounds_):
-            for job in Round.objects.active():
-                rounds.run(job.pk)
+            before = self._facts()
+            preheat_all()
             if not Service.objects.filter(pk=service.pk).exists():
                 break
             service = self.settle(service)
+            if self._facts() == before:
+                break
         return service
+
+    def _facts(self) -> tuple[object, ...]:
+        """What a step moves: while it stays, the next one would find nothing to do either."""
+        return (
+            list(
+                Service.objects.values_list("state", "message", "target", "serving", "queued_at", "passed", "held_at")
+            ),
+            list(Replica.objects.values_list("pk", "state", "message", "drain_until", "retry_at")),
+            list(Round.objects.values_list("state", flat=True)),
+            (len(self.engine.applied), list(self.engine.stopped)),
+        )
+
+
+def preheat_all() -> None:
+    for job in Round.objects.active():
+        rounds.run(job.pk)

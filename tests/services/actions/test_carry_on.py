@@ -24,7 +24,6 @@ from services.models import Event, Queue, Replica, Revision, Service
 from services.parsing import parse_spec
 from services.policies import workload
 from services.specs import Affinity, Auth, Cors, Resources, Rule, ServiceLimits, ServiceSpec
-from tests.services.conftest import preheat_all
 from tests.services.world import World
 
 Make = Callable[..., Service]
@@ -57,11 +56,8 @@ def number(service: Service) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("replicas", [1, 2])
-def test_no_replica_is_restarted(
-    change: str, replicas: int, ready: Make, world: World, actor: Principal, dataset: Dataset
-) -> None:
-    service = ready(replicas=replicas)
+def test_no_replica_is_restarted(change: str, ready: Make, world: World, actor: Principal, dataset: Dataset) -> None:
+    service = ready(replicas=2)
     shutil.rmtree(dataset.options["path"])  # files are not looked at, so they may be gone
     pids = list(Replica.objects.values_list("pk", "pid", "http_port"))
     verbs.edit(service, CHANGES[change], actor=actor)
@@ -69,9 +65,9 @@ def test_no_replica_is_restarted(
     assert (service.state, number(service)) == (states.READY, (2, 2))
     assert list(Replica.objects.values_list("pk", "pid", "http_port")) == pids
     assert set(Replica.objects.values_list("revision__number", flat=True)) == {2}
-    assert (len(world.engine.applied), world.engine.stopped) == (replicas, [])
+    assert (len(world.engine.applied), world.engine.stopped) == (2, [])
     assert Round.objects.count() == 1
-    assert published_service().ready and len(published_service().endpoints) == replicas
+    assert published_service().ready and len(published_service().endpoints) == 2
 
 
 @pytest.mark.parametrize("change", ["policy", "limits"])
@@ -199,9 +195,7 @@ def test_a_rule_that_its_node_does_not_satisfy_needs_new_processes(ready: Make, 
 
 
 def test_one_that_is_starting_goes_on_starting(make: Make, world: World, actor: Principal) -> None:
-    service = make()
-    world.settle(service)
-    preheat_all()
+    service = world.preheat(make())
     world.deaf.update(range(18000, 18100))
     assert world.settle(service).state == states.STARTING
     verbs.edit(service, CHANGES["policy"], actor=actor)

@@ -53,8 +53,7 @@ def test_it_is_ready_and_says_of_which_models_it_consists(
     service = verbs.create(flow, team=team, actor=actor)
     browser = client_of(alice)
     assert browser.get(f"/api/v1/services/{service.name}/").json()["models"] == []
-    world.converge(service)
-    service.refresh_from_db()
+    service = world.converge(service)
     assert service.state == states.READY, service.message
     assert browser.get(f"/api/v1/services/{service.name}/").json()["models"] == [
         {"name": "flow", "backend": "ensemble", "role": "main"},

@@ -24,7 +24,6 @@ from services.gateway.envoy import names
 from services.gateway.render import render
 from services.gateway.snapshot import Snapshot
 from services.models import Replica, Revision, Service
-from tests.services.conftest import preheat_all
 from tests.services.world import World
 
 Make = Callable[..., Service]
@@ -273,9 +272,7 @@ def test_restart_of_one_that_is_starting_is_a_conflict(make: Make, actor: Princi
 
 
 def test_an_edit_before_it_serves_starts_over_with_the_new_spec(make: Make, world: World, actor: Principal) -> None:
-    service = make()
-    world.settle(service)
-    preheat_all()
+    service = world.preheat(make())
     world.deaf.update(range(18000, 18100))
     service = world.settle(service)
     assert service.state == states.STARTING

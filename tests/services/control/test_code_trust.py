@@ -61,8 +61,7 @@ def test_one_without_code_needs_no_trust(
 ) -> None:
     write_digits(root(untrusted) / "digits" / "1" / "model.onnx")
     service = verbs.create({**payload, "model_path": "digits"}, team=team, actor=actor)
-    world.converge(service)
-    service.refresh_from_db()
+    service = world.converge(service)
     assert service.state == states.READY
 
 
@@ -80,8 +79,7 @@ def test_what_turns_up_in_the_copy_is_refused_before_anything_starts(
 ) -> None:
     service = make()
     trust.withdraw(dataset, actor=actor)
-    world.converge(service)
-    service.refresh_from_db()
+    service = world.converge(service)
     assert service.state == states.FAILED and "is not trusted" in service.message
     assert not world.engine.running
 
@@ -91,19 +89,16 @@ def test_a_stopped_service_is_not_started_again_once_trust_is_taken_back(
 ) -> None:
     service = ready()
     trust.withdraw(dataset, actor=actor)
-    world.converge(service)
-    service.refresh_from_db()
+    service = world.converge(service)
     assert service.state == states.READY, "one that runs goes on"
     verbs.stop(service, actor=actor)
-    world.converge(service)
-    service.refresh_from_db()
+    service = world.converge(service)
     with pytest.raises(Conflict, match=r"echo is not started\. .* is not trusted"):
         verbs.start(service, actor=actor)
     assert service.state == states.STOPPED
     trust.trust(dataset, actor=actor)
     verbs.start(service, actor=actor)
-    world.converge(service)
-    service.refresh_from_db()
+    service = world.converge(service)
     assert service.state == states.READY
 
 
@@ -113,8 +108,7 @@ def test_a_new_revision_is_not_rolled_out_once_trust_is_taken_back(
     service = ready()
     trust.withdraw(dataset, actor=actor)
     verbs.restart(service, actor=actor)
-    world.converge(service)
-    service.refresh_from_db()
+    service = world.converge(service)
     assert service.state == states.READY and service.target is not None and service.target.number == 1
     assert any("is not trusted" in text for text in service.events.values_list("message", flat=True))
     assert list(world.engine.running) == ["svc-echo-r1-0"]
@@ -150,8 +144,7 @@ def test_a_pickle_too_large_to_be_looked_into_is_left_for_the_copy(
     folder = language_model(root(untrusted) / "llm")
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps([os.system, b"x" * (2 << 20)]))
     service = verbs.create({**payload, "framework": "vllm", "model_path": "llm"}, team=team, actor=actor)
-    world.converge(service)
-    service.refresh_from_db()
+    service = world.converge(service)
     assert service.state == states.FAILED and "pytorch_model.bin: A Python pickle" in service.message
 
 
@@ -194,7 +187,6 @@ def test_settings_stored_before_they_needed_trust_do_not_start_again(
     service.revisions.update(spec={**service.target_revision.spec, "env": ATTACK})
     verbs.stop(service, actor=actor)
     service = world.converge(service)
-    service.refresh_from_db()
     with pytest.raises(Conflict, match=r"settings that can load code, and .* is not trusted\. env\.OPENSSL"):
         verbs.start(service, actor=actor)
 

@@ -18,7 +18,6 @@ from services.errors import GatewayError, GatewaySilent
 from services.gateway import status
 from services.gateway.status import Loaded, ReplicaHealth
 from services.models import Replica, Service
-from tests.services.conftest import preheat_all
 from tests.services.world import World
 
 Make = Callable[..., Service]
@@ -55,9 +54,7 @@ def listed(*rows: Replica) -> set[int]:
 
 
 def test_ready_is_not_said_before_the_gateway_sends_to_both_ports(make: Make, world: World, envoy: Envoy) -> None:
-    service = make()
-    world.settle(service)
-    preheat_all()
+    service = world.preheat(make())
     service = world.settle(service)
     replica = service.replica_set.get()
     assert service.state == "STARTING"
@@ -74,9 +71,7 @@ def test_ready_is_not_said_before_the_gateway_sends_to_both_ports(make: Make, wo
 def test_a_gateway_that_is_silent_has_not_taken_it_and_one_that_is_away_holds_nothing_up(
     make: Make, world: World, envoy: Envoy
 ) -> None:
-    service = make()
-    world.settle(service)
-    preheat_all()
+    service = world.preheat(make())
     envoy.error = GatewaySilent("The gateway has not answered for 2 s.")
     service = world.settle(service)
     assert (service.state, service.message) == ("STARTING", "It answers. The gateway has not answered for 2 s.")
@@ -88,9 +83,7 @@ def test_a_replica_that_was_added_is_ready_once_the_gateway_sends_to_it(
     make: Make, world: World, envoy: Envoy, actor: Principal
 ) -> None:
     envoy.error = GatewayError("The gateway is not running.")
-    service = make()
-    world.settle(service)
-    preheat_all()
+    service = world.preheat(make())
     service = world.settle(service)
     envoy.error, envoy.ports = None, listed(*service.replica_set.all())
     verbs.scale(service, 2, actor=actor)

@@ -23,8 +23,7 @@ from services.engines import base
 from services.engines.base import Observation
 from services.engines.local import ports
 from services.models import Event, Queue, Replica, Revision, Service
-from tests.services.conftest import preheat_all
-from tests.services.world import World
+from tests.services.world import World, preheat_all
 
 Make = Callable[..., Service]
 
@@ -79,8 +78,7 @@ def test_it_waits_in_the_queue_with_position_and_reason(ready: Make, make: Make,
     second = make(name="second", resources={"cpu": 2})
     third = make(name="third", resources={"cpu": 1})
     for service in (second, third):
-        world.settle(service)
-    preheat_all()
+        world.preheat(service)
     assert world.settle(second).message == "1st in queue default: needs 2 CPU, 1 free."
     assert world.settle(third).message == "2nd in queue default: waits for those before it."
 
@@ -88,8 +86,7 @@ def test_it_waits_in_the_queue_with_position_and_reason(ready: Make, make: Make,
 def test_stopping_one_lets_the_next_in_the_queue_start(ready: Make, make: Make, world: World, actor: Principal) -> None:
     first = ready(name="first", resources={"cpu": 4})
     second = make(name="second")
-    world.settle(second)
-    preheat_all()
+    world.preheat(second)
     assert world.settle(second).state == states.QUEUED
     verbs.stop(first, actor=actor)
     assert world.settle(first).state == states.STOPPED
@@ -98,9 +95,7 @@ def test_stopping_one_lets_the_next_in_the_queue_start(ready: Make, make: Make, 
 
 def test_no_node_matches_is_said_in_words(make: Make, world: World) -> None:
     rule = {"key": "gpu.product", "operator": "In", "values": ["NVIDIA-H200"]}
-    service = make(affinity={"required": [rule]})
-    world.settle(service)
-    preheat_all()
+    service = world.preheat(make(affinity={"required": [rule]}))
     service = world.settle(service)
     assert service.state == states.QUEUED
     assert "gpu.product In [NVIDIA-H200] does not hold: there is no label gpu.product" in service.message
@@ -110,16 +105,13 @@ def test_one_that_no_node_can_ever_take_blocks_nobody(make: Make, world: World) 
     never = make(name="never", affinity={"required": [{"key": "zone", "operator": "In", "values": ["z"]}]})
     behind = make(name="behind")
     for service in (never, behind):
-        world.settle(service)
-    preheat_all()
+        world.preheat(service)
     assert world.settle(never).state == states.QUEUED
     assert world.settle(behind).state == states.READY
 
 
 def test_one_that_does_not_answer_yet_is_said_to_be_starting_rather_than_broken(make: Make, world: World) -> None:
-    service = make()
-    world.settle(service)
-    preheat_all()
+    service = world.preheat(make())
     world.deaf.update(range(18000, 18100))
     service = world.settle(service)
     assert service.state == states.STARTING
@@ -127,9 +119,7 @@ def test_one_that_does_not_answer_yet_is_said_to_be_starting_rather_than_broken(
 
 
 def test_a_model_that_gives_up_fails_with_the_end_of_its_log(make: Make, world: World) -> None:
-    service = make()
-    world.settle(service)
-    preheat_all()
+    service = world.preheat(make())
     world.deaf.update(range(18000, 18100))
     world.settle(service)
     world.engine.log = "line one\nValueError: the weights are missing"
@@ -194,17 +184,14 @@ def test_a_cancelled_preheat_fails_the_service_and_start_tries_again(
     assert service.state == states.FAILED
     assert "cancelled" in service.message.lower()
     verbs.start(service, actor=actor)
-    world.settle(service)
-    preheat_all()
+    world.preheat(service)
     assert world.settle(service).state == states.READY
 
 
 def test_start_after_a_failure_serves_the_files_as_they_are_now(
     make: Make, world: World, actor: Principal, dataset: Dataset
 ) -> None:
-    service = make()
-    world.settle(service)
-    preheat_all()
+    service = world.preheat(make())
     world.deaf.update(range(18000, 18100))
     world.settle(service)
     world.engine.running["svc-echo-r1-0"] = Observation(base.FAILED, message="NameError in 1/model.py")
@@ -215,16 +202,13 @@ def test_start_after_a_failure_serves_the_files_as_they_are_now(
     trust.trust(dataset, actor=actor, later_changes=True)
     service.refresh_from_db()
     verbs.start(service, actor=actor)
-    world.settle(service)
-    preheat_all()
+    world.preheat(service)
     assert world.settle(service).state == states.READY
     assert Revision.objects.get().tree not in {broken, ""}
 
 
 def test_one_that_does_not_get_ready_in_time_fails(make: Make, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    service = make()
-    world.settle(service)
-    preheat_all()
+    service = world.preheat(make())
     world.deaf.update(range(18000, 18100))
     world.settle(service)
     Replica.objects.update(created_at=timezone.now() - timedelta(hours=1))
@@ -240,9 +224,7 @@ def test_the_form_counts_those_ahead_as_the_queue_does(make: Make, world: World)
 
 
 def test_a_queue_that_vanished_is_named(make: Make, world: World) -> None:
-    service = make()
-    world.settle(service)
-    preheat_all()
+    service = world.preheat(make())
     Queue.objects.all().delete()
     assert "Queue default is gone" in world.settle(service).message
 
@@ -299,9 +281,7 @@ def test_ports_are_looked_for_near_the_home(make: Make, world: World, monkeypatc
 
 
 def test_files_that_vanish_while_it_starts_fail_it(make: Make, world: World) -> None:
-    service = make()
-    world.settle(service)
-    preheat_all()
+    service = world.preheat(make())
     service = world.settle(service, steps=2)
     assert service.state == states.STARTING
     Revision.objects.update(tree="0" * 64)

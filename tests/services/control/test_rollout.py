@@ -19,8 +19,7 @@ from services.gateway.snapshot import Snapshot
 from services.models import Event, Node, Queue, Replica, Revision, Service
 from services.queries.dashboard import node_uses, queue_uses
 from services.specs import RECREATE
-from tests.services.conftest import preheat_all
-from tests.services.world import World
+from tests.services.world import World, preheat_all
 
 Make = Callable[..., Service]
 FULL = {"cpu": 4}
@@ -56,11 +55,10 @@ def fail_on(world: World, number: int) -> None:
 
 
 @pytest.mark.parametrize("change", [edit, restart, rollback])
-@pytest.mark.parametrize("replicas", [1, 2])
 def test_a_change_that_has_no_room_waits_and_the_old_revision_serves(
-    change: Callable[..., Service], replicas: int, ready: Make, make: Make, world: World, actor: Principal
+    change: Callable[..., Service], ready: Make, make: Make, world: World, actor: Principal
 ) -> None:
-    service = ready(replicas=replicas, resources={"cpu": 4 / replicas})
+    service = ready(replicas=2, resources={"cpu": 2})
     behind = world.converge(make(name="behind", resources={"cpu": 1}))
     change(service, actor)
     service = world.converge(service)
@@ -83,14 +81,12 @@ def test_a_waiting_revision_starts_once_there_is_room(
 
 
 @pytest.mark.parametrize("change", [edit, restart, rollback])
-@pytest.mark.parametrize("replicas", [1, 2])
 def test_replaced_now_it_keeps_its_place_and_its_share(
-    change: Callable[..., Service], replicas: int, ready: Make, make: Make, world: World, actor: Principal
+    change: Callable[..., Service], ready: Make, make: Make, world: World, actor: Principal
 ) -> None:
-    service = ready(replicas=replicas, resources={"cpu": 4 / replicas})
+    service = ready(replicas=2, resources={"cpu": 2})
     behind = world.converge(make(name="behind", resources={"cpu": 0.5}))
-    options = {"strategy": RECREATE}
-    change(service, actor, **options)
+    change(service, actor, strategy=RECREATE)
     for _ in range(8):
         world.settle(service, steps=1)
         preheat_all()
@@ -98,7 +94,7 @@ def test_replaced_now_it_keeps_its_place_and_its_share(
         assert Service.objects.get(pk=behind.pk).state == states.QUEUED
         assert Service.objects.get(pk=service.pk).queued_at is None
     assert serves(service, world, 2) and not running(world, 1)
-    assert Replica.objects.filter(service=service).count() == replicas
+    assert Replica.objects.filter(service=service).count() == 2
 
 
 def test_the_old_process_ends_before_the_new_one_starts(ready: Make, world: World, actor: Principal) -> None:

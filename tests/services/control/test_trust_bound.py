@@ -57,12 +57,6 @@ def elsewhere(dataset: Dataset) -> dict[str, Any]:
     return {"path": str(model(Path(dataset.options["path"]).parent / "mine", "evil = True\n"))}
 
 
-def rolled(world: World, service: Service) -> Service:
-    service = world.converge(service)
-    service.refresh_from_db()
-    return service
-
-
 def why(service: Service) -> str:
     newest = service.revisions.order_by("-number").first()
     assert newest is not None and service.serving is not None and service.serving.number < newest.number
@@ -77,7 +71,7 @@ def test_an_editor_cannot_have_other_code_run_by_pointing_the_dataset_to_it(
     with pytest.raises(InvalidFields, match="models is not trusted"):
         verbs.create({**payload, "name": "second"}, team=dataset.team, actor=editor)
     verbs.restart(service, actor=editor)
-    assert "dataset models is not trusted. 1/model.py" in why(rolled(world, service))
+    assert "dataset models is not trusted. 1/model.py" in why(world.converge(service))
     assert list(world.engine.running) == ["svc-echo-r1-0"]
 
 
@@ -86,15 +80,15 @@ def test_what_was_copied_from_the_trusted_location_is_served_wherever_the_datase
 ) -> None:
     service = ready()
     verbs.edit(service, {"env": {"LEVEL": "2"}}, actor=actor)
-    rolled(world, service)
+    world.converge(service)
     datasets.update(dataset, actor=editor, options=elsewhere)
     verbs.rollback(service, 1, actor=editor)
-    service = rolled(world, service)
+    service = world.converge(service)
     assert service.serving is not None and service.serving.number == 3
     verbs.stop(service, actor=editor)
     world.converge(service)
     verbs.start(Service.objects.get(), actor=editor)
-    assert rolled(world, service).state == states.READY
+    assert world.converge(service).state == states.READY
 
 
 def test_files_from_a_location_that_is_not_trusted_stay_so_when_the_dataset_comes_back(
@@ -103,13 +97,13 @@ def test_files_from_a_location_that_is_not_trusted_stay_so_when_the_dataset_come
     trusted, service = dataset.options, ready()
     datasets.update(dataset, actor=editor, options=elsewhere)
     verbs.restart(service, actor=editor)
-    service = rolled(world, service)
+    service = world.converge(service)
     evil = Round.objects.latest("pk")
     service.revisions.filter(number=2).update(tree=evil.tree, location=evil.location)
     dataset.refresh_from_db()
     datasets.update(dataset, actor=editor, options=trusted)
     verbs.rollback(service, 2, actor=editor)
-    assert "were copied from a location that is not trusted" in why(rolled(world, service))
+    assert "were copied from a location that is not trusted" in why(world.converge(service))
 
 
 def test_a_round_that_copied_while_the_dataset_was_changed_is_judged_by_where_it_read(
@@ -125,7 +119,7 @@ def test_a_round_that_copied_while_the_dataset_was_changed_is_judged_by_where_it
     world.settle(service)
     Dataset.objects.update(options=elsewhere)
     monkeypatch.setattr(copying, "_plan", plan_then_point_back)
-    service = rolled(world, service)
+    service = world.converge(service)
     assert service.state == states.FAILED and "a location that is not trusted" in service.message
 
 
@@ -140,10 +134,10 @@ def test_a_dataset_made_anew_under_the_same_name_is_not_the_one_that_a_service_u
     with pytest.raises(InvalidFields, match="Dataset models of revision 1 was deleted"):
         verbs.edit(service, {"env": {"LEVEL": "2"}}, actor=actor)
     verbs.restart(service, actor=actor)
-    service = rolled(world, service)
+    service = world.converge(service)
     assert "Dataset models is gone" in why(service)
     verbs.edit(service, {"dataset": "models"}, actor=actor)
-    service = rolled(world, service)
+    service = world.converge(service)
     assert service.serving is not None and service.serving.dataset == other, "somebody chose it"
 
 
@@ -153,15 +147,15 @@ def test_code_that_changed_at_the_source_is_not_run_until_it_is_trusted(
     service = ready()
     program.write_text("evil = True\n")
     verbs.restart(service, actor=actor)
-    service = rolled(world, service)
+    service = world.converge(service)
     assert "is not what its owner trusted: echo/1/model.py was changed or added after trust was given" in why(service)
     assert "ask an owner of team vision to trust dataset models" in why(service)
     trust.trust(dataset, actor=actor)
     verbs.restart(service, actor=actor)
-    service = rolled(world, service)
+    service = world.converge(service)
     assert service.serving is not None and service.serving.number == 3
     verbs.rollback(service, 1, actor=actor)
-    service = rolled(world, service)
+    service = world.converge(service)
     assert service.serving is not None and service.serving.number == 4, "what was trusted once still is"
 
 
@@ -171,7 +165,7 @@ def test_data_may_change_and_other_folders_have_a_first_copy_of_their_own(
     service = ready()
     (program.parent / "labels.txt").write_text("a\nb\n")
     verbs.restart(service, actor=actor)
-    service = rolled(world, service)
+    service = world.converge(service)
     assert service.serving is not None and service.serving.number == 2
     model(program.parents[2] / "more")
     assert ready(name="second", model_path="more/echo").state == states.READY
@@ -191,7 +185,7 @@ def test_code_that_comes_to_a_folder_later_counts_as_changed(
     service = ready()
     (program.parent / name).write_bytes(content)
     verbs.restart(service, actor=actor)
-    assert f"echo/1/{name} was changed or added after trust was given" in why(rolled(world, service))
+    assert f"echo/1/{name} was changed or added after trust was given" in why(world.converge(service))
 
 
 def test_a_folder_inside_a_trusted_copy_is_no_first_copy(
@@ -212,12 +206,12 @@ def test_an_owner_may_choose_that_later_changes_are_trusted(
     trust.trust(dataset, actor=actor, later_changes=True)
     program.write_text("better = True\n")
     verbs.restart(service, actor=actor)
-    service = rolled(world, service)
+    service = world.converge(service)
     assert service.serving is not None and service.serving.number == 2
     trust.trust(dataset, actor=actor)
     program.write_text("evil = True\n")
     verbs.restart(service, actor=actor)
-    assert "echo/1/model.py was changed or added" in why(rolled(world, service))
+    assert "echo/1/model.py was changed or added" in why(world.converge(service))
 
 
 def test_a_service_is_not_scaled_up_once_trust_is_taken_back(
@@ -262,10 +256,9 @@ def test_one_with_files_of_an_earlier_release_copies_them_again(world: World, re
     service.revisions.update(location="")
     Round.objects.update(location="")
     verbs.stop(service, actor=actor)
-    world.converge(service)
-    service.refresh_from_db()
+    service = world.converge(service)
     verbs.start(service, actor=actor)
-    service = rolled(world, service)
+    service = world.converge(service)
     assert service.state == states.READY and service.serving is not None and service.serving.location
 
 
@@ -297,7 +290,7 @@ def remote(
     trust.trust(dataset, actor=actor, later_changes=True)
     changes = {"framework": "vllm", "model_path": "llm", "framework_config": {"trust_remote_code": True}}
     service = verbs.create({**payload, **changes}, team=dataset.team, actor=admin_actor)
-    service = rolled(world, service)
+    service = world.converge(service)
     assert service.state == states.READY, service.message
     return service
 
@@ -306,15 +299,15 @@ def test_what_an_administrator_allowed_is_that_code_only(
     world: World, remote: Service, dataset: Dataset, editor: Principal, admin_actor: Principal
 ) -> None:
     verbs.restart(remote, actor=editor)
-    service = rolled(world, remote)
+    service = world.converge(remote)
     assert service.serving is not None and service.serving.number == 2, "the same code"
     (Path(dataset.options["path"]) / "llm" / "mine.py").write_text("evil = True\n")
     verbs.restart(remote, actor=editor)
-    service = rolled(world, service)
+    service = world.converge(service)
     message = why(service)
     assert "root allowed trust_remote_code for other files: mine.py changed since" in message
     verbs.restart(service, actor=admin_actor)
-    service = rolled(world, service)
+    service = world.converge(service)
     assert service.serving is not None and service.serving.number == 4
 
 
@@ -326,7 +319,7 @@ def test_what_an_administrator_allowed_is_that_location_only(
     datasets.update(dataset, actor=editor, options={"path": str(other)})
     trust.trust(dataset, actor=actor)
     verbs.restart(remote, actor=editor)
-    assert "the files come from another location" in why(rolled(world, remote))
+    assert "the files come from another location" in why(world.converge(remote))
 
 
 def test_a_dataset_that_is_pointed_elsewhere_before_the_files_came_is_not_what_was_allowed(
@@ -337,4 +330,4 @@ def test_a_dataset_that_is_pointed_elsewhere_before_the_files_came_is_not_what_w
     verbs.restart(remote, actor=admin_actor)
     datasets.update(dataset, actor=editor, options={"path": str(other)})
     trust.trust(dataset, actor=actor)
-    assert "the files come from another location" in why(rolled(world, remote))
+    assert "the files come from another location" in why(world.converge(remote))

@@ -20,9 +20,8 @@ from services.actions import services as verbs
 from services.control import leases, model_files, reconcile
 from services.control.queues import claims
 from services.models import Replica, Service
-from tests.services.conftest import preheat_all
 from tests.services.watched import Numbers, hung_at
-from tests.services.world import World
+from tests.services.world import World, preheat_all
 
 Make = Callable[..., Service]
 ENGINE = {"env": {"WHO": "somebody"}}

@@ -140,7 +140,7 @@ def crowded(world: World, lives: list[int], teams: int) -> bool:
 
 
 @given(st.lists(st.integers(1, LENGTH), min_size=1, max_size=10), st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_large_claim_is_not_starved_by_small_ones_without_end(lives: list[int], teams: int) -> None:
     assert crowded(World(), lives, teams)
 

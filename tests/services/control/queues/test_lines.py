@@ -113,15 +113,6 @@ def test_a_service_does_not_grow_into_what_is_kept(wait: Wait, other_team: Team,
     assert claims.claim(grown, newer, [0]).granted  # a rollout gives back what it takes
 
 
-def test_strict_order_is_a_choice(wait: Wait, queue: Queue, other_team: Team) -> None:
-    Queue.objects.update(order="strict")
-    run(wait("running", 1, minutes=9))
-    wait("big", 3.9, minutes=5)
-    small = wait("small", 0.1, of=other_team)
-    reconcile.sweep()
-    assert now(small).message == "2nd in queue default: waits for those before it."
-
-
 def test_the_first_service_of_a_team_does_not_wait_for_many_of_another(wait: Wait, other_team: Team) -> None:
     run(wait("running", 1))
     many = [wait(f"many-{number}", 2, minutes=5) for number in range(10)]

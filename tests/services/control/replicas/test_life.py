@@ -20,13 +20,12 @@ from services.engines.base import Observation
 from services.errors import EngineError
 from services.models import Event, Replica, Service
 from services.specs import RECREATE
-from tests.services.conftest import preheat_all
 from tests.services.watched import Numbers, hung_at
 from tests.services.world import World
 
 Make = Callable[..., Service]
 NAME = "svc-echo-r1-0"
-LOOKS = range(0, 120, 3)
+LOOKS = range(0, 120, 5)
 
 
 def rows(column: int = 1) -> list[str]:
@@ -51,9 +50,7 @@ class Life:
         return sum(len(service.endpoints) for service in publishing.snapshot().services)
 
     def never_up(self) -> Service:
-        service = self.make()
-        self.world.settle(service)
-        preheat_all()
+        service = self.world.preheat(self.make())
         self.world.deaf.update(range(18000, 18100))
         return self.world.settle(service)
 
@@ -61,9 +58,7 @@ class Life:
         return self.world.engine.running[NAME].pid != 1001
 
     def waiting(self) -> None:
-        service = self.make()
-        self.world.settle(service)
-        preheat_all()
+        service = self.world.preheat(self.make())
         for _ in (states.QUEUED, states.STARTING):
             reconcile.reconcile(service.pk)
         assert hung_at(self.numbers, *LOOKS) == []
@@ -111,7 +106,7 @@ class Life:
         self.world.deaf.update(range(18000, 18100))  # its health does not answer either
         service = self.world.settle(service)
         assert service.state == states.DEGRADED
-        assert hung_at(numbers, *range(200, 300, 3)) == []
+        assert hung_at(numbers, *range(200, 300, 10)) == []
         assert not self.restarted() and self.endpoints() == 1
 
     def hung(self) -> None:
@@ -190,7 +185,7 @@ def test_each_case_is_a_row_and_each_state_of_a_replica_is_told() -> None:
 @pytest.mark.parametrize("cores", [0.0, 1.0])
 def test_one_that_never_answers_hangs_at_last_even_if_it_computes(numbers: Numbers, cores: float) -> None:
     numbers.active, numbers.answers, numbers.cores = 1, False, cores
-    assert hung_at(numbers, *range(0, 400, 3)) == [30 if cores == 0 else 300]
+    assert hung_at(numbers, *range(0, 400, 10)) == [30 if cores == 0 else 300]
 
 
 def test_a_health_check_that_fails_for_good_ends_one_that_still_infers(
@@ -200,7 +195,7 @@ def test_a_health_check_that_fails_for_good_ends_one_that_still_infers(
     service = ready()
     world.deaf.update(range(18000, 18100))
     world.settle(service)
-    assert hung_at(watched, *range(0, 400, 3)) == [300]
+    assert hung_at(watched, *range(0, 400, 10)) == [300]
 
 
 def test_a_start_that_rests_after_it_was_up_is_started_again_ever_later(
@@ -215,7 +210,7 @@ def test_a_start_that_rests_after_it_was_up_is_started_again_ever_later(
     assert hung_at(watched, *range(0, 66, 3)) == [60]
     world.settle(service)
     hung_replicas._seen.clear()
-    assert hung_at(watched, *range(100, 300, 3)) == [220]
+    assert hung_at(watched, *range(100, 300, 10)) == [220]
 
 
 def test_of_two_that_hang_at_once_one_is_taken_at_a_time(ready: Make, world: World, watched: Numbers) -> None:
