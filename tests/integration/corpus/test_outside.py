@@ -15,7 +15,6 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
-import tritonclient.http as httpclient
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
@@ -278,27 +277,3 @@ def test_no_call_of_tensorflow_serving_reaches_a_step(
         with pytest.raises(grpc.RpcError) as caught:
             send(request.SerializeToString(), metadata=metadata, timeout=30)
     assert caught.value.code() in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT}
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_tritons_http_client_below_the_path_of_the_service_reaches_no_step(
-    world: World, untouched: None, step: str
-) -> None:
-    headers = {"X-API-Key": world.key}
-    with httpclient.InferenceServerClient(f"{world.gateway.address}/services/{NAME}") as client:
-        values = httpclient.InferInput("IN" if step == "flow" else "x", [1], "FP32")
-        values.set_data_from_numpy(np.ones(1, np.float32))
-        for ask in (
-            lambda: client.infer(step, [values], headers=headers),
-            lambda: client.infer(step, [values], headers=headers, model_version="1"),
-            lambda: client.get_model_metadata(step, headers=headers),
-            lambda: client.get_model_config(step, headers=headers),
-            lambda: client.get_inference_statistics(step, headers=headers),
-            lambda: client.get_model_repository_index(headers=headers),
-            lambda: client.load_model(step, headers=headers),
-            lambda: client.unload_model(step, headers=headers),
-        ):
-            with pytest.raises(InferenceServerException):
-                ask()
-        assert not client.is_model_ready(step, headers=headers)
-        assert client.is_model_ready(NAME, headers=headers)

@@ -1,23 +1,22 @@
-"""Two planes for the folder, each with the real gateway and bridge: one before the real Triton, one before vLLM."""
+"""The real gateway and bridge: before the real Triton, which the arena has, and before vLLM."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from tests.integration.differences.both import Both
 from tests.integration.differences.text_plane import OpenTextPlane, TextPlane
-from tests.integration.fuzz.arena import OpenArena
+from tests.integration.fuzz.arena import Arena
 from tests.servers.vllm import RunningVllm
 
 
 @pytest.fixture(scope="package")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    """Mark its tests xdist_group("differences")."""
-    with OpenArena(tmp_path_factory.mktemp("x")) as opened:
-        entered = Both(opened.enter_all())
-        opened.callback(entered.close)  # before Triton ends, which waits for open connections
+def both(arena: Arena) -> Iterator[Both]:
+    """Mark its tests xdist_group("arena")."""
+    with closing(Both(arena)) as entered:
         yield entered
 
 

@@ -19,7 +19,7 @@ from tests.integration.differences.both import REFUSALS, Both
 from tests.integration.differences.messages import GOOD, VARINT, field, groups, names, varint
 from tests.integration.fuzz.arena import KEY
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differences")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("arena")]
 PREDICT = "/v1/models/rows:predict"
 ROW = {"numbers": [1, 2], "text": ["a"]}
 V1 = json.dumps({"instances": [ROW]}).encode()

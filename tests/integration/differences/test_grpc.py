@@ -14,7 +14,7 @@ from tests.integration.differences import messages
 from tests.integration.differences.both import READ_SHARED_MEMORY, Both
 from tests.integration.fuzz.arena import EXAMPLES, KEY
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differences")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("arena")]
 INFER, STREAM = (f"/inference.GRPCInferenceService/{name}" for name in ("ModelInfer", "ModelStreamInfer"))
 OWN_WORDS = (
     "shape",

@@ -15,7 +15,7 @@ from tests.integration.differences import bodies
 from tests.integration.differences.both import READ_SHARED_MEMORY, Both
 from tests.integration.fuzz.arena import EXAMPLES
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differences")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("arena")]
 FOUND: list[dict[str, Any]] = json.loads(Path(__file__).with_name("found.json").read_text())
 SHAPE, TEXT_DATA, DATA = b'"shape": [1, 2]', b'["a"]', b'"data": [1, 2]'
 TEXT = '"x"'

@@ -14,7 +14,7 @@ from tests.integration.differences.both import INFER, LENGTH, READ_SHARED_MEMORY
 from tests.integration.fuzz.arena import EXAMPLES, KEY
 from tests.integration.gateway.raw import CUT, http2
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differences")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("arena")]
 PLAIN = json.dumps(
     {
         "inputs": [

@@ -17,7 +17,7 @@ from tests.integration.differences.both import REFUSALS, Both
 from tests.integration.fuzz.arena import EXAMPLES, KEY
 from tests.integration.gateway.raw import CUT, http2
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differences")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("arena")]
 NAMES = (
     "rows",
     "Rows",

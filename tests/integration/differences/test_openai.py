@@ -18,7 +18,7 @@ from tests.integration.differences.both import REFUSALS, Both
 from tests.integration.differences.spellings import CLOSED, DATA, JSON, MEDIA, with_member
 from tests.integration.fuzz.arena import EXAMPLES
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differences")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("arena")]
 CHAT = "/v1/chat/completions"
 
 

@@ -18,7 +18,7 @@ from tests.clients import python, variables
 from tests.integration.fuzz.arena import EXAMPLES, KEY, MIB, Arena, watched
 from tests.servers.gateway.rig import Answer
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("arena")]
 INFER, PREDICT, CHAT = "/v2/models/rows/infer", "/v1/models/rows:predict", "/v1/chat/completions"
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just({"b64": "AAA="})
 NAMES = st.sampled_from(

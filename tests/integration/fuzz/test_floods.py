@@ -35,7 +35,7 @@ from tests.integration.fuzz.wire import (
 )
 from tests.servers.gateway.rig import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("arena")]
 OPEN = frame(HEADERS, END_HEADERS, 1, call())
 ENDLESS = frame(HEADERS, 0, 1, call())
 LINGERS, MARGIN = 5.0, 4.0

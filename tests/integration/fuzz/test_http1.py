@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.integration.fuzz.arena import EXAMPLES, MIB, Arena, watched
 from tests.integration.fuzz.wire import connected, exchange, first_answer, head, send, status_of, well_formed
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("arena")]
 INFER, PREDICT, CHAT = "/v2/models/mnist/infer", "/v1/models/rows:predict", "/v1/chat/completions"
 JSON, CLOSE = "Content-Type: application/json", "Connection: close"
 CHUNKED = "Transfer-Encoding: chunked"

@@ -38,7 +38,7 @@ from tests.integration.fuzz.wire import (
     h2,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("arena")]
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 DOORS = (

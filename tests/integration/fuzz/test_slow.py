@@ -43,7 +43,7 @@ from tests.integration.fuzz.wire import (
 from tests.servers.gateway.rig import Backend, Gateway, until
 from tests.services.gateway import snapshots
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("arena")]
 LIMITED = "isk_fuzzlimited0_0000000000000000000000000000000000000000000"
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 CHAT, JSON = "/v1/chat/completions", "Content-Type: application/json"

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from services.bridge.protos import tfserving
 from tests.integration.fuzz.arena import EXAMPLES, KEY, Arena
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("fuzz")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("arena")]
 PREDICT, METADATA = (f"/tensorflow.serving.PredictionService/{name}" for name in ("Predict", "GetModelMetadata"))
 V1 = "/v1/models/rows:predict"
 OWN_FAILURES = (

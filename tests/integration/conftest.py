@@ -1,4 +1,4 @@
-"""One arena for the whole folder: a process that a test has hurt fails the tests after it, too."""
+"""What several folders share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from tests.integration.fuzz.arena import Arena, OpenArena
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    """Mark its tests xdist_group("fuzz")."""
+    """A process that a test has hurt fails the tests after it, too. Mark its tests xdist_group("arena")."""
     with OpenArena(tmp_path_factory.mktemp("z")) as opened:
         yield opened.enter_all()
