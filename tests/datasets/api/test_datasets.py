@@ -69,12 +69,6 @@ def test_a_round_is_followed_from_request_to_tree(worker: Worker, mine: Api) -> 
     assert mine.post(f"datasets/models/rounds/{done['id']}/cancel/").status == 409
 
 
-def test_the_rounds_of_another_dataset_are_not_found_here(mine: Api, dataset: Dataset, files: Path) -> None:
-    pk = mine.post("datasets/models/preheat/").data["id"]
-    assert mine.post("datasets/", body(files, name="other")).status == 201
-    assert mine.get(f"datasets/other/rounds/{pk}/").status == 404
-
-
 def test_files_are_browsed_in_pages(mine: Api, dataset: Dataset) -> None:
     root = mine.get("datasets/models/files/").data
     assert [(entry["name"], entry["is_dir"]) for entry in root["entries"]] == [("svm", True), ("README.txt", False)]

@@ -101,7 +101,7 @@ def test_the_mode_is_chosen_and_shown(mine: Api, dataset: Dataset) -> None:
 
 def test_a_round_of_another_dataset_is_not_found_here(mine: Api, job: Round, files: object) -> None:
     assert mine.post("datasets/", {"name": "other", "kind": "local", "options": {"path": str(files)}}).status == 201
-    for part in ("files/", "log/"):
+    for part in ("", "files/", "log/"):
         assert mine.get(f"datasets/other/rounds/{job.pk}/{part}").status == 404
     for verb in ("pause", "resume", "retry", "cancel"):
         assert mine.post(f"datasets/other/rounds/{job.pk}/{verb}/").status == 404

@@ -178,14 +178,6 @@ def test_a_round_of_another_node_is_left_alone(worker: Worker) -> None:
     assert jobs.sweep() == 0
 
 
-def test_an_expired_lease_is_taken_over(worker: Worker) -> None:
-    job = worker.request()
-    dead = leases.claim(job.pk)
-    done = worker.attempt(job)
-    assert done.state == states.DONE
-    assert done.lease_token != dead
-
-
 def test_a_worker_that_lost_its_lease_publishes_nothing(
     worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch, finished: list[tuple[int, str]]
 ) -> None:

@@ -216,14 +216,6 @@ def test_a_store_that_others_use_for_long_is_waited_for(worker: Worker, monkeypa
     assert worker.attempt(job).state == states.DONE
 
 
-def test_a_staging_directory_that_is_still_held_is_not_touched(worker: Worker, store: Store) -> None:
-    job = worker.request()
-    with store.staging(str(job.pk)):
-        job = worker.run(job)
-        assert (job.state, job.lease_token) == (states.PENDING, "")
-    assert worker.run(job).state == states.DONE
-
-
 def test_a_worker_does_only_so_many_rounds_at_once(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     job = worker.request()
     monkeypatch.setattr(rounds, "_seats", Seats(1))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +20,6 @@ from datasets.preheat.journal import Busy, Staging
 from datasets.preheat.store.trees import Store
 from datasets.sources.local.source import LocalSource
 from tests.datasets.preheat.copying.helpers import (
-    CHUNK,
     KIB,
     PIECE,
     Dying,
@@ -199,50 +196,6 @@ def test_a_lost_journal_only_costs_copying_again(source: LocalSource, store: Sto
     first = copy_all(source, store, "svm")
     (store.root / "staging" / "1" / "journal").unlink()
     assert copy_all(source, store, "svm") == first
-
-
-CHILD = """
-import sys, time
-from pathlib import Path
-from datasets.preheat.copying.copy import copy
-from datasets.preheat.journal import Staging
-from datasets.preheat.copying.speed import Limit
-from datasets.sources.base import Site
-from datasets.sources.local.source import LocalSource
-root, staging, chunk, piece = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-source = LocalSource({"path": str(root)}, Site(roots=(root,)))
-def tell(seen):
-    print(seen.bytes_copied, flush=True)
-from datasets.preheat.copying import copy as module
-module.LOOK = 0.005
-with Staging(staging) as held:
-    copy(source.plan("big"), source, "big", held, progress=tell, chunk=chunk, piece=piece, limit=Limit(4 << 20))
-"""
-
-
-def test_a_killed_copier_is_resumed_inside_its_file(source: LocalSource, store: Store, files: Path) -> None:
-    """A real process is killed with -9 at ten random points; what comes again is at most one piece a stream."""
-    size = 4096 * KIB
-    content = big(files, size)
-    staging = store.root / "staging" / "1"
-    command = [sys.executable, "-c", CHILD, str(files), str(staging), str(CHUNK), str(PIECE)]
-    came, stored_bytes = 0, 0
-    for _ in range(10):
-        target = random.randrange(1, 24) * CHUNK
-        with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            for line in child.stdout:
-                if int(line) >= target:
-                    child.send_signal(signal.SIGKILL)
-                    break
-            moved = max(int(line), *(int(more) for more in child.stdout), 0)  # what it did before the signal arrived
-        if child.returncode != -signal.SIGKILL:
-            break  # it was quicker
-        assert store_pieces(store) >= stored_bytes + moved - source.streams * PIECE
-        stored_bytes, came = store_pieces(store), came + moved
-    _, contents, last = copy_all(source, store, "big")
-    assert contents == {"big.bin": content}
-    assert last == size - stored_bytes
 
 
 HOLDER = """

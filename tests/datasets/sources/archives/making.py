@@ -86,14 +86,6 @@ def open_archive(name: str, data: bytes) -> Iterator[HttpSource]:
         yield source(wire, name)
 
 
-def content(http_source: HttpSource, path: str = "") -> dict[str, bytes]:
-    contents = {}
-    for file in http_source.plan(path).files:
-        with http_source.open(file, path) as body:
-            contents[file.path] = body.read()
-    return contents
-
-
 def refused(name: str, data: bytes, path: str = "", spooled: Path | None = None) -> SourceError:
     """What a plan of the archive says, however the server gives it."""
     errors = []

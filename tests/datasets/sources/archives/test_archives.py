@@ -17,13 +17,13 @@ from tests.datasets.sources.archives.making import (
     NAMES,
     PACKINGS,
     RANDOM,
-    content,
     open_archive,
     refused,
     source,
     tarred,
     zipped,
 )
+from tests.datasets.sources.reading import content
 from tests.datasets.sources.wire import holding, serving
 
 

@@ -17,13 +17,13 @@ from datasets.sources.archives.tar import resolve
 from tests.datasets.sources.archives.making import (
     PACKINGS,
     RANDOM,
-    content,
     open_archive,
     refused,
     special,
     tarred,
     zipped,
 )
+from tests.datasets.sources.reading import content
 
 # Names that lead outside
 

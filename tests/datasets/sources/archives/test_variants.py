@@ -21,13 +21,13 @@ from tests.datasets.sources.archives.making import (
     ARCHIVES,
     NAMES,
     RANDOM,
-    content,
     open_archive,
     refused,
     source,
     tarred,
     zipped,
 )
+from tests.datasets.sources.reading import content
 from tests.datasets.sources.wire import holding, serving
 
 MODEL = {"m/config.pbtxt": b'backend: "python"\n', "m/1/model.py": b"pass\n"}
@@ -85,11 +85,6 @@ def test_what_unzip_makes_of_it_is_the_same(tmp_path: Path) -> None:
     }
 
 
-def test_a_backslash_from_unix_is_a_letter() -> None:
-    assert read("m.zip", zipped({"m\\1\\model.py": b"x"})) == {"m\\1\\model.py": b"x"}
-    assert read("m.tar", tarred({"m\\1\\model.py": b"x"})) == {"m\\1\\model.py": b"x"}
-
-
 @pytest.mark.parametrize("bad", ["C:\\models\\m\\model.onnx", "c:/models/m/model.onnx", "..\\up", "\\\\nas\\m"])
 def test_names_of_windows_that_lead_elsewhere_are_refused(bad: str) -> None:
     error = refused("m.zip", from_windows({bad: b"x"}))
@@ -103,11 +98,6 @@ def test_names_of_windows_that_lead_elsewhere_are_refused(bad: str) -> None:
 def test_an_absolute_name_is_refused_with_what_to_do(pack: Callable[[dict[str, bytes]], bytes]) -> None:
     error = refused("m.zip" if pack is zipped else "m.tar", pack({"/srv/m/model.onnx": b"x"}))
     assert "'/srv/m/model.onnx'" in error.message and "Names are relative" in error.hint
-
-
-def test_names_that_differ_in_case_only_are_two_files() -> None:
-    files = {"m/Model.py": b"1", "m/model.py": b"2"}
-    assert read("m.zip", zipped(files)) == read("m.tar", tarred(files)) == files
 
 
 def renamed(data: bytes, old: bytes, new: bytes) -> bytes:

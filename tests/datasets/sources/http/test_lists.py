@@ -12,7 +12,8 @@ from datasets.errors import SourceChanged, SourceError
 from datasets.inspect.recognise import recognise
 from datasets.sources.base import Site
 from datasets.sources.http.source import HttpSource
-from tests.datasets.sources.http.test_source import CONFIG, FILES, NAMES, content, failing, full_list, source
+from tests.datasets.sources.http.test_source import CONFIG, FILES, NAMES, failing, full_list, source
+from tests.datasets.sources.reading import content
 from tests.datasets.sources.wire import holding, reply, serving
 
 
@@ -201,18 +202,3 @@ def test_a_plan_beats_and_can_be_stopped() -> None:
 
     with serving(holding(FILES)) as wire, pytest.raises(Stopped):
         source(wire, "/m", list="svm/config.pbtxt\nsvm/1/model.py").plan("", beat=beat)
-
-
-def test_what_systems_leave_behind_is_in_a_list_and_not_copied() -> None:
-    extra = {"/m/svm/.DS_Store": b"x", "/m/svm/2/._model.py": b"x", "/m/.git/config": b"x"}
-    with serving(holding({**FILES, **extra})) as wire:
-        http_source = source(wire, "/m", list="\n".join([*NAMES, "svm/.DS_Store", "svm/2/._model.py", ".git/config"]))
-        assert content(http_source) == NAMES
-        plan = http_source.plan("svm")
-        assert [(item.path, item.reason) for item in plan.left_out] == [
-            (".DS_Store", "made by macOS"),
-            ("2/._model.py", "made by macOS"),
-        ]
-        assert plan.empty_dirs == ("2",)
-        assert content(http_source, "svm/.DS_Store") == {".DS_Store": b"x"}
-    assert not any("/.git/" in request for request in wire.requests)

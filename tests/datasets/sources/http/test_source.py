@@ -15,6 +15,7 @@ from datasets.errors import SourceChanged, SourceError
 from datasets.sources.base import Site
 from datasets.sources.http import probe
 from datasets.sources.http.source import HttpSource
+from tests.datasets.sources.reading import content
 from tests.datasets.sources.wire import Answer, Wire, holding, reply, serving
 
 CONFIG = b'backend: "python"\n'
@@ -38,15 +39,6 @@ def source(wire: Wire, url: str, **options: str) -> HttpSource:
 
 def full_list() -> str:
     return "\n".join(f"{name} {len(body)} {hashlib.sha256(body).hexdigest()}" for name, body in NAMES.items())
-
-
-def content(http_source: HttpSource, path: str = "") -> dict[str, bytes]:
-    """Everything that a plan of `path` gives to read."""
-    contents = {}
-    for file in http_source.plan(path).files:
-        with http_source.open(file, path) as body:
-            contents[file.path] = body.read()
-    return contents
 
 
 def failing(url: str = "/m", **options: str) -> SourceError:

@@ -35,36 +35,12 @@ def test_a_gated_repository_says_where_to_ask() -> None:
     assert "token" in error.hint
 
 
-def test_a_gated_repository_that_an_account_is_not_let_into_says_so() -> None:
-    error = error_of(403, {"X-Error-Code": "GatedRepo"}, token=True)
-    assert "account of this token" in str(error)
-    assert "https://hub.test/org/name" in error.hint
-
-
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_missing_or_private_repository_says_both(scheme: str) -> None:
-    error = error_of(401, {"X-Error-Message": "Invalid username or password."}, scheme=scheme)
-    assert "no model repository org/name" in str(error)
-    assert "private" in error.hint
-    with_token = error_of(404, {"X-Error-Code": "RepoNotFound"}, token=True, scheme=scheme)
-    assert "account of this token" in str(with_token)
-
-
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_token_that_is_not_accepted_is_not_taken_for_a_missing_repository(scheme: str) -> None:
     error = error_of(401, {"X-Error-Message": "Invalid credentials in Authorization header"}, token=True, scheme=scheme)
     assert error.message == "hub.test does not accept the token."
     assert error.permanent
     assert error.option == "token"
-
-
-def test_a_missing_revision_and_a_missing_file_are_named() -> None:
-    assert "no branch, tag or commit main" in str(error_of(404, {"X-Error-Code": "RevisionNotFound"}))
-    assert "no config.json in org/name" in str(error_of(404, {"X-Error-Code": "EntryNotFound"}))
-
-
-def test_a_disabled_repository_says_so() -> None:
-    assert "disabled" in str(error_of(403, {"X-Error-Message": "Access to this resource is disabled."}))
 
 
 def test_a_token_without_the_right_scope_says_what_it_needs() -> None:

@@ -13,6 +13,7 @@ from datasets.errors import SourceChanged, SourceError
 from datasets.sources.base import Site
 from datasets.sources.local import openat
 from datasets.sources.local.source import LocalSource
+from tests.datasets.sources.reading import content
 
 SECRET = b"the secret of another team"
 
@@ -28,15 +29,6 @@ def outside(tmp_path: Path) -> Path:
 
 def names(source: LocalSource, path: str = "") -> list[str]:
     return [entry.name for entry in source.list(path).entries]
-
-
-def content(source: LocalSource, path: str, offset: int = 0) -> dict[str, bytes]:
-    """Everything that a plan of `path` gives to read."""
-    contents = {}
-    for file in source.plan(path).files:
-        with source.open(file, path, offset) as stream:
-            contents[file.path] = stream.read()
-    return contents
 
 
 def every_way_in(source: LocalSource, path: str) -> list[Callable[[], object]]:
@@ -116,16 +108,6 @@ def test_a_folder_without_files_cannot_be_planned(source: LocalSource, files: Pa
 
 def test_reading_starts_where_it_is_asked_to(source: LocalSource) -> None:
     assert content(source, "README.txt", offset=4) == {"README.txt": b"ls\n"}
-
-
-@pytest.mark.parametrize(
-    "name", ["模型", "модель", "μοντέλο", "نموذج", "mit leer", "tab\tline\nbreak", "🤖.onnx", "-rf", "a;b'\"%"]
-)
-def test_names_in_any_script_work(source: LocalSource, files: Path, name: str) -> None:
-    (files / name).mkdir()
-    (files / name / name).write_text("x")
-    assert name in names(source)
-    assert content(source, name) == {name: b"x"}
 
 
 @pytest.mark.parametrize(

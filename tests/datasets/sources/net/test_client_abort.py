@@ -6,18 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from datasets.errors import Cancelled, SourceError
-from datasets.preheat.copying.copy import copy
-from datasets.preheat.journal import Staging
-from datasets.sources.base import Body, Site
-from datasets.sources.http.source import HttpSource
+from datasets.errors import SourceError
 from datasets.sources.net.client import Web
 from datasets.sources.net.sockets import Network
-from datasets.specs import Plan, SourceFile
 
 
 @pytest.fixture
@@ -59,26 +53,4 @@ def test_what_was_asked_for_before_an_abort_is_not_waited_for(silent: int) -> No
     began = time.monotonic()
     with pytest.raises(SourceError):
         request.answer()
-    assert time.monotonic() - began < 20
-
-
-class Silent(HttpSource):
-    """Its files are known; the server that has them says nothing."""
-
-    def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
-        self._web = self._web or Web(Network(self._site.endpoints))
-        return self._web.open(self._options["url"]).body
-
-
-def test_cancelling_a_round_does_not_wait_for_a_silent_server(silent: int, tmp_path: Path) -> None:
-    source = Silent({"url": f"http://127.0.0.1:{silent}/"}, Site(endpoints=(f"127.0.0.1:{silent}",)))
-    plan = Plan(tuple(SourceFile(f"{number}.bin", 1000, "1") for number in range(20)), "f")
-    began = time.monotonic()
-
-    def check() -> None:
-        if time.monotonic() - began > 0.5:
-            raise Cancelled("Cancelled.")
-
-    with Staging(tmp_path / "staging") as staging, pytest.raises(Cancelled):
-        copy(plan, source, "", staging, check=check)
     assert time.monotonic() - began < 20

@@ -19,6 +19,7 @@ from datasets.sources.nfs import mounts as nfs_mounts
 from datasets.sources.nfs import source as nfs
 from datasets.sources.nfs.mountinfo import Mount
 from datasets.sources.nfs.source import NfsSource
+from tests.datasets.sources.reading import content
 
 Mounted = Callable[..., None]
 HERE = {"server": "nas.example.org", "export": "/srv/models"}
@@ -50,14 +51,6 @@ def refused(nfs_source: NfsSource) -> SourceError:
     with pytest.raises(SourceError) as caught:
         nfs_source.check()
     return caught.value
-
-
-def content(nfs_source: Any, path: str = "") -> dict[str, bytes]:
-    contents = {}
-    for file in nfs_source.plan(path).files:
-        with nfs_source.open(file, path) as body:
-            contents[file.path] = body.read()
-    return contents
 
 
 def test_blanks_at_the_ends_of_folders_are_kept(files: Path) -> None:

@@ -2,70 +2,58 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import socket
-import ssl
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from datasets.errors import SourceError
 from datasets.sources.base import Site
 from datasets.sources.s3.source import S3Source
 from tests.datasets.sources.s3.answers import Odd, Reply, answering, error, listing, lists
+from tests.datasets.sources.wire import certificate
 
 
 @pytest.mark.parametrize(
-    ("response", "words"),
+    ("response", "words", "option"),
     [
-        (error(404, "NoSuchBucket"), "There is no bucket models at"),
-        (error(403, "InvalidAccessKeyId"), "does not know the access key"),
-        (error(403, "SignatureDoesNotMatch"), "The secret key does not fit the access key."),
-        (error(403, "AccessDenied"), "does not let this access key read the bucket models. It needs s3:ListBucket"),
-        (error(400, "ExpiredToken"), "The session token has expired."),
-        (error(403, "RequestTimeTooSkewed"), "Set the clock of this machine"),
+        (error(404, "NoSuchBucket"), "There is no bucket models at", ""),
+        (error(403, "InvalidAccessKeyId"), "does not know the access key", "access_key"),
+        (error(403, "SignatureDoesNotMatch"), "The secret key does not fit the access key.", "secret_key"),
+        (
+            error(403, "AccessDenied"),
+            "does not let this access key read the bucket models. It needs s3:ListBucket",
+            "access_key",
+        ),
+        (error(400, "ExpiredToken"), "The session token has expired.", "session_token"),
+        (error(403, "RequestTimeTooSkewed"), "Set the clock of this machine", None),
         (
             error(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>"),
             "is in the region eu-west-1, not in us-east-1. Set the region to eu-west-1.",
+            "region",
         ),
-        (error(301, "PermanentRedirect", x_amz_bucket_region="ap-south-1"), "Set the region to ap-south-1."),
-        (error(301, "PermanentRedirect", "<Endpoint>evil.example.com</Endpoint>"), "Check region, endpoint"),
-        (Reply(307, b"", {"Location": "http://169.254.169.254/latest"}), "Check region, endpoint and path style."),
-        (Reply(200, b"<html><body>It works!</body></html>"), "does not answer as an S3 server does"),
-        (Reply(200, b"not even that"), "does not answer as an S3 server does"),
-        (Reply(405, b"<html>"), "Is it an S3 server, and is the path style right?"),
+        (error(301, "PermanentRedirect", x_amz_bucket_region="ap-south-1"), "Set the region to ap-south-1.", None),
+        (error(301, "PermanentRedirect", "<Endpoint>evil.example.com</Endpoint>"), "Check region, endpoint", None),
+        (
+            Reply(307, b"", {"Location": "http://169.254.169.254/latest"}),
+            "Check region, endpoint and path style.",
+            None,
+        ),
+        (Reply(200, b"<html><body>It works!</body></html>"), "does not answer as an S3 server does", "endpoint"),
+        (Reply(200, b"not even that"), "does not answer as an S3 server does", None),
+        (Reply(405, b"<html>"), "Is it an S3 server, and is the path style right?", None),
     ],
 )
-def test_a_refusal_is_said_in_words_and_for_good(response: Reply, words: str) -> None:
+def test_a_refusal_is_said_in_words_for_good_and_blamed_on_the_option_to_change(
+    response: Reply, words: str, option: str | None
+) -> None:
     with answering(lambda _: response) as odd:
         with pytest.raises(SourceError) as refused:
             odd.source().check()
         assert words in str(refused.value)
         assert refused.value.permanent
+        assert option is None or refused.value.option == option
         assert len(odd.requests) == 1  # nothing is tried again, nobody is followed
-
-
-@pytest.mark.parametrize(
-    ("response", "option"),
-    [
-        (error(403, "InvalidAccessKeyId"), "access_key"),
-        (error(403, "SignatureDoesNotMatch"), "secret_key"),
-        (error(400, "ExpiredToken"), "session_token"),
-        (error(403, "AccessDenied"), "access_key"),
-        (error(404, "NoSuchBucket"), ""),
-        (error(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>"), "region"),
-        (Reply(200, b"<html><body>It works!</body></html>"), "endpoint"),
-    ],
-)
-def test_a_refusal_is_blamed_on_the_option_to_change(response: Reply, option: str) -> None:
-    with answering(lambda _: response) as odd:
-        with pytest.raises(SourceError) as refused:
-            odd.source().check()
-        assert refused.value.option == option
 
 
 @pytest.mark.parametrize(
@@ -109,29 +97,7 @@ def test_a_bucket_without_a_name_of_its_own_leads_to_the_path_style() -> None:
 
 
 def test_a_certificate_that_nobody_trusts_is_said(tmp_path: Path) -> None:
-    with answering(lists("a"), tls=_own_certificate(tmp_path)) as odd:
+    with answering(lists("a"), tls=certificate(tmp_path)[0]) as odd:
         with pytest.raises(SourceError, match=r"The certificate of 127\.0\.0\.1:\d+ is not trusted"):
             odd.source().check()
         assert not odd.requests
-
-
-def _own_certificate(folder: Path) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    signed_certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .sign(key, hashes.SHA256())
-    )
-    plain = serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    (folder / "both.pem").write_bytes(pem + signed_certificate.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "both.pem")
-    return context
