@@ -62,7 +62,9 @@ class World:
     """HTTP ports of replicas that do not answer."""
 
     def probe(self, host: str, http_port: int, model: str, timeout: float = 2.0) -> ProbeResult:
-        return ProbeResult(False, "Nobody answers.") if http_port in self.deaf else ProbeResult(True, "")
+        return (
+            ProbeResult(False, "Nobody answers.", listening=False) if http_port in self.deaf else ProbeResult(True, "")
+        )
 
     def settle(self, service: Service, steps: int = 20) -> Service:
         """Reconcile until a step changes nothing any more; the row as it is then."""

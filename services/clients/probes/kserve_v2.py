@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from services.clients.inference.http_exchange import error_of
 from services.clients.probes import loopback, required_inputs
-from services.clients.probes.loopback import NotHttp, ProbeResult
+from services.clients.probes.loopback import NotHttp, NotListening, ProbeResult
 from services.errors import ProbeError
 from services.specs import Tensor
 
@@ -73,7 +73,7 @@ def probe(host: str, http_port: int, model: str, timeout: float = 2.0) -> ProbeR
             return ProbeResult(False, "The server is up and still loading the model.")
         metadata = model_metadata(host, http_port, model, timeout)
     except ProbeError as error:
-        return ProbeResult(False, error.message)
+        return ProbeResult(False, error.message, listening=not isinstance(error, NotListening))
     if metadata.name != model:
         return ProbeResult(False, f"The server answers for the model {metadata.name}, not for {model}.")
     return ProbeResult(True, "")

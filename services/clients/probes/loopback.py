@@ -21,6 +21,12 @@ class ProbeResult:
     ready: bool
     message: str
     """Why not, as a sentence; "" when ready."""
+    listening: bool = True
+    """False while the port is closed, as it is at first during each start."""
+
+
+class NotListening(ProbeError):
+    """The port is closed."""
 
 
 class NotHttp(ProbeError):
@@ -57,6 +63,8 @@ def exchange(
         raise ProbeError(f"The server at {host}:{port} did not answer within {timeout:g} s.") from error
     except HTTPException as error:
         raise NotHttp(f"The server at {host}:{port} does not speak HTTP.") from error
+    except ConnectionRefusedError as error:
+        raise NotListening(f"{host}:{port} is closed.") from error
     except OSError as error:
         raise ProbeError(f"No answer at {host}:{port}: {error.strerror or error}.") from error
     finally:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from services.clients.probes import loopback
-from services.clients.probes.loopback import ProbeResult
+from services.clients.probes.loopback import NotListening, ProbeResult
 from services.errors import ProbeError
 
 JSON: Final = {"Content-Type": "application/json"}
@@ -24,7 +24,7 @@ def probe(host: str, port: int, model: str, timeout: float = 2.0) -> ProbeResult
             return ProbeResult(False, f"The server is up and not healthy (status {status}).")
         names = served(host, port, timeout)
     except ProbeError as error:
-        return ProbeResult(False, error.message)
+        return ProbeResult(False, error.message, listening=not isinstance(error, NotListening))
     if model not in names:
         return ProbeResult(False, f"The server answers for {', '.join(names) or 'no model'}, not for {model}.")
     return ProbeResult(True, "")

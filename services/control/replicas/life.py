@@ -187,8 +187,11 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
         ):
             return waiting, warming.SENTENCE
         return Replica.READY, ""
+    if seen.pid == replica.well_pid:  # it was up before
+        return waiting, probe.message
     # A port that is not open yet is nothing to worry about during a start, and the page should not sound so.
-    return waiting, f"{_starting(replica, seen)}{probe.message}"
+    times = f" for the {ordinal(replica.attempts)} time" if replica.attempts else ""
+    return waiting, f"Starting{times}. {probe.message if probe.listening else ''}".rstrip()
 
 
 def _judge_failed(replica: Replica, seen: Observation) -> tuple[str, str]:
@@ -198,13 +201,6 @@ def _judge_failed(replica: Replica, seen: Observation) -> tuple[str, str]:
     if replica.state != Replica.BACKOFF:
         retries.plan(replica, why_failed(replica))
     return replica.state, replica.message
-
-
-def _starting(replica: Replica, seen: Observation) -> str:
-    if seen.pid == replica.well_pid:  # it was up before
-        return ""
-    times = f", for the {ordinal(replica.attempts)} time" if replica.attempts else ""
-    return f"Its process is still starting{times}. "
 
 
 def _note_end(replica: Replica, seen: Observation, before: dict[str, Any]) -> None:

@@ -115,7 +115,7 @@ def test_one_that_does_not_answer_yet_is_said_to_be_starting_rather_than_broken(
     world.deaf.update(range(18000, 18100))
     service = world.settle(service)
     assert service.state == states.STARTING
-    assert service.message == "0 of 1 replicas answer. Its process is still starting. Nobody answers."
+    assert service.message == "0 of 1 replicas answer. Starting."
 
 
 def test_a_model_that_gives_up_fails_with_the_end_of_its_log(make: Make, world: World) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.clients.probes import kserve_v2
+from services.clients.probes.loopback import ProbeResult
 from services.errors import ProbeError
 from tests.services.clients.probes.raw_server import HOST, body, serving
 
@@ -42,7 +43,7 @@ def test_metadata_becomes_plain_values(server: Callable[..., int]) -> None:
 def test_a_closed_port_is_not_ready_and_says_so(server: Callable[..., int]) -> None:
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
-    assert kserve_v2.probe(HOST, port, "digits").message == f"No answer at {HOST}:{port}: Connection refused."
+    assert kserve_v2.probe(HOST, port, "digits") == ProbeResult(False, f"{HOST}:{port} is closed.", listening=False)
     assert not kserve_v2.server_ready(HOST, port)
     assert not kserve_v2.model_ready(HOST, port, "digits")
 
