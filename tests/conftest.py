@@ -28,6 +28,7 @@ from tests.ports import free_ports
 from tests.servers import s3, vllm
 from tests.servers.triton import runtime_root
 from tests.services import llama_folder
+from tests.services.gateway import pki
 
 # No test measures time: a machine that is busy must not fail one whose examples take longer now and then.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -147,14 +148,21 @@ def live() -> Iterator[Live]:
 
 
 @pytest.fixture(scope="session")
-def rough() -> Iterator[Live]:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> pki.Pair:
+    return pki.authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def rough(authority: pki.Pair) -> Iterator[Live]:
     """Another one, for tests that break its parts and wait until all is well. Mark its tests xdist_group("rough").
 
-    Its preheats are slow enough to be killed on the way.
+    Its gateway takes TLS too. Its preheats are slow enough to be killed on the way.
     """
     runtime_root()
+    server = pki.issue(authority, authority.key.parent, "localhost")
     with stack() as running:
         running.extra["PREHEAT_MIB_PER_SECOND"] = "12"
+        running.extra |= {"GATEWAY_TLS_CERT": str(server.certificate), "GATEWAY_TLS_KEY": str(server.key)}
         running.start_with_example()
         yield Live(running)
 

@@ -189,9 +189,16 @@ def test_an_error_that_is_over_is_not_kept(gateway: Gateway) -> None:
     assert publishing.publish() is None, "once"
 
 
-def test_the_dashboard_counts_keys_that_were_published_on_their_own(gateway: Gateway, owner: Api) -> None:
+def test_the_dashboard_follows_the_gateway_and_counts_keys_that_were_published_on_their_own(
+    gateway: Gateway, owner: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "GATEWAY_PORT", gateway.port)
+    until(lambda: dashboard.gateway().state == "current")
     before = dashboard.gateway().keys
     make(owner)
     publishing.publish()
     assert dashboard.gateway().keys == before + 1
+    until(lambda: dashboard.gateway().state == "current")
     assert publishing.publish() is None, "once"
+    gateway.kill()
+    assert dashboard.gateway().state == "away"
