@@ -1,4 +1,4 @@
-"""What pages, the REST API and /healthz say while a part is away. Real parts: tests/integration/stack/test_stack.py."""
+"""What pages, the REST API and /healthz say while a part is away. Real parts: integration/survival."""
 
 from __future__ import annotations
 
