@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -43,9 +44,9 @@ def test_run_and_supervisord_killed_together_leave_nothing_and_a_later_run_has_e
     up.recovered(before)
 
 
-def test_a_second_run_in_the_same_home_is_refused_with_the_reason(up: Survivor) -> None:
+def test_a_second_run_in_the_same_home_is_refused_with_the_reason(up: Survivor, tmp_path: Path) -> None:
     second = Stack(up.stack.home, up.stack.console_port + 1, up.stack.gateway_port + 1)
-    second.output = up.stack.home.root / "second"
+    second.output = tmp_path / "output"
     second.start()
     assert second.process and second.process.wait(60) == 1
     text = second.output.read_text()
