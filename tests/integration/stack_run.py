@@ -82,7 +82,7 @@ class Stack:
         assert self.process is None or self.process.poll() in (None, 0), text
         return text
 
-    def end(self, number: int = signal.SIGINT, seconds: float = 60) -> int:
+    def end(self, number: int = signal.SIGINT, seconds: float = 120) -> int:
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(seconds)
