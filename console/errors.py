@@ -5,7 +5,9 @@ No Django here: the gateway renderer, the engines and the frameworks raise these
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
 
 
 class ConsoleError(Exception):
@@ -38,6 +40,20 @@ class InvalidFields(ConsoleError):
     def __init__(self, errors: Mapping[str, Sequence[str] | str]) -> None:
         self.errors: dict[str, list[str]] = {k: [v] if isinstance(v, str) else list(v) for k, v in errors.items()}
         super().__init__("; ".join(f"{k}: {' '.join(v)}" for k, v in self.errors.items()))
+
+    @property
+    def text(self) -> str:
+        """All messages, without their fields."""
+        return " ".join(chain.from_iterable(self.errors.values()))
+
+
+@contextmanager
+def collected(errors: dict[str, list[str]]) -> Iterator[None]:
+    """What the block finds wrong with fields goes to `errors`."""
+    try:
+        yield
+    except InvalidFields as error:
+        errors.update(error.errors)
 
 
 class NotFound(ConsoleError):

@@ -49,6 +49,11 @@ class LocationForm(forms.Form):
         removed = {name: "" for name, is_checked in self._given(REMOVE).items() if is_checked}
         return removed | {name: value for name, value in self._given(CREDENTIALS).items() if value}
 
+    def content(self) -> dict[str, Any]:
+        """What the actions take."""
+        plain = {name: self.cleaned_data[name] for name in self.base_fields}
+        return {**plain, "options": self.options(), "credentials": self.credentials()}
+
     def _given(self, prefix: str) -> dict[str, Any]:
         return {
             name.removeprefix(prefix): value for name, value in self.cleaned_data.items() if name.startswith(prefix)

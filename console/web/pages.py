@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from django import forms
 from django.core.paginator import Page, Paginator
@@ -14,6 +14,7 @@ from django.shortcuts import render
 from console.accounts.principal import Principal, for_user
 from console.errors import InvalidFields
 
+T = TypeVar("T")
 ROWS = 50
 """Rows of a list on one page."""
 
@@ -31,8 +32,8 @@ def whole_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
-def show_errors(form: forms.Form, error: InvalidFields, fields: Mapping[str, str] | None = None) -> None:
-    """Puts an action's messages at the form's fields. `fields`: dotted path -> form field, where the two differ.
+def show_errors(form: forms.Form, error: InvalidFields) -> None:
+    """Puts an action's messages at the form's fields.
 
     A path that belongs to no field is shown over the form: nothing that was said gets lost. The form may be one that
     was sent nothing: the error is then of something else on its page.
@@ -41,11 +42,20 @@ def show_errors(form: forms.Form, error: InvalidFields, fields: Mapping[str, str
     if not form.is_bound:
         form.cleaned_data = {}
     for path, messages in error.errors.items():
-        name = (fields or {}).get(path, path)
-        if name in form.fields:
-            form.add_error(name, messages)
+        if path in form.fields:
+            form.add_error(path, messages)
         else:
             form.add_error(None, [f"{path}: {message}" for message in messages])
+
+
+def carry_out(form: forms.Form, action: Callable[[dict[str, Any]], T]) -> T | None:
+    """What the action made of the form's data. None when something is wrong, which is then shown at its fields."""
+    if form.is_valid():
+        try:
+            return action(form.cleaned_data)
+        except InvalidFields as error:
+            show_errors(form, error)
+    return None
 
 
 def paginate(request: HttpRequest, rows: QuerySet[Any] | Sequence[Any], parameter: str = "page") -> Page[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import IO, Any, ClassVar, NoReturn
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from rest_framework import exceptions, serializers, status
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
 from console import roles
@@ -215,9 +217,14 @@ class Resource(GenericViewSet[Any]):
     """Whether a key that is restricted to some services may change things here."""
     lookup_value_regex = NAME_IN_PATH
 
-    @property
+    @cached_property
     def actor(self) -> Principal:
         return actor_of(self.request)
+
+    def located(self, answer: Any, address: str, *names: Any, status: int = 201, **headers: str) -> Response:
+        """The answer, with the address of what was made as its Location."""
+        where = reverse(address, names, request=self.request)
+        return Response(answer, status=status, headers={"Location": where, **headers})
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema_view
 from rest_framework import serializers, status
 from rest_framework.decorators import action
+from rest_framework.mixins import RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 
 from console.web.openapi import describe
 from console.web.rest import Body, number, parse, team_for
@@ -164,17 +163,13 @@ SAMPLE = OpenApiExample(
     ),
     destroy=describe("Delete a dataset that no running service uses", answers={204: None}, errors=[404, 409]),
 )
-class Datasets(Rounds, WithFiles):
+class Datasets(RetrieveModelMixin, Rounds, WithFiles):
     queryset = Dataset.objects.none()
     serializer_class = DatasetOut
     lookup_field = "name"
 
     def get_queryset(self) -> Any:
         return Dataset.objects.visible_to(self.actor).select_related("team")
-
-    def dataset(self) -> Dataset:
-        dataset: Dataset = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
-        return dataset
 
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(self.get_queryset()) or []
@@ -184,19 +179,15 @@ class Datasets(Rounds, WithFiles):
         data = parse(DatasetBody, request)
         team = team_for(self.actor, data.pop("team", None))
         dataset = datasets.create(team=team, options=data.pop("options", {}), actor=self.actor, **data)
-        where = reverse("api-dataset-detail", [dataset.name], request=request)
-        return Response(DatasetOut(dataset).data, status=status.HTTP_201_CREATED, headers={"Location": where})
-
-    def retrieve(self, request: Request, name: str) -> Response:
-        return Response(DatasetOut(self.dataset()).data)
+        return self.located(DatasetOut(dataset).data, "api-dataset-detail", dataset.name)
 
     def partial_update(self, request: Request, name: str) -> Response:
-        dataset = self.dataset()
+        dataset = self.get_object()
         changed = datasets.update(dataset, actor=self.actor, **parse(DatasetChange, request, partial=True))
         return Response(DatasetOut(changed).data)
 
     def destroy(self, request: Request, name: str) -> Response:
-        datasets.delete(self.dataset(), actor=self.actor)
+        datasets.delete(self.get_object(), actor=self.actor)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @describe(
@@ -226,7 +217,7 @@ class Datasets(Rounds, WithFiles):
     )
     @action(detail=True, methods=["post"])
     def check(self, request: Request, name: str) -> Response:
-        message = datasets.check_dataset(self.dataset(), actor=self.actor, **parse(Place, request))
+        message = datasets.check_dataset(self.get_object(), actor=self.actor, **parse(Place, request))
         return Response(CheckOut({"reached": message}).data)
 
     @describe("Browse a dataset", answers={200: ListingOut}, errors=[400, 404], parameters=[PATH, AFTER, LIMIT])
@@ -235,7 +226,7 @@ class Datasets(Rounds, WithFiles):
         limit = number(request, "limit", 200, most=1000)
         query = request.query_params
         listing = browsing.browse(
-            self.dataset(), query.get("path", ""), after=query.get("after", ""), limit=max(1, limit)
+            self.get_object(), query.get("path", ""), after=query.get("after", ""), limit=max(1, limit)
         )
         return Response(ListingOut(listing).data)
 
@@ -248,8 +239,7 @@ class Datasets(Rounds, WithFiles):
     )
     @action(detail=True, methods=["post"])
     def preheat(self, request: Request, name: str) -> Response:
-        dataset = self.dataset()
+        dataset = self.get_object()
         data = parse(PreheatBody, request)
         job = request_round(dataset, data.get("path", ""), mode=data.get("mode", states.MIRROR), actor=self.actor)
-        where = reverse("api-dataset-round", [name, job.pk], request=request)
-        return Response(RoundOut(job).data, status=status.HTTP_202_ACCEPTED, headers={"Location": where})
+        return self.accepted(job)

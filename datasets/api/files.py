@@ -55,10 +55,7 @@ class ReportOut(serializers.Serializer[Any]):
 
 
 class WithFiles(Resource):
-    """Two more operations of a dataset."""
-
-    def dataset(self) -> Dataset:
-        raise NotImplementedError
+    # Two more operations of a dataset. (No docstring: it would appear in the OpenAPI document.)
 
     @describe(
         "Set whether the team trusts code in the files of a dataset",
@@ -71,7 +68,7 @@ class WithFiles(Resource):
     )
     @action(detail=True, methods=["post"])
     def trust(self, request: Request, name: str) -> Response:
-        dataset = self.dataset()
+        dataset = self.get_object()
         body = parse(TrustBody, request)
         if not body["trusted"]:
             return Response(TrustOut(trust.withdraw(dataset, actor=self.actor)).data)
@@ -88,6 +85,6 @@ class WithFiles(Resource):
     )
     @action(detail=True, pagination_class=None)
     def report(self, request: Request, name: str) -> Response:
-        seen = reports.read(self.dataset(), request.query_params.get("path", ""))
+        seen = reports.read(self.get_object(), request.query_params.get("path", ""))
         report = seen.report.to_json() if seen.report else None
         return Response({"copied_at": seen.copied_at, "report": report})

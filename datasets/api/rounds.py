@@ -12,13 +12,12 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 
 from console.errors import InvalidFields
 from console.web.openapi import describe
 from console.web.rest import Resource
 from datasets.actions import rounds as round_actions
-from datasets.models import Dataset, Round, RoundLine
+from datasets.models import Round, RoundLine
 from datasets.preheat.copying.file_progress import FileRow
 from datasets.queries import progress as round_progress
 from datasets.queries import round_files
@@ -126,9 +125,6 @@ def _verb(summary: str, name: str, description: str = "") -> Callable[[Any], Any
 class Rounds(Resource):
     # The half of the datasets view that is about rounds.
 
-    def dataset(self) -> Dataset:
-        raise NotImplementedError
-
     @describe(
         "List the rounds of a dataset, newest first",
         answers={200: RoundOut(many=True)},
@@ -176,15 +172,15 @@ class Rounds(Resource):
 
     @_verb("Cancel a round", "cancel")
     def cancel(self, request: Request, name: str, round_id: str) -> Response:
-        return self._accept(round_actions.cancel, round_id)
+        return self.accepted(round_actions.cancel(self._round(round_id), actor=self.actor))
 
     @_verb("Pause a round; what was copied stays", "pause")
     def pause(self, request: Request, name: str, round_id: str) -> Response:
-        return self._accept(round_actions.pause, round_id)
+        return self.accepted(round_actions.pause(self._round(round_id), actor=self.actor))
 
     @_verb("Resume a round that is paused", "resume")
     def resume(self, request: Request, name: str, round_id: str) -> Response:
-        return self._accept(round_actions.resume, round_id)
+        return self.accepted(round_actions.resume(self._round(round_id), actor=self.actor))
 
     @_verb(
         "Try a round again that failed or was cancelled",
@@ -192,15 +188,15 @@ class Rounds(Resource):
         "Gives a new round, or the one of this path that is under way. Location is where to follow it.",
     )
     def retry(self, request: Request, name: str, round_id: str) -> Response:
-        return self._accept(round_actions.retry, round_id)
+        return self.accepted(round_actions.retry(self._round(round_id), actor=self.actor))
 
-    def _accept(self, verb: Callable[..., Round], round_id: str) -> Response:
-        job = verb(self._round(round_id), actor=self.actor)
-        where = reverse("api-dataset-round", [job.dataset.name, job.pk], request=self.request)
-        return Response(RoundOut(job).data, status=status.HTTP_202_ACCEPTED, headers={"Location": where})
+    def accepted(self, job: Round) -> Response:
+        """Location is where to follow it."""
+        names = (job.dataset.name, job.pk)
+        return self.located(RoundOut(job).data, "api-dataset-round", *names, status=status.HTTP_202_ACCEPTED)
 
     def _rounds(self) -> Any:
-        return Round.objects.filter(dataset=self.dataset()).select_related("dataset__team")
+        return Round.objects.filter(dataset=self.get_object()).select_related("dataset__team")
 
     def _round(self, round_id: str) -> Round:
         job: Round = get_object_or_404(self._rounds(), pk=int(round_id))

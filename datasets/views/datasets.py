@@ -16,7 +16,7 @@ from console import roles
 from console.accounts import teams
 from console.accounts.principal import Principal
 from console.errors import Forbidden, InvalidFields
-from console.web.pages import actor_of, paginate, show_errors, wants_fragment
+from console.web.pages import actor_of, carry_out, paginate, wants_fragment
 from datasets import states
 from datasets.actions import datasets, trust
 from datasets.actions.rounds import request_round
@@ -44,14 +44,14 @@ def listing(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         if (team := teams.editable_by(actor).first()) is None:
             raise Forbidden("Making a dataset needs the role editor in a team.", hint="Ask an owner of your team.")
-        form = DatasetForm(request.POST, actor=actor, kind=_registered(kind))
+        form = posted = DatasetForm(request.POST, actor=actor, kind=_registered(kind))
         if "again" in request.POST:  # another kind was chosen, and there is no script to show its fields
             form = DatasetForm(initial=request.POST.dict(), actor=actor, kind=_registered(kind))
         elif "check" in request.POST:
             looked = run_test(form, lambda **location: datasets.check(team=team, kind=kind, actor=actor, **location))
             if wants_fragment(request):
                 return render(request, "datasets/_looked.html", {"form": form, "looked": looked})
-        elif form.is_valid() and (new_dataset := _create(form, kind, actor)) is not None:
+        elif new_dataset := carry_out(posted, lambda _: datasets.create(**posted.content(), kind=kind, actor=actor)):
             messages.success(request, f"Dataset {new_dataset.name} is there. Choose a folder to prepare or to serve.")
             return redirect("dataset", new_dataset.name)
     elif "new" in request.GET:
@@ -75,23 +75,6 @@ def listing(request: HttpRequest) -> HttpResponse:
 def _registered(kind: str) -> str:
     """The kind, or the first one for an unknown kind: the action names the error, and the form needs fields."""
     return kind if kind in registry.SOURCES else registry.FIRST
-
-
-def _create(form: DatasetForm, kind: str, actor: Principal) -> Dataset | None:
-    data = form.cleaned_data
-    try:
-        return datasets.create(
-            team=data["team"],
-            name=data["name"],
-            kind=kind,
-            options=form.options(),
-            credentials=form.credentials(),
-            description=data["description"],
-            actor=actor,
-        )
-    except InvalidFields as error:
-        show_errors(form, error)
-        return None
 
 
 def detail(request: HttpRequest, name: str) -> HttpResponse:
@@ -147,20 +130,9 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
         looked = run_test(form, lambda **location: datasets.check_dataset(dataset, actor=actor, **location))
         if wants_fragment(request):
             return render(request, "datasets/_looked.html", {"form": form, "looked": looked})
-    elif form.is_bound and form.is_valid():
-        try:
-            datasets.update(
-                dataset,
-                options=form.options(),
-                credentials=form.credentials(),
-                description=form.cleaned_data["description"],
-                actor=actor,
-            )
-        except InvalidFields as error:
-            show_errors(form, error)
-        else:
-            messages.success(request, f"Dataset {name} was changed.")
-            return redirect("dataset", name)
+    elif carry_out(form, lambda _: datasets.update(dataset, **form.content(), actor=actor)):
+        messages.success(request, f"Dataset {name} was changed.")
+        return redirect("dataset", name)
     context = {"dataset": dataset, "form": form, "looked": looked, "crumbs": _crumbs(dataset)}
     return render(request, "datasets/edit.html", {**context, **allowed(dataset.kind)})
 
@@ -172,7 +144,7 @@ def check(request: HttpRequest, name: str) -> HttpResponse:
     try:
         sentence = datasets.check_dataset(dataset, actor=actor)
     except InvalidFields as error:
-        looked = TestResult(False, " ".join(message for each in error.errors.values() for message in each))
+        looked = TestResult(False, error.text)
     else:
         looked = TestResult(True, sentence)
     if wants_fragment(request):

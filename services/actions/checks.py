@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
 from console.accounts.principal import Principal
-from console.errors import ConsoleError, InvalidFields
+from console.errors import ConsoleError, InvalidFields, collected
 from console.models import Team
 from datasets.models import Dataset
 from datasets.queries.peek import Peeks
@@ -30,18 +29,12 @@ def parse_all(data: Mapping[str, Any]) -> tuple[str, int, ServiceSpec]:
     """Name, replicas and spec; raises InvalidFields with what is wrong in all three."""
     errors: dict[str, list[str]] = {}
     name, replicas, spec = "", 1, None
-    try:
+    with collected(errors):
         name = parse_name(data.get("name"))
-    except InvalidFields as error:
-        errors.update(error.errors)
-    try:
+    with collected(errors):
         replicas = parse_replicas(data.get("replicas", 1))
-    except InvalidFields as error:
-        errors.update(error.errors)
-    try:
+    with collected(errors):
         spec = parse_spec(data)
-    except InvalidFields as error:
-        errors.update(error.errors)
     if errors or spec is None:
         raise InvalidFields(errors)
     return name, replicas, spec
@@ -58,12 +51,10 @@ def check_new(
     name: str, replicas: int, spec: ServiceSpec, *, team: Team, actor: Principal, peeks: Peeks | None = None
 ) -> None:
     errors: dict[str, list[str]] = {}
-    check_files = partial(check_spec, spec, replicas, name=name, team=team, actor=actor, peeks=peeks)
-    for check in (partial(check_name, name), check_files):
-        try:
-            check()
-        except InvalidFields as error:
-            errors.update(error.errors)
+    with collected(errors):
+        check_name(name)
+    with collected(errors):
+        check_spec(spec, replicas, name=name, team=team, actor=actor, peeks=peeks)
     if errors:
         raise InvalidFields(errors)
 
@@ -89,10 +80,8 @@ def check_spec(
     available = wiring.framework(spec.framework).availability(wiring.runtime(spec.framework))
     if not available.available:
         errors["framework"] = [available.reason]
-    try:
+    with collected(errors):
         check_room(spec, replicas, room=room, node=node)
-    except InvalidFields as error:
-        errors.update(error.errors)
     dataset = Dataset.objects.visible_to(actor).filter(name=spec.dataset, team=team).first()
     if dataset is None:
         errors["dataset"] = [

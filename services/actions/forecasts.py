@@ -38,7 +38,7 @@ def of_edit(service: Service, spec: ServiceSpec, replicas: int) -> Forecast | No
     try:
         checks.check_room(spec, replicas, room=moved, node=moved)
     except InvalidFields as error:
-        return Forecast(" ".join(sentence for each in error.errors.values() for sentence in each), refused=True)
+        return Forecast(error.text, refused=True)
     return _beside(service, serving, spec, replicas)
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from console import roles
 from console.accounts import bounds
 from console.accounts.principal import PresentedKey, Principal
-from console.errors import Conflict, Forbidden, InvalidFields
+from console.errors import Conflict, Forbidden, InvalidFields, collected
 from console.models import Team
 from services.actions import delivery, key_bounds, key_shares
 from services.actions.delivery import Delivery
@@ -68,10 +68,8 @@ def create(
     errors: dict[str, list[str]] = {}
     if not name.strip() or len(name) > 63:
         errors["name"] = ["Give it a name of 1 to 63 characters, so that people know what uses it."]
-    try:
+    with collected(errors):
         rights = key_bounds.bind(rights, team)
-    except InvalidFields as error:
-        errors |= error.errors
     errors = {**key_bounds.problems(rights, actor), **errors}
     if errors:
         raise InvalidFields(errors)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiExample, extend_schema_view
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 
 from console.web.openapi import describe
 from console.web.rest import Resource, parse, team_for
@@ -63,16 +61,12 @@ class Keys(Resource):
     def get_queryset(self) -> Any:
         return ApiKey.objects.visible_to(self.actor).select_related("team")
 
-    def key(self) -> ApiKey:
-        key: ApiKey = get_object_or_404(self.get_queryset(), pk=int(self.kwargs["pk"]))
-        return key
-
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(self.get_queryset())
         return self.get_paginated_response(rows_json(page or ()))
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        return Response(rows_json([self.key()])[0])
+        return Response(rows_json([self.get_object()])[0])
 
     def create(self, request: Request) -> Response:
         data = parse(KeyBody, request)
@@ -88,7 +82,7 @@ class Keys(Resource):
     )
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
-        return self._new_key_response(actions.rotate(self.key(), actor=self.actor))
+        return self._new_key_response(actions.rotate(self.get_object(), actor=self.actor))
 
     @describe(
         "Revoke a key, from now on and for good",
@@ -102,15 +96,14 @@ class Keys(Resource):
     )
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
-        row = self.key()
+        row = self.get_object()
         data = parse(RevokeBody, request)
         revoked = actions.revoke(row, actor=self.actor, children=data["children"])
         done = status.HTTP_200_OK if revoked.gateway.applied else status.HTTP_202_ACCEPTED
         return Response(revoked_json(revoked), status=done)
 
     def _new_key_response(self, new_key: actions.NewKey) -> Response:
-        where = reverse("api-key-detail", [new_key.row.pk], request=self.request)
         # A proxy or a browser must not keep the only copy of the key.
-        headers = {"Location": where, "Cache-Control": "no-store"}
+        headers = {"Cache-Control": "no-store"}
         done = status.HTTP_201_CREATED if new_key.gateway.applied else status.HTTP_202_ACCEPTED
-        return Response(new_key_json(new_key), status=done, headers=headers)
+        return self.located(new_key_json(new_key), "api-key-detail", new_key.row.pk, status=done, **headers)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema_view
 from rest_framework import serializers, status
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 
 from console.accounts import bounds, teams
 from console.models import Team
@@ -27,34 +26,24 @@ from services.models import Node, Queue
     partial_update=describe("Change a queue (administrators)", answers={200: QueueOut}, body=QueueChange, errors=[404]),
     destroy=describe("Delete a queue that nothing uses (administrators)", answers={204: None}, errors=[404, 409]),
 )
-class Queues(Resource):
+class Queues(ListModelMixin, RetrieveModelMixin, Resource):
     queryset = Queue.objects.all()
     serializer_class = QueueOut
     lookup_field = "name"
 
-    def queue(self) -> Queue:
-        return get_object_or_404(Queue, name=self.kwargs["name"])
-
-    def list(self, request: Request) -> Response:
-        return self.get_paginated_response(QueueOut(self.paginate_queryset(Queue.objects.all()), many=True).data)
-
     def create(self, request: Request) -> Response:
         self.actor.require_admin()
         queue = actions.create_queue(actor=self.actor, **{"gpus": {}, **parse(QueueBody, request)})
-        where = reverse("api-queue-detail", [queue.name], request=request)
-        return Response(QueueOut(queue).data, status=status.HTTP_201_CREATED, headers={"Location": where})
-
-    def retrieve(self, request: Request, name: str) -> Response:
-        return Response(QueueOut(self.queue()).data)
+        return self.located(QueueOut(queue).data, "api-queue-detail", queue.name)
 
     def partial_update(self, request: Request, name: str) -> Response:
-        queue = self.queue()
+        queue = self.get_object()
         self.actor.require_admin()
         changed = actions.edit_queue(queue, parse(QueueChange, request, partial=True), actor=self.actor)
         return Response(QueueOut(changed).data)
 
     def destroy(self, request: Request, name: str) -> Response:
-        actions.delete_queue(self.queue(), actor=self.actor)
+        actions.delete_queue(self.get_object(), actor=self.actor)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -68,51 +57,33 @@ class Queues(Resource):
         "Forget a node that is gone and that nothing runs on (administrators)", answers={204: None}, errors=[404, 409]
     ),
 )
-class Nodes(Resource):
+class Nodes(ListModelMixin, RetrieveModelMixin, Resource):
     queryset = Node.objects.all()
     serializer_class = NodeOut
     lookup_field = "name"
     lookup_value_regex = r"[A-Za-z0-9][-A-Za-z0-9_.]{0,62}"
 
-    def node(self) -> Node:
-        return get_object_or_404(Node, name=self.kwargs["name"])
-
-    def list(self, request: Request) -> Response:
-        return self.get_paginated_response(NodeOut(self.paginate_queryset(Node.objects.all()), many=True).data)
-
-    def retrieve(self, request: Request, name: str) -> Response:
-        return Response(NodeOut(self.node()).data)
-
     def partial_update(self, request: Request, name: str) -> Response:
-        node = self.node()
+        node = self.get_object()
         self.actor.require_admin()
         changed = actions.edit_node(node, actor=self.actor, **parse(NodeChange, request, partial=True))
         return Response(NodeOut(changed).data)
 
     def destroy(self, request: Request, name: str) -> Response:
-        actions.delete_node(self.node(), actor=self.actor)
+        actions.delete_node(self.get_object(), actor=self.actor)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class BoundsOut(serializers.Serializer[Team]):
     """How many of each the team may have at most."""
 
-    services = serializers.SerializerMethodField()
-    datasets = serializers.SerializerMethodField()
-    keys = serializers.SerializerMethodField(help_text="That are neither revoked nor expired.")
-    preheats = serializers.SerializerMethodField(help_text="Under way or waiting.")
+    services = serializers.IntegerField(read_only=True)
+    datasets = serializers.IntegerField(read_only=True)
+    keys = serializers.IntegerField(read_only=True, help_text="That are neither revoked nor expired.")
+    preheats = serializers.IntegerField(read_only=True, help_text="Under way or waiting.")
 
-    def get_services(self, team: Team) -> int:
-        return bounds.most(team, bounds.SERVICES)
-
-    def get_datasets(self, team: Team) -> int:
-        return bounds.most(team, bounds.DATASETS)
-
-    def get_keys(self, team: Team) -> int:
-        return bounds.most(team, bounds.KEYS)
-
-    def get_preheats(self, team: Team) -> int:
-        return bounds.most(team, bounds.PREHEATS)
+    def to_representation(self, instance: Team) -> dict[str, int]:
+        return {kind: bounds.most(instance, kind) for kind in bounds.KINDS}
 
 
 class TeamOut(serializers.ModelSerializer[Team]):
@@ -124,7 +95,7 @@ class TeamOut(serializers.ModelSerializer[Team]):
         fields = ("name", "role", "bounds", "created_at")
 
     def get_role(self, team: Team) -> str:
-        return str(self.context["roles"].get(team.pk, ""))
+        return str(self.context["view"].actor.roles.get(team.pk, ""))
 
 
 def _bound() -> serializers.IntegerField:
@@ -157,7 +128,7 @@ class TeamChange(Body):
         "Bound what a team may have (administrators)", answers={200: TeamOut}, body=TeamChange, errors=[404]
     ),
 )
-class Teams(Resource):
+class Teams(ListModelMixin, RetrieveModelMixin, Resource):
     queryset = Team.objects.none()
     serializer_class = TeamOut
     lookup_field = "name"
@@ -165,22 +136,8 @@ class Teams(Resource):
     def get_queryset(self) -> Any:
         return teams.visible_to(self.actor)
 
-    def team(self) -> Team:
-        team: Team = get_object_or_404(self.get_queryset(), name=self.kwargs["name"])
-        return team
-
-    def list(self, request: Request) -> Response:
-        page = self.paginate_queryset(self.get_queryset())
-        return self.get_paginated_response(TeamOut(page, many=True, context={"roles": self.actor.roles}).data)
-
-    def retrieve(self, request: Request, name: str) -> Response:
-        return self._shown(self.team())
-
     def partial_update(self, request: Request, name: str) -> Response:
-        team = self.team()
+        team = self.get_object()
         self.actor.require_admin()
         changes = parse(TeamChange, request, partial=True).get("bounds", {})
-        return self._shown(bounds.change(team, changes, actor=self.actor))
-
-    def _shown(self, team: Team) -> Response:
-        return Response(TeamOut(team, context={"roles": self.actor.roles}).data)
+        return Response(self.get_serializer(bounds.change(team, changes, actor=self.actor)).data)

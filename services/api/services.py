@@ -12,10 +12,9 @@ from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 
 from console.accounts.principal import INFER
-from console.errors import Forbidden, InvalidFields
+from console.errors import Forbidden, InvalidFields, collected
 from console.web.openapi import describe
 from console.web.rest import LargeJson, Resource, finite, object_of, team_for, unknown_fields
 from services import states
@@ -90,8 +89,7 @@ class Services(Inspection, Resource):
         if self.actor.restricted:
             raise Forbidden(f"{self.actor.label} is only for services that exist, so it cannot create one.")
         service = actions.create(data, team=team_for(self.actor, data.get("team")), actor=self.actor)
-        where = reverse("api-service-detail", [service.name], request=request)
-        return Response(self._fresh(service), status=status.HTTP_201_CREATED, headers={"Location": where})
+        return self.located(self._fresh(service), "api-service-detail", service.name)
 
     def retrieve(self, request: Request, name: str) -> Response:
         return Response(self._json(self.service()))
@@ -191,9 +189,7 @@ def _refuse_unknown(
     returned = tuple(set(ServiceOut().fields.keys()) - set(ServiceBody().fields.keys()))
     errors = unknown_fields(data, fields, fixed=returned)
     if errors and check:
-        try:
+        with collected(errors):
             check(data)
-        except InvalidFields as error:
-            errors.update(error.errors)
     if errors:
         raise InvalidFields(errors)

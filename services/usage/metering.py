@@ -69,12 +69,7 @@ def finished(path: Path) -> bool:
     with _opened(path) as file:
         if file is None:
             return True
-        size = os.fstat(file).st_size
-        if size == 0:
-            return True
-        identity = _identity(file)
-        position = LogPosition.objects.filter(identity=identity).first() if identity else None
-        rest = os.pread(file, LONGEST_LINE, position.offset if position else 0)
+        rest = os.pread(file, LONGEST_LINE, _offset(file))
         return b"\n" not in rest and len(rest) < LONGEST_LINE
 
 
@@ -84,9 +79,7 @@ def unread_bytes(directory: Path | None = None) -> int:
     for path in log_files(directory):
         with _opened(path) as file:
             if file is not None:
-                identity = _identity(file)
-                position = LogPosition.objects.filter(identity=identity).first() if identity else None
-                behind += max(0, os.fstat(file).st_size - (position.offset if position else 0))
+                behind += max(0, os.fstat(file).st_size - _offset(file))
     return behind
 
 
@@ -131,6 +124,13 @@ def _opened(path: Path) -> Iterator[int | None]:
         yield file
     finally:
         os.close(file)
+
+
+def _offset(file: int) -> int:
+    """Up to where it is counted."""
+    identity = _identity(file)
+    position = LogPosition.objects.filter(identity=identity).first() if identity else None
+    return position.offset if position else 0
 
 
 def _identity(file: int) -> str:

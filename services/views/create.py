@@ -169,7 +169,7 @@ def check_name(request: HttpRequest) -> HttpResponse:
     try:
         checks.check_name(name)
     except InvalidFields as error:
-        problem = " ".join(error.errors["name"])
+        problem = error.text
     return render(request, "services/form/_name.html", {"name": name, "problem": problem})
 
 

@@ -14,9 +14,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from console import roles
 from console.accounts import teams
 from console.accounts.principal import Principal
-from console.errors import Forbidden, InvalidFields
+from console.errors import Forbidden
 from console.formats.units import duration_text
-from console.web.pages import actor_of, paginate, show_errors
+from console.web.pages import actor_of, carry_out, paginate
 from services.actions import delivery, keys
 from services.forms.keys import KeyForm
 from services.models import ApiKey, Service
@@ -36,11 +36,8 @@ def listing(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         if not teams.editable_by(actor).exists():
             raise Forbidden("Making a key needs the role editor in a team.", hint="Ask an owner of your team.")
-        if form is not None and form.is_valid():
-            try:
-                new_key = keys.create(team=form.cleaned_data["team"], **keys.fields_of(form.cleaned_data), actor=actor)
-            except InvalidFields as error:
-                show_errors(form, error)
+        if form:
+            new_key = carry_out(form, lambda data: keys.create(team=data["team"], **keys.fields_of(data), actor=actor))
     return _page(request, actor, form=None if new_key else form, new_key=new_key)
 
 

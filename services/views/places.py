@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 from django.contrib import messages
@@ -13,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from console.errors import InvalidFields
-from console.web.pages import actor_of, page, paginate, show_errors
+from console.web.pages import actor_of, carry_out, page, paginate
 from services import states
 from services.actions import places
 from services.control.queues import lines
@@ -36,14 +35,9 @@ def queues(request: HttpRequest) -> HttpResponse:
     form = QueueForm(request.POST or None) if actor.is_admin and (request.POST or "new" in request.GET) else None
     if request.method == "POST":
         actor.require_admin()
-        if form is not None and form.is_valid():
-            try:
-                new_queue = places.create_queue(**form.cleaned_data, actor=actor)
-            except InvalidFields as error:
-                show_errors(form, error)
-            else:
-                messages.success(request, f"Queue {new_queue.name} is ready for services.")
-                return redirect("queue", new_queue.name)
+        if form and (new_queue := carry_out(form, lambda data: places.create_queue(**data, actor=actor))):
+            messages.success(request, f"Queue {new_queue.name} is ready for services.")
+            return redirect("queue", new_queue.name)
     return page(
         request,
         "places/queues.html",
@@ -61,21 +55,16 @@ def queue(request: HttpRequest, name: str) -> HttpResponse:
         try:
             places.delete_queue(row, actor=actor, confirm=request.POST.get("confirm", ""))
         except InvalidFields as error:
-            wrong = " ".join(chain.from_iterable(error.errors.values()))
+            wrong = error.text
         else:
             messages.success(request, f"Queue {name} was deleted.")
             return redirect("queues")
     elif request.method == "POST":
         actor.require_admin()
         form = QueueEditForm(request.POST)
-        if form.is_valid():
-            try:
-                places.edit_queue(row, form.cleaned_data, actor=actor)
-            except InvalidFields as error:
-                show_errors(form, error)
-            else:
-                messages.success(request, f"Queue {name} was changed.")
-                return redirect("queue", name)
+        if carry_out(form, lambda data: places.edit_queue(row, data, actor=actor)):
+            messages.success(request, f"Queue {name} was changed.")
+            return redirect("queue", name)
     context = {
         "queue": next(use for use in dashboard.queue_uses() if use.name == name),
         "form": form,
@@ -128,21 +117,16 @@ def node(request: HttpRequest, name: str) -> HttpResponse:
         try:
             places.delete_node(row, actor=actor, confirm=request.POST.get("confirm", ""))
         except InvalidFields as error:
-            wrong = " ".join(error.errors["confirm"])
+            wrong = error.text
         else:
             messages.success(request, f"Node {name} was forgotten.")
             return redirect("nodes")
     elif request.method == "POST":
         actor.require_admin()
         form = NodeForm(request.POST)
-        if form.is_valid():
-            try:
-                places.edit_node(row, **form.cleaned_data, actor=actor)
-            except InvalidFields as error:
-                show_errors(form, error)
-            else:
-                messages.success(request, f"Node {name} was changed.")
-                return redirect("node", name)
+        if carry_out(form, lambda data: places.edit_node(row, **data, actor=actor)):
+            messages.success(request, f"Node {name} was changed.")
+            return redirect("node", name)
     visible = Service.objects.visible_to(actor)
     context = {
         "node": next(use for use in dashboard.node_uses() if use.name == name),

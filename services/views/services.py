@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -18,7 +19,6 @@ from console.web.pages import actor_of, page, paginate, wants_fragment
 from datasets import states as rounds
 from datasets.actions import verbs as round_verbs
 from datasets.actions.rounds import cancel, pause, resume
-from datasets.models import Round
 from services import states
 from services.actions import forecasts
 from services.actions import services as actions
@@ -143,7 +143,7 @@ def act(request: HttpRequest, name: str, verb: str) -> HttpResponse:
     try:
         success_message = VERBS[verb](service, request, actor)
     except InvalidFields as error:
-        messages.error(request, " ".join(message for several in error.errors.values() for message in several))
+        messages.error(request, error.text)
     except Conflict as error:
         messages.error(request, str(error))
     else:
@@ -153,6 +153,8 @@ def act(request: HttpRequest, name: str, verb: str) -> HttpResponse:
     return go(request, reverse("service", args=[service.name]))
 
 
+Verb = Callable[[Service, HttpRequest, Principal], str]
+"""Carries it out; what to say then."""
 TITLES = {"restart": "Restart", "rollback": "Roll back"}
 
 
@@ -175,14 +177,24 @@ def go(request: HttpRequest, url: str) -> HttpResponse:
     return HttpResponse(headers={"HX-Redirect": url}) if wants_fragment(request) else redirect(url)
 
 
-def _start(service: Service, request: HttpRequest, actor: Principal) -> str:
-    actions.start(service, actor=actor)
-    return f"{service.name} is being started."
+def _told(action: Callable[..., Any], message: str) -> Verb:
+    """`message`: about the service {0}."""
+
+    def carry_out(service: Service, request: HttpRequest, actor: Principal) -> str:
+        action(service, actor=actor)
+        return message.format(service)
+
+    return carry_out
 
 
-def _stop(service: Service, request: HttpRequest, actor: Principal) -> str:
-    actions.stop(service, actor=actor)
-    return f"{service.name} is being stopped; requests in flight are finished."
+def _of_preheat(action: Callable[..., Any], message: str) -> Verb:
+    def carry_out(service: Service, request: HttpRequest, actor: Principal) -> str:
+        if service.target is None or service.target.round is None:
+            raise Conflict("No model files are being prepared for this service.")
+        action(service.target.round, actor=actor)
+        return message
+
+    return carry_out
 
 
 def _restart(service: Service, request: HttpRequest, actor: Principal) -> str:
@@ -209,48 +221,18 @@ def _delete(service: Service, request: HttpRequest, actor: Principal) -> str:
     return f"{service.name} is being deleted: its processes are ending."
 
 
-def _round_of(service: Service) -> Round:
-    job = service.target.round if service.target else None
-    if job is None:
-        raise Conflict("No model files are being prepared for this service.")
-    return job
-
-
-def _cancel_preheat(service: Service, request: HttpRequest, actor: Principal) -> str:
-    cancel(_round_of(service), actor=actor)
-    return "The preparation of model files is being cancelled."
-
-
-def _pause_preheat(service: Service, request: HttpRequest, actor: Principal) -> str:
-    pause(_round_of(service), actor=actor)
-    return "The preparation of model files is being paused. What was copied stays."
-
-
-def _resume_preheat(service: Service, request: HttpRequest, actor: Principal) -> str:
-    resume(_round_of(service), actor=actor)
-    return "The preparation of model files goes on."
-
-
-def _replace_now(service: Service, request: HttpRequest, actor: Principal) -> str:
-    actions.replace_now(service, actor=actor)
-    return f"{service.name} is being replaced: it is off while the new revision starts."
-
-
-def _cancel_rollout(service: Service, request: HttpRequest, actor: Principal) -> str:
-    actions.cancel_rollout(service, actor=actor)
-    return f"The rollout was canceled: revision {service.target_revision.number} stays."
-
-
-VERBS = {
-    "replace-now": _replace_now,
-    "cancel-rollout": _cancel_rollout,
-    "start": _start,
-    "stop": _stop,
+VERBS: dict[str, Verb] = {
+    "replace-now": _told(actions.replace_now, "{0.name} is being replaced: it is off while the new revision starts."),
+    "cancel-rollout": _told(
+        actions.cancel_rollout, "The rollout was canceled: revision {0.target_revision.number} stays."
+    ),
+    "start": _told(actions.start, "{0.name} is being started."),
+    "stop": _told(actions.stop, "{0.name} is being stopped; requests in flight are finished."),
     "restart": _restart,
     "scale": _scale,
     "rollback": _rollback,
     "delete": _delete,
-    "cancel-preheat": _cancel_preheat,
-    "pause-preheat": _pause_preheat,
-    "resume-preheat": _resume_preheat,
+    "cancel-preheat": _of_preheat(cancel, "The preparation of model files is being cancelled."),
+    "pause-preheat": _of_preheat(pause, "The preparation of model files is being paused. What was copied stays."),
+    "resume-preheat": _of_preheat(resume, "The preparation of model files goes on."),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 from typing import Any
 
 from django import forms
@@ -142,7 +141,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
             if verb is _add:
                 show_errors(form, error)
             elif not wrong:
-                messages.error(request, " ".join(chain.from_iterable(error.errors.values())))
+                messages.error(request, error.text)
         else:
             if done:
                 messages.success(request, done)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Final
 
 from console.formats.units import size_text
@@ -38,56 +39,27 @@ class Metric:
     """Drawn as lines, for what cannot be added up; as stacked bars otherwise."""
 
 
-def _tally(name: str) -> Callable[[Measured], float | None]:
-    return lambda used: getattr(used, name)
-
-
+REQUESTS: Final = (
+    Part("succeeded", "one", attrgetter("succeeded")),
+    Part("cancelled", "five", attrgetter("cancelled")),
+)
+ERRORS: Final = (
+    Part("limited", "four", attrgetter("limited")),
+    Part("refused or wrong (4xx)", "two", attrgetter("client_errors")),
+    Part("failed (5xx)", "three", attrgetter("server_errors")),
+)
+LATENCY: Final = (Part("p50", "one", attrgetter("p50")), Part("p95", "two", attrgetter("p95")))
+TOKENS: Final = (
+    Part("prompt", "one", attrgetter("prompt_tokens")),
+    Part("completion", "two", attrgetter("completion_tokens")),
+)
+BYTES: Final = (Part("in", "one", attrgetter("bytes_in")), Part("out", "two", attrgetter("bytes_out")))
 METRICS: Final[dict[str, Metric]] = {
-    "requests": Metric(
-        "Requests",
-        "",
-        (
-            Part("succeeded", "one", _tally("succeeded")),
-            Part("cancelled", "five", _tally("cancelled")),
-            Part("limited", "four", _tally("limited")),
-            Part("refused or wrong (4xx)", "two", _tally("client_errors")),
-            Part("failed (5xx)", "three", _tally("server_errors")),
-        ),
-    ),
-    "errors": Metric(
-        "Errors",
-        "",
-        (
-            Part("limited", "four", _tally("limited")),
-            Part("refused or wrong (4xx)", "two", _tally("client_errors")),
-            Part("failed (5xx)", "three", _tally("server_errors")),
-        ),
-    ),
-    "latency": Metric(
-        "Latency",
-        "ms",
-        (
-            Part("p50", "one", _tally("p50")),
-            Part("p95", "two", _tally("p95")),
-        ),
-        lines=True,
-    ),
-    "tokens": Metric(
-        "Tokens",
-        "",
-        (
-            Part("prompt", "one", _tally("prompt_tokens")),
-            Part("completion", "two", _tally("completion_tokens")),
-        ),
-    ),
-    "bytes": Metric(
-        "Bytes",
-        "B",
-        (
-            Part("in", "one", _tally("bytes_in")),
-            Part("out", "two", _tally("bytes_out")),
-        ),
-    ),
+    "requests": Metric("Requests", "", (*REQUESTS, *ERRORS)),
+    "errors": Metric("Errors", "", ERRORS),
+    "latency": Metric("Latency", "ms", LATENCY, lines=True),
+    "tokens": Metric("Tokens", "", TOKENS),
+    "bytes": Metric("Bytes", "B", BYTES),
 }
 
 

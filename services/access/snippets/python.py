@@ -9,21 +9,12 @@ from typing import Any, Final
 from services.access.doors import Address
 from services.clients.inference.call import Input, SequenceStep
 from services.clients.inference.caller import KEY_SHOWN
+from services.clients.inference.datatypes import DTYPES
 from services.clients.inference.wire import plain
 
 NUMPY: Final = {
+    **{name: f"np.{dtype.name}" for name, dtype in DTYPES.items()},
     "BOOL": "np.bool_",
-    "UINT8": "np.uint8",
-    "UINT16": "np.uint16",
-    "UINT32": "np.uint32",
-    "UINT64": "np.uint64",
-    "INT8": "np.int8",
-    "INT16": "np.int16",
-    "INT32": "np.int32",
-    "INT64": "np.int64",
-    "FP16": "np.float16",
-    "FP32": "np.float32",
-    "FP64": "np.float64",
     "BF16": "ml_dtypes.bfloat16",
     "BYTES": "np.object_",
 }

@@ -29,16 +29,6 @@ class ModelMetadata:
     outputs: tuple[Tensor, ...]
 
 
-def server_ready(host: str, http_port: int, timeout: float = 2.0) -> bool:
-    """Whether the server and all its models are ready. False, too, when nobody answers. `timeout` in seconds."""
-    return is_ok(host, http_port, "/v2/health/ready", timeout)
-
-
-def model_ready(host: str, http_port: int, model: str, timeout: float = 2.0) -> bool:
-    """Whether `model` takes requests. False, too, when nobody answers."""
-    return is_ok(host, http_port, f"/v2/models/{quote(model, safe='')}/ready", timeout)
-
-
 def model_metadata(host: str, http_port: int, model: str, timeout: float = 2.0) -> ModelMetadata:
     """Raises ProbeError: nobody answers, the model is not there, or the answer makes no sense."""
     status, body = get(host, http_port, f"/v2/models/{quote(model, safe='')}", timeout)
@@ -77,13 +67,6 @@ def probe(host: str, http_port: int, model: str, timeout: float = 2.0) -> ProbeR
     if metadata.name != model:
         return ProbeResult(False, f"The server answers for the model {metadata.name}, not for {model}.")
     return ProbeResult(True, "")
-
-
-def is_ok(host: str, http_port: int, path: str, timeout: float) -> bool:
-    try:
-        return get(host, http_port, path, timeout)[0] == 200
-    except ProbeError:
-        return False
 
 
 def get(host: str, http_port: int, path: str, timeout: float) -> tuple[int, bytes]:

@@ -14,27 +14,11 @@ from urllib.parse import quote
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from services.clients.inference.datatypes import DTYPES, bytes_per_value
 from services.clients.probes import kserve_v2, loopback, required_inputs
 from services.errors import ProbeError
 from services.specs import Ports, Tensor
 
-SIZES: Final = {
-    "BOOL": 1,
-    "UINT8": 1,
-    "UINT16": 2,
-    "UINT32": 4,
-    "UINT64": 8,
-    "INT8": 1,
-    "INT16": 2,
-    "INT32": 4,
-    "INT64": 8,
-    "FP16": 2,
-    "BF16": 2,
-    "FP32": 4,
-    "FP64": 8,
-    "BYTES": 4,
-}
-"""Bytes of one zero in the binary tensor extension; of BYTES, the length of an empty text."""
 MOST_BYTES: Final = 8 << 20
 """A larger input is not sent: its way there would say more than the model."""
 OPTIONS: Final = [("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
@@ -63,7 +47,9 @@ def shape(tensor: Tensor) -> list[int]:
 
 
 def zeros_bytes(tensor: Tensor) -> int:
-    return SIZES.get(tensor.datatype, 4) * math.prod(shape(tensor))
+    """In the binary tensor extension."""
+    size = bytes_per_value(tensor.datatype) if tensor.datatype in DTYPES else 4
+    return size * math.prod(shape(tensor))
 
 
 def request(model: str, inputs: tuple[Tensor, ...]) -> tuple[str, bytes, dict[str, str]]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from services.control import leases
 from services.control.queues import lines
 from services.engines.local import ports
-from services.models import Node, Queue, Replica, Revision, Service
+from services.models import Queue, Replica, Revision, Service
 from services.models.services import RUNNING
 from services.policies import admission, amounts, placement
 from services.policies.admission import Claim, Decision
@@ -199,10 +199,6 @@ def place(spec: ServiceSpec, replicas: int) -> placement.Placement:
     return placement.place(spec.resources, spec.affinity, lines.candidates(), replicas)
 
 
-def used_of(queue: Queue) -> Amount:
-    return lines.sum_of(Replica.objects.in_queue(queue.name))
-
-
 def used_by_queue() -> dict[str, Amount]:
     """What the replicas in each queue claim, in one query; a queue without any is missing."""
     return lines.claimed_by("revision__spec__queue", Replica.objects.all())
@@ -211,7 +207,3 @@ def used_by_queue() -> dict[str, Amount]:
 def used_by_node() -> dict[str, Amount]:
     """What the replicas on each node hold, in one query; a node without any is missing."""
     return lines.claimed_by("node", Replica.objects.all())
-
-
-def used_on(node: Node) -> Amount:
-    return lines.sum_of(Replica.objects.filter(node=node.name))

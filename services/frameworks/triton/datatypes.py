@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-V2: Final = (
-    "BOOL",
-    "UINT8",
-    "UINT16",
-    "UINT32",
-    "UINT64",
-    "INT8",
-    "INT16",
-    "INT32",
-    "INT64",
-    "FP16",
-    "FP32",
-    "FP64",
-    "BYTES",
-    "BF16",
-)
+from services.clients.inference.datatypes import DTYPES
+
+V2: Final = tuple(DTYPES)
 TO_CONFIG: Final = {name: "TYPE_STRING" if name == "BYTES" else f"TYPE_{name}" for name in V2}
 FROM_CONFIG: Final = {config: name for name, config in TO_CONFIG.items()}
 FROM_ONNX: Final = {

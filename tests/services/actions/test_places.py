@@ -52,7 +52,7 @@ def test_a_lower_quota_ends_nothing(ready: Callable[..., Service], world: World,
     service = ready()
     places.edit_queue(queue, {"cpu": 0.5}, actor=SYSTEM)
     assert world.settle(service).state == "READY"
-    assert claims.used_of(queue) == Amount(cpu=1, memory_gib=1)
+    assert claims.used_by_queue()[queue.name] == Amount(cpu=1, memory_gib=1)
 
 
 @pytest.mark.django_db

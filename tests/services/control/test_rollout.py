@@ -131,7 +131,7 @@ def test_replaced_now_it_takes_no_less_than_both_need_so_that_the_old_one_can_co
     service = world.converge(service)
     assert running(world, 2) and not running(world, 1)
     assert world.converge(behind).state == states.QUEUED, "4 CPU are kept until 1 CPU is known to do"
-    assert claims.used_of(Queue.objects.get()).cpu == 4
+    assert claims.used_by_queue()[Queue.objects.get().name].cpu == 4
     (shown,), (node,) = queue_uses(), node_uses()
     assert (shown.running, shown.uses[0].used, node.replicas, node.uses[0].used) == (1, 4, 1, 4)
     fail_on(world, 2)

@@ -44,8 +44,6 @@ def test_a_closed_port_is_not_ready_and_says_so(server: Callable[..., int]) -> N
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
     assert kserve_v2.probe(HOST, port, "digits") == ProbeResult(False, f"{HOST}:{port} is closed.", listening=False)
-    assert not kserve_v2.server_ready(HOST, port)
-    assert not kserve_v2.model_ready(HOST, port, "digits")
 
 
 def test_a_server_that_hangs_is_given_up_after_the_timeout(server: Callable[..., int]) -> None:
