@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 VERSION: Final = 4
 """Version of the readers. A stored report of another version is made again."""
 
@@ -102,30 +104,10 @@ class Report:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Report:
-        """The inverse. Raises LookupError, TypeError or ValueError for JSON that is no report of this version."""
+        """The inverse. Raises LookupError or ValueError for JSON that is no report of this version."""
         if data["version"] != VERSION:
             raise ValueError("a report of another version")
-        return cls(
-            kind=str(data["kind"]),
-            summary=str(data["summary"]),
-            name=str(data["name"]),
-            facts=tuple((str(label), str(text)) for label, text in data["facts"]),
-            inputs=_tensors(data["inputs"]),
-            outputs=_tensors(data["outputs"]),
-            problems=tuple(map(str, data["problems"])),
-            notes=tuple(map(str, data["notes"])),
-            executable=tuple(map(_executable, data["executable"])),
-            comparison=tuple(Difference(**row) for row in data["comparison"]),
-            suggested=str(data["suggested"]),
-            memory=Memory(**data["memory"]) if data["memory"] else None,
-            models=tuple(cls.from_json(model) for model in data["models"]),
-            whole=bool(data["whole"]),
-        )
+        return _ADAPTER.validate_python(data)
 
 
-def _executable(data: Mapping[str, Any]) -> Executable:
-    return Executable(**{**data, "imports": tuple(data["imports"]), "others": tuple(data["others"])})
-
-
-def _tensors(data: Any) -> tuple[ModelTensor, ...]:
-    return tuple(ModelTensor(one["name"], one["datatype"], tuple(one["shape"])) for one in data)
+_ADAPTER: Final = TypeAdapter(Report)

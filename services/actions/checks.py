@@ -77,9 +77,9 @@ def check_spec(
     Raises InvalidFields.
     """
     errors = _refused(spec, actor)
-    available = wiring.framework(spec.framework).availability(wiring.runtime(spec.framework))
-    if not available.available:
-        errors["framework"] = [available.reason]
+    missing = wiring.framework(spec.framework).missing(wiring.runtime(spec.framework))
+    if missing:
+        errors["framework"] = [missing]
     with collected(errors):
         check_room(spec, replicas, room=room, node=node)
     dataset = Dataset.objects.visible_to(actor).filter(name=spec.dataset, team=team).first()
@@ -89,7 +89,7 @@ def check_spec(
         ]
     else:
         errors.update(_unlisted(dataset, spec))
-        if available.available:
+        if not missing:
             errors.update(_model_problems(dataset, spec, name, peeks))
     if errors:
         raise InvalidFields(errors)

@@ -87,7 +87,7 @@ def datasets_of(actor: Principal) -> Options:
 
 def _framework(name: str) -> FrameworkChoice:
     framework = wiring.framework(name)
-    return FrameworkChoice(name, framework.label, framework.availability(wiring.runtime(name)).reason)
+    return FrameworkChoice(name, framework.label, framework.missing(wiring.runtime(name)))
 
 
 def free_in(queue: Queue, used: Amount) -> str:

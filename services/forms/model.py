@@ -122,7 +122,7 @@ def fitting(actor: Principal, dataset: str, path: str) -> str:
         name = FITTING.get(browsing.browse(row, path, limit=1).recognised.kind, "") if row else ""
     except ConsoleError:
         return ""
-    return name if name and wiring.framework(name).availability(wiring.runtime(name)).available else ""
+    return "" if name and wiring.framework(name).missing(wiring.runtime(name)) else name
 
 
 def fill(form: ServiceForm, model: Model) -> ServiceForm:

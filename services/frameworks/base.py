@@ -7,19 +7,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from services.clients.probes.loopback import ProbeResult
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
-
-
-@dataclass(frozen=True)
-class Availability:
-    available: bool
-    reason: str = ""
-    """Why not, and what to run to change that."""
 
 
 class Framework(ABC):
@@ -31,8 +23,8 @@ class Framework(ABC):
     """Where a service does not say for how long a replica may rest with a request before it is tested."""
 
     @abstractmethod
-    def availability(self, runtime: Path) -> Availability:
-        """Whether the runtime environment at `runtime` is installed and complete."""
+    def missing(self, runtime: Path) -> str:
+        """Why the runtime environment at `runtime` cannot be used, and what to run to change that; "" when it can."""
 
     @abstractmethod
     def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:

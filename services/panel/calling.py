@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 
 from django.conf import settings
 
@@ -13,6 +14,9 @@ from console.accounts.principal import INFER, Principal
 from console.errors import Conflict, Forbidden, NotFound
 from services import states
 from services.access.addresses import address_of
+from services.access.snippets.v2 import Snippets
+from services.clients.generation.call import Generation
+from services.clients.inference.call import Answer
 from services.clients.inference.caller import Caller
 from services.models import Revision, Service
 from services.panel import keys as panel_keys
@@ -32,6 +36,25 @@ HINTS: Final = {
     }.items()
     for code in codes
 }
+
+
+A = TypeVar("A", Answer, Generation)
+
+
+@dataclass(frozen=True)
+class Result(Generic[A]):
+    """An answer of 4xx or 5xx is a result too: see `answer.ok`, `answer.status`, `answer.error`, and `hint`."""
+
+    protocol: str
+    answer: A
+    snippets: Snippets
+    hint: str = ""
+    """What to do about an error, when the console knows."""
+
+    def to_json(self) -> dict[str, Any]:
+        """`{protocol, ok, status, error, hint, outputs, responses, timing, request, response, snippets}`."""
+        answer = self.answer.to_json()
+        return {"protocol": self.protocol, "hint": self.hint, **answer, "snippets": dict(self.snippets)}
 
 
 def may(service: Service, actor: Principal) -> None:

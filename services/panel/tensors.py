@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from console.accounts.principal import Principal
@@ -17,7 +17,7 @@ from services import wiring
 from services.access.addresses import address_of
 from services.access.doors import DOORS, TRITON, refusal
 from services.access.snippets.v1 import v1_snippets
-from services.access.snippets.v2 import Snippets, snippets
+from services.access.snippets.v2 import snippets
 from services.clients.inference import grpc as inference_grpc
 from services.clients.inference import http as inference_http
 from services.clients.inference import kserve_v1
@@ -40,20 +40,8 @@ JSON_VALUES: Final = 4096
 """With encoding auto, larger inputs travel as binary tensors."""
 
 
-@dataclass(frozen=True)
-class ProbeResult:
-    """An answer of 4xx or 5xx is a result too: see `answer.ok`, `answer.status`, `answer.error`, and `hint`."""
-
-    protocol: str
-    answer: Answer
-    snippets: Snippets
-    hint: str = ""
-    """What to do about an error, when the console knows."""
-
-    def to_json(self) -> dict[str, Any]:
-        """`{protocol, ok, status, error, hint, outputs, responses, timing, request, response, snippets}`."""
-        answer = self.answer.to_json()
-        return {"protocol": self.protocol, "hint": self.hint, **answer, "snippets": dict(self.snippets)}
+class ProbeResult(calling.Result[Answer]):
+    """Of tensors."""
 
 
 def probe(

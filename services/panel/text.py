@@ -19,7 +19,6 @@ from console.errors import InvalidFields
 from services.access.addresses import address_of
 from services.access.doors import Address
 from services.access.snippets.text import text_snippets
-from services.access.snippets.v2 import Snippets
 from services.clients.generation import grpc as generation_grpc
 from services.clients.generation import openai as generation_openai
 from services.clients.generation.call import CHAT, EMBEDDING, Ask, Generation, Piece, TextCall
@@ -47,18 +46,8 @@ class Prepared:
     """Who asked, for the log."""
 
 
-@dataclass(frozen=True)
-class TextResult:
-    """An answer of 4xx or 5xx is a result too."""
-
-    protocol: str
-    answer: Generation
-    snippets: Snippets
-    hint: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        answer = self.answer.to_json()
-        return {"protocol": self.protocol, "hint": self.hint, **answer, "snippets": dict(self.snippets)}
+class TextResult(calling.Result[Generation]):
+    """Of text."""
 
 
 def prepare(

@@ -25,7 +25,6 @@ from services.control import publishing
 from services.control.replicas import hung as hung_replicas
 from services.control.replicas import life as replicas
 from services.engines.local import ports
-from services.frameworks.base import Availability
 from services.frameworks.triton.framework import Triton
 from services.frameworks.vllm.framework import Vllm
 from services.gateway import status
@@ -85,7 +84,7 @@ def world(monkeypatch: pytest.MonkeyPatch, queue: Queue, node: Node, published: 
     monkeypatch.setattr(kserve_v2, "probe", new_world.probe)
     monkeypatch.setattr(ports, "allocate", in_order)
     monkeypatch.setattr(replicas, "_longest_drain", lambda: timedelta(0))
-    monkeypatch.setattr(Triton, "availability", lambda self, runtime: Availability(True))
+    monkeypatch.setattr(Triton, "missing", lambda self, runtime: "")
     monkeypatch.setattr(Vllm, "warms_up", False)  # no process is there; see test_warming.py
     return new_world
 

@@ -12,19 +12,14 @@ from datasets.inspect.config_pbtxt import config_fields, pbtxt
 WARMUP: Final = "warmup"
 INITIAL_STATE: Final = "initial_state"
 BYTES_OF: Final = {
-    "TYPE_BOOL": 1,
-    "TYPE_UINT8": 1,
-    "TYPE_INT8": 1,
-    "TYPE_UINT16": 2,
-    "TYPE_INT16": 2,
-    "TYPE_FP16": 2,
-    "TYPE_BF16": 2,
-    "TYPE_UINT32": 4,
-    "TYPE_INT32": 4,
-    "TYPE_FP32": 4,
-    "TYPE_UINT64": 8,
-    "TYPE_INT64": 8,
-    "TYPE_FP64": 8,
+    f"TYPE_{name}": size
+    for size, names in {
+        1: ("BOOL", "UINT8", "INT8"),
+        2: ("UINT16", "INT16", "FP16", "BF16"),
+        4: ("UINT32", "INT32", "FP32"),
+        8: ("UINT64", "INT64", "FP64"),
+    }.items()
+    for name in names
 }
 """Bytes of one number; a text may be empty."""
 

@@ -95,27 +95,18 @@ class Generation:
 
     def to_json(self) -> dict[str, Any]:
         """The keys of an Answer, and what only text has."""
-        usage = {**asdict(self.usage), "total_tokens": total(self.usage)}
-        timing = {
-            **asdict(self.timing),
+        document = {name: value for name, value in asdict(self).items() if name not in _OWN}
+        document["usage"]["total_tokens"] = total(self.usage)
+        document["timing"] |= {
             "total_ms": self.timing.total_ms,
             "first_token_ms": self.first_ms,
             "tokens_per_second": self.tokens_per_second,
         }
-        return {
-            "ok": self.ok,
-            "status": self.status,
-            "error": self.error,
-            "text": self.text,
-            "characters": self.characters,
-            "finish_reason": self.finish_reason,
-            "usage": usage,
-            "outputs": [asdict(output) for output in self.outputs],
-            "responses": [],
-            "timing": timing,
-            "request": asdict(self.request),
-            "response": asdict(self.response),
-        }
+        return {**document, "responses": []}
+
+
+# Of a Generation, what is shown as a part of its timing, or not at all.
+_OWN: Final = frozenset({"pieces", "first_ms", "last_ms"})
 
 
 def total(usage: Usage) -> int | None:

@@ -6,14 +6,15 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.client import responses as phrases
 from typing import Any, Final
 
 from console.errors import Unavailable
-from services.clients.inference.caller import CONNECT_SECONDS, Caller
+from services.clients.inference.call import Answer, Message, Output, Response, Timing
+from services.clients.inference.caller import CONNECT_SECONDS, Caller, without_key
 from services.clients.inference.wire import cut
 
 HELD_BYTES: Final = 64 << 20
@@ -63,6 +64,51 @@ def post(caller: Caller, request: Request) -> Exchange:
     finally:
         connection.close()
     return Exchange(reply, trouble, 1000 * (connected - begun), 1000 * (time.perf_counter() - connected))
+
+
+def infer(
+    caller: Caller,
+    build: Callable[[], Request],
+    read: Callable[[Reply], tuple[Output, ...]],
+    what: str,
+    show: Callable[[bytes, int, Mapping[str, str]], str],
+) -> Answer:
+    """Raises Unavailable when nothing listens there. Anything that answers, however badly, gives an Answer.
+
+    `what`: the reply should be. `show`: a body, from its bytes, its whole size and its headers.
+    """
+    begun = time.perf_counter()
+    request = build()
+    built = time.perf_counter()
+    exchange = post(caller, request)
+    answered = time.perf_counter()
+    responses: tuple[Response, ...] = ()
+    if (reply := exchange.reply) is None:
+        status, error, received = "no answer", exchange.trouble, Message("", {}, "", 0)
+    else:
+        status, error = reply.status_line, _refusal(reply)
+        try:
+            responses = () if error else (Response(read(reply), exchange.wait_ms),)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            error = f"The answer is not {what}."
+        received = Message(f"HTTP/1.1 {status}", reply.headers, show(reply.body, reply.size, reply.headers), reply.size)
+    decode_ms = 1000 * (time.perf_counter() - answered)
+    sent = Message(
+        f"POST {request.path} HTTP/1.1",
+        without_key(request.headers, caller.key),
+        show(request.body, len(request.body), request.headers),
+        len(request.body),
+    )
+    timing = Timing(1000 * (built - begun), exchange.connect_ms, exchange.wait_ms, decode_ms)
+    return Answer(not error, status, error, responses, timing, sent, received)
+
+
+def _refusal(reply: Reply) -> str:
+    """Why nothing of it is read; "" when something is."""
+    if reply.status != 200:
+        return error_of(reply.body, reply.status)
+    too_long = f"The answer has {reply.size:,} bytes: too many to be read here."
+    return too_long if reply.size > len(reply.body) else ""
 
 
 def headers_of(caller: Caller, content_type: str, body: bytes) -> dict[str, str]:

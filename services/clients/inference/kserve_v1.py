@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 from services.clients.inference import http_exchange as http
 from services.clients.inference import wire
-from services.clients.inference.call import SHOWN_VALUES, Answer, Message, Model, Output, Response, Timing
-from services.clients.inference.caller import Caller, without_key
+from services.clients.inference.call import SHOWN_VALUES, Answer, Model, Output
+from services.clients.inference.caller import Caller
 from services.clients.inference.values import MOST_CONTAINERS, generate
 from services.specs import Tensor
 
@@ -28,45 +27,26 @@ LONGEST_EXAMPLE: Final = 4096
 
 def predict(caller: Caller, model: str, body: Mapping[str, Any]) -> Answer:
     """`body`: {"instances": [...]} or {"inputs": ...}. Raises Unavailable when nothing listens there."""
-    begun = time.perf_counter()
-    sent = json.dumps(body, ensure_ascii=False).encode()
-    path = f"/v1/models/{quote(model, safe='')}:predict"
-    request = http.Request(path, http.headers_of(caller, "application/json", sent), sent)
-    built = time.perf_counter()
-    exchange = http.post(caller, request)
-    answered = time.perf_counter()
-    responses: tuple[Response, ...] = ()
-    if (reply := exchange.reply) is None:
-        status, error, received = "no answer", exchange.trouble, Message("", {}, "", 0)
-    else:
-        status = reply.status_line
-        responses, error = _read(reply, exchange.wait_ms)
-        text = wire.cut(reply.body.decode("utf-8", "replace"))
-        received = Message(f"HTTP/1.1 {status}", reply.headers, text, reply.size)
-    timing = Timing(
-        1000 * (built - begun), exchange.connect_ms, exchange.wait_ms, 1000 * (time.perf_counter() - answered)
-    )
-    shown = Message(
-        f"POST {path} HTTP/1.1", without_key(request.headers, caller.key), wire.cut(sent.decode()), len(sent)
-    )
-    return Answer(not error, status, error, responses, timing, shown, received)
+
+    def build() -> http.Request:
+        sent = json.dumps(body, ensure_ascii=False).encode()
+        path = f"/v1/models/{quote(model, safe='')}:predict"
+        return http.Request(path, http.headers_of(caller, "application/json", sent), sent)
+
+    return http.infer(caller, build, _read, "a V1 prediction", _shown)
 
 
-def _read(reply: http.Reply, at_ms: float) -> tuple[tuple[Response, ...], str]:
-    if reply.status != 200:
-        return (), http.error_of(reply.body, reply.status)
-    if reply.size > len(reply.body):
-        return (), f"The answer has {reply.size:,} bytes: too many to be read here."
-    try:
-        answer = json.loads(reply.body)
-        name = "predictions" if "predictions" in answer else "outputs"
-        rows = answer[name]
-    except (ValueError, LookupError, TypeError):
-        return (), "The answer is not a V1 prediction."
-    rows = rows if isinstance(rows, list) else [rows]
+def _read(reply: http.Reply) -> tuple[Output, ...]:
+    answer = json.loads(reply.body)
+    name = "predictions" if "predictions" in answer else "outputs"
+    rows = answer[name] if isinstance(answer[name], list) else [answer[name]]
     # A row may be a whole picture: what is shown of it is text, so that it can be cut.
     few = [json.dumps(row, ensure_ascii=False) if isinstance(row, list | dict) else row for row in rows[:SHOWN_VALUES]]
-    return (Response((Output(name, "JSON", (len(rows),), wire.Room().take(few), len(rows)),), at_ms),), ""
+    return (Output(name, "JSON", (len(rows),), wire.Room().take(few), len(rows)),)
+
+
+def _shown(body: bytes, _size: int, _headers: Mapping[str, str]) -> str:
+    return wire.cut(body.decode("utf-8", "replace"))
 
 
 def example(model: Model) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Final
 from services.clients.probes import kserve_v2, prometheus, triton_alive
 from services.clients.probes.loopback import ProbeResult
 from services.frameworks import variables
-from services.frameworks.base import Availability, Framework
+from services.frameworks.base import Framework
 from services.frameworks.options import parse
-from services.frameworks.triton import describe, explain, launch, options, runtime
-from services.frameworks.triton.runtime import locate
+from services.frameworks.triton import describe, explain, launch, options
+from services.frameworks.triton.runtime import locate, problem
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
 
 START_SECONDS: Final = 600
@@ -23,8 +23,8 @@ class Triton(Framework):
     label: ClassVar[str] = "NVIDIA Triton"
     stall_seconds: ClassVar[int] = 15
 
-    def availability(self, runtime: Path) -> Availability:
-        return availability(runtime)
+    def missing(self, runtime: Path) -> str:
+        return problem(runtime)
 
     def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         return parse(options.SHAPE, raw)
@@ -75,8 +75,3 @@ class Triton(Framework):
             return name.startswith("nv_inference_") and "pending" not in name
 
         return prometheus.total(host, ports.metrics, counts, timeout)
-
-
-def availability(root: Path) -> Availability:
-    reason = runtime.problem(root)
-    return Availability(available=not reason, reason=reason)

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Final
 from services.clients.probes import openai_health, prometheus
 from services.clients.probes.loopback import ProbeResult
 from services.frameworks import variables
-from services.frameworks.base import Availability, Framework
+from services.frameworks.base import Framework
 from services.frameworks.options import parse
-from services.frameworks.vllm import describe, env, explain, launch, options, runtime
+from services.frameworks.vllm import describe, env, explain, launch, options
+from services.frameworks.vllm.runtime import problem
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
 
 LOGGED: Final = dict.fromkeys(env.ALLOWED, variables.WORDS)
@@ -34,8 +35,8 @@ class Vllm(Framework):
     stall_seconds: ClassVar[int] = 30
     warms_up: ClassVar[bool] = True
 
-    def availability(self, runtime: Path) -> Availability:
-        return availability(runtime)
+    def missing(self, runtime: Path) -> str:
+        return problem(runtime)
 
     def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         return parse(options.SHAPE, raw)
@@ -76,8 +77,3 @@ class Vllm(Framework):
     def progress(self, host: str, ports: Ports, timeout: float) -> float:
         """Tokens read, tokens written, requests ended, and steps of its engine: a long prompt takes many."""
         return prometheus.total(host, ports.http, FINISHED_WORK.__contains__, timeout)
-
-
-def availability(root: Path) -> Availability:
-    reason = runtime.problem(root)
-    return Availability(available=not reason, reason=reason)

@@ -123,10 +123,10 @@ def linked_runtime(root: Path) -> Path:
 
 def test_a_runtime_is_prepared_once_and_again_when_it_changed(tmp_path: Path) -> None:
     root = linked_runtime(tmp_path / "triton")
-    assert get("triton").availability(root).reason == "The Triton runtime is not complete; run `make runtime-triton`."
+    assert get("triton").missing(root) == "The Triton runtime is not complete; run `make runtime-triton`."
     assert runtime.prepare(root)
     assert not runtime.prepare(root)
-    assert get("triton").availability(root).available
+    assert not get("triton").missing(root)
     assert sorted(path.name for path in (root / "backends").iterdir()) == [".prepared", "onnxruntime", "python"]
     shutil.rmtree(root / "backends" / "onnxruntime")
     (root / "backends" / ".prepared").write_text("of an older release")

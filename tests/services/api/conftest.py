@@ -17,7 +17,6 @@ from services.actions import delivery, keys
 from services.actions import services as verbs
 from services.actions.delivery import Delivery
 from services.control import publishing
-from services.frameworks.base import Availability
 from services.frameworks.triton.framework import Triton
 from services.models import ApiKey, Queue, Service
 from tests.rest import Api
@@ -35,7 +34,7 @@ def without_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "publish_now", lambda: None)
     monkeypatch.setattr(delivery, "carry_out", lambda rows: Delivery())
     monkeypatch.setattr(delivery, "states", lambda rows: {row.pk: Delivery() for row in rows})
-    monkeypatch.setattr(Triton, "availability", lambda self, runtime: Availability(True))
+    monkeypatch.setattr(Triton, "missing", lambda self, runtime: "")
 
 
 @pytest.fixture

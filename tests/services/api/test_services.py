@@ -14,7 +14,6 @@ from console.accounts.principal import Principal
 from console.models import Membership, Team
 from services import states
 from services.actions import services as verbs
-from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
 from services.models import Queue, Service
 from tests.rest import REFUSED, SEEN, Api, who_may
@@ -92,7 +91,7 @@ def test_only_an_administrator_has_code_of_a_model_run(
     monkeypatch: pytest.MonkeyPatch,
     key_for: Callable[..., tuple[Api, Any]],
 ) -> None:
-    monkeypatch.setattr(Vllm, "availability", lambda self, runtime: Availability(True))
+    monkeypatch.setattr(Vllm, "missing", lambda self, runtime: "")
     llama_folder.write(models / "llama")
     body = {**payload, "name": "llama", "framework": "vllm", "model_path": "llama", "team": "vision"}
     trusting = {**body, "framework_config": {"trust_remote_code": True}}

@@ -21,7 +21,6 @@ from datasets.actions import trust
 from datasets.models import Dataset
 from services import states
 from services.actions import services as verbs
-from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
 from services.models import Service
 from tests.services.frameworks.triton.onnx_files import write_digits
@@ -123,7 +122,7 @@ def language_model(folder: Path) -> Path:
 
 @pytest.fixture
 def vllm_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Vllm, "availability", lambda self, runtime: Availability(True))
+    monkeypatch.setattr(Vllm, "missing", lambda self, runtime: "")
 
 
 def test_a_pickle_of_weights_is_refused_unless_it_holds_nothing_but_tensors(

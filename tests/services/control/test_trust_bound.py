@@ -22,7 +22,6 @@ from services import states
 from services.actions import services as verbs
 from services.clients.probes import openai_health
 from services.frameworks import warming
-from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
 from services.models import Queue, Service
 from services.specs import Launch
@@ -277,7 +276,7 @@ def remote(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Service:
     """A service for which an administrator allowed the code of one language model; the owner trusts later changes."""
-    monkeypatch.setattr(Vllm, "availability", lambda self, runtime: Availability(True))
+    monkeypatch.setattr(Vllm, "missing", lambda self, runtime: "")
     monkeypatch.setattr(Vllm, "warms_up", False)
     monkeypatch.setattr(openai_health, "probe", world.probe)
     monkeypatch.setattr(warming, "is_warm", lambda *_where: True)

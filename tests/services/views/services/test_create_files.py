@@ -17,7 +17,6 @@ from datasets.actions import trust
 from datasets.models import Dataset
 from datasets.sources.local.source import LocalSource
 from services import forms
-from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
 from services.models import Service
 from tests import repositories
@@ -59,7 +58,7 @@ def test_code_in_the_files_is_shown_and_what_is_missing_to_run_it(
 def test_a_language_model_says_its_datatype_and_the_memory_that_it_needs(
     read: Callable[..., str], dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Vllm, "availability", lambda self, runtime: Availability(True))
+    monkeypatch.setattr(Vllm, "missing", lambda self, runtime: "")
     folder = config(Path(dataset.options["path"]) / "llama", LLAMA_3_8B)
     safetensors(folder / "model.safetensors", llama_shapes(LLAMA_3_8B))
     page = read("llama", "vllm")

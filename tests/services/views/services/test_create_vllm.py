@@ -15,7 +15,6 @@ from django.urls import reverse
 from console.accounts.principal import Principal
 from console.models import Membership
 from services import forms
-from services.frameworks.base import Availability
 from services.frameworks.vllm.framework import Vllm
 from services.models import Service
 from tests.services import llama_folder
@@ -28,7 +27,7 @@ NEW = "service-new"
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real runtime is used in tests/integration; no process is started here."""
-    monkeypatch.setattr(Vllm, "availability", lambda self, runtime: Availability(True))
+    monkeypatch.setattr(Vllm, "missing", lambda self, runtime: "")
 
 
 @pytest.fixture
