@@ -90,7 +90,7 @@ def may_call(service: GatewayService) -> Json:
     """
     opening = grants.opening(service.team, service.uid)
     may: list[Json] = [{"any": True}] if service.public else [_has(grant) for grant in opening]
-    checked = {"header": {"name": internal_headers.CHECKED, "string_match": {"exact": "1"}}}
+    checked = {"header": names.match(internal_headers.CHECKED, exact="1")}
     return {
         names.GRANT_EARLY: _allow(may),
         names.GRANT: _allow(may, only=checked),
@@ -100,9 +100,7 @@ def may_call(service: GatewayService) -> Json:
 
 def _parameters(service: GatewayService) -> Json:
     """Denies what lacks one of the headers that this service asks for. Apart from the grants, for its own words."""
-    principals = [
-        {"header": {"name": name, "string_match": {"exact": value}}} for name, value in sorted(service.auth_parameters)
-    ]
+    principals = [{"header": names.match(name, exact=value)} for name, value in sorted(service.auth_parameters)]
     lacking = {"permissions": [{"any": True}], "principals": [{"not_id": {"and_ids": {"ids": principals}}}]}
     return typed(_RBAC + "PerRoute", rbac={"rules": {"action": "DENY", "policies": {names.PARAMETERS: lacking}}})
 
@@ -112,7 +110,7 @@ def may_infer(*, keyless: bool = False) -> Json:
 
     `keyless` lets a caller without a key pass on to where the service is known.
     """
-    extra = [_starts_with_keyless()] if keyless else []
+    extra = [{"header": names.IS_KEYLESS}] if keyless else []
     policy = _allow([_has(grants.marked(grants.INFER)), *extra])
     return {names.GRANT_EARLY: policy, names.GRANT: policy}
 
@@ -132,8 +130,4 @@ def _allow(principals: list[Json], only: Json | None = None) -> Json:
 
 
 def _has(text: str) -> Json:
-    return {"header": {"name": internal_headers.CALLER, "string_match": {"contains": text}}}
-
-
-def _starts_with_keyless() -> Json:
-    return {"header": {"name": internal_headers.CALLER, "string_match": {"exact": f"{names.KEYLESS};"}}}
+    return {"header": names.match(internal_headers.CALLER, contains=text)}

@@ -153,8 +153,5 @@ def _answers_cluster() -> Json:
     return {
         "name": names.ANSWERS,
         "type": "STATIC",
-        "load_assignment": {
-            "cluster_name": names.ANSWERS,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
-        },
+        "load_assignment": names.static_endpoints(names.ANSWERS, address),
     }

@@ -79,12 +79,7 @@ def bridge(bridge_dir: Path, limits: Limits) -> list[Json]:
             "type": "STATIC",
             "connect_timeout": "2s",
             "per_connection_buffer_limit_bytes": names.largest_body(limits),
-            "load_assignment": {
-                "cluster_name": name,
-                "endpoints": [
-                    {"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(bridge_dir / socket)}}}}]}
-                ],
-            },
+            "load_assignment": names.static_endpoints(name, {"pipe": {"path": str(bridge_dir / socket)}}),
             "typed_extension_protocol_options": {HTTP_OPTIONS: _protocol(limits, grpc=grpc)},
             "circuit_breakers": _breakers(MAX_REQUESTS),
         }

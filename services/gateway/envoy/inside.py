@@ -110,17 +110,13 @@ def _chain(name: str, gateway_dir: Path, limits: Limits, mutations: list[Json]) 
 
 @remembered
 def _hop(name: str, concurrent: int, limits: Limits) -> Json:
-    address = {"envoy_internal_address": {"server_listener_name": INNER}}
     return typed(
         "envoy.config.cluster.v3.Cluster",
         name=name,
         type="STATIC",
         connect_timeout="2s",
         per_connection_buffer_limit_bytes=names.largest_body(limits),
-        load_assignment={
-            "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
-        },
+        load_assignment=names.static_endpoints(name, {"envoy_internal_address": {"server_listener_name": INNER}}),
         # gRPC stays HTTP/2, and HTTP/1.1 stays what it is.
         typed_extension_protocol_options={
             HTTP_OPTIONS: typed(

@@ -129,7 +129,7 @@ def _access_logs(path: Path) -> list[Json]:
     Envoy's formatter of JSON escapes, and costs twice as much as that of text. So the V2 inferences have a format of
     text: it has no field in which a caller could write a quote, because it is only for paths that hold none.
     """
-    usual = {"name": ":path", "string_match": {"safe_regex": {"regex": _INFERENCE}}}
+    usual = names.match(":path", safe_regex={"regex": _INFERENCE})
     unusual = {**usual, "invert_match": True}
     text = "".join(
         (

@@ -9,6 +9,7 @@ import json
 from typing import Any, Final
 
 from services.gateway.snapshot import Limits
+from services.schema import internal_headers
 
 TYPE: Final = "type.googleapis.com/"
 
@@ -139,6 +140,19 @@ def largest_body(limits: Limits) -> int:
 
 def typed(kind: str, **fields: Any) -> Json:
     return {"@type": TYPE + kind, **fields}
+
+
+def match(header: str, **how: Any) -> Json:
+    """Matches requests by a header: exact, prefix, contains or safe_regex."""
+    return {"name": header, "string_match": how}
+
+
+IS_KEYLESS: Final = match(internal_headers.CALLER, exact=f"{KEYLESS};")
+
+
+def static_endpoints(cluster: str, address: Json) -> Json:
+    """The load assignment of a cluster with one address."""
+    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}
 
 
 def http_cluster(service: str) -> str:

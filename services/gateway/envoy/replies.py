@@ -55,22 +55,12 @@ def local_replies(limits: Limits) -> Json:
     late = "The request's body did not come in within the time that this gateway gives it."
     bearer = header("www-authenticate", "Bearer")
     again = header("retry-after", "1")
-    keyless = {
-        "header_filter": {"header": {"name": internal_headers.CALLER, "string_match": {"exact": f"{names.KEYLESS};"}}}
-    }
-    unnamed = {"header_filter": {"header": {"name": internal_headers.SERVICE, "string_match": {"prefix": "_"}}}}
+    keyless = _header(names.IS_KEYLESS)
+    unnamed = _header(names.match(internal_headers.SERVICE, prefix="_"))
     overflow = _details("grpc_field_extraction_FAILED_PRECONDITION")
     unreadable = _details("grpc_field_extraction_INVALID_ARGUMENT")
-    packed = {
-        "header_filter": {
-            "header": {
-                "name": "grpc-encoding",
-                "string_match": {"safe_regex": {"regex": "(?i:identity)?"}},
-                "treat_missing_header_as_empty": True,
-                "invert_match": True,
-            }
-        }
-    }
+    unpacked = names.match("grpc-encoding", safe_regex={"regex": "(?i:identity)?"})
+    packed = _header({**unpacked, "treat_missing_header_as_empty": True, "invert_match": True})
     return {
         "mappers": [
             *_worded(
@@ -111,11 +101,7 @@ def local_replies(limits: Limits) -> Json:
 
 def _rate_limited(seconds: int) -> list[Json]:
     """The credential of a limited key says which step is its own."""
-    step = {
-        "header_filter": {
-            "header": {"name": internal_headers.CALLER, "string_match": {"contains": f";retry={seconds};"}}
-        }
-    }
+    step = _header(names.match(internal_headers.CALLER, contains=f";retry={seconds};"))
     sentence = f"The rate limit of this API key is used up: the next request may come in {seconds} s."
     return _worded([_status(429), step], sentence, headers=[header("retry-after", str(seconds))])
 
@@ -156,7 +142,7 @@ def _worded(
     common: Json = {"status_code": status} if status else {}
     grpc = {
         **common,
-        "filter": _all([_is_grpc(), *conditions]),
+        "filter": _all([_header(names.match("content-type", prefix="application/grpc")), *conditions]),
         "headers_to_add": [*(headers or []), *([header("grpc-status", grpc_status)] if grpc_status else [])],
         "body_format_override": {"text_format_source": {"inline_string": sentence}},
     }
@@ -188,17 +174,17 @@ def _code(conditions: list[Json]) -> int:
 
 def _is_openai() -> list[Json]:
     """The paths below /v1 are OpenAI's, except for KServe's verb."""
-    path = {"name": ":path", "string_match": {"safe_regex": {"regex": r"(/services/[^/]+)?/v1/.*"}}}
-    verb = {"name": ":path", "string_match": {"contains": ":predict"}, "invert_match": True}
-    return [{"header_filter": {"header": path}}, {"header_filter": {"header": verb}}]
+    path = names.match(":path", safe_regex={"regex": r"(/services/[^/]+)?/v1/.*"})
+    verb = {**names.match(":path", contains=":predict"), "invert_match": True}
+    return [_header(path), _header(verb)]
 
 
 def _all(conditions: list[Json]) -> Json:
     return conditions[0] if len(conditions) == 1 else {"and_filter": {"filters": conditions}}
 
 
-def _is_grpc() -> Json:
-    return {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
+def _header(matcher: Json) -> Json:
+    return {"header_filter": {"header": matcher}}
 
 
 def _status(code: int, op: str = "EQ") -> Json:

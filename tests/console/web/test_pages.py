@@ -97,9 +97,7 @@ def test_messages_for_fields_that_a_form_lacks_are_not_lost() -> None:
 
     form = Two({"name": "a", "path": "b"})
     assert form.is_valid()
-    show_errors(
-        form, InvalidFields({"name": "Taken.", "options.path": "Outside.", "other": "Odd."}), {"options.path": "path"}
-    )
+    show_errors(form, InvalidFields({"name": "Taken.", "path": "Outside.", "other": "Odd."}))
     assert form.errors["name"] == ["Taken."]
     assert form.errors["path"] == ["Outside."]
     assert form.non_field_errors() == ["other: Odd."]

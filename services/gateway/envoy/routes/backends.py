@@ -35,13 +35,9 @@ _OPENAI_PATHS = {
     "embedding": "/v1/embeddings",
 }
 _MODELS = "/v1/models"
-_GET: Json = {"name": ":method", "string_match": {"exact": "GET"}}
-_NOT_OF_TEXT: Json = {
-    "name": ":path",
-    "string_match": {"exact": names.GRPC_TEXT_STREAM},
-    "invert_match": True,
-}
-_LIMITED: Json = {"name": internal_headers.CALLER, "string_match": {"contains": "hop="}}
+_GET: Json = names.match(":method", exact="GET")
+_NOT_OF_TEXT: Json = {**names.match(":path", exact=names.GRPC_TEXT_STREAM), "invert_match": True}
+_LIMITED: Json = names.match(internal_headers.CALLER, contains="hop=")
 _UNARY: Json = {"name": internal_headers.UNARY, "present_match": True}
 _CHECKED: Json = {"name": internal_headers.CHECKED, "present_match": True}
 _STREAM: Json = {"timeout": "0s"}
@@ -83,7 +79,7 @@ def _triton(service: GatewayService, limits: Limits) -> list[Json]:
 
 
 def _v1(service: GatewayService, once: Json) -> list[Json]:
-    posted = {"prefix": _MODELS, "headers": [{"name": ":method", "string_match": {"exact": "POST"}}]}
+    posted = {"prefix": _MODELS, "headers": [names.match(":method", exact="POST")]}
     predict = _bridged(service, "v1", posted, names.BRIDGE_HTTP, once)
     catalogue = _bridged(service, "catalogue", {"prefix": _MODELS, "headers": [_GET]}, names.BRIDGE_HTTP, once)
     return [predict, catalogue] if service.framework == "triton" else [catalogue]

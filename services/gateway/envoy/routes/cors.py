@@ -15,7 +15,7 @@ from services.gateway.snapshot import GatewayService
 EVERY = "*"
 MAX_AGE_SECONDS = 600
 _PREFLIGHT: list[Json] = [
-    {"name": ":method", "string_match": {"exact": "OPTIONS"}},
+    names.match(":method", exact="OPTIONS"),
     {"name": "origin", "present_match": True},
     {"name": "access-control-request-method", "present_match": True},
 ]

@@ -144,7 +144,7 @@ def to_bridge(cluster: str, service: str = "") -> Json:
 
 def _no_host() -> list[Json]:
     """RFC 9112: 400 for more than one Host, which Envoy joins by a comma, and for one that is no host."""
-    malformed = {"name": ":authority", "string_match": {"safe_regex": {"regex": names.HOST}}, "invert_match": True}
+    malformed = {**names.match(":authority", safe_regex={"regex": names.HOST}), "invert_match": True}
     sentence = "The request must have one Host, which is a name or an address, and a port at most."
     nothing = without(*_ALWAYS, *_BY_DOOR)
     match = {"prefix": "/", "headers": [malformed]}
@@ -169,8 +169,7 @@ def _server_level() -> list[Json]:
         for path in SERVER_PATHS
     ]
     # The bridge filter makes plain protobuf of the request, and has it routed again.
-    protobuf = {"safe_regex": {"regex": r"application/(grpc(\+proto)?|x-protobuf)"}}
-    kind = {"name": "content-type", "string_match": protobuf}
+    kind = names.match("content-type", safe_regex={"regex": r"application/(grpc(\+proto)?|x-protobuf)"})
     bridge = typed("envoy.extensions.filters.http.grpc_http1_reverse_bridge.v3.FilterConfigPerRoute", disabled=False)
     grpc = [
         {
@@ -274,15 +273,10 @@ def _held(most: int) -> Json:
 
 
 def _no_key(auth_headers: list[str]) -> list[Json]:
-    empty: Json = {"string_match": {"exact": ""}, "treat_missing_header_as_empty": True}
-    bearer = {"safe_regex": {"regex": "(?i:bearer) +.+"}}
-    no_bearer = {
-        "name": "authorization",
-        "string_match": bearer,
-        "treat_missing_header_as_empty": True,
-        "invert_match": True,
-    }
-    return [no_bearer, *({"name": name, **empty} for name in ("x-api-key", *auth_headers))]
+    missing = {"treat_missing_header_as_empty": True}
+    bearer = names.match("authorization", safe_regex={"regex": "(?i:bearer) +.+"})
+    empty = ({**names.match(name, exact=""), **missing} for name in ("x-api-key", *auth_headers))
+    return [{**bearer, **missing, "invert_match": True}, *empty]
 
 
 def _nothing_here(match: Json) -> Json:
@@ -303,4 +297,4 @@ def _length(most: int) -> Json:
 
 
 def _method(name: str) -> Json:
-    return {"name": ":method", "string_match": {"exact": name}}
+    return names.match(":method", exact=name)

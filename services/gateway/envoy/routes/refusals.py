@@ -45,7 +45,7 @@ def refusals(limits: Limits, *, keyless: bool = False) -> list[Json]:
 
 def _unknown() -> Json:
     """The same for an adapter of a service without any and of a service that is not there."""
-    adapter: Json = {"prefix": "/", "headers": [{"name": internal_headers.SERVICE, "string_match": {"contains": ":"}}]}
+    adapter: Json = {"prefix": "/", "headers": [names.match(internal_headers.SERVICE, contains=":")]}
     sentence = "No service has an adapter that is named %REQ(X-SERVICE)%: only language models have any."
     refusal = _refusal("*", 404, "No service is named %REQ(X-SERVICE)%.", grpc_status=GRPC_NOT_FOUND)
     return {
