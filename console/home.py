@@ -13,112 +13,57 @@ from console import env
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+class _Below:
+    """A path in the home."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __get__(self, home: Home, owner: type[Home]) -> Path:
+        return home.root / self._path
+
+
 @dataclass(frozen=True)
 class Home:
     root: Path
     runtimes: Path
     """Runtime environments (`triton/`, `vllm/`); shared between homes when CONSOLE_RUNTIMES says so."""
 
-    @property
-    def database(self) -> Path:
-        return self.root / "console.sqlite3"
-
-    @property
-    def credentials(self) -> Path:
-        return self.root / "credentials.json"
-
-    @property
-    def secret_key(self) -> Path:
-        return self.root / "secret_key"
-
-    @property
-    def secrets_key(self) -> Path:
-        """Encrypts the credentials of datasets, unless CONSOLE_SECRETS_KEY does."""
-        return self.root / "secrets_key"
-
-    @property
-    def run(self) -> Path:
-        """Sockets, pid files, supervisord.conf and the working directory of each child."""
-        return self.root / "run"
-
-    @property
-    def supervisor_socket(self) -> Path:
-        return self.run / "supervisor.sock"
-
-    @property
-    def supervisor_conf(self) -> Path:
-        return self.run / "supervisord.conf"
-
-    @property
-    def programs(self) -> Path:
-        """One supervisord program file per replica, written by the local engine."""
-        return self.run / "programs"
-
-    @property
-    def replicas(self) -> Path:
-        """Working directory of each replica."""
-        return self.run / "replicas"
-
-    @property
-    def mounts(self) -> Path:
-        """Where NFS exports are mounted, on machines where the console may mount any."""
-        return self.run / "nfs"
-
-    @property
-    def redis_socket(self) -> Path:
-        return self.run / "redis.sock"
-
-    @property
-    def swept(self) -> Path:
-        """Empty; its time is when the last sweep ended."""
-        return self.run / "swept"
-
-    @property
-    def logs(self) -> Path:
-        return self.root / "logs"
-
-    @property
-    def store(self) -> Path:
-        """Preheated model files of this node."""
-        return self.root / "store"
-
-    @property
-    def spool(self) -> Path:
-        """Archives of datasets, unpacked to be read; beside the store, so that there is as much room."""
-        return self.root / "spool"
-
-    @property
-    def gateway(self) -> Path:
-        """The files Envoy reads."""
-        return self.root / "gateway"
-
-    @property
-    def bridge(self) -> Path:
-        """The bridge's two sockets: what may open a file here is the gateway."""
-        return self.root / "bridge"
-
-    @property
-    def bridge_http(self) -> Path:
-        return self.bridge / "http.sock"
-
-    @property
-    def bridge_grpc(self) -> Path:
-        return self.bridge / "grpc.sock"
-
-    @property
-    def bridge_table(self) -> Path:
-        """Which services there are; the publisher writes it, the bridge reads it."""
-        return self.gateway / "bridge.json"
-
-    @property
-    def gateway_egress(self) -> Path:
-        """Where the gateway takes the bridge's requests to the backends."""
-        return self.gateway / "egress.sock"
-
-    @property
-    def samples(self) -> Path:
-        """The generated sample dataset."""
-        return self.root / "samples"
+    database = _Below("console.sqlite3")
+    credentials = _Below("credentials.json")
+    secret_key = _Below("secret_key")
+    # Encrypts the credentials of datasets, unless CONSOLE_SECRETS_KEY does.
+    secrets_key = _Below("secrets_key")
+    # Sockets, pid files, supervisord.conf and the working directory of each child.
+    run = _Below("run")
+    supervisor_socket = _Below("run/supervisor.sock")
+    supervisor_conf = _Below("run/supervisord.conf")
+    # One supervisord program file per replica, written by the local engine.
+    programs = _Below("run/programs")
+    # Working directory of each replica.
+    replicas = _Below("run/replicas")
+    # Where NFS exports are mounted, on machines where the console may mount any.
+    mounts = _Below("run/nfs")
+    redis_socket = _Below("run/redis.sock")
+    # Empty; its time is when the last sweep ended.
+    swept = _Below("run/swept")
+    logs = _Below("logs")
+    # Preheated model files of this node.
+    store = _Below("store")
+    # Archives of datasets, unpacked to be read; beside the store, so that there is as much room.
+    spool = _Below("spool")
+    # The files Envoy reads.
+    gateway = _Below("gateway")
+    # The bridge's two sockets: what may open a file here is the gateway.
+    bridge = _Below("bridge")
+    bridge_http = _Below("bridge/http.sock")
+    bridge_grpc = _Below("bridge/grpc.sock")
+    # Which services there are; the publisher writes it, the bridge reads it.
+    bridge_table = _Below("gateway/bridge.json")
+    # Where the gateway takes the bridge's requests to the backends.
+    gateway_egress = _Below("gateway/egress.sock")
+    # The generated sample dataset.
+    samples = _Below("samples")
 
 
 def from_environment() -> Home:

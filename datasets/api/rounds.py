@@ -75,23 +75,9 @@ class RoundOut(serializers.ModelSerializer[Round]):
 
     def to_representation(self, instance: Round) -> dict[str, Any]:
         progress = round_progress.progress(instance)
-        moment = serializers.DateTimeField().to_representation
-        return {
-            "id": instance.pk,
-            "dataset": instance.dataset.name,
-            "path": instance.path,
-            "node": instance.node,
-            "mode": instance.mode,
-            **progress,
-            "tree": instance.tree,
-            "attempts": instance.attempts,
-            "cancel_requested": instance.cancel_requested,
-            "pause_requested": instance.pause_requested,
-            "requested_by": instance.requested_by,
-            "created_at": moment(instance.created_at),
-            "started_at": moment(instance.started_at) if instance.started_at else None,
-            "finished_at": moment(instance.finished_at) if instance.finished_at else None,
-        }
+        rest = {name: getattr(instance, name) for name in self.Meta.fields if name not in progress}
+        values: Any = {**rest, **progress}
+        return super().to_representation(values)
 
 
 class RoundFileOut(serializers.Serializer[FileRow]):

@@ -91,6 +91,14 @@ class Page:
     """What to ask the next page with: `list(path, after=next)`. "" on the last one. Only the source can read it."""
 
 
+def beginning(body: Body, limit: int) -> bytes:
+    """Its first `limit` bytes."""
+    content = bytearray()
+    while len(content) < limit and (part := body.read(min(limit - len(content), 256 << 10))):
+        content += part
+    return bytes(content)
+
+
 class Source(ABC):
     """Paths are relative to the dataset, with `/`, "" being its root. The constructor does no I/O.
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from console import roles
-from console.accounts.principal import Principal
-from console.web.pages import actor_of, page
+from console.web.pages import page
 from datasets.actions import trust as trusting
 from datasets.errors import SourceError
-from datasets.models import Dataset
 from datasets.queries import reports
+from datasets.views.rounds import find
 
 
 def card(request: HttpRequest, name: str) -> HttpResponse:
     """The card for one folder (`?path=`). It comes after the page: reading through a source takes a while."""
-    dataset, actor = _find(request, name)
+    dataset, actor = find(request, name)
     path = request.GET.get("path", "")
     context = {
         "dataset": dataset,
@@ -38,7 +37,7 @@ def card(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def trust(request: HttpRequest, name: str) -> HttpResponse:
     """POST `trusted`: "yes" or anything else; with "yes" `seen` and `later_changes`. Only for owners of the team."""
-    dataset, actor = _find(request, name)
+    dataset, actor = find(request, name)
     if request.POST.get("trusted") == "yes":
         later = request.POST.get("later_changes") == "yes"
         trusting.trust(dataset, actor=actor, seen=request.POST.get("seen", ""), later_changes=later)
@@ -47,9 +46,3 @@ def trust(request: HttpRequest, name: str) -> HttpResponse:
         trusting.withdraw(dataset, actor=actor)
         messages.success(request, f"No further service runs the code in the files of {name}. Those that run go on.")
     return redirect("dataset", name)
-
-
-def _find(request: HttpRequest, name: str) -> tuple[Dataset, Principal]:
-    """Raises Http404 also for another team's: who may not see it is not told that it exists."""
-    actor = actor_of(request)
-    return get_object_or_404(Dataset.objects.visible_to(actor).select_related("team"), name=name), actor

@@ -7,12 +7,14 @@ connection to the database. `probe` is both, for whoever waits for the whole ans
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Final
 
 from asgiref.sync import async_to_sync
+from pydantic import ValidationError
 
 from console.accounts.principal import Principal
 from console.errors import InvalidFields
@@ -25,14 +27,38 @@ from services.clients.generation.call import CHAT, EMBEDDING, Ask, Generation, P
 from services.clients.inference.call import GRPC, OPENAI
 from services.models import Service
 from services.panel import calling
+from services.schema.kinds import Flag, Number, OneOf, Whole, Word
+from services.schema.stored import adapter
+from services.schema.structure import Nested, Rows, messages_of
 
 logger = logging.getLogger(__name__)
 ROLES: Final = ("system", "user", "assistant")
 MOST_TOKENS: Final = 1 << 20
+MOST_MESSAGES: Final = 10_000
 HINTS: Final = {
     "context length": "The prompt and max_tokens together must fit the model's context: send less, or ask for less.",
     "max_tokens": "Ask for fewer tokens: see the model's context length.",
 }
+
+
+@dataclass(frozen=True)
+class _Message:
+    """What else a message may hold is not the panel's to send."""
+
+    role: Annotated[str, OneOf(ROLES)]
+    content: Annotated[str, Word(re.compile(r"(?s).+"), "text")]
+
+
+@dataclass(frozen=True)
+class _Payload:
+    """What of a payload needs no more than itself to be judged."""
+
+    messages: Annotated[
+        tuple[Annotated[_Message, Nested(is_row=True)], ...], Rows(MOST_MESSAGES, '{"role", "content"}')
+    ] = ()
+    max_tokens: Annotated[int | None, Whole(1, MOST_TOKENS, optional=True)] = None
+    temperature: Annotated[float | None, Number(0, 2, optional=True)] = None
+    stream: Annotated[bool, Flag()] = False
 
 
 @dataclass(frozen=True)
@@ -105,68 +131,23 @@ async def whole(prepared: Prepared) -> TextResult:
 
 
 def _ask(payload: Mapping[str, Any], address: Address, errors: dict[str, list[str]]) -> Ask:
-    task = address.task or CHAT
+    task, given = address.task or CHAT, _Payload()
+    try:
+        given = adapter(_Payload).validate_python(payload)
+    except ValidationError as error:
+        errors |= messages_of(error)
     model = payload.get("model") or address.service
     if model not in address.models:
         errors["model"] = [f"Must be one of: {', '.join(address.models)}."]
-    messages: tuple[Mapping[str, Any], ...] = ()
-    prompt: Any = ""
-    if task == CHAT:
-        messages = _messages(payload.get("messages"), errors)
-    else:
-        field = "input" if task == EMBEDDING else "prompt"
-        prompt = payload.get(field)
-        if not isinstance(prompt, str) or not prompt:
-            errors[field] = ["Give a text."]
-    stream = payload.get("stream", False)
-    if not isinstance(stream, bool):
-        errors["stream"] = ["Must be true or false."]
-    return Ask(
-        task,
-        str(model),
-        messages,
-        str(prompt),
-        _tokens(payload, errors),
-        _temperature(payload, errors),
-        stream is True and task != EMBEDDING,
-    )
-
-
-def _messages(given: Any, errors: dict[str, list[str]]) -> tuple[Mapping[str, Any], ...]:
-    """With `role` and text `content` only: what else a message may hold is not the panel's to send."""
-    error = 'Give a list of messages: [{"role": "user", "content": "..."}].'
-    if not isinstance(given, list | tuple) or not given:
-        errors["messages"] = [error]
-        return ()
-    messages = []
-    for i, row in enumerate(given):
-        if not isinstance(row, Mapping) or set(row) != {"role", "content"} or not isinstance(row["content"], str):
-            errors[f"messages.{i}"] = ["Must be an object with role and content, both texts."]
-        elif row["role"] not in ROLES:
-            errors[f"messages.{i}.role"] = [f"Must be one of: {', '.join(ROLES)}."]
-        else:
-            messages.append({"role": row["role"], "content": row["content"]})
-    return tuple(messages)
-
-
-def _tokens(payload: Mapping[str, Any], errors: dict[str, list[str]]) -> int | None:
-    value = payload.get("max_tokens")
-    if value is None:
-        return None
-    if type(value) is not int or not 1 <= value <= MOST_TOKENS:
-        errors["max_tokens"] = [f"Must be a whole number from 1 to {MOST_TOKENS}."]
-        return None
-    return value
-
-
-def _temperature(payload: Mapping[str, Any], errors: dict[str, list[str]]) -> float | None:
-    value = payload.get("temperature")
-    if value is None:
-        return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 2:
-        errors["temperature"] = ["Must be a number from 0 to 2."]
-        return None
-    return float(value)
+    field = {CHAT: "messages", EMBEDDING: "input"}.get(task, "prompt")
+    text = payload.get(field)
+    if task == CHAT and not text:
+        errors["messages"] = ['Give a list of messages: [{"role": "user", "content": "..."}].']
+    elif task != CHAT and not (isinstance(text, str) and text):
+        errors[field] = ["Give a text."]
+    asked = {"messages": tuple(map(asdict, given.messages))} if task == CHAT else {"prompt": str(text)}
+    stream = given.stream and task != EMBEDDING
+    return Ask(task, str(model), **asked, max_tokens=given.max_tokens, temperature=given.temperature, stream=stream)
 
 
 def _hint(answer: Generation) -> str:

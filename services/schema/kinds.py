@@ -59,8 +59,11 @@ class Whole(Kind):
 class Number(Kind):
     low: float
     high: float
+    optional: bool = False
 
-    def check(self, value: Any) -> float:
+    def check(self, value: Any) -> float | None:
+        if value is None and self.optional:
+            return None
         if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             refuse(f"Must be a number from {self.low:g} to {self.high:g}.")
         return float(value)

@@ -6,7 +6,8 @@ that there are: keys are no label, and a deleted service is left out. Requests t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, F, Sum
@@ -96,9 +97,7 @@ def _metering(unread_bytes: int, failed_writes: int) -> Iterator[Metric]:
     lines = CounterMetricFamily(
         "console_metering_broken_lines", "Lines of the gateway's log that were not whole.", labels=("kind",)
     )
-    for kind, count in sums.items():
-        lines.add_metric([kind], count)
-    yield lines
+    yield _filled(lines, sums.items())
     yield GaugeMetricFamily(
         "console_metering_unread_bytes", "Bytes of the access log not yet counted.", value=unread_bytes
     )
@@ -112,64 +111,55 @@ def _metering(unread_bytes: int, failed_writes: int) -> Iterator[Metric]:
 def _services() -> Iterator[Metric]:
     services = GaugeMetricFamily("console_services", "Services by state.", labels=("state",))
     counted = dict(Service.objects.order_by().values_list("state").annotate(Count("pk")))
-    for state in states.ALL:
-        services.add_metric([state], counted.get(state, 0))
-    yield services
+    yield _filled(services, ((state, counted.get(state, 0)) for state in states.ALL))
     replicas = GaugeMetricFamily("console_replicas", "Replicas of a service by state.", labels=("service", "state"))
     rows = Replica.objects.order_by().values_list("service__name", "state").annotate(count=Count("pk"))
-    for service, state, count in rows.order_by("service__name", "state"):
-        replicas.add_metric([service, state], count)
-    yield replicas
+    yield _filled(replicas, rows.order_by("service__name", "state"))
     restarts = GaugeMetricFamily(
         "console_replica_restarts", "How often present replicas ended unexpectedly.", labels=("service",)
     )
     ended = Replica.objects.order_by().values_list("service__name").annotate(count=Sum("restarts"))
-    for service, count in ended.order_by("service__name"):
-        restarts.add_metric([service], count)
-    yield restarts
+    yield _filled(restarts, ended.order_by("service__name"))
 
 
 def _preheats() -> Iterator[Metric]:
     """Bytes are by dataset, so that a deleted one takes its own counter with it and makes no other fall."""
     rounds = GaugeMetricFamily("console_preheat_rounds", "Preparations of model files by state.", labels=("state",))
-    for state, count in Round.objects.order_by().values_list("state").annotate(Count("pk")).order_by("state"):
-        rounds.add_metric([state], count)
-    yield rounds
+    yield _filled(rounds, Round.objects.order_by().values_list("state").annotate(Count("pk")).order_by("state"))
     moved = CounterMetricFamily(
         "console_preheat_bytes", "Bytes that preparations fetched from where a dataset is.", labels=("dataset",)
     )
     sums = Dataset.objects.annotate(moved=F("bytes_of_pruned") + Sum("rounds__bytes_copied", default=0))
-    for name, count in sums.order_by("name").values_list("name", "moved"):
-        moved.add_metric([name], count)
-    yield moved
+    yield _filled(moved, sums.order_by("name").values_list("name", "moved"))
     store = GaugeMetricFamily(
         "console_store_bytes", "Bytes of model files in a node's store, each content once.", labels=("node",)
     )
-    store.add_metric([settings.NODE_NAME], upkeep.used_bytes(wiring.store()))
-    yield store
+    yield _filled(store, [(settings.NODE_NAME, upkeep.used_bytes(wiring.store()))])
     saved = GaugeMetricFamily(
         "console_gpu_seconds_saved",
         "GPUs x replicas x seconds of each preheat of a present service: they were not held meanwhile.",
         labels=("service",),
     )
-    for name, seconds in sorted(savings.gpu_seconds(Service.objects.all()).items()):
-        saved.add_metric([name], seconds)
-    yield saved
+    yield _filled(saved, sorted(savings.gpu_seconds(Service.objects.all()).items()))
 
 
 def _queues() -> Iterator[Metric]:
     waiting = GaugeMetricFamily("console_queue_waiting", "Services that wait in a queue.", labels=("queue",))
     running = GaugeMetricFamily("console_queue_running", "Replicas that hold a share of it.", labels=("queue",))
-    for queue in dashboard.queue_uses() if Queue.objects.exists() else ():
-        waiting.add_metric([queue.name], queue.waiting)
-        running.add_metric([queue.name], queue.running)
-    yield from (waiting, running)
+    queues = dashboard.queue_uses() if Queue.objects.exists() else ()
+    yield _filled(waiting, ((queue.name, queue.waiting) for queue in queues))
+    yield _filled(running, ((queue.name, queue.running) for queue in queues))
 
 
 def _refused() -> Metric:
     refused = CounterMetricFamily(
         "console_sources_refused", "What sources of model files gave that would do harm.", labels=("reason",)
     )
-    for reason, count in refusals.totals().items():
-        refused.add_metric([reason], count)
-    return refused
+    return _filled(refused, refusals.totals().items())
+
+
+def _filled(family: Any, rows: Iterable[Any]) -> Metric:
+    """`rows`: the labels, and then the value."""
+    for *labels, value in rows:
+        family.add_metric(labels, value)
+    return family

@@ -22,7 +22,7 @@ from datasets.sources.archives.blob import Blob, FileBlob, RemoteBlob
 from datasets.sources.archives.members import Members, NotAnArchive
 from datasets.sources.archives.spool import Spool
 from datasets.sources.archives.unpack import unpacked
-from datasets.sources.base import Body
+from datasets.sources.base import Body, beginning
 from datasets.sources.http.probe import Probed, probe
 from datasets.sources.net.client import Web
 from datasets.sources.net.url import Url
@@ -118,11 +118,8 @@ class ArchiveFiles:
             what = entry.problem or "a folder, not a file"
             raise SourceError(f"{path or 'The dataset'} is {what}.")
         file = SourceFile(path, member.size, opened.version)
-        content = bytearray()
         with closing(self.open(path, file, 0, None)) as body:
-            while len(content) < limit and (part := body.read(min(limit - len(content), _PIECE))):
-                content += part
-        return bytes(content)
+            return beginning(body, limit)
 
     def _current(self, beat: Callable[[], None], limit: int | None = None) -> _Opened:
         with self._lock:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from datasets.errors import SourceError
-from datasets.sources.base import Body
+from datasets.sources.base import Body, beginning
 from datasets.sources.http.filelist import Listed
 from datasets.sources.http.probe import RANGED_FROM, probe
 from datasets.sources.net.client import Web
@@ -82,10 +82,7 @@ class ListedFiles:
 
     def read(self, path: str, limit: int) -> bytes:
         with self._web.open(self._url_of(path), credentials=self._credentials).body as body:
-            content = bytearray()
-            while len(content) < limit and (part := body.read(limit - len(content))):
-                content += part
-        return bytes(content)
+            return beginning(body, limit)
 
     def _each(self, ask: Callable[[_In], _Out], rows: list[_In], beat: Callable[[], None]) -> Iterator[_Out]:
         """`ask` for each of `rows`, several at once. The first error ends it, without asking on."""

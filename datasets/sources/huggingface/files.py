@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from datasets.errors import SourceChanged, SourceError
-from datasets.sources.base import Body
+from datasets.sources.base import Body, beginning
 from datasets.sources.huggingface.client import HubClient
 from datasets.sources.net.client import Web
 from datasets.sources.net.url import Url
@@ -78,11 +78,8 @@ class HubFiles:
             return b""
         except SourceError as error:
             raise self._explained(error, url, path) from error
-        content = bytearray()
         with answer.body as body:
-            while len(content) < limit and (part := body.read(limit - len(content))):
-                content += part
-        return bytes(content)
+            return beginning(body, limit)
 
     def prove(self, commit: str, path: str) -> None:
         """Raises SourceError unless this token may read the file: listings are open where files are not."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from io import RawIOBase
 
 from datasets.errors import SourceChanged, SourceError
+from datasets.sources.base import beginning
 from datasets.sources.net.client import Answer, PendingRequest, Web
 from datasets.sources.net.url import Url
 from datasets.sources.s3.checksums import Verified, said_of
@@ -140,8 +141,5 @@ def _error_text(answer: Answer) -> bytes:
 
 
 def _beginning(answer: Answer, limit: int) -> bytes:
-    content = bytearray()
     with answer.body as body:
-        while len(content) < limit and (more := body.read(min(limit - len(content), 256 << 10))):
-            content += more
-    return bytes(content)
+        return beginning(body, limit)

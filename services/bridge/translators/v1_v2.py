@@ -157,14 +157,8 @@ def _alone(value: Any, tensor: Tensor, where: str, has_first: bool) -> tuple[Nam
     `has_first`: every input has a first dimension that one row may have.
     """
     name = f"{where}.{tensor.name}" if tensor.name else where
-    try:
-        flat, shape = json_values.flatten([value])
-        values = json_values.array(flat, tensor)
-    except Ragged:
-        raise invalid(f"{name} is ragged: its lists do not all have the same length.") from None
-    except BadValue as error:
-        raise invalid(f"{name}: {error}") from None
-    shape, model_shape = shape[1:], tensor.shape
+    values, shape = _values(value, tensor, name)
+    model_shape = tensor.shape
     has_first = has_first or model_shape[:1] == (1,)
     if has_first and (row := _fitting(shape, model_shape[1:])) is not None:
         return NamedTensor(tensor.name, tensor.datatype, values.reshape(1, *row)), False
@@ -174,24 +168,27 @@ def _alone(value: Any, tensor: Tensor, where: str, has_first: bool) -> tuple[Nam
     raise invalid(f"{name} has shape {_shown(shape)}, and the model wants {_shown(one)} for each instance.")
 
 
+def _values(value: Any, tensor: Tensor, name: str) -> tuple[Array, tuple[int, ...]]:
+    """Flat, and the shape of their nesting."""
+    try:
+        flat, shape = json_values.flatten([value])
+        return json_values.array(flat, tensor), tuple(shape[1:])
+    except Ragged:
+        raise invalid(f"{name} is ragged: its lists do not all have the same length.") from None
+    except BadValue as error:
+        raise invalid(f"{name}: {error}") from None
+
+
 def _columns(inputs: Row, model: Model) -> Plan:
     columns = (_column(inputs[tensor.name], tensor) for tensor in model.inputs if tensor.name in inputs)
     return Plan((tuple(columns),), None)
 
 
 def _column(value: Any, tensor: Tensor) -> NamedTensor:
-    try:
-        flat, shape = json_values.flatten([value])
-        values = json_values.array(flat, tensor)
-    except Ragged:
-        raise invalid(f"inputs.{tensor.name} is ragged: its lists do not all have the same length.") from None
-    except BadValue as error:
-        raise invalid(f"inputs.{tensor.name}: {error}") from None
-    fit = _fitting(shape[1:], tensor.shape)
+    values, shape = _values(value, tensor, f"inputs.{tensor.name}")
+    fit = _fitting(shape, tensor.shape)
     if fit is None:
-        raise invalid(
-            f"inputs.{tensor.name} has shape {_shown(shape[1:])}, and the model wants {_shown(tensor.shape)}."
-        )
+        raise invalid(f"inputs.{tensor.name} has shape {_shown(shape)}, and the model wants {_shown(tensor.shape)}.")
     return NamedTensor(tensor.name, tensor.datatype, values.reshape(fit))
 
 
