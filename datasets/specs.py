@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from datasets import leftovers
 
@@ -15,13 +15,12 @@ MOST_NAMED, MOST_REASONS = 3, 10
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of a folder listing. `path` is relative to the dataset, with `/`; `size` in bytes (0 for folders)."""
+    """One row of a folder listing."""
 
-    path: str
+    path: Annotated[str, "Relative to the dataset."]
     is_dir: bool
-    size: int
-    modified: float
-    """Seconds since the epoch; 0 when the source does not know."""
+    size: Annotated[int, "Bytes; 0 for folders."]
+    modified: Annotated[float, "Seconds since the epoch; 0 when the source does not know."]
     problem: str = ""
     """What keeps it from being copied, as a noun phrase ("a link to x, which does not exist"); "" for most."""
 
@@ -119,12 +118,11 @@ class Manifest:
 class Recognised:
     """What a folder is.
 
-    kind: triton_repository (several models), triton_model, onnx, huggingface, empty or unknown.
     `summary` is a sentence for people; `models` the model folders inside a repository; `problems` what would
     stop it from being served.
     """
 
-    kind: str
+    kind: Annotated[str, "triton_repository, triton_model, onnx, huggingface, empty or unknown."]
     summary: str
     models: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()

@@ -252,16 +252,17 @@ class Tensor:
 
 
 MAIN, STEP, CALLED = "main", "step", "called"
-"""Roles: callers call it; a step of an ensemble; loaded because the code of another model may call it."""
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One of several models of a service, by the name of its folder."""
+    """One of several models of a service."""
 
-    name: str
+    name: Annotated[str, "Name of the model's folder."]
     backend: str
-    role: str
+    role: Annotated[
+        str, "main: callers call it, under the name of the service; step: of an ensemble; called: by other models."
+    ]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from rest_framework.mixins import RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from console.web.answers import answer
 from console.web.openapi import describe
 from console.web.rest import Body, number, parse, team_for
 from datasets import states
@@ -21,7 +22,9 @@ from datasets.api.files import PATH, WithFiles
 from datasets.api.rounds import RoundOut, Rounds
 from datasets.models import Dataset
 from datasets.queries import browsing
+from datasets.queries.browsing import Listing
 from datasets.sources import registry
+from datasets.specs import Entry, Recognised
 
 SET = "set"
 AFTER = OpenApiParameter("after", OpenApiTypes.STR, description="The answer's `next`, for the page after it.")
@@ -106,32 +109,17 @@ class CheckOut(serializers.Serializer[Any]):
     reached = serializers.CharField(help_text="What was reached, in a sentence.")
 
 
-class EntryOut(serializers.Serializer[Any]):
+class EntryOut(answer(Entry, "problem")):  # type: ignore[misc]  # a class that is made
     name = serializers.CharField()
-    path = serializers.CharField(help_text="Relative to the dataset.")
-    is_dir = serializers.BooleanField()
-    size = serializers.IntegerField(help_text="Bytes; 0 for folders.")
-    modified = serializers.FloatField(help_text="Seconds since the epoch; 0 when the source does not know.")
     left_out = serializers.CharField(
         help_text="Why a copy of the folder leaves it out, or stops at it, such as: a link to x, which does not exist. "
         "Empty for most."
     )
 
 
-class RecognisedOut(serializers.Serializer[Any]):
-    kind = serializers.CharField(help_text="triton_repository, triton_model, onnx, huggingface, empty or unknown.")
-    summary = serializers.CharField()
-    models = serializers.ListField(child=serializers.CharField())
-    problems = serializers.ListField(child=serializers.CharField())
-
-
-class ListingOut(serializers.Serializer[Any]):
-    path = serializers.CharField()
-    is_dir = serializers.BooleanField()
+class ListingOut(answer(Listing, "breadcrumbs", "entries", "recognised")):  # type: ignore[misc]  # as above
     entries = EntryOut(many=True)
-    total = serializers.IntegerField(allow_null=True, help_text="null when only a full listing could tell.")
-    next = serializers.CharField(help_text="Ask again with after=next for the next page; empty on the last one.")
-    recognised = RecognisedOut(help_text="What the folder is.")
+    recognised = answer(Recognised, "details")(help_text="What the folder is.")
 
 
 class PreheatBody(Body):

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.errors import InvalidFields
+from console.web.answers import answer
 from console.web.openapi import describe
 from console.web.rest import Resource
 from datasets.actions import rounds as round_actions
@@ -80,15 +81,9 @@ class RoundOut(serializers.ModelSerializer[Round]):
         return super().to_representation(values)
 
 
-class RoundFileOut(serializers.Serializer[FileRow]):
-    path = serializers.CharField(help_text="Relative to the round's path.")
-    state = serializers.CharField(help_text="waiting, moving or there.")
-    size = serializers.IntegerField(help_text="Bytes.")
-    bytes_done = serializers.IntegerField()
+class RoundFileOut(answer(FileRow)):  # type: ignore[misc]  # a class that is made
     percent = serializers.IntegerField(help_text="100 only once it is there.")
-    bytes_per_second = serializers.FloatField(help_text="0 unless it moves.")
     seconds_left = serializers.SerializerMethodField()
-    sha256 = serializers.CharField(help_text="Once it is there.")
 
     def get_seconds_left(self, row: FileRow) -> int | None:
         return round_files.seconds_left(row)

@@ -9,46 +9,22 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from console.web.answers import answer
 from console.web.openapi import describe
 from console.web.rest import Resource
 from datasets.actions import store as store_actions
 from datasets.queries import store as store_queries
+from datasets.queries.store import StoredTree, StoreUse
 
 
-class OriginOut(serializers.Serializer[Any]):
-    dataset = serializers.CharField()
-    team = serializers.CharField()
-    path = serializers.CharField()
-    round = serializers.IntegerField(help_text="The newest round that gave these files.")
-
-
-class MomentField(serializers.FloatField):
-    """Seconds since the epoch."""
-
-
-class StoredTreeOut(serializers.Serializer[Any]):
-    digest = serializers.CharField(help_text="SHA-256 over names, sizes and digests of all files.")
-    bytes = serializers.IntegerField()
-    files = serializers.IntegerField()
-    frees = serializers.IntegerField(help_text="Bytes that no other tree shares.")
-    used = MomentField(help_text="When it was last used, in seconds since the epoch.")
-    verified = MomentField(help_text="When every byte was last read and was right; 0 when not known.")
+class StoredTreeOut(answer(StoredTree, "needed")):  # type: ignore[misc]  # a class that is made
     wanted = serializers.BooleanField(source="needed", help_text="A service has a revision with it: it is not evicted.")
-    leaves = MomentField(help_text="When it is evicted unless it is used again; 0 for a tree in use.")
-    users = serializers.ListField(child=serializers.CharField(), help_text="Services.")
-    origins = OriginOut(many=True)
-    damage = serializers.ListField(child=serializers.CharField(), help_text="What the last reading found wrong.")
-    to_verify = serializers.BooleanField(help_text="It is being read again, or will be: one tree at a time is.")
+    leaves = serializers.FloatField(help_text="When it is evicted unless it is used again; 0 for a tree in use.")
 
 
-class StoreOut(serializers.Serializer[Any]):
+class StoreOut(answer(StoreUse, "trees")):  # type: ignore[misc]  # a class that is made
     """Sizes in bytes. Trees come in the order in which they would be evicted."""
 
-    node = serializers.CharField()
-    used = serializers.IntegerField(help_text="By contents, each once.")
-    quota = serializers.IntegerField(help_text="0: none.")
-    disk_total = serializers.IntegerField()
-    disk_free = serializers.IntegerField()
     damaged = serializers.IntegerField(help_text="How many trees are.")
     count = serializers.IntegerField(help_text="How many trees there are in all.")
     trees = StoredTreeOut(many=True, help_text="The requested page of trees.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from datasets import wiring
 from datasets.inspect.recognise import recognise
@@ -26,9 +27,8 @@ class Listing:
     path: str
     is_dir: bool
     entries: tuple[Entry, ...]
-    total: int | None
-    next: str
-    """What to ask for the next page with, "" on the last one."""
+    total: Annotated[int | None, "null when only a full listing could tell."]
+    next: Annotated[str, "Ask again with after=next for the next page; empty on the last one."]
     recognised: Recognised
     breadcrumbs: tuple[Crumb, ...]
 

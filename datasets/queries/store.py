@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 from django.conf import settings
 
@@ -35,35 +35,29 @@ def needed_trees() -> set[str]:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a tree was copied from; `round` is the newest round that did."""
+    """Where a tree was copied from."""
 
     dataset: str
     team: str
     path: str
-    round: int
+    round: Annotated[int, "The newest round that gave these files."]
 
 
 @dataclass(frozen=True)
 class StoredTree:
-    """One tree. Times are seconds since 1970, 0 when not known; sizes are bytes.
+    """One tree. Times are seconds since 1970, 0 when not known; sizes are bytes. `needed`: it is never evicted."""
 
-    `frees` is what the disk would win without it: contents that no other tree holds. `needed`: it is never evicted.
-    """
-
-    digest: str
+    digest: Annotated[str, "SHA-256 over names, sizes and digests of all files."]
     bytes: int
     files: int
-    frees: int
-    used: float
-    verified: float
+    frees: Annotated[int, "Bytes that no other tree shares."]
+    used: Annotated[float, "When it was last used, in seconds since the epoch."]
+    verified: Annotated[float, "When every byte was last read and was right; 0 when not known."]
     needed: bool
-    users: tuple[str, ...]
-    """Services that have a revision with these files."""
+    users: Annotated[tuple[str, ...], "Services."]
     origins: tuple[Origin, ...]
-    damage: tuple[str, ...]
-    """What the last reading found wrong, a sentence a file; () when nothing."""
-    to_verify: bool
-    """It is being read again, or will be."""
+    damage: Annotated[tuple[str, ...], "What the last reading found wrong."]
+    to_verify: Annotated[bool, "It is being read again, or will be: one tree at a time is."]
 
     @property
     def leaves(self) -> float:
@@ -73,11 +67,11 @@ class StoredTree:
 
 @dataclass(frozen=True)
 class StoreUse:
-    """Bytes. `quota` is 0 for no limit. `trees` in the order of their eviction."""
+    """Bytes. `trees` in the order of their eviction."""
 
     node: str
-    used: int
-    quota: int
+    used: Annotated[int, "By contents, each once."]
+    quota: Annotated[int, "0: none."]
     disk_total: int
     disk_free: int
     trees: tuple[StoredTree, ...]

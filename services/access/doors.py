@@ -8,7 +8,7 @@ pages say it.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from services.clients.inference.call import GRPC, HTTP, V1
@@ -35,17 +35,14 @@ def refusal(door: str, *, decoupled: bool, sequences: bool) -> str:
 
 @dataclass(frozen=True)
 class Door:
-    """`door` is the name that access log and metrics use. `url`: a URL, or for gRPC the target of a channel.
+    """`door` is the name that access log and metrics use."""
 
-    `prefixed` and `by_host`: the same with the service named otherwise; "" where there is no such way.
-    """
-
-    door: str
-    label: str
-    method: str
-    url: str
-    prefixed: str = ""
-    by_host: str = ""
+    door: Annotated[str, "v2-rest, v2-grpc, v1, tfserving, openai or llm-grpc."]
+    label: Annotated[str, "For people."]
+    method: Annotated[str, "Method and path, or the RPC."]
+    url: Annotated[str, "For gRPC: the target of a channel."]
+    prefixed: Annotated[str, 'With the service named by a prefix of the path; "" for gRPC.'] = ""
+    by_host: Annotated[str, "With the service named by Host, or of gRPC the :authority."] = ""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Final
 
 from django.conf import settings
 from django.utils import timezone
@@ -31,13 +31,8 @@ LATER: Final = "The console tries again every few seconds."
 
 @dataclass(frozen=True)
 class Delivery:
-    """`applied`: the gateway does it. If not, `message` says what holds it up."""
-
-    applied: bool = True
-    message: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return {"applied": self.applied, "message": self.message}
+    applied: Annotated[bool, "Whether the gateway does what is said here of the key."] = True
+    message: Annotated[str, "What holds it up; empty when it is applied."] = ""
 
 
 @dataclass(frozen=True)

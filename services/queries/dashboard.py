@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 from django.conf import settings
 from django.db.models import Count
@@ -46,10 +46,8 @@ class QueueUse:
     name: str
     description: str
     uses: tuple[Use, ...]
-    running: int
-    """Replicas that hold a share."""
-    waiting: int
-    """Services that wait for one."""
+    running: Annotated[int, "Replicas that hold a share."]
+    waiting: Annotated[int, "Services that wait for one."]
 
 
 @dataclass(frozen=True)
@@ -57,29 +55,25 @@ class NodeUse:
     name: str
     labels: Mapping[str, str]
     schedulable: bool
-    absence: str
-    """Why nothing can be started on it; "" when it can."""
-    alive: bool
+    absence: Annotated[str, "Why nothing can be started on it; empty when it can."]
+    alive: Annotated[bool, "It reported lately."]
     reported_at: datetime | None
-    uses: tuple[Use, ...]
-    """What replicas claim of what the node offers."""
-    live: tuple[Use, ...]
-    """What the machine itself measures: load, memory, disk."""
+    uses: Annotated[tuple[Use, ...], "What replicas claim of what the node offers."]
+    live: Annotated[tuple[Use, ...], "What the machine itself measures: load, memory, disk."]
     replicas: int
 
 
 @dataclass(frozen=True)
 class Gateway:
-    """`state` is one of current, behind, away; `sentence` says it."""
+    """`sentence` says the state."""
 
-    state: str
+    state: Annotated[str, "current, behind or away."]
     sentence: str
     revision: int | None
     published_at: datetime | None
     services: int
     keys: int
-    error: str
-    """Why the newest configuration was refused; empty when it was not."""
+    error: Annotated[str, "Why the newest configuration was refused; empty when it was not."]
 
     @property
     def refusal(self) -> str:
@@ -102,18 +96,18 @@ class Attention:
 
 @dataclass(frozen=True)
 class Dashboard:
-    counts: Mapping[str, int]
-    """State -> how many services; every state is there."""
+    counts: Annotated[Mapping[str, int], "State to how many services; every state is there."]
     total: int
-    attention: tuple[Attention, ...]
+    attention: Annotated[tuple[Attention, ...], "Services that wait, or are not well, and why."]
     queues: tuple[QueueUse, ...]
     nodes: tuple[NodeUse, ...]
     gateway: Gateway
-    problems: tuple[standing.Problem, ...]
-    """What is wrong with the parts of the console right now."""
+    problems: Annotated[tuple[standing.Problem, ...], "Parts of the console that are not well, from asking them now."]
     events: tuple[Event, ...]
-    gpu_seconds_saved: float
-    """Summed over the services that the actor may see: services/queries/savings.py."""
+    # Summed over the services that the actor may see: services/queries/savings.py.
+    gpu_seconds_saved: Annotated[
+        float, "GPU-seconds not held because files are prepared first: GPUs x replicas x time of each preheat."
+    ]
 
 
 def read(actor: Principal) -> Dashboard:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from django.conf import settings
 from django.db.models import Prefetch, QuerySet, Subquery
@@ -25,22 +25,16 @@ RELATED: Final = ("team", "target__round__dataset", "serving")
 
 @dataclass(frozen=True)
 class Condition:
-    """One question about a service. `status` is True, False or Unknown; `reason` one word for programs."""
+    """One question about a service. `reason`: one word for programs."""
 
-    type: str
-    status: str
+    type: Annotated[str, "FilesReady, QuotaGranted, ReplicasReady, RolledOut or Ready."]
+    status: Annotated[str, "True, False or Unknown."]
     reason: str
     message: str
     last_transition: datetime | None
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "type": self.type,
-            "status": self.status,
-            "reason": self.reason,
-            "message": self.message,
-            "last_transition": _iso(self.last_transition),
-        }
+        return {**vars(self), "last_transition": _iso(self.last_transition)}
 
 
 def with_related(services: QuerySet[Service]) -> QuerySet[Service]:

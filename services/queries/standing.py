@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Annotated, Final
 
 from django.conf import settings
 
@@ -44,11 +44,9 @@ RESTART_HINT = "It is restarted automatically; logs/{name}.log gives the reason.
 
 @dataclass(frozen=True)
 class Problem:
-    """`part`: disk, gateway, bridge, redis, worker, preheat, beat or supervisor."""
-
-    part: str
+    part: Annotated[str, "disk, gateway, bridge, redis, worker, preheat, beat or supervisor."]
     message: str
-    hint: str = ""
+    hint: Annotated[str, "What to do about it."] = ""
 
 
 _lock = threading.Lock()

@@ -162,4 +162,5 @@ def _filled(family: Any, rows: Iterable[Any]) -> Metric:
     """`rows`: the labels, and then the value."""
     for *labels, value in rows:
         family.add_metric(labels, value)
-    return family
+    metric: Metric = family
+    return metric

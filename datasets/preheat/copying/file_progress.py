@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from console.files import replace
 from datasets.preheat.copying.copy import Progress
@@ -28,14 +28,12 @@ WAITING, MOVING, THERE = "waiting", "moving", "there"
 
 @dataclass(frozen=True)
 class FileRow:
-    """`state`: waiting, moving or there. `sha256` once it is there. `bytes_per_second` while it moves."""
-
-    path: str
-    size: int
+    path: Annotated[str, "Relative to the round's path."]
+    size: Annotated[int, "Bytes."]
     bytes_done: int
-    state: str
-    bytes_per_second: float = 0.0
-    sha256: str = ""
+    state: Annotated[str, "waiting, moving or there."]
+    bytes_per_second: Annotated[float, "0 unless it moves."] = 0.0
+    sha256: Annotated[str, "Once it is there."] = ""
 
     @property
     def percent(self) -> int:

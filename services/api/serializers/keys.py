@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from console.web.answers import answer
 from console.web.rest import Body
 from services.actions import delivery
 from services.actions.delivery import Delivery
@@ -15,11 +17,6 @@ from services.actions.keys import NewKey, Revoked
 from services.gateway.keys import PREFIX
 from services.models import ApiKey
 from services.queries import key_facts
-
-
-class DeliveryOut(serializers.Serializer[Delivery]):
-    applied = serializers.BooleanField(help_text="Whether the gateway does what is said here of the key.")
-    message = serializers.CharField(allow_blank=True, help_text="What holds it up; empty when it is applied.")
 
 
 class KeyOut(serializers.ModelSerializer[ApiKey]):
@@ -76,10 +73,9 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
             "gateway",
         )
 
-    @extend_schema_field(DeliveryOut)
+    @extend_schema_field(answer(Delivery))
     def get_gateway(self, key: ApiKey) -> dict[str, Any]:
-        delivery: Delivery = self.context["deliveries"][key.pk]
-        return delivery.to_json()
+        return asdict(self.context["deliveries"][key.pk])
 
     def get_prefix(self, key: ApiKey) -> str:
         return f"{PREFIX}{key.key_id}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any, ClassVar
 
 from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from console.web.answers import answer
 from console.web.rest import Body
 from services.actions.places import LONGEST_MINUTES
 from services.control.queues import claims
@@ -20,16 +23,6 @@ from services.queries import standing
 ORDER_HELP = "fair: by team in turn, and what fits passes what does not fit yet. strict: first come, first served."
 PATIENCE_HELP = "fair: after this long a service that others passed may hold the queue."
 HOLD_HELP = "fair: for this long it then comes first, and what it needs is kept for it. 0: never."
-
-
-class AmountOut(serializers.Serializer[Any]):
-    cpu = serializers.FloatField()
-    memory_gib = serializers.FloatField()
-    gpus = serializers.DictField(child=serializers.IntegerField())
-
-
-def amount_json(amount: Amount) -> dict[str, Any]:
-    return {"cpu": amount.cpu, "memory_gib": amount.memory_gib, "gpus": dict(amount.gpus)}
 
 
 class QueueOut(serializers.ModelSerializer[Queue]):
@@ -56,8 +49,9 @@ class QueueOut(serializers.ModelSerializer[Queue]):
             "created_at",
         )
 
-    def get_used(self, queue: Queue) -> AmountOut:
-        return amount_json(self._uses.get(queue.name, Amount()))  # type: ignore[return-value]  # the schema's
+    @extend_schema_field(answer(Amount))
+    def get_used(self, queue: Queue) -> dict[str, Any]:
+        return asdict(self._uses.get(queue.name, Amount()))
 
     def get_waiting(self, queue: Queue) -> int:
         return self._waiting[queue.name]
@@ -122,8 +116,9 @@ class NodeOut(serializers.ModelSerializer[Node]):
         problem = standing.problem_of("disk") if node.name == settings.NODE_NAME else None
         return f"{problem.message} {problem.hint}" if problem else ""
 
-    def get_used(self, node: Node) -> AmountOut:
-        return amount_json(self._uses.get(node.name, Amount()))  # type: ignore[return-value]  # the schema's
+    @extend_schema_field(answer(Amount))
+    def get_used(self, node: Node) -> dict[str, Any]:
+        return asdict(self._uses.get(node.name, Amount()))
 
     @cached_property
     def _uses(self) -> dict[str, Amount]:

@@ -10,14 +10,9 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
-
-class DoorOut(serializers.Serializer[Any]):
-    door = serializers.CharField(help_text="v2-rest, v2-grpc, v1, tfserving, openai or llm-grpc.")
-    label = serializers.CharField(help_text="For people.")  # type: ignore[assignment]  # a field, not DRF's label
-    method = serializers.CharField(help_text="Method and path, or the RPC.")
-    url = serializers.CharField(help_text="For gRPC: the target of a channel.")
-    prefixed = serializers.CharField(help_text='With the service named by a prefix of the path; "" for gRPC.')
-    by_host = serializers.CharField(help_text="With the service named by Host, or of gRPC the :authority.")
+from console.web.answers import answer
+from services.access.doors import Door
+from services.clients.generation.call import Usage
 
 
 class EndpointsOut(serializers.Serializer[Any]):
@@ -33,7 +28,7 @@ class EndpointsOut(serializers.Serializer[Any]):
     headers = serializers.DictField(
         child=serializers.CharField(), help_text="What each request must carry; $API_KEY stands for a key."
     )
-    doors = DoorOut(many=True)
+    doors = answer(Door)(many=True)
 
 
 class MessageShape(serializers.Serializer[Any]):
@@ -78,9 +73,7 @@ class ProbeBody(serializers.Serializer[Any]):
     api_key = serializers.CharField(required=False, help_text="Another key to try; kept nowhere.")
 
 
-class UsageOut(serializers.Serializer[Any]):
-    prompt_tokens = serializers.IntegerField(allow_null=True)
-    completion_tokens = serializers.IntegerField(allow_null=True)
+class UsageOut(answer(Usage)):  # type: ignore[misc]  # a class that is made
     total_tokens = serializers.IntegerField(allow_null=True)
 
 

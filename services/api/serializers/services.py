@@ -7,12 +7,15 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
+from console.web.answers import answer
+from datasets.queries.progress import Progress
 from services.api.serializers.probe import EndpointsOut
 from services.api.serializers.shape import Shaped
 from services.api.serializers.usage import UsedOut
 from services.models import Event, Revision
 from services.parsing import MAX_REPLICAS
-from services.specs import ServiceSpec
+from services.queries.service_status import Condition
+from services.specs import ServedModel, ServiceSpec
 
 
 class ServiceBody(Shaped):
@@ -41,14 +44,6 @@ class ServiceChange(StrategyBody, ServiceBody):
     team = None  # type: ignore[assignment]
 
 
-class ConditionOut(serializers.Serializer[Any]):
-    type = serializers.CharField(help_text="FilesReady, QuotaGranted, ReplicasReady, RolledOut or Ready.")
-    status = serializers.CharField(help_text="True, False or Unknown.")
-    reason = serializers.CharField()
-    message = serializers.CharField()
-    last_transition = serializers.DateTimeField(allow_null=True)
-
-
 class ReplicaOut(serializers.Serializer[Any]):
     index = serializers.IntegerField()
     revision = serializers.IntegerField()
@@ -64,29 +59,10 @@ class ReplicaOut(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-class PreheatOut(serializers.Serializer[Any]):
+class PreheatOut(answer(Progress)):  # type: ignore[misc]  # a class that is made
     round = serializers.IntegerField()
     dataset = serializers.CharField()
     path = serializers.CharField()
-    state = serializers.CharField()
-    percent = serializers.IntegerField()
-    bytes_done = serializers.IntegerField()
-    bytes_total = serializers.IntegerField()
-    bytes_copied = serializers.IntegerField()
-    bytes_per_second = serializers.FloatField()
-    files_done = serializers.IntegerField()
-    files_total = serializers.IntegerField()
-    seconds_left = serializers.IntegerField(allow_null=True)
-    sentence = serializers.CharField()
-    finished = serializers.BooleanField()
-
-
-class ServedModelOut(serializers.Serializer[Any]):
-    name = serializers.CharField(help_text="Name of the model's folder.")
-    backend = serializers.CharField()
-    role = serializers.CharField(
-        help_text="main: callers call it, under the name of the service; step: of an ensemble; called: by other models."
-    )
 
 
 class ServiceOut(ServiceBody):
@@ -98,8 +74,8 @@ class ServiceOut(ServiceBody):
         help_text="PREHEATING, QUEUED, STARTING, READY, DEGRADED, STOPPING, STOPPED or FAILED."
     )
     message = serializers.CharField(help_text="What it waits for, or why it failed.")
-    conditions = ConditionOut(many=True)
-    models = ServedModelOut(
+    conditions = answer(Condition)(many=True)
+    models = answer(ServedModel)(
         many=True, help_text="Loaded models of a Triton repository; empty for a single model, or before a preheat."
     )
     revision = serializers.IntegerField(allow_null=True, help_text="The revision that should run.")
