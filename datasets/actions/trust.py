@@ -20,6 +20,7 @@ from console.accounts.principal import Principal
 from console.errors import Conflict
 from datasets import states, wiring
 from datasets.models import Dataset, Round, Trust, TrustedCopy
+from datasets.sources.paths import joined
 
 FIELDS = ("trusted_by", "trusted_at", "updated_at")
 
@@ -95,7 +96,7 @@ def untrusted_files(trust: Trust, path: str, tree: str, code: Iterable[str]) -> 
     if not files:
         return sorted(code)
     # Settings are among `code` by a name that is no file.
-    running = {name: files[name] for name in (_join(path, one) for one in code) if name in files}
+    running = {name: files[name] for name in (joined(path, one) for one in code) if name in files}
     with transaction.atomic():
         if Trust.objects.select_for_update().filter(pk=trust.pk).first() is None:
             return sorted(running)  # withdrawn meanwhile
@@ -119,7 +120,7 @@ def copies_of(dataset: Dataset) -> list[tuple[str, str]]:
 def files_of(path: str, tree: str) -> dict[str, str]:
     """SHA-256 by path in the dataset; {} for a tree that was evicted."""
     manifest = wiring.store().manifest(tree)
-    return {_join(path, file.path): file.sha256 for file in manifest.files} if manifest else {}
+    return {joined(path, file.path): file.sha256 for file in manifest.files} if manifest else {}
 
 
 def _record(trust: Trust, path: str, files: Mapping[str, str]) -> bool:
@@ -139,10 +140,6 @@ def _lock(dataset: Dataset) -> None:
 def _record_actor(dataset: Dataset, actor: Principal) -> None:
     dataset.trusted_by, dataset.trusted_at = actor.label, timezone.now()
     dataset.save(update_fields=FIELDS)
-
-
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
 
 
 def _is_within(name: str, folder: str) -> bool:

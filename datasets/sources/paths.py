@@ -1,4 +1,4 @@
-"""How paths are shown where a blank could be overlooked. No I/O."""
+"""Paths inside a dataset: put together, and shown where a blank could be overlooked. No I/O."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def blank_hint(path: str) -> str:
         if any(part != part.strip() for part in parts)
         else ""
     )
+
+
+def joined(folder: str, name: str) -> str:
+    """The path of `name` in a folder; "" is the dataset itself."""
+    return f"{folder}/{name}" if folder else name

@@ -6,7 +6,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from datasets.errors import SourceDamaged
 from datasets.sources.archives.members import MAX_UNPACKED, RATIO, SLACK, too_much
@@ -28,39 +28,31 @@ class Unpacker(Protocol):
         ...
 
 
-class _Gzip:
-    def __init__(self) -> None:
-        self._stream = zlib.decompressobj(31)
-        self._tail = b""
-
-    @property
-    def eof(self) -> bool:
-        return self._stream.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._stream.unused_data
-
-    def take(self, data: bytes) -> bytes:
-        piece = self._stream.decompress(self._tail + data if self._tail else data, PIECE)
-        self._tail = self._stream.unconsumed_tail
-        return piece
-
-
 class _Other:
-    def __init__(self, stream: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     @property
     def eof(self) -> bool:
-        return self._stream.eof
+        return bool(self._stream.eof)
 
     @property
     def unused_data(self) -> bytes:
-        return self._stream.unused_data
+        return bytes(self._stream.unused_data)
 
     def take(self, data: bytes) -> bytes:
-        return self._stream.decompress(data, PIECE)
+        return bytes(self._stream.decompress(data, PIECE))
+
+
+class _Gzip(_Other):
+    def __init__(self) -> None:
+        super().__init__(zlib.decompressobj(31))
+        self._tail = b""
+
+    def take(self, data: bytes) -> bytes:
+        piece = self._stream.decompress(self._tail + data if self._tail else data, PIECE)
+        self._tail = self._stream.unconsumed_tail
+        return bytes(piece)
 
 
 UNPACKERS: dict[str, Callable[[], Unpacker]] = {

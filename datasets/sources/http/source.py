@@ -21,6 +21,7 @@ from datasets.sources.http.listed import ListedFiles, below
 from datasets.sources.net.client import Web
 from datasets.sources.net.sockets import Network
 from datasets.sources.net.url import Url, parse
+from datasets.sources.paths import joined
 from datasets.sources.sifting import sift
 from datasets.sources.tree import Tree, inside, safe_name
 from datasets.specs import Entry, LeftOut, Plan, SourceFile
@@ -108,7 +109,7 @@ class HttpSource(Source):
     def open(self, file: SourceFile, path: str, offset: int = 0, length: int | None = None) -> Body:
         files = self._files or self._opened()
         path = clean_path(path)
-        name = f"{path}/{file.path}" if path else file.path
+        name = joined(path, file.path)
         if path and files.names(path):
             name = path  # the plan of a single file names it by its last part
         return files.open(name, file, offset, length)

@@ -26,6 +26,7 @@ from datasets.sources.huggingface.transport import Wire
 from datasets.sources.huggingface.tree import HubTree, PageStart, Row
 from datasets.sources.net.client import Web
 from datasets.sources.net.sockets import Network
+from datasets.sources.paths import joined
 from datasets.sources.sifting import sift
 from datasets.specs import Entry, Plan, SourceFile
 
@@ -264,6 +265,4 @@ def _entry(row: Row) -> Entry:
 
 def _full(pin: _Pin, path: str, name: str) -> str:
     """The path in the repository of the file `name` of a plan."""
-    if pin.single:
-        return path
-    return f"{path}/{name}" if path else name
+    return path if pin.single else joined(path, name)

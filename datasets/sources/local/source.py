@@ -29,7 +29,7 @@ from datasets.sources.base import (
 )
 from datasets.sources.local.openat import open_beneath, open_plainly, open_root
 from datasets.sources.local.walk import DatasetRoot, Vanished, Walk, lies_in, shown, target_of, why_not
-from datasets.sources.paths import blank_hint, quoted
+from datasets.sources.paths import blank_hint, joined, quoted
 from datasets.specs import Entry, Plan, SourceFile
 
 WALKS = 3
@@ -143,7 +143,7 @@ class LocalSource(Source):
             with suppress(OSError):  # a link, perhaps: then the long way says whether it may be followed
                 return open_plainly(self._start.descriptor, name)
         with self._root() as (root, real):
-            return open_beneath(root, real, path if self._start.is_file else _join(path, name))
+            return open_beneath(root, real, path if self._start.is_file else joined(path, name))
 
     @contextmanager
     def _root(self) -> Iterator[tuple[int, PurePosixPath]]:
@@ -217,15 +217,15 @@ def _entry_at(dataset_root: DatasetRoot, folder: int, path: str, name: str) -> E
     """What `name` in the open folder `path` is, also when it may not, or cannot, be read."""
     target = target_of(name, folder)
     if not is_text(name):
-        return Entry(_join(path, shown(name)), False, 0, 0.0, "a name that is not UTF-8")
+        return Entry(joined(path, shown(name)), False, 0, 0.0, "a name that is not UTF-8")
     try:
-        descriptor = open_beneath(dataset_root.root, dataset_root.real, _join(path, name))
+        descriptor = open_beneath(dataset_root.root, dataset_root.real, joined(path, name))
     except (OSError, SourceError) as error:
-        return Entry(_join(path, name), False, 0, 0.0, why_not(error, target))
+        return Entry(joined(path, name), False, 0, 0.0, why_not(error, target))
     try:
         info = os.fstat(descriptor)
         problem = lies_in(dataset_root, folder, info) if target and stat.S_ISDIR(info.st_mode) else ""
-        return _entry(_join(path, name), info, problem)
+        return _entry(joined(path, name), info, problem)
     finally:
         os.close(descriptor)
 
@@ -261,10 +261,6 @@ def _version(info: os.stat_result) -> str:
 def _require_folder(descriptor: int, path: str) -> None:
     if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
         raise SourceError(f"{path} is a file, not a folder.")
-
-
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from datasets.sources.local.openat import (
     keys_above,
     open_beneath,
 )
+from datasets.sources.paths import joined
 from datasets.specs import LeftOut, SourceFile
 
 FORBIDDEN: Final = "not readable for the user that the console runs as"
@@ -72,7 +73,7 @@ class Walk:
             items = sorted(directory_entries, key=lambda item: item.name)
         taken = len(self.files) + len(self.empty)
         for item in items:
-            self._item(item, descriptor, _join(prefix, item.name), (*above, (info.st_dev, info.st_ino)), depth)
+            self._item(item, descriptor, joined(prefix, item.name), (*above, (info.st_dev, info.st_ino)), depth)
         if prefix and taken == len(self.files) + len(self.empty):
             self.empty.append(prefix)
 
@@ -100,7 +101,7 @@ class Walk:
         self, item: os.DirEntry[str], parent: int, name: str, above: tuple[tuple[int, int], ...], depth: int
     ) -> None:
         try:
-            descriptor = open_beneath(self._dataset_root.root, self._dataset_root.real, _join(self._path, name))
+            descriptor = open_beneath(self._dataset_root.root, self._dataset_root.real, joined(self._path, name))
         except (LinkLoop, SpecialFile, FileNotFoundError, NotADirectoryError) as error:
             self._leave(name, why_not(error, target_of(item.name, parent)))
         else:
@@ -177,10 +178,6 @@ def target_of(name: str, folder: int) -> str:
 def shown(name: str) -> str:
     """For messages: bytes that are no UTF-8 as `\\xff`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from datasets.sources.paths import joined
 from datasets.sources.s3.keys import fault_of, shown
 from datasets.sources.s3.listing import MAX_EMPTY_PAGES
 from datasets.sources.s3.pages import Pages
@@ -57,4 +58,4 @@ def _entry(name: str, item: Mapping[str, Any], path: str) -> Entry | None:
     size = 0 if is_dir else int(item.get("Size", 0))
     name = shown(name.removesuffix("/")) or NAMELESS if fault else name.removesuffix("/")
     problem = f"a key that {fault}" if fault else ""
-    return Entry(f"{path}/{name}" if path else name, is_dir, size, modified(item), problem)
+    return Entry(joined(path, name), is_dir, size, modified(item), problem)
