@@ -7,6 +7,7 @@ The clients (openai.py, grpc.py) take a `TextCall` and give `Piece`s as the text
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -138,6 +139,43 @@ class Collected:
     @property
     def text(self) -> str:
         return "".join(self._parts)
+
+
+class Exchange:
+    """What came back of one call so far; of what is sent, each client keeps its own."""
+
+    def __init__(self, call: TextCall, status: str) -> None:
+        self.call = call
+        self.started = self.connected = time.perf_counter()
+        self.built_ms = 0.0
+        self.status, self.error = status, ""
+        self.collected = Collected()
+        self.outputs: tuple[Output, ...] = ()
+        self.size = 0
+
+    def now(self) -> float:
+        return 1000 * (time.perf_counter() - self.connected)
+
+    def generation(
+        self, request: Message, response: Message, usage: Usage, wait_ms: float, finish_reason: str = ""
+    ) -> Generation:
+        seen = self.collected
+        return Generation(
+            ok=not self.error,
+            status=self.status,
+            error=self.error,
+            text=seen.text,
+            characters=seen.characters,
+            finish_reason=finish_reason,
+            usage=usage,
+            timing=Timing(self.built_ms, 1000 * (self.connected - self.started), wait_ms, 0.0),
+            request=request,
+            response=response,
+            pieces=seen.pieces,
+            first_ms=seen.first_ms,
+            last_ms=seen.last_ms,
+            outputs=self.outputs,
+        )
 
 
 def prompt_of(messages: Sequence[Mapping[str, Any]]) -> str:

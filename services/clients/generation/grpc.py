@@ -15,22 +15,15 @@ from google.protobuf import json_format
 from tritonclient.grpc import service_pb2
 
 from console.errors import Unavailable
-from services.clients.generation.call import EMBEDDING, Ask, Collected, Generation, Piece, TextCall, Usage, prompt_of
+from services.clients.generation.call import EMBEDDING, Ask, Exchange, Generation, Piece, TextCall, Usage, prompt_of
 from services.clients.inference import wire
-from services.clients.inference.call import Message, Output, Timing
+from services.clients.inference.call import Message
 from services.clients.inference.caller import CONNECT_SECONDS, without_key
-from services.clients.inference.http_exchange import HELD_BYTES
+from services.clients.inference.grpc import OPTIONS
 from services.schema import internal_headers
 
 SERVICE: Final = "inference.GRPCInferenceService"
 INPUT: Final = "prompt"
-OPTIONS: Final = (
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", HELD_BYTES),
-    ("grpc.enable_http_proxy", 0),  # the gateway is on this machine, whatever the environment says of proxies
-    ("grpc.enable_retries", 0),  # what the panel shows is one request
-    ("grpc.use_local_subchannel_pool", 1),  # connecting is timed, so connections are not shared
-)
 SHOWN_MESSAGES: Final = 64
 
 
@@ -62,22 +55,15 @@ async def generate(call: TextCall) -> AsyncGenerator[Piece | Generation, None]:
     yield exchange.result()
 
 
-class _Exchange:
-    """The request, and what came back so far."""
-
+class _Exchange(Exchange):
     def __init__(self, call: TextCall, begun: float) -> None:
-        self.call = call
         self.request = request_of(call.ask)
+        super().__init__(call, "OK")
         self.method = "ModelInferStream" if call.ask.stream else "ModelInfer"
-        self.started = self.connected = time.perf_counter()
         self.built_ms = 1000 * (self.started - begun)
         self.ended = 0.0
-        self.status, self.error = "OK", ""
         self.headers: dict[str, str] = {}
-        self.collected = Collected()
-        self.outputs: tuple[Output, ...] = ()
         self.texts: list[str] = []
-        self.size = 0
 
     async def run(self, channel: Any) -> AsyncIterator[Piece]:
         make = channel.unary_stream if self.call.ask.stream else channel.unary_unary
@@ -93,10 +79,10 @@ class _Exchange:
             if self.call.ask.stream:
                 while (message := await asyncio.wait_for(rpc.read(), patience)) is not grpc.aio.EOF:  # type: ignore[attr-defined]
                     for text in self._texts(message):
-                        yield self.collected.add(text, self._now())
+                        yield self.collected.add(text, self.now())
             else:
                 for text in self._texts(await asyncio.wait_for(rpc, patience)):
-                    yield self.collected.add(text, self._now())
+                    yield self.collected.add(text, self.now())
             self.ended = time.perf_counter()
             await self._note(rpc)
         except TimeoutError:
@@ -128,12 +114,9 @@ class _Exchange:
             return []
         return [value.decode("utf-8", "replace") for value in first.contents.bytes_contents if value]
 
-    def _now(self) -> float:
-        return 1000 * (time.perf_counter() - self.connected)
-
     def result(self) -> Generation:
-        caller, seen = self.call.caller, self.collected
-        wait = 1000 * (self.ended - self.connected) if self.ended else self._now()
+        caller = self.call.caller
+        wait = 1000 * (self.ended - self.connected) if self.ended else self.now()
         shown = json_format.MessageToJson(self.request, preserving_proto_field_name=True)
         sent = Message(
             f"{SERVICE}/{self.method}",
@@ -142,24 +125,9 @@ class _Exchange:
             self.request.ByteSize(),
         )
         got = Message(self.status, self.headers, wire.cut("\n".join(self.texts)), self.size)
-        timing = Timing(self.built_ms, 1000 * (self.connected - self.started), wait, 0.0)
-        first, last = (seen.first_ms, seen.last_ms) if self.call.ask.stream else (None, None)
-        return Generation(
-            not self.error,
-            self.status,
-            self.error,
-            seen.text,
-            seen.characters,
-            "",
-            self._usage(),
-            timing,
-            sent,
-            got,
-            seen.pieces,
-            first,
-            last,
-            self.outputs,
-        )
+        if not self.call.ask.stream:
+            self.collected.first_ms = self.collected.last_ms = None  # that it came at once says nothing of tokens
+        return self.generation(sent, got, self._usage(), wait)
 
     def _usage(self) -> Usage:
         names = (internal_headers.PROMPT_TOKENS, internal_headers.COMPLETION_TOKENS)

@@ -21,14 +21,14 @@ from services.clients.generation.call import (
     COMPLETION,
     EMBEDDING,
     Ask,
-    Collected,
+    Exchange,
     Generation,
     Piece,
     TextCall,
     Usage,
 )
 from services.clients.inference import wire
-from services.clients.inference.call import SHOWN_BODY, Message, Output, Timing
+from services.clients.inference.call import SHOWN_BODY, Message, Output
 from services.clients.inference.caller import CONNECT_SECONDS, without_key
 from services.clients.inference.http_exchange import error_of
 
@@ -79,11 +79,9 @@ async def generate(call: TextCall) -> AsyncGenerator[Piece | Generation, None]:
     yield exchange.result()
 
 
-class _Exchange:
-    """The request, and what came back so far."""
-
+class _Exchange(Exchange):
     def __init__(self, call: TextCall) -> None:
-        self.call = call
+        super().__init__(call, "no answer")
         self.path = PATHS[call.ask.task]
         self.url = f"http://{call.caller.address}{self.path}"
         self.body = json.dumps(body_of(call.ask), ensure_ascii=False).encode()
@@ -93,16 +91,10 @@ class _Exchange:
             "accept-encoding": "identity",
             "accept": "text/event-stream" if call.ask.stream else "application/json",
         }
-        self.started = self.connected = self.built_ms = 0.0
-        self.status = "no answer"
         self.answer_headers: dict[str, str] = {}
-        self.error = ""
         self.finish = ""
         self.usage = Usage()
-        self.collected = Collected()
-        self.outputs: tuple[Output, ...] = ()
         self.shown = ""
-        self.size = 0
 
     def trace(self) -> aiohttp.TraceConfig:
         async def connected(*_: Any) -> None:
@@ -144,7 +136,7 @@ class _Exchange:
                 return
             choice = answer["choices"][0]
             text = choice["message"]["content"] if self.call.ask.task == CHAT else choice["text"]
-            self.collected.add(text or "", self._now())
+            self.collected.add(text or "", self.now())
             self.collected.first_ms = None  # that it came at once says nothing of the first token
             self.finish = str(choice.get("finish_reason") or "")
         except (ValueError, LookupError, TypeError, AttributeError):
@@ -160,7 +152,7 @@ class _Exchange:
                 done = True
                 break
             for text in self._event(data):
-                yield self.collected.add(text, self._now())
+                yield self.collected.add(text, self.now())
         if not done and not self.error:
             self.error = "The stream ended before it was complete."
 
@@ -196,12 +188,8 @@ class _Exchange:
             self.error = "An event of the stream is not one of the OpenAI API."
             return []
 
-    def _now(self) -> float:
-        return 1000 * (time.perf_counter() - self.connected)
-
     def result(self) -> Generation:
         caller = self.call.caller
-        timing = Timing(self.built_ms, 1000 * (self.connected - self.started), self._now(), 0.0)
         sent = Message(
             f"POST {self.path} HTTP/1.1",
             {"host": caller.address, **without_key(self.headers, caller.key)},
@@ -209,23 +197,7 @@ class _Exchange:
             len(self.body),
         )
         got = Message(f"HTTP/1.1 {self.status}", self.answer_headers, wire.cut(self.shown), self.size)
-        seen = self.collected
-        return Generation(
-            not self.error,
-            self.status,
-            self.error,
-            seen.text,
-            seen.characters,
-            self.finish,
-            self.usage,
-            timing,
-            sent,
-            got,
-            seen.pieces,
-            seen.first_ms,
-            seen.last_ms,
-            self.outputs,
-        )
+        return self.generation(sent, got, self.usage, self.now(), self.finish)
 
 
 def _usage(fields: Any) -> Usage:
