@@ -197,6 +197,10 @@ def is_text(name: str) -> bool:
     return True
 
 
+def too_many_files(most: int, hint: str = "Choose the folder of one model.") -> SourceError:
+    return SourceError(f"There are more than {most} files here.", hint=hint, refused="endless")
+
+
 def make_plan(
     kind: str, files: list[SourceFile], empty_dirs: list[str], *, origin: str = "", left_out: Iterable[LeftOut] = ()
 ) -> Plan:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from datasets.errors import SourceError
-from datasets.sources.base import MAX_FILES, Page, clean_path
+from datasets.sources.base import MAX_FILES, Page, clean_path, too_many_files
 from datasets.specs import Entry
 
 MAX_DEPTH = 64
@@ -23,7 +23,7 @@ class Tree:
             self._folder(folder)
         for count, file in enumerate(files, start=1):
             if count > MAX_FILES:
-                raise SourceError(f"There are more than {MAX_FILES} files here.", refused="endless")
+                raise too_many_files(MAX_FILES, hint="")
             folder, _, name = file.path.rpartition("/")
             inside = self._folder(folder)
             if name in inside:

@@ -10,13 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import TypeAdapter, ValidationError
+
+from console.errors import InvalidFields
 from services.clients.probes.loopback import ProbeResult
+from services.schema.structure import messages_of
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
 
 
 class Framework(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
+    options: ClassVar[TypeAdapter[Any]]
+    """The shape of `framework_config`."""
     warms_up: ClassVar[bool] = False
     """Whether `warm_up` does anything."""
     stall_seconds: ClassVar[int]
@@ -26,9 +32,17 @@ class Framework(ABC):
     def missing(self, runtime: Path) -> str:
         """Why the runtime environment at `runtime` cannot be used, and what to run to change that; "" when it can."""
 
-    @abstractmethod
     def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """`framework_config` as people send it, normalised. Raises InvalidFields, keys `framework_config.<field>`."""
+        """`framework_config` as people send it, as JSON: only the options that set something.
+
+        Raises InvalidFields, keys `framework_config.<field>`.
+        """
+        try:
+            checked = self.options.validate_python({name: value for name, value in raw.items() if value is not None})
+        except ValidationError as error:
+            raise InvalidFields(messages_of(error, "framework_config")) from None
+        config = self.options.dump_python(checked, mode="json")
+        return {name: value for name, value in config.items() if value is not False and value not in ("", [], {})}
 
     @abstractmethod
     def refused_env(self, names: Iterable[str]) -> list[str]:
@@ -45,9 +59,9 @@ class Framework(ABC):
         `service`: the name of the service, "" while it has none.
         """
 
-    @abstractmethod
     def lacks(self, description: ModelDescription, runtime: Path) -> list[str]:
         """What these models need and the runtime environment at `runtime` does not have, one sentence each."""
+        return []
 
     @abstractmethod
     def launch(self, context: LaunchContext) -> Launch:
@@ -57,9 +71,9 @@ class Framework(ABC):
     def explain(self, log: Sequence[str]) -> str:
         """One sentence on why the process gave up, from the last lines of its log; "" when the log does not say."""
 
-    @abstractmethod
     def needs_administrator(self, config: Mapping[str, Any]) -> list[str]:
         """What in a parsed `config` only an administrator may ask for, one sentence each; empty when everybody may."""
+        return []
 
     @abstractmethod
     def start_seconds(self, config: Mapping[str, Any]) -> int:

@@ -14,7 +14,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import TracebackType
 from typing import Self, TypeVar
 
 from datasets.errors import SourceChanged, SourceDamaged, SourceError
@@ -100,9 +99,7 @@ class Streams:
             thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._halt()
         for thread in self._threads:
             if thread.ident is not None:

@@ -9,7 +9,7 @@ from typing import Final
 from huggingface_hub.hf_api import RepoFile, RepoFolder
 
 from datasets.errors import SourceError
-from datasets.sources.base import MAX_FILES, clean_path
+from datasets.sources.base import MAX_FILES, clean_path, too_many_files
 from datasets.sources.huggingface.client import HubClient, TreePage
 from datasets.sources.huggingface.patterns import Patterns
 
@@ -97,9 +97,7 @@ class HubTree:
                         f"The repository has a file with a name that cannot be copied: {row.path!r}.", refused="path"
                     )
             if (count := count + len(files)) > MAX_FILES:
-                raise SourceError(
-                    f"There are more than {MAX_FILES} files here.", hint="Choose fewer by include.", refused="endless"
-                )
+                raise too_many_files(MAX_FILES, hint="Choose fewer by include.")
             yield from files
             if not (cursor := page.next):
                 return

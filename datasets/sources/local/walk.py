@@ -12,7 +12,7 @@ from typing import Final
 
 from datasets import leftovers
 from datasets.errors import SourceError
-from datasets.sources.base import MAX_FILES, is_text
+from datasets.sources.base import MAX_FILES, is_text, too_many_files
 from datasets.sources.local.openat import (
     DIRECTORY,
     MAX_DEPTH,
@@ -134,11 +134,7 @@ class Walk:
     def _count(self) -> None:
         seen = len(self.files) + len(self.left_out)
         if seen > MAX_FILES:
-            raise SourceError(
-                f"There are more than {MAX_FILES} files here.",
-                hint="Choose the folder of one model.",
-                refused="endless",
-            )
+            raise too_many_files(MAX_FILES)
         if seen % 256 == 0:
             self._beat()
 

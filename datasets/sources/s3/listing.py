@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from datasets import leftovers
 from datasets.errors import SourceChanged, SourceError
-from datasets.sources.base import MAX_FILES
+from datasets.sources.base import MAX_FILES, too_many_files
 from datasets.sources.s3.checksums import said_of
 from datasets.sources.s3.client import Client
 from datasets.sources.s3.keys import Folders, path_of, shown
@@ -80,11 +80,7 @@ def walk(
                 folders.marker(path[:-1])
             continue
         if len(files) >= MAX_FILES:
-            raise SourceError(
-                f"There are more than {MAX_FILES} files here.",
-                hint="Choose the folder of one model.",
-                refused="endless",
-            )
+            raise too_many_files(MAX_FILES)
         folders.file(path)
         if size >= LARGE or item.get("StorageClass") in _ARCHIVED:
             keys[len(files)] = key

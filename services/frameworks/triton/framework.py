@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from pydantic import TypeAdapter
+
 from services.clients.probes import kserve_v2, prometheus, triton_alive
 from services.clients.probes.loopback import ProbeResult
 from services.frameworks import variables
 from services.frameworks.base import Framework
-from services.frameworks.options import parse
 from services.frameworks.triton import describe, explain, launch, options
 from services.frameworks.triton.runtime import locate, problem
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
@@ -21,13 +22,11 @@ START_SECONDS: Final = 600
 class Triton(Framework):
     name: ClassVar[str] = "triton"
     label: ClassVar[str] = "NVIDIA Triton"
+    options: ClassVar[TypeAdapter[Any]] = options.SHAPE
     stall_seconds: ClassVar[int] = 15
 
     def missing(self, runtime: Path) -> str:
         return problem(runtime)
-
-    def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        return parse(options.SHAPE, raw)
 
     def refused_env(self, names: Iterable[str]) -> list[str]:
         return launch.refused_env(names)
@@ -49,9 +48,6 @@ class Triton(Framework):
 
     def explain(self, log: Sequence[str]) -> str:
         return explain.explain(log)
-
-    def needs_administrator(self, config: Mapping[str, Any]) -> list[str]:
-        return []
 
     def start_seconds(self, config: Mapping[str, Any]) -> int:
         return START_SECONDS

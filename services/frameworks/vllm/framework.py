@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from pydantic import TypeAdapter
+
 from services.clients.probes import openai_health, prometheus
 from services.clients.probes.loopback import ProbeResult
 from services.frameworks import variables
 from services.frameworks.base import Framework
-from services.frameworks.options import parse
 from services.frameworks.vllm import describe, env, explain, launch, options
 from services.frameworks.vllm.runtime import problem
 from services.specs import Launch, LaunchContext, ModelDescription, Ports
@@ -32,14 +33,12 @@ REMOTE_CODE: Final = (
 class Vllm(Framework):
     name: ClassVar[str] = "vllm"
     label: ClassVar[str] = "vLLM"
+    options: ClassVar[TypeAdapter[Any]] = options.SHAPE
     stall_seconds: ClassVar[int] = 30
     warms_up: ClassVar[bool] = True
 
     def missing(self, runtime: Path) -> str:
         return problem(runtime)
-
-    def parse_config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        return parse(options.SHAPE, raw)
 
     def refused_env(self, names: Iterable[str]) -> list[str]:
         return env.refused(names)
@@ -49,9 +48,6 @@ class Vllm(Framework):
 
     def describe(self, tree: Path, config: Mapping[str, Any], service: str = "") -> ModelDescription:
         return describe.describe(tree, config)
-
-    def lacks(self, description: ModelDescription, runtime: Path) -> list[str]:
-        return []
 
     def launch(self, context: LaunchContext) -> Launch:
         return launch.render(context)
