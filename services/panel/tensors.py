@@ -41,7 +41,7 @@ JSON_VALUES: Final = 4096
 
 
 class ProbeResult(calling.Result[Answer]):
-    """Of tensors."""
+    """Whose answer has tensors."""
 
 
 def probe(

@@ -73,7 +73,7 @@ class Prepared:
 
 
 class TextResult(calling.Result[Generation]):
-    """Of text."""
+    """Whose answer has text."""
 
 
 def prepare(

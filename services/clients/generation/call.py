@@ -106,7 +106,7 @@ class Generation:
         return {**document, "responses": []}
 
 
-# Of a Generation, what is shown as a part of its timing, or not at all.
+# What of a Generation is shown as a part of its timing, or not at all.
 _OWN: Final = frozenset({"pieces", "first_ms", "last_ms"})
 
 
