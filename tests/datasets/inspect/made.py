@@ -3,15 +3,54 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from datasets.inspect.errors import Unreadable
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """How long a reader takes is not what these are about, and machines are busy."""
+
+
+class Evil:
+    """Runs a program when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return os.system, ("touch /tmp/never",)
+
+
+SYSTEM = f"{os.system.__module__}.system"
+
+
+def damaged(data: bytes) -> st.SearchStrategy[bytes]:
+    """With some bytes changed, and cut somewhere."""
+
+    def damage(changes: list[tuple[int, int]], cut: int) -> bytes:
+        changed = bytearray(data)
+        for place, byte in changes:
+            changed[place] = byte
+        return bytes(changed[:cut])
+
+    places = st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255))
+    return st.builds(damage, st.lists(places, max_size=8), st.integers(0, len(data)))
+
+
+@contextmanager
+def told(beginning: str = "") -> Iterator[None]:
+    """Whatever is wrong is one kind of error, with words."""
+    try:
+        yield
+    except Unreadable as error:
+        assert str(error).startswith(beginning) and str(error)
+
+
 SIZES = {"F32": 4, "F16": 2, "BF16": 2, "I32": 4, "U8": 1, "F8_E4M3": 1}
 
 

@@ -7,7 +7,6 @@ import os
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,15 +15,7 @@ from datasets.inspect.folder import inspect
 from datasets.inspect.huggingface import model as huggingface
 from datasets.inspect.huggingface.summary import code_of
 from services.frameworks.triton.describe import describe
-from tests.datasets.inspect.made import LLAMA_3_8B, config, safetensors
-
-
-class Evil:
-    def __reduce__(self) -> Any:
-        return os.system, ("touch /tmp/never",)
-
-
-SYSTEM = f"{os.system.__module__}.system"
+from tests.datasets.inspect.made import LLAMA_3_8B, SYSTEM, Evil, config, safetensors
 
 
 def model(root: Path, backend: str, *names: str) -> Path:

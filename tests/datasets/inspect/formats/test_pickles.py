@@ -11,22 +11,17 @@ import pickletools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.inspect.budget import Budget
 from datasets.inspect.errors import Unreadable
 from datasets.inspect.formats.pickles import UNKNOWN, Findings, follow
-from tests.datasets.inspect.made import PATIENT
+from tests.datasets.inspect.made import PATIENT, Evil, damaged, told
 
 
 def imports_of(data: bytes, steps: int = 100_000) -> Findings:
     return follow(io.BytesIO(data), Budget(steps=steps))
-
-
-class Evil:
-    def __reduce__(self) -> Any:
-        return os.system, ("touch /tmp/never",)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -109,28 +104,8 @@ SEED = {"a": [Evil(), collections.OrderedDict(b=(1, 2.5, "c" * 300))]}
 SEEDS = [pickle.dumps(SEED, protocol) for protocol in (0, 2, 4)]
 
 
-@PATIENT
-@given(
-    st.sampled_from(SEEDS),
-    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6),
-    st.integers(0, 500),
-)
-def test_a_damaged_pickle_ends_in_one_kind_of_error(seed: bytes, changes: list[tuple[int, int]], cut: int) -> None:
-    data = bytearray(seed)
-    for place, byte in changes:
-        data[place % len(data)] = byte
-    try:
-        seen = imports_of(bytes(data[:cut]))
-    except Unreadable as error:
-        assert str(error)
-    else:
-        assert all(isinstance(name, str) for name in seen.imports)
-
-
-@PATIENT
-@given(st.binary(max_size=200))
+@settings(PATIENT, max_examples=200)
+@given(st.sampled_from(SEEDS).flatmap(damaged) | st.binary(max_size=200))
 def test_any_bytes_end_in_one_kind_of_error(data: bytes) -> None:
-    try:
-        imports_of(data)
-    except Unreadable as error:
-        assert str(error)
+    with told():
+        assert all(isinstance(name, str) for name in imports_of(data).imports)
