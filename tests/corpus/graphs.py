@@ -1,12 +1,13 @@
-"""ONNX models: inputs that Triton fills or callers leave out, outputs that are not named, graphs in several files."""
+"""ONNX models: inputs that Triton fills or callers leave out, outputs that are not named. What only Triton sees of them
+is in tests/integration/triton/test_onnx_roles.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import ml_dtypes
-import numpy as np
 from numpy.typing import NDArray
 
 from tests.corpus.case import Case, Request, Write, array
@@ -52,84 +53,33 @@ def numbers(*values: float, dims: Sequence[int] = ()) -> bytes:
     return b"".join(field(1, size) for size in dims or (len(values),)) + field(2, 1) + field(9, array(values).tobytes())
 
 
-def beside(file: str, dims: Sequence[int]) -> bytes:
-    """Numbers that lie in another file."""
-    place = field(13, field(1, "location") + field(2, file)) + field(14, 1)
-    return b"".join(field(1, size) for size in dims) + field(2, 1) + place
-
-
 def onnx(config: str, model: bytes, others: Mapping[str, str | bytes] | None = None) -> Write:
     return files({"config.pbtxt": f'backend: "onnxruntime"\n{config}', "1/model.onnx": model, **(others or {})})
 
 
 SUMS = graph([("Add", "IN S", "T"), ("Identity", "T", "OUT")], {"IN": ROW, "S": ROW}, {"OUT": ROW, "T": ROW})
-STATE = 'state { input_name: "S" output_name: "T" data_type: TYPE_FP32 dims: 1 %s }'
-FIRST = 'initial_state { name: "first" data_type: TYPE_FP32 dims: 1 data_file: "five" }'
+STATE = 'state { input_name: "S" output_name: "T" data_type: TYPE_FP32 dims: 1 }'
 
 
-def _sums(*steps: float, first: float = 0) -> list[Request]:
-    totals = np.cumsum([first, *steps])[1:]
-    last = len(steps) - 1
-    return [
-        Request({"IN": array([[step]])}, [{"OUT": array([[total]])}], start=index == 0, end=index == last)
-        for index, (step, total) in enumerate(zip(steps, totals, strict=True))
-    ]
-
-
-def _stateful(
-    name: str, config: str, others: Mapping[str, str | bytes] | None = None, first: float = 0, like: str = ""
-) -> Case:
-    write = onnx(f"max_batch_size: 4\n{IO}sequence_batching {{ {IDLE} {config} }}\n", SUMS, others)
+def _state() -> Case:
+    """A sum that Triton keeps."""
+    steps = [Request({"IN": array([[step]])}, [{"OUT": array([[total]])}]) for step, total in ((3, 3), (4, 7), (5, 12))]
+    config = f"max_batch_size: 4\n{IO}sequence_batching {{ {IDLE} direct {{ }} {STATE} }}\n"
     return Case(
-        name,
-        write,
-        _sums(3, 4, 5, first=first),
+        "onnx-state",
+        onnx(config, SUMS),
+        [replace(steps[0], start=True), steps[1], replace(steps[2], end=True)],
         inputs=["IN FP32 [1]"],
         notes=[SEQUENCES],
         stateful=True,
         has_v1=False,
-        like=like,
     )
 
 
-def _controls() -> Case:
-    kinds = {"START": 10, "END": 100, "READY": 1000}
-    inputs = " ".join(
-        f'control_input {{ name: "{kind}" control {{ kind: CONTROL_SEQUENCE_{kind} fp32_false_true: [ 0, {on} ] }} }}'
-        for kind, on in kinds.items()
-    )
-    model = graph([("Sum", "IN START END READY", "OUT")], {"IN": ROW, **dict.fromkeys(kinds, ROW)}, {"OUT": ROW})
-    requests = [
-        Request({"IN": array([[1]])}, [{"OUT": array([[1011]])}], start=True),
-        Request({"IN": array([[2]])}, [{"OUT": array([[1002]])}]),
-        Request({"IN": array([[3]])}, [{"OUT": array([[1103]])}], end=True),
-    ]
-    write = onnx(f"max_batch_size: 4\n{IO}sequence_batching {{ {IDLE} direct {{ }} {inputs} }}\n", model)
-    return Case(
-        "onnx-controls",
-        write,
-        requests,
-        inputs=["IN FP32 [1]"],
-        notes=[SEQUENCES],
-        stateful=True,
-        has_v1=False,
-        like="onnx-state",
-    )
-
-
-RAGGED = """max_batch_size: 4
-input [ { name: "IN" data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true } ]
-output [ { name: "OUT" data_type: TYPE_FP32 dims: [ -1 ] } ]
-batch_input { kind: BATCH_ELEMENT_COUNT target_name: "COUNT" data_type: TYPE_FP32 source_input: "IN" }
-batch_output { kind: BATCH_SCATTER_WITH_INPUT_SHAPE target_name: "OUT" source_input: "IN" }
-"""
-HALVES = array([1.5, 2], ml_dtypes.bfloat16)
 BIAS = graph([("Add", "IN BIAS", "OUT")], {"IN": ("n",), "BIAS": (1,)}, {"OUT": ("n",)}, {"BIAS": numbers(7)})
 FREE = IO.replace("[ 1 ]", "[ -1 ]")
 OPTIONAL = FREE + 'input { name: "BIAS" data_type: TYPE_FP32 dims: [ 1 ] optional: true }\n'
 LOSS = graph([("Neg", "IN", "OUT"), ("ReduceSum", "IN", "LOSS")], {"IN": ROW}, {"OUT": ROW, "LOSS": (1, 1)})
-WEIGHTS = array([[0, 1], [1, 0]])
-LARGE = graph([("MatMul", "IN W", "OUT")], {"IN": ("n", 2)}, {"OUT": ("n", 2)}, {"W": beside("weights.bin", (2, 2))})
 
 
 def _one(given: Any, answer: Any, **more: NDArray[Any]) -> list[Request]:
@@ -144,55 +94,10 @@ parameters { key: "enable_mem_pattern" value { string_value: "false" } }
 """
 NEG = graph([("Neg", "IN", "OUT")], {"IN": (1,)}, {"OUT": (1,)})
 SERVED = (
-    _stateful("onnx-state", "direct { } " + STATE % ""),
-    _stateful(
-        "onnx-state-file",
-        "oldest { max_candidate_sequences: 2 } " + STATE % FIRST,
-        {"initial_state/five": array([5]).tobytes()},
-        first=5,
-        like="onnx-state",
-    ),
-    _controls(),
-    Case(
-        "onnx-ragged",
-        onnx(RAGGED, graph([("Mul", "IN COUNT", "OUT")], {"IN": ("n",), "COUNT": ("b",)}, {"OUT": ("n",)})),
-        _one([[1, 2, 3]], [[3, 6, 9]]),
-        inputs=["IN FP32 [-1]"],
-        like="onnx-outputs",
-    ),
-    Case(
-        "onnx-optional",
-        onnx(OPTIONAL, BIAS),
-        [
-            *_one([1, 2], [8, 9]),
-            *_one([1, 2], [2, 3], BIAS=array([1])),
-        ],
-        inputs=["IN FP32 [-1]", "BIAS FP32 [1]"],
-        like="optional-input",
-    ),
+    _state(),
     Case("onnx-default", onnx(FREE, BIAS), _one([1, 2], [8, 9]), inputs=["IN FP32 [-1]"], like="plain"),
     Case("onnx-outputs", onnx(f"max_batch_size: 4\n{IO}", LOSS), _one([[1], [2]], [[-1], [-2]]), has_rows=True),
-    Case(
-        "onnx-several-files",
-        files(
-            {
-                "1/model.onnx/model.onnx": LARGE,
-                "1/model.onnx/weights.bin": WEIGHTS.tobytes(),
-            }
-        ),
-        _one([[1, 2]], [[2, 1]]),
-        notes=["Inputs and outputs were read from 1/model.onnx/model.onnx."],
-        like="repository-of-one",
-    ),
     Case("onnx-tuned", onnx(TUNED + IO, NEG), _one([1], [-1]), like="plain"),
-    Case(
-        "onnx-bfloat16",
-        onnx(
-            FREE.replace("FP32", "BF16"), graph([("Identity", "IN", "OUT")], {"IN BF16": ("n",)}, {"OUT BF16": ("n",)})
-        ),
-        [Request({"IN": HALVES}, [{"OUT": HALVES}])],
-        like="bf16",
-    ),
 )
 OWN = IO.replace("IN", "S").partition("output")[0]
 SEVERAL = graph([("Neg", "IN", "OUT")], {"IN": ("n", 5)}, {"OUT": ("n", 5)})
@@ -204,7 +109,7 @@ AXES = (
 REFUSED = (
     Case(
         "onnx-state-of-callers",
-        onnx(f"max_batch_size: 4\n{IO}{OWN}sequence_batching {{ direct {{ }} {STATE % ''} }}\n", SUMS),
+        onnx(f"max_batch_size: 4\n{IO}{OWN}sequence_batching {{ direct {{ }} {STATE} }}\n", SUMS),
         refused=["Input S: Triton fills it itself, as a state: take it out of input."],
         notes=[SEQUENCES],
     ),
