@@ -125,41 +125,15 @@ def test_a_torn_body_reaches_no_backend(arena: Arena) -> None:
     assert arena.triton_requests(before) == 0
 
 
-ENCODINGS = ("gzip", "deflate", "br", "zstd", "x-gzip", "GZIP", "identity, gzip", "gzip, identity", "compress")
-
-
 @pytest.mark.parametrize("target", [INFER, TRITON, PREDICT, CHAT])
 def test_a_compressed_bomb_is_not_opened(arena: Arena, target: str) -> None:
     """Ten MiB that would become ten GiB: refused for its header, before anybody reads it. Triton would open it."""
     before, seen = arena.counters(), arena.backend.count()
     with watched(arena, gateway=64 * MIB):
-        for encoding in ENCODINGS:
-            lines = (JSON, CLOSE, f"Content-Encoding: {encoding}", f"Content-Length: {10 * MIB}")
-            answer = send(arena.port, head("POST", target, *lines) + BOMB)
-            assert well_formed(answer) == 415
+        lines = (JSON, CLOSE, "Content-Encoding: gzip", f"Content-Length: {10 * MIB}")
+        assert well_formed(send(arena.port, head("POST", target, *lines) + BOMB)) == 415
     assert arena.triton_requests(before) == 0
     assert not [each for each in arena.backend.seen(seen) if each["headers"].get("content-encoding")]
-
-
-@pytest.mark.parametrize("target", [INFER, TRITON, PREDICT, CHAT])
-def test_a_small_compressed_body_is_refused_too(arena: Arena, target: str) -> None:
-    """In what nobody here opens, the words that are refused could hide. Chunked, so nothing but the header tells."""
-    words = b'{"inputs": [{"name": "numbers", "parameters": {"shared_memory_region": "r"}}]}'
-    chunk = gzip.compress(words)
-    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(chunk), chunk)
-    before = arena.counters()
-    for encodings in (*((each,) for each in ENCODINGS), ("identity", "gzip"), ("", "gzip"), ("gzip", "identity")):
-        lines = [f"Content-Encoding: {each}" for each in encodings]
-        answer = send(arena.port, head("POST", target, JSON, CLOSE, CHUNKED, *lines) + body)
-        assert well_formed(answer) == 415
-    for plain in ((CHUNKED,), (CHUNKED, "Content-Encoding: "), (CHUNKED, "Content-Encoding: identity")):
-        # Without the header (or with one that says nothing) it is bytes that are no JSON, to everybody.
-        answer = send(arena.port, head("POST", target, JSON, CLOSE, *plain) + body)
-        # Triton's own words: 500 for what is no JSON, 501 for the name of no compression.
-        assert status_of(answer) in {INFER: (200,), TRITON: (500, 501)}.get(target, (400,))
-    answer = send(arena.port, head("POST", target, JSON, CLOSE, "Transfer-Encoding: gzip, chunked") + body)
-    assert well_formed(answer) in (0, 400, 501)
-    assert arena.triton_requests(before) in {TRITON: (3,), PREDICT: (0, 1)}.get(target, (0,))  # one asks for metadata
 
 
 def test_slow_headers_are_given_up_and_slow_bodies_hold_nobody_up(arena: Arena) -> None:
