@@ -36,7 +36,6 @@ from services import states, wiring
 from services.actions import keys
 from services.control import publishing
 from services.control.reconcile import reconcile
-from services.gateway.retired_clusters import LINGER_SECONDS
 from services.gateway.snapshot import Snapshot
 from services.models import Node, Queue, Service
 from tests import clients
@@ -75,7 +74,6 @@ class World(ExitStack):
         self._cases = cases
         self._interpreters: dict[str, Interpreter] = {}
         self._starting = Lock()
-        self._leaving: dict[int, tuple[float, list[str]]] = {}
         self._ending: dict[int, Future[None]] = {}
         self._enders = self.enter_context(ThreadPoolExecutor(4))
         self.trees = settings.DATASET_ROOTS[0] / DATASET
@@ -181,9 +179,8 @@ class World(ExitStack):
         self._report_node()
         for job in Round.objects.active():
             rounds.run(job.pk)
-        self._end_those_left()
         for pk, state in list(Service.objects.values_list("pk", "state")):
-            ended = self._ending.get(pk, _ENDED).done() and pk not in self._leaving
+            ended = self._ending.get(pk, _ENDED).done()
             if ended and (state in MOVING or pk in self._ending):
                 reconcile(pk)
 
@@ -193,19 +190,7 @@ class World(ExitStack):
         assert self.browser.delete(f"/api/v1/services/{case.name}/").status_code == 202
         names = [row.process_name for row in service.replica_set.all()]
         publishing.publish()
-        self._leaving[service.pk] = (time.monotonic(), names)
-
-    def _end_those_left(self) -> None:
-        """End the services without a route, in the background.
-
-        The gateway closes its connections to them once it publishes again; Triton would wait for them.
-        """
-        due = {pk: names for pk, (since, names) in self._leaving.items() if time.monotonic() - since > LINGER_SECONDS}
-        if due:
-            publishing.publish()
-        for pk, names in due.items():
-            del self._leaving[pk]
-            self._ending[pk] = self._enders.submit(_end, names)
+        self._ending[service.pk] = self._enders.submit(_end, names)
 
     def _end_all(self) -> None:
         self.gateway.kill()  # Triton waits for open connections
