@@ -45,7 +45,7 @@ REQUESTS: Final = (
 )
 ERRORS: Final = (
     Part("limited", "four", attrgetter("limited")),
-    Part("refused or wrong (4xx)", "two", attrgetter("client_errors")),
+    Part("rejected (4xx)", "two", attrgetter("client_errors")),
     Part("failed (5xx)", "three", attrgetter("server_errors")),
 )
 LATENCY: Final = (Part("p50", "one", attrgetter("p50")), Part("p95", "two", attrgetter("p95")))
