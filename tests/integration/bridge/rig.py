@@ -65,17 +65,9 @@ class Bridge:
         replace(self.root / "bridge.json", json.dumps(table).encode())
 
     def start(self) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "services.bridge",
-            "--folder",
-            self.root / "bridge",
-            "--table",
-            self.root / "bridge.json",
-            "--egress",
-            self.root / "egress.sock",
-        ]
+        paths = {"--folder": "bridge", "--table": "bridge.json", "--egress": "egress.sock"}
+        options = [word for option, name in paths.items() for word in (option, self.root / name)]
+        command = [sys.executable, "-m", "services.bridge", *options]
         with (self.root / "bridge.log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_for(self.is_well, bool)
@@ -140,11 +132,7 @@ def running(services: dict[str, Json], backends: Mapping[str, int]) -> Iterator[
         find_envoy(),
         "-c",
         root / "envoy.json",
-        "--concurrency",
-        "1",
-        "--disable-hot-restart",
-        "--log-level",
-        "warning",
+        *["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"],
     ]
     with (root / "envoy.log").open("wb") as log:
         envoy = subprocess.Popen(command, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -186,26 +174,13 @@ def _envoy(socket: Path, backends: Mapping[str, int]) -> Json:
                 }
             ],
             "clusters": [
-                {
-                    "name": name,
-                    "type": "STATIC",
-                    "connect_timeout": "2s",
-                    "load_assignment": {
-                        "cluster_name": name,
-                        "endpoints": [
-                            {
-                                "lb_endpoints": [
-                                    {
-                                        "endpoint": {
-                                            "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-                                        }
-                                    }
-                                ]
-                            }
-                        ],
-                    },
-                }
+                {"name": name, "type": "STATIC", "connect_timeout": "2s", "load_assignment": _only(name, port)}
                 for name, port in backends.items()
             ],
         }
     }
+
+
+def _only(name: str, port: int) -> Json:
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    return {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}

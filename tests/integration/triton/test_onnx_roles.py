@@ -62,8 +62,6 @@ save("ragged", [
     value("y", ["r"]), value("twice", ["n"]), value("shapes", ["b", "d"], 6), value("length", ["l"], 7),
     value("bounds", ["e"]),
 ], [constant("two", 2)])
-save("optional", [("Add", "x bias", "y", {}), ("ReduceSum", "x", "loss", {"keepdims": 0})],
-     [value("x", ["n"]), value("bias", [1])], [value("y", ["n"]), value("loss", [])], [constant("bias", 7)])
 save("partial", [("Mul", "x k", "y", {}), ("ReduceSum", "x", "loss", {"keepdims": 0})],
      [value("x", ["n", 2]), value("k", [])], [value("y", ["n", 2]), value("loss", [])])
 save("files", [("MatMul", "x w", "y", {})], [value("x", ["n", 2])], [value("y", ["n", 2])],
@@ -73,9 +71,6 @@ save("named", [("Identity", "ID", "y", {}), ("Identity", "x", "z", {})],
      [value("x", ["n", 1]), value("ID", ["n", 1], 8)], [value("y", ["n", 1], 8), value("z", ["n", 1])])
 save("shapeless", [("Neg", "x", "y", {})], [value("x", None)], [value("y", None)])
 save("streamed", [("Neg", "x", "y", {})], [value("x", [1])], [value("y", [1])])
-save("halves", [
-    ("Cast", "x", "wide", {"to": 1}), ("Add", "wide wide", "twice", {}), ("Cast", "twice", "y", {"to": 16}),
-], [value("x", ["n"], 16)], [value("y", ["n"], 16)])
 """
 IO = 'input { name: "x" data_type: TYPE_FP32 dims: 1 } output { name: "y" data_type: TYPE_FP32 dims: 1 }'
 CONTROLS = f"""max_batch_size: 4 {IO} output {{ name: "id" data_type: TYPE_UINT64 dims: 1 }}
@@ -220,15 +215,6 @@ def test_batch_inputs_tell_of_ragged_ones_and_outputs_are_scattered(models: Path
         assert ask([[1, 2], [3, 4]]) == [[14], [2, 4, 6, 8], [2, 2], [4], [0, 4]]
 
 
-def test_an_input_with_a_value_may_be_left_out_and_outputs_too(models: Path, served: Served) -> None:
-    bias = ' input { name: "bias" data_type: TYPE_FP32 dims: 1 optional: true }'
-    with served(models / "optional", IO.replace("dims: 1", "dims: -1") + bias) as client:
-        assert client.infer("optional", [sent("x", numbers(1, 2))]).as_numpy("y").tolist() == [8, 9]
-        both = [sent("x", numbers(1, 2)), sent("bias", numbers(1))]
-        assert client.infer("optional", both).as_numpy("y").tolist() == [2, 3]
-        assert [output.name for output in client.get_model_metadata("optional").outputs] == ["y"]
-
-
 def test_scalars_do_not_stand_in_the_way_of_batches(models: Path, served: Served) -> None:
     io = IO.replace("dims: 1", "dims: 2")
     config = f"max_batch_size: 4 {io} {IO.partition('output')[0].replace('x', 'k')}"
@@ -258,14 +244,6 @@ def test_a_folder_named_as_the_model_holds_the_graph_and_its_weights(models: Pat
         == inspect(tree).problems
         == ("1/model.onnx/model.onnx is missing: a folder for an ONNX model holds the graph under that name.",)
     )
-
-
-def test_bfloat16_passes(models: Path, served: Served) -> None:
-    with served(models / "halves", IO.replace("FP32 dims: 1", "BF16 dims: -1")) as client:
-        tensor = grpcclient.InferInput("x", [2], "BF16")
-        tensor._raw_content = np.array([0x3FC0, 0x4000], dtype=np.uint16).tobytes()  # 1.5 and 2
-        [answer] = client.infer("halves", [tensor]).get_response().raw_output_contents
-    assert np.frombuffer(answer, dtype=np.uint16).tolist() == [0x4040, 0x4080]
 
 
 def test_a_decoupled_model_streams_its_one_response(models: Path, served: Served) -> None:
