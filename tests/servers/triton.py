@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import tritonclient.grpc as grpcclient
 
 from console import home
 from services.clients.probes import kserve_v2
@@ -78,6 +79,12 @@ def context_for(
     )
     ports = ports or free_ports()
     return LaunchContext(service=service, tree=tree, run_dir=run_dir, ports=ports, spec=spec, runtime=root)
+
+
+def grpc_input(name: str, values: Any, datatype: str = "FP32") -> Any:
+    tensor = grpcclient.InferInput(name, values.shape, datatype)
+    tensor.set_data_from_numpy(values)
+    return tensor
 
 
 @dataclass

@@ -21,7 +21,7 @@ from services.frameworks.triton import runtime
 from services.frameworks.triton.launch import render, shm_family
 from tests.integration.engine_home import wait_for
 from tests.servers.replica import free_ports
-from tests.servers.triton import RunningTriton, context_for, runtime_root, serve
+from tests.servers.triton import RunningTriton, context_for, grpc_input, runtime_root, serve
 
 pytestmark = pytest.mark.integration
 
@@ -60,10 +60,8 @@ def is_alive(pid: int) -> bool:
 
 def echoes(triton: RunningTriton) -> bool:
     values = np.array([1, 2], dtype=np.float32)
-    sent = grpcclient.InferInput("IN", values.shape, "FP32")
-    sent.set_data_from_numpy(values)
     with grpcclient.InferenceServerClient(triton.grpc) as client:
-        return bool(np.array_equal(client.infer(triton.service, [sent]).as_numpy("OUT"), values))
+        return bool(np.array_equal(client.infer(triton.service, [grpc_input("IN", values)]).as_numpy("OUT"), values))
 
 
 def test_a_port_that_is_taken_ends_with_a_log_that_explains_it(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from console.first_run.example import PIXELS
 from services.clients.probes import kserve_v2
 from services.frameworks.triton.describe import describe
 from services.specs import Tensor
-from tests.servers.triton import OpenTriton, RunningTriton, context_for, runtime_root, serve
+from tests.servers.triton import OpenTriton, RunningTriton, context_for, grpc_input, runtime_root, serve
 
 pytestmark = pytest.mark.integration
 
@@ -47,12 +47,6 @@ def post(url: str, document: Any) -> Any:
         return json.load(answer)
 
 
-def tensor(name: str, values: Any, datatype: str) -> Any:
-    infer_input = grpcclient.InferInput(name, values.shape, datatype)
-    infer_input.set_data_from_numpy(values)
-    return infer_input
-
-
 def pixels(rows: int = 1) -> Any:
     return np.array([PIXELS] * rows, dtype=np.float32)
 
@@ -63,7 +57,7 @@ def test_the_digits_svc_answers_8_over_rest_and_grpc(svm: RunningTriton) -> None
     assert (answer["model_name"], answer["outputs"][0]["data"]) == (SVM, [8.0])
     assert answer["outputs"][0]["shape"] == [1]
     with Client(svm.grpc) as client:
-        assert client.infer(SVM, [tensor("predict", pixels(), "FP32")]).as_numpy("predict").tolist() == [8.0]
+        assert client.infer(SVM, [grpc_input("predict", pixels())]).as_numpy("predict").tolist() == [8.0]
 
 
 def test_the_probe_sees_it_ready_and_reads_its_metadata(svm: RunningTriton) -> None:
@@ -115,20 +109,20 @@ def test_what_only_an_operator_may_ask_is_closed_over_grpc(svm: RunningTriton, c
 
 
 def test_the_onnx_model_answers_8_and_only_what_is_asked_for(onnx: Client) -> None:
-    result = onnx.infer("onnx", [tensor("predict", pixels(2), "FP32")])
+    result = onnx.infer("onnx", [grpc_input("predict", pixels(2))])
     assert result.as_numpy("label").tolist() == [8, 8]
     assert result.as_numpy("probabilities").argmax(axis=1).tolist() == [8, 8]
     requested = [grpcclient.InferRequestedOutput("probabilities")]
-    result = onnx.infer("onnx", [tensor("predict", pixels(), "FP32")], outputs=requested)
+    result = onnx.infer("onnx", [grpc_input("predict", pixels())], outputs=requested)
     assert [output.name for output in result.get_response().outputs] == ["probabilities"]
 
 
 def test_the_onnx_backend_answers_a_failing_request_with_its_reason_and_lives_on(onnx: Client) -> None:
     with pytest.raises(InferenceServerException, match="unexpected shape for input 'predict'"):
-        onnx.infer("onnx", [tensor("predict", pixels()[:, :60], "FP32")])
+        onnx.infer("onnx", [grpc_input("predict", pixels()[:, :60])])
     with pytest.raises(InferenceServerException, match="FP32"):
-        onnx.infer("onnx", [tensor("predict", pixels().astype(np.int32), "INT32")])
-    assert onnx.infer("onnx", [tensor("predict", pixels(), "FP32")]).as_numpy("label").tolist() == [8]
+        onnx.infer("onnx", [grpc_input("predict", pixels().astype(np.int32), "INT32")])
+    assert onnx.infer("onnx", [grpc_input("predict", pixels())]).as_numpy("label").tolist() == [8]
 
 
 def test_the_console_reads_the_same_onnx_inputs_and_outputs_as_triton(
@@ -147,17 +141,17 @@ def test_a_bare_onnx_file_with_batching_from_the_form_is_served(
     config = {"max_batch_size": 8, "instances": 2, "dynamic_batching": {"preferred_batch_size": [4]}}
     with opened.serve("bare", tmp_path, **config) as triton, Client(triton.grpc) as client:
         assert list(client.get_model_metadata("bare").inputs[0].shape) == [-1, 64]
-        labels = client.infer("bare", [tensor("predict", pixels(3), "FP32")]).as_numpy("label")
+        labels = client.infer("bare", [grpc_input("predict", pixels(3))]).as_numpy("label")
         assert labels.ravel().tolist() == [8, 8, 8]
         with pytest.raises(InferenceServerException, match="batch"):
-            client.infer("bare", [tensor("predict", pixels(9), "FP32")])
+            client.infer("bare", [grpc_input("predict", pixels(9))])
 
 
 def test_one_request_streams_four_responses(opened: OpenTriton, samples: Path) -> None:
     answers: queue.Queue[Any] = queue.Queue()
     with opened.serve("streamed", samples / "repeat") as triton, Client(triton.grpc) as client:
         client.start_stream(callback=lambda result, error: answers.put(error or int(result.as_numpy("OUT")[0])))
-        client.async_stream_infer("streamed", [tensor("IN", np.array([3, 1, 4, 1], dtype=np.int32), "INT32")])
+        client.async_stream_infer("streamed", [grpc_input("IN", np.array([3, 1, 4, 1], dtype=np.int32), "INT32")])
         assert [answers.get(timeout=10) for _ in range(4)] == [3, 1, 4, 1]
         client.stop_stream()
 
@@ -170,7 +164,7 @@ def test_a_tensor_of_16_mib_passes_and_the_files_of_its_model_are_not_written_to
     sent.set_data_from_numpy(values)
     with opened.serve("large", samples / "echo") as triton:
         for client, given in (
-            (Client(triton.grpc), tensor("IN", values, "FP32")),
+            (Client(triton.grpc), grpc_input("IN", values)),
             (httpclient.InferenceServerClient(triton.http), sent),
         ):
             with client:

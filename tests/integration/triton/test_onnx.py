@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ import tritonclient.grpc as grpcclient
 from services.frameworks.triton import runtime
 from services.frameworks.triton.describe import describe
 from services.specs import Tensor
-from tests.servers.triton import OpenTriton, runtime_root
+from tests.servers.triton import OpenTriton, grpc_input, runtime_root
 
 pytestmark = pytest.mark.integration
 
@@ -46,12 +45,6 @@ graph = helper.make_graph(
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 onnx.save(model, sys.argv[1], save_as_external_data=True, location="weights.bin", size_threshold=0)
 """
-
-
-def sent(name: str, values: Any, datatype: str) -> Any:
-    tensor = grpcclient.InferInput(name, values.shape, datatype)
-    tensor.set_data_from_numpy(values)
-    return tensor
 
 
 def test_no_name_in_a_model_is_read_by_the_shell_that_starts_it(opened: OpenTriton, tmp_path: Path) -> None:
@@ -91,10 +84,10 @@ def test_texts_flags_halves_scalars_and_weights_beside_the_model_pass(opened: Op
         result = client.infer(
             "types",
             [
-                sent("text", np.array(["grün".encode(), b""], dtype=object), "BYTES"),
-                sent("flag", np.array([True, False]), "BOOL"),
-                sent("x", ones, "FP32"),
-                sent("scale", np.array([3], dtype=np.float32), "FP32"),
+                grpc_input("text", np.array(["grün".encode(), b""], dtype=object), "BYTES"),
+                grpc_input("flag", np.array([True, False]), "BOOL"),
+                grpc_input("x", ones, "FP32"),
+                grpc_input("scale", np.array([3], dtype=np.float32), "FP32"),
             ],
         )
     assert [text.decode() for text in result.as_numpy("same")] == ["grün", ""]
@@ -130,5 +123,5 @@ onnx.save(model, sys.argv[1])
         opened.serve("sums", tmp_path / "tree") as triton,
         grpcclient.InferenceServerClient(triton.grpc) as client,
     ):
-        answer = client.infer("sums", [sent("x", x, "FP32")]).as_numpy("y")
+        answer = client.infer("sums", [grpc_input("x", x, "FP32")]).as_numpy("y")
     assert np.array_equal(answer, x.sum(axis=1, keepdims=True))

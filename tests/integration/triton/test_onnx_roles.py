@@ -18,7 +18,7 @@ from datasets.inspect.folder import inspect
 from services.frameworks.triton import runtime
 from services.frameworks.triton.describe import describe
 from tests.corpus.folders import IDLE
-from tests.servers.triton import OpenTriton, runtime_root
+from tests.servers.triton import OpenTriton, grpc_input, runtime_root
 
 pytestmark = pytest.mark.integration
 
@@ -121,12 +121,6 @@ def served(opened: OpenTriton) -> Served:
     return serve
 
 
-def sent(name: str, values: Any, datatype: str = "FP32") -> Any:
-    tensor = grpcclient.InferInput(name, values.shape, datatype)
-    tensor.set_data_from_numpy(values)
-    return tensor
-
-
 def numbers(*values: float) -> Any:
     return np.array(values, dtype=np.float32)
 
@@ -141,7 +135,11 @@ def step(
     end: bool = False,
 ) -> float:
     result = client.infer(
-        name, [sent("x", numbers(number).reshape(1, 1))], sequence_id=sequence, sequence_start=start, sequence_end=end
+        name,
+        [grpc_input("x", numbers(number).reshape(1, 1))],
+        sequence_id=sequence,
+        sequence_start=start,
+        sequence_end=end,
     )
     return float(result.as_numpy("y")[0, 0])
 
@@ -153,7 +151,7 @@ def test_triton_fills_the_controls_of_sequences(models: Path, served: Served) ->
         assert step(client, "controls", 7, 1, start=True) == 1011
         assert step(client, "controls", 7, 2) == 1002
         assert step(client, "controls", 7, 3, end=True) == 1103
-        one = [sent("x", numbers(1).reshape(1, 1))]
+        one = [grpc_input("x", numbers(1).reshape(1, 1))]
         result = client.infer("controls", one, sequence_id=1 << 40, sequence_start=True)
         assert result.as_numpy("id").tolist() == [[1 << 40]]
 
@@ -181,7 +179,7 @@ def test_a_state_of_texts_starts_empty_and_may_be_returned(models: Path, served:
         answers = []
         for index, text in enumerate(("grün", "b", "c")):
             values = np.array([text.encode()], dtype=object)
-            result = client.infer("texts", [sent("x", values, "BYTES")], sequence_id=5, sequence_start=index == 0)
+            result = client.infer("texts", [grpc_input("x", values, "BYTES")], sequence_id=5, sequence_start=index == 0)
             answers.append((result.as_numpy("y")[0].decode(), result.as_numpy("s_out")[0].decode()))
     assert answers == [("", "grün"), ("grün", "b"), ("b", "c")]
 
@@ -191,7 +189,7 @@ def test_a_model_gets_the_ids_of_sequences_as_text(models: Path, served: Served)
     io = IO.replace('"y" data_type: TYPE_FP32', '"y" data_type: TYPE_STRING')
     config = f"max_batch_size: 4 {io} sequence_batching {{ {IDLE} direct {{ }} {control} }}"
     with served(models / "named", config) as client:
-        one = [sent("x", numbers(1).reshape(1, 1))]
+        one = [grpc_input("x", numbers(1).reshape(1, 1))]
         for key in ("grün", "k" * 128):
             answer = client.infer("named", one, sequence_id=key, sequence_start=True, sequence_end=True).as_numpy("y")
             assert [[text.decode() for text in row] for row in answer] == [[key]]
@@ -206,7 +204,7 @@ def test_batch_inputs_tell_of_ragged_ones_and_outputs_are_scattered(models: Path
         def ask(rows: Sequence[Sequence[float]]) -> list[Any]:
             result = client.infer(
                 "ragged",
-                [sent("x", np.array(rows, dtype=np.float32))],
+                [grpc_input("x", np.array(rows, dtype=np.float32))],
                 outputs=[grpcclient.InferRequestedOutput(name) for name in names],
             )
             return [result.as_numpy(name).ravel().tolist() for name in names]
@@ -219,7 +217,10 @@ def test_scalars_do_not_stand_in_the_way_of_batches(models: Path, served: Served
     io = IO.replace("dims: 1", "dims: 2")
     config = f"max_batch_size: 4 {io} {IO.partition('output')[0].replace('x', 'k')}"
     with served(models / "partial", config) as client:
-        inputs = [sent("x", np.ones((3, 2), dtype=np.float32)), sent("k", np.full((3, 1), 4, dtype=np.float32))]
+        inputs = [
+            grpc_input("x", np.ones((3, 2), dtype=np.float32)),
+            grpc_input("k", np.full((3, 1), 4, dtype=np.float32)),
+        ]
         assert client.infer("partial", inputs).as_numpy("y").tolist() == [[4, 4]] * 3
 
 
@@ -227,14 +228,14 @@ def test_a_model_without_shapes_gets_what_is_sent(models: Path, served: Served) 
     io = IO.replace("dims: 1", "dims: 2")
     with served(models / "shapeless", f"max_batch_size: 4 {io}") as client:
         rows = np.ones((3, 2), dtype=np.float32)
-        assert client.infer("shapeless", [sent("x", rows)]).as_numpy("y").tolist() == [[-1, -1]] * 3
+        assert client.infer("shapeless", [grpc_input("x", rows)]).as_numpy("y").tolist() == [[-1, -1]] * 3
 
 
 def test_a_folder_named_as_the_model_holds_the_graph_and_its_weights(models: Path, served: Served) -> None:
     tree = models / "files"
     assert describe(tree, {}).notes == ("Inputs and outputs were read from 1/model.onnx/model.onnx.",)
     with served(tree, IO.replace("dims: 1", "dims: [-1, 2]")) as client:
-        answer = client.infer("files", [sent("x", numbers(1, 2).reshape(1, 2))]).as_numpy("y")
+        answer = client.infer("files", [grpc_input("x", numbers(1, 2).reshape(1, 2))]).as_numpy("y")
     assert answer.tolist() == [[2, 1]]
     (tree / "1" / "model.onnx" / "weights.bin").unlink()
     assert "weights.bin, which is missing" in " ".join(describe(tree, {}).problems)
@@ -251,6 +252,6 @@ def test_a_decoupled_model_streams_its_one_response(models: Path, served: Served
     with served(models / "streamed", config) as client:
         results: Queue[Any] = Queue()
         client.start_stream(lambda result, error: results.put(result.as_numpy("y").tolist() if result else str(error)))
-        client.async_stream_infer("streamed", [sent("x", numbers(3))])
+        client.async_stream_infer("streamed", [grpc_input("x", numbers(3))])
         assert results.get(timeout=60) == [-3]
         client.stop_stream()

@@ -17,7 +17,7 @@ from services.frameworks.triton import runtime
 from services.frameworks.triton.describe import describe
 from services.frameworks.triton.explain import explain
 from services.frameworks.triton.launch import render
-from tests.servers.triton import OpenTriton, RunningTriton, context_for, runtime_root, serve
+from tests.servers.triton import OpenTriton, RunningTriton, context_for, grpc_input, runtime_root, serve
 
 pytestmark = pytest.mark.integration
 
@@ -124,8 +124,7 @@ def triton(request: pytest.FixtureRequest, tree: Path, tmp_path_factory: pytest.
 
 
 def ask(triton: RunningTriton, text: str) -> Any:
-    tensor = grpcclient.InferInput("text", [1], "BYTES")
-    tensor.set_data_from_numpy(np.array([text.encode()], dtype=object))
+    tensor = grpc_input("text", np.array([text.encode()], dtype=object), "BYTES")
     with grpcclient.InferenceServerClient(triton.grpc) as client:
         return json.loads(client.infer("text", [tensor]).as_numpy("seen")[0])
 
@@ -212,10 +211,8 @@ def test_an_onnx_model_and_its_weights_may_have_any_names(opened: OpenTriton, tm
     python = runtime.locate(runtime_root()).python
     subprocess.run([python, "-c", GRAPH, tree / "1" / "réseau ☃.onnx"], cwd=tmp_path, check=True, timeout=60)
     assert describe(tree, {}).problems == ()
-    x = grpcclient.InferInput("x", [8], "FP32")
-    x.set_data_from_numpy(np.ones(8, dtype=np.float32))
-    text = grpcclient.InferInput("texte", [1], "BYTES")
-    text.set_data_from_numpy(np.array([TEXT.encode()], dtype=object))
+    x = grpc_input("x", np.ones(8, dtype=np.float32))
+    text = grpc_input("texte", np.array([TEXT.encode()], dtype=object), "BYTES")
     with (
         opened.serve("reseau", tree) as triton,
         grpcclient.InferenceServerClient(triton.grpc) as client,
