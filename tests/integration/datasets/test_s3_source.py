@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import time
 import zlib
 from base64 import b64encode
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from awscrt import checksums as crt
 
-from datasets.errors import SourceChanged, SourceDamaged, SourceError
-from datasets.preheat.copying.copy import copy
-from datasets.preheat.journal import Staging
+from datasets.errors import SourceChanged, SourceError
 from datasets.sources import registry
 from datasets.sources.base import Site
 from datasets.sources.s3.source import S3Source
@@ -87,21 +83,6 @@ def test_one_file_is_a_plan_of_one_also_in_a_folder_of_its_name(bucket: Bucket) 
     assert contents(s3_source, s3_source.plan("twice"), "twice") == {"twice": b"inside"}
 
 
-def test_parts_of_a_file_make_the_whole(bucket: Bucket) -> None:
-    bucket.put("m/large.bin", LARGE)
-    s3_source = source(bucket)
-    file = s3_source.plan("m").files[0]
-    assert (file.ranged, file.size) == (True, len(LARGE))
-    offsets = range(0, len(LARGE), 5_000_001)
-
-    def part(offset: int) -> bytes:
-        with s3_source.open(file, "m", offset, min(5_000_001, len(LARGE) - offset)) as body:
-            return body.read() or b""
-
-    with ThreadPoolExecutor(8) as pool:
-        assert hashlib.sha256(b"".join(pool.map(part, offsets))).digest() == hashlib.sha256(LARGE).digest()
-
-
 def test_the_plan_has_the_checksum_that_the_server_knows(bucket: Bucket) -> None:
     bucket.put("m/etag.bin", LARGE)
     bucket.put_with_sha256("m/sha256.bin", LARGE)
@@ -119,15 +100,6 @@ def test_the_plan_has_the_checksum_that_the_server_knows(bucket: Bucket) -> None
         "small.bin": "",
         "crc64.bin": f"crc64nvme:{crt.crc64nvme(LARGE):016x}",
     }
-
-
-def test_an_upload_in_parts_arrives_as_it_is(bucket: Bucket) -> None:
-    content = LARGE[: PART + 12345]
-    bucket.put_parts("m/parts.bin", [content[:PART], content[PART:]])
-    s3_source = source(bucket)
-    plan = s3_source.plan("m")
-    assert plan.files[0].version.endswith('-2"')
-    assert contents(s3_source, plan, "m") == {"parts.bin": content}
 
 
 def test_a_file_that_is_replaced_or_removed_after_the_plan_is_a_change(bucket: Bucket) -> None:
@@ -257,19 +229,3 @@ def test_a_public_bucket_needs_no_keys(s3_server: Server) -> None:
     s3_source = source(bucket, access_key="", secret_key="")
     assert s3_source.check().endswith("can be read: 1 object.")
     assert contents(s3_source, s3_source.plan("m"), "m") == {"a": b"for all"}
-
-
-def test_a_round_copies_a_bucket_and_believes_only_what_the_server_says(bucket: Bucket, tmp_path: Path) -> None:
-    small = {f"m/parts/{number:03}.bin": number.to_bytes(2, "big") * 8192 for number in range(150)}
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda item: bucket.put(*item), small.items()))
-    bucket.put("m/large.bin", LARGE)
-    s3_source = source(bucket)
-    plan = s3_source.plan("m")
-    with Staging(tmp_path / "staging") as staging:
-        stored = copy(plan, s3_source, "m", staging)
-    sums = {f"m/{file.path}": file.sha256 for file in stored}
-    assert sums == {key: hashlib.sha256(value).hexdigest() for key, value in {**small, "m/large.bin": LARGE}.items()}
-    lying = dataclasses.replace(plan.files[0], check=f"md5:{'0' * 32}")
-    with Staging(tmp_path / "again") as staging, pytest.raises(SourceDamaged, match=r"^large\.bin arrived damaged"):
-        copy(dataclasses.replace(plan, files=(lying,)), s3_source, "m", staging)

@@ -350,21 +350,6 @@ def test_only_one_process_may_hold_a_staging_directory(store: Store) -> None:
         pass
 
 
-@pytest.mark.slow
-def test_five_thousand_small_files_take_seconds(source: LocalSource, store: Store, files: Path) -> None:
-    for folder in range(50):
-        (files / "many" / str(folder)).mkdir(parents=True)
-        for number in range(100):
-            (files / "many" / str(folder) / str(number)).write_bytes(b"%d" % number)
-    started = time.monotonic()
-    stored, _, _ = copy_all(source, store, "many")
-    assert len(stored) == 5000
-    assert time.monotonic() - started < 120
-    started = time.monotonic()
-    assert copy_all(source, store, "many")[2] == 0
-    assert time.monotonic() - started < 60
-
-
 def test_the_speed_is_that_of_the_last_seconds() -> None:
     now = [0.0]
     speed = Speed(window=5, clock=lambda: now[0])
