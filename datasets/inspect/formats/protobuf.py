@@ -41,6 +41,8 @@ class Message:
             self.budget.step()
             tag, position = self._varint(position)
             kind = tag & 7
+            if tag >> 3 == 0:  # as in a file of zeros, which would be millions of fields
+                raise self._broken()
             if kind == VARINT:
                 value, position = self._varint(position)
                 yield tag >> 3, value, self.part(position, position)
@@ -48,7 +50,7 @@ class Message:
             length = {FIXED64: 8, FIXED32: 4}.get(kind, -1)
             if kind == BYTES:
                 length, position = self._varint(position)
-            if length < 0 or position + length > self.end or tag >> 3 == 0:
+            if length < 0 or position + length > self.end:
                 raise self._broken()
             yield tag >> 3, 0, self.part(position, position + length)
             position += length

@@ -129,6 +129,11 @@ def test_a_file_of_endless_parts_is_given_up(tmp_path: Path) -> None:
         onnx.read(path, Budget(steps=100_000))
 
 
+def test_a_file_of_zeros_is_given_up_at_its_first_field(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="not an"):
+        onnx.read(write(tmp_path, bytes(1000)), Budget(steps=10))
+
+
 WHOLE = model([tensor("x", 1, ["n", 64])], [tensor("y", 7, ["n"])], {"w": b"\1" * 50}) + external("a.data")
 
 
