@@ -23,6 +23,7 @@ import tritonclient.grpc as grpcclient
 
 from console import home
 from services.clients.probes import kserve_v2
+from services.errors import ProbeError
 from services.frameworks.triton import runtime
 from services.frameworks.triton.launch import CLOSED_APIS, START, environment, render, server, shm_family
 from services.specs import Launch, LaunchContext, Ports, ServiceSpec
@@ -90,7 +91,10 @@ def grpc_input(name: str, values: Any, datatype: str = "FP32") -> Any:
 @dataclass
 class RunningTriton(Replica):
     def is_ready(self) -> bool:
-        return kserve_v2.server_ready("127.0.0.1", self.ports.http)
+        try:
+            return kserve_v2.get("127.0.0.1", self.ports.http, "/v2/health/ready", 2.0)[0] == 200
+        except ProbeError:
+            return False
 
     def kill(self) -> None:
         """With its stubs, at once. Frees the shared memory that an orderly end would free in seconds."""

@@ -63,9 +63,6 @@ def test_the_digits_svc_answers_8_over_rest_and_grpc(svm: RunningTriton) -> None
 def test_the_probe_sees_it_ready_and_reads_its_metadata(svm: RunningTriton) -> None:
     port = svm.ports.http
     assert kserve_v2.probe("127.0.0.1", port, SVM) == kserve_v2.ProbeResult(True, "")
-    assert kserve_v2.server_ready("127.0.0.1", port)
-    assert kserve_v2.model_ready("127.0.0.1", port, SVM)
-    assert not kserve_v2.model_ready("127.0.0.1", port, "other")
     assert "other" in kserve_v2.probe("127.0.0.1", port, "other").message
     metadata = kserve_v2.model_metadata("127.0.0.1", port, SVM)
     assert metadata.inputs == (Tensor("predict", "FP32", (-1, 64)),)
