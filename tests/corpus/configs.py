@@ -39,12 +39,6 @@ CASES = (
     Case("config-blocks", files({"config.pbtxt": BLOCKS, "1/model.py": ECHO}), [_same()], like="plain"),
     Case("config-other-name", python('name: "another"\n' + ONE), [_same()], like="plain"),
     Case(
-        "config-empty",
-        files({"config.pbtxt": "", "1/model.py": ECHO}),
-        refused=["Nothing says what inputs and outputs the Python model has: fill in its inputs and outputs."],
-        in_report=False,
-    ),
-    Case(
         "config-unknown-field",
         python("max_batch_sise: 4\n" + ONE),
         refused=[
@@ -86,14 +80,6 @@ CASES = (
         python(ONE + 'cc_model_filenames [ { key: "7.5" value: "other.py" } ]', others={"1/other.py": ECHO}),
         [_same()],
         like="plain",
-    ),
-    Case(
-        "environment-missing",
-        python(
-            ONE + 'parameters { key: "EXECUTION_ENV_PATH" value { string_value: '
-            '"$$TRITON_MODEL_DIRECTORY/env.tar.gz" } }\n'
-        ),
-        refused=["env.tar.gz is missing, which the parameter EXECUTION_ENV_PATH names: add it."],
     ),
     Case("tensors-from-the-form", files({"1/model.py": ECHO}), [_same()], config=TENSORS),
     Case(

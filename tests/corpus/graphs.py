@@ -1,5 +1,5 @@
 """ONNX models: inputs that Triton fills or callers leave out, outputs that are not named. What only Triton sees of them
-is in tests/integration/triton/test_onnx_roles.py.
+is in tests/integration/triton/test_onnx_roles.py, what is refused in tests/datasets/inspect/triton.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from numpy.typing import NDArray
+import ml_dtypes
 
 from tests.corpus.case import Case, Request, Write, array
 from tests.corpus.folders import IDLE, files
@@ -17,8 +17,8 @@ from tests.services.frameworks.triton.onnx_files import field, tensor
 
 Node = tuple[str, str, str]
 """Operator, inputs and outputs, the names with blanks between."""
+ELEMENTS = {"FP32": 1, "BF16": 16}
 Shapes = Mapping[str, tuple[int | str, ...]]
-ELEMENTS = {"FP32": 1, "INT32": 6, "UINT64": 13, "BF16": 16}
 IO = """input [ { name: "IN" data_type: TYPE_FP32 dims: [ 1 ] } ]
 output [ { name: "OUT" data_type: TYPE_FP32 dims: [ 1 ] } ]
 """
@@ -26,7 +26,7 @@ ROW = ("n", 1)
 
 
 def _values(kind: int, shapes: Shapes) -> bytes:
-    """Names are with their datatype, FP32 where they have none: "ID UINT64"."""
+    """Names are with their datatype, FP32 where they have none: "x BF16"."""
     fields = b""
     for label, shape in shapes.items():
         name, _, datatype = label.partition(" ")
@@ -49,12 +49,12 @@ def graph(
     return field(1, 8) + field(2, "test") + field(7, body) + field(8, field(2, 17))
 
 
-def numbers(*values: float, dims: Sequence[int] = ()) -> bytes:
-    return b"".join(field(1, size) for size in dims or (len(values),)) + field(2, 1) + field(9, array(values).tobytes())
+def numbers(*values: float) -> bytes:
+    return field(1, len(values)) + field(2, ELEMENTS["FP32"]) + field(9, array(values).tobytes())
 
 
-def onnx(config: str, model: bytes, others: Mapping[str, str | bytes] | None = None) -> Write:
-    return files({"config.pbtxt": f'backend: "onnxruntime"\n{config}', "1/model.onnx": model, **(others or {})})
+def onnx(config: str, model: bytes) -> Write:
+    return files({"config.pbtxt": f'backend: "onnxruntime"\n{config}', "1/model.onnx": model})
 
 
 SUMS = graph([("Add", "IN S", "T"), ("Identity", "T", "OUT")], {"IN": ROW, "S": ROW}, {"OUT": ROW, "T": ROW})
@@ -79,11 +79,13 @@ def _state() -> Case:
 BIAS = graph([("Add", "IN BIAS", "OUT")], {"IN": ("n",), "BIAS": (1,)}, {"OUT": ("n",)}, {"BIAS": numbers(7)})
 FREE = IO.replace("[ 1 ]", "[ -1 ]")
 OPTIONAL = FREE + 'input { name: "BIAS" data_type: TYPE_FP32 dims: [ 1 ] optional: true }\n'
+HALVES = array([1.5, 2], ml_dtypes.bfloat16)
+HALF = graph([("Identity", "IN", "OUT")], {"IN BF16": ("n",)}, {"OUT BF16": ("n",)})
 LOSS = graph([("Neg", "IN", "OUT"), ("ReduceSum", "IN", "LOSS")], {"IN": ROW}, {"OUT": ROW, "LOSS": (1, 1)})
 
 
-def _one(given: Any, answer: Any, **more: NDArray[Any]) -> list[Request]:
-    return [Request({"IN": array(given), **more}, [{"OUT": array(answer)}])]
+def _one(given: Any, answer: Any) -> list[Request]:
+    return [Request({"IN": array(given)}, [{"OUT": array(answer)}])]
 
 
 TUNED = """runtime: "libtriton_onnxruntime.so"
@@ -93,41 +95,22 @@ parameters { key: "intra_op_thread_count" value { string_value: "1" } }
 parameters { key: "enable_mem_pattern" value { string_value: "false" } }
 """
 NEG = graph([("Neg", "IN", "OUT")], {"IN": (1,)}, {"OUT": (1,)})
-SERVED = (
+CASES = (
     _state(),
+    Case(
+        "onnx-optional",
+        onnx(OPTIONAL, BIAS),
+        [*_one([1, 2], [8, 9]), Request({"IN": array([1, 2]), "BIAS": array([1])}, [{"OUT": array([2, 3])}])],
+        inputs=["IN FP32 [-1]", "BIAS FP32 [1]"],
+        like="optional-input",
+    ),
+    Case(
+        "onnx-bfloat16",
+        onnx(FREE.replace("FP32", "BF16"), HALF),
+        [Request({"IN": HALVES}, [{"OUT": HALVES}])],
+        like="bf16",
+    ),
     Case("onnx-default", onnx(FREE, BIAS), _one([1, 2], [8, 9]), inputs=["IN FP32 [-1]"], like="plain"),
     Case("onnx-outputs", onnx(f"max_batch_size: 4\n{IO}", LOSS), _one([[1], [2]], [[-1], [-2]]), has_rows=True),
     Case("onnx-tuned", onnx(TUNED + IO, NEG), _one([1], [-1]), like="plain"),
 )
-OWN = IO.replace("IN", "S").partition("output")[0]
-SEVERAL = graph([("Neg", "IN", "OUT")], {"IN": ("n", 5)}, {"OUT": ("n", 5)})
-FIVE = "max_batch_size: 4\n" + IO.replace("[ 1 ]", "[ 5 ]").replace("[ 5 ]", "[ 5 ] allow_ragged_batch: true", 1)
-AXES = (
-    "Input IN: The model has TYPE_FP32 [n, 5], and Triton hands a ragged input over in one free axis: leave "
-    "allow_ragged_batch out, or export the model so."
-)
-REFUSED = (
-    Case(
-        "onnx-state-of-callers",
-        onnx(f"max_batch_size: 4\n{IO}{OWN}sequence_batching {{ direct {{ }} {STATE} }}\n", SUMS),
-        refused=["Input S: Triton fills it itself, as a state: take it out of input."],
-        notes=[SEQUENCES],
-    ),
-    Case(
-        "onnx-optional-without-value",
-        onnx(OPTIONAL.replace("dims: [ -1 ]", "dims: [ -1 ] optional: true", 1), BIAS),
-        refused=["Input IN: config.pbtxt calls it optional, and the model has no value for it: leave optional out."],
-    ),
-    Case(
-        "onnx-value-not-optional",
-        onnx(OPTIONAL.replace(" optional: true", ""), BIAS),
-        refused=[
-            (
-                "Input BIAS: The model has a value for it, so Triton does not count it: "
-                "write optional: true, or leave it out."
-            )
-        ],
-    ),
-    Case("onnx-ragged-of-two-axes", onnx(FIVE, SEVERAL), refused=[AXES]),
-)
-CASES = (*SERVED, *REFUSED)

@@ -123,19 +123,9 @@ REFUSED = (
         "There is no tokenizer: expected tokenizer.json or tokenizer.model beside config.json.",
     ),
     _refused(
-        "hf-no-architecture",
-        _folder(architectures=None),
-        'config.json names no "architectures": vLLM cannot tell what to load.',
-    ),
-    _refused(
         "hf-gguf-alone",
         lambda folder: _gguf(folder),
         "GGUF files alone cannot be served here: use the model's Hugging Face folder, with its config.json.",
-    ),
-    _refused(
-        "hf-gguf-beside-config",
-        _folder(_without("model.safetensors"), lambda folder: _gguf(folder)),
-        "The weights are GGUF files, which cannot be served here: use safetensors files instead.",
     ),
     _refused(
         "hf-adapter-alone",
@@ -167,18 +157,6 @@ REFUSED = (
         "The model brings Python code of its own (auto_map in config.json), which would run here: an administrator may "
         "set trust_remote_code after reading it.",
         in_report=False,
-    ),
-    _refused(
-        "hf-config-broken",
-        _folder(_file("config.json", "{oops")),
-        "config.json is not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1).",
-    ),
-    _refused(
-        "hf-too-long",
-        _folder(),
-        "max_model_len is 4096, and the model's own context is 2048: choose at most that.",
-        in_report=False,
-        config={"max_model_len": 4096},
     ),
 )
 

@@ -316,27 +316,6 @@ CASES = (
     ),
     Case("repository-of-one", files({**onnx_model("neg", ONNX), "NOTICE": "x"}), [Request({"x": ONE}, [{"y": -ONE}])]),
     Case(
-        "ensemble-lacks-step",
-        files({**python_model("add"), "flow/1/": "", "flow/config.pbtxt": chain("add", "gone")}),
-        refused=["flow: Step 2 of the ensemble names the model 'gone', which is not beside it (there is add, flow)."],
-    ),
-    Case(
-        "ensemble-types-differ",
-        files(
-            {
-                **python_model("add"),
-                **onnx_model(
-                    "neg",
-                    config("onnxruntime", inputs={"x": ("FP64", "-1")}, outputs={"y": ("FP64", "-1")}),
-                    element=11,
-                ),
-                "flow/1/": "",
-                "flow/config.pbtxt": chain("add", "neg", outputs={"OUT": ("FP64", "-1")}),
-            }
-        ),
-        refused=["flow: The tensor 't1' is TYPE_FP32 in add and TYPE_FP64 in neg: they must agree."],
-    ),
-    Case(
         "ensemble-circle",
         files(
             {
