@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from services.panel import tensors as panel_tensors
 from services.specs import Ports
 from tests.servers.gateway.rig import Gateway, until
 from tests.servers.replica import free_ports
-from tests.servers.triton import serve_several, shared_samples
+from tests.servers.triton import context_for, runtime_root, serve, shared_samples
 from tests.services.ready import ready_service
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -67,25 +68,25 @@ class TritonPythonModel:
 
 @pytest.fixture(scope="module")
 def tritons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ports]]:
-    """Service name -> ports of the Triton that serves them all."""
+    """Service name -> ports of the Triton that serves it: no two replicas have the same."""
     samples = shared_samples(tmp_path_factory)
     words = tmp_path_factory.mktemp("panel") / "words"
     (words / "1").mkdir(parents=True)
     (words / "config.pbtxt").write_text(WORDS_CONFIG)
     (words / "1" / "model.py").write_text(WORDS_MODEL)
     trees = {"digits": samples / "mnist-svm", "repeat": samples / "repeat", "echo": samples / "echo", "words": words}
-    with serve_several(trees, tmp_path_factory.mktemp("triton")) as triton:
-        yield dict.fromkeys(trees, triton.ports)
+    with ExitStack() as stack:
+        ports = {}
+        for name, tree in trees.items():
+            context = context_for(name, tree, tmp_path_factory.mktemp(name), runtime_root())
+            ports[name] = stack.enter_context(serve(context)).ports
+        yield ports
 
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Gateway]:
-    prepared = Gateway.prepared(settings.HOME.gateway, Snapshot())
-    try:
-        prepared.run()
-        yield prepared
-    finally:
-        prepared.kill()
+    with Gateway.started(settings.HOME.gateway, Snapshot()) as running:
+        yield running
 
 
 @pytest.fixture
