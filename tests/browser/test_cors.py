@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import PATIENCE
 from tests.integration.gateway.access.test_cors import INFER, preflight, with_origins
-from tests.integration.gateway.doors import BOTH, CHAT, Doors, OpenDoors
+from tests.integration.gateway.doors import BOTH, CHAT, Doors, open_doors
 from tests.servers.gateway.rig import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("live")]
@@ -59,8 +59,7 @@ def site() -> Iterator[int]:
 def doors(tmp_path_factory: pytest.TempPathFactory, site: int) -> Iterator[Doors]:
     """The services llama and mnist name the origin of the site's address, and words names none."""
     origin = f"http://127.0.0.1:{site}"
-    with OpenDoors(tmp_path_factory.mktemp("d")) as opened:
-        entered = opened.enter_all()
+    with open_doors(tmp_path_factory.mktemp("d")) as entered:
         with_origins(entered, llama=(origin,), mnist=(origin,))
         until(lambda: preflight(entered, INFER, origin).status == 204)
         yield entered
