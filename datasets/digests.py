@@ -47,14 +47,10 @@ def digest_for(check: str, size: int) -> Digest | None:
             return hashlib.md5(usedforsecurity=False)
         case "crc32":
             return Crc(zlib.crc32, 4)
-        case "crc32c":
+        case "crc32c" | "crc64nvme" as name:
             from awscrt import checksums  # large, and only what reads from S3 needs it
 
-            return Crc(checksums.crc32c, 4)
-        case "crc64nvme":
-            from awscrt import checksums
-
-            return Crc(checksums.crc64nvme, 8)
+            return Crc(checksums.crc32c, 4) if name == "crc32c" else Crc(checksums.crc64nvme, 8)
         case "git-sha1":
             return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from console.errors import Conflict
+from console.files import take_lock
 from console.home import Home
 from console.stack import supervisord
 from console.stack.process import until
@@ -29,14 +29,12 @@ def held(home: Home) -> Iterator[None]:
     """Raises Conflict when another run holds the home. The kernel lets go of the lock however this process ends."""
     fd = os.open(home.run / "lock", os.O_RDWR | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not take_lock(fd):
             pid = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
             raise Conflict(
                 f"The console is already running from {home.root} (pid {pid or 'unknown'}).",
                 hint="Stop it with Ctrl-C there, or choose another CONSOLE_HOME.",
-            ) from error
+            )
         with suppress(OSError):  # the pid is for the sentence above only
             os.ftruncate(fd, 0)
             os.pwrite(fd, str(os.getpid()).encode(), 0)
@@ -78,10 +76,6 @@ def _is_free(path: Path) -> bool:
     except FileNotFoundError:
         return True
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    else:
-        return True
+        return take_lock(fd)
     finally:
         os.close(fd)

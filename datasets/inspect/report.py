@@ -95,10 +95,6 @@ class Report:
         own = tuple(entry for entry in self.executable if entry.runs)
         return own + tuple(entry for model in self.models for entry in model.runs_code)
 
-    @property
-    def differences(self) -> tuple[Difference, ...]:
-        return tuple(row for row in self.comparison if row.verdict != "same")
-
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
 
+from console import files
 from console.errors import Unavailable
 
 READ_ONLY = 0o444
@@ -23,7 +21,6 @@ _BLOCK = 4096
 
 LOCK_SECONDS = 60.0
 """Far longer than anything here holds a lock."""
-_LOOK_SECONDS = 0.005
 
 
 @cache
@@ -63,28 +60,10 @@ def exchange(one: Path, other: Path) -> bool:
     raise OSError(code, os.strerror(code), str(one), None, str(other))
 
 
-@contextmanager
-def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Holds a lock, between processes and between threads of one. Raises Unavailable when others do for so long."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + seconds
-        while not _take(descriptor):
-            if time.monotonic() > deadline:
-                raise Unavailable(f"{path.parent.name} has been in use for {seconds:g} s.", hint="Try again later.")
-            time.sleep(_LOOK_SECONDS)
-        yield
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # a process that was forked meanwhile has this descriptor too
-        os.close(descriptor)
-
-
-def _take(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def locked(path: Path, seconds: float = LOCK_SECONDS) -> AbstractContextManager[None]:
+    """Hold a lock, between processes and between threads of one. Raises Unavailable when others do for so long."""
+    busy = Unavailable(f"{path.parent.name} has been in use for {seconds:g} s.", hint="Try again later.")
+    return files.locked(path, seconds, busy)
 
 
 def reserve(descriptor: int, size: int) -> None:

@@ -15,7 +15,6 @@ Facts are not flushed one by one: what a killed process wrote, the kernel still 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -25,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from console.files import replace
+from console.files import replace, take_lock
 from datasets.errors import PreheatError
 from datasets.preheat.disk import boot_id, flush
 from datasets.specs import SourceFile
@@ -68,11 +67,9 @@ class Staging:
     def __enter__(self) -> Self:
         self.parts.mkdir(parents=True, exist_ok=True)
         self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not take_lock(self._lock):
             os.close(self._lock)
-            raise Busy("Another worker is still busy with these files.", permanent=False) from error
+            raise Busy("Another worker is still busy with these files.", permanent=False)
         try:
             self._open_journal()
         except BaseException:

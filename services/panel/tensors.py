@@ -129,7 +129,7 @@ def model_of(service: Service) -> Model:
             return _with_facts(model, description_of(revision), row)
         except ProbeError as error:
             reason = error.message
-    raise Unavailable(f"No replica of {service.name} says what its inputs are: {reason}", hint="Look at its logs.")
+    raise Unavailable(f"No replica of {service.name} says what its inputs are: {reason}", hint="Check its logs.")
 
 
 def _with_facts(model: Model, files: ModelDescription, replica: Replica) -> Model:

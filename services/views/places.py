@@ -110,7 +110,7 @@ def nodes(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def node(request: HttpRequest, name: str) -> HttpResponse:
-    """One node; POST changes its own labels and whether it takes new replicas, or forgets it when `verb` says so."""
+    """One node; POST changes its own labels and whether it takes new replicas, or removes it when `verb` says so."""
     row, actor = get_object_or_404(Node, name=name), actor_of(request)
     form, wrong = NodeForm.of(row), ""
     if request.method == "POST" and request.POST.get("verb") == "delete":
@@ -119,7 +119,7 @@ def node(request: HttpRequest, name: str) -> HttpResponse:
         except InvalidFields as error:
             wrong = error.text
         else:
-            messages.success(request, f"Node {name} was forgotten.")
+            messages.success(request, f"Node {name} was removed.")
             return redirect("nodes")
     elif request.method == "POST":
         actor.require_admin()

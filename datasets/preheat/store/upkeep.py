@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from console.files import take_lock
 from datasets.preheat.disk import flush
 from datasets.preheat.store.building import remove
 from datasets.preheat.store.trees import Store
@@ -148,12 +148,7 @@ def note_read(store: Store, digest: str) -> None:
 def only_reader(store: Store) -> Iterator[bool]:
     """Whether nobody else on this machine reads trees again; nobody begins to, inside of the context."""
     with (store.make() / "reading").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield take_lock(file.fileno())
 
 
 def verify(store: Store, digest: str) -> list[str]:

@@ -7,7 +7,6 @@ and earlier when room is needed. Without a folder, or a version, a file has no n
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from console.files import take_lock
 from datasets.errors import SourceError
 
 KEEP = 3600.0
@@ -135,13 +135,9 @@ def _room(file: io.FileIO) -> int:
 def _locked(path: Path, beat: Callable[[], None]) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                beat()
-                time.sleep(_POLL)
+        while not take_lock(descriptor):
+            beat()
+            time.sleep(_POLL)
         yield
     finally:
         os.close(descriptor)
