@@ -31,11 +31,11 @@ run: ## Install what is missing, then start everything; Ctrl-C ends it
 
 PYTEST = CONSOLE_RUNTIMES="$(abspath $(RUNTIMES))" $(VENV)/python -m pytest
 test: venv-dev runtime-triton runtime-vllm-if-possible clients ## Run all tests
-	$(PYTEST) -n 2 --dist loadgroup --durations=25
+	$(PYTEST) -n 3 --dist loadgroup --durations=25
 	@$(MAKE) test-postgres
 
 test-quick: venv-dev ## Run the tests that start no server
-	$(PYTEST) -n 2 -m "not integration and not browser and not slow" --ignore tests/integration --ignore tests/browser
+	$(PYTEST) -n 3 -m "not integration and not browser and not slow" --ignore tests/integration --ignore tests/browser
 
 # SQLite has one writer at a time and takes many a mistake: what claims, counts and locks runs on PostgreSQL as well.
 ON_POSTGRES = $(addprefix tests/services/actions/test_,bounds.py places.py keys.py) $(addprefix tests/services/control/,test_races.py test_sweep.py queues/test_lines.py) tests/services/usage/test_metering.py \

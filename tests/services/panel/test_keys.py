@@ -14,7 +14,7 @@ from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, Forbidden, InvalidFields, NotFound, Unavailable
 from console.models import Team
 from services import states
-from services.actions import keys
+from services.actions import delivery, keys
 from services.control import publishing
 from services.errors import GatewayError
 from services.gateway import credentials
@@ -46,6 +46,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.fixture
 def service(team: Team, server: V2Server, published: list[int], monkeypatch: pytest.MonkeyPatch) -> Service:
     monkeypatch.setattr(settings, "GATEWAY_PORT", server.port)
+    monkeypatch.setattr(delivery, "PATIENCE", 0.05)  # no Envoy runs here, which would take the keys
     return ready_service(team, "digits", http_port=server.port, grpc_port=server.port)
 
 

@@ -230,6 +230,7 @@ def stays(tree: Tree, started_at: float) -> int:
     return 1
 
 
+@pytest.mark.slow
 def test_between_processes_no_tree_that_was_given_out_goes_and_no_publication_fails(
     source: LocalSource, store: Store, files: Path
 ) -> None:

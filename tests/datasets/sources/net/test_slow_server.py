@@ -144,6 +144,7 @@ def test_closing_at_any_moment_leaves_no_connection_to_somebody_else_shut() -> N
                 assert after.readall() == CONTENT
 
 
+@pytest.mark.slow
 def test_answers_that_were_asked_for_long_ago_are_not_waited_for_one_after_the_other() -> None:
     def silent(head: str, connection: socket.socket) -> bool:
         return not wire.over.wait(20)

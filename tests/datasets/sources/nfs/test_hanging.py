@@ -34,6 +34,7 @@ def dead(tmp_path: Path) -> Iterator[Path]:
     libc.umount2(bytes(point), 2)
 
 
+@pytest.mark.slow
 def test_a_directory_that_hangs_is_left_and_said_in_words(dead: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NfsSource, "patience", 0.5)
     monkeypatch.setattr("datasets.sources.nfs.mounts.COMMAND_SECONDS", 0.2)
