@@ -11,7 +11,7 @@ from tests.clients import call
 from tests.integration.live import Live
 from tests.services.gateway import pki
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live")]
+pytestmark = pytest.mark.integration
 PIXELS = [float(pixel) for pixel in example.PIXELS]
 ANSWERS = {
     "live": True,
@@ -33,6 +33,5 @@ def test_in_the_clear_it_infers_and_asks_for_readiness(live: Live) -> None:
     assert ask(live, live.grpc_target) == ANSWERS
 
 
-@pytest.mark.xdist_group("rough")
 def test_over_tls_it_infers_and_asks_for_readiness(rough: Live, authority: pki.Pair) -> None:
     assert ask(rough, f"localhost:{rough.stack.gateway_port}", ca=str(authority.certificate)) == ANSWERS
