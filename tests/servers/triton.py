@@ -102,7 +102,7 @@ class RunningTriton(Replica):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
         for region in SHARED_MEMORY.glob(f"{shm_family(self.log_path.parent)}_{self.process.pid}_*"):
-            region.unlink()
+            region.unlink(missing_ok=True)  # its watcher frees it, too
 
     @classmethod
     @contextmanager
