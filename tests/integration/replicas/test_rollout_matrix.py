@@ -211,12 +211,13 @@ def scale_down(subject: Subject) -> None:
 
 def access_and_limits(subject: Subject) -> None:
     """At the gateway within a moment, and no process is another one."""
-    pids = [row["pid"] for row in subject.now()["replica_list"]]
+    before = subject.now()
+    pids = [row["pid"] for row in before["replica_list"]]
     body: dict[str, Any] = {"auth": {"policy": "public"}, "limits": {"concurrency": 64, "max_payload_mib": 1}}
     number = subject.patch(**body)
     subject.live.until(lambda: subject.live.infer(subject.name, BODY, key="").status, lambda status: status == 200)
     subject.serves(number)
-    number = subject.act("rollback", revision=number - 1)
+    number = subject.act("rollback", revision=before["revision"])
     subject.live.until(lambda: subject.live.infer(subject.name, BODY, key="").status, lambda status: status == 401)
     service = subject.serves(number)
     assert [row["pid"] for row in service["replica_list"]] == pids
@@ -281,8 +282,8 @@ def files_gone(subject: Subject) -> None:
 
 ALONE = [access_and_limits, edit, restart, rollback, node_cordoned, node_full, queue_full, revision_broken, files_gone]
 CASES = {change.__name__: change for change in [*ALONE, scale_up]}
-CASES |= {"edit_of_two": edit, "queue_full_for_two": queue_full, "scale_down": scale_down}
-"""In this order. Changes that start no replica, and actions that start them as an edit does, are tried with one."""
+CASES |= {f"{change.__name__}_of_two": change for change in ALONE} | {"scale_down": scale_down}
+"""In this order: each change with one replica, then with two."""
 
 
 @pytest.mark.parametrize("change", CASES.values(), ids=CASES.keys())
