@@ -11,7 +11,7 @@ from services.errors import ProbeError
 from services.frameworks import registry
 from services.specs import Tensor
 from tests.integration.engine_home import wait_for
-from tests.servers.triton import OpenTriton, RunningTriton, serve_several
+from tests.servers.triton import RunningTriton, serve_several
 
 pytestmark = pytest.mark.integration
 HOST = "127.0.0.1"
@@ -44,15 +44,16 @@ def first_progress(triton: RunningTriton) -> float:
     return float(wait_for(look, lambda seen: seen is not None))
 
 
-@pytest.mark.parametrize("name", ["mnist-svm", "echo", "repeat"])
-def test_a_model_that_answers_is_alive_and_gets_on(opened: OpenTriton, samples: Path, name: str) -> None:
+def test_models_that_answer_are_alive_and_get_on(samples: Path, tmp_path: Path) -> None:
     """`repeat` is decoupled, and answers zeros with no response at all."""
-    with opened.serve(name, samples / name) as triton:
-        before = first_progress(triton)
-        assert TRITON.answers(HOST, triton.ports, name, 20)
-        # Triton counts just after it has answered.
-        wait_for(lambda: TRITON.progress(HOST, triton.ports, 5), lambda now: now > before)
-        assert TRITON.answers(HOST, triton.ports, name, 20)
+    names = ("mnist-svm", "echo", "repeat")
+    with serve_several({name: samples / name for name in names}, tmp_path / "run") as triton:
+        for name in names:
+            before = first_progress(triton)
+            assert TRITON.answers(HOST, triton.ports, name, 20)
+            # Triton counts just after it has answered.
+            wait_for(lambda before=before: TRITON.progress(HOST, triton.ports, 5) > before, bool)  # type: ignore[misc]
+            assert TRITON.answers(HOST, triton.ports, name, 20)
 
 
 def test_a_model_that_hangs_is_ready_and_not_alive(tmp_path: Path) -> None:
