@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 
+from datasets.models import Round
 from datasets.preheat.copying.copy import PIECE
 from datasets.sources.net.client import Web
 from datasets.sources.s3 import source as s3
@@ -25,6 +27,15 @@ def put(bucket: Bucket, contents: dict[str, bytes]) -> int:
     return sum(map(len, contents.values()))
 
 
+def copy_during(worker: FaultyWorker, change: Callable[[], None]) -> Round:
+    """The round that copied `m` while `change` ran."""
+    with ThreadPoolExecutor(1) as beside:
+        changing = beside.submit(change)
+        done = worker.finish(worker.request("m"))
+        changing.result()
+    return done
+
+
 def test_a_server_that_is_killed_midway_and_comes_back(worker: FaultyWorker, bucket: Bucket, proxy: Proxy) -> None:
     contents = {"large.bin": os.urandom(48 * MIB), **{f"{n}.bin": os.urandom(MIB) for n in range(32)}}
     size = put(bucket, contents)
@@ -37,10 +48,7 @@ def test_a_server_that_is_killed_midway_and_comes_back(worker: FaultyWorker, buc
         worker.assert_none()
         bucket.server.start_again()
 
-    with ThreadPoolExecutor(1) as beside:
-        outage = beside.submit(restart)
-        done = worker.finish(worker.request("m"))
-        outage.result()
+    done = copy_during(worker, restart)
     worker.assert_whole(done, contents)
     assert proxy.passed - began <= size + s3.S3Source.streams * PIECE
     assert done.bytes_copied <= size + s3.S3Source.streams * PIECE
@@ -68,10 +76,7 @@ def test_connections_that_stall_or_drip_are_left_and_only_their_pieces_come_agai
         for hold in holds:
             hold.let_others_pass()
 
-    with ThreadPoolExecutor(1) as beside:
-        passing = beside.submit(pass_on)
-        done = worker.finish(worker.request("m"))
-        passing.result()
+    done = copy_during(worker, pass_on)
     worker.assert_whole(done, contents)
     assert done.attempts == 0  # the streams themselves try again
     assert done.bytes_copied <= size + 3 * 2 * MIB + (128 << 10)
@@ -96,10 +101,7 @@ def test_an_object_that_is_replaced_midway_is_copied_as_it_is_then(
             bucket.put("m/large.bin", contents["large.bin"])
         held.cut()
 
-    with ThreadPoolExecutor(1) as beside:
-        replacing = beside.submit(replace)
-        done = worker.finish(worker.request("m"))
-        replacing.result()
+    done = copy_during(worker, replace)
     worker.assert_whole(done, contents)
     assert done.attempts == 0
     # No other byte came again.
