@@ -145,9 +145,9 @@ def _ask(payload: Mapping[str, Any], address: Address, errors: dict[str, list[st
         errors["messages"] = ['Give a list of messages: [{"role": "user", "content": "..."}].']
     elif task != CHAT and not (isinstance(text, str) and text):
         errors[field] = ["Give a text."]
-    asked = {"messages": tuple(map(asdict, given.messages))} if task == CHAT else {"prompt": str(text)}
+    prompt = {"messages": tuple(map(asdict, given.messages))} if task == CHAT else {"prompt": str(text)}
     stream = given.stream and task != EMBEDDING
-    return Ask(task, str(model), **asked, max_tokens=given.max_tokens, temperature=given.temperature, stream=stream)
+    return Ask(task, str(model), **prompt, max_tokens=given.max_tokens, temperature=given.temperature, stream=stream)
 
 
 def _hint(answer: Generation) -> str:

@@ -58,11 +58,11 @@ import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     def execute(self, requests):
         for request in requests:
-            sender, said = request.get_response_sender(), 0
+            sender, count = request.get_response_sender(), 0
             while not os.path.exists(os.path.join(HOME, "needed-by-talks")):
-                out = pb_utils.Tensor("OUT", np.array([said], dtype=np.float32))
+                out = pb_utils.Tensor("OUT", np.array([count], dtype=np.float32))
                 sender.send(pb_utils.InferenceResponse([out]))
-                said += 1
+                count += 1
                 time.sleep(0.2)
             sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 """

@@ -86,7 +86,7 @@ def test_without_a_key_nobody_is_let_in(live: Live) -> None:
     assert caught.value.status() == "StatusCode.UNAUTHENTICATED"
 
 
-def test_whoever_reads_ready_may_call_at_once(at_once: list[int]) -> None:
+def test_a_service_that_is_shown_ready_answers_at_once(at_once: list[int]) -> None:
     assert at_once == [200] * 5
 
 

@@ -139,8 +139,8 @@ def test_the_same_model_embeds_and_its_killed_processes_come_back_and_leave_noth
     live_llm.create(EMBEDDER, vllm.NAME, framework="vllm", framework_config={"task": "embedding"}, resources=resources)
     live_llm.wait(EMBEDDER, seconds=vllm.START_SECONDS)
     base_url = f"{live_llm.gateway}/v1"
-    asked = {"base_url": base_url, "key": live_llm.key, "model": EMBEDDER, "input": ["hello", "world"]}
-    assert call("openai_client", call="embedding", **asked)["sizes"] == [256, 256]
+    request = {"base_url": base_url, "key": live_llm.key, "model": EMBEDDER, "input": ["hello", "world"]}
+    assert call("openai_client", call="embedding", **request)["sizes"] == [256, 256]
     hello, world = vectors(live_llm)
     assert hello != world
 

@@ -95,8 +95,8 @@ def test_the_official_client_downloads_a_whole_repository_and_checks_it_against_
     server.push(f"org/whole-{xet}", model, xet=xet)
     program = """
 path = snapshot_download(REPO)
-found = HfApi().verify_repo_checksums(REPO)
-result = [path, found.checked_count, len(found.mismatches), found.missing_paths]"""
+report = HfApi().verify_repo_checksums(REPO)
+result = [path, report.checked_count, len(report.mismatches), report.missing_paths]"""
     path, *checked = client(program.replace("REPO", f"'org/whole-{xet}'"))
     assert same(model, Path(path))
     assert checked == [4, 0, []]
