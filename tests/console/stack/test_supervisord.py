@@ -59,4 +59,5 @@ def test_redis_listens_on_no_port_and_keeps_what_it_accepted() -> None:
     options = dict(zip(argv[1::2], argv[2::2], strict=True))
     assert options["--port"] == "0"
     assert options["--appendonly"] == "yes"
+    assert options["--appendfsync"] == "no", "with everysec it answers before it writes, while a sync runs"
     assert options["--unixsocketperm"] == "700"
