@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,6 +67,21 @@ def wait_for_state(engine: LocalEngine, state: str, name: str = "svc-it-r1-0", s
 def family(pid: int) -> list[int]:
     """The process and all below it."""
     return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+
+def child_named(pid: int, text: str) -> psutil.Process:
+    """The one process below it with `text` in its name. Waits until there is one: others come and go at a start."""
+
+    def named() -> list[psutil.Process]:
+        found = []
+        for child in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if text in child.name() and child.status() != psutil.STATUS_ZOMBIE:
+                    found.append(child)
+        return found
+
+    [child] = wait_for(named, lambda found: len(found) == 1)
+    return child
 
 
 def gone(pid: int) -> bool:

@@ -21,6 +21,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from services.gateway import status
+from tests.integration.engine_home import child_named
 from tests.integration.live import Answer, Live, send
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-changes")]
@@ -120,8 +121,7 @@ def hurt(live: Live, services: Callable[[str], Path]) -> Iterator[Hurt]:
     with ThreadPoolExecutor() as pool:
         answers = {name: pool.submit(ask, live, name, value) for name, value in (("blocks", -1), ("slow", 11))}
         families["lone"][0].suspend()
-        [stub] = [process for process in families["stub"] if "stub" in process.name()]
-        stub.suspend()
+        child_named(families["stub"][0].pid, "stub").suspend()
         services("hangs").write_text("hang")
         families["hangs"][0].kill()
         yield Hurt(families, answers)

@@ -19,7 +19,7 @@ from services.clients.probes import kserve_v2
 from services.frameworks.registry import get
 from services.frameworks.triton import runtime
 from services.frameworks.triton.launch import render, shm_family
-from tests.integration.engine_home import wait_for
+from tests.integration.engine_home import child_named, gone, wait_for
 from tests.servers.replica import free_ports
 from tests.servers.triton import RunningTriton, context_for, grpc_input, runtime_root, serve
 
@@ -44,18 +44,6 @@ def model(tree: Path) -> Path:
     (tree / "config.pbtxt").write_text(CONFIG)
     (tree / "1" / "model.py").write_text(ECHO)
     return tree
-
-
-def children(pid: int) -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True)
-    return [int(line) for line in listed.stdout.split()]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def echoes(triton: RunningTriton) -> bool:
@@ -85,12 +73,10 @@ def test_of_two_replicas_side_by_side_a_killed_one_leaves_nothing_and_one_withou
         with serve(first) as killed:
             assert echoes(killed)
             assert echoes(survivor)
-            stubs = children(killed.process.pid)
-            assert stubs
+            stub = child_named(killed.process.pid, "stub")
             os.kill(killed.process.pid, signal.SIGKILL)
             killed.process.wait()
-            # No Python stub outlives its server.
-            wait_for(lambda: [pid for pid in stubs if is_alive(pid)], lambda alive: not alive)
+            wait_for(lambda: gone(stub.pid), bool)  # no Python stub outlives its server
             assert echoes(survivor)
             assert not kserve_v2.probe("127.0.0.1", first.ports.http, "echo").ready
         left = Path("/dev/shm") / f"{shm_family(first.run_dir)}_{killed.process.pid}_left-behind"
@@ -103,8 +89,7 @@ def test_of_two_replicas_side_by_side_a_killed_one_leaves_nothing_and_one_withou
         regions = Path("/dev/shm").glob(f"{shm_family(first.run_dir)}_*")
         assert {path.name.split("_")[2] for path in regions} == {str(survivor.process.pid)}, "an orderly end frees all"
 
-        (stub,) = (pid for pid in children(survivor.process.pid) if "stub" in Path(f"/proc/{pid}/cmdline").read_text())
-        os.kill(stub, signal.SIGKILL)
+        child_named(survivor.process.pid, "stub").kill()
         assert survivor.wait_until_ended(15) == -signal.SIGKILL
         assert get("triton").explain(survivor.log.splitlines()) == (
             "A Python process of the model ended while it was serving: it crashed or ran out of memory."

@@ -17,7 +17,7 @@ from console.first_run import example
 from services.frameworks import registry
 from services.specs import Ports, process_name
 from tests.clients import call
-from tests.integration.engine_home import family, gone, wait_for
+from tests.integration.engine_home import child_named, family, gone, wait_for
 from tests.integration.live import Live, send
 from tests.servers import vllm
 from tests.servers.vllm import QUESTION, chat_body, text_of
@@ -151,8 +151,7 @@ def test_the_same_model_embeds_and_its_killed_processes_come_back_and_leave_noth
     os.kill(first[0], signal.SIGSTOP)
     assert not FRAMEWORK.answers("127.0.0.1", ports, EMBEDDER, 0.5)
     os.kill(first[0], signal.SIGCONT)
-    [core] = [pid for pid in first if "EngineCor" in psutil.Process(pid).name()]
-    os.kill(core, signal.SIGKILL)  # the server must not stay "ready" without it
+    child_named(first[0], "EngineCor").kill()  # the server must not stay "ready" without it
     wait_for(lambda: [pid for pid in first if not gone(pid)], lambda left: not left)
 
     live_llm.until(lambda: vectors(live_llm), bool, vllm.START_SECONDS)
