@@ -70,7 +70,11 @@ def request(model: str, inputs: tuple[Tensor, ...]) -> tuple[str, bytes, dict[st
 
 
 def streams(target: str, model: str, inputs: tuple[Tensor, ...], timeout: float) -> bool:
-    """The same of a decoupled model. It may answer zeros with nothing at all: an empty last response is asked for."""
+    """The same of a decoupled model. It may answer zeros with nothing at all: an empty last response is asked for.
+
+    The stream is read to its end: one that is cancelled while the model sends can stay under way in Triton for ever,
+    and its model is never unloaded (pull request 8078 of triton-inference-server/server mends some of it).
+    """
     message = service_pb2.ModelInferRequest(model_name=model)
     message.parameters["triton_enable_empty_final_response"].bool_param = True
     for tensor in inputs:
@@ -78,11 +82,11 @@ def streams(target: str, model: str, inputs: tuple[Tensor, ...], timeout: float)
         message.raw_input_contents.append(bytes(zeros_bytes(tensor)))
     with grpc.insecure_channel(target, options=OPTIONS) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        responses = 0
         try:
-            rpc = stub.ModelStreamInfer(iter([message]), timeout=timeout)
-            next(rpc, None)
-            rpc.cancel()
+            for _ in stub.ModelStreamInfer(iter([message]), timeout=timeout):
+                responses += 1
         except grpc.RpcError as error:
             silent = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
-            return error.code() not in silent
+            return responses > 0 or error.code() not in silent
     return True
