@@ -74,7 +74,7 @@ def throw_out(model: Path) -> None:
 def once(model: Path, run_dir: Path) -> float:
     context = context_for("large", model, run_dir)
     began = time.monotonic()
-    running = RunningVllm.spawn(render(context), run_dir, context.ports, context.service)
+    running = RunningVllm.spawn(render(context), run_dir, context.listeners, context.service)
     try:
         running.wait_until_ready()
         return time.monotonic() - began

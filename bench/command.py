@@ -84,7 +84,7 @@ def measure_native(root: Path, directory: Path, timing: Timing) -> tuple[list[Co
         daily = populate(measured(replica), services=1, keys_=KEYS, replica=replica)
         door = stack.enter_context(servers.gateway(directory / "gateway", daily.snapshot))
         servers.wait_for_service(door.port, requests.REST, daily.key)
-        direct = {"REST": replica.http_port, "gRPC": replica.grpc_port}
+        direct = {"REST": replica.http.port, "gRPC": replica.grpc.port}
         gateway = Target("gateway", servers.HOST, door.port, daily.key)
         bare, pids_of_bare = {}, []
         for protocol, port in direct.items():

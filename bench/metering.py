@@ -94,7 +94,7 @@ def _write(path: Path, lines: int, keys: int, services: int) -> int:
                         "service": service,
                         "status": 200,
                         "time": stamp,
-                        "upstream": "127.0.0.1:18000",
+                        "upstream": "/srv/console/run/s/b4d7x2qa/http.sock",
                         "upstream_ms": 3,
                     },
                     separators=(",", ":"),

@@ -42,6 +42,8 @@ class Home:
     programs = _Below("run/programs")
     # Working directory of each replica.
     replicas = _Below("run/replicas")
+    # The sockets of replicas, under short names: Linux allows 107 bytes for the whole path of one.
+    sockets = _Below("run/s")
     # Where NFS exports are mounted, on machines where the console may mount any.
     mounts = _Below("run/nfs")
     redis_socket = _Below("run/redis.sock")

@@ -24,12 +24,8 @@ if CONSOLE_PORT == GATEWAY_PORT:
     raise env.BadSetting(f"CONSOLE_PORT and GATEWAY_PORT are both {CONSOLE_PORT}.", hint="Choose another for one.")
 # Whose X-Forwarded-For counts, at the console and at the gateway, and whose X-Forwarded-Proto at the console.
 TRUSTED_PROXIES = addresses.networks("TRUSTED_PROXIES")
-REPLICA_PORTS = range(env.port("REPLICA_PORT_FIRST", 18000), env.port("REPLICA_PORT_LAST", 19999) + 1)
-if not REPLICA_PORTS:
-    raise env.BadSetting(
-        f"REPLICA_PORT_LAST, {REPLICA_PORTS.stop - 1}, is below REPLICA_PORT_FIRST, {REPLICA_PORTS.start}.",
-        hint="A replica needs up to three ports: give a range of a few hundred.",
-    )
+REPLICA_SANDBOX = env.choice("REPLICA_SANDBOX", "auto", "require", "off")
+"""Whether replicas are put in boxes: where the machine can (auto), always or not at all (require), never (off)."""
 NODE_NAME = env.label("NODE_NAME", "local")
 # Callers may name a service by host, as <service>.<domain>. *.localhost is this machine, for browsers and curl.
 GATEWAY_DOMAIN = addresses.domain("GATEWAY_DOMAIN", "localhost")

@@ -34,10 +34,6 @@ class ServiceQuerySet(models.QuerySet[Any]):
 
 
 class ReplicaQuerySet(models.QuerySet[Any]):
-    def taken_ports(self) -> set[int]:
-        rows = self.order_by().values_list("http_port", "grpc_port", "metrics_port")
-        return {port for row in rows for port in row}
-
     def in_queue(self, queue: str) -> Self:
         """Every replica is a claim: it holds its share of the queue's quota until its row is gone."""
         return self.filter(revision__spec__queue=queue)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, get_type_hints
 from pydantic import AfterValidator, ValidationInfo
 
 from datasets.inspect.report import Difference, Executable
+from services.listeners import WORKING_DIRECTORY, Listeners
 from services.schema import headers, labels, origins, stored
 from services.schema.headers import HeaderName, HeaderValue
 from services.schema.kinds import Folder, Free, Number, OneOf, Text, Texts, Whole, about, refuse
@@ -234,15 +235,6 @@ class NodeInfo:
 
 
 @dataclass(frozen=True)
-class Ports:
-    """Loopback ports of one replica."""
-
-    http: int
-    grpc: int
-    metrics: int
-
-
-@dataclass(frozen=True)
 class Tensor:
     """One input or output of a model. `shape` uses -1 for a free dimension; `datatype` is the V2 name (FP32, BYTES)."""
 
@@ -316,27 +308,35 @@ class LaunchContext:
     """Also the model name that the backend answers to."""
     tree: Path
     """The preheated model files (read only)."""
-    run_dir: Path
-    """The replica's own working directory."""
-    ports: Ports
     spec: ServiceSpec
     runtime: Path
-    """The framework's environment, for example var/runtimes/triton."""
+    """The framework's environment, for example var/runtimes/triton; the replica finds it at the same path."""
+    models: Path
+    """Where the replica finds the model files."""
+    run_dir: Path
+    """Where it finds its own working directory."""
+    listeners: Listeners = WORKING_DIRECTORY
+    """Where it listens."""
 
 
 @dataclass(frozen=True)
 class Launch:
     """How one replica is started: a pure value, rendered by a framework and executed by an engine.
 
-    `files` (relative path -> content) and `links` (relative path -> absolute target) are made under `run_dir` first.
+    `files` (relative path -> content) and `links` (relative path -> target as the replica sees it) are made in its
+    working directory first.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     files: Mapping[str, bytes] = field(default_factory=dict)
     links: Mapping[str, Path] = field(default_factory=dict)
+    sockets: Mapping[str, str] = field(default_factory=dict)
+    """Field of `Listeners` -> the socket that the server makes in its working directory."""
     settle_seconds: int = 5
     """What ends sooner than this has failed to start: it is tried again twice, and then given up."""
+    shared_memory_mib: int = 64
+    """Size of its /dev/shm, where it has one of its own."""
 
 
 def process_name(service: str, revision: int, index: int) -> str:
@@ -356,7 +356,12 @@ class ReplicaSpec:
 
     name: str
     run_dir: Path
+    """Its working directory, as the engine sees it."""
     launch: Launch
+    tree: Path | None = None
+    """The model files, and below the runtime environment: all that it may read, with the system. None: no box."""
+    runtime: Path | None = None
+    gpus: int = 0
     start_seconds: int = 5
     """It counts as started once it has stayed up this long."""
     start_retries: int = 2

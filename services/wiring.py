@@ -13,7 +13,7 @@ from services.frameworks.base import Framework
 
 
 def engine() -> Engine:
-    return engines.get("local", settings.HOME)
+    return engines.get("local", settings.HOME, settings.REPLICA_SANDBOX)
 
 
 def framework(name: str) -> Framework:

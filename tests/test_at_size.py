@@ -147,14 +147,10 @@ def _fill(folder: Path) -> User:
                 pid=n + 1,
                 state=Replica.READY,
                 started_at=now,
-                http_port=port,
-                grpc_port=port + 1,
-                metrics_port=port + 2,
                 message="It answers.",
             )
             for n, revision in enumerate(revisions)
             for index in range(64 if n == 0 else 2)
-            for port in [100_000 + 3 * (64 * n + index)]
         ]
     )
     Event.objects.bulk_create(

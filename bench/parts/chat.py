@@ -24,7 +24,7 @@ from datasets.samples.llama import make
 from services.clients.probes import openai_health
 from services.frameworks.vllm import launch, runtime
 from services.gateway.snapshot import Endpoint
-from services.specs import LaunchContext, Ports, Resources, ServiceSpec
+from services.specs import LaunchContext, Resources, ServiceSpec
 
 TOKENS = 48
 STREAMS = (1, 4)
@@ -56,19 +56,20 @@ def problem(runtimes: Path) -> str | None:
 def vllm(root: Path, directory: Path) -> Iterator[Endpoint]:
     """One replica with the sample model, as the product starts it. `root` is the runtime."""
     make.train(root)
+    tree = make.trained(root)
     run_dir = directory / "vllm"
-    ports = Ports(*servers.free_ports(3))
+    listeners = servers.free_listeners()
     spec = ServiceSpec(
         framework="vllm", dataset="samples", model_path="tiny-llama", queue="default", resources=Resources(1, 2)
     )
-    rendered = launch.render(LaunchContext(CHAT_SERVICE, make.trained(root), run_dir, ports, spec, root))
+    rendered = launch.render(LaunchContext(CHAT_SERVICE, tree, spec, root, tree, run_dir, listeners))
     servers.materialise(rendered, run_dir)
 
     def ready() -> bool:
-        return openai_health.probe(servers.HOST, ports.http, CHAT_SERVICE).ready
+        return openai_health.probe(listeners.http, CHAT_SERVICE).ready
 
     with servers.process(rendered.argv, run_dir, ready, rendered.env, patience=PATIENCE * 3):
-        yield Endpoint(servers.HOST, ports.http, ports.grpc)
+        yield Endpoint(listeners.http, listeners.grpc)
 
 
 def measure_chat(root: Path, directory: Path, *, rounds: int) -> list[Chat]:
@@ -77,7 +78,7 @@ def measure_chat(root: Path, directory: Path, *, rounds: int) -> list[Chat]:
         people = populate([vllm_service(CHAT_SERVICE, replica)], services=1, keys_=100, replica=replica)
         door = stack.enter_context(servers.gateway(directory / "chat", people.snapshot))
         servers.wait_for_service(door.port, CHAT, people.key, seconds=PATIENCE)
-        targets = {"direct": (replica.http_port, None), "gateway": (door.port, people.key)}
+        targets = {"direct": (replica.http.port, None), "gateway": (door.port, people.key)}
         return [compare(targets, count, rounds) for count in STREAMS]
 
 

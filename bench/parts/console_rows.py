@@ -5,8 +5,7 @@ services and keys, lets the product publish them to a real gateway, and then doe
 `actions.keys.revoke`, and a service whose first replica has answered. Times are from the call to the first request
 that meets the change.
 
-plan: {"services", "keys", "changes", "first_port"}: from `first_port` on, as many ports as there are services, and one
-      for each change, are a null backend
+plan: {"services", "keys", "changes", "backend"}: `backend` is the unix socket of a null backend
 result, one line: {"delays" {kind: [seconds]}, "called" {kind: [seconds that the call took]}}
 environment: CONSOLE_HOME, GATEWAY_PORT, DJANGO_SETTINGS_MODULE
 """
@@ -14,10 +13,12 @@ environment: CONSOLE_HOME, GATEWAY_PORT, DJANGO_SETTINGS_MODULE
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import django
@@ -34,7 +35,7 @@ from bench.targets.requests import REST  # noqa: E402
 from console import models  # noqa: E402
 from console.accounts import principal  # noqa: E402
 from console.first_run import example  # noqa: E402
-from services import states  # noqa: E402
+from services import states, wiring  # noqa: E402
 from services.actions import keys  # noqa: E402
 from services.control import publishing  # noqa: E402
 from services.control.snapshot import limits  # noqa: E402
@@ -42,13 +43,13 @@ from services.gateway import keys as format  # noqa: E402
 from services.gateway.binary import argv, find_envoy  # noqa: E402
 from services.gateway.publish import prepare  # noqa: E402
 from services.models import ApiKey, Replica, Revision, Service  # noqa: E402
-from services.specs import ServiceSpec  # noqa: E402
+from services.specs import ServiceSpec, process_name  # noqa: E402
 
 TEAMS = 50
 
 
-def add_services(names: list[str], teams: list[models.Team], first_port: int) -> None:
-    """READY, each with one replica that has answered, on one port for all: a port is unique among its kind only."""
+def add_services(names: list[str], teams: list[models.Team], backend: Path) -> None:
+    """READY, each with one replica that has answered: the backend, under the names of the replica's own sockets."""
     now = timezone.now()
     spec = ServiceSpec(framework="triton", dataset="samples", model_path="mnist-svm", queue="default").to_json()
     services = Service.objects.bulk_create(
@@ -66,15 +67,21 @@ def add_services(names: list[str], teams: list[models.Team], first_port: int) ->
             node="local",
             state=Replica.READY,
             started_at=now,
-            http_port=first_port + number,
-            grpc_port=first_port + number,
-            metrics_port=first_port + number,
         )
-        for number, (service, revision) in enumerate(zip(services, revisions, strict=True))
+        for service, revision in zip(services, revisions, strict=True)
     )
+    for name in names:
+        give_sockets(name, backend)
     for service, revision in zip(services, revisions, strict=True):
         service.target = service.serving = revision
     Service.objects.bulk_update(services, ["target", "serving"], batch_size=200)
+
+
+def give_sockets(service: str, backend: Path) -> None:
+    listeners = wiring.engine().listeners(process_name(service, 1, 0))
+    for address in (listeners.http, listeners.grpc):
+        Path(address.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.link(backend, address.path)
 
 
 def add_keys(count: int, teams: list[models.Team]) -> None:
@@ -96,11 +103,11 @@ def add_keys(count: int, teams: list[models.Team]) -> None:
     )
 
 
-def run(plan: dict[str, int]) -> Effects:
+def run(plan: dict[str, Any]) -> Effects:
     call_command("migrate", verbosity=0)
     teams = [models.Team.objects.create(name=f"team-{number}") for number in range(TEAMS)]
     others = [f"{'a' if number % 2 else 'z'}-{number:05d}" for number in range(plan["services"] - 1)]
-    add_services([example.NAME, *others], teams, plan["first_port"])
+    add_services([example.NAME, *others], teams, Path(plan["backend"]))
     add_keys(plan["keys"] - 1, teams)
     port, files = settings.GATEWAY_PORT, settings.HOME.gateway
     prepare(files, host=servers.HOST, port=port, limits=limits())
@@ -112,7 +119,7 @@ def run(plan: dict[str, int]) -> Effects:
         return measure(plan, port, mine.key, teams)
 
 
-def measure(plan: dict[str, int], port: int, key: str, teams: list[models.Team]) -> Effects:
+def measure(plan: dict[str, Any], port: int, key: str, teams: list[models.Team]) -> Effects:
     effects = Effects()
 
     def change(kind: str, act: Callable[[], Any], path: str, key: str, status: int) -> None:
@@ -122,13 +129,12 @@ def measure(plan: dict[str, int], port: int, key: str, teams: list[models.Team])
     for number in range(plan["changes"]):
         new_keys: list[keys.NewKey] = []
         name = f"new-{number}"
-        free = plan["first_port"] + plan["services"] + number
 
         def create(new_keys: list[keys.NewKey] = new_keys, number: int = number) -> None:
             new_keys.append(keys.create(team=teams[0], name=f"fresh-{number}", actor=principal.SYSTEM))
 
-        def answered(name: str = name, free: int = free) -> None:
-            add_services([name], teams[:1], free)
+        def answered(name: str = name) -> None:
+            add_services([name], teams[:1], Path(plan["backend"]))
             publishing.publish()
 
         # Nobody can use a key before it is known, so the time of the first is taken as that of the whole call.

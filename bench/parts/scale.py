@@ -19,7 +19,7 @@ import psutil
 from bench.measure import Measured, Target, Timing, measure
 from bench.parts.effects import Effects, time_to
 from bench.targets import requests, servers
-from bench.targets.null import Null, null, null_range
+from bench.targets.null import Null, null, null_socket
 from bench.targets.population import TEAM, Population, populate, triton_service, vllm_service
 from bench.targets.requests import CHAT, GRPC, REST, Call
 from bench.targets.servers import Gateway
@@ -137,8 +137,8 @@ def through_the_console(directory: Path, *, large: tuple[int, int], changes: int
     services, many = large
     home, given = directory / "console", directory / "plan.json"
     home.mkdir()
-    with null_range(directory, services + changes) as first_port:
-        given.write_text(json.dumps({"services": services, "keys": many, "changes": changes, "first_port": first_port}))
+    with null_socket(directory) as backend:
+        given.write_text(json.dumps({"services": services, "keys": many, "changes": changes, "backend": str(backend)}))
         env = {
             **os.environ,
             "CONSOLE_HOME": str(home),

@@ -49,7 +49,7 @@ def proxying(directory: Path, timing: Timing, connections: Sequence[int]) -> lis
         door = stack.enter_context(servers.gateway(directory / "one-worker", people.snapshot, workers=1))
         for call in (REST, CHAT):
             servers.wait_for_service(door.port, call, people.key)
-        port = backend.endpoint.http_port
+        port = backend.endpoint.http.port
         targets = [Target("direct", servers.HOST, port), Target("gateway", servers.HOST, door.port, people.key)]
         pids = {"direct": backend.pids, "gateway": [door.pid]}
         versions: dict[str, str] = {}
@@ -93,7 +93,7 @@ def bridging(
         rows = []
         peers = {}
         if root := python.environment():
-            peers[IN_FRONT] = stack.enter_context(python.kserve(root, directory, triton.http_port))
+            peers[IN_FRONT] = stack.enter_context(python.kserve(root, directory, triton.http.port))
             peers[INSIDE] = stack.enter_context(python.kserve(root, directory))
         versions = {name: f"{peer.version}, {name}" for name, peer in peers.items()}
         for count in connections:

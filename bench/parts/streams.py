@@ -54,7 +54,7 @@ def paced(directory: Path) -> Iterator[tuple[Endpoint, int]]:
     ready = servers.answers(f"http://{servers.HOST}:{port}/health")
     command = (sys.executable, "-m", "bench.targets.sse_server")
     with servers.process(command, at, ready, cwd=CHECKOUT, given=json.dumps(plan)) as running:
-        yield Endpoint(servers.HOST, port, port), running.pid
+        yield servers.endpoint(port, port), running.pid
 
 
 def body() -> str:
@@ -100,7 +100,7 @@ def measure_streams(directory: Path, *, streams: int, seconds: float) -> Streams
         servers.wait_for_service(door.port, CHAT, people.key)
         targets = [
             target("gateway", door.port, people.key, streams),
-            target("direct", backend.http_port, None, max(1, streams * CONTROLS // 512)),
+            target("direct", backend.http.port, None, max(1, streams * CONTROLS // 512)),
         ]
         given = plan(targets, seconds, {"gateway": [door.pid], "backend": [pid]})
         done = subprocess.run(

@@ -41,9 +41,9 @@ BACKEND = """
 }}
 """
 
-RANGE = """
+SOCKET = """
   server {{
-    listen 127.0.0.1:{first}-{last}; default_type application/json;
+    listen unix:{at}/http.sock backlog=4096; listen 127.0.0.1:{port}; default_type application/json;
     location / {{ return 200 '{rest}'; }}
   }}
 }}
@@ -56,7 +56,7 @@ class Null:
     pids: list[int]
 
     def port(self, call: Call) -> int:
-        return self.endpoint.grpc_port if call.wire == "gRPC" else self.endpoint.http_port
+        return (self.endpoint.grpc if call.wire == "gRPC" else self.endpoint.http).port
 
 
 def nginx_head(at: Path) -> str:
@@ -77,19 +77,18 @@ def null(directory: Path) -> Iterator[Null]:
     rest, chat = (requests.answer(call).decode() for call in (requests.REST, requests.CHAT))
     config = nginx_head(at) + BACKEND.format(at=at, http=http, grpc=grpc, rest=rest, chat=chat)
     with nginx(at, config, http) as pids:
-        yield Null(Endpoint(servers.HOST, http, grpc), pids)
+        yield Null(servers.endpoint(http, grpc), pids)
 
 
 @contextmanager
-def null_range(directory: Path, count: int) -> Iterator[int]:
-    """The first of so many ports in a row, each an HTTP backend: for replicas that must not share one."""
-    at = directory / "null-range"
+def null_socket(directory: Path) -> Iterator[Path]:
+    """A unix socket of an HTTP backend: replicas that have it under a name each do not share an address."""
+    at = directory / "null-socket"
     at.mkdir()
-    first = servers.free_range(count)
+    port = servers.free_ports(1)[0]
     rest = requests.answer(requests.REST).decode()
-    server = RANGE.format(first=first, last=first + count - 1, rest=rest)
-    with nginx(at, nginx_head(at) + server, first):
-        yield first
+    with nginx(at, nginx_head(at) + SOCKET.format(at=at, port=port, rest=rest), port):
+        yield at / "http.sock"
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """The servers under measurement, as the product starts them: Triton from the framework's Launch, Envoy from the
 gateway's rendered files. Each is ended by its own pid when the stack of contexts that holds it closes.
+
+Only that replicas listen on ports here, not on sockets: the generators measure them at the same place as the gateway.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +30,8 @@ from services.gateway import credentials
 from services.gateway.binary import argv, find_envoy
 from services.gateway.publish import deliver, prepare
 from services.gateway.snapshot import Endpoint, Snapshot
-from services.specs import Launch, LaunchContext, Ports, ServiceSpec
+from services.listeners import Listeners
+from services.specs import Launch, LaunchContext, ServiceSpec
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
@@ -45,17 +48,15 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def free_range(count: int) -> int:
-    """The first of so many free ports in a row, below those that the system hands out by itself."""
-    for first in range(10_000, 32_000 - count, count):
-        with ExitStack() as stack:
-            try:
-                for port in range(first, first + count):
-                    stack.enter_context(socket.socket()).bind((HOST, port))
-            except OSError:
-                continue
-        return first
-    raise RuntimeError(f"There are no {count} free ports in a row.")
+def free_listeners() -> Listeners:
+    http, grpc, metrics = free_ports(3)
+    return Listeners.on_ports(http, grpc, metrics, HOST)
+
+
+def endpoint(http: int, grpc: int) -> Endpoint:
+    """A replica that has these ports."""
+    listeners = Listeners.on_ports(http, grpc, 0, HOST)
+    return Endpoint(listeners.http, listeners.grpc)
 
 
 @contextmanager
@@ -158,11 +159,12 @@ def triton(root: Path, directory: Path) -> Iterator[tuple[Endpoint, Callable[[],
     script = home.CHECKOUT / "datasets" / "samples" / "generate.py"
     subprocess.run([runtime.locate(root).python, "-P", script, samples], check=True, capture_output=True, timeout=300)
     run_dir = directory / "replica"
-    ports = Ports(*free_ports(3))
+    listeners = free_listeners()
     spec = ServiceSpec(framework="triton", dataset="samples", model_path="mnist-svm", queue="default")
-    rendered = launch.render(LaunchContext(example.NAME, samples / "mnist-svm", run_dir, ports, spec, root))
+    tree = samples / "mnist-svm"
+    rendered = launch.render(LaunchContext(example.NAME, tree, spec, root, tree, run_dir, listeners))
     materialise(rendered, run_dir)
-    ready = answers(f"http://{HOST}:{ports.http}/v2/health/ready")
+    ready = answers(f"http://{listeners.http}/v2/health/ready")
     with process(rendered.argv, run_dir, ready, rendered.env) as running:
 
         def pids() -> dict[str, list[int]]:
@@ -170,7 +172,7 @@ def triton(root: Path, directory: Path) -> Iterator[tuple[Endpoint, Callable[[],
             model = [child.pid for child in children if "python_backend_stub" in " ".join(child.cmdline())]
             return {"triton": [running.pid], "model": model}
 
-        yield Endpoint(HOST, ports.http, ports.grpc), pids
+        yield Endpoint(listeners.http, listeners.grpc), pids
 
 
 def publish(snapshot: Snapshot, directory: Path) -> None:

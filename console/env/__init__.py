@@ -109,6 +109,13 @@ def level(name: str, default: str) -> str:
     return raw
 
 
+def choice(name: str, default: str, *others: str) -> str:
+    value = text(name, default).lower()
+    if value not in (default, *others):
+        raise refused(name, f"must be one of {', '.join((default, *others))}, not {value!r}", default)
+    return value
+
+
 def time_zone(name: str, default: str) -> str:
     raw = text(name) or default
     try:

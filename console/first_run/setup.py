@@ -24,7 +24,7 @@ from console.stack.addresses import authority, reachable
 from datasets.actions import datasets, trust
 from datasets.models import Dataset
 from datasets.samples.llama import make as llama
-from services import states
+from services import states, wiring
 from services.actions import keys, places
 from services.actions import services as verbs
 from services.clients.probes import kserve_v2
@@ -183,8 +183,9 @@ def _ask(values: dict[str, str]) -> str:
 
 
 def _answers() -> bool:
-    ports = Replica.objects.filter(service__name=example.NAME).values_list("http_port", flat=True)
-    return any(kserve_v2.probe(publishing.HOST, port, example.NAME, timeout=2.0).ready for port in ports)
+    replicas = Replica.objects.filter(service__name=example.NAME).select_related("revision", "service")
+    listeners = [wiring.engine().listeners(replica.process_name) for replica in replicas]
+    return any(kserve_v2.probe(each.http, example.NAME, timeout=2.0).ready for each in listeners)
 
 
 def _summary(home: Home, values: dict[str, str], answered: str) -> dict[str, str]:
@@ -199,6 +200,8 @@ def _summary(home: Home, values: dict[str, str], answered: str) -> dict[str, str
     if answered:
         summary["Answer"] = f"{example.NAME} says {answered}"
         summary["Try it"] = example.curl(values["gateway_url"], values["api_key"])
+    if not (containment := wiring.engine().containment()).boxed:
+        summary["Warning"] = containment.sentence
     if not (home.runtimes / "vllm").is_dir():
         summary["More"] = "language models: make runtime-vllm"
     return summary

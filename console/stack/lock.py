@@ -13,7 +13,7 @@ from console.home import Home
 from console.stack import supervisord
 from console.stack.process import until
 from console.stack.programs import Doors
-from services.engines.local.ports import is_free
+from console.stack.ready import is_bindable
 
 EARLIER_SECONDS = 90
 
@@ -54,7 +54,7 @@ def check_ports(doors: Doors) -> None:
         if port in seen:
             raise Conflict(f"{seen[port]} and {variable} are both {port}.", hint="Give each a port of its own.")
         seen[port] = variable
-        if not is_free(port, host):
+        if not is_bindable(port, host):
             raise Conflict(
                 f"{who} cannot listen on {host}:{port}: the port is taken, or the address is not this machine's.",
                 hint=f"Stop what uses it, or choose another one, for example {variable}={port + 1000}.",

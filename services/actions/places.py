@@ -13,7 +13,7 @@ from django.utils import timezone
 from console.accounts.principal import Principal
 from console.errors import Conflict, InvalidFields, NotFound
 from datasets.actions.rounds import cancel_on
-from services import states
+from services import states, wiring
 from services.clients.kernel import machine
 from services.models import Node, Queue, Replica, Service
 from services.parsing import NAME
@@ -170,7 +170,7 @@ def delete_node(node: Node, *, actor: Principal, confirm: str | None = None) -> 
 
 def report_node() -> Node:
     """This machine writes down what it has and how it is doing; the row is its heartbeat."""
-    facts = machine.read(settings.HOME.root)
+    facts, containment = machine.read(settings.HOME.root), wiring.engine().containment()
     node, _ = Node.objects.update_or_create(
         name=settings.NODE_NAME,
         defaults={
@@ -178,7 +178,7 @@ def report_node() -> Node:
             "cpu": facts.cores * CPU_OVERCOMMIT,
             "memory_gib": round(facts.memory_gib, 1),
             "gpus": dict(facts.gpus),
-            "facts": machine.live(facts),
+            "facts": {**machine.live(facts), "boxes": containment.boxed, "containment": containment.sentence},
             "reported_at": timezone.now(),
         },
     )

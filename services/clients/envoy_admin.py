@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from services.clients.unix_http import UnixConnection
 from services.errors import GatewayError, GatewaySilent
@@ -20,8 +22,9 @@ TIMEOUT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Host:
-    """One address of one cluster. `address` is host:port; requests and errors count since Envoy was told of it.
+    """One address of one cluster. Requests and errors count since Envoy was told of it.
 
+    `address` is as services/listeners.py spells it.
     `active` requests are under way; `answered` ones had an answer that was no 5xx.
     """
 
@@ -66,8 +69,13 @@ class EnvoyAdmin:
         """How often it could not write its logs since it started: what it had to write then is gone."""
         return int(self._statistics("^filesystem.write_failed$").get("filesystem.write_failed", "0"))
 
+    def received(self, cluster: str) -> int:
+        """Bytes that came from its hosts since Envoy started, those of answers to probes left out."""
+        name = f"cluster.{cluster}.upstream_cx_rx_bytes_total"
+        return int(self._statistics(f"^{re.escape(name)}$").get(name, "0"))
+
     def _statistics(self, pattern: str) -> dict[str, str]:
-        stats = self._json(f"/stats?format=json&filter={pattern}")["stats"]
+        stats = self._json(f"/stats?format=json&filter={quote(pattern)}")["stats"]
         return {stat["name"]: str(stat["value"]) for stat in stats if "name" in stat}
 
     def hosts(self) -> list[Host]:
@@ -121,5 +129,8 @@ def _host(cluster: str, host: dict[str, Any]) -> Host:
 
 
 def _address(address: dict[str, Any]) -> str:
+    """As `Address` spells it."""
+    if pipe := address.get("pipe"):
+        return str(pipe["path"])
     place = address.get("socket_address")
     return f"{place['address']}:{place['port_value']}" if place else ""

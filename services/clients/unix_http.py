@@ -10,7 +10,7 @@ from pathlib import Path
 class UnixConnection(http.client.HTTPConnection):
     """`timeout` in seconds, for connecting and for each read."""
 
-    def __init__(self, path: Path, timeout: float) -> None:
+    def __init__(self, path: Path | str, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
 

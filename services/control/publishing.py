@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 
 from django.conf import settings
 
+from services import wiring
 from services.control import certificates
-from services.control.snapshot import HOST, limits
 from services.control.snapshot import keys as snapshot_keys
+from services.control.snapshot import limits
 from services.control.snapshot import take as snapshot
 from services.control.transitions import log
 from services.errors import GatewayError, GatewaySilent
@@ -21,7 +22,7 @@ from services.gateway.envoy.cluster import BACKENDS
 from services.gateway.snapshot import Snapshot
 from services.models import GatewayRevision, Replica, Service
 
-__all__ = ["HOST", "open_up", "publish", "publish_keys", "publish_now", "snapshot"]
+__all__ = ["open_up", "publish", "publish_keys", "publish_now", "snapshot"]
 
 logger = logging.getLogger(__name__)
 KEPT_REVISIONS = 200
@@ -60,7 +61,7 @@ def open_up(service: Service, rows: Iterable[Replica]) -> str:
     """
     publish_now()
     framework = BACKENDS[service.serving.spec["framework"]] if service.serving else BACKENDS["triton"]
-    expected = {f"{HOST}:{port}" for row in rows for port in _ports(row, grpc=framework.grpc)}
+    expected = {address for row in rows for address in _addresses(row, grpc=framework.grpc)}
     deadline = time.monotonic() + PATIENCE
     while reason := _lacking(service.name, expected):
         if time.monotonic() > deadline:
@@ -69,8 +70,9 @@ def open_up(service: Service, rows: Iterable[Replica]) -> str:
     return ""
 
 
-def _ports(row: Replica, *, grpc: bool) -> tuple[int, ...]:
-    return (row.http_port, row.grpc_port) if grpc else (row.http_port,)
+def _addresses(row: Replica, *, grpc: bool) -> tuple[str, ...]:
+    listeners = wiring.engine().listeners(row.process_name)
+    return (str(listeners.http), str(listeners.grpc)) if grpc else (str(listeners.http),)
 
 
 def _lacking(service: str, expected: set[str]) -> str:
@@ -82,8 +84,8 @@ def _lacking(service: str, expected: set[str]) -> str:
         return str(error)
     except GatewayError:
         return ""  # Envoy is away, and what it starts with is published
-    if missing := expected - {each.address for each in seen if each.healthy}:
-        return f"The gateway does not send requests to {', '.join(sorted(missing))} yet."
+    if expected - {each.address for each in seen if each.healthy}:
+        return "The gateway does not send requests to it yet."
     return "" if current else "The gateway has not read its newest configuration yet."
 
 

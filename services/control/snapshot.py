@@ -15,17 +15,23 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
-from django.db.models import Case, F, JSONField, Q, TextField, When
+from django.db.models import Case, F, IntegerField, JSONField, Q, TextField, When
 from django.db.models.functions import Cast
 
-from services import states
+from services import states, wiring
 from services.control import model_files
 from services.gateway.snapshot import MIB, Endpoint, GatewayKey, GatewayService, Keys, Limits, Snapshot
 from services.models import ApiKey, Replica, Service
 from services.models.services import DELETED
+from services.specs import process_name
 
-HOST: Final = "127.0.0.1"
-"""Where the local engine's replicas listen."""
+PROCESS_NUMBER: Final = Case(
+    When(serving=None, then=0),
+    When(serving__launch=None, then=F("serving__number")),
+    default=F("serving__launch"),
+    output_field=IntegerField(),
+)
+"""See Revision.process_number."""
 
 
 class Row(NamedTuple):
@@ -52,8 +58,8 @@ class Row(NamedTuple):
     answered: datetime | None
     number: int | None
     """Its index."""
-    http_port: int | None
-    grpc_port: int | None
+    process_number: int
+    """As in the names of its processes; 0 while no revision serves."""
 
 
 def take() -> Snapshot:
@@ -85,13 +91,12 @@ def _rows() -> Iterable[Row]:
         f"{replica}__state",
         f"{replica}__started_at",
         f"{replica}__index",
-        f"{replica}__http_port",
-        f"{replica}__grpc_port",
+        "process_number",
     )
     json_of = {name: Cast(_shown(name, output_field=JSONField()), TextField()) for name in ("spec", "described")}
     other = Case(When(~Q(serving=F("target")), then=F("target__spec")), output_field=JSONField())
     services = Service.objects.exclude(target=None).annotate(
-        revision=_shown("number"), access=Cast(other, TextField()), **json_of
+        revision=_shown("number"), process_number=PROCESS_NUMBER, access=Cast(other, TextField()), **json_of
     )
     return (Row(*row) for row in services.order_by("name", f"{replica}__index").values_list(*values))
 
@@ -140,8 +145,10 @@ def _endpoints(rows: tuple[Row, ...], *, sequences: bool) -> Iterable[Endpoint]:
     With sequences each replica stays while its revision serves: without it, its sequences would move to others.
     """
     for row in rows:
-        if (row.answered or sequences) and row.replica not in Replica.LEAVING and row.http_port and row.grpc_port:
-            yield Endpoint(HOST, row.http_port, row.grpc_port, (row.number or 0) if sequences else 0)
+        if row.number is None or row.replica in Replica.LEAVING or not (row.answered or sequences):
+            continue
+        listeners = wiring.engine().listeners(process_name(row.name, row.process_number, row.number))
+        yield Endpoint(listeners.http, listeners.grpc, row.number if sequences else 0)
 
 
 def _model(spec: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from services.listeners import Listeners
 from services.specs import ReplicaSpec
 
 ABSENT: Final = "ABSENT"
@@ -39,7 +41,36 @@ class LogChunk:
     next_offset: int
 
 
+@dataclass(frozen=True)
+class Site:
+    """Where a replica finds its files, as it sees them itself."""
+
+    models: Path
+    run_dir: Path
+
+
+@dataclass(frozen=True)
+class Containment:
+    """What a replica of this engine is kept in."""
+
+    boxed: bool
+    sentence: str
+    """For people: what holds a replica, or why nothing does and what to do."""
+
+
 class Engine(ABC):
+    @abstractmethod
+    def containment(self) -> Containment:
+        """What keeps a replica that starts now from everything else here."""
+
+    @abstractmethod
+    def site(self, name: str, tree: Path) -> Site:
+        """Where the replica will find the model files of `tree`, and its own. Looks at nothing."""
+
+    @abstractmethod
+    def listeners(self, name: str) -> Listeners:
+        """Where the console and the gateway reach the replica. Looks at nothing."""
+
     @abstractmethod
     def apply(self, spec: ReplicaSpec) -> None:
         """Make the replica run as `spec` says: write its files, start it if it is not running."""

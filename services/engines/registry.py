@@ -12,12 +12,12 @@ from services.errors import EngineError
 ENGINES: Final = {"local": "services.engines.local.engine:LocalEngine"}
 
 
-def get(name: str, home: Home) -> Engine:
+def get(name: str, home: Home, sandbox: str) -> Engine:
     try:
         path, attribute = ENGINES[name].split(":")
     except KeyError:
         names = ", ".join(sorted(ENGINES))
         raise EngineError(f"There is no engine {name!r}.", permanent=True, hint=f"There are: {names}.") from None
-    engine = getattr(import_module(path), attribute)(home)
+    engine = getattr(import_module(path), attribute)(home, sandbox)
     assert isinstance(engine, Engine)
     return engine

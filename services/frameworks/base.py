@@ -1,6 +1,6 @@
 """The contract of a framework: how a model is described, configured, started and asked how it is.
 
-Starts nothing: files in, values out, and a few questions to a replica's own loopback ports.
+Starts nothing: files in, values out, and a few questions to a replica where it listens.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 from pydantic import TypeAdapter, ValidationError
 
 from console.errors import InvalidFields
-from services.clients.probes.loopback import ProbeResult
+from services.clients.probes.exchange import ProbeResult
+from services.listeners import Listeners
 from services.schema.structure import messages_of
-from services.specs import Launch, LaunchContext, ModelDescription, Ports
+from services.specs import Launch, LaunchContext, ModelDescription
 
 
 class Framework(ABC):
@@ -80,22 +81,22 @@ class Framework(ABC):
         """How long a replica with this parsed `config` may take to be ready before it counts as failed."""
 
     @abstractmethod
-    def probe(self, host: str, ports: Ports, service: str, timeout: float) -> ProbeResult:
+    def probe(self, listeners: Listeners, service: str, timeout: float) -> ProbeResult:
         """Whether a replica takes requests for the model `service`; never raises for a bad server. `timeout` in s."""
 
     @abstractmethod
-    def warm_up(self, host: str, ports: Ports, service: str, timeout: float) -> None:
+    def warm_up(self, listeners: Listeners, service: str, timeout: float) -> None:
         """Make a new process do once what takes long the first time. Raises ProbeError when it gives no answer."""
 
     @abstractmethod
-    def answers(self, host: str, ports: Ports, service: str, timeout: float) -> bool:
+    def answers(self, listeners: Listeners, service: str, timeout: float) -> bool:
         """Whether it still computes, whatever its health endpoint says: one tiny inference within `timeout` seconds.
 
         Any answer counts, an error of the model too; so does a model that cannot be asked. Never raises.
         """
 
     @abstractmethod
-    def progress(self, host: str, ports: Ports, timeout: float) -> float:
+    def progress(self, listeners: Listeners, timeout: float) -> float:
         """A number that grows with the work that a replica finishes, and starts anew when the replica does.
 
         Of its own counters: compare it with an earlier one only. Raises ProbeError when it cannot be had.

@@ -10,7 +10,7 @@ import threading
 
 from console.errors import ConsoleError
 from services.frameworks.base import Framework
-from services.specs import Ports
+from services.listeners import Listeners
 
 logger = logging.getLogger(__name__)
 SECONDS = 900.0
@@ -23,7 +23,7 @@ _warm: set[tuple[str, int]] = set()
 _lock = threading.Lock()
 
 
-def is_warm(framework: Framework, host: str, ports: Ports, service: str, name: str, pid: int) -> bool:
+def is_warm(framework: Framework, listeners: Listeners, service: str, name: str, pid: int) -> bool:
     """Whether the process of replica `name` may be given requests; begins to warm it up if nobody has."""
     if not framework.warms_up:
         return True
@@ -34,15 +34,15 @@ def is_warm(framework: Framework, host: str, ports: Ports, service: str, name: s
         _forget(name, pid)
         thread = _threads.get(key)
         if thread is None or not thread.is_alive():  # one that failed is tried again
-            thread = threading.Thread(target=_warm_up, args=(key, framework, host, ports, service), daemon=True)
+            thread = threading.Thread(target=_warm_up, args=(key, framework, listeners, service), daemon=True)
             _threads[key] = thread
             thread.start()
     return False
 
 
-def _warm_up(key: tuple[str, int], framework: Framework, host: str, ports: Ports, service: str) -> None:
+def _warm_up(key: tuple[str, int], framework: Framework, listeners: Listeners, service: str) -> None:
     try:
-        framework.warm_up(host, ports, service, SECONDS)
+        framework.warm_up(listeners, service, SECONDS)
     except ConsoleError as error:
         logger.warning("%s was not warmed up: %s", key[0], error)
         return

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from services.listeners import Address
+
 MIB = 1 << 20
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One replica: loopback host and its two ports."""
+    """One replica. vLLM has nothing at `grpc`."""
 
-    host: str
-    http_port: int
-    grpc_port: int
+    http: Address
+    grpc: Address
     index: int = 0
-    """Which replica of its service it is, whatever its ports: what sequences are bound to."""
+    """Which replica of its service it is, wherever it listens: what sequences are bound to."""
 
 
 @dataclass(frozen=True)

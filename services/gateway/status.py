@@ -40,7 +40,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class ReplicaHealth:
-    """One replica as the gateway sees it over one protocol ("http" or "grpc"). `address` is host:port."""
+    """One replica as the gateway sees it over one protocol ("http" or "grpc"). `address` is host:port or a path."""
 
     service: str
     protocol: str
@@ -140,6 +140,11 @@ def replicas(gateway_dir: Path) -> list[ReplicaHealth]:
             counts = (host.requests, host.errors, host.active, host.answered)
             rows.append(ReplicaHealth(service, protocol, host.address, host.healthy, *counts))
     return rows
+
+
+def received(gateway_dir: Path, service: str) -> int:
+    """Bytes that came from the replicas of a service over gRPC. Raises GatewayError when the gateway does not say."""
+    return _admin(gateway_dir).received(names.grpc_cluster(service))
 
 
 def _admin(gateway_dir: Path) -> EnvoyAdmin:

@@ -141,9 +141,6 @@ class Replica(models.Model):
     node = models.CharField(max_length=63)
     state = models.CharField(max_length=10, default=PENDING)
     message = models.TextField(blank=True)
-    http_port = models.PositiveIntegerField(unique=True)
-    grpc_port = models.PositiveIntegerField(unique=True)
-    metrics_port = models.PositiveIntegerField(unique=True)
     pid = models.PositiveIntegerField(default=0)
     hung_pid = models.PositiveIntegerField(default=0)
     """The process last found hung. It no longer counts as READY, whatever its health check says."""

@@ -24,7 +24,7 @@ from services.clients.inference import kserve_v1
 from services.clients.inference.call import GRPC, HTTP, V1, Answer, Call, Model
 from services.clients.inference.inputs import read_inputs, read_step
 from services.clients.probes import kserve_v2
-from services.control import publishing
+from services.control.replicas.life import listeners_of
 from services.errors import ProbeError
 from services.models import Replica, Revision, Service
 from services.panel import calling
@@ -120,11 +120,13 @@ def _v1(
 def model_of(service: Service) -> Model:
     """What its replicas say. Raises Conflict when the service is not READY, Unavailable when none answers."""
     revision = calling.serving(service)
-    rows = list(service.replica_set.filter(revision=revision, started_at__isnull=False))
+    rows = list(
+        service.replica_set.filter(revision=revision, started_at__isnull=False).select_related("service", "revision")
+    )
     reason = "no replica has started"
     for row in sorted(rows, key=lambda row: row.state != Replica.READY):
         try:
-            metadata = kserve_v2.model_metadata(publishing.HOST, row.http_port, service.name)
+            metadata = kserve_v2.model_metadata(listeners_of(row).http, service.name)
             model = Model(metadata.name, metadata.inputs, metadata.outputs)
             return _with_facts(model, description_of(revision), row)
         except ProbeError as error:
@@ -136,7 +138,7 @@ def _with_facts(model: Model, files: ModelDescription, replica: Replica) -> Mode
     """With what metadata does not tell: the model files do, unless loading the model may change it."""
     optional, decoupled = frozenset(files.optional), files.decoupled
     if files.completes:
-        optional, decoupled = kserve_v2.loaded_facts(publishing.HOST, replica.http_port, model.name, model.inputs)
+        optional, decoupled = kserve_v2.loaded_facts(listeners_of(replica).http, model.name, model.inputs)
     return replace(model, decoupled=decoupled, sequences=files.sequences, optional=optional)
 
 

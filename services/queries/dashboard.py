@@ -61,6 +61,8 @@ class NodeUse:
     uses: Annotated[tuple[Use, ...], "What replicas claim of what the node offers."]
     live: Annotated[tuple[Use, ...], "What the machine itself measures: load, memory, disk."]
     replicas: int
+    boxes: Annotated[bool, "Each replica that starts now is in a box of its own."]
+    containment: Annotated[str, "What keeps replicas apart, or why nothing does and what to do."]
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,8 @@ def _node_use(node: Node, claims: Sequence[ReplicaClaim]) -> NodeUse:
         reported_at=node.reported_at,
         uses=_uses(Amount(node.cpu, node.memory_gib, node.gpus), claims),
         live=_measured(node.facts),
+        containment=node.facts.get("containment", ""),
+        boxes=bool(node.facts.get("boxes")),
         replicas=_running(claims),
     )
 

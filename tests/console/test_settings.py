@@ -28,7 +28,7 @@ def load(monkeypatch: pytest.MonkeyPatch, **values: str) -> dict[str, Any]:
         ("CONSOLE_PORT", "tcp://10.0.0.1:8000", "as Kubernetes sets it"),
         ("CONSOLE_PORT", "80000", "must be a whole number from 1 to 65535, not '80000'"),
         ("GATEWAY_PORT", "8000", "are both 8000"),
-        ("REPLICA_PORT_LAST", "100", "is below REPLICA_PORT_FIRST, 18000"),
+        ("REPLICA_SANDBOX", "yes", "must be one of auto, require, off, not 'yes'"),
         ("TRUSTED_PROXIES", "10.0.0.1,proxy.local", "not 'proxy.local'"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "not '10.0.0.0/33'"),
         ("NODE_NAME", "rack 1/node 2", "not 'rack 1/node 2'"),

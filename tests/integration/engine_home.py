@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -48,8 +48,9 @@ def running(home: Home) -> Iterator[SupervisorProcess]:
         home.supervisor_conf.unlink()
 
 
-def replica(home: Home, launch: Launch, name: str = "svc-it-r1-0", **times: int) -> ReplicaSpec:
-    return ReplicaSpec(name=name, run_dir=home.replicas / name, launch=launch, **{"start_seconds": 1, **times})
+def replica(home: Home, launch: Launch, name: str = "svc-it-r1-0", start_seconds: int = 1, **more: Any) -> ReplicaSpec:
+    """`more`: fields of ReplicaSpec."""
+    return ReplicaSpec(name=name, run_dir=home.replicas / name, launch=launch, start_seconds=start_seconds, **more)
 
 
 def wait_for(read: Callable[[], T], condition: Callable[[T], bool], seconds: float = 60) -> T:
@@ -67,6 +68,14 @@ def wait_for_state(engine: LocalEngine, state: str, name: str = "svc-it-r1-0", s
 def family(pid: int) -> list[int]:
     """The process and all below it."""
     return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+
+def server_of(keeper: int) -> psutil.Process:
+    """What a keeper started; where that is a box, the first process in it."""
+    process = psutil.Process(keeper)
+    while process.pid == keeper or process.name() == "bwrap":
+        process = wait_for(process.children, bool)[0]
+    return process
 
 
 def child_named(pid: int, text: str) -> psutil.Process:

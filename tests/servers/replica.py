@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from services.specs import Launch, Ports
-from tests import ports as numbers
+from services.listeners import Listeners
+from services.specs import Launch
+from tests.ports import free_ports
 
 START_SECONDS = 300
 """Some 25 s for vLLM on cores of its own; many times that beside seven other servers."""
 
 
-def free_ports() -> Ports:
-    return Ports(*numbers.free_ports(3))
+def free_listeners() -> Listeners:
+    """Ports, which any client of a test can reach."""
+    http, grpc, metrics = free_ports(3)
+    return Listeners.on_ports(http, grpc, metrics)
 
 
 def write_files(files: Mapping[str, bytes], links: Mapping[str, Path], run_dir: Path) -> None:
@@ -35,12 +38,12 @@ def write_files(files: Mapping[str, bytes], links: Mapping[str, Path], run_dir: 
 @dataclass
 class Replica:
     process: subprocess.Popen[bytes]
-    ports: Ports
+    listeners: Listeners
     log_path: Path
     service: str
 
     @classmethod
-    def spawn(cls, launch: Launch, run_dir: Path, ports: Ports, service: str = "") -> Self:
+    def spawn(cls, launch: Launch, run_dir: Path, listeners: Listeners, service: str = "") -> Self:
         """Started in a session of its own, not ready yet. `kill` it at the end."""
         write_files(launch.files, launch.links, run_dir)
         log_path = run_dir / "log.txt"
@@ -54,7 +57,7 @@ class Replica:
                 stderr=log,
                 start_new_session=True,
             )
-        return cls(process, ports, log_path, service)
+        return cls(process, listeners, log_path, service)
 
     @property
     def log(self) -> str:
@@ -62,11 +65,11 @@ class Replica:
 
     @property
     def http(self) -> str:
-        return f"127.0.0.1:{self.ports.http}"
+        return str(self.listeners.http)
 
     @property
     def grpc(self) -> str:
-        return f"127.0.0.1:{self.ports.grpc}"
+        return str(self.listeners.grpc)
 
     def is_ready(self) -> bool:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Starts the real Triton for tests: `with RunningTriton.started(launch, run_dir, ports) as triton: ...`.
+"""Starts the real Triton for tests: `with RunningTriton.started(launch, run_dir, listeners) as triton: ...`.
 
 Does what an engine does with a Launch (files, links, process), and nothing of what the product promises beyond that.
 """
@@ -26,9 +26,10 @@ from services.clients.probes import kserve_v2
 from services.errors import ProbeError
 from services.frameworks.triton import runtime
 from services.frameworks.triton.launch import CLOSED_APIS, START, environment, render, server, shm_family
-from services.specs import Launch, LaunchContext, Ports, ServiceSpec
+from services.listeners import Listeners
+from services.specs import Launch, LaunchContext, ServiceSpec
 from tests.servers.gateway.rig import until
-from tests.servers.replica import Replica, free_ports, write_files
+from tests.servers.replica import Replica, free_listeners, write_files
 
 SHARED_MEMORY = Path("/dev/shm")
 # Triton's Python backend now and then aborts with this while several models
@@ -65,7 +66,7 @@ def context_for(
     tree: Path,
     run_dir: Path,
     root: Path,
-    ports: Ports | None = None,
+    listeners: Listeners | None = None,
     *,
     config: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
@@ -78,8 +79,15 @@ def context_for(
         framework_config=config or {},
         env=env or {},
     )
-    ports = ports or free_ports()
-    return LaunchContext(service=service, tree=tree, run_dir=run_dir, ports=ports, spec=spec, runtime=root)
+    return LaunchContext(
+        service=service,
+        tree=tree,
+        spec=spec,
+        runtime=root,
+        models=tree,
+        run_dir=run_dir,
+        listeners=listeners or free_listeners(),
+    )
 
 
 def grpc_input(name: str, values: Any, datatype: str = "FP32") -> Any:
@@ -92,7 +100,7 @@ def grpc_input(name: str, values: Any, datatype: str = "FP32") -> Any:
 class RunningTriton(Replica):
     def is_ready(self) -> bool:
         try:
-            return kserve_v2.get("127.0.0.1", self.ports.http, "/v2/health/ready", 2.0)[0] == 200
+            return kserve_v2.get(self.listeners.http, "/v2/health/ready", 2.0)[0] == 200
         except ProbeError:
             return False
 
@@ -106,10 +114,10 @@ class RunningTriton(Replica):
 
     @classmethod
     @contextmanager
-    def started(cls, launch: Launch, run_dir: Path, ports: Ports, service: str = "") -> Iterator[Self]:
+    def started(cls, launch: Launch, run_dir: Path, listeners: Listeners, service: str = "") -> Iterator[Self]:
         """Ready, and killed with the block. Started again where it met START_CRASH, and only there."""
         for attempt in range(1, START_TRIES + 1):
-            triton = cls.spawn(launch, run_dir, ports, service)
+            triton = cls.spawn(launch, run_dir, listeners, service)
             try:
                 triton.wait_until_ready()
                 break
@@ -127,18 +135,18 @@ class RunningTriton(Replica):
 @contextmanager
 def serve_several(trees: Mapping[str, Path], run_dir: Path) -> Iterator[RunningTriton]:
     """One Triton with each tree as the model of that name."""
-    root, ports = runtime_root(), free_ports()
-    launches = [render(context_for(name, tree, run_dir, root, ports)) for name, tree in trees.items()]
+    root, listeners = runtime_root(), free_listeners()
+    launches = [render(context_for(name, tree, run_dir, root, listeners)) for name, tree in trees.items()]
     files = {name: content for launch in launches for name, content in launch.files.items()}
     links = {name: target for launch in launches for name, target in launch.links.items()}
-    with RunningTriton.started(replace(launches[0], files=files, links=links), run_dir, ports) as triton:
+    with RunningTriton.started(replace(launches[0], files=files, links=links), run_dir, listeners) as triton:
         yield triton
 
 
 @contextmanager
 def serve(context: LaunchContext) -> Iterator[RunningTriton]:
     """Started as the Triton framework renders it for `context`."""
-    with RunningTriton.started(render(context), context.run_dir, context.ports, context.service) as triton:
+    with RunningTriton.started(render(context), context.run_dir, context.listeners, context.service) as triton:
         yield triton
 
 
@@ -175,7 +183,7 @@ class OpenTriton(RunningTriton):
     @contextmanager
     def serve(self, service: str, tree: Path, **config: Any) -> Iterator[Self]:
         """The model as the Triton framework would have it, and its others, while the block runs."""
-        context = context_for(service, tree, self.log_path.parent, runtime_root(), self.ports, config=config)
+        context = context_for(service, tree, self.log_path.parent, runtime_root(), self.listeners, config=config)
         launch = render(context)
         files = {path: content for path, content in launch.files.items() if path.startswith("repository/")}
         write_files(files, launch.links, context.run_dir)
@@ -190,18 +198,18 @@ class OpenTriton(RunningTriton):
                 shutil.rmtree(self.repository / name)
 
 
-def open_launch(run_dir: Path, *options: str) -> tuple[Launch, Ports]:
+def open_launch(run_dir: Path, *options: str) -> tuple[Launch, Listeners]:
     """As the Triton framework would start it, but for what it loads and who may have it load."""
     located = runtime.locate(runtime_root())
     context = context_for("open", run_dir, run_dir, located.root)
     command = [option.replace("-mode=none", "-mode=explicit") for option in server(context, located)]
     argv = ("/bin/sh", str(run_dir / "start.sh"), shm_family(run_dir), *command, *options)
     files = {"start.sh": START.replace(CLOSED_APIS, "logging").encode(), "tmp/.keep": b"", "repository/.keep": b""}
-    return Launch(argv, environment(context, located), files), context.ports
+    return Launch(argv, environment(context, located), files), context.listeners
 
 
 @contextmanager
 def open_triton(run_dir: Path, *options: str) -> Iterator[OpenTriton]:
-    launch, ports = open_launch(run_dir, *options)
-    with OpenTriton.started(launch, run_dir, ports) as triton:
+    launch, listeners = open_launch(run_dir, *options)
+    with OpenTriton.started(launch, run_dir, listeners) as triton:
         yield triton

@@ -22,10 +22,11 @@ from datasets.samples.llama import make
 from services.clients.probes import openai_health
 from services.frameworks.vllm import runtime
 from services.frameworks.vllm.launch import render
-from services.specs import LaunchContext, Ports, Resources, ServiceSpec
+from services.listeners import Listeners
+from services.specs import LaunchContext, Resources, ServiceSpec
 from tests.integration.engine_home import family, gone, wait_for
 from tests.servers.replica import START_SECONDS as START_SECONDS
-from tests.servers.replica import Replica, free_ports
+from tests.servers.replica import Replica, free_listeners
 
 NAME = "tiny-llama"
 """Name of the sample model, and of the service of the fixture `live_llm`."""
@@ -60,7 +61,7 @@ def context_for(
     service: str,
     tree: Path,
     run_dir: Path,
-    ports: Ports | None = None,
+    listeners: Listeners | None = None,
     *,
     config: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
@@ -75,7 +76,13 @@ def context_for(
         env=env or {},
     )
     return LaunchContext(
-        service=service, tree=tree, run_dir=run_dir, ports=ports or free_ports(), spec=spec, runtime=runtime_root()
+        service=service,
+        tree=tree,
+        spec=spec,
+        runtime=runtime_root(),
+        models=tree,
+        run_dir=run_dir,
+        listeners=listeners or free_listeners(),
     )
 
 
@@ -97,11 +104,11 @@ class Reading:
 @dataclass
 class RunningVllm(Replica):
     def is_ready(self) -> bool:
-        return openai_health.probe("127.0.0.1", self.ports.http, self.service).ready
+        return openai_health.probe(self.listeners.http, self.service).ready
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.ports.http}"
+        return f"http://{self.http}"
 
     def requests_since(self, offset: int) -> list[Reading]:
         """What it has read since its log was `offset` bytes long. Nothing, unless it logs its requests."""
@@ -128,7 +135,7 @@ def serve(context: LaunchContext, *, logs_requests: bool = False) -> Iterator[Ru
     if logs_requests:
         env = {**launch.env, "VLLM_LOGGING_LEVEL": "DEBUG"}
         launch = replace(launch, argv=(*launch.argv, "--enable-log-requests"), env=env)
-    running = RunningVllm.spawn(launch, context.run_dir, context.ports, context.service)
+    running = RunningVllm.spawn(launch, context.run_dir, context.listeners, context.service)
     try:
         running.wait_until_ready()
         yield running

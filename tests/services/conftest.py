@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,10 @@ from services.actions import delivery
 from services.actions import services as verbs
 from services.actions.delivery import Delivery
 from services.clients.kernel import activity, connections
-from services.clients.kernel.connections import Held
 from services.clients.probes import kserve_v2
 from services.control import publishing
 from services.control.replicas import hung as hung_replicas
 from services.control.replicas import life as replicas
-from services.engines.local import ports
 from services.frameworks.triton.framework import Triton
 from services.frameworks.vllm.framework import Vllm
 from services.gateway import status
@@ -82,7 +80,6 @@ def world(monkeypatch: pytest.MonkeyPatch, queue: Queue, node: Node, published: 
     new_world = World(RecordingEngine())
     monkeypatch.setattr(wiring, "engine", lambda: new_world.engine)
     monkeypatch.setattr(kserve_v2, "probe", new_world.probe)
-    monkeypatch.setattr(ports, "allocate", in_order)
     monkeypatch.setattr(replicas, "_longest_drain", lambda: timedelta(0))
     monkeypatch.setattr(Triton, "missing", lambda self, runtime: "")
     monkeypatch.setattr(Vllm, "warms_up", False)  # no process is there; see test_warming.py
@@ -115,12 +112,6 @@ def ready(make: Callable[..., Service], world: World) -> Callable[..., Service]:
     return create
 
 
-def in_order(count: int, taken: Set[int], *, first: int, last: int, near: str) -> list[int]:
-    """18000 and up, the same in every run and home: nothing is started that would listen on them."""
-    assert near, "each home begins at a place of its own"
-    return [port for port in range(first, last + 1) if port not in taken][:count]
-
-
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch, world: World) -> Numbers:
     """What the watchdog sees."""
@@ -128,9 +119,10 @@ def watched(monkeypatch: pytest.MonkeyPatch, world: World) -> Numbers:
     hung_replicas._seen.clear()
     monkeypatch.setattr(status, "replicas", lambda gateway_dir: watch_numbers.health())
     monkeypatch.setattr(Triton, "answers", lambda self, *arguments: watch_numbers.answer(*arguments))
-    monkeypatch.setattr(Triton, "progress", lambda self, host, ports, timeout: watch_numbers.progress)
+    monkeypatch.setattr(Triton, "progress", lambda self, listeners, timeout: watch_numbers.progress)
     monkeypatch.setattr(activity, "read", watch_numbers.usage)
-    monkeypatch.setattr(connections, "held", lambda ports: Held(1, watch_numbers.sent))
+    monkeypatch.setattr(status, "received", lambda gateway_dir, service: watch_numbers.sent)
+    monkeypatch.setattr(connections, "held", lambda paths: 1)
     return watch_numbers
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from services import wiring
 from services.clients.kernel.activity import Usage
 from services.control.replicas import hung as hung_replicas
 from services.errors import GatewayError
 from services.gateway.status import ReplicaHealth
+from services.listeners import Listeners
 from services.models import Replica
-from services.specs import Ports
+from tests.services.world import process_at
 
 
 @dataclass
@@ -23,32 +25,34 @@ class Numbers:
     progress: float = 0.0
     sent: int = 0
     answers: bool = True
-    probed_ports: list[int] = field(default_factory=list)
+    probed: list[str] = field(default_factory=list)
+    """Names of processes that were sent a test request."""
     down: bool = False
     """The gateway is."""
     cores: float = 0.0
     """How busy its process is."""
     clock: float = 0.0
-    well: set[int] = field(default_factory=set)
-    """HTTP ports."""
+    well: set[str] = field(default_factory=set)
+    """Names of processes."""
 
     def health(self) -> list[ReplicaHealth]:
         if self.down:
             raise GatewayError("The gateway is not running.")
-        return [
-            ReplicaHealth("echo", "http", f"127.0.0.1:{port}", True, 0, 0, 0, 0)
-            if port in self.well
-            else ReplicaHealth("echo", "http", f"127.0.0.1:{port}", True, self.requests, 0, self.active, self.answered)
-            for port in Replica.objects.values_list("http_port", flat=True)
-        ]
+        names = [replica.process_name for replica in Replica.objects.select_related("service", "revision")]
+        return [self._health(name) for name in names]
+
+    def _health(self, name: str) -> ReplicaHealth:
+        counts = (0, 0, 0, 0) if name in self.well else (self.requests, 0, self.active, self.answered)
+        return ReplicaHealth("echo", "http", str(wiring.engine().listeners(name).http), True, *counts)
 
     def usage(self, pid: int) -> Usage:
         """As of the last look."""
         return Usage(self.clock, {(pid, pid): self.cores * self.clock})
 
-    def answer(self, host: str, ports: Ports, service: str, timeout: float) -> bool:
-        self.probed_ports.append(ports.http)
-        return self.answers or ports.http in self.well
+    def answer(self, listeners: Listeners, service: str, timeout: float) -> bool:
+        name = process_at(listeners.http)
+        self.probed.append(name)
+        return self.answers or name in self.well
 
 
 def hung_at(numbers: Numbers, *moments: float, change: Callable[[int], None] = lambda step: None) -> list[float]:

@@ -6,15 +6,27 @@ The real engine, the real Triton and the real Envoy are in tests/integration.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
 
 from datasets.jobs import rounds
 from datasets.models import Round
 from services.clients.probes.kserve_v2 import ProbeResult
 from services.control import reconcile
 from services.engines import base
-from services.engines.base import Engine, LogChunk, Observation
+from services.engines.base import Containment, Engine, LogChunk, Observation, Site
+from services.listeners import Address, Listeners
 from services.models import Replica, Service
 from services.specs import ReplicaSpec
+
+BOXED = Containment(True, "Each replica is in a box of its own.")
+ALL = "*"
+ALL_BUT_THE_FIRST = "!svc-*-r1-0"
+
+
+def process_at(address: Address) -> str:
+    """The name of the process that listens there."""
+    return Path(address.path).parent.name
 
 
 @dataclass
@@ -26,6 +38,16 @@ class RecordingEngine(Engine):
     stopped: list[str] = field(default_factory=list)
     erased: list[str] = field(default_factory=list)
     log: str = ""
+    contained: Containment = BOXED
+
+    def containment(self) -> Containment:
+        return self.contained
+
+    def site(self, name: str, tree: Path) -> Site:
+        return Site(tree, Path("/run") / name)
+
+    def listeners(self, name: str) -> Listeners:
+        return Listeners.in_folder(Path("/sockets") / name)
 
     def apply(self, spec: ReplicaSpec) -> None:
         self.applied.append(spec.name)
@@ -58,13 +80,14 @@ class RecordingEngine(Engine):
 @dataclass
 class World:
     engine: RecordingEngine
-    deaf: set[int] = field(default_factory=set)
-    """HTTP ports of replicas that do not answer."""
+    deaf: set[str] = field(default_factory=set)
+    """Patterns of names of processes that do not answer; of one with ! in front, all others."""
 
-    def probe(self, host: str, http_port: int, model: str, timeout: float = 2.0) -> ProbeResult:
-        return (
-            ProbeResult(False, "Nobody answers.", listening=False) if http_port in self.deaf else ProbeResult(True, "")
-        )
+    def probe(self, address: Address, model: str, timeout: float = 2.0) -> ProbeResult:
+        name = process_at(address)
+        if any(fnmatch(name, pattern.lstrip("!")) != pattern.startswith("!") for pattern in self.deaf):
+            return ProbeResult(False, "Nobody answers.", listening=False)
+        return ProbeResult(True, "")
 
     def settle(self, service: Service, steps: int = 20) -> Service:
         """Reconcile until a step changes nothing any more; the row as it is then."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 
 from console.first_run import credentials
 from tests.integration.live import Answer, Live, send
 from tests.integration.stack_run import stack
-from tests.ports import free_ports
 from tests.servers.triton import runtime_root
 from tests.upgrade import earlier
 from tests.upgrade.earlier import CALLS
@@ -21,9 +18,6 @@ def test_what_ran_runs_again_with_its_keys_and_its_usage() -> None:
     runtime_root()
     with stack() as running:
         home = earlier.restore(running.home.root, running.home.runtimes)
-        with sqlite3.connect(home.database) as database:  # the ports of then may be somebody's
-            ports = free_ports(3)
-            database.execute("UPDATE services_replica SET http_port = ?, grpc_port = ?, metrics_port = ?", ports)
         urls = {"console_url": running.console_port, "gateway_url": running.gateway_port}
         addresses = {name: f"http://127.0.0.1:{port}" for name, port in urls.items()}
         credentials.write(home.credentials, {**addresses, "api_key": earlier.keys()["first run"]})

@@ -22,6 +22,7 @@ from datasets.sources.nfs import mounts
 from services.actions import places
 from services.control import publishing
 from services.control.replicas import life as replicas
+from services.engines.local import launch
 
 
 class Command(BaseCommand):
@@ -72,6 +73,7 @@ class Command(BaseCommand):
         control_plane = programs.control_plane(home, doors, binaries.redis_server())
         publishing.prepare()
         stack = [*control_plane, gateway.program(home, workers=settings.GATEWAY_WORKERS or None)]
+        launch.drop_outdated(home.programs)
         supervisord.write(home, stack)
         places.note_sweep()  # the first one is due only once the worker runs
         self.announce("Bringing the database up to date")

@@ -89,7 +89,9 @@ class NodeOut(serializers.ModelSerializer[Node]):
     labels = serializers.DictField(child=serializers.CharField(), help_text="What the node reports of itself.")
     extra_labels = serializers.DictField(child=serializers.CharField(), help_text="An administrator's.")
     gpus = serializers.DictField(child=serializers.IntegerField(), help_text="GPU product to count.")
-    facts = serializers.DictField(help_text="Live readings: load, free memory, free disk.")
+    facts = serializers.DictField(
+        help_text="Live readings, and `boxes` with `containment`: what keeps replicas apart here."
+    )
     used = serializers.SerializerMethodField(help_text="What the replicas on it hold now.")
     problem = serializers.SerializerMethodField(help_text="What is wrong with its disk right now; empty: nothing.")
 

@@ -1,1 +1,1 @@
-"""Asks a replica on its own loopback port how it is."""
+"""Asks a replica where it listens how it is."""

@@ -1,6 +1,6 @@
 """Asks a server that speaks the V2 (KServe) protocol how it is: readiness and model metadata, over HTTP.
 
-For a replica's own loopback ports: requests of people go through the gateway and are not made here.
+Requests of people go through the gateway and are not made here.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import quote
 
 from services.clients.inference.http_exchange import error_of
-from services.clients.probes import loopback, required_inputs
-from services.clients.probes.loopback import NotHttp, NotListening, ProbeResult
+from services.clients.probes import exchange, required_inputs
+from services.clients.probes.exchange import NotHttp, NotListening, ProbeResult
 from services.errors import ProbeError
+from services.listeners import Address
 from services.specs import Tensor
 
 
@@ -29,20 +30,20 @@ class ModelMetadata:
     outputs: tuple[Tensor, ...]
 
 
-def model_metadata(host: str, http_port: int, model: str, timeout: float = 2.0) -> ModelMetadata:
+def model_metadata(address: Address, model: str, timeout: float = 2.0) -> ModelMetadata:
     """Raises ProbeError: nobody answers, the model is not there, or the answer makes no sense."""
-    status, body = get(host, http_port, f"/v2/models/{quote(model, safe='')}", timeout)
+    status, body = get(address, f"/v2/models/{quote(model, safe='')}", timeout)
     try:
         answer = json.loads(body)
         if status != 200:
-            raise ProbeError(f"The server at {host}:{http_port} refused: {answer['error']}.")
+            raise ProbeError(f"The server at {address} refused: {answer['error']}.")
         return parse_metadata(answer)
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # another server has taken the port
-        raise not_v2(host, http_port) from error
+        raise not_v2(address) from error
 
 
 def loaded_facts(
-    host: str, http_port: int, model: str, inputs: Sequence[Tensor], timeout: float = 2.0
+    address: Address, model: str, inputs: Sequence[Tensor], timeout: float = 2.0
 ) -> tuple[frozenset[str], bool]:
     """The inputs that may be left out, and whether the model is decoupled, of which Triton then tells no inputs.
 
@@ -51,17 +52,17 @@ def loaded_facts(
     body = json.dumps(required_inputs.excess(inputs)).encode()
     headers = {"Content-Type": "application/json"}
     path = f"/v2/models/{quote(model, safe='')}/infer"
-    status, answer = loopback.post(host, http_port, path, body, headers, timeout)
+    status, answer = exchange.post(address, path, body, headers, timeout)
     refusal = error_of(answer, status)
     return required_inputs.optional_in(refusal, inputs) or frozenset(), required_inputs.is_decoupled(refusal)
 
 
-def probe(host: str, http_port: int, model: str, timeout: float = 2.0) -> ProbeResult:
+def probe(address: Address, model: str, timeout: float = 2.0) -> ProbeResult:
     """The readiness of a replica: its health endpoint, then one real metadata call. Never raises for a bad server."""
     try:
-        if get(host, http_port, "/v2/health/ready", timeout)[0] != 200:
+        if get(address, "/v2/health/ready", timeout)[0] != 200:
             return ProbeResult(False, "The server is up and still loading the model.")
-        metadata = model_metadata(host, http_port, model, timeout)
+        metadata = model_metadata(address, model, timeout)
     except ProbeError as error:
         return ProbeResult(False, error.message, listening=not isinstance(error, NotListening))
     if metadata.name != model:
@@ -69,16 +70,16 @@ def probe(host: str, http_port: int, model: str, timeout: float = 2.0) -> ProbeR
     return ProbeResult(True, "")
 
 
-def get(host: str, http_port: int, path: str, timeout: float) -> tuple[int, bytes]:
+def get(address: Address, path: str, timeout: float) -> tuple[int, bytes]:
     """Status and body (at most 1 MiB). Raises ProbeError when there is no HTTP answer."""
     try:
-        return loopback.get(host, http_port, path, timeout)
+        return exchange.get(address, path, timeout)
     except NotHttp as error:
-        raise not_v2(host, http_port) from error
+        raise not_v2(address) from error
 
 
-def not_v2(host: str, http_port: int) -> ProbeError:
-    return ProbeError(f"The server at {host}:{http_port} does not speak the V2 protocol.")
+def not_v2(address: Address) -> ProbeError:
+    return ProbeError(f"The server at {address} does not speak the V2 protocol.")
 
 
 def parse_metadata(answer: Any) -> ModelMetadata:

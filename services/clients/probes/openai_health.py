@@ -1,4 +1,4 @@
-"""Asks a server that speaks OpenAI's protocol (vLLM) how it is, on a replica's own loopback port.
+"""Asks a server that speaks OpenAI's protocol (vLLM) how it is.
 
 Requests of people go through the gateway and are not made here.
 """
@@ -9,20 +9,21 @@ import json
 from http import HTTPStatus
 from typing import Any, Final
 
-from services.clients.probes import loopback
-from services.clients.probes.loopback import NotListening, ProbeResult
+from services.clients.probes import exchange
+from services.clients.probes.exchange import NotListening, ProbeResult
 from services.errors import ProbeError
+from services.listeners import Address
 
 JSON: Final = {"Content-Type": "application/json"}
 
 
-def probe(host: str, port: int, model: str, timeout: float = 2.0) -> ProbeResult:
+def probe(address: Address, model: str, timeout: float = 2.0) -> ProbeResult:
     """The readiness of a replica: its health endpoint, then the list of its models. Never raises for a bad server."""
     try:
-        status, _ = loopback.get(host, port, "/health", timeout)
+        status, _ = exchange.get(address, "/health", timeout)
         if status != HTTPStatus.OK:
             return ProbeResult(False, f"The server is up and not healthy (status {status}).")
-        names = served(host, port, timeout)
+        names = served(address, timeout)
     except ProbeError as error:
         return ProbeResult(False, error.message, listening=not isinstance(error, NotListening))
     if model not in names:
@@ -30,20 +31,20 @@ def probe(host: str, port: int, model: str, timeout: float = 2.0) -> ProbeResult
     return ProbeResult(True, "")
 
 
-def served(host: str, port: int, timeout: float = 2.0) -> tuple[str, ...]:
+def served(address: Address, timeout: float = 2.0) -> tuple[str, ...]:
     """The names of the models and adapters it serves. Raises ProbeError."""
-    status, body = loopback.get(host, port, "/v1/models", timeout)
+    status, body = exchange.get(address, "/v1/models", timeout)
     try:
         listed = json.loads(body)["data"]
         names = tuple(str(item["id"]) for item in listed)
     except (ValueError, LookupError, TypeError) as error:
-        raise ProbeError(f"The server at {host}:{port} does not speak OpenAI's protocol.") from error
+        raise ProbeError(f"The server at {address} does not speak OpenAI's protocol.") from error
     if status != HTTPStatus.OK:
-        raise ProbeError(f"The server at {host}:{port} lists no models (status {status}).")
+        raise ProbeError(f"The server at {address} lists no models (status {status}).")
     return names
 
 
-def answers(host: str, port: int, model: str, timeout: float) -> bool:
+def answers(address: Address, model: str, timeout: float) -> bool:
     """Whether the engine behind the server computes: one token, or one embedding, of a one-word prompt.
 
     Generation is asked for first. A server whose model only embeds refuses that before its engine is asked, so a
@@ -55,7 +56,7 @@ def answers(host: str, port: int, model: str, timeout: float) -> bool:
     )
     try:
         for path, body in requests:
-            status, _ = loopback.post(host, port, path, json.dumps(body).encode(), JSON, timeout)
+            status, _ = exchange.post(address, path, json.dumps(body).encode(), JSON, timeout)
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 return False
             if status == HTTPStatus.OK:
@@ -65,20 +66,20 @@ def answers(host: str, port: int, model: str, timeout: float) -> bool:
     return True
 
 
-def warm_up(host: str, port: int, model: str, timeout: float) -> None:
+def warm_up(address: Address, model: str, timeout: float) -> None:
     """What a server prepares only when it is first asked: sampling, log probabilities, a grammar, each adapter.
 
     Any answer will do: what the model cannot do is refused. Raises ProbeError for a request without one.
     """
     plain = {"prompt": "a", "max_tokens": 1}
-    if _status(host, port, "/v1/completions", {"model": model, **plain}, timeout) != HTTPStatus.OK:
-        _status(host, port, "/v1/embeddings", {"model": model, "input": "a"}, timeout)
+    if _status(address, "/v1/completions", {"model": model, **plain}, timeout) != HTTPStatus.OK:
+        _status(address, "/v1/embeddings", {"model": model, "input": "a"}, timeout)
         return
     for more in FIRST_USES:
-        _status(host, port, "/v1/completions", {"model": model, **plain, **more}, timeout)
-    for adapter in served(host, port, timeout):
+        _status(address, "/v1/completions", {"model": model, **plain, **more}, timeout)
+    for adapter in served(address, timeout):
         if adapter != model:
-            _status(host, port, "/v1/completions", {"model": adapter, **plain}, timeout)
+            _status(address, "/v1/completions", {"model": adapter, **plain}, timeout)
 
 
 FIRST_USES: Final[tuple[dict[str, Any], ...]] = (
@@ -87,5 +88,5 @@ FIRST_USES: Final[tuple[dict[str, Any], ...]] = (
 )
 
 
-def _status(host: str, port: int, path: str, body: dict[str, Any], timeout: float) -> int:
-    return loopback.post(host, port, path, json.dumps(body).encode(), JSON, timeout)[0]
+def _status(address: Address, path: str, body: dict[str, Any], timeout: float) -> int:
+    return exchange.post(address, path, json.dumps(body).encode(), JSON, timeout)[0]

@@ -7,25 +7,26 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.clients.probes import loopback
+from services.clients.probes import exchange
 from services.errors import ProbeError
+from services.listeners import Address
 
 MAX_PAGE_BYTES: Final = 16 << 20
 
 
-def total(host: str, port: int, is_included: Callable[[str], bool], timeout: float = 2.0) -> float:
+def total(address: Address, is_included: Callable[[str], bool], timeout: float = 2.0) -> float:
     """The sum of all counters of /metrics whose name (without `_total`) `is_included`, over all labels; of a histogram,
     how many values it has.
 
     Raises ProbeError when there is no such page, or none that can be read.
     """
-    status, page = loopback.get(host, port, "/metrics", timeout, MAX_PAGE_BYTES)
+    status, page = exchange.get(address, "/metrics", timeout, MAX_PAGE_BYTES)
     if status != 200:
-        raise ProbeError(f"The server at {host}:{port} shows no metrics (status {status}).")
+        raise ProbeError(f"The server at {address} shows no metrics (status {status}).")
     try:
         return sum_of(page.decode(), is_included)
     except ValueError as error:
-        raise ProbeError(f"The metrics of the server at {host}:{port} cannot be read: {error}.") from error
+        raise ProbeError(f"The metrics of the server at {address} cannot be read: {error}.") from error
 
 
 def sum_of(page: str, is_included: Callable[[str], bool]) -> float:

@@ -15,29 +15,30 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from services.clients.inference.datatypes import DTYPES, bytes_per_value
-from services.clients.probes import kserve_v2, loopback, required_inputs
+from services.clients.probes import exchange, kserve_v2, required_inputs
 from services.errors import ProbeError
-from services.specs import Ports, Tensor
+from services.listeners import Listeners
+from services.specs import Tensor
 
 MOST_BYTES: Final = 8 << 20
 """A larger input is not sent: its way there would say more than the model."""
 OPTIONS: Final = [("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
 
 
-def answers(host: str, ports: Ports, model: str, timeout: float) -> bool:
+def answers(listeners: Listeners, model: str, timeout: float) -> bool:
     """False when it gives no answer within `timeout` seconds; True, too, when there is no way to ask it."""
     try:
-        inputs = kserve_v2.model_metadata(host, ports.http, model, timeout).inputs
+        inputs = kserve_v2.model_metadata(listeners.http, model, timeout).inputs
     except ProbeError:
         return False
     if sum(zeros_bytes(tensor) for tensor in inputs) > MOST_BYTES:
         return True
     try:
-        status, answer = loopback.post(host, ports.http, *request(model, inputs), timeout)
+        status, answer = exchange.post(listeners.http, *request(model, inputs), timeout)
     except ProbeError:
         return False
     if status >= 400 and required_inputs.is_decoupled(answer.decode("utf-8", "replace")):
-        return streams(f"{host}:{ports.grpc}", model, inputs, timeout)
+        return streams(listeners.grpc.target, model, inputs, timeout)
     return True
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from services.control import leases
 from services.control.queues import lines
-from services.engines.local import ports
 from services.models import Queue, Replica, Revision, Service
 from services.models.services import RUNNING
 from services.policies import admission, amounts, placement
@@ -22,7 +20,6 @@ from services.specs import ServiceSpec
 
 GONE = "Queue {name} is gone. Edit the service to use another queue."
 CHANGED = Decision(False, "It was changed meanwhile; looking again.")
-TAKEN = "Ports were taken by another worker. Retrying."
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> Decis
         try:
             _make_replicas(service, revision, indexes, nodes)
         except IntegrityError:
-            return Decision(False, TAKEN)
+            return CHANGED
         Service.objects.filter(pk__in=passed).update(passed=F("passed") + 1)
         Service.objects.filter(pk=service.pk).update(passed=0, held_at=None)
         lines.end_hold(line.queue, service.pk)
@@ -95,7 +92,7 @@ def take_over(service: Service, revision: Revision, give_way: Callable[[], objec
             _make_replicas(service, revision, range(service.replicas), nodes)
         except IntegrityError:
             transaction.set_rollback(True)
-            return Decision(False, TAKEN)
+            return CHANGED
     return decision
 
 
@@ -168,21 +165,12 @@ def _beside_the_line(mine: Claim, line: lines.Line, *, grows: bool = False) -> t
 
 
 def _make_replicas(service: Service, revision: Revision, indexes: Sequence[int], nodes: Sequence[str]) -> None:
-    first, last = settings.REPLICA_PORTS[0], settings.REPLICA_PORTS[-1]
-    near = str(settings.HOME.root)  # consoles that run side by side do not look in the same place
-    free = ports.allocate(3 * len(indexes), Replica.objects.taken_ports(), first=first, last=last, near=near)
+    """Raises IntegrityError when another worker has made one of them: nothing is made then."""
+    rows = zip(indexes, nodes, strict=True)
     with transaction.atomic():  # a savepoint: the transaction around it goes on
-        for index, node in zip(indexes, nodes, strict=True):
-            http, grpc, metrics = (free.pop(0) for _ in range(3))
-            Replica.objects.create(
-                service=service,
-                revision=revision,
-                index=index,
-                node=node,
-                http_port=http,
-                grpc_port=grpc,
-                metrics_port=metrics,
-            )
+        Replica.objects.bulk_create(
+            Replica(service=service, revision=revision, index=index, node=node) for index, node in rows
+        )
 
 
 def preview(spec: ServiceSpec, replicas: int, team: int) -> Decision | None:

@@ -20,13 +20,11 @@ from django.db.models import F, Q
 
 from console.errors import ConsoleError
 from services import dispatch, states, wiring
-from services.clients.kernel import connections
 from services.control import publishing
 from services.control.replicas import life as replicas
 from services.control.replicas import stalls
-from services.control.replicas.life import ports_of
+from services.control.replicas.life import listeners_of
 from services.control.replicas.stalls import Load, Observation
-from services.control.snapshot import HOST
 from services.control.transitions import log
 from services.errors import EngineError, GatewayError
 from services.gateway import status
@@ -58,7 +56,12 @@ def end_hung(now: float | None = None) -> list[Replica]:
     for gone in _seen.keys() - {row.pk for row in rows}:
         del _seen[gone]
     loads = _loads(rows)
-    due = [suspect for row in rows if (suspect := _suspect(row, loads.get(row.pk), moment))]
+    services = {row.pk: row.service_id for row in rows}
+
+    def others(row: Replica) -> Load:
+        return stalls.total(load for pk, load in loads.items() if services[pk] == row.service_id and pk != row.pk)
+
+    due = [suspect for row in rows if (suspect := _suspect(row, loads.get(row.pk), others(row), moment))]
     if not due:
         return []
     with ThreadPoolExecutor(max_workers=min(8, len(due))) as pool:
@@ -79,21 +82,22 @@ def _rows() -> list[Replica]:
 
 def _loads(rows: Iterable[Replica]) -> Mapping[int, Load]:
     """Load of the READY replicas; empty while the gateway does not tell. A restarted gateway counts anew."""
-    by_port: dict[str, Load] = {}
+    by_address: dict[str, Load] = {}
     try:
         for each in status.replicas(settings.HOME.gateway):
-            by_port[each.address] = Load(each.requests, each.answered, each.active)
+            by_address[each.address] = Load(each.requests, each.answered, each.active)
     except GatewayError:
         return {}
-    return {
-        row.pk: stalls.total(by_port.get(f"{HOST}:{port}", Load()) for port in (row.http_port, row.grpc_port))
-        for row in rows
-        if row.state == Replica.READY
-    }
+
+    def load(row: Replica) -> Load:
+        listeners = listeners_of(row)
+        return stalls.total(by_address.get(str(each), Load()) for each in (listeners.http, listeners.grpc))
+
+    return {row.pk: load(row) for row in rows if row.state == Replica.READY}
 
 
-def _suspect(replica: Replica, load: Load | None, now: float) -> Suspect | None:
-    """One that it is time to ask. Also brings what is known of it up to date."""
+def _suspect(replica: Replica, load: Load | None, others: Load, now: float) -> Suspect | None:
+    """One that it is time to ask. Also brings what is known of it up to date. `others`: load of its service's."""
     before = _seen.get(replica.pk)
     if replica.state == Replica.READY and load is None:
         _seen.pop(replica.pk, None)
@@ -103,7 +107,7 @@ def _suspect(replica: Replica, load: Load | None, now: float) -> Suspect | None:
         _seen[replica.pk] = stalls.begin(replica, now, load)
         return None
     if replica.state == Replica.READY:
-        before = stalls.with_load(before, load, _progress(replica), _sent(replica), now)
+        before = stalls.with_load(before, load, others, _progress(replica), _sent(replica), now)
     _seen[replica.pk] = seen = stalls.with_usage(before, now)
     allowed = stalls.bounds(replica)
     return Suspect(replica, seen, seen.is_overdue(allowed, now)) if seen.is_due(allowed, now) else None
@@ -120,24 +124,27 @@ def _progress(replica: Replica) -> float | None:
     """Its own count of work done; None when it does not tell, which proves nothing."""
     framework = wiring.framework(replica.revision.spec["framework"])
     try:
-        return framework.progress(HOST, ports_of(replica), PROGRESS_SECONDS)
+        return framework.progress(listeners_of(replica), PROGRESS_SECONDS)
     except ConsoleError:
         return None
 
 
 def _sent(replica: Replica) -> int:
-    traffic = connections.held((replica.grpc_port,))
-    return traffic.sent if traffic else 0
+    """Bytes that the gateway has had over gRPC from all replicas of its service."""
+    try:
+        return status.received(settings.HOME.gateway, replica.service.name)
+    except GatewayError:
+        return 0
 
 
 def _ask(suspect: Suspect) -> Suspect:
     """In two ways: for one tiny inference, and for its health."""
     replica = suspect.replica
     framework = wiring.framework(replica.revision.spec["framework"])
-    ports, name = ports_of(replica), replica.service.name
-    if framework.answers(HOST, ports, name, ANSWER_SECONDS):
+    listeners, name = listeners_of(replica), replica.service.name
+    if framework.answers(listeners, name, ANSWER_SECONDS):
         return replace(suspect, answers=True)
-    return replace(suspect, healthy=framework.probe(HOST, ports, name, PROGRESS_SECONDS).ready)
+    return replace(suspect, healthy=framework.probe(listeners, name, PROGRESS_SECONDS).ready)
 
 
 def _is_hung(suspect: Suspect, now: float) -> bool:

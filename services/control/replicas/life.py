@@ -20,20 +20,23 @@ from datasets.specs import Tree
 from services import wiring
 from services.clients.kernel import connections
 from services.control import leases, publishing
-from services.control.replicas import retries
+from services.control.replicas import containment, retries
 from services.control.transitions import log
 from services.engines import base as engines
 from services.engines.base import Observation
 from services.errors import GatewayError, GatewaySilent, ModelError
 from services.frameworks import warming
 from services.gateway import status
+from services.listeners import Listeners
 from services.models import Replica, Service
 from services.policies.admission import ordinal
-from services.specs import LaunchContext, Ports, ReplicaSpec, process_of
+from services.specs import LaunchContext, ReplicaSpec, process_of
 
 LEAST_DRAIN = timedelta(seconds=3)
 """By then the gateway sends nothing new, and has closed its idle connections."""
 LOG_LINES = 40
+BOX_FAILED = "bwrap:"
+"""What bubblewrap says begins so."""
 
 
 def tree_of(replica: Replica) -> Tree:
@@ -51,22 +54,31 @@ def tree_of(replica: Replica) -> Tree:
 def spec_of(replica: Replica, tree: Tree) -> ReplicaSpec:
     """How this replica is started. Raises ModelError when its files cannot be served."""
     spec = replica.revision.parsed()
-    run_dir = settings.HOME.replicas / replica.process_name
+    site = wiring.engine().site(replica.process_name, tree.path)
     launch = wiring.framework(spec.framework).launch(
         LaunchContext(
             service=replica.service.name,
             tree=tree.path,
-            run_dir=run_dir,
-            ports=ports_of(replica),
             spec=spec,
             runtime=wiring.runtime(spec.framework),
+            models=site.models,
+            run_dir=site.run_dir,
         )
     )
-    return ReplicaSpec(name=replica.process_name, run_dir=run_dir, launch=launch, start_seconds=launch.settle_seconds)
+    run_dir = settings.HOME.replicas / replica.process_name
+    return ReplicaSpec(
+        name=replica.process_name,
+        run_dir=run_dir,
+        launch=launch,
+        tree=tree.path,
+        runtime=wiring.runtime(spec.framework),
+        gpus=spec.resources.gpu,
+        start_seconds=launch.settle_seconds,
+    )
 
 
-def ports_of(replica: Replica) -> Ports:
-    return Ports(replica.http_port, replica.grpc_port, replica.metrics_port)
+def listeners_of(replica: Replica) -> Listeners:
+    return wiring.engine().listeners(replica.process_name)
 
 
 def overdue(replica: Replica) -> str:
@@ -150,6 +162,7 @@ def _is_to_be_started(replica: Replica, seen: Observation) -> bool:
 
 def _start(replica: Replica, seen: Observation) -> None:
     leases.check()
+    containment.check(wiring.engine())
     tree = tree_of(replica)
     spec = spec_of(replica, tree)
     if seen.state == engines.FAILED:
@@ -179,11 +192,11 @@ def _judge(replica: Replica, seen: Observation) -> tuple[str, str]:
     if seen.state not in {engines.RUNNING, engines.STARTING}:
         return waiting, seen.message or f"Its process is {seen.state.lower()}."
     framework = wiring.framework(replica.revision.spec["framework"])
-    probe = framework.probe(publishing.HOST, ports_of(replica), replica.service.name, timeout=2.0)
+    probe = framework.probe(listeners_of(replica), replica.service.name, timeout=2.0)
     if probe.ready:
         is_new = seen.pid != replica.well_pid
         if is_new and not warming.is_warm(
-            framework, publishing.HOST, ports_of(replica), replica.service.name, replica.process_name, seen.pid
+            framework, listeners_of(replica), replica.service.name, replica.process_name, seen.pid
         ):
             return waiting, warming.SENTENCE
         return Replica.READY, ""
@@ -227,6 +240,8 @@ def forget_processes() -> None:
 def why_failed(replica: Replica) -> str:
     """One sentence from the end of its log; "" when the log does not say."""
     lines = tail(replica, 400).splitlines()
+    if lines and lines[-1].startswith(BOX_FAILED):
+        return f"Its box could not be made. {lines[-1].removeprefix(BOX_FAILED).strip()}."
     return wiring.framework(replica.revision.spec["framework"]).explain(lines)
 
 
@@ -314,13 +329,14 @@ def _is_drained(replica: Replica) -> bool:
         return False
     if _is_listed(replica):
         return False
-    traffic = connections.held((replica.http_port, replica.grpc_port))
-    return traffic is None or traffic.connections == 0
+    listeners = listeners_of(replica)
+    return not connections.held((listeners.http.path, listeners.grpc.path))
 
 
 def _is_listed(replica: Replica) -> bool:
     """Whether Envoy may still choose it. False when no Envoy runs."""
-    addresses = {f"{publishing.HOST}:{port}" for port in (replica.http_port, replica.grpc_port)}
+    listeners = listeners_of(replica)
+    addresses = {str(listeners.http), str(listeners.grpc)}
     try:
         return any(seen.address in addresses for seen in status.replicas(settings.HOME.gateway))
     except GatewaySilent:

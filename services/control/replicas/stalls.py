@@ -51,7 +51,9 @@ class Observation:
     load: Load = Load()
     progress: float | None = None
     sent: int = 0
-    """Bytes that left its gRPC port."""
+    """Bytes that replicas of its service have sent over gRPC."""
+    others: Load = Load()
+    """What those replicas but this one have to do: while that is nothing, it alone sends."""
     measured: bool = False
     """It had something to do at the last look. What came between two looks may be as new as the second one."""
     usage: Usage | None = None
@@ -85,10 +87,14 @@ def bounds(replica: Replica) -> Bounds:
     return Bounds(seconds, max(LONGEST * seconds, spec.limits.timeout_seconds or Limits.request_timeout_seconds))
 
 
-def with_load(seen: Observation, load: Load, progress: float | None, sent: int, now: float) -> Observation:
+def with_load(
+    seen: Observation, load: Load, others: Load, progress: float | None, sent: int, now: float
+) -> Observation:
     """A READY one that has requests. Anything that it finished or sent shows that it gets on."""
     if seen.progress is None:
-        seen = replace(seen, progress=progress, sent=seen.sent or sent)
+        seen = replace(seen, progress=progress)
+    if not seen.sent or others.active or others != seen.others:  # nobody knows which of them sent it
+        seen = replace(seen, sent=sent, others=others)
     # What HTTP/2 itself says to each new request is no answer.
     has_sent = sent - seen.sent > FRAME_BYTES * (1 + load.requests - seen.load.requests)
     if has_sent or (progress is not None and progress != seen.progress):

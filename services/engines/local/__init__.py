@@ -1,4 +1,4 @@
-"""The local engine: replicas as processes of the stack's own supervisord, on loopback ports."""
+"""The local engine: replicas as processes of the stack's own supervisord, on unix sockets."""
 
 from services.engines.local.engine import LocalEngine
 

@@ -6,7 +6,10 @@ here accepts that the other was faster.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
+import shutil
 import signal
 import time
 from contextlib import suppress
@@ -15,12 +18,13 @@ from typing import Final
 
 from console.home import Home
 from services.engines import base
-from services.engines.base import Engine, LogChunk, Observation
-from services.engines.local import launch, logs
+from services.engines.base import Containment, Engine, LogChunk, Observation, Site
+from services.engines.local import box, launch, logs, sandboxes
 from services.engines.local.launch import Papers
 from services.engines.local.program import NAME, Program, render
 from services.engines.local.supervisor import ProcessInfo, Supervisor
 from services.errors import EngineError
+from services.listeners import Listeners
 from services.specs import ReplicaSpec
 
 PREFIX = "svc-"
@@ -42,8 +46,9 @@ STOP_SECONDS = 60
 
 
 class LocalEngine(Engine):
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, sandbox: str = sandboxes.AUTO) -> None:
         self._home = home
+        self._sandbox = sandbox
         self._supervisor = Supervisor(home.supervisor_socket)
 
     def apply(self, spec: ReplicaSpec) -> None:
@@ -52,7 +57,7 @@ class LocalEngine(Engine):
         gave_up = before is not None and before.state in GAVE_UP
         try:
             self._log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            digest = launch.prepare(spec, papers)
+            digest = launch.prepare(spec, papers, self.listeners(name), self._box(spec))
             launch.write(papers.conf, render(self._program(spec, digest)).encode())
         except OSError as error:
             raise EngineError(f"Cannot prepare {name}: {error.strerror or error}.") from error
@@ -66,6 +71,16 @@ class LocalEngine(Engine):
             self._supervisor.add(name)
         elif gave_up:
             self._supervisor.start(name)
+
+    def containment(self) -> Containment:
+        return sandboxes.containment(self._sandbox)
+
+    def site(self, name: str, tree: Path) -> Site:
+        return box.SITE if self.containment().boxed else Site(tree, self._home.replicas / name)
+
+    def listeners(self, name: str) -> Listeners:
+        digest = hashlib.sha256(name.encode()).digest()[:5]
+        return Listeners.in_folder(self._home.sockets / base64.b32encode(digest).decode().lower())
 
     def observe(self, name: str) -> Observation:
         info = self._supervisor.info(_checked(name))
@@ -88,6 +103,7 @@ class LocalEngine(Engine):
         self._supervisor.remove(name)
         papers.launch.unlink(missing_ok=True)
         papers.forget_starts()
+        shutil.rmtree(Path(self.listeners(name).http.path).parent, ignore_errors=True)
 
     def names(self) -> list[str]:
         running = {info.name for info in self._supervisor.all() if info.name.startswith(PREFIX)}
@@ -116,6 +132,14 @@ class LocalEngine(Engine):
             if time.monotonic() > deadline:
                 raise EngineError(f"{name} (pid {info.pid}) does not end.")
             time.sleep(0.05)
+
+    def _box(self, spec: ReplicaSpec) -> tuple[str, ...]:
+        """The command that makes it; empty without one."""
+        if spec.tree is None or spec.runtime is None:
+            return ()
+        if not self.containment().boxed:
+            return ()
+        return box.Box(spec.run_dir, spec.tree, spec.runtime, spec.launch.shared_memory_mib, spec.gpus > 0).command()
 
     def _program(self, spec: ReplicaSpec, digest: str) -> Program:
         papers = self._papers(spec.name)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from console.files import replace
+from services.engines.local import seccomp
+from services.engines.local.run_dir import RunDir
 from services.errors import EngineError
+from services.listeners import Listeners
 from services.specs import Launch, ReplicaSpec
 
+KEEPER = Path(__file__).with_name("keeper.py")
 START_WINDOW = 300
 """Seconds. More than `start_retries` + 3 starts within it are a crash loop, however long each one lasted."""
 
@@ -51,23 +55,41 @@ class Papers:
         self.starts.unlink(missing_ok=True)
 
 
-def prepare(spec: ReplicaSpec, papers: Papers) -> str:
+def prepare(spec: ReplicaSpec, papers: Papers, listeners: Listeners, box: Sequence[str]) -> str:
     """Make the run directory as `spec` says; remove what an earlier launch made and this one does not. -> digest
 
     Raises EngineError for a launch that asks for what it must not, OSError when the disk does not take it.
     """
-    run_dir, launch = spec.run_dir, spec.launch
+    run_dir, launch = RunDir(spec.run_dir), spec.launch
     _check(launch)
-    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run_dir.create()
     paths = sorted([*launch.files, *launch.links])
     for stale in sorted(set(_made_before(papers.launch)) - set(paths), reverse=True):
-        _remove(run_dir / stale)
+        run_dir.remove(stale)
     for name, content in launch.files.items():
-        write(run_dir / name, content)
+        run_dir.write(name, content)
     for name, target in launch.links.items():
-        _link(run_dir / name, target)
-    write_launch(papers.launch, _document(spec, papers, paths))
-    return _digest(launch)
+        run_dir.link(name, target)
+    Path(listeners.http.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_launch(papers.launch, _document(spec, papers, paths, listeners, box))
+    return _digest(launch, box)
+
+
+def drop_outdated(programs: Path) -> list[str]:
+    """Forgets replicas whose launch an earlier release wrote, before supervisord starts them: they listen where nobody
+    looks. The control loop starts them anew. Their names.
+    """
+    names = []
+    for path in sorted(programs.glob("svc-*.json")):
+        try:
+            document = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            document = {}
+        if "replica" not in document:
+            Papers(programs, path.stem).conf.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            names.append(path.stem)
+    return names
 
 
 def write_launch(path: Path, document: Mapping[str, Any]) -> None:
@@ -83,23 +105,35 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     replace(path, content, mode=mode)
 
 
-def _document(spec: ReplicaSpec, papers: Papers, paths: list[str]) -> dict[str, Any]:
+def _document(
+    spec: ReplicaSpec, papers: Papers, paths: list[str], listeners: Listeners, box: Sequence[str]
+) -> dict[str, Any]:
     return {
-        "argv": list(spec.launch.argv),
-        "env": dict(spec.launch.env),
+        "argv": [sys.executable, "-IS", str(KEEPER), str(papers.launch)],
+        "env": {},
         "cwd": str(spec.run_dir),
         "lock": str(papers.lock),
         "start_limit": [spec.start_retries + 3, START_WINDOW, str(papers.starts)],
         "made": paths,
+        "replica": {
+            "argv": list(spec.launch.argv),
+            "env": dict(spec.launch.env),
+            "folder": str(spec.run_dir),
+            "box": list(box),
+            "seccomp": base64.b64encode(seccomp.program()).decode(),
+            "sockets": {made: getattr(listeners, name).path for name, made in spec.launch.sockets.items()},
+        },
     }
 
 
-def _digest(launch: Launch) -> str:
+def _digest(launch: Launch, box: Sequence[str]) -> str:
     document = {
+        "box": list(box),
         "argv": launch.argv,
         "env": dict(launch.env),
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in launch.files.items()},
         "links": {name: str(target) for name, target in launch.links.items()},
+        "sockets": dict(launch.sockets),
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -125,21 +159,3 @@ def _made_before(launch_file: Path) -> list[str]:
         return list(json.loads(launch_file.read_bytes()).get("made", []))
     except (OSError, ValueError):
         return []
-
-
-def _link(path: Path, target: Path) -> None:
-    if path.is_symlink() and path.readlink() == target:
-        return
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        return  # never made by us: we make files and links only
-    path.unlink(missing_ok=True)

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Final
 from pydantic import TypeAdapter
 
 from services.clients.probes import kserve_v2, prometheus, triton_alive
-from services.clients.probes.loopback import ProbeResult
+from services.clients.probes.exchange import ProbeResult
 from services.frameworks import variables
 from services.frameworks.base import Framework
 from services.frameworks.triton import describe, explain, launch, options
 from services.frameworks.triton.runtime import locate, problem
-from services.specs import Launch, LaunchContext, ModelDescription, Ports
+from services.listeners import Listeners
+from services.specs import Launch, LaunchContext, ModelDescription
 
 START_SECONDS: Final = 600
 
@@ -52,16 +53,16 @@ class Triton(Framework):
     def start_seconds(self, config: Mapping[str, Any]) -> int:
         return START_SECONDS
 
-    def probe(self, host: str, ports: Ports, service: str, timeout: float) -> ProbeResult:
-        return kserve_v2.probe(host, ports.http, service, timeout)
+    def probe(self, listeners: Listeners, service: str, timeout: float) -> ProbeResult:
+        return kserve_v2.probe(listeners.http, service, timeout)
 
-    def warm_up(self, host: str, ports: Ports, service: str, timeout: float) -> None:
+    def warm_up(self, listeners: Listeners, service: str, timeout: float) -> None:
         """Nothing: Triton itself runs the `model_warmup` of a model, and our inference could change a state."""
 
-    def answers(self, host: str, ports: Ports, service: str, timeout: float) -> bool:
-        return triton_alive.answers(host, ports, service, timeout)
+    def answers(self, listeners: Listeners, service: str, timeout: float) -> bool:
+        return triton_alive.answers(listeners, service, timeout)
 
-    def progress(self, host: str, ports: Ports, timeout: float) -> float:
+    def progress(self, listeners: Listeners, timeout: float) -> float:
         """All counters of inferences: done, failed, executed, and the time they took; not those that only wait.
 
         Of all its models: one request may be many to the models that it calls, and be done long after them.
@@ -70,4 +71,4 @@ class Triton(Framework):
         def counts(name: str) -> bool:
             return name.startswith("nv_inference_") and "pending" not in name
 
-        return prometheus.total(host, ports.metrics, counts, timeout)
+        return prometheus.total(listeners.metrics, counts, timeout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from datasets.inspect.config_pbtxt import pbtxt
@@ -16,7 +16,8 @@ from services.frameworks.triton import labels
 from services.frameworks.triton.inspection import Inspection, versions_of
 from services.frameworks.triton.repository import study
 from services.frameworks.triton.runtime import Runtime, locate
-from services.specs import Launch, LaunchContext, Ports
+from services.listeners import Address
+from services.specs import Launch, LaunchContext
 
 CLOSED_APIS: Final = "shared-memory,model-config,model-repository,statistics,trace,logging"
 """Never for a caller (reference: the gateway's deny-list). Closed here too, in case something gets past the gateway."""
@@ -91,7 +92,7 @@ def render(context: LaunchContext) -> Launch:
     runtime = locate(context.runtime)
     check_env(context.spec.env)
     files: dict[str, bytes] = {"start.sh": START.encode(), "tmp/.keep": b""}
-    links = {f"repository/{name}": context.tree / target for name, target in repository.files}
+    links = {f"repository/{name}": context.models / target for name, target in repository.files}
     for one in repository.models:
         if not is_ensemble(one.config):
             check_backend(one, runtime)
@@ -99,7 +100,7 @@ def render(context: LaunchContext) -> Launch:
                 configs.on_cpu(one.config)
         configs.pass_text_ids(one.config)
         configs.harden(one.config)
-        its_files, its_links = folder_of(one, context.tree)
+        its_files, its_links = folder_of(one, context)
         files |= {f"repository/{one.name}/{name}": content for name, content in its_files.items()}
         links |= {f"repository/{one.name}/{name}": target for name, target in its_links.items()}
     return Launch(
@@ -107,14 +108,16 @@ def render(context: LaunchContext) -> Launch:
         env=environment(context, runtime),
         files=files,
         links=links,
+        shared_memory_mib=round(context.spec.resources.memory_gib * 1024),
+        sockets={name: socket_of(name, address) for name, address in vars(context.listeners).items() if address.path},
     )
 
 
-def folder_of(model: Inspection, tree: Path) -> tuple[dict[str, bytes], dict[str, Path]]:
+def folder_of(model: Inspection, context: LaunchContext) -> tuple[dict[str, bytes], dict[str, Path]]:
     """What is in the folder of one model in the generated repository: files that are written, and links."""
-    links = {name: tree / model.folder / target for name, target in model.links}
-    files = labels.rewritten(model.config, links)
-    links = {name: target for name, target in links.items() if name not in files}
+    folder = PurePosixPath(model.folder)
+    files = labels.rewritten(model.config, {name: context.tree / folder / target for name, target in model.links})
+    links = {name: context.models / folder / target for name, target in model.links if name not in files}
     files[pbtxt.NAME] = configs.write(model.config).encode()
     if is_ensemble(model.config):  # its version folders are empty, and must be there
         files |= {name: b"" for version in versions_of(model) if (name := f"{version}/.keep") not in links}
@@ -129,7 +132,7 @@ def server(context: LaunchContext, runtime: Runtime) -> tuple[str, ...]:
         "--model-control-mode=none",  # loads what is in the repository and never anything else
         "--exit-on-error=true",
         f"--exit-timeout-secs={EXIT_SECONDS}",
-        *listeners(context.ports),
+        *(option for name, address in vars(context.listeners).items() for option in listen(name, address)),
         "--allow-sagemaker=false",
         "--allow-vertex-ai=false",
         "--pinned-memory-pool-byte-size=0" if context.spec.resources.gpu == 0 else "--allow-gpu-metrics=true",
@@ -138,15 +141,16 @@ def server(context: LaunchContext, runtime: Runtime) -> tuple[str, ...]:
     )
 
 
-def listeners(ports: Ports) -> tuple[str, ...]:
-    return (
-        "--http-address=127.0.0.1",
-        f"--http-port={ports.http}",
-        "--grpc-address=127.0.0.1",
-        f"--grpc-port={ports.grpc}",
-        "--metrics-address=127.0.0.1",
-        f"--metrics-port={ports.metrics}",
-    )
+def listen(name: str, address: Address) -> tuple[str, ...]:
+    """`name`: http, grpc or metrics."""
+    if address.path:
+        return (f"--{name}-address={address.target}", *(["--grpc-port=0"] if name == "grpc" else []))
+    return (f"--{name}-address={address.host}", f"--{name}-port={address.port}")
+
+
+def socket_of(name: str, address: Address) -> str:
+    """The file that it makes: of gRPC's socket, the port is a part of the name."""
+    return f"{address.path}:0" if name == "grpc" else address.path
 
 
 def environment(context: LaunchContext, runtime: Runtime) -> dict[str, str]:

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Final
 from pydantic import TypeAdapter
 
 from services.clients.probes import openai_health, prometheus
-from services.clients.probes.loopback import ProbeResult
+from services.clients.probes.exchange import ProbeResult
 from services.frameworks import variables
 from services.frameworks.base import Framework
 from services.frameworks.vllm import describe, env, explain, launch, options
 from services.frameworks.vllm.runtime import problem
-from services.specs import Launch, LaunchContext, ModelDescription, Ports
+from services.listeners import Listeners
+from services.specs import Launch, LaunchContext, ModelDescription
 
 LOGGED: Final = dict.fromkeys(env.ALLOWED, variables.WORDS)
 FINISHED_WORK: Final = frozenset(
@@ -61,15 +62,15 @@ class Vllm(Framework):
     def start_seconds(self, config: Mapping[str, Any]) -> int:
         return int(config.get("startup_timeout_seconds", options.START_SECONDS))
 
-    def probe(self, host: str, ports: Ports, service: str, timeout: float) -> ProbeResult:
-        return openai_health.probe(host, ports.http, service, timeout)
+    def probe(self, listeners: Listeners, service: str, timeout: float) -> ProbeResult:
+        return openai_health.probe(listeners.http, service, timeout)
 
-    def warm_up(self, host: str, ports: Ports, service: str, timeout: float) -> None:
-        openai_health.warm_up(host, ports.http, service, timeout)
+    def warm_up(self, listeners: Listeners, service: str, timeout: float) -> None:
+        openai_health.warm_up(listeners.http, service, timeout)
 
-    def answers(self, host: str, ports: Ports, service: str, timeout: float) -> bool:
-        return openai_health.answers(host, ports.http, service, timeout)
+    def answers(self, listeners: Listeners, service: str, timeout: float) -> bool:
+        return openai_health.answers(listeners.http, service, timeout)
 
-    def progress(self, host: str, ports: Ports, timeout: float) -> float:
+    def progress(self, listeners: Listeners, timeout: float) -> float:
         """Tokens read, tokens written, requests ended, and steps of its engine: a long prompt takes many."""
-        return prometheus.total(host, ports.http, FINISHED_WORK.__contains__, timeout)
+        return prometheus.total(listeners.http, FINISHED_WORK.__contains__, timeout)

@@ -11,7 +11,8 @@ from services.errors import ModelError
 from services.frameworks.vllm import env, runtime
 from services.frameworks.vllm.describe import Study, lora_rank, study
 from services.frameworks.vllm.options import LORA_RANKS
-from services.specs import Launch, LaunchContext, Ports
+from services.listeners import Address
+from services.specs import Launch, LaunchContext
 
 START: Final = Path(__file__).with_name("start.py")
 """Copied into the run directory: it runs in the runtime's Python, outside the checkout."""
@@ -23,6 +24,18 @@ NO_COMPILER: Final = {"TORCHDYNAMO_DISABLE": "1"}
 as for `logprobs`: that takes a CPU a minute, in which no request gets on, and saves next to nothing after."""
 NO_MEDIA: Final = "media.invalid"
 """The one host that pictures may be fetched from: a name that can never resolve."""
+CLOSED: Final = (
+    "--disable-fastapi-docs",
+    "--disable-uvicorn-access-log",
+    f"--allowed-media-domains={NO_MEDIA}",
+    "--no-trust-request-chat-template",
+    "--no-trust-request-mm-kwargs",
+    "--no-enable-prompt-embeds",
+    "--no-enable-tokenizer-info-endpoint",
+    "--no-enable-log-requests",
+    "--no-enable-mm-embeds",
+)
+"""As far as vLLM lets itself be closed."""
 
 
 def render(context: LaunchContext) -> Launch:
@@ -47,7 +60,10 @@ def render(context: LaunchContext) -> Launch:
             "tmp/.keep": b"",
             **{f"cache/vllm/{runtime.KNOWN}/{name}": content for name, content in cache_files.items()},
         },
+        sockets={"http": context.listeners.http.path} if context.listeners.http.path else {},
         settle_seconds=SETTLE_SECONDS,
+        shared_memory_mib=context.spec.framework_config.get("shared_memory_mib")
+        or round(context.spec.resources.memory_gib * 1024),
     )
 
 
@@ -56,9 +72,10 @@ def server(context: LaunchContext, inspection: Study, on_cpu: bool) -> tuple[str
     return (
         # Not the `vllm` script: in the CPU build it looks for a distribution named vllm and ends.
         *("-m", "vllm.entrypoints.openai.api_server"),
-        f"--model={context.tree}",
+        f"--model={context.models}",
         f"--served-model-name={context.service}",
-        *doors(context.ports),
+        *listen(context.listeners.http),
+        *CLOSED,
         *task_flags(inspection),
         *precision(options, inspection, on_cpu),
         *capacity(context, options),
@@ -70,25 +87,9 @@ def server(context: LaunchContext, inspection: Study, on_cpu: bool) -> tuple[str
     )
 
 
-def doors(ports: Ports) -> tuple[str, ...]:
-    """One port, on loopback, where the gateway is the only client; closed as far as vLLM lets itself be closed.
-
-    No --api-key: it would guard /v1 only, stand in the command line for every user of the machine to read, and keep
-    out nobody whom 127.0.0.1 does not.
-    """
-    return (
-        "--host=127.0.0.1",
-        f"--port={ports.http}",
-        "--disable-fastapi-docs",
-        "--disable-uvicorn-access-log",
-        f"--allowed-media-domains={NO_MEDIA}",
-        "--no-trust-request-chat-template",
-        "--no-trust-request-mm-kwargs",
-        "--no-enable-prompt-embeds",
-        "--no-enable-tokenizer-info-endpoint",
-        "--no-enable-log-requests",
-        "--no-enable-mm-embeds",
-    )
+def listen(address: Address) -> tuple[str, ...]:
+    """The gateway is the only client. No --api-key: it would guard /v1 only, and keep out nobody else."""
+    return (f"--uds={address.path}",) if address.path else (f"--host={address.host}", f"--port={address.port}")
 
 
 def task_flags(inspection: Study) -> tuple[str, ...]:
@@ -125,7 +126,7 @@ def lora(context: LaunchContext, options: Mapping[str, Any]) -> tuple[str, ...]:
         f"--max-loras={options.get('max_loras') or len(modules)}",
         f"--max-lora-rank={rank}",
         "--lora-modules",
-        *(f"{context.service}:{module['name']}={context.tree / module['path']}" for module in modules),
+        *(f"{context.service}:{module['name']}={context.models / module['path']}" for module in modules),
     )
 
 

@@ -1,6 +1,6 @@
-"""Where requests go: per ready service a cluster for its HTTP ports, and for Triton one for its gRPC ports.
+"""Where requests go: per ready service a cluster for HTTP, and for Triton one for gRPC.
 
-Both are probed on the HTTP port. A replica that dies is left at once by the retry of the request that notices it,
+Both are probed over HTTP. A replica that dies is left at once by the retry of the request that notices it,
 within a second by outlier detection, and comes back when its probe passes again. One that hangs while its probe
 passes is found elsewhere (services/control/replicas/hung.py): a request's time limit is too long for that, and a slow
 model is no broken one. A probe that fails keeps new requests away and cuts none that is under way.
@@ -21,6 +21,7 @@ from services.gateway.envoy import names
 from services.gateway.envoy.document import REMEMBERED, Item, remembered
 from services.gateway.envoy.names import Json, typed
 from services.gateway.snapshot import Endpoint, GatewayService, Limits, Snapshot
+from services.listeners import Address
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 WINDOW_MAX = (1 << 31) - 1
@@ -94,7 +95,7 @@ def bridge(bridge_dir: Path, limits: Limits) -> list[Json]:
 def _cluster(service: GatewayService, limits: Limits, *, grpc: bool) -> Json:
     name = names.grpc_cluster(service.name) if grpc else names.http_cluster(service.name)
     backend = BACKENDS[service.framework]
-    endpoints = sorted(service.endpoints, key=lambda e: (e.host, e.http_port, e.grpc_port))
+    endpoints = sorted(service.endpoints, key=lambda endpoint: (endpoint.http, endpoint.grpc))
     return typed(
         "envoy.config.cluster.v3.Cluster",
         name=name,
@@ -133,9 +134,9 @@ def _breakers(requests: int) -> Json:
 
 
 def _endpoint(endpoint: Endpoint, service: GatewayService, *, grpc: bool) -> Json:
-    envoy_endpoint: Json = {"address": _address(endpoint.host, endpoint.grpc_port if grpc else endpoint.http_port)}
+    envoy_endpoint: Json = {"address": _address(endpoint.grpc if grpc else endpoint.http)}
     if grpc:
-        envoy_endpoint["health_check_config"] = {"port_value": endpoint.http_port}
+        envoy_endpoint["health_check_config"] = {"address": _address(endpoint.http)}
     if not service.sequences:
         return {"endpoint": envoy_endpoint}
     # The same over both protocols, so that a sequence may be continued over the other one.
@@ -145,8 +146,10 @@ def _endpoint(endpoint: Endpoint, service: GatewayService, *, grpc: bool) -> Jso
     }
 
 
-def _address(host: str, port: int) -> Json:
-    return {"socket_address": {"address": host, "port_value": port}}
+def _address(address: Address) -> Json:
+    if address.path:
+        return {"pipe": {"path": address.path}}
+    return {"socket_address": {"address": address.host, "port_value": address.port}}
 
 
 def _protocol(limits: Limits, *, grpc: bool) -> Json:

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.parts import changes
+from bench.targets import servers
 from bench.targets.null import Null
 from services.gateway.render import render
-from services.gateway.snapshot import Endpoint
 
-ONE, OTHER = (Null(Endpoint("127.0.0.1", port, port + 1), []) for port in (9001, 9011))
+ONE, OTHER = (Null(servers.endpoint(port, port + 1), []) for port in (9001, 9011))
 
 
 def test_every_change_is_one_and_leaves_the_measured_services_ready() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.bridge import models
 from tests.integration.bridge.rig import Bridge, entry, running
-from tests.servers.replica import free_ports
+from tests.ports import free_ports
 from tests.servers.triton import serve_several
 
 
@@ -19,7 +19,7 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     trees = {**models.write(root / "models"), "rows": models.rows(root / "models")}
     services = {**{name: entry("triton") for name in (*trees, "gone")}, "tiny": entry("vllm", task="chat")}
     with serve_several(trees, root / "run") as triton:
-        backends = {**dict.fromkeys(trees, triton.ports.http), "gone": free_ports().http}
+        backends = {**dict.fromkeys(trees, triton.listeners.http.port), "gone": free_ports(1)[0]}
         with running(services, backends) as process:
             yield process
             assert "Traceback" not in process.log

@@ -16,7 +16,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.integration.bridge.rig import Bridge, entry, running
 from tests.integration.engine_home import wait_for
-from tests.servers.replica import free_ports
+from tests.ports import free_ports
 from tests.servers.vllm import ANSWER, QUESTION, SHARED, RunningVllm
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("vllm")]
@@ -33,7 +33,7 @@ def bridge(llama_server: RunningVllm) -> Iterator[Bridge]:
         "waiting": entry("vllm", uid="18", task="chat", ready=False),
         "gone": entry("vllm", uid="19", task="chat"),
     }
-    with running(services, {SHARED: llama_server.ports.http, "gone": free_ports().http}) as process:
+    with running(services, {SHARED: llama_server.listeners.http.port, "gone": free_ports(1)[0]}) as process:
         yield process
 
 

@@ -13,7 +13,7 @@ SECONDS = 60
 
 @dataclass(frozen=True)
 class Server:
-    """Speaks V2. `http`, `grpc`: host:port."""
+    """Speaks V2. `http`: host:port; `grpc`: a target of gRPC."""
 
     http: str
     grpc: str

@@ -18,9 +18,9 @@ import tritonclient.grpc as grpcclient
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
-from services import states
+from services import states, wiring
 from services.bridge.protos import tfserving
-from services.clients.probes import loopback
+from services.clients.probes import exchange
 from services.models import Service
 from tests.corpus.repositories import CASES
 from tests.integration.corpus.world import World
@@ -63,8 +63,8 @@ def untouched(service: Service) -> Iterator[None]:
 
 def counts(service: Service) -> dict[str, float]:
     """Requests that each model but the main one has had, by what Triton says."""
-    port = service.replica_set.get().metrics_port
-    _, page = loopback.get("127.0.0.1", port, "/metrics", 5.0, 16 << 20)
+    listeners = wiring.engine().listeners(service.replica_set.get().process_name)
+    _, page = exchange.get(listeners.metrics, "/metrics", 5.0, 16 << 20)
     return {
         f"{sample.labels['model']} {family.name}": sample.value
         for family in text_string_to_metric_families(page.decode())

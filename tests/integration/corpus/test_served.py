@@ -17,9 +17,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.django_db, pytest.mark.xdist_
 
 @pytest.mark.parametrize("send", [calls.send_json, calls.send_http, calls.send_grpc, calls.send_contents])
 def test_it_answers_over_v2_as_triton_itself_does(world: World, case: Case, ready: Service, send: calls.Send) -> None:
-    for server in (world.server, world.replica(case)):
-        for request in case.requests:
-            send(server, case, request)
+    with world.replica(case) as triton:
+        for server in (world.server, triton):
+            for request in case.requests:
+                send(server, case, request)
 
 
 def test_it_answers_kserve_v1(world: World, case: Case, ready: Service) -> None:

@@ -10,9 +10,9 @@ import dataclasses
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -43,6 +43,7 @@ from tests.corpus.case import Case
 from tests.integration.corpus.interpreter import Interpreter
 from tests.integration.corpus.server import Server
 from tests.integration.engine_home import running, short_home
+from tests.servers.gateway.relay import Relay
 from tests.servers.gateway.rig import Gateway, until
 from tests.servers.triton import runtime_root
 
@@ -166,10 +167,16 @@ class World(ExitStack):
             time.sleep(STEP_SECONDS)
         return service
 
-    def replica(self, case: Case) -> Server:
-        """Triton itself, of a case that is READY."""
+    @contextmanager
+    def replica(self, case: Case) -> Iterator[Server]:
+        """Triton itself, of a case that is READY. Its own client for HTTP knows no unix sockets."""
         row = Service.objects.get(name=case.name).replica_set.get()
-        return Server(f"{publishing.HOST}:{row.http_port}", f"{publishing.HOST}:{row.grpc_port}")
+        listeners = wiring.engine().listeners(row.process_name)
+        relay = Relay(listeners.http)
+        try:
+            yield Server(f"127.0.0.1:{relay.port}", listeners.grpc.target)
+        finally:
+            relay.close()
 
     def _report_node(self) -> None:
         """As beat does: a node that is silent for 2 minutes takes nothing new."""

@@ -56,7 +56,7 @@ class TextPlane:
         return Outcome(answer, streamed, readings, self.line(given["x-request-id"]))
 
     def direct(self, body: bytes, headers: Headers, path: str = CHAT) -> tuple[Answer, list[Reading]]:
-        (answer, _), readings = self.watched(lambda: post(self.server.ports.http, path, headers, body))
+        (answer, _), readings = self.watched(lambda: post(self.server.listeners.http.port, path, headers, body))
         return answer, readings
 
     def watched(self, call: Callable[[], T]) -> tuple[T, list[Reading]]:
@@ -96,7 +96,7 @@ class OpenTextPlane(ExitStack):
         self.directory, self.server = directory, server
 
     def enter_all(self) -> TextPlane:
-        endpoint = Endpoint("127.0.0.1", self.server.ports.http, self.server.ports.grpc)
+        endpoint = Endpoint(self.server.listeners.http, self.server.listeners.grpc)
         services = (
             snapshots.text(SHARED, endpoint, adapters=(ADAPTER,), max_model_len=256),
             snapshots.text("other", endpoint, max_model_len=256),

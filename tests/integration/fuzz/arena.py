@@ -121,10 +121,10 @@ class OpenArena(ExitStack):
         triton = self.enter_context(serve(context))
         backend = Backend.start("null")
         self.callback(backend.kill)
-        ports = Endpoint("127.0.0.1", triton.ports.http, triton.ports.grpc)
+        rows = Endpoint(triton.listeners.http, triton.listeners.grpc)
         services = (
             snapshots.ready("mnist", backend.endpoint),
-            snapshots.ready("rows", ports),
+            snapshots.ready("rows", rows),
             snapshots.ready("open", backend.endpoint, public=True),
             snapshots.text("llama", backend.endpoint),
         )
@@ -133,7 +133,7 @@ class OpenArena(ExitStack):
         self.callback(gateway.kill)
         bridge = start_bridge(self, root)
         gateway.run()
-        arena = Arena(gateway, backend, bridge, triton.process, root / "bridge.log", ports.http_port, ports.grpc_port)
+        arena = Arena(gateway, backend, bridge, triton.process, root / "bridge.log", rows.http.port, rows.grpc.port)
         until(arena.is_well)
         until(lambda: gateway.call("GET", "/v2/models/rows/ready", X_API_Key=KEY).status == 200)
         until(lambda: gateway.call("GET", "/v1/models", X_API_Key=KEY).status == 200)

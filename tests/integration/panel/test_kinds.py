@@ -152,7 +152,7 @@ def serve(
     dataset_root: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[str], Service]:
-    """Makes the service of that name: the only one, since all models are in one Triton, and no two have its ports."""
+    """Makes the service of that name: the only one, since all models are in one Triton, where no two may listen."""
     monkeypatch.setattr(settings, "GATEWAY_PORT", gateway.port)
     folder = dataset_root / "kinds"
     shutil.copytree(next(iter(trees.values())).parent, folder, dirs_exist_ok=True)
@@ -163,8 +163,7 @@ def serve(
         job = request_round(dataset, name, actor=SYSTEM)
         rounds.run(job.pk)
         job.refresh_from_db()
-        ports = triton.ports
-        service = ready_service(team, name, http_port=ports.http, grpc_port=ports.grpc, tree=job.tree)
+        service = ready_service(team, name, monkeypatch, listeners=triton.listeners, tree=job.tree)
         until(lambda: not publishing.open_up(service, service.replica_set.all()))
         return service
 

@@ -35,14 +35,14 @@ from services import states
 from services.clients.inference import grpc as inference_grpc
 from services.control import publishing
 from services.gateway.snapshot import Snapshot
-from services.models import ApiKey, GatewayRevision, Replica, Service
+from services.listeners import Listeners
+from services.models import ApiKey, GatewayRevision, Service
 from services.panel import keys as panel_keys
 from services.panel import tensors as panel_tensors
-from services.specs import Ports
+from tests.ports import free_ports
 from tests.servers.gateway.rig import Gateway, until
-from tests.servers.replica import free_ports
 from tests.servers.triton import context_for, runtime_root, serve, shared_samples
-from tests.services.ready import ready_service
+from tests.services.ready import place, ready_service
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -67,8 +67,8 @@ class TritonPythonModel:
 
 
 @pytest.fixture(scope="module")
-def tritons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ports]]:
-    """Service name -> ports of the Triton that serves it: no two replicas have the same."""
+def tritons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Listeners]]:
+    """Service name -> where the Triton that serves it listens: no two replicas listen at the same place."""
     samples = shared_samples(tmp_path_factory)
     words = tmp_path_factory.mktemp("panel") / "words"
     (words / "1").mkdir(parents=True)
@@ -76,11 +76,11 @@ def tritons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Port
     (words / "1" / "model.py").write_text(WORDS_MODEL)
     trees = {"digits": samples / "mnist-svm", "repeat": samples / "repeat", "echo": samples / "echo", "words": words}
     with ExitStack() as stack:
-        ports = {}
+        listeners = {}
         for name, tree in trees.items():
             context = context_for(name, tree, tmp_path_factory.mktemp(name), runtime_root())
-            ports[name] = stack.enter_context(serve(context)).ports
-        yield ports
+            listeners[name] = stack.enter_context(serve(context)).listeners
+        yield listeners
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +91,14 @@ def gateway() -> Iterator[Gateway]:
 
 @pytest.fixture
 def services(
-    tritons: dict[str, Ports], gateway: Gateway, team: Team, repeat_tree: str, monkeypatch: pytest.MonkeyPatch
+    tritons: dict[str, Listeners], gateway: Gateway, team: Team, repeat_tree: str, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Service]:
     """Ready services of team vision behind the gateway, which sends to their replicas over both protocols."""
     monkeypatch.setattr(settings, "GATEWAY_PORT", gateway.port)
     trees = {"repeat": repeat_tree}
     by_name = {
-        name: ready_service(team, name, http_port=ports.http, grpc_port=ports.grpc, tree=trees.get(name, ""))
-        for name, ports in tritons.items()
+        name: ready_service(team, name, monkeypatch, listeners=listeners, tree=trees.get(name, ""))
+        for name, listeners in tritons.items()
     }
     until(lambda: not any(publishing.open_up(each, each.replica_set.all()) for each in by_name.values()))
     return by_name
@@ -260,10 +260,10 @@ def test_wrong_inputs_are_named_before_anything_is_sent(services: dict[str, Serv
 
 
 def test_a_replica_that_is_away_and_a_service_that_is_not_ready_say_so(
-    services: dict[str, Service], viewer: Principal
+    services: dict[str, Service], viewer: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = services["digits"]
-    Replica.objects.filter(service=service).update(http_port=1)
+    place(service.replica_set.get(), Listeners.on_ports(1, 2, 3), monkeypatch)
     with pytest.raises(Unavailable, match="No replica of digits"):
         panel_tensors.probe(service, digits("http"), actor=viewer)
     service.state, service.message = states.STARTING, "1 of 1 replicas start."
@@ -276,7 +276,7 @@ def test_a_gateway_that_is_away_is_unavailable(
     services: dict[str, Service], viewer: Principal, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
     monkeypatch.setattr(inference_grpc, "CONNECT_SECONDS", 0.2)
-    monkeypatch.setattr(settings, "GATEWAY_PORT", free_ports().http)
+    monkeypatch.setattr(settings, "GATEWAY_PORT", free_ports(1)[0])
     with pytest.raises(Unavailable, match="gateway does not answer"):
         panel_tensors.probe(services["digits"], digits(protocol, api_key="x"), actor=viewer)
 

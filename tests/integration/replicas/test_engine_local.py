@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +15,12 @@ import pytest
 
 from console.home import Home
 from console.stack.process import SupervisorProcess
+from services.clients.probes import exchange
 from services.engines import base
 from services.engines.local import LocalEngine
-from services.engines.local.ports import allocate
-from services.errors import EngineError
+from services.errors import EngineError, ProbeError
 from services.specs import Launch
 from tests.integration.engine_home import gone, replica, running, short_home, wait_for, wait_for_state
-from tests.ports import free_ports
 
 pytestmark = pytest.mark.integration
 
@@ -52,30 +50,36 @@ def engine(home: Home, supervisor: SupervisorProcess) -> Iterator[LocalEngine]:
         log.unlink()
 
 
-def server(port: int) -> Launch:
-    argv = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port))
-    return Launch(argv=argv, env={"PYTHONUNBUFFERED": "1"}, files={"hello.txt": b"hello"})
+SERVER = """
+import http.server, os, socketserver, time
+
+class Server(socketserver.ThreadingUnixStreamServer):
+    def get_request(self):
+        request, _ = super().get_request()
+        return request, ("", 0)  # a client of a unix socket has no address to log
+
+server = Server("http.sock", http.server.SimpleHTTPRequestHandler)
+"""
 
 
-def get(port: int, path: str = "hello.txt") -> bytes:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
-        body: bytes = answer.read()
-        return body
+def server(then: str = "") -> Launch:
+    """Serves its files on a socket, once it has done what comes first."""
+    code = SERVER + then + "print('up', flush=True)\nserver.serve_forever()\n"
+    return Launch((sys.executable, "-c", code), {}, {"hello.txt": b"hello"}, sockets={"http": "http.sock"})
 
 
-def answers(port: int) -> bool:
+def answers(engine: LocalEngine) -> bool:
     try:
-        return get(port) == b"hello"
-    except OSError:
+        return exchange.get(engine.listeners(NAME).http, "/hello.txt", 5) == (200, b"hello")
+    except ProbeError:
         return False
 
 
 def test_a_program_that_is_applied_runs_and_serves_its_files(home: Home, engine: LocalEngine) -> None:
-    [port] = allocate(1, set(), near=str(home.root))
-    engine.apply(replica(home, server(port)))
+    engine.apply(replica(home, server()))
     seen = wait_for_state(engine, base.RUNNING)
     assert seen.pid > 0
-    assert wait_for(lambda: answers(port), bool)
+    assert wait_for(lambda: answers(engine), bool)
     assert engine.names() == [NAME]
 
 
@@ -99,18 +103,20 @@ def test_a_changed_launch_replaces_the_process_and_its_files(home: Home, engine:
     assert not (run_dir / "link").is_symlink()
 
 
-def test_a_killed_process_comes_back_by_itself_on_the_same_port(home: Home, engine: LocalEngine) -> None:
-    [port] = allocate(1, set(), near=str(home.root))
-    engine.apply(replica(home, server(port)))
-    first = wait_for_state(engine, base.RUNNING)
-    os.kill(first.pid, signal.SIGKILL)
+@pytest.mark.parametrize("which", ["keeper", "server"])
+def test_a_killed_process_comes_back_by_itself_on_the_same_socket(home: Home, engine: LocalEngine, which: str) -> None:
+    engine.apply(replica(home, server()))
+    first = wait_until_it_says_up(engine)
+    [its_server] = children_of(first.pid)
+    os.kill(first.pid if which == "keeper" else its_server, signal.SIGKILL)
     wait_for(lambda: engine.observe(NAME), lambda seen: seen.state == base.RUNNING and seen.pid != first.pid)
-    assert wait_for(lambda: answers(port), bool)
+    assert gone(its_server)
+    assert wait_for(lambda: answers(engine), bool)
 
 
 def test_a_program_that_ends_at_once_is_failed_and_its_last_words_are_kept(home: Home, engine: LocalEngine) -> None:
     launch = Launch(argv=(sys.executable, "-c", "raise SystemExit('no such model: é')"), env={"PYTHONUTF8": "1"})
-    engine.apply(replica(home, launch, start_retries=1))
+    engine.apply(replica(home, launch, start_seconds=30, start_retries=1))
     seen = wait_for_state(engine, base.FAILED)
     assert seen.pid == 0
     assert seen.message.startswith("It ended each time")
@@ -152,13 +158,14 @@ def test_stop_leaves_nothing_but_the_log(home: Home, engine: LocalEngine) -> Non
     engine.apply(replica(home, Launch(argv=(sys.executable, "-c", family), env={"PATH": "/usr/bin:/bin"})))
     seen = wait_until_it_says_up(engine)
     children = children_of(seen.pid)
-    assert len(children) == 1
+    assert len(children) == 2, "the process that it keeps, and the child of that"
     engine.stop(NAME)
     engine.stop(NAME)  # twice is once
     assert engine.observe(NAME).state == base.ABSENT
     assert wait_for(lambda: gone(seen.pid) and all(gone(child) for child in children), bool)
     assert engine.names() == []
     assert [path.name for path in home.programs.iterdir()] == [f"{NAME}.lock"]
+    assert not list(home.sockets.iterdir())
     assert engine.logs(NAME).text == "up\n"
 
 
@@ -250,40 +257,33 @@ def test_only_names_of_replicas_are_taken(home: Home, engine: LocalEngine, name:
 def test_when_supervisord_is_killed_its_programs_end_and_come_back_with_the_next_one() -> None:
     with short_home() as home, running(home) as supervisor:
         engine = LocalEngine(home)
-        [port] = allocate(1, set(), near=str(home.root))
-        engine.apply(replica(home, server(port)))
-        first = wait_for_state(engine, base.RUNNING)
+        engine.apply(replica(home, server()))
+        first = wait_until_it_says_up(engine)
+        family = [first.pid, *children_of(first.pid)]
         os.kill(supervisor.pid, signal.SIGKILL)
-        assert wait_for(lambda: gone(first.pid), bool)
+        assert wait_for(lambda: all(gone(pid) for pid in family), bool)
         wait_for(supervisor.ended, bool)
         with pytest.raises(EngineError, match="not running; start it with `make run`"):
             engine.observe(NAME)
         supervisor.start()
         second = wait_for_state(engine, base.RUNNING)
         assert second.pid != first.pid
-        assert wait_for(lambda: answers(port), bool)
-        engine.apply(replica(home, server(port)))
+        assert wait_for(lambda: answers(engine), bool)
+        engine.apply(replica(home, server()))
         assert engine.observe(NAME).pid == second.pid
 
 
-def test_a_straggler_that_holds_the_port_is_ended_before_its_successor_starts() -> None:
+def test_a_straggler_that_holds_the_socket_is_ended_before_its_successor_starts() -> None:
     with short_home() as home, running(home):
         engine = LocalEngine(home)
-        [port] = free_ports(1)
-        # The child of the process inherits lock and port, and does not die with it.
-        straggler = (
-            "import http.server, os, time\n"
-            f"server = http.server.HTTPServer(('127.0.0.1', {port}), http.server.SimpleHTTPRequestHandler)\n"
-            "os.set_inheritable(server.fileno(), True)\n"
-            "if os.fork() == 0:\n    os.setsid(); time.sleep(600)\n"
-            "print('up', flush=True); server.serve_forever()\n"
-        )
-        engine.apply(replica(home, Launch((sys.executable, "-c", straggler), {}, {"hello.txt": b"hello"})))
+        # The child of the process inherits lock and socket, and does not die with it.
+        engine.apply(replica(home, server("if os.fork() == 0:\n    os.setsid(); time.sleep(600)\n")))
         first = wait_until_it_says_up(engine)
-        [child] = children_of(first.pid)
-        os.kill(first.pid, signal.SIGKILL)
+        [its_server] = psutil.Process(first.pid).children()
+        [child] = children_of(its_server.pid)
+        its_server.kill()
         assert wait_for(lambda: gone(child), bool)
-        assert wait_for(lambda: answers(port), bool)
+        assert wait_for(lambda: answers(engine), bool)
 
 
 def wait_until_it_says_up(engine: LocalEngine) -> base.Observation:

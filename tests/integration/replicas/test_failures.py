@@ -5,9 +5,6 @@ Each test has a service of its own. All that hang do so at once: the console mus
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +18,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from services.gateway import status
-from tests.integration.engine_home import child_named
+from tests.integration.engine_home import child_named, server_of
 from tests.integration.live import Answer, Live, send
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("live-changes")]
@@ -36,10 +33,13 @@ import time
 import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     def initialize(self, args):
-        with open(os.path.join(HOME, "needed-by-" + os.environ["WHO"])) as file:
-            if file.read() == "hang":
+        if os.path.exists("/run/replica/order"):
+            with open("/run/replica/order") as file:
+                order = file.read()
+            if order == "hang":
                 print("it hangs", flush=True)
                 time.sleep(3600)
+            raise RuntimeError(order)
     def execute(self, requests):
         answers = []
         for request in requests:
@@ -60,7 +60,7 @@ class TritonPythonModel:
     def execute(self, requests):
         for request in requests:
             sender, count = request.get_response_sender(), 0
-            while not os.path.exists(os.path.join(HOME, "needed-by-talks")):
+            while not os.path.exists("/run/replica/order"):
                 out = pb_utils.Tensor("OUT", np.array([count], dtype=np.float32))
                 sender.send(pb_utils.InferenceResponse([out]))
                 count += 1
@@ -71,23 +71,21 @@ class TritonPythonModel:
 
 @pytest.fixture(scope="module")
 def services(live: Live) -> Iterator[Callable[[str], Path]]:
-    """READY, each with a file that its model needs: `services(name)` is its path. That of `talks` ends its stream."""
+    """READY. `services(name)` is where its model looks for an order; any ends the stream of `talks`."""
     root = live.stack.datasets / "failing"
     for name, config, code in (("computes", CONFIG, COMPUTES), ("talks", STREAMS + CONFIG, TALKS)):
         (root / name / "1").mkdir(parents=True)
         (root / name / "config.pbtxt").write_text(config)
-        (root / name / "1" / "model.py").write_text(f"HOME = {str(live.stack.home.root)!r}\n{code}")
+        (root / name / "1" / "model.py").write_text(code)
     body = {"name": "failing", "kind": "local", "options": {"path": str(root)}}
     assert live.api("datasets/", body, method="POST").status == 201
     assert live.api("datasets/failing/trust/", {"trusted": True}, method="POST").status == 200
 
-    def needed(name: str) -> Path:
-        return live.stack.home.root / f"needed-by-{name}"
+    def order(name: str) -> Path:
+        return live.stack.home.replicas / f"svc-{name}-r1-0" / "order"
 
     names = ["blocks", "lone", "stub", "slow", "hangs", "needy", "talks"]
     for name in names:
-        if name != "talks":
-            needed(name).touch()
         live.create(
             name,
             "talks" if name == "talks" else "computes",
@@ -95,11 +93,10 @@ def services(live: Live) -> Iterator[Callable[[str], Path]]:
             replicas=2 if name == "blocks" else 1,
             resources={"cpu": 0.1, "memory_gib": 0.1},
             limits={"stall_seconds": 5},
-            env={"WHO": name},
         )
     for name in names:
         live.wait(name)
-    yield needed
+    yield order
     live.delete(*names)
     live.api("datasets/failing/", method="DELETE")
 
@@ -120,10 +117,10 @@ def hurt(live: Live, services: Callable[[str], Path]) -> Iterator[Hurt]:
     families = {name: family(live, name) for name in ("lone", "stub", "slow", "hangs")}
     with ThreadPoolExecutor() as pool:
         answers = {name: pool.submit(ask, live, name, value) for name, value in (("blocks", -1), ("slow", 11))}
-        families["lone"][0].suspend()
+        server_of(families["lone"][0].pid).suspend()
         child_named(families["stub"][0].pid, "stub").suspend()
         services("hangs").write_text("hang")
-        families["hangs"][0].kill()
+        server_of(families["hangs"][0].pid).kill()
         yield Hurt(families, answers)
 
 
@@ -149,12 +146,12 @@ def replica(live: Live, service: str) -> dict[str, Any]:
 
 
 def family(live: Live, service: str) -> list[psutil.Process]:
-    """The server of its one replica, and what that started; of the process that is there now."""
+    """The keeper of its one replica, the server, and what that started; of the process that is there now."""
 
     def look() -> list[psutil.Process]:
         try:
-            server = psutil.Process(replica(live, service)["pid"] or -1)
-            return [server, *server.children(recursive=True)]
+            keeper = psutil.Process(replica(live, service)["pid"] or -1)
+            return [keeper, *keeper.children(recursive=True)]
         except (psutil.NoSuchProcess, ValueError):
             return []
 
@@ -214,7 +211,7 @@ def test_a_start_that_hangs_after_it_was_up_is_started_again(
     """Its process is there and waits for ever while the model is loaded."""
     log = live.stack.home.logs / "replicas" / f"{replica(live, 'hangs')['name']}.log"
     live.until(log.read_text, lambda text: "it hangs" in text)
-    services("hangs").write_text("")
+    services("hangs").unlink()
     assert "did not answer" in hung(live, "hangs")
     serves(live, "hangs")
 
@@ -227,11 +224,10 @@ def test_it_is_tried_again_until_each_cause_is_gone(live: Live, services: Callab
         )
         return dict(row)
 
-    needed, [server, *_] = services("needy"), family(live, "needy")
-    [port] = [int(part.partition("=")[2]) for part in server.cmdline() if part.startswith("--http-port=")]
-    needed.unlink()
-    os.kill(server.pid, signal.SIGKILL)
-    waiting = in_backoff(needed.name)
+    order = services("needy")
+    order.write_text("it needs a file")
+    server_of(family(live, "needy")[0].pid).kill()
+    waiting = in_backoff("it needs a file")
     assert waiting["retry_at"] and "It is started again at" in waiting["message"]
     service = live.service("needy")
     assert service["state"] == "DEGRADED" and waiting["message"] in service["message"]
@@ -239,10 +235,11 @@ def test_it_is_tried_again_until_each_cause_is_gone(live: Live, services: Callab
     assert refused.status == 503 and "retry-after" in refused.headers
 
     live.stack.kill("worker")  # the plan is in the row
-    with socket.create_server(("127.0.0.1", port)):
-        needed.touch()  # one cause goes, another comes
-        later = in_backoff("port")
-        assert later["attempts"] > waiting["attempts"]
+    order.unlink()  # one cause goes, another comes
+    order.mkdir()
+    later = in_backoff("Is a directory")
+    assert later["attempts"] > waiting["attempts"]
+    order.rmdir()
     serves(live, "needy")
     assert replica(live, "needy")["retry_at"] is None
     assert sum("ends each time" in message for message in events(live, "needy")) == 1

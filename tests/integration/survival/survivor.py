@@ -62,12 +62,12 @@ class Survivor(Live):
 
     def _signed_in(self) -> urllib.request.OpenerDirector:
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
-        page = opener.open(f"{self.console}/login/", timeout=10).read().decode()
+        page = opener.open(f"{self.console}/login/", timeout=60).read().decode()
         match = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
         assert match
         form = {name: self.credentials[name] for name in ("username", "password")}
         data = urllib.parse.urlencode({**form, "csrfmiddlewaretoken": match[1]}).encode()
-        opener.open(f"{self.console}/login/", data, timeout=10).close()
+        opener.open(f"{self.console}/login/", data, timeout=60).close()
         return opener
 
     def wait_for_replicas(self, count: int = 2) -> list[dict[str, Any]]:
@@ -144,7 +144,7 @@ class Survivor(Live):
         self.until(self.ask, lambda status: status == 200)
         assert self.ask(self.good) == self.ask_grpc(self.good) == 200
         assert self.ask(self.revoked) == self.ask_grpc(self.revoked) == 401
-        assert not self.browser.open(f"{self.console}/services/", timeout=10).url.startswith(f"{self.console}/login")
+        assert not self.browser.open(f"{self.console}/services/", timeout=60).url.startswith(f"{self.console}/login")
         now = self.belongings()
         assert now.settled == before.settled
         assert before.history <= now.history

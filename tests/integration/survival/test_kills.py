@@ -12,7 +12,7 @@ import pytest
 from console.first_run import example
 from datasets.preheat.copying.copy import PIECE
 from datasets.preheat.journal import read_facts
-from tests.integration.engine_home import gone, wait_for
+from tests.integration.engine_home import gone, server_of, wait_for
 from tests.integration.survival.survivor import Survivor
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("rough")]
@@ -32,7 +32,7 @@ def test_a_killed_replica_comes_back_and_the_other_one_answers_meanwhile(up: Sur
     with up.traffic() as traffic:
         wait_for(lambda: len(traffic.answered), lambda count: count > 20)
         killed = time.monotonic()
-        os.kill(first["pid"], signal.SIGKILL)
+        server_of(first["pid"]).kill()
         # Its end is noted before its next process is.
         wait_for(lambda: up.service(example.NAME)["replica_list"][0]["pid"], lambda pid: pid not in (0, first["pid"]))
         rows = up.wait_for_replicas()

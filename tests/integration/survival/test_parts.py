@@ -113,11 +113,14 @@ def test_a_worker_that_hangs_is_told(up: Survivor) -> None:
 
 def test_socket_files_that_are_gone_are_made_again(up: Survivor) -> None:
     home, before = up.stack.home, up.stack.supervisord()
-    sockets = [home.redis_socket, home.bridge_http, home.gateway_egress, home.supervisor_socket]
+    of_replicas = list(home.sockets.glob("*/*.sock"))
+    assert len(of_replicas) == 6, "three for each of two"
+    sockets = [home.redis_socket, home.bridge_http, home.gateway_egress, home.supervisor_socket, *of_replicas]
     for path in sockets:
         path.unlink()
     wait_for(lambda: [path for path in sockets if not path.exists()], lambda missing: not missing, 120)
     up.is_well()
+    up.wait_for_replicas()
     assert up.stack.supervisord() == before
 
 

@@ -14,7 +14,6 @@ from tests.integration.engine_home import wait_for
 from tests.servers.triton import RunningTriton, serve_several
 
 pytestmark = pytest.mark.integration
-HOST = "127.0.0.1"
 TRITON = registry.get("triton")
 HANGS = """
 import time
@@ -38,7 +37,7 @@ def first_progress(triton: RunningTriton) -> float:
 
     def look() -> float | None:
         with suppress(ProbeError):
-            return TRITON.progress(HOST, triton.ports, 5)
+            return TRITON.progress(triton.listeners, 5)
         return None
 
     return float(wait_for(look, lambda seen: seen is not None))
@@ -50,10 +49,10 @@ def test_models_that_answer_are_alive_and_get_on(samples: Path, tmp_path: Path) 
     with serve_several({name: samples / name for name in names}, tmp_path / "run") as triton:
         for name in names:
             before = first_progress(triton)
-            assert TRITON.answers(HOST, triton.ports, name, 20)
+            assert TRITON.answers(triton.listeners, name, 20)
             # Triton counts just after it has answered.
-            wait_for(lambda before=before: TRITON.progress(HOST, triton.ports, 5) > before, bool)  # type: ignore[misc]
-            assert TRITON.answers(HOST, triton.ports, name, 20)
+            wait_for(lambda before=before: TRITON.progress(triton.listeners, 5) > before, bool)  # type: ignore[misc]
+            assert TRITON.answers(triton.listeners, name, 20)
 
 
 def test_a_model_that_hangs_is_ready_and_not_alive(tmp_path: Path) -> None:
@@ -64,11 +63,11 @@ def test_a_model_that_hangs_is_ready_and_not_alive(tmp_path: Path) -> None:
         (tmp_path / name / "1" / "model.py").write_text(HANGS)
     with serve_several({name: tmp_path / name for name in policies}, tmp_path / "run") as triton:
         for name in policies:
-            assert TRITON.probe(HOST, triton.ports, name, 5).ready
+            assert TRITON.probe(triton.listeners, name, 5).ready
             before = first_progress(triton)
-            assert not TRITON.answers(HOST, triton.ports, name, 1)
-            assert TRITON.probe(HOST, triton.ports, name, 5).ready
-            assert TRITON.progress(HOST, triton.ports, 5) == before
+            assert not TRITON.answers(triton.listeners, name, 1)
+            assert TRITON.probe(triton.listeners, name, 5).ready
+            assert TRITON.progress(triton.listeners, 5) == before
 
 
 def test_zeros_fit_every_datatype() -> None:

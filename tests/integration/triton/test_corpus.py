@@ -38,7 +38,7 @@ def test_it_answers(opened: OpenTriton, tmp_path: Path, model: Case) -> None:
 def test_the_log_says_why_it_does_not_start(tmp_path: Path, model: Case) -> None:
     model.write(tmp_path / model.name)
     context = context_for(model.name, tmp_path / model.name, tmp_path / "run", runtime_root(), config=model.config)
-    triton = RunningTriton.spawn(render(context), context.run_dir, context.ports)
+    triton = RunningTriton.spawn(render(context), context.run_dir, context.listeners)
     try:
         assert triton.wait_until_ended() != 0
     finally:

@@ -64,4 +64,4 @@ def test_triton_says_the_same(triton: OpenTriton, case: str) -> None:
         assert case in BAD, error
     else:
         assert case in GOOD or case == HANGS
-        assert case == HANGS or kserve_v2.get("127.0.0.1", triton.ports.http, f"/v2/models/{name}/ready", 2.0)[0] == 200
+        assert case == HANGS or kserve_v2.get(triton.listeners.http, f"/v2/models/{name}/ready", 2.0)[0] == 200

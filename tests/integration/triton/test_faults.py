@@ -19,8 +19,9 @@ from services.clients.probes import kserve_v2
 from services.frameworks.registry import get
 from services.frameworks.triton import runtime
 from services.frameworks.triton.launch import render, shm_family
+from services.listeners import Address
 from tests.integration.engine_home import child_named, gone, wait_for
-from tests.servers.replica import free_ports
+from tests.servers.replica import free_listeners
 from tests.servers.triton import RunningTriton, context_for, grpc_input, runtime_root, serve
 
 pytestmark = pytest.mark.integration
@@ -55,9 +56,9 @@ def echoes(triton: RunningTriton) -> bool:
 def test_a_port_that_is_taken_ends_with_a_log_that_explains_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         taken = listener.getsockname()[1]
-        ports = replace(free_ports(), grpc=taken)
-        context = context_for("taken", model(tmp_path / "tree"), tmp_path / "run", runtime_root(), ports)
-        triton = RunningTriton.spawn(render(context), context.run_dir, ports)
+        listeners = replace(free_listeners(), grpc=Address(host="127.0.0.1", port=taken))
+        context = context_for("taken", model(tmp_path / "tree"), tmp_path / "run", runtime_root(), listeners)
+        triton = RunningTriton.spawn(render(context), context.run_dir, listeners)
         assert triton.wait_until_ended() != 0
     sentence = f"The GRPC port 127.0.0.1:{taken} is in use by another process."
     assert get("triton").explain(triton.log.splitlines()) == sentence
@@ -78,7 +79,7 @@ def test_of_two_replicas_side_by_side_a_killed_one_leaves_nothing_and_one_withou
             killed.process.wait()
             wait_for(lambda: gone(stub.pid), bool)  # no Python stub outlives its server
             assert echoes(survivor)
-            assert not kserve_v2.probe("127.0.0.1", first.ports.http, "echo").ready
+            assert not kserve_v2.probe(first.listeners.http, "echo").ready
         left = Path("/dev/shm") / f"{shm_family(first.run_dir)}_{killed.process.pid}_left-behind"
         left.write_text("")
         with serve(first) as again:

@@ -35,5 +35,5 @@ def test_a_name_with_the_word_decoupled_makes_no_model_decoupled(opened: OpenTri
         (tmp_path / name / "1" / "model.py").write_text(CODE.replace("{more}", more))
         inputs = [Tensor("decoupled", "FP32", (-1,))]
         with opened.serve(name, tmp_path / name) as triton:
-            facts[name] = kserve_v2.loaded_facts("127.0.0.1", triton.ports.http, name, inputs)
+            facts[name] = kserve_v2.loaded_facts(triton.listeners.http, name, inputs)
     assert facts == {"decoupled": (frozenset(), False), "streaming": (frozenset(), True)}

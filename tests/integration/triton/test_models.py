@@ -61,10 +61,10 @@ def test_the_digits_svc_answers_8_over_rest_and_grpc(svm: RunningTriton) -> None
 
 
 def test_the_probe_sees_it_ready_and_reads_its_metadata(svm: RunningTriton) -> None:
-    port = svm.ports.http
-    assert kserve_v2.probe("127.0.0.1", port, SVM) == kserve_v2.ProbeResult(True, "")
-    assert "other" in kserve_v2.probe("127.0.0.1", port, "other").message
-    metadata = kserve_v2.model_metadata("127.0.0.1", port, SVM)
+    address = svm.listeners.http
+    assert kserve_v2.probe(address, SVM) == kserve_v2.ProbeResult(True, "")
+    assert "other" in kserve_v2.probe(address, "other").message
+    metadata = kserve_v2.model_metadata(address, SVM)
     assert metadata.inputs == (Tensor("predict", "FP32", (-1, 64)),)
     assert metadata.versions == ("1",)
 
@@ -127,7 +127,7 @@ def test_the_console_reads_the_same_onnx_inputs_and_outputs_as_triton(
 ) -> None:
     (tmp_path / "model.onnx").write_bytes((samples / "mnist-onnx" / "1" / "model.onnx").read_bytes())
     described = describe(tmp_path, {})
-    metadata = kserve_v2.model_metadata("127.0.0.1", opened.ports.http, "onnx")
+    metadata = kserve_v2.model_metadata(opened.listeners.http, "onnx")
     assert (described.inputs, described.outputs) == (metadata.inputs, metadata.outputs)
 
 

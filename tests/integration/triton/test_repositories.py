@@ -68,10 +68,10 @@ def test_a_replica_is_ready_when_all_its_models_are_and_ends_when_one_does(tmp_p
     files = {**python_model("slow", program=WAITS), **onnx_model("neg", config("onnxruntime"))}
     tree = write(tmp_path / "tree", {**files, "flow/config.pbtxt": chain("neg", "slow")})
     context = context_for("svc", tree, tmp_path / "run", runtime_root(), env={"MODEL_GATE": str(gate)})
-    triton = RunningTriton.spawn(render(context), context.run_dir, context.ports, "svc")
+    triton = RunningTriton.spawn(render(context), context.run_dir, context.listeners, "svc")
 
     def probe() -> kserve_v2.ProbeResult:
-        return Triton().probe("127.0.0.1", context.ports, "svc", 2.0)
+        return Triton().probe(context.listeners, "svc", 2.0)
 
     try:
         until(lambda: "successfully loaded 'neg'" in triton.log, 60)
@@ -101,7 +101,7 @@ def test_an_ensemble_shows_that_it_lives(opened: OpenTriton, tmp_path: Path, ste
     tree = write(tmp_path / "tree", {**step, "flow/config.pbtxt": chain(name)})
     with opened.serve(f"{name}-flow", tree) as triton:
         for _ in range(5):  # and nothing of it stays under way: else no model of the ensemble is unloaded
-            assert triton_alive.answers("127.0.0.1", triton.ports, triton.service, 20)
+            assert triton_alive.answers(triton.listeners, triton.service, 20)
 
 
 def test_what_a_model_calls_counts_as_progress_of_the_request(opened: OpenTriton, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_what_a_model_calls_counts_as_progress_of_the_request(opened: OpenTriton
     gate = tmp_path / "gate"
     program = REPEATS.replace("MODEL_GATE", repr(str(gate)))
     tree = write(tmp_path / "tree", {**python_model("loop", program=program), **python_model("add")})
-    progress: Callable[[], float] = lambda: Triton().progress("127.0.0.1", opened.ports, 5.0)  # noqa: E731
+    progress: Callable[[], float] = lambda: Triton().progress(opened.listeners, 5.0)  # noqa: E731
     with opened.serve("calls", tree, model="loop") as triton, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(infer, triton, "x")
         try:

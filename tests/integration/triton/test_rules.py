@@ -65,8 +65,8 @@ def test_triton_itself_refuses_what_is_refused_and_nothing_else(triton: OpenTrit
 @pytest.mark.parametrize("rule", ALONE, ids=lambda rule: rule.name)
 def test_triton_does_not_start_with_data_that_do_not_fit(rule: Rule, tmp_path: Path) -> None:
     write(tmp_path / "repository" / rule.name, rule)
-    launch, ports = open_launch(tmp_path, *AS_WRITTEN, f"--load-model={rule.name}")
-    triton = OpenTriton.spawn(launch, tmp_path, ports)
+    launch, listeners = open_launch(tmp_path, *AS_WRITTEN, f"--load-model={rule.name}")
+    triton = OpenTriton.spawn(launch, tmp_path, listeners)
     try:
         assert triton.wait_until_ended() != 0
         assert f"successfully loaded '{rule.name}'" not in triton.log

@@ -176,7 +176,7 @@ def test_a_failed_start_is_explained_in_the_models_own_words(tmp_path: Path) -> 
         "class TritonPythonModel:\n    def initialize(self, args):\n        raise ValueError('été ☃ manque')\n", "utf-8"
     )
     context = context_for("text", tmp_path, tmp_path / "run", runtime_root())
-    triton = RunningTriton.spawn(render(context), context.run_dir, context.ports)
+    triton = RunningTriton.spawn(render(context), context.run_dir, context.listeners)
     assert triton.wait_until_ended() != 0
     place = "in 1/model.py line 3 (initialize)"
     assert explain(lines(triton)) == f"The model's Python code raised ValueError {place}: été ☃ manque."

@@ -48,7 +48,7 @@ def test_it_answers_every_trained_question(llama_server: RunningVllm) -> None:
 
 def test_an_adapter_is_a_model_of_its_own_name(llama_server: RunningVllm) -> None:
     name = f"{vllm.SHARED}:{vllm.ADAPTER}"
-    assert openai_health.served(HOST, llama_server.ports.http) == (vllm.SHARED, name)
+    assert openai_health.served(llama_server.listeners.http) == (vllm.SHARED, name)
     text = text_of(post(llama_server, "/v1/chat/completions", chat_body(name)))
     assert text == vllm.PIRATE_ANSWER
 
@@ -59,18 +59,18 @@ def test_it_completes_a_text(llama_server: RunningVllm) -> None:
 
 
 def test_the_framework_says_that_it_is_ready_answers_and_gets_on(llama_server: RunningVllm) -> None:
-    assert FRAMEWORK.probe(HOST, llama_server.ports, vllm.SHARED, 5).ready
-    assert "not for other" in FRAMEWORK.probe(HOST, llama_server.ports, "other", 5).message
-    before = FRAMEWORK.progress(HOST, llama_server.ports, 5)
-    assert FRAMEWORK.answers(HOST, llama_server.ports, vllm.SHARED, 30)
-    assert wait_for(lambda: FRAMEWORK.progress(HOST, llama_server.ports, 5), lambda now: now > before) > before
+    assert FRAMEWORK.probe(llama_server.listeners, vllm.SHARED, 5).ready
+    assert "not for other" in FRAMEWORK.probe(llama_server.listeners, "other", 5).message
+    before = FRAMEWORK.progress(llama_server.listeners, 5)
+    assert FRAMEWORK.answers(llama_server.listeners, vllm.SHARED, 30)
+    assert wait_for(lambda: FRAMEWORK.progress(llama_server.listeners, 5), lambda now: now > before) > before
 
 
 def test_first_uses_are_warmed_up_without_a_compiler(llama_server: RunningVllm) -> None:
     """torch would compile what `logprobs` needs when it is first asked for: up to a minute without a token."""
-    before = FRAMEWORK.progress(HOST, llama_server.ports, 5)
-    FRAMEWORK.warm_up(HOST, llama_server.ports, vllm.SHARED, 300)
-    assert wait_for(lambda: FRAMEWORK.progress(HOST, llama_server.ports, 5), lambda now: now > before) > before
+    before = FRAMEWORK.progress(llama_server.listeners, 5)
+    FRAMEWORK.warm_up(llama_server.listeners, vllm.SHARED, 300)
+    assert wait_for(lambda: FRAMEWORK.progress(llama_server.listeners, 5), lambda now: now > before) > before
     body = chat_body(vllm.SHARED, logprobs=True, top_logprobs=2, temperature=1, top_k=5, seed=1)
     assert post(llama_server, "/v1/chat/completions", body)["choices"][0]["logprobs"]["content"]
     compiled = psutil.Process(llama_server.process.pid).environ()["TORCHINDUCTOR_CACHE_DIR"]
@@ -115,7 +115,7 @@ def test_it_listens_on_loopback_only(llama_server: RunningVllm) -> None:
         for connection in psutil.Process(pid).net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     ]
-    assert (HOST, llama_server.ports.http) in listening
+    assert (HOST, llama_server.listeners.http.port) in listening
     assert {host for host, _ in listening} <= {HOST, "::1"}
 
 

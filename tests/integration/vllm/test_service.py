@@ -7,17 +7,17 @@ import signal
 from typing import Any
 
 import grpc
-import psutil
 import pytest
 import tritonclient.grpc
 import tritonclient.http
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from console.first_run import example
+from services.engines.local import LocalEngine
 from services.frameworks import registry
-from services.specs import Ports, process_name
+from services.specs import process_name
 from tests.clients import call
-from tests.integration.engine_home import child_named, family, gone, wait_for
+from tests.integration.engine_home import child_named, family, gone, server_of, wait_for
 from tests.integration.live import Live, send
 from tests.servers import vllm
 from tests.servers.vllm import QUESTION, chat_body, text_of
@@ -127,9 +127,9 @@ def vectors(live: Live) -> list[list[float]]:
 
 
 def processes(live: Live) -> list[int]:
-    """The replica's: the server, its engine and a worker at least."""
+    """The replica's: its keeper, the server, its engine and a worker at least."""
     pids = family(live.stack.pid(process_name(EMBEDDER, 1, 0)))
-    assert len(pids) >= 3
+    assert len(pids) >= 4
     return pids
 
 
@@ -145,12 +145,12 @@ def test_the_same_model_embeds_and_its_killed_processes_come_back_and_leave_noth
     assert hello != world
 
     first = processes(live_llm)
-    [port] = [word.removeprefix("--port=") for word in psutil.Process(first[0]).cmdline() if word.startswith("--port=")]
-    ports = Ports(int(port), 0, 0)
-    assert FRAMEWORK.answers("127.0.0.1", ports, EMBEDDER, 30)
-    os.kill(first[0], signal.SIGSTOP)
-    assert not FRAMEWORK.answers("127.0.0.1", ports, EMBEDDER, 0.5)
-    os.kill(first[0], signal.SIGCONT)
+    server = server_of(first[0])
+    listeners = LocalEngine(live_llm.stack.home).listeners(process_name(EMBEDDER, 1, 0))
+    assert FRAMEWORK.answers(listeners, EMBEDDER, 30)
+    server.suspend()
+    assert not FRAMEWORK.answers(listeners, EMBEDDER, 0.5)
+    server.resume()
     child_named(first[0], "EngineCor").kill()  # the server must not stay "ready" without it
     wait_for(lambda: [pid for pid in first if not gone(pid)], lambda left: not left)
 

@@ -1,4 +1,6 @@
-"""A TCP relay in front of a real server, whose listener a test closes and opens again: what a restart looks like."""
+"""A TCP relay in front of a real server: for clients that know no unix sockets, and for what a restart looks like, when
+a test closes its listener and opens it again.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,13 @@ import contextlib
 import socket
 import threading
 
+from services.listeners import Address
+
 
 class Relay:
-    """Passes bytes both ways between its own port and `target`, a port of this machine."""
+    """Passes bytes both ways between its own port and `target`."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: Address) -> None:
         self._target = target
         self._open: list[socket.socket] = []
         self.port = 0
@@ -36,10 +40,18 @@ class Relay:
                 near, _ = listener.accept()
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self._target))
+            far = _connect(self._target)
             self._open += [near, far]
             for pair in ((near, far), (far, near)):
                 threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+
+
+def _connect(address: Address) -> socket.socket:
+    if not address.path:
+        return socket.create_connection((address.host, address.port))
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(address.path)
+    return connection
 
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:

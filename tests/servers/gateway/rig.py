@@ -26,6 +26,7 @@ from services.gateway.envoy.tls import Tls
 from services.gateway.publish import deliver, prepare, publish
 from services.gateway.render import render
 from services.gateway.snapshot import Endpoint, Snapshot
+from services.listeners import Address
 from tests.environment import HOME
 from tests.ports import free_ports
 
@@ -51,6 +52,11 @@ def until(look: Callable[[], T], seconds: float = 60, every: float = 0.02) -> T:
 
 _idle: dict[tuple[type[Null], str], list[Any]] = {}
 """Those that wait for the next test, by their kinds and names."""
+
+
+def endpoint_on(http: int, grpc: int, index: int = 0) -> Endpoint:
+    """At these ports."""
+    return Endpoint(Address(host="127.0.0.1", port=http), Address(host="127.0.0.1", port=grpc), index)
 
 
 def _start(module: str, *words: str) -> subprocess.Popen[bytes]:
@@ -124,8 +130,8 @@ class Backend(Null):
 
     @classmethod
     def start(cls, name: str, endpoint: Endpoint | None = None) -> Backend:
-        endpoint = endpoint or Endpoint("127.0.0.1", *free_ports(2))
-        backend = cls(_start("backend", name, str(endpoint.http_port), str(endpoint.grpc_port)), name, endpoint)
+        endpoint = endpoint or endpoint_on(*free_ports(2))
+        backend = cls(_start("backend", name, str(endpoint.http.port), str(endpoint.grpc.port)), name, endpoint)
         backend.answer_or_kill()
         return backend
 
@@ -138,7 +144,7 @@ class Backend(Null):
         self._get(f"/__{state}")
 
     def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.endpoint.http_port, timeout=2)
+        return http.client.HTTPConnection("127.0.0.1", self.endpoint.http.port, timeout=2)
 
 
 @atexit.register

@@ -24,7 +24,7 @@ from services.models import Event, Queue, Replica, Revision, Service
 from services.parsing import parse_spec
 from services.policies import workload
 from services.specs import Affinity, Auth, Cors, Resources, Rule, ServiceLimits, ServiceSpec
-from tests.services.world import World
+from tests.services.world import ALL, ALL_BUT_THE_FIRST, World
 
 Make = Callable[..., Service]
 IN_A = {"required": [{"key": "zone", "operator": "In", "values": ["a"]}]}
@@ -59,11 +59,11 @@ def number(service: Service) -> tuple[int, int]:
 def test_no_replica_is_restarted(change: str, ready: Make, world: World, actor: Principal, dataset: Dataset) -> None:
     service = ready(replicas=2)
     shutil.rmtree(dataset.options["path"])  # files are not looked at, so they may be gone
-    pids = list(Replica.objects.values_list("pk", "pid", "http_port"))
+    pids = list(Replica.objects.values_list("pk", "pid", "state"))
     verbs.edit(service, CHANGES[change], actor=actor)
     service = world.converge(service)
     assert (service.state, number(service)) == (states.READY, (2, 2))
-    assert list(Replica.objects.values_list("pk", "pid", "http_port")) == pids
+    assert list(Replica.objects.values_list("pk", "pid", "state")) == pids
     assert set(Replica.objects.values_list("revision__number", flat=True)) == {2}
     assert (len(world.engine.applied), world.engine.stopped) == (2, [])
     assert Round.objects.count() == 1
@@ -131,7 +131,7 @@ def test_access_holds_at_once_while_a_revision_waits_for_room(ready: Make, world
 
 def test_access_holds_at_once_although_the_model_is_changed_too(ready: Make, world: World, actor: Principal) -> None:
     service = ready(auth={"policy": "public"})
-    world.deaf.update(range(18003, 18100))
+    world.deaf.add(ALL_BUT_THE_FIRST)
     verbs.edit(service, {"auth": {"policy": "api_key"}, "env": {"LEVEL": "2"}}, actor=actor)
     service = world.converge(service)
     assert number(service) == (1, 2)
@@ -140,7 +140,7 @@ def test_access_holds_at_once_although_the_model_is_changed_too(ready: Make, wor
 
 def test_a_model_that_does_not_start_opens_nothing_again(ready: Make, world: World, actor: Principal) -> None:
     service = ready(auth={"policy": "public"})
-    world.deaf.update(range(18003, 18100))
+    world.deaf.add(ALL_BUT_THE_FIRST)
     verbs.edit(service, {"auth": {"policy": "api_key"}, "env": {"LEVEL": "2"}}, actor=actor)
     service = world.converge(service)
     world.engine.running["svc-echo-r2-0"] = Observation(base.FAILED, message="Exited too quickly")
@@ -196,7 +196,7 @@ def test_a_rule_that_its_node_does_not_satisfy_needs_new_processes(ready: Make, 
 
 def test_one_that_is_starting_goes_on_starting(make: Make, world: World, actor: Principal) -> None:
     service = world.preheat(make())
-    world.deaf.update(range(18000, 18100))
+    world.deaf.add(ALL)
     assert world.settle(service).state == states.STARTING
     verbs.edit(service, CHANGES["policy"], actor=actor)
     assert Service.objects.get().state == states.STARTING

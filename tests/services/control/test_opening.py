@@ -9,9 +9,9 @@ import pytest
 from django.utils import timezone
 
 from console.accounts.principal import Principal
+from services import wiring
 from services.actions import services as verbs
 from services.clients.kernel import connections
-from services.clients.kernel.connections import Held
 from services.control import publishing, reconcile
 from services.control.replicas import life as replicas
 from services.errors import GatewayError, GatewaySilent
@@ -27,14 +27,14 @@ class Envoy:
     """What Envoy tells of itself."""
 
     def __init__(self) -> None:
-        self.ports: set[int] = set()
+        self.addresses: set[str] = set()
         self.current = True
         self.error: GatewayError | None = None
 
     def replicas(self, gateway_dir: object) -> list[ReplicaHealth]:
         if self.error is not None:
             raise self.error
-        return [ReplicaHealth("echo", "http", f"127.0.0.1:{port}", True, 0, 0) for port in self.ports]
+        return [ReplicaHealth("echo", "http", address, True, 0, 0) for address in self.addresses]
 
     def loaded(self, gateway_dir: object) -> Loaded:
         return Loaded({}, {} if self.current else {"rds.json": "newer"})
@@ -49,19 +49,20 @@ def envoy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Envoy]:
     yield fake_envoy
 
 
-def listed(*rows: Replica) -> set[int]:
-    return {port for row in rows for port in (row.http_port, row.grpc_port)}
+def listed(*rows: Replica) -> set[str]:
+    listeners = [wiring.engine().listeners(row.process_name) for row in rows]
+    return {str(address) for each in listeners for address in (each.http, each.grpc)}
 
 
-def test_ready_is_not_said_before_the_gateway_sends_to_both_ports(make: Make, world: World, envoy: Envoy) -> None:
+def test_ready_is_not_said_before_the_gateway_sends_to_both_sockets(make: Make, world: World, envoy: Envoy) -> None:
     service = world.preheat(make())
     service = world.settle(service)
     replica = service.replica_set.get()
     assert service.state == "STARTING"
-    assert f"127.0.0.1:{replica.grpc_port}" in service.message and "does not send requests" in service.message
-    envoy.ports = {replica.http_port}
+    assert "does not send requests" in service.message
+    envoy.addresses = {str(wiring.engine().listeners(replica.process_name).http)}
     assert world.settle(service).state == "STARTING", "over gRPC it is not there yet"
-    envoy.ports = listed(replica)
+    envoy.addresses = listed(replica)
     envoy.current = False
     assert "newest configuration" in world.settle(service).message
     envoy.current = True
@@ -85,7 +86,7 @@ def test_a_replica_that_was_added_is_ready_once_the_gateway_sends_to_it(
     envoy.error = GatewayError("The gateway is not running.")
     service = world.preheat(make())
     service = world.settle(service)
-    envoy.error, envoy.ports = None, listed(*service.replica_set.all())
+    envoy.error, envoy.addresses = None, listed(*service.replica_set.all())
     verbs.scale(service, 2, actor=actor)
     service = world.settle(service)
     for _ in range(3):
@@ -93,7 +94,7 @@ def test_a_replica_that_was_added_is_ready_once_the_gateway_sends_to_it(
     added = service.replica_set.get(index=1)
     assert added.state != Replica.READY and "does not send requests" in added.message
     assert added.started_at is not None, "the gateway is told of it"
-    envoy.ports = listed(*service.replica_set.all())
+    envoy.addresses = listed(*service.replica_set.all())
     reconcile.reconcile(service.pk)
     added.refresh_from_db()
     assert (added.state, added.message) == (Replica.READY, "")
@@ -108,9 +109,9 @@ def test_a_replica_that_the_gateway_may_still_choose_is_not_drained(
     envoy.error = GatewayError("away")
     replica = ready().replica_set.get()
     monkeypatch.setattr(replicas, "_longest_drain", lambda: timedelta(seconds=60))
-    monkeypatch.setattr(connections, "held", lambda ports: Held())
+    monkeypatch.setattr(connections, "held", lambda paths: 0)
     replica.drain_until = timezone.now() + timedelta(seconds=30)
-    envoy.ports, envoy.error = listed(replica), error
+    envoy.addresses, envoy.error = listed(replica), error
     assert replicas._is_drained(replica) is drained
-    envoy.ports, envoy.error = set(), None
+    envoy.addresses, envoy.error = set(), None
     assert replicas._is_drained(replica)

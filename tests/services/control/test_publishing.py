@@ -16,7 +16,7 @@ from pytest_django import Settings
 from console.accounts import teams
 from console.accounts.principal import Principal, for_user
 from console.models import Team
-from services import states
+from services import states, wiring
 from services.actions import services as verbs
 from services.control import publishing
 from services.models import ApiKey, Replica, Revision, Service
@@ -46,7 +46,8 @@ def test_a_replica_that_drains_or_never_answered_gets_no_requests(ready: Make) -
     Replica.objects.filter(index=1).update(started_at=None)
     left = Replica.objects.get(index=2)
     endpoints = publishing.snapshot().services[0].endpoints
-    assert [(place.http_port, place.grpc_port) for place in endpoints] == [(left.http_port, left.grpc_port)]
+    listeners = wiring.engine().listeners(left.process_name)
+    assert [(endpoint.http, endpoint.grpc) for endpoint in endpoints] == [(listeners.http, listeners.grpc)]
 
 
 def test_what_a_revision_says_of_access_limits_and_model_is_told(ready: Make, settings: Settings) -> None:
@@ -152,9 +153,6 @@ def test_thousands_of_services_and_keys_are_told_at_once(ready: Make, team: Team
             index=0,
             node="local",
             started_at=now,
-            http_port=3 * n + 1,
-            grpc_port=3 * n + 2,
-            metrics_port=3 * n + 3,
         )
         for n, row in enumerate(services)
     )

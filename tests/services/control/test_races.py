@@ -109,7 +109,6 @@ def test_many_claims_in_two_queues_never_overbook_and_never_deadlock(world: Worl
     assert [one for one in outcomes if isinstance(one, Exception)] == []
     (candidate,) = lines.candidates()
     assert candidate.used.cpu <= 8 and Replica.objects.filter(revision__spec__queue="default").count() * 1.5 <= 4
-    assert len(Replica.objects.taken_ports()) == 3 * Replica.objects.count()
 
 
 @pytest.mark.parametrize("verb", ["create", "edit"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,9 +21,8 @@ from services.control.queues import claims
 from services.control.replicas import life as replicas
 from services.engines import base
 from services.engines.base import Observation
-from services.engines.local import ports
 from services.models import Event, Queue, Replica, Revision, Service
-from tests.services.world import World, preheat_all
+from tests.services.world import ALL, World
 
 Make = Callable[..., Service]
 
@@ -65,10 +64,9 @@ def test_files_are_read_into_memory_when_a_replica_starts_and_not_again(
     assert len(trees) == 2
 
 
-def test_two_replicas_are_two_processes_on_six_ports(ready: Make, world: World) -> None:
+def test_two_replicas_are_two_processes(ready: Make, world: World) -> None:
     ready(replicas=2)
     assert world.engine.applied == ["svc-echo-r1-0", "svc-echo-r1-1"]
-    assert len(Replica.objects.taken_ports()) == 6
 
 
 def test_it_waits_in_the_queue_with_position_and_reason(ready: Make, make: Make, world: World, queue: Queue) -> None:
@@ -112,7 +110,7 @@ def test_one_that_no_node_can_ever_take_blocks_nobody(make: Make, world: World) 
 
 def test_one_that_does_not_answer_yet_is_said_to_be_starting_rather_than_broken(make: Make, world: World) -> None:
     service = world.preheat(make())
-    world.deaf.update(range(18000, 18100))
+    world.deaf.add(ALL)
     service = world.settle(service)
     assert service.state == states.STARTING
     assert service.message == "0 of 1 replicas answer. Starting."
@@ -120,7 +118,7 @@ def test_one_that_does_not_answer_yet_is_said_to_be_starting_rather_than_broken(
 
 def test_a_model_that_gives_up_fails_with_the_end_of_its_log(make: Make, world: World) -> None:
     service = world.preheat(make())
-    world.deaf.update(range(18000, 18100))
+    world.deaf.add(ALL)
     world.settle(service)
     world.engine.log = "line one\nValueError: the weights are missing"
     world.engine.running["svc-echo-r1-0"] = Observation(base.FAILED, message="Exited too quickly")
@@ -139,7 +137,7 @@ def test_a_failed_service_gives_its_quota_back(make: Make, world: World) -> None
 def test_a_replica_that_does_not_answer_makes_it_degraded_and_back(ready: Make, world: World) -> None:
     service = ready(replicas=2)
     replica = Replica.objects.get(index=1)
-    world.deaf.add(replica.http_port)
+    world.deaf.add(replica.process_name)
     service = world.settle(service)
     assert service.state == states.DEGRADED
     assert service.message.startswith("1 of 2 replicas answer. Replica 1:")
@@ -192,7 +190,7 @@ def test_start_after_a_failure_serves_the_files_as_they_are_now(
     make: Make, world: World, actor: Principal, dataset: Dataset
 ) -> None:
     service = world.preheat(make())
-    world.deaf.update(range(18000, 18100))
+    world.deaf.add(ALL)
     world.settle(service)
     world.engine.running["svc-echo-r1-0"] = Observation(base.FAILED, message="NameError in 1/model.py")
     assert world.settle(service).state == states.FAILED
@@ -209,7 +207,7 @@ def test_start_after_a_failure_serves_the_files_as_they_are_now(
 
 def test_one_that_does_not_get_ready_in_time_fails(make: Make, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     service = world.preheat(make())
-    world.deaf.update(range(18000, 18100))
+    world.deaf.add(ALL)
     world.settle(service)
     Replica.objects.update(created_at=timezone.now() - timedelta(hours=1))
     assert world.settle(service).state == states.FAILED
@@ -266,20 +264,6 @@ def test_a_replica_that_ended_leaves_its_log_but_no_working_directory(
     assert not stray.exists()
 
 
-def test_ports_are_looked_for_near_the_home(make: Make, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    homes: list[str] = []
-
-    def allocate(count: int, taken: Set[int], *, near: str, **_range: int) -> list[int]:
-        homes.append(near)
-        return list(range(18000, 18000 + count))
-
-    monkeypatch.setattr(ports, "allocate", allocate)
-    world.settle(make())
-    preheat_all()
-    world.settle(Service.objects.get())
-    assert homes == [str(settings.HOME.root)]
-
-
 def test_files_that_vanish_while_it_starts_fail_it(make: Make, world: World) -> None:
     service = world.preheat(make())
     service = world.settle(service, steps=2)
@@ -292,7 +276,7 @@ def test_files_that_vanish_while_it_starts_fail_it(make: Make, world: World) -> 
 
 def test_a_degraded_service_can_be_mended_by_an_edit(ready: Make, world: World, actor: Principal) -> None:
     service = ready(replicas=2)
-    world.deaf.add(Replica.objects.get(index=1).http_port)
+    world.deaf.add("svc-echo-r1-1")
     service = world.settle(service)
     assert service.state == states.DEGRADED
     verbs.edit(service, {"env": {"LEVEL": "2"}}, actor=actor)

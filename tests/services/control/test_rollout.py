@@ -19,7 +19,7 @@ from services.gateway.snapshot import Snapshot
 from services.models import Event, Node, Queue, Replica, Revision, Service
 from services.queries.dashboard import node_uses, queue_uses
 from services.specs import RECREATE
-from tests.services.world import World, preheat_all
+from tests.services.world import ALL_BUT_THE_FIRST, World, preheat_all
 
 Make = Callable[..., Service]
 FULL = {"cpu": 4}
@@ -113,7 +113,7 @@ def test_a_service_that_is_being_replaced_says_so_and_gets_no_requests(
     ready: Make, world: World, actor: Principal, published: list[Snapshot]
 ) -> None:
     service = ready(resources=FULL)
-    world.deaf.update(range(18003, 18100))
+    world.deaf.add(ALL_BUT_THE_FIRST)
     edit(service, actor, strategy=RECREATE)
     service = world.converge(service)
     assert service.state == states.DEGRADED
@@ -126,7 +126,7 @@ def test_replaced_now_it_takes_no_less_than_both_need_so_that_the_old_one_can_co
 ) -> None:
     service = ready(resources=FULL)
     behind = world.converge(make(name="behind", resources={"cpu": 2}))
-    world.deaf.update(range(18003, 18100))
+    world.deaf.add(ALL_BUT_THE_FIRST)
     edit(service, actor, resources={"cpu": 1}, strategy=RECREATE)
     service = world.converge(service)
     assert running(world, 2) and not running(world, 1)
@@ -264,7 +264,7 @@ def test_a_failed_change_of_size_and_number_leaves_both_as_they_were(
 ) -> None:
     Queue.objects.update(cpu=8)
     service = ready(resources={"cpu": 8})
-    world.deaf.update(range(18003, 18100))
+    world.deaf.add(ALL_BUT_THE_FIRST)
     verbs.edit(service, {"replicas": 4, "resources": {"cpu": 2}, "strategy": RECREATE}, actor=actor)
     world.converge(service)
     fail_on(world, 2)
@@ -297,7 +297,7 @@ def test_a_waiting_revision_can_be_canceled(ready: Make, world: World, actor: Pr
 
 def test_canceled_while_it_takes_the_place_the_old_one_comes_back(ready: Make, world: World, actor: Principal) -> None:
     service = ready(resources=FULL)
-    world.deaf.update(range(18003, 18100))
+    world.deaf.add(ALL_BUT_THE_FIRST)
     edit(service, actor, strategy=RECREATE)
     service = world.converge(service)
     assert running(world, 2)
@@ -311,7 +311,7 @@ def test_an_edit_of_one_that_takes_the_place_brings_the_old_one_back(
     ready: Make, world: World, actor: Principal
 ) -> None:
     service = ready(resources=FULL)
-    world.deaf.update(range(18003, 18100))
+    world.deaf.add(ALL_BUT_THE_FIRST)
     edit(service, actor, strategy=RECREATE)
     service = world.converge(service)
     world.deaf.clear()
@@ -323,7 +323,7 @@ def test_an_edit_of_one_that_takes_the_place_brings_the_old_one_back(
 
 def test_an_overtaken_revision_gives_its_place_back(ready: Make, world: World, actor: Principal) -> None:
     service = ready(resources={"cpu": 2})
-    world.deaf.update(range(18003, 18100))
+    world.deaf.add(ALL_BUT_THE_FIRST)
     edit(service, actor)
     service = world.converge(service)
     assert running(world, 2)
@@ -356,7 +356,7 @@ def test_an_unknown_strategy_is_said(ready: Make, actor: Principal) -> None:
 
 def test_a_stop_while_it_is_replaced_ends_everything(ready: Make, world: World, actor: Principal) -> None:
     service = ready(resources=FULL)
-    world.deaf.update(range(18003, 18100))
+    world.deaf.add(ALL_BUT_THE_FIRST)
     edit(service, actor, strategy=RECREATE)
     world.converge(service)
     verbs.stop(service, actor=actor)
@@ -369,7 +369,7 @@ def test_files_that_vanish_while_a_revision_starts_leave_the_old_one_serving(
 ) -> None:
     service = ready()
     edit(service, actor)
-    world.deaf.update(range(18003, 18100))
+    world.deaf.add(ALL_BUT_THE_FIRST)
     service = world.converge(service)
     world.engine.running.pop("svc-echo-r2-0")
     monkeypatch.setattr(rollout.model_files, "ready", lambda revision: rollout.model_files.Files(ready=True))

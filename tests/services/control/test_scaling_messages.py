@@ -24,7 +24,7 @@ def test_one_without_room_for_more_replicas_has_one_message(
     service, _ = ready(), ready(name="other", resources={"cpu": 2})
     verbs.scale(service, 4, actor=actor)
     if deaf:
-        world.deaf.add(18000)
+        world.deaf.add("svc-echo-r1-0")
     message = world.converge(service).message
     with CaptureQueriesContext(connection) as queries:
         for _ in range(2):

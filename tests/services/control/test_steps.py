@@ -238,7 +238,7 @@ def test_a_switch_does_not_count_once_another_revision_is_the_target(
 ) -> None:
     service = ready(resources={"cpu": 1})
     verbs.restart(service, actor=actor)
-    world.deaf.update(range(18003, 18006))
+    world.deaf.add("svc-echo-r2-0")
     service = world.converge(service)
 
     def overtake() -> None:

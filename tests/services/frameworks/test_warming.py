@@ -16,7 +16,7 @@ from services.errors import ProbeError
 from services.frameworks import warming
 from services.frameworks.triton.framework import Triton
 from services.models import Replica, Service
-from tests.services.world import World
+from tests.services.world import World, process_at
 
 Make = Callable[..., Service]
 
@@ -26,11 +26,11 @@ class Warmups:
     """What a framework's warm-up does here: it waits to be let go, and then answers or not."""
 
     go: threading.Event = field(default_factory=threading.Event)
-    begun: list[int] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list)
     error: bool = False
 
-    def warm_up(self, http_port: int) -> None:
-        self.begun.append(http_port)
+    def warm_up(self, process: str) -> None:
+        self.begun.append(process)
         assert self.go.wait(60)
         if self.error:
             raise ProbeError("The server did not answer.")
@@ -47,7 +47,9 @@ def warmups(monkeypatch: pytest.MonkeyPatch, world: World) -> Any:
     warming._threads.clear()
     warming._warm.clear()
     monkeypatch.setattr(Triton, "warms_up", True)
-    monkeypatch.setattr(Triton, "warm_up", lambda self, host, ports, service, timeout: fake_warmups.warm_up(ports.http))
+    monkeypatch.setattr(
+        Triton, "warm_up", lambda self, listeners, *rest: fake_warmups.warm_up(process_at(listeners.http))
+    )
     yield fake_warmups
     fake_warmups.finish()
 
@@ -57,7 +59,7 @@ def test_it_is_ready_once_it_is_warm(ready: Make, world: World, warmups: Warmups
     assert service.state == states.STARTING
     assert service.message == f"0 of 1 replicas answer. {warming.SENTENCE}"
     world.settle(service)
-    assert warmups.begun == [18000], "once, however often it is looked at"
+    assert warmups.begun == ["svc-echo-r1-0"], "once, however often it is looked at"
     warmups.finish()
     assert world.settle(service).state == states.READY
 
@@ -80,7 +82,7 @@ def test_a_new_process_is_warmed_up_and_one_that_was_ready_before_is_not(
     service = ready()
     warmups.finish()
     service = world.settle(service)
-    world.deaf.add(18000)
+    world.deaf.add("svc-echo-r1-0")
     world.settle(service)
     world.deaf.clear()
     warming._warm.clear()  # as in a worker that started anew

@@ -8,6 +8,7 @@ from typing import Any
 
 from services.gateway import keys
 from services.gateway.snapshot import Endpoint, GatewayKey, GatewayService, Snapshot
+from services.listeners import Address
 
 ADMIN = "isk_adminadmin00_0000000000000000000000000000000000000000000"
 TEAM = "isk_teamteam0000_0000000000000000000000000000000000000000000"
@@ -29,10 +30,14 @@ def uid(service: str) -> str:
     return str(zlib.crc32(service.encode()))
 
 
+def endpoint(http: int, grpc: int) -> Endpoint:
+    return Endpoint(Address(host="127.0.0.1", port=http), Address(host="127.0.0.1", port=grpc))
+
+
 def ready(
     name: str, *endpoints: Endpoint, team: str = "vision", public: bool = False, classes: tuple[str, ...] = ()
 ) -> GatewayService:
-    endpoints = endpoints or (Endpoint("127.0.0.1", 9000, 9001),)
+    endpoints = endpoints or (endpoint(9000, 9001),)
     return GatewayService(name, team, public, True, endpoints, uid=uid(name), classes=classes)
 
 
@@ -53,11 +58,14 @@ KEYS = (
     key(READER, "vision", infer=False),
     key(STRANGER, "speech"),
 )
-TWO = (Endpoint("127.0.0.1", 9000, 9001), Endpoint("127.0.0.1", 9010, 9011))
+TWO = (endpoint(9000, 9001), endpoint(9010, 9011))
 
 CASES = {
     "empty": Snapshot(),
     "two_replicas": Snapshot(services=(ready("mnist", *TWO),)),
+    "sockets": Snapshot(
+        services=(ready("mnist", Endpoint(Address.at("/run/s/a/http.sock"), Address.at("/run/s/a/grpc.sock"))),)
+    ),
     "not_ready": Snapshot(services=(waiting("mnist"),)),
     "public": Snapshot(services=(ready("mnist", public=True),)),
     "keys": Snapshot(services=(ready("mnist"), ready("asr", team="speech")), keys=KEYS),

@@ -18,8 +18,9 @@ from services.gateway.envoy import document, names
 from services.gateway.envoy.document import Document
 from services.gateway.publish import deliver, prepare
 from services.gateway.render import Files, render
-from services.gateway.snapshot import Endpoint, GatewayService, Snapshot
+from services.gateway.snapshot import GatewayService, Snapshot
 from services.gateway.validate import validate
+from services.listeners import Address
 from tests.services.gateway import snapshots
 
 MANY = snapshots.many(50)
@@ -27,7 +28,7 @@ NEWCOMER = snapshots.ready("newcomer", *snapshots.TWO)
 ALIKE = replace(MANY, services=(*MANY.services, NEWCOMER))
 ONE_MORE = replace(MANY, services=(*MANY.services, replace(NEWCOMER, timeout_seconds=7)))
 """Unlike the others in what Envoy could find something wrong with."""
-OTHER = Endpoint("127.0.0.1", 31, 32)
+OTHER = snapshots.endpoint(31, 32)
 ENVOY = find_envoy()
 
 
@@ -70,7 +71,12 @@ def test_of_a_new_service_its_own_lines_are_checked_with_the_clusters_they_lead_
         NEWCOMER,
         replace(NEWCOMER, name="a"),
         replace(NEWCOMER, name="http-grpc", team="some other/team"),
-        replace(NEWCOMER, name="b", team="some other/team", endpoints=(OTHER, replace(OTHER, http_port=33))),
+        replace(
+            NEWCOMER,
+            name="b",
+            team="some other/team",
+            endpoints=(OTHER, replace(OTHER, http=Address(host="127.0.0.1", port=33))),
+        ),
         replace(NEWCOMER, name="svc-0-http"),
         replace(NEWCOMER, name="service-x"),
     ],
@@ -94,7 +100,7 @@ def test_a_service_like_another_needs_no_check_whatever_its_name_team_and_ports(
         {"concurrency": 3},
         {"auth_parameters": (("x-lab", "7"),)},
         {"endpoints": (OTHER,)},
-        {"endpoints": (OTHER, replace(OTHER, host="127.0.0.2"))},
+        {"endpoints": (OTHER, replace(OTHER, http=Address(host="127.0.0.2", port=31)))},
         {"framework": "vllm", "task": "chat"},
     ],
     ids=lambda other: next(iter(other)),

@@ -84,6 +84,7 @@ CASES: dict[str, Callable[[], list[Json]]] = {
     "refusals": lambda: every(refusals(EMPTY)),
     "refusals_keyless": lambda: beside(every(refusals(PUBLIC)), every(refusals(EMPTY))),
     "two_replicas": lambda: service("two_replicas"),
+    "sockets": lambda: service("sockets"),
     "not_ready": lambda: service("not_ready"),
     "public": lambda: service("public"),
     "keys": lambda: credentials(snapshots.CASES["keys"]),

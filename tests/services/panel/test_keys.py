@@ -22,7 +22,7 @@ from services.gateway import keys as format
 from services.models import ApiKey, Service
 from services.panel import keys as panel_keys
 from services.panel import tensors as panel_tensors
-from tests.services.ready import ready_service
+from tests.services.ready import at_port, ready_service
 from tests.services.v2_server import V2Server, serve_v2
 
 
@@ -47,7 +47,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def service(team: Team, server: V2Server, published: list[int], monkeypatch: pytest.MonkeyPatch) -> Service:
     monkeypatch.setattr(settings, "GATEWAY_PORT", server.port)
     monkeypatch.setattr(delivery, "PATIENCE", 0.05)  # no Envoy runs here, which would take the keys
-    return ready_service(team, "digits", http_port=server.port, grpc_port=server.port)
+    return ready_service(team, "digits", monkeypatch, listeners=at_port(server.port))
 
 
 def test_the_same_key_is_found_again_and_published_once(service: Service, published: list[int]) -> None:
@@ -73,8 +73,10 @@ def test_a_key_whose_publishing_failed_is_published_by_the_next_call(
     assert format.digest(key) in credentials.published(settings.HOME.gateway).digests
 
 
-def test_each_service_has_a_key_of_its_own(service: Service, team: Team, server: V2Server) -> None:
-    other = ready_service(team, "other", http_port=server.port + 1, grpc_port=server.port + 2)
+def test_each_service_has_a_key_of_its_own(
+    service: Service, team: Team, server: V2Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ready_service(team, "other", monkeypatch, listeners=at_port(server.port + 1))
     assert panel_keys.key_for(service) != panel_keys.key_for(other)
 
 

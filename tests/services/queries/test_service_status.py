@@ -26,7 +26,6 @@ def service(team: Team) -> Service:
 
 
 def replica(service: Service, index: int, state: str) -> Replica:
-    base = 20000 + 3 * index
     started = timezone.now() if state == Replica.READY else None
     return Replica.objects.create(
         service=service,
@@ -34,9 +33,6 @@ def replica(service: Service, index: int, state: str) -> Replica:
         index=index,
         node="local",
         state=state,
-        http_port=base,
-        grpc_port=base + 1,
-        metrics_port=base + 2,
         started_at=started,
     )
 

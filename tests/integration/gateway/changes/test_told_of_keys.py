@@ -20,6 +20,7 @@ from services.gateway import locks
 from services.gateway.envoy import encoding, names
 from services.gateway.publish import prepare
 from services.gateway.snapshot import Limits
+from services.listeners import Listeners
 from services.models import GatewayRevision, Service
 from services.queries import dashboard
 from tests.ports import free_ports
@@ -51,7 +52,8 @@ def gateway(
 ) -> Iterator[Gateway]:
     running, backend = envoy
     monkeypatch.setattr(settings, "HOME", replace(settings.HOME, root=running.directory.parent))
-    ready_service(team, "mnist", http_port=backend.endpoint.http_port, grpc_port=backend.endpoint.grpc_port)
+    listeners = Listeners(backend.endpoint.http, backend.endpoint.grpc, backend.endpoint.http)
+    ready_service(team, "mnist", monkeypatch, listeners=listeners)
     publishing.publish()
     until(lambda: call(running, "isk_nobody") == 401)
     yield running
@@ -72,9 +74,9 @@ def make(owner: Api, **rights: Any) -> Answer:
     return owner.post("keys/", {"name": "a key", **rights})
 
 
-def bad_service(team: Team) -> Service:
+def bad_service(team: Team, monkeypatch: pytest.MonkeyPatch) -> Service:
     """As a form would not let through, and Envoy refuses."""
-    service = ready_service(team, "bad", http_port=9, grpc_port=10)
+    service = ready_service(team, "bad", monkeypatch, listeners=Listeners.on_ports(9, 10, 11))
     revision = service.serving
     assert revision is not None
     revision.spec["limits"]["timeout_seconds"] = -5
@@ -91,10 +93,12 @@ def test_done_means_that_the_gateway_does_it(gateway: Gateway, owner: Api) -> No
     until(lambda: call(gateway, new_key.data["key"]) == 401)
 
 
-def test_no_service_and_no_lock_holds_a_revocation_up(gateway: Gateway, owner: Api, team: Team) -> None:
+def test_no_service_and_no_lock_holds_a_revocation_up(
+    gateway: Gateway, owner: Api, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
     new_key = make(owner)
     until(lambda: call(gateway, new_key.data["key"]) == 200)
-    bad_service(team)
+    bad_service(team, monkeypatch)
     with (gateway.directory / locks.SERVICES).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         revoked = owner.post(f"keys/{new_key.data['id']}/revoke/")
@@ -167,8 +171,10 @@ def test_a_limit_of_requests_at_once_is_there_before_the_key_is(gateway: Gateway
     until(lambda: call(gateway, new_key.data["key"]) == 200)
 
 
-def test_a_service_that_is_refused_says_so_and_the_others_go_on(gateway: Gateway, owner: Api, team: Team) -> None:
-    bad = bad_service(team)
+def test_a_service_that_is_refused_says_so_and_the_others_go_on(
+    gateway: Gateway, owner: Api, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = bad_service(team, monkeypatch)
     publishing.publish()
     # Not held against the API's document: it has bounds that this service breaks.
     answer = owner.client.get(f"{ROOT}services/bad/").json()

@@ -16,7 +16,7 @@ from tritonclient.grpc import service_pb2_grpc
 from services.clients.envoy_admin import EnvoyAdmin
 from services.gateway import status
 from services.gateway.envoy import encoding, names
-from services.gateway.snapshot import Endpoint
+from services.listeners import Address
 from tests.integration.gateway.changes.test_slow_machine import stopped
 from tests.integration.gateway.stage import Stage, infer_request, send
 from tests.servers.gateway.relay import Relay
@@ -93,9 +93,9 @@ def test_a_replica_whose_probes_fail_is_asked_when_there_is_no_better_one(stage:
 @pytest.fixture(scope="module")
 def relayed(stage: Stage) -> Iterator[tuple[Stage, Relay]]:
     """A service `again` whose one replica is reached over gRPC through the relay."""
-    relay = Relay(stage.first.endpoint.grpc_port)
+    relay = Relay(stage.first.endpoint.grpc)
     try:
-        endpoint = Endpoint("127.0.0.1", stage.first.endpoint.http_port, relay.port)
+        endpoint = replace(stage.first.endpoint, grpc=Address(host="127.0.0.1", port=relay.port))
         services = (*stage.snapshot.services, snapshots.ready("again", endpoint))
         stage.gateway.publish(replace(stage.snapshot, services=services))
         until(lambda: status.loaded(stage.gateway.directory).current)

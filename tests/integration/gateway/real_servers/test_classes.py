@@ -59,7 +59,7 @@ class Classified:
         for name, tree in trees.items():
             python(MODELS[name])(tree)
         self.triton: RunningTriton = stack.enter_context(serve_several(trees, factory.mktemp("t")))
-        endpoint = Endpoint("127.0.0.1", self.triton.ports.http, self.triton.ports.grpc)
+        endpoint = Endpoint(self.triton.listeners.http, self.triton.listeners.grpc)
         classes = {name: describe(tree, {}, name).classes for name, tree in trees.items()}
         services = tuple(snapshots.ready(name, endpoint, classes=classes[name]) for name in MODELS)
         snapshot = Snapshot(services, snapshots.KEYS)

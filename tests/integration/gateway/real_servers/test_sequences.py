@@ -57,7 +57,7 @@ LENGTH = 8
 class Counters:
     def __init__(self, gateway: Gateway, tritons: list[RunningTriton]) -> None:
         self.gateway = gateway
-        self.endpoints = [Endpoint("127.0.0.1", t.ports.http, t.ports.grpc, i) for i, t in enumerate(tritons)]
+        self.endpoints = [Endpoint(t.listeners.http, t.listeners.grpc, i) for i, t in enumerate(tritons)]
 
     def publish(self, *endpoints: Endpoint) -> None:
         service = replace(snapshots.ready(NAME, *endpoints), sequences=True)
@@ -150,15 +150,15 @@ def test_a_rollout_refuses_a_sequence_in_its_middle_instead_of_counting_wrong(co
         assert send(counters, sequence, range(3)) == [1, 2, 3]
     renewed = tuple(replace(each, index=i) for i, each in enumerate(counters.endpoints[2:]))
     counters.publish(*renewed)
-    until(lambda: listed(counters) == ports(renewed))
+    until(lambda: listed(counters) == addresses(renewed))
     for send, sequence in sequences.items():
         with pytest.raises(InferenceServerException, match="must specify the START flag"):
             send(counters, sequence, range(3, 5))
         assert send(counters, sequence) == list(range(1, LENGTH + 1)), "begun anew it is counted"
 
 
-def ports(endpoints: tuple[Endpoint, ...]) -> set[str]:
-    return {f"127.0.0.1:{port}" for each in endpoints for port in (each.http_port, each.grpc_port)}
+def addresses(endpoints: tuple[Endpoint, ...]) -> set[str]:
+    return {str(address) for each in endpoints for address in (each.http, each.grpc)}
 
 
 def listed(counters: Counters) -> set[str]:

@@ -22,7 +22,7 @@ USAGE = {"stream_options": {"include_usage": True}}
 
 @pytest.fixture(scope="module")
 def gateway(llama_server: RunningVllm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    endpoint = Endpoint("127.0.0.1", llama_server.ports.http, llama_server.ports.grpc)
+    endpoint = Endpoint(llama_server.listeners.http, llama_server.listeners.grpc)
     snapshot = Snapshot(services=(snapshots.text(SHARED, endpoint),), keys=(snapshots.key(KEY, "text"),))
     with Gateway.started(tmp_path_factory.mktemp("g") / "g", snapshot) as running:
         until(lambda: ask(running, CHAT, chat_body(SHARED, max_tokens=1)).status == 200)
@@ -34,7 +34,7 @@ def ask(gateway: Gateway, path: str, body: dict[str, Any]) -> Answer:
 
 
 def direct(server: RunningVllm, path: str, body: dict[str, Any]) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", server.ports.http, timeout=240)
+    connection = http.client.HTTPConnection(server.http, timeout=240)
     connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
     try:
         return connection.getresponse().read()

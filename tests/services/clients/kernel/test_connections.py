@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from services.clients.kernel.connections import Held, held
-from tests.ports import free_ports
+import pytest
+
+from services.clients.kernel.connections import held
+from tests.integration.engine_home import short_home
 from tests.servers.gateway.rig import until
 
 
-def test_open_connections_and_what_was_sent_over_them_are_counted_at_the_servers_side() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert held([port]) == Held()
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            accepted, _ = server.accept()
-            with accepted:
-                before = held([port])
-                assert before is not None
-                assert before.connections == 1
-                accepted.sendall(b"x" * 1000)
-                client.recv(1000, socket.MSG_WAITALL)
-                until(lambda: held([port]) == Held(1, before.sent + 1000))
-                assert held(free_ports(1)) == Held(), "other ports are not counted"
-        until(lambda: held([port]) == Held())
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with short_home("co-") as home:
+        home.root.mkdir(exist_ok=True)
+        yield home.root
 
 
-def test_connections_over_ipv6_are_counted_too() -> None:
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
-        port = server.getsockname()[1]
-        with socket.create_connection(("::1", port)):
-            accepted, _ = server.accept()
-            with accepted:
-                traffic = held([port])
-                assert traffic is not None
-                assert traffic.connections == 1
+@contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        yield server
+
+
+@contextmanager
+def connected(path: Path, server: socket.socket) -> Iterator[None]:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        with server.accept()[0]:
+            yield
+
+
+def test_open_connections_are_counted_by_the_file_of_their_socket(folder: Path) -> None:
+    first, other, second_name = folder / "first", folder / "other", folder / "second-name"
+    with listening(first) as server, listening(other) as also:
+        second_name.hardlink_to(first)
+        assert held([str(first), str(other)]) == 0
+        with connected(first, server), connected(second_name, server), connected(other, also):
+            assert held([str(first)]) == held([str(second_name)]) == 2, "through either name"
+            assert held([str(first), str(other)]) == 3
+        until(lambda: held([str(first)]) == 0)
+
+
+def test_a_socket_that_is_not_there_has_none(folder: Path) -> None:
+    assert held([str(folder / "missing")]) == 0

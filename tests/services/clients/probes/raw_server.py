@@ -8,15 +8,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from services.listeners import Address
+
 HOST = "127.0.0.1"
 
 
 @contextmanager
-def serving() -> Iterator[Callable[..., int]]:
-    """`start(first, second)` answers the first connection with `first` and so on (None: never) and gives its port."""
+def serving() -> Iterator[Callable[..., Address]]:
+    """`start(first, second)` answers the first connection with `first` and so on (None: never). Its address."""
     open_sockets: list[socket.socket] = []
 
-    def start(*answers: bytes | None) -> int:
+    def start(*answers: bytes | None) -> Address:
         listener = socket.create_server((HOST, 0))
         open_sockets.append(listener)
 
@@ -31,8 +33,7 @@ def serving() -> Iterator[Callable[..., int]]:
                         connection.shutdown(socket.SHUT_RDWR)
 
         threading.Thread(target=run, daemon=True).start()
-        port: int = listener.getsockname()[1]
-        return port
+        return Address(host=HOST, port=listener.getsockname()[1])
 
     yield start
     for each in open_sockets:

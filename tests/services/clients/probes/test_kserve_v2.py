@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from services.clients.probes import kserve_v2
-from services.clients.probes.loopback import ProbeResult
+from services.clients.probes.exchange import ProbeResult
 from services.errors import ProbeError
+from services.listeners import Address
 from tests.services.clients.probes.raw_server import HOST, body, serving
 
 READY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
 @pytest.fixture
-def server() -> Iterator[Callable[..., int]]:
+def server() -> Iterator[Callable[..., Address]]:
     with serving() as start:
         yield start
 
@@ -29,25 +30,25 @@ METADATA = (
 )
 
 
-def test_a_replica_that_answers_for_its_model_is_ready(server: Callable[..., int]) -> None:
-    port = server(READY, body(METADATA))
-    assert kserve_v2.probe(HOST, port, "digits") == kserve_v2.ProbeResult(True, "")
+def test_a_replica_that_answers_for_its_model_is_ready(server: Callable[..., Address]) -> None:
+    address = server(READY, body(METADATA))
+    assert kserve_v2.probe(address, "digits") == kserve_v2.ProbeResult(True, "")
 
 
-def test_metadata_becomes_plain_values(server: Callable[..., int]) -> None:
-    metadata = kserve_v2.model_metadata(HOST, server(body(METADATA)), "digits")
+def test_metadata_becomes_plain_values(server: Callable[..., Address]) -> None:
+    metadata = kserve_v2.model_metadata(server(body(METADATA)), "digits")
     assert (metadata.name, metadata.versions, metadata.platform, metadata.outputs) == ("digits", ("1",), "python", ())
     assert metadata.inputs == (kserve_v2.Tensor("x", "FP32", (-1, 64)),)
 
 
-def test_a_closed_port_is_not_ready_and_says_so(server: Callable[..., int]) -> None:
+def test_a_closed_port_is_not_ready_and_says_so(server: Callable[..., Address]) -> None:
     with socket.create_server((HOST, 0)) as listener:
-        port = listener.getsockname()[1]
-    assert kserve_v2.probe(HOST, port, "digits") == ProbeResult(False, f"{HOST}:{port} is closed.", listening=False)
+        address = Address(host=HOST, port=listener.getsockname()[1])
+    assert kserve_v2.probe(address, "digits") == ProbeResult(False, f"{address} is closed.", listening=False)
 
 
-def test_a_server_that_hangs_is_given_up_after_the_timeout(server: Callable[..., int]) -> None:
-    assert "did not answer within 0.1 s" in kserve_v2.probe(HOST, server(None), "digits", timeout=0.1).message
+def test_a_server_that_hangs_is_given_up_after_the_timeout(server: Callable[..., Address]) -> None:
+    assert "did not answer within 0.1 s" in kserve_v2.probe(server(None), "digits", timeout=0.1).message
 
 
 @pytest.mark.parametrize(
@@ -64,25 +65,25 @@ def test_a_server_that_hangs_is_given_up_after_the_timeout(server: Callable[...,
     ],
 )
 def test_a_wrong_answer_is_not_ready_and_never_raises(
-    server: Callable[..., int], answers: tuple[bytes, ...], message: str
+    server: Callable[..., Address], answers: tuple[bytes, ...], message: str
 ) -> None:
-    result = kserve_v2.probe(HOST, server(*answers), "digits", timeout=1)
+    result = kserve_v2.probe(server(*answers), "digits", timeout=1)
     assert not result.ready
     assert message in result.message
 
 
-def test_metadata_of_a_model_that_is_not_there_raises(server: Callable[..., int]) -> None:
+def test_metadata_of_a_model_that_is_not_there_raises(server: Callable[..., Address]) -> None:
     with pytest.raises(ProbeError, match="refused: unknown model"):
-        kserve_v2.model_metadata(HOST, server(body('{"error": "unknown model"}', "400 Bad Request")), "digits")
+        kserve_v2.model_metadata(server(body('{"error": "unknown model"}', "400 Bad Request")), "digits")
 
 
-def test_many_threads_leave_no_open_files(server: Callable[..., int]) -> None:
+def test_many_threads_leave_no_open_files(server: Callable[..., Address]) -> None:
     """tritonclient.http would leave two in each: the web process answers in ever new threads."""
     with socket.create_server((HOST, 0)) as listener:
-        port = listener.getsockname()[1]
+        address = Address(host=HOST, port=listener.getsockname()[1])
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
-        thread = threading.Thread(target=kserve_v2.probe, args=(HOST, port, "digits"))
+        thread = threading.Thread(target=kserve_v2.probe, args=(address, "digits"))
         thread.start()
         thread.join()
     assert len(list(Path("/proc/self/fd").iterdir())) < before + 20

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from services.clients.probes import openai_health, prometheus
-from services.clients.probes.loopback import ProbeResult
+from services.clients.probes.exchange import ProbeResult
 from services.errors import ProbeError
-from tests.services.clients.probes.raw_server import HOST, body, serving
+from services.listeners import Address
+from tests.services.clients.probes.raw_server import body, serving
 
 HEALTHY = body("")
 MODELS = body(json.dumps({"data": [{"id": "chatty"}, {"id": "chatty:pirate"}]}))
@@ -20,13 +21,13 @@ NOT_FOUND = body('{"detail": "Not Found"}', "404 Not Found")
 
 
 @pytest.fixture
-def server() -> Iterator[Callable[..., int]]:
+def server() -> Iterator[Callable[..., Address]]:
     with serving() as start:
         yield start
 
 
-def test_a_healthy_server_that_lists_the_model_is_ready(server: Callable[..., int]) -> None:
-    assert openai_health.probe(HOST, server(HEALTHY, MODELS), "chatty") == ProbeResult(True, "")
+def test_a_healthy_server_that_lists_the_model_is_ready(server: Callable[..., Address]) -> None:
+    assert openai_health.probe(server(HEALTHY, MODELS), "chatty") == ProbeResult(True, "")
 
 
 @pytest.mark.parametrize(
@@ -43,9 +44,9 @@ def test_a_healthy_server_that_lists_the_model_is_ready(server: Callable[..., in
     ],
 )
 def test_a_wrong_answer_is_not_ready_and_never_raises(
-    server: Callable[..., int], answers: tuple[bytes | None, ...], message: str
+    server: Callable[..., Address], answers: tuple[bytes | None, ...], message: str
 ) -> None:
-    result = openai_health.probe(HOST, server(*answers), "chatty", timeout=0.2)
+    result = openai_health.probe(server(*answers), "chatty", timeout=0.2)
     assert not result.ready
     assert message in result.message
 
@@ -63,9 +64,9 @@ def test_a_wrong_answer_is_not_ready_and_never_raises(
     ],
 )
 def test_an_engine_is_alive_when_it_was_asked_and_answered(
-    server: Callable[..., int], answers: tuple[bytes | None, ...], alive: bool
+    server: Callable[..., Address], answers: tuple[bytes | None, ...], alive: bool
 ) -> None:
-    assert openai_health.answers(HOST, server(*answers), "chatty", timeout=0.2) is alive
+    assert openai_health.answers(server(*answers), "chatty", timeout=0.2) is alive
 
 
 METRICS = """# HELP vllm:generation_tokens_total Tokens.
@@ -81,18 +82,18 @@ other_total 1000.0
 """
 
 
-def test_only_wanted_counters_are_summed(server: Callable[..., int]) -> None:
+def test_only_wanted_counters_are_summed(server: Callable[..., Address]) -> None:
     def is_vllm(name: str) -> bool:
         return name.startswith("vllm:")
 
     assert prometheus.sum_of(METRICS, is_vllm) == 7.0
-    assert prometheus.total(HOST, server(body(METRICS)), is_vllm) == 7.0
+    assert prometheus.total(server(body(METRICS)), is_vllm) == 7.0
 
 
 @pytest.mark.parametrize("answer", [NOT_FOUND, body("# TYPE x counter\nx{ 1"), body("x y z")])
-def test_a_page_that_is_no_metrics_raises(server: Callable[..., int], answer: bytes) -> None:
+def test_a_page_that_is_no_metrics_raises(server: Callable[..., Address], answer: bytes) -> None:
     with pytest.raises(ProbeError):
-        prometheus.total(HOST, server(answer), lambda name: True)
+        prometheus.total(server(answer), lambda name: True)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +106,14 @@ def test_a_page_that_is_no_metrics_raises(server: Callable[..., int], answer: by
     ids=["generates", "embeds", "neither"],
 )
 def test_it_is_warm_when_each_first_use_was_answered(
-    server: Callable[..., int], answers: tuple[bytes | None, ...]
+    server: Callable[..., Address], answers: tuple[bytes | None, ...]
 ) -> None:
-    openai_health.warm_up(HOST, server(*answers), "chatty", timeout=5)
+    openai_health.warm_up(server(*answers), "chatty", timeout=5)
 
 
-def test_it_is_not_warm_when_one_was_not(server: Callable[..., int]) -> None:
+def test_it_is_not_warm_when_one_was_not(server: Callable[..., Address]) -> None:
     with pytest.raises(ProbeError, match=r"did not answer within 0\.2 s"):
-        openai_health.warm_up(HOST, server(body("{}"), None), "chatty", timeout=0.2)
+        openai_health.warm_up(server(body("{}"), None), "chatty", timeout=0.2)
 
 
 def test_the_values_of_a_histogram_are_counted_too() -> None:

@@ -122,18 +122,6 @@ def test_the_first_service_of_a_team_does_not_wait_for_many_of_another(wait: Wai
     assert {now(one).state for one in many} == {states.QUEUED}
 
 
-def test_ports_that_another_took_in_this_moment_are_tried_again(wait: Wait, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(wait("first", 1))
-    second = wait("second", 1)
-    taken = Replica.objects.get()
-    with monkeypatch.context() as patched:
-        patched.setattr(claims.ports, "allocate", lambda *_, **__: [taken.http_port, 1, 2])
-        reconcile.reconcile(second.pk)
-    assert now(second).message == claims.TAKEN
-    reconcile.reconcile(second.pk)
-    assert now(second).state == states.STARTING
-
-
 def test_two_hundred_that_wait_take_as_many_queries_as_ten(wait: Wait, other_team: Team, node: Node) -> None:
     run(wait("running", 1))
 
@@ -181,8 +169,7 @@ def test_a_line_without_a_service_is_as_if_it_ran_nothing(wait: Wait, queue: Que
     empty = lines.load(queue).room
     services = [run(wait(name, cpu)) for name, cpu in (("one", 0.3), ("two", 0.7))]
     replica = Replica.objects.get(service=services[0])
-    ports = {"http_port": 1, "grpc_port": 2, "metrics_port": 3}
-    Replica.objects.create(service=services[0], revision=replica.revision, index=1, node=node.name, **ports)
+    Replica.objects.create(service=services[0], revision=replica.revision, index=1, node=node.name)
     Replica.objects.filter(pk=replica.pk).update(state=Replica.STANDBY)
     room = lines.load(queue).without(services[0]).without(services[1]).room
     for part, whole in ((room.used, empty.used), (room.nodes[0].used, empty.nodes[0].used)):

@@ -57,14 +57,14 @@ def test_the_process_that_hung_does_not_come_back_by_what_it_says_of_itself(
 def test_one_that_still_computes_is_left_alone(numbers: Numbers) -> None:
     numbers.active = 1
     assert hung_at(numbers, 0, 3, 15, 18, 30) == []
-    assert len(numbers.probed_ports) == 1, "and asked again only after as long"
+    assert len(numbers.probed) == 1, "and asked again only after as long"
 
 
 @pytest.mark.parametrize("moving", ["answered", "progress"])
 def test_one_that_gets_on_is_not_even_asked(numbers: Numbers, moving: str) -> None:
     numbers.active, numbers.answers = 1, False
     assert hung_at(numbers, *range(0, 60, 3), change=lambda step: setattr(numbers, moving, step)) == []
-    assert numbers.probed_ports == []
+    assert numbers.probed == []
 
 
 def test_a_stream_that_says_something_now_and_then_is_not_even_asked(numbers: Numbers) -> None:
@@ -109,4 +109,4 @@ def test_a_request_that_came_after_the_last_look_is_new_however_long_ago_that_wa
     """The worker was held up for a minute, and the request may be a second old."""
     numbers.answers = False
     assert hung_at(numbers, 0, 60, 63, change=lambda step: setattr(numbers, "active", min(step, 1))) == []
-    assert numbers.probed_ports == []
+    assert numbers.probed == []

@@ -21,7 +21,7 @@ from services.errors import EngineError
 from services.models import Event, Replica, Service
 from services.specs import RECREATE
 from tests.services.watched import Numbers, hung_at
-from tests.services.world import World
+from tests.services.world import ALL, ALL_BUT_THE_FIRST, World
 
 Make = Callable[..., Service]
 NAME = "svc-echo-r1-0"
@@ -51,7 +51,7 @@ class Life:
 
     def never_up(self) -> Service:
         service = self.world.preheat(self.make())
-        self.world.deaf.update(range(18000, 18100))
+        self.world.deaf.add(ALL)
         return self.world.settle(service)
 
     def restarted(self) -> bool:
@@ -69,7 +69,7 @@ class Life:
     def on_standby(self) -> None:
         """There is no room for a second one beside it."""
         service = self.ready(resources={"cpu": 3})
-        self.world.deaf.update(range(18003, 18100))
+        self.world.deaf.add(ALL_BUT_THE_FIRST)
         verbs.edit(service, {"env": {"NEW": "1"}, "strategy": RECREATE}, actor=self.actor)
         self.world.converge(service)
         old = Replica.objects.get(revision__number=1)
@@ -100,10 +100,10 @@ class Life:
         numbers = self.numbers
         numbers.active, numbers.answers, numbers.cores = 1, False, 0.9
         assert hung_at(numbers, *LOOKS) == []
-        assert numbers.probed_ports == [] and self.endpoints() == 1
+        assert numbers.probed == [] and self.endpoints() == 1
         numbers.progress = 1
         assert hung_at(numbers, 121) == []
-        self.world.deaf.update(range(18000, 18100))  # its health does not answer either
+        self.world.deaf.add(ALL)  # its health does not answer either
         service = self.world.settle(service)
         assert service.state == states.DEGRADED
         assert hung_at(numbers, *range(200, 300, 10)) == []
@@ -112,7 +112,7 @@ class Life:
     def hung(self) -> None:
         service = self.ready()
         self.world.engine.log = "the last words"
-        self.world.deaf.update(range(18000, 18100))
+        self.world.deaf.add(ALL)
         self.world.settle(service)
         self.numbers.answers = False
         [at] = hung_at(self.numbers, *LOOKS)
@@ -149,7 +149,7 @@ class Life:
         service = self.ready(replicas=2)
         row = Replica.objects.select_related("revision", "service").get(index=1)
         replicas.drain(row)
-        self.world.deaf.add(row.http_port)
+        self.world.deaf.add(row.process_name)
         self.numbers.answers = False
         assert hung_at(self.numbers, *LOOKS) == []
         assert Replica.objects.get(index=1).state == Replica.DRAINING
@@ -193,7 +193,7 @@ def test_a_health_check_that_fails_for_good_ends_one_that_still_infers(
 ) -> None:
     """The gateway sends it nothing, whatever it could do."""
     service = ready()
-    world.deaf.update(range(18000, 18100))
+    world.deaf.add(ALL)
     world.settle(service)
     assert hung_at(watched, *range(0, 400, 10)) == [300]
 
@@ -203,7 +203,7 @@ def test_a_start_that_rests_after_it_was_up_is_started_again_ever_later(
 ) -> None:
     """A deadlock while the model is loaded."""
     service = ready()
-    world.deaf.update(range(18000, 18100))
+    world.deaf.add(ALL)
     watched.answers = False
     world.engine.running[NAME] = Observation(base.RUNNING, pid=4711, uptime=1)
     world.settle(service)
@@ -223,13 +223,13 @@ def test_of_two_that_hang_at_once_one_is_taken_at_a_time(ready: Make, world: Wor
 def test_with_another_that_is_well_it_is_taken_at_once(ready: Make, world: World, watched: Numbers) -> None:
     ready(replicas=2)
     watched.active, watched.answers = 1, False
-    watched.well.add(Replica.objects.get(index=1).http_port)
+    watched.well.add("svc-echo-r1-1")
     assert hung_at(watched, *range(0, 18, 3)) == [15]
 
 
 def test_the_last_one_is_taken_at_once_when_its_health_does_not_answer_either(numbers: Numbers, world: World) -> None:
     numbers.active, numbers.answers = 1, False
-    world.deaf.update(range(18000, 18100))
+    world.deaf.add(ALL)
     assert hung_at(numbers, *range(0, 18, 3)) == [15]
 
 
@@ -252,7 +252,7 @@ def test_a_gateway_that_is_away_hides_no_replica_that_does_not_answer(
     ready: Make, world: World, watched: Numbers
 ) -> None:
     service = ready()
-    world.deaf.update(range(18000, 18100))
+    world.deaf.add(ALL)
     world.settle(service)
     watched.down, watched.answers = True, False
     assert hung_at(watched, *range(0, 18, 3)) == [15]

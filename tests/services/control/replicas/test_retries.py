@@ -20,7 +20,7 @@ from services.errors import EngineError, ModelError
 from services.models import Event, Queue, Replica, Service
 from services.policies.admission import ordinal
 from tests.services.watched import Numbers, hung_at
-from tests.services.world import World
+from tests.services.world import ALL, ALL_BUT_THE_FIRST, World
 
 Make = Callable[..., Service]
 NAME = "svc-echo-r1-0"
@@ -115,7 +115,7 @@ def stop_and_start(world: World, service: Service, actor: Principal) -> Service:
     verbs.stop(service, actor=actor)
     service = world.settle(service)
     assert service.state == states.STOPPED
-    world.deaf.update(range(18000, 18100))
+    world.deaf.add(ALL)
     verbs.start(service, actor=actor)
     return world.converge(service)
 
@@ -193,7 +193,7 @@ def test_an_edit_of_a_stopped_service_is_a_first_start(ready: Make, world: World
 def test_a_replica_of_a_scaled_service_is_tried_again_too(ready: Make, world: World, actor: Principal) -> None:
     service = ready()
     verbs.scale(service, 2, actor=actor)
-    world.deaf.update(range(18003, 18100))
+    world.deaf.add(ALL_BUT_THE_FIRST)
     world.settle(service)
     give_up(world, "svc-echo-r1-1")
     world.settle(service)
@@ -204,7 +204,7 @@ def test_a_revision_that_never_served_is_given_up_and_the_old_one_serves(
     ready: Make, world: World, actor: Principal
 ) -> None:
     service = ready()
-    world.deaf.update(range(18003, 18100))
+    world.deaf.add(ALL_BUT_THE_FIRST)
     verbs.restart(service, actor=actor)
     world.converge(service)
     give_up(world, "svc-echo-r2-0")

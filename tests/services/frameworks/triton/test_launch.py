@@ -14,7 +14,8 @@ import pytest
 from services.errors import ModelError
 from services.frameworks.triton.framework import Triton
 from services.frameworks.triton.launch import render, shm_family
-from services.specs import LaunchContext, Ports, Resources
+from services.listeners import WORKING_DIRECTORY, Listeners
+from services.specs import LaunchContext, Resources
 from tests.servers.triton import context_for
 from tests.services.frameworks.triton.onnx_files import write_digits
 
@@ -27,14 +28,15 @@ def context(tmp_path: Path) -> LaunchContext:
     (tmp_path / "tree" / "labels.txt").write_text("zero")
     (tmp_path / "runtime" / "backends" / "onnxruntime").mkdir(parents=True)
     (tmp_path / "runtime" / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
-    return context_for(
+    context = context_for(
         "digits",
         tmp_path / "tree",
-        tmp_path / "replicas" / "svc-digits-r1-0",
+        Path("/run/replica"),
         tmp_path / "runtime",
-        Ports(http=8001, grpc=8002, metrics=8003),
+        WORKING_DIRECTORY,
         env={"MODE": "fast", "OMP_NUM_THREADS": "4"},
     )
+    return dataclasses.replace(context, models=Path("/models"))
 
 
 def with_env(context: LaunchContext, **env: str) -> LaunchContext:
@@ -51,6 +53,7 @@ def test_a_launch_is_what_the_golden_file_says(context: LaunchContext, tmp_path:
     plain = {
         "argv": list(launch.argv),
         "env": dict(launch.env),
+        "sockets": dict(launch.sockets),
         "links": {name: str(path) for name, path in launch.links.items()},
         "files": {name: data.decode().splitlines() for name, data in launch.files.items()},
     }
@@ -67,13 +70,18 @@ def test_rendering_writes_nothing_and_twice_gives_the_same(context: LaunchContex
     assert not context.run_dir.exists()
 
 
-def test_every_door_is_on_loopback_and_the_repository_is_closed(context: LaunchContext) -> None:
-    argv = render(context).argv
-    assert [item for item in argv if "-address=" in item] == [
-        "--http-address=127.0.0.1",
-        "--grpc-address=127.0.0.1",
-        "--metrics-address=127.0.0.1",
+def test_every_door_is_where_the_engine_says_and_the_repository_is_closed(context: LaunchContext) -> None:
+    on_ports = dataclasses.replace(context, listeners=Listeners.on_ports(8001, 8002, 8003, host="10.0.0.1"))
+    argv = render(on_ports).argv
+    assert [item for item in argv if "-address=" in item or "-port=" in item] == [
+        "--http-address=10.0.0.1",
+        "--http-port=8001",
+        "--grpc-address=10.0.0.1",
+        "--grpc-port=8002",
+        "--metrics-address=10.0.0.1",
+        "--metrics-port=8003",
     ]
+    assert render(on_ports).sockets == {}
     assert "--model-control-mode=none" in argv
 
 

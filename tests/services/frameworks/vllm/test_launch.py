@@ -11,7 +11,8 @@ import pytest
 from services.errors import ModelError
 from services.frameworks.vllm import env, runtime
 from services.frameworks.vllm.launch import render
-from services.specs import LaunchContext, Ports, Resources, ServiceSpec
+from services.listeners import Listeners
+from services.specs import LaunchContext, Resources, ServiceSpec
 from tests.services.frameworks.vllm.test_describe import adapter, model
 
 
@@ -31,7 +32,7 @@ def context(tmp_path: Path) -> LaunchContext:
         framework="vllm", dataset="d", model_path="m", queue="q", resources=Resources(2, 12), env={"LOG": "1"}
     )
     return LaunchContext(
-        "chatty", model(tree), tmp_path / "run", Ports(18001, 18002, 18003), spec, installed(tmp_path / "runtime")
+        "chatty", model(tree), spec, installed(tmp_path / "runtime"), models=Path("/models"), run_dir=Path("/run/it")
     )
 
 
@@ -43,7 +44,7 @@ def flags(context: LaunchContext) -> list[str]:
     return list(render(context).argv)
 
 
-def test_it_listens_on_loopback_under_the_services_name_with_its_doors_closed(context: LaunchContext) -> None:
+def test_it_listens_on_a_socket_under_the_services_name_with_its_doors_closed(context: LaunchContext) -> None:
     launch = render(context)
     python = str(context.runtime / "bin" / "python")
     assert launch.argv[:6] == (
@@ -55,10 +56,9 @@ def test_it_listens_on_loopback_under_the_services_name_with_its_doors_closed(co
         "vllm.entrypoints.openai.api_server",
     )
     assert {
-        "--host=127.0.0.1",
-        "--port=18001",
+        "--uds=http.sock",
         "--served-model-name=chatty",
-        f"--model={context.tree}",
+        f"--model={context.models}",
         "--disable-fastapi-docs",
         "--allowed-media-domains=media.invalid",
         "--runner=generate",
@@ -68,7 +68,14 @@ def test_it_listens_on_loopback_under_the_services_name_with_its_doors_closed(co
     } <= set(launch.argv)
     assert not any("trust-remote-code" in word or "lora" in word for word in launch.argv)
     assert b"pidfd_open" in launch.files["start.py"]
+    assert launch.sockets == {"http": "http.sock"}
     assert launch.settle_seconds == 60
+
+
+def test_it_listens_on_a_port_where_the_engine_says_so(context: LaunchContext) -> None:
+    launch = render(replace(context, listeners=Listeners.on_ports(8001, 8002, 8003, host="0.0.0.0")))
+    assert {"--host=0.0.0.0", "--port=8001"} <= set(launch.argv)
+    assert launch.sockets == {}
 
 
 def test_the_environment_is_closed_and_offline(context: LaunchContext) -> None:
@@ -109,7 +116,7 @@ def test_options_become_flags(context: LaunchContext) -> None:
         "--enable-lora",
         "--max-loras=1",
         "--max-lora-rank=32",
-        f"chatty:a={context.tree}/adapters/a",
+        f"chatty:a={context.models}/adapters/a",
         "--tool-call-parser=hermes",
         "--enable-auto-tool-choice",
         "--reasoning-parser=qwen3",

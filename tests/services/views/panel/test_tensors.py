@@ -19,7 +19,7 @@ from console.models import Team
 from services import states
 from services.control import publishing
 from services.models import ApiKey, Service
-from tests.services.ready import ready_service
+from tests.services.ready import at_port, ready_service
 from tests.services.v2_server import V2Server, serve_v2
 
 URL = "/services/digits/test/"
@@ -38,7 +38,7 @@ def service(team: Team, server: V2Server, monkeypatch: pytest.MonkeyPatch) -> Se
     monkeypatch.setattr(settings, "GATEWAY_PORT", server.port)
     monkeypatch.setattr(publishing, "publish", lambda: None)
     server.requests.clear()
-    return ready_service(team, "digits", http_port=server.port, grpc_port=server.port)
+    return ready_service(team, "digits", monkeypatch, listeners=at_port(server.port))
 
 
 @pytest.fixture

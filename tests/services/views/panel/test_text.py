@@ -22,7 +22,7 @@ from services.control import publishing
 from services.models import Service
 from services.specs import Auth, Header
 from tests.services.openai_server import USAGE, WORDS, OpenAIServer, serve_openai
-from tests.services.ready import ready_service
+from tests.services.ready import at_port, ready_service
 
 URL = "/services/chatty/test/"
 SEND = "/services/chatty/test/send/"
@@ -43,8 +43,8 @@ def make(team: Team, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> C
 
     def make_service(task: str = "chat", **more: Any) -> Service:
         config = {"task": task, **more.pop("framework_config", {})}
-        ports = {"http_port": server.port, "grpc_port": server.port}
-        return ready_service(team, "chatty", framework="vllm", framework_config=config, **ports, **more)
+        more |= {"framework": "vllm", "framework_config": config}
+        return ready_service(team, "chatty", monkeypatch, listeners=at_port(server.port), **more)
 
     return make_service
 

@@ -21,7 +21,7 @@ from services.control import reconcile
 from services.engines.local.engine import LocalEngine
 from services.models import Replica, Service
 from services.models.services import DELETED, RUNNING, STOPPED
-from tests.services.world import World
+from tests.services.world import ALL, World
 
 HX = {"HX-Request": "true"}
 
@@ -137,7 +137,7 @@ def test_a_poll_answers_the_status_alone(ready: Callable[..., Service], browser:
 def test_a_failed_service_shows_the_end_of_its_log_and_where_it_failed(
     make: Callable[..., Service], world: World, browser: Client
 ) -> None:
-    world.deaf.update(range(18000, 18100))
+    world.deaf.add(ALL)
     service = world.converge(make())
     reconcile.fail(service, "Replica 0 could not start: no module named cuda.", detail="Traceback: <boom>")
     text = shown(browser, "service", service)
