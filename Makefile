@@ -38,7 +38,7 @@ test-quick: venv-dev ## Run the tests that start no server
 	$(PYTEST) -n 3 -m "not integration and not browser and not slow" --ignore tests/integration --ignore tests/browser
 
 # SQLite has one writer at a time and takes many a mistake: what claims, counts and locks runs on PostgreSQL as well.
-ON_POSTGRES = $(addprefix tests/services/actions/test_,bounds.py places.py keys.py) $(addprefix tests/services/control/,test_races.py test_sweep.py queues/test_lines.py) tests/services/usage/test_metering.py \
+ON_POSTGRES = $(addprefix tests/services/actions/test_,bounds.py places.py keys.py) $(addprefix tests/services/control/,test_races.py test_device_races.py test_devices.py test_sweep.py queues/test_lines.py) tests/services/usage/test_metering.py \
   $(addprefix tests/datasets/jobs/test_,seats.py rounds.py rounds_faults.py pruning.py) $(addprefix tests/console/,test_connections.py accounts/test_teams.py web/test_unkept_values.py)
 test-postgres: venv-dev ## Run the tests of tables and locks on a PostgreSQL of their own, where it is installed
 	@if $(VENV)/python -m tests.servers.postgres; then TEST_DATABASE=postgres $(PYTEST) -n 2 -m "not integration and not browser" $(ON_POSTGRES); fi

@@ -38,6 +38,10 @@ class ReplicaQuerySet(models.QuerySet[Any]):
         """Every replica is a claim: it holds its share of the queue's quota until its row is gone."""
         return self.filter(revision__spec__queue=queue)
 
+    def devices(self) -> set[str]:
+        """UUIDs of all that these have."""
+        return {uuid for uuids in self.order_by().values_list("devices", flat=True) for uuid in uuids}
+
 
 class ApiKeyQuerySet(models.QuerySet[Any]):
     def visible_to(self, actor: Principal) -> Self:

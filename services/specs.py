@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, get_type_hints
 from pydantic import AfterValidator, ValidationInfo
 
 from datasets.inspect.report import Difference, Executable
+from services.hardware import Device, is_instance
 from services.listeners import WORKING_DIRECTORY, Listeners
 from services.schema import headers, labels, origins, stored
 from services.schema.headers import HeaderName, HeaderValue
@@ -45,6 +46,8 @@ class ReadBy(Enum):
 def _type_needs_gpu(kind: str, info: ValidationInfo) -> str:
     if kind and not info.data.get("gpu", 1):
         refuse("Set gpu to at least 1 as well, or leave the type empty.")
+    if is_instance(kind) and info.data.get("gpu", 1) > 1:
+        refuse("A process can use one MIG instance only: set gpu to 1.")
     return kind
 
 
@@ -232,6 +235,8 @@ class NodeInfo:
     """It keeps what it runs and takes nothing new."""
     absence: str = ""
     """Why nothing can be started on it, whatever it has; "" when it can."""
+    devices: tuple[Device, ...] = ()
+    """Those that `gpus` counts, and those that have fallen out."""
 
 
 @dataclass(frozen=True)
@@ -317,6 +322,13 @@ class LaunchContext:
     """Where it finds its own working directory."""
     listeners: Listeners = WORKING_DIRECTORY
     """Where it listens."""
+    devices: tuple[str, ...] = ()
+    """UUIDs of its GPUs."""
+
+    @property
+    def visible_devices(self) -> str:
+        """CUDA_VISIBLE_DEVICES. Set and empty, it hides all GPUs; not set, it would show all."""
+        return ",".join(self.devices)
 
 
 @dataclass(frozen=True)
@@ -361,7 +373,8 @@ class ReplicaSpec:
     tree: Path | None = None
     """The model files, and below the runtime environment: all that it may read, with the system. None: no box."""
     runtime: Path | None = None
-    gpus: int = 0
+    devices: tuple[Path, ...] = ()
+    """The files of its GPUs, all that it may open of these."""
     start_seconds: int = 5
     """It counts as started once it has stayed up this long."""
     start_retries: int = 2

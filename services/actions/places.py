@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,8 +15,11 @@ from console.errors import Conflict, InvalidFields, NotFound
 from datasets.actions.rounds import cancel_on
 from services import states, wiring
 from services.clients.kernel import machine
+from services.engines.base import Containment
+from services.hardware import Device
 from services.models import Node, Queue, Replica, Service
 from services.parsing import NAME
+from services.policies import devices
 from services.policies.admission import FAIR, ORDERS
 from services.schema.labels import LABEL
 
@@ -171,13 +174,22 @@ def delete_node(node: Node, *, actor: Principal, confirm: str | None = None) -> 
 def report_node() -> Node:
     """This machine writes down what it has and how it is doing; the row is its heartbeat."""
     facts, containment = machine.read(settings.HOME.root), wiring.engine().containment()
+    now = [gpu.device for gpu in facts.gpus]
+    with transaction.atomic():
+        row = Node.objects.select_for_update().filter(name=settings.NODE_NAME).first()  # claims lock it too
+        before = row.parsed_devices if row else ()
+        return _write(facts, containment, devices.merge(before, now, Replica.objects.all().devices(), facts.lost))
+
+
+def _write(facts: machine.Facts, containment: Containment, known: Sequence[Device]) -> Node:
     node, _ = Node.objects.update_or_create(
         name=settings.NODE_NAME,
         defaults={
             "labels": machine.labels(facts),
             "cpu": facts.cores * CPU_OVERCOMMIT,
             "memory_gib": round(facts.memory_gib, 1),
-            "gpus": dict(facts.gpus),
+            "gpus": devices.counts(known),
+            "devices": [device.to_json() for device in known],
             "facts": {**machine.live(facts), "boxes": containment.boxed, "containment": containment.sentence},
             "reported_at": timezone.now(),
         },

@@ -67,7 +67,7 @@ class Nodes(ListModelMixin, RetrieveModelMixin, Resource):
         node = self.get_object()
         self.actor.require_admin()
         changed = actions.edit_node(node, actor=self.actor, **parse(NodeChange, request, partial=True))
-        return Response(NodeOut(changed).data)
+        return Response(self.get_serializer(changed).data)
 
     def destroy(self, request: Request, name: str) -> Response:
         actions.delete_node(self.get_object(), actor=self.actor)

@@ -162,8 +162,10 @@ def _claim(service: Service, serving: Revision, target: Revision) -> None:
     # Without a lock first: many wait for long, and each is looked at in every sweep.
     outlook = claims.outlook(service, target.parsed(), service.replicas)
     if outlook.beside.granted:
-        claims.claim(service, target, range(service.replicas))
-        return
+        decision = claims.claim(service, target, range(service.replicas))
+        if decision.granted:
+            return
+        outlook = claims.Outlook(decision, decision)  # somebody else was quicker, or a GPU has failed
     if outlook.needs_choice and target.strategy == RECREATE:
         _take_over(service, serving, target)
         return

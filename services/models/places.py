@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from services.hardware import Device
 from services.policies.admission import FAIR, ORDERS
 from services.policies.amounts import Amount
 from services.specs import NodeInfo
@@ -25,7 +26,9 @@ class Node(models.Model):
     cpu = models.FloatField(default=0)
     memory_gib = models.FloatField(default=0)
     gpus = models.JSONField(default=dict)
-    """GPU product -> count."""
+    """GPU product -> how many of them work."""
+    devices = models.JSONField(default=list)
+    """Each of these GPUs, as services/hardware.py writes it, and those that have fallen out."""
     facts = models.JSONField(default=dict)
     """Live readings: load, free memory, free disk, store use."""
     schedulable = models.BooleanField(default=True)
@@ -55,7 +58,12 @@ class Node(models.Model):
             gpus=self.gpus,
             cordoned=not self.schedulable,
             absence=self.absence,
+            devices=self.parsed_devices,
         )
+
+    @property
+    def parsed_devices(self) -> tuple[Device, ...]:
+        return tuple(Device.from_json(data) for data in self.devices)
 
 
 class Queue(models.Model):

@@ -8,6 +8,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from services import states
+from services.hardware import shorten
 from services.querysets import ReplicaQuerySet, ServiceQuerySet
 from services.specs import ROLLING, STRATEGIES, ServiceSpec, process_name
 
@@ -139,6 +140,8 @@ class Replica(models.Model):
     revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="replica_set")
     index = models.PositiveSmallIntegerField()
     node = models.CharField(max_length=63)
+    devices = models.JSONField(default=list)
+    """UUIDs of its GPUs: nobody else gets them while the row is there (see services/policies/devices.py)."""
     state = models.CharField(max_length=10, default=PENDING)
     message = models.TextField(blank=True)
     pid = models.PositiveIntegerField(default=0)
@@ -168,6 +171,10 @@ class Replica(models.Model):
     def process_name(self) -> str:
         """The engine's name for it; also the name of its log."""
         return process_name(self.service.name, self.revision.process_number, self.index)
+
+    @property
+    def short_devices(self) -> list[str]:
+        return [shorten(uuid) for uuid in self.devices]
 
 
 class Event(models.Model):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.policies import affinity as affinities
-from services.policies import amounts
+from services.policies import amounts, devices
 from services.policies.amounts import Amount
 from services.specs import Affinity, NodeInfo, Resources
 
@@ -47,7 +47,11 @@ def judge(resources: Resources, affinity: Affinity, candidate: Candidate) -> Nod
         return NodeVerdict(node.name, False, verdict.score, "; ".join(verdict.reasons), matches=False)
     if node.cordoned:
         return NodeVerdict(node.name, False, verdict.score, CORDONED)
-    lacking = amounts.shortages(resources, Amount(node.cpu, node.memory_gib, node.gpus), candidate.used)
+    have, used = Amount(node.cpu, node.memory_gib, node.gpus), candidate.used
+    if resources.gpu:
+        have = replace(have, gpus=devices.usable(have.gpus, resources.gpu))
+        used = replace(used, gpus=devices.usable(used.gpus, resources.gpu))
+    lacking = amounts.shortages(resources, have, used)
     if lacking:
         return NodeVerdict(node.name, False, verdict.score, "; ".join(lacking))
     return NodeVerdict(node.name, True, verdict.score, "fits")

@@ -6,7 +6,7 @@ for a worker. A worker's heartbeat is the report of its node.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -20,8 +20,9 @@ from services import states
 from services.errors import GatewayError
 from services.gateway import status
 from services.models import Event, GatewayRevision, Node, Queue, Replica, Service
-from services.policies import amounts
+from services.policies import amounts, devices
 from services.policies.amounts import Amount, ReplicaClaim
+from services.policies.devices import Holder
 from services.queries import savings, standing
 from services.specs import Resources
 
@@ -133,7 +134,7 @@ def read(actor: Principal) -> Dashboard:
 
 
 def queue_uses() -> tuple[QueueUse, ...]:
-    claims = _claims("revision__spec__queue")
+    claims = _claims_by_queue()
     waiting: dict[str, int] = {}
     for name in Service.objects.filter(state=states.QUEUED).values_list("target__spec__queue", flat=True):
         waiting[name] = waiting.get(name, 0) + 1
@@ -143,32 +144,38 @@ def queue_uses() -> tuple[QueueUse, ...]:
             description=queue.description,
             running=_running(claims.get(queue.name, ())),
             waiting=waiting.get(queue.name, 0),
-            uses=_uses(Amount(queue.cpu, queue.memory_gib, queue.gpus), claims.get(queue.name, ())),
+            uses=_uses(queue.quota, amounts.claimed(claims.get(queue.name, ()))),
         )
         for queue in Queue.objects.all()
     )
 
 
 def node_uses() -> tuple[NodeUse, ...]:
-    claims = _claims("node")
-    return tuple(_node_use(node, claims.get(node.name, [])) for node in Node.objects.all())
+    holders: dict[str, list[Holder]] = {}
+    for name, service, is_standby, resources, uuids in _replicas("node"):
+        holders.setdefault(name, []).append((service, is_standby, resources, uuids))
+    return tuple(_node_use(node, holders.get(node.name, [])) for node in Node.objects.all())
 
 
-def _claims(field: str) -> dict[str, list[ReplicaClaim]]:
-    """What replicas claim, by the value of a field of theirs."""
+def _claims_by_queue() -> dict[str, list[ReplicaClaim]]:
     claims: dict[str, list[ReplicaClaim]] = {}
-    for key, service, state, spec in Replica.objects.order_by().values_list(
-        field, "service_id", "state", "revision__spec"
-    ):
-        claims.setdefault(key, []).append((service, state == Replica.STANDBY, Resources(**spec["resources"])))
+    for name, service, is_standby, resources, _ in _replicas("revision__spec__queue"):
+        claims.setdefault(name, []).append((service, is_standby, resources))
     return claims
 
 
-def _running(claims: Sequence[ReplicaClaim]) -> int:
-    return sum(not is_standby for _, is_standby, _ in claims)
+def _replicas(field: str) -> Iterator[tuple[str, int, bool, Resources, list[str]]]:
+    """The value of a field of each, and what it holds."""
+    rows = Replica.objects.order_by().values_list(field, "service_id", "state", "revision__spec", "devices")
+    for key, service, state, spec, uuids in rows:
+        yield key, service, state == Replica.STANDBY, Resources(**spec["resources"]), uuids
 
 
-def _node_use(node: Node, claims: Sequence[ReplicaClaim]) -> NodeUse:
+def _running(claims: Sequence[ReplicaClaim | Holder]) -> int:
+    return sum(not claim[1] for claim in claims)
+
+
+def _node_use(node: Node, holders: Sequence[Holder]) -> NodeUse:
     alive = node.reported_at is not None and timezone.now() - node.reported_at < REPORT_LOST_AFTER
     return NodeUse(
         name=node.name,
@@ -177,16 +184,15 @@ def _node_use(node: Node, claims: Sequence[ReplicaClaim]) -> NodeUse:
         absence=node.absence,
         alive=alive,
         reported_at=node.reported_at,
-        uses=_uses(Amount(node.cpu, node.memory_gib, node.gpus), claims),
+        uses=_uses(Amount(node.cpu, node.memory_gib, node.gpus), devices.held(holders, node.parsed_devices)),
         live=_measured(node.facts),
         containment=node.facts.get("containment", ""),
         boxes=bool(node.facts.get("boxes")),
-        replicas=_running(claims),
+        replicas=_running(holders),
     )
 
 
-def _uses(have: Amount, claims: Sequence[ReplicaClaim]) -> tuple[Use, ...]:
-    used = amounts.claimed(claims)
+def _uses(have: Amount, used: Amount) -> tuple[Use, ...]:
     gpus = [
         Use(f"GPU {kind}".strip(), used.gpus.get(kind, 0), have.gpus.get(kind, 0))
         for kind in sorted({*have.gpus, *used.gpus})

@@ -85,6 +85,7 @@ def replica_json(replica: Replica) -> dict[str, Any]:
         "revision": replica.revision.number,
         "name": replica.process_name,
         "node": replica.node,
+        "devices": list(replica.devices),
         "state": replica.state,
         "message": replica.message,
         "pid": replica.pid or None,

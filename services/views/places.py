@@ -19,7 +19,7 @@ from services.control.queues import lines
 from services.forms.places import NodeForm, QueueEditForm, QueueForm
 from services.models import Node, Queue, Replica, Service
 from services.policies.admission import FAIR, STRICT
-from services.queries import dashboard
+from services.queries import dashboard, devices
 
 ORDER_SAYS = {
     FAIR: "By team in turn, the one that holds least first. What fits passes what does not fit yet; after {patience}"
@@ -130,6 +130,7 @@ def node(request: HttpRequest, name: str) -> HttpResponse:
     visible = Service.objects.visible_to(actor)
     context = {
         "node": next(use for use in dashboard.node_uses() if use.name == name),
+        "devices": devices.of(row, devices.holders(actor)),
         "form": form,
         "delete_error": wrong,
         "delete_fields": [("verb", "delete")],

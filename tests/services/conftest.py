@@ -15,7 +15,7 @@ from console.models import Team
 from datasets.actions import datasets, trust
 from datasets.models import Dataset
 from services import wiring
-from services.actions import delivery
+from services.actions import delivery, places
 from services.actions import services as verbs
 from services.actions.delivery import Delivery
 from services.clients.kernel import activity, connections
@@ -28,6 +28,7 @@ from services.frameworks.vllm.framework import Vllm
 from services.gateway import status
 from services.gateway.snapshot import Snapshot
 from services.models import Node, Queue, Service
+from tests.services.nvml import FakeNvml
 from tests.services.watched import Numbers
 from tests.services.world import RecordingEngine, World
 
@@ -84,6 +85,15 @@ def world(monkeypatch: pytest.MonkeyPatch, queue: Queue, node: Node, published: 
     monkeypatch.setattr(Triton, "missing", lambda self, runtime: "")
     monkeypatch.setattr(Vllm, "warms_up", False)  # no process is there; see test_warming.py
     return new_world
+
+
+@pytest.fixture
+def gpus(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeNvml:
+    """The node has eight GPUs that are not there, two of them cut into MIG instances, and the queue all of these."""
+    nvml = FakeNvml().install(monkeypatch, tmp_path)
+    node = places.report_node()
+    Queue.objects.update(gpus=node.gpus)
+    return nvml
 
 
 @pytest.fixture

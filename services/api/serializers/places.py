@@ -18,7 +18,8 @@ from services.control.queues import claims
 from services.models import Node, Queue, Service
 from services.policies.admission import ORDERS
 from services.policies.amounts import Amount
-from services.queries import standing
+from services.queries import devices, standing
+from services.queries.devices import DeviceUse, Holder
 
 ORDER_HELP = "fair: by team in turn, and what fits passes what does not fit yet. strict: first come, first served."
 PATIENCE_HELP = "fair: after this long a service that others passed may hold the queue."
@@ -92,6 +93,7 @@ class NodeOut(serializers.ModelSerializer[Node]):
     facts = serializers.DictField(
         help_text="Live readings, and `boxes` with `containment`: what keeps replicas apart here."
     )
+    devices = serializers.SerializerMethodField(help_text="Each of its GPUs and MIG instances, with who has it.")
     used = serializers.SerializerMethodField(help_text="What the replicas on it hold now.")
     problem = serializers.SerializerMethodField(help_text="What is wrong with its disk right now; empty: nothing.")
 
@@ -106,6 +108,7 @@ class NodeOut(serializers.ModelSerializer[Node]):
             "cpu",
             "memory_gib",
             "gpus",
+            "devices",
             "used",
             "facts",
             "problem",
@@ -113,6 +116,10 @@ class NodeOut(serializers.ModelSerializer[Node]):
             "absence",
             "reported_at",
         )
+
+    @extend_schema_field(answer(DeviceUse)(many=True))
+    def get_devices(self, node: Node) -> list[dict[str, Any]]:
+        return [asdict(use) for use in devices.of(node, self._holders)]
 
     def get_problem(self, node: Node) -> str:
         problem = standing.problem_of("disk") if node.name == settings.NODE_NAME else None
@@ -126,9 +133,22 @@ class NodeOut(serializers.ModelSerializer[Node]):
     def _uses(self) -> dict[str, Amount]:
         return claims.used_by_node()
 
+    @cached_property
+    def _holders(self) -> dict[str, Holder]:
+        return devices.holders(self.context["view"].actor)
+
 
 class NodeChange(Body):
-    fixed: ClassVar[tuple[str, ...]] = ("name", "labels", "cpu", "memory_gib", "gpus", "facts", "reported_at")
+    fixed: ClassVar[tuple[str, ...]] = (
+        "name",
+        "labels",
+        "cpu",
+        "memory_gib",
+        "gpus",
+        "devices",
+        "facts",
+        "reported_at",
+    )
 
     extra_labels = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
     schedulable = serializers.BooleanField(required=False, help_text="false: no new replicas; what runs goes on.")

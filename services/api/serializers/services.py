@@ -49,6 +49,7 @@ class ReplicaOut(serializers.Serializer[Any]):
     revision = serializers.IntegerField()
     name = serializers.CharField(help_text="Name of its process and of its log.")
     node = serializers.CharField()
+    devices = serializers.ListField(child=serializers.CharField(), help_text="UUIDs of its GPUs; it sees no others.")
     state = serializers.CharField(help_text="PENDING, STARTING, READY, UNREADY, BACKOFF, FAILED, DRAINING or STANDBY.")
     message = serializers.CharField()
     pid = serializers.IntegerField(allow_null=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
@@ -11,12 +12,12 @@ from django.utils import timezone
 
 from services.control import leases
 from services.control.queues import lines
-from services.models import Queue, Replica, Revision, Service
+from services.models import Node, Queue, Replica, Revision, Service
 from services.models.services import RUNNING
-from services.policies import admission, amounts, placement
+from services.policies import admission, amounts, devices, placement
 from services.policies.admission import Claim, Decision
 from services.policies.amounts import Amount
-from services.specs import ServiceSpec
+from services.specs import Resources, ServiceSpec
 
 GONE = "Queue {name} is gone. Edit the service to use another queue."
 CHANGED = Decision(False, "It was changed meanwhile; looking again.")
@@ -63,8 +64,11 @@ def claim(service: Service, revision: Revision, indexes: Sequence[int]) -> Decis
             return decision
         if len(nodes) != len(indexes):  # it was scaled since it was read
             return CHANGED
+        given = _devices(line, revision.parsed().resources, nodes)
+        if isinstance(given, Decision):
+            return given
         try:
-            _make_replicas(service, revision, indexes, nodes)
+            _make_replicas(service, revision, indexes, nodes, given)
         except IntegrityError:
             return CHANGED
         Service.objects.filter(pk__in=passed).update(passed=F("passed") + 1)
@@ -77,6 +81,9 @@ def take_over(service: Service, revision: Revision, give_way: Callable[[], objec
     """In one step the claim of what the service runs passes to `revision`; nobody else can take it in between.
 
     `give_way` puts the old replicas on standby. When the new revision needs more than they free, nothing changes.
+
+    The new replicas take the devices of those on standby, whose processes end before the new ones start. Not of those
+    that still drain, although they count as freed.
     """
     leases.check()
     with transaction.atomic():
@@ -88,8 +95,13 @@ def take_over(service: Service, revision: Revision, give_way: Callable[[], objec
         if not decision.granted:
             return decision
         give_way()
+        reused = Replica.objects.filter(service=service, state=Replica.STANDBY).devices()
+        given = _devices(line, revision.parsed().resources, nodes, reused)
+        if isinstance(given, Decision):
+            transaction.set_rollback(True)
+            return given
         try:
-            _make_replicas(service, revision, range(service.replicas), nodes)
+            _make_replicas(service, revision, range(service.replicas), nodes, given)
         except IntegrityError:
             transaction.set_rollback(True)
             return CHANGED
@@ -164,12 +176,37 @@ def _beside_the_line(mine: Claim, line: lines.Line, *, grows: bool = False) -> t
     return Decision(bool(chosen.nodes), chosen.reason), chosen.nodes
 
 
-def _make_replicas(service: Service, revision: Revision, indexes: Sequence[int], nodes: Sequence[str]) -> None:
+def _devices(
+    line: lines.Line, resources: Resources, nodes: Sequence[str], reused: Set[str] = frozenset()
+) -> list[tuple[str, ...]] | Decision:
+    """UUIDs for a replica on each of `nodes`, which are locked; or why there are none, although there is room."""
+    if not resources.gpu:
+        return [()] * len(nodes)
+    # On whatever node: no UUID is there twice, and a node that was renamed has its devices still.
+    taken = Replica.objects.all().devices() - reused
+    known = {candidate.node.name: candidate.node.devices for candidate in line.room.nodes}
+    given = {}
+    for name, count in Counter(nodes).items():
+        chosen = devices.choose(known[name], taken, resources, count, prefer=reused)
+        if not chosen:
+            return Decision(False, devices.lacking(name, known[name], resources))
+        given[name] = iter(chosen)
+    return [next(given[name]) for name in nodes]
+
+
+def _make_replicas(
+    service: Service,
+    revision: Revision,
+    indexes: Sequence[int],
+    nodes: Sequence[str],
+    given: Sequence[tuple[str, ...]],
+) -> None:
     """Raises IntegrityError when another worker has made one of them: nothing is made then."""
-    rows = zip(indexes, nodes, strict=True)
+    rows = zip(indexes, nodes, given, strict=True)
     with transaction.atomic():  # a savepoint: the transaction around it goes on
         Replica.objects.bulk_create(
-            Replica(service=service, revision=revision, index=index, node=node) for index, node in rows
+            Replica(service=service, revision=revision, index=index, node=node, devices=list(uuids))
+            for index, node, uuids in rows
         )
 
 
@@ -193,5 +230,5 @@ def used_by_queue() -> dict[str, Amount]:
 
 
 def used_by_node() -> dict[str, Amount]:
-    """What the replicas on each node hold, in one query; a node without any is missing."""
-    return lines.claimed_by("node", Replica.objects.all())
+    """What the replicas on each node hold, in two queries; a node without any is missing."""
+    return lines.used_by_node(Replica.objects.all(), [node.info() for node in Node.objects.all()])

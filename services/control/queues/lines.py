@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -15,12 +15,13 @@ from django.utils import timezone
 
 from services import states
 from services.models import Node, Queue, Replica, Service
-from services.policies import admission, amounts, holding
+from services.policies import admission, amounts, devices, holding
 from services.policies.admission import Claim, Room, Standing
-from services.policies.amounts import Amount
+from services.policies.amounts import Amount, ReplicaClaim
+from services.policies.devices import Holder
 from services.policies.holding import Hold
 from services.policies.placement import Candidate
-from services.specs import Affinity, Resources, ServiceSpec
+from services.specs import Affinity, NodeInfo, Resources, ServiceSpec
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ class Line:
         """As if that service ran nothing."""
         replicas = Replica.objects.filter(service=service)
         used = self.room.used.minus(sum_of(replicas.in_queue(self.queue.name)))
-        absent = {candidate.node.name for candidate in self.room.nodes if candidate.node.absence}
-        by_node, nothing = _by_node(replicas, absent), Amount()
+        by_node, nothing = _by_node(replicas, [candidate.node for candidate in self.room.nodes]), Amount()
         nodes = tuple(
             Candidate(candidate.node, candidate.used.minus(by_node.get(candidate.node.name, nothing)))
             for candidate in self.room.nodes
@@ -102,28 +102,39 @@ def claim_of(service: Service, spec: ServiceSpec, replicas: int) -> Claim:
 def candidates(*, lock: bool = False) -> tuple[Candidate, ...]:
     """The nodes, with what is held of each. Cordoned and absent ones say that they are."""
     rows = Node.objects.order_by("name")
-    nodes = list(rows.select_for_update() if lock else rows)
-    used = _by_node(Replica.objects.all(), {node.name for node in nodes if node.absence})
-    return tuple(Candidate(node.info(), used.get(node.name, Amount())) for node in nodes)
+    nodes = [node.info() for node in (rows.select_for_update() if lock else rows)]
+    used = _by_node(Replica.objects.all(), nodes)
+    return tuple(Candidate(node, used.get(node.name, Amount())) for node in nodes)
 
 
-def _by_node(replicas: QuerySet[Any], absent: Set[str]) -> dict[str, Amount]:
+def _by_node(replicas: QuerySet[Any], nodes: Iterable[NodeInfo]) -> dict[str, Amount]:
     """Replicas of an absent node count for this machine, which had another name when they were started."""
-    return claimed_by("node", replicas, place=lambda name: settings.NODE_NAME if name in absent else name)
+    return used_by_node(replicas, nodes, moved={node.name for node in nodes if node.absence})
+
+
+def used_by_node(
+    replicas: QuerySet[Any], nodes: Iterable[NodeInfo], moved: Set[str] = frozenset()
+) -> dict[str, Amount]:
+    """What these replicas hold of each node, in one query. Those on nodes that have `moved` count for this machine."""
+    held: dict[str, list[Holder]] = {}
+    fields = ("node", "service_id", "state", "revision__spec", "devices")
+    for name, service, state, spec, uuids in replicas.order_by().values_list(*fields):
+        holder = service, state == Replica.STANDBY, Resources(**spec["resources"]), uuids
+        held.setdefault(settings.NODE_NAME if name in moved else name, []).append(holder)
+    known = {node.name: node.devices for node in nodes}
+    return {name: devices.held(holders, known.get(name, ())) for name, holders in held.items()}
 
 
 def sum_of(replicas: QuerySet[Any]) -> Amount:
     return amounts.sum_up(claimed_by("service_id", replicas).values())
 
 
-def claimed_by(
-    field: str, replicas: QuerySet[Any], place: Callable[[Any], Any] = lambda value: value
-) -> dict[Any, Amount]:
-    """What these replicas claim, by what `place` makes of a field of theirs."""
-    parts: dict[Any, list[tuple[int, bool, Resources]]] = {}
+def claimed_by(field: str, replicas: QuerySet[Any]) -> dict[Any, Amount]:
+    """What these replicas claim, by the value of a field of theirs."""
+    parts: dict[Any, list[ReplicaClaim]] = {}
     for key, service, state, spec in replicas.order_by().values_list(field, "service_id", "state", "revision__spec"):
         claimed = service, state == Replica.STANDBY, Resources(**spec["resources"])
-        parts.setdefault(place(key), []).append(claimed)
+        parts.setdefault(key, []).append(claimed)
     return {key: amounts.claimed(claims) for key, claims in parts.items()}
 
 

@@ -20,7 +20,7 @@ from datasets.specs import Tree
 from services import wiring
 from services.clients.kernel import connections
 from services.control import leases, publishing
-from services.control.replicas import containment, retries
+from services.control.replicas import containment, devices, retries
 from services.control.transitions import log
 from services.engines import base as engines
 from services.engines.base import Observation
@@ -63,6 +63,7 @@ def spec_of(replica: Replica, tree: Tree) -> ReplicaSpec:
             runtime=wiring.runtime(spec.framework),
             models=site.models,
             run_dir=site.run_dir,
+            devices=tuple(replica.devices),
         )
     )
     run_dir = settings.HOME.replicas / replica.process_name
@@ -72,7 +73,7 @@ def spec_of(replica: Replica, tree: Tree) -> ReplicaSpec:
         launch=launch,
         tree=tree.path,
         runtime=wiring.runtime(spec.framework),
-        gpus=spec.resources.gpu,
+        devices=tuple(dict.fromkeys(file for device in devices.of(replica) for file in device.files)),
         start_seconds=launch.settle_seconds,
     )
 
@@ -164,6 +165,7 @@ def _start(replica: Replica, seen: Observation) -> None:
     leases.check()
     containment.check(wiring.engine())
     tree = tree_of(replica)
+    devices.settle(replica)
     spec = spec_of(replica, tree)
     if seen.state == engines.FAILED:
         wiring.engine().apply(replace(spec, start_retries=0))  # one start: the next one has its pause

@@ -39,6 +39,10 @@ HIDDEN: Final = tuple(
     )
 )
 """Container engines close most of them (moby, oci/defaults.go); the others are for root, who the user may be here."""
+SHARED_DEVICES: Final = tuple(
+    Path("/dev") / name for name in ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
+)
+"""Files of NVIDIA's driver itself: each process that uses a GPU opens them."""
 TEMPORARY_BYTES: Final = 1 << 30
 MIB: Final = 1 << 20
 
@@ -49,8 +53,8 @@ class Box:
     models: Path
     runtime: Path
     shared_memory_mib: int
-    gpus: bool = False
-    """It has the devices of NVIDIA's driver, all of them. Not tried: no GPU was at hand."""
+    devices: tuple[Path, ...] = ()
+    """The files of its GPUs; it gets no others, and none of NVIDIA's without a GPU. Not tried: no GPU was at hand."""
 
     def command(self) -> tuple[str, ...]:
         """What stands in front of the server's own command. Which of the options need which kernel: bwrap(1)."""
@@ -83,10 +87,11 @@ class Box:
             yield from ("--ro-bind", "/dev/null", str(path))
         yield from ("--size", str(self.shared_memory_mib * MIB), "--tmpfs", "/dev/shm")  # noqa: S108 - in the box
         yield from ("--size", str(TEMPORARY_BYTES), "--tmpfs", "/tmp")  # noqa: S108
-        for name in ("/sys",) if self.gpus else TOPOLOGY:
+        for name in ("/sys",) if self.devices else TOPOLOGY:
             yield from ("--ro-bind-try", name, name)
-        for path in sorted(Path("/dev").glob("nvidia*")) if self.gpus else ():
-            yield from ("--dev-bind", str(path), str(path))
+        for path in (*self.devices, *SHARED_DEVICES) if self.devices else ():
+            # A device that is gone is no reason not to start: the server says that it misses it.
+            yield from ("--dev-bind-try", str(path), str(path))
         for folder in interpreter(self.runtime):
             yield from ("--ro-bind", str(folder), str(folder))
         yield from ("--ro-bind", str(self.models), str(SITE.models))

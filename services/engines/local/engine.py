@@ -139,7 +139,7 @@ class LocalEngine(Engine):
             return ()
         if not self.containment().boxed:
             return ()
-        return box.Box(spec.run_dir, spec.tree, spec.runtime, spec.launch.shared_memory_mib, spec.gpus > 0).command()
+        return box.Box(spec.run_dir, spec.tree, spec.runtime, spec.launch.shared_memory_mib, spec.devices).command()
 
     def _program(self, spec: ReplicaSpec, digest: str) -> Program:
         papers = self._papers(spec.name)

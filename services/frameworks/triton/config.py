@@ -170,6 +170,20 @@ def on_cpu(config: ModelConfig) -> None:
         group.ClearField("gpus")
 
 
+def check_gpus(config: ModelConfig, count: int) -> None:
+    """Raises ModelError when an instance group names a GPU beyond the `count` that a replica has.
+
+    Triton counts those that it sees: whichever GPUs of the node they are, the first is 0.
+    """
+    beyond = max((index for group in config.instance_group for index in group.gpus if index >= count), default=None)
+    if beyond is not None:
+        have = "GPU 0 only" if count == 1 else f"GPUs 0 to {count - 1}"
+        raise ModelError(
+            f"An instance group of config.pbtxt names GPU {beyond}, and a replica with {count} sees {have}: change "
+            f"`gpus` there, or ask for {beyond + 1} GPUs."
+        )
+
+
 def backend(config: ModelConfig) -> str:
     return pbtxt.backend(config)
 

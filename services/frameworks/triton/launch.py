@@ -98,6 +98,8 @@ def render(context: LaunchContext) -> Launch:
             check_backend(one, runtime)
             if context.spec.resources.gpu == 0:
                 configs.on_cpu(one.config)
+            else:
+                configs.check_gpus(one.config, context.spec.resources.gpu)
         configs.pass_text_ids(one.config)
         configs.harden(one.config)
         its_files, its_links = folder_of(one, context)
@@ -156,7 +158,7 @@ def socket_of(name: str, address: Address) -> str:
 def environment(context: LaunchContext, runtime: Runtime) -> dict[str, str]:
     """Complete: nothing is inherited. The user's variables may replace all but what isolates the child."""
     cores = str(max(1, math.floor(context.spec.resources.cpu)))
-    variables = {
+    return {
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": cores,
         "OPENBLAS_NUM_THREADS": cores,
@@ -169,10 +171,8 @@ def environment(context: LaunchContext, runtime: Runtime) -> dict[str, str]:
         "PYTHONUTF8": "1",  # whatever locale the user's variables name
         "PYTHONSAFEPATH": "1",
         "PYTHONNOUSERSITE": "1",
+        "CUDA_VISIBLE_DEVICES": context.visible_devices,
     }
-    if context.spec.resources.gpu == 0:
-        variables["CUDA_VISIBLE_DEVICES"] = ""
-    return variables
 
 
 def shm_family(run_dir: Path) -> str:

@@ -77,6 +77,7 @@ def environment(context: LaunchContext, on_cpu: bool) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "CUDA_VISIBLE_DEVICES": context.visible_devices,
         "PYTHONWARNINGS": "ignore::DeprecationWarning,ignore::FutureWarning",
         **offline(run_dir),
         **HARDENING,
@@ -124,7 +125,6 @@ HARDENING: Final[Mapping[str, str]] = {
 def cpu(options: Mapping[str, Any], memory_gib: float) -> dict[str, str]:
     """The KV cache takes what it is given at once: a third of the replica's memory, and 1 GiB at least."""
     return {
-        "CUDA_VISIBLE_DEVICES": "",
         "VLLM_CPU_KVCACHE_SPACE": str(options.get("cpu_kvcache_gib") or max(1, math.floor(memory_gib / 3))),
         # Binding to cores would put every replica of a node on the same ones.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.contrib.auth.models import User
 
 from console.models import Team
 from services.models import Node, Queue, Service
 from tests.rest import REFUSED, Api, who_may
+from tests.services.nvml import HALF, FakeNvml, gpu_uuid, mig_uuid
 
 BODY = {"name": "gpu-small", "description": "Small ones.", "cpu": 8, "memory_gib": 32, "gpus": {"NVIDIA-L4": 2}}
 LOOK = {"nobody": 401, "stranger": 200, "teammate": 200, "owner": 200}
@@ -64,6 +68,33 @@ def test_everybody_looks_and_administrators_change_nodes(people: dict[str, Api],
     assert changed.data["labels"] == {"zone": "a"}
     assert set(Api(admin).patch("nodes/node.one/", {"cpu": 9}).errors) == {"cpu"}
     assert set(Api(admin).patch("nodes/node.one/", {"extra_labels": {"no label!": "7"}}).errors) == {"extra_labels"}
+
+
+def test_the_gpus_of_a_node_say_who_has_them_to_those_who_may_see_that(
+    people: dict[str, Api], ready: Callable[..., Service], gpus: FakeNvml
+) -> None:
+    ready(resources={"gpu": 1, "gpu_type": HALF})
+
+    def device(who: str) -> dict[str, Any]:
+        listed = people[who].get("nodes/local/").data["devices"]
+        assert len(listed) == 11 and people[who].get("nodes/").data["results"][0]["devices"] == listed
+        return next(dict(each) for each in listed if each["uuid"] == mig_uuid(6, 0))
+
+    shown = {
+        "uuid": mig_uuid(6, 0),
+        "product": HALF,
+        "parent": gpu_uuid(6),
+        "memory_gib": 39.9,
+        "memory_used_gib": 0.0,
+        "utilisation": None,
+        "problem": "",
+        "taken": True,
+    }
+    assert device("owner") == device("teammate") == {**shown, "service": "echo", "replica": 0}
+    assert device("stranger") == {**shown, "service": "", "replica": None}
+    assert people["owner"].get("services/echo/").data["replica_list"][0]["devices"] == [mig_uuid(6, 0)]
+    assert people["stranger"].get("services/echo/").status == 404
+    assert people["owner"].get("nodes/local/").data["used"]["gpus"] == {HALF: 1}
 
 
 def test_administrators_forget_nodes_that_are_gone(people: dict[str, Api], admin: User) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection, connections, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from console.accounts import bounds
@@ -20,13 +20,14 @@ from console.accounts.principal import Principal, for_user
 from console.errors import Conflict, InvalidFields, Unavailable
 from console.models import Tally, Team
 from console.web import rates, trouble
-from services import states
 from services.actions import keys, places
 from services.actions import services as verbs
 from services.control.queues import claims, lines
 from services.control.replicas import hung as hung_replicas
-from services.models import ApiKey, Node, Queue, Replica, Revision, Service
+from services.models import ApiKey, Node, Queue, Replica, Service
 from services.policies.amounts import Amount
+from tests.services.control.races import at_once, waiting
+from tests.services.nvml import FakeNvml, gpu_uuid
 from tests.services.watched import Numbers, hung_at
 from tests.services.world import World
 
@@ -35,40 +36,6 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time"),
 ]
-
-
-def at_once(*works: Callable[[], Any]) -> list[Any]:
-    """What each gave, or the exception that it raised; each has a thread and a connection of its own."""
-    outcomes: list[Any] = [None] * len(works)
-    ready = threading.Barrier(len(works))
-
-    def run(number: int) -> None:
-        try:
-            ready.wait(30)
-            outcomes[number] = works[number]()
-        except Exception as error:
-            outcomes[number] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return outcomes
-
-
-def waiting(team: Team, name: str, queue: str, cpu: float) -> Service:
-    since = timezone.now() - timedelta(minutes=1)
-    service: Service = Service.objects.create(
-        team=team, name=name, state=states.QUEUED, state_since=since, queued_at=since
-    )
-    resources = {"cpu": cpu, "memory_gib": 0.1, "gpu": 0, "gpu_type": ""}
-    spec = {"framework": "triton", "dataset": "models", "model_path": "echo", "queue": queue, "resources": resources}
-    service.target = Revision.objects.create(service=service, number=1, spec={**spec, "auth": {"policy": "api_key"}})
-    service.save()
-    return service
 
 
 def claim(service: Service) -> Callable[[], bool]:
@@ -94,12 +61,42 @@ def test_two_queues_do_not_give_the_same_node_away(
         read(*args)
 
     monkeypatch.setattr(claims, "_make_replicas", slowly)
-    numbers = itertools.count(20000)  # two that choose the same ports would find each other out by these
-    monkeypatch.setattr(claims.ports, "allocate", lambda count, *_, **__: [next(numbers) for _ in range(count)])
     granted = at_once(*(claim(service) for service in services))
     assert sorted(granted) == [False, True], granted
     assert lines.candidates()[0].used == Amount(cpu=5, memory_gib=0.1)
     assert Replica.objects.count() == 1
+
+
+def test_two_queues_do_not_give_the_same_device_away(
+    gpus: FakeNvml, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Queue.objects.create(name="second", cpu=8, memory_gib=8, gpus={"": 8})
+    services = [waiting(team, "one", "default", 0.1, gpu=4), waiting(team, "two", "second", 0.1, gpu=4)]
+    both_have_chosen = threading.Barrier(2)
+    make = claims._make_replicas
+
+    def slowly(*args: Any) -> None:
+        with suppress(threading.BrokenBarrierError):
+            both_have_chosen.wait(0.5)  # without a lock on the node both come here with the same four
+        make(*args)
+
+    monkeypatch.setattr(claims, "_make_replicas", slowly)
+    granted = at_once(*(claim(service) for service in services))
+    assert sorted(granted) == [False, True], granted
+    assert len(Replica.objects.get().devices) == 4
+
+
+def test_a_device_that_fails_during_a_claim_is_not_given_out(
+    gpus: FakeNvml, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report waits for the claim, or the claim for the report."""
+    service = waiting(team, "one", "default", 0.1, gpu=6)
+    gpus.fail(gpu_uuid(3))
+    granted, node = at_once(claim(service), places.report_node)
+    assert not isinstance(granted, Exception), granted
+    [failed] = [device for device in node.devices if device["problem"]]
+    assert failed["uuid"] == gpu_uuid(3)
+    assert not claim(waiting(team, "two", "default", 0.1, gpu=6 if not granted else 1))()
 
 
 def test_many_claims_in_two_queues_never_overbook_and_never_deadlock(world: World, team: Team, node: Node) -> None:

@@ -9,7 +9,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from services.actions import places
 from services.models import Node, Queue, Service
+from tests.services.nvml import HALF, WHOLE, FakeNvml, gpu_uuid
 
 ClientOf = Callable[[User | None], Client]
 HX = {"HX-Request": "true"}
@@ -141,6 +143,33 @@ def test_a_node_shows_the_replicas_of_ones_own_teams(
     url = reverse("node", args=["local"])
     assert "of-vision" in client_of(bob).get(url).content.decode()
     assert "of-vision" not in client_of(charlie).get(url).content.decode()
+
+
+def test_a_node_shows_each_gpu_with_who_has_it_and_no_names_of_other_teams(
+    ready: Callable[..., Service], gpus: FakeNvml, bob: User, charlie: User, client_of: ClientOf
+) -> None:
+    ready(name="of-vision", resources={"gpu": 1, "gpu_type": WHOLE})
+    url = reverse("node", args=["local"])
+    page = client_of(bob).get(url).content.decode()
+    assert "GPU-00000003" in page and "3 of 80 GiB" in page and "3 %" in page and HALF in page
+    assert page.count(">of-vision</a>") == 2, "among the replicas, and at its GPU"
+    strangers = client_of(charlie).get(url).content.decode()
+    assert "of-vision" not in strangers and strangers.count("another team") == 1
+
+
+def test_a_gpu_that_fails_is_told_on_the_nodes_page(
+    ready: Callable[..., Service], gpus: FakeNvml, bob: User, client_of: ClientOf
+) -> None:
+    ready(name="of-vision", resources={"gpu": 1, "gpu_type": WHOLE})
+    gpus.fail(gpu_uuid(0))
+    places.report_node()
+    page = client_of(bob).get(reverse("node", args=["local"])).content.decode()
+    assert "<b>Not given out:</b> NVML: GPU is lost." in page and page.count(">of-vision</a>") == 2
+    assert "GPU-00000000" in client_of(bob).get(reverse("service", args=["of-vision"])).content.decode()
+
+
+def test_a_node_without_gpus_shows_no_table_of_them(node: Node, bob: User, client_of: ClientOf) -> None:
+    assert "MIG instances" not in client_of(bob).get(reverse("node", args=["local"])).content.decode()
 
 
 def test_an_administrator_labels_a_node_and_takes_it_out(node: Node, admin: User, client_of: ClientOf) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from services.engines.local import box
 from services.engines.local.box import SITE, Box, interpreter
+from services.hardware import Device
 
 
 @pytest.fixture
@@ -110,3 +111,23 @@ def test_files_of_the_kernel_that_are_for_root_are_hidden(command: tuple[str, ..
     assert hidden == {str(path) for path in box.HIDDEN if path.exists()}
     read_only = {target for source, target in of("--ro-bind", command) if source == target}
     assert "/proc/sys" in read_only
+
+
+def test_without_gpus_there_is_nothing_of_nvidia(command: tuple[str, ...]) -> None:
+    assert not [word for word in command if "nvidia" in word]
+
+
+def test_with_gpus_there_are_these_only_and_what_the_driver_needs(runtime: Path) -> None:
+    device = Device("MIG-1", "NVIDIA-A100-MIG-3g.20gb", 20, minor=6, parent="GPU-6", capabilities=(61, 62))
+    files = (Path("/dev/nvidia3"), *device.files)
+    with_gpus = Box(Path("/run/x"), Path("/store/x"), runtime, 64, files).command()
+    assert [source for source, target in of("--dev-bind-try", with_gpus) if source == target] == [
+        "/dev/nvidia3",
+        "/dev/nvidia6",
+        "/dev/nvidia-caps/nvidia-cap61",
+        "/dev/nvidia-caps/nvidia-cap62",
+        "/dev/nvidiactl",
+        "/dev/nvidia-uvm",
+        "/dev/nvidia-uvm-tools",
+        "/dev/nvidia-modeset",
+    ]

@@ -44,7 +44,8 @@ def with_env(context: LaunchContext, **env: str) -> LaunchContext:
 
 
 def with_gpu(context: LaunchContext) -> LaunchContext:
-    return dataclasses.replace(context, spec=dataclasses.replace(context.spec, resources=Resources(cpu=2.5, gpu=1)))
+    spec = dataclasses.replace(context.spec, resources=Resources(cpu=2.5, gpu=1))
+    return dataclasses.replace(context, spec=spec, devices=("GPU-1",))
 
 
 def test_a_launch_is_what_the_golden_file_says(context: LaunchContext, tmp_path: Path) -> None:
@@ -106,9 +107,19 @@ def test_a_service_without_gpu_sees_none_and_one_with_gpu_keeps_its_instance_gro
     without, with_one = render(context), render(with_gpu(with_env(context)))
     assert without.env["CUDA_VISIBLE_DEVICES"] == ""
     assert b"KIND_CPU" in without.files[config]
-    assert "CUDA_VISIBLE_DEVICES" not in with_one.env
+    assert with_one.env["CUDA_VISIBLE_DEVICES"] == "GPU-1"
     assert b"KIND_GPU" in with_one.files[config]
     assert with_one.env["OMP_NUM_THREADS"] == "2", "whole cores of the claim"
+
+
+def test_an_instance_group_that_names_a_gpu_beyond_those_of_the_replica_is_refused(context: LaunchContext) -> None:
+    config = context.tree / "config.pbtxt"
+    config.write_text("instance_group [{ kind: KIND_GPU gpus: [ 0 ] }]")
+    render(with_gpu(context))
+    config.write_text("instance_group [{ kind: KIND_GPU gpus: [ 0, 2 ] }]")
+    with pytest.raises(ModelError, match=r"names GPU 2, and a replica with 1 sees GPU 0 only: .* ask for 3 GPUs"):
+        render(with_gpu(context))
+    assert b"KIND_CPU" in render(context).files["repository/digits/config.pbtxt"], "on the CPU it names none"
 
 
 def test_files_that_cannot_be_served_are_refused_before_a_start(context: LaunchContext) -> None:

@@ -160,7 +160,8 @@ def test_devices_must_fit_the_build(context: LaunchContext, tmp_path: Path) -> N
         render(gpu)
     with pytest.raises(ModelError, match="ask for as many GPUs"):
         render(with_(gpu, {"tensor_parallel_size": 4}, resources=Resources(1, 1, 2)))
-    launch = render(with_(gpu, resources=Resources(1, 1, 2)))
+    launch = render(replace(with_(gpu, resources=Resources(1, 1, 2)), devices=("GPU-1", "GPU-2")))
+    assert launch.env["CUDA_VISIBLE_DEVICES"] == "GPU-1,GPU-2" and render(context).env["CUDA_VISIBLE_DEVICES"] == ""
     assert "--tensor-parallel-size=2" in launch.argv and "--enforce-eager" not in launch.argv
     assert "--dtype=auto" in launch.argv and "VLLM_CPU_KVCACHE_SPACE" not in launch.env
 
