@@ -56,10 +56,12 @@ def end_hung(now: float | None = None) -> list[Replica]:
     for gone in _seen.keys() - {row.pk for row in rows}:
         del _seen[gone]
     loads = _loads(rows)
-    services = {row.pk: row.service_id for row in rows}
+    of_services: dict[int, Load] = {}
+    for row in rows:
+        of_services[row.service_id] = of_services.get(row.service_id, Load()) + loads.get(row.pk, Load())
 
     def others(row: Replica) -> Load:
-        return stalls.total(load for pk, load in loads.items() if services[pk] == row.service_id and pk != row.pk)
+        return of_services[row.service_id] - loads.get(row.pk, Load())
 
     due = [suspect for row in rows if (suspect := _suspect(row, loads.get(row.pk), others(row), moment))]
     if not due:

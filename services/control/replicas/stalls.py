@@ -27,6 +27,12 @@ class Load:
     answered: int = 0
     active: int = 0
 
+    def __add__(self, other: Load) -> Load:
+        return Load(self.requests + other.requests, self.answered + other.answered, self.active + other.active)
+
+    def __sub__(self, other: Load) -> Load:
+        return Load(self.requests - other.requests, self.answered - other.answered, self.active - other.active)
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -112,5 +118,4 @@ def with_usage(seen: Observation, now: float) -> Observation:
 
 
 def total(loads: Iterable[Load]) -> Load:
-    each = list(loads)
-    return Load(sum(x.requests for x in each), sum(x.answered for x in each), sum(x.active for x in each))
+    return sum(loads, Load())

@@ -55,16 +55,18 @@ class Server:
     def __init__(self, replica: Mapping[str, Any]) -> None:
         box: list[str] = replica["box"]
         self.command: list[str] = replica["argv"]
-        self.said = -1
+        self.is_boxed = bool(box)
+        self.info, info, calls = -1, -1, -1
         """Where bubblewrap says which process is the first one in the box."""
-        says = refusing = -1
+        self.first = 0
+        """That process, once it was asked for."""
         if box:
-            self.said, says = os.pipe()
-            refusing = file_of(base64.b64decode(replica["seccomp"]))
-            options = ["--info-fd", str(says), *(["--seccomp", str(refusing)] if refusing >= 0 else [])]
+            self.info, info = os.pipe()
+            calls = file_of(base64.b64decode(replica["seccomp"]))
+            options = ["--info-fd", str(info), *(["--seccomp", str(calls)] if calls >= 0 else [])]
             self.command = [*box, *options, "--", *self.command]
-        self.pid = self.start(replica, (says, refusing) if box else None)
-        for descriptor in (says, refusing):
+        self.pid = self.start(replica, (info, calls) if box else None)
+        for descriptor in (info, calls):
             if descriptor >= 0:
                 os.close(descriptor)
 
@@ -99,10 +101,11 @@ class Server:
     def inside(self) -> int:
         """The server in the box; 0 when there is none, or not yet."""
         try:
-            first = json.loads(os.read(self.said, 4096))["child-pid"] if self.said >= 0 else 0
-            if not first:
+            if self.is_boxed and not self.first:
+                self.first = json.loads(os.read(self.info, 4096))["child-pid"]
+            if not self.first:
                 return 0
-            with open(f"/proc/{first}/task/{first}/children", encoding="ascii") as file:
+            with open(f"/proc/{self.first}/task/{self.first}/children", encoding="ascii") as file:
                 return min(map(int, file.read().split()), default=0)
         except (OSError, ValueError, KeyError):
             return 0
@@ -113,7 +116,7 @@ class Server:
         if not pid:
             return None
         code = os.waitstatus_to_exitcode(status)
-        return code - 128 if self.said >= 0 and code > 128 else status
+        return code - 128 if self.is_boxed and code > 128 else status
 
 
 def file_of(content: bytes) -> int:

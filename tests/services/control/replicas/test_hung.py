@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from services.control import publishing
@@ -70,6 +72,13 @@ def test_one_that_gets_on_is_not_even_asked(numbers: Numbers, moving: str) -> No
 def test_a_stream_that_says_something_now_and_then_is_not_even_asked(numbers: Numbers) -> None:
     numbers.active, numbers.answers = 1, False
     assert hung_at(numbers, *range(0, 90, 3), change=lambda step: setattr(numbers, "sent", 120 * (step // 3))) == []
+
+
+def test_what_may_be_another_replicas_stream_is_no_progress(watched: Numbers, ready: Callable[..., Service]) -> None:
+    """The gateway counts what the replicas of a service send together; both have requests here."""
+    ready(replicas=2)
+    watched.active, watched.answers = 1, False
+    assert hung_at(watched, *range(0, 90, 3), change=lambda step: setattr(watched, "sent", 120 * (step // 3))) != []
 
 
 def test_what_http2_says_to_new_requests_is_no_progress(numbers: Numbers) -> None:
