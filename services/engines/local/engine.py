@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from console.home import Home
 from services.engines import base
 from services.engines.base import Containment, Engine, LogChunk, Observation, Site
@@ -122,7 +124,11 @@ class LocalEngine(Engine):
         return logs.read(self._log(_checked(name)), offset, limit)
 
     def _end(self, name: str, stop_seconds: int = STOP_SECONDS, *, kill: bool = False) -> None:
-        """Stop the process and wait until it is gone. supervisord kills it once its own `stopwaitsecs` is over."""
+        """Stop the process and wait until it is gone, with all that it started: they hold its memory and its GPUs.
+
+        supervisord kills it once its own `stopwaitsecs` is over.
+        """
+        family = _family(self._supervisor.info(name))
         self._supervisor.stop(name)  # first: supervisord must not start again what is killed
         if kill and (hung := self._supervisor.info(name)) is not None and hung.alive and hung.pid:
             with suppress(ProcessLookupError):
@@ -132,6 +138,9 @@ class LocalEngine(Engine):
             if time.monotonic() > deadline:
                 raise EngineError(f"{name} (pid {info.pid}) does not end.")
             time.sleep(0.05)
+        _, alive = psutil.wait_procs(family, timeout=max(1.0, deadline - time.monotonic()))
+        if alive:
+            raise EngineError(f"{name} has ended, and its process {alive[0].pid} does not.")
 
     def _box(self, spec: ReplicaSpec) -> tuple[str, ...]:
         """The command that makes it; empty without one."""
@@ -162,6 +171,16 @@ class LocalEngine(Engine):
     @property
     def _log_dir(self) -> Path:
         return self._home.logs / "replicas"
+
+
+def _family(info: ProcessInfo | None) -> list[psutil.Process]:
+    """What it has started."""
+    if info is None or not info.pid:
+        return []
+    try:
+        return list(psutil.Process(info.pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _checked(name: str) -> str:

@@ -48,7 +48,7 @@ descriptor = os.memfd_create("secret")
 os.write(descriptor, secret)
 ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_long(-1), 0, 0, 0)  # where Yama asks: any process may trace this one
 print(json.dumps({"address": ctypes.addressof(buffer), "descriptor": descriptor}), flush=True)
-time.sleep(600)
+time.sleep(86400)
 """
 
 
