@@ -57,7 +57,7 @@ def up(disk: SmallDisk) -> Iterator[Survivor]:
     stack = Stack(Home(disk.folder, disk.folder / "runtimes"), *free_ports(2))
     stack.output, stack.datasets = elsewhere / "output", elsewhere / "datasets"
     stack.datasets.mkdir()
-    stack.extra = {"PREHEAT_MIB_PER_SECOND": "4"}
+    stack.extra = {"PREHEAT_MIB_PER_SECOND": "2"}
     try:
         waits_for_room(stack, disk)
         yield Survivor(stack, replicas=1)
