@@ -82,14 +82,14 @@ def child_named(pid: int, text: str) -> psutil.Process:
     """The one process below it with `text` in its name. Waits until there is one: others come and go at a start."""
 
     def named() -> list[psutil.Process]:
-        found = []
+        children = []
         for child in psutil.Process(pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 if text in child.name() and child.status() != psutil.STATUS_ZOMBIE:
-                    found.append(child)
-        return found
+                    children.append(child)
+        return children
 
-    [child] = wait_for(named, lambda found: len(found) == 1)
+    [child] = wait_for(named, lambda children: len(children) == 1)
     return child
 
 

@@ -184,12 +184,12 @@ def _devices(
         return [()] * len(nodes)
     # On whatever node: no UUID is there twice, and a node that was renamed has its devices still.
     taken = Replica.objects.all().devices() - reused
-    known = {candidate.node.name: candidate.node.devices for candidate in line.room.nodes}
+    devices_of = {candidate.node.name: candidate.node.devices for candidate in line.room.nodes}
     given = {}
     for name, count in Counter(nodes).items():
-        chosen = devices.choose(known[name], taken, resources, count, prefer=reused)
+        chosen = devices.choose(devices_of[name], taken, resources, count, prefer=reused)
         if not chosen:
-            return Decision(False, devices.lacking(name, known[name], resources))
+            return Decision(False, devices.lacking(name, devices_of[name], resources))
         given[name] = iter(chosen)
     return [next(given[name]) for name in nodes]
 

@@ -121,8 +121,8 @@ def used_by_node(
     for name, service, state, spec, uuids in replicas.order_by().values_list(*fields):
         holder = service, state == Replica.STANDBY, Resources(**spec["resources"]), uuids
         held.setdefault(settings.NODE_NAME if name in moved else name, []).append(holder)
-    known = {node.name: node.devices for node in nodes}
-    return {name: devices.held(holders, known.get(name, ())) for name, holders in held.items()}
+    devices_of = {node.name: node.devices for node in nodes}
+    return {name: devices.held(holders, devices_of.get(name, ())) for name, holders in held.items()}
 
 
 def sum_of(replicas: QuerySet[Any]) -> Amount:

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from console.models import Team
 from services.engines.base import Engine
+from services.engines.local.sandboxes import OFF, REQUIRE
 from services.errors import EngineError
 
 
@@ -15,9 +16,9 @@ def check(engine: Engine) -> None:
     Several teams require one: without it, the model of one team reads what the others have.
     """
     containment = engine.containment()
-    if containment.boxed or settings.REPLICA_SANDBOX == "off":
+    if containment.boxed or settings.REPLICA_SANDBOX == OFF:
         return
-    if settings.REPLICA_SANDBOX == "require" or Team.objects.count() > 1:
+    if settings.REPLICA_SANDBOX == REQUIRE or Team.objects.count() > 1:
         raise EngineError(
             f"No service starts here without a box. {containment.sentence}",
             permanent=True,

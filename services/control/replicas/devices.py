@@ -15,12 +15,12 @@ from services.specs import Resources
 
 
 def of(replica: Replica) -> tuple[Device, ...]:
-    """In the order of its row; those that this machine does not know are left out."""
+    """In the order of its row; those that this machine does not list are left out."""
     if not replica.devices:
         return ()
     node = Node.objects.filter(name=settings.NODE_NAME).first()
-    known = {device.uuid: device for device in node.parsed_devices} if node else {}
-    return tuple(known[uuid] for uuid in replica.devices if uuid in known)
+    by_uuid = {device.uuid: device for device in node.parsed_devices} if node else {}
+    return tuple(by_uuid[uuid] for uuid in replica.devices if uuid in by_uuid)
 
 
 def settle(replica: Replica) -> None:
@@ -38,14 +38,14 @@ def settle(replica: Replica) -> None:
 def _choose_anew(replica: Replica, resources: Resources) -> None:
     with transaction.atomic():
         node = Node.objects.select_for_update().filter(name=settings.NODE_NAME).first()
-        known = node.parsed_devices if node else ()
+        on_node = node.parsed_devices if node else ()
         others = Replica.objects.exclude(pk=replica.pk)
         taken = others.exclude(pk__in=_replaced(others, replica)).devices()
-        chosen = devices.choose(known, taken, resources, 1, prefer=set(replica.devices))
+        chosen = devices.choose(on_node, taken, resources, 1, prefer=set(replica.devices))
         if not chosen:
-            failed = [device for device in known if device.uuid in replica.devices and device.problem]
+            failed = [device for device in on_node if device.uuid in replica.devices and device.problem]
             why = " ".join(f"{device.short} has failed: {device.problem}" for device in failed)
-            raise EngineError(f"{why} {devices.lacking(settings.NODE_NAME, known, resources)}".strip())
+            raise EngineError(f"{why} {devices.lacking(settings.NODE_NAME, on_node, resources)}".strip())
         if Replica.objects.filter(pk=replica.pk).update(devices=list(chosen[0])):
             replica.devices = list(chosen[0])
 

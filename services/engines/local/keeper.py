@@ -156,17 +156,17 @@ def show(sockets: Mapping[str, str]) -> bool:
     return all(shown)
 
 
-def show_one(made: str, shown: str) -> bool:
+def show_one(own: str, shown: str) -> bool:
     try:
-        there = os.lstat(made)
-        if not stat.S_ISSOCK(there.st_mode):
+        status = os.lstat(own)
+        if not stat.S_ISSOCK(status.st_mode):
             return False
-        if same(there, shown):
+        if same(status, shown):
             return True
         temporary = f"{shown}.tmp"
         os.makedirs(os.path.dirname(shown), 0o700, exist_ok=True)  # somebody may have removed it meanwhile
         remove([temporary])
-        os.link(made, temporary, follow_symlinks=False)
+        os.link(own, temporary, follow_symlinks=False)
         # What was linked, and not what was looked at: the replica may have changed it in between.
         if not stat.S_ISSOCK(os.lstat(temporary).st_mode):
             remove([temporary])
@@ -177,9 +177,9 @@ def show_one(made: str, shown: str) -> bool:
     return True
 
 
-def same(there: os.stat_result, shown: str) -> bool:
+def same(status: os.stat_result, shown: str) -> bool:
     try:
-        return os.path.samestat(there, os.lstat(shown))
+        return os.path.samestat(status, os.lstat(shown))
     except FileNotFoundError:
         return False
 

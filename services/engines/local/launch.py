@@ -121,7 +121,7 @@ def _document(
             "folder": str(spec.run_dir),
             "box": list(box),
             "seccomp": base64.b64encode(seccomp.program()).decode(),
-            "sockets": {made: getattr(listeners, name).path for name, made in spec.launch.sockets.items()},
+            "sockets": {own: getattr(listeners, name).path for name, own in spec.launch.sockets.items()},
         },
     }
 

